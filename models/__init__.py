@@ -1,0 +1,1 @@
+"""Text to labels: topics and sentiment of Chinese and English financial news."""

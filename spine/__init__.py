@@ -1,0 +1,1 @@
+"""What every part of Tocsin shares. Knows none of them."""
