@@ -1,0 +1,55 @@
+"""Prometheus metrics of every role, and the little server that shows them with the role's health."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, generate_latest
+
+FETCHES = Counter("tocsin_fetches", "Requests to sources", ["source", "outcome"])
+PUBLISHED = Counter("tocsin_published", "Articles that Kafka acknowledged")
+PUBLISH_ERRORS = Counter("tocsin_publish_errors", "Articles that Kafka did not take; they stay in the outbox")
+OUTBOX = Gauge("tocsin_outbox_pending", "Articles waiting in the outbox")
+SCORED = Counter("tocsin_scored", "Articles scored", ["language"])
+REPEATED = Counter("tocsin_repeated", "Articles that came again unchanged and were not scored again")
+DEAD = Counter("tocsin_dead_letters", "Records set aside", ["stage"])
+BATCH_SIZE = Histogram("tocsin_batch_articles", "Articles in one batch", buckets=(1, 4, 16, 64, 128, 256, 512, 1024))
+BATCH_SECONDS = Histogram("tocsin_batch_seconds", "One batch from hand-over to stored", ["step"])
+DELAY_SECONDS = Histogram("tocsin_delay_seconds", "From fetched to stored", buckets=(0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 3600))
+RETRIES = Counter("tocsin_retries", "Transient errors that were tried again", ["step"])
+ALERTS = Counter("tocsin_alerts", "Alerts raised", ["severity"])
+WEBHOOKS = Counter("tocsin_webhooks", "Webhook deliveries", ["outcome"])
+
+
+def serve(host: str, port: int, healthy: Callable[[], str]) -> ThreadingHTTPServer:
+    """Serve /metrics and /healthz from a daemon thread until `shutdown()` is called on what is returned.
+
+    healthy: "" when all is well, else what is wrong (answered as 503)
+    """
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path == "/metrics":
+                self._answer(200, CONTENT_TYPE_LATEST, generate_latest())
+            elif self.path == "/healthz":
+                wrong = healthy()
+                self._answer(503 if wrong else 200, "text/plain; charset=utf-8", (wrong or "ok").encode())
+            else:
+                self._answer(404, "text/plain; charset=utf-8", b"try /metrics or /healthz")
+
+        def _answer(self, status: int, kind: str, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_args: object) -> None:
+            """Scrapes are not news."""
+
+    server = ThreadingHTTPServer((host, port), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
+    return server

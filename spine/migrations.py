@@ -1,0 +1,120 @@
+"""The store's tables, as ordered, named, idempotent steps. A step that was applied is never changed; a new one is added.
+
+The dialect is what ClickHouse 18.16, a current ClickHouse and chdb all accept. Rows are keyed so that a batch that comes
+twice replaces itself: ReplacingMergeTree ordered by the row's identity, read through FINAL.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple
+
+from spine.clickhouse import ClickHouse
+
+
+class Migration(NamedTuple):
+    """One step: its name, unique for ever, and its statements."""
+
+    name: str
+    statements: tuple[str, ...]
+
+
+MIGRATIONS: tuple[Migration, ...] = (
+    Migration(
+        "0001_articles",
+        (
+            """
+            CREATE TABLE IF NOT EXISTS articles (
+                id String, url String, source String, genre String, language String, title String, text String,
+                published_at DateTime('UTC'), fetched_at DateTime('UTC'), story String, flags Array(String),
+                companies Array(String), surfaces Array(String), sectors Array(String),
+                company_negative Array(Float32), company_neutral Array(Float32), company_positive Array(Float32),
+                topics Array(String), topic_p Array(Float32),
+                p_negative Float32, p_neutral Float32, p_positive Float32,
+                model String, scored_at DateTime('UTC'), version UInt64
+            ) ENGINE = ReplacingMergeTree(version)
+            PARTITION BY toYYYYMM(published_at) ORDER BY (published_at, id, model)
+            """,
+        ),
+    ),
+    Migration(
+        "0002_article_keys",
+        (
+            """
+            CREATE TABLE IF NOT EXISTS article_keys (
+                id String, published_at DateTime('UTC'), story String, fingerprint UInt64, model String, version UInt64
+            ) ENGINE = ReplacingMergeTree(version) ORDER BY id SETTINGS index_granularity = 256
+            """,
+            """
+            CREATE TABLE IF NOT EXISTS story_bands (
+                band UInt64, published_at DateTime('UTC'), story String
+            ) ENGINE = ReplacingMergeTree()
+            PARTITION BY toYYYYMM(published_at) ORDER BY (band, published_at, story) SETTINGS index_granularity = 256
+            """,
+        ),
+    ),
+    Migration(
+        "0003_mentions",
+        (
+            """
+            CREATE TABLE IF NOT EXISTS mentions (
+                series String, published_at DateTime('UTC'), id String, story String, source String, language String,
+                p_negative Float32, tone Float32, negative UInt8, version UInt64
+            ) ENGINE = ReplacingMergeTree(version)
+            PARTITION BY toYYYYMM(published_at) ORDER BY (series, published_at, id) SETTINGS index_granularity = 1024
+            """,
+        ),
+    ),
+    Migration(
+        "0004_alerts",
+        (
+            """
+            CREATE TABLE IF NOT EXISTS alerts (
+                id String, rule String, series String, window_start DateTime('UTC'), window_s UInt32,
+                detected_at DateTime('UTC'), severity String, observed UInt32, expected Float64, surprise Float64,
+                total UInt32, sources UInt32, evidence String, version UInt64
+            ) ENGINE = ReplacingMergeTree(version) ORDER BY id
+            """,
+            """
+            CREATE TABLE IF NOT EXISTS deliveries (
+                alert_id String, endpoint String, attempt UInt32, sent_at DateTime('UTC'), status UInt16, error String, version UInt64
+            ) ENGINE = ReplacingMergeTree(version) ORDER BY (alert_id, endpoint, attempt)
+            """,
+        ),
+    ),
+    Migration(
+        "0005_dead_letters",
+        (
+            """
+            CREATE TABLE IF NOT EXISTS dead_letters (
+                topic String, partition UInt32, offset UInt64, failed_at DateTime('UTC'), stage String, reason String,
+                key String, value String, version UInt64
+            ) ENGINE = ReplacingMergeTree(version) ORDER BY (topic, partition, offset)
+            """,
+        ),
+    ),
+)
+
+
+def migrate(client: ClickHouse) -> list[str]:
+    """Apply what has not been applied yet, in order; the names of what was. Running it twice changes nothing. Raises StoreError."""
+    client.command(
+        "CREATE TABLE IF NOT EXISTS migrations (name String, applied_at DateTime('UTC')) ENGINE = ReplacingMergeTree() ORDER BY name"
+    )
+    done = {str(row[0]) for row in client.query("SELECT name FROM migrations")}
+    applied = []
+    for migration in MIGRATIONS:
+        if migration.name in done:
+            continue
+        for statement in migration.statements:
+            client.command(statement)
+        client.insert("migrations", {"name": [migration.name], "applied_at": [int(time.time())]})
+        applied.append(migration.name)
+    return applied
+
+
+def pending(client: ClickHouse) -> list[str]:
+    """Names of the steps that have not been applied, in order. Raises StoreError."""
+    exists = client.query("EXISTS TABLE migrations")[0][0]
+    done = {str(row[0]) for row in client.query("SELECT name FROM migrations")} if exists else set()
+    return [migration.name for migration in MIGRATIONS if migration.name not in done]

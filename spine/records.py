@@ -1,0 +1,218 @@
+"""The records that travel: what is on the wire and in the store.
+
+On the wire they are compact JSON. Decoding never trusts: what does not fit its type raises BadRecord with the reason,
+so that the one bad record can be set aside and the rest go on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+
+from spine.errors import BadRecord
+
+SCHEMA_VERSION: Literal[1] = 1
+MAX_TITLE_CHARS = 1_000
+MAX_TEXT_CHARS = 20_000
+"""A longer text is cut before it is sent: 20,000 characters are at most 80 kB of UTF-8, well under Kafka's 1 MB."""
+
+OLDEST = datetime(1971, 1, 1, tzinfo=UTC)
+NEWEST = datetime(2100, 1, 1, tzinfo=UTC)
+"""ClickHouse's DateTime holds 1970 to 2106; a time outside these bounds is a mistake of its source."""
+
+Instant = Annotated[datetime, msgspec.Meta(tz=True)]
+Genre = Literal["news", "social", "filing"]
+Language = Literal["zh", "en"]
+Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+RecordT = TypeVar("RecordT")
+
+
+class Mention(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A company named in an article.
+
+    company: its key, such as "AAPL" or "600519.SH"
+    surface: the words that name it in the text
+    sector: the key of its sector; "" where it is not known
+    """
+
+    company: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    surface: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    sector: Annotated[str, msgspec.Meta(max_length=64)] = ""
+
+
+class Article(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=False):
+    """One article as its source published it.
+
+    id: from `article_id`; also the Kafka key, so that all versions of an article meet the same worker in order
+    bands: MinHash bands of title and text; two articles that share one are versions of the same story
+    fingerprint: of title and text, to see whether an article that comes again has changed
+    flags: what ingestion had to mend, such as "cut" (text too long) or "date" (published_at not given, fetched_at taken)
+    """
+
+    v: Literal[1] = SCHEMA_VERSION
+    id: Annotated[str, msgspec.Meta(min_length=16, max_length=64)]
+    url: Annotated[str, msgspec.Meta(max_length=4_000)] = ""
+    source: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    genre: Genre = "news"
+    language: Language
+    title: Annotated[str, msgspec.Meta(max_length=MAX_TITLE_CHARS)] = ""
+    text: Annotated[str, msgspec.Meta(max_length=MAX_TEXT_CHARS)] = ""
+    published_at: Instant
+    fetched_at: Instant
+    mentions: tuple[Mention, ...] = ()
+    bands: tuple[Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)], ...] = ()
+    flags: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not (self.title or self.text):
+            raise ValueError("an article needs a title or a text")
+        for name in ("published_at", "fetched_at"):
+            moment = getattr(self, name)
+            if not OLDEST <= moment < NEWEST:
+                raise ValueError(f"{name} {moment.isoformat()} lies outside {OLDEST.year} to {NEWEST.year}")
+
+    @property
+    def fingerprint(self) -> int:
+        """A 63-bit hash of title and text: equal when a source sends the same words again."""
+        digest = hashlib.blake2b(f"{self.title}\n{self.text}".encode(), digest_size=8).digest()
+        return int.from_bytes(digest, "big") >> 1
+
+
+class CompanyScore(msgspec.Struct, frozen=True, kw_only=True):
+    """Sentiment towards one company in one article; the three probabilities sum to 1."""
+
+    company: str
+    sector: str = ""
+    p_negative: Share
+    p_neutral: Share
+    p_positive: Share
+
+
+class Score(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model said of one article. The three probabilities are calibrated and sum to 1.
+
+    topics: topic key to probability, those that apply
+    story: id of the first article of the near-duplicate cluster
+    model: version of the model that said so
+    """
+
+    v: Literal[1] = SCHEMA_VERSION
+    id: str
+    source: str
+    language: Language
+    published_at: Instant
+    story: str
+    p_negative: Share
+    p_neutral: Share
+    p_positive: Share
+    topics: dict[str, Share]
+    companies: tuple[CompanyScore, ...] = ()
+    model: str
+    scored_at: Instant
+
+    @property
+    def tone(self) -> float:
+        """In [-1, 1]."""
+        return self.p_positive - self.p_negative
+
+
+class Scored(msgspec.Struct, frozen=True, kw_only=True):
+    """An article with its score: what the store keeps."""
+
+    article: Article
+    score: Score
+
+
+Severity = Literal["watch", "urgent", "flash"]
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """One article behind an alert."""
+
+    id: str
+    title: str
+    url: str
+    source: str
+    published_at: Instant
+    p_negative: Share
+
+
+class Alert(msgspec.Struct, frozen=True, kw_only=True):
+    """A series had more negative stories than its own past explains.
+
+    id: from `alert_id`: the same for the same rule, series and window, whoever finds it and however often
+    observed, expected: distinct negative stories in the window, and how many its past lets expect
+    surprise: -log10 of the probability of `observed` or more by chance
+    total: distinct stories of any sentiment in the window; sources: distinct sources of the negative ones
+    """
+
+    v: Literal[1] = SCHEMA_VERSION
+    id: str
+    rule: str
+    series: str
+    window_start: Instant
+    window_s: int
+    detected_at: Instant
+    severity: Severity
+    observed: int
+    expected: float
+    surprise: float
+    total: int
+    sources: int
+    evidence: tuple[Evidence, ...] = ()
+
+
+def sha(*parts: str) -> str:
+    """First 32 hex digits of the SHA-256 of the parts, told apart by a separator that text cannot hold."""
+    return hashlib.sha256("\x1f".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def article_id(*, url: str, source: str, guid: str, title: str, published_at: datetime) -> str:
+    """Identity of an article: its canonical URL, else its source's own id, else source, title and time.
+
+    url: already canonical (ingest.urls), or ""
+    """
+    if url:
+        return sha("url", url)
+    if guid:
+        return sha("guid", source, guid)
+    return sha("title", source, title, published_at.astimezone(UTC).isoformat(timespec="seconds"))
+
+
+def alert_id(rule: str, series: str, window_start: datetime) -> str:
+    """Deterministic, so that a replay or a second worker never rings twice."""
+    return sha("alert", rule, series, window_start.astimezone(UTC).isoformat(timespec="seconds"))
+
+
+def clamp_published(published_at: datetime | None, fetched_at: datetime) -> tuple[datetime, bool]:
+    """A believable publication time, and whether the source's had to be replaced by `fetched_at`.
+
+    Believable: in [fetched_at - 100 years, fetched_at + 10 minutes] and inside what the store can hold.
+    """
+    if published_at is None or not OLDEST <= published_at < NEWEST or published_at > fetched_at + timedelta(minutes=10):
+        return fetched_at, True
+    return published_at, False
+
+
+def encode(record: msgspec.Struct) -> bytes:
+    """Compact JSON in UTF-8."""
+    return msgspec.json.encode(record)
+
+
+_DECODERS: dict[type[Any], msgspec.json.Decoder[Any]] = {}
+
+
+def decode(data: bytes | None, kind: type[RecordT]) -> RecordT:
+    """The record of type `kind` in `data`. Raises BadRecord with the cause."""
+    if not data:
+        raise BadRecord("empty message (a tombstone)")
+    decoder = _DECODERS.get(kind)
+    if decoder is None:
+        decoder = _DECODERS[kind] = msgspec.json.Decoder(kind)
+    try:
+        return decoder.decode(data)  # type: ignore[no-any-return]
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise BadRecord(f"not a valid {kind.__name__}: {error}") from error

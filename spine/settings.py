@@ -1,0 +1,106 @@
+"""Every setting: its name, its default and what it does, in one place.
+
+A setting comes from the environment (TOCSIN_ and its name in capitals), else from the TOML file, else from its default.
+docs/settings.md is made from this file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, NamedTuple, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+from spine.errors import SettingsError
+
+ENV_PREFIX = "TOCSIN_"
+
+
+class Webhook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One endpoint that alerts are sent to: a [[webhooks]] table of the settings file."""
+
+    url: Annotated[str, Meta(pattern="^https?://", description="where to POST; https unless it is your own network")]
+    secret: Annotated[str, Meta(description="signing secret, whsec_ and base64, as Standard Webhooks has it; empty: not signed")] = ""
+    allow_private: Annotated[bool, Meta(description="let this endpoint lie on a loopback or private address")] = False
+    name: Annotated[str, Meta(description="what the delivery log calls it; default: the host of the URL")] = ""
+
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All settings, with their defaults."""
+
+    data_dir: Annotated[str, Meta(description="folder of the embedded store and the outbox")] = "~/.local/share/tocsin"
+    broker: Annotated[str, Meta(min_length=1, description='Kafka bootstrap servers, "host:port,host:port", or "embedded"')] = "embedded"
+    topic_prefix: Annotated[str, Meta(pattern="^[A-Za-z0-9._-]*$", description="put before each Kafka topic's name")] = ""
+    partitions: Annotated[int, Meta(ge=1, le=1000, description="partitions of a topic that has to be created")] = 4
+    replication: Annotated[int, Meta(ge=1, le=9, description="replicas of a topic that has to be created")] = 1
+    consumer_group: Annotated[str, Meta(min_length=1, description="the workers' consumer group")] = "tocsin"
+    store: Annotated[
+        str, Meta(min_length=1, description='"clickhouse://user:password@host:9000/database", or "embedded" (chdb in data_dir)')
+    ] = "embedded"
+    model: Annotated[
+        str, Meta(min_length=1, description='"shipped", the folder of a model version, or "keyword" (word lists, for tests only)')
+    ] = "shipped"
+    model_threads: Annotated[int, Meta(ge=0, le=512, description="CPU threads of the model; 0: all cores")] = 0
+    max_tokens: Annotated[int, Meta(ge=8, le=512, description="tokens of title and lead that the model reads")] = 96
+    batch_max: Annotated[int, Meta(ge=1, le=100_000, description="articles scored in one batch at most")] = 512
+    batch_wait_ms: Annotated[int, Meta(ge=1, le=10_000, description="longest wait for a batch to fill, milliseconds")] = 50
+    companies: Annotated[str, Meta(description="TOML file of companies and their aliases; empty: the shipped list")] = ""
+    sources: Annotated[str, Meta(description="TOML file of the feeds to crawl")] = ""
+    alert_window_s: Annotated[int, Meta(ge=60, le=86_400, description="width of the window in which stories are counted, seconds")] = 900
+    alert_history_days: Annotated[int, Meta(ge=1, le=366, description="how far back a series' own past is read, days")] = 14
+    alert_warmup_h: Annotated[float, Meta(ge=0, description="no alert on a series before it was followed this long, hours")] = 12
+    alert_false_per_week: Annotated[float, Meta(gt=0, le=1000, description="false alarms a week, over all series together")] = 1.0
+    alert_min_stories: Annotated[int, Meta(ge=1, description="negative stories that an alert needs at least")] = 3
+    alert_min_sources: Annotated[int, Meta(ge=1, description="independent sources that an alert needs at least")] = 2
+    alert_min_ratio: Annotated[float, Meta(ge=1, description="observed over expected that an alert needs at least")] = 2.0
+    alert_cooldown_s: Annotated[int, Meta(ge=0, description="a series that rang stays quiet this long, seconds")] = 3600
+    webhooks: Annotated[tuple[Webhook, ...], Meta(description="endpoints for alerts, one [[webhooks]] table each (TOML file only)")] = ()
+    dashboard_host: Annotated[str, Meta(min_length=1, description="address the dashboard listens on")] = "127.0.0.1"
+    dashboard_port: Annotated[Port, Meta(description="port of the dashboard; 0: any free one")] = 8050
+    metrics_port: Annotated[Port, Meta(description="port of /metrics and /healthz of a worker or crawler; 0: none")] = 0
+    log_format: Annotated[Literal["auto", "human", "json"], Meta(description="auto: human on a terminal, JSON otherwise")] = "auto"
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="the least that is logged")] = "info"
+
+
+class SettingRow(NamedTuple):
+    """One setting as a person reads of it."""
+
+    name: str
+    default: str
+    help: str
+
+
+def rows(kind: type[msgspec.Struct] = Settings) -> Iterator[SettingRow]:
+    """Each setting's name, default (as JSON) and help, in order."""
+    hints = get_type_hints(kind, include_extras=True)
+    for field in msgspec.structs.fields(kind):
+        metas = [meta for meta in getattr(hints[field.name], "__metadata__", ()) if isinstance(meta, Meta) and meta.description]
+        default = "" if field.required else msgspec.json.encode(field.default).decode()
+        yield SettingRow(field.name, default, metas[-1].description or "" if metas else "")
+
+
+def build(file: Mapping[str, Any], environment: Mapping[str, str], *, where: str = "settings") -> Settings:
+    """Settings from the table of a TOML file and the environment. Raises SettingsError naming the setting and its place."""
+    names = {row.name for row in rows()} - {"webhooks"}
+    merged: dict[str, Any] = dict(file)
+    from_env: set[str] = set()
+    for name in sorted(names):
+        value = environment.get(ENV_PREFIX + name.upper())
+        if value is not None:
+            merged[name] = value
+            from_env.add(name)
+    unknown = sorted(set(merged) - names - {"webhooks"})
+    if unknown:
+        raise SettingsError(f"{where}: there is no setting {unknown[0]!r}; `tocsin settings` lists them")
+    hints = get_type_hints(Settings, include_extras=True)
+    for name, value in merged.items():
+        try:
+            msgspec.convert(value, hints[name], strict=name not in from_env)
+        except msgspec.ValidationError as error:
+            place = f"environment variable {ENV_PREFIX}{name.upper()}" if name in from_env else f"{where}: {name}"
+            raise SettingsError(f"{place}: {error}") from error
+    return msgspec.convert(merged, Settings, strict=False)

@@ -1,0 +1,63 @@
+"""The store: all SQL, one module per subject, over either ClickHouse client.
+
+store.articles    what was published and how it scored      (articles, article_keys, story_bands)
+store.mentions    which series each article touched         (mentions)
+store.alerts      what rang, and who was told               (alerts, deliveries)
+store.dead        records that could not be used            (dead_letters)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from spine.clickhouse import ClickHouse, connect
+from spine.migrations import migrate, pending
+from spine.store.alerts import Alerts, Delivery
+from spine.store.articles import ArticleRow, Articles, Known, Totals
+from spine.store.dead import DeadLetter, DeadLetters
+from spine.store.mentions import Mentions, MoodPoint, SeriesTotal, WindowCount
+
+__all__ = [
+    "Alerts",
+    "ArticleRow",
+    "Articles",
+    "DeadLetter",
+    "DeadLetters",
+    "Delivery",
+    "Known",
+    "Mentions",
+    "MoodPoint",
+    "SeriesTotal",
+    "Store",
+    "Totals",
+    "WindowCount",
+    "open_store",
+]
+
+
+class Store:
+    """Everything that is kept, in one object that threads may share."""
+
+    def __init__(self, client: ClickHouse) -> None:
+        self.client = client
+        self.articles = Articles(client)
+        self.mentions = Mentions(client)
+        self.alerts = Alerts(client)
+        self.dead = DeadLetters(client)
+
+    def migrate(self) -> list[str]:
+        """Bring the tables up to date; the names of the steps that were applied."""
+        return migrate(self.client)
+
+    def pending(self) -> list[str]:
+        """Names of the migrations that have not been applied."""
+        return pending(self.client)
+
+    def close(self) -> None:
+        """Release the connection."""
+        self.client.close()
+
+
+def open_store(address: str, data_dir: Path) -> Store:
+    """The store at an address of the settings, as it is: not migrated. Raises SettingsError, StoreError."""
+    return Store(connect(address, data_dir))

@@ -1,0 +1,146 @@
+"""SQL of alerts and of their deliveries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from spine.clickhouse import ClickHouse
+from spine.records import Alert, Evidence
+from spine.store.clock import from_epoch, new_version, to_epoch
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt to hand an alert to one endpoint. status: of HTTP, 0 when there was no answer; error: "" when it was taken."""
+
+    alert_id: str
+    endpoint: str
+    attempt: int
+    sent_at: datetime
+    status: int
+    error: str = ""
+
+    @property
+    def delivered(self) -> bool:
+        """Whether the endpoint took it."""
+        return 200 <= self.status < 300
+
+
+_COLUMNS = """id, rule, series, toUInt32(window_start), window_s, toUInt32(detected_at), severity,
+    observed, expected, surprise, total, sources, evidence"""
+
+
+def _alert(row: Sequence[Any]) -> Alert:
+    return Alert(
+        id=row[0],
+        rule=row[1],
+        series=row[2],
+        window_start=from_epoch(row[3]),
+        window_s=int(row[4]),
+        detected_at=from_epoch(row[5]),
+        severity=row[6],
+        observed=int(row[7]),
+        expected=float(row[8]),
+        surprise=float(row[9]),
+        total=int(row[10]),
+        sources=int(row[11]),
+        evidence=msgspec.json.decode(row[12], type=tuple[Evidence, ...]),
+    )
+
+
+class Alerts:
+    """What rang, and who was told."""
+
+    def __init__(self, client: ClickHouse) -> None:
+        self._client = client
+
+    def insert(self, alerts: Sequence[Alert]) -> None:
+        """Store alerts; the same ones again replace themselves. Raises StoreError."""
+        self._client.insert(
+            "alerts",
+            {
+                "id": [alert.id for alert in alerts],
+                "rule": [alert.rule for alert in alerts],
+                "series": [alert.series for alert in alerts],
+                "window_start": [to_epoch(alert.window_start) for alert in alerts],
+                "window_s": [alert.window_s for alert in alerts],
+                "detected_at": [to_epoch(alert.detected_at) for alert in alerts],
+                "severity": [alert.severity for alert in alerts],
+                "observed": [alert.observed for alert in alerts],
+                "expected": [alert.expected for alert in alerts],
+                "surprise": [alert.surprise for alert in alerts],
+                "total": [alert.total for alert in alerts],
+                "sources": [alert.sources for alert in alerts],
+                "evidence": [msgspec.json.encode(alert.evidence).decode() for alert in alerts],
+                "version": [new_version()] * len(alerts),
+            },
+        )
+
+    def latest(self, limit: int = 100, *, since: datetime | None = None) -> list[Alert]:
+        """The newest alerts, newest first. Raises StoreError."""
+        rows = self._client.query(
+            f"""
+            SELECT {_COLUMNS} FROM alerts FINAL WHERE detected_at >= toDateTime({{since:UInt32}})
+            ORDER BY detected_at DESC, surprise DESC, id LIMIT {{limit:UInt32}}
+            """,
+            limit=limit,
+            since=to_epoch(since) if since else 0,
+        )
+        return [_alert(row) for row in rows]
+
+    def get(self, alert_id: str) -> Alert | None:
+        """The alert with this id, if there is one. Raises StoreError."""
+        rows = self._client.query(f"SELECT {_COLUMNS} FROM alerts FINAL WHERE id = {{id:String}}", id=alert_id)
+        return _alert(rows[0]) if rows else None
+
+    def last_window(self, series: Sequence[str], since: datetime) -> dict[str, datetime]:
+        """Start of the latest window that rang, for each of `series` that rang since `since` (by window start). Raises StoreError."""
+        if not series:
+            return {}
+        rows = self._client.query(
+            """
+            SELECT series, toUInt32(max(window_start)) FROM alerts
+            WHERE series IN {series:Array(String)} AND window_start >= toDateTime({since:UInt32}) GROUP BY series
+            """,
+            series=series,
+            since=to_epoch(since),
+        )
+        return {row[0]: from_epoch(row[1]) for row in rows}
+
+    def log(self, deliveries: Sequence[Delivery]) -> None:
+        """Note attempts to deliver. Raises StoreError."""
+        self._client.insert(
+            "deliveries",
+            {
+                "alert_id": [delivery.alert_id for delivery in deliveries],
+                "endpoint": [delivery.endpoint for delivery in deliveries],
+                "attempt": [delivery.attempt for delivery in deliveries],
+                "sent_at": [to_epoch(delivery.sent_at) for delivery in deliveries],
+                "status": [delivery.status for delivery in deliveries],
+                "error": [delivery.error for delivery in deliveries],
+                "version": [new_version()] * len(deliveries),
+            },
+        )
+
+    def deliveries(self, alert_ids: Sequence[str]) -> list[Delivery]:
+        """Every attempt for these alerts, oldest first. Raises StoreError."""
+        if not alert_ids:
+            return []
+        rows = self._client.query(
+            """
+            SELECT alert_id, endpoint, attempt, toUInt32(sent_at), status, error FROM deliveries FINAL
+            WHERE alert_id IN {ids:Array(String)} ORDER BY alert_id, endpoint, attempt
+            """,
+            ids=alert_ids,
+        )
+        return [
+            Delivery(alert_id=row[0], endpoint=row[1], attempt=int(row[2]), sent_at=from_epoch(row[3]), status=int(row[4]), error=row[5])
+            for row in rows
+        ]
+
+    def count(self) -> int:
+        """Distinct alerts. Raises StoreError."""
+        return int(self._client.query("SELECT uniqExact(id) FROM alerts")[0][0])

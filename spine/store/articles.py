@@ -1,0 +1,227 @@
+"""SQL of articles and their scores, of article identity, and of the bands that find a story."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import msgspec
+
+from spine.clickhouse import ClickHouse
+from spine.records import Scored
+from spine.store.clock import from_epoch, new_version, to_epoch
+
+
+class Known(NamedTuple):
+    """What the store remembers of an article's first arrival; published_at and story never change after it."""
+
+    published_at: datetime
+    story: str
+    fingerprint: int
+    model: str
+
+
+class ArticleRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An article as it is read back; probabilities are those of the latest model that scored it."""
+
+    id: str
+    url: str
+    source: str
+    language: str
+    title: str
+    text: str
+    published_at: datetime
+    story: str
+    topics: tuple[str, ...]
+    companies: tuple[str, ...]
+    p_negative: float
+    p_neutral: float
+    p_positive: float
+    model: str
+
+
+class Totals(NamedTuple):
+    """What the store holds: distinct articles, rows before replacement, distinct stories, distinct sources."""
+
+    articles: int
+    rows: int
+    stories: int
+    sources: int
+
+
+_COLUMNS = (
+    "id, url, source, language, title, text, toUInt32(published_at), story, topics, companies, p_negative, p_neutral, p_positive, model"
+)
+
+
+def _article(row: Sequence[Any]) -> ArticleRow:
+    return ArticleRow(
+        id=row[0],
+        url=row[1],
+        source=row[2],
+        language=row[3],
+        title=row[4],
+        text=row[5],
+        published_at=from_epoch(row[6]),
+        story=row[7],
+        topics=tuple(row[8]),
+        companies=tuple(row[9]),
+        p_negative=row[10],
+        p_neutral=row[11],
+        p_positive=row[12],
+        model=row[13],
+    )
+
+
+class Articles:
+    """Articles with their scores."""
+
+    def __init__(self, client: ClickHouse) -> None:
+        self._client = client
+
+    def insert(self, scored: Sequence[Scored]) -> None:
+        """Store articles and scores; the same ones again replace themselves. Raises StoreError.
+
+        Identity goes in last: an article that is known is stored whole.
+        """
+        version = new_version()
+        articles = [item.article for item in scored]
+        scores = [item.score for item in scored]
+        self._client.insert(
+            "articles",
+            {
+                "id": [article.id for article in articles],
+                "url": [article.url for article in articles],
+                "source": [article.source for article in articles],
+                "genre": [article.genre for article in articles],
+                "language": [article.language for article in articles],
+                "title": [article.title for article in articles],
+                "text": [article.text for article in articles],
+                "published_at": [to_epoch(score.published_at) for score in scores],
+                "fetched_at": [to_epoch(article.fetched_at) for article in articles],
+                "story": [score.story for score in scores],
+                "flags": [list(article.flags) for article in articles],
+                "companies": [[company.company for company in score.companies] for score in scores],
+                "surfaces": [[mention.surface for mention in article.mentions] for article in articles],
+                "sectors": [[company.sector for company in score.companies] for score in scores],
+                "company_negative": [[company.p_negative for company in score.companies] for score in scores],
+                "company_neutral": [[company.p_neutral for company in score.companies] for score in scores],
+                "company_positive": [[company.p_positive for company in score.companies] for score in scores],
+                "topics": [list(score.topics) for score in scores],
+                "topic_p": [list(score.topics.values()) for score in scores],
+                "p_negative": [score.p_negative for score in scores],
+                "p_neutral": [score.p_neutral for score in scores],
+                "p_positive": [score.p_positive for score in scores],
+                "model": [score.model for score in scores],
+                "scored_at": [to_epoch(score.scored_at) for score in scores],
+                "version": [version] * len(scored),
+            },
+        )
+        bands = [(band, to_epoch(item.score.published_at), item.score.story) for item in scored for band in item.article.bands]
+        self._client.insert(
+            "story_bands",
+            {"band": [row[0] for row in bands], "published_at": [row[1] for row in bands], "story": [row[2] for row in bands]},
+        )
+
+    def remember(self, scored: Sequence[Scored]) -> None:
+        """Note the articles as known. Call it after everything else of them is stored. Raises StoreError."""
+        self._client.insert(
+            "article_keys",
+            {
+                "id": [item.article.id for item in scored],
+                "published_at": [to_epoch(item.score.published_at) for item in scored],
+                "story": [item.score.story for item in scored],
+                "fingerprint": [item.article.fingerprint for item in scored],
+                "model": [item.score.model for item in scored],
+                "version": [new_version()] * len(scored),
+            },
+        )
+
+    def known(self, ids: Sequence[str]) -> dict[str, Known]:
+        """Those of `ids` that were stored before. Raises StoreError."""
+        if not ids:
+            return {}
+        rows = self._client.query(
+            "SELECT id, toUInt32(published_at), story, fingerprint, model FROM article_keys FINAL WHERE id IN {ids:Array(String)}",
+            ids=ids,
+        )
+        return {row[0]: Known(from_epoch(row[1]), row[2], int(row[3]), row[4]) for row in rows}
+
+    def stories(self, bands: Sequence[int], since: datetime, until: datetime) -> dict[int, str]:
+        """For each of `bands` the earliest story in [since, until) that has it; bands that none has are left out. Raises StoreError."""
+        if not bands:
+            return {}
+        rows = self._client.query(
+            """
+            SELECT band, argMin(story, published_at) FROM story_bands
+            WHERE band IN {bands:Array(UInt64)}
+              AND published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
+            GROUP BY band
+            """,
+            bands=bands,
+            since=to_epoch(since),
+            until=to_epoch(until),
+        )
+        return {int(row[0]): row[1] for row in rows}
+
+    def latest(self, limit: int = 100, *, since: datetime | None = None, language: str = "") -> list[ArticleRow]:
+        """The newest articles, newest first. Raises StoreError."""
+        rows = self._client.query(
+            f"""
+            SELECT {_COLUMNS} FROM articles
+            WHERE published_at >= toDateTime({{since:UInt32}}) AND ({{language:String}} = '' OR language = {{language:String}})
+            ORDER BY published_at DESC, id, version DESC LIMIT 1 BY id LIMIT {{limit:UInt32}}
+            """,
+            limit=limit,
+            since=to_epoch(since) if since else 0,
+            language=language,
+        )
+        return [_article(row) for row in rows]
+
+    def of_series(self, series: str, since: datetime, until: datetime, limit: int = 100) -> list[ArticleRow]:
+        """Articles that touched `series` in [since, until), the most negative towards it first. Raises StoreError."""
+        rows = self._client.query(
+            """
+            SELECT id, p_negative FROM mentions FINAL
+            WHERE series = {series:String}
+              AND published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
+            ORDER BY p_negative DESC, id LIMIT {limit:UInt32}
+            """,
+            limit=limit,
+            series=series,
+            since=to_epoch(since),
+            until=to_epoch(until),
+        )
+        rank = {str(row[0]): number for number, row in enumerate(rows)}
+        found = self.by_id(list(rank), since, until)
+        return sorted(found, key=lambda article: rank[article.id])
+
+    def by_id(self, ids: Sequence[str], since: datetime | None = None, until: datetime | None = None) -> list[ArticleRow]:
+        """The articles with these ids, published in [since, until) where it is given (which spares a search), in no order."""
+        if not ids:
+            return []
+        rows = self._client.query(
+            f"""
+            SELECT {_COLUMNS} FROM articles
+            WHERE id IN {{ids:Array(String)}}
+              AND published_at >= toDateTime({{since:UInt32}}) AND published_at < toDateTime({{until:UInt32}})
+            ORDER BY id, version DESC LIMIT 1 BY id
+            """,
+            ids=ids,
+            since=to_epoch(since) if since else 0,
+            until=to_epoch(until) if until else 2**32 - 1,
+        )
+        return [_article(row) for row in rows]
+
+    def totals(self) -> Totals:
+        """How much is stored. Raises StoreError."""
+        row = self._client.query("SELECT uniqExact(id), count(), uniqExact(story), uniqExact(source) FROM articles")[0]
+        return Totals(*(int(value) for value in row))
+
+    def doubled(self) -> int:
+        """Articles that a reader would see more than once: always 0 when identity holds. Raises StoreError."""
+        row = self._client.query(
+            "SELECT count() - uniqExact(id) FROM (SELECT id, model FROM articles FINAL GROUP BY id, model, published_at)"
+        )
+        return int(row[0][0])

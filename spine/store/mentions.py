@@ -1,0 +1,169 @@
+"""SQL of mentions: one row per series that an article touched. Counts are of distinct stories, so that copies and replays add nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from spine.clickhouse import ClickHouse
+from spine.records import Score
+from spine.series import facts, is_negative
+from spine.store.clock import from_epoch, new_version, to_epoch
+
+
+@dataclass(frozen=True, slots=True)
+class WindowCount:
+    """Distinct stories of one series in the half-open window [start, start + width_s).
+
+    negative, total: counts of distinct stories, negative <= total
+    """
+
+    start: datetime
+    width_s: int
+    negative: int
+    total: int
+
+
+class SeriesTotal(NamedTuple):
+    """A series over a stretch of time: distinct stories, negative ones, distinct sources of the negative ones, mean tone."""
+
+    series: str
+    stories: int
+    negative: int
+    negative_sources: int
+    tone: float
+
+
+class MoodPoint(NamedTuple):
+    """Mean tone of a series' articles in [start, start + width), with distinct stories and negative ones."""
+
+    series: str
+    start: datetime
+    tone: float
+    stories: int
+    negative: int
+
+
+class Mentions:
+    """Which series each article touched, and how."""
+
+    def __init__(self, client: ClickHouse) -> None:
+        self._client = client
+
+    def insert(self, scores: Sequence[Score]) -> None:
+        """Store each score's facts; the same ones again replace themselves. Raises StoreError."""
+        rows = [(score, series, p) for score in scores for series, *p in facts(score)]
+        self._client.insert(
+            "mentions",
+            {
+                "series": [series for _, series, _ in rows],
+                "published_at": [to_epoch(score.published_at) for score, _, _ in rows],
+                "id": [score.id for score, _, _ in rows],
+                "story": [score.story for score, _, _ in rows],
+                "source": [score.source for score, _, _ in rows],
+                "language": [score.language for score, _, _ in rows],
+                "p_negative": [p[0] for _, _, p in rows],
+                "tone": [p[2] - p[0] for _, _, p in rows],
+                "negative": [int(is_negative(*p)) for _, _, p in rows],
+                "version": [new_version()] * len(rows),
+            },
+        )
+
+    def window_counts(self, series: str, since: datetime, until: datetime, width_s: int) -> list[WindowCount]:
+        """Stories per window of [since, until), oldest first, empty windows left out. Windows start at `since` + k * width_s.
+
+        Counts distinct stories: delivery is at least once, and copies of a story are one. Raises StoreError.
+        """
+        rows = self._client.query(
+            """
+            SELECT intDiv(toUInt32(published_at) - {since:UInt32}, {width:UInt32}) AS w,
+                   uniqExactIf(story, negative = 1), uniqExact(story)
+            FROM mentions FINAL
+            WHERE series = {series:String}
+              AND published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
+            GROUP BY w ORDER BY w
+            """,
+            series=series,
+            since=to_epoch(since),
+            until=to_epoch(until),
+            width=width_s,
+        )
+        origin = to_epoch(since)
+        return [WindowCount(from_epoch(origin + int(row[0]) * width_s), width_s, int(row[1]), int(row[2])) for row in rows]
+
+    def negative_sources(self, series: str, since: datetime, until: datetime) -> int:
+        """Distinct sources of negative articles of `series` in [since, until). Raises StoreError."""
+        rows = self._client.query(
+            """
+            SELECT uniqExactIf(source, negative = 1) FROM mentions FINAL
+            WHERE series = {series:String}
+              AND published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
+            """,
+            series=series,
+            since=to_epoch(since),
+            until=to_epoch(until),
+        )
+        return int(rows[0][0])
+
+    def first_seen(self, series: Sequence[str]) -> dict[str, datetime]:
+        """When the first article of each series was published; series without any are left out. Raises StoreError."""
+        if not series:
+            return {}
+        rows = self._client.query(
+            "SELECT series, toUInt32(min(published_at)) FROM mentions WHERE series IN {series:Array(String)} GROUP BY series",
+            series=series,
+        )
+        return {row[0]: from_epoch(row[1]) for row in rows}
+
+    def series_count(self, since: datetime, until: datetime) -> int:
+        """Distinct series touched in [since, until). Raises StoreError."""
+        rows = self._client.query(
+            """
+            SELECT uniqExact(series) FROM mentions
+            WHERE published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
+            """,
+            since=to_epoch(since),
+            until=to_epoch(until),
+        )
+        return int(rows[0][0])
+
+    def touched(
+        self, since: datetime, until: datetime, kinds: Sequence[str] = ("topic", "company", "sector", "market")
+    ) -> list[SeriesTotal]:
+        """Every series of these kinds touched in [since, until), the one with most negative stories first. Raises StoreError."""
+        rows = self._client.query(
+            """
+            SELECT series, uniqExact(story) AS stories, uniqExactIf(story, negative = 1) AS negatives,
+                   uniqExactIf(source, negative = 1), avg(tone)
+            FROM mentions FINAL
+            WHERE published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
+              AND splitByChar(':', series)[1] IN {kinds:Array(String)}
+            GROUP BY series ORDER BY negatives DESC, stories DESC, series
+            """,
+            since=to_epoch(since),
+            until=to_epoch(until),
+            kinds=kinds,
+        )
+        return [SeriesTotal(row[0], int(row[1]), int(row[2]), int(row[3]), float(row[4])) for row in rows]
+
+    def mood(self, series: Sequence[str], since: datetime, until: datetime, width_s: int) -> list[MoodPoint]:
+        """Mood of each of `series` per window of width_s, aligned to the epoch, over [since, until): by series, then time. Raises StoreError."""
+        if not series:
+            return []
+        rows = self._client.query(
+            """
+            SELECT series, intDiv(toUInt32(published_at), {width:UInt32}) AS w, avg(tone),
+                   uniqExact(story), uniqExactIf(story, negative = 1)
+            FROM mentions FINAL
+            WHERE series IN {series:Array(String)}
+              AND published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
+            GROUP BY series, w ORDER BY series, w
+            """,
+            series=series,
+            since=to_epoch(since),
+            until=to_epoch(until),
+            width=width_s,
+        )
+        return [MoodPoint(row[0], from_epoch(int(row[1]) * width_s), float(row[2]), int(row[3]), int(row[4])) for row in rows]
