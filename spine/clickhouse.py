@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Mapping, Sequence
+import weakref
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
@@ -53,8 +54,42 @@ def connect(address: str, data_dir: Path) -> ClickHouse:
     return Server(address)
 
 
+class _Holder:
+    """Holds a thread's connection; when the thread goes, so does this, and its finaliser ends the connection."""
+
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+
+
+class _PerThread:
+    """One connection a thread, made when the thread first asks: neither client may be shared. It is ended when its thread goes."""
+
+    def __init__(self, make: Callable[[], Any], end: Callable[[Any], None]) -> None:
+        self._make, self._end = make, end
+        self._local = threading.local()
+        self._finalisers: list[weakref.finalize[Any, _Holder]] = []
+        self._lock = threading.Lock()
+
+    def get(self) -> Any:
+        holder = getattr(self._local, "holder", None)
+        if holder is None:
+            holder = self._local.holder = _Holder(self._make())
+            finaliser = weakref.finalize(holder, self._end, holder.connection)
+            with self._lock:
+                self._finalisers = [known for known in self._finalisers if known.alive] + [finaliser]
+        return holder.connection
+
+    def close(self) -> None:
+        """End every connection; a thread that asks again gets a new one."""
+        with self._lock:
+            self._local = threading.local()
+            for finaliser in self._finalisers:
+                finaliser()
+            self._finalisers.clear()
+
+
 class Server:
-    """A ClickHouse server over native TCP: one driver client a thread, as the driver is not thread safe."""
+    """A ClickHouse server over native TCP."""
 
     def __init__(self, address: str, *, connect_timeout_s: float = 5.0, timeout_s: float = 30.0) -> None:
         parts = urlsplit(address)
@@ -79,35 +114,20 @@ class Server:
             "sync_request_timeout": connect_timeout_s,
             "client_name": "tocsin",
         }
-        self._local = threading.local()
-        self._all: list[Any] = []
-        self._lock = threading.Lock()
-        self._create_database()
-
-    def _create_database(self) -> None:
-        """The database must exist before a client can name it."""
+        self._clients = _PerThread(self._make_client, lambda client: client.disconnect())
         self._run(lambda client: client.execute(f"CREATE DATABASE IF NOT EXISTS {self.database}"))
-        with self._lock:
-            for client in self._all:
-                client.disconnect()
-            self._all.clear()
-        self._local = threading.local()
-        self._options["database"] = self.database
+        self.close()
+        self._options["database"] = self.database  # a client can only name it once it is there
 
-    def _client(self) -> Any:
-        client = getattr(self._local, "client", None)
-        if client is None:
-            from clickhouse_driver import Client
+    def _make_client(self) -> Any:
+        from clickhouse_driver import Client
 
-            client = self._local.client = Client(**self._options)
-            with self._lock:
-                self._all.append(client)
-        return client
+        return Client(**self._options)
 
     def _run(self, action: Any) -> Any:
         from clickhouse_driver import errors
 
-        client = self._client()
+        client = self._clients.get()
         try:
             return action(client)
         except errors.ServerException as error:
@@ -142,14 +162,14 @@ class Server:
 
     def close(self) -> None:
         """As ClickHouse.close."""
-        with self._lock:
-            for client in self._all:
-                client.disconnect()
-            self._all.clear()
+        self._clients.close()
 
 
 class Embedded:
-    """chdb: ClickHouse in this process, on disk. One process owns a folder; its threads share this object."""
+    """chdb: ClickHouse in this process, on disk. One process owns a folder; its threads share this object.
+
+    Each thread has a session of its own: on a shared one the parameters of one query appear in another's.
+    """
 
     database = "tocsin"
 
@@ -161,26 +181,31 @@ class Embedded:
                 f"the embedded store needs the package chdb ({error}); set `store` to a ClickHouse server instead"
             ) from error
         folder.mkdir(parents=True, exist_ok=True)
-        self._folder = folder
+        self.folder = folder
+        self._sessions = _PerThread(lambda: self._make_session(session.Session), lambda made: made.close())
         try:
-            self._session = session.Session(str(folder))
+            self._sessions.get()
         except Exception as error:
             raise StoreError(
                 f"the embedded store in {folder} cannot be opened: is another tocsin running on it? "
                 "Stop that one, or choose another data_dir."
             ) from error
-        self.command(f"CREATE DATABASE IF NOT EXISTS {self.database}")
-        self.command(f"USE {self.database}")
+
+    def _make_session(self, kind: Any) -> Any:
+        made = kind(str(self.folder))
+        made.query(f"CREATE DATABASE IF NOT EXISTS {self.database}")
+        made.query(f"USE {self.database}")
+        return made
 
     def _run(self, sql: str, parameters: Mapping[str, str] | None = None) -> bytes:
         try:
-            result = self._session.query(sql, "JSONCompactEachRow", params=dict(parameters or {}))
+            result = self._sessions.get().query(sql, "JSONCompactEachRow", params=dict(parameters or {}))
             return bytes(result.bytes()) if result is not None else b""
         except Exception as error:
             message = _first_line(str(error))
             code = re.search(r"Code: (\d+)", message)
             busy = code is not None and int(code.group(1)) in RETRIABLE
-            raise (StoreBusy if busy else StoreError)(f"the embedded store in {self._folder}: {message}") from error
+            raise (StoreBusy if busy else StoreError)(f"the embedded store in {self.folder}: {message}") from error
 
     def query(self, sql: str, **parameters: Value) -> list[Row]:
         """As ClickHouse.query."""
@@ -204,7 +229,7 @@ class Embedded:
 
     def close(self) -> None:
         """As ClickHouse.close."""
-        self._session.close()
+        self._sessions.close()
 
 
 def _parameter(value: Value) -> str:

@@ -149,7 +149,10 @@ class Mentions:
         return [SeriesTotal(row[0], int(row[1]), int(row[2]), int(row[3]), float(row[4])) for row in rows]
 
     def mood(self, series: Sequence[str], since: datetime, until: datetime, width_s: int) -> list[MoodPoint]:
-        """Mood of each of `series` per window of width_s, aligned to the epoch, over [since, until): by series, then time. Raises StoreError."""
+        """Mood of each of `series` per window of width_s over [since, until), by series, then time; windows start at k * width_s.
+
+        Raises StoreError.
+        """
         if not series:
             return []
         rows = self._client.query(

@@ -1,0 +1,278 @@
+"""One suite over both ClickHouse clients: chdb in this process, and a real server over native TCP."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from spine.clickhouse import Embedded, Server
+from spine.errors import SettingsError, StoreBusy, StoreError
+from spine.records import Alert, Article, CompanyScore, Evidence, Mention, Score, Scored, alert_id, sha
+from spine.store import DeadLetter, Delivery, Store
+from tests.servers import ClickHouseServer
+from tocsin.broker import free_port
+
+NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+NASTY = [
+    "it's",
+    'a "quote"',
+    "back\\slash",
+    "tab\there",
+    "line\nbreak",
+    "中文，全角",
+    "100%s {x:String} %(id)s",
+    "'; DROP TABLE articles; --",
+    "🔔",
+]
+
+
+@pytest.fixture(scope="module", params=["chdb", "server"])
+def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    if request.param == "chdb":
+        made = Store(Embedded(tmp_path_factory.mktemp("chdb") / "store"))
+    else:
+        server: ClickHouseServer = request.getfixturevalue("clickhouse_server")
+        made = Store(Server(f"{server.address}/contract"))
+    made.migrate()
+    yield made
+    made.close()
+
+
+@pytest.fixture(autouse=True)
+def empty(store: Store) -> None:
+    for table in ("articles", "article_keys", "story_bands", "mentions", "alerts", "deliveries", "dead_letters"):
+        store.client.command(f"TRUNCATE TABLE {table}")
+
+
+def scored(
+    name: str,
+    *,
+    minutes: int = 0,
+    negative: float = 0.1,
+    story: str = "",
+    source: str = "wire",
+    model: str = "m1",
+    title: str = "",
+    **extra: object,
+) -> Scored:
+    ident = sha(name)
+    moment = NOON + timedelta(minutes=minutes)
+    article = Article(
+        id=ident,
+        url=f"https://example.org/{name}",
+        source=source,
+        language="en",
+        title=title or f"Title of {name}",
+        text="Body",
+        published_at=moment,
+        fetched_at=moment,
+        mentions=(Mention(company="ACME", surface="Acme", sector="autos"),),
+        bands=extra.get("bands", (1, 2)),  # type: ignore[arg-type]
+    )
+    rest = (1 - negative) / 2
+    score = Score(
+        id=ident,
+        source=source,
+        language="en",
+        published_at=moment,
+        story=story or ident,
+        p_negative=negative,
+        p_neutral=rest,
+        p_positive=rest,
+        topics={"earnings": 0.9},
+        companies=(CompanyScore(company="ACME", sector="autos", p_negative=negative, p_neutral=rest, p_positive=rest),),
+        model=model,
+        scored_at=moment,
+    )
+    return Scored(article=article, score=score)
+
+
+def save(store: Store, *items: Scored) -> None:
+    store.articles.insert(items)
+    store.mentions.insert([item.score for item in items])
+    store.articles.remember(items)
+
+
+def test_migrating_again_changes_nothing(store: Store):
+    assert store.migrate() == []
+    assert store.pending() == []
+
+
+def test_the_same_batch_twice_is_seen_once(store: Store):
+    items = [scored(f"a{n}", minutes=n) for n in range(5)]
+    save(store, *items)
+    save(store, *items)
+    assert store.articles.totals().articles == 5
+    assert len(store.articles.latest(50)) == 5
+    assert store.articles.doubled() == 0
+    counts = store.mentions.window_counts("topic:earnings", NOON, NOON + timedelta(hours=1), 3600)
+    assert [(count.negative, count.total) for count in counts] == [(0, 5)]
+
+
+def test_text_and_numbers_come_back_as_they_went(store: Store):
+    items = [scored(f"n{n}", minutes=n, title=title) for n, title in enumerate(NASTY)]
+    save(store, *items)
+    found = store.articles.by_id([item.article.id for item in items])
+    assert {row.title for row in found} == set(NASTY)
+    row = next(row for row in found if row.title == NASTY[0])
+    assert row.published_at == NOON
+    assert row.topics == ("earnings",)
+    assert row.companies == ("ACME",)
+    assert row.p_negative == pytest.approx(0.1, abs=1e-6)
+
+
+@pytest.mark.parametrize("value", NASTY)
+def test_parameters_are_values_and_never_sql(store: Store, value: str):
+    assert store.client.query("SELECT {x:String}, length({x:String})", x=value) == [(value, len(value.encode()))]
+    assert store.client.query("SELECT count() FROM articles WHERE id IN {ids:Array(String)}", ids=[value, "x"])[0][0] == 0
+
+
+def test_known_remembers_the_first_arrival(store: Store):
+    item = scored("k", story="s1")
+    save(store, item)
+    known = store.articles.known([item.article.id, "nobody"])
+    assert set(known) == {item.article.id}
+    assert known[item.article.id] == (NOON, "s1", item.article.fingerprint, "m1")
+    assert store.articles.known([]) == {}
+
+
+def test_bands_find_the_earliest_story_inside_the_time(store: Store):
+    save(store, scored("b1", minutes=5, story="later", bands=(7, 2**63 - 1)), scored("b0", minutes=0, story="first", bands=(7,)))
+    hour = timedelta(hours=1)
+    assert store.articles.stories([7, 2**63 - 1, 9], NOON - hour, NOON + hour) == {7: "first", 2**63 - 1: "later"}
+    assert store.articles.stories([7], NOON + hour, NOON + 2 * hour) == {}
+
+
+def test_windows_are_half_open_and_count_stories_not_copies(store: Store):
+    save(
+        store,
+        scored("w0", minutes=0, negative=0.9, story="s1", source="a"),
+        scored("w1", minutes=1, negative=0.9, story="s1", source="b"),
+        scored("w2", minutes=9, negative=0.2, story="s2"),
+        scored("w3", minutes=10, negative=0.9, story="s3", source="c"),
+        scored("w4", minutes=30, negative=0.9, story="s4"),
+    )
+    counts = store.mentions.window_counts("company:ACME", NOON, NOON + timedelta(minutes=30), 600)
+    assert [(c.start, c.negative, c.total) for c in counts] == [(NOON, 1, 2), (NOON + timedelta(minutes=10), 1, 1)]
+    assert store.mentions.negative_sources("company:ACME", NOON, NOON + timedelta(minutes=30)) == 3
+    totals = {row.series: row for row in store.mentions.touched(NOON, NOON + timedelta(hours=1))}
+    assert set(totals) == {"market:all", "topic:earnings", "company:ACME", "sector:autos"}
+    assert (totals["market:all"].stories, totals["market:all"].negative) == (4, 3)
+    assert [row.series for row in store.mentions.touched(NOON, NOON + timedelta(hours=1), ["sector"])] == ["sector:autos"]
+    assert store.mentions.series_count(NOON, NOON + timedelta(hours=1)) == 4
+    assert store.mentions.first_seen(["company:ACME", "company:NONE"]) == {"company:ACME": NOON}
+
+
+def test_mood_is_the_mean_tone_per_window(store: Store):
+    save(store, scored("m0", negative=1.0), scored("m1", minutes=1, negative=0.0, story="q"), scored("m2", minutes=61, negative=1.0))
+    points = store.mentions.mood(["topic:earnings"], NOON, NOON + timedelta(hours=2), 3600)
+    assert [(p.start, p.stories, p.negative) for p in points] == [(NOON, 2, 1), (NOON + timedelta(hours=1), 1, 1)]
+    assert points[0].tone == pytest.approx((-1.0 + 0.5) / 2)
+
+
+def test_a_newer_model_replaces_the_mood_and_keeps_the_old_score(store: Store):
+    save(store, scored("r", negative=0.9, model="m1"))
+    save(store, scored("r", negative=0.0, model="m2"))
+    assert [row.model for row in store.articles.latest(5)] == ["m2"]
+    assert store.mentions.window_counts("market:all", NOON, NOON + timedelta(hours=1), 3600)[0].negative == 0
+    assert int(store.client.query("SELECT uniqExact(model) FROM articles")[0][0]) == 2
+
+
+def test_articles_of_a_series_come_most_negative_first(store: Store):
+    save(store, scored("s0", negative=0.4), scored("s1", minutes=1, negative=0.9), scored("s2", minutes=2, negative=0.6))
+    rows = store.articles.of_series("company:ACME", NOON, NOON + timedelta(hours=1), 2)
+    assert [round(row.p_negative, 1) for row in rows] == [0.9, 0.6]
+
+
+def test_alerts_and_deliveries_are_kept_once(store: Store):
+    alert = Alert(
+        id=alert_id("spike", "topic:credit", NOON),
+        rule="spike",
+        series="topic:credit",
+        window_start=NOON,
+        window_s=900,
+        detected_at=NOON + timedelta(minutes=3),
+        severity="urgent",
+        observed=9,
+        expected=1.25,
+        surprise=6.5,
+        total=12,
+        sources=4,
+        evidence=(Evidence(id="x", title="债券违约", url="https://example.org/x", source="wire", published_at=NOON, p_negative=0.97),),
+    )
+    store.alerts.insert([alert])
+    store.alerts.insert([alert])
+    assert store.alerts.latest(10) == [alert]
+    assert store.alerts.get(alert.id) == alert
+    assert store.alerts.get("none") is None
+    assert store.alerts.count() == 1
+    assert store.alerts.last_window(["topic:credit", "topic:x"], NOON - timedelta(hours=1)) == {"topic:credit": NOON}
+    assert store.alerts.last_window(["topic:credit"], NOON + timedelta(seconds=1)) == {}
+    sent = Delivery(alert_id=alert.id, endpoint="desk", attempt=1, sent_at=NOON, status=503, error="busy")
+    store.alerts.log([sent, sent])
+    assert store.alerts.deliveries([alert.id]) == [sent]
+
+
+def test_dead_letters_keep_the_bytes(store: Store):
+    letter = DeadLetter(
+        topic="articles", partition=3, offset=2**40, failed_at=NOON, stage="decode", reason="坏 \ud800", key=b"\x00\xff", value=b"{\xff\x00"
+    )
+    store.dead.insert([letter])
+    store.dead.insert([letter])
+    assert store.dead.count() == 1
+    assert store.dead.latest(1)[0].value == b"{\xff\x00"
+
+
+def test_a_bad_value_is_refused_and_the_store_goes_on(store: Store):
+    with pytest.raises(StoreError):
+        store.client.insert("migrations", {"name": ["lone \ud800"], "applied_at": [1]})
+    with pytest.raises(StoreError):
+        store.client.query("SELECT no_such_column FROM articles")
+    save(store, scored("after"))
+    assert store.articles.totals().articles == 1
+
+
+def test_threads_share_the_store(store: Store):
+    errors: list[Exception] = []
+
+    def work(number: int) -> None:
+        try:
+            for step in range(10):
+                save(store, scored(f"t{number}-{step}", minutes=step))
+                store.mentions.touched(NOON, NOON + timedelta(hours=1))
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert store.articles.totals().articles == 40
+
+
+def test_an_unreachable_server_is_busy_and_an_address_that_is_none_says_so():
+    with pytest.raises(StoreBusy, match="cannot be reached"):
+        Server(f"clickhouse://default:@127.0.0.1:{free_port()}/x")
+    for address in ("http://localhost", "clickhouse://", "clickhouse://h:1/a-b", "clickhouse://h:x/a"):
+        with pytest.raises(SettingsError):
+            Server(address)
+
+
+def test_a_second_process_on_the_embedded_folder_is_told_so(store: Store, request: pytest.FixtureRequest):
+    if not isinstance(store.client, Embedded):
+        pytest.skip("only the embedded store has one owner")
+    folder = store.client.folder
+    code = f"from pathlib import Path; from spine.clickhouse import Embedded; Embedded(Path({str(folder)!r}))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=60, cwd=Path(__file__).parents[2]
+    )
+    assert done.returncode != 0
+    assert "is another tocsin running on it?" in done.stderr
