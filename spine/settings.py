@@ -58,6 +58,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     alert_min_sources: Annotated[int, Meta(ge=1, description="independent sources that an alert needs at least")] = 2
     alert_min_ratio: Annotated[float, Meta(ge=1, description="observed over expected that an alert needs at least")] = 2.0
     alert_cooldown_s: Annotated[int, Meta(ge=0, description="a series that rang stays quiet this long, seconds")] = 3600
+    retention_days: Annotated[int, Meta(ge=0, description="months older than this leave the store; 0: keep everything, days")] = 0
     webhooks: Annotated[tuple[Webhook, ...], Meta(description="endpoints for alerts, one [[webhooks]] table each (TOML file only)")] = ()
     dashboard_host: Annotated[str, Meta(min_length=1, description="address the dashboard listens on")] = "127.0.0.1"
     dashboard_port: Annotated[Port, Meta(description="port of the dashboard; 0: any free one")] = 8050

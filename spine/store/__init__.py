@@ -8,12 +8,14 @@ store.dead        records that could not be used            (dead_letters)
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 from spine.clickhouse import ClickHouse, connect
 from spine.migrations import migrate, pending
 from spine.store.alerts import Alerts, Delivery
 from spine.store.articles import ArticleRow, Articles, Known, Totals
+from spine.store.clock import to_epoch
 from spine.store.dead import DeadLetter, DeadLetters
 from spine.store.mentions import Mentions, MoodPoint, SeriesTotal, WindowCount
 
@@ -52,6 +54,23 @@ class Store:
     def pending(self) -> list[str]:
         """Names of the migrations that have not been applied."""
         return pending(self.client)
+
+    def retire(self, before: datetime) -> list[str]:
+        """Drop every month that ended before `before`, from all tables that are kept by month; their names, such as "202601".
+
+        Alerts, dead letters and the identity of articles stay. Raises StoreError.
+        """
+        last = int(f"{before:%Y%m}")
+        dropped: set[int] = set()
+        for table in ("articles", "story_bands", "mentions"):
+            months = self.client.query(
+                f"SELECT DISTINCT toYYYYMM(published_at) FROM {table} WHERE published_at < toDateTime({{before:UInt32}})",
+                before=to_epoch(before),
+            )
+            for month in sorted(int(row[0]) for row in months if int(row[0]) < last):
+                self.client.command(f"ALTER TABLE {table} DROP PARTITION {month}")
+                dropped.add(month)
+        return [str(month) for month in sorted(dropped)]
 
     def close(self) -> None:
         """Release the connection."""

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -229,6 +226,13 @@ def test_dead_letters_keep_the_bytes(store: Store):
     assert store.dead.latest(1)[0].value == b"{\xff\x00"
 
 
+def test_old_months_leave_whole_and_the_rest_stays(store: Store):
+    save(store, scored("old", minutes=-60 * 24 * 60), scored("new"))
+    assert store.retire(NOON - timedelta(days=30)) == ["202609"]
+    assert [row.url for row in store.articles.latest(5)] == ["https://example.org/new"]
+    assert store.retire(NOON - timedelta(days=30)) == []
+
+
 def test_a_bad_value_is_refused_and_the_store_goes_on(store: Store):
     with pytest.raises(StoreError):
         store.client.insert("migrations", {"name": ["lone \ud800"], "applied_at": [1]})
@@ -264,15 +268,3 @@ def test_an_unreachable_server_is_busy_and_an_address_that_is_none_says_so():
     for address in ("http://localhost", "clickhouse://", "clickhouse://h:1/a-b", "clickhouse://h:x/a"):
         with pytest.raises(SettingsError):
             Server(address)
-
-
-def test_a_second_process_on_the_embedded_folder_is_told_so(store: Store, request: pytest.FixtureRequest):
-    if not isinstance(store.client, Embedded):
-        pytest.skip("only the embedded store has one owner")
-    folder = store.client.folder
-    code = f"from pathlib import Path; from spine.clickhouse import Embedded; Embedded(Path({str(folder)!r}))"
-    done = subprocess.run(
-        [sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=60, cwd=Path(__file__).parents[2]
-    )
-    assert done.returncode != 0
-    assert "is another tocsin running on it?" in done.stderr

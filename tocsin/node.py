@@ -1,0 +1,137 @@
+"""The worker process of any mode: score, watch and notify on Faust, and, when asked, the dashboard and the scheduler beside them.
+
+`python -m tocsin.node` is how the embedded mode runs it: one JSON line on stdin says what to run, and the end of stdin
+(the parent is gone) ends it. The process may die at any point and nothing is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
+import msgspec
+
+from spine import log, metrics
+from spine.errors import TocsinError
+from spine.settings import Settings
+from tocsin import wiring
+
+_log = log.get_logger(__name__)
+
+
+class NodePlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What one process runs."""
+
+    settings: Settings
+    dashboard: bool = True
+    schedule: bool = True
+
+
+def utc_now() -> datetime:
+    """The wall clock, aware."""
+    return datetime.now(UTC)
+
+
+def run_node(plan: NodePlan, stop: threading.Event | None = None) -> None:
+    """Run until SIGTERM, SIGINT or `stop`. On the main thread. Raises TocsinError for what a person has to mend."""
+    from stream.app import run_worker
+
+    settings = plan.settings
+    ready = threading.Event()
+    with contextlib.ExitStack() as stack:
+        if settings.metrics_port:
+            server = metrics.serve("0.0.0.0", settings.metrics_port, lambda: "" if ready.is_set() else "starting")  # noqa: S104  scrapers come from outside
+            stack.callback(server.server_close)
+            stack.callback(server.shutdown)
+        store = wiring.make_store(settings)
+        stack.callback(store.close)
+        if plan.dashboard:
+            stack.enter_context(dashboard_of(settings, store))
+        if plan.schedule:
+            from tocsin.schedule import running_scheduler
+
+            stack.enter_context(running_scheduler(settings, store))
+        classifier = wiring.make_classifier(settings)
+        _log.info("model ready", model=classifier.version)
+        pipeline = wiring.make_pipeline(settings, store, classifier)
+
+        async def main() -> None:
+            wanted = asyncio.Event()
+            with _stopping(asyncio.get_running_loop(), wanted.set, stop):
+                await run_worker(
+                    pipeline,
+                    broker=settings.broker,
+                    names=wiring.names(settings),
+                    group=settings.consumer_group,
+                    batch_max=settings.batch_max,
+                    batch_wait_s=settings.batch_wait_ms / 1000,
+                    data_dir=wiring.data_dir(settings) / "faust",
+                    stop=wanted,
+                    on_ready=ready.set,
+                )
+
+        asyncio.run(main())
+
+
+@contextlib.contextmanager
+def dashboard_of(settings: Settings, store: object) -> Iterator[str]:
+    """The dashboard served from threads of this process; its address."""
+    from dashboard.app import create_app
+    from dashboard.server import serve
+
+    running = serve(create_app(store, now=utc_now), settings.dashboard_host, settings.dashboard_port)
+    _log.info("dashboard ready", url=running.url)
+    try:
+        yield running.url
+    finally:
+        running.close()
+
+
+@contextlib.contextmanager
+def _stopping(loop: asyncio.AbstractEventLoop, ask: Callable[[], None], stop: threading.Event | None) -> Iterator[None]:
+    """While inside, a signal or `stop` calls `ask` on the loop."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ask)
+    if stop is not None:
+
+        def wait() -> None:
+            stop.wait()
+            with contextlib.suppress(RuntimeError):  # the loop has ended already
+                loop.call_soon_threadsafe(ask)
+
+        threading.Thread(target=wait, name="stop", daemon=True).start()
+    try:
+        yield
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+def _watch_parent(stop: threading.Event) -> None:
+    """The parent holds our stdin open; when it is gone, so are we."""
+    while sys.stdin.buffer.read(4096):
+        pass
+    stop.set()
+
+
+def main() -> int:
+    """Entry of the embedded mode's child."""
+    plan = msgspec.json.decode(sys.stdin.buffer.readline(), type=NodePlan)
+    log.configure(plan.settings.log_format, plan.settings.log_level)
+    stop = threading.Event()
+    threading.Thread(target=_watch_parent, args=(stop,), name="parent", daemon=True).start()
+    try:
+        run_node(plan, stop)
+    except TocsinError as error:
+        _log.error("node ends", reason=str(error))
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
