@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, generate_latest
+
+from spine.errors import SettingsError
 
 FETCHES = Counter("tocsin_fetches", "Requests to sources", ["source", "outcome"])
 PUBLISHED = Counter("tocsin_published", "Articles that Kafka acknowledged")
@@ -23,18 +26,35 @@ ALERTS = Counter("tocsin_alerts", "Alerts raised", ["severity"])
 WEBHOOKS = Counter("tocsin_webhooks", "Webhook deliveries", ["outcome"])
 
 
-def serve(host: str, port: int, healthy: Callable[[], str]) -> ThreadingHTTPServer:
-    """Serve /metrics and /healthz from a daemon thread until `shutdown()` is called on what is returned.
+@contextlib.contextmanager
+def served(port: int, trouble: Callable[[], str]) -> Iterator[None]:
+    """While inside, serve /metrics and /healthz on `port` of every address, as scrapers come from outside; nothing for port 0.
 
-    healthy: "" when all is well, else what is wrong (answered as 503)
+    trouble: "" when all is well, else what is wrong (answered as 503). Raises SettingsError when the port is taken.
     """
+    if not port:
+        yield
+        return
+    try:
+        server = ThreadingHTTPServer(("0.0.0.0", port), _handler(trouble))  # noqa: S104
+    except OSError as error:
+        raise SettingsError(f"metrics_port {port}: {error.strerror}; choose another, or 0 for none") from error
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
 
+
+def _handler(trouble: Callable[[], str]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             if self.path == "/metrics":
                 self._answer(200, CONTENT_TYPE_LATEST, generate_latest())
             elif self.path == "/healthz":
-                wrong = healthy()
+                wrong = trouble()
                 self._answer(503 if wrong else 200, "text/plain; charset=utf-8", (wrong or "ok").encode())
             else:
                 self._answer(404, "text/plain; charset=utf-8", b"try /metrics or /healthz")
@@ -49,7 +69,4 @@ def serve(host: str, port: int, healthy: Callable[[], str]) -> ThreadingHTTPServ
         def log_message(self, *_args: object) -> None:
             """Scrapes are not news."""
 
-    server = ThreadingHTTPServer((host, port), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
-    return server
+    return Handler

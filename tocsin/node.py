@@ -44,10 +44,7 @@ def run_node(plan: NodePlan, stop: threading.Event | None = None) -> None:
     settings = plan.settings
     ready = threading.Event()
     with contextlib.ExitStack() as stack:
-        if settings.metrics_port:
-            server = metrics.serve("0.0.0.0", settings.metrics_port, lambda: "" if ready.is_set() else "starting")  # noqa: S104  scrapers come from outside
-            stack.callback(server.server_close)
-            stack.callback(server.shutdown)
+        stack.enter_context(metrics.served(settings.metrics_port, lambda: "" if ready.is_set() else "starting"))
         store = wiring.make_store(settings)
         stack.callback(store.close)
         if plan.dashboard:

@@ -96,17 +96,19 @@ class Alerts:
         rows = self._client.query(f"SELECT {_COLUMNS} FROM alerts FINAL WHERE id = {{id:String}}", id=alert_id)
         return _alert(rows[0]) if rows else None
 
-    def last_window(self, series: Sequence[str], since: datetime) -> dict[str, datetime]:
-        """Start of the latest window that rang, for each of `series` that rang since `since` (by window start). Raises StoreError."""
+    def last_window(self, series: Sequence[str], since: datetime, until: datetime | None = None) -> dict[str, datetime]:
+        """Start of the latest window that rang, for each of `series` that has one that starts in [since, until). Raises StoreError."""
         if not series:
             return {}
         rows = self._client.query(
             """
             SELECT series, toUInt32(max(window_start)) FROM alerts
-            WHERE series IN {series:Array(String)} AND window_start >= toDateTime({since:UInt32}) GROUP BY series
+            WHERE series IN {series:Array(String)}
+              AND window_start >= toDateTime({since:UInt32}) AND window_start < toDateTime({until:UInt32}) GROUP BY series
             """,
             series=series,
             since=to_epoch(since),
+            until=to_epoch(until) if until else 2**32 - 1,
         )
         return {row[0]: from_epoch(row[1]) for row in rows}
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from spine.clickhouse import ClickHouse
-from spine.records import Scored
+from spine.records import CompanyScore, Score, Scored
 from spine.store.clock import from_epoch, new_version, to_epoch
 
 
@@ -213,6 +213,44 @@ class Articles:
             until=to_epoch(until) if until else 2**32 - 1,
         )
         return [_article(row) for row in rows]
+
+    def scores(self, ids: Sequence[str], since: datetime, until: datetime) -> list[Score]:
+        """The latest stored scores of the articles with these ids, published in [since, until), in no order. Raises StoreError."""
+        if not ids:
+            return []
+        rows = self._client.query(
+            """
+            SELECT id, source, language, toUInt32(published_at), story, p_negative, p_neutral, p_positive, topics, topic_p,
+                   companies, sectors, company_negative, company_neutral, company_positive, model, toUInt32(scored_at)
+            FROM articles
+            WHERE id IN {ids:Array(String)}
+              AND published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
+            ORDER BY id, version DESC LIMIT 1 BY id
+            """,
+            ids=ids,
+            since=to_epoch(since),
+            until=to_epoch(until),
+        )
+        return [
+            Score(
+                id=row[0],
+                source=row[1],
+                language=row[2],
+                published_at=from_epoch(row[3]),
+                story=row[4],
+                p_negative=row[5],
+                p_neutral=row[6],
+                p_positive=row[7],
+                topics=dict(zip(row[8], row[9], strict=True)),
+                companies=tuple(
+                    CompanyScore(company=company, sector=sector, p_negative=negative, p_neutral=neutral, p_positive=positive)
+                    for company, sector, negative, neutral, positive in zip(*row[10:15], strict=True)
+                ),
+                model=row[15],
+                scored_at=from_epoch(row[16]),
+            )
+            for row in rows
+        ]
 
     def totals(self) -> Totals:
         """How much is stored. Raises StoreError."""

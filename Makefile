@@ -1,0 +1,59 @@
+# Each target says what it does. `make demo` and `make test` do all on a fresh machine with Python 3.11 or newer.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+BIN := .venv/bin
+PACKAGES := tocsin spine ingest models stream dashboard bench
+ARGS ?=
+
+.PHONY: help setup demo test test-fast lint format lock bench train screenshots clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+.venv/.ready: requirements.lock pyproject.toml
+	@if [ -z "$(PYTHON)" ]; then echo "tocsin needs Python 3.11 or newer"; exit 1; fi
+	@echo "setup: making .venv with $$($(PYTHON) --version)"
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m uv --version >/dev/null 2>&1 || { echo "setup: fetching uv"; $(BIN)/python -m pip install -q --disable-pip-version-check 'uv>=0.8'; }
+	@echo "setup: installing the locked dependencies, checked by hash (6 GB with torch's CUDA; about a minute)"
+	@$(BIN)/python -m uv pip install -q --python $(BIN)/python --require-hashes -r requirements.lock
+	@$(BIN)/python -m uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+setup: .venv/.ready ## Make .venv and install the locked dependencies
+	@echo "setup: done; try $(BIN)/tocsin --help"
+
+demo: .venv/.ready ## Watch a simulated newswire: crawl, score, alert, dashboard (ARGS="--seed 11")
+	@echo "demo: starting the embedded broker, store, worker and dashboard, and a simulated newswire"
+	@$(BIN)/tocsin demo $(ARGS)
+
+test: .venv/.ready ## Run all tests, against a real Kafka, ClickHouse and browser where they can be had
+	@./tests/install
+	@echo "test: running every test"
+	@$(BIN)/python -m pytest $(ARGS)
+
+test-fast: .venv/.ready ## Run the pure tests only
+	@echo "test: running the unit tests"
+	@$(BIN)/python -m pytest tests/unit $(ARGS)
+
+lint: .venv/.ready ## Check style and types
+	@echo "lint: ruff"
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@echo "lint: mypy --strict"
+	@$(BIN)/mypy $(PACKAGES) tests
+
+format: .venv/.ready ## Format the code
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+lock: ## Renew requirements.lock from pyproject.toml
+	@echo "lock: resolving"
+	@$(BIN)/python -m uv pip compile -q --universal --generate-hashes --python-version 3.11 --extra train --extra dev --no-emit-index-url -o requirements.lock pyproject.toml
+
+bench: .venv/.ready ## Run the benchmarks (ARGS="classify --json")
+	@echo "bench: measuring on this machine"
+	@$(BIN)/tocsin bench $(ARGS)
+
+clean: ## Remove what was made here, .venv included
+	@rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache build dist

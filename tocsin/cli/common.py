@@ -1,0 +1,58 @@
+"""What every command shares: the settings, the way to speak, and help with examples."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import click
+import msgspec
+from rich.console import Console
+
+from spine import log
+from spine.settings import Settings
+from tocsin.wiring import read_settings
+
+console = Console(stderr=True, highlight=False)
+"""Words for people go to stderr: stdout is for what a program may read."""
+
+
+class ExampleCommand(click.Command):
+    """A command whose help ends with examples, kept as they are written."""
+
+    def __init__(self, *args: Any, examples: str = "", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.examples = examples
+
+    def format_epilog(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples after the options."""
+        if self.examples:
+            with formatter.section("Examples"):
+                for line in self.examples.strip().splitlines():
+                    formatter.write(f"  {line.strip()}\n")
+
+
+def settings_of(ctx: click.Context, **changes: Any) -> Settings:
+    """The settings of this call with the options that were given put over them; logging is set up as they say."""
+    settings = read_settings(ctx.find_root().params.get("config"))
+    given = {name: value for name, value in changes.items() if value is not None}
+    if given:
+        settings = msgspec.convert({**msgspec.structs.asdict(settings), **given}, Settings)
+    log.configure(settings.log_format, settings.log_level)
+    return settings
+
+
+def teller() -> Callable[[str], None]:
+    """A function that says a line with the seconds since now in front."""
+    began = time.monotonic()
+
+    def say(message: str) -> None:
+        console.print(f"[dim]{time.monotonic() - began:6.1f} s[/dim]  {log.mask(message)}", markup=True, soft_wrap=True)
+
+    return say
+
+
+def print_json(value: Any) -> None:
+    """One JSON object on one line of stdout."""
+    click.echo(msgspec.json.encode(value).decode())

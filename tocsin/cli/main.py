@@ -1,0 +1,59 @@
+"""`tocsin`: the group of commands, and the one place where an error becomes a sentence and an exit status."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+import tocsin
+from spine.errors import SettingsError, TocsinError
+from spine.log import mask
+from tocsin.cli import admin, archives, roles, run, text
+
+DEBUG_VARIABLE = "TOCSIN_DEBUG"
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(tocsin.__version__, prog_name="tocsin")
+@click.option("--config", type=click.Path(dir_okay=False), help="TOML file of settings; also TOCSIN_CONFIG. `tocsin settings` lists them.")
+def group(config: str | None) -> None:
+    """Tocsin watches financial news in Chinese and English, scores every article by topic and sentiment, and rings when
+    negative news rises beyond what chance explains.
+
+    Begin with `tocsin demo`; then `tocsin up --sources sources.toml` with feeds of your own.
+    """
+
+
+for module in (run, archives, roles, admin, text):
+    for command in module.COMMANDS:
+        group.add_command(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status: 0 well, 1 it failed, 2 a setting or argument is wrong, 130 interrupted."""
+    try:
+        status = group.main(args=list(arguments) if arguments is not None else None, prog_name="tocsin", standalone_mode=False)
+    except click.exceptions.Abort:
+        return 130
+    except KeyboardInterrupt:
+        return 130
+    except click.ClickException as error:
+        error.show(sys.stderr)
+        return error.exit_code
+    except TocsinError as error:
+        return _complain(str(error), 2 if isinstance(error, SettingsError) else 1, error)
+    except BrokenPipeError:
+        return 1
+    except Exception as error:
+        return _complain(f"unexpected {type(error).__name__}: {error} (set {DEBUG_VARIABLE}=1 to see where)", 1, error)
+    return status if isinstance(status, int) else 0
+
+
+def _complain(message: str, status: int, error: BaseException) -> int:
+    if os.environ.get(DEBUG_VARIABLE):
+        raise error
+    click.echo(f"tocsin: {mask(message)}", err=True)
+    return status

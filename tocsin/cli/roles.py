@@ -1,0 +1,109 @@
+"""Commands that run one role each, for Kafka and ClickHouse of one's own: what docker-compose.yml starts."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+
+import click
+
+from spine import metrics
+from spine.errors import SettingsError
+from spine.settings import Settings
+from tocsin import wiring
+from tocsin.cli.common import ExampleCommand, settings_of, teller
+
+_EXTERNAL = "this role runs beside others: set `{name}` to the address of a {what}; `tocsin up` runs everything embedded"
+
+
+def _external(settings: Settings, *, broker: bool = True, store: bool = True) -> Settings:
+    """Roles are separate processes: an embedded broker or store, which has one owner, cannot serve them."""
+    if broker and settings.broker == "embedded":
+        raise SettingsError(_EXTERNAL.format(name="broker", what="Kafka"))
+    if store and settings.store == "embedded":
+        raise SettingsError(_EXTERNAL.format(name="store", what="ClickHouse server"))
+    return settings
+
+
+@click.command(
+    cls=ExampleCommand, examples="TOCSIN_BROKER=kafka:9092 TOCSIN_STORE=clickhouse://default:@clickhouse:9000/tocsin tocsin work"
+)
+@click.pass_context
+def work(ctx: click.Context) -> None:
+    """One worker: score, watch and notify. Start as many as there are partitions at most."""
+    from tocsin.node import NodePlan, run_node
+
+    run_node(NodePlan(settings=_external(settings_of(ctx)), dashboard=False, schedule=False))
+
+
+@click.command(cls=ExampleCommand, examples="TOCSIN_BROKER=kafka:9092 tocsin crawl --sources sources.toml")
+@click.option("--sources", type=click.Path(), help="TOML file of the feeds to crawl.")
+@click.pass_context
+def crawl(ctx: click.Context, sources: str | None) -> None:
+    """The crawler: feeds to Kafka, through an outbox on disk."""
+    from ingest.crawl import Crawler
+    from ingest.fetch import Fetcher
+    from ingest.kafka import Publisher
+    from ingest.outbox import Outbox
+    from ingest.sources import load_sources
+
+    settings = _external(settings_of(ctx, sources=sources), store=False)
+    if not settings.sources:
+        raise SettingsError("no sources: give --sources FILE, or set `sources`")
+    feeds = load_sources(Path(settings.sources).expanduser())
+    gazetteer = wiring.make_gazetteer(settings)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    outbox = Outbox(wiring.data_dir(settings) / "outbox.sqlite", durable_broker=True)
+    publisher = Publisher(settings.broker, wiring.names(settings).articles, outbox)
+    thread = threading.Thread(target=publisher.run, args=(stop,), name="publisher")
+    thread.start()
+    try:
+        with metrics.served(settings.metrics_port, lambda: ""), Fetcher() as fetcher:
+            Crawler(feeds, fetcher, outbox, gazetteer).run(stop)
+    finally:
+        stop.set()
+        thread.join()
+        publisher.close()
+        outbox.close()
+
+
+@click.command(cls=ExampleCommand, examples="TOCSIN_STORE=clickhouse://default:@clickhouse:9000/tocsin tocsin dashboard")
+@click.option("--host", help="Address to listen on.  [default: the setting dashboard_host]")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port.  [default: the setting dashboard_port]")
+@click.pass_context
+def dashboard(ctx: click.Context, host: str | None, port: int | None) -> None:
+    """The dashboard alone, over a ClickHouse server."""
+    from tocsin.node import dashboard_of
+
+    settings = _external(settings_of(ctx, dashboard_host=host, dashboard_port=port), broker=False)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    store = wiring.make_store(settings)
+    try:
+        with dashboard_of(settings, store) as url:
+            teller()(f"dashboard on {url}")
+            stop.wait()
+    finally:
+        store.close()
+
+
+@click.command(cls=ExampleCommand, examples="TOCSIN_STORE=clickhouse://default:@clickhouse:9000/tocsin tocsin schedule")
+@click.pass_context
+def schedule(ctx: click.Context) -> None:
+    """The scheduler: one per installation."""
+    from tocsin.schedule import run_scheduler
+
+    settings = _external(settings_of(ctx), broker=False)
+    store = wiring.make_store(settings)
+    try:
+        with metrics.served(settings.metrics_port, lambda: ""):
+            run_scheduler(settings, store)
+    finally:
+        store.close()
+
+
+COMMANDS = (crawl, work, dashboard, schedule)

@@ -1,0 +1,66 @@
+"""A webhook receiver on loopback, as a risk team would run one: it checks each signature before it believes the body."""
+
+from __future__ import annotations
+
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, NamedTuple, Self
+
+import msgspec
+
+from stream.webhooks import verify
+
+MAX_BODY_BYTES = 1_000_000
+
+
+class Received(NamedTuple):
+    """One webhook whose signature was right: its id, its `data`, and when it came (epoch seconds)."""
+
+    webhook_id: str
+    data: dict[str, Any]
+    at: float
+
+
+class Receiver:
+    """Listens from a thread while inside its `with`. `received` grows; the same webhook-id again is counted once."""
+
+    def __init__(self, secret: str, port: int = 0) -> None:
+        self._secret = secret
+        self.received: list[Received] = []
+        self.refused = 0
+        self._lock = threading.Lock()
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                length = min(int(self.headers.get("Content-Length") or 0), MAX_BODY_BYTES)
+                self.send_response(outer._take(dict(self.headers), self.rfile.read(length)))
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_args: object) -> None:
+                """The demo tells what came in its own words."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}/tocsin"
+
+    def _take(self, headers: dict[str, str], body: bytes) -> int:
+        lower = {name.lower(): value for name, value in headers.items()}
+        if not verify(self._secret, lower, body):
+            self.refused += 1
+            return 401
+        event = msgspec.json.decode(body)
+        with self._lock:
+            if all(known.webhook_id != lower["webhook-id"] for known in self.received):
+                self.received.append(Received(lower["webhook-id"], event["data"], time.time()))
+        return 204
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, name="receiver", daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
