@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
-from ingest.kafka import Publisher, committed_offsets, ensure_topics
+from ingest.kafka import Publisher, Sender, committed_offsets, ensure_topics
 from ingest.outbox import Outbox
 from spine import log
 from spine.errors import SettingsError, TocsinError
@@ -172,7 +172,7 @@ class Stack:
         )
         self.node.start()
         stack.callback(self.node.stop)
-        self.publisher = Publisher(settings.broker, wiring.names(settings).articles, self.outbox)
+        self.publisher = Publisher(self.outbox, Sender(settings.broker, wiring.names(settings).articles))
         stack.callback(self.publisher.close)
         threads = [threading.Thread(target=self.publisher.run, args=(self._stop,), name="publisher", daemon=True)]
         if self._sources:
@@ -188,13 +188,14 @@ class Stack:
             thread.join(timeout=20)
 
     def _ensure_topics(self) -> None:
-        ensure_topics(self.settings.broker, wiring.names(self.settings), self.settings.partitions, self.settings.replication)
+        settings = self.settings
+        ensure_topics(settings.broker, wiring.names(settings), partitions=settings.partitions, replication=settings.replication)
 
     def _crawl(self) -> None:
         from ingest.crawl import Crawler
         from ingest.fetch import Fetcher
 
-        with Fetcher() as fetcher:
+        with contextlib.closing(Fetcher()) as fetcher:
             Crawler(self._sources, fetcher, self.outbox, wiring.make_gazetteer(self.settings)).run(self._stop)
 
     def wait_ready(self, timeout_s: float = 120.0) -> None:
@@ -218,7 +219,8 @@ class Stack:
 
     def settled(self) -> bool:
         """Whether everything in the outbox was published, scored and stored."""
-        return self.outbox.counts().total == 0
+        counts = self.outbox.counts()
+        return counts.pending == 0 and counts.sent == 0
 
     def _supervise(self) -> None:
         quick = 0
@@ -258,6 +260,7 @@ class Stack:
         self.broker.start()
         self._ensure_topics()
         self.outbox.rewind()
+        self.publisher.rewound()
         self.node.start()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,9 +10,11 @@ from typing import Any, NamedTuple, Self
 
 import msgspec
 
-from stream.webhooks import verify
+from stream.payload import sign, signing_key
 
 MAX_BODY_BYTES = 1_000_000
+TOLERANCE_S = 300.0
+"""A webhook whose timestamp is further off is refused: it may be replayed. Source: Standard Webhooks 1.0.0."""
 
 
 class Received(NamedTuple):
@@ -26,7 +29,7 @@ class Receiver:
     """Listens from a thread while inside its `with`. `received` grows; the same webhook-id again is counted once."""
 
     def __init__(self, secret: str, port: int = 0) -> None:
-        self._secret = secret
+        self._key = signing_key(secret)
         self.received: list[Received] = []
         self.refused = 0
         self._lock = threading.Lock()
@@ -48,7 +51,7 @@ class Receiver:
 
     def _take(self, headers: dict[str, str], body: bytes) -> int:
         lower = {name.lower(): value for name, value in headers.items()}
-        if not verify(self._secret, lower, body):
+        if not self._signed(lower, body):
             self.refused += 1
             return 401
         event = msgspec.json.decode(body)
@@ -56,6 +59,13 @@ class Receiver:
             if all(known.webhook_id != lower["webhook-id"] for known in self.received):
                 self.received.append(Received(lower["webhook-id"], event["data"], time.time()))
         return 204
+
+    def _signed(self, headers: dict[str, str], body: bytes) -> bool:
+        ident, timestamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
+        if not ident or not timestamp.isdecimal() or abs(time.time() - int(timestamp)) > TOLERANCE_S:
+            return False
+        right = sign(self._key, ident, int(timestamp), body)
+        return any(hmac.compare_digest(right, given) for given in headers.get("webhook-signature", "").split())
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, name="receiver", daemon=True).start()

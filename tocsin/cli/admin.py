@@ -33,7 +33,7 @@ def migrate(ctx: click.Context, check: bool) -> None:
     if settings.broker != "embedded" and not check:
         from ingest.kafka import ensure_topics
 
-        ensure_topics(settings.broker, wiring.names(settings), settings.partitions, settings.replication)
+        ensure_topics(settings.broker, wiring.names(settings), partitions=settings.partitions, replication=settings.replication)
         click.echo(f"topics are there: {', '.join(wiring.names(settings))}")
     if check and names:
         sys.exit(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
 from pathlib import Path
@@ -44,7 +45,7 @@ def crawl(ctx: click.Context, sources: str | None) -> None:
     """The crawler: feeds to Kafka, through an outbox on disk."""
     from ingest.crawl import Crawler
     from ingest.fetch import Fetcher
-    from ingest.kafka import Publisher
+    from ingest.kafka import Publisher, Sender
     from ingest.outbox import Outbox
     from ingest.sources import load_sources
 
@@ -57,11 +58,11 @@ def crawl(ctx: click.Context, sources: str | None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     outbox = Outbox(wiring.data_dir(settings) / "outbox.sqlite", durable_broker=True)
-    publisher = Publisher(settings.broker, wiring.names(settings).articles, outbox)
+    publisher = Publisher(outbox, Sender(settings.broker, wiring.names(settings).articles))
     thread = threading.Thread(target=publisher.run, args=(stop,), name="publisher")
     thread.start()
     try:
-        with metrics.served(settings.metrics_port, lambda: ""), Fetcher() as fetcher:
+        with metrics.served(settings.metrics_port, lambda: ""), contextlib.closing(Fetcher()) as fetcher:
             Crawler(feeds, fetcher, outbox, gazetteer).run(stop)
     finally:
         stop.set()
