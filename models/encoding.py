@@ -1,0 +1,59 @@
+"""What does the network read? Token ids of a text, or of a text and the company that the sentiment is towards.
+
+<s> text </s>                      a document
+<s> text </s> </s> company </s>    sentiment towards a company
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+
+PAD_ID = 1
+TARGET_TOKENS = 16
+CHARACTERS_PER_TOKEN = 8  # more than any of our pieces needs on average; the rest of a long text is never tokenised
+
+
+def compose(title: str, text: str) -> str:
+    """Title and text as one, the title once: wire copy often begins with its own title, in 【】 or bare."""
+    title, text = title.strip(), text.strip()
+    if not title:
+        return text
+    for repeated in (f"【{title}】", title):
+        if text.startswith(repeated):
+            text = text[len(repeated) :].lstrip("。.:： -—\n")
+            break
+    return f"{title} {text}" if text else title
+
+
+def around(text: str, company: str, characters: int) -> str:
+    """`text` from shortly before the first mention of `company`, when that mention is beyond the first `characters`."""
+    at = text.find(company)
+    return text if at + len(company) <= characters else text[at - characters // 3 :]
+
+
+def encode_pairs(tokenizer: Tokenizer, pairs: Sequence[tuple[str, str]], max_tokens: int) -> list[list[int]]:
+    """Token ids of (text, company or ""): the text cut to `max_tokens` with its marks, the company to TARGET_TOKENS."""
+    limit = max_tokens * CHARACTERS_PER_TOKEN
+    texts = [encoding.ids for encoding in tokenizer.encode_batch_fast([text[:limit] for text, _ in pairs])]
+    names = iter(tokenizer.encode_batch_fast([name for _, name in pairs if name]))
+    ids = []
+    for text, (_, name) in zip(texts, pairs, strict=True):
+        cut = text if len(text) <= max_tokens else [*text[: max_tokens - 1], text[-1]]
+        if name:
+            named = next(names).ids[1:-1][:TARGET_TOKENS]
+            cut = [*cut, cut[-1], *named, cut[-1]]
+        ids.append(cut)
+    return ids
+
+
+def pad(rows: Sequence[Sequence[int]]) -> Tensor:
+    """Token ids (B, L) of rows padded to the longest, L >= 1."""
+    out = np.full((len(rows), max(1, *map(len, rows)) if rows else 1), PAD_ID, dtype=np.int64)
+    for i, row in enumerate(rows):
+        out[i, : len(row)] = row
+    return torch.from_numpy(out)

@@ -1,0 +1,47 @@
+"""The stand-in keeps the port's contract, and stays free of heavy libraries."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from models.classifier import Document
+from models.keyword import KeywordClassifier
+
+
+@pytest.mark.parametrize(
+    ("title", "language", "sign"),
+    [
+        ("Velmont defaults on its bonds", "en", -1),
+        ("Corvia profit jumps and beats estimates", "en", 1),
+        ("Dexfield to hold its annual meeting", "en", 0),
+        ("Lumera denies fraud", "en", 0),
+        ("华泽科技股价暴跌", "zh", -1),
+        ("瑞丰股份净利润大增", "zh", 1),
+        ("安达集团将召开股东大会", "zh", 0),
+    ],
+)
+def test_plain_words_decide(title, language, sign):
+    tone = KeywordClassifier().classify([Document(title, "", language)])[0].sentiment.tone
+    assert (tone > 0.3) - (tone < -0.3) == sign
+
+
+def test_contract():
+    classifier = KeywordClassifier()
+    documents = [Document("Velmont defaults", "", "en", ("Velmont",)), Document("", ""), Document("瑞丰股份大涨", "", "zh")]
+    found = classifier.classify(documents)
+    assert classifier.classify([]) == []
+    assert found == [classifier.classify([document])[0] for document in documents]
+    assert found[1].sentiment.neutral == 1.0
+    assert len(found[0].companies) == 1
+    for prediction in found:
+        assert sum(prediction.sentiment) == pytest.approx(1.0)
+        assert prediction.topics
+    assert classifier.version == "keyword-1"
+
+
+def test_the_stand_in_brings_no_heavy_library():
+    code = "import sys, models.keyword; sys.exit(bool({'torch', 'transformers', 'tokenizers', 'numpy'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

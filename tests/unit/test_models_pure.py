@@ -1,0 +1,146 @@
+"""What can be said of the models without any weights: batches, labels, metrics, seeds, examples."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.batching import pack
+from models.data import examples, sentiment_targets
+from models.encoding import around, compose
+from models.evaluate import expected_calibration_error, sentiment_report, topic_report
+from models.labels import MAPPINGS, known_topics, topic_targets
+from models.seeds import grow, read_templates
+from spine.errors import ModelError
+from spine.taxonomy import TOPIC_KEYS
+
+
+@given(st.lists(st.integers(0, 120), max_size=60), st.integers(1, 400))
+def test_batches_hold_every_text_once_and_keep_the_budget(lengths, budget):
+    batches = pack(lengths, budget)
+    assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
+    for batch in batches:
+        assert len(batch) == 1 or max(lengths[i] for i in batch) * len(batch) <= budget
+
+
+def test_no_texts_make_no_batches():
+    assert pack([], 2048) == []
+
+
+@pytest.mark.parametrize(
+    ("title", "text", "wanted"),
+    [
+        ("Bank fails", "Depositors wait.", "Bank fails Depositors wait."),
+        ("", "Depositors wait.", "Depositors wait."),
+        ("Bank fails", "", "Bank fails"),
+        (" ", "\n", ""),
+        ("华信股份违约", "【华信股份违约】公司公告称", "华信股份违约 公司公告称"),
+        ("华信股份违约", "华信股份违约。公司公告称", "华信股份违约 公司公告称"),
+        ("华信股份违约", "华信股份违约", "华信股份违约"),
+    ],
+)
+def test_a_title_is_never_doubled(title, text, wanted):
+    assert compose(title, text) == wanted
+
+
+def test_a_late_mention_brings_its_surroundings():
+    text = "Markets were calm. " * 40 + "Velmont defaulted on its bonds."
+    assert around(text, "Velmont", 320).endswith("Velmont defaulted on its bonds.")
+    assert len(around(text, "Velmont", 320)) < 200
+    assert around("Velmont defaulted.", "Velmont", 320) == "Velmont defaulted."
+    assert around(text, "Nobody", 320) == text
+
+
+def test_every_source_label_maps_into_the_taxonomy():
+    for mapping in MAPPINGS.values():
+        mapped = {key for keys in [*mapping.labels.values(), *mapping.unsure.values(), mapping.known, mapping.hinted] for key in keys}
+        assert mapped <= set(TOPIC_KEYS)
+
+
+def test_a_set_supervises_only_what_it_knows():
+    said = topic_targets("finnl", ["债券"], "中期票据发行完成")
+    assert said is not None
+    targets, weights = (dict(zip(TOPIC_KEYS, values, strict=True)) for values in said)
+    assert targets["credit"] == weights["credit"] == 1.0
+    assert weights["macro"] == 1.0
+    assert targets["macro"] == 0.0
+    assert weights["markets"] == 0.0  # a bond flash may be market colour: the set does not say
+    assert topic_targets("fpb", [], "Profit rose") is None
+    assert topic_targets("reuters21578", ["ship"], "Tanker rates") is None
+
+
+def test_a_phrase_stands_in_for_a_missing_label():
+    said = topic_targets("twitter_topic", ["Markets"], "Bitcoin slips below 20,000")
+    assert said is not None
+    assert said[0][TOPIC_KEYS.index("crypto")] == 1.0
+    assert 0.0 < said[1][TOPIC_KEYS.index("crypto")] < 1.0
+
+
+def test_known_topics_are_those_a_label_names():
+    assert known_topics("ag_news") == ("technology", "politics", "other")
+
+
+def test_partial_labels_say_only_what_they_know():
+    assert sentiment_targets({"label": "negative", "source": "wwwxmu"}) == ((True, False, False), (True, False, True))
+    assert sentiment_targets({"label": "not_negative", "source": "finnsp"}) == ((False, True, True), (True, True, True))
+    assert sentiment_targets({"labels": ["财务造假"], "source": "finese"})[0] == (True, False, False)
+    assert sentiment_targets({"labels": ["其他"], "source": "finese"}) == ((False,) * 3, (False,) * 3)
+
+
+def test_rows_about_one_text_become_pairs_and_agreeing_ones_a_document():
+    rows = [
+        {"text": "A beats B", "label": "positive", "entity": "A", "source": "sentfin", "lang": "en"},
+        {"text": "A beats B", "label": "negative", "entity": "B", "source": "sentfin", "lang": "en"},
+        {"text": "C soars", "label": "positive", "entity": "C", "source": "sentfin", "lang": "en"},
+    ]
+    found = examples(rows)
+    assert [(e.text, e.target) for e in found] == [("A beats B", "A"), ("A beats B", "B"), ("C soars", "C"), ("C soars", "")]
+
+
+def test_seeds_are_whole_and_grow_the_same_from_the_same_dice():
+    templates = read_templates()
+    assert {t.sentiment for t in templates} == {"negative", "neutral", "positive"}
+    assert {t.language for t in templates} == {"en", "zh"}
+    assert {key for t in templates for key in t.topics} == set(TOPIC_KEYS)
+    grown = grow(templates, 2, random.Random(5))
+    assert len(grown) == 2 * len(templates)
+    assert grown == grow(templates, 2, random.Random(5))
+    assert not [seed.text for seed in grown if "{" in seed.text]
+
+
+def test_a_malformed_seed_line_is_named():
+    with pytest.raises(ModelError, match="line 2"):
+        read_templates("# head\nen\tnegative\tnonsense\ttext")
+
+
+def test_sentiment_metrics_golden():
+    # truth: n n u p; said: n u u p
+    chances = np.array([[0.8, 0.1, 0.1], [0.3, 0.6, 0.1], [0.1, 0.7, 0.2], [0.0, 0.1, 0.9]])
+    found = sentiment_report(["negative", "negative", "neutral", "positive"], chances)
+    assert found.n == 4
+    assert found.accuracy == found.micro_f1 == 0.75
+    assert found.macro_f1 == pytest.approx((2 / 3 + 2 / 3 + 1) / 3)
+    assert found.weighted_f1 == pytest.approx((2 * 2 / 3 + 2 / 3 + 1) / 4)
+    assert found.per_class["negative"].recall == 0.5
+
+
+def test_a_set_without_neutral_is_scored_on_its_two_classes():
+    found = sentiment_report(["negative", "positive"], np.array([[0.3, 0.6, 0.1], [0.1, 0.8, 0.1001]]))
+    assert found.accuracy == 1.0
+    assert set(found.per_class) == {"negative", "positive"}
+
+
+def test_topic_metrics_count_known_topics_only():
+    found = topic_report([frozenset({"legal"})], [{"legal": 0.9, "crypto": 0.8}], ("legal", "macro"))
+    assert found.micro_f1 == found.accuracy == 1.0
+
+
+def test_calibration_error_is_the_gap_between_said_and_true():
+    sure = np.full(10, 0.95)
+    assert expected_calibration_error(sure, np.ones(10, dtype=bool)) == pytest.approx(0.05)
+    assert expected_calibration_error(sure, np.arange(10) < 5) == pytest.approx(0.45)
+    assert expected_calibration_error(np.array([]), np.array([], dtype=bool)) == 0.0
