@@ -1,0 +1,102 @@
+"""MinHash bands of an article: two articles that share a band are versions of one story.
+
+words, numbers and Han characters ─▶ shingles of 4 tokens ─▶ MinHash (64 values) ─▶ 16 bands of 4 values
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+PERMUTATIONS = 64
+ROWS = 4
+BANDS = PERMUTATIONS // ROWS
+SHINGLE_TOKENS = 4
+MIN_TOKENS = 8
+"""A text with fewer tokens ("午间公告") says too little to be taken for the same story as another."""
+
+LEAD_TOKENS = 400
+
+_TOKEN = re.compile(r"\d+(?:[.,:]\d+)*|[a-z\u00c0-\u024f\u0370-\u052f]+|[^\W\d_]")
+_HEADLINE = re.compile(r"^\s*【[^】]{0,200}】")
+_DATELINE = re.compile(
+    r"^\s*(?:[（(][^）)]{0,30}[）)]\s*)?(?:[\w·]{2,12}?\s*\d{1,2}月\d{1,2}日(?:电|讯|消息)?\s*[，,：:|｜丨]|[^\s，。,.:：]{2,12}(?:电|讯|获悉)\s*[，,：:]"
+    r"|[A-Z][A-Za-z .,/]{1,40}\s*\((?:Reuters|AP|AFP|Bloomberg|Xinhua|Dow Jones|PRNewswire|BUSINESS WIRE)\)\s*[-–—]+)"
+)
+
+
+_PRIME = np.uint64(0x9E3779B97F4A7C15)
+_SALT = np.arange(1, BANDS + 1, dtype=np.uint64) * np.uint64(0xD1B54A32D192ED03)
+"""Band 3 of one article must not meet band 5 of another."""
+
+
+class _Codes(dict[str, int]):
+    """A 32-bit code for each token, computed once: news says the same words again and again."""
+
+    def __missing__(self, token: str) -> int:
+        if len(self) > 200_000:
+            self.clear()
+        code = self[token] = zlib.crc32(token.encode("utf-8", "surrogatepass"))
+        return code
+
+
+_code = _Codes().__getitem__
+
+
+def bands(title: str, text: str) -> tuple[int, ...]:
+    """16 numbers of 63 bits; () when there is too little text to tell.
+
+    The text decides, as copies often carry another headline; the title counts only where there is hardly any text.
+    """
+    tokens = _tokens(_body(text))
+    if len(tokens) < 2 * MIN_TOKENS:
+        tokens = _tokens(f"{title} {_body(text)}" if title and title not in text else text or title)
+    if len(tokens) < MIN_TOKENS:
+        return ()
+    values = _sketch(_shingles(tokens[:LEAD_TOKENS]))
+    pairs = values.astype(np.uint64).reshape(BANDS, ROWS)  # one band a row
+    mixed = _SALT.copy()
+    for column in range(ROWS):
+        mixed = (mixed ^ pairs[:, column]) * _PRIME
+        mixed ^= mixed >> np.uint64(29)
+    return tuple((mixed >> np.uint64(1)).tolist())
+
+
+def _body(text: str) -> str:
+    """The text without the headline in 【】 and the dateline that agencies put before it."""
+    text = _HEADLINE.sub("", text, count=1)
+    return _DATELINE.sub("", text, count=1)
+
+
+def _tokens(text: str) -> list[str]:
+    return _TOKEN.findall(text.lower()[: LEAD_TOKENS * 12])
+
+
+def _shingles(tokens: list[str]) -> np.ndarray[Any, np.dtype[np.uint32]]:
+    """Hashes of the runs of SHINGLE_TOKENS tokens: shape (runs,), uint32, each once."""
+    codes = np.array(list(map(_code, tokens)), dtype=np.uint32)
+    runs = len(tokens) - SHINGLE_TOKENS + 1
+    mixed = codes[:runs].copy()
+    for place in range(1, SHINGLE_TOKENS):
+        mixed = mixed * np.uint32(0x01000193) + codes[place : place + runs]  # wraps, as it should
+    return mixed
+
+
+@cache
+def _permutations() -> Any:
+    from datasketch import MinHash
+
+    return MinHash(num_perm=PERMUTATIONS, scheme="affine32").permutations
+
+
+def _sketch(shingles: np.ndarray[Any, np.dtype[np.uint32]]) -> np.ndarray[Any, np.dtype[np.uint32]]:
+    """The MinHash values: shape (PERMUTATIONS,), uint32."""
+    from datasketch import MinHash
+
+    sketch = MinHash(num_perm=PERMUTATIONS, permutations=_permutations(), scheme="affine32", hashfunc=int)
+    sketch.update_batch(shingles)
+    return np.asarray(sketch.hashvalues, dtype=np.uint32)

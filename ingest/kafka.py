@@ -1,0 +1,330 @@
+"""The door to Kafka for everything that writes: topics, committed offsets, and a producer that loses nothing.
+
+    outbox.pending ─▶ Sender (bounded in flight) ─▶ broker ─▶ acknowledged ─▶ outbox.sent
+                          └─ oldest in flight too old: drop the producer, make a new one, send again
+
+kafka-python's producer accepts without end while a broker is silent, and an idempotent one may never send again after
+its first timeout. So what is in flight is counted here, and a watchdog replaces a producer that hangs.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from ingest.outbox import Outbox
+from spine.errors import BrokerError
+from spine.log import get_logger
+from spine.metrics import DEAD, PUBLISH_ERRORS, PUBLISHED
+from spine.topics import TopicNames
+
+DELIVERY_TIMEOUT_S = 15 * 60
+MAX_REQUEST_BYTES = 1_000_000
+
+log = get_logger(__name__)
+
+
+def ensure_topics(bootstrap: str, names: TopicNames, *, partitions: int, replication: int, deadline_s: float = 60.0) -> None:
+    """Create the topics that do not exist. Tries until the broker is up; raises BrokerError after `deadline_s`."""
+    from kafka.errors import TopicAlreadyExistsError
+
+    end = time.monotonic() + deadline_s
+    wanted = {name: {"num_partitions": partitions, "replication_factor": replication} for name in names}
+    while True:
+        try:
+            with _Admin(bootstrap, timeout_s=max(1.0, min(10.0, end - time.monotonic()))) as admin:
+                missing = {name: options for name, options in wanted.items() if name not in set(admin.list_topics())}
+                for name, options in missing.items():
+                    with suppress(TopicAlreadyExistsError):  # somebody else was faster
+                        admin.create_topics({name: options}, wait_for_metadata=True)
+            return
+        except _errors() as error:
+            if time.monotonic() >= end:
+                raise BrokerError(f"Kafka at {bootstrap}: the topics cannot be made ({_said(error)})") from error
+            time.sleep(0.2)
+
+
+def committed_offsets(bootstrap: str, group: str, topic: str) -> dict[int, int]:
+    """The next offset that `group` will read, by partition; partitions without a commit are left out. Raises BrokerError."""
+    try:
+        with _Admin(bootstrap, timeout_s=10.0) as admin:
+            offsets = admin.list_group_offsets({group: None}).get(group, {})
+    except _errors() as error:
+        raise BrokerError(f"Kafka at {bootstrap}: the offsets of {group} cannot be read ({_said(error)})") from error
+    return {place.partition: at.offset for place, at in offsets.items() if place.topic == topic and at.offset >= 0}
+
+
+class _Admin:
+    """An admin client that is closed at the end and whose failure to start is a BrokerError."""
+
+    def __init__(self, bootstrap: str, timeout_s: float) -> None:
+        self._bootstrap = bootstrap
+        self._timeout_ms = int(timeout_s * 1000)
+        self._client: Any = None
+
+    def __enter__(self) -> Any:
+        from kafka import KafkaAdminClient
+
+        try:
+            self._client = KafkaAdminClient(
+                bootstrap_servers=self._bootstrap.split(","),
+                bootstrap_timeout_ms=self._timeout_ms,
+                request_timeout_ms=self._timeout_ms,
+                client_id="tocsin",
+            )
+        except _errors() as error:
+            raise BrokerError(f"Kafka at {self._bootstrap} cannot be reached ({_said(error)})") from error
+        return self._client
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(Exception):
+            self._client.close()
+
+
+class Done(NamedTuple):
+    """The end of one message: acknowledged at (partition, offset), or `error` says why not; `fatal`: it never will be."""
+
+    token: int
+    partition: int
+    offset: int
+    error: str = ""
+    fatal: bool = False
+
+
+class _Flying(NamedTuple):
+    key: bytes
+    value: bytes
+    since: float
+
+
+class Sender:
+    """A bounded, self-healing producer. Used by one thread; at least once.
+
+    max_in_flight, max_in_flight_bytes: as much may be sent and not yet acknowledged
+    stuck_s: when the oldest message in flight is older, the producer is replaced and all are sent again
+    """
+
+    def __init__(
+        self, bootstrap: str, topic: str, *, max_in_flight: int = 5_000, max_in_flight_bytes: int = 16 << 20, stuck_s: float = 60.0
+    ) -> None:
+        self.bootstrap = bootstrap
+        self.topic = topic
+        self.stuck_s = stuck_s
+        self.renewals = 0
+        self.wake = threading.Event()
+        self._max_count = max_in_flight
+        self._max_bytes = max_in_flight_bytes
+        self._flying: dict[int, _Flying] = {}
+        self._flying_bytes = 0
+        self._done: deque[Done] = deque()  # filled by the producer's thread; appending is atomic
+        self._producer: Any = None
+
+    def has_room(self) -> bool:
+        """Whether one more message may be sent now."""
+        return len(self._flying) < self._max_count and self._flying_bytes < self._max_bytes
+
+    @property
+    def in_flight(self) -> int:
+        """Messages sent and not yet ended."""
+        return len(self._flying)
+
+    def send(self, token: int, key: bytes, value: bytes) -> None:
+        """Send one message; its end comes out of `finished` under `token`. Raises BrokerError: then it was not sent."""
+        flying = _Flying(key, value, time.monotonic())
+        self._hand_over(token, flying)
+        self._flying[token] = flying
+        self._flying_bytes += len(value)
+
+    def holds(self, token: int) -> bool:
+        """Whether the message is in flight."""
+        return token in self._flying
+
+    def _hand_over(self, token: int, flying: _Flying) -> None:
+        if self._producer is None:
+            self._producer = self._make()
+        producer = self._producer
+        try:
+            future = producer.send(self.topic, value=flying.value, key=flying.key)
+        except _fatal() as error:
+            self._done.append(Done(token, -1, -1, _said(error), fatal=True))
+            return
+        except _errors() as error:
+            raise BrokerError(f"Kafka at {self.bootstrap} takes nothing ({_said(error)})") from error
+
+        def succeeded(at: Any) -> None:
+            self._done.append(Done(token, at.partition, at.offset))
+            self.wake.set()
+
+        def failed(error: BaseException) -> None:
+            if producer is self._producer:  # what a dropped producer says no longer counts
+                self._done.append(Done(token, -1, -1, _said(error), fatal=isinstance(error, _fatal())))
+                self.wake.set()
+
+        future.add_callback(succeeded)
+        future.add_errback(failed)
+
+    def _make(self) -> Any:
+        from kafka import KafkaProducer
+
+        try:
+            return KafkaProducer(
+                bootstrap_servers=self.bootstrap.split(","),
+                client_id="tocsin",
+                acks="all",
+                enable_idempotence=True,
+                delivery_timeout_ms=DELIVERY_TIMEOUT_S * 1000,  # longer than an outage should last: section "wedge" of docs
+                request_timeout_ms=30_000,
+                max_block_ms=5_000,
+                bootstrap_timeout_ms=5_000,
+                max_request_size=MAX_REQUEST_BYTES,
+                linger_ms=5,
+                batch_size=256 * 1024,
+            )
+        except _errors() as error:
+            raise BrokerError(f"Kafka at {self.bootstrap} cannot be reached ({_said(error)})") from error
+
+    def finished(self) -> list[Done]:
+        """Messages that ended since the last call, each once. Replaces a producer that hangs. Raises BrokerError as `send` does."""
+        self.wake.clear()
+        ended = []
+        while self._done:
+            done = self._done.popleft()
+            flying = self._flying.pop(done.token, None)
+            if flying is not None:  # else it was sent twice and both arrived
+                self._flying_bytes -= len(flying.value)
+                ended.append(done)
+        if ended:
+            PUBLISHED.inc(sum(not done.error for done in ended))
+            PUBLISH_ERRORS.inc(sum(bool(done.error) for done in ended))
+        elif self._flying and time.monotonic() - next(iter(self._flying.values())).since > self.stuck_s:
+            self._renew()
+        return ended
+
+    def _renew(self) -> None:
+        """A new producer, and everything in flight sent again: at worst twice, and ids make that harmless."""
+        self.renewals += 1
+        log.warning("producer_replaced", broker=self.bootstrap, in_flight=len(self._flying), stuck_s=self.stuck_s)
+        self._drop()
+        waiting, now = list(self._flying.items()), time.monotonic()
+        self._flying = {token: flying._replace(since=now) for token, flying in waiting}
+        for token, flying in waiting:
+            self._hand_over(token, flying)
+
+    def _drop(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            _abandon(producer)
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Give what is in flight `timeout_s` to arrive, then let go of the producer. Calling it twice is fine."""
+        producer, self._producer = self._producer, None
+        if producer is None:
+            return
+        try:
+            producer.close(timeout=timeout_s)
+        except _errors():
+            _abandon(producer)
+
+
+def _abandon(producer: Any) -> None:
+    """Stop a producer without waiting. `close` waits for a flush that a wedged one never ends, and then leaves its thread running."""
+    with suppress(Exception):
+        producer._sender.force_close()
+    with suppress(Exception):
+        producer.close(timeout=0)
+
+
+class Publisher:
+    """Drains the outbox into the topic `articles`. What fails stays in the outbox and is sent again."""
+
+    def __init__(self, outbox: Outbox, sender: Sender, *, retry_s: float = 1.0) -> None:
+        self._outbox = outbox
+        self._sender = sender
+        self._retry_s = retry_s
+        self._last = 0  # the greatest number handed to the sender
+        self._lock = threading.Lock()
+        sender.wake = outbox.wake  # one event to wait for: something to send, or something that ended
+
+    def run(self, stop: threading.Event) -> None:
+        """Publish until `stop` is set; outages are waited out."""
+        while not stop.is_set():
+            if not self._step():
+                stop.wait(self._retry_s)
+            else:
+                self._outbox.wake.wait(0.5)
+
+    def _step(self) -> bool:
+        """Take in what ended and send what waits; False when the broker does not take it."""
+        with self._lock:
+            try:
+                if not self._settle():
+                    return False
+                while self._sender.has_room() and (rows := self._outbox.pending(500, after=self._last)):
+                    for row in rows:
+                        if not self._sender.has_room():
+                            break
+                        if not self._sender.holds(row.number):
+                            self._sender.send(row.number, row.key, row.body)
+                        self._last = row.number
+            except BrokerError as error:
+                log.warning("publish_waits", error=str(error), pending=self._outbox.counts().pending)
+                return False
+        return True
+
+    def _settle(self) -> bool:
+        """Take in what ended; False when some have to be sent again."""
+        ended = self._sender.finished()
+        self._outbox.sent([(done.token, done.partition, done.offset) for done in ended if not done.error])
+        for done in ended:
+            if done.error and done.fatal:
+                log.error("article_refused", number=done.token, error=done.error)
+                DEAD.labels("publish").inc()
+                self._outbox.discard(done.token)
+        again = [done for done in ended if done.error and not done.fatal]
+        if again:
+            log.error("publish_failed", articles=len(again), error=again[0].error)
+            self._last = min(self._last, min(done.token for done in again) - 1)
+        return not again
+
+    def rewound(self) -> None:
+        """Begin again with the oldest article that waits: call it after `Outbox.rewind`."""
+        with self._lock:
+            self._last = 0
+        self._outbox.wake.set()
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until nothing waits and nothing is in flight; False when `timeout_s` was not enough."""
+        end = time.monotonic() + timeout_s
+        while time.monotonic() < end:
+            self._step()
+            if not self._outbox.counts().pending and not self._sender.in_flight:
+                return True
+            self._outbox.wake.wait(0.05)
+        return False
+
+    def close(self) -> None:
+        """Let go of the producer. What was not acknowledged is still in the outbox."""
+        with self._lock:
+            self._sender.close()
+            with suppress(BrokerError):
+                self._settle()
+
+
+def _errors() -> tuple[type[BaseException], ...]:
+    from kafka.errors import KafkaError
+
+    return (BrokerError, KafkaError, OSError, ValueError, AssertionError)
+
+
+def _fatal() -> tuple[type[BaseException], ...]:
+    """Errors after which the same message will never be taken."""
+    from kafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
+
+    return (MessageSizeTooLargeError, RecordListTooLargeError)
+
+
+def _said(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"[:300] if str(error) else type(error).__name__
