@@ -78,7 +78,9 @@ def label_of(sentiment: tuple[float, float, float]) -> str:
 
 
 @click.command(cls=ExampleCommand, examples="tocsin train --data ~/data --out ~/models/mine --epochs 2")
-@click.option("--data", type=click.Path(exists=True, file_okay=False), required=True, help="Folder with sentiment/ and topic/ of labelled sets.")
+@click.option(
+    "--data", type=click.Path(exists=True, file_okay=False), required=True, help="Folder with sentiment/ and topic/ of labelled sets."
+)
 @click.option("--out", type=click.Path(file_okay=False), required=True, help="Folder to write the version to.")
 @click.option("--epochs", type=click.IntRange(1, 100), help="Passes over the data.")
 @click.option("--seed", type=int, help="Of everything random.")

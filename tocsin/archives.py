@@ -1,0 +1,98 @@
+"""Backfill in either mode: rows go into the outbox, the publisher drains it, and, embedded, the worker scores them here.
+
+files.read ─▶ outbox (rows and the line reached, in one transaction) ─▶ publisher ─▶ Kafka `articles` ─▶ worker
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+from ingest.backfill import Report, backfill, count_rows
+from ingest.files import Reading
+from ingest.kafka import Publisher, Sender, ensure_topics
+from ingest.outbox import Outbox
+from spine.errors import TocsinError
+from spine.settings import Settings
+from tocsin import wiring
+from tocsin.embedded import Stack, sole_owner
+
+Show = Callable[[Report, int | None, int], None]
+"""Told the report so far, how many rows there are in all (None while that is not known), and how many are not stored yet."""
+
+
+class Backfill:
+    """One backfill.
+
+    say: told what happens, in words for a person; show: told how far it is
+    """
+
+    def __init__(self, settings: Settings, *, say: Callable[[str], None], show: Show) -> None:
+        self._settings, self._say, self._show = settings, say, show
+
+    def run(self, files: Sequence[str], reading: Reading, stop: threading.Event, *, wait: bool) -> Report:
+        """Publish all rows; embedded, or with `wait`, return when they are stored. Raises TocsinError."""
+        if self._settings.broker == "embedded":
+            with Stack(self._settings, dashboard=False, say=self._say) as stack:
+                report = self._publish(files, reading, stack.outbox, stop, stack.check)
+                self._drain(report, stop, lambda: self._waiting(stack.outbox), stack.check)
+                return report
+        return self._to_kafka(files, reading, stop, wait=wait)
+
+    def _to_kafka(self, files: Sequence[str], reading: Reading, stop: threading.Event, *, wait: bool) -> Report:
+        settings = self._settings
+        ensure_topics(settings.broker, wiring.names(settings), partitions=settings.partitions, replication=settings.replication)
+        folder = wiring.data_dir(settings)
+        with sole_owner(folder), contextlib.closing(Outbox(folder / "outbox.sqlite", durable_broker=True)) as outbox:
+            publisher = Publisher(outbox, Sender(settings.broker, wiring.names(settings).articles))
+            ended = threading.Event()
+            thread = threading.Thread(target=publisher.run, args=(ended,), name="publisher")
+            thread.start()
+            try:
+                report = self._publish(files, reading, outbox, stop, lambda: None)
+                self._drain(report, stop, lambda: outbox.counts().pending, lambda: None)
+                if wait and not stop.is_set():
+                    self._say("published; waiting for the workers")
+                    self._drain(report, stop, self._lag, lambda: None)
+            finally:
+                ended.set()
+                thread.join()
+                publisher.close()
+        return report
+
+    def _publish(self, files: Sequence[str], reading: Reading, outbox: Outbox, stop: threading.Event, check: Callable[[], None]) -> Report:
+        total = count_rows(files)
+
+        def progress(report: Report) -> None:
+            check()
+            self._show(report, total, self._waiting(outbox))
+
+        gazetteer = wiring.make_gazetteer(self._settings)
+        return backfill(files, outbox, reading=reading, gazetteer=gazetteer, now=datetime.now(UTC), progress=progress, stop=stop)
+
+    def _drain(self, report: Report, stop: threading.Event, waiting: Callable[[], int], check: Callable[[], None]) -> None:
+        """Wait until nothing waits any more, or until interrupted: then it goes on at the next start."""
+        total = report.read + report.resumed
+        while (left := waiting()) and not stop.wait(0.25):
+            check()
+            self._show(report, total, left)
+        report.interrupted = report.interrupted or (stop.is_set() and bool(waiting()))
+        self._show(report, total, 0)
+
+    @staticmethod
+    def _waiting(outbox: Outbox) -> int:
+        counts = outbox.counts()
+        return counts.pending + counts.sent
+
+    def _lag(self) -> int:
+        from ingest.kafka import lag
+
+        try:
+            return lag(self._settings.broker, self._settings.consumer_group, wiring.names(self._settings).articles)
+        except TocsinError as error:
+            self._say(f"still waiting: {error}")
+            time.sleep(1)
+            return 1
