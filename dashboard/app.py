@@ -1,0 +1,60 @@
+"""The dashboard, put together: the door to Dash."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dash
+
+from dashboard import guards, routes, shell
+from dashboard.queries import Reads
+from spine.store import Store
+
+INDEX = """<!DOCTYPE html>
+<html lang="en">
+  <head>
+    {%metas%}
+    <title>{%title%}</title>
+    <link rel="icon" type="image/svg+xml" href="/assets/bell.svg">
+    {%css%}
+  </head>
+  <body>
+    {%app_entry%}
+    <noscript>Tocsin needs JavaScript. 需要启用 JavaScript。</noscript>
+    <footer>{%config%}{%scripts%}{%renderer%}</footer>
+  </body>
+</html>"""
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def create_app(store: Store, *, now: Callable[[], datetime] = _now, title: str = "Tocsin") -> dash.Dash:
+    """The dashboard over `store`, ready to be served. It only reads; `store` may be shared with other threads.
+
+    now: the time it goes by, aware UTC
+    """
+    app = dash.Dash(
+        "tocsin-dashboard",
+        assets_folder=str(Path(__file__).parent / "assets"),
+        index_string=INDEX,
+        title=title,
+        update_title=None,
+        serve_locally=True,
+        compress=False,
+        suppress_callback_exceptions=True,  # components of a page exist while it is shown
+        meta_tags=[
+            {"name": "viewport", "content": "width=device-width, initial-scale=1"},
+            {"name": "color-scheme", "content": "light dark"},
+            {"name": "referrer", "content": "no-referrer"},
+        ],
+    )
+    app.layout = shell.layout()
+    reads = Reads(store, now)
+    shell.register(app, reads)
+    routes.install(app.server, reads)
+    guards.install(app.server, app.callback_map, app.csp_hashes())
+    return app

@@ -1,0 +1,96 @@
+/* What must happen in the browser: the address is the state, the clock ticks, the theme is remembered. */
+(function () {
+  "use strict";
+  var RANGES = ["1h", "6h", "24h", "7d", "30d"];
+  var none = function () { return window.dash_clientside.no_update; };
+  var SILENT_S = 10;
+  var heard = { n: null, at: Date.now(), live: Date.now() }; /* the last answer, and the last good one */
+  var shown = {};
+
+  function remember(key, value) {
+    try { window.localStorage.setItem("tocsin." + key, value); } catch (_) { /* private mode: forget */ }
+  }
+  function recall(key) {
+    try { return window.localStorage.getItem("tocsin." + key); } catch (_) { return null; }
+  }
+  function preferred() {
+    var kept = recall("theme");
+    if (kept === "dark" || kept === "light") { return kept; }
+    return window.matchMedia && window.matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+  }
+  function query(search) { return new URLSearchParams(search || ""); }
+  function withParameter(search, key, value) {
+    var next = query(search);
+    if ((next.get(key) || "") === value) { return none(); }
+    if (value) { next.set(key, value); } else { next.delete(key); }
+    return "?" + next.toString().replace(/%2C/g, ",");
+  }
+  function fresh(key, value) {
+    var text = JSON.stringify(value);
+    if (shown[key] === text) { return none(); }
+    shown[key] = text;
+    return value;
+  }
+  /* Before anything is drawn, so that a dark page does not flash white. */
+  document.documentElement.setAttribute("data-mantine-color-scheme", preferred());
+
+  window.dash_clientside = Object.assign({}, window.dash_clientside, {
+    tocsin: {
+      environment: function () {
+        var zone = "UTC";
+        try { zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC"; } catch (_) { /* old browser */ }
+        var kept = recall("lang");
+        var lang = kept === "zh" || kept === "en" ? kept : (navigator.language || "").toLowerCase().indexOf("zh") === 0 ? "zh" : "en";
+        return { zone: zone, lang: lang };
+      },
+      /* address and browser -> which page (route) and what is shown on it (view) */
+      resolve: function (pathname, search, environment) {
+        if (!environment) { return [none(), none()]; }
+        var asked = query(search);
+        var lang = asked.get("lang") === "zh" || asked.get("lang") === "en" ? asked.get("lang") : environment.lang;
+        var range = RANGES.indexOf(asked.get("range")) >= 0 ? asked.get("range") : "24h";
+        var topics = (asked.get("topics") || "").split(",").filter(Boolean);
+        document.documentElement.lang = lang === "zh" ? "zh-CN" : "en";
+        if (document.getElementById("range")) {
+          window.dash_clientside.set_props("range", { value: range });
+          window.dash_clientside.set_props("topics", { value: topics });
+        }
+        return [
+          fresh("route", { path: pathname || "/", lang: lang, zone: environment.zone }),
+          fresh("view", { range: range, topics: topics, lang: lang, zone: environment.zone })
+        ];
+      },
+      setRange: function (value, search) { return value ? withParameter(search, "range", value) : none(); },
+      setTopics: function (value, search) { return withParameter(search, "topics", (value || []).join(",")); },
+      setLanguage: function (value, search) {
+        if (!value || value === document.documentElement.lang.slice(0, 2)) { return none(); }
+        remember("lang", value);
+        return withParameter(search, "lang", value);
+      },
+      theme: function (clicks, current) {
+        var theme = current || preferred();
+        if (clicks) {
+          theme = theme === "dark" ? "light" : "dark";
+          remember("theme", theme);
+        }
+        return [theme, theme];
+      },
+      /* what the last answer said, and how long ago it came */
+      status: function (_second, pulse, words) {
+        if (!words) { return [none(), none()]; }
+        var moment = Date.now();
+        if (pulse && pulse.n !== heard.n) {
+          heard = { n: pulse.n, at: moment, live: pulse.state === "live" ? moment : heard.live };
+        }
+        var silent = Math.round((moment - heard.at) / 1000);
+        var age = Math.round((moment - heard.live) / 1000);
+        var open = pulse && pulse.alerts ? "(" + pulse.alerts + ") " : "";
+        if (document.title !== open + words.title) { document.title = open + words.title; }
+        if (!pulse) { return [words.connecting, "status connecting"]; }
+        if (silent > SILENT_S) { return [words.stale.replace("{s}", silent), "status stale"]; }
+        if (pulse.state === "store") { return [words.store, "status store"]; }
+        return [words.live + " · " + words.updated.replace("{s}", age), "status live"];
+      }
+    }
+  });
+})();

@@ -1,0 +1,288 @@
+"""The charts: values in, a plotly figure out. Nothing here asks the store or the clock.
+
+Every figure keeps the viewer's zoom through a refresh: `uirevision` changes with what is shown, never with the data.
+Times are drawn in the viewer's zone. Text is escaped, since plotly reads a little HTML.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta, tzinfo
+from html import escape
+from typing import Any
+
+import plotly.graph_objects as go
+
+from dashboard import i18n
+from dashboard.palette import PALETTES, lines_of
+from dashboard.view import Theme, View
+from spine.records import Alert
+from spine.series import MARKET, key_of, series_name
+from spine.store import MoodPoint, WindowCount
+
+FONT = (
+    'system-ui, -apple-system, "Segoe UI", Roboto, "PingFang SC", "Microsoft YaHei", "Noto Sans CJK SC", "WenQuanYi Micro Hei", sans-serif'
+)
+
+
+def local(moment: datetime, tz: tzinfo) -> str:
+    """A time as plotly draws it: it knows no zones, so it gets the viewer's wall clock."""
+    return moment.astimezone(tz).replace(tzinfo=None).isoformat()
+
+
+def middle(point: MoodPoint, width_s: int) -> datetime:
+    """The middle of a window: where a line's point belongs."""
+    return point.start + timedelta(seconds=width_s / 2)
+
+
+def _figure(traces: Sequence[Any], theme: Theme, uirevision: str, **layout: Any) -> go.Figure:
+    colours = PALETTES[theme]
+    axis = {"gridcolor": colours.grid, "linecolor": colours.grid, "zeroline": False, "fixedrange": False, "automargin": True}
+    base: dict[str, Any] = {
+        "template": go.layout.Template(),
+        "font": {"family": FONT, "size": 12, "color": colours.text},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "margin": {"l": 8, "r": 8, "t": 8, "b": 8},
+        "hovermode": "x unified",
+        "hoverlabel": {"bgcolor": colours.hover, "bordercolor": colours.grid, "font": {"family": FONT, "color": colours.text}},
+        "legend": {
+            "orientation": "h",
+            "x": 0,
+            "y": 1.02,
+            "xanchor": "left",
+            "yanchor": "bottom",
+            "traceorder": "normal",
+            "font": {"color": colours.text},
+        },
+        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": colours.muted, "activecolor": colours.text},
+        "uirevision": uirevision,
+        "xaxis": axis,
+        "yaxis": axis,
+    }
+    for name in ("xaxis", "yaxis"):
+        base[name] = {**axis, **layout.pop(name, {})}
+    return go.Figure(list(traces), {**base, **layout})
+
+
+def _time_axis(since: datetime, until: datetime, tz: tzinfo, language: str) -> dict[str, Any]:
+    stops: list[tuple[int | None, int | None, str]] = [
+        (None, 60_000, "%H:%M:%S"),
+        (60_000, 86_400_000, "%H:%M\n%-m-%-d" if language == "zh" else "%H:%M\n%-d %b"),
+    ]
+    stops.append((86_400_000, None, "%-m-%-d" if language == "zh" else "%-d %b"))
+    return {
+        "type": "date",
+        "range": [local(since, tz), local(until, tz)],
+        "tickformatstops": [{"dtickrange": [low, high], "value": value} for low, high, value in stops],
+        "hoverformat": "%Y-%m-%d %H:%M",
+    }
+
+
+def message(words: str, theme: Theme) -> go.Figure:
+    """An empty chart that says why it is empty."""
+    note = {"text": escape(words), "showarrow": False, "xref": "paper", "yref": "paper", "x": 0.5, "y": 0.5}
+    hidden = {"visible": False, "fixedrange": True}
+    colour = {"font": {"color": PALETTES[theme].muted, "size": 14}}
+    return _figure([], theme, "message", annotations=[{**note, **colour}], xaxis=hidden, yaxis=hidden)
+
+
+def mood(
+    points: Sequence[MoodPoint], topics: Sequence[str], alerts: Sequence[Alert], bounds: tuple[datetime, datetime, int], view: View
+) -> go.Figure:
+    """Mean tone per topic over time, one line for each of `topics` (keys, in the order of the legend), its alerts as bells on top.
+
+    bounds: since, until, width of a window in seconds. Without any point: a message.
+    """
+    since, until, width_s = bounds
+    series = {f"topic:{key}": key for key in topics}
+    drawn = [point for point in points if point.series in series]
+    if not drawn:
+        return message(i18n.text("empty", view.language), view.theme)
+    limit = min(1.0, max(0.5, max(abs(point.tone) for point in drawn) * 1.15))
+    stories = i18n.text("stories", view.language)
+    lines = lines_of(topics, view.theme)
+    traces: list[Any] = []
+    for name, key in series.items():
+        own = [point for point in drawn if point.series == name]
+        colour, symbol = lines[key]
+        traces.append(
+            go.Scatter(
+                x=[local(middle(point, width_s), view.tz) for point in own],
+                y=[round(point.tone, 4) for point in own],
+                customdata=[point.stories for point in own],
+                name=escape(series_name(name, view.language)),
+                uid=name,
+                mode="lines+markers",
+                line={"color": colour, "width": 2},
+                marker={"size": 6, "color": colour, "symbol": symbol},
+                hovertemplate="%{y:+.2f} · %{customdata} " + stories,
+            )
+        )
+    rang = [alert for alert in alerts if alert.series in series and since <= alert.window_start < until]
+    if rang:
+        traces.append(_bells(rang, limit, view))
+    colours = PALETTES[view.theme]
+    return _figure(
+        traces,
+        view.theme,
+        f"mood {view.range} {view.zone} {','.join(view.topics)}",
+        xaxis=_time_axis(since, until, view.tz, view.language),
+        yaxis={"range": [-limit, limit], "tickformat": "+.1f"},
+        shapes=[{"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": 0, "y1": 0, "line": {"color": colours.muted, "width": 1}}],
+    )
+
+
+def _bells(alerts: Sequence[Alert], height: float, view: View) -> Any:
+    colours = PALETTES[view.theme]
+    counts = [i18n.text("alert.counts", view.language, observed=alert.observed, expected=i18n.decimal(alert.expected)) for alert in alerts]
+    return go.Scatter(
+        x=[local(alert.window_start + timedelta(seconds=alert.window_s / 2), view.tz) for alert in alerts],
+        y=[height * 0.94] * len(alerts),
+        text=[escape(f"{series_name(alert.series, view.language)}: {words}") for alert, words in zip(alerts, counts, strict=True)],
+        name=i18n.text("alert", view.language),
+        uid="alerts",
+        mode="markers",
+        marker={"symbol": "triangle-down", "size": 12, "color": colours.negative, "line": {"color": colours.text, "width": 1}},
+        hovertemplate="%{text}",
+    )
+
+
+def heat(points: Sequence[MoodPoint], topics: Sequence[str], bounds: tuple[datetime, datetime, int], view: View) -> go.Figure:
+    """Topics × time, coloured by mean tone; `topics` (keys) from top to bottom. A window without an article stays empty."""
+    since, until, width_s = bounds
+    rows = list(reversed(topics))
+    windows = int((until - since).total_seconds()) // width_s
+    starts = [since + timedelta(seconds=index * width_s) for index in range(windows)]
+    cells = {(key_of(point.series), point.start): point for point in points if point.series != MARKET}
+    found = [[cells.get((key, start)) for start in starts] for key in rows]
+    if not any(cell for row in found for cell in row):
+        return message(i18n.text("empty", view.language), view.theme)
+    colours = PALETTES[view.theme]
+    trace = go.Heatmap(
+        x=[local(start + timedelta(seconds=width_s / 2), view.tz) for start in starts],
+        y=[escape(series_name(f"topic:{key}", view.language)) for key in rows],
+        z=[[None if cell is None else round(cell.tone, 4) for cell in row] for row in found],
+        customdata=[[0 if cell is None else cell.stories for cell in row] for row in found],
+        zmin=-0.8,
+        zmax=0.8,
+        colorscale=[[0, colours.negative], [0.5, colours.middle], [1, colours.positive]],
+        ygap=2,
+        hoverongaps=False,
+        hovertemplate="%{y}<br>%{x}<br>%{z:+.2f} · %{customdata} " + i18n.text("stories", view.language) + "<extra></extra>",
+        colorbar={
+            "thickness": 10,
+            "outlinewidth": 0,
+            "tickvals": [-0.8, 0, 0.8],
+            "ticktext": ["▼ −0.8", "● 0", "▲ +0.8"],
+            "len": 0.9,
+        },
+    )
+    return _figure(
+        [trace],
+        view.theme,
+        f"heat {view.range} {view.zone}",
+        hovermode="closest",
+        margin={"l": 8, "r": 8, "t": 30, "b": 8},
+        xaxis={**_time_axis(since, until, view.tz, view.language), "showgrid": False},
+        yaxis={"showgrid": False, "fixedrange": True},
+    )
+
+
+def volume(points: Sequence[MoodPoint], bounds: tuple[datetime, datetime, int], view: View) -> go.Figure:
+    """Distinct stories per window, negative ones in front, and their share as a line on its own axis."""
+    since, until, width_s = bounds
+    own = [point for point in points if point.series == MARKET]
+    if not own:
+        return message(i18n.text("empty", view.language), view.theme)
+    colours = PALETTES[view.theme]
+    x = [local(middle(point, width_s), view.tz) for point in own]
+    bars: Mapping[str, tuple[str, list[int]]] = {
+        "volume.negative": (colours.negative, [point.negative for point in own]),
+        "volume.other": (colours.other, [point.stories - point.negative for point in own]),
+    }
+    traces: list[Any] = [
+        go.Bar(x=x, y=counts, name=i18n.text(label, view.language), marker={"color": colour}, width=width_s * 900, uid=label)
+        for label, (colour, counts) in bars.items()
+    ]
+    traces.append(
+        go.Scatter(
+            x=x,
+            y=[point.negative / point.stories if point.stories else None for point in own],
+            name=i18n.text("volume.share", view.language),
+            uid="share",
+            yaxis="y2",
+            mode="lines",
+            line={"color": colours.text, "width": 1.5, "dash": "dot"},
+            hovertemplate="%{y:.0%}",
+        )
+    )
+    return _figure(
+        traces,
+        view.theme,
+        f"volume {view.range} {view.zone}",
+        barmode="stack",
+        xaxis=_time_axis(since, until, view.tz, view.language),
+        yaxis={"rangemode": "tozero", "tickformat": ",d"},
+        yaxis2={
+            "overlaying": "y",
+            "side": "right",
+            "range": [0, 1],
+            "tickmode": "array",
+            "tickvals": [0, 0.25, 0.5, 0.75, 1],
+            "tickformat": ".0%",
+            "showgrid": False,
+            "fixedrange": True,
+            "automargin": True,
+        },
+    )
+
+
+def around(counts: Sequence[WindowCount], alert: Alert, bounds: tuple[datetime, datetime], view: View) -> go.Figure:
+    """A series' stories per window around the one that rang, which is shaded, with what was expected of it as a line."""
+    since, until = bounds
+    colours = PALETTES[view.theme]
+    half = timedelta(seconds=alert.window_s / 2)
+    x = [local(count.start + half, view.tz) for count in counts]
+    end = alert.window_start + 2 * half
+    window = {"x0": local(alert.window_start, view.tz), "x1": local(end, view.tz)}
+    parts: Mapping[str, tuple[str, list[int]]] = {
+        "volume.negative": (colours.negative, [count.negative for count in counts]),
+        "volume.other": (colours.other, [count.total - count.negative for count in counts]),
+    }
+    traces: list[Any] = [
+        go.Bar(x=x, y=y, name=i18n.text(label, view.language), marker={"color": colour}, width=alert.window_s * 900, uid=label)
+        for label, (colour, y) in parts.items()
+    ]
+    expected = i18n.text("alert.expected_line", view.language, n=i18n.decimal(alert.expected))
+    traces.append(
+        go.Scatter(
+            x=[local(since, view.tz), local(until, view.tz)],
+            y=[alert.expected] * 2,
+            name=expected,
+            uid="expected",
+            mode="lines",
+            line={"color": colours.positive, "dash": "dash", "width": 2},
+            hoverinfo="skip",
+        )
+    )
+    return _figure(
+        traces,
+        view.theme,
+        f"around {alert.id} {view.zone}",
+        barmode="stack",
+        xaxis=_time_axis(since, until, view.tz, view.language),
+        yaxis={"rangemode": "tozero", "tickformat": ",~g"},
+        shapes=[
+            {
+                "type": "rect",
+                "yref": "paper",
+                "y0": 0,
+                "y1": 1,
+                "fillcolor": colours.shade,
+                "line": {"width": 0},
+                "layer": "below",
+                **window,
+            }
+        ],
+    )

@@ -1,0 +1,220 @@
+"""One alert: why it rang, its series around the window, the articles behind it, and who was told."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import dash
+import dash_mantine_components as dmc
+from dash import Input, Output, State, dcc, html, no_update
+
+from dashboard import figures, i18n
+from dashboard.pages.parts import (
+    Parts,
+    chart,
+    href,
+    link,
+    name_of,
+    nothing_here,
+    panel,
+    sentiment,
+    severity,
+    store_problem,
+)
+from dashboard.palette import sentiment_of
+from dashboard.queries import AlertView, Reads
+from dashboard.safe import plain
+from dashboard.view import View, parse
+from spine.errors import StoreError
+from spine.log import get_logger, mask
+from spine.records import Alert
+from spine.store import Delivery
+
+PREFIX = "/alert/"
+log = get_logger("dashboard.alert")
+
+
+def match(path: str) -> str | None:
+    """The id of the alert in an address; None: not an alert's."""
+    if not path.startswith(PREFIX):
+        return None
+    return path.removeprefix(PREFIX).strip("/")[:100]
+
+
+def layout(view: View, key: str) -> Any:
+    """The page before its first answer."""
+    return html.Div(
+        [
+            dcc.Store(id="al-seen"),
+            dcc.Store(id="al-key", data=key),
+            html.Div(id="al-problem", role="alert"),
+            html.Nav([dcc.Link("← " + i18n.text("home", view.language), href=href("/", view), id="al-back")], className="crumbs"),
+            html.Div(dmc.Skeleton(height=220, radius="md"), id="al-why"),
+            html.Div(
+                panel(
+                    i18n.text("alert.chart", view.language),
+                    chart("al-chart", 320, view, label=i18n.text("alert.chart", view.language)),
+                    note=i18n.text("alert.chart_help", view.language),
+                ),
+                id="al-chart-panel",
+            ),
+            html.Div(id="al-evidence"),
+            html.Div(id="al-deliveries"),
+        ]
+    )
+
+
+def why(alert: Alert, now: datetime, view: View) -> Any:
+    """What was seen, what was expected, and the odds, in one sentence and as a table."""
+
+    def words(key: str, **values: object) -> str:
+        return i18n.text(key, view.language, **values)
+
+    end = alert.window_start + timedelta(seconds=alert.window_s)
+    span = words("alert.window_of", start=i18n.when(alert.window_start, view.tz, view.language), end=f"{end.astimezone(view.tz):%H:%M}")
+    sentence = words(
+        "alert.sentence",
+        name=name_of(alert.series, view),
+        observed=alert.observed,
+        width=i18n.width(alert.window_s, view.language),
+        expected=i18n.decimal(alert.expected),
+        odds=i18n.odds(alert.surprise, view.language),
+    )
+    figures_ = [
+        (words("observed"), str(alert.observed), "negative"),
+        (words("expected"), i18n.decimal(alert.expected), ""),
+        (words("alert.surprise"), i18n.odds(alert.surprise, view.language), "words"),
+        (words("alert.total"), str(alert.total), ""),
+    ]
+    facts = [
+        (words("alert.window"), f"{span} ({i18n.width(alert.window_s, view.language)})"),
+        (words("alert.detected"), i18n.when(alert.detected_at, view.tz, view.language)),
+        (words("column.source"), words("alert.sources", n=alert.sources)),
+        (words("alert.rule"), plain(alert.rule, 80)),
+        (words("alert.id"), alert.id),
+    ]
+    return html.Section(
+        [
+            html.Div(
+                [severity(alert, view), html.Span(i18n.ago(alert.detected_at, now, view.language), className="muted")],
+                className="row start",
+            ),
+            html.H1(html.Bdi(name_of(alert.series, view))),
+            html.P(sentence, className="sentence"),
+            html.Div(
+                [
+                    html.Div([html.Div(label, className="muted"), html.Div(value, className=f"value {kind}")], className="kpi")
+                    for label, value, kind in figures_
+                ],
+                className="kpis inner",
+            ),
+            html.Dl([html.Div([html.Dt(label), html.Dd(html.Bdi(value))]) for label, value in facts], className="facts"),
+        ],
+        className=f"panel why {alert.severity}",
+    )
+
+
+def _article(title: str, url: str, source: str, moment: datetime, mark: Any, view: View) -> Any:
+    return html.Li(
+        [
+            html.Div([link(title, url), mark], className="row"),
+            html.Div([html.Bdi(plain(source, 80)), " · ", i18n.when(moment, view.tz, view.language)], className="muted small"),
+        ]
+    )
+
+
+def evidence(found: AlertView, view: View) -> list[Any]:
+    """The articles that the alert names, then the others of its window."""
+    alert = found.alert
+    named = {item.id for item in alert.evidence}
+    first = [
+        _article(item.title, item.url, item.source, item.published_at, sentiment("negative", item.p_negative, view), view)
+        for item in alert.evidence
+    ]
+    others = []
+    for article in found.articles:
+        if article.id not in named:
+            name, p = sentiment_of(article.p_negative, article.p_neutral, article.p_positive)
+            title = article.title or article.text
+            others.append(_article(title, article.url, article.source, article.published_at, sentiment(name, p, view), view))
+    body = html.Ul(first, className="articles") if first else html.P(i18n.text("alert.no_evidence", view.language), className="muted")
+    parts = [panel(i18n.text("alert.evidence", view.language), body, note=i18n.text("alert.evidence_help", view.language))]
+    if others:
+        parts.append(panel(i18n.text("alert.more_articles", view.language), html.Ul(others, className="articles")))
+    return parts
+
+
+def result(delivery: Delivery, view: View) -> Any:
+    """How an attempt ended, in words."""
+    if delivery.delivered:
+        return html.Span(i18n.text("delivery.taken", view.language, status=delivery.status), className="sentiment positive")
+    status = delivery.status or i18n.text("delivery.no_answer", view.language)
+    words = i18n.text("delivery.refused", view.language, status=status, error=plain(mask(delivery.error), 160))
+    return html.Span(words, className="sentiment negative")
+
+
+def deliveries(attempts: list[Delivery], view: View) -> Any:
+    """Who was told, and whether it arrived."""
+    title = i18n.text("alert.deliveries", view.language)
+    if not attempts:
+        return panel(title, html.P(i18n.text("alert.no_deliveries", view.language), className="muted"))
+    names = ("endpoint", "attempt", "sent", "result")
+    head = html.Tr([html.Th(i18n.text(f"delivery.{name}", view.language)) for name in names])
+    rows = [
+        html.Tr(
+            [
+                html.Td(html.Bdi(plain(mask(item.endpoint), 120))),
+                html.Td(item.attempt),
+                html.Td(i18n.when(item.sent_at, view.tz, view.language)),
+                html.Td(result(item, view)),
+            ]
+        )
+        for item in attempts
+    ]
+    return panel(title, html.Div(html.Table([html.Thead(head), html.Tbody(rows)], className="table"), className="scroll"))
+
+
+def register(app: dash.Dash, reads: Reads) -> None:
+    """The refresh of the page."""
+    outputs = [
+        Output("al-problem", "children"),
+        Output("al-why", "children"),
+        Output("al-chart", "figure"),
+        Output("al-chart-panel", "hidden"),
+        Output("al-evidence", "children"),
+        Output("al-deliveries", "children"),
+        Output("al-seen", "data"),
+    ]
+
+    @app.callback(
+        outputs,
+        Input("tick", "n_intervals"),
+        Input("view", "data"),
+        Input("theme", "data"),
+        State("al-key", "data"),
+        State("al-seen", "data"),
+    )  # type: ignore[untyped-decorator]
+    def refresh(_tick: Any, data: Any, theme: Any, key: Any, seen: Any) -> list[Any]:
+        view = parse(data, theme)
+        try:
+            found = reads.alert(key) if isinstance(key, str) and key else None
+        except StoreError as error:
+            log.warning("the store did not answer", error=str(error))
+            return [store_problem(view), *[no_update] * (len(outputs) - 1)]
+        parts = Parts(seen, view)
+        if found is None:
+            gone = parts.new("why", "missing", lambda: nothing_here("missing.alert", view))
+            return [None, gone, no_update, True, None, None, parts.kept]
+        now = reads.now()
+        minute = int(now.timestamp()) // 60
+        bounds = (found.since, min(found.until, max(now, found.alert.window_start + timedelta(seconds=found.alert.window_s))))
+        return [
+            None,
+            parts.new("why", (found.alert.id, minute), lambda: why(found.alert, now, view)),
+            parts.new("chart", (found.revision, minute), lambda: figures.around(found.counts, found.alert, bounds, view)),
+            False,
+            parts.new("evidence", found.revision, lambda: evidence(found, view)),
+            parts.new("deliveries", found.revision, lambda: deliveries(found.deliveries, view)),
+            parts.kept,
+        ]

@@ -1,0 +1,158 @@
+"""The pieces that pages are put together from. Text goes in as text: nothing here makes HTML of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+import dash_mantine_components as dmc
+from dash import dcc, html, no_update
+
+from dashboard import i18n
+from dashboard.figures import message
+from dashboard.palette import GLYPHS, SEVERITY_GLYPHS
+from dashboard.safe import plain, safe_url
+from dashboard.view import View
+from spine.records import Alert
+from spine.series import kind_of, series_name
+
+CHART_CONFIG = {
+    "displaylogo": False,
+    "displayModeBar": "hover",
+    "modeBarButtons": [["toImage"], ["zoom2d", "pan2d"], ["resetScale2d"]],  # named one by one: plotly's own list sends charts away
+    "showSendToCloud": False,
+    "showTips": False,
+    "responsive": True,
+}
+
+
+def href(path: str, view: View) -> str:
+    """The address of a page with the view's state in it."""
+    state = {"range": view.range, "lang": view.language}
+    if view.topics:
+        state["topics"] = ",".join(view.topics)
+    return f"{path}?{urlencode(state, safe=',')}"
+
+
+def link(title: str, url: str) -> Any:
+    """A title that leads to its source in a new tab; plain text where the address cannot be trusted."""
+    words = html.Bdi(plain(title))
+    address = safe_url(url)
+    if not address:
+        return html.Span(words, className="title")
+    return html.A(words, href=address, target="_blank", rel="noopener noreferrer nofollow", className="title out")
+
+
+def sentiment(name: str, p: float, view: View) -> Any:
+    """A sentiment with its glyph, its name and its probability."""
+    return html.Span(sentiment_text(name, p, view), className=f"sentiment {name}")
+
+
+def sentiment_text(name: str, p: float, view: View) -> str:
+    """ "▼ negative 92%"."""
+    return f"{GLYPHS[name]} {i18n.text('sentiment.' + name, view.language)} {p:.0%}"
+
+
+def severity(alert: Alert, view: View) -> Any:
+    """The badge of a severity: glyph and name."""
+    return html.Span(
+        [html.Span(SEVERITY_GLYPHS.get(alert.severity, "!"), className="glyph"), i18n.text(f"severity.{alert.severity}", view.language)],
+        className=f"severity {alert.severity}",
+    )
+
+
+def name_of(series: str, view: View) -> str:
+    """A series as people read it."""
+    return plain(series_name(series, view.language), 80)
+
+
+def alert_card(alert: Alert, now: datetime, view: View) -> Any:
+    """An alert as a card that leads to its page."""
+    words = i18n.text
+    counts = words("alert.counts", view.language, observed=alert.observed, expected=i18n.decimal(alert.expected))
+    kind = f"kind.{kind_of(alert.series)}"
+    return dcc.Link(
+        [
+            html.Div(
+                [severity(alert, view), html.Span(i18n.ago(alert.detected_at, now, view.language), className="muted")], className="row"
+            ),
+            html.Div(
+                [
+                    html.Bdi(name_of(alert.series, view), className="series"),
+                    html.Span(words(kind, view.language) if kind in i18n.LABELS else "", className="muted kind"),
+                ],
+                className="name",
+            ),
+            html.Div(counts, className="counts"),
+            html.Div(
+                [html.Span(i18n.odds(alert.surprise, view.language)), html.Span(words("alert.sources", view.language, n=alert.sources))],
+                className="row muted",
+            ),
+        ],
+        href=href(f"/alert/{alert.id}", view),
+        className=f"alert-card {alert.severity}",
+    )
+
+
+def panel(title: str, children: Any, *, note: Any = None, tools: Any = None, className: str = "") -> Any:
+    """A titled part of a page."""
+    head = [html.Div([html.H2(title), html.Div(note, className="muted note") if note is not None else None])]
+    if tools is not None:
+        head.append(html.Div(tools, className="tools"))
+    return html.Section(
+        [html.Div(head, className="panel-head"), *(children if isinstance(children, list) else [children])], className=f"panel {className}"
+    )
+
+
+def chart(id_: str, height: int, view: View, *, label: str) -> Any:
+    """A chart that has no data yet."""
+    config: dict[str, Any] = dict(CHART_CONFIG)
+    if view.language == "zh":
+        config |= {"locale": "zh-CN", "locales": {"zh-CN": i18n.CHART_ZH}}
+    graph = dcc.Graph(
+        id=id_,
+        figure=message(i18n.text("loading", view.language), view.theme),
+        config=config,
+        style={"height": f"{height}px"},
+    )
+    return html.Div(graph, role="img", className="chart", style={"minHeight": f"{height}px"}, **{"aria-label": label})
+
+
+def store_problem(view: View) -> Any:
+    """The banner of a page whose store does not answer. What the page showed stays."""
+    return dmc.Alert(
+        i18n.text("store.body", view.language), title=i18n.text("store.title", view.language), color="vermillion", variant="light", mb="md"
+    )
+
+
+def nothing_here(why: str, view: View) -> Any:
+    """A friendly dead end."""
+    return html.Div(
+        [
+            html.Div("∅", className="big", **{"aria-hidden": "true"}),
+            html.H1(i18n.text("missing.title", view.language)),
+            html.P(i18n.text(why, view.language), className="muted"),
+            dcc.Link(i18n.text("missing.back", view.language), href=href("/", view), className="button"),
+        ],
+        className="nothing",
+    )
+
+
+class Parts:
+    """Which parts of a page changed since the browser's last answer, so that only those are made and sent.
+
+    seen: what the browser keeps, part to revision; `kept` is what it keeps next
+    """
+
+    def __init__(self, seen: Any, frame: object) -> None:
+        self._seen: Mapping[str, Any] = seen if isinstance(seen, Mapping) else {}
+        self._frame = str(frame)
+        self.kept: dict[str, str] = {}
+
+    def new(self, part: str, revision: object, make: Callable[[], Any]) -> Any:
+        """What `make` returns, or no_update where the browser has this revision in this frame (language, theme and the like)."""
+        mark = f"{self._frame}|{revision}"
+        self.kept[part] = mark
+        return no_update if self._seen.get(part) == mark else make()

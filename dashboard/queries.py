@@ -1,0 +1,210 @@
+"""Every read of the dashboard, cached for moments and shared by all viewers: 50 open pages cost the store about one.
+
+callback ─▶ Reads.overview / alerts / articles / alert ─▶ Cache (one reader per key at a time) ─▶ spine.store
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+import msgspec
+
+from dashboard.view import RANGES, Range, bounds
+from spine.errors import StoreBusy, StoreError
+from spine.records import Alert
+from spine.series import MARKET, topic_series
+from spine.store import ArticleRow, Delivery, MoodPoint, SeriesTotal, Store, Totals, WindowCount
+from spine.taxonomy import TOPIC_KEYS
+
+T = TypeVar("T")
+TTL_S = 2.0
+TOTALS_TTL_S = 15.0
+OPEN_FOR = timedelta(hours=24)
+"""Alerts cannot be acknowledged yet: one is open for this long."""
+GRID_ROWS = 200
+EXPORT_ROWS = 10_000
+WINDOWS_BEFORE, WINDOWS_AFTER = 48, 16
+"""How many windows an alert's chart shows on either side of the one that rang."""
+
+
+@dataclass(slots=True)
+class _Entry:
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    until: float = -1.0
+    value: Any = None
+    loaded: bool = False
+    error: StoreError | None = None
+
+
+class Cache:
+    """Values that are read at most once per key and `ttl_s`, however many threads ask.
+
+    While one thread reads, the others get the value before it. A failure is kept as long as a value would be, so that a store
+    that is down is not asked by every viewer.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, *, patience_s: float = 5.0, size: int = 256) -> None:
+        self._clock = clock
+        self._patience_s = patience_s
+        self._size = size
+        self._entries: OrderedDict[object, _Entry] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def _entry(self, key: object) -> _Entry:
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is None:
+                entry = self._entries[key] = _Entry()
+            self._entries.move_to_end(key)
+            while len(self._entries) > self._size:
+                self._entries.popitem(last=False)
+            return entry
+
+    def get(self, key: object, ttl_s: float, load: Callable[[], T]) -> T:
+        """The value of `key`, from `load` where what is kept is older than ttl_s.
+
+        Raises what `load` raised of StoreError, and StoreBusy when another thread's first read takes too long.
+        """
+        entry = self._entry(key)
+        if not entry.lock.acquire(timeout=0 if entry.loaded else self._patience_s):
+            if entry.loaded:
+                return entry.value  # type: ignore[no-any-return]
+            raise StoreBusy("the store has not answered yet")
+        try:
+            if self._clock() >= entry.until:
+                try:
+                    entry.value, entry.loaded, entry.error = load(), True, None
+                except StoreError as error:
+                    entry.error = error
+                entry.until = self._clock() + ttl_s
+            if entry.error is not None:
+                raise entry.error.with_traceback(None)
+            return entry.value  # type: ignore[no-any-return]
+        finally:
+            entry.lock.release()
+
+
+class Overview(msgspec.Struct, frozen=True, kw_only=True):
+    """All topics over one range.
+
+    mood: per window, of every topic and the market, by series, then time
+    topics: totals of the range, the busiest topic first
+    market, before: totals of everything in the range, and in the equally long one before it; None: no article
+    revision: changes when anything else here does
+    """
+
+    range: str
+    since: datetime
+    until: datetime
+    width_s: int
+    mood: list[MoodPoint]
+    topics: list[SeriesTotal]
+    market: SeriesTotal | None
+    before: SeriesTotal | None
+    revision: str = ""
+
+
+class AlertView(msgspec.Struct, frozen=True, kw_only=True):
+    """One alert with what lies behind it.
+
+    counts: stories of its series per window of its width, around the one that rang; articles: all of that window, worst first
+    """
+
+    alert: Alert
+    since: datetime
+    until: datetime
+    counts: list[WindowCount]
+    articles: list[ArticleRow]
+    deliveries: list[Delivery]
+    revision: str = ""
+
+
+def revision(value: object) -> str:
+    """A short name of a value: equal values have equal ones."""
+    return hashlib.blake2b(msgspec.json.encode(value), digest_size=8).hexdigest()
+
+
+class Reads:
+    """What the pages ask. Thread safe. Every method raises StoreError."""
+
+    def __init__(self, store: Store, now: Callable[[], datetime], cache: Cache | None = None) -> None:
+        self._store = store
+        self._now = now
+        self._cache = cache or Cache()
+
+    def now(self) -> datetime:
+        """The time that the pages go by."""
+        return self._now()
+
+    def overview(self, range_key: str) -> Overview:
+        """Mood and volume over a range of view.RANGES."""
+        chosen = RANGES[range_key]
+        return self._cache.get(("overview", range_key), chosen.ttl_s, lambda: self._overview(chosen))
+
+    def alerts(self) -> list[Alert]:
+        """Those that are open, newest first."""
+        return self._cache.get("alerts", TTL_S, lambda: self._store.alerts.latest(200, since=self._now() - OPEN_FOR))
+
+    def rang(self, range_key: str) -> list[Alert]:
+        """Those that were detected in a range, newest first."""
+        chosen = RANGES[range_key]
+        return self._cache.get(("rang", range_key), TTL_S, lambda: self._store.alerts.latest(200, since=bounds(chosen, self._now())[0]))
+
+    def articles(self, range_key: str, limit: int = GRID_ROWS) -> list[ArticleRow]:
+        """The newest articles of a range, newest first."""
+        since = bounds(RANGES[range_key], self._now())[0]
+        return self._cache.get(("articles", range_key, limit), TTL_S, lambda: self._store.articles.latest(limit, since=since))
+
+    def newest(self) -> datetime | None:
+        """When the newest article was published; None: there is none."""
+        found = self._cache.get("newest", TTL_S, lambda: self._store.articles.latest(1))
+        return found[0].published_at if found else None
+
+    def totals(self) -> Totals:
+        """How much is stored."""
+        return self._cache.get("totals", TOTALS_TTL_S, self._store.articles.totals)
+
+    def alert(self, alert_id: str) -> AlertView | None:
+        """One alert and what lies behind it; None: there is no such alert."""
+        return self._cache.get(("alert", alert_id), TTL_S, lambda: self._alert(alert_id))
+
+    def _overview(self, chosen: Range) -> Overview:
+        since, until = bounds(chosen, self._now())
+        mentions = self._store.mentions
+        series = [MARKET, *map(topic_series, TOPIC_KEYS)]
+        totals = mentions.touched(since, until, ("topic", "market"))
+        before = mentions.touched(since - chosen.span, since, ("market",))
+        found = Overview(
+            range=chosen.key,
+            since=since,
+            until=until,
+            width_s=chosen.width_s,
+            mood=mentions.mood(series, since, until, chosen.width_s),
+            topics=sorted((item for item in totals if item.series != MARKET), key=lambda item: (-item.stories, item.series)),
+            market=next((item for item in totals if item.series == MARKET), None),
+            before=before[0] if before else None,
+        )
+        return msgspec.structs.replace(found, revision=revision(found))
+
+    def _alert(self, alert_id: str) -> AlertView | None:
+        alert = self._store.alerts.get(alert_id)
+        if alert is None:
+            return None
+        width = timedelta(seconds=alert.window_s)
+        since, until = alert.window_start - WINDOWS_BEFORE * width, alert.window_start + (WINDOWS_AFTER + 1) * width
+        found = AlertView(
+            alert=alert,
+            since=since,
+            until=until,
+            counts=self._store.mentions.window_counts(alert.series, since, until, alert.window_s),
+            articles=self._store.articles.of_series(alert.series, alert.window_start, alert.window_start + width),
+            deliveries=self._store.alerts.deliveries([alert_id]),
+        )
+        return msgspec.structs.replace(found, revision=revision(found))

@@ -1,0 +1,97 @@
+"""The production server: waitress in a thread of its own."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import dash
+from waitress.server import create_server
+from waitress.wasyncore import close_all
+
+from spine.errors import SettingsError
+
+THREADS = 8
+WsgiApp = Callable[[dict[str, Any], Any], Iterable[bytes]]
+
+
+class Running:
+    """A dashboard that is being served.
+
+    url: where a person finds it; port: the one it got
+    """
+
+    def __init__(self, server: Any, host: str) -> None:
+        self.port = int(server.effective_port)
+        shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host  # noqa: S104
+        self.url = f"http://{f'[{shown}]' if ':' in shown else shown}:{self.port}/"
+        self._server = server
+        self._thread = threading.Thread(target=server.run, name="dashboard", daemon=True)
+        self._thread.start()
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Stop serving and free the port; calling it twice is fine."""
+        if self._thread.is_alive():
+            # The sockets belong to the loop's thread: it closes them itself, and ends as none is left.
+            self._server.trigger.pull_trigger(lambda: close_all(self._server._map))
+            self._thread.join(timeout_s)
+            self._server.task_dispatcher.shutdown(timeout=timeout_s)
+
+    def __enter__(self) -> Running:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def only_hosts(app: WsgiApp, names: Sequence[str]) -> WsgiApp:
+    """`app` for requests to one of these hosts, 421 for others: a foreign site whose name is made to mean 127.0.0.1 reads nothing."""
+    allowed = {name.lower() for name in names}
+
+    def guarded(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        host = str(environ.get("HTTP_HOST", ""))
+        name = host[: host.index("]") + 1] if host.startswith("[") and "]" in host else host.partition(":")[0]
+        if name.lower().strip("[]") in allowed:
+            return app(environ, start_response)
+        start_response("421 Misdirected Request", [("Content-Type", "text/plain; charset=utf-8")])
+        return [b"this server does not go by that name\n"]
+
+    return guarded
+
+
+def serve(app: dash.Dash, host: str = "127.0.0.1", port: int = 8050, *, hosts: Sequence[str] = ()) -> Running:
+    """Serve `app` until `close()`. Port 0: any free one. Raises SettingsError when the address cannot be had.
+
+    hosts: further names that the server goes by, such as a proxy's; asked for only on a loopback address
+    """
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        listener = socket.socket(family, kind, proto)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+        except OSError:
+            listener.close()
+            raise
+    except OSError as error:
+        raise SettingsError(
+            f"the dashboard cannot listen on {host}:{port} ({error.strerror or error}): free it, or set dashboard_host and dashboard_port"
+        ) from error
+    wsgi: WsgiApp = app.server.wsgi_app
+    if is_loopback(host):
+        wsgi = only_hosts(wsgi, ("localhost", "127.0.0.1", "::1", host, *hosts))
+    server = create_server(wsgi, sockets=[listener], threads=THREADS, ident=None, max_request_body_size=2_000_000)
+    return Running(server, host)

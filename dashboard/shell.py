@@ -1,0 +1,177 @@
+"""What stands around every page: header, status line, address and clock.
+
+address + browser ─▶ resolve (assets/tocsin.js) ─▶ route: which page is drawn ─▶ view: what it shows
+                                               tick every 2 s ─▶ the page's refresh, and the pulse of the status line
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import dash
+import dash_mantine_components as dmc
+from dash import ClientsideFunction, Input, Output, State, dcc, html
+
+from dashboard import i18n
+from dashboard.figures import FONT
+from dashboard.pages import alert, overview
+from dashboard.pages.parts import href, nothing_here
+from dashboard.queries import Reads
+from dashboard.view import View, parse
+from spine.errors import StoreError
+
+TICK_MS = 2_000
+PAGES = (overview, alert)
+VERMILLION = ["#fff1e6", "#ffe1cc", "#ffc299", "#ffa066", "#f98a45", "#ee7420", "#d55e00", "#b04e00", "#8c3e00", "#6b2f00"]
+
+
+def layout() -> Any:
+    """The frame, the same for everybody: header and page are filled in once the browser has said what it is."""
+    return dmc.MantineProvider(
+        [
+            dcc.Location(id="url", refresh=False),
+            dcc.Store(id="environment"),
+            dcc.Store(id="route"),
+            dcc.Store(id="view"),
+            dcc.Store(id="theme"),
+            dcc.Store(id="words"),
+            dcc.Store(id="pulse"),
+            dcc.Interval(id="tick", interval=TICK_MS),
+            dcc.Interval(id="second", interval=1_000),
+            html.Div(id="header"),
+            html.Main(id="page", tabIndex="-1"),
+        ],
+        id="provider",
+        theme={
+            "fontFamily": FONT,
+            "primaryColor": "blue",
+            "defaultRadius": "md",
+            "colors": {"vermillion": VERMILLION},
+        },
+    )
+
+
+def header(view: View, zone: str, title: str) -> Any:
+    """Name, status, language and theme."""
+
+    def words(key: str, **values: object) -> str:
+        return i18n.text(key, view.language, **values)
+
+    languages = [{"value": "en", "label": "EN"}, {"value": "zh", "label": "中文"}]
+    return html.Header(
+        [
+            html.A(words("skip"), href="#page", className="skip"),
+            dcc.Link(
+                [
+                    html.Img(src=dash.get_asset_url("bell.svg"), alt="", width=30, height=30),
+                    html.Span(title, className="brand-name"),
+                    html.Span(words("tagline"), className="muted tagline"),
+                ],
+                href=href("/", view),
+                className="brand",
+            ),
+            html.Div(
+                [
+                    html.Span(words("status.connecting"), id="status", className="status connecting", role="status"),
+                    html.Span(words("zone", zone=zone), className="muted zone"),
+                ],
+                className="state",
+            ),
+            html.Div(
+                [
+                    dmc.SegmentedControl(
+                        id="language", data=languages, value=view.language, size="xs", **{"aria-label": words("language")}
+                    ),
+                    dmc.ActionIcon(
+                        "◐",
+                        id="theme-switch",
+                        variant="default",
+                        size="lg",
+                        **{"aria-label": words("theme"), "attributes": {"root": {"title": words("theme")}}},
+                    ),
+                ],
+                className="switches",
+            ),
+        ],
+        className="header",
+    )
+
+
+def page(path: str, view: View) -> Any:
+    """The page at an address, or a friendly dead end."""
+    for module in PAGES:
+        key = module.match(path)
+        if key is not None:
+            return module.layout(view, key)
+    return nothing_here("missing.page", view)
+
+
+def _status_words(view: View, title: str) -> dict[str, str]:
+    names = ("connecting", "live", "updated", "stale", "store")
+    return {name: i18n.text(f"status.{name}", view.language) for name in names} | {"title": title}
+
+
+def register(app: dash.Dash, reads: Reads) -> None:
+    """The callbacks of the frame and of every page."""
+    title = str(app.title)
+
+    def client(function: str, *arguments: Any, **options: Any) -> None:
+        app.clientside_callback(ClientsideFunction("tocsin", function), *arguments, **options)
+
+    client("environment", Output("environment", "data"), Input("environment", "id"))
+    client(
+        "resolve",
+        Output("route", "data"),
+        Output("view", "data"),
+        Input("url", "pathname"),
+        Input("url", "search"),
+        Input("environment", "data"),
+    )
+    client(
+        "setLanguage",
+        Output("url", "search", allow_duplicate=True),
+        Input("language", "value"),
+        State("url", "search"),
+        prevent_initial_call=True,
+    )
+    client(
+        "theme",
+        Output("theme", "data"),
+        Output("provider", "forceColorScheme"),
+        Input("theme-switch", "n_clicks"),
+        State("theme", "data"),
+    )
+    client(
+        "status",
+        Output("status", "children"),
+        Output("status", "className"),
+        Input("second", "n_intervals"),
+        Input("pulse", "data"),
+        Input("words", "data"),
+    )
+
+    @app.callback(  # type: ignore[untyped-decorator]
+        Output("header", "children"),
+        Output("page", "children"),
+        Output("words", "data"),
+        Input("route", "data"),
+        State("view", "data"),
+        State("theme", "data"),
+        prevent_initial_call=True,
+    )
+    def draw(route: Any, data: Any, theme: Any) -> tuple[Any, Any, Any]:
+        view = parse(data, theme)
+        path = route.get("path") if isinstance(route, Mapping) else None
+        zone = i18n.zone_label(view.tz, reads.now())
+        return header(view, zone, title), page(path if isinstance(path, str) else "", view), _status_words(view, title)
+
+    @app.callback(Output("pulse", "data"), Input("tick", "n_intervals"))  # type: ignore[untyped-decorator]
+    def pulse(tick: Any) -> dict[str, Any]:
+        try:
+            return {"n": tick, "state": "live", "alerts": len(reads.alerts())}
+        except StoreError:
+            return {"n": tick, "state": "store", "alerts": 0}
+
+    for module in PAGES:
+        module.register(app, reads)

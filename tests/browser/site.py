@@ -1,0 +1,273 @@
+"""A dashboard over a store of invented articles, as a process of its own: `python -m tests.browser.site FOLDER`.
+
+The store in process allows one owner, so the tests talk to this one. It prints its address, then obeys one word a line and
+answers each with one JSON value: alert (a new one rings), article (one more, now), break and mend (the store loses a table
+and has it back), quit.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from dashboard.app import create_app
+from dashboard.server import serve
+from spine.records import Alert, Article, CompanyScore, Evidence, Language, Mention, Score, Scored, Severity, alert_id, article_id
+from spine.series import company_series, sector_series, topic_series
+from spine.store import Delivery, Store, open_store
+
+HOSTILE_TITLE = '<script>window.hacked=1</script><img src=x onerror="window.hacked=2"> =HYPERLINK("http://evil.invalid")'
+COMPANIES = (
+    ("NLS", "Northlight Solar", "energy"),
+    ("HXD.SH", "恒曦电力", "energy"),
+    ("QBK", "Quayside Bank", "financials"),
+    ("LMC.SZ", "澜木芯片", "technology"),
+)
+TITLES = {
+    ("energy", "en"): (
+        "{c} halts two plants after inspectors find cracked turbines",
+        "Grid operator fines {c} over missed deliveries",
+        "{c} brings a new offshore field on stream",
+    ),
+    ("energy", "zh"): ("{c}因设备故障停产两座电厂", "{c}被电网处以罚款", "{c}新海上项目投产"),
+    ("financials", "en"): (
+        "{c} sets aside more for bad loans",
+        "Depositors queue as {c} freezes transfers",
+        "{c} lifts its full-year outlook",
+    ),
+    ("financials", "zh"): ("{c}上调坏账拨备", "{c}暂停转账引发储户担忧", "{c}上调全年预期"),
+    ("technology", "en"): ("{c} recalls a line of sensors", "{c} loses its largest customer", "{c} opens a second foundry"),
+    ("technology", "zh"): ("{c}召回一批传感器", "{c}失去最大客户", "{c}第二座晶圆厂开工"),
+}
+GENERAL = {
+    "macro": ("Factory orders slip for a third month", "Retail sales beat every forecast", "工厂订单连续三个月下滑", "零售额好于所有预测"),
+    "central_banks": ("Rate setters leave the door open", "Minutes show a split board", "央行维持利率不变", "会议纪要显示分歧"),
+    "markets": ("Shares drift lower in thin trade", "Small caps lead a late rally", "两市缩量震荡", "小盘股尾盘走强"),
+    "earnings": (
+        "Quarterly profit misses by a wide margin",
+        "Margins widen on cheaper freight",
+        "季度利润不及预期",
+        "运费下降带动毛利率回升",
+    ),
+    "currencies": (
+        "The harbour dollar slides to a two-year low",
+        "Peg holds through a quiet session",
+        "港湾元跌至两年低点",
+        "汇率窄幅波动",
+    ),
+    "real_estate": (
+        "Developer asks bondholders for more time",
+        "Home starts recover from a weak spring",
+        "开发商寻求债券展期",
+        "新开工面积回升",
+    ),
+}
+LANGUAGES: tuple[Language, ...] = ("en", "zh")
+SOURCES = {
+    "en": ("harbour-post.example", "ledger-wire.example", "tidal-news.example"),
+    "zh": ("海港财经.example", "账本快讯.example", "潮汐新闻.example"),
+}
+
+
+def sentiment(negativity: float, rng: random.Random) -> tuple[float, float, float]:
+    """Three probabilities that sum to 1, the first near `negativity`."""
+    negative = min(0.97, max(0.02, rng.gauss(negativity, 0.16)))
+    neutral = (1 - negative) * rng.uniform(0.25, 0.7)
+    return negative, neutral, 1 - negative - neutral
+
+
+def scored(
+    number: int,
+    moment: datetime,
+    title: str,
+    topic: str,
+    language: Language,
+    p: tuple[float, float, float],
+    company: tuple[str, str, str] | None = None,
+    url: str = "",
+) -> Scored:
+    """One invented article with its score."""
+    source = SOURCES[language][number % 3]
+    url = url or f"https://{SOURCES['en'][number % 3]}/story/{number}"
+    id_ = article_id(url=url, source=source, guid="", title=title, published_at=moment)
+    mentions = (Mention(company=company[0], surface=company[1], sector=company[2]),) if company else ()
+    article = Article(
+        id=id_,
+        url=url,
+        source=source,
+        language=language,
+        title=title,
+        text=title,
+        published_at=moment,
+        fetched_at=moment,
+        mentions=mentions,
+    )
+    companies = (CompanyScore(company=company[0], sector=company[2], p_negative=p[0], p_neutral=p[1], p_positive=p[2]),) if company else ()
+    score = Score(
+        id=id_,
+        source=source,
+        language=language,
+        published_at=moment,
+        story=id_,
+        p_negative=p[0],
+        p_neutral=p[1],
+        p_positive=p[2],
+        topics={topic: 0.9},
+        companies=companies,
+        model="invented",
+        scored_at=moment,
+    )
+    return Scored(article=article, score=score)
+
+
+def history(now: datetime, hours: int = 30) -> Iterator[Scored]:
+    """Quiet days, then a crisis in energy during the last two hours."""
+    rng = random.Random(7)
+    number = 0
+    for minute in range(hours * 60, 0, -3):
+        moment = now - timedelta(minutes=minute, seconds=rng.randrange(60))
+        crisis = minute <= 100
+        for topic in [*GENERAL, "energy", "financials", "technology"]:
+            busy = 0.75 if topic == "energy" and crisis else 0.16
+            if rng.random() > busy:
+                continue
+            number += 1
+            language = rng.choice(LANGUAGES)
+            wave = 0.33 + 0.16 * math.sin(minute / 190 + len(topic))
+            negativity = 0.8 if topic == "energy" and crisis else wave
+            p = sentiment(negativity, rng)
+            company = None
+            if topic in GENERAL:
+                title = GENERAL[topic][(0 if p[0] > 0.4 else 1) + (2 if language == "zh" else 0)]
+            else:
+                company = rng.choice([item for item in COMPANIES if item[2] == topic])
+                title = TITLES[topic, language][rng.randrange(2) if p[0] > 0.4 else 2].format(c=company[1])
+            yield scored(number, moment, title, topic, language, p, company)
+
+
+def alert(
+    series: str, start: datetime, severity: Severity, observed: int, expected: float, surprise: float, evidence: list[Evidence]
+) -> Alert:
+    """One alert of a quarter of an hour."""
+    return Alert(
+        id=alert_id("negative-spike", series, start),
+        rule="negative-spike",
+        series=series,
+        window_start=start,
+        window_s=900,
+        detected_at=start + timedelta(seconds=840),
+        severity=severity,
+        observed=observed,
+        expected=expected,
+        surprise=surprise,
+        total=observed + 3,
+        sources=3,
+        evidence=tuple(evidence),
+    )
+
+
+def fill(store: Store, now: datetime) -> dict[str, str]:
+    """Put everything in; ids that the tests ask for."""
+    rows = list(history(now))
+    hostile = [
+        scored(90_001, now - timedelta(minutes=2), HOSTILE_TITLE, "energy", "en", (0.9, 0.06, 0.04), url="javascript:window.hacked=3"),
+        scored(
+            90_002,
+            now - timedelta(minutes=1),
+            "[click](javascript:alert(1)) \u202eelit desrever",
+            "energy",
+            "en",
+            (0.88, 0.08, 0.04),
+            url="data:text/html,<script>1</script>",
+        ),
+    ]
+    rows += hostile
+    store.articles.insert(rows)
+    store.mentions.insert([row.score for row in rows])
+    store.articles.remember(rows)
+    start = datetime.fromtimestamp((int(now.timestamp()) // 900 - 2) * 900, tz=UTC)
+    window = [
+        row
+        for row in rows
+        if start <= row.article.published_at < start + timedelta(seconds=900)
+        and "energy" in row.score.topics
+        and row.score.p_negative > 0.5
+    ]
+    evidence = [
+        Evidence(
+            id=row.article.id,
+            title=row.article.title,
+            url=row.article.url,
+            source=row.article.source,
+            published_at=row.article.published_at,
+            p_negative=row.score.p_negative,
+        )
+        for row in [hostile[0], *window[:6]]
+    ]
+    alerts = [
+        alert(topic_series("energy"), start, "flash", 11, 0.84, 8.31, evidence),
+        alert(company_series("HXD.SH"), start - timedelta(minutes=15), "urgent", 6, 0.42, 5.12, evidence[1:4]),
+        alert(sector_series("financials"), start - timedelta(hours=5), "watch", 4, 0.9, 4.0, []),
+    ]
+    store.alerts.insert(alerts)
+    store.alerts.log(
+        [
+            Delivery(
+                alert_id=alerts[0].id,
+                endpoint="desk-chat",
+                attempt=1,
+                sent_at=start + timedelta(seconds=841),
+                status=503,
+                error="Service Unavailable",
+            ),
+            Delivery(alert_id=alerts[0].id, endpoint="desk-chat", attempt=2, sent_at=start + timedelta(seconds=851), status=200),
+            Delivery(
+                alert_id=alerts[0].id,
+                endpoint="pager",
+                attempt=1,
+                sent_at=start + timedelta(seconds=841),
+                status=0,
+                error="connection refused",
+            ),
+        ]
+    )
+    return {"energy": alerts[0].id, "company": alerts[1].id}
+
+
+def main(folder: str, port: int = 0) -> None:
+    """Fill the store, serve, obey."""
+    store = open_store("embedded", Path(folder))
+    store.migrate()
+    ids = fill(store, datetime.now(UTC))
+    with serve(create_app(store), "127.0.0.1", port) as running:
+        print(json.dumps({"url": running.url, **ids}), flush=True)
+        for number, line in enumerate(sys.stdin):
+            answer: object = None
+            match line.strip():
+                case "alert":
+                    moment = datetime.fromtimestamp(int(datetime.now(UTC).timestamp()) // 900 * 900, tz=UTC)
+                    fresh = alert(company_series(f"NEW{number}"), moment, "urgent", 5, 0.3, 5.5, [])
+                    store.alerts.insert([fresh])
+                    answer = fresh.id
+                case "article":
+                    row = scored(95_000 + number, datetime.now(UTC), f"Fresh story {number}", "macro", "en", (0.1, 0.2, 0.7))
+                    store.articles.insert([row])
+                    store.mentions.insert([row.score])
+                    answer = row.article.id
+                case "break":
+                    store.client.command("RENAME TABLE alerts TO alerts_gone")
+                case "mend":
+                    store.client.command("RENAME TABLE alerts_gone TO alerts")
+                case "quit":
+                    break
+            print(json.dumps(answer), flush=True)
+    store.close()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 0)
