@@ -15,11 +15,15 @@ import numpy as np
 PERMUTATIONS = 64
 ROWS = 4
 BANDS = PERMUTATIONS // ROWS
-SHINGLE_TOKENS = 4
+SHINGLE_HAN = 5
+SHINGLE_WORDS = 3
+"""Tokens in a shingle: five Han characters say about as much as three English words."""
+
+NUMBER_WEIGHT = 12
 MIN_TOKENS = 8
 """A text with fewer tokens ("午间公告") says too little to be taken for the same story as another."""
 
-LEAD_TOKENS = 400
+LEAD_TOKENS = 64
 
 _TOKEN = re.compile(r"\d+(?:[.,:]\d+)*|[a-z\u00c0-\u024f\u0370-\u052f]+|[^\W\d_]")
 _HEADLINE = re.compile(r"^\s*【[^】]{0,200}】")
@@ -32,6 +36,10 @@ _DATELINE = re.compile(
 _PRIME = np.uint64(0x9E3779B97F4A7C15)
 _SALT = np.arange(1, BANDS + 1, dtype=np.uint64) * np.uint64(0xD1B54A32D192ED03)
 """Band 3 of one article must not meet band 5 of another."""
+
+
+_WEIGHTS = np.arange(1, NUMBER_WEIGHT + 1, dtype=np.uint32) * np.uint32(0x9E3779B1)
+_DATE_UNITS = frozenset("年月日时")
 
 
 class _Codes(dict[str, int]):
@@ -57,7 +65,7 @@ def bands(title: str, text: str) -> tuple[int, ...]:
         tokens = _tokens(f"{title} {_body(text)}" if title and title not in text else text or title)
     if len(tokens) < MIN_TOKENS:
         return ()
-    values = _sketch(_shingles(tokens[:LEAD_TOKENS]))
+    values = _sketch(_shingles(tokens))
     pairs = values.astype(np.uint64).reshape(BANDS, ROWS)  # one band a row
     mixed = _SALT.copy()
     for column in range(ROWS):
@@ -73,17 +81,24 @@ def _body(text: str) -> str:
 
 
 def _tokens(text: str) -> list[str]:
-    return _TOKEN.findall(text.lower()[: LEAD_TOKENS * 12])
+    return _TOKEN.findall(text[: LEAD_TOKENS * 10].lower())[:LEAD_TOKENS]
 
 
 def _shingles(tokens: list[str]) -> np.ndarray[Any, np.dtype[np.uint32]]:
-    """Hashes of the runs of SHINGLE_TOKENS tokens: shape (runs,), uint32, each once."""
+    """Hashes of the runs of tokens, and NUMBER_WEIGHT hashes of each number that is no part of a date: shape (n,), uint32."""
+    han = sum(not token.isascii() and len(token) == 1 for token in tokens)
+    size = SHINGLE_HAN if 2 * han > len(tokens) else SHINGLE_WORDS
     codes = np.array(list(map(_code, tokens)), dtype=np.uint32)
-    runs = len(tokens) - SHINGLE_TOKENS + 1
+    runs = len(tokens) - size + 1
     mixed = codes[:runs].copy()
-    for place in range(1, SHINGLE_TOKENS):
+    for place in range(1, size):
         mixed = mixed * np.uint32(0x01000193) + codes[place : place + runs]  # wraps, as it should
-    return mixed
+    following = [*tokens[1:], ""]
+    numbers = {token for token, after in zip(tokens, following, strict=True) if token[0].isdigit() and after not in _DATE_UNITS}
+    if not numbers:
+        return mixed
+    weights = np.array([zlib.crc32(b"#" + number.encode()) for number in numbers], dtype=np.uint32)[:, None] + _WEIGHTS  # (numbers, weight)
+    return np.concatenate([mixed, weights.ravel()])
 
 
 @cache

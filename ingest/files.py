@@ -10,7 +10,7 @@ import gzip
 import io
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, tzinfo
 from pathlib import Path
@@ -240,3 +240,22 @@ def _parquet(path: str, after: int) -> Iterator[tuple[int, dict[str, Any] | str]
                     yield number, row
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise SettingsError(f"{path}: is not Parquet that can be read ({error})") from error
+
+
+def count_rows(paths: Sequence[str], limit_bytes: int = 1 << 28) -> int | None:
+    """How many lines the archives have in all; None where counting would take long (stdin, more than `limit_bytes`) or fails."""
+    total = 0
+    for path in paths:
+        try:
+            if path == "-" or Path(path).stat().st_size > limit_bytes:
+                return None
+            if _kind(path) == "parquet":
+                import pyarrow.parquet
+
+                total += pyarrow.parquet.ParquetFile(path).metadata.num_rows
+                continue
+            with _opened(path) as stream:
+                total += sum(chunk.count(b"\n") for chunk in iter(lambda: stream.read(1 << 20), b""))
+        except (OSError, SettingsError, ValueError):
+            return None
+    return total

@@ -12,6 +12,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -55,6 +56,32 @@ def committed_offsets(bootstrap: str, group: str, topic: str) -> dict[int, int]:
     except _errors() as error:
         raise BrokerError(f"Kafka at {bootstrap}: the offsets of {group} cannot be read ({_said(error)})") from error
     return {place.partition: at.offset for place, at in offsets.items() if place.topic == topic and at.offset >= 0}
+
+
+def lag(bootstrap: str, group: str, topic: str) -> int:
+    """Messages of the topic that the group has not committed yet. Raises BrokerError."""
+    from kafka import TopicPartition
+    from kafka.admin import OffsetSpec
+
+    committed = committed_offsets(bootstrap, group, topic)
+    places = [TopicPartition(topic, number) for number in range(partitions(bootstrap, [topic])[topic])]
+    try:
+        with _Admin(bootstrap, timeout_s=10.0) as admin:
+            first = admin.list_partition_offsets(dict.fromkeys(places, OffsetSpec.EARLIEST))
+            end = admin.list_partition_offsets(dict.fromkeys(places, OffsetSpec.LATEST))
+    except _errors() as error:
+        raise BrokerError(f"Kafka at {bootstrap}: the end of {topic} cannot be read ({_said(error)})") from error
+    return sum(end[place].offset - max(committed.get(place.partition, 0), first[place].offset) for place in places)
+
+
+def partitions(bootstrap: str, topics: Sequence[str]) -> dict[str, int]:
+    """How many partitions each of `topics` has; 0 for one that is not there. Raises BrokerError."""
+    try:
+        with _Admin(bootstrap, timeout_s=5.0) as admin:
+            known = {row["name"]: len(row["partitions"]) for row in admin.describe_topics() if not row.get("error_code")}
+    except _errors() as error:
+        raise BrokerError(f"Kafka at {bootstrap}: the topics cannot be read ({_said(error)})") from error
+    return {topic: known.get(topic, 0) for topic in topics}
 
 
 class _Admin:

@@ -32,6 +32,7 @@ CREATE TABLE IF NOT EXISTS sources (
 CREATE TABLE IF NOT EXISTS seen (
     source TEXT NOT NULL, entry TEXT NOT NULL, fingerprint INTEGER NOT NULL, at REAL NOT NULL, PRIMARY KEY (source, entry)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS seen_at ON seen (at);
+CREATE TABLE IF NOT EXISTS archives (key TEXT PRIMARY KEY, line INTEGER NOT NULL, rows INTEGER NOT NULL, complete INTEGER NOT NULL);
 """
 
 
@@ -50,6 +51,14 @@ class SourceState(NamedTuple):
     last_modified: str = ""
     next_due: float = 0.0
     failures: int = 0
+
+
+class ArchiveState(NamedTuple):
+    """How far an archive is done. line: the last line read; rows: how many rows that were."""
+
+    line: int = 0
+    rows: int = 0
+    complete: bool = False
 
 
 class Counts(NamedTuple):
@@ -110,8 +119,10 @@ class Outbox:
         state: SourceState | None = None,
         seen: Mapping[str, int] | None = None,
         now: datetime | None = None,
+        archive: str = "",
+        archive_state: ArchiveState | None = None,
     ) -> None:
-        """Keep articles, the new state of their source and the fingerprints of the entries just seen: all or nothing.
+        """Keep articles, the new state of their source or archive and the fingerprints of the entries just seen: all or nothing.
 
         An older version of an article that still waits is replaced, so that versions never arrive in the wrong order.
         Raises StoreError (the disk is full, say); then nothing was kept.
@@ -125,6 +136,8 @@ class Outbox:
             db.executemany("INSERT INTO outbox (id, body, size) VALUES (?, ?, ?)", rows)
             if state is not None:
                 db.execute("INSERT OR REPLACE INTO sources VALUES (?, ?, ?, ?, ?)", (source, *state))
+            if archive_state is not None:
+                db.execute("INSERT OR REPLACE INTO archives VALUES (?, ?, ?, ?)", (archive, *archive_state))
             if seen and now is not None:
                 moment = now.timestamp()
                 db.executemany(
@@ -191,6 +204,12 @@ class Outbox:
         with self._lock:
             row = self._db.execute("SELECT etag, last_modified, next_due, failures FROM sources WHERE name = ?", (source,)).fetchone()
         return SourceState(*row) if row else SourceState()
+
+    def archive(self, key: str) -> ArchiveState:
+        """How far the archive with this identity is done; the beginning for a new one."""
+        with self._lock:
+            row = self._db.execute("SELECT line, rows, complete FROM archives WHERE key = ?", (key,)).fetchone()
+        return ArchiveState(row[0], row[1], bool(row[2])) if row else ArchiveState()
 
     def seen(self, source: str, entries: Sequence[str]) -> dict[str, int]:
         """The fingerprints of those of the source's entries that were seen before."""

@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from ingest.backfill import Report, backfill, count_rows
-from ingest.files import Reading
-from ingest.kafka import Publisher, Sender, ensure_topics
+from ingest.backfill import Report, backfill
+from ingest.files import Reading, count_rows
+from ingest.kafka import Publisher, Sender, ensure_topics, lag
 from ingest.outbox import Outbox
 from spine.errors import TocsinError
 from spine.settings import Settings
@@ -88,8 +88,6 @@ class Backfill:
         return counts.pending + counts.sent
 
     def _lag(self) -> int:
-        from ingest.kafka import lag
-
         try:
             return lag(self._settings.broker, self._settings.consumer_group, wiring.names(self._settings).articles)
         except TocsinError as error:

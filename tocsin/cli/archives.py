@@ -7,15 +7,18 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from ingest.backfill import Report
 from spine.errors import SettingsError
-from tocsin import wiring
 from tocsin.cli.common import ExampleCommand, console, print_json, settings_of, teller
+
+if TYPE_CHECKING:
+    from ingest.backfill import Report
+    from tocsin.archives import Show
 
 
 @click.command(
@@ -100,7 +103,7 @@ def _interruptible() -> Iterator[threading.Event]:
 
 
 @contextlib.contextmanager
-def _bars() -> Iterator[object]:
+def _bars() -> Iterator[Show]:
     """Two bars, read and stored; `show(name, report, total, waiting)` moves them."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,8 +12,8 @@ import msgspec
 from rich.table import Table
 
 from spine.errors import SettingsError
-from spine.series import topic_series
 from spine.series import series_name as name_of
+from spine.series import topic_series
 from tocsin import wiring
 from tocsin.cli.common import ExampleCommand, console, print_json, settings_of
 
@@ -91,8 +92,9 @@ def train(ctx: click.Context, data: str, out: str, epochs: int | None, seed: int
     from models.train import train as run
 
     settings_of(ctx)
-    changes = {name: value for name, value in (("epochs", epochs), ("seed", seed)) if value is not None}
-    manifest = run(Path(data), Path(out), now=datetime.now(UTC), options=Options(**changes))
+    default = Options()
+    options = replace(default, epochs=epochs or default.epochs, seed=default.seed if seed is None else seed)
+    manifest = run(Path(data), Path(out), now=datetime.now(UTC), options=options)
     click.echo(f"wrote {manifest.version} to {out}")
 
 
