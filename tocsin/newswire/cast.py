@@ -1,0 +1,85 @@
+"""Who appears in the stories: invented companies, and the invented papers that write about them."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from spine.records import Language
+
+
+class Company(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One [[companies]] table of companies.toml: the same format that the gazetteer reads."""
+
+    key: str
+    name_en: str
+    name_zh: str
+    sector: str
+    aliases: tuple[str, ...] = ()
+
+    def name(self, language: Language) -> str:
+        """What a story calls it first."""
+        return self.name_zh if language == "zh" else self.name_en
+
+    def short(self, language: Language) -> str:
+        """What a story calls it from then on: its first alias in the language's script, else its name."""
+        fitting = (alias for alias in self.aliases if alias.isascii() == (language == "en"))
+        return next(fitting, self.name(language))
+
+
+class Paper(NamedTuple):
+    """One source of the newswire.
+
+    form: the format of its feeds
+    full: whether they carry the whole text; if not, the article's page has to be read
+    weight: its part of all original stories of its language
+    dateline: opens every story; {city}, {date} and {name} are filled in; "" for none
+    """
+
+    slug: str
+    name: str
+    language: Language
+    form: Literal["rss", "atom"]
+    full: bool
+    weight: float
+    dateline: str
+
+
+PAPERS: tuple[Paper, ...] = (
+    Paper("tarn-wire", "Tarn Wire", "en", "rss", full=True, weight=0.45, dateline="{city}, {date} ({name}) - "),
+    Paper("osterby-ledger", "The Osterby Ledger", "en", "atom", full=True, weight=0.28, dateline=""),
+    Paper("quillhaven", "Quillhaven Markets & Money", "en", "rss", full=True, weight=0.22, dateline="{date} - "),
+    Paper("fenwright-post", "Fenwright Post", "en", "rss", full=False, weight=0.05, dateline=""),
+    Paper("haina", "海纳社", "zh", "rss", full=True, weight=0.45, dateline="{name}{city}{date}电，"),
+    Paper("chengwan", "澄湾财讯", "zh", "atom", full=True, weight=0.28, dateline=""),
+    Paper("lingqiao", "岭桥商报", "zh", "rss", full=True, weight=0.22, dateline="{name}{date}讯，"),
+    Paper("pingchuan", "屏川晚报", "zh", "atom", full=False, weight=0.05, dateline=""),
+)
+
+
+def companies_path() -> Path:
+    """The companies of the newswire as a file for the setting `companies`."""
+    return Path(str(resources.files("tocsin.newswire"))) / "companies.toml"
+
+
+@cache
+def companies() -> tuple[Company, ...]:
+    """All companies, in the file's order."""
+    table = tomllib.loads(companies_path().read_text(encoding="utf8"))
+    return msgspec.convert(table["companies"], tuple[Company, ...])
+
+
+@cache
+def sectors() -> tuple[str, ...]:
+    """The sectors that have companies, in the file's order."""
+    return tuple(dict.fromkeys(company.sector for company in companies()))
+
+
+def papers_of(language: Language) -> tuple[Paper, ...]:
+    """The papers that are written in `language`."""
+    return tuple(paper for paper in PAPERS if paper.language == language)

@@ -1,0 +1,153 @@
+"""The HTTP of the newswire: conditional requests, gzip, keep-alive. It knows nothing of news."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import format_datetime, parsedate_to_datetime
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+GZIP_FROM_BYTES = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is at a path.
+
+    etag: of the body as it is; the compressed one has its own
+    changed_at: None for what has no time of its own
+    """
+
+    status: HTTPStatus
+    body: bytes
+    content_type: str
+    etag: str
+    changed_at: datetime | None
+    max_age_s: int
+
+    @staticmethod
+    def of(body: bytes, content_type: str, *, changed_at: datetime | None = None, max_age_s: int = 1) -> Answer:
+        """What is there."""
+        etag = hashlib.blake2b(body, digest_size=10).hexdigest()
+        return Answer(HTTPStatus.OK, body, content_type, etag, changed_at, max_age_s)
+
+    @staticmethod
+    def missing() -> Answer:
+        """404."""
+        body = b"<!doctype html><title>404</title><p>There is no such page.</p>\n"
+        return Answer(HTTPStatus.NOT_FOUND, body, "text/html; charset=utf-8", "", None, 0)
+
+    def unchanged(self, if_none_match: str, if_modified_since: str) -> bool:
+        """Whether the client has it already (RFC 9110, 13.2.2): an If-None-Match makes If-Modified-Since void."""
+        if if_none_match:
+            named = {tag.strip().removeprefix("W/").strip('"').removesuffix("-gzip") for tag in if_none_match.split(",")}
+            return self.etag in named or "*" in named
+        if not if_modified_since or self.changed_at is None:
+            return False
+        try:
+            since = parsedate_to_datetime(if_modified_since)
+        except ValueError:
+            return False
+        return self.changed_at <= (since if since.tzinfo else since.replace(tzinfo=UTC))
+
+
+class Server(ThreadingHTTPServer):
+    """Serves what `answer` says is at a path, on its own threads, from `begin` to `end`."""
+
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, address: tuple[str, int], answer: Callable[[str], Answer]) -> None:
+        self.answer = answer
+        self._open: set[socket.socket] = set()
+        self._lock = threading.Lock()
+        super().__init__(address, _Handler)
+        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, name="newswire", daemon=True)
+
+    def begin(self) -> None:
+        """Serve in the background."""
+        self._thread.start()
+
+    def end(self) -> None:
+        """Stop, and close the connections that clients keep open."""
+        self.shutdown()
+        with self._lock:
+            still_open = list(self._open)
+        for connection in still_open:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        self.server_close()
+        self._thread.join()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Remember the connection, so that `end` can close it."""
+        with self._lock:
+            self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """Forget the connection, and close it."""
+        with self._lock:
+            self._open.discard(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that goes away in the middle is no error of ours; anything else is shown."""
+        import sys
+
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Server
+    protocol_version = "HTTP/1.1"
+    server_version = "newswire"
+    sys_version = ""
+    timeout = 60
+    disable_nagle_algorithm = True
+
+    def do_GET(self) -> None:
+        """Answer with the body."""
+        self._reply(with_body=True)
+
+    def do_HEAD(self) -> None:
+        """Answer as GET would, without the body."""
+        self._reply(with_body=False)
+
+    def _reply(self, *, with_body: bool) -> None:
+        answer = self.server.answer(unquote(urlsplit(self.path).path))
+        packed = "gzip" in self.headers.get("Accept-Encoding", "") and len(answer.body) >= GZIP_FROM_BYTES
+        fresh = answer.status == HTTPStatus.OK and answer.unchanged(
+            self.headers.get("If-None-Match", ""), self.headers.get("If-Modified-Since", "")
+        )
+        body = gzip.compress(answer.body, 5, mtime=0) if packed and not fresh else answer.body
+        self.send_response(HTTPStatus.NOT_MODIFIED if fresh else answer.status)
+        if answer.etag:
+            self.send_header("ETag", f'"{answer.etag}{"-gzip" if packed else ""}"')
+            self.send_header("Cache-Control", f"public, max-age={answer.max_age_s}")
+        if answer.changed_at is not None:
+            self.send_header("Last-Modified", format_datetime(answer.changed_at.astimezone(UTC), usegmt=True))
+        self.send_header("Vary", "Accept-Encoding")
+        if fresh:
+            self.end_headers()
+            return
+        self.send_header("Content-Type", answer.content_type)
+        if packed:
+            self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if with_body:
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing: `Newswire.requests` counts."""
