@@ -1,0 +1,126 @@
+"""A batch as it comes from Kafka, and what becomes of it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple, TypeVar
+
+import msgspec
+
+from models.classifier import Prediction
+from spine.errors import BadRecord
+from spine.records import Article, CompanyScore, Score, decode
+from spine.store import DeadLetter, Known
+
+RecordT = TypeVar("RecordT")
+
+
+class Raw(NamedTuple):
+    """One message as Kafka holds it. key and value may be None; a value of None is a tombstone."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+
+
+class Batch(NamedTuple):
+    """What `score` made of a batch: the scores to publish, the records set aside, and how many articles were scored or known already."""
+
+    scores: list[Score]
+    dead: list[DeadLetter]
+    scored: int
+    repeated: int
+
+
+def dead_letter(raw: Raw, stage: str, reason: str, now: datetime) -> DeadLetter:
+    """`raw` set aside."""
+    return DeadLetter(
+        topic=raw.topic,
+        partition=raw.partition,
+        offset=raw.offset,
+        failed_at=now,
+        stage=stage,
+        reason=reason[:1000],
+        key=raw.key or b"",
+        value=raw.value or b"",
+    )
+
+
+def read(messages: Iterable[Raw], kind: type[RecordT], now: datetime) -> tuple[list[tuple[Raw, RecordT]], list[DeadLetter]]:
+    """The records of a batch, in order, and the messages that hold none."""
+    good: list[tuple[Raw, RecordT]] = []
+    dead: list[DeadLetter] = []
+    for raw in messages:
+        try:
+            good.append((raw, decode(raw.value, kind)))
+        except BadRecord as error:
+            dead.append(dead_letter(raw, error.stage, error.reason, now))
+    return good, dead
+
+
+def latest_versions(articles: Sequence[tuple[Raw, Article]]) -> list[tuple[Raw, Article]]:
+    """The last version of each article, at the place of its first; as when they came one by one, the first one's time stays."""
+    versions: dict[str, tuple[Raw, Article]] = {}
+    for raw, article in articles:
+        first = versions.get(article.id)
+        if first is not None:
+            article = msgspec.structs.replace(article, published_at=first[1].published_at)  # noqa: PLW2901
+        versions[article.id] = (raw, article)
+    return list(versions.values())
+
+
+def as_known(article: Article, known: Known | None) -> Article:
+    """The article with the time at which it was first published: the rows that replace each other are keyed by it."""
+    if known is None:
+        return article
+    return msgspec.structs.replace(article, published_at=known.published_at)
+
+
+def mentioned(article: Article) -> dict[str, tuple[str, str]]:
+    """Company to (surface, sector), each company once."""
+    companies: dict[str, tuple[str, str]] = {}
+    for mention in article.mentions:
+        companies.setdefault(mention.company, (mention.surface, mention.sector))
+    return companies
+
+
+def score_of(article: Article, prediction: Prediction, story: str, model: str, now: datetime) -> Score:
+    """The record of what `model` said of `article`."""
+    companies = tuple(
+        CompanyScore(company=company, sector=sector, p_negative=_share(own[0]), p_neutral=_share(own[1]), p_positive=_share(own[2]))
+        for (company, (_, sector)), own in zip(mentioned(article).items(), prediction.companies, strict=True)
+    )
+    negative, neutral, positive = prediction.sentiment
+    return Score(
+        id=article.id,
+        source=article.source,
+        language=article.language,
+        published_at=article.published_at,
+        story=story,
+        p_negative=_share(negative),
+        p_neutral=_share(neutral),
+        p_positive=_share(positive),
+        topics={topic: _share(p) for topic, p in prediction.topics.items()},
+        companies=companies,
+        model=model,
+        scored_at=now,
+    )
+
+
+def flaw(prediction: Prediction, companies: int) -> str:
+    """What is wrong with a prediction for a document with so many companies; "" when nothing is."""
+    if len(prediction.companies) != companies:
+        return f"{len(prediction.companies)} company sentiments for {companies} companies"
+    for sentiment in (prediction.sentiment, *prediction.companies):
+        if not (all(-1e-3 <= p <= 1.001 for p in sentiment) and abs(sum(sentiment) - 1.0) <= 1e-2):  # false for NaN too
+            return f"probabilities {tuple(sentiment)} do not sum to 1"
+    wrong = [topic for topic, p in prediction.topics.items() if not -1e-3 <= p <= 1.001]
+    return f"probability of topic {wrong[0]}: {prediction.topics[wrong[0]]}" if wrong else ""
+
+
+def _share(p: float) -> float:
+    """Into [0, 1]: single precision may end a hair outside."""
+    return min(1.0, max(0.0, float(p)))

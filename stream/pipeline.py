@@ -1,0 +1,276 @@
+"""The three steps from `articles` to a delivered alert, as blocking functions that know no Kafka:
+
+    messages ─▶ score ─▶ scores ─▶ watch ─▶ alerts ─▶ notify ─▶ deliveries
+
+Delivery is at least once, so each step may see anything twice, in other batches, after a crash at any point. Therefore:
+what is stored replaces itself; identity (`store.articles.remember`) is written last; what is known already is not worked on
+again but is handed on again; nothing here remembers anything that a restart would miss.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+import msgspec
+
+from models.classifier import Classifier, Document, Prediction
+from spine import log, metrics
+from spine.errors import ModelError, StoreBusy, StoreError
+from spine.records import Alert, Article, Score, Scored, alert_id
+from spine.series import MARKET, facts, is_negative
+from spine.settings import Settings
+from spine.store import DeadLetter, Delivery, Known, Store
+from stream import stories, windows
+from stream.alerts import Rule, decide, evidence, in_episode
+from stream.batches import Batch, Raw, as_known, dead_letter, flaw, latest_versions, mentioned, read, score_of
+from stream.resilience import Patience, isolate
+from stream.webhooks import Webhooks
+
+STORY_REACH = timedelta(hours=72)
+"""A copy of a story comes within three days of it, before or after: sources report late."""
+ASK_AT_ONCE = 2_000
+"""Keys in one query: ClickHouse reads at most 256 kB of SQL, and old servers get the values in the text."""
+
+ItemT = TypeVar("ItemT")
+RecordT = TypeVar("RecordT", Article, Score, Alert)
+_log = log.get_logger(__name__)
+
+
+class Pipeline:
+    """The steps over one store. Each step belongs to one thread; different steps may run at the same time."""
+
+    def __init__(
+        self, classifier: Classifier, store: Store, rule: Rule, webhooks: Webhooks | None = None, *, patience: Patience | None = None
+    ) -> None:
+        self._classifier = classifier
+        self._store = store
+        self._rule = rule
+        self._webhooks = webhooks or Webhooks(())
+        self._patience = patience or Patience()
+        self._rung: set[str] = set()
+
+    @classmethod
+    def from_settings(cls, settings: Settings, store: Store, classifier: Classifier) -> Pipeline:
+        """The pipeline that the settings describe. Raises SettingsError for a webhook that cannot work."""
+        return cls(classifier, store, Rule.from_settings(settings), Webhooks(settings.webhooks))
+
+    def close(self) -> None:
+        """Release the connections to the webhooks; the store belongs to the caller."""
+        self._webhooks.close()
+
+    # articles ─▶ scores
+
+    def score(self, messages: Sequence[Raw], now: datetime) -> Batch:
+        """Score and store a batch of `articles`; what comes back may be published.
+
+        Raises StoreBusy when the store does not answer for too long, ModelError when the model fails on any article,
+        StoreError when the store takes no row at all: then nothing of the batch must be acknowledged.
+        """
+        began = time.monotonic()
+        good, dead = read(messages, Article, now)
+        arrived = {article.id: raw for raw, article in good}
+        known = self._known([article.id for _, article in latest_versions(good)])
+        articles = [as_known(article, known.get(article.id)) for _, article in latest_versions(good)]
+        version = self._classifier.version
+        repeated = {a.id: known[a.id] for a in articles if a.id in known and _same(a, known[a.id], version)}
+        fresh = [article for article in articles if article.id not in repeated]
+        story_of = self._stories(fresh, known)
+
+        predicted, failed = isolate(fresh, self._classify, lambda error: isinstance(error, Exception))
+        if failed:
+            self._classifier.classify([Document("", "")])  # an article is to blame only where the model still works without it
+        dead += [dead_letter(arrived[article.id], "model", f"{type(error).__name__}: {error}", now) for article, error in failed]
+        scored = [Scored(article=a, score=score_of(a, p, story_of[a.id], version, now)) for a, p in predicted]
+        _timed("score", began)
+
+        began = time.monotonic()
+        kept, refused = self._keep(scored)
+        dead += [dead_letter(arrived[item.article.id], "store", str(error), now) for item, error in refused]
+        self._set_aside(dead)
+        self._patience.wait_for("remember", self._store.articles.remember, kept)
+        _timed("store", began)
+
+        self._count(kept, len(repeated), now)
+        scores = [item.score for item in kept] + self._stored_scores(repeated, now)
+        return Batch(scores, dead, len(kept), len(repeated))
+
+    def _known(self, ids: Sequence[str]) -> dict[str, Known]:
+        found: dict[str, Known] = {}
+        for some in _slices(ids):
+            found |= self._patience.wait_for("known", self._store.articles.known, some)
+        return found
+
+    def _stories(self, articles: Sequence[Article], known: dict[str, Known]) -> dict[str, str]:
+        """Article id to story: the one it had when it was first seen, else that of a near-duplicate, else its own id."""
+        stored: dict[int, str] = {}
+        new = [article for article in articles if article.id not in known]
+        days: dict[datetime, list[Article]] = {}
+        for article in new:
+            days.setdefault(windows.align(article.published_at, 86_400), []).append(article)
+        for day in sorted(days, reverse=True):  # the earliest day has the last word: it has the earlier stories
+            since, until = day - STORY_REACH, day + timedelta(days=1) + STORY_REACH
+            for some in _slices(sorted({band for article in days[day] for band in article.bands})):
+                stored |= self._patience.wait_for("stories", self._store.articles.stories, some, since, until)
+        began = {key: value.published_at for key, value in self._known(sorted(stories.candidates(new, stored))).items()}
+        return stories.assign(new, stored, began) | {a.id: known[a.id].story for a in articles if a.id in known}
+
+    def _classify(self, articles: Sequence[Article]) -> list[Prediction]:
+        documents = [Document(a.title, a.text, a.language, tuple(surface for surface, _ in mentioned(a).values())) for a in articles]
+        predictions = self._classifier.classify(documents)
+        if len(predictions) != len(documents):
+            raise ModelError(f"model {self._classifier.version} gave {len(predictions)} predictions for {len(documents)} documents")
+        for document, prediction in zip(documents, predictions, strict=True):
+            wrong = flaw(prediction, len(document.companies))
+            if wrong:
+                raise ModelError(f"model {self._classifier.version}: {wrong}")
+        return predictions
+
+    def _keep(self, scored: Sequence[Scored]) -> tuple[list[Scored], list[tuple[Scored, Exception]]]:
+        """Store articles and mentions: those that the store has now, and those that it refuses for good."""
+
+        def write(items: Sequence[Scored]) -> Sequence[Scored]:
+            self._patience.wait_for("articles", self._store.articles.insert, items)
+            self._patience.wait_for("mentions", self._store.mentions.insert, [item.score for item in items])
+            return items
+
+        kept, refused = isolate(scored, write, lambda error: isinstance(error, StoreError) and not isinstance(error, StoreBusy))
+        if refused and (not kept and len(refused) > 1):
+            raise refused[0][1]  # not one row goes in: the tables are wrong, not the rows
+        return [item for item, _ in kept], refused
+
+    def _stored_scores(self, repeated: dict[str, Known], now: datetime) -> list[Score]:
+        """The scores of articles that came again: a crash may have come between storing and publishing them.
+
+        Only those that `watch` would still look at, so that an archive that is loaded again costs nothing.
+        """
+        oldest = now - timedelta(seconds=self._rule.max_age_s)
+        recent = {key: known.published_at for key, known in repeated.items() if known.published_at >= oldest}
+        found: list[Score] = []
+        for some in _slices(list(recent)):
+            since, until = min(recent.values()), max(recent.values()) + timedelta(seconds=1)
+            found += self._patience.wait_for("scores", self._store.articles.scores, some, since, until)
+        return found
+
+    def _set_aside(self, dead: Sequence[DeadLetter]) -> None:
+        self._patience.wait_for("dead", self._store.dead.insert, dead)
+        for letter in dead:
+            metrics.DEAD.labels(letter.stage).inc()
+
+    def _count(self, kept: Sequence[Scored], repeated: int, now: datetime) -> None:
+        late_s = (datetime.now(UTC) - now).total_seconds()
+        metrics.REPEATED.inc(repeated)
+        for item in kept:
+            metrics.SCORED.labels(item.article.language).inc()
+            metrics.DELAY_SECONDS.observe(max(0.0, (now - item.article.fetched_at).total_seconds() + late_s))
+
+    # scores ─▶ alerts
+
+    def read(self, messages: Sequence[Raw], kind: type[RecordT], now: datetime) -> list[RecordT]:
+        """The records of a batch; messages that hold none are set aside. Raises StoreBusy."""
+        good, dead = read(messages, kind, now)
+        self._set_aside(dead)
+        return [record for _, record in good]
+
+    def watch(self, scores: Sequence[Score], now: datetime) -> list[Alert]:
+        """The alerts that these scores raise, stored. Scores only say where to look: the store says what is there.
+
+        An alert of an episode that goes on is handed on once more after a restart, as its publication may have been lost;
+        `notify` knows what was delivered. Raises StoreBusy when the store does not answer for too long, StoreError.
+        """
+        began = time.monotonic()
+        negative: dict[str, list[datetime]] = {}
+        for score in scores:
+            for series, *p in facts(score):
+                if is_negative(*p):
+                    negative.setdefault(series, []).append(score.published_at)
+        by_window: dict[windows.Window, list[str]] = {}
+        for series in sorted(negative):
+            for window in windows.touched(negative[series], self._rule.window_s, now, self._rule.max_age_s):
+                by_window.setdefault(window, []).append(series)
+        found: list[Alert] = []
+        for window in sorted(by_window):
+            found += self._patience.wait_for("watch", self._judge, window, by_window[window], now)
+        self._rung.update(alert.id for alert in found)
+        _timed("watch", began)
+        return found
+
+    def _judge(self, window: windows.Window, series: Sequence[str], now: datetime) -> list[Alert]:
+        """What `window` raises on each of `series`. One query tells which of them are worth a look at their past."""
+        rule = self._rule
+        totals = {total.series: total for total in self._store.mentions.touched(*window)}
+        many = [name for name in series if name in totals and totals[name].negative >= rule.min_stories]
+        worth = [name for name in many if totals[name].negative_sources >= rule.min_sources]
+        if not worth:
+            return []
+        rang = self._store.alerts.last_window(worth, window.start - rule.quiet, window.start + rule.quiet)
+        first_seen = self._store.mentions.first_seen([MARKET]).get(MARKET)
+        since = windows.history_start(window, rule.history_s, first_seen)
+        n_series = self._store.mentions.series_count(since, window.end)
+        again: list[Alert] = []
+        found: list[Alert] = []
+        for name in worth:
+            last = rang.get(name)
+            if last is not None and in_episode(window.start, last, rule):
+                again += self._again(alert_id(rule.name, name, last))
+                continue
+            counted = self._store.mentions.window_counts(name, since, window.end, rule.window_s)
+            *past, current = windows.fill(counted, since, window.end, rule.window_s)
+            alert = decide(
+                name,
+                past,
+                current,
+                sources=totals[name].negative_sources,
+                rule=rule,
+                now=now,
+                last_rang=last,
+                first_seen=first_seen,
+                n_series=n_series,
+            )
+            if alert is not None:
+                found.append(self._with_evidence(alert, window))
+        self._store.alerts.insert(found)
+        return found + again
+
+    def _again(self, ident: str) -> list[Alert]:
+        """The stored alert, unless this process handed it on already."""
+        if ident in self._rung:
+            return []
+        alert = self._store.alerts.get(ident)
+        return [alert] if alert is not None else []
+
+    def _with_evidence(self, alert: Alert, window: windows.Window) -> Alert:
+
+        articles = self._store.articles.of_series(alert.series, *window, limit=50)
+        metrics.ALERTS.labels(alert.severity).inc()
+        return msgspec.structs.replace(alert, evidence=evidence(articles, alert.observed))
+
+    # alerts ─▶ deliveries
+
+    def notify(self, alert: Alert) -> list[Delivery]:
+        """Hand `alert` to every webhook that has not taken it yet; every attempt, each logged in the store. Raises StoreError."""
+        began = time.monotonic()
+
+        def note(delivery: Delivery) -> None:
+            self._patience.wait_for("deliveries", self._store.alerts.log, [delivery])
+
+        done = self._patience.wait_for("deliveries", self._store.alerts.deliveries, [alert.id])
+        made = self._webhooks.deliver(alert, done, note)
+        _timed("notify", began)
+        return made
+
+
+def _same(article: Article, known: Known, model: str) -> bool:
+    """Whether nothing of the article has changed since this model scored it."""
+    return known.model == model and known.fingerprint == article.fingerprint
+
+
+def _slices(items: Sequence[ItemT]) -> Iterator[Sequence[ItemT]]:
+    for start in range(0, len(items), ASK_AT_ONCE):
+        yield items[start : start + ASK_AT_ONCE]
+
+
+def _timed(step: str, began: float) -> None:
+    metrics.BATCH_SECONDS.labels(step).observe(time.monotonic() - began)

@@ -1,0 +1,58 @@
+"""Is the worker still getting anywhere? Kept apart from Faust, so that it can tell when Faust is not."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+
+from stream.batches import Raw
+
+Place = tuple[str, int]
+"""A topic and a partition."""
+
+
+class Progress:
+    """What was begun and what was finished, by all agents of a worker. Safe to use from several threads."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._busy: dict[str, float] = {}
+        self._done: dict[Place, int] = {}
+        self._last: dict[Place, float] = {}
+
+    def started(self, role: str) -> None:
+        """A batch was handed to this agent."""
+        with self._lock:
+            self._busy[role] = self._clock()
+
+    def finished(self, role: str, messages: Iterable[Raw]) -> None:
+        """The batch that this agent was handed is stored, published and acknowledged."""
+        with self._lock:
+            self._busy.pop(role, None)
+            for message in messages:
+                place = (message.topic, message.partition)
+                self._done[place] = message.offset + 1
+                self._last[place] = self._clock()
+
+    def stuck(self, ends: Mapping[Place, tuple[int | None, int | None]], limit_s: float) -> str:
+        """What has stood still for more than limit_s although there is work; "" when nothing has.
+
+        ends: each assigned partition's (offset to go on from, as far as Kafka told; offset of its end), None where unknown
+        """
+        now = self._clock()
+        with self._lock:
+            for role, since in self._busy.items():
+                if now - since > limit_s:
+                    return f"{role} has worked on one batch for {now - since:.0f} s"
+            for gone in self._last.keys() - ends.keys():
+                del self._last[gone]
+                self._done.pop(gone, None)
+            for place, (committed, end) in ends.items():
+                begun = self._done.get(place, committed)
+                if begun is None or end is None or begun >= end:
+                    self._last[place] = now  # nothing to do, or nobody knows
+                elif now - self._last.setdefault(place, now) > limit_s:
+                    return f"{place[0]}[{place[1]}] stands at {begun} of {end} for {now - self._last[place]:.0f} s"
+        return ""
