@@ -15,6 +15,10 @@ from spine.errors import BadRecord
 from spine.records import MAX_TEXT_CHARS, MAX_TITLE_CHARS, OLDEST, Article, Genre, article_id, clamp_published
 
 
+MAX_RAW_CHARS = 20 * MAX_TEXT_CHARS
+"""Markup and all; what lies behind it is not even looked at."""
+
+
 class Stock(NamedTuple):
     """A company that the source itself attached: its code, such as "00700.HK", and its name or ""."""
 
@@ -52,8 +56,8 @@ def build_article(raw: Raw, *, fetched_at: datetime, zone: tzinfo, gazetteer: Ga
     Flags: "cut" (title or text was too long), "date" (no believable time came: `fetched_at` stands in)
     Raises BadRecord when there is neither title nor text, or no source.
     """
-    title, title_cut = text.cut(text.clean(raw.title), MAX_TITLE_CHARS)
-    body, body_cut = text.cut(text.clean(raw.text), MAX_TEXT_CHARS)
+    title, title_cut = text.cut(text.clean(raw.title[:MAX_RAW_CHARS]), MAX_TITLE_CHARS)
+    body, body_cut = text.cut(text.clean(raw.text[:MAX_RAW_CHARS]), MAX_TEXT_CHARS)
     if not title and not body:
         raise BadRecord("neither a title nor a text", stage="build")
     source = text.clean(raw.source)[:200]
@@ -63,7 +67,7 @@ def build_article(raw: Raw, *, fetched_at: datetime, zone: tzinfo, gazetteer: Ga
     if given is not None and given.tzinfo is None:
         given = given.replace(tzinfo=zone)
     published_at, replaced = clamp_published(given, fetched_at)
-    flags = [*raw.flags, *(["cut"] if title_cut or body_cut else []), *(["date"] if replaced else [])]
+    flags = [*raw.flags, *(["cut"] if title_cut or body_cut or len(raw.text) > MAX_RAW_CHARS else []), *(["date"] if replaced else [])]
     url, guid = canonical(raw.url), text.clean(raw.guid)
     language = raw.language if raw.language in ("zh", "en") else text.language(f"{title} {body}")
     try:

@@ -71,8 +71,9 @@ def decode(data: bytes, declared: str = "") -> str:
         if (exact := _strict(data, "utf-8")) is not None:
             return _accepted(exact, "utf-8")
         text = data.decode("utf-8", "replace")
-        if text.count("\ufffd") <= 0.02 * _foreign(text):
-            return text  # cut inside a character, or one stray byte
+        lost, foreign = text.count("\ufffd"), _foreign(text)
+        if 10 * lost <= foreign and lost <= max(1, 0.02 * foreign):
+            return text  # cut inside a character, or a stray byte
     for name in names:
         if (reading := _lenient(data, name)) is not None and plausible(reading):
             return reading

@@ -19,7 +19,9 @@ SHINGLE_HAN = 5
 SHINGLE_WORDS = 3
 """Tokens in a shingle: five Han characters say about as much as three English words."""
 
-NUMBER_WEIGHT = 12
+NUMBER_WEIGHTS = (0, 2, 6, 12)
+"""How often a number counts, by its digits; longer ones as the last. Many stories share a "2%", few a "1241.87"."""
+
 MIN_TOKENS = 8
 """A text with fewer tokens ("午间公告") says too little to be taken for the same story as another."""
 
@@ -38,7 +40,6 @@ _SALT = np.arange(1, BANDS + 1, dtype=np.uint64) * np.uint64(0xD1B54A32D192ED03)
 """Band 3 of one article must not meet band 5 of another."""
 
 
-_WEIGHTS = np.arange(1, NUMBER_WEIGHT + 1, dtype=np.uint32) * np.uint32(0x9E3779B1)
 _DATE_UNITS = frozenset("年月日时")
 
 
@@ -85,7 +86,7 @@ def _tokens(text: str) -> list[str]:
 
 
 def _shingles(tokens: list[str]) -> np.ndarray[Any, np.dtype[np.uint32]]:
-    """Hashes of the runs of tokens, and NUMBER_WEIGHT hashes of each number that is no part of a date: shape (n,), uint32."""
+    """Hashes of the runs of tokens, and those of each number that is no part of a date, NUMBER_WEIGHTS times: shape (n,), uint32."""
     han = sum(not token.isascii() and len(token) == 1 for token in tokens)
     size = SHINGLE_HAN if 2 * han > len(tokens) else SHINGLE_WORDS
     codes = np.array(list(map(_code, tokens)), dtype=np.uint32)
@@ -95,10 +96,13 @@ def _shingles(tokens: list[str]) -> np.ndarray[Any, np.dtype[np.uint32]]:
         mixed = mixed * np.uint32(0x01000193) + codes[place : place + runs]  # wraps, as it should
     following = [*tokens[1:], ""]
     numbers = {token for token, after in zip(tokens, following, strict=True) if token[0].isdigit() and after not in _DATE_UNITS}
-    if not numbers:
-        return mixed
-    weights = np.array([zlib.crc32(b"#" + number.encode()) for number in numbers], dtype=np.uint32)[:, None] + _WEIGHTS  # (numbers, weight)
-    return np.concatenate([mixed, weights.ravel()])
+    weighted = [zlib.crc32(b"#%d" % copy + number.encode()) for number in numbers for copy in range(_weight(number))]
+    return np.concatenate([mixed, np.array(weighted, dtype=np.uint32)]) if weighted else mixed
+
+
+def _weight(number: str) -> int:
+    digits = sum(char.isdigit() for char in number)
+    return NUMBER_WEIGHTS[min(digits, len(NUMBER_WEIGHTS) - 1)]
 
 
 @cache

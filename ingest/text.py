@@ -21,10 +21,12 @@ _INLINE = "a|abbr|acronym|b|big|cite|code|del|em|font|i|ins|label|mark|q|s|small
 """Elements that do not end a word: '<b>银</b>行' is one word, '<p>银</p><p>行</p>' is two."""
 
 _UNSEEN = re.compile(
-    r"<!--.*?-->|<!\[CDATA\[|\]\]>|<(script|style|noscript|iframe|svg)\b[^>]*>.*?(?:</\1\s*>|\Z)", re.IGNORECASE | re.DOTALL
+    r"<!--.*?(?:-->|\Z)|<!\[CDATA\[|\]\]>|<(script|style|noscript|iframe|svg)\b[^<>]*>.*?(?:</\1\s*>|\Z)", re.IGNORECASE | re.DOTALL
 )
+"""What browsers do not show. Left open, it lasts to the end, as in a browser. No pattern looks further than it must: texts are hostile."""
+
 _INLINE_TAG = re.compile(rf"</?(?:{_INLINE})(?:\s[^<>]*)?/?>", re.IGNORECASE)
-_TAG = re.compile(rf"</?(?:{_TAGS}|script|\w+:\w+)(?:\s[^<>]*)?/?>|<!doctype[^>]*>", re.IGNORECASE)
+_TAG = re.compile(rf"<(?=[a-z/!])(?:/?(?:{_TAGS}|script|\w+:\w+)(?:\s[^<>]*)?/?|!doctype[^<>]*)>", re.IGNORECASE)
 """Only the names of HTML elements count: 'PE<15 and ROE>20' is prose."""
 
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
