@@ -6,7 +6,8 @@ import json
 from collections.abc import Sequence
 from html import escape
 
-from tocsin.newswire.cast import PAPERS, Paper
+from spine.records import Language
+from tocsin.newswire.cast import Paper
 from tocsin.newswire.feeds import summary_of
 from tocsin.newswire.script import PublishedArticle
 
@@ -34,9 +35,7 @@ def render(article: PublishedArticle, paper: Paper, base: str, others: Sequence[
     json_ld = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")  # a title must not end the script element
     links = "".join(f'<li><a href="{escape(base + other.url)}">{escape(other.title)}</a></li>' for other in others)
     text = "\n".join(f"<p>{escape(paragraph)}</p>" for paragraph in article.paragraphs)
-    nav = "".join(
-        f'<li><a href="{base}/{paper.slug}/#{index}">{word}</a></li>' for index, word in enumerate((home, markets, companies, world))
-    )
+    nav = "".join(f'<li><a href="{base}/#{index}">{word}</a></li>' for index, word in enumerate((home, markets, companies, world)))
     return f"""<!doctype html>
 <html lang="{"zh-CN" if article.language == "zh" else "en"}">
 <head>
@@ -50,7 +49,7 @@ def render(article: PublishedArticle, paper: Paper, base: str, others: Sequence[
 <script type="application/ld+json">{json_ld}</script>
 </head>
 <body>
-<header><a href="{base}/{paper.slug}/">{escape(paper.name)}</a>
+<header><a href="{base}/">{escape(paper.name)}</a>
 <nav><ul>{nav}</ul></nav></header>
 <main>
 <h1>{escape(article.title)}</h1>
@@ -61,21 +60,16 @@ def render(article: PublishedArticle, paper: Paper, base: str, others: Sequence[
 <aside><h2>{more}</h2><ul>{links}</ul></aside>
 </main>
 <footer><p>&copy; {article.published_at.year} {escape(paper.name)} ({simulated})
-| <a href="{base}/{paper.slug}/">{subscribe}</a> | {comment}</p></footer>
+| <a href="{base}/">{subscribe}</a> | {comment}</p></footer>
 </body>
 </html>
 """.encode()
 
 
-def front(paper: Paper | None, base: str, articles: Sequence[PublishedArticle]) -> bytes:
-    """The front page of a paper; of the newswire, linking all papers, for None."""
-    name = paper.name if paper else "Newswire"
-    if paper:
-        links = [(base + article.url, article.title) for article in articles]
-    else:
-        links = [(f"{base}/{each.slug}/", each.name) for each in PAPERS]
+def front(name: str, language: Language, links: Sequence[tuple[str, str]]) -> bytes:
+    """A front page: (URL, words) of each link."""
     items = "".join(f'<li><a href="{escape(url)}">{escape(words)}</a></li>' for url, words in links)
     return (
-        f'<!doctype html><html lang="{"zh-CN" if paper and paper.language == "zh" else "en"}"><head><meta charset="utf-8">'
+        f'<!doctype html><html lang="{"zh-CN" if language == "zh" else "en"}"><head><meta charset="utf-8">'
         f"<title>{escape(name)}</title></head><body><h1>{escape(name)}</h1><ul>{items}</ul></body></html>\n"
     ).encode()

@@ -61,7 +61,7 @@ class Plan:
 class PublishedArticle:
     """One article of one paper: a line of the ledger.
 
-    url: complete in the ledger of a running newswire, a path before
+    url: the path on the paper's site; complete in the ledger of a running newswire
     story: id of the story that it tells; equal for all copies
     copy: whether another paper had it first
     paragraphs: the text
@@ -106,7 +106,7 @@ def edition(rng: random.Random, story: Story, paper: Paper, *, published_at: dat
         closing = " ".join((rng.choice(story.closings), credit)) if paper.language == "en" else rng.choice(story.closings) + credit
         lead = story.sentences[0]
     return PublishedArticle(
-        url=f"/{paper.slug}/{published_at:%Y/%m/%d}/{story.id}{f'-{number}' if number else ''}.html",
+        url=f"/{published_at:%Y/%m/%d}/{story.id}{f'-{number}' if number else ''}.html",
         title=title,
         source=paper.name,
         published_at=published_at,
@@ -248,4 +248,4 @@ def _seeded(name: str) -> random.Random:
 
 
 def _in_order(articles: list[PublishedArticle]) -> list[PublishedArticle]:
-    return sorted(articles, key=lambda article: (article.published_at, article.url))
+    return sorted(articles, key=lambda article: (article.published_at, article.source, article.url))

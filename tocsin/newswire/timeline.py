@@ -19,18 +19,18 @@ class Timeline:
     """All articles of one run. Safe for threads. `start` is a whole second: so are all times in feeds."""
 
     def __init__(self, seed: int, start: datetime, plan: Plan) -> None:
-        self._seed, self._start, self._plan = seed, start.replace(microsecond=0), plan
+        self._seed, self.start, self._plan = seed, start.replace(microsecond=0), plan
         self._lock = threading.Lock()
         self._minutes = 0
         self._frozen_at: datetime | None = None
         self._all: list[PublishedArticle] = []
         self._by_paper: dict[str, list[PublishedArticle]] = {paper.name: [] for paper in PAPERS}
-        self._by_path: dict[str, PublishedArticle] = {}
-        past = history(seed, self._start, plan)
-        self._crisis = crisis(seed, self._start, plan)
-        self._add([*past, *decoys(seed, self._start, plan), *self._crisis])
+        self._by_path: dict[tuple[str, str], PublishedArticle] = {}
+        past = history(seed, self.start, plan)
+        self._crisis = crisis(seed, self.start, plan)
+        self._add([*past, *decoys(seed, self.start, plan), *self._crisis])
         self._archived = {
-            name: max(0, bisect_right(articles, self._start - timedelta(seconds=1), key=_WHEN) - HISTORY_IN_LIVE_FEED)
+            name: max(0, bisect_right(articles, self.start - timedelta(seconds=1), key=_WHEN) - HISTORY_IN_LIVE_FEED)
             for name, articles in self._by_paper.items()
         }
 
@@ -43,7 +43,7 @@ class Timeline:
         for article in articles:
             insort(self._all, article, key=_WHEN)
             insort(self._by_paper[article.source], article, key=_WHEN)
-            self._by_path[article.url] = article
+            self._by_path[article.source, article.url] = article
 
     def freeze(self, now: datetime) -> None:
         """Publish nothing after `now`."""
@@ -53,8 +53,8 @@ class Timeline:
     def _reach(self, now: datetime) -> datetime:
         """Make the articles up to `now` (or the freeze, if that came first), and return that moment."""
         now = min(now, self._frozen_at or now)
-        while self._start + timedelta(minutes=self._minutes) <= now:
-            self._add(live_minute(self._seed, self._start, self._plan, self._minutes))
+        while self.start + timedelta(minutes=self._minutes) <= now:
+            self._add(live_minute(self._seed, self.start, self._plan, self._minutes))
             self._minutes += 1
         return now
 
@@ -74,9 +74,9 @@ class Timeline:
             end = bisect_right(articles, self._reach(now), key=_WHEN)
             return articles[max(self._archived[source], end - limit) : end]
 
-    def article(self, path: str, now: datetime) -> PublishedArticle | None:
-        """The article at `path`; None where there is none yet."""
+    def article(self, source: str, path: str, now: datetime) -> PublishedArticle | None:
+        """The article of a paper at `path`; None where there is none yet."""
         with self._lock:
             moment = self._reach(now)
-            article = self._by_path.get(path)
+            article = self._by_path.get((source, path))
             return article if article is not None and article.published_at <= moment else None
