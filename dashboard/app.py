@@ -9,7 +9,7 @@ from pathlib import Path
 import dash
 
 from dashboard import guards, routes, shell
-from dashboard.queries import Reads
+from dashboard.queries import Cache, Reads
 from spine.store import Store
 
 INDEX = """<!DOCTYPE html>
@@ -32,10 +32,10 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def create_app(store: Store, *, now: Callable[[], datetime] = _now, title: str = "Tocsin") -> dash.Dash:
+def create_app(store: Store, *, now: Callable[[], datetime] = _now, title: str = "Tocsin", cache: Cache | None = None) -> dash.Dash:
     """The dashboard over `store`, ready to be served. It only reads; `store` may be shared with other threads.
 
-    now: the time it goes by, aware UTC
+    now: the time it goes by, aware UTC; cache: what all viewers share
     """
     app = dash.Dash(
         "tocsin-dashboard",
@@ -53,7 +53,7 @@ def create_app(store: Store, *, now: Callable[[], datetime] = _now, title: str =
         ],
     )
     app.layout = shell.layout()
-    reads = Reads(store, now)
+    reads = Reads(store, now, cache)
     shell.register(app, reads)
     routes.install(app.server, reads)
     guards.install(app.server, app.callback_map, app.csp_hashes())

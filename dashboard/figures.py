@@ -6,6 +6,7 @@ Times are drawn in the viewer's zone. Text is escaped, since plotly reads a litt
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
 from html import escape
@@ -33,6 +34,11 @@ def local(moment: datetime, tz: tzinfo) -> str:
 def middle(point: MoodPoint, width_s: int) -> datetime:
     """The middle of a window: where a line's point belongs."""
     return point.start + timedelta(seconds=width_s / 2)
+
+
+def _uid(name: str) -> str:
+    """A trace's identity through refreshes. plotly makes a CSS selector of it: a colon in it breaks the page when the chart goes."""
+    return re.sub(r"\W", "_", name, flags=re.ASCII)
 
 
 def _figure(traces: Sequence[Any], theme: Theme, uirevision: str, **layout: Any) -> go.Figure:
@@ -112,7 +118,7 @@ def mood(
                 y=[round(point.tone, 4) for point in own],
                 customdata=[point.stories for point in own],
                 name=escape(series_name(name, view.language)),
-                uid=name,
+                uid=_uid(key),
                 mode="lines+markers",
                 line={"color": colour, "width": 2},
                 marker={"size": 6, "color": colour, "symbol": symbol},
@@ -202,7 +208,7 @@ def volume(points: Sequence[MoodPoint], bounds: tuple[datetime, datetime, int], 
         "volume.other": (colours.other, [point.stories - point.negative for point in own]),
     }
     traces: list[Any] = [
-        go.Bar(x=x, y=counts, name=i18n.text(label, view.language), marker={"color": colour}, width=width_s * 900, uid=label)
+        go.Bar(x=x, y=counts, name=i18n.text(label, view.language), marker={"color": colour}, width=width_s * 900, uid=_uid(label))
         for label, (colour, counts) in bars.items()
     ]
     traces.append(
@@ -251,7 +257,7 @@ def around(counts: Sequence[WindowCount], alert: Alert, bounds: tuple[datetime, 
         "volume.other": (colours.other, [count.total - count.negative for count in counts]),
     }
     traces: list[Any] = [
-        go.Bar(x=x, y=y, name=i18n.text(label, view.language), marker={"color": colour}, width=alert.window_s * 900, uid=label)
+        go.Bar(x=x, y=y, name=i18n.text(label, view.language), marker={"color": colour}, width=alert.window_s * 900, uid=_uid(label))
         for label, (colour, y) in parts.items()
     ]
     expected = i18n.text("alert.expected_line", view.language, n=i18n.decimal(alert.expected))

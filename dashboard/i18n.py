@@ -38,7 +38,7 @@ LABELS: dict[str, tuple[str, str]] = {
     "kpi.tone": ("Mean tone", "平均情绪"),
     "kpi.alerts": ("Open alerts", "未结警报"),
     "kpi.before": ("{change} vs. the period before", "较上一时段 {change}"),
-    "kpi.nothing_before": ("nothing in the period before", "上一时段无数据"),
+    "kpi.nothing_before": ("the period before was not followed", "上一时段无数据"),
     "kpi.tone_scale": ("−1 all negative, +1 all positive", "−1 全负面，+1 全正面"),
     "kpi.alerts_age": ("in the last 24 hours", "最近 24 小时"),
     "kpi.stored": ("{articles} articles from {sources} sources stored", "共存 {articles} 篇，来自 {sources} 个来源"),
@@ -208,7 +208,9 @@ def number(value: float, language: Language) -> str:
         value = round(value / 10**digits) * 10**digits
     for scale, name in _SCALES[language]:
         if value >= scale:
-            return f"{value / scale:,.2g}{' ' if language == 'en' else ''}{name}" if value < 100 * scale else f"{value / scale:,.0f} {name}"
+            scaled = value / scale
+            said = f"{scaled:.2g}" if scaled < 100 else f"{scaled:,.0f}"
+            return f"{said} {name}" if language == "en" else said + name
     return f"{value:,.0f}"
 
 

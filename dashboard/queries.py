@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import msgspec
+from prometheus_client import Counter
 
 from dashboard.view import RANGES, Range, bounds
 from spine.errors import StoreBusy, StoreError
@@ -24,6 +25,7 @@ from spine.store import ArticleRow, Delivery, MoodPoint, SeriesTotal, Store, Tot
 from spine.taxonomy import TOPIC_KEYS
 
 T = TypeVar("T")
+READS = Counter("tocsin_dashboard_reads", "Reads of the pages: answered from the cache, by the store, or failed", ["outcome"])
 TTL_S = 2.0
 TOTALS_TTL_S = 15.0
 OPEN_FOR = timedelta(hours=24)
@@ -81,9 +83,13 @@ class Cache:
             if self._clock() >= entry.until:
                 try:
                     entry.value, entry.loaded, entry.error = load(), True, None
+                    READS.labels("store").inc()
                 except StoreError as error:
                     entry.error = error
+                    READS.labels("failed").inc()
                 entry.until = self._clock() + ttl_s
+            elif entry.error is None:
+                READS.labels("cache").inc()
             if entry.error is not None:
                 raise entry.error.with_traceback(None)
             return entry.value  # type: ignore[no-any-return]
@@ -96,7 +102,8 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
 
     mood: per window, of every topic and the market, by series, then time
     topics: totals of the range, the busiest topic first
-    market, before: totals of everything in the range, and in the equally long one before it; None: no article
+    market, before: totals of everything in the range, and in the equally long one before it; None: no article,
+        or (before) not followed for as long
     revision: changes when anything else here does
     """
 
@@ -180,7 +187,9 @@ class Reads:
         mentions = self._store.mentions
         series = [MARKET, *map(topic_series, TOPIC_KEYS)]
         totals = mentions.touched(since, until, ("topic", "market"))
-        before = mentions.touched(since - chosen.span, since, ("market",))
+        began = mentions.first_seen([MARKET]).get(MARKET)
+        followed = began is not None and began <= since - chosen.span + timedelta(seconds=chosen.width_s)
+        before = mentions.touched(since - chosen.span, since, ("market",)) if followed else []
         found = Overview(
             range=chosen.key,
             since=since,

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from dashboard.app import create_app
 from dashboard.server import serve
+from spine.log import configure
 from spine.records import Alert, Article, CompanyScore, Evidence, Language, Mention, Score, Scored, Severity, alert_id, article_id
 from spine.series import company_series, sector_series, topic_series
 from spine.store import Delivery, Store, open_store
@@ -241,6 +242,7 @@ def fill(store: Store, now: datetime) -> dict[str, str]:
 
 def main(folder: str, port: int = 0) -> None:
     """Fill the store, serve, obey."""
+    configure("human")  # to stderr: stdout is for the answers
     store = open_store("embedded", Path(folder))
     store.migrate()
     ids = fill(store, datetime.now(UTC))

@@ -1,0 +1,152 @@
+"""A headless Chromium and a dashboard to look at, each shared by the tests of this folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, NoReturn
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.wait import WebDriverWait
+
+ROOT = Path(__file__).resolve().parents[2]
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # no page may need the internet
+)
+WAIT_S = 40.0
+
+
+def unavailable(reason: str) -> NoReturn:
+    """What cannot be had skips the test, with the reason; under CI=true that is a failure."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"under CI=true this must not be skipped: {reason}")
+    pytest.skip(reason)
+
+
+class Site:
+    """The dashboard of tests.browser.site: its address, the ids it was filled with, and what it can be told."""
+
+    def __init__(self, folder: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.browser.site", str(folder)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        started = self._answer()
+        self.url: str = started["url"]
+        self.ids: dict[str, str] = started
+
+    def _stream(self, stream: IO[str] | None) -> IO[str]:
+        assert stream is not None
+        return stream
+
+    def _answer(self) -> Any:
+        line = self._stream(self._process.stdout).readline()
+        assert line, f"the site ended with {self._process.wait()}"
+        return json.loads(line)
+
+    def _say(self, word: str) -> None:
+        stdin = self._stream(self._process.stdin)
+        stdin.write(word + "\n")
+        stdin.flush()
+
+    def tell(self, word: str) -> Any:
+        self._say(word)
+        return self._answer()
+
+    def stop(self) -> None:
+        with self._process:
+            self._say("quit")
+            self._process.wait(20)
+
+
+class Page:
+    """A browser as the tests use it: what is waited for, and what is read."""
+
+    def __init__(self, driver: webdriver.Chrome, url: str) -> None:
+        self.driver, self.url = driver, url
+
+    def open(self, path: str = "") -> None:
+        self.driver.get(self.url + path)
+
+    def wait(self, condition: Any, what: str = "") -> Any:
+        def met(_driver: Any) -> Any:
+            from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
+
+            try:
+                return condition()
+            except (NoSuchElementException, StaleElementReferenceException):
+                return False
+
+        return WebDriverWait(self.driver, WAIT_S, poll_frequency=0.1).until(met, what)
+
+    def all(self, css: str) -> list[Any]:
+        return self.driver.find_elements(By.CSS_SELECTOR, css)
+
+    def find(self, css: str) -> Any:
+        return self.wait(lambda: self.driver.find_element(By.CSS_SELECTOR, css), css)
+
+    def text(self, css: str) -> str:
+        return str(self.find(css).text)
+
+    def says(self, css: str, words: str) -> None:
+        self.wait(lambda: words in self.driver.find_element(By.CSS_SELECTOR, css).text, f"{words!r} in {css}")
+
+    def js(self, script: str) -> Any:
+        return self.driver.execute_script(script)
+
+    def complaints(self) -> list[str]:
+        """What the browser's console calls severe, since it was asked last."""
+        return [entry["message"] for entry in self._log() if entry["level"] == "SEVERE"]
+
+    def _log(self) -> list[dict[str, str]]:
+        return self.driver.get_log("browser")  # type: ignore[no-untyped-call, no-any-return]
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    running = Site(tmp_path_factory.mktemp("site"))
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    binary, chromedriver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not binary or not chromedriver:
+        unavailable("chromium and chromedriver are not installed (apt-get install chromium chromium-driver)")
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    for flag in (*FLAGS, "--window-size=1440,1800", f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    browser = webdriver.Chrome(options=options, service=Service(chromedriver))
+    browser.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": "Asia/Shanghai"})
+    yield browser
+    browser.quit()
+
+
+@pytest.fixture
+def page(driver: webdriver.Chrome, site: Site) -> Iterator[Page]:
+    """A browser that remembers nothing, in English; after the test its console must be free of errors."""
+    driver.get(site.url + "healthz")
+    driver.execute_script("window.localStorage.clear()")
+    opened = Page(driver, site.url)
+    opened.complaints()
+    yield opened
+    assert opened.complaints() == []

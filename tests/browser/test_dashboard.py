@@ -1,0 +1,196 @@
+"""The dashboard in a real browser over a real store: seen, clicked, and left open while things happen."""
+
+from __future__ import annotations
+
+import pytest
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+
+from tests.browser.conftest import Page, Site
+from tests.browser.site import HOSTILE_TITLE
+
+
+def overview(page: Page, query: str = "?lang=en") -> None:
+    page.open(query)
+    page.find("#ov-alerts .alert-card")
+    page.find("#ov-mood .scatterlayer .trace")
+
+
+def test_the_overview_shows_alerts_mood_and_articles(page: Page):
+    overview(page)
+    energy = next(card for card in page.all(".alert-card") if card.find_element(By.CSS_SELECTOR, ".series").text == "Energy")
+    for words in ("Flash", "11 negative stories, 0.84 expected", "1 in 200 million by chance", "3 independent sources"):
+        assert words in energy.text
+    assert len(page.all("#ov-mood .legend .traces")) >= 5
+    page.find("#ov-heat .heatmaplayer")
+    page.find("#ov-volume .barlayer .trace")
+    page.find("#ov-grid .ag-row a[href^='https://']")
+    assert "Asia/Shanghai (UTC+8)" in page.text(".header")
+    page.says("#status", "live · updated")
+    page.wait(lambda: page.driver.title.startswith("("), "open alerts in the title")
+
+
+def test_nothing_is_fetched_from_elsewhere(page: Page, site: Site):
+    overview(page)
+    names = page.js("return performance.getEntriesByType('resource').map(entry => entry.name)")
+    assert len(names) > 10
+    assert [name for name in names if not name.startswith((site.url, "data:", "blob:"))] == []
+
+
+def test_an_alert_leads_to_why_evidence_source_and_deliveries(page: Page, site: Site):
+    overview(page)
+    page.find(f".alert-card[href*='{site.ids['energy']}']").click()
+    page.says("#al-why", "suggests 0.84. That is 1 in 200 million by chance.")
+    assert f"/alert/{site.ids['energy']}?range=24h&lang=en" in page.driver.current_url
+    page.find("#al-chart .barlayer .trace")
+    page.find("#al-chart .shapelayer path")
+    link = page.find("#al-evidence .articles a.out")
+    assert link.get_attribute("href").startswith("https://")
+    assert link.get_attribute("target") == "_blank"
+    assert "noopener" in link.get_attribute("rel")
+    deliveries = page.text("#al-deliveries")
+    for words in ("503 Service Unavailable", "delivered (200)", "no answer connection refused"):
+        assert words in deliveries
+    page.find("#al-back").click()
+    page.find("#ov-alerts .alert-card")
+
+
+def test_the_language_switches_and_stays(page: Page):
+    overview(page)
+    page.find("#language input[value='zh'] + label").click()
+    page.says("#page", "未结警报")
+    page.says("#ov-alerts", "能源")
+    page.says("#status", "实时")
+    assert "lang=zh" in page.driver.current_url
+    assert page.js("return document.documentElement.lang") == "zh-CN"
+    page.open()  # without the address's word the browser remembers
+    page.says("#page", "未结警报")
+
+
+def test_the_theme_switches_and_stays(page: Page):
+    def ground() -> str:
+        return str(page.js("return getComputedStyle(document.body).backgroundColor"))
+
+    overview(page)
+    light = ground()
+    before = page.js("return document.querySelector('#ov-mood .legendtext').style.fill")
+    page.find("#theme-switch").click()
+    page.wait(lambda: ground() != light, "another ground")
+    page.wait(lambda: page.js("return document.querySelector('#ov-mood .legendtext').style.fill") != before, "another chart text")
+    dark = ground()
+    page.driver.refresh()
+    page.find("#ov-alerts .alert-card")
+    assert ground() == dark
+
+
+def test_the_address_holds_the_view(page: Page):
+    overview(page, "?lang=en&range=6h&topics=macro,earnings")
+    page.wait(lambda: len(page.all("#ov-mood .legend .traces")) >= 2, "the legend")
+    names = [item.text for item in page.all("#ov-mood .legend .legendtext")]
+    assert names[:2] == ["Macro data", "Earnings"]
+    page.find("#range input[value='1h'] + label").click()
+    page.wait(lambda: "range=1h" in page.driver.current_url, "the address")
+    page.says("#ov-mood-note", "3 min")
+    page.driver.back()
+    page.says("#ov-mood-note", "15 min")
+    page.wait(lambda: page.find("#range input[value='6h']").is_selected(), "the picker follows the address")
+
+
+def zoom(page: Page) -> object:
+    return page.js(
+        "const {xaxis, yaxis} = document.querySelector('#ov-mood .js-plotly-plot')._fullLayout; return [xaxis.range, yaxis.range]"
+    )
+
+
+def test_an_alert_appears_by_itself_and_the_zoom_is_kept(page: Page, site: Site):
+    overview(page)
+    page.js("window.stays = 1")
+    before = zoom(page)
+    plot = page.find("#ov-mood .nsewdrag")
+    ActionChains(page.driver).move_to_element_with_offset(plot, -60, -40).click_and_hold().move_by_offset(120, 80).release().perform()
+    page.wait(lambda: zoom(page) != before, "the zoom")
+    zoomed = zoom(page)
+    id_ = site.tell("alert")
+    page.find(f".alert-card[href*='{id_}']")
+    article = site.tell("article")
+    page.find(f"#ov-grid .ag-row[row-id='{article}']")
+    assert page.js("return window.stays") == 1
+    assert zoom(page) == zoomed
+
+
+def test_text_of_the_web_stays_text(page: Page, site: Site):
+    overview(page)
+    page.wait(lambda: any("<script>" in cell.text for cell in page.all("#ov-grid [col-id='title']")), "the hostile title")
+    page.open(f"alert/{site.ids['energy']}?lang=en")
+    page.says("#al-evidence", HOSTILE_TITLE[:60])
+    assert page.js("return window.hacked") is None
+    assert page.all("#page script, #page img[src='x']") == []
+    schemes = set(page.js("return [...document.querySelectorAll('a')].map(a => a.protocol)"))
+    assert schemes <= {"http:", "https:"}
+
+
+def test_a_lost_store_is_said_and_recovers(page: Page, site: Site):
+    overview(page)
+    page.says("#status", "live")
+    site.tell("break")
+    try:
+        page.says("#status", "store unreachable, trying again")
+        page.says("#ov-problem", "The store does not answer")
+        assert page.all(".alert-card"), "what was seen stays"
+    finally:
+        site.tell("mend")
+    page.says("#status", "live")
+    page.wait(lambda: page.text("#ov-problem") == "", "the banner goes")
+
+
+def test_a_server_that_went_is_said_and_recovers(page: Page):
+    overview(page)
+    page.says("#status", "live")
+    page.driver.set_network_conditions(offline=True, latency=0, download_throughput=0, upload_throughput=0)
+    try:
+        page.says("#status", "stale: no answer for")
+    finally:
+        page.driver.delete_network_conditions()
+    page.says("#status", "live")
+    lost = page.complaints()  # the requests of that time
+    assert lost
+    assert all("ERR_INTERNET_DISCONNECTED" in line or "the server did not respond" in line for line in lost), lost
+
+
+@pytest.mark.parametrize(
+    ("path", "words"), [("alert/nope?lang=en", "No alert has this id"), ("nowhere?lang=en", "No page has this address")]
+)
+def test_what_is_not_there_is_said_kindly(page: Page, path: str, words: str):
+    page.open(path)
+    page.says("#page", words)
+    page.find("#page .nothing a.button").click()
+    page.find("#ov-alerts .alert-card")
+
+
+def test_an_empty_range_is_said(page: Page):
+    page.open("?lang=en&topics=crypto")
+    page.says("#ov-mood", "No articles in this time range yet")
+
+
+@pytest.mark.parametrize("path", ["?lang=zh", "alert/{energy}?lang=en"])
+def test_a_phone_shows_it_without_sideways_scrolling(page: Page, site: Site, path: str):
+    page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": 375, "height": 800, "deviceScaleFactor": 2, "mobile": True})
+    try:
+        page.open(path.format(**site.ids))
+        page.find(".alert-card, #al-evidence .articles")
+        page.find(".js-plotly-plot .barlayer .trace")
+        page.wait(lambda: page.js("return document.documentElement.scrollWidth") <= 375, "no wider than the phone")
+    finally:
+        page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_the_page_can_be_worked_by_keyboard_and_is_labelled(page: Page):
+    overview(page)
+    unnamed = page.js(
+        "return [...document.querySelectorAll('button, a, input:not([type=hidden]):not([type=radio])')]"
+        ".filter(e => e.offsetParent && !(e.innerText || '').trim() && !e.getAttribute('aria-label') && !e.labels?.length"
+        " && !e.placeholder && !e.title && !e.closest('[aria-hidden=true]') && !e.closest('.modebar') && !e.closest('.ag-root'))"
+        ".map(e => e.outerHTML.slice(0, 200))"
+    )
+    assert unnamed == []
+    assert len(page.all("h1")) == 1

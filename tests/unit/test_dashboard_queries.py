@@ -1,0 +1,192 @@
+"""The cache: however many look, the store is asked about once; a store that fails is not asked by everybody."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from dashboard.queries import Cache, Reads
+from dashboard.view import RANGES
+from spine.errors import StoreBusy, StoreError
+from spine.store import Store
+
+NOW = datetime(2026, 11, 22, 6, 5, tzinfo=UTC)
+
+
+class Hands:
+    """A clock that is moved by hand."""
+
+    def __init__(self) -> None:
+        self.time = 100.0
+
+    def __call__(self) -> float:
+        return self.time
+
+
+class EmptyClickHouse:
+    """The far side of the network: a ClickHouse without a row that counts what it is asked, and can be cut off."""
+
+    database = "tocsin"
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.down = False
+
+    def query(self, sql: str, **_values: Any) -> list[tuple[Any, ...]]:
+        self.asked += 1
+        if self.down:
+            raise StoreBusy("ClickHouse cannot be reached")
+        return [(0, 0, 0, 0)] if "uniqExact(id)" in sql else []
+
+    def command(self, sql: str) -> None: ...
+
+    def insert(self, table: str, columns: Mapping[str, Sequence[Any]]) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def test_a_value_is_read_once_until_it_is_old():
+    clock, reads = Hands(), []
+    cache = Cache(clock)
+
+    def load() -> int:
+        reads.append(1)
+        return len(reads)
+
+    assert [cache.get("k", 2.0, load) for _ in range(3)] == [1, 1, 1]
+    clock.time += 1.99
+    assert cache.get("k", 2.0, load) == 1
+    clock.time += 0.01
+    assert cache.get("k", 2.0, load) == 2
+    assert cache.get("other", 2.0, load) == 3
+
+
+def test_a_failure_is_shared_and_then_tried_again():
+    clock = Hands()
+    reads: list[int] = []
+    healthy: list[int] = []
+    cache = Cache(clock)
+
+    def load() -> str:
+        reads.append(1)
+        if not healthy:
+            raise StoreBusy("down")
+        return "up"
+
+    for _ in range(5):
+        with pytest.raises(StoreBusy, match="down"):
+            cache.get("k", 2.0, load)
+    assert len(reads) == 1
+    healthy.append(1)
+    clock.time += 2
+    assert cache.get("k", 2.0, load) == "up"
+
+
+def test_an_error_that_is_a_mistake_of_ours_is_not_kept():
+    cache = Cache(Hands())
+    with pytest.raises(ZeroDivisionError):
+        cache.get("k", 2.0, lambda: 1 // 0)
+    assert cache.get("k", 2.0, lambda: 7) == 7
+
+
+def test_fifty_viewers_at_once_are_one_reader():
+    cache, reads, gate = Cache(), [], threading.Event()
+
+    def load() -> str:
+        reads.append(1)
+        assert gate.wait(10)
+        return "value"
+
+    with ThreadPoolExecutor(50) as pool:
+        answers = [pool.submit(cache.get, "k", 60.0, load) for _ in range(50)]
+        gate.set()
+        assert {answer.result(10) for answer in answers} == {"value"}
+    assert len(reads) == 1
+
+
+def test_while_one_reads_again_the_others_get_the_value_before():
+    """A slow store must not hold every thread of the server."""
+    clock = Hands()
+    cache = Cache(clock)
+    cache.get("k", 2.0, lambda: "old")
+    clock.time += 3
+    started, gate = threading.Event(), threading.Event()
+
+    def slow() -> str:
+        started.set()
+        assert gate.wait(10)
+        return "new"
+
+    with ThreadPoolExecutor(1) as pool:
+        reader = pool.submit(cache.get, "k", 2.0, slow)
+        assert started.wait(10)
+        assert cache.get("k", 2.0, lambda: "never read") == "old"
+        gate.set()
+        assert reader.result(10) == "new"
+
+
+def test_who_waits_too_long_for_the_first_value_is_told():
+    cache = Cache(patience_s=0.01)
+    started, gate = threading.Event(), threading.Event()
+
+    def slow() -> str:
+        started.set()
+        assert gate.wait(10)
+        return "value"
+
+    with ThreadPoolExecutor(1) as pool:
+        reader = pool.submit(cache.get, "k", 2.0, slow)
+        assert started.wait(10)
+        with pytest.raises(StoreBusy):
+            cache.get("k", 2.0, slow)
+        gate.set()
+        assert reader.result(10) == "value"
+
+
+def test_the_cache_stays_small():
+    cache = Cache(Hands(), size=3)
+    for number in range(10):
+        cache.get(number, 60.0, str)
+    assert len(cache._entries) == 3
+
+
+def test_fifty_dashboards_cost_the_store_as_much_as_one():
+    clock, client = Hands(), EmptyClickHouse()
+    reads = Reads(Store(client), lambda: NOW, Cache(clock))
+
+    def look() -> None:
+        reads.overview("24h"), reads.alerts(), reads.rang("24h"), reads.articles("24h"), reads.totals()
+
+    look()
+    once = client.asked
+    for _ in range(49):
+        look()
+    assert client.asked == once
+    clock.time += 2
+    look()
+    assert client.asked < 2 * once  # totals are kept longer
+
+
+@pytest.mark.parametrize("key", sorted(RANGES))
+def test_an_empty_store_has_an_empty_overview(key: str):
+    found = Reads(Store(EmptyClickHouse()), lambda: NOW).overview(key)
+    assert (found.mood, found.topics, found.market, found.before) == ([], [], None, None)
+    assert found.revision
+
+
+def test_an_unknown_alert_is_none_and_a_lost_store_is_an_error():
+    client, clock = EmptyClickHouse(), Hands()
+    reads = Reads(Store(client), lambda: NOW, Cache(clock))
+    assert reads.alert("no such") is None
+    client.down = True
+    clock.time += 5
+    with pytest.raises(StoreError):
+        reads.alert("no such")
+    client.down = False
+    clock.time += 5
+    assert reads.alert("no such") is None
