@@ -160,8 +160,13 @@ def endpoints(webhooks: Sequence[Webhook]) -> Iterator[Endpoint]:
             url = httpx.URL(webhook.url)
         except (httpx.InvalidURL, UnicodeError) as error:
             raise SettingsError(f"webhook {number}: its url cannot be read: {error}") from error
-        if url.scheme not in ("http", "https") or not url.host or urlsplit(webhook.url).username is not None:
-            raise SettingsError(f"webhook {number}: its url must be http(s)://host/… without a user name")
+        if (
+            url.scheme not in ("http", "https")
+            or not url.host
+            or urlsplit(webhook.url).username is not None
+            or not 0 < (url.port or 80) < 65536
+        ):
+            raise SettingsError(f"webhook {number}: its url must be http(s)://host:port/… without a user name")
         label = webhook.name or url.host
         if label in labels:
             raise SettingsError(f"webhook {number}: two are called {label!r}; give each a name of its own")

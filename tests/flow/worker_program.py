@@ -84,13 +84,13 @@ def faulty(store: Store, plan: Plan) -> None:
         def refuse(*_args: object) -> None:
             raise StoreBusy("the store is down")
 
-        store.articles.insert = refuse  # type: ignore[method-assign]
+        store.articles.insert = refuse  # type: ignore[method-assign,assignment]
     if plan.hang_after == "refuse all":
 
         def refuse_all(*_args: object) -> None:
             raise StoreError("there is no table articles")
 
-        store.articles.insert = refuse_all  # type: ignore[method-assign]
+        store.articles.insert = refuse_all  # type: ignore[method-assign,assignment]
 
 
 def contents(store: Store) -> dict[str, Any]:

@@ -1,0 +1,215 @@
+"""What the tests of the worker share: a webhook receiver, topics with messages in them, and the worker as a process."""
+
+from __future__ import annotations
+
+import json
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+from kafka import KafkaProducer
+from kafka.admin import KafkaAdminClient, NewTopic
+
+from spine.records import Article, Mention, encode, sha
+from spine.topics import topic_names
+from tests.flow.worker_program import Plan
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Request(NamedTuple):
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+class Receiver:
+    """A server that takes down every POST and answers as told: a status, or (status, headers); None hangs until the end."""
+
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+        self.answers: list[int | tuple[int, dict[str, str]] | None] = []
+        self.over = threading.Event()
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                receiver.requests.append(Request(self.path, {key.lower(): value for key, value in self.headers.items()}, body))
+                answer = receiver.answers.pop(0) if receiver.answers else 204
+                if answer is None:
+                    receiver.over.wait(20)
+                    return
+                status, headers = answer if isinstance(answer, tuple) else (answer, {})
+                self.send_response(status)
+                for key, value in headers.items():
+                    self.send_header(key, value)
+                self.send_header("content-length", "0")
+                self.end_headers()
+
+            def log_message(self, *_args: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self._server.server_port}/hook"
+
+    def close(self) -> None:
+        self.over.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class Installation:
+    """Topics of their own on a broker, a data folder and a consumer group."""
+
+    def __init__(self, bootstrap: str, folder: Path, partitions: int = 2) -> None:
+        prefix = f"t{uuid.uuid4().hex[:8]}."
+        self.plan = Plan(broker=bootstrap, prefix=prefix, group=prefix + "workers", data_dir=str(folder))
+        self.names = topic_names(prefix)
+        admin = KafkaAdminClient(bootstrap_servers=bootstrap)
+        admin.create_topics(
+            [NewTopic(self.names.articles, partitions, 1), NewTopic(self.names.scores, 1, 1), NewTopic(self.names.alerts, 1, 1)]
+        )
+        admin.close()
+
+    def publish(self, messages: Iterable[Article | tuple[bytes | None, bytes | None]], topic: str = "") -> None:
+        """Send articles, or (key, value) as they are, in order, and wait until the broker has them."""
+        producer = KafkaProducer(bootstrap_servers=self.plan.broker)
+        sent = []
+        for message in messages:
+            key, value = (message.id.encode(), encode(message)) if isinstance(message, Article) else message
+            sent.append(producer.send(topic or self.names.articles, key=key, value=value))
+        for future in sent:
+            future.get(30)
+        producer.close()
+
+    def worker(self, **changes: Any) -> Worker:
+        """Start a worker of this installation, with these changes to its plan."""
+        return Worker(msgspec.structs.replace(self.plan, **changes))
+
+
+class Worker:
+    """The worker program as a process; its output and its log are read by threads of their own."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.flow.worker_program", msgspec.json.encode(plan).decode()],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+        )
+        self._said: queue.Queue[str] = queue.Queue()
+        self.log: list[dict[str, Any]] = []
+        self.errors: list[str] = []
+        self._logged = threading.Condition()
+        self._readers = [threading.Thread(target=read, daemon=True) for read in (self._read_output, self._read_log)]
+        for reader in self._readers:
+            reader.start()
+
+    def _read_output(self) -> None:
+        for line in self._process.stdout or ():
+            self._said.put(line.strip())
+        self._said.put("its end")
+
+    def _read_log(self) -> None:
+        for line in self._process.stderr or ():
+            with self._logged:
+                try:
+                    self.log.append(json.loads(line))
+                except ValueError:
+                    self.errors.append(line)
+                self._logged.notify_all()
+
+    def says(self, word: str, timeout_s: float = 60.0) -> None:
+        """Wait until it prints `word`."""
+        try:
+            said = self._said.get(timeout=timeout_s)
+        except queue.Empty:
+            said = "nothing"
+        assert said == word, f"it said {said!r}, not {word!r}; {self.errors[-30:]} {self.log[-10:]}"
+
+    def until(self, done: Callable[[list[dict[str, Any]]], bool], timeout_s: float = 60.0) -> None:
+        """Wait until its log fulfils `done`."""
+        with self._logged:
+            fine = self._logged.wait_for(lambda: done(self.log) or self._process.poll() is not None, timeout_s)
+            assert fine and done(self.log), f"exit {self._process.poll()}; {self.errors[-30:]} {self.log[-10:]}"
+
+    def until_sum(self, event: str, field: str, at_least: int, timeout_s: float = 60.0) -> None:
+        """Wait until the log lines called `event` have counted so many of `field`."""
+        self.until(lambda log: sum(line.get(field, 0) for line in log if line["event"] == event) >= at_least, timeout_s)
+
+    def until_idle(self, articles: int, timeout_s: float = 60.0) -> None:
+        """Wait until so many messages of `articles` were worked on, and all that came of them too."""
+
+        def total(log: list[dict[str, Any]], event: str, field: str) -> int:
+            return sum(int(line.get(field, 0)) for line in log if line["event"] == event)
+
+        def idle(log: list[dict[str, Any]]) -> bool:
+            scored = total(log, "score", "messages") >= articles and total(log, "watch", "messages") >= total(log, "score", "published")
+            return scored and total(log, "notify", "messages") >= total(log, "watch", "published")
+
+        self.until(idle, timeout_s)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self._process.kill()
+        self.ends()
+
+    def ends(self, timeout_s: float = 60.0) -> int:
+        """Wait until it has ended by itself; its exit code."""
+        code = self._process.wait(timeout_s)
+        for reader in self._readers:
+            reader.join(10)
+        for pipe in (self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                pipe.close()
+        return code
+
+    def stop(self, timeout_s: float = 30.0) -> dict[str, Any]:
+        """SIGTERM; what is in the store at the end."""
+        began = time.monotonic()
+        self._process.send_signal(signal.SIGTERM)
+        code = self.ends(timeout_s)
+        assert code == 0, f"exit {code} after {time.monotonic() - began:.1f} s; {self.errors[-30:]} {self.log[-10:]}"
+        found: dict[str, Any] = json.loads(self._said.get_nowait())
+        return found
+
+
+def article(
+    name: str, *, bad: bool = False, minutes_ago: float = 1.0, source: str = "wire", bands: Sequence[int] = (), **more: Any
+) -> Article:
+    """An article in Chinese or English, by the parity of its name's hash; `bad` news are negative to any classifier that can read."""
+    moment = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=minutes_ago)
+    chinese = int(sha(name)[0], 16) % 2 == 0
+    title = (
+        ("星河石油债务违约，股价暴跌" if bad else "星河石油召开年度会议")
+        if chinese
+        else ("Starriver Oil plunges after default" if bad else "Starriver Oil holds its annual meeting")
+    )
+    return Article(
+        id=sha("test", name),
+        url=f"https://news.example/{name}",
+        source=source,
+        language="zh" if chinese else "en",
+        title=f"{title} ({name})",
+        text=more.pop("text", "炼油厂与油价。Refinery and oil prices."),
+        published_at=more.pop("published_at", moment),
+        fetched_at=datetime.now(UTC),
+        mentions=(Mention(company="STAR", surface="星河石油" if chinese else "Starriver Oil", sector="energy"),),
+        bands=tuple(bands),
+        **more,
+    )

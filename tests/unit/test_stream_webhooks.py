@@ -1,0 +1,280 @@
+"""Signed webhooks against a real local HTTP server, judged by the library that Standard Webhooks publishes."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import standardwebhooks
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spine.errors import SettingsError
+from spine.records import Alert, Evidence, alert_id
+from spine.settings import Webhook
+from spine.store import Delivery
+from stream.egress import Refused, vetted, why_not
+from stream.payload import MAX_BYTES, body_of, message_id, sign, signing_key
+from stream.webhooks import Webhooks, endpoints
+from tests.flow.worker_tools import Receiver
+
+NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    made = Receiver()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def send(receiver: Receiver) -> Iterator[Callable[..., list[Delivery]]]:
+    opened: list[Webhooks] = []
+
+    def deliver(
+        alert: Alert, done: list[Delivery] | None = None, *, secret: str = SECRET, private: bool = True, **more: object
+    ) -> list[Delivery]:
+        hook = Webhook(url=receiver.url, secret=secret, allow_private=private, name="desk")
+        door = Webhooks([hook], first_wait_s=0.01, **more)  # type: ignore[arg-type]
+        opened.append(door)
+        logged: list[Delivery] = []
+        made = door.deliver(alert, done or [], logged.append)
+        assert logged == made
+        return made
+
+    yield deliver
+    for door in opened:
+        door.close()
+
+
+def alert(n_evidence: int = 2, title: str = "油价暴跌 Oil plunges") -> Alert:
+    shown = tuple(
+        Evidence(id=f"{n}", title=title, url=f"https://example.org/{n}", source="wire", published_at=NOON, p_negative=0.91)
+        for n in range(n_evidence)
+    )
+    return Alert(
+        id=alert_id("r", "topic:energy", NOON),
+        rule="r",
+        series="topic:energy",
+        window_start=NOON,
+        window_s=900,
+        detected_at=NOON + timedelta(minutes=8),
+        severity="urgent",
+        observed=12,
+        expected=0.3,
+        surprise=8.1,
+        total=15,
+        sources=4,
+        evidence=shown,
+    )
+
+
+def test_the_signature_is_that_of_the_specification():
+    key = signing_key("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    signature = sign(key, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')
+    assert signature == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+def test_a_delivery_verifies_with_the_published_library(receiver: Receiver, send: Callable[..., list[Delivery]]):
+    (delivery,) = send(alert())
+    assert (delivery.status, delivery.error, delivery.attempt, delivery.delivered) == (204, "", 1, True)
+    (request,) = receiver.requests
+    judge = standardwebhooks.Webhook(SECRET)
+    told = judge.verify(request.body.decode(), request.headers)
+    assert told["type"] == "alert.firing"
+    assert told["data"]["name"] == {"en": "Energy", "zh": "能源"}
+    assert told["data"]["window_end"] == "2026-11-20T12:15:00.000Z"
+    assert [item["title"] for item in told["data"]["evidence"]] == ["油价暴跌 Oil plunges"] * 2
+    assert "." not in request.headers["webhook-id"] and request.headers["webhook-id"] == message_id(alert())
+    for broken in (request.body + b" ", request.body.replace(b"12", b"13")):
+        with pytest.raises(standardwebhooks.WebhookVerificationError):
+            judge.verify(broken.decode(), request.headers)
+    with pytest.raises(standardwebhooks.WebhookVerificationError):
+        judge.verify(request.body.decode(), request.headers | {"webhook-timestamp": str(int(request.headers["webhook-timestamp"]) - 1)})
+
+
+def test_without_a_secret_it_is_not_signed(receiver: Receiver, send: Callable[..., list[Delivery]]):
+    send(alert(), secret="")
+    assert "webhook-signature" not in receiver.requests[0].headers
+    assert receiver.requests[0].headers["webhook-id"] == message_id(alert())
+
+
+def test_a_server_in_trouble_is_asked_again_with_the_same_id_and_a_new_timestamp(receiver: Receiver, send: Callable[..., list[Delivery]]):
+    receiver.answers = [500, 429, 200]
+    moments = iter([NOON, NOON + timedelta(seconds=1), NOON + timedelta(seconds=2)])
+    made = send(alert(), clock=lambda: next(moments))
+    assert [(d.attempt, d.status, d.error) for d in made] == [(1, 500, "HTTP 500"), (2, 429, "HTTP 429"), (3, 200, "")]
+    assert len({request.headers["webhook-id"] for request in receiver.requests}) == 1
+    assert len({request.headers["webhook-timestamp"] for request in receiver.requests}) == 3
+    assert len({request.body for request in receiver.requests}) == 1
+
+
+def test_retry_after_is_honoured_and_what_is_too_far_away_is_left(receiver: Receiver, send: Callable[..., list[Delivery]]):
+    receiver.answers = [(503, {"retry-after": "1"}), 200]
+    began = time.monotonic()
+    assert [d.status for d in send(alert())] == [503, 200]
+    assert time.monotonic() - began >= 1
+    receiver.answers = [(503, {"retry-after": "86400"})]
+    assert [d.status for d in send(alert())] == [503]
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 400, 401, 404, 410])
+def test_what_another_attempt_cannot_mend_is_not_tried_again(receiver: Receiver, send: Callable[..., list[Delivery]], status: int):
+    receiver.answers = [(status, {"location": receiver.url + "/elsewhere"})]
+    (delivery,) = send(alert())
+    assert (delivery.status, delivery.delivered) == (status, False)
+    assert delivery.error.startswith(f"HTTP {status}")
+    assert [request.path for request in receiver.requests] == ["/hook"]
+
+
+def test_a_server_that_never_answers_is_given_up(receiver: Receiver, send: Callable[..., list[Delivery]]):
+    receiver.answers = [None, None]
+    assert [d.error for d in send(alert(), timeout_s=0.2, attempts=2)] == ["no answer in time"] * 2
+
+
+def test_a_server_that_is_not_there_is_a_failed_delivery(receiver: Receiver, send: Callable[..., list[Delivery]]):
+    receiver.close()
+    (delivery,) = send(alert(), attempts=1)
+    assert (delivery.status, delivery.delivered) == (0, False)
+    assert "ConnectError" in delivery.error
+
+
+def test_what_was_taken_is_never_sent_again_and_attempts_go_on_counting(receiver: Receiver, send: Callable[..., list[Delivery]]):
+    taken = Delivery(alert_id=alert().id, endpoint="desk", attempt=1, sent_at=NOON, status=200)
+    assert send(alert(), [taken]) == []
+    assert receiver.requests == []
+    failed = Delivery(alert_id=alert().id, endpoint="desk", attempt=3, sent_at=NOON, status=500, error="HTTP 500")
+    assert [d.attempt for d in send(alert(), [failed])] == [4]
+
+
+def test_a_private_address_needs_to_be_allowed(receiver: Receiver, send: Callable[..., list[Delivery]]):
+    (delivery,) = send(alert(), private=False)
+    assert delivery.error == "not sent: 127.0.0.1: 127.0.0.1 is a private address; set allow_private if the endpoint is your own"
+    assert receiver.requests == []
+
+
+def test_a_slow_endpoint_does_not_hold_up_another(receiver: Receiver):
+    other = Receiver()
+    receiver.answers = [None]
+    hooks = [Webhook(url=receiver.url, allow_private=True, name="slow"), Webhook(url=other.url, allow_private=True, name="quick")]
+    door = Webhooks(hooks, timeout_s=1.0, attempts=1)
+    order: list[str] = []
+    made = door.deliver(alert(), [], lambda delivery: order.append(delivery.endpoint))
+    assert order == ["quick", "slow"]
+    assert {d.endpoint: d.delivered for d in made} == {"slow": False, "quick": True}
+    door.close()
+    other.close()
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "0.0.0.0",
+        "127.0.0.1",
+        "127.1.2.3",
+        "10.0.0.1",
+        "172.16.0.1",
+        "192.168.1.1",
+        "100.64.0.1",
+        "100.100.100.200",
+        "169.254.169.254",
+        "168.63.129.16",
+        "192.0.0.8",
+        "192.88.99.1",
+        "198.18.0.1",
+        "224.0.0.1",
+        "255.255.255.255",
+        "::",
+        "::1",
+        "::ffff:127.0.0.1",
+        "::ffff:169.254.169.254",
+        "64:ff9b::7f00:1",
+        "2002:7f00:1::",
+        "2001:0:53aa:64c:0:fffe:f5ff:fffe",
+        "fe80::1",
+        "fe80::1%eth0",
+        "fc00::1",
+        "fd00:ec2::254",
+        "ff02::1",
+        "2001:db8::1",
+        "nonsense",
+    ],
+)
+def test_no_address_inside_is_reached_by_default(address: str):
+    assert why_not(address, allow_private=False)
+
+
+@pytest.mark.parametrize(
+    "address", ["169.254.169.254", "100.100.100.200", "0.0.0.0", "fe80::1", "fd00:ec2::254", "64:ff9b::7f00:1", "::ffff:169.254.169.254"]
+)
+def test_some_addresses_are_never_allowed(address: str):
+    assert why_not(address, allow_private=True)
+
+
+@pytest.mark.parametrize("address", ["1.1.1.1", "93.184.216.34", "2606:4700::1111", "::ffff:1.1.1.1"])
+def test_the_internet_is_allowed(address: str):
+    assert why_not(address, allow_private=False) == ""
+
+
+def test_every_answer_of_the_resolver_is_looked_at_and_the_vetted_one_is_used():
+    assert vetted("a.example", 443, allow_private=False, resolve=lambda *_: ["1.1.1.1", "1.0.0.1"]) == "1.1.1.1"
+    with pytest.raises(Refused, match="private"):
+        vetted("a.example", 443, allow_private=False, resolve=lambda *_: ["1.1.1.1", "10.0.0.1"])
+    with pytest.raises(Refused, match="no address"):
+        vetted("a.example", 443, allow_private=False, resolve=lambda *_: [])
+    for disguised in ("2130706433", "0x7f.1", "localhost"):
+        with pytest.raises(Refused):
+            vetted(disguised, 80, allow_private=False)
+
+
+def test_a_name_that_resolves_differently_later_cannot_move_the_connection(receiver: Receiver):
+    """The connection goes to the address that was vetted: the name is looked up once."""
+    answers = iter([["127.0.0.1"], ["203.0.113.7"]])
+    port = int(receiver.url.rsplit(":", 1)[1].partition("/")[0])
+    door = Webhooks([Webhook(url=f"http://hooks.example:{port}/x", allow_private=True)], resolve=lambda *_: next(answers), attempts=1)
+    (delivery,) = door.deliver(alert(), [], lambda _: None)
+    assert delivery.delivered
+    assert receiver.requests[0].headers["host"] == f"hooks.example:{port}"
+    door.close()
+
+
+@given(st.integers(0, 8), st.text(min_size=1, max_size=1000))
+def test_a_payload_is_always_valid_and_under_twenty_kilobytes(n: int, title: str):
+    body = body_of(alert(n, title.encode("utf-8", "replace").decode()))
+    assert len(body) < MAX_BYTES
+    assert len(json.loads(body)["data"]["evidence"]) <= n
+
+
+def test_evidence_that_does_not_fit_is_left_out_from_the_end():
+    fat = alert(40, "\u0001" * 1000)  # six bytes a character in JSON
+    shown = json.loads(body_of(fat))["data"]["evidence"]
+    assert [item["id"] for item in shown] == [str(n) for n in range(len(shown))]
+    assert 0 < len(shown) < 40
+
+
+@pytest.mark.parametrize(
+    ("hook", "why"),
+    [
+        (Webhook(url="https://a.example/x", secret="whsec_???"), '"whsec_" and base64'),
+        (Webhook(url="https://a.example/x", secret="whsec_" + base64.b64encode(b"short").decode()), "24 to 64 bytes; this one holds 5"),
+        (Webhook(url="https://me:pw@a.example/x"), "without a user name"),
+        (Webhook(url="https://"), "http"),
+        (Webhook(url="https://a.example:99999/x"), "host:port"),
+    ],
+)
+def test_an_endpoint_that_cannot_work_is_refused_with_a_sentence(hook: Webhook, why: str):
+    with pytest.raises(SettingsError, match="webhook") as caught:
+        list(endpoints([hook]))
+    assert why in str(caught.value)
+    assert hook.secret == "" or hook.secret not in str(caught.value)
+
+
+def test_two_endpoints_cannot_share_a_name_in_the_log():
+    with pytest.raises(SettingsError, match="a name of its own"):
+        list(endpoints([Webhook(url="https://a.example/x"), Webhook(url="https://a.example/y")]))
