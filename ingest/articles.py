@@ -14,7 +14,6 @@ from ingest.urls import canonical
 from spine.errors import BadRecord
 from spine.records import MAX_TEXT_CHARS, MAX_TITLE_CHARS, OLDEST, Article, Genre, article_id, clamp_published
 
-
 MAX_RAW_CHARS = 20 * MAX_TEXT_CHARS
 """Markup and all; what lies behind it is not even looked at."""
 

@@ -39,8 +39,12 @@ _WIDER = {
 
 _SEVEN_BIT = frozenset({"iso2022_jp", "iso2022_kr", "hz"})
 _DECLARED = re.compile(rb"""(?:<\?xml[^>]*?encoding|<meta[^>]*?charset)\s*=\s*["']?\s*([A-Za-z0-9_:.\-]{2,40})""", re.IGNORECASE)
-_HIGH_RUN = re.compile(r"[\u0080-\u00ff\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2018-\u2022\u20ac\u2122]{4,}")
-"""Four characters of the upper half of windows-1252 in a row: no European language writes so, wrongly read bytes do."""
+_HIGH_RUN = re.compile(
+    r"[\u0080-\u009f\u00a1-\u00ff\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2018-\u2022\u20ac\u2122]{4,}"
+)
+_ACCENTED = re.compile(r"[\u00c0-\u00ff]")
+"""Four characters of the upper half of windows-1252 in a row, a third of them letters: no European language writes so, wrongly read
+bytes do. (Rows of bullets and of no-break spaces are common.)"""
 
 _HAN = re.compile("[\u4e00-\u9fff]")
 _COMMON = frozenset(
@@ -103,8 +107,7 @@ def plausible(text: str) -> bool:
         return True
     if text.count("\ufffd") > 0.02 * foreign:
         return False
-    runs = sum(len(run) for run in _HIGH_RUN.findall(text))
-    if runs > 0.3 * foreign:
+    if _garbled(text) > 0.3 * foreign:
         return False
     han = _HAN.findall(text[:20_000])
     return len(han) < 12 or sum(char in _COMMON for char in han) >= 0.12 * len(han)
@@ -123,9 +126,14 @@ def _accepted(text: str, name: str) -> str:
             repaired = ""
     if repaired and plausible(repaired):
         return repaired
-    if _HIGH_RUN.search(text) or "\ufffd" in text:
+    if _garbled(text) or text.count("\ufffd") > 0.3 * _foreign(text):
         raise BadRecord(f"the text is garbled (read as {name})", stage="charset")
     return text  # rare Han characters in valid Unicode: a list of names, perhaps
+
+
+def _garbled(text: str) -> int:
+    """How many characters stand in runs that look like bytes read as windows-1252."""
+    return sum(len(run) for run in _HIGH_RUN.findall(text) if 3 * len(_ACCENTED.findall(run)) >= len(run))
 
 
 def _foreign(text: str) -> int:

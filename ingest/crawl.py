@@ -58,10 +58,11 @@ class Crawler:
         self._outbox = outbox
         self._gazetteer = gazetteer
         self._workers = workers
+        self._stopping = threading.Event()
         self._random = random.Random()  # noqa: S311 -- spreads visits, guards nothing
 
     def run(self, stop: threading.Event) -> None:
-        """Crawl until `stop` is set; then visits under way end, and the fetcher is closed."""
+        """Crawl until `stop` is set; then the fetcher is closed, and visits under way are as if they had not begun."""
         due = {source.name: self._outbox.state(source.name).next_due for source in self.sources}
         busy: dict[str, Future[Visit]] = {}
         wake = threading.Event()
@@ -87,6 +88,7 @@ class Crawler:
                         future.add_done_callback(lambda _: wake.set())
                 soonest = min((moment for name, moment in due.items() if name not in busy), default=now.timestamp() + 1.0)
                 wake.wait(min(max(soonest - now.timestamp(), 0.02), 0.5))
+            self._stopping.set()
             self._fetcher.close()
 
     def crawl_once(self, now: datetime) -> list[Visit]:
@@ -142,6 +144,8 @@ class Crawler:
 
     def _failed(self, source: Source, state: SourceState, now: datetime, error: Exception) -> Visit:
         wait_s = backoff_s(source.interval_s, state.failures + 1, error.retry_after_s if isinstance(error, SourceError) else None)
+        if self._stopping.is_set():  # it is we who broke it off
+            return Visit(source.name, "failed", error=str(error))
         after = state._replace(next_due=now.timestamp() + wait_s, failures=state.failures + 1)
         try:
             self._outbox.put([], source=source.name, state=after, now=now)
@@ -157,6 +161,8 @@ class Crawler:
                 fetched = self._fetcher.get(entry.link, allow_private=source.allow_private, limit=pages.MAX_PAGE_BYTES)
                 page = pages.extract(fetched.body, url=fetched.url, content_type=fetched.content_type)
             except SourceError as error:
+                if self._stopping.is_set():
+                    raise
                 flags = ("no_page",)  # the feed's own words go out at once; waiting for the page could miss the news
                 log.info("page_failed", source=source.name, error=str(error))
             else:

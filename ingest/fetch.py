@@ -98,7 +98,9 @@ class Fetcher:
         if not canonical(url):
             raise SourceError(f"{url[:200]}: is not an http or https address")
         if not self._robots.allows(url, read):
-            raise SourceError(f"{url}: its robots.txt does not allow {self.user_agent}", retry_after_s=self._robots.again_s(url))
+            again_s = self._robots.again_s(url)
+            why = f"its robots.txt does not allow {self.user_agent}" if again_s is None else "its robots.txt cannot be read now"
+            raise SourceError(f"{url}: {why}", retry_after_s=again_s)
         self._turns.wait(host_of(url), at_least_s=self._robots.delay_s(url))
         deadline.restart()  # waiting for our own turn is not the server's fault
 

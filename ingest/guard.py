@@ -136,9 +136,7 @@ class _Backend(httpcore.NetworkBackend):
         except (OSError, UnicodeError) as error:
             raise httpcore.ConnectError(f"{host} has no address ({error})") from error
         if not self._allow_private and (wrong := next((address for address in addresses if forbidden(address)), "")):
-            raise SourceError(
-                f"{host} lies at {wrong}, which is not a public address; a source of your own network needs allow_private = true"
-            )
+            raise Refused(f"{host} lies at {wrong}, which is not a public address; a source of your own network needs allow_private = true")
         failure: Exception = httpcore.ConnectError(f"{host} has no address")
         for address in addresses[:4]:
             try:

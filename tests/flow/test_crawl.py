@@ -1,0 +1,405 @@
+"""The real crawler over real HTTP against a site that behaves as badly as sites do, into a real outbox."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import threading
+import time
+import zlib
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+
+from ingest import feeds
+from ingest.crawl import Crawler, backoff_s
+from ingest.entities import load_companies
+from ingest.fetch import Fetcher
+from ingest.outbox import Outbox
+from ingest.sources import Source
+from spine.errors import SourceError
+from spine.records import Article, decode
+from tests.shared import shared_dir
+from tests.site import Answer, Site
+
+NOW = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)
+GAZETTEER = load_companies()
+
+
+@pytest.fixture
+def site():
+    with Site() as running:
+        yield running
+
+
+@pytest.fixture
+def outbox(tmp_path):
+    box = Outbox(tmp_path / "outbox.sqlite", durable_broker=True)
+    yield box
+    box.close()
+
+
+@pytest.fixture
+def fetcher():
+    client = Fetcher(host_delay_s=0, deadline_s=5, idle_s=2)
+    yield client
+    client.close()
+
+
+def crawler(outbox, fetcher, *sources):
+    return Crawler(sources, fetcher, outbox, GAZETTEER)
+
+
+def source(url, **more):
+    return Source(**{"name": "wire", "url": url, "allow_private": True, "timezone": "Asia/Shanghai", **more})
+
+
+def rss(*items):
+    body = "".join(f"<item><guid>{guid}</guid><title>{title}</title>{rest}</item>" for guid, title, rest in items)
+    return f'<?xml version="1.0" encoding="utf-8"?><rss version="2.0"><channel><title>wire</title>{body}</channel></rss>'.encode()
+
+
+def kept(outbox) -> list[Article]:
+    return [decode(row.body, Article) for row in outbox.pending(10_000)]
+
+
+def test_a_feed_becomes_articles_and_nothing_comes_twice(site, outbox, fetcher):
+    text = "<link>/a/1?utm_source=rss</link><pubDate>2026-11-22 11:00:00</pubDate>"
+    text += "<description>&lt;p&gt;贵州茅台股价&lt;b&gt;下跌&lt;/b&gt;5%&lt;/p&gt;</description>"
+    site.pages["/feed"] = Answer(rss(("1", "茅台下跌", text), ("2", "Apple falls", "<link>javascript:alert(1)</link>")), etag='"v1"')
+    crawl = crawler(outbox, fetcher, source(site.url + "/feed"))
+    (visit,) = crawl.crawl_once(NOW)
+    assert (visit.outcome, visit.entries, visit.published) == ("ok", 2, 2)
+    chinese, english = kept(outbox)
+    assert chinese.url == site.url + "/a/1"
+    assert (chinese.text, chinese.language) == ("贵州茅台股价下跌5%", "zh")
+    assert chinese.published_at == datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
+    assert [mention.company for mention in chinese.mentions] == ["600519.SH"]
+    assert (english.url, english.language, english.flags) == ("", "en", ("date",))
+
+    assert crawl.crawl_once(NOW) == []  # not due yet
+    later = NOW + timedelta(seconds=200)
+    assert crawl.crawl_once(later)[0].outcome == "not_modified"
+    assert site.seen[-1].headers["if-none-match"] == '"v1"'
+
+    site.pages["/feed"] = Answer(rss(("1", "茅台下跌", text.replace("5%", "7%")), ("2", "Apple falls", "")), etag='"v2"')
+    assert crawl.crawl_once(later + timedelta(seconds=200))[0].published == 1
+    articles = kept(outbox)
+    assert len(articles) == 2, "the newer version took the place of the one that still waited"
+    assert next(article for article in articles if article.id == chinese.id).text == "贵州茅台股价下跌7%"
+
+
+def test_a_crash_between_visits_loses_and_repeats_nothing(site, tmp_path, fetcher):
+    site.pages["/feed"] = Answer(rss(("1", "Fed holds rates", "")), modified="Sat, 21 Nov 2026 00:00:00 GMT")
+    first = Outbox(tmp_path / "o.sqlite", durable_broker=True)
+    crawler(first, fetcher, source(site.url + "/feed")).crawl_once(NOW)
+    first.close()
+    second = Outbox(tmp_path / "o.sqlite", durable_broker=True)
+    later = crawler(second, fetcher, source(site.url + "/feed"))
+    assert later.crawl_once(NOW) == []
+    assert later.crawl_once(NOW + timedelta(hours=1))[0].outcome == "not_modified"
+    assert len(kept(second)) == 1
+    second.close()
+
+
+@pytest.mark.parametrize(
+    ("header", "wait_s"),
+    [
+        ("120", 120),
+        ("999999999999", 86_400),
+        (format_datetime(datetime(2026, 11, 22, 5, 0, tzinfo=UTC), usegmt=True), 3_600),
+        ("soon", None),
+        ("-5", None),
+    ],
+)
+def test_a_server_that_asks_for_a_pause_gets_it(site, outbox, header, wait_s):
+    date = format_datetime(datetime(2026, 11, 22, 4, 0, tzinfo=UTC), usegmt=True)
+    site.pages["/feed"] = Answer(status=429, headers={"Retry-After": header})
+    fetcher = Fetcher(host_delay_s=0)
+    with pytest.raises(SourceError, match="429") as caught:
+        fetcher.get(site.url + "/feed", allow_private=True)
+    if wait_s != 3_600:  # the site's own Date header is now, which the next test fixes
+        assert caught.value.retry_after_s == wait_s
+    from ingest.fetch import retry_after_s
+
+    assert retry_after_s(header, date) == wait_s
+    if wait_s == 3_600:
+        fetcher.close()
+        return
+    asked = len(site.seen)
+    with pytest.raises(SourceError, match="wait"):  # the whole host is left alone, not only this page
+        fetcher.get(site.url + "/other", allow_private=True)
+    assert len(site.seen) == asked
+    fetcher.close()
+
+
+def test_a_failing_source_is_asked_less_and_less_often(site, outbox, fetcher):
+    site.pages["/feed"] = Answer(status=500)
+    crawl = crawler(outbox, fetcher, source(site.url + "/feed", interval_s=60))
+    crawl.crawl_once(NOW)
+    first = outbox.state("wire").next_due - NOW.timestamp()
+    crawl.crawl_once(NOW + timedelta(seconds=first))
+    second = outbox.state("wire").next_due - NOW.timestamp() - first
+    assert (first, second, outbox.state("wire").failures) == (120, 240, 2)
+    assert backoff_s(60, 500, None) == 6 * 3600
+    assert backoff_s(60, 1, 86_400) == 86_400
+
+
+def test_a_gzip_bomb_is_refused_before_it_is_unpacked(site, fetcher):
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    bomb = b"".join(packer.compress(bytes(1 << 20)) for _ in range(512)) + packer.flush()  # 512 MB in half a MB
+    site.pages["/feed"] = Answer(bomb, headers={"Content-Encoding": "gzip"})
+    import tracemalloc
+
+    tracemalloc.start()
+    with pytest.raises(SourceError, match="longer than"):
+        fetcher.get(site.url + "/feed", allow_private=True)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 40 << 20
+
+
+def test_gzip_is_unpacked_and_anything_else_refused(site, fetcher):
+    body = rss(("1", "涨停", ""))
+    site.pages["/gzip"] = Answer(gzip.compress(body[:40]) + gzip.compress(body[40:]), headers={"Content-Encoding": "gzip"})
+    assert fetcher.get(site.url + "/gzip", allow_private=True).body == body
+    site.pages["/short"] = Answer(gzip.compress(body)[:-12], headers={"Content-Encoding": "gzip"})
+    with pytest.raises(SourceError, match="too early"):
+        fetcher.get(site.url + "/short", allow_private=True)
+    site.pages["/br"] = Answer(body, headers={"Content-Encoding": "br"})
+    with pytest.raises(SourceError, match="not offered"):
+        fetcher.get(site.url + "/br", allow_private=True)
+
+
+def drip(piece, every_s):
+    def chunks(closing):
+        while not closing.wait(every_s):
+            yield piece
+
+    return chunks
+
+
+@pytest.mark.parametrize("chunks", [drip(b"x", 0.05), drip(b"x" * 65_536, 0)], ids=["slow drip", "endless flood"])
+def test_an_answer_without_end_is_cut_off(site, chunks):
+    site.pages["/feed"] = Answer(chunks=chunks)
+    fetcher = Fetcher(host_delay_s=0, deadline_s=1.0, max_bytes=4 << 20)
+    begun = time.monotonic()
+    with pytest.raises(SourceError, match=r"longer than|timed out"):
+        fetcher.get(site.url + "/feed", allow_private=True)
+    assert time.monotonic() - begun < 3
+    fetcher.close()
+
+
+def test_redirects_are_followed_by_hand_and_not_for_ever(site, fetcher):
+    site.pages["/feed"] = Answer(rss(("1", "t", "")))
+    site.pages["/moved"] = Answer(status=301, headers={"Location": "/feed"})
+    assert fetcher.get(site.url + "/moved", allow_private=True).url == site.url + "/feed"
+    site.pages["/loop"] = Answer(status=302, headers={"Location": "/loop"})
+    with pytest.raises(SourceError, match="redirects"):
+        fetcher.get(site.url + "/loop", allow_private=True)
+    assert site.asked("/loop") == 6
+    for target in ("file:///etc/passwd", "javascript:alert(1)", "ftp://example.com/", ""):
+        site.pages["/evil"] = Answer(status=302, headers={"Location": target})
+        with pytest.raises(SourceError, match="not an http"):
+            fetcher.get(site.url + "/evil", allow_private=True)
+
+
+def test_a_public_site_cannot_send_us_to_our_own_network(site):
+    """The name says public; the address it has decides, at the first hop and at each redirect."""
+    port = int(site.url.rpartition(":")[2])
+    answers = {"public.example": ["93.184.216.34", "127.0.0.1"], "rebinding.example": ["127.0.0.1"]}
+    fetcher = Fetcher(host_delay_s=0, resolver=lambda host, _: answers.get(host, [host]))
+    for host in ("public.example", "rebinding.example", "127.0.0.1", "[::ffff:127.0.0.1]", "[::1]"):
+        with pytest.raises(SourceError, match="not a public address"):
+            fetcher.get(f"http://{host}:{port}/feed")
+    assert site.seen == []
+    fetcher.close()
+
+
+@pytest.mark.parametrize("host", ["2130706433", "0x7f.1", "0", "127.1", "localhost"])
+def test_spellings_of_loopback_are_all_seen_through(site, host):
+    port = int(site.url.rpartition(":")[2])
+    fetcher = Fetcher(host_delay_s=0)
+    with pytest.raises(SourceError, match="not a public address"):
+        fetcher.get(f"http://{host}:{port}/feed")
+    assert site.seen == []
+    fetcher.close()
+
+
+def test_robots_are_obeyed(site):
+    site.pages["/a"] = site.pages["/b"] = Answer(b"x")
+    site.pages["/robots.txt"] = Answer(b"User-agent: *\nDisallow: /a\n" + b"#" * 2_000_000 + b"\nDisallow: /b\n", content_type="text/plain")
+    fetcher = Fetcher(host_delay_s=0)
+    with pytest.raises(SourceError, match="robots"):
+        fetcher.get(site.url + "/a", allow_private=True)
+    assert fetcher.get(site.url + "/b", allow_private=True).status == 200, "rules behind the first 512 kB do not count"
+    assert (site.asked("/robots.txt"), site.asked("/a")) == (1, 0)
+    fetcher.close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "allowed"),
+    [(Answer(status=404), True), (Answer(status=403), True), (Answer(status=500), False), (Answer(status=429), False),
+     (Answer(status=301, headers={"Location": "/rules"}), False), (Answer(status=302, headers={"Location": "/robots.txt"}), True)],
+    ids=["404", "403", "500", "429", "redirect to rules", "redirect loop"],
+)  # fmt: skip
+def test_a_missing_robots_allows_and_a_broken_one_forbids(site, answer, allowed):
+    site.pages["/feed"] = Answer(b"x")
+    site.pages["/rules"] = Answer(b"User-agent: *\nDisallow: /\n", content_type="text/plain")
+    site.pages["/robots.txt"] = answer
+    fetcher = Fetcher(host_delay_s=0)
+    if allowed:
+        assert fetcher.get(site.url + "/feed", allow_private=True).body == b"x"
+    else:
+        with pytest.raises(SourceError, match="robots"):
+            fetcher.get(site.url + "/feed", allow_private=True)
+        assert site.asked("/feed") == 0
+    fetcher.close()
+
+
+def test_a_304_that_nobody_asked_for_is_an_error(site, fetcher):
+    site.pages["/feed"] = Answer(status=304)
+    with pytest.raises(SourceError, match="304"):
+        fetcher.get(site.url + "/feed", allow_private=True)
+
+
+def test_short_entries_get_the_text_of_their_page(site, outbox, fetcher):
+    paragraphs = "".join(
+        f"<p>比亚迪今日发布公告，第{number}项议案获得通过，公司将继续推进新能源汽车业务的全球布局，预计明年海外销量翻倍。</p>"
+        for number in range(6)
+    )
+    ld = '<script type="application/ld+json">{"@type":"NewsArticle","datePublished":"2026-11-22T09:30:00+08:00"}</script>'
+    body = f"<body><nav>首页 财经</nav><article><h1>比亚迪公告</h1>{paragraphs}</article></body>"
+    html = f"<html><head><title>比亚迪公告</title>{ld}</head>{body}</html>"
+    site.pages["/page"] = Answer(html.encode("gb18030"), content_type="text/html; charset=gb2312")
+    site.pages["/feed"] = Answer(rss(("1", "比亚迪公告", "<link>/page</link>"), ("2", "没有页面", "<link>/gone</link>")))
+    crawler(outbox, fetcher, source(site.url + "/feed", full_text="when_short")).crawl_once(NOW)
+    full, bare = kept(outbox)
+    assert "第5项议案" in full.text
+    assert "首页" not in full.text
+    assert full.published_at == datetime(2026, 11, 22, 1, 30, tzinfo=UTC)
+    assert "no_page" in bare.flags
+
+
+def test_the_loop_crawls_until_it_is_stopped(site, outbox):
+    for number in range(5):
+        site.pages[f"/feed{number}"] = Answer(rss((str(number), f"Story {number}", "")))
+    sources = [source(f"{site.url}/feed{number}", name=f"wire{number}", interval_s=0.2) for number in range(5)]
+    fetcher = Fetcher(host_delay_s=0)
+    stop = threading.Event()
+    thread = threading.Thread(target=crawler(outbox, fetcher, *sources).run, args=(stop,))
+    thread.start()
+    deadline = time.monotonic() + 20
+    while min(site.asked(f"/feed{number}") for number in range(5)) < 2 and time.monotonic() < deadline:
+        outbox.wake.wait(0.05)
+    stop.set()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert min(site.asked(f"/feed{number}") for number in range(5)) >= 2
+    assert len(kept(outbox)) == 5
+
+
+def test_a_full_outbox_stops_the_fetching(site, tmp_path, fetcher):
+    """Nothing is dropped: the sources keep their news until there is room."""
+    site.pages["/feed"] = Answer(rss(("1", "t", "")))
+    box = Outbox(tmp_path / "small.sqlite", durable_broker=True, max_bytes=1)
+    crawl = crawler(box, fetcher, source(site.url + "/feed", interval_s=0.1))
+    crawl.crawl_once(NOW)
+    assert box.full
+    asked = len(site.seen)
+    stop = threading.Event()
+    thread = threading.Thread(target=crawl.run, args=(stop,))
+    thread.start()
+    stop.wait(0.3)
+    stop.set()
+    thread.join(10)
+    assert len(site.seen) == asked
+    box.close()
+
+
+def test_real_feeds_are_crawled_without_one_breaking_the_others(site, outbox, fetcher):
+    """feedparser's own test feeds: 1,800 odd, old and broken files."""
+    root = shared_dir() / "data" / "feeds" / "feedparser"
+    files = [path for folder in ("wellformed/rss", "wellformed/atom10", "encoding") for path in sorted((root / folder).rglob("*.xml"))]
+    sources = []
+    for number, path in enumerate(files):
+        site.pages[f"/{number}"] = Answer(path.read_bytes(), content_type="application/xml")
+        sources.append(source(f"{site.url}/{number}", name=path.relative_to(root).as_posix()))
+    visits = crawler(outbox, fetcher, *sources).crawl_once(NOW)
+    assert len(visits) == len(files) > 300
+    unexpected = [
+        visit
+        for visit in visits
+        if visit.outcome == "failed" and not re.search(r"neither RSS nor Atom|document type|no encoding|garbled", visit.error)
+    ]
+    assert unexpected == []
+    assert sum(visit.outcome == "ok" for visit in visits) > 0.9 * len(visits)
+    assert len(kept(outbox)) > 50
+
+
+def test_chinese_feeds_of_other_charsets_are_read_as_chinese(site, outbox, fetcher):
+    words = "恆生指數收市下跌三百點，銀行股與地產股領跌，投資者擔心經濟增長放緩"
+    for charset in ("big5", "gb18030", "utf-16", "utf-8"):
+        body = rss((charset, words, "")).decode().replace('encoding="utf-8"', f'encoding="{charset}"').encode(charset)
+        site.pages[f"/{charset}"] = Answer(body, content_type="application/rss+xml")
+    crawl = crawler(outbox, fetcher, *(source(f"{site.url}/{charset}", name=charset) for charset in ("big5", "gb18030", "utf-16", "utf-8")))
+    crawl.crawl_once(NOW)
+    assert [article.title for article in kept(outbox)] == [words] * 4
+
+
+def test_a_feed_with_entities_is_refused_at_once():
+    bomb = (
+        '<?xml version="1.0"?><!DOCTYPE rss [<!ENTITY a "x">]><rss version="2.0"><channel><item><title>&a;</title></item></channel></rss>'
+    )
+    for text in (bomb, "<!-- c --><!doctype rss SYSTEM 'file:///etc/passwd'><rss/>"):
+        with pytest.raises(SourceError, match="refused"):
+            feeds.parse(text.encode(), url="http://example.com/")
+    deep = b"<rss version='2.0'><channel><item><title>t</title>" + b"<a>" * 60_000 + b"</a>" * 60_000 + b"</item></channel></rss>"
+    begun = time.perf_counter()
+    assert [entry.title for entry in feeds.parse(deep, url="http://example.com/")] == ["t"]
+    assert time.perf_counter() - begun < 5
+
+
+@pytest.mark.parametrize(("folder", "floor"), [("article_extraction_benchmark", 0.945), ("fundus", 0.945)])
+def test_extraction_is_as_good_as_it_was(site, fetcher, folder, floor):
+    """Pages are fetched and extracted, and compared with what people marked: mean F1 of tokens. The floor may only rise."""
+    root = shared_dir() / "data" / "pages" / folder
+    if folder == "fundus":
+        truth = {row["html"]: row["body"] for row in json.loads((root / "expected.json").read_text("utf-8"))}
+        paths = {key: root / key for key in truth}
+    else:
+        truth = {key: row["articleBody"] for key, row in json.loads((root / "ground-truth.json").read_text("utf-8")).items()}
+        paths = {key: root / "html" / f"{key}.html.gz" for key in truth}
+    from ingest import pages
+
+    scores = []
+    for number, (key, expected) in enumerate(truth.items()):
+        site.pages[f"/{number}"] = Answer(paths[key].read_bytes(), content_type="text/html", headers={"Content-Encoding": "gzip"})
+        fetched = fetcher.get(f"{site.url}/{number}", allow_private=True)
+        scores.append(token_f1(pages.extract(fetched.body, url=fetched.url, content_type=fetched.content_type).text, expected))
+    assert sum(scores) / len(scores) >= floor
+
+
+def token_f1(found: str, expected: str) -> float:
+    from collections import Counter
+
+    one, two = (Counter(re.findall(r"[\u3040-\u9fff]|\w+", words.lower())) for words in (found, expected))
+    common = sum((one & two).values())
+    return 2 * common / max(1, sum(one.values()) + sum(two.values()))
+
+
+def test_times_of_pages_are_those_of_their_publishers():
+    from zoneinfo import ZoneInfo
+
+    from ingest import dates, pages
+
+    root = shared_dir() / "data" / "pages" / "fundus"
+    rows = json.loads((root / "expected.json").read_text("utf-8"))
+    right = 0
+    for row in rows:
+        page = pages.extract(gzip.decompress((root / row["html"]).read_bytes()), url="http://example.com/")
+        found = dates.parse(page.published, ZoneInfo("Asia/Shanghai"), NOW)
+        right += found is not None and abs(found - datetime.fromisoformat(row["published"]).astimezone(UTC)) < timedelta(days=1)
+    assert right == len(rows)

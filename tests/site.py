@@ -1,0 +1,100 @@
+"""A small web site on a free loopback port: what it serves, and how badly, is said by each test.
+
+with Site() as site:
+    site.pages["/feed"] = Answer(b"<rss/>", etag='"1"')
+    ... site.url + "/feed" ...
+    site.seen                                # what was asked for, in order
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Self
+
+
+@dataclass
+class Answer:
+    """One answer. etag and modified are honoured: a request that names them gets 304.
+
+    chunks: sent one by one instead of `body`, without a length; the event of the site ends an endless one
+    """
+
+    body: bytes = b""
+    status: int = 200
+    content_type: str = "application/rss+xml; charset=utf-8"
+    etag: str = ""
+    modified: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    chunks: Callable[[threading.Event], object] | None = None
+
+
+@dataclass
+class Asked:
+    path: str
+    headers: dict[str, str]
+
+
+class Site:
+    def __init__(self) -> None:
+        self.pages: dict[str, Answer] = {"/robots.txt": Answer(status=404)}
+        self.seen: list[Asked] = []
+        self.closing = threading.Event()
+        site = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+
+            def do_GET(self) -> None:
+                site.seen.append(Asked(self.path, {name.lower(): value for name, value in self.headers.items()}))
+                answer = site.pages.get(self.path, Answer(status=404))
+                if (answer.etag and self.headers.get("If-None-Match") == answer.etag) or (
+                    answer.modified and self.headers.get("If-Modified-Since") == answer.modified
+                ):
+                    self._head(304, answer)
+                    self.end_headers()
+                    return
+                self._head(answer.status, answer)
+                self.send_header("Content-Type", answer.content_type)
+                if answer.chunks is None:
+                    self.send_header("Content-Length", str(len(answer.body)))
+                    self.end_headers()
+                    self.wfile.write(answer.body)
+                    return
+                self.send_header("Connection", "close")
+                self.end_headers()
+                try:
+                    for chunk in answer.chunks(site.closing):  # type: ignore[attr-defined]
+                        self.wfile.write(chunk)
+                        self.wfile.flush()
+                except OSError:
+                    pass  # the client had enough, which is what such a test is about
+                self.close_connection = True
+
+            def _head(self, status: int, answer: Answer) -> None:
+                self.send_response(status)
+                for name, value in (("ETag", answer.etag), ("Last-Modified", answer.modified), *answer.headers.items()):
+                    if value:
+                        self.send_header(name, value)
+
+            def log_message(self, *_: object) -> None:
+                """Tests read `seen`."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def asked(self, path: str) -> int:
+        return sum(asked.path == path for asked in self.seen)
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.closing.set()
+        self._server.shutdown()
+        self._server.server_close()
