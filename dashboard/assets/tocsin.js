@@ -25,6 +25,8 @@
     if (value) { next.set(key, value); } else { next.delete(key); }
     return "?" + next.toString().replace(/%2C/g, ",");
   }
+  var sent = {}; /* chart -> what the last figure of the server was: its uirevision and its ranges */
+  function spelt(axis) { return axis && axis.range ? JSON.stringify(axis.range).replace(/T/g, " ") : ""; }
   function fresh(key, value) {
     var text = JSON.stringify(value);
     if (shown[key] === text) { return none(); }
@@ -74,6 +76,25 @@
           remember("theme", theme);
         }
         return [theme, theme];
+      },
+      /* A new figure on a chart that the viewer has zoomed: the zoom stays. plotly's own uirevision cannot do it, since dcc.Graph
+         hands every zoom back to plotly as if the page had sent it (dash 4.4.1). */
+      keepZoom: function (figure, id) {
+        if (!figure) { return none(); }
+        var plot = document.querySelector("#" + id + " .js-plotly-plot") || {};
+        var before = sent[id] || {};
+        var layout = figure.layout;
+        var axes = ["xaxis", "yaxis"];
+        sent[id] = { uirevision: layout.uirevision };
+        axes.forEach(function (name) { sent[id][name] = spelt(layout[name]); });
+        if (before.uirevision !== layout.uirevision || !plot.layout) { return figure; }
+        axes.forEach(function (name) {
+          var now = plot.layout[name];
+          if (now && now.range && now.autorange !== true && spelt(now) !== before[name]) {
+            layout[name] = Object.assign({}, layout[name], { range: now.range, autorange: false });
+          }
+        });
+        return figure;
       },
       /* what the last answer said, and how long ago it came */
       status: function (_second, pulse, words) {

@@ -13,7 +13,9 @@ from dashboard import figures, i18n
 from dashboard.pages.parts import (
     Parts,
     chart,
+    fresh,
     href,
+    keep_zoom,
     link,
     name_of,
     nothing_here,
@@ -180,7 +182,7 @@ def register(app: dash.Dash, reads: Reads) -> None:
     outputs = [
         Output("al-problem", "children"),
         Output("al-why", "children"),
-        Output("al-chart", "figure"),
+        Output(fresh("al-chart"), "data"),
         Output("al-chart-panel", "hidden"),
         Output("al-evidence", "children"),
         Output("al-deliveries", "children"),
@@ -218,3 +220,5 @@ def register(app: dash.Dash, reads: Reads) -> None:
             parts.new("deliveries", found.revision, lambda: deliveries(found.deliveries, view)),
             parts.kept,
         ]
+
+    keep_zoom(app, "al-chart")

@@ -11,7 +11,7 @@ import dash_mantine_components as dmc
 from dash import ClientsideFunction, Input, Output, State, dcc, html, no_update
 
 from dashboard import figures, i18n
-from dashboard.pages.parts import Parts, alert_card, chart, href, panel, sentiment_text, store_problem
+from dashboard.pages.parts import Parts, alert_card, chart, fresh, href, keep_zoom, panel, sentiment_text, store_problem
 from dashboard.palette import sentiment_of
 from dashboard.queries import Overview, Reads, revision
 from dashboard.routes import EXPORT_PATH
@@ -204,11 +204,11 @@ def register(app: dash.Dash, reads: Reads) -> None:
         Output("ov-stored", "children"),
         Output("ov-alerts", "children"),
         Output("ov-kpis", "children"),
-        Output("ov-mood", "figure"),
+        Output(fresh("ov-mood"), "data"),
         Output("ov-mood-note", "children"),
-        Output("ov-volume", "figure"),
+        Output(fresh("ov-volume"), "data"),
         Output("ov-volume-note", "children"),
-        Output("ov-heat", "figure"),
+        Output(fresh("ov-heat"), "data"),
         Output("ov-grid", "rowData"),
         Output("ov-csv", "href"),
         Output("ov-seen", "data"),
@@ -245,6 +245,7 @@ def register(app: dash.Dash, reads: Reads) -> None:
             parts.kept,
         ]
 
+    keep_zoom(app, "ov-mood", "ov-volume", "ov-heat")
     for function, component in (("setRange", "range"), ("setTopics", "topics")):
         app.clientside_callback(
             ClientsideFunction("tocsin", function),

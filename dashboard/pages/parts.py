@@ -7,8 +7,9 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
+import dash
 import dash_mantine_components as dmc
-from dash import dcc, html, no_update
+from dash import ClientsideFunction, Input, Output, State, dcc, html, no_update
 
 from dashboard import i18n
 from dashboard.figures import message
@@ -117,7 +118,26 @@ def chart(id_: str, height: int, view: View, *, label: str) -> Any:
         config=config,
         style={"height": f"{height}px"},
     )
-    return html.Div(graph, role="img", className="chart", style={"minHeight": f"{height}px"}, **{"aria-label": label})
+    return html.Div(
+        [graph, dcc.Store(id=fresh(id_))], role="img", className="chart", style={"minHeight": f"{height}px"}, **{"aria-label": label}
+    )
+
+
+def fresh(id_: str) -> str:
+    """Where the server puts a chart's new figure, before the browser draws it with the viewer's zoom."""
+    return f"{id_}-fresh"
+
+
+def keep_zoom(app: dash.Dash, *ids: str) -> None:
+    """Draw the fresh figures of these charts."""
+    for id_ in ids:
+        app.clientside_callback(
+            ClientsideFunction("tocsin", "keepZoom"),
+            Output(id_, "figure"),
+            Input(fresh(id_), "data"),
+            State(id_, "id"),
+            prevent_initial_call=True,
+        )
 
 
 def store_problem(view: View) -> Any:

@@ -74,18 +74,18 @@ def test_nothing_is_loaded_from_elsewhere(client: Any):
 
 
 def test_a_page_gets_its_answer(app: dash.Dash, client: Any):
-    answer = client.post(CALLBACK, json=body(app, "ov-mood.figure", view_data={"range": "6h", "lang": "zh"}, theme_data="dark"))
+    answer = client.post(CALLBACK, json=body(app, "ov-mood-fresh.data", view_data={"range": "6h", "lang": "zh"}, theme_data="dark"))
     assert answer.status_code == 200
     assert answer.headers["Cache-Control"] == "no-store"
     found = answer.json["response"]
     assert found["ov-problem"]["children"] is None
-    assert found["ov-mood"]["figure"]["layout"]["annotations"][0]["text"] == "该时间范围内暂无文章"
+    assert found["ov-mood-fresh"]["data"]["layout"]["annotations"][0]["text"] == "该时间范围内暂无文章"
     assert found["ov-grid"]["rowData"] == []
 
 
 def test_what_a_browser_has_is_not_sent_again(app: dash.Dash, client: Any):
-    first = client.post(CALLBACK, json=body(app, "ov-mood.figure")).json["response"]
-    again = client.post(CALLBACK, json=body(app, "ov-mood.figure", ov_seen_data=first["ov-seen"]["data"])).json["response"]
+    first = client.post(CALLBACK, json=body(app, "ov-mood-fresh.data")).json["response"]
+    again = client.post(CALLBACK, json=body(app, "ov-mood-fresh.data", ov_seen_data=first["ov-seen"]["data"])).json["response"]
     assert set(again) == {"ov-problem", "ov-seen"}
 
 
@@ -128,7 +128,7 @@ def test_a_malformed_callback_is_refused(client: Any, data: bytes, kind: str, st
 
 
 def test_a_callback_cannot_be_given_other_arguments_or_outputs(app: dash.Dash, client: Any):
-    good = body(app, "ov-mood.figure")
+    good = body(app, "ov-mood-fresh.data")
     spoofed = [
         {**good, "inputs": good["inputs"][1:]},
         {**good, "inputs": [{"id": "url", "property": "pathname", "value": "/login"}, *good["inputs"]]},
@@ -189,7 +189,7 @@ def test_a_lost_store_is_said_and_recovers(far_side: EmptyClickHouse):
     app = create_app(Store(far_side), now=lambda: NOW, cache=Cache(clock))
     client = app.server.test_client()
     far_side.down = True
-    answer = client.post(CALLBACK, json=body(app, "ov-mood.figure"))
+    answer = client.post(CALLBACK, json=body(app, "ov-mood-fresh.data"))
     assert answer.status_code == 200
     assert "The store does not answer" in answer.text
     assert set(answer.json["response"]) == {"ov-problem"}
@@ -251,6 +251,6 @@ def test_loopback(host: str, expected: bool):
 
 def test_a_body_is_what_dash_itself_would_send(app: dash.Dash):
     """The helper of this file must follow Dash's own form, else the refusals above prove nothing."""
-    good = body(app, "ov-mood.figure")
+    good = body(app, "ov-mood-fresh.data")
     assert json.dumps(good)
     assert good["output"].startswith("..ov-problem.children...")
