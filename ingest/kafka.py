@@ -28,7 +28,7 @@ MAX_REQUEST_BYTES = 1_000_000
 log = get_logger(__name__)
 
 
-def ensure_topics(bootstrap: str, names: TopicNames, *, partitions: int, replication: int, deadline_s: float = 60.0) -> None:
+def ensure_topics(bootstrap: str, names: TopicNames, *, partitions: int, replication: int, deadline_s: float = 20.0) -> None:
     """Create the topics that do not exist. Tries until the broker is up; raises BrokerError after `deadline_s`."""
     from kafka.errors import TopicAlreadyExistsError
 
@@ -44,6 +44,8 @@ def ensure_topics(bootstrap: str, names: TopicNames, *, partitions: int, replica
             return
         except _errors() as error:
             if time.monotonic() >= end:
+                if isinstance(error, BrokerError):
+                    raise
                 raise BrokerError(f"Kafka at {bootstrap}: the topics cannot be made ({_said(error)})") from error
             time.sleep(0.2)
 
@@ -354,4 +356,5 @@ def _fatal() -> tuple[type[BaseException], ...]:
 
 
 def _said(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"[:300] if str(error) else type(error).__name__
+    name, words = type(error).__name__, str(error)
+    return words[:300] if words.startswith(name) else f"{name}: {words}"[:300] if words else name

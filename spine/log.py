@@ -15,6 +15,10 @@ _SECRETS = (
 )
 
 
+_TALKATIVE = {"clickhouse_driver": logging.CRITICAL, "kafka": logging.CRITICAL, "aiokafka": logging.ERROR}
+"""Libraries that log, traceback and all, what they also raise: we say it once, in our own words."""
+
+
 def mask(text: str) -> str:
     """The text with passwords in addresses and webhook secrets replaced by ***."""
     for pattern, replacement in _SECRETS:
@@ -50,6 +54,8 @@ def configure(form: Literal["auto", "human", "json"] = "auto", level: str = "inf
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
+    for name, least in _TALKATIVE.items():
+        logging.getLogger(name).setLevel(least)
     for ours in ("tocsin", "spine", "ingest", "models", "stream", "dashboard", "bench"):
         logging.getLogger(ours).setLevel(level.upper())
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from ingest.backfill import Report, backfill
+from ingest.backfill import Report, backfill, identity
 from ingest.files import Reading, count_rows
 from ingest.kafka import Publisher, Sender, ensure_topics, lag
 from ingest.outbox import Outbox
@@ -30,13 +30,16 @@ class Backfill:
     say: told what happens, in words for a person; show: told how far it is
     """
 
-    def __init__(self, settings: Settings, *, say: Callable[[str], None], show: Show) -> None:
-        self._settings, self._say, self._show = settings, say, show
+    def __init__(self, settings: Settings, *, say: Callable[[str], None], show: Show, stack: type[Stack] = Stack) -> None:
+        self._settings, self._say, self._show, self._stack = settings, say, show, stack
 
     def run(self, files: Sequence[str], reading: Reading, stop: threading.Event, *, wait: bool) -> Report:
         """Publish all rows; embedded, or with `wait`, return when they are stored. Raises TocsinError."""
+        for path in files:
+            if path != "-":
+                identity(path)  # a file that is not there is told before anything is started
         if self._settings.broker == "embedded":
-            with Stack(self._settings, dashboard=False, say=self._say) as stack:
+            with self._stack(self._settings, dashboard=False, say=self._say) as stack:
                 report = self._publish(files, reading, stack.outbox, stop, stack.check)
                 self._drain(report, stop, lambda: self._waiting(stack.outbox), stack.check)
                 return report

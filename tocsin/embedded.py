@@ -45,17 +45,19 @@ QUICK_DEATHS = 4
 
 
 class Node:
-    """The child process."""
+    """The child process. make_plan: what it runs, asked at each start."""
 
-    def __init__(self, plan: NodePlan, log_file: Path | None) -> None:
-        self.plan = plan
+    def __init__(self, make_plan: Callable[[], NodePlan], log_file: Path | None) -> None:
+        self._make_plan = make_plan
+        self._metrics_port = 0
         self._log_file = log_file
         self._process: subprocess.Popen[bytes] | None = None
-        self.started_at = 0.0
 
     def start(self) -> None:
-        """Start it; it is not ready yet."""
-        self.started_at = time.monotonic()
+        """Start it, again if it ended; it is not ready yet."""
+        self._close_stdin()
+        plan = self._make_plan()
+        self._metrics_port = plan.settings.metrics_port
         with contextlib.ExitStack() as stack:
             output = stack.enter_context(self._log_file.open("ab")) if self._log_file else None
             self._process = subprocess.Popen(
@@ -64,7 +66,7 @@ class Node:
         stdin = self._process.stdin
         if stdin is not None:
             with contextlib.suppress(BrokenPipeError):  # it ended already: `returncode` tells
-                stdin.write(msgspec.json.encode(self.plan) + b"\n")
+                stdin.write(msgspec.json.encode(plan) + b"\n")
                 stdin.flush()
 
     @property
@@ -79,19 +81,17 @@ class Node:
 
     def ready(self) -> bool:
         """Whether it is in the consumer group, with its model loaded."""
-        return _get(self.plan.settings.metrics_port, "/healthz") == "ok"
+        return _get(self._metrics_port, "/healthz") == "ok"
 
     def metrics(self) -> dict[str, float]:
         """Its counters summed over their labels; empty while it does not answer."""
-        return counters(_get(self.plan.settings.metrics_port, "/metrics"))
+        return counters(_get(self._metrics_port, "/metrics"))
 
     def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
         """Ask it to end, and wait; by force after `timeout_s`."""
         if self._process is None:
             return
-        if self._process.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):
-                self._process.stdin.close()
+        self._close_stdin()
         if self._process.poll() is None:
             self._process.terminate()
             try:
@@ -100,6 +100,11 @@ class Node:
                 _log.warning("node had to be killed", timeout_s=timeout_s)
                 self._process.kill()
                 self._process.wait()
+
+    def _close_stdin(self) -> None:
+        if self._process is not None and self._process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
 
 
 def counters(exposition: str) -> dict[str, float]:
@@ -167,9 +172,7 @@ class Stack:
         stack.callback(self.outbox.close)
         if embedded:
             self.outbox.rewind()  # a broker in memory begins empty
-        self.node = Node(
-            NodePlan(settings=self.settings, dashboard=self._dashboard), None if self._given.log_format == "human" else folder / "node.log"
-        )
+        self.node = Node(self._plan, None if self._given.log_format == "human" else self.log_file)
         self.node.start()
         stack.callback(self.node.stop)
         self.publisher = Publisher(self.outbox, Sender(settings.broker, wiring.names(settings).articles))
@@ -181,6 +184,10 @@ class Stack:
         stack.callback(self._join, threads)
         for thread in threads:
             thread.start()
+
+    def _plan(self) -> NodePlan:
+        pid = self.broker.pid if self.broker is not None else None
+        return NodePlan(settings=self.settings, dashboard=self._dashboard, broker_pid=pid or 0)
 
     def _join(self, threads: Sequence[threading.Thread]) -> None:
         self._stop.set()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 import threading
@@ -26,11 +27,12 @@ _log = log.get_logger(__name__)
 
 
 class NodePlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What one process runs."""
+    """What one process runs. broker_pid: of the embedded broker, to be ended with us should the parent be gone; 0: none."""
 
     settings: Settings
     dashboard: bool = True
     schedule: bool = True
+    broker_pid: int = 0
 
 
 def utc_now() -> datetime:
@@ -121,13 +123,17 @@ def main() -> int:
     """Entry of the embedded mode's child."""
     plan = msgspec.json.decode(sys.stdin.buffer.readline(), type=NodePlan)
     log.configure(plan.settings.log_format, plan.settings.log_level)
-    stop = threading.Event()
+    stop, parent = threading.Event(), os.getppid()
     threading.Thread(target=_watch_parent, args=(stop,), name="parent", daemon=True).start()
     try:
         run_node(plan, stop)
     except TocsinError as error:
         _log.error("node ends", reason=str(error))
         return 2
+    finally:
+        if plan.broker_pid and os.getppid() != parent:  # it was killed and could not tidy up
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(plan.broker_pid, signal.SIGTERM)
     return 0
 
 

@@ -82,6 +82,8 @@ class Values:
             case "headcount" | "headcount2" | "headcount3":
                 count = rng.randrange(6, 480) * 50
                 return f"{count / 10_000:.1f}万" if self._zh and count >= 10_000 else f"{count}" if self._zh else f"{count:,}"
+            case "home_price":
+                return f"{rng.uniform(1.2, 9.8):.1f}万元" if self._zh else f"${rng.randrange(300, 2400):,}"
             case "price":
                 amount = rng.uniform(4, 180)
                 return f"{amount:.2f}元" if self._zh else f"${amount:.2f}"
@@ -112,7 +114,7 @@ class Values:
             case "month":
                 return f"{past + 1}月" if self._zh else _MONTHS[past]
             case "next_month":
-                month = (now.month + self._rng.randrange(1, 4)) % 12
+                month = (now.month - 1 + self._rng.randrange(1, 4)) % 12
                 return f"{month + 1}月" if self._zh else _MONTHS[month]
             case "quarter":
                 return f"{_ORDINALS_ZH[quarter]}季度" if self._zh else f"{_ORDINALS[quarter]}-quarter"

@@ -1,0 +1,157 @@
+"""The embedded mode under its supervisor: any part may die, and every article is there once in the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from ingest.backfill import Report
+from ingest.files import Reading
+from spine.errors import SettingsError, TocsinError
+from spine.settings import Settings
+from spine.store import open_store
+from tests.servers import ROOT
+from tocsin.archives import Backfill
+from tocsin.embedded import Stack, counters, sole_owner
+
+READING = Reading(fields={}, source="archive", zone=ZoneInfo("UTC"))
+PATIENCE_S = 120.0
+
+
+def settings(folder: Path, **changes: object) -> Settings:
+    return Settings(data_dir=str(folder / "data"), model="keyword", log_format="json", batch_max=64, **changes)  # type: ignore[arg-type]
+
+
+def archive(folder: Path, rows: int, name: str = "news.jsonl") -> Path:
+    path = folder / name
+    with path.open("w", encoding="utf-8") as file:
+        for number in range(rows):
+            text = f"第{number}号公司股价下跌" if number % 2 else f"Company {number} shares fall sharply on weak sales"
+            moment = datetime.fromtimestamp(1_700_000_000 + number * 60, UTC).isoformat()
+            file.write(
+                json.dumps({"id": str(number), "source": "desk", "title": text, "text": text, "published": moment}, ensure_ascii=False)
+                + "\n"
+            )
+    return path
+
+
+def until(reached: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not reached():
+        assert time.monotonic() < deadline, f"not within {PATIENCE_S:.0f} s: {what}"
+        time.sleep(0.05)
+
+
+def stored(folder: Path) -> tuple[int, int]:
+    store = open_store("embedded", folder / "data")
+    try:
+        return store.articles.totals().articles, store.articles.doubled()
+    finally:
+        store.close()
+
+
+@pytest.mark.parametrize("victim", ["worker", "broker"])
+def test_a_part_that_is_killed_comes_back_and_nothing_is_lost_or_doubled(victim: str, tmp_path: Path):
+    rows, killed = 3000, threading.Event()
+    said: list[str] = []
+
+    def kill_once(report: Report, _total: int | None, waiting: int) -> None:
+        """In the midst of it: some articles are stored, many are not."""
+        if killed.is_set() or not 0 < waiting < report.read - 300:
+            return
+        stack = stacks[0]
+        pid = stack.node.pid if victim == "worker" else stack.broker.pid if stack.broker else None
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        killed.set()
+
+    stacks: list[Stack] = []
+
+    class Observed(Stack):
+        def __enter__(self) -> Stack:  # type: ignore[override]
+            stacks.append(self)
+            return super().__enter__()
+
+    job = Backfill(settings(tmp_path), say=said.append, show=kill_once, stack=Observed)
+    report = job.run([str(archive(tmp_path, rows))], READING, threading.Event(), wait=True)
+    assert killed.is_set()
+    assert any("again" in line for line in said), said
+    assert (report.read, report.published) == (rows, rows)
+    assert stored(tmp_path) == (rows, 0)
+
+
+def test_an_interrupted_backfill_goes_on_and_bad_rows_are_named(tmp_path: Path):
+    path = archive(tmp_path, 2000)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    lines[10], lines[20] = "{not json", '{"title": "", "text": ""}'
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    stop = threading.Event()
+
+    def stop_early(report: Report, _total: int | None, _waiting: int) -> None:
+        if report.read >= 500:
+            stop.set()
+
+    first = Backfill(settings(tmp_path), say=lambda _: None, show=stop_early).run([str(path)], READING, stop, wait=True)
+    assert first.interrupted
+    assert [row.line for row in first.rejected] == [11, 21]
+    again = Backfill(settings(tmp_path), say=lambda _: None, show=lambda *_: None).run([str(path)], READING, threading.Event(), wait=True)
+    assert not again.interrupted
+    assert again.resumed == first.read
+    assert first.read + again.read == 2000
+    assert stored(tmp_path) == (1998, 0)
+    third = Backfill(settings(tmp_path), say=lambda _: None, show=lambda *_: None).run([str(path)], READING, threading.Event(), wait=True)
+    assert (third.read, third.resumed) == (0, 2000)
+
+
+def test_a_worker_that_cannot_start_ends_the_whole_with_its_reason(tmp_path: Path):
+    (tmp_path / "model").mkdir()
+    broken = Settings(data_dir=str(tmp_path / "data"), model=str(tmp_path / "model"), log_format="json")
+    with Stack(broken, dashboard=False) as stack, pytest.raises(TocsinError, match="manifest"):
+        stack.wait_ready()
+
+
+def test_two_on_one_data_folder_are_told_apart(tmp_path: Path):
+    with sole_owner(tmp_path), pytest.raises(SettingsError, match="another tocsin uses the data folder"), sole_owner(tmp_path):
+        pass
+
+
+def test_nothing_goes_on_when_the_parent_is_gone(tmp_path: Path):
+    code = f"""
+import os, signal
+from spine.settings import Settings
+from tocsin.embedded import Stack
+stack = Stack(Settings(data_dir={str(tmp_path / "data")!r}, model="keyword", log_format="json"), dashboard=False)
+stack.__enter__()
+stack.wait_ready()
+print(stack.node.pid, stack.broker.pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=120, cwd=ROOT)
+    for name, pid in zip(("worker", "broker"), done.stdout.split(), strict=True):
+        until(lambda pid=pid: ended(int(pid)), f"the {name} ended")  # type: ignore[misc]
+
+
+def ended(pid: int) -> bool:
+    """Gone, or only waiting for whoever inherited it to look."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    status = Path(f"/proc/{pid}/status")
+    return status.exists() and "State:\tZ" in status.read_text()
+
+
+def test_counters_are_summed_over_their_labels():
+    text = '# TYPE tocsin_scored counter\ntocsin_scored_total{language="en"} 3\ntocsin_scored_total{language="zh"} 4\n'
+    assert counters(text)["tocsin_scored_total"] == 7
