@@ -1,0 +1,235 @@
+"""Who publishes what, and when: history, quiet days, decoys, the crisis."""
+
+from collections import Counter, defaultdict
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import combinations
+
+import pytest
+
+from ingest.dedupe import bands
+from spine.taxonomy import TOPIC_KEYS
+from tocsin.newswire.script import Plan, PublishedArticle, crisis, decoys, history, live_minute
+from tocsin.newswire.timeline import Timeline
+
+START = datetime(2026, 11, 22, 6, 0, tzinfo=UTC)
+PLAN = Plan()
+
+
+@pytest.fixture(scope="module")
+def past():
+    return history(7, START, PLAN)
+
+
+@pytest.fixture(scope="module")
+def bad_news():
+    return crisis(7, START, PLAN)
+
+
+@pytest.fixture(scope="module")
+def live():
+    return [article for minute in range(5) for article in live_minute(7, START, PLAN, minute)]
+
+
+def originals(articles: list[PublishedArticle]) -> list[PublishedArticle]:
+    return [article for article in articles if not article.copy]
+
+
+def test_one_seed_tells_one_story_and_another_another():
+    for part in (history, crisis, decoys):
+        assert part(3, START, PLAN) == part(3, START, PLAN)
+        assert [article.title for article in part(3, START, PLAN)] != [article.title for article in part(4, START, PLAN)]
+    assert live_minute(3, START, PLAN, 2) == live_minute(3, START, PLAN, 2) != live_minute(3, START, PLAN, 3)
+
+
+def test_all_times_follow_the_start():
+    """Whole seconds, as feeds have them; nothing depends on the day but its words."""
+    later = START + timedelta(days=7)
+    for part in (crisis, decoys):
+        moved = [article.published_at - timedelta(days=7) for article in part(7, later, PLAN)]
+        assert moved == [article.published_at for article in part(7, START, PLAN)]
+        assert all(moment.microsecond == 0 for moment in moved)
+
+
+def test_history_has_the_size_and_span_that_were_planned(past):
+    assert len(past) == PLAN.history_articles
+    assert past[0].published_at >= START - timedelta(hours=PLAN.history_h)
+    assert past[-1].published_at < START
+    assert past == sorted(past, key=lambda article: article.published_at)
+
+
+def test_history_is_quiet_at_night(past):
+    """Articles an hour in Shanghai's morning and in its night."""
+    hours = Counter((article.published_at.hour + 8) % 24 for article in past if article.language == "zh")
+    assert sum(hours[hour] for hour in range(9, 12)) > 4 * sum(hours[hour] for hour in range(2, 5))
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_quiet_news_is_mostly_not_negative(past, live, language):
+    for articles in (originals(past), originals([*past, *live])):
+        tones = Counter(article.tone for article in articles if article.language == language)
+        assert 0.09 < tones["negative"] / tones.total() < 0.22
+        assert 0.40 < tones["neutral"] / tones.total() < 0.60
+
+
+def test_history_covers_all_topics_and_both_languages(past):
+    assert {article.topic for article in past} == set(TOPIC_KEYS)
+    languages = Counter(article.language for article in past)
+    assert min(languages.values()) > 0.4 * len(past)
+    assert len({article.source for article in past}) == 8
+
+
+def test_headlines_differ(past, live, bad_news):
+    titles = [article.title for article in originals([*past, *live, *bad_news])]
+    assert len(titles) > 500
+    assert len(set(titles)) > 0.95 * len(titles)
+
+
+def test_as_many_articles_a_minute_as_planned():
+    plan = replace(PLAN, per_minute=40)
+    count = sum(len(live_minute(7, START, plan, minute)) for minute in range(60))
+    assert count / 60 == pytest.approx(40, rel=0.1)
+    assert not live_minute(7, START, replace(PLAN, per_minute=0), 0)
+
+
+def test_a_third_to_a_half_of_stories_is_copied_by_one_to_three_papers(past, live):
+    versions = Counter(article.story for article in [*past[:-40], *live])
+    shares = Counter(versions.values())
+    assert 0.3 < 1 - shares[1] / shares.total() < 0.5
+    assert set(shares) == {1, 2, 3, 4}
+
+
+def test_copies_are_near_and_not_equal(past, bad_news, live):
+    """Words of the first version that a copy keeps; headline and last line always differ, and so do the papers."""
+    first = {article.story: article for article in originals([*past, *bad_news, *live])}
+    copies = [article for article in [*past, *bad_news, *live] if article.copy and article.story in first]
+    assert len(copies) > 200
+    for article in copies:
+        source = first[article.story]
+        assert article.title != source.title
+        assert article.title.endswith(source.title)
+        assert article.paragraphs[-1] != source.paragraphs[-1]
+        assert article.paragraphs[1:-1] == source.paragraphs[1:-1]
+        assert source.paragraphs[0].endswith(article.paragraphs[0])
+        assert article.source != source.source
+        assert article.language == source.language
+        assert article.published_at >= source.published_at
+
+
+def test_the_deduplication_of_ingest_joins_copies_and_no_crisis_stories(past, bad_news, live):
+    """Real MinHash bands. One story told twice must count once in an alert, and two must count twice."""
+    articles = [*past, *bad_news, *live]
+    by_band = defaultdict(list)
+    for article in articles:
+        for band in bands(article.title, article.text):
+            by_band[band].append(article)
+    joined = {
+        frozenset((a.source + a.url, b.source + b.url)): (a, b)
+        for group in by_band.values()
+        for a, b in combinations(group, 2)
+        if a is not b
+    }
+    mistaken = [(a, b) for a, b in joined.values() if a.story != b.story]
+    assert not [(a.title, b.title) for a, b in mistaken if "crisis" in (a.kind, b.kind)]
+    stories = {article.story for article in articles}
+    assert len({frozenset((a.story, b.story)) for a, b in mistaken}) < 0.04 * len(stories), (
+        "short news of one kind may be taken for one story"
+    )
+    by_story = defaultdict(list)
+    for article in articles:
+        by_story[article.story].append(article)
+    pairs = [frozenset((a.source + a.url, b.source + b.url)) for group in by_story.values() for a, b in combinations(group, 2)]
+    assert len(pairs) > 300
+    assert sum(pair in joined for pair in pairs) > 0.9 * len(pairs)
+
+
+@pytest.mark.parametrize("sector", ["real_estate", "banks", "autos"])
+def test_the_crisis_is_one_sector_in_both_languages_and_on_time(sector):
+    plan = replace(PLAN, crisis_sector=sector)
+    articles = crisis(7, START, plan)
+    begin = START + timedelta(seconds=plan.crisis_after_s)
+    stories = originals(articles)
+    assert articles[0].published_at == begin
+    assert all(begin <= article.published_at <= begin + timedelta(seconds=plan.crisis_lasts_s) for article in stories)
+    assert len(stories) == plan.crisis_stories
+    assert {article.sector for article in articles} == {sector}
+    assert {article.tone for article in articles} == {"negative"}
+    assert Counter(article.language for article in stories) == {"en": 10, "zh": 10}
+    assert len({article.companies[0] for article in stories}) >= 4
+    assert len({article.source for article in articles}) >= 5
+    assert len({article.title for article in stories}) == len(stories)
+    assert {"real_estate": "real_estate", "banks": "financials", "autos": ""}[sector] in {"", *(article.topic for article in stories)}
+
+
+def test_decoys_come_before_the_crisis_and_are_no_crisis():
+    articles = decoys(7, START, PLAN)
+    stories = originals(articles)
+    assert all(START <= article.published_at < START + timedelta(seconds=PLAN.crisis_after_s) for article in stories)
+    bad = [article for article in articles if article.tone == "negative"]
+    assert len({article.story for article in bad}) == 1, "one story, however often it is printed"
+    assert len(bad) == 7
+    assert {article.sector for article in bad} == {"autos"}
+    assert len(stories) - 1 == 14
+    assert not [article for article in articles if article.crisis]
+
+
+def test_without_a_crisis_there_is_none():
+    plan = replace(PLAN, crisis_sector="")
+    assert crisis(7, START, plan) == decoys(7, START, plan) == []
+    assert Timeline(7, START, plan).crisis_began(START + timedelta(days=1)) is None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"crisis_sector": "moon"}, "no companies in sector 'moon'"),
+        ({"per_minute": -1.0}, "cannot be negative"),
+        ({"copied_share": 1.5}, "outside 0 to 1"),
+    ],
+)
+def test_an_impossible_plan_is_refused(wrong, said):
+    with pytest.raises(ValueError, match=said):
+        Plan(**wrong)
+
+
+def test_the_timeline_shows_what_was_published_and_nothing_else():
+    timeline = Timeline(7, START + timedelta(milliseconds=700), PLAN)
+    assert timeline.start == START
+    seen: list[PublishedArticle] = []
+    for second in range(0, 120, 5):
+        now = START + timedelta(seconds=second)
+        visible = timeline.published(now)
+        assert visible[: len(seen)] == seen, "what was published stays, in its place"
+        assert all(article.published_at <= now for article in visible)
+        seen = visible
+    assert len({(article.source, article.url) for article in seen}) == len(seen) > 830
+
+
+def test_archive_and_latest_have_no_article_in_common():
+    timeline = Timeline(7, START, PLAN)
+    now = START + timedelta(minutes=2)
+    both = []
+    for source in {article.source for article in timeline.published(now)}:
+        latest = timeline.latest(source, START, 100)
+        assert 1 <= len(latest) <= 8, "at the start a feed shows the end of its history"
+        both += [*timeline.archive(source), *timeline.latest(source, now, 1000)]
+    assert sorted(article.url + article.source for article in both) == sorted(
+        article.url + article.source for article in timeline.published(now)
+    )
+
+
+def test_a_frozen_timeline_stays_as_it_is():
+    timeline = Timeline(7, START, PLAN)
+    before = timeline.published(START + timedelta(seconds=10))
+    timeline.freeze(START + timedelta(seconds=10))
+    timeline.freeze(START + timedelta(seconds=90))
+    assert timeline.published(START + timedelta(hours=1)) == before
+    assert timeline.crisis_began(START + timedelta(hours=1)) is None
+
+
+def test_an_edition_has_its_papers_dateline(past):
+    wire = next(article for article in past if article.source == "Tarn Wire" and not article.copy)
+    assert "(Tarn Wire) - " in wire.paragraphs[0]
+    agency = next(article for article in past if article.source == "海纳社" and not article.copy)
+    assert agency.paragraphs[0].startswith("海纳社")
+    assert "日电，" in agency.paragraphs[0]

@@ -1,0 +1,48 @@
+"""Does the shipped model read the newswire as it is meant? The demo's alert rests on it. Where it does not, mend the words."""
+
+from collections import defaultdict
+from datetime import UTC, datetime
+
+import pytest
+
+from models.classifier import Document
+from models.registry import MANIFEST, load_classifier, shipped
+from spine.series import is_negative
+from tocsin.newswire.cast import companies
+from tocsin.newswire.script import Plan, PublishedArticle, crisis, history
+
+START = datetime(2026, 11, 22, 6, 0, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def read_as_negative():
+    """Share of articles that the model finds negative, by kind and language; and what it got wrong."""
+    if not (shipped() / MANIFEST).is_file():
+        pytest.skip(f"no shipped model in {shipped()}: train one first")
+    articles = [article for seed in (7, 8) for article in [*history(seed, START, Plan()), *crisis(seed, START, Plan())]]
+    names = {company.key: company for company in companies()}
+
+    def document(article: PublishedArticle) -> Document:
+        named = tuple(names[key].name(article.language) for key in article.companies)
+        return Document(article.title, article.text, article.language, named)
+
+    predictions = load_classifier().classify([document(article) for article in articles])
+    found: dict[tuple[str, str], list[tuple[bool, PublishedArticle]]] = defaultdict(list)
+    for article, prediction in zip(articles, predictions, strict=True):
+        found[article.kind, article.language].append((is_negative(*prediction.sentiment), article))
+    return found
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_crisis_stories_are_read_as_negative(read_as_negative, language):
+    read = read_as_negative["crisis", language]
+    wrong = [article.title for negative, article in read if not negative]
+    assert len(wrong) <= 0.10 * len(read), wrong
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_quiet_stories_are_mostly_not(read_as_negative, language):
+    """15 % are meant to be negative."""
+    read = read_as_negative["quiet", language]
+    wrong = [article.title for negative, article in read if negative and article.tone != "negative"]
+    assert sum(negative for negative, _ in read) <= 0.25 * len(read), wrong
