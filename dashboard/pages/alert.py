@@ -117,6 +117,13 @@ def why(alert: Alert, now: datetime, view: View) -> Any:
     )
 
 
+def shown_until(found: AlertView, now: datetime) -> datetime:
+    """Where the chart ends: with the window that `now` lies in, not before the one that rang is over, nor after what was counted."""
+    width = timedelta(seconds=found.alert.window_s)
+    windows = max(1, (now - found.alert.window_start) // width + 1)
+    return min(found.until, found.alert.window_start + windows * width)
+
+
 def _article(title: str, url: str, source: str, moment: datetime, mark: Any, view: View) -> Any:
     return html.Li(
         [
@@ -210,7 +217,7 @@ def register(app: dash.Dash, reads: Reads) -> None:
             return [None, gone, no_update, True, None, None, parts.kept]
         now = reads.now()
         minute = int(now.timestamp()) // 60
-        bounds = (found.since, min(found.until, max(now, found.alert.window_start + timedelta(seconds=found.alert.window_s))))
+        bounds = (found.since, shown_until(found, now))
         return [
             None,
             parts.new("why", (found.alert.id, minute), lambda: why(found.alert, now, view)),

@@ -106,10 +106,10 @@ def _grid(view: View) -> Any:
         return {"field": key, "headerName": i18n.text(f"column.{key}", view.language), **options}
 
     columns = [
-        column("time", width=150, filter=False),
+        column("time", width=138, filter=False),
+        column("title", flex=1, minWidth=240, cellRenderer="ArticleTitle"),  # early: a phone shows the first two
         column("source", width=150),
         column("language", width=100),
-        column("title", flex=1, minWidth=260, cellRenderer="ArticleTitle"),
         column("topics", width=220),
         column("companies", width=150),
         column("sentiment", width=150, cellRenderer="Sentiment"),

@@ -10,6 +10,8 @@ import plotly.graph_objects as go
 import pytest
 
 from dashboard import figures
+from dashboard.pages.alert import shown_until
+from dashboard.queries import AlertView
 from dashboard.view import View
 from spine.records import Alert
 from spine.series import MARKET
@@ -154,6 +156,13 @@ def test_a_trace_keeps_a_name_that_css_can_select():
     for figure in [*every(EN).values(), figures.mood([point("topic:a.b:c", 0, 0.1)], ["a.b:c"], [], BOUNDS, EN)]:
         for trace in figure.data:
             assert trace.uid is None or trace.uid.isidentifier()
+
+
+@pytest.mark.parametrize(("minutes", "windows"), [(-30, 1), (0, 1), (59, 1), (60, 2), (150, 3), (6_000, 17)])
+def test_an_alerts_chart_ends_with_the_window_of_now(minutes: int, windows: int):
+    start = alert().window_start
+    found = AlertView(alert=alert(), since=SINCE, until=start + timedelta(hours=17), counts=[], articles=[], deliveries=[])
+    assert shown_until(found, start + timedelta(minutes=minutes)) == start + timedelta(hours=windows)
 
 
 def test_times_stay_inside_the_chart():
