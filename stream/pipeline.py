@@ -4,7 +4,7 @@
 
 Delivery is at least once, so each step may see anything twice, in other batches, after a crash at any point. Therefore:
 what is stored replaces itself; identity (`store.articles.remember`) is written last; what is known already is not worked on
-again but is handed on again; nothing here remembers anything that a restart would miss.
+again but is handed on again; what is remembered here only spares work, and a restart does not miss it.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ class Pipeline:
         self._webhooks = webhooks or Webhooks(())
         self._patience = patience or Patience()
         self._rung: set[str] = set()
+        self._taken: Scored | None = None
 
     @classmethod
     def from_settings(cls, settings: Settings, store: Store, classifier: Classifier) -> Pipeline:
@@ -137,8 +138,12 @@ class Pipeline:
             return items
 
         kept, refused = isolate(scored, write, lambda error: isinstance(error, StoreError) and not isinstance(error, StoreBusy))
-        if refused and (not kept and len(refused) > 1):
-            raise refused[0][1]  # not one row goes in: the tables are wrong, not the rows
+        if kept:
+            self._taken = kept[-1][0]
+        elif refused and self._taken is None:
+            raise refused[0][1]  # nothing shows that the store takes any row
+        elif refused and self._taken is not None:
+            write([self._taken])  # rows are to blame only where the store still takes one that it took before
         return [item for item, _ in kept], refused
 
     def _stored_scores(self, repeated: dict[str, Known], now: datetime) -> list[Score]:
@@ -192,8 +197,9 @@ class Pipeline:
                 by_window.setdefault(window, []).append(series)
         found: list[Alert] = []
         for window in sorted(by_window):
-            found += self._patience.wait_for("watch", self._judge, window, by_window[window], now)
-        self._rung.update(alert.id for alert in found)
+            rang = self._patience.wait_for("watch", self._judge, window, by_window[window], now)
+            self._rung.update(alert.id for alert in rang)
+            found += rang
         _timed("watch", began)
         return found
 

@@ -8,6 +8,8 @@ import pytest
 from kafka.admin import KafkaAdminClient
 
 from tests.flow.worker_tools import Installation, article
+from tests.servers import Kafka
+from tocsin.broker import free_port
 
 
 @pytest.fixture(params=["tansu", "kafka"])
@@ -16,6 +18,12 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Installation:
     if request.param == "tansu":
         return Installation(request.getfixturevalue("tansu").address, tmp_path)
     return Installation(request.getfixturevalue("kafka_server").bootstrap, tmp_path)
+
+
+@pytest.fixture
+def on_kafka(kafka_server: Kafka, tmp_path: Path) -> Installation:
+    """Where the broker makes no difference, the real one."""
+    return Installation(kafka_server.bootstrap, tmp_path)
 
 
 def committed(place: Installation) -> int:
@@ -31,7 +39,7 @@ def committed(place: Installation) -> int:
 @pytest.mark.parametrize("moment", ["articles", "remember"])
 def test_a_worker_killed_in_a_batch_loses_and_doubles_nothing(place: Installation, moment: str):
     """F1. After the articles are in and before the mentions are; and after all is stored and before anything is published."""
-    articles = [article(f"a{n}", bad=n % 2 == 0, source=f"s{n % 3}") for n in range(60)]
+    articles = [article(f"a{n}", bad=n % 2 == 0, source=f"s{n % 3}") for n in range(60)] + [article("calm", minutes_ago=600)]
     first = place.worker(hang_after=moment)
     first.says("ready")
     place.publish(articles)
@@ -39,24 +47,24 @@ def test_a_worker_killed_in_a_batch_loses_and_doubles_nothing(place: Installatio
     first.kill()
     second = place.worker()
     second.says("ready")
-    second.until_sum("watch", "messages", len(articles))
+    second.until_idle(len(articles))
     held = second.stop()
     assert held["ids"] == sorted(item.id for item in articles)
     assert (held["articles"], held["doubled"], held["dead"]) == (len(articles), 0, [])
     assert len({alert["series"] for alert in held["alerts"]}) == len(held["alerts"]) > 0
 
 
-def test_sigterm_in_a_batch_ends_cleanly_and_the_next_worker_goes_on(place: Installation):
+def test_sigterm_in_a_batch_ends_cleanly_and_the_next_worker_goes_on(on_kafka: Installation):
     """F2."""
     articles = [article(f"a{n}") for n in range(600)]
-    first = place.worker(batch_max=16)
+    first = on_kafka.worker(batch_max=16)
     first.says("ready")
-    place.publish(articles[:400])
+    on_kafka.publish(articles[:400])
     first.until_sum("score", "messages", 16)
     some = first.stop(timeout_s=30)
     assert len(some["ids"]) >= 16
-    place.publish(articles[400:])
-    second = place.worker()
+    on_kafka.publish(articles[400:])
+    second = on_kafka.worker()
     second.says("ready")
     second.until_sum("score", "messages", len(articles) - len(some["ids"]))
     held = second.stop()
@@ -65,40 +73,37 @@ def test_sigterm_in_a_batch_ends_cleanly_and_the_next_worker_goes_on(place: Inst
 
 
 @pytest.mark.parametrize("fault", ["store down", "store refuses all"])
-def test_a_fatal_error_exits_70_with_the_offsets_unmoved(place: Installation, fault: str):
+def test_a_fatal_error_exits_70_with_the_offsets_unmoved(on_kafka: Installation, fault: str):
     """F4: neither a store that stays away nor one that takes no row at all may fill the dead letters."""
     articles = [article(f"a{n}") for n in range(30)]
-    place.publish(articles)
-    broken = place.worker(store_down=True) if fault == "store down" else place.worker(hang_after="refuse all")
+    on_kafka.publish(articles)
+    broken = on_kafka.worker(store_down=True) if fault == "store down" else on_kafka.worker(hang_after="refuse all")
     broken.says("ready")
     assert broken.ends() == 70
     last = [line for line in broken.log if line["event"] == "worker ends"]
     assert len(last) == 1 and last[0]["exit_code"] == 70
-    assert committed(place) == 0
-    mended = place.worker()
+    assert committed(on_kafka) == 0
+    mended = on_kafka.worker()
     mended.says("ready")
     mended.until_sum("score", "messages", 30)
     held = mended.stop()
     assert held["ids"] == sorted(item.id for item in articles)
     assert held["dead"] == []
-    assert committed(place) == 30
+    assert committed(on_kafka) == 30
 
 
-def test_a_batch_that_never_ends_is_noticed(place: Installation):
+def test_a_batch_that_never_ends_is_noticed(on_kafka: Installation):
     """The progress watchdog: a stuck thread cannot be woken, only replaced."""
-    place.publish([article("a")])
-    stuck = place.worker(hang_after="articles", stuck_s=2.0)
+    on_kafka.publish([article("a")])
+    stuck = on_kafka.worker(hang_after="articles", stuck_s=2.0)
     stuck.says("ready")
     stuck.says("hanging")
     assert stuck.ends(30) == 70
     assert "score has worked on one batch" in stuck.log[-1]["reason"]
-    assert committed(place) == 0
+    assert committed(on_kafka) == 0
 
 
-def test_a_broker_that_is_not_there_is_a_sentence(tmp_path: Path, tansu: object):
-    from tocsin.broker import free_port
-
-    place = Installation(tansu.address, tmp_path)  # type: ignore[attr-defined]
-    worker = place.worker(broker=f"127.0.0.1:{free_port()}")
+def test_a_broker_that_is_not_there_is_a_sentence(on_kafka: Installation):
+    worker = on_kafka.worker(broker=f"127.0.0.1:{free_port()}")
     assert worker.ends(60) == 70
     assert "worker ends" in [line["event"] for line in worker.log]

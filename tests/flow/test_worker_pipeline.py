@@ -1,0 +1,230 @@
+"""The pipeline over a real store, without Kafka: what holds however messages are cut into batches, repeated or reordered."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+
+from models.classifier import Document, Prediction
+from models.keyword import KeywordClassifier
+from spine.clickhouse import Embedded
+from spine.errors import ModelError, StoreError
+from spine.records import Alert, Article, Score, Scored, encode, sha
+from spine.series import company_series
+from spine.store import Articles, Store
+from stream.alerts import Rule
+from stream.batches import Raw
+from stream.pipeline import Pipeline
+from tests.flow.worker_tools import article
+
+NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+RULE = Rule(warmup_s=3600, false_per_week=100)
+TABLES = ("articles", "article_keys", "story_bands", "mentions", "alerts", "deliveries", "dead_letters")
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    made = Store(Embedded(tmp_path_factory.mktemp("pipeline") / "store"))
+    made.migrate()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def store(opened: Store) -> Store:
+    for table in TABLES:
+        opened.client.command(f"TRUNCATE TABLE {table}")
+    return opened
+
+
+def at(minute: float) -> datetime:
+    return NOON + timedelta(minutes=minute)
+
+
+def news(name: str, minute: float, *, bad: bool = False, **more: object) -> Article:
+    return article(name, bad=bad, published_at=at(minute), source=str(more.pop("source", f"s{int(sha(name)[:2], 16) % 4}")), **more)  # type: ignore[arg-type]
+
+
+def raws(articles: Sequence[Article], first: int = 0) -> list[Raw]:
+    return [Raw("articles", 0, first + n, item.id.encode(), encode(item)) for n, item in enumerate(articles)]
+
+
+def calm() -> list[Article]:
+    return [news(f"calm-{n}", -60 * n - 60) for n in range(30)]
+
+
+def crisis() -> list[Article]:
+    return [news(f"crisis-{n}", 0.8 * n, bad=True) for n in range(25)]
+
+
+def rows(store: Store) -> list[tuple[object, ...]]:
+    """All of articles and mentions but the times of writing."""
+    articles = store.client.query("SELECT id, title, toUInt32(published_at), story, p_negative, topics FROM articles FINAL ORDER BY id")
+    mentions = store.client.query("SELECT series, toUInt32(published_at), id, story, negative FROM mentions FINAL ORDER BY series, id")
+    return [(*row[:-1], tuple(row[-1])) if isinstance(row[-1], list) else row for row in articles + mentions]
+
+
+def run(store: Store, batches: Sequence[Sequence[Article]], now: datetime) -> list[Alert]:
+    """Each batch through score and watch; what rang, in order."""
+    pipeline = Pipeline(KeywordClassifier(), store, RULE)
+    rang: list[Alert] = []
+    for batch in batches:
+        rang += pipeline.watch(pipeline.score(raws(batch), now).scores, now)
+    pipeline.close()
+    return rang
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_however_the_stream_is_cut_repeated_and_reordered_the_store_is_the_same(store: Store, seed: int):
+    rng = random.Random(seed)
+    articles = [
+        *calm(),
+        *crisis(),
+        *[news(f"copy-{n}", n, bad=True, bands=[5, 6 + n % 2]) for n in range(6)],
+    ]
+    run(store, [articles], at(30))
+    once = rows(store)
+    for table in TABLES:
+        store.client.command(f"TRUNCATE TABLE {table}")
+    shuffled = rng.sample(articles, len(articles)) if seed % 2 else articles
+    batches = []
+    rest = list(shuffled)
+    while rest:
+        size = rng.randint(1, 9)
+        batches += [rest[:size]] * rng.choice([1, 1, 2])
+        rest = rest[size:]
+    run(store, batches, at(30))
+    if seed % 2 == 0:
+        assert rows(store) == once
+    else:  # the first copy that arrives names the story: which one is the order's, that it is one is not
+        assert [row[:3] for row in rows(store)] == [row[:3] for row in once]
+    assert store.articles.totals().stories == 30 + 25 + 1
+    assert store.articles.doubled() == 0
+
+
+def test_one_episode_rings_once_in_whatever_batches_it_comes(store: Store):
+    run(store, [calm()], at(-30))
+    rang: list[Alert] = []
+    pipeline = Pipeline(KeywordClassifier(), store, RULE)
+    for n, item in enumerate(crisis()):
+        now = at(0.8 * n + 0.2)
+        rang += pipeline.watch(pipeline.score(raws([item], n), now).scores, now)
+    by_series = [alert.series for alert in rang]
+    assert company_series("STAR") in by_series
+    assert len(by_series) == len(set(by_series)) == store.alerts.count()
+    star = next(alert for alert in rang if alert.series == company_series("STAR"))
+    assert star.observed >= 3 and len(star.evidence) == min(star.observed, 6)
+    assert all(item.p_negative > 0.3 for item in star.evidence)
+
+
+def test_a_restarted_worker_hands_an_alert_on_again_and_raises_no_other(store: Store):
+    """Between storing and publishing an alert a crash may come: its articles come again, perhaps cut differently."""
+    run(store, [calm()], at(-30))
+    first = run(store, [crisis()], at(21))
+    again = run(store, [crisis()[:20], crisis()[20:]], at(22))
+    assert {alert.id for alert in again} == {alert.id for alert in first}
+    assert len(again) == len(first) == store.alerts.count() > 0
+
+
+def test_a_replay_after_a_crash_before_publishing_scores_nothing_twice_but_hands_all_scores_on(store: Store):
+    pipeline = Pipeline(KeywordClassifier(), store, RULE)
+    first = pipeline.score(raws(crisis()), at(21))
+    second = pipeline.score(raws(crisis()), at(22))
+    assert (first.scored, first.repeated, second.scored, second.repeated) == (25, 0, 0, 25)
+    assert [score.id for score in second.scores] == sorted(score.id for score in first.scores)
+    before = {score.id: score for score in first.scores}
+    for score in second.scores:
+        assert score.p_negative == pytest.approx(before[score.id].p_negative, abs=1e-6)
+        assert (score.story, score.published_at, score.model) == (before[score.id].story, before[score.id].published_at, "keyword-1")
+        assert [c.company for c in score.companies] == ["STAR"] and score.companies[0].sector == "energy"
+    assert pipeline.score(raws(crisis()), at(24 * 60)).scores == []  # an archive that is loaded again has nothing to watch
+
+
+def test_history_that_is_loaded_rings_nothing(store: Store):
+    assert run(store, [calm(), crisis()], at(24 * 60)) == []
+    assert store.alerts.count() == 0
+
+
+def test_a_company_never_heard_of_before_rings_once_news_are_followed_long_enough(store: Store):
+    def other(name: str) -> Article:
+        item = news(name, 1, bad=True)
+        return msgspec.structs.replace(item, mentions=(msgspec.structs.replace(item.mentions[0], company="NEW", sector=""),))
+
+    run(store, [calm()], at(-30))
+    rang = run(store, [[other(f"n{n}") for n in range(12)]], at(2))
+    assert company_series("NEW") in [alert.series for alert in rang]
+
+
+def test_many_sources_are_needed_and_copies_are_one_story(store: Store):
+    run(store, [calm()], at(-30))
+    assert run(store, [[news(f"one-{n}", n / 4, bad=True, source="same") for n in range(20)]], at(6)) == []
+    assert run(store, [[news(f"copy-{n}", 300 + n / 4, bad=True, bands=[9]) for n in range(20)]], at(306)) == []
+
+
+class Broken(KeywordClassifier):
+    """Fails on everything, as a model does whose memory is gone."""
+
+    def classify(self, documents: Sequence[Document]) -> list[Prediction]:
+        raise ModelError("the device is gone")
+
+
+def test_a_model_that_fails_on_everything_sets_nothing_aside(store: Store):
+    with pytest.raises(ModelError):
+        Pipeline(Broken(), store, RULE).score(raws(crisis()), at(21))
+    assert store.dead.count() == 0
+    assert store.articles.totals().articles == 0
+
+
+class Picky(Articles):
+    """Refuses some articles for good; "*" refuses all."""
+
+    refuses: frozenset[str] = frozenset()
+
+    def insert(self, scored: Sequence[Scored]) -> None:
+        if "*" in self.refuses or self.refuses & {item.article.id for item in scored}:
+            raise StoreError("a value does not fit")
+        super().insert(scored)
+
+
+@pytest.fixture
+def picky(store: Store) -> Iterator[Picky]:
+    before = store.articles
+    store.articles = made = Picky(store.client)
+    yield made
+    store.articles = before
+
+
+def test_a_row_that_the_store_refuses_is_set_aside_and_the_rest_are_kept(store: Store, picky: Picky):
+    articles = crisis()
+    bad = articles[7]
+    picky.refuses = frozenset({bad.id})
+    batch = Pipeline(KeywordClassifier(), store, RULE).score(raws(articles), at(21))
+    assert [(letter.stage, letter.offset, letter.value) for letter in batch.dead] == [("store", 7, encode(bad))]
+    assert sorted(score.id for score in batch.scores) == sorted({item.id for item in articles} - {bad.id})
+    assert list(store.articles.known([bad.id])) == []
+
+
+def test_a_lone_row_is_to_blame_only_if_the_store_still_takes_another(store: Store, picky: Picky):
+    bad = crisis()[7]
+    pipeline = Pipeline(KeywordClassifier(), store, RULE)
+    picky.refuses = frozenset({"*"})
+    with pytest.raises(StoreError):
+        pipeline.score(raws([bad]), at(21))  # nothing shows that it is the row
+    picky.refuses = frozenset({bad.id})
+    pipeline.score(raws(calm()[:1]), at(21))
+    assert [letter.stage for letter in pipeline.score(raws([bad]), at(21)).dead] == ["store"]
+    picky.refuses = frozenset({"*"})
+    with pytest.raises(StoreError):
+        pipeline.score(raws([bad]), at(21))
+    assert store.dead.count() == 1
+
+
+def test_a_score_of_no_series_and_an_empty_batch_ask_for_nothing(store: Store):
+    pipeline = Pipeline(KeywordClassifier(), store, RULE)
+    assert pipeline.watch([], NOON) == []
+    assert pipeline.score([], NOON).scores == []
+    assert pipeline.read([], Score, NOON) == []
