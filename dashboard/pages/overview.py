@@ -106,7 +106,7 @@ def _grid(view: View) -> Any:
         return {"field": key, "headerName": i18n.text(f"column.{key}", view.language), **options}
 
     columns = [
-        column("time", width=138, filter=False),
+        column("time", width=152, filter=False),
         column("title", flex=1, minWidth=240, cellRenderer="ArticleTitle"),  # early: a phone shows the first two
         column("source", width=150),
         column("language", width=100),
