@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
+import uuid
 from pathlib import Path
 
 import pytest
 from kafka.admin import KafkaAdminClient
 
-from tests.flow.worker_tools import Installation, article
-from tests.servers import Kafka
+from spine.store import open_store
+from tests.flow.worker_tools import Installation, Worker, article
+from tests.servers import ClickHouseServer, Kafka
 from tocsin.broker import free_port
 
 
@@ -107,3 +110,42 @@ def test_a_broker_that_is_not_there_is_a_sentence(on_kafka: Installation):
     worker = on_kafka.worker(broker=f"127.0.0.1:{free_port()}")
     assert worker.ends(60) == 70
     assert "worker ends" in [line["event"] for line in worker.log]
+
+
+def test_workers_that_come_and_go_lose_and_double_nothing(kafka_server: Kafka, clickhouse_server: ClickHouseServer, tmp_path: Path):
+    """F5 and F6: workers join, leave and die while messages come, over one server; three workers share two partitions."""
+    place = Installation(kafka_server.bootstrap, tmp_path)
+    store = f"{clickhouse_server.address}/{place.plan.prefix.rstrip('.')}"
+    articles = [article(f"a{n}", bad=n % 9 == 0, source=f"s{n % 3}") for n in range(900)]
+
+    def publish(part: int) -> None:
+        place.publish(articles[150 * part : 150 * part + 150])
+
+    def worker() -> Worker:
+        return place.worker(store=store, data_dir=str(tmp_path / uuid.uuid4().hex), batch_max=16)
+
+    first = worker()
+    first.says("ready")
+    publish(0)
+    second, third = worker(), worker()
+    publish(1)
+    second.says("ready")
+    third.says("ready")
+    publish(2)
+    first.stop()
+    publish(3)
+    second.kill()
+    publish(4)
+    fourth = worker()
+    publish(5)
+    fourth.says("ready")
+    reader = open_store(store, tmp_path)
+    ids = sorted(item.id for item in articles)
+    deadline = time.monotonic() + 60
+    while reader.articles.totals().articles < len(ids) and time.monotonic() < deadline:
+        third.until_more("score", 5.0)
+    held = fourth.stop()
+    third.stop()
+    assert held["ids"] == ids
+    assert (held["articles"], held["doubled"], held["dead"]) == (len(ids), 0, [])
+    reader.close()

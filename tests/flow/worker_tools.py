@@ -152,6 +152,12 @@ class Worker:
         """Wait until the log lines called `event` have counted so many of `field`."""
         self.until(lambda log: sum(line.get(field, 0) for line in log if line["event"] == event) >= at_least, timeout_s)
 
+    def until_more(self, event: str, timeout_s: float) -> None:
+        """Wait until its log has another line called `event`, or the time is over."""
+        with self._logged:
+            seen = sum(line["event"] == event for line in self.log)
+            self._logged.wait_for(lambda: sum(line["event"] == event for line in self.log) > seen, timeout_s)
+
     def until_idle(self, articles: int, timeout_s: float = 60.0) -> None:
         """Wait until so many messages of `articles` were worked on, and all that came of them too."""
 
