@@ -13,6 +13,8 @@ from importlib import resources
 from spine.errors import ModelError
 from spine.taxonomy import BY_KEY
 
+FILLED = 0.4  # of the seeds go on with facts that say nothing
+
 _EN_STARTS = (
     "Al",
     "Bar",
@@ -81,6 +83,31 @@ _ZH_FIRST = "华金天海中东恒瑞泰安嘉鼎永新博云宏远星晨凯融�
 _ZH_SECOND = "兴达信源辰川润丰泽禾泓岳图诺科航维德茂翔锐灵铭朗沃能"
 _ZH_KINDS = ("股份", "集团", "科技", "控股", "地产", "银行", "医药", "能源", "证券", "电子", "汽车", "新材", "重工", "软件", "食品")
 
+#: What follows a lead in wire copy and says nothing good or bad; it must not dilute what the lead said.
+_FILLERS = {
+    "en": (
+        "The company was established in 19{y} and is run from {d}'s former offices.",
+        "It employs around {n}0 people in several countries.",
+        "A spokesman said more details would follow on Monday.",
+        "Trading volume was {n} million shares.",
+        "The statement was published after the close.",
+        "{d} is one of its main competitors.",
+        "The next report is due in spring.",
+        "Analysts at {d} follow the company.",
+        "The agency first reported the news.",
+    ),
+    "zh": (
+        "公司成立于19{y}年，总部设在某市。",
+        "公司现有员工约{n}0人。",
+        "公司表示，更多细节将于下周一公布。",
+        "截至发稿，成交额{n}亿元。",
+        "上述公告于收盘后发布。",
+        "{d}是其主要同业之一。",
+        "公开资料显示，公司主营业务分布在多个省份。",
+        "下一次定期报告将于明年春季披露。",
+    ),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Seed:
@@ -136,4 +163,9 @@ def _fill(template: Template, dice: random.Random) -> Seed:
     whole = dice.choice((dice.randint(2, 9), dice.randint(10, 99), dice.randint(100, 950)))
     number = f"{whole}{dice.choice(('', '', f'.{dice.randint(1, 9)}'))}"
     text = template.text.format(c=company, d=other, n=number, p=f"{dice.randint(3, 80)}%", q=f"{dice.randint(1, 9)}.{dice.randint(0, 9)}%")
+    if dice.random() < FILLED:
+        facts = dice.sample(_FILLERS[template.language], dice.randint(1, 3))
+        filled = [fact.format(d=other, n=dice.randint(2, 95), y=dice.randint(50, 99)) for fact in facts]
+        stop, gap = ("。", "") if template.language == "zh" else (". ", " ")
+        text = text + stop + gap.join(filled)
     return Seed(text, company, template.language, template.sentiment, template.topics)

@@ -26,12 +26,13 @@ from models.calibrate import DevRows, calibrate, dev_metrics, dev_score
 from models.data import Example, draw_epoch, read_split, seed_examples, vocabulary_texts
 from models.encoding import encode_pairs, pad
 from models.network import SENTIMENTS, Network, Shape, from_bert, sentiment_loss, topic_loss
-from models.registry import CONFIG, README, TOKENIZER, WEIGHTS, Manifest, write_version
+from models.registry import CONFIG, README, TOKENIZER, WEIGHTS, Manifest, read_shape, read_verified, write_version
 from models.seeds import read_templates
 from models.storage import pack_weights, unpack_weights
 from spine.taxonomy import TOPIC_KEYS
 
 MAX_TOKENS = 96
+DEV_ROWS = 2500  # of a set: enough to calibrate on
 TRAIN_TOKENS = 72  # the few longer texts would cost a third of the run
 
 README_TEXT = """# The shipped model
@@ -48,6 +49,7 @@ Matrices are int8 with a scale per row; the SHA-256 of each file is in manifest.
 class Options:
     """One training run. lr: peak, reached after `warmup` (share of the run), then linear to 0.
 
+    head_lr_scale: the heads begin from nothing, and their rare topics never rise at the encoder's pace
     limit_s: where the machine is too slow for all steps, the schedule ends after so many seconds; only a run that ends
         before it can be repeated exactly
     """
@@ -55,6 +57,7 @@ class Options:
     epochs: int = 2
     seed: int = 13
     lr: float = 1.6e-4
+    head_lr_scale: float = 12.0
     warmup: float = 0.06
     weight_decay: float = 0.01
     batch_tokens: int = 3072
@@ -78,30 +81,20 @@ class Batch:
     weights: Tensor
 
 
-def train(data: Path, out: Path, *, now: datetime, options: Options | None = None) -> Manifest:
+def train(data: Path, out: Path, *, now: datetime, options: Options | None = None, start: Path | None = None) -> Manifest:
     """Train on `data` (the folder of labelled sets), write a version folder to `out`, return its manifest.
 
+    start: a version folder to go on from; None begins with the pre-trained body.
     The same data, options and thread count give the same weights. Raises ModelError.
     """
     options = options or Options()
     torch.manual_seed(options.seed)
     dice = random.Random(options.seed)  # noqa: S311
     started = monotonic()
-    body = read_body(wheel_bytes())
-    tokenizer, config, state = build_body(body, cut_vocabulary(body, vocabulary_texts(data)))
-    shape = Shape(
-        vocabulary=int(config["vocab_size"]),
-        hidden=int(config["hidden_size"]),
-        layers=int(config["num_hidden_layers"]),
-        heads=int(config["num_attention_heads"]),
-        ffn=int(config["intermediate_size"]),
-        positions=int(config["max_position_embeddings"]),
-        eps=float(config["layer_norm_eps"]),
-    )
-    network = Network(shape)
-    network.load_state_dict(from_bert(state, shape.layers), strict=False)
+    network, tokenizer = _from_body(data) if start is None else _from_version(start)
+    shape = network.shape
     sets = read_split(data, "train")
-    dev = {source: DevRows(found, encode(tokenizer, found)) for source, found in read_split(data, "dev").items()}
+    dev = {source: _dev_rows(tokenizer, found) for source, found in read_split(data, "dev").items()}
     tqdm.write(f"{shape.vocabulary} pieces, {sum(map(len, sets.values()))} training examples, {monotonic() - started:.0f} s to prepare")
     best = _fit(network, tokenizer, sets, dev, options=options, dice=dice)
     weights = pack_weights(best)
@@ -129,9 +122,38 @@ def train(data: Path, out: Path, *, now: datetime, options: Options | None = Non
     return write_version(out, contents, manifest)
 
 
+def _from_body(data: Path) -> tuple[Network, Tokenizer]:
+    body = read_body(wheel_bytes())
+    tokenizer, config, state = build_body(body, cut_vocabulary(body, vocabulary_texts(data)))
+    shape = Shape(
+        vocabulary=int(config["vocab_size"]),
+        hidden=int(config["hidden_size"]),
+        layers=int(config["num_hidden_layers"]),
+        heads=int(config["num_attention_heads"]),
+        ffn=int(config["intermediate_size"]),
+        positions=int(config["max_position_embeddings"]),
+        eps=float(config["layer_norm_eps"]),
+    )
+    network = Network(shape)
+    network.load_state_dict(from_bert(state, shape.layers), strict=False)
+    return network, tokenizer
+
+
+def _from_version(folder: Path) -> tuple[Network, Tokenizer]:
+    _, contents = read_verified(folder)
+    network = Network(read_shape(contents[CONFIG]))
+    network.load_state_dict(unpack_weights(contents[WEIGHTS]))
+    return network, Tokenizer.from_buffer(contents[TOKENIZER])
+
+
 def encode(tokenizer: Tokenizer, found: Sequence[Example]) -> list[list[int]]:
     """Token ids of each example, `text` or the pair `text </s> </s> company`, cut to the lengths the model reads."""
     return encode_pairs(tokenizer, [(example.text, example.target) for example in found], MAX_TOKENS)
+
+
+def _dev_rows(tokenizer: Tokenizer, found: list[Example]) -> DevRows:
+    some = found[:: max(1, len(found) // DEV_ROWS)]
+    return DevRows(some, encode(tokenizer, some))
 
 
 def _batches(found: Sequence[Example], ids: Sequence[Sequence[int]], budget_tokens: int, dice: random.Random) -> list[list[int]]:
@@ -168,11 +190,16 @@ def _fit(
     """The weights that were best on dev; stops early after `patience` checks without a better one."""
     templates = read_templates()
     started = monotonic()
-    decay = [p for p in network.parameters() if p.dim() > 1]
-    plain = [p for p in network.parameters() if p.dim() <= 1]
-    optimizer = torch.optim.AdamW(
-        [{"params": decay, "weight_decay": options.weight_decay}, {"params": plain, "weight_decay": 0.0}], lr=options.lr, fused=True
-    )
+    heads = [*network.sentiment.parameters(), *network.topics.parameters()]
+    in_heads = {id(p) for p in heads}
+    decay = [p for p in network.parameters() if p.dim() > 1 and id(p) not in in_heads]
+    plain = [p for p in network.parameters() if p.dim() <= 1 and id(p) not in in_heads]
+    groups = [
+        {"params": decay, "weight_decay": options.weight_decay, "scale": 1.0},
+        {"params": plain, "weight_decay": 0.0, "scale": 1.0},
+        {"params": heads, "weight_decay": 0.0, "scale": options.head_lr_scale},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=options.lr, fused=True)
     best: dict[str, Tensor] = {}
     best_score, stale, step, total = -1.0, 0, 0, 0
     for epoch in range(options.epochs):
@@ -187,7 +214,7 @@ def _fit(
             done = step / total if options.limit_s is None else max(step / total, (monotonic() - started) / options.limit_s)
             rate = options.lr * _schedule(done, options.warmup)
             for group in optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group["scale"]
             network.train()
             with torch.autocast("cpu", dtype=torch.bfloat16):
                 sentiment, topics = network(batch.ids)

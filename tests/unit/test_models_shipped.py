@@ -1,0 +1,174 @@
+"""The model that comes with Tocsin: it loads offline, is whole, and says of clear headlines what anyone would."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from models.classifier import Document  # noqa: E402
+from models.evaluate import evaluate_file  # noqa: E402
+from models.registry import MANIFEST, WEIGHTS, load_classifier, shipped  # noqa: E402
+from models.transformer import TransformerClassifier  # noqa: E402
+from spine.errors import ModelError  # noqa: E402
+from tests.shared import shared_dir  # noqa: E402
+
+#: (headline, language, company, sentiment, a topic that must be among those said)
+CLEAR = (
+    ("Brenholm Steel files for bankruptcy after missing debt payment", "en", "Brenholm Steel", "negative", "credit"),
+    ("Prosecutors charge former Tallis Bank executives with fraud", "en", "Tallis Bank", "negative", "legal"),
+    ("Orvane Foods swings to loss as costs soar", "en", "Orvane Foods", "negative", "earnings"),
+    ("Kestrel Air shares nosedive 30% after safety warning", "en", "Kestrel Air", "negative", "markets"),
+    ("Harrow Devices to lay off 2,000 staff", "en", "Harrow Devices", "negative", "business"),
+    ("Sandoval Retail to host investor day on December 3", "en", "Sandoval Retail", "neutral", None),
+    ("Mirelle Group will announce its quarterly figures on Tuesday", "en", "Mirelle Group", "neutral", None),
+    ("Quarterly profit at Ostrava Tools rises 40%, ahead of forecasts", "en", "Ostrava Tools", "positive", "earnings"),
+    ("Linden Robotics agrees to acquire Pomona Sensors", "en", "Linden Robotics", None, "mergers"),
+    ("ECB raises key rate by a quarter point", "en", None, None, "central_banks"),
+    ("远舟控股公司债券未能如期偿付，构成违约", "zh", "远舟控股", "negative", "credit"),
+    ("青屿生物因涉嫌财务造假被证监会立案", "zh", "青屿生物", "negative", "legal"),
+    ("松岭科技上半年巨亏12亿元", "zh", "松岭科技", "negative", "earnings"),
+    ("白桦汽车股价重挫逾两成", "zh", "白桦汽车", "negative", "markets"),
+    ("曜石互联宣布裁员三千人", "zh", "曜石互联", "negative", "business"),
+    ("梧桐电气定于下周三举行临时股东大会", "zh", "梧桐电气", "neutral", None),
+    ("澄湖股份将于10月28日发布三季度报告", "zh", "澄湖股份", "neutral", None),
+    ("沧浪药业前三季度净利同比翻番", "zh", "沧浪药业", "positive", "earnings"),
+    ("栖霞集团拟收购云麓半导体控股权", "zh", "栖霞集团", None, "mergers"),
+    ("央行宣布下调存款准备金率0.5个百分点", "zh", None, None, "central_banks"),
+)
+
+
+@pytest.fixture(scope="module")
+def classifier() -> TransformerClassifier:
+    return load_classifier()
+
+
+def _documents() -> list[Document]:
+    return [Document(title, "", language, (company,) if company else ()) for title, language, company, _, _ in CLEAR]
+
+
+def _cases(wanted: int, missed: dict[str, str]) -> list:
+    """CLEAR where column `wanted` is given; what tocsin-small-1 is known to miss must go on missing, or leave the list."""
+    return [
+        pytest.param(case, marks=pytest.mark.xfail(reason=missed[case[0]], strict=True) if case[0] in missed else (), id=case[0])
+        for case in CLEAR
+        if case[wanted]
+    ]
+
+
+MISSED_SENTIMENT = {"Prosecutors charge former Tallis Bank executives with fraud": "said neutral, 0.75"}
+MISSED_TOPICS = dict.fromkeys(
+    (
+        "Brenholm Steel files for bankruptcy after missing debt payment",
+        "Prosecutors charge former Tallis Bank executives with fraud",
+        "Orvane Foods swings to loss as costs soar",
+        "远舟控股公司债券未能如期偿付，构成违约",
+        "曜石互联宣布裁员三千人",
+    ),
+    "the topic head is not trained out: models/LOG.md, tocsin-small-1",
+)
+
+
+@pytest.fixture(scope="module")
+def said(classifier) -> dict:
+    return {document.title: found for document, found in zip(_documents(), classifier.classify(_documents()), strict=True)}
+
+
+@pytest.mark.parametrize("case", _cases(3, MISSED_SENTIMENT))
+def test_clear_headlines_have_their_sentiment(said, case):
+    title, _, company, sentiment, _ = case
+    for found in (said[title].sentiment, *(said[title].companies if company else ())):
+        assert max(zip(found, found._fields, strict=True))[1] == sentiment
+    if sentiment == "negative":
+        assert said[title].sentiment.negative >= 0.65  # one case stands at 0.70; other hardware may round it down
+
+
+@pytest.mark.parametrize("case", _cases(4, MISSED_TOPICS))
+def test_clear_headlines_have_their_topic(said, case):
+    assert case[4] in said[case[0]].topics
+
+
+def test_a_result_does_not_depend_on_its_batch(classifier):
+    """0.01: bf16 keeps 8 bits, and padding changes the order of sums only."""
+    documents = [*_documents(), Document("Long", "Trading was quiet in a thin session. " * 40, "en", ("Long",))]
+    together = classifier.classify(documents)
+    for document, found in zip(documents, together, strict=True):
+        alone = classifier.classify([document])[0]
+        assert alone.sentiment == pytest.approx(found.sentiment, abs=1e-2)
+        for one, other in zip(alone.companies, found.companies, strict=True):
+            assert one == pytest.approx(other, abs=1e-2)
+    back = classifier.classify(documents[::-1])[::-1]
+    for one, other in zip(together, back, strict=True):
+        assert one.sentiment == pytest.approx(other.sentiment, abs=1e-2)
+
+
+def test_contract(classifier):
+    assert classifier.classify([]) == []
+    empty, blank, real = classifier.classify([Document("", ""), Document(" ", "\n", "zh", ("A",)), Document("Velmont soars", "")])
+    assert empty.sentiment.neutral == blank.sentiment.neutral == blank.companies[0].neutral == 1.0
+    assert empty.topics
+    assert sum(real.sentiment) == pytest.approx(1.0)
+    assert all(0.0 <= p <= 1.0 for p in real.topics.values())
+
+
+def test_twice_in_a_call_is_scored_once_and_the_same(classifier):
+    one, other = classifier.classify([Document("Velmont soars", ""), Document("Velmont soars", "")])
+    assert one == other
+
+
+def test_the_shipped_folder_is_small_and_safe():
+    files = list(shipped().iterdir())
+    assert sum(path.stat().st_size for path in files) <= 40_000_000
+    assert {path.suffix for path in files} == {".safetensors", ".json", ".md"}
+
+
+def test_full_precision_says_the_same(classifier):
+    exact = TransformerClassifier.load(shipped(), dtype=torch.float32)
+    for one, other in zip(classifier.classify(_documents()), exact.classify(_documents()), strict=True):
+        assert one.sentiment == pytest.approx(other.sentiment, abs=0.05)
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    return shutil.copytree(shipped(), tmp_path / "model")
+
+
+def test_a_changed_byte_is_refused(copy):
+    content = bytearray((copy / WEIGHTS).read_bytes())
+    content[-1] ^= 1
+    (copy / WEIGHTS).write_bytes(content)
+    with pytest.raises(ModelError, match="SHA-256"):
+        load_classifier(copy)
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "modeling.py", "model.pt", "extra.safetensors"])
+def test_a_file_that_is_not_ours_is_refused(copy, name):
+    (copy / name).write_bytes(b"x")
+    with pytest.raises(ModelError, match=name):
+        load_classifier(copy)
+
+
+def test_a_link_is_refused(copy, tmp_path):
+    (copy / WEIGHTS).rename(tmp_path / "elsewhere")
+    (copy / WEIGHTS).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ModelError, match="plain file"):
+        load_classifier(copy)
+
+
+def test_a_folder_without_a_manifest_is_not_a_model(copy):
+    (copy / MANIFEST).unlink()
+    with pytest.raises(ModelError, match="manifest"):
+        load_classifier(copy)
+
+
+@pytest.mark.parametrize(
+    ("source", "task", "floor"),
+    [("sentiment/fpb", "sentiment", 0.7), ("sentiment/cfsc", "sentiment", 0.6), ("topic/finnl", "topic", 0.6)],
+)
+def test_quality_does_not_sink(classifier, source, task, floor):
+    """Floors well under the figures in models/LOG.md; on dev, since test files are for reporting."""
+    report = evaluate_file(classifier, shared_dir() / "data" / f"{source}.dev.jsonl.gz", task)
+    assert (report.macro_f1 if task == "sentiment" else report.micro_f1) >= floor
