@@ -119,8 +119,7 @@ def _zone(name: str, own: tzinfo) -> tzinfo | None:
         hours, minutes = (int(digits[:-2]), int(digits[-2:])) if len(digits) > 2 else (int(digits), 0)
         offset = timedelta(hours=hours, minutes=minutes)
         return timezone(-offset if name[0] == "-" else offset)
-    ahead = own.utcoffset(datetime(2026, 1, 15))
-    if name == "cst" and ahead == timedelta(hours=8):
+    if name == "cst" and own.utcoffset(datetime(2026, 1, 15)) == timedelta(hours=8):
         return own
     hours_ahead = _HOURS.get(name)
     return None if hours_ahead is None else timezone(timedelta(hours=hours_ahead))

@@ -1,14 +1,21 @@
 """MinHash bands of an article: two articles that share a band are versions of one story.
 
-words, numbers and Han characters ─▶ shingles of 4 tokens ─▶ MinHash (64 values) ─▶ 16 bands of 4 values
+    lead of the text ─▶ words, numbers, Han characters ─▶ shingles, and each number several times ─▶ MinHash (64) ─▶ 16 bands of 4
+
+Only the lead counts: copies are cut at different lengths, but begin alike. Numbers count more than words: "gold rises above
+4,510" and "gold rises above 4,280" are one template and two stories. Measured on five weeks of three Chinese wires
+(docs/decisions.md): items under one headline in two of them share a band in 91 %, with the whole text in 76 %; stories of
+one template that differ in their numbers share one in 12 %, without the weights in 32 %.
+
+The sketch is datasketch's MinHash("affine32"), value for value, without its import of two seconds (it loads scipy); a test
+holds the two together.
 """
 
 from __future__ import annotations
 
 import re
 import zlib
-from functools import cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -33,14 +40,17 @@ _DATELINE = re.compile(
     r"^\s*(?:[（(][^）)]{0,30}[）)]\s*)?(?:[\w·]{2,12}?\s*\d{1,2}月\d{1,2}日(?:电|讯|消息)?\s*[，,：:|｜丨]|[^\s，。,.:：]{2,12}(?:电|讯|获悉)\s*[，,：:]"
     r"|[A-Z][A-Za-z .,/]{1,40}\s*\((?:Reuters|AP|AFP|Bloomberg|Xinhua|Dow Jones|PRNewswire|BUSINESS WIRE)\)\s*[-–—]+)"
 )
+_DATE_UNITS = frozenset("年月日时")
+_DIGITS = frozenset("0123456789")
 
+U32: TypeAlias = np.ndarray[Any, np.dtype[np.uint32]]
 
+_SEED = np.random.RandomState(1)  # the one generator of numpy whose numbers never change
+_FACTORS: U32 = _SEED.randint(0, 1 << 31, PERMUTATIONS, dtype=np.uint32) * np.uint32(2) + np.uint32(1)  # odd: a bijection modulo 2**32
+_OFFSETS: U32 = _SEED.randint(0, 1 << 32, PERMUTATIONS, dtype=np.uint32)
 _PRIME = np.uint64(0x9E3779B97F4A7C15)
 _SALT = np.arange(1, BANDS + 1, dtype=np.uint64) * np.uint64(0xD1B54A32D192ED03)
 """Band 3 of one article must not meet band 5 of another."""
-
-
-_DATE_UNITS = frozenset("年月日时")
 
 
 class _Codes(dict[str, int]):
@@ -66,7 +76,7 @@ def bands(title: str, text: str) -> tuple[int, ...]:
         tokens = _tokens(f"{title} {_body(text)}" if title and title not in text else text or title)
     if len(tokens) < MIN_TOKENS:
         return ()
-    values = _sketch(_shingles(tokens))
+    values = sketch(_shingles(tokens))
     pairs = values.astype(np.uint64).reshape(BANDS, ROWS)  # one band a row
     mixed = _SALT.copy()
     for column in range(ROWS):
@@ -85,17 +95,17 @@ def _tokens(text: str) -> list[str]:
     return _TOKEN.findall(text[: LEAD_TOKENS * 10].lower())[:LEAD_TOKENS]
 
 
-def _shingles(tokens: list[str]) -> np.ndarray[Any, np.dtype[np.uint32]]:
-    """Hashes of the runs of tokens, and those of each number that is no part of a date, NUMBER_WEIGHTS times: shape (n,), uint32."""
-    han = sum(not token.isascii() and len(token) == 1 for token in tokens)
-    size = SHINGLE_HAN if 2 * han > len(tokens) else SHINGLE_WORDS
+def _shingles(tokens: list[str]) -> U32:
+    """Hashes of the runs of tokens, and those of each number that is no part of a date, NUMBER_WEIGHTS times: shape (n,)."""
+    size = SHINGLE_HAN if sum(map(len, tokens)) < 2 * len(tokens) else SHINGLE_WORDS  # tokens of one character: Chinese
     codes = np.array(list(map(_code, tokens)), dtype=np.uint32)
     runs = len(tokens) - size + 1
-    mixed = codes[:runs].copy()
+    mixed = codes[:runs]
     for place in range(1, size):
         mixed = mixed * np.uint32(0x01000193) + codes[place : place + runs]  # wraps, as it should
-    following = [*tokens[1:], ""]
-    numbers = {token for token, after in zip(tokens, following, strict=True) if token[0].isdigit() and after not in _DATE_UNITS}
+    last = len(tokens) - 1
+    places = [place for place, token in enumerate(tokens) if token[0] in _DIGITS]
+    numbers = {tokens[place] for place in places if place == last or tokens[place + 1] not in _DATE_UNITS}
     weighted = [zlib.crc32(b"#%d" % copy + number.encode()) for number in numbers for copy in range(_weight(number))]
     return np.concatenate([mixed, np.array(weighted, dtype=np.uint32)]) if weighted else mixed
 
@@ -105,17 +115,13 @@ def _weight(number: str) -> int:
     return NUMBER_WEIGHTS[min(digits, len(NUMBER_WEIGHTS) - 1)]
 
 
-@cache
-def _permutations() -> Any:
-    from datasketch import MinHash
-
-    return MinHash(num_perm=PERMUTATIONS, scheme="affine32").permutations
-
-
-def _sketch(shingles: np.ndarray[Any, np.dtype[np.uint32]]) -> np.ndarray[Any, np.dtype[np.uint32]]:
-    """The MinHash values: shape (PERMUTATIONS,), uint32."""
-    from datasketch import MinHash
-
-    sketch = MinHash(num_perm=PERMUTATIONS, permutations=_permutations(), scheme="affine32", hashfunc=int)
-    sketch.update_batch(shingles)
-    return np.asarray(sketch.hashvalues, dtype=np.uint32)
+def sketch(shingles: U32) -> U32:
+    """The MinHash values of a set of hashes: shape (PERMUTATIONS,)."""
+    hashes = shingles ^ (shingles >> np.uint32(16))  # the finaliser of MurmurHash3, so that weak hashes spread
+    hashes = hashes * np.uint32(0x85EBCA6B)
+    hashes = hashes ^ (hashes >> np.uint32(13))
+    hashes = hashes * np.uint32(0xC2B2AE35)
+    hashes = hashes ^ (hashes >> np.uint32(16))
+    permuted = hashes[:, None] * _FACTORS + _OFFSETS  # (n, PERMUTATIONS), modulo 2**32
+    lowest: U32 = permuted.min(axis=0)
+    return lowest

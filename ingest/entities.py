@@ -1,6 +1,6 @@
 """Which listed companies a text names: names and aliases of both languages, found in one pass.
 
-    text ─▶ lower case ─▶ one regular expression, a trie of all aliases ─▶ longest match at each place ─▶ one Mention a company
+    text ─▶ lower case ─▶ places where an alias may begin ─▶ the trie of that first letter ─▶ longest match ─▶ one Mention a company
 
 English aliases match whole words; Chinese has no spaces, so its aliases match anywhere. `exact` aliases must be written
 as they stand ("Apple", not "apple"); `unless` holds longer phrases in which an alias means something else ("苹果期货").
@@ -54,8 +54,9 @@ class Gazetteer:
         self._exact: dict[str, set[str]] = {}
         for company in self.companies.values():
             self._add(company)
-        words = [alias for alias in self._by_alias if alias]
-        self._pattern = re.compile(_trie(words)) if words else None
+        tries = _tries(alias for alias in self._by_alias if alias)
+        self._tries = {first: re.compile(re.escape(first) + _branches(node, first)).match for first, node in tries.items()}
+        self._begin = re.compile(_beginnings(tries))
 
     def _add(self, company: Company) -> None:
         for code in (company.key, *company.codes):
@@ -87,12 +88,16 @@ class Gazetteer:
         low = text.lower()
         if len(low) != len(text):  # a letter such as 'İ' grows when it is lowered, and places would shift
             low = "".join(char.lower() if len(char.lower()) == 1 else char for char in text)
-        for match in self._pattern.finditer(low) if self._pattern else ():
-            alias = match.group()
+        end = 0
+        for place in self._begin.finditer(low):
+            start = place.start()
+            if start < end or (match := self._tries[low[start]](low, start)) is None:
+                continue
+            end, alias = match.end(), match.group()
             company = self._by_alias[alias]
             if company is None or company.key in found:
                 continue
-            surface = text[match.start() : match.end()]
+            surface = text[start:end]
             if (exact := self._exact.get(alias)) is not None and surface not in exact:
                 continue
             found[company.key] = Mention(company=company.key, surface=surface, sector=company.sector)
@@ -131,18 +136,23 @@ def _spellings(code: str) -> list[str]:
     return [f"${code}", f"{code}.US", f"{code}.N", f"{code}.O", f"{code}.OQ"]
 
 
-def _trie(words: Iterable[str]) -> str:
-    """A regular expression that matches the longest of `words`, sharing their beginnings so that it stays fast."""
+def _tries(words: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """For each first letter the trie of what may follow; "" marks the end of a word."""
     root: dict[str, Any] = {}
     for word in words:
         node = root
         for char in word:
             node = node.setdefault(char, {})
         node[""] = {}
-    english = {char: node for char, node in root.items() if char.isascii()}
-    chinese = {char: node for char, node in root.items() if not char.isascii()}
-    parts = [rf"(?<![a-z0-9]){_branches(english)}" if english else "", _branches(chinese) if chinese else ""]
-    return "|".join(part for part in parts if part)
+    return root
+
+
+def _beginnings(tries: Iterable[str]) -> str:
+    """A regular expression for where an alias may begin: English ones at the beginning of a word."""
+    english = "".join(re.escape(char) for char in tries if char.isascii())
+    chinese = "".join(re.escape(char) for char in tries if not char.isascii())
+    parts = [rf"(?<![a-z0-9])[{english}]" if english else "", f"[{chinese}]" if chinese else ""]
+    return "|".join(part for part in parts if part) or r"(?!)"
 
 
 def _branches(node: dict[str, Any], last: str = "") -> str:

@@ -1,7 +1,7 @@
 """The door to Kafka for everything that writes: topics, committed offsets, and a producer that loses nothing.
 
-    outbox.pending ─▶ Sender (bounded in flight) ─▶ broker ─▶ acknowledged ─▶ outbox.sent
-                          └─ oldest in flight too old: drop the producer, make a new one, send again
+    send ─▶ in flight (bounded) ─▶ broker ─▶ acknowledged ─▶ finished
+                └─ oldest in flight too old, or one failed: drop the producer, make a new one, send again
 
 kafka-python's producer accepts without end while a broker is silent, and an idempotent one may never send again after
 its first timeout. So what is in flight is counted here, and a watchdog replaces a producer that hangs.
@@ -9,17 +9,17 @@ its first timeout. So what is in flight is counted here, and a watchdog replaces
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from ingest.outbox import Outbox
 from spine.errors import BrokerError
 from spine.log import get_logger
-from spine.metrics import DEAD, PUBLISH_ERRORS, PUBLISHED
+from spine.metrics import PUBLISH_ERRORS, PUBLISHED
 from spine.topics import TopicNames
 
 DELIVERY_TIMEOUT_S = 15 * 60
@@ -97,15 +97,12 @@ class _Admin:
     def __enter__(self) -> Any:
         from kafka import KafkaAdminClient
 
-        try:
-            self._client = KafkaAdminClient(
-                bootstrap_servers=self._bootstrap.split(","),
-                bootstrap_timeout_ms=self._timeout_ms,
-                request_timeout_ms=self._timeout_ms,
-                client_id="tocsin",
-            )
-        except _errors() as error:
-            raise BrokerError(f"Kafka at {self._bootstrap} cannot be reached ({_said(error)})") from error
+        self._client = _open(
+            KafkaAdminClient,
+            self._bootstrap,
+            bootstrap_timeout_ms=self._timeout_ms,
+            request_timeout_ms=self._timeout_ms,
+        )
         return self._client
 
     def __exit__(self, *_: object) -> None:
@@ -150,6 +147,7 @@ class Sender:
         self._flying_bytes = 0
         self._done: deque[Done] = deque()  # filled by the producer's thread; appending is atomic
         self._producer: Any = None
+        self._broken = False  # it failed: to be replaced before anything more is sent
 
     def has_room(self) -> bool:
         """Whether one more message may be sent now."""
@@ -198,26 +196,29 @@ class Sender:
     def _make(self) -> Any:
         from kafka import KafkaProducer
 
-        try:
-            return KafkaProducer(
-                bootstrap_servers=self.bootstrap.split(","),
-                client_id="tocsin",
-                acks="all",
-                enable_idempotence=True,
-                delivery_timeout_ms=DELIVERY_TIMEOUT_S * 1000,  # longer than an outage should last: section "wedge" of docs
-                request_timeout_ms=30_000,
-                max_block_ms=5_000,
-                bootstrap_timeout_ms=5_000,
-                max_request_size=MAX_REQUEST_BYTES,
-                linger_ms=5,
-                batch_size=256 * 1024,
-            )
-        except _errors() as error:
-            raise BrokerError(f"Kafka at {self.bootstrap} cannot be reached ({_said(error)})") from error
+        return _open(
+            KafkaProducer,
+            self.bootstrap,
+            acks="all",
+            enable_idempotence=True,
+            delivery_timeout_ms=DELIVERY_TIMEOUT_S * 1000,  # longer than an outage should last: after it the producer may hang for ever
+            request_timeout_ms=30_000,
+            max_block_ms=5_000,
+            bootstrap_timeout_ms=5_000,
+            max_request_size=MAX_REQUEST_BYTES,
+            linger_ms=5,
+            batch_size=256 * 1024,
+        )
 
     def finished(self) -> list[Done]:
-        """Messages that ended since the last call, each once. Replaces a producer that hangs. Raises BrokerError as `send` does."""
+        """Messages that ended since the last call, each once. Replaces a producer that hangs or failed. Raises BrokerError as `send` does.
+
+        After an error an idempotent producer asks for a new epoch, which a broker that was restarted without its memory refuses for
+        ever, and batches in flight at that moment are lost: so the first error ends a producer.
+        """
         self.wake.clear()
+        if self._broken:
+            self.renew()
         ended = []
         while self._done:
             done = self._done.popleft()
@@ -228,19 +229,22 @@ class Sender:
         if ended:
             PUBLISHED.inc(sum(not done.error for done in ended))
             PUBLISH_ERRORS.inc(sum(bool(done.error) for done in ended))
+            self._broken = any(done.error and not done.fatal for done in ended)
         elif self._flying and time.monotonic() - next(iter(self._flying.values())).since > self.stuck_s:
-            self._renew()
+            self.renew()
         return ended
 
-    def _renew(self) -> None:
-        """A new producer, and everything in flight sent again: at worst twice, and ids make that harmless."""
+    def renew(self) -> None:
+        """A new producer, and everything in flight sent again: at worst twice, and ids make that harmless. Raises BrokerError."""
         self.renewals += 1
-        log.warning("producer_replaced", broker=self.bootstrap, in_flight=len(self._flying), stuck_s=self.stuck_s)
+        log.warning("producer_replaced", broker=self.bootstrap, in_flight=len(self._flying), failed=self._broken)
+        self._broken = True  # until all is handed over
         self._drop()
         waiting, now = list(self._flying.items()), time.monotonic()
         self._flying = {token: flying._replace(since=now) for token, flying in waiting}
         for token, flying in waiting:
             self._hand_over(token, flying)
+        self._broken = False
 
     def _drop(self) -> None:
         producer, self._producer = self._producer, None
@@ -259,87 +263,50 @@ class Sender:
 
 
 def _abandon(producer: Any) -> None:
-    """Stop a producer without waiting. `close` waits for a flush that a wedged one never ends, and then leaves its thread running."""
+    """Stop a producer without waiting for its messages.
+
+    Its own `close` first waits for a flush that a wedged producer never ends, then leaves the thread running; and when the
+    object is collected it tries once more. So its thread is told to drop everything, which ends the flush.
+    """
     with suppress(Exception):
         producer._sender.force_close()
+        producer._sender.join(5.0)
     with suppress(Exception):
         producer.close(timeout=0)
+    producer._closed = True
 
 
-class Publisher:
-    """Drains the outbox into the topic `articles`. What fails stays in the outbox and is sent again."""
+def _open(kind: Callable[..., Any], bootstrap: str, **options: Any) -> Any:
+    """A client of kafka-python. Raises BrokerError; one that cannot start is taken apart, as it leaves its sockets and thread behind."""
+    from kafka.net.compat import KafkaNetClient
 
-    def __init__(self, outbox: Outbox, sender: Sender, *, retry_s: float = 1.0) -> None:
-        self._outbox = outbox
-        self._sender = sender
-        self._retry_s = retry_s
-        self._last = 0  # the greatest number handed to the sender
-        self._lock = threading.Lock()
-        sender.wake = outbox.wake  # one event to wait for: something to send, or something that ended
+    _reach(bootstrap, 5.0)
+    opened: list[Any] = []
 
-    def run(self, stop: threading.Event) -> None:
-        """Publish until `stop` is set; outages are waited out."""
-        while not stop.is_set():
-            if not self._step():
-                stop.wait(self._retry_s)
-            else:
-                self._outbox.wake.wait(0.5)
+    def network(**config: Any) -> Any:
+        opened.append(KafkaNetClient(**config))
+        return opened[-1]
 
-    def _step(self) -> bool:
-        """Take in what ended and send what waits; False when the broker does not take it."""
-        with self._lock:
-            try:
-                if not self._settle():
-                    return False
-                while self._sender.has_room() and (rows := self._outbox.pending(500, after=self._last)):
-                    for row in rows:
-                        if not self._sender.has_room():
-                            break
-                        if not self._sender.holds(row.number):
-                            self._sender.send(row.number, row.key, row.body)
-                        self._last = row.number
-            except BrokerError as error:
-                log.warning("publish_waits", error=str(error), pending=self._outbox.counts().pending)
-                return False
-        return True
+    try:
+        return kind(bootstrap_servers=bootstrap.split(","), client_id="tocsin", kafka_client=network, **options)
+    except _errors() as error:
+        for client in opened:
+            with suppress(Exception):
+                client.close()
+        raise BrokerError(f"Kafka at {bootstrap} cannot be reached ({_said(error)})") from error
 
-    def _settle(self) -> bool:
-        """Take in what ended; False when some have to be sent again."""
-        ended = self._sender.finished()
-        self._outbox.sent([(done.token, done.partition, done.offset) for done in ended if not done.error])
-        for done in ended:
-            if done.error and done.fatal:
-                log.error("article_refused", number=done.token, error=done.error)
-                DEAD.labels("publish").inc()
-                self._outbox.discard(done.token)
-        again = [done for done in ended if done.error and not done.fatal]
-        if again:
-            log.error("publish_failed", articles=len(again), error=again[0].error)
-            self._last = min(self._last, min(done.token for done in again) - 1)
-        return not again
 
-    def rewound(self) -> None:
-        """Begin again with the oldest article that waits: call it after `Outbox.rewind`."""
-        with self._lock:
-            self._last = 0
-        self._outbox.wake.set()
-
-    def flush(self, timeout_s: float) -> bool:
-        """Wait until nothing waits and nothing is in flight; False when `timeout_s` was not enough."""
-        end = time.monotonic() + timeout_s
-        while time.monotonic() < end:
-            self._step()
-            if not self._outbox.counts().pending and not self._sender.in_flight:
-                return True
-            self._outbox.wake.wait(0.05)
-        return False
-
-    def close(self) -> None:
-        """Let go of the producer. What was not acknowledged is still in the outbox."""
-        with self._lock:
-            self._sender.close()
-            with suppress(BrokerError):
-                self._settle()
+def _reach(bootstrap: str, timeout_s: float) -> None:
+    """Raises BrokerError at once where nobody listens: a client that is made then waits its full time, and leaves sockets open."""
+    failure: Exception | None = None
+    for address in bootstrap.split(","):
+        host, _, port = address.strip().rpartition(":")
+        try:
+            with socket.create_connection((host.rpartition("://")[2].strip("[]"), int(port)), timeout=timeout_s):
+                return
+        except (OSError, ValueError, OverflowError) as error:
+            failure = error
+    raise BrokerError(f"Kafka at {bootstrap} cannot be reached ({failure})") from failure
 
 
 def _errors() -> tuple[type[BaseException], ...]:

@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 
 from ingest.backfill import Report, backfill, identity
 from ingest.files import Reading, count_rows
-from ingest.kafka import Publisher, Sender, ensure_topics, lag
+from ingest.kafka import Sender, ensure_topics, lag
 from ingest.outbox import Outbox
+from ingest.publisher import Publisher
 from spine.errors import TocsinError
 from spine.settings import Settings
 from tocsin import wiring

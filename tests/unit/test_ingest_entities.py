@@ -6,7 +6,9 @@ import random
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from datasketch import MinHash
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -170,6 +172,14 @@ def test_bands_are_16_numbers_of_63_bits_or_none(title, text):
     assert len(found) in (0, 16)
     assert all(0 <= band < 2**63 for band in found)
     assert found == dedupe.bands(title, text)
+
+
+@given(st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=80))
+def test_the_sketch_is_the_one_of_datasketch(values):
+    """Ours is six lines of numpy; theirs is the reference."""
+    reference = MinHash(num_perm=dedupe.PERMUTATIONS, scheme="affine32", seed=1, hashfunc=int)
+    reference.update_batch(values)
+    assert dedupe.sketch(np.array(values, dtype=np.uint32)).tolist() == reference.hashvalues.tolist()
 
 
 def test_bands_cost_little():

@@ -1,0 +1,100 @@
+"""Drains the outbox into the topic `articles`.
+
+outbox.pending ─▶ Sender ─▶ acknowledged ─▶ outbox.sent
+                    ├─ failed for now ─▶ stays in the outbox, sent again
+                    └─ refused for good (too large for the broker) ─▶ logged, counted, forgotten
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import suppress
+
+from ingest.kafka import Sender
+from ingest.outbox import Outbox
+from spine.errors import BrokerError, StoreError
+from spine.log import get_logger
+from spine.metrics import DEAD
+
+log = get_logger(__name__)
+
+
+class Publisher:
+    """Drains the outbox into the topic `articles`. What fails stays in the outbox and is sent again."""
+
+    def __init__(self, outbox: Outbox, sender: Sender, *, retry_s: float = 1.0) -> None:
+        self._outbox = outbox
+        self._sender = sender
+        self._retry_s = retry_s
+        self._last = 0  # the greatest number handed to the sender
+        self._lock = threading.Lock()
+        sender.wake = outbox.wake  # one event to wait for: something to send, or something that ended
+
+    def run(self, stop: threading.Event) -> None:
+        """Publish until `stop` is set; outages are waited out."""
+        while not stop.is_set():
+            if not self._step():
+                stop.wait(self._retry_s)
+            else:
+                self._outbox.wake.wait(0.5)
+
+    def _step(self) -> bool:
+        """Take in what ended and send what waits; False when the broker does not take it."""
+        with self._lock:
+            try:
+                if not self._settle():
+                    return False
+                while self._sender.has_room() and (rows := self._outbox.pending(500, after=self._last)):
+                    for row in rows:
+                        if not self._sender.has_room():
+                            break
+                        if not self._sender.holds(row.number):
+                            self._sender.send(row.number, row.key, row.body)
+                        self._last = row.number
+            except (BrokerError, StoreError) as error:
+                if isinstance(error, StoreError):
+                    self._last = 0  # what ended could not be noted: it still waits, and goes again
+                log.warning("publish_waits", error=str(error), pending=self._outbox.counts().pending)
+                return False
+        return True
+
+    def _settle(self) -> bool:
+        """Take in what ended; False when some have to be sent again."""
+        ended = self._sender.finished()
+        self._outbox.sent([(done.token, done.partition, done.offset) for done in ended if not done.error])
+        for done in ended:
+            if done.error and done.fatal:
+                log.error("article_refused", number=done.token, error=done.error)
+                DEAD.labels("publish").inc()
+                self._outbox.discard(done.token)
+        again = [done for done in ended if done.error and not done.fatal]
+        if again:
+            log.error("publish_failed", articles=len(again), error=again[0].error)
+            self._last = min(self._last, min(done.token for done in again) - 1)
+        return not again
+
+    def rewound(self) -> None:
+        """Begin again with the oldest article that waits, and with a new producer: call it after `Outbox.rewind`."""
+        with self._lock:
+            self._last = 0
+            with suppress(BrokerError):  # then the next step tries again
+                self._sender.renew()
+        self._outbox.wake.set()
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until nothing waits and nothing is in flight; False when `timeout_s` was not enough."""
+        end = time.monotonic() + timeout_s
+        while time.monotonic() < end:
+            self._step()
+            if not self._outbox.counts().pending and not self._sender.in_flight:
+                return True
+            self._outbox.wake.wait(0.05)
+        return False
+
+    def close(self) -> None:
+        """Let go of the producer. What was not acknowledged is still in the outbox."""
+        with self._lock:
+            self._sender.close()
+            with suppress(BrokerError, StoreError):
+                self._settle()
