@@ -245,12 +245,24 @@ def test_a_taken_port_is_said_in_one_sentence(newswire):
 def test_it_runs_alone_as_a_program(tmp_path):
     command = [sys.executable, "-m", "tocsin.newswire", "--seed", "3", "--history-articles", "80", "--config", str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as program:
-        assert program.stdout is not None
-        address = program.stdout.readline().strip()
-        assert program.stdout.readline().startswith("sources written to")
-        assert httpx.get(f"{address}/robots.txt", trust_env=False).text.endswith("Allow: /\n")
-        assert len(load_sources(tmp_path / "sources.toml")) == 2 * len(PAPERS)
-        program.send_signal(signal.SIGTERM)
-        _, errors = program.communicate(timeout=20)
+        try:
+            assert program.stdout is not None
+            address = program.stdout.readline().strip()
+            assert program.stdout.readline().startswith("sources written to")
+            assert httpx.get(f"{address}/robots.txt", trust_env=False).text.endswith("Allow: /\n")
+            assert len(load_sources(tmp_path / "sources.toml")) == 2 * len(PAPERS)
+        finally:
+            program.send_signal(signal.SIGTERM)
+            _, errors = program.communicate(timeout=20)
     assert program.returncode == 0
     assert errors == ""
+
+
+def test_the_program_says_in_one_sentence_what_is_wrong(newswire):
+    port = newswire.url.rpartition(":")[2]
+    done = subprocess.run(
+        [sys.executable, "-m", "tocsin.newswire", "--port", port], capture_output=True, text=True, cwd=ROOT, timeout=60, check=False
+    )
+    assert done.returncode == 2
+    assert f"port {port} of 127.0.0.1 cannot be used" in done.stderr
+    assert "Traceback" not in done.stderr

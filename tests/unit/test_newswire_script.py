@@ -28,7 +28,7 @@ def bad_news():
 
 @pytest.fixture(scope="module")
 def live():
-    return [article for minute in range(5) for article in live_minute(7, START, PLAN, minute)]
+    return [article for minute in range(5) for article in live_minute(7, START, replace(PLAN, lively_s=300), minute)]
 
 
 def originals(articles: list[PublishedArticle]) -> list[PublishedArticle]:
@@ -39,7 +39,7 @@ def test_one_seed_tells_one_story_and_another_another():
     for part in (history, crisis, decoys):
         assert part(3, START, PLAN) == part(3, START, PLAN)
         assert [article.title for article in part(3, START, PLAN)] != [article.title for article in part(4, START, PLAN)]
-    assert live_minute(3, START, PLAN, 2) == live_minute(3, START, PLAN, 2) != live_minute(3, START, PLAN, 3)
+    assert live_minute(3, START, PLAN, 1) == live_minute(3, START, PLAN, 1) != live_minute(3, START, PLAN, 0)
 
 
 def test_all_times_follow_the_start():
@@ -86,10 +86,18 @@ def test_headlines_differ(past, live, bad_news):
 
 
 def test_as_many_articles_a_minute_as_planned():
-    plan = replace(PLAN, per_minute=40)
+    plan = replace(PLAN, per_minute=40, lively_s=3600)
     count = sum(len(live_minute(7, START, plan, minute)) for minute in range(60))
     assert count / 60 == pytest.approx(40, rel=0.1)
     assert not live_minute(7, START, replace(PLAN, per_minute=0), 0)
+
+
+def test_after_a_lively_start_it_is_as_quiet_as_its_history():
+    """Else every series would rightly ring in a demo that is left running."""
+    early = [len(live_minute(7, START, PLAN, minute)) for minute in range(2)]
+    late = sum(len(live_minute(7, START, PLAN, minute)) for minute in range(2, 602))
+    assert sum(early) / 2 == pytest.approx(PLAN.per_minute, rel=0.4)
+    assert late / 10 == pytest.approx(PLAN.history_articles / PLAN.history_h, rel=0.2)
 
 
 def test_a_third_to_a_half_of_stories_is_copied_by_one_to_three_papers(past, live):
@@ -202,7 +210,7 @@ def test_the_timeline_shows_what_was_published_and_nothing_else():
         assert visible[: len(seen)] == seen, "what was published stays, in its place"
         assert all(article.published_at <= now for article in visible)
         seen = visible
-    assert len({(article.source, article.url) for article in seen}) == len(seen) > 830
+    assert len({(article.source, article.url) for article in seen}) == len(seen) > 960
 
 
 def test_archive_and_latest_have_no_article_in_common():

@@ -22,7 +22,7 @@ Examples:
   python -m tocsin.newswire --port 8099 --seed 3              always the same stories there
   python -m tocsin.newswire --config .                        also writes ./sources.toml for `tocsin up`
   python -m tocsin.newswire --crisis banks --crisis-after 60  a run on the banks after a minute
-  python -m tocsin.newswire --crisis none --per-minute 4      a quiet day
+  python -m tocsin.newswire --crisis none --lively 0          a quiet day
 """
 
 
@@ -30,6 +30,7 @@ Examples:
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port on 127.0.0.1; 0: any free one.")
 @click.option("--seed", type=int, default=7, help="The same seed tells the same stories.")
 @click.option("--per-minute", type=click.FloatRange(0, 10_000), default=_DEFAULT.per_minute, help="Articles a minute, copies included.")
+@click.option("--lively", type=click.FloatRange(0), default=_DEFAULT.lively_s, help="Seconds of that pace; then that of the history.")
 @click.option(
     "--history-hours", type=click.FloatRange(0, 24 * 60), default=_DEFAULT.history_h, help="How far the back-dated history reaches."
 )
@@ -41,6 +42,7 @@ def main(
     port: int,
     seed: int,
     per_minute: float,
+    lively: float,
     history_hours: float,
     history_articles: int,
     crisis: str,
@@ -55,6 +57,7 @@ def main(
         history_h=history_hours,
         history_articles=history_articles,
         per_minute=per_minute,
+        lively_s=lively,
         crisis_sector="" if crisis == "none" else crisis,
         crisis_after_s=crisis_after,
     )
@@ -74,7 +77,7 @@ def main(
             click.echo(f"{row['name']}: {row['url']}")
     except (TocsinError, OSError) as error:
         newswire.stop()
-        raise click.ClickException(str(error)) from error
+        raise click.UsageError(str(error)) from error
     ended.wait()
     newswire.stop()
 

@@ -26,7 +26,7 @@ from tocsin.newswire.server import Answer, Server
 from tocsin.newswire.timeline import Timeline
 
 LATEST = 100
-"""Articles that a feed shows: six minutes of the busiest paper at the default pace."""
+"""Articles that a feed shows: more than the busiest paper prints in five lively minutes with a crisis in them."""
 
 INTERVAL_S = 1.5
 ARCHIVE_INTERVAL_S = 30.0
