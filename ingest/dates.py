@@ -48,7 +48,8 @@ def parse(text: str, zone: tzinfo, now: datetime) -> datetime | None:
     zone: of the source, for times that name none
     now: aware; for "5分钟前", and for days without a year (the latest such day that is not in the future)
     """
-    text = " ".join(unicodedata.normalize("NFKC", text[:120]).split()).strip(" ,;|")
+    text = text[:120] if text.isascii() else unicodedata.normalize("NFKC", text[:120])
+    text = " ".join(text.split()).strip(" ,;|")
     if not text:
         return None
     try:

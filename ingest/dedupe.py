@@ -42,6 +42,7 @@ _DATELINE = re.compile(
 )
 _DATE_UNITS = frozenset("年月日时")
 _DIGITS = frozenset("0123456789")
+_STEPS = tuple(0x9E3779B1 * copy for copy in range(1, max(NUMBER_WEIGHTS) + 1))
 
 U32: TypeAlias = np.ndarray[Any, np.dtype[np.uint32]]
 
@@ -106,7 +107,7 @@ def _shingles(tokens: list[str]) -> U32:
     last = len(tokens) - 1
     places = [place for place, token in enumerate(tokens) if token[0] in _DIGITS]
     numbers = {tokens[place] for place in places if place == last or tokens[place + 1] not in _DATE_UNITS}
-    weighted = [zlib.crc32(b"#%d" % copy + number.encode()) for number in numbers for copy in range(_weight(number))]
+    weighted = [(_code(f"#{number}") + step) & 0xFFFFFFFF for number in numbers for step in _STEPS[: _weight(number)]]
     return np.concatenate([mixed, np.array(weighted, dtype=np.uint32)]) if weighted else mixed
 
 

@@ -29,11 +29,16 @@ log = get_logger(__name__)
 
 
 def ensure_topics(bootstrap: str, names: TopicNames, *, partitions: int, replication: int, deadline_s: float = 20.0) -> None:
-    """Create the topics that do not exist. Tries until the broker is up; raises BrokerError after `deadline_s`."""
+    """Create the topics that do not exist. Tries until the broker is up; raises BrokerError after `deadline_s`.
+
+    partitions: of `articles`. `scores` and `alerts` have one: one evaluator is active and the others stand by, as two could
+        ring one episode at slightly different window starts
+    """
     from kafka.errors import TopicAlreadyExistsError
 
     end = time.monotonic() + deadline_s
-    wanted = {name: {"num_partitions": partitions, "replication_factor": replication} for name in names}
+    counts = {names.articles: partitions, names.scores: 1, names.alerts: 1}
+    wanted = {name: {"num_partitions": count, "replication_factor": replication} for name, count in counts.items()}
     while True:
         try:
             with _Admin(bootstrap, timeout_s=max(1.0, min(10.0, end - time.monotonic()))) as admin:

@@ -85,7 +85,7 @@ def cut(text: str, limit: int) -> tuple[str, bool]:
 
 def language(text: str) -> Language:
     """ "zh" when Han characters say at least as much as Latin letters do, else "en"; "en" for text with neither."""
-    sample = text[:500]
+    sample = text[:300]
     if sample.isascii():
         return "en"
     han = len(_HAN.findall(sample))

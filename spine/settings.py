@@ -35,7 +35,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     data_dir: Annotated[str, Meta(description="folder of the embedded store and the outbox")] = "~/.local/share/tocsin"
     broker: Annotated[str, Meta(min_length=1, description='Kafka bootstrap servers, "host:port,host:port", or "embedded"')] = "embedded"
     topic_prefix: Annotated[str, Meta(pattern="^[A-Za-z0-9._-]*$", description="put before each Kafka topic's name")] = ""
-    partitions: Annotated[int, Meta(ge=1, le=1000, description="partitions of a topic that has to be created")] = 4
+    partitions: Annotated[
+        int, Meta(ge=1, le=1000, description="partitions of `articles` when it has to be created: as many workers can share the work")
+    ] = 4
     replication: Annotated[int, Meta(ge=1, le=9, description="replicas of a topic that has to be created")] = 1
     consumer_group: Annotated[str, Meta(min_length=1, description="the workers' consumer group")] = "tocsin"
     store: Annotated[

@@ -27,11 +27,16 @@ _log = log.get_logger(__name__)
 
 
 class NodePlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What one process runs. broker_pid: of the embedded broker, to be ended with us should the parent be gone; 0: none."""
+    """What one process runs.
+
+    session_timeout_s: after which the broker gives a dead worker's partitions away
+    broker_pid: of the embedded broker, to be ended with us should the parent be gone; 0: none
+    """
 
     settings: Settings
     dashboard: bool = True
     schedule: bool = True
+    session_timeout_s: float = 12.0
     broker_pid: int = 0
 
 
@@ -72,6 +77,7 @@ def run_node(plan: NodePlan, stop: threading.Event | None = None) -> None:
                     batch_wait_s=settings.batch_wait_ms / 1000,
                     data_dir=wiring.data_dir(settings) / "faust",
                     stop=wanted,
+                    session_timeout_s=plan.session_timeout_s,
                     on_ready=ready.set,
                 )
 
