@@ -151,7 +151,7 @@ def guarded_transport(resolver: Resolver, *, allow_private: bool) -> httpx.BaseT
     transport = httpx.HTTPTransport(trust_env=False)
     transport.close()
     transport._pool = httpcore.ConnectionPool(
-        ssl_context=httpx.create_ssl_context(trust_env=False),
+        ssl_context=httpx.create_ssl_context(),  # SSL_CERT_FILE adds an authority of one's own
         max_connections=64,
         max_keepalive_connections=16,
         keepalive_expiry=15.0,

@@ -8,8 +8,9 @@ with Site() as site:
 
 from __future__ import annotations
 
+import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
@@ -28,7 +29,7 @@ class Answer:
     etag: str = ""
     modified: str = ""
     headers: dict[str, str] = field(default_factory=dict)
-    chunks: Callable[[threading.Event], object] | None = None
+    chunks: Callable[[threading.Event], Iterator[bytes]] | None = None
 
 
 @dataclass
@@ -38,7 +39,7 @@ class Asked:
 
 
 class Site:
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.pages: dict[str, Answer] = {"/robots.txt": Answer(status=404)}
         self.seen: list[Asked] = []
         self.closing = threading.Event()
@@ -67,7 +68,7 @@ class Site:
                 self.send_header("Connection", "close")
                 self.end_headers()
                 try:
-                    for chunk in answer.chunks(site.closing):  # type: ignore[attr-defined]
+                    for chunk in answer.chunks(site.closing):
                         self.wfile.write(chunk)
                         self.wfile.flush()
                 except OSError:
@@ -85,7 +86,9 @@ class Site:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self._server.server_address[1]}"
 
     def asked(self, path: str) -> int:
         return sum(asked.path == path for asked in self.seen)

@@ -5,11 +5,16 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import shutil
+import ssl
+import subprocess
 import threading
 import time
 import zlib
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from typing import Any
 
 import pytest
 
@@ -48,20 +53,20 @@ def fetcher():
     client.close()
 
 
-def crawler(outbox, fetcher, *sources):
+def crawler(outbox: Outbox, fetcher: Fetcher, *sources: Source) -> Crawler:
     return Crawler(sources, fetcher, outbox, GAZETTEER)
 
 
-def source(url, **more):
+def source(url: str, **more: Any) -> Source:
     return Source(**{"name": "wire", "url": url, "allow_private": True, "timezone": "Asia/Shanghai", **more})
 
 
-def rss(*items):
+def rss(*items: tuple[str, str, str]) -> bytes:
     body = "".join(f"<item><guid>{guid}</guid><title>{title}</title>{rest}</item>" for guid, title, rest in items)
     return f'<?xml version="1.0" encoding="utf-8"?><rss version="2.0"><channel><title>wire</title>{body}</channel></rss>'.encode()
 
 
-def kept(outbox) -> list[Article]:
+def kept(outbox: Outbox) -> list[Article]:
     return [decode(row.body, Article) for row in outbox.pending(10_000)]
 
 
@@ -173,8 +178,8 @@ def test_gzip_is_unpacked_and_anything_else_refused(site, fetcher):
         fetcher.get(site.url + "/br", allow_private=True)
 
 
-def drip(piece, every_s):
-    def chunks(closing):
+def drip(piece: bytes, every_s: float) -> Callable[[threading.Event], Iterator[bytes]]:
+    def chunks(closing: threading.Event) -> Iterator[bytes]:
         while not closing.wait(every_s):
             yield piece
 
@@ -216,6 +221,43 @@ def test_a_public_site_cannot_send_us_to_our_own_network(site):
             fetcher.get(f"http://{host}:{port}/feed")
     assert site.seen == []
     fetcher.close()
+
+
+def test_https_goes_to_the_vetted_address_and_checks_the_name(tmp_path, monkeypatch):
+    """The connection goes to an address, the certificate is still held against the name."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("no openssl here to make a certificate")
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    subject = ["-subj", "/CN=wire.example", "-addext", "subjectAltName=DNS:wire.example"]
+    command = [
+        openssl,
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        "-keyout",
+        str(key),
+        "-out",
+        str(certificate),
+        *subject,
+    ]
+    subprocess.run(command, check=True, capture_output=True)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with Site(context) as site:
+        port = int(site.url.rpartition(":")[2])
+        site.pages["/feed"] = Answer(b"x")
+        fetcher = Fetcher(host_delay_s=0, resolver=lambda *_: ["127.0.0.1"])
+        assert fetcher.get(f"https://wire.example:{port}/feed", allow_private=True).body == b"x"
+        with pytest.raises(SourceError):
+            fetcher.get(f"https://other.example:{port}/feed", allow_private=True)
+        assert site.asked("/feed") == 1
+        fetcher.close()
 
 
 @pytest.mark.parametrize("host", ["2130706433", "0x7f.1", "0", "127.1", "localhost"])

@@ -25,13 +25,18 @@ from tocsin.broker import EmbeddedBroker, free_port
 NOW = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)
 
 
-def article(number, title="涨停"):
+def article(number: int, title: str = "涨停") -> Article:
     return Article(
         id=f"{number:032d}", source="wire", language="zh", title=f"{title}{number}", text="正文" * 50, published_at=NOW, fetched_at=NOW
     )
 
 
-def consume(bootstrap, topic, partitions=4) -> list[Article]:
+def send_signal(broker: EmbeddedBroker, number: signal.Signals) -> None:
+    assert broker.pid is not None
+    os.kill(broker.pid, number)
+
+
+def consume(bootstrap: str, topic: str, partitions: int = 4) -> list[Article]:
     consumer = KafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest", group_id=None)
     places = [TopicPartition(topic, number) for number in range(partitions)]
     consumer.assign(places)
@@ -111,13 +116,13 @@ def test_what_is_in_flight_is_bounded(tmp_path, names, outbox):
         publisher = Publisher(outbox, sender)
         outbox.put([article(1)])
         assert publisher.flush(20)
-        os.kill(broker.pid, signal.SIGSTOP)
+        send_signal(broker, signal.SIGSTOP)
         try:
             outbox.put([article(number) for number in range(500)])
             assert not publisher.flush(1.0)
             assert sender.in_flight == 50
         finally:
-            os.kill(broker.pid, signal.SIGCONT)
+            send_signal(broker, signal.SIGCONT)
         assert publisher.flush(60)
         publisher.close()
     finally:
@@ -134,7 +139,7 @@ def test_a_producer_that_hangs_is_replaced_and_nothing_is_lost(tmp_path, names, 
         publisher = Publisher(outbox, sender, retry_s=0.1)
         outbox.put([article(0)])
         assert publisher.flush(20)
-        os.kill(broker.pid, signal.SIGSTOP)
+        send_signal(broker, signal.SIGSTOP)
         try:
             outbox.put([article(number) for number in range(1, 300)])
             deadline = time.monotonic() + 30
@@ -142,7 +147,7 @@ def test_a_producer_that_hangs_is_replaced_and_nothing_is_lost(tmp_path, names, 
                 publisher.flush(0.2)
             assert sender.renewals
         finally:
-            os.kill(broker.pid, signal.SIGCONT)
+            send_signal(broker, signal.SIGCONT)
         assert publisher.flush(60)
         publisher.close()
         assert {item.id for item in consume(broker.address, names.articles)} == {article(number).id for number in range(300)}

@@ -8,7 +8,9 @@ import io
 import json
 import sys
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pyarrow
@@ -31,7 +33,7 @@ GAZETTEER = load_companies()
 READING = Reading({}, "", SHANGHAI)
 
 
-def build(raw, now=NOW):
+def build(raw: Raw, now: datetime = NOW) -> Article:
     return build_article(raw, fetched_at=now, zone=SHANGHAI, gazetteer=GAZETTEER)
 
 
@@ -98,11 +100,11 @@ def test_any_row_is_an_article_or_refused(source, title, text, published, url):
     assert decode(encode(article), Article) == article
 
 
-def rows(path, reading=READING, after=0):
+def rows(path: Path, reading: Reading = READING, after: int = 0) -> list[Row | Rejected]:
     return list(read(str(path), reading, gazetteer=GAZETTEER, now=NOW, after=after))
 
 
-def write_jsonl(path, lines):
+def write_jsonl(path: Path, lines: Sequence[object]) -> Path:
     data = b"\n".join(line if isinstance(line, bytes) else json.dumps(line, ensure_ascii=False).encode() for line in lines)
     path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
     return path
@@ -146,7 +148,7 @@ TABLE = [
 ]
 
 
-def as_csv():
+def as_csv() -> str:
     out = io.StringIO()
     writer = csv.DictWriter(out, list(TABLE[0]))
     writer.writeheader()
@@ -191,7 +193,7 @@ def test_csv_rows_that_do_not_fit_are_rejected(tmp_path):
 def test_stdin_is_read_as_what_it_holds(monkeypatch):
     for data in (b'{"title": "t1"}\n', b"title\nt1\n"):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(data))))
-        (row,) = rows("-")
+        (row,) = rows(Path("-"))
         assert isinstance(row, Row)
         assert row.article.title == "t1"
 

@@ -19,7 +19,7 @@ from spine.errors import SettingsError
 SHIPPED = load_companies()
 
 
-def found(text):
+def found(text: str) -> dict[str, str]:
     return {mention.company: mention.surface for mention in SHIPPED.mentions(text)}
 
 
@@ -120,7 +120,7 @@ ENGLISH = (
 )
 
 
-def same_story(one, two):
+def same_story(one: tuple[str, str], two: tuple[str, str]) -> bool:
     return bool(set(dedupe.bands(*one)) & set(dedupe.bands(*two)))
 
 
@@ -151,7 +151,7 @@ def test_one_template_is_not_one_story():
     chance = random.Random(7)
     names = ["海港控股", "曦光电力", "澜木芯片", "北岸银行", "云杉医药", "白鹭航运", "青石能源", "落日传媒"]
 
-    def report():
+    def report() -> str:
         name = chance.choice(names)
         price, shares = f"{chance.uniform(1, 90):.3f}亿元", f"{chance.randint(100, 9999)}万股"
         return f"{name}今日公告，拟以{price}回购{shares}股份，回购价格不超过{chance.uniform(3, 80):.2f}元/股。"

@@ -7,12 +7,13 @@ import subprocess
 import sys
 import textwrap
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from ingest.backfill import backfill
+from ingest.backfill import Report, backfill
 from ingest.entities import Gazetteer
 from ingest.files import Reading
 from ingest.outbox import Counts, Outbox, SourceState
@@ -23,7 +24,7 @@ NOW = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def article(number, title="涨停"):
+def article(number: int, title: str = "涨停") -> Article:
     return Article(id=f"{number:032d}", source="wire", language="zh", title=title, published_at=NOW, fetched_at=NOW)
 
 
@@ -96,9 +97,9 @@ def test_seen_entries_are_forgotten_when_no_feed_has_them_any_more(volatile):
 
 def test_full_is_said_and_counts_survive_a_restart(tmp_path):
     box = Outbox(tmp_path / "o.sqlite", durable_broker=False, max_bytes=500)
-    assert not box.full
+    found = [box.full]
     box.put([article(number) for number in range(5)])
-    assert box.full
+    assert [*found, box.full] == [False, True]
     before = box.counts()
     box.close()
     again = Outbox(tmp_path / "o.sqlite", durable_broker=False, max_bytes=500)
@@ -168,7 +169,7 @@ def test_an_interrupted_backfill_goes_on_where_it_stopped(tmp_path):
     )
     box, stop = Outbox(tmp_path / "o.sqlite", durable_broker=True), threading.Event()
 
-    def run(progress=lambda _: None):
+    def run(progress: Callable[[Report], None] = lambda _: None) -> Report:
         return backfill([str(path)], box, reading=Reading({}, "wire", UTC), gazetteer=Gazetteer([]), now=NOW, progress=progress, stop=stop)
 
     first = run(lambda _: stop.set())
