@@ -11,8 +11,8 @@ import threading
 import time
 from contextlib import suppress
 
-from ingest.kafka import Sender
 from ingest.outbox import Outbox
+from ingest.sender import Sender
 from spine.errors import BrokerError, StoreError
 from spine.log import get_logger
 from spine.metrics import DEAD
@@ -75,11 +75,14 @@ class Publisher:
         return not again
 
     def rewound(self) -> None:
-        """Begin again with the oldest article that waits, and with a new producer: call it after `Outbox.rewind`."""
+        """The broker was restarted and has lost its memory: everything that the outbox keeps is sent again, by a new producer.
+
+        What the old producer still has to say is about the old broker and does not count.
+        """
         with self._lock:
+            self._sender.forget()
+            self._outbox.rewind()
             self._last = 0
-            with suppress(BrokerError):  # then the next step tries again
-                self._sender.renew()
         self._outbox.wake.set()
 
     def flush(self, timeout_s: float) -> bool:

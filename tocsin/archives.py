@@ -13,9 +13,10 @@ from datetime import UTC, datetime
 
 from ingest.backfill import Report, backfill, identity
 from ingest.files import Reading, count_rows
-from ingest.kafka import Sender, ensure_topics, lag
+from ingest.kafka import ensure_topics, lag
 from ingest.outbox import Outbox
 from ingest.publisher import Publisher
+from ingest.sender import Sender
 from spine.errors import TocsinError
 from spine.settings import Settings
 from tocsin import wiring

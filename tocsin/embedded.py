@@ -24,9 +24,10 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
-from ingest.kafka import Sender, committed_offsets, ensure_topics
+from ingest.kafka import committed_offsets, ensure_topics
 from ingest.outbox import Outbox
 from ingest.publisher import Publisher
+from ingest.sender import Sender
 from spine import log
 from spine.errors import SettingsError, TocsinError
 from spine.settings import Settings

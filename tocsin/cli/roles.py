@@ -45,9 +45,9 @@ def crawl(ctx: click.Context, sources: str | None) -> None:
     """The crawler: feeds to Kafka, through an outbox on disk."""
     from ingest.crawl import Crawler
     from ingest.fetch import Fetcher
-    from ingest.kafka import Sender
     from ingest.outbox import Outbox
     from ingest.publisher import Publisher
+    from ingest.sender import Sender
     from ingest.sources import load_sources
 
     settings = _external(settings_of(ctx, sources=sources), store=False)
