@@ -51,9 +51,10 @@ def encode_pairs(tokenizer: Tokenizer, pairs: Sequence[tuple[str, str]], max_tok
     return ids
 
 
-def pad(rows: Sequence[Sequence[int]]) -> Tensor:
-    """Token ids (B, L) of rows padded to the longest, L >= 1."""
-    out = np.full((len(rows), max(1, *map(len, rows)) if rows else 1), PAD_ID, dtype=np.int64)
+def pad(rows: Sequence[Sequence[int]], shape: tuple[int, int] | None = None) -> Tensor:
+    """Token ids of rows padded to `shape`, at least (B, L); without it to (B, the longest), L >= 1."""
+    wanted = shape or (len(rows), max(1, *map(len, rows)) if rows else 1)
+    out = np.full(wanted, PAD_ID, dtype=np.int64)
     for i, row in enumerate(rows):
         out[i, : len(row)] = row
     return torch.from_numpy(out)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from tokenizers import Tokenizer
 
-from models.batching import pack
+from models.batching import pack, rows_of, width_of
 from models.classifier import Document, Prediction, Sentiment
 from models.encoding import around, compose, encode_pairs, pad
 from models.network import SENTIMENTS, Network
@@ -126,9 +126,12 @@ class TransformerClassifier:
         topics = np.zeros((len(ids), len(TOPIC_KEYS)), np.float32)
         try:
             with torch.inference_mode():
-                for batch in pack([len(row) for row in ids], self._batch_tokens):
-                    one, two = self._network(pad([ids[i] for i in batch]))
-                    sentiment[batch], topics[batch] = one.numpy(), two.numpy()
+                widths = [width_of(len(row)) for row in ids]
+                for batch in pack(widths, self._batch_tokens):
+                    width = widths[batch[0]]
+                    shape = (rows_of(len(batch), width, self._batch_tokens), width)
+                    one, two = self._network(pad([ids[i] for i in batch], shape))
+                    sentiment[batch], topics[batch] = one[: len(batch)].numpy(), two[: len(batch)].numpy()
         except RuntimeError as error:
             message = f"the model {self.version} could not score {len(ids)} texts ({error})"
             raise ModelError(message) from error

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.batching import pack
+from models.batching import pack, rows_of, width_of
 from models.data import examples, sentiment_targets
 from models.encoding import around, compose
 from models.evaluate import expected_calibration_error, sentiment_report, topic_report
@@ -25,6 +25,18 @@ def test_batches_hold_every_text_once_and_keep_the_budget(lengths, budget):
     assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
     for batch in batches:
         assert len(batch) == 1 or max(lengths[i] for i in batch) * len(batch) <= budget
+
+
+@given(st.lists(st.integers(0, 96), min_size=1, max_size=400))
+def test_padded_batches_have_few_shapes_and_keep_the_budget(lengths):
+    widths = [width_of(length) for length in lengths]
+    for batch in pack(widths, 2048):
+        width = max(widths[i] for i in batch)
+        rows = rows_of(len(batch), width, 2048)
+        assert len(batch) <= rows
+        assert rows * width <= 2048
+        assert max(lengths[i] for i in batch) <= width
+        assert rows == 2048 // width or rows & (rows - 1) == 0
 
 
 def test_no_texts_make_no_batches():
