@@ -7,7 +7,7 @@ BIN := .venv/bin
 PACKAGES := tocsin spine ingest models stream dashboard bench
 ARGS ?=
 
-.PHONY: help setup demo test test-fast lint format lock bench train screenshots clean
+.PHONY: help setup demo test test-fast lint format lock bench clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -47,13 +47,13 @@ lint: .venv/.ready ## Check style and types
 format: .venv/.ready ## Format the code
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
-lock: ## Renew requirements.lock from pyproject.toml
+lock: .venv/.ready ## Renew requirements.lock from pyproject.toml
 	@echo "lock: resolving"
 	@$(BIN)/python -m uv pip compile -q --universal --generate-hashes --python-version 3.11 --extra train --extra dev --no-emit-index-url -o requirements.lock pyproject.toml
 
-bench: .venv/.ready ## Run the benchmarks (ARGS="classify --json")
+bench: .venv/.ready ## Run a benchmark (ARGS="start", "archives FILE...")
 	@echo "bench: measuring on this machine"
-	@$(BIN)/tocsin bench $(ARGS)
+	@$(BIN)/tocsin bench $(or $(ARGS),start)
 
 clean: ## Remove what was made here, .venv included
 	@rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache build dist

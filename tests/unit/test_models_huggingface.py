@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import pytest
+import torch
 
-torch = pytest.importorskip("torch")
-
-from models.body import PAD_ID, make_tokenizer  # noqa: E402
-from models.classifier import Document  # noqa: E402
-from models.huggingface import columns  # noqa: E402
-from models.network import Network, Shape, from_bert  # noqa: E402
-from models.registry import load_classifier  # noqa: E402
-from models.storage import pack_weights, unpack_weights  # noqa: E402
-from spine.errors import ModelError  # noqa: E402
+from models.body import make_tokenizer
+from models.classifier import Document
+from models.encoding import PAD_ID
+from models.huggingface import columns
+from models.network import Network, Shape, from_bert
+from models.registry import load_classifier
+from models.storage import pack_weights, unpack_weights
+from spine.errors import ModelError
 
 SHAPE = Shape(vocabulary=60, hidden=32, layers=2, heads=4, ffn=64, positions=40, eps=1e-12)
 
@@ -28,7 +29,7 @@ def transformers():
         return transformers
 
 
-def _config(transformers, **more):
+def _config(transformers: Any, **more: Any) -> Any:
     return transformers.BertConfig(
         vocab_size=60, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64,
         max_position_embeddings=40, pad_token_id=PAD_ID, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, **more,

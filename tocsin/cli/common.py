@@ -18,8 +18,8 @@ console = Console(stderr=True, highlight=False)
 """Words for people go to stderr: stdout is for what a program may read."""
 
 
-class ExampleCommand(click.Command):
-    """A command whose help ends with examples, kept as they are written."""
+class _Examples(click.Command):
+    """Help that ends with examples, kept as they are written."""
 
     def __init__(self, *args: Any, examples: str = "", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -31,6 +31,14 @@ class ExampleCommand(click.Command):
             with formatter.section("Examples"):
                 for line in self.examples.strip().splitlines():
                     formatter.write(f"  {line.strip()}\n")
+
+
+class ExampleCommand(_Examples):
+    """A command with examples."""
+
+
+class ExampleGroup(_Examples, click.Group):
+    """A group of commands with examples."""
 
 
 def settings_of(ctx: click.Context, **changes: Any) -> Settings:

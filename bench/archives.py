@@ -1,0 +1,79 @@
+"""Do whole archives reach the store, every distinct article once, and how fast? Through `backfill` on the embedded default."""
+
+from __future__ import annotations
+
+import gzip
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from ingest.files import Reading
+from spine.errors import SettingsError
+from spine.settings import Settings
+from tocsin import wiring
+from tocsin.archives import Backfill
+
+
+class Archives(msgspec.Struct, frozen=True, kw_only=True):
+    """rows, distinct: of the files, by their own (source, id); stored: distinct articles in the store; doubled: seen more than once."""
+
+    files: list[str]
+    rows: int
+    distinct: int
+    stored: int
+    doubled: int
+    rejected: int
+    seconds: float
+    articles_per_s: float
+    model: str
+
+
+def measure(paths: Sequence[str], settings: Settings) -> Archives:
+    """Backfill JSONL archives (plain or gzip) into a new data folder. Raises SettingsError where a row has no id of its own."""
+    rows, distinct = own_ids(paths)
+    with tempfile.TemporaryDirectory(prefix="tocsin-bench-") as folder:
+        settings = msgspec.structs.replace(settings, data_dir=folder, broker="embedded", store="embedded")
+        began = time.monotonic()
+        reading = Reading(fields={}, source="", zone=ZoneInfo("UTC"))
+        report = Backfill(settings, say=lambda _: None, show=lambda *_: None).run(paths, reading, threading.Event(), wait=True)
+        seconds = time.monotonic() - began
+        store = wiring.make_store(settings)
+        try:
+            stored, doubled = store.articles.totals().articles, store.articles.doubled()
+            newest = store.articles.latest(1)
+        finally:
+            store.close()
+    return Archives(
+        files=[Path(path).name for path in paths],
+        rows=rows,
+        distinct=distinct,
+        stored=stored,
+        doubled=doubled,
+        rejected=report.rejected_count,
+        seconds=round(seconds, 1),
+        articles_per_s=round(stored / seconds, 1),
+        model=newest[0].model if newest else "",
+    )
+
+
+def own_ids(paths: Sequence[str]) -> tuple[int, int]:
+    """Rows, and distinct (source, id), as the files themselves say: read without any of our code."""
+    seen: set[tuple[str, str]] = set()
+    rows = 0
+    for path in paths:
+        try:
+            with gzip.open(path) if path.endswith(".gz") else Path(path).open("rb") as lines:
+                for line in lines:
+                    row = msgspec.json.decode(line)
+                    seen.add((str(row["source"]), str(row["id"])))
+                    rows += 1
+        except OSError as error:
+            raise SettingsError(f"{path}: cannot be read ({error.strerror or error})") from error
+        except (KeyError, msgspec.DecodeError) as error:
+            raise SettingsError(f"{path}: this benchmark needs JSONL rows with source and id ({error})") from error
+    return rows, len(seen)
