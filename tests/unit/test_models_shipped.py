@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from models.classifier import Document, Prediction
 from models.evaluate import evaluate_file
