@@ -24,9 +24,11 @@ from spine.settings import Settings, Webhook
 from spine.taxonomy import BY_KEY
 from tocsin import wiring
 from tocsin.embedded import Stack
-from tocsin.newswire import Newswire
+from tocsin.newswire import Newswire, Plan
 from tocsin.receiver import Received, Receiver
 
+CRISIS_AFTER_S = 30.0
+"""By then the model is loaded and the history scored, and the dashboard has shown some quiet."""
 SETTLE_S = 30.0
 """How long the last articles may take from the newswire to the store once it has fallen silent."""
 
@@ -76,7 +78,7 @@ class Demo:
         secret = "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
         with tempfile.TemporaryDirectory(prefix="tocsin-demo-", ignore_cleanup_errors=True) as temporary, Receiver(secret) as receiver:
             folder = Path(temporary)
-            newswire = Newswire(seed=self._seed)
+            newswire = Newswire(seed=self._seed, plan=Plan(crisis_after_s=CRISIS_AFTER_S))
             address = newswire.start()
             self._say(f"newswire publishing on {address}")
             try:

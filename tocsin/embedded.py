@@ -276,7 +276,6 @@ class Stack:
         self.broker.stop()
         self.broker.start()
         self._ensure_topics()
-        self.outbox.rewind()
         self.publisher.rewound()
         self.node.start()
 
