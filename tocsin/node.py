@@ -120,14 +120,15 @@ def _stopping(loop: asyncio.AbstractEventLoop, ask: Callable[[], None], stop: th
 
 def _watch_parent(stop: threading.Event) -> None:
     """The parent holds our stdin open; when it is gone, so are we."""
-    while sys.stdin.buffer.read(4096):
+    while os.read(sys.stdin.fileno(), 4096):  # not through the buffer: a thread that waits in it would abort our own exit
         pass
     stop.set()
 
 
 def main() -> int:
     """Entry of the embedded mode's child."""
-    plan = msgspec.json.decode(sys.stdin.buffer.readline(), type=NodePlan)
+    with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as stdin:
+        plan = msgspec.json.decode(stdin.readline(), type=NodePlan)
     log.configure(plan.settings.log_format, plan.settings.log_level)
     stop, parent = threading.Event(), os.getppid()
     threading.Thread(target=_watch_parent, args=(stop,), name="parent", daemon=True).start()
