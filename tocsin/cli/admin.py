@@ -6,11 +6,10 @@ import sys
 
 import click
 import msgspec
-from rich.table import Table
 
 from spine.settings import Webhook, rows
 from tocsin import wiring
-from tocsin.cli.common import ExampleCommand, console, print_json, settings_of
+from tocsin.cli.common import ExampleCommand, console, print_json, results, settings_of, table_of
 
 
 @click.command(
@@ -48,7 +47,7 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
 
     settings = settings_of(ctx)
     findings: list[Finding] = []
-    table = Table("", "what", "found", "to mend it", box=None, pad_edge=False)
+    table = table_of("", "what", "found", "to mend it")
     marks = {"ok": "[green]✓[/green]", "note": "[yellow]•[/yellow]", "wrong": "[red]✗[/red]"}
     with console.status("looking…"):
         for finding in examine(settings):
@@ -57,7 +56,7 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
     if as_json:
         print_json(findings)
     else:
-        console.print(table)
+        results.print(table)
     if any(finding.state == "wrong" for finding in findings):
         sys.exit(1)
 

@@ -9,13 +9,25 @@ from typing import Any
 import click
 import msgspec
 from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
 from spine import log
 from spine.settings import Settings
 from tocsin.wiring import read_settings
 
 console = Console(stderr=True, highlight=False)
-"""Words for people go to stderr: stdout is for what a program may read."""
+"""What happens is told on stderr, so that stdout holds nothing but results."""
+
+results = Console(highlight=False)
+
+
+def table_of(*headings: str) -> Table:
+    """A plain table whose cells are folded, never cut."""
+    table = Table(box=None, pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    return table
 
 
 class _Examples(click.Command):
@@ -56,7 +68,7 @@ def teller() -> Callable[[str], None]:
     began = time.monotonic()
 
     def say(message: str) -> None:
-        console.print(f"[dim]{time.monotonic() - began:6.1f} s[/dim]  {log.mask(message)}", markup=True, soft_wrap=True)
+        console.print(f"[dim]{time.monotonic() - began:6.1f} s[/dim]  {escape(log.mask(message))}", soft_wrap=True)
 
     return say
 

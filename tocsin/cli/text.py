@@ -9,13 +9,13 @@ from pathlib import Path
 
 import click
 import msgspec
-from rich.table import Table
+from rich.markup import escape
 
 from spine.errors import SettingsError
 from spine.series import series_name as name_of
 from spine.series import topic_series
 from tocsin import wiring
-from tocsin.cli.common import ExampleCommand, console, print_json, settings_of
+from tocsin.cli.common import ExampleCommand, console, print_json, results, settings_of, table_of
 
 
 @click.command(
@@ -44,7 +44,7 @@ def classify(ctx: click.Context, texts: tuple[str, ...], as_json: bool) -> None:
             for line, mentions in zip(lines, found, strict=True)
         ]
     )
-    table = Table("text", "sentiment", "topics", "companies", box=None, pad_edge=False)
+    table = table_of("text", "sentiment", "topics", "companies")
     for line, mentions, prediction in zip(lines, found, predictions, strict=True):
         towards = {mention.company: sentiment for mention, sentiment in zip(mentions, prediction.companies, strict=True)}
         if as_json:
@@ -60,9 +60,9 @@ def classify(ctx: click.Context, texts: tuple[str, ...], as_json: bool) -> None:
             continue
         topics = ", ".join(f"{name_of(topic_series(key), language_of(line))} {p:.0%}" for key, p in prediction.topics.items())
         companies = ", ".join(f"{company} {label_of(sentiment)}" for company, sentiment in towards.items())
-        table.add_row(line, label_of(prediction.sentiment), topics, companies)
+        table.add_row(escape(line), label_of(prediction.sentiment), topics, companies)
     if not as_json:
-        console.print(table)
+        results.print(table)
 
 
 def language_of(text: str) -> str:
