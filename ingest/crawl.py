@@ -106,7 +106,7 @@ class Crawler:
             log.exception("visit_broke", source=source.name)
             visit = self._failed(source, state, now, error)
         FETCHES.labels(source.name, visit.outcome).inc()
-        log.info("visit", **visit._asdict())
+        (log.info if visit.published or visit.outcome == "failed" else log.debug)("visit", **visit._asdict())
         return visit
 
     def _read(self, source: Source, state: SourceState, now: datetime) -> Visit:
