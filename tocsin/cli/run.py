@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from spine import log
 from spine.errors import SettingsError
 from tocsin.cli.common import ExampleCommand, print_json, settings_of, teller
 
@@ -40,6 +41,7 @@ def demo(ctx: click.Context, headless: bool, until_alert: bool, as_json: bool, s
     settings = settings_of(ctx, broker="embedded", store="embedded", dashboard_port=port)
     if not settings.dashboard_port or (port is None and accepts(settings.dashboard_host, settings.dashboard_port)):
         settings = settings_of(ctx, broker="embedded", store="embedded", dashboard_port=free_port())
+    log.configure(settings.log_format, "warning")  # the demo tells in its own words
     say = teller()
     forever = sys.stdout.isatty() and not until_alert
     if forever:
