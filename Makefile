@@ -7,7 +7,7 @@ BIN := .venv/bin
 PACKAGES := tocsin spine ingest models stream dashboard bench
 ARGS ?=
 
-.PHONY: help setup demo test test-fast lint format lock bench clean
+.PHONY: help setup demo test test-fast lint format lock evaluate bench clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -16,6 +16,7 @@ help: ## List the targets
 	@if [ -z "$(PYTHON)" ]; then echo "tocsin needs Python 3.11 or newer"; exit 1; fi
 	@echo "setup: making .venv with $$($(PYTHON) --version)"
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m uv --version >/dev/null 2>&1 || $(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
 	@$(BIN)/python -m uv --version >/dev/null 2>&1 || { echo "setup: fetching uv"; $(BIN)/python -m pip install -q --disable-pip-version-check 'uv>=0.8'; }
 	@echo "setup: installing the locked dependencies, checked by hash (6 GB with torch's CUDA; about a minute)"
 	@$(BIN)/python -m uv pip install -q --python $(BIN)/python --require-hashes -r requirements.lock
@@ -32,7 +33,7 @@ demo: .venv/.ready ## Watch a simulated newswire: crawl, score, alert, dashboard
 test: .venv/.ready ## Run all tests, against a real Kafka, ClickHouse and browser where they can be had
 	@./tests/install
 	@echo "test: running every test"
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-fast: .venv/.ready ## Run the pure tests only
 	@echo "test: running the unit tests"
@@ -50,6 +51,10 @@ format: .venv/.ready ## Format the code
 lock: .venv/.ready ## Renew requirements.lock from pyproject.toml
 	@echo "lock: resolving"
 	@$(BIN)/python -m uv pip compile -q --universal --generate-hashes --python-version 3.11 --extra train --extra dev --no-emit-index-url -o requirements.lock pyproject.toml
+
+evaluate: .venv/.ready ## Measure the model on all test files and write docs/model-card.md (ARGS="--data FOLDER")
+	@echo "evaluate: measuring on every test file; figures already known are taken from .cache/evaluate"
+	@$(BIN)/tocsin model-card $(ARGS)
 
 bench: .venv/.ready ## Run a benchmark (ARGS="start", "archives FILE...")
 	@echo "bench: measuring on this machine"

@@ -17,6 +17,7 @@ PUBLISH_ERRORS = Counter("tocsin_publish_errors", "Articles that Kafka did not t
 OUTBOX = Gauge("tocsin_outbox_pending", "Articles waiting in the outbox")
 SCORED = Counter("tocsin_scored", "Articles scored", ["language"])
 REPEATED = Counter("tocsin_repeated", "Articles that came again unchanged and were not scored again")
+MEMO = Counter("tocsin_memo", "Texts for the model: known from an identical one (hit) or read by it (miss)", ["outcome"])
 DEAD = Counter("tocsin_dead_letters", "Records set aside", ["stage"])
 BATCH_SIZE = Histogram("tocsin_batch_articles", "Articles in one batch", buckets=(1, 4, 16, 64, 128, 256, 512, 1024))
 BATCH_SECONDS = Histogram("tocsin_batch_seconds", "One batch from hand-over to stored", ["step"])

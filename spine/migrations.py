@@ -93,6 +93,17 @@ MIGRATIONS: tuple[Migration, ...] = (
             """,
         ),
     ),
+    Migration(
+        "0006_labels",
+        (
+            """
+            CREATE TABLE IF NOT EXISTS labels (
+                id String, task String, company String, labels Array(String), author String, model String,
+                labelled_at DateTime('UTC'), version UInt64
+            ) ENGINE = ReplacingMergeTree(version) ORDER BY (id, task, company)
+            """,
+        ),
+    ),
 )
 
 

@@ -66,5 +66,5 @@ def facts(score: Score) -> Iterator[tuple[str, float, float, float]]:
 
 
 def is_negative(p_negative: float, p_neutral: float, p_positive: float) -> bool:
-    """Whether a story counts as negative: negative is its likeliest sentiment."""
-    return p_negative > p_neutral and p_negative > p_positive
+    """Whether a story counts as negative: negative is likelier than the two others together (docs/decisions.md)."""
+    return p_negative >= p_neutral + p_positive

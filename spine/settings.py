@@ -44,10 +44,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         str, Meta(min_length=1, description='"clickhouse://user:password@host:9000/database", or "embedded" (chdb in data_dir)')
     ] = "embedded"
     model: Annotated[
-        str, Meta(min_length=1, description='"shipped", the folder of a model version, or "keyword" (word lists, for tests only)')
-    ] = "shipped"
+        str,
+        Meta(
+            min_length=1,
+            description='"champion" (the promoted version, else the shipped one), "shipped", the folder of a model version, '
+            'or "keyword" (word lists, for tests only)',
+        ),
+    ] = "champion"
     model_threads: Annotated[int, Meta(ge=0, le=512, description="CPU threads of the model; 0: all cores")] = 0
-    max_tokens: Annotated[int, Meta(ge=8, le=512, description="tokens of title and lead that the model reads")] = 96
+    max_tokens: Annotated[int, Meta(ge=8, le=512, description="tokens of title and lead that the model reads")] = 64
     batch_max: Annotated[int, Meta(ge=1, le=100_000, description="articles scored in one batch at most")] = 512
     batch_wait_ms: Annotated[int, Meta(ge=1, le=10_000, description="longest wait for a batch to fill, milliseconds")] = 50
     companies: Annotated[str, Meta(description="TOML file of companies and their aliases; empty: the shipped list")] = ""
@@ -61,6 +66,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     alert_min_ratio: Annotated[float, Meta(ge=1, description="observed over expected that an alert needs at least")] = 2.0
     alert_cooldown_s: Annotated[int, Meta(ge=0, description="a series that rang stays quiet this long, seconds")] = 3600
     retention_days: Annotated[int, Meta(ge=0, description="months older than this leave the store; 0: keep everything, days")] = 0
+    refresh_cron: Annotated[
+        str, Meta(pattern=r"^$|^\s*\S+(\s+\S+){4}\s*$", description='when to refresh the model, such as "0 3 * * *" (UTC); empty: never')
+    ] = ""
+    refresh_data: Annotated[str, Meta(description="folder of labelled sets that a refresh rehearses; empty: stored articles")] = ""
+    refresh_tests: Annotated[str, Meta(description="folder of frozen tests (JSONL, also .gz) that a refresh must not do worse on")] = ""
+    gate_margin: Annotated[
+        float, Meta(ge=0, le=0.2, description="what a language or class of a frozen test may lose when a model is promoted, as a share")
+    ] = 0.01
     webhooks: Annotated[tuple[Webhook, ...], Meta(description="endpoints for alerts, one [[webhooks]] table each (TOML file only)")] = ()
     dashboard_host: Annotated[str, Meta(min_length=1, description="address the dashboard listens on")] = "127.0.0.1"
     dashboard_port: Annotated[Port, Meta(description="port of the dashboard; 0: any free one")] = 8050
@@ -84,6 +97,12 @@ def rows(kind: type[msgspec.Struct] = Settings) -> Iterator[SettingRow]:
         metas = [meta for meta in getattr(hints[field.name], "__metadata__", ()) if isinstance(meta, Meta) and meta.description]
         default = "" if field.required else msgspec.json.encode(field.default).decode()
         yield SettingRow(field.name, default, metas[-1].description or "" if metas else "")
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The settings as the environment variables that `build` reads; without webhooks, which a file alone can hold."""
+    values = msgspec.structs.asdict(settings)
+    return {ENV_PREFIX + row.name.upper(): str(values[row.name]) for row in rows() if row.name != "webhooks"}
 
 
 def build(file: Mapping[str, Any], environment: Mapping[str, str], *, where: str = "settings") -> Settings:

@@ -1,10 +1,11 @@
 """The topics Tocsin sorts financial news into: one list for both languages.
 
-A topic's key is what is stored and sent; its names are what people read.
+A topic's key is what is stored and sent; its names are what people read. So it is with the risk events.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 
@@ -40,13 +41,44 @@ TOPICS: tuple[Topic, ...] = (
     Topic("other", "Other", "其他"),
 )
 
+#: Bad news by kind, after the 21 event types of BBT FinESE, those that say the same merged (models/training/labels.py has the mapping).
+RISKS: tuple[Topic, ...] = (
+    Topic("disclosure", "Disclosure violation", "信息披露违规"),
+    Topic("trading", "Trading violation", "交易违规"),
+    Topic("accounting_fraud", "Accounting fraud", "财务造假"),
+    Topic("fraud", "Fraud", "欺诈"),
+    Topic("illegal_fundraising", "Illegal fundraising", "非法集资"),
+    Topic("pyramid_scheme", "Pyramid scheme", "传销"),
+    Topic("crime", "Suspected crime", "涉嫌违法"),
+    Topic("payout_failure", "Payout failure or flight", "提现困难与失联"),
+    Topic("asset_freeze", "Frozen or impaired assets", "账户与资产风险"),
+    Topic("earnings_decline", "Falling earnings", "业绩下滑"),
+    Topic("rating_change", "Rating change", "评级调整"),
+    Topic("deal_failure", "Failed deal", "重组失败"),
+    Topic("control_change", "Change of control or holders", "实控人与股东变更"),
+    Topic("management_loss", "Executive out or in trouble", "高管失职与负面"),
+    Topic("product_safety", "Product violation or complaints", "产品违规与投诉"),
+    Topic("closure", "Closure", "停业"),
+)
+
 TOPIC_KEYS: tuple[str, ...] = tuple(topic.key for topic in TOPICS)
+RISK_KEYS: tuple[str, ...] = tuple(risk.key for risk in RISKS)
 BY_KEY: dict[str, Topic] = {topic.key: topic for topic in TOPICS}
+
+
+_OWN: dict[str, Topic] = {}
+
+
+def know_own_topics(topics: Iterable[Topic]) -> None:
+    """From now on `topic_name` knows these topics of the analysts' own, and none but these. Called once, by tocsin/wiring."""
+    own = {topic.key: topic for topic in topics}
+    _OWN.clear()
+    _OWN.update(own)
 
 
 def topic_name(key: str, language: str) -> str:
     """The topic's display name in `language` ("en" or "zh"); the key itself for an unknown topic."""
-    topic = BY_KEY.get(key)
+    topic = BY_KEY.get(key) or _OWN.get(key)
     if topic is None:
         return key
     return topic.zh if language == "zh" else topic.en

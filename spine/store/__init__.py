@@ -3,6 +3,7 @@
 store.articles    what was published and how it scored      (articles, article_keys, story_bands)
 store.mentions    which series each article touched         (mentions)
 store.alerts      what rang, and who was told               (alerts, deliveries)
+store.labels      what people said instead                 (labels)
 store.dead        records that could not be used            (dead_letters)
 """
 
@@ -17,16 +18,21 @@ from spine.store.alerts import Alerts, Delivery
 from spine.store.articles import ArticleRow, Articles, Known, Totals
 from spine.store.clock import to_epoch
 from spine.store.dead import DeadLetter, DeadLetters
+from spine.store.labels import ArticleText, Label, LabelledText, Labels
 from spine.store.mentions import Mentions, MoodPoint, SeriesTotal, WindowCount
 
 __all__ = [
     "Alerts",
     "ArticleRow",
+    "ArticleText",
     "Articles",
     "DeadLetter",
     "DeadLetters",
     "Delivery",
     "Known",
+    "Label",
+    "LabelledText",
+    "Labels",
     "Mentions",
     "MoodPoint",
     "SeriesTotal",
@@ -45,6 +51,7 @@ class Store:
         self.articles = Articles(client)
         self.mentions = Mentions(client)
         self.alerts = Alerts(client)
+        self.labels = Labels(client)
         self.dead = DeadLetters(client)
 
     def migrate(self) -> list[str]:
