@@ -13,9 +13,20 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from spine.errors import ModelError
+
 PAD_ID = 1
 TARGET_TOKENS = 16
 CHARACTERS_PER_TOKEN = 8  # more than any of our pieces needs on average; the rest of a long text is never tokenised
+
+
+def mask_id(tokenizer: Tokenizer) -> int:
+    """The id of <mask>. Raises ModelError when the tokenizer has none."""
+    found = tokenizer.token_to_id("<mask>")
+    if found is None:
+        message = "the tokenizer has no <mask>: it is not one of ours"
+        raise ModelError(message)
+    return found
 
 
 def compose(title: str, text: str) -> str:

@@ -1,6 +1,6 @@
 """Which fixed phrases name a topic? They stand in for labels that no set has, and serve the keyword stand-in.
 
-Written for this project. A phrase is evidence, not truth: `models.labels` gives it less weight than a label.
+Written for this project. A phrase is evidence, not truth: `models.training.labels` gives it less weight than a label.
 """
 
 from __future__ import annotations
@@ -30,5 +30,31 @@ HINTS: Mapping[str, re.Pattern[str]] = {
         "real_estate": r"房地产|楼市|房企|地产|\b(real estate|realty|housing market|mortgage rates?|home sales|REIT)\b",
         "technology": r"芯片|半导体|人工智能|算力|云计算|"
         r"\b(semiconductors?|chip ?makers?|chips|artificial intelligence|AI|cloud computing|software)\b",
+    }.items()
+}
+
+#: English only: Chinese has labels for these (finese).
+RISK_HINTS: Mapping[str, re.Pattern[str]] = {
+    key: re.compile(pattern, re.IGNORECASE)
+    for key, pattern in {
+        "disclosure": r"\b(misleading (statements?|disclosures?)|failed to disclose|disclosure (violations?|failures?))\b",
+        "trading": r"\b(insider trading|market manipulation|spoofing|front-running|price[- ]fixing)\b",
+        "accounting_fraud": r"\b(accounting (fraud|irregularit\w+|scandal|probe)|"
+        r"cook\w* (the|its) books|restat\w+ (its )?(results|earnings))\b",
+        "fraud": r"\b(fraud\w*|defraud\w*|embezzl\w+|scam|swindl\w+)\b",
+        "pyramid_scheme": r"\b(ponzi|pyramid scheme)\b",
+        "crime": r"\b(brib\w+|money[- ]launder\w+|indict\w+|criminal (charges?|probe|investigation)|arrest\w*|raid(s|ed)?)\b",
+        "payout_failure": r"\b(halts? withdrawals|freez\w+ withdrawals|missed (coupon|payment)|defaults? on|fails? to (pay|repay))\b",
+        "asset_freeze": r"\b(assets? (frozen|seized|freeze)|freez\w+ (the )?assets|impairment|write-?downs?|writes? down)\b",
+        "earnings_decline": r"\b(net loss|profit warning|"
+        r"(profit|income|earnings|sales|revenue)s? (falls?|fell|drop\w*|slump\w*|declin\w+|plung\w+|down))\b",
+        "rating_change": r"\b(upgrade[sd]?|downgrade[sd]?|cut to (junk|sell|neutral|hold))\b",
+        "deal_failure": r"\b((deal|merger|takeover|talks) (collapse[sd]?|fail(s|ed)?|off|terminated|scrapped)|"
+        r"calls? off|scraps? (merger|deal|takeover))\b",
+        "control_change": r"\b((controlling|majority|largest) (stake|shareholder)|change of control|stake (sale|sold) (in|to))\b",
+        "management_loss": r"\b("
+        r"(CEO|CFO|chief|chairman|president) (resigns?|quits|steps down|ousted|fired|arrested|leaves)|steps down as)\b",
+        "product_safety": r"\b(recalls?|recalled|defective|contaminat\w+|safety (defect|probe)|class action)\b",
+        "closure": r"\b(shuts? down|(close|closing|shut)s? (its )?(plants?|stores?|factor\w+|branches)|ceases? operations|winds? down)\b",
     }.items()
 }

@@ -1,9 +1,9 @@
-"""What is computed: one BERT-shaped encoder, mean pooling, and two heads, in one forward pass.
+"""What is computed: one BERT-shaped encoder, mean pooling, and linear heads, in one forward pass.
 
-    ids (B, L) ─▶ encoder ─▶ (B, L, H) ─▶ mean over tokens ─▶ (B, H) ─┬─▶ sentiment (B, 3)
-                                                                      └─▶ topics (B, 21)
+    ids (B, L) ─▶ encoder ─┬─▶ (B, L, H) ─▶ tags (B, L, 7)
+                           └─▶ mean over tokens ─▶ (B, H) ─▶ sentiment, social, company (B, 3), topics (B, 21), risks ...
 
-Sentiment towards a company is the same head on the pair `text </s> </s> company`. The encoder is `transformers.BertModel`
+`company` reads the pair `text </s> </s> company`; models/heads.py says what each head means. The encoder is `transformers.BertModel`
 without dropout, token types and pooler, written out because importing that class costs more than a worker's whole start;
 a test holds the two together.
 """
@@ -13,20 +13,22 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from models.encoding import PAD_ID
-from spine.taxonomy import TOPIC_KEYS
 
 SENTIMENTS = ("negative", "neutral", "positive")
+TAGS = "tags"
+"""The one head that speaks of every token."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The sizes of an encoder."""
+    """The sizes of an encoder; outputs: the size of each of its heads, by name."""
 
     vocabulary: int
     hidden: int
@@ -35,6 +37,7 @@ class Shape:
     ffn: int
     positions: int
     eps: float
+    outputs: dict[str, int]
 
 
 class Layer(nn.Module):
@@ -62,8 +65,15 @@ class Layer(nn.Module):
         return out
 
 
+class Outputs(NamedTuple):
+    """What one forward pass gives: the pooled vectors (B, H) in fp32, and logits in fp32 by head, (B, size), or (B, L, size) for tags."""
+
+    pooled: Tensor
+    logits: dict[str, Tensor]
+
+
 class Network(nn.Module):
-    """The encoder and its heads."""
+    """The encoder and its heads, each a linear layer under its own name."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -72,8 +82,13 @@ class Network(nn.Module):
         self.places = nn.Embedding(shape.positions, shape.hidden)
         self.norm = nn.LayerNorm(shape.hidden, eps=shape.eps)
         self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.layers))
-        self.sentiment = nn.Linear(shape.hidden, len(SENTIMENTS))
-        self.topics = nn.Linear(shape.hidden, len(TOPIC_KEYS))
+        for name, size in shape.outputs.items():
+            self.add_module(name, nn.Linear(shape.hidden, size))
+
+    def head(self, name: str) -> nn.Linear:
+        """The linear layer of a head. Raises AttributeError when the network has none of that name."""
+        layer: nn.Linear = getattr(self, name)
+        return layer
 
     def cast_encoder(self, dtype: torch.dtype) -> Network:
         """Itself, with the encoder in `dtype`; the heads stay in fp32."""
@@ -81,26 +96,36 @@ class Network(nn.Module):
             part.to(dtype)
         return self
 
-    def encode(self, ids: Tensor) -> Tensor:
-        """Mean-pooled vectors (B, H) of padded token ids (B, L)."""
-        present = ids != PAD_ID  # (B, L)
-        places = torch.arange(ids.shape[1], device=ids.device)
-        x = self.norm(self.words(ids) + self.places(places))
-        mask = torch.zeros(present.shape, dtype=x.dtype, device=ids.device).masked_fill(~present, -1e4)[:, None, None, :]
+    def forward(self, ids: Tensor) -> Outputs:
+        """Everything about padded token ids (B, L)."""
+        return self.read(self.words(ids), ids != PAD_ID)
+
+    def read(self, vectors: Tensor, present: Tensor) -> Outputs:
+        """Everything about word vectors (B, L, H) of which `present` (B, L) are tokens; attributions begin at the vectors."""
+        places = torch.arange(present.shape[1], device=present.device)
+        x = self.norm(vectors + self.places(places))
+        mask = torch.zeros(present.shape, dtype=x.dtype, device=x.device).masked_fill(~present, -1e4)[:, None, None, :]
         for layer in self.layers:
             x = layer(x, mask)
-        weight = present.unsqueeze(-1).to(torch.float32)
-        pooled: Tensor = (x.to(torch.float32) * weight).sum(1) / weight.sum(1).clamp(min=1.0)
-        return pooled
+        with torch.autocast(x.device.type, enabled=False):  # the heads are small and stay exact
+            exact = x.to(torch.float32)
+            weight = present.unsqueeze(-1).to(torch.float32)
+            pooled: Tensor = (exact * weight).sum(1) / weight.sum(1).clamp(min=1.0)
+            logits = {}
+            for name in self.shape.outputs:
+                head = self.head(name)
+                logits[name] = functional.linear(exact if name == TAGS else pooled, head.weight.float(), head.bias.float())
+        return Outputs(pooled, logits)
 
-    def forward(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """(sentiment logits (B, 3), topic logits (B, 21)) in fp32; the heads are small and stay exact."""
-        pooled = self.encode(ids)
-        with torch.autocast(ids.device.type, enabled=False):
-            return (
-                functional.linear(pooled, self.sentiment.weight.float(), self.sentiment.bias.float()),
-                functional.linear(pooled, self.topics.weight.float(), self.topics.bias.float()),
-            )
+
+_PARTS = {
+    "attention.output.dense": "attended",
+    "attention.output.LayerNorm": "attended_norm",
+    "intermediate.dense": "wide",
+    "output.dense": "narrow",
+    "output.LayerNorm": "norm",
+}
+"""BertModel's name of each part of a layer, and ours."""
 
 
 def from_bert(state: Mapping[str, Tensor], layers: int) -> dict[str, Tensor]:
@@ -116,32 +141,24 @@ def from_bert(state: Mapping[str, Tensor], layers: int) -> dict[str, Tensor]:
             theirs, ours = f"encoder.layer.{i}.", f"layers.{i}."
             qkv = [state[f"{theirs}attention.self.{name}.{part}"] for name in ("query", "key", "value")]
             mine[f"{ours}qkv.{part}"] = torch.cat(qkv)
-            mine[f"{ours}attended.{part}"] = state[f"{theirs}attention.output.dense.{part}"]
-            mine[f"{ours}attended_norm.{part}"] = state[f"{theirs}attention.output.LayerNorm.{part}"]
-            mine[f"{ours}wide.{part}"] = state[f"{theirs}intermediate.dense.{part}"]
-            mine[f"{ours}narrow.{part}"] = state[f"{theirs}output.dense.{part}"]
-            mine[f"{ours}norm.{part}"] = state[f"{theirs}output.LayerNorm.{part}"]
+            for their, our in _PARTS.items():
+                mine[f"{ours}{our}.{part}"] = state[f"{theirs}{their}.{part}"]
     return mine
 
 
-def sentiment_loss(logits: Tensor, right: Tensor, possible: Tensor) -> Tensor:
-    """Mean of -log p(right | possible) over the rows that have a label; 0 when none has.
-
-    right, possible: (B, 3) bool. A set without a neutral class makes only the other two possible; "not negative" makes
-    two classes right; a row without a label has nothing possible.
-    """
-    rows = possible.any(1)
-    if not bool(rows.any()):
-        return logits.sum() * 0.0
-    masked = logits[rows].masked_fill(~possible[rows], -1e4)
-    wanted = logits[rows].masked_fill(~right[rows], -1e4)
-    return (masked.logsumexp(1) - wanted.logsumexp(1)).mean()
-
-
-def topic_loss(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-    """Weighted binary cross-entropy summed over a row's known topics, mean over rows with any; 0 when none has."""
-    rows = weights.sum(1) > 0
-    if not bool(rows.any()):
-        return logits.sum() * 0.0
-    each = functional.binary_cross_entropy_with_logits(logits[rows], targets[rows], reduction="none")
-    return (each * weights[rows]).sum(1).mean()
+def to_bert(state: Mapping[str, Tensor], layers: int) -> dict[str, Tensor]:
+    """The encoder's weights under BertModel's names: the inverse of `from_bert`, with a token type of zeros."""
+    theirs = {
+        "embeddings.word_embeddings.weight": state["words.weight"],
+        "embeddings.position_embeddings.weight": state["places.weight"],
+        "embeddings.token_type_embeddings.weight": torch.zeros(1, state["words.weight"].shape[1]),
+    }
+    for part in ("weight", "bias"):
+        theirs[f"embeddings.LayerNorm.{part}"] = state[f"norm.{part}"]
+        for i in range(layers):
+            ours, prefix = f"layers.{i}.", f"encoder.layer.{i}."
+            for name, value in zip(("query", "key", "value"), state[f"{ours}qkv.{part}"].chunk(3), strict=True):
+                theirs[f"{prefix}attention.self.{name}.{part}"] = value
+            for their, our in _PARTS.items():
+                theirs[f"{prefix}{their}.{part}"] = state[f"{ours}{our}.{part}"]
+    return theirs

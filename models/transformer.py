@@ -7,43 +7,52 @@ A document and its companies are scored in the same batches, and a text that com
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from tokenizers import Tokenizer
 
-from models.batching import pack, rows_of, width_of
+from models.chances import sigmoid, softmax
 from models.classifier import Document, Prediction, Sentiment
-from models.encoding import around, compose, encode_pairs, pad
-from models.network import SENTIMENTS, Network
+from models.encoding import around, compose, encode_pairs
+from models.engine import Floats, Reading
+from models.heads import sentiment_head
+from models.network import Network
+from models.precision import choose, engine_in
 from models.registry import CONFIG, TOKENIZER, WEIGHTS, Manifest, read_shape, read_verified
 from models.storage import unpack_weights
 from spine.errors import ModelError
-from spine.taxonomy import TOPIC_KEYS
+from spine.taxonomy import RISK_KEYS, TOPIC_KEYS
 
-Floats = npt.NDArray[np.float32]
-
-BATCH_TOKENS = 2048
 NEUTRAL = Sentiment(0.0, 1.0, 0.0)
 LEAD_CHARACTERS = {"zh": 120}  # of a text surely inside the model's length, when looking for a company's mention
 LEAD_CHARACTERS_ELSE = 320
 
 
-def bf16_is_fast() -> bool:
-    """Whether this CPU multiplies bf16 matrices in hardware (AMX); elsewhere fp32 is as fast and exact."""
-    return bool(torch.cpu.get_capabilities().get("amx_bf16", False))
+class ExtraTopic(Protocol):
+    """A topic that is no output of the network, but is read from its pooled vector."""
+
+    @property
+    def key(self) -> str:
+        """What is stored and sent."""
+        ...
+
+    def chance(self, pooled: Floats) -> float:
+        """How likely it applies to a text with this pooled vector (H,); from 0.5 on it does."""
+        ...
 
 
 class TransformerClassifier:
     """Labels documents with a network of ours. Not thread safe: one thread at a time.
 
+    network: in fp32
     max_tokens: longer documents are cut to their title and lead
-    batch_tokens: padded tokens in one forward pass
-    dtype: of the encoder; None chooses bf16 where the CPU is made for it
+    dtype: of the encoder; None chooses the fastest that agrees with fp32 here (models/precision.py)
+    threads: cores to use; None: all
     """
 
     def __init__(
@@ -53,16 +62,19 @@ class TransformerClassifier:
         manifest: Manifest,
         *,
         max_tokens: int | None = None,
-        batch_tokens: int = BATCH_TOKENS,
         dtype: torch.dtype | None = None,
+        threads: int | None = None,
     ) -> None:
-        chosen = dtype if dtype is not None else torch.bfloat16 if bf16_is_fast() else torch.float32
-        self._network = network.eval().cast_encoder(chosen)
+        network.eval()
+        self._engine, chosen = choose(network, tokenizer, threads) if dtype is None else (engine_in(dtype, network, threads), dtype)
+        self._network = network.cast_encoder(chosen)
         self._tokenizer = tokenizer
         self._manifest = manifest
         self._max_tokens = min(max_tokens or manifest.max_tokens, network.shape.positions // 2)
-        self._batch_tokens = batch_tokens
-        self._thresholds = np.array([manifest.thresholds.get(key, 0.5) for key in TOPIC_KEYS])
+        self._topic_cuts = np.array([manifest.thresholds.get(key, 0.5) for key in TOPIC_KEYS])
+        self.extra_topics: tuple[ExtraTopic, ...] = ()
+        """The analysts' own topics (models/own_topics.py): read from the same forward pass as all else."""
+        self._risk_cuts = np.array([manifest.thresholds.get(f"risk:{key}", 0.5) for key in RISK_KEYS])
 
     @classmethod
     def load(cls, folder: Path, *, threads: int | None = None, max_tokens: int | None = None, dtype: torch.dtype | None = None) -> Self:
@@ -78,12 +90,32 @@ class TransformerClassifier:
         except (RuntimeError, ValueError, KeyError) as error:
             message = f"{folder}: the weights or the tokenizer do not fit {CONFIG} ({error})"
             raise ModelError(message) from error
-        return cls(network, tokenizer, manifest, max_tokens=max_tokens, dtype=dtype)
+        return cls(network, tokenizer, manifest, max_tokens=max_tokens, dtype=dtype, threads=threads)
 
     @property
     def version(self) -> str:
         """The manifest's name for this model."""
         return self._manifest.version
+
+    @property
+    def network(self) -> Network:
+        """The network itself, for attributions and tags."""
+        return self._network
+
+    @property
+    def precision(self) -> str:
+        """What the encoder computes in: "bfloat16" or "float32"."""
+        return str(self._network.words.weight.dtype).removeprefix("torch.")
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """What turns text into its ids."""
+        return self._tokenizer
+
+    @property
+    def max_tokens(self) -> int:
+        """Where a text is cut, its marks counted."""
+        return self._max_tokens
 
     @property
     def manifest(self) -> Manifest:
@@ -101,61 +133,82 @@ class TransformerClassifier:
             if text:
                 places.setdefault((text, ""), len(places))
                 for company in document.companies:
-                    places.setdefault(_pair(text, company, document.language), len(places))
-        sentiment, topics = self._logits(list(places))
-        found = []
-        for text, document in zip(texts, documents, strict=True):
-            if not text:
-                found.append(Prediction(NEUTRAL, {"other": 1.0}, (NEUTRAL,) * len(document.companies)))
-                continue
-            row = places[text, ""]
-            pairs = [places[_pair(text, company, document.language)] for company in document.companies]
-            found.append(
-                Prediction(
-                    self._sentiment(sentiment[row], "sentiment", document.language),
-                    self._topics(topics[row], document.language),
-                    tuple(self._sentiment(sentiment[pair], "company", document.language) for pair in pairs),
-                )
-            )
+                    places.setdefault(company_pair(text, company, document.language), len(places))
+        logits, pooled = self._forward(list(places))
+        scored = [place for place, text in enumerate(texts) if text]
+        rows = [places[texts[place], ""] for place in scored]
+        languages = [documents[place].language for place in scored]
+        tones = self._tones(logits, rows, [sentiment_head("", documents[place].genre, logits) for place in scored], languages)
+        topics = self._said(logits["topics"][rows], "topics", languages)
+        risks = self._said(logits["risks"][rows], "risks", languages) if "risks" in logits else [{} for _ in scored]
+        pairs = [
+            (places[company_pair(texts[place], company, documents[place].language)], documents[place].language)
+            for place in scored
+            for company in documents[place].companies
+        ]
+        company = sentiment_head("company", "", logits)
+        towards = iter(self._tones(logits, [row for row, _ in pairs], [company] * len(pairs), [language for _, language in pairs]))
+        found = [Prediction(NEUTRAL, {"other": 1.0}, (NEUTRAL,) * len(document.companies)) for document in documents]
+        for n, place in enumerate(scored):
+            own = self._own_topics(pooled[rows[n]])
+            found[place] = Prediction(tones[n], topics[n] | own, tuple(islice(towards, len(documents[place].companies))), risks[n])
         return found
 
-    def _logits(self, pairs: Sequence[tuple[str, str]]) -> tuple[Floats, Floats]:
-        """(sentiment (N, 3), topics (N, 21)) of `pairs`, in their order."""
-        ids = encode_pairs(self._tokenizer, pairs, self._max_tokens)
-        sentiment = np.zeros((len(ids), len(SENTIMENTS)), np.float32)
-        topics = np.zeros((len(ids), len(TOPIC_KEYS)), np.float32)
-        try:
-            with torch.inference_mode():
-                widths = [width_of(len(row)) for row in ids]
-                for batch in pack(widths, self._batch_tokens):
-                    width = widths[batch[0]]
-                    shape = (rows_of(len(batch), width, self._batch_tokens), width)
-                    one, two = self._network(pad([ids[i] for i in batch], shape))
-                    sentiment[batch], topics[batch] = one[: len(batch)].numpy(), two[: len(batch)].numpy()
-        except RuntimeError as error:
-            message = f"the model {self.version} could not score {len(ids)} texts ({error})"
-            raise ModelError(message) from error
-        return sentiment, topics
+    def logits(self, pairs: Sequence[tuple[str, str]]) -> dict[str, Floats]:
+        """Raw logits (N, size) by head of (text, company or "") in their order; without the tags of tokens."""
+        return self._forward(pairs).logits
 
-    def _temperature(self, head: str, language: str) -> float:
+    def vectors(self, texts: Sequence[str]) -> Floats:
+        """The pooled vectors (N, H) of texts, in order: what own topics are learned on."""
+        return self._forward([(text, "") for text in texts]).pooled
+
+    def _forward(self, pairs: Sequence[tuple[str, str]]) -> Reading:
+        try:
+            return self._engine.read(encode_pairs(self._tokenizer, pairs, self._max_tokens))
+        except RuntimeError as error:
+            message = f"the model {self.version} could not score {len(pairs)} texts ({error})"
+            raise ModelError(message) from error
+
+    def temperature(self, head: str, language: str) -> float:
+        """What the logits of a head are divided by for texts in a language, or those of `labels` for a set's own.
+
+        English stands in for a language that was not measured; a set that was not is left as it is.
+        """
         temperatures = self._manifest.temperatures
         return temperatures.get(f"{head}.{language}", temperatures.get(f"{head}.en", 1.0))
 
-    def _sentiment(self, logits: Floats, head: str, language: str) -> Sentiment:
-        scaled = logits.astype(np.float64) / self._temperature(head, language)
-        weights = np.exp(scaled - scaled.max())
-        negative, neutral, positive = (weights / weights.sum()).tolist()
-        return Sentiment(negative, neutral, positive)
+    def _tones(self, logits: Mapping[str, Floats], rows: Sequence[int], heads: Sequence[str], languages: Sequence[str]) -> list[Sentiment]:
+        """The sentiment of each of `rows`, by the head and in the language beside it."""
+        found = np.zeros((len(rows), 3))
+        for head in set(heads):
+            mine = [n for n, name in enumerate(heads) if name == head]
+            scale = np.array([self.temperature(head, languages[n]) for n in mine])[:, None]
+            found[mine] = softmax(logits[head][[rows[n] for n in mine]] / scale)
+        return [Sentiment(*row) for row in found.tolist()]
 
-    def _topics(self, logits: Floats, language: str) -> dict[str, float]:
-        """Topics at or over their thresholds, likeliest first; the likeliest alone when none is."""
-        chance = 1.0 / (1.0 + np.exp(-logits.astype(np.float64) / self._temperature("topics", language)))
-        order = np.argsort(-chance).tolist()
-        said = {TOPIC_KEYS[i]: float(chance[i]) for i in order if chance[i] >= self._thresholds[i]}
-        return said or {TOPIC_KEYS[order[0]]: float(chance[order[0]])}
+    def _said(self, logits: Floats, head: str, languages: Sequence[str]) -> list[dict[str, float]]:
+        """For each row of (N, C) the topics or risks at or over their thresholds, likeliest first; of topics the likeliest at least."""
+        keys, cuts = (TOPIC_KEYS, self._topic_cuts) if head == "topics" else (RISK_KEYS, self._risk_cuts)
+        scale = np.array([self.temperature(head, language) for language in languages])[:, None]
+        chances = sigmoid(logits / scale) if len(logits) else logits.astype(np.float64)
+        over = chances >= cuts
+        if head == "topics" and len(logits):
+            silent = ~over.any(1)
+            over[silent, chances[silent].argmax(1)] = True
+        found: list[dict[str, float]] = [{} for _ in languages]
+        places, columns = np.nonzero(over)
+        said = chances[places, columns]
+        for n in np.lexsort((-said, places)).tolist():
+            found[places[n]][keys[columns[n]]] = float(said[n])
+        return found
+
+    def _own_topics(self, pooled: Floats) -> dict[str, float]:
+        """The analysts' own topics that apply to a text's pooled vector (H,)."""
+        chances = {topic.key: topic.chance(pooled) for topic in self.extra_topics}
+        return {key: chance for key, chance in chances.items() if chance >= 0.5}
 
 
-def _pair(text: str, company: str, language: str) -> tuple[str, str]:
+def company_pair(text: str, company: str, language: str) -> tuple[str, str]:
     """What is scored for a company: its name beside the text, from near its mention when that is late."""
     name = company.strip()
     return (around(text, name, LEAD_CHARACTERS.get(language, LEAD_CHARACTERS_ELSE)), name) if name else (text, "")

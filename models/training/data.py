@@ -1,8 +1,8 @@
 """How do labelled sets become training examples?
 
-    DATA/{sentiment,topic,negative_entity}/SET.SPLIT.jsonl.gz ─▶ read_rows ─▶ examples ─▶ [Example]
+    DATA/{sentiment,topic,negative_entity,ner}/SET.SPLIT.jsonl.gz ─▶ read_rows ─▶ examples ─▶ [Example]
 
-A set supervises what it labels and nothing else; see `models.labels` for topics and `sentiment_targets` for sentiment.
+A set supervises what it labels and nothing else; see `models.training.labels` for topics and `sentiment_targets` for sentiment.
 """
 
 from __future__ import annotations
@@ -11,16 +11,19 @@ import gzip
 import json
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.labels import NEGATIVE_EVENTS, topic_targets
+from models.encoding import compose
+from models.entities import Span, spans_of_bio
+from models.heads import LabelSet, sentiment_head
 from models.network import SENTIMENTS
 from models.seeds import Template, grow
+from models.training.labels import NEGATIVE_EVENTS, risk_targets, topic_targets
 from spine.errors import ModelError
-from spine.taxonomy import TOPIC_KEYS
+from spine.taxonomy import RISK_KEYS, TOPIC_KEYS
 
 Row = dict[str, Any]
 Flags = tuple[bool, bool, bool]
@@ -28,6 +31,8 @@ Flags = tuple[bool, bool, bool]
 NOTHING: Flags = (False, False, False)
 EVERY: Flags = (True, True, True)
 NO_TOPICS = (0.0,) * len(TOPIC_KEYS)
+NO_RISKS = (0.0,) * len(RISK_KEYS)
+OWN_LABEL_ROWS = 40  # an own label with fewer training rows gets no output
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,10 @@ class Example:
     """One text (with a company, when the sentiment is towards it) and all that is known of it.
 
     right, possible: sentiment classes that are right, among those that the set could have said; all False when unknown
-    topics, topic_weights: over TOPIC_KEYS; weight 0 where the set knows nothing
+    head: the sentiment head that reads it
+    topics, topic_weights: over TOPIC_KEYS; risks, risk_weights: over RISK_KEYS; weight 0 where the set knows nothing
+    labels: the set's own labels
+    spans: (start, end, kind) of its entities in characters; None when they are unknown
     """
 
     source: str
@@ -46,11 +54,16 @@ class Example:
     possible: Flags = NOTHING
     topics: tuple[float, ...] = NO_TOPICS
     topic_weights: tuple[float, ...] = NO_TOPICS
+    head: str = "sentiment"
+    risks: tuple[float, ...] = NO_RISKS
+    risk_weights: tuple[float, ...] = NO_RISKS
+    labels: tuple[str, ...] = ()
+    spans: tuple[Span, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much of a set one epoch takes: at most `cap` rows, drawn anew each epoch; None takes all."""
+    """How much of a set one epoch takes: `cap` rows, drawn anew each epoch, as many twice as it has fewer; None takes each once."""
 
     source: str
     folder: str
@@ -58,21 +71,29 @@ class Plan:
 
 
 PLANS = (
-    Plan("fpb", "sentiment"),
-    Plan("twitter_fin", "sentiment"),
-    Plan("sentfin", "sentiment", 13_000),
+    Plan("fpb", "sentiment", 7000),
+    Plan("twitter_fin", "sentiment", 14_000),
+    Plan("sentfin", "sentiment", 16_000),
     Plan("semeval2017", "sentiment"),
-    Plan("cfsc", "sentiment"),
+    Plan("cfsc", "sentiment", 12_000),
     Plan("wwwxmu", "sentiment"),
-    Plan("finfe", "sentiment"),
-    Plan("finnsp", "negative_entity", 1500),
-    Plan("twitter_topic", "topic", 11_000),
+    Plan("finfe", "sentiment", 15_000),
+    Plan("gold_commodity", "sentiment", 4000),
+    Plan("finnsp", "negative_entity", 1000),
+    Plan("twitter_topic", "topic"),
     Plan("finnl", "topic"),
-    Plan("finese", "topic", 3000),
-    Plan("reuters21578", "topic", 1500),
-    Plan("cls_subjects", "topic", 5000),
-    Plan("thucnews", "topic", 5000),
-    Plan("ag_news", "topic", 1200),
+    Plan("finese", "topic", 8000),
+    Plan("reuters21578", "topic", 2500),
+    Plan("cls_subjects", "topic", 6000),
+    Plan("thucnews", "topic"),
+    Plan("ag_news", "topic", 1500),
+    Plan("finer_ord", "ner", 5000),
+    Plan("cluener", "ner"),
+    Plan("resume_ner", "ner", 1500),
+    Plan("msra", "ner", 2000),
+    Plan("boson", "ner", 1500),
+    Plan("sec_filings", "ner", 500),
+    Plan("peoples_daily", "ner", 0),  # dev and test only
 )
 
 
@@ -134,11 +155,35 @@ def examples(rows: Iterable[Row]) -> list[Example]:
 
 def _example(row: Row, target: str) -> Example | None:
     right, possible = sentiment_targets(row)
-    said = topic_targets(str(row.get("source", "")), [str(label) for label in row.get("labels", ())], row["text"])
-    topics, weights = said if said is not None and not target else (NO_TOPICS, NO_TOPICS)
-    if not any(possible) and not any(weights):
+    source, language = str(row.get("source", "")), str(row.get("lang", "en"))
+    if "tags" in row:
+        text, spans = spans_of_bio([str(token) for token in row["tokens"]], [str(tag) for tag in row["tags"]], language)
+        return Example(source, language, text, spans=tuple(spans))
+    labels = tuple(str(label) for label in row.get("labels", ())) if not target else ()
+    said = topic_targets(source, labels, row["text"])
+    topics, topic_weights = said if said is not None and not target else (NO_TOPICS, NO_TOPICS)
+    risky = risk_targets(source, labels, row["text"])
+    risks, risk_weights = risky if risky is not None and not target else (NO_RISKS, NO_RISKS)
+    if row.get("task") in ("topic", "risk"):  # people and rehearsals speak our own taxonomy, and know all of it
+        ours, labels = frozenset(labels), ()
+        if row["task"] == "topic":
+            topics, topic_weights = tuple(float(key in ours) for key in TOPIC_KEYS), (1.0,) * len(TOPIC_KEYS)
+        else:
+            risks, risk_weights = tuple(float(key in ours) for key in RISK_KEYS), (1.0,) * len(RISK_KEYS)
+    if not any(possible) and not any(topic_weights) and not any(risk_weights) and not labels:
         return None
-    return Example(str(row.get("source", "")), str(row.get("lang", "en")), row["text"], target, right, possible, topics, weights)
+    head = sentiment_head(target, str(row.get("genre", "news")))
+    return Example(source, language, row["text"], target, right, possible, topics, topic_weights, head, risks, risk_weights, labels)
+
+
+def own_labels(sets: Mapping[str, Sequence[Example]]) -> dict[str, LabelSet]:
+    """Each set's own labels with at least OWN_LABEL_ROWS rows, the commonest first."""
+    found = {}
+    for source, examples_ in sets.items():
+        own = LabelSet.of([example.labels for example in examples_ if example.labels], OWN_LABEL_ROWS)
+        if len(own.names) > 1:
+            found[source] = own
+    return found
 
 
 def seed_examples(templates: Sequence[Template], per_template: int, dice: random.Random) -> list[Example]:
@@ -152,7 +197,7 @@ def seed_examples(templates: Sequence[Template], per_template: int, dice: random
         )
         found.append(Example("seeds", seed.language, seed.text, "", right, EVERY, topics, weights))
         if seed.company in seed.text:
-            found.append(Example("seeds", seed.language, seed.text, seed.company, right, EVERY))
+            found.append(Example("seeds", seed.language, seed.text, seed.company, right, EVERY, head="company"))
     return found
 
 
@@ -164,19 +209,34 @@ def read_split(data: Path, split: str, *, plans: Sequence[Plan] = PLANS) -> dict
         if path.is_file():
             sets[plan.source] = examples(read_rows(path))
     if not sets:
-        message = f"{data}: none of the labelled sets is here ({split} split); see models/data.py for their names"
+        message = f"{data}: none of the labelled sets is here ({split} split); see models/training/data.py for their names"
         raise ModelError(message)
     return sets
 
 
-def draw_epoch(sets: dict[str, list[Example]], dice: random.Random, *, plans: Sequence[Plan] = PLANS) -> list[Example]:
-    """One epoch's examples: each set whole, or `cap` of it drawn at random."""
+def draw_epoch(sets: Mapping[str, Sequence[Example]], dice: random.Random, *, plans: Sequence[Plan] = PLANS) -> list[Example]:
+    """One epoch's examples: each set once, or `cap` of it drawn at random."""
     caps = {plan.source: plan.cap for plan in plans}
     drawn: list[Example] = []
     for source, found in sets.items():
         cap = caps.get(source)
-        drawn += found if cap is None or len(found) <= cap else dice.sample(found, cap)
+        wanted = len(found) if cap is None else min(cap, 2 * len(found))
+        if wanted < len(found):
+            drawn += dice.sample(found, wanted)
+        else:
+            drawn += [*found, *dice.sample(found, wanted - len(found))]
     return drawn
+
+
+def stream_examples(data: Path) -> list[Example]:
+    """Texts of the unlabelled streams, about which nothing is known: for teachers to label."""
+    found = []
+    for path in sorted((data / "stream").glob("*.jsonl.gz")):
+        for row in read_rows(path):
+            text = compose(str(row.get("title") or ""), row["text"])
+            if text:
+                found.append(Example("stream", str(row.get("lang", "en")), text))
+    return found
 
 
 def vocabulary_texts(data: Path, *, per_file: int = 20_000) -> Iterator[str]:

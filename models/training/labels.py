@@ -15,8 +15,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from models.hints import HINTS
-from spine.taxonomy import TOPIC_KEYS
+from models.hints import HINTS, RISK_HINTS
+from spine.taxonomy import RISK_KEYS, TOPIC_KEYS
 
 HINT_PRESENT = 0.7
 HINT_ABSENT = 0.15
@@ -245,22 +245,58 @@ MAPPINGS: Mapping[str, SourceLabels] = {
     "sentfin": HINTS_ONLY,
 }
 
-#: Risk events of finese that are bad news by their nature; its other labels say nothing about sentiment.
-NEGATIVE_EVENTS = frozenset(
-    (
-        *_FINESE_LEGAL,
-        "重组失败",
-        "业绩下滑",
-        "不能履职",
-        "高管负面",
-        "资产负面",
-        "投诉维权",
-        "提现困难",
-        "失联跑路",
-        "歇业停业",
-        "资金账户风险",
-    )
-)
+#: Event types of finese to ours; 其他 says that none holds.
+FINESE_RISKS: Mapping[str, str] = {
+    "信批违规": "disclosure",
+    "交易违规": "trading",
+    "财务造假": "accounting_fraud",
+    "涉嫌欺诈": "fraud",
+    "涉嫌非法集资": "illegal_fundraising",
+    "涉嫌传销": "pyramid_scheme",
+    "涉嫌违法": "crime",
+    "提现困难": "payout_failure",
+    "失联跑路": "payout_failure",
+    "资金账户风险": "asset_freeze",
+    "资产负面": "asset_freeze",
+    "业绩下滑": "earnings_decline",
+    "评级调整": "rating_change",
+    "重组失败": "deal_failure",
+    "实控人股东变更": "control_change",
+    "不能履职": "management_loss",
+    "高管负面": "management_loss",
+    "产品违规": "product_safety",
+    "投诉维权": "product_safety",
+    "歇业停业": "closure",
+}
+
+#: Events that say nothing about good or bad by themselves.
+_UNDECIDED_EVENTS = frozenset(("评级调整", "实控人股东变更"))
+NEGATIVE_EVENTS = frozenset(FINESE_RISKS) - _UNDECIDED_EVENTS
+
+#: English sets of news, in which phrases stand in for the risk labels that only Chinese has.
+RISKS_HINTED = frozenset(("fpb", "sentfin", "twitter_topic", "twitter_fin", "reuters21578"))
+
+
+def topics_of(source: str, labels: Sequence[str]) -> frozenset[str]:
+    """Our topics that labels of a mapped source name."""
+    return frozenset(key for label in labels for key in MAPPINGS[source].labels.get(label, ()))
+
+
+def risks_of(labels: Sequence[str]) -> frozenset[str]:
+    """Our risk events that event types of finese name."""
+    return frozenset(FINESE_RISKS[label] for label in labels if label in FINESE_RISKS)
+
+
+def risk_targets(source: str, labels: Sequence[str], text: str) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """(targets, weights) over RISK_KEYS of one row; None when the set says nothing about risk events."""
+    if source == "finese":
+        present = risks_of(labels)
+        return tuple(float(key in present) for key in RISK_KEYS), (1.0,) * len(RISK_KEYS)
+    if source not in RISKS_HINTED:
+        return None
+    hits = [RISK_HINTS[key].search(text) is not None if key in RISK_HINTS else None for key in RISK_KEYS]
+    weights = tuple(0.0 if hit is None else HINT_PRESENT if hit else HINT_ABSENT for hit in hits)
+    return tuple(float(hit or False) for hit in hits), weights
 
 
 def topic_targets(source: str, labels: Sequence[str], text: str) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
@@ -268,7 +304,7 @@ def topic_targets(source: str, labels: Sequence[str], text: str) -> tuple[tuple[
     mapping = MAPPINGS.get(source)
     if mapping is None:
         return None
-    present = {key for label in labels for key in mapping.labels.get(label, ())}
+    present = topics_of(source, labels)
     unsure = {key for label in labels for key in mapping.unsure.get(label, ())}
     if mapping.only_mapped and not present:
         return None

@@ -1,0 +1,175 @@
+"""Which way of fine-tuning is worth its price? Every method learns the same new slice, from the same version, one after the other.
+
+The slice is the gold-commodity headlines (their labels are the direction of a price), so the version to start from must not have seen
+them: tocsin-base-1 had not, later ones have. Asked are the slice's test file, and what the old test files lose.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+
+import msgspec
+import numpy as np
+import torch
+from tqdm import tqdm  # type: ignore[import-untyped]
+
+from models.encoding import pad
+from models.heads import LabelSet
+from models.measuring.quantize import dynamic_int8, static_int8
+from models.network import Network
+from models.registry import WEIGHTS, shipped
+from models.training.calibrate import DevRows, read_dev, score_set
+from models.training.data import Row, examples, read_rows
+from models.training.fit import encode
+from models.training.lessons import Lessons
+from models.training.methods import METHODS, Adapter
+from models.training.train import MAX_TOKENS, Options, Run, train
+from models.transformer import TransformerClassifier
+from spine.errors import SettingsError
+
+SLICE = "gold_commodity"
+OLD = ("fpb", "twitter_fin", "sentfin", "cfsc", "wwwxmu", "finfe", "twitter_topic", "finnl", "finese", "thucnews", "finer_ord", "cluener")
+SMALL = (0, 2, 4, 6, 8, 11)
+
+
+class Method(msgspec.Struct, frozen=True, kw_only=True):
+    """One way. new: macro F1 on the slice's test file; lost: points by which the mean over the old test files fell (negative: rose);
+    trained: numbers moved; megabytes: of the packed weights; seconds: of training.
+    """
+
+    name: str
+    new: float
+    old: float
+    lost: float
+    trained: int
+    megabytes: float
+    seconds: float
+    per_set: dict[str, float]
+
+
+class Methods(msgspec.Struct, frozen=True, kw_only=True):
+    """The table. rows: of the slice that were learned; old_rows: asked of each old test file at most."""
+
+    start: str
+    rows: int
+    old_rows: int
+    methods: list[Method]
+
+
+def measure(data: Path, *, rows: int = 1500, old_rows: int = 400, start: Path | None = None, only: Sequence[str] = ()) -> Methods:
+    """Every method (or `only` those named) on the labelled sets in `data`. Raises SettingsError when the slice is not there."""
+    path = data / "sentiment" / f"{SLICE}.train.jsonl.gz"
+    if not path.is_file():
+        raise SettingsError(f"{path} is not there: this benchmark learns it")
+    start = start or shipped()
+    before = TransformerClassifier.load(start, dtype=torch.float32)
+    found = list(read_rows(path))
+    extra = tuple(found[:: max(1, len(found) // rows)][:rows])
+    lessons = Lessons.read(data, extra)
+    lessons = replace(
+        lessons,
+        sets={name: rows for name, rows in lessons.sets.items() if name != SLICE},
+        dev={name: rows[:: max(1, len(rows) // 100)] for name, rows in lessons.dev.items() if name in ("fpb", "cfsc")},
+    )
+    bench = _Bench(data, start, lessons, before, old_rows)
+    base = bench.figures(before.network)
+    table = [
+        Method(name="before", new=base[SLICE], old=_mean(base), lost=0.0, trained=0, megabytes=_size(start), seconds=0.0, per_set=base)
+    ]
+    wanted = [name for name in bench.ways() if not only or name in only]
+    for name in tqdm(wanted, desc="methods"):
+        table.append(bench.row(name, base))
+        tqdm.write(f"{name}: new {table[-1].new:.3f} lost {table[-1].lost:+.2f} in {table[-1].seconds:.0f} s")
+    return Methods(start=before.version, rows=len(extra), old_rows=old_rows, methods=table)
+
+
+class _Bench:
+    """What every row needs."""
+
+    def __init__(self, data: Path, start: Path, lessons: Lessons, before: TransformerClassifier, old_rows: int) -> None:
+        self._data = data
+        self._start = start
+        self._lessons = lessons
+        self._labels = before.manifest.labels
+        self._folder = tempfile.TemporaryDirectory(prefix="tocsin-methods-")
+        self._tests = {}
+        for source in (SLICE, *OLD):
+            for folder in ("sentiment", "topic", "ner"):
+                path = data / folder / f"{source}.test.jsonl.gz"
+                if path.is_file():
+                    every: list[Row] = list(read_rows(path))
+                    some = examples(every[:: max(1, len(every) // old_rows)])
+                    self._tests[source] = DevRows(some, *encode(before.tokenizer, some, MAX_TOKENS))
+        self._before = before
+        self._options = Options(epochs=1, head_lr_scale=2.0, seeds_per_template=0, checks=1, rehearse=0.5, unlabelled=0)
+
+    def ways(self) -> dict[str, Callable[[Path], Network]]:
+        """How each row's network is made."""
+        rates = {"full": 5e-5, "lora": 3e-4, "adalora": 1e-3, "ia3": 3e-3, "heads": 2e-3}
+        small = replace(self._options, layers=SMALL, lr=1.4e-4, rehearse=0.8)
+
+        def trained(options: Options, *teachers: Path) -> Callable[[Path], Network]:
+            return lambda out: self._train(out, options, teachers)
+
+        return {
+            **{name: trained(replace(self._options, method=name, lr=rates[name])) for name in METHODS},
+            "full without rehearsal": trained(replace(self._options, rehearse=0.0)),
+            "pruned 30 %": trained(replace(self._options, prune=0.3)),
+            "6 layers": trained(small),
+            "6 layers, distilled": trained(small, self._start),
+            "int8 dynamic": lambda _out: dynamic_int8(self._before.network),
+            "int8 static": lambda _out: static_int8(self._before.network, self._samples()),
+        }
+
+    def row(self, name: str, base: dict[str, float]) -> Method:
+        out = Path(self._folder.name) / name.replace(" ", "-")
+        began = monotonic()
+        network = self.ways()[name](out)
+        seconds = monotonic() - began
+        found = self.figures(network)
+        return Method(
+            name=name,
+            new=found[SLICE],
+            old=_mean(found),
+            lost=round(100 * (_mean(base) - _mean(found)), 2),
+            trained=self._trained(name),
+            megabytes=_size(out if out.exists() else self._start),
+            seconds=round(seconds, 1),
+            per_set=found,
+        )
+
+    def figures(self, network: Network) -> dict[str, float]:
+        """Mean of its heads' figures for each test file."""
+        labels: dict[str, LabelSet] = self._labels
+        return {
+            source: round(float(np.mean(list(score_set(source, rows, read_dev(network, rows), labels).values()))), 4)
+            for source, rows in self._tests.items()
+        }
+
+    def _train(self, out: Path, options: Options, teachers: tuple[Path, ...] = ()) -> Network:
+        lessons = self._lessons if options.rehearse else replace(self._lessons, sets={})
+        train(None, out, now=datetime.now(UTC), options=options, start=self._start, run=Run(lessons=lessons, teachers=teachers))
+        return TransformerClassifier.load(out, dtype=torch.float32).network
+
+    def _trained(self, name: str) -> int:
+        if name.startswith("int8"):
+            return 0
+        network = TransformerClassifier.load(self._start, dtype=torch.float32).network
+        return Adapter(network, next((method for method in METHODS if method == name), "full"), steps=100).trained
+
+    def _samples(self) -> list[torch.Tensor]:
+        rows = self._tests["fpb"].ids[:64] + self._tests["cfsc"].ids[:64]
+        return [pad(rows[at : at + 16]) for at in range(0, len(rows), 16)]
+
+
+def _mean(figures: dict[str, float]) -> float:
+    return round(float(np.mean([value for source, value in figures.items() if source != SLICE])), 4)
+
+
+def _size(folder: Path) -> float:
+    return round((folder / WEIGHTS).stat().st_size / 1e6, 1)

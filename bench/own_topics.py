@@ -1,0 +1,118 @@
+"""How well are topics of one's own learned? Classes that the model was not given, from 8 texts each and from their names alone.
+
+DATA/topic/SET ─▶ vectors of examples, of 300 unlabelled texts and of test texts ─▶ zero-shot, regression alone, contrastive
+               ─▶ average precision and F1 at the cut, over three draws of the examples
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+
+import msgspec
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.own_topics import background, few_shot, zero_shot
+from models.training.data import Row, read_rows
+from models.transformer import TransformerClassifier
+
+SHOTS, DRAWS, OTHERS, TESTED = 8, 3, 300, 700
+
+#: set -> class -> its name and description in English and Chinese, written for this measurement
+CLASSES: dict[str, dict[str, tuple[str, str]]] = {
+    "thucnews": {
+        "sports": ("Sports: matches, teams, players and results", "体育：比赛、球队、球员和赛果"),
+        "education": ("Education: schools, universities, exams", "教育：学校、高考、招生、考试"),
+        "game": ("Video games", "游戏：网络游戏、电子竞技"),
+    },
+    "finnl": {
+        "新冠": ("Covid-19: cases, lockdowns, vaccines", "新冠疫情：确诊病例、防控、疫苗"),
+        "期货": ("Futures markets", "期货：主力合约、期货交易"),
+    },
+    "cls_subjects": {
+        "人工智能": ("Artificial intelligence: models, chatbots", "人工智能：大模型、算力、智能体"),
+        "中东冲突": ("Conflict in the Middle East: Israel, Iran, strikes", "中东冲突：以色列、伊朗、袭击"),
+    },
+    "reuters21578": {
+        "ship": ("Shipping: vessels, ports, freight", "航运：船舶、港口、运费"),
+        "grain": ("Grain: wheat, corn, crops", "粮食：小麦、玉米、收成"),
+        "sugar": ("Sugar: sugar production and trade", "食糖：糖产量与贸易"),
+    },
+    "twitter_topic": {
+        "IPO": ("Initial public offerings", "首次公开募股、新股上市"),
+        "Currencies": ("Currencies: dollar, euro, exchange rates", "外汇：美元、欧元、汇率"),
+        "Personnel": ("Personnel: appointments and resignations of executives", "人事：高管任命与辞职"),
+    },
+    "ag_news": {
+        "Sports": ("Sports: matches, teams, players and results", "体育：比赛、球队、球员和赛果"),
+        "Sci-Tech": ("Science and technology: software, internet, space", "科技：软件、互联网、航天"),
+    },
+}
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """One way on one class: average precision, F1 at the cut, and the share of the test texts that are of the class."""
+
+    source: str
+    label: str
+    way: str
+    average_precision: float
+    f1: float
+    base: float
+
+
+def measure(classifier: TransformerClassifier, data: Path) -> list[Mark]:
+    """Marks of all ways on all classes of which the set is in `data`. Raises ModelError."""
+    seeds = torch.from_numpy(classifier.vectors(background()))
+    marks = []
+    for source, classes in CLASSES.items():
+        paths = [data / "topic" / f"{source}.{split}.jsonl.gz" for split in ("train", "test")]
+        if all(path.is_file() for path in paths):
+            marks += _of_set(classifier, source, classes, [list(read_rows(path)) for path in paths], seeds)
+    return marks
+
+
+def _of_set(
+    classifier: TransformerClassifier, source: str, classes: dict[str, tuple[str, str]], rows: list[list[Row]], seeds: Tensor
+) -> list[Mark]:
+    dice = random.Random(0)
+    train, test = (dice.sample(part, len(part)) for part in rows)
+    asked = test[:TESTED] + [row for label in classes for row in [row for row in test[TESTED:] if label in row["labels"]][:40]]
+
+    def vectors(texts: Sequence[str]) -> Tensor:
+        return torch.from_numpy(classifier.vectors(texts))
+
+    tested = vectors([row["text"] for row in asked])
+    others = torch.cat([seeds, vectors([row["text"] for row in train[:OTHERS]])])
+    marks = []
+    for label, names in classes.items():
+        truth = np.array([label in row["labels"] for row in asked])
+        pool = vectors([row["text"] for row in train if label in row["labels"]][: 3 * SHOTS])
+        draws = [pool[torch.randperm(len(pool), generator=torch.Generator().manual_seed(i))[:SHOTS]] for i in range(DRAWS)]
+        ways = {
+            "zero-shot": [zero_shot("x", vectors(names), others)],
+            "regression": [few_shot("x", drawn, others, steps=0) for drawn in draws],
+            "contrastive": [few_shot("x", drawn, others) for drawn in draws],
+        }
+        for way, learned in ways.items():
+            said = [each.chances(tested).numpy() for each in learned]
+            precision = fmean(average_precision(truth, each) for each in said)
+            marks.append(Mark(source, label, way, precision, fmean(f1(truth, each >= 0.5) for each in said), float(truth.mean())))
+    return marks
+
+
+def average_precision(truth: np.ndarray, chances: np.ndarray) -> float:
+    """Mean precision at the rank of each text of the class, ties in the order given."""
+    hits = truth[np.argsort(-chances, kind="stable")]
+    ranks = np.flatnonzero(hits) + 1
+    return float(np.mean(np.arange(1, len(ranks) + 1) / ranks)) if len(ranks) else 0.0
+
+
+def f1(truth: np.ndarray, said: np.ndarray) -> float:
+    """Harmonic mean of precision and recall."""
+    both = int((truth & said).sum())
+    return 2 * both / int(truth.sum() + said.sum()) if both else 0.0

@@ -1,0 +1,244 @@
+"""How are many texts run through a network fast? Packed, without a token of padding between them, a pack on each core.
+
+    token ids ─▶ packs of like lengths ─▶ lanes: [tokens of a pack, one after the other] ─▶ encoder ─▶ mean of each text ─▶ heads
+
+In a pack the matrix products see one long row of tokens, and attention runs over groups of texts of one length, so nothing is
+padded and nothing masked. Weights are laid out once for oneDNN's kernels: `torch.nn.Linear` does that again at every call, which takes
+three times as long as the product itself (docs/performance.md).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.batching import pack, rows_of, width_of
+from models.encoding import PAD_ID, pad
+from models.network import TAGS, Layer, Network
+
+Floats = npt.NDArray[np.float32]
+
+PACK_TOKENS = 2048
+FEWEST_TOKENS = 256  # of a pack that is split off for another core
+TOKEN_STEP = 256
+"""Packs are rounded up to this: a kernel is compiled for every new shape, which costs more than running it."""
+
+SCORE_LIMIT = 60.0
+CORES = torch.get_num_threads()
+"""As torch found them at the start: what it says later is of the thread that asks."""
+
+
+class Reading(NamedTuple):
+    """What a network says of texts, in their order: logits (N, size) by head but for the tags, and pooled vectors (N, H)."""
+
+    logits: dict[str, Floats]
+    pooled: Floats
+
+
+class Engine(Protocol):
+    """Runs texts through a network."""
+
+    def read(self, ids: Sequence[Sequence[int]]) -> Reading:
+        """What the network says of texts, given as token ids, none empty."""
+        ...
+
+
+def padded_batches(ids: Sequence[Sequence[int]], budget_tokens: int = PACK_TOKENS) -> Iterator[tuple[list[int], Tensor]]:
+    """(places in `ids`, their token ids padded (B, L)), B as many or more, in few shapes, each of at most `budget_tokens`."""
+    widths = [width_of(len(row)) for row in ids]
+    for batch in pack(widths, budget_tokens):
+        width = widths[batch[0]]
+        yield batch, pad([ids[i] for i in batch], (rows_of(len(batch), width, budget_tokens), width))
+
+
+class PaddedEngine:
+    """The network as it is, on batches padded to their longest. Slower, for wherever oneDNN is not: it defines what is right."""
+
+    def __init__(self, network: Network, *, batch_tokens: int = PACK_TOKENS) -> None:
+        self._network = network.eval()
+        self._batch_tokens = batch_tokens
+
+    def read(self, ids: Sequence[Sequence[int]]) -> Reading:
+        """What the network says of texts, in order."""
+        shape_of = self._network.shape
+        logits = {name: np.zeros((len(ids), size), np.float32) for name, size in shape_of.outputs.items() if name != TAGS}
+        pooled = np.zeros((len(ids), shape_of.hidden), np.float32)
+        device = self._network.words.weight.device
+        with torch.inference_mode():
+            for batch, padded in padded_batches(ids, self._batch_tokens):
+                outputs = self._network(padded.to(device))
+                pooled[batch] = outputs.pooled[: len(batch)].cpu().numpy()
+                for name, rows in logits.items():
+                    rows[batch] = outputs.logits[name][: len(batch)].cpu().numpy()
+        return Reading(logits, pooled)
+
+
+class PackedEngine:
+    """The encoder on packs. Every core runs a pack of its own: two that share each product wait for each other at each.
+
+    lanes: packs at a time; None: one a core
+    pack_tokens: tokens in a pack
+    """
+
+    def __init__(self, network: Network, dtype: torch.dtype, *, lanes: int | None = None, pack_tokens: int = PACK_TOKENS) -> None:
+        self._encoder = Encoder(network, dtype)
+        self._lanes = lanes or CORES
+        self._pack_tokens = pack_tokens
+        heads = {name: network.head(name) for name in network.shape.outputs if name != TAGS}
+        self._heads = {name: (head.weight.detach().float(), head.bias.detach().float()) for name, head in heads.items()}
+        self._pool = ThreadPoolExecutor(self._lanes, "engine", initializer=torch.set_num_threads, initargs=(1,))
+
+    def read(self, ids: Sequence[Sequence[int]]) -> Reading:
+        """What the network says of texts, in order."""
+        lengths = [len(row) for row in ids]
+        share = -(-sum(lengths) // self._lanes)
+        packs = pack_tokens(lengths, min(self._pack_tokens, max(FEWEST_TOKENS, share)))
+        pooled = torch.zeros(len(ids), self._encoder.hidden)
+        for rows, vectors in zip(packs, self._pool.map(lambda rows: self._encoder([ids[i] for i in rows]), packs), strict=True):
+            pooled[rows] = vectors
+        with torch.inference_mode():
+            logits = {name: functional.linear(pooled, weight, bias).numpy() for name, (weight, bias) in self._heads.items()}
+        return Reading(logits, pooled.numpy())
+
+
+def pack_tokens(lengths: Sequence[int], budget_tokens: int) -> list[list[int]]:
+    """Packs of indices into `lengths`, longest first, each of at most `budget_tokens` in sum, or of one text."""
+    packs: list[list[int]] = []
+    tokens = 0
+    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        if packs and tokens + lengths[index] <= budget_tokens:
+            packs[-1].append(index)
+            tokens += lengths[index]
+        else:
+            packs.append([index])
+            tokens = lengths[index]
+    return packs
+
+
+class Segment(NamedTuple):
+    """Texts of one length in a pack: `texts` of `length` tokens each from token `start` on, computed as `rows` texts.
+
+    The rows beyond `texts` are whatever tokens follow; their results are dropped. They keep the shapes few.
+    """
+
+    start: int
+    texts: int
+    rows: int
+    length: int
+
+
+def segments_of(lengths: Sequence[int]) -> list[Segment]:
+    """The segments of a pack of texts of these lengths, equal ones beside each other."""
+    found, start = [], 0
+    for length, group in groupby(lengths):
+        texts = sum(1 for _ in group)
+        found.append(Segment(start, texts, few(texts), length))
+        start += texts * length
+    return found
+
+
+def few(texts: int) -> int:
+    """`texts` rounded up to 2^n or 3 * 2^n."""
+    power = 1 << (texts - 1).bit_length()
+    return power * 3 // 4 if power >= 4 and texts <= power * 3 // 4 else power
+
+
+class Encoder:
+    """The encoder of a network, for inference on packs of tokens; the softmax scale is in its weights."""
+
+    def __init__(self, network: Network, dtype: torch.dtype) -> None:
+        shape = network.shape
+        self.hidden = shape.hidden
+        self._words = network.words.weight.detach().to(dtype)
+        self._places = network.places.weight.detach().to(dtype)
+        self._norm = _Norm(network.norm, dtype)
+        self._layers = [_PackedLayer(layer, dtype) for layer in network.layers if isinstance(layer, Layer)]
+
+    def __call__(self, rows: Sequence[Sequence[int]]) -> Tensor:
+        """Pooled vectors (N, H) in fp32 of texts given as token ids, sorted by length."""
+        segments = segments_of([len(row) for row in rows])
+        tokens = sum(map(len, rows))
+        room = max([tokens, *(s.start + s.rows * s.length for s in segments)])
+        room = -(-room // TOKEN_STEP) * TOKEN_STEP
+        ids = np.full(room, PAD_ID, dtype=np.int64)
+        ids[:tokens] = np.concatenate([np.asarray(row, dtype=np.int64) for row in rows])
+        places = np.zeros(room, dtype=np.int64)
+        places[:tokens] = np.concatenate([np.arange(s.length) for s in segments for _ in range(s.texts)])
+        with torch.inference_mode():
+            x = functional.embedding(torch.from_numpy(ids), self._words) + functional.embedding(torch.from_numpy(places), self._places)
+            x = self._norm(x)
+            for layer in self._layers:
+                x = layer(x, segments)
+            parts = [x[s.start : s.start + s.texts * s.length].view(s.texts, s.length, -1).float().mean(1) for s in segments]
+            return torch.cat(parts)
+
+
+class _Norm:
+    """LayerNorm."""
+
+    def __init__(self, norm: nn.LayerNorm, dtype: torch.dtype) -> None:
+        self._weight, self._bias, self._eps = norm.weight.detach().to(dtype), norm.bias.detach().to(dtype), norm.eps
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return functional.layer_norm(x, x.shape[-1:], self._weight, self._bias, self._eps)
+
+
+class _Linear:
+    """A linear layer whose weights are laid out once."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> None:
+        self._weight = torch.ops.mkldnn._reorder_linear_weight(weight.detach().to(dtype).contiguous(), PACK_TOKENS)
+        self._bias = bias.detach().to(dtype)
+
+    def __call__(self, x: Tensor, add: Tensor | None = None) -> Tensor:
+        """x W + b, and `add`."""
+        ops = torch.ops.mkldnn._linear_pointwise
+        found: Tensor = (
+            ops(x, self._weight, self._bias, "none", [], "none") if add is None else ops.binary(x, add, self._weight, self._bias, "add")
+        )
+        return found
+
+
+class _PackedLayer:
+    """One transformer layer on packed tokens."""
+
+    def __init__(self, layer: Layer, dtype: torch.dtype) -> None:
+        hidden = layer.attended.in_features
+        self._heads, self._size = layer.heads, hidden // layer.heads
+        scale = torch.ones(3 * hidden, device=layer.qkv.weight.device)
+        scale[:hidden] = 1.0 / math.sqrt(self._size)
+        self._qkv = _Linear(layer.qkv.weight.float() * scale[:, None], layer.qkv.bias.float() * scale, dtype)
+        self._attended = _Linear(layer.attended.weight, layer.attended.bias, dtype)
+        self._wide = _Linear(layer.wide.weight, layer.wide.bias, dtype)
+        self._narrow = _Linear(layer.narrow.weight, layer.narrow.bias, dtype)
+        self._attended_norm, self._norm = _Norm(layer.attended_norm, dtype), _Norm(layer.norm, dtype)
+
+    def __call__(self, x: Tensor, segments: Sequence[Segment]) -> Tensor:
+        """x: (T, H)."""
+        x = self._attended_norm(self._attended(self._mixed(self._qkv(x), segments), add=x))
+        return self._norm(self._narrow(functional.gelu(self._wide(x)), add=x))
+
+    def _mixed(self, qkv: Tensor, segments: Sequence[Segment]) -> Tensor:
+        """Attention within each text: (T, 3H) to (T, H)."""
+        heads, size = self._heads, self._size
+        out = qkv.new_zeros(len(qkv), heads * size)
+        for start, texts, rows, length in segments:
+            part = qkv[start : start + rows * length].view(rows, length, 3, heads, size)
+            q, k, v = part.permute(2, 0, 3, 1, 4).reshape(3, rows * heads, length, size)
+            scores = torch.bmm(q, k.transpose(1, 2))
+            # torch's softmax is made for long rows: on 24 numbers it takes six times as long as this does, and a row's maximum
+            # three times. No encoder comes near the limit, which is there so that the sum is never 0 nor infinite.
+            weights = scores.clamp_(-SCORE_LIMIT, SCORE_LIMIT).exp_()
+            mixed = torch.bmm(weights, v).div_(weights.sum(-1, keepdim=True))
+            found = mixed.view(rows, heads, length, size)[:texts].transpose(1, 2)
+            out[start : start + texts * length].view(texts, length, heads, size).copy_(found)
+        return out
