@@ -1,0 +1,115 @@
+"""How many headlines a second, beside transformers' own pipeline on the same weights and texts? In turns, in one process.
+
+The pipeline is what a user would write: fp32, batches of 32 as they come. `peak_fraction` is the encoder's arithmetic over what
+matrix products alone reach on this machine in the same minutes.
+"""
+
+from __future__ import annotations
+
+import statistics
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from time import perf_counter
+
+import msgspec
+import torch
+from tqdm import tqdm  # type: ignore[import-untyped]
+
+from bench.hf import make_pipeline
+from bench.texts import headlines
+from models.encoding import compose, encode_pairs
+from models.network import SENTIMENTS, Shape
+from models.transformer import TransformerClassifier
+
+PEAK_SIDE = 2048
+PEAK_PRODUCTS = 6
+
+
+class Classify(msgspec.Struct, frozen=True, kw_only=True):
+    """Medians over `repeats`. tokens: of the texts on average; agreement: share of texts on which both say the same sentiment.
+
+    peak_tflops: of bf16 or fp32 products of square matrices, one on each core; peak_fraction: of the encoder, of that
+    """
+
+    docs_per_s: float
+    hf_docs_per_s: float
+    ratio: float
+    tokens_per_s: float
+    peak_fraction: float
+    peak_tflops: float
+    device: str
+    precision: str
+    threads: int
+    docs: int
+    hf_docs: int
+    tokens: float
+    repeats: int
+    agreement: float
+    model: str
+    texts: str
+
+
+def measure(folder: Path, *, data: Path | None = None, docs: int = 4096, hf_docs: int = 512, repeats: int = 5) -> Classify:
+    """The version in `folder`, on `docs` headlines and the pipeline on `hf_docs` of them, in turns. Raises SettingsError."""
+    where, every = headlines(docs, data)
+    texts = [compose(each.title, each.text) for each in every]
+    some = texts[:: max(1, len(texts) // hf_docs)][:hf_docs]
+    exact = TransformerClassifier.load(folder, dtype=torch.float32)
+    theirs = make_pipeline(exact, exact.network)
+    ours = TransformerClassifier.load(folder)
+    tokens = sum(map(len, encode_pairs(ours.tokenizer, [(text, "") for text in texts], ours.max_tokens)))
+    threads = torch.get_num_threads()
+    precision = torch.bfloat16 if ours.precision == "bfloat16" else torch.float32
+    said = {text: found.sentiment for text, found in zip(texts, ours.classify(every), strict=True)}
+    same = [label["label"] == SENTIMENTS[max(range(3), key=said[text].__getitem__)] for text, label in zip(some, theirs(some), strict=True)]
+    ours_s, theirs_s, peaks = [], [], []
+    for _ in tqdm(range(repeats), desc="classify", unit="round"):
+        peaks.append(peak_flops(precision, threads))
+        began = perf_counter()
+        ours.classify(every)
+        ours_s.append(perf_counter() - began)
+        began = perf_counter()
+        theirs(some)
+        theirs_s.append(perf_counter() - began)
+    fast, slow, peak = len(every) / statistics.median(ours_s), len(some) / statistics.median(theirs_s), statistics.median(peaks)
+    return Classify(
+        docs_per_s=round(fast, 1),
+        hf_docs_per_s=round(slow, 1),
+        ratio=round(fast / slow, 2),
+        tokens_per_s=round(fast * tokens / len(every), 1),
+        peak_fraction=round(fast * tokens / len(every) * flops_per_token(ours.network.shape, tokens / len(every)) / peak, 3),
+        peak_tflops=round(peak / 1e12, 3),
+        device="cpu",
+        precision=ours.precision,
+        threads=threads,
+        docs=len(every),
+        hf_docs=len(some),
+        tokens=round(tokens / len(every), 1),
+        repeats=repeats,
+        agreement=round(sum(same) / len(same), 4),
+        model=ours.version,
+        texts=where,
+    )
+
+
+def flops_per_token(shape: Shape, length: float) -> float:
+    """Additions and multiplications of the encoder for one token of a text of `length`: its matrix products alone."""
+    layer = 2 * shape.hidden * (4 * shape.hidden + 2 * shape.ffn) + 4 * length * shape.hidden
+    return shape.layers * layer
+
+
+def peak_flops(dtype: torch.dtype, threads: int) -> float:
+    """Additions and multiplications a second of square matrix products, one on each core at a time."""
+    a = torch.randn(PEAK_SIDE, PEAK_SIDE).to(dtype)
+
+    def work(_lane: int) -> None:
+        torch.set_num_threads(1)
+        with torch.inference_mode():
+            for _ in range(PEAK_PRODUCTS):
+                a @ a
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, range(threads)))  # kernels are made, caches warmed
+        began = perf_counter()
+        list(pool.map(work, range(threads)))
+        return threads * PEAK_PRODUCTS * 2.0 * PEAK_SIDE**3 / (perf_counter() - began)

@@ -1,0 +1,156 @@
+"""A whole installation to be measured: broker, store, and a worker process, in a folder of its own.
+
+Apache Kafka and a ClickHouse server where they are installed (tests/install), else the embedded broker and chdb.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from bench.servers import ClickHouseServer, Kafka, Unavailable
+from ingest.kafka import ensure_topics
+from ingest.sender import Sender
+from spine.errors import TocsinError
+from spine.records import Article, encode
+from spine.settings import Settings
+from tocsin import wiring
+from tocsin.broker import EmbeddedBroker, free_port
+from tocsin.embedded import Node
+from tocsin.node import NodePlan
+
+READY_S = 180.0
+
+
+class Installation:
+    """While inside, everything runs. workers: processes of one consumer group; shared: others read the store too, so chdb will not do."""
+
+    def __init__(self, settings: Settings, *, workers: int = 1, partitions: int = 4, shared: bool = False) -> None:
+        self._given, self._count, self._partitions = settings, workers, partitions
+        self._shared = shared or workers > 1
+        self._exit = contextlib.ExitStack()
+        self.broker_name = self.store_name = ""
+        self.sent = 0
+
+    def __enter__(self) -> Self:
+        with self._exit as stack:
+            self._start(stack)
+            self._exit = stack.pop_all()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._exit.__exit__(kind, error, trace)
+
+    def _start(self, stack: contextlib.ExitStack) -> None:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tocsin-bench-")))
+        store, self.store_name = self._store(stack, folder)
+        broker, self.broker_name = self._broker(stack, folder)
+        self.settings = msgspec.structs.replace(
+            self._given, broker=broker, store=store, log_format="json", webhooks=(), partitions=self._partitions, consumer_group="bench"
+        )
+        names = wiring.names(self.settings)
+        ensure_topics(broker, names, partitions=self._partitions, replication=1)
+        if store != "embedded":
+            wiring.make_store(self.settings).close()  # workers that start together do not make tables against each other
+        began = time.monotonic()
+        self.nodes = []
+        for number in range(self._count):
+            own = folder / f"worker-{number}"
+            own.mkdir()
+            settings = msgspec.structs.replace(self.settings, data_dir=str(own), metrics_port=free_port())
+            plan = NodePlan(settings=settings, dashboard=False, schedule=False)
+            node = Node(partial(_itself, plan), own / "log")
+            node.start()
+            stack.callback(node.stop)
+            self.nodes.append(node)
+        self._folder = folder
+        deadline = time.monotonic() + READY_S
+        while not all(node.ready() for node in self.nodes):
+            self.check()
+            if time.monotonic() > deadline:
+                raise TocsinError(f"the workers were not ready after {READY_S:.0f} s: {self._last_words(0)}")
+            time.sleep(0.1)
+        self.ready_s = time.monotonic() - began
+        self._sender = Sender(broker, names.articles, max_in_flight=20_000)
+        stack.callback(self._sender.close)
+
+    def _store(self, stack: contextlib.ExitStack, folder: Path) -> tuple[str, str]:
+        place = folder / "clickhouse"
+        place.mkdir()
+        with contextlib.suppress(Unavailable):
+            return f"{stack.enter_context(ClickHouseServer(place)).address}/bench", "ClickHouse server"
+        if self._shared:
+            raise Unavailable("several processes share the store, which chdb does not allow: run tests/install as root on Debian")
+        return "embedded", "chdb"
+
+    def _broker(self, stack: contextlib.ExitStack, folder: Path) -> tuple[str, str]:
+        place = folder / "kafka"
+        place.mkdir()
+        with contextlib.suppress(Unavailable):
+            return stack.enter_context(Kafka(place)).bootstrap, "Apache Kafka"
+        broker = EmbeddedBroker(folder / "broker.log")
+        broker.start()
+        stack.callback(broker.stop)
+        return broker.address, "Tansu"
+
+    def check(self) -> None:
+        """Raises TocsinError when a worker has ended."""
+        for number, node in enumerate(self.nodes):
+            if node.returncode is not None:
+                raise TocsinError(f"worker {number} ended with {node.returncode}: {self._last_words(number)}")
+
+    def _last_words(self, number: int) -> str:
+        return (self._folder / f"worker-{number}" / "log").read_text(errors="replace")[-1500:]
+
+    def publish(self, articles: Sequence[Article]) -> None:
+        """Hand articles to Kafka; those before must have been taken."""
+        for article in articles:
+            while not self._sender.has_room():
+                self._settle()
+                time.sleep(0.001)
+            self._sender.send(self.sent, article.id.encode(), encode(article))
+            self.sent += 1
+        self._settle()
+
+    def flush(self, timeout_s: float = 30.0) -> None:
+        """Wait until Kafka has taken all. Raises TocsinError."""
+        deadline = time.monotonic() + timeout_s
+        while self._sender.in_flight:
+            self.check()
+            self._settle()
+            if time.monotonic() > deadline:
+                raise TocsinError(f"Kafka did not take {self._sender.in_flight} articles in {timeout_s:.0f} s")
+            time.sleep(0.002)
+
+    def _settle(self) -> None:
+        failed = [done.error for done in self._sender.finished() if done.error]
+        if failed:
+            raise TocsinError(f"Kafka did not take an article: {failed[0]}")
+
+    def scored(self) -> int:
+        """Articles stored by all workers so far."""
+        return round(sum(node.metrics().get("tocsin_scored_total", 0.0) for node in self.nodes))
+
+    def rss_mb(self) -> float:
+        """Resident memory of all workers, in 10^6 bytes."""
+        return sum(_rss_bytes(node.pid) for node in self.nodes) / 1e6
+
+
+def _itself(plan: NodePlan) -> NodePlan:
+    return plan
+
+
+def _rss_bytes(pid: int | None) -> int:
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+    return 0

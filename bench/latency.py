@@ -1,0 +1,167 @@
+"""How soon after its publication is an article in the store, and an alert that it completes? At shares of the sustained rate.
+
+Articles come evenly. Of every PROBE-th it is noted when a reader of the store first finds it. A burst is a dozen bad headlines
+about one company, from several sources, published at once; its alert counts from the last of them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from tqdm import tqdm  # type: ignore[import-untyped]
+
+from bench.installation import Installation
+from bench.pipeline import BACKLOG, article, articles
+from bench.texts import headlines
+from models.seeds import read_templates
+from spine.records import Article
+from spine.series import company_series
+from spine.settings import Settings
+from spine.store import Store
+from tocsin import wiring
+
+SHARES = (0.1, 0.5, 0.9)
+SATURATE_S = 20.0
+BURST = 12
+BURST_EVERY_S = 2.5
+PROBE = 5
+LOOK_S = 0.02
+PATIENCE_S = 30.0
+
+
+class Point(msgspec.Struct, frozen=True, kw_only=True):
+    """At one rate, milliseconds from publication. rows, alerts: how many were timed; missed: alerts that did not come in PATIENCE_S."""
+
+    share: float
+    articles_per_s: float
+    rows: int
+    row_p50_ms: float
+    row_p99_ms: float
+    alerts: int
+    alert_p50_ms: float
+    alert_p99_ms: float
+    missed: int
+
+
+class Latency(msgspec.Struct, frozen=True, kw_only=True):
+    """sustained_per_s: articles stored a second when more come than can be scored."""
+
+    sustained_per_s: float
+    points: list[Point]
+    broker: str
+    store: str
+    texts: str
+
+
+def measure(settings: Settings, *, data: Path | None = None, seconds: float = 30.0, shares: Sequence[float] = SHARES) -> Latency:
+    """`seconds` at each share of the sustained rate. Raises TocsinError; Unavailable without a ClickHouse server."""
+    where, every = headlines(40_000, data)
+    settings = msgspec.structs.replace(settings, alert_warmup_h=1.0)
+    with Installation(settings, shared=True) as place:
+        store = wiring.make_store(place.settings, migrate=False)
+        try:
+            source = articles(every)
+            _found_history(place)
+            sustained = _saturate(place, source)
+            points = [_point(place, store, source, share, sustained, seconds) for share in tqdm(shares, desc="latency", unit="rate")]
+        finally:
+            store.close()
+        return Latency(sustained_per_s=round(sustained, 1), points=points, broker=place.broker_name, store=place.store_name, texts=where)
+
+
+def _found_history(place: Installation) -> None:
+    """News of two days ago: a stream that has just begun raises no alert."""
+    then = datetime.now(UTC) - timedelta(days=2)
+    place.publish([article(f"old {n}", f"Acme opens office number {n}", "en", then, company="Acme") for n in range(50)])
+    _drain(place)
+
+
+def _saturate(place: Installation, source: Iterator[Article]) -> float:
+    """Articles stored a second while the topic is never empty."""
+    started, began, base = time.monotonic(), 0.0, 0
+    while not began or time.monotonic() - began < SATURATE_S:
+        stored = place.scored()
+        place.publish(list(itertools.islice(source, max(0, BACKLOG - (place.sent - stored)))))
+        if not began and time.monotonic() - started > SATURATE_S / 4:
+            began, base = time.monotonic(), stored
+        time.sleep(0.1)
+    rate = (place.scored() - base) / (time.monotonic() - began)
+    _drain(place)
+    return rate
+
+
+def _drain(place: Installation) -> None:
+    place.flush()
+    while place.scored() < place.sent:
+        place.check()
+        time.sleep(0.1)
+
+
+def _point(place: Installation, store: Store, source: Iterator[Article], share: float, sustained: float, seconds: float) -> Point:
+    rate = share * sustained
+    bursts = _bursts(share)
+    rows: dict[str, float] = {}
+    rang: dict[str, float] = {}
+    row_ms: list[float] = []
+    alert_ms: list[float] = []
+    began = last_burst = time.monotonic()
+    sent = 0
+    while True:
+        now = time.monotonic()
+        publishing = now - began < seconds
+        due = round(rate * (now - began)) - sent if publishing else 0
+        some = list(itertools.islice(source, max(0, due)))
+        place.publish(some)
+        moment = time.monotonic()
+        rows |= {each.id: moment for each in some[::PROBE]}
+        sent += len(some)
+        if publishing and now - last_burst >= BURST_EVERY_S:
+            series, burst = next(bursts)
+            place.publish(burst)
+            rang[series], last_burst = time.monotonic(), now
+        if rows:
+            seen = store.articles.known(list(itertools.islice(rows, 2_000)))
+            moment = time.monotonic()
+            row_ms += [1e3 * (moment - rows.pop(key)) for key in list(seen)]
+        if rang:
+            found = {alert.series for alert in store.alerts.latest(200)}
+            moment = time.monotonic()
+            alert_ms += [1e3 * (moment - rang.pop(series)) for series in [name for name in rang if name in found]]
+        if not publishing and ((not rows and not rang) or now - began > seconds + PATIENCE_S):
+            break
+        time.sleep(LOOK_S)
+    _drain(place)
+    return Point(
+        share=share,
+        articles_per_s=round(sent / seconds, 1),
+        rows=len(row_ms),
+        row_p50_ms=_percentile(row_ms, 50),
+        row_p99_ms=_percentile(row_ms, 99),
+        alerts=len(alert_ms),
+        alert_p50_ms=_percentile(alert_ms, 50),
+        alert_p99_ms=_percentile(alert_ms, 99),
+        missed=len(rang),
+    )
+
+
+def _bursts(share: float) -> Iterator[tuple[str, list[Article]]]:
+    """(series, its articles) of one company after another, each with bad news of its own."""
+    bad = [each.text for each in read_templates() if each.language == "en" and each.sentiment == "negative" and "{c}" in each.text]
+    dice = random.Random(7)
+    for number in itertools.count():
+        company = f"Orvex {round(100 * share)} {number}"
+        now = datetime.now(UTC)
+        texts = [text.format(c=company, d="Velt", n=dice.randint(20, 900), p="31%", q="4.1%") for text in dice.sample(bad, BURST)]
+        burst = [article(f"{company} {n}", text, "en", now, source=f"paper-{n % 6}", company=company) for n, text in enumerate(texts)]
+        yield company_series(company), burst
+
+
+def _percentile(values: Sequence[float], share: float) -> float:
+    return round(float(np.percentile(values, share)), 1) if values else 0.0

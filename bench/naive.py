@@ -1,0 +1,44 @@
+"""The same job as one would write it in an afternoon: kafka-python, transformers' pipeline, and an insert for each row.
+
+`python -m bench.naive BROKER TOPIC STORE`: reads the topic from its beginning until it is ended, and writes the table `naive`.
+It commits by itself every few seconds, as the client's default is: an article may be lost or doubled when it dies.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from urllib.parse import urlsplit
+
+import torch
+from clickhouse_driver import Client
+from kafka import KafkaConsumer
+
+from bench.hf import make_pipeline
+from models.registry import shipped
+from models.transformer import TransformerClassifier
+
+AT_ONCE = 512
+COUNT = "SELECT count() FROM naive"
+
+
+def main(broker: str, topic: str, store: str) -> None:
+    """Until SIGTERM."""
+    exact = TransformerClassifier.load(shipped(), dtype=torch.float32)
+    pipeline = make_pipeline(exact, exact.network)
+    place = urlsplit(store)
+    client = Client(place.hostname or "", port=place.port or 9000, user=place.username or "default", database=place.path.strip("/"))
+    client.execute("CREATE TABLE IF NOT EXISTS naive (id String, title String, label String, score Float32) ENGINE = MergeTree ORDER BY id")
+    consumer = KafkaConsumer(topic, bootstrap_servers=broker, group_id="naive", auto_offset_reset="earliest")
+    print("ready", flush=True)
+    while True:
+        polled = consumer.poll(timeout_ms=500, max_records=AT_ONCE)
+        articles = [json.loads(message.value) for messages in polled.values() for message in messages]
+        for article, label in zip(articles, pipeline([article["title"] for article in articles]) if articles else [], strict=True):
+            client.execute(
+                "INSERT INTO naive (id, title, label, score) VALUES", [(article["id"], article["title"], label["label"], label["score"])]
+            )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:4])

@@ -1,0 +1,92 @@
+"""How does the worker compare with the same job as one would otherwise write it (bench/naive.py)? Same servers, messages and weights."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+
+from bench.installation import Installation
+from bench.naive import COUNT
+from bench.pipeline import articles
+from bench.texts import headlines
+from spine.errors import TocsinError
+from spine.settings import Settings
+from tocsin import wiring
+
+PATIENCE_S = 600.0
+
+
+class Peer(msgspec.Struct, frozen=True, kw_only=True):
+    """Articles a second from the topic to the store, each alone on the machine, over articles that were waiting."""
+
+    docs_per_s: float
+    naive_docs_per_s: float
+    ratio: float
+    docs: int
+    naive_docs: int
+    broker: str
+    store: str
+    texts: str
+
+
+def measure(settings: Settings, *, data: Path | None = None, docs: int = 8_000, naive_docs: int = 1_000) -> Peer:
+    """`docs` articles by a worker and `naive_docs` by the other. Raises TocsinError; Unavailable without a ClickHouse server."""
+    where, every = headlines(docs, data)
+    with Installation(settings, workers=0, shared=True) as place:
+        place.publish(list(itertools.islice(articles(every), naive_docs)))
+        place.flush()
+        naive = _naive(place, naive_docs)
+        broker, store = place.broker_name, place.store_name
+    with Installation(settings, shared=True) as place:
+        place.publish(list(itertools.islice(articles(every), docs)))
+        place.flush()
+        first, began = place.scored(), time.monotonic()
+        while place.scored() < docs:
+            place.check()
+            time.sleep(0.05)
+        ours = (docs - first) / (time.monotonic() - began)
+    return Peer(
+        docs_per_s=round(ours, 1),
+        naive_docs_per_s=round(naive, 1),
+        ratio=round(ours / naive, 2),
+        docs=docs,
+        naive_docs=naive_docs,
+        broker=broker,
+        store=store,
+        texts=where,
+    )
+
+
+def _naive(place: Installation, docs: int) -> float:
+    """Rows a second of the other, from its first to its last."""
+    settings = place.settings
+    store = wiring.make_store(settings, migrate=False)
+    command = [sys.executable, "-m", "bench.naive", settings.broker, wiring.names(settings).articles, settings.store]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        if process.stdout is None or process.stdout.readline() != b"ready\n":
+            raise TocsinError("the other program did not start")
+
+        def rows() -> int:
+            return int(store.client.query(COUNT)[0][0])
+
+        deadline = time.monotonic() + PATIENCE_S
+        while not (first := rows()):
+            time.sleep(0.05)
+        began = time.monotonic()
+        while (stored := rows()) < docs:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise TocsinError(f"the other program stored {stored} of {docs} articles and ended or was too slow")
+            time.sleep(0.05)
+        return (docs - first) / (time.monotonic() - began)
+    finally:
+        process.terminate()
+        process.wait(30)
+        if process.stdout is not None:
+            process.stdout.close()
+        store.close()

@@ -1,0 +1,38 @@
+"""What is measured on: real headlines where a folder of streams is given, else those of the simulated newswire's grammar."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+from pathlib import Path
+
+from models.classifier import Document
+from models.seeds import grow, read_templates
+from spine.errors import SettingsError
+
+
+def headlines(count: int, data: Path | None = None) -> tuple[str, list[Document]]:
+    """(where they are from, `count` different headlines or fewer). Raises SettingsError when `data` has no stream/*.jsonl.gz."""
+    if data is None:
+        seeds = grow(read_templates(), max(1, count // 100), random.Random(0))
+        found = {seed.text: Document("", seed.text, seed.language) for seed in seeds}
+        return "our own templates", list(found.values())[:count]
+    files = sorted((data / "stream").glob("*.jsonl.gz"))
+    if not files:
+        message = f"{data}: no stream/*.jsonl.gz in it"
+        raise SettingsError(message)
+    share = -(-count // len(files))
+    titles: dict[str, Document] = {}
+    for path in files:
+        mine: dict[str, Document] = {}
+        with gzip.open(path, "rt", encoding="utf8") as lines:
+            for line in lines:
+                row = json.loads(line)
+                text = str(row.get("title") or row.get("text") or "").strip()
+                if text:
+                    mine.setdefault(text, Document("", text, str(row.get("lang") or "en")))
+                if len(mine) == share:
+                    break
+        titles |= mine
+    return ", ".join(path.name for path in files), list(titles.values())[:count]
