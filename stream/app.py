@@ -13,6 +13,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +39,19 @@ _log = log.get_logger(__name__)
 
 def fatal(what: str, error: BaseException | None = None) -> None:
     """Say why in one line, and end the process now. No clean-up runs: Faust's would commit what was not done."""
+    _exit(EXIT_FATAL, partial(_log.critical, "worker ends", reason=what, error=_said(error), exit_code=EXIT_FATAL))
+
+
+def _exit(code: int, say: Callable[[], None]) -> None:
+    """End the process now, after `say`, whatever becomes of that."""
     with contextlib.suppress(Exception):
-        _log.critical("worker ends", reason=what, error=f"{type(error).__name__}: {error}" if error else "", exit_code=EXIT_FATAL)
+        say()
         sys.stderr.flush()
-    os._exit(EXIT_FATAL)
+    os._exit(code)
+
+
+def _said(error: BaseException | None) -> str:
+    return f"{type(error).__name__}: {error}" if error else ""
 
 
 class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
@@ -63,11 +73,17 @@ class _Transport(driver.Transport):  # type: ignore[misc]
 class _App(faust.App):  # type: ignore[misc]
     """A Faust app that ends the process where Faust would stop the app in good order, and commit on the way."""
 
+    ending = False
+
     def _new_transport(self) -> Any:
         return _Transport(self.conf.broker_consumer, self)
 
     def _crash(self, reason: BaseException) -> None:
-        fatal("Faust crashed", reason)
+        if not self.ending:
+            fatal("Faust crashed", reason)
+        # The last commit of workers that leave together may be refused, and Faust cannot end after it: its thread's loop is gone.
+        # What is not committed is done again by the next worker, as after any crash; but this one was to stop, and has.
+        _exit(0, partial(_log.warning, "worker stopped without its last commit", error=_said(reason)))
 
 
 for _kind in (_Thread, _Consumer, _Transport, _App):
@@ -152,6 +168,7 @@ async def run_worker(
     deadline = threading.Timer(stop_s, fatal, [f"the worker did not stop within {stop_s:.0f} s"])
     deadline.daemon = True
     deadline.start()
+    app.ending = True
     await app.stop()
     deadline.cancel()
     _log.info("worker stopped")

@@ -12,11 +12,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TypeVar
 
 import msgspec
 
-from models.classifier import Classifier, Document, Prediction
+from models.classifier import Classifier, Document, Prediction, of_now
 from spine import log, metrics
 from spine.errors import ModelError, StoreBusy, StoreError
 from spine.records import Alert, Article, Score, Scored, alert_id
@@ -26,6 +27,7 @@ from spine.store import DeadLetter, Delivery, Known, Store
 from stream import stories, windows
 from stream.alerts import Rule, decide, evidence, in_episode
 from stream.batches import Batch, Raw, as_known, dead_letter, flaw, latest_versions, mentioned, read, score_of
+from stream.memo import Memo
 from stream.resilience import Patience, isolate
 from stream.webhooks import Webhooks
 
@@ -50,6 +52,7 @@ class Pipeline:
         self._rule = rule
         self._webhooks = webhooks or Webhooks(())
         self._patience = patience or Patience()
+        self._memo = Memo()
         self._rung: set[str] = set()
         self._taken: Scored | None = None
 
@@ -75,14 +78,15 @@ class Pipeline:
         arrived = {article.id: raw for raw, article in good}
         known = self._known([article.id for _, article in latest_versions(good)])
         articles = [as_known(article, known.get(article.id)) for _, article in latest_versions(good)]
-        version = self._classifier.version
+        model = of_now(self._classifier)  # one version scores the whole batch, whatever is promoted meanwhile
+        version = model.version
         repeated = {a.id: known[a.id] for a in articles if a.id in known and _same(a, known[a.id], version)}
         fresh = [article for article in articles if article.id not in repeated]
         story_of = self._stories(fresh, known)
 
-        predicted, failed = isolate(fresh, self._classify, lambda error: isinstance(error, Exception))
+        predicted, failed = isolate(fresh, partial(_classify, self._memo, model), lambda error: isinstance(error, Exception))
         if failed:
-            self._classifier.classify([Document("", "")])  # an article is to blame only where the model still works without it
+            model.classify([Document("", "")])  # an article is to blame only where the model still works without it
         dead += [dead_letter(arrived[article.id], "model", f"{type(error).__name__}: {error}", now) for article, error in failed]
         scored = [Scored(article=a, score=score_of(a, p, story_of[a.id], version, now)) for a, p in predicted]
         _timed("score", began)
@@ -117,17 +121,6 @@ class Pipeline:
                 stored |= self._patience.wait_for("stories", self._store.articles.stories, some, since, until)
         began = {key: value.published_at for key, value in self._known(sorted(stories.candidates(new, stored))).items()}
         return stories.assign(new, stored, began) | {a.id: known[a.id].story for a in articles if a.id in known}
-
-    def _classify(self, articles: Sequence[Article]) -> list[Prediction]:
-        documents = [Document(a.title, a.text, a.language, tuple(surface for surface, _ in mentioned(a).values())) for a in articles]
-        predictions = self._classifier.classify(documents)
-        if len(predictions) != len(documents):
-            raise ModelError(f"model {self._classifier.version} gave {len(predictions)} predictions for {len(documents)} documents")
-        for document, prediction in zip(documents, predictions, strict=True):
-            wrong = flaw(prediction, len(document.companies))
-            if wrong:
-                raise ModelError(f"model {self._classifier.version}: {wrong}")
-        return predictions
 
     def _keep(self, scored: Sequence[Scored]) -> tuple[list[Scored], list[tuple[Scored, Exception]]]:
         """Store articles and mentions: those that the store has now, and those that it refuses for good."""
@@ -266,6 +259,17 @@ class Pipeline:
         made = self._webhooks.deliver(alert, done, note)
         _timed("notify", began)
         return made
+
+
+def _classify(memo: Memo, model: Classifier, articles: Sequence[Article]) -> list[Prediction]:
+    """One prediction per article. Raises ModelError when they are not what any model may say."""
+    documents = [Document(a.title, a.text, a.language, tuple(surface for surface, _ in mentioned(a).values()), a.genre) for a in articles]
+    predictions = memo.classify(model, documents)
+    for document, prediction in zip(documents, predictions, strict=True):
+        wrong = flaw(prediction, len(document.companies))
+        if wrong:
+            raise ModelError(f"model {model.version}: {wrong}")
+    return predictions
 
 
 def _same(article: Article, known: Known, model: str) -> bool:

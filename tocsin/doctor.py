@@ -69,7 +69,7 @@ def _model(settings: Settings) -> Finding:
     classifier = wiring.make_classifier(settings)
     state: Literal["ok", "note"] = "note" if settings.model == "keyword" else "ok"
     return Finding(
-        what="model", state=state, detail=classifier.version, mend="" if state == "ok" else 'for tests only: set model to "shipped"'
+        what="model", state=state, detail=classifier.version, mend="" if state == "ok" else 'for tests only: set model to "champion"'
     )
 
 

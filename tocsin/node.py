@@ -61,7 +61,7 @@ def run_node(plan: NodePlan, stop: threading.Event | None = None) -> None:
             from tocsin.schedule import running_scheduler
 
             stack.enter_context(running_scheduler(settings, store))
-        classifier = wiring.make_classifier(settings)
+        classifier = stack.enter_context(wiring.following_classifier(settings))
         _log.info("model ready", model=classifier.version)
         pipeline = wiring.make_pipeline(settings, store, classifier)
 

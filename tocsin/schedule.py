@@ -1,18 +1,49 @@
-"""What happens by the clock, on APScheduler: old months leave the store. One scheduler per installation."""
+"""What happens by the clock, on APScheduler: old months leave the store, and the model is refreshed. One scheduler an installation.
+
+    DATA_DIR/schedule.sqlite   the jobs and when each runs next: what was missed while nothing ran is done once, however late
+             schedule.lock     held by the one scheduler
+
+Jobs are kept as the names of functions here and plain arguments. What a job works on, the store and the settings, is that of
+the scheduler that runs in this process (`_Here`).
+"""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
-from spine import log
-from spine.errors import StoreError
-from spine.settings import Settings
-from spine.store import Store
+import msgspec
 
+from spine import log
+from spine.errors import SettingsError, StoreError
+from spine.locks import sole
+from spine.settings import ENV_PREFIX, Settings, environment
+from spine.store import Store
+from tocsin import wiring
+from tocsin.signals import stop_on_signal
+
+REFRESH, RETENTION = "refresh", "retention"
 _log = log.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Here:
+    """What the jobs of this process work on. children: programs that a job waits for."""
+
+    settings: Settings
+    store: Store
+    children: list[subprocess.Popen[str]] = field(default_factory=list)
+    stopping: bool = False
+
+
+_here: _Here | None = None
 
 
 def retire_old_months(store: Store, retention_days: int, now: datetime) -> list[str]:
@@ -23,55 +54,137 @@ def retire_old_months(store: Store, retention_days: int, now: datetime) -> list[
     return dropped
 
 
-def make_scheduler(settings: Settings, store: Store, scheduler: Any) -> Any:
-    """Put every job on `scheduler` (an APScheduler one). A job that was missed runs once as soon as it can, however late."""
-    from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MISSED
+def retention_job(retention_days: int) -> None:
+    """The job `retention`."""
+    if _here is None:
+        return
+    try:
+        retire_old_months(_here.store, retention_days, datetime.now(UTC))
+    except StoreError as error:
+        _log.warning("retention postponed", reason=str(error))
 
-    def retention() -> None:
-        try:
-            retire_old_months(store, settings.retention_days, datetime.now(UTC))
-        except StoreError as error:
-            _log.warning("retention postponed", reason=str(error))
 
-    if settings.retention_days:
-        scheduler.add_job(
-            retention,
-            "cron",
-            hour=3,
-            id="retention",
-            misfire_grace_time=None,
-            coalesce=True,
-            max_instances=1,
-            next_run_time=datetime.now(UTC),
-        )
-    scheduler.add_listener(
-        lambda event: _log.error("job failed or missed", job=event.job_id, reason=str(getattr(event, "exception", ""))),
-        EVENT_JOB_ERROR | EVENT_JOB_MISSED,
+def refresh_job() -> None:
+    """The job `refresh`: `tocsin refresh` in a process of its own, so that a training shares no memory with the scheduler.
+
+    The labels go there in a file: an embedded store is open here, and has one owner.
+    """
+    from models.training.feedback import take_snapshot, write_snapshot
+
+    if _here is None:
+        return
+    path = wiring.data_dir(_here.settings) / "models" / "snapshot.json"
+    try:
+        write_snapshot(path, take_snapshot(_here.store.labels))
+    except StoreError as error:
+        _log.warning("refresh postponed", reason=str(error))
+        return
+    code, said, told = _run(_here, [sys.executable, "-m", "tocsin", "refresh", "--snapshot", str(path), "--json"])
+    path.unlink(missing_ok=True)
+    if code:
+        _log.error("refresh failed", exit_code=code, reason=(told.strip().splitlines() or [""])[-1])
+        return
+    outcome = msgspec.json.decode(said, type=dict[str, Any])
+    _log.info("refresh", **{name: outcome[name] for name in ("action", "champion", "challenger", "new_labels", "reasons")})
+
+
+def _run(here: _Here, command: list[str]) -> tuple[int, str, str]:
+    """Run a program with our settings until it ends: its status, stdout and stderr. It is ended with the scheduler."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=_environment(here.settings)) as child:
+        here.children.append(child)
+        if here.stopping:
+            child.terminate()
+        said, told = child.communicate()
+        here.children.remove(child)
+    return child.returncode, said, told
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)} | environment(settings)
+
+
+def make_scheduler(settings: Settings, database: Path) -> Any:
+    """A scheduler whose jobs are those of the settings, started but paused; `database` keeps them from run to run.
+
+    Raises SettingsError for a time that is none.
+    """
+    from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED
+    from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
+    from apscheduler.schedulers.background import BackgroundScheduler
+    from apscheduler.triggers.cron import CronTrigger
+
+    try:
+        refresh_at = CronTrigger.from_crontab(settings.refresh_cron, timezone=UTC) if settings.refresh_cron.strip() else None
+    except ValueError as error:
+        raise SettingsError(
+            f'refresh_cron {settings.refresh_cron!r}: {error}; minute, hour, day, month and day of the week are wanted, such as "0 3 * * *"'
+        ) from error
+    scheduler = BackgroundScheduler(
+        timezone=UTC,
+        jobstores={"default": SQLAlchemyJobStore(url=f"sqlite:///{database}")},
+        job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
     )
+    scheduler.add_listener(
+        lambda event: _log.error("job failed, missed or still running", job=event.job_id, reason=str(getattr(event, "exception", ""))),
+        EVENT_JOB_ERROR | EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES,
+    )
+    scheduler.start(paused=True)
+    days = settings.retention_days
+    retention = CronTrigger(hour=3, timezone=UTC) if days else None
+    _put(scheduler, RETENTION, retention_job, [days], retention)
+    if days:
+        scheduler.modify_job(RETENTION, next_run_time=datetime.now(UTC))  # at each start too
+    _put(scheduler, REFRESH, refresh_job, [], refresh_at)
     return scheduler
 
 
+def _put(scheduler: Any, name: str, job: Callable[..., None], arguments: list[int], trigger: Any) -> None:
+    """Make the stored job what the settings say. One that is so already is left alone: it knows what it missed."""
+    known = scheduler.get_job(name)
+    if trigger is None:
+        if known is not None:
+            scheduler.remove_job(name)
+        return
+    if known is None or str(known.trigger) != str(trigger) or list(known.args) != arguments:
+        scheduler.add_job(job, trigger, args=arguments, id=name, replace_existing=True)
+
+
+def next_runs(scheduler: Any) -> dict[str, datetime]:
+    """Job to the time of its next run, the soonest first."""
+    return {job.id: job.next_run_time for job in sorted(scheduler.get_jobs(), key=lambda job: job.next_run_time) if job.next_run_time}
+
+
 @contextlib.contextmanager
-def running_scheduler(settings: Settings, store: Store) -> Iterator[None]:
-    """The jobs run in threads of this process while inside."""
-    from apscheduler.schedulers.background import BackgroundScheduler
+def running_scheduler(settings: Settings, store: Store) -> Iterator[dict[str, datetime]]:
+    """The jobs run in threads of this process while inside; when each runs next.
 
-    scheduler = make_scheduler(settings, store, BackgroundScheduler(timezone=UTC))
-    scheduler.start()
-    try:
-        yield
-    finally:
-        scheduler.shutdown(wait=True)
+    Raises SettingsError when another scheduler has this data folder.
+    """
+    global _here  # noqa: PLW0603  kept jobs are names: they find what they work on here
+    folder = wiring.data_dir(settings)
+    busy = SettingsError(f"another scheduler runs on the data folder {folder}: one is enough; stop it, or set data_dir to another folder")
+    with sole(folder / "schedule.lock", busy):
+        scheduler = make_scheduler(settings, folder / "schedule.sqlite")
+        here = _here = _Here(settings, store)
+        try:
+            runs = next_runs(scheduler)
+            scheduler.resume()
+            yield runs
+        finally:
+            here.stopping = True
+            for child in list(here.children):
+                child.terminate()
+            scheduler.shutdown(wait=True)
+            _here = None
 
 
-def run_scheduler(settings: Settings, store: Store) -> None:
-    """The scheduler as a process of its own, until SIGTERM or SIGINT."""
-    import signal
-    import threading
-
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    with running_scheduler(settings, store):
-        _log.info("scheduler ready", retention_days=settings.retention_days)
+def run_scheduler(settings: Settings, store: Store, say: Callable[[str], None] = lambda _: None) -> None:
+    """The scheduler as a process of its own, until SIGTERM or SIGINT. say: told when each job runs next."""
+    stop = stop_on_signal()
+    with running_scheduler(settings, store) as runs:
+        for job, moment in runs.items():
+            say(f"{job} runs next at {moment:%Y-%m-%d %H:%M:%S} UTC")
+        if not runs:
+            say("nothing is scheduled: see the settings refresh_cron and retention_days")
+        _log.info("scheduler ready", **{job: moment.isoformat(timespec="seconds") for job, moment in runs.items()})
         stop.wait()

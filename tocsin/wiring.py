@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from spine.topics import TopicNames, topic_names
 if TYPE_CHECKING:
     from ingest.entities import Gazetteer
     from models.classifier import Classifier
+    from models.versions import Versions
     from stream.pipeline import Pipeline
 
 CONFIG_VARIABLE = "TOCSIN_CONFIG"
@@ -63,17 +65,69 @@ def make_store(settings: Settings, *, migrate: bool = True) -> Store:
 
 
 def make_classifier(settings: Settings) -> Classifier:
-    """The classifier that the settings name. Raises ModelError, SettingsError."""
+    """The classifier that the settings name, as it is now. Raises ModelError, SettingsError."""
     if settings.model == "keyword":
         from models.keyword import KeywordClassifier
 
         return KeywordClassifier()
-    from models.registry import load_classifier
+    if settings.model == "champion":
+        from models.champion import load_champion
 
+        return load_champion(make_versions(settings), _loader(settings))[1]
     path = None if settings.model == "shipped" else Path(settings.model).expanduser()
     if path is not None and not path.is_dir():
-        raise SettingsError(f'model {settings.model!r}: there is no such folder; "shipped" is the model that comes with Tocsin')
-    return load_classifier(path, threads=settings.model_threads or None, max_tokens=settings.max_tokens)
+        raise SettingsError(
+            f'model {settings.model!r}: there is no such folder; "champion" is the promoted model, "shipped" the one that comes with Tocsin'
+        )
+    return _loader(settings)(path)
+
+
+@contextlib.contextmanager
+def following_classifier(settings: Settings) -> Iterator[Classifier]:
+    """The classifier that the settings name; the champion is followed when another is promoted. Raises ModelError, SettingsError."""
+    if settings.model != "champion":
+        yield make_classifier(settings)
+        return
+    from models.champion import ChampionClassifier
+
+    with contextlib.closing(ChampionClassifier(make_versions(settings), _loader(settings))) as classifier:
+        yield classifier
+
+
+def make_versions(settings: Settings) -> Versions:
+    """The model versions of this installation. Raises SettingsError."""
+    from models.versions import Versions
+
+    return Versions(data_dir(settings))
+
+
+def topics_dir(settings: Settings) -> Path:
+    """Where the analysts' own topics lie; the folder need not be there."""
+    return Path(settings.data_dir).expanduser() / "models" / "topics"
+
+
+def know_own_topics(settings: Settings) -> None:
+    """Let this process name the analysts' own topics to people."""
+    from models.topic_files import names_of
+    from spine import taxonomy
+
+    taxonomy.know_own_topics(names_of(topics_dir(settings)))
+
+
+def _loader(settings: Settings) -> Callable[[Path | None], Classifier]:
+    """Loads a model, with the analysts' own topics beside its own: a new champion learns them too."""
+
+    def load(folder: Path | None) -> Classifier:
+        from models.registry import load_classifier
+
+        classifier = load_classifier(folder, threads=settings.model_threads or None, max_tokens=settings.max_tokens)
+        if not topics_dir(settings).is_dir():
+            return classifier
+        from models.own_topics import with_own_topics
+
+        return with_own_topics(classifier, topics_dir(settings))
+
+    return load
 
 
 def make_gazetteer(settings: Settings) -> Gazetteer:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import random
+from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
 
-from tocsin.cli.common import ExampleCommand, ExampleGroup, console, print_json, settings_of
+from tocsin.cli.common import ExampleCommand, ExampleGroup, console, print_json, results, settings_of, table_of
+from tocsin.cli.topics import ours
+
+STREAMS = click.option(
+    "--data",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder with stream/*.jsonl.gz.  [default: our own headlines]",
+)
 
 
 @click.group(cls=ExampleGroup, examples="tocsin bench start --json\ntocsin bench archives news-2026.jsonl.gz --json")
@@ -27,6 +36,72 @@ def start(ctx: click.Context, as_json: bool) -> None:
         _show(measure(), as_json)
 
 
+@bench.command(cls=ExampleCommand, examples="tocsin bench classify --json\ntocsin bench classify --data ~/data --docs 8192")
+@STREAMS
+@click.option("--docs", type=click.IntRange(64), default=4096, show_default=True, help="Headlines for our engine in a round.")
+@click.option("--hf-docs", type=click.IntRange(32), default=512, show_default=True, help="Headlines of them for the pipeline.")
+@click.option("--repeats", type=click.IntRange(1), default=5, show_default=True, help="Rounds; medians are given.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_context
+def classify(ctx: click.Context, data: Path | None, docs: int, hf_docs: int, repeats: int, as_json: bool) -> None:
+    """Headlines a second, beside transformers' own pipeline on the same weights and texts."""
+    from bench.classify import measure
+    from models.registry import shipped
+
+    settings_of(ctx)
+    _show(measure(shipped(), data=data, docs=docs, hf_docs=hf_docs, repeats=repeats), as_json)
+
+
+@bench.command(cls=ExampleCommand, examples="tocsin bench pipeline --json\ntocsin bench pipeline --data ~/data --seconds 1200")
+@STREAMS
+@click.option("--seconds", type=click.FloatRange(1.0), default=60.0, show_default=True, help="How long, after a warm-up.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_context
+def pipeline(ctx: click.Context, data: Path | None, seconds: float, as_json: bool) -> None:
+    """Articles a second from Kafka to the store, beside the model alone; memory and lag. Real servers where they are installed."""
+    from bench.pipeline import measure
+
+    _show(measure(settings_of(ctx), data=data, seconds=seconds), as_json)
+
+
+@bench.command(cls=ExampleCommand, examples="tocsin bench latency --json")
+@STREAMS
+@click.option("--seconds", type=click.FloatRange(1.0), default=30.0, show_default=True, help="How long at each rate.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_context
+def latency(ctx: click.Context, data: Path | None, seconds: float, as_json: bool) -> None:
+    """From publication to the row, and to the alert, at 10, 50 and 90 % of the sustained rate. Wants a ClickHouse server."""
+    from bench.latency import measure
+
+    _show(measure(settings_of(ctx), data=data, seconds=seconds), as_json)
+
+
+@bench.command(cls=ExampleCommand, examples="tocsin bench scale --json\ntocsin bench scale --workers 1 --workers 2")
+@STREAMS
+@click.option("--workers", type=click.IntRange(1, 64), multiple=True, help="How many; may be repeated.  [default: 1, 2 and 4]")
+@click.option("--count", type=click.IntRange(1), default=4000, show_default=True, help="Articles for each number of workers.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_context
+def scale(ctx: click.Context, data: Path | None, workers: tuple[int, ...], count: int, as_json: bool) -> None:
+    """The same articles by one, two and four workers: how the work splits, and that nothing is lost or doubled."""
+    from bench.scale import WORKERS, measure
+
+    _show(measure(settings_of(ctx), data=data, workers=workers or WORKERS, count=count), as_json)
+
+
+@bench.command(cls=ExampleCommand, examples="tocsin bench peer --json")
+@STREAMS
+@click.option("--docs", type=click.IntRange(512), default=8000, show_default=True, help="Articles for our worker.")
+@click.option("--naive-docs", type=click.IntRange(64), default=1000, show_default=True, help="Articles for the other program.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_context
+def peer(ctx: click.Context, data: Path | None, docs: int, naive_docs: int, as_json: bool) -> None:
+    """The same job as one would otherwise write it: kafka-python, transformers' pipeline, an insert for each row."""
+    from bench.peer import measure
+
+    _show(measure(settings_of(ctx), data=data, docs=docs, naive_docs=naive_docs), as_json)
+
+
 @bench.command(cls=ExampleCommand, examples="tocsin bench archives zh.jsonl.gz en.jsonl.gz --json")
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -37,6 +112,88 @@ def archives(ctx: click.Context, files: tuple[str, ...], as_json: bool) -> None:
 
     with console.status("backfilling"):
         _show(measure(files, settings_of(ctx)), as_json)
+
+
+@bench.command(cls=ExampleCommand, examples="tocsin bench methods --data ~/data --json\ntocsin bench methods --data ~/data --only lora")
+@click.option("--data", type=click.Path(exists=True, file_okay=False), required=True, help="Folder of the labelled sets.")
+@click.option("--start", type=click.Path(exists=True, file_okay=False), help="Version to start from.  [default: the shipped one]")
+@click.option("--rows", type=click.IntRange(10), default=1500, show_default=True, help="Rows of the new slice.")
+@click.option("--old-rows", type=click.IntRange(10), default=400, show_default=True, help="Rows of each old test file.")
+@click.option("--only", multiple=True, help="Name of a method; may be repeated.  [default: all]")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_context
+def methods(ctx: click.Context, data: str, start: str | None, rows: int, old_rows: int, only: tuple[str, ...], as_json: bool) -> None:
+    """Ways of fine-tuning on a new slice: quality there, what the old test files lose, numbers moved, size and seconds."""
+    from bench.methods import measure
+
+    settings_of(ctx)
+    found = measure(Path(data), rows=rows, old_rows=old_rows, start=Path(start) if start else None, only=only)
+    if as_json:
+        print_json(found)
+        return
+    table = table_of("method", "new", "old", "lost", "trained", "MB", "s")
+    for each in found.methods:
+        table.add_row(
+            each.name,
+            f"{each.new:.3f}",
+            f"{each.old:.3f}",
+            f"{each.lost:+.2f}",
+            f"{each.trained:,}",
+            f"{each.megabytes}",
+            f"{each.seconds}",
+        )
+    results.print(table)
+
+
+@bench.command(cls=ExampleCommand, examples="tocsin bench explain --json")
+@click.option("--texts", type=click.IntRange(2), default=50, show_default=True, help="Built-in sentences of each language.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.pass_context
+def explain(ctx: click.Context, texts: int, as_json: bool) -> None:
+    """Deletion curves: how fast the class goes when the explained words are deleted, against words at random."""
+    from models.measuring.deletion import measure
+    from models.seeds import grow, read_templates
+
+    dice = random.Random(0)  # noqa: S311
+    seeds = grow(read_templates(), 1, dice)
+    drawn = [seed for language in ("en", "zh") for seed in dice.sample([each for each in seeds if each.language == language], texts)]
+    with console.status("explaining"):
+        found = measure(ours(settings_of(ctx)), drawn, dice)
+    for each in found:
+        _show(each, as_json)
+
+
+@bench.command(cls=ExampleCommand, examples="tocsin bench topics --data ~/data --json")
+@click.option("--data", type=click.Path(exists=True, file_okay=False), required=True, help="Folder with topic/ of labelled sets.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.pass_context
+def topics(ctx: click.Context, data: str, as_json: bool) -> None:
+    """Topics of one's own: eight texts a class, with and without the contrastive step, against its name alone."""
+    from bench.own_topics import measure
+
+    with console.status("learning"):
+        found = measure(ours(settings_of(ctx)), Path(data))
+    table = table_of("set", "class", "way", "average precision", "F1", "share of the class")
+    for mark in found:
+        if as_json:
+            print_json(mark)
+        else:
+            table.add_row(mark.source, mark.label, mark.way, f"{mark.average_precision:.3f}", f"{mark.f1:.3f}", f"{mark.base:.3f}")
+    if not as_json:
+        results.print(table)
+
+
+@bench.command(cls=ExampleCommand, examples="tocsin bench linking zh_flash.jsonl.gz --json")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_context
+def linking(ctx: click.Context, file: str, as_json: bool) -> None:
+    """Companies found by the text alone beside those that the agency attached (`stocks`), in 2,000 rows of FILE."""
+    from bench.linking import measure
+    from tocsin import wiring
+
+    with console.status("searching"):
+        _show(measure(wiring.make_gazetteer(settings_of(ctx)), Path(file)), as_json)
 
 
 def _show(result: Any, as_json: bool) -> None:

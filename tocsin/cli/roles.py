@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import threading
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from spine.errors import SettingsError
 from spine.settings import Settings
 from tocsin import wiring
 from tocsin.cli.common import ExampleCommand, settings_of, teller
+from tocsin.signals import stop_on_signal
 
 _EXTERNAL = "this role runs beside others: set `{name}` to the address of a {what}; `tocsin up` runs everything embedded"
 
@@ -55,9 +55,7 @@ def crawl(ctx: click.Context, sources: str | None) -> None:
         raise SettingsError("no sources: give --sources FILE, or set `sources`")
     feeds = load_sources(Path(settings.sources).expanduser())
     gazetteer = wiring.make_gazetteer(settings)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_on_signal()
     outbox = Outbox(wiring.data_dir(settings) / "outbox.sqlite", durable_broker=True)
     publisher = Publisher(outbox, Sender(settings.broker, wiring.names(settings).articles))
     thread = threading.Thread(target=publisher.run, args=(stop,), name="publisher")
@@ -81,9 +79,7 @@ def dashboard(ctx: click.Context, host: str | None, port: int | None) -> None:
     from tocsin.node import dashboard_of
 
     settings = _external(settings_of(ctx, dashboard_host=host, dashboard_port=port), broker=False)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_on_signal()
     store = wiring.make_store(settings)
     try:
         with dashboard_of(settings, store) as url:
@@ -96,14 +92,14 @@ def dashboard(ctx: click.Context, host: str | None, port: int | None) -> None:
 @click.command(cls=ExampleCommand, examples="TOCSIN_STORE=clickhouse://default:@clickhouse:9000/tocsin tocsin schedule")
 @click.pass_context
 def schedule(ctx: click.Context) -> None:
-    """The scheduler: one per installation."""
+    """The scheduler: old months leave the store (retention_days), the model is refreshed (refresh_cron). One per installation."""
     from tocsin.schedule import run_scheduler
 
     settings = _external(settings_of(ctx), broker=False)
     store = wiring.make_store(settings)
     try:
         with metrics.served(settings.metrics_port, lambda: ""):
-            run_scheduler(settings, store)
+            run_scheduler(settings, store, teller())
     finally:
         store.close()
 

@@ -1,21 +1,21 @@
-"""Commands about the model and a text: classify, train, evaluate."""
+"""Commands about a text: classify."""
 
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
-from datetime import UTC, datetime
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
 from rich.markup import escape
 
-from spine.errors import SettingsError
 from spine.series import series_name as name_of
 from spine.series import topic_series
 from tocsin import wiring
 from tocsin.cli.common import ExampleCommand, console, print_json, results, settings_of, table_of
+
+if TYPE_CHECKING:
+    from ingest.entities import Gazetteer
+    from models.classifier import Classifier
 
 
 @click.command(
@@ -44,8 +44,9 @@ def classify(ctx: click.Context, texts: tuple[str, ...], as_json: bool) -> None:
             for line, mentions in zip(lines, found, strict=True)
         ]
     )
+    entities = entities_of(classifier, gazetteer, lines)
     table = table_of("text", "sentiment", "topics", "companies")
-    for line, mentions, prediction in zip(lines, found, predictions, strict=True):
+    for line, mentions, prediction, named in zip(lines, found, predictions, entities, strict=True):
         towards = {mention.company: sentiment for mention, sentiment in zip(mentions, prediction.companies, strict=True)}
         if as_json:
             print_json(
@@ -53,7 +54,9 @@ def classify(ctx: click.Context, texts: tuple[str, ...], as_json: bool) -> None:
                     "text": line,
                     "sentiment": prediction.sentiment._asdict(),
                     "topics": dict(prediction.topics),
+                    "risks": dict(prediction.risks),
                     "companies": {company: sentiment._asdict() for company, sentiment in towards.items()},
+                    "entities": named,
                     "model": classifier.version,
                 }
             )
@@ -63,6 +66,25 @@ def classify(ctx: click.Context, texts: tuple[str, ...], as_json: bool) -> None:
         table.add_row(escape(line), label_of(prediction.sentiment), topics, companies)
     if not as_json:
         results.print(table)
+
+
+def entities_of(classifier: Classifier, gazetteer: Gazetteer, lines: list[str]) -> list[list[dict[str, Any]]]:
+    """What the tag head finds in each line, organisations with the company they mean; nothing where the model has no such head."""
+    from models.entities import tag_spans
+    from models.network import TAGS
+    from models.transformer import TransformerClassifier
+
+    if not isinstance(classifier, TransformerClassifier) or TAGS not in classifier.network.shape.outputs:
+        return [[] for _ in lines]
+    found = []
+    for line, spans in zip(lines, tag_spans(classifier, lines), strict=True):
+        rows = []
+        for span in spans:
+            text = line[span.start : span.end]
+            company = gazetteer.link(text) if span.kind == "ORG" else None
+            rows.append({**span._asdict(), "text": text, "company": company.key if company else None})
+        found.append(rows)
+    return found
 
 
 def language_of(text: str) -> str:
@@ -78,44 +100,4 @@ def label_of(sentiment: tuple[float, float, float]) -> str:
     return f"{('negative', 'neutral', 'positive')[best]} {sentiment[best]:.0%}"
 
 
-@click.command(cls=ExampleCommand, examples="tocsin train --data ~/data --out ~/models/mine --epochs 2")
-@click.option(
-    "--data", type=click.Path(exists=True, file_okay=False), required=True, help="Folder with sentiment/ and topic/ of labelled sets."
-)
-@click.option("--out", type=click.Path(file_okay=False), required=True, help="Folder to write the version to.")
-@click.option("--epochs", type=click.IntRange(1, 100), help="Passes over the data.")
-@click.option("--seed", type=int, help="Of everything random.")
-@click.pass_context
-def train(ctx: click.Context, data: str, out: str, epochs: int | None, seed: int | None) -> None:
-    """Fine-tune the bilingual model on labelled sets and write a version that `model` can be set to. Needs the extra "train"."""
-    from models.train import Options
-    from models.train import train as run
-
-    settings_of(ctx)
-    default = Options()
-    options = replace(default, epochs=epochs or default.epochs, seed=default.seed if seed is None else seed)
-    manifest = run(Path(data), Path(out), now=datetime.now(UTC), options=options)
-    click.echo(f"wrote {manifest.version} to {out}")
-
-
-@click.command(cls=ExampleCommand, examples="tocsin evaluate --data fpb.test.jsonl.gz --task sentiment --json")
-@click.option("--data", type=click.Path(exists=True, dir_okay=False), required=True, help="JSONL (.gz) with text and label or labels.")
-@click.option("--task", type=click.Choice(["sentiment", "topic"]), required=True)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.pass_context
-def evaluate(ctx: click.Context, data: str, task: str, as_json: bool) -> None:
-    """Measure the model on a labelled file."""
-    from models.evaluate import evaluate_file
-
-    with console.status("scoring"):
-        report = evaluate_file(wiring.make_classifier(settings_of(ctx)), Path(data), task)
-    if not report.n:
-        raise SettingsError(f"{data} has no labelled rows for {task}")
-    if as_json:
-        print_json(report)
-    else:
-        for name, value in msgspec.to_builtins(report).items():
-            click.echo(f"{name}: {value}")
-
-
-COMMANDS = (classify, train, evaluate)
+COMMANDS = (classify,)

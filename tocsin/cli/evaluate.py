@@ -1,0 +1,188 @@
+"""Commands that measure: evaluate on a file, the model card on a folder of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.markup import escape
+
+from spine.errors import ModelError, SettingsError
+from tocsin import wiring
+from tocsin.cli.common import ExampleCommand, console, print_json, results, settings_of, table_of
+
+if TYPE_CHECKING:
+    from models.classifier import Classifier
+    from models.measuring.evaluate import Evaluation
+    from models.measuring.metrics import Report
+    from models.transformer import TransformerClassifier
+    from spine.settings import Settings
+
+TASKS = ("sentiment", "topic", "risk", "entities")
+GENRES = ("news", "social", "filing")
+BESIDE = "../shared/data"
+
+
+@click.command(
+    cls=ExampleCommand,
+    examples="""
+    tocsin evaluate --data phrases.test.jsonl.gz --task sentiment
+    tocsin evaluate --data posts.jsonl --task sentiment --genre social --json
+    tocsin evaluate --data sentences.jsonl --task entities --json
+    tocsin evaluate --data titles.test.jsonl.gz --task topic --train titles.train.jsonl.gz --epochs 2
+    """,
+)
+@click.option("--data", type=click.Path(exists=True, dir_okay=False), required=True, help="JSONL (.gz) of labelled rows.")
+@click.option("--task", type=click.Choice(TASKS), required=True, help="What to measure.")
+@click.option("--train", type=click.Path(exists=True, dir_okay=False), help="Fine-tune a fresh head and a copy of the encoder first.")
+@click.option("--genre", type=click.Choice(GENRES), default="news", show_default=True, help="Of rows that name none.")
+@click.option("--epochs", type=click.IntRange(1, 100), help="With --train: passes over it, 3 unless dev says stop.")
+@click.option("--lr", type=click.FloatRange(0, min_open=True), help="With --train: peak learning rate, 8e-5.")
+@click.option("--seed", type=int, help="Of the resampling and, with --train, of everything random; 13.")
+@click.option("--limit-s", type=click.FloatRange(0, min_open=True), help="With --train: end the fine-tuning after so many seconds.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_context
+def evaluate(
+    ctx: click.Context,
+    data: str,
+    task: str,
+    train: str | None,
+    genre: str,
+    epochs: int | None,
+    lr: float | None,
+    seed: int | None,
+    limit_s: float | None,
+    as_json: bool,
+) -> None:
+    """Measure the model on a labelled file, with 95 % bootstrap intervals.
+
+    Each row of the file is a JSON object with a text and its label or labels, and perhaps entity or aspect, genre and lang; for
+    entities with tokens and BIO tags. Rows that cannot be used are counted and named by line.
+
+    With --train any labels will do: what is measured then is how good the encoder becomes on them.
+    """
+    from models.measuring.evaluate import evaluate_file
+
+    with console.status("loading the model"):
+        classifier = wiring.make_classifier(settings_of(ctx))
+    if train is None:
+        with console.status("scoring"):
+            found = evaluate_file(classifier, Path(data), task, genre=genre, seed=13 if seed is None else seed)
+    else:
+        from models.measuring.benchmark import Options, evaluate_trained
+
+        given = {"epochs": epochs, "lr": lr, "seed": seed, "limit_s": limit_s}
+        options = Options(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+        found = evaluate_trained(ours(classifier), Path(train), Path(data), task, options=options, genre=genre)
+    for line in found.bad:
+        console.print(f"[yellow]left out[/yellow] {escape(line)}", soft_wrap=True)
+    if as_json:
+        print_json(found)
+    else:
+        _show(found)
+
+
+def ours(classifier: Classifier) -> TransformerClassifier:
+    """The classifier as one of our networks. Raises ModelError when it is none."""
+    from models.transformer import TransformerClassifier
+
+    if not isinstance(classifier, TransformerClassifier):
+        raise ModelError(f'model {classifier.version} is no network of ours; set model to "shipped" or to what `tocsin train` wrote')
+    return classifier
+
+
+def _show(found: Evaluation) -> None:
+    left_out = f", {found.bad_rows} rows left out" if found.bad_rows else ""
+    results.print(f"{found.data}: {found.n} rows{left_out}, {found.task} ({found.label_space}) by {found.model}, {found.seconds:.1f} s")
+    table = table_of("", "accuracy", "macro F1", "micro F1", "weighted F1", "ECE", "rows")
+    table.add_row("all", *_figures(found))
+    for language, part in found.by_language.items():
+        table.add_row(escape(language), *_figures(part))
+    if found.mapped is not None:
+        table.add_row("in our topics", *_figures(found.mapped))
+    results.print(table)
+    classes = table_of("class", "precision", "recall", "F1", "rows")
+    for name, score in found.per_class.items():
+        classes.add_row(escape(name), f"{score.precision:.3f}", f"{score.recall:.3f}", f"{score.f1:.3f}", str(score.support))
+    results.print(classes)
+
+
+def _figures(report: Report) -> list[str]:
+    cells = []
+    for name in ("accuracy", "macro_f1", "micro_f1", "weighted_f1", "ece"):
+        low, high = report.interval.get(name, (0.0, 0.0))
+        cells.append(f"{getattr(report, name):.3f}" + (f" ({low:.3f} to {high:.3f})" if report.interval else ""))
+    return [*cells, str(report.n)]
+
+
+@click.command(
+    "model-card",
+    cls=ExampleCommand,
+    examples="""
+    tocsin model-card --data ~/labelled
+    tocsin model-card --data ~/labelled --baselines tfidf,textcnn --fine-tune thucnews,twitter_topic
+    tocsin model-card --render
+    """,
+)
+@click.option("--data", type=click.Path(path_type=Path), help=f"Folder with sentiment/, topic/, ner/ of SET.test.jsonl.gz; else {BESIDE}.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("docs"), show_default=True, help="Where to write.")
+@click.option("--cache", type=click.Path(path_type=Path), default=Path(".cache/evaluate"), show_default=True, help="Figures so far.")
+@click.option("--only", default="", help="Sets to measure, by comma; all if left out.")
+@click.option("--baselines", default="tfidf", show_default=True, help="Of tfidf and textcnn, by comma; trained on the same rows.")
+@click.option("--fine-tune", default="", help="Sets on which a copy is fine-tuned besides, by comma.")
+@click.option("--epochs", type=click.IntRange(1, 100), help="Of each fine-tuning.")
+@click.option("--noise", type=click.IntRange(0), default=300, show_default=True, help="Rows of a file to measure under noise.")
+@click.option("--render", is_flag=True, help="Write the card anew from the figures in OUT; measure nothing.")
+@click.pass_context
+def model_card(
+    ctx: click.Context,
+    data: Path | None,
+    out: Path,
+    cache: Path,
+    only: str,
+    baselines: str,
+    fine_tune: str,
+    epochs: int | None,
+    noise: int,
+    render: bool,
+) -> None:
+    """Measure the model on every test file of a folder and write model-card.md, with its figures and a diagram.
+
+    Takes a while; an interrupted run goes on where it was. Needs the extra "train".
+    """
+    from models.measuring.card import render_card, write_card
+
+    settings = settings_of(ctx)
+    if render:
+        paths = render_card(out)
+    else:
+        from models.measuring.benchmark import Options
+        from models.measuring.scoreboard import Wanted, gather
+
+        folder = data if data is not None else Path(BESIDE)
+        if not folder.is_dir():
+            raise SettingsError(f"{folder}: there is no such folder; name that of the labelled sets with --data FOLDER")
+        classifier = ours(wiring.make_classifier(settings))
+        options = Options() if epochs is None else Options(epochs=epochs)
+        wanted = Wanted(_names(baselines), _names(fine_tune), noise, only=_names(only), options=options)
+        paths = write_card(gather(classifier, folder_of(settings), folder, cache, wanted), out)
+    for path in paths:
+        click.echo(str(path))
+
+
+def folder_of(settings: Settings) -> Path:
+    """The version folder that the settings name, for the size of its files."""
+    from models.registry import shipped
+
+    if settings.model == "champion":
+        versions = wiring.make_versions(settings)
+        return versions.folder(versions.champion())
+    return shipped() if settings.model == "shipped" else Path(settings.model).expanduser()
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+COMMANDS = (evaluate, model_card)

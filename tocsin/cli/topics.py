@@ -1,0 +1,168 @@
+"""Commands `topics add|list|remove|test`: topics of the analysts' own, learned from a few examples or from a description."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.markup import escape
+
+from spine.errors import ModelError, SettingsError, StoreError
+from tocsin import wiring
+from tocsin.cli.common import ExampleCommand, ExampleGroup, console, print_json, results, settings_of, table_of
+
+if TYPE_CHECKING:
+    from models.transformer import TransformerClassifier
+    from spine.settings import Settings
+
+STORED = 300
+"""Stored articles that stand for other news, at most."""
+
+
+@click.group(
+    cls=ExampleGroup,
+    examples="""
+    tocsin topics add rare_earths --name-en "Rare earths" --name-zh 稀土 --examples eight.txt
+    tocsin topics add ageing --name-en "Ageing society" --name-zh 老龄化 --description "pensions, care homes, birth rates; 养老、生育"
+    tocsin topics test rare_earths tomorrow.txt
+    """,
+)
+def topics() -> None:
+    """Topics of your own, beside the 21 that every model has. Running workers take them up when they are started again."""
+
+
+@topics.command(
+    cls=ExampleCommand,
+    examples="""
+    tocsin topics add rare_earths --name-en "Rare earths" --name-zh 稀土 --examples eight.txt
+    tocsin topics add ageing --name-en "Ageing society" --name-zh 老龄化 --description "pensions, care homes; 养老、生育"
+    """,
+)
+@click.argument("key")
+@click.option("--name-en", required=True, help="What people read, in English.")
+@click.option("--name-zh", required=True, help="What people read, in Chinese.")
+@click.option("--examples", type=click.Path(exists=True, dir_okay=False), help="About 8 texts of it: JSONL with text, or one a line.")
+@click.option("--description", default="", help="What the topic is about; with no examples this is all that is known.")
+@click.pass_context
+def add(ctx: click.Context, key: str, name_en: str, name_zh: str, examples: str | None, description: str) -> None:
+    """Learn a topic from a few examples, or from its names and description alone; one of the same key is replaced."""
+    from models.own_topics import add as learn
+    from models.own_topics import background
+    from models.topic_files import OwnTopic, check_key
+
+    if not examples and not description:
+        raise SettingsError("--examples FILE or --description TEXT is wanted: a name alone says too little")
+    settings = settings_of(ctx)
+    check_key(key)
+    texts = tuple(texts_of(Path(examples))) if examples else ()
+    topic = OwnTopic(key, name_en, name_zh, datetime.now(UTC), description, texts)
+    with console.status("learning"):
+        learn(ours(settings), wiring.topics_dir(settings), topic, background(stored_texts(settings)))
+    how = f"{len(texts)} examples" if texts else "its description"
+    click.echo(f"topic {key} learned from {how}; workers take it up when they are started again")
+
+
+@topics.command(name="list", cls=ExampleCommand, examples="tocsin topics list --json")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.pass_context
+def list_topics(ctx: click.Context, as_json: bool) -> None:
+    """Show the topics of your own."""
+    from models.topic_files import read_topics
+
+    table = table_of("key", "English", "Chinese", "learned from", "on model")
+    for topic in read_topics(wiring.topics_dir(settings_of(ctx))):
+        if as_json:
+            print_json({"key": topic.key, "en": topic.name_en, "zh": topic.name_zh, "examples": len(topic.examples), "model": topic.model})
+            continue
+        how = f"{len(topic.examples)} examples" if topic.examples else "description"
+        table.add_row(topic.key, escape(topic.name_en), escape(topic.name_zh), how, topic.model)
+    if not as_json:
+        results.print(table)
+
+
+@topics.command(cls=ExampleCommand, examples="tocsin topics remove rare_earths")
+@click.argument("key")
+@click.pass_context
+def remove(ctx: click.Context, key: str) -> None:
+    """Take a topic away; what was scored with it stays in the store."""
+    from models.topic_files import remove_topic
+
+    if not remove_topic(wiring.topics_dir(settings_of(ctx)), key):
+        raise SettingsError(f"there is no topic {key!r}; `tocsin topics list` shows those there are")
+    click.echo(f"topic {key} removed; workers forget it when they are started again")
+
+
+@topics.command(cls=ExampleCommand, examples="tocsin topics test rare_earths tomorrow.txt --json")
+@click.argument("key")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.pass_context
+def test(ctx: click.Context, key: str, file: str, as_json: bool) -> None:
+    """Say how likely the topic applies to each text of FILE (JSONL with text, or one a line); from 50 % on it does."""
+    settings = settings_of(ctx)
+    with console.status("loading the model"):
+        classifier = ours(settings)
+    topic = next((topic for topic in classifier.extra_topics if topic.key == key), None)
+    if topic is None:
+        raise SettingsError(f"there is no topic {key!r}; `tocsin topics list` shows those there are")
+    texts = list(texts_of(Path(file)))
+    table = table_of("chance", "text")
+    for text, vector in zip(texts, classifier.vectors(texts), strict=True):
+        chance = topic.chance(vector)
+        if as_json:
+            print_json({"text": text, "chance": chance, "applies": chance >= 0.5})
+        else:
+            table.add_row(f"{chance:.0%}", escape(text))
+    if not as_json:
+        results.print(table)
+
+
+def ours(settings: Settings) -> TransformerClassifier:
+    """The classifier that the settings name, when it is a network of ours. Raises ModelError."""
+    from models.transformer import TransformerClassifier
+
+    classifier = wiring.make_classifier(settings)
+    if not isinstance(classifier, TransformerClassifier):
+        raise ModelError(f"the model {classifier.version} is no network of ours; only those learn topics: set model to one")
+    return classifier
+
+
+def texts_of(path: Path) -> list[str]:
+    """The texts of a file: JSONL with text, or one a line. Raises SettingsError."""
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: cannot be read as text ({error})") from error
+    texts = []
+    for number, line in enumerate(lines, start=1):
+        if not line.startswith("{"):
+            texts.append(line)
+            continue
+        try:
+            texts.append(str(json.loads(line)["text"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise SettingsError(f'{path}, line {number}: no JSON object with "text"') from error
+    if not texts:
+        raise SettingsError(f"{path}: holds no text")
+    return texts
+
+
+def stored_texts(settings: Settings) -> list[str]:
+    """Titles and leads of the newest stored articles, which stand for other news; none where there is no store to be opened."""
+    from models.encoding import compose
+
+    if settings.store == "embedded" and not (Path(settings.data_dir).expanduser() / "store").is_dir():
+        return []
+    try:
+        with contextlib.closing(wiring.make_store(settings, migrate=False)) as store:
+            return [compose(row.title, row.text) for row in store.articles.latest(STORED)]
+    except StoreError as error:
+        console.print(f"learning without stored articles: {escape(str(error))}")
+        return []
+
+
+COMMANDS = (topics,)

@@ -1,0 +1,14 @@
+"""How a role is told to end."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+
+def stop_on_signal() -> threading.Event:
+    """An event that SIGTERM and SIGINT set, from now on. On the main thread."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
