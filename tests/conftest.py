@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 
 import pytest
 
-from tests.servers import ClickHouseServer, Kafka
+from tests.servers import ClickHouseServer, Kafka, made
 from tocsin.broker import EmbeddedBroker
+
+
+@pytest.fixture(autouse=True)
+def log_of_its_own() -> Iterator[None]:
+    """What a test logs goes to its own captured stderr: a handler on it must not outlive it."""
+    root = logging.getLogger()
+    before = root.handlers[:]
+    yield
+    root.handlers[:] = before
 
 
 @pytest.fixture(scope="session")
 def kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
     """A real Apache Kafka; `.bootstrap` is its address."""
-    server = Kafka(tmp_path_factory.mktemp("kafka"))
+    server = made(Kafka, tmp_path_factory.mktemp("kafka"))
     server.start()
     yield server
     server.stop()
@@ -22,7 +32,7 @@ def kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
 @pytest.fixture(scope="session")
 def clickhouse_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseServer]:
     """A real ClickHouse server; `.address` + "/database" is a store address."""
-    server = ClickHouseServer(tmp_path_factory.mktemp("clickhouse"))
+    server = made(ClickHouseServer, tmp_path_factory.mktemp("clickhouse"))
     server.start()
     yield server
     server.stop()

@@ -1,136 +1,25 @@
-"""Real servers for the tests: Apache Kafka and a ClickHouse server, each in a temporary directory on free loopback ports."""
+"""Real servers for the tests; where one cannot be had, a test that asks for it is skipped."""
 
 from __future__ import annotations
 
 import os
-import shutil
-import signal
-import subprocess
-import textwrap
-import time
 from pathlib import Path
-from typing import NoReturn
+from typing import TypeVar
 
 import pytest
 
-from tocsin.broker import accepts, free_port
+from bench.servers import ROOT, ClickHouseServer, Kafka, Unavailable
 
-ROOT = Path(__file__).resolve().parents[1]
-KAFKA_JARS = ROOT / ".cache" / "kafka"
+__all__ = ["ROOT", "ClickHouseServer", "Kafka", "made"]
 
-
-def unavailable(reason: str) -> NoReturn:
-    """A server that cannot be had skips the test, with the reason; under CI=true that is a failure."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"under CI=true this must not be skipped: {reason}")
-    pytest.skip(reason)
+ServerT = TypeVar("ServerT", Kafka, ClickHouseServer)
 
 
-class Process:
-    """A server process: started, awaited, paused, killed, and ended by its own id."""
-
-    def __init__(self, name: str, command: list[str], port: int, log: Path, environment: dict[str, str] | None = None) -> None:
-        self.name, self.port = name, port
-        self._command, self._log, self._environment = command, log, environment
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self, timeout_s: float = 60.0) -> None:
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                self._command, stdout=log, stderr=log, env={**os.environ, **(self._environment or {})}, start_new_session=True
-            )
-        deadline = time.monotonic() + timeout_s
-        while not accepts("127.0.0.1", self.port, 0.5):
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"{self.name} did not start: {self._log.read_text(errors='replace')[-2000:]}")
-            time.sleep(0.1)
-
-    def signal(self, number: signal.Signals) -> None:
-        assert self._process is not None
-        self._process.send_signal(number)
-
-    def kill(self) -> None:
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait()
-
-    def stop(self) -> None:
-        if self._process is None or self._process.poll() is not None:
-            return
-        self._process.send_signal(signal.SIGCONT)
-        self._process.terminate()
-        try:
-            self._process.wait(20)
-        except subprocess.TimeoutExpired:
-            self.kill()
-
-
-class Kafka(Process):
-    """One Apache Kafka in KRaft mode, broker and controller in one JVM."""
-
-    def __init__(self, folder: Path) -> None:
-        java = shutil.which("java")
-        if java is None or not list(KAFKA_JARS.glob("kafka_2.13-*.jar")):
-            unavailable("no Java or no Kafka jars here: run tests/install")
-        port, controller = free_port(), free_port()
-        self.bootstrap = f"127.0.0.1:{port}"
-        properties = folder / "server.properties"
-        properties.write_text(
-            textwrap.dedent(f"""\
-                process.roles=broker,controller
-                node.id=1
-                controller.quorum.voters=1@127.0.0.1:{controller}
-                listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-                advertised.listeners=PLAINTEXT://127.0.0.1:{port}
-                controller.listener.names=CONTROLLER
-                listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
-                log.dirs={folder / "logs"}
-                offsets.topic.replication.factor=1
-                transaction.state.log.replication.factor=1
-                transaction.state.log.min.isr=1
-                group.initial.rebalance.delay.ms=0
-                offsets.topic.num.partitions=4
-                num.network.threads=2
-                num.io.threads=2
-                auto.create.topics.enable=false
-                group.min.session.timeout.ms=1000
-                """)
-        )
-        base = [java, "-Xmx512m", "-cp", f"{KAFKA_JARS}/*"]
-        subprocess.run(
-            [*base, "kafka.tools.StorageTool", "format", "-t", "dG9jc2luLXRlc3RzLTAwMA", "-c", str(properties)],
-            check=True,
-            capture_output=True,
-            timeout=60,
-        )
-        super().__init__("Kafka", [*base, "kafka.Kafka", str(properties)], port, folder / "kafka.out")
-
-
-class ClickHouseServer(Process):
-    """Debian's clickhouse-server with its own configuration."""
-
-    def __init__(self, folder: Path) -> None:
-        binary = shutil.which("clickhouse-server") or "/usr/sbin/clickhouse-server"
-        if not Path(binary).exists():
-            unavailable("no clickhouse-server here: run tests/install as root on Debian")
-        port = free_port()
-        self.address = f"clickhouse://default:@127.0.0.1:{port}"
-        for name in ("data", "tmp", "format", "files"):
-            (folder / name).mkdir(parents=True, exist_ok=True)
-        config = folder / "config.xml"
-        config.write_text(
-            f"""<yandex><logger><level>warning</level><log>{folder}/server.log</log><errorlog>{folder}/error.log</errorlog></logger>
-            <tcp_port>{port}</tcp_port><listen_host>127.0.0.1</listen_host>
-            <path>{folder}/data/</path><tmp_path>{folder}/tmp/</tmp_path><user_files_path>{folder}/files/</user_files_path>
-            <format_schema_path>{folder}/format/</format_schema_path><users_config>users.xml</users_config>
-            <default_profile>default</default_profile><default_database>default</default_database>
-            <mark_cache_size>100000000</mark_cache_size><max_concurrent_queries>100</max_concurrent_queries></yandex>"""
-        )
-        (folder / "users.xml").write_text(
-            """<yandex><profiles><default><max_memory_usage>2000000000</max_memory_usage></default></profiles>
-            <users><default><password></password><networks><ip>127.0.0.1</ip></networks>
-            <profile>default</profile><quota>default</quota></default></users>
-            <quotas><default><interval><duration>3600</duration><queries>0</queries><errors>0</errors><result_rows>0</result_rows>
-            <read_rows>0</read_rows><execution_time>0</execution_time></interval></default></quotas></yandex>"""
-        )
-        super().__init__("ClickHouse", [binary, f"--config-file={config}"], port, folder / "server.out")
+def made(kind: type[ServerT], folder: Path) -> ServerT:
+    """A server in `folder`, not started. A missing one skips the test, with the reason; under CI=true that is a failure."""
+    try:
+        return kind(folder)
+    except Unavailable as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"under CI=true this must not be skipped: {error}")
+        pytest.skip(str(error))

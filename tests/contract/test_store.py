@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from spine.clickhouse import Embedded, Server
-from spine.errors import SettingsError, StoreBusy, StoreError
+from spine.errors import BadRecord, SettingsError, StoreBusy, StoreError
 from spine.records import Alert, Article, CompanyScore, Evidence, Mention, Score, Scored, alert_id, sha
-from spine.store import DeadLetter, Delivery, Store
+from spine.store import DeadLetter, Delivery, Label, Store
 from tests.servers import ClickHouseServer
 from tocsin.broker import free_port
 
@@ -43,7 +43,7 @@ def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(autouse=True)
 def empty(store: Store) -> None:
-    for table in ("articles", "article_keys", "story_bands", "mentions", "alerts", "deliveries", "dead_letters"):
+    for table in ("articles", "article_keys", "story_bands", "mentions", "alerts", "deliveries", "dead_letters", "labels"):
         store.client.command(f"TRUNCATE TABLE {table}")
 
 
@@ -224,6 +224,59 @@ def test_dead_letters_keep_the_bytes(store: Store):
     store.dead.insert([letter])
     assert store.dead.count() == 1
     assert store.dead.latest(1)[0].value == b"{\xff\x00"
+
+
+def label(name: str, *, minutes: int = 0, **more: object) -> Label:
+    fields = {"task": "sentiment", "labels": ("negative",), "author": "ann", "model": "m1"} | more
+    return Label(id=sha(name), labelled_at=NOON + timedelta(minutes=minutes), **fields)  # type: ignore[arg-type]
+
+
+def test_labels_come_back_with_their_words_and_the_last_word_counts(store: Store):
+    save(store, scored("l1", title=NASTY[0]), scored("l2"))
+    first = label("l1", labels=("positive",))
+    again = label("l1", minutes=1, author="bob")
+    about = label("l1", minutes=2, company="ACME", labels=("neutral",))
+    topics = label("l2", minutes=3, task="topic", labels=("earnings", "legal"))
+    nothing = label("l2", minutes=4, task="risk", labels=())
+    store.labels.add([first, topics, nothing, about])
+    store.labels.add([again])
+    store.labels.add([label("nobody knows it")])
+    found = store.labels.read()
+    assert [row.label for row in found] == [again, about, topics, nothing]
+    words = found[0].article
+    assert (words.title, words.text, words.language, words.genre, words.story) == (NASTY[0], "Body", "en", "news", sha("l1"))
+    assert words.companies == {"ACME": "Acme"}
+    assert [row.label for row in store.labels.read(NOON + timedelta(minutes=3))] == [topics, nothing]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"labels": ("bad",)},
+        {"labels": ("negative", "neutral")},
+        {"labels": ()},
+        {"task": "topic", "labels": ()},
+        {"task": "topic", "labels": ("fraud",)},
+        {"task": "risk", "labels": ("fraud",), "company": "ACME"},
+        {"task": "mood"},
+        {"author": ""},
+    ],
+)
+def test_a_label_that_cannot_be_learned_is_refused_whole(store: Store, wrong: dict[str, object]):
+    save(store, scored("l1"))
+    with pytest.raises(BadRecord):
+        store.labels.add([label("l1"), label("l1", **wrong)])  # type: ignore[arg-type]
+    assert store.labels.read() == []
+
+
+def test_a_sample_is_the_same_each_time_and_of_one_language(store: Store):
+    save(store, *(scored(f"s{n}", minutes=n) for n in range(20)))
+    save(store, scored("s3", minutes=3, model="m2"))
+    some = store.labels.sample("en", 7)
+    assert len({text.id for text in some}) == 7
+    assert some == store.labels.sample("en", 7)
+    assert len(store.labels.sample("en", 100)) == 20
+    assert store.labels.sample("zh", 7) == []
 
 
 def test_old_months_leave_whole_and_the_rest_stays(store: Store):

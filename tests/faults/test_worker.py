@@ -75,6 +75,26 @@ def test_sigterm_in_a_batch_ends_cleanly_and_the_next_worker_goes_on(on_kafka: I
     assert held["doubled"] == 0
 
 
+def test_a_stop_whose_last_commit_is_refused_is_a_stop_and_that_batch_comes_again(on_kafka: Installation):
+    """As when workers leave together and the group is rebalancing: what is not committed is done again, and doubles nothing."""
+    articles = [article(f"a{n}") for n in range(200)]
+    first = on_kafka.worker(batch_max=16, last_commit_refused=True)
+    first.says("ready")
+    on_kafka.publish(articles)
+    first.until_sum("score", "messages", 16)
+    first.terminate()
+    assert first.ends(25) == 0
+    assert "worker stopped without its last commit" in [line["event"] for line in first.log]
+    done = sum(line["messages"] for line in first.log if line["event"] == "score")
+    left = len(articles) - committed(on_kafka)
+    assert left > len(articles) - done
+    second = on_kafka.worker()
+    second.says("ready")
+    second.until_sum("score", "messages", left)
+    held = second.stop()
+    assert (held["ids"], held["doubled"], held["dead"]) == (sorted(item.id for item in articles), 0, [])
+
+
 @pytest.mark.parametrize("fault", ["store down", "store refuses all"])
 def test_a_fatal_error_exits_70_with_the_offsets_unmoved(on_kafka: Installation, fault: str):
     """F4: neither a store that stays away nor one that takes no row at all may fill the dead letters."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import signal
@@ -10,8 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -27,6 +25,8 @@ from tests.servers import ROOT
 from tocsin.archives import Backfill
 from tocsin.embedded import Stack, counters, sole_owner
 
+pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning")
+"""kafka-python leaves sockets to a broker that is gone to the garbage collector, also while a test still runs (see conftest.py)."""
 READING = Reading(fields={}, source="archive", zone=ZoneInfo("UTC"))
 PATIENCE_S = 120.0
 
@@ -61,15 +61,6 @@ def stored(folder: Path) -> tuple[int, int]:
         return store.articles.totals().articles, store.articles.doubled()
     finally:
         store.close()
-
-
-@pytest.fixture(autouse=True)
-def sockets_of_killed_brokers_are_let_go() -> Iterator[None]:
-    """kafka-python leaves the socket of an attempt that a dead broker never answered to the garbage collector; ours are closed."""
-    yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
 
 
 @pytest.mark.parametrize("victim", ["worker", "broker"])

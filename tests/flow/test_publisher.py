@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import threading
 import time
 import uuid
-import warnings
 from datetime import UTC, datetime
 
 import pytest
@@ -23,6 +21,8 @@ from spine.records import Article, decode
 from spine.topics import topic_names
 from tocsin.broker import EmbeddedBroker, free_port
 
+pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning")
+"""kafka-python leaves sockets to a broker that is gone to the garbage collector, also while a test still runs (see conftest.py)."""
 NOW = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)
 
 
@@ -49,15 +49,6 @@ def consume(bootstrap: str, topic: str, distinct: int, partitions: int = 4) -> l
         found += [decode(row.value, Article) for rows in polled.values() for row in rows]
     consumer.close()
     return found
-
-
-@pytest.fixture(autouse=True)
-def library_leftovers():
-    """kafka-python may leave a socket to a frozen broker for the collector; collected here, it is no other test's warning."""
-    yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
 
 
 @pytest.fixture

@@ -129,7 +129,7 @@ def test_every_role_runs_and_together_they_carry_news_to_the_dashboard(
     finally:
         store.close()
     ended = compose.stop()
-    assert ended == dict.fromkeys(running, 0), {name: compose.log(name) for name, code in ended.items() if code}
+    assert ended == dict.fromkeys(running, 0), "\n\n".join(f"{name}: {compose.log(name)}" for name, code in ended.items() if code)
 
 
 @pytest.mark.parametrize("role", ["work", "dashboard", "schedule", "crawl"])

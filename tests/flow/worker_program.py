@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import RebalanceInProgressError
 
 from models.classifier import Document, Prediction
 from models.keyword import KeywordClassifier
@@ -44,6 +46,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     batch_max: int = 256
     hang_after: str = ""
     store_down: bool = False
+    last_commit_refused: bool = False
     stuck_s: float = 180.0
     session_timeout_s: float = 6.0
 
@@ -93,6 +96,18 @@ def faulty(store: Store, plan: Plan) -> None:
         store.articles.insert = refuse_all  # type: ignore[method-assign,assignment]
 
 
+def refuse_commits(once: asyncio.Event) -> None:
+    """Every commit fails from then on, as when the group is rebalancing."""
+    commit = AIOKafkaConsumer.commit
+
+    async def refuse(self: AIOKafkaConsumer, offsets: Any = None) -> None:
+        if once.is_set():
+            raise RebalanceInProgressError("the group is rebalancing")
+        await commit(self, offsets)
+
+    AIOKafkaConsumer.commit = refuse
+
+
 def contents(store: Store) -> dict[str, Any]:
     """What a test wants to know of the store."""
     alerts = store.alerts.latest(1000)
@@ -111,6 +126,8 @@ async def _run(plan: Plan, pipeline: Pipeline) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    if plan.last_commit_refused:
+        refuse_commits(stop)
     await run_worker(
         pipeline,
         broker=plan.broker,

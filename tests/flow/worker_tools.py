@@ -175,6 +175,10 @@ class Worker:
         self._process.kill()
         self.ends()
 
+    def terminate(self) -> None:
+        """SIGTERM, without waiting."""
+        self._process.send_signal(signal.SIGTERM)
+
     def ends(self, timeout_s: float = 60.0) -> int:
         """Wait until it has ended by itself; its exit code."""
         code = self._process.wait(timeout_s)
@@ -188,7 +192,7 @@ class Worker:
     def stop(self, timeout_s: float = 30.0) -> dict[str, Any]:
         """SIGTERM; what is in the store at the end."""
         began = time.monotonic()
-        self._process.send_signal(signal.SIGTERM)
+        self.terminate()
         code = self.ends(timeout_s)
         assert code == 0, f"exit {code} after {time.monotonic() - began:.1f} s; {self.errors[-30:]} {self.log[-10:]}"
         found: dict[str, Any] = json.loads(self._said.get_nowait())

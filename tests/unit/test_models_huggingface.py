@@ -8,16 +8,18 @@ from typing import Any
 import pytest
 import torch
 
-from models.body import make_tokenizer
 from models.classifier import Document
 from models.encoding import PAD_ID
 from models.huggingface import columns
 from models.network import Network, Shape, from_bert
 from models.registry import load_classifier
 from models.storage import pack_weights, unpack_weights
+from models.training.body import make_tokenizer
 from spine.errors import ModelError
 
-SHAPE = Shape(vocabulary=60, hidden=32, layers=2, heads=4, ffn=64, positions=40, eps=1e-12)
+SHAPE = Shape(
+    vocabulary=60, hidden=32, layers=2, heads=4, ffn=64, positions=40, eps=1e-12, outputs={"sentiment": 3, "topics": 21, "tags": 7}
+)
 
 
 @pytest.fixture(scope="module")
@@ -41,14 +43,14 @@ def test_our_encoder_is_a_bert_model(transformers):
     bert = transformers.BertModel(_config(transformers), add_pooling_layer=False).eval()
     network = Network(SHAPE)
     missing = network.load_state_dict(from_bert(bert.state_dict(), 2), strict=False)
-    assert all(name.startswith(("sentiment", "topics")) for name in missing.missing_keys)
+    assert all(name.startswith(("sentiment", "topics", "tags")) for name in missing.missing_keys)
     assert not missing.unexpected_keys
     ids = torch.tensor([[0, 9, 8, 7, 2], [0, 5, 2, PAD_ID, PAD_ID]])
     present = (ids != PAD_ID).long()
     with torch.inference_mode():
         states = bert(input_ids=ids, attention_mask=present).last_hidden_state
         wanted = (states * present[..., None]).sum(1) / present.sum(1, keepdim=True)
-        assert torch.allclose(network.encode(ids), wanted, atol=1e-5)
+        assert torch.allclose(network(ids).pooled, wanted, atol=1e-5)
 
 
 def test_weights_come_back_from_storage_within_half_a_step():
@@ -57,7 +59,7 @@ def test_weights_come_back_from_storage_within_half_a_step():
     for name, value in network.state_dict().items():
         step = value.abs().amax() / 127
         assert (value - back[name]).abs().max() <= step / 2 + 1e-6
-    assert torch.equal(back["sentiment.weight"], network.sentiment.weight)
+    assert torch.equal(back["sentiment.weight"], network.head("sentiment").weight)
 
 
 def test_what_is_not_safetensors_is_refused():

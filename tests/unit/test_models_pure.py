@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import random
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from models.batching import pack, rows_of, width_of
-from models.data import examples, sentiment_targets
 from models.encoding import around, compose
-from models.evaluate import expected_calibration_error, sentiment_report, topic_report
-from models.labels import MAPPINGS, known_topics, topic_targets
 from models.seeds import grow, read_templates
+from models.training.data import examples, sentiment_targets
+from models.training.labels import MAPPINGS, known_topics, topic_targets
 from spine.errors import ModelError
 from spine.taxonomy import TOPIC_KEYS
 
@@ -113,6 +111,17 @@ def test_rows_about_one_text_become_pairs_and_agreeing_ones_a_document():
     assert [(e.text, e.target) for e in found] == [("A beats B", "A"), ("A beats B", "B"), ("C soars", "C"), ("C soars", "")]
 
 
+def test_people_and_rehearsals_speak_the_taxonomy_itself():
+    row = {"text": "债券展期", "lang": "zh", "source": "feedback", "task": "topic", "labels": ["credit"]}
+    (example,) = examples([row])
+    assert [key for key, said in zip(TOPIC_KEYS, example.topics, strict=True) if said] == ["credit"]
+    assert set(example.topic_weights) == {1.0}
+    assert example.labels == ()
+    (none,) = examples([{**row, "task": "risk", "labels": []}])
+    assert set(none.risks) == {0.0}
+    assert set(none.risk_weights) == {1.0}
+
+
 def test_seeds_are_whole_and_grow_the_same_from_the_same_dice():
     templates = read_templates()
     assert {t.sentiment for t in templates} == {"negative", "neutral", "positive"}
@@ -127,32 +136,3 @@ def test_seeds_are_whole_and_grow_the_same_from_the_same_dice():
 def test_a_malformed_seed_line_is_named():
     with pytest.raises(ModelError, match="line 2"):
         read_templates("# head\nen\tnegative\tnonsense\ttext")
-
-
-def test_sentiment_metrics_golden():
-    # truth: n n u p; said: n u u p
-    chances = np.array([[0.8, 0.1, 0.1], [0.3, 0.6, 0.1], [0.1, 0.7, 0.2], [0.0, 0.1, 0.9]])
-    found = sentiment_report(["negative", "negative", "neutral", "positive"], chances)
-    assert found.n == 4
-    assert found.accuracy == found.micro_f1 == 0.75
-    assert found.macro_f1 == pytest.approx((2 / 3 + 2 / 3 + 1) / 3)
-    assert found.weighted_f1 == pytest.approx((2 * 2 / 3 + 2 / 3 + 1) / 4)
-    assert found.per_class["negative"].recall == 0.5
-
-
-def test_a_set_without_neutral_is_scored_on_its_two_classes():
-    found = sentiment_report(["negative", "positive"], np.array([[0.3, 0.6, 0.1], [0.1, 0.8, 0.1001]]))
-    assert found.accuracy == 1.0
-    assert set(found.per_class) == {"negative", "positive"}
-
-
-def test_topic_metrics_count_known_topics_only():
-    found = topic_report([frozenset({"legal"})], [{"legal": 0.9, "crypto": 0.8}], ("legal", "macro"))
-    assert found.micro_f1 == found.accuracy == 1.0
-
-
-def test_calibration_error_is_the_gap_between_said_and_true():
-    sure = np.full(10, 0.95)
-    assert expected_calibration_error(sure, np.ones(10, dtype=bool)) == pytest.approx(0.05)
-    assert expected_calibration_error(sure, np.arange(10) < 5) == pytest.approx(0.45)
-    assert expected_calibration_error(np.array([]), np.array([], dtype=bool)) == 0.0

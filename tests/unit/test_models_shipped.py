@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from models.classifier import Document, Prediction
-from models.evaluate import evaluate_file
+from models.measuring.evaluate import evaluate_file
 from models.registry import MANIFEST, WEIGHTS, load_classifier, shipped
 from models.transformer import TransformerClassifier
 from spine.errors import ModelError
@@ -53,7 +53,7 @@ def _documents() -> list[Document]:
 
 
 def _cases(wanted: int, missed: dict[str, str]) -> list[Any]:
-    """CLEAR where column `wanted` is given; what tocsin-small-1 is known to miss is marked, not strictly: CPUs round differently."""
+    """CLEAR where column `wanted` is given; what tocsin-base-3 is known to miss is marked, not strictly: CPUs round differently."""
     return [
         pytest.param(case, marks=pytest.mark.xfail(reason=missed[case[0]], strict=False) if case[0] in missed else (), id=case[0])
         for case in CLEAR
@@ -61,16 +61,10 @@ def _cases(wanted: int, missed: dict[str, str]) -> list[Any]:
     ]
 
 
-MISSED_SENTIMENT = {"Prosecutors charge former Tallis Bank executives with fraud": "said neutral, 0.75"}
+MISSED_SENTIMENT: dict[str, str] = {}
 MISSED_TOPICS = dict.fromkeys(
-    (
-        "Brenholm Steel files for bankruptcy after missing debt payment",
-        "Prosecutors charge former Tallis Bank executives with fraud",
-        "Orvane Foods swings to loss as costs soar",
-        "远舟控股公司债券未能如期偿付，构成违约",
-        "曜石互联宣布裁员三千人",
-    ),
-    "the topic head is not trained out: models/LOG.md, tocsin-small-1",
+    ("Orvane Foods swings to loss as costs soar", "曜石互联宣布裁员三千人"),
+    "stock moves and technology are said instead: models/LOG.md, tocsin-base-3",
 )
 
 
@@ -85,7 +79,7 @@ def test_clear_headlines_have_their_sentiment(said, case):
     for found in (said[title].sentiment, *(said[title].companies if company else ())):
         assert max(zip(found, found._fields, strict=True))[1] == sentiment
     if sentiment == "negative":
-        assert said[title].sentiment.negative >= 0.65  # one case stands at 0.70; other hardware may round it down
+        assert said[title].sentiment.negative >= 0.7
 
 
 @pytest.mark.parametrize("case", _cases(4, MISSED_TOPICS))

@@ -8,7 +8,6 @@ import pytest
 from models.classifier import Document
 from models.registry import MANIFEST, load_classifier, shipped
 from spine.series import is_negative
-from tocsin.newswire.cast import companies
 from tocsin.newswire.script import Plan, PublishedArticle, crisis, history
 
 START = datetime(2026, 11, 22, 6, 0, tzinfo=UTC)
@@ -19,14 +18,8 @@ def read_as_negative():
     """Share of articles that the model finds negative, by kind and language; and what it got wrong."""
     if not (shipped() / MANIFEST).is_file():
         pytest.skip(f"no shipped model in {shipped()}: train one first")
-    articles = [article for seed in (7, 8) for article in [*history(seed, START, Plan()), *crisis(seed, START, Plan())]]
-    names = {company.key: company for company in companies()}
-
-    def document(article: PublishedArticle) -> Document:
-        named = tuple(names[key].name(article.language) for key in article.companies)
-        return Document(article.title, article.text, article.language, named)
-
-    predictions = load_classifier().classify([document(article) for article in articles])
+    articles = [*history(7, START, Plan()), *(article for seed in (7, 8) for article in crisis(seed, START, Plan()))]
+    predictions = load_classifier().classify([Document(article.title, article.text, article.language) for article in articles])
     found: dict[tuple[str, str], list[tuple[bool, PublishedArticle]]] = defaultdict(list)
     for article, prediction in zip(articles, predictions, strict=True):
         found[article.kind, article.language].append((is_negative(*prediction.sentiment), article))

@@ -1,0 +1,87 @@
+"""The fast engine says what the network says, whatever the texts are packed with."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from models.engine import PackedEngine, PaddedEngine, few, pack_tokens, segments_of
+from models.precision import choose, sample
+from tests.tiny import HEADS, shipped_tokenizer, tiny_network
+
+OUTPUTS = {**HEADS, "risks": 16, "tags": 7}
+DICE = random.Random(5)
+IDS = [[0, *(DICE.randrange(5, 30_000) for _ in range(DICE.randrange(0, 60))), 2] for _ in range(300)]
+
+
+@pytest.mark.parametrize("lanes", [1, 3])
+@pytest.mark.parametrize("pack", [64, 2048])
+def test_packed_texts_come_out_as_padded_ones_in_their_order(lanes: int, pack: int):
+    network = tiny_network(OUTPUTS)
+    exact = PaddedEngine(network).read(IDS)
+    found = PackedEngine(network, torch.float32, lanes=lanes, pack_tokens=pack).read(IDS)
+    assert set(found.logits) == {"sentiment", "topics", "risks"}
+    for name, values in exact.logits.items():
+        np.testing.assert_allclose(found.logits[name], values, atol=2e-5)
+    np.testing.assert_allclose(found.pooled, exact.pooled, atol=2e-5)
+
+
+def test_a_text_comes_out_the_same_alone_and_in_any_company():
+    engine = PackedEngine(tiny_network(OUTPUTS), torch.float32)
+    together = engine.read(IDS)
+    for place in (0, 17, 299):
+        alone = engine.read([IDS[place]])
+        np.testing.assert_allclose(alone.logits["sentiment"][0], together.logits["sentiment"][place], atol=1e-5)
+
+
+def test_scores_beyond_any_limit_are_still_numbers():
+    network = tiny_network(OUTPUTS)
+    with torch.no_grad():
+        for layer in network.layers:
+            layer.qkv.weight.mul_(1e4)  # type: ignore[union-attr,operator]
+    assert np.isfinite(PackedEngine(network, torch.float32).read(IDS).pooled).all()
+
+
+def test_no_texts_are_no_rows():
+    found = PackedEngine(tiny_network(OUTPUTS), torch.float32).read([])
+    assert found.pooled.shape == (0, 32)
+    assert found.logits["topics"].shape == (0, 21)
+
+
+def test_packs_hold_every_text_once_and_keep_to_the_budget():
+    lengths = [len(row) for row in IDS]
+    packs = pack_tokens(lengths, 256)
+    assert sorted(i for rows in packs for i in rows) == list(range(len(IDS)))
+    assert all(sum(lengths[i] for i in rows) <= 256 for rows in packs)
+    assert pack_tokens([300, 5], 256) == [[0], [1]]
+
+
+def test_segments_follow_each_other_and_have_few_shapes():
+    segments = segments_of([9, 9, 9, 9, 9, 4, 2, 2])
+    assert [(s.start, s.texts, s.rows, s.length) for s in segments] == [(0, 5, 6, 9), (45, 1, 1, 4), (49, 2, 2, 2)]
+    assert [few(n) for n in (1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 97)] == [1, 2, 3, 4, 6, 6, 8, 8, 12, 12, 16, 128]
+
+
+def test_an_engine_whose_labels_differ_is_not_chosen(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
+    """Where oneDNN computed nonsense, the network as it is would be used, and it is said."""
+    network = tiny_network(OUTPUTS)
+    assert isinstance(choose(network, shipped_tokenizer())[0], PackedEngine)
+    real = PackedEngine.read
+
+    def wrong(self: PackedEngine, ids: list[list[int]]) -> object:
+        found = real(self, ids)
+        return found._replace(logits={name: -values for name, values in found.logits.items()})
+
+    monkeypatch.setattr(PackedEngine, "read", wrong)
+    engine, dtype = choose(network, shipped_tokenizer())
+    assert (type(engine), dtype) == (PaddedEngine, torch.float32)
+
+
+def test_the_sample_is_in_both_languages():
+    tokenizer = shipped_tokenizer()
+    texts = [tokenizer.decode(row) for row in sample(tokenizer)]
+    assert 150 <= len(texts) <= 400
+    assert sum(any("一" <= sign <= "鿿" for sign in text) for text in texts) > 50

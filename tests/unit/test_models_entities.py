@@ -1,0 +1,185 @@
+"""Entities: their places are the given text's own, whatever the tokenizer makes of it, and long texts are read to the end."""
+
+from __future__ import annotations
+
+import random
+from itertools import pairwise, product
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from torch.nn import functional
+
+from models.encoding import encode_pairs, pad
+from models.entities import IGNORED, Span, pieces_of, spans_of_bio, tag_ids, tag_spans, viterbi
+from models.heads import TAG_NAMES
+from models.transformer import TransformerClassifier
+from spine.errors import ModelError
+from tests.tiny import shipped_tokenizer, tiny_classifier, tiny_network
+
+STRANGE = ("㈱", "①", "㌔", "ﬁ", "😀", "👩‍👩‍👧", "e\u0301", "Ａ", "１", " ", "\u3000", "\n\t", "苹果", "Tesla", "，", "\u200b", "½", "İ")
+WORDS = ("Tesla Inc", "上海", "㈱", "é", "①号")
+LABELS = ("O", "PER", "ORG", "LOC")
+
+
+def _named(text: str, spans: list[Span]) -> list[str]:
+    return [text[span.start : span.end] for span in spans]
+
+
+def test_bio_becomes_spans_and_repairs_what_begins_inside():
+    text, spans = spans_of_bio(["张", "三", "在", "北", "京"], ["B-PER", "I-PER", "O", "I-LOC", "I-LOC"], "zh")
+    assert text == "张三在北京"
+    assert spans == [Span(0, 2, "PER"), Span(3, 5, "LOC")]
+    text, spans = spans_of_bio(["Acme", "Corp", "Paris", "Bell"], ["B-ORG", "I-ORG", "I-LOC", "B-LOC"], "en")
+    assert text == "Acme Corp Paris Bell"
+    assert _named(text, spans) == ["Acme Corp", "Paris", "Bell"]
+
+
+def test_kinds_that_are_not_ours_are_nothing():
+    assert spans_of_bio(["Dow", "Jones"], ["B-MISC", "I-MISC"], "en") == ("Dow Jones", [])
+
+
+def test_tokens_and_tags_of_different_length_are_refused():
+    with pytest.raises(ModelError, match="2 tokens have 1 tags"):
+        spans_of_bio(["a", "b"], ["O"], "en")
+
+
+@pytest.mark.parametrize("text", ["Apple Inc. said", "苹果公司 Ａｐｐｌｅ", "㈱ソニー①", "😀 Tesla📈 up", "  two\n\tspaces", ""])
+@pytest.mark.parametrize("max_tokens", [4, 64])
+def test_there_is_one_tag_for_each_id_of_the_network(text, max_tokens):
+    tags = tag_ids(shipped_tokenizer(), text, [], max_tokens)
+    ids = encode_pairs(shipped_tokenizer(), [(text, "")], max_tokens)[0]
+    assert len(tags) == len(ids)
+    assert tags[0] == tags[-1] == IGNORED
+
+
+@given(st.lists(st.sampled_from(STRANGE), max_size=12).map("".join))
+@example("㈱ソニー①")
+@settings(max_examples=60, deadline=None)
+def test_pieces_hold_every_character_but_space_once_or_together(text):
+    """Places rise, touch no space at their beginning, and together hold all that is not space."""
+    pieces = pieces_of(text, shipped_tokenizer().encode(text))
+    held = set()
+    for piece in pieces:
+        assert piece.start < piece.end <= len(text)
+        assert not text[piece.start].isspace()
+        held |= set(range(piece.start, piece.end))
+    assert [piece.start for piece in pieces] == sorted(piece.start for piece in pieces)
+    assert {i for i, char in enumerate(text) if not char.isspace()} <= held
+
+
+@given(st.lists(st.tuples(st.sampled_from(LABELS), st.sampled_from(WORDS)), max_size=8))
+@settings(max_examples=60, deadline=None)
+def test_tags_of_spans_are_those_spans_again(parts):
+    """Round trip: words that are no part of each other's pieces, tagged and read back, stand where they stood."""
+    text, spans = "", []
+    for kind, word in parts:
+        text += " "
+        if kind != "O":
+            spans.append(Span(len(text), len(text) + len(word), kind))
+        text += word
+    tags = tag_ids(shipped_tokenizer(), text, spans, 512)
+    read: list[Span] = []
+    for piece in pieces_of(text, shipped_tokenizer().encode(text)):
+        name = TAG_NAMES[tags[piece.place]]
+        if name.startswith("B"):
+            read.append(Span(piece.start, piece.end, name[2:]))
+        elif name.startswith("I"):
+            read[-1] = Span(read[-1].start, piece.end, name[2:])
+    assert read == spans
+
+
+def test_the_best_legal_sequence_is_found():
+    """Viterbi against all sequences of four, tried one by one."""
+    dice = np.random.default_rng(1)
+    illegal = {(a, b) for a, b in product(range(7), repeat=2) if TAG_NAMES[b][0] == "I" and TAG_NAMES[b][2:] != TAG_NAMES[a][2:]}
+    for _ in range(20):
+        scores = dice.normal(size=(4, 7)) * 2
+        paths = (path for path in product(range(7), repeat=4) if TAG_NAMES[path[0]][0] != "I")
+        legal = (path for path in paths if not illegal & set(pairwise(path)))
+        assert tuple(viterbi(scores)) == max(legal, key=lambda path: sum(scores[i, tag] for i, tag in enumerate(path)))
+
+
+def test_a_model_without_the_head_says_so():
+    with pytest.raises(ModelError, match="no head 'tags'"):
+        tag_spans(tiny_classifier(), ["Acme"])
+
+
+NAMES = {
+    "ORG": ("Brenholm Steel", "Tallis Bank", "远舟控股", "青屿生物", "㈱松岭"),
+    "PER": ("Anna Kestrel", "Omar Quill", "李云麓", "王栖霞"),
+    "LOC": ("Ostrava", "Lisbon", "澄湖市", "梧桐县"),
+}
+FRAMES = (
+    "{PER} of {ORG} spoke in {LOC}",
+    "shares of {ORG} fell 😀",
+    "{ORG}在{LOC}的{PER}表示①",
+    "in {LOC} {ORG} hired {PER}",
+    "今日{LOC}大雨",
+)
+
+
+def _sentences(dice: random.Random, count: int = 1) -> tuple[str, list[Span]]:
+    text, spans = "", []
+    for part in " . ".join(dice.choices(FRAMES, k=count)).replace("}", "{").split("{"):
+        if part in NAMES:
+            name = dice.choice(NAMES[part])
+            spans.append(Span(len(text), len(text) + len(name), part))
+            text += name
+        else:
+            text += part
+    return text, spans
+
+
+@pytest.fixture(scope="module")
+def tagger() -> TransformerClassifier:
+    """A tiny network that has learned our few names in a few seconds."""
+    dice = random.Random(3)
+    network = tiny_network({"sentiment": 3, "tags": len(TAG_NAMES)}, hidden=32, positions=64)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-2)
+    for _ in range(60):
+        rows = [_sentences(dice, 3) for _ in range(16)]
+        ids = pad(encode_pairs(shipped_tokenizer(), [(text, "") for text, _ in rows], 32))
+        wanted = torch.full(ids.shape, IGNORED)
+        for i, (text, spans) in enumerate(rows):
+            tags = tag_ids(shipped_tokenizer(), text, spans, 32)
+            wanted[i, : len(tags)] = torch.tensor(tags)
+        loss = functional.cross_entropy(network(ids).logits["tags"].flatten(0, 1), wanted.flatten())
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    return tiny_classifier(network, max_tokens=32)
+
+
+def test_what_was_learned_is_read_in_characters_of_the_text(tagger):
+    dice = random.Random(4)
+    rows = [_sentences(dice) for _ in range(30)]
+    found = tag_spans(tagger, [text for text, _ in rows])
+    for (text, spans), read in zip(rows, found, strict=True):
+        assert [span[:3] for span in read] == [span[:3] for span in spans], text
+        assert all(0.3 < span.probability <= 1 for span in read)
+
+
+def test_a_long_text_is_read_to_its_end_in_windows(tagger):
+    """Thirty sentences in windows of 32 pieces: names at the seams are whole, and each is found once."""
+    dice = random.Random(5)
+    whole, wanted = _sentences(dice, 30)
+    found = {span[:3] for span in tag_spans(tagger, [whole], max_tokens=32)[0]}
+    hits = sum(span[:3] in found for span in wanted)
+    assert hits >= 0.9 * len(wanted)
+    assert len(found) <= 1.1 * len(wanted)
+    assert any(start > len(whole) - 60 for start, _, _ in found)
+
+
+def test_no_text_and_an_empty_one_have_no_spans(tagger):
+    assert tag_spans(tagger, []) == []
+    assert tag_spans(tagger, ["", "  "]) == [[], []]
+
+
+def test_a_text_is_tagged_alike_alone_and_among_others(tagger):
+    dice = random.Random(6)
+    texts = [_sentences(dice)[0] for _ in range(9)]
+    together = tag_spans(tagger, texts)
+    assert [[span[:3] for span in spans] for spans in together] == [[span[:3] for span in tag_spans(tagger, [text])[0]] for text in texts]

@@ -1,0 +1,107 @@
+"""What figures follow from answers: goldens worked out by hand, and what must hold of any answers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.measuring.metrics import METRICS, expected_calibration_error, intervals, multi_tally, report_of, single_tally, span_tally
+
+NAMES = ("negative", "neutral", "positive")
+
+
+def test_exclusive_golden():
+    # truth: n n u p; said: n u u p
+    chances = np.array([[0.8, 0.1, 0.1], [0.3, 0.6, 0.1], [0.1, 0.7, 0.2], [0.0, 0.1, 0.9]])
+    found = report_of(single_tally(["negative", "negative", "neutral", "positive"], chances, NAMES))
+    assert found.n == 4
+    assert found.accuracy == found.micro_f1 == 0.75
+    assert found.macro_f1 == pytest.approx((2 / 3 + 2 / 3 + 1) / 3)
+    assert found.weighted_f1 == pytest.approx((2 * 2 / 3 + 2 / 3 + 1) / 4)
+    assert found.per_class["negative"].recall == 0.5
+    assert found.per_class["neutral"].precision == 0.5
+    # bins of 1/15: .8 right, .6 wrong, .7 right, .9 right, each alone in its bin
+    assert found.ece == pytest.approx((0.2 + 0.6 + 0.3 + 0.1) / 4)
+
+
+def test_a_truth_that_cannot_be_said_is_a_miss():
+    found = report_of(single_tally(["a", "z"], np.array([[0.9, 0.1], [0.6, 0.4]]), ("a", "b")))
+    assert found.accuracy == 0.5
+    assert found.per_class["z"].recall == 0.0
+    assert found.macro_f1 == pytest.approx((2 / 3 + 0) / 2)
+
+
+def test_multi_label_golden():
+    truth = [frozenset({"legal"}), frozenset({"legal", "macro"}), frozenset[str]()]
+    said = [{"legal": 0.9, "crypto": 0.8}, {"macro": 0.7}, {}]
+    found = report_of(multi_tally(truth, said, ("legal", "macro")))
+    assert found.accuracy == pytest.approx(2 / 3)  # crypto is not looked at; the second lacks legal; the third is rightly silent
+    assert found.micro_f1 == pytest.approx(2 * 2 / (2 + 3))
+    assert found.per_class["legal"].recall == 0.5
+    assert set(found.per_class) == {"legal", "macro"}
+
+
+def test_spans_need_type_and_both_boundaries():
+    truth = [[(0, 2, "PER"), (5, 9, "ORG")], [(0, 4, "ORG")], []]
+    said = [
+        [((0, 2, "PER"), 0.9), ((5, 8, "ORG"), 0.8)],
+        [((0, 4, "LOC"), 0.7)],
+        [],
+    ]
+    found = report_of(span_tally(truth, said, ("PER", "ORG", "LOC")))
+    assert found.micro_f1 == pytest.approx(2 * 1 / (3 + 3))
+    assert found.per_class["PER"].f1 == 1.0
+    assert found.per_class["ORG"].support == 2
+    assert found.per_class["ORG"].f1 == 0.0
+    assert found.accuracy == pytest.approx(1 / 3)  # the sentence that has none, and in which none was found
+
+
+def test_calibration_error_is_the_gap_between_said_and_true():
+    sure = np.full(10, 0.95)
+    assert expected_calibration_error(sure, np.ones(10, dtype=bool)) == pytest.approx(0.05)
+    assert expected_calibration_error(sure, np.arange(10) < 5) == pytest.approx(0.45)
+    assert expected_calibration_error(np.array([]), np.array([], dtype=bool)) == 0.0
+
+
+def test_languages_are_measured_apart():
+    chances = np.array([[0.8, 0.2], [0.4, 0.6], [0.9, 0.1]])
+    found = report_of(single_tally(["a", "b", "b"], chances, ("a", "b")), ["en", "en", "zh"], resamples=20)
+    assert found.by_language["en"].accuracy == 1.0
+    assert found.by_language["zh"].accuracy == 0.0
+    assert found.by_language["zh"].interval["accuracy"] == (0.0, 0.0)
+
+
+def test_the_interval_of_a_share_is_that_of_the_binomial():
+    """200 of 400 right: 1.96 * sqrt(.25 / 400) = .049 either side; percentiles of 1,000 resamples lie within .01 of it."""
+    chances = np.tile([[0.6, 0.4]], (400, 1))
+    low, high = intervals(single_tally(["a", "b"] * 200, chances, ("a", "b")))["accuracy"]
+    assert low == pytest.approx(0.451, abs=0.01)
+    assert high == pytest.approx(0.549, abs=0.01)
+
+
+def test_the_same_seed_gives_the_same_interval_and_another_does_not():
+    dice = np.random.default_rng(5)
+    tally = single_tally(dice.choice(["a", "b"], 60).tolist(), dice.dirichlet((1, 1), 60), ("a", "b"))
+    assert intervals(tally, 200, 1) == intervals(tally, 200, 1) != intervals(tally, 200, 2)
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(0.01, 1), st.floats(0.01, 1), st.floats(0.01, 1)), min_size=1, max_size=30))
+def test_every_figure_is_a_share_inside_its_interval_and_order_does_not_matter(rows):
+    labels = [row[0] for row in rows]
+    chances = np.array([row[1:] for row in rows])
+    chances /= chances.sum(1, keepdims=True)
+    found = report_of(single_tally(labels, chances, "abc"), resamples=30)
+    back = report_of(single_tally(labels[::-1], chances[::-1], "abc"))
+    for name in METRICS:
+        value = getattr(found, name)
+        low, high = found.interval[name]
+        assert 0.0 <= low <= high <= 1.0 + 1e-9
+        assert 0.0 <= value <= 1.0
+        assert value == pytest.approx(getattr(back, name))
+
+
+def test_no_rows_are_no_error():
+    found = report_of(single_tally([], np.zeros((0, 2)), ("a", "b")))
+    assert (found.n, found.accuracy, found.ece) == (0, 0.0, 0.0)

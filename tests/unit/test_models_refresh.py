@@ -1,0 +1,403 @@
+"""Refresh: what people correct is learned, what is frozen is never trained on, and only the gate promotes."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+import shutil
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.nn import functional
+
+from models.classifier import Classifier, Document, Prediction, Sentiment
+from models.encoding import encode_pairs, pad
+from models.heads import head_sizes
+from models.keyword import KeywordClassifier
+from models.network import SENTIMENTS
+from models.registry import README, Manifest, load_classifier, read_verified, write_version
+from models.seeds import grow, read_templates
+from models.training.feedback import Snapshot, document_of, feedback_rows, is_frozen, read_snapshot, rehearsal_from_articles, write_snapshot
+from models.training.refresh import LEAST_REHEARSED, Outcome, Plan, Task, in_words, refresh, train_from
+from models.training.trials import from_folder, from_labels, from_seeds
+from models.transformer import TransformerClassifier
+from models.versions import SHIPPED, Versions
+from spine.errors import ModelError, SettingsError
+from spine.locks import sole
+from spine.records import sha
+from spine.store import ArticleText, Label, LabelledText
+from spine.taxonomy import TOPIC_KEYS
+from tests.tiny import tiny_network
+from tests.versions import write_tiny
+
+NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+
+
+def article(name: str, title: str, language: str = "en", **more: object) -> ArticleText:
+    fields = {"text": "", "genre": "news", "companies": {}, "story": sha(name)} | more
+    return ArticleText(id=sha(name), title=title, language=language, **fields)  # type: ignore[arg-type]
+
+
+def labelled(about: ArticleText, *labels: str, task: str = "sentiment", company: str = "", minute: int = 0) -> LabelledText:
+    moment = NOON + timedelta(minutes=minute)
+    return LabelledText(
+        label=Label(id=about.id, task=task, company=company, labels=labels, author="ann", labelled_at=moment),  # type: ignore[arg-type]
+        article=about,
+    )
+
+
+def corrections(n: int, *, minute: int = 0, word: str = "zorbles") -> tuple[LabelledText, ...]:
+    """Headlines that word lists take for neutral, and people know to be negative; in both languages."""
+    texts = [article(f"{word}-{minute}-{i}", f"Company {i} {word} its plant", "zh" if i % 2 else "en") for i in range(n)]
+    return tuple(labelled(text, "negative", minute=minute) for text in texts)
+
+
+class Learner(KeywordClassifier):
+    """Word lists, and the words of the rows that its version was trained on: "right" learns them, others do harm."""
+
+    def __init__(self, folder: Path) -> None:
+        self._about = json.loads((folder / README).read_bytes())
+
+    @property
+    def version(self) -> str:
+        return str(self._about["version"])
+
+    def classify(self, documents: Sequence[Document]) -> list[Prediction]:
+        return [self._predict(document) for document in documents]
+
+    def _predict(self, document: Document) -> Prediction:
+        found = super().classify([document])[0]
+        if document.language == self._about.get("spoilt"):
+            return Prediction(Sentiment(0.0, 0.0, 1.0), found.topics, found.companies)
+        if any(word in document.title for word in self._about["words"]):
+            return Prediction(Sentiment(0.95, 0.05, 0.0), found.topics, found.companies)
+        return found
+
+
+def write_learner(folder: Path, version: str, **about: object) -> Manifest:
+    contents = dict.fromkeys(("model.safetensors", "tokenizer.json", "config.json"), b"{}")
+    contents[README] = json.dumps({"version": version, "words": [], **about}).encode()
+    manifest = Manifest(version, NOON, SENTIMENTS, TOPIC_KEYS, {}, {}, 8, {}, {}, {}, {})
+    return write_version(folder, contents, manifest)
+
+
+class School:
+    """A trainer: learns "zorbles" where the rows say it is negative, and takes down what it was given."""
+
+    def __init__(self, **about: object) -> None:
+        self.tasks: list[Task] = []
+        self._about = about
+
+    def __call__(self, task: Task) -> Manifest:
+        self.tasks.append(task)
+        words = {word for row in task.rows for word in row["text"].split() if row.get("label") == "negative" and word.endswith("bles")}
+        return write_learner(task.out, task.version, words=sorted(words), **self._about)
+
+
+@pytest.fixture
+def versions(tmp_path: Path) -> Versions:
+    write_learner(tmp_path / "shipped", "tocsin-test")
+    return Versions(tmp_path / "data", shipped=tmp_path / "shipped")
+
+
+def run(versions: Versions, labels: Sequence[LabelledText], trainer: School, *, at: int = 0, **plan: object) -> Outcome:
+    snapshot = Snapshot(tuple(labels), ())
+    return refresh(versions, snapshot, Plan(resamples=200, **plan), now=NOON + timedelta(days=at), trainer=trainer, load=Learner)  # type: ignore[arg-type]
+
+
+def test_what_was_learned_is_promoted_and_the_history_says_why(versions: Versions):
+    school = School()
+    outcome = run(versions, corrections(100), school)
+    assert outcome.action == "promote", outcome.reasons
+    assert outcome.champion == outcome.challenger == versions.champion() == "tocsin-test-r20261120-120000"
+    event = versions.history()[-1]
+    assert (event.action, event.origin, event.labels_until) == ("promote", SHIPPED, NOON + timedelta(seconds=1))
+    assert "better beyond chance" in event.why
+    assert outcome.learned + outcome.frozen == outcome.new_labels == 100
+    assert any("promoted" in line for line in in_words(outcome))
+
+
+def test_the_frozen_fifth_is_never_trained_on(versions: Versions):
+    labels = corrections(200)
+    school = School()
+    run(versions, labels, school)
+    frozen = {each.article.title for each in labels if is_frozen(each.article)}
+    assert 20 <= len(frozen) <= 60
+    assert not frozen & {row["text"] for row in school.tasks[0].rows}
+    assert all(row["source"] == "feedback" and row["task"] == "sentiment" for row in school.tasks[0].rows)
+
+
+def test_copies_of_a_story_are_on_one_side():
+    copies = [article(f"copy-{n}", "x", story=sha("first")) for n in range(20)]
+    assert len({is_frozen(copy) for copy in copies}) == 1
+
+
+def test_a_challenger_that_learned_nothing_is_kept_back(versions: Versions):
+    class Idle(School):
+        def __call__(self, task: Task) -> Manifest:
+            self.tasks.append(task)
+            return write_learner(task.out, task.version)
+
+    outcome = run(versions, corrections(100), Idle())
+    assert (outcome.action, outcome.champion, versions.champion()) == ("keep", SHIPPED, SHIPPED)
+    assert versions.history()[-1].action == "keep"
+    assert "not better beyond chance" in versions.history()[-1].why
+
+
+def test_a_challenger_that_forgets_a_language_is_kept_back(versions: Versions):
+    labels = [each for each in corrections(200) if each.article.language == "en"]
+    outcome = run(versions, labels, School(spoilt="zh"))
+    assert outcome.action == "keep"
+    assert any("language zh" in reason for reason in outcome.reasons)
+    assert any("better beyond chance" in reason for reason in outcome.reasons)
+
+
+def test_frozen_tests_of_a_folder_can_stop_it(versions: Versions, tmp_path: Path):
+    folder = tmp_path / "frozen"
+    folder.mkdir()
+    rows = [{"text": f"Analysts see zorbles everywhere {n}", "label": "neutral", "lang": "en"} for n in range(60)]
+    with gzip.open(folder / "calm.test.jsonl.gz", "wt") as file:
+        file.writelines(json.dumps(row) + "\n" for row in rows)
+
+    class Titles(Learner):
+        def _predict(self, document: Document) -> Prediction:
+            return super()._predict(Document(document.title or document.text, "", document.language, document.companies))
+
+    snapshot = Snapshot(corrections(100), ())
+    outcome = refresh(versions, snapshot, Plan(tests=folder, resamples=200), now=NOON, trainer=School(), load=Titles)
+    assert outcome.action == "keep"
+    assert any(reason.startswith("calm.test, all: accuracy lost 100.0 points") for reason in outcome.reasons)
+
+
+def test_too_few_new_labels_are_waited_for_unless_forced(versions: Versions):
+    school = School()
+    assert run(versions, corrections(30), school).action == "skip"
+    assert school.tasks == []
+    assert versions.history() == []
+    assert run(versions, corrections(30), school, force=True).action in ("promote", "keep")
+
+
+def test_without_any_label_even_force_has_nothing_to_learn(versions: Versions):
+    assert run(versions, (), School(), force=True).action == "skip"
+
+
+def test_labels_count_as_new_until_they_were_tried_and_older_ones_are_learned_again(versions: Versions):
+    first, school = corrections(100), School()
+    run(versions, first, school)
+    assert run(versions, first, school, at=1).action == "skip"
+    more = corrections(60, minute=60, word="frobbles")
+    outcome = run(versions, [*first, *more], school, at=2)
+    assert (outcome.action, outcome.new_labels) == ("promote", 60), outcome.reasons
+    assert {"zorbles", "frobbles"} <= {word for row in school.tasks[-1].rows for word in row["text"].split()}
+    assert school.tasks[-1].start == versions.folder("tocsin-test-r20261120-120000")
+    assert versions.champion() == "tocsin-test-r20261122-120000"
+    assert {c.test for c in outcome.comparisons} >= {"new labels: sentiment", "earlier labels: sentiment", "clear cases: sentiment"}
+
+
+def test_a_training_that_fails_leaves_nothing_behind(versions: Versions):
+    class Dies(School):
+        def __call__(self, task: Task) -> Manifest:
+            super().__call__(task)
+            raise ModelError("out of memory")
+
+    with pytest.raises(ModelError, match="out of memory"):
+        run(versions, corrections(100), Dies())
+    assert list((versions.root / "versions").iterdir()) == []
+    assert versions.champion() == SHIPPED
+
+
+def test_a_person_who_promotes_meanwhile_is_not_overruled(versions: Versions):
+    class Slow(School):
+        def __call__(self, task: Task) -> Manifest:
+            write_learner(versions.folder("by-hand"), "by-hand")
+            versions.promote("by-hand", now=NOON, why="by hand")
+            return super().__call__(task)
+
+    outcome = run(versions, corrections(100), Slow())
+    assert (outcome.action, versions.champion()) == ("keep", "by-hand")
+    assert "by now" in versions.history()[-1].why
+
+
+def test_a_second_refresh_says_so(versions: Versions):
+    with sole(versions.root / "refresh.lock", ValueError("held")), pytest.raises(ModelError, match="another refresh"):
+        run(versions, corrections(100), School())
+
+
+def test_a_challenger_that_cannot_be_used_is_kept_back(versions: Versions):
+    def load(folder: Path) -> Classifier:
+        if folder.name.startswith("tocsin-test-r"):
+            raise ModelError("the weights do not fit")
+        return Learner(folder)
+
+    outcome = refresh(versions, Snapshot(corrections(100), ()), Plan(resamples=200), now=NOON, trainer=School(), load=load)
+    assert outcome.action == "keep"
+    assert "cannot be used" in outcome.reasons[0]
+
+
+def test_rows_say_what_was_labelled():
+    text = article("f", "Lender falls", text="Rival gains.", genre="social", companies={"L": "Lender"})
+    labels = [
+        labelled(text, "negative"),
+        labelled(text, "positive", company="L"),
+        labelled(text, "neutral", company="GONE"),
+        labelled(text, "earnings", "legal", task="topic"),
+        labelled(text, task="risk"),
+    ]
+    same = {"text": "Lender falls Rival gains.", "lang": "en", "genre": "social", "source": "feedback"}
+    assert feedback_rows(labels) == [
+        {**same, "task": "sentiment", "label": "negative"},
+        {**same, "task": "sentiment", "label": "positive", "entity": "Lender"},
+        {**same, "task": "topic", "labels": ["earnings", "legal"]},
+        {**same, "task": "risk", "labels": []},
+    ]
+    assert document_of(text, "GONE") is None
+    exams = {exam.task: exam for exam in from_labels("x", labels, new=True)}
+    assert {task: len(exam.cases) for task, exam in exams.items()} == {"sentiment": 2, "topic": 1, "risk": 1}
+
+
+def test_rehearsal_has_what_the_champion_is_sure_of_and_nothing_that_people_labelled(versions: Versions):
+    sure = [article(f"s{n}", f"Lender {n} defaults, shares plunge on fraud, probe, losses and recalls") for n in range(40)]
+    unsure = [article(f"u{n}", f"Lender {n} falls") for n in range(40)]
+    rows = rehearsal_from_articles(Learner(versions.folder(SHIPPED)), [*sure, *unsure], frozenset({sha("s0")}), 1000, random.Random(1))
+    tone = [row for row in rows if row["task"] == "sentiment"]
+    assert {row["text"] for row in tone} == {text.title for text in sure[1:]}
+    assert {row["label"] for row in tone} == {"negative"}
+    assert {row["source"] for row in rows} == {"rehearsal"}
+    assert len(rehearsal_from_articles(Learner(versions.folder(SHIPPED)), sure, frozenset(), 7, random.Random(1))) == 7
+
+
+def test_the_share_of_old_rows_is_what_was_asked_for(versions: Versions, tmp_path: Path):
+    data = tmp_path / "sets" / "sentiment"
+    data.mkdir(parents=True)
+    with gzip.open(data / "fpb.train.jsonl.gz", "wt") as file:
+        file.writelines(json.dumps({"text": f"Profit {n}", "label": "neutral", "lang": "en", "source": "fpb"}) + "\n" for n in range(3000))
+    school = School()
+    outcome = run(versions, corrections(100), school, data=tmp_path / "sets")
+    assert outcome.rehearsed == LEAST_REHEARSED
+    outcome = run(versions, corrections(100), school, data=tmp_path / "sets", rehearse=0.95, force=True, at=1)
+    assert outcome.rehearsed == round(outcome.learned * 19)
+    outcome = run(versions, corrections(100), school, data=tmp_path / "sets", rehearse=0.0, force=True, at=2)
+    assert outcome.rehearsed == 0
+    with pytest.raises(ModelError, match="none of the labelled sets"):
+        run(versions, corrections(100), school, data=tmp_path, force=True, at=3)
+
+
+def test_a_folder_of_tests_is_read_by_what_its_rows_say(tmp_path: Path):
+    files: dict[str, list[dict[str, Any]]] = {
+        "tone.jsonl": [{"text": "a", "label": "negative"}, {"text": "b", "label": "positive", "entity": "B"}],
+        "topics.jsonl": [{"text": "a", "labels": ["earnings", "legal"], "lang": "zh"}],
+        "risks.jsonl": [{"text": "a", "labels": ["fraud"]}, {"text": "b", "labels": []}],
+        "mapped.jsonl": [{"text": "a", "labels": ["Dividend"], "source": "twitter_topic"}],
+        "odd.jsonl": [{"text": "a", "labels": ["weather"]}],
+    }
+    for name, rows in files.items():
+        (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    said: list[str] = []
+    exams = {exam.name: exam for exam in from_folder(tmp_path, said.append)}
+    assert {name: exam.task for name, exam in exams.items()} == {
+        "tone": "sentiment",
+        "topics": "topic",
+        "risks": "risk",
+        "mapped": "topic",
+    }
+    assert exams["tone"].classes == ("negative", "positive")
+    assert exams["tone"].cases[1].document.companies == ("B",)
+    assert exams["mapped"].cases[0].truth == {"shareholder_returns"}
+    assert "real_estate" not in exams["mapped"].classes
+    assert len(said) == 1
+    assert "odd.jsonl" in said[0]
+    (tmp_path / "one.test.jsonl").write_text(json.dumps(files["tone.jsonl"][0]) + "\n")
+    assert [exam.name for exam in from_folder(tmp_path)] == ["one.test"]
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(SettingsError, match="frozen tests"):
+        from_folder(empty)
+
+
+def test_the_built_in_cases_are_always_the_same_in_both_languages():
+    one, other = from_seeds(), from_seeds()
+    assert one == other
+    assert {case.document.language for exam in one for case in exam.cases} == {"zh", "en"}
+
+
+def test_a_snapshot_comes_back_as_it_went(tmp_path: Path):
+    snapshot = Snapshot(corrections(3), (article("a", "债券违约", "zh", companies={"600519.SH": "茅台"}),))
+    write_snapshot(tmp_path / "x" / "snapshot.json", snapshot)
+    assert read_snapshot(tmp_path / "x" / "snapshot.json") == snapshot
+    (tmp_path / "bad.json").write_text("[")
+    with pytest.raises(ModelError, match="not a snapshot"):
+        read_snapshot(tmp_path / "bad.json")
+
+
+def fine_tune(task: Task) -> Manifest:
+    """A real training in small: every weight of the start's network, on the sentiments and topics of the rows."""
+    classifier = load_classifier(task.start)
+    assert isinstance(classifier, TransformerClassifier)
+    network, dice = classifier.network.float().train(), random.Random(task.seed)
+    torch.manual_seed(task.seed)
+    ids = encode_pairs(classifier.tokenizer, [(row["text"], "") for row in task.rows], 32)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
+    for _ in range(200):
+        batch = dice.sample(range(len(ids)), 48)
+        outputs = network(pad([ids[i] for i in batch])).logits
+        tone = [n for n, i in enumerate(batch) if task.rows[i]["task"] == "sentiment"]
+        about = [n for n, i in enumerate(batch) if task.rows[i]["task"] == "topic"]
+        right = torch.tensor([SENTIMENTS.index(task.rows[batch[n]]["label"]) for n in tone])
+        topics = torch.tensor([[float(key in task.rows[batch[n]]["labels"]) for key in TOPIC_KEYS] for n in about])
+        loss = functional.cross_entropy(outputs["sentiment"][tone], right)
+        loss = loss + 20 * functional.binary_cross_entropy_with_logits(outputs["topics"][about], topics)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    return write_tiny(task.out, task.version, network=network, parent=classifier.version)
+
+
+def test_a_real_network_learns_from_labels_and_takes_over(tmp_path: Path):
+    """An untrained network of one layer, corrected on a few hundred clear texts, becomes better than it was, and champion."""
+    network = tiny_network()
+    torch.nn.init.constant_(network.head("topics").bias, -4.0)  # says the likeliest topic only, as a trained one does of most texts
+    write_tiny(tmp_path / "shipped", "untrained", network=network)
+    versions = Versions(tmp_path / "data", shipped=tmp_path / "shipped")
+    labels = []
+    for n, seed in enumerate(grow(read_templates(), 3, random.Random(5))):
+        text = article(f"seed-{n}", seed.text, seed.language)
+        labels += [labelled(text, seed.sentiment), labelled(text, *seed.topics, task="topic")]
+    plan = Plan(resamples=200, margin=0.15)  # so small a network, from nothing, trades one class for another
+    outcome = refresh(versions, Snapshot(tuple(labels), ()), plan, now=NOON, trainer=fine_tune)
+    assert outcome.action == "promote", outcome.reasons
+    assert outcome.comparisons[0].low > 0
+    assert versions.open(versions.champion()).parent == "untrained"
+    _, contents = read_verified(versions.folder(versions.champion()))
+    assert contents
+    shutil.rmtree(tmp_path / "data")
+
+
+def test_a_champion_without_a_head_that_training_wants_is_said(tmp_path: Path):
+    write_tiny(tmp_path / "start", "two-heads")
+    with pytest.raises(ModelError, match=r"no head company, risks, social, tags"):
+        train_from(Task(tmp_path / "start", tmp_path / "out", "v", (), NOON, 1, None))
+
+
+def test_the_real_trainer_goes_on_from_the_champion(tmp_path: Path):
+    write_tiny(tmp_path / "start", "v0", outputs=head_sizes({}))
+    rows = [
+        {
+            "text": f"Company {n} zorbles its plant",
+            "label": "negative",
+            "task": "sentiment",
+            "lang": "en",
+            "genre": "news",
+            "source": "feedback",
+        }
+        for n in range(40)
+    ]
+    made = train_from(Task(tmp_path / "start", tmp_path / "out", "v1", tuple(rows), NOON, 1, 3.0))
+    assert (made.version, made.parent, list(made.data)) == ("v1", "v0", ["feedback"])
+    document = Document("Company 7 zorbles its plant", "")
+    before, after = (load_classifier(tmp_path / name).classify([document])[0].sentiment.negative for name in ("start", "out"))
+    assert after != before

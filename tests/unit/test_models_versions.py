@@ -1,0 +1,166 @@
+"""Versions on disk: one champion, moved whole or not at all; every way back leads to a version that is whole."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from models.registry import MANIFEST, WEIGHTS, Manifest, write_version
+from models.versions import KEPT_LOSERS, SHIPPED, Versions
+from spine.errors import ModelError
+from spine.taxonomy import TOPIC_KEYS
+
+NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+FILES = {name: name.encode() for name in ("model.safetensors", "tokenizer.json", "config.json", "README.md")}
+
+
+def write(folder: Path, version: str, minute: int = 0) -> None:
+    """A version that is whole as far as files go."""
+    sentiments = ("negative", "neutral", "positive")
+    write_version(folder, FILES, Manifest(version, NOON + timedelta(minutes=minute), sentiments, TOPIC_KEYS, {}, {}, 8, {}, {}, {}, {}))
+
+
+@pytest.fixture
+def versions(tmp_path: Path) -> Versions:
+    write(tmp_path / "shipped", "tocsin-shipped")
+    made = Versions(tmp_path / "data", shipped=tmp_path / "shipped")
+    for number in (3, 1, 2):
+        write(made.folder(f"v{number}"), f"v{number}", number)
+    return made
+
+
+def test_nothing_promoted_is_the_shipped_one(versions: Versions):
+    assert versions.champion() == SHIPPED
+    assert versions.history() == []
+    with pytest.raises(ModelError, match="nothing to go back to"):
+        versions.rollback(now=NOON, why="")
+
+
+def test_promote_and_back_again_as_a_stack(versions: Versions):
+    for version in ("v1", "v2", "v3"):
+        event = versions.promote(version, now=NOON, why="better")
+        assert event is not None
+        assert (event.action, event.version, versions.champion()) == ("promote", version, version)
+    assert versions.promote("v3", now=NOON, why="again") is None
+    back = [versions.rollback(now=NOON, why="worse").version for _ in range(3)]
+    assert back == ["v2", "v1", SHIPPED]
+    assert versions.champion() == SHIPPED
+    versions.promote("v2", now=NOON, why="after all")
+    assert versions.rollback(now=NOON, why="no").version == SHIPPED
+    assert [(e.action, e.origin, e.version) for e in versions.history()][:4] == [
+        ("promote", SHIPPED, "v1"),
+        ("promote", "v1", "v2"),
+        ("promote", "v2", "v3"),
+        ("rollback", "v3", "v2"),
+    ]
+
+
+def test_shipped_can_be_promoted_and_rolled_back(versions: Versions):
+    versions.promote("v1", now=NOON, why="")
+    versions.promote(SHIPPED, now=NOON, why="")
+    assert versions.champion() == SHIPPED
+    assert versions.rollback(now=NOON, why="").version == "v1"
+
+
+@pytest.mark.parametrize("name", ["../v1", "", ".hidden", "a/b", "no-such", "x" * 101])
+def test_what_is_no_version_is_not_promoted(versions: Versions, name: str):
+    with pytest.raises(ModelError, match="version"):
+        versions.promote(name, now=NOON, why="")
+    assert versions.champion() == SHIPPED
+    assert versions.history() == []
+
+
+def test_a_damaged_or_renamed_version_is_not_promoted(versions: Versions):
+    (versions.folder("v1") / WEIGHTS).write_bytes(b"changed")
+    with pytest.raises(ModelError, match=r"v1/model\.safetensors.*SHA-256"):
+        versions.promote("v1", now=NOON, why="")
+    versions.folder("v2").rename(versions.folder("other"))
+    with pytest.raises(ModelError, match="calls it 'v2'"):
+        versions.promote("other", now=NOON, why="")
+    assert versions.champion() == SHIPPED
+
+
+def test_rollback_passes_over_what_is_no_longer_whole(versions: Versions):
+    for version in ("v1", "v2", "v3"):
+        versions.promote(version, now=NOON, why="")
+    (versions.folder("v2") / MANIFEST).unlink()
+    event = versions.rollback(now=NOON, why="bad")
+    assert event.version == "v1"
+    assert "passed over" in event.why
+    assert "v2" in event.why
+
+
+@pytest.mark.parametrize("content", [b"", b"../../etc", b"\xff\xfe", b"v1 v2"])
+def test_a_damaged_champion_file_is_named_and_rollback_mends_it(versions: Versions, content: bytes):
+    versions.promote("v1", now=NOON, why="")
+    versions.champion_file.write_bytes(content)
+    with pytest.raises(ModelError, match=r"champion.*tocsin models rollback"):
+        versions.champion()
+    assert versions.rollback(now=NOON, why="mend").version == "v1"
+    assert versions.champion() == "v1"
+
+
+def test_a_crash_between_the_history_and_the_move_is_passed_over(versions: Versions):
+    versions.promote("v1", now=NOON, why="")
+    versions.promote("v2", now=NOON, why="")
+    versions.champion_file.write_text("v1\n")  # as if it had died before the rename
+    assert versions.rollback(now=NOON, why="").version == SHIPPED
+
+
+def test_a_torn_line_of_history_costs_only_itself(versions: Versions):
+    versions.promote("v1", now=NOON, why="")
+    with (versions.root / "history.jsonl").open("ab") as file:
+        file.write(b'{"when": "2026-')
+    versions.promote("v2", now=NOON, why="")
+    assert [event.version for event in versions.history()] == ["v1", "v2"]
+
+
+def test_a_promotion_against_another_champion_is_refused(versions: Versions):
+    versions.promote("v1", now=NOON, why="")
+    with pytest.raises(ModelError, match="by now"):
+        versions.promote("v2", now=NOON, why="", expected=SHIPPED)
+    assert versions.champion() == "v1"
+
+
+def test_a_reader_never_sees_half_a_champion(versions: Versions):
+    versions.promote("v1", now=NOON, why="")
+    over = threading.Event()
+    seen: set[str] = set()
+
+    def read() -> None:
+        while not over.is_set():
+            seen.add(versions.champion())
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for turn in range(30):
+        versions.promote(("v2", "v1")[turn % 2], now=NOON, why="")
+    over.set()
+    reader.join()
+    assert seen <= {"v1", "v2"}
+
+
+def test_the_list_has_all_oldest_first_and_says_what_is_wrong(versions: Versions):
+    versions.promote("v2", now=NOON, why="")
+    (versions.folder("v9")).mkdir()
+    entries = versions.entries()
+    assert [entry.version for entry in entries] == [SHIPPED, "v9", "v1", "v2", "v3"]
+    assert [entry.version for entry in entries if entry.champion] == ["v2"]
+    assert "manifest" in entries[1].fault
+    assert all(not entry.fault for entry in entries if entry.version != "v9")
+
+
+def test_old_losers_are_deleted_and_nothing_else(versions: Versions):
+    versions.promote("v1", now=NOON, why="")
+    names = [f"c{number}" for number in range(KEPT_LOSERS + 2)]
+    for name in names:
+        write(versions.folder(name), name)
+        versions.keep(name, now=NOON, why="not better")
+    versions.promote("c3", now=NOON, why="after all")
+    write(versions.folder("c9"), "c9")
+    versions.keep("c9", now=NOON, why="not better")
+    left = {path.name for path in (versions.root / "versions").iterdir()}
+    assert left == {"v1", "v2", "v3", "c2", "c3", "c4", "c9"}

@@ -1,0 +1,148 @@
+"""The clock: jobs outlive the process, what was missed is done once, and there is one scheduler."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spine import log
+from spine.errors import SettingsError
+from spine.settings import Settings, build, environment
+from spine.store import Store, open_store
+from tocsin import schedule
+from tocsin.schedule import REFRESH, RETENTION, make_scheduler, next_runs, refresh_job, running_scheduler
+
+NIGHTLY = "30 2 * * *"
+
+
+def until(done: Callable[[], bool], timeout_s: float = 30.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    return tmp_path / "schedule.sqlite"
+
+
+def executed(scheduler: Any, run_s: float = 0.5) -> list[str]:
+    """The jobs that ran within `run_s` of letting it go; it is shut down after."""
+    from apscheduler.events import EVENT_JOB_EXECUTED
+
+    ran: list[str] = []
+    scheduler.add_listener(lambda event: ran.append(event.job_id), EVENT_JOB_EXECUTED)
+    scheduler.resume()
+    time.sleep(run_s)
+    scheduler.shutdown(wait=True)
+    return ran
+
+
+def as_if_down_since(database: Path, name: str, moment: datetime) -> None:
+    """The stored job is due since `moment`."""
+    from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
+    from apscheduler.schedulers.background import BackgroundScheduler
+
+    jobs = SQLAlchemyJobStore(url=f"sqlite:///{database}")
+    jobs.start(BackgroundScheduler(timezone=UTC), "default")
+    job = jobs.lookup_job(name)
+    job.next_run_time = moment
+    jobs.update_job(job)
+    jobs.shutdown()
+
+
+def test_jobs_are_those_of_the_settings(database: Path):
+    scheduler = make_scheduler(Settings(refresh_cron=NIGHTLY, retention_days=90), database)
+    runs = next_runs(scheduler)
+    scheduler.shutdown()
+    assert set(runs) == {REFRESH, RETENTION}
+    assert (runs[REFRESH].hour, runs[REFRESH].minute, runs[REFRESH].utcoffset()) == (2, 30, timedelta())
+    assert runs[REFRESH] > datetime.now(UTC) >= runs[RETENTION] - timedelta(seconds=5)
+    off = make_scheduler(Settings(), database)
+    assert next_runs(off) == {}
+    off.shutdown()
+
+
+def test_a_run_that_was_missed_is_done_once_by_the_next_process(database: Path):
+    settings = Settings(refresh_cron=NIGHTLY)
+    make_scheduler(settings, database).shutdown()
+    as_if_down_since(database, REFRESH, datetime.now(UTC) - timedelta(days=3))
+    again = make_scheduler(settings, database)
+    assert next_runs(again)[REFRESH] < datetime.now(UTC)
+    assert executed(again) == [REFRESH]
+    later = make_scheduler(settings, database)
+    assert next_runs(later)[REFRESH] > datetime.now(UTC)
+    assert executed(later) == []
+
+
+def test_another_time_replaces_the_job(database: Path):
+    make_scheduler(Settings(refresh_cron=NIGHTLY), database).shutdown()
+    other = make_scheduler(Settings(refresh_cron="15 5 * * *"), database)
+    moment = next_runs(other)[REFRESH]
+    other.shutdown()
+    assert (moment.hour, moment.minute) == (5, 15)
+
+
+@pytest.mark.parametrize("cron", ["61 3 * * *", "a b c d e"])
+def test_a_time_that_is_none_is_said(database: Path, cron: str):
+    with pytest.raises(SettingsError, match="refresh_cron"):
+        make_scheduler(Settings(refresh_cron=cron), database)
+
+
+def test_settings_travel_to_a_child_as_they_are():
+    settings = Settings(refresh_cron=NIGHTLY, gate_margin=0.02, retention_days=7, data_dir="/a b/c", topic_prefix="x.")
+    assert build({}, environment(settings)) == settings
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with contextlib.closing(open_store("embedded", tmp_path)) as made:
+        made.migrate()
+        yield made
+
+
+def test_a_second_scheduler_is_told_that_one_is_enough(store: Store, tmp_path: Path):
+    settings = Settings(data_dir=str(tmp_path), refresh_cron=NIGHTLY)
+    with running_scheduler(settings, store) as runs:
+        assert list(runs) == [REFRESH]
+        with pytest.raises(SettingsError, match="another scheduler runs"), running_scheduler(settings, store):
+            pass
+    with running_scheduler(settings, store):
+        pass
+
+
+def test_the_refresh_runs_in_a_process_of_its_own_beside_an_open_embedded_store(
+    store: Store, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    """The child could not open the store, which this process owns; it reads the labels from a file, and finds none."""
+    settings = Settings(data_dir=str(tmp_path), refresh_cron=NIGHTLY)
+    log.configure("human", "info")  # onto what is captured here
+    with running_scheduler(settings, store):
+        refresh_job()
+    said = "".join(capfd.readouterr())
+    assert "action=skip" in said
+    assert "no label to learn from" in said
+    assert not (tmp_path / "models" / "snapshot.json").exists()
+
+
+def test_what_a_job_waits_for_ends_with_the_scheduler(store: Store, tmp_path: Path):
+    settings = Settings(data_dir=str(tmp_path))
+    codes: list[int] = []
+    with running_scheduler(settings, store):
+        here = schedule._here
+        assert here is not None
+        command = [sys.executable, "-c", "import time; time.sleep(600)"]
+        thread = threading.Thread(target=lambda: codes.append(schedule._run(here, command)[0]))
+        thread.start()
+        until(lambda: bool(here.children))
+    thread.join(20)
+    assert codes == [-15]

@@ -1,0 +1,44 @@
+"""Small but real model versions on disk, made inside a test: the shipped tokenizer under an untrained network of one layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from models.network import SENTIMENTS, Network
+from models.registry import CONFIG, README, TOKENIZER, WEIGHTS, Manifest, write_version
+from models.storage import pack_weights
+from spine.taxonomy import RISK_KEYS, TOPIC_KEYS
+from tests.tiny import HEADS, shipped_tokenizer, tiny_network
+
+
+def write_tiny(
+    folder: Path, version: str, *, network: Network | None = None, seed: int = 0, outputs: Mapping[str, int] = HEADS, parent: str = ""
+) -> Manifest:
+    """Write a version folder that loads and scores, with this network or an untrained one."""
+    network = network or tiny_network(outputs, seed=seed)
+    manifest = Manifest(
+        version=version,
+        created=datetime(2026, 1, 1, seed % 24, tzinfo=UTC),
+        sentiments=SENTIMENTS,
+        topics=TOPIC_KEYS,
+        risks=RISK_KEYS if "risks" in network.shape.outputs else (),
+        temperatures={},
+        thresholds={},
+        max_tokens=32,
+        data={},
+        dev={},
+        settings={},
+        files={},
+        parent=parent,
+    )
+    contents = {
+        WEIGHTS: pack_weights(network.state_dict()),
+        TOKENIZER: shipped_tokenizer().to_str().encode(),
+        CONFIG: msgspec.json.encode(network.shape),
+        README: b"made in a test\n",
+    }
+    return write_version(folder, contents, manifest)
