@@ -90,6 +90,7 @@ def add_agent(app: Any, stage: Stage, progress: Progress, batch_wait_s: float, f
                     await stream.ack(event)
                 progress.finished(stage.role, messages)
             except asyncio.CancelledError:
+                progress.dropped(stage.role)
                 raise  # Faust stops or gives partitions away: nothing was acknowledged, the batch comes again
             except BaseException as error:
                 fatal(f"a batch of {stage.source} could not be finished", error)

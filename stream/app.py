@@ -12,6 +12,7 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -31,6 +32,9 @@ SESSION_TIMEOUT_S = 12.0
 """A killed worker's partitions go to another one after this. (Tansu also lets a new group wait for half of it.)"""
 REBALANCE_TIMEOUT_S = 60.0
 """A batch, its retries included, must end well before this: stream.resilience.Patience waits half of it."""
+LEAVE_S = 10.0
+"""A worker that is to stop and whose batches are done has so long to commit and to leave its group. Faust may wait for ever: when
+workers leave together, its consumer's thread waits for its main thread to give partitions away, and that waits for the thread."""
 FETCH_WAIT_MS = 100
 """One request for all partitions is under way at a time: while a broker holds it back for want of news, what was just consumed
 is not asked for. Faust's fixed 1,500 ms made an article wait 1.2 s between `articles` and `scores`."""
@@ -48,6 +52,11 @@ def _exit(code: int, say: Callable[[], None]) -> None:
         say()
         sys.stderr.flush()
     os._exit(code)
+
+
+def _leave(why: str) -> None:
+    """End a worker that was to stop, without Faust's consent: what is not committed is done again by the next, as after a crash."""
+    _exit(0, partial(_log.warning, "worker stopped without its last commit", error=why))
 
 
 def _said(error: BaseException | None) -> str:
@@ -82,8 +91,7 @@ class _App(faust.App):  # type: ignore[misc]
         if not self.ending:
             fatal("Faust crashed", reason)
         # The last commit of workers that leave together may be refused, and Faust cannot end after it: its thread's loop is gone.
-        # What is not committed is done again by the next worker, as after any crash; but this one was to stop, and has.
-        _exit(0, partial(_log.warning, "worker stopped without its last commit", error=_said(reason)))
+        _leave(_said(reason))
 
 
 for _kind in (_Thread, _Consumer, _Transport, _App):
@@ -137,7 +145,7 @@ async def run_worker(
     data_dir: a folder for Faust's own files
     on_ready: called once, when Kafka has given this worker its partitions for the first time
     stuck_s: with work waiting and no batch finished for so long, the process ends; so it does when a batch takes so long
-    stop_s: a stop that takes longer ends the process
+    stop_s: a stop whose batches take longer ends the process
     """
     app = create_app(broker=broker, group=group, batch_max=batch_max, data_dir=data_dir, session_timeout_s=session_timeout_s)
     progress = Progress()
@@ -165,27 +173,51 @@ async def run_worker(
         await stop.wait()
         for task in waiting:
             task.cancel()
-    deadline = threading.Timer(stop_s, fatal, [f"the worker did not stop within {stop_s:.0f} s"])
-    deadline.daemon = True
-    deadline.start()
     app.ending = True
-    await app.stop()
-    deadline.cancel()
+    with _bounded_stop(progress, stop_s):
+        await app.stop()
     _log.info("worker stopped")
+
+
+@contextlib.contextmanager
+def _bounded_stop(progress: Progress, stop_s: float) -> Iterator[None]:
+    """While inside, a thread of its own ends the process when its batches are done and Faust is not, or when they do not get done."""
+
+    def late(over: threading.Event) -> None:
+        idle = time.monotonic()
+        deadline = idle + stop_s
+        while not over.wait(0.1):
+            now = time.monotonic()
+            if progress.busy():
+                idle = now
+            if now - idle > LEAVE_S:
+                _leave(f"Faust did not end within {LEAVE_S:.0f} s of the last batch")
+            if now > deadline:
+                fatal(f"the worker did not stop within {stop_s:.0f} s")
+
+    with _beside(late, "stop"):
+        yield
 
 
 @contextlib.contextmanager
 def _watchdog(app: Any, progress: Progress, stuck_s: float) -> Iterator[None]:
     """While inside, a thread of its own ends the process when nothing moves although there is work."""
-    over = threading.Event()
 
-    def look() -> None:
+    def look(over: threading.Event) -> None:
         while not over.wait(min(5.0, stuck_s / 4)):
             stuck = progress.stuck(_ends(app), stuck_s)
             if stuck:
                 fatal(stuck)
 
-    thread = threading.Thread(target=look, name="watchdog", daemon=True)
+    with _beside(look, "watchdog"):
+        yield
+
+
+@contextlib.contextmanager
+def _beside(run: Callable[[threading.Event], None], name: str) -> Iterator[None]:
+    """While inside, `run` has a thread; the event tells it that it is over."""
+    over = threading.Event()
+    thread = threading.Thread(target=run, args=[over], name=name, daemon=True)
     thread.start()
     try:
         yield

@@ -36,6 +36,16 @@ class Progress:
                 self._done[place] = message.offset + 1
                 self._last[place] = self._clock()
 
+    def dropped(self, role: str) -> None:
+        """The batch that this agent was handed was taken from it: it comes again, here or elsewhere."""
+        with self._lock:
+            self._busy.pop(role, None)
+
+    def busy(self) -> bool:
+        """Is any agent working on a batch?"""
+        with self._lock:
+            return bool(self._busy)
+
     def stuck(self, ends: Mapping[Place, tuple[int | None, int | None]], limit_s: float) -> str:
         """What has stood still for more than limit_s although there is work; "" when nothing has.
 

@@ -75,10 +75,11 @@ def test_sigterm_in_a_batch_ends_cleanly_and_the_next_worker_goes_on(on_kafka: I
     assert held["doubled"] == 0
 
 
-def test_a_stop_whose_last_commit_is_refused_is_a_stop_and_that_batch_comes_again(on_kafka: Installation):
+@pytest.mark.parametrize("how", ["refused", "never answered"])
+def test_a_stop_without_its_last_commit_is_a_stop_and_that_batch_comes_again(on_kafka: Installation, how: str):
     """As when workers leave together and the group is rebalancing: what is not committed is done again, and doubles nothing."""
     articles = [article(f"a{n}") for n in range(200)]
-    first = on_kafka.worker(batch_max=16, last_commit_refused=True)
+    first = on_kafka.worker(batch_max=16, last_commit=how)
     first.says("ready")
     on_kafka.publish(articles)
     first.until_sum("score", "messages", 16)

@@ -46,7 +46,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     batch_max: int = 256
     hang_after: str = ""
     store_down: bool = False
-    last_commit_refused: bool = False
+    last_commit: str = ""
     stuck_s: float = 180.0
     session_timeout_s: float = 6.0
 
@@ -96,16 +96,18 @@ def faulty(store: Store, plan: Plan) -> None:
         store.articles.insert = refuse_all  # type: ignore[method-assign,assignment]
 
 
-def refuse_commits(once: asyncio.Event) -> None:
-    """Every commit fails from then on, as when the group is rebalancing."""
+def spoil_commits(how: str, once: asyncio.Event) -> None:
+    """From then on every commit fails, as when the group is rebalancing, or never ends, as when Faust's threads wait for each other."""
     commit = AIOKafkaConsumer.commit
 
-    async def refuse(self: AIOKafkaConsumer, offsets: Any = None) -> None:
-        if once.is_set():
+    async def spoiled(self: AIOKafkaConsumer, offsets: Any = None) -> None:
+        if once.is_set() and how == "refused":
             raise RebalanceInProgressError("the group is rebalancing")
+        if once.is_set():
+            await asyncio.Event().wait()
         await commit(self, offsets)
 
-    AIOKafkaConsumer.commit = refuse
+    AIOKafkaConsumer.commit = spoiled
 
 
 def contents(store: Store) -> dict[str, Any]:
@@ -126,8 +128,8 @@ async def _run(plan: Plan, pipeline: Pipeline) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    if plan.last_commit_refused:
-        refuse_commits(stop)
+    if plan.last_commit:
+        spoil_commits(plan.last_commit, stop)
     await run_worker(
         pipeline,
         broker=plan.broker,
