@@ -102,6 +102,20 @@ def peer(ctx: click.Context, data: Path | None, docs: int, naive_docs: int, as_j
     _show(measure(settings_of(ctx), data=data, docs=docs, naive_docs=naive_docs), as_json)
 
 
+@bench.command(cls=ExampleCommand, examples="tocsin bench store --json\ntocsin bench store --size 1000000")
+@STREAMS
+@click.option("--size", "sizes", type=click.IntRange(1), multiple=True, help="Articles; may be repeated.  [default: 1 and 10 million]")
+@click.option("--seed", type=click.IntRange(1), default=100_000, show_default=True, help="Articles that go in as the worker's do.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_context
+def store(ctx: click.Context, data: Path | None, sizes: tuple[int, ...], seed: int, as_json: bool) -> None:
+    """Inserts a second, and every read of the dashboard, cold and warm, with millions of articles. Wants a ClickHouse server."""
+    from bench.store import SIZES, measure
+
+    settings_of(ctx)
+    _show(measure(seed=seed, sizes=sorted(sizes) or SIZES, data=data), as_json)
+
+
 @bench.command(cls=ExampleCommand, examples="tocsin bench archives zh.jsonl.gz en.jsonl.gz --json")
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

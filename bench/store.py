@@ -1,0 +1,236 @@
+"""How fast are the store's inserts and every read of the dashboard with millions of articles, and what does one cost on disk?
+
+The first articles go in as the worker's do, batch by batch, and are timed. The rest are copies of them over the year before, with
+identities and stories of their own, made by the store itself. At each size the server is started anew; the first time that each read
+runs is its cold one, then it runs again and again, each time as at another moment of the last days.
+"""
+
+from __future__ import annotations
+
+import random
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from tqdm import tqdm  # type: ignore[import-untyped]
+
+from bench.servers import ClickHouseServer
+from bench.texts import headlines
+from dashboard.queries import Reads
+from dashboard.view import RANGES
+from models.classifier import Document
+from spine.records import Alert, Article, CompanyScore, Mention, Score, Scored, alert_id, sha
+from spine.series import company_series, topic_series
+from spine.store import Store, open_store
+from spine.store.clock import to_epoch
+from spine.taxonomy import TOPIC_KEYS
+from stream import windows
+
+SIZES = (1_000_000, 10_000_000)
+SEED_ARTICLES = 100_000
+BATCH = 2_000
+SPAN = timedelta(days=365)
+COMPANIES, SECTORS, SOURCES = 3_000, 11, 60
+REPEATS = 20
+WINDOW_S = 900
+
+_SELF = "lower(hex(sipHash128(concat({column}, '{copy}'))))"
+COPIES = {
+    "articles": {"id": _SELF, "story": _SELF, "published_at": "published_at - {shift}", "fetched_at": "fetched_at - {shift}"},
+    "mentions": {"id": _SELF, "story": _SELF, "published_at": "published_at - {shift}"},
+    "article_keys": {"id": _SELF, "story": _SELF, "published_at": "published_at - {shift}"},
+    "story_bands": {"band": "bitXor(band, {copy})", "story": _SELF, "published_at": "published_at - {shift}"},
+}
+"""What a copy of a row differs in from the row, for each table."""
+
+
+class Read(msgspec.Struct, frozen=True, kw_only=True):
+    """One read of the dashboard, milliseconds; cold: the first after a restart of the server."""
+
+    name: str
+    cold_ms: float
+    p50_ms: float
+    p95_ms: float
+
+
+class Size(msgspec.Struct, frozen=True, kw_only=True):
+    """With so many articles. bytes_per_article: on disk, of all tables together."""
+
+    articles: int
+    mentions: int
+    bytes_per_article: float
+    reads: list[Read]
+
+
+class StoreFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """insert_per_s: articles a second through the worker's own inserts, in batches of `batch`."""
+
+    insert_per_s: float
+    batch: int
+    sizes: list[Size]
+    store: str
+
+
+def measure(*, seed: int = SEED_ARTICLES, sizes: Sequence[int] = SIZES, repeats: int = REPEATS, data: Path | None = None) -> StoreFigures:
+    """A ClickHouse server of its own, filled to each of `sizes`, multiples of `seed`. Raises TocsinError; Unavailable without one."""
+    _, every = headlines(seed, data)
+    until = datetime.now(UTC).replace(microsecond=0)
+    with tempfile.TemporaryDirectory(prefix="tocsin-bench-") as folder, ClickHouseServer(Path(folder)) as server:
+        address = f"{server.address}/bench"
+        store = open_store(address, Path(folder))
+        store.migrate()
+        stretch = SPAN * seed / max(sizes)
+        rate = _insert(store, every, seed, until, stretch)
+        copies, found = 1, []
+        for size in sizes:
+            for number in tqdm(range(copies, size // seed), desc=f"store: to {size:,}", unit="copy"):
+                _copy(store, number, stretch, until)
+            copies = max(copies, size // seed)
+            _settle(store)
+            store.close()
+            server.stop()
+            server.start()
+            store = open_store(address, Path(folder))
+            found.append(_figures(store, size, until, stretch, repeats))
+        store.close()
+    return StoreFigures(insert_per_s=round(rate, 1), batch=BATCH, sizes=found, store="ClickHouse server")
+
+
+def _insert(store: Store, every: Sequence[Document], count: int, until: datetime, stretch: timedelta) -> float:
+    """`count` articles over the `stretch` before `until`, as the worker stores them; articles a second. A last few alerts beside them."""
+    dice = random.Random(11)
+    moments = sorted((until - stretch * dice.random()).replace(microsecond=0) for _ in range(count))
+    took = 0.0
+    for start in tqdm(range(0, count, BATCH), desc="store: inserts", unit="batch"):
+        scored = [_scored(every[n % len(every)], n, moments[n], dice) for n in range(start, min(count, start + BATCH))]
+        began = time.perf_counter()
+        store.articles.insert(scored)
+        store.mentions.insert([item.score for item in scored])
+        store.articles.remember(scored)
+        took += time.perf_counter() - began
+    store.alerts.insert([_alert(number, until - stretch * dice.random()) for number in range(200)])
+    return count / took
+
+
+def _scored(document: Document, number: int, moment: datetime, dice: random.Random) -> Scored:
+    """One article of 70 % one and 30 % two topics, and of none, one or two companies; every tenth tells the story of the one before."""
+    name = sha(f"bench {number}")
+    companies = dice.sample(range(COMPANIES), dice.choice((0, 1, 1, 2)))
+    mentions = tuple(Mention(company=f"C{each:04}", surface=f"Company {each}", sector=f"sector {each % SECTORS}") for each in companies)
+    p = dice.random()
+    article = Article(
+        id=name,
+        url=f"https://news.example/{name}",
+        source=f"source {dice.randrange(SOURCES)}",
+        language="zh" if document.language == "zh" else "en",
+        title=f"{document.text} ({number})",
+        text=f"{document.text} " * 3,
+        published_at=moment,
+        fetched_at=moment,
+        mentions=mentions,
+        bands=tuple(dice.getrandbits(62) for _ in range(4)),
+    )
+    score = Score(
+        id=name,
+        source=article.source,
+        language=article.language,
+        published_at=moment,
+        story=sha(f"bench {number - (number % 10 == 9)}"),
+        p_negative=p,
+        p_neutral=(1 - p) / 2,
+        p_positive=(1 - p) / 2,
+        topics={topic: dice.random() for topic in dice.sample(TOPIC_KEYS, dice.choice((1, 1, 1, 1, 1, 1, 1, 2, 2, 2)))},
+        companies=tuple(
+            CompanyScore(company=each.company, sector=each.sector, p_negative=p, p_neutral=(1 - p) / 2, p_positive=(1 - p) / 2)
+            for each in mentions
+        ),
+        model="bench",
+        scored_at=moment,
+    )
+    return Scored(article=article, score=score)
+
+
+def _alert(number: int, moment: datetime) -> Alert:
+    series = topic_series(TOPIC_KEYS[number % len(TOPIC_KEYS)]) if number % 2 else company_series(f"C{number:04}")
+    start = windows.align(moment, WINDOW_S)
+    return Alert(
+        id=alert_id("bench", series, start),
+        rule="bench",
+        series=series,
+        window_start=start,
+        window_s=WINDOW_S,
+        detected_at=moment.replace(microsecond=0),
+        severity="watch",
+        observed=9,
+        expected=1.0,
+        surprise=7.0,
+        total=12,
+        sources=4,
+    )
+
+
+def _copy(store: Store, number: int, stretch: timedelta, until: datetime) -> None:
+    """The first articles once more, with other identities, `number` stretches earlier."""
+    words = {"copy": number, "shift": round(stretch.total_seconds()) * number}
+    for table, changed in COPIES.items():
+        columns = [str(row[0]) for row in store.client.query(f"DESCRIBE TABLE {table}")]
+        values = [changed.get(column, column).format(column=column, **words) for column in columns]
+        since = to_epoch(until - stretch) - 1
+        store.client.command(
+            f"INSERT INTO {table} ({', '.join(columns)}) SELECT {', '.join(values)} FROM {table} WHERE published_at >= toDateTime({since})"
+        )
+
+
+def _settle(store: Store, patience_s: float = 300.0) -> None:
+    """Wait until the server has merged what it wants to."""
+    deadline = time.monotonic() + patience_s
+    while store.client.query("SELECT count() FROM system.merges")[0][0] and time.monotonic() < deadline:
+        time.sleep(0.5)
+
+
+def _figures(store: Store, size: int, until: datetime, stretch: timedelta, repeats: int) -> Size:
+    dice = random.Random(5)
+    alerts = [alert.id for alert in store.alerts.latest(200)]
+    cold = {name: _ms(read, Reads(store, lambda: until)) for name, read in _reads(alerts, dice)}
+    warm: dict[str, list[float]] = {}
+    for _ in tqdm(range(repeats), desc=f"store: reads of {size:,}", unit="round"):
+        moment = until - min(stretch, timedelta(days=3)) * dice.random()
+        for name, read in _reads(alerts, dice):
+            warm.setdefault(name, []).append(_ms(read, Reads(store, lambda moment=moment: moment)))  # type: ignore[misc]
+    mentions = int(store.client.query("SELECT count() FROM mentions")[0][0])
+    articles = int(store.client.query("SELECT count() FROM articles")[0][0])
+    size_bytes = int(store.client.query("SELECT sum(bytes_on_disk) FROM system.parts WHERE active AND database = currentDatabase()")[0][0])
+    reads = [
+        Read(
+            name=name,
+            cold_ms=round(cold[name], 1),
+            p50_ms=round(float(np.percentile(times, 50)), 1),
+            p95_ms=round(float(np.percentile(times, 95)), 1),
+        )
+        for name, times in warm.items()
+    ]
+    return Size(articles=articles, mentions=mentions, bytes_per_article=round(size_bytes / articles, 1), reads=reads)
+
+
+def _reads(alerts: Sequence[str], dice: random.Random) -> Iterator[tuple[str, Callable[[Reads], Any]]]:
+    """Every read of dashboard.queries by name."""
+    for key in RANGES:
+        yield f"overview {key}", partial(Reads.overview, range_key=key)
+        yield f"articles {key}", partial(Reads.articles, range_key=key)
+        yield f"alerts of {key}", partial(Reads.rang, range_key=key)
+    yield "open alerts", Reads.alerts
+    yield "newest article", Reads.newest
+    yield "totals", Reads.totals
+    yield "one alert", partial(Reads.alert, alert_id=dice.choice(alerts))
+
+
+def _ms(read: Callable[[Reads], Any], reads: Reads) -> float:
+    began = time.perf_counter()
+    read(reads)
+    return 1e3 * (time.perf_counter() - began)
