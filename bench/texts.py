@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+from collections.abc import Iterable
 from pathlib import Path
 
 from models.classifier import Document
@@ -17,7 +18,7 @@ def headlines(count: int, data: Path | None = None) -> tuple[str, list[Document]
     if data is None:
         seeds = grow(read_templates(), max(1, count // 100), random.Random(0))
         found = {seed.text: Document("", seed.text, seed.language) for seed in seeds}
-        return "our own templates", list(found.values())[:count]
+        return "our own templates", _mixed(found.values())[:count]
     files = sorted((data / "stream").glob("*.jsonl.gz"))
     if not files:
         message = f"{data}: no stream/*.jsonl.gz in it"
@@ -35,4 +36,11 @@ def headlines(count: int, data: Path | None = None) -> tuple[str, list[Document]
                 if len(mine) == share:
                     break
         titles |= mine
-    return ", ".join(path.name for path in files), list(titles.values())[:count]
+    return ", ".join(path.name for path in files), _mixed(titles.values())[:count]
+
+
+def _mixed(documents: Iterable[Document]) -> list[Document]:
+    """In an order of no meaning, always the same: any stretch of them is like any other."""
+    mixed = list(documents)
+    random.Random(0).shuffle(mixed)
+    return mixed

@@ -2,8 +2,9 @@
 
     token ids ─▶ packs of like lengths ─▶ lanes: [tokens of a pack, one after the other] ─▶ encoder ─▶ mean of each text ─▶ heads
 
-In a pack the matrix products see one long row of tokens, and attention runs over groups of texts of one length, so nothing is
-padded and nothing masked. Weights are laid out once for oneDNN's kernels: `torch.nn.Linear` does that again at every call, which takes
+In a pack the matrix products see one long row of tokens without padding; attention, a tenth of the work, runs over groups of texts
+that are padded to one of few widths: a kernel is compiled, and kept, for every shape of a product (0.7 MB and 0.5 ms each, as much as
+running it ten times). Weights are laid out once for oneDNN's kernels: `torch.nn.Linear` does that again at every call, which takes
 three times as long as the product itself (docs/performance.md).
 """
 
@@ -33,6 +34,8 @@ TOKEN_STEP = 256
 """Packs are rounded up to this: a kernel is compiled for every new shape, which costs more than running it."""
 
 SCORE_LIMIT = 60.0
+TINY = 1e-30
+"""Below any sum of weights: what keeps the rows without a text finite."""
 CORES = torch.get_num_threads()
 """As torch found them at the start: what it says later is of the thread that asks."""
 
@@ -100,8 +103,9 @@ class PackedEngine:
     def read(self, ids: Sequence[Sequence[int]]) -> Reading:
         """What the network says of texts, in order."""
         lengths = [len(row) for row in ids]
-        share = -(-sum(lengths) // self._lanes)
-        packs = pack_tokens(lengths, min(self._pack_tokens, max(FEWEST_TOKENS, share)))
+        turns = max(1, -(-sum(lengths) // (self._lanes * self._pack_tokens)))
+        share = -(-sum(lengths) // (self._lanes * turns))  # so that all lanes end together
+        packs = pack_tokens(lengths, max(FEWEST_TOKENS, share + max(lengths, default=0) // 2))
         pooled = torch.zeros(len(ids), self._encoder.hidden)
         for rows, vectors in zip(packs, self._pool.map(lambda rows: self._encoder([ids[i] for i in rows]), packs), strict=True):
             pooled[rows] = vectors
@@ -124,26 +128,52 @@ def pack_tokens(lengths: Sequence[int], budget_tokens: int) -> list[list[int]]:
     return packs
 
 
-class Segment(NamedTuple):
-    """Texts of one length in a pack: `texts` of `length` tokens each from token `start` on, computed as `rows` texts.
+class Group(NamedTuple):
+    """Texts of a pack that attend at one width W, computed as R rows, the texts first; what lies beyond a text is dropped.
 
-    The rows beyond `texts` are whatever tokens follow; their results are dropped. They keep the shapes few.
+    tokens: (first, after the last) of the pack; rows, width: R and W
+    places: (R * W), the token of the pack at each place
+    present: (R, 1, 1, W), 1 where a text has a token, else 0
+    back: the place of each token
     """
 
-    start: int
-    texts: int
+    tokens: slice
     rows: int
-    length: int
+    width: int
+    places: Tensor
+    present: Tensor
+    back: Tensor
 
 
-def segments_of(lengths: Sequence[int]) -> list[Segment]:
-    """The segments of a pack of texts of these lengths, equal ones beside each other."""
+def groups_of(lengths: Sequence[int], dtype: torch.dtype) -> list[Group]:
+    """The groups of a pack of texts of these lengths, like ones beside each other."""
     found, start = [], 0
-    for length, group in groupby(lengths):
-        texts = sum(1 for _ in group)
-        found.append(Segment(start, texts, few(texts), length))
-        start += texts * length
+    for width, group in groupby(lengths, attention_width):
+        mine = np.array(list(group))
+        rows, tokens = few(len(mine)), int(mine.sum())
+        ends = np.cumsum(mine)
+        within = np.arange(width)
+        present = within < np.pad(mine, (0, rows - len(mine)))[:, None]
+        places = start + np.where(present, np.pad(ends - mine, (0, rows - len(mine)))[:, None] + within, 0)
+        back = np.flatnonzero(present)
+        found.append(
+            Group(
+                slice(start, start + tokens),
+                rows,
+                width,
+                torch.from_numpy(places.reshape(-1)),
+                torch.from_numpy(present).to(dtype)[:, None, None, :],
+                torch.from_numpy(back),
+            )
+        )
+        start += tokens
     return found
+
+
+def attention_width(length: int) -> int:
+    """The width at which a text of `length` tokens attends: a multiple of 8, and of an eighth of a long one."""
+    step = max(8, 1 << max(0, length - 1).bit_length() >> 3)
+    return -(-length // step) * step
 
 
 def few(texts: int) -> int:
@@ -165,21 +195,22 @@ class Encoder:
 
     def __call__(self, rows: Sequence[Sequence[int]]) -> Tensor:
         """Pooled vectors (N, H) in fp32 of texts given as token ids, sorted by length."""
-        segments = segments_of([len(row) for row in rows])
-        tokens = sum(map(len, rows))
-        room = max([tokens, *(s.start + s.rows * s.length for s in segments)])
-        room = -(-room // TOKEN_STEP) * TOKEN_STEP
+        lengths = [len(row) for row in rows]
+        tokens = sum(lengths)
+        room = -(-tokens // TOKEN_STEP) * TOKEN_STEP
         ids = np.full(room, PAD_ID, dtype=np.int64)
         ids[:tokens] = np.concatenate([np.asarray(row, dtype=np.int64) for row in rows])
         places = np.zeros(room, dtype=np.int64)
-        places[:tokens] = np.concatenate([np.arange(s.length) for s in segments for _ in range(s.texts)])
+        places[:tokens] = np.concatenate([np.arange(length) for length in lengths])
         with torch.inference_mode():
+            groups = groups_of(lengths, self._words.dtype)
             x = functional.embedding(torch.from_numpy(ids), self._words) + functional.embedding(torch.from_numpy(places), self._places)
             x = self._norm(x)
             for layer in self._layers:
-                x = layer(x, segments)
-            parts = [x[s.start : s.start + s.texts * s.length].view(s.texts, s.length, -1).float().mean(1) for s in segments]
-            return torch.cat(parts)
+                x = layer(x, groups)
+            counts = torch.tensor(lengths)
+            sums = torch.zeros(len(rows), self.hidden).index_add_(0, torch.arange(len(rows)).repeat_interleave(counts), x[:tokens].float())
+            return sums / counts[:, None]
 
 
 class _Norm:
@@ -222,23 +253,23 @@ class _PackedLayer:
         self._narrow = _Linear(layer.narrow.weight, layer.narrow.bias, dtype)
         self._attended_norm, self._norm = _Norm(layer.attended_norm, dtype), _Norm(layer.norm, dtype)
 
-    def __call__(self, x: Tensor, segments: Sequence[Segment]) -> Tensor:
+    def __call__(self, x: Tensor, groups: Sequence[Group]) -> Tensor:
         """x: (T, H)."""
-        x = self._attended_norm(self._attended(self._mixed(self._qkv(x), segments), add=x))
+        x = self._attended_norm(self._attended(self._mixed(self._qkv(x), groups), add=x))
         return self._norm(self._narrow(functional.gelu(self._wide(x)), add=x))
 
-    def _mixed(self, qkv: Tensor, segments: Sequence[Segment]) -> Tensor:
+    def _mixed(self, qkv: Tensor, groups: Sequence[Group]) -> Tensor:
         """Attention within each text: (T, 3H) to (T, H)."""
         heads, size = self._heads, self._size
         out = qkv.new_zeros(len(qkv), heads * size)
-        for start, texts, rows, length in segments:
-            part = qkv[start : start + rows * length].view(rows, length, 3, heads, size)
-            q, k, v = part.permute(2, 0, 3, 1, 4).reshape(3, rows * heads, length, size)
+        for tokens, rows, width, places, present, back in groups:
+            part = qkv.index_select(0, places).view(rows, width, 3, heads, size)
+            q, k, v = part.permute(2, 0, 3, 1, 4).reshape(3, rows * heads, width, size)
             scores = torch.bmm(q, k.transpose(1, 2))
             # torch's softmax is made for long rows: on 24 numbers it takes six times as long as this does, and a row's maximum
             # three times. No encoder comes near the limit, which is there so that the sum is never 0 nor infinite.
             weights = scores.clamp_(-SCORE_LIMIT, SCORE_LIMIT).exp_()
-            mixed = torch.bmm(weights, v).div_(weights.sum(-1, keepdim=True))
-            found = mixed.view(rows, heads, length, size)[:texts].transpose(1, 2)
-            out[start : start + texts * length].view(texts, length, heads, size).copy_(found)
+            weights.view(rows, heads, width, width).mul_(present)
+            mixed = torch.bmm(weights, v).div_(weights.sum(-1, keepdim=True).clamp_(min=TINY))
+            out[tokens] = mixed.view(rows, heads, width, size).transpose(1, 2).reshape(rows * width, -1).index_select(0, back)
         return out

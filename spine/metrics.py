@@ -20,7 +20,7 @@ REPEATED = Counter("tocsin_repeated", "Articles that came again unchanged and we
 MEMO = Counter("tocsin_memo", "Texts for the model: known from an identical one (hit) or read by it (miss)", ["outcome"])
 DEAD = Counter("tocsin_dead_letters", "Records set aside", ["stage"])
 BATCH_SIZE = Histogram("tocsin_batch_articles", "Articles in one batch", buckets=(1, 4, 16, 64, 128, 256, 512, 1024))
-BATCH_SECONDS = Histogram("tocsin_batch_seconds", "One batch from hand-over to stored", ["step"])
+BATCH_SECONDS = Histogram("tocsin_batch_seconds", "A batch in one step of the work: draft, keep, watch, notify", ["step"])
 DELAY_SECONDS = Histogram("tocsin_delay_seconds", "From fetched to stored", buckets=(0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 3600))
 RETRIES = Counter("tocsin_retries", "Transient errors that were tried again", ["step"])
 ALERTS = Counter("tocsin_alerts", "Alerts raised", ["severity"])

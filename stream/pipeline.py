@@ -1,6 +1,6 @@
 """The three steps from `articles` to a delivered alert, as blocking functions that know no Kafka:
 
-    messages ─▶ score ─▶ scores ─▶ watch ─▶ alerts ─▶ notify ─▶ deliveries
+    messages ─▶ score (draft, keep) ─▶ scores ─▶ watch ─▶ alerts ─▶ notify ─▶ deliveries
 
 Delivery is at least once, so each step may see anything twice, in other batches, after a crash at any point. Therefore:
 what is stored replaces itself; identity (`store.articles.remember`) is written last; what is known already is not worked on
@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -41,6 +41,23 @@ RecordT = TypeVar("RecordT", Article, Score, Alert)
 _log = log.get_logger(__name__)
 
 
+class Drafts(NamedTuple):
+    """A batch of articles, read but not stored.
+
+    articles: the last version of each; arrived: the message of each, by its id
+    known: what the store knew of them; again: ids that the batch before has too, of which it may know more by now
+    predictions: by article id, of all that were not known and unchanged
+    """
+
+    articles: list[Article]
+    arrived: dict[str, Raw]
+    known: dict[str, Known]
+    again: list[str]
+    predictions: dict[str, Prediction]
+    dead: list[DeadLetter]
+    model: str
+
+
 class Pipeline:
     """The steps over one store. Each step belongs to one thread; different steps may run at the same time."""
 
@@ -53,6 +70,7 @@ class Pipeline:
         self._webhooks = webhooks or Webhooks(())
         self._patience = patience or Patience()
         self._memo = Memo()
+        self._drafted: frozenset[str] = frozenset()
         self._rung: set[str] = set()
         self._taken: Scored | None = None
 
@@ -68,35 +86,51 @@ class Pipeline:
     # articles ─▶ scores
 
     def score(self, messages: Sequence[Raw], now: datetime) -> Batch:
-        """Score and store a batch of `articles`; what comes back may be published.
+        """Score and store a batch of `articles`; what comes back may be published. Raises what `draft` and `keep` raise."""
+        return self.keep(self.draft(messages, now), now)
 
-        Raises StoreBusy when the store does not answer for too long, ModelError when the model fails on any article,
-        StoreError when the store takes no row at all: then nothing of the batch must be acknowledged.
+    def draft(self, messages: Sequence[Raw], now: datetime) -> Drafts:
+        """The articles of a batch, those that may be new classified. The batch before it may not be stored yet.
+
+        Raises StoreBusy when the store does not answer for too long, ModelError when the model fails on any article.
         """
         began = time.monotonic()
         good, dead = read(messages, Article, now)
         arrived = {article.id: raw for raw, article in good}
-        known = self._known([article.id for _, article in latest_versions(good)])
-        articles = [as_known(article, known.get(article.id)) for _, article in latest_versions(good)]
+        articles = [article for _, article in latest_versions(good)]
+        known = self._known(list(arrived))
         model = of_now(self._classifier)  # one version scores the whole batch, whatever is promoted meanwhile
-        version = model.version
-        repeated = {a.id: known[a.id] for a in articles if a.id in known and _same(a, known[a.id], version)}
-        fresh = [article for article in articles if article.id not in repeated]
-        story_of = self._stories(fresh, known)
-
+        before, self._drafted = self._drafted, frozenset(arrived)
+        fresh = [a for a in articles if a.id in before or not _same(a, known.get(a.id), model.version)]
         predicted, failed = isolate(fresh, partial(_classify, self._memo, model), lambda error: isinstance(error, Exception))
         if failed:
             model.classify([Document("", "")])  # an article is to blame only where the model still works without it
         dead += [dead_letter(arrived[article.id], "model", f"{type(error).__name__}: {error}", now) for article, error in failed]
-        scored = [Scored(article=a, score=score_of(a, p, story_of[a.id], version, now)) for a, p in predicted]
-        _timed("score", began)
+        blamed = {article.id for article, _ in failed}
+        predictions = {article.id: prediction for article, prediction in predicted}
+        _timed("draft", began)
+        left = [article for article in articles if article.id not in blamed]
+        return Drafts(left, arrived, known, sorted(before & arrived.keys()), predictions, dead, model.version)
 
+    def keep(self, drafts: Drafts, now: datetime) -> Batch:
+        """Store a batch, when the one before it is stored; what comes back may be published.
+
+        Raises StoreBusy when the store does not answer for too long, StoreError when it takes no row at all:
+        then nothing of the batch must be acknowledged.
+        """
         began = time.monotonic()
+        known = drafts.known | self._known(drafts.again)
+        version, dead = drafts.model, list(drafts.dead)
+        articles = [as_known(article, known.get(article.id)) for article in drafts.articles]
+        repeated = {a.id: known[a.id] for a in articles if _same(a, known.get(a.id), version)}
+        fresh = [article for article in articles if article.id not in repeated]
+        story_of = self._stories(fresh, known)
+        scored = [Scored(article=a, score=score_of(a, drafts.predictions[a.id], story_of[a.id], version, now)) for a in fresh]
         kept, refused = self._keep(scored)
-        dead += [dead_letter(arrived[item.article.id], "store", str(error), now) for item, error in refused]
+        dead += [dead_letter(drafts.arrived[item.article.id], "store", str(error), now) for item, error in refused]
         self._set_aside(dead)
         self._patience.wait_for("remember", self._store.articles.remember, kept)
-        _timed("store", began)
+        _timed("keep", began)
 
         self._count(kept, len(repeated), now)
         scores = [item.score for item in kept] + self._stored_scores(repeated, now)
@@ -272,9 +306,9 @@ def _classify(memo: Memo, model: Classifier, articles: Sequence[Article]) -> lis
     return predictions
 
 
-def _same(article: Article, known: Known, model: str) -> bool:
+def _same(article: Article, known: Known | None, model: str) -> bool:
     """Whether nothing of the article has changed since this model scored it."""
-    return known.model == model and known.fingerprint == article.fingerprint
+    return known is not None and known.model == model and known.fingerprint == article.fingerprint
 
 
 def _slices(items: Sequence[ItemT]) -> Iterator[Sequence[ItemT]]:

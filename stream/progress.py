@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -18,28 +19,31 @@ class Progress:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._busy: dict[str, float] = {}
+        self._busy: dict[int, tuple[str, float]] = {}
+        self._numbers = itertools.count()
         self._done: dict[Place, int] = {}
         self._last: dict[Place, float] = {}
 
-    def started(self, role: str) -> None:
-        """A batch was handed to this agent."""
+    def started(self, role: str) -> int:
+        """A batch was handed to this agent: its number."""
         with self._lock:
-            self._busy[role] = self._clock()
+            number = next(self._numbers)
+            self._busy[number] = (role, self._clock())
+            return number
 
-    def finished(self, role: str, messages: Iterable[Raw]) -> None:
-        """The batch that this agent was handed is stored, published and acknowledged."""
+    def finished(self, batch: int, messages: Iterable[Raw]) -> None:
+        """The batch of that number, of these messages, is stored, published and acknowledged."""
         with self._lock:
-            self._busy.pop(role, None)
+            self._busy.pop(batch, None)
             for message in messages:
                 place = (message.topic, message.partition)
                 self._done[place] = message.offset + 1
                 self._last[place] = self._clock()
 
-    def dropped(self, role: str) -> None:
-        """The batch that this agent was handed was taken from it: it comes again, here or elsewhere."""
+    def dropped(self, batch: int) -> None:
+        """The batch of that number was taken away: it comes again, here or elsewhere."""
         with self._lock:
-            self._busy.pop(role, None)
+            self._busy.pop(batch, None)
 
     def busy(self) -> bool:
         """Is any agent working on a batch?"""
@@ -53,7 +57,7 @@ class Progress:
         """
         now = self._clock()
         with self._lock:
-            for role, since in self._busy.items():
+            for role, since in self._busy.values():
                 if now - since > limit_s:
                     return f"{role} has worked on one batch for {now - since:.0f} s"
             for gone in self._last.keys() - ends.keys():

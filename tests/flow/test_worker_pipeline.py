@@ -18,7 +18,7 @@ from spine.series import company_series
 from spine.store import Articles, Store
 from stream.alerts import Rule
 from stream.batches import Raw
-from stream.pipeline import Pipeline
+from stream.pipeline import Drafts, Pipeline
 from tests.flow.worker_tools import article
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -68,12 +68,15 @@ def rows(store: Store) -> list[tuple[object, ...]]:
     return [(*row[:-1], tuple(row[-1])) if isinstance(row[-1], list) else row for row in articles + mentions]
 
 
-def run(store: Store, batches: Sequence[Sequence[Article]], now: datetime) -> list[Alert]:
-    """Each batch through score and watch; what rang, in order."""
+def run(store: Store, batches: Sequence[Sequence[Article]], now: datetime, *, ahead: int = 0) -> list[Alert]:
+    """Each batch through score and watch, `ahead` ones drafted before the one before them is kept; what rang, in order."""
     pipeline = Pipeline(KeywordClassifier(), store, RULE)
+    drafted: list[Drafts] = []
     rang: list[Alert] = []
-    for batch in batches:
-        rang += pipeline.watch(pipeline.score(raws(batch), now).scores, now)
+    for batch in [*batches, *[[]] * ahead]:
+        drafted.append(pipeline.draft(raws(batch), now))
+        if len(drafted) > ahead:
+            rang += pipeline.watch(pipeline.keep(drafted.pop(0), now).scores, now)
     pipeline.close()
     return rang
 
@@ -97,7 +100,7 @@ def test_however_the_stream_is_cut_repeated_and_reordered_the_store_is_the_same(
         size = rng.randint(1, 9)
         batches += [rest[:size]] * rng.choice([1, 1, 2])
         rest = rest[size:]
-    run(store, batches, at(30))
+    run(store, batches, at(30), ahead=seed // 2)
     if seed % 2 == 0:
         assert rows(store) == once
     else:  # the first copy that arrives names the story: which one is the order's, that it is one is not
@@ -142,6 +145,15 @@ def test_a_replay_after_a_crash_before_publishing_scores_nothing_twice_but_hands
         assert (score.story, score.published_at, score.model) == (before[score.id].story, before[score.id].published_at, "keyword-1")
         assert [c.company for c in score.companies] == ["STAR"] and score.companies[0].sector == "energy"
     assert pipeline.score(raws(crisis()), at(24 * 60)).scores == []  # an archive that is loaded again has nothing to watch
+
+
+def test_a_batch_that_was_drafted_early_learns_what_the_one_before_it_stored(store: Store):
+    """An article is stored; the next batch changes its words, and the one after it, drafted already, changes them back."""
+    first, changed = news("a", 0, text="Oil falls."), news("a", 0, text="Oil rises.")
+    run(store, [[first]], at(1))
+    run(store, [[changed], [first, news("b", 0)], [first]], at(2), ahead=1)
+    assert store.client.query("SELECT text FROM articles FINAL WHERE id = {id:String}", id=first.id) == [("Oil falls.",)]
+    assert (store.articles.totals().articles, store.articles.doubled(), store.dead.count()) == (2, 0, 0)
 
 
 def test_history_that_is_loaded_rings_nothing(store: Store):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.engine import PackedEngine, PaddedEngine, few, pack_tokens, segments_of
+from models.engine import PackedEngine, PaddedEngine, attention_width, few, groups_of, pack_tokens
 from models.precision import choose, sample
 from tests.tiny import HEADS, shipped_tokenizer, tiny_network
 
@@ -59,10 +59,16 @@ def test_packs_hold_every_text_once_and_keep_to_the_budget():
     assert pack_tokens([300, 5], 256) == [[0], [1]]
 
 
-def test_segments_follow_each_other_and_have_few_shapes():
-    segments = segments_of([9, 9, 9, 9, 9, 4, 2, 2])
-    assert [(s.start, s.texts, s.rows, s.length) for s in segments] == [(0, 5, 6, 9), (45, 1, 1, 4), (49, 2, 2, 2)]
+def test_groups_hold_every_token_once_and_have_few_shapes():
+    lengths = [20, 17, 9, 9, 9, 8, 3]
+    groups = groups_of(lengths, torch.float32)
+    assert [(g.tokens, g.rows, g.width) for g in groups] == [(slice(0, 37), 2, 24), (slice(37, 64), 3, 16), (slice(64, 75), 2, 8)]
+    for group in groups:
+        assert group.places[group.back].tolist() == list(range(group.tokens.start, group.tokens.stop))
+        assert int(group.present.sum()) == len(group.back)
     assert [few(n) for n in (1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 97)] == [1, 2, 3, 4, 6, 6, 8, 8, 12, 12, 16, 128]
+    assert [attention_width(n) for n in (1, 8, 9, 64, 65, 100, 129, 256)] == [8, 8, 16, 64, 80, 112, 160, 256]
+    assert len({attention_width(n) for n in range(1, 257)}) == 16
 
 
 def test_an_engine_whose_labels_differ_is_not_chosen(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):

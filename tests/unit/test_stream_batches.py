@@ -162,12 +162,12 @@ def _raise(error: Exception) -> None:
 def test_progress_tells_a_batch_that_takes_too_long():
     clock = Clock()
     progress = Progress(clock)
-    progress.started("score")
+    batch = progress.started("score")
     clock.now = 9
     assert progress.stuck({}, 10) == ""
     clock.now = 11
     assert progress.stuck({}, 10) == "score has worked on one batch for 11 s"
-    progress.finished("score", [raw(None, 4)])
+    progress.finished(batch, [raw(None, 4)])
     assert progress.stuck({}, 10) == ""
 
 
@@ -175,7 +175,7 @@ def test_progress_tells_a_partition_that_stands_still_although_there_is_work():
     clock = Clock()
     progress = Progress(clock)
     place = ("articles", 0)
-    progress.finished("score", [raw(None, 4)])
+    progress.finished(progress.started("score"), [raw(None, 4)])
     for now in range(0, 100, 5):  # all is read: nothing to do is not stuck
         clock.now = now
         assert progress.stuck({place: (None, 5)}, 10) == ""
@@ -183,7 +183,7 @@ def test_progress_tells_a_partition_that_stands_still_although_there_is_work():
     assert progress.stuck({place: (None, 9)}, 10) == ""
     clock.now = 106
     assert progress.stuck({place: (None, 9)}, 10) == "articles[0] stands at 5 of 9 for 11 s"
-    progress.finished("score", [raw(None, 6)])
+    progress.finished(progress.started("score"), [raw(None, 6)])
     assert progress.stuck({place: (None, 9)}, 10) == ""
 
 
@@ -200,7 +200,7 @@ def test_a_partition_of_which_nobody_knows_the_start_is_not_called_stuck():
 def test_a_partition_that_was_given_away_is_forgotten():
     clock = Clock()
     progress = Progress(clock)
-    progress.finished("score", [raw(None, 4)])
+    progress.finished(progress.started("score"), [raw(None, 4)])
     progress.stuck({}, 10)
     clock.now = 100
     assert progress.stuck({("articles", 0): (40, 50)}, 10) == ""
