@@ -21,13 +21,14 @@ from models.classifier import Classifier, Document, Prediction, of_now
 from spine import log, metrics
 from spine.errors import ModelError, StoreBusy, StoreError
 from spine.records import Alert, Article, Score, Scored, alert_id
-from spine.series import MARKET, facts, is_negative
+from spine.series import facts, is_negative
 from spine.settings import Settings
 from spine.store import DeadLetter, Delivery, Known, Store
 from stream import stories, windows
 from stream.alerts import Rule, decide, evidence, in_episode
 from stream.batches import Batch, Raw, as_known, dead_letter, flaw, latest_versions, mentioned, read, score_of
 from stream.memo import Memo
+from stream.past import Past
 from stream.resilience import Patience, isolate
 from stream.webhooks import Webhooks
 
@@ -71,6 +72,7 @@ class Pipeline:
         self._patience = patience or Patience()
         self._memo = Memo()
         self._drafted: frozenset[str] = frozenset()
+        self._past = Past(store.mentions)
         self._rung: set[str] = set()
         self._taken: Scored | None = None
 
@@ -213,6 +215,7 @@ class Pipeline:
         `notify` knows what was delivered. Raises StoreBusy when the store does not answer for too long, StoreError.
         """
         began = time.monotonic()
+        self._past.heard(scores)
         negative: dict[str, list[datetime]] = {}
         for score in scores:
             for series, *p in facts(score):
@@ -239,9 +242,9 @@ class Pipeline:
         if not worth:
             return []
         rang = self._store.alerts.last_window(worth, window.start - rule.quiet, window.start + rule.quiet)
-        first_seen = self._store.mentions.first_seen([MARKET]).get(MARKET)
+        first_seen = self._past.first_seen(window.start - timedelta(seconds=rule.history_s))
         since = windows.history_start(window, rule.history_s, first_seen)
-        n_series = self._store.mentions.series_count(since, window.end)
+        n_series = self._past.series_count(since, window.end)
         again: list[Alert] = []
         found: list[Alert] = []
         for name in worth:
@@ -249,7 +252,7 @@ class Pipeline:
             if last is not None and in_episode(window.start, last, rule):
                 again += self._again(alert_id(rule.name, name, last))
                 continue
-            counted = self._store.mentions.window_counts(name, since, window.end, rule.window_s)
+            counted = self._past.counts(name, since, window, rule.window_s)
             *past, current = windows.fill(counted, since, window.end, rule.window_s)
             alert = decide(
                 name,

@@ -14,11 +14,13 @@ from models.keyword import KeywordClassifier
 from spine.clickhouse import Embedded
 from spine.errors import ModelError, StoreError
 from spine.records import Alert, Article, Score, Scored, encode, sha
-from spine.series import company_series
-from spine.store import Articles, Store
+from spine.series import MARKET, company_series
+from spine.store import Articles, Store, WindowCount
 from stream.alerts import Rule
 from stream.batches import Raw
+from stream.past import Past
 from stream.pipeline import Drafts, Pipeline
+from stream.windows import Window
 from tests.flow.worker_tools import article
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -154,6 +156,35 @@ def test_a_batch_that_was_drafted_early_learns_what_the_one_before_it_stored(sto
     run(store, [[changed], [first, news("b", 0)], [first]], at(2), ahead=1)
     assert store.client.query("SELECT text FROM articles FINAL WHERE id = {id:String}", id=first.id) == [("Oil falls.",)]
     assert (store.articles.totals().articles, store.articles.doubled(), store.dead.count()) == (2, 0, 0)
+
+
+def test_the_past_of_a_window_is_asked_once_and_again_when_news_of_it_arrive(store: Store, monkeypatch: pytest.MonkeyPatch):
+    pipeline = Pipeline(KeywordClassifier(), store, RULE)
+    scores = pipeline.score(raws(calm()), at(0)).scores
+    window = Window(at(0), at(15))
+    since = window.start - timedelta(minutes=150)
+    asked: list[datetime] = []
+    real = store.mentions.window_counts
+
+    def counted(series: str, start: datetime, end: datetime, width_s: int) -> list[WindowCount]:
+        asked.append(start)
+        return real(series, start, end, width_s)
+
+    monkeypatch.setattr(store.mentions, "window_counts", counted)
+    clock = [0.0]
+    past = Past(store.mentions, lambda: clock[0])
+    both = real(MARKET, since, window.end, 900)
+    assert len(both) >= 2
+    assert past.counts(MARKET, since, window, 900) == past.counts(MARKET, since, window, 900) == both
+    assert asked == [since, window.start, window.start]
+    late = pipeline.score(raws([news("late", -30)]), at(1)).scores
+    past.heard(scores[:1])  # older than all that is kept, but of it
+    past.heard(late)
+    assert sum(count.total for count in past.counts(MARKET, since, window, 900)) == sum(count.total for count in both) + 1
+    clock[0] = 61.0
+    asked.clear()
+    past.counts(MARKET, since, window, 900)
+    assert asked == [since, window.start]
 
 
 def test_history_that_is_loaded_rings_nothing(store: Store):
