@@ -32,12 +32,15 @@ ALONE = 4_096
 class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
     """docs_per_s: stored, over `seconds` after a warm-up; alone_docs_per_s: by the model alone; ratio: of these.
 
+    first_quarter_per_s, last_quarter_per_s: stored in these parts of the time: what an article costs does not grow
     rss_mb: of the worker, at the end; rss_growth_mb: since the warm-up; lag: articles published and not stored when the clock stopped
     """
 
     docs_per_s: float
     alone_docs_per_s: float
     ratio: float
+    first_quarter_per_s: float
+    last_quarter_per_s: float
     seconds: float
     stored: int
     lag: int
@@ -56,6 +59,7 @@ def measure(settings: Settings, *, data: Path | None = None, seconds: float = 60
     with Installation(settings) as place:
         source = articles(every)
         began = base = base_rss = 0.0
+        marks: list[tuple[float, int]] = []
         started = time.monotonic()
         with tqdm(total=round(seconds + WARM_S), desc="pipeline", unit="s") as bar:
             while True:
@@ -63,6 +67,7 @@ def measure(settings: Settings, *, data: Path | None = None, seconds: float = 60
                 stored = place.scored()
                 place.publish(list(itertools.islice(source, max(0, BACKLOG - (place.sent - stored)))))
                 now = time.monotonic()
+                marks.append((now, stored))
                 if not began and stored and now - started >= WARM_S:
                     began, base, base_rss = now, stored, place.rss_mb()
                 bar.update(round(now - started) - bar.n)
@@ -77,6 +82,8 @@ def measure(settings: Settings, *, data: Path | None = None, seconds: float = 60
         docs_per_s=round(rate, 1),
         alone_docs_per_s=round(model, 1),
         ratio=round(rate / model, 3),
+        first_quarter_per_s=round(_rate(marks, began, began + seconds / 4), 1),
+        last_quarter_per_s=round(_rate(marks, began + seconds * 3 / 4, began + seconds), 1),
         seconds=round(now - began, 1),
         stored=stored,
         lag=lag,
@@ -87,6 +94,12 @@ def measure(settings: Settings, *, data: Path | None = None, seconds: float = 60
         model=load_classifier(shipped()).version,
         texts=where,
     )
+
+
+def _rate(marks: list[tuple[float, int]], since: float, until: float) -> float:
+    """Stored a second between two moments, by (moment, stored so far)."""
+    inside = [mark for mark in marks if since <= mark[0] <= until]
+    return (inside[-1][1] - inside[0][1]) / (inside[-1][0] - inside[0][0]) if len(inside) > 1 else 0.0
 
 
 def articles(documents: list[Document]) -> Iterator[Article]:

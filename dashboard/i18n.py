@@ -41,7 +41,7 @@ LABELS: dict[str, tuple[str, str]] = {
     "kpi.nothing_before": ("the period before was not followed", "上一时段无数据"),
     "kpi.tone_scale": ("−1 all negative, +1 all positive", "−1 全负面，+1 全正面"),
     "kpi.alerts_age": ("in the last 24 hours", "最近 24 小时"),
-    "kpi.stored": ("{articles} articles from {sources} sources stored", "共存 {articles} 篇，来自 {sources} 个来源"),
+    "kpi.stored": ("{articles} articles stored", "共存 {articles} 篇"),
     "points": ("pp", "个百分点"),
     # alerts
     "alerts": ("Open alerts", "未结警报"),

@@ -21,13 +21,13 @@ from dashboard.view import RANGES, Range, bounds
 from spine.errors import StoreBusy, StoreError
 from spine.records import Alert
 from spine.series import MARKET, topic_series
-from spine.store import ArticleRow, Delivery, MoodPoint, SeriesTotal, Store, Totals, WindowCount
+from spine.store import ArticleRow, Delivery, MoodPoint, SeriesTotal, Store, WindowCount
 from spine.taxonomy import TOPIC_KEYS
 
 T = TypeVar("T")
 READS = Counter("tocsin_dashboard_reads", "Reads of the pages: answered from the cache, by the store, or failed", ["outcome"])
 TTL_S = 2.0
-TOTALS_TTL_S = 15.0
+STORED_TTL_S = 15.0
 OPEN_FOR = timedelta(hours=24)
 """Alerts cannot be acknowledged yet: one is open for this long."""
 GRID_ROWS = 200
@@ -171,12 +171,11 @@ class Reads:
 
     def newest(self) -> datetime | None:
         """When the newest article was published; None: there is none."""
-        found = self._cache.get("newest", TTL_S, lambda: self._store.articles.latest(1))
-        return found[0].published_at if found else None
+        return self._cache.get("newest", TTL_S, self._store.articles.newest)
 
-    def totals(self) -> Totals:
-        """How much is stored."""
-        return self._cache.get("totals", TOTALS_TTL_S, self._store.articles.totals)
+    def stored(self) -> int:
+        """How many articles are stored."""
+        return self._cache.get("stored", STORED_TTL_S, self._store.articles.count)
 
     def alert(self, alert_id: str) -> AlertView | None:
         """One alert and what lies behind it; None: there is no such alert."""
@@ -184,18 +183,18 @@ class Reads:
 
     def _overview(self, chosen: Range) -> Overview:
         since, until = bounds(chosen, self._now())
-        mentions = self._store.mentions
+        mentions, moods = self._store.mentions, self._store.moods
         series = [MARKET, *map(topic_series, TOPIC_KEYS)]
-        totals = mentions.touched(since, until, ("topic", "market"))
+        totals = moods.touched(since, until, ("topic", "market"))
         began = mentions.first_seen([MARKET]).get(MARKET)
         followed = began is not None and began <= since - chosen.span + timedelta(seconds=chosen.width_s)
-        before = mentions.touched(since - chosen.span, since, ("market",)) if followed else []
+        before = moods.touched(since - chosen.span, since, ("market",)) if followed else []
         found = Overview(
             range=chosen.key,
             since=since,
             until=until,
             width_s=chosen.width_s,
-            mood=mentions.mood(series, since, until, chosen.width_s),
+            mood=moods.mood(series, since, until, chosen.width_s),
             topics=sorted((item for item in totals if item.series != MARKET), key=lambda item: (-item.stories, item.series)),
             market=next((item for item in totals if item.series == MARKET), None),
             before=before[0] if before else None,

@@ -1,8 +1,10 @@
-"""Archives -> outbox, with a memory of how far each file is done.
+"""Archives -> a sink, with a memory of how far each file is done.
 
-    files.read ─▶ batches ─▶ outbox.put(articles + the line reached, in one transaction) ─▶ Publisher ─▶ Kafka `articles`
+    files.read ─▶ batches ─▶ sink.put(articles + the line reached)
+                               ├─ IntoOutbox: both in one transaction ─▶ Publisher ─▶ Kafka `articles`
+                               └─ tocsin.direct: scored and stored here, without a broker
 
-Interrupted at any point, the next run goes on with the first row that is not in the outbox: none is lost and none comes twice.
+Interrupted at any point, the next run goes on with the first row that the sink has not taken: none is lost and none comes twice.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -46,9 +49,45 @@ class Report(msgspec.Struct):
     interrupted: bool = False
 
 
+class Sink(Protocol):
+    """What takes the articles of archives."""
+
+    def archive(self, key: str) -> ArchiveState:
+        """How far an archive is done."""
+        ...
+
+    def put(self, articles: Sequence[Article], path: str, key: str, state: ArchiveState) -> None:
+        """Take articles of `path`; once they are safe, `state` is remembered under `key`, or nothing when that is ""."""
+        ...
+
+    def has_room(self) -> bool:
+        """Whether more may be put now."""
+        ...
+
+
+class IntoOutbox:
+    """Into the outbox, which a Publisher must be draining."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+
+    def archive(self, key: str) -> ArchiveState:
+        """As Sink.archive."""
+        return self._outbox.archive(key)
+
+    def put(self, articles: Sequence[Article], path: str, key: str, state: ArchiveState) -> None:
+        """As Sink.put, all or nothing. Raises StoreError when the outbox cannot be written."""
+        self._outbox.put(articles, archive=key, archive_state=state if key else None)
+
+    def has_room(self) -> bool:
+        """As Sink.has_room."""
+        counts = self._outbox.counts()
+        return counts.pending + counts.sent <= MAX_WAITING and not self._outbox.full
+
+
 def backfill(
     paths: Sequence[str],
-    outbox: Outbox,
+    sink: Sink,
     *,
     reading: Reading,
     gazetteer: Gazetteer,
@@ -56,15 +95,15 @@ def backfill(
     progress: Callable[[Report], None] = lambda _: None,
     stop: threading.Event | None = None,
 ) -> Report:
-    """Put all rows of `paths` into the outbox; a Publisher must be draining it. Ends early when `stop` is set (`interrupted`).
+    """Put all rows of `paths` into `sink`. Ends early when `stop` is set (`interrupted`).
 
     progress: called after each batch and while waiting for room; what it raises ends the backfill
-    Raises SettingsError for a file that cannot be read, StoreError when the outbox cannot be written.
+    Raises SettingsError for a file that cannot be read, and what the sink raises.
     """
     report, stop = Report(), stop or threading.Event()
     keys = {path: "" if path == "-" else identity(path) for path in paths}  # all files are looked at before any is begun
     for path, key in keys.items():
-        _file(path, key, outbox, reading, gazetteer, now, report, progress, stop)
+        _file(path, key, sink, reading, gazetteer, now, report, progress, stop)
         if stop.is_set():
             report.interrupted = True
             break
@@ -74,7 +113,7 @@ def backfill(
 def _file(
     path: str,
     key: str,
-    outbox: Outbox,
+    sink: Sink,
     reading: Reading,
     gazetteer: Gazetteer,
     now: datetime,
@@ -82,7 +121,7 @@ def _file(
     progress: Callable[[Report], None],
     stop: threading.Event,
 ) -> None:
-    state = outbox.archive(key) if key else ArchiveState()
+    state = sink.archive(key) if key else ArchiveState()
     report.resumed += state.rows
     if state.complete:
         return
@@ -90,10 +129,10 @@ def _file(
     line, rows = state.line, state.rows
 
     def keep(*, complete: bool) -> None:
-        outbox.put(articles.values(), archive=key, archive_state=ArchiveState(line, rows, complete) if key else None)
+        sink.put(list(articles.values()), path, key, ArchiveState(line, rows, complete))
         articles.clear()
         progress(report)
-        while outbox.counts().pending + outbox.counts().sent > MAX_WAITING or outbox.full:
+        while not sink.has_room():
             if stop.wait(0.05):
                 return
             progress(report)

@@ -104,6 +104,21 @@ MIGRATIONS: tuple[Migration, ...] = (
             """,
         ),
     ),
+    Migration(
+        "0007_mood_hours",
+        (
+            """
+            CREATE TABLE IF NOT EXISTS mood_hours (
+                series String, hour DateTime('UTC'), articles UInt32, tone Float64, stories AggregateFunction(uniq, String),
+                negative AggregateFunction(uniqIf, String, UInt8), negative_sources AggregateFunction(uniqIf, String, UInt8), version UInt64
+            ) ENGINE = ReplacingMergeTree(version)
+            PARTITION BY toYYYYMM(hour) ORDER BY (series, hour) SETTINGS index_granularity = 256
+            """,
+            "CREATE TABLE IF NOT EXISTS hour_marks (hour DateTime('UTC'), n UInt64) ENGINE = SummingMergeTree() ORDER BY hour",
+            "CREATE TABLE IF NOT EXISTS hours_done (hour DateTime('UTC'), marks UInt64) ENGINE = ReplacingMergeTree(marks) ORDER BY hour",
+            "INSERT INTO hour_marks SELECT toStartOfHour(published_at) AS hour, toUInt64(1) AS n FROM mentions GROUP BY hour",
+        ),
+    ),
 )
 
 

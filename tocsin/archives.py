@@ -1,6 +1,8 @@
 """Backfill in either mode: rows go into the outbox, the publisher drains it, and, embedded, the worker scores them here.
 
 files.read ─▶ outbox (rows and the line reached, in one transaction) ─▶ publisher ─▶ Kafka `articles` ─▶ worker
+
+tocsin.direct does it without the broker.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from ingest.backfill import Report, backfill, identity
+from ingest.backfill import IntoOutbox, Report, backfill, identity
 from ingest.files import Reading, count_rows
 from ingest.kafka import ensure_topics, lag
 from ingest.outbox import Outbox
@@ -76,7 +78,9 @@ class Backfill:
             self._show(report, total, self._waiting(outbox))
 
         gazetteer = wiring.make_gazetteer(self._settings)
-        return backfill(files, outbox, reading=reading, gazetteer=gazetteer, now=datetime.now(UTC), progress=progress, stop=stop)
+        return backfill(
+            files, IntoOutbox(outbox), reading=reading, gazetteer=gazetteer, now=datetime.now(UTC), progress=progress, stop=stop
+        )
 
     def _drain(self, report: Report, stop: threading.Event, waiting: Callable[[], int], check: Callable[[], None]) -> None:
         """Wait until nothing waits any more, or until interrupted: then it goes on at the next start."""

@@ -1,4 +1,4 @@
-"""What happens by the clock, on APScheduler: old months leave the store, and the model is refreshed. One scheduler an installation.
+"""What happens by the clock, on APScheduler: hours are summed up, old months leave, the model is refreshed. One scheduler an installation.
 
     DATA_DIR/schedule.sqlite   the jobs and when each runs next: what was missed while nothing ran is done once, however late
              schedule.lock     held by the one scheduler
@@ -29,7 +29,10 @@ from spine.store import Store
 from tocsin import wiring
 from tocsin.signals import stop_on_signal
 
-REFRESH, RETENTION = "refresh", "retention"
+REFRESH, RETENTION, SUMS = "refresh", "retention", "sums"
+SUMS_EVERY_S = 60
+HOURS_AT_ONCE = 720
+"""Of an archive that was loaded, so many hours are summed up in a minute."""
 _log = log.get_logger(__name__)
 
 
@@ -62,6 +65,19 @@ def retention_job(retention_days: int) -> None:
         retire_old_months(_here.store, retention_days, datetime.now(UTC))
     except StoreError as error:
         _log.warning("retention postponed", reason=str(error))
+
+
+def sums_job() -> None:
+    """The job `sums`, every minute and never kept: charts of days and weeks read the sums of hours, and are right without them."""
+    if _here is None:
+        return
+    try:
+        hours = _here.store.moods.refresh(datetime.now(UTC), HOURS_AT_ONCE)
+    except StoreError as error:
+        _log.warning("sums postponed", reason=str(error))
+        return
+    if hours:
+        _log.info("hours summed up", hours=hours)
 
 
 def refresh_job() -> None:
@@ -109,6 +125,7 @@ def make_scheduler(settings: Settings, database: Path) -> Any:
     Raises SettingsError for a time that is none.
     """
     from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED
+    from apscheduler.jobstores.memory import MemoryJobStore
     from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
     from apscheduler.schedulers.background import BackgroundScheduler
     from apscheduler.triggers.cron import CronTrigger
@@ -121,7 +138,7 @@ def make_scheduler(settings: Settings, database: Path) -> Any:
         ) from error
     scheduler = BackgroundScheduler(
         timezone=UTC,
-        jobstores={"default": SQLAlchemyJobStore(url=f"sqlite:///{database}")},
+        jobstores={"default": SQLAlchemyJobStore(url=f"sqlite:///{database}"), "memory": MemoryJobStore()},
         job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
     )
     scheduler.add_listener(
@@ -135,6 +152,7 @@ def make_scheduler(settings: Settings, database: Path) -> Any:
     if days:
         scheduler.modify_job(RETENTION, next_run_time=datetime.now(UTC))  # at each start too
     _put(scheduler, REFRESH, refresh_job, [], refresh_at)
+    scheduler.add_job(sums_job, "interval", seconds=SUMS_EVERY_S, id=SUMS, jobstore="memory", next_run_time=datetime.now(UTC))
     return scheduler
 
 
@@ -150,8 +168,10 @@ def _put(scheduler: Any, name: str, job: Callable[..., None], arguments: list[in
 
 
 def next_runs(scheduler: Any) -> dict[str, datetime]:
-    """Job to the time of its next run, the soonest first."""
-    return {job.id: job.next_run_time for job in sorted(scheduler.get_jobs(), key=lambda job: job.next_run_time) if job.next_run_time}
+    """Job to the time of its next run, the soonest first; without those of every minute."""
+    return {
+        job.id: job.next_run_time for job in sorted(scheduler.get_jobs("default"), key=lambda job: job.next_run_time) if job.next_run_time
+    }
 
 
 @contextlib.contextmanager

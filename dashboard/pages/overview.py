@@ -21,7 +21,7 @@ from spine.errors import StoreError
 from spine.log import get_logger
 from spine.records import Alert
 from spine.series import key_of
-from spine.store import ArticleRow, SeriesTotal, Totals
+from spine.store import ArticleRow, SeriesTotal
 from spine.taxonomy import TOPICS, topic_name
 
 DEFAULT_TOPICS = 5
@@ -193,8 +193,8 @@ def cards(alerts: list[Alert], now: datetime, view: View) -> list[Any]:
     return shown
 
 
-def _stored(totals: Totals, view: View) -> str:
-    return i18n.text("kpi.stored", view.language, articles=f"{totals.articles:,}", sources=f"{totals.sources:,}")
+def _stored(articles: int, view: View) -> str:
+    return i18n.text("kpi.stored", view.language, articles=f"{articles:,}")
 
 
 def register(app: dash.Dash, reads: Reads) -> None:
@@ -219,7 +219,7 @@ def register(app: dash.Dash, reads: Reads) -> None:
         view = parse(data, theme)
         try:
             found, open_alerts, rang = reads.overview(view.range), reads.alerts(), reads.rang(view.range)
-            articles, totals = reads.articles(view.range), reads.totals()
+            articles, stored = reads.articles(view.range), reads.stored()
         except StoreError as error:
             log.warning("the store did not answer", error=str(error))
             return [store_problem(view), *[no_update] * (len(outputs) - 1)]
@@ -232,7 +232,7 @@ def register(app: dash.Dash, reads: Reads) -> None:
         busiest = [key_of(item.series) for item in found.topics]
         return [
             None,
-            parts.new("stored", totals, lambda: _stored(totals, view)),
+            parts.new("stored", stored, lambda: _stored(stored, view)),
             parts.new("alerts", (alert_ids, int(now.timestamp()) // 60), lambda: cards(open_alerts, now, view)),
             parts.new("kpis", (found.revision, len(alert_ids)), lambda: tiles(found.market, found.before, len(alert_ids), view)),
             parts.new("mood", (found.revision, revision(rang)), lambda: figures.mood(found.mood, topics, rang, bounds, view)),

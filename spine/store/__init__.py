@@ -1,7 +1,8 @@
 """The store: all SQL, one module per subject, over either ClickHouse client.
 
 store.articles    what was published and how it scored      (articles, article_keys, story_bands)
-store.mentions    which series each article touched         (mentions)
+store.mentions    which series each article touched         (mentions, hour_marks)
+store.moods       the same over days and weeks, summed up   (mood_hours, hours_done)
 store.alerts      what rang, and who was told               (alerts, deliveries)
 store.labels      what people said instead                 (labels)
 store.dead        records that could not be used            (dead_letters)
@@ -20,6 +21,7 @@ from spine.store.clock import to_epoch
 from spine.store.dead import DeadLetter, DeadLetters
 from spine.store.labels import ArticleText, Label, LabelledText, Labels
 from spine.store.mentions import Mentions, MoodPoint, SeriesTotal, WindowCount
+from spine.store.moods import Moods
 
 __all__ = [
     "Alerts",
@@ -35,12 +37,16 @@ __all__ = [
     "Labels",
     "Mentions",
     "MoodPoint",
+    "Moods",
     "SeriesTotal",
     "Store",
     "Totals",
     "WindowCount",
     "open_store",
 ]
+
+
+_AT = "published_at"
 
 
 class Store:
@@ -50,6 +56,7 @@ class Store:
         self.client = client
         self.articles = Articles(client)
         self.mentions = Mentions(client)
+        self.moods = Moods(client, self.mentions)
         self.alerts = Alerts(client)
         self.labels = Labels(client)
         self.dead = DeadLetters(client)
@@ -69,9 +76,9 @@ class Store:
         """
         last = int(f"{before:%Y%m}")
         dropped: set[int] = set()
-        for table in ("articles", "story_bands", "mentions"):
+        for table, moment in (("articles", _AT), ("story_bands", _AT), ("mentions", _AT), ("mood_hours", "hour")):
             months = self.client.query(
-                f"SELECT DISTINCT toYYYYMM(published_at) FROM {table} WHERE published_at < toDateTime({{before:UInt32}})",
+                f"SELECT DISTINCT toYYYYMM({moment}) FROM {table} WHERE {moment} < toDateTime({{before:UInt32}})",
                 before=to_epoch(before),
             )
             for month in sorted(int(row[0]) for row in months if int(row[0]) < last):

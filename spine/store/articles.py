@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import msgspec
 
 from spine.clickhouse import ClickHouse
-from spine.records import CompanyScore, Score, Scored
+from spine.records import OLDEST, CompanyScore, Score, Scored
 from spine.store.clock import from_epoch, new_version, to_epoch
+
+FIRST_LOOK = timedelta(hours=1)
 
 
 class Known(NamedTuple):
@@ -166,7 +168,28 @@ class Articles:
         return {int(row[0]): row[1] for row in rows}
 
     def latest(self, limit: int = 100, *, since: datetime | None = None, language: str = "") -> list[ArticleRow]:
-        """The newest articles, newest first. Raises StoreError."""
+        """The newest articles, newest first. Raises StoreError.
+
+        Looks into the last hour of news, then eight times as far back, and so on: texts are wide, and most of them are not asked for.
+        """
+        newest = self.newest()
+        oldest = since or OLDEST
+        if newest is None or newest < oldest:
+            return []
+        span = FIRST_LOOK
+        while True:
+            start = max(oldest, newest - span)
+            found = self._latest(limit, start, language)
+            if len(found) == limit or start == oldest:
+                return found
+            span *= 8
+
+    def newest(self) -> datetime | None:
+        """When the newest article was published; None: there is none. Raises StoreError."""
+        rows = self._client.query("SELECT count(), toUInt32(max(published_at)) FROM articles")
+        return from_epoch(int(rows[0][1])) if rows and int(rows[0][0]) else None
+
+    def _latest(self, limit: int, since: datetime, language: str) -> list[ArticleRow]:
         rows = self._client.query(
             f"""
             SELECT {_COLUMNS} FROM articles
@@ -174,7 +197,7 @@ class Articles:
             ORDER BY published_at DESC, id, version DESC LIMIT 1 BY id LIMIT {{limit:UInt32}}
             """,
             limit=limit,
-            since=to_epoch(since) if since else 0,
+            since=to_epoch(since),
             language=language,
         )
         return [_article(row) for row in rows]
@@ -252,8 +275,12 @@ class Articles:
             for row in rows
         ]
 
+    def count(self) -> int:
+        """How many articles are stored, at a glance: one that was replaced a moment ago may count twice. Raises StoreError."""
+        return int(self._client.query("SELECT count() FROM article_keys")[0][0])
+
     def totals(self) -> Totals:
-        """How much is stored. Raises StoreError."""
+        """How much is stored, exactly: reads all of it. Raises StoreError."""
         row = self._client.query("SELECT uniqExact(id), count(), uniqExact(story), uniqExact(source) FROM articles")[0]
         return Totals(*(int(value) for value in row))
 

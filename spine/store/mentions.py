@@ -70,6 +70,8 @@ class Mentions:
                 "version": [new_version()] * len(rows),
             },
         )
+        hours = sorted({to_epoch(score.published_at) // 3600 * 3600 for score in scores})
+        self._client.insert("hour_marks", {"hour": hours, "n": [1] * len(hours)})  # what was summed up of them is out of date
 
     def window_counts(self, series: str, since: datetime, until: datetime, width_s: int) -> list[WindowCount]:
         """Stories per window of [since, until), oldest first, empty windows left out. Windows start at `since` + k * width_s.

@@ -15,6 +15,7 @@ from spine.store import DeadLetter, Delivery, Label, Store
 from tests.servers import ClickHouseServer
 from tocsin.broker import free_port
 
+SUMS = ("mood_hours", "hour_marks", "hours_done")
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 NASTY = [
     "it's",
@@ -43,7 +44,7 @@ def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(autouse=True)
 def empty(store: Store) -> None:
-    for table in ("articles", "article_keys", "story_bands", "mentions", "alerts", "deliveries", "dead_letters", "labels"):
+    for table in ("articles", "article_keys", "story_bands", "mentions", "alerts", "deliveries", "dead_letters", "labels", *SUMS):
         store.client.command(f"TRUNCATE TABLE {table}")
 
 
@@ -171,6 +172,47 @@ def test_mood_is_the_mean_tone_per_window(store: Store):
     points = store.mentions.mood(["topic:earnings"], NOON, NOON + timedelta(hours=2), 3600)
     assert [(p.start, p.stories, p.negative) for p in points] == [(NOON, 2, 1), (NOON + timedelta(hours=1), 1, 1)]
     assert points[0].tone == pytest.approx((-1.0 + 0.5) / 2)
+
+
+def test_sums_of_hours_say_what_the_mentions_say_before_and_after_they_are_made(store: Store):
+    """Three days of stories that are copied, told in several hours, scored again, and one hour that changes after it was summed up."""
+    items = [
+        scored(f"h{n}", minutes=-29 * n, negative=(n * 37 % 100) / 100, story=f"story {n % 20}", source=f"s{n % 3}", model=f"m{n % 2}")
+        for n in range(150)
+    ]
+    save(store, *items)
+    until = NOON + timedelta(hours=12)
+    since = until - timedelta(days=4)
+    names = ["market:all", "topic:earnings", "sector:autos"]
+
+    def same() -> None:
+        for width_s in (6 * 3600, 24 * 3600):
+            exact = store.mentions.mood(names, since, until, width_s)
+            assert [(p.series, p.start, p.stories, p.negative) for p in store.moods.mood(names, since, until, width_s)] == [
+                (p.series, p.start, p.stories, p.negative) for p in exact
+            ]
+            assert [p.tone for p in store.moods.mood(names, since, until, width_s)] == pytest.approx([p.tone for p in exact], abs=1e-6)
+        for kinds in (["topic", "market"], ["sector"], ["company"]):
+            exact_totals = store.mentions.touched(since, until, kinds)
+            found = store.moods.touched(since, until, kinds)
+            assert [row[:4] for row in found] == [row[:4] for row in exact_totals]
+            assert [row.tone for row in found] == pytest.approx([row.tone for row in exact_totals], abs=1e-6)
+
+    same()
+    now = NOON + timedelta(minutes=1)
+    hours = store.moods.refresh(now)
+    assert hours > 60
+    assert store.moods.refresh(now) == 0
+    same()
+    save(store, *items[40:50], scored("late", minutes=-600, negative=0.99, story="another"))  # a replay, and one that comes late
+    same()
+    assert 0 < store.moods.refresh(now) <= 8
+    same()
+    save(store, *(scored(f"h{n}", minutes=-29 * n, negative=0.0, story=f"story {n % 20}", model="m9") for n in range(60, 70)))
+    same()
+    assert store.moods.refresh(now, limit=2) == 2
+    same()
+    assert sum(p.stories for p in store.moods.mood(["market:all"], since, until, 86_400)) > 0
 
 
 def test_a_newer_model_replaces_the_mood_and_keeps_the_old_score(store: Store):

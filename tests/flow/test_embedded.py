@@ -23,6 +23,7 @@ from spine.settings import Settings
 from spine.store import open_store
 from tests.servers import ROOT
 from tocsin.archives import Backfill
+from tocsin.direct import load
 from tocsin.embedded import Stack, counters, sole_owner
 
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning")
@@ -114,6 +115,44 @@ def test_an_interrupted_backfill_goes_on_and_bad_rows_are_named(tmp_path: Path):
     assert stored(tmp_path) == (1998, 0)
     third = Backfill(settings(tmp_path), say=lambda _: None, show=lambda *_: None).run([str(path)], READING, threading.Event(), wait=True)
     assert (third.read, third.resumed) == (0, 2000)
+
+
+def test_a_direct_backfill_stores_what_the_worker_stores_and_goes_on_after_an_interruption(tmp_path: Path):
+    path = archive(tmp_path, 1500)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    lines[10] = "{not json"
+    path.write_text("\n".join([*lines, *lines[200:300]]) + "\n", encoding="utf-8")
+    through, direct = settings(tmp_path / "through"), settings(tmp_path / "direct")
+    Backfill(through, say=lambda _: None, show=lambda *_: None).run([str(path)], READING, threading.Event(), wait=True)
+    stop = threading.Event()
+
+    def stop_early(report: Report, _total: int | None, _waiting: int) -> None:
+        if report.read >= 500:
+            stop.set()
+
+    first = load([str(path)], direct, READING, stop, stop_early)
+    assert first.interrupted and [row.line for row in first.rejected] == [11]
+    again = load([str(path)], direct, READING, threading.Event(), lambda *_: None)
+    assert (again.interrupted, again.resumed, first.read + again.read) == (False, first.read, 1600)
+    assert contents(tmp_path / "direct") == contents(tmp_path / "through")
+    assert len(contents(tmp_path / "direct")) > 1499
+    third = load([str(path)], direct, READING, threading.Event(), lambda *_: None)
+    assert (third.read, third.resumed) == (0, 1600)
+
+
+def contents(folder: Path) -> list[tuple[object, ...]]:
+    """All of articles, their identity and mentions, but the times and versions of writing."""
+    store = open_store("embedded", folder / "data")
+    try:
+        return [
+            *store.client.query(
+                "SELECT id, source, title, text, toUInt32(published_at), story, p_negative, model FROM articles FINAL ORDER BY id"
+            ),
+            *store.client.query("SELECT id, story, fingerprint, model FROM article_keys FINAL ORDER BY id"),
+            *store.client.query("SELECT series, id, story, negative, tone FROM mentions FINAL ORDER BY series, id"),
+        ]
+    finally:
+        store.close()
 
 
 def test_a_worker_that_cannot_start_ends_the_whole_with_its_reason(tmp_path: Path):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.backfill import Report, backfill
+from ingest.backfill import IntoOutbox, Report, backfill
 from ingest.entities import Gazetteer
 from ingest.files import Reading
 from ingest.outbox import Counts, Outbox, SourceState
@@ -170,7 +170,9 @@ def test_an_interrupted_backfill_goes_on_where_it_stopped(tmp_path):
     box, stop = Outbox(tmp_path / "o.sqlite", durable_broker=True), threading.Event()
 
     def run(progress: Callable[[Report], None] = lambda _: None) -> Report:
-        return backfill([str(path)], box, reading=Reading({}, "wire", UTC), gazetteer=Gazetteer([]), now=NOW, progress=progress, stop=stop)
+        return backfill(
+            [str(path)], IntoOutbox(box), reading=Reading({}, "wire", UTC), gazetteer=Gazetteer([]), now=NOW, progress=progress, stop=stop
+        )
 
     first = run(lambda _: stop.set())
     assert first.interrupted
