@@ -183,10 +183,10 @@ class Reads:
 
     def _overview(self, chosen: Range) -> Overview:
         since, until = bounds(chosen, self._now())
-        mentions, moods = self._store.mentions, self._store.moods
+        moods = self._store.moods
         series = [MARKET, *map(topic_series, TOPIC_KEYS)]
         totals = moods.touched(since, until, ("topic", "market"))
-        began = mentions.first_seen([MARKET]).get(MARKET)
+        began = moods.began()
         followed = began is not None and began <= since - chosen.span + timedelta(seconds=chosen.width_s)
         before = moods.touched(since - chosen.span, since, ("market",)) if followed else []
         found = Overview(

@@ -105,17 +105,21 @@ MIGRATIONS: tuple[Migration, ...] = (
         ),
     ),
     Migration(
-        "0007_mood_hours",
+        "0007_mood_sums",
         (
             """
-            CREATE TABLE IF NOT EXISTS mood_hours (
-                series String, hour DateTime('UTC'), articles UInt32, tone Float64, stories AggregateFunction(uniq, String),
-                negative AggregateFunction(uniqIf, String, UInt8), negative_sources AggregateFunction(uniqIf, String, UInt8), version UInt64
+            CREATE TABLE IF NOT EXISTS mood_sums (
+                width UInt32, series String, start DateTime('UTC'), articles UInt32, tone Float64, stories UInt32, negative UInt32,
+                told AggregateFunction(uniq, String), bad AggregateFunction(uniqIf, String, UInt8),
+                sources AggregateFunction(uniqIf, String, UInt8), version UInt64
             ) ENGINE = ReplacingMergeTree(version)
-            PARTITION BY toYYYYMM(hour) ORDER BY (series, hour) SETTINGS index_granularity = 256
+            PARTITION BY toYYYYMM(start) ORDER BY (width, series, start) SETTINGS index_granularity = 64
             """,
             "CREATE TABLE IF NOT EXISTS hour_marks (hour DateTime('UTC'), n UInt64) ENGINE = SummingMergeTree() ORDER BY hour",
-            "CREATE TABLE IF NOT EXISTS hours_done (hour DateTime('UTC'), marks UInt64) ENGINE = ReplacingMergeTree(marks) ORDER BY hour",
+            """
+            CREATE TABLE IF NOT EXISTS sums_done (width UInt32, start DateTime('UTC'), marks UInt64)
+            ENGINE = ReplacingMergeTree(marks) ORDER BY (width, start)
+            """,
             "INSERT INTO hour_marks SELECT toStartOfHour(published_at) AS hour, toUInt64(1) AS n FROM mentions GROUP BY hour",
         ),
     ),

@@ -1,4 +1,4 @@
-"""What happens by the clock, on APScheduler: hours are summed up, old months leave, the model is refreshed. One scheduler an installation.
+"""What happens by the clock, on APScheduler: moods are summed up, old months leave, the model is refreshed. One scheduler an installation.
 
     DATA_DIR/schedule.sqlite   the jobs and when each runs next: what was missed while nothing ran is done once, however late
              schedule.lock     held by the one scheduler
@@ -31,8 +31,8 @@ from tocsin.signals import stop_on_signal
 
 REFRESH, RETENTION, SUMS = "refresh", "retention", "sums"
 SUMS_EVERY_S = 60
-HOURS_AT_ONCE = 720
-"""Of an archive that was loaded, so many hours are summed up in a minute."""
+SUMS_AT_ONCE = 100
+"""Of an archive that was loaded, so many stretches are summed up in a minute."""
 _log = log.get_logger(__name__)
 
 
@@ -68,16 +68,16 @@ def retention_job(retention_days: int) -> None:
 
 
 def sums_job() -> None:
-    """The job `sums`, every minute and never kept: charts of days and weeks read the sums of hours, and are right without them."""
+    """The job `sums`, every minute and never kept: charts of weeks read sums, and are right without them."""
     if _here is None:
         return
     try:
-        hours = _here.store.moods.refresh(datetime.now(UTC), HOURS_AT_ONCE)
+        count = _here.store.moods.refresh(datetime.now(UTC), SUMS_AT_ONCE)
     except StoreError as error:
         _log.warning("sums postponed", reason=str(error))
         return
-    if hours:
-        _log.info("hours summed up", hours=hours)
+    if count:
+        _log.info("summed up", stretches=count)
 
 
 def refresh_job() -> None:

@@ -2,7 +2,7 @@
 
 store.articles    what was published and how it scored      (articles, article_keys, story_bands)
 store.mentions    which series each article touched         (mentions, hour_marks)
-store.moods       the same over days and weeks, summed up   (mood_hours, hours_done)
+store.moods       the same over days and weeks, summed up   (mood_sums, sums_done)
 store.alerts      what rang, and who was told               (alerts, deliveries)
 store.labels      what people said instead                 (labels)
 store.dead        records that could not be used            (dead_letters)
@@ -76,7 +76,7 @@ class Store:
         """
         last = int(f"{before:%Y%m}")
         dropped: set[int] = set()
-        for table, moment in (("articles", _AT), ("story_bands", _AT), ("mentions", _AT), ("mood_hours", "hour")):
+        for table, moment in (("articles", _AT), ("story_bands", _AT), ("mentions", _AT), ("mood_sums", "start")):
             months = self.client.query(
                 f"SELECT DISTINCT toYYYYMM({moment}) FROM {table} WHERE {moment} < toDateTime({{before:UInt32}})",
                 before=to_epoch(before),

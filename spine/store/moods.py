@@ -1,32 +1,29 @@
-"""SQL of moods over days and weeks, read from hours that were summed up before.
+"""SQL of moods over days and weeks, read from stretches of time that were summed up before.
 
-    mentions.insert ─▶ marks: one for each hour it touched          (hour_marks)
-    refresh ─▶ the hours whose marks changed, summed up once more   (mood_hours, hours_done)
-    mood, touched ─▶ hours that are done from their sums, all others from the mentions themselves
+    mentions.insert ─▶ marks: one for each hour it touched                     (hour_marks)
+    refresh ─▶ the stretches whose marks changed, summed up once more          (mood_sums, sums_done)
+    mood, touched ─▶ stretches that are done from their sums, all others from the mentions themselves
 
 So a sum is never wrong, only sometimes not used yet. It is computed anew from the mentions, never added to: replays and newer
-models change nothing but what they should. Stories and sources are kept as sets (`uniq`: exact up to 65,536, then within 1 %), so that
-one that is told in several hours counts once.
+models change nothing but what they should. Besides its counts a sum holds its stories and sources as sets (`uniq`: exact up to
+65,536, then within 1 %), so that a story of two days counts once in a month.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime
 
 from spine.clickhouse import ClickHouse
 from spine.store.clock import from_epoch, new_version, to_epoch
-from spine.store.mentions import Mentions, MoodPoint, SeriesTotal
+from spine.store.mentions import Mentions, MoodPoint, SeriesTotal, of_kinds
 
-HOUR_S = 3600
+WIDTHS = (86_400, 21_600)
+"""Seconds of the stretches that are summed up, the widest first: those of the dashboard's charts of a month and of a week."""
 KINDS = ("market", "sector", "topic")
 """Kinds of series that are summed up; companies are too many, and each has few mentions."""
-LONG = timedelta(days=2)
-"""From so long a time on the sums are worth their overhead."""
-HOURS_AT_ONCE = 24
-ALL_TIME_S = 2**32 - 1
-"""One window for all that the store can hold."""
+FEWEST = 4
+"""Stretches of a time that are worth the overhead."""
 
 
 class Moods:
@@ -38,110 +35,133 @@ class Moods:
 
     def mood(self, series: Sequence[str], since: datetime, until: datetime, width_s: int) -> list[MoodPoint]:
         """As Mentions.mood. Raises StoreError."""
-        whole = width_s % HOUR_S == 0 and all(_kind(name) in KINDS for name in series)
-        if not (series and whole and _long(since, until)):
+        if not (series and width_s == _width_of(since, until, width_s) and all(name.partition(":")[0] in KINDS for name in series)):
             return self._mentions.mood(series, since, until, width_s)
-        rows = self._summed("series IN {series:Array(String)}", "series, w", since, until, width_s, series=series)
-        return [MoodPoint(row[0], from_epoch(int(row[1]) * width_s), float(row[2]), int(row[3]), int(row[4])) for row in rows]
+        dirty = self._dirty(since, until, width_s)
+        rows = self._client.query(
+            """
+            SELECT series, toUInt32(start), tone / articles, stories, negative FROM mood_sums FINAL
+            WHERE width = {width:UInt32} AND series IN {series:Array(String)}
+              AND start >= toDateTime({since:UInt32}) AND start < toDateTime({until:UInt32})
+              AND toUInt32(start) NOT IN {dirty:Array(UInt32)}
+            """,
+            series=series,
+            width=width_s,
+            since=to_epoch(since),
+            until=to_epoch(until),
+            dirty=dirty or [0],
+        )
+        found = [MoodPoint(row[0], from_epoch(int(row[1])), float(row[2]), int(row[3]), int(row[4])) for row in rows]
+        for first, last in _runs(dirty, width_s):
+            found += self._mentions.mood(series, max(since, from_epoch(first)), min(until, from_epoch(last)), width_s)
+        return sorted(found, key=lambda point: (point.series, point.start))
 
     def touched(self, since: datetime, until: datetime, kinds: Sequence[str] = KINDS) -> list[SeriesTotal]:
         """As Mentions.touched. Raises StoreError."""
-        if not (set(kinds) <= set(KINDS) and _long(since, until)):
+        width_s = next((width for width in WIDTHS if _width_of(since, until, width)), 0)
+        if not (width_s and set(kinds) <= set(KINDS)):
             return self._mentions.touched(since, until, kinds)
-        which, order = "splitByChar(':', series)[1] IN {kinds:Array(String)}", "negatives DESC, stories DESC, series"
-        rows = self._summed(which, order, since, until, ALL_TIME_S, kinds=kinds)
-        return [SeriesTotal(row[0], int(row[3]), int(row[4]), int(row[5]), float(row[2])) for row in rows]
-
-    def _summed(
-        self, which: str, order: str, since: datetime, until: datetime, width_s: int, **chosen: Sequence[str]
-    ) -> list[tuple[Any, ...]]:
-        """(series, window, tone, stories, negative ones, sources of these) of the series that the condition `which` chooses."""
-        dirty = [to_epoch(hour) for hour in self._dirty(since, until)]
-        raw = f"""
+        dirty = self._dirty(since, until, width_s)
+        mentions = f"""
             UNION ALL
-            SELECT series, intDiv(toUInt32(published_at), {{width:UInt32}}) AS w, count() AS articles, sum(tone) AS tones,
-                   uniqState(story) AS told, uniqIfState(story, negative = 1) AS bad, uniqIfState(source, negative = 1) AS sources
+            SELECT series, count() AS n, sum(tone) AS tones, uniqState(story) AS told_, uniqIfState(story, negative = 1) AS bad_,
+                   uniqIfState(source, negative = 1) AS sources_
             FROM mentions FINAL
-            WHERE {which} AND published_at >= toDateTime({{first:UInt32}}) AND published_at < toDateTime({{last:UInt32}})
-              AND toUInt32(toStartOfHour(published_at)) IN {{dirty:Array(UInt32)}}
-            GROUP BY series, w
+            WHERE {of_kinds(kinds)} AND published_at >= toDateTime({{first:UInt32}}) AND published_at < toDateTime({{last:UInt32}})
+              AND intDiv(toUInt32(published_at), {{width:UInt32}}) * {{width:UInt32}} IN {{dirty:Array(UInt32)}}
+            GROUP BY series
             """
-        return self._client.query(
+        rows = self._client.query(
             f"""
-            SELECT series, w, sum(tones) / sum(articles), uniqMerge(told) AS stories, uniqIfMerge(bad) AS negatives, uniqIfMerge(sources)
+            SELECT series, uniqMerge(told_) AS stories_, uniqIfMerge(bad_) AS negatives_, uniqIfMerge(sources_), sum(tones) / sum(n)
             FROM (
-                SELECT series, intDiv(toUInt32(hour), {{width:UInt32}}) AS w, toUInt64(articles) AS articles, tone AS tones,
-                       stories AS told, negative AS bad, negative_sources AS sources
-                FROM mood_hours FINAL
-                WHERE {which} AND hour >= toDateTime({{since:UInt32}}) AND hour < toDateTime({{until:UInt32}})
-                  AND toUInt32(hour) NOT IN {{dirty:Array(UInt32)}}
-                {raw if dirty else ""}
+                SELECT series, toUInt64(articles) AS n, tone AS tones, told AS told_, bad AS bad_, sources AS sources_
+                FROM mood_sums FINAL
+                WHERE width = {{width:UInt32}} AND {of_kinds(kinds)}
+                  AND start >= toDateTime({{since:UInt32}}) AND start < toDateTime({{until:UInt32}})
+                  AND toUInt32(start) NOT IN {{dirty:Array(UInt32)}}
+                {mentions if dirty else ""}
             )
-            GROUP BY series, w ORDER BY {order}
+            GROUP BY series ORDER BY negatives_ DESC, stories_ DESC, series
             """,
             since=to_epoch(since),
             until=to_epoch(until),
             width=width_s,
             dirty=dirty or [0],
-            first=max(to_epoch(since), min(dirty, default=0)),
-            last=min(to_epoch(until), max(dirty, default=0) + HOUR_S),
-            **chosen,
+            first=min(dirty, default=0),
+            last=min(to_epoch(until), max(dirty, default=0) + width_s),
         )
+        return [SeriesTotal(row[0], int(row[1]), int(row[2]), int(row[3]), float(row[4])) for row in rows]
 
-    def _dirty(self, since: datetime, until: datetime) -> list[datetime]:
-        """The hours of [since, until) that were touched since they were summed up, the oldest first."""
+    def began(self) -> datetime | None:
+        """The hour of the first mention; None: there is none. Raises StoreError."""
+        rows = self._client.query("SELECT count(), toUInt32(min(hour)) FROM hour_marks")
+        return from_epoch(int(rows[0][1])) if rows and int(rows[0][0]) else None
+
+    def _dirty(self, since: datetime, until: datetime, width_s: int) -> list[int]:
+        """Starts of the stretches of [since, until) that were touched since they were summed up, the oldest first."""
         rows = self._client.query(
             """
-            SELECT h FROM (
-                SELECT toUInt32(hour) AS h, sum(n) AS marked, toUInt64(0) AS done FROM hour_marks
-                WHERE hour >= toDateTime({since:UInt32}) AND hour < toDateTime({until:UInt32}) GROUP BY h
+            SELECT s FROM (
+                SELECT intDiv(toUInt32(hour), {width:UInt32}) * {width:UInt32} AS s, sum(n) AS marked, toUInt64(0) AS done FROM hour_marks
+                WHERE hour >= toDateTime({since:UInt32}) AND hour < toDateTime({until:UInt32}) GROUP BY s
                 UNION ALL
-                SELECT toUInt32(hour) AS h, toUInt64(0) AS marked, max(marks) AS done FROM hours_done
-                WHERE hour >= toDateTime({since:UInt32}) AND hour < toDateTime({until:UInt32}) GROUP BY h
+                SELECT toUInt64(toUInt32(start)) AS s, toUInt64(0) AS marked, max(marks) AS done FROM sums_done
+                WHERE width = {width:UInt32} AND start >= toDateTime({since:UInt32}) AND start < toDateTime({until:UInt32}) GROUP BY s
             )
-            GROUP BY h HAVING sum(marked) != sum(done) ORDER BY h
+            GROUP BY s HAVING sum(marked) != sum(done) ORDER BY s
             """,
             since=to_epoch(since),
             until=to_epoch(until),
+            width=width_s,
         )
-        return [from_epoch(int(row[0])) for row in rows]
+        return [int(row[0]) for row in rows]
 
     def refresh(self, now: datetime, limit: int = 10_000) -> int:
-        """Sum up the hours that are over and were touched since, the newest first, at most `limit`; how many. Raises StoreError."""
-        hours = self._dirty(datetime.fromtimestamp(0, tz=UTC), from_epoch(to_epoch(now) // HOUR_S * HOUR_S))[-limit:]
-        days: dict[int, list[int]] = {}
-        for hour in reversed(hours):
-            days.setdefault(to_epoch(hour) // (HOURS_AT_ONCE * HOUR_S), []).append(to_epoch(hour))
-        for some in days.values():
-            self._sum_up(some)
-        return len(hours)
+        """Sum up the stretches that are over and were touched since, the newest first, at most `limit`; how many. Raises StoreError."""
+        count = 0
+        for width_s in WIDTHS:
+            over = from_epoch(to_epoch(now) // width_s * width_s)
+            for start in reversed(self._dirty(datetime.fromtimestamp(0, tz=UTC), over, width_s)[-max(0, limit - count) :]):
+                self._sum_up(start, width_s)
+                count += 1
+            if count >= limit:
+                break
+        return count
 
-    def _sum_up(self, hours: Sequence[int]) -> None:
-        """Sum up some hours of one day. Marks are counted first: what comes meanwhile makes the hour dirty again."""
+    def _sum_up(self, start: int, width_s: int) -> None:
+        """Sum up one stretch. Marks are counted first: what comes meanwhile makes it dirty again."""
         rows = self._client.query(
-            "SELECT toUInt32(hour) AS h, sum(n) FROM hour_marks WHERE toUInt32(hour) IN {hours:Array(UInt32)} GROUP BY h", hours=hours
+            "SELECT sum(n) FROM hour_marks WHERE hour >= toDateTime({start:UInt32}) AND hour < toDateTime({end:UInt32})",
+            start=start,
+            end=start + width_s,
         )
-        marks = {int(row[0]): int(row[1]) for row in rows}
-        version = new_version()
-        numbers = ", ".join(map(str, hours))
-        kinds = " OR ".join(f"(series >= '{kind}:' AND series < '{kind};')" for kind in KINDS)  # ranges of the table's key
         self._client.command(
             f"""
-            INSERT INTO mood_hours (series, hour, articles, tone, stories, negative, negative_sources, version)
-            SELECT series, toStartOfHour(published_at) AS h, count(), sum(tone), uniqState(story), uniqIfState(story, negative = 1),
-                   uniqIfState(source, negative = 1), {version}
+            INSERT INTO mood_sums (width, series, start, articles, tone, stories, negative, told, bad, sources, version)
+            SELECT {width_s}, series, toDateTime({start}, 'UTC'), count(), sum(tone), uniqExact(story), uniqExactIf(story, negative = 1),
+                   uniqState(story), uniqIfState(story, negative = 1), uniqIfState(source, negative = 1), {new_version()}
             FROM mentions FINAL
-            WHERE ({kinds}) AND published_at >= toDateTime({min(hours)}) AND published_at < toDateTime({max(hours) + HOUR_S})
-              AND toUInt32(toStartOfHour(published_at)) IN ({numbers})
-            GROUP BY series, h
+            WHERE {of_kinds(KINDS)} AND published_at >= toDateTime({start}) AND published_at < toDateTime({start + width_s})
+            GROUP BY series
             """
         )
-        self._client.insert("hours_done", {"hour": list(marks), "marks": list(marks.values())})
+        self._client.insert("sums_done", {"width": [width_s], "start": [start], "marks": [int(rows[0][0])]})
 
 
-def _kind(series: str) -> str:
-    return series.partition(":")[0]
+def _width_of(since: datetime, until: datetime, width_s: int) -> int:
+    """`width_s` where [since, until) is made of enough such stretches and they are summed up, else 0."""
+    first, last = to_epoch(since), to_epoch(until)
+    whole = width_s in WIDTHS and first % width_s == 0 == last % width_s and last - first >= FEWEST * width_s
+    return width_s if whole else 0
 
 
-def _long(since: datetime, until: datetime) -> bool:
-    return until - since >= LONG and to_epoch(since) % HOUR_S == 0 == to_epoch(until) % HOUR_S
+def _runs(starts: Sequence[int], width_s: int) -> list[tuple[int, int]]:
+    """[first, last) of stretches that follow each other."""
+    runs: list[tuple[int, int]] = []
+    for start in starts:
+        if runs and runs[-1][1] == start:
+            runs[-1] = (runs[-1][0], start + width_s)
+        else:
+            runs.append((start, start + width_s))
+    return runs

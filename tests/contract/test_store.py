@@ -15,7 +15,7 @@ from spine.store import DeadLetter, Delivery, Label, Store
 from tests.servers import ClickHouseServer
 from tocsin.broker import free_port
 
-SUMS = ("mood_hours", "hour_marks", "hours_done")
+SUMS = ("mood_sums", "hour_marks", "sums_done")
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 NASTY = [
     "it's",
@@ -174,8 +174,8 @@ def test_mood_is_the_mean_tone_per_window(store: Store):
     assert points[0].tone == pytest.approx((-1.0 + 0.5) / 2)
 
 
-def test_sums_of_hours_say_what_the_mentions_say_before_and_after_they_are_made(store: Store):
-    """Three days of stories that are copied, told in several hours, scored again, and one hour that changes after it was summed up."""
+def test_sums_say_what_the_mentions_say_before_and_after_they_are_made(store: Store):
+    """Three days of stories that are copied, told in several hours, scored again, and parts that change after they were summed up."""
     items = [
         scored(f"h{n}", minutes=-29 * n, negative=(n * 37 % 100) / 100, story=f"story {n % 20}", source=f"s{n % 3}", model=f"m{n % 2}")
         for n in range(150)
@@ -200,13 +200,13 @@ def test_sums_of_hours_say_what_the_mentions_say_before_and_after_they_are_made(
 
     same()
     now = NOON + timedelta(minutes=1)
-    hours = store.moods.refresh(now)
-    assert hours > 60
+    assert store.moods.began() == (NOON - timedelta(minutes=29 * 149)).replace(minute=0)
+    assert store.moods.refresh(now) == 3 + 13
     assert store.moods.refresh(now) == 0
     same()
     save(store, *items[40:50], scored("late", minutes=-600, negative=0.99, story="another"))  # a replay, and one that comes late
     same()
-    assert 0 < store.moods.refresh(now) <= 8
+    assert store.moods.refresh(now) == 1 + 2
     same()
     save(store, *(scored(f"h{n}", minutes=-29 * n, negative=0.0, story=f"story {n % 20}", model="m9") for n in range(60, 70)))
     same()
