@@ -56,9 +56,10 @@ evaluate: .venv/.ready ## Measure the model on all test files and write docs/mod
 	@echo "evaluate: measuring on every test file; figures already known are taken from .cache/evaluate"
 	@$(BIN)/tocsin model-card $(ARGS)
 
-bench: .venv/.ready ## Run a benchmark (ARGS="start", "archives FILE...")
-	@echo "bench: measuring on this machine"
-	@$(BIN)/tocsin bench $(or $(ARGS),start)
+bench: .venv/.ready ## Measure this machine into docs/performance.md, half an hour (ARGS="--data FOLDER --only classify")
+	@./tests/install
+	@echo "bench: measuring; leave the machine alone meanwhile"
+	@$(BIN)/tocsin bench all $(ARGS)
 
 clean: ## Remove what was made here, .venv included
 	@rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache build dist

@@ -19,7 +19,6 @@ from models.registry import shipped
 from models.transformer import TransformerClassifier
 
 AT_ONCE = 512
-COUNT = "SELECT count() FROM naive"
 
 
 def main(broker: str, topic: str, store: str) -> None:

@@ -1,4 +1,8 @@
-"""How does the worker compare with the same job as one would otherwise write it (bench/naive.py)? Same servers, messages and weights."""
+"""How does the worker compare with the same job as one would otherwise write it? Same servers, messages and weights.
+
+bench/naive.py     a plain consumer, transformers' pipeline, an insert for each row
+bench/streamed.py  the same on bytewax, with an insert for each batch
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,12 @@ import itertools
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
 
 from bench.installation import Installation
-from bench.naive import COUNT
 from bench.pipeline import articles
 from bench.texts import headlines
 from spine.errors import TocsinError
@@ -22,11 +26,16 @@ PATIENCE_S = 600.0
 
 
 class Peer(msgspec.Struct, frozen=True, kw_only=True):
-    """Articles a second from the topic to the store, each alone on the machine, over articles that were waiting."""
+    """Articles a second from the topic to the store, each alone on the machine, over articles that were waiting.
+
+    bytewax_docs_per_s: 0 where it is not installed (it has no release for Python 3.13)
+    """
 
     docs_per_s: float
     naive_docs_per_s: float
     ratio: float
+    bytewax_docs_per_s: float
+    bytewax_ratio: float
     docs: int
     naive_docs: int
     broker: str
@@ -35,12 +44,13 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def measure(settings: Settings, *, data: Path | None = None, docs: int = 8_000, naive_docs: int = 1_000) -> Peer:
-    """`docs` articles by a worker and `naive_docs` by the other. Raises TocsinError; Unavailable without a ClickHouse server."""
+    """`docs` articles by a worker and `naive_docs` by each other program. Raises TocsinError; Unavailable without a ClickHouse server."""
     where, every = headlines(docs, data)
     with Installation(settings, workers=0, shared=True) as place:
         place.publish(list(itertools.islice(articles(every), naive_docs)))
         place.flush()
-        naive = _naive(place, naive_docs)
+        naive = _other(place, naive_docs, "naive", "SELECT count() FROM naive")
+        streamed = _other(place, naive_docs, "streamed", "SELECT count() FROM streamed") if find_spec("bytewax") else 0.0
         broker, store = place.broker_name, place.store_name
     with Installation(settings, shared=True) as place:
         place.publish(list(itertools.islice(articles(every), docs)))
@@ -54,6 +64,8 @@ def measure(settings: Settings, *, data: Path | None = None, docs: int = 8_000, 
         docs_per_s=round(ours, 1),
         naive_docs_per_s=round(naive, 1),
         ratio=round(ours / naive, 2),
+        bytewax_docs_per_s=round(streamed, 1),
+        bytewax_ratio=round(ours / streamed, 2) if streamed else 0.0,
         docs=docs,
         naive_docs=naive_docs,
         broker=broker,
@@ -62,18 +74,18 @@ def measure(settings: Settings, *, data: Path | None = None, docs: int = 8_000, 
     )
 
 
-def _naive(place: Installation, docs: int) -> float:
-    """Rows a second of the other, from its first to its last."""
+def _other(place: Installation, docs: int, program: str, count: str) -> float:
+    """Rows a second of another program of bench/, from its first to its last. count: the query for how many it has stored"""
     settings = place.settings
     store = wiring.make_store(settings, migrate=False)
-    command = [sys.executable, "-m", "bench.naive", settings.broker, wiring.names(settings).articles, settings.store]
+    command = [sys.executable, "-m", f"bench.{program}", settings.broker, wiring.names(settings).articles, settings.store]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     try:
         if process.stdout is None or process.stdout.readline() != b"ready\n":
-            raise TocsinError("the other program did not start")
+            raise TocsinError(f"bench.{program} did not start")
 
         def rows() -> int:
-            return int(store.client.query(COUNT)[0][0])
+            return int(store.client.query(count)[0][0])
 
         deadline = time.monotonic() + PATIENCE_S
         while not (first := rows()):
@@ -81,7 +93,7 @@ def _naive(place: Installation, docs: int) -> float:
         began = time.monotonic()
         while (stored := rows()) < docs:
             if process.poll() is not None or time.monotonic() > deadline:
-                raise TocsinError(f"the other program stored {stored} of {docs} articles and ended or was too slow")
+                raise TocsinError(f"bench.{program} stored {stored} of {docs} articles and ended or was too slow")
             time.sleep(0.05)
         return (docs - first) / (time.monotonic() - began)
     finally:

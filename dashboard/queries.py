@@ -101,7 +101,7 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     """All topics over one range.
 
     mood: per window, of every topic and the market, by series, then time
-    topics: totals of the range, the busiest topic first
+    topics: totals of the range, the busiest topic first; in a week or a month a story counts once in each window
     market, before: totals of everything in the range, and in the equally long one before it; None: no article,
         or (before) not followed for as long
     revision: changes when anything else here does
@@ -185,10 +185,10 @@ class Reads:
         since, until = bounds(chosen, self._now())
         moods = self._store.moods
         series = [MARKET, *map(topic_series, TOPIC_KEYS)]
-        totals = moods.touched(since, until, ("topic", "market"))
+        totals = moods.totals(since, until, ("topic", "market"))
         began = moods.began()
         followed = began is not None and began <= since - chosen.span + timedelta(seconds=chosen.width_s)
-        before = moods.touched(since - chosen.span, since, ("market",)) if followed else []
+        before = moods.totals(since - chosen.span, since, ("market",)) if followed else []
         found = Overview(
             range=chosen.key,
             since=since,

@@ -110,10 +110,9 @@ MIGRATIONS: tuple[Migration, ...] = (
             """
             CREATE TABLE IF NOT EXISTS mood_sums (
                 width UInt32, series String, start DateTime('UTC'), articles UInt32, tone Float64, stories UInt32, negative UInt32,
-                told AggregateFunction(uniq, String), bad AggregateFunction(uniqIf, String, UInt8),
-                sources AggregateFunction(uniqIf, String, UInt8), version UInt64
+                version UInt64
             ) ENGINE = ReplacingMergeTree(version)
-            PARTITION BY toYYYYMM(start) ORDER BY (width, series, start) SETTINGS index_granularity = 64
+            PARTITION BY toYYYYMM(start) ORDER BY (width, series, start) SETTINGS index_granularity = 256
             """,
             "CREATE TABLE IF NOT EXISTS hour_marks (hour DateTime('UTC'), n UInt64) ENGINE = SummingMergeTree() ORDER BY hour",
             """

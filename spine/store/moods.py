@@ -2,11 +2,11 @@
 
     mentions.insert ─▶ marks: one for each hour it touched                     (hour_marks)
     refresh ─▶ the stretches whose marks changed, summed up once more          (mood_sums, sums_done)
-    mood, touched ─▶ stretches that are done from their sums, all others from the mentions themselves
+    mood, totals ─▶ stretches that are done from their sums, all others from the mentions themselves
 
 So a sum is never wrong, only sometimes not used yet. It is computed anew from the mentions, never added to: replays and newer
-models change nothing but what they should. Besides its counts a sum holds its stories and sources as sets (`uniq`: exact up to
-65,536, then within 1 %), so that a story of two days counts once in a month.
+models change nothing but what they should. A story counts once in each stretch: telling in how many of a month's days it is the same
+one would cost a set of all stories a day (measured: 0.7 s a month of 27,000 articles a day, where counts take 0.1).
 """
 
 from __future__ import annotations
@@ -56,26 +56,25 @@ class Moods:
             found += self._mentions.mood(series, max(since, from_epoch(first)), min(until, from_epoch(last)), width_s)
         return sorted(found, key=lambda point: (point.series, point.start))
 
-    def touched(self, since: datetime, until: datetime, kinds: Sequence[str] = KINDS) -> list[SeriesTotal]:
-        """As Mentions.touched. Raises StoreError."""
+    def totals(self, since: datetime, until: datetime, kinds: Sequence[str] = KINDS) -> list[SeriesTotal]:
+        """As Mentions.touched; over weeks a story counts once in each stretch, and sources are not counted (0). Raises StoreError."""
         width_s = next((width for width in WIDTHS if _width_of(since, until, width)), 0)
         if not (width_s and set(kinds) <= set(KINDS)):
             return self._mentions.touched(since, until, kinds)
         dirty = self._dirty(since, until, width_s)
         mentions = f"""
             UNION ALL
-            SELECT series, count() AS n, sum(tone) AS tones, uniqState(story) AS told_, uniqIfState(story, negative = 1) AS bad_,
-                   uniqIfState(source, negative = 1) AS sources_
+            SELECT series, count() AS n, sum(tone) AS tones, uniqExact(story) AS told, uniqExactIf(story, negative = 1) AS bad
             FROM mentions FINAL
             WHERE {of_kinds(kinds)} AND published_at >= toDateTime({{first:UInt32}}) AND published_at < toDateTime({{last:UInt32}})
               AND intDiv(toUInt32(published_at), {{width:UInt32}}) * {{width:UInt32}} IN {{dirty:Array(UInt32)}}
-            GROUP BY series
+            GROUP BY series, intDiv(toUInt32(published_at), {{width:UInt32}})
             """
         rows = self._client.query(
             f"""
-            SELECT series, uniqMerge(told_) AS stories_, uniqIfMerge(bad_) AS negatives_, uniqIfMerge(sources_), sum(tones) / sum(n)
+            SELECT series, sum(told) AS stories_, sum(bad) AS negatives_, sum(tones) / sum(n)
             FROM (
-                SELECT series, toUInt64(articles) AS n, tone AS tones, told AS told_, bad AS bad_, sources AS sources_
+                SELECT series, toUInt64(articles) AS n, tone AS tones, toUInt64(stories) AS told, toUInt64(negative) AS bad
                 FROM mood_sums FINAL
                 WHERE width = {{width:UInt32}} AND {of_kinds(kinds)}
                   AND start >= toDateTime({{since:UInt32}}) AND start < toDateTime({{until:UInt32}})
@@ -91,7 +90,7 @@ class Moods:
             first=min(dirty, default=0),
             last=min(to_epoch(until), max(dirty, default=0) + width_s),
         )
-        return [SeriesTotal(row[0], int(row[1]), int(row[2]), int(row[3]), float(row[4])) for row in rows]
+        return [SeriesTotal(row[0], int(row[1]), int(row[2]), 0, float(row[3])) for row in rows]
 
     def began(self) -> datetime | None:
         """The hour of the first mention; None: there is none. Raises StoreError."""
@@ -138,9 +137,9 @@ class Moods:
         )
         self._client.command(
             f"""
-            INSERT INTO mood_sums (width, series, start, articles, tone, stories, negative, told, bad, sources, version)
+            INSERT INTO mood_sums (width, series, start, articles, tone, stories, negative, version)
             SELECT {width_s}, series, toDateTime({start}, 'UTC'), count(), sum(tone), uniqExact(story), uniqExactIf(story, negative = 1),
-                   uniqState(story), uniqIfState(story, negative = 1), uniqIfState(source, negative = 1), {new_version()}
+                   {new_version()}
             FROM mentions FINAL
             WHERE {of_kinds(KINDS)} AND published_at >= toDateTime({start}) AND published_at < toDateTime({start + width_s})
             GROUP BY series

@@ -192,11 +192,13 @@ def test_sums_say_what_the_mentions_say_before_and_after_they_are_made(store: St
                 (p.series, p.start, p.stories, p.negative) for p in exact
             ]
             assert [p.tone for p in store.moods.mood(names, since, until, width_s)] == pytest.approx([p.tone for p in exact], abs=1e-6)
-        for kinds in (["topic", "market"], ["sector"], ["company"]):
-            exact_totals = store.mentions.touched(since, until, kinds)
-            found = store.moods.touched(since, until, kinds)
-            assert [row[:4] for row in found] == [row[:4] for row in exact_totals]
-            assert [row.tone for row in found] == pytest.approx([row.tone for row in exact_totals], abs=1e-6)
+        days = {name: [p for p in store.mentions.mood(names, since, until, 86_400) if p.series == name] for name in names}
+        for total in store.moods.totals(since, until, ["topic", "market", "sector"]):
+            mine = days.pop(total.series)
+            assert (total.stories, total.negative) == (sum(p.stories for p in mine), sum(p.negative for p in mine))
+            assert total.tone == pytest.approx(store.mentions.touched(since, until)[0].tone, abs=1e-6)  # all series have the same articles
+        assert not days
+        assert store.moods.totals(since, until, ["company"]) == store.mentions.touched(since, until, ["company"])
 
     same()
     now = NOON + timedelta(minutes=1)

@@ -9,7 +9,7 @@ from typing import Any
 import click
 import msgspec
 
-from tocsin.cli.common import ExampleCommand, ExampleGroup, console, print_json, results, settings_of, table_of
+from tocsin.cli.common import ExampleCommand, ExampleGroup, console, print_json, results, settings_of, table_of, teller
 from tocsin.cli.topics import ours
 
 STREAMS = click.option(
@@ -22,6 +22,28 @@ STREAMS = click.option(
 @click.group(cls=ExampleGroup, examples="tocsin bench start --json\ntocsin bench archives news-2026.jsonl.gz --json")
 def bench() -> None:
     """Measure this machine."""
+
+
+@bench.command("all", cls=ExampleCommand, examples="tocsin bench all --data ~/data\ntocsin bench all --only classify --only store")
+@STREAMS
+@click.option("--only", multiple=True, help="Name of a benchmark; may be repeated.  [default: all of them, half an hour]")
+@click.pass_context
+def all_(ctx: click.Context, data: Path | None, only: tuple[str, ...]) -> None:
+    """The benchmarks of docs/performance.md, one after the other, into its table."""
+    from bench import classify, latency, peer, pipeline, report, scale, start, store
+    from models.registry import shipped
+
+    settings = settings_of(ctx)
+    benchmarks = {
+        "classify": lambda: classify.measure(shipped(), data=data),
+        "pipeline": lambda: pipeline.measure(settings, data=data),
+        "latency": lambda: latency.measure(settings, data=data),
+        "peer": lambda: peer.measure(settings, data=data),
+        "scale": lambda: scale.measure(settings, data=data),
+        "store": lambda: store.measure(data=data),
+        "start": start.measure,
+    }
+    report.run(benchmarks, only, teller())
 
 
 @bench.command(cls=ExampleCommand, examples="tocsin bench start --json")

@@ -1,0 +1,85 @@
+"""The same job on a stream framework, bytewax: its dataflow from kafka-python to transformers' pipeline to inserts by the batch.
+
+`python -m bench.streamed BROKER TOPIC STORE`: reads the topic from its beginning until it is ended, and writes the table `streamed`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import urlsplit
+
+import bytewax.operators as op
+import torch
+from bytewax.dataflow import Dataflow
+from bytewax.inputs import DynamicSource, StatelessSourcePartition
+from bytewax.outputs import DynamicSink, StatelessSinkPartition
+from bytewax.testing import run_main
+from clickhouse_driver import Client
+from kafka import KafkaConsumer
+
+from bench.hf import make_pipeline
+from models.registry import shipped
+from models.transformer import TransformerClassifier
+
+AT_ONCE = 512
+
+
+class _Topic(StatelessSourcePartition[dict[str, Any]]):
+    def __init__(self, broker: str, topic: str) -> None:
+        self._consumer = KafkaConsumer(topic, bootstrap_servers=broker, group_id="streamed", auto_offset_reset="earliest")
+
+    def next_batch(self) -> list[dict[str, Any]]:
+        polled = self._consumer.poll(timeout_ms=500, max_records=AT_ONCE)
+        return [json.loads(message.value) for messages in polled.values() for message in messages]
+
+
+class _Source(DynamicSource[dict[str, Any]]):
+    def __init__(self, broker: str, topic: str) -> None:
+        self._place = (broker, topic)
+
+    def build(self, _step_id: str, _worker_index: int, _worker_count: int) -> _Topic:
+        return _Topic(*self._place)
+
+
+class _Rows(StatelessSinkPartition[tuple[str, str, str, float]]):
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def write_batch(self, items: list[tuple[str, str, str, float]]) -> None:
+        self._client.execute("INSERT INTO streamed (id, title, label, score) VALUES", items)
+
+
+class _Sink(DynamicSink[tuple[str, str, str, float]]):
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def build(self, _step_id: str, _worker_index: int, _worker_count: int) -> _Rows:
+        return _Rows(self._client)
+
+
+def main(broker: str, topic: str, store: str) -> None:
+    """Until SIGTERM."""
+    exact = TransformerClassifier.load(shipped(), dtype=torch.float32)
+    pipeline = make_pipeline(exact, exact.network)
+    place = urlsplit(store)
+    client = Client(place.hostname or "", port=place.port or 9000, user=place.username or "default", database=place.path.strip("/"))
+    client.execute(
+        "CREATE TABLE IF NOT EXISTS streamed (id String, title String, label String, score Float32) ENGINE = MergeTree ORDER BY id"
+    )
+
+    def classify(articles: list[dict[str, Any]]) -> Iterable[tuple[str, str, str, float]]:
+        labels = pipeline([article["title"] for article in articles])
+        return [(article["id"], article["title"], label["label"], label["score"]) for article, label in zip(articles, labels, strict=True)]
+
+    flow = Dataflow("streamed")
+    articles = op.input("articles", flow, _Source(broker, topic))
+    op.output("rows", op.flat_map_batch("classify", articles, classify), _Sink(client))
+    print("ready", flush=True)
+    run_main(flow)  # type: ignore[no-untyped-call]
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:4])
