@@ -87,18 +87,20 @@ def test_clear_headlines_have_their_topic(said, case):
     assert case[4] in said[case[0]].topics
 
 
-def test_a_result_does_not_depend_on_its_batch(classifier):
-    """0.01: bf16 keeps 8 bits, and padding changes the order of sums only."""
+@pytest.mark.parametrize(("dtype", "close"), [(torch.float32, 1e-3), (None, 1e-2)])
+def test_a_result_does_not_depend_on_its_batch(dtype, close):
+    """1e-3 where sums are exact enough; 0.01 in what the machine chooses: bf16 keeps 8 bits, and kernels differ with the shape on some."""
+    classifier = TransformerClassifier.load(shipped(), dtype=dtype)
     documents = [*_documents(), Document("Long", "Trading was quiet in a thin session. " * 40, "en", ("Long",))]
     together = classifier.classify(documents)
     for document, found in zip(documents, together, strict=True):
         alone = classifier.classify([document])[0]
-        assert alone.sentiment == pytest.approx(found.sentiment, abs=1e-2)
+        assert alone.sentiment == pytest.approx(found.sentiment, abs=close)
         for one, other in zip(alone.companies, found.companies, strict=True):
-            assert one == pytest.approx(other, abs=1e-2)
+            assert one == pytest.approx(other, abs=close)
     back = classifier.classify(documents[::-1])[::-1]
-    for one, other in zip(together, back, strict=True):
-        assert one.sentiment == pytest.approx(other.sentiment, abs=1e-2)
+    for found, turned in zip(together, back, strict=True):
+        assert found.sentiment == pytest.approx(turned.sentiment, abs=close)
 
 
 def test_contract(classifier):
