@@ -122,6 +122,15 @@ MIGRATIONS: tuple[Migration, ...] = (
             "INSERT INTO hour_marks SELECT toStartOfHour(published_at) AS hour, toUInt64(1) AS n FROM mentions GROUP BY hour",
         ),
     ),
+    Migration(
+        "0008_dead_states",
+        (
+            """
+            CREATE TABLE IF NOT EXISTS dead_states (topic String, partition UInt32, offset UInt64, state String, version UInt64)
+            ENGINE = ReplacingMergeTree(version) ORDER BY (topic, partition, offset)
+            """,
+        ),
+    ),
 )
 
 

@@ -5,7 +5,7 @@ store.mentions    which series each article touched         (mentions, hour_mark
 store.moods       the same over days and weeks, summed up   (mood_sums, sums_done)
 store.alerts      what rang, and who was told               (alerts, deliveries)
 store.labels      what people said instead                 (labels)
-store.dead        records that could not be used            (dead_letters)
+store.dead        records that could not be used            (dead_letters, dead_states)
 """
 
 from __future__ import annotations

@@ -5,15 +5,21 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Literal
 
 import msgspec
 
 from spine.clickhouse import ClickHouse
 from spine.store.clock import from_epoch, new_version, to_epoch
 
+State = Literal["open", "replayed", "dropped"]
+
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
-    """One record that could not be used: where it lies in Kafka, which stage refused it and why, and its bytes."""
+    """One record that could not be used: where it lies in Kafka, which stage refused it and why, and its bytes.
+
+    state: what people made of it; a dropped one has no bytes any more
+    """
 
     topic: str
     partition: int
@@ -23,6 +29,12 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     key: bytes
     value: bytes
+    state: State = "open"
+
+    @property
+    def name(self) -> str:
+        """What people call it by: "topic/partition/offset"."""
+        return f"{self.topic}/{self.partition}/{self.offset}"
 
 
 class DeadLetters:
@@ -48,15 +60,33 @@ class DeadLetters:
             },
         )
 
-    def latest(self, limit: int = 100) -> list[DeadLetter]:
-        """The newest dead letters, newest first. Raises StoreError."""
-        rows = self._client.query(
-            """
-            SELECT topic, partition, offset, toUInt32(failed_at), stage, reason, key, value FROM dead_letters FINAL
-            ORDER BY failed_at DESC, topic, partition, offset LIMIT {limit:UInt32}
+    def latest(self, limit: int = 100, *, stage: str = "", state: State = "open") -> list[DeadLetter]:
+        """The newest dead letters of a stage ("": any) and state, newest first. Raises StoreError."""
+        settled = "SELECT topic, partition, offset FROM dead_states FINAL"
+        within = f"NOT IN ({settled})" if state == "open" else f"IN ({settled} WHERE state = {{state:String}})"
+        return self._read(
+            f"""
+            WHERE (topic, partition, offset) {within} AND ({{stage:String}} = '' OR stage = {{stage:String}})
+            ORDER BY failed_at DESC, topic, partition, offset LIMIT {{limit:UInt32}}
             """,
+            state,
             limit=limit,
+            stage=stage,
+            state=state,
         )
+
+    def get(self, topic: str, partition: int, offset: int) -> DeadLetter | None:
+        """The dead letter of this place in Kafka, whatever its state; None: there is none. Raises StoreError."""
+        where = "WHERE topic = {topic:String} AND partition = {partition:UInt32} AND offset = {offset:UInt64}"
+        place: dict[str, str | int] = {"topic": topic, "partition": partition, "offset": offset}
+        states = self._client.query(f"SELECT state FROM dead_states FINAL {where}", **place)
+        found = self._read(where, states[0][0] if states else "open", **place)
+        return found[0] if found else None
+
+    def _read(self, where: str, made: State, **values: str | int) -> list[DeadLetter]:
+        """Dead letters that the condition chooses, of the state `made`."""
+        columns = "topic, partition, offset, toUInt32(failed_at), stage, reason, key, value"
+        rows = self._client.query(f"SELECT {columns} FROM dead_letters FINAL {where}", **values)
         return [
             DeadLetter(
                 topic=row[0],
@@ -67,10 +97,27 @@ class DeadLetters:
                 reason=row[5],
                 key=base64.b64decode(row[6]),
                 value=base64.b64decode(row[7]),
+                state=made,
             )
             for row in rows
         ]
 
+    def settle(self, letters: Sequence[DeadLetter], state: State) -> None:
+        """Note what was made of dead letters; dropped ones lose their bytes. Raises StoreError."""
+        self._client.insert(
+            "dead_states",
+            {
+                "topic": [letter.topic for letter in letters],
+                "partition": [letter.partition for letter in letters],
+                "offset": [letter.offset for letter in letters],
+                "state": [state] * len(letters),
+                "version": [new_version()] * len(letters),
+            },
+        )
+        if state == "dropped":
+            self.insert([msgspec.structs.replace(letter, key=b"", value=b"") for letter in letters])
+
     def count(self) -> int:
-        """How many there are. Raises StoreError."""
-        return int(self._client.query("SELECT count() FROM dead_letters FINAL")[0][0])
+        """How many are open. Raises StoreError."""
+        settled = "SELECT topic, partition, offset FROM dead_states FINAL"
+        return int(self._client.query(f"SELECT count() FROM dead_letters FINAL WHERE (topic, partition, offset) NOT IN ({settled})")[0][0])

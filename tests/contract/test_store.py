@@ -44,7 +44,18 @@ def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(autouse=True)
 def empty(store: Store) -> None:
-    for table in ("articles", "article_keys", "story_bands", "mentions", "alerts", "deliveries", "dead_letters", "labels", *SUMS):
+    for table in (
+        "articles",
+        "article_keys",
+        "story_bands",
+        "mentions",
+        "alerts",
+        "deliveries",
+        "dead_letters",
+        "dead_states",
+        "labels",
+        *SUMS,
+    ):
         store.client.command(f"TRUNCATE TABLE {table}")
 
 

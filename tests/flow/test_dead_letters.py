@@ -1,0 +1,113 @@
+"""Records that could not be used are listed, shown, sent once more and dropped: `tocsin dead-letters`."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from ingest.outbox import Outbox
+from spine.records import Article, decode, encode
+from spine.settings import Settings
+from spine.store import DeadLetter, open_store
+from tests.flow.worker_tools import Installation, article
+from tests.servers import ClickHouseServer, Kafka
+from tocsin.cli import main
+from tocsin.dead_letters import find, replay
+
+NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+
+
+def letter(offset: int, stage: str, value: bytes) -> DeadLetter:
+    return DeadLetter(
+        topic="articles",
+        partition=0,
+        offset=offset,
+        failed_at=NOON,
+        stage=stage,
+        reason=f"no. {offset} [bold]中文[/bold]",
+        key=b"k",
+        value=value,
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An embedded installation with three dead letters: one that is no record, and two articles that the model refused."""
+    monkeypatch.setenv("TOCSIN_DATA_DIR", str(tmp_path))
+    store = open_store("embedded", tmp_path)
+    store.migrate()
+    good = [letter(n, "model", encode(article(f"a{n}"))) for n in (2, 3)]
+    store.dead.insert([letter(1, "decode", b"\xff{not json \xe4\xb8\xad"), *good])
+    store.close()
+    return tmp_path
+
+
+def test_they_are_listed_and_shown_as_they_are(folder: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["dead-letters", "list"]) == 0
+    told = capsys.readouterr().out
+    assert "articles/0/1" in told and "articles/0/3" in told and "[bold]中文[/bold]" in told
+    assert main(["dead-letters", "list", "--stage", "decode", "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["name"] for row in rows] == ["articles/0/1"]
+    assert main(["dead-letters", "show", "articles/0/1"]) == 0
+    assert "value: \\xff{not json 中" in capsys.readouterr().out
+    assert main(["dead-letters", "list", "--state", "replayed"]) == 0
+    assert "no dead letters are replayed" in capsys.readouterr().out
+
+
+def test_replayed_ones_wait_in_the_outbox_and_dropped_ones_lose_their_bytes(folder: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["dead-letters", "replay", "--stage", "model"]) == 0
+    box = Outbox(folder / "outbox.sqlite", durable_broker=False)
+    assert {decode(row.body, Article).id for row in box.pending(10)} == {article(f"a{n}").id for n in (2, 3)}
+    box.close()
+    assert main(["dead-letters", "drop", "articles/0/1", "--yes"]) == 0
+    store = open_store("embedded", folder)
+    assert store.dead.count() == 0
+    assert [(each.offset, each.state, each.value) for each in store.dead.latest(9, state="dropped")] == [(1, "dropped", b"")]
+    assert {each.offset for each in store.dead.latest(9, state="replayed")} == {2, 3}
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["replay", "articles/0/1"], "cannot be replayed, only dropped"),
+        (["replay", "articles/0/77"], "there is no such dead letter"),
+        (["replay", "nonsense"], "there is no such dead letter"),
+        (["drop"], "name dead letters, or a --stage"),
+    ],
+)
+def test_what_cannot_be_done_is_a_sentence_and_changes_nothing(
+    folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+):
+    assert main(["dead-letters", *arguments]) == 2
+    assert said in capsys.readouterr().err
+    store = open_store("embedded", folder)
+    assert store.dead.count() == 3
+    store.close()
+
+
+def test_over_kafka_the_same_bytes_go_again_and_what_is_refused_again_is_a_new_one(
+    kafka_server: Kafka, clickhouse_server: ClickHouseServer, tmp_path: Path
+):
+    place = Installation(kafka_server.bootstrap, tmp_path)
+    address = f"{clickhouse_server.address}/{place.plan.prefix.rstrip('.')}"
+    worker = place.worker(store=address)
+    worker.says("ready")
+    place.publish([article("fine"), article("poison")])
+    worker.until_sum("score", "dead", 1)
+    store = open_store(address, tmp_path)
+    (dead,) = store.dead.latest(9)
+    assert "poison" in dead.value.decode()
+    settings = Settings(broker=place.plan.broker, store=address, topic_prefix=place.plan.prefix, data_dir=str(tmp_path))
+    replay(store, find(store, [dead.name]), settings)
+    worker.until_sum("score", "dead", 2)
+    (again,) = store.dead.latest(9)
+    assert again.value == dead.value and (again.partition, again.offset) != (dead.partition, dead.offset)
+    assert [each.name for each in store.dead.latest(9, state="replayed")] == [dead.name]
+    held = worker.stop()
+    assert (held["articles"], held["doubled"]) == (1, 0)
+    store.close()

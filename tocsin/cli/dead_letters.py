@@ -1,0 +1,128 @@
+"""Command `dead-letters`: records that could not be used, with their reasons, and what to make of them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from spine.errors import SettingsError
+from tocsin import wiring
+from tocsin.cli.common import ExampleCommand, ExampleGroup, print_json, results, settings_of, table_of, teller
+
+if TYPE_CHECKING:
+    from spine.settings import Settings
+    from spine.store import DeadLetter, Store
+
+STAGES = ("decode", "model", "store")
+STATES = ("open", "replayed", "dropped")
+STAGE = click.option("--stage", type=click.Choice(STAGES), help="Only those that this stage refused.")
+ALL = 100_000
+
+
+@click.group(
+    "dead-letters",
+    cls=ExampleGroup,
+    examples="tocsin dead-letters list\ntocsin dead-letters replay --stage model\ntocsin dead-letters drop articles/0/123",
+)
+def dead_letters() -> None:
+    """Records that could not be used: set aside with their reason, while all others went on."""
+
+
+@dead_letters.command("list", cls=ExampleCommand, examples="tocsin dead-letters list --stage decode\ntocsin dead-letters list --json")
+@STAGE
+@click.option(
+    "--state", type=click.Choice(["open", "replayed", "dropped"]), default="open", show_default=True, help="What was made of them."
+)
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="How many, the newest first.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.pass_context
+def list_(ctx: click.Context, stage: str | None, state: Any, limit: int, as_json: bool) -> None:
+    """The newest of them."""
+    with _store(ctx) as (_, store):
+        found = store.dead.latest(limit, stage=stage or "", state=state)
+    if as_json:
+        for letter in found:
+            print_json(_public(letter))
+        return
+    if not found:
+        click.echo(f"no dead letters are {state}")
+        return
+    table = table_of("name", "when", "stage", "reason")
+    for letter in found:
+        table.add_row(letter.name, f"{letter.failed_at:%Y-%m-%d %H:%M:%S}", letter.stage, letter.reason)
+    results.print(table, markup=False)
+
+
+@dead_letters.command(cls=ExampleCommand, examples="tocsin dead-letters show articles/0/123")
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_context
+def show(ctx: click.Context, name: str, as_json: bool) -> None:
+    """One of them, with its bytes as text."""
+    from tocsin.dead_letters import find
+
+    with _store(ctx) as (_, store):
+        letter = find(store, [name])[0]
+    if as_json:
+        print_json(_public(letter))
+        return
+    for key, value in _public(letter).items():
+        click.echo(f"{key}: {value}")
+
+
+@dead_letters.command(cls=ExampleCommand, examples="tocsin dead-letters replay articles/0/123\ntocsin dead-letters replay --stage model")
+@click.argument("names", nargs=-1)
+@STAGE
+@click.pass_context
+def replay(ctx: click.Context, names: Sequence[str], stage: str | None) -> None:
+    """Send them once more, when what refused them is mended. With the embedded broker: while `tocsin up` is stopped."""
+    from tocsin.dead_letters import replay as send
+
+    with _store(ctx) as (settings, store):
+        letters = _chosen(store, names, stage)
+        send(store, letters, settings)
+    teller()(f"{len(letters)} sent once more" + ("; `tocsin up` scores them" if settings.broker == "embedded" else ""))
+
+
+@dead_letters.command(cls=ExampleCommand, examples="tocsin dead-letters drop articles/0/123\ntocsin dead-letters drop --stage decode --yes")
+@click.argument("names", nargs=-1)
+@STAGE
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_context
+def drop(ctx: click.Context, names: Sequence[str], stage: str | None, yes: bool) -> None:
+    """Forget their bytes for good; that they were there stays known."""
+    with _store(ctx) as (_, store):
+        letters = _chosen(store, names, stage)
+        if letters and not yes:
+            click.confirm(f"forget the bytes of {len(letters)} dead letters for good?", abort=True)
+        store.dead.settle(letters, "dropped")
+    teller()(f"{len(letters)} dropped")
+
+
+@contextlib.contextmanager
+def _store(ctx: click.Context) -> Iterator[tuple[Settings, Store]]:
+    settings = settings_of(ctx)
+    with contextlib.closing(wiring.make_store(settings)) as store:
+        yield settings, store
+
+
+def _chosen(store: Store, names: Sequence[str], stage: str | None) -> list[DeadLetter]:
+    from tocsin.dead_letters import find
+
+    if bool(names) == bool(stage):
+        raise SettingsError("name dead letters, or a --stage whose open ones are all meant")
+    return find(store, names) if names else store.dead.latest(ALL, stage=stage or "")
+
+
+def _public(letter: DeadLetter) -> dict[str, Any]:
+    """As people read it: bytes as text, what is no text marked."""
+    shown = {name: value for name, value in msgspec.structs.asdict(letter).items() if name not in ("key", "value")}
+    texts = {name: getattr(letter, name).decode("utf-8", "backslashreplace") for name in ("key", "value")}
+    return {"name": letter.name, **shown, **texts}
+
+
+COMMANDS = (dead_letters,)
