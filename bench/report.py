@@ -105,8 +105,6 @@ def _table(rows: Sequence[Mapping[str, Any]], *, upright: bool = False) -> str:
 
 
 def _said(value: Any) -> str:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return f"{value:,}"
-    if isinstance(value, float):
+    if isinstance(value, int | float) and not isinstance(value, bool):
         return f"{value:,}"
     return ", ".join(map(_said, value)) if isinstance(value, list) else str(value)

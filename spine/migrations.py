@@ -114,10 +114,13 @@ MIGRATIONS: tuple[Migration, ...] = (
             ) ENGINE = ReplacingMergeTree(version)
             PARTITION BY toYYYYMM(start) ORDER BY (width, series, start) SETTINGS index_granularity = 256
             """,
-            "CREATE TABLE IF NOT EXISTS hour_marks (hour DateTime('UTC'), n UInt64) ENGINE = SummingMergeTree() ORDER BY hour",
+            """
+            CREATE TABLE IF NOT EXISTS hour_marks (hour DateTime('UTC'), n UInt64)
+            ENGINE = SummingMergeTree() PARTITION BY toYYYYMM(hour) ORDER BY hour
+            """,
             """
             CREATE TABLE IF NOT EXISTS sums_done (width UInt32, start DateTime('UTC'), marks UInt64)
-            ENGINE = ReplacingMergeTree(marks) ORDER BY (width, start)
+            ENGINE = ReplacingMergeTree(marks) PARTITION BY toYYYYMM(start) ORDER BY (width, start)
             """,
             "INSERT INTO hour_marks SELECT toStartOfHour(published_at) AS hour, toUInt64(1) AS n FROM mentions GROUP BY hour",
         ),

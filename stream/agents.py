@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -43,8 +44,8 @@ class Outcome(NamedTuple):
 class Stage(NamedTuple):
     """One agent: where it reads, what it does with a batch, where it publishes ("" when nowhere), how many messages at once.
 
-    read: makes of messages what `work` wants, and stores nothing of them but dead letters; each has a thread of its own
-    ahead: whether a batch may be read while the one before it is worked on
+    read: makes of messages what `work` wants, and stores at most those that hold no record
+    ahead: whether a batch may be read, in a thread of its own, while the one before it is worked on
     """
 
     role: Role
@@ -82,20 +83,21 @@ def stages(pipeline: Pipeline, names: TopicNames, batch_max: int) -> list[Stage]
     return [
         Stage("score", names.articles, pipeline.draft, score, names.scores, batch_max, ahead=True),
         Stage("watch", names.scores, read_scores, watch, names.alerts, batch_max),
-        Stage("notify", names.alerts, read_alerts, notify, "", 1),  # one slow endpoint holds up one alert, and a rebalance no more
+        Stage("notify", names.alerts, read_alerts, notify, "", 1),  # one slow endpoint holds up one alert, and a rebalance for one
     ]
 
 
 def add_agent(app: Any, stage: Stage, progress: Progress, batch_wait_s: float, fatal: Callable[[str, BaseException], None]) -> None:
     """Put a stage on the Faust app. `fatal` ends the process and does not return."""
-    reader, worker = (ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"{stage.role} {step}") for step in ("read", "work"))
+    worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix=stage.role)
+    reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"{stage.role} ahead") if stage.ahead else worker
 
-    async def read(messages: Sequence[Raw], batch: int) -> Any:
-        with _no_error(stage, progress, batch, fatal):
+    async def read(messages: Sequence[Raw]) -> Any:
+        with _no_error(stage, fatal):
             return await asyncio.get_running_loop().run_in_executor(reader, stage.read, messages, datetime.now(UTC))
 
     async def work(stream: Any, events: Sequence[Any], messages: Sequence[Raw], found: Any, batch: int, began: float) -> None:
-        with _no_error(stage, progress, batch, fatal):
+        with _no_error(stage, fatal):
             outcome = await asyncio.get_running_loop().run_in_executor(worker, stage.work, found, datetime.now(UTC))
             sent = [await app.producer.send(stage.sink, key, value, None, None, None) for key, value in outcome.publish]
             await asyncio.gather(*sent)
@@ -108,31 +110,34 @@ def add_agent(app: Any, stage: Stage, progress: Progress, batch_wait_s: float, f
 
     async def run(stream: Any) -> None:
         before: asyncio.Task[None] | None = None  # works on the batch before
+        numbers: deque[int] = deque(maxlen=2)  # of the batches in hand
         try:
             async for events in stream.noack_take(stage.batch_max, within=batch_wait_s):
                 began, batch = time.monotonic(), progress.started(stage.role)
+                numbers.append(batch)
                 messages = [_raw(event.message) for event in events]
-                found = await read(messages, batch)
+                found = await read(messages)
                 if before is not None:
                     await before
-                before = asyncio.create_task(work(stream, list(events), messages, found, batch, began))
+                before = asyncio.create_task(work(stream, events, messages, found, batch, began))
                 if not stage.ahead:
                     await before
         finally:
             if before is not None:
                 before.cancel()
+            for number in numbers:
+                progress.dropped(number)
 
     topic = app.topic(stage.source, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
     app.agent(topic, name=stage.role, concurrency=1)(run)
 
 
 @contextlib.contextmanager
-def _no_error(stage: Stage, progress: Progress, batch: int, fatal: Callable[[str, BaseException], None]) -> Iterator[None]:
+def _no_error(stage: Stage, fatal: Callable[[str, BaseException], None]) -> Iterator[None]:
     """Around what must not raise: an error ends the process. When Faust takes the batch away, nothing was acknowledged."""
     try:
         yield
     except asyncio.CancelledError:
-        progress.dropped(batch)
         raise
     except BaseException as error:
         fatal(f"a batch of {stage.source} could not be finished", error)

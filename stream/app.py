@@ -31,7 +31,7 @@ EXIT_FATAL = 70
 SESSION_TIMEOUT_S = 12.0
 """A killed worker's partitions go to another one after this. (Tansu also lets a new group wait for half of it.)"""
 REBALANCE_TIMEOUT_S = 60.0
-"""A batch, its retries included, must end well before this: stream.resilience.Patience waits half of it."""
+"""A batch and the one read ahead, retries included, must end well before this: stream.resilience.Patience waits half of it."""
 LEAVE_S = 10.0
 """A worker that is to stop and whose batches are done has so long to commit and to leave its group. Faust may wait for ever: when
 workers leave together, its consumer's thread waits for its main thread to give partitions away, and that waits for the thread."""
@@ -184,13 +184,13 @@ def _bounded_stop(progress: Progress, stop_s: float) -> Iterator[None]:
     """While inside, a thread of its own ends the process when its batches are done and Faust is not, or when they do not get done."""
 
     def late(over: threading.Event) -> None:
-        idle = time.monotonic()
-        deadline = idle + stop_s
+        busy = time.monotonic()  # when any agent last was
+        deadline = busy + stop_s
         while not over.wait(0.1):
             now = time.monotonic()
             if progress.busy():
-                idle = now
-            if now - idle > LEAVE_S:
+                busy = now
+            if now - busy > LEAVE_S:
                 _leave(f"Faust did not end within {LEAVE_S:.0f} s of the last batch")
             if now > deadline:
                 fatal(f"the worker did not stop within {stop_s:.0f} s")

@@ -2,7 +2,8 @@
 
     files.read ─▶ batches ─▶ Pipeline.draft ─▶ Pipeline.keep (a thread of its own) ─▶ the line reached, in the outbox
 
-It is the worker's own pipeline, so rows, stories and dead letters are the same. Nothing watches what it stores: history rings no bell.
+It is the worker's own pipeline, so rows and stories are the same. Nothing watches what it stores: history rings no bell. An article
+must not be scored in two places at once: not for use beside workers that get the same articles.
 """
 
 from __future__ import annotations
@@ -16,13 +17,16 @@ from datetime import UTC, datetime
 from ingest.backfill import Report, backfill, identity
 from ingest.files import Reading, count_rows
 from ingest.outbox import ArchiveState, Outbox
-from spine.records import Article, encode
+from spine.errors import SettingsError, StoreError
+from spine.records import Article, encode, sha
 from spine.settings import Settings
 from stream.batches import Raw
 from stream.pipeline import Drafts, Pipeline
 from tocsin import wiring
 from tocsin.archives import Show
 from tocsin.embedded import sole_owner
+
+SUMS_AT_ONCE = 20
 
 
 class _Scoring:
@@ -31,6 +35,7 @@ class _Scoring:
     def __init__(self, pipeline: Pipeline, outbox: Outbox) -> None:
         self._pipeline, self._outbox = pipeline, outbox
         self._pool = ThreadPoolExecutor(1, "keep")
+        self._began = datetime.now(UTC).isoformat()
         self._before: Future[None] | None = None
         self.waiting = 0
 
@@ -40,7 +45,8 @@ class _Scoring:
 
     def put(self, articles: Sequence[Article], path: str, key: str, state: ArchiveState) -> None:
         """As ingest.backfill.Sink.put. Raises TocsinError, also for the batch before."""
-        messages = [Raw(path, 0, state.line - len(articles) + n, a.id.encode(), encode(a)) for n, a in enumerate(articles)]
+        place = f"{path}@{sha(key or self._began)[:8]}"  # no topic: what dead letters of this archive are named by
+        messages = [Raw(place, 0, state.line - len(articles) + n, a.id.encode(), encode(a)) for n, a in enumerate(articles)]
         drafts = self._pipeline.draft(messages, datetime.now(UTC))
         self.settle()
         self.waiting = len(articles)
@@ -75,6 +81,12 @@ def load(files: Sequence[str], settings: Settings, reading: Reading, stop: threa
     with contextlib.ExitStack() as stack:
         stack.enter_context(sole_owner(folder))
         outbox = stack.enter_context(contextlib.closing(Outbox(folder / "outbox.sqlite", durable_broker=settings.broker != "embedded")))
+        counts = outbox.counts()
+        if counts.pending or (counts.sent and settings.broker == "embedded"):
+            waiting = counts.pending + counts.sent
+            raise SettingsError(
+                f"{waiting} articles of an earlier run wait to be scored: end that with `tocsin up` or `tocsin backfill`"
+            )
         store = stack.enter_context(contextlib.closing(wiring.make_store(settings)))
         classifier = stack.enter_context(wiring.following_classifier(settings))
         pipeline = stack.enter_context(contextlib.closing(wiring.make_pipeline(settings, store, classifier)))
@@ -86,6 +98,8 @@ def load(files: Sequence[str], settings: Settings, reading: Reading, stop: threa
 
         report = backfill(files, sink, reading=reading, gazetteer=gazetteer, now=datetime.now(UTC), progress=progress, stop=stop)
         sink.settle()
-        store.moods.refresh(datetime.now(UTC), 100_000)
         show(report, total, 0)
+        with contextlib.suppress(StoreError):  # what is not summed up here the scheduler sums up
+            while not stop.is_set() and store.moods.refresh(datetime.now(UTC), SUMS_AT_ONCE):
+                pass
         return report

@@ -46,7 +46,15 @@ __all__ = [
 ]
 
 
-_AT = "published_at"
+_BY_MONTH = {
+    "articles": "published_at",
+    "story_bands": "published_at",
+    "mentions": "published_at",
+    "hour_marks": "hour",
+    "mood_sums": "start",
+    "sums_done": "start",
+}
+"""Tables that are kept by month, and the time that tells which."""
 
 
 class Store:
@@ -76,7 +84,7 @@ class Store:
         """
         last = int(f"{before:%Y%m}")
         dropped: set[int] = set()
-        for table, moment in (("articles", _AT), ("story_bands", _AT), ("mentions", _AT), ("mood_sums", "start")):
+        for table, moment in _BY_MONTH.items():
             months = self.client.query(
                 f"SELECT DISTINCT toYYYYMM({moment}) FROM {table} WHERE {moment} < toDateTime({{before:UInt32}})",
                 before=to_epoch(before),

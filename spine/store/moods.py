@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from spine.clickhouse import ClickHouse
-from spine.store.clock import from_epoch, new_version, to_epoch
+from spine.store.clock import from_epoch, to_epoch
 from spine.store.mentions import Mentions, MoodPoint, SeriesTotal, of_kinds
 
 WIDTHS = (86_400, 21_600)
@@ -118,34 +118,33 @@ class Moods:
 
     def refresh(self, now: datetime, limit: int = 10_000) -> int:
         """Sum up the stretches that are over and were touched since, the newest first, at most `limit`; how many. Raises StoreError."""
-        count = 0
+        found = []
         for width_s in WIDTHS:
             over = from_epoch(to_epoch(now) // width_s * width_s)
-            for start in reversed(self._dirty(datetime.fromtimestamp(0, tz=UTC), over, width_s)[-max(0, limit - count) :]):
-                self._sum_up(start, width_s)
-                count += 1
-            if count >= limit:
-                break
-        return count
+            found += [(start, width_s) for start in reversed(self._dirty(datetime.fromtimestamp(0, tz=UTC), over, width_s))]
+        for start, width_s in found[:limit]:
+            self._sum_up(start, width_s)
+        return len(found[:limit])
 
     def _sum_up(self, start: int, width_s: int) -> None:
-        """Sum up one stretch. Marks are counted first: what comes meanwhile makes it dirty again."""
+        """Sum up one stretch. Marks are counted first: what comes meanwhile makes it dirty again. They only grow: they are its version."""
         rows = self._client.query(
             "SELECT sum(n) FROM hour_marks WHERE hour >= toDateTime({start:UInt32}) AND hour < toDateTime({end:UInt32})",
             start=start,
             end=start + width_s,
         )
+        marks = int(rows[0][0])
         self._client.command(
             f"""
             INSERT INTO mood_sums (width, series, start, articles, tone, stories, negative, version)
             SELECT {width_s}, series, toDateTime({start}, 'UTC'), count(), sum(tone), uniqExact(story), uniqExactIf(story, negative = 1),
-                   {new_version()}
+                   {marks}
             FROM mentions FINAL
             WHERE {of_kinds(KINDS)} AND published_at >= toDateTime({start}) AND published_at < toDateTime({start + width_s})
             GROUP BY series
             """
         )
-        self._client.insert("sums_done", {"width": [width_s], "start": [start], "marks": [int(rows[0][0])]})
+        self._client.insert("sums_done", {"width": [width_s], "start": [start], "marks": [marks]})
 
 
 def _width_of(since: datetime, until: datetime, width_s: int) -> int:

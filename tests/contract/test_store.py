@@ -15,6 +15,7 @@ from spine.store import DeadLetter, Delivery, Label, Store
 from tests.servers import ClickHouseServer
 from tocsin.broker import free_port
 
+TABLES = ("articles", "article_keys", "story_bands", "mentions", "alerts", "deliveries", "dead_letters", "dead_states", "labels")
 SUMS = ("mood_sums", "hour_marks", "sums_done")
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 NASTY = [
@@ -44,18 +45,7 @@ def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(autouse=True)
 def empty(store: Store) -> None:
-    for table in (
-        "articles",
-        "article_keys",
-        "story_bands",
-        "mentions",
-        "alerts",
-        "deliveries",
-        "dead_letters",
-        "dead_states",
-        "labels",
-        *SUMS,
-    ):
+    for table in (*TABLES, *SUMS):
         store.client.command(f"TRUNCATE TABLE {table}")
 
 
@@ -336,9 +326,12 @@ def test_a_sample_is_the_same_each_time_and_of_one_language(store: Store):
 
 def test_old_months_leave_whole_and_the_rest_stays(store: Store):
     save(store, scored("old", minutes=-60 * 24 * 60), scored("new"))
+    assert store.moods.refresh(NOON) == 2 and store.articles.count() == 2
     assert store.retire(NOON - timedelta(days=30)) == ["202609"]
     assert [row.url for row in store.articles.latest(5)] == ["https://example.org/new"]
     assert store.retire(NOON - timedelta(days=30)) == []
+    assert (store.moods.began(), store.articles.count()) == (NOON, 1)
+    assert int(store.client.query("SELECT count() FROM mood_sums")[0][0]) == 0
 
 
 def test_a_bad_value_is_refused_and_the_store_goes_on(store: Store):

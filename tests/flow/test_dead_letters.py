@@ -97,7 +97,7 @@ def test_over_kafka_the_same_bytes_go_again_and_what_is_refused_again_is_a_new_o
     address = f"{clickhouse_server.address}/{place.plan.prefix.rstrip('.')}"
     worker = place.worker(store=address)
     worker.says("ready")
-    place.publish([article("fine"), article("poison")])
+    place.publish([article("fine"), article("bad", text="poison")])
     worker.until_sum("score", "dead", 1)
     store = open_store(address, tmp_path)
     (dead,) = store.dead.latest(9)

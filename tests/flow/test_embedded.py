@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -18,7 +19,9 @@ import pytest
 
 from ingest.backfill import Report
 from ingest.files import Reading
+from ingest.outbox import Outbox
 from spine.errors import SettingsError, TocsinError
+from spine.records import Article
 from spine.settings import Settings
 from spine.store import open_store
 from tests.servers import ROOT
@@ -30,6 +33,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket.so
 """kafka-python leaves sockets to a broker that is gone to the garbage collector, also while a test still runs (see conftest.py)."""
 READING = Reading(fields={}, source="archive", zone=ZoneInfo("UTC"))
 PATIENCE_S = 120.0
+NOW = datetime(2026, 11, 22, 6, 0, tzinfo=UTC)
 
 
 def settings(folder: Path, **changes: object) -> Settings:
@@ -138,6 +142,10 @@ def test_a_direct_backfill_stores_what_the_worker_stores_and_goes_on_after_an_in
     assert len(contents(tmp_path / "direct")) > 1499
     third = load([str(path)], direct, READING, threading.Event(), lambda *_: None)
     assert (third.read, third.resumed) == (0, 1600)
+    with contextlib.closing(Outbox(tmp_path / "direct" / "data" / "outbox.sqlite", durable_broker=False)) as outbox:
+        outbox.put([Article(id="a", source="s", language="en", title="t", published_at=NOW, fetched_at=NOW)])
+    with pytest.raises(SettingsError, match="1 articles of an earlier run wait"):
+        load([str(path)], direct, READING, threading.Event(), lambda *_: None)
 
 
 def contents(folder: Path) -> list[tuple[object, ...]]:

@@ -1,4 +1,4 @@
-"""Command `backfill`: archives into the pipeline, through the same outbox and Kafka topic as live news."""
+"""Command `backfill`: archives into the pipeline, through the outbox and Kafka topic of live news, or directly."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 @click.option("--source", default="", help="Source of rows that name none.  [default: the file's name]")
 @click.option("--timezone", "zone_name", default="UTC", show_default=True, help="Zone of times that have none.")
 @click.option("--no-wait", is_flag=True, help="With a Kafka of your own: end when everything is published, not when it is scored.")
-@click.option("--direct", is_flag=True, help="Score and store here, without the broker: faster, and raises no alerts.")
+@click.option("--direct", is_flag=True, help="Score and store here, without the broker and without alerts; not beside workers.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
 @click.pass_context
 def backfill(
@@ -50,7 +50,7 @@ def backfill(
     direct: bool,
     as_json: bool,
 ) -> None:
-    """Publish archives: JSONL, CSV or Parquet, each also gzipped; "-" is JSONL or CSV on stdin.
+    """Score and store archives: JSONL, CSV or Parquet, each also gzipped; "-" is JSONL or CSV on stdin.
 
     Interrupted, the same call goes on where it stopped. Rows that cannot be used are named by line number; the rest go on.
     With the embedded broker everything is scored and stored when the command ends.
@@ -59,6 +59,8 @@ def backfill(
     from tocsin.archives import Backfill
     from tocsin.direct import load
 
+    if direct and no_wait:
+        raise SettingsError("--direct has nothing to wait for: leave --no-wait out")
     reading = Reading(fields=dict(pair(text) for text in fields), source=source, zone=zone(zone_name))
     settings = settings_of(ctx)
     say = teller()
