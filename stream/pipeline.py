@@ -29,7 +29,7 @@ from stream.alerts import Rule, decide, evidence, in_episode
 from stream.batches import Batch, Raw, as_known, dead_letter, flaw, latest_versions, mentioned, read, score_of
 from stream.memo import Memo
 from stream.past import Past
-from stream.resilience import Patience, isolate
+from stream.resilience import Pace, Patience, isolate
 from stream.webhooks import Webhooks
 
 STORY_REACH = timedelta(hours=72)
@@ -63,7 +63,14 @@ class Pipeline:
     """The steps over one store. Each step belongs to one thread; different steps may run at the same time."""
 
     def __init__(
-        self, classifier: Classifier, store: Store, rule: Rule, webhooks: Webhooks | None = None, *, patience: Patience | None = None
+        self,
+        classifier: Classifier,
+        store: Store,
+        rule: Rule,
+        webhooks: Webhooks | None = None,
+        *,
+        patience: Patience | None = None,
+        pace: Pace | None = None,
     ) -> None:
         self._classifier = classifier
         self._store = store
@@ -73,6 +80,7 @@ class Pipeline:
         self._memo = Memo()
         self._drafted: frozenset[str] = frozenset()
         self._past = Past(store.mentions)
+        self._pace = pace or Pace()
         self._rung: set[str] = set()
         self._taken: Scored | None = None
 
@@ -214,6 +222,10 @@ class Pipeline:
         An alert of an episode that goes on is handed on once more after a restart, as its publication may have been lost;
         `notify` knows what was delivered. Raises StoreBusy when the store does not answer for too long, StoreError.
         """
+        with self._pace.turn():
+            return self._watch(scores, now)
+
+    def _watch(self, scores: Sequence[Score], now: datetime) -> list[Alert]:
         began = time.monotonic()
         self._past.heard(scores)
         negative: dict[str, list[datetime]] = {}

@@ -1,10 +1,11 @@
-"""Two ways to go on after an error: wait until the store answers again, and find the one item that is to blame."""
+"""How a step bears with the store: waits until it answers again, finds the one item that is to blame, and does not crowd it."""
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, ParamSpec, TypeVar
 
 from spine import metrics
@@ -41,6 +42,36 @@ class Patience(NamedTuple):
                 metrics.RETRIES.labels(step).inc()
                 self.sleep(wait_s * random.uniform(0.5, 1.0))  # noqa: S311  not a secret
                 wait_s = min(2 * wait_s, self.cap_s)
+
+
+class Pace:
+    """Leaves a step at most `share` of the time, so that what it asks of the store never crowds out those who write there.
+
+    A turn that took t s is followed by a rest of t (1 / share - 1), at most cap_s. One thread at a time.
+    """
+
+    def __init__(
+        self,
+        share: float = 0.2,
+        cap_s: float = 2.0,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._rest, self._cap_s, self._sleep, self._clock = 1.0 / share - 1.0, cap_s, sleep, clock
+        self._next = clock()
+
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[None]:
+        """Rest first, if the last turn was so long or so short ago; then inside."""
+        early_s = self._next - self._clock()
+        if early_s > 0:
+            self._sleep(early_s)
+        began = self._clock()
+        try:
+            yield
+        finally:
+            now = self._clock()
+            self._next = now + min(self._cap_s, self._rest * (now - began))
 
 
 def isolate(

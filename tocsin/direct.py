@@ -84,9 +84,7 @@ def load(files: Sequence[str], settings: Settings, reading: Reading, stop: threa
         counts = outbox.counts()
         if counts.pending or (counts.sent and settings.broker == "embedded"):
             waiting = counts.pending + counts.sent
-            raise SettingsError(
-                f"{waiting} articles of an earlier run wait to be scored: end that with `tocsin up` or `tocsin backfill`"
-            )
+            raise SettingsError(f"{waiting} articles of an earlier run wait to be scored: end that with `tocsin up` or `tocsin backfill`")
         store = stack.enter_context(contextlib.closing(wiring.make_store(settings)))
         classifier = stack.enter_context(wiring.following_classifier(settings))
         pipeline = stack.enter_context(contextlib.closing(wiring.make_pipeline(settings, store, classifier)))

@@ -20,11 +20,13 @@ from stream.alerts import Rule
 from stream.batches import Raw
 from stream.past import Past
 from stream.pipeline import Drafts, Pipeline
+from stream.resilience import Pace
 from stream.windows import Window
 from tests.flow.worker_tools import article
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 RULE = Rule(warmup_s=3600, false_per_week=100)
+UNHURRIED = Pace(share=1.0)
 TABLES = ("articles", "article_keys", "story_bands", "mentions", "alerts", "deliveries", "dead_letters")
 
 
@@ -72,7 +74,7 @@ def rows(store: Store) -> list[tuple[object, ...]]:
 
 def run(store: Store, batches: Sequence[Sequence[Article]], now: datetime, *, ahead: int = 0) -> list[Alert]:
     """Each batch through score and watch, `ahead` ones drafted before the one before them is kept; what rang, in order."""
-    pipeline = Pipeline(KeywordClassifier(), store, RULE)
+    pipeline = Pipeline(KeywordClassifier(), store, RULE, pace=UNHURRIED)
     drafted: list[Drafts] = []
     rang: list[Alert] = []
     for batch in [*batches, *[[]] * ahead]:
@@ -114,7 +116,7 @@ def test_however_the_stream_is_cut_repeated_and_reordered_the_store_is_the_same(
 def test_one_episode_rings_once_in_whatever_batches_it_comes(store: Store):
     run(store, [calm()], at(-30))
     rang: list[Alert] = []
-    pipeline = Pipeline(KeywordClassifier(), store, RULE)
+    pipeline = Pipeline(KeywordClassifier(), store, RULE, pace=UNHURRIED)
     for n, item in enumerate(crisis()):
         now = at(0.8 * n + 0.2)
         rang += pipeline.watch(pipeline.score(raws([item], n), now).scores, now)
@@ -136,7 +138,7 @@ def test_a_restarted_worker_hands_an_alert_on_again_and_raises_no_other(store: S
 
 
 def test_a_replay_after_a_crash_before_publishing_scores_nothing_twice_but_hands_all_scores_on(store: Store):
-    pipeline = Pipeline(KeywordClassifier(), store, RULE)
+    pipeline = Pipeline(KeywordClassifier(), store, RULE, pace=UNHURRIED)
     first = pipeline.score(raws(crisis()), at(21))
     second = pipeline.score(raws(crisis()), at(22))
     assert (first.scored, first.repeated, second.scored, second.repeated) == (25, 0, 0, 25)
@@ -159,7 +161,7 @@ def test_a_batch_that_was_drafted_early_learns_what_the_one_before_it_stored(sto
 
 
 def test_the_past_of_a_window_is_asked_once_and_again_when_news_of_it_arrive(store: Store, monkeypatch: pytest.MonkeyPatch):
-    pipeline = Pipeline(KeywordClassifier(), store, RULE)
+    pipeline = Pipeline(KeywordClassifier(), store, RULE, pace=UNHURRIED)
     scores = pipeline.score(raws(calm()), at(0)).scores
     window = Window(at(0), at(15))
     since = window.start - timedelta(minutes=150)
@@ -245,7 +247,7 @@ def test_a_row_that_the_store_refuses_is_set_aside_and_the_rest_are_kept(store: 
     articles = crisis()
     bad = articles[7]
     picky.refuses = frozenset({bad.id})
-    batch = Pipeline(KeywordClassifier(), store, RULE).score(raws(articles), at(21))
+    batch = Pipeline(KeywordClassifier(), store, RULE, pace=UNHURRIED).score(raws(articles), at(21))
     assert [(letter.stage, letter.offset, letter.value) for letter in batch.dead] == [("store", 7, encode(bad))]
     assert sorted(score.id for score in batch.scores) == sorted({item.id for item in articles} - {bad.id})
     assert list(store.articles.known([bad.id])) == []
@@ -253,7 +255,7 @@ def test_a_row_that_the_store_refuses_is_set_aside_and_the_rest_are_kept(store: 
 
 def test_a_lone_row_is_to_blame_only_if_the_store_still_takes_another(store: Store, picky: Picky):
     bad = crisis()[7]
-    pipeline = Pipeline(KeywordClassifier(), store, RULE)
+    pipeline = Pipeline(KeywordClassifier(), store, RULE, pace=UNHURRIED)
     picky.refuses = frozenset({"*"})
     with pytest.raises(StoreError):
         pipeline.score(raws([bad]), at(21))  # nothing shows that it is the row
@@ -267,7 +269,7 @@ def test_a_lone_row_is_to_blame_only_if_the_store_still_takes_another(store: Sto
 
 
 def test_a_score_of_no_series_and_an_empty_batch_ask_for_nothing(store: Store):
-    pipeline = Pipeline(KeywordClassifier(), store, RULE)
+    pipeline = Pipeline(KeywordClassifier(), store, RULE, pace=UNHURRIED)
     assert pipeline.watch([], NOON) == []
     assert pipeline.score([], NOON).scores == []
     assert pipeline.read([], Score, NOON) == []

@@ -14,7 +14,7 @@ from spine.errors import StoreBusy
 from spine.records import Article, Mention, Score, decode, encode, sha
 from stream.batches import Raw, flaw, latest_versions, read, score_of
 from stream.progress import Progress
-from stream.resilience import Patience, isolate
+from stream.resilience import Pace, Patience, isolate
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
@@ -157,6 +157,33 @@ def test_an_error_that_is_final_is_raised_at_once():
 
 def _raise(error: Exception) -> None:
     raise error
+
+
+def test_a_step_rests_in_proportion_to_its_turns_and_not_when_it_was_idle_for_as_long():
+    clock = Clock()
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        clock.now += seconds
+
+    pace = Pace(share=0.2, cap_s=2.0, sleep=sleep, clock=clock)
+
+    def turn(seconds: float) -> None:
+        with pace.turn():
+            clock.now += seconds
+
+    turn(0.1)
+    turn(0.1)
+    assert slept == [pytest.approx(0.4)]
+    clock.now += 0.3
+    turn(5.0)
+    assert slept[1:] == [pytest.approx(0.1)]
+    turn(0.1)
+    assert slept[2:] == [pytest.approx(2.0)]
+    clock.now += 10
+    turn(0.1)
+    assert len(slept) == 3
 
 
 def test_progress_tells_a_batch_that_takes_too_long():
