@@ -33,7 +33,8 @@ class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
     """docs_per_s: stored, over `seconds` after a warm-up; alone_docs_per_s: by the model alone; ratio: of these.
 
     first_quarter_per_s, last_quarter_per_s: stored in these parts of the time: what an article costs does not grow
-    rss_mb: of the worker, at the end; rss_growth_mb: since the warm-up; lag: articles published and not stored when the clock stopped
+    rss_mb: of the worker, at the end; rss_growth_mb: since the warm-up; rss_late_growth_mb: since a quarter of the time
+    lag: articles published and not stored when the clock stopped
     """
 
     docs_per_s: float
@@ -46,6 +47,7 @@ class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
     lag: int
     rss_mb: float
     rss_growth_mb: float
+    rss_late_growth_mb: float
     broker: str
     store: str
     model: str
@@ -58,7 +60,7 @@ def measure(settings: Settings, *, data: Path | None = None, seconds: float = 60
     before = alone(every[:ALONE])
     with Installation(settings) as place:
         source = articles(every)
-        began = base = base_rss = 0.0
+        began = base = base_rss = late_rss = 0.0
         marks: list[tuple[float, int]] = []
         started = time.monotonic()
         with tqdm(total=round(seconds + WARM_S), desc="pipeline", unit="s") as bar:
@@ -70,6 +72,8 @@ def measure(settings: Settings, *, data: Path | None = None, seconds: float = 60
                 marks.append((now, stored))
                 if not began and stored and now - started >= WARM_S:
                     began, base, base_rss = now, stored, place.rss_mb()
+                if began and not late_rss and now - began >= seconds / 4:
+                    late_rss = place.rss_mb()
                 bar.update(round(now - started) - bar.n)
                 if began and now - began >= seconds:
                     break
@@ -89,6 +93,7 @@ def measure(settings: Settings, *, data: Path | None = None, seconds: float = 60
         lag=lag,
         rss_mb=round(rss, 1),
         rss_growth_mb=round(rss - base_rss, 1),
+        rss_late_growth_mb=round(rss - (late_rss or base_rss), 1),
         broker=broker,
         store=store,
         model=load_classifier(shipped()).version,
