@@ -6,9 +6,10 @@ Apache Kafka and a ClickHouse server where they are installed (tests/install), e
 from __future__ import annotations
 
 import contextlib
+import itertools
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -119,6 +120,20 @@ class Installation:
             self._sender.send(self.sent, article.id.encode(), encode(article))
             self.sent += 1
         self._settle()
+
+    def feed(self, source: Iterator[Article], backlog: int) -> int:
+        """Publish of `source` what keeps `backlog` articles waiting; how many are stored."""
+        self.check()
+        stored = self.scored()
+        self.publish(list(itertools.islice(source, max(0, backlog - (self.sent - stored)))))
+        return stored
+
+    def drain(self) -> None:
+        """Wait until all that was published is stored. Raises TocsinError."""
+        self.flush()
+        while self.scored() < self.sent:
+            self.check()
+            time.sleep(0.05)
 
     def flush(self, timeout_s: float = 30.0) -> None:
         """Wait until Kafka has taken all. Raises TocsinError."""

@@ -80,28 +80,20 @@ def _found_history(place: Installation) -> None:
     """News of two days ago: a stream that has just begun raises no alert."""
     then = datetime.now(UTC) - timedelta(days=2)
     place.publish([article(f"old {n}", f"Acme opens office number {n}", "en", then, company="Acme") for n in range(50)])
-    _drain(place)
+    place.drain()
 
 
 def _saturate(place: Installation, source: Iterator[Article]) -> float:
     """Articles stored a second while the topic is never empty."""
     started, began, base = time.monotonic(), 0.0, 0
     while not began or time.monotonic() - began < SATURATE_S:
-        stored = place.scored()
-        place.publish(list(itertools.islice(source, max(0, BACKLOG - (place.sent - stored)))))
+        stored = place.feed(source, BACKLOG)
         if not began and time.monotonic() - started > SATURATE_S / 4:
             began, base = time.monotonic(), stored
         time.sleep(0.1)
     rate = (place.scored() - base) / (time.monotonic() - began)
-    _drain(place)
+    place.drain()
     return rate
-
-
-def _drain(place: Installation) -> None:
-    place.flush()
-    while place.scored() < place.sent:
-        place.check()
-        time.sleep(0.1)
 
 
 def _point(place: Installation, store: Store, source: Iterator[Article], share: float, sustained: float, seconds: float) -> Point:
@@ -137,7 +129,7 @@ def _point(place: Installation, store: Store, source: Iterator[Article], share: 
         if not publishing and ((not rows and not rang) or now - began > seconds + PATIENCE_S):
             break
         time.sleep(LOOK_S)
-    _drain(place)
+    place.drain()
     return Point(
         share=share,
         articles_per_s=round(sent / seconds, 1),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import Any
 from urllib.parse import urlsplit
 
 import torch
@@ -21,13 +22,19 @@ from models.transformer import TransformerClassifier
 AT_ONCE = 512
 
 
-def main(broker: str, topic: str, store: str) -> None:
-    """Until SIGTERM."""
+def opened(store: str, table: str) -> tuple[Any, Client]:
+    """transformers' pipeline with the shipped weights, and a connection to a store in which `table` is."""
     exact = TransformerClassifier.load(shipped(), dtype=torch.float32)
-    pipeline = make_pipeline(exact, exact.network)
     place = urlsplit(store)
     client = Client(place.hostname or "", port=place.port or 9000, user=place.username or "default", database=place.path.strip("/"))
-    client.execute("CREATE TABLE IF NOT EXISTS naive (id String, title String, label String, score Float32) ENGINE = MergeTree ORDER BY id")
+    columns = "id String, title String, label String, score Float32"
+    client.execute(f"CREATE TABLE IF NOT EXISTS {table} ({columns}) ENGINE = MergeTree ORDER BY id")
+    return make_pipeline(exact, exact.network), client
+
+
+def main(broker: str, topic: str, store: str) -> None:
+    """Until SIGTERM."""
+    pipeline, client = opened(store, "naive")
     consumer = KafkaConsumer(topic, bootstrap_servers=broker, group_id="naive", auto_offset_reset="earliest")
     print("ready", flush=True)
     while True:

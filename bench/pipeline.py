@@ -65,9 +65,7 @@ def measure(settings: Settings, *, data: Path | None = None, seconds: float = 60
         started = time.monotonic()
         with tqdm(total=round(seconds + WARM_S), desc="pipeline", unit="s") as bar:
             while True:
-                place.check()
-                stored = place.scored()
-                place.publish(list(itertools.islice(source, max(0, BACKLOG - (place.sent - stored)))))
+                stored = place.feed(source, BACKLOG)
                 now = time.monotonic()
                 marks.append((now, stored))
                 if not began and stored and now - started >= WARM_S:

@@ -53,9 +53,7 @@ def measure(settings: Settings, *, data: Path | None = None, workers: Sequence[i
             place.publish(list(itertools.islice(articles(every), count)))
             place.flush()
             began = time.monotonic()
-            while place.scored() < count:
-                place.check()
-                time.sleep(0.1)
+            place.drain()
             seconds = time.monotonic() - began
             shares = sorted((round(node.metrics().get("tocsin_scored_total", 0.0)) for node in place.nodes), reverse=True)
             store = wiring.make_store(place.settings, migrate=False)

@@ -9,10 +9,8 @@ import json
 import sys
 from collections.abc import Iterable
 from typing import Any
-from urllib.parse import urlsplit
 
 import bytewax.operators as op
-import torch
 from bytewax.dataflow import Dataflow
 from bytewax.inputs import DynamicSource, StatelessSourcePartition
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
@@ -20,11 +18,7 @@ from bytewax.testing import run_main
 from clickhouse_driver import Client
 from kafka import KafkaConsumer
 
-from bench.hf import make_pipeline
-from models.registry import shipped
-from models.transformer import TransformerClassifier
-
-AT_ONCE = 512
+from bench.naive import AT_ONCE, opened
 
 
 class _Topic(StatelessSourcePartition[dict[str, Any]]):
@@ -62,13 +56,7 @@ class _Sink(DynamicSink[tuple[str, str, str, float]]):
 
 def main(broker: str, topic: str, store: str) -> None:
     """Until SIGTERM."""
-    exact = TransformerClassifier.load(shipped(), dtype=torch.float32)
-    pipeline = make_pipeline(exact, exact.network)
-    place = urlsplit(store)
-    client = Client(place.hostname or "", port=place.port or 9000, user=place.username or "default", database=place.path.strip("/"))
-    client.execute(
-        "CREATE TABLE IF NOT EXISTS streamed (id String, title String, label String, score Float32) ENGINE = MergeTree ORDER BY id"
-    )
+    pipeline, client = opened(store, "streamed")
 
     def classify(articles: list[dict[str, Any]]) -> Iterable[tuple[str, str, str, float]]:
         labels = pipeline([article["title"] for article in articles])

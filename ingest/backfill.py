@@ -81,8 +81,7 @@ class IntoOutbox:
 
     def has_room(self) -> bool:
         """As Sink.has_room."""
-        counts = self._outbox.counts()
-        return counts.pending + counts.sent <= MAX_WAITING and not self._outbox.full
+        return self._outbox.counts().unsettled <= MAX_WAITING and not self._outbox.full
 
 
 def backfill(
@@ -101,7 +100,7 @@ def backfill(
     Raises SettingsError for a file that cannot be read, and what the sink raises.
     """
     report, stop = Report(), stop or threading.Event()
-    keys = {path: "" if path == "-" else identity(path) for path in paths}  # all files are looked at before any is begun
+    keys = identities(paths)
     for path, key in keys.items():
         _file(path, key, sink, reading, gazetteer, now, report, progress, stop)
         if stop.is_set():
@@ -151,6 +150,11 @@ def _file(
         if len(articles) >= BATCH_ROWS:
             keep(complete=False)
     keep(complete=not stop.is_set())
+
+
+def identities(paths: Sequence[str]) -> dict[str, str]:
+    """Each path with its file's identity, "" for stdin: all files are looked at before any is begun. Raises SettingsError."""
+    return {path: "" if path == "-" else identity(path) for path in paths}
 
 
 def identity(path: str) -> str:

@@ -68,6 +68,11 @@ class Counts(NamedTuple):
     sent: int
     size: int
 
+    @property
+    def unsettled(self) -> int:
+        """Rows that are not stored yet, as far as is known."""
+        return self.pending + self.sent
+
 
 class Outbox:
     """One file, one process, any number of threads. `wake` is set whenever something is to be sent.

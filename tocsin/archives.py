@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from ingest.backfill import IntoOutbox, Report, backfill, identity
+from ingest.backfill import IntoOutbox, Report, backfill, identities
 from ingest.files import Reading, count_rows
 from ingest.kafka import ensure_topics, lag
 from ingest.outbox import Outbox
@@ -39,13 +39,11 @@ class Backfill:
 
     def run(self, files: Sequence[str], reading: Reading, stop: threading.Event, *, wait: bool) -> Report:
         """Publish all rows; embedded, or with `wait`, return when they are stored. Raises TocsinError."""
-        for path in files:
-            if path != "-":
-                identity(path)  # a file that is not there is told before anything is started
+        identities(files)  # a file that is not there is told before anything is started
         if self._settings.broker == "embedded":
             with self._stack(self._settings, dashboard=False, say=self._say) as stack:
                 report = self._publish(files, reading, stack.outbox, stop, stack.check)
-                self._drain(report, stop, lambda: self._waiting(stack.outbox), stack.check)
+                self._drain(report, stop, lambda: stack.outbox.counts().unsettled, stack.check)
                 return report
         return self._to_kafka(files, reading, stop, wait=wait)
 
@@ -75,7 +73,7 @@ class Backfill:
 
         def progress(report: Report) -> None:
             check()
-            self._show(report, total, self._waiting(outbox))
+            self._show(report, total, outbox.counts().unsettled)
 
         gazetteer = wiring.make_gazetteer(self._settings)
         return backfill(
@@ -90,11 +88,6 @@ class Backfill:
             self._show(report, total, left)
         report.interrupted = report.interrupted or (stop.is_set() and bool(waiting()))
         self._show(report, total, 0)
-
-    @staticmethod
-    def _waiting(outbox: Outbox) -> int:
-        counts = outbox.counts()
-        return counts.pending + counts.sent
 
     def _lag(self) -> int:
         try:

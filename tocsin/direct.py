@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 
-from ingest.backfill import Report, backfill, identity
+from ingest.backfill import Report, backfill, identities
 from ingest.files import Reading, count_rows
 from ingest.outbox import ArchiveState, Outbox
 from spine.errors import SettingsError, StoreError
@@ -74,17 +74,16 @@ class _Scoring:
 
 def load(files: Sequence[str], settings: Settings, reading: Reading, stop: threading.Event, show: Show) -> Report:
     """Score and store all rows of `files`. Raises TocsinError."""
-    for path in files:
-        if path != "-":
-            identity(path)  # a file that is not there is told before a model is loaded
+    identities(files)  # a file that is not there is told before a model is loaded
     folder = wiring.data_dir(settings)
     with contextlib.ExitStack() as stack:
         stack.enter_context(sole_owner(folder))
         outbox = stack.enter_context(contextlib.closing(Outbox(folder / "outbox.sqlite", durable_broker=settings.broker != "embedded")))
         counts = outbox.counts()
         if counts.pending or (counts.sent and settings.broker == "embedded"):
-            waiting = counts.pending + counts.sent
-            raise SettingsError(f"{waiting} articles of an earlier run wait to be scored: end that with `tocsin up` or `tocsin backfill`")
+            raise SettingsError(
+                f"{counts.unsettled} articles of an earlier run wait to be scored: end that with `tocsin up` or `tocsin backfill`"
+            )
         store = stack.enter_context(contextlib.closing(wiring.make_store(settings)))
         classifier = stack.enter_context(wiring.following_classifier(settings))
         pipeline = stack.enter_context(contextlib.closing(wiring.make_pipeline(settings, store, classifier)))

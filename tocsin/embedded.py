@@ -236,8 +236,7 @@ class Stack:
 
     def settled(self) -> bool:
         """Whether everything in the outbox was published, scored and stored."""
-        counts = self.outbox.counts()
-        return counts.pending == 0 and counts.sent == 0
+        return self.outbox.counts().unsettled == 0
 
     def _supervise(self) -> None:
         quick = 0

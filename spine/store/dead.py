@@ -37,6 +37,9 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.topic}/{self.partition}/{self.offset}"
 
 
+_SETTLED = "SELECT topic, partition, offset FROM dead_states FINAL"
+
+
 class DeadLetters:
     """Records set aside. Keyed by their place in Kafka: the same one again replaces itself."""
 
@@ -62,8 +65,7 @@ class DeadLetters:
 
     def latest(self, limit: int = 100, *, stage: str = "", state: State = "open") -> list[DeadLetter]:
         """The newest dead letters of a stage ("": any) and state, newest first. Raises StoreError."""
-        settled = "SELECT topic, partition, offset FROM dead_states FINAL"
-        within = f"NOT IN ({settled})" if state == "open" else f"IN ({settled} WHERE state = {{state:String}})"
+        within = f"NOT IN ({_SETTLED})" if state == "open" else f"IN ({_SETTLED} WHERE state = {{state:String}})"
         return self._read(
             f"""
             WHERE (topic, partition, offset) {within} AND ({{stage:String}} = '' OR stage = {{stage:String}})
@@ -119,5 +121,4 @@ class DeadLetters:
 
     def count(self) -> int:
         """How many are open. Raises StoreError."""
-        settled = "SELECT topic, partition, offset FROM dead_states FINAL"
-        return int(self._client.query(f"SELECT count() FROM dead_letters FINAL WHERE (topic, partition, offset) NOT IN ({settled})")[0][0])
+        return int(self._client.query(f"SELECT count() FROM dead_letters FINAL WHERE (topic, partition, offset) NOT IN ({_SETTLED})")[0][0])

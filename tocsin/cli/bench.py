@@ -17,6 +17,7 @@ STREAMS = click.option(
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Folder with stream/*.jsonl.gz.  [default: our own headlines]",
 )
+JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
 @click.group(cls=ExampleGroup, examples="tocsin bench start --json\ntocsin bench archives news-2026.jsonl.gz --json")
@@ -47,7 +48,7 @@ def all_(ctx: click.Context, data: Path | None, only: tuple[str, ...]) -> None:
 
 
 @bench.command(cls=ExampleCommand, examples="tocsin bench start --json")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@JSON
 @click.pass_context
 def start(ctx: click.Context, as_json: bool) -> None:
     """Seconds from the command to the first scored article, and the size of the installation."""
@@ -63,7 +64,7 @@ def start(ctx: click.Context, as_json: bool) -> None:
 @click.option("--docs", type=click.IntRange(64), default=4096, show_default=True, help="Headlines for our engine in a round.")
 @click.option("--hf-docs", type=click.IntRange(32), default=512, show_default=True, help="Headlines of them for the pipeline.")
 @click.option("--repeats", type=click.IntRange(1), default=5, show_default=True, help="Rounds; medians are given.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@JSON
 @click.pass_context
 def classify(ctx: click.Context, data: Path | None, docs: int, hf_docs: int, repeats: int, as_json: bool) -> None:
     """Headlines a second, beside transformers' own pipeline on the same weights and texts."""
@@ -77,7 +78,7 @@ def classify(ctx: click.Context, data: Path | None, docs: int, hf_docs: int, rep
 @bench.command(cls=ExampleCommand, examples="tocsin bench pipeline --json\ntocsin bench pipeline --data ~/data --seconds 1200")
 @STREAMS
 @click.option("--seconds", type=click.FloatRange(1.0), default=60.0, show_default=True, help="How long, after a warm-up.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@JSON
 @click.pass_context
 def pipeline(ctx: click.Context, data: Path | None, seconds: float, as_json: bool) -> None:
     """Articles a second from Kafka to the store, beside the model alone; memory and lag. Real servers where they are installed."""
@@ -89,7 +90,7 @@ def pipeline(ctx: click.Context, data: Path | None, seconds: float, as_json: boo
 @bench.command(cls=ExampleCommand, examples="tocsin bench latency --json")
 @STREAMS
 @click.option("--seconds", type=click.FloatRange(1.0), default=30.0, show_default=True, help="How long at each rate.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@JSON
 @click.pass_context
 def latency(ctx: click.Context, data: Path | None, seconds: float, as_json: bool) -> None:
     """From publication to the row, and to the alert, at 10, 50 and 90 % of the sustained rate. Wants a ClickHouse server."""
@@ -102,7 +103,7 @@ def latency(ctx: click.Context, data: Path | None, seconds: float, as_json: bool
 @STREAMS
 @click.option("--workers", type=click.IntRange(1, 64), multiple=True, help="How many; may be repeated.  [default: 1, 2 and 4]")
 @click.option("--count", type=click.IntRange(1), default=4000, show_default=True, help="Articles for each number of workers.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@JSON
 @click.pass_context
 def scale(ctx: click.Context, data: Path | None, workers: tuple[int, ...], count: int, as_json: bool) -> None:
     """The same articles by one, two and four workers: how the work splits, and that nothing is lost or doubled."""
@@ -115,7 +116,7 @@ def scale(ctx: click.Context, data: Path | None, workers: tuple[int, ...], count
 @STREAMS
 @click.option("--docs", type=click.IntRange(512), default=8000, show_default=True, help="Articles for our worker.")
 @click.option("--naive-docs", type=click.IntRange(64), default=1000, show_default=True, help="Articles for the other program.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@JSON
 @click.pass_context
 def peer(ctx: click.Context, data: Path | None, docs: int, naive_docs: int, as_json: bool) -> None:
     """The same job as one would otherwise write it: kafka-python, transformers' pipeline, an insert for each row."""
@@ -128,7 +129,7 @@ def peer(ctx: click.Context, data: Path | None, docs: int, naive_docs: int, as_j
 @STREAMS
 @click.option("--size", "sizes", type=click.IntRange(1), multiple=True, help="Articles; may be repeated.  [default: 1 and 10 million]")
 @click.option("--seed", type=click.IntRange(1), default=100_000, show_default=True, help="Articles that go in as the worker's do.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@JSON
 @click.pass_context
 def store(ctx: click.Context, data: Path | None, sizes: tuple[int, ...], seed: int, as_json: bool) -> None:
     """Inserts a second, and every read of the dashboard, cold and warm, with millions of articles. Wants a ClickHouse server."""
@@ -140,7 +141,7 @@ def store(ctx: click.Context, data: Path | None, sizes: tuple[int, ...], seed: i
 
 @bench.command(cls=ExampleCommand, examples="tocsin bench archives zh.jsonl.gz en.jsonl.gz --json")
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False))
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@JSON
 @click.pass_context
 def archives(ctx: click.Context, files: tuple[str, ...], as_json: bool) -> None:
     """Whole archives into a new store: distinct articles by the files' own ids beside those stored, and articles a second."""
@@ -156,7 +157,7 @@ def archives(ctx: click.Context, files: tuple[str, ...], as_json: bool) -> None:
 @click.option("--rows", type=click.IntRange(10), default=1500, show_default=True, help="Rows of the new slice.")
 @click.option("--old-rows", type=click.IntRange(10), default=400, show_default=True, help="Rows of each old test file.")
 @click.option("--only", multiple=True, help="Name of a method; may be repeated.  [default: all]")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@JSON
 @click.pass_context
 def methods(ctx: click.Context, data: str, start: str | None, rows: int, old_rows: int, only: tuple[str, ...], as_json: bool) -> None:
     """Ways of fine-tuning on a new slice: quality there, what the old test files lose, numbers moved, size and seconds."""
@@ -221,7 +222,7 @@ def topics(ctx: click.Context, data: str, as_json: bool) -> None:
 
 @bench.command(cls=ExampleCommand, examples="tocsin bench linking zh_flash.jsonl.gz --json")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@JSON
 @click.pass_context
 def linking(ctx: click.Context, file: str, as_json: bool) -> None:
     """Companies found by the text alone beside those that the agency attached (`stocks`), in 2,000 rows of FILE."""
