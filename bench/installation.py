@@ -25,7 +25,7 @@ from spine.records import Article, encode
 from spine.settings import Settings
 from tocsin import wiring
 from tocsin.broker import EmbeddedBroker, free_port
-from tocsin.embedded import Node
+from tocsin.child import Node
 from tocsin.node import NodePlan
 
 READY_S = 180.0

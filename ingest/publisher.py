@@ -21,9 +21,13 @@ log = get_logger(__name__)
 
 
 class Publisher:
-    """Drains the outbox into the topic `articles`. What fails stays in the outbox and is sent again."""
+    """Drains the outbox into the topic `articles`. What fails stays in the outbox and is sent again.
+
+    paused: nothing more is sent while it is set; what is in flight goes on
+    """
 
     def __init__(self, outbox: Outbox, sender: Sender, *, retry_s: float = 1.0) -> None:
+        self.paused = False
         self._outbox = outbox
         self._sender = sender
         self._retry_s = retry_s
@@ -45,7 +49,7 @@ class Publisher:
             try:
                 if not self._settle():
                     return False
-                while self._sender.has_room() and (rows := self._outbox.pending(500, after=self._last)):
+                while not self.paused and self._sender.has_room() and (rows := self._outbox.pending(500, after=self._last)):
                     for row in rows:
                         if not self._sender.has_room():
                             break

@@ -3,6 +3,7 @@
 TocsinError
 ├── SettingsError        a setting, a file or an address is wrong: the person can mend it (exit code 2)
 ├── BadRecord            one record cannot be used: it goes to dead letters, the rest go on
+├── Flooded              too many records cannot be used: nothing more is set aside, the worker ends
 ├── SourceError          one source could not be read: it is tried again later
 ├── BrokerError          Kafka could not be reached or refused
 ├── StoreError           ClickHouse could not be reached or refused
@@ -28,6 +29,10 @@ class BadRecord(TocsinError):
         super().__init__(reason)
         self.reason = reason
         self.stage = stage
+
+
+class Flooded(TocsinError):
+    """So many records cannot be used that it is not the records."""
 
 
 class SourceError(TocsinError):

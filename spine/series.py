@@ -8,6 +8,8 @@ from spine.records import Score
 from spine.taxonomy import topic_name
 
 MARKET = "market:all"
+ALERTING = ("topic", "company", "sector", "market")
+"""The kinds of series that may ring."""
 
 
 def topic_series(topic: str) -> str:

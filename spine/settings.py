@@ -34,6 +34,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     data_dir: Annotated[str, Meta(description="folder of the embedded store and the outbox")] = "~/.local/share/tocsin"
     broker: Annotated[str, Meta(min_length=1, description='Kafka bootstrap servers, "host:port,host:port", or "embedded"')] = "embedded"
+    broker_max_mb: Annotated[
+        int, Meta(ge=1, description="the embedded broker is emptied and restarted when it holds more memory, 10^6 bytes")
+    ] = 1000
     topic_prefix: Annotated[str, Meta(pattern="^[A-Za-z0-9._-]*$", description="put before each Kafka topic's name")] = ""
     partitions: Annotated[
         int, Meta(ge=1, le=1000, description="partitions of `articles` when it has to be created: as many workers can share the work")
@@ -55,6 +58,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_tokens: Annotated[int, Meta(ge=8, le=512, description="tokens of title and lead that the model reads")] = 64
     batch_max: Annotated[int, Meta(ge=1, le=100_000, description="articles scored in one batch at most")] = 512
     batch_wait_ms: Annotated[int, Meta(ge=1, le=10_000, description="longest wait for a batch to fill, milliseconds")] = 50
+    dead_share: Annotated[
+        float,
+        Meta(gt=0, le=1, description="a worker ends when a larger share of its last 1,000 records is unusable (at least 100); 1: never"),
+    ] = 0.5
     companies: Annotated[str, Meta(description="TOML file of companies and their aliases; empty: the shipped list")] = ""
     sources: Annotated[str, Meta(description="TOML file of the feeds to crawl")] = ""
     alert_window_s: Annotated[int, Meta(ge=60, le=86_400, description="width of the window in which stories are counted, seconds")] = 900

@@ -1,4 +1,4 @@
-"""The worker: Faust with the one configuration that loses nothing, and the watchdogs around it.
+"""The worker: Faust with the one configuration that loses nothing, and the watchdogs (stream/watchdogs.py) around it.
 
 Crash-only: a worker that cannot go on ends at once with exit code 70, before Faust can commit anything; whoever started it
 starts it again. Run it on the main thread of its own process.
@@ -9,11 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,41 +22,16 @@ from spine.topics import TopicNames
 from stream.agents import ROLES, Role, add_agent, stages
 from stream.pipeline import Pipeline
 from stream.progress import Place, Progress
+from stream.watchdogs import bounded_stop, fatal, leave, said, watched_loop, watched_progress
 
-EXIT_FATAL = 70
 SESSION_TIMEOUT_S = 12.0
 """A killed worker's partitions go to another one after this. (Tansu also lets a new group wait for half of it.)"""
 REBALANCE_TIMEOUT_S = 60.0
 """A batch and the one read ahead, retries included, must end well before this: stream.resilience.Patience waits half of it."""
-LEAVE_S = 10.0
-"""A worker that is to stop and whose batches are done has so long to commit and to leave its group. Faust may wait for ever: when
-workers leave together, its consumer's thread waits for its main thread to give partitions away, and that waits for the thread."""
 FETCH_WAIT_MS = 100
 """One request for all partitions is under way at a time: while a broker holds it back for want of news, what was just consumed
 is not asked for. Faust's fixed 1,500 ms made an article wait 1.2 s between `articles` and `scores`."""
 _log = log.get_logger(__name__)
-
-
-def fatal(what: str, error: BaseException | None = None) -> None:
-    """Say why in one line, and end the process now. No clean-up runs: Faust's would commit what was not done."""
-    _exit(EXIT_FATAL, partial(_log.critical, "worker ends", reason=what, error=_said(error), exit_code=EXIT_FATAL))
-
-
-def _exit(code: int, say: Callable[[], None]) -> None:
-    """End the process now, after `say`, whatever becomes of that."""
-    with contextlib.suppress(Exception):
-        say()
-        sys.stderr.flush()
-    os._exit(code)
-
-
-def _leave(why: str) -> None:
-    """End a worker that was to stop, without Faust's consent: what is not committed is done again by the next, as after a crash."""
-    _exit(0, partial(_log.warning, "worker stopped without its last commit", error=why))
-
-
-def _said(error: BaseException | None) -> str:
-    return f"{type(error).__name__}: {error}" if error else ""
 
 
 class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
@@ -91,7 +62,7 @@ class _App(faust.App):  # type: ignore[misc]
         if not self.ending:
             fatal("Faust crashed", reason)
         # The last commit of workers that leave together may be refused, and Faust cannot end after it: its thread's loop is gone.
-        _leave(_said(reason))
+        leave(said(reason))
 
 
 for _kind in (_Thread, _Consumer, _Transport, _App):
@@ -138,6 +109,7 @@ async def run_worker(
     roles: Sequence[Role] = ROLES,
     session_timeout_s: float = SESSION_TIMEOUT_S,
     stuck_s: float = 180.0,
+    stall_s: float = 30.0,
     stop_s: float = 30.0,
 ) -> None:
     """Run the agents of `roles` until `stop` is set, then finish what is begun. On the main thread's loop; the topics must be there.
@@ -145,6 +117,7 @@ async def run_worker(
     data_dir: a folder for Faust's own files
     on_ready: called once, when Kafka has given this worker its partitions for the first time
     stuck_s: with work waiting and no batch finished for so long, the process ends; so it does when a batch takes so long
+    stall_s: so does it when the event loop stands still for so long
     stop_s: a stop whose batches take longer ends the process
     """
     app = create_app(broker=broker, group=group, batch_max=batch_max, data_dir=data_dir, session_timeout_s=session_timeout_s)
@@ -163,7 +136,8 @@ async def run_worker(
         await app.start()
     except Exception as error:
         fatal(f"no worker can start with Kafka at {broker}", error)
-    with _watchdog(app, progress, stuck_s):
+    loop = asyncio.get_running_loop()
+    with watched_loop(loop, stall_s), watched_progress(progress, partial(_ends, app), stuck_s):
         waiting = [asyncio.ensure_future(event.wait()) for event in (stop, ready)]
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         if ready.is_set():
@@ -174,55 +148,9 @@ async def run_worker(
         for task in waiting:
             task.cancel()
     app.ending = True
-    with _bounded_stop(progress, stop_s):
+    with bounded_stop(progress, stop_s):
         await app.stop()
     _log.info("worker stopped")
-
-
-@contextlib.contextmanager
-def _bounded_stop(progress: Progress, stop_s: float) -> Iterator[None]:
-    """While inside, a thread of its own ends the process when its batches are done and Faust is not, or when they do not get done."""
-
-    def late(over: threading.Event) -> None:
-        busy = time.monotonic()  # when any agent last was
-        deadline = busy + stop_s
-        while not over.wait(0.1):
-            now = time.monotonic()
-            if progress.busy():
-                busy = now
-            if now - busy > LEAVE_S:
-                _leave(f"Faust did not end within {LEAVE_S:.0f} s of the last batch")
-            if now > deadline:
-                fatal(f"the worker did not stop within {stop_s:.0f} s")
-
-    with _beside(late, "stop"):
-        yield
-
-
-@contextlib.contextmanager
-def _watchdog(app: Any, progress: Progress, stuck_s: float) -> Iterator[None]:
-    """While inside, a thread of its own ends the process when nothing moves although there is work."""
-
-    def look(over: threading.Event) -> None:
-        while not over.wait(min(5.0, stuck_s / 4)):
-            stuck = progress.stuck(_ends(app), stuck_s)
-            if stuck:
-                fatal(stuck)
-
-    with _beside(look, "watchdog"):
-        yield
-
-
-@contextlib.contextmanager
-def _beside(run: Callable[[threading.Event], None], name: str) -> Iterator[None]:
-    """While inside, `run` has a thread; the event tells it that it is over."""
-    over = threading.Event()
-    thread = threading.Thread(target=run, args=[over], name=name, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
 
 
 def _ends(app: Any) -> Mapping[Place, tuple[int | None, int | None]]:

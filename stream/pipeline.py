@@ -15,21 +15,20 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import NamedTuple, TypeVar
 
-import msgspec
-
 from models.classifier import Classifier, Document, Prediction, of_now
 from spine import log, metrics
 from spine.errors import ModelError, StoreBusy, StoreError
-from spine.records import Alert, Article, Score, Scored, alert_id
-from spine.series import facts, is_negative
+from spine.records import Alert, Article, Score, Scored
 from spine.settings import Settings
 from spine.store import DeadLetter, Delivery, Known, Store
 from stream import stories, windows
-from stream.alerts import Rule, decide, evidence, in_episode
+from stream.alerts import Rule
 from stream.batches import Batch, Raw, as_known, dead_letter, flaw, latest_versions, mentioned, read, score_of
+from stream.flood import MEMORY, Flood
+from stream.gaps import Missed
 from stream.memo import Memo
-from stream.past import Past
 from stream.resilience import Pace, Patience, isolate
+from stream.watch import Watcher
 from stream.webhooks import Webhooks
 
 STORY_REACH = timedelta(hours=72)
@@ -48,6 +47,7 @@ class Drafts(NamedTuple):
     articles: the last version of each; arrived: the message of each, by its id
     known: what the store knew of them; again: ids that the batch before has too, of which it may know more by now
     predictions: by article id, of all that were not known and unchanged
+    topic, messages: where the batch came from, and how many messages it was
     """
 
     articles: list[Article]
@@ -57,6 +57,8 @@ class Drafts(NamedTuple):
     predictions: dict[str, Prediction]
     dead: list[DeadLetter]
     model: str
+    topic: str
+    messages: int
 
 
 class Pipeline:
@@ -71,6 +73,7 @@ class Pipeline:
         *,
         patience: Patience | None = None,
         pace: Pace | None = None,
+        flood: Flood | None = None,
     ) -> None:
         self._classifier = classifier
         self._store = store
@@ -79,15 +82,15 @@ class Pipeline:
         self._patience = patience or Patience()
         self._memo = Memo()
         self._drafted: frozenset[str] = frozenset()
-        self._past = Past(store.mentions)
-        self._pace = pace or Pace()
-        self._rung: set[str] = set()
+        self._watcher = Watcher(store, rule, self._patience, pace or Pace())
+        self._flood = flood or Flood(share=1.0)
         self._taken: Scored | None = None
 
     @classmethod
     def from_settings(cls, settings: Settings, store: Store, classifier: Classifier) -> Pipeline:
-        """The pipeline that the settings describe. Raises SettingsError for a webhook that cannot work."""
-        return cls(classifier, store, Rule.from_settings(settings), Webhooks(settings.webhooks))
+        """The pipeline that the settings describe. Raises SettingsError for a webhook that cannot work, StoreError."""
+        flood = Flood(settings.dead_share, store.dead.by_topic(datetime.now(UTC) - MEMORY))
+        return cls(classifier, store, Rule.from_settings(settings), Webhooks(settings.webhooks), flood=flood)
 
     def close(self) -> None:
         """Release the connections to the webhooks; the store belongs to the caller."""
@@ -120,13 +123,14 @@ class Pipeline:
         predictions = {article.id: prediction for article, prediction in predicted}
         _timed("draft", began)
         left = [article for article in articles if article.id not in blamed]
-        return Drafts(left, arrived, known, sorted(before & arrived.keys()), predictions, dead, model.version)
+        again, topic = sorted(before & arrived.keys()), messages[0].topic if messages else ""
+        return Drafts(left, arrived, known, again, predictions, dead, model.version, topic, len(messages))
 
     def keep(self, drafts: Drafts, now: datetime) -> Batch:
         """Store a batch, when the one before it is stored; what comes back may be published.
 
         Raises StoreBusy when the store does not answer for too long, StoreError when it takes no row at all:
-        then nothing of the batch must be acknowledged.
+        then nothing of the batch must be acknowledged; so it is with Flooded.
         """
         began = time.monotonic()
         known = drafts.known | self._known(drafts.again)
@@ -138,7 +142,7 @@ class Pipeline:
         scored = [Scored(article=a, score=score_of(a, drafts.predictions[a.id], story_of[a.id], version, now)) for a in fresh]
         kept, refused = self._keep(scored)
         dead += [dead_letter(drafts.arrived[item.article.id], "store", str(error), now) for item, error in refused]
-        self._set_aside(dead)
+        self._set_aside(dead, drafts.topic, drafts.messages)
         self._patience.wait_for("remember", self._store.articles.remember, kept)
         _timed("keep", began)
 
@@ -196,7 +200,12 @@ class Pipeline:
             found += self._patience.wait_for("scores", self._store.articles.scores, some, since, until)
         return found
 
-    def _set_aside(self, dead: Sequence[DeadLetter]) -> None:
+    def _set_aside(self, dead: Sequence[DeadLetter], topic: str, messages: int) -> None:
+        """Keep what a batch of so many messages had that could not be used. Raises Flooded."""
+        self._flood.check(topic, messages, len(dead), dead[-1].reason if dead else "")
+        self._put_away(dead)
+
+    def _put_away(self, dead: Sequence[DeadLetter]) -> None:
         self._patience.wait_for("dead", self._store.dead.insert, dead)
         for letter in dead:
             metrics.DEAD.labels(letter.stage).inc()
@@ -208,12 +217,23 @@ class Pipeline:
             metrics.SCORED.labels(item.article.language).inc()
             metrics.DELAY_SECONDS.observe(max(0.0, (now - item.article.fetched_at).total_seconds() + late_s))
 
+    def missed(self, gaps: Sequence[Missed], now: datetime) -> None:
+        """Make known that messages were gone before they were read. Raises StoreBusy."""
+        letters = []
+        for gap in gaps:
+            reason = f"{gap.messages} messages, offsets {gap.since} to {gap.until - 1}, had left the topic before they were read: "
+            reason += "it keeps them for a shorter time than the workers were behind"
+            letters.append(dead_letter(Raw(*gap.place, gap.since, None, None), "gap", reason, now))
+            metrics.MISSED.labels(gap.place[0]).inc(gap.messages)
+            _log.error("messages missed", topic=gap.place[0], partition=gap.place[1], count=gap.messages, reason=reason)
+        self._put_away(letters)
+
     # scores ─▶ alerts
 
     def read(self, messages: Sequence[Raw], kind: type[RecordT], now: datetime) -> list[RecordT]:
-        """The records of a batch; messages that hold none are set aside. Raises StoreBusy."""
+        """The records of a batch; messages that hold none are set aside. Raises StoreBusy, Flooded."""
         good, dead = read(messages, kind, now)
-        self._set_aside(dead)
+        self._set_aside(dead, messages[0].topic if messages else "", len(messages))
         return [record for _, record in good]
 
     def watch(self, scores: Sequence[Score], now: datetime) -> list[Alert]:
@@ -222,78 +242,14 @@ class Pipeline:
         An alert of an episode that goes on is handed on once more after a restart, as its publication may have been lost;
         `notify` knows what was delivered. Raises StoreBusy when the store does not answer for too long, StoreError.
         """
-        with self._pace.turn():
-            return self._watch(scores, now)
-
-    def _watch(self, scores: Sequence[Score], now: datetime) -> list[Alert]:
         began = time.monotonic()
-        self._past.heard(scores)
-        negative: dict[str, list[datetime]] = {}
-        for score in scores:
-            for series, *p in facts(score):
-                if is_negative(*p):
-                    negative.setdefault(series, []).append(score.published_at)
-        by_window: dict[windows.Window, list[str]] = {}
-        for series in sorted(negative):
-            for window in windows.touched(negative[series], self._rule.window_s, now, self._rule.max_age_s):
-                by_window.setdefault(window, []).append(series)
-        found: list[Alert] = []
-        for window in sorted(by_window):
-            rang = self._patience.wait_for("watch", self._judge, window, by_window[window], now)
-            self._rung.update(alert.id for alert in rang)
-            found += rang
+        alerts = self._watcher.watch(scores, now)
         _timed("watch", began)
-        return found
+        return alerts
 
-    def _judge(self, window: windows.Window, series: Sequence[str], now: datetime) -> list[Alert]:
-        """What `window` raises on each of `series`. One query tells which of them are worth a look at their past."""
-        rule = self._rule
-        totals = {total.series: total for total in self._store.mentions.touched(*window)}
-        many = [name for name in series if name in totals and totals[name].negative >= rule.min_stories]
-        worth = [name for name in many if totals[name].negative_sources >= rule.min_sources]
-        if not worth:
-            return []
-        rang = self._store.alerts.last_window(worth, window.start - rule.quiet, window.start + rule.quiet)
-        first_seen = self._past.first_seen(window.start - timedelta(seconds=rule.history_s))
-        since = windows.history_start(window, rule.history_s, first_seen)
-        n_series = self._past.series_count(since, window.end)
-        again: list[Alert] = []
-        found: list[Alert] = []
-        for name in worth:
-            last = rang.get(name)
-            if last is not None and in_episode(window.start, last, rule):
-                again += self._again(alert_id(rule.name, name, last))
-                continue
-            counted = self._past.counts(name, since, window, rule.window_s)
-            *past, current = windows.fill(counted, since, window.end, rule.window_s)
-            alert = decide(
-                name,
-                past,
-                current,
-                sources=totals[name].negative_sources,
-                rule=rule,
-                now=now,
-                last_rang=last,
-                first_seen=first_seen,
-                n_series=n_series,
-            )
-            if alert is not None:
-                found.append(self._with_evidence(alert, window))
-        self._store.alerts.insert(found)
-        return found + again
-
-    def _again(self, ident: str) -> list[Alert]:
-        """The stored alert, unless this process handed it on already."""
-        if ident in self._rung:
-            return []
-        alert = self._store.alerts.get(ident)
-        return [alert] if alert is not None else []
-
-    def _with_evidence(self, alert: Alert, window: windows.Window) -> Alert:
-
-        articles = self._store.articles.of_series(alert.series, *window, limit=50)
-        metrics.ALERTS.labels(alert.severity).inc()
-        return msgspec.structs.replace(alert, evidence=evidence(articles, alert.observed))
+    def catch_up(self, now: datetime) -> list[Alert]:
+        """The alerts of what is stored since an hour: for who begins to watch. Raises as `watch` does."""
+        return self._watcher.catch_up(now)
 
     # alerts ─▶ deliveries
 

@@ -41,6 +41,8 @@ def replay(store: Store, letters: Sequence[DeadLetter], settings: Settings) -> N
     for letter in letters:
         if letter.state == "dropped":
             raise SettingsError(f"{letter.name} was dropped: its bytes are gone")
+        if not letter.value:
+            raise SettingsError(f"{letter.name} has no bytes to send: {letter.reason}")
     if settings.broker == "embedded":
         _to_outbox(letters, settings)
     else:

@@ -12,17 +12,13 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import subprocess
-import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import msgspec
-from prometheus_client.parser import text_string_to_metric_families
 
 from ingest.kafka import committed_offsets, ensure_topics
 from ingest.outbox import Outbox
@@ -33,6 +29,7 @@ from spine.errors import SettingsError, TocsinError
 from spine.settings import Settings
 from tocsin import wiring
 from tocsin.broker import EmbeddedBroker, free_port
+from tocsin.child import Node, last_reason
 from tocsin.node import NodePlan
 
 if TYPE_CHECKING:
@@ -40,91 +37,14 @@ if TYPE_CHECKING:
 
 _log = log.get_logger(__name__)
 
-STOP_TIMEOUT_S = 40.0
-"""Longer than the worker's own shutdown watchdog (30 s)."""
 EMBEDDED_SESSION_TIMEOUT_S = 6.0
 """Tansu lets a new group wait half of it before the first partition is given: ready in 4 s instead of 7 at the default of 12."""
 QUICK_DEATHS = 4
 """A child that ends this often without ever having been ready will not get better by itself."""
-
-
-class Node:
-    """The child process. make_plan: what it runs, asked at each start."""
-
-    def __init__(self, make_plan: Callable[[], NodePlan], log_file: Path | None) -> None:
-        self._make_plan = make_plan
-        self._metrics_port = 0
-        self._log_file = log_file
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Start it, again if it ended; it is not ready yet."""
-        self._close_stdin()
-        plan = self._make_plan()
-        self._metrics_port = plan.settings.metrics_port
-        with contextlib.ExitStack() as stack:
-            output = stack.enter_context(self._log_file.open("ab")) if self._log_file else None
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "tocsin.node"], stdin=subprocess.PIPE, stdout=output, stderr=output, start_new_session=True
-            )
-        stdin = self._process.stdin
-        if stdin is not None:
-            with contextlib.suppress(BrokenPipeError):  # it ended already: `returncode` tells
-                stdin.write(msgspec.json.encode(plan) + b"\n")
-                stdin.flush()
-
-    @property
-    def returncode(self) -> int | None:
-        """Its exit status once it has ended."""
-        return self._process.poll() if self._process else None
-
-    @property
-    def pid(self) -> int | None:
-        """Its process id."""
-        return self._process.pid if self._process else None
-
-    def ready(self) -> bool:
-        """Whether it is in the consumer group, with its model loaded."""
-        return _get(self._metrics_port, "/healthz") == "ok"
-
-    def metrics(self) -> dict[str, float]:
-        """Its counters summed over their labels; empty while it does not answer."""
-        return counters(_get(self._metrics_port, "/metrics"))
-
-    def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
-        """Ask it to end, and wait; by force after `timeout_s`."""
-        if self._process is None:
-            return
-        self._close_stdin()
-        if self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(timeout_s)
-            except subprocess.TimeoutExpired:
-                _log.warning("node had to be killed", timeout_s=timeout_s)
-                self._process.kill()
-                self._process.wait()
-
-    def _close_stdin(self) -> None:
-        if self._process is not None and self._process.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):
-                self._process.stdin.close()
-
-
-def counters(exposition: str) -> dict[str, float]:
-    """Prometheus text to {metric: sum over its labels}."""
-    totals: dict[str, float] = {}
-    for family in text_string_to_metric_families(exposition):
-        for sample in family.samples:
-            if not sample.name.endswith(("_created", "_bucket")):
-                totals[sample.name] = totals.get(sample.name, 0.0) + sample.value
-    return totals
-
-
-def _get(port: int, path: str) -> str:
-    with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=2) as answer:
-        return str(answer.read().decode())
-    return ""
+SHORT_LIFE_S = 60.0
+"""A child that lived shorter is started again after a wait that doubles."""
+DRAIN_S = 60.0
+"""A broker that has grown too large is restarted when all that it holds is stored, and after so long in any case."""
 
 
 class Stack:
@@ -149,6 +69,10 @@ class Stack:
         self._exit = contextlib.ExitStack()
         self._trouble = ""
         self._was_ready = False
+        self._quick = 0  # children that ended before they were ready, one after the other
+        self._short = 0  # children that ended soon after, one after the other
+        self._started = 0.0
+        self._draining = 0.0  # since when the broker is emptied, to be restarted; 0: it is not
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
@@ -177,7 +101,7 @@ class Stack:
         if embedded:
             self.outbox.rewind()  # a broker in memory begins empty
         self.node = Node(self._plan, None if self._given.log_format == "human" else self.log_file)
-        self.node.start()
+        self._start_node()
         stack.callback(self.node.stop)
         self.publisher = Publisher(self.outbox, Sender(settings.broker, wiring.names(settings).articles))
         stack.callback(self.publisher.close)
@@ -239,44 +163,61 @@ class Stack:
         return self.outbox.counts().unsettled == 0
 
     def _supervise(self) -> None:
-        quick = 0
-        while not self._stop.wait(0.5):
+        while not self._stop.wait(0.5) and not self._trouble:
             try:
-                self._was_ready = self._was_ready or self.node.ready()
-                if self.broker is not None and not self.broker.alive:
-                    self._restart_broker()
-                elif self.node.returncode is not None:
-                    quick = 0 if self._was_ready else quick + 1
-                    if self.node.returncode == 2 or quick >= QUICK_DEATHS:
-                        self._trouble = f"the worker ended (exit {self.node.returncode}) and would again: {last_reason(self.log_file)}"
-                        return
-                    self._restart_node(wait_s=min(2.0**quick, 15.0) if quick else 0.0)
-                elif self.broker is not None:
-                    self.outbox.prune(
-                        committed_offsets(self.settings.broker, self.settings.consumer_group, wiring.names(self.settings).articles)
-                    )
+                self._look()
             except TocsinError as error:
                 _log.warning("supervisor will try again", reason=str(error))
             except Exception as error:  # the supervisor must outlive everything it watches
                 _log.error("supervisor met the unexpected", error=repr(error))
 
-    def _restart_node(self, wait_s: float) -> None:
-        self._say(f"the worker ended (exit {self.node.returncode}); starting it again")
-        if not self._stop.wait(wait_s):
-            self._was_ready = False
-            self.node.start()
+    def _look(self) -> None:
+        self._was_ready = self._was_ready or self.node.ready()
+        if self.broker is not None and not self.broker.alive:
+            self._restart_broker("the broker ended; starting it and the worker again")
+        elif self.node.returncode is not None:
+            self._restart_node(self.node.returncode)
+        elif self.broker is not None:
+            articles = wiring.names(self.settings).articles
+            self.outbox.prune(committed_offsets(self.settings.broker, self.settings.consumer_group, articles))
+            self._relieve(self.broker)
 
-    def _restart_broker(self) -> None:
-        """The broker's memory is gone: the worker must begin anew and get again what it had not stored."""
+    def _restart_node(self, code: int) -> None:
+        """Start the ended child again, or give it up."""
+        self._quick = 0 if self._was_ready else self._quick + 1
+        self._short = self._short + 1 if time.monotonic() - self._started < SHORT_LIFE_S else 0
+        if code == 2 or self._quick >= QUICK_DEATHS:
+            self._trouble = f"the worker ended (exit {code}) and would again: {last_reason(self.log_file)}"
+            return
+        self._say(f"the worker ended (exit {code}: {last_reason(self.log_file)}); starting it again")
+        if not self._stop.wait(min(2.0**self._short, 30.0) if self._short > 1 else 0.0):
+            self._start_node()
+
+    def _start_node(self) -> None:
+        self._was_ready, self._started = False, time.monotonic()
+        self.node.start()
+
+    def _relieve(self, broker: EmbeddedBroker) -> None:
+        """The broker frees no memory: over its limit it is given nothing more, and restarted when all is stored."""
+        limit = self.settings.broker_max_mb * 1_000_000
+        if not self._draining and broker.rss_bytes() > limit:
+            self._draining = time.monotonic()
+            self.publisher.paused = True
+        if self._draining and (not self.outbox.counts().sent or time.monotonic() - self._draining > DRAIN_S):
+            self._restart_broker(f"the broker has grown beyond {self.settings.broker_max_mb} MB; starting it and the worker again")
+
+    def _restart_broker(self, why: str) -> None:
+        """What the broker held is gone: the worker must begin anew, and get again what it had not stored."""
         if self.broker is None:
             return
-        self._say("the broker ended; starting it and the worker again")
+        self._say(why)
         self.node.stop()
         self.broker.stop()
         self.broker.start()
         self._ensure_topics()
         self.publisher.rewound()
-        self.node.start()
+        self._draining, self.publisher.paused = 0.0, False
+        self._start_node()
 
 
 @contextlib.contextmanager
@@ -288,14 +229,3 @@ def sole_owner(folder: Path) -> Iterator[None]:
         except OSError as error:
             raise SettingsError(f"another tocsin uses the data folder {folder}; stop it, or set data_dir to another folder") from error
         yield
-
-
-def last_reason(log_file: Path) -> str:
-    """The last error that the worker logged, for a message to a person."""
-    with contextlib.suppress(OSError):
-        for line in reversed(log_file.read_text(errors="replace").splitlines()[-200:]):
-            with contextlib.suppress(msgspec.DecodeError):
-                entry = msgspec.json.decode(line, type=dict[str, object])
-                if entry.get("level") == "error" and entry.get("reason"):
-                    return str(entry["reason"])
-    return f"see {log_file}"

@@ -119,6 +119,17 @@ class DeadLetters:
         if state == "dropped":
             self.insert([msgspec.structs.replace(letter, key=b"", value=b"") for letter in letters])
 
+    def by_topic(self, since: datetime) -> dict[str, int]:
+        """How many records of each topic were set aside since then, whatever became of them. Raises StoreError."""
+        rows = self._client.query(
+            """
+            SELECT topic, count() FROM dead_letters FINAL
+            WHERE failed_at >= toDateTime({since:UInt32}) AND stage != 'gap' GROUP BY topic
+            """,
+            since=int(to_epoch(since)),
+        )
+        return {topic: int(count) for topic, count in rows}
+
     def count(self) -> int:
         """How many are open. Raises StoreError."""
         return int(self._client.query(f"SELECT count() FROM dead_letters FINAL WHERE (topic, partition, offset) NOT IN ({_SETTLED})")[0][0])

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from spine.clickhouse import ClickHouse
 from spine.records import Score
-from spine.series import facts, is_negative
+from spine.series import ALERTING, facts, is_negative
 from spine.store.clock import from_epoch, new_version, to_epoch
 
 
@@ -141,9 +141,7 @@ class Mentions:
         )
         return int(rows[0][0])
 
-    def touched(
-        self, since: datetime, until: datetime, kinds: Sequence[str] = ("topic", "company", "sector", "market")
-    ) -> list[SeriesTotal]:
+    def touched(self, since: datetime, until: datetime, kinds: Sequence[str] = ALERTING) -> list[SeriesTotal]:
         """Every series of these kinds touched in [since, until), the one with most negative stories first. Raises StoreError."""
         rows = self._client.query(
             f"""
@@ -158,6 +156,23 @@ class Mentions:
             until=to_epoch(until),
         )
         return [SeriesTotal(row[0], int(row[1]), int(row[2]), int(row[3]), float(row[4])) for row in rows]
+
+    def negative(self, since: datetime, width_s: int, kinds: Sequence[str] = ALERTING) -> dict[str, list[datetime]]:
+        """Series of these kinds to the moments of negative stories since then, the last in each stretch of width_s. Raises StoreError."""
+        rows = self._client.query(
+            f"""
+            SELECT series, toUInt32(max(published_at)) AS last
+            FROM mentions FINAL
+            WHERE published_at >= toDateTime({{since:UInt32}}) AND negative = 1 AND {of_kinds(kinds)}
+            GROUP BY series, intDiv(toUInt32(published_at), {{width:UInt32}}) ORDER BY series, last
+            """,
+            since=to_epoch(since),
+            width=width_s,
+        )
+        found: dict[str, list[datetime]] = {}
+        for series, last in rows:
+            found.setdefault(series, []).append(from_epoch(last))
+        return found
 
     def mood(self, series: Sequence[str], since: datetime, until: datetime, width_s: int) -> list[MoodPoint]:
         """Mood of each of `series` per window of width_s over [since, until), by series, then time; windows start at k * width_s.

@@ -127,6 +127,61 @@ def test_a_batch_that_never_ends_is_noticed(on_kafka: Installation):
     assert committed(on_kafka) == 0
 
 
+def test_an_event_loop_that_stands_still_is_noticed(on_kafka: Installation):
+    """What blocks it holds up commits and heartbeats of Faust's own timers: the process ends, and the batch comes again."""
+    blocked = on_kafka.worker(block_loop=True, stall_s=2.0)
+    blocked.says("ready")
+    assert blocked.ends(30) == 70
+    assert "the event loop has stood still" in blocked.log[-1]["reason"]
+
+
+def test_a_flood_of_bad_records_ends_the_worker_before_it_drains_the_topic(on_kafka: Installation):
+    """And so it does at each start, without setting more aside, until the person lets it."""
+    good, bad = [article(f"a{n}") for n in range(40)], [(b"k", f"no record {n}".encode()) for n in range(400)]
+    on_kafka.publish([*good, *bad])
+    for _ in range(2):
+        flooded = on_kafka.worker(dead_share=0.5, batch_max=32)
+        flooded.says("ready")
+        assert flooded.ends() == 70
+        assert "cannot be used" in flooded.log[-1]["error"]
+    moved = committed(on_kafka)
+    assert moved < len(good) + 200
+    resigned = on_kafka.worker(dead_share=1.0)
+    resigned.says("ready")
+    resigned.until_sum("score", "messages", len(good) + len(bad) - moved)
+    held = resigned.stop()
+    assert held["ids"] == sorted(item.id for item in good)
+    assert len(held["dead"]) == 400
+
+
+def test_messages_that_left_the_topic_unread_are_counted_and_said(on_kafka: Installation):
+    """F14. The first worker reads some; retention takes more than that while nobody reads; the second must not jump in silence."""
+    articles = [article(f"a{n}") for n in range(90)]
+    first = on_kafka.worker()
+    first.says("ready")
+    on_kafka.publish(articles[:30])
+    first.until_sum("score", "messages", 30)
+    first.stop()
+    on_kafka.publish(articles[30:])
+    read = left = 0
+    admin = KafkaAdminClient(bootstrap_servers=on_kafka.plan.broker)
+    for place, at in admin.list_group_offsets([on_kafka.plan.group])[on_kafka.plan.group].items():
+        if place.topic == on_kafka.names.articles:
+            read, left = read + at.offset, left + 10
+            admin.delete_records({place: at.offset + 10})
+    admin.close()
+    assert (read, left) == (30, 20)
+    second = on_kafka.worker()
+    second.says("ready")
+    second.until_sum("score", "messages", 40)
+    held = second.stop()
+    assert len(held["ids"]) == 70
+    assert [stage for stage, _, _ in held["dead"]] == ["gap", "gap"]
+    assert all("10 messages, offsets" in reason for _, reason, _ in held["dead"])
+    said = [line for line in second.log if line["event"] == "messages missed"]
+    assert sum(line["count"] for line in said) == left
+
+
 def test_a_broker_that_is_not_there_is_a_sentence(on_kafka: Installation):
     worker = on_kafka.worker(broker=f"127.0.0.1:{free_port()}")
     assert worker.ends(60) == 70

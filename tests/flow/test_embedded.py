@@ -26,8 +26,9 @@ from spine.settings import Settings
 from spine.store import open_store
 from tests.servers import ROOT
 from tocsin.archives import Backfill
+from tocsin.child import counters
 from tocsin.direct import load
-from tocsin.embedded import Stack, counters, sole_owner
+from tocsin.embedded import Stack, sole_owner
 
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning")
 """kafka-python leaves sockets to a broker that is gone to the garbage collector, also while a test still runs (see conftest.py)."""
@@ -40,14 +41,16 @@ def settings(folder: Path, **changes: object) -> Settings:
     return Settings(data_dir=str(folder / "data"), model="keyword", log_format="json", batch_max=64, **changes)  # type: ignore[arg-type]
 
 
-def archive(folder: Path, rows: int, name: str = "news.jsonl") -> Path:
+def archive(folder: Path, rows: int, name: str = "news.jsonl", padding: str = "") -> Path:
     path = folder / name
     with path.open("w", encoding="utf-8") as file:
         for number in range(rows):
             text = f"第{number}号公司股价下跌" if number % 2 else f"Company {number} shares fall sharply on weak sales"
             moment = datetime.fromtimestamp(1_700_000_000 + number * 60, UTC).isoformat()
             file.write(
-                json.dumps({"id": str(number), "source": "desk", "title": text, "text": text, "published": moment}, ensure_ascii=False)
+                json.dumps(
+                    {"id": str(number), "source": "desk", "title": text, "text": text + padding, "published": moment}, ensure_ascii=False
+                )
                 + "\n"
             )
     return path
@@ -94,6 +97,17 @@ def test_a_part_that_is_killed_comes_back_and_nothing_is_lost_or_doubled(victim:
     report = job.run([str(archive(tmp_path, rows))], READING, threading.Event(), wait=True)
     assert killed.is_set()
     assert any("again" in line for line in said), said
+    assert (report.read, report.published) == (rows, rows)
+    assert stored(tmp_path) == (rows, 0)
+
+
+def test_a_broker_that_has_grown_is_restarted_and_nothing_is_lost_or_doubled(tmp_path: Path):
+    """Tansu frees nothing. It rests at 16 MB; these articles take some 40."""
+    said: list[str] = []
+    rows = 3000
+    job = Backfill(settings(tmp_path, broker_max_mb=32), say=said.append, show=lambda *_: None)
+    report = job.run([str(archive(tmp_path, rows, padding=" 油价" * 1000))], READING, threading.Event(), wait=True)
+    assert any("has grown beyond 32 MB" in line for line in said), said
     assert (report.read, report.published) == (rows, rows)
     assert stored(tmp_path) == (rows, 0)
 

@@ -137,6 +137,20 @@ def test_a_restarted_worker_hands_an_alert_on_again_and_raises_no_other(store: S
     assert len(again) == len(first) == store.alerts.count() > 0
 
 
+def test_who_begins_to_watch_finds_what_the_scores_would_have_shown(store: Store):
+    """The scores were stored, and their messages are gone: a broker in memory died, or the topic kept them too short a time."""
+    run(store, [calm()], at(-30))
+    stored = Pipeline(KeywordClassifier(), store, RULE, pace=UNHURRIED)
+    stored.score(raws(crisis()), at(21))
+    rang = Pipeline(KeywordClassifier(), store, RULE, pace=UNHURRIED).catch_up(at(22))
+    assert company_series("STAR") in [alert.series for alert in rang]
+    assert store.alerts.count() == len(rang)
+    again = Pipeline(KeywordClassifier(), store, RULE, pace=UNHURRIED)
+    assert {alert.id for alert in again.catch_up(at(23))} == {alert.id for alert in rang}
+    assert again.catch_up(at(24)) == []
+    assert Pipeline(KeywordClassifier(), store, RULE, pace=UNHURRIED).catch_up(at(300)) == []  # history
+
+
 def test_a_replay_after_a_crash_before_publishing_scores_nothing_twice_but_hands_all_scores_on(store: Store):
     pipeline = Pipeline(KeywordClassifier(), store, RULE, pace=UNHURRIED)
     first = pipeline.score(raws(crisis()), at(21))

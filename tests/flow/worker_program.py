@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from spine.store import Store, open_store
 from spine.topics import topic_names
 from stream.alerts import Rule
 from stream.app import run_worker
+from stream.flood import MEMORY, Flood
 from stream.pipeline import Pipeline
 from stream.resilience import Patience
 from stream.webhooks import Webhooks
@@ -48,6 +50,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     store_down: bool = False
     last_commit: str = ""
     stuck_s: float = 180.0
+    stall_s: float = 30.0
+    block_loop: bool = False
+    dead_share: float = 1.0
     session_timeout_s: float = 6.0
 
 
@@ -128,6 +133,12 @@ async def _run(plan: Plan, pipeline: Pipeline) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+
+    def ready() -> None:
+        print("ready", flush=True)
+        if plan.block_loop:
+            asyncio.get_running_loop().call_later(1.0, time.sleep, 3600)
+
     if plan.last_commit:
         spoil_commits(plan.last_commit, stop)
     await run_worker(
@@ -139,9 +150,10 @@ async def _run(plan: Plan, pipeline: Pipeline) -> None:
         batch_wait_s=0.05,
         data_dir=Path(plan.data_dir) / "faust",
         stop=stop,
-        on_ready=lambda: print("ready", flush=True),
+        on_ready=ready,
         roles=plan.roles,  # type: ignore[arg-type]
         stuck_s=plan.stuck_s,
+        stall_s=plan.stall_s,
         session_timeout_s=plan.session_timeout_s,
     )
 
@@ -154,7 +166,8 @@ def main() -> None:
     faulty(store, plan)
     rule = Rule(warmup_s=plan.warmup_s, false_per_week=100.0)
     patience = Patience(deadline_s=2.0 if plan.store_down else 30.0)
-    pipeline = Pipeline(Poisonable(), store, rule, Webhooks(plan.webhooks), patience=patience)
+    flood = Flood(plan.dead_share, store.dead.by_topic(datetime.now(UTC) - MEMORY))
+    pipeline = Pipeline(Poisonable(), store, rule, Webhooks(plan.webhooks), patience=patience, flood=flood)
     asyncio.run(_run(plan, pipeline))
     pipeline.close()
     print(json.dumps(contents(store), ensure_ascii=False), flush=True)
