@@ -116,6 +116,14 @@ class Outbox:
             except sqlite3.Error as error:
                 raise StoreError(f"the outbox {self.path}: {error}") from error
 
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            try:
+                yield self._db
+            except sqlite3.Error as error:
+                raise StoreError(f"the outbox {self.path}: {error}") from error
+
     def put(
         self,
         articles: Iterable[Article],
@@ -153,9 +161,9 @@ class Outbox:
             self.wake.set()
 
     def pending(self, limit: int, after: int = 0) -> list[Waiting]:
-        """The oldest articles to send whose number is greater than `after`, in order."""
-        with self._lock:
-            rows = self._db.execute("SELECT n, id, body FROM outbox WHERE part IS NULL AND n > ? ORDER BY n LIMIT ?", (after, limit))
+        """The oldest articles to send whose number is greater than `after`, in order. Raises StoreError."""
+        with self._reading() as db:
+            rows = db.execute("SELECT n, id, body FROM outbox WHERE part IS NULL AND n > ? ORDER BY n LIMIT ?", (after, limit))
             return [Waiting(number, key.encode(), body) for number, key, body in rows]
 
     def sent(self, done: Sequence[tuple[int, int, int]]) -> None:
@@ -205,26 +213,26 @@ class Outbox:
         return again
 
     def state(self, source: str) -> SourceState:
-        """What is remembered of a source; the defaults for a new one."""
-        with self._lock:
-            row = self._db.execute("SELECT etag, last_modified, next_due, failures FROM sources WHERE name = ?", (source,)).fetchone()
+        """What is remembered of a source; the defaults for a new one. Raises StoreError."""
+        with self._reading() as db:
+            row = db.execute("SELECT etag, last_modified, next_due, failures FROM sources WHERE name = ?", (source,)).fetchone()
         return SourceState(*row) if row else SourceState()
 
     def archive(self, key: str) -> ArchiveState:
-        """How far the archive with this identity is done; the beginning for a new one."""
-        with self._lock:
-            row = self._db.execute("SELECT line, rows, complete FROM archives WHERE key = ?", (key,)).fetchone()
+        """How far the archive with this identity is done; the beginning for a new one. Raises StoreError."""
+        with self._reading() as db:
+            row = db.execute("SELECT line, rows, complete FROM archives WHERE key = ?", (key,)).fetchone()
         return ArchiveState(row[0], row[1], bool(row[2])) if row else ArchiveState()
 
     def seen(self, source: str, entries: Sequence[str]) -> dict[str, int]:
-        """The fingerprints of those of the source's entries that were seen before."""
+        """The fingerprints of those of the source's entries that were seen before. Raises StoreError."""
         found: dict[str, int] = {}
-        with self._lock:
+        with self._reading() as db:
             for start in range(0, len(entries), 500):
                 part = entries[start : start + 500]
                 marks = ",".join("?" * len(part))
                 query = f"SELECT entry, fingerprint FROM seen WHERE source = ? AND entry IN ({marks})"  # noqa: S608 -- question marks only
-                found.update(self._db.execute(query, (source, *part)))
+                found.update(db.execute(query, (source, *part)))
         return found
 
     def forget_seen(self, now: datetime, keep: timedelta = timedelta(days=30)) -> int:

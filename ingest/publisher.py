@@ -28,6 +28,7 @@ class Publisher:
 
     def __init__(self, outbox: Outbox, sender: Sender, *, retry_s: float = 1.0) -> None:
         self.paused = False
+        self._moved = time.monotonic()  # when the broker last took something, or nothing waited
         self._outbox = outbox
         self._sender = sender
         self._retry_s = retry_s
@@ -42,6 +43,16 @@ class Publisher:
                 stop.wait(self._retry_s)
             else:
                 self._outbox.wake.wait(0.5)
+
+    def trouble(self, limit_s: float = 60.0) -> str:
+        """What keeps articles from Kafka, or from the outbox; "" when nothing does, or not for long."""
+        waiting = self._outbox.counts()
+        if self._outbox.full:
+            return f"the outbox is full ({waiting.size} bytes): nothing is fetched until Kafka takes what waits"
+        still_s = time.monotonic() - self._moved
+        if waiting.pending and still_s > limit_s:
+            return f"Kafka has taken nothing for {still_s:.0f} s; {waiting.pending} articles wait in the outbox"
+        return ""
 
     def _step(self) -> bool:
         """Take in what ended and send what waits; False when the broker does not take it."""
@@ -66,6 +77,8 @@ class Publisher:
     def _settle(self) -> bool:
         """Take in what ended; False when some have to be sent again."""
         ended = self._sender.finished()
+        if any(not done.error for done in ended) or not self._outbox.counts().pending:
+            self._moved = time.monotonic()
         self._outbox.sent([(done.token, done.partition, done.offset) for done in ended if not done.error])
         for done in ended:
             if done.error and done.fatal:

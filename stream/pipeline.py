@@ -10,10 +10,13 @@ again but is handed on again; what is remembered here only spares work, and a re
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import NamedTuple, TypeVar
+
+import msgspec
 
 from models.classifier import Classifier, Document, Prediction, of_now
 from spine import log, metrics
@@ -62,7 +65,11 @@ class Drafts(NamedTuple):
 
 
 class Pipeline:
-    """The steps over one store. Each step belongs to one thread; different steps may run at the same time."""
+    """The steps over one store. Each step belongs to one thread; different steps may run at the same time.
+
+    era: of a broker that numbers its messages anew at each start: part of the name of a dead letter's topic, which else
+        would take the place of an older one
+    """
 
     def __init__(
         self,
@@ -74,6 +81,7 @@ class Pipeline:
         patience: Patience | None = None,
         pace: Pace | None = None,
         flood: Flood | None = None,
+        era: str = "",
     ) -> None:
         self._classifier = classifier
         self._store = store
@@ -84,13 +92,17 @@ class Pipeline:
         self._drafted: frozenset[str] = frozenset()
         self._watcher = Watcher(store, rule, self._patience, pace or Pace())
         self._flood = flood or Flood(share=1.0)
+        self._era = era
         self._taken: Scored | None = None
 
     @classmethod
-    def from_settings(cls, settings: Settings, store: Store, classifier: Classifier) -> Pipeline:
+    def from_settings(cls, settings: Settings, store: Store, classifier: Classifier, *, era: str = "") -> Pipeline:
         """The pipeline that the settings describe. Raises SettingsError for a webhook that cannot work, StoreError."""
-        flood = Flood(settings.dead_share, store.dead.by_topic(datetime.now(UTC) - MEMORY))
-        return cls(classifier, store, Rule.from_settings(settings), Webhooks(settings.webhooks), flood=flood)
+        recent: Counter[str] = Counter()
+        for topic, count in store.dead.by_topic(datetime.now(UTC) - MEMORY).items():
+            recent[topic.partition("@")[0]] += count
+        flood = Flood(settings.dead_share, recent)
+        return cls(classifier, store, Rule.from_settings(settings), Webhooks(settings.webhooks), flood=flood, era=era)
 
     def close(self) -> None:
         """Release the connections to the webhooks; the store belongs to the caller."""
@@ -206,6 +218,8 @@ class Pipeline:
         self._put_away(dead)
 
     def _put_away(self, dead: Sequence[DeadLetter]) -> None:
+        if self._era:
+            dead = [msgspec.structs.replace(letter, topic=f"{letter.topic}@{self._era}") for letter in dead]
         self._patience.wait_for("dead", self._store.dead.insert, dead)
         for letter in dead:
             metrics.DEAD.labels(letter.stage).inc()

@@ -10,6 +10,7 @@ import contextlib
 import socket
 import subprocess
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 from spine.errors import BrokerError, SettingsError
@@ -30,11 +31,12 @@ def accepts(host: str, port: int, timeout_s: float = 1.0) -> bool:
 
 
 class EmbeddedBroker:
-    """One Tansu process. `address` stays the same over restarts."""
+    """One Tansu process. `address` stays the same over restarts; `era` names what it has held since it was started."""
 
     def __init__(self, log_file: Path, port: int = 0) -> None:
         self.port = port or free_port()
         self.address = f"127.0.0.1:{self.port}"
+        self.era = ""
         self._log_file = log_file
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -58,6 +60,7 @@ class EmbeddedBroker:
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C is for us; the broker ends last
             )
+        self.era = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}"
         deadline = time.monotonic() + timeout_s
         while not accepts("127.0.0.1", self.port, 0.2):
             if self._process.poll() is not None:

@@ -15,6 +15,7 @@ import fcntl
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -30,7 +31,8 @@ from spine.settings import Settings
 from tocsin import wiring
 from tocsin.broker import EmbeddedBroker, free_port
 from tocsin.child import Node, last_reason
-from tocsin.node import NodePlan
+from tocsin.node import EXIT_MEND, NodePlan
+from tocsin.parts import part
 
 if TYPE_CHECKING:
     from ingest.sources import Source
@@ -40,7 +42,7 @@ _log = log.get_logger(__name__)
 EMBEDDED_SESSION_TIMEOUT_S = 6.0
 """Tansu lets a new group wait half of it before the first partition is given: ready in 4 s instead of 7 at the default of 12."""
 QUICK_DEATHS = 4
-"""A child that ends this often without ever having been ready will not get better by itself."""
+"""A child that ends this often without ever having been ready will not get better by itself, unless it waits for others' servers."""
 SHORT_LIFE_S = 60.0
 """A child that lived shorter is started again after a wait that doubles."""
 DRAIN_S = 60.0
@@ -72,6 +74,7 @@ class Stack:
         self._quick = 0  # children that ended before they were ready, one after the other
         self._short = 0  # children that ended soon after, one after the other
         self._started = 0.0
+        self._beginning = False  # the broker is being started anew
         self._draining = 0.0  # since when the broker is emptied, to be restarted; 0: it is not
 
     def __enter__(self) -> Self:
@@ -105,10 +108,10 @@ class Stack:
         stack.callback(self.node.stop)
         self.publisher = Publisher(self.outbox, Sender(settings.broker, wiring.names(settings).articles))
         stack.callback(self.publisher.close)
-        threads = [threading.Thread(target=self.publisher.run, args=(self._stop,), name="publisher", daemon=True)]
+        threads = [part("publisher", partial(self.publisher.run, self._stop), self._give_up)]
         if self._sources:
-            threads.append(threading.Thread(target=self._crawl, name="crawler", daemon=True))
-        threads.append(threading.Thread(target=self._supervise, name="supervisor", daemon=True))
+            threads.append(part("crawler", self._crawl, self._give_up))
+        threads.append(part("supervisor", self._supervise, self._give_up))
         stack.callback(self._join, threads)
         for thread in threads:
             thread.start()
@@ -121,7 +124,11 @@ class Stack:
             dashboard=self._dashboard,
             session_timeout_s=EMBEDDED_SESSION_TIMEOUT_S,
             broker_pid=self.broker.pid or 0,
+            era=self.broker.era,
         )
+
+    def _give_up(self, why: str) -> None:
+        self._trouble = self._trouble or why
 
     def _join(self, threads: Sequence[threading.Thread]) -> None:
         self._stop.set()
@@ -173,7 +180,7 @@ class Stack:
 
     def _look(self) -> None:
         self._was_ready = self._was_ready or self.node.ready()
-        if self.broker is not None and not self.broker.alive:
+        if self.broker is not None and (self._beginning or not self.broker.alive):
             self._restart_broker("the broker ended; starting it and the worker again")
         elif self.node.returncode is not None:
             self._restart_node(self.node.returncode)
@@ -186,8 +193,9 @@ class Stack:
         """Start the ended child again, or give it up."""
         self._quick = 0 if self._was_ready else self._quick + 1
         self._short = self._short + 1 if time.monotonic() - self._started < SHORT_LIFE_S else 0
-        if code == 2 or self._quick >= QUICK_DEATHS:
-            self._trouble = f"the worker ended (exit {code}) and would again: {last_reason(self.log_file)}"
+        alone = self.broker is not None and self.settings.store == "embedded"
+        if code == EXIT_MEND or (alone and self._quick >= QUICK_DEATHS):
+            self._give_up(f"the worker ended (exit {code}) and would again: {last_reason(self.log_file)}")
             return
         self._say(f"the worker ended (exit {code}: {last_reason(self.log_file)}); starting it again")
         if not self._stop.wait(min(2.0**self._short, 30.0) if self._short > 1 else 0.0):
@@ -210,7 +218,9 @@ class Stack:
         """What the broker held is gone: the worker must begin anew, and get again what it had not stored."""
         if self.broker is None:
             return
-        self._say(why)
+        if not self._beginning:
+            self._say(why)
+        self._beginning = True  # until all of it is done: what fails here is done again
         self.node.stop()
         self.broker.stop()
         self.broker.start()
@@ -218,6 +228,7 @@ class Stack:
         self.publisher.rewound()
         self._draining, self.publisher.paused = 0.0, False
         self._start_node()
+        self._beginning = False
 
 
 @contextlib.contextmanager

@@ -18,12 +18,17 @@ from datetime import UTC, datetime
 import msgspec
 
 from spine import log, metrics
-from spine.errors import TocsinError
+from spine.errors import BrokerError, StoreBusy, TocsinError
 from spine.settings import Settings
 from spine.store import Store
 from tocsin import wiring
 
 _log = log.get_logger(__name__)
+
+EXIT_MEND = 2
+"""A setting, a file or an address is wrong: a person has to mend it."""
+EXIT_LATER = 75
+"""A server that is not ours to start does not answer: trying again may help (EX_TEMPFAIL of sysexits.h)."""
 
 
 class NodePlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +36,7 @@ class NodePlan(msgspec.Struct, frozen=True, kw_only=True):
 
     session_timeout_s: after which the broker gives a dead worker's partitions away
     broker_pid: of the embedded broker, to be ended with us should the parent be gone; 0: none
+    era: of the embedded broker, which numbers its messages anew at each start; "": Kafka's numbers are for ever
     """
 
     settings: Settings
@@ -38,6 +44,7 @@ class NodePlan(msgspec.Struct, frozen=True, kw_only=True):
     schedule: bool = True
     session_timeout_s: float = 12.0
     broker_pid: int = 0
+    era: str = ""
 
 
 def utc_now() -> datetime:
@@ -63,7 +70,7 @@ def run_node(plan: NodePlan, stop: threading.Event | None = None) -> None:
             stack.enter_context(running_scheduler(settings, store))
         classifier = stack.enter_context(wiring.following_classifier(settings))
         _log.info("model ready", model=classifier.version)
-        pipeline = wiring.make_pipeline(settings, store, classifier)
+        pipeline = wiring.make_pipeline(settings, store, classifier, era=plan.era)
 
         async def main() -> None:
             wanted = asyncio.Event()
@@ -136,7 +143,7 @@ def main() -> int:
         run_node(plan, stop)
     except TocsinError as error:
         _log.error("node ends", reason=str(error))
-        return 2
+        return EXIT_LATER if isinstance(error, StoreBusy | BrokerError) else EXIT_MEND
     finally:
         if plan.broker_pid and os.getppid() != parent:  # it was killed and could not tidy up
             with contextlib.suppress(ProcessLookupError):

@@ -137,8 +137,8 @@ def make_gazetteer(settings: Settings) -> Gazetteer:
     return load_companies(Path(settings.companies).expanduser() if settings.companies else None)
 
 
-def make_pipeline(settings: Settings, store: Store, classifier: Classifier) -> Pipeline:
-    """The worker's three steps over these parts."""
+def make_pipeline(settings: Settings, store: Store, classifier: Classifier, *, era: str = "") -> Pipeline:
+    """The worker's three steps over these parts. era: of an embedded broker"""
     from stream.pipeline import Pipeline
 
-    return Pipeline.from_settings(settings, store, classifier)
+    return Pipeline.from_settings(settings, store, classifier, era=era)

@@ -20,15 +20,18 @@ import pytest
 from ingest.backfill import Report
 from ingest.files import Reading
 from ingest.outbox import Outbox
-from spine.errors import SettingsError, TocsinError
+from spine.errors import BrokerError, SettingsError, TocsinError
 from spine.records import Article
 from spine.settings import Settings
 from spine.store import open_store
 from tests.servers import ROOT
 from tocsin.archives import Backfill
-from tocsin.child import counters
+from tocsin.broker import free_port
+from tocsin.child import Node, counters, last_reason
 from tocsin.direct import load
 from tocsin.embedded import Stack, sole_owner
+from tocsin.node import EXIT_LATER, NodePlan
+from tocsin.parts import part
 
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning")
 """kafka-python leaves sockets to a broker that is gone to the garbage collector, also while a test still runs (see conftest.py)."""
@@ -87,11 +90,19 @@ def test_a_part_that_is_killed_comes_back_and_nothing_is_lost_or_doubled(victim:
         killed.set()
 
     stacks: list[Stack] = []
+    asked: list[int] = []
 
     class Observed(Stack):
         def __enter__(self) -> Stack:  # type: ignore[override]
             stacks.append(self)
             return super().__enter__()
+
+        def _ensure_topics(self) -> None:
+            """The second time, which is after the broker was killed, it fails: that must not be the end of the matter."""
+            asked.append(len(asked))
+            if len(asked) == 2:
+                raise BrokerError("no answer")
+            super()._ensure_topics()
 
     job = Backfill(settings(tmp_path), say=said.append, show=kill_once, stack=Observed)
     report = job.run([str(archive(tmp_path, rows))], READING, threading.Event(), wait=True)
@@ -182,6 +193,28 @@ def test_a_worker_that_cannot_start_ends_the_whole_with_its_reason(tmp_path: Pat
     broken = Settings(data_dir=str(tmp_path / "data"), model=str(tmp_path / "model"), log_format="json")
     with Stack(broken, dashboard=False) as stack, pytest.raises(TocsinError, match="manifest"):
         stack.wait_ready()
+
+
+def test_a_worker_whose_servers_are_away_says_that_later_may_help(tmp_path: Path):
+    """Exit 75, not 2: who supervises it tries again, and does not take it for a person's mistake."""
+    away = settings(tmp_path, broker=f"127.0.0.1:{free_port()}", store=f"clickhouse://127.0.0.1:{free_port()}/tocsin")
+    node = Node(lambda: NodePlan(settings=away, dashboard=False, schedule=False), tmp_path / "log")
+    node.start()
+    until(lambda: node.returncode is not None, "the worker ends")
+    assert node.returncode == EXIT_LATER
+    assert "cannot be reached" in last_reason(tmp_path / "log")
+    node.stop()
+
+
+def test_a_part_that_dies_is_told():
+    def run() -> None:
+        raise OSError("no such disk")
+
+    told: list[str] = []
+    thread = part("publisher", run, told.append)
+    thread.start()
+    thread.join(5)
+    assert told == ["the publisher ended (OSError: no such disk)"]
 
 
 def test_two_on_one_data_folder_are_told_apart(tmp_path: Path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import threading
 import time
 import uuid
@@ -173,6 +174,44 @@ def test_a_broker_that_forgot_everything_is_given_it_again(tmp_path, names, outb
         assert {item.id for item in consume(broker.address, names.articles, 400)} == {article(number).id for number in range(400)}
     finally:
         broker.stop()
+
+
+def test_trouble_with_the_disk_is_waited_out_and_trouble_with_kafka_is_told(tmp_path, names, outbox, monkeypatch):
+    broker, stop = EmbeddedBroker(tmp_path / "broker.log"), threading.Event()
+    outbox.put([article(1)])
+    publisher = Publisher(outbox, Sender(broker.address, names.articles), retry_s=0.02)
+    thread = threading.Thread(target=publisher.run, args=(stop,))
+    thread.start()
+    deadline = time.monotonic() + 20
+    while not publisher.trouble(limit_s=0.1) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert "Kafka has taken nothing" in publisher.trouble(limit_s=0.1)
+    assert publisher.trouble(limit_s=3600) == ""
+    pending, failures = outbox.pending, iter([sqlite3.OperationalError("disk I/O error")])
+
+    def failing(*args, **more):
+        for error in failures:
+            with outbox._reading():
+                raise error
+        return pending(*args, **more)
+
+    monkeypatch.setattr(outbox, "pending", failing)
+    broker.start()
+    try:
+        ensure_topics(broker.address, names, partitions=1, replication=1)
+        assert [item.id for item in consume(broker.address, names.articles, 1, partitions=1)] == [article(1).id]
+        while outbox.counts().pending and time.monotonic() < deadline:
+            outbox.wake.wait(0.02)
+        assert publisher.trouble(limit_s=0.0) == ""
+        outbox.max_bytes = 1
+        assert "the outbox is full" in publisher.trouble()
+    finally:
+        stop.set()
+        outbox.wake.set()
+        thread.join(10)
+        publisher.close()
+        broker.stop()
+    assert not thread.is_alive()
 
 
 def test_real_kafka_takes_it_too_and_its_offsets_let_rows_go(kafka_server, names, outbox):

@@ -27,7 +27,7 @@ from tests.flow.worker_tools import article
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 RULE = Rule(warmup_s=3600, false_per_week=100)
 UNHURRIED = Pace(share=1.0)
-TABLES = ("articles", "article_keys", "story_bands", "mentions", "alerts", "deliveries", "dead_letters")
+TABLES = ("articles", "article_keys", "story_bands", "mentions", "alerts", "deliveries", "dead_letters", "dead_states")
 
 
 @pytest.fixture(scope="module")
@@ -255,6 +255,18 @@ def picky(store: Store) -> Iterator[Picky]:
     store.articles = made = Picky(store.client)
     yield made
     store.articles = before
+
+
+def test_a_broker_that_counts_anew_takes_no_dead_letters_place(store: Store):
+    """The embedded broker begins at offset 0 at each start: what was set aside before, or settled, stays as it is."""
+    for era in ("1", "2"):
+        pipeline = Pipeline(KeywordClassifier(), store, RULE, pace=UNHURRIED, era=era)
+        batch = pipeline.score([Raw("articles", 0, 0, b"k", f"no record of era {era}".encode())], at(0))
+        assert len(batch.dead) == 1
+    found = store.dead.latest()
+    assert sorted(letter.name for letter in found) == ["articles@1/0/0", "articles@2/0/0"]
+    store.dead.settle(found[:1], "dropped")
+    assert store.dead.count() == 1
 
 
 def test_a_row_that_the_store_refuses_is_set_aside_and_the_rest_are_kept(store: Store, picky: Picky):

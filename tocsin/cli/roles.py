@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import threading
+from functools import partial
 from pathlib import Path
 
 import click
 
 from spine import metrics
-from spine.errors import SettingsError
+from spine.errors import SettingsError, TocsinError
 from spine.settings import Settings
 from tocsin import wiring
 from tocsin.cli.common import ExampleCommand, settings_of, teller
+from tocsin.parts import part
 from tocsin.signals import stop_on_signal
 
 _EXTERNAL = "this role runs beside others: set `{name}` to the address of a {what}; `tocsin up` runs everything embedded"
@@ -58,16 +59,24 @@ def crawl(ctx: click.Context, sources: str | None) -> None:
     stop = stop_on_signal()
     outbox = Outbox(wiring.data_dir(settings) / "outbox.sqlite", durable_broker=True)
     publisher = Publisher(outbox, Sender(settings.broker, wiring.names(settings).articles))
-    thread = threading.Thread(target=publisher.run, args=(stop,), name="publisher")
+    failed: list[str] = []
+
+    def give_up(why: str) -> None:
+        failed.append(why)
+        stop.set()
+
+    thread = part("publisher", partial(publisher.run, stop), give_up)
     thread.start()
     try:
-        with metrics.served(settings.metrics_port, lambda: ""), contextlib.closing(Fetcher()) as fetcher:
+        with metrics.served(settings.metrics_port, publisher.trouble), contextlib.closing(Fetcher()) as fetcher:
             Crawler(feeds, fetcher, outbox, gazetteer).run(stop)
     finally:
         stop.set()
         thread.join()
         publisher.close()
         outbox.close()
+    if failed:
+        raise TocsinError(failed[0])
 
 
 @click.command(cls=ExampleCommand, examples="TOCSIN_STORE=clickhouse://default:@clickhouse:9000/tocsin tocsin dashboard")
