@@ -7,7 +7,10 @@ BIN := .venv/bin
 PACKAGES := tocsin spine ingest models stream dashboard bench
 ARGS ?=
 
-.PHONY: help setup demo test test-fast lint format lock evaluate bench clean
+SECONDS ?= 300
+SEED ?=
+
+.PHONY: help setup demo test test-fast lint format lock evaluate bench soak clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -56,10 +59,15 @@ evaluate: .venv/.ready ## Measure the model on all test files and write docs/mod
 	@echo "evaluate: measuring on every test file; figures already known are taken from .cache/evaluate"
 	@$(BIN)/tocsin model-card $(ARGS)
 
-bench: .venv/.ready ## Measure this machine into docs/performance.md, half an hour (ARGS="--data FOLDER --only classify")
+bench: .venv/.ready ## Measure this machine into docs/performance.md, an hour (ARGS="--data FOLDER --only classify")
 	@./tests/install
 	@echo "bench: measuring; leave the machine alone meanwhile"
 	@$(BIN)/tocsin bench all $(ARGS)
+
+soak: .venv/.ready ## Seeded faults on a whole installation, and a verdict (SECONDS=1200 SEED=7 ARGS="--embedded")
+	@./tests/install
+	@echo "soak: $(SECONDS) s of faults; the last line is the verdict"
+	@$(BIN)/python -m tests.soak --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 clean: ## Remove what was made here, .venv included
 	@rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache build dist

@@ -128,6 +128,18 @@ class Installation:
         self.publish(list(itertools.islice(source, max(0, backlog - (self.sent - stored)))))
         return stored
 
+    def saturate(self, source: Iterator[Article], backlog: int, seconds: float) -> float:
+        """Articles stored a second, over `seconds` after a warm-up, while `backlog` wait; then they are drained. Raises TocsinError."""
+        started, began, base = time.monotonic(), 0.0, 0
+        while not began or time.monotonic() - began < seconds:
+            stored = self.feed(source, backlog)
+            if not began and time.monotonic() - started > seconds / 4:
+                began, base = time.monotonic(), stored
+            time.sleep(0.1)
+        rate = (self.scored() - base) / (time.monotonic() - began)
+        self.drain()
+        return rate
+
     def drain(self) -> None:
         """Wait until all that was published is stored. Raises TocsinError."""
         self.flush()

@@ -69,7 +69,7 @@ def measure(settings: Settings, *, data: Path | None = None, seconds: float = 30
         try:
             source = articles(every)
             _found_history(place)
-            sustained = _saturate(place, source)
+            sustained = place.saturate(source, BACKLOG, SATURATE_S)
             points = [_point(place, store, source, share, sustained, seconds) for share in tqdm(shares, desc="latency", unit="rate")]
         finally:
             store.close()
@@ -81,19 +81,6 @@ def _found_history(place: Installation) -> None:
     then = datetime.now(UTC) - timedelta(days=2)
     place.publish([article(f"old {n}", f"Acme opens office number {n}", "en", then, company="Acme") for n in range(50)])
     place.drain()
-
-
-def _saturate(place: Installation, source: Iterator[Article]) -> float:
-    """Articles stored a second while the topic is never empty."""
-    started, began, base = time.monotonic(), 0.0, 0
-    while not began or time.monotonic() - began < SATURATE_S:
-        stored = place.feed(source, BACKLOG)
-        if not began and time.monotonic() - started > SATURATE_S / 4:
-            began, base = time.monotonic(), stored
-        time.sleep(0.1)
-    rate = (place.scored() - base) / (time.monotonic() - began)
-    place.drain()
-    return rate
 
 
 def _point(place: Installation, store: Store, source: Iterator[Article], share: float, sustained: float, seconds: float) -> Point:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import textwrap
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -39,13 +40,21 @@ class Process:
 
     def start(self, timeout_s: float = 60.0) -> None:
         """Start it and wait until its port answers. Raises TocsinError."""
+        self.launch()
+        self.wait_up(timeout_s)
+
+    def launch(self) -> None:
+        """Start it, without waiting."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command, stdout=log, stderr=log, env={**os.environ, **(self._environment or {})}, start_new_session=True
             )
+
+    def wait_up(self, timeout_s: float = 60.0) -> None:
+        """Wait until its port answers. Raises TocsinError."""
         deadline = time.monotonic() + timeout_s
         while not accepts("127.0.0.1", self.port, 0.5):
-            if self._process.poll() is not None or time.monotonic() > deadline:
+            if self._process is None or self._process.poll() is not None or time.monotonic() > deadline:
                 raise TocsinError(f"{self.name} did not start: {self._log.read_text(errors='replace')[-2000:]}")
             time.sleep(0.1)
 
@@ -73,28 +82,35 @@ class Process:
 
 
 class Kafka(Process):
-    """One Apache Kafka in KRaft mode, broker and controller in one JVM."""
+    """One Apache Kafka in KRaft mode, broker and controller in one JVM.
 
-    def __init__(self, folder: Path) -> None:
+    place, ports: which of a cluster it is, and the (broker, controller) ports of all of it; by default it is alone
+    """
+
+    def __init__(self, folder: Path, *, place: int = 0, ports: Sequence[tuple[int, int]] = ()) -> None:
         java = shutil.which("java")
         if java is None or not list(KAFKA_JARS.glob("kafka_2.13-*.jar")):
             raise Unavailable("no Java or no Kafka jars here: run tests/install")
-        port, controller = free_port(), free_port()
+        ports = ports or [(free_port(), free_port())]
+        port, controller = ports[place]
+        voters = ",".join(f"{number}@127.0.0.1:{each}" for number, (_, each) in enumerate(ports, 1))
+        copies = min(3, len(ports))
         self.bootstrap = f"127.0.0.1:{port}"
         properties = folder / "server.properties"
         properties.write_text(
             textwrap.dedent(f"""\
                 process.roles=broker,controller
-                node.id=1
-                controller.quorum.voters=1@127.0.0.1:{controller}
+                node.id={place + 1}
+                controller.quorum.voters={voters}
                 listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
                 advertised.listeners=PLAINTEXT://127.0.0.1:{port}
                 controller.listener.names=CONTROLLER
                 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
                 log.dirs={folder / "logs"}
-                offsets.topic.replication.factor=1
-                transaction.state.log.replication.factor=1
-                transaction.state.log.min.isr=1
+                offsets.topic.replication.factor={copies}
+                transaction.state.log.replication.factor={copies}
+                transaction.state.log.min.isr={max(1, copies - 1)}
+                min.insync.replicas={max(1, copies - 1)}
                 group.initial.rebalance.delay.ms=0
                 offsets.topic.num.partitions=4
                 num.network.threads=2
@@ -111,6 +127,16 @@ class Kafka(Process):
             timeout=60,
         )
         super().__init__("Kafka", [*base, "kafka.Kafka", str(properties)], port, folder / "kafka.out")
+
+
+def kafka_cluster(folder: Path, count: int = 3) -> list[Kafka]:
+    """Brokers of one cluster, not started: launch all before the first is waited for. Topics with three replicas outlive any one."""
+    ports = [(free_port(), free_port()) for _ in range(count)]
+    brokers = []
+    for place in range(count):
+        (folder / f"broker-{place + 1}").mkdir()
+        brokers.append(Kafka(folder / f"broker-{place + 1}", place=place, ports=ports))
+    return brokers
 
 
 class ClickHouseServer(Process):

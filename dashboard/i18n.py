@@ -27,6 +27,11 @@ LABELS: dict[str, tuple[str, str]] = {
     "status.updated": ("updated {s} s ago", "{s} 秒前更新"),
     "status.stale": ("stale: no answer for {s} s", "数据停滞：{s} 秒无响应"),
     "status.store": ("store unreachable, trying again", "存储不可用，正在重试"),
+    "status.aside": ("{n} records set aside", "{n} 条记录被搁置"),
+    "status.aside.title": (
+        "They could not be used, or had left Kafka unread: `tocsin dead-letters list` says why.",
+        "这些记录无法使用，或在读取前已从 Kafka 中消失：`tocsin dead-letters list` 会说明原因。",
+    ),
     "store.title": ("The store does not answer", "存储没有响应"),
     "store.body": (
         "What you see may be old. The page tries again every 2 seconds and recovers by itself.",

@@ -177,6 +177,10 @@ class Reads:
         """How many articles are stored."""
         return self._cache.get("stored", STORED_TTL_S, self._store.articles.count)
 
+    def set_aside(self) -> int:
+        """How many records could not be used and wait for a person."""
+        return self._cache.get("set aside", STORED_TTL_S, self._store.dead.count)
+
     def alert(self, alert_id: str) -> AlertView | None:
         """One alert and what lies behind it; None: there is no such alert."""
         return self._cache.get(("alert", alert_id), TTL_S, lambda: self._alert(alert_id))

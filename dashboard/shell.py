@@ -74,6 +74,7 @@ def header(view: View, zone: str, title: str) -> Any:
             html.Div(
                 [
                     html.Span(words("status.connecting"), id="status", className="status connecting", role="status"),
+                    html.Span("", id="aside", className="aside", title=words("status.aside.title")),
                     html.Span(words("zone", zone=zone), className="muted zone"),
                 ],
                 className="state",
@@ -172,6 +173,16 @@ def register(app: dash.Dash, reads: Reads) -> None:
             return {"n": tick, "state": "live", "alerts": len(reads.alerts())}
         except StoreError:
             return {"n": tick, "state": "store", "alerts": 0}
+
+    @app.callback(  # type: ignore[untyped-decorator]
+        Output("aside", "children"), Input("tick", "n_intervals"), Input("words", "data"), State("view", "data"), State("theme", "data")
+    )
+    def aside(_tick: Any, _words: Any, data: Any, theme: Any) -> str:
+        try:
+            count = reads.set_aside()
+        except StoreError:
+            return ""
+        return i18n.text("status.aside", parse(data, theme).language, n=count) if count else ""
 
     for module in PAGES:
         module.register(app, reads)

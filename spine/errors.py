@@ -13,6 +13,11 @@ TocsinError
 
 from __future__ import annotations
 
+EXIT_MEND = 2
+"""Exit status: a setting, a file or an address is wrong; a person has to mend it."""
+EXIT_LATER = 75
+"""Exit status: a server that is not ours to start does not answer; trying again may help (EX_TEMPFAIL of sysexits.h)."""
+
 
 class TocsinError(Exception):
     """Anything that Tocsin raises on purpose."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -10,16 +12,23 @@ import pytest
 
 from bench.servers import ROOT, ClickHouseServer, Kafka, Unavailable
 
-__all__ = ["ROOT", "ClickHouseServer", "Kafka", "made"]
+__all__ = ["ROOT", "ClickHouseServer", "Kafka", "made", "or_skip"]
 
 ServerT = TypeVar("ServerT", Kafka, ClickHouseServer)
 
 
-def made(kind: type[ServerT], folder: Path) -> ServerT:
-    """A server in `folder`, not started. A missing one skips the test, with the reason; under CI=true that is a failure."""
+@contextmanager
+def or_skip() -> Iterator[None]:
+    """A server that is missing skips the test, with the reason; under CI=true that is a failure."""
     try:
-        return kind(folder)
+        yield
     except Unavailable as error:
         if os.environ.get("CI") == "true":
             pytest.fail(f"under CI=true this must not be skipped: {error}")
         pytest.skip(str(error))
+
+
+def made(kind: type[ServerT], folder: Path) -> ServerT:
+    """A server in `folder`, not started; see or_skip."""
+    with or_skip():
+        return kind(folder)

@@ -26,12 +26,12 @@ from ingest.outbox import Outbox
 from ingest.publisher import Publisher
 from ingest.sender import Sender
 from spine import log
-from spine.errors import SettingsError, TocsinError
+from spine.errors import EXIT_MEND, SettingsError, TocsinError
 from spine.settings import Settings
 from tocsin import wiring
 from tocsin.broker import EmbeddedBroker, free_port
 from tocsin.child import Node, last_reason
-from tocsin.node import EXIT_MEND, NodePlan
+from tocsin.node import NodePlan
 from tocsin.parts import part
 
 if TYPE_CHECKING:

@@ -18,17 +18,12 @@ from datetime import UTC, datetime
 import msgspec
 
 from spine import log, metrics
-from spine.errors import BrokerError, StoreBusy, TocsinError
+from spine.errors import EXIT_LATER, EXIT_MEND, BrokerError, StoreBusy, TocsinError
 from spine.settings import Settings
 from spine.store import Store
 from tocsin import wiring
 
 _log = log.get_logger(__name__)
-
-EXIT_MEND = 2
-"""A setting, a file or an address is wrong: a person has to mend it."""
-EXIT_LATER = 75
-"""A server that is not ours to start does not answer: trying again may help (EX_TEMPFAIL of sysexits.h)."""
 
 
 class NodePlan(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,7 +20,7 @@ import pytest
 from ingest.backfill import Report
 from ingest.files import Reading
 from ingest.outbox import Outbox
-from spine.errors import BrokerError, SettingsError, TocsinError
+from spine.errors import EXIT_LATER, BrokerError, SettingsError, TocsinError
 from spine.records import Article
 from spine.settings import Settings
 from spine.store import open_store
@@ -30,7 +30,7 @@ from tocsin.broker import free_port
 from tocsin.child import Node, counters, last_reason
 from tocsin.direct import load
 from tocsin.embedded import Stack, sole_owner
-from tocsin.node import EXIT_LATER, NodePlan
+from tocsin.node import NodePlan
 from tocsin.parts import part
 
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning")

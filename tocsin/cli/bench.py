@@ -27,11 +27,11 @@ def bench() -> None:
 
 @bench.command("all", cls=ExampleCommand, examples="tocsin bench all --data ~/data\ntocsin bench all --only classify --only store")
 @STREAMS
-@click.option("--only", multiple=True, help="Name of a benchmark; may be repeated.  [default: all of them, half an hour]")
+@click.option("--only", multiple=True, help="Name of a benchmark; may be repeated.  [default: all of them, an hour]")
 @click.pass_context
 def all_(ctx: click.Context, data: Path | None, only: tuple[str, ...]) -> None:
     """The benchmarks of docs/performance.md, one after the other, into its table."""
-    from bench import classify, latency, peer, pipeline, report, scale, start, store
+    from bench import classify, latency, overload, peer, pipeline, report, scale, start, store
     from models.registry import shipped
 
     settings = settings_of(ctx)
@@ -39,6 +39,7 @@ def all_(ctx: click.Context, data: Path | None, only: tuple[str, ...]) -> None:
         "classify": lambda: classify.measure(shipped(), data=data),
         "pipeline": lambda: pipeline.measure(settings, data=data),
         "latency": lambda: latency.measure(settings, data=data),
+        "overload": lambda: overload.measure(settings, data=data),
         "peer": lambda: peer.measure(settings, data=data),
         "scale": lambda: scale.measure(settings, data=data),
         "store": lambda: store.measure(data=data),
@@ -110,6 +111,19 @@ def scale(ctx: click.Context, data: Path | None, workers: tuple[int, ...], count
     from bench.scale import WORKERS, measure
 
     _show(measure(settings_of(ctx), data=data, workers=workers or WORKERS, count=count), as_json)
+
+
+@bench.command(cls=ExampleCommand, examples="tocsin bench overload --json\ntocsin bench overload --seconds 60 --times 2")
+@STREAMS
+@click.option("--seconds", type=click.FloatRange(1.0), default=300.0, show_default=True, help="How long too much is offered.")
+@click.option("--times", type=click.FloatRange(1.1), default=3.0, show_default=True, help="How much of the sustained rate is offered.")
+@JSON
+@click.pass_context
+def overload(ctx: click.Context, data: Path | None, seconds: float, times: float, as_json: bool) -> None:
+    """Three times what the worker can take, for five minutes, and the backlog afterwards. Wants a ClickHouse server."""
+    from bench.overload import measure
+
+    _show(measure(settings_of(ctx), data=data, seconds=seconds, times=times), as_json)
 
 
 @bench.command(cls=ExampleCommand, examples="tocsin bench peer --json")

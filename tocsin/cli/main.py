@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import click
 
 import tocsin
-from spine.errors import SettingsError, TocsinError
+from spine.errors import EXIT_LATER, EXIT_MEND, BrokerError, SettingsError, StoreBusy, TocsinError
 from spine.log import mask
 from tocsin.cli import admin, archives, bench, companies, dead_letters, evaluate, explain, models, roles, run, text, topics, train
 
@@ -33,7 +33,7 @@ for module in (run, archives, roles, admin, dead_letters, text, train, evaluate,
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; the exit status: 0 well, 1 it failed, 2 a setting or argument is wrong, 130 interrupted."""
+    """Run one command; the exit status: 0 well, 1 it failed, 2 a setting or argument is wrong, 75 later may help, 130 interrupted."""
     try:
         status = group.main(args=list(arguments) if arguments is not None else None, prog_name="tocsin", standalone_mode=False)
     except click.exceptions.Abort:
@@ -44,12 +44,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         error.show(sys.stderr)
         return error.exit_code
     except TocsinError as error:
-        return _complain(str(error), 2 if isinstance(error, SettingsError) else 1, error)
+        return _complain(str(error), _status(error), error)
     except BrokenPipeError:
         return 1
     except Exception as error:
         return _complain(f"unexpected {type(error).__name__}: {error} (set {DEBUG_VARIABLE}=1 to see where)", 1, error)
     return status if isinstance(status, int) else 0
+
+
+def _status(error: TocsinError) -> int:
+    if isinstance(error, SettingsError):
+        return EXIT_MEND
+    return EXIT_LATER if isinstance(error, StoreBusy | BrokerError) else 1
 
 
 def _complain(message: str, status: int, error: BaseException) -> int:

@@ -1,0 +1,238 @@
+"""What runs: three Kafka brokers, a ClickHouse server, workers; what can go wrong with it; and how it is in the end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from clickhouse_driver import Client
+from kafka import KafkaAdminClient, TopicPartition
+from kafka.admin import NewTopic, OffsetSpec
+from kafka.errors import KafkaError
+
+from bench.servers import ClickHouseServer, Process, kafka_cluster
+from tests.soak.desk import Desk
+from tests.soak.ledger import Ledger
+from tests.soak.load import Load
+from tests.soak.nemesis import Fault
+from tests.soak.worker import PROPER, ROOT, Watched, rss_mb
+
+GROUP = "soak"
+TOPICS = {"articles": 4, "scores": 1, "alerts": 1}
+DRAIN_S = 240.0
+
+
+class Cluster:
+    """While inside, it runs, and the load with it."""
+
+    max_rss_mb = 1_600
+
+    def __init__(self, folder: Path, seed: int, seconds: float, *, model: str, rate: float, workers: int = 2) -> None:
+        self._folder, self._model, self._count = folder, model, workers
+        self._rng = random.Random(seed)
+        self.ledger = Ledger()
+        self._exit = contextlib.ExitStack()
+        self._rate = rate
+        self._crises = [self._rng.uniform(5, seconds * 0.8) for _ in range(max(1, round(seconds / 120)))]
+
+    def __enter__(self) -> Cluster:
+        with self._exit as stack:
+            self._start(stack)
+            self._exit = stack.pop_all()
+        return self
+
+    def __exit__(self, *problem: Any) -> None:
+        self._exit.__exit__(*problem)
+
+    def _start(self, stack: contextlib.ExitStack) -> None:
+        self.brokers = kafka_cluster(self._folder)
+        for broker in self.brokers:
+            broker.launch()
+            stack.callback(broker.stop)
+        place = self._folder / "clickhouse"
+        place.mkdir()
+        self.store = stack.enter_context(ClickHouseServer(place))
+        self._desk = Desk()
+        stack.callback(self._desk.close)
+        for broker in self.brokers:
+            broker.wait_up()
+        self.bootstrap = ",".join(broker.bootstrap for broker in self.brokers)
+        self._make_topics()
+        (self._folder / "tocsin.toml").write_text(self._desk.settings)
+        self._environment = {
+            "TOCSIN_CONFIG": str(self._folder / "tocsin.toml"),
+            "TOCSIN_BROKER": self.bootstrap,
+            "TOCSIN_STORE": f"{self.store.address}/tocsin",
+            "TOCSIN_MODEL": self._model,
+            "TOCSIN_CONSUMER_GROUP": GROUP,
+            "TOCSIN_LOG_FORMAT": "json",
+            "TOCSIN_MODEL_THREADS": "1",
+        }
+        migrate = [sys.executable, "-m", "tocsin", "migrate"]
+        data = {"TOCSIN_DATA_DIR": str(self._folder / "migrate")}
+        subprocess.run(migrate, check=True, capture_output=True, cwd=ROOT, env={**_clean(), **self._environment, **data})
+        self._load = Load(self.bootstrap, "articles", self.ledger, self._rate, self._rng, self._crises)
+        self.workers = [self._worker(number) for number in range(self._count)]
+        for worker in self.workers:
+            stack.callback(worker.stop)
+        self._load.start()
+        stack.callback(self._load.stop)
+
+    def _worker(self, number: int) -> Watched:
+        own = {"TOCSIN_DATA_DIR": str(self._folder / f"worker-{number}")}
+        return Watched(f"worker-{number}", ["work"], {**self._environment, **own}, self._folder)
+
+    def _make_topics(self) -> None:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                with contextlib.closing(KafkaAdminClient(bootstrap_servers=self.bootstrap.split(","))) as admin:
+                    admin.create_topics([NewTopic(name, count, 3) for name, count in TOPICS.items()])
+                return
+            except (KafkaError, AssertionError):
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(1.0)
+
+    # what can go wrong
+
+    def faults(self, rng: random.Random) -> dict[str, list[Fault]]:
+        """The faults of the workers and those of the servers: one of each kind may last at a time."""
+
+        def workers() -> Watched:
+            return rng.choice(self.workers)
+
+        return {
+            "workers": [
+                Fault("worker killed", lambda _s: workers().signal(signal.SIGKILL), (0, 0)),
+                Fault("worker told to stop", lambda _s: workers().signal(signal.SIGTERM), (0, 0)),
+                Fault("worker frozen", lambda seconds: _frozen(workers(), seconds), (2, 25)),
+            ],
+            "servers": [
+                Fault("broker killed", lambda seconds: self._down(rng.choice(self.brokers), seconds), (2, 10)),
+                Fault("broker frozen", lambda seconds: _frozen(rng.choice(self.brokers), seconds), (2, 20)),
+                Fault("store killed", lambda seconds: self._down(self.store, seconds), (1, 15)),
+                Fault("store frozen", lambda seconds: _frozen(self.store, seconds), (2, 20)),
+                Fault("store slow", lambda seconds: _slow(self.store, seconds), (5, 20)),
+            ],
+        }
+
+    def _down(self, server: Process, seconds: float) -> None:
+        server.kill()
+        time.sleep(seconds)
+        server.start(120)
+
+    # how it is
+
+    def read(self, sql: str) -> list[tuple[Any, ...]]:
+        """The rows of a SELECT."""
+        client = Client("127.0.0.1", port=self.store.port, database="tocsin", connect_timeout=5, send_receive_timeout=60)
+        try:
+            return [tuple(row) for row in client.execute(sql)]
+        finally:
+            client.disconnect()
+
+    def lag(self) -> dict[str, int]:
+        """Messages of each topic that the group has not committed."""
+        with contextlib.closing(KafkaAdminClient(bootstrap_servers=self.bootstrap.split(","))) as admin:
+            places = [TopicPartition(topic, number) for topic, count in TOPICS.items() for number in range(count)]
+            ends = admin.list_partition_offsets(dict.fromkeys(places, OffsetSpec.LATEST))
+            done = admin.list_group_offsets({GROUP: None}).get(GROUP, {})
+        lag = dict.fromkeys(TOPICS, 0)
+        for place in places:
+            at = done.get(place)
+            lag[place.topic] += ends[place].offset - (at.offset if at is not None and at.offset > 0 else 0)
+        return lag
+
+    def state(self) -> dict[str, Any]:
+        """Figures of now, for the progress line."""
+        with contextlib.suppress(Exception):  # a server may be down just now
+            visible = self.read("SELECT uniqExact(id) FROM articles")[0][0]
+            return {"acked": len(self.ledger.acked), "visible": int(visible), "lag": self.lag(), "rss_mb": self.memory()}
+        return {"acked": len(self.ledger.acked), "rss_mb": self.memory()}
+
+    def memory(self) -> list[int]:
+        """Of each worker, 10^6 bytes."""
+        return [round(rss_mb([worker.pid])) for worker in self.workers]
+
+    def finish(self) -> float:
+        """Stop the load and wait until all is done; how many seconds that took after the last message."""
+        self._load.stop()
+        began = time.monotonic()
+        while sum(self._lag_or_one().values()) and time.monotonic() - began < DRAIN_S:
+            time.sleep(0.5)
+        return time.monotonic() - began
+
+    def _lag_or_one(self) -> dict[str, int]:
+        try:
+            return self.lag()
+        except Exception:  # an election, perhaps
+            return {"articles": 1}
+
+    def problems(self) -> dict[str, int]:
+        """What is wrong in the end, counted; all zero when nothing is."""
+        letters = self.read("SELECT partition, offset, value FROM dead_letters FINAL WHERE topic = 'articles'")
+        rang = {str(row[0]): str(row[1]) for row in self.read("SELECT id, series FROM alerts FINAL")}
+        self._await_webhooks(set(rang))
+        return {
+            **self.ledger.problems(self.read),
+            **self.ledger.dead_problems(letters),
+            "messages left": sum(self.lag().values()),
+            "crises without alert": sum(f"company:{company}" not in rang.values() for company in self.ledger.crises),
+            "alerts never delivered": len(rang.keys() - self._desk.alerts.keys()),
+            "alerts with two webhook ids": sum(len(ids) > 1 for ids in self._desk.alerts.values()),
+            "webhooks refused": self._desk.refused,
+            "improper exits": sum(code not in PROPER for worker in self.workers for code in worker.exits),
+        }
+
+    def _await_webhooks(self, alerts: set[str]) -> None:
+        deadline = time.monotonic() + 20
+        while alerts - self._desk.alerts.keys() and time.monotonic() < deadline:
+            time.sleep(0.2)
+
+    def summary(self) -> dict[str, Any]:
+        """What there was."""
+        return {
+            "published": len(self.ledger.acked),
+            "broken": len(self.ledger.broken),
+            "crises": len(self.ledger.crises),
+            "alerts": len(self._desk.alerts),
+            "webhooks": sum(self._desk.came.values()),
+            "sends failed": self._load.failures,
+            "exits": {worker.name: worker.exits for worker in self.workers},
+        }
+
+
+def _clean() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("TOCSIN_")}
+
+
+@contextlib.contextmanager
+def _stopped(what: Process | Watched) -> Iterator[None]:
+    what.signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        what.signal(signal.SIGCONT)
+
+
+def _frozen(what: Process | Watched, seconds: float) -> None:
+    with _stopped(what):
+        time.sleep(seconds)
+
+
+def _slow(what: Process, seconds: float) -> None:
+    """Let it run one moment in five."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with _stopped(what):
+            time.sleep(0.08)
+        time.sleep(0.02)

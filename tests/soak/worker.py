@@ -1,0 +1,94 @@
+"""Programs under test as processes that somebody starts again when they end, as compose or systemd would."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+RESTART_S = 1.0
+PROPER = {0, 70, 75, -signal.SIGKILL}
+"""Exit codes that a program may end with: in good order, at once, for now, and killed."""
+
+
+class Watched:
+    """One `tocsin` command, started again whenever it ends, until `stop`. exits: the codes it ended with."""
+
+    def __init__(self, name: str, arguments: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
+        self.name = name
+        self.exits: list[int] = []
+        self._command = [sys.executable, "-m", "tocsin", *arguments]
+        self._environment = {key: value for key, value in os.environ.items() if not key.startswith("TOCSIN_")} | dict(environment)
+        self._log = folder / f"{name}.log"
+        self._over = threading.Event()
+        self._process = self._start()
+        self._thread = threading.Thread(target=self._watch, name=name, daemon=True)
+        self._thread.start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        with self._log.open("ab") as log:
+            return subprocess.Popen(self._command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=self._environment, cwd=ROOT)
+
+    def _watch(self) -> None:
+        while True:
+            self.exits.append(self._process.wait())
+            if self._over.wait(RESTART_S):
+                return
+            self._process = self._start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text(errors="replace")
+
+    def signal(self, number: signal.Signals) -> None:
+        if self._process.poll() is None:
+            self._process.send_signal(number)
+
+    def family(self) -> list[int]:
+        """Its process id and those of all that descend from it."""
+        parents: dict[int, list[int]] = {}
+        for place in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                fields = place.read_text(errors="replace").rpartition(")")[2].split()
+            except OSError:  # it has just ended
+                continue
+            parents.setdefault(int(fields[1]), []).append(int(place.parent.name))
+        found, todo = [], [self.pid]
+        while todo:
+            found.append(todo.pop())
+            todo += parents.get(found[-1], [])
+        return found
+
+    def stop(self, timeout_s: float = 60.0) -> int:
+        """SIGINT, and no more starting; the code it ended with."""
+        self._over.set()
+        self.signal(signal.SIGCONT)
+        self.signal(signal.SIGINT)
+        deadline = time.monotonic() + timeout_s
+        while self._thread.is_alive() and time.monotonic() < deadline:
+            self._thread.join(0.2)
+        if self._thread.is_alive():
+            self.signal(signal.SIGKILL)
+            self._thread.join()
+        return self.exits[-1]
+
+
+def rss_mb(pids: Sequence[int]) -> float:
+    """Resident memory of these processes, 10^6 bytes."""
+    total = 0
+    for pid in pids:
+        try:
+            total += int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096
+        except (OSError, IndexError):  # it has ended
+            continue
+    return total / 1e6

@@ -1,0 +1,34 @@
+"""deploy/: what is there speaks of metrics that exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from prometheus_client import REGISTRY
+
+import spine.metrics
+
+RULES = Path(__file__).resolve().parents[2] / "deploy" / "prometheus.rules.yml"
+
+
+def names() -> set[str]:
+    """Every sample that our metrics expose."""
+    assert spine.metrics.DEAD
+    found = set()
+    for family in REGISTRY.collect():
+        if family.name.startswith("tocsin_"):
+            found.add(family.name + ("_total" if family.type == "counter" else ""))
+    return found
+
+
+def test_the_alarms_ask_for_metrics_that_exist():
+    groups: list[dict[str, Any]] = yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]
+    rules = [rule for group in groups for rule in group["rules"]]
+    assert {rule["labels"]["severity"] for rule in rules} == {"critical", "warning"}
+    asked = {name for rule in rules for name in re.findall(r"tocsin_\w+", rule["expr"])}
+    assert "tocsin_missed_total" in asked
+    assert asked <= names()
+    assert all(rule["annotations"]["summary"] for rule in rules)
