@@ -19,8 +19,8 @@ from tests.soak.embedded import EmbeddedUp
 from tests.soak.nemesis import Nemesis
 
 LOOK_S = 10.0
-PAUSE_S = (3.0, 15.0)
-"""Between two faults of a kind."""
+PAUSE_S = (10.0, 40.0)
+"""Between two faults of a kind: a worker needs some 10 s to load the shipped model."""
 
 
 def say(line: str) -> None:

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dashboard.app import create_app
-from dashboard.queries import TTL_S, Cache
+from dashboard.queries import STORED_TTL_S, TTL_S, Cache
 from dashboard.server import is_loopback, serve
 from spine.errors import SettingsError
 from spine.store import Store
@@ -182,6 +182,20 @@ def test_any_address_is_a_page(app: dash.Dash, client: Any, path: str):
 def test_an_unknown_alert_is_a_friendly_page(app: dash.Dash, client: Any):
     answer = client.post(CALLBACK, json=body(app, "al-why.children", al_key_data="nope"))
     assert "No alert has this id" in answer.text
+
+
+def test_records_that_were_set_aside_are_said_in_the_header(monkeypatch: pytest.MonkeyPatch):
+    store, clock = Store(EmptyClickHouse()), Hands()
+    client = (app := create_app(store, now=lambda: NOW, cache=Cache(clock))).server.test_client()
+
+    def said(language: str) -> str:
+        answer = client.post(CALLBACK, json=body(app, "aside.children", view_data={"lang": language}))
+        return str(answer.json["response"]["aside"]["children"])
+
+    assert said("en") == ""
+    monkeypatch.setattr(store.dead, "count", lambda: 12)
+    clock.time += STORED_TTL_S
+    assert (said("en"), said("zh")) == ("12 records set aside", "12 条记录被搁置")
 
 
 def test_a_lost_store_is_said_and_recovers(far_side: EmptyClickHouse):

@@ -41,7 +41,7 @@ class EmptyClickHouse:
         self.asked += 1
         if self.down:
             raise StoreBusy("ClickHouse cannot be reached")
-        return [(0,)] if "system.parts" in sql else []
+        return [(0,)] if "system.parts" in sql or "count() FROM dead_letters" in sql else []
 
     def command(self, sql: str) -> None: ...
 

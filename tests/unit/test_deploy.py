@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import yaml
 from prometheus_client import REGISTRY
 
 import spine.metrics
+from spine.errors import EXIT_MEND
+from tocsin.cli.main import group
 
 RULES = Path(__file__).resolve().parents[2] / "deploy" / "prometheus.rules.yml"
 
@@ -32,3 +35,14 @@ def test_the_alarms_ask_for_metrics_that_exist():
     assert "tocsin_missed_total" in asked
     assert asked <= names()
     assert all(rule["annotations"]["summary"] for rule in rules)
+
+
+def test_the_unit_starts_a_worker_again_but_not_after_a_mistake_of_a_person():
+    unit = configparser.ConfigParser(strict=False)
+    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    unit.read(RULES.parent / "tocsin-worker@.service", encoding="utf-8")
+    service = unit["Service"]
+    command = service["ExecStart"].split()
+    assert Path(command[0]).name == "tocsin" and command[1] in group.commands
+    assert (service["Restart"], service["RestartPreventExitStatus"]) == ("always", str(EXIT_MEND))
+    assert int(service["TimeoutStopSec"]) > 30  # the worker's own shutdown watchdog
