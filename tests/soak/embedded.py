@@ -201,7 +201,7 @@ class EmbeddedUp:
             "alerts never delivered": len(rang - self._desk.alerts.keys()),
             "alerts with two webhook ids": sum(len(ids) > 1 for ids in self._desk.alerts.values()),
             "webhooks refused": self._desk.refused,
-            "improper exits": sum(code not in {*PROPER, -signal.SIGTERM} for code in self.up.exits),
+            "improper exits": sum(code not in PROPER for code in self.up.exits),
         }
 
     def summary(self) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 RESTART_S = 1.0
-PROPER = {0, 70, 75, -signal.SIGKILL}
-"""Exit codes that a program may end with: in good order, at once, for now, and killed."""
+PROPER = {0, 70, 75, 130, -signal.SIGKILL}
+"""Exit codes that a program may end with: in good order, at once, for now, told to stop while it started, and killed."""
 
 
 class Watched:
@@ -70,10 +70,10 @@ class Watched:
         return found
 
     def stop(self, timeout_s: float = 60.0) -> int:
-        """SIGINT, and no more starting; the code it ended with."""
+        """SIGTERM, and no more starting; the code it ended with."""
         self._over.set()
         self.signal(signal.SIGCONT)
-        self.signal(signal.SIGINT)
+        self.signal(signal.SIGTERM)
         deadline = time.monotonic() + timeout_s
         while self._thread.is_alive() and time.monotonic() < deadline:
             self._thread.join(0.2)

@@ -11,6 +11,7 @@ import click
 from spine import log
 from spine.errors import SettingsError
 from tocsin.cli.common import ExampleCommand, print_json, settings_of, teller
+from tocsin.signals import interrupt_on_signal
 
 
 @click.command(
@@ -72,6 +73,7 @@ def up(ctx: click.Context, sources: str | None, port: int | None, headless: bool
     from ingest.sources import load_sources
     from tocsin.embedded import Stack
 
+    interrupt_on_signal()
     settings = settings_of(ctx, sources=sources, dashboard_port=port)
     if not settings.sources:
         raise SettingsError("no sources: give --sources FILE; deploy/sources.example.toml shows one, and `tocsin demo` needs none")
