@@ -35,6 +35,7 @@ from stream.progress import Progress
 
 Role = Literal["score", "watch", "notify"]
 ROLES: tuple[Role, ...] = ("score", "watch", "notify")
+TICK_S = 1.0
 _log = log.get_logger(__name__)
 
 P = ParamSpec("P")
@@ -55,6 +56,7 @@ class Stage(NamedTuple):
     missed: told of messages that were gone before they could be read
     ahead: whether a batch may be read, in a thread of its own, while the one before it is worked on
     begin: done each time that partitions of `source` come to this worker, beside the batches
+    tick: done each TICK_S while this worker has partitions of `source`, beside the batches
     """
 
     role: Role
@@ -66,6 +68,7 @@ class Stage(NamedTuple):
     batch_max: int
     ahead: bool = False
     begin: Callable[[datetime], Outcome] | None = None
+    tick: Callable[[datetime], object] | None = None
 
 
 def stages(pipeline: Pipeline, names: TopicNames, batch_max: int) -> list[Stage]:
@@ -97,10 +100,13 @@ def stages(pipeline: Pipeline, names: TopicNames, batch_max: int) -> list[Stage]
         return Outcome([], {"delivered": delivered, "failed": len(made) - delivered})
 
     missed = pipeline.missed
+    # notify: one at a time, so that a slow endpoint holds up one alert, and a rebalance for one
     return [
         Stage("score", names.articles, pipeline.draft, score, missed, names.scores, batch_max, ahead=True),
         Stage("watch", names.scores, read_scores, watch, missed, names.alerts, batch_max, begin=catch_up),
-        Stage("notify", names.alerts, read_alerts, notify, missed, "", 1),  # one slow endpoint holds up one alert, and a rebalance for one
+        Stage(
+            "notify", names.alerts, read_alerts, notify, missed, "", 1, tick=pipeline.remind
+        ),  # one slow endpoint holds up one alert, and a rebalance for one
     ]
 
 
@@ -129,6 +135,7 @@ class _Agent:
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"{stage.role} ahead") if stage.ahead else self._worker
         self._gaps = Gaps(lambda place: app.consumer._committed_offset.get(TP(*place)))
         self._begun: set[asyncio.Task[None]] = set()
+        self._ticking: asyncio.Task[None] | None = None
 
     async def run(self, stream: Any) -> None:
         """Work on the batches of `stream` until Faust takes it away."""
@@ -177,7 +184,11 @@ class _Agent:
 
     async def assigned(self, _app: Any, places: Collection[Any], **_unused: Any) -> None:
         """Partitions have come to this worker. What the stage does then runs beside the rebalance."""
-        if self._stage.begin is not None and any(place.topic == self._stage.source for place in places):
+        if not any(place.topic == self._stage.source for place in places):
+            return
+        if self._stage.tick is not None and self._ticking is None:
+            self._ticking = asyncio.create_task(self._tick(self._stage.tick))
+        if self._stage.begin is not None:
             task = asyncio.create_task(self._begin(self._stage.begin))
             self._begun.add(task)
             task.add_done_callback(self._begun.discard)
@@ -193,8 +204,20 @@ class _Agent:
                 raise
         _log.info(f"{self._stage.role} begins", **outcome.figures)
 
+    async def _tick(self, again: Callable[[datetime], object]) -> None:
+        """What fails is tried at the next tick: it follows from the store, not from a message."""
+        while not self._app.ending:
+            await asyncio.sleep(TICK_S)
+            try:
+                await _in(self._worker, again, datetime.now(UTC))
+            except Exception as error:
+                _log.warning(f"{self._stage.role} will try again", error=f"{type(error).__name__}: {error}")
+
     async def revoked(self, _app: Any, places: Collection[Any], **_unused: Any) -> None:
         """Partitions are read elsewhere from now on."""
+        if self._ticking is not None and any(place.topic == self._stage.source for place in places):
+            self._ticking.cancel()
+            self._ticking = None
         self._gaps.taken_away([(place.topic, place.partition) for place in places])
 
     @contextlib.contextmanager

@@ -17,6 +17,8 @@ from spine.series import series_name
 
 MAX_BYTES = 20_000
 """The specification asks for less than 20 kB."""
+TEST = "test"
+"""The id, and the rule, of what is sent to try an endpoint."""
 MAX_TITLE_CHARS = 300
 MAX_URL_CHARS = 1_000
 
@@ -38,7 +40,13 @@ def body_of(alert: Alert) -> bytes:
         for item in alert.evidence
     ]
     while True:
-        body = msgspec.json.encode({"type": "alert.firing", "timestamp": _iso(alert.detected_at), "data": _data(alert, items)})
+        body = msgspec.json.encode(
+            {
+                "type": "alert.test" if alert.rule == "test" else "alert.firing",
+                "timestamp": _iso(alert.detected_at),
+                "data": _data(alert, items),
+            }
+        )
         if len(body) < MAX_BYTES or not items:
             return body
         items.pop()

@@ -27,6 +27,7 @@ from spine.store import DeadLetter, Delivery, Known, Store
 from stream import stories, windows
 from stream.alerts import Rule
 from stream.batches import Batch, Raw, as_known, dead_letter, flaw, latest_versions, mentioned, read, score_of
+from stream.courier import Courier
 from stream.flood import MEMORY, Flood
 from stream.gaps import Missed
 from stream.memo import Memo
@@ -88,6 +89,7 @@ class Pipeline:
         self._rule = rule
         self._webhooks = webhooks or Webhooks(())
         self._patience = patience or Patience()
+        self._courier = Courier(self._webhooks, store.alerts, self._patience)
         self._memo = Memo()
         self._drafted: frozenset[str] = frozenset()
         self._watcher = Watcher(store, rule, self._patience, pace or Pace())
@@ -268,16 +270,15 @@ class Pipeline:
     # alerts ─▶ deliveries
 
     def notify(self, alert: Alert) -> list[Delivery]:
-        """Hand `alert` to every webhook that has not taken it yet; every attempt, each logged in the store. Raises StoreError."""
+        """A first attempt at every webhook; what came of each, logged in the store. Raises StoreError."""
         began = time.monotonic()
-
-        def note(delivery: Delivery) -> None:
-            self._patience.wait_for("deliveries", self._store.alerts.log, [delivery])
-
-        done = self._patience.wait_for("deliveries", self._store.alerts.deliveries, [alert.id])
-        made = self._webhooks.deliver(alert, done, note)
+        made = self._courier.notify(alert)
         _timed("notify", began)
         return made
+
+    def remind(self, now: datetime) -> list[Delivery]:
+        """The attempts at webhooks that are due again. Raises StoreError."""
+        return self._courier.due(now)
 
 
 def _classify(memo: Memo, model: Classifier, articles: Sequence[Article]) -> list[Prediction]:

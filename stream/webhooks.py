@@ -1,14 +1,7 @@
-"""The HTTP door: alerts to webhooks, as Standard Webhooks 1.0.0 has it.
-
-A few quick attempts are made here; the specification's long schedule (up to a day later) is not: an alert that no attempt
-delivered stays visible in the delivery log with its reason, and is tried again only if it comes again.
-"""
+"""The HTTP door: alerts to webhooks, as Standard Webhooks 1.0.0 has it. One attempt at a time: stream/courier.py says when."""
 
 from __future__ import annotations
 
-import random
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -26,8 +19,8 @@ from spine.store import Delivery
 from stream.egress import Refused, Resolve, addresses, vetted
 from stream.payload import body_of, message_id, sign, signing_key
 
-TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
-"""Statuses after which the same request may be taken. A redirect is none: it is not followed, as it leads out of the egress rules."""
+GONE = 410
+NOT_SENT = "not sent: "
 
 
 class Endpoint(NamedTuple):
@@ -40,12 +33,19 @@ class Endpoint(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What came of one attempt. status: 0 when there was none; again: whether another attempt may help."""
+    """What came of one attempt. status: 0 when there was none."""
 
     status: int
     error: str
-    again: bool
     retry_after_s: float = 0.0
+
+
+class Job(NamedTuple):
+    """One attempt to make. endpoint: its label; number: 1 for the first"""
+
+    endpoint: str
+    alert: Alert
+    number: int
 
 
 class Webhooks:
@@ -55,63 +55,46 @@ class Webhooks:
         self,
         webhooks: Sequence[Webhook],
         *,
-        attempts: int = 3,
         timeout_s: float = 15.0,
-        patience_s: float = 25.0,
-        first_wait_s: float = 0.5,
         resolve: Resolve = addresses,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """timeout_s: of one attempt; patience_s: no attempt begins later than this after the first."""
-        self._endpoints = tuple(endpoints(webhooks))
-        self._attempts, self._patience_s, self._first_wait_s = attempts, patience_s, first_wait_s
+        """timeout_s: of one attempt."""
+        self._endpoints = {endpoint.label: endpoint for endpoint in endpoints(webhooks)}
         self._resolve, self._clock = resolve, clock
-        self._closing = threading.Event()
         # no connection is kept: one to an address must not serve another host that shares it
         self._client = httpx.Client(
             timeout=timeout_s, trust_env=False, follow_redirects=False, limits=httpx.Limits(max_keepalive_connections=0)
         )
         self._threads = ThreadPoolExecutor(max_workers=min(8, len(self._endpoints) or 1), thread_name_prefix="webhook")
 
-    def deliver(self, alert: Alert, done: Sequence[Delivery], log: Callable[[Delivery], None]) -> list[Delivery]:
-        """Send `alert` to every endpoint that has not taken it, all at once; every attempt, by endpoint.
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What the endpoints are called."""
+        return tuple(self._endpoints)
 
-        done: what was tried before for this alert
-        log: called with each attempt as it ends, from several threads; what it raises is raised here
-        """
-        body = body_of(alert)
-
-        def to(endpoint: Endpoint) -> list[Delivery]:
-            before = [delivery for delivery in done if delivery.endpoint == endpoint.label]
-            if any(delivery.delivered for delivery in before):
-                return []
-            first = max((delivery.attempt for delivery in before), default=0) + 1
-            made = []
-            for delivery in self._attempts_at(endpoint, alert, body, first):
-                log(delivery)
-                made.append(delivery)
-            return made
-
-        return [delivery for made in self._threads.map(to, self._endpoints) for delivery in made]
+    def send(self, jobs: Sequence[Job]) -> list[Delivery]:
+        """One attempt each, all at once; what came of them, in order."""
+        return list(self._threads.map(self._attempt, jobs))
 
     def close(self) -> None:
-        """Give up waiting, and release the connections."""
-        self._closing.set()
+        """Release the connections."""
         self._threads.shutdown(wait=True, cancel_futures=True)
         self._client.close()
 
-    def _attempts_at(self, endpoint: Endpoint, alert: Alert, body: bytes, first: int) -> Iterator[Delivery]:
-        end = time.monotonic() + self._patience_s
-        for attempt in range(first, first + self._attempts):
-            sent_at = self._clock()
-            answer = self._post(endpoint, message_id(alert), int(sent_at.timestamp()), body)
-            metrics.WEBHOOKS.labels("delivered" if not answer.error else "failed").inc()
-            yield Delivery(
-                alert_id=alert.id, endpoint=endpoint.label, attempt=attempt, sent_at=sent_at, status=answer.status, error=answer.error
-            )
-            wait_s = max(answer.retry_after_s, self._first_wait_s * 4 ** (attempt - first) * random.uniform(0.5, 1.0))  # noqa: S311
-            if not answer.again or time.monotonic() + wait_s > end or self._closing.wait(wait_s):
-                return
+    def _attempt(self, job: Job) -> Delivery:
+        sent_at = self._clock()
+        answer = self._post(self._endpoints[job.endpoint], message_id(job.alert), int(sent_at.timestamp()), body_of(job.alert))
+        metrics.WEBHOOKS.labels("delivered" if not answer.error else "failed").inc()
+        return Delivery(
+            alert_id=job.alert.id,
+            endpoint=job.endpoint,
+            attempt=job.number,
+            sent_at=sent_at,
+            status=answer.status,
+            error=answer.error,
+            retry_after_s=answer.retry_after_s,
+        )
 
     def _post(self, endpoint: Endpoint, ident: str, timestamp: int, body: bytes) -> Answer:
         """One attempt. Never raises: what went wrong is the answer."""
@@ -133,23 +116,28 @@ class Webhooks:
             ) as response:
                 return _answer(response)
         except Refused as error:
-            return Answer(0, f"not sent: {error}", again=False)
+            return Answer(0, f"{NOT_SENT}{error}")
         except httpx.TimeoutException:
-            return Answer(0, "no answer in time", again=True)
+            return Answer(0, "no answer in time")
         except (httpx.HTTPError, OSError, UnicodeError) as error:
-            return Answer(0, logs.mask(f"{type(error).__name__}: {error}")[:300], again=True)
+            return Answer(0, logs.mask(f"{type(error).__name__}: {error}")[:300])
 
 
 def _answer(response: httpx.Response) -> Answer:
     status = response.status_code
     if response.is_success:
-        return Answer(status, "", again=False)
+        return Answer(status, "")
     if response.is_redirect:
-        return Answer(status, f"HTTP {status}: redirects are not followed; set the endpoint's final URL", again=False)
-    if status == 410:
-        return Answer(status, "HTTP 410: the endpoint is gone; take it out of the settings", again=False)
+        return Answer(status, f"HTTP {status}: redirects are not followed; set the endpoint's final URL")
+    if status == GONE:
+        return Answer(status, "HTTP 410: the endpoint is gone, nothing more is sent to it; `tocsin webhooks test` tries it again")
     wanted = response.headers.get("retry-after", "")
-    return Answer(status, f"HTTP {status}", status in TRY_AGAIN, float(wanted) if wanted.isascii() and wanted.isdigit() else 0.0)
+    return Answer(status, f"HTTP {status}", float(wanted) if wanted.isascii() and wanted.isdigit() else 0.0)
+
+
+def is_final(delivery: Delivery) -> bool:
+    """Whether no other attempt may help: it is gone, it lies where we may not go, or it leads elsewhere."""
+    return delivery.status == GONE or 300 <= delivery.status < 400 or delivery.error.startswith(NOT_SENT)
 
 
 def endpoints(webhooks: Sequence[Webhook]) -> Iterator[Endpoint]:

@@ -14,7 +14,11 @@ from spine.store.clock import from_epoch, new_version, to_epoch
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt to hand an alert to one endpoint. status: of HTTP, 0 when there was no answer; error: "" when it was taken."""
+    """One attempt to hand an alert to one endpoint.
+
+    status: of HTTP, 0 when there was no answer; error: "" when it was taken
+    retry_after_s: how long the endpoint asked to wait; not kept in the store
+    """
 
     alert_id: str
     endpoint: str
@@ -22,6 +26,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     sent_at: datetime
     status: int
     error: str = ""
+    retry_after_s: float = 0.0
 
     @property
     def delivered(self) -> bool:
@@ -49,6 +54,10 @@ def _alert(row: Sequence[Any]) -> Alert:
         sources=int(row[11]),
         evidence=msgspec.json.decode(row[12], type=tuple[Evidence, ...]),
     )
+
+
+def _delivery(row: Sequence[Any]) -> Delivery:
+    return Delivery(alert_id=row[0], endpoint=row[1], attempt=int(row[2]), sent_at=from_epoch(row[3]), status=int(row[4]), error=row[5])
 
 
 class Alerts:
@@ -138,10 +147,18 @@ class Alerts:
             """,
             ids=alert_ids,
         )
-        return [
-            Delivery(alert_id=row[0], endpoint=row[1], attempt=int(row[2]), sent_at=from_epoch(row[3]), status=int(row[4]), error=row[5])
-            for row in rows
-        ]
+        return [_delivery(row) for row in rows]
+
+    def last_attempts(self, since: datetime) -> list[Delivery]:
+        """The last attempt of each alert at each endpoint, of those made since then. Raises StoreError."""
+        rows = self._client.query(
+            """
+            SELECT alert_id, endpoint, attempt, toUInt32(sent_at), status, error FROM deliveries FINAL
+            WHERE sent_at >= toDateTime({since:UInt32}) ORDER BY alert_id, endpoint, attempt DESC LIMIT 1 BY alert_id, endpoint
+            """,
+            since=to_epoch(since),
+        )
+        return [_delivery(row) for row in rows]
 
     def count(self) -> int:
         """Distinct alerts. Raises StoreError."""

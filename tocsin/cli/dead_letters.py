@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from spine.settings import Settings
     from spine.store import DeadLetter, Store
 
-STAGES = ("decode", "model", "store")
+STAGES = ("decode", "model", "store", "watch", "notify", "gap")
 STATES = ("open", "replayed", "dropped")
 STAGE = click.option("--stage", type=click.Choice(STAGES), help="Only those that this stage refused.")
 ALL = 100_000

@@ -1,0 +1,129 @@
+"""Alerts to endpoints that may be away for hours: at once, then on the schedule that Standard Webhooks recommends, for three days.
+
+    an alert ─▶ first attempt, by `notify` ─▶ taken
+                    └─ not taken ─▶ due again ─▶ `due`, every few seconds ─▶ ... ─▶ given up after the last
+
+What is due follows from the delivery log in the store alone: whoever owns the topic of alerts next goes on with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from spine import log, metrics
+from spine.records import Alert
+from spine.series import MARKET
+from spine.store import Alerts, Delivery
+from stream.payload import TEST
+from stream.resilience import Patience
+from stream.webhooks import GONE, Job, Webhooks, is_final
+
+SCHEDULE_S = (0.0, 5.0, 5 * 60.0, 30 * 60.0, 2 * 3600.0, 5 * 3600.0, 10 * 3600.0, 14 * 3600.0, 20 * 3600.0, 24 * 3600.0)
+"""How long after the attempt before it each one is made. Source: Standard Webhooks 1.0.0, "Retry schedule with exponential backoff"."""
+JITTER = 0.1
+"""Each wait is longer by up to this share: endpoints that come back are not met by all alerts in one moment."""
+REACH = timedelta(seconds=sum(SCHEDULE_S) * (1 + JITTER)) + timedelta(hours=1)
+"""An alert that was raised longer ago has had its last attempt."""
+AT_ONCE = 20
+LOOK_AGAIN = timedelta(minutes=1)
+_log = log.get_logger(__name__)
+
+
+def test_alert(now: datetime) -> Alert:
+    """What a test sends: it says of itself that it is one."""
+    return Alert(
+        id=TEST,
+        rule=TEST,
+        series=MARKET,
+        window_start=now - timedelta(minutes=15),
+        window_s=900,
+        detected_at=now,
+        severity="watch",
+        observed=0,
+        expected=0.0,
+        surprise=0.0,
+        total=0,
+        sources=0,
+    )
+
+
+def next_attempt(last: Delivery) -> datetime | None:
+    """When an alert is due again at an endpoint, after its last attempt there; None: it was taken, or is given up."""
+    if last.delivered or is_final(last) or last.attempt >= len(SCHEDULE_S):
+        return None
+    name = f"{last.alert_id} {last.endpoint} {last.attempt}".encode()
+    share = int.from_bytes(hashlib.blake2b(name, digest_size=4).digest(), "big") / 2**32
+    wait_s = max(SCHEDULE_S[last.attempt] * (1 + JITTER * share), last.retry_after_s)
+    return last.sent_at + timedelta(seconds=wait_s)
+
+
+class _Due(NamedTuple):
+    at: datetime
+    alert_id: str
+    endpoint: str
+    attempt: int
+
+
+class Courier:
+    """Who tells the endpoints. One thread at a time."""
+
+    def __init__(self, webhooks: Webhooks, store: Alerts, patience: Patience) -> None:
+        self._webhooks, self._store, self._patience = webhooks, store, patience
+        self._due: list[_Due] = []
+        self._gone: set[str] = set()
+        self._looked: datetime | None = None
+
+    def notify(self, alert: Alert) -> list[Delivery]:
+        """A first attempt at every endpoint that was not tried yet, all at once; what came of each, logged. Raises StoreError."""
+        tried = {delivery.endpoint for delivery in self._patience.wait_for("deliveries", self._store.deliveries, [alert.id])}
+        new = [label for label in self._webhooks.labels if label not in tried and label not in self._gone]
+        return self._send([Job(label, alert, 1) for label in new])
+
+    def due(self, now: datetime) -> list[Delivery]:
+        """The attempts that are due by now; what came of each, logged. Raises StoreError."""
+        if self._looked is None or now - self._looked >= LOOK_AGAIN:
+            self._look(now)
+        ready: list[_Due] = []
+        while self._due and self._due[0].at <= now and len(ready) < AT_ONCE:
+            ready.append(heapq.heappop(self._due))
+        jobs = []
+        for due in ready:
+            alert = self._patience.wait_for("alert", self._store.get, due.alert_id)
+            if alert is not None and due.endpoint in self._webhooks.labels and due.endpoint not in self._gone:
+                jobs.append(Job(due.endpoint, alert, due.attempt))
+        return self._send(jobs)
+
+    def _look(self, now: datetime) -> None:
+        """Learn from the log what is due, and which endpoints have said that they are gone (until one takes something again)."""
+        lasts = self._patience.wait_for("deliveries", self._store.last_attempts, now - REACH)
+        self._due, self._looked = [], now
+        newest: dict[str, Delivery] = {}
+        for last in lasts:
+            if last.endpoint not in newest or last.sent_at >= newest[last.endpoint].sent_at:
+                newest[last.endpoint] = last
+            self._plan(last)
+        self._gone = {endpoint for endpoint, last in newest.items() if last.status == GONE}
+
+    def _plan(self, last: Delivery) -> None:
+        at = next_attempt(last)
+        if at is not None and last.alert_id != TEST:
+            heapq.heappush(self._due, _Due(at, last.alert_id, last.endpoint, last.attempt + 1))
+
+    def _send(self, jobs: Sequence[Job]) -> list[Delivery]:
+        made = self._webhooks.send(jobs)
+        self._patience.wait_for("deliveries", self._store.log, made)
+        for delivery in made:
+            self._plan(delivery)
+            if delivery.status == GONE:
+                self._gone.add(delivery.endpoint)
+                _log.error("webhook disabled", endpoint=delivery.endpoint, reason="it answered 410: gone")
+            if not delivery.delivered and next_attempt(delivery) is None:
+                metrics.WEBHOOKS.labels("given up").inc()
+                _log.error(
+                    "alert given up", endpoint=delivery.endpoint, alert=delivery.alert_id, attempts=delivery.attempt, error=delivery.error
+                )
+        return made
