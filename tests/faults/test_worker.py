@@ -7,7 +7,6 @@ import uuid
 from pathlib import Path
 
 import pytest
-from kafka.admin import KafkaAdminClient
 
 from spine.store import open_store
 from tests.flow.worker_tools import Installation, Worker, article
@@ -27,16 +26,6 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Installation:
 def on_kafka(kafka_server: Kafka, tmp_path: Path) -> Installation:
     """Where the broker makes no difference, the real one."""
     return Installation(kafka_server.bootstrap, tmp_path)
-
-
-def committed(place: Installation) -> int:
-    """The sum of the group's committed offsets of `articles`."""
-    admin = KafkaAdminClient(bootstrap_servers=place.plan.broker)
-    try:
-        offsets = admin.list_group_offsets([place.plan.group])[place.plan.group]
-        return sum(meta.offset for partition, meta in offsets.items() if partition.topic == place.names.articles and meta.offset > 0)
-    finally:
-        admin.close()
 
 
 @pytest.mark.parametrize("moment", ["articles", "remember"])
@@ -87,7 +76,7 @@ def test_a_stop_without_its_last_commit_is_a_stop_and_that_batch_comes_again(on_
     assert first.ends(25) == 0
     assert "worker stopped without its last commit" in [line["event"] for line in first.log]
     done = sum(line["messages"] for line in first.log if line["event"] == "score")
-    left = len(articles) - committed(on_kafka)
+    left = len(articles) - on_kafka.committed()
     assert left > len(articles) - done
     second = on_kafka.worker()
     second.says("ready")
@@ -106,14 +95,14 @@ def test_a_fatal_error_exits_70_with_the_offsets_unmoved(on_kafka: Installation,
     assert broken.ends() == 70
     last = [line for line in broken.log if line["event"] == "worker ends"]
     assert len(last) == 1 and last[0]["exit_code"] == 70
-    assert committed(on_kafka) == 0
+    assert on_kafka.committed() == 0
     mended = on_kafka.worker()
     mended.says("ready")
     mended.until_sum("score", "messages", 30)
     held = mended.stop()
     assert held["ids"] == sorted(item.id for item in articles)
     assert held["dead"] == []
-    assert committed(on_kafka) == 30
+    assert on_kafka.committed() == 30
 
 
 def test_a_batch_that_never_ends_is_noticed(on_kafka: Installation):
@@ -124,7 +113,7 @@ def test_a_batch_that_never_ends_is_noticed(on_kafka: Installation):
     stuck.says("hanging")
     assert stuck.ends(30) == 70
     assert "score has worked on one batch" in stuck.log[-1]["reason"]
-    assert committed(on_kafka) == 0
+    assert on_kafka.committed() == 0
 
 
 def test_an_event_loop_that_stands_still_is_noticed(on_kafka: Installation):

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import queue
-import signal
-import subprocess
-import sys
 import threading
 import time
 import uuid
@@ -23,8 +19,7 @@ from kafka.admin import KafkaAdminClient, NewTopic
 from spine.records import Article, Mention, encode, sha
 from spine.topics import topic_names
 from tests.flow.worker_program import Plan
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.program import Program
 
 
 class Request(NamedTuple):
@@ -95,52 +90,25 @@ class Installation:
             future.get(30)
         producer.close()
 
+    def committed(self) -> int:
+        """The sum of the group's committed offsets of `articles`; 0 when it has none."""
+        admin = KafkaAdminClient(bootstrap_servers=self.plan.broker)
+        try:
+            offsets = admin.list_group_offsets([self.plan.group])[self.plan.group]
+            return sum(meta.offset for partition, meta in offsets.items() if partition.topic == self.names.articles and meta.offset > 0)
+        finally:
+            admin.close()
+
     def worker(self, **changes: Any) -> Worker:
         """Start a worker of this installation, with these changes to its plan."""
         return Worker(msgspec.structs.replace(self.plan, **changes))
 
 
-class Worker:
-    """The worker program as a process; its output and its log are read by threads of their own."""
+class Worker(Program):
+    """The worker program as a process, and what is waited for in its log."""
 
     def __init__(self, plan: Plan) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.flow.worker_program", msgspec.json.encode(plan).decode()],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-        )
-        self._said: queue.Queue[str] = queue.Queue()
-        self.log: list[dict[str, Any]] = []
-        self.errors: list[str] = []
-        self._logged = threading.Condition()
-        self._readers = [threading.Thread(target=read, daemon=True) for read in (self._read_output, self._read_log)]
-        for reader in self._readers:
-            reader.start()
-
-    def _read_output(self) -> None:
-        for line in self._process.stdout or ():
-            self._said.put(line.strip())
-        self._said.put("its end")
-
-    def _read_log(self) -> None:
-        for line in self._process.stderr or ():
-            with self._logged:
-                try:
-                    self.log.append(json.loads(line))
-                except ValueError:
-                    self.errors.append(line)
-                self._logged.notify_all()
-
-    def says(self, word: str, timeout_s: float = 60.0) -> None:
-        """Wait until it prints `word`."""
-        try:
-            said = self._said.get(timeout=timeout_s)
-        except queue.Empty:
-            said = "nothing"
-        assert said == word, f"it said {said!r}, not {word!r}; {self.errors[-30:]} {self.log[-10:]}"
+        super().__init__("tests.flow.worker_program", plan)
 
     def until(self, done: Callable[[list[dict[str, Any]]], bool], timeout_s: float = 60.0) -> None:
         """Wait until its log fulfils `done`."""
@@ -170,32 +138,13 @@ class Worker:
 
         self.until(idle, timeout_s)
 
-    def kill(self) -> None:
-        """SIGKILL."""
-        self._process.kill()
-        self.ends()
-
-    def terminate(self) -> None:
-        """SIGTERM, without waiting."""
-        self._process.send_signal(signal.SIGTERM)
-
-    def ends(self, timeout_s: float = 60.0) -> int:
-        """Wait until it has ended by itself; its exit code."""
-        code = self._process.wait(timeout_s)
-        for reader in self._readers:
-            reader.join(10)
-        for pipe in (self._process.stdout, self._process.stderr):
-            if pipe is not None:
-                pipe.close()
-        return code
-
     def stop(self, timeout_s: float = 30.0) -> dict[str, Any]:
         """SIGTERM; what is in the store at the end."""
         began = time.monotonic()
         self.terminate()
         code = self.ends(timeout_s)
         assert code == 0, f"exit {code} after {time.monotonic() - began:.1f} s; {self.errors[-30:]} {self.log[-10:]}"
-        found: dict[str, Any] = json.loads(self._said.get_nowait())
+        found: dict[str, Any] = json.loads(self.next_word())
         return found
 
 
