@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -147,7 +146,6 @@ def _block() -> None:
 
 def main() -> None:
     plan = msgspec.json.decode(sys.argv[1], type=Plan)
-    os.chdir(plan.data_dir)
     app = faust.App(
         plan.group,
         broker=f"kafka://{plan.broker}",
