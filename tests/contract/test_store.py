@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -224,6 +225,26 @@ def test_a_newer_model_replaces_the_mood_and_keeps_the_old_score(store: Store):
     assert [row.model for row in store.articles.latest(5)] == ["m2"]
     assert store.mentions.window_counts("market:all", NOON, NOON + timedelta(hours=1), 3600)[0].negative == 0
     assert int(store.client.query("SELECT uniqExact(model) FROM articles")[0][0]) == 2
+
+
+def test_what_is_written_later_wins_though_the_clock_was_set_back(store: Store, monkeypatch: pytest.MonkeyPatch):
+    def letter(reason: str) -> DeadLetter:
+        return DeadLetter(topic="t", partition=0, offset=1, failed_at=NOON, stage="decode", reason=reason, key=b"", value=b"x")
+
+    save(store, scored("c", title="before", model="m1"))
+    store.dead.insert([letter("before")])
+    real = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: real() - 3600 * 10**9)
+    save(store, scored("c", title="after", negative=0.9, model="m2"))
+    store.dead.insert([letter("after")])
+    store.dead.settle([letter("after")], "replayed")
+    ident = sha("c")
+    assert [(row.title, row.model) for row in store.articles.latest(5)] == [("after", "m2")]
+    assert [row.title for row in store.articles.by_id([ident])] == ["after"]
+    assert store.articles.known([ident])[ident].model == "m2"
+    assert store.mentions.window_counts("market:all", NOON, NOON + timedelta(hours=1), 3600)[0].negative == 1
+    (found,) = store.dead.latest(5, state="replayed")
+    assert (found.reason, store.dead.count()) == ("after", 0)
 
 
 def test_articles_of_a_series_come_most_negative_first(store: Store):

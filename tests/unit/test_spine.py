@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 
 import msgspec
@@ -14,6 +17,7 @@ from spine.log import mask
 from spine.records import NEWEST, OLDEST, Article, CompanyScore, Score, alert_id, article_id, clamp_published, decode, encode
 from spine.series import facts, is_negative, series_name
 from spine.settings import build
+from spine.store.clock import new_version
 from spine.taxonomy import TOPICS
 
 NOW = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
@@ -157,3 +161,13 @@ class TestSettings:
 
 def test_secrets_are_masked():
     assert mask("clickhouse://me:pa55@h:9000/d and whsec_MfKQ9r8GKYqrTwjU") == "clickhouse://me:***@h:9000/d and whsec_***"
+
+
+def test_no_two_threads_get_one_version_and_none_goes_back(monkeypatch: pytest.MonkeyPatch):
+    """A clock that stands still, and steps back in between."""
+    moments = itertools.cycle([5_000, 5_000, 2_000])
+    monkeypatch.setattr(time, "time_ns", lambda: next(moments))
+    with ThreadPoolExecutor(8) as threads:
+        runs = list(threads.map(lambda _: [new_version() for _ in range(500)], range(8)))
+    assert all(run == sorted(run) for run in runs)
+    assert len({version for run in runs for version in run}) == 4_000
