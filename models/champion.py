@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from models.checks import prove
 from models.classifier import Classifier, Document, Prediction
 from models.versions import Versions
 from spine import log
@@ -22,23 +23,24 @@ POLL_S = 3.0
 RETRY_S = 60.0
 """A version that did not load is tried again after this long: memory may have been short, or a disk away."""
 
-_TRIAL = (Document("Lender defaults on its bonds", "", "en", ("Lender",)), Document("某公司债券违约，股票停牌", "", "zh"), Document("", ""))
 _log = log.get_logger(__name__)
 Stamp = tuple[int, int, int] | None
 
 
 def load_champion(versions: Versions, load: Callable[[Path], Classifier]) -> tuple[str, Classifier]:
-    """(its name, the champion). Raises ModelError that names what is wrong, and the way out."""
+    """(its name, the champion, which was tried). Raises ModelError that names what is wrong, and the way out."""
     name = versions.champion()
     folder = versions.folder(name)
     try:
         if not folder.is_dir():
             message = f"{folder}: the champion's folder is gone"
             raise ModelError(message)
-        return name, load(folder)
+        champion = load(folder)
+        prove(champion)  # also compiles the kernels, which the first batch would pay for
     except ModelError as error:
         message = f"the champion {name!r} cannot be used: {error}; `tocsin models rollback` goes back to the version before it"
         raise ModelError(message) from error
+    return name, champion
 
 
 class ChampionClassifier:
@@ -90,7 +92,6 @@ class ChampionClassifier:
                 return
             began = time.monotonic()
             name, loaded = load_champion(self._versions, self._load)
-            loaded.classify(_TRIAL)  # also compiles the kernels, which the first batch would pay for
         except Exception as error:  # whatever is wrong with it, the old one still works
             self._retry_at = time.monotonic() + self._retry_s
             _log.error("the new champion is not used", reason=str(error), going_on_with=self._current.version)

@@ -110,17 +110,6 @@ def score_of(article: Article, prediction: Prediction, story: str, model: str, n
     )
 
 
-def flaw(prediction: Prediction, companies: int) -> str:
-    """What is wrong with a prediction for a document with so many companies; "" when nothing is."""
-    if len(prediction.companies) != companies:
-        return f"{len(prediction.companies)} company sentiments for {companies} companies"
-    for sentiment in (prediction.sentiment, *prediction.companies):
-        if not (all(-1e-3 <= p <= 1.001 for p in sentiment) and abs(sum(sentiment) - 1.0) <= 1e-2):  # false for NaN too
-            return f"probabilities {tuple(sentiment)} do not sum to 1"
-    wrong = [topic for topic, p in prediction.topics.items() if not -1e-3 <= p <= 1.001]
-    return f"probability of topic {wrong[0]}: {prediction.topics[wrong[0]]}" if wrong else ""
-
-
 def _share(p: float) -> float:
     """Into [0, 1]: single precision may end a hair outside."""
     return min(1.0, max(0.0, float(p)))

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 import msgspec
 
+from models.checks import checked
 from models.classifier import Classifier, Document, Prediction
 from spine import metrics
-from spine.errors import ModelError
 
 CAPACITY = 20_000  # predictions, about a kilobyte each
 
@@ -26,12 +26,10 @@ class Memo:
         self._known: OrderedDict[bytes, Prediction] = OrderedDict()
 
     def classify(self, model: Classifier, documents: Sequence[Document]) -> list[Prediction]:
-        """What `model` says of each document, in order; only unknown ones are put to it, each once. Raises what it raises, ModelError."""
+        """What `model` says of each document, in order; only unknown ones are put to it, each once. Raises what `checked` raises."""
         keys = [digest(model.version, document) for document in documents]
         new = {key: document for key, document in zip(keys, documents, strict=True) if key not in self._known}
-        predictions = model.classify(list(new.values())) if new else []
-        if len(predictions) != len(new):
-            raise ModelError(f"model {model.version} gave {len(predictions)} predictions for {len(new)} documents")
+        predictions = checked(model, list(new.values())) if new else []
         metrics.MEMO.labels("miss").inc(len(new))
         metrics.MEMO.labels("hit").inc(len(documents) - len(new))
         fresh = dict(zip(new, predictions, strict=True))

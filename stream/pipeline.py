@@ -18,20 +18,21 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
+from models.checks import prove
 from models.classifier import Classifier, Document, Prediction, of_now
 from spine import log, metrics
-from spine.errors import ModelError, StoreBusy, StoreError
+from spine.errors import StoreBusy, StoreError
 from spine.records import Alert, Article, Score, Scored
 from spine.settings import Settings
 from spine.store import DeadLetter, Delivery, Known, Store
 from stream import stories, windows
 from stream.alerts import Rule
-from stream.batches import Batch, Raw, as_known, dead_letter, flaw, latest_versions, mentioned, read, score_of
+from stream.batches import Batch, Raw, as_known, dead_letter, latest_versions, mentioned, read, score_of
 from stream.courier import Courier
 from stream.flood import MEMORY, Flood
 from stream.gaps import Missed
 from stream.memo import Memo
-from stream.resilience import Pace, Patience, isolate
+from stream.resilience import Pace, Patience, isolate, once_more
 from stream.watch import Watcher
 from stream.webhooks import Webhooks
 
@@ -129,9 +130,12 @@ class Pipeline:
         model = of_now(self._classifier)  # one version scores the whole batch, whatever is promoted meanwhile
         before, self._drafted = self._drafted, frozenset(arrived)
         fresh = [a for a in articles if a.id in before or not _same(a, known.get(a.id), model.version)]
-        predicted, failed = isolate(fresh, partial(_classify, self._memo, model), lambda error: isinstance(error, Exception))
+        classify = partial(_classify, self._memo, model)
+        predicted, failed = isolate(fresh, classify, lambda error: isinstance(error, Exception))
         if failed:
-            model.classify([Document("", "")])  # an article is to blame only where the model still works without it
+            prove(model)  # an article is to blame only where the model still works without it, and fails with it again
+            mended, failed = once_more(failed, classify)
+            predicted += mended
         dead += [dead_letter(arrived[article.id], "model", f"{type(error).__name__}: {error}", now) for article, error in failed]
         blamed = {article.id for article, _ in failed}
         predictions = {article.id: prediction for article, prediction in predicted}
@@ -282,14 +286,9 @@ class Pipeline:
 
 
 def _classify(memo: Memo, model: Classifier, articles: Sequence[Article]) -> list[Prediction]:
-    """One prediction per article. Raises ModelError when they are not what any model may say."""
+    """One prediction per article. Raises ModelError when they are not what any model may say, and what the model raises."""
     documents = [Document(a.title, a.text, a.language, tuple(surface for surface, _ in mentioned(a).values()), a.genre) for a in articles]
-    predictions = memo.classify(model, documents)
-    for document, prediction in zip(documents, predictions, strict=True):
-        wrong = flaw(prediction, len(document.companies))
-        if wrong:
-            raise ModelError(f"model {model.version}: {wrong}")
-    return predictions
+    return memo.classify(model, documents)
 
 
 def _same(article: Article, known: Known | None, model: str) -> bool:

@@ -100,3 +100,17 @@ def isolate(
         more_done, more_blamed = isolate(items[middle:], action, blame)
         return done + more_done, blamed + more_blamed
     return list(zip(items, results, strict=True)), []
+
+
+def once_more(
+    failed: Sequence[tuple[ItemT, Exception]], action: Callable[[Sequence[ItemT]], Sequence[ResultT]]
+) -> tuple[list[tuple[ItemT, ResultT]], list[tuple[ItemT, Exception]]]:
+    """Run `action` on each item that failed, alone: what it met may have been of the moment. As `isolate` returns."""
+    done: list[tuple[ItemT, ResultT]] = []
+    blamed: list[tuple[ItemT, Exception]] = []
+    for item, _ in failed:
+        try:
+            done += [(item, result) for result in action([item])]
+        except Exception as error:
+            blamed.append((item, error))
+    return done, blamed

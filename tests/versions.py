@@ -7,12 +7,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
+import torch
 
 from models.network import SENTIMENTS, Network
 from models.registry import CONFIG, README, TOKENIZER, WEIGHTS, Manifest, write_version
 from models.storage import pack_weights
 from spine.taxonomy import RISK_KEYS, TOPIC_KEYS
 from tests.tiny import HEADS, shipped_tokenizer, tiny_network
+
+
+def nan_network() -> Network:
+    """A network as a training leaves it whose loss went to infinity: every head says NaN."""
+    network = tiny_network()
+    for name in HEADS:
+        torch.nn.init.constant_(network.head(name).weight, torch.nan)
+    return network
 
 
 def write_tiny(

@@ -21,6 +21,7 @@ from typing import Literal
 import msgspec
 
 from models.champion import load_champion
+from models.checks import prove
 from models.classifier import Classifier
 from models.heads import head_sizes
 from models.registry import CONFIG, Manifest, load_classifier, read_shape, read_verified
@@ -221,7 +222,9 @@ def _rehearsal(champion: Classifier, snapshot: Snapshot, plan: Plan, learned: in
 def _verdict(exams: Sequence[Exam], champion: Classifier, load: Callable[[], Classifier], plan: Plan) -> Verdict:
     """The gate's; a challenger that cannot even be used is kept back too."""
     try:
-        return judge(trials_of(exams, champion, load()), margin=plan.margin, resamples=plan.resamples, seed=plan.seed)
+        challenger = load()
+        prove(challenger)
+        return judge(trials_of(exams, champion, challenger), margin=plan.margin, resamples=plan.resamples, seed=plan.seed)
     except ModelError as error:
         return Verdict(False, (f"the challenger cannot be used: {error}",), ())
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
 
-from models.classifier import Document, Prediction
+from models.classifier import Document, Prediction, Sentiment
 from models.keyword import KeywordClassifier
 from spine.clickhouse import Embedded
 from spine.errors import ModelError, StoreError
@@ -224,18 +225,62 @@ def test_many_sources_are_needed_and_copies_are_one_story(store: Store):
     assert run(store, [[news(f"copy-{n}", 300 + n / 4, bad=True, bands=[9]) for n in range(20)]], at(306)) == []
 
 
-class Broken(KeywordClassifier):
-    """Fails on everything, as a model does whose memory is gone."""
+NAN = Sentiment(math.nan, math.nan, math.nan)
+
+
+class Failing(KeywordClassifier):
+    """Fails as told: called with the documents of each call, empty texts left out, which no network ever sees."""
+
+    def __init__(self, fails: Callable[[list[Document]], str]) -> None:
+        self._fails = fails
 
     def classify(self, documents: Sequence[Document]) -> list[Prediction]:
-        raise ModelError("the device is gone")
+        read = [document for document in documents if document.title or document.text]
+        how = self._fails(read) if read else ""
+        if how == "NaN":
+            return [Prediction(NAN, {"other": math.nan}, (NAN,) * len(document.companies)) for document in documents]
+        if how:
+            raise RuntimeError(how)
+        return super().classify(documents)
 
 
-def test_a_model_that_fails_on_everything_sets_nothing_aside(store: Store):
-    with pytest.raises(ModelError):
-        Pipeline(Broken(), store, RULE).score(raws(crisis()), at(21))
+@pytest.mark.parametrize("how", ["CUDA out of memory", "NaN"])
+def test_a_model_that_fails_on_everything_sets_nothing_aside(store: Store, how: str):
+    with pytest.raises(ModelError, match="keyword-1"):
+        Pipeline(Failing(lambda _: how), store, RULE).score(raws(crisis()), at(21))
     assert store.dead.count() == 0
     assert store.articles.totals().articles == 0
+
+
+@pytest.mark.parametrize("how", ["a kernel was busy", "NaN"])
+@pytest.mark.parametrize("articles", [1, 25])
+def test_what_a_model_meets_once_is_no_fault_of_an_article(store: Store, articles: int, how: str):
+    met: list[str] = []
+
+    def once(_read: list[Document]) -> str:
+        met.append("" if met else how)
+        return met[-1]
+
+    batch = Pipeline(Failing(once), store, RULE, pace=UNHURRIED).score(raws(crisis()[:articles]), at(21))
+    assert (batch.scored, batch.dead, store.dead.count()) == (articles, [], 0)
+    assert store.articles.totals().articles == articles
+
+
+def test_a_batch_that_is_too_large_for_the_memory_is_scored_in_parts(store: Store):
+    model = Failing(lambda read: "CUDA out of memory" if len(read) > 4 else "")
+    batch = Pipeline(model, store, RULE, pace=UNHURRIED).score(raws(crisis()), at(21))
+    assert (batch.scored, batch.dead) == (25, [])
+
+
+@pytest.mark.parametrize("how", ["cannot be read", "NaN"])
+def test_an_article_that_no_model_can_read_is_set_aside_and_the_rest_are_kept(store: Store, how: str):
+    articles = crisis()
+    bad = articles[7]
+    pipeline = Pipeline(Failing(lambda read: how if any(bad.title == it.title for it in read) else ""), store, RULE, pace=UNHURRIED)
+    batch = pipeline.score(raws(articles), at(21))
+    assert [(letter.stage, letter.offset, letter.value) for letter in batch.dead] == [("model", 7, encode(bad))]
+    assert sorted(score.id for score in batch.scores) == sorted({item.id for item in articles} - {bad.id})
+    assert [letter.value for letter in store.dead.latest(9)] == [encode(bad)]
 
 
 class Picky(Articles):

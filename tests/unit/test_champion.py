@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from models.champion import ChampionClassifier
+from models.champion import ChampionClassifier, load_champion
 from models.classifier import Classifier, Document, Prediction
 from models.keyword import KeywordClassifier
 from models.registry import WEIGHTS, load_classifier
@@ -23,7 +23,7 @@ from spine.store import Store
 from stream.alerts import Rule
 from stream.batches import Raw
 from stream.pipeline import Pipeline
-from tests.versions import write_tiny
+from tests.versions import nan_network, write_tiny
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
@@ -151,6 +151,27 @@ def test_a_version_that_cannot_score_is_not_used(versions: Versions, follow: Cal
     until(lambda: bool(tried))
     versions.promote("v2", now=NOON, why="")
     until(lambda: classifier.version == "v2")
+
+
+def test_a_version_of_nan_is_not_used_whoever_promotes_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    """By hand while a worker runs, and before one starts."""
+    log.configure("human", "info")  # onto what is captured here
+    versions = Versions(tmp_path, shipped=tmp_path / "shipped")
+    for version, network in ((SHIPPED, None), ("nan", nan_network()), ("v2", None)):
+        write_tiny(versions.folder(version), version, network=network)
+    classifier = ChampionClassifier(versions, load_classifier, poll_s=0.01)
+    try:
+        before = classifier.classify([Document("Lender defaults", "")])
+        versions.promote("nan", now=NOON, why="by hand")
+        until(lambda: "the new champion is not used" in "".join(capfd.readouterr()))
+        assert classifier.version == SHIPPED
+        assert classifier.classify([Document("Lender defaults", "")]) == before
+        with pytest.raises(ModelError, match=r"'nan' cannot be used.*nan.*tocsin models rollback"):
+            load_champion(versions, load_classifier)
+        versions.promote("v2", now=NOON, why="whole")
+        until(lambda: classifier.version == "v2")
+    finally:
+        classifier.close()
 
 
 def test_a_damaged_champion_at_the_start_names_the_file_and_the_way_out(versions: Versions, follow: Callable[..., ChampionClassifier]):

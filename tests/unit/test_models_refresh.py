@@ -33,7 +33,7 @@ from spine.records import sha
 from spine.store import ArticleText, Label, LabelledText
 from spine.taxonomy import TOPIC_KEYS
 from tests.tiny import tiny_network
-from tests.versions import write_tiny
+from tests.versions import nan_network, write_tiny
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
@@ -237,6 +237,18 @@ def test_a_challenger_that_cannot_be_used_is_kept_back(versions: Versions):
     outcome = refresh(versions, Snapshot(corrections(100), ()), Plan(resamples=200), now=NOON, trainer=School(), load=load)
     assert outcome.action == "keep"
     assert "cannot be used" in outcome.reasons[0]
+
+
+def test_a_challenger_of_nan_is_kept_back(tmp_path: Path):
+    write_tiny(tmp_path / "shipped", "tiny")
+    versions = Versions(tmp_path / "data", shipped=tmp_path / "shipped")
+
+    def diverge(task: Task) -> Manifest:
+        return write_tiny(task.out, task.version, network=nan_network(), parent="tiny")
+
+    outcome = refresh(versions, Snapshot(corrections(100), ()), Plan(resamples=200), now=NOON, trainer=diverge)
+    assert (outcome.action, versions.champion()) == ("keep", SHIPPED)
+    assert "cannot be used" in outcome.reasons[0] and "nan" in outcome.reasons[0]
 
 
 def test_rows_say_what_was_labelled():

@@ -6,6 +6,7 @@ import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from models.registry import MANIFEST, WEIGHTS, Manifest, write_version
@@ -80,6 +81,19 @@ def test_a_damaged_or_renamed_version_is_not_promoted(versions: Versions):
     versions.folder("v2").rename(versions.folder("other"))
     with pytest.raises(ModelError, match="calls it 'v2'"):
         versions.promote("other", now=NOON, why="")
+    assert versions.champion() == SHIPPED
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [{"topics": TOPIC_KEYS[::-1]}, {"topics": TOPIC_KEYS[:-1]}, {"sentiments": ("positive", "neutral", "negative")}, {"risks": ("fire",)}],
+)
+def test_a_version_with_other_labels_is_not_promoted(versions: Versions, labels: dict[str, tuple[str, ...]]):
+    """Its numbers would be read under the names of others."""
+    manifest = msgspec.structs.replace(versions.open("v1"), **labels)
+    write_version(versions.folder("v1"), FILES, manifest)
+    with pytest.raises(ModelError, match="labels are not this program's"):
+        versions.promote("v1", now=NOON, why="")
     assert versions.champion() == SHIPPED
 
 

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.checks import flaw
 from models.classifier import Prediction, Sentiment
 from spine.errors import StoreBusy
 from spine.records import Article, Mention, Score, decode, encode, sha
-from stream.batches import Raw, flaw, latest_versions, read, score_of
+from stream.batches import Raw, latest_versions, read, score_of
 from stream.progress import Progress
 from stream.resilience import Pace, Patience, isolate
 
