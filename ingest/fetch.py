@@ -8,25 +8,24 @@ A feed's address comes from a person, but redirects and links come from stranger
 
 from __future__ import annotations
 
-import email.utils
 import threading
 import time
 import zlib
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 import httpx
 
-from ingest.guard import Deadline, Resolver, guarded_transport, resolve
+from ingest.guard import Resolver, guarded_transport, resolve
 from ingest.robots import Robots
 from ingest.urls import canonical, host_of
+from spine.deadline import Deadline
 from spine.errors import SourceError
+from spine.retry_after import retry_after_s
 
 USER_AGENT = "Tocsin/0.1"
 MAX_BODY_BYTES = 8 * 1024 * 1024
 MAX_HOPS = 5
-MAX_RETRY_AFTER_S = 24 * 3600.0
 MAX_TURN_S = 30.0
 """Who would have to wait longer for a host's turn is told to come back instead."""
 
@@ -73,7 +72,7 @@ class Fetcher:
 
         Raises SourceError: refused by us (address, scheme, robots, size), by the server (any other status), or not reached.
         """
-        deadline = Deadline(self._deadline_s)
+        deadline = Deadline(self._deadline_s, SourceError)
         headers = {"If-None-Match": etag, "If-Modified-Since": last_modified}
         conditional = {name: value for name, value in headers.items() if value and value.isascii() and value.isprintable()}
         here = url
@@ -267,26 +266,6 @@ class Turns:
     def close(self) -> None:
         """End all waiting."""
         self._closed.set()
-
-
-def retry_after_s(value: str, date: str = "") -> float | None:
-    """Seconds that a Retry-After asks for, in [0, MAX_RETRY_AFTER_S]; None when it is missing or nonsense.
-
-    date: the answer's Date: a server that names a moment means its own clock
-    """
-    value = value.strip()
-    if value.isascii() and value.isdigit():
-        return min(float(value[:12]), MAX_RETRY_AFTER_S)
-    until, now = _http_date(value), _http_date(date) or datetime.now(UTC)
-    return None if until is None else min(max((until - now).total_seconds(), 0.0), MAX_RETRY_AFTER_S)
-
-
-def _http_date(value: str) -> datetime | None:
-    try:
-        moment = email.utils.parsedate_to_datetime(value)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _said(error: BaseException) -> str:

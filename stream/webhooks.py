@@ -8,12 +8,15 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+import httpcore
 import httpx
 
 from spine import log as logs
 from spine import metrics
+from spine.deadline import BoundedBackend, Deadline
 from spine.errors import SettingsError
 from spine.records import Alert
+from spine.retry_after import retry_after_s
 from spine.settings import Webhook
 from spine.store import Delivery
 from stream.egress import Refused, Resolve, addresses, vetted
@@ -21,6 +24,8 @@ from stream.payload import body_of, message_id, sign, signing_key
 
 GONE = 410
 NOT_SENT = "not sent: "
+
+MOST_AT_ONCE = 32
 
 
 class Endpoint(NamedTuple):
@@ -59,14 +64,12 @@ class Webhooks:
         resolve: Resolve = addresses,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """timeout_s: of one attempt."""
+        """timeout_s: of one attempt, connecting included."""
         self._endpoints = {endpoint.label: endpoint for endpoint in endpoints(webhooks)}
         self._resolve, self._clock = resolve, clock
-        # no connection is kept: one to an address must not serve another host that shares it
-        self._client = httpx.Client(
-            timeout=timeout_s, trust_env=False, follow_redirects=False, limits=httpx.Limits(max_keepalive_connections=0)
-        )
-        self._threads = ThreadPoolExecutor(max_workers=min(8, len(self._endpoints) or 1), thread_name_prefix="webhook")
+        self._timeout_s = timeout_s
+        self._client = httpx.Client(transport=_transport(), timeout=timeout_s, trust_env=False, follow_redirects=False)
+        self._threads = ThreadPoolExecutor(max_workers=min(MOST_AT_ONCE, len(self._endpoints) or 1), thread_name_prefix="webhook")
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -111,13 +114,15 @@ class Webhooks:
         port = url.port or (443 if url.scheme == "https" else 80)
         try:
             address = vetted(url.host, port, allow_private=endpoint.allow_private, resolve=self._resolve)
-            with self._client.stream(
-                "POST", url.copy_with(host=address), content=body, headers=headers, extensions={"sni_hostname": url.host}
-            ) as response:
+            to, extensions = url.copy_with(host=address), {"sni_hostname": url.host}
+            with (
+                Deadline(self._timeout_s),  # httpx bounds each read: headers that drip would hold up the alerts behind this one for ever
+                self._client.stream("POST", to, content=body, headers=headers, extensions=extensions) as response,
+            ):
                 return _answer(response)
         except Refused as error:
             return Answer(0, f"{NOT_SENT}{error}")
-        except httpx.TimeoutException:
+        except (httpx.TimeoutException, TimeoutError):
             return Answer(0, "no answer in time")
         except (httpx.HTTPError, OSError, UnicodeError) as error:
             return Answer(0, logs.mask(f"{type(error).__name__}: {error}")[:300])
@@ -131,8 +136,21 @@ def _answer(response: httpx.Response) -> Answer:
         return Answer(status, f"HTTP {status}: redirects are not followed; set the endpoint's final URL")
     if status == GONE:
         return Answer(status, "HTTP 410: the endpoint is gone, nothing more is sent to it; `tocsin webhooks test` tries it again")
-    wanted = response.headers.get("retry-after", "")
-    return Answer(status, f"HTTP {status}", float(wanted) if wanted.isascii() and wanted.isdigit() else 0.0)
+    wait_s = retry_after_s(response.headers.get("retry-after", ""), response.headers.get("date", ""))
+    return Answer(status, f"HTTP {status}", wait_s or 0.0)
+
+
+def _transport() -> httpx.BaseTransport:
+    """A transport of httpx whose connections end with the deadline. None is kept, and no proxy of the environment is used."""
+    transport = httpx.HTTPTransport(trust_env=False)
+    transport.close()
+    transport._pool = httpcore.ConnectionPool(
+        ssl_context=httpx.create_ssl_context(trust_env=False),
+        max_connections=MOST_AT_ONCE,
+        max_keepalive_connections=0,  # a connection to an address must not serve another host that shares it
+        network_backend=BoundedBackend(),
+    )
+    return transport
 
 
 def is_final(delivery: Delivery) -> bool:

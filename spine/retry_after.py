@@ -1,0 +1,28 @@
+"""How long does a server ask us to wait? The header Retry-After of HTTP (RFC 9110, 10.2.3): seconds, or a moment."""
+
+from __future__ import annotations
+
+import email.utils
+from datetime import UTC, datetime
+
+MAX_RETRY_AFTER_S = 24 * 3600.0
+
+
+def retry_after_s(value: str, date: str = "") -> float | None:
+    """Seconds that a Retry-After asks for, in [0, MAX_RETRY_AFTER_S]; None when it is missing or nonsense.
+
+    date: the answer's Date: a server that names a moment means its own clock
+    """
+    value = value.strip()
+    if value.isascii() and value.isdigit():
+        return min(float(value[:12]), MAX_RETRY_AFTER_S)
+    until, now = _http_date(value), _http_date(date) or datetime.now(UTC)
+    return None if until is None else min(max((until - now).total_seconds(), 0.0), MAX_RETRY_AFTER_S)
+
+
+def _http_date(value: str) -> datetime | None:
+    try:
+        moment = email.utils.parsedate_to_datetime(value)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,73 @@
+"""Both doors to the network, the crawler's and the webhooks', keep out the same addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from ingest.fetch import Fetcher
+from spine.addresses import kind_of
+from spine.errors import SourceError
+from stream.egress import Refused, vetted
+
+PRIVATE = [
+    "127.0.0.1", "127.1.2.3", "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "100.64.0.1", "100.127.255.255", "::1", "fc00::1",
+    "fd12:3456::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:7f00:1",
+]  # fmt: skip
+SPECIAL = [
+    "0.0.0.0", "0.1.2.3", "100.100.100.200", "169.254.169.254", "168.63.129.16", "192.0.0.8", "192.0.2.1", "192.88.99.1", "198.18.0.1",
+    "203.0.113.9", "224.0.0.1", "239.255.255.250", "240.0.0.1", "255.255.255.255", "::", "::7f00:1", "::127.0.0.1", "::a00:1",
+    "::ffff:169.254.169.254", "::ffff:0.0.0.0", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "64:ff9b:1::1", "2002:7f00:1::",
+    "2001:0:53aa:64c:0:fffe:f5ff:fffe", "2001:db8::1", "fe80::1", "fe80::1%eth0", "fec0::1", "fd00:ec2::254", "ff02::1", "100::1",
+    "5f00::1", "::ffff:0:7f00:1", "nonsense", "", "127.0.0.1.", "0x7f.1", "2130706433",
+]  # fmt: skip
+PUBLIC = ["1.1.1.1", "93.184.216.34", "100.63.255.255", "100.128.0.1", "172.32.0.1", "168.63.129.15", "2606:4700::1111", "::ffff:1.1.1.1"]
+
+
+def crawl(address: str, private: bool) -> None:
+    """As a source whose name has this address."""
+    fetcher = Fetcher(host_delay_s=0, resolver=lambda *_: [address])
+    try:
+        fetcher.get("http://news.example/feed", allow_private=private)
+    except SourceError as error:
+        if "not a public address" not in str(error):
+            raise
+        raise Refused(str(error)) from error
+    finally:
+        fetcher.close()
+
+
+def send(address: str, private: bool) -> None:
+    """As a webhook whose host has this address."""
+    vetted("hooks.example", 443, allow_private=private, resolve=lambda *_: [address])
+
+
+DOORS = pytest.mark.parametrize("door", [crawl, send], ids=["crawler", "webhooks"])
+
+
+@DOORS
+@pytest.mark.parametrize("address", [*PRIVATE, *SPECIAL])
+def test_no_address_inside_is_reached_by_default(door: Callable[[str, bool], None], address: str):
+    with pytest.raises(Refused):
+        door(address, False)
+
+
+@DOORS
+@pytest.mark.parametrize("address", SPECIAL)
+def test_some_addresses_are_reached_by_nobody(door: Callable[[str, bool], None], address: str):
+    """Not by who may reach a private network either: a cloud's metadata service gives its keys to who asks."""
+    with pytest.raises(Refused):
+        door(address, True)
+
+
+@pytest.mark.parametrize("address", PUBLIC)
+def test_the_internet_is_public(address: str):
+    assert kind_of(address) == "public"
+    send(address, False)
+
+
+@pytest.mark.parametrize("address", PRIVATE)
+def test_a_network_of_ones_own_is_reached_by_who_may(address: str):
+    assert kind_of(address) == "private"
+    send(address, True)
