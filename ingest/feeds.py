@@ -10,8 +10,11 @@ from ingest.urls import absolute
 from spine.errors import BadRecord, SourceError
 
 MAX_FEED_BYTES = 8 * 1024 * 1024
+MAX_PROLOG = 1_000
+"""Comments and processing instructions before the first element; real feeds have a handful."""
 
-_PROLOG = re.compile(r"\s*(?:<\?.*?\?>|<!--.*?-->)", re.DOTALL)
+_MARKUP = re.compile(r"<(!--|\?|!|[^\W\d]|:)")
+_ENDS = {"!--": "-->", "?": "?>", "!": ""}
 _XML_DECLARATION = re.compile(r"\s*<\?xml\b[^>]*\?>", re.IGNORECASE)
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([A-Za-z0-9_:.\-]+)", re.IGNORECASE)
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
@@ -48,10 +51,11 @@ def parse(data: bytes, *, url: str, content_type: str = "", kind: str = "auto") 
         text = decode(data, charset_of(content_type))
     except BadRecord as error:
         raise SourceError(f"{url}: {error}") from error
+    text = _NOT_XML.sub("", text)  # first: what the parser never sees must not hide anything
     _refuse_declarations(text, url)
     import feedparser
 
-    text = _NOT_XML.sub("", _XML_DECLARATION.sub("", text, count=1))
+    text = _XML_DECLARATION.sub("", text, count=1)
     parsed = feedparser.parse(
         text.encode("utf-8"),
         response_headers={"content-type": "application/xml; charset=utf-8"},
@@ -67,12 +71,18 @@ def parse(data: bytes, *, url: str, content_type: str = "", kind: str = "auto") 
 
 
 def _refuse_declarations(text: str, url: str) -> None:
-    """A document type may only stand before the first element, after comments and processing instructions."""
+    """A document type may only stand before the first element, whatever blanks, comments and processing instructions are there too."""
     position = 0
-    while found := _PROLOG.match(text, position):
-        position = found.end()
-    if text[position : position + 200].lstrip().startswith("<!"):
-        raise SourceError(f"{url}: the feed declares a document type or entities, which is refused")
+    for _ in range(MAX_PROLOG):
+        found = _MARKUP.search(text, position)
+        if found is None or found[1] not in _ENDS:
+            return
+        if not _ENDS[found[1]]:
+            raise SourceError(f"{url}: the feed declares a document type or entities, which is refused")
+        position = text.find(_ENDS[found[1]], found.start() + 1)
+        if position < 0:
+            break
+    raise SourceError(f"{url}: what came is neither RSS nor Atom: comments before its first element never end")
 
 
 def _entry(entry: Any, url: str) -> Entry:
