@@ -13,8 +13,14 @@ import msgspec
 from stream.payload import sign, signing_key
 
 MAX_BODY_BYTES = 1_000_000
+MAX_DIGITS = 12
+"""Of a timestamp."""
 TOLERANCE_S = 300.0
 """A webhook whose timestamp is further off is refused: it may be replayed. Source: Standard Webhooks 1.0.0."""
+
+
+class _Event(msgspec.Struct):
+    data: dict[str, Any]
 
 
 class Received(NamedTuple):
@@ -37,8 +43,9 @@ class Receiver:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                length = min(int(self.headers.get("Content-Length") or 0), MAX_BODY_BYTES)
-                self.send_response(outer._take(dict(self.headers), self.rfile.read(length)))
+                given = self.headers.get("Content-Length", "")
+                length = int(given) if given.isascii() and given.isdigit() and len(given) < 10 else MAX_BODY_BYTES + 1
+                self.send_response(outer._take(dict(self.headers), self.rfile.read(length)) if length <= MAX_BODY_BYTES else 413)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
@@ -54,18 +61,24 @@ class Receiver:
         if not self._signed(lower, body):
             self.refused += 1
             return 401
-        event = msgspec.json.decode(body)
+        try:
+            data = msgspec.json.decode(body, type=_Event).data
+        except msgspec.DecodeError:
+            return 400
         with self._lock:
             if all(known.webhook_id != lower["webhook-id"] for known in self.received):
-                self.received.append(Received(lower["webhook-id"], event["data"], time.time()))
+                self.received.append(Received(lower["webhook-id"], data, time.time()))
         return 204
 
     def _signed(self, headers: dict[str, str], body: bytes) -> bool:
         ident, timestamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
-        if not ident or not timestamp.isdecimal() or abs(time.time() - int(timestamp)) > TOLERANCE_S:
+        if not (ident and ident.isascii() and timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= MAX_DIGITS):
             return False
-        right = sign(self._key, ident, int(timestamp), body)
-        return any(hmac.compare_digest(right, given) for given in headers.get("webhook-signature", "").split())
+        if abs(time.time() - int(timestamp)) > TOLERANCE_S:
+            return False
+        right = sign(self._key, ident, int(timestamp), body).encode()
+        given = headers.get("webhook-signature", "").encode("utf-8", "replace").split()
+        return any(hmac.compare_digest(right, each) for each in given)
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, name="receiver", daemon=True).start()
