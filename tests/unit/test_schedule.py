@@ -84,6 +84,26 @@ def test_a_run_that_was_missed_is_done_once_by_the_next_process(database: Path):
     assert executed(later) == []
 
 
+def test_a_run_that_is_due_while_every_thread_is_busy_is_done_once(database: Path):
+    """APScheduler's own default drops what starts a second late."""
+    settings = Settings(refresh_cron=NIGHTLY)
+    make_scheduler(settings, database).shutdown()
+    as_if_down_since(database, REFRESH, datetime.now(UTC) + timedelta(seconds=0.5))
+    scheduler = make_scheduler(settings, database)
+    began: list[float] = []
+    over = threading.Event()
+
+    def hog() -> None:
+        began.append(time.monotonic())
+        over.wait(3.0)
+
+    for number in range(10):  # as many as it has threads
+        scheduler.add_job(hog, id=f"hog {number}", jobstore="memory")
+    ran = executed(scheduler, run_s=5.0)
+    over.set()
+    assert (ran, len(began)) == ([REFRESH], 10)
+
+
 def test_another_time_replaces_the_job(database: Path):
     make_scheduler(Settings(refresh_cron=NIGHTLY), database).shutdown()
     other = make_scheduler(Settings(refresh_cron="15 5 * * *"), database)
