@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from models.checks import flaw
 from models.classifier import Document, Prediction
 from models.measuring.evaluate import evaluate_file
 from models.registry import MANIFEST, WEIGHTS, load_classifier, shipped
@@ -110,6 +112,40 @@ def test_contract(classifier):
     assert empty.topics
     assert sum(real.sentiment) == pytest.approx(1.0)
     assert all(0.0 <= p <= 1.0 for p in real.topics.values())
+
+
+ODD = (
+    "🚀🚀🚀", "😱", "🇨🇳👨‍👩‍👧‍👦", "https://example.org/a/b?utm_source=x&id=1", "http://a.cn/违约", "…",
+    "!!!???", "\u200b\u200d\ufeff", "\x00",
+    "\ufffd\ufffd", "5", "$TSLA", "@desk #oil", "\x1b[31m", "𝕊𝕥𝕠𝕔𝕜𝕤", "ﷺ" * 200, "ก็" * 500, "а" * 3000,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("words", ODD, ids=ascii)
+def test_a_text_of_no_words_has_an_answer_all_the_same(classifier, words: str):
+    """Emoji, an address, control characters: whatever the sentiment, it is one, alone and beside a company and other texts."""
+    documents = [
+        Document(words, ""),
+        Document("", words, "zh"),
+        Document(words, words, "en", (words.strip() or "x", "Velmont")),
+        Document("Velmont soars", ""),
+    ]
+    for document, found in zip(documents, classifier.classify(documents), strict=True):
+        assert flaw(found, len(document.companies)) == ""
+        assert found.topics
+
+
+@pytest.mark.parametrize(
+    "text", ["word " * 50_000, "违约" * 50_000, "a" * 200_000, "🚀" * 50_000, ". " * 100_000], ids=lambda text: ascii(text[:4])
+)
+def test_a_text_of_fifty_thousand_tokens_is_read_by_its_lead_in_no_time(classifier, text: str):
+    """What no source may send (records cut at 20,000 characters), and what it may: the model reads as much of either as of its lead."""
+    lead = classifier.classify([Document("Velmont soars", text[:20_000], "en", ("Velmont",))])[0]
+    began = time.perf_counter()
+    whole = classifier.classify([Document("Velmont soars", text, "en", ("Velmont",))])[0]
+    assert time.perf_counter() - began < 1.0
+    assert whole.sentiment == pytest.approx(lead.sentiment, abs=1e-2)
+    assert whole.companies[0] == pytest.approx(lead.companies[0], abs=1e-2)
 
 
 def test_twice_in_a_call_is_scored_once_and_the_same(classifier):
