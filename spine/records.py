@@ -24,6 +24,15 @@ NEWEST = datetime(2100, 1, 1, tzinfo=UTC)
 """ClickHouse's DateTime holds 1970 to 2106; a time outside these bounds is a mistake of its source."""
 
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
+Amount = Annotated[float, msgspec.Meta(ge=0.0, le=1e300)]
+Key = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+Source = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+Url = Annotated[str, msgspec.Meta(max_length=4_000)]
+Sector = Annotated[str, msgspec.Meta(max_length=64)]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=300)]
+"""What decodes can be stored, encoded again and made into a webhook: bounds are those of the columns, and no time overflows."""
+
 Genre = Literal["news", "social", "filing"]
 Language = Literal["zh", "en"]
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
@@ -38,9 +47,9 @@ class Mention(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     sector: the key of its sector; "" where it is not known
     """
 
-    company: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    company: Key
     surface: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-    sector: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    sector: Sector = ""
 
 
 class Article(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=False):
@@ -54,8 +63,8 @@ class Article(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
 
     v: Literal[1] = SCHEMA_VERSION
     id: Annotated[str, msgspec.Meta(min_length=16, max_length=64)]
-    url: Annotated[str, msgspec.Meta(max_length=4_000)] = ""
-    source: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    url: Url = ""
+    source: Source
     genre: Genre = "news"
     language: Language
     title: Annotated[str, msgspec.Meta(max_length=MAX_TITLE_CHARS)] = ""
@@ -69,10 +78,7 @@ class Article(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
     def __post_init__(self) -> None:
         if not (self.title or self.text):
             raise ValueError("an article needs a title or a text")
-        for name in ("published_at", "fetched_at"):
-            moment = getattr(self, name)
-            if not OLDEST <= moment < NEWEST:
-                raise ValueError(f"{name} {moment.isoformat()} lies outside {OLDEST.year} to {NEWEST.year}")
+        _believable(self, "published_at", "fetched_at")
 
     @property
     def fingerprint(self) -> int:
@@ -84,8 +90,8 @@ class Article(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
 class CompanyScore(msgspec.Struct, frozen=True, kw_only=True):
     """Sentiment towards one company in one article; the three probabilities sum to 1."""
 
-    company: str
-    sector: str = ""
+    company: Key
+    sector: Sector = ""
     p_negative: Share
     p_neutral: Share
     p_positive: Share
@@ -100,18 +106,21 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     v: Literal[1] = SCHEMA_VERSION
-    id: str
-    source: str
+    id: Key
+    source: Source
     language: Language
     published_at: Instant
-    story: str
+    story: Key
     p_negative: Share
     p_neutral: Share
     p_positive: Share
-    topics: dict[str, Share]
+    topics: dict[Key, Share]
     companies: tuple[CompanyScore, ...] = ()
-    model: str
+    model: Name
     scored_at: Instant
+
+    def __post_init__(self) -> None:
+        _believable(self, "published_at", "scored_at")
 
     @property
     def tone(self) -> float:
@@ -132,37 +141,51 @@ Severity = Literal["watch", "urgent", "flash"]
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """One article behind an alert."""
 
-    id: str
-    title: str
-    url: str
-    source: str
+    id: Key
+    title: Annotated[str, msgspec.Meta(max_length=MAX_TITLE_CHARS)]
+    url: Url
+    source: Source
     published_at: Instant
     p_negative: Share
+
+    def __post_init__(self) -> None:
+        _believable(self, "published_at")
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """A series had more negative stories than its own past explains.
 
-    id: from `alert_id`: the same for the same rule, series and window, whoever finds it and however often
+    id: from `alert_id`: the same for the same rule, series and window, whoever finds it and however often; it travels in a header
     observed, expected: distinct negative stories in the window, and how many its past lets expect
     surprise: -log10 of the probability of `observed` or more by chance
     total: distinct stories of any sentiment in the window; sources: distinct sources of the negative ones
     """
 
     v: Literal[1] = SCHEMA_VERSION
-    id: str
-    rule: str
-    series: str
+    id: Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z_-]{1,64}\Z")]
+    rule: Name
+    series: Name
     window_start: Instant
-    window_s: int
+    window_s: Annotated[int, msgspec.Meta(ge=1, le=366 * 86_400)]
     detected_at: Instant
     severity: Severity
-    observed: int
-    expected: float
-    surprise: float
-    total: int
-    sources: int
-    evidence: tuple[Evidence, ...] = ()
+    observed: Count
+    expected: Amount
+    surprise: Amount
+    total: Count
+    sources: Count
+    evidence: Annotated[tuple[Evidence, ...], msgspec.Meta(max_length=100)] = ()
+
+    def __post_init__(self) -> None:
+        _believable(self, "window_start", "detected_at")
+
+
+def _believable(record: msgspec.Struct, *names: str) -> None:
+    """Raises ValueError for a time that the store cannot hold."""
+    for name in names:
+        moment: datetime = getattr(record, name)
+        if not OLDEST <= moment < NEWEST:
+            raise ValueError(f"{name} {moment.isoformat()} lies outside {OLDEST.year} to {NEWEST.year}")
 
 
 def sha(*parts: str) -> str:

@@ -23,6 +23,7 @@ from models.classifier import Classifier, Document, Prediction, of_now
 from spine import log, metrics
 from spine.errors import StoreBusy, StoreError
 from spine.records import Alert, Article, Score, Scored
+from spine.series import MARKET
 from spine.settings import Settings
 from spine.store import DeadLetter, Delivery, Known, Store
 from stream import stories, windows
@@ -93,7 +94,9 @@ class Pipeline:
         self._courier = Courier(self._webhooks, store.alerts, self._patience)
         self._memo = Memo()
         self._drafted: frozenset[str] = frozenset()
-        self._watcher = Watcher(store, rule, self._patience, pace or Pace())
+        self._new_watcher = partial(Watcher, store, rule, self._patience, pace or Pace())
+        self._watcher = self._new_watcher()
+        self._came_as: dict[type, dict[str, Raw]] = {}
         self._flood = flood or Flood(share=1.0)
         self._era = era
         self._taken: Scored | None = None
@@ -196,7 +199,7 @@ class Pipeline:
             self._patience.wait_for("mentions", self._store.mentions.insert, [item.score for item in items])
             return items
 
-        kept, refused = isolate(scored, write, lambda error: isinstance(error, StoreError) and not isinstance(error, StoreBusy))
+        kept, refused = isolate(scored, write, _refused)
         if kept:
             self._taken = kept[-1][0]
         elif refused and self._taken is None:
@@ -254,18 +257,29 @@ class Pipeline:
         """The records of a batch; messages that hold none are set aside. Raises StoreBusy, Flooded."""
         good, dead = read(messages, kind, now)
         self._set_aside(dead, messages[0].topic if messages else "", len(messages))
+        self._came_as[kind] = {record.id: raw for raw, record in good}
         return [record for _, record in good]
 
     def watch(self, scores: Sequence[Score], now: datetime) -> list[Alert]:
         """The alerts that these scores raise, stored. Scores only say where to look: the store says what is there.
 
         An alert of an episode that goes on is handed on once more after a restart, as its publication may have been lost;
-        `notify` knows what was delivered. Raises StoreBusy when the store does not answer for too long, StoreError.
+        `notify` knows what was delivered. A score that cannot be worked on is set aside, if the store still answers without it.
+        Raises StoreBusy when the store does not answer for too long, StoreError, Flooded.
         """
         began = time.monotonic()
-        alerts = self._watcher.watch(scores, now)
+
+        def look(some: Sequence[Score]) -> list[list[Alert]]:
+            try:
+                return [self._watcher.watch(some, now), *([] for _ in some[1:])]
+            except Exception:
+                self._watcher = self._new_watcher()  # as after a restart: what it had raised is handed on again
+                raise
+
+        done, blamed = isolate(scores, look, self._may_be_a_records_fault)
+        self._blame("watch", blamed, now)
         _timed("watch", began)
-        return alerts
+        return [alert for _, alerts in done for alert in alerts]
 
     def catch_up(self, now: datetime) -> list[Alert]:
         """The alerts of what is stored since an hour: for who begins to watch. Raises as `watch` does."""
@@ -274,15 +288,47 @@ class Pipeline:
     # alerts ─▶ deliveries
 
     def notify(self, alert: Alert) -> list[Delivery]:
-        """A first attempt at every webhook; what came of each, logged in the store. Raises StoreError."""
+        """A first attempt at every webhook; what came of each, logged in the store.
+
+        An alert that cannot be handed on is set aside, if the store still answers without it. Raises StoreBusy, StoreError, Flooded.
+        """
         began = time.monotonic()
-        made = self._courier.notify(alert)
+        made: list[Delivery] = []
+        try:
+            made = self._courier.notify(alert)
+        except Exception as error:
+            if not self._may_be_a_records_fault(error):
+                raise
+            self._blame("notify", [(alert, error)], datetime.now(UTC))
         _timed("notify", began)
         return made
 
     def remind(self, now: datetime) -> list[Delivery]:
         """The attempts at webhooks that are due again. Raises StoreError."""
         return self._courier.due(now)
+
+    def _may_be_a_records_fault(self, error: Exception) -> bool:
+        """Whether a step failed at what it worked on: not where the store does not answer without it either."""
+        if not (_refused(error) or isinstance(error, ValueError | TypeError | ArithmeticError | LookupError)):
+            return False
+        now = datetime.now(UTC)
+        try:
+            self._patience.wait_for("probe", self._store.mentions.touched, now, now)
+            self._patience.wait_for("probe", self._store.alerts.last_window, [MARKET], now)
+            self._patience.wait_for("probe", self._store.alerts.deliveries, [MARKET])
+        except StoreError:
+            return False
+        return True
+
+    def _blame(self, stage: str, blamed: Sequence[tuple[Score | Alert, Exception]], now: datetime) -> None:
+        """Set records aside that a step cannot work on: with them a worker would end and begin for ever."""
+        for record, error in blamed:
+            raw = self._came_as.get(type(record), {}).get(record.id)
+            if raw is None:
+                raise error
+            reason = f"{type(error).__name__}: {error}"
+            _log.error("record set aside", stage=stage, topic=raw.topic, id=record.id, reason=reason)
+            self._set_aside([dead_letter(raw, stage, reason, now)], raw.topic, 0)  # `read` has counted its message
 
 
 def _classify(memo: Memo, model: Classifier, articles: Sequence[Article]) -> list[Prediction]:
@@ -294,6 +340,11 @@ def _classify(memo: Memo, model: Classifier, articles: Sequence[Article]) -> lis
 def _same(article: Article, known: Known | None, model: str) -> bool:
     """Whether nothing of the article has changed since this model scored it."""
     return known is not None and known.model == model and known.fingerprint == article.fingerprint
+
+
+def _refused(error: Exception) -> bool:
+    """Whether the store refused a value for good."""
+    return isinstance(error, StoreError) and not isinstance(error, StoreBusy)
 
 
 def _slices(items: Sequence[ItemT]) -> Iterator[Sequence[ItemT]]:

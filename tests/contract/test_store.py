@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from spine.clickhouse import Embedded, Server
+from spine.clickhouse import Server
 from spine.errors import BadRecord, SettingsError, StoreBusy, StoreError
 from spine.records import Alert, Article, CompanyScore, Evidence, Mention, Score, Scored, alert_id, sha
 from spine.store import DeadLetter, Delivery, Label, Store
-from tests.servers import ClickHouseServer
 from tocsin.broker import free_port
 
 TABLES = ("articles", "article_keys", "story_bands", "mentions", "alerts", "deliveries", "dead_letters", "dead_states", "labels")
@@ -29,19 +27,10 @@ NASTY = [
     "100%s {x:String} %(id)s",
     "'; DROP TABLE articles; --",
     "🔔",
+    "nul\x00in",
+    "lost \ufffd",
+    "\x1b[31mred\x07\x7f\u2028",
 ]
-
-
-@pytest.fixture(scope="module", params=["chdb", "server"])
-def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    if request.param == "chdb":
-        made = Store(Embedded(tmp_path_factory.mktemp("chdb") / "store"))
-    else:
-        server: ClickHouseServer = request.getfixturevalue("clickhouse_server")
-        made = Store(Server(f"{server.address}/contract"))
-    made.migrate()
-    yield made
-    made.close()
 
 
 @pytest.fixture(autouse=True)
@@ -59,6 +48,7 @@ def scored(
     source: str = "wire",
     model: str = "m1",
     title: str = "",
+    text: str = "Body",
     **extra: object,
 ) -> Scored:
     ident = sha(name)
@@ -69,7 +59,7 @@ def scored(
         source=source,
         language="en",
         title=title or f"Title of {name}",
-        text="Body",
+        text=text,
         published_at=moment,
         fetched_at=moment,
         mentions=(Mention(company="ACME", surface="Acme", sector="autos"),),
@@ -116,10 +106,10 @@ def test_the_same_batch_twice_is_seen_once(store: Store):
 
 
 def test_text_and_numbers_come_back_as_they_went(store: Store):
-    items = [scored(f"n{n}", minutes=n, title=title) for n, title in enumerate(NASTY)]
+    items = [scored(f"n{n}", minutes=n, title=words, text=f"{words} {words}") for n, words in enumerate(NASTY)]
     save(store, *items)
     found = store.articles.by_id([item.article.id for item in items])
-    assert {row.title for row in found} == set(NASTY)
+    assert {row.title: row.text for row in found} == {words: f"{words} {words}" for words in NASTY}
     row = next(row for row in found if row.title == NASTY[0])
     assert row.published_at == NOON
     assert row.topics == ("earnings",)
@@ -290,6 +280,16 @@ def test_dead_letters_keep_the_bytes(store: Store):
     store.dead.insert([letter])
     assert store.dead.count() == 1
     assert store.dead.latest(1)[0].value == b"{\xff\x00"
+
+
+@pytest.mark.parametrize("value", [b"x" * 900_000, bytes(range(256)) * 3_600], ids=["text", "any bytes"])
+def test_a_dead_letter_may_be_as_large_as_a_message(store: Store, value: bytes):
+    letters = [
+        DeadLetter(topic="articles", partition=0, offset=n, failed_at=NOON, stage="decode", reason="too odd", key=b"", value=value)
+        for n in range(3)
+    ]
+    store.dead.insert(letters)
+    assert sorted(store.dead.latest(), key=lambda letter: letter.offset) == letters
 
 
 def label(name: str, *, minutes: int = 0, **more: object) -> Label:

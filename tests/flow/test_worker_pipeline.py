@@ -14,9 +14,9 @@ from models.classifier import Document, Prediction, Sentiment
 from models.keyword import KeywordClassifier
 from spine.clickhouse import Embedded
 from spine.errors import ModelError, StoreError
-from spine.records import Alert, Article, Score, Scored, encode, sha
+from spine.records import Alert, Article, Score, Scored, decode, encode, sha
 from spine.series import MARKET, company_series
-from spine.store import Articles, Store, WindowCount
+from spine.store import Alerts, Articles, Delivery, Store, WindowCount
 from stream.alerts import Rule
 from stream.batches import Raw
 from stream.past import Past
@@ -337,6 +337,80 @@ def test_a_lone_row_is_to_blame_only_if_the_store_still_takes_another(store: Sto
     with pytest.raises(StoreError):
         pipeline.score(raws([bad]), at(21))
     assert store.dead.count() == 1
+
+
+class Choosy(Alerts):
+    """Refuses for good to look up some series and alerts; "*" refuses all."""
+
+    refuses: frozenset[str] = frozenset()
+
+    def last_window(self, series: Sequence[str], since: datetime, until: datetime | None = None) -> dict[str, datetime]:
+        self._check(series)
+        return super().last_window(series, since, until)
+
+    def deliveries(self, alert_ids: Sequence[str]) -> list[Delivery]:
+        self._check(alert_ids)
+        return super().deliveries(alert_ids)
+
+    def _check(self, names: Sequence[str]) -> None:
+        if "*" in self.refuses or self.refuses.intersection(names):
+            raise StoreError("a value does not fit")
+
+
+@pytest.fixture
+def choosy(store: Store) -> Iterator[Choosy]:
+    before = store.alerts
+    store.alerts = made = Choosy(store.client)
+    yield made
+    store.alerts = before
+
+
+def of_another_company(name: str, minute: float) -> Article:
+    item = news(name, minute, bad=True)
+    return msgspec.structs.replace(item, mentions=(msgspec.structs.replace(item.mentions[0], company="ODD", sector=""),))
+
+
+def as_messages(records: Sequence[Score] | Sequence[Alert], topic: str) -> list[Raw]:
+    return [Raw(topic, 0, n, b"", encode(record)) for n, record in enumerate(records)]
+
+
+def test_a_score_that_cannot_be_watched_is_set_aside_and_the_rest_still_ring(store: Store, choosy: Choosy):
+    run(store, [calm()], at(-30))
+    pipeline = Pipeline(KeywordClassifier(), store, RULE, pace=UNHURRIED)
+    odd = [of_another_company(f"odd-{n}", n) for n in range(6)]
+    scores = pipeline.score(raws([*crisis(), *odd]), at(21)).scores
+    choosy.refuses = frozenset({company_series("ODD")})
+    rang = pipeline.watch(pipeline.read(as_messages(scores, "scores"), Score, at(21)), at(21))
+    assert company_series("STAR") in [alert.series for alert in rang]
+    assert {alert.id for alert in rang} == {alert.id for alert in store.alerts.latest()}
+    letters = store.dead.latest()
+    assert {(letter.topic, letter.stage) for letter in letters} == {("scores", "watch")}
+    assert {decode(letter.value, Score).id for letter in letters} <= {item.id for item in odd}  # those whose window has enough of them
+    assert "a value does not fit" in letters[0].reason
+
+
+def test_an_alert_that_cannot_be_handed_on_is_set_aside(store: Store, choosy: Choosy):
+    run(store, [calm()], at(-30))
+    rang = run(store, [crisis()], at(21))
+    pipeline = Pipeline(KeywordClassifier(), store, RULE, pace=UNHURRIED)
+    choosy.refuses = frozenset({rang[0].id})
+    for alert in pipeline.read(as_messages(rang, "alerts"), Alert, at(22)):
+        assert pipeline.notify(alert) == []
+    assert [(letter.topic, letter.offset, letter.stage) for letter in store.dead.latest()] == [("alerts", 0, "notify")]
+
+
+def test_a_store_that_refuses_everything_is_no_fault_of_a_score_or_an_alert(store: Store, choosy: Choosy):
+    run(store, [calm()], at(-30))
+    rang = run(store, [crisis()], at(21))
+    pipeline = Pipeline(KeywordClassifier(), store, RULE, pace=UNHURRIED)
+    scores = pipeline.score(raws(crisis()), at(22)).scores
+    choosy.refuses = frozenset({"*"})
+    with pytest.raises(StoreError):
+        pipeline.watch(pipeline.read(as_messages(scores, "scores"), Score, at(22)), at(22))
+    (alert,) = pipeline.read(as_messages(rang[:1], "alerts"), Alert, at(22))
+    with pytest.raises(StoreError):
+        pipeline.notify(alert)
+    assert store.dead.count() == 0
 
 
 def test_a_score_of_no_series_and_an_empty_batch_ask_for_nothing(store: Store):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from models.checks import flaw
 from models.classifier import Prediction, Sentiment
 from spine.errors import StoreBusy
-from spine.records import Article, Mention, Score, decode, encode, sha
+from spine.records import Alert, Article, Mention, Score, decode, encode, sha
 from stream.batches import Raw, latest_versions, read, score_of
 from stream.progress import Progress
 from stream.resilience import Pace, Patience, isolate
@@ -59,6 +60,45 @@ def test_a_bad_message_is_set_aside_with_its_reason_and_its_bytes_and_the_rest_g
     assert [record.id for _, record in good] == [sha("x"), sha("y")]
     assert [(letter.offset, letter.stage, letter.value) for letter in dead] == [(2, "decode", value or b"")]
     assert why in dead[0].reason
+
+
+ALERT = {
+    "id": "a" * 32,
+    "rule": "r",
+    "series": "topic:energy",
+    "window_start": "2026-11-20T12:00:00Z",
+    "window_s": 900,
+    "detected_at": "2026-11-20T12:08:00Z",
+    "severity": "urgent",
+    "observed": 12,
+    "expected": 0.3,
+    "surprise": 8.1,
+    "total": 15,
+    "sources": 4,
+}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("detected_at", "0001-01-01T00:00:00+14:00"),
+        ("detected_at", "9999-12-31T23:59:59-14:00"),
+        ("window_start", "1969-12-31T23:59:59Z"),
+        ("window_s", 10**12),
+        ("window_s", 0),
+        ("observed", 10**30),
+        ("observed", -1),
+        ("total", 2**32),
+        ("expected", math.inf),
+        ("surprise", math.nan),
+        ("id", "a\r\nhost: elsewhere"),
+        ("series", ""),
+        ("severity", "loud"),
+    ],
+)
+def test_an_alert_that_could_not_be_stored_or_sent_is_set_aside(field: str, value: object):
+    good, dead = read([raw(json.dumps(ALERT).encode(), 1), raw(json.dumps(ALERT | {field: value}).encode(), 2)], Alert, NOON)
+    assert (len(good), [(letter.offset, letter.stage) for letter in dead]) == (1, [(2, "decode")])
 
 
 def test_a_field_of_a_later_version_is_no_reason_to_refuse():

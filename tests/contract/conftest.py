@@ -1,0 +1,24 @@
+"""The store that a contract is held over: one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from spine.clickhouse import Embedded, Server
+from spine.store import Store
+from tests.servers import ClickHouseServer
+
+
+@pytest.fixture(scope="module", params=["chdb", "server"])
+def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """A store over either client, its tables made."""
+    if request.param == "chdb":
+        made = Store(Embedded(tmp_path_factory.mktemp("chdb") / "store"))
+    else:
+        server: ClickHouseServer = request.getfixturevalue("clickhouse_server")
+        made = Store(Server(f"{server.address}/contract"))
+    made.migrate()
+    yield made
+    made.close()
