@@ -17,6 +17,7 @@ PUBLISH_ERRORS = Counter("tocsin_publish_errors", "Articles that Kafka did not t
 OUTBOX = Gauge("tocsin_outbox_pending", "Articles waiting in the outbox")
 SCORED = Counter("tocsin_scored", "Articles scored", ["language"])
 REPEATED = Counter("tocsin_repeated", "Articles that came again unchanged and were not scored again")
+UPDATED = Counter("tocsin_updated", "Articles that came again with other words: the newer ones were scored and stored in their place")
 MEMO = Counter("tocsin_memo", "Texts for the model: known from an identical one (hit) or read by it (miss)", ["outcome"])
 DEAD = Counter("tocsin_dead_letters", "Records set aside", ["stage"])
 MISSED = Counter("tocsin_missed", "Messages that had left their topic before they were read", ["topic"])

@@ -167,7 +167,7 @@ class Pipeline:
         self._patience.wait_for("remember", self._store.articles.remember, kept)
         _timed("keep", began)
 
-        self._count(kept, len(repeated), now)
+        self._count(kept, len(repeated), known, now)
         scores = [item.score for item in kept] + self._stored_scores(repeated, now)
         return Batch(scores, dead, len(kept), len(repeated))
 
@@ -233,9 +233,11 @@ class Pipeline:
         for letter in dead:
             metrics.DEAD.labels(letter.stage).inc()
 
-    def _count(self, kept: Sequence[Scored], repeated: int, now: datetime) -> None:
+    def _count(self, kept: Sequence[Scored], repeated: int, known: dict[str, Known], now: datetime) -> None:
         late_s = (datetime.now(UTC) - now).total_seconds()
         metrics.REPEATED.inc(repeated)
+        before = [(item.article, known[item.article.id]) for item in kept if item.article.id in known]
+        metrics.UPDATED.inc(sum(article.fingerprint != it.fingerprint for article, it in before))
         for item in kept:
             metrics.SCORED.labels(item.article.language).inc()
             metrics.DELAY_SECONDS.observe(max(0.0, (now - item.article.fetched_at).total_seconds() + late_s))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import standardwebhooks
 
 from spine.records import encode
 from spine.settings import Webhook
+from spine.store import open_store
 from tests.flow.worker_tools import Installation, Receiver, article
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(24))).decode()
@@ -100,8 +102,8 @@ def test_bad_messages_end_in_dead_letters_and_the_rest_go_on(place: Installation
 
 def test_a_new_version_replaces_the_old_one_and_keeps_its_first_time(place: Installation):
     first = article("story", minutes_ago=30)
-    later = article("story", bad=True, minutes_ago=2)
-    assert first.id == later.id
+    later = article("story", bad=True, minutes_ago=2, text="Its refinery stands still.")
+    assert first.id == later.id and first.title != later.title
     worker = place.worker()
     worker.says("ready")
     place.publish([first])
@@ -111,3 +113,7 @@ def test_a_new_version_replaces_the_old_one_and_keeps_its_first_time(place: Inst
     worker.until_sum("score", "scored", 2)
     held = worker.stop()
     assert (held["articles"], held["doubled"], held["stories"]) == (1, 0, 1)
+    with contextlib.closing(open_store("embedded", Path(place.plan.data_dir))) as store:
+        (row,) = store.articles.latest(5)
+    assert (row.title, row.text, row.published_at) == (later.title, later.text, first.published_at)
+    assert row.p_negative > 0.5

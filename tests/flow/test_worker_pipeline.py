@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
+from prometheus_client import REGISTRY
 
 from models.classifier import Document, Prediction, Sentiment
 from models.keyword import KeywordClassifier
@@ -173,6 +174,31 @@ def test_a_batch_that_was_drafted_early_learns_what_the_one_before_it_stored(sto
     run(store, [[changed], [first, news("b", 0)], [first]], at(2), ahead=1)
     assert store.client.query("SELECT text FROM articles FINAL WHERE id = {id:String}", id=first.id) == [("Oil falls.",)]
     assert (store.articles.totals().articles, store.articles.doubled(), store.dead.count()) == (2, 0, 0)
+
+
+def counted(name: str) -> float:
+    return REGISTRY.get_sample_value(name) or 0.0
+
+
+def test_other_words_for_a_known_article_are_counted_and_the_newer_ones_stay(store: Store):
+    """Neither a repetition nor a first arrival nor a new model is a conflict of words."""
+    before = counted("tocsin_updated_total")
+    first, changed = news("a", 0, text="Oil falls."), news("a", 5, text="Oil rises.")
+    run(store, [[first], [first]], at(6))
+    assert counted("tocsin_updated_total") == before
+    run(store, [[changed, changed], [changed, news("b", 0)]], at(7))
+    assert counted("tocsin_updated_total") == before + 1
+    (row,) = store.articles.by_id([first.id])
+    assert (row.text, row.published_at, row.story) == ("Oil rises.", first.published_at, first.id)
+
+
+def test_odd_characters_reach_the_store_and_an_alert_as_they_came(store: Store):
+    run(store, [calm()], at(-30))
+    odd = "nul\x00, lost \ufffd, \x1b[31mred\x1b[0m, \u202egnp.exe, 债务违约"
+    rang = run(store, [[msgspec.structs.replace(item, title=f"{odd} {item.title}") for item in crisis()]], at(21))
+    assert store.dead.count() == 0
+    assert all(row.title.startswith(odd) for row in store.articles.latest(25))
+    assert rang and all(item.title.startswith(odd) for alert in store.alerts.latest() for item in alert.evidence)
 
 
 def test_the_past_of_a_window_is_asked_once_and_again_when_news_of_it_arrive(store: Store, monkeypatch: pytest.MonkeyPatch):
