@@ -7,6 +7,7 @@ import uuid
 from pathlib import Path
 
 import pytest
+from kafka.admin import KafkaAdminClient
 
 from spine.store import open_store
 from tests.flow.worker_tools import Installation, Worker, article
@@ -133,7 +134,7 @@ def test_a_flood_of_bad_records_ends_the_worker_before_it_drains_the_topic(on_ka
         flooded.says("ready")
         assert flooded.ends() == 70
         assert "cannot be used" in flooded.log[-1]["error"]
-    moved = committed(on_kafka)
+    moved = on_kafka.committed()
     assert moved < len(good) + 200
     resigned = on_kafka.worker(dead_share=1.0)
     resigned.says("ready")

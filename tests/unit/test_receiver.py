@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from spine.records import Alert, alert_id
 from spine.settings import Webhook
 from stream.payload import sign, signing_key
-from stream.webhooks import Webhooks
+from stream.webhooks import Job, Webhooks
 from tests.flow.worker_tools import Receiver as Recorder
 from tocsin.receiver import Receiver
 
@@ -160,7 +160,7 @@ def test_the_signature_of_a_clock_in_any_zone_verifies(zone: str):
     with Receiver(SECRET) as receiver:
         hooks = [Webhook(url=url, secret=SECRET, allow_private=True, name=url) for url in (receiver.url, recorder.url)]
         door = Webhooks(hooks, clock=lambda: datetime.now(ZoneInfo(zone)))
-        assert [delivery.delivered for delivery in door.deliver(alert, [], lambda _: None)] == [True, True]
+        assert [delivery.delivered for delivery in door.send([Job(label, alert, 1) for label in door.labels])] == [True, True]
         assert receiver.received[0].data["window_start"] == "2026-11-20T12:00:00.000Z"
         door.close()
     (request,) = recorder.requests
