@@ -10,7 +10,7 @@ import msgspec
 
 from spine.clickhouse import ClickHouse
 from spine.records import OLDEST, CompanyScore, Score, Scored
-from spine.store.clock import from_epoch, new_version, to_epoch
+from spine.store.clock import few_months, from_epoch, new_version, to_epoch
 
 FIRST_LOOK = timedelta(hours=1)
 
@@ -87,6 +87,10 @@ class Articles:
 
         Identity goes in last: an article that is known is stored whole.
         """
+        for some in few_months(scored, lambda item: item.score.published_at):
+            self._insert(some)
+
+    def _insert(self, scored: Sequence[Scored]) -> None:
         version = new_version()
         articles = [item.article for item in scored]
         scores = [item.score for item in scored]

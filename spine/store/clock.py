@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from typing import TypeVar
+
+ItemT = TypeVar("ItemT")
+MOST_MONTHS = 100
+"""Tables of news are partitioned by month, and ClickHouse refuses a block that touches more partitions, however often it comes."""
 
 _versions = threading.Lock()
 _last = 0
@@ -18,6 +24,16 @@ def to_epoch(moment: datetime) -> int:
 def from_epoch(seconds: int) -> datetime:
     """Aware UTC."""
     return datetime.fromtimestamp(seconds, tz=UTC)
+
+
+def few_months(items: Sequence[ItemT], moment: Callable[[ItemT], datetime]) -> list[Sequence[ItemT]]:
+    """The items in portions, each of MOST_MONTHS months at most: an archive that is in no order reaches over decades. Order is kept."""
+    month_of = [moment(item).astimezone(UTC).strftime("%Y%m") for item in items]
+    place = {month: n // MOST_MONTHS for n, month in enumerate(sorted(set(month_of)))}
+    portions: dict[int, list[ItemT]] = {}
+    for item, month in zip(items, month_of, strict=True):
+        portions.setdefault(place[month], []).append(item)
+    return list(portions.values())
 
 
 def new_version() -> int:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from spine.clickhouse import ClickHouse
 from spine.records import Score
 from spine.series import ALERTING, facts, is_negative
-from spine.store.clock import from_epoch, new_version, to_epoch
+from spine.store.clock import few_months, from_epoch, new_version, to_epoch
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,10 @@ class Mentions:
 
     def insert(self, scores: Sequence[Score]) -> None:
         """Store each score's facts; the same ones again replace themselves. Raises StoreError."""
+        for some in few_months(scores, lambda score: score.published_at):
+            self._insert(some)
+
+    def _insert(self, scores: Sequence[Score]) -> None:
         rows = [(score, series, p) for score in scores for series, *p in facts(score)]
         self._client.insert(
             "mentions",

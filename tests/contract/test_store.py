@@ -364,6 +364,18 @@ def test_a_bad_value_is_refused_and_the_store_goes_on(store: Store):
     assert store.articles.totals().articles == 1
 
 
+def test_a_batch_of_an_archive_may_reach_over_decades(store: Store):
+    """ClickHouse takes a block for a hundred partitions at most: one for each month here."""
+    months = 120
+    items = [scored(f"old-{n}", minutes=-(n * 7 % months) * 31 * 24 * 60) for n in range(months)]
+    save(store, *items)
+    assert (store.articles.totals().articles, store.articles.doubled()) == (months, 0)
+    assert len(store.articles.known([item.article.id for item in items])) == months
+    since = min(item.article.published_at for item in items)
+    counts = store.mentions.window_counts("market:all", since, NOON + timedelta(days=1), 86_400)
+    assert sum(count.total for count in counts) == months
+
+
 def test_threads_share_the_store(store: Store):
     errors: list[Exception] = []
 
