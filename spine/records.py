@@ -221,8 +221,11 @@ def clamp_published(published_at: datetime | None, fetched_at: datetime) -> tupl
 
 
 def encode(record: msgspec.Struct) -> bytes:
-    """Compact JSON in UTF-8."""
-    return msgspec.json.encode(record)
+    """Compact JSON in UTF-8. Raises BadRecord for text that holds half of a surrogate pair: no UTF-8 can say it."""
+    try:
+        return msgspec.json.encode(record)
+    except UnicodeEncodeError as error:
+        raise BadRecord(f"this {type(record).__name__} cannot be sent: {error}", stage="encode") from error
 
 
 _DECODERS: dict[type[Any], msgspec.json.Decoder[Any]] = {}

@@ -6,9 +6,12 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.servers import ClickHouseServer, Kafka, made
 from tocsin.broker import EmbeddedBroker
+
+settings.register_profile("long", max_examples=5_000, deadline=None)
 
 
 @pytest.fixture(autouse=True)
