@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from typing import Any, NamedTuple
 
@@ -57,7 +58,7 @@ def parse(data: bytes, *, url: str, content_type: str = "", kind: str = "auto") 
 
     text = _XML_DECLARATION.sub("", text, count=1)
     parsed = feedparser.parse(
-        text.encode("utf-8"),
+        io.BytesIO(text.encode("utf-8")),  # bytes that are a path would be opened
         response_headers={"content-type": "application/xml; charset=utf-8"},
         resolve_relative_uris=False,
         sanitize_html=False,  # it is turned into plain text later
