@@ -11,12 +11,9 @@ from ingest.urls import absolute
 from spine.errors import BadRecord, SourceError
 
 MAX_FEED_BYTES = 8 * 1024 * 1024
-MAX_PROLOG = 1_000
-"""Comments and processing instructions before the first element; real feeds have a handful."""
 
-_MARKUP = re.compile(r"<(!--|\?|!|[^\W\d]|:)")
-_ENDS = {"!--": "-->", "?": "?>", "!": ""}
-_XML_DECLARATION = re.compile(r"\s*<\?xml\b[^>]*\?>", re.IGNORECASE)
+_PROLOG = re.compile(r"\s*(?:<\?.*?\?>|<!--.*?-->)", re.DOTALL)
+_ELEMENT = re.compile(r"<\w")
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([A-Za-z0-9_:.\-]+)", re.IGNORECASE)
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
@@ -52,11 +49,9 @@ def parse(data: bytes, *, url: str, content_type: str = "", kind: str = "auto") 
         text = decode(data, charset_of(content_type))
     except BadRecord as error:
         raise SourceError(f"{url}: {error}") from error
-    text = _NOT_XML.sub("", text)  # first: what the parser never sees must not hide anything
-    _refuse_declarations(text, url)
+    text = _from_first_element(_NOT_XML.sub("", text), url)
     import feedparser
 
-    text = _XML_DECLARATION.sub("", text, count=1)
     parsed = feedparser.parse(
         io.BytesIO(text.encode("utf-8")),  # bytes that are a path would be opened
         response_headers={"content-type": "application/xml; charset=utf-8"},
@@ -71,19 +66,19 @@ def parse(data: bytes, *, url: str, content_type: str = "", kind: str = "auto") 
     return [_entry(entry, url) for entry in parsed.entries]
 
 
-def _refuse_declarations(text: str, url: str) -> None:
-    """A document type may only stand before the first element, whatever blanks, comments and processing instructions are there too."""
+def _from_first_element(text: str, url: str) -> str:
+    """The feed without what stands before its first element: comments, processing instructions, a server's warning in plain words.
+
+    Raises SourceError for a document type, which may only stand there.
+    """
     position = 0
-    for _ in range(MAX_PROLOG):
-        found = _MARKUP.search(text, position)
-        if found is None or found[1] not in _ENDS:
-            return
-        if not _ENDS[found[1]]:
-            raise SourceError(f"{url}: the feed declares a document type or entities, which is refused")
-        position = text.find(_ENDS[found[1]], found.start() + 1)
-        if position < 0:
-            break
-    raise SourceError(f"{url}: what came is neither RSS nor Atom: comments before its first element never end")
+    while found := _PROLOG.match(text, position):
+        position = found.end()
+    element = _ELEMENT.search(text, position)
+    start = element.start() if element else len(text)
+    if "<!" in text[position:start]:
+        raise SourceError(f"{url}: the feed declares a document type or entities, which is refused")
+    return text[start:]
 
 
 def _entry(entry: Any, url: str) -> Entry:
