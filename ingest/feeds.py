@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from functools import cache
 from typing import Any, NamedTuple
 
 from ingest.charset import decode
@@ -50,9 +51,7 @@ def parse(data: bytes, *, url: str, content_type: str = "", kind: str = "auto") 
     except BadRecord as error:
         raise SourceError(f"{url}: {error}") from error
     text = _from_first_element(_NOT_XML.sub("", text), url)
-    import feedparser
-
-    parsed = feedparser.parse(
+    parsed = _feedparser().parse(
         io.BytesIO(text.encode("utf-8")),  # bytes that are a path would be opened
         response_headers={"content-type": "application/xml; charset=utf-8"},
         resolve_relative_uris=False,
@@ -79,6 +78,23 @@ def _from_first_element(text: str, url: str) -> str:
     if "<!" in text[position:start]:
         raise SourceError(f"{url}: the feed declares a document type or entities, which is refused")
     return text[start:]
+
+
+@cache
+def _feedparser() -> Any:
+    """feedparser without its search of authors for addresses and of tags for doubles: both take the square of their length."""
+    import feedparser
+    from feedparser import mixin
+
+    def no_detail(_self: Any, _key: str = "author") -> None:
+        pass
+
+    def no_tag(self: Any, *_tag: Any) -> None:
+        self._get_context().setdefault("tags", [{"term": "none"}])
+
+    mixin._FeedParserMixin._sync_author_detail = no_detail
+    mixin._FeedParserMixin._add_tag = no_tag
+    return feedparser
 
 
 def _entry(entry: Any, url: str) -> Entry:
