@@ -16,6 +16,7 @@ MAX_FEED_BYTES = 8 * 1024 * 1024
 _PROLOG = re.compile(r"\s*(?:<\?.*?\?>|<!--.*?-->)", re.DOTALL)
 _ELEMENT = re.compile(r"<\w")
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([A-Za-z0-9_:.\-]+)", re.IGNORECASE)
+_REFERENCE = re.compile(r"&#(?:[xX]0*([0-9a-fA-F]+)|0*([0-9]+));?")
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
@@ -50,19 +51,39 @@ def parse(data: bytes, *, url: str, content_type: str = "", kind: str = "auto") 
         text = decode(data, charset_of(content_type))
     except BadRecord as error:
         raise SourceError(f"{url}: {error}") from error
-    text = _from_first_element(_NOT_XML.sub("", text), url)
-    parsed = _feedparser().parse(
-        io.BytesIO(text.encode("utf-8")),  # bytes that are a path would be opened
-        response_headers={"content-type": "application/xml; charset=utf-8"},
-        resolve_relative_uris=False,
-        sanitize_html=False,  # it is turned into plain text later
-    )
+    text = _from_first_element(_xml_text(text), url)
+    try:
+        parsed = _feedparser().parse(
+            io.BytesIO(text.encode("utf-8")),  # bytes that are a path would be opened
+            response_headers={"content-type": "application/xml; charset=utf-8"},
+            resolve_relative_uris=False,
+            sanitize_html=False,  # it is turned into plain text later
+        )
+    except (ValueError, TypeError, AttributeError, AssertionError, LookupError, ArithmeticError, RecursionError) as error:
+        raise SourceError(f"{url}: the feed cannot be read ({type(error).__name__}: {error})") from error
     version = str(parsed.get("version") or "")
     if not parsed.entries and not version:
         raise SourceError(f"{url}: what came is neither RSS nor Atom")
     if (kind == "rss" and version.startswith("atom")) or (kind == "atom" and version.startswith("rss")):
         raise SourceError(f"{url}: is {version}, but the source's kind is {kind!r}")
     return [_entry(entry, url) for entry in parsed.entries]
+
+
+def _xml_text(text: str) -> str:
+    """Only characters that XML may hold. An emoji written as two halves ("&#55357;&#56832;", as Java and Windows do) becomes one."""
+    text = _REFERENCE.sub(_referred, _NOT_XML.sub("", text))
+    return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
+
+
+def _referred(reference: re.Match[str]) -> str:
+    """The reference itself where an XML parser can read it, half a pair as the half, "" for what is no character."""
+    hexadecimal, decimal = reference.groups()
+    if len(hexadecimal or decimal) > 7:
+        return ""
+    number = int(hexadecimal, 16) if hexadecimal else int(decimal)
+    if 0xD800 <= number < 0xE000:
+        return chr(number)
+    return "" if number > 0x10FFFF or _NOT_XML.match(chr(number)) else reference.group()
 
 
 def _from_first_element(text: str, url: str) -> str:
@@ -98,12 +119,14 @@ def _feedparser() -> Any:
 
 
 def _entry(entry: Any, url: str) -> Entry:
-    contents = [str(content.get("value") or "") for content in entry.get("content") or ()]
-    summary = str(entry.get("summary") or "")
+    def words(*names: str) -> str:
+        return _NOT_XML.sub("", str(next((entry[name] for name in names if entry.get(name)), "")))
+
+    contents = [_NOT_XML.sub("", str(content.get("value") or "")) for content in entry.get("content") or ()]
     return Entry(
-        guid=str(entry.get("id") or ""),
-        link=absolute(url, str(entry.get("link") or "")),
-        title=str(entry.get("title") or ""),
-        summary=max([summary, *contents], key=len),
-        published=str(entry.get("published") or entry.get("updated") or entry.get("created") or ""),
+        guid=words("id"),
+        link=absolute(url, words("link")),
+        title=words("title"),
+        summary=max([words("summary"), *contents], key=len),
+        published=words("published", "updated", "created"),
     )

@@ -42,3 +42,22 @@ def test_what_stands_before_a_feed_is_passed_over():
     before = "\ufeffPHP Warning: x in y.php\n<?xml version='1.0' encoding='gb2312'?> <?xml-stylesheet href='a'?>\n"
     assert [entry.title for entry in parse(before.encode() + rss("<item><title>涨</title></item>"), url=URL)] == ["涨"]
     assert parse(b"<!-- <rss> --> \n" + rss(""), url=URL) == []
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("涨 &#55357;&#56832; &#xD83D;&#xDE00;", "涨 😀 😀"),
+        ("half &#55357; x &#xDE00;y", "half  x y"),
+        ("&#0;&#xFFFFFFFFFF;&#99999999999999999999;&#1114112;&#xFFFE;&#x1F600;", "😀"),
+        ("&#8364;&#0065;&#x4e2d;&#0000000000000065;", "€A中A"),
+    ],
+)
+def test_a_character_by_number_is_read_or_dropped_and_spoils_nothing(written: str, read: str):
+    entry = item(f"<title>{written}</title><guid>{written}</guid>")
+    assert (entry.title, entry.guid) == (read, read)
+
+
+def test_what_makes_the_library_stumble_is_a_feed_that_cannot_be_read():
+    with pytest.raises(SourceError, match="cannot be read"):
+        parse((CORPUS / "feed" / "stray-width.xml").read_bytes(), url=URL)
