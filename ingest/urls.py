@@ -58,7 +58,9 @@ def _encoded(part: str) -> str:
 
 
 def absolute(base: str, link: str) -> str:
-    """`link` as an absolute http(s) URL, read relative to `base`; "" when it is not one (`javascript:`, `data:`, nonsense)."""
+    """`link` as an absolute http(s) URL, read relative to `base`; "" when it is none (nothing, `javascript:`, `data:`, nonsense)."""
+    if not link.strip():
+        return ""
     try:
         joined = urljoin(base, link.strip())
     except ValueError:

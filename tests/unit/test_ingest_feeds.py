@@ -44,6 +44,13 @@ def test_what_stands_before_a_feed_is_passed_over():
     assert parse(b"<!-- <rss> --> \n" + rss(""), url=URL) == []
 
 
+def test_an_entry_without_a_link_has_none():
+    """It had the feed's own address, and so all such entries were one article."""
+    assert item("<title>a</title>").link == ""
+    assert item("<title>a</title><link> </link>").link == ""
+    assert item("<title>a</title><link>a/1#x</link>").link == "https://news.example/a/1#x"
+
+
 @pytest.mark.parametrize(
     ("written", "read"),
     [
