@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from ingest.feeds import Entry, parse
+from ingest.pages import extract
 from spine.errors import SourceError
 
 CORPUS = Path(__file__).resolve().parents[1] / "corpus"
@@ -68,3 +69,12 @@ def test_a_character_by_number_is_read_or_dropped_and_spoils_nothing(written: st
 def test_what_makes_the_library_stumble_is_a_feed_that_cannot_be_read():
     with pytest.raises(SourceError, match="cannot be read"):
         parse((CORPUS / "feed" / "stray-width.xml").read_bytes(), url=URL)
+
+
+def test_a_date_is_found_in_the_script_that_says_so():
+    words = "<p>The carmaker said on Friday it would halt two plants for a week after a supplier stopped deliveries to all of them.</p>"
+    scripts = """<script>var a = '"datePublished": "2001-01-01"';</script><SCRIPT TYPE="application/LD+JSON" id=x>
+    {"@graph": [{"datePublished": "2026-11-22T03:00:00Z"}]}</SCRIPT >"""
+    assert extract(f"<html><body>{words}{scripts}</body></html>".encode(), url=URL).published == "2026-11-22T03:00:00Z"
+    open_ended = '<script type="application/ld+json">{"datePublished": "2026-11-23T03:00:00Z"},'
+    assert extract(f"<html><body>{words}{open_ended}".encode(), url=URL).published == "2026-11-23T03:00:00Z"
