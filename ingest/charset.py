@@ -37,6 +37,9 @@ _WIDER = {
 }
 """Names that are declared for a wider encoding than they name; browsers read them so too."""
 
+_NO_CHARSETS = frozenset({"idna", "punycode", "unicode-escape", "raw-unicode-escape", "utf-7", "undefined"})
+"""Codecs of Python's that no page is written in; some make text of what is none, half pairs among it."""
+
 _SEVEN_BIT = frozenset({"iso2022_jp", "iso2022_kr", "hz"})
 _DECLARED = re.compile(rb"""(?:<\?xml[^>]*?encoding|<meta[^>]*?charset)\s*=\s*["']?\s*([A-Za-z0-9_:.\-]{2,40})""", re.IGNORECASE)
 _HIGH_RUN = re.compile(
@@ -147,7 +150,7 @@ def _known(name: str) -> str:
         normal = codecs.lookup(name.strip(" \"'").lower()).name if name else ""
     except (LookupError, ValueError):
         return ""
-    return _WIDER.get(normal, normal)
+    return "" if normal.replace("_", "-") in _NO_CHARSETS else _WIDER.get(normal, normal)
 
 
 def _declared_inside(data: bytes) -> str:
