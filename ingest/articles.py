@@ -86,7 +86,7 @@ def build_article(raw: Raw, *, fetched_at: datetime, zone: tzinfo, gazetteer: Ga
             text=body,
             published_at=published_at.astimezone(UTC),
             fetched_at=fetched_at.astimezone(UTC),
-            mentions=gazetteer.mentions(f"{title}\n{body}", raw.stocks),
+            mentions=gazetteer.mentions(f"{title}\n{body}", [(code, text.clean(name)) for code, name in raw.stocks]),
             bands=dedupe.bands(title, body),
             flags=tuple(dict.fromkeys(flags)),
         )

@@ -28,8 +28,8 @@ SECTORS = (
 SHORT_CHARS = 4
 """An English alias of so few letters is only matched as it is written: 'GM', 'Nio', 'Arm'."""
 
-_CODE = re.compile(r"(\d{6})\.(SH|SS|SZ|BJ)|(\d{1,5})\.HK|(?:\$)?([A-Z]{1,5}(?:\.[A-Z])?)(?:\.(?:US|N|O|OQ))?", re.IGNORECASE)
-_LISTED = re.compile(r"\d{6}\.(?:SH|SS|SZ|BJ)|\d{1,5}\.HK|\$[A-Z]{1,5}", re.IGNORECASE)
+_CODE = re.compile(r"(\d{6})\.(SH|SS|SZ|BJ)|(\d{1,5})\.HK|(?:\$)?([A-Z]{1,5}(?:\.[A-Z])?)(?:\.(?:US|N|O|OQ))?", re.IGNORECASE | re.ASCII)
+_LISTED = re.compile(r"\d{6}\.(?:SH|SS|SZ|BJ)|\d{1,5}\.HK|\$[A-Z]{1,5}", re.IGNORECASE | re.ASCII)
 _FORM_EN = re.compile(
     r"(?:[\s,]+(?:inc|corp|corporation|co|company|companies|ltd|limited|plc|n\.?v|s\.?a|ag|se|llc|l\.?p)\b\.?)+$", re.IGNORECASE
 )
@@ -75,7 +75,7 @@ class Gazetteer:
     def _add(self, company: Company) -> None:
         for code in (company.key, *company.codes):
             self._by_code[code] = company
-            for spelling in _spellings(code):
+            for spelling in code_spellings(code):
                 self._learn(spelling, company, exact=True)
         for phrase in company.unless:
             self._by_alias[phrase.lower()] = None
@@ -148,7 +148,7 @@ class Gazetteer:
 
 def share_code(code: str) -> str:
     """A share's code in the form of a company's key: "00700.HK", "600519.SH", "AAPL"; "" for what is no share's code."""
-    found = _CODE.fullmatch(code.strip())
+    found = _CODE.fullmatch(unicodedata.normalize("NFKC", code).strip())
     if not found:
         return ""
     mainland, market, hong_kong, ticker = found.groups()
@@ -170,7 +170,7 @@ def plain_name(name: str) -> str:
     return re.sub(r"[\W_]+", "", plain.removeprefix("the "))
 
 
-def _spellings(code: str) -> list[str]:
+def code_spellings(code: str) -> list[str]:
     """How a code is written in news; a bare ticker such as T or ALL is a word and is not among them."""
     number, _, market = code.partition(".")
     if market == "HK":

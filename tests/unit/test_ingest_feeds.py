@@ -8,6 +8,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from ingest.articles import Raw, Stock, build_article
+from ingest.entities import Gazetteer, share_code
 from ingest.feeds import Entry, parse
 from ingest.pages import extract
 from spine.errors import SourceError
@@ -69,6 +71,13 @@ def test_a_character_by_number_is_read_or_dropped_and_spoils_nothing(written: st
 def test_what_makes_the_library_stumble_is_a_feed_that_cannot_be_read():
     with pytest.raises(SourceError, match="cannot be read"):
         parse((CORPUS / "feed" / "stray-width.xml").read_bytes(), url=URL)
+
+
+def test_names_that_a_source_attaches_are_cleaned_and_its_codes_are_read_in_any_width():
+    raw = Raw("wire", title="t", stocks=(Stock("600519.SH", "\ud83d茅\x00台<b> "), Stock("AAPL", " \x00"), Stock("６００５２０.sh", "x")))
+    found = build_article(raw, fetched_at=NOW, zone=SHANGHAI, gazetteer=Gazetteer([])).mentions
+    assert [(mention.company, mention.surface) for mention in found] == [("600519.SH", "茅台"), ("AAPL", "AAPL"), ("600520.SH", "x")]
+    assert share_code("\u0661\u0662\u0663.HK") == ""
 
 
 def test_a_date_is_found_in_the_script_that_says_so():
