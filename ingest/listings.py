@@ -19,7 +19,7 @@ from pathlib import Path
 
 import msgspec
 
-from ingest.entities import Company, without_form
+from ingest.entities import Company, code_spellings, without_form
 from spine.errors import SettingsError
 
 _MARKETS = {"SSE": "SH", "SZSE": "SZ", "BSE": "BJ", "HKEX": "HK"}
@@ -33,6 +33,7 @@ _KIND_OF_SHARE = re.compile(
     re.IGNORECASE,
 )
 _MARK_ZH = re.compile(r"^(?:\*?ST|XD|XR|DR|[NCS](?=[\u4e00-\u9fff]))|(?:-(?:U|W|UW|SW|S|SB|B)|[AB]|退)$")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _GICS_PARTS = {
     "Insurance": "insurance", "Semiconductor": "semiconductors", "Interactive Media": "internet", "Telecom": "telecom",
     "Automobile": "autos", "Automotive": "autos", "Airlines": "transport", "Freight": "transport", "Rail": "transport",
@@ -83,7 +84,7 @@ def read_listings(folder: Path) -> list[Listing]:
     for path in sorted(folder.glob("*.csv")):
         try:
             with path.open(encoding="utf-8-sig", newline="") as file:
-                rows = csv.DictReader(file)
+                rows = csv.DictReader(map(_printable, file), restval="")
                 columns = set(rows.fieldnames or ())
                 if {"code", "exchange"} <= columns and columns & {"name", "full_name"}:
                     found += _exchange_rows(rows)
@@ -96,11 +97,16 @@ def read_listings(folder: Path) -> list[Listing]:
     return found
 
 
+def _printable(line: str) -> str:
+    """The line without control characters, which TOML cannot hold and no name has."""
+    return _CONTROL.sub("", line)
+
+
 def _exchange_rows(rows: Iterable[dict[str, str]]) -> Iterator[Listing]:
     for row in rows:
         name, full = (row.get("name") or row.get("short_name") or "").strip(), (row.get("full_name") or "").strip()
         code, market = row["code"].strip().upper(), _MARKETS.get(row["exchange"])
-        if _NOT_A_SHARE.search(name) or "^" in code or not name:
+        if _NOT_A_SHARE.search(name) or "^" in code or not (name and code):
             continue
         key = f"{code.zfill(5)}.HK" if market == "HK" else f"{code}.{market}" if market else code
         language = row.get("lang") or ("zh" if market in ("SH", "SZ", "BJ") else "en")
@@ -131,6 +137,7 @@ def build(listings: Iterable[Listing], base: Iterable[Company], common: Collecti
     names = {key: _names(found, common) for key, found in rows.items()}
     owners = Counter(low for parts in names.values() for low in {name.lower() for part in parts for name in part})
     taken = {low for company in known for low in _spoken(company)}
+    taken |= {spelling.lower() for code in (*by_code, *rows) for spelling in code_spellings(code)}
     free = {low for low, count in owners.items() if count == 1} - taken
     built = []
     for company in known:
