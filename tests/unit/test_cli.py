@@ -56,7 +56,7 @@ MISTAKES = [
     (["--config", "/nowhere/t.toml", "settings", "--json"], {}, 2, "/nowhere/t.toml cannot be read"),
     (["settings", "--json"], {"TOCSIN_BATCH_MAX": "many"}, 2, "TOCSIN_BATCH_MAX"),
     (["migrate"], {"TOCSIN_STORE": "postgres://x"}, 2, "expected clickhouse://"),
-    (["migrate"], {"TOCSIN_STORE": f"clickhouse://u:s3cr3t@127.0.0.1:{free_port()}/t"}, 1, "cannot be reached"),
+    (["migrate"], {"TOCSIN_STORE": f"clickhouse://u:s3cr3t@127.0.0.1:{free_port()}/t"}, 75, "cannot be reached"),
     (["migrate"], {"TOCSIN_DATA_DIR": "/proc/nowhere"}, 2, "data_dir /proc/nowhere cannot be made"),
     (["backfill", "/nowhere/a.jsonl"], {}, 2, "/nowhere/a.jsonl"),
     (["backfill", "--map", "title", "x.jsonl"], {}, 2, "expected FIELD=COLUMN"),
