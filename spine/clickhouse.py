@@ -21,8 +21,10 @@ from spine.errors import SettingsError, StoreBusy, StoreError
 Value = str | int | float | Sequence[str] | Sequence[int]
 Row = tuple[Any, ...]
 
-RETRIABLE = frozenset({3, 107, 159, 164, 202, 203, 209, 210, 241, 242, 252, 285, 319, 425, 999})
-"""Error codes after which the same request may work: the list of ClickHouse's own Kafka connector (Utils.java)."""
+_DISK_FULL = {75, 243}
+RETRIABLE = frozenset({3, 107, 159, 164, 202, 203, 209, 210, 241, 242, 252, 285, 319, 425, 999} | _DISK_FULL)
+"""Error codes after which the same request may work: the list of ClickHouse's own Kafka connector (Utils.java), and a full disk,
+which is no row's fault: CANNOT_WRITE_TO_FILE_DESCRIPTOR is how old servers meet it, NOT_ENOUGH_SPACE how new ones do."""
 
 _PARAMETER = re.compile(r"\{(\w+):([^}]+)\}")
 
@@ -89,9 +91,13 @@ class _PerThread:
 
 
 class Server:
-    """A ClickHouse server over native TCP."""
+    """A ClickHouse server over native TCP.
 
-    def __init__(self, address: str, *, connect_timeout_s: float = 5.0, timeout_s: float = 30.0) -> None:
+    timeout_s: between two packets of an answer (a server that reads reports its progress ten times a second). With connect_timeout_s,
+        which an attempt may take too, at most half of stream.resilience.Patience's deadline: else a frozen server is asked only once
+    """
+
+    def __init__(self, address: str, *, connect_timeout_s: float = 5.0, timeout_s: float = 10.0) -> None:
         parts = urlsplit(address)
         if parts.scheme not in ("clickhouse", "clickhouses") or not parts.hostname:
             raise SettingsError(f"store {parts.scheme}://{parts.hostname or ''}: expected clickhouse://user:password@host:9000/database")
@@ -186,6 +192,9 @@ class Embedded:
         try:
             self._sessions.get()
         except Exception as error:
+            other = re.search(r"already initialized with path '([^']*)'", str(error))
+            if other is not None:
+                raise StoreError(f"the embedded store in {folder} cannot be opened: this process has {other.group(1)} open") from error
             raise StoreError(
                 f"the embedded store in {folder} cannot be opened: is another tocsin running on it? "
                 "Stop that one, or choose another data_dir."
