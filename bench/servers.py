@@ -58,6 +58,11 @@ class Process:
                 raise TocsinError(f"{self.name} did not start: {self._log.read_text(errors='replace')[-2000:]}")
             time.sleep(0.1)
 
+    @property
+    def pid(self) -> int:
+        """Its process id; 0 before it was started."""
+        return self._process.pid if self._process is not None else 0
+
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal."""
         if self._process is not None:
@@ -85,27 +90,32 @@ class Kafka(Process):
     """One Apache Kafka in KRaft mode, broker and controller in one JVM.
 
     place, ports: which of a cluster it is, and the (broker, controller) ports of all of it; by default it is alone
+    advertised: when given, a second listener at `behind` that tells its clients to come to this port: a proxy's in front of it
     """
 
-    def __init__(self, folder: Path, *, place: int = 0, ports: Sequence[tuple[int, int]] = ()) -> None:
+    def __init__(self, folder: Path, *, advertised: int = 0, place: int = 0, ports: Sequence[tuple[int, int]] = ()) -> None:
         java = shutil.which("java")
         if java is None or not list(KAFKA_JARS.glob("kafka_2.13-*.jar")):
             raise Unavailable("no Java or no Kafka jars here: run tests/install")
         ports = ports or [(free_port(), free_port())]
-        port, controller = ports[place]
+        (port, controller), self.behind = ports[place], free_port()
         voters = ",".join(f"{number}@127.0.0.1:{each}" for number, (_, each) in enumerate(ports, 1))
         copies = min(3, len(ports))
         self.bootstrap = f"127.0.0.1:{port}"
+        listeners = f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}"
+        told = f"PLAINTEXT://127.0.0.1:{port}"
+        if advertised:
+            listeners, told = f"{listeners},BEHIND://127.0.0.1:{self.behind}", f"{told},BEHIND://127.0.0.1:{advertised}"
         properties = folder / "server.properties"
         properties.write_text(
             textwrap.dedent(f"""\
                 process.roles=broker,controller
                 node.id={place + 1}
                 controller.quorum.voters={voters}
-                listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-                advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+                listeners={listeners}
+                advertised.listeners={told}
                 controller.listener.names=CONTROLLER
-                listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+                listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,BEHIND:PLAINTEXT
                 log.dirs={folder / "logs"}
                 offsets.topic.replication.factor={copies}
                 transaction.state.log.replication.factor={copies}
@@ -117,6 +127,8 @@ class Kafka(Process):
                 num.io.threads=2
                 auto.create.topics.enable=false
                 group.min.session.timeout.ms=1000
+                broker.session.timeout.ms=3000
+                broker.heartbeat.interval.ms=500
                 """)
         )
         base = [java, "-Xmx512m", "-cp", f"{KAFKA_JARS}/*"]
@@ -140,9 +152,12 @@ def kafka_cluster(folder: Path, count: int = 3) -> list[Kafka]:
 
 
 class ClickHouseServer(Process):
-    """Debian's clickhouse-server with its own configuration."""
+    """Debian's clickhouse-server with its own configuration. Its user `reader` may only read.
 
-    def __init__(self, folder: Path) -> None:
+    disk_mb: when given, its data are on a disk of their own of that size, in memory; only root can have one
+    """
+
+    def __init__(self, folder: Path, disk_mb: int = 0) -> None:
         binary = shutil.which("clickhouse-server") or "/usr/sbin/clickhouse-server"
         if not Path(binary).exists():
             raise Unavailable("no clickhouse-server here: run tests/install as root on Debian")
@@ -160,10 +175,17 @@ class ClickHouseServer(Process):
             <mark_cache_size>100000000</mark_cache_size><max_concurrent_queries>100</max_concurrent_queries></yandex>"""
         )
         (folder / "users.xml").write_text(
-            """<yandex><profiles><default><max_memory_usage>2000000000</max_memory_usage></default></profiles>
+            """<yandex><profiles><default><max_memory_usage>2000000000</max_memory_usage></default>
+            <reader><readonly>1</readonly></reader></profiles>
             <users><default><password></password><networks><ip>127.0.0.1</ip></networks>
-            <profile>default</profile><quota>default</quota></default></users>
+            <profile>default</profile><quota>default</quota></default>
+            <reader><password></password><networks><ip>127.0.0.1</ip></networks>
+            <profile>reader</profile><quota>default</quota></reader></users>
             <quotas><default><interval><duration>3600</duration><queries>0</queries><errors>0</errors><result_rows>0</result_rows>
             <read_rows>0</read_rows><execution_time>0</execution_time></interval></default></quotas></yandex>"""
         )
-        super().__init__("ClickHouse", [binary, f"--config-file={config}"], port, folder / "server.out")
+        command = [binary, f"--config-file={config}"]
+        if disk_mb:
+            mount = f'mount -t tmpfs -o size={disk_mb}m tmpfs "{folder}/data" && exec "$0" "$@"'
+            command = ["unshare", "--mount", "sh", "-c", mount, *command]  # a mount that nobody else sees, gone with the process
+        super().__init__("ClickHouse", command, port, folder / "server.out")

@@ -19,6 +19,7 @@ from faust.transport.drivers import aiokafka as driver
 
 from spine import log
 from spine.topics import TopicNames
+from stream import presence
 from stream.agents import ROLES, Role, add_agent, stages
 from stream.pipeline import Pipeline
 from stream.progress import Place, Progress
@@ -27,7 +28,9 @@ from stream.watchdogs import bounded_stop, fatal, leave, said, watched_loop, wat
 SESSION_TIMEOUT_S = 12.0
 """A killed worker's partitions go to another one after this. (Tansu also lets a new group wait for half of it.)"""
 REBALANCE_TIMEOUT_S = 60.0
-"""A batch and the one read ahead, retries included, must end well before this: stream.resilience.Patience waits half of it."""
+"""Who does not come to a rebalance for so long is put out of the group. One step of a batch that waits for the store takes less:
+stream.resilience.Patience's deadline and the attempt that was begun just before it. A batch of many slow steps may take longer: then
+another worker does it too, rows replace themselves, the late commit is refused and Faust joins the group anew (tests/faults)."""
 FETCH_WAIT_MS = 100
 """One request for all partitions is under way at a time: while a broker holds it back for want of news, what was just consumed
 is not asked for. Faust's fixed 1,500 ms made an article wait 1.2 s between `articles` and `scores`."""
@@ -111,20 +114,25 @@ async def run_worker(
     stuck_s: float = 180.0,
     stall_s: float = 30.0,
     stop_s: float = 30.0,
+    topics_s: float = 15.0,
 ) -> None:
-    """Run the agents of `roles` until `stop` is set, then finish what is begun. On the main thread's loop; the topics must be there.
+    """Run the agents of `roles` until `stop` is set, then finish what is begun. On the main thread's loop.
+
+    Without its topics, at the start or later, the process ends: nothing would ever come, and nobody would notice.
 
     data_dir: a folder for Faust's own files
     on_ready: called once, when Kafka has given this worker its partitions for the first time
     stuck_s: with work waiting and no batch finished for so long, the process ends; so it does when a batch takes so long
     stall_s: so does it when the event loop stands still for so long
     stop_s: a stop whose batches take longer ends the process
+    topics_s: so often it is looked whether the topics are still there
     """
     app = create_app(broker=broker, group=group, batch_max=batch_max, data_dir=data_dir, session_timeout_s=session_timeout_s)
     progress = Progress()
-    for stage in stages(pipeline, names, batch_max):
-        if stage.role in roles:
-            add_agent(app, stage, progress, batch_wait_s, fatal)
+    ours = [stage for stage in stages(pipeline, names, batch_max) if stage.role in roles]
+    for stage in ours:
+        add_agent(app, stage, progress, batch_wait_s, fatal)
+    topics = list(dict.fromkeys(topic for stage in ours for topic in (stage.source, stage.sink) if topic))
     ready = asyncio.Event()
 
     async def assigned(_app: Any, **_unused: Any) -> None:
@@ -133,19 +141,21 @@ async def run_worker(
     app.on_rebalance_complete.connect(assigned)
     app.finalize()
     try:
+        presence.refuse(broker, await presence.missing(broker, topics))
         await app.start()
     except Exception as error:
         fatal(f"no worker can start with Kafka at {broker}", error)
     loop = asyncio.get_running_loop()
     with watched_loop(loop, stall_s), watched_progress(progress, partial(_ends, app), stuck_s):
         waiting = [asyncio.ensure_future(event.wait()) for event in (stop, ready)]
+        looking = asyncio.create_task(presence.watch(broker, topics, topics_s))
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         if ready.is_set():
             _log.info("worker ready", roles=",".join(roles), broker=broker, group=group)
             if on_ready is not None:
                 on_ready()
         await stop.wait()
-        for task in waiting:
+        for task in (*waiting, looking):
             task.cancel()
     app.ending = True
     with bounded_stop(progress, stop_s):

@@ -34,6 +34,7 @@ class Program:
         self._said: queue.Queue[str] = queue.Queue()
         self.log: list[dict[str, Any]] = []
         self.errors: list[str] = []
+        self._over = False  # its log has ended, and so has it
         self._logged = threading.Condition()
         self._readers = [threading.Thread(target=read, daemon=True) for read in (self._read_output, self._read_log)]
         for reader in self._readers:
@@ -58,6 +59,9 @@ class Program:
                 except ValueError:
                     self.errors.append(line)
                 self._logged.notify_all()
+        with self._logged:
+            self._over = True
+            self._logged.notify_all()
 
     def next_word(self, timeout_s: float = 60.0) -> str:
         """What it prints next; "its end" when it has ended, "nothing" when the time is over."""
@@ -78,6 +82,11 @@ class Program:
             before.append(said)
             assert said not in {"its end", "nothing"}, f"it said {before}, never {word!r}; {self.errors[-30:]} {self.log[-10:]}"
         return before
+
+    @property
+    def code(self) -> int | None:
+        """Its exit code; None while it runs."""
+        return self._process.poll()
 
     def kill(self) -> None:
         """SIGKILL, unless it has ended already."""

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -28,7 +28,7 @@ def or_skip() -> Iterator[None]:
         pytest.skip(str(error))
 
 
-def made(kind: type[ServerT], folder: Path) -> ServerT:
-    """A server in `folder`, not started; see or_skip."""
+def made(kind: type[ServerT], folder: Path, **options: Any) -> ServerT:
+    """A server in `folder`, not started; options: as its class has them; see or_skip."""
     with or_skip():
-        return kind(folder)
+        return kind(folder, **options)

@@ -44,7 +44,7 @@ moments = st.datetimes(
 )
 shares = st.floats(0.0, 1.0)
 counts = st.integers(0, 2**32 - 1)
-positives = st.floats(0.0, allow_nan=False, allow_infinity=False)
+amounts = st.floats(0.0, 1e300)
 
 mentions = st.builds(Mention, company=texts(64, 1), surface=texts(200, 1), sector=texts(64))
 articles = st.builds(
@@ -62,35 +62,36 @@ articles = st.builds(
     bands=st.lists(st.integers(0, 2**63 - 1), max_size=3).map(tuple),
     flags=st.lists(texts(20), max_size=2).map(tuple),
 )
-company_scores = st.builds(CompanyScore, company=texts(64), sector=texts(64), p_negative=shares, p_neutral=shares, p_positive=shares)
+company_scores = st.builds(CompanyScore, company=texts(64, 1), sector=texts(64), p_negative=shares, p_neutral=shares, p_positive=shares)
 scores = st.builds(
     Score,
-    id=texts(64),
-    source=texts(200),
+    id=texts(64, 1),
+    source=texts(200, 1),
     language=st.sampled_from(["zh", "en"]),
     published_at=moments,
-    story=texts(64),
+    story=texts(64, 1),
     p_negative=shares,
     p_neutral=shares,
     p_positive=shares,
-    topics=st.dictionaries(texts(30), shares, max_size=3),
+    topics=st.dictionaries(texts(30, 1), shares, max_size=3),
     companies=st.lists(company_scores, max_size=3).map(tuple),
-    model=texts(40),
+    model=texts(40, 1),
     scored_at=moments,
 )
-evidence = st.builds(Evidence, id=texts(64), title=texts(200), url=texts(200), source=texts(60), published_at=moments, p_negative=shares)
+evidence = st.builds(
+    Evidence, id=texts(64, 1), title=texts(200), url=texts(200), source=texts(60, 1), published_at=moments, p_negative=shares)
 alerts = st.builds(
     Alert,
-    id=texts(64),
-    rule=texts(40),
-    series=texts(80),
+    id=st.from_regex(r"[0-9A-Za-z_-]{1,64}", fullmatch=True),
+    rule=texts(40, 1),
+    series=texts(80, 1),
     window_start=moments,
     window_s=st.integers(1, 86_400),
     detected_at=moments,
     severity=st.sampled_from(["watch", "urgent", "flash"]),
     observed=counts,
-    expected=positives,
-    surprise=positives,
+    expected=amounts,
+    surprise=amounts,
     total=counts,
     sources=counts,
     evidence=st.lists(evidence, max_size=3).map(tuple),

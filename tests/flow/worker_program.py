@@ -2,6 +2,7 @@
 
 It prints "ready" when it has its partitions, and one JSON line of what is in the store when it has stopped. Faults are put in
 here, never in the product: `hang_after` stops the process for ever at a point that a test names, so that it can be killed there.
+Its log says "slow" when a batch begins to take `slow_s`, and "waits" each time that the store is to be asked again.
 """
 
 from __future__ import annotations
@@ -23,17 +24,20 @@ from aiokafka.errors import RebalanceInProgressError
 from models.classifier import Document, Prediction
 from models.keyword import KeywordClassifier
 from spine import log
+from spine.clickhouse import Server
 from spine.errors import StoreBusy, StoreError
-from spine.records import Scored
+from spine.records import Alert, Score, Scored
 from spine.settings import Webhook
-from spine.store import Store, open_store
+from spine.store import Delivery, Store, open_store
 from spine.topics import topic_names
+from stream import app
 from stream.alerts import Rule
-from stream.app import run_worker
 from stream.flood import MEMORY, Flood
 from stream.pipeline import Pipeline
 from stream.resilience import Patience
 from stream.webhooks import Webhooks
+
+_log = log.get_logger("tocsin.tests")
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +58,13 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     block_loop: bool = False
     dead_share: float = 1.0
     session_timeout_s: float = 6.0
+    rebalance_timeout_s: float = app.REBALANCE_TIMEOUT_S
+    stop_s: float = 30.0
+    topics_s: float = 15.0
+    slow_s: float = 0.0
+    slow_batches: int = 1_000
+    patience_s: float = 30.0
+    store_timeout_s: float = 10.0
 
 
 class Poisonable(KeywordClassifier):
@@ -65,40 +76,65 @@ class Poisonable(KeywordClassifier):
         return super().classify(documents)
 
 
+def hang() -> None:
+    """Say so, and never come back."""
+    print("hanging", flush=True)
+    time.sleep(3600)
+
+
 def faulty(store: Store, plan: Plan) -> None:
     """Make the store fail as the plan says."""
-    if plan.hang_after == "articles":
-        insert = store.mentions.insert
+    articles, mentions, alerts = store.articles, store.mentions, store.alerts
+    add_articles, add_mentions, remember, add_alerts = articles.insert, mentions.insert, articles.remember, alerts.insert
 
-        def hang(scores: Any) -> None:
-            if scores:
-                print("hanging", flush=True)
-                time.sleep(3600)
-            insert(scores)
+    def hang_before_mentions(scores: Sequence[Score]) -> None:
+        if scores:
+            hang()
+        add_mentions(scores)
 
-        store.mentions.insert = hang  # type: ignore[method-assign]
-    if plan.hang_after == "remember":
-        remember = store.articles.remember
+    def hang_after_remember(scored: Sequence[Scored]) -> None:
+        remember(scored)
+        if scored:
+            hang()
 
-        def keep_and_hang(scored: Sequence[Scored]) -> None:
-            remember(scored)
-            if scored:
-                print("hanging", flush=True)
-                time.sleep(3600)
+    def hang_after_alerts(alerts: Sequence[Alert]) -> None:
+        add_alerts(alerts)
+        if alerts:
+            hang()
 
-        store.articles.remember = keep_and_hang  # type: ignore[method-assign]
+    def hang_before_log(deliveries: Sequence[Delivery]) -> None:
+        hang()
+
+    def refuse(scored: Sequence[Scored]) -> None:
+        raise StoreBusy("the store is down")
+
+    def refuse_all(scored: Sequence[Scored]) -> None:
+        raise StoreError("there is no table articles")
+
+    left = plan.slow_batches
+
+    def slow(scored: Sequence[Scored]) -> None:
+        nonlocal left
+        if scored and left:
+            left -= 1
+            _log.info("slow")
+            time.sleep(plan.slow_s)
+        add_articles(scored)
+
     if plan.store_down:
-
-        def refuse(*_args: object) -> None:
-            raise StoreBusy("the store is down")
-
-        store.articles.insert = refuse  # type: ignore[method-assign,assignment]
-    if plan.hang_after == "refuse all":
-
-        def refuse_all(*_args: object) -> None:
-            raise StoreError("there is no table articles")
-
-        store.articles.insert = refuse_all  # type: ignore[method-assign,assignment]
+        articles.insert = refuse  # type: ignore[method-assign]
+    elif plan.slow_s:
+        articles.insert = slow  # type: ignore[method-assign]
+    if plan.hang_after == "articles":
+        mentions.insert = hang_before_mentions  # type: ignore[method-assign]
+    elif plan.hang_after == "remember":
+        articles.remember = hang_after_remember  # type: ignore[method-assign]
+    elif plan.hang_after == "alerts":
+        alerts.insert = hang_after_alerts  # type: ignore[method-assign]
+    elif plan.hang_after == "webhook":
+        alerts.log = hang_before_log  # type: ignore[method-assign]
+    elif plan.hang_after == "refuse all":
+        articles.insert = refuse_all  # type: ignore[method-assign]
 
 
 def spoil_commits(how: str, once: asyncio.Event) -> None:
@@ -115,13 +151,19 @@ def spoil_commits(how: str, once: asyncio.Event) -> None:
     AIOKafkaConsumer.commit = spoiled
 
 
+def said_sleep(seconds: float) -> None:
+    _log.info("waits")
+    time.sleep(seconds)
+
+
 def contents(store: Store) -> dict[str, Any]:
     """What a test wants to know of the store."""
     alerts = store.alerts.latest(1000)
     rows = store.client.query("SELECT id, story FROM article_keys FINAL")
+    mentions_doubled = store.client.query("SELECT count() - uniqExact((series, id)) FROM mentions FINAL")[0][0]
     return {
         **store.articles.totals()._asdict(),
-        "doubled": store.articles.doubled(),
+        "doubled": store.articles.doubled() + mentions_doubled,
         "ids": sorted(row[0] for row in rows),
         "alerts": [json.loads(msgspec.json.encode(alert)) for alert in alerts],
         "deliveries": [json.loads(msgspec.json.encode(d)) for d in store.alerts.deliveries([alert.id for alert in alerts])],
@@ -141,7 +183,7 @@ async def _run(plan: Plan, pipeline: Pipeline) -> None:
 
     if plan.last_commit:
         spoil_commits(plan.last_commit, stop)
-    await run_worker(
+    await app.run_worker(
         pipeline,
         broker=plan.broker,
         names=topic_names(plan.prefix),
@@ -154,6 +196,8 @@ async def _run(plan: Plan, pipeline: Pipeline) -> None:
         roles=plan.roles,  # type: ignore[arg-type]
         stuck_s=plan.stuck_s,
         stall_s=plan.stall_s,
+        stop_s=plan.stop_s,
+        topics_s=plan.topics_s,
         session_timeout_s=plan.session_timeout_s,
     )
 
@@ -161,11 +205,16 @@ async def _run(plan: Plan, pipeline: Pipeline) -> None:
 def main() -> None:
     plan = msgspec.json.decode(sys.argv[1], type=Plan)
     log.configure("json", "info")
-    store = open_store(plan.store, Path(plan.data_dir))
+    app.REBALANCE_TIMEOUT_S = plan.rebalance_timeout_s
+    folder = Path(plan.data_dir)
+    if plan.store == "embedded":
+        store = open_store("embedded", folder)
+    else:
+        store = Store(Server(plan.store, connect_timeout_s=min(5.0, plan.store_timeout_s), timeout_s=plan.store_timeout_s))
     store.migrate()
     faulty(store, plan)
     rule = Rule(warmup_s=plan.warmup_s, false_per_week=100.0)
-    patience = Patience(deadline_s=2.0 if plan.store_down else 30.0)
+    patience = Patience(deadline_s=plan.patience_s, sleep=said_sleep)
     flood = Flood(plan.dead_share, store.dead.by_topic(datetime.now(UTC) - MEMORY))
     pipeline = Pipeline(Poisonable(), store, rule, Webhooks(plan.webhooks), patience=patience, flood=flood)
     asyncio.run(_run(plan, pipeline))

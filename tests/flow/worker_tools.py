@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
@@ -16,6 +17,8 @@ import msgspec
 from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient, NewTopic
 
+from ingest.kafka import committed_offsets, lag
+from spine.errors import BrokerError
 from spine.records import Article, Mention, encode, sha
 from spine.topics import topic_names
 from tests.flow.worker_program import Plan
@@ -69,15 +72,33 @@ class Receiver:
 class Installation:
     """Topics of their own on a broker, a data folder and a consumer group."""
 
-    def __init__(self, bootstrap: str, folder: Path, partitions: int = 2) -> None:
+    def __init__(self, bootstrap: str, folder: Path, partitions: int = 2, *, topics: bool = True) -> None:
         prefix = f"t{uuid.uuid4().hex[:8]}."
         self.plan = Plan(broker=bootstrap, prefix=prefix, group=prefix + "workers", data_dir=str(folder))
         self.names = topic_names(prefix)
-        admin = KafkaAdminClient(bootstrap_servers=bootstrap)
-        admin.create_topics(
-            [NewTopic(self.names.articles, partitions, 1), NewTopic(self.names.scores, 1, 1), NewTopic(self.names.alerts, 1, 1)]
-        )
-        admin.close()
+        if topics:
+            admin = KafkaAdminClient(bootstrap_servers=bootstrap)
+            admin.create_topics(
+                [NewTopic(self.names.articles, partitions, 1), NewTopic(self.names.scores, 1, 1), NewTopic(self.names.alerts, 1, 1)]
+            )
+            admin.close()
+
+    def committed(self) -> int:
+        """The sum of the group's committed offsets of `articles`."""
+        return sum(committed_offsets(self.plan.broker, self.plan.group, self.names.articles).values())
+
+    def until_read(self, *workers: Worker, topics: Sequence[str] = (), timeout_s: float = 90.0) -> None:
+        """Wait until the group has committed all that is in these topics (else in `articles`); no worker may end meanwhile."""
+        deadline = time.monotonic() + timeout_s
+        left = list(topics or [self.names.articles])
+        while left and time.monotonic() < deadline:
+            for worker in workers:
+                assert worker.code is None, f"exit {worker.code}: {worker.log[-5:]}"
+            with contextlib.suppress(BrokerError):
+                while left and lag(self.plan.broker, self.plan.group, left[0]) == 0:
+                    left.pop(0)
+            time.sleep(0.1)
+        assert not left, f"{left} not read: {[worker.log[-5:] for worker in workers]}"
 
     def publish(self, messages: Iterable[Article | tuple[bytes | None, bytes | None]], topic: str = "") -> None:
         """Send articles, or (key, value) as they are, in order, and wait until the broker has them."""
@@ -113,7 +134,7 @@ class Worker(Program):
     def until(self, done: Callable[[list[dict[str, Any]]], bool], timeout_s: float = 60.0) -> None:
         """Wait until its log fulfils `done`."""
         with self._logged:
-            fine = self._logged.wait_for(lambda: done(self.log) or self._process.poll() is not None, timeout_s)
+            fine = self._logged.wait_for(lambda: done(self.log) or self._over, timeout_s)
             assert fine and done(self.log), f"exit {self._process.poll()}; {self.errors[-30:]} {self.log[-10:]}"
 
     def until_sum(self, event: str, field: str, at_least: int, timeout_s: float = 60.0) -> None:
@@ -124,7 +145,7 @@ class Worker(Program):
         """Wait until its log has another line called `event`, or the time is over."""
         with self._logged:
             seen = sum(line["event"] == event for line in self.log)
-            self._logged.wait_for(lambda: sum(line["event"] == event for line in self.log) > seen, timeout_s)
+            self._logged.wait_for(lambda: self._over or sum(line["event"] == event for line in self.log) > seen, timeout_s)
 
     def until_idle(self, articles: int, timeout_s: float = 60.0) -> None:
         """Wait until so many messages of `articles` were worked on, and all that came of them too."""
@@ -137,6 +158,10 @@ class Worker(Program):
             return scored and total(log, "notify", "messages") >= total(log, "watch", "published")
 
         self.until(idle, timeout_s)
+
+    def until_event(self, event: str, count: int = 1, timeout_s: float = 60.0) -> None:
+        """Wait until its log has so many lines called `event`."""
+        self.until(lambda log: sum(line["event"] == event for line in log) >= count, timeout_s)
 
     def stop(self, timeout_s: float = 30.0) -> dict[str, Any]:
         """SIGTERM; what is in the store at the end."""

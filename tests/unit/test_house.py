@@ -27,6 +27,7 @@ MAY_IMPORT = {
 DOORS = {
     "faust": {"stream/app.py", "stream/agents.py"},
     "mode": {"stream/app.py", "stream/agents.py"},
+    "aiokafka": {"stream/presence.py"},
     "chdb": {"spine/clickhouse.py"},
     "clickhouse_driver": {"spine/clickhouse.py", "bench/naive.py", "bench/streamed.py"},  # what others would write
     "kafka": {"ingest/kafka.py", "bench/naive.py", "bench/streamed.py"},
