@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from kafka.admin import KafkaAdminClient
 
+from spine.settings import Webhook
 from spine.store import open_store
-from tests.flow.worker_tools import Installation, Worker, article
+from tests.flow.worker_tools import Installation, Receiver, Worker, article
 from tests.servers import ClickHouseServer, Kafka
 from tocsin.broker import free_port
 
@@ -27,6 +30,13 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Installation:
 def on_kafka(kafka_server: Kafka, tmp_path: Path) -> Installation:
     """Where the broker makes no difference, the real one."""
     return Installation(kafka_server.bootstrap, tmp_path)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    made = Receiver()
+    yield made
+    made.close()
 
 
 @pytest.mark.parametrize("moment", ["articles", "remember"])
@@ -47,22 +57,83 @@ def test_a_worker_killed_in_a_batch_loses_and_doubles_nothing(place: Installatio
     assert len({alert["series"] for alert in held["alerts"]}) == len(held["alerts"]) > 0
 
 
-def test_sigterm_in_a_batch_ends_cleanly_and_the_next_worker_goes_on(on_kafka: Installation):
-    """F2."""
-    articles = [article(f"a{n}") for n in range(600)]
-    first = on_kafka.worker(batch_max=16)
+@pytest.mark.parametrize("moment", ["alerts", "webhook"])
+def test_a_worker_killed_before_an_alert_is_told_or_logged_tells_it_once(on_kafka: Installation, receiver: Receiver, moment: str):
+    """F23, and F1 in `watch`: after an alert is stored and before it is published; and after its webhook is sent and before that is noted.
+
+    What was sent and not noted is sent again, under the same id, which is how its receiver knows it.
+    """
+    desk = (Webhook(url=receiver.url, allow_private=True, name="desk"),)
+    first = on_kafka.worker(hang_after=moment, webhooks=desk)
     first.says("ready")
-    on_kafka.publish(articles[:400])
+    on_kafka.publish([article("calm", minutes_ago=600), *(article(f"a{n}", bad=True, source=f"s{n % 3}") for n in range(12))])
+    first.says("hanging")
+    first.kill()
+    sent = len(receiver.requests)
+    assert sent == (1 if moment == "webhook" else 0)
+    second = on_kafka.worker(webhooks=desk)
+    second.says("ready")
+    second.until_event("watch begins")
+    on_kafka.until_read(second, topics=on_kafka.names)
+    held = second.stop()
+    assert (held["articles"], held["doubled"], held["dead"]) == (13, 0, [])
+    alerts = sorted(alert["id"] for alert in held["alerts"])
+    assert len({alert["series"] for alert in held["alerts"]}) == len(alerts) > 0
+    told = Counter(request.headers["webhook-id"] for request in receiver.requests)
+    again = {request.headers["webhook-id"] for request in receiver.requests[:sent]}
+    assert {ident: count for ident, count in told.items() if count > 1} == dict.fromkeys(again, 2)
+    assert len(told) == len(alerts) == len({request.body for request in receiver.requests})
+    assert sorted(delivery["alert_id"] for delivery in held["deliveries"]) == alerts
+
+
+def test_sigterm_between_batches_ends_cleanly_and_the_next_worker_goes_on(on_kafka: Installation):
+    """F2."""
+    articles = [article(f"a{n}") for n in range(300)]
+    first = on_kafka.worker(batch_max=16, slow_s=0.2)
+    first.says("ready")
+    on_kafka.publish(articles[:200])
     first.until_sum("score", "messages", 16)
     some = first.stop(timeout_s=30)
-    assert len(some["ids"]) >= 16
-    on_kafka.publish(articles[400:])
+    assert 16 <= len(some["ids"]) < 200
+    on_kafka.publish(articles[200:])
     second = on_kafka.worker()
     second.says("ready")
     second.until_sum("score", "messages", len(articles) - len(some["ids"]))
     held = second.stop()
     assert held["ids"] == sorted(item.id for item in articles)
     assert held["doubled"] == 0
+
+
+def test_sigterm_in_a_batch_waits_for_it_and_commits_it(on_kafka: Installation):
+    """F2: the signal comes while the batch is being stored."""
+    articles = [article(f"a{n}") for n in range(32)]
+    worker = on_kafka.worker(slow_s=3.0)
+    worker.says("ready")
+    on_kafka.publish(articles)
+    worker.until_event("slow")
+    held = worker.stop(timeout_s=30)
+    begun = [line["event"] for line in worker.log].count("slow")
+    done = sum(line["messages"] for line in worker.log if line["event"] == "score")
+    assert [line["event"] for line in worker.log].count("score") == begun
+    assert len(held["ids"]) == done == on_kafka.committed() > 0
+
+
+def test_a_stop_that_takes_too_long_is_cut_off_and_its_batch_comes_again(on_kafka: Installation):
+    """F2: a batch that does not end must not hold up whoever waits for the worker."""
+    articles = [article(f"a{n}") for n in range(10)]
+    on_kafka.publish(articles)
+    stuck = on_kafka.worker(hang_after="articles", stop_s=1.0)
+    stuck.says("ready")
+    stuck.says("hanging")
+    stuck.terminate()
+    assert stuck.ends(20) == 70
+    assert stuck.log[-1]["reason"] == "the worker did not stop within 1 s"
+    assert on_kafka.committed() == 0
+    second = on_kafka.worker()
+    second.says("ready")
+    second.until_sum("score", "messages", 10)
+    held = second.stop()
+    assert (len(held["ids"]), held["doubled"], held["dead"]) == (10, 0, [])
 
 
 @pytest.mark.parametrize("how", ["refused", "never answered"])
@@ -91,7 +162,7 @@ def test_a_fatal_error_exits_70_with_the_offsets_unmoved(on_kafka: Installation,
     """F4: neither a store that stays away nor one that takes no row at all may fill the dead letters."""
     articles = [article(f"a{n}") for n in range(30)]
     on_kafka.publish(articles)
-    broken = on_kafka.worker(store_down=True) if fault == "store down" else on_kafka.worker(hang_after="refuse all")
+    broken = on_kafka.worker(store_down=True, patience_s=2.0) if fault == "store down" else on_kafka.worker(hang_after="refuse all")
     broken.says("ready")
     assert broken.ends() == 70
     last = [line for line in broken.log if line["event"] == "worker ends"]
@@ -170,6 +241,7 @@ def test_messages_that_left_the_topic_unread_are_counted_and_said(on_kafka: Inst
     assert all("10 messages, offsets" in reason for _, reason, _ in held["dead"])
     said = [line for line in second.log if line["event"] == "messages missed"]
     assert sum(line["count"] for line in said) == left
+    assert on_kafka.committed() == 90
 
 
 def test_a_broker_that_is_not_there_is_a_sentence(on_kafka: Installation):
@@ -178,10 +250,57 @@ def test_a_broker_that_is_not_there_is_a_sentence(on_kafka: Installation):
     assert "worker ends" in [line["event"] for line in worker.log]
 
 
+def shared(place: Installation, server: ClickHouseServer) -> str:
+    """The address of a store that all workers of an installation share."""
+    return f"{server.address}/{place.plan.prefix.rstrip('.')}"
+
+
+def test_workers_without_a_partition_are_well_and_stop_in_good_order(kafka_server: Kafka, tmp_path: Path):
+    """F6: one partition, three workers: one works, two stand by."""
+    place = Installation(kafka_server.bootstrap, tmp_path, partitions=1)
+    workers = [place.worker(roles=("score",), data_dir=str(tmp_path / str(number))) for number in range(3)]
+    for worker in workers:
+        worker.says("ready")
+    place.publish([article(f"a{n}") for n in range(60)])
+    place.until_read(*workers)
+    found = [len(worker.stop()["ids"]) for worker in workers]
+    assert sorted(found) == [0, 0, 60]
+    assert not any(line["event"] == "worker ends" for worker in workers for line in worker.log)
+    assert place.committed() == 60
+
+
+@pytest.mark.parametrize(("beside", "slow_s"), [("nobody", 5.0), ("one who waits", 7.0), ("one who does not wait", 12.0)])
+def test_a_batch_longer_than_the_session_costs_work_at_worst(
+    kafka_server: Kafka, clickhouse_server: ClickHouseServer, tmp_path: Path, beside: str, slow_s: float
+):
+    """F7: heartbeats go on beside it, and a rebalance waits for it; where that does not wait long enough, it is done twice."""
+    place = Installation(kafka_server.bootstrap, tmp_path, partitions=1)
+    waits_s = 2.0 if beside == "one who does not wait" else 30.0
+    common = {"store": shared(place, clickhouse_server), "session_timeout_s": 2.0, "rebalance_timeout_s": waits_s}
+    articles = [article(f"a{n}") for n in range(20)]
+    place.publish(articles[:1])
+    slow = place.worker(slow_s=slow_s, slow_batches=1, **common)
+    slow.says("ready")
+    slow.until_event("slow")
+    workers = [slow]
+    if beside != "nobody":
+        workers.append(place.worker(data_dir=str(tmp_path / "second"), **common))
+        workers[1].says("ready")
+    if beside == "one who does not wait":
+        workers[1].until_sum("score", "messages", 1)
+        assert not any(line["event"] == "score" for line in slow.log)
+        slow.until_event("score")
+    place.publish(articles[1:])
+    place.until_read(*workers)
+    held = [worker.stop() for worker in workers][-1]
+    assert held["ids"] == sorted(item.id for item in articles)
+    assert (held["articles"], held["doubled"], held["dead"], place.committed()) == (20, 0, [], 20)
+
+
 def test_workers_that_come_and_go_lose_and_double_nothing(kafka_server: Kafka, clickhouse_server: ClickHouseServer, tmp_path: Path):
-    """F5 and F6: workers join, leave and die while messages come, over one server; three workers share two partitions."""
+    """F5: workers join, leave and die while messages come, over one server; three workers share two partitions."""
     place = Installation(kafka_server.bootstrap, tmp_path)
-    store = f"{clickhouse_server.address}/{place.plan.prefix.rstrip('.')}"
+    store = shared(place, clickhouse_server)
     articles = [article(f"a{n}", bad=n % 9 == 0, source=f"s{n % 3}") for n in range(900)]
 
     def publish(part: int) -> None:
