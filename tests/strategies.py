@@ -79,7 +79,8 @@ scores = st.builds(
     scored_at=moments,
 )
 evidence = st.builds(
-    Evidence, id=texts(64, 1), title=texts(200), url=texts(200), source=texts(60, 1), published_at=moments, p_negative=shares)
+    Evidence, id=texts(64, 1), title=texts(200), url=texts(200), source=texts(60, 1), published_at=moments, p_negative=shares
+)
 alerts = st.builds(
     Alert,
     id=st.from_regex(r"[0-9A-Za-z_-]{1,64}", fullmatch=True),

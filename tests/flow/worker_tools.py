@@ -111,15 +111,6 @@ class Installation:
             future.get(30)
         producer.close()
 
-    def committed(self) -> int:
-        """The sum of the group's committed offsets of `articles`; 0 when it has none."""
-        admin = KafkaAdminClient(bootstrap_servers=self.plan.broker)
-        try:
-            offsets = admin.list_group_offsets([self.plan.group])[self.plan.group]
-            return sum(meta.offset for partition, meta in offsets.items() if partition.topic == self.names.articles and meta.offset > 0)
-        finally:
-            admin.close()
-
     def worker(self, **changes: Any) -> Worker:
         """Start a worker of this installation, with these changes to its plan."""
         return Worker(msgspec.structs.replace(self.plan, **changes))
