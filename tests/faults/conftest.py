@@ -1,5 +1,35 @@
 """What the faults share."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
 from tests.flow.conftest import library_leftovers
+from tests.flow.worker_tools import Installation, Receiver
+from tests.servers import Kafka
 
 __all__ = ["library_leftovers"]
+
+
+@pytest.fixture(params=["tansu", "kafka"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Installation:
+    """An installation on each broker that Tocsin runs on."""
+    if request.param == "tansu":
+        return Installation(request.getfixturevalue("tansu").address, tmp_path)
+    return Installation(request.getfixturevalue("kafka_server").bootstrap, tmp_path)
+
+
+@pytest.fixture
+def on_kafka(kafka_server: Kafka, tmp_path: Path) -> Installation:
+    """Where the broker makes no difference, the real one."""
+    return Installation(kafka_server.bootstrap, tmp_path)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    made = Receiver()
+    yield made
+    made.close()

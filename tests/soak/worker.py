@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 RESTART_S = 1.0
-PROPER = {0, 70, 75, 130, -signal.SIGKILL}
+PROPER = {0, 70, 75, 130, -signal.SIGTERM, -signal.SIGKILL}
 """Exit codes that a program may end with: in good order, at once, for now, told to stop while it started, and killed."""
 
 

@@ -46,3 +46,17 @@ def test_the_unit_starts_a_worker_again_but_not_after_a_mistake_of_a_person():
     assert Path(command[0]).name == "tocsin" and command[1] in group.commands
     assert (service["Restart"], service["RestartPreventExitStatus"]) == ("always", str(EXIT_MEND))
     assert int(service["TimeoutStopSec"]) > 30  # the worker's own shutdown watchdog
+
+
+def test_every_test_that_the_page_of_promises_names_is_there():
+    text = (RULES.parents[1] / "docs" / "reliability.md").read_text(encoding="utf-8")
+    missing, file = [], ""
+    for path, name in re.findall(r"(tests/\w+/\w+\.py)?(?:::(\w+))?", text):
+        file = path or file
+        if not (path or name):
+            continue
+        source = (RULES.parents[1] / file).read_text(encoding="utf-8") if (RULES.parents[1] / file).exists() else ""
+        if not source or (name and f"def {name}(" not in source):
+            missing.append(f"{file}::{name}")
+    assert missing == []
+    assert text.count("::test_") > 80
