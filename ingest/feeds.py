@@ -14,7 +14,7 @@ from spine.errors import BadRecord, SourceError
 MAX_FEED_BYTES = 8 * 1024 * 1024
 
 _PROLOG = re.compile(r"\s*(?:<\?.*?\?>|<!--.*?-->)", re.DOTALL)
-_ELEMENT = re.compile(r"<\w")
+_ELEMENT = re.compile(r"<(?:[^\W\d]|:)")
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([A-Za-z0-9_:.\-]+)", re.IGNORECASE)
 _REFERENCE = re.compile(r"&#(?:[xX]0*([0-9a-fA-F]+)|0*([0-9]+));?")
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")

@@ -111,7 +111,7 @@ def test_a_crashing_supervisor_ends_the_app_and_loses_the_batch_as_well(place: P
         with place.faust(**plan, session_timeout_s=2.0) as first:
             first.says_at_last("raise 0 1 2 3 4")
             with contextlib.suppress(subprocess.TimeoutExpired):
-                assert first.ends(15) == 1
+                assert first.ends(8) == 1
                 assert done(first.says_at_last("its end")) == []
                 break
         if place.committed() > 0:
