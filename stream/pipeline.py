@@ -10,27 +10,23 @@ again but is handed on again; what is remembered here only spares work, and a re
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import NamedTuple, TypeVar
 
-import msgspec
-
 from models.checks import prove
 from models.classifier import Classifier, Document, Prediction, of_now
 from spine import log, metrics
-from spine.errors import StoreBusy, StoreError
 from spine.records import Alert, Article, Score, Scored
-from spine.series import MARKET
 from spine.settings import Settings
 from spine.store import DeadLetter, Delivery, Known, Store
 from stream import stories, windows
 from stream.alerts import Rule
+from stream.aside import Aside, flood_of, is_refusal
 from stream.batches import Batch, Raw, as_known, dead_letter, latest_versions, mentioned, read, score_of
 from stream.courier import Courier
-from stream.flood import MEMORY, Flood
+from stream.flood import Flood
 from stream.gaps import Missed
 from stream.memo import Memo
 from stream.resilience import Pace, Patience, isolate, once_more
@@ -68,11 +64,7 @@ class Drafts(NamedTuple):
 
 
 class Pipeline:
-    """The steps over one store. Each step belongs to one thread; different steps may run at the same time.
-
-    era: of a broker that numbers its messages anew at each start: part of the name of a dead letter's topic, which else
-        would take the place of an older one
-    """
+    """The steps over one store. Each step belongs to one thread; different steps may run at the same time. era: as Aside has it"""
 
     def __init__(
         self,
@@ -96,18 +88,13 @@ class Pipeline:
         self._drafted: frozenset[str] = frozenset()
         self._new_watcher = partial(Watcher, store, rule, self._patience, pace or Pace())
         self._watcher = self._new_watcher()
-        self._came_as: dict[type, dict[str, Raw]] = {}
-        self._flood = flood or Flood(share=1.0)
-        self._era = era
+        self._aside = Aside(store, self._patience, flood or Flood(share=1.0), era)
         self._taken: Scored | None = None
 
     @classmethod
     def from_settings(cls, settings: Settings, store: Store, classifier: Classifier, *, era: str = "") -> Pipeline:
         """The pipeline that the settings describe. Raises SettingsError for a webhook that cannot work, StoreError."""
-        recent: Counter[str] = Counter()
-        for topic, count in store.dead.by_topic(datetime.now(UTC) - MEMORY).items():
-            recent[topic.partition("@")[0]] += count
-        flood = Flood(settings.dead_share, recent)
+        flood = flood_of(settings.dead_share, store, datetime.now(UTC))
         return cls(classifier, store, Rule.from_settings(settings), Webhooks(settings.webhooks), flood=flood, era=era)
 
     def close(self) -> None:
@@ -163,7 +150,7 @@ class Pipeline:
         scored = [Scored(article=a, score=score_of(a, drafts.predictions[a.id], story_of[a.id], version, now)) for a in fresh]
         kept, refused = self._keep(scored)
         dead += [dead_letter(drafts.arrived[item.article.id], "store", str(error), now) for item, error in refused]
-        self._set_aside(dead, drafts.topic, drafts.messages)
+        self._aside.keep(dead, drafts.topic, drafts.messages)
         self._patience.wait_for("remember", self._store.articles.remember, kept)
         _timed("keep", began)
 
@@ -199,7 +186,7 @@ class Pipeline:
             self._patience.wait_for("mentions", self._store.mentions.insert, [item.score for item in items])
             return items
 
-        kept, refused = isolate(scored, write, _refused)
+        kept, refused = isolate(scored, write, is_refusal)
         if kept:
             self._taken = kept[-1][0]
         elif refused and self._taken is None:
@@ -221,18 +208,6 @@ class Pipeline:
             found += self._patience.wait_for("scores", self._store.articles.scores, some, since, until)
         return found
 
-    def _set_aside(self, dead: Sequence[DeadLetter], topic: str, messages: int) -> None:
-        """Keep what a batch of so many messages had that could not be used. Raises Flooded."""
-        self._flood.check(topic, messages, len(dead), dead[-1].reason if dead else "")
-        self._put_away(dead)
-
-    def _put_away(self, dead: Sequence[DeadLetter]) -> None:
-        if self._era:
-            dead = [msgspec.structs.replace(letter, topic=f"{letter.topic}@{self._era}") for letter in dead]
-        self._patience.wait_for("dead", self._store.dead.insert, dead)
-        for letter in dead:
-            metrics.DEAD.labels(letter.stage).inc()
-
     def _count(self, kept: Sequence[Scored], repeated: int, known: dict[str, Known], now: datetime) -> None:
         late_s = (datetime.now(UTC) - now).total_seconds()
         metrics.REPEATED.inc(repeated)
@@ -244,22 +219,15 @@ class Pipeline:
 
     def missed(self, gaps: Sequence[Missed], now: datetime) -> None:
         """Make known that messages were gone before they were read. Raises StoreBusy."""
-        letters = []
-        for gap in gaps:
-            reason = f"{gap.messages} messages, offsets {gap.since} to {gap.until - 1}, had left the topic before they were read: "
-            reason += "it keeps them for a shorter time than the workers were behind"
-            letters.append(dead_letter(Raw(*gap.place, gap.since, None, None), "gap", reason, now))
-            metrics.MISSED.labels(gap.place[0]).inc(gap.messages)
-            _log.error("messages missed", topic=gap.place[0], partition=gap.place[1], count=gap.messages, reason=reason)
-        self._put_away(letters)
+        self._aside.missed(gaps, now)
 
     # scores ─▶ alerts
 
     def read(self, messages: Sequence[Raw], kind: type[RecordT], now: datetime) -> list[RecordT]:
         """The records of a batch; messages that hold none are set aside. Raises StoreBusy, Flooded."""
         good, dead = read(messages, kind, now)
-        self._set_aside(dead, messages[0].topic if messages else "", len(messages))
-        self._came_as[kind] = {record.id: raw for raw, record in good}
+        self._aside.keep(dead, messages[0].topic if messages else "", len(messages))
+        self._aside.came(kind, {record.id: raw for raw, record in good})
         return [record for _, record in good]
 
     def watch(self, scores: Sequence[Score], now: datetime) -> list[Alert]:
@@ -278,8 +246,8 @@ class Pipeline:
                 self._watcher = self._new_watcher()  # as after a restart: what it had raised is handed on again
                 raise
 
-        done, blamed = isolate(scores, look, self._may_be_a_records_fault)
-        self._blame("watch", blamed, now)
+        done, blamed = isolate(scores, look, self._aside.is_a_records_fault)
+        self._aside.blame("watch", blamed, now)
         _timed("watch", began)
         return [alert for _, alerts in done for alert in alerts]
 
@@ -299,38 +267,15 @@ class Pipeline:
         try:
             made = self._courier.notify(alert)
         except Exception as error:
-            if not self._may_be_a_records_fault(error):
+            if not self._aside.is_a_records_fault(error):
                 raise
-            self._blame("notify", [(alert, error)], datetime.now(UTC))
+            self._aside.blame("notify", [(alert, error)], datetime.now(UTC))
         _timed("notify", began)
         return made
 
     def remind(self, now: datetime) -> list[Delivery]:
         """The attempts at webhooks that are due again. Raises StoreError."""
         return self._courier.due(now)
-
-    def _may_be_a_records_fault(self, error: Exception) -> bool:
-        """Whether a step failed at what it worked on: not where the store does not answer without it either."""
-        if not (_refused(error) or isinstance(error, ValueError | TypeError | ArithmeticError | LookupError)):
-            return False
-        now = datetime.now(UTC)
-        try:
-            self._patience.wait_for("probe", self._store.mentions.touched, now, now)
-            self._patience.wait_for("probe", self._store.alerts.last_window, [MARKET], now)
-            self._patience.wait_for("probe", self._store.alerts.deliveries, [MARKET])
-        except StoreError:
-            return False
-        return True
-
-    def _blame(self, stage: str, blamed: Sequence[tuple[Score | Alert, Exception]], now: datetime) -> None:
-        """Set records aside that a step cannot work on: with them a worker would end and begin for ever."""
-        for record, error in blamed:
-            raw = self._came_as.get(type(record), {}).get(record.id)
-            if raw is None:
-                raise error
-            reason = f"{type(error).__name__}: {error}"
-            _log.error("record set aside", stage=stage, topic=raw.topic, id=record.id, reason=reason)
-            self._set_aside([dead_letter(raw, stage, reason, now)], raw.topic, 0)  # `read` has counted its message
 
 
 def _classify(memo: Memo, model: Classifier, articles: Sequence[Article]) -> list[Prediction]:
@@ -342,11 +287,6 @@ def _classify(memo: Memo, model: Classifier, articles: Sequence[Article]) -> lis
 def _same(article: Article, known: Known | None, model: str) -> bool:
     """Whether nothing of the article has changed since this model scored it."""
     return known is not None and known.model == model and known.fingerprint == article.fingerprint
-
-
-def _refused(error: Exception) -> bool:
-    """Whether the store refused a value for good."""
-    return isinstance(error, StoreError) and not isinstance(error, StoreBusy)
 
 
 def _slices(items: Sequence[ItemT]) -> Iterator[Sequence[ItemT]]:

@@ -32,7 +32,7 @@ from spine.store import Delivery, Store, open_store
 from spine.topics import topic_names
 from stream import app
 from stream.alerts import Rule
-from stream.flood import MEMORY, Flood
+from stream.aside import flood_of
 from stream.pipeline import Pipeline
 from stream.resilience import Patience
 from stream.webhooks import Webhooks
@@ -215,7 +215,7 @@ def main() -> None:
     faulty(store, plan)
     rule = Rule(warmup_s=plan.warmup_s, false_per_week=100.0)
     patience = Patience(deadline_s=plan.patience_s, sleep=said_sleep)
-    flood = Flood(plan.dead_share, store.dead.by_topic(datetime.now(UTC) - MEMORY))
+    flood = flood_of(plan.dead_share, store, datetime.now(UTC))
     pipeline = Pipeline(Poisonable(), store, rule, Webhooks(plan.webhooks), patience=patience, flood=flood)
     asyncio.run(_run(plan, pipeline))
     pipeline.close()
