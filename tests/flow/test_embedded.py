@@ -76,7 +76,7 @@ def stored(folder: Path) -> tuple[int, int]:
 
 @pytest.mark.parametrize("victim", ["worker", "broker"])
 def test_a_part_that_is_killed_comes_back_and_nothing_is_lost_or_doubled(victim: str, tmp_path: Path):
-    rows, killed = 3000, threading.Event()
+    rows, killed = 1500, threading.Event()
     said: list[str] = []
 
     def kill_once(report: Report, _total: int | None, waiting: int) -> None:
@@ -115,9 +115,9 @@ def test_a_part_that_is_killed_comes_back_and_nothing_is_lost_or_doubled(victim:
 def test_a_broker_that_has_grown_is_restarted_and_nothing_is_lost_or_doubled(tmp_path: Path):
     """Tansu frees nothing. It rests at 16 MB; these articles take some 40."""
     said: list[str] = []
-    rows = 3000
+    rows = 1500
     job = Backfill(settings(tmp_path, broker_max_mb=32), say=said.append, show=lambda *_: None)
-    report = job.run([str(archive(tmp_path, rows, padding=" 油价" * 1000))], READING, threading.Event(), wait=True)
+    report = job.run([str(archive(tmp_path, rows, padding=" 油价" * 2000))], READING, threading.Event(), wait=True)
     assert any("has grown beyond 32 MB" in line for line in said), said
     assert (report.read, report.published) == (rows, rows)
     assert stored(tmp_path) == (rows, 0)
