@@ -24,7 +24,7 @@ from spine.errors import TocsinError
 from spine.records import Article, encode
 from spine.settings import Settings
 from tocsin import wiring
-from tocsin.broker import EmbeddedBroker, free_port
+from tocsin.broker import EmbeddedBroker, free_port, rss_bytes
 from tocsin.child import Node
 from tocsin.node import NodePlan
 
@@ -168,16 +168,8 @@ class Installation:
 
     def rss_mb(self) -> float:
         """Resident memory of all workers, in 10^6 bytes."""
-        return sum(_rss_bytes(node.pid) for node in self.nodes) / 1e6
+        return sum(rss_bytes(node.pid) for node in self.nodes) / 1e6
 
 
 def _itself(plan: NodePlan) -> NodePlan:
     return plan
-
-
-def _rss_bytes(pid: int | None) -> int:
-    with contextlib.suppress(OSError):
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) * 1024
-    return 0

@@ -104,9 +104,7 @@ def stages(pipeline: Pipeline, names: TopicNames, batch_max: int) -> list[Stage]
     return [
         Stage("score", names.articles, pipeline.draft, score, missed, names.scores, batch_max, ahead=True),
         Stage("watch", names.scores, read_scores, watch, missed, names.alerts, batch_max, begin=catch_up),
-        Stage(
-            "notify", names.alerts, read_alerts, notify, missed, "", 1, tick=pipeline.remind
-        ),  # one slow endpoint holds up one alert, and a rebalance for one
+        Stage("notify", names.alerts, read_alerts, notify, missed, "", 1, tick=pipeline.remind),
     ]
 
 

@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 from spine import log, metrics
 from spine.records import Alert
-from spine.series import MARKET
 from spine.store import Alerts, Delivery
 from stream.payload import TEST
 from stream.resilience import Patience
@@ -31,24 +30,6 @@ REACH = timedelta(seconds=sum(SCHEDULE_S) * (1 + JITTER)) + timedelta(hours=1)
 AT_ONCE = 20
 LOOK_AGAIN = timedelta(minutes=1)
 _log = log.get_logger(__name__)
-
-
-def test_alert(now: datetime) -> Alert:
-    """What a test sends: it says of itself that it is one."""
-    return Alert(
-        id=TEST,
-        rule=TEST,
-        series=MARKET,
-        window_start=now - timedelta(minutes=15),
-        window_s=900,
-        detected_at=now,
-        severity="watch",
-        observed=0,
-        expected=0.0,
-        surprise=0.0,
-        total=0,
-        sources=0,
-    )
 
 
 def next_attempt(last: Delivery) -> datetime | None:

@@ -43,7 +43,7 @@ class Gaps:
         found = []
         for message in messages:
             place = (message.topic, message.partition)
-            expected = self._next.get(place, self._committed(place) if place not in self._next else None)
+            expected = self._next[place] if place in self._next else self._committed(place)
             if expected is not None and message.offset > expected:
                 found.append(Missed(place, expected, message.offset))
             self._next[place] = message.offset + 1

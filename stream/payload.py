@@ -13,7 +13,7 @@ import msgspec
 
 from spine.errors import SettingsError
 from spine.records import Alert
-from spine.series import series_name
+from spine.series import MARKET, series_name
 
 MAX_BYTES = 20_000
 """The specification asks for less than 20 kB."""
@@ -21,6 +21,24 @@ TEST = "test"
 """The id, and the rule, of what is sent to try an endpoint."""
 MAX_TITLE_CHARS = 300
 MAX_URL_CHARS = 1_000
+
+
+def trial(now: datetime) -> Alert:
+    """What a test sends: it says of itself that it is one."""
+    return Alert(
+        id=TEST,
+        rule=TEST,
+        series=MARKET,
+        window_start=now - timedelta(minutes=15),
+        window_s=900,
+        detected_at=now,
+        severity="watch",
+        observed=0,
+        expected=0.0,
+        surprise=0.0,
+        total=0,
+        sources=0,
+    )
 
 
 def body_of(alert: Alert) -> bytes:

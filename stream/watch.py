@@ -33,22 +33,19 @@ class Watcher:
     def watch(self, scores: Sequence[Score], now: datetime) -> list[Alert]:
         """The alerts that these scores raise, stored. Raises StoreBusy when the store does not answer for too long, StoreError."""
         with self._pace.turn():
-            return self._watch(scores, now)
+            self._past.heard(scores)
+            negative: dict[str, list[datetime]] = {}
+            for score in scores:
+                for series, *p in facts(score):
+                    if is_negative(*p):
+                        negative.setdefault(series, []).append(score.published_at)
+            return self._look(negative, now)
 
     def catch_up(self, now: datetime) -> list[Alert]:
         """The same for all that is stored and no history yet: whatever became of the scores' messages. Raises as `watch` does."""
         with self._pace.turn():
             since = now - timedelta(seconds=self._rule.max_age_s)
             return self._look(self._patience.wait_for("watch", self._store.mentions.negative, since, self._rule.window_s), now)
-
-    def _watch(self, scores: Sequence[Score], now: datetime) -> list[Alert]:
-        self._past.heard(scores)
-        negative: dict[str, list[datetime]] = {}
-        for score in scores:
-            for series, *p in facts(score):
-                if is_negative(*p):
-                    negative.setdefault(series, []).append(score.published_at)
-        return self._look(negative, now)
 
     def _look(self, negative: Mapping[str, Sequence[datetime]], now: datetime) -> list[Alert]:
         """The alerts of the windows that negative stories of these series at these moments touched."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests.flow.worker_tools import Receiver
 from tests.servers import ClickHouseServer, Kafka, made
 from tocsin.broker import EmbeddedBroker
 
@@ -48,3 +49,11 @@ def tansu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
     broker.start()
     yield broker
     broker.stop()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """An endpoint of webhooks that answers as told."""
+    made = Receiver()
+    yield made
+    made.close()

@@ -30,6 +30,15 @@ def accepts(host: str, port: int, timeout_s: float = 1.0) -> bool:
     return False
 
 
+def rss_bytes(pid: int | None) -> int:
+    """Resident memory of a process; 0 where there is none, or the system does not tell."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
 class EmbeddedBroker:
     """One Tansu process. `address` stays the same over restarts; `era` names what it has held since it was started."""
 
@@ -82,10 +91,7 @@ class EmbeddedBroker:
 
     def rss_bytes(self) -> int:
         """Its resident memory, bytes; 0 where the system does not tell."""
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
-            return pages * 4096
-        return 0
+        return rss_bytes(self.pid)
 
     def stop(self, timeout_s: float = 5.0) -> None:
         """End it; calling it twice is fine."""

@@ -5,12 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 ItemT = TypeVar("ItemT")
 MOST_MONTHS = 100
 """Tables of news are partitioned by month, and ClickHouse refuses a block that touches more partitions, however often it comes."""
+
+FEW_MONTHS = timedelta(days=28 * (MOST_MONTHS - 2))
+"""Less than this touches at most MOST_MONTHS months, wherever it begins."""
 
 _versions = threading.Lock()
 _last = 0
@@ -28,7 +31,10 @@ def from_epoch(seconds: int) -> datetime:
 
 def few_months(items: Sequence[ItemT], moment: Callable[[ItemT], datetime]) -> list[Sequence[ItemT]]:
     """The items in portions, each of MOST_MONTHS months at most: an archive that is in no order reaches over decades. Order is kept."""
-    month_of = [moment(item).astimezone(UTC).strftime("%Y%m") for item in items]
+    moments = [moment(item) for item in items]
+    if items and max(moments) - min(moments) < FEW_MONTHS:  # the news of every day
+        return [items]
+    month_of = [each.astimezone(UTC).strftime("%Y%m") for each in moments]
     place = {month: n // MOST_MONTHS for n, month in enumerate(sorted(set(month_of)))}
     portions: dict[int, list[ItemT]] = {}
     for item, month in zip(items, month_of, strict=True):

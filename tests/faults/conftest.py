@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.flow.conftest import library_leftovers
-from tests.flow.worker_tools import Installation, Receiver
+from tests.flow.worker_tools import Installation
 from tests.servers import Kafka
 
 __all__ = ["library_leftovers"]
@@ -26,10 +25,3 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Installation:
 def on_kafka(kafka_server: Kafka, tmp_path: Path) -> Installation:
     """Where the broker makes no difference, the real one."""
     return Installation(kafka_server.bootstrap, tmp_path)
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    made = Receiver()
-    yield made
-    made.close()

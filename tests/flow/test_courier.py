@@ -13,7 +13,7 @@ from spine.records import Alert, alert_id
 from spine.settings import Webhook
 from spine.store import Delivery, Store, open_store
 from stream.courier import JITTER, REACH, SCHEDULE_S, Courier, next_attempt
-from stream.courier import test_alert as sample
+from stream.payload import trial
 from stream.resilience import Patience
 from stream.webhooks import Job, Webhooks
 from tests.flow.worker_tools import Receiver
@@ -33,13 +33,6 @@ class Clock:
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    made = Receiver()
-    yield made
-    made.close()
 
 
 @pytest.fixture
@@ -166,7 +159,7 @@ def test_an_endpoint_that_is_gone_gets_nothing_until_a_test_is_taken(
     assert restarted.notify(alert("banks")) == []
     clock.now += timedelta(minutes=2)
     door = Webhooks([Webhook(url=receiver.url, allow_private=True, name="desk")], clock=clock)
-    (tried,) = door.send([Job("desk", sample(clock()), 1)])
+    (tried,) = door.send([Job("desk", trial(clock()), 1)])
     door.close()
     store.alerts.log([tried])
     restarted.due(clock())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -27,13 +26,6 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Installation:
     if request.param == "tansu":
         return Installation(request.getfixturevalue("tansu").address, tmp_path)
     return Installation(request.getfixturevalue("kafka_server").bootstrap, tmp_path)
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    made = Receiver()
-    yield made
-    made.close()
 
 
 def test_from_published_articles_to_a_verified_webhook(place: Installation, receiver: Receiver):

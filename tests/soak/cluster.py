@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import random
 import signal
 import subprocess
@@ -23,7 +22,7 @@ from tests.soak.desk import Desk
 from tests.soak.ledger import Ledger
 from tests.soak.load import Load
 from tests.soak.nemesis import Fault
-from tests.soak.worker import PROPER, ROOT, Watched, rss_mb
+from tests.soak.worker import PROPER, ROOT, Watched, environment, rss_mb
 
 GROUP = "soak"
 TOPICS = {"articles": 4, "scores": 1, "alerts": 1}
@@ -78,7 +77,7 @@ class Cluster:
         }
         migrate = [sys.executable, "-m", "tocsin", "migrate"]
         data = {"TOCSIN_DATA_DIR": str(self._folder / "migrate")}
-        subprocess.run(migrate, check=True, capture_output=True, cwd=ROOT, env={**_clean(), **self._environment, **data})
+        subprocess.run(migrate, check=True, capture_output=True, cwd=ROOT, env=environment({**self._environment, **data}))
         self._load = Load(self.bootstrap, "articles", self.ledger, self._rate, self._rng, self._crises)
         self.workers = [self._worker(number) for number in range(self._count)]
         for worker in self.workers:
@@ -209,10 +208,6 @@ class Cluster:
             "sends failed": self._load.failures,
             "exits": {worker.name: worker.exits for worker in self.workers},
         }
-
-
-def _clean() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("TOCSIN_")}
 
 
 @contextlib.contextmanager

@@ -11,6 +11,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tocsin.broker import rss_bytes
+
 ROOT = Path(__file__).resolve().parents[2]
 RESTART_S = 1.0
 PROPER = {0, 70, 75, 130, -signal.SIGTERM, -signal.SIGKILL}
@@ -20,11 +22,11 @@ PROPER = {0, 70, 75, 130, -signal.SIGTERM, -signal.SIGKILL}
 class Watched:
     """One `tocsin` command, started again whenever it ends, until `stop`. exits: the codes it ended with."""
 
-    def __init__(self, name: str, arguments: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
+    def __init__(self, name: str, arguments: Sequence[str], own: Mapping[str, str], folder: Path) -> None:
         self.name = name
         self.exits: list[int] = []
         self._command = [sys.executable, "-m", "tocsin", *arguments]
-        self._environment = {key: value for key, value in os.environ.items() if not key.startswith("TOCSIN_")} | dict(environment)
+        self._environment = environment(own)
         self._log = folder / f"{name}.log"
         self._over = threading.Event()
         self._process = self._start()
@@ -85,10 +87,9 @@ class Watched:
 
 def rss_mb(pids: Sequence[int]) -> float:
     """Resident memory of these processes, 10^6 bytes."""
-    total = 0
-    for pid in pids:
-        try:
-            total += int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096
-        except (OSError, IndexError):  # it has ended
-            continue
-    return total / 1e6
+    return sum(map(rss_bytes, pids)) / 1e6
+
+
+def environment(own: Mapping[str, str]) -> dict[str, str]:
+    """That of this process without settings of Tocsin, and `own`."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("TOCSIN_")} | dict(own)

@@ -29,13 +29,6 @@ SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    made = Receiver()
-    yield made
-    made.close()
-
-
-@pytest.fixture
 def send(receiver: Receiver) -> Iterator[Callable[..., Delivery]]:
     opened: list[Webhooks] = []
 

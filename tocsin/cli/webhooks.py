@@ -56,7 +56,7 @@ def list_(ctx: click.Context, as_json: bool) -> None:
 @click.pass_context
 def test(ctx: click.Context, endpoints: tuple[str, ...], as_json: bool) -> None:
     """Send a signed event of type alert.test to ENDPOINTS (all when none is named). One that is gone is used again when it takes it."""
-    from stream.courier import test_alert
+    from stream.payload import trial
     from stream.webhooks import Job, Webhooks
 
     settings = _configured(settings_of(ctx))
@@ -65,8 +65,8 @@ def test(ctx: click.Context, endpoints: tuple[str, ...], as_json: bool) -> None:
         if unknown:
             raise SettingsError(f"there is no webhook {unknown[0]!r}: {', '.join(door.labels)}")
         now = datetime.now(UTC)
-        number = max((delivery.attempt for delivery in store.alerts.deliveries([test_alert(now).id])), default=0) + 1
-        made = door.send([Job(label, test_alert(now), number) for label in endpoints or door.labels])
+        number = max((delivery.attempt for delivery in store.alerts.deliveries([trial(now).id])), default=0) + 1
+        made = door.send([Job(label, trial(now), number) for label in endpoints or door.labels])
         store.alerts.log(made)
     for delivery in made:
         if as_json:
