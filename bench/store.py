@@ -30,7 +30,6 @@ from spine.series import company_series, topic_series
 from spine.store import Store, open_store
 from spine.store.clock import to_epoch
 from spine.taxonomy import TOPIC_KEYS
-from stream import windows
 
 SIZES = (1_000_000, 10_000_000)
 SEED_ARTICLES = 100_000
@@ -163,7 +162,7 @@ def _scored(document: Document, number: int, moment: datetime, dice: random.Rand
 
 def _alert(number: int, moment: datetime) -> Alert:
     series = topic_series(TOPIC_KEYS[number % len(TOPIC_KEYS)]) if number % 2 else company_series(f"C{number:04}")
-    start = windows.align(moment, WINDOW_S)
+    start = moment.replace(minute=moment.minute // 15 * 15, second=0, microsecond=0)
     return Alert(
         id=alert_id("bench", series, start),
         rule="bench",

@@ -25,6 +25,7 @@ BATCH_SIZE = Histogram("tocsin_batch_articles", "Articles in one batch", buckets
 BATCH_SECONDS = Histogram("tocsin_batch_seconds", "A batch in one step of the work: draft, keep, watch, notify", ["step"])
 DELAY_SECONDS = Histogram("tocsin_delay_seconds", "From fetched to stored", buckets=(0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 3600))
 RETRIES = Counter("tocsin_retries", "Transient errors that were tried again", ["step"])
+ALERT_BAR = Gauge("tocsin_alert_bar", "The surprise that rings (-log10 of the odds), as learned from the past")
 ALERTS = Counter("tocsin_alerts", "Alerts raised", ["severity"])
 WEBHOOKS = Counter("tocsin_webhooks", "Webhook deliveries", ["outcome"])
 

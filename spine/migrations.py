@@ -134,6 +134,16 @@ MIGRATIONS: tuple[Migration, ...] = (
             """,
         ),
     ),
+    Migration(
+        "0010_peaks",
+        (
+            """
+            CREATE TABLE IF NOT EXISTS peaks (
+                rule String, series String, hour DateTime('UTC'), ended DateTime('UTC'), width_s UInt32, surprise Float64, version UInt64
+            ) ENGINE = ReplacingMergeTree(version) PARTITION BY toYYYYMM(hour) ORDER BY (rule, series, hour)
+            """,
+        ),
+    ),
 )
 
 

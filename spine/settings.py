@@ -64,14 +64,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = 0.5
     companies: Annotated[str, Meta(description="TOML file of companies and their aliases; empty: the shipped list")] = ""
     sources: Annotated[str, Meta(description="TOML file of the feeds to crawl")] = ""
-    alert_window_s: Annotated[int, Meta(ge=60, le=86_400, description="width of the window in which stories are counted, seconds")] = 900
-    alert_history_days: Annotated[int, Meta(ge=1, le=366, description="how far back a series' own past is read, days")] = 14
-    alert_warmup_h: Annotated[float, Meta(ge=0, description="no alert on a series before it was followed this long, hours")] = 12
+    alert_history_days: Annotated[int, Meta(ge=1, le=366, description="how far back a series' own past is read, days")] = 28
+    alert_warmup_h: Annotated[float, Meta(ge=0, description="no alert before the feed was followed this long, hours")] = 12
+    alert_lateness_s: Annotated[
+        int,
+        Meta(ge=60, le=86_400, description="a story older than this is history: it counts, but rings nothing, seconds"),
+    ] = 3600
     alert_false_per_week: Annotated[float, Meta(gt=0, le=1000, description="false alarms a week, over all series together")] = 1.0
     alert_min_stories: Annotated[int, Meta(ge=1, description="negative stories that an alert needs at least")] = 3
     alert_min_sources: Annotated[int, Meta(ge=1, description="independent sources that an alert needs at least")] = 2
     alert_min_ratio: Annotated[float, Meta(ge=1, description="observed over expected that an alert needs at least")] = 2.0
-    alert_cooldown_s: Annotated[int, Meta(ge=0, description="a series that rang stays quiet this long, seconds")] = 3600
+    alert_cooldown_s: Annotated[int, Meta(ge=0, description="a series that rang stays quiet this long, seconds")] = 14_400
     retention_days: Annotated[int, Meta(ge=0, description="months older than this leave the store; 0: keep everything, days")] = 0
     refresh_cron: Annotated[
         str, Meta(pattern=r"^$|^\s*\S+(\s+\S+){4}\s*$", description='when to refresh the model, such as "0 3 * * *" (UTC); empty: never')

@@ -65,8 +65,8 @@ class Aside:
             return False
         now = datetime.now(UTC)
         try:
-            self._patience.wait_for("probe", self._store.mentions.touched, now, now)
-            self._patience.wait_for("probe", self._store.alerts.last_window, [MARKET], now)
+            self._patience.wait_for("probe", self._store.mentions.minutes, [MARKET], now, now)
+            self._patience.wait_for("probe", self._store.alerts.last_rung, "", [MARKET], now)
             self._patience.wait_for("probe", self._store.alerts.deliveries, [MARKET])
         except StoreError:
             return False

@@ -21,7 +21,7 @@ from spine import log, metrics
 from spine.records import Alert, Article, Score, Scored
 from spine.settings import Settings
 from spine.store import DeadLetter, Delivery, Known, Store
-from stream import stories, windows
+from stream import stories
 from stream.alerts import Rule
 from stream.aside import Aside, flood_of, is_refusal
 from stream.batches import Batch, Raw, as_known, dead_letter, latest_versions, mentioned, read, score_of
@@ -170,7 +170,7 @@ class Pipeline:
         new = [article for article in articles if article.id not in known]
         days: dict[datetime, list[Article]] = {}
         for article in new:
-            days.setdefault(windows.align(article.published_at, 86_400), []).append(article)
+            days.setdefault(article.published_at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0), []).append(article)
         for day in sorted(days, reverse=True):  # the earliest day has the last word: it has the earlier stories
             since, until = day - STORY_REACH, day + timedelta(days=1) + STORY_REACH
             for some in _slices(sorted({band for article in days[day] for band in article.bands})):

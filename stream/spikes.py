@@ -1,41 +1,72 @@
 """Is the number of negative stories in a window more than this series' own past explains? Pure.
 
 Counts of stories are overdispersed (news comes in bursts), seasonal (nobody reports at night) and mostly zero. So: a negative
-binomial whose mean and dispersion come from the past, with past spikes cut off, each hour of the day shrunk to the mean of all,
-thin series shrunk to a floor, and a threshold that shares one false-alarm budget among all series and windows.
+binomial whose mean and dispersion come from the past (stream/baseline.py). A crisis may take minutes or a day to show, so windows of
+several widths that end with the newest story are judged, and the one that surprises most speaks for the moment. How much surprise
+rings a bell is stream/budget.py's to say.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from spine.store import WindowCount
+from stream.baseline import Baseline, between, floor, reaches
+from stream.tally import HOUR_S, Tally
 
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-WEEK_S = 7 * 24 * 3600
-FLOOR_PER_HOUR = 0.2
-"""Negative stories an hour that any series may have: rewrites that no band ties together look like several stories."""
-PRIOR_DISPERSION = 0.5
-LEAST_DISPERSION = 0.1
-"""Of a negative binomial. What a thin series is taken to have, and the least that is believed of any."""
-PRIOR_WEIGHT = 2.0
-HOUR_SHAPE = 4.0
-"""Before its counts are seen an hour of the day is taken to be within about a half of the day's mean: a gamma of this shape."""
-TRIM = 0.1
-"""So much of the past may be wild without moving the bar by more than the cap."""
-SCAN = 8.0
-"""Sliding windows are looked at whenever a story comes, not once a width: that many more chances to ring by accident. Counted on
-simulated Poisson series at surprise 5: 0.1 for 0.05 stories a window (counts are whole, so p jumps), 2.6 for 3, 8.0 for 10."""
+WIDTHS_S = (900, 3_600, 14_400, 43_200, 86_400)
+"""A flash crash, an hour, a morning, a day that gets worse and worse. Seconds."""
+PAST_WIDTHS = 7
+"""A window is judged when its past is this many times as long: it takes so long to know a day's rhythm, and a week's."""
+BUSY_SHAPE = 2.0
+"""So many stories that are not negative it takes to believe that a series is simply busy."""
 
 
-class Baseline(NamedTuple):
-    """What the past leads one to expect of a window: the mean count, and the dispersion of a negative binomial around it."""
+class Spike(NamedTuple):
+    """The window of width_s that ends at `end` (seconds since 1970): negative stories seen and expected, and the surprise.
 
+    expected, dispersion: of the negative binomial by which `observed` or more are 10 ** -surprise likely
+    """
+
+    end: int
+    width_s: int
+    observed: int
     expected: float
     dispersion: float
+    surprise: float
+
+
+def strongest(
+    tally: Tally,
+    usual: Baseline,
+    end: int,
+    widths_s: Sequence[int],
+    *,
+    silences: Sequence[tuple[int, int]] = (),
+    least: int = 1,
+    ratio: float = 1.0,
+) -> Spike | None:
+    """The most surprising window that ends at `end`, of those with `least` stories and `ratio` times as many as expected.
+
+    Where a series has more of all stories than usual, more negative ones are expected: a busy day is not a bad one.
+    """
+    best: Spike | None = None
+    for width_s in widths_s:
+        observed = int(tally.count(end - width_s, end))
+        if observed < least:
+            continue
+        since = reaches(silences, end - width_s, end)
+        others = int(tally.count_all(end - width_s, end)) - observed
+        busy = max(1.0, (BUSY_SHAPE + others) / (BUSY_SHAPE + float(between(usual.others, since, end))))
+        expected = max(busy * float(between(usual.negative, since, end)), floor(width_s / HOUR_S))
+        if observed < ratio * expected:
+            continue
+        dispersion = usual.dispersion[max(1, width_s // HOUR_S)]
+        strength = surprise(observed, expected, dispersion)
+        if best is None or strength > best.surprise:
+            best = Spike(end, width_s, observed, expected, dispersion, strength)
+    return best
 
 
 def surprise(observed: int, expected: float, dispersion: float) -> float:
@@ -86,50 +117,3 @@ def _tail(observed: int, expected: float, dispersion: float) -> float:
         if abs(below * above - 1.0) < 1e-15:
             break
     return total
-
-
-def baseline(past: Sequence[WindowCount], at: datetime, width_s: int) -> Baseline:
-    """What to expect of the negative stories in the window of `width_s` that starts `at`.
-
-    past: the series' windows of the same width before it, empty ones included, in any order; without any: the floor and the prior
-    """
-    floor = FLOOR_PER_HOUR * width_s / 3600
-    if not past:
-        return Baseline(floor, PRIOR_DISPERSION)
-    counts = sorted(window.negative for window in past)
-    quiet = counts[: max(1, round(len(counts) * (1 - TRIM)))]
-    cap = _cap(max(floor, sum(quiet) / len(quiet)))
-    capped = [min(count, cap) for count in counts]
-    mean = max(floor, sum(capped) / len(capped))
-    expected = _of_the_hour([(window.start - at, min(window.negative, cap)) for window in past], mean)
-    spread = math.fsum((count - mean) ** 2 - mean for count in capped)
-    dispersion = (PRIOR_WEIGHT * PRIOR_DISPERSION + spread) / (PRIOR_WEIGHT + len(capped) * mean * mean)
-    return Baseline(max(floor, expected), max(LEAST_DISPERSION, dispersion))
-
-
-def _cap(mean: float) -> int:
-    """The count from which on a past window is a spike (five standard deviations): it is taken for this many, however wild it was."""
-    return math.ceil(mean + 5.0 * math.sqrt(mean + PRIOR_DISPERSION * mean * mean)) + 1
-
-
-def _of_the_hour(past: Sequence[tuple[timedelta, int]], mean: float) -> float:
-    """The mean count at this time of day, from windows within an hour of it on the days before, shrunk to `mean`.
-
-    past: (how far from now, count). The highest day is taken for the second highest: one wild day does not raise its hour.
-    """
-    days: dict[int, list[int]] = {}
-    for apart, count in past:
-        day = round(apart / DAY)
-        if abs(apart - day * DAY) <= HOUR:
-            days.setdefault(day, []).append(count)
-    if len(days) < 2:
-        return mean
-    sums = sorted(sum(counts) for counts in days.values())
-    sums[-1] = sums[-2]
-    return (HOUR_SHAPE + sum(sums)) / (HOUR_SHAPE / mean + sum(map(len, days.values())))
-
-
-def threshold(false_per_week: float, n_series: int, width_s: int) -> float:
-    """The surprise that rings so seldom by chance that all series together give `false_per_week` alarms a week."""
-    tests = max(1, n_series) * SCAN * WEEK_S / width_s
-    return max(0.0, math.log10(tests / false_per_week))

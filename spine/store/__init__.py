@@ -4,6 +4,7 @@ store.articles    what was published and how it scored      (articles, article_k
 store.mentions    which series each article touched         (mentions, hour_marks)
 store.moods       the same over days and weeks, summed up   (mood_sums, sums_done)
 store.alerts      what rang, and who was told               (alerts, deliveries)
+store.peaks       how much the past surprised             (peaks)
 store.labels      what people said instead                 (labels)
 store.dead        records that could not be used            (dead_letters, dead_states)
 """
@@ -15,13 +16,14 @@ from pathlib import Path
 
 from spine.clickhouse import ClickHouse, connect
 from spine.migrations import migrate, pending
-from spine.store.alerts import Alerts, Delivery
+from spine.store.alerts import Alerts, Delivery, Rung
 from spine.store.articles import ArticleRow, Articles, Known, Totals
 from spine.store.clock import to_epoch
 from spine.store.dead import DeadLetter, DeadLetters
 from spine.store.labels import ArticleText, Label, LabelledText, Labels
-from spine.store.mentions import Mentions, MoodPoint, SeriesTotal, WindowCount
+from spine.store.mentions import Mentions, MinuteCounts, MoodPoint, SeriesTotal, SourceStories, WindowCount
 from spine.store.moods import Moods
+from spine.store.peaks import PeakRow, Peaks
 
 __all__ = [
     "Alerts",
@@ -36,9 +38,13 @@ __all__ = [
     "LabelledText",
     "Labels",
     "Mentions",
+    "MinuteCounts",
     "MoodPoint",
     "Moods",
+    "PeakRow",
+    "Rung",
     "SeriesTotal",
+    "SourceStories",
     "Store",
     "Totals",
     "WindowCount",
@@ -53,6 +59,7 @@ _BY_MONTH = {
     "hour_marks": "hour",
     "mood_sums": "start",
     "sums_done": "start",
+    "peaks": "hour",
 }
 """Tables that are kept by month, and the time that tells which."""
 
@@ -66,6 +73,7 @@ class Store:
         self.mentions = Mentions(client)
         self.moods = Moods(client, self.mentions)
         self.alerts = Alerts(client)
+        self.peaks = Peaks(client)
         self.labels = Labels(client)
         self.dead = DeadLetters(client)
 

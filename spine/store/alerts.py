@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -32,6 +32,13 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     def delivered(self) -> bool:
         """Whether the endpoint took it."""
         return 200 <= self.status < 300
+
+
+class Rung(NamedTuple):
+    """An alert's id, and when its window ended, seconds since 1970."""
+
+    id: str
+    end: int
 
 
 _COLUMNS = """id, rule, series, toUInt32(window_start), window_s, toUInt32(detected_at), severity,
@@ -105,21 +112,20 @@ class Alerts:
         rows = self._client.query(f"SELECT {_COLUMNS} FROM alerts FINAL WHERE id = {{id:String}}", id=alert_id)
         return _alert(rows[0]) if rows else None
 
-    def last_window(self, series: Sequence[str], since: datetime, until: datetime | None = None) -> dict[str, datetime]:
-        """Start of the latest window that rang, for each of `series` that has one that starts in [since, until). Raises StoreError."""
+    def last_rung(self, rule: str, series: Sequence[str], since: datetime) -> dict[str, Rung]:
+        """The alert of each of `series` whose window ended last, of windows that began since then. Raises StoreError."""
         if not series:
             return {}
         rows = self._client.query(
             """
-            SELECT series, toUInt32(max(window_start)) FROM alerts
-            WHERE series IN {series:Array(String)}
-              AND window_start >= toDateTime({since:UInt32}) AND window_start < toDateTime({until:UInt32}) GROUP BY series
+            SELECT series, argMax(id, (toUInt32(window_start) + window_s, id)), max(toUInt32(window_start) + window_s) FROM alerts FINAL
+            WHERE rule = {rule:String} AND series IN {series:Array(String)} AND window_start >= toDateTime({since:UInt32}) GROUP BY series
             """,
+            rule=rule,
             series=series,
             since=to_epoch(since),
-            until=to_epoch(until) if until else 2**32 - 1,
         )
-        return {row[0]: from_epoch(row[1]) for row in rows}
+        return {row[0]: Rung(row[1], int(row[2])) for row in rows}
 
     def log(self, deliveries: Sequence[Delivery]) -> None:
         """Note attempts to deliver. Raises StoreError."""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from spine.clickhouse import ClickHouse
 from spine.records import Score
-from spine.series import ALERTING, facts, is_negative
+from spine.series import ALERTING, MARKET, facts, is_negative
 from spine.store.clock import few_months, from_epoch, new_version, to_epoch
 
 
@@ -35,6 +35,21 @@ class SeriesTotal(NamedTuple):
     negative: int
     negative_sources: int
     tone: float
+
+
+class MinuteCounts(NamedTuple):
+    """New stories by minute: starts of minutes with any, seconds since 1970, ascending; negative ones; all of them."""
+
+    minute: list[int]
+    negative: list[int]
+    stories: list[int]
+
+
+class SourceStories(NamedTuple):
+    """Distinct negative stories of one source: those that it had first, and all that it told."""
+
+    first: int
+    told: int
 
 
 class MoodPoint(NamedTuple):
@@ -109,15 +124,56 @@ class Mentions:
         origin = to_epoch(since)
         return [WindowCount(from_epoch(origin + int(row[0]) * width_s), width_s, int(row[1]), int(row[2])) for row in rows]
 
-    def negative_sources(self, series: str, since: datetime, until: datetime) -> int:
-        """Distinct sources of negative articles of `series` in [since, until). Raises StoreError."""
+    def minutes(self, series: Sequence[str], since: datetime, until: datetime) -> dict[str, MinuteCounts]:
+        """New stories of each of `series` in [since, until); series without any are left out. Raises StoreError.
+
+        A story is new where its first article touches the series: copies that follow add nothing, so counts may be added up.
+        """
+        if not series:
+            return {}
         rows = self._client.query(
             """
-            SELECT uniqExactIf(source, negative = 1) FROM mentions FINAL
+            SELECT series, intDiv(toUInt32(published_at), 60) * 60 AS minute, sum(negative), count() FROM mentions FINAL
+            WHERE series IN {series:Array(String)} AND id = story
+              AND published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
+            GROUP BY series, minute ORDER BY series, minute
+            """,
+            series=series,
+            since=to_epoch(since),
+            until=to_epoch(until),
+        )
+        found: dict[str, MinuteCounts] = {}
+        for name, minute, negative, stories in rows:
+            counts = found.setdefault(name, MinuteCounts([], [], []))
+            counts.minute.append(int(minute))
+            counts.negative.append(int(negative))
+            counts.stories.append(int(stories))
+        return found
+
+    def negative_sources(self, series: str, since: datetime, until: datetime) -> dict[str, SourceStories]:
+        """What each source told of `series` in [since, until), negative articles only. Raises StoreError."""
+        rows = self._client.query(
+            """
+            SELECT source, uniqExactIf(story, id = story), uniqExact(story) FROM mentions FINAL
+            WHERE series = {series:String} AND negative = 1
+              AND published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
+            GROUP BY source
+            """,
+            series=series,
+            since=to_epoch(since),
+            until=to_epoch(until),
+        )
+        return {row[0]: SourceStories(int(row[1]), int(row[2])) for row in rows}
+
+    def sources(self, since: datetime, until: datetime) -> int:
+        """Distinct sources of anything in [since, until). Raises StoreError."""
+        rows = self._client.query(
+            """
+            SELECT uniqExact(source) FROM mentions
             WHERE series = {series:String}
               AND published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
             """,
-            series=series,
+            series=MARKET,
             since=to_epoch(since),
             until=to_epoch(until),
         )

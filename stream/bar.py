@@ -1,0 +1,74 @@
+"""The bar of alerts, as the store knows the past: peaks go there, and the bar is learned from them once an hour.
+
+Whoever watches, and after any restart, the bar of an hour is the same: it rests on the peaks before that hour alone.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from spine import metrics
+from spine.store import PeakRow, Store
+from stream import budget
+from stream.alerts import Rule
+from stream.spikes import Spike
+from stream.tally import HOUR_S
+
+REACH_S = 56 * 86_400
+"""The past that the bar is learned from: eight weeks."""
+FORGET_AFTER = 10_000
+
+
+class Bar:
+    """How much surprise rings. One thread at a time."""
+
+    def __init__(self, store: Store, rule: Rule) -> None:
+        self._store, self._rule = store, rule
+        self._known: tuple[int, float, int] | None = None
+        self._highest: dict[tuple[str, int], float] = {}
+        self._new: dict[tuple[str, int], PeakRow] = {}
+
+    def at(self, now: datetime) -> float:
+        """The surprise that rings at `now`. Raises StoreError."""
+        return self._of_hour(now)[1]
+
+    def feed_sources(self, now: datetime) -> int:
+        """How many sources the feed had in the last week. Raises StoreError."""
+        return self._of_hour(now)[2]
+
+    def _of_hour(self, now: datetime) -> tuple[int, float, int]:
+        hour = int(now.timestamp()) // HOUR_S
+        if self._known is None or self._known[0] != hour:
+            start = datetime.fromtimestamp(hour * HOUR_S, tz=UTC)
+            self._known = (hour, self._learn(start), self._store.mentions.sources(start - timedelta(days=7), now + timedelta(hours=1)))
+            metrics.ALERT_BAR.set(self._known[1])
+        return self._known
+
+    def _learn(self, start: datetime) -> float:
+        rule, reach = self._rule, timedelta(seconds=REACH_S)
+        began = self._store.peaks.began(rule.name, start)
+        n_series = self._store.mentions.series_count(start - timedelta(seconds=rule.history_s), start + timedelta(hours=1))
+        peaks = budget.Peaks(REACH_S, rule.cooldown_s)
+        for peak in self._store.peaks.since(rule.name, start - reach):
+            peaks.note(peak.series, int(peak.end.timestamp()), peak.width_s, peak.surprise)
+        otherwise = budget.theory(rule.false_per_week, n_series, min(rule.widths_s))
+        return peaks.bar(int(start.timestamp()), int(began.timestamp()), rule.false_per_week, otherwise)
+
+    def worth_noting(self, series: str, spike: Spike) -> bool:
+        """Whether it is the greatest of its series and hour that this process has seen, and over what is chance."""
+        return spike.surprise >= budget.OVER and spike.surprise > self._highest.get((series, spike.end // HOUR_S), 0.0)
+
+    def note(self, series: str, spike: Spike) -> None:
+        """Remember a peak until `store` is called."""
+        key = (series, spike.end // HOUR_S)
+        if len(self._highest) > FORGET_AFTER:
+            self._highest.clear()
+        self._highest[key] = spike.surprise
+        end = datetime.fromtimestamp(spike.end, tz=UTC)
+        self._new[key] = PeakRow(series, end, spike.width_s, spike.surprise)
+
+    def store(self) -> None:
+        """Keep what was noted. Raises StoreError; what was not stored is tried again with what is noted next."""
+        if self._new:
+            self._store.peaks.note(self._rule.name, list(self._new.values()))
+            self._new.clear()
