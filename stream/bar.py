@@ -5,10 +5,12 @@ Whoever watches, and after any restart, the bar of an hour is the same: it rests
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 from spine import metrics
-from spine.store import PeakRow, Store
+from spine.store import PeakRow
 from stream import budget
 from stream.alerts import Rule
 from stream.spikes import Spike
@@ -19,11 +21,34 @@ REACH_S = 56 * 86_400
 FORGET_AFTER = 10_000
 
 
+class Peaks(Protocol):
+    """Where peaks are kept: spine.store.Peaks, or a list."""
+
+    def note(self, rule: str, peaks: Sequence[PeakRow]) -> None:
+        """Keep peaks; of one series and hour the greatest stays."""
+
+    def since(self, rule: str, since: datetime) -> list[PeakRow]:
+        """The peaks of windows that ended since then, oldest first."""
+
+    def began(self, rule: str, now: datetime) -> datetime:
+        """Since when somebody notes peaks: `now`, if nobody has."""
+
+
+class Scope(Protocol):
+    """How much there is to be watched: spine.store.Mentions, or what was read of it."""
+
+    def sources(self, since: datetime, until: datetime) -> int:
+        """Distinct sources of anything in [since, until)."""
+
+    def series_count(self, since: datetime, until: datetime) -> int:
+        """Distinct series touched in [since, until)."""
+
+
 class Bar:
     """How much surprise rings. One thread at a time."""
 
-    def __init__(self, store: Store, rule: Rule) -> None:
-        self._store, self._rule = store, rule
+    def __init__(self, rule: Rule, peaks: Peaks, scope: Scope) -> None:
+        self._rule, self._peaks, self._scope = rule, peaks, scope
         self._known: tuple[int, float, int] | None = None
         self._highest: dict[tuple[str, int], float] = {}
         self._new: dict[tuple[str, int], PeakRow] = {}
@@ -40,16 +65,16 @@ class Bar:
         hour = int(now.timestamp()) // HOUR_S
         if self._known is None or self._known[0] != hour:
             start = datetime.fromtimestamp(hour * HOUR_S, tz=UTC)
-            self._known = (hour, self._learn(start), self._store.mentions.sources(start - timedelta(days=7), now + timedelta(hours=1)))
+            self._known = (hour, self._learn(start), self._scope.sources(start - timedelta(days=7), now + timedelta(hours=1)))
             metrics.ALERT_BAR.set(self._known[1])
         return self._known
 
     def _learn(self, start: datetime) -> float:
         rule, reach = self._rule, timedelta(seconds=REACH_S)
-        began = self._store.peaks.began(rule.name, start)
-        n_series = self._store.mentions.series_count(start - timedelta(seconds=rule.history_s), start + timedelta(hours=1))
+        began = self._peaks.began(rule.name, start)
+        n_series = self._scope.series_count(start - timedelta(seconds=rule.history_s), start + timedelta(hours=1))
         peaks = budget.Peaks(REACH_S, rule.cooldown_s)
-        for peak in self._store.peaks.since(rule.name, start - reach):
+        for peak in self._peaks.since(rule.name, start - reach):
             peaks.note(peak.series, int(peak.end.timestamp()), peak.width_s, peak.surprise)
         otherwise = budget.theory(rule.false_per_week, n_series, min(rule.widths_s))
         return peaks.bar(int(start.timestamp()), int(began.timestamp()), rule.false_per_week, otherwise)
@@ -59,7 +84,7 @@ class Bar:
         return spike.surprise >= budget.OVER and spike.surprise > self._highest.get((series, spike.end // HOUR_S), 0.0)
 
     def note(self, series: str, spike: Spike) -> None:
-        """Remember a peak until `store` is called."""
+        """Remember a peak until `keep` is called."""
         key = (series, spike.end // HOUR_S)
         if len(self._highest) > FORGET_AFTER:
             self._highest.clear()
@@ -67,8 +92,8 @@ class Bar:
         end = datetime.fromtimestamp(spike.end, tz=UTC)
         self._new[key] = PeakRow(series, end, spike.width_s, spike.surprise)
 
-    def store(self) -> None:
+    def keep(self) -> None:
         """Keep what was noted. Raises StoreError; what was not stored is tried again with what is noted next."""
         if self._new:
-            self._store.peaks.note(self._rule.name, list(self._new.values()))
+            self._peaks.note(self._rule.name, list(self._new.values()))
             self._new.clear()

@@ -21,7 +21,7 @@ from spine.store.articles import ArticleRow, Articles, Known, Totals
 from spine.store.clock import to_epoch
 from spine.store.dead import DeadLetter, DeadLetters
 from spine.store.labels import ArticleText, Label, LabelledText, Labels
-from spine.store.mentions import Mentions, MinuteCounts, MoodPoint, SeriesTotal, SourceStories, WindowCount
+from spine.store.mentions import Mentions, MinuteCounts, MoodPoint, NegativeMention, SeriesTotal, SourceStories, WindowCount
 from spine.store.moods import Moods
 from spine.store.peaks import PeakRow, Peaks
 
@@ -41,6 +41,7 @@ __all__ = [
     "MinuteCounts",
     "MoodPoint",
     "Moods",
+    "NegativeMention",
     "PeakRow",
     "Rung",
     "SeriesTotal",

@@ -52,6 +52,15 @@ class SourceStories(NamedTuple):
     told: int
 
 
+class NegativeMention(NamedTuple):
+    """A negative article of a series. at: when it was published, seconds since 1970; it is the first of its story where id == story"""
+
+    at: int
+    id: str
+    story: str
+    source: str
+
+
 class MoodPoint(NamedTuple):
     """Mean tone of a series' articles in [start, start + width), with distinct stories and negative ones."""
 
@@ -124,23 +133,24 @@ class Mentions:
         origin = to_epoch(since)
         return [WindowCount(from_epoch(origin + int(row[0]) * width_s), width_s, int(row[1]), int(row[2])) for row in rows]
 
-    def minutes(self, series: Sequence[str], since: datetime, until: datetime) -> dict[str, MinuteCounts]:
-        """New stories of each of `series` in [since, until); series without any are left out. Raises StoreError.
+    def minutes(self, series: Sequence[str] | None, since: datetime, until: datetime) -> dict[str, MinuteCounts]:
+        """New stories of each of `series` (None: of all that may ring) in [since, until); those without any are left out.
 
         A story is new where its first article touches the series: copies that follow add nothing, so counts may be added up.
+        Raises StoreError.
         """
-        if not series:
+        if series is not None and not series:
             return {}
         rows = self._client.query(
-            """
+            f"""
             SELECT series, intDiv(toUInt32(published_at), 60) * 60 AS minute, sum(negative), count() FROM mentions FINAL
-            WHERE series IN {series:Array(String)} AND id = story
-              AND published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
+            WHERE {of_kinds(ALERTING) if series is None else "series IN {series:Array(String)}"} AND id = story
+              AND published_at >= toDateTime({{since:UInt32}}) AND published_at < toDateTime({{until:UInt32}})
             GROUP BY series, minute ORDER BY series, minute
             """,
-            series=series,
             since=to_epoch(since),
             until=to_epoch(until),
+            **({} if series is None else {"series": series}),
         )
         found: dict[str, MinuteCounts] = {}
         for name, minute, negative, stories in rows:
@@ -164,6 +174,23 @@ class Mentions:
             until=to_epoch(until),
         )
         return {row[0]: SourceStories(int(row[1]), int(row[2])) for row in rows}
+
+    def negative_articles(self, since: datetime, until: datetime, kinds: Sequence[str] = ALERTING) -> dict[str, list[NegativeMention]]:
+        """Every negative article of [since, until) by series, oldest first. Raises StoreError."""
+        rows = self._client.query(
+            f"""
+            SELECT series, toUInt32(published_at), id, story, source FROM mentions FINAL
+            WHERE published_at >= toDateTime({{since:UInt32}}) AND published_at < toDateTime({{until:UInt32}})
+              AND negative = 1 AND {of_kinds(kinds)}
+            ORDER BY series, published_at, id
+            """,
+            since=to_epoch(since),
+            until=to_epoch(until),
+        )
+        found: dict[str, list[NegativeMention]] = {}
+        for name, *mention in rows:
+            found.setdefault(name, []).append(NegativeMention(*mention))
+        return found
 
     def sources(self, since: datetime, until: datetime) -> int:
         """Distinct sources of anything in [since, until). Raises StoreError."""

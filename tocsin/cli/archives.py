@@ -64,7 +64,7 @@ def backfill(
     reading = Reading(fields=dict(pair(text) for text in fields), source=source, zone=zone(zone_name))
     settings = settings_of(ctx)
     say = teller()
-    with _interruptible() as stop, _bars() as show:
+    with interruptible() as stop, bars() as show:
         if direct:
             report = load(files, settings, reading, stop, show)
         else:
@@ -99,7 +99,7 @@ def zone(name: str) -> ZoneInfo:
 
 
 @contextlib.contextmanager
-def _interruptible() -> Iterator[threading.Event]:
+def interruptible() -> Iterator[threading.Event]:
     """The first Ctrl-C or SIGTERM sets the event; a second one ends at once."""
     stop = threading.Event()
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -118,7 +118,7 @@ def _interruptible() -> Iterator[threading.Event]:
 
 
 @contextlib.contextmanager
-def _bars() -> Iterator[Show]:
+def bars() -> Iterator[Show]:
     """Two bars, read and stored; `show(name, report, total, waiting)` moves them."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:

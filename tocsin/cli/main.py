@@ -11,7 +11,23 @@ import click
 import tocsin
 from spine.errors import EXIT_LATER, EXIT_MEND, BrokerError, SettingsError, StoreBusy, TocsinError
 from spine.log import mask
-from tocsin.cli import admin, archives, bench, companies, dead_letters, evaluate, explain, models, roles, run, text, topics, train, webhooks
+from tocsin.cli import (
+    admin,
+    archives,
+    backtest,
+    bench,
+    companies,
+    dead_letters,
+    evaluate,
+    explain,
+    models,
+    roles,
+    run,
+    text,
+    topics,
+    train,
+    webhooks,
+)
 
 DEBUG_VARIABLE = "TOCSIN_DEBUG"
 
@@ -27,7 +43,23 @@ def group(config: str | None) -> None:
     """
 
 
-for module in (run, archives, roles, admin, webhooks, dead_letters, text, train, evaluate, explain, topics, companies, models, bench):
+for module in (
+    run,
+    archives,
+    backtest,
+    roles,
+    admin,
+    webhooks,
+    dead_letters,
+    text,
+    train,
+    evaluate,
+    explain,
+    topics,
+    companies,
+    models,
+    bench,
+):
     for command in module.COMMANDS:
         group.add_command(command)
 

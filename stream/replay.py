@@ -1,0 +1,107 @@
+"""The past once more, with a virtual clock, through the code that watches the stream. Pure: it is given what was told.
+
+What it judges at a moment is what was published until then; that articles came late is not known any more.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from spine.records import Alert
+from spine.series import MARKET
+from spine.store import NegativeMention, PeakRow, Rung, SourceStories
+from stream.alerts import Rule
+from stream.bar import Bar
+from stream.ring import Ringer
+from stream.tally import MINUTE_S, Tally
+
+
+class Heard:
+    """What was told, by series. tallies: new stories of each series and of the market; told: negative articles, oldest first"""
+
+    def __init__(self, tallies: Mapping[str, Tally], told: Mapping[str, Sequence[NegativeMention]], sources: int) -> None:
+        self.tallies, self._told, self._sources = tallies, told, sources
+
+    @property
+    def names(self) -> list[str]:
+        """The sources that told something negative."""
+        return sorted({mention.source for mention in self._told.get(MARKET, ())})
+
+    def between(self, series: str, since: datetime, until: datetime) -> Sequence[NegativeMention]:
+        """Negative articles of `series` published in [since, until), oldest first."""
+        told = self._told.get(series, ())
+        first, last = (bisect.bisect_left(told, moment.timestamp(), key=lambda mention: mention.at) for moment in (since, until))
+        return told[first:last]
+
+    def negative_sources(self, series: str, since: datetime, until: datetime) -> Mapping[str, SourceStories]:
+        """As spine.store.Mentions.negative_sources."""
+        first: dict[str, set[str]] = {}
+        every: dict[str, set[str]] = {}
+        for mention in self.between(series, since, until):
+            every.setdefault(mention.source, set()).add(mention.story)
+            if mention.id == mention.story:
+                first.setdefault(mention.source, set()).add(mention.id)
+        return {source: SourceStories(len(first.get(source, ())), len(stories)) for source, stories in every.items()}
+
+    def sources(self, since: datetime, until: datetime) -> int:
+        """How many sources there are."""
+        return self._sources
+
+    def series_count(self, since: datetime, until: datetime) -> int:
+        """How many series were touched in [since, until)."""
+        begin, end = since.timestamp(), until.timestamp()
+        return sum(len(tally) > 0 and tally.at[0] < end and tally.at[-1] >= begin for tally in self.tallies.values())
+
+
+class PeakList:
+    """As spine.store.Peaks, for one rule, in memory; peaks come in order of time."""
+
+    def __init__(self) -> None:
+        self._rows: dict[tuple[str, int], PeakRow] = {}
+        self._began: datetime | None = None
+
+    def note(self, rule: str, peaks: Sequence[PeakRow]) -> None:
+        """Keep peaks; of one series and hour the greatest stays."""
+        for peak in peaks:
+            key = (peak.series, int(peak.end.timestamp()) // 3600)
+            if key not in self._rows or self._rows[key].surprise < peak.surprise:
+                self._rows[key] = peak
+
+    def since(self, rule: str, since: datetime) -> list[PeakRow]:
+        """The peaks of windows that ended since then, oldest first."""
+        return sorted((row for row in self._rows.values() if row.end >= since), key=lambda row: (row.end, row.series))
+
+    def began(self, rule: str, now: datetime) -> datetime:
+        """The first `now` that it was asked with."""
+        self._began = self._began or now
+        return self._began
+
+
+class Moment(NamedTuple):
+    """A minute that was judged: when it ended, what rang, and the bar."""
+
+    at: datetime
+    alerts: list[Alert]
+    bar: float
+
+
+def replay(heard: Heard, rule: Rule, since: datetime, until: datetime) -> Iterator[Moment]:
+    """Every minute of [since, until) with negative stories, oldest first. What lies before `since` is read as the past."""
+    bar = Bar(rule, PeakList(), heard)
+    ringer = Ringer(rule, heard, bar)
+    rang: dict[str, Rung] = {}
+    by_end: dict[int, list[str]] = {}
+    for series, tally in sorted(heard.tallies.items()):
+        part = tally.between(int(since.timestamp()), int(until.timestamp()))
+        for minute in part.at[part.negative > 0]:
+            by_end.setdefault(int(minute) + MINUTE_S, []).append(series)
+    for end in sorted(by_end):
+        now = datetime.fromtimestamp(end, tz=UTC)
+        spikes = {series: ringer.spikes(series, heard.tallies, (end,)) for series in by_end[end]}
+        found = ringer.ring(spikes, heard.tallies, rang, now)
+        rang |= {alert.series: Rung(alert.id, end) for alert in found.fresh}
+        bar.keep()
+        yield Moment(now, found.fresh, bar.at(now))

@@ -1,0 +1,92 @@
+"""From moments of series to alerts: spikes, sources that bear them out, the bar, the episode. Pure: what it asks, it asks its ground.
+
+The stream gives it the store as ground (stream/watch.py), a backtest what it has read of the past (stream/replay.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple, Protocol
+
+from spine.records import Alert
+from spine.series import MARKET
+from spine.store import Rung, SourceStories
+from stream.alerts import Rule, corroborated, decide
+from stream.bar import Bar
+from stream.judge import Judge
+from stream.spikes import Spike
+from stream.tally import Tally
+
+
+class Ground(Protocol):
+    """What is known of a series beyond its tally."""
+
+    def negative_sources(self, series: str, since: datetime, until: datetime) -> Mapping[str, SourceStories]:
+        """What each source told in [since, until), negative articles only."""
+
+
+class Rings(NamedTuple):
+    """fresh: alerts, without evidence; going_on: ids of alerts whose episodes go on."""
+
+    fresh: list[Alert]
+    going_on: set[str]
+
+
+class Ringer:
+    """One rule over all series. One thread at a time."""
+
+    def __init__(self, rule: Rule, ground: Ground, bar: Bar) -> None:
+        self._rule, self._ground, self._bar = rule, ground, bar
+        self._judge = Judge(rule)
+
+    def forget(self, series: str) -> None:
+        """What was known of the past of `series` is out of date."""
+        self._judge.forget(series)
+
+    def spikes(self, series: str, tallies: Mapping[str, Tally], ends: Sequence[int]) -> list[Spike]:
+        """The spikes of `series` in windows that end at `ends`, seconds since 1970; tallies: with that of the market."""
+        return [spike for end in ends if (spike := self._judge.spike(series, tallies[series], tallies[MARKET], end)) is not None]
+
+    def ring(self, spikes: Mapping[str, Sequence[Spike]], tallies: Mapping[str, Tally], last: Mapping[str, Rung], now: datetime) -> Rings:
+        """What rings, of spikes in order of time. last: what each series rang last. Raises what ground and bar raise."""
+        bar = self._bar.at(now)
+        rings = Rings([], set())
+        for series, found in spikes.items():
+            before = last.get(series)
+            for spike in found:
+                alert = self._judged(series, spike, tallies, before, bar, now)
+                if alert is not None:
+                    before = Rung(alert.id, spike.end)
+                    rings.fresh.append(alert)
+                elif before is not None and spike.surprise >= bar:
+                    rings.going_on.add(before.id)
+        return rings
+
+    def _judged(
+        self, series: str, spike: Spike, tallies: Mapping[str, Tally], last: Rung | None, bar: float, now: datetime
+    ) -> Alert | None:
+        """The alert that `spike` raises after the one that its series raised last."""
+        if spike.surprise < bar and not self._bar.worth_noting(series, spike):
+            return None
+        borne = self._borne(series, spike, now)
+        if borne is not None:
+            self._bar.note(series, borne[0])
+        if borne is not None and last is not None:
+            if spike.end < last.end + self._rule.cooldown_s:
+                return None
+            if spike.end - spike.width_s < last.end:  # what rang already is not counted once more
+                rest = self._judge.spike(series, tallies[series], tallies[MARKET], spike.end, since=last.end)
+                borne = self._borne(series, rest, now) if rest is not None else None
+        if borne is None:
+            return None
+        spike, sources = borne
+        total = int(tallies[series].count_all(spike.end - spike.width_s, spike.end))
+        return decide(series, spike, bar=bar, total=total, sources=sources, rule=self._rule, now=now)
+
+    def _borne(self, series: str, spike: Spike, now: datetime) -> tuple[Spike, int] | None:
+        """The spike as far as sources bear each other out, and how many they are."""
+        start, end = (datetime.fromtimestamp(moment, tz=UTC) for moment in (spike.end - spike.width_s, spike.end))
+        told = self._ground.negative_sources(series, start, end)
+        borne = corroborated(spike, told.values(), self._rule, self._bar.feed_sources(now))
+        return (borne, len(told)) if borne is not None else None

@@ -1,0 +1,155 @@
+"""History once more: archives are scored once, into a store of their own that is kept, and then replayed as often as is asked.
+
+FILE... ─▶ tocsin.direct (the worker's own pipeline) ─▶ data_dir/backtests/KEY ─┐
+                                                 --store: the store of the settings ─┴─▶ Heard ─▶ stream.replay ─▶ alerts
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from ingest.backfill import Report, identities
+from ingest.files import Reading
+from spine.errors import SettingsError, TocsinError
+from spine.records import Alert
+from spine.series import MARKET
+from spine.settings import Settings
+from spine.store import Store
+from stream.alerts import Rule
+from stream.replay import Heard, replay
+from stream.tally import Tally
+from tocsin import wiring
+from tocsin.archives import Show
+from tocsin.direct import load
+
+FOLDER = "backtests"
+WEEK = timedelta(days=7)
+
+
+class Rang(msgspec.Struct, frozen=True, kw_only=True):
+    """An alert of a replay. start: of its window; bar: the surprise that rang at that moment; evidence: ids of its negative articles."""
+
+    id: str
+    rule: str
+    series: str
+    start: datetime
+    window_s: int
+    detected_at: datetime
+    severity: str
+    observed: int
+    expected: float
+    surprise: float
+    bar: float
+    total: int
+    sources: int
+    evidence: tuple[str, ...]
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole replay of [since, until). articles: negative ones that were looked at; bar: the last one."""
+
+    since: datetime
+    until: datetime
+    series: int
+    articles: int
+    alerts: int
+    alerts_per_week: float
+    false_per_week: float
+    bar: float
+
+
+Progress = Callable[[float], None]
+"""Told the share that is done."""
+
+
+@contextlib.contextmanager
+def archive_store(files: Sequence[str], settings: Settings, reading: Reading, stop: threading.Event, show: Show) -> Iterator[Store]:
+    """The store that holds `files`, scored by the model of the settings: made at the first time, kept for the next.
+
+    Raises SettingsError for stdin, which cannot be read twice, and TocsinError; when it was interrupted, what was scored is kept.
+    """
+    if "-" in files:
+        raise SettingsError("a backtest reads its files by name: stdin cannot be told from what it was the last time")
+    model = settings.model
+    if model == "champion":
+        versions = wiring.make_versions(settings)
+        model = str(versions.folder(versions.champion()).resolve())
+    parts = (*identities(files).values(), model, str(settings.max_tokens), settings.companies, repr(reading))
+    key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+    folder = wiring.data_dir(settings) / FOLDER / key
+    own = msgspec.structs.replace(settings, data_dir=str(folder), store="embedded", broker="embedded", model=model)
+    done = folder / "scored.json"
+    if not done.exists():
+        report: Report = load(files, own, reading, stop, show)
+        if report.interrupted:
+            raise TocsinError("interrupted; what was scored is kept: the same command goes on from here")
+        done.write_bytes(msgspec.json.encode(report))
+    with contextlib.closing(wiring.make_store(own)) as store:
+        yield store
+
+
+def hear(store: Store, rule: Rule, since: datetime | None, until: datetime | None) -> tuple[Heard, datetime, datetime]:
+    """What was told in [since, until), with the past that the rule reads before it; the bounds where none were given.
+
+    Raises SettingsError when there is nothing, StoreError.
+    """
+    first = store.mentions.first_seen([MARKET]).get(MARKET)
+    if first is None:
+        raise SettingsError("there is no article to replay")
+    begin = max(since or first, first)
+    end = until or datetime.now(UTC) + timedelta(days=1)
+    past = max(first, begin - timedelta(seconds=rule.history_s) - timedelta(days=2))
+    tallies = {series: Tally.of(*columns) for series, columns in store.mentions.minutes(None, past, end).items()}
+    if MARKET not in tallies or begin >= end:
+        raise SettingsError(f"there is no article between {begin:%Y-%m-%d %H:%M} and {end:%Y-%m-%d %H:%M} UTC")
+    last = datetime.fromtimestamp(int(tallies[MARKET].at[-1]) + 60, tz=UTC)
+    told = store.mentions.negative_articles(past, end)
+    return Heard(tallies, told, store.mentions.sources(past, end)), begin, min(end, last)
+
+
+def run(heard: Heard, rule: Rule, since: datetime, until: datetime, show: Progress) -> Iterator[Rang | Summary]:
+    """Every alert, then the summary."""
+    alerts, bar = 0, 0.0
+    whole = max((until - since).total_seconds(), 1.0)
+    for moment in replay(heard, rule, since, until):
+        bar = moment.bar
+        show((moment.at - since).total_seconds() / whole)
+        for alert in moment.alerts:
+            alerts += 1
+            yield _rang(alert, heard, bar)
+    yield Summary(
+        since=since,
+        until=until,
+        series=len(heard.tallies),
+        articles=len(heard.between(MARKET, since, until)),
+        alerts=alerts,
+        alerts_per_week=round(alerts / (whole / WEEK.total_seconds()), 2),
+        false_per_week=rule.false_per_week,
+        bar=round(bar, 3),
+    )
+
+
+def _rang(alert: Alert, heard: Heard, bar: float) -> Rang:
+    end = alert.window_start + timedelta(seconds=alert.window_s)
+    return Rang(
+        id=alert.id,
+        rule=alert.rule,
+        series=alert.series,
+        start=alert.window_start,
+        window_s=alert.window_s,
+        detected_at=alert.detected_at,
+        severity=alert.severity,
+        observed=alert.observed,
+        expected=alert.expected,
+        surprise=alert.surprise,
+        bar=round(bar, 3),
+        total=alert.total,
+        sources=alert.sources,
+        evidence=tuple(mention.id for mention in heard.between(alert.series, alert.window_start, end)),
+    )
