@@ -144,6 +144,26 @@ MIGRATIONS: tuple[Migration, ...] = (
             """,
         ),
     ),
+    Migration(
+        "0009_language_genre_watchlists",
+        (
+            # A series without a past would ring at once. Detection reads a year at most; more months than a hundred are refused.
+            """
+            INSERT INTO mentions (series, published_at, id, story, source, language, p_negative, tone, negative, version)
+            SELECT arrayJoin([concat('language:', language), concat('genre:', genre)]), published_at, id, story, source, language,
+                   p_negative, p_positive - p_negative, toUInt8(p_negative >= p_neutral + p_positive), version
+            FROM articles WHERE published_at >= now() - 34560000 AND published_at < now() + 86400
+            """,
+            """
+            INSERT INTO hour_marks SELECT toStartOfHour(published_at) AS hour, toUInt64(1) AS n FROM mentions
+            WHERE series >= 'language:' AND series < 'language;' GROUP BY hour
+            """,
+            """
+            CREATE TABLE IF NOT EXISTS watchlists (name String, digest String, version UInt64)
+            ENGINE = ReplacingMergeTree(version) ORDER BY name
+            """,
+        ),
+    ),
 )
 
 

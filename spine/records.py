@@ -97,10 +97,24 @@ class CompanyScore(msgspec.Struct, frozen=True, kw_only=True):
     p_positive: Share
 
 
+class WatchlistScore(msgspec.Struct, frozen=True, kw_only=True):
+    """Sentiment of one article towards a watchlist that it is on; the three probabilities sum to 1.
+
+    name: the watchlist's key
+    """
+
+    name: Key
+    p_negative: Share
+    p_neutral: Share
+    p_positive: Share
+
+
 class Score(msgspec.Struct, frozen=True, kw_only=True):
     """What a model said of one article. The three probabilities are calibrated and sum to 1.
 
+    genre: the article's; messages of older versions say none, and theirs were news for the most part
     topics: topic key to probability, those that apply
+    watchlists: those that the article is on
     story: id of the first article of the near-duplicate cluster
     model: version of the model that said so
     """
@@ -108,6 +122,7 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     v: Literal[1] = SCHEMA_VERSION
     id: Key
     source: Source
+    genre: Genre = "news"
     language: Language
     published_at: Instant
     story: Key
@@ -116,6 +131,7 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     p_positive: Share
     topics: dict[Key, Share]
     companies: tuple[CompanyScore, ...] = ()
+    watchlists: tuple[WatchlistScore, ...] = ()
     model: Name
     scored_at: Instant
 

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from spine.records import Score
 from spine.taxonomy import topic_name
 
 MARKET = "market:all"
-ALERTING = ("topic", "company", "sector", "market")
+ALERTING = ("topic", "company", "sector", "market", "language", "genre", "watchlist")
 """The kinds of series that may ring."""
+
+_NAMES = {
+    MARKET: ("Whole market", "全市场"),
+    "language:en": ("News in English", "英文新闻"),
+    "language:zh": ("News in Chinese", "中文新闻"),
+    "genre:news": ("News media", "新闻媒体"),
+    "genre:social": ("Social media", "社交媒体"),
+    "genre:filing": ("Filings", "公告"),
+}
+_TITLES: dict[str, tuple[str, str]] = {}
 
 
 def topic_series(topic: str) -> str:
@@ -27,8 +37,30 @@ def sector_series(sector: str) -> str:
     return f"sector:{sector}"
 
 
+def language_series(language: str) -> str:
+    """The series of all articles in a language, "zh" or "en"."""
+    return f"language:{language}"
+
+
+def genre_series(genre: str) -> str:
+    """The series of all articles of a genre, "news", "social" or "filing"."""
+    return f"genre:{genre}"
+
+
+def watchlist_series(name: str) -> str:
+    """The series of a watchlist, by its key."""
+    return f"watchlist:{name}"
+
+
+def know_watchlists(titles: Mapping[str, tuple[str, str]]) -> None:
+    """From now on `series_name` knows these watchlists, key to (English, Chinese), and none but these. Called once, by tocsin/wiring."""
+    known = dict(titles)
+    _TITLES.clear()
+    _TITLES.update(known)
+
+
 def kind_of(series: str) -> str:
-    """ "topic", "company", "sector" or "market"."""
+    """One of ALERTING."""
     return series.partition(":")[0]
 
 
@@ -38,23 +70,25 @@ def key_of(series: str) -> str:
 
 
 def series_name(series: str, language: str = "en") -> str:
-    """What people read: a topic's name in `language`, a company's key, "the whole market"."""
+    """What people read: the name of a topic or a watchlist in `language`, a company's key, "the whole market"."""
     kind, _, key = series.partition(":")
     if kind == "topic":
         return topic_name(key, language)
-    if kind == "market":
-        return "全市场" if language == "zh" else "Whole market"
-    return key
+    english, chinese = _NAMES.get(series) or (_TITLES.get(key, (key, key)) if kind == "watchlist" else (key, key))
+    return chinese if language == "zh" else english
 
 
 def facts(score: Score) -> Iterator[tuple[str, float, float, float]]:
     """(series, p_negative, p_neutral, p_positive) for each series that the score touches.
 
     A company's own sentiment counts for the company and for its sector (the most negative one where a sector has several
-    companies in one article); the article's counts for its topics and the market.
+    companies in one article); the article's counts for its topics, its language, its genre and the market. What counts for a
+    watchlist was decided when it was matched (stream.matching).
     """
     whole = (score.p_negative, score.p_neutral, score.p_positive)
     yield MARKET, *whole
+    yield language_series(score.language), *whole
+    yield genre_series(score.genre), *whole
     for topic in score.topics:
         yield topic_series(topic), *whole
     sectors: dict[str, tuple[float, float, float]] = {}
@@ -65,6 +99,8 @@ def facts(score: Score) -> Iterator[tuple[str, float, float, float]]:
             sectors[company.sector] = own
     for sector, worst in sectors.items():
         yield sector_series(sector), *worst
+    for watched in score.watchlists:
+        yield watchlist_series(watched.name), watched.p_negative, watched.p_neutral, watched.p_positive
 
 
 def is_negative(p_negative: float, p_neutral: float, p_positive: float) -> bool:

@@ -97,6 +97,7 @@ def score_of(article: Article, prediction: Prediction, story: str, model: str, n
     return Score(
         id=article.id,
         source=article.source,
+        genre=article.genre,
         language=article.language,
         published_at=article.published_at,
         story=story,

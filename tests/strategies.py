@@ -10,7 +10,19 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from spine.records import MAX_TEXT_CHARS, MAX_TITLE_CHARS, NEWEST, OLDEST, Alert, Article, CompanyScore, Evidence, Mention, Score
+from spine.records import (
+    MAX_TEXT_CHARS,
+    MAX_TITLE_CHARS,
+    NEWEST,
+    OLDEST,
+    Alert,
+    Article,
+    CompanyScore,
+    Evidence,
+    Mention,
+    Score,
+    WatchlistScore,
+)
 
 MAX_MUTANT_BYTES = 50_000
 ODD = ("", "涨停", "😀", "\x00", "\ufffd", "\u202e", "\x1f", "\U0010ffff", "e\u0301", "</script>", "javascript:alert(1)", "\u2028", '"')
@@ -63,10 +75,12 @@ articles = st.builds(
     flags=st.lists(texts(20), max_size=2).map(tuple),
 )
 company_scores = st.builds(CompanyScore, company=texts(64, 1), sector=texts(64), p_negative=shares, p_neutral=shares, p_positive=shares)
+watchlist_scores = st.builds(WatchlistScore, name=texts(64, 1), p_negative=shares, p_neutral=shares, p_positive=shares)
 scores = st.builds(
     Score,
     id=texts(64, 1),
     source=texts(200, 1),
+    genre=st.sampled_from(["news", "social", "filing"]),
     language=st.sampled_from(["zh", "en"]),
     published_at=moments,
     story=texts(64, 1),
@@ -75,6 +89,7 @@ scores = st.builds(
     p_positive=shares,
     topics=st.dictionaries(texts(30, 1), shares, max_size=3),
     companies=st.lists(company_scores, max_size=3).map(tuple),
+    watchlists=st.lists(watchlist_scores, max_size=2).map(tuple),
     model=texts(40, 1),
     scored_at=moments,
 )

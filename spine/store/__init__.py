@@ -6,6 +6,7 @@ store.moods       the same over days and weeks, summed up   (mood_sums, sums_don
 store.alerts      what rang, and who was told               (alerts, deliveries)
 store.peaks       how much the past surprised             (peaks)
 store.labels      what people said instead                 (labels)
+store.watchlists  which watchlists were given their past    (watchlists)
 store.dead        records that could not be used            (dead_letters, dead_states)
 """
 
@@ -24,6 +25,7 @@ from spine.store.labels import ArticleText, Label, LabelledText, Labels
 from spine.store.mentions import Mentions, MinuteCounts, MoodPoint, NegativeMention, SeriesTotal, SourceStories, WindowCount
 from spine.store.moods import Moods
 from spine.store.peaks import PeakRow, Peaks
+from spine.store.watchlists import Watchlists
 
 __all__ = [
     "Alerts",
@@ -76,6 +78,7 @@ class Store:
         self.alerts = Alerts(client)
         self.peaks = Peaks(client)
         self.labels = Labels(client)
+        self.watchlists = Watchlists(client)
         self.dead = DeadLetters(client)
 
     def migrate(self) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from spine.clickhouse import ClickHouse
-from spine.records import OLDEST, CompanyScore, Score, Scored
+from spine.records import OLDEST, CompanyScore, Score, Scored, WatchlistScore
 from spine.store.clock import few_months, from_epoch, new_version, to_epoch
 
 FIRST_LOOK = timedelta(hours=1)
@@ -206,6 +206,19 @@ class Articles:
         )
         return [_article(row) for row in rows]
 
+    def between(self, since: datetime, until: datetime) -> list[ArticleRow]:
+        """All articles published in [since, until), oldest first. Raises StoreError."""
+        rows = self._client.query(
+            f"""
+            SELECT {_COLUMNS} FROM articles
+            WHERE published_at >= toDateTime({{since:UInt32}}) AND published_at < toDateTime({{until:UInt32}})
+            ORDER BY published_at, id, version DESC LIMIT 1 BY id
+            """,
+            since=to_epoch(since),
+            until=to_epoch(until),
+        )
+        return [_article(row) for row in rows]
+
     def of_series(self, series: str, since: datetime, until: datetime, limit: int = 100) -> list[ArticleRow]:
         """Articles that touched `series` in [since, until), the most negative towards it first. Raises StoreError."""
         rows = self._client.query(
@@ -248,7 +261,7 @@ class Articles:
         rows = self._client.query(
             """
             SELECT id, source, language, toUInt32(published_at), story, p_negative, p_neutral, p_positive, topics, topic_p,
-                   companies, sectors, company_negative, company_neutral, company_positive, model, toUInt32(scored_at)
+                   companies, sectors, company_negative, company_neutral, company_positive, model, toUInt32(scored_at), genre
             FROM articles
             WHERE id IN {ids:Array(String)}
               AND published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
@@ -258,10 +271,12 @@ class Articles:
             since=to_epoch(since),
             until=to_epoch(until),
         )
+        watched = self._watched(ids, since, until)
         return [
             Score(
                 id=row[0],
                 source=row[1],
+                genre=row[17] or "news",
                 language=row[2],
                 published_at=from_epoch(row[3]),
                 story=row[4],
@@ -273,11 +288,32 @@ class Articles:
                     CompanyScore(company=company, sector=sector, p_negative=negative, p_neutral=neutral, p_positive=positive)
                     for company, sector, negative, neutral, positive in zip(*row[10:15], strict=True)
                 ),
+                watchlists=tuple(watched.get(row[0], ())),
                 model=row[15],
                 scored_at=from_epoch(row[16]),
             )
             for row in rows
         ]
+
+    def _watched(self, ids: Sequence[str], since: datetime, until: datetime) -> dict[str, list[WatchlistScore]]:
+        """Article id to the watchlists that it is on. They stand in the mentions alone: a new watchlist gets its past there."""
+        rows = self._client.query(
+            """
+            SELECT id, substring(series, 11), p_negative, tone FROM mentions FINAL
+            WHERE series >= 'watchlist:' AND series < 'watchlist;' AND id IN {ids:Array(String)}
+              AND published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
+            ORDER BY id, series
+            """,
+            ids=ids,
+            since=to_epoch(since),
+            until=to_epoch(until),
+        )
+        found: dict[str, list[WatchlistScore]] = {}
+        for ident, name, negative, tone in rows:
+            positive = min(1.0, max(0.0, tone + negative))
+            neutral = max(0.0, 1.0 - negative - positive)
+            found.setdefault(ident, []).append(WatchlistScore(name=name, p_negative=negative, p_neutral=neutral, p_positive=positive))
+        return found
 
     def count(self) -> int:
         """How many articles are stored, at a glance: one that another model scored too may count twice. Raises StoreError."""

@@ -20,8 +20,8 @@ from spine.store.mentions import Mentions, MoodPoint, SeriesTotal, of_kinds
 
 WIDTHS = (86_400, 21_600)
 """Seconds of the stretches that are summed up, the widest first: those of the dashboard's charts of a month and of a week."""
-KINDS = ("market", "sector", "topic")
-"""Kinds of series that are summed up; companies are too many, and each has few mentions."""
+KINDS = ("genre", "language", "market", "sector", "topic")
+"""Kinds of series that are summed up; companies are too many, and the past of a watchlist may change (spine/store/watchlists.py)."""
 FEWEST = 4
 """Stretches of a time that are worth the overhead."""
 

@@ -14,7 +14,18 @@ from spine.records import Alert, Article, CompanyScore, Evidence, Mention, Score
 from spine.store import DeadLetter, Delivery, Label, Store
 from tocsin.broker import free_port
 
-TABLES = ("articles", "article_keys", "story_bands", "mentions", "alerts", "deliveries", "dead_letters", "dead_states", "labels")
+TABLES = (
+    "articles",
+    "article_keys",
+    "story_bands",
+    "mentions",
+    "alerts",
+    "deliveries",
+    "dead_letters",
+    "dead_states",
+    "labels",
+    "watchlists",
+)
 SUMS = ("mood_sums", "hour_marks", "sums_done")
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 NASTY = [
@@ -152,10 +163,10 @@ def test_windows_are_half_open_and_count_stories_not_copies(store: Store):
     assert [(c.start, c.negative, c.total) for c in counts] == [(NOON, 1, 2), (NOON + timedelta(minutes=10), 1, 1)]
     assert store.mentions.negative_sources("company:ACME", NOON, NOON + timedelta(minutes=30)) == 3
     totals = {row.series: row for row in store.mentions.touched(NOON, NOON + timedelta(hours=1))}
-    assert set(totals) == {"market:all", "topic:earnings", "company:ACME", "sector:autos"}
+    assert set(totals) == {"market:all", "language:en", "genre:news", "topic:earnings", "company:ACME", "sector:autos"}
     assert (totals["market:all"].stories, totals["market:all"].negative) == (4, 3)
     assert [row.series for row in store.mentions.touched(NOON, NOON + timedelta(hours=1), ["sector"])] == ["sector:autos"]
-    assert store.mentions.series_count(NOON, NOON + timedelta(hours=1)) == 4
+    assert store.mentions.series_count(NOON, NOON + timedelta(hours=1)) == 6
     assert store.mentions.first_seen(["company:ACME", "company:NONE"]) == {"company:ACME": NOON}
 
 
@@ -175,7 +186,7 @@ def test_sums_say_what_the_mentions_say_before_and_after_they_are_made(store: St
     save(store, *items)
     until = NOON + timedelta(hours=12)
     since = until - timedelta(days=4)
-    names = ["market:all", "topic:earnings", "sector:autos"]
+    names = ["market:all", "topic:earnings", "sector:autos", "language:en", "genre:news"]
 
     def same() -> None:
         for width_s in (6 * 3600, 24 * 3600):
@@ -185,7 +196,7 @@ def test_sums_say_what_the_mentions_say_before_and_after_they_are_made(store: St
             ]
             assert [p.tone for p in store.moods.mood(names, since, until, width_s)] == pytest.approx([p.tone for p in exact], abs=1e-6)
         days = {name: [p for p in store.mentions.mood(names, since, until, 86_400) if p.series == name] for name in names}
-        for total in store.moods.totals(since, until, ["topic", "market", "sector"]):
+        for total in store.moods.totals(since, until, ["topic", "market", "sector", "language", "genre"]):
             mine = days.pop(total.series)
             assert (total.stories, total.negative) == (sum(p.stories for p in mine), sum(p.negative for p in mine))
             assert total.tone == pytest.approx(store.mentions.touched(since, until)[0].tone, abs=1e-6)  # all series have the same articles

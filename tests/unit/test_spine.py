@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import itertools
+import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dashboard.i18n import LABELS
 from spine.errors import BadRecord, SettingsError
 from spine.log import mask
-from spine.records import NEWEST, OLDEST, Article, CompanyScore, Score, alert_id, article_id, clamp_published, decode, encode
-from spine.series import facts, is_negative, series_name
+from spine.records import (
+    NEWEST,
+    OLDEST,
+    Article,
+    CompanyScore,
+    Score,
+    WatchlistScore,
+    alert_id,
+    article_id,
+    clamp_published,
+    decode,
+    encode,
+)
+from spine.series import ALERTING, facts, is_negative, kind_of, know_watchlists, series_name
 from spine.settings import build
 from spine.store.clock import new_version
 from spine.taxonomy import TOPICS
@@ -113,12 +128,47 @@ class TestSeries:
         rows = {series: p for series, p, *_ in facts(self.score(("A", "banks", 0.1), ("B", "banks", 0.9), ("C", "", 0.5)))}
         assert rows == {
             "market:all": 0.2,
+            "language:zh": 0.2,
+            "genre:news": 0.2,
             "topic:energy": 0.2,
             "company:A": 0.1,
             "company:B": 0.9,
             "company:C": 0.5,
             "sector:banks": 0.9,
         }
+
+    def test_a_score_of_an_older_version_is_news_and_on_no_watchlist(self):
+        old = json.loads((Path(__file__).parents[1] / "corpus" / "wire" / "score.json").read_bytes())
+        assert not {"genre", "watchlists"} & set(old)
+        score = decode(json.dumps(old).encode(), Score)
+        assert (score.genre, score.watchlists) == ("news", ())
+        post = decode(encode(msgspec.structs.replace(score, genre="social")), Score)
+        assert {"language:zh", "genre:social"} <= {series for series, *_ in facts(post)}
+
+    def test_a_watchlist_counts_what_was_decided_for_it(self):
+        watched = WatchlistScore(name="property", p_negative=0.7, p_neutral=0.2, p_positive=0.1)
+        score = decode(encode(msgspec.structs.replace(self.score(), watchlists=(watched,))), Score)
+        assert ("watchlist:property", 0.7, 0.2, 0.1) in list(facts(score))
+
+    def test_every_kind_of_series_may_ring_and_has_a_name_in_both_languages(self):
+        watched = WatchlistScore(name="property", p_negative=0.7, p_neutral=0.2, p_positive=0.1)
+        score = msgspec.structs.replace(self.score(("A", "banks", 0.1)), watchlists=(watched,))
+        assert {kind_of(series) for series, *_ in facts(score)} == set(ALERTING)
+        for kind in ALERTING:
+            assert f"kind.{kind}" in LABELS
+        for series in ("language:zh", "language:en", "genre:news", "genre:social", "genre:filing"):
+            english, chinese = series_name(series), series_name(series, "zh")
+            assert english.isascii() and ":" not in english and not chinese.isascii()
+
+    def test_a_watchlist_is_called_by_its_title(self):
+        assert series_name("watchlist:property", "zh") == "property"
+        know_watchlists({"property": ("Developers' debt", "房企债务")})
+        try:
+            assert series_name("watchlist:property") == "Developers' debt"
+            assert series_name("watchlist:property", "zh") == "房企债务"
+            assert series_name("company:property") == "property"
+        finally:
+            know_watchlists({})
 
     def test_negative_means_likeliest(self):
         assert is_negative(0.5, 0.3, 0.2)
