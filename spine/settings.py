@@ -63,6 +63,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Meta(gt=0, le=1, description="a worker ends when a larger share of its last 1,000 records is unusable (at least 100); 1: never"),
     ] = 0.5
     companies: Annotated[str, Meta(description="TOML file of companies and their aliases; empty: the shipped list")] = ""
+    watchlists: Annotated[str, Meta(description="TOML file of watchlists, each a series of its own; empty: none")] = ""
     sources: Annotated[str, Meta(description="TOML file of the feeds to crawl")] = ""
     alert_history_days: Annotated[int, Meta(ge=1, le=366, description="how far back a series' own past is read, days")] = 28
     alert_warmup_h: Annotated[float, Meta(ge=0, description="no alert before the feed was followed this long, hours")] = 12

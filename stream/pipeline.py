@@ -28,6 +28,7 @@ from stream.batches import Batch, Raw, as_known, dead_letter, latest_versions, m
 from stream.courier import Courier
 from stream.flood import Flood
 from stream.gaps import Missed
+from stream.matching import Matcher
 from stream.memo import Memo
 from stream.resilience import Pace, Patience, isolate, once_more
 from stream.watch import Watcher
@@ -64,7 +65,10 @@ class Drafts(NamedTuple):
 
 
 class Pipeline:
-    """The steps over one store. Each step belongs to one thread; different steps may run at the same time. era: as Aside has it"""
+    """The steps over one store. Each step belongs to one thread; different steps may run at the same time.
+
+    matcher: of the watchlists; era: as Aside has it
+    """
 
     def __init__(
         self,
@@ -76,6 +80,7 @@ class Pipeline:
         patience: Patience | None = None,
         pace: Pace | None = None,
         flood: Flood | None = None,
+        matcher: Matcher | None = None,
         era: str = "",
     ) -> None:
         self._classifier = classifier
@@ -85,6 +90,7 @@ class Pipeline:
         self._patience = patience or Patience()
         self._courier = Courier(self._webhooks, store.alerts, self._patience)
         self._memo = Memo()
+        self._matcher = matcher or Matcher()
         self._drafted: frozenset[str] = frozenset()
         self._new_watcher = partial(Watcher, store, rule, self._patience, pace or Pace())
         self._watcher = self._new_watcher()
@@ -92,10 +98,12 @@ class Pipeline:
         self._taken: Scored | None = None
 
     @classmethod
-    def from_settings(cls, settings: Settings, store: Store, classifier: Classifier, *, era: str = "") -> Pipeline:
+    def from_settings(
+        cls, settings: Settings, store: Store, classifier: Classifier, *, matcher: Matcher | None = None, era: str = ""
+    ) -> Pipeline:
         """The pipeline that the settings describe. Raises SettingsError for a webhook that cannot work, StoreError."""
         flood = flood_of(settings.dead_share, store, datetime.now(UTC))
-        return cls(classifier, store, Rule.from_settings(settings), Webhooks(settings.webhooks), flood=flood, era=era)
+        return cls(classifier, store, Rule.from_settings(settings), Webhooks(settings.webhooks), flood=flood, matcher=matcher, era=era)
 
     def close(self) -> None:
         """Release the connections to the webhooks; the store belongs to the caller."""
@@ -148,7 +156,7 @@ class Pipeline:
         fresh = [article for article in articles if article.id not in repeated]
         story_of = self._stories(fresh, known)
         scored = [Scored(article=a, score=score_of(a, drafts.predictions[a.id], story_of[a.id], version, now)) for a in fresh]
-        kept, refused = self._keep(scored)
+        kept, refused = self._keep(self._matcher.mark(scored))
         dead += [dead_letter(drafts.arrived[item.article.id], "store", str(error), now) for item, error in refused]
         self._aside.keep(dead, drafts.topic, drafts.messages)
         self._patience.wait_for("remember", self._store.articles.remember, kept)

@@ -52,6 +52,7 @@ def run_node(plan: NodePlan, stop: threading.Event | None = None) -> None:
     from stream.app import run_worker
 
     settings = plan.settings
+    wiring.know_names(settings)
     ready = threading.Event()
     with contextlib.ExitStack() as stack:
         stack.enter_context(metrics.served(settings.metrics_port, lambda: "" if ready.is_set() else "starting"))

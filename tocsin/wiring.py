@@ -6,6 +6,7 @@ import contextlib
 import os
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from models.classifier import Classifier
     from models.versions import Versions
     from stream.pipeline import Pipeline
+    from stream.watchlists import Watchlist
 
 CONFIG_VARIABLE = "TOCSIN_CONFIG"
 
@@ -106,12 +108,14 @@ def topics_dir(settings: Settings) -> Path:
     return Path(settings.data_dir).expanduser() / "models" / "topics"
 
 
-def know_own_topics(settings: Settings) -> None:
-    """Let this process name the analysts' own topics to people."""
+def know_names(settings: Settings) -> None:
+    """Let this process name the analysts' own topics and watchlists to people."""
     from models.topic_files import names_of
-    from spine import taxonomy
+    from spine import series, taxonomy
+    from stream.watchlists import titles_of
 
     taxonomy.know_own_topics(names_of(topics_dir(settings)))
+    series.know_watchlists(titles_of(Path(settings.watchlists).expanduser()) if settings.watchlists else {})
 
 
 def _loader(settings: Settings) -> Callable[[Path | None], Classifier]:
@@ -137,8 +141,33 @@ def make_gazetteer(settings: Settings) -> Gazetteer:
     return load_companies(Path(settings.companies).expanduser() if settings.companies else None)
 
 
+def make_watchlists(settings: Settings, path: Path | None = None) -> tuple[Watchlist, ...]:
+    """The watchlists of `path`, else those that the settings name, perhaps none. Raises SettingsError with a line for each mistake."""
+    if path is None and not settings.watchlists:
+        return ()
+    from models.topic_files import names_of
+    from spine.taxonomy import TOPIC_KEYS
+    from stream.watchlists import load_watchlists
+
+    topics = [*TOPIC_KEYS, *(topic.key for topic in names_of(topics_dir(settings)))]
+    gazetteer = make_gazetteer(settings)
+
+    def link(name: str) -> str:
+        company = gazetteer.link(name)
+        return company.key if company else ""
+
+    return load_watchlists(path or Path(settings.watchlists).expanduser(), gazetteer.companies.keys(), topics, link)
+
+
 def make_pipeline(settings: Settings, store: Store, classifier: Classifier, *, era: str = "") -> Pipeline:
-    """The worker's three steps over these parts. era: of an embedded broker"""
+    """The worker's three steps over these parts; watchlists that are new get their past first. era: of an embedded broker
+
+    Raises SettingsError for watchlists or a webhook that cannot work, StoreError.
+    """
+    from stream.fill import fill
+    from stream.matching import Matcher
     from stream.pipeline import Pipeline
 
-    return Pipeline.from_settings(settings, store, classifier, era=era)
+    matcher, now = Matcher(make_watchlists(settings)), datetime.now(UTC)
+    fill(store, matcher, now - timedelta(days=settings.alert_history_days), now)
+    return Pipeline.from_settings(settings, store, classifier, matcher=matcher, era=era)

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from spine import log
 from spine.settings import Settings
-from tocsin.wiring import know_own_topics, read_settings
+from tocsin.wiring import know_names, read_settings
 
 console = Console(stderr=True, highlight=False)
 """What happens is told on stderr, so that stdout holds nothing but results."""
@@ -60,7 +60,7 @@ def settings_of(ctx: click.Context, **changes: Any) -> Settings:
     if given:
         settings = msgspec.convert({**msgspec.structs.asdict(settings), **given}, Settings)
     log.configure(settings.log_format, settings.log_level)
-    know_own_topics(settings)
+    know_names(settings)
     return settings
 
 

@@ -26,6 +26,7 @@ from tocsin.cli import (
     text,
     topics,
     train,
+    watchlists,
     webhooks,
 )
 
@@ -59,6 +60,7 @@ for module in (
     companies,
     models,
     bench,
+    watchlists,
 ):
     for command in module.COMMANDS:
         group.add_command(command)

@@ -1,0 +1,96 @@
+"""Which watchlists is an article on, and how negative is it towards each? Pure.
+
+an article is on a watchlist  =  any company, topic or plain keyword of it  and  all its +keywords  and  none of its !keywords
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from spine.records import CompanyScore, Score, Scored, WatchlistScore
+from stream.keywords import Finder, Term, fold_article, has
+from stream.watchlists import Watchlist
+
+
+class Subject(NamedTuple):
+    """What is matched of an article. companies, topics: keys"""
+
+    title: str
+    text: str
+    companies: Collection[str] = ()
+    topics: Collection[str] = ()
+
+
+class Hit(NamedTuple):
+    """An article is on a watchlist. companies, topics: those of the watchlist that it has; keywords: as they are written"""
+
+    name: str
+    companies: tuple[str, ...]
+    topics: tuple[str, ...]
+    keywords: tuple[str, ...]
+
+
+class Matcher:
+    """Matches articles with watchlists. Built once, then only read: safe for all threads."""
+
+    def __init__(self, watchlists: Sequence[Watchlist] = ()) -> None:
+        self.watchlists = tuple(watchlists)
+        self._finder = Finder(term for watchlist in watchlists for term in watchlist.terms)
+        self._signed = [tuple(watchlist.of_sign(sign) for sign in ("", "+", "!")) for watchlist in watchlists]
+
+    def match(self, subjects: Sequence[Subject]) -> list[list[Hit]]:
+        """The watchlists that each is on, in the order of the file. An article's do not depend on the others."""
+        if not self.watchlists:
+            return [[] for _ in subjects]
+        found = self._finder.found([fold_article(subject.title, subject.text) for subject in subjects])
+        return [
+            [
+                hit
+                for watchlist, (plain, must, never) in zip(self.watchlists, self._signed, strict=True)
+                if (hit := _hit(watchlist, plain, must, never, subject, words)) is not None
+            ]
+            for subject, words in zip(subjects, found, strict=True)
+        ]
+
+    def mark(self, scored: Sequence[Scored]) -> list[Scored]:
+        """The same articles, their scores with the watchlists that they are on."""
+        subjects = [Subject(item.article.title, item.article.text, companies_of(item.score), item.score.topics) for item in scored]
+        return [
+            msgspec.structs.replace(item, score=with_hits(item.score, hits)) if hits else item
+            for item, hits in zip(scored, self.match(subjects), strict=True)
+        ]
+
+
+def _hit(
+    watchlist: Watchlist, plain: Sequence[Term], must: Sequence[Term], never: Sequence[Term], subject: Subject, words: set[str]
+) -> Hit | None:
+    companies = tuple(company for company in watchlist.companies if company in subject.companies)
+    topics = tuple(topic for topic in watchlist.topics if topic in subject.topics)
+    keywords = [term.written for term in plain if has(term, words)] if words else []
+    if not (companies or topics or keywords):
+        return None
+    if not all(has(term, words) for term in must) or any(has(term, words) for term in never):
+        return None
+    return Hit(watchlist.name, companies, topics, (*keywords, *(term.written for term in must)))
+
+
+def companies_of(score: Score) -> list[str]:
+    """Keys of the companies that have a sentiment of their own."""
+    return [company.company for company in score.companies]
+
+
+def with_hits(score: Score, hits: Sequence[Hit]) -> Score:
+    """The score with these watchlists.
+
+    Where the article names companies of a watchlist, the most negative sentiment towards one of them counts; else the article's own.
+    """
+    return msgspec.structs.replace(score, watchlists=tuple(_towards(score, hit) for hit in hits))
+
+
+def _towards(score: Score, hit: Hit) -> WatchlistScore:
+    own = [company for company in score.companies if company.company in hit.companies]
+    worst: CompanyScore | Score = max(own, key=lambda it: (it.p_negative, it.p_neutral, it.p_positive)) if own else score
+    return WatchlistScore(name=hit.name, p_negative=worst.p_negative, p_neutral=worst.p_neutral, p_positive=worst.p_positive)
