@@ -15,10 +15,9 @@ pattern of a user can hold a worker up, and nothing depends on a clock, as a tim
 
 from __future__ import annotations
 
-import functools
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 MAX_CHARS = 500
@@ -27,6 +26,7 @@ Sign = Literal["", "+", "!"]
 
 _UNSEEN = re.compile("[\u00ad\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff\U000e0100-\U000e01ef]")
 _LETTER = r"[^\W_\u0590-\u1dff\u2000-\U0010ffff]"  # of Latin, Greek and Cyrillic, and digits
+_LETTERS = re.compile(f"{_LETTER}+")
 _PIECE = re.compile(rf"{_LETTER}+|\S")
 
 
@@ -104,11 +104,22 @@ def regex_found(pattern: str, texts: Sequence[str]) -> list[bool]:
 
 
 class _Word(NamedTuple):
-    """A folded word, its pieces, and the pattern that says where it stands as a whole word; None: anywhere."""
+    """A folded word and its pieces; first, last: whether it begins and ends with a letter, so that none may stand beside it."""
 
     word: str
     pieces: frozenset[str]
-    whole: re.Pattern[str] | None
+    first: bool
+    last: bool
+
+    def stands_in(self, text: str) -> bool:
+        """Whether it stands in a folded text."""
+        start = text.find(self.word)
+        while start >= 0:
+            end = start + len(self.word)
+            if not (self.first and start and _LETTERS.match(text, start - 1)) and not (self.last and _LETTERS.match(text, end)):
+                return True
+            start = text.find(self.word, start + 1)
+        return False
 
 
 class Finder:
@@ -122,45 +133,43 @@ class Finder:
         self._patterns = sorted({term.pattern for term in terms if term.pattern})
         self._by_piece: dict[str, list[_Word]] = {}
         for word in sorted({word for term in terms for word in term.words}):
-            made = _Word(word, _pieces(word), _whole(word))
+            made = _Word(word, frozenset(_PIECE.findall(word)), bool(_LETTERS.match(word)), bool(_LETTERS.match(word[-1])))
             self._by_piece.setdefault(max(made.pieces, key=lambda piece: (len(piece), piece)), []).append(made)
 
     def found(self, texts: Sequence[str]) -> list[set[str]]:
-        """The words and patterns that each of these folded texts has."""
+        """What each of these folded texts has of all `keys_of` the terms."""
         found = [set(self._words(text)) for text in texts]
         for pattern in self._patterns if texts else ():
             for place, is_there in zip(found, regex_found(pattern, texts), strict=True):
                 if is_there:
-                    place.add(pattern)
+                    place.add(f"/{pattern}/")
         return found
 
-    def _words(self, text: str) -> Iterable[str]:
+    def _words(self, text: str) -> Iterator[str]:
         pieces = _pieces(text)
         for piece in self._by_piece.keys() & pieces:
-            for word, needs, whole in self._by_piece[piece]:
-                if pieces >= needs and word in text and (whole is None or whole.search(text)):
-                    yield word
+            for word in self._by_piece[piece]:
+                if (len(piece) > 1 and piece == word.word) or (pieces >= word.pieces and word.stands_in(text)):
+                    yield word.word
+
+
+def keys_of(term: Term) -> tuple[str, ...]:
+    """What a Finder says when the term is there: any of these. No word begins with a slash."""
+    return (f"/{term.pattern}/",) if term.pattern else term.words
 
 
 def has(term: Term, found: set[str]) -> bool:
     """Whether a text in which `found` was found has the term, its sign aside."""
-    return term.pattern in found if term.pattern else not found.isdisjoint(term.words)
+    return not found.isdisjoint(keys_of(term))
 
 
-def _pieces(folded: str) -> frozenset[str]:
-    """All words of scripts with spaces, and all other characters but blanks."""
-    words: set[str] = set()
+def _pieces(folded: str) -> set[str]:
+    """All words of scripts with spaces, and all other characters but blanks; single letters that are no word may be among them."""
+    pieces: set[str] = set()
     for part in set(folded.split()):
         if part.isascii() and part.isalnum():
-            words.add(part)
+            pieces.add(part)
         else:
-            words.update(_PIECE.findall(part))
-    return frozenset(words)
-
-
-@functools.lru_cache(maxsize=4_096)
-def _whole(word: str) -> re.Pattern[str] | None:
-    first, last = re.match(_LETTER, word[0]), re.match(_LETTER, word[-1])
-    if not (first or last):
-        return None
-    return re.compile((rf"(?<!{_LETTER})" if first else "") + re.escape(word) + (rf"(?!{_LETTER})" if last else ""))
+            pieces.update(_LETTERS.findall(part))
+            pieces.update(part)
+    return pieces

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import msgspec
 
 from spine.records import CompanyScore, Score, Scored, WatchlistScore
-from stream.keywords import Finder, Term, fold_article, has
+from spine.series import company_series, topic_series
+from stream.keywords import Finder, Term, fold_article, has, keys_of
 from stream.watchlists import Watchlist
 
 
@@ -40,20 +41,25 @@ class Matcher:
         self.watchlists = tuple(watchlists)
         self._finder = Finder(term for watchlist in watchlists for term in watchlist.terms)
         self._signed = [tuple(watchlist.of_sign(sign) for sign in ("", "+", "!")) for watchlist in watchlists]
+        self._by_key: dict[str, set[int]] = {}
+        """What puts an article on a watchlist, to the watchlists' numbers; most articles have none of it."""
+        for number, watchlist in enumerate(watchlists):
+            words = [key for term in watchlist.of_sign("") for key in keys_of(term)]
+            for key in (*map(company_series, watchlist.companies), *map(topic_series, watchlist.topics), *words):
+                self._by_key.setdefault(key, set()).add(number)
 
     def match(self, subjects: Sequence[Subject]) -> list[list[Hit]]:
         """The watchlists that each is on, in the order of the file. An article's do not depend on the others."""
         if not self.watchlists:
             return [[] for _ in subjects]
         found = self._finder.found([fold_article(subject.title, subject.text) for subject in subjects])
-        return [
-            [
-                hit
-                for watchlist, (plain, must, never) in zip(self.watchlists, self._signed, strict=True)
-                if (hit := _hit(watchlist, plain, must, never, subject, words)) is not None
-            ]
-            for subject, words in zip(subjects, found, strict=True)
-        ]
+        return [self._hits(subject, words) for subject, words in zip(subjects, found, strict=True)]
+
+    def _hits(self, subject: Subject, words: set[str]) -> list[Hit]:
+        keys = (*map(company_series, subject.companies), *map(topic_series, subject.topics), *words)
+        numbers = {number for key in keys for number in self._by_key.get(key, ())}
+        hits = (_hit(self.watchlists[number], *self._signed[number], subject, words) for number in sorted(numbers))
+        return [hit for hit in hits if hit is not None]
 
     def mark(self, scored: Sequence[Scored]) -> list[Scored]:
         """The same articles, their scores with the watchlists that they are on."""

@@ -13,7 +13,7 @@ import msgspec
 
 from spine.errors import SettingsError
 from spine.store.watchlists import NAME
-from stream.keywords import Term, parse
+from stream.keywords import Term, keys_of, parse
 
 MAX_TITLE_CHARS = 80
 _FIELDS = {"name": str, "title_en": str, "title_zh": str, "companies": list, "topics": list, "keywords": list}
@@ -141,9 +141,9 @@ def _keywords(row: dict[str, Any]) -> Iterator[str]:
             wrong = True
             yield f"keywords: {written!r} {error}"
     yield from _twice("keywords", given)
-    shut: dict[str, Term] = {word: term for term in terms if term.sign == "!" for word in (*term.words, term.pattern) if word}
+    shut: dict[str, Term] = {word: term for term in terms if term.sign == "!" for word in keys_of(term)}
     for term in terms:
-        own = {*term.words, term.pattern} - {""}
+        own = set(keys_of(term))
         if term.sign != "!" and own <= shut.keys():
             wrong = True
             yield f"keywords: {term.written!r} is shut out by {shut[min(own)].written!r}"

@@ -76,6 +76,15 @@ def test_what_a_keyword_finds(keyword: str, text: str, there: bool):
     assert matches((keyword,), "Title", text) is (there and not keyword.startswith("/^"))
 
 
+def test_a_word_and_a_pattern_of_the_same_letters_are_two_things():
+    matcher = Matcher([watchlist("/ab/", name="pattern"), watchlist("ab", name="word"), watchlist("a", name="letter")])
+    on = [
+        [hit.name for hit in hits]
+        for hits in matcher.match([Subject("cabs", ""), Subject("ab", ""), Subject("ab-c x", ""), Subject("a-b", "")])
+    ]
+    assert on == [["pattern"], ["pattern", "word"], ["pattern", "word"], ["letter"]]
+
+
 def test_nothing_is_found_across_title_and_text():
     assert not matches(("债券违约",), "某公司债券", "违约金上升")
     assert not matches(("bond default",), "Acme bond", "default insurance")

@@ -149,7 +149,8 @@ def _try_store(settings: Settings, loaded: Sequence[Watchlist], days: float, as_
         if as_json:
             print_json({"name": name, "days": days, "read": read, "articles": len(own), "negative": negative, "newest": _newest(own)})
             continue
-        results.print(f"{name}: would have matched {len(own)} of {read} articles in the last {days:g} days, {negative} of them negative")
+        counted = f"{len(own)} of {read} articles in the last {days:g} days, {negative} of them negative"
+        results.print(f"{name}: would have matched {counted}", soft_wrap=True)
         for row, hit in reversed(own[-SHOWN:]):
             told = f"{row.published_at:%Y-%m-%d %H:%M} {row.source}: {row.title or row.text[:120]} ({_why(hit)})"
             results.print(f"  {escape(told)}", soft_wrap=True)
