@@ -12,7 +12,7 @@ import msgspec
 
 from spine.records import CompanyScore, Score, Scored, WatchlistScore
 from spine.series import company_series, topic_series
-from stream.keywords import Finder, Term, fold_article, has, keys_of
+from stream.keywords import Finder, fold_article, has, keys_of
 from stream.watchlists import Watchlist
 
 
@@ -40,7 +40,6 @@ class Matcher:
     def __init__(self, watchlists: Sequence[Watchlist] = ()) -> None:
         self.watchlists = tuple(watchlists)
         self._finder = Finder(term for watchlist in watchlists for term in watchlist.terms)
-        self._signed = [tuple(watchlist.of_sign(sign) for sign in ("", "+", "!")) for watchlist in watchlists]
         self._by_key: dict[str, set[int]] = {}
         """What puts an article on a watchlist, to the watchlists' numbers; most articles have none of it."""
         for number, watchlist in enumerate(watchlists):
@@ -58,7 +57,7 @@ class Matcher:
     def _hits(self, subject: Subject, words: set[str]) -> list[Hit]:
         keys = (*map(company_series, subject.companies), *map(topic_series, subject.topics), *words)
         numbers = {number for key in keys for number in self._by_key.get(key, ())}
-        hits = (_hit(self.watchlists[number], *self._signed[number], subject, words) for number in sorted(numbers))
+        hits = (_hit(self.watchlists[number], subject, words) for number in sorted(numbers))
         return [hit for hit in hits if hit is not None]
 
     def mark(self, scored: Sequence[Scored]) -> list[Scored]:
@@ -70,17 +69,15 @@ class Matcher:
         ]
 
 
-def _hit(
-    watchlist: Watchlist, plain: Sequence[Term], must: Sequence[Term], never: Sequence[Term], subject: Subject, words: set[str]
-) -> Hit | None:
+def _hit(watchlist: Watchlist, subject: Subject, words: set[str]) -> Hit | None:
     companies = tuple(company for company in watchlist.companies if company in subject.companies)
     topics = tuple(topic for topic in watchlist.topics if topic in subject.topics)
-    keywords = [term.written for term in plain if has(term, words)] if words else []
-    if not (companies or topics or keywords):
+    there = [term for term in watchlist.terms if has(term, words)]
+    plain = [term.written for term in there if not term.sign]
+    must = [term.written for term in there if term.sign == "+"]
+    if not (companies or topics or plain) or len(must) < len(watchlist.of_sign("+")) or any(term.sign == "!" for term in there):
         return None
-    if not all(has(term, words) for term in must) or any(has(term, words) for term in never):
-        return None
-    return Hit(watchlist.name, companies, topics, (*keywords, *(term.written for term in must)))
+    return Hit(watchlist.name, companies, topics, (*plain, *must))
 
 
 def companies_of(score: Score) -> list[str]:

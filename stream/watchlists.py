@@ -16,7 +16,7 @@ from spine.store.watchlists import NAME
 from stream.keywords import Term, keys_of, parse
 
 MAX_TITLE_CHARS = 80
-_FIELDS = {"name": str, "title_en": str, "title_zh": str, "companies": list, "topics": list, "keywords": list}
+_FIELDS: dict[str, type[Any]] = {"name": str, "title_en": str, "title_zh": str, "companies": list, "topics": list, "keywords": list}
 
 
 class Watchlist(msgspec.Struct, frozen=True, kw_only=True):

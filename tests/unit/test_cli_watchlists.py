@@ -14,8 +14,8 @@ import pytest
 from spine.series import know_watchlists, series_name
 from spine.settings import Settings
 from spine.store import Store
-from tests.contract.test_store import scored
-from tests.contract.test_store_watchlists import at, save
+from tests.contract.test_store import save, scored
+from tests.contract.test_store_watchlists import at
 from tocsin import wiring
 from tocsin.cli import main
 
