@@ -164,6 +164,36 @@ MIGRATIONS: tuple[Migration, ...] = (
             """,
         ),
     ),
+    Migration(
+        "0009_alert_life",
+        (
+            """
+            CREATE TABLE IF NOT EXISTS alert_events (
+                alert_id String, id String, at_us UInt64, kind String, who String, text String, version UInt64
+            ) ENGINE = ReplacingMergeTree(version) ORDER BY (alert_id, id) SETTINGS index_granularity = 256
+            """,
+            """
+            CREATE TABLE IF NOT EXISTS alert_seen (alert_id String, at DateTime('UTC'))
+            ENGINE = ReplacingMergeTree(at) ORDER BY alert_id SETTINGS index_granularity = 256
+            """,
+            """
+            CREATE TABLE IF NOT EXISTS withheld (
+                alert_id String, endpoint String, cause String, owner String, at DateTime('UTC'), until DateTime('UTC'),
+                text String, version UInt64
+            ) ENGINE = ReplacingMergeTree(version) ORDER BY (alert_id, endpoint, cause, owner) SETTINGS index_granularity = 256
+            """,
+            """
+            CREATE TABLE IF NOT EXISTS silences (
+                id String, series Array(String), rules Array(String), least String, most String, starts_at DateTime('UTC'),
+                ends_at DateTime('UTC'), author String, comment String, created_at DateTime('UTC'), version UInt64
+            ) ENGINE = ReplacingMergeTree(version) ORDER BY id
+            """,
+            """
+            CREATE TABLE IF NOT EXISTS silence_ends (id String, ended_at DateTime('UTC'), ended_by String, version UInt64)
+            ENGINE = ReplacingMergeTree(version) ORDER BY (id, ended_at, ended_by)
+            """,
+        ),
+    ),
 )
 
 

@@ -5,6 +5,8 @@ store.mentions    which series each article touched         (mentions, hour_mark
 store.moods       the same over days and weeks, summed up   (mood_sums, sums_done)
 store.alerts      what rang, and who was told               (alerts, deliveries)
 store.peaks       how much the past surprised             (peaks)
+store.lives       what became of it, and why not            (alert_events, alert_seen, withheld)
+store.silences    what people do not want to hear of        (silences, silence_ends)
 store.labels      what people said instead                 (labels)
 store.watchlists  which watchlists were given their past    (watchlists)
 store.dead        records that could not be used            (dead_letters, dead_states)
@@ -22,9 +24,11 @@ from spine.store.articles import ArticleRow, Articles, Known, Totals
 from spine.store.clock import to_epoch
 from spine.store.dead import DeadLetter, DeadLetters
 from spine.store.labels import ArticleText, Label, LabelledText, Labels
+from spine.store.lives import Cause, Lives, Withheld
 from spine.store.mentions import Mentions, MinuteCounts, MoodPoint, NegativeMention, SeriesTotal, SourceStories, WindowCount
 from spine.store.moods import Moods
 from spine.store.peaks import PeakRow, Peaks
+from spine.store.silences import Silences
 from spine.store.watchlists import Watchlists
 
 __all__ = [
@@ -32,6 +36,7 @@ __all__ = [
     "ArticleRow",
     "ArticleText",
     "Articles",
+    "Cause",
     "DeadLetter",
     "DeadLetters",
     "Delivery",
@@ -39,6 +44,7 @@ __all__ = [
     "Label",
     "LabelledText",
     "Labels",
+    "Lives",
     "Mentions",
     "MinuteCounts",
     "MoodPoint",
@@ -47,10 +53,12 @@ __all__ = [
     "PeakRow",
     "Rung",
     "SeriesTotal",
+    "Silences",
     "SourceStories",
     "Store",
     "Totals",
     "WindowCount",
+    "Withheld",
     "open_store",
 ]
 
@@ -77,6 +85,8 @@ class Store:
         self.moods = Moods(client, self.mentions)
         self.alerts = Alerts(client)
         self.peaks = Peaks(client)
+        self.lives = Lives(client)
+        self.silences = Silences(client)
         self.labels = Labels(client)
         self.watchlists = Watchlists(client)
         self.dead = DeadLetters(client)

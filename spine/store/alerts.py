@@ -11,6 +11,7 @@ import msgspec
 from spine.clickhouse import ClickHouse
 from spine.records import Alert, Evidence
 from spine.store.clock import from_epoch, new_version, to_epoch
+from spine.store.mentions import of_kinds
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,11 +96,12 @@ class Alerts:
             },
         )
 
-    def latest(self, limit: int = 100, *, since: datetime | None = None) -> list[Alert]:
-        """The newest alerts, newest first. Raises StoreError."""
+    def latest(self, limit: int = 100, *, since: datetime | None = None, kinds: Sequence[str] = ()) -> list[Alert]:
+        """The newest alerts on series of these kinds (all without them), newest first. Raises StoreError."""
+        within = f"AND {of_kinds(kinds)}" if kinds else ""
         rows = self._client.query(
             f"""
-            SELECT {_COLUMNS} FROM alerts FINAL WHERE detected_at >= toDateTime({{since:UInt32}})
+            SELECT {_COLUMNS} FROM alerts FINAL WHERE detected_at >= toDateTime({{since:UInt32}}) {within}
             ORDER BY detected_at DESC, surprise DESC, id LIMIT {{limit:UInt32}}
             """,
             limit=limit,
@@ -111,6 +113,18 @@ class Alerts:
         """The alert with this id, if there is one. Raises StoreError."""
         rows = self._client.query(f"SELECT {_COLUMNS} FROM alerts FINAL WHERE id = {{id:String}}", id=alert_id)
         return _alert(rows[0]) if rows else None
+
+    def find(self, prefix: str, limit: int = 10) -> list[str]:
+        """Ids that begin so, in order. Raises StoreError."""
+        rows = self._client.query(
+            """
+            SELECT DISTINCT id FROM alerts WHERE substring(id, 1, length({prefix:String})) = {prefix:String}
+            ORDER BY id LIMIT {limit:UInt32}
+            """,
+            prefix=prefix,
+            limit=limit,
+        )
+        return [row[0] for row in rows]
 
     def last_rung(self, rule: str, series: Sequence[str], since: datetime) -> dict[str, Rung]:
         """The alert of each of `series` whose window ended last, of windows that began since then. Raises StoreError."""

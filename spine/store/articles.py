@@ -315,6 +315,22 @@ class Articles:
             found.setdefault(ident, []).append(WatchlistScore(name=name, p_negative=negative, p_neutral=neutral, p_positive=positive))
         return found
 
+    def sectors(self, companies: Sequence[str], since: datetime, until: datetime) -> dict[str, str]:
+        """Company to sector, of `companies` whose sector the articles published in [since, until) tell. Raises StoreError."""
+        if not companies:
+            return {}
+        rows = self._client.query(
+            """
+            SELECT company, argMax(sector, published_at) FROM articles ARRAY JOIN companies AS company, sectors AS sector
+            WHERE published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
+              AND company IN {companies:Array(String)} AND sector != '' GROUP BY company
+            """,
+            companies=companies,
+            since=to_epoch(since),
+            until=to_epoch(until),
+        )
+        return {row[0]: row[1] for row in rows}
+
     def count(self) -> int:
         """How many articles are stored, at a glance: one that another model scored too may count twice. Raises StoreError."""
         rows = self._client.query("SELECT sum(rows) FROM system.parts WHERE active AND database = currentDatabase() AND table = 'articles'")

@@ -1,0 +1,67 @@
+"""The lives of alerts as the store has them: what spine.life needs to know, asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import msgspec
+
+from spine.life import Inhibition, Life, Muter, Silence, inhibitor, life_of
+from spine.life.silences import silencing
+from spine.records import Alert
+from spine.series import key_of, kind_of
+from spine.store import Store
+
+REACH = timedelta(days=7)
+"""An alert that was raised longer ago speaks for no other."""
+MOST_WHOLES = 1_000
+
+
+def read_lives(store: Store, alerts: Sequence[Alert], now: datetime, rules: Sequence[Inhibition]) -> dict[str, Life]:
+    """Alert id to its life at `now`, with what mutes it. What is resolved is muted by nothing. Raises StoreError."""
+    lives = _folded(store, alerts)
+    if all(lives[alert.id].resolved for alert in alerts):
+        return lives
+    silences = store.silences.all(since=now)
+    lives = {alert.id: _silenced(alert, lives[alert.id], silences, now) for alert in alerts}
+    muted = {kind for rule in rules for kind in rule.targets}
+    members = [alert for alert in alerts if not lives[alert.id].resolved and ("*" in muted or kind_of(alert.series) in muted)]
+    if not members:
+        return lives
+    wholes = store.alerts.latest(MOST_WHOLES, since=now - REACH, kinds=sorted({rule.source for rule in rules}))
+    others = [(whole, _silenced(whole, life, silences, now)) for whole, life in _with(wholes, _folded(store, wholes))]
+    sectors = _sectors(store, members) if any(kind_of(whole.series) == "sector" and not life.resolved for whole, life in others) else {}
+    for alert in members:
+        by = inhibitor(alert, others, rules, sectors)
+        if by is not None:
+            lives[alert.id] = msgspec.structs.replace(lives[alert.id], inhibited=Muter(alert_id=by.id, series=by.series))
+    return lives
+
+
+def _folded(store: Store, alerts: Sequence[Alert]) -> dict[str, Life]:
+    ids = [alert.id for alert in alerts]
+    events, seen = store.lives.events(ids), store.lives.last_seen(ids)
+    own: dict[str, list[int]] = {}
+    for place, event in enumerate(events):
+        own.setdefault(event.alert_id, []).append(place)
+    return {alert.id: life_of(alert, [events[place] for place in own.get(alert.id, ())], seen.get(alert.id)) for alert in alerts}
+
+
+def _with(alerts: Sequence[Alert], lives: dict[str, Life]) -> list[tuple[Alert, Life]]:
+    return [(alert, lives[alert.id]) for alert in alerts]
+
+
+def _silenced(alert: Alert, life: Life, silences: Sequence[Silence], now: datetime) -> Life:
+    found = () if life.resolved else silencing(silences, alert, now)
+    return msgspec.structs.replace(life, silenced=found) if found else life
+
+
+def _sectors(store: Store, alerts: Sequence[Alert]) -> dict[str, str]:
+    """The sectors of the companies that these alerts are about, by the articles that raised them."""
+    about = [alert for alert in alerts if kind_of(alert.series) == "company"]
+    if not about:
+        return {}
+    since = min(alert.window_start for alert in about)
+    until = max(alert.window_start + timedelta(seconds=alert.window_s) for alert in about)
+    return store.articles.sectors([key_of(alert.series) for alert in about], since, until)

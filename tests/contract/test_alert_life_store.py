@@ -1,0 +1,195 @@
+"""What became of alerts is kept whole: over chdb in this process, and a real server over native TCP."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from spine.life import Silence, event, inhibitions, silence
+from spine.lives import read_lives
+from spine.records import Alert, Article, CompanyScore, Mention, Score, Scored, Severity, alert_id, sha
+from spine.store import Store, Withheld
+from tests.strategies import ODD
+
+NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+NASTY = "it's \"a\" back\\slash\ttab\nline 中文，全角 100%s {x:String} '; DROP TABLE silences; -- 🔔 \x1b[31m"
+RULES = inhibitions("market > *; sector > company")
+
+
+@pytest.fixture(autouse=True)
+def empty(store: Store) -> None:
+    for table in ("alerts", "alert_events", "alert_seen", "withheld", "silences", "silence_ends", "articles"):
+        store.client.command(f"TRUNCATE TABLE {table}")
+
+
+def alert(series: str = "topic:credit", *, at: datetime = NOON, severity: Severity = "urgent") -> Alert:
+    return Alert(
+        id=alert_id("spike", series, at),
+        rule="spike",
+        series=series,
+        window_start=at,
+        window_s=900,
+        detected_at=at + MINUTE,
+        severity=severity,
+        observed=9,
+        expected=1.25,
+        surprise=6.5,
+        total=12,
+        sources=4,
+    )
+
+
+def quiet(author: str = "王芳", *, series: str = "topic:*", minutes: int = 120) -> Silence:
+    return silence(
+        series=[series],
+        author=author,
+        comment=NASTY,
+        starts_at=NOON,
+        ends_at=NOON + minutes * MINUTE,
+        now=NOON,
+        rules=["spi*"],
+        most="urgent",
+    )
+
+
+def test_events_come_back_as_they_went_and_in_order(store: Store):
+    first = event("a", "acknowledged", "王芳", NOON + timedelta(microseconds=1))
+    then = event("a", "note", "Ann O'Hara", NOON + timedelta(microseconds=2), NASTY)
+    last = event("a", "unacknowledged", "王芳", NOON + timedelta(microseconds=3))
+    store.lives.add([last, then, event("b", "resolved", "bob", NOON)])
+    store.lives.add([first, then])
+    assert store.lives.events(["a", "nobody"]) == [first, then, last]
+    assert then.text == NASTY
+    assert store.lives.events([]) == []
+
+
+@pytest.mark.parametrize("who", ["王芳", "bob"])
+def test_who_writes_at_once_loses_nothing(store: Store, who: str):
+    """Four threads that write at the same moment, some of them the same things twice."""
+    mine = [event("a", "note", f"{who} {n}", NOON, f"words {n}") for n in range(40)]
+    parts = [mine[0:20], mine[10:30], mine[20:40], mine[0:40:3]]
+    threads = [threading.Thread(target=lambda part=part: [store.lives.add([each]) for each in part]) for part in parts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {each.id for each in store.lives.events(["a"])} == {each.id for each in mine}
+    assert len(store.lives.events(["a"])) == 40
+
+
+def test_the_last_sight_counts_in_whatever_order_it_is_told(store: Store):
+    for minutes in (5, 9, 2, 9):
+        store.lives.seen(["a", "b"], NOON + minutes * MINUTE)
+    store.lives.seen(["b"], NOON + 11 * MINUTE)
+    store.lives.seen([], NOON + 60 * MINUTE)
+    assert store.lives.last_seen(["a", "b", "c"]) == {"a": NOON + 9 * MINUTE, "b": NOON + 11 * MINUTE}
+
+
+def test_why_something_was_withheld_is_kept_once_for_each_cause(store: Store):
+    item = Withheld(
+        alert_id="a", endpoint="风控", cause="silence", owner="s1", at=NOON, until=NOON + 60 * MINUTE, text="silenced by 王芳: it's <b>"
+    )
+    other = Withheld(alert_id="a", endpoint="风控", cause="inhibition", owner="m", at=NOON + MINUTE, until=None, text="the market")
+    store.lives.withhold([item, other])
+    store.lives.withhold([item])
+    assert store.lives.withheld(["a"]) == [item, other]
+    assert store.lives.withheld_since(NOON + MINUTE) == [other]
+    assert store.lives.withheld(["b"]) == []
+
+
+def test_a_silence_comes_back_whole_and_the_first_to_end_it_did_so(store: Store):
+    one, two = quiet(), quiet("bob", series="company:*", minutes=30)
+    store.silences.add([one, two, one])
+    assert {each.id: each for each in store.silences.all()} == {one.id: one, two.id: two}
+    assert [each.id for each in store.silences.all(since=NOON + 60 * MINUTE)] == [one.id]
+    assert store.silences.find(one.id[:12]) == [one]
+    assert store.silences.find("zz") == []
+    store.silences.end([one.id], NOON + 9 * MINUTE, "late")
+    store.silences.end([one.id], NOON + 5 * MINUTE, "王芳")
+    (ended,) = store.silences.find(one.id)
+    assert (ended.ended_at, ended.ended_by, ended.until) == (NOON + 5 * MINUTE, "王芳", NOON + 5 * MINUTE)
+    assert (ended.author, ended.comment) == ("王芳", NASTY)
+    assert ended.state(NOON + 4 * MINUTE) == "active"
+    assert ended.state(NOON + 5 * MINUTE) == "ended"
+
+
+def test_ids_are_found_by_their_beginnings_and_alerts_by_kinds(store: Store):
+    ours = [alert(), alert("market:all", severity="flash"), alert("markets:x")]
+    store.alerts.insert(ours)
+    assert store.alerts.find(ours[0].id[:8]) == [ours[0].id]
+    assert len(store.alerts.find("")) == 3
+    assert store.alerts.find("%") == store.alerts.find("' OR 1") == []
+    assert [each.series for each in store.alerts.latest(9, kinds=("market", "sector"))] == ["market:all"]
+
+
+def told(name: str, sector: str, minutes: int = 0) -> Scored:
+    ident, moment = sha(name), NOON + minutes * MINUTE
+    article = Article(
+        id=ident,
+        source="wire",
+        language="zh",
+        title="公司债券违约",
+        published_at=moment,
+        fetched_at=moment,
+        mentions=(Mention(company="600519.SH", surface="茅台", sector=sector), Mention(company="AAPL", surface="Apple")),
+    )
+    own = {"p_negative": 0.9, "p_neutral": 0.05, "p_positive": 0.05}
+    companies = (CompanyScore(company="600519.SH", sector=sector, **own), CompanyScore(company="AAPL", **own))
+    score = Score(
+        id=ident,
+        source="wire",
+        language="zh",
+        published_at=moment,
+        story=ident,
+        topics={},
+        companies=companies,
+        model="m",
+        scored_at=moment,
+        **own,
+    )
+    return Scored(article=article, score=score)
+
+
+def test_a_companys_sector_is_what_its_newest_article_says(store: Store):
+    store.articles.insert([told("a", "banks"), told("b", "consumer", 1), told("c", "energy", 30)])
+    assert store.articles.sectors(["600519.SH", "AAPL", "it's"], NOON, NOON + 15 * MINUTE) == {"600519.SH": "consumer"}
+    assert store.articles.sectors([], NOON, NOON + 15 * MINUTE) == {}
+
+
+def test_lives_are_read_with_all_that_mutes_them(store: Store):
+    sector, company, topic = alert("sector:consumer"), alert("company:600519.SH", at=NOON + MINUTE), alert("topic:credit")
+    lone = alert("company:AAPL", at=NOON + MINUTE)
+    store.alerts.insert([sector, company, topic, lone])
+    store.articles.insert([told("a", "consumer", 3)])
+    store.silences.add([quiet()])
+    store.lives.add([event(company.id, "assigned", "bob", NOON + 2 * MINUTE, "王芳"), event(topic.id, "acknowledged", "bob", NOON)])
+    store.lives.seen([company.id], NOON + 7 * MINUTE)
+
+    def lives(minutes: int):
+        return read_lives(store, [company, topic, lone], NOON + minutes * MINUTE, RULES)
+
+    now = lives(10)
+    assert now[company.id].inhibited is not None and now[company.id].inhibited.alert_id == sector.id
+    assert (now[company.id].assignee, now[company.id].last_seen) == ("王芳", NOON + 7 * MINUTE)
+    assert now[lone.id].inhibited is None
+    assert [each.author for each in now[topic.id].silenced] == ["王芳"]
+    assert now[topic.id].state == "acknowledged"
+    assert lives(120)[topic.id].silenced == ()
+    store.lives.add([event(sector.id, "resolved", "bob", NOON + 20 * MINUTE)])
+    assert lives(30)[company.id].inhibited is None
+    assert read_lives(store, [], NOON, RULES) == {}
+
+
+def test_any_words_are_kept_as_they_are(store: Store):
+    said = [event("a", "note", f"王芳 {n}", NOON + n * MINUTE, f"-{odd}-") for n, odd in enumerate(ODD)]
+    store.lives.add(said)
+    assert store.lives.events(["a"]) == said
+    kept = [
+        silence(series=[f"topic:{odd}x"], author=f"bob {n}", comment=f"-{odd}-", starts_at=NOON, ends_at=NOON + MINUTE, now=NOON)
+        for n, odd in enumerate(ODD)
+    ]
+    store.silences.add(kept)
+    assert sorted(store.silences.all(), key=lambda each: each.author) == sorted(kept, key=lambda each: each.author)
