@@ -24,6 +24,7 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     secret: Annotated[str, Meta(description="signing secret, whsec_ and base64, as Standard Webhooks has it; empty: not signed")] = ""
     allow_private: Annotated[bool, Meta(description="let this endpoint lie on a loopback or private address")] = False
     name: Annotated[str, Meta(description="what the delivery log calls it; default: the host of the URL")] = ""
+    quiet_hours: Annotated[str, Meta(description='its own, in place of the setting quiet_hours; "none": it has none')] = ""
 
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
@@ -76,6 +77,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     alert_min_sources: Annotated[int, Meta(ge=1, description="independent sources that an alert needs at least")] = 2
     alert_min_ratio: Annotated[float, Meta(ge=1, description="observed over expected that an alert needs at least")] = 2.0
     alert_cooldown_s: Annotated[int, Meta(ge=0, description="a series that rang stays quiet this long, seconds")] = 14_400
+    alert_resolve_after_s: Annotated[
+        int, Meta(ge=60, le=30 * 86_400, description="an alert resolves when its series was not over its bar this long, seconds")
+    ] = 3600
+    alert_inhibit: Annotated[
+        str, Meta(description='which alerts speak for others of the same episode, "KIND > KIND, KIND; ..." (* is every kind); empty: none')
+    ] = "market > *; sector > company"
+    quiet_hours: Annotated[
+        str,
+        Meta(description='when endpoints are left alone, such as "22:00-07:00 Asia/Shanghai; Sat,Sun 00:00-24:00 Asia/Shanghai"'),
+    ] = ""
+    quiet_hours_except: Annotated[
+        Literal["watch", "urgent", "flash", "none"],
+        Meta(description='the least severity that is delivered in quiet hours all the same; "none": nothing is'),
+    ] = "flash"
     retention_days: Annotated[int, Meta(ge=0, description="months older than this leave the store; 0: keep everything, days")] = 0
     refresh_cron: Annotated[
         str, Meta(pattern=r"^$|^\s*\S+(\s+\S+){4}\s*$", description='when to refresh the model, such as "0 3 * * *" (UTC); empty: never')

@@ -1,22 +1,25 @@
 """Alerts to endpoints that may be away for hours: at once, then on the schedule that Standard Webhooks recommends, for three days.
 
-    an alert ─▶ first attempt, by `notify` ─▶ taken
-                    └─ not taken ─▶ due again ─▶ `due`, every few seconds ─▶ ... ─▶ given up after the last
+    an alert ─▶ gate ─▶ first attempt, by `notify` ─▶ taken
+                 │           └─ not taken ─▶ due again ─▶ `due`, every few seconds ─▶ gate ─▶ ... ─▶ given up after the last
+                 └─ withheld ─▶ `due`, when nothing holds it any more
 
-What is due follows from the delivery log in the store alone: whoever owns the topic of alerts next goes on with it.
+What is due follows from the store alone, from the log of deliveries and of what was withheld: whoever owns the topic of alerts next
+goes on with it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import heapq
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from spine import log, metrics
 from spine.records import Alert
 from spine.store import Alerts, Delivery
+from stream.gate import Gate
 from stream.payload import TEST
 from stream.resilience import Patience
 from stream.webhooks import GONE, Job, Webhooks, is_final
@@ -52,17 +55,26 @@ class _Due(NamedTuple):
 class Courier:
     """Who tells the endpoints. One thread at a time."""
 
-    def __init__(self, webhooks: Webhooks, store: Alerts, patience: Patience) -> None:
+    def __init__(
+        self,
+        webhooks: Webhooks,
+        store: Alerts,
+        patience: Patience,
+        gate: Gate | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """gate: what may be sent; None: everything"""
         self._webhooks, self._store, self._patience = webhooks, store, patience
+        self._gate, self._clock = gate, clock
         self._due: list[_Due] = []
         self._gone: set[str] = set()
         self._looked: datetime | None = None
 
     def notify(self, alert: Alert) -> list[Delivery]:
         """A first attempt at every endpoint that was not tried yet, all at once; what came of each, logged. Raises StoreError."""
-        tried = {delivery.endpoint for delivery in self._patience.wait_for("deliveries", self._store.deliveries, [alert.id])}
-        new = [label for label in self._webhooks.labels if label not in tried and label not in self._gone]
-        return self._send([Job(label, alert, 1) for label in new])
+        tried = self._tried([alert.id])
+        new = [label for label in self._webhooks.labels if (alert.id, label) not in tried and label not in self._gone]
+        return self._send(self._free([Job(label, alert, 1) for label in new], self._clock()))
 
     def due(self, now: datetime) -> list[Delivery]:
         """The attempts that are due by now; what came of each, logged. Raises StoreError."""
@@ -76,7 +88,16 @@ class Courier:
             alert = self._patience.wait_for("alert", self._store.get, due.alert_id)
             if alert is not None and due.endpoint in self._webhooks.labels and due.endpoint not in self._gone:
                 jobs.append(Job(due.endpoint, alert, due.attempt))
-        return self._send(jobs)
+        tried = self._tried([job.alert.id for job in jobs if job.number == 1])  # `notify` may have been faster
+        return self._send(self._free([job for job in jobs if job.number > 1 or (job.alert.id, job.endpoint) not in tried], now))
+
+    def _free(self, jobs: Sequence[Job], now: datetime) -> Sequence[Job]:
+        return jobs if self._gate is None else self._gate.let_through(jobs, now)
+
+    def _tried(self, alert_ids: Sequence[str]) -> set[tuple[str, str]]:
+        """(alert id, endpoint) of every attempt that was made."""
+        made = self._patience.wait_for("deliveries", self._store.deliveries, alert_ids)
+        return {(delivery.alert_id, delivery.endpoint) for delivery in made}
 
     def _look(self, now: datetime) -> None:
         """Learn from the log what is due, and which endpoints have said that they are gone (until one takes something again)."""
@@ -88,6 +109,13 @@ class Courier:
                 newest[last.endpoint] = last
             self._plan(last)
         self._gone = {endpoint for endpoint, last in newest.items() if last.status == GONE}
+        if self._gate is not None:
+            self._gate.warn(now)
+            waiting = self._gate.waiting(now)
+            tried = self._tried(sorted({ident for ident, _ in waiting}))
+            for ident, endpoint in waiting:
+                if (ident, endpoint) not in tried:
+                    heapq.heappush(self._due, _Due(now, ident, endpoint, 1))
 
     def _plan(self, last: Delivery) -> None:
         at = next_attempt(last)

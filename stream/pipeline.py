@@ -28,9 +28,11 @@ from stream.batches import Batch, Raw, as_known, dead_letter, latest_versions, m
 from stream.courier import Courier
 from stream.flood import Flood
 from stream.gaps import Missed
+from stream.gate import Gate, Muting
 from stream.matching import Matcher
 from stream.memo import Memo
 from stream.resilience import Pace, Patience, isolate, once_more
+from stream.resolve import Resolver
 from stream.watch import Watcher
 from stream.webhooks import Webhooks
 
@@ -82,13 +84,16 @@ class Pipeline:
         flood: Flood | None = None,
         matcher: Matcher | None = None,
         era: str = "",
+        muting: Muting | None = None,
+        resolve_after_s: float = 3600.0,
     ) -> None:
         self._classifier = classifier
         self._store = store
         self._rule = rule
         self._webhooks = webhooks or Webhooks(())
         self._patience = patience or Patience()
-        self._courier = Courier(self._webhooks, store.alerts, self._patience)
+        self._courier = Courier(self._webhooks, store.alerts, self._patience, Gate(store, self._patience, muting or Muting()))
+        self._resolver = Resolver(store, self._patience, resolve_after_s)
         self._memo = Memo()
         self._matcher = matcher or Matcher()
         self._drafted: frozenset[str] = frozenset()
@@ -103,7 +108,18 @@ class Pipeline:
     ) -> Pipeline:
         """The pipeline that the settings describe. Raises SettingsError for a webhook that cannot work, StoreError."""
         flood = flood_of(settings.dead_share, store, datetime.now(UTC))
-        return cls(classifier, store, Rule.from_settings(settings), Webhooks(settings.webhooks), flood=flood, matcher=matcher, era=era)
+        webhooks = Webhooks(settings.webhooks)
+        return cls(
+            classifier,
+            store,
+            Rule.from_settings(settings),
+            webhooks,
+            flood=flood,
+            matcher=matcher,
+            era=era,
+            muting=Muting.from_settings(settings, webhooks.labels),
+            resolve_after_s=settings.alert_resolve_after_s,
+        )
 
     def close(self) -> None:
         """Release the connections to the webhooks; the store belongs to the caller."""
@@ -282,7 +298,8 @@ class Pipeline:
         return made
 
     def remind(self, now: datetime) -> list[Delivery]:
-        """The attempts at webhooks that are due again. Raises StoreError."""
+        """The attempts at webhooks that are due by now, after alerts that are over were resolved. Raises StoreError."""
+        self._resolver.resolve(now)
         return self._courier.due(now)
 
 
