@@ -103,8 +103,8 @@ def _event(alert_id: str, kind: EventKind, who: str, at: datetime, text: str) ->
 def life_of(alert: Alert, events: Iterable[AlertEvent], last_seen: datetime | None = None, *, hold_s: float = 0.0) -> Life:
     """The life of `alert` after these events, in any order, doubles and other alerts' included; without what mutes it.
 
-    The first to acknowledge or to resolve is the one who did, until it is taken back. A resolution of Tocsin's own is void once the
-    series is over its bar after it, and so is what was acknowledged before; a person's stands.
+    The first to acknowledge or to resolve is the one who did, until it is taken back; but a person's resolution takes the place of
+    Tocsin's own. That one is void once the series is over its bar after it, and so is what was acknowledged before; a person's stands.
     last_seen: None when nobody saw the series over its bar since it was detected
     hold_s: the alert is pending until its series has been over its bar this long
     """
@@ -124,7 +124,7 @@ def life_of(alert: Alert, events: Iterable[AlertEvent], last_seen: datetime | No
         elif each.kind == "assigned":
             assignee = each.text
         elif each.kind == "resolved" and not (each.who == TOCSIN and seen > each.at):
-            resolved = resolved or deed
+            resolved = deed if resolved is None or (resolved.who == TOCSIN != each.who) else resolved
         elif each.kind == "resolved" and resolved is None:
             acknowledged = None
         elif each.kind == "reopened":

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
-from spine.life import Silence, event, inhibitions, silence
+from spine.life import AlertEvent, Silence, event, inhibitions, silence
 from spine.lives import read_lives
 from spine.records import Alert, Article, CompanyScore, Mention, Score, Scored, Severity, alert_id, sha
 from spine.store import Store, Withheld
@@ -71,7 +72,12 @@ def test_who_writes_at_once_loses_nothing(store: Store, who: str):
     """Four threads that write at the same moment, some of them the same things twice."""
     mine = [event("a", "note", f"{who} {n}", NOON, f"words {n}") for n in range(40)]
     parts = [mine[0:20], mine[10:30], mine[20:40], mine[0:40:3]]
-    threads = [threading.Thread(target=lambda part=part: [store.lives.add([each]) for each in part]) for part in parts]
+
+    def write(part: list[AlertEvent]) -> None:
+        for each in part:
+            store.lives.add([each])
+
+    threads = [threading.Thread(target=write, args=(part,)) for part in parts]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -136,7 +142,7 @@ def told(name: str, sector: str, minutes: int = 0) -> Scored:
         fetched_at=moment,
         mentions=(Mention(company="600519.SH", surface="茅台", sector=sector), Mention(company="AAPL", surface="Apple")),
     )
-    own = {"p_negative": 0.9, "p_neutral": 0.05, "p_positive": 0.05}
+    own: dict[str, Any] = {"p_negative": 0.9, "p_neutral": 0.05, "p_positive": 0.05}
     companies = (CompanyScore(company="600519.SH", sector=sector, **own), CompanyScore(company="AAPL", **own))
     score = Score(
         id=ident,

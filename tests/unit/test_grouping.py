@@ -216,7 +216,7 @@ def test_order_doubles_and_a_restart_change_nothing(items: list[Item], grouping:
 
 
 @examples(30)
-@given(histories, groupings, st.integers(1, STEP), st.integers(1, STEP))
+@given(histories, groupings, st.integers(9, STEP), st.integers(9, STEP))
 def test_how_often_it_is_asked_changes_no_id(items: list[Item], grouping: Grouping, one: int, other: int):
     """Nothing resolves here: what is known of a group does not depend on the second in which it is asked for."""
     lasting = [msgspec.structs.replace(each, resolved_at=None) for each in items]

@@ -1,0 +1,169 @@
+"""`tocsin alerts`: people list alerts, take them, silence them and say when they are over; in this process, with a real store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from spine.errors import SettingsError
+from spine.records import Alert, Evidence, alert_id
+from spine.store import Delivery, Store, Withheld, open_store
+from tests.servers import ClickHouseServer
+from tocsin.alerts import moment, span
+from tocsin.cli import main
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+
+
+def alert(series: str, minutes: int = 10) -> Alert:
+    start = NOW - timedelta(minutes=minutes)
+    return Alert(
+        id=alert_id("negative-spike", series, start),
+        rule="negative-spike",
+        series=series,
+        window_start=start,
+        window_s=900,
+        detected_at=start,
+        severity="urgent",
+        observed=12,
+        expected=0.3,
+        surprise=8.1,
+        total=15,
+        sources=4,
+        evidence=(
+            Evidence(id="e", title="债券违约 [bold]x[/bold]\x1b[2J\u202e", url="", source="wire", published_at=start, p_negative=0.97),
+        ),
+    )
+
+
+ONE, TWO, OLD = alert("topic:credit"), alert("market:all"), alert("topic:banks", 60 * 24 * 9)
+A, B = ONE.id[:8], TWO.id[:8]
+
+
+@pytest.fixture
+def store(clickhouse_server: ClickHouseServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    address = f"{clickhouse_server.address}/cli_alerts"
+    monkeypatch.setenv("TOCSIN_STORE", address)
+    monkeypatch.setenv("TOCSIN_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "240")
+    made = open_store(address, tmp_path)
+    made.migrate()
+    for table in ("alerts", "deliveries", "alert_events", "withheld", "silences", "silence_ends"):
+        made.client.command(f"TRUNCATE TABLE {table}")
+    made.alerts.insert([ONE, TWO, OLD])
+    yield made
+    made.close()
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0) -> str:
+    assert main(["alerts", *arguments]) == status
+    told = capsys.readouterr()
+    return told.err if status else told.out
+
+
+def rows(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in run(capsys, *arguments, "--json").splitlines()]
+
+
+def test_an_alert_is_taken_given_on_noted_and_closed(store: Store, capsys: pytest.CaptureFixture[str]):
+    assert {row["series"]: row["state"] for row in rows(capsys, "list")} == {"topic:credit": "firing", "market:all": "firing"}
+    assert "acknowledged by 王芳" in run(capsys, "ack", A, ONE.id, "--who", "王芳", "--because", "calling the issuer")
+    assert [row["id"] for row in rows(capsys, "list", "--state", "acknowledged")] == [ONE.id]
+    assert "assigned to 李雷" in run(capsys, "assign", A, "--to", "李雷", "--who", "bob")
+    run(capsys, "note", A, "发行人已回应", "--who", "bob")
+    run(capsys, "unack", A, "--who", "王芳")
+    assert "acknowledged" not in {row["state"] for row in rows(capsys, "list")}
+    run(capsys, "resolve", A, B, "--who", "bob")
+    assert {row["state"] for row in rows(capsys, "list")} == {"resolved"}
+    run(capsys, "reopen", A)
+    (row,) = rows(capsys, "show", A)
+    assert (row["state"], row["assignee"], row["notes"][0]["text"]) == ("firing", "李雷", "发行人已回应")
+    kinds = [each["kind"] for each in row["events"]]
+    assert kinds == ["acknowledged", "assigned", "note", "unacknowledged", "resolved", "reopened"]
+    assert row["events"][0]["text"] == "calling the issuer"
+    assert row["events"][-1]["who"], "the name on this computer"
+
+
+def test_one_is_shown_with_who_was_told_and_who_was_not_and_why(store: Store, capsys: pytest.CaptureFixture[str]):
+    store.alerts.log([Delivery(alert_id=ONE.id, endpoint="desk", attempt=1, sent_at=NOW, status=503, error="HTTP 503")])
+    store.lives.withhold(
+        [Withheld(alert_id=ONE.id, endpoint="夜班", cause="silence", owner="s", at=NOW, until=None, text="silenced by 王芳: x")]
+    )
+    told = run(capsys, "show", A)
+    assert "HTTP 503" in told
+    assert "夜班" in told and "silenced by 王芳: x" in told
+    assert "spoken for by the alert on market:all" in told
+    assert "债券违约 [bold]x[/bold]" in told
+    assert "\x1b" not in told and "\u202e" not in told
+    (row,) = rows(capsys, "show", A)
+    assert (row["deliveries"][0]["status"], row["withheld"][0]["cause"], row["inhibited"]["series"]) == (503, "silence", "market:all")
+
+
+def test_a_silence_is_made_seen_and_ended(store: Store, capsys: pytest.CaptureFixture[str]):
+    command = ("silence", "--series", "topic:*", "--for", "14m", "--comment", "系统维护", "--who", "王芳")
+    (made,) = rows(capsys, *command)
+    assert datetime.fromisoformat(made["ends_at"]) - datetime.fromisoformat(made["starts_at"]) >= timedelta(minutes=14)
+    assert main(["alerts", "list"]) == 0
+    told = capsys.readouterr()
+    assert "of 王芳 ends at" in told.err
+    assert "silenced by 王芳 until" in told.out and "spoken for by market:all" in told.out
+    table = run(capsys, "silences")
+    assert "王芳" in table and "系统维护" in table and "ends in 14 min" in table
+    run(capsys, "unsilence", made["id"][:6], "--who", "bob")
+    assert run(capsys, "silences").strip() == "nothing is silenced"
+    (ended,) = rows(capsys, "silences", "--ended")
+    assert (ended["state"], ended["author"], ended["ended_by"]) == ("ended", "王芳", "bob")
+    assert "ended at" in run(capsys, "unsilence", made["id"], status=2)
+    assert rows(capsys, "list")[0]["silenced"] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["ack", "ffffffff"], "there is no such alert"),
+        (["ack", "f"], "4 characters"),
+        (["ack", A, "ffffffff", "--who", "x"], "there is no such alert"),
+        (["show", "%%%%"], "there is no such alert"),
+        (["note", A, " "], "needs words"),
+        (["ack", A, "--who", "tocsin"], "say who you are"),
+        (["unsilence", "ffffffff"], "there is no such silence"),
+        (["silence", "--series", "AAPL", "--for", "2h", "--comment", "x"], "no pattern of series"),
+        (["silence", "--series", "*", "--for", "soon", "--comment", "x"], "no length of time"),
+        (["list", "--since", "yesterday"], "is no time"),
+        (["ack"], "Missing argument"),
+    ],
+)
+def test_a_mistake_is_told_in_a_sentence_and_changes_nothing(
+    store: Store, capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
+):
+    assert says in run(capsys, *arguments, status=2)
+    assert store.lives.events([ONE.id]) == []
+    assert store.silences.all() == []
+
+
+def test_a_beginning_that_two_ids_share_names_neither(store: Store, capsys: pytest.CaptureFixture[str]):
+    store.alerts.insert([msgspec.structs.replace(ONE, id=f"abcdef{n}") for n in range(2)] + [msgspec.structs.replace(ONE, id="abcd")])
+    assert "2 or more alerts begin so (abcdef0, abcdef1)" in run(capsys, "ack", "abcde", status=2)
+    assert "abcd topic:credit" in run(capsys, "ack", "abcd")
+
+
+@pytest.mark.parametrize(("text", "minutes"), [("45m", 45), ("2h", 120), ("1d12h", 2160), ("1W", 10_080)])
+def test_lengths_of_time_are_read(text: str, minutes: int):
+    assert span(text) == timedelta(minutes=minutes)
+    assert moment(text, NOW) == NOW - timedelta(minutes=minutes)
+
+
+@pytest.mark.parametrize("text", ["", "0m", "-2h", "2", "2h3", "999999w", "2 h"])
+def test_what_is_no_length_of_time_is_refused(text: str):
+    with pytest.raises(SettingsError, match="length of time"):
+        span(text)
+
+
+def test_times_are_read_with_their_zones():
+    assert moment("2026-11-20T08:00:00+08:00", NOW) == moment("2026-11-20T00:00:00", NOW) == datetime(2026, 11, 20, tzinfo=UTC)

@@ -1,0 +1,123 @@
+"""Quiet hours end when the wall clocks of their place say so, over midnight, weekends and the nights when clocks change."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spine.errors import SettingsError
+from stream.quiet import QuietHours, quiet_hours
+from tests.strategies import examples
+
+SHANGHAI, LONDON = ZoneInfo("Asia/Shanghai"), ZoneInfo("Europe/London")
+NIGHT = "22:00-07:00 Asia/Shanghai"
+
+
+def shanghai(day: int, hour: int, minute: int = 0) -> datetime:
+    """Of November 2026; the 20th is a Friday."""
+    return datetime(2026, 11, day, hour, minute, tzinfo=SHANGHAI)
+
+
+@pytest.mark.parametrize(
+    ("now", "end"),
+    [
+        (shanghai(20, 21, 59), None),
+        (shanghai(20, 22), shanghai(21, 7)),
+        (shanghai(21, 0), shanghai(21, 7)),
+        (shanghai(21, 6, 59), shanghai(21, 7)),
+        (shanghai(21, 7), None),
+        (shanghai(20, 23).astimezone(UTC), shanghai(21, 7)),
+    ],
+)
+def test_a_night_goes_over_midnight(now: datetime, end: datetime | None):
+    assert quiet_hours(NIGHT).ends(now) == end
+
+
+def test_windows_that_meet_are_one_quiet():
+    weekend = quiet_hours(f"{NIGHT}; Sat,Sun 00:00-24:00 Asia/Shanghai")
+    assert weekend.ends(shanghai(20, 23)) == shanghai(23, 7)
+    assert weekend.ends(shanghai(18, 23)) == shanghai(19, 7)
+
+
+def test_a_window_is_of_the_day_on_which_it_begins():
+    weekdays = quiet_hours("Mon-Fri 22:00-07:00 Asia/Shanghai")
+    assert weekdays.ends(shanghai(21, 3)) == shanghai(21, 7)
+    assert weekdays.ends(shanghai(22, 3)) is None
+    assert weekdays.ends(shanghai(23, 3)) is None, "Sunday's night is not quiet"
+    around = quiet_hours("fri-mon 22:00-23:00 Asia/Shanghai")
+    assert [around.ends(shanghai(day, 22)) is not None for day in range(16, 23)] == [True, False, False, False, True, True, True]
+
+
+def test_where_clocks_change_the_wall_clock_counts():
+    night = quiet_hours("22:00-07:00 Europe/London")
+    spring = datetime(2026, 3, 28, 22, tzinfo=LONDON)
+    autumn = datetime(2026, 10, 24, 22, tzinfo=LONDON)
+    lengths = []
+    for start in (spring, autumn):
+        end = night.ends(start)
+        assert end is not None
+        assert end.astimezone(LONDON).hour == 7
+        lengths.append((end - start.astimezone(UTC)) / timedelta(hours=1))
+    assert lengths == [8, 10]
+
+
+def test_an_exchange_that_is_closed_is_told_by_a_calendar():
+    holidays = {date(2026, 10, 1), date(2026, 10, 2)}
+    quiet = quiet_hours("closed:XSHG 00:00-24:00 Asia/Shanghai", {"XSHG": lambda day: day in holidays})
+    assert quiet.ends(datetime(2026, 10, 1, 9, tzinfo=SHANGHAI)) == datetime(2026, 10, 3, tzinfo=SHANGHAI)
+    assert quiet.ends(datetime(2026, 10, 3, 9, tzinfo=SHANGHAI)) is None
+    with pytest.raises(SettingsError, match="no calendar of the exchange 'XSHG'"):
+        quiet_hours("closed:XSHG 00:00-24:00 Asia/Shanghai")
+
+
+@pytest.mark.parametrize("text", ["", "none", " None "])
+def test_there_may_be_none(text: str):
+    assert not quiet_hours(text)
+    assert QuietHours().ends(shanghai(20, 23)) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("22:00-07:00", "expected"),
+        ("22:00-07:00 Mars/Base", "no time zone 'Mars/Base'"),
+        ("22:00-07:00 ../../etc/passwd", "expected"),
+        ("22:61-07:00 UTC", "22:61 is no time"),
+        ("25:00-26:00 UTC", "25:00 is no time"),
+        ("24:00-07:00 UTC", "cannot begin"),
+        ("Fry-Sat 22:00-07:00 UTC", "no weekday"),
+        ("00:00-24:00 UTC", "never end"),
+        ("00:00-12:00 UTC; 12:00-00:00 UTC", "never end"),
+    ],
+)
+def test_a_mistake_is_told_in_a_sentence(text: str, why: str):
+    with pytest.raises(SettingsError, match=why):
+        quiet_hours(text)
+
+
+@examples(60)
+@given(
+    st.integers(0, 1439),
+    st.integers(1, 1440),
+    st.sampled_from(["Asia/Shanghai", "Europe/London", "America/New_York", "UTC"]),
+    st.integers(0, 365 * 24 * 60),
+)
+def test_quiet_is_quiet_until_its_end_and_no_longer(start: int, end: int, zone: str, minutes: int):
+    if end == start or (start == 0 and end == 1440):
+        return
+    hours = quiet_hours(f"{start // 60}:{start % 60:02}-{end // 60}:{end % 60:02} {zone}")
+    now = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=minutes)
+    until = hours.ends(now)
+    local = now.astimezone(ZoneInfo(zone))
+    minute = local.hour * 60 + local.minute
+    inside = start <= minute < end if end > start else minute >= start or minute < end
+    if local.utcoffset() == (now - timedelta(hours=26)).astimezone(ZoneInfo(zone)).utcoffset():  # no clock changed
+        assert (until is not None) == inside
+    if until is not None:
+        assert now < until <= now + timedelta(hours=25)
+        assert hours.ends(until) is None
+        assert hours.ends(until - timedelta(minutes=1)) is not None or until - now < timedelta(minutes=1)
