@@ -13,6 +13,7 @@ from spine.errors import EXIT_LATER, EXIT_MEND, BrokerError, SettingsError, Stor
 from spine.log import mask
 from tocsin.cli import (
     admin,
+    alerts,
     archives,
     backtest,
     bench,
@@ -50,7 +51,9 @@ for module in (
     backtest,
     roles,
     admin,
+    alerts,
     webhooks,
+    watchlists,
     dead_letters,
     text,
     train,
@@ -60,7 +63,6 @@ for module in (
     companies,
     models,
     bench,
-    watchlists,
 ):
     for command in module.COMMANDS:
         group.add_command(command)

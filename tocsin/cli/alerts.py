@@ -1,0 +1,343 @@
+"""Command `alerts`: what rang, who is on it, and what became of it."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from spine.errors import SettingsError
+from tocsin import wiring
+from tocsin.cli.common import ExampleCommand, ExampleGroup, print_json, results, settings_of, table_of
+
+if TYPE_CHECKING:
+    from spine.life import EventKind, Silence
+    from spine.settings import Settings
+    from spine.store import Store
+    from tocsin.alerts import AlertStory, AlertView
+
+STATES = ("pending", "firing", "acknowledged", "resolved")
+SEVERITIES = ("watch", "urgent", "flash")
+JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+IDS = click.argument("ids", nargs=-1, required=True, metavar="ID...")
+WHO = click.option("--who", metavar="NAME", help="Who does this. Default: your name on this computer.")
+BECAUSE = click.option("--because", default="", metavar="TEXT", help="Why, for those who read it later.")
+
+
+@click.group(
+    cls=ExampleGroup,
+    examples="""
+    tocsin alerts list --state firing
+    tocsin alerts ack 3f9c21 --who 王芳
+    tocsin alerts silence --series "topic:*" --for 2h --comment "known maintenance"
+    """,
+)
+def alerts() -> None:
+    """What rang, and what becomes of it.
+
+    An ID may be given by its first characters. With the embedded store: while `tocsin up` is stopped.
+    """
+
+
+@alerts.command("list", cls=ExampleCommand, examples="tocsin alerts list --since 24h\ntocsin alerts list --state firing --json")
+@click.option("--state", type=click.Choice(STATES), help="Only those in this state.")
+@click.option("--since", default="7d", show_default=True, metavar="TIME", help='Detected since: "24h" (ago), or a time as ISO 8601 has it.')
+@click.option("--limit", type=click.IntRange(1), default=200, show_default=True, help="How many are looked at, the newest first.")
+@JSON
+@click.pass_context
+def list_(ctx: click.Context, state: str | None, since: str, limit: int, as_json: bool) -> None:
+    """The newest, with their states and what mutes them."""
+    from spine.life.silences import ending
+    from tocsin.alerts import moment, views
+
+    now = datetime.now(UTC)
+    with _store(ctx) as (settings, store):
+        found = [view for view in views(store, settings, now, since=moment(since, now), limit=limit) if state in (None, view.life.state)]
+        soon = ending(store.silences.all(since=now), now)
+    for each in soon:
+        click.echo(_plain(f"silence {_short(each.id)} of {each.author} ends at {_time(each.until)} UTC: {each.comment}"), err=True)
+    if as_json:
+        for view in found:
+            print_json(view.public())
+        return
+    if not found:
+        click.echo(f"no alerts{f' are {state}' if state else ''} since {since}")
+        return
+    table = table_of("id", "when (UTC)", "severity", "series", "state", "by", "muted")
+    for view in found:
+        alert, life = view.alert, view.life
+        row = (_short(alert.id), _time(alert.detected_at), alert.severity, alert.series, life.state, _by(view), _muted(view))
+        table.add_row(*map(_plain, row))
+    results.print(table, markup=False)
+
+
+@alerts.command(cls=ExampleCommand, examples="tocsin alerts show 3f9c21\ntocsin alerts show 3f9c21 --json")
+@click.argument("ident", metavar="ID")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_context
+def show(ctx: click.Context, ident: str, as_json: bool) -> None:
+    """One alert: what was done to it, who was told, and who was not and why."""
+    from tocsin.alerts import story
+
+    with _store(ctx) as (settings, store):
+        found = story(store, settings, ident, datetime.now(UTC))
+    if as_json:
+        print_json({**found.view.public(), **{name: getattr(found, name) for name in ("events", "deliveries", "withheld")}})
+        return
+    _tell(found)
+
+
+@alerts.command(cls=ExampleCommand, examples='tocsin alerts ack 3f9c21 88ab01 --who 王芳 --because "the desk is calling the issuer"')
+@IDS
+@WHO
+@BECAUSE
+@click.pass_context
+def ack(ctx: click.Context, ids: Sequence[str], who: str | None, because: str) -> None:
+    """Say that somebody is on it."""
+    _do(ctx, ids, "acknowledged", who, because)
+
+
+@alerts.command(cls=ExampleCommand, examples="tocsin alerts unack 3f9c21")
+@IDS
+@WHO
+@BECAUSE
+@click.pass_context
+def unack(ctx: click.Context, ids: Sequence[str], who: str | None, because: str) -> None:
+    """Take that back: nobody is on it."""
+    _do(ctx, ids, "unacknowledged", who, because)
+
+
+@alerts.command(cls=ExampleCommand, examples='tocsin alerts assign 3f9c21 --to 王芳\ntocsin alerts assign 3f9c21 --to ""')
+@IDS
+@click.option("--to", required=True, metavar="NAME", help='Whose it is from now on; "": nobody\'s.')
+@WHO
+@click.pass_context
+def assign(ctx: click.Context, ids: Sequence[str], to: str, who: str | None) -> None:
+    """Say whose it is."""
+    _do(ctx, ids, "assigned", who, to)
+
+
+@alerts.command(cls=ExampleCommand, examples='tocsin alerts note 3f9c21 "发行人已回应"')
+@click.argument("ident", metavar="ID")
+@click.argument("words")
+@WHO
+@click.pass_context
+def note(ctx: click.Context, ident: str, words: str, who: str | None) -> None:
+    """Add words to it."""
+    _do(ctx, [ident], "note", who, words)
+
+
+@alerts.command(cls=ExampleCommand, examples='tocsin alerts resolve 3f9c21 --because "a false report, withdrawn"')
+@IDS
+@WHO
+@BECAUSE
+@click.pass_context
+def resolve(ctx: click.Context, ids: Sequence[str], who: str | None, because: str) -> None:
+    """Say that it is over. What nobody resolves does so of itself, by the setting alert_resolve_after_s."""
+    _do(ctx, ids, "resolved", who, because)
+
+
+@alerts.command(cls=ExampleCommand, examples="tocsin alerts reopen 3f9c21")
+@IDS
+@WHO
+@BECAUSE
+@click.pass_context
+def reopen(ctx: click.Context, ids: Sequence[str], who: str | None, because: str) -> None:
+    """Say that it is not over: it fires again, and nobody is on it."""
+    _do(ctx, ids, "reopened", who, because)
+
+
+@alerts.command(
+    cls=ExampleCommand,
+    examples="""
+    tocsin alerts silence --series "topic:*" --for 2h --comment "known maintenance"
+    tocsin alerts silence --series company:600519.SH --most urgent --for 3d --who 王芳 --comment 年报窗口期
+    """,
+)
+@click.option(
+    "--series", required=True, multiple=True, metavar="PATTERN", help='What about, such as "topic:*" or company:AAPL; repeatable.'
+)
+@click.option("--rule", "rules", multiple=True, metavar="PATTERN", help="Only alerts of these rules; repeatable.")
+@click.option("--least", type=click.Choice(SEVERITIES), default="watch", show_default=True, help="The least severity that is silenced.")
+@click.option("--most", type=click.Choice(SEVERITIES), default="flash", show_default=True, help="The highest severity that is silenced.")
+@click.option("--for", "lasts", required=True, metavar="TIME", help="How long, such as 45m, 2h, 3d or 1d12h.")
+@click.option("--comment", required=True, metavar="TEXT", help="Why, for those who wonder.")
+@WHO
+@JSON
+@click.pass_context
+def silence(
+    ctx: click.Context,
+    series: Sequence[str],
+    rules: Sequence[str],
+    least: Any,
+    most: Any,
+    lasts: str,
+    comment: str,
+    who: str | None,
+    as_json: bool,
+) -> None:
+    """Keep alerts from being delivered for a while. They are stored and shown all the same."""
+    from spine.life import silence as made
+    from tocsin.alerts import span
+
+    now = datetime.now(UTC)
+    one = made(
+        series=series,
+        rules=rules,
+        least=least,
+        most=most,
+        author=_name(who),
+        comment=comment,
+        starts_at=now,
+        ends_at=now + span(lasts) + timedelta(seconds=1),  # whole seconds, rounded down
+        now=now,
+    )
+    with _store(ctx) as (_, store):
+        store.silences.add([one])
+    if as_json:
+        print_json(one)
+    else:
+        click.echo(_plain(f"silence {_short(one.id)} until {_time(one.ends_at)} UTC: {', '.join(one.series)}"))
+
+
+@alerts.command(cls=ExampleCommand, examples="tocsin alerts silences\ntocsin alerts silences --ended --json")
+@click.option("--ended", is_flag=True, help="Those that are over too.")
+@JSON
+@click.pass_context
+def silences(ctx: click.Context, ended: bool, as_json: bool) -> None:
+    """Who silenced what, until when and why; the newest first."""
+    now = datetime.now(UTC)
+    with _store(ctx) as (_, store):
+        found = [each for each in store.silences.all() if ended or each.state(now) != "ended"]
+    if as_json:
+        for each in found:
+            print_json({**msgspec.to_builtins(each), "state": each.state(now)})
+        return
+    if not found:
+        click.echo("nothing is silenced")
+        return
+    table = table_of("id", "state", "until (UTC)", "series", "rules", "severity", "author", "comment")
+    for each in found:
+        about = each.least if each.least == each.most else f"{each.least} to {each.most}"
+        patterns = (" ".join(each.series), " ".join(each.rules) or "*")
+        row = (_short(each.id), _silence_state(each, now), _time(each.until), *patterns, about, each.author, each.comment)
+        table.add_row(*map(_plain, row))
+    results.print(table, markup=False)
+
+
+@alerts.command(cls=ExampleCommand, examples="tocsin alerts unsilence 77ac04 --who 王芳")
+@click.argument("ident", metavar="ID")
+@WHO
+@click.pass_context
+def unsilence(ctx: click.Context, ident: str, who: str | None) -> None:
+    """End a silence before its time. It stays known, with who ended it."""
+    from tocsin.alerts import find_silence
+
+    now, name = datetime.now(UTC), _name(who)
+    with _store(ctx) as (_, store):
+        one = find_silence(store, ident)
+        if one.state(now) == "ended":
+            raise SettingsError(f"silence {_short(one.id)} ended at {_time(one.until)} UTC already{_ender(one)}")
+        store.silences.end([one.id], now, name)
+    click.echo(f"silence {_short(one.id)} ended")
+
+
+@contextlib.contextmanager
+def _store(ctx: click.Context) -> Iterator[tuple[Settings, Store]]:
+    settings = settings_of(ctx)
+    with contextlib.closing(wiring.make_store(settings)) as store:
+        yield settings, store
+
+
+def _do(ctx: click.Context, ids: Sequence[str], kind: EventKind, who: str | None, text: str) -> None:
+    """Note what was done to these alerts: to all of them, or to none where one cannot be found."""
+    from spine.life import event
+    from tocsin.alerts import find
+
+    now, name = datetime.now(UTC), _name(who)
+    with _store(ctx) as (_, store):
+        found = find(store, ids)
+        store.lives.add([event(alert.id, kind, name, now, text) for alert in found])
+    to = f" to {text or 'nobody'}" if kind == "assigned" else ""
+    for alert in found:
+        click.echo(_plain(f"{_short(alert.id)} {alert.series}: {kind}{to} by {name}"))
+
+
+def _name(who: str | None) -> str:
+    if who is not None:
+        return who
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError) as error:
+        raise SettingsError("nobody knows who you are: give --who NAME") from error
+
+
+def _tell(found: AlertStory) -> None:
+    alert, life = found.view.alert, found.view.life
+    lines: list[str] = [alert.id]
+    lines.append(f"{alert.series} ({alert.severity}, rule {alert.rule}), detected {_time(alert.detected_at)} UTC")
+    lines.append(f"{alert.observed} negative stories where {alert.expected:g} were expected; {alert.total} in all, {alert.sources} sources")
+    lines.append(f"state: {life.state}{f' by {_by(found.view)}' if _by(found.view) else ''}; last over its bar {_time(life.last_seen)} UTC")
+    if life.assignee:
+        lines.append(f"assigned to: {life.assignee}")
+    lines += [f"silenced until {_time(each.until)} UTC by {each.author}: {each.comment} ({_short(each.id)})" for each in life.silenced]
+    if life.inhibited:
+        lines.append(f"spoken for by the alert on {life.inhibited.series} ({_short(life.inhibited.alert_id)})")
+    lines += [f"  {_time(item.published_at)}  {item.source}: {item.title}" for item in alert.evidence]
+    for line in lines:
+        click.echo(_plain(line))
+    rows: list[tuple[datetime, str, str, str]] = [(each.at, each.who, each.kind, each.text) for each in found.events]
+    for sent in found.deliveries:
+        rows += [(sent.sent_at, sent.endpoint, f"attempt {sent.attempt}", sent.error or f"taken (HTTP {sent.status})")]
+    rows += [(each.at, each.endpoint, "withheld", each.text) for each in found.withheld]
+    table = table_of("when (UTC)", "who", "what", "words")
+    for at, who, what, words in sorted(rows):
+        table.add_row(_time(at), _plain(who), what, _plain(words))
+    if rows:
+        results.print(table, markup=False)
+
+
+def _by(view: AlertView) -> str:
+    life = view.life
+    deed = life.resolved if life.state == "resolved" else life.acknowledged if life.state == "acknowledged" else None
+    return deed.who if deed else f"for {life.assignee}" if life.assignee else ""
+
+
+def _muted(view: AlertView) -> str:
+    life = view.life
+    told = [f"silenced by {each.author} until {_time(each.until)}" for each in life.silenced[:1]]
+    return "; ".join([*told, *([f"spoken for by {life.inhibited.series}"] if life.inhibited else [])])
+
+
+def _silence_state(one: Silence, now: datetime) -> str:
+    from spine.life.silences import SOON
+
+    state = one.state(now)
+    if state == "active" and one.until - now <= SOON:
+        return f"ends in {max(1, round((one.until - now).total_seconds() / 60))} min"
+    return f"{state}{_ender(one)}"
+
+
+def _ender(one: Silence) -> str:
+    return f", by {one.ended_by}" if one.ended_by and one.ended_at is not None and one.ended_at <= one.ends_at else ""
+
+
+def _short(ident: str) -> str:
+    return ident[:10]
+
+
+def _plain(text: str) -> str:
+    """Words of others on a terminal: what would move the cursor or turn the text around is no letter."""
+    return "".join(each if each.isprintable() else " " if each.isspace() else "\ufffd" for each in text)
+
+
+def _time(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S}"
+
+
+COMMANDS = (alerts,)
