@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spine.errors import SettingsError
-from spine.life import TOCSIN, AlertEvent, Life, due_to_resolve, event, inhibitions, inhibitor, life_of, silence
+from spine.life import TOCSIN, AlertEvent, Life, Silence, due_to_resolve, event, inhibitions, inhibitor, life_of, silence
 from spine.life.events import MAX_TEXT_CHARS
 from spine.life.silences import ending, matches, silencing
 from spine.records import Alert, Severity, alert_id
@@ -207,10 +207,9 @@ def test_a_pattern_of_many_stars_takes_no_time():
     assert not matches(["*a" * 150], "a" * 149 + "b" * 100_000)
 
 
-def quiet(**changes: Any) -> Any:
-    return silence(
-        **{"series": ["topic:*"], "author": "王芳", "comment": "维护", "starts_at": NOON, "ends_at": at(60), "now": NOON} | changes
-    )
+def quiet(**changes: Any) -> Silence:
+    plain: dict[str, Any] = {"series": ["topic:*"], "author": "王芳", "comment": "维护", "starts_at": NOON, "ends_at": at(60), "now": NOON}
+    return silence(**{**plain, **changes})
 
 
 def test_a_silence_lasts_from_its_start_to_before_its_end():
