@@ -38,7 +38,7 @@ class Process:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def start(self, timeout_s: float = 60.0) -> None:
+    def start(self, timeout_s: float = 180.0) -> None:
         """Start it and wait until its port answers. Raises TocsinError."""
         self.launch()
         self.wait_up(timeout_s)
@@ -50,7 +50,7 @@ class Process:
                 self._command, stdout=log, stderr=log, env={**os.environ, **(self._environment or {})}, start_new_session=True
             )
 
-    def wait_up(self, timeout_s: float = 60.0) -> None:
+    def wait_up(self, timeout_s: float = 180.0) -> None:
         """Wait until its port answers. Raises TocsinError."""
         deadline = time.monotonic() + timeout_s
         while not accepts("127.0.0.1", self.port, 0.5):
