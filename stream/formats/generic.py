@@ -1,0 +1,168 @@
+"""The generic JSON of a webhook, described by docs/webhook.schema.json, which is made from the types below. Pure.
+
+Source of the limit: Standard Webhooks 1.0.0, https://www.standardwebhooks.com.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from spine.records import Alert, Severity, Share
+from spine.series import MARKET, series_name
+from stream.formats.base import JSON, Format, Message, Options, iso
+
+MAX_BYTES = 20_000
+"""The specification asks for less than 20 kB."""
+TEST = "test"
+"""The id, and the rule, of what is sent to try an endpoint."""
+
+Moment = Annotated[
+    str, Meta(description="UTC, to the millisecond", examples=["2026-11-20T12:00:00.000Z"], extra_json_schema={"format": "date-time"})
+]
+Count = Annotated[int, Meta(ge=0)]
+PartNumber = Annotated[int, Meta(ge=1)]
+
+
+class Names(msgspec.Struct, frozen=True, kw_only=True):
+    """What people read for a series."""
+
+    en: str
+    zh: str
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True):
+    """One article behind the alert. A url that would not fit into a message alone is left empty."""
+
+    id: str
+    title: str
+    url: str
+    source: str
+    published_at: Moment
+    p_negative: Annotated[Share, Meta(description="how likely the article is negative, to four decimals")]
+
+
+class Data(msgspec.Struct, frozen=True, kw_only=True):
+    """An alert: a series had more negative stories in the window than its own past explains."""
+
+    id: Annotated[str, Meta(description="the same for the same rule, series and window, however often it is sent")]
+    rule: str
+    series: Annotated[str, Meta(description="kind:key, such as topic:energy or company:AAPL")]
+    name: Names
+    severity: Severity
+    window_start: Moment
+    window_end: Annotated[Moment, Meta(description="the window is half open: this moment is no longer in it")]
+    detected_at: Moment
+    observed: Annotated[Count, Meta(description="distinct negative stories in the window")]
+    expected: Annotated[float, Meta(ge=0, description="how many of them the series' own past lets expect")]
+    surprise: Annotated[float, Meta(ge=0, description="-log10 of the probability of so many or more by chance")]
+    total: Annotated[Count, Meta(description="distinct stories of any sentiment in the window")]
+    sources: Annotated[Count, Meta(description="distinct sources of the negative stories")]
+    evidence: Annotated[list[Item], Meta(description="the most negative articles first; of a part: its share of them")]
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The body of a webhook. Fields may be added: a receiver ignores those that it does not know."""
+
+    type: Annotated[Literal["alert.firing", "alert.test"], Meta(description="alert.test: `tocsin webhooks test` tries the endpoint")]
+    timestamp: Annotated[Moment, Meta(description="when the alert was raised, not when it was sent")]
+    data: Data
+    part: Annotated[PartNumber, Meta(description="which of several messages this is; each has a webhook-id of its own")] = 1
+    parts: Annotated[PartNumber, Meta(description="how many messages hold the alert: more than one when its evidence fills 20 kB")] = 1
+
+
+def trial(now: datetime) -> Alert:
+    """What a test sends: it says of itself that it is one."""
+    return Alert(
+        id=TEST,
+        rule=TEST,
+        series=MARKET,
+        window_start=now - timedelta(minutes=15),
+        window_s=900,
+        detected_at=now,
+        severity="watch",
+        observed=0,
+        expected=0.0,
+        surprise=0.0,
+        total=0,
+        sources=0,
+    )
+
+
+def bodies_of(alert: Alert) -> list[bytes]:
+    """The JSON bodies for `alert`, each under MAX_BYTES: one, or several with a share of the evidence each. Nothing is cut.
+
+    The same bytes for the same alert, however often it is sent.
+    """
+    shares: list[list[Item]] = [[]]
+    for item in _items(alert):
+        if shares[-1] and not _fits(alert, [*shares[-1], item]):
+            shares.append([])
+        shares[-1].append(item if _fits(alert, [*shares[-1], item]) else msgspec.structs.replace(item, url=""))
+    return [_encoded(alert, share, number, len(shares)) for number, share in enumerate(shares, 1)]
+
+
+def messages(alert: Alert, _options: Options, _at: datetime) -> list[Message]:
+    """As `bodies_of`."""
+    return [Message(body, JSON) for body in bodies_of(alert)]
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of the body."""
+    made = msgspec.json.schema(Event)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "A webhook of Tocsin", **made}
+
+
+def _fits(alert: Alert, items: Sequence[Item]) -> bool:
+    return len(_encoded(alert, items, 999, 999)) < MAX_BYTES
+
+
+def _encoded(alert: Alert, items: Sequence[Item], part: int, parts: int) -> bytes:
+    event = Event(
+        type="alert.test" if alert.rule == TEST else "alert.firing",
+        timestamp=iso(alert.detected_at),
+        data=_data(alert, list(items)),
+        part=part,
+        parts=parts,
+    )
+    return msgspec.json.encode(event)
+
+
+def _items(alert: Alert) -> list[Item]:
+    return [
+        Item(
+            id=item.id,
+            title=item.title,
+            url=item.url,
+            source=item.source,
+            published_at=iso(item.published_at),
+            p_negative=round(item.p_negative, 4),
+        )
+        for item in alert.evidence
+    ]
+
+
+def _data(alert: Alert, evidence: list[Item]) -> Data:
+    return Data(
+        id=alert.id,
+        rule=alert.rule,
+        series=alert.series,
+        name=Names(en=series_name(alert.series, "en"), zh=series_name(alert.series, "zh")),
+        severity=alert.severity,
+        window_start=iso(alert.window_start),
+        window_end=iso(alert.window_start + timedelta(seconds=alert.window_s)),
+        detected_at=iso(alert.detected_at),
+        observed=alert.observed,
+        expected=alert.expected,
+        surprise=alert.surprise,
+        total=alert.total,
+        sources=alert.sources,
+        evidence=evidence,
+    )
+
+
+FORMAT = Format("json", messages, signing="standard")

@@ -1,0 +1,165 @@
+"""What people read of an alert, in English or Chinese: one model for the chats, mail and Alertmanager. Pure.
+
+A new fact about an alert is added here, once, and every format shows it.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from spine.records import Alert, Evidence, Language
+from spine.series import series_name
+from stream.formats.base import Options
+from stream.formats.generic import TEST
+from stream.formats.splitting import Piece
+
+_SEVERITY = {"watch": ("Watch", "关注"), "urgent": ("Urgent", "紧急"), "flash": ("Flash", "突发")}
+_CERTAIN = 12.0
+"""A surprise of more than this many digits is not worth counting."""
+
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\s]+")
+_DIRECTIONS = re.compile("[\u202a-\u202e\u2066-\u2069]")
+_UNSAFE = re.compile(r"[\s\x00-\x20\x7f<>()\[\]{}|\\\"`^]")
+
+
+class Fact(NamedTuple):
+    """One line of a table. key: what programs call it"""
+
+    key: str
+    name: str
+    value: str
+
+
+class Reading(NamedTuple):
+    """An alert in words. All texts are one line each, as the articles' sources wrote them: data, never markup.
+
+    title: a few words; headline: one sentence without its end; link: the alert on the dashboard, "" where people have no address of it
+    evidence: the articles behind it, most negative first
+    """
+
+    title: str
+    headline: str
+    sentences: tuple[str, ...]
+    facts: tuple[Fact, ...]
+    evidence: tuple[Piece, ...]
+    link: str
+    words: Words
+
+    def pieces(self) -> list[Piece]:
+        """All but the headline, as paragraphs."""
+        table = [Piece(f"{fact.name}{self.words.colon}{fact.value}") for fact in self.facts]
+        articles = [Piece(self.words.articles), *self.evidence] if self.evidence else []
+        link = [Piece(self.words.open, self.link)] if self.link else []
+        return [*map(Piece, self.sentences), *table, *articles, *link]
+
+
+class Words(NamedTuple):
+    """What stands between the facts."""
+
+    colon: str
+    articles: str
+    open: str
+
+
+_WORDS: dict[Language, Words] = {"en": Words(": ", "Articles:", "Open the alert"), "zh": Words("：", "相关报道：", "查看预警")}
+
+
+def read(alert: Alert, options: Options) -> Reading:
+    """The alert in the endpoint's language."""
+    zh = options.language == "zh"
+    name, severity = line(series_name(alert.series, options.language)), _SEVERITY[alert.severity][zh]
+    sentences: tuple[str, ...]
+    if alert.rule == TEST:
+        title = "Tocsin 测试消息" if zh else "A test from Tocsin"
+        headline, sentences = title, ("此端点可以收到预警。" if zh else "Alerts reach this endpoint.",)
+    else:
+        title = f"【{severity}】{name}" if zh else f"[{severity}] {name}"
+        counts = f"{alert.observed} 条负面报道，预期 {amount(alert.expected)} 条" if zh else _counted(alert)
+        headline, sentences = f"{title}{'：' if zh else ': '}{counts}", _sentences(alert, zh)
+    link = f"{options.link_base.rstrip('/')}/alert/{alert.id}" if options.link_base and alert.rule != TEST else ""
+    evidence = tuple(_article(item, zh) for item in alert.evidence)
+    facts = _facts(alert, name, severity, zh) if alert.rule != TEST else ()
+    return Reading(title, headline, sentences, facts, evidence, link, _WORDS[options.language])
+
+
+def _counted(alert: Alert) -> str:
+    stories = "story" if alert.observed == 1 else "stories"
+    return f"{alert.observed} negative {stories} where {amount(alert.expected)} were expected"
+
+
+def _sentences(alert: Alert, zh: bool) -> tuple[str, ...]:
+    if zh:
+        return (
+            f"{span(alert)} 共 {alert.total} 条报道，其中 {alert.observed} 条为负面，来自 {alert.sources} 个来源。",
+            f"{odds(alert.surprise, zh)}。",
+        )
+    sources = "one source" if alert.sources == 1 else f"{alert.sources} sources"
+    return (
+        f"Of {alert.total} stories in {span(alert)}, {alert.observed} were negative; they come from {sources}.",
+        f"{odds(alert.surprise, zh)}.",
+    )
+
+
+def _facts(alert: Alert, name: str, severity: str, zh: bool) -> tuple[Fact, ...]:
+    rows = (
+        ("series", "Series", "对象", name if name in alert.series else f"{name} ({line(alert.series)})"),
+        ("severity", "Severity", "级别", severity),
+        ("window", "Window", "窗口", span(alert)),
+        ("observed", "Negative stories", "负面报道", str(alert.observed)),
+        ("expected", "Expected", "预期", amount(alert.expected)),
+        ("total", "All stories", "报道总数", str(alert.total)),
+        ("sources", "Sources", "来源数", str(alert.sources)),
+        ("detected", "Raised", "触发时间", when(alert.detected_at)),
+        ("rule", "Rule", "规则", line(alert.rule)),
+        ("id", "Alert", "编号", alert.id),
+    )
+    return tuple(Fact(key, chinese if zh else english, value) for key, english, chinese, value in rows)
+
+
+def _article(item: Evidence, zh: bool) -> Piece:
+    where = f"{line(item.source)}, {when(item.published_at)}"
+    title = line(item.title)
+    if not title:
+        return Piece(where, address(item.url))
+    return Piece(f"{title}（{where}）" if zh else f"{title} ({where})", address(item.url))
+
+
+def odds(surprise: float, zh: bool) -> str:
+    """A surprise (-log10 p) in words."""
+    if surprise > _CERTAIN:
+        return "几乎不可能出于偶然" if zh else "Chance all but never brings that about"
+    n = f"{10**surprise:,.0f}"
+    return f"偶然出现的概率约为 1/{n}" if zh else f"By chance so many come about in 1 of {n} windows"
+
+
+def amount(value: float) -> str:
+    """An expected count: one decimal, two below 1."""
+    return f"{value:.2f}" if value < 1 else f"{value:,.1f}"
+
+
+def when(moment: datetime) -> str:
+    """To the minute, in UTC: those who read it are in many places."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def span(alert: Alert) -> str:
+    """The alert's window: "2026-11-20 12:00–12:15 UTC"."""
+    start = alert.window_start.astimezone(UTC)
+    end = start + timedelta(seconds=alert.window_s)
+    until = f"{end:%H:%M}" if end.date() == start.date() else f"{end:%Y-%m-%d %H:%M}"
+    return f"{start:%Y-%m-%d %H:%M}–{until} UTC"
+
+
+def line(text: str) -> str:
+    """The text as one line: controls and line ends become blanks, and nothing in it turns the direction of what follows."""
+    return _CONTROLS.sub(" ", _DIRECTIONS.sub("", text)).strip()
+
+
+def address(url: str) -> str:
+    """A link that no markup can be hidden in: what could end it is percent-encoded; "" for what is not of the web."""
+    url = url.strip()
+    if not url.lower().startswith(("http://", "https://")):
+        return ""
+    return _UNSAFE.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode("utf-8", "replace")), url)
