@@ -194,6 +194,7 @@ MIGRATIONS: tuple[Migration, ...] = (
             """,
         ),
     ),
+    Migration("0009_delivery_taken", ("ALTER TABLE deliveries ADD COLUMN IF NOT EXISTS taken UInt32 DEFAULT 0",)),
 )
 
 

@@ -20,8 +20,39 @@ ENV_PREFIX = "TOCSIN_"
 class Webhook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One endpoint that alerts are sent to: a [[webhooks]] table of the settings file."""
 
-    url: Annotated[str, Meta(pattern="^https?://", description="where to POST; https unless it is your own network")]
-    secret: Annotated[str, Meta(description="signing secret, whsec_ and base64, as Standard Webhooks has it; empty: not signed")] = ""
+    url: Annotated[
+        str,
+        Meta(
+            pattern="^(https?|smtps?)://",
+            description="where to POST, https unless it is your own network; "
+            "of email: smtp(s)://user:password@host:port?from=a@b.example&to=c@d.example",
+        ),
+    ]
+    format: Annotated[
+        Literal["json", "alertmanager", "slack", "feishu", "dingtalk", "wecom", "email"],
+        Meta(description="json (docs/webhook.schema.json), alertmanager, slack, feishu, dingtalk, wecom or email"),
+    ] = "json"
+    secret: Annotated[
+        str,
+        Meta(
+            description="json and alertmanager: whsec_ and base64, as Standard Webhooks has it; feishu and dingtalk: the bot's own; "
+            "empty: not signed"
+        ),
+    ] = ""
+    previous_secret: Annotated[
+        str, Meta(description="json and alertmanager: the secret before this one; while it is set, both sign what is sent")
+    ] = ""
+    language: Annotated[Literal["en", "zh"], Meta(description="in which language people read alerts there")] = "en"
+    min_severity: Annotated[Literal["watch", "urgent", "flash"], Meta(description="the least severe alerts that are sent there")] = "watch"
+    series: Annotated[
+        tuple[Annotated[str, Meta(min_length=1)], ...],
+        Meta(description='only alerts of these series are sent there, such as "topic:*" or "company:AAPL"; empty: all'),
+    ] = ()
+    rules: Annotated[
+        tuple[Annotated[str, Meta(min_length=1)], ...],
+        Meta(description="only alerts of these rules are sent there, * stands for anything; empty: all"),
+    ] = ()
+    paused: Annotated[bool, Meta(description="send nothing there for now; `tocsin webhooks test` still does")] = False
     allow_private: Annotated[bool, Meta(description="let this endpoint lie on a loopback or private address")] = False
     name: Annotated[str, Meta(description="what the delivery log calls it; default: the host of the URL")] = ""
     quiet_hours: Annotated[str, Meta(description='its own, in place of the setting quiet_hours; "none": it has none')] = ""
@@ -101,6 +132,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         float, Meta(ge=0, le=0.2, description="what a language or class of a frozen test may lose when a model is promoted, as a share")
     ] = 0.01
     webhooks: Annotated[tuple[Webhook, ...], Meta(description="endpoints for alerts, one [[webhooks]] table each (TOML file only)")] = ()
+    dashboard_url: Annotated[
+        str,
+        Meta(pattern="^$|^https?://", description="where people reach the dashboard, for links to an alert's page; empty: no links"),
+    ] = ""
     dashboard_host: Annotated[str, Meta(min_length=1, description="address the dashboard listens on")] = "127.0.0.1"
     dashboard_port: Annotated[Port, Meta(description="port of the dashboard; 0: any free one")] = 8050
     metrics_port: Annotated[Port, Meta(description="port of /metrics and /healthz of a worker or crawler; 0: none")] = 0

@@ -5,7 +5,7 @@
                  └─ withheld ─▶ `due`, when nothing holds it any more
 
 What is due follows from the store alone, from the log of deliveries and of what was withheld: whoever owns the topic of alerts next
-goes on with it.
+goes on with it. An endpoint that takes only so many messages a minute is spared in between: that is no attempt.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from typing import NamedTuple
 from spine import log, metrics
 from spine.records import Alert
 from spine.store import Alerts, Delivery
+from stream.answers import GONE, is_final, is_waiting
+from stream.formats.generic import TEST
 from stream.gate import Gate
-from stream.payload import TEST
 from stream.resilience import Patience
-from stream.webhooks import GONE, Job, Webhooks, is_final
+from stream.webhooks import Job, Webhooks
 
 SCHEDULE_S = (0.0, 5.0, 5 * 60.0, 30 * 60.0, 2 * 3600.0, 5 * 3600.0, 10 * 3600.0, 14 * 3600.0, 20 * 3600.0, 24 * 3600.0)
 """How long after the attempt before it each one is made. Source: Standard Webhooks 1.0.0, "Retry schedule with exponential backoff"."""
@@ -37,6 +38,8 @@ _log = log.get_logger(__name__)
 
 def next_attempt(last: Delivery) -> datetime | None:
     """When an alert is due again at an endpoint, after its last attempt there; None: it was taken, or is given up."""
+    if is_waiting(last):
+        return last.sent_at + timedelta(seconds=last.retry_after_s)
     if last.delivered or is_final(last) or last.attempt >= len(SCHEDULE_S):
         return None
     name = f"{last.alert_id} {last.endpoint} {last.attempt}".encode()
@@ -50,6 +53,7 @@ class _Due(NamedTuple):
     alert_id: str
     endpoint: str
     attempt: int
+    taken: int
 
 
 class Courier:
@@ -71,9 +75,12 @@ class Courier:
         self._looked: datetime | None = None
 
     def notify(self, alert: Alert) -> list[Delivery]:
-        """A first attempt at every endpoint that was not tried yet, all at once; what came of each, logged. Raises StoreError."""
+        """A first attempt at every endpoint that wants it and was not tried yet, all at once; what came of each, logged.
+
+        Raises StoreError.
+        """
         tried = self._tried([alert.id])
-        new = [label for label in self._webhooks.labels if (alert.id, label) not in tried and label not in self._gone]
+        new = [label for label in self._webhooks.labels if (alert.id, label) not in tried and self._may(label, alert)]
         return self._send(self._free([Job(label, alert, 1) for label in new], self._clock()))
 
     def due(self, now: datetime) -> list[Delivery]:
@@ -86,8 +93,8 @@ class Courier:
         jobs = []
         for due in ready:
             alert = self._patience.wait_for("alert", self._store.get, due.alert_id)
-            if alert is not None and due.endpoint in self._webhooks.labels and due.endpoint not in self._gone:
-                jobs.append(Job(due.endpoint, alert, due.attempt))
+            if alert is not None and self._may(due.endpoint, alert):
+                jobs.append(Job(due.endpoint, alert, due.attempt, due.taken))
         tried = self._tried([job.alert.id for job in jobs if job.number == 1])  # `notify` may have been faster
         return self._send(self._free([job for job in jobs if job.number > 1 or (job.alert.id, job.endpoint) not in tried], now))
 
@@ -98,6 +105,9 @@ class Courier:
         """(alert id, endpoint) of every attempt that was made."""
         made = self._patience.wait_for("deliveries", self._store.deliveries, alert_ids)
         return {(delivery.alert_id, delivery.endpoint) for delivery in made}
+
+    def _may(self, endpoint: str, alert: Alert) -> bool:
+        return endpoint not in self._gone and self._webhooks.wants(endpoint, alert)
 
     def _look(self, now: datetime) -> None:
         """Learn from the log what is due, and which endpoints have said that they are gone (until one takes something again)."""
@@ -120,7 +130,7 @@ class Courier:
     def _plan(self, last: Delivery) -> None:
         at = next_attempt(last)
         if at is not None and last.alert_id != TEST:
-            heapq.heappush(self._due, _Due(at, last.alert_id, last.endpoint, last.attempt + 1))
+            heapq.heappush(self._due, _Due(at, last.alert_id, last.endpoint, last.attempt + (not is_waiting(last)), last.taken))
 
     def _send(self, jobs: Sequence[Job]) -> list[Delivery]:
         made = self._webhooks.send(jobs)

@@ -108,7 +108,7 @@ class Pipeline:
     ) -> Pipeline:
         """The pipeline that the settings describe. Raises SettingsError for a webhook that cannot work, StoreError."""
         flood = flood_of(settings.dead_share, store, datetime.now(UTC))
-        webhooks = Webhooks(settings.webhooks)
+        webhooks = Webhooks(settings.webhooks, link_base=settings.dashboard_url)
         return cls(
             classifier,
             store,

@@ -1,12 +1,14 @@
-"""The HTTP door: alerts to webhooks, as Standard Webhooks 1.0.0 has it. One attempt at a time: stream/courier.py says when."""
+"""The HTTP door, and who sends: alerts to endpoints, each in its format. One attempt at a time: stream/courier.py says when.
+
+Job ─▶ messages of the format ─▶ allowance ─▶ address vetted ─▶ POST (Standard Webhooks 1.0.0), or stream/smtp.py ─▶ Delivery
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 import httpcore
 import httpx
@@ -19,38 +21,28 @@ from spine.records import Alert
 from spine.retry_after import retry_after_s
 from spine.settings import Webhook
 from spine.store import Delivery
+from stream import smtp
+from stream.answers import GONE, IN_TIME, NOT_SENT, WAITS, Answer
 from stream.egress import Refused, Resolve, addresses, vetted
-from stream.payload import body_of, message_id, sign, signing_key
-
-GONE = 410
-NOT_SENT = "not sent: "
+from stream.endpoints import Endpoint, endpoints
+from stream.formats.base import Message
+from stream.limits import Allowance
+from stream.signing import message_id, signatures
 
 MOST_AT_ONCE = 32
-
-
-class Endpoint(NamedTuple):
-    """One webhook, ready to send to. label: what the delivery log calls it; key: b"" when it is not signed."""
-
-    label: str
-    url: httpx.URL
-    key: bytes
-    allow_private: bool
-
-
-class Answer(NamedTuple):
-    """What came of one attempt. status: 0 when there was none."""
-
-    status: int
-    error: str
-    retry_after_s: float = 0.0
+MAX_ANSWER_BYTES = 16_384
+"""What is read of an answer whose body counts."""
+MAX_QUIET_S = 600.0
+"""A chat that says "too many" is spared so long at most."""
 
 
 class Job(NamedTuple):
-    """One attempt to make. endpoint: its label; number: 1 for the first"""
+    """One attempt to make. endpoint: its label; number: 1 for the first; taken: messages of the alert that it has taken already"""
 
     endpoint: str
     alert: Alert
     number: int
+    taken: int = 0
 
 
 class Webhooks:
@@ -60,12 +52,18 @@ class Webhooks:
         self,
         webhooks: Sequence[Webhook],
         *,
+        link_base: str = "",
         timeout_s: float = 15.0,
         resolve: Resolve = addresses,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """timeout_s: of one attempt, connecting included."""
-        self._endpoints = {endpoint.label: endpoint for endpoint in endpoints(webhooks)}
+        """timeout_s: of one attempt, connecting and all its messages included; link_base: where people reach the dashboard."""
+        self._endpoints = {endpoint.label: endpoint for endpoint in endpoints(webhooks, link_base)}
+        for endpoint in self._endpoints.values():
+            _checked(endpoint)
+        # one robot may have two tables with other filters: it is the robot that is called too often
+        allowances = {endpoint.url: Allowance(endpoint.format.limits) for endpoint in self._endpoints.values()}
+        self._allowances = {label: allowances[endpoint.url] for label, endpoint in self._endpoints.items()}
         self._resolve, self._clock = resolve, clock
         self._timeout_s = timeout_s
         self._client = httpx.Client(transport=_transport(), timeout=timeout_s, trust_env=False, follow_redirects=False)
@@ -75,6 +73,10 @@ class Webhooks:
     def labels(self) -> tuple[str, ...]:
         """What the endpoints are called."""
         return tuple(self._endpoints)
+
+    def wants(self, label: str, alert: Alert) -> bool:
+        """Whether there is such an endpoint, it is not paused, and its filters let the alert through."""
+        return label in self._endpoints and self._endpoints[label].wanted.fits(alert)
 
     def send(self, jobs: Sequence[Job]) -> list[Delivery]:
         """One attempt each, all at once; what came of them, in order."""
@@ -86,58 +88,99 @@ class Webhooks:
         self._client.close()
 
     def _attempt(self, job: Job) -> Delivery:
+        """The messages that the endpoint has not taken yet, until one is not taken."""
         sent_at = self._clock()
-        answer = self._post(self._endpoints[job.endpoint], message_id(job.alert), int(sent_at.timestamp()), body_of(job.alert))
-        metrics.WEBHOOKS.labels("delivered" if not answer.error else "failed").inc()
+        endpoint, allowance = self._endpoints[job.endpoint], self._allowances[job.endpoint]
+        messages = endpoint.format.messages(job.alert, endpoint.options, sent_at)
+        deadline, taken, answer = Deadline(self._timeout_s), min(job.taken, len(messages) - 1), Answer(0, "")
+        while taken < len(messages) and not answer.error:
+            wait_s = allowance.take(self._clock())
+            if wait_s > 0:
+                answer = Answer(0, f"{WAITS}it takes only so many messages a minute", wait_s)
+            else:
+                answer = self._hand_over(endpoint, messages[taken], message_id(job.alert, taken + 1), int(sent_at.timestamp()), deadline)
+                if answer.wait_s and endpoint.format.verdict:
+                    allowance.rest(self._clock(), min(answer.wait_s, MAX_QUIET_S))
+            taken += not answer.error
+        where = f" (message {taken + 1} of {len(messages)})" if answer.error and len(messages) > 1 else ""
+        metrics.WEBHOOKS.labels("delivered" if not answer.error else "waiting" if answer.error.startswith(WAITS) else "failed").inc()
         return Delivery(
             alert_id=job.alert.id,
             endpoint=job.endpoint,
             attempt=job.number,
             sent_at=sent_at,
             status=answer.status,
-            error=answer.error,
-            retry_after_s=answer.retry_after_s,
+            error=answer.error + where,
+            taken=taken,
+            retry_after_s=answer.wait_s,
         )
 
-    def _post(self, endpoint: Endpoint, ident: str, timestamp: int, body: bytes) -> Answer:
-        """One attempt. Never raises: what went wrong is the answer."""
-        url = endpoint.url
-        headers = {
-            "host": url.netloc.decode(),
-            "content-type": "application/json",
-            "user-agent": "tocsin",
-            "webhook-id": ident,
-            "webhook-timestamp": str(timestamp),
-        }
-        if endpoint.key:
-            headers["webhook-signature"] = sign(endpoint.key, ident, timestamp, body)
-        port = url.port or (443 if url.scheme == "https" else 80)
+    def _hand_over(self, endpoint: Endpoint, message: Message, ident: str, timestamp: int, deadline: Deadline) -> Answer:
+        """One message. Never raises: what went wrong is the answer."""
         try:
-            address = vetted(url.host, port, allow_private=endpoint.allow_private, resolve=self._resolve)
-            to, extensions = url.copy_with(host=address), {"sni_hostname": url.host}
-            with (
-                Deadline(self._timeout_s),  # httpx bounds each read: headers that drip would hold up the alerts behind this one for ever
-                self._client.stream("POST", to, content=body, headers=headers, extensions=extensions) as response,
-            ):
-                return _answer(response)
+            address = vetted(endpoint.host, endpoint.port, allow_private=endpoint.allow_private, resolve=self._resolve)
+            if endpoint.format.transport == "smtp":
+                return smtp.hand_in(endpoint, address, message.body, deadline)
+            with deadline:  # httpx bounds each read: headers that drip would hold up the alerts behind this one for ever
+                return self._post(endpoint, address, message, ident, timestamp)
         except Refused as error:
             return Answer(0, f"{NOT_SENT}{error}")
         except (httpx.TimeoutException, TimeoutError):
-            return Answer(0, "no answer in time")
+            return Answer(0, IN_TIME)
         except (httpx.HTTPError, OSError, UnicodeError) as error:
             return Answer(0, logs.mask(f"{type(error).__name__}: {error}")[:300])
 
+    def _post(self, endpoint: Endpoint, address: str, message: Message, ident: str, timestamp: int) -> Answer:
+        url = _url(endpoint, message)
+        headers = {
+            **message.headers,
+            "host": url.netloc.decode(),
+            "user-agent": "tocsin",
+            "accept-encoding": "identity",
+            "webhook-id": ident,
+            "webhook-timestamp": str(timestamp),
+        }
+        if endpoint.keys:
+            headers["webhook-signature"] = signatures(endpoint.keys, ident, timestamp, message.body)
+        to, extensions = url.copy_with(host=address), {"sni_hostname": url.host}
+        with self._client.stream("POST", to, content=message.body, headers=headers, extensions=extensions) as response:
+            return _answer(response, endpoint)
 
-def _answer(response: httpx.Response) -> Answer:
+
+def _answer(response: httpx.Response, endpoint: Endpoint) -> Answer:
     status = response.status_code
-    if response.is_success:
-        return Answer(status, "")
     if response.is_redirect:
         return Answer(status, f"HTTP {status}: redirects are not followed; set the endpoint's final URL")
     if status == GONE:
         return Answer(status, "HTTP 410: the endpoint is gone, nothing more is sent to it; `tocsin webhooks test` tries it again")
-    wait_s = retry_after_s(response.headers.get("retry-after", ""), response.headers.get("date", ""))
-    return Answer(status, f"HTTP {status}", wait_s or 0.0)
+    asked_s = retry_after_s(response.headers.get("retry-after", ""), response.headers.get("date", "")) or 0.0
+    if endpoint.format.verdict is None:
+        return Answer(status, "") if response.is_success else Answer(status, f"HTTP {status}", asked_s)
+    error, wait_s = endpoint.format.verdict(status, _start(response))
+    return Answer(status, logs.mask(error), max(wait_s, asked_s) if error else 0.0)
+
+
+def _start(response: httpx.Response) -> bytes:
+    """The first bytes of the body, as they came."""
+    body = b""
+    for chunk in response.iter_raw():
+        body += chunk
+        if len(body) >= MAX_ANSWER_BYTES:
+            break
+    return body[:MAX_ANSWER_BYTES]
+
+
+def _url(endpoint: Endpoint, message: Message) -> httpx.URL:
+    join = "&" if "?" in endpoint.url else "?"
+    return httpx.URL(endpoint.url + (join + message.query if message.query else ""))
+
+
+def _checked(endpoint: Endpoint) -> None:
+    """Raises SettingsError for a URL that cannot be called."""
+    try:
+        httpx.URL(endpoint.url)
+    except (httpx.InvalidURL, UnicodeError) as error:
+        raise SettingsError(f"webhook {endpoint.label}: its url cannot be read: {error}") from error
 
 
 def _transport() -> httpx.BaseTransport:
@@ -151,34 +194,3 @@ def _transport() -> httpx.BaseTransport:
         network_backend=BoundedBackend(),
     )
     return transport
-
-
-def is_final(delivery: Delivery) -> bool:
-    """Whether no other attempt may help: it is gone, it lies where we may not go, or it leads elsewhere."""
-    return delivery.status == GONE or 300 <= delivery.status < 400 or delivery.error.startswith(NOT_SENT)
-
-
-def endpoints(webhooks: Sequence[Webhook]) -> Iterator[Endpoint]:
-    """The endpoints of the settings, each with a label of its own. Raises SettingsError."""
-    labels: set[str] = set()
-    for number, webhook in enumerate(webhooks, 1):
-        try:
-            url = httpx.URL(webhook.url)
-        except (httpx.InvalidURL, UnicodeError) as error:
-            raise SettingsError(f"webhook {number}: its url cannot be read: {error}") from error
-        if (
-            url.scheme not in ("http", "https")
-            or not url.host
-            or urlsplit(webhook.url).username is not None
-            or not 0 < (url.port or 80) < 65536
-        ):
-            raise SettingsError(f"webhook {number}: its url must be http(s)://host:port/… without a user name")
-        label = webhook.name or url.host
-        if label in labels:
-            raise SettingsError(f"webhook {number}: two are called {label!r}; give each a name of its own")
-        labels.add(label)
-        try:
-            key = signing_key(webhook.secret) if webhook.secret else b""
-        except SettingsError as error:
-            raise SettingsError(f"webhook {label}: {error}") from error
-        yield Endpoint(label, url, key, webhook.allow_private)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Self
 
 import msgspec
 
-from stream.payload import sign, signing_key
+from stream.signing import sign, signing_key
 
 MAX_BODY_BYTES = 1_000_000
 MAX_DIGITS = 12

@@ -17,7 +17,8 @@ from spine.store.mentions import of_kinds
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     """One attempt to hand an alert to one endpoint.
 
-    status: of HTTP, 0 when there was no answer; error: "" when it was taken
+    status: of HTTP or SMTP, 0 when there was no answer; error: "" when it was taken
+    taken: how many of the messages that hold the alert the endpoint has taken by now; the next attempt goes on after them
     retry_after_s: how long the endpoint asked to wait; not kept in the store
     """
 
@@ -27,12 +28,13 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     sent_at: datetime
     status: int
     error: str = ""
+    taken: int = 0
     retry_after_s: float = 0.0
 
     @property
     def delivered(self) -> bool:
-        """Whether the endpoint took it."""
-        return 200 <= self.status < 300
+        """Whether the endpoint took all of it. A chat that refuses may answer 200 and say so in its own words."""
+        return 200 <= self.status < 300 and not self.error
 
 
 class Rung(NamedTuple):
@@ -65,7 +67,15 @@ def _alert(row: Sequence[Any]) -> Alert:
 
 
 def _delivery(row: Sequence[Any]) -> Delivery:
-    return Delivery(alert_id=row[0], endpoint=row[1], attempt=int(row[2]), sent_at=from_epoch(row[3]), status=int(row[4]), error=row[5])
+    return Delivery(
+        alert_id=row[0],
+        endpoint=row[1],
+        attempt=int(row[2]),
+        sent_at=from_epoch(row[3]),
+        status=int(row[4]),
+        error=row[5],
+        taken=int(row[6]),
+    )
 
 
 class Alerts:
@@ -152,6 +162,7 @@ class Alerts:
                 "sent_at": [to_epoch(delivery.sent_at) for delivery in deliveries],
                 "status": [delivery.status for delivery in deliveries],
                 "error": [delivery.error for delivery in deliveries],
+                "taken": [delivery.taken for delivery in deliveries],
                 "version": [new_version()] * len(deliveries),
             },
         )
@@ -162,7 +173,7 @@ class Alerts:
             return []
         rows = self._client.query(
             """
-            SELECT alert_id, endpoint, attempt, toUInt32(sent_at), status, error FROM deliveries FINAL
+            SELECT alert_id, endpoint, attempt, toUInt32(sent_at), status, error, taken FROM deliveries FINAL
             WHERE alert_id IN {ids:Array(String)} ORDER BY alert_id, endpoint, attempt
             """,
             ids=alert_ids,
@@ -173,7 +184,7 @@ class Alerts:
         """The last attempt of each alert at each endpoint, of those made since then. Raises StoreError."""
         rows = self._client.query(
             """
-            SELECT alert_id, endpoint, attempt, toUInt32(sent_at), status, error FROM deliveries FINAL
+            SELECT alert_id, endpoint, attempt, toUInt32(sent_at), status, error, taken FROM deliveries FINAL
             WHERE sent_at >= toDateTime({since:UInt32}) ORDER BY alert_id, endpoint, attempt DESC LIMIT 1 BY alert_id, endpoint
             """,
             since=to_epoch(since),

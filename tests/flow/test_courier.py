@@ -13,7 +13,7 @@ from spine.records import Alert, alert_id
 from spine.settings import Webhook
 from spine.store import Delivery, Store, open_store
 from stream.courier import JITTER, REACH, SCHEDULE_S, Courier, next_attempt
-from stream.payload import trial
+from stream.formats.generic import trial
 from stream.resilience import Patience
 from stream.webhooks import Job, Webhooks
 from tests.flow.worker_tools import Receiver

@@ -41,6 +41,7 @@ DOORS = {
     "dash": {"dashboard/"},
     "plotly": {"dashboard/"},
     "httpx": {"ingest/fetch.py", "ingest/", "stream/webhooks.py", "stream/egress.py"},
+    "smtplib": {"stream/smtp.py"},
     "feedparser": {"ingest/feeds.py"},
     "trafilatura": {"ingest/pages.py"},
     "apscheduler": {"tocsin/schedule.py"},

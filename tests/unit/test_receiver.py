@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from spine.records import Alert, alert_id
 from spine.settings import Webhook
-from stream.payload import sign, signing_key
+from stream.signing import sign, signing_key
 from stream.webhooks import Job, Webhooks
 from tests.flow.worker_tools import Receiver as Recorder
 from tocsin.receiver import Receiver

@@ -18,9 +18,12 @@ from spine.errors import SettingsError
 from spine.records import Alert, Evidence, alert_id
 from spine.settings import Webhook
 from spine.store import Delivery
+from stream.answers import is_final
 from stream.egress import Refused, vetted
-from stream.payload import MAX_BYTES, body_of, message_id, sign, signing_key
-from stream.webhooks import Job, Webhooks, endpoints, is_final
+from stream.endpoints import endpoints
+from stream.formats.generic import MAX_BYTES, bodies_of
+from stream.signing import message_id, sign, signing_key
+from stream.webhooks import Job, Webhooks
 from tests.dripping import Dripping
 from tests.flow.worker_tools import Receiver
 
@@ -231,17 +234,26 @@ def test_a_name_that_resolves_differently_later_cannot_move_the_connection(recei
 
 
 @given(st.integers(0, 8), st.text(min_size=1, max_size=1000))
-def test_a_payload_is_always_valid_and_under_twenty_kilobytes(n: int, title: str):
-    body = body_of(alert(n, title.encode("utf-8", "replace").decode()))
-    assert len(body) < MAX_BYTES
-    assert len(json.loads(body)["data"]["evidence"]) <= n
+def test_payloads_are_always_valid_and_under_twenty_kilobytes(n: int, title: str):
+    bodies = bodies_of(alert(n, title.encode("utf-8", "replace").decode()))
+    assert max(map(len, bodies)) < MAX_BYTES
+    shown = [item for body in bodies for item in json.loads(body)["data"]["evidence"]]
+    assert [item["id"] for item in shown] == [str(number) for number in range(n)]
 
 
-def test_evidence_that_does_not_fit_is_left_out_from_the_end():
+def test_evidence_that_does_not_fit_goes_into_further_messages_and_nothing_is_cut():
     fat = alert(40, "\u0001" * 1000)  # six bytes a character in JSON
-    shown = json.loads(body_of(fat))["data"]["evidence"]
-    assert [item["id"] for item in shown] == [str(n) for n in range(len(shown))]
-    assert 0 < len(shown) < 40
+    bodies = [json.loads(body) for body in bodies_of(fat)]
+    assert len(bodies) > 10
+    assert [(body["part"], body["parts"]) for body in bodies[1:]] == [(n, len(bodies)) for n in range(2, len(bodies) + 1)]
+    shown = [item for body in bodies for item in body["data"]["evidence"]]
+    assert [item["id"] for item in shown] == [str(n) for n in range(40)]
+    assert {item["title"] for item in shown} == {fat.evidence[0].title}
+
+
+def test_an_alert_that_fits_is_one_message_that_says_nothing_of_parts():
+    (body,) = bodies_of(alert(6))
+    assert not {"part", "parts"} & set(json.loads(body))
 
 
 @pytest.mark.parametrize(

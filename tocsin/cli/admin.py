@@ -7,7 +7,7 @@ import sys
 import click
 import msgspec
 
-from spine.settings import Webhook, rows
+from spine.settings import Settings, Webhook, rows
 from tocsin import wiring
 from tocsin.cli.common import ExampleCommand, console, print_json, results, settings_of, table_of
 
@@ -69,12 +69,21 @@ def settings(ctx: click.Context, as_json: bool) -> None:
     if as_json:
         from spine.log import mask
 
-        click.echo(mask(msgspec.json.encode(settings_of(ctx)).decode()))
+        click.echo(mask(msgspec.json.encode(_without_secrets(settings_of(ctx))).decode()))
         return
     for title, kind in (("Settings (TOML file, or TOCSIN_ and the name in capitals)", None), ("Each table of [[webhooks]]", Webhook)):
         click.echo(f"{title}:")
         for row in rows(kind) if kind else rows():
             click.echo(f"  {row.name} = {row.default or '(required)'}\n      {row.help}")
+
+
+def _without_secrets(settings: Settings) -> Settings:
+    """A chat's secret may look like anything, so no pattern finds it."""
+    hidden = dict.fromkeys(("secret", "previous_secret"), "***")
+    webhooks = [
+        msgspec.structs.replace(hook, **{name: hidden[name] for name in hidden if getattr(hook, name)}) for hook in settings.webhooks
+    ]
+    return msgspec.structs.replace(settings, webhooks=tuple(webhooks))
 
 
 COMMANDS = (migrate, doctor, settings)

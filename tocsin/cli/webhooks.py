@@ -16,7 +16,10 @@ from tocsin.cli.common import ExampleCommand, ExampleGroup, print_json, results,
 
 
 class EndpointState(msgspec.Struct, frozen=True, kw_only=True):
-    """An endpoint as it is now. state: ok, failing, gone (410: nothing more is sent to it) or unused."""
+    """An endpoint as it is now.
+
+    state: ok, waiting (spared for a moment), failing, gone (410: nothing more is sent to it), paused (by its setting) or unused
+    """
 
     endpoint: str
     state: str
@@ -55,12 +58,16 @@ def list_(ctx: click.Context, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object an endpoint.")
 @click.pass_context
 def test(ctx: click.Context, endpoints: tuple[str, ...], as_json: bool) -> None:
-    """Send a signed event of type alert.test to ENDPOINTS (all when none is named). One that is gone is used again when it takes it."""
-    from stream.payload import trial
+    """Send a test to ENDPOINTS (all when none is named), each in its format, whatever its filters and though it is paused.
+
+    One that is gone is used again when it takes it.
+    """
+    from stream.formats.generic import trial
     from stream.webhooks import Job, Webhooks
 
     settings = _configured(settings_of(ctx))
-    with contextlib.closing(Webhooks(settings.webhooks)) as door, contextlib.closing(wiring.make_store(settings)) as store:
+    made_door = Webhooks(settings.webhooks, link_base=settings.dashboard_url)
+    with contextlib.closing(made_door) as door, contextlib.closing(wiring.make_store(settings)) as store:
         unknown = sorted(set(endpoints) - set(door.labels))
         if unknown:
             raise SettingsError(f"there is no webhook {unknown[0]!r}: {', '.join(door.labels)}")
@@ -72,16 +79,16 @@ def test(ctx: click.Context, endpoints: tuple[str, ...], as_json: bool) -> None:
         if as_json:
             print_json(delivery)
         else:
-            click.echo(f"{delivery.endpoint}: {delivery.error or f'taken (HTTP {delivery.status})'}")
+            click.echo(f"{delivery.endpoint}: {delivery.error or f'taken ({delivery.status})'}")
     if any(not delivery.delivered for delivery in made):
         ctx.exit(1)
 
 
 def states(settings: Settings, now: datetime) -> list[EndpointState]:
     """Every endpoint of the settings. Raises SettingsError, StoreError."""
+    from stream.answers import GONE, is_waiting
     from stream.courier import next_attempt
-    from stream.webhooks import GONE
-    from stream.webhooks import endpoints as parsed
+    from stream.endpoints import endpoints as parsed
 
     with contextlib.closing(wiring.make_store(settings)) as store:
         lasts = store.alerts.last_attempts(now - timedelta(days=30))
@@ -90,6 +97,8 @@ def states(settings: Settings, now: datetime) -> list[EndpointState]:
         own = sorted((last for last in lasts if last.endpoint == endpoint.label), key=lambda last: last.sent_at)
         last: Delivery | None = own[-1] if own else None
         state = "unused" if last is None else "ok" if last.delivered else "gone" if last.status == GONE else "failing"
+        state = "waiting" if last is not None and is_waiting(last) else state
+        state = "paused" if endpoint.wanted.paused else state
         found.append(
             EndpointState(
                 endpoint=endpoint.label,
