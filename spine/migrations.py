@@ -12,11 +12,20 @@ from typing import NamedTuple
 from spine.clickhouse import ClickHouse
 
 
+class Column(NamedTuple):
+    """A column that a table gets later; rows from before hold its type's zero."""
+
+    table: str
+    name: str
+    kind: str
+
+
 class Migration(NamedTuple):
-    """One step: its name, unique for ever, and its statements."""
+    """One step: its name, unique for ever, its statements, and the columns that it adds."""
 
     name: str
-    statements: tuple[str, ...]
+    statements: tuple[str, ...] = ()
+    columns: tuple[Column, ...] = ()
 
 
 MIGRATIONS: tuple[Migration, ...] = (
@@ -135,16 +144,6 @@ MIGRATIONS: tuple[Migration, ...] = (
         ),
     ),
     Migration(
-        "0010_peaks",
-        (
-            """
-            CREATE TABLE IF NOT EXISTS peaks (
-                rule String, series String, hour DateTime('UTC'), ended DateTime('UTC'), width_s UInt32, surprise Float64, version UInt64
-            ) ENGINE = ReplacingMergeTree(version) PARTITION BY toYYYYMM(hour) ORDER BY (rule, series, hour)
-            """,
-        ),
-    ),
-    Migration(
         "0009_language_genre_watchlists",
         (
             # A series without a past would ring at once. Detection reads a year at most; more months than a hundred are refused.
@@ -165,7 +164,17 @@ MIGRATIONS: tuple[Migration, ...] = (
         ),
     ),
     Migration(
-        "0009_alert_life",
+        "0010_peaks",
+        (
+            """
+            CREATE TABLE IF NOT EXISTS peaks (
+                rule String, series String, hour DateTime('UTC'), ended DateTime('UTC'), width_s UInt32, surprise Float64, version UInt64
+            ) ENGINE = ReplacingMergeTree(version) PARTITION BY toYYYYMM(hour) ORDER BY (rule, series, hour)
+            """,
+        ),
+    ),
+    Migration(
+        "0011_alert_life",
         (
             """
             CREATE TABLE IF NOT EXISTS alert_events (
@@ -194,7 +203,7 @@ MIGRATIONS: tuple[Migration, ...] = (
             """,
         ),
     ),
-    Migration("0009_delivery_taken", ("ALTER TABLE deliveries ADD COLUMN IF NOT EXISTS taken UInt32 DEFAULT 0",)),
+    Migration("0012_delivery_taken", columns=(Column("deliveries", "taken", "UInt32"),)),
 )
 
 
@@ -210,9 +219,20 @@ def migrate(client: ClickHouse) -> list[str]:
             continue
         for statement in migration.statements:
             client.command(statement)
+        for column in migration.columns:
+            _add(client, column)
         client.insert("migrations", {"name": [migration.name], "applied_at": [int(time.time())]})
         applied.append(migration.name)
     return applied
+
+
+def _add(client: ClickHouse, column: Column) -> None:
+    """18.16 knows no ADD COLUMN IF NOT EXISTS, and a process that was killed may have added it already."""
+    known = client.query(
+        "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = {table:String}", table=column.table
+    )
+    if column.name not in {str(row[0]) for row in known}:
+        client.command(f"ALTER TABLE {column.table} ADD COLUMN {column.name} {column.kind}")
 
 
 def pending(client: ClickHouse) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from spine import log as logs
 from spine.deadline import Deadline
-from stream.answers import IN_TIME, PARTLY, Answer
+from stream.answers import GONE, IN_TIME, PARTLY, Answer
 from stream.endpoints import Endpoint
 from stream.formats.mail import address_of
 
@@ -26,12 +26,12 @@ def hand_in(endpoint: Endpoint, address: str, letter: bytes, deadline: Deadline)
     try:
         return _talk(client, endpoint, letter)
     except smtplib.SMTPAuthenticationError as error:  # its words may hold what we said
-        return Answer(error.smtp_code, f"SMTP {error.smtp_code}: the server refused the user or the password")
+        return Answer(_status(error.smtp_code), f"SMTP {error.smtp_code}: the server refused the user or the password")
     except smtplib.SMTPRecipientsRefused as error:
         code, words = next(iter(error.recipients.values()))
-        return Answer(code, _said(code, words))
+        return Answer(_status(code), _said(code, words))
     except smtplib.SMTPResponseException as error:
-        return Answer(error.smtp_code, _said(error.smtp_code, error.smtp_error))
+        return Answer(_status(error.smtp_code), _said(error.smtp_code, error.smtp_error))
     except smtplib.SMTPException as error:
         with contextlib.suppress(TimeoutError):
             if deadline.left_s() > 0.05:
@@ -44,7 +44,7 @@ def hand_in(endpoint: Endpoint, address: str, letter: bytes, deadline: Deadline)
 def _talk(client: _Client, endpoint: Endpoint, letter: bytes) -> Answer:
     code, words = client.connect(endpoint.host, endpoint.port)
     if code != 220:
-        return Answer(code, _said(code, words))
+        return Answer(_status(code), _said(code, words))
     client.ehlo_or_helo_if_needed()
     safe = endpoint.server.tls
     if not safe and client.has_extn("starttls"):
@@ -63,6 +63,11 @@ def _talk(client: _Client, endpoint: Endpoint, letter: bytes) -> Answer:
         who = "; ".join(f"{person}: {_said(*why)}" for person, why in refused.items())
         return Answer(OK, logs.mask(f"{PARTLY}{who}")[:300])
     return Answer(OK, "")
+
+
+def _status(code: int) -> int:
+    """A refusal's code; 0 for what none has: 3xx and 410 would be taken for those of HTTP."""
+    return code if 400 <= code < 600 and code != GONE else 0
 
 
 def _said(code: int, words: bytes | str) -> str:

@@ -6,16 +6,20 @@ import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
-from spine.records import Alert, alert_id
+from spine.records import Alert, Evidence, alert_id
 from spine.settings import Webhook
 from spine.store import Delivery, Store, open_store
+from stream.answers import is_waiting
 from stream.courier import JITTER, REACH, SCHEDULE_S, Courier, next_attempt
 from stream.formats.generic import trial
 from stream.resilience import Patience
 from stream.webhooks import Job, Webhooks
+from tests.chats import WeCom
 from tests.flow.worker_tools import Receiver
 from tests.servers import ClickHouseServer
 
@@ -164,3 +168,73 @@ def test_an_endpoint_that_is_gone_gets_nothing_until_a_test_is_taken(
     store.alerts.log([tried])
     restarted.due(clock())
     assert [d.status for d in restarted.notify(alert("banks"))] == [204]
+
+
+def test_a_chat_that_takes_so_many_a_minute_gets_all_of_them_over_a_restart_and_no_attempt_is_used_up(store: Store, clock: Clock):
+    """Thirty alerts at once to WeCom, which takes twenty messages a minute and silences who sends more."""
+    alerts = [alert(f"t{n}") for n in range(30)]
+    store.alerts.insert(alerts)
+    with WeCom("", lambda: clock().timestamp()) as chat:
+        hook = Webhook(url=chat.url, format="wecom", allow_private=True, name="chat")
+        door = Webhooks([hook], clock=clock)
+        first = Courier(door, store.alerts, Patience())
+        made = [delivery for each in alerts for delivery in first.notify(each)]
+        assert sum(delivery.delivered for delivery in made) == 20
+        assert sum(map(is_waiting, made)) == 10
+        door.close()
+        door = Webhooks([hook], clock=clock)
+        second = Courier(door, store.alerts, Patience())
+        assert second.notify(alerts[-1]) == []  # it is in the log that it waits
+        clock.now += timedelta(seconds=61)  # what was sent before the restart is not known after it; the chat would say so
+        assert [delivery.delivered for delivery in second.due(clock())] == [True] * 10
+        assert second.due(clock()) == []
+        door.close()
+        assert chat.refused == [] and len(set(chat.ids)) == len(chat.ids) == 30
+    assert {delivery.attempt for each in alerts for delivery in store.alerts.deliveries([each.id])} == {1}
+
+
+def test_an_alert_of_several_messages_goes_on_after_those_that_were_taken_over_a_restart(store: Store, clock: Clock):
+    words = [Evidence(id=f"{n}", title="好" * 1000, url="", source="s", published_at=NOON, p_negative=0.9) for n in range(30)]
+    long = msgspec.structs.replace(alert(), evidence=tuple(words))
+    store.alerts.insert([long])
+    with WeCom("", lambda: clock().timestamp()) as chat:
+        hook = Webhook(url=chat.url, format="wecom", allow_private=True, name="chat")
+        for restart in range(3):
+            door = Webhooks([hook], clock=clock)
+            courier = Courier(door, store.alerts, Patience())
+            made = courier.due(clock()) if restart else courier.notify(long)
+            clock.now += timedelta(seconds=61)
+            door.close()
+            if made[-1].delivered:
+                break
+            assert is_waiting(made[-1]) and made[-1].taken == len(chat.said) == 20
+        assert made[-1].delivered and restart == 1
+        assert len(set(chat.ids)) == len(chat.ids) == made[-1].taken > 20
+        assert chat.refused == []
+    (row,) = store.alerts.deliveries([long.id])
+    assert (row.attempt, row.taken, row.delivered) == (1, len(chat.ids), True)
+
+
+def test_what_an_endpoint_does_not_want_is_neither_sent_nor_logged(store: Store, receiver: Receiver, clock: Clock):
+    filters: dict[str, dict[str, Any]] = {
+        "all": {}, "flash": {"min_severity": "flash"}, "companies": {"series": ("company:*",)}, "paused": {"paused": True},
+        "rule": {"rules": ("r", "s")}, "other": {"rules": ("s",)},
+    }  # fmt: skip
+    door = Webhooks([Webhook(url=receiver.url, allow_private=True, name=name, **given) for name, given in filters.items()], clock=clock)
+    store.alerts.insert([alert()])
+    courier = Courier(door, store.alerts, Patience())
+    assert sorted(delivery.endpoint for delivery in courier.notify(alert())) == ["all", "rule"]
+    assert sorted(delivery.endpoint for delivery in store.alerts.deliveries([alert().id])) == ["all", "rule"]
+    assert courier.notify(alert()) == courier.due(clock()) == []
+    door.close()
+
+
+def test_an_endpoint_that_is_paused_while_an_alert_waits_goes_on_with_it_afterwards(store: Store, receiver: Receiver, clock: Clock):
+    store.alerts.insert([alert()])
+    receiver.answers = [500]
+    for paused, statuses in ((False, [500]), (True, []), (False, [204])):
+        door = Webhooks([Webhook(url=receiver.url, allow_private=True, name="desk", paused=paused)], clock=clock)
+        courier = Courier(door, store.alerts, Patience())
+        assert [delivery.status for delivery in (courier.notify(alert()) or courier.due(clock()))] == statuses
+        clock.now += timedelta(seconds=10)
+        door.close()

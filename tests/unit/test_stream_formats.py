@@ -1,0 +1,316 @@
+"""The formats of alert deliveries, pure: nothing is cut, no limit is passed, no character is torn, and text from the web stays text."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import html
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import jsonschema
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spine.errors import SettingsError
+from spine.records import Alert, Evidence, Language, alert_id
+from spine.settings import Webhook
+from stream.endpoints import endpoints
+from stream.formats import FORMATS
+from stream.formats.alertmanager import fingerprint
+from stream.formats.base import Limit, Options
+from stream.formats.generic import bodies_of, schema, trial
+from stream.formats.reading import address, read
+from stream.formats.splitting import Piece, characters, cut, packed
+from stream.limits import Allowance
+from stream.signing import dingtalk_query, feishu_sign, message_id
+
+NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+SCHEMA = Path(__file__).resolve().parents[2] / "docs" / "webhook.schema.json"
+FAMILY = "👨‍👩‍👧"
+FLAG = "🇨🇳"
+ODD = f"油价暴跌 {FAMILY}{FLAG} Oil <b>*plunges*</b> & [more](http://evil.example) <@all> ![x](http://evil.example/p) e\u0301"
+
+
+def alert(title: str = ODD, n: int = 2, **more: Any) -> Alert:
+    shown = tuple(
+        Evidence(id=f"{i}", title=title, url=f"https://example.org/{i}?a=(b)&c=d", source="wire", published_at=NOON, p_negative=0.9)
+        for i in range(n)
+    )
+    given = {
+        "rule": "default", "series": "topic:energy", "window_start": NOON, "window_s": 900, "detected_at": NOON + timedelta(minutes=8),
+        "severity": "urgent", "observed": 12, "expected": 0.3, "surprise": 8.1, "total": 15, "sources": 4, "evidence": shown,
+    }  # fmt: skip
+    return Alert(id=alert_id("r", "topic:energy", NOON), **(given | more))
+
+
+def options(language: Language = "en", **more: Any) -> Options:
+    return Options("desk", language, sender="Tocsin <a@b.example>", recipients=("风控 <c@d.example>",), **more)
+
+
+# -- splitting ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_character_is_what_a_reader_takes_for_one():
+    assert list(characters(f"e\u0301{FAMILY}{FLAG}👍🏽好a")) == ["e\u0301", FAMILY, FLAG, "👍🏽", "好", "a"]
+    assert "".join(characters(ODD)) == ODD
+
+
+@given(st.text(alphabet=st.sampled_from(f"ab 好，e\u0301{FAMILY}{FLAG}"), max_size=200), st.integers(1, 40))
+def test_what_is_cut_is_whole_when_joined_and_each_part_fits(text: str, room: int):
+    parts = cut(text, lambda part: len(part.encode()) <= room)
+    assert "".join(parts) == text
+    for part in parts:
+        assert len(part.encode()) <= room or len(part) == 1
+    if room >= 40:
+        assert [char for part in parts for char in characters(part)] == list(characters(text))
+
+
+def test_a_text_is_cut_at_a_blank_where_one_is_near():
+    assert cut("one two three four", lambda part: len(part) <= 10) == ["one two ", "three four"]
+    assert cut("abcdefghijkl m", lambda part: len(part) <= 10) == ["abcdefghij", "kl m"]
+
+
+@given(st.lists(st.integers(0, 30), max_size=30))
+def test_pieces_keep_their_order_and_go_whole_where_they_can(lengths: list[int]):
+    pieces = [Piece(str(n % 10) * length) for n, length in enumerate(lengths)]
+    pages = packed(pieces, lambda some: sum(len(piece.text) for piece in some) <= 20)
+    assert pages
+    assert "".join(piece.text for page in pages for piece in page) == "".join(piece.text for piece in pieces)
+    assert all(sum(len(piece.text) for piece in page) <= 20 for page in pages)
+    if max(lengths, default=0) <= 20:
+        assert [piece for page in pages for piece in page] == pieces
+
+
+# -- what people read --------------------------------------------------------------------------------------------------------
+
+
+def test_both_languages_say_the_same():
+    english, chinese = (read(alert(), options(language, link_base="https://t.example/")) for language in ("en", "zh"))
+    assert english.headline == "[Urgent] Energy: 12 negative stories where 0.30 were expected"
+    assert chinese.headline == "【紧急】能源：12 条负面报道，预期 0.30 条"
+    assert english.sentences[0] == "Of 15 stories in 2026-11-20 12:00–12:15 UTC, 12 were negative; they come from 4 sources."
+    assert chinese.sentences[0] == "2026-11-20 12:00–12:15 UTC 共 15 条报道，其中 12 条为负面，来自 4 个来源。"
+    assert "1 of 125,892,541 windows" in english.sentences[1] and "1/125,892,541" in chinese.sentences[1]
+    assert [fact.key for fact in english.facts] == [fact.key for fact in chinese.facts]
+    assert english.link == chinese.link == f"https://t.example/alert/{alert().id}"
+    for reading in (english, chinese):
+        assert all(piece.text.startswith(ODD) for piece in reading.evidence)
+
+
+def test_a_test_says_that_it_is_one_and_shows_no_figures():
+    for language, words in (("en", "A test from Tocsin"), ("zh", "Tocsin 测试消息")):
+        reading = read(trial(NOON), options(language, link_base="https://t.example"))  # type: ignore[arg-type]
+        assert (reading.headline, reading.facts, reading.evidence, reading.link) == (words, (), (), "")
+
+
+def test_a_title_cannot_begin_a_line_of_its_own_or_turn_what_follows():
+    (piece,) = read(alert("one\r\ntwo\u2028three\u202e\x00four", 1), options()).evidence
+    assert piece.text.startswith("one two three four (")
+
+
+@pytest.mark.parametrize(
+    ("url", "link"),
+    [
+        ("https://例子.中国/路?a=(b)", "https://例子.中国/路?a=%28b%29"),
+        ("https://a.example/x|y>z", "https://a.example/x%7Cy%3Ez"),
+        ("HTTPS://a.example/", "HTTPS://a.example/"),
+        ("javascript:alert(1)", ""),
+        ("", ""),
+    ],
+)
+def test_a_link_leads_to_the_web_and_holds_no_markup(url: str, link: str):
+    assert address(url) == link
+
+
+# -- formats -----------------------------------------------------------------------------------------------------------------
+
+
+def test_the_settings_name_the_formats_that_there_are():
+    assert set(get_args(get_type_hints(Webhook)["format"])) == set(FORMATS)
+
+
+@pytest.mark.parametrize("key", sorted(FORMATS))
+def test_an_attempt_made_later_says_the_same_in_as_many_messages(key: str):
+    """Those that were taken are not sent again, so the others must be the same ones."""
+    fat = alert("好" * 1000, 20)
+    first, later = (FORMATS[key].messages(fat, options(secret="s"), NOON + timedelta(days=day)) for day in (0, 2))
+    assert len(first) == len(later)
+    if key in ("json", "alertmanager", "slack", "wecom", "dingtalk"):
+        assert [message.body for message in first] == [message.body for message in later]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.sampled_from(["slack", "feishu", "dingtalk", "wecom"]),
+    st.sampled_from(["en", "zh"]),
+    st.integers(0, 12),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=1000),
+    st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=300),
+)
+def test_whatever_decodes_becomes_messages_within_the_limits(key: str, language: Language, n: int, title: str, name: str):
+    made = FORMATS[key].messages(alert(title, n, series=f"topic:{name}"[:300], rule=name), options(language, secret="s"), NOON)
+    for message in made:
+        body = json.loads(message.body)
+        if key == "wecom":
+            assert len(body["markdown"]["content"].encode()) <= 4096
+        elif key == "slack":
+            assert len(body["blocks"]) <= 50
+            assert all(len(block["text"]["text"]) <= (150 if block["type"] == "header" else 3000) for block in body["blocks"])
+        else:
+            assert len(message.body) <= 20_000
+
+
+def test_the_schema_in_the_docs_is_that_of_the_code():
+    """Write it anew with: python -c "import json; from stream.formats.generic import schema; print(json.dumps(schema(), indent=2))"."""
+    assert json.loads(SCHEMA.read_text(encoding="utf-8")) == schema()
+
+
+def test_the_schema_takes_every_body_and_no_other():
+    judge = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text(encoding="utf-8")), format_checker=jsonschema.FormatChecker())
+    judge.check_schema(judge.schema)
+    bodies = [json.loads(body) for made in (alert(), alert(n=0), alert("\u0001" * 1000, 20), trial(NOON)) for body in bodies_of(made)]
+    assert len(bodies) > 6
+    for body in bodies:
+        judge.validate(body)
+    for broken in ({"type": "alert.sung"}, {"data": {}}, {"part": 0}, {"data": bodies[0]["data"] | {"observed": -1}}):
+        assert not judge.is_valid(bodies[0] | broken)
+
+
+def test_a_url_too_long_for_a_message_is_left_out_and_no_word_is():
+    huge = alert("词" * 1000, 1)
+    item = Evidence(id="x", title="词" * 1000, url="https://a.example/" + "\u0001" * 3900, source="s", published_at=NOON, p_negative=0.9)
+    (body,) = bodies_of(alert(evidence=(item,)))
+    (shown,) = json.loads(body)["data"]["evidence"]
+    assert (shown["title"], shown["url"]) == (huge.evidence[0].title, "")
+
+
+def test_alertmanagers_payload_is_of_version_4():
+    (message,) = FORMATS["alertmanager"].messages(alert(), options("zh", link_base="https://t.example"), NOON)
+    body = json.loads(message.body)
+    assert set(body) == {
+        "version", "groupKey", "truncatedAlerts", "status", "receiver", "groupLabels", "commonLabels", "commonAnnotations", "externalURL",
+        "alerts",
+    }  # fmt: skip
+    assert (body["version"], body["status"], body["receiver"], body["truncatedAlerts"]) == ("4", "firing", "desk", 0)
+    assert body["groupKey"] == '{}:{alertname="default", series="topic:energy"}'
+    (one,) = body["alerts"]
+    assert set(one) == {"status", "labels", "annotations", "startsAt", "endsAt", "generatorURL", "fingerprint"}
+    assert one["labels"] | body["groupLabels"] == one["labels"] == body["commonLabels"]
+    assert all(isinstance(value, str) for value in (*one["labels"].values(), *one["annotations"].values()))
+    assert (one["startsAt"], one["endsAt"]) == ("2026-11-20T12:00:00.000Z", "0001-01-01T00:00:00Z")
+    assert one["generatorURL"] == f"{body['externalURL']}/alert/{alert().id}"
+    assert ODD in one["annotations"]["articles"] and one["annotations"]["summary"].startswith("【紧急】能源")
+
+
+def test_a_fingerprint_is_prometheus_own():
+    """The vectors of its common/model/signature_test.go."""
+    assert int(fingerprint({}), 16) == 14695981039346656037
+    assert int(fingerprint({"name": "garland, briggs", "fear": "love is not enough"}), 16) == 5799056148416392346
+
+
+def test_a_letter_says_the_same_in_text_and_html_and_its_subject_cannot_add_a_header():
+    (message,) = FORMATS["email"].messages(alert(series="company:A\r\nBcc: x@evil.example"), options("zh"), NOON)
+    letter = email.message_from_bytes(message.body, policy=email.policy.default)
+    assert letter["Bcc"] is None
+    assert letter["Subject"] == "【紧急】A Bcc: x@evil.example：12 条负面报道，预期 0.30 条"
+    assert (letter["To"].addresses[0].display_name, letter["To"].addresses[0].addr_spec) == ("风控", "c@d.example")
+    assert letter["Message-ID"] == f"<{message_id(alert())}@b.example>"
+    text, page = letter.get_body(("plain",)), letter.get_body(("html",))
+    assert text is not None and page is not None
+    assert ODD in text.get_content()
+    assert html.escape(ODD) in page.get_content() and "<b>" not in page.get_content()
+    assert 'href="https://example.org/0?a=%28b%29&amp;c=d"' in page.get_content()
+
+
+def test_the_bots_signatures_are_those_of_their_documentation():
+    """Vectors worked out with `openssl dgst -sha256 -hmac`."""
+    assert feishu_sign("demo", 1599360473) == "l1N0gAcBjdwBvGm1xMjOF0XSyaLRpR7tuO5dHfhAYc8="
+    assert dingtalk_query("SECdemo", 1599360473000) == "timestamp=1599360473000&sign=tGWkA5eQOQNCNPDgphtxIoNLO%2B%2FgD8Lcb705KQoRzeY%3D"
+
+
+# -- limits and filters ------------------------------------------------------------------------------------------------------
+
+
+def test_no_window_holds_more_than_the_limit_and_waiting_helps():
+    allowance, sent, now = Allowance((Limit(5, 1.0), Limit(100, 60.0))), list[datetime](), NOON
+    while len(sent) < 300:
+        wait_s = allowance.take(now)
+        if wait_s:
+            assert wait_s <= 60.5
+            now += timedelta(seconds=wait_s)
+        else:
+            sent.append(now)
+    for most, seconds in ((5, 1.0), (100, 60.0)):
+        assert all((late - early).total_seconds() > seconds for early, late in zip(sent, sent[most:], strict=False))
+    assert (sent[-1] - sent[0]).total_seconds() < 185
+
+
+def test_an_endpoint_that_asked_for_quiet_gets_it_and_a_clock_set_back_does_not_silence_it_for_long():
+    allowance = Allowance((Limit(1, 60.0),))
+    allowance.rest(NOON, 600)
+    allowance.rest(NOON, 5)
+    assert allowance.take(NOON + timedelta(seconds=599)) == 1
+    assert allowance.take(NOON + timedelta(seconds=600)) == 0
+    assert allowance.take(NOON - timedelta(days=1)) > 60  # it asked for quiet until later
+    other = Allowance((Limit(1, 60.0),))
+    assert other.take(NOON) == 0
+    assert other.take(NOON - timedelta(days=1)) == 60.5
+    assert Allowance(()).take(NOON) == 0
+
+
+@pytest.mark.parametrize(
+    ("filters", "wanted"),
+    [
+        ({}, True),
+        ({"min_severity": "urgent"}, True),
+        ({"min_severity": "flash"}, False),
+        ({"series": ("topic:*",)}, True),
+        ({"series": ("company:AAPL", "topic:energy")}, True),
+        ({"series": ("company:*",)}, False),
+        ({"series": ("topic:energ",)}, False),
+        ({"rules": ("def*",)}, True),
+        ({"rules": ("other",)}, False),
+        ({"series": ("topic:*",), "rules": ("other",)}, False),
+        ({"paused": True}, False),
+    ],
+)
+def test_an_endpoint_is_told_of_what_its_filters_let_through(filters: dict[str, Any], wanted: bool):
+    (endpoint,) = endpoints([Webhook(url="https://a.example/x", **filters)])
+    assert endpoint.wanted.fits(alert()) is wanted
+
+
+@pytest.mark.parametrize(
+    ("hook", "why"),
+    [
+        (Webhook(url="https://a.example/x", format="slack", secret="s3cr3t"), "slack has no signature"),
+        (Webhook(url="https://a.example/x", format="feishu", secret="s3cr3t", previous_secret="s3cr3t"), "`previous_secret` needs"),
+        (Webhook(url="https://a.example/x", previous_secret="whsec_" + "a" * 44), "`previous_secret` needs"),
+        (Webhook(url="smtp://u:s3cr3t@a.example", format="slack"), "http(s)://"),
+        (Webhook(url="https://a.example/x", format="email"), "smtp(s)://"),
+        (Webhook(url="smtp://u:s3cr3t@a.example", format="email"), "?from="),
+        (Webhook(url="smtp://u:s3cr3t@a.example?from=a@b.example", format="email"), "?from="),
+        (Webhook(url="smtp://u:s3cr3t@a.example?from=a@b.example&to=nobody", format="email"), "'nobody' is no mail address"),
+        (Webhook(url="smtp://u:s3cr3t@a.example?from=a@b.example&to=x%0d%0aBcc:y@z.example", format="email"), "is no mail address"),
+        (Webhook(url="smtp://u:s3cr3t@a.example?from=a@b.example&to=a@b@c.example", format="email"), "is no mail address"),
+        (Webhook(url="smtp://u:s3cr3t密@a.example?from=a@b.example&to=c@d.example", format="email"), "ASCII"),
+        (Webhook(url="smtp://u:s3cr3t@a.example:99999?from=a@b.example&to=c@d.example", format="email"), "smtp(s)://"),
+    ],
+)
+def test_an_endpoint_of_a_format_that_cannot_work_is_refused_with_a_sentence(hook: Webhook, why: str):
+    with pytest.raises(SettingsError, match="webhook") as caught:
+        list(endpoints([hook]))
+    assert why in str(caught.value)
+    assert "s3cr3t" not in str(caught.value)
+
+
+def test_a_mailbox_is_read_as_people_write_it():
+    url = "smtp://desk%40a.example:p%40ss@mail.example?from=Tocsin%20<alerts+tocsin@a.example>&to=a@b.example,风控%20<c@d.example>&to=e@f.example"
+    (endpoint,) = endpoints([Webhook(url=url, format="email")])
+    assert (endpoint.host, endpoint.port, endpoint.url) == ("mail.example", 587, "")
+    assert (endpoint.server.user, endpoint.server.password, endpoint.server.tls) == ("desk@a.example", "p@ss", False)
+    assert endpoint.options.sender == "Tocsin <alerts+tocsin@a.example>"
+    assert endpoint.options.recipients == ("a@b.example", "风控 <c@d.example>", "e@f.example")
