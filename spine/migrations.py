@@ -220,14 +220,15 @@ def migrate(client: ClickHouse) -> list[str]:
         for statement in migration.statements:
             client.command(statement)
         for column in migration.columns:
-            _add(client, column)
+            add(client, column)
         client.insert("migrations", {"name": [migration.name], "applied_at": [int(time.time())]})
         applied.append(migration.name)
     return applied
 
 
-def _add(client: ClickHouse, column: Column) -> None:
-    """18.16 knows no ADD COLUMN IF NOT EXISTS, and a process that was killed may have added it already."""
+def add(client: ClickHouse, column: Column) -> None:
+    """Add the column where it is missing. Raises StoreError."""
+    # 18.16 knows no IF NOT EXISTS for columns, and a process that was killed may have added it
     known = client.query(
         "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = {table:String}", table=column.table
     )

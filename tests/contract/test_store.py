@@ -10,6 +10,7 @@ import pytest
 
 from spine.clickhouse import Server
 from spine.errors import BadRecord, SettingsError, StoreBusy, StoreError
+from spine.migrations import MIGRATIONS, add
 from spine.records import Alert, Article, CompanyScore, Evidence, Mention, Score, Scored, alert_id, sha
 from spine.store import DeadLetter, Delivery, Label, Store
 from tocsin.broker import free_port
@@ -278,9 +279,15 @@ def test_alerts_and_deliveries_are_kept_once(store: Store):
     assert store.alerts.count() == 1
     assert store.alerts.last_window(["topic:credit", "topic:x"], NOON - timedelta(hours=1)) == {"topic:credit": NOON}
     assert store.alerts.last_window(["topic:credit"], NOON + timedelta(seconds=1)) == {}
-    sent = Delivery(alert_id=alert.id, endpoint="desk", attempt=1, sent_at=NOON, status=503, error="busy")
+    sent = Delivery(alert_id=alert.id, endpoint="desk", attempt=1, sent_at=NOON, status=503, error="busy", taken=2)
     store.alerts.log([sent, sent])
-    assert store.alerts.deliveries([alert.id]) == [sent]
+    assert store.alerts.deliveries([alert.id]) == store.alerts.last_attempts(NOON) == [sent]
+
+
+def test_a_column_that_a_killed_migration_added_is_not_added_again(store: Store):
+    (column,) = next(migration.columns for migration in MIGRATIONS if migration.columns)
+    for _ in range(2):
+        add(store.client, column)
 
 
 def test_dead_letters_keep_the_bytes(store: Store):

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from spine.errors import BadRecord, StoreError
 from spine.records import Alert, Article, Score, Scored, decode, encode
 from spine.store import DeadLetter, Store
+from stream.formats import FORMATS
+from stream.formats.base import Options
 from stream.formats.generic import MAX_BYTES, bodies_of
 from stream.signing import message_id, sign
 
@@ -80,6 +82,8 @@ def test_an_alert_that_decodes_can_be_encoded_stored_and_sent(store: Store, data
     assert decode(encode(alert), Alert) == alert
     body, *more = bodies_of(alert)
     assert max(map(len, (body, *more))) < MAX_BYTES
+    told = Options("desk", "zh", sender="a@b.example", recipients=("c@d.example",))
+    assert all(form.messages(alert, told, NOON) for form in FORMATS.values())
     assert json.loads(body)["data"]["id"] == alert.id
     assert message_id(alert).isascii() and message_id(alert).isprintable()
     assert sign(b"k" * 24, message_id(alert), 0, body).startswith("v1,")

@@ -78,7 +78,7 @@ def alert(name: str = "energy", at: datetime = NOON) -> Alert:
     )
 
 
-def attempt(number: int, status: int = 500, error: str = "HTTP 500", **more: float) -> Delivery:
+def attempt(number: int, status: int = 500, error: str = "HTTP 500", **more: Any) -> Delivery:
     return Delivery(alert_id="a", endpoint="desk", attempt=number, sent_at=NOON, status=status, error=error, **more)
 
 

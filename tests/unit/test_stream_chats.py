@@ -50,9 +50,8 @@ class Desk:
         self.clock = Clock()
         own = SECRETS.get(key, "")
         self.chat = stack.enter_context(CHATS[key](own, self.clock.epoch))
-        self.hook = Webhook(
-            url=self.chat.url, format=key, secret=own if secret is None else secret, allow_private=True, name="desk", **more
-        )  # type: ignore[arg-type]
+        given: dict[str, Any] = {"format": key, "secret": own if secret is None else secret} | more
+        self.hook = Webhook(url=self.chat.url, allow_private=True, name="desk", **given)
         self.door = self.opened(stack)
 
     def opened(self, stack: ExitStack) -> Webhooks:
@@ -259,7 +258,9 @@ def test_an_old_delivery_does_not_verify(stack: ExitStack, receiver: Receiver):
     secret = "whsec_" + base64.b64encode(bytes(range(32))).decode()
     hook = Webhook(url=receiver.url, secret=secret, allow_private=True, name="desk")
     for away, fine in ((timedelta(0), True), (-timedelta(minutes=6), False), (timedelta(minutes=6), False)):
-        door = stack.enter_context(closing(Webhooks([hook], clock=lambda away=away: datetime.now(UTC) + away)))
+        clock = Clock()
+        clock.now = datetime.now(UTC) + away
+        door = stack.enter_context(closing(Webhooks([hook], clock=clock)))
         door.send([Job("desk", alert(), 1)])
         request, judge = receiver.requests[-1], standardwebhooks.Webhook(secret)
         if fine:

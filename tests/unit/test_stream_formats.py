@@ -40,7 +40,7 @@ def alert(title: str = ODD, n: int = 2, **more: Any) -> Alert:
         Evidence(id=f"{i}", title=title, url=f"https://example.org/{i}?a=(b)&c=d", source="wire", published_at=NOON, p_negative=0.9)
         for i in range(n)
     )
-    given = {
+    given: dict[str, Any] = {
         "rule": "default", "series": "topic:energy", "window_start": NOON, "window_s": 900, "detected_at": NOON + timedelta(minutes=8),
         "severity": "urgent", "observed": 12, "expected": 0.3, "surprise": 8.1, "total": 15, "sources": 4, "evidence": shown,
     }  # fmt: skip
@@ -176,7 +176,8 @@ def test_the_schema_takes_every_body_and_no_other():
     assert len(bodies) > 6
     for body in bodies:
         judge.validate(body)
-    for broken in ({"type": "alert.sung"}, {"data": {}}, {"part": 0}, {"data": bodies[0]["data"] | {"observed": -1}}):
+    wrong: list[dict[str, Any]] = [{"type": "alert.sung"}, {"data": {}}, {"part": 0}, {"data": bodies[0]["data"] | {"observed": -1}}]
+    for broken in wrong:
         assert not judge.is_valid(bodies[0] | broken)
 
 
