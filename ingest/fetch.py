@@ -8,15 +8,16 @@ A feed's address comes from a person, but redirects and links come from stranger
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import httpx
 
-from ingest.guard import Resolver, guarded_transport, resolve
+from ingest.guard import Guarded, Resolver, resolve
 from ingest.robots import Robots
 from ingest.urls import canonical, host_of
 from spine.deadline import Deadline
@@ -43,7 +44,7 @@ class Fetched(NamedTuple):
 
 
 class Fetcher:
-    """Fetches over HTTP. Safe to use from several threads; `close` ends waiting requests.
+    """Fetches over HTTP. Safe to use from several threads; `close` ends what is under way.
 
     host_delay_s: least time from one request to a host to the next; a robots.txt may ask for more
     deadline_s: for one `get` with its redirects, from the first byte sent to the last byte read
@@ -65,13 +66,23 @@ class Fetcher:
         self._max_bytes = max_bytes
         self._turns = Turns(host_delay_s)
         self._robots = Robots(user_agent)
-        self._transports = {private: guarded_transport(resolver, allow_private=private) for private in (False, True)}
+        context = httpx.create_ssl_context()  # SSL_CERT_FILE adds an authority of one's own
+        self._transports = {private: Guarded(resolver, context, allow_private=private) for private in (False, True)}
+        self._lock = threading.Lock()
+        self._busy, self._closing = 0, False
 
     def get(self, url: str, *, etag: str = "", last_modified: str = "", allow_private: bool = False, limit: int | None = None) -> Fetched:
         """The answer for `url`: 200, or 304 when `etag` or `last_modified` say that nothing changed.
 
-        Raises SourceError: refused by us (address, scheme, robots, size), by the server (any other status), or not reached.
+        Raises SourceError: refused by us (address, scheme, robots, size), by the server (any other status), not reached, or closing.
         """
+        with self._under_way():
+            fetched = self._get(url, etag, last_modified, allow_private, limit or self._max_bytes)
+            if self._closing:  # an answer without a length ends where it is cut, and looks whole
+                raise SourceError(f"{url}: we are closing")
+            return fetched
+
+    def _get(self, url: str, etag: str, last_modified: str, allow_private: bool, limit: int) -> Fetched:
         deadline = Deadline(self._deadline_s, SourceError)
         headers = {"If-None-Match": etag, "If-Modified-Since": last_modified}
         conditional = {name: value for name, value in headers.items() if value and value.isascii() and value.isprintable()}
@@ -82,7 +93,7 @@ class Fetcher:
             try:
                 following = _redirect(response, here)
                 if not following:
-                    return self._answer(response, here, conditional, deadline, limit or self._max_bytes)
+                    return self._answer(response, here, conditional, deadline, limit)
             finally:
                 response.close()
             here = following
@@ -152,11 +163,35 @@ class Fetcher:
             raise SourceError(f"{url}: {error}") from error
         return Fetched(200, url, body, headers.get("content-type", ""), headers.get("etag", ""), headers.get("last-modified", ""))
 
-    def close(self) -> None:
-        """Close all connections and send those home who wait for a host's turn."""
-        self._turns.close()
+    @contextlib.contextmanager
+    def _under_way(self) -> Iterator[None]:
+        """The last to end after `close` closes the connections: httpx would leave one that is in use then to nobody."""
+        with self._lock:
+            if self._closing:
+                raise SourceError("we are closing")
+            self._busy += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._busy -= 1
+                last = self._closing and not self._busy
+            if last:
+                self._release()
+
+    def _release(self) -> None:
         for transport in self._transports.values():
             transport.close()
+
+    def close(self) -> None:
+        """End what is under way, and what waits for a host's turn; nothing is fetched any more. Calling it twice is fine."""
+        with self._lock:
+            self._closing, idle = True, not self._busy
+        self._turns.close()
+        for transport in self._transports.values():
+            transport.cut()
+        if idle:
+            self._release()
 
 
 def _redirect(response: httpx.Response, url: str) -> str:

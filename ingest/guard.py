@@ -2,11 +2,19 @@
 
 The address is vetted where it is used: the name is resolved once, all its addresses are checked, and the connection
 goes to one of exactly these. Checking first and connecting by name would let the name change its mind in between.
+
+A transport can be cut from any thread: who reads or writes is told that the other side has gone, and no connection comes about any
+more. Sockets are only shut down then, and closed by whoever uses them: the number of one that is closed under its reader may
+already be that of another.
 """
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import ssl
+import threading
+import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -14,7 +22,7 @@ import httpcore
 import httpx
 
 from spine.addresses import kind_of
-from spine.deadline import BoundedBackend
+from spine.deadline import Bounded, BoundedBackend, within
 from spine.errors import SourceError
 
 Resolver = Callable[[str, int], list[str]]
@@ -30,11 +38,52 @@ class Refused(SourceError):
     """The address is not one that we may connect to."""
 
 
+class _Cut:
+    """All connections of one transport, to be cut at once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: weakref.WeakSet[_Stream] = weakref.WeakSet()
+        self._done = False
+
+    def watch(self, stream: _Stream) -> None:
+        """Cut this one too, when the time comes. Raises httpcore.ConnectError, and closes it, when that was before."""
+        with self._lock:
+            if not self._done:
+                self._open.add(stream)
+                return
+        stream.close()
+        raise httpcore.ConnectError("we are closing")
+
+    def __call__(self) -> None:
+        with self._lock:
+            self._done = True
+            for stream in self._open:
+                stream.shut_down()
+
+
+class _Stream(Bounded):
+    def __init__(self, inner: httpcore.NetworkStream, cut: _Cut) -> None:
+        super().__init__(inner)
+        self._cut = cut
+        cut.watch(self)
+
+    def start_tls(self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None) -> httpcore.NetworkStream:
+        """As NetworkStream.start_tls."""
+        return _Stream(self._inner.start_tls(ssl_context, server_hostname, within(timeout)), self._cut)
+
+    def shut_down(self) -> None:
+        """Its reader finds the end, its writer an error; for use by another thread than theirs."""
+        with contextlib.suppress(OSError):  # it is closed already
+            socket.socket.shutdown(self.get_extra_info("socket"), socket.SHUT_RDWR)  # TLS's own would take its state from the reader
+
+
 class _Backend(httpcore.NetworkBackend):
     def __init__(self, resolver: Resolver, allow_private: bool) -> None:
         self._resolver = resolver
         self._allow_private = allow_private
         self._inner = BoundedBackend()
+        self.cut = _Cut()
 
     def connect_tcp(
         self,
@@ -56,21 +105,24 @@ class _Backend(httpcore.NetworkBackend):
         failure: Exception = httpcore.ConnectError(f"{host} has no address")
         for address in addresses[:4]:
             try:
-                return self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
+                return _Stream(self._inner.connect_tcp(address, port, timeout, local_address, socket_options), self.cut)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
         raise failure
 
 
-def guarded_transport(resolver: Resolver, *, allow_private: bool) -> httpx.BaseTransport:
+class Guarded(httpx.HTTPTransport):
     """A transport of httpx over such connections. No proxy of the environment is used: it would connect in our place, unvetted."""
-    transport = httpx.HTTPTransport(trust_env=False)
-    transport.close()
-    transport._pool = httpcore.ConnectionPool(
-        ssl_context=httpx.create_ssl_context(),  # SSL_CERT_FILE adds an authority of one's own
-        max_connections=64,
-        max_keepalive_connections=16,
-        keepalive_expiry=15.0,
-        network_backend=_Backend(resolver, allow_private),
-    )
-    return transport
+
+    def __init__(self, resolver: Resolver, context: ssl.SSLContext, *, allow_private: bool) -> None:
+        super().__init__(context, trust_env=False)
+        self.close()
+        backend = _Backend(resolver, allow_private)
+        self.cut = backend.cut
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=context,
+            max_connections=64,
+            max_keepalive_connections=16,
+            keepalive_expiry=15.0,
+            network_backend=backend,
+        )

@@ -185,10 +185,11 @@ def _checked(endpoint: Endpoint) -> None:
 
 def _transport() -> httpx.BaseTransport:
     """A transport of httpx whose connections end with the deadline. None is kept, and no proxy of the environment is used."""
-    transport = httpx.HTTPTransport(trust_env=False)
+    context = httpx.create_ssl_context(trust_env=False)
+    transport = httpx.HTTPTransport(context, trust_env=False)
     transport.close()
     transport._pool = httpcore.ConnectionPool(
-        ssl_context=httpx.create_ssl_context(trust_env=False),
+        ssl_context=context,
         max_connections=MOST_AT_ONCE,
         max_keepalive_connections=0,  # a connection to an address must not serve another host that shares it
         network_backend=BoundedBackend(),

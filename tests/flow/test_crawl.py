@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import re
-import shutil
-import ssl
-import subprocess
 import threading
 import time
 import zlib
@@ -50,10 +48,15 @@ def outbox(tmp_path):
 
 
 @pytest.fixture
-def fetcher():
-    client = Fetcher(host_delay_s=0, deadline_s=5, idle_s=2)
-    yield client
-    client.close()
+def fetching() -> Iterator[Callable[..., Fetcher]]:
+    """Makes fetchers that are closed after the test; options: as Fetcher has them."""
+    with contextlib.ExitStack() as stack:
+        yield lambda **options: stack.enter_context(contextlib.closing(Fetcher(host_delay_s=0, **options)))
+
+
+@pytest.fixture
+def fetcher(fetching):
+    return fetching(deadline_s=5, idle_s=2)
 
 
 def crawler(outbox: Outbox, fetcher: Fetcher, *sources: Source) -> Crawler:
@@ -127,23 +130,21 @@ def test_a_crash_between_visits_loses_and_repeats_nothing(site, tmp_path, fetche
     ],
     ids=["seconds", "30,000 years", "5,000 digits", "a date", "a date far away", "a word", "less than none", "no date"],
 )
-def test_a_server_that_asks_for_a_pause_gets_it(site, outbox, header, wait_s, status):
+def test_a_server_that_asks_for_a_pause_gets_it(site, outbox, header, wait_s, status, fetching):
     date = format_datetime(datetime(2026, 11, 22, 4, 0, tzinfo=UTC), usegmt=True)
     site.pages["/feed"] = Answer(status=status, headers={"Retry-After": header})
-    fetcher = Fetcher(host_delay_s=0)
+    fetcher = fetching()
     with pytest.raises(SourceError, match=str(status)) as caught:
         fetcher.get(site.url + "/feed", allow_private=True)
     if wait_s != 3_600:  # the site's own Date header is now, which the next test fixes
         assert caught.value.retry_after_s == wait_s
     assert retry_after_s(header, date) == wait_s
     if wait_s == 3_600:
-        fetcher.close()
         return
     asked = len(site.seen)
     with pytest.raises(SourceError, match="wait"):  # the whole host is left alone, not only this page
         fetcher.get(site.url + "/other", allow_private=True)
     assert len(site.seen) == asked
-    fetcher.close()
 
 
 @pytest.mark.parametrize("tag", ['"é"', '"v1"\r\nX-Evil: 1', '"\x07"', '"中"'])
@@ -209,28 +210,26 @@ def drip(piece: bytes, every_s: float) -> Callable[[threading.Event], Iterator[b
 
 
 @pytest.mark.parametrize("chunks", [drip(b"x", 0.05), drip(b"x" * 65_536, 0)], ids=["slow drip", "endless flood"])
-def test_an_answer_without_end_is_cut_off(site, chunks):
+def test_an_answer_without_end_is_cut_off(site, chunks, fetching):
     site.pages["/feed"] = Answer(chunks=chunks)
-    fetcher = Fetcher(host_delay_s=0, deadline_s=1.0, max_bytes=4 << 20)
+    fetcher = fetching(deadline_s=1.0, max_bytes=4 << 20)
     begun = time.monotonic()
     with pytest.raises(SourceError, match=r"longer than|timed out"):
         fetcher.get(site.url + "/feed", allow_private=True)
     assert time.monotonic() - begun < 3
-    fetcher.close()
 
 
 @pytest.mark.parametrize("start", ["", "HTTP/1.1 200 OK\r\nX: "], ids=["status", "header"])
 @pytest.mark.parametrize("robots", [False, True], ids=["of a page", "of robots.txt"])
-def test_a_head_that_drips_is_cut_off(start, robots):
+def test_a_head_that_drips_is_cut_off(start, robots, fetching):
     """Each read of it succeeds: only the deadline over all of them ends it."""
     with Dripping(start, robots=robots) as server:
-        fetcher = Fetcher(host_delay_s=0, deadline_s=0.5)
+        fetcher = fetching(deadline_s=0.5)
         begun = time.monotonic()
         with pytest.raises(SourceError, match="robots.txt cannot be read" if robots else "timed out|took longer"):
             fetcher.get(server.url + "/feed", allow_private=True)
         assert time.monotonic() - begun < 2
         assert len(server.asked) == 1
-        fetcher.close()
 
 
 def test_redirects_are_followed_by_hand_and_not_for_ever(site, fetcher):
@@ -247,19 +246,18 @@ def test_redirects_are_followed_by_hand_and_not_for_ever(site, fetcher):
             fetcher.get(site.url + "/evil", allow_private=True)
 
 
-def test_a_public_site_cannot_send_us_to_our_own_network(site):
+def test_a_public_site_cannot_send_us_to_our_own_network(site, fetching):
     """The name says public; the address it has decides, at the first hop and at each redirect."""
     port = int(site.url.rpartition(":")[2])
     answers = {"public.example": ["93.184.216.34", "127.0.0.1"], "rebinding.example": ["127.0.0.1"]}
-    fetcher = Fetcher(host_delay_s=0, resolver=lambda host, _: answers.get(host, [host]))
+    fetcher = fetching(resolver=lambda host, _: answers.get(host, [host]))
     for host in ("public.example", "rebinding.example", "127.0.0.1", "[::ffff:127.0.0.1]", "[::1]"):
         with pytest.raises(SourceError, match="not a public address"):
             fetcher.get(f"http://{host}:{port}/feed")
     assert site.seen == []
-    fetcher.close()
 
 
-def test_a_redirect_is_vetted_as_a_first_hop_is(site, monkeypatch):
+def test_a_redirect_is_vetted_as_a_first_hop_is(site, monkeypatch, fetching):
     """An allowed host sends us on, to our own network or to the metadata service of a cloud; robots.txt may try it too."""
     asked: list[str] = []
     answers = {"public.example": ["127.0.0.1"], "inside.example": ["10.0.0.1"], "cloud.example": ["169.254.169.254"]}
@@ -275,69 +273,41 @@ def test_a_redirect_is_vetted_as_a_first_hop_is(site, monkeypatch):
         for path in ("/feed", "/robots.txt"):
             site.pages = {"/robots.txt": Answer(status=404), "/feed": Answer(b"x")}
             site.pages[path] = Answer(status=302, headers={"Location": f"http://{target}/"})
-            fetcher = Fetcher(host_delay_s=0, resolver=resolve)
+            fetcher = fetching(resolver=resolve)
             with pytest.raises(SourceError, match="not a public address"):
                 fetcher.get(f"http://public.example:{port}/feed", allow_private=private)
             assert asked[-1] == target.strip("[]")
-            fetcher.close()
 
 
-def test_https_goes_to_the_vetted_address_and_checks_the_name(tmp_path, monkeypatch):
+def test_https_goes_to_the_vetted_address_and_checks_the_name(certified, fetching):
     """The connection goes to an address, the certificate is still held against the name."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("no openssl here to make a certificate")
-    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
-    subject = ["-subj", "/CN=wire.example", "-addext", "subjectAltName=DNS:wire.example"]
-    command = [
-        openssl,
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-days",
-        "2",
-        "-keyout",
-        str(key),
-        "-out",
-        str(certificate),
-        *subject,
-    ]
-    subprocess.run(command, check=True, capture_output=True)
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    with Site(context) as site:
+    with Site(certified) as site:
         port = int(site.url.rpartition(":")[2])
         site.pages["/feed"] = Answer(b"x")
-        fetcher = Fetcher(host_delay_s=0, resolver=lambda *_: ["127.0.0.1"])
+        fetcher = fetching(resolver=lambda *_: ["127.0.0.1"])
         assert fetcher.get(f"https://wire.example:{port}/feed", allow_private=True).body == b"x"
         with pytest.raises(SourceError):
             fetcher.get(f"https://other.example:{port}/feed", allow_private=True)
         assert site.asked("/feed") == 1
-        fetcher.close()
 
 
 @pytest.mark.parametrize("host", ["2130706433", "0x7f.1", "0", "127.1", "localhost"])
-def test_spellings_of_loopback_are_all_seen_through(site, host):
+def test_spellings_of_loopback_are_all_seen_through(site, host, fetching):
     port = int(site.url.rpartition(":")[2])
-    fetcher = Fetcher(host_delay_s=0)
+    fetcher = fetching()
     with pytest.raises(SourceError, match="not a public address"):
         fetcher.get(f"http://{host}:{port}/feed")
     assert site.seen == []
-    fetcher.close()
 
 
-def test_robots_are_obeyed(site):
+def test_robots_are_obeyed(site, fetching):
     site.pages["/a"] = site.pages["/b"] = Answer(b"x")
     site.pages["/robots.txt"] = Answer(b"User-agent: *\nDisallow: /a\n" + b"#" * 2_000_000 + b"\nDisallow: /b\n", content_type="text/plain")
-    fetcher = Fetcher(host_delay_s=0)
+    fetcher = fetching()
     with pytest.raises(SourceError, match="robots"):
         fetcher.get(site.url + "/a", allow_private=True)
     assert fetcher.get(site.url + "/b", allow_private=True).status == 200, "rules behind the first 512 kB do not count"
     assert (site.asked("/robots.txt"), site.asked("/a")) == (1, 0)
-    fetcher.close()
 
 
 @pytest.mark.parametrize(
@@ -346,18 +316,17 @@ def test_robots_are_obeyed(site):
      (Answer(status=301, headers={"Location": "/rules"}), False), (Answer(status=302, headers={"Location": "/robots.txt"}), True)],
     ids=["404", "403", "500", "429", "redirect to rules", "redirect loop"],
 )  # fmt: skip
-def test_a_missing_robots_allows_and_a_broken_one_forbids(site, answer, allowed):
+def test_a_missing_robots_allows_and_a_broken_one_forbids(site, answer, allowed, fetching):
     site.pages["/feed"] = Answer(b"x")
     site.pages["/rules"] = Answer(b"User-agent: *\nDisallow: /\n", content_type="text/plain")
     site.pages["/robots.txt"] = answer
-    fetcher = Fetcher(host_delay_s=0)
+    fetcher = fetching()
     if allowed:
         assert fetcher.get(site.url + "/feed", allow_private=True).body == b"x"
     else:
         with pytest.raises(SourceError, match="robots"):
             fetcher.get(site.url + "/feed", allow_private=True)
         assert site.asked("/feed") == 0
-    fetcher.close()
 
 
 def test_a_304_that_nobody_asked_for_is_an_error(site, fetcher):
@@ -384,11 +353,11 @@ def test_short_entries_get_the_text_of_their_page(site, outbox, fetcher):
     assert "no_page" in bare.flags
 
 
-def test_the_loop_crawls_until_it_is_stopped(site, outbox):
+def test_the_loop_crawls_until_it_is_stopped(site, outbox, fetching):
     for number in range(5):
         site.pages[f"/feed{number}"] = Answer(rss((str(number), f"Story {number}", "")))
     sources = [source(f"{site.url}/feed{number}", name=f"wire{number}", interval_s=0.2) for number in range(5)]
-    fetcher = Fetcher(host_delay_s=0)
+    fetcher = fetching()
     stop = threading.Event()
     thread = threading.Thread(target=crawler(outbox, fetcher, *sources).run, args=(stop,))
     thread.start()
