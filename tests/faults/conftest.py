@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.flow.conftest import library_leftovers
+from tests.flow.conftest import library_leftovers, what_stays
 from tests.flow.worker_tools import Installation
 from tests.servers import Kafka
 
-__all__ = ["library_leftovers"]
+__all__ = ["library_leftovers", "what_stays"]
 
 
 @pytest.fixture(params=["tansu", "kafka"])
