@@ -30,7 +30,7 @@ from spine.errors import EXIT_MEND, SettingsError, TocsinError
 from spine.settings import Settings
 from tocsin import wiring
 from tocsin.broker import EmbeddedBroker, free_port
-from tocsin.child import Node, last_reason
+from tocsin.child import STOP_TIMEOUT_S, Node, last_reason
 from tocsin.node import NodePlan
 from tocsin.parts import part
 
@@ -47,6 +47,9 @@ SHORT_LIFE_S = 60.0
 """A child that lived shorter is started again after a wait that doubles."""
 DRAIN_S = 60.0
 """A broker that has grown too large is restarted when all that it holds is stored, and after so long in any case."""
+
+ALONE_S = 2.0
+"""A child whose broker died may do its batch's writing to the end. It can commit nothing any more, and would try for 10 to 30 s."""
 
 
 class Stack:
@@ -221,7 +224,7 @@ class Stack:
         if not self._beginning:
             self._say(why)
         self._beginning = True  # until all of it is done: what fails here is done again
-        self.node.stop()
+        self.node.stop(STOP_TIMEOUT_S if self.broker.alive else ALONE_S)
         self.broker.stop()
         self.broker.start()
         self._ensure_topics()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -110,15 +111,17 @@ def test_a_part_that_is_killed_comes_back_and_nothing_is_lost_or_doubled(victim:
     assert any("again" in line for line in said), said
     assert (report.read, report.published) == (rows, rows)
     assert stored(tmp_path) == (rows, 0)
+    log = (tmp_path / "data" / "node.log").read_text(encoding="utf-8")
+    assert not re.search("did not stop within|without its last commit", log), "nobody waits for a worker that waits for a dead broker"
 
 
 def test_a_broker_that_has_grown_is_restarted_and_nothing_is_lost_or_doubled(tmp_path: Path):
-    """Tansu frees nothing. It rests at 16 MB; these articles take some 40."""
+    """Tansu frees nothing. It rests at 17 MB; these articles take it to some 34."""
     said: list[str] = []
-    rows = 1500
-    job = Backfill(settings(tmp_path, broker_max_mb=32), say=said.append, show=lambda *_: None)
+    rows = 750
+    job = Backfill(settings(tmp_path, broker_max_mb=24), say=said.append, show=lambda *_: None)
     report = job.run([str(archive(tmp_path, rows, padding=" 油价" * 2000))], READING, threading.Event(), wait=True)
-    assert any("has grown beyond 32 MB" in line for line in said), said
+    assert any("has grown beyond 24 MB" in line for line in said), said
     assert (report.read, report.published) == (rows, rows)
     assert stored(tmp_path) == (rows, 0)
 
