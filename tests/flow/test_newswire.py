@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -209,16 +210,15 @@ def articles_in(outbox: Outbox) -> dict[str, Article]:
 def test_the_real_crawler_gets_every_article_once_and_nothing_private(newswire, clock, tmp_path):
     """All that is published, by feed or by page, under the ids of the ledger; copies and originals; no request to /private/."""
     gazetteer = load_companies(companies_path())
-    outbox = Outbox(tmp_path / "outbox.sqlite", durable_broker=True)
-    crawler = Crawler(load_sources(newswire.write_config(tmp_path)), Fetcher(host_delay_s=0.0), outbox, gazetteer)
-    for _ in range(3):
-        visits = crawler.crawl_once(clock.now)
-        assert {visit.outcome for visit in visits} <= {"ok", "not_modified"}, visits
-        clock.on(35)
-    newswire.quiesce()
-    crawler.crawl_once(clock.now)
-    got = articles_in(outbox)
-    outbox.close()
+    with closing(Outbox(tmp_path / "outbox.sqlite", durable_broker=True)) as outbox, closing(Fetcher(host_delay_s=0.0)) as fetcher:
+        crawler = Crawler(load_sources(newswire.write_config(tmp_path)), fetcher, outbox, gazetteer)
+        for _ in range(3):
+            visits = crawler.crawl_once(clock.now)
+            assert {visit.outcome for visit in visits} <= {"ok", "not_modified"}, visits
+            clock.on(35)
+        newswire.quiesce()
+        crawler.crawl_once(clock.now)
+        got = articles_in(outbox)
     ledger = {
         article_id(
             url=canonical(article.url), source=article.source, guid="", title=article.title, published_at=article.published_at
