@@ -72,7 +72,7 @@ def test_a_stop_that_takes_too_long_is_cut_off_and_its_batch_comes_again(on_kafk
 def test_a_stop_without_its_last_commit_is_a_stop_and_that_batch_comes_again(on_kafka: Installation, how: str):
     """As when workers leave together and the group is rebalancing: what is not committed is done again, and doubles nothing."""
     articles = [article(f"a{n}") for n in range(200)]
-    first = on_kafka.worker(batch_max=16, last_commit=how)
+    first = on_kafka.worker(batch_max=16, last_commit=how, leave_s=2.0)
     first.says("ready")
     on_kafka.publish(articles)
     first.until_sum("score", "messages", 16)
@@ -103,7 +103,7 @@ def test_workers_without_a_partition_are_well_and_stop_in_good_order(kafka_serve
     assert place.committed() == 60
 
 
-@pytest.mark.parametrize(("beside", "slow_s"), [("nobody", 5.0), ("one who waits", 7.0), ("one who does not wait", 12.0)])
+@pytest.mark.parametrize(("beside", "slow_s"), [("nobody", 3.5), ("one who waits", 7.0), ("one who does not wait", 12.0)])
 def test_a_batch_longer_than_the_session_costs_work_at_worst(
     kafka_server: Kafka, clickhouse_server: ClickHouseServer, tmp_path: Path, beside: str, slow_s: float
 ):

@@ -16,7 +16,7 @@ from tocsin.broker import free_port
 def test_a_worker_killed_in_a_batch_loses_and_doubles_nothing(place: Installation, moment: str):
     """F1. After the articles are in and before the mentions are; and after all is stored and before anything is published."""
     articles = [article(f"a{n}", bad=n % 2 == 0, source=f"s{n % 3}") for n in range(60)] + [article("calm", minutes_ago=600)]
-    first = place.worker(hang_after=moment)
+    first = place.worker(hang_after=moment, session_timeout_s=3.0)  # so long its partitions stay with it
     first.says("ready")
     place.publish(articles)
     first.says("hanging")

@@ -30,7 +30,7 @@ from spine.records import Alert, Score, Scored
 from spine.settings import Webhook
 from spine.store import Delivery, Store, open_store
 from spine.topics import topic_names
-from stream import app
+from stream import app, watchdogs
 from stream.alerts import Rule
 from stream.aside import flood_of
 from stream.pipeline import Pipeline
@@ -58,6 +58,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     block_loop: bool = False
     dead_share: float = 1.0
     session_timeout_s: float = 6.0
+    leave_s: float = watchdogs.LEAVE_S
     rebalance_timeout_s: float = app.REBALANCE_TIMEOUT_S
     stop_s: float = 30.0
     topics_s: float = 15.0
@@ -103,7 +104,8 @@ def faulty(store: Store, plan: Plan) -> None:
             hang()
 
     def hang_before_log(deliveries: Sequence[Delivery]) -> None:
-        hang()
+        if deliveries:
+            hang()
 
     def refuse(scored: Sequence[Scored]) -> None:
         raise StoreBusy("the store is down")
@@ -206,6 +208,7 @@ def main() -> None:
     plan = msgspec.json.decode(sys.argv[1], type=Plan)
     log.configure("json", "info")
     app.REBALANCE_TIMEOUT_S = plan.rebalance_timeout_s
+    watchdogs.LEAVE_S = plan.leave_s
     folder = Path(plan.data_dir)
     if plan.store == "embedded":
         store = open_store("embedded", folder)
