@@ -69,7 +69,7 @@ class Fetcher:
         context = httpx.create_ssl_context()  # SSL_CERT_FILE adds an authority of one's own
         self._transports = {private: Guarded(resolver, context, allow_private=private) for private in (False, True)}
         self._lock = threading.Lock()
-        self._busy, self._closing = 0, False
+        self._busy, self._closing = 0, threading.Event()
 
     def get(self, url: str, *, etag: str = "", last_modified: str = "", allow_private: bool = False, limit: int | None = None) -> Fetched:
         """The answer for `url`: 200, or 304 when `etag` or `last_modified` say that nothing changed.
@@ -78,7 +78,7 @@ class Fetcher:
         """
         with self._under_way():
             fetched = self._get(url, etag, last_modified, allow_private, limit or self._max_bytes)
-            if self._closing:  # an answer without a length ends where it is cut, and looks whole
+            if self._closing.is_set():  # an answer without a length ends where it is cut, and looks whole
                 raise SourceError(f"{url}: we are closing")
             return fetched
 
@@ -167,7 +167,7 @@ class Fetcher:
     def _under_way(self) -> Iterator[None]:
         """The last to end after `close` closes the connections: httpx would leave one that is in use then to nobody."""
         with self._lock:
-            if self._closing:
+            if self._closing.is_set():
                 raise SourceError("we are closing")
             self._busy += 1
         try:
@@ -175,7 +175,7 @@ class Fetcher:
         finally:
             with self._lock:
                 self._busy -= 1
-                last = self._closing and not self._busy
+                last = self._closing.is_set() and not self._busy
             if last:
                 self._release()
 
@@ -186,7 +186,8 @@ class Fetcher:
     def close(self) -> None:
         """End what is under way, and what waits for a host's turn; nothing is fetched any more. Calling it twice is fine."""
         with self._lock:
-            self._closing, idle = True, not self._busy
+            self._closing.set()
+            idle = not self._busy
         self._turns.close()
         for transport in self._transports.values():
             transport.cut()
