@@ -53,7 +53,8 @@ class _Due(NamedTuple):
     alert_id: str
     endpoint: str
     attempt: int
-    taken: int
+    taken: int = 0
+    released: bool = False
 
 
 class Courier:
@@ -90,13 +91,14 @@ class Courier:
         ready: list[_Due] = []
         while self._due and self._due[0].at <= now and len(ready) < AT_ONCE:
             ready.append(heapq.heappop(self._due))
+        tried = self._tried([due.alert_id for due in ready if due.released])  # `notify` may have been faster
         jobs = []
         for due in ready:
             alert = self._patience.wait_for("alert", self._store.get, due.alert_id)
-            if alert is not None and self._may(due.endpoint, alert):
+            again = due.released and (due.alert_id, due.endpoint) in tried
+            if alert is not None and not again and self._may(due.endpoint, alert):
                 jobs.append(Job(due.endpoint, alert, due.attempt, due.taken))
-        tried = self._tried([job.alert.id for job in jobs if job.number == 1])  # `notify` may have been faster
-        return self._send(self._free([job for job in jobs if job.number > 1 or (job.alert.id, job.endpoint) not in tried], now))
+        return self._send(self._free(jobs, now))
 
     def _free(self, jobs: Sequence[Job], now: datetime) -> Sequence[Job]:
         return jobs if self._gate is None else self._gate.let_through(jobs, now)
@@ -125,7 +127,7 @@ class Courier:
             tried = self._tried(sorted({ident for ident, _ in waiting}))
             for ident, endpoint in waiting:
                 if (ident, endpoint) not in tried:
-                    heapq.heappush(self._due, _Due(now, ident, endpoint, 1))
+                    heapq.heappush(self._due, _Due(now, ident, endpoint, 1, released=True))
 
     def _plan(self, last: Delivery) -> None:
         at = next_attempt(last)

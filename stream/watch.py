@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
@@ -35,6 +35,7 @@ class Watcher:
         self._bar = Bar(rule, store.peaks, store.mentions)
         self._ringer = Ringer(rule, store.mentions, self._bar)
         self._rung: set[str] = set()
+        self._last_seen: dict[str, datetime] = {}
 
     def watch(self, scores: Sequence[Score], now: datetime) -> list[Alert]:
         """The alerts that these scores raise, stored. Raises StoreBusy when the store does not answer for too long, StoreError."""
@@ -74,7 +75,15 @@ class Watcher:
         fresh = [self._with_evidence(alert) for alert in rings.fresh]
         self._store.alerts.insert(fresh)
         self._bar.keep()
+        self._seen({alert.id for alert in fresh} | rings.going_on, now)
         return fresh + self._again(sorted(rings.going_on - {alert.id for alert in fresh} - self._rung))
+
+    def _seen(self, idents: Collection[str], now: datetime) -> None:
+        """Note, once a minute, that these are over the bar still: who resolves alerts asks for it."""
+        late = now - timedelta(seconds=MINUTE_S)
+        new = sorted(ident for ident in idents if self._last_seen.get(ident, late) <= late)
+        self._store.lives.seen(new, now)
+        self._last_seen = {ident: at for ident, at in self._last_seen.items() if at > late} | dict.fromkeys(new, now)
 
     def _again(self, idents: Sequence[str]) -> list[Alert]:
         """The stored alerts of episodes that go on and that this process has not handed on yet: their publication may have been lost."""
