@@ -1,6 +1,6 @@
 """The bar of alerts, as the store knows the past: peaks go there, and the bar is learned from them once an hour.
 
-Whoever watches, and after any restart, the bar of an hour is the same: it rests on the peaks before that hour alone.
+Whoever watches, and after any restart, the bar of an hour is the same: it rests on what was before that hour alone.
 """
 
 from __future__ import annotations
@@ -65,14 +65,14 @@ class Bar:
         hour = int(now.timestamp()) // HOUR_S
         if self._known is None or self._known[0] != hour:
             start = datetime.fromtimestamp(hour * HOUR_S, tz=UTC)
-            self._known = (hour, self._learn(start), self._scope.sources(start - timedelta(days=7), now + timedelta(hours=1)))
+            self._known = (hour, self._learn(start), self._scope.sources(start - timedelta(days=7), start))
             metrics.ALERT_BAR.set(self._known[1])
         return self._known
 
     def _learn(self, start: datetime) -> float:
         rule, reach = self._rule, timedelta(seconds=REACH_S)
         began = self._peaks.began(rule.name, start)
-        n_series = self._scope.series_count(start - timedelta(seconds=rule.history_s), start + timedelta(hours=1))
+        n_series = self._scope.series_count(start - timedelta(seconds=rule.history_s), start)
         peaks = budget.Peaks(REACH_S, rule.cooldown_s)
         for peak in self._peaks.since(rule.name, start - reach):
             peaks.note(peak.series, int(peak.end.timestamp()), peak.width_s, peak.surprise)

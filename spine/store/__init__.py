@@ -4,7 +4,7 @@ store.articles    what was published and how it scored      (articles, article_k
 store.mentions    which series each article touched         (mentions, hour_marks)
 store.moods       the same over days and weeks, summed up   (mood_sums, sums_done)
 store.alerts      what rang, and who was told               (alerts, deliveries)
-store.peaks       how much the past surprised             (peaks)
+store.peaks       how much the past surprised               (peaks)
 store.lives       what became of it, and why not            (alert_events, alert_seen, withheld)
 store.silences    what people do not want to hear of        (silences, silence_ends)
 store.labels      what people said instead                 (labels)

@@ -6,13 +6,14 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
 from spine.clickhouse import Server
 from spine.errors import BadRecord, SettingsError, StoreBusy, StoreError
 from spine.migrations import MIGRATIONS, add
 from spine.records import Alert, Article, CompanyScore, Evidence, Mention, Score, Scored, alert_id, sha
-from spine.store import DeadLetter, Delivery, Label, Store
+from spine.store import DeadLetter, Delivery, Label, PeakRow, Rung, SourceStories, Store
 from tocsin.broker import free_port
 
 TABLES = (
@@ -26,6 +27,7 @@ TABLES = (
     "dead_states",
     "labels",
     "watchlists",
+    "peaks",
 )
 SUMS = ("mood_sums", "hour_marks", "sums_done")
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -162,13 +164,66 @@ def test_windows_are_half_open_and_count_stories_not_copies(store: Store):
     )
     counts = store.mentions.window_counts("company:ACME", NOON, NOON + timedelta(minutes=30), 600)
     assert [(c.start, c.negative, c.total) for c in counts] == [(NOON, 1, 2), (NOON + timedelta(minutes=10), 1, 1)]
-    assert store.mentions.negative_sources("company:ACME", NOON, NOON + timedelta(minutes=30)) == 3
     totals = {row.series: row for row in store.mentions.touched(NOON, NOON + timedelta(hours=1))}
     assert set(totals) == {"market:all", "language:en", "genre:news", "topic:earnings", "company:ACME", "sector:autos"}
     assert (totals["market:all"].stories, totals["market:all"].negative) == (4, 3)
     assert [row.series for row in store.mentions.touched(NOON, NOON + timedelta(hours=1), ["sector"])] == ["sector:autos"]
     assert store.mentions.series_count(NOON, NOON + timedelta(hours=1)) == 6
     assert store.mentions.first_seen(["company:ACME", "company:NONE"]) == {"company:ACME": NOON}
+    assert (store.mentions.sources(NOON, NOON + timedelta(minutes=10)), store.mentions.sources(NOON - timedelta(days=1), NOON)) == (3, 0)
+
+
+def test_a_story_is_new_in_the_minute_of_its_first_article_and_nowhere_else(store: Store):
+    """Whatever its copies say, whenever they come and however often any of it is stored."""
+    items = [
+        scored("first", minutes=0, negative=0.9, source="新华"),
+        scored("second", minutes=0, negative=0.2, source="wire"),
+        scored("third", minutes=7, negative=0.9, source="wire"),
+        *(scored(f"copy {n}", minutes=1 + 6 * n, negative=0.9, story=sha("first"), source="wire") for n in range(3)),
+    ]
+    save(store, *items)
+    save(store, *items[2:])
+    names = ["market:all", "company:ACME", "topic:none"]
+    found = store.mentions.minutes(names, NOON, NOON + timedelta(hours=1))
+    start = int(NOON.timestamp())
+    assert found == dict.fromkeys(["market:all", "company:ACME"], ([start, start + 420], [1, 1], [2, 1]))
+    halves = [store.mentions.minutes(names, NOON + timedelta(minutes=7 * n), NOON + timedelta(minutes=7 * n + 7)) for n in range(2)]
+    assert [half["market:all"].stories for half in halves] == [[2], [1]]
+    assert store.mentions.minutes([], NOON, NOON + timedelta(hours=1)) == {}
+    save(store, scored("third", minutes=7, negative=0.1, source="wire", model="m2"))  # a newer model thinks better of it
+    assert store.mentions.minutes(names, NOON, NOON + timedelta(hours=1))["market:all"].negative == [1, 0]
+
+
+def test_what_a_source_told_is_what_it_had_first_and_what_it_passed_on(store: Store):
+    save(
+        store,
+        scored("a", negative=0.9, source="新华"),
+        scored("b", minutes=1, negative=0.9, source="新华"),
+        scored("c", minutes=2, negative=0.1, source="新华"),
+        scored("copy of a", minutes=3, negative=0.9, story=sha("a"), source="wire"),
+        scored("again of a", minutes=4, negative=0.9, story=sha("a"), source="wire"),
+        scored("d", minutes=5, negative=0.9, source="wire"),
+        scored("later", minutes=30, negative=0.9, source="blog"),
+    )
+    told = store.mentions.negative_sources("company:ACME", NOON, NOON + timedelta(minutes=30))
+    assert told == {"新华": SourceStories(first=2, told=2), "wire": SourceStories(first=1, told=2)}
+    assert store.mentions.negative_sources("company:NONE", NOON, NOON + timedelta(minutes=30)) == {}
+
+
+def test_of_a_series_and_hour_the_greatest_peak_stays_in_whatever_order(store: Store):
+    def peak(minute: int, surprise: float, series: str = "topic:credit") -> PeakRow:
+        return PeakRow(series, NOON + timedelta(minutes=minute), 900, surprise)
+
+    began = NOON - timedelta(days=3)
+    assert store.peaks.began("spike", began) == began
+    assert store.peaks.began("spike", NOON) == began  # whoever asks later
+    store.peaks.note("spike", [peak(10, 7.5), peak(61, 2.5)])
+    store.peaks.note("spike", [peak(20, 3.0), peak(20, 4.0, "company:贵州茅台")])
+    store.peaks.note("spike", [peak(10, 7.5)])
+    store.peaks.note("other", [peak(10, 9.0)])
+    assert store.peaks.since("spike", NOON) == [peak(10, 7.5), peak(20, 4.0, "company:贵州茅台"), peak(61, 2.5)]
+    assert store.peaks.since("spike", NOON + timedelta(hours=1)) == [peak(61, 2.5)]
+    assert store.peaks.since("nobody's", NOON - timedelta(days=9)) == []
 
 
 def test_mood_is_the_mean_tone_per_window(store: Store):
@@ -277,8 +332,13 @@ def test_alerts_and_deliveries_are_kept_once(store: Store):
     assert store.alerts.get(alert.id) == alert
     assert store.alerts.get("none") is None
     assert store.alerts.count() == 1
-    assert store.alerts.last_window(["topic:credit", "topic:x"], NOON - timedelta(hours=1)) == {"topic:credit": NOON}
-    assert store.alerts.last_window(["topic:credit"], NOON + timedelta(seconds=1)) == {}
+    end = int(NOON.timestamp()) + 900
+    assert store.alerts.last_rung("spike", ["topic:credit", "topic:x"], NOON) == {"topic:credit": Rung(alert.id, end)}
+    assert store.alerts.last_rung("spike", ["topic:credit"], NOON + timedelta(seconds=1)) == {}
+    assert store.alerts.last_rung("other", ["topic:credit"], NOON) == store.alerts.last_rung("spike", [], NOON) == {}
+    day = msgspec.structs.replace(alert, id="day", window_start=NOON - timedelta(hours=23), window_s=86_400)  # began before, ended after
+    store.alerts.insert([day])
+    assert store.alerts.last_rung("spike", ["topic:credit"], NOON - timedelta(days=1)) == {"topic:credit": Rung("day", end + 2_700)}
     sent = Delivery(alert_id=alert.id, endpoint="desk", attempt=1, sent_at=NOON, status=503, error="busy", taken=2)
     store.alerts.log([sent, sent])
     assert store.alerts.deliveries([alert.id]) == store.alerts.last_attempts(NOON) == [sent]

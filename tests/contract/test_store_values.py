@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from spine.errors import BadRecord, StoreError
 from spine.records import Alert, Article, Score, Scored, decode, encode
-from spine.store import DeadLetter, Store
+from spine.store import DeadLetter, PeakRow, Store
 from stream.formats import FORMATS
 from stream.formats.base import Options
 from stream.formats.generic import MAX_BYTES, bodies_of
@@ -143,6 +143,7 @@ def filled(store: Store) -> Store:
         store.client.command(f"TRUNCATE TABLE {table}")
     alert = decode(json.dumps(ALERT).encode(), Alert)
     store.alerts.insert([alert])
+    store.peaks.note("r", [PeakRow("topic:credit", NOON, 900, 6.0)])
     store.dead.insert([DeadLetter(topic="t", partition=0, offset=0, failed_at=NOON, stage="decode", reason="", key=b"", value=b"x")])
     score = decode(json.dumps(SCORE).encode(), Score)
     item = Scored(article=Article(id=score.id, source="s", language="en", title="t", published_at=NOON, fetched_at=NOON), score=score)
@@ -169,15 +170,16 @@ def test_no_value_that_a_reader_asks_with_is_sql(filled: Store, value: str):
     span = (NOON - day, NOON + day)
     assert store.alerts.get(value) is None
     assert store.alerts.deliveries([value]) == []
-    assert store.alerts.last_window([value], *span) == {}
+    assert store.alerts.last_rung("r", [value], NOON - day) == store.alerts.last_rung(value, ["topic:credit"], NOON - day) == {}
     assert store.articles.known([value]) == {}
     assert store.articles.by_id([value]) == []
     assert store.articles.scores([value], *span) == []
     assert store.articles.latest(language=value, since=NOON - day) == []
     assert store.articles.of_series(value, *span, 9) == []
     assert store.mentions.window_counts(value, *span, 3600) == []
-    assert store.mentions.negative_sources(value, *span) == 0
-    assert store.mentions.first_seen([value]) == {}
+    assert store.mentions.minutes([value], *span) == {}
+    assert store.mentions.negative_sources(value, *span) == {}
+    assert store.peaks.since(value, NOON - day) == []
     assert store.mentions.mood([value], *span, 3600) == []
     assert store.moods.mood([value], *span, 86_400) == []
     assert store.labels.sample(value, 9) == []

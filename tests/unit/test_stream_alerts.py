@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,84 +8,47 @@ from hypothesis import strategies as st
 
 from spine.records import Alert, alert_id
 from spine.settings import Settings
-from spine.store import ArticleRow, WindowCount
-from stream.alerts import MAX_EVIDENCE, Rule, decide, evidence, in_episode, severity
+from spine.store import ArticleRow, SourceStories
+from stream.alerts import MAX_EVIDENCE, Rule, corroborated, decide, evidence, severity
+from stream.spikes import Spike, surprise
+from tests.strategies import examples
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 RULE = Rule()
-QUIET_PAST = [WindowCount(NOON - timedelta(minutes=15 * n), 900, 0, 1) for n in range(1, 1000)]
+SERIES = "company:600519.SH"
 
 
-def ring(
-    negative: int = 12,
-    *,
-    sources: int = 4,
-    rule: Rule = RULE,
-    past: list[WindowCount] | None = None,
-    last_rang: datetime | None = None,
-    first_seen: datetime | None = NOON - timedelta(days=20),
-    n_series: int = 300,
-) -> Alert | None:
-    return decide(
-        "company:600519.SH",
-        QUIET_PAST if past is None else past,
-        WindowCount(NOON, 900, negative, negative + 3),
-        sources=sources,
-        rule=rule,
-        now=NOON + timedelta(minutes=9),
-        last_rang=last_rang,
-        first_seen=first_seen,
-        n_series=n_series,
-    )
+def spike(observed: int, *, expected: float = 0.05, width_s: int = 900) -> Spike:
+    end = int(NOON.timestamp()) + width_s
+    return Spike(end, width_s, observed, expected, 0.25, surprise(observed, expected, 0.25))
+
+
+def ring(observed: int = 12, bar: float = 6.0) -> Alert | None:
+    return decide(SERIES, spike(observed), bar=bar, total=observed + 3, sources=4, rule=RULE, now=NOON + timedelta(minutes=9))
 
 
 def test_a_spike_rings_and_says_what_it_saw():
     alert = ring()
     assert alert is not None
     assert (alert.observed, alert.total, alert.sources, alert.window_start, alert.window_s) == (12, 15, 4, NOON, 900)
-    assert alert.id == alert_id(RULE.name, "company:600519.SH", NOON)
-    assert alert.expected == pytest.approx(0.05)
-    assert alert.surprise > 6
+    assert (alert.id, alert.rule, alert.series) == (alert_id(RULE.name, SERIES, NOON), RULE.name, SERIES)
+    assert (alert.expected, alert.detected_at) == (0.05, NOON + timedelta(minutes=9))
+    assert alert.surprise == pytest.approx(spike(12).surprise, abs=1e-3)
 
 
-def test_each_condition_alone_keeps_it_silent():
-    assert ring(negative=2, rule=replace(RULE, false_per_week=1e9)) is None  # fewer than three stories
-    assert ring(sources=1) is None
-    assert ring(first_seen=NOON - timedelta(hours=11)) is None
-    assert ring(first_seen=None) is None
-    assert ring(last_rang=NOON - timedelta(minutes=59)) is None
-    assert ring(past=[WindowCount(count.start, 900, 12, 15) for count in QUIET_PAST]) is None
-    assert ring(negative=3) is None  # three stories on a series that never had one: not beyond the budget of 300 series
+def test_what_is_not_over_the_bar_or_too_little_stays_silent():
+    strength = spike(12).surprise
+    assert ring(bar=strength) is not None
+    assert ring(bar=strength + 0.001) is None
+    assert ring(2, bar=0.0) is None
+    assert ring(3, bar=0.0) is not None
 
 
-def test_the_ratio_is_a_floor_of_effect_size():
-    """However unlikely: 130 where 100 are usual is not worth a call."""
-    busy = [WindowCount(count.start, 900, 100, 120) for count in QUIET_PAST]
-    generous = replace(RULE, min_ratio=1.0, false_per_week=1e6)
-    assert ring(negative=130, past=busy, rule=generous) is not None
-    assert ring(negative=130, past=busy, rule=replace(generous, min_ratio=2.0)) is None
-    assert ring(negative=500, past=busy) is not None
-
-
-def test_an_episode_rings_once_and_the_next_one_again():
-    assert ring(last_rang=NOON - timedelta(minutes=60)) is not None
-    assert in_episode(NOON, NOON + timedelta(minutes=30), RULE)  # a late batch judges an earlier window of the same episode
-    assert not in_episode(NOON, None, RULE)
-    short = replace(RULE, cooldown_s=0)
-    assert in_episode(NOON, NOON - timedelta(minutes=14), short)  # windows that overlap hold the same stories
-    assert not in_episode(NOON, NOON - timedelta(minutes=15), short)
-
-
-@given(st.integers(0, 60))
-def test_more_negative_stories_never_silence_an_alert(negative: int):
-    if ring(negative) is not None:
-        assert ring(negative + 1) is not None
-
-
-@given(st.integers(1, 5000))
-def test_more_series_never_make_it_easier_to_ring(n_series: int):
-    if ring(6, n_series=n_series + 1) is not None:
-        assert ring(6, n_series=n_series) is not None
+@examples(60)
+@given(st.integers(0, 60), st.floats(0, 30))
+def test_more_negative_stories_never_silence_an_alert(observed: int, bar: float):
+    if ring(observed, bar) is not None:
+        assert ring(observed + 1, bar) is not None
 
 
 @pytest.mark.parametrize(
@@ -95,6 +57,54 @@ def test_more_series_never_make_it_easier_to_ring(n_series: int):
 )
 def test_severity_needs_surprise_and_size(over: float, observed: int, want: str):
     assert severity(over, observed, RULE) == want
+
+
+def borne(*told: tuple[int, int], feed_sources: int = 9, rule: Rule = RULE) -> Spike | None:
+    """told: (stories that it had first, stories that it told) of each source."""
+    found = spike(max(1, sum(first for first, _ in told)))
+    return corroborated(found, [SourceStories(*each) for each in told], rule, feed_sources)
+
+
+def test_stories_of_several_sources_count_whole():
+    assert borne((4, 4), (3, 3), (2, 4)) == spike(9)
+    assert borne((6, 6), (2, 2)) == spike(8)
+
+
+def test_one_source_that_floods_does_not_ring_by_itself_nor_with_one_story_of_another():
+    assert borne((40, 40)) is None
+    flooded = borne((40, 40), (1, 1))
+    assert flooded is not None
+    assert flooded.observed == 4  # as many as three times the other's, and that one
+    assert flooded.surprise == surprise(4, 0.05, 0.25) < spike(41).surprise
+    passed_on = borne((20, 20), (0, 5), (0, 4))  # others pass on what one source broke
+    assert passed_on == spike(20)
+
+
+def test_a_feed_of_one_source_is_believed_as_there_is_no_other():
+    assert borne((12, 12), feed_sources=1) == spike(12)
+    assert borne((12, 12), feed_sources=0) == spike(12)
+    assert borne((12, 12), feed_sources=2) is None
+    assert borne((12, 12), rule=Rule(min_sources=1)) == spike(12)
+    assert borne((6, 6), (6, 6), rule=Rule(min_sources=3)) is None
+    assert borne((6, 6), (6, 6), rule=Rule(min_sources=3), feed_sources=2) == spike(12)
+
+
+sources = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 10)).map(lambda each: (each[0], sum(each))), min_size=1, max_size=5)
+
+
+@examples(200)
+@given(sources, st.integers(0, 5), st.booleans())
+def test_one_more_story_or_copy_of_any_source_never_lowers_what_is_borne_out(told: list[tuple[int, int]], place: int, new: bool):
+    before = borne(*told)
+    first, every = told[place] if place < len(told) else (0, 0)
+    more = [*told[:place], (first + new, every + 1), *told[place + 1 :]]
+    after = borne(*more)
+    if before is not None:
+        assert after is not None
+        assert after.observed >= before.observed
+        assert after.surprise >= before.surprise - 1e-9
+    if after is not None:
+        assert after.observed <= max(1, sum(first for first, _ in more))
 
 
 def row(name: str, story: str, p_negative: float = 0.9) -> ArticleRow:
@@ -125,8 +135,10 @@ def test_evidence_shows_each_story_once_and_never_more_than_was_counted():
 
 
 def test_the_rule_is_what_the_settings_say():
-    settings = Settings(alert_window_s=1800, alert_history_days=7, alert_warmup_h=2, alert_min_sources=3, alert_cooldown_s=60)
+    settings = Settings(
+        alert_history_days=7, alert_warmup_h=2, alert_min_sources=3, alert_cooldown_s=60, alert_lateness_s=120, alert_false_per_week=3
+    )
     rule = Rule.from_settings(settings)
-    assert (rule.window_s, rule.history_s, rule.warmup_s, rule.min_sources, rule.cooldown_s) == (1800, 7 * 86_400, 7200, 3, 60)
-    assert rule.max_age_s == 3600
-    assert rule.quiet == timedelta(seconds=1800)
+    assert (rule.history_s, rule.warmup_s, rule.min_sources, rule.cooldown_s) == (7 * 86_400, 7200, 3, 60)
+    assert (rule.max_age_s, rule.false_per_week) == (120, 3)
+    assert Rule.from_settings(Settings()) == Rule()

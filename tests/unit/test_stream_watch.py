@@ -1,0 +1,211 @@
+"""What rings does not depend on how news arrive. The store is a dictionary here; over real ones: tests/flow/test_worker_pipeline.py."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import cast
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spine.records import Alert, CompanyScore, Score, sha
+from spine.series import MARKET, company_series, facts, is_negative
+from spine.store import ArticleRow, MinuteCounts, PeakRow, Rung, SourceStories, Store
+from stream.alerts import Rule
+from stream.resilience import Pace, Patience
+from stream.watch import Watcher
+from tests.strategies import examples
+
+NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+RULE = Rule(false_per_week=20.0)
+COMPANIES = ("600519.SH", "ACME")
+
+
+class Memory:
+    """All that a Watcher asks of a store, as the store's own docstrings have it."""
+
+    def __init__(self, scores: Sequence[Score] = ()) -> None:
+        self.scores: dict[str, Score] = {}
+        self.rang: dict[str, Alert] = {}
+        self.noted: dict[tuple[str, datetime], PeakRow] = {}
+        self.mentions = self.alerts = self.peaks = self.articles = self
+        self.arrive(scores)
+
+    def arrive(self, scores: Sequence[Score]) -> None:
+        self.scores |= {score.id: score for score in scores}
+
+    def _facts(self, since: datetime, until: datetime) -> Iterator[tuple[Score, str, bool]]:
+        for score in self.scores.values():
+            if since <= score.published_at < until:
+                yield from ((score, series, is_negative(*p)) for series, *p in facts(score))
+
+    def minutes(self, series: Sequence[str], since: datetime, until: datetime) -> dict[str, MinuteCounts]:
+        found: dict[str, MinuteCounts] = {}
+        for score, name, bad in self._facts(since, until):
+            if name in series and score.id == score.story:
+                counts = found.setdefault(name, MinuteCounts([], [], []))
+                counts.minute.append(int(score.published_at.timestamp()) // 60 * 60)
+                counts.negative.append(int(bad))
+                counts.stories.append(1)
+        return found
+
+    def negative_sources(self, series: str, since: datetime, until: datetime) -> dict[str, SourceStories]:
+        told: dict[str, set[tuple[str, bool]]] = {}
+        for score, name, bad in self._facts(since, until):
+            if name == series and bad:
+                told.setdefault(score.source, set()).add((score.story, score.id == score.story))
+        return {source: SourceStories(sum(new for _, new in some), len({story for story, _ in some})) for source, some in told.items()}
+
+    def sources(self, since: datetime, until: datetime) -> int:
+        return len({score.source for score, _, _ in self._facts(since, until)})
+
+    def series_count(self, since: datetime, until: datetime) -> int:
+        return len({name for _, name, _ in self._facts(since, until)})
+
+    def negative(self, since: datetime, width_s: int) -> dict[str, list[datetime]]:
+        found: dict[str, list[datetime]] = {}
+        for score, name, bad in self._facts(since, datetime.max.replace(tzinfo=UTC)):
+            if bad:
+                found.setdefault(name, []).append(score.published_at)
+        return found
+
+    def insert(self, alerts: Sequence[Alert]) -> None:
+        self.rang |= {alert.id: alert for alert in alerts}
+
+    def get(self, ident: str) -> Alert | None:
+        return self.rang.get(ident)
+
+    def last_rung(self, rule: str, series: Sequence[str], since: datetime) -> dict[str, Rung]:
+        found: dict[str, Rung] = {}
+        for alert in self.rang.values():
+            end = int(alert.window_start.timestamp()) + alert.window_s
+            if alert.series in series and alert.window_start >= since and end >= found.get(alert.series, Rung("", 0)).end:
+                found[alert.series] = Rung(alert.id, end)
+        return found
+
+    def of_series(self, series: str, since: datetime, until: datetime, limit: int) -> list[ArticleRow]:
+        return []
+
+    def began(self, rule: str, now: datetime) -> datetime:
+        return NOON - timedelta(days=7)
+
+    def since(self, rule: str, since: datetime) -> list[PeakRow]:
+        return [peak for peak in self.noted.values() if peak.end >= since]
+
+    def note(self, rule: str, peaks: Sequence[PeakRow]) -> None:
+        self.noted |= {(peak.series, peak.end): peak for peak in peaks}
+
+
+def at(minute: float) -> datetime:
+    return NOON + timedelta(minutes=minute)
+
+
+def story(name: str, minute: float, *, bad: bool = True, source: str = "s0", company: str = "ACME") -> Score:
+    p = (0.9, 0.05, 0.05) if bad else (0.05, 0.05, 0.9)
+    return Score(
+        id=sha(name),
+        source=source,
+        language="zh" if company.endswith("SH") else "en",
+        published_at=at(minute),
+        story=sha(name),
+        p_negative=p[0],
+        p_neutral=p[1],
+        p_positive=p[2],
+        topics={},
+        companies=(CompanyScore(company=company, sector="", p_negative=p[0], p_neutral=p[1], p_positive=p[2]),),
+        model="m",
+        scored_at=at(minute),
+    )
+
+
+CALM = [story(f"calm {n}", -60 * n - 30, bad=False, source=f"s{n % 4}", company=COMPANIES[n % 2]) for n in range(72)]
+
+
+def watcher(memory: Memory, rule: Rule = RULE) -> Watcher:
+    return Watcher(cast(Store, memory), rule, Patience(), Pace(share=1.0))
+
+
+def arriving(batches: Sequence[Sequence[Score]], *, chance: random.Random, restart: bool) -> Memory:
+    """Each batch stored and watched, some twice; by one watcher, or each by one that has just begun."""
+    memory = Memory(CALM)
+    one = watcher(memory)
+    for number, batch in enumerate(batches):
+        memory.arrive(batch)
+        seen = watcher(memory) if restart else one
+        for _ in range(chance.choice([1, 1, 2])):
+            seen.watch(batch, at(50 + number / 60))
+    return memory
+
+
+news = st.lists(
+    st.tuples(st.integers(0, 49), st.sampled_from(["s0", "s0", "s1", "新浪"]), st.sampled_from(COMPANIES)), min_size=1, max_size=14
+)
+
+
+@examples(60)
+@given(news, st.booleans(), st.randoms(use_true_random=False))
+def test_order_of_arrival_and_repetitions_change_neither_what_rings_nor_how_often(
+    crisis: list[tuple[int, str, str]], restart: bool, chance: random.Random
+):
+    scores = [story(f"crisis {n}", minute, source=source, company=company) for n, (minute, source, company) in enumerate(crisis)]
+    at_once = arriving([scores], chance=chance, restart=False)
+    chance.shuffle(scores)
+    batches: list[list[Score]] = []
+    while scores:
+        size = chance.randint(1, 4)
+        batches.append(scores[:size])
+        scores = scores[size:]
+    pieces = arriving([*batches, *chance.sample(batches, min(2, len(batches)))], chance=chance, restart=restart)
+    assert Counter(alert.series for alert in pieces.rang.values()) == Counter(alert.series for alert in at_once.rang.values())
+    assert all(number == 1 for number in Counter(alert.series for alert in pieces.rang.values()).values())
+
+
+def crisis(first: float = 0, number: int = 8, *, name: str = "crisis") -> list[Score]:
+    return [story(f"{name} {n}", first + n, source=f"s{n % 3}", company="600519.SH") for n in range(number)]
+
+
+def test_a_crisis_rings_for_its_company_and_the_market():
+    memory = Memory([*CALM, *crisis()])
+    found = watcher(memory).watch(crisis(), at(8))
+    assert {alert.series for alert in found} == {company_series("600519.SH"), MARKET}
+    assert all(alert.window_start + timedelta(seconds=alert.window_s) <= at(8) for alert in found)
+    assert {alert.id for alert in watcher(memory).catch_up(at(9))} == {alert.id for alert in found} == set(memory.rang)
+
+
+def test_history_rings_nothing_and_a_clock_that_runs_ahead_rings_once():
+    memory = Memory([*CALM, *crisis()])
+    assert watcher(memory).watch(crisis(), at(70)) == []
+    assert watcher(memory).catch_up(at(70)) == []
+    assert memory.rang == {}
+    seen = watcher(memory)
+    first = seen.watch(crisis(), at(-20))
+    assert first
+    for minute in (-19, 0, 9, 30):
+        assert seen.watch(crisis(), at(minute)) == []
+    assert len(memory.rang) == len(first)
+
+
+def test_an_episode_stays_quiet_and_the_next_one_rings_without_what_rang_before():
+    memory = Memory([*CALM, *crisis()])
+    seen = watcher(memory)
+    (before, *_) = [alert for alert in seen.watch(crisis(), at(8)) if alert.series != MARKET]
+    end = before.window_start + timedelta(seconds=before.window_s)
+    again = crisis(120, name="in the cool-down")
+    memory.arrive(again)
+    assert seen.watch(again, at(128)) == []
+    later = crisis(4 * 60 + 20, name="after it")
+    memory.arrive(later)
+    (after, *_) = [alert for alert in seen.watch(later, at(4 * 60 + 30)) if alert.series != MARKET]
+    assert after.window_start >= end
+    assert after.observed <= len(again) + len(later)
+
+
+def test_a_peak_is_noted_for_the_bar_even_when_nothing_rings():
+    memory = Memory([*CALM, *crisis(number=4)])
+    assert watcher(memory, replace(RULE, false_per_week=1e-9)).watch(crisis(number=4), at(5)) == []
+    (peak,) = [peak for peak in memory.noted.values() if peak.series == company_series("600519.SH")][-1:]
+    assert peak.surprise > 4 and peak.end <= at(5)
