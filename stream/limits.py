@@ -1,6 +1,6 @@
 """How often one endpoint may be called: chats silence a bot that talks too much. Pure but for its lock; `now` is an argument.
 
-take(now) ─▶ 0: go on, and it is counted
+spend(now) ─▶ 0: go on, and it is counted
           └▶ seconds to wait: nothing was counted
 """
 
@@ -29,7 +29,7 @@ class Allowance:
         self._quiet_until: datetime | None = None
         self._lock = threading.Lock()
 
-    def take(self, now: datetime) -> float:
+    def spend(self, now: datetime) -> float:
         """0 when a message may be sent now, which is then counted; else how long to wait, seconds."""
         with self._lock:
             wait_s = max([self._quiet_s(now), *(self._wait_s(limit, now) for limit in self._limits)])

@@ -82,7 +82,8 @@ class Watcher:
         """Note, once a minute, that these are over the bar still: who resolves alerts asks for it."""
         late = now - timedelta(seconds=MINUTE_S)
         new = sorted(ident for ident in idents if self._last_seen.get(ident, late) <= late)
-        self._store.lives.seen(new, now)
+        if new:
+            self._store.lives.seen(new, now)
         self._last_seen = {ident: at for ident, at in self._last_seen.items() if at > late} | dict.fromkeys(new, now)
 
     def _again(self, idents: Sequence[str]) -> list[Alert]:

@@ -94,7 +94,7 @@ class Webhooks:
         messages = endpoint.format.messages(job.alert, endpoint.options, sent_at)
         deadline, taken, answer = Deadline(self._timeout_s), min(job.taken, len(messages) - 1), Answer(0, "")
         while taken < len(messages) and not answer.error:
-            wait_s = allowance.take(self._clock())
+            wait_s = allowance.spend(self._clock())
             if wait_s > 0:
                 answer = Answer(0, f"{WAITS}it takes only so many messages a minute", wait_s)
             else:

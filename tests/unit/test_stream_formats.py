@@ -239,7 +239,7 @@ def test_the_bots_signatures_are_those_of_their_documentation():
 def test_no_window_holds_more_than_the_limit_and_waiting_helps():
     allowance, sent, now = Allowance((Limit(5, 1.0), Limit(100, 60.0))), list[datetime](), NOON
     while len(sent) < 300:
-        wait_s = allowance.take(now)
+        wait_s = allowance.spend(now)
         if wait_s:
             assert wait_s <= 60.5
             now += timedelta(seconds=wait_s)
@@ -254,13 +254,13 @@ def test_an_endpoint_that_asked_for_quiet_gets_it_and_a_clock_set_back_does_not_
     allowance = Allowance((Limit(1, 60.0),))
     allowance.rest(NOON, 600)
     allowance.rest(NOON, 5)
-    assert allowance.take(NOON + timedelta(seconds=599)) == 1
-    assert allowance.take(NOON + timedelta(seconds=600)) == 0
-    assert allowance.take(NOON - timedelta(days=1)) > 60  # it asked for quiet until later
+    assert allowance.spend(NOON + timedelta(seconds=599)) == 1
+    assert allowance.spend(NOON + timedelta(seconds=600)) == 0
+    assert allowance.spend(NOON - timedelta(days=1)) > 60  # it asked for quiet until later
     other = Allowance((Limit(1, 60.0),))
-    assert other.take(NOON) == 0
-    assert other.take(NOON - timedelta(days=1)) == 60.5
-    assert Allowance(()).take(NOON) == 0
+    assert other.spend(NOON) == 0
+    assert other.spend(NOON - timedelta(days=1)) == 60.5
+    assert Allowance(()).spend(NOON) == 0
 
 
 @pytest.mark.parametrize(

@@ -32,11 +32,15 @@ class Memory:
         self.scores: dict[str, Score] = {}
         self.rang: dict[str, Alert] = {}
         self.noted: dict[tuple[str, datetime], PeakRow] = {}
-        self.mentions = self.alerts = self.peaks = self.articles = self
+        self.lives_seen: Counter[str] = Counter()
+        self.mentions = self.alerts = self.peaks = self.articles = self.lives = self
         self.arrive(scores)
 
     def arrive(self, scores: Sequence[Score]) -> None:
         self.scores |= {score.id: score for score in scores}
+
+    def seen(self, alert_ids: Sequence[str], at: datetime) -> None:
+        self.lives_seen.update(alert_ids)
 
     def _facts(self, since: datetime, until: datetime) -> Iterator[tuple[Score, str, bool]]:
         for score in self.scores.values():
@@ -171,7 +175,7 @@ def crisis(first: float = 0, number: int = 8, *, name: str = "crisis") -> list[S
 def test_a_crisis_rings_for_its_company_and_the_market():
     memory = Memory([*CALM, *crisis()])
     found = watcher(memory).watch(crisis(), at(8))
-    assert {alert.series for alert in found} == {company_series("600519.SH"), MARKET}
+    assert {alert.series for alert in found} == {company_series("600519.SH"), MARKET, "language:zh", "genre:news"}
     assert all(alert.window_start + timedelta(seconds=alert.window_s) <= at(8) for alert in found)
     assert {alert.id for alert in watcher(memory).catch_up(at(9))} == {alert.id for alert in found} == set(memory.rang)
 
@@ -197,6 +201,7 @@ def test_an_episode_stays_quiet_and_the_next_one_rings_without_what_rang_before(
     again = crisis(120, name="in the cool-down")
     memory.arrive(again)
     assert seen.watch(again, at(128)) == []
+    assert memory.lives_seen[before.id] == 2, "who resolves alerts must know that this one goes on"
     later = crisis(4 * 60 + 20, name="after it")
     memory.arrive(later)
     (after, *_) = [alert for alert in seen.watch(later, at(4 * 60 + 30)) if alert.series != MARKET]
