@@ -17,19 +17,20 @@ from spine.clickhouse import Embedded
 from spine.errors import ModelError, StoreError
 from spine.records import Alert, Article, Score, Scored, decode, encode, sha
 from spine.series import MARKET, company_series
-from spine.store import Alerts, Articles, Delivery, Store, WindowCount
+from spine.store import Alerts, Articles, Delivery, MinuteCounts, PeakRow, Rung, Store
 from stream.alerts import Rule
+from stream.bar import Bar
 from stream.batches import Raw
-from stream.past import Past
 from stream.pipeline import Drafts, Pipeline
 from stream.resilience import Pace
-from stream.windows import Window
+from stream.spikes import Spike
+from stream.tallies import TTL_S, Tallies
 from tests.flow.worker_tools import article
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 RULE = Rule(warmup_s=3600, false_per_week=100)
 UNHURRIED = Pace(share=1.0)
-TABLES = ("articles", "article_keys", "story_bands", "mentions", "alerts", "deliveries", "dead_letters", "dead_states")
+TABLES = ("articles", "article_keys", "story_bands", "mentions", "alerts", "deliveries", "dead_letters", "dead_states", "peaks")
 
 
 @pytest.fixture(scope="module")
@@ -201,33 +202,93 @@ def test_odd_characters_reach_the_store_and_an_alert_as_they_came(store: Store):
     assert rang and all(item.title.startswith(odd) for alert in store.alerts.latest() for item in alert.evidence)
 
 
-def test_the_past_of_a_window_is_asked_once_and_again_when_news_of_it_arrive(store: Store, monkeypatch: pytest.MonkeyPatch):
+class Asked:
+    """Which series' minutes were asked of the store since when, each time."""
+
+    def __init__(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.since: list[tuple[list[str], datetime]] = []
+        self._real = store.mentions.minutes
+        monkeypatch.setattr(store.mentions, "minutes", self._minutes)
+
+    def _minutes(self, series: Sequence[str], since: datetime, until: datetime) -> dict[str, MinuteCounts]:
+        if series:
+            self.since.append((list(series), since))
+        return self._real(series, since, until)
+
+    def take(self) -> list[tuple[list[str], datetime]]:
+        taken, self.since = self.since, []
+        return taken
+
+
+def test_the_long_past_is_asked_once_and_the_last_hour_each_time(store: Store, monkeypatch: pytest.MonkeyPatch):
     pipeline = Pipeline(KeywordClassifier(), store, RULE, pace=UNHURRIED)
-    scores = pipeline.score(raws(calm()), at(0)).scores
-    window = Window(at(0), at(15))
-    since = window.start - timedelta(minutes=150)
-    asked: list[datetime] = []
-    real = store.mentions.window_counts
+    pipeline.score(raws(calm()), at(0))
+    asked, clock = Asked(store, monkeypatch), [0.0]
+    tallies = Tallies(store.mentions, 7 * 86_400, lambda: clock[0])
+    star, both, past, hour = company_series("STAR"), [company_series("STAR"), MARKET], at(-60 - 7 * 1_440), at(-60)
+    found = tallies.of([star], at(5))
+    assert {name: int(tally.total.sum()) for name, tally in found.items()} == {star: 30, MARKET: 30}
+    assert asked.take() == [(both, past), (both, hour)]
+    new = pipeline.score(raws([news("new", 1, bad=True)]), at(6)).scores
+    assert tallies.heard(new) == set()  # of the last hour, which is asked in any case
+    again = tallies.of([star], at(7))
+    assert {name: (int(tally.negative.sum()), int(tally.total.sum())) for name, tally in again.items()} == {star: (1, 31), MARKET: (1, 31)}
+    assert asked.take() == [(both, hour)]
+    late = pipeline.score(raws([news("late", -300)]), at(8)).scores
+    assert int(tallies.of([star], at(8))[star].total.sum()) == 31  # nobody told
+    assert tallies.heard(late) >= {star, MARKET}
+    asked.take()
+    assert int(tallies.of([star], at(8))[star].total.sum()) == 32
+    assert asked.take() == [(both, past), (both, hour)]
+    clock[0] = TTL_S + 1  # another worker's late stories come by as scores; should one be lost, it is seen by now
+    tallies.of([MARKET], at(9))
+    assert asked.take() == [([MARKET], past), ([MARKET], hour)]
+    tallies.of([star], at(61))
+    assert asked.take() == [(both, past + timedelta(hours=1)), (both, hour + timedelta(hours=1))]
 
-    def counted(series: str, start: datetime, end: datetime, width_s: int) -> list[WindowCount]:
-        asked.append(start)
-        return real(series, start, end, width_s)
 
-    monkeypatch.setattr(store.mentions, "window_counts", counted)
-    clock = [0.0]
-    past = Past(store.mentions, lambda: clock[0])
-    both = real(MARKET, since, window.end, 900)
-    assert len(both) >= 2
-    assert past.counts(MARKET, since, window, 900) == past.counts(MARKET, since, window, 900) == both
-    assert asked == [since, window.start, window.start]
-    late = pipeline.score(raws([news("late", -30)]), at(1)).scores
-    past.heard(scores[:1])  # older than all that is kept, but of it
-    past.heard(late)
-    assert sum(count.total for count in past.counts(MARKET, since, window, 900)) == sum(count.total for count in both) + 1
-    clock[0] = 61.0
-    asked.clear()
-    past.counts(MARKET, since, window, 900)
-    assert asked == [since, window.start]
+def test_the_bar_of_an_hour_is_the_same_after_a_restart_and_is_learned_from_the_peaks_before_it(store: Store):
+    run(store, [calm()], at(-30))
+    before = Bar(store, RULE)
+    theory = before.at(at(5))
+    assert before.feed_sources(at(5)) == 4
+    store.peaks.began(RULE.name, at(0) - timedelta(days=30))
+    moments = [PeakRow(f"topic:t{n}", at(-700 * n), 900, 12.0 + n % 7) for n in range(1, 60)]
+    store.peaks.note(RULE.name, [PeakRow("", at(0) - timedelta(days=40), 0, 0.0), *moments])
+    assert before.at(at(59)) == theory  # once an hour
+    learned = Bar(store, RULE).at(at(5))
+    assert learned > theory + 3
+    first = Bar(store, RULE)
+    for surprise in (9.0, 25.0, 14.0):
+        spike = Spike(int(at(3).timestamp()), 900, 9, 0.1, 0.25, surprise)
+        if first.worth_noting("company:STAR", spike):
+            first.note("company:STAR", spike)
+        first.store()
+    assert not first.worth_noting("company:STAR", spike)
+    run(store, [[news("odd", 4, bad=True, source="新浪")]], at(5))  # a source that is new in this hour
+    restarted = Bar(store, RULE)
+    assert (restarted.at(at(40)), restarted.feed_sources(at(40))) == (learned, 4)
+    assert [peak.surprise for peak in store.peaks.since(RULE.name, at(0))] == [25.0]  # the greatest, whoever notes what
+    restarted.note("company:STAR", spike)
+    restarted.store()
+    assert [peak.surprise for peak in store.peaks.since(RULE.name, at(0))] == [25.0]
+    assert restarted.at(at(61)) != learned
+    assert restarted.feed_sources(at(61)) == 5
+
+
+def test_one_source_that_floods_rings_no_bell_with_one_story_of_another(store: Store):
+    """B27: and as soon as others bear it out, it does."""
+    run(store, [calm()], at(-30))
+    strict = Rule(warmup_s=3600, false_per_week=1.0)
+    pipeline = Pipeline(KeywordClassifier(), store, strict, pace=UNHURRIED)
+
+    def told(articles: list[Article], minute: float) -> list[Alert]:
+        return pipeline.watch(pipeline.score(raws(articles), at(minute)).scores, at(minute))
+
+    assert told([news(f"flood-{n}", n / 5, bad=True, source="loud") for n in range(30)], 7) == []
+    assert told([news("flood-echo", 7, bad=True, source="s1")], 8) == []
+    rang = told([news(f"borne-{n}", 8, bad=True, source=f"s{n}") for n in range(3)], 9)
+    assert company_series("STAR") in [alert.series for alert in rang]
 
 
 def test_history_that_is_loaded_rings_nothing(store: Store):
@@ -370,9 +431,9 @@ class Choosy(Alerts):
 
     refuses: frozenset[str] = frozenset()
 
-    def last_window(self, series: Sequence[str], since: datetime, until: datetime | None = None) -> dict[str, datetime]:
+    def last_rung(self, rule: str, series: Sequence[str], since: datetime) -> dict[str, Rung]:
         self._check(series)
-        return super().last_window(series, since, until)
+        return super().last_rung(rule, series, since)
 
     def deliveries(self, alert_ids: Sequence[str]) -> list[Delivery]:
         self._check(alert_ids)
