@@ -14,8 +14,8 @@ from stream.spikes import WIDTHS_S, Spike, surprise
 MAX_EVIDENCE = 6
 URGENT_OVER, FLASH_OVER = 2.0, 4.0
 """How far over the bar, in powers of ten of the chance, an alert is urgent or flash; its size must agree (severity)."""
-LOUDEST = 3
-"""A source's stories count up to so many times those that others told: one that floods does not ring the bell by itself."""
+LOUDEST = 2
+"""A source's stories count up to so many times those that others told: one that floods does not ring by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def corroborated(spike: Spike, told: Collection[SourceStories], rule: Rule, feed
         return spike
     loud = max(told, key=lambda source: (source.first, source.told))
     others = sum(source.told for source in told) - loud.told
-    borne = spike.observed - max(0, loud.first - max(rule.min_stories, LOUDEST * others))
+    borne = spike.observed - max(0, loud.first - LOUDEST * others)
     if borne == spike.observed:
         return spike
     return spike._replace(observed=borne, surprise=surprise(borne, spike.expected, spike.dispersion))

@@ -249,28 +249,28 @@ def test_the_long_past_is_asked_once_and_the_last_hour_each_time(store: Store, m
 
 def test_the_bar_of_an_hour_is_the_same_after_a_restart_and_is_learned_from_the_peaks_before_it(store: Store):
     run(store, [calm()], at(-30))
-    before = Bar(store, RULE)
+    before = Bar(RULE, store.peaks, store.mentions)
     theory = before.at(at(5))
     assert before.feed_sources(at(5)) == 4
     store.peaks.began(RULE.name, at(0) - timedelta(days=30))
     moments = [PeakRow(f"topic:t{n}", at(-700 * n), 900, 12.0 + n % 7) for n in range(1, 60)]
     store.peaks.note(RULE.name, [PeakRow("", at(0) - timedelta(days=40), 0, 0.0), *moments])
     assert before.at(at(59)) == theory  # once an hour
-    learned = Bar(store, RULE).at(at(5))
+    learned = Bar(RULE, store.peaks, store.mentions).at(at(5))
     assert learned > theory + 3
-    first = Bar(store, RULE)
+    first = Bar(RULE, store.peaks, store.mentions)
     for surprise in (9.0, 25.0, 14.0):
         spike = Spike(int(at(3).timestamp()), 900, 9, 0.1, 0.25, surprise)
         if first.worth_noting("company:STAR", spike):
             first.note("company:STAR", spike)
-        first.store()
+        first.keep()
     assert not first.worth_noting("company:STAR", spike)
     run(store, [[news("odd", 4, bad=True, source="新浪")]], at(5))  # a source that is new in this hour
-    restarted = Bar(store, RULE)
+    restarted = Bar(RULE, store.peaks, store.mentions)
     assert (restarted.at(at(40)), restarted.feed_sources(at(40))) == (learned, 4)
     assert [peak.surprise for peak in store.peaks.since(RULE.name, at(0))] == [25.0]  # the greatest, whoever notes what
     restarted.note("company:STAR", spike)
-    restarted.store()
+    restarted.keep()
     assert [peak.surprise for peak in store.peaks.since(RULE.name, at(0))] == [25.0]
     assert restarted.at(at(61)) != learned
     assert restarted.feed_sources(at(61)) == 5
