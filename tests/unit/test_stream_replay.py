@@ -1,0 +1,82 @@
+"""A replay raises what the stream would have raised, and sees nothing before it came."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spine.series import MARKET, company_series
+from spine.store import NegativeMention, SourceStories
+from stream.alerts import Rule
+from stream.replay import Heard, PeakList, replay
+from stream.tally import Tally
+from tests.strategies import examples
+
+NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+START = int(NOON.timestamp())
+COMPANY = company_series("600519.SH")
+RULE = Rule(false_per_week=10.0)
+CALM = [(-3_600 * hour - 600, f"s{hour % 3}") for hour in range(240)]
+
+
+def heard(bad: Sequence[tuple[int, str]], copies: Sequence[NegativeMention] = ()) -> Heard:
+    """Ten days of a calm market, and one company's negative stories: (seconds from noon, source)."""
+    moments = sorted((START + after, source) for after, source in bad)
+    told = [NegativeMention(at, f"id{n}", f"id{n}", source) for n, (at, source) in enumerate(moments)]
+    own = Tally.of([at for at, _ in moments], [1] * len(moments))
+    calm = Tally.of([START + after for after, _ in CALM], [0] * len(CALM))
+    every = sorted([*told, *copies])
+    return Heard({MARKET: calm + own, COMPANY: own}, {MARKET: every, COMPANY: every}, sources=3)
+
+
+def alerts(of: Heard, rule: Rule = RULE, until: datetime = NOON + timedelta(days=1)) -> list[tuple[str, datetime, int]]:
+    found = [alert for moment in replay(of, rule, NOON - timedelta(days=9), until) for alert in moment.alerts]
+    return [(alert.series, alert.detected_at, alert.observed) for alert in found]
+
+
+CRISIS = [(60 * n, f"s{n % 3}") for n in range(9)]
+
+
+def test_a_crisis_rings_at_the_moment_at_which_enough_was_told():
+    found = alerts(heard(CRISIS))
+    assert {series for series, _, _ in found} == {COMPANY, MARKET}
+    first = min(moment for _, moment, _ in found)
+    assert NOON + timedelta(minutes=3) <= first <= NOON + timedelta(minutes=9)
+    assert len(found) == 2, "an episode rings once"
+
+
+def test_the_budget_and_the_sources_of_the_rule_count():
+    assert alerts(heard(CRISIS), replace(RULE, min_sources=4)) != [], "a feed of three sources needs three, not four"
+    assert alerts(heard([(60 * n, "s0") for n in range(9)])) == []
+    assert alerts(heard(CRISIS[:3]), replace(RULE, false_per_week=1e-4)) == []
+
+
+def test_what_comes_later_changes_nothing_of_what_rang_before():
+    later = [*CRISIS, *((7_200 + 30 * n, f"s{n % 3}") for n in range(40))]
+    early = NOON + timedelta(hours=1)
+    assert alerts(heard(later), until=early) == alerts(heard(CRISIS), until=early) != []
+
+
+@examples(25)
+@given(st.randoms(use_true_random=False))
+def test_the_order_in_which_it_is_given_changes_nothing(chance: random.Random):
+    assert alerts(heard(chance.sample(CRISIS, len(CRISIS)))) == alerts(heard(CRISIS))
+
+
+def test_sources_are_told_apart_by_what_they_had_first():
+    copies = [NegativeMention(START + 30, "copy", "id0", "s9"), NegativeMention(START + 40, "again", "id0", "s9")]
+    of = heard(CRISIS[:3], copies)
+    told = of.negative_sources(COMPANY, NOON, NOON + timedelta(minutes=5))
+    assert told == {"s0": SourceStories(1, 1), "s1": SourceStories(1, 1), "s2": SourceStories(1, 1), "s9": SourceStories(0, 1)}
+    assert of.negative_sources(COMPANY, NOON, NOON) == {}
+    assert of.names == ["s0", "s1", "s2", "s9"]
+
+
+def test_peaks_in_memory_are_kept_as_the_store_keeps_them():
+    peaks = PeakList()
+    assert peaks.began("r", NOON) == peaks.began("r", NOON + timedelta(days=1)) == NOON
