@@ -220,31 +220,31 @@ class Asked:
         return taken
 
 
-def test_the_long_past_is_asked_once_and_the_last_hour_each_time(store: Store, monkeypatch: pytest.MonkeyPatch):
+def test_the_past_is_asked_once_and_again_from_a_late_story_on(store: Store, monkeypatch: pytest.MonkeyPatch):
     pipeline = Pipeline(KeywordClassifier(), store, RULE, pace=UNHURRIED)
     pipeline.score(raws(calm()), at(0))
     asked, clock = Asked(store, monkeypatch), [0.0]
     tallies = Tallies(store.mentions, 7 * 86_400, lambda: clock[0])
-    star, both, past, hour = company_series("STAR"), [company_series("STAR"), MARKET], at(-60 - 7 * 1_440), at(-60)
+    star, both, past = company_series("STAR"), [company_series("STAR"), MARKET], at(-7 * 1_440)
     found = tallies.of([star], at(5))
     assert {name: int(tally.total.sum()) for name, tally in found.items()} == {star: 30, MARKET: 30}
-    assert asked.take() == [(both, past), (both, hour)]
+    assert asked.take() == [(both, past), (both, at(0))]
     new = pipeline.score(raws([news("new", 1, bad=True)]), at(6)).scores
-    assert tallies.heard(new) == set()  # of the last hour, which is asked in any case
+    assert tallies.heard(new) == set()  # of the newest minutes, which are asked in any case
     again = tallies.of([star], at(7))
     assert {name: (int(tally.negative.sum()), int(tally.total.sum())) for name, tally in again.items()} == {star: (1, 31), MARKET: (1, 31)}
-    assert asked.take() == [(both, hour)]
+    assert asked.take() == [(both, at(0))]
     late = pipeline.score(raws([news("late", -300)]), at(8)).scores
     assert int(tallies.of([star], at(8))[star].total.sum()) == 31  # nobody told
     assert tallies.heard(late) >= {star, MARKET}
     asked.take()
     assert int(tallies.of([star], at(8))[star].total.sum()) == 32
-    assert asked.take() == [(both, past), (both, hour)]
+    assert asked.take() == [(both, at(-300)), (both, at(0))]
     clock[0] = TTL_S + 1  # another worker's late stories come by as scores; should one be lost, it is seen by now
     tallies.of([MARKET], at(9))
-    assert asked.take() == [([MARKET], past), ([MARKET], hour)]
-    tallies.of([star], at(61))
-    assert asked.take() == [(both, past + timedelta(hours=1)), (both, hour + timedelta(hours=1))]
+    assert asked.take() == [([MARKET], past), ([MARKET], at(0))]
+    assert {name: int(tally.total.sum()) for name, tally in tallies.of([star], at(61)).items()} == {star: 32, MARKET: 32}
+    assert asked.take() == [([star], past), ([MARKET], at(0)), (both, at(55))]
 
 
 def test_the_bar_of_an_hour_is_the_same_after_a_restart_and_is_learned_from_the_peaks_before_it(store: Store):
