@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -207,6 +208,16 @@ def test_an_episode_stays_quiet_and_the_next_one_rings_without_what_rang_before(
     (after, *_) = [alert for alert in seen.watch(later, at(4 * 60 + 30)) if alert.series != MARKET]
     assert after.window_start >= end
     assert after.observed <= len(again) + len(later)
+
+
+def test_what_rang_is_not_counted_once_more():
+    """A crisis that goes on, and a cool-down of a minute: the windows of its alerts do not overlap."""
+    memory = Memory([*CALM, *crisis(number=40)])
+    watcher(memory, replace(RULE, cooldown_s=60)).watch(crisis(number=40), at(45))
+    ours = sorted((alert for alert in memory.rang.values() if alert.series != MARKET), key=lambda alert: alert.window_start)
+    assert len(ours) >= 2
+    for before, after in itertools.pairwise(ours):
+        assert after.window_start >= before.window_start + timedelta(seconds=before.window_s)
 
 
 def test_a_peak_is_noted_for_the_bar_even_when_nothing_rings():
