@@ -141,13 +141,11 @@ class _Ours:
         tally, market = (self._heard.tallies[name] + episode.added for name in (episode.series, MARKET))
         judge = Judge(self._rule)
         for end in _ends(tally, episode.start, episode.start + episode.length_s):
-            spike = judge.spike(episode.series, tally, market, end)
-            if spike is None:
-                continue
-            told = _told(self._heard, episode, end - spike.width_s, end)
-            borne = corroborated(spike, list(told.values()), self._rule, len(self._heard.names))
-            if borne is not None and borne.observed >= self._rule.min_stories and borne.surprise >= self.bar_at(end):
-                return (end - episode.start) / episode.length_s
+            for spike in judge.spikes(episode.series, tally, market, end):
+                told = _told(self._heard, episode, end - spike.width_s, end)
+                borne = corroborated(spike, list(told.values()), self._rule, len(self._heard.names))
+                if borne is not None and borne.observed >= self._rule.min_stories and borne.surprise >= self.bar_at(end):
+                    return (end - episode.start) / episode.length_s
         return None
 
     def rung_by_outages(self, since: int, until: int, seed: int) -> int:
@@ -163,7 +161,7 @@ class _Ours:
             judge = Judge(self._rule)
             ends = {name: _ends(cut[name], back, back + 900) for name in names}
             rung += any(
-                (spike := judge.spike(name, cut[name], cut[MARKET], end)) is not None and spike.surprise >= self.bar_at(end)
+                any(spike.surprise >= self.bar_at(end) for spike in judge.spikes(name, cut[name], cut[MARKET], end))
                 for name in names
                 for end in ends[name]
             )

@@ -1,4 +1,4 @@
-"""Which moments of which series surprise: the past of a series, its windows, the strongest of them. Pure but for what it remembers.
+"""Which moments of which series surprise: the past of a series, and its windows. Pure but for what it remembers.
 
 The same object serves the stream, where tallies come from the store as stories do, and a backtest, where they are all there: it looks
 at nothing after the moment that is judged.
@@ -12,7 +12,7 @@ from typing import TypeVar, cast
 
 from stream.alerts import Rule
 from stream.baseline import baseline, feed_of
-from stream.spikes import PAST_WIDTHS, Spike, strongest
+from stream.spikes import PAST_WIDTHS, Spike, spikes
 from stream.tally import HOUR_S, Tally
 
 LAG_H = 24
@@ -30,24 +30,24 @@ class Judge:
         self._widths_h = tuple(sorted({max(1, width // HOUR_S) for width in rule.widths_s}))
         self._kept: OrderedDict[Hashable, object] = OrderedDict()
 
-    def spike(self, series: str, tally: Tally, market: Tally, end: int, since: int = 0) -> Spike | None:
-        """The strongest window of `series` that ends at `end` and begins at `since` or later, if any is worth a look.
+    def spikes(self, series: str, tally: Tally, market: Tally, end: int, since: int = 0) -> list[Spike]:
+        """The windows of `series` that end at `end` and begin at `since` or later, if worth a look: the most surprising first.
 
         market: all stories of the feed; both tallies reach back as far as the rule's history, and a day
         """
         rule, longest = self._rule, max(self._rule.widths_s)
         if len(market) == 0 or int(tally.count(end - longest, end)) < rule.min_stories:
-            return None
+            return []
         began, hour = int(market.at[0]), (end - 1) // HOUR_S
         widths = [width for width in rule.widths_s if end - width >= since and PAST_WIDTHS * width <= end - began]
         if not widths or end - began < rule.warmup_s:
-            return None
+            return []
         last = hour - min(LAG_H, (hour - began // HOUR_S) // 4)
         first = max(began // HOUR_S, last - int(rule.history_s) // HOUR_S)
         feed = self._once((hour,), lambda: feed_of(market, first, hour))
         usual = self._once((series, last), lambda: baseline(tally, feed, first, last, self._widths_h))
         silences = self._once((hour, end), lambda: feed.silences(market, end - longest, end))
-        return strongest(tally, usual, end, widths, silences=silences, least=rule.min_stories, ratio=rule.min_ratio)
+        return spikes(tally, usual, end, widths, silences=silences, least=rule.min_stories, ratio=rule.min_ratio)
 
     def forget(self, series: str) -> None:
         """What was known of the past of `series` is out of date."""

@@ -46,7 +46,7 @@ class Ringer:
 
     def spikes(self, series: str, tallies: Mapping[str, Tally], ends: Sequence[int]) -> list[Spike]:
         """The spikes of `series` in windows that end at `ends`, seconds since 1970; tallies: with that of the market."""
-        return [spike for end in ends if (spike := self._judge.spike(series, tallies[series], tallies[MARKET], end)) is not None]
+        return [found[0] for end in ends if (found := self._judge.spikes(series, tallies[series], tallies[MARKET], end))]
 
     def ring(self, spikes: Mapping[str, Sequence[Spike]], tallies: Mapping[str, Tally], last: Mapping[str, Rung], now: datetime) -> Rings:
         """What rings, of spikes in order of time. last: what each series rang last. Raises what ground and bar raise."""
@@ -69,24 +69,32 @@ class Ringer:
         """The alert that `spike` raises after the one that its series raised last."""
         if spike.surprise < bar and not self._bar.worth_noting(series, spike):
             return None
-        borne = self._borne(series, spike, now)
+        borne = self._borne(series, tallies, spike.end, 0, now)
         if borne is not None:
             self._bar.note(series, borne[0])
         if borne is not None and last is not None:
             if spike.end < last.end + self._rule.cooldown_s:
                 return None
-            if spike.end - spike.width_s < last.end:  # what rang already is not counted once more
-                rest = self._judge.spike(series, tallies[series], tallies[MARKET], spike.end, since=last.end)
-                borne = self._borne(series, rest, now) if rest is not None else None
+            if spike.end - borne[0].width_s < last.end:  # what rang already is not counted once more
+                borne = self._borne(series, tallies, spike.end, last.end, now)
         if borne is None:
             return None
         spike, sources = borne
         total = int(tallies[series].count_all(spike.end - spike.width_s, spike.end))
         return decide(series, spike, bar=bar, total=total, sources=sources, rule=self._rule, now=now)
 
-    def _borne(self, series: str, spike: Spike, now: datetime) -> tuple[Spike, int] | None:
-        """The spike as far as sources bear each other out, and how many they are."""
-        start, end = (datetime.fromtimestamp(moment, tz=UTC) for moment in (spike.end - spike.width_s, spike.end))
-        told = self._ground.negative_sources(series, start, end)
-        borne = corroborated(spike, told.values(), self._rule, self._bar.feed_sources(now))
-        return (borne, len(told)) if borne is not None else None
+    def _borne(self, series: str, tallies: Mapping[str, Tally], end: int, since: int, now: datetime) -> tuple[Spike, int] | None:
+        """The strongest spike that ends there, as far as sources bear each other out, and how many they are.
+
+        Of all widths: one source's flood fills the wide windows, and others' bad news may still stand out in a narrow one.
+        """
+        best: tuple[Spike, int] | None = None
+        for spike in self._judge.spikes(series, tallies[series], tallies[MARKET], end, since):
+            if best is not None and spike.surprise <= best[0].surprise:
+                break
+            start, stop = (datetime.fromtimestamp(moment, tz=UTC) for moment in (end - spike.width_s, end))
+            told = self._ground.negative_sources(series, start, stop)
+            borne = corroborated(spike, told.values(), self._rule, self._bar.feed_sources(now))
+            if borne is not None and (best is None or borne.surprise > best[0].surprise):
+                best = (borne, len(told))
+        return best

@@ -37,7 +37,7 @@ class Spike(NamedTuple):
     surprise: float
 
 
-def strongest(
+def spikes(
     tally: Tally,
     usual: Baseline,
     end: int,
@@ -46,12 +46,12 @@ def strongest(
     silences: Sequence[tuple[int, int]] = (),
     least: int = 1,
     ratio: float = 1.0,
-) -> Spike | None:
-    """The most surprising window that ends at `end`, of those with `least` stories and `ratio` times as many as expected.
+) -> list[Spike]:
+    """The windows that end at `end`, the most surprising first, of those with `least` stories and `ratio` times as many as expected.
 
     Where a series has more of all stories than usual, more negative ones are expected: a busy day is not a bad one.
     """
-    best: Spike | None = None
+    found: list[Spike] = []
     for width_s in widths_s:
         observed = int(tally.count(end - width_s, end))
         if observed < least:
@@ -64,9 +64,8 @@ def strongest(
             continue
         dispersion = usual.dispersion[max(1, width_s // HOUR_S)]
         strength = surprise(observed, expected, dispersion)
-        if best is None or strength > best.surprise:
-            best = Spike(end, width_s, observed, expected, dispersion, strength)
-    return best
+        found.append(Spike(end, width_s, observed, expected, dispersion, strength))
+    return sorted(found, key=lambda spike: -spike.surprise)
 
 
 def surprise(observed: int, expected: float, dispersion: float) -> float:

@@ -17,6 +17,7 @@ from spine.store import Delivery, Store, Withheld, open_store
 from tests.servers import ClickHouseServer
 from tocsin.alerts import moment, span
 from tocsin.cli import main
+from tocsin.cli.common import results
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 
@@ -51,7 +52,7 @@ def store(clickhouse_server: ClickHouseServer, tmp_path: Path, monkeypatch: pyte
     address = f"{clickhouse_server.address}/cli_alerts"
     monkeypatch.setenv("TOCSIN_STORE", address)
     monkeypatch.setenv("TOCSIN_DATA_DIR", str(tmp_path))
-    monkeypatch.setenv("COLUMNS", "240")
+    monkeypatch.setattr(results, "width", 240)
     made = open_store(address, tmp_path)
     made.migrate()
     for table in ("alerts", "deliveries", "alert_events", "withheld", "silences", "silence_ends"):

@@ -33,6 +33,7 @@ from spine.topics import topic_names
 from stream import app, watchdogs
 from stream.alerts import Rule
 from stream.aside import flood_of
+from stream.gate import Muting
 from stream.pipeline import Pipeline
 from stream.resilience import Patience
 from stream.webhooks import Webhooks
@@ -219,7 +220,8 @@ def main() -> None:
     rule = Rule(warmup_s=plan.warmup_s, false_per_week=100.0)
     patience = Patience(deadline_s=plan.patience_s, sleep=said_sleep)
     flood = flood_of(plan.dead_share, store, datetime.now(UTC))
-    pipeline = Pipeline(Poisonable(), store, rule, Webhooks(plan.webhooks), patience=patience, flood=flood)
+    every = Muting(rules=())  # no alert speaks for another: each is delivered, so that each can be missed
+    pipeline = Pipeline(Poisonable(), store, rule, Webhooks(plan.webhooks), patience=patience, flood=flood, muting=every)
     asyncio.run(_run(plan, pipeline))
     pipeline.close()
     print(json.dumps(contents(store), ensure_ascii=False), flush=True)

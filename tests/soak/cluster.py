@@ -72,6 +72,7 @@ class Cluster:
             "TOCSIN_STORE": f"{self.store.address}/tocsin",
             "TOCSIN_MODEL": self._model,
             "TOCSIN_CONSUMER_GROUP": GROUP,
+            "TOCSIN_ALERT_INHIBIT": "",  # every alert is delivered, so that each can be missed
             "TOCSIN_LOG_FORMAT": "json",
             "TOCSIN_MODEL_THREADS": "1",
         }

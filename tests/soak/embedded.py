@@ -113,6 +113,7 @@ class EmbeddedUp:
             "TOCSIN_CONFIG": str(self._folder / "tocsin.toml"),
             "TOCSIN_DATA_DIR": str(self._data),
             "TOCSIN_MODEL": self._model,
+            "TOCSIN_ALERT_INHIBIT": "",  # every alert is delivered, so that each can be missed
             "TOCSIN_LOG_FORMAT": "json",
         }
 

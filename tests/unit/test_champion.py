@@ -117,9 +117,9 @@ def test_a_loading_version_does_not_hold_up_the_scoring(versions: Versions, foll
 
 
 def test_a_version_that_does_not_load_changes_nothing_and_is_tried_again(
-    versions: Versions, follow: Callable[..., ChampionClassifier], capfd: pytest.CaptureFixture[str]
+    versions: Versions, capfd: pytest.CaptureFixture[str], follow: Callable[..., ChampionClassifier]
 ):
-    log.configure("human", "info")  # onto what is captured here
+    log.configure("human", "info")  # onto what is captured here, until the thread that `follow` started has ended
     classifier = follow(retry_s=0.05)
     weights = versions.folder("v1") / WEIGHTS
     whole = weights.read_bytes()

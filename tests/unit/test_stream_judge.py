@@ -22,7 +22,7 @@ SPIKE = Tally.of(NOON - MINUTE_S * np.arange(1, 9), np.ones(8))
 
 
 def judged(series: Tally, *, market: Tally = CALM, end: int = NOON, rule: Rule = RULE, since: int = 0) -> Spike | None:
-    return Judge(rule).spike(SERIES, series, market + series, end, since)
+    return next(iter(Judge(rule).spikes(SERIES, series, market + series, end, since)), None)
 
 
 def test_a_spike_of_a_series_that_was_never_heard_of_before():
@@ -45,20 +45,20 @@ def test_what_came_later_changes_nothing(before: list[tuple[int, int, int]], lat
         for some, way in ((before, -1), (later, 1))
     )
     past = past + SPIKE
-    first = Judge(RULE).spike(SERIES, past, CALM + past, end)
+    first = Judge(RULE).spikes(SERIES, past, CALM + past, end)
     both = past + to_come
-    assert Judge(RULE).spike(SERIES, both, CALM + both, end) == first
+    assert Judge(RULE).spikes(SERIES, both, CALM + both, end) == first
     judge = Judge(RULE)
-    judge.spike(SERIES, both, CALM + both, end + 2 * HOUR_S)
-    judge.spike(SERIES, both, CALM + both, end + 1)
-    assert judge.spike(SERIES, both, CALM + both, end) == first
+    judge.spikes(SERIES, both, CALM + both, end + 2 * HOUR_S)
+    judge.spikes(SERIES, both, CALM + both, end + 1)
+    assert judge.spikes(SERIES, both, CALM + both, end) == first
 
 
 def test_nothing_is_judged_before_the_feed_was_followed_long_enough():
     for hours in (6, 11.9):
         assert judged(SPIKE, market=CALM.between(NOON - int(hours * HOUR_S), NOON)) is None
     assert judged(SPIKE, market=CALM.between(NOON - 13 * HOUR_S, NOON)) is not None
-    assert Judge(RULE).spike(SERIES, SPIKE, EMPTY, NOON) is None
+    assert Judge(RULE).spikes(SERIES, SPIKE, EMPTY, NOON) == []
 
 
 def test_a_window_needs_a_past_of_seven_times_its_width():
@@ -96,14 +96,13 @@ def test_a_past_that_changed_is_read_again_when_that_was_said():
     """A story that came late: until `forget`, the past is what it was."""
     judge = Judge(RULE)
     late = SPIKE + Tally.of(NOON - DAY_S * np.arange(2, 9), np.full(7, 60))
-    before = judge.spike(SERIES, SPIKE, CALM + SPIKE, NOON)
-    assert judge.spike(SERIES, late, CALM + late, NOON) == before
+    before = judge.spikes(SERIES, SPIKE, CALM + SPIKE, NOON)
+    assert judge.spikes(SERIES, late, CALM + late, NOON) == before
     judge.forget("company:other")
-    assert judge.spike(SERIES, late, CALM + late, NOON) == before
+    assert judge.spikes(SERIES, late, CALM + late, NOON) == before
     judge.forget(SERIES)
-    after = judge.spike(SERIES, late, CALM + late, NOON)
-    assert before is not None and after is not None
-    assert after.surprise < before.surprise
+    after = judge.spikes(SERIES, late, CALM + late, NOON)
+    assert after[0].surprise < before[0].surprise
 
 
 def test_a_feed_that_was_away_and_brings_all_at_once_does_not_surprise():

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,13 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.baseline import WEEK, Baseline
-from stream.spikes import WIDTHS_S, strongest, surprise
+from stream.spikes import WIDTHS_S, Spike, spikes, surprise
 from stream.tally import DAY_S, HOUR_S, MINUTE_S, Tally
 from tests.strategies import examples
 
 NOON = 1_795_176_000
 """2026-11-20 12:00 UTC."""
 WIDTHS_H = (1, 4, 12, 24)
+
+
+def strongest(*known: Any, **more: Any) -> Spike | None:
+    return next(iter(spikes(*known, **more)), None)
 
 
 def usual(negative: float = 0.0, others: float = 0.0, dispersion: float = 0.1) -> Baseline:
