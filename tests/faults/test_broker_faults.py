@@ -25,6 +25,7 @@ from tests.servers import Kafka, made
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning")
 """kafka-python leaves sockets to a broker that is gone to the garbage collector, also while a test still runs."""
 SESSION_S = 3.0
+STUCK_S = 30.0
 STUCK_S = 4.0
 """A fault lasts until the publisher's watchdog has noticed it, which is longer than the worker's session."""
 
@@ -94,11 +95,11 @@ def until(what: Callable[[], bool], timeout_s: float = 60.0) -> None:
 def carried_on(place: Installation, worker: Worker, feed: Feed) -> dict[str, Any]:
     """Once all is sent and read, and the worker has stopped: what is stored. One that ended by itself is started again, as its
     supervisor does."""
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 150  # a worker that Faust leaves standing ends itself after STUCK_S
     while time.monotonic() < deadline:
         if worker.code is not None:
             assert worker.ends() == 70, worker.log[-5:]
-            worker = place.worker(session_timeout_s=SESSION_S)
+            worker = place.worker(session_timeout_s=SESSION_S, stuck_s=STUCK_S)
             worker.says("ready")
         with contextlib.suppress(BrokerError):
             if feed.sent and lag(place.plan.broker, place.plan.group, place.names.articles) == 0 and worker.code is None:
@@ -156,7 +157,7 @@ def test_publisher_and_worker_outlive_the_fault_and_lose_and_double_nothing(
     wire: Wire,
     fault: Callable[[Kafka, Wire], contextlib.AbstractContextManager[None]],
 ):
-    worker = place.worker(session_timeout_s=SESSION_S)
+    worker = place.worker(session_timeout_s=SESSION_S, stuck_s=STUCK_S)
     worker.says("ready")
     feed.put(0, 100)
     worker.until_sum("score", "messages", 100)
