@@ -195,7 +195,7 @@ class Embedded:
             other = re.search(r"already initialized with path '([^']*)'", str(error))
             if other is not None:
                 raise StoreError(f"the embedded store in {folder} cannot be opened: this process has {other.group(1)} open") from error
-            raise StoreError(
+            raise StoreBusy(  # one that is just ending, perhaps: whoever starts us again should
                 f"the embedded store in {folder} cannot be opened: is another tocsin running on it? "
                 "Stop that one, or choose another data_dir."
             ) from error

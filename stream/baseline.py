@@ -37,6 +37,8 @@ RHYTHM_SHAPE = 4.0
 """Before its counts are seen an hour is taken to be within about a half of what is foreseen for it: a gamma of this shape."""
 TRIM = 0.1
 """So much of the past may be wild without moving the bar by more than the cap."""
+RETURN_S = 3_600
+"""A feed that comes back may bring what it missed for so long."""
 GAP_STORIES = 12.0
 """Where so many stories were due and none came (1 to 160,000 against), the feed was away."""
 
@@ -67,7 +69,7 @@ class Feed:
 
 def reaches(silences: Sequence[tuple[int, int]], since: int, until: int) -> int:
     """Since when the stories in [since, until) may have waited: a feed that comes back brings what it missed."""
-    return min([since, *(fell for fell, back in silences if since < back < until)])
+    return min([since, *(fell for fell, back in silences if since - RETURN_S <= back < until)])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

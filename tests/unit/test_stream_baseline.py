@@ -10,6 +10,7 @@ from stream.baseline import (
     BINS_PER_HOUR,
     LEAST_DISPERSION,
     PRIOR_DISPERSION,
+    RETURN_S,
     WEEK,
     Baseline,
     Feed,
@@ -154,9 +155,11 @@ def test_what_is_due_is_the_sum_of_all_quarters_that_are_touched(since: int, wid
 
 
 def test_stories_may_have_waited_since_the_feed_fell_silent():
-    silences = [(100, 500), (900, 1_300)]
-    assert reaches(silences, 1_200, 1_500) == 900
-    assert reaches(silences, 400, 1_500) == 100
-    assert reaches(silences, 1_300, 1_500) == 1_300  # all of it came after the return
-    assert reaches(silences, 1_000, 1_200) == 1_000  # before the return
+    silences = [(100, 500), (90_000, 91_300)]
+    assert reaches(silences, 91_200, 91_500) == 90_000
+    assert reaches(silences, 400, 91_500) == 100
+    assert reaches(silences, 91_300, 91_500) == 90_000  # in the minutes after the return
+    assert reaches(silences, 91_300 + RETURN_S, 95_500) == 90_000
+    assert reaches(silences, 91_301 + RETURN_S, 95_500) == 91_301 + RETURN_S  # by then it has brought all
+    assert reaches(silences, 90_500, 91_200) == 90_500  # before the return
     assert reaches([], 5, 10) == 5
