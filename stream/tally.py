@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 
-MINUTE_S, HOUR_S, DAY_S, WEEK_H = 60, 3_600, 86_400, 168
+MINUTE_S, HOUR_S, DAY_S = 60, 3_600, 86_400
 
 
 @dataclass(frozen=True, slots=True, eq=False)
