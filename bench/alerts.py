@@ -12,7 +12,7 @@ from __future__ import annotations
 import bisect
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import NamedTuple
 
 import msgspec
@@ -23,6 +23,7 @@ from bench.rivals import RIVALS, Rival
 from spine.errors import SettingsError
 from spine.series import MARKET, kind_of
 from spine.store import SourceStories
+from spine.store.clock import from_epoch
 from stream.alerts import Rule, corroborated
 from stream.judge import Judge
 from stream.replay import Heard, replay
@@ -127,7 +128,7 @@ class _Ours:
     def __init__(self, heard: Heard, rule: Rule) -> None:
         self._heard, self._rule = heard, rule
         market = heard.tallies[MARKET]
-        since, until = (datetime.fromtimestamp(int(at), tz=UTC) for at in (market.at[0], market.at[-1] + 2 * MINUTE_S))
+        since, until = (from_epoch(int(at)) for at in (market.at[0], market.at[-1] + 2 * MINUTE_S))
         moments = list(replay(heard, rule, since, until))
         self.alarms = [int(moment.at.timestamp()) for moment in moments for _ in moment.alerts]
         self._at, self._bars = [int(moment.at.timestamp()) for moment in moments], [moment.bar for moment in moments]
@@ -143,7 +144,7 @@ class _Ours:
         for end in _ends(tally, episode.start, episode.start + episode.length_s):
             for spike in judge.spikes(episode.series, tally, market, end):
                 told = _told(self._heard, episode, end - spike.width_s, end)
-                borne = corroborated(spike, list(told.values()), self._rule, len(self._heard.names))
+                borne = corroborated(spike, told.values(), self._rule, len(self._heard.names))
                 if borne is not None and borne.observed >= self._rule.min_stories and borne.surprise >= self.bar_at(end):
                     return (end - episode.start) / episode.length_s
         return None
@@ -157,7 +158,7 @@ class _Ours:
             length = int(dice.uniform(12, 36) * HOUR_S)
             start = int(dice.uniform(since, until - 2 * length)) // 900 * 900
             back = (start + length) // 900 * 900
-            cut = {name: without(self._heard.tallies[name], start, back) for name in {*names, MARKET}}
+            cut = {name: without(self._heard.tallies[name], start, back) for name in names}
             judge = Judge(self._rule)
             ends = {name: _ends(cut[name], back, back + 900) for name in names}
             rung += any(
@@ -194,7 +195,7 @@ class _Tuned:
             before = last.get(series)
             if score < threshold or (before is not None and (end < before + self._rule.cooldown_s or end - width_s < before)):
                 continue
-            start, stop = (datetime.fromtimestamp(at, tz=UTC) for at in (end - width_s, end))
+            start, stop = (from_epoch(at) for at in (end - width_s, end))
             if len(self._heard.negative_sources(series, start, stop)) >= self._rule.min_sources:
                 last[series] = end
                 alarms += 1
@@ -212,14 +213,13 @@ class _Tuned:
 
 
 def _ends(tally: Tally, since: int, until: int) -> list[int]:
-    """The ends of the minutes of [since, until] in which a negative story came."""
-    part = tally.between(since // MINUTE_S * MINUTE_S, until + 1)
-    return [int(minute) + MINUTE_S for minute in part.at[part.negative > 0]]
+    """The moments to look at of an episode in [since, until]: the ends of minutes with negative stories."""
+    return tally.ends(since // MINUTE_S * MINUTE_S, until + 1)
 
 
 def _told(heard: Heard, episode: Episode, since: int, until: int) -> Mapping[str, SourceStories]:
     """What each source told of the episode's series in [since, until), the episode's own articles among it."""
-    start, end = (datetime.fromtimestamp(at, tz=UTC) for at in (since, until))
+    start, end = (from_epoch(at) for at in (since, until))
     told = dict(heard.negative_sources(episode.series, start, end))
     stories: dict[str, set[str]] = {}
     firsts: Counter[str] = Counter()
@@ -277,6 +277,6 @@ def _quantile(delays: Sequence[float | None], share: float) -> float | None:
 
 def _by_month(alarms: Sequence[int], since: int, until: int) -> dict[str, float]:
     """Alarms a week by month, of the part of each month that was judged."""
-    days = Counter(f"{datetime.fromtimestamp(at, tz=UTC):%Y-%m}" for at in range(since, until, DAY_S))
-    rung = Counter(f"{datetime.fromtimestamp(at, tz=UTC):%Y-%m}" for at in alarms)
+    days = Counter(f"{from_epoch(at):%Y-%m}" for at in range(since, until, DAY_S))
+    rung = Counter(f"{from_epoch(at):%Y-%m}" for at in alarms)
     return {month: round(rung[month] / (number / 7), 2) for month, number in sorted(days.items())}

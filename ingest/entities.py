@@ -9,7 +9,6 @@ as they stand ("Apple", not "apple"); `unless` holds longer phrases in which an 
 from __future__ import annotations
 
 import re
-import tomllib
 import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from msgspec import Meta
 
 from spine.errors import SettingsError
 from spine.records import Mention
+from spine.toml_files import read_toml
 
 SECTORS = (
     "banks", "insurance", "real_estate", "technology", "semiconductors", "internet", "energy", "autos", "consumer", "health", "industrials",
@@ -193,13 +193,7 @@ def _beginnings(letters: Sequence[str]) -> str:
 def load_companies(path: Path | None = None) -> Gazetteer:
     """The gazetteer of a TOML file; of the shipped one for None. Raises SettingsError naming the file and the company."""
     path = path or Path(__file__).with_name("companies.toml")
-    try:
-        table = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise SettingsError(f"companies {path}: cannot be read ({error.strerror or error})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"companies {path}: is not TOML ({error})") from error
-    rows = table.get("companies")
+    rows = read_toml(path, "companies").get("companies")
     if not isinstance(rows, list):
         raise SettingsError(f"companies {path}: holds no [[companies]] table")
     companies = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -13,6 +12,7 @@ from msgspec import Meta
 from ingest.urls import canonical
 from spine.errors import SettingsError
 from spine.records import Genre
+from spine.toml_files import read_rows
 
 FullText = Literal["never", "always", "when_short"]
 
@@ -41,18 +41,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 def load_sources(path: Path) -> list[Source]:
     """The sources of a TOML file. Raises SettingsError naming the file, the source and the field."""
-    try:
-        table = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise SettingsError(f"sources {path}: cannot be read ({error.strerror or error})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"sources {path}: is not TOML ({error})") from error
-    unknown = sorted(set(table) - {"sources"})
-    if unknown:
-        raise SettingsError(f"sources {path}: there is no {unknown[0]!r} here, only [[sources]] tables")
-    rows = table.get("sources")
-    if not isinstance(rows, list) or not rows:
-        raise SettingsError(f"sources {path}: holds no [[sources]] table")
+    rows = read_rows(path, "sources", "sources")
     sources = [_source(row, f"sources {path}: [[sources]] number {number}") for number, row in enumerate(rows, 1)]
     names: set[str] = set()
     for source in sources:

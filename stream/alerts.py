@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from spine.records import Alert, Evidence, Severity, alert_id
 from spine.settings import Settings
 from spine.store import ArticleRow, SourceStories
+from spine.store.clock import from_epoch
 from stream.spikes import WIDTHS_S, Spike, surprise
 
 MAX_EVIDENCE = 6
@@ -82,7 +83,7 @@ def decide(series: str, spike: Spike, *, bar: float, total: int, sources: int, r
     """
     if spike.surprise < bar or spike.observed < rule.min_stories:
         return None
-    start = datetime.fromtimestamp(spike.end - spike.width_s, tz=UTC)
+    start = from_epoch(spike.end - spike.width_s)
     return Alert(
         id=alert_id(rule.name, series, start),
         rule=rule.name,

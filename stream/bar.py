@@ -6,11 +6,12 @@ Whoever watches, and after any restart, the bar of an hour is the same: it rests
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from spine import metrics
 from spine.store import PeakRow
+from spine.store.clock import from_epoch
 from stream import budget
 from stream.alerts import Rule
 from stream.spikes import Spike
@@ -64,7 +65,7 @@ class Bar:
     def _of_hour(self, now: datetime) -> tuple[int, float, int]:
         hour = int(now.timestamp()) // HOUR_S
         if self._known is None or self._known[0] != hour:
-            start = datetime.fromtimestamp(hour * HOUR_S, tz=UTC)
+            start = from_epoch(hour * HOUR_S)
             self._known = (hour, self._learn(start), self._scope.sources(start - timedelta(days=7), start))
             metrics.ALERT_BAR.set(self._known[1])
         return self._known
@@ -89,7 +90,7 @@ class Bar:
         if len(self._highest) > FORGET_AFTER:
             self._highest.clear()
         self._highest[key] = spike.surprise
-        end = datetime.fromtimestamp(spike.end, tz=UTC)
+        end = from_epoch(spike.end)
         self._new[key] = PeakRow(series, end, spike.width_s, spike.surprise)
 
     def keep(self) -> None:

@@ -40,7 +40,7 @@ class Muting(NamedTuple):
     passes: the least severity that is delivered in quiet hours; "none": nothing is
     """
 
-    rules: tuple[Inhibition, ...] = inhibitions("market > *; sector > company")
+    rules: tuple[Inhibition, ...] = inhibitions(Settings().alert_inhibit)
     quiet: QuietHours = NIGHT
     own_quiet: Mapping[str, QuietHours] = {}
     passes: Severity | Literal["none"] = "flash"

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
 
 from spine.records import Alert
 from spine.series import MARKET
 from spine.store import NegativeMention, PeakRow, Rung, SourceStories
+from spine.store.clock import from_epoch
 from stream.alerts import Rule
 from stream.bar import Bar
 from stream.ring import Ringer
-from stream.tally import MINUTE_S, Tally
+from stream.tally import Tally
 
 
 class Heard:
@@ -95,11 +96,10 @@ def replay(heard: Heard, rule: Rule, since: datetime, until: datetime) -> Iterat
     rang: dict[str, Rung] = {}
     by_end: dict[int, list[str]] = {}
     for series, tally in sorted(heard.tallies.items()):
-        part = tally.between(int(since.timestamp()), int(until.timestamp()))
-        for minute in part.at[part.negative > 0]:
-            by_end.setdefault(int(minute) + MINUTE_S, []).append(series)
+        for end in tally.ends(int(since.timestamp()), int(until.timestamp())):
+            by_end.setdefault(end, []).append(series)
     for end in sorted(by_end):
-        now = datetime.fromtimestamp(end, tz=UTC)
+        now = from_epoch(end)
         spikes = {series: ringer.spikes(series, heard.tallies, (end,)) for series in by_end[end]}
         found = ringer.ring(spikes, heard.tallies, rang, now)
         rang |= {alert.series: Rung(alert.id, end) for alert in found.fresh}

@@ -6,12 +6,13 @@ The stream gives it the store as ground (stream/watch.py), a backtest what it ha
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from spine.records import Alert
 from spine.series import MARKET
 from spine.store import Rung, SourceStories
+from spine.store.clock import from_epoch
 from stream.alerts import Rule, corroborated, decide
 from stream.bar import Bar
 from stream.judge import Judge
@@ -92,7 +93,7 @@ class Ringer:
         for spike in self._judge.spikes(series, tallies[series], tallies[MARKET], end, since):
             if best is not None and spike.surprise <= best[0].surprise:
                 break
-            start, stop = (datetime.fromtimestamp(moment, tz=UTC) for moment in (end - spike.width_s, end))
+            start, stop = (from_epoch(moment) for moment in (end - spike.width_s, end))
             told = self._ground.negative_sources(series, start, stop)
             borne = corroborated(spike, told.values(), self._rule, self._bar.feed_sources(now))
             if borne is not None and (best is None or borne.surprise > best[0].surprise):

@@ -10,12 +10,13 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
 
 from spine.records import Score
 from spine.series import MARKET, facts
 from spine.store import Mentions
+from spine.store.clock import from_epoch
 from stream.tally import EMPTY, HOUR_S, Tally
 
 TTL_S = 900.0
@@ -77,7 +78,7 @@ class Tallies:
         return {name: self._kept[name].tally.between(0, cut).then(recent.get(name, EMPTY)) for name in names}
 
     def _ask(self, names: Sequence[str], since: int, until: int) -> dict[str, Tally]:
-        start, end = (datetime.fromtimestamp(moment, tz=UTC) for moment in (since, until))
+        start, end = (from_epoch(moment) for moment in (since, until))
         found: dict[str, Tally] = {}
         for first in range(0, len(names), ASK_AT_ONCE):
             counts = self._mentions.minutes(names[first : first + ASK_AT_ONCE], start, end)

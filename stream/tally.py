@@ -63,6 +63,11 @@ class Tally:
         part = slice(*np.searchsorted(self.at, (since, until)))
         return Tally(self.at[part], self.negative[part], self.total[part])
 
+    def ends(self, since: int, until: int) -> list[int]:
+        """The ends of the minutes that begin in [since, until) and have negative stories, ascending."""
+        part = self.between(since, until)
+        return [int(minute) + MINUTE_S for minute in part.at[part.negative > 0]]
+
     def count(self, since: ArrayLike, until: ArrayLike) -> IntArray:
         """Negative stories in each [since, until), of any shape."""
         found: IntArray = self._sums[np.searchsorted(self.at, until)] - self._sums[np.searchsorted(self.at, since)]

@@ -15,8 +15,9 @@ from stream.alerts import Rule, evidence
 from stream.bar import Bar
 from stream.resilience import Pace, Patience
 from stream.ring import Ringer
+from stream.spikes import Spike
 from stream.tallies import Tallies
-from stream.tally import DAY_S, MINUTE_S, Tally
+from stream.tally import DAY_S, MINUTE_S
 
 FOR_EVER = 2**40
 
@@ -67,7 +68,10 @@ class Watcher:
         if not began:
             return []
         tallies = self._tallies.of(began, now)
-        spikes = {name: self._ringer.spikes(name, tallies, _ends(tallies[name], since)) for name, since in sorted(began.items())}
+        spikes: dict[str, list[Spike]] = {}
+        for name, since in sorted(began.items()):  # one that came late lifts those that came after it
+            ends = tallies[name].ends(int(since.timestamp()) // MINUTE_S * MINUTE_S, FOR_EVER)
+            spikes[name] = self._ringer.spikes(name, tallies, ends)
         bar = self._bar.at(now)
         high = [name for name, found in spikes.items() if any(spike.surprise >= bar for spike in found)]
         last = self._store.alerts.last_rung(self._rule.name, high, oldest - timedelta(seconds=2 * max(self._rule.widths_s)))
@@ -95,9 +99,3 @@ class Watcher:
         articles = self._store.articles.of_series(alert.series, alert.window_start, end, limit=50)
         metrics.ALERTS.labels(alert.severity).inc()
         return msgspec.structs.replace(alert, evidence=evidence(articles, alert.observed))
-
-
-def _ends(tally: Tally, since: datetime) -> list[int]:
-    """The ends of the minutes with negative stories since then: one that came late lifts those that came after it."""
-    recent = tally.between(int(since.timestamp()) // MINUTE_S * MINUTE_S, FOR_EVER)
-    return [int(minute) + MINUTE_S for minute, negative in zip(recent.at, recent.negative, strict=True) if negative]

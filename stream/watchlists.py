@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import tomllib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import msgspec
 
 from spine.errors import SettingsError
 from spine.store.watchlists import NAME
+from spine.toml_files import read_rows
 from stream.keywords import Term, keys_of, parse
 
 MAX_TITLE_CHARS = 80
@@ -53,7 +53,7 @@ def load_watchlists(
     companies, topics: the keys there are; link: the company that a name or another code means, "" for none
     Raises SettingsError with a line for each mistake: file, watchlist and entry.
     """
-    rows = _rows(path)
+    rows = read_rows(path, "watchlists", "watchlist")
     mistakes: list[str] = []
     found: list[Watchlist] = []
     seen: dict[str, int] = {}
@@ -74,26 +74,10 @@ def load_watchlists(
 def titles_of(path: Path) -> dict[str, tuple[str, str]]:
     """Name to (English, Chinese) title, for people. What cannot be read is passed over: the worker complains of it."""
     try:
-        rows = _rows(path)
+        rows = read_rows(path, "watchlists", "watchlist")
     except SettingsError:
         return {}
     return {row["name"]: _titles(row) for row in rows if isinstance(row, dict) and isinstance(row.get("name"), str)}
-
-
-def _rows(path: Path) -> list[Any]:
-    try:
-        table = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise SettingsError(f"watchlists {path}: cannot be read ({error.strerror or error})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"watchlists {path}: is not TOML ({error})") from error
-    unknown = sorted(set(table) - {"watchlist"})
-    if unknown:
-        raise SettingsError(f"watchlists {path}: there is no {unknown[0]!r} here, only [[watchlist]] tables")
-    rows = table.get("watchlist")
-    if not isinstance(rows, list) or not rows:
-        raise SettingsError(f"watchlists {path}: holds no [[watchlist]] table")
-    return rows
 
 
 def _mistakes(row: Any, companies: Collection[str], topics: Collection[str], link: Callable[[str], str]) -> Iterator[str]:

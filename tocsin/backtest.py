@@ -21,6 +21,7 @@ from spine.records import Alert
 from spine.series import MARKET
 from spine.settings import Settings
 from spine.store import Store
+from spine.store.clock import from_epoch
 from stream.alerts import Rule
 from stream.replay import Heard, replay
 from stream.tally import Tally
@@ -108,7 +109,7 @@ def hear(store: Store, rule: Rule, since: datetime | None, until: datetime | Non
     tallies = {series: Tally.of(*columns) for series, columns in store.mentions.minutes(None, past, end).items()}
     if MARKET not in tallies or begin >= end:
         raise SettingsError(f"there is no article between {begin:%Y-%m-%d %H:%M} and {end:%Y-%m-%d %H:%M} UTC")
-    last = datetime.fromtimestamp(int(tallies[MARKET].at[-1]) + 60, tz=UTC)
+    last = from_epoch(int(tallies[MARKET].at[-1]) + 60)
     told = store.mentions.negative_articles(past, end)
     return Heard(tallies, told, store.mentions.sources(past, end)), begin, min(end, last)
 

@@ -12,6 +12,7 @@ import click
 import msgspec
 
 from spine.errors import SettingsError
+from spine.life.silences import SEVERITIES
 from tocsin import wiring
 from tocsin.cli.common import ExampleCommand, ExampleGroup, print_json, results, settings_of, table_of
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from tocsin.alerts import AlertStory, AlertView
 
 STATES = ("pending", "firing", "acknowledged", "resolved")
-SEVERITIES = ("watch", "urgent", "flash")
 JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 IDS = click.argument("ids", nargs=-1, required=True, metavar="ID...")
 WHO = click.option("--who", metavar="NAME", help="Who does this. Default: your name on this computer.")
