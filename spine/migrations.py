@@ -204,6 +204,15 @@ MIGRATIONS: tuple[Migration, ...] = (
         ),
     ),
     Migration("0012_delivery_taken", columns=(Column("deliveries", "taken", "UInt32"),)),
+    Migration(
+        "0013_alert_measure_why",
+        columns=(
+            Column("alerts", "measure", "String"),
+            Column("alerts", "value", "Float64"),
+            Column("alerts", "limit_value", "Float64"),
+            Column("alerts", "why", "String"),
+        ),
+    ),
 )
 
 

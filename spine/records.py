@@ -168,13 +168,60 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
         _believable(self, "published_at")
 
 
+class WordCount(msgspec.Struct, frozen=True, kw_only=True):
+    """A word and how many of an alert's negative stories hold it."""
+
+    word: Name
+    stories: Count
+
+
+class CompanyCount(msgspec.Struct, frozen=True, kw_only=True):
+    """A company and how many of an alert's negative stories name it."""
+
+    company: Key
+    stories: Count
+
+
+class Chart(msgspec.Struct, frozen=True, kw_only=True):
+    """Negative stories of a series up to the end of an alert's window, in equal steps, and what its past let expect of each."""
+
+    start: Instant
+    step_s: Annotated[int, msgspec.Meta(ge=1, le=366 * 86_400)]
+    negative: Annotated[tuple[Count, ...], msgspec.Meta(max_length=1_000)]
+    expected: Annotated[tuple[Amount, ...], msgspec.Meta(max_length=1_000)] = ()
+
+    def __post_init__(self) -> None:
+        _believable(self, "start")
+
+
+class Why(msgspec.Struct, frozen=True, kw_only=True):
+    """What made an alert ring.
+
+    needed: ids of articles, one for each story, of the smallest set of stories without which it would not have rung
+    words, companies: of the negative stories in the window, those in most of them first
+    first_source, first_at: who told the first of those stories, and when; "" and None where nobody told any
+    """
+
+    needed: Annotated[tuple[Key, ...], msgspec.Meta(max_length=1_000)] = ()
+    words: Annotated[tuple[WordCount, ...], msgspec.Meta(max_length=50)] = ()
+    companies: Annotated[tuple[CompanyCount, ...], msgspec.Meta(max_length=50)] = ()
+    first_source: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    first_at: Instant | None = None
+    chart: Chart | None = None
+
+
+Measure = Literal["surprise", "negative_share", "mean_tone", "volume", "risk_event", "silence"]
+"""What a rule looks at. surprise: negative stories against the series' own past; silence: hours without an article, likewise."""
+
+
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
-    """A series had more negative stories than its own past explains.
+    """A rule rang for a series: by default, because it had more negative stories than its own past explains.
 
     id: from `alert_id`: the same for the same rule, series and window, whoever finds it and however often; it travels in a header
     observed, expected: distinct negative stories in the window, and how many its past lets expect
-    surprise: -log10 of the probability of `observed` or more by chance
+    surprise: -log10 of the probability of `observed` or more by chance; 0 where the rule does not ask for it
     total: distinct stories of any sentiment in the window; sources: distinct sources of the negative ones
+    measure: what the rule looks at; value: what it saw, limit: where it rings (0 and 0: `surprise` and what rang at that hour)
     """
 
     v: Literal[1] = SCHEMA_VERSION
@@ -191,6 +238,10 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     total: Count
     sources: Count
     evidence: Annotated[tuple[Evidence, ...], msgspec.Meta(max_length=100)] = ()
+    measure: Measure = "surprise"
+    value: Annotated[float, msgspec.Meta(ge=-1e300, le=1e300)] = 0.0
+    limit: Annotated[float, msgspec.Meta(ge=-1e300, le=1e300)] = 0.0
+    why: Why | None = None
 
     def __post_init__(self) -> None:
         _believable(self, "window_start", "detected_at")

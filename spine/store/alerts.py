@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from spine.clickhouse import ClickHouse
-from spine.records import Alert, Evidence
+from spine.records import Alert, Evidence, Why
 from spine.store.clock import from_epoch, new_version, to_epoch
 from spine.store.mentions import of_kinds
 
@@ -45,7 +45,7 @@ class Rung(NamedTuple):
 
 
 _COLUMNS = """id, rule, series, toUInt32(window_start), window_s, toUInt32(detected_at), severity,
-    observed, expected, surprise, total, sources, evidence"""
+    observed, expected, surprise, total, sources, evidence, measure, value, limit_value, why"""
 
 
 def _alert(row: Sequence[Any]) -> Alert:
@@ -63,6 +63,10 @@ def _alert(row: Sequence[Any]) -> Alert:
         total=int(row[10]),
         sources=int(row[11]),
         evidence=msgspec.json.decode(row[12], type=tuple[Evidence, ...]),
+        measure=row[13] or "surprise",
+        value=float(row[14]),
+        limit=float(row[15]),
+        why=msgspec.json.decode(row[16], type=Why) if row[16] else None,
     )
 
 
@@ -102,6 +106,10 @@ class Alerts:
                 "total": [alert.total for alert in alerts],
                 "sources": [alert.sources for alert in alerts],
                 "evidence": [msgspec.json.encode(alert.evidence).decode() for alert in alerts],
+                "measure": [alert.measure for alert in alerts],
+                "value": [alert.value for alert in alerts],
+                "limit_value": [alert.limit for alert in alerts],
+                "why": [msgspec.json.encode(alert.why).decode() if alert.why else "" for alert in alerts],
                 "version": [new_version()] * len(alerts),
             },
         )

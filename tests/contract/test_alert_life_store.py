@@ -6,11 +6,26 @@ import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from spine.life import AlertEvent, Silence, event, inhibitions, silence
 from spine.lives import read_lives
-from spine.records import Alert, Article, CompanyScore, Mention, Score, Scored, Severity, alert_id, sha
+from spine.records import (
+    Alert,
+    Article,
+    Chart,
+    CompanyCount,
+    CompanyScore,
+    Mention,
+    Score,
+    Scored,
+    Severity,
+    Why,
+    WordCount,
+    alert_id,
+    sha,
+)
 from spine.store import Store, Withheld
 from tests.strategies import ODD
 
@@ -54,6 +69,30 @@ def quiet(author: str = "王芳", *, series: str = "topic:*", minutes: int = 120
         rules=["spi*"],
         most="urgent",
     )
+
+
+def test_what_a_rule_saw_and_why_it_rang_are_kept(store: Store):
+    why = Why(
+        needed=("a", "b"),
+        words=(WordCount(word="违约", stories=3), WordCount(word="O'Hara's \\ default", stories=2)),
+        companies=(CompanyCount(company="600519.SH", stories=2),),
+        first_source="新浪财经",
+        first_at=NOON,
+        chart=Chart(start=NOON, step_s=900, negative=(0, 3), expected=(0.5, 0.75)),
+    )
+    told = msgspec.structs.replace(alert(), measure="mean_tone", value=-0.75, limit=-0.5, why=why)
+    store.alerts.insert([told, alert("topic:energy")])
+    assert store.alerts.get(told.id) == told
+    assert store.alerts.get(alert("topic:energy").id) == alert("topic:energy")
+
+
+def test_an_alert_of_before_there_were_measures_is_read(store: Store):
+    store.alerts.insert([alert()])
+    columns = (
+        "id, rule, series, window_start, window_s, detected_at, severity, observed, expected, surprise, total, sources, evidence, version"
+    )
+    store.client.command(f"INSERT INTO alerts ({columns}) SELECT {columns.replace('id,', chr(39) + 'old' + chr(39) + ',', 1)} FROM alerts")
+    assert store.alerts.get("old") == msgspec.structs.replace(alert(), id="old")
 
 
 def test_events_come_back_as_they_went_and_in_order(store: Store):
