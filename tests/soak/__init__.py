@@ -2,6 +2,7 @@
 
     python -m tests.soak --seconds 1200 --seed 7              three Kafka brokers, a ClickHouse server, two workers
     python -m tests.soak --embedded --seconds 600 --seed 7    `tocsin up`, killed whole and in parts
+    python -m tests.soak --only "worker killed" --pause 3 9   nothing but kills, one after the other
 
 load     sends articles, one in a hundred of them broken, and sudden crises; notes what Kafka acknowledged
 nemesis  kills, stops and slows what a seed says, when it says so

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +33,16 @@ def soak(
     seed: int,
     *,
     pause_s: tuple[float, float] = PAUSE_S,
+    only: Collection[str] = (),
     tell: Callable[[str], None] = say,
 ) -> dict[str, Any]:
-    """Run the faults of `seed` on it for so long; what was published, what went wrong, how it took it."""
+    """Run the faults of `seed` on it for so long; what was published, what went wrong, how it took it. only: faults of these names"""
     memory: list[int] = []
     with under:
         began = time.monotonic()
-        with Nemesis(under.faults(random.Random(f"{seed} whom")), seed, tell, pause_s) as nemesis:
+        kinds = under.faults(random.Random(f"{seed} whom"))
+        wanted = {kind: [fault for fault in faults if not only or fault.name in only] for kind, faults in kinds.items()}
+        with Nemesis({kind: faults for kind, faults in wanted.items() if faults}, seed, tell, pause_s) as nemesis:
             while time.monotonic() - began < seconds:
                 threading.Event().wait(min(LOOK_S, max(0.1, seconds - (time.monotonic() - began))))
                 state = under.state()
@@ -77,16 +80,25 @@ def main() -> int:
     parser.add_argument("--embedded", action="store_true", help="`tocsin up`, killed whole and in parts")
     parser.add_argument("--model", default="shipped", help="setting `model` of the workers (default: shipped)")
     parser.add_argument("--rate", type=float, default=20.0, help="articles a second (default: 20)")
+    parser.add_argument(
+        "--only", default="", help='faults of these names alone, such as "worker killed,worker told to stop" (default: all)'
+    )
+    parser.add_argument("--pause", type=float, nargs=2, default=PAUSE_S, help="seconds between two faults, from and to (default: 10 40)")
+    parser.add_argument("--crises", type=int, default=None, help="how many crises should ring (default: one in two minutes; not embedded)")
     options = parser.parse_args()
     logging.disable(logging.CRITICAL)  # of the clients: that servers go away is the point
     first = random.SystemRandom().randrange(10**6) if options.seed is None else options.seed
     good = True
     for seed in range(first, first + options.seeds):
         say(f"soak: seed {seed}, {options.seconds:.0f} s")
-        kind = EmbeddedUp if options.embedded else Cluster
         with tempfile.TemporaryDirectory(prefix="tocsin-soak-") as folder:
-            under = kind(Path(folder), seed, options.seconds, model=options.model, rate=options.rate)
-            verdict = soak(under, options.seconds, seed)
+            under: Cluster | EmbeddedUp
+            if options.embedded:
+                under = EmbeddedUp(Path(folder), seed, options.seconds, model=options.model, rate=options.rate)
+            else:
+                under = Cluster(Path(folder), seed, options.seconds, model=options.model, rate=options.rate, crises=options.crises)
+            only = [name.strip() for name in options.only.split(",") if name.strip()]
+            verdict = soak(under, options.seconds, seed, pause_s=tuple(options.pause), only=only)
         print(json.dumps(verdict, ensure_ascii=False), flush=True)
         good = good and verdict["ok"]
     return 0 if good else 1

@@ -18,7 +18,7 @@ from kafka.admin import NewTopic, OffsetSpec
 from kafka.errors import KafkaError
 
 from bench.servers import ClickHouseServer, Process, kafka_cluster
-from tests.soak.desk import Desk
+from tests.soak.desk import Desk, rung
 from tests.soak.ledger import Ledger
 from tests.soak.load import Load
 from tests.soak.nemesis import Fault
@@ -34,13 +34,15 @@ class Cluster:
 
     max_rss_mb = 1_600
 
-    def __init__(self, folder: Path, seed: int, seconds: float, *, model: str, rate: float, workers: int = 2) -> None:
+    def __init__(
+        self, folder: Path, seed: int, seconds: float, *, model: str, rate: float, workers: int = 2, crises: int | None = None
+    ) -> None:
         self._folder, self._model, self._count = folder, model, workers
         self._rng = random.Random(seed)
         self.ledger = Ledger()
         self._exit = contextlib.ExitStack()
         self._rate = rate
-        self._crises = [self._rng.uniform(5, seconds * 0.8) for _ in range(max(1, round(seconds / 120)))]
+        self._crises = [self._rng.uniform(5, seconds * 0.8) for _ in range(crises or max(1, round(seconds / 120)))]
 
     def __enter__(self) -> Cluster:
         with self._exit as stack:
@@ -180,23 +182,16 @@ class Cluster:
     def problems(self) -> dict[str, int]:
         """What is wrong in the end, counted; all zero when nothing is."""
         letters = self.read("SELECT partition, offset, value FROM dead_letters FINAL WHERE topic = 'articles'")
-        rang = {str(row[0]): str(row[1]) for row in self.read("SELECT id, series FROM alerts FINAL")}
-        self._await_webhooks(set(rang))
+        rang = rung(self.read)
+        series = {str(row[2]) for row in rang}
         return {
             **self.ledger.problems(self.read),
             **self.ledger.dead_problems(letters),
             "messages left": sum(self.lag().values()),
-            "crises without alert": sum(f"company:{company}" not in rang.values() for company in self.ledger.crises),
-            "alerts never delivered": len(rang.keys() - self._desk.alerts.keys()),
-            "alerts with two webhook ids": sum(len(ids) > 1 for ids in self._desk.alerts.values()),
-            "webhooks refused": self._desk.refused,
+            "crises without alert": sum(f"company:{company}" not in series for company in self.ledger.crises),
+            **self._desk.problems(rang),
             "improper exits": sum(code not in PROPER for worker in self.workers for code in worker.exits),
         }
-
-    def _await_webhooks(self, alerts: set[str]) -> None:
-        deadline = time.monotonic() + 20
-        while alerts - self._desk.alerts.keys() and time.monotonic() < deadline:
-            time.sleep(0.2)
 
     def summary(self) -> dict[str, Any]:
         """What there was."""

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
+import time
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
+from tests.soak.ledger import Reads
+
+ARRIVE_S = 20.0
+QUIET_S = 14_400
+"""Default of the setting alert_cooldown_s: so long after a window that rang, its series is quiet."""
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLwSw"
 
 
@@ -48,7 +56,27 @@ class Desk:
         self._server.shutdown()
         self._server.server_close()
 
+    def problems(self, rang: list[tuple[Any, ...]]) -> dict[str, int]:
+        """What is wrong with the alerts that are stored, counted, once those on their way had time to come. rang: as `rung` has them"""
+        ids = {str(row[0]) for row in rang}
+        deadline = time.monotonic() + ARRIVE_S
+        while ids - self.alerts.keys() and time.monotonic() < deadline:
+            time.sleep(0.2)
+        pairs = itertools.pairwise(rang)
+        return {
+            "episodes that rang twice": sum(a[1:3] == b[1:3] and b[3] < a[3] + QUIET_S for a, b in pairs),
+            "alerts never delivered": len(ids - self.alerts.keys()),
+            "alerts nobody knows": len(self.alerts.keys() - ids),
+            "alerts with two webhook ids": sum(len(ids) > 1 for ids in self.alerts.values()),
+            "webhooks refused": self.refused,
+        }
+
     @property
     def settings(self) -> str:
         """The table of a settings file that sends alerts here."""
         return f'[[webhooks]]\nurl = "{self.url}"\nsecret = "{SECRET}"\nallow_private = true\n'
+
+
+def rung(read: Reads) -> list[tuple[Any, ...]]:
+    """(id, rule, series, end of its window in seconds since 1970) of each stored alert, by rule, series and end."""
+    return read("SELECT id, rule, series, toUInt32(window_start) + window_s AS ended FROM alerts FINAL ORDER BY rule, series, ended")

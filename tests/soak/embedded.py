@@ -19,7 +19,7 @@ from xml.sax.saxutils import escape
 
 import msgspec
 
-from tests.soak.desk import Desk
+from tests.soak.desk import Desk, rung
 from tests.soak.ledger import Ledger
 from tests.soak.load import BAD, CALM
 from tests.soak.nemesis import Fault
@@ -193,15 +193,13 @@ class EmbeddedUp:
         """What is wrong in the end, counted; all zero when nothing is."""
         with contextlib.closing(_Chdb(self._data / "store")) as store:
             found = self.ledger.problems(store.read, key="url")
-            rang = {str(row[0]) for row in store.read("SELECT id FROM alerts FINAL")}
+            rang = rung(store.read)
             dead = int(store.read("SELECT count() FROM dead_letters FINAL")[0][0])
         return {
             **found,
             "set aside": dead,
             "crises without alert": int(not rang),
-            "alerts never delivered": len(rang - self._desk.alerts.keys()),
-            "alerts with two webhook ids": sum(len(ids) > 1 for ids in self._desk.alerts.values()),
-            "webhooks refused": self._desk.refused,
+            **self._desk.problems(rang),
             "improper exits": sum(code not in PROPER for code in self.up.exits),
         }
 
