@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from ingest import dates, dedupe, text
+from ingest import dates, dedupe, personal, text
 from ingest.entities import Gazetteer
 from ingest.urls import canonical
 from spine.errors import BadRecord
-from spine.records import MAX_TEXT_CHARS, MAX_TITLE_CHARS, OLDEST, Article, Genre, article_id, clamp_published
+from spine.records import MAX_TEXT_CHARS, MAX_TITLE_CHARS, OLDEST, Article, Genre, Language, article_id, clamp_published
 
 MAX_RAW_CHARS = 20 * MAX_TEXT_CHARS
 """Markup and all; what lies behind it is not even looked at."""
@@ -52,11 +52,11 @@ def build_article(raw: Raw, *, fetched_at: datetime, zone: tzinfo, gazetteer: Ga
     """The article that `raw` is. The same input gives the same article, its id above all, whenever it is read.
 
     zone: of times that name none
-    Flags: "cut" (title or text was too long), "date" (no believable time came: `fetched_at` stands in)
+    Personal data in posts (genre "social") is masked before anything else sees it; what stood there is kept nowhere.
+    Flags: "cut" (title or text was too long), "date" (no believable time came: `fetched_at` stands in), "masked" (personal data)
     Raises BadRecord when there is neither title nor text, or no source.
     """
-    title, title_cut = text.cut(text.clean(raw.title[:MAX_RAW_CHARS]), MAX_TITLE_CHARS)
-    body, body_cut = text.cut(text.clean(raw.text[:MAX_RAW_CHARS]), MAX_TEXT_CHARS)
+    title, body = text.clean(raw.title[:MAX_RAW_CHARS]), text.clean(raw.text[:MAX_RAW_CHARS])
     if not title and not body:
         raise BadRecord("neither a title nor a text", stage="build")
     source = text.clean(raw.source)[:200]
@@ -66,9 +66,16 @@ def build_article(raw: Raw, *, fetched_at: datetime, zone: tzinfo, gazetteer: Ga
     if given is not None and given.tzinfo is None:
         given = given.replace(tzinfo=zone)
     published_at, replaced = clamp_published(given, fetched_at)
-    flags = [*raw.flags, *(["cut"] if title_cut or body_cut or len(raw.text) > MAX_RAW_CHARS else []), *(["date"] if replaced else [])]
     url, guid = canonical(raw.url), text.clean(raw.guid)
-    language = raw.language if raw.language in ("zh", "en") else text.language(f"{title} {body}")
+    language = _language(raw, title, body)
+    masked: set[str] = set()
+    if raw.genre == "social":
+        (title, in_title), (body, in_body) = personal.mask(title, language), personal.mask(body, language)
+        masked = {*in_title, *in_body}
+    title, title_cut = text.cut(title, MAX_TITLE_CHARS)
+    body, body_cut = text.cut(body, MAX_TEXT_CHARS)
+    was_cut = title_cut or body_cut or len(raw.text) > MAX_RAW_CHARS
+    flags = [*raw.flags, *(name for name, is_so in (("cut", was_cut), ("date", replaced), ("masked", masked)) if is_so)]
     try:
         return Article(
             id=article_id(
@@ -81,7 +88,7 @@ def build_article(raw: Raw, *, fetched_at: datetime, zone: tzinfo, gazetteer: Ga
             url=url,
             source=source,
             genre=raw.genre,
-            language="zh" if language == "zh" else "en",
+            language=language,
             title=title,
             text=body,
             published_at=published_at.astimezone(UTC),
@@ -92,6 +99,12 @@ def build_article(raw: Raw, *, fetched_at: datetime, zone: tzinfo, gazetteer: Ga
         )
     except (ValueError, OverflowError, msgspec.ValidationError) as error:
         raise BadRecord(str(error), stage="build") from error
+
+
+def _language(raw: Raw, title: str, body: str) -> Language:
+    if raw.language in ("zh", "en"):
+        return "zh" if raw.language == "zh" else "en"
+    return text.language(f"{title[:MAX_TITLE_CHARS]} {body[:MAX_TEXT_CHARS]}")
 
 
 def stocks_of(value: object) -> tuple[Stock, ...]:
