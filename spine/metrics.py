@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, generate_latest
 
@@ -40,16 +42,24 @@ def served(port: int, trouble: Callable[[], str]) -> Iterator[None]:
         yield
         return
     try:
-        server = ThreadingHTTPServer(("0.0.0.0", port), _handler(trouble))  # noqa: S104
+        server = _Server(("0.0.0.0", port), _handler(trouble))  # noqa: S104
     except OSError as error:
         raise SettingsError(f"metrics_port {port}: {error.strerror}; choose another, or 0 for none") from error
-    server.daemon_threads = True
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
     try:
         yield
     finally:
         server.shutdown()
         server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A health check that hangs up before its answer is no news."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 def _handler(trouble: Callable[[], str]) -> type[BaseHTTPRequestHandler]:

@@ -1,0 +1,60 @@
+"""The little server of metrics and health."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import struct
+import threading
+
+import pytest
+
+from spine import metrics
+from spine.errors import SettingsError
+from tocsin.broker import free_port
+
+RESET = struct.pack("ii", 1, 0)
+
+
+def test_health_says_what_is_wrong():
+    wrong = [""]
+    port = free_port()
+    with metrics.served(port, lambda: wrong[0]):
+        assert get(port, "/healthz") == (200, b"ok")
+        wrong[0] = "存储没有应答"
+        assert get(port, "/healthz") == (503, "存储没有应答".encode())
+        assert get(port, "/elsewhere")[0] == 404
+        assert b"tocsin_alert_bar" in get(port, "/metrics")[1]
+        with pytest.raises(SettingsError, match=f"metrics_port {port}"), metrics.served(port, str):
+            pass
+
+
+def test_a_check_that_hangs_up_before_its_answer_is_no_news(capfd: pytest.CaptureFixture[str]):
+    asked, gone = threading.Event(), threading.Event()
+    at_work: list[threading.Thread] = []
+
+    def trouble() -> str:
+        at_work.append(threading.current_thread())
+        asked.set()
+        gone.wait()
+        return ""
+
+    port = free_port()
+    with metrics.served(port, trouble):
+        with socket.create_connection(("127.0.0.1", port)) as checker:
+            checker.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+            asked.wait()
+            checker.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        gone.set()
+        at_work[0].join()
+        assert get(port, "/healthz") == (200, b"ok")
+    assert capfd.readouterr().err == ""
+
+
+def get(port: int, path: str) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    found = answer.status, answer.read()
+    connection.close()
+    return found
