@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import dash
 
 from dashboard import guards, routes, shell
+from dashboard.deeds import Deeds
 from dashboard.queries import Cache, Reads
+from spine.life import Inhibition
 from spine.store import Store
 
 INDEX = """<!DOCTYPE html>
@@ -28,14 +30,27 @@ INDEX = """<!DOCTYPE html>
 </html>"""
 
 
+LOCAL = "local"
+"""Who does things while nobody logs in."""
+
+
 def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def create_app(store: Store, *, now: Callable[[], datetime] = _now, title: str = "Tocsin", cache: Cache | None = None) -> dash.Dash:
-    """The dashboard over `store`, ready to be served. It only reads; `store` may be shared with other threads.
+def create_app(
+    store: Store,
+    *,
+    now: Callable[[], datetime] = _now,
+    title: str = "Tocsin",
+    cache: Cache | None = None,
+    inhibitions: Sequence[Inhibition] = (),
+    who: Callable[[], str] = lambda: LOCAL,
+) -> dash.Dash:
+    """The dashboard over `store`, ready to be served; `store` may be shared with other threads.
 
-    now: the time it goes by, aware UTC; cache: what all viewers share
+    now: the time it goes by, aware UTC; cache: what all viewers share; inhibitions: which alerts speak for which
+    who: the name of the person whose request is being answered
     """
     app = dash.Dash(
         "tocsin-dashboard",
@@ -53,8 +68,8 @@ def create_app(store: Store, *, now: Callable[[], datetime] = _now, title: str =
         ],
     )
     app.layout = shell.layout()
-    reads = Reads(store, now, cache)
-    shell.register(app, reads)
+    reads = Reads(store, now, cache, inhibitions)
+    shell.register(app, reads, Deeds(store, now, who))
     routes.install(app.server, reads)
     guards.install(app.server, app.callback_map, app.csp_hashes())
     return app

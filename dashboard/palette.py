@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from dashboard.view import Theme
+from spine.life import State
 from spine.taxonomy import TOPIC_KEYS
 
 GLYPHS = {"negative": "▼", "neutral": "●", "positive": "▲"}
 SEVERITY_GLYPHS = {"watch": "!", "urgent": "!!", "flash": "!!!"}
+STATE_GLYPHS: dict[State, str] = {"pending": "○", "firing": "●", "acknowledged": "◐", "resolved": "✓"}
 SEVERITY_COLOURS = {"watch": "yellow", "urgent": "orange", "flash": "vermillion"}
 
 _LINES = {

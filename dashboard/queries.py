@@ -9,27 +9,29 @@ import hashlib
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from prometheus_client import Counter
 
 from dashboard.view import RANGES, Range, bounds
 from spine.errors import StoreBusy, StoreError
+from spine.life import AlertEvent, Inhibition, Life
+from spine.lives import read_lives
 from spine.records import Alert
 from spine.series import MARKET, topic_series
-from spine.store import ArticleRow, Delivery, MoodPoint, SeriesTotal, Store, WindowCount
+from spine.store import ArticleRow, Delivery, MoodPoint, SeriesTotal, Store, WindowCount, Withheld
 from spine.taxonomy import TOPIC_KEYS
 
 T = TypeVar("T")
 READS = Counter("tocsin_dashboard_reads", "Reads of the pages: answered from the cache, by the store, or failed", ["outcome"])
 TTL_S = 2.0
 STORED_TTL_S = 15.0
-OPEN_FOR = timedelta(hours=24)
-"""Alerts cannot be acknowledged yet: one is open for this long."""
+INBOX_DAYS, INBOX_ROWS = 31, 500
+"""How far back the inbox reaches, and how many alerts it holds at most."""
 GRID_ROWS = 200
 EXPORT_ROWS = 10_000
 WINDOWS_BEFORE, WINDOWS_AFTER = 48, 16
@@ -68,6 +70,12 @@ class Cache:
             while len(self._entries) > self._size:
                 self._entries.popitem(last=False)
             return entry
+
+    def forget(self, *keys: object) -> None:
+        """Read these anew when they are asked for next: somebody changed what lies behind them."""
+        with self._lock:
+            for key in keys:
+                self._entries.pop(key, None)
 
     def get(self, key: object, ttl_s: float, load: Callable[[], T]) -> T:
         """The value of `key`, from `load` where what is kept is older than ttl_s.
@@ -133,6 +141,21 @@ class AlertView(msgspec.Struct, frozen=True, kw_only=True):
     revision: str = ""
 
 
+class Inboxed(NamedTuple):
+    """An alert and what became of it."""
+
+    alert: Alert
+    life: Life
+
+
+class Story(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one alert: its life, what was done to it, oldest first, and why it was not sent."""
+
+    life: Life
+    events: list[AlertEvent]
+    withheld: list[Withheld]
+
+
 def revision(value: object) -> str:
     """A short name of a value: equal values have equal ones."""
     return hashlib.blake2b(msgspec.json.encode(value), digest_size=8).hexdigest()
@@ -141,10 +164,13 @@ def revision(value: object) -> str:
 class Reads:
     """What the pages ask. Thread safe. Every method raises StoreError."""
 
-    def __init__(self, store: Store, now: Callable[[], datetime], cache: Cache | None = None) -> None:
+    def __init__(
+        self, store: Store, now: Callable[[], datetime], cache: Cache | None = None, inhibitions: Sequence[Inhibition] = ()
+    ) -> None:
         self._store = store
         self._now = now
         self._cache = cache or Cache()
+        self._inhibitions = inhibitions
 
     def now(self) -> datetime:
         """The time that the pages go by."""
@@ -155,9 +181,21 @@ class Reads:
         chosen = RANGES[range_key]
         return self._cache.get(("overview", range_key), chosen.ttl_s, lambda: self._overview(chosen))
 
+    def forget(self, *keys: object) -> None:
+        """Read these anew when they are asked for next."""
+        self._cache.forget(*keys)
+
+    def inbox(self) -> list[Inboxed]:
+        """The alerts of the last INBOX_DAYS and what became of them, newest first."""
+        return self._cache.get("inbox", TTL_S, self._inbox)
+
     def alerts(self) -> list[Alert]:
-        """Those that are open, newest first."""
-        return self._cache.get("alerts", TTL_S, lambda: self._store.alerts.latest(200, since=self._now() - OPEN_FOR))
+        """Those of the inbox that are not resolved, newest first."""
+        return [each.alert for each in self.inbox() if each.life.resolved is None]
+
+    def story(self, alert_id: str) -> Story | None:
+        """What became of one alert; None: there is no such alert."""
+        return self._cache.get(("story", alert_id), TTL_S, lambda: self._story(alert_id))
 
     def rang(self, range_key: str) -> list[Alert]:
         """Those that were detected in a range, newest first."""
@@ -184,6 +222,21 @@ class Reads:
     def alert(self, alert_id: str) -> AlertView | None:
         """One alert and what lies behind it; None: there is no such alert."""
         return self._cache.get(("alert", alert_id), TTL_S, lambda: self._alert(alert_id))
+
+    def _inbox(self) -> list[Inboxed]:
+        alerts = self._store.alerts.latest(INBOX_ROWS, since=self._now() - timedelta(days=INBOX_DAYS))
+        lives = read_lives(self._store, alerts, self._now(), self._inhibitions)
+        return [Inboxed(alert, lives[alert.id]) for alert in alerts]
+
+    def _story(self, alert_id: str) -> Story | None:
+        alert = self._store.alerts.get(alert_id)
+        if alert is None:
+            return None
+        return Story(
+            life=read_lives(self._store, [alert], self._now(), self._inhibitions)[alert_id],
+            events=self._store.lives.events([alert_id]),
+            withheld=self._store.lives.withheld([alert_id]),
+        )
 
     def _overview(self, chosen: Range) -> Overview:
         since, until = bounds(chosen, self._now())

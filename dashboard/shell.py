@@ -14,15 +14,16 @@ import dash_mantine_components as dmc
 from dash import ClientsideFunction, Input, Output, State, dcc, html
 
 from dashboard import i18n
+from dashboard.deeds import Deeds
 from dashboard.figures import FONT
-from dashboard.pages import alert, overview
+from dashboard.pages import actions, alert, inbox, overview
 from dashboard.pages.parts import href, nothing_here
 from dashboard.queries import Reads
 from dashboard.view import View, parse
 from spine.errors import StoreError
 
 TICK_MS = 2_000
-PAGES = (overview, alert)
+PAGES = (overview, inbox, alert)
 VERMILLION = ["#fff1e6", "#ffe1cc", "#ffc299", "#ffa066", "#f98a45", "#ee7420", "#d55e00", "#b04e00", "#8c3e00", "#6b2f00"]
 
 
@@ -71,6 +72,11 @@ def header(view: View, zone: str, title: str) -> Any:
                 href=href("/", view),
                 className="brand",
             ),
+            html.Nav(
+                [dcc.Link(words(key), href=href(path, view)) for key, path in (("home", "/"), ("inbox", inbox.PATH))],
+                className="pages",
+                **{"aria-label": words("pages")},
+            ),
             html.Div(
                 [
                     html.Span(words("status.connecting"), id="status", className="status connecting", role="status"),
@@ -113,7 +119,7 @@ def _status_words(view: View, title: str) -> dict[str, str]:
     return {name: i18n.text(f"status.{name}", view.language) for name in names} | {"title": title}
 
 
-def register(app: dash.Dash, reads: Reads) -> None:
+def register(app: dash.Dash, reads: Reads, deeds: Deeds) -> None:
     """The callbacks of the frame and of every page."""
     title = str(app.title)
 
@@ -186,3 +192,4 @@ def register(app: dash.Dash, reads: Reads) -> None:
 
     for module in PAGES:
         module.register(app, reads)
+    actions.register(app, reads, deeds)

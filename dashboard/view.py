@@ -12,6 +12,8 @@ from spine.records import Language
 from spine.taxonomy import BY_KEY
 
 Theme = Literal["light", "dark"]
+States = Literal["open", "resolved", "all"]
+STATES: tuple[States, ...] = ("open", "resolved", "all")
 MAX_TOPICS = 8
 """Lines that one chart shows at most: there are no more colours that everybody can tell apart."""
 
@@ -48,6 +50,7 @@ class View:
 
     topics: the chosen ones, in order; empty: the busiest ones
     zone: the browser's time zone by name, "UTC" where it is not known
+    state: of the alerts in the inbox
     """
 
     range: str = DEFAULT_RANGE
@@ -55,6 +58,7 @@ class View:
     language: Language = "en"
     theme: Theme = "light"
     zone: str = "UTC"
+    state: States = "open"
 
     @property
     def tz(self) -> tzinfo:
@@ -78,6 +82,7 @@ def parse(data: Any, theme: Any = "light") -> View:
     return View(
         range=range_key if isinstance(range_key, str) and range_key in RANGES else DEFAULT_RANGE,
         topics=tuple(dict.fromkeys(topics))[:MAX_TOPICS],
+        state=next((state for state in STATES if state == fields.get("state")), "open"),
         language="zh" if fields.get("lang") == "zh" else "en",
         theme="dark" if theme == "dark" else "light",
         zone=zone if isinstance(zone, str) and len(zone) <= 64 and zone_of(zone) is not UTC else "UTC",

@@ -19,6 +19,7 @@ import msgspec
 
 from spine import log, metrics
 from spine.errors import EXIT_LATER, EXIT_MEND, BrokerError, StoreBusy, TocsinError
+from spine.life import inhibitions
 from spine.settings import Settings
 from spine.store import Store
 from tocsin import wiring
@@ -93,7 +94,8 @@ def dashboard_of(settings: Settings, store: Store) -> Iterator[str]:
     from dashboard.app import create_app
     from dashboard.server import serve
 
-    running = serve(create_app(store, now=utc_now), settings.dashboard_host, settings.dashboard_port)
+    app = create_app(store, now=utc_now, inhibitions=inhibitions(settings.alert_inhibit))
+    running = serve(app, settings.dashboard_host, settings.dashboard_port)
     _log.info("dashboard ready", url=running.url)
     try:
         yield running.url

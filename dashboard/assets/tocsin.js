@@ -1,6 +1,7 @@
 /* What must happen in the browser: the address is the state, the clock ticks, the theme is remembered. */
 (function () {
   "use strict";
+  var STATES = ["open", "resolved", "all"];
   var RANGES = ["1h", "6h", "24h", "7d", "30d"];
   var none = function () { return window.dash_clientside.no_update; };
   var SILENT_S = 10;
@@ -52,6 +53,7 @@
         var lang = asked.get("lang") === "zh" || asked.get("lang") === "en" ? asked.get("lang") : environment.lang;
         var range = RANGES.indexOf(asked.get("range")) >= 0 ? asked.get("range") : "24h";
         var topics = (asked.get("topics") || "").split(",").filter(Boolean);
+        var state = STATES.indexOf(asked.get("state")) >= 0 ? asked.get("state") : "open";
         document.documentElement.lang = lang === "zh" ? "zh-CN" : "en";
         if (document.getElementById("range")) {
           window.dash_clientside.set_props("range", { value: range });
@@ -59,11 +61,12 @@
         }
         return [
           fresh("route", { path: pathname || "/", lang: lang, zone: environment.zone }),
-          fresh("view", { range: range, topics: topics, lang: lang, zone: environment.zone })
+          fresh("view", { range: range, topics: topics, state: state, lang: lang, zone: environment.zone })
         ];
       },
       setRange: function (value, search) { return value ? withParameter(search, "range", value) : none(); },
       setTopics: function (value, search) { return withParameter(search, "topics", (value || []).join(",")); },
+      setState: function (value, search) { return value ? withParameter(search, "state", value === "open" ? "" : value) : none(); },
       setLanguage: function (value, search) {
         if (!value || value === document.documentElement.lang.slice(0, 2)) { return none(); }
         remember("lang", value);

@@ -13,9 +13,10 @@ from dash import ClientsideFunction, Input, Output, State, dcc, html, no_update
 
 from dashboard import i18n
 from dashboard.figures import message
-from dashboard.palette import GLYPHS, SEVERITY_GLYPHS
+from dashboard.palette import GLYPHS, SEVERITY_GLYPHS, STATE_GLYPHS
 from dashboard.safe import plain, safe_url
 from dashboard.view import View
+from spine.life import State as AlertState
 from spine.records import Alert
 from spine.series import kind_of, series_name
 
@@ -34,6 +35,8 @@ def href(path: str, view: View) -> str:
     state = {"range": view.range, "lang": view.language}
     if view.topics:
         state["topics"] = ",".join(view.topics)
+    if view.state != "open":
+        state["state"] = view.state
     return f"{path}?{urlencode(state, safe=',')}"
 
 
@@ -64,6 +67,19 @@ def severity(alert: Alert, view: View) -> Any:
     )
 
 
+def state_badge(state: AlertState, view: View) -> Any:
+    """Where an alert stands in its life: glyph and name."""
+    words = i18n.text(f"state.{state}", view.language)
+    return html.Span(
+        [html.Span(STATE_GLYPHS[state], className="glyph", **{"aria-hidden": "true"}), words], className=f"alert-state {state}"
+    )
+
+
+def counts(alert: Alert, view: View) -> str:
+    """What was seen and what was expected, in half a sentence."""
+    return i18n.text("alert.counts", view.language, observed=alert.observed, expected=i18n.decimal(alert.expected))
+
+
 def name_of(series: str, view: View) -> str:
     """A series as people read it."""
     return plain(series_name(series, view.language), 80)
@@ -72,7 +88,6 @@ def name_of(series: str, view: View) -> str:
 def alert_card(alert: Alert, now: datetime, view: View) -> Any:
     """An alert as a card that leads to its page."""
     words = i18n.text
-    counts = words("alert.counts", view.language, observed=alert.observed, expected=i18n.decimal(alert.expected))
     kind = f"kind.{kind_of(alert.series)}"
     return dcc.Link(
         [
@@ -86,7 +101,7 @@ def alert_card(alert: Alert, now: datetime, view: View) -> Any:
                 ],
                 className="name",
             ),
-            html.Div(counts, className="counts"),
+            html.Div(counts(alert, view), className="counts"),
             html.Div(
                 [html.Span(i18n.odds(alert.surprise, view.language)), html.Span(words("alert.sources", view.language, n=alert.sources))],
                 className="row muted",

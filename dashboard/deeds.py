@@ -1,0 +1,41 @@
+"""What people do on the pages: to alerts and with silences, each under the name of who did it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from spine.errors import SettingsError
+from spine.life import AlertEvent, EventKind, Silence, event, silence
+from spine.store import Store
+
+
+class Deeds:
+    """Writes what was done. Thread safe. Every method raises SettingsError for what cannot be done, and StoreError.
+
+    who: the name of the person whose request this is
+    """
+
+    def __init__(self, store: Store, now: Callable[[], datetime], who: Callable[[], str]) -> None:
+        self._store, self._now, self._who = store, now, who
+
+    def act(self, alert_id: str, kind: EventKind, text: str = "") -> AlertEvent:
+        """Do something to an alert."""
+        if self._store.alerts.get(alert_id) is None:
+            raise SettingsError(f"there is no alert {alert_id[:64]!r}")
+        done = event(alert_id, kind, self._who(), self._now(), text)
+        self._store.lives.add([done])
+        return done
+
+    def silence(self, series: str, lasts: timedelta, comment: str) -> Silence:
+        """Deliver no alert on series that match, from now on for so long."""
+        now = self._now()
+        made = silence(series=[series], author=self._who(), comment=comment, starts_at=now, ends_at=now + lasts, now=now)
+        self._store.silences.add([made])
+        return made
+
+    def end_silence(self, silence_id: str) -> None:
+        """Deliver again what it held back."""
+        if silence_id not in {each.id for each in self._store.silences.find(silence_id)}:
+            raise SettingsError(f"there is no silence {silence_id[:64]!r}")
+        self._store.silences.end([silence_id], self._now(), self._who())

@@ -1,0 +1,110 @@
+"""All alerts of the last month: what is open, who has it, what became of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import dash
+import dash_mantine_components as dmc
+from dash import ClientsideFunction, Input, Output, State, dcc, html, no_update
+
+from dashboard import i18n
+from dashboard.pages.parts import Parts, counts, href, name_of, panel, severity, state_badge, store_problem
+from dashboard.queries import Inboxed, Reads, revision
+from dashboard.safe import plain
+from dashboard.view import STATES, View, parse
+from spine.errors import StoreError
+from spine.log import get_logger
+
+PATH = "/alerts"
+SHOWN = 200
+log = get_logger("dashboard.inbox")
+
+
+def match(path: str) -> str | None:
+    """The inbox has one address."""
+    return "" if path.rstrip("/") == PATH else None
+
+
+def layout(view: View, _key: str) -> Any:
+    """The page before its first answer."""
+
+    def words(key: str) -> str:
+        return i18n.text(key, view.language)
+
+    picker = dmc.SegmentedControl(
+        id="states",
+        data=[{"value": key, "label": words(f"inbox.{key}")} for key in STATES],
+        value=view.state,
+        size="sm",
+        **{"aria-label": words("inbox.states")},
+    )
+    return html.Div(
+        [
+            dcc.Store(id="in-seen"),
+            html.Div(id="in-problem", role="alert"),
+            html.Div([html.H1(words("inbox")), picker], className="page-head"),
+            panel(words("inbox.alerts"), html.Div(dmc.Skeleton(height=220, radius="md"), id="in-rows"), note=words("inbox.help")),
+        ]
+    )
+
+
+def table(rows: Sequence[Inboxed], now: datetime, view: View) -> Any:
+    """The alerts of the state that is looked at, newest first, or that there are none."""
+    shown = [each for each in rows if view.state == "all" or (each.life.resolved is None) == (view.state == "open")]
+    if not shown:
+        return html.P(["● ", i18n.text(f"inbox.none.{view.state}", view.language)], className="quiet")
+    names = ("state", "severity", "series", "counts", "detected", "assignee")
+    head = html.Tr([html.Th(i18n.text(f"inbox.{name}", view.language), scope="col") for name in names])
+    body = html.Table([html.Thead(head), html.Tbody([_row(each, now, view) for each in shown[:SHOWN]])], className="table inbox")
+    more = html.P(i18n.text("inbox.more", view.language, n=len(shown) - SHOWN), className="muted") if len(shown) > SHOWN else None
+    return html.Div([html.Div(body, className="scroll"), more])
+
+
+def _row(each: Inboxed, now: datetime, view: View) -> Any:
+    alert, life = each.alert, each.life
+    quiet = [html.Span(i18n.text("inbox.muted", view.language), className="muted small")] if life.silenced or life.inhibited else []
+    return html.Tr(
+        [
+            html.Td([state_badge(life.state, view), *quiet]),
+            html.Td(severity(alert, view)),
+            html.Td(dcc.Link(html.Bdi(name_of(alert.series, view)), href=href(f"/alert/{alert.id}", view))),
+            html.Td(counts(alert, view)),
+            html.Td(i18n.ago(alert.detected_at, now, view.language), title=i18n.clock(alert.detected_at, view.tz)),
+            html.Td(html.Bdi(plain(life.assignee or (life.acknowledged.who if life.acknowledged else ""), 60))),
+        ]
+    )
+
+
+def register(app: dash.Dash, reads: Reads) -> None:
+    """The refresh of the page."""
+
+    @app.callback(
+        Output("in-problem", "children"),
+        Output("in-rows", "children"),
+        Output("in-seen", "data"),
+        Input("tick", "n_intervals"),
+        Input("view", "data"),
+        Input("theme", "data"),
+        State("in-seen", "data"),
+    )  # type: ignore[untyped-decorator]
+    def refresh(_tick: Any, data: Any, theme: Any, seen: Any) -> list[Any]:
+        view = parse(data, theme)
+        try:
+            rows = reads.inbox()
+        except StoreError as error:
+            log.warning("the store did not answer", error=str(error))
+            return [store_problem(view), no_update, no_update]
+        now = reads.now()
+        parts = Parts(seen, view)
+        return [None, parts.new("rows", (revision(rows), int(now.timestamp()) // 60), lambda: table(rows, now, view)), parts.kept]
+
+    app.clientside_callback(
+        ClientsideFunction("tocsin", "setState"),
+        Output("url", "search", allow_duplicate=True),
+        Input("states", "value"),
+        State("url", "search"),
+        prevent_initial_call=True,
+    )
