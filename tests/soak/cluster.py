@@ -130,7 +130,7 @@ class Cluster:
     def _down(self, server: Process, seconds: float) -> None:
         server.kill()
         time.sleep(seconds)
-        server.start(120)
+        server.start(600)
 
     # how it is
 
