@@ -1,0 +1,65 @@
+"""The inbox and the buttons of an alert in a real browser: what people do is seen without a reload, and nobody's words are lost."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.browser.conftest import Page, Site
+
+
+def typed(page: Page, field: str, words: str) -> None:
+    page.find(field).clear()
+    page.find(field).send_keys(words)
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_an_alert_is_acknowledged_noted_silenced_and_resolved(page: Page, site: Site, lang: str):
+    key = site.tell("alert")
+    english = lang == "en"
+    page.open(f"alerts?lang={lang}")
+    page.find(f"#in-rows a[href*='{key}']").click()
+    page.says("#ac-life", "Nobody has done anything yet." if english else "尚无人处理。")
+    assert page.find("#ac-unacknowledge").get_attribute("disabled")
+    page.find("#ac-acknowledge").click()
+    page.says("#ac-life", "acknowledged it" if english else "确认了警报")
+    page.wait(lambda: page.find("#ac-acknowledge").get_attribute("disabled"), "who acknowledged cannot do so again")
+    typed(page, "#ac-words", "已联系交易台 <b>now</b>")
+    page.find("#ac-note").click()
+    page.says("#ac-life", "已联系交易台 <b>now</b>")
+    page.wait(lambda: page.find("#ac-words").get_attribute("value") == "", "the field is free for the next note")
+    page.find("#ac-silence").click()
+    page.says("#ac-said", "✗ a silence needs a comment")
+    typed(page, "#ac-reason", "年报季 / results season")
+    page.find("#ac-silence").click()
+    page.says("#ac-life", "Silenced by local" if english else "local 已静默至")
+    page.find("#ac-resolve").click()
+    page.says("#ac-life", "resolved it" if english else "解除了警报")
+    page.open(f"alerts?lang={lang}")
+    page.find("#in-rows")
+    page.wait(lambda: not page.all(f"#in-rows a[href*='{key}']"), "what is resolved leaves the open ones")
+    page.open(f"alerts?lang={lang}&state=resolved")
+    page.find(f"#in-rows a[href*='{key}']")
+    page.find("#states input[value='all'] + label").click()
+    page.wait(lambda: "state=all" in page.driver.current_url, "the state is in the address")
+    page.find(f"#in-rows a[href*='{site.ids['energy']}']")
+
+
+def test_a_field_keeps_its_words_while_the_page_is_refreshed(page: Page, site: Site):
+    page.open(f"alert/{site.ids['company']}?lang=en")
+    page.says("#ac-life", "Firing")
+    typed(page, "#ac-words", "half a thou")
+    before = page.text("#status")
+    page.wait(lambda: page.text("#status") != before, "the page is refreshed")
+    assert page.find("#ac-words").get_attribute("value") == "half a thou"
+
+
+def test_the_inbox_says_so_when_the_store_is_gone_and_recovers(page: Page, site: Site):
+    page.open("alerts?lang=en")
+    page.find(f"#in-rows a[href*='{site.ids['energy']}']")
+    site.tell("break")
+    try:
+        page.says("#in-problem", "The store does not answer")
+    finally:
+        site.tell("mend")
+    page.wait(lambda: page.text("#in-problem") == "", "it recovers by itself")
+    page.find(f"#in-rows a[href*='{site.ids['energy']}']")
