@@ -168,27 +168,34 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
         _believable(self, "published_at")
 
 
-class WordCount(msgspec.Struct, frozen=True, kw_only=True):
-    """A word and how many of an alert's negative stories hold it."""
+MAX_NEEDED = 60
+"""Ids of needed articles that an alert keeps: a webhook under 20 kB has room for as many."""
 
-    word: Name
+
+class WordCount(msgspec.Struct, frozen=True, kw_only=True):
+    """A word and how many of an alert's stories hold it."""
+
+    word: Annotated[str, msgspec.Meta(min_length=1, max_length=40)]
     stories: Count
 
 
 class CompanyCount(msgspec.Struct, frozen=True, kw_only=True):
-    """A company and how many of an alert's negative stories name it."""
+    """A company and how many of an alert's stories name it."""
 
     company: Key
     stories: Count
 
 
 class Chart(msgspec.Struct, frozen=True, kw_only=True):
-    """Negative stories of a series up to the end of an alert's window, in equal steps, and what its past let expect of each."""
+    """Negative stories of a series up to the end of an alert's window, in equal steps, and what its past let expect of each.
+
+    expected: () where there was no past to tell
+    """
 
     start: Instant
     step_s: Annotated[int, msgspec.Meta(ge=1, le=366 * 86_400)]
-    negative: Annotated[tuple[Count, ...], msgspec.Meta(max_length=1_000)]
-    expected: Annotated[tuple[Amount, ...], msgspec.Meta(max_length=1_000)] = ()
+    negative: Annotated[tuple[Count, ...], msgspec.Meta(max_length=100)]
+    expected: Annotated[tuple[Amount, ...], msgspec.Meta(max_length=100)] = ()
 
     def __post_init__(self) -> None:
         _believable(self, "start")
@@ -197,17 +204,29 @@ class Chart(msgspec.Struct, frozen=True, kw_only=True):
 class Why(msgspec.Struct, frozen=True, kw_only=True):
     """What made an alert ring.
 
-    needed: ids of articles, one for each story, of the smallest set of stories without which it would not have rung
-    words, companies: of the negative stories in the window, those in most of them first
-    first_source, first_at: who told the first of those stories, and when; "" and None where nobody told any
+    stories: distinct ones in its window that were looked at: negative ones, or of any sentiment where its rule looks at all
+    more: whether the window holds more of them than were looked at
+    carried: how many of them the smallest set has without which it would not have rung; 0 where that cannot be said
+    needed: ids of articles, one for each story of that set, most negative first, at most MAX_NEEDED
+    read: the most negative stories, so many of them, whose words and companies were counted
+    words, companies: those that tell these stories from what is usual, and those in most of them, first
+    first_source, first_at: who told the first of the stories in the window, and when; "" and None where nobody told any
     """
 
-    needed: Annotated[tuple[Key, ...], msgspec.Meta(max_length=1_000)] = ()
-    words: Annotated[tuple[WordCount, ...], msgspec.Meta(max_length=50)] = ()
-    companies: Annotated[tuple[CompanyCount, ...], msgspec.Meta(max_length=50)] = ()
+    stories: Count = 0
+    more: bool = False
+    carried: Count = 0
+    needed: Annotated[tuple[Key, ...], msgspec.Meta(max_length=MAX_NEEDED)] = ()
+    read: Count = 0
+    words: Annotated[tuple[WordCount, ...], msgspec.Meta(max_length=20)] = ()
+    companies: Annotated[tuple[CompanyCount, ...], msgspec.Meta(max_length=20)] = ()
     first_source: Annotated[str, msgspec.Meta(max_length=200)] = ""
     first_at: Instant | None = None
     chart: Chart | None = None
+
+    def __post_init__(self) -> None:
+        if self.first_at is not None:
+            _believable(self, "first_at")
 
 
 Measure = Literal["surprise", "negative_share", "mean_tone", "volume", "risk_event", "silence"]

@@ -64,7 +64,7 @@ def corroborated(spike: Spike, told: Collection[SourceStories], rule: Rule, feed
 
     told: what each source told in its window; feed_sources: how many sources the feed has at all
     """
-    if len(told) < min(rule.min_sources, max(1, feed_sources)):
+    if len(told) < sources_needed(rule, feed_sources):
         return None
     if feed_sources < 2 or rule.min_sources < 2:
         return spike
@@ -76,12 +76,22 @@ def corroborated(spike: Spike, told: Collection[SourceStories], rule: Rule, feed
     return spike._replace(observed=borne, surprise=surprise(borne, spike.expected, spike.dispersion))
 
 
+def sources_needed(rule: Rule, feed_sources: int) -> int:
+    """How many sources must speak: all, where the feed has fewer than the rule asks for."""
+    return min(rule.min_sources, max(1, feed_sources))
+
+
+def is_enough(borne: Spike, bar: float, rule: Rule) -> bool:
+    """Whether what sources bear out rings."""
+    return borne.surprise >= bar and borne.observed >= rule.min_stories
+
+
 def decide(series: str, spike: Spike, *, bar: float, total: int, sources: int, rule: Rule, now: datetime) -> Alert | None:
     """The alert that `spike` raises, without evidence; None when it is nothing to ring for.
 
     bar: the surprise that rings; total: new stories in the window; sources: distinct sources of the negative ones
     """
-    if spike.surprise < bar or spike.observed < rule.min_stories:
+    if not is_enough(spike, bar, rule):
         return None
     start = from_epoch(spike.end - spike.width_s)
     return Alert(

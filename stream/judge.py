@@ -11,9 +11,9 @@ from collections.abc import Callable, Hashable
 from typing import TypeVar, cast
 
 from stream.alerts import Rule
-from stream.baseline import baseline, feed_of
+from stream.baseline import Baseline, Feed, baseline, feed_of, within
 from stream.spikes import PAST_WIDTHS, Spike, spikes
-from stream.tally import HOUR_S, Tally
+from stream.tally import HOUR_S, IntArray, Tally
 
 LAG_H = 24
 """The past ends so long before the moment that is judged, or a quarter of what is known: what creeps up over a day must not become its
@@ -42,12 +42,24 @@ class Judge:
         widths = [width for width in rule.widths_s if end - width >= since and PAST_WIDTHS * width <= end - began]
         if not widths or end - began < rule.warmup_s:
             return []
-        last = hour - min(LAG_H, (hour - began // HOUR_S) // 4)
-        first = max(began // HOUR_S, last - int(rule.history_s) // HOUR_S)
-        feed = self._once((hour,), lambda: feed_of(market, first, hour))
-        usual = self._once((series, last), lambda: baseline(tally, feed, first, last, self._widths_h))
+        feed, usual = self._past(series, tally, market, hour)
         silences = self._once((hour, end), lambda: feed.silences(market, end - longest, end))
         return spikes(tally, usual, end, widths, silences=silences, least=rule.min_stories, ratio=rule.min_ratio)
+
+    def expected(self, series: str, tally: Tally, market: Tally, starts: IntArray, step_s: int) -> list[float]:
+        """How many negative stories the past of `series` lets expect in each step from one of `starts`; [] where there is none yet."""
+        hour = (int(starts[-1]) + step_s - 1) // HOUR_S
+        if len(market) == 0 or (hour - int(market.at[0]) // HOUR_S) * HOUR_S < max(HOUR_S, self._rule.warmup_s):
+            return []
+        return [float(amount) for amount in within(self._past(series, tally, market, hour)[1].negative, starts, starts + step_s)]
+
+    def _past(self, series: str, tally: Tally, market: Tally, hour: int) -> tuple[Feed, Baseline]:
+        """The rhythm of the feed and of `series`, as they are known in this hour since 1970."""
+        began = int(market.at[0]) // HOUR_S
+        last = hour - min(LAG_H, (hour - began) // 4)
+        first = max(began, last - int(self._rule.history_s) // HOUR_S)
+        feed = self._once((hour,), lambda: feed_of(market, first, hour))
+        return feed, self._once((series, last), lambda: baseline(tally, feed, first, last, self._widths_h))
 
     def forget(self, series: str) -> None:
         """What was known of the past of `series` is out of date."""

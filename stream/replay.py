@@ -18,6 +18,7 @@ from stream.alerts import Rule
 from stream.bar import Bar
 from stream.ring import Ringer
 from stream.tally import Tally
+from stream.why import Judged
 
 
 class Heard:
@@ -82,11 +83,12 @@ class PeakList:
 
 
 class Moment(NamedTuple):
-    """A minute that was judged: when it ended, what rang, and the bar."""
+    """A minute that was judged: when it ended, what rang, the bar, and by id of each alert what it was judged by."""
 
     at: datetime
     alerts: list[Alert]
     bar: float
+    judged: Mapping[str, Judged] = {}
 
 
 def replay(heard: Heard, rule: Rule, since: datetime, until: datetime) -> Iterator[Moment]:
@@ -104,4 +106,4 @@ def replay(heard: Heard, rule: Rule, since: datetime, until: datetime) -> Iterat
         found = ringer.ring(spikes, heard.tallies, rang, now)
         rang |= {alert.series: Rung(alert.id, end) for alert in found.fresh}
         bar.keep()
-        yield Moment(now, found.fresh, bar.at(now))
+        yield Moment(now, found.fresh, bar.at(now), found.judged)

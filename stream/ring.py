@@ -17,7 +17,8 @@ from stream.alerts import Rule, corroborated, decide
 from stream.bar import Bar
 from stream.judge import Judge
 from stream.spikes import Spike
-from stream.tally import Tally
+from stream.tally import IntArray, Tally
+from stream.why import Judged
 
 
 class Ground(Protocol):
@@ -27,11 +28,20 @@ class Ground(Protocol):
         """What each source told in [since, until), negative articles only."""
 
 
+class Borne(NamedTuple):
+    """spike: as far as sources bear each other out; counted: as it was counted; sources: how many there are"""
+
+    spike: Spike
+    counted: Spike
+    sources: int
+
+
 class Rings(NamedTuple):
-    """fresh: alerts, without evidence; going_on: ids of alerts whose episodes go on."""
+    """fresh: alerts, without evidence; going_on: ids of alerts whose episodes go on; judged: what each fresh one was judged by, by id"""
 
     fresh: list[Alert]
     going_on: set[str]
+    judged: dict[str, Judged]
 
 
 class Ringer:
@@ -49,53 +59,60 @@ class Ringer:
         """The spikes of `series` in windows that end at `ends`, seconds since 1970; tallies: with that of the market."""
         return [found[0] for end in ends if (found := self._judge.spikes(series, tallies[series], tallies[MARKET], end))]
 
+    def expected(self, series: str, tallies: Mapping[str, Tally], starts: IntArray, step_s: int) -> list[float]:
+        """As Judge.expected; tallies: with that of the market."""
+        return self._judge.expected(series, tallies[series], tallies[MARKET], starts, step_s)
+
     def ring(self, spikes: Mapping[str, Sequence[Spike]], tallies: Mapping[str, Tally], last: Mapping[str, Rung], now: datetime) -> Rings:
         """What rings, of spikes in order of time. last: what each series rang last. Raises what ground and bar raise."""
         bar = self._bar.at(now)
-        rings = Rings([], set())
+        rings = Rings([], set(), {})
         for series, found in spikes.items():
             before = last.get(series)
             for spike in found:
-                alert = self._judged(series, spike, tallies, before, bar, now)
-                if alert is not None:
+                rang = self._judged(series, spike, tallies, before, bar, now)
+                if rang is not None:
+                    alert, judged = rang
                     before = Rung(alert.id, spike.end)
                     rings.fresh.append(alert)
+                    rings.judged[alert.id] = judged
                 elif before is not None and spike.surprise >= bar:
                     rings.going_on.add(before.id)
         return rings
 
     def _judged(
         self, series: str, spike: Spike, tallies: Mapping[str, Tally], last: Rung | None, bar: float, now: datetime
-    ) -> Alert | None:
-        """The alert that `spike` raises after the one that its series raised last."""
+    ) -> tuple[Alert, Judged] | None:
+        """The alert that `spike` raises after the one that its series raised last, and what it was judged by."""
         if spike.surprise < bar and not self._bar.worth_noting(series, spike):
             return None
         borne = self._borne(series, tallies, spike.end, 0, now)
         if borne is not None:
-            self._bar.note(series, borne[0])
+            self._bar.note(series, borne.spike)
         if borne is not None and last is not None:
             if spike.end < last.end + self._rule.cooldown_s:
                 return None
-            if spike.end - borne[0].width_s < last.end:  # what rang already is not counted once more
+            if spike.end - borne.spike.width_s < last.end:  # what rang already is not counted once more
                 borne = self._borne(series, tallies, spike.end, last.end, now)
         if borne is None:
             return None
-        spike, sources = borne
+        spike = borne.spike
         total = int(tallies[series].count_all(spike.end - spike.width_s, spike.end))
-        return decide(series, spike, bar=bar, total=total, sources=sources, rule=self._rule, now=now)
+        alert = decide(series, spike, bar=bar, total=total, sources=borne.sources, rule=self._rule, now=now)
+        return None if alert is None else (alert, Judged(self._rule, borne.counted, bar, self._bar.feed_sources(now)))
 
-    def _borne(self, series: str, tallies: Mapping[str, Tally], end: int, since: int, now: datetime) -> tuple[Spike, int] | None:
-        """The strongest spike that ends there, as far as sources bear each other out, and how many they are.
+    def _borne(self, series: str, tallies: Mapping[str, Tally], end: int, since: int, now: datetime) -> Borne | None:
+        """The strongest spike that ends there, as far as sources bear each other out.
 
         Of all widths: one source's flood fills the wide windows, and others' bad news may still stand out in a narrow one.
         """
-        best: tuple[Spike, int] | None = None
+        best: Borne | None = None
         for spike in self._judge.spikes(series, tallies[series], tallies[MARKET], end, since):
-            if best is not None and spike.surprise <= best[0].surprise:
+            if best is not None and spike.surprise <= best.spike.surprise:
                 break
             start, stop = (from_epoch(moment) for moment in (end - spike.width_s, end))
             told = self._ground.negative_sources(series, start, stop)
             borne = corroborated(spike, told.values(), self._rule, self._bar.feed_sources(now))
-            if borne is not None and (best is None or borne.surprise > best[0].surprise):
-                best = (borne, len(told))
+            if borne is not None and (best is None or borne.surprise > best.spike.surprise):
+                best = Borne(borne, spike, len(told))
         return best

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
-import msgspec
-
 from spine import metrics
-from spine.records import Alert, Score
+from spine.records import Alert, Chart, Score
 from spine.series import facts, is_negative
 from spine.store import Store
-from stream.alerts import Rule, evidence
+from stream.alerts import Rule
 from stream.bar import Bar
+from stream.reasons import Reasons
 from stream.resilience import Pace, Patience
 from stream.ring import Ringer
 from stream.spikes import Spike
 from stream.tallies import Tallies
-from stream.tally import DAY_S, MINUTE_S
+from stream.tally import DAY_S, MINUTE_S, Tally
+from stream.why import Judged, chart_of, steps
 
 FOR_EVER = 2**40
 
@@ -35,6 +35,7 @@ class Watcher:
         self._tallies = Tallies(store.mentions, rule.history_s + 2 * DAY_S)
         self._bar = Bar(rule, store.peaks, store.mentions)
         self._ringer = Ringer(rule, store.mentions, self._bar)
+        self._reasons = Reasons(store)
         self._rung: set[str] = set()
         self._last_seen: dict[str, datetime] = {}
 
@@ -76,7 +77,7 @@ class Watcher:
         high = [name for name, found in spikes.items() if any(spike.surprise >= bar for spike in found)]
         last = self._store.alerts.last_rung(self._rule.name, high, oldest - timedelta(seconds=2 * max(self._rule.widths_s)))
         rings = self._ringer.ring(spikes, tallies, last, now)
-        fresh = [self._with_evidence(alert) for alert in rings.fresh]
+        fresh = [self._explained(alert, tallies, rings.judged.get(alert.id)) for alert in rings.fresh]
         self._store.alerts.insert(fresh)
         self._bar.keep()
         self._seen({alert.id for alert in fresh} | rings.going_on, now)
@@ -94,8 +95,11 @@ class Watcher:
         """The stored alerts of episodes that go on and that this process has not handed on yet: their publication may have been lost."""
         return [alert for ident in idents if (alert := self._store.alerts.get(ident)) is not None]
 
-    def _with_evidence(self, alert: Alert) -> Alert:
-        end = alert.window_start + timedelta(seconds=alert.window_s)
-        articles = self._store.articles.of_series(alert.series, alert.window_start, end, limit=50)
+    def _explained(self, alert: Alert, tallies: Mapping[str, Tally], judged: Judged | None = None) -> Alert:
+        """The alert with its evidence and its why. tallies: that of its series, and of the market. Raises StoreError."""
         metrics.ALERTS.labels(alert.severity).inc()
-        return msgspec.structs.replace(alert, evidence=evidence(articles, alert.observed))
+
+        def chart() -> Chart:
+            return chart_of(alert, tallies[alert.series], self._ringer.expected(alert.series, tallies, *steps(alert)))
+
+        return self._reasons.give(alert, judged, chart)

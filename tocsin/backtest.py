@@ -25,6 +25,7 @@ from spine.store.clock import from_epoch
 from stream.alerts import Rule
 from stream.replay import Heard, replay
 from stream.tally import Tally
+from stream.why import Judged, needed, stories_of
 from tocsin import wiring
 from tocsin.archives import Show
 from tocsin.direct import load
@@ -34,7 +35,10 @@ WEEK = timedelta(days=7)
 
 
 class Rang(msgspec.Struct, frozen=True, kw_only=True):
-    """An alert of a replay. start: of its window; bar: the surprise that rang at that moment; evidence: ids of its negative articles."""
+    """An alert of a replay. start: of its window; bar: the surprise that rang at that moment; evidence: ids of its negative articles.
+
+    carried, needed: as spine.records.Why has them
+    """
 
     id: str
     rule: str
@@ -50,6 +54,8 @@ class Rang(msgspec.Struct, frozen=True, kw_only=True):
     total: int
     sources: int
     evidence: tuple[str, ...]
+    carried: int = 0
+    needed: tuple[str, ...] = ()
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,7 +129,7 @@ def run(heard: Heard, rule: Rule, since: datetime, until: datetime, show: Progre
         show((moment.at - since).total_seconds() / whole)
         for alert in moment.alerts:
             alerts += 1
-            yield _rang(alert, heard, bar)
+            yield _rang(alert, heard, bar, moment.judged.get(alert.id))
     yield Summary(
         since=since,
         until=until,
@@ -136,8 +142,10 @@ def run(heard: Heard, rule: Rule, since: datetime, until: datetime, show: Progre
     )
 
 
-def _rang(alert: Alert, heard: Heard, bar: float) -> Rang:
+def _rang(alert: Alert, heard: Heard, bar: float, judged: Judged | None) -> Rang:
     end = alert.window_start + timedelta(seconds=alert.window_s)
+    told = heard.between(alert.series, alert.window_start, end)
+    carried = needed(stories_of(told), judged) if judged is not None else []
     return Rang(
         id=alert.id,
         rule=alert.rule,
@@ -152,5 +160,7 @@ def _rang(alert: Alert, heard: Heard, bar: float) -> Rang:
         bar=round(bar, 3),
         total=alert.total,
         sources=alert.sources,
-        evidence=tuple(mention.id for mention in heard.between(alert.series, alert.window_start, end)),
+        evidence=tuple(mention.id for mention in told),
+        carried=len(carried),
+        needed=tuple(story.article for story in carried),
     )

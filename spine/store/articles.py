@@ -25,7 +25,10 @@ class Known(NamedTuple):
 
 
 class ArticleRow(msgspec.Struct, frozen=True, kw_only=True):
-    """An article as it is read back; probabilities are those of the latest model that scored it."""
+    """An article as it is read back; probabilities are those of the latest model that scored it.
+
+    surfaces: the words that name companies in it
+    """
 
     id: str
     url: str
@@ -41,6 +44,7 @@ class ArticleRow(msgspec.Struct, frozen=True, kw_only=True):
     p_neutral: float
     p_positive: float
     model: str
+    surfaces: tuple[str, ...] = ()
 
 
 class Totals(NamedTuple):
@@ -53,7 +57,8 @@ class Totals(NamedTuple):
 
 
 _COLUMNS = (
-    "id, url, source, language, title, text, toUInt32(published_at), story, topics, companies, p_negative, p_neutral, p_positive, model"
+    "id, url, source, language, title, text, toUInt32(published_at), story, topics, companies, p_negative, p_neutral, p_positive, model, "
+    "surfaces"
 )
 
 
@@ -73,6 +78,7 @@ def _article(row: Sequence[Any]) -> ArticleRow:
         p_neutral=row[11],
         p_positive=row[12],
         model=row[13],
+        surfaces=tuple(row[14]),
     )
 
 
@@ -171,19 +177,21 @@ class Articles:
         )
         return {int(row[0]): row[1] for row in rows}
 
-    def latest(self, limit: int = 100, *, since: datetime | None = None, language: str = "") -> list[ArticleRow]:
-        """The newest articles, newest first. Raises StoreError.
+    def latest(
+        self, limit: int = 100, *, since: datetime | None = None, until: datetime | None = None, language: str = ""
+    ) -> list[ArticleRow]:
+        """The newest articles of [since, until), newest first. Raises StoreError.
 
         Looks into the last hour of news, then eight times as far back, and so on: texts are wide, and most of them are not asked for.
         """
-        newest = self.newest()
+        newest = until or self.newest()
         oldest = since or OLDEST
         if newest is None or newest < oldest:
             return []
         span = FIRST_LOOK
         while True:
             start = max(oldest, newest - span)
-            found = self._latest(limit, start, language)
+            found = self._latest(limit, start, until, language)
             if len(found) == limit or start == oldest:
                 return found
             span *= 8
@@ -193,15 +201,17 @@ class Articles:
         rows = self._client.query("SELECT count(), toUInt32(max(published_at)) FROM articles")
         return from_epoch(int(rows[0][1])) if rows and int(rows[0][0]) else None
 
-    def _latest(self, limit: int, since: datetime, language: str) -> list[ArticleRow]:
+    def _latest(self, limit: int, since: datetime, until: datetime | None, language: str) -> list[ArticleRow]:
         rows = self._client.query(
             f"""
             SELECT {_COLUMNS} FROM articles
-            WHERE published_at >= toDateTime({{since:UInt32}}) AND ({{language:String}} = '' OR language = {{language:String}})
+            WHERE published_at >= toDateTime({{since:UInt32}}) AND published_at < toDateTime({{until:UInt32}})
+              AND ({{language:String}} = '' OR language = {{language:String}})
             ORDER BY published_at DESC, id, version DESC LIMIT 1 BY id LIMIT {{limit:UInt32}}
             """,
             limit=limit,
             since=to_epoch(since),
+            until=to_epoch(until) if until else 2**32 - 1,
             language=language,
         )
         return [_article(row) for row in rows]
@@ -236,6 +246,22 @@ class Articles:
         rank = {str(row[0]): number for number, row in enumerate(rows)}
         found = self.by_id(list(rank), since, until)
         return sorted(found, key=lambda article: rank[article.id])
+
+    def newest_of(self, series: str, since: datetime, until: datetime, limit: int) -> list[ArticleRow]:
+        """The newest articles that touched `series` in [since, until), in no order. Raises StoreError."""
+        rows = self._client.query(
+            """
+            SELECT DISTINCT id, published_at FROM mentions
+            WHERE series = {series:String}
+              AND published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
+            ORDER BY published_at DESC, id LIMIT {limit:UInt32}
+            """,
+            limit=limit,
+            series=series,
+            since=to_epoch(since),
+            until=to_epoch(until),
+        )
+        return self.by_id([str(row[0]) for row in rows], since, until)
 
     def by_id(self, ids: Sequence[str], since: datetime | None = None, until: datetime | None = None) -> list[ArticleRow]:
         """The articles with these ids, published in [since, until) where it is given (which spares a search), in no order."""

@@ -53,12 +53,16 @@ class SourceStories(NamedTuple):
 
 
 class NegativeMention(NamedTuple):
-    """A negative article of a series. at: when it was published, seconds since 1970; it is the first of its story where id == story"""
+    """An article of a series, a negative one unless all were asked for. It is the first of its story where id == story.
+
+    at: when it was published, seconds since 1970; p_negative: towards the series
+    """
 
     at: int
     id: str
     story: str
     source: str
+    p_negative: float = 1.0
 
 
 class MoodPoint(NamedTuple):
@@ -175,11 +179,28 @@ class Mentions:
         )
         return {row[0]: SourceStories(int(row[1]), int(row[2])) for row in rows}
 
+    def told(self, series: str, since: datetime, until: datetime, limit: int, *, every: bool = False) -> list[NegativeMention]:
+        """The negative articles of `series` (every: all of them) in [since, until), most negative first. Raises StoreError."""
+        rows = self._client.query(
+            """
+            SELECT toUInt32(published_at), id, story, source, p_negative FROM mentions FINAL
+            WHERE series = {series:String} AND negative >= {least:UInt8}
+              AND published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
+            ORDER BY p_negative DESC, id LIMIT {limit:UInt32}
+            """,
+            series=series,
+            least=0 if every else 1,
+            since=to_epoch(since),
+            until=to_epoch(until),
+            limit=limit,
+        )
+        return [NegativeMention(*row) for row in rows]
+
     def negative_articles(self, since: datetime, until: datetime, kinds: Sequence[str] = ALERTING) -> dict[str, list[NegativeMention]]:
         """Every negative article of [since, until) by series, oldest first. Raises StoreError."""
         rows = self._client.query(
             f"""
-            SELECT series, toUInt32(published_at), id, story, source FROM mentions FINAL
+            SELECT series, toUInt32(published_at), id, story, source, p_negative FROM mentions FINAL
             WHERE published_at >= toDateTime({{since:UInt32}}) AND published_at < toDateTime({{until:UInt32}})
               AND negative = 1 AND {of_kinds(kinds)}
             ORDER BY series, published_at, id

@@ -175,10 +175,11 @@ def test_no_value_that_a_reader_asks_with_is_sql(filled: Store, value: str):
     assert store.articles.by_id([value]) == []
     assert store.articles.scores([value], *span) == []
     assert store.articles.latest(language=value, since=NOON - day) == []
-    assert store.articles.of_series(value, *span, 9) == []
+    assert store.articles.of_series(value, *span, 9) == store.articles.newest_of(value, *span, 9) == []
     assert store.mentions.window_counts(value, *span, 3600) == []
     assert store.mentions.minutes([value], *span) == {}
     assert store.mentions.negative_sources(value, *span) == {}
+    assert store.mentions.told(value, *span, 9) == store.mentions.told(value, *span, 9, every=True) == []
     assert store.peaks.since(value, NOON - day) == []
     assert store.mentions.mood([value], *span, 3600) == []
     assert store.moods.mood([value], *span, 86_400) == []

@@ -52,6 +52,10 @@ def test_an_archive_is_scored_once_and_its_crisis_rings(settings: Path, capsys: 
     assert CRISIS < detected <= CRISIS + timedelta(hours=1)
     assert isinstance(market["evidence"], list)
     assert len(market["evidence"]) >= 3
+    assert isinstance(market["needed"], list)
+    assert 1 <= len(market["needed"]) < len(market["evidence"])
+    assert market["carried"] == len(market["needed"])
+    assert set(market["needed"]) < set(market["evidence"])
     assert summary["alerts"] == len(rang)
     (folder,) = (settings / "data" / "backtests").iterdir()
     stamp = (folder / "scored.json").stat().st_mtime_ns

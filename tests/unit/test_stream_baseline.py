@@ -19,6 +19,7 @@ from stream.baseline import (
     feed_of,
     floor,
     reaches,
+    within,
 )
 from stream.tally import DAY_S, EMPTY, HOUR_S, FloatArray, Tally
 from tests.strategies import examples
@@ -152,6 +153,18 @@ def test_what_is_due_is_the_sum_of_all_quarters_that_are_touched(since: int, wid
     rates = np.arange(WEEK, dtype=np.float64)
     touched = range(since // BIN_S, -(-(since + width_s) // BIN_S))
     assert float(between(rates, since, since + width_s)) == pytest.approx(sum(rates[quarter % WEEK] for quarter in touched), rel=1e-9)
+
+
+@examples(60)
+@given(st.integers(MIDNIGHT, MIDNIGHT + 9 * DAY_S), st.integers(1, 9 * DAY_S), st.integers(0, 9 * DAY_S))
+def test_shares_of_quarters_add_up_to_what_is_due_in_whole_ones(since: int, width_s: int, cut: int):
+    rates = np.random.default_rng(5).uniform(0, 3, WEEK)
+    middle, until = since + min(cut, width_s), since + width_s
+    whole = float(within(rates, since, until))
+    assert float(within(rates, since, middle)) + float(within(rates, middle, until)) == pytest.approx(whole, abs=1e-6)
+    quarters = (since // BIN_S * BIN_S, -(-until // BIN_S) * BIN_S)
+    assert float(within(rates, *quarters)) == pytest.approx(float(between(rates, since, until)), rel=1e-9)
+    assert float(within(rates, MIDNIGHT, MIDNIGHT + 90)) == pytest.approx(rates[MIDNIGHT // BIN_S % WEEK] * 0.1, rel=1e-9)
 
 
 def test_stories_may_have_waited_since_the_feed_fell_silent():

@@ -10,12 +10,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spine.errors import StoreBusy, StoreError
 from spine.records import Alert, CompanyScore, Score, sha
 from spine.series import MARKET, company_series, facts, is_negative
-from spine.store import ArticleRow, MinuteCounts, PeakRow, Rung, SourceStories, Store
+from spine.store import ArticleRow, MinuteCounts, NegativeMention, PeakRow, Rung, SourceStories, Store
 from stream.alerts import Rule
 from stream.resilience import Pace, Patience
 from stream.watch import Watcher
@@ -92,7 +94,21 @@ class Memory:
                 found[alert.series] = Rung(alert.id, end)
         return found
 
-    def of_series(self, series: str, since: datetime, until: datetime, limit: int) -> list[ArticleRow]:
+    def told(self, series: str, since: datetime, until: datetime, limit: int, *, every: bool) -> list[NegativeMention]:
+        found = [
+            NegativeMention(int(score.published_at.timestamp()), score.id, score.story, score.source, score.p_negative)
+            for score, name, bad in self._facts(since, until)
+            if name == series and (bad or every)
+        ]
+        return sorted(found, key=lambda mention: (-mention.p_negative, mention.id))[:limit]
+
+    def by_id(self, ids: Sequence[str], since: datetime, until: datetime) -> list[ArticleRow]:
+        return [row(self.scores[ident]) for ident in ids]
+
+    def newest_of(self, series: str, since: datetime, until: datetime, limit: int) -> list[ArticleRow]:
+        return []
+
+    def latest(self, limit: int, *, since: datetime, until: datetime) -> list[ArticleRow]:
         return []
 
     def began(self, rule: str, now: datetime) -> datetime:
@@ -103,6 +119,14 @@ class Memory:
 
     def note(self, rule: str, peaks: Sequence[PeakRow]) -> None:
         self.noted |= {(peak.series, peak.end): peak for peak in peaks}
+
+
+def row(score: Score) -> ArticleRow:
+    return ArticleRow(
+        id=score.id, url="", source=score.source, language=score.language, title="违约 default", text="", published_at=score.published_at,
+        story=score.story, topics=(), companies=tuple(company.company for company in score.companies), p_negative=score.p_negative,
+        p_neutral=score.p_neutral, p_positive=score.p_positive, model=score.model,
+    )  # fmt: skip
 
 
 def at(minute: float) -> datetime:
@@ -179,6 +203,35 @@ def test_a_crisis_rings_for_its_company_and_the_market():
     assert {alert.series for alert in found} == {company_series("600519.SH"), MARKET, "language:zh", "genre:news"}
     assert all(alert.window_start + timedelta(seconds=alert.window_s) <= at(8) for alert in found)
     assert {alert.id for alert in watcher(memory).catch_up(at(9))} == {alert.id for alert in found} == set(memory.rang)
+
+
+def test_an_alert_says_which_stories_carry_it_and_how_it_came():
+    memory = Memory([*CALM, *crisis()])
+    for alert in watcher(memory).watch(crisis(), at(8)):
+        why = alert.why
+        assert why is not None and why.chart is not None
+        assert (why.stories, why.read, why.more, why.first_source, why.first_at) == (alert.observed, alert.observed, False, "s0", at(0))
+        assert 1 <= why.carried == len(why.needed) <= alert.observed
+        assert [item.id for item in alert.evidence[: why.carried]] == list(why.needed)[: len(alert.evidence)]
+        assert {found.word: found.stories for found in why.words} == {"违约": alert.observed, "default": alert.observed}
+        companies = {found.company: found.stories for found in why.companies}
+        assert companies == ({} if alert.series.startswith("company:") else {"600519.SH": alert.observed})
+        assert sum(why.chart.negative) == alert.observed
+        assert len(why.chart.expected) == len(why.chart.negative) and max(why.chart.expected) < 1
+        cut = Memory([*CALM, *(score for score in crisis() if score.id not in why.needed)])
+        assert alert.id not in {other.id for other in watcher(cut).catch_up(at(8))}
+
+
+@pytest.mark.parametrize("error", [StoreError("gone"), StoreBusy("away"), ValueError("a bug of ours")])
+def test_what_cannot_be_explained_rings_all_the_same(error: Exception):
+    class Mute(Memory):
+        def latest(self, limit: int, *, since: datetime, until: datetime) -> list[ArticleRow]:
+            raise error
+
+    memory = Mute([*CALM, *crisis()])
+    found = watcher(memory).watch(crisis(), at(8))
+    assert found and all(alert.why is None and alert.evidence for alert in found)
+    assert set(memory.rang) == {alert.id for alert in found}
 
 
 def test_history_rings_nothing_and_a_clock_that_runs_ahead_rings_once():
