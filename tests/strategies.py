@@ -11,17 +11,22 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from spine.records import (
+    MAX_NEEDED,
     MAX_TEXT_CHARS,
     MAX_TITLE_CHARS,
     NEWEST,
     OLDEST,
     Alert,
     Article,
+    Chart,
+    CompanyCount,
     CompanyScore,
     Evidence,
     Mention,
     Score,
     WatchlistScore,
+    Why,
+    WordCount,
 )
 
 MAX_MUTANT_BYTES = 50_000
@@ -96,6 +101,20 @@ scores = st.builds(
 evidence = st.builds(
     Evidence, id=texts(64, 1), title=texts(200), url=texts(200), source=texts(60, 1), published_at=moments, p_negative=shares
 )
+steps = st.lists(counts, max_size=100).map(tuple)
+whys = st.builds(
+    Why,
+    stories=counts,
+    more=st.booleans(),
+    carried=counts,
+    needed=st.lists(texts(64, 1), max_size=MAX_NEEDED).map(tuple),
+    read=counts,
+    words=st.lists(st.builds(WordCount, word=texts(40, 1), stories=counts), max_size=20).map(tuple),
+    companies=st.lists(st.builds(CompanyCount, company=texts(64, 1), stories=counts), max_size=20).map(tuple),
+    first_source=texts(200),
+    first_at=st.none() | moments,
+    chart=st.none() | st.builds(Chart, start=moments, step_s=st.integers(1, 86_400), negative=steps, expected=st.just((0.25,) * 36)),
+)
 alerts = st.builds(
     Alert,
     id=st.from_regex(r"[0-9A-Za-z_-]{1,64}", fullmatch=True),
@@ -111,6 +130,7 @@ alerts = st.builds(
     total=counts,
     sources=counts,
     evidence=st.lists(evidence, max_size=3).map(tuple),
+    why=st.none() | whys,
 )
 
 anything: st.SearchStrategy[Any] = st.recursive(

@@ -62,6 +62,7 @@ def _annotations(reading: Reading) -> dict[str, str]:
     return {
         "summary": reading.headline,
         "description": "\n".join(reading.sentences),
+        **({"why": reading.why} if reading.why else {}),
         **({"articles": articles} if articles else {}),
         **{fact.key: fact.value for fact in reading.facts if fact.key not in ("series", "severity", "rule", "id")},
     }

@@ -12,12 +12,14 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from spine.records import Alert, Severity, Share
+from spine.records import Alert, Chart, CompanyCount, Severity, Share, WordCount
 from spine.series import MARKET, series_name
 from stream.formats.base import JSON, Format, Message, Options, iso
 
 MAX_BYTES = 20_000
 """The specification asks for less than 20 kB."""
+MAX_WHY_BYTES = 4_000
+"""Of them. What an explanation says first is kept; one of ours has half of it."""
 TEST = "test"
 """The id, and the rule, of what is sent to try an endpoint."""
 
@@ -44,6 +46,37 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     published_at: Moment
     p_negative: Annotated[Share, Meta(description="how likely the article is negative, to four decimals")]
+    needed: Annotated[bool, Meta(description="whether it is of a story without which the alert would not have rung")]
+
+
+class Course(msgspec.Struct, frozen=True, kw_only=True):
+    """Negative stories of the series in equal steps up to the end of the window, and what its past let expect of each."""
+
+    start: Moment
+    step_s: Annotated[int, Meta(ge=1)]
+    negative: list[Count]
+    expected: Annotated[list[float], Meta(description="empty where there was no past to tell")]
+
+
+class Reasons(msgspec.Struct, frozen=True, kw_only=True):
+    """Why it rang."""
+
+    stories: Annotated[
+        Count, Meta(description="distinct stories of the window that were looked at: negative ones, if its rule counts those")
+    ]
+    more: Annotated[bool, Meta(description="whether the window holds more than were looked at")]
+    carried: Annotated[
+        Count, Meta(description="size of the smallest set of stories without which it would not have rung; 0: that cannot be said")
+    ]
+    needed: Annotated[
+        list[str], Meta(description="ids of articles, one for each story of that set, most negative first; the first of many")
+    ]
+    read: Annotated[Count, Meta(description="the most negative stories, so many, whose words and companies were counted")]
+    words: Annotated[list[WordCount], Meta(description="what tells these stories from what is usual, and how many of them say it")]
+    companies: Annotated[list[CompanyCount], Meta(description="companies they name, and how many of them do")]
+    first_source: Annotated[str, Meta(description="who told the first of the stories in the window")]
+    first_at: Moment | None
+    chart: Course | None
 
 
 class Data(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +95,11 @@ class Data(msgspec.Struct, frozen=True, kw_only=True):
     surprise: Annotated[float, Meta(ge=0, description="-log10 of the probability of so many or more by chance")]
     total: Annotated[Count, Meta(description="distinct stories of any sentiment in the window")]
     sources: Annotated[Count, Meta(description="distinct sources of the negative stories")]
-    evidence: Annotated[list[Item], Meta(description="the most negative articles first; of a part: its share of them")]
+    evidence: Annotated[
+        list[Item], Meta(description="those that it would not have rung without, then the most negative; of a part: its share of them")
+    ]
+    why: Annotated[Reasons | None, Meta(description="null where it could not be explained, or rang before alerts were")]
+    url: Annotated[str, Meta(description="where the dashboard shows the alert; empty where its address is not known")]
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -93,22 +130,28 @@ def trial(now: datetime) -> Alert:
     )
 
 
-def bodies_of(alert: Alert) -> list[bytes]:
-    """The JSON bodies for `alert`, each under MAX_BYTES: one, or several with a share of the evidence each. Nothing is cut.
+def link_of(alert: Alert, options: Options) -> str:
+    """Where the dashboard shows the alert; "" where people have no address of it."""
+    return f"{options.link_base.rstrip('/')}/alert/{alert.id}" if options.link_base and alert.rule != TEST else ""
+
+
+def bodies_of(alert: Alert, link: str = "") -> list[bytes]:
+    """The JSON bodies for `alert`, each under MAX_BYTES: one, or several with a share of the evidence each. Of that nothing is cut.
 
     The same bytes for the same alert, however often it is sent.
     """
+    whole = _data(alert, link)
     shares: list[list[Item]] = [[]]
-    for item in _items(alert):
-        if shares[-1] and not _fits(alert, [*shares[-1], item]):
+    for item in whole.evidence:
+        if shares[-1] and not _fits(alert, whole, [*shares[-1], item]):
             shares.append([])
-        shares[-1].append(item if _fits(alert, [*shares[-1], item]) else msgspec.structs.replace(item, url=""))
-    return [_encoded(alert, share, number, len(shares)) for number, share in enumerate(shares, 1)]
+        shares[-1].append(item if _fits(alert, whole, [*shares[-1], item]) else msgspec.structs.replace(item, url=""))
+    return [_encoded(alert, whole, share, number, len(shares)) for number, share in enumerate(shares, 1)]
 
 
-def messages(alert: Alert, _options: Options, _at: datetime) -> list[Message]:
+def messages(alert: Alert, options: Options, _at: datetime) -> list[Message]:
     """As `bodies_of`."""
-    return [Message(body, JSON) for body in bodies_of(alert)]
+    return [Message(body, JSON) for body in bodies_of(alert, link_of(alert, options))]
 
 
 def schema() -> dict[str, Any]:
@@ -117,15 +160,15 @@ def schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "A webhook of Tocsin", **made}
 
 
-def _fits(alert: Alert, items: Sequence[Item]) -> bool:
-    return len(_encoded(alert, items, 999, 999)) < MAX_BYTES
+def _fits(alert: Alert, whole: Data, items: Sequence[Item]) -> bool:
+    return len(_encoded(alert, whole, items, 999, 999)) < MAX_BYTES
 
 
-def _encoded(alert: Alert, items: Sequence[Item], part: int, parts: int) -> bytes:
+def _encoded(alert: Alert, whole: Data, items: Sequence[Item], part: int, parts: int) -> bytes:
     event = Event(
         type="alert.test" if alert.rule == TEST else "alert.firing",
         timestamp=iso(alert.detected_at),
-        data=_data(alert, list(items)),
+        data=msgspec.structs.replace(whole, evidence=list(items)),
         part=part,
         parts=parts,
     )
@@ -133,6 +176,7 @@ def _encoded(alert: Alert, items: Sequence[Item], part: int, parts: int) -> byte
 
 
 def _items(alert: Alert) -> list[Item]:
+    needed = set(alert.why.needed) if alert.why else set()
     return [
         Item(
             id=item.id,
@@ -141,12 +185,43 @@ def _items(alert: Alert) -> list[Item]:
             source=item.source,
             published_at=iso(item.published_at),
             p_negative=round(item.p_negative, 4),
+            needed=item.id in needed,
         )
         for item in alert.evidence
     ]
 
 
-def _data(alert: Alert, evidence: list[Item]) -> Data:
+def _reasons(alert: Alert) -> Reasons | None:
+    """Why it rang, in MAX_WHY_BYTES: what does not fit is left out, the chart first, then what lists name last."""
+    why = alert.why
+    if why is None:
+        return None
+    made = Reasons(
+        stories=why.stories,
+        more=why.more,
+        carried=why.carried,
+        needed=list(why.needed),
+        read=why.read,
+        words=list(why.words),
+        companies=list(why.companies),
+        first_source=why.first_source,
+        first_at=iso(why.first_at) if why.first_at else None,
+        chart=_course(why.chart),
+    )
+    while len(msgspec.json.encode(made)) > MAX_WHY_BYTES:
+        lists = {name: getattr(made, name) for name in ("needed", "words", "companies")}
+        shorter = {name: some[: len(some) // 2] for name, some in lists.items()} if made.chart is None else {}
+        made = msgspec.structs.replace(made, chart=None, **shorter)
+    return made
+
+
+def _course(chart: Chart | None) -> Course | None:
+    if chart is None:
+        return None
+    return Course(start=iso(chart.start), step_s=chart.step_s, negative=list(chart.negative), expected=list(chart.expected))
+
+
+def _data(alert: Alert, link: str) -> Data:
     return Data(
         id=alert.id,
         rule=alert.rule,
@@ -161,7 +236,9 @@ def _data(alert: Alert, evidence: list[Item]) -> Data:
         surprise=alert.surprise,
         total=alert.total,
         sources=alert.sources,
-        evidence=evidence,
+        evidence=_items(alert),
+        why=_reasons(alert),
+        url=link,
     )
 
 

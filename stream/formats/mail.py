@@ -55,7 +55,7 @@ def _html(reading: Reading, language: str) -> str:
     return (
         f'<!DOCTYPE html><html lang="{language}"><head><meta charset="utf-8"></head><body style="{_STYLE}">'
         f"<h2>{html.escape(reading.headline)}</h2>"
-        + "".join(f"<p>{html.escape(sentence)}</p>" for sentence in reading.sentences)
+        + "".join(f"<p>{html.escape(sentence)}</p>" for sentence in reading.paragraphs())
         + (f"<table>{rows}</table>" if rows else "")
         + (f"<p>{html.escape(reading.words.articles)}</p><ul>{articles}</ul>" if articles else "")
         + (f"<p>{_link(reading.words.open, reading.link)}</p>" if reading.link else "")

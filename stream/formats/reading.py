@@ -12,10 +12,12 @@ from typing import NamedTuple
 from spine.records import Alert, Evidence, Language
 from spine.series import series_name
 from stream.formats.base import Options
-from stream.formats.generic import TEST
+from stream.formats.generic import TEST, link_of
 from stream.formats.splitting import Piece
 
 _SEVERITY = {"watch": ("Watch", "关注"), "urgent": ("Urgent", "紧急"), "flash": ("Flash", "突发")}
+_NAMED = 5
+"""Words and companies of a line that says why; the dashboard has them all."""
 _CERTAIN = 12.0
 """A surprise of more than this many digits is not worth counting."""
 
@@ -36,7 +38,8 @@ class Reading(NamedTuple):
     """An alert in words. All texts are one line each, as the articles' sources wrote them: data, never markup.
 
     title: a few words; headline: one sentence without its end; link: the alert on the dashboard, "" where people have no address of it
-    evidence: the articles behind it, most negative first
+    why: one sentence of what made it ring, "" where that is not known
+    evidence: the articles behind it, those without which it would not have rung first, then the most negative
     """
 
     title: str
@@ -46,13 +49,18 @@ class Reading(NamedTuple):
     evidence: tuple[Piece, ...]
     link: str
     words: Words
+    why: str = ""
 
     def pieces(self) -> list[Piece]:
         """All but the headline, as paragraphs."""
         table = [Piece(f"{fact.name}{self.words.colon}{fact.value}") for fact in self.facts]
         articles = [Piece(self.words.articles), *self.evidence] if self.evidence else []
         link = [Piece(self.words.open, self.link)] if self.link else []
-        return [*map(Piece, self.sentences), *table, *articles, *link]
+        return [*map(Piece, self.paragraphs()), *table, *articles, *link]
+
+    def paragraphs(self) -> list[str]:
+        """What is said in sentences."""
+        return [*self.sentences, *([self.why] if self.why else [])]
 
 
 class Words(NamedTuple):
@@ -78,10 +86,9 @@ def read(alert: Alert, options: Options) -> Reading:
         title = f"【{severity}】{name}" if zh else f"[{severity}] {name}"
         counts = f"{alert.observed} 条负面报道，预期 {amount(alert.expected)} 条" if zh else _counted(alert)
         headline, sentences = f"{title}{'：' if zh else ': '}{counts}", _sentences(alert, zh)
-    link = f"{options.link_base.rstrip('/')}/alert/{alert.id}" if options.link_base and alert.rule != TEST else ""
     evidence = tuple(_article(item, zh) for item in alert.evidence)
     facts = _facts(alert, name, severity, zh) if alert.rule != TEST else ()
-    return Reading(title, headline, sentences, facts, evidence, link, _WORDS[options.language])
+    return Reading(title, headline, sentences, facts, evidence, link_of(alert, options), _WORDS[options.language], because(alert, zh))
 
 
 def _counted(alert: Alert) -> str:
@@ -100,6 +107,30 @@ def _sentences(alert: Alert, zh: bool) -> tuple[str, ...]:
         f"Of {alert.total} stories in {span(alert)}, {alert.observed} were negative; they come from {sources}.",
         f"{odds(alert.surprise, zh)}.",
     )
+
+
+def because(alert: Alert, zh: bool) -> str:
+    """What made it ring, in one sentence; "" where that is not known."""
+    why = alert.why
+    if why is None or not why.stories:
+        return ""
+    said = []
+    of = f"{why.stories}{'+' if why.more else ''}"
+    if why.carried:
+        verb = "carries" if why.carried == 1 else "carry"
+        said.append(f"{of} 条报道中缺这 {why.carried} 条就不会报警" if zh else f"{why.carried} of {of} stories {verb} it")
+    if why.first_at is not None:
+        source, at = line(why.first_source), when(why.first_at)
+        said.append(f"最早：{source}，{at}" if zh else f"first: {source}, {at}")
+    comma = "、" if zh else ", "
+    if why.words:
+        words = comma.join(line(each.word) for each in why.words[:_NAMED])
+        some = "" if why.read >= why.stories else f"（最负面的 {why.read} 条）" if zh else f" of the {why.read} most negative"
+        said.append(f"关键词{some}：{words}" if zh else f"words{some}: {words}")
+    if why.companies:
+        companies = comma.join(line(each.company) for each in why.companies[:_NAMED])
+        said.append(f"涉及公司：{companies}" if zh else f"companies: {companies}")
+    return f"{'；'.join(said)}。" if zh else f"{'; '.join(said)}."
 
 
 def _facts(alert: Alert, name: str, severity: str, zh: bool) -> tuple[Fact, ...]:

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from spine.errors import SettingsError
-from spine.records import Alert, Evidence, alert_id
+from spine.records import Alert, CompanyCount, Evidence, Why, WordCount, alert_id
 from spine.store import Delivery, Store, Withheld, open_store
 from tests.servers import ClickHouseServer
 from tocsin.alerts import moment, span
@@ -39,6 +39,18 @@ def alert(series: str, minutes: int = 10) -> Alert:
         sources=4,
         evidence=(
             Evidence(id="e", title="债券违约 [bold]x[/bold]\x1b[2J\u202e", url="", source="wire", published_at=start, p_negative=0.97),
+            Evidence(id="f", title="Calm", url="", source="wire", published_at=start, p_negative=0.6),
+        ),
+        why=Why(
+            stories=900,
+            more=True,
+            carried=1,
+            needed=("e",),
+            read=300,
+            words=(WordCount(word="违约", stories=8), WordCount(word="default", stories=3)),
+            companies=(CompanyCount(company="600519.SH", stories=2),),
+            first_source="新浪\x1b[2J财经",
+            first_at=start,
         ),
     )
 
@@ -102,7 +114,12 @@ def test_one_is_shown_with_who_was_told_and_who_was_not_and_why(store: Store, ca
     assert "spoken for by the alert on market:all" in told
     assert "债券违约 [bold]x[/bold]" in told
     assert "\x1b" not in told and "\u202e" not in told
+    assert "would not have rung without 1 of its 900 stories (*)" in told
+    assert [line[:2] for line in told.splitlines() if "wire: " in line] == ["* ", "  "]
+    assert "words of the 300 most negative stories: 违约 (8), default (3)" in told and "600519.SH (2)" in told
+    assert "first told by 新浪" in told and "holds more than the 900" in told
     (row,) = rows(capsys, "show", A)
+    assert (row["why"]["needed"], row["why"]["words"][0]["word"]) == (["e"], "违约")
     assert (row["deliveries"][0]["status"], row["withheld"][0]["cause"], row["inhibited"]["series"]) == (503, "silence", "market:all")
 
 

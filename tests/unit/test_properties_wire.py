@@ -22,12 +22,13 @@ KINDS: tuple[type[Any], ...] = (Article, Score, Alert)
 Record = Article | Score | Alert
 records: st.SearchStrategy[Record] = st.one_of(articles, scores, alerts)
 
-HOLDS = {"bands": 2**63 - 1, "observed": 2**32 - 1, "total": 2**32 - 1, "sources": 2**32 - 1, "window_s": 2**32 - 1}
+COUNTS = ("observed", "total", "sources", "window_s", "stories", "carried", "read", "negative", "step_s")
+HOLDS = {"bands": 2**63 - 1} | dict.fromkeys(COUNTS, 2**32 - 1)
 """What a column of the store holds, at most."""
 
 
 def values(node: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Each value of a record with the name of its field, however deep."""
+    """Each value of a record with the name of its field, however deep, those left out that are not known."""
     if isinstance(node, msgspec.Struct):
         for field in node.__struct_fields__:
             yield from values(getattr(node, field), field)
@@ -38,7 +39,7 @@ def values(node: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     elif isinstance(node, tuple):
         for item in node:
             yield from values(item, name)
-    else:
+    elif node is not None:
         yield name, node
 
 

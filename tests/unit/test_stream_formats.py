@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spine.errors import SettingsError
-from spine.records import Alert, Evidence, Language, alert_id
+from spine.records import MAX_NEEDED, Alert, Chart, CompanyCount, Evidence, Language, Why, WordCount, alert_id
 from spine.settings import Webhook
 from stream.endpoints import endpoints
 from stream.formats import FORMATS
@@ -45,6 +45,17 @@ def alert(title: str = ODD, n: int = 2, **more: Any) -> Alert:
         "severity": "urgent", "observed": 12, "expected": 0.3, "surprise": 8.1, "total": 15, "sources": 4, "evidence": shown,
     }  # fmt: skip
     return Alert(id=alert_id("r", "topic:energy", NOON), **(given | more))
+
+
+def reasons(words: int = 2, **more: Any) -> Why:
+    given: dict[str, Any] = {
+        "stories": 9, "carried": 3, "needed": ("0", "1", "x"), "read": 9,
+        "first_source": "Reuters", "first_at": NOON + timedelta(minutes=3),
+        "words": tuple(WordCount(word=word, stories=7) for word in ("default", "债券", "bond", "违约", "coupon", "panic"))[:words],
+        "companies": (CompanyCount(company="600519.SH", stories=4), CompanyCount(company="ACME", stories=1)),
+        "chart": Chart(start=NOON, step_s=300, negative=(0, 9), expected=(0.25, 0.25)),
+    }  # fmt: skip
+    return Why(**(given | more))
 
 
 def options(language: Language = "en", **more: Any) -> Options:
@@ -101,6 +112,80 @@ def test_both_languages_say_the_same():
         assert all(piece.text.startswith(ODD) for piece in reading.evidence)
 
 
+def test_why_it_rang_is_one_sentence_in_either_language():
+    said = [read(alert(why=reasons(6)), options(language)).why for language in ("en", "zh")]
+    assert said == [
+        "3 of 9 stories carry it; first: Reuters, 2026-11-20 12:03 UTC; words: default, 债券, bond, 违约, coupon; "
+        "companies: 600519.SH, ACME.",
+        "9 条报道中缺这 3 条就不会报警；最早：Reuters，2026-11-20 12:03 UTC；关键词：default、债券、bond、违约、coupon；"
+        "涉及公司：600519.SH、ACME。",
+    ]
+    assert read(alert(), options()).why == read(alert(why=Why()), options()).why == ""
+    large = reasons(1, stories=2_000, more=True, read=300, carried=0, companies=())
+    said = [read(alert(why=large), options(language)).why for language in ("en", "zh")]
+    assert said[0] == "first: Reuters, 2026-11-20 12:03 UTC; words of the 300 most negative: default."
+    assert said[1] == "最早：Reuters，2026-11-20 12:03 UTC；关键词（最负面的 300 条）：default。"
+    one = read(alert(why=Why(stories=12, more=True, carried=1)), options()).why
+    assert one == "1 of 12+ stories carries it."
+    assert "\u202e" not in read(alert(why=reasons(first_source="a\u202e\nb")), options()).why
+
+
+@pytest.mark.parametrize("key", sorted(set(FORMATS) - {"json"}))
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_every_format_says_why(key: str, language: Language):
+    """Read as the receiver does: JSON, or a letter."""
+    (message,) = FORMATS[key].messages(alert(why=reasons()), options(language), NOON)
+    why = read(alert(why=reasons()), options(language)).why
+    if key == "email":
+        letter = email.message_from_bytes(message.body, policy=email.policy.default)
+        bodies = [letter.get_body((kind,)) for kind in ("plain", "html")]
+        assert all(body is not None and why in body.get_content() for body in bodies)
+    else:
+        assert why in json.dumps(json.loads(message.body), ensure_ascii=False)
+    if key == "alertmanager":
+        assert json.loads(message.body)["alerts"][0]["annotations"]["why"] == why
+
+
+def test_the_json_says_why_and_where_to_look():
+    (message,) = FORMATS["json"].messages(alert(why=reasons(), n=3), options(link_base="https://t.example/"), NOON)
+    data = json.loads(message.body)["data"]
+    assert data["url"] == f"https://t.example/alert/{alert().id}"
+    assert [(item["id"], item["needed"]) for item in data["evidence"]] == [("0", True), ("1", True), ("2", False)]
+    assert data["why"] == {
+        "stories": 9, "more": False, "carried": 3, "needed": ["0", "1", "x"], "read": 9,
+        "words": [{"word": "default", "stories": 7}, {"word": "债券", "stories": 7}],
+        "companies": [{"company": "600519.SH", "stories": 4}, {"company": "ACME", "stories": 1}],
+        "first_source": "Reuters", "first_at": "2026-11-20T12:03:00.000Z",
+        "chart": {"start": "2026-11-20T12:00:00.000Z", "step_s": 300, "negative": [0, 9], "expected": [0.25, 0.25]},
+    }  # fmt: skip
+    for old in (alert(), trial(NOON)):
+        (message,) = FORMATS["json"].messages(old, options(), NOON)
+        assert (json.loads(message.body)["data"]["why"], json.loads(message.body)["data"]["url"]) == (None, "")
+
+
+def test_the_longest_why_leaves_room_for_the_longest_article():
+    word, key = "\x01" * 40, "\x01" * 64
+    worst = Why(
+        stories=10**9, more=True, carried=10**9, needed=(key,) * MAX_NEEDED, read=10**9, words=(WordCount(word=word, stories=1),) * 20,
+        companies=(CompanyCount(company=key, stories=1),) * 20, first_source="\x01" * 200, first_at=NOON,
+        chart=Chart(start=NOON, step_s=300, negative=(10**9,) * 100, expected=(1e300 / 3,) * 100),
+    )  # fmt: skip
+    item = Evidence(
+        id=key, title="\x01" * 1000, url="https://a.example/" + "\x01" * 3900, source="\x01" * 200, published_at=NOON, p_negative=0.9
+    )
+    bodies = bodies_of(alert(evidence=(item,) * 3, why=worst, rule="\x01" * 300, series="\x01" * 300), "https://t.example/" + "a" * 200)
+    assert max(map(len, bodies)) < 20_000
+    first = json.loads(bodies[0])["data"]
+    assert (first["why"]["carried"], first["why"]["chart"]) == (10**9, None)
+    usual = reasons(
+        needed=tuple(f"{n:032x}" for n in range(MAX_NEEDED)),
+        chart=Chart(start=NOON, step_s=300, negative=(99,) * 36, expected=(12.345,) * 36),
+    )
+    (body,) = bodies_of(alert(why=usual))
+    kept = json.loads(body)["data"]["why"]
+    assert len(kept["needed"]) == MAX_NEEDED and kept["chart"] is not None, "one of ours is told whole"
+
+
 def test_a_test_says_that_it_is_one_and_shows_no_figures():
     for language, words in (("en", "A test from Tocsin"), ("zh", "Tocsin 测试消息")):
         reading = read(trial(NOON), options(language, link_base="https://t.example"))  # type: ignore[arg-type]
@@ -152,7 +237,8 @@ def test_an_attempt_made_later_says_the_same_in_as_many_messages(key: str):
     st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=300),
 )
 def test_whatever_decodes_becomes_messages_within_the_limits(key: str, language: Language, n: int, title: str, name: str):
-    made = FORMATS[key].messages(alert(title, n, series=f"topic:{name}"[:300], rule=name), options(language, secret="s"), NOON)
+    why = reasons(first_source=name[:200])
+    made = FORMATS[key].messages(alert(title, n, series=f"topic:{name}"[:300], rule=name, why=why), options(language, secret="s"), NOON)
     for message in made:
         body = json.loads(message.body)
         if key == "wecom":
@@ -172,7 +258,11 @@ def test_the_schema_in_the_docs_is_that_of_the_code():
 def test_the_schema_takes_every_body_and_no_other():
     judge = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text(encoding="utf-8")), format_checker=jsonschema.FormatChecker())
     judge.check_schema(judge.schema)
-    bodies = [json.loads(body) for made in (alert(), alert(n=0), alert("\u0001" * 1000, 20), trial(NOON)) for body in bodies_of(made)]
+    bodies = [
+        json.loads(body)
+        for made in (alert(), alert(why=reasons()), alert(n=0), alert("\u0001" * 1000, 20), trial(NOON))
+        for body in bodies_of(made)
+    ]
     assert len(bodies) > 6
     for body in bodies:
         judge.validate(body)

@@ -18,6 +18,7 @@ from tocsin.cli.common import ExampleCommand, ExampleGroup, print_json, results,
 
 if TYPE_CHECKING:
     from spine.life import EventKind, Silence
+    from spine.records import Alert
     from spine.settings import Settings
     from spine.store import Store
     from tocsin.alerts import AlertStory, AlertView
@@ -288,7 +289,9 @@ def _tell(found: AlertStory) -> None:
     lines += [f"silenced until {_time(each.until)} UTC by {each.author}: {each.comment} ({_short(each.id)})" for each in life.silenced]
     if life.inhibited:
         lines.append(f"spoken for by the alert on {life.inhibited.series} ({_short(life.inhibited.alert_id)})")
-    lines += [f"  {_time(item.published_at)}  {item.source}: {item.title}" for item in alert.evidence]
+    lines += _because(alert)
+    needed = set(alert.why.needed) if alert.why else set()
+    lines += [f"{'*' if item.id in needed else ' '} {_time(item.published_at)}  {item.source}: {item.title}" for item in alert.evidence]
     for line in lines:
         click.echo(_plain(line))
     rows: list[tuple[datetime, str, str, str]] = [(each.at, each.who, each.kind, each.text) for each in found.events]
@@ -300,6 +303,28 @@ def _tell(found: AlertStory) -> None:
         table.add_row(_time(at), _plain(who), what, _plain(words))
     if rows:
         results.print(table, markup=False)
+
+
+def _because(alert: Alert) -> list[str]:
+    """Why it rang, in lines; the stories that carry it are marked below them."""
+    why = alert.why
+    if why is None or not why.stories:
+        return []
+    lines = []
+    if why.carried:
+        lines.append(f"would not have rung without {why.carried} of its {why.stories} stories (*)")
+    if why.first_at is not None:
+        lines.append(f"first told by {why.first_source} at {_time(why.first_at)}")
+    some = f" of the {why.read} most negative stories" if why.read < why.stories else ""
+    for name, counts in (
+        ("words", [(each.word, each.stories) for each in why.words]),
+        ("companies", [(each.company, each.stories) for each in why.companies]),
+    ):
+        if counts:
+            lines.append(f"{name}{some}: {', '.join(f'{what} ({stories})' for what, stories in counts)}")
+    if why.more:
+        lines.append(f"the window holds more than the {why.stories} stories that were looked at")
+    return lines
 
 
 def _by(view: AlertView) -> str:
