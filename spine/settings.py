@@ -116,7 +116,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = "market > *; sector > company"
     quiet_hours: Annotated[
         str,
-        Meta(description='when endpoints are left alone, such as "22:00-07:00 Asia/Shanghai; Sat,Sun 00:00-24:00 Asia/Shanghai"'),
+        Meta(description='when endpoints are left alone, such as "22:00-07:00 Asia/Shanghai; closed XSHG" or "outside XNYS"'),
     ] = ""
     quiet_hours_except: Annotated[
         Literal["watch", "urgent", "flash", "none"],

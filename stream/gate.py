@@ -22,7 +22,8 @@ from spine.lives import read_lives
 from spine.records import Alert, Severity
 from spine.settings import Settings
 from spine.store import Cause, Store, Withheld
-from stream.quiet import Closed, QuietHours, quiet_hours
+from stream.calendars import exchange
+from stream.quiet import Calendars, QuietHours, quiet_hours
 from stream.resilience import Patience
 from stream.webhooks import Job
 
@@ -46,7 +47,7 @@ class Muting(NamedTuple):
     passes: Severity | Literal["none"] = "flash"
 
     @classmethod
-    def from_settings(cls, settings: Settings, labels: Sequence[str], calendars: Mapping[str, Closed] | None = None) -> Muting:
+    def from_settings(cls, settings: Settings, labels: Sequence[str], calendars: Calendars = exchange) -> Muting:
         """As the settings have it. Raises SettingsError. labels: of the endpoints, in their order in the settings."""
         hooks = zip(labels, settings.webhooks, strict=True)
         own = {label: quiet_hours(hook.quiet_hours, calendars) for label, hook in hooks if hook.quiet_hours}

@@ -42,6 +42,7 @@ DOORS = {
     "plotly": {"dashboard/"},
     "httpx": {"ingest/fetch.py", "ingest/", "stream/webhooks.py", "stream/egress.py"},
     "smtplib": {"stream/smtp.py"},
+    "exchange_calendars": {"stream/calendars.py"},
     "feedparser": {"ingest/feeds.py"},
     "trafilatura": {"ingest/pages.py"},
     "apscheduler": {"tocsin/schedule.py"},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -65,13 +65,55 @@ def test_where_clocks_change_the_wall_clock_counts():
     assert lengths == [8, 10]
 
 
+class Bourse:
+    """Trades from 9:30 to 15:00 in Shanghai on weekdays that are no holidays."""
+
+    zone = SHANGHAI
+    holidays = (date(2026, 10, 1), date(2026, 10, 2))
+
+    def hours(self, day: date) -> tuple[datetime, datetime] | None:
+        if day.weekday() > 4 or day in self.holidays:
+            return None
+        opens, closes = (datetime.combine(day, at, SHANGHAI).astimezone(UTC) for at in (time(9, 30), time(15)))
+        return opens, closes
+
+
+def bourse(name: str) -> Bourse:
+    if name != "XSHG":
+        raise SettingsError(f"there is no {name}")
+    return Bourse()
+
+
 def test_an_exchange_that_is_closed_is_told_by_a_calendar():
-    holidays = {date(2026, 10, 1), date(2026, 10, 2)}
-    quiet = quiet_hours("closed:XSHG 00:00-24:00 Asia/Shanghai", {"XSHG": lambda day: day in holidays})
-    assert quiet.ends(datetime(2026, 10, 1, 9, tzinfo=SHANGHAI)) == datetime(2026, 10, 3, tzinfo=SHANGHAI)
-    assert quiet.ends(datetime(2026, 10, 3, 9, tzinfo=SHANGHAI)) is None
-    with pytest.raises(SettingsError, match="no calendar of the exchange 'XSHG'"):
-        quiet_hours("closed:XSHG 00:00-24:00 Asia/Shanghai")
+    """The first of October 2026 is a Thursday."""
+    for text in ("closed XSHG", "closed:XSHG 00:00-24:00 Asia/Shanghai"):
+        quiet = quiet_hours(text, bourse)
+        assert quiet.ends(datetime(2026, 10, 1, 9, tzinfo=SHANGHAI)) == datetime(2026, 10, 5, tzinfo=SHANGHAI)
+        assert quiet.ends(datetime(2026, 10, 5, 3, tzinfo=SHANGHAI)) is None, "the night of a day of trade is not quiet"
+    morning = quiet_hours("closed:XSHG 06:00-09:00 Asia/Shanghai", bourse)
+    assert morning.ends(datetime(2026, 10, 1, 8, tzinfo=SHANGHAI)) == datetime(2026, 10, 1, 9, tzinfo=SHANGHAI)
+    assert morning.ends(datetime(2026, 9, 30, 8, tzinfo=SHANGHAI)) is None
+
+
+def test_outside_the_hours_of_an_exchange_it_is_quiet():
+    quiet = quiet_hours("Outside XSHG", bourse)
+    opens = datetime(2026, 10, 5, 9, 30, tzinfo=SHANGHAI)
+    for day, hour in ((30, 15), (30, 23)):
+        assert quiet.ends(datetime(2026, 9, day, hour, tzinfo=SHANGHAI)) == opens
+    assert quiet.ends(datetime(2026, 10, 3, 12, tzinfo=SHANGHAI)) == opens
+    assert quiet.ends(opens - timedelta(microseconds=1)) == opens
+    for at in (opens, opens + timedelta(hours=5, minutes=29)):
+        assert quiet.ends(at) is None
+    both = quiet_hours("outside XSHG; 09:00-10:00 Asia/Shanghai", bourse)
+    assert both.ends(datetime(2026, 10, 3, 12, tzinfo=SHANGHAI)) == opens + timedelta(minutes=30)
+
+
+@pytest.mark.parametrize("text", ["closed XSHE", "outside XSHE", "closed:XSHE 00:00-24:00 UTC"])
+def test_an_exchange_that_there_is_not_is_a_mistake_of_the_setting(text: str):
+    with pytest.raises(SettingsError, match=f"quiet hours '{text}': there is no XSHE"):
+        quiet_hours(text, bourse)
+    with pytest.raises(SettingsError, match="no calendars"):
+        quiet_hours(text)
 
 
 @pytest.mark.parametrize("text", ["", "none", " None "])
