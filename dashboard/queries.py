@@ -270,6 +270,6 @@ class Reads:
             until=until,
             counts=self._store.mentions.window_counts(alert.series, since, until, alert.window_s),
             articles=self._store.articles.of_series(alert.series, alert.window_start, alert.window_start + width),
-            deliveries=self._store.alerts.deliveries([alert_id]),
+            deliveries=self._store.told(alert_id),
         )
         return msgspec.structs.replace(found, revision=revision(found))

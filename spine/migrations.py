@@ -213,6 +213,17 @@ MIGRATIONS: tuple[Migration, ...] = (
             Column("alerts", "why", "String"),
         ),
     ),
+    Migration(
+        "0014_alert_groups",
+        (
+            """
+            CREATE TABLE IF NOT EXISTS alert_groups (
+                id String, endpoint String, group_key String, at DateTime('UTC'), at_us UInt64, firing Array(String),
+                fresh Array(String), resolved Array(String), ended_us Array(UInt64), digest UInt8, version UInt64
+            ) ENGINE = ReplacingMergeTree(version) ORDER BY id SETTINGS index_granularity = 256
+            """,
+        ),
+    ),
 )
 
 

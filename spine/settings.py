@@ -56,6 +56,33 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     allow_private: Annotated[bool, Meta(description="let this endpoint lie on a loopback or private address")] = False
     name: Annotated[str, Meta(description="what the delivery log calls it; default: the host of the URL")] = ""
     quiet_hours: Annotated[str, Meta(description='its own, in place of the setting quiet_hours; "none": it has none')] = ""
+    group_by: Annotated[
+        tuple[Literal["rule", "series", "kind", "severity"], ...],
+        Meta(description="alerts that agree in these are sent together: rule, series, kind (topic, company ...), severity; empty: all are"),
+    ] = ()
+    group_wait_s: Annotated[
+        float,
+        Meta(ge=0, le=86_400, description="a new group waits this long for others, seconds, 30 for a chat; 0: each alert alone, at once"),
+    ] = 0.0
+    group_interval_s: Annotated[
+        float, Meta(ge=1, le=86_400, description="what joins a group that was sent is told at such intervals, seconds")
+    ] = 300.0
+    repeat_interval_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=7 * 86_400,
+            description="what still fires, and nobody acknowledged, is sent again after this, seconds, such as 14400; 0: never",
+        ),
+    ] = 0.0
+    tell_resolved: Annotated[bool, Meta(description="tell it too that what was sent there is over")] = False
+    digest: Annotated[
+        str,
+        Meta(
+            description='not single alerts but what rang since the last time, when there is any: "hourly", "08:00 Asia/Shanghai" or '
+            '"Mon-Fri 08:00,18:00 Asia/Shanghai"; empty: no digest'
+        ),
+    ] = ""
 
 
 Port = Annotated[int, Meta(ge=0, le=65535)]

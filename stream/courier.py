@@ -3,6 +3,7 @@
     an alert ─▶ gate ─▶ first attempt, by `notify` ─▶ taken
                  │           └─ not taken ─▶ due again ─▶ `due`, every few seconds ─▶ gate ─▶ ... ─▶ given up after the last
                  └─ withheld ─▶ `due`, when nothing holds it any more
+    one that waits for others ─▶ planned with them (stream/groups.py) ─▶ the group's first attempt, by `due`, and so on
 
 What is due follows from the store alone, from the log of deliveries and of what was withheld: whoever owns the topic of alerts next
 goes on with it. An endpoint that takes only so many messages a minute is spared in between: that is no attempt.
@@ -19,9 +20,11 @@ from typing import NamedTuple
 from spine import log, metrics
 from spine.records import Alert
 from spine.store import Alerts, Delivery
+from spine.store.groups import PREFIX
 from stream.answers import GONE, is_final, is_waiting
 from stream.formats.generic import TEST
-from stream.gate import Gate
+from stream.gate import Ask, Gate
+from stream.groups import Planner
 from stream.resilience import Patience
 from stream.webhooks import Job, Webhooks
 
@@ -37,7 +40,7 @@ _log = log.get_logger(__name__)
 
 
 def next_attempt(last: Delivery) -> datetime | None:
-    """When an alert is due again at an endpoint, after its last attempt there; None: it was taken, or is given up."""
+    """When an alert, or a group, is due again at an endpoint, after its last attempt there; None: it was taken, or is given up."""
     if is_waiting(last):
         return last.sent_at + timedelta(seconds=last.retry_after_s)
     if last.delivered or is_final(last) or last.attempt >= len(SCHEDULE_S):
@@ -49,8 +52,10 @@ def next_attempt(last: Delivery) -> datetime | None:
 
 
 class _Due(NamedTuple):
+    """subject: an alert's id, or a group's with its prefix"""
+
     at: datetime
-    alert_id: str
+    subject: str
     endpoint: str
     attempt: int
     taken: int = 0
@@ -67,10 +72,11 @@ class Courier:
         patience: Patience,
         gate: Gate | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        planner: Planner | None = None,
     ) -> None:
-        """gate: what may be sent; None: everything"""
+        """gate: what may be sent; None: everything. planner: of endpoints that are told of several alerts at once"""
         self._webhooks, self._store, self._patience = webhooks, store, patience
-        self._gate, self._clock = gate, clock
+        self._gate, self._clock, self._planner = gate, clock, planner
         self._due: list[_Due] = []
         self._gone: set[str] = set()
         self._looked: datetime | None = None
@@ -78,35 +84,60 @@ class Courier:
     def notify(self, alert: Alert) -> list[Delivery]:
         """A first attempt at every endpoint that wants it and was not tried yet, all at once; what came of each, logged.
 
-        Raises StoreError.
+        Where alerts are put together, it begins to wait for others. Raises StoreError.
         """
-        tried = self._tried([alert.id])
+        tried, now = self._tried([alert.id]), self._clock()
         new = [label for label in self._webhooks.labels if (alert.id, label) not in tried and self._may(label, alert)]
-        return self._send(self._free([Job(label, alert, 1) for label in new], self._clock()))
+        if self._planner is not None:
+            self._planner.take(alert, [label for label in new if self._is_planned(label)], now)
+        return self._send(self._alone([(_Due(now, alert.id, label, 1), alert) for label in new if not self._is_planned(label)], now))
 
     def due(self, now: datetime) -> list[Delivery]:
         """The attempts that are due by now; what came of each, logged. Raises StoreError."""
         if self._looked is None or now - self._looked >= LOOK_AGAIN:
             self._look(now)
+        if self._planner is not None:
+            for group in self._planner.plan(now, self._may):
+                heapq.heappush(self._due, _Due(now, group.subject, group.endpoint, 1))
         ready: list[_Due] = []
         while self._due and self._due[0].at <= now and len(ready) < AT_ONCE:
             ready.append(heapq.heappop(self._due))
-        tried = self._tried([due.alert_id for due in ready if due.released])  # `notify` may have been faster
-        jobs = []
-        for due in ready:
-            alert = self._patience.wait_for("alert", self._store.get, due.alert_id)
-            again = due.released and (due.alert_id, due.endpoint) in tried
+        tried = self._tried([due.subject for due in ready if due.released])  # `notify` may have been faster
+        alerts = []
+        for due in (due for due in ready if not due.subject.startswith(PREFIX)):
+            alert = self._patience.wait_for("alert", self._store.get, due.subject)
+            again = due.released and (due.subject, due.endpoint) in tried
             if alert is not None and not again and self._may(due.endpoint, alert):
-                jobs.append(Job(due.endpoint, alert, due.attempt, due.taken))
-        return self._send(self._free(jobs, now))
+                alerts.append((due, alert))
+        return self._send([*self._alone(alerts, now), *self._together([due for due in ready if due.subject.startswith(PREFIX)], now)])
 
-    def _free(self, jobs: Sequence[Job], now: datetime) -> Sequence[Job]:
-        return jobs if self._gate is None else self._gate.let_through(jobs, now)
+    def _alone(self, found: Sequence[tuple[_Due, Alert]], now: datetime) -> list[Job]:
+        """The attempts that the gate lets through."""
+        dues = {(due.endpoint, alert.id): due for due, alert in found}
+        asks = [Ask(due.endpoint, alert, due.attempt == 1) for due, alert in found]
+        free = asks if self._gate is None else self._gate.let_through(asks, now)
+        return [Job(ask.endpoint, ask.alert, due.attempt, due.taken) for ask in free for due in [dues[ask.endpoint, ask.alert.id]]]
+
+    def _together(self, found: Sequence[_Due], now: datetime) -> list[Job]:
+        """The same for groups."""
+        jobs = []
+        for due in found:
+            bundle = self._planner.bundle(due.subject.removeprefix(PREFIX)) if self._planner else None
+            if bundle is not None and self._planner and self._is_open(due.endpoint) and self._planner.may_go(due.endpoint, bundle, now):
+                jobs.append(Job(due.endpoint, bundle, due.attempt, due.taken))
+        return jobs
 
     def _tried(self, alert_ids: Sequence[str]) -> set[tuple[str, str]]:
-        """(alert id, endpoint) of every attempt that was made."""
+        """(alert id, endpoint) of every attempt that was made, and of what is to be sent in a group."""
         made = self._patience.wait_for("deliveries", self._store.deliveries, alert_ids)
-        return {(delivery.alert_id, delivery.endpoint) for delivery in made}
+        known = self._planner.known(alert_ids) if self._planner else set[tuple[str, str]]()
+        return {(delivery.alert_id, delivery.endpoint) for delivery in made} | known
+
+    def _is_planned(self, endpoint: str) -> bool:
+        return self._planner is not None and endpoint in self._planner.endpoints
+
+    def _is_open(self, endpoint: str) -> bool:
+        return endpoint not in self._gone and self._webhooks.is_open(endpoint)
 
     def _may(self, endpoint: str, alert: Alert) -> bool:
         return endpoint not in self._gone and self._webhooks.wants(endpoint, alert)
@@ -123,11 +154,14 @@ class Courier:
         self._gone = {endpoint for endpoint, last in newest.items() if last.status == GONE}
         if self._gate is not None:
             self._gate.warn(now)
-            waiting = self._gate.waiting(now)
+            waiting = [(ident, endpoint) for ident, endpoint in self._gate.waiting(now) if not self._is_planned(endpoint)]
             tried = self._tried(sorted({ident for ident, _ in waiting}))
             for ident, endpoint in waiting:
                 if (ident, endpoint) not in tried:
                     heapq.heappush(self._due, _Due(now, ident, endpoint, 1, released=True))
+        if self._planner is not None:
+            for group in self._planner.untried(now):
+                heapq.heappush(self._due, _Due(now, group.subject, group.endpoint, 1))
 
     def _plan(self, last: Delivery) -> None:
         at = next_attempt(last)

@@ -11,9 +11,11 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 from spine.errors import SettingsError
 from spine.records import Alert, Severity
 from spine.settings import Webhook
+from stream.digests import digest
 from stream.formats import FORMATS
 from stream.formats.base import Format, Options
 from stream.formats.mail import address_of
+from stream.grouping import Grouping
 from stream.signing import signing_key
 
 _ORDER: dict[Severity, int] = {"watch": 0, "urgent": 1, "flash": 2}
@@ -52,6 +54,7 @@ class Endpoint(NamedTuple):
     label: what the delivery log calls it
     url: of HTTP; of mail it is empty, as it holds the password, and `server` says the rest
     keys: the newest first; none when it is not signed as Standard Webhooks has it
+    grouping: how alerts are put together, repeated and said to be over; None: each is sent alone, at once, and that is all
     """
 
     label: str
@@ -64,6 +67,7 @@ class Endpoint(NamedTuple):
     wanted: Wanted
     keys: tuple[bytes, ...]
     allow_private: bool
+    grouping: Grouping | None
 
 
 def endpoints(webhooks: Sequence[Webhook], link_base: str = "") -> Iterator[Endpoint]:
@@ -127,7 +131,20 @@ def _endpoint(webhook: Webhook, label: str, place: SplitResult, link_base: str) 
         wanted=Wanted(webhook.paused, webhook.min_severity, webhook.series, webhook.rules),
         keys=tuple(signing_key(secret) for secret in secrets),
         allow_private=webhook.allow_private,
+        grouping=_grouping(webhook),
     )
+
+
+def _grouping(webhook: Webhook) -> Grouping | None:
+    made = Grouping(
+        by=webhook.group_by,
+        wait_s=webhook.group_wait_s,
+        interval_s=webhook.group_interval_s,
+        repeat_s=webhook.repeat_interval_s,
+        tell_resolved=webhook.tell_resolved,
+        digest=digest(webhook.digest),
+    )
+    return None if made.alone and not made.repeat_s and not made.tell_resolved else made
 
 
 def _mailboxes(place: SplitResult) -> tuple[str, tuple[str, ...]]:

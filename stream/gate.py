@@ -25,12 +25,28 @@ from spine.store import Cause, Store, Withheld
 from stream.calendars import exchange
 from stream.quiet import Calendars, QuietHours, quiet_hours
 from stream.resilience import Patience
-from stream.webhooks import Job
 
 REACH = timedelta(days=31)
 """What was withheld longer ago is not asked after any more."""
 NIGHT = QuietHours()
 _log = log.get_logger(__name__)
+
+
+class Ask(NamedTuple):
+    """May this alert be sent there? first: whether nobody tried to, so far"""
+
+    endpoint: str
+    alert: Alert
+    first: bool = True
+
+
+class Judged(NamedTuple):
+    """The answer. verdict: why it may not be sent now, None: it may; before: what withheld it from there so far"""
+
+    ask: Ask
+    life: Life
+    verdict: Withheld | None
+    before: Sequence[Withheld]
 
 
 class Muting(NamedTuple):
@@ -63,14 +79,15 @@ class Muting(NamedTuple):
 def judge(alert: Alert, life: Life, endpoint: str, now: datetime, muting: Muting, before: Collection[Withheld]) -> Withheld | None:
     """Why `alert` is not sent to `endpoint` now; None: nothing is against it. Pure.
 
-    before: what withheld it from there so far; () for an alert that was sent there already, and not taken
+    before: what withheld it from there so far; () for an alert that was sent there already, and not taken. What waited for a digest
+        is told in it, over or not
     """
 
     def why(cause: Cause, owner: str, until: datetime | None, text: str) -> Withheld:
         return Withheld(alert_id=alert.id, endpoint=endpoint, cause=cause, owner=owner, at=now, until=until, text=text)
 
     slept = any(each.cause == "quiet hours" for each in before)
-    if before and life.resolved and not (slept and life.resolved.who == TOCSIN):
+    if any(each.cause != "digest" for each in before) and life.resolved and not (slept and life.resolved.who == TOCSIN):
         return why("resolved", life.resolved.who, None, f"resolved by {life.resolved.who} before it was sent")
     if life.silenced:
         by = life.silenced[0]
@@ -88,28 +105,35 @@ class Gate:
         self._store, self._patience, self._muting = store, patience, muting
         self._warned: set[str] = set()
 
-    def let_through(self, jobs: Sequence[Job], now: datetime) -> list[Job]:
-        """Those of `jobs` that nothing is against now; why the others wait is kept in the store. Raises StoreError."""
-        if not jobs:
-            return []
-        alerts = list({job.alert.id: job.alert for job in jobs}.values())
-        lives = self._patience.wait_for("lives", read_lives, self._store, alerts, now, self._muting.rules)
-        known = self._patience.wait_for("withheld", self._store.lives.withheld, [alert.id for alert in alerts])
-        told = {msgspec.structs.replace(each, at=now, text="") for each in known}
-        free: list[Job] = []
-        for job in jobs:
-            before = [each for each in known if (each.alert_id, each.endpoint) == (job.alert.id, job.endpoint)]
-            verdict = judge(job.alert, lives[job.alert.id], job.endpoint, now, self._muting, before if job.number == 1 else ())
-            if verdict is None:
-                free.append(job)
-            elif msgspec.structs.replace(verdict, text="") not in told:
-                self._keep(verdict)
-        return free
+    def let_through(self, asks: Sequence[Ask], now: datetime) -> list[Ask]:
+        """Those of `asks` that nothing is against now; why the others wait is kept in the store. Raises StoreError."""
+        judged = self.judged(asks, now)
+        self.keep(judged)
+        return [each.ask for each in judged if each.verdict is None]
 
-    def _keep(self, verdict: Withheld) -> None:
-        self._patience.wait_for("withheld", self._store.lives.withhold, [verdict])
-        metrics.WEBHOOKS.labels("withheld").inc()
-        _log.info("alert withheld", endpoint=verdict.endpoint, alert=verdict.alert_id, reason=verdict.text)
+    def judged(self, asks: Sequence[Ask], now: datetime) -> list[Judged]:
+        """The answers, in order. Raises StoreError."""
+        if not asks:
+            return []
+        alerts = list({ask.alert.id: ask.alert for ask in asks}.values())
+        lives = self._patience.wait_for("lives", read_lives, self._store, alerts, now, self._muting.rules)
+        known: dict[tuple[str, str], list[Withheld]] = {}
+        for each in self._patience.wait_for("withheld", self._store.lives.withheld, [alert.id for alert in alerts]):
+            known.setdefault((each.alert_id, each.endpoint), []).append(each)
+        found = []
+        for ask in asks:
+            life, before = lives[ask.alert.id], known.get((ask.alert.id, ask.endpoint), [])
+            verdict = judge(ask.alert, life, ask.endpoint, now, self._muting, before if ask.first else ())
+            found.append(Judged(ask, life, verdict, before))
+        return found
+
+    def keep(self, judged: Sequence[Judged]) -> None:
+        """Keep what is against sending, where it is new. Raises StoreError."""
+        for each in judged:
+            if each.verdict is not None and not any(_same(each.verdict, known) for known in each.before):
+                self._patience.wait_for("withheld", self._store.lives.withhold, [each.verdict])
+                metrics.WEBHOOKS.labels("withheld").inc()
+                _log.info("alert withheld", endpoint=each.verdict.endpoint, alert=each.verdict.alert_id, reason=each.verdict.text)
 
     def waiting(self, now: datetime) -> list[tuple[str, str]]:
         """(alert id, endpoint) of all that was withheld and may yet be sent, in order. Raises StoreError."""
@@ -125,6 +149,11 @@ class Gate:
         for each in new:
             _log.warning("silence ends soon", silence=each.id, at=_utc(each.until), author=each.author, comment=each.comment)
         return new
+
+
+def _same(one: Withheld, other: Withheld) -> bool:
+    """Whether both say the same, if not at the same time or in the same words."""
+    return msgspec.structs.replace(one, at=other.at, text="") == msgspec.structs.replace(other, text="")
 
 
 def _utc(moment: datetime | None) -> str:

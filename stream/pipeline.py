@@ -29,6 +29,7 @@ from stream.courier import Courier
 from stream.flood import Flood
 from stream.gaps import Missed
 from stream.gate import Gate, Muting
+from stream.groups import Planner
 from stream.matching import Matcher
 from stream.memo import Memo
 from stream.resilience import Pace, Patience, isolate, once_more
@@ -92,7 +93,9 @@ class Pipeline:
         self._rule = rule
         self._webhooks = webhooks or Webhooks(())
         self._patience = patience or Patience()
-        self._courier = Courier(self._webhooks, store.alerts, self._patience, Gate(store, self._patience, muting or Muting()))
+        gate = Gate(store, self._patience, muting or Muting())
+        planner = Planner(store, self._patience, gate, self._webhooks.groupings)
+        self._courier = Courier(self._webhooks, store.alerts, self._patience, gate, planner=planner)
         self._resolver = Resolver(store, self._patience, resolve_after_s)
         self._memo = Memo()
         self._matcher = matcher or Matcher()

@@ -7,18 +7,23 @@ import binascii
 import hashlib
 import hmac
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from spine.errors import SettingsError
 from spine.records import Alert
 
+if TYPE_CHECKING:
+    from stream.formats.base import Bundle
 
-def message_id(alert: Alert, part: int = 1) -> str:
-    """The webhook-id: the same for every attempt and every endpoint, so that a receiver can tell what it has seen.
 
-    part: of an alert that is sent as several messages, from 1; ":" cannot be in an alert's id, so no two ids are the same
+def message_id(sent: Alert | Bundle, part: int = 1) -> str:
+    """The webhook-id: the same for every attempt, and of an alert for every endpoint, so that a receiver can tell what it has seen.
+
+    part: of what is sent as several messages, from 1; ":" cannot be in an id, so no two ids are the same
     """
-    return f"alert_{alert.id}" if part == 1 else f"alert_{alert.id}:{part}"
+    name = f"{'alert' if isinstance(sent, Alert) else 'group'}_{sent.id}"
+    return name if part == 1 else f"{name}:{part}"
 
 
 def signing_key(secret: str) -> bytes:

@@ -1,4 +1,4 @@
-"""The HTTP door, and who sends: alerts to endpoints, each in its format. One attempt at a time: stream/courier.py says when.
+"""The HTTP door, and who sends: alerts, or groups of them, in each endpoint's format. One attempt at a time: stream/courier.py says when.
 
 Job ─▶ messages of the format ─▶ allowance ─▶ address vetted ─▶ POST (Standard Webhooks 1.0.0), or stream/smtp.py ─▶ Delivery
 """
@@ -25,7 +25,8 @@ from stream import smtp
 from stream.answers import GONE, IN_TIME, NOT_SENT, WAITS, Answer
 from stream.egress import Refused, Resolve, addresses, vetted
 from stream.endpoints import Endpoint, endpoints
-from stream.formats.base import Message
+from stream.formats.base import Bundle, Message, subject
+from stream.grouping import Grouping
 from stream.limits import Allowance
 from stream.signing import message_id, signatures
 
@@ -37,10 +38,10 @@ MAX_QUIET_S = 600.0
 
 
 class Job(NamedTuple):
-    """One attempt to make. endpoint: its label; number: 1 for the first; taken: messages of the alert that it has taken already"""
+    """One attempt to make. endpoint: its label; number: 1 for the first; taken: messages of what is sent that it has taken already"""
 
     endpoint: str
-    alert: Alert
+    sent: Alert | Bundle
     number: int
     taken: int = 0
 
@@ -74,6 +75,15 @@ class Webhooks:
         """What the endpoints are called."""
         return tuple(self._endpoints)
 
+    @property
+    def groupings(self) -> dict[str, Grouping]:
+        """By endpoint, of those that do not get each alert alone and at once."""
+        return {label: endpoint.grouping for label, endpoint in self._endpoints.items() if endpoint.grouping is not None}
+
+    def is_open(self, label: str) -> bool:
+        """Whether there is such an endpoint, and it is not paused."""
+        return label in self._endpoints and not self._endpoints[label].wanted.paused
+
     def wants(self, label: str, alert: Alert) -> bool:
         """Whether there is such an endpoint, it is not paused, and its filters let the alert through."""
         return label in self._endpoints and self._endpoints[label].wanted.fits(alert)
@@ -91,21 +101,21 @@ class Webhooks:
         """The messages that the endpoint has not taken yet, until one is not taken."""
         sent_at = self._clock()
         endpoint, allowance = self._endpoints[job.endpoint], self._allowances[job.endpoint]
-        messages = endpoint.format.messages(job.alert, endpoint.options, sent_at)
+        messages = endpoint.format.messages(job.sent, endpoint.options, sent_at)
         deadline, taken, answer = Deadline(self._timeout_s), min(job.taken, len(messages) - 1), Answer(0, "")
         while taken < len(messages) and not answer.error:
             wait_s = allowance.spend(self._clock())
             if wait_s > 0:
                 answer = Answer(0, f"{WAITS}it takes only so many messages a minute", wait_s)
             else:
-                answer = self._hand_over(endpoint, messages[taken], message_id(job.alert, taken + 1), int(sent_at.timestamp()), deadline)
+                answer = self._hand_over(endpoint, messages[taken], message_id(job.sent, taken + 1), int(sent_at.timestamp()), deadline)
                 if answer.wait_s and endpoint.format.verdict:
                     allowance.rest(self._clock(), min(answer.wait_s, MAX_QUIET_S))
             taken += not answer.error
         where = f" (message {taken + 1} of {len(messages)})" if answer.error and len(messages) > 1 else ""
         metrics.WEBHOOKS.labels("delivered" if not answer.error else "waiting" if answer.error.startswith(WAITS) else "failed").inc()
         return Delivery(
-            alert_id=job.alert.id,
+            alert_id=subject(job.sent),
             endpoint=job.endpoint,
             attempt=job.number,
             sent_at=sent_at,

@@ -14,7 +14,7 @@ from spine.life import AlertEvent, Life, Silence, inhibitions
 from spine.lives import read_lives
 from spine.records import Alert
 from spine.settings import Settings
-from spine.store import Delivery, Store, Withheld
+from spine.store import Delivery, Group, Store, Withheld
 
 SHORTEST_PREFIX = 4
 SHOWN_CHARS = 10
@@ -33,12 +33,13 @@ class AlertView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AlertStory(msgspec.Struct, frozen=True, kw_only=True):
-    """All that is known of one alert: also what was done to it, who was told, and who was not and why."""
+    """All that is known of one alert: also what was done to it, who was told, alone or in which groups, and who was not and why."""
 
     view: AlertView
     events: tuple[AlertEvent, ...]
     deliveries: tuple[Delivery, ...]
     withheld: tuple[Withheld, ...]
+    groups: tuple[Group, ...] = ()
 
 
 def views(store: Store, settings: Settings, now: datetime, *, since: datetime | None, limit: int) -> list[AlertView]:
@@ -55,7 +56,8 @@ def story(store: Store, settings: Settings, name: str, now: datetime) -> AlertSt
     return AlertStory(
         view=AlertView(alert=alert, life=life),
         events=tuple(store.lives.events([alert.id])),
-        deliveries=tuple(store.alerts.deliveries([alert.id])),
+        deliveries=tuple(store.told(alert.id)),
+        groups=tuple(store.groups.of([alert.id])),
         withheld=tuple(store.lives.withheld([alert.id])),
     )
 

@@ -5,6 +5,7 @@ store.mentions    which series each article touched         (mentions, hour_mark
 store.moods       the same over days and weeks, summed up   (mood_sums, sums_done)
 store.alerts      what rang, and who was told               (alerts, deliveries)
 store.peaks       how much the past surprised               (peaks)
+store.groups      which of it is sent together              (alert_groups)
 store.lives       what became of it, and why not            (alert_events, alert_seen, withheld)
 store.silences    what people do not want to hear of        (silences, silence_ends)
 store.labels      what people said instead                 (labels)
@@ -23,6 +24,7 @@ from spine.store.alerts import Alerts, Delivery, Rung
 from spine.store.articles import ArticleRow, Articles, Known, Totals
 from spine.store.clock import to_epoch
 from spine.store.dead import DeadLetter, DeadLetters
+from spine.store.groups import Group, Groups
 from spine.store.labels import ArticleText, Label, LabelledText, Labels
 from spine.store.lives import Cause, Lives, Withheld
 from spine.store.mentions import Mentions, MinuteCounts, MoodPoint, NegativeMention, SeriesTotal, SourceStories, WindowCount
@@ -40,6 +42,8 @@ __all__ = [
     "DeadLetter",
     "DeadLetters",
     "Delivery",
+    "Group",
+    "Groups",
     "Known",
     "Label",
     "LabelledText",
@@ -84,6 +88,7 @@ class Store:
         self.mentions = Mentions(client)
         self.moods = Moods(client, self.mentions)
         self.alerts = Alerts(client)
+        self.groups = Groups(client)
         self.peaks = Peaks(client)
         self.lives = Lives(client)
         self.silences = Silences(client)
@@ -98,6 +103,12 @@ class Store:
     def pending(self) -> list[str]:
         """Names of the migrations that have not been applied."""
         return pending(self.client)
+
+    def told(self, alert_id: str) -> list[Delivery]:
+        """Every attempt to deliver this alert, alone or in a group, the oldest first. Raises StoreError."""
+        groups = self.groups.of([alert_id])
+        made = self.alerts.deliveries([alert_id, *(group.subject for group in groups)])
+        return sorted(made, key=lambda each: (each.sent_at, each.endpoint, each.attempt))
 
     def retire(self, before: datetime) -> list[str]:
         """Drop every month that ended before `before`, from all tables that are kept by month; their names, such as "202601".

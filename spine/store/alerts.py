@@ -11,12 +11,14 @@ import msgspec
 from spine.clickhouse import ClickHouse
 from spine.records import Alert, Evidence, Why
 from spine.store.clock import from_epoch, new_version, to_epoch
+from spine.store.lives import slices
 from spine.store.mentions import of_kinds
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt to hand an alert to one endpoint.
+    """One attempt to hand an alert, or a group of them, to one endpoint.
 
+    alert_id: of a group: its subject
     status: of HTTP or SMTP, 0 when there was no answer; error: "" when it was taken
     taken: how many of the messages that hold the alert the endpoint has taken by now; the next attempt goes on after them
     retry_after_s: how long the endpoint asked to wait; not kept in the store
@@ -131,6 +133,14 @@ class Alerts:
         """The alert with this id, if there is one. Raises StoreError."""
         rows = self._client.query(f"SELECT {_COLUMNS} FROM alerts FINAL WHERE id = {{id:String}}", id=alert_id)
         return _alert(rows[0]) if rows else None
+
+    def many(self, alert_ids: Sequence[str]) -> list[Alert]:
+        """Those of these alerts that there are, the oldest first. Raises StoreError."""
+        found: list[Alert] = []
+        for some in slices(alert_ids):
+            rows = self._client.query(f"SELECT {_COLUMNS} FROM alerts FINAL WHERE id IN {{ids:Array(String)}}", ids=some)
+            found += map(_alert, rows)
+        return sorted(found, key=lambda alert: (alert.detected_at, alert.id))
 
     def find(self, prefix: str, limit: int = 10) -> list[str]:
         """Ids that begin so, in order. Raises StoreError."""

@@ -15,6 +15,7 @@ MOST_MONTHS = 100
 FEW_MONTHS = timedelta(days=28 * (MOST_MONTHS - 2))
 """Less than this touches at most MOST_MONTHS months, wherever it begins."""
 
+_SINCE_1970 = datetime(1970, 1, 1, tzinfo=UTC)
 _versions = threading.Lock()
 _last = 0
 
@@ -27,6 +28,16 @@ def to_epoch(moment: datetime) -> int:
 def from_epoch(seconds: int) -> datetime:
     """Aware UTC."""
     return datetime.fromtimestamp(seconds, tz=UTC)
+
+
+def to_us(moment: datetime) -> int:
+    """Whole microseconds since 1970: for what is told apart within a second."""
+    return (moment - _SINCE_1970) // timedelta(microseconds=1)
+
+
+def from_us(us: int | str) -> datetime:
+    """Aware UTC; a server may say a number of 64 bits in quotes."""
+    return _SINCE_1970 + timedelta(microseconds=int(us))
 
 
 def few_months(items: Sequence[ItemT], moment: Callable[[ItemT], datetime]) -> list[Sequence[ItemT]]:

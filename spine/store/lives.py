@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Literal
 
 import msgspec
 
 from spine.clickhouse import ClickHouse
 from spine.life import AlertEvent
-from spine.store.clock import from_epoch, new_version, to_epoch
+from spine.store.clock import from_epoch, from_us, new_version, to_epoch, to_us
 
-Cause = Literal["silence", "inhibition", "quiet hours", "resolved"]
+Cause = Literal["silence", "inhibition", "quiet hours", "resolved", "group", "digest"]
 ASK_AT_ONCE = 2_000
 """Ids in one query: old servers get them in its text, and read at most 256 kB of it."""
-_SINCE_1970 = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Withheld(msgspec.Struct, frozen=True, kw_only=True):
     """Why an alert was not sent to an endpoint when it was due.
 
+    cause: group and digest: it waits for others, to be sent together with them
     owner: what withheld it: a silence's or an alert's id, or a name
     at: since when; until: as far as is known then; None: nobody knows
     text: why, for people
@@ -53,7 +53,7 @@ class Lives:
             {
                 "alert_id": [event.alert_id for event in events],
                 "id": [event.id for event in events],
-                "at_us": [(event.at - _SINCE_1970) // timedelta(microseconds=1) for event in events],
+                "at_us": [to_us(event.at) for event in events],
                 "kind": [event.kind for event in events],
                 "who": [event.who for event in events],
                 "text": [event.text for event in events],
@@ -64,7 +64,7 @@ class Lives:
     def events(self, alert_ids: Sequence[str]) -> list[AlertEvent]:
         """All that was done to these alerts, oldest first for each. Raises StoreError."""
         found: list[AlertEvent] = []
-        for some in _slices(alert_ids):
+        for some in slices(alert_ids):
             rows = self._client.query(
                 """
                 SELECT id, alert_id, at_us, kind, who, text FROM alert_events FINAL
@@ -72,12 +72,7 @@ class Lives:
                 """,
                 ids=some,
             )
-            found += [
-                AlertEvent(
-                    id=row[0], alert_id=row[1], at=_SINCE_1970 + timedelta(microseconds=int(row[2])), kind=row[3], who=row[4], text=row[5]
-                )
-                for row in rows
-            ]
+            found += [AlertEvent(id=row[0], alert_id=row[1], at=from_us(row[2]), kind=row[3], who=row[4], text=row[5]) for row in rows]
         return found
 
     def seen(self, alert_ids: Sequence[str], at: datetime) -> None:
@@ -87,7 +82,7 @@ class Lives:
     def last_seen(self, alert_ids: Sequence[str]) -> dict[str, datetime]:
         """When the series of these alerts were over their bar for the last time, of those for which `seen` was told. Raises StoreError."""
         found: dict[str, datetime] = {}
-        for some in _slices(alert_ids):
+        for some in slices(alert_ids):
             rows = self._client.query(
                 "SELECT alert_id, toUInt32(max(at)) FROM alert_seen WHERE alert_id IN {ids:Array(String)} GROUP BY alert_id", ids=some
             )
@@ -113,7 +108,7 @@ class Lives:
     def withheld(self, alert_ids: Sequence[str]) -> list[Withheld]:
         """Why these alerts were not sent when they were due, oldest first for each. Raises StoreError."""
         found: list[Withheld] = []
-        for some in _slices(alert_ids):
+        for some in slices(alert_ids):
             found += self._withheld("alert_id IN {ids:Array(String)}", ids=some)
         return found
 
@@ -143,6 +138,7 @@ class Lives:
         ]
 
 
-def _slices(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+def slices(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    """The ids in portions, each of ASK_AT_ONCE at most."""
     for start in range(0, len(ids), ASK_AT_ONCE):
         yield ids[start : start + ASK_AT_ONCE]

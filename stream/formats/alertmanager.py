@@ -6,23 +6,47 @@ common/model/signature.go: FNV-1a over the sorted labels, 64 bits.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
 from spine.records import Alert
 from spine.series import kind_of
-from stream.formats.base import JSON, Format, Message, Options, iso
+from stream.formats.base import JSON, Bundle, Format, Member, Message, Options, iso, ranked
 from stream.formats.reading import Reading, read
 
 NEVER = "0001-01-01T00:00:00Z"
 """When an alert ends that has not ended: Go's zero time."""
 
 
-def messages(alert: Alert, options: Options, _at: datetime) -> list[Message]:
-    """One message: a group of this one alert."""
-    reading = read(alert, options)
+_LABELS = {"rule": "alertname", "alert": "alert_id"}
+"""What Alertmanager calls what groups are told apart by, where that is not our own word."""
+
+
+def messages(sent: Alert | Bundle, options: Options, _at: datetime) -> list[Message]:
+    """One message: all alerts of the group, or a group of the one alert."""
+    members, by = ([Member(sent)], ("rule", "series")) if isinstance(sent, Alert) else (ranked(sent.members), sent.by)
+    alerts = [_alert(each, options) for each in members]
+    group = {name: alerts[0]["labels"][name] for name in (_LABELS.get(each, each) for each in by)}
+    body = {
+        "version": "4",
+        "groupKey": f"{{}}:{{{', '.join(f'{name}={_quoted(value)}' for name, value in group.items())}}}",
+        "truncatedAlerts": 0,
+        "status": "firing" if any(each.ended is None for each in members) else "resolved",
+        "receiver": options.name,
+        "groupLabels": group,
+        "commonLabels": _common([each["labels"] for each in alerts]),
+        "commonAnnotations": _common([each["annotations"] for each in alerts]),
+        "externalURL": options.link_base,
+        "alerts": alerts,
+    }
+    return [Message(msgspec.json.encode(body), JSON)]
+
+
+def _alert(member: Member, options: Options) -> dict[str, Any]:
+    alert, reading = member.alert, read(member.alert, options)
     labels = {
         "alertname": alert.rule,
         "alert_id": alert.id,
@@ -30,31 +54,20 @@ def messages(alert: Alert, options: Options, _at: datetime) -> list[Message]:
         "series": alert.series,
         "severity": alert.severity,
     }
-    group = {name: labels[name] for name in ("alertname", "series")}
-    annotations = _annotations(reading)
-    body = {
-        "version": "4",
-        "groupKey": f"{{}}:{{{', '.join(f'{name}={_quoted(value)}' for name, value in group.items())}}}",
-        "truncatedAlerts": 0,
-        "status": "firing",
-        "receiver": options.name,
-        "groupLabels": group,
-        "commonLabels": labels,
-        "commonAnnotations": annotations,
-        "externalURL": options.link_base,
-        "alerts": [
-            {
-                "status": "firing",
-                "labels": labels,
-                "annotations": annotations,
-                "startsAt": iso(alert.window_start),
-                "endsAt": NEVER,
-                "generatorURL": reading.link,
-                "fingerprint": fingerprint(labels),
-            }
-        ],
+    return {
+        "status": "resolved" if member.ended else "firing",
+        "labels": labels,
+        "annotations": _annotations(reading),
+        "startsAt": iso(alert.window_start),
+        "endsAt": iso(member.ended) if member.ended else NEVER,
+        "generatorURL": reading.link,
+        "fingerprint": fingerprint(labels),
     }
-    return [Message(msgspec.json.encode(body), JSON)]
+
+
+def _common(each: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """What is the same in all of them."""
+    return {name: value for name, value in each[0].items() if all(other.get(name) == value for other in each)}
 
 
 def _annotations(reading: Reading) -> dict[str, str]:

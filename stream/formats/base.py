@@ -1,14 +1,16 @@
-"""What a format is: how one alert becomes messages for one kind of receiver, and how its answers are understood. Pure."""
+"""What a format is: how alerts become messages for one kind of receiver, and how its answers are understood. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
 import msgspec
 
+from spine.life.silences import rank
 from spine.records import Alert, Language
+from spine.store.groups import PREFIX
 
 Transport = Literal["http", "smtp"]
 Signing = Literal["standard", "own", "none"]
@@ -28,6 +30,32 @@ class Options(NamedTuple):
     secret: str = ""
     sender: str = ""
     recipients: tuple[str, ...] = ()
+
+
+class Member(NamedTuple):
+    """An alert of a bundle.
+
+    ended: since when it is over; None while it fires
+    fresh: whether the endpoint is told of it for the first time
+    """
+
+    alert: Alert
+    ended: datetime | None = None
+    fresh: bool = True
+
+
+class Bundle(NamedTuple):
+    """Alerts that are sent together: a group, or a digest.
+
+    id: the same for the same members, however often it is sent; at: when it was due; members: one at least
+    by: in what all of them agree, of rule, series, kind and severity; "alert": every alert is sent by itself
+    """
+
+    id: str
+    at: datetime
+    members: tuple[Member, ...]
+    by: tuple[str, ...] = ()
+    digest: bool = False
 
 
 class Message(NamedTuple):
@@ -55,13 +83,13 @@ class Limit(NamedTuple):
 class Format(NamedTuple):
     """One kind of receiver.
 
-    messages: (alert, options, the moment of this attempt) to messages, in order; the same number and the same words at every attempt
+    messages: (alert or alerts, options, the moment of this attempt) to messages, in order; as many and the same words at every attempt
     verdict: (status of HTTP, body) to what it means; None: the status says all, the body is not read
     limits: how often its receiver lets itself be called
     """
 
     key: str
-    messages: Callable[[Alert, Options, datetime], list[Message]]
+    messages: Callable[[Alert | Bundle, Options, datetime], list[Message]]
     verdict: Callable[[int, bytes], Verdict] | None = None
     limits: tuple[Limit, ...] = ()
     signing: Signing = "none"
@@ -101,6 +129,16 @@ def coded(bot: str, too_many: Mapping[int, float]) -> Callable[[int, bytes], Ver
         return Verdict(f"{bot} {code}: {words}".rstrip(": "), too_many.get(code, 0.0))
 
     return verdict
+
+
+def subject(sent: Alert | Bundle) -> str:
+    """What the delivery log calls it."""
+    return sent.id if isinstance(sent, Alert) else PREFIX + sent.id
+
+
+def ranked(members: Iterable[Member]) -> list[Member]:
+    """The most severe first, and of those the most surprising."""
+    return sorted(members, key=lambda each: (-rank(each.alert.severity), -each.alert.surprise, each.alert.detected_at, each.alert.id))
 
 
 def iso(moment: datetime) -> str:

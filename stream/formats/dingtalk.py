@@ -12,25 +12,25 @@ from datetime import datetime
 import msgspec
 
 from spine.records import Alert
-from stream.formats.base import JSON, Format, Limit, Message, Options, coded
+from stream.formats.base import JSON, Bundle, Format, Limit, Message, Options, coded
 from stream.formats.markdown import paragraph, plain
-from stream.formats.reading import Reading, read
 from stream.formats.splitting import Piece, packed
+from stream.formats.together import Text, words_of
 from stream.signing import dingtalk_query
 
 MAX_BYTES = 20_000
 
 
-def messages(alert: Alert, options: Options, at: datetime) -> list[Message]:
+def messages(sent: Alert | Bundle, options: Options, at: datetime) -> list[Message]:
     """One message, or several with the headline and a number on each; signed in the query when the robot has a secret."""
-    reading = read(alert, options)
+    reading = words_of(sent, options)
     query = dingtalk_query(options.secret, int(at.timestamp() * 1000)) if options.secret else ""
     pages = packed(reading.pieces(), lambda pieces: len(_body(reading, pieces, " (999/999)")) <= MAX_BYTES)
     numbers = [f" ({n}/{len(pages)})" if len(pages) > 1 else "" for n in range(1, len(pages) + 1)]
     return [Message(_body(reading, page, number), JSON, query) for page, number in zip(pages, numbers, strict=True)]
 
 
-def _body(reading: Reading, pieces: Sequence[Piece], number: str) -> bytes:
+def _body(reading: Text, pieces: Sequence[Piece], number: str) -> bytes:
     text = "\n\n".join([f"### {plain(reading.headline)}{number}", *map(paragraph, pieces)])
     return msgspec.json.encode({"msgtype": "markdown", "markdown": {"title": reading.title + number, "text": text}})
 

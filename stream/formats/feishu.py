@@ -13,24 +13,24 @@ from typing import Any
 import msgspec
 
 from spine.records import Alert
-from stream.formats.base import JSON, Format, Limit, Message, Options, coded
-from stream.formats.reading import Reading, read
+from stream.formats.base import JSON, Bundle, Format, Limit, Message, Options, coded
 from stream.formats.splitting import Piece, packed
+from stream.formats.together import Text, words_of
 from stream.signing import feishu_sign
 
 MAX_BYTES = 20_000
 _LOCALES = {"en": "en_us", "zh": "zh_cn"}
 
 
-def messages(alert: Alert, options: Options, at: datetime) -> list[Message]:
+def messages(sent: Alert | Bundle, options: Options, at: datetime) -> list[Message]:
     """One message, or several with the headline and a number on each; signed when the bot has a secret."""
-    reading, timestamp = read(alert, options), int(at.timestamp())
+    reading, timestamp = words_of(sent, options), int(at.timestamp())
     pages = packed(reading.pieces(), lambda pieces: len(_body(reading, pieces, " (999/999)", options, timestamp)) <= MAX_BYTES)
     numbers = [f" ({n}/{len(pages)})" if len(pages) > 1 else "" for n in range(1, len(pages) + 1)]
     return [Message(_body(reading, page, number, options, timestamp), JSON) for page, number in zip(pages, numbers, strict=True)]
 
 
-def _body(reading: Reading, pieces: Sequence[Piece], number: str, options: Options, timestamp: int) -> bytes:
+def _body(reading: Text, pieces: Sequence[Piece], number: str, options: Options, timestamp: int) -> bytes:
     body: dict[str, Any] = {}
     if options.secret:
         body = {"timestamp": str(timestamp), "sign": feishu_sign(options.secret, timestamp)}

@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from spine.records import Alert, Chart, CompanyCount, Severity, Share, WordCount
 from spine.series import MARKET, series_name
-from stream.formats.base import JSON, Format, Message, Options, iso
+from stream.formats.base import JSON, Bundle, Format, Member, Message, Options, iso, ranked
 
 MAX_BYTES = 20_000
 """The specification asks for less than 20 kB."""
@@ -102,6 +102,27 @@ class Data(msgspec.Struct, frozen=True, kw_only=True):
     url: Annotated[str, Meta(description="where the dashboard shows the alert; empty where its address is not known")]
 
 
+class Told(Data, frozen=True, kw_only=True, omit_defaults=True):
+    """An alert of several, as it was when they were put together."""
+
+    status: Annotated[Literal["firing", "resolved"], Meta(description="of a digest: it may be over when it is told of for the first time")]
+    new: Annotated[bool, Meta(description="whether the endpoint is told of it for the first time; false: it goes on, or is over")]
+    resolved_at: Moment | None = None
+
+
+class Bundled(msgspec.Struct, frozen=True, kw_only=True):
+    """Alerts that are sent together."""
+
+    id: Annotated[str, Meta(description="the same for the same members, however often it is sent")]
+    firing: Annotated[Count, Meta(description="how many of all its alerts fire")]
+    resolved: Annotated[Count, Meta(description="how many are over")]
+    new: Annotated[Count, Meta(description="how many the endpoint was not told of before")]
+    alerts: Annotated[
+        list[Told],
+        Meta(description="the most severe first; of a digest: series by series; one whose evidence goes on in the next part is there too"),
+    ]
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The body of a webhook. Fields may be added: a receiver ignores those that it does not know."""
 
@@ -110,6 +131,16 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     data: Data
     part: Annotated[PartNumber, Meta(description="which of several messages this is; each has a webhook-id of its own")] = 1
     parts: Annotated[PartNumber, Meta(description="how many messages hold the alert: more than one when its evidence fills 20 kB")] = 1
+
+
+class GroupEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The body of a webhook to an endpoint that asked for groups, repetitions, resolutions or digests. Fields may be added."""
+
+    type: Annotated[Literal["alerts.group", "alerts.digest"], Meta(description="alerts.digest: all that rang since the last one")]
+    timestamp: Annotated[Moment, Meta(description="when it was due, not when it was sent")]
+    data: Bundled
+    part: Annotated[PartNumber, Meta(description="which of several messages this is; each has a webhook-id of its own")] = 1
+    parts: Annotated[PartNumber, Meta(description="how many messages hold the alerts: more than one when they fill 20 kB")] = 1
 
 
 def trial(now: datetime) -> Alert:
@@ -149,15 +180,43 @@ def bodies_of(alert: Alert, link: str = "") -> list[bytes]:
     return [_encoded(alert, whole, share, number, len(shares)) for number, share in enumerate(shares, 1)]
 
 
-def messages(alert: Alert, options: Options, _at: datetime) -> list[Message]:
-    """As `bodies_of`."""
-    return [Message(body, JSON) for body in bodies_of(alert, link_of(alert, options))]
+def bodies_of_bundle(bundle: Bundle, options: Options) -> list[bytes]:
+    """The same for several alerts: one that does not fit whole goes on in the next body, with the rest of its evidence."""
+    pages: list[list[Told]] = [[]]
+    for member in _ordered(bundle):
+        bare = _told(member, link_of(member.alert, options))
+        if pages[-1] and not _page_fits(bundle, [*pages[-1], bare]):
+            pages.append([])
+        pages[-1].append(bare)
+        for item in _items(member.alert):
+            grown = _with(pages[-1][-1], item)
+            if _page_fits(bundle, [*pages[-1][:-1], grown]):
+                pages[-1][-1] = grown
+                continue
+            if not pages[-1][-1].evidence:
+                pages[-1].pop()
+            if pages[-1]:
+                pages.append([])
+            alone = _with(bare, item)
+            pages[-1].append(alone if _page_fits(bundle, [alone]) else _with(bare, msgspec.structs.replace(item, url="")))
+    return [_encoded_page(bundle, page, number, len(pages)) for number, page in enumerate(pages, 1)]
+
+
+def messages(sent: Alert | Bundle, options: Options, _at: datetime) -> list[Message]:
+    """As `bodies_of`, or `bodies_of_bundle`."""
+    bodies = bodies_of(sent, link_of(sent, options)) if isinstance(sent, Alert) else bodies_of_bundle(sent, options)
+    return [Message(body, JSON) for body in bodies]
 
 
 def schema() -> dict[str, Any]:
     """The JSON Schema of the body."""
-    made = msgspec.json.schema(Event)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "A webhook of Tocsin", **made}
+    (one, several), parts = msgspec.json.schema_components([Event, GroupEvent], ref_template="#/$defs/{name}")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A webhook of Tocsin",
+        "anyOf": [one, several],
+        "$defs": parts,
+    }
 
 
 def _fits(alert: Alert, whole: Data, items: Sequence[Item]) -> bool:
@@ -240,6 +299,46 @@ def _data(alert: Alert, link: str) -> Data:
         why=_reasons(alert),
         url=link,
     )
+
+
+def _ordered(bundle: Bundle) -> list[Member]:
+    found = ranked(bundle.members)
+    series = list(dict.fromkeys(each.alert.series for each in found))
+    return sorted(found, key=lambda each: series.index(each.alert.series)) if bundle.digest else found
+
+
+def _told(member: Member, link: str) -> Told:
+    """Without evidence, and without the chart of its course: several share the room of one."""
+    bare = msgspec.structs.replace(member.alert, evidence=())
+    if bare.why is not None:
+        bare = msgspec.structs.replace(bare, why=msgspec.structs.replace(bare.why, chart=None))
+    return Told(
+        **msgspec.structs.asdict(_data(bare, link)),
+        status="resolved" if member.ended else "firing",
+        new=member.fresh,
+        resolved_at=iso(member.ended) if member.ended else None,
+    )
+
+
+def _with(told: Told, item: Item) -> Told:
+    return msgspec.structs.replace(told, evidence=[*told.evidence, item])
+
+
+def _page_fits(bundle: Bundle, page: Sequence[Told]) -> bool:
+    return len(_encoded_page(bundle, page, 999, 999)) < MAX_BYTES
+
+
+def _encoded_page(bundle: Bundle, page: Sequence[Told], part: int, parts: int) -> bytes:
+    over = sum(each.ended is not None for each in bundle.members)
+    data = Bundled(
+        id=bundle.id,
+        firing=len(bundle.members) - over,
+        resolved=over,
+        new=sum(each.fresh for each in bundle.members),
+        alerts=list(page),
+    )
+    kind: Literal["alerts.group", "alerts.digest"] = "alerts.digest" if bundle.digest else "alerts.group"
+    return msgspec.json.encode(GroupEvent(type=kind, timestamp=iso(bundle.at), data=data, part=part, parts=parts))
 
 
 FORMAT = Format("json", messages, signing="standard")

@@ -9,13 +9,13 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from spine.records import Alert, Evidence, Language
+from spine.records import Alert, Evidence, Language, Severity
 from spine.series import series_name
 from stream.formats.base import Options
 from stream.formats.generic import TEST, link_of
 from stream.formats.splitting import Piece
 
-_SEVERITY = {"watch": ("Watch", "关注"), "urgent": ("Urgent", "紧急"), "flash": ("Flash", "突发")}
+SEVERITY: dict[Severity, tuple[str, str]] = {"watch": ("Watch", "关注"), "urgent": ("Urgent", "紧急"), "flash": ("Flash", "突发")}
 _NAMED = 5
 """Words and companies of a line that says why; the dashboard has them all."""
 _CERTAIN = 12.0
@@ -37,7 +37,8 @@ class Fact(NamedTuple):
 class Reading(NamedTuple):
     """An alert in words. All texts are one line each, as the articles' sources wrote them: data, never markup.
 
-    title: a few words; headline: one sentence without its end; link: the alert on the dashboard, "" where people have no address of it
+    title: a few words; counts: what was seen; headline: one sentence without its end, of both
+    link: the alert on the dashboard, "" where people have no address of it
     why: one sentence of what made it ring, "" where that is not known
     evidence: the articles behind it, those without which it would not have rung first, then the most negative
     """
@@ -50,6 +51,7 @@ class Reading(NamedTuple):
     link: str
     words: Words
     why: str = ""
+    counts: str = ""
 
     def pieces(self) -> list[Piece]:
         """All but the headline, as paragraphs."""
@@ -77,8 +79,9 @@ _WORDS: dict[Language, Words] = {"en": Words(": ", "Articles:", "Open the alert"
 def read(alert: Alert, options: Options) -> Reading:
     """The alert in the endpoint's language."""
     zh = options.language == "zh"
-    name, severity = line(series_name(alert.series, options.language)), _SEVERITY[alert.severity][zh]
+    name, severity = line(series_name(alert.series, options.language)), SEVERITY[alert.severity][zh]
     sentences: tuple[str, ...]
+    counts = ""
     if alert.rule == TEST:
         title = "Tocsin 测试消息" if zh else "A test from Tocsin"
         headline, sentences = title, ("此端点可以收到预警。" if zh else "Alerts reach this endpoint.",)
@@ -88,7 +91,8 @@ def read(alert: Alert, options: Options) -> Reading:
         headline, sentences = f"{title}{'：' if zh else ': '}{counts}", _sentences(alert, zh)
     evidence = tuple(_article(item, zh) for item in alert.evidence)
     facts = _facts(alert, name, severity, zh) if alert.rule != TEST else ()
-    return Reading(title, headline, sentences, facts, evidence, link_of(alert, options), _WORDS[options.language], because(alert, zh))
+    link, why = link_of(alert, options), because(alert, zh)
+    return Reading(title, headline, sentences, facts, evidence, link, _WORDS[options.language], why, counts)
 
 
 def _counted(alert: Alert) -> str:

@@ -14,9 +14,9 @@ from typing import Any
 import msgspec
 
 from spine.records import Alert
-from stream.formats.base import JSON, Format, Message, Options, Verdict
-from stream.formats.reading import read
+from stream.formats.base import JSON, Bundle, Format, Message, Options, Verdict
 from stream.formats.splitting import Piece, packed
+from stream.formats.together import words_of
 
 MAX_BLOCKS = 50
 MAX_SECTION_CHARS = 3_000
@@ -29,9 +29,9 @@ def escaped(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def messages(alert: Alert, options: Options, _at: datetime) -> list[Message]:
+def messages(sent: Alert | Bundle, options: Options, _at: datetime) -> list[Message]:
     """One message, or several with the headline and a number on each."""
-    reading = read(alert, options)
+    reading = words_of(sent, options)
     sections = ["\n".join(map(_line, part)) for part in packed(reading.pieces(), _fits_section)]
     room = MAX_CHARS - 2 * _length(escaped(reading.headline)) - 40
     pages: list[list[str]] = [[]]

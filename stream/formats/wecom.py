@@ -12,17 +12,17 @@ from datetime import datetime
 import msgspec
 
 from spine.records import Alert
-from stream.formats.base import JSON, Format, Limit, Message, Options, coded
+from stream.formats.base import JSON, Bundle, Format, Limit, Message, Options, coded
 from stream.formats.markdown import paragraph, plain
-from stream.formats.reading import read
 from stream.formats.splitting import Piece, packed
+from stream.formats.together import words_of
 
 MAX_BYTES = 4_096
 
 
-def messages(alert: Alert, options: Options, _at: datetime) -> list[Message]:
+def messages(sent: Alert | Bundle, options: Options, _at: datetime) -> list[Message]:
     """One message, or several with the headline and a number on each."""
-    reading = read(alert, options)
+    reading = words_of(sent, options)
     pages = packed(reading.pieces(), lambda pieces: len(_content(reading.headline, pieces, " (999/999)").encode()) <= MAX_BYTES)
     numbers = [f" ({n}/{len(pages)})" if len(pages) > 1 else "" for n in range(1, len(pages) + 1)]
     contents = [_content(reading.headline, page, number) for page, number in zip(pages, numbers, strict=True)]

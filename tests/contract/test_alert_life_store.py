@@ -26,7 +26,7 @@ from spine.records import (
     alert_id,
     sha,
 )
-from spine.store import Store, Withheld
+from spine.store import Delivery, Group, Store, Withheld
 from tests.strategies import ODD
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -35,9 +35,12 @@ NASTY = "it's \"a\" back\\slash\ttab\nline 中文，全角 100%s {x:String} '; D
 RULES = inhibitions("market > *; sector > company")
 
 
+TABLES = ("alerts", "alert_events", "alert_seen", "withheld", "silences", "silence_ends", "articles")
+
+
 @pytest.fixture(autouse=True)
 def empty(store: Store) -> None:
-    for table in ("alerts", "alert_events", "alert_seen", "withheld", "silences", "silence_ends", "articles"):
+    for table in (*TABLES, "alert_groups", "deliveries"):
         store.client.command(f"TRUNCATE TABLE {table}")
 
 
@@ -143,6 +146,40 @@ def test_why_something_was_withheld_is_kept_once_for_each_cause(store: Store):
     assert store.lives.withheld(["a"]) == [item, other]
     assert store.lives.withheld_since(NOON + MINUTE) == [other]
     assert store.lives.withheld(["b"]) == []
+
+
+def group(name: str, minutes: float = 0.0, **more: Any) -> Group:
+    given: dict[str, Any] = {"firing": ("a", "b"), "fresh": ("b",), "resolved": ("c",), "ended": (NOON + timedelta(microseconds=7),)} | more
+    return Group(id=sha(name), endpoint="风控 'x' \\", key="kind=topic\x1fseverity=flash", at=NOON + minutes * MINUTE, **given)
+
+
+def test_a_group_comes_back_as_it_was_planned_and_once(store: Store):
+    one = group("one", 0.51)
+    two = group("two", 3, firing=(), fresh=(), resolved=("b",), digest=True)
+    other = group("three", 1, firing=("d",), fresh=("d",), resolved=(), ended=())
+    store.groups.keep([two, other])
+    store.groups.keep([one, two])
+    store.groups.keep([])
+    assert store.groups.since(NOON) == [one, other, two]
+    assert store.groups.since(NOON + 2 * MINUTE) == [two]
+    assert (store.groups.get(one.id), store.groups.get("x")) == (one, None)
+    assert store.groups.of(["b"]) == [one, two]
+    assert store.groups.of(["c", "d", "nobody"]) == [one, other]
+    assert store.groups.of([]) == store.groups.of(["'"]) == []
+
+
+def test_an_alert_knows_of_its_deliveries_in_groups(store: Store):
+    own, both = alert(), group("one", firing=(alert().id,))
+    store.alerts.insert([own])
+    store.groups.keep([both])
+    attempts = [
+        Delivery(alert_id=name, endpoint="desk", attempt=1, sent_at=NOON + n * MINUTE, status=204)
+        for n, name in enumerate((both.subject, own.id, "group:other"))
+    ]
+    store.alerts.log(attempts)
+    assert store.told(own.id) == attempts[:2]
+    assert store.alerts.many([own.id, "nobody", alert("topic:energy").id]) == [own]
+    assert store.alerts.many([]) == []
 
 
 def test_a_silence_comes_back_whole_and_the_first_to_end_it_did_so(store: Store):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
@@ -14,7 +15,9 @@ from hypothesis import strategies as st
 from spine.errors import SettingsError
 from spine.life import event, life_of
 from spine.records import Alert
-from stream.grouping import Group, Grouping, Item, due, item_of, next_due
+from spine.store import Group
+from stream.digests import Digest, digest
+from stream.grouping import Grouping, Item, due, item_of, names_of, next_due
 from tests.strategies import examples
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -104,10 +107,57 @@ def test_after_a_pause_what_would_have_been_many_is_one():
     assert at(60_000 - 300) < only.at <= at(60_000)
 
 
+MORNING = digest("08:00 Asia/Shanghai")
+
+
+def test_a_digest_tells_at_its_hour_what_rang_since_the_last_one_over_or_not():
+    """Noon in UTC is 20:00 in Shanghai: the first digest is due twelve hours later."""
+    at_eight, hour = 12 * 3600.0, 3600.0
+    over = msgspec.structs.replace(item("b", 60, resolved=hour), anyhow=True)
+    late = item("c", at_eight)
+    made = run([item("a"), over, late], [0, at_eight - 1, at_eight, at_eight + 5, 2 * 24 * hour], Grouping(digest=MORNING))
+    assert told(made) == [(at_eight, ("a", "c"), ("a", "b", "c"))]
+    assert (made[0].resolved, made[0].ended, made[0].digest) == (("b",), (at(hour),), True)
+    unseen = run([late], [at_eight], Grouping(digest=MORNING))
+    after = due([late, item("d", at_eight)], unseen, Grouping(digest=MORNING), "desk", at(at_eight + 60))
+    assert after == [], "what came in the same second but was not yet seen is told the next morning"
+    (next_day,) = due([late, item("d", at_eight)], unseen, Grouping(digest=MORNING), "desk", at(at_eight + 24 * hour))
+    assert (next_day.at, next_day.firing, next_day.fresh) == (at(at_eight + 24 * hour), ("d",), ("d",))
+
+
+def test_several_digests_that_nobody_asked_for_are_one():
+    (only,) = run([item("a"), item("b", 30 * 3600)], [80 * 3600.0], Grouping(digest=MORNING))
+    assert (only.at, only.fresh) == (at((12 + 48) * 3600), ("a", "b"))
+
+
+def test_what_was_told_under_other_settings_is_not_told_again():
+    """A group that was planned by severity counts for its alerts when all are one group, or each is one by itself, or in a digest."""
+    before = run([item("a", key="severity=flash"), item("b", key="severity=watch")], [40])
+    for grouping in (TOGETHER, Grouping(repeat_s=7200.0), Grouping(digest=MORNING)):
+        assert due([item("a"), item("b")], before, grouping, "desk", at(3600)) == []
+    (again,) = due([item("a"), item("b")], before, TOGETHER, "desk", at(5 * 3600))
+    assert (again.firing, again.fresh) == (("a", "b"), ())
+
+
+def test_a_key_says_in_what_its_alerts_agree():
+    assert names_of("kind=topic\x1fseverity=flash") == ("kind", "severity")
+    assert names_of("") == ()
+    (alone,) = run([item("a1")], [0], Grouping())
+    assert names_of(alone.key) == ("alert",)
+
+
 @pytest.mark.parametrize("wrong", [{"wait_s": -1.0}, {"interval_s": 0.0}, {"repeat_s": 5.0}, {"repeat_s": -1.0}])
 def test_times_that_cannot_be_are_refused(wrong: dict[str, float]):
     with pytest.raises(SettingsError, match="group_wait"):
         Grouping(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("wrong", [{"wait_s": 30.0}, {"repeat_s": 7200.0}, {"tell_resolved": True}])
+def test_a_digest_has_no_other_times(wrong: dict[str, float]):
+    with pytest.raises(SettingsError, match="a digest has its own times"):
+        Grouping(digest=MORNING, **wrong)  # type: ignore[arg-type]
+    with pytest.raises(SettingsError, match="group_by needs"):
+        Grouping(by=("severity",))
 
 
 def test_an_alert_becomes_an_item_with_its_life():
@@ -127,7 +177,7 @@ def test_an_alert_becomes_an_item_with_its_life():
     )
     life = life_of(alert, [event("a1", "acknowledged", "王芳", at(70)), event("a1", "resolved", "bob", at(80))])
     assert item_of(alert, life) == item("a1", 60, acknowledged=True, resolved=80)
-    assert item_of(alert, life, ("kind", "severity")).key == "company\x1furgent"
+    assert item_of(alert, life, ("kind", "severity")).key == "kind=company\x1fseverity=urgent"
     assert item_of(alert, life, (), at(500)).at == at(500)
 
 
@@ -154,6 +204,7 @@ groupings = st.builds(
     repeat_s=st.sampled_from([0.0, 300.0, 1800.0]),
     tell_resolved=st.booleans(),
 )
+with_digests = st.one_of(groupings, st.just(Grouping(digest=Digest(lambda _: True, tuple(range(0, 1440, 10)), ZoneInfo("UTC")))))
 END = 6000
 STEP = 20
 
@@ -198,7 +249,7 @@ def test_a_group_keeps_its_distances(items: list[Item], grouping: Grouping):
 
 
 @examples(30)
-@given(histories, groupings, st.data())
+@given(histories, with_digests, st.data())
 def test_order_doubles_and_a_restart_change_nothing(items: list[Item], grouping: Grouping, data: st.DataObject):
     """The plan follows from what is known: a second planner with the same log comes to the same groups with the same ids."""
     made = run(items, range(0, END, STEP), grouping)
@@ -216,7 +267,7 @@ def test_order_doubles_and_a_restart_change_nothing(items: list[Item], grouping:
 
 
 @examples(30)
-@given(histories, groupings, st.integers(9, STEP), st.integers(9, STEP))
+@given(histories, with_digests, st.integers(9, STEP), st.integers(9, STEP))
 def test_how_often_it_is_asked_changes_no_id(items: list[Item], grouping: Grouping, one: int, other: int):
     """Nothing resolves here: what is known of a group does not depend on the second in which it is asked for."""
     lasting = [msgspec.structs.replace(each, resolved_at=None) for each in items]
@@ -226,7 +277,7 @@ def test_how_often_it_is_asked_changes_no_id(items: list[Item], grouping: Groupi
 
 
 @examples(30)
-@given(histories, groupings, st.lists(st.tuples(st.integers(1, 600), st.booleans()), min_size=1, max_size=20))
+@given(histories, with_digests, st.lists(st.tuples(st.integers(1, 600), st.booleans()), min_size=1, max_size=20))
 def test_killed_at_any_moment_nothing_rings_twice(items: list[Item], grouping: Grouping, rounds: list[tuple[int, bool]]):
     """A planner keeps its plan before it sends. Whether it dies before or after that, the next one goes on from what was kept."""
     planned: list[Group] = []

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from spine.life import EventKind, Silence
     from spine.records import Alert
     from spine.settings import Settings
-    from spine.store import Store
+    from spine.store import Group, Store
     from tocsin.alerts import AlertStory, AlertView
 
 STATES = ("pending", "firing", "acknowledged", "resolved")
@@ -88,7 +88,7 @@ def show(ctx: click.Context, ident: str, as_json: bool) -> None:
     with _store(ctx) as (settings, store):
         found = story(store, settings, ident, datetime.now(UTC))
     if as_json:
-        print_json({**found.view.public(), **{name: getattr(found, name) for name in ("events", "deliveries", "withheld")}})
+        print_json({**found.view.public(), **{name: getattr(found, name) for name in ("events", "deliveries", "groups", "withheld")}})
         return
     _tell(found)
 
@@ -295,8 +295,10 @@ def _tell(found: AlertStory) -> None:
     for line in lines:
         click.echo(_plain(line))
     rows: list[tuple[datetime, str, str, str]] = [(each.at, each.who, each.kind, each.text) for each in found.events]
+    together = {group.subject: f", {_together(group)}" for group in found.groups}
     for sent in found.deliveries:
-        rows += [(sent.sent_at, sent.endpoint, f"attempt {sent.attempt}", sent.error or f"taken (HTTP {sent.status})")]
+        words = (sent.error or f"taken (HTTP {sent.status})") + together.get(sent.alert_id, "")
+        rows += [(sent.sent_at, sent.endpoint, f"attempt {sent.attempt}", words)]
     rows += [(each.at, each.endpoint, "withheld", each.text) for each in found.withheld]
     table = table_of("when (UTC)", "who", "what", "words")
     for at, who, what, words in sorted(rows):
@@ -325,6 +327,10 @@ def _because(alert: Alert) -> list[str]:
     if why.more:
         lines.append(f"the window holds more than the {why.stories} stories that were looked at")
     return lines
+
+
+def _together(group: Group) -> str:
+    return f"in {'digest' if group.digest else 'group'} {_short(group.id)} of {len(group.members)}"
 
 
 def _by(view: AlertView) -> str:

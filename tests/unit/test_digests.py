@@ -1,0 +1,81 @@
+"""A digest is due when the clocks of its place say so, on the days that it names, in winter and in summer."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spine.errors import SettingsError
+from stream.digests import Digest, digest
+from tests.strategies import examples
+
+NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+"""A Friday."""
+
+
+def made(text: str) -> Digest:
+    found = digest(text)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("text", "first", "last"),
+    [
+        ("hourly", NOON, NOON),
+        ("08:00 Asia/Shanghai", datetime(2026, 11, 21, 0, tzinfo=UTC), datetime(2026, 11, 20, 0, tzinfo=UTC)),
+        ("18:00, 8:30 Asia/Shanghai", datetime(2026, 11, 21, 0, 30, tzinfo=UTC), datetime(2026, 11, 20, 10, tzinfo=UTC)),
+        ("Mon-Thu 08:00 Asia/Shanghai", datetime(2026, 11, 23, 0, tzinfo=UTC), datetime(2026, 11, 19, 0, tzinfo=UTC)),
+        ("Fri 12:00 UTC", NOON, NOON),
+        ("24:00 UTC", datetime(2026, 11, 21, 0, tzinfo=UTC), datetime(2026, 11, 20, 0, tzinfo=UTC)),
+    ],
+)
+def test_the_next_and_the_last_moment(text: str, first: datetime, last: datetime):
+    assert (made(text).first(NOON), made(text).last(NOON)) == (first, last)
+    if first != NOON:
+        assert made(text).first(first + timedelta(microseconds=1)) > first
+
+
+def test_where_clocks_change_the_wall_clock_counts():
+    """Clocks go back on 25 October 2026 in London."""
+    times = made("08:00 Europe/London")
+    assert [times.first(datetime(2026, 10, day, tzinfo=UTC)).hour for day in (24, 25)] == [7, 8]
+
+
+@examples(40)
+@given(
+    st.lists(st.integers(0, 1439), min_size=1, max_size=3), st.sampled_from(["Asia/Shanghai", "America/New_York"]), st.integers(0, 600_000)
+)
+def test_no_moment_is_missed_between_two(at: list[int], zone: str, minutes: int):
+    times = made(f"{', '.join(f'{each // 60}:{each % 60:02}' for each in at)} {zone}")
+    now = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=minutes)
+    first, last = times.first(now), times.last(now)
+    assert last <= now <= first <= last + timedelta(hours=26)
+    assert times.last(first) == first and times.first(last) == last
+    if first.astimezone(ZoneInfo(zone)).utcoffset() == (first - timedelta(hours=3)).astimezone(ZoneInfo(zone)).utcoffset():
+        local = first.astimezone(ZoneInfo(zone))
+        assert local.hour * 60 + local.minute in at
+
+
+@pytest.mark.parametrize("text", ["", "  "])
+def test_there_may_be_none(text: str):
+    assert digest(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("daily", "expected"),
+        ("08:00", "expected"),
+        ("08:00 Mars/Base", "no time zone 'Mars/Base'"),
+        ("25:00 UTC", "25:00 is no time"),
+        ("Fry 08:00 UTC", "no weekday"),
+    ],
+)
+def test_a_mistake_is_told_in_a_sentence(text: str, why: str):
+    with pytest.raises(SettingsError, match=f"digest '{text}': .*{why}"):
+        digest(text)
