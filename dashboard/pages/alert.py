@@ -11,6 +11,7 @@ from dash import Input, Output, State, dcc, html, no_update
 
 from dashboard import figures, i18n
 from dashboard.pages import actions
+from dashboard.pages.because import because, is_needed, needed
 from dashboard.pages.parts import (
     Parts,
     chart,
@@ -113,6 +114,7 @@ def why(alert: Alert, now: datetime, view: View) -> Any:
                 ],
                 className="kpis inner",
             ),
+            because(alert, view),
             html.Dl([html.Div([html.Dt(label), html.Dd(html.Bdi(value))]) for label, value in facts], className="facts"),
         ],
         className=f"panel why {alert.severity}",
@@ -129,7 +131,7 @@ def shown_until(found: AlertView, now: datetime) -> datetime:
 def _article(title: str, url: str, source: str, moment: datetime, mark: Any, view: View) -> Any:
     return html.Li(
         [
-            html.Div([link(title, url), mark], className="row"),
+            html.Div([link(title, url), html.Span(mark)], className="row"),
             html.Div([html.Bdi(plain(source, 80)), " · ", i18n.when(moment, view.tz, view.language)], className="muted small"),
         ]
     )
@@ -139,10 +141,11 @@ def evidence(found: AlertView, view: View) -> list[Any]:
     """The articles that the alert names, then the others of its window."""
     alert = found.alert
     named = {item.id for item in alert.evidence}
-    first = [
-        _article(item.title, item.url, item.source, item.published_at, sentiment("negative", item.p_negative, view), view)
-        for item in alert.evidence
-    ]
+    first = []
+    for item in alert.evidence:
+        mark = sentiment("negative", item.p_negative, view)
+        marks = [needed(view), mark] if is_needed(alert, item.id) else mark
+        first.append(_article(item.title, item.url, item.source, item.published_at, marks, view))
     others = []
     for article in found.articles:
         if article.id not in named:

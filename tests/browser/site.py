@@ -15,10 +15,27 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
+
 from dashboard.app import create_app
 from dashboard.server import serve
 from spine.log import configure
-from spine.records import Alert, Article, CompanyScore, Evidence, Language, Mention, Score, Scored, Severity, alert_id, article_id
+from spine.records import (
+    Alert,
+    Article,
+    CompanyCount,
+    CompanyScore,
+    Evidence,
+    Language,
+    Mention,
+    Score,
+    Scored,
+    Severity,
+    Why,
+    WordCount,
+    alert_id,
+    article_id,
+)
 from spine.series import company_series, sector_series, topic_series
 from spine.store import Delivery, Store, open_store
 
@@ -210,8 +227,18 @@ def fill(store: Store, now: datetime) -> dict[str, str]:
         )
         for row in [hostile[0], *window[:6]]
     ]
+    why = Why(
+        stories=11,
+        carried=2,
+        needed=tuple(item.id for item in evidence[:2]),
+        read=11,
+        words=(WordCount(word="停产", stories=6), WordCount(word="<b>turbines</b>", stories=4)),
+        companies=(CompanyCount(company="HXD.SH", stories=7), CompanyCount(company="A/B?c", stories=1)),
+        first_source=evidence[1].source,
+        first_at=evidence[1].published_at,
+    )
     alerts = [
-        alert(topic_series("energy"), start, "flash", 11, 0.84, 8.31, evidence),
+        msgspec.structs.replace(alert(topic_series("energy"), start, "flash", 11, 0.84, 8.31, evidence), why=why),
         alert(company_series("HXD.SH"), start - timedelta(minutes=15), "urgent", 6, 0.42, 5.12, evidence[1:4]),
         alert(sector_series("financials"), start - timedelta(hours=5), "watch", 4, 0.9, 4.0, []),
     ]
