@@ -108,7 +108,7 @@ def test_where_there_is_a_choice_the_most_negative_stories_are_named():
 
 
 def test_a_flood_that_one_other_source_bears_out_stands_on_that_one():
-    """s0 tells twelve stories, s1 two: without one of s1's, three are borne out, which is too few; of s0's ten would have to go."""
+    """s0 tells twelve stories, s1 two: without one of s1's, three are borne out, which is too few; of s0's eleven would have to go."""
     told = [mention(f"flood{n}", "s0", p=0.99) for n in range(12)] + [mention(f"other{n}", "s1", p=0.7) for n in range(2)]
     assert {story.article for story in needed(stories_of(told), judged())} == {"other0"}
 
