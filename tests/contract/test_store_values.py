@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from spine.errors import BadRecord, StoreError
@@ -166,6 +166,7 @@ SCORE = {"id": "b" * 32, "source": "s", "language": "en", "published_at": TIME, 
 @example(value=SQL[0])
 @example(value=SQL[1])
 def test_no_value_that_a_reader_asks_with_is_sql(filled: Store, value: str):
+    assume(value not in ("r", "s", "t", "m"))  # what is there indeed
     store, day = filled, timedelta(days=1)
     span = (NOON - day, NOON + day)
     assert store.alerts.get(value) is None
