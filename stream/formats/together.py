@@ -153,7 +153,7 @@ def _named(members: Sequence[Member], options: Options, zh: bool) -> str:
     shown = ("、" if zh else ", ").join(names[:MOST_NAMES])
     more = len(names) - MOST_NAMES
     if more > 0:
-        shown += f" 等 {len(names)} 个对象" if zh else f" and {more} more"
+        shown += f"等 {len(names)} 个对象" if zh else f" and {more} more"
     return f"{'：' if zh else ': '}{shown}"
 
 

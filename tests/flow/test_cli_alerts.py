@@ -13,7 +13,7 @@ import pytest
 
 from spine.errors import SettingsError
 from spine.records import Alert, CompanyCount, Evidence, Why, WordCount, alert_id
-from spine.store import Delivery, Store, Withheld, open_store
+from spine.store import Delivery, Group, Store, Withheld, open_store
 from tests.servers import ClickHouseServer
 from tocsin.alerts import moment, span
 from tocsin.cli import main
@@ -67,7 +67,7 @@ def store(clickhouse_server: ClickHouseServer, tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(results, "width", 240)
     made = open_store(address, tmp_path)
     made.migrate()
-    for table in ("alerts", "deliveries", "alert_events", "withheld", "silences", "silence_ends"):
+    for table in ("alerts", "deliveries", "alert_events", "withheld", "silences", "silence_ends", "alert_groups"):
         made.client.command(f"TRUNCATE TABLE {table}")
     made.alerts.insert([ONE, TWO, OLD])
     yield made
@@ -121,6 +121,16 @@ def test_one_is_shown_with_who_was_told_and_who_was_not_and_why(store: Store, ca
     (row,) = rows(capsys, "show", A)
     assert (row["why"]["needed"], row["why"]["words"][0]["word"]) == (["e"], "违约")
     assert (row["deliveries"][0]["status"], row["withheld"][0]["cause"], row["inhibited"]["series"]) == (503, "silence", "market:all")
+
+
+def test_one_is_shown_with_the_group_in_which_it_went_out(store: Store, capsys: pytest.CaptureFixture[str]):
+    group = Group(id="0f" * 16, endpoint="desk", key="", at=NOW, firing=(ONE.id, TWO.id), fresh=(ONE.id, TWO.id))
+    store.groups.keep([group])
+    store.alerts.log([Delivery(alert_id=group.subject, endpoint="desk", attempt=1, sent_at=NOW, status=204)])
+    told = " ".join(run(capsys, "show", A).split())
+    assert "taken (HTTP 204), in group 0f0f0f0f0f of 2" in told
+    (row,) = rows(capsys, "show", A)
+    assert (row["groups"][0]["firing"], row["deliveries"][0]["alert_id"]) == ([ONE.id, TWO.id], group.subject)
 
 
 def test_a_silence_is_made_seen_and_ended(store: Store, capsys: pytest.CaptureFixture[str]):

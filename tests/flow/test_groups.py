@@ -37,14 +37,15 @@ class Desk:
 
     def __init__(self, store: Store, receiver: Receiver, quiet: str = "", **hook: Any) -> None:
         self.now, self.store, self.receiver = NOON, store, receiver
-        self.quiet, self.hook = quiet, Webhook(**({"url": receiver.url, "allow_private": True, "name": "desk"} | hook))
+        given: dict[str, Any] = {"url": receiver.url, "allow_private": True, "name": "desk"} | hook
+        self.quiet, self.hook = quiet, Webhook(**given)
         self.doors: list[Webhooks] = []
         self.restart()
 
     def restart(self, **changes: Any) -> None:
         self.hook = msgspec.structs.replace(self.hook, **changes)
         settings = Settings(webhooks=(self.hook,), quiet_hours=self.quiet)
-        self.doors.append(Webhooks(settings.webhooks, timeout_s=5.0, clock=lambda: self.now))
+        self.doors.append(Webhooks(settings.webhooks, clock=lambda: self.now))
         gate = Gate(self.store, Patience(), Muting.from_settings(settings, self.doors[-1].labels))
         self.planner = Planner(self.store, Patience(), gate, self.doors[-1].groupings)
         self.courier = Courier(self.doors[-1], self.store.alerts, Patience(), gate, lambda: self.now, self.planner)
@@ -76,6 +77,9 @@ class Desk:
         firing, over = ([each["series"] for each in alerts if each["status"] == state] for state in ("firing", "resolved"))
         assert (len(firing), len(over)) == (body["data"]["firing"], body["data"]["resolved"])
         return body["type"], sorted(firing), sorted(over)
+
+    def epoch(self) -> float:
+        return self.now.timestamp()
 
     @property
     def ids(self) -> list[str]:
@@ -166,6 +170,22 @@ def test_a_group_is_tried_again_with_the_same_id_and_words(desk: Callable[..., D
     assert [each.attempt for each in on.store.told(alerts[1].id)] == [1, 2, 3]
 
 
+def test_a_group_that_was_not_taken_waits_only_when_all_that_fires_in_it_is_silenced(desk: Callable[..., Desk], receiver: Receiver):
+    on = desk(**CHAT)
+    receiver.answers = [500, 500]
+    on.rings("topic:banks")
+    on.rings("topic:credit")
+    on.after(seconds=31, step_s=31)
+    first = silence(series=["topic:banks"], author="bob", comment="x", starts_at=on.now, ends_at=NOON + timedelta(hours=2), now=on.now)
+    on.store.silences.add([first])
+    assert len(on.after(seconds=6, step_s=6)) == 1, "the second attempt: one of two is not silenced"
+    other = silence(series=["topic:credit"], author="bob", comment="x", starts_at=on.now, ends_at=NOON + timedelta(hours=1), now=on.now)
+    on.store.silences.add([other])
+    assert on.after(minutes=59, step_s=300) == []
+    assert on.after(minutes=2) == [("alerts.group", ["topic:banks", "topic:credit"], [])]
+    assert len({request.body for request in receiver.requests}) == 1
+
+
 def test_that_it_is_over_is_told_once_and_what_was_over_before_it_was_told_not_at_all(desk: Callable[..., Desk]):
     on = desk(**CHAT | {"tell_resolved": True})
     brief, alert, other = on.rings("topic:brief"), on.rings("topic:banks"), on.rings("topic:credit")
@@ -186,7 +206,7 @@ def test_that_it_is_over_is_told_once_and_what_was_over_before_it_was_told_not_a
 def test_what_still_fires_is_sent_again_until_somebody_acknowledges_it(desk: Callable[..., Desk]):
     on = desk(repeat_interval_s=3600.0)
     alert, other = on.rings("topic:banks"), on.rings("topic:credit")
-    one = ("alerts.group", ["topic:banks"], [])
+    one: tuple[str, list[str], list[str]] = ("alerts.group", ["topic:banks"], [])
     assert on.after(seconds=1) == [one, ("alerts.group", ["topic:credit"], [])], "each alone, and at once"
     on.store.lives.add([event(other.id, "acknowledged", "王芳", on.now)])
     said = []
@@ -270,13 +290,14 @@ def test_an_alert_is_told_once_though_the_settings_change(desk: Callable[..., De
 def test_a_group_of_several_messages_goes_on_after_those_that_were_taken(desk: Callable[..., Desk]):
     """Seventy alerts fill more than the twenty messages that WeCom takes in a minute."""
     on = desk(**CHAT, format="wecom", language="zh")
-    with WeCom("", lambda: on.now.timestamp()) as chat:
+    with WeCom("", on.epoch) as chat:
         on.restart(url=chat.url)
         for n in range(70):
             alert = on.rings(f"topic:{n}{'长' * 280}")
         on.after(seconds=40, step_s=5)
         (first,) = on.store.told(alert.id)
         assert first.taken == len(chat.said) == 20 and not first.delivered
+        on.now += timedelta(seconds=61)  # what was sent before the restart is not known after it; the chat would say so
         on.restart()
         on.after(minutes=2, step_s=10)
         (row,) = on.store.told(alert.id)

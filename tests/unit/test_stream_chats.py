@@ -16,6 +16,7 @@ from spine.settings import Webhook
 from spine.store import Delivery
 from stream.answers import is_waiting
 from stream.courier import next_attempt
+from stream.formats.base import Bundle
 from stream.formats.generic import trial
 from stream.signing import message_id
 from stream.webhooks import Job, Webhooks
@@ -57,7 +58,7 @@ class Desk:
     def opened(self, stack: ExitStack) -> Webhooks:
         return stack.enter_context(closing(Webhooks([self.hook], clock=self.clock, link_base="https://t.example")))
 
-    def send(self, alert: Alert, number: int = 1, taken: int = 0) -> Delivery:
+    def send(self, alert: Alert | Bundle, number: int = 1, taken: int = 0) -> Delivery:
         (made,) = self.door.send([Job("desk", alert, number, taken)])
         return made
 

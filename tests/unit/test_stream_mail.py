@@ -21,12 +21,14 @@ from typing import Any, Self
 import pytest
 
 from spine.deadline import Deadline
+from spine.records import Alert
 from spine.settings import Webhook, build
 from spine.store import Delivery
 from stream.answers import is_final
 from stream.courier import next_attempt
 from stream.endpoints import endpoints
 from stream.formats import FORMATS
+from stream.formats.base import Bundle
 from stream.smtp import hand_in
 from stream.webhooks import Job, Webhooks
 from tests.unit.test_stream_formats import ODD, alert
@@ -140,14 +142,14 @@ PEOPLE = "from=Tocsin%20<tocsin@b.example>&to=风控%20<risk@b.example>&to=c@d.e
 SUBJECTS = {"en": "[Urgent] Energy: 12 negative stories where 0.30 were expected", "zh": "【紧急】能源：12 条负面报道，预期 0.30 条"}
 
 
-def send(server: MailServer, *, scheme: str = "smtp", who: str = "", **more: Any) -> Delivery:
+def send(server: MailServer, sent: Alert | Bundle | None = None, *, scheme: str = "smtp", who: str = "", **more: Any) -> Delivery:
     host = more.pop("host", "mail.example")
     resolve = more.pop("resolve", lambda *_: ["127.0.0.1"])
     timeout_s = more.pop("timeout_s", 5.0)
     url = f"{scheme}://{who}{host}:{server.port}?{PEOPLE}"
     hook = Webhook(url=url, format="email", name="desk", **({"allow_private": True} | more))
     with closing(Webhooks([hook], resolve=resolve, timeout_s=timeout_s)) as door:
-        (made,) = door.send([Job("desk", alert(), 1)])
+        (made,) = door.send([Job("desk", sent or alert(), 1)])
     assert PASSWORD not in made.error and "p%40ss" not in made.error
     return made
 
