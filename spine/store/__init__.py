@@ -2,6 +2,8 @@
 
 store.articles    what was published and how it scored      (articles, article_keys, story_bands)
 store.mentions    which series each article touched         (mentions, hour_marks)
+store.search      articles found by words and facts        (articles)
+store.stories     what a series is about                    (mentions, articles)
 store.moods       the same over days and weeks, summed up   (mood_sums, sums_done)
 store.alerts      what rang, and who was told               (alerts, deliveries)
 store.peaks       how much the past surprised               (peaks)
@@ -30,18 +32,24 @@ from spine.store.lives import Cause, Lives, Withheld
 from spine.store.mentions import Mentions, MinuteCounts, MoodPoint, NegativeMention, SeriesTotal, SourceStories, WindowCount
 from spine.store.moods import Moods
 from spine.store.peaks import PeakRow, Peaks
+from spine.store.search import Criteria, Cursor, Found, Search, Version
 from spine.store.silences import Silences
+from spine.store.stories import About, Side, Stories, Story
 from spine.store.watchlists import Watchlists
 
 __all__ = [
+    "About",
     "Alerts",
     "ArticleRow",
     "ArticleText",
     "Articles",
     "Cause",
+    "Criteria",
+    "Cursor",
     "DeadLetter",
     "DeadLetters",
     "Delivery",
+    "Found",
     "Group",
     "Groups",
     "Known",
@@ -56,11 +64,16 @@ __all__ = [
     "NegativeMention",
     "PeakRow",
     "Rung",
+    "Search",
     "SeriesTotal",
+    "Side",
     "Silences",
     "SourceStories",
     "Store",
+    "Stories",
+    "Story",
     "Totals",
+    "Version",
     "WindowCount",
     "Withheld",
     "open_store",
@@ -86,6 +99,8 @@ class Store:
         self.client = client
         self.articles = Articles(client)
         self.mentions = Mentions(client)
+        self.search = Search(client)
+        self.stories = Stories(client)
         self.moods = Moods(client, self.mentions)
         self.alerts = Alerts(client)
         self.groups = Groups(client)

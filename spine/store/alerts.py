@@ -129,6 +129,20 @@ class Alerts:
         )
         return [_alert(row) for row in rows]
 
+    def of_series(self, series: str, since: datetime, limit: int = 100) -> list[Alert]:
+        """The newest alerts on one series whose window ended after `since`, newest first. Raises StoreError."""
+        rows = self._client.query(
+            f"""
+            SELECT {_COLUMNS} FROM alerts FINAL
+            WHERE series = {{series:String}} AND toUInt32(window_start) + window_s > {{since:UInt32}}
+            ORDER BY detected_at DESC, surprise DESC, id LIMIT {{limit:UInt32}}
+            """,
+            series=series,
+            since=to_epoch(since),
+            limit=limit,
+        )
+        return [_alert(row) for row in rows]
+
     def get(self, alert_id: str) -> Alert | None:
         """The alert with this id, if there is one. Raises StoreError."""
         rows = self._client.query(f"SELECT {_COLUMNS} FROM alerts FINAL WHERE id = {{id:String}}", id=alert_id)

@@ -62,7 +62,8 @@ _COLUMNS = (
 )
 
 
-def _article(row: Sequence[Any]) -> ArticleRow:
+def article_of(row: Sequence[Any]) -> ArticleRow:
+    """An article from a row of _COLUMNS."""
     return ArticleRow(
         id=row[0],
         url=row[1],
@@ -214,7 +215,7 @@ class Articles:
             until=to_epoch(until) if until else 2**32 - 1,
             language=language,
         )
-        return [_article(row) for row in rows]
+        return [article_of(row) for row in rows]
 
     def between(self, since: datetime, until: datetime) -> list[ArticleRow]:
         """All articles published in [since, until), oldest first. Raises StoreError."""
@@ -227,7 +228,7 @@ class Articles:
             since=to_epoch(since),
             until=to_epoch(until),
         )
-        return [_article(row) for row in rows]
+        return [article_of(row) for row in rows]
 
     def of_series(self, series: str, since: datetime, until: datetime, limit: int = 100) -> list[ArticleRow]:
         """Articles that touched `series` in [since, until), the most negative towards it first. Raises StoreError."""
@@ -278,7 +279,7 @@ class Articles:
             since=to_epoch(since) if since else 0,
             until=to_epoch(until) if until else 2**32 - 1,
         )
-        return [_article(row) for row in rows]
+        return [article_of(row) for row in rows]
 
     def scores(self, ids: Sequence[str], since: datetime, until: datetime) -> list[Score]:
         """The latest stored scores of the articles with these ids, published in [since, until), in no order. Raises StoreError."""

@@ -96,6 +96,17 @@ class Labels:
         texts = self.texts(list(dict.fromkeys(label.id for label in labels)))
         return [LabelledText(label=label, article=texts[label.id]) for label in labels if label.id in texts]
 
+    def of_article(self, article_id: str) -> list[Label]:
+        """What people said of one article, by task and company. Raises StoreError."""
+        rows = self._client.query(
+            """
+            SELECT id, task, company, labels, author, model, toUInt32(labelled_at) FROM labels FINAL
+            WHERE id = {id:String} ORDER BY task, company
+            """,
+            id=article_id,
+        )
+        return [_label(row) for row in rows]
+
     def texts(self, ids: Sequence[str]) -> dict[str, ArticleText]:
         """The words of those of `ids` that are stored. Raises StoreError."""
         found: dict[str, ArticleText] = {}

@@ -1,0 +1,329 @@
+"""What the pages of articles and of series ask the store, over both ClickHouse clients."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from spine.fulltext import MAX_CHARS, MAX_TERMS
+from spine.records import Alert, Article, CompanyScore, Mention, Score, Scored, alert_id, sha
+from spine.store import About, Criteria, Cursor, Label, SeriesTotal, Store, Story
+
+NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+SINCE, UNTIL = NOON - timedelta(days=30), NOON + timedelta(hours=1)
+
+
+def scored(
+    name: str, title: str, text: str = "", *, minutes: int = 0, p: tuple[float, float, float] = (0.8, 0.1, 0.1), **more: Any
+) -> Scored:
+    """An article named `name`. more: source, language, genre, story, topics, model; companies: key to (surface, sector, p_negative)."""
+    moment, ident = NOON + timedelta(minutes=minutes), sha(name)
+    companies: dict[str, tuple[str, str, float]] = more.get("companies", {})
+    source, language, genre = more.get("source", "wire"), more.get("language", "en"), more.get("genre", "news")
+    article = Article(
+        id=ident,
+        url=f"https://example.org/{name}",
+        source=source,
+        genre=genre,
+        language=language,
+        title=title,
+        text=text,
+        published_at=moment,
+        fetched_at=moment + timedelta(seconds=9),
+        mentions=tuple(Mention(company=key, surface=surface, sector=sector) for key, (surface, sector, _) in companies.items()),
+        flags=("cut",),
+    )
+    score = Score(
+        id=ident,
+        source=source,
+        genre=genre,
+        language=language,
+        published_at=moment,
+        story=more.get("story", ident),
+        p_negative=p[0],
+        p_neutral=p[1],
+        p_positive=p[2],
+        topics=more.get("topics", {"credit": 0.9}),
+        companies=tuple(
+            CompanyScore(company=key, sector=sector, p_negative=bad, p_neutral=0.0, p_positive=1 - bad)
+            for key, (_, sector, bad) in companies.items()
+        ),
+        model=more.get("model", "m1"),
+        scored_at=moment,
+    )
+    return Scored(article=article, score=score)
+
+
+def save(store: Store, *items: Scored) -> None:
+    store.articles.insert(items)
+    store.mentions.insert([item.score for item in items])
+    store.articles.remember(items)
+
+
+NEWS = (
+    scored(
+        "default", "Acme defaults on a bond", "The company said it missed a payment.", minutes=0, companies={"ACME": ("Acme", "autos", 0.9)}
+    ),
+    scored("said", "Nothing was said of chips", minutes=-1, p=(0.1, 0.8, 0.1), topics={"technology": 0.8}, source="blog", genre="social"),
+    scored("ai", "用AI技术的公司停牌", "债券违约后，公司股票停牌。", minutes=-2, language="zh", source="新华"),
+    scored(
+        "bond",
+        "万科债券展期",
+        "房企债券再度展期",
+        minutes=-3 * 60,
+        language="zh",
+        p=(0.3, 0.3, 0.4),
+        topics={"real_estate": 0.7, "credit": 0.6},
+    ),
+    scored("payment", "A payment was not missed", 'Traders call it "100% c++ (sure)"', minutes=-20 * 24 * 60, p=(0.1, 0.2, 0.7)),
+)
+
+
+@pytest.fixture(scope="module")
+def filled(store: Store) -> Store:
+    for table in ("articles", "article_keys", "mentions", "alerts", "labels"):
+        store.client.command(f"TRUNCATE TABLE {table}")
+    save(store, *NEWS)
+    return store
+
+
+def titles(store: Store, **criteria: str) -> list[str]:
+    found = store.search.find(Criteria(**criteria), SINCE, UNTIL, 50, budget_s=math.inf)
+    assert found.then is None and found.reached is None
+    return [article.title for article in found.articles]
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        ("", ["default", "said", "ai", "bond", "payment"]),
+        ("DEFAULT", ["default"]),
+        ("missed payment", ["default", "payment"]),
+        ('"missed a payment"', ["default"]),
+        ('"default"', []),  # whole words: it says "defaults"
+        ("payment -bond", ["payment"]),
+        ("AI", ["ai"]),  # not "said"
+        ("违约", ["ai"]),
+        ("公司 停牌", ["ai"]),
+        ("债券 -违约", ["bond"]),
+        ("“债券再度展期”", ["bond"]),
+        ("-payment", ["said", "ai", "bond"]),
+        ("100% c++ (sure)", ["payment"]),
+        ("nowhere", []),
+        ("违约.*停牌", []),  # a pattern is not a pattern here
+    ],
+)
+def test_words_find_articles_in_both_languages_newest_first(filled: Store, words: str, names: list[str]):
+    expected = {name: item.article.title for name, item in zip(["default", "said", "ai", "bond", "payment"], NEWS, strict=True)}
+    assert titles(filled, words=words) == [expected[name] for name in names]
+
+
+@pytest.mark.parametrize(
+    ("criteria", "places"),
+    [
+        ({"language": "zh"}, [2, 3]),
+        ({"source": "新华"}, [2]),
+        ({"genre": "social"}, [1]),
+        ({"topic": "credit"}, [0, 2, 3, 4]),
+        ({"topic": "credit", "language": "zh", "words": "停牌"}, [2]),
+        ({"company": "ACME"}, [0]),
+        ({"company": "Acme"}, [0]),
+        ({"sentiment": "negative"}, [0, 2]),
+        ({"sentiment": "neutral"}, [1]),
+        ({"sentiment": "positive"}, [3, 4]),
+        ({"sentiment": "furious"}, []),
+    ],
+)
+def test_filters_hold_together(filled: Store, criteria: dict[str, str], places: list[int]):
+    assert titles(filled, **criteria) == [NEWS[place].article.title for place in places]
+
+
+def test_pages_follow_each_other_without_a_gap_or_a_repetition(store: Store):
+    for table in ("articles", "mentions"):
+        store.client.command(f"TRUNCATE TABLE {table}")
+    save(store, *(scored(f"p{n}", f"Bond {n}", minutes=-(n // 7) * 50) for n in range(60)))  # seven share a second
+    save(store, *(scored(f"p{n}", f"Bond {n}", minutes=-(n // 7) * 50, model="m2") for n in range(0, 60, 3)))
+    seen: list[str] = []
+    before: Cursor | None = None
+    while True:
+        found = store.search.find(Criteria(words="bond"), SINCE, UNTIL, 9, before=before, budget_s=math.inf)
+        seen += [article.id for article in found.articles]
+        if found.then is None:
+            break
+        before = found.then
+    moment = {sha(f"p{n}"): -(n // 7) * 50 for n in range(60)}
+    assert seen == sorted(moment, key=lambda ident: (-moment[ident], ident))
+
+
+def test_a_search_whose_time_is_up_says_how_far_it_looked_and_goes_on_there(store: Store):
+    store.client.command("TRUNCATE TABLE articles")
+    save(store, scored("a", "Bond a"), scored("edge", "Bond on the hour", minutes=-60), scored("b", "Bond b", minutes=-260))
+    since, seen, reached = NOON - timedelta(hours=5), [], []
+    before: Cursor | None = None
+    while True:
+        found = store.search.find(Criteria(words="bond"), since, UNTIL, 50, before=before, budget_s=0.0)
+        seen += [article.title for article in found.articles]
+        if found.then is None:
+            break
+        reached.append(found.reached)
+        before = found.then
+    assert seen == ["Bond a", "Bond on the hour", "Bond b"]
+    assert reached[0] == NOON
+    assert len(reached) == 5
+    assert found.reached is None
+
+
+def test_only_what_an_article_says_and_is_said_of_it_now_is_found(store: Store):
+    for table in ("articles", "mentions"):
+        store.client.command(f"TRUNCATE TABLE {table}")
+    save(store, scored("x", "Acme defaults"), scored("y", "Bond worries"))
+    save(store, scored("x", "Acme pays after all", p=(0.1, 0.1, 0.8), model="m2"))
+    assert titles(store, words="defaults") == []
+    assert titles(store, sentiment="negative") == ["Bond worries"]
+    (found,) = store.search.find(Criteria(words="pays"), SINCE, UNTIL, 5).articles
+    assert (found.model, found.title) == ("m2", "Acme pays after all")
+    newer, older = store.search.versions(sha("x"), NOON)
+    assert (newer.model, newer.title, newer.flags, older.model, older.title) == (
+        "m2",
+        "Acme pays after all",
+        ("cut",),
+        "m1",
+        "Acme defaults",
+    )
+    assert store.search.versions(sha("x"), NOON + timedelta(seconds=1)) == store.search.versions("none", NOON) == []
+
+
+def test_what_is_found_has_the_beginning_of_its_text(store: Store):
+    store.client.command("TRUNCATE TABLE articles")
+    save(store, scored("long", "Title", "债" * 5_000))
+    (found,) = store.search.find(Criteria(words="债债"), SINCE, UNTIL, 5).articles
+    assert found.text == "债" * 300
+    assert store.search.versions(sha("long"), NOON)[0].text == "债" * 5_000
+
+
+@settings(max_examples=10, deadline=None)
+@given(value=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=2 * MAX_CHARS))
+@example(value="' UNION ALL SELECT * FROM file('/etc/passwd', 'LineAsString', 'l String') --")
+@example(value="x') OR 1=1 --")
+@example(value="\\")
+@example(value="\\' OR 1=1 --")
+@example(value='"\\Q \\E (?i)(a+)+$ [[:alpha:]] \\p{Han}"')
+@example(value="{word0:String} %(word0)s %s")
+@example(value="(" * MAX_CHARS)
+@example(value="a " * MAX_TERMS * 3)
+@example(value="é中\u0301 İ ß -ǆ")
+def test_whatever_is_searched_for_is_neither_sql_nor_a_pattern(filled: Store, value: str):
+    span = (NOON - timedelta(minutes=30), UNTIL)
+    filled.search.find(Criteria(words=value), *span, 5)
+    for name in ("language", "source", "genre", "topic", "company", "sentiment"):
+        assert filled.search.find(Criteria(**{name: value}), *span, 5).articles == [], name
+    assert filled.search.find(Criteria(words="zzz"), *span, 5, before=Cursor(2**40, value)).articles == []
+    assert filled.search.versions(value, NOON) == []
+    assert filled.stories.of_series(value, "negative", *span) == []
+    assert filled.stories.copies(value, NOON) == []
+    assert filled.stories.total(value, *span) is None
+    assert filled.stories.beside(value, *span) == []
+    assert filled.stories.about([value], *span) == {}
+    assert filled.alerts.of_series(value, SINCE) == []
+    assert filled.labels.of_article(value) == []
+
+
+@settings(max_examples=15, deadline=None)
+@given(title=st.text(st.characters(categories=["L", "N", "P", "S", "Zs"]), min_size=1, max_size=40))
+@example(title='It\'s 100% -- "sure" (not) c++ [a] {b} $1^2|3? \\d')
+@example(title="ＡＢＣ　全角 “引号”")
+def test_an_article_is_found_by_its_own_title(store: Store, title: str):
+    """Round trip: each word of a title, searched for as it stands, finds the article."""
+    item = scored(title, "x" + title, title)
+    store.client.command("TRUNCATE TABLE articles")
+    store.articles.insert([item])
+    for word in title.split():
+        for part in word.translate(dict.fromkeys(map(ord, '"“”「」《》'), " ")).split():
+            if part[0] not in "-−－":
+                assert store.search.find(Criteria(words=part), NOON, UNTIL, 5).articles, part
+
+
+@pytest.fixture
+def stories(store: Store) -> Store:
+    for table in ("articles", "article_keys", "mentions", "alerts", "labels"):
+        store.client.command(f"TRUNCATE TABLE {table}")
+    first = sha("first")
+    autos = {"ACME": ("Acme", "autos", 0.9)}
+    save(
+        store,
+        scored("first", "Acme halts a plant", minutes=-50, companies=autos, source="wire"),
+        scored("copy", "Acme halts plant", minutes=-40, companies=autos | {"BYT": ("Bytown", "tech", 0.1)}, source="blog", story=first),
+        scored("again", "Acme halts plant!", minutes=-30, companies=autos, source="blog", story=first),
+        scored("other", "Acme fined", minutes=-20, companies={"ACME": ("ACME Corp", "", 0.7)}, source="wire"),
+        scored("good", "Acme wins an order", minutes=-10, companies={"ACME": ("Acme Corp", "autos", 0.1)}, p=(0.1, 0.1, 0.8)),
+        scored("far", "Bytown opens", minutes=-9, companies={"BYT": ("Bytown", "tech", 0.1)}, p=(0.1, 0.1, 0.8), source="新华"),
+        scored("old", "Acme halts the plant", minutes=-60 * 24 * 20, story=first, companies=autos),
+    )
+    return store
+
+
+def test_stories_of_a_series_are_grouped_and_those_that_most_sources_tell_come_first(stories: Store):
+    since = NOON - timedelta(hours=1)
+
+    def minute(n: int) -> datetime:
+        return NOON + timedelta(minutes=n)
+
+    assert stories.stories.of_series("company:ACME", "negative", since, UNTIL) == [
+        Story(sha("first"), 3, 2, sha("first"), minute(-50), minute(-30)),
+        Story(sha("other"), 1, 1, sha("other"), minute(-20), minute(-20)),
+    ]
+    assert [story.story for story in stories.stories.of_series("company:ACME", "positive", since, UNTIL)] == [sha("good")]
+    assert len(stories.stories.of_series("company:ACME", "negative", since, UNTIL, limit=1)) == 1
+    assert stories.stories.of_series("company:ACME", "negative", UNTIL, UNTIL + timedelta(hours=1)) == []
+    assert stories.stories.copies(sha("first"), NOON) == [sha("first"), sha("copy"), sha("again")]
+    total = stories.stories.total("company:ACME", since, UNTIL)
+    assert total is not None
+    assert total[:4] == ("company:ACME", 3, 2, 2)
+    assert total.tone == pytest.approx((-0.8 * 3 - 0.4 + 0.8) / 5)
+    assert stories.stories.total("company:NONE", since, UNTIL) is None
+
+
+def test_companies_are_named_together_and_have_a_name_and_a_sector(stories: Store):
+    since = NOON - timedelta(hours=1)
+    assert stories.stories.beside("company:ACME", since, UNTIL) == [SeriesTotal("company:BYT", 1, 0, 0, 0.0)]
+    assert [row[:3] for row in stories.stories.beside("sector:autos", since, UNTIL)] == [("company:ACME", 2, 1), ("company:BYT", 1, 0)]
+    assert [row[:3] for row in stories.stories.busiest("company", since, UNTIL, 1)] == [("company:ACME", 3, 2)]
+    assert stories.stories.sources(since, UNTIL, 9) == ["wire", "blog", "新华"]
+    found = stories.stories.about(["ACME", "BYT", "NONE"], since, UNTIL)
+    assert found == {"ACME": About("Acme Corp", "autos"), "BYT": About("Bytown", "tech")}
+    assert stories.stories.about([], since, UNTIL) == {}
+
+
+def test_alerts_of_a_series_and_labels_of_an_article(stories: Store):
+    def alert(series: str, minutes: int) -> Alert:
+        start = NOON + timedelta(minutes=minutes)
+        return Alert(
+            id=alert_id("r", series, start),
+            rule="r",
+            series=series,
+            window_start=start,
+            window_s=900,
+            detected_at=start + timedelta(minutes=9),
+            severity="watch",
+            observed=4,
+            expected=0.5,
+            surprise=5.0,
+            total=5,
+            sources=2,
+        )
+
+    mine, older, others = alert("company:ACME", -20), alert("company:ACME", -60), alert("company:BYT", -20)
+    stories.alerts.insert([mine, older, others])
+    assert stories.alerts.of_series("company:ACME", NOON - timedelta(days=1)) == [mine, older]
+    assert stories.alerts.of_series("company:ACME", NOON - timedelta(minutes=45)) == [mine]
+    label = Label(id=sha("first"), task="sentiment", labels=("neutral",), author="安娜", model="m1", labelled_at=NOON)
+    about = msgspec.structs.replace(label, company="ACME", labels=("negative",))
+    stories.labels.add([label, about])
+    assert stories.labels.of_article(sha("first")) == [label, about]
+    assert stories.labels.of_article(sha("copy")) == []

@@ -1,0 +1,68 @@
+"""What is typed into a search box, as patterns: they are RE2's, and Python's `re` reads these the same."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spine.fulltext import MAX_CHARS, MAX_TERMS, tidy, wanted
+
+
+def found(words: str, text: str) -> bool:
+    all_of, none_of = wanted(words)
+    return all(re.search(pattern, text, re.ASCII) for pattern in all_of) and not any(
+        re.search(pattern, text, re.ASCII) for pattern in none_of
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "text", "expected"),
+    [
+        ("bond default", "Defaults on bonds", True),
+        ("bond default", "Defaults on loans", False),
+        ("AI", "用AI技术", True),
+        ("AI", "It was said", False),
+        ('"AI"', "An airline", False),
+        ("AI", "An airline", True),
+        ('"missed  payment"', "a MISSED\npayment.", True),
+        ('"missed payment"', "payment missed", False),
+        ("“债券违约”", "公司债券违约", True),
+        ("「债券」", "债券", True),
+        ("债券 违约", "违约的债券", True),
+        ("债券　-展期", "债券展期", False),
+        ("－展期", "债券违约", True),
+        ('-"no comment" bond', "bond; comment: no", True),
+        ('-"no comment" bond', "bond, no comment", False),
+        ('"half a phrase', "half a phrase", True),
+        ("mid-cap", "mid-cap shares", True),
+        ("A.B", "AxB", False),
+        ("S&P 3.5%", "S&P falls 3.5%", True),
+        ('- -- "" \'', "anything", True),
+        ("", "anything", True),
+    ],
+)
+def test_words_phrases_and_what_must_not_be_there(words: str, text: str, expected: bool):
+    assert found(words, text) is expected
+
+
+def test_a_search_is_bounded():
+    assert wanted("a " * 500) == (("(?i:\\ba)",), ())
+    assert sum(map(len, wanted(" ".join(f"w{n}" for n in range(99))))) == MAX_TERMS
+    assert len(tidy("x" * 10_000)) == MAX_CHARS
+    assert tidy("a\x00b\nc\u202ed\ud800e") == "a b c d e"
+
+
+@given(st.text(max_size=300))
+def test_whatever_is_typed_makes_patterns_that_compile_and_take_little_time(words: str):
+    for pattern in (*wanted(words).all_of, *wanted(words).none_of):
+        re.compile(pattern).search("a" * 5_000)
+
+
+@given(st.text(min_size=1, max_size=30))
+def test_a_text_has_each_of_its_own_words(text: str):
+    for word in tidy(text).split():
+        if not set(word) & set('"“”「」《》') and word[0] not in "-−－":
+            assert found(word, "x " + word)
