@@ -10,6 +10,8 @@ import dash
 
 from dashboard import guards, routes, shell
 from dashboard.deeds import Deeds
+from dashboard.explaining import Explain
+from dashboard.feedback import NOBODY
 from dashboard.queries import Cache, Reads
 from spine.life import Inhibition
 from spine.store import Store
@@ -30,10 +32,6 @@ INDEX = """<!DOCTYPE html>
 </html>"""
 
 
-LOCAL = "local"
-"""Who does things while nobody logs in."""
-
-
 def _now() -> datetime:
     return datetime.now(UTC)
 
@@ -45,12 +43,14 @@ def create_app(
     title: str = "Tocsin",
     cache: Cache | None = None,
     inhibitions: Sequence[Inhibition] = (),
-    who: Callable[[], str] = lambda: LOCAL,
+    explain: Explain | None = None,
+    who: Callable[[], str] = lambda: NOBODY,
 ) -> dash.Dash:
     """The dashboard over `store`, ready to be served; `store` may be shared with other threads.
 
     now: the time it goes by, aware UTC; cache: what all viewers share; inhibitions: which alerts speak for which
-    who: the name of the person whose request is being answered
+    explain: asked which words drove a score; None where no model runs in this process
+    who: names the person whose request is being answered
     """
     app = dash.Dash(
         "tocsin-dashboard",
@@ -69,7 +69,7 @@ def create_app(
     )
     app.layout = shell.layout()
     reads = Reads(store, now, cache, inhibitions)
-    shell.register(app, reads, Deeds(store, now, who))
+    shell.register(app, reads, Deeds(store, now, who), explain, who)
     routes.install(app.server, reads)
     guards.install(app.server, app.callback_map, app.csp_hashes())
     return app

@@ -16,6 +16,7 @@ import plotly.graph_objects as go
 
 from dashboard import i18n
 from dashboard.palette import PALETTES, lines_of
+from dashboard.usual import Usual
 from dashboard.view import Theme, View
 from spine.records import Alert
 from spine.series import MARKET, key_of, series_name
@@ -195,10 +196,10 @@ def heat(points: Sequence[MoodPoint], topics: Sequence[str], bounds: tuple[datet
     )
 
 
-def volume(points: Sequence[MoodPoint], bounds: tuple[datetime, datetime, int], view: View) -> go.Figure:
-    """Distinct stories per window, negative ones in front, and their share as a line on its own axis."""
+def volume(points: Sequence[MoodPoint], bounds: tuple[datetime, datetime, int], view: View, series: str = MARKET) -> go.Figure:
+    """Distinct stories of a series per window, negative ones in front, and their share as a line on its own axis."""
     since, until, width_s = bounds
-    own = [point for point in points if point.series == MARKET]
+    own = [point for point in points if point.series == series]
     if not own:
         return message(i18n.text("empty", view.language), view.theme)
     colours = PALETTES[view.theme]
@@ -226,7 +227,7 @@ def volume(points: Sequence[MoodPoint], bounds: tuple[datetime, datetime, int], 
     return _figure(
         traces,
         view.theme,
-        f"volume {view.range} {view.zone}",
+        f"volume {series} {view.range} {view.zone}",
         barmode="stack",
         xaxis=_time_axis(since, until, view.tz, view.language),
         yaxis={"rangemode": "tozero", "tickformat": ",d"},
@@ -241,6 +242,57 @@ def volume(points: Sequence[MoodPoint], bounds: tuple[datetime, datetime, int], 
             "fixedrange": True,
             "automargin": True,
         },
+    )
+
+
+def trend(
+    series: str,
+    negative: Sequence[int],
+    usual: Sequence[Usual],
+    alerts: Sequence[Alert],
+    bounds: tuple[datetime, datetime, int],
+    view: View,
+) -> go.Figure:
+    """Negative stories of a series per window, before the band of what is usual, its alerts as bells on top.
+
+    negative: of each window of `bounds`; usual: of each too, or [] where nothing is known. Without either and without a bell: a message.
+    """
+    since, until, width_s = bounds
+    rang = [alert for alert in alerts if since <= alert.window_start < until]
+    if not (any(negative) or rang or any(item.high for item in usual)):
+        return message(i18n.text("empty", view.language), view.theme)
+    colours = PALETTES[view.theme]
+    x = [local(since + timedelta(seconds=(n + 0.5) * width_s), view.tz) for n in range(len(negative))]
+    edge: dict[str, Any] = {"mode": "lines", "line": {"width": 0, "shape": "hvh"}, "hoverinfo": "skip"}
+    traces: list[Any] = []
+    if usual:
+        mean, high = i18n.text("series.usual", view.language), i18n.text("series.band", view.language)
+        traces += [
+            go.Scatter(x=x, y=[round(item.low, 3) for item in usual], uid="low", showlegend=False, **edge),
+            go.Scatter(
+                x=x, y=[round(item.high, 3) for item in usual], uid="high", name=high, fill="tonexty", fillcolor=colours.band, **edge
+            ),
+            go.Scatter(
+                x=x,
+                y=[round(item.mean, 3) for item in usual],
+                name=mean,
+                uid="usual",
+                mode="lines",
+                line={"color": colours.positive, "width": 1.5, "dash": "dash", "shape": "hvh"},
+                hovertemplate="%{y:.1f}",
+            ),
+        ]
+    label = i18n.text("volume.negative", view.language)
+    traces.append(go.Bar(x=x, y=list(negative), name=label, uid="negative", marker={"color": colours.negative}, width=width_s * 900))
+    top = 1.15 * max([1.0, *negative, *(item.high for item in usual)])
+    if rang:
+        traces.append(_bells(rang, top, view))
+    return _figure(
+        traces,
+        view.theme,
+        f"trend {series} {view.range} {view.zone}",
+        xaxis=_time_axis(since, until, view.tz, view.language),
+        yaxis={"range": [0, top], "tickformat": ",~g"},
     )
 
 

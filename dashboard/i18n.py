@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, tzinfo
 from typing import Any
 
+from dashboard.words import PAGES
 from spine.records import Language
 
 LABELS: dict[str, tuple[str, str]] = {
@@ -217,7 +218,7 @@ LABELS: dict[str, tuple[str, str]] = {
         "没有该编号的警报。它可能已被删除，或链接不完整。",
     ),
     "missing.back": ("Back to the overview", "返回总览"),
-}
+} | PAGES
 
 GRID_ZH: dict[str, str] = {
     "noRowsToShow": "暂无文章",

@@ -37,11 +37,34 @@ class Palette(NamedTuple):
     middle: str
     shade: str
     hover: str
+    band: str
 
 
 PALETTES: dict[Theme, Palette] = {
-    "light": Palette("#1f2933", "#616e7c", "#e4e7eb", "#D55E00", "#0072B2", "#b8c4d0", "#f3f4f6", "rgba(213,94,0,0.13)", "#ffffff"),
-    "dark": Palette("#e4e7eb", "#9aa5b1", "#333b45", "#F28A45", "#4BA3DB", "#52606d", "#2a313a", "rgba(242,138,69,0.18)", "#1f262e"),
+    "light": Palette(
+        "#1f2933",
+        "#616e7c",
+        "#e4e7eb",
+        "#D55E00",
+        "#0072B2",
+        "#b8c4d0",
+        "#f3f4f6",
+        "rgba(213,94,0,0.13)",
+        "#ffffff",
+        "rgba(0,114,178,0.14)",
+    ),
+    "dark": Palette(
+        "#e4e7eb",
+        "#9aa5b1",
+        "#333b45",
+        "#F28A45",
+        "#4BA3DB",
+        "#52606d",
+        "#2a313a",
+        "rgba(242,138,69,0.18)",
+        "#1f262e",
+        "rgba(75,163,219,0.20)",
+    ),
 }
 
 

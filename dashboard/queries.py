@@ -1,6 +1,8 @@
 """Every read of the dashboard, cached for moments and shared by all viewers: 50 open pages cost the store about one.
 
-callback ─▶ Reads.overview / alerts / articles / alert ─▶ Cache (one reader per key at a time) ─▶ spine.store
+callback ─▶ Reads.overview / alerts / article / series / … ─▶ Cache (one reader per key at a time) ─▶ spine.store
+
+What people say of an article is all that is written.
 """
 
 from __future__ import annotations
@@ -17,13 +19,27 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 from prometheus_client import Counter
 
+from dashboard import details
+from dashboard.details import ArticleView, Choices, SeriesView
 from dashboard.view import RANGES, Range, bounds
 from spine.errors import StoreBusy, StoreError
 from spine.life import AlertEvent, Inhibition, Life
 from spine.lives import read_lives
 from spine.records import Alert
 from spine.series import MARKET, topic_series
-from spine.store import ArticleRow, Delivery, MoodPoint, SeriesTotal, Store, WindowCount, Withheld
+from spine.store import (
+    ArticleRow,
+    Criteria,
+    Cursor,
+    Delivery,
+    Found,
+    Label,
+    MoodPoint,
+    SeriesTotal,
+    Store,
+    WindowCount,
+    Withheld,
+)
 from spine.taxonomy import TOPIC_KEYS
 
 T = TypeVar("T")
@@ -32,8 +48,18 @@ TTL_S = 2.0
 STORED_TTL_S = 15.0
 INBOX_DAYS, INBOX_ROWS = 31, 500
 """How far back the inbox reaches, and how many alerts it holds at most."""
+SEARCH_TTL_S = 10.0
+DETAIL_TTL_S = 10.0
+PAST_TTL_S = 600.0
+"""What was usual in the past weeks changes slowly, and takes longest to read."""
+SLOWER = 4
+"""Pages of one series are seen by few, and cost as much as the overview: they are read so much more seldom."""
+CHOICES_TTL_S = 60.0
+PAGE_ROWS = 100
+BUSIEST = 10
 GRID_ROWS = 200
 EXPORT_ROWS = 10_000
+EXPORT_BUDGET_S, EXPORT_PATIENCE_S = 20.0, 5.0
 WINDOWS_BEFORE, WINDOWS_AFTER = 48, 16
 """How many windows an alert's chart shows on either side of the one that rang."""
 
@@ -171,6 +197,7 @@ class Reads:
         self._now = now
         self._cache = cache or Cache()
         self._inhibitions = inhibitions
+        self._exporting = threading.Lock()
 
     def now(self) -> datetime:
         """The time that the pages go by."""
@@ -222,6 +249,65 @@ class Reads:
     def alert(self, alert_id: str) -> AlertView | None:
         """One alert and what lies behind it; None: there is no such alert."""
         return self._cache.get(("alert", alert_id), TTL_S, lambda: self._alert(alert_id))
+
+    def find(self, range_key: str, criteria: Criteria, before: Cursor | None, limit: int = PAGE_ROWS) -> Found:
+        """A page of the articles of a range that fit, newest first."""
+        since, until = bounds(RANGES[range_key], self._now())
+        key = ("find", range_key, criteria, before, limit)
+        return self._cache.get(key, SEARCH_TTL_S, lambda: self._store.search.find(criteria, since, until, limit, before=before))
+
+    def found(self, range_key: str, criteria: Criteria) -> list[ArticleRow]:
+        """All that a range has of them, newest first, at most EXPORT_ROWS; one reader at a time, and not kept: it may be large."""
+        if not self._exporting.acquire(timeout=EXPORT_PATIENCE_S):
+            raise StoreBusy("another export is being written")
+        try:
+            since, until = bounds(RANGES[range_key], self._now())
+            return self._store.search.find(criteria, since, until, EXPORT_ROWS, budget_s=EXPORT_BUDGET_S).articles
+        finally:
+            self._exporting.release()
+
+    def choices(self, range_key: str) -> Choices:
+        """What the filters of articles offer."""
+        since, until = bounds(RANGES[range_key], self._now())
+        return self._cache.get(("choices", range_key), CHOICES_TTL_S, lambda: details.read_choices(self._store, since, until))
+
+    def busiest(self, range_key: str) -> dict[str, list[SeriesTotal]]:
+        """Companies, sectors and watchlists with most stories in a range, by kind."""
+        chosen = RANGES[range_key]
+        since, until = bounds(chosen, self._now())
+        ttl_s = SLOWER * chosen.ttl_s
+        return self._cache.get(("busiest", range_key), ttl_s, lambda: details.read_busiest(self._store, since, until, BUSIEST))
+
+    def article(self, article_id: str) -> ArticleView | None:
+        """One article and what lies behind it; None: there is none with this id, or it has left the store."""
+
+        def load() -> ArticleView | None:
+            found = details.read_article(self._store, article_id)
+            return None if found is None else msgspec.structs.replace(found, revision=revision(found))
+
+        return self._cache.get(("article", article_id), DETAIL_TTL_S, load)
+
+    def series(self, series: str, range_key: str) -> SeriesView:
+        """One series over a range."""
+        chosen, now = RANGES[range_key], self._now()
+        since = bounds(chosen, now)[0]
+
+        def load() -> SeriesView:
+            before = self._cache.get(
+                ("past", series, range_key), PAST_TTL_S, lambda: details.read_past(self._store, series, chosen.width_s, since)
+            )
+            found = details.read_series(self._store, series, chosen, now, before, self._store.moods.began())
+            return msgspec.structs.replace(found, revision=revision(found))
+
+        return self._cache.get(("series", series, range_key), SLOWER * chosen.ttl_s, load)
+
+    def labels(self, article_id: str) -> list[Label]:
+        """What people said of an article."""
+        return self._cache.get(("labels", article_id), TTL_S, lambda: self._store.labels.of_article(article_id))
+
+    def label(self, labels: Sequence[Label]) -> None:
+        """Store what a person says. Raises BadRecord too, for what no model could learn."""
+        self._store.labels.add(labels)
 
     def _inbox(self) -> list[Inboxed]:
         alerts = self._store.alerts.latest(INBOX_ROWS, since=self._now() - timedelta(days=INBOX_DAYS))

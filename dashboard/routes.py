@@ -1,20 +1,23 @@
-"""The addresses that are not pages: health, metrics, and the articles as a file."""
+"""The addresses that are not pages: health, metrics, and articles and series as files."""
 
 from __future__ import annotations
 
 from flask import Flask, Response, request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from dashboard.details import SeriesView, negatives
 from dashboard.i18n import clock, text
 from dashboard.palette import sentiment_of
 from dashboard.queries import EXPORT_ROWS, Reads
 from dashboard.safe import plain, safe_url, to_csv
-from dashboard.view import View, parse
+from dashboard.view import ANYTHING, View, parse, starts
 from spine.errors import StoreError
+from spine.series import is_series
 from spine.store import ArticleRow
 from spine.taxonomy import topic_name
 
 EXPORT_PATH = "/export/articles.csv"
+SERIES_EXPORT_PATH = "/export/series.csv"
 _COLUMNS = ("time", "source", "language", "title", "topics", "companies", "sentiment", "probability", "url")
 
 
@@ -41,6 +44,25 @@ def articles_csv(articles: list[ArticleRow], view: View) -> bytes:
     return to_csv(header, rows)
 
 
+def series_csv(found: SeriesView, view: View) -> bytes:
+    """The windows of a series as a CSV file: what was, what is usual, and how many alerts rang for windows that begin in each."""
+    points = {point.start: point for point in found.points}
+    rows = []
+    for number, (start, negative) in enumerate(zip(starts(found.since, found.until, found.width_s), negatives(found), strict=True)):
+        point = points.get(start)
+        band = [round(value, 3) for value in found.usual[number]] if found.usual else [""] * 3
+        rang = sum(1 for alert in found.alerts if 0 <= (alert.window_start - start).total_seconds() < found.width_s)
+        rows.append((clock(start, view.tz), point.stories if point else 0, negative, round(point.tone, 3) if point else "", *band, rang))
+    names = ("window", "stories", "negative", "tone", "usual_low", "usual", "usual_high", "alerts")
+    header = [text("column." + name, view.language) for name in names]
+    header[0] += f" ({view.zone})"
+    return to_csv(header, rows)
+
+
+def _attached(body: bytes, name: str) -> Response:
+    return Response(body, content_type="text/csv; charset=utf-8", headers={"Content-Disposition": f'attachment; filename="{name}"'})
+
+
 def install(server: Flask, reads: Reads) -> None:
     """Add the routes to `server`."""
 
@@ -62,7 +84,16 @@ def install(server: Flask, reads: Reads) -> None:
 
     @server.get(EXPORT_PATH)
     def export() -> Response:
-        view = parse(request.args.to_dict())
-        body = articles_csv(reads.articles(view.range, EXPORT_ROWS), view)
-        name = f"tocsin-articles-{view.range}.csv"
-        return Response(body, content_type="text/csv; charset=utf-8", headers={"Content-Disposition": f'attachment; filename="{name}"'})
+        given = request.args.to_dict()
+        view = parse({**given, "find": given})
+        everything = view.find == ANYTHING
+        articles = reads.articles(view.range, EXPORT_ROWS) if everything else reads.found(view.range, view.find)
+        return _attached(articles_csv(articles, view), f"tocsin-articles-{view.range}.csv")
+
+    @server.get(SERIES_EXPORT_PATH)
+    def export_series() -> Response:
+        view, series = parse(request.args.to_dict()), request.args.get("series", "")
+        if not is_series(series):
+            return Response("series: expected KIND:KEY\n", status=400, mimetype="text/plain")
+        name = "".join(char if char.isascii() and char.isalnum() else "-" for char in series)
+        return _attached(series_csv(reads.series(series, view.range), view), f"tocsin-{name}-{view.range}.csv")

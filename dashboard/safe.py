@@ -35,6 +35,11 @@ def plain(text: str, limit: int = 300) -> str:
     return words if len(words) <= limit else words[: limit - 1] + "…"
 
 
+def body(text: str) -> str:
+    """Text of several lines, character for character: places in it stay places. Controls are blanks, lone surrogates question marks."""
+    return text.encode("utf-8", "replace").decode().translate({**_INVISIBLE, 0x0A: "\n"})
+
+
 def safe_url(url: str) -> str:
     """The address if it is http or https with a host and can be followed safely, else ""."""
     if not url or len(url) > 4_000 or any(ord(char) <= 0x20 or ord(char) == 0x7F or char in "\\<>\"'`" for char in url):

@@ -6,7 +6,7 @@ address + browser ─▶ resolve (assets/tocsin.js) ─▶ route: which page is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import dash
@@ -15,15 +15,17 @@ from dash import ClientsideFunction, Input, Output, State, dcc, html
 
 from dashboard import i18n
 from dashboard.deeds import Deeds
+from dashboard.explaining import Explain
+from dashboard.feedback import NOBODY
 from dashboard.figures import FONT
-from dashboard.pages import actions, alert, inbox, overview
+from dashboard.pages import actions, alert, article, articles, inbox, overview, series
 from dashboard.pages.parts import href, nothing_here
 from dashboard.queries import Reads
 from dashboard.view import View, parse
 from spine.errors import StoreError
 
 TICK_MS = 2_000
-PAGES = (overview, inbox, alert)
+PAGES = (overview, inbox, articles, article, series, alert)
 VERMILLION = ["#fff1e6", "#ffe1cc", "#ffc299", "#ffa066", "#f98a45", "#ee7420", "#d55e00", "#b04e00", "#8c3e00", "#6b2f00"]
 
 
@@ -53,12 +55,16 @@ def layout() -> Any:
     )
 
 
-def header(view: View, zone: str, title: str) -> Any:
-    """Name, status, language and theme."""
+def header(view: View, zone: str, title: str, path: str) -> Any:
+    """Name, pages, status, language and theme."""
 
     def words(key: str, **values: object) -> str:
         return i18n.text(key, view.language, **values)
 
+    pages = [
+        dcc.Link(words(name), href=href(address, view), className="here" if module.match(path) is not None else "")
+        for name, address, module in (("home", "/", overview), ("inbox", inbox.PATH, inbox), ("find", articles.PATH, articles))
+    ]
     languages = [{"value": "en", "label": "EN"}, {"value": "zh", "label": "中文"}]
     return html.Header(
         [
@@ -72,11 +78,7 @@ def header(view: View, zone: str, title: str) -> Any:
                 href=href("/", view),
                 className="brand",
             ),
-            html.Nav(
-                [dcc.Link(words(key), href=href(path, view)) for key, path in (("home", "/"), ("inbox", inbox.PATH))],
-                className="pages",
-                **{"aria-label": words("pages")},
-            ),
+            html.Nav(pages, className="pages", **{"aria-label": words("pages")}),
             html.Div(
                 [
                     html.Span(words("status.connecting"), id="status", className="status connecting", role="status"),
@@ -119,8 +121,8 @@ def _status_words(view: View, title: str) -> dict[str, str]:
     return {name: i18n.text(f"status.{name}", view.language) for name in names} | {"title": title}
 
 
-def register(app: dash.Dash, reads: Reads, deeds: Deeds) -> None:
-    """The callbacks of the frame and of every page."""
+def register(app: dash.Dash, reads: Reads, deeds: Deeds, explain: Explain | None = None, who: Callable[[], str] = lambda: NOBODY) -> None:
+    """The callbacks of the frame and of every page. explain, who: as article.register_actions takes them."""
     title = str(app.title)
 
     def client(function: str, *arguments: Any, **options: Any) -> None:
@@ -134,6 +136,13 @@ def register(app: dash.Dash, reads: Reads, deeds: Deeds) -> None:
         Input("url", "pathname"),
         Input("url", "search"),
         Input("environment", "data"),
+    )
+    client(
+        "setRange",
+        Output("url", "search", allow_duplicate=True),
+        Input("range", "value"),
+        State("url", "search"),
+        prevent_initial_call=True,
     )
     client(
         "setLanguage",
@@ -169,9 +178,10 @@ def register(app: dash.Dash, reads: Reads, deeds: Deeds) -> None:
     )
     def draw(route: Any, data: Any, theme: Any) -> tuple[Any, Any, Any]:
         view = parse(data, theme)
-        path = route.get("path") if isinstance(route, Mapping) else None
+        given = route.get("path") if isinstance(route, Mapping) else None
+        path = given if isinstance(given, str) else ""
         zone = i18n.zone_label(view.tz, reads.now())
-        return header(view, zone, title), page(path if isinstance(path, str) else "", view), _status_words(view, title)
+        return header(view, zone, title, path), page(path, view), _status_words(view, title)
 
     @app.callback(Output("pulse", "data"), Input("tick", "n_intervals"))  # type: ignore[untyped-decorator]
     def pulse(tick: Any) -> dict[str, Any]:
@@ -193,3 +203,4 @@ def register(app: dash.Dash, reads: Reads, deeds: Deeds) -> None:
     for module in PAGES:
         module.register(app, reads)
     actions.register(app, reads, deeds)
+    article.register_actions(app, reads, explain, who)

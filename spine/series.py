@@ -69,6 +69,11 @@ def key_of(series: str) -> str:
     return series.partition(":")[2]
 
 
+def is_series(name: str) -> bool:
+    """Whether this could be a series: one of ALERTING, a colon, and a key. That it was ever touched is not said."""
+    return kind_of(name) in ALERTING and 0 < len(key_of(name)) <= 64 and key_of(name).isprintable()
+
+
 def series_name(series: str, language: str = "en") -> str:
     """What people read: the name of a topic or a watchlist in `language`, a company's key, "the whole market"."""
     kind, _, key = series.partition(":")

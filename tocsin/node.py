@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -23,6 +24,10 @@ from spine.life import inhibitions
 from spine.settings import Settings
 from spine.store import Store
 from tocsin import wiring
+from tocsin.explaining import Explainer
+
+if TYPE_CHECKING:
+    from dashboard.explaining import Explain
 
 _log = log.get_logger(__name__)
 
@@ -59,13 +64,15 @@ def run_node(plan: NodePlan, stop: threading.Event | None = None) -> None:
         stack.enter_context(metrics.served(settings.metrics_port, lambda: "" if ready.is_set() else "starting"))
         store = wiring.make_store(settings)
         stack.callback(store.close)
+        explainer = Explainer()
         if plan.dashboard:
-            stack.enter_context(dashboard_of(settings, store))
+            stack.enter_context(dashboard_of(settings, store, explainer))
         if plan.schedule:
             from tocsin.schedule import running_scheduler
 
             stack.enter_context(running_scheduler(settings, store))
         classifier = stack.enter_context(wiring.following_classifier(settings))
+        explainer.use(classifier)
         _log.info("model ready", model=classifier.version)
         pipeline = wiring.make_pipeline(settings, store, classifier, era=plan.era)
 
@@ -89,12 +96,12 @@ def run_node(plan: NodePlan, stop: threading.Event | None = None) -> None:
 
 
 @contextlib.contextmanager
-def dashboard_of(settings: Settings, store: Store) -> Iterator[str]:
-    """The dashboard served from threads of this process; its address."""
+def dashboard_of(settings: Settings, store: Store, explain: Explain | None = None) -> Iterator[str]:
+    """The dashboard served from threads of this process; its address. explain: of the model that runs in it, if one does"""
     from dashboard.app import create_app
     from dashboard.server import serve
 
-    app = create_app(store, now=utc_now, inhibitions=inhibitions(settings.alert_inhibit))
+    app = create_app(store, now=utc_now, inhibitions=inhibitions(settings.alert_inhibit), explain=explain)
     running = serve(app, settings.dashboard_host, settings.dashboard_port)
     _log.info("dashboard ready", url=running.url)
     try:

@@ -3,6 +3,7 @@
   "use strict";
   var STATES = ["open", "resolved", "all"];
   var RANGES = ["1h", "6h", "24h", "7d", "30d"];
+  var FILTERS = ["q", "language", "source", "genre", "topic", "company", "sentiment"];
   var none = function () { return window.dash_clientside.no_update; };
   var SILENT_S = 10;
   var heard = { n: null, at: Date.now(), live: Date.now() }; /* the last answer, and the last good one */
@@ -24,6 +25,7 @@
     var next = query(search);
     if ((next.get(key) || "") === value) { return none(); }
     if (value) { next.set(key, value); } else { next.delete(key); }
+    if (key !== "lang") { next.delete("before"); } /* other articles begin with their newest */
     return "?" + next.toString().replace(/%2C/g, ",");
   }
   var sent = {}; /* chart -> what the last figure of the server was: its uirevision and its ranges */
@@ -57,16 +59,24 @@
         document.documentElement.lang = lang === "zh" ? "zh-CN" : "en";
         if (document.getElementById("range")) {
           window.dash_clientside.set_props("range", { value: range });
-          window.dash_clientside.set_props("topics", { value: topics });
+          if (document.getElementById("topics")) { window.dash_clientside.set_props("topics", { value: topics }); }
         }
+        var find = { before: asked.get("before") || "" };
+        FILTERS.forEach(function (name) {
+          find[name] = asked.get(name) || "";
+          if (document.getElementById("fd-" + name)) {
+            window.dash_clientside.set_props("fd-" + name, { value: find[name] || (name === "q" ? "" : null) });
+          }
+        });
         return [
           fresh("route", { path: pathname || "/", lang: lang, zone: environment.zone }),
-          fresh("view", { range: range, topics: topics, state: state, lang: lang, zone: environment.zone })
+          fresh("view", { range: range, topics: topics, state: state, lang: lang, zone: environment.zone, find: find })
         ];
       },
       setRange: function (value, search) { return value ? withParameter(search, "range", value) : none(); },
       setTopics: function (value, search) { return withParameter(search, "topics", (value || []).join(",")); },
       setState: function (value, search) { return value ? withParameter(search, "state", value === "open" ? "" : value) : none(); },
+      setFilter: function (value, id, search) { return withParameter(search, id.slice(3), value || ""); },
       setLanguage: function (value, search) {
         if (!value || value === document.documentElement.lang.slice(0, 2)) { return none(); }
         remember("lang", value);

@@ -18,13 +18,14 @@ from dashboard.pages.parts import (
     fresh,
     href,
     keep_zoom,
-    link,
     name_of,
     nothing_here,
     panel,
     sentiment,
+    series_href,
     severity,
     store_problem,
+    titled,
 )
 from dashboard.palette import sentiment_of
 from dashboard.queries import AlertView, Reads
@@ -105,7 +106,7 @@ def why(alert: Alert, now: datetime, view: View) -> Any:
                 [severity(alert, view), html.Span(i18n.ago(alert.detected_at, now, view.language), className="muted")],
                 className="row start",
             ),
-            html.H1(html.Bdi(name_of(alert.series, view))),
+            html.H1(dcc.Link(html.Bdi(name_of(alert.series, view)), href=series_href(alert.series, view), className="series")),
             html.P(sentence, className="sentence"),
             html.Div(
                 [
@@ -128,13 +129,9 @@ def shown_until(found: AlertView, now: datetime) -> datetime:
     return min(found.until, found.alert.window_start + windows * width)
 
 
-def _article(title: str, url: str, source: str, moment: datetime, mark: Any, view: View) -> Any:
-    return html.Li(
-        [
-            html.Div([link(title, url), html.Span(mark)], className="row"),
-            html.Div([html.Bdi(plain(source, 80)), " · ", i18n.when(moment, view.tz, view.language)], className="muted small"),
-        ]
-    )
+def _item(title: str, article_id: str, url: str, source: str, moment: datetime, mark: Any, view: View) -> Any:
+    note = html.Div([html.Bdi(plain(source, 80)), " · ", i18n.when(moment, view.tz, view.language)], className="muted small")
+    return html.Li([html.Div([titled(title, article_id, url, view), html.Span(mark)], className="row"), note])
 
 
 def evidence(found: AlertView, view: View) -> list[Any]:
@@ -145,13 +142,13 @@ def evidence(found: AlertView, view: View) -> list[Any]:
     for item in alert.evidence:
         mark = sentiment("negative", item.p_negative, view)
         marks = [needed(view), mark] if is_needed(alert, item.id) else mark
-        first.append(_article(item.title, item.url, item.source, item.published_at, marks, view))
+        first.append(_item(item.title, item.id, item.url, item.source, item.published_at, marks, view))
     others = []
     for article in found.articles:
         if article.id not in named:
             name, p = sentiment_of(article.p_negative, article.p_neutral, article.p_positive)
             title = article.title or article.text
-            others.append(_article(title, article.url, article.source, article.published_at, sentiment(name, p, view), view))
+            others.append(_item(title, article.id, article.url, article.source, article.published_at, sentiment(name, p, view), view))
     body = html.Ul(first, className="articles") if first else html.P(i18n.text("alert.no_evidence", view.language), className="muted")
     parts = [panel(i18n.text("alert.evidence", view.language), body, note=i18n.text("alert.evidence_help", view.language))]
     if others:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import dash
 import dash_mantine_components as dmc
@@ -15,10 +15,11 @@ from dashboard import i18n
 from dashboard.figures import message
 from dashboard.palette import GLYPHS, SEVERITY_GLYPHS, STATE_GLYPHS
 from dashboard.safe import plain, safe_url
-from dashboard.view import View
+from dashboard.view import FILTERS, RANGES, View
 from spine.life import State as AlertState
 from spine.records import Alert
-from spine.series import kind_of, series_name
+from spine.series import key_of, kind_of, series_name
+from spine.store import Cursor, SeriesTotal
 
 CHART_CONFIG = {
     "displaylogo": False,
@@ -40,13 +41,63 @@ def href(path: str, view: View) -> str:
     return f"{path}?{urlencode(state, safe=',')}"
 
 
-def link(title: str, url: str) -> Any:
-    """A title that leads to its source in a new tab; plain text where the address cannot be trusted."""
-    words = html.Bdi(plain(title))
+def found_href(path: str, view: View, before: Cursor | None = None) -> str:
+    """The address of what a view finds: with its filters, and where a page begins."""
+    filters = {key: getattr(view.find, name) for key, name in FILTERS.items() if getattr(view.find, name)}
+    if before is not None:
+        filters["before"] = f"{before.at}-{before.id}"
+    return f"{href(path, view)}&{urlencode(filters)}" if filters else href(path, view)
+
+
+def series_href(series: str, view: View) -> str:
+    """The address of a series' page."""
+    return href(f"/series/{kind_of(series)}/{quote(key_of(series), safe='')}", view)
+
+
+def article_href(article_id: str, view: View) -> str:
+    """The address of an article's page."""
+    return href(f"/article/{quote(article_id, safe='')}", view)
+
+
+def series_chip(item: SeriesTotal, view: View, name: str = "") -> Any:
+    """A series as a small link: its name, its stories, and in brackets the negative ones; name: instead of its own."""
+    count = f"{item.stories:,} ({GLYPHS['negative']} {item.negative:,})"
+    return dcc.Link(
+        [html.Bdi(plain(name, 60) or name_of(item.series, view)), " ", html.Span(count, className="muted small")],
+        href=series_href(item.series, view),
+        className="chip",
+    )
+
+
+def titled(title: str, article_id: str, url: str, view: View) -> Any:
+    """A title that leads to the article's page, and an arrow to its source where the address can be trusted."""
+    return html.Span(
+        [dcc.Link(html.Bdi(plain(title)), href=article_href(article_id, view)), " ", source_link(url, view)], className="title"
+    )
+
+
+def source_link(url: str, view: View, words: str = "↗") -> Any:
+    """A link to the source in a new tab; nothing where the address cannot be trusted."""
     address = safe_url(url)
     if not address:
-        return html.Span(words, className="title")
-    return html.A(words, href=address, target="_blank", rel="noopener noreferrer nofollow", className="title out")
+        return None
+    label = {"aria-label": i18n.text("article.open", view.language)}
+    return html.A(words, href=address, target="_blank", rel="noopener noreferrer nofollow", className="out", **label)
+
+
+def range_picker(view: View) -> Any:
+    """The choice of the time range."""
+
+    def words(key: str) -> str:
+        return i18n.text(key, view.language)
+
+    return dmc.SegmentedControl(
+        id="range",
+        data=[{"value": key, "label": words(f"range.{key}")} for key in RANGES],
+        value=view.range,
+        size="sm",
+        **{"aria-label": words("range")},
+    )
 
 
 def sentiment(name: str, p: float, view: View) -> Any:

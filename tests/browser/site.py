@@ -287,6 +287,7 @@ def main(folder: str, port: int = 0) -> None:
                     row = scored(95_000 + number, datetime.now(UTC), f"Fresh story {number}", "macro", "en", (0.1, 0.2, 0.7))
                     store.articles.insert([row])
                     store.mentions.insert([row.score])
+                    store.articles.remember([row])
                     answer = row.article.id
                 case "break":
                     store.client.command("RENAME TABLE alerts TO alerts_gone")

@@ -1,0 +1,170 @@
+"""What lies behind one article and one series: read from the store and put together. Callers cache it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import msgspec
+
+from dashboard.usual import PAST, Usual, step_of, usual
+from dashboard.view import Range, bounds, starts
+from spine.records import Alert, Score
+from spine.series import company_series, key_of, kind_of
+from spine.store import About, ArticleRow, MoodPoint, SeriesTotal, Side, Store, Version
+from spine.store.moods import KINDS
+from spine.store.search import LEAD_CHARS
+from spine.store.stories import COPIES_WITHIN
+
+STORIES = 15
+"""Stories on either side of a series' page."""
+BESIDE = 16
+"""Companies that are shown as named with a series."""
+CHOICES = 200
+"""Sources and companies that a filter offers."""
+
+
+class ArticleView(msgspec.Struct, frozen=True, kw_only=True):
+    """One article with what lies behind it.
+
+    score: the latest; versions: as each model read it, the latest first; copies: other articles of its story, oldest first
+    """
+
+    score: Score
+    versions: list[Version]
+    copies: list[ArticleRow]
+    revision: str = ""
+
+
+class StoryView(msgspec.Struct, frozen=True, kw_only=True):
+    """A story by its first article, with how many articles of how many sources told it, the last one at `last`."""
+
+    article: ArticleRow
+    articles: int
+    sources: int
+    last: datetime
+
+
+class SeriesView(msgspec.Struct, frozen=True, kw_only=True):
+    """One series over one range.
+
+    points: per window, those without a story left out; usual: of each window from `since` on, [] where the past is too short
+    total, before: over the range, and the equally long one before it; None: no article, or (before) not followed for as long
+    alerts: those with a window in the range, newest first; beside: companies named with it; names: of those, and of itself
+    """
+
+    series: str
+    since: datetime
+    until: datetime
+    width_s: int
+    points: list[MoodPoint]
+    usual: list[Usual]
+    total: SeriesTotal | None
+    before: SeriesTotal | None
+    alerts: list[Alert]
+    negative: list[StoryView]
+    positive: list[StoryView]
+    beside: list[SeriesTotal]
+    names: dict[str, About]
+    revision: str = ""
+
+
+class Choices(msgspec.Struct, frozen=True, kw_only=True):
+    """What the filters of articles offer, the busiest first; companies by their keys."""
+
+    sources: list[str]
+    companies: list[str]
+
+
+def read_article(store: Store, article_id: str) -> ArticleView | None:
+    """One article; None: there is none with this id, or it has left the store. Raises StoreError."""
+    known = store.articles.known([article_id]).get(article_id)
+    if known is None:
+        return None
+    moment = known.published_at
+    versions = store.search.versions(article_id, moment)
+    scores = store.articles.scores([article_id], moment, moment + timedelta(seconds=1))
+    if not versions or not scores:
+        return None
+    copies = [ident for ident in store.stories.copies(scores[0].story, moment) if ident != article_id]
+    found = sorted(
+        store.articles.by_id(copies, moment - COPIES_WITHIN, moment + COPIES_WITHIN), key=lambda article: (article.published_at, article.id)
+    )
+    return ArticleView(score=scores[0], versions=versions, copies=[lead(article) for article in found])
+
+
+def lead(article: ArticleRow) -> ArticleRow:
+    """The article with the beginning of its text."""
+    return msgspec.structs.replace(article, text=article.text[:LEAD_CHARS])
+
+
+def read_past(store: Store, series: str, width_s: int, since: datetime) -> tuple[list[MoodPoint], datetime, datetime]:
+    """Windows of a series' past before a range from `since` on, and the stretch [since, until) that they tell of. Raises StoreError."""
+    step_s = step_of(width_s)
+    until = datetime.fromtimestamp(int(since.timestamp()) // step_s * step_s, tz=since.tzinfo)
+    began = store.moods.began()
+    first = max(until - PAST, began) if began is not None else until
+    return (store.moods.mood([series], until - PAST, until, step_s) if first < until else []), first, until
+
+
+def read_series(
+    store: Store, series: str, chosen: Range, now: datetime, past: tuple[list[MoodPoint], datetime, datetime], began: datetime | None
+) -> SeriesView:
+    """One series over a range; `past` as read_past tells it, `began`: since when anything is followed. Raises StoreError."""
+    since, until = bounds(chosen, now)
+    followed = began is not None and began <= since - chosen.span + timedelta(seconds=chosen.width_s)
+    beside = store.stories.beside(series, since, until, BESIDE)
+    companies = [key_of(item.series) for item in beside] + ([key_of(series)] if kind_of(series) == "company" else [])
+    return SeriesView(
+        series=series,
+        since=since,
+        until=until,
+        width_s=chosen.width_s,
+        points=store.moods.mood([series], since, until, chosen.width_s),
+        usual=usual(*past, step_of(chosen.width_s), starts(since, until, chosen.width_s), chosen.width_s),
+        total=_total(store, series, since, until),
+        before=_total(store, series, since - chosen.span, since) if followed else None,
+        alerts=store.alerts.of_series(series, since),
+        negative=_stories(store, series, "negative", since, until),
+        positive=_stories(store, series, "positive", since, until),
+        beside=beside,
+        names=store.stories.about(companies, since, until),
+    )
+
+
+def read_choices(store: Store, since: datetime, until: datetime) -> Choices:
+    """Raises StoreError."""
+    companies = store.stories.busiest("company", since, until, CHOICES)
+    return Choices(sources=store.stories.sources(since, until, CHOICES), companies=[key_of(item.series) for item in companies])
+
+
+def read_busiest(store: Store, since: datetime, until: datetime, limit: int) -> dict[str, list[SeriesTotal]]:
+    """Kind to its busiest series, of kinds that the overview does not draw. Raises StoreError."""
+    return {kind: store.stories.busiest(kind, since, until, limit) for kind in ("company", "sector", "watchlist")}
+
+
+def _total(store: Store, series: str, since: datetime, until: datetime) -> SeriesTotal | None:
+    if kind_of(series) not in KINDS:
+        return store.stories.total(series, since, until)
+    return next((item for item in store.moods.totals(since, until, (kind_of(series),)) if item.series == series), None)
+
+
+def _stories(store: Store, series: str, side: Side, since: datetime, until: datetime) -> list[StoryView]:
+    found = store.stories.of_series(series, side, since, until, STORIES)
+    articles = {article.id: article for article in store.articles.by_id([story.first_id for story in found], since, until)}
+    return [
+        StoryView(article=lead(articles[story.first_id]), articles=story.articles, sources=story.sources, last=story.last)
+        for story in found
+        if story.first_id in articles
+    ]
+
+
+def company_of(series: str, names: dict[str, About]) -> tuple[str, str]:
+    """(its name, its sector) of a company's series, each "" where it is not known, or the series is no company's."""
+    about = names.get(key_of(series)) if series == company_series(key_of(series)) else None
+    return (about.name, about.sector) if about else ("", "")
+
+
+def negatives(view: SeriesView) -> list[int]:
+    """Negative stories of each window of the range."""
+    found = {point.start: point.negative for point in view.points}
+    return [found.get(start, 0) for start in starts(view.since, view.until, view.width_s)]

@@ -1,0 +1,53 @@
+"""What a person says of an article, as labels that training can learn from. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+from dashboard.palette import sentiment_of
+from dashboard.safe import plain
+from spine.errors import BadRecord
+from spine.records import Score
+from spine.store import Label
+from spine.store.labels import SENTIMENTS
+from spine.taxonomy import TOPIC_KEYS
+
+Said = Literal["right", "sentiment", "topics"]
+NOBODY = "local"
+WHOLE = "*"
+"""Instead of a company: the whole text."""
+
+
+def labels_of(score: Score, said: Said, company: Any, sentiment: Any, topics: Any, *, author: str, now: datetime) -> list[Label]:
+    """The labels of what was said of an article by `author`, with the model that had read it.
+
+    right: the model is right, in its sentiment towards `company` (its key), or in that of the whole text and its topics; sentiment:
+    this is the right one; topics: all that apply. What a browser sent is not trusted. Raises BadRecord for what says nothing.
+    """
+    signed = {"id": score.id, "author": plain(author, 80) or NOBODY, "model": score.model, "labelled_at": now}
+    if said == "topics":
+        chosen = known_topics(topics)
+        if not chosen:
+            raise BadRecord("no topic was chosen", stage="label")
+        return [Label(task="topic", labels=chosen, **signed)]  # type: ignore[arg-type]
+    about = company if isinstance(company, str) and company != WHOLE else ""
+    towards = next((item for item in score.companies if item.company == about), None)
+    if about and towards is None:
+        raise BadRecord(f"the article does not name {plain(about, 64)}", stage="label")
+    if said == "right":
+        judged = towards or score
+        likeliest, _ = sentiment_of(judged.p_negative, judged.p_neutral, judged.p_positive)
+        found = [Label(task="sentiment", company=about, labels=(likeliest,), **signed)]  # type: ignore[arg-type]
+        known = () if towards else known_topics(list(score.topics))
+        return [*found, Label(task="topic", labels=known, **signed)] if known else found  # type: ignore[arg-type]
+    if sentiment not in SENTIMENTS:
+        raise BadRecord("no sentiment was chosen", stage="label")
+    return [Label(task="sentiment", company=about, labels=(sentiment,), **signed)]  # type: ignore[arg-type]
+
+
+def known_topics(topics: Any) -> tuple[str, ...]:
+    """Those that a model is trained on, each once; the analysts' own are learned in another way."""
+    given: Sequence[Any] = topics if isinstance(topics, list | tuple) else ()
+    return tuple(dict.fromkeys(topic for topic in given if isinstance(topic, str) and topic in TOPIC_KEYS))

@@ -1,0 +1,252 @@
+"""One article: its words, what the model says of it and why, who else tells it, and what people say instead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import dash
+import dash_mantine_components as dmc
+from dash import Input, Output, State, ctx, dcc, html, no_update
+
+from dashboard import i18n
+from dashboard.details import ArticleView
+from dashboard.explaining import Asked, Explain
+from dashboard.feedback import Said, labels_of
+from dashboard.pages import judgement
+from dashboard.pages.parts import Parts, href, nothing_here, panel, sentiment, source_link, store_problem, titled
+from dashboard.palette import sentiment_of
+from dashboard.queries import Reads, revision
+from dashboard.safe import body, plain
+from dashboard.view import View, parse
+from spine.errors import BadRecord, ModelError, StoreError
+from spine.log import get_logger
+
+PREFIX = "/article/"
+SAID: dict[str, Said] = {"ar-right": "right", "ar-save": "sentiment", "ar-save-topics": "topics"}
+log = get_logger("dashboard.article")
+
+
+def match(path: str) -> str | None:
+    """The id of the article in an address; None: not an article's."""
+    if not path.startswith(PREFIX):
+        return None
+    return path.removeprefix(PREFIX).strip("/")[:100]
+
+
+def is_id(key: Any) -> bool:
+    """Whether what a browser sent may be an article's id: half a character cannot even be asked for."""
+    return isinstance(key, str) and 0 < len(key) <= 100 and key.isprintable()
+
+
+def layout(view: View, key: str) -> Any:
+    """The page before its first answer."""
+
+    def words(name: str) -> str:
+        return i18n.text(name, view.language)
+
+    crumbs = [dcc.Link("← " + words("home"), href=href("/", view)), " · ", dcc.Link(words("find"), href=href("/articles", view))]
+    why = dmc.Button(words("why"), id="ar-explain", size="xs", variant="default")
+    return html.Div(
+        [
+            dcc.Store(id="ar-seen"),
+            dcc.Store(id="ar-key", data=key),
+            html.Div(id="ar-problem", role="alert"),
+            html.Nav(crumbs, className="crumbs"),
+            html.Div(dmc.Skeleton(height=120, radius="md"), id="ar-head"),
+            html.Div(
+                [
+                    html.Div(
+                        [
+                            html.Div(
+                                [
+                                    panel(
+                                        words("article.text"),
+                                        [html.Div(id="ar-text"), dcc.Loading(html.Div(id="ar-reasons"), delay_show=300)],
+                                        tools=why,
+                                    ),
+                                    panel(words("article.copies"), html.Div(id="ar-copies"), note=words("article.copies_help")),
+                                ]
+                            ),
+                            html.Div([html.Div(id="ar-scores"), html.Div(id="ar-feedback"), html.Div(id="ar-labels")]),
+                        ],
+                        className="split",
+                    )
+                ],
+                id="ar-body",
+            ),
+        ]
+    )
+
+
+def head(found: ArticleView, view: View) -> Any:
+    """Title, source, times, and what ingestion had to mend."""
+
+    def words(key: str) -> str:
+        return i18n.text(key, view.language)
+
+    score, latest = found.score, found.versions[0]
+    flags = [words(f"flag.{flag}") if f"flag.{flag}" in i18n.LABELS else plain(flag, 60) for flag in latest.flags]
+    facts = [
+        (words("column.source"), plain(score.source, 80)),
+        (words("find.genre"), words(f"genre.{score.genre}")),
+        (words("find.language"), words(f"lang.{score.language}")),
+        (words("article.published"), i18n.clock(score.published_at, view.tz)),
+        (words("article.fetched"), i18n.clock(latest.fetched_at, view.tz)),
+        *([(words("article.flags"), "; ".join(flags))] if flags else []),
+        (words("article.id"), score.id),
+    ]
+    opened = source_link(latest.url, view, words("article.open") + " ↗") or html.Span(words("article.no_link"), className="muted small")
+    return html.Section(
+        [
+            html.H1(html.Bdi(plain(latest.title or latest.text, 300))),
+            html.P(opened),
+            html.Dl([html.Div([html.Dt(label), html.Dd(html.Bdi(value))]) for label, value in facts], className="facts"),
+        ],
+        className="panel article-head",
+    )
+
+
+def text(found: ArticleView, view: View) -> Any:
+    """The words of the article, as text."""
+    words = found.versions[0].text
+    if not words or words == found.versions[0].title:
+        return html.P(i18n.text("article.no_text", view.language), className="muted")
+    return html.Div(html.Bdi(body(words)), className="words", lang=found.score.language)
+
+
+def copies(found: ArticleView, view: View) -> Any:
+    """The same story elsewhere."""
+    if not found.copies:
+        return html.P(i18n.text("article.no_copies", view.language), className="muted")
+    items = []
+    for article in found.copies:
+        name, p = sentiment_of(article.p_negative, article.p_neutral, article.p_positive)
+        note = [html.Bdi(plain(article.source, 80)), " · ", i18n.when(article.published_at, view.tz, view.language)]
+        title = titled(article.title or article.text, article.id, article.url, view)
+        items.append(html.Li([html.Div([title, sentiment(name, p, view)], className="row"), html.Div(note, className="muted small")]))
+    return html.Ul(items, className="articles")
+
+
+def register(app: dash.Dash, reads: Reads) -> None:
+    """The refresh of the page."""
+    outputs = [
+        Output("ar-problem", "children"),
+        Output("ar-head", "children"),
+        Output("ar-body", "hidden"),
+        Output("ar-text", "children"),
+        Output("ar-scores", "children"),
+        Output("ar-feedback", "children"),
+        Output("ar-labels", "children"),
+        Output("ar-copies", "children"),
+        Output("ar-seen", "data"),
+    ]
+
+    @app.callback(
+        outputs,
+        Input("tick", "n_intervals"),
+        Input("view", "data"),
+        Input("theme", "data"),
+        State("ar-key", "data"),
+        State("ar-seen", "data"),
+    )  # type: ignore[untyped-decorator]
+    def refresh(_tick: Any, data: Any, theme: Any, key: Any, seen: Any) -> list[Any]:
+        view = parse(data, theme)
+        try:
+            found = reads.article(key) if is_id(key) else None
+            labels = reads.labels(found.score.id) if found else []
+        except StoreError as error:
+            log.warning("the store did not answer", error=str(error))
+            return [store_problem(view), *[no_update] * (len(outputs) - 1)]
+        parts = Parts(seen, view)
+        if found is None:
+            gone = parts.new("head", "missing", lambda: nothing_here("missing.article", view))
+            return [None, gone, True, *[None] * (len(outputs) - 4), parts.kept]
+        return [
+            None,
+            parts.new("head", found.revision, lambda: head(found, view)),
+            False,
+            parts.new("text", found.revision, lambda: text(found, view)),
+            parts.new("scores", found.revision, lambda: judgement.scores(found, view)),
+            parts.new("feedback", found.score.model, lambda: judgement.form(found, view)),
+            parts.new("labels", revision(labels), lambda: judgement.given(labels, view)),
+            parts.new("copies", found.revision, lambda: copies(found, view)),
+            parts.kept,
+        ]
+
+
+def asked(found: ArticleView, company: Any) -> Asked:
+    """What the model is asked to explain: the whole text, or the sentiment towards one of its companies (by key)."""
+    latest, score = found.versions[0], found.score
+    surface = latest.surfaces.get(company, "") if isinstance(company, str) else ""
+    return Asked(latest.title, latest.text, score.language, score.genre, surface)
+
+
+def reasons(found: ArticleView, company: Any, explain: Explain, view: View) -> Any:
+    """The article's words, marked by how much they drove its sentiment. Raises ModelError."""
+    why = explain(asked(found, company))
+    label = i18n.text(f"sentiment.{why.label}", view.language) if f"sentiment.{why.label}" in i18n.LABELS else plain(why.label, 40)
+    said = i18n.text("why.said", view.language, label=label, p=f"{why.probability:.0%}", model=plain(why.model, 60))
+    return [
+        html.H3(i18n.text("why.title", view.language)),
+        html.P(said, className="muted small"),
+        html.Div(html.Bdi(judgement.highlighted(why)), className="words reasons", lang=found.score.language),
+    ]
+
+
+def register_actions(app: dash.Dash, reads: Reads, explain: Explain | None, who: Callable[[], str]) -> None:
+    """What a person asks for: why, and to have a label noted. explain: None where no model runs; who: names the person."""
+
+    @app.callback(
+        Output("ar-reasons", "children"),
+        Output("ar-text", "hidden"),
+        Input("ar-explain", "n_clicks"),
+        State("ar-about", "value"),
+        State("ar-key", "data"),
+        State("view", "data"),
+        State("theme", "data"),
+        prevent_initial_call=True,
+    )  # type: ignore[untyped-decorator]
+    def why(clicks: Any, company: Any, key: Any, data: Any, theme: Any) -> tuple[Any, Any]:
+        view = parse(data, theme)
+        if not clicks:
+            return no_update, no_update
+        if explain is None:
+            return html.P(i18n.text("why.none", view.language), className="muted"), False
+        try:
+            found = reads.article(key) if is_id(key) else None
+            return (reasons(found, company, explain, view), True) if found else (no_update, no_update)
+        except ModelError as error:
+            return html.P(i18n.text("why.failed", view.language, reason=plain(str(error))), className="muted"), False
+        except StoreError:
+            return store_problem(view), False
+
+    @app.callback(
+        Output("ar-said", "children"),
+        *[Input(id_, "n_clicks") for id_ in SAID],
+        State("ar-about", "value"),
+        State("ar-sentiment", "value"),
+        State("ar-topics", "value"),
+        State("ar-model", "data"),
+        State("ar-key", "data"),
+        State("view", "data"),
+        State("theme", "data"),
+        prevent_initial_call=True,
+    )  # type: ignore[untyped-decorator]
+    def say(*values: Any) -> Any:
+        clicks, (company, chosen, topics, model, key, data, theme) = values[: len(SAID)], values[len(SAID) :]
+        view, said = parse(data, theme), SAID.get(str(ctx.triggered_id))
+        if said is None or not any(clicks) or not is_id(key):
+            return no_update
+        try:
+            found = reads.article(key)
+            if found is None or model != found.score.model:
+                return i18n.text("feedback.changed", view.language)
+            reads.label(labels_of(found.score, said, company, chosen, topics, author=who(), now=reads.now()))
+        except BadRecord:
+            return i18n.text("feedback.empty", view.language)
+        except StoreError as error:
+            log.warning("a label could not be stored", error=str(error))
+            return i18n.text("store.title", view.language)
+        log.info("labelled", article=key, said=said)
+        return i18n.text("feedback.noted", view.language)

@@ -1,0 +1,228 @@
+"""One series: how negative it is beside what is usual for it, its alerts, its stories, and who is named with it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote, unquote
+
+import dash
+import dash_mantine_components as dmc
+from dash import Input, Output, State, dcc, html, no_update
+
+from dashboard import figures, i18n
+from dashboard.details import SeriesView, StoryView, company_of, negatives
+from dashboard.pages.parts import (
+    Parts,
+    alert_card,
+    chart,
+    found_href,
+    fresh,
+    href,
+    keep_zoom,
+    name_of,
+    panel,
+    range_picker,
+    sentiment,
+    series_chip,
+    series_href,
+    store_problem,
+    titled,
+)
+from dashboard.pages.tiles import tile, tiles
+from dashboard.palette import sentiment_of
+from dashboard.queries import Reads
+from dashboard.routes import SERIES_EXPORT_PATH
+from dashboard.safe import plain
+from dashboard.view import View, parse
+from spine.errors import StoreError
+from spine.log import get_logger
+from spine.series import is_series, key_of, kind_of, sector_series
+from spine.store import Criteria
+
+PREFIX = "/series/"
+FILTERED = ("topic", "company", "language", "genre")
+"""Kinds of series that the search has a filter for."""
+log = get_logger("dashboard.series")
+
+
+def match(path: str) -> str | None:
+    """The series in an address, such as "topic:credit" for /series/topic/credit; None: none that could be one."""
+    if not path.startswith(PREFIX):
+        return None
+    kind, _, key = unquote(path.removeprefix(PREFIX).rstrip("/")).partition("/")
+    return f"{kind}:{key}" if is_series(f"{kind}:{key}") else None
+
+
+def layout(view: View, key: str) -> Any:
+    """The page before its first answer."""
+
+    def words(name: str) -> str:
+        return i18n.text(name, view.language)
+
+    crumbs = [dcc.Link("← " + words("home"), href=href("/", view))]
+    if kind_of(key) in FILTERED:
+        find = Criteria(**{kind_of(key): key_of(key)})
+        crumbs += [" · ", dcc.Link(words("series.articles"), href=found_href("/articles", replace(view, find=find)), id="se-articles")]
+    export = html.A(words("series.csv"), id="se-csv", href=_export(key, view), className="button small", download="")
+    skeleton = [dmc.Skeleton(height=84, radius="md") for _ in range(4)]
+    return html.Div(
+        [
+            dcc.Store(id="se-seen"),
+            dcc.Store(id="se-key", data=key),
+            html.Div(id="se-problem", role="alert"),
+            html.Nav(crumbs, className="crumbs"),
+            html.Div([html.Div(_head(key, "", "", view), id="se-head"), range_picker(view)], className="page-head"),
+            html.Div(skeleton, id="se-kpis", className="kpis"),
+            html.Div(
+                [
+                    panel(
+                        words("series.trend"),
+                        chart("se-trend", 340, view, label=words("series.trend")),
+                        note=html.Span(id="se-trend-note"),
+                        tools=export,
+                    ),
+                    panel(
+                        words("series.volume"),
+                        chart("se-volume", 340, view, label=words("series.volume")),
+                        note=html.Span(id="se-volume-note"),
+                    ),
+                ],
+                className="split",
+            ),
+            panel(words("series.alerts"), html.Div(id="se-alerts", className="cards"), className="alerts"),
+            html.Div(
+                [
+                    panel(words(f"series.{side}"), html.Div(id=f"se-{side}"), note=words("series.stories_help"))
+                    for side in ("negative", "positive")
+                ],
+                className="halves",
+            ),
+            panel(words("series.beside"), html.Div(id="se-beside", className="chips"), note=words("series.beside_help")),
+        ]
+    )
+
+
+def _export(series: str, view: View) -> str:
+    return f"{href(SERIES_EXPORT_PATH, view)}&zone={view.zone}&series={quote(series, safe='')}"
+
+
+def _head(series: str, name: str, sector: str, view: View) -> list[Any]:
+    """Kind and name; a company by what the news calls it, with its key and a link to its sector."""
+    said = i18n.text(f"kind.{kind_of(series)}", view.language)
+    key = name_of(series, view)
+    title = html.H1([html.Bdi(plain(name, 80) or key), html.Span(f" {key}", className="muted key") if name and name != key else None])
+    of = (
+        [" · ", i18n.text("series.of", view.language), dcc.Link(html.Bdi(plain(sector, 60)), href=series_href(sector_series(sector), view))]
+        if sector
+        else []
+    )
+    return [html.Div([html.Span(said), *of], className="muted"), title]
+
+
+def story_item(story: StoryView, view: View) -> Any:
+    """A story by its first article, with how many told it."""
+    article = story.article
+    name, p = sentiment_of(article.p_negative, article.p_neutral, article.p_positive)
+    last = i18n.when(story.last, view.tz, view.language)
+    told = (
+        i18n.text("series.told", view.language, articles=story.articles, sources=story.sources, moment=last)
+        if story.articles > 1
+        else i18n.text("series.told_once", view.language, moment=last)
+    )
+    return html.Li(
+        [
+            html.Div([titled(article.title or article.text, article.id, article.url, view), sentiment(name, p, view)], className="row"),
+            html.Div([html.Bdi(plain(article.source, 80)), " · ", told], className="muted small"),
+        ]
+    )
+
+
+def stories(found: list[StoryView], view: View) -> Any:
+    """Stories as a list, or that there are none."""
+    if not found:
+        return html.P(i18n.text("series.no_stories", view.language), className="muted")
+    return html.Ul([story_item(story, view) for story in found], className="articles")
+
+
+def alerts(found: SeriesView, now: datetime, view: View) -> list[Any]:
+    """The alerts of the range as cards, newest first, or that there are none."""
+    if not found.alerts:
+        return [html.Div(i18n.text("series.no_alerts", view.language), className="quiet")]
+    return [alert_card(alert, now, view) for alert in found.alerts]
+
+
+def beside(found: SeriesView, view: View) -> list[Any]:
+    """The companies named with the series, each a link to its own page."""
+    if not found.beside:
+        return [html.Span(i18n.text("series.no_beside", view.language), className="muted")]
+    return [series_chip(item, view, company_of(item.series, found.names)[0]) for item in found.beside]
+
+
+def trend_note(found: SeriesView, view: View) -> str:
+    """What the trend shows."""
+    width = i18n.width(found.width_s, view.language)
+    if found.usual:
+        return i18n.text("series.trend_help", view.language, width=width)
+    return i18n.text("series.trend_short", view.language, width=width)
+
+
+def register(app: dash.Dash, reads: Reads) -> None:
+    """The refresh of the page."""
+    outputs = [
+        Output("se-problem", "children"),
+        Output("se-head", "children"),
+        Output("se-kpis", "children"),
+        Output(fresh("se-trend"), "data"),
+        Output("se-trend-note", "children"),
+        Output(fresh("se-volume"), "data"),
+        Output("se-volume-note", "children"),
+        Output("se-alerts", "children"),
+        Output("se-negative", "children"),
+        Output("se-positive", "children"),
+        Output("se-beside", "children"),
+        Output("se-csv", "href"),
+        Output("se-seen", "data"),
+    ]
+
+    @app.callback(
+        outputs,
+        Input("tick", "n_intervals"),
+        Input("view", "data"),
+        Input("theme", "data"),
+        State("se-key", "data"),
+        State("se-seen", "data"),
+    )  # type: ignore[untyped-decorator]
+    def refresh(_tick: Any, data: Any, theme: Any, key: Any, seen: Any) -> list[Any]:
+        view = parse(data, theme)
+        if not isinstance(key, str) or not is_series(key):
+            return [no_update] * len(outputs)
+        try:
+            found = reads.series(key, view.range)
+        except StoreError as error:
+            log.warning("the store did not answer", error=str(error))
+            return [store_problem(view), *[no_update] * (len(outputs) - 1)]
+        now = reads.now()
+        parts = Parts(seen, view)
+        bounds = (found.since, found.until, found.width_s)
+        width = i18n.width(found.width_s, view.language)
+        rang, minute = len(found.alerts), int(now.timestamp()) // 60
+        last = tile(i18n.text("series.alerts", view.language), str(rang), i18n.text(f"range.{view.range}", view.language))
+        return [
+            None,
+            parts.new("head", found.revision, lambda: _head(key, *company_of(key, found.names), view)),
+            parts.new("kpis", found.revision, lambda: [*tiles(found.total, found.before, view), last]),
+            parts.new("trend", found.revision, lambda: figures.trend(key, negatives(found), found.usual, found.alerts, bounds, view)),
+            parts.new("trend-note", bool(found.usual), lambda: trend_note(found, view)),
+            parts.new("volume", found.revision, lambda: figures.volume(found.points, bounds, view, key)),
+            parts.new("volume-note", "", lambda: i18n.text("volume.help", view.language, width=width)),
+            parts.new("alerts", (found.revision, minute), lambda: alerts(found, now, view)),
+            parts.new("negative", found.revision, lambda: stories(found.negative, view)),
+            parts.new("positive", found.revision, lambda: stories(found.positive, view)),
+            parts.new("beside", found.revision, lambda: beside(found, view)),
+            parts.new("csv", "", lambda: _export(key, view)),
+            parts.kept,
+        ]
+
+    keep_zoom(app, "se-trend", "se-volume")

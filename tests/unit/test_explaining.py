@@ -1,0 +1,90 @@
+"""The dashboard's question why, answered by the worker's own model."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+
+from dashboard.explaining import Asked
+from models.classifier import Document
+from models.explain import explain
+from models.keyword import KeywordClassifier
+from models.transformer import TransformerClassifier
+from spine.errors import ModelError
+from tests.tiny import tiny_classifier, tiny_network
+from tocsin.explaining import Explainer
+
+ASKED = Asked("远舟控股公司债券违约", "Shares halted.", "zh", "news", "远舟控股")
+
+
+@pytest.fixture(scope="module")
+def tiny() -> TransformerClassifier:
+    network = tiny_network(seed=2)
+    with torch.no_grad():
+        network.head("sentiment").weight.mul_(5)
+    return tiny_classifier(network)
+
+
+class Follows:
+    """As models.champion does it: another model from one moment to the next."""
+
+    def __init__(self, first: TransformerClassifier) -> None:
+        self.model = first
+
+    def current(self) -> TransformerClassifier:
+        return self.model
+
+    @property
+    def version(self) -> str:
+        return self.model.version
+
+    def classify(self, documents: list[Document]) -> object:
+        return self.model.classify(documents)
+
+
+def test_it_says_what_tocsin_explain_says(tiny: TransformerClassifier):
+    explainer = Explainer()
+    explainer.use(tiny)
+    found = explainer(ASKED)
+    told = explain(tiny, ASKED.title, ASKED.text, "zh", "远舟控股")
+    assert (found.text, found.label, found.probability, found.model) == (told.text, told.label, told.probability, "tiny")
+    assert [(word.start, word.end) for word in found.words] == [(word.start, word.end) for word in told.words]
+    assert [word.weight for word in found.words] == pytest.approx([word.weight for word in told.words], abs=1e-4)
+
+
+def test_before_there_is_a_model_and_without_a_network_it_says_so(tiny: TransformerClassifier):
+    explainer = Explainer()
+    with pytest.raises(ModelError, match="still being loaded"):
+        explainer(ASKED)
+    explainer.use(KeywordClassifier())
+    with pytest.raises(ModelError, match="no network of ours"):
+        explainer(ASKED)
+    explainer.use(tiny)
+    with pytest.raises(ModelError, match="nothing to explain"):
+        explainer(Asked("", "", "en", "news"))
+    assert explainer(ASKED).words
+
+
+def test_the_model_of_the_moment_explains(tiny: TransformerClassifier):
+    explainer, follows = Explainer(), Follows(tiny)
+    explainer.use(follows)  # type: ignore[arg-type]
+    assert explainer(ASKED).model == "tiny"
+    follows.model = tiny_classifier(tiny_network(seed=5), version="next")
+    assert explainer(ASKED).model == "next"
+
+
+def test_scoring_and_explaining_at_the_same_time_change_neither(tiny: TransformerClassifier):
+    """The worker scores on its thread while a viewer asks on another: both must say what they say alone."""
+    explainer = Explainer()
+    explainer.use(tiny)
+    documents = [Document(f"Acme misses payment {n}", "Shares halted after default. " * (n % 7), "en") for n in range(24)]
+    alone, why = [item.sentiment for item in tiny.classify(documents)], explainer(ASKED)
+    with ThreadPoolExecutor(2) as pool:
+        scored = pool.submit(lambda: [[item.sentiment for item in tiny.classify(documents)] for _ in range(8)])
+        explained = pool.submit(lambda: [explainer(ASKED) for _ in range(8)])
+        for sentiments in scored.result(120):
+            assert [tuple(item) for item in sentiments] == [pytest.approx(tuple(item), abs=1e-4) for item in alone]
+        for found in explained.result(120):
+            assert [word.weight for word in found.words] == pytest.approx([word.weight for word in why.words], abs=1e-4)
