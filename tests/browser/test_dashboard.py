@@ -176,7 +176,7 @@ def test_an_empty_range_is_said(page: Page):
     page.says("#ov-mood", "No articles in this time range yet")
 
 
-@pytest.mark.parametrize("path", ["?lang=zh", "alert/{energy}?lang=en"])
+@pytest.mark.parametrize("path", ["?lang=zh", "alert/{energy}?lang=en", "series/topic/energy?lang=zh"])
 def test_a_phone_shows_it_without_sideways_scrolling(page: Page, site: Site, path: str):
     page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": 375, "height": 800, "deviceScaleFactor": 2, "mobile": True})
     try:
