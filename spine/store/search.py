@@ -161,7 +161,7 @@ class Search:
             rows = self._client.query(
                 f"""
                 SELECT id, url, source, language, title, substringUTF8(text, 1, {LEAD_CHARS}), toUInt32(published_at), story, topics,
-                       companies, p_negative, p_neutral, p_positive, model, {fits} AS fits
+                       companies, p_negative, p_neutral, p_positive, model, surfaces, {fits} AS fits
                 FROM articles
                 WHERE published_at >= toDateTime({{last:UInt32}}) AND published_at <= toDateTime({{first:UInt32}})
                   AND id IN {{ids:Array(String)}}
