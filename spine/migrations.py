@@ -224,6 +224,32 @@ MIGRATIONS: tuple[Migration, ...] = (
             """,
         ),
     ),
+    Migration(
+        "0015_accounts",
+        (
+            """
+            CREATE TABLE IF NOT EXISTS accounts (
+                name String, role String, hash String, must_change UInt8, disabled UInt8, created_at DateTime('UTC'),
+                password_at DateTime('UTC'), version UInt64
+            ) ENGINE = ReplacingMergeTree(version) ORDER BY name
+            """,
+            """
+            CREATE TABLE IF NOT EXISTS sessions (
+                id String, name String, created_at DateTime('UTC'), seen_at DateTime('UTC'), address String, ended UInt8, version UInt64
+            ) ENGINE = ReplacingMergeTree(version) ORDER BY id SETTINGS index_granularity = 256
+            """,
+            """
+            CREATE TABLE IF NOT EXISTS login_failures (subject String, count UInt32, last_at DateTime('UTC'), version UInt64)
+            ENGINE = ReplacingMergeTree(version) ORDER BY subject SETTINGS index_granularity = 256
+            """,
+            """
+            CREATE TABLE IF NOT EXISTS audit (
+                at_us UInt64, id String, who String, address String, what String, about String, before String, after String,
+                version UInt64
+            ) ENGINE = ReplacingMergeTree(version) ORDER BY (at_us, id) SETTINGS index_granularity = 1024
+            """,
+        ),
+    ),
 )
 
 

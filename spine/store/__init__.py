@@ -13,6 +13,10 @@ store.silences    what people do not want to hear of        (silences, silence_e
 store.labels      what people said instead                 (labels)
 store.watchlists  which watchlists were given their past    (watchlists)
 store.dead        records that could not be used            (dead_letters, dead_states)
+store.accounts    who may come in                           (accounts)
+store.sessions    which browsers are logged in              (sessions)
+store.failures    who failed to log in                      (login_failures)
+store.audit       who changed what                          (audit)
 """
 
 from __future__ import annotations
@@ -22,8 +26,10 @@ from pathlib import Path
 
 from spine.clickhouse import ClickHouse, connect
 from spine.migrations import migrate, pending
+from spine.store.accounts import Accounts, LoginFailures, Sessions
 from spine.store.alerts import Alerts, Delivery, Rung
 from spine.store.articles import ArticleRow, Articles, Known, Totals
+from spine.store.audit import Audit, AuditEntry
 from spine.store.clock import to_epoch
 from spine.store.dead import DeadLetter, DeadLetters
 from spine.store.groups import Group, Groups
@@ -39,10 +45,13 @@ from spine.store.watchlists import Watchlists
 
 __all__ = [
     "About",
+    "Accounts",
     "Alerts",
     "ArticleRow",
     "ArticleText",
     "Articles",
+    "Audit",
+    "AuditEntry",
     "Cause",
     "Criteria",
     "Cursor",
@@ -57,6 +66,7 @@ __all__ = [
     "LabelledText",
     "Labels",
     "Lives",
+    "LoginFailures",
     "Mentions",
     "MinuteCounts",
     "MoodPoint",
@@ -66,6 +76,7 @@ __all__ = [
     "Rung",
     "Search",
     "SeriesTotal",
+    "Sessions",
     "Side",
     "Silences",
     "SourceStories",
@@ -110,6 +121,10 @@ class Store:
         self.labels = Labels(client)
         self.watchlists = Watchlists(client)
         self.dead = DeadLetters(client)
+        self.accounts = Accounts(client)
+        self.sessions = Sessions(client)
+        self.failures = LoginFailures(client)
+        self.audit = Audit(client)
 
     def migrate(self) -> list[str]:
         """Bring the tables up to date; the names of the steps that were applied."""

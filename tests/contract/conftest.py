@@ -22,3 +22,12 @@ def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     made.migrate()
     yield made
     made.close()
+
+
+@pytest.fixture(scope="module")
+def embedded_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """A store in this process, its tables made, for what is not about SQL."""
+    made = Store(Embedded(tmp_path_factory.mktemp("chdb") / "store"))
+    made.migrate()
+    yield made
+    made.close()

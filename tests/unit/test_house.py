@@ -48,6 +48,7 @@ DOORS = {
     "apscheduler": {"tocsin/schedule.py"},
     "sqlalchemy": {"tocsin/schedule.py"},
     "sqlite3": {"ingest/outbox.py"},
+    "argon2": {"spine/passwords.py"},
 }
 
 

@@ -1,0 +1,73 @@
+"""Accounts, sessions, failed logins and the audit log, over both clients."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+
+from spine.accounts import Account, Failures, Session
+from spine.store import AuditEntry, Store
+
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def empty(store: Store) -> None:
+    for table in ("accounts", "sessions", "login_failures", "audit"):
+        store.client.command(f"TRUNCATE TABLE {table}")
+
+
+def test_an_account_comes_back_as_it_went_and_the_last_word_counts(store: Store):
+    account = Account(name="王芳", role="viewer", hash="$argon2id$…'\\", must_change=True, created_at=NOON, password_at=NOON)
+    store.accounts.put(account)
+    assert store.accounts.get("王芳") == account
+    later = msgspec.structs.replace(account, role="admin", disabled=True, must_change=False)
+    store.accounts.put(later)
+    assert store.accounts.all() == [later]
+    assert store.accounts.get("nobody' OR 1=1") is None
+
+
+def test_a_session_that_ended_stays_ended_whoever_saw_it_last(store: Store):
+    session = Session(id="a" * 64, name="王芳", created_at=NOON, seen_at=NOON, address="2001:db8::1")
+    store.sessions.put(session)
+    seen = msgspec.structs.replace(session, seen_at=NOON + timedelta(minutes=5))
+    store.sessions.put(seen)
+    assert store.sessions.get(session.id) == seen
+    assert store.sessions.live(NOON + timedelta(minutes=1)) == store.sessions.of("王芳") == [seen]
+    assert store.sessions.live(NOON + timedelta(minutes=6)) == []
+    store.sessions.end([session])
+    store.sessions.put(seen)  # another process had it in hand
+    assert store.sessions.get(session.id) is None
+    assert store.sessions.live(NOON) == store.sessions.of("王芳") == []
+
+
+def test_failures_are_counted_by_subject_and_forgotten(store: Store):
+    rows = [Failures(subject=name, count=count, last_at=NOON) for name, count in (("account:ab12", 3), ("address:10.0.0.7", 21))]
+    store.failures.put(rows)
+    assert store.failures.get(["account:ab12", "address:10.0.0.7", "other"]) == {row.subject: row for row in rows}
+    store.failures.put([msgspec.structs.replace(rows[0], count=0)])
+    assert list(store.failures.get([row.subject for row in rows])) == ["address:10.0.0.7"]
+
+
+def test_the_audit_log_keeps_order_and_words(store: Store):
+    entries = [
+        AuditEntry(
+            at=NOON + timedelta(microseconds=n),
+            who="王芳",
+            what=what,
+            about="lee",
+            before='{"a": "引号\\\'"}',
+            after="\ud800",
+            address="::1",
+        )
+        for n, what in enumerate(("login", "login failed", "account role"))
+    ]
+    store.audit.add(entries)
+    read = [msgspec.structs.replace(entry, after="?") for entry in reversed(entries)]
+    assert store.audit.latest() == read
+    assert store.audit.latest(1) == read[:1]
+    assert [entry.what for entry in store.audit.latest(what="login")] == ["login failed", "login"]
+    assert store.audit.latest(since=NOON + timedelta(microseconds=2), who="王芳", about="lee") == read[:1]
+    assert store.audit.latest(who="nobody") == []
