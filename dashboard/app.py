@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import dash
+from dash.exceptions import DependencyException
+from flask import Flask
 
-from dashboard import guards, routes, shell
+from dashboard import forms, guards, routes, shell
 from dashboard.deeds import Deeds
+from dashboard.doors import Doors, asking
 from dashboard.explaining import Explain
-from dashboard.feedback import NOBODY
 from dashboard.queries import Cache, Reads
-from spine.life import Inhibition
+from spine.life import inhibitions
+from spine.settings import Settings
 from spine.store import Store
 
 INDEX = """<!DOCTYPE html>
@@ -38,38 +41,44 @@ def _now() -> datetime:
 
 def create_app(
     store: Store,
+    settings: Settings | None = None,
     *,
     now: Callable[[], datetime] = _now,
     title: str = "Tocsin",
     cache: Cache | None = None,
-    inhibitions: Sequence[Inhibition] = (),
     explain: Explain | None = None,
-    who: Callable[[], str] = lambda: NOBODY,
 ) -> dash.Dash:
-    """The dashboard over `store`, ready to be served; `store` may be shared with other threads.
+    """The dashboard over `store`, ready to be served. `store` may be shared with other threads.
 
-    now: the time it goes by, aware UTC; cache: what all viewers share; inhibitions: which alerts speak for which
+    settings: who is let in, and how; without them, those who have an account
+    now: the time it goes by, aware UTC; cache: what all viewers share
     explain: asked which words drove a score; None where no model runs in this process
-    who: names the person whose request is being answered
+    Raises SettingsError for doors that cannot work.
     """
     app = dash.Dash(
         "tocsin-dashboard",
+        server=Flask("tocsin-dashboard", static_folder=None),  # it would hand out the folder static/ of wherever we are started
         assets_folder=str(Path(__file__).parent / "assets"),
         index_string=INDEX,
         title=title,
         update_title=None,
         serve_locally=True,
+        assets_ignore=r"login\.js",  # the login page's own
         compress=False,
         suppress_callback_exceptions=True,  # components of a page exist while it is shown
         meta_tags=[
             {"name": "viewport", "content": "width=device-width, initial-scale=1"},
             {"name": "color-scheme", "content": "light dark"},
-            {"name": "referrer", "content": "no-referrer"},
+            {"name": "referrer", "content": "same-origin"},
         ],
     )
+    app.server.register_error_handler(DependencyException, lambda _: ("there is no such file\n", 404))
     app.layout = shell.layout()
-    reads = Reads(store, now, cache, inhibitions)
-    shell.register(app, reads, Deeds(store, now, who), explain, who)
+    settings = settings or Settings()
+    reads = Reads(store, now, cache, inhibitions(settings.alert_inhibit))
+    doors = Doors(store, settings, now)
+    shell.register(app, reads, Deeds(store, now, asking), explain)
     routes.install(app.server, reads)
-    guards.install(app.server, app.callback_map, app.csp_hashes())
+    forms.install(app.server, doors, title)
+    guards.install(app.server, app.callback_map, app.csp_hashes(), doors)
     return app

@@ -7,17 +7,21 @@ from datetime import datetime, timedelta
 
 from spine.errors import SettingsError
 from spine.life import AlertEvent, EventKind, Silence, event, silence
+from spine.people import People
 from spine.store import Store
+
+PAGES = "dashboard"
 
 
 class Deeds:
-    """Writes what was done. Thread safe. Every method raises SettingsError for what cannot be done, and StoreError.
+    """Writes what was done, in the audit log too. Thread safe. Every method raises SettingsError for what cannot be done, and StoreError.
 
     who: the name of the person whose request this is
     """
 
     def __init__(self, store: Store, now: Callable[[], datetime], who: Callable[[], str]) -> None:
         self._store, self._now, self._who = store, now, who
+        self._people = People(store, now)
 
     def act(self, alert_id: str, kind: EventKind, text: str = "") -> AlertEvent:
         """Do something to an alert."""
@@ -25,6 +29,7 @@ class Deeds:
             raise SettingsError(f"there is no alert {alert_id[:64]!r}")
         done = event(alert_id, kind, self._who(), self._now(), text)
         self._store.lives.add([done])
+        self._people.note(done.who, f"alert {kind}", alert_id, after=done.text, address=PAGES)
         return done
 
     def silence(self, series: str, lasts: timedelta, comment: str) -> Silence:
@@ -32,10 +37,13 @@ class Deeds:
         now = self._now()
         made = silence(series=[series], author=self._who(), comment=comment, starts_at=now, ends_at=now + lasts, now=now)
         self._store.silences.add([made])
+        self._people.note(made.author, "silence added", made.id, after=made, address=PAGES)
         return made
 
     def end_silence(self, silence_id: str) -> None:
         """Deliver again what it held back."""
         if silence_id not in {each.id for each in self._store.silences.find(silence_id)}:
             raise SettingsError(f"there is no silence {silence_id[:64]!r}")
-        self._store.silences.end([silence_id], self._now(), self._who())
+        who = self._who()
+        self._store.silences.end([silence_id], self._now(), who)
+        self._people.note(who, "silence ended", silence_id, address=PAGES)

@@ -1,8 +1,6 @@
-"""The doors: who may post, what a callback must look like, and the headers that every answer carries.
+"""What a request must look like, and the headers that every answer carries.
 
-    request ─▶ same origin? ─▶ JSON of a known callback? ─▶ Dash ─▶ headers ─▶ answer
-
-There is no login yet: the server binds to loopback unless told otherwise.
+request ─▶ same origin? ─▶ who, and may they? (dashboard.doors) ─▶ JSON of a known callback? ─▶ theirs? ─▶ Dash ─▶ headers ─▶ answer
 """
 
 from __future__ import annotations
@@ -13,6 +11,7 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Request, Response, request
 
+from dashboard.doors import Doors
 from spine.errors import StoreError
 from spine.log import get_logger
 
@@ -98,20 +97,19 @@ def fault(body: Any, callbacks: Mapping[str, Any]) -> str:
     return "nested too deeply" if depth(body) > MAX_DEPTH else ""
 
 
-def install(server: Flask, callbacks: Mapping[str, Any], script_hashes: Sequence[str]) -> None:
-    """Put the doors before every route of `server`."""
+def install(server: Flask, callbacks: Mapping[str, Any], script_hashes: Sequence[str], doors: Doors) -> None:
+    """Put the checks before every route of `server`."""
     csp = policy(script_hashes)
-    server.config.update(MAX_CONTENT_LENGTH=MAX_BODY_BYTES, SESSION_COOKIE_SAMESITE="Lax", SESSION_COOKIE_HTTPONLY=True)
+    server.config.update(MAX_CONTENT_LENGTH=MAX_BODY_BYTES)
 
     @server.before_request
     def check() -> Response | None:
-        if request.method in SAFE_METHODS:
-            return None
-        if not same_origin(request):
+        if request.method not in SAFE_METHODS and not same_origin(request):
             log.warning("refused a cross-origin request", origin=request.headers.get("Origin"), path=request.path)
             return _refuse(403, "requests from other sites are refused")
-        if request.path != CALLBACK_PATH:
-            return None
+        refusal = doors.refusal(request)
+        if refusal is not None or request.method in SAFE_METHODS or request.path != CALLBACK_PATH:
+            return refusal
         if not request.is_json:
             return _refuse(415, "expected application/json")
         if (request.content_length or 0) > MAX_BODY_BYTES:
@@ -121,17 +119,19 @@ def install(server: Flask, callbacks: Mapping[str, Any], script_hashes: Sequence
         except RecursionError:
             return _refuse(400, "nested too deeply")
         wrong = fault(body, callbacks)
-        return _refuse(400, wrong) if wrong else None
+        return _refuse(400, wrong) if wrong else doors.callback_refusal(body["output"])
 
     @server.after_request
     def headers(response: Response) -> Response:
         response.headers["Content-Security-Policy"] = csp
         response.headers["X-Frame-Options"] = "DENY"
         response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["Referrer-Policy"] = "no-referrer"
+        response.headers["Referrer-Policy"] = "same-origin"  # other sites learn nothing; with no-referrer our own forms have no Origin
         response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
         response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
         response.headers["Permissions-Policy"] = "camera=(), microphone=(), geolocation=()"
+        if doors.https(request):
+            response.headers["Strict-Transport-Security"] = "max-age=31536000"
         if not request.path.startswith(("/_dash-component-suites/", "/assets/", "/_favicon")):
             response.headers["Cache-Control"] = "no-store"
         return response

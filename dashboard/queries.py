@@ -130,6 +130,12 @@ class Cache:
         finally:
             entry.lock.release()
 
+    def drop(self, key: object) -> None:
+        """Read the value of `key` anew when it is asked for next: we changed it."""
+        entry = self._entry(key)
+        with entry.lock:
+            entry.until = -1.0
+
 
 class Overview(msgspec.Struct, frozen=True, kw_only=True):
     """All topics over one range.

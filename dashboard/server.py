@@ -93,5 +93,12 @@ def serve(app: dash.Dash, host: str = "127.0.0.1", port: int = 8050, *, hosts: S
     wsgi: WsgiApp = app.server.wsgi_app
     if is_loopback(host):
         wsgi = only_hosts(wsgi, ("localhost", "127.0.0.1", "::1", host, *hosts))
-    server = create_server(wsgi, sockets=[listener], threads=THREADS, ident=None, max_request_body_size=2_000_000)
+    server = create_server(
+        wsgi,
+        sockets=[listener],
+        threads=THREADS,
+        ident=None,
+        max_request_body_size=2_000_000,
+        clear_untrusted_proxy_headers=False,  # dashboard.proxies knows whom to believe
+    )
     return Running(server, host)

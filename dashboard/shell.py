@@ -6,7 +6,7 @@ address + browser ─▶ resolve (assets/tocsin.js) ─▶ route: which page is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import dash
@@ -15,9 +15,10 @@ from dash import ClientsideFunction, Input, Output, State, dcc, html
 
 from dashboard import i18n
 from dashboard.deeds import Deeds
+from dashboard.doors import NOBODY_ASKED, asking, current
 from dashboard.explaining import Explain
-from dashboard.feedback import NOBODY
 from dashboard.figures import FONT
+from dashboard.logins import Person
 from dashboard.pages import actions, alert, article, articles, inbox, overview, series
 from dashboard.pages.parts import href, nothing_here
 from dashboard.queries import Reads
@@ -55,8 +56,8 @@ def layout() -> Any:
     )
 
 
-def header(view: View, zone: str, title: str, path: str) -> Any:
-    """Name, pages, status, language and theme."""
+def header(view: View, zone: str, title: str, path: str, person: Person | None) -> Any:
+    """Name, pages, status, language and theme, and who is logged in."""
 
     def words(key: str, **values: object) -> str:
         return i18n.text(key, view.language, **values)
@@ -102,9 +103,24 @@ def header(view: View, zone: str, title: str, path: str) -> Any:
                 ],
                 className="switches",
             ),
+            *_person(person, view),
         ],
         className="header",
     )
+
+
+def _person(person: Person | None, view: View) -> list[Any]:
+    """Who is logged in, and the way out; nothing where nobody is asked, a name alone where a proxy asks."""
+    if person is None or person is NOBODY_ASKED:
+        return []
+    role = i18n.text(f"role.{person.role}", view.language)
+    if not person.session:
+        return [html.Span(person.name, className="person", title=role)]
+    named = i18n.text("person", view.language, name=person.name)
+    query = f"?lang={view.language}"
+    account = html.A(person.name, id="person", href="/password" + query, title=f"{named} ({role})", **{"aria-label": named})
+    leave = html.Button(i18n.text("logout", view.language), id="logout", type="submit", className="plain")
+    return [html.Form([account, leave], action="/logout" + query, method="POST", className="person")]
 
 
 def page(path: str, view: View) -> Any:
@@ -121,8 +137,8 @@ def _status_words(view: View, title: str) -> dict[str, str]:
     return {name: i18n.text(f"status.{name}", view.language) for name in names} | {"title": title}
 
 
-def register(app: dash.Dash, reads: Reads, deeds: Deeds, explain: Explain | None = None, who: Callable[[], str] = lambda: NOBODY) -> None:
-    """The callbacks of the frame and of every page. explain, who: as article.register_actions takes them."""
+def register(app: dash.Dash, reads: Reads, deeds: Deeds, explain: Explain | None = None) -> None:
+    """The callbacks of the frame and of every page. explain: as article.register_actions takes it."""
     title = str(app.title)
 
     def client(function: str, *arguments: Any, **options: Any) -> None:
@@ -181,7 +197,7 @@ def register(app: dash.Dash, reads: Reads, deeds: Deeds, explain: Explain | None
         given = route.get("path") if isinstance(route, Mapping) else None
         path = given if isinstance(given, str) else ""
         zone = i18n.zone_label(view.tz, reads.now())
-        return header(view, zone, title, path), page(path, view), _status_words(view, title)
+        return header(view, zone, title, path, current()), page(path, view), _status_words(view, title)
 
     @app.callback(Output("pulse", "data"), Input("tick", "n_intervals"))  # type: ignore[untyped-decorator]
     def pulse(tick: Any) -> dict[str, Any]:
@@ -203,4 +219,4 @@ def register(app: dash.Dash, reads: Reads, deeds: Deeds, explain: Explain | None
     for module in PAGES:
         module.register(app, reads)
     actions.register(app, reads, deeds)
-    article.register_actions(app, reads, explain, who)
+    article.register_actions(app, reads, explain, asking)

@@ -165,6 +165,28 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = ""
     dashboard_host: Annotated[str, Meta(min_length=1, description="address the dashboard listens on")] = "127.0.0.1"
     dashboard_port: Annotated[Port, Meta(description="port of the dashboard; 0: any free one")] = 8050
+    dashboard_login: Annotated[
+        Literal["password", "header", "none"],
+        Meta(
+            description="how the dashboard knows people: by a password of their account, by the header of a proxy before it, "
+            "or not at all (only on a loopback address); docs/security.md"
+        ),
+    ] = "password"
+    dashboard_proxies: Annotated[
+        str,
+        Meta(description='proxies before the dashboard, whose X-Forwarded headers are believed, such as "127.0.0.1, 10.0.0.0/8"'),
+    ] = ""
+    dashboard_user_header: Annotated[
+        str, Meta(pattern="^[A-Za-z0-9-]*$", description="the header in which a proxy names who is logged in, for dashboard_login = header")
+    ] = ""
+    dashboard_unknown_role: Annotated[
+        Literal["none", "viewer", "analyst"],
+        Meta(description='what those may do whom a proxy names and who have no account; "none": nothing'),
+    ] = "none"
+    session_idle_h: Annotated[
+        float, Meta(gt=0, le=8760, description="a login ends when no page was open for so long, hours; an open page keeps it")
+    ] = 12
+    session_max_h: Annotated[float, Meta(gt=0, le=8760, description="a login ends after so long in any case, hours")] = 168
     metrics_port: Annotated[Port, Meta(description="port of /metrics and /healthz of a worker or crawler; 0: none")] = 0
     log_format: Annotated[Literal["auto", "human", "json"], Meta(description="auto: human on a terminal, JSON otherwise")] = "auto"
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="the least that is logged")] = "info"

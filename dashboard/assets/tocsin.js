@@ -36,6 +36,24 @@
     shown[key] = text;
     return value;
   }
+  /* A login that ended: the server says where to go, once a while. */
+  var ask = window.fetch;
+  window.fetch = function () {
+    return ask.apply(this, arguments).then(function (answer) {
+      if (answer.status === 401) {
+        var last = 0;
+        try {
+          last = Number(window.sessionStorage.getItem("tocsin.sent-away"));
+          window.sessionStorage.setItem("tocsin.sent-away", String(Date.now()));
+        } catch (_) { /* private mode */ }
+        if (Date.now() - last > 10000) {
+          window.location.reload();
+          return new Promise(function () {}); /* nobody need hear of it any more */
+        }
+      }
+      return answer;
+    });
+  };
   /* Before anything is drawn, so that a dark page does not flash white. */
   document.documentElement.setAttribute("data-mantine-color-scheme", preferred());
 

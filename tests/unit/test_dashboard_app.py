@@ -17,9 +17,11 @@ from dashboard.app import create_app
 from dashboard.queries import STORED_TTL_S, TTL_S, Cache
 from dashboard.server import is_loopback, serve
 from spine.errors import SettingsError
+from spine.settings import Settings
 from spine.store import Store
 from tests.unit.test_dashboard_queries import NOW, EmptyClickHouse, Hands
 
+OPEN = Settings(dashboard_login="none")
 CALLBACK = "/_dash-update-component"
 
 
@@ -30,7 +32,7 @@ def far_side() -> EmptyClickHouse:
 
 @pytest.fixture
 def app(far_side: EmptyClickHouse) -> dash.Dash:
-    return create_app(Store(far_side), now=lambda: NOW)
+    return create_app(Store(far_side), OPEN, now=lambda: NOW)
 
 
 @pytest.fixture
@@ -63,7 +65,7 @@ def test_every_answer_carries_the_headers(client: Any):
         assert "sha256-" in script
         assert headers["X-Frame-Options"] == "DENY"
         assert headers["X-Content-Type-Options"] == "nosniff"
-        assert headers["Referrer-Policy"] == "no-referrer"
+        assert headers["Referrer-Policy"] == "same-origin"
     assert client.get("/").headers["Cache-Control"] == "no-store"
 
 
@@ -186,7 +188,7 @@ def test_an_unknown_alert_is_a_friendly_page(app: dash.Dash, client: Any):
 
 def test_records_that_were_set_aside_are_said_in_the_header(monkeypatch: pytest.MonkeyPatch):
     store, clock = Store(EmptyClickHouse()), Hands()
-    client = (app := create_app(store, now=lambda: NOW, cache=Cache(clock))).server.test_client()
+    client = (app := create_app(store, OPEN, now=lambda: NOW, cache=Cache(clock))).server.test_client()
 
     def said(language: str) -> str:
         answer = client.post(CALLBACK, json=body(app, "aside.children", view_data={"lang": language}))
@@ -200,7 +202,7 @@ def test_records_that_were_set_aside_are_said_in_the_header(monkeypatch: pytest.
 
 def test_a_lost_store_is_said_and_recovers(far_side: EmptyClickHouse):
     clock = Hands()
-    app = create_app(Store(far_side), now=lambda: NOW, cache=Cache(clock))
+    app = create_app(Store(far_side), OPEN, now=lambda: NOW, cache=Cache(clock))
     client = app.server.test_client()
     far_side.down = True
     answer = client.post(CALLBACK, json=body(app, "ov-mood-fresh.data"))

@@ -1,0 +1,72 @@
+"""Who may ask for what: every address and every callback of the dashboard, with the least role that may use it.
+
+What does not stand here is refused to everybody; a test fails for what is missing, and one tries each line with each role.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from spine.accounts import Role, may
+
+Least = Role | Literal["anyone"]
+
+PAGES = ("/", "/<path:path>")
+"""Pages are drawn in the browser: their address is the same for all, and says nothing."""
+
+ROUTES: Mapping[tuple[str, str], Least] = {
+    ("GET", "/"): "viewer",
+    ("GET", "/<path:path>"): "viewer",
+    ("GET", "/_dash-layout"): "viewer",
+    ("GET", "/_dash-dependencies"): "viewer",
+    ("GET", "/_reload-hash"): "viewer",
+    ("POST", "/_dash-update-component"): "viewer",  # and then the callback's own
+    ("GET", "/export/articles.csv"): "viewer",
+    ("GET", "/metrics"): "analyst",
+    ("GET", "/password"): "viewer",
+    ("POST", "/password"): "viewer",
+    ("POST", "/logout"): "viewer",
+    # what a browser needs before anybody is known, and what a machine asks about our health
+    ("GET", "/login"): "anyone",
+    ("POST", "/login"): "anyone",
+    ("GET", "/healthz"): "anyone",
+    ("GET", "/readyz"): "anyone",
+    ("GET", "/assets/<path:filename>"): "anyone",
+    ("GET", "/_dash-component-suites/<string:package_name>/<path:fingerprinted_path>"): "anyone",
+    ("GET", "/_favicon.ico"): "anyone",
+}
+
+CALLBACKS: Mapping[str, Role] = {
+    # by the first place that it fills
+    "header.children": "viewer",
+    "pulse.data": "viewer",
+    "aside.children": "viewer",
+    "ov-problem.children": "viewer",
+    "al-problem.children": "viewer",
+}
+
+WITH_ANOTHERS_PASSWORD = frozenset({"/password", "/logout"})
+"""All that may be asked for while the password is one that somebody else made."""
+
+
+def least_of_route(method: str, rule: str) -> Least | None:
+    """The least role for an address; None: it is nobody's."""
+    return ROUTES.get(("POST" if method == "POST" else "GET", rule)) or (ROUTES.get(("POST", rule)) if method == "OPTIONS" else None)
+
+
+def callback_key(output: str) -> str:
+    """What a callback is called in the table: the first of its outputs, as Dash names them."""
+    return output.removeprefix("..").removesuffix("..").split("...")[0].split("@")[0]
+
+
+def least_of_callback(output: str) -> Role | None:
+    """The least role for a callback; None: it is nobody's."""
+    return CALLBACKS.get(callback_key(output))
+
+
+def allowed(role: Role | None, least: Least | None) -> bool:
+    """Whether a role (None: nobody is logged in) is enough."""
+    if least == "anyone":
+        return True
+    return role is not None and least is not None and may(role, least)
