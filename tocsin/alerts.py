@@ -73,6 +73,12 @@ def find(store: Store, names: Sequence[str]) -> list[Alert]:
     return list(found.values())
 
 
+def states(store: Store, settings: Settings, alerts: Sequence[Alert], now: datetime) -> dict[str, str]:
+    """What state each alert is in, by id. Raises SettingsError, StoreError."""
+    lives = read_lives(store, alerts, now, inhibitions(settings.alert_inhibit))
+    return {alert.id: lives[alert.id].state for alert in alerts}
+
+
 def find_silence(store: Store, name: str) -> Silence:
     """The silence whose id is, or begins with, this. Raises SettingsError as `find` does."""
     found = {each.id: each for each in store.silences.find(_prefix(name, "silence"))}

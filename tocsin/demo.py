@@ -24,6 +24,7 @@ from spine.settings import Settings, Webhook
 from spine.taxonomy import BY_KEY
 from tocsin import wiring
 from tocsin.embedded import Stack
+from tocsin.first_login import address_of, first_login, tell
 from tocsin.newswire import Newswire, Plan
 from tocsin.receiver import Received, Receiver
 
@@ -89,7 +90,9 @@ class Demo:
                     webhooks=(*self._settings.webhooks, Webhook(url=receiver.url, secret=secret, allow_private=True, name="demo receiver")),
                 )
                 sources = load_sources(newswire.write_config(folder))
-                with Stack(settings, sources=sources, dashboard=self._dashboard, say=self._say) as stack:
+                wanted = self._dashboard and settings.dashboard_login == "password"
+                first = first_login("demo", must_change=False) if wanted else None  # of a store that goes when we end
+                with Stack(settings, sources=sources, dashboard=self._dashboard, say=self._say, first=first) as stack:
                     alarm = self._watch(stack, newswire, receiver)
                     newswire.quiesce()
                     if not self._forever:
@@ -102,7 +105,9 @@ class Demo:
     def _watch(self, stack: Stack, newswire: Newswire, receiver: Receiver) -> Received | None:
         """Tell what happens until the crisis was alerted (or for ever); the webhook that told of it."""
         if self._dashboard:
-            self._say(f"dashboard on http://{stack.settings.dashboard_host}:{stack.settings.dashboard_port}")
+            self._say(f"dashboard on {address_of(stack.settings)}")
+            if stack.first is not None:
+                tell(stack.first, stack.settings)
         alarm: Received | None = None
         try:
             while True:

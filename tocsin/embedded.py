@@ -31,6 +31,7 @@ from spine.settings import Settings
 from tocsin import wiring
 from tocsin.broker import EmbeddedBroker, free_port
 from tocsin.child import STOP_TIMEOUT_S, Node, last_reason
+from tocsin.first_login import FirstLogin
 from tocsin.node import NodePlan
 from tocsin.parts import part
 
@@ -56,6 +57,7 @@ class Stack:
     """Everything that runs, as a context manager: started on entering, ended in order on leaving.
 
     say: told what happens, in words for a person
+    first: the account to make for the dashboard where nobody has one
     """
 
     def __init__(
@@ -65,11 +67,13 @@ class Stack:
         sources: Sequence[Source] = (),
         dashboard: bool = True,
         say: Callable[[str], None] = lambda _: None,
+        first: FirstLogin | None = None,
     ) -> None:
         self._given = settings
         self._sources = sources
         self._dashboard = dashboard
         self._say = say
+        self.first = first
         self._stop = threading.Event()
         self._exit = contextlib.ExitStack()
         self._trouble = ""
@@ -120,11 +124,13 @@ class Stack:
             thread.start()
 
     def _plan(self) -> NodePlan:
+        account = self.first.account if self.first else None
         if self.broker is None:
-            return NodePlan(settings=self.settings, dashboard=self._dashboard)
+            return NodePlan(settings=self.settings, dashboard=self._dashboard, first=account)
         return NodePlan(
             settings=self.settings,
             dashboard=self._dashboard,
+            first=account,
             session_timeout_s=EMBEDDED_SESSION_TIMEOUT_S,
             broker_pid=self.broker.pid or 0,
             era=self.broker.era,

@@ -15,20 +15,24 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import msgspec
+from prometheus_client import Gauge
 
 from spine import log, metrics
+from spine.accounts import Account
 from spine.errors import EXIT_LATER, EXIT_MEND, BrokerError, StoreBusy, TocsinError
-from spine.life import inhibitions
 from spine.settings import Settings
 from spine.store import Store
 from tocsin import wiring
 from tocsin.explaining import Explainer
+from tocsin.first_login import keep
 
 if TYPE_CHECKING:
     from dashboard.explaining import Explain
 
+FIRST_LOGIN = Gauge("tocsin_first_login", "Whether the first account waits for the password that the parent knows: 1, else 0")
 _log = log.get_logger(__name__)
 
 
@@ -38,6 +42,7 @@ class NodePlan(msgspec.Struct, frozen=True, kw_only=True):
     session_timeout_s: after which the broker gives a dead worker's partitions away
     broker_pid: of the embedded broker, to be ended with us should the parent be gone; 0: none
     era: of the embedded broker, which numbers its messages anew at each start; "": Kafka's numbers are for ever
+    first: the account to make for the dashboard where nobody has one; its password stays with the parent
     """
 
     settings: Settings
@@ -46,6 +51,7 @@ class NodePlan(msgspec.Struct, frozen=True, kw_only=True):
     session_timeout_s: float = 12.0
     broker_pid: int = 0
     era: str = ""
+    first: Account | None = None
 
 
 def utc_now() -> datetime:
@@ -66,6 +72,7 @@ def run_node(plan: NodePlan, stop: threading.Event | None = None) -> None:
         stack.callback(store.close)
         explainer = Explainer()
         if plan.dashboard:
+            FIRST_LOGIN.set(keep(store, plan.first))
             stack.enter_context(dashboard_of(settings, store, explainer))
         if plan.schedule:
             from tocsin.schedule import running_scheduler
@@ -97,12 +104,13 @@ def run_node(plan: NodePlan, stop: threading.Event | None = None) -> None:
 
 @contextlib.contextmanager
 def dashboard_of(settings: Settings, store: Store, explain: Explain | None = None) -> Iterator[str]:
-    """The dashboard served from threads of this process; its address. explain: of the model that runs in it, if one does"""
+    """The dashboard served from threads of this process; its address. explain: of the model that runs in it. Raises SettingsError."""
     from dashboard.app import create_app
     from dashboard.server import serve
 
-    app = create_app(store, now=utc_now, inhibitions=inhibitions(settings.alert_inhibit), explain=explain)
-    running = serve(app, settings.dashboard_host, settings.dashboard_port)
+    public = urlsplit(settings.dashboard_url).hostname  # a proxy on this machine asks for it by that name
+    app = create_app(store, settings, now=utc_now, explain=explain)
+    running = serve(app, settings.dashboard_host, settings.dashboard_port, hosts=(public,) if public else ())
     _log.info("dashboard ready", url=running.url)
     try:
         yield running.url

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import http.cookiejar
 import json
 import os
 import shutil
 import subprocess
 import sys
+import urllib.parse
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, NoReturn
@@ -16,6 +19,8 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
+
+from tests.browser.site import PASSWORD
 
 ROOT = Path(__file__).resolve().parents[2]
 FLAGS = (
@@ -141,12 +146,30 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrom
     browser.quit()
 
 
+@pytest.fixture(scope="session")
+def session(site: Site) -> dict[str, str]:
+    """The cookie of an analyst who is logged in."""
+    form = urllib.parse.urlencode({"name": "analyst", "password": PASSWORD}).encode()
+    jar = http.cookiejar.CookieJar()
+    urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar)).open(site.url + "login", form, timeout=WAIT_S).close()
+    (cookie,) = jar
+    return {"name": cookie.name, "value": str(cookie.value)}
+
+
 @pytest.fixture
-def page(driver: webdriver.Chrome, site: Site) -> Iterator[Page]:
-    """A browser that remembers nothing, in English; after the test its console must be free of errors."""
+def stranger(driver: webdriver.Chrome, site: Site) -> Iterator[Page]:
+    """A browser that remembers nothing and whom nobody knows, in English; after the test its console must be free of errors."""
     driver.get(site.url + "healthz")
-    driver.execute_script("window.localStorage.clear()")
+    driver.delete_all_cookies()
+    driver.execute_script("window.localStorage.clear(); window.sessionStorage.clear()")
     opened = Page(driver, site.url)
     opened.complaints()
     yield opened
     assert opened.complaints() == []
+
+
+@pytest.fixture
+def page(stranger: Page, session: dict[str, str]) -> Page:
+    """The same, of an analyst who is logged in."""
+    stranger.driver.add_cookie({**session, "httpOnly": True, "sameSite": "Lax"})
+    return stranger

@@ -2,7 +2,9 @@
 
 The store in process allows one owner, so the tests talk to this one. It prints its address, then obeys one word a line and
 answers each with one JSON value: alert (a new one rings), article (one more, now), break and mend (the store loses a table
-and has it back), quit.
+and has it back), logout (every session ends), quit.
+
+Three have accounts: viewer and analyst with PASSWORD, and admin with a password that was made for one login.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import json
 import math
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,6 +22,7 @@ import msgspec
 from dashboard.app import create_app
 from dashboard.server import serve
 from spine.log import configure
+from spine.people import People
 from spine.records import (
     Alert,
     Article,
@@ -37,8 +40,11 @@ from spine.records import (
     article_id,
 )
 from spine.series import company_series, sector_series, topic_series
+from spine.settings import Settings
 from spine.store import Delivery, Store, open_store
+from tocsin.first_login import FirstLogin, first_login
 
+PASSWORD = "一二三四五六七八九十甲乙"
 HOSTILE_TITLE = '<script>window.hacked=1</script><img src=x onerror="window.hacked=2"> =HYPERLINK("http://evil.invalid")'
 COMPANIES = (
     ("NLS", "Northlight Solar", "energy"),
@@ -267,14 +273,31 @@ def fill(store: Store, now: datetime) -> dict[str, str]:
     return {"energy": alerts[0].id, "company": alerts[1].id}
 
 
+def accounts(store: Store) -> tuple[FirstLogin, Callable[[], None]]:
+    """Make the accounts; the first login of the admin, and a way to end all sessions."""
+    people = People(store, lambda: datetime.now(UTC))
+    first = first_login()
+    people.add_first(first.account)
+    for name in ("viewer", "analyst"):
+        people.add(people.make(name, "viewer" if name == "viewer" else "analyst", PASSWORD, must_change=False), who="site")
+
+    def log_out() -> None:
+        for name in ("viewer", "analyst", "admin"):
+            people.log_out(name, who="site")
+
+    return first, log_out
+
+
 def main(folder: str, port: int = 0) -> None:
     """Fill the store, serve, obey."""
     configure("human")  # to stderr: stdout is for the answers
     store = open_store("embedded", Path(folder))
     store.migrate()
     ids = fill(store, datetime.now(UTC))
+    first, log_out = accounts(store)
     with serve(create_app(store), "127.0.0.1", port) as running:
-        print(json.dumps({"url": running.url, **ids}), flush=True)
+        link = first.link(Settings(dashboard_port=running.port))
+        print(json.dumps({"url": running.url, "link": link, **ids}), flush=True)
         for number, line in enumerate(sys.stdin):
             answer: object = None
             match line.strip():
@@ -293,6 +316,8 @@ def main(folder: str, port: int = 0) -> None:
                     store.client.command("RENAME TABLE alerts TO alerts_gone")
                 case "mend":
                     store.client.command("RENAME TABLE alerts_gone TO alerts")
+                case "logout":
+                    log_out()
                 case "quit":
                     break
             print(json.dumps(answer), flush=True)

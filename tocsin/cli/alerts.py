@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import getpass
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +11,13 @@ import msgspec
 
 from spine.errors import SettingsError
 from spine.life.silences import SEVERITIES
-from tocsin import wiring
-from tocsin.cli.common import ExampleCommand, ExampleGroup, print_json, results, settings_of, table_of
+from spine.people import People
+from tocsin.cli.common import ExampleCommand, ExampleGroup, opened_store, person, plain, print_json, results, table_of
 
 if TYPE_CHECKING:
     from spine.life import EventKind, Silence
     from spine.records import Alert
-    from spine.settings import Settings
-    from spine.store import Group, Store
+    from spine.store import Group
     from tocsin.alerts import AlertStory, AlertView
 
 STATES = ("pending", "firing", "acknowledged", "resolved")
@@ -57,11 +54,11 @@ def list_(ctx: click.Context, state: str | None, since: str, limit: int, as_json
     from tocsin.alerts import moment, views
 
     now = datetime.now(UTC)
-    with _store(ctx) as (settings, store):
+    with opened_store(ctx) as (settings, store):
         found = [view for view in views(store, settings, now, since=moment(since, now), limit=limit) if state in (None, view.life.state)]
         soon = ending(store.silences.all(since=now), now)
     for each in soon:
-        click.echo(_plain(f"silence {_short(each.id)} of {each.author} ends at {_time(each.until)} UTC: {each.comment}"), err=True)
+        click.echo(plain(f"silence {_short(each.id)} of {each.author} ends at {_time(each.until)} UTC: {each.comment}"), err=True)
     if as_json:
         for view in found:
             print_json(view.public())
@@ -73,7 +70,7 @@ def list_(ctx: click.Context, state: str | None, since: str, limit: int, as_json
     for view in found:
         alert, life = view.alert, view.life
         row = (_short(alert.id), _time(alert.detected_at), alert.severity, alert.series, life.state, _by(view), _muted(view))
-        table.add_row(*map(_plain, row))
+        table.add_row(*map(plain, row))
     results.print(table, markup=False)
 
 
@@ -85,7 +82,7 @@ def show(ctx: click.Context, ident: str, as_json: bool) -> None:
     """One alert: what was done to it, who was told, and who was not and why."""
     from tocsin.alerts import story
 
-    with _store(ctx) as (settings, store):
+    with opened_store(ctx) as (settings, store):
         found = story(store, settings, ident, datetime.now(UTC))
     if as_json:
         print_json({**found.view.public(), **{name: getattr(found, name) for name in ("events", "deliveries", "groups", "withheld")}})
@@ -192,18 +189,19 @@ def silence(
         rules=rules,
         least=least,
         most=most,
-        author=_name(who),
+        author=person(who),
         comment=comment,
         starts_at=now,
         ends_at=now + span(lasts) + timedelta(seconds=1),  # whole seconds, rounded down
         now=now,
     )
-    with _store(ctx) as (_, store):
+    with opened_store(ctx) as (_, store):
         store.silences.add([one])
+        People(store, lambda: now).note(one.author, "silence added", one.id, after=one)
     if as_json:
         print_json(one)
     else:
-        click.echo(_plain(f"silence {_short(one.id)} until {_time(one.ends_at)} UTC: {', '.join(one.series)}"))
+        click.echo(plain(f"silence {_short(one.id)} until {_time(one.ends_at)} UTC: {', '.join(one.series)}"))
 
 
 @alerts.command(cls=ExampleCommand, examples="tocsin alerts silences\ntocsin alerts silences --ended --json")
@@ -213,7 +211,7 @@ def silence(
 def silences(ctx: click.Context, ended: bool, as_json: bool) -> None:
     """Who silenced what, until when and why; the newest first."""
     now = datetime.now(UTC)
-    with _store(ctx) as (_, store):
+    with opened_store(ctx) as (_, store):
         found = [each for each in store.silences.all() if ended or each.state(now) != "ended"]
     if as_json:
         for each in found:
@@ -227,7 +225,7 @@ def silences(ctx: click.Context, ended: bool, as_json: bool) -> None:
         about = each.least if each.least == each.most else f"{each.least} to {each.most}"
         patterns = (" ".join(each.series), " ".join(each.rules) or "*")
         row = (_short(each.id), _silence_state(each, now), _time(each.until), *patterns, about, each.author, each.comment)
-        table.add_row(*map(_plain, row))
+        table.add_row(*map(plain, row))
     results.print(table, markup=False)
 
 
@@ -239,43 +237,32 @@ def unsilence(ctx: click.Context, ident: str, who: str | None) -> None:
     """End a silence before its time. It stays known, with who ended it."""
     from tocsin.alerts import find_silence
 
-    now, name = datetime.now(UTC), _name(who)
-    with _store(ctx) as (_, store):
+    now, name = datetime.now(UTC), person(who)
+    with opened_store(ctx) as (_, store):
         one = find_silence(store, ident)
         if one.state(now) == "ended":
             raise SettingsError(f"silence {_short(one.id)} ended at {_time(one.until)} UTC already{_ender(one)}")
         store.silences.end([one.id], now, name)
+        People(store, lambda: now).note(name, "silence ended", one.id, before=f"until {one.ends_at.isoformat()}", after=now.isoformat())
     click.echo(f"silence {_short(one.id)} ended")
-
-
-@contextlib.contextmanager
-def _store(ctx: click.Context) -> Iterator[tuple[Settings, Store]]:
-    settings = settings_of(ctx)
-    with contextlib.closing(wiring.make_store(settings)) as store:
-        yield settings, store
 
 
 def _do(ctx: click.Context, ids: Sequence[str], kind: EventKind, who: str | None, text: str) -> None:
     """Note what was done to these alerts: to all of them, or to none where one cannot be found."""
     from spine.life import event
-    from tocsin.alerts import find
+    from tocsin.alerts import find, states
 
-    now, name = datetime.now(UTC), _name(who)
-    with _store(ctx) as (_, store):
+    now, name = datetime.now(UTC), person(who)
+    with opened_store(ctx) as (settings, store):
         found = find(store, ids)
+        before = states(store, settings, found, now)
         store.lives.add([event(alert.id, kind, name, now, text) for alert in found])
+        after, people = states(store, settings, found, now), People(store, lambda: now)
+        for alert in found:
+            people.note(name, f"alert {kind}", alert.id, before=before[alert.id], after=f"{after[alert.id]}{text and f': {text}'}")
     to = f" to {text or 'nobody'}" if kind == "assigned" else ""
     for alert in found:
-        click.echo(_plain(f"{_short(alert.id)} {alert.series}: {kind}{to} by {name}"))
-
-
-def _name(who: str | None) -> str:
-    if who is not None:
-        return who
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError) as error:
-        raise SettingsError("nobody knows who you are: give --who NAME") from error
+        click.echo(plain(f"{_short(alert.id)} {alert.series}: {kind}{to} by {name}"))
 
 
 def _tell(found: AlertStory) -> None:
@@ -293,7 +280,7 @@ def _tell(found: AlertStory) -> None:
     needed = set(alert.why.needed) if alert.why else set()
     lines += [f"{'*' if item.id in needed else ' '} {_time(item.published_at)}  {item.source}: {item.title}" for item in alert.evidence]
     for line in lines:
-        click.echo(_plain(line))
+        click.echo(plain(line))
     rows: list[tuple[datetime, str, str, str]] = [(each.at, each.who, each.kind, each.text) for each in found.events]
     together = {group.subject: f", {_together(group)}" for group in found.groups}
     for sent in found.deliveries:
@@ -302,7 +289,7 @@ def _tell(found: AlertStory) -> None:
     rows += [(each.at, each.endpoint, "withheld", each.text) for each in found.withheld]
     table = table_of("when (UTC)", "who", "what", "words")
     for at, who, what, words in sorted(rows):
-        table.add_row(_time(at), _plain(who), what, _plain(words))
+        table.add_row(_time(at), plain(who), what, plain(words))
     if rows:
         results.print(table, markup=False)
 
@@ -360,11 +347,6 @@ def _ender(one: Silence) -> str:
 
 def _short(ident: str) -> str:
     return ident[:10]
-
-
-def _plain(text: str) -> str:
-    """Words of others on a terminal: what would move the cursor or turn the text around is no letter."""
-    return "".join(each if each.isprintable() else " " if each.isspace() else "\ufffd" for each in text)
 
 
 def _time(at: datetime) -> str:

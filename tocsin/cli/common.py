@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import getpass
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import click
@@ -13,8 +15,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from spine import log
+from spine.errors import SettingsError
 from spine.settings import Settings
-from tocsin.wiring import know_names, read_settings
+from spine.store import Store
+from tocsin.wiring import know_names, make_store, read_settings
 
 console = Console(stderr=True, highlight=False)
 """What happens is told on stderr, so that stdout holds nothing but results."""
@@ -72,6 +76,29 @@ def teller() -> Callable[[str], None]:
         console.print(f"[dim]{time.monotonic() - began:6.1f} s[/dim]  {escape(log.mask(message))}", soft_wrap=True)
 
     return say
+
+
+@contextlib.contextmanager
+def opened_store(ctx: click.Context) -> Iterator[tuple[Settings, Store]]:
+    """The settings of this call and the store that they name, brought up to date. Raises SettingsError, StoreError."""
+    settings = settings_of(ctx)
+    with contextlib.closing(make_store(settings)) as store:
+        yield settings, store
+
+
+def person(who: str | None) -> str:
+    """Who does this: as the option says, else the name on this computer. Raises SettingsError where nobody knows."""
+    if who is not None:
+        return who
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError) as error:
+        raise SettingsError("nobody knows who you are: give --who NAME") from error
+
+
+def plain(text: str) -> str:
+    """Words of others on a terminal: what would move the cursor or turn the text around is no letter."""
+    return "".join(each if each.isprintable() else " " if each.isspace() else "\ufffd" for each in text)
 
 
 def print_json(value: Any) -> None:

@@ -85,14 +85,19 @@ def crawl(ctx: click.Context, sources: str | None) -> None:
 @click.pass_context
 def dashboard(ctx: click.Context, host: str | None, port: int | None) -> None:
     """The dashboard alone, over a ClickHouse server."""
+    from tocsin.first_login import for_terminal, keep, tell
     from tocsin.node import dashboard_of
 
     settings = _external(settings_of(ctx, dashboard_host=host, dashboard_port=port), broker=False)
     stop = stop_on_signal()
     store = wiring.make_store(settings)
     try:
+        first = for_terminal(settings)
+        waits = keep(store, first.account if first else None)
         with dashboard_of(settings, store) as url:
             teller()(f"dashboard on {url}")
+            if first is not None and waits:
+                tell(first, settings)
             stop.wait()
     finally:
         store.close()

@@ -72,6 +72,7 @@ def up(ctx: click.Context, sources: str | None, port: int | None, headless: bool
     """
     from ingest.sources import load_sources
     from tocsin.embedded import Stack
+    from tocsin.first_login import address_of, for_terminal, tell
 
     interrupt_on_signal()
     settings = settings_of(ctx, sources=sources, dashboard_port=port)
@@ -79,11 +80,14 @@ def up(ctx: click.Context, sources: str | None, port: int | None, headless: bool
         raise SettingsError("no sources: give --sources FILE; deploy/sources.example.toml shows one, and `tocsin demo` needs none")
     feeds = load_sources(Path(settings.sources).expanduser())
     say = teller()
-    with Stack(settings, sources=feeds, dashboard=not headless, say=say) as stack:
+    first = None if headless else for_terminal(settings)
+    with Stack(settings, sources=feeds, dashboard=not headless, say=say, first=first) as stack:
         say(f"crawling {len(feeds)} feeds; the worker's log is in {stack.log_file}")
         stack.wait_ready()
         if not headless:
-            say(f"dashboard on http://{settings.dashboard_host}:{settings.dashboard_port}")
+            say(f"dashboard on {address_of(settings)}")
+            if first is not None and stack.node.metrics().get("tocsin_first_login"):
+                tell(first, settings)
         say("ready; press Ctrl-C to end")
         try:
             while True:
