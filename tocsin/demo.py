@@ -107,7 +107,7 @@ class Demo:
         if self._dashboard:
             self._say(f"dashboard on {address_of(stack.settings)}")
             if stack.first is not None:
-                tell(stack.first, stack.settings)
+                tell(stack.first, address_of(stack.settings))
         alarm: Received | None = None
         try:
             while True:

@@ -24,9 +24,9 @@ class FirstLogin:
     account: Account
     password: str
 
-    def link(self, settings: Settings) -> str:
-        """The login page with name and password behind the #: a browser never sends that part to anybody."""
-        return f"{address_of(settings)}login#{quote(self.account.name)}:{quote(self.password)}"
+    def link(self, url: str) -> str:
+        """The login page of the dashboard at `url`, name and password behind the #: a browser never sends that part to anybody."""
+        return f"{url}login#{quote(self.account.name)}:{quote(self.password)}"
 
 
 def first_login(name: str = FIRST_NAME, role: Role = "admin", *, must_change: bool = True) -> FirstLogin:
@@ -54,8 +54,8 @@ def address_of(settings: Settings) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.dashboard_port}/"
 
 
-def tell(first: FirstLogin, settings: Settings) -> None:
+def tell(first: FirstLogin, url: str) -> None:
     """Print the password: to the terminal, past every log and its masks."""
     once = "once; you will choose your own password" if first.account.must_change else "as long as this runs"
     console.print(f"log in as {first.account.name} with the password {first.password} ({once}):", markup=False, soft_wrap=True)
-    console.print(f"    {first.link(settings)}", markup=False, soft_wrap=True)
+    console.print(f"    {first.link(url)}", markup=False, soft_wrap=True)

@@ -110,6 +110,8 @@ def dashboard_of(settings: Settings, store: Store, explain: Explain | None = Non
 
     public = urlsplit(settings.dashboard_url).hostname  # a proxy on this machine asks for it by that name
     app = create_app(store, settings, now=utc_now, explain=explain)
+    if settings.dashboard_login == "password" and not store.accounts.all():
+        _log.warning("nobody has an account for the dashboard", mend="tocsin users add NAME --role admin")
     running = serve(app, settings.dashboard_host, settings.dashboard_port, hosts=(public,) if public else ())
     _log.info("dashboard ready", url=running.url)
     try:

@@ -40,7 +40,6 @@ from spine.records import (
     article_id,
 )
 from spine.series import company_series, sector_series, topic_series
-from spine.settings import Settings
 from spine.store import Delivery, Store, open_store
 from tocsin.first_login import FirstLogin, first_login
 
@@ -296,8 +295,7 @@ def main(folder: str, port: int = 0) -> None:
     ids = fill(store, datetime.now(UTC))
     first, log_out = accounts(store)
     with serve(create_app(store), "127.0.0.1", port) as running:
-        link = first.link(Settings(dashboard_port=running.port))
-        print(json.dumps({"url": running.url, "link": link, **ids}), flush=True)
+        print(json.dumps({"url": running.url, "link": first.link(running.url), **ids}), flush=True)
         for number, line in enumerate(sys.stdin):
             answer: object = None
             match line.strip():

@@ -67,7 +67,7 @@ def store(clickhouse_server: ClickHouseServer, tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(results, "width", 240)
     made = open_store(address, tmp_path)
     made.migrate()
-    for table in ("alerts", "deliveries", "alert_events", "withheld", "silences", "silence_ends", "alert_groups"):
+    for table in ("alerts", "deliveries", "alert_events", "withheld", "silences", "silence_ends", "alert_groups", "audit"):
         made.client.command(f"TRUNCATE TABLE {table}")
     made.alerts.insert([ONE, TWO, OLD])
     yield made
@@ -101,6 +101,10 @@ def test_an_alert_is_taken_given_on_noted_and_closed(store: Store, capsys: pytes
     assert kinds == ["acknowledged", "assigned", "note", "unacknowledged", "resolved", "reopened"]
     assert row["events"][0]["text"] == "calling the issuer"
     assert row["events"][-1]["who"], "the name on this computer"
+    noted = store.audit.latest(about=ONE.id)
+    assert [entry.what for entry in reversed(noted)] == [f"alert {kind}" for kind in kinds]
+    first = noted[-1]
+    assert (first.who, first.before, first.after) == ("王芳", "firing", "acknowledged: calling the issuer")
 
 
 def test_one_is_shown_with_who_was_told_and_who_was_not_and_why(store: Store, capsys: pytest.CaptureFixture[str]):

@@ -97,7 +97,7 @@ def dashboard(ctx: click.Context, host: str | None, port: int | None) -> None:
         with dashboard_of(settings, store) as url:
             teller()(f"dashboard on {url}")
             if first is not None and waits:
-                tell(first, settings)
+                tell(first, url)
             stop.wait()
     finally:
         store.close()

@@ -87,7 +87,7 @@ def up(ctx: click.Context, sources: str | None, port: int | None, headless: bool
         if not headless:
             say(f"dashboard on {address_of(settings)}")
             if first is not None and stack.node.metrics().get("tocsin_first_login"):
-                tell(first, settings)
+                tell(first, address_of(settings))
         say("ready; press Ctrl-C to end")
         try:
             while True:

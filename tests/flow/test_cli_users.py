@@ -1,0 +1,160 @@
+"""`tocsin users` and `tocsin audit`, in this process over a real store; and a first start as a person sees it on a terminal."""
+
+from __future__ import annotations
+
+import http.cookiejar
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from spine.accounts import FREE, Failures, account_subject
+from spine.passwords import verify
+from spine.store import Store, open_store
+from tests.servers import ROOT, ClickHouseServer
+from tocsin.cli import main
+from tocsin.cli.common import results
+
+
+@pytest.fixture
+def store(clickhouse_server: ClickHouseServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    address = f"{clickhouse_server.address}/cli_users"
+    monkeypatch.setenv("TOCSIN_STORE", address)
+    monkeypatch.setenv("TOCSIN_DATA_DIR", str(tmp_path))
+    monkeypatch.setattr(results, "width", 240)
+    made = open_store(address, tmp_path)
+    made.migrate()
+    for table in ("accounts", "sessions", "login_failures", "audit"):
+        made.client.command(f"TRUNCATE TABLE {table}")
+    yield made
+    made.close()
+
+
+def said(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
+    assert main(arguments) == code
+    output = capsys.readouterr()
+    return output.out if code == 0 else output.err
+
+
+def test_a_person_is_added_changed_and_shut_out(store: Store, capsys: pytest.CaptureFixture[str]):
+    assert "nobody has an account" in said(capsys, "users", "list")
+    password = said(capsys, "users", "add", "王芳", "--role", "analyst", "--who", "root").split()[-1]
+    account = store.accounts.get("王芳")
+    assert account is not None
+    assert account.must_change
+    assert verify(account.hash, password)
+    assert "already" in said(capsys, "users", "add", "王芳", code=2)
+    assert said(capsys, "users", "role", "王芳", "viewer") == "王芳 is viewer now\n"
+    another = said(capsys, "users", "passwd", "王芳").split()[-1]
+    assert another != password
+    store.failures.put([Failures(subject=account_subject("王芳"), count=FREE["account"], last_at=datetime.now(UTC))])
+    assert "failed logins" in said(capsys, "users", "list")
+    assert said(capsys, "users", "unlock", "王芳") == "王芳 may try again\n"
+    assert store.failures.get([account_subject("王芳")]) == {}
+    assert said(capsys, "users", "logout", "王芳") == "王芳: 0 sessions ended\n"
+    assert said(capsys, "users", "disable", "王芳") == "王芳 is disabled\n"
+    (row,) = map(json.loads, said(capsys, "users", "list", "--json").splitlines())
+    assert {name: row[name] for name in ("name", "role", "disabled", "must_change", "sessions", "failed_logins")} == {
+        "name": "王芳",
+        "role": "viewer",
+        "disabled": True,
+        "must_change": True,
+        "sessions": 0,
+        "failed_logins": 0,
+    }
+    assert "hash" not in row
+    assert said(capsys, "users", "enable", "王芳") == "王芳 is enabled\n"
+    assert "nobody has the account 'lee'" in said(capsys, "users", "role", "lee", "admin", code=2)
+    log = said(capsys, "audit", "list", "--json", "--about", "王芳")
+    assert [json.loads(line)["what"] for line in log.splitlines()] == [
+        "account enabled",
+        "account disabled",
+        "sessions ended",
+        "account unlocked",
+        "account password",
+        "account role",
+        "account added",
+    ]
+    assert not any(secret in log for secret in (password, another, "argon2"))
+    assert "root" in said(capsys, "audit", "list", "--what", "account added")
+    assert "nothing was noted" in said(capsys, "audit", "list", "--who", "nobody")
+
+
+class Terminal:
+    """`tocsin dashboard` whose stderr is a terminal."""
+
+    def __init__(self) -> None:
+        self._screen, side = pty.openpty()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tocsin", "dashboard", "--port", "0"], stderr=side, stdout=subprocess.DEVNULL, cwd=ROOT
+        )
+        os.close(side)
+        self.text = ""
+
+    def says(self, pattern: str, timeout_s: float = 60.0) -> re.Match[str]:
+        deadline = time.monotonic() + timeout_s
+        while (found := re.search(pattern, self.text)) is None:
+            assert select.select([self._screen], [], [], max(0.0, deadline - time.monotonic()))[0], f"{pattern} not in {self.text}"
+            self.text += os.read(self._screen, 4096).decode()
+        return found
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(30)
+        os.close(self._screen)
+        return code
+
+
+def get(url: str, jar: http.cookiejar.CookieJar, form: dict[str, str] | None = None) -> tuple[str, str]:
+    """Where a browser ends, and what it reads there."""
+    data = urllib.parse.urlencode(form).encode() if form else None
+    with urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar)).open(url, data, timeout=30) as answer:
+        return urllib.parse.urlsplit(answer.url).path, answer.read().decode()
+
+
+def test_the_first_start_on_a_terminal_tells_the_password_once(store: Store):
+    terminal = Terminal()
+    try:
+        link = terminal.says(r"(http://127\.0\.0\.1:\d+/)login#admin:([a-z0-9-]{19})")
+        url, password, jar = link[1], link[2], http.cookiejar.CookieJar()
+        assert get(url, jar)[0] == "/login"
+        assert get(url + "login", jar, {"name": "admin", "password": password})[0] == "/password"
+        assert (
+            get(url + "password", jar, {"old": password, "new": "七只灰鹭站在浅水里等鱼来", "again": "七只灰鹭站在浅水里等鱼来"})[0] == "/"
+        )
+    finally:
+        assert terminal.stop() == 0
+    again = Terminal()
+    try:
+        again.says(r"dashboard on http")
+    finally:
+        assert again.stop() == 0
+    assert "login#" not in again.text
+    assert password not in repr(store.audit.latest()) + repr(store.client.query("SELECT * FROM accounts"))
+
+
+def test_what_is_no_terminal_is_told_nothing(store: Store):
+    process = subprocess.Popen([sys.executable, "-m", "tocsin", "dashboard", "--port", "0"], stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    assert process.stderr is not None
+    log = ""
+    while "dashboard on" not in log:
+        line = process.stderr.readline()
+        assert line, log
+        log += line
+    process.terminate()
+    log += process.communicate(timeout=30)[1]
+    assert "login#" not in log
+    assert store.accounts.all() == []
+    assert "tocsin users add" in log
