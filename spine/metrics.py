@@ -33,18 +33,18 @@ WEBHOOKS = Counter("tocsin_webhooks", "Webhook deliveries", ["outcome"])
 
 
 @contextlib.contextmanager
-def served(port: int, trouble: Callable[[], str]) -> Iterator[None]:
-    """While inside, serve /metrics and /healthz on `port` of every address, as scrapers come from outside; nothing for port 0.
+def served(host: str, port: int, trouble: Callable[[], str]) -> Iterator[None]:
+    """While inside, serve /metrics and /healthz on `port` of an address of this machine; nothing for port 0.
 
-    trouble: "" when all is well, else what is wrong (answered as 503). Raises SettingsError when the port is taken.
+    trouble: "" when all is well, else what is wrong (answered as 503). Raises SettingsError when the port cannot be had.
     """
     if not port:
         yield
         return
     try:
-        server = _Server(("0.0.0.0", port), _handler(trouble))  # noqa: S104
+        server = _Server((host, port), _handler(trouble))
     except OSError as error:
-        raise SettingsError(f"metrics_port {port}: {error.strerror}; choose another, or 0 for none") from error
+        raise SettingsError(f"metrics_host {host}, metrics_port {port}: {error.strerror}; choose another, or port 0 for none") from error
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
     try:
         yield

@@ -187,6 +187,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         float, Meta(gt=0, le=8760, description="a login ends when no page was open for so long, hours; an open page keeps it")
     ] = 12
     session_max_h: Annotated[float, Meta(gt=0, le=8760, description="a login ends after so long in any case, hours")] = 168
+    metrics_host: Annotated[
+        str, Meta(min_length=1, description="address of /metrics and /healthz, which ask nobody who they are; 0.0.0.0: every one")
+    ] = "127.0.0.1"
     metrics_port: Annotated[Port, Meta(description="port of /metrics and /healthz of a worker or crawler; 0: none")] = 0
     log_format: Annotated[Literal["auto", "human", "json"], Meta(description="auto: human on a terminal, JSON otherwise")] = "auto"
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="the least that is logged")] = "info"

@@ -67,7 +67,7 @@ def run_node(plan: NodePlan, stop: threading.Event | None = None) -> None:
     wiring.know_names(settings)
     ready = threading.Event()
     with contextlib.ExitStack() as stack:
-        stack.enter_context(metrics.served(settings.metrics_port, lambda: "" if ready.is_set() else "starting"))
+        stack.enter_context(metrics.served(settings.metrics_host, settings.metrics_port, lambda: "" if ready.is_set() else "starting"))
         store = wiring.make_store(settings)
         stack.callback(store.close)
         explainer = Explainer()

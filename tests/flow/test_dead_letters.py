@@ -68,6 +68,9 @@ def test_replayed_ones_wait_in_the_outbox_and_dropped_ones_lose_their_bytes(fold
     assert store.dead.count() == 0
     assert [(each.offset, each.state, each.value) for each in store.dead.latest(9, state="dropped")] == [(1, "dropped", b"")]
     assert {each.offset for each in store.dead.latest(9, state="replayed")} == {2, 3}
+    noted = [(each.what, each.about, each.before) for each in store.audit.latest()]
+    assert noted[0] == ("dead letter dropped", "articles/0/1", "open")
+    assert len(noted) == 3
     store.close()
 
 

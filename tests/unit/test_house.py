@@ -40,6 +40,7 @@ DOORS = {
     "opencc": {"models/measuring/robustness.py"},
     "dash": {"dashboard/"},
     "plotly": {"dashboard/"},
+    "flask": {"dashboard/"},
     "httpx": {"ingest/fetch.py", "ingest/", "stream/webhooks.py", "stream/egress.py"},
     "smtplib": {"stream/smtp.py"},
     "exchange_calendars": {"stream/calendars.py"},

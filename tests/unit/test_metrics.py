@@ -19,13 +19,13 @@ RESET = struct.pack("ii", 1, 0)
 def test_health_says_what_is_wrong():
     wrong = [""]
     port = free_port()
-    with metrics.served(port, lambda: wrong[0]):
+    with metrics.served("127.0.0.1", port, lambda: wrong[0]):
         assert get(port, "/healthz") == (200, b"ok")
         wrong[0] = "存储没有应答"
         assert get(port, "/healthz") == (503, "存储没有应答".encode())
         assert get(port, "/elsewhere")[0] == 404
         assert b"tocsin_alert_bar" in get(port, "/metrics")[1]
-        with pytest.raises(SettingsError, match=f"metrics_port {port}"), metrics.served(port, str):
+        with pytest.raises(SettingsError, match=f"metrics_port {port}"), metrics.served("127.0.0.1", port, str):
             pass
 
 
@@ -40,7 +40,7 @@ def test_a_check_that_hangs_up_before_its_answer_is_no_news(capfd: pytest.Captur
         return ""
 
     port = free_port()
-    with metrics.served(port, trouble):
+    with metrics.served("127.0.0.1", port, trouble):
         with socket.create_connection(("127.0.0.1", port)) as checker:
             checker.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
             asked.wait()

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
 from spine.errors import SettingsError
-from tocsin import wiring
-from tocsin.cli.common import ExampleCommand, ExampleGroup, print_json, results, settings_of, table_of, teller
+from spine.people import COMMAND_LINE
+from spine.store import AuditEntry
+from tocsin.cli.common import ExampleCommand, ExampleGroup, opened_store, person, print_json, results, table_of, teller
 
 if TYPE_CHECKING:
-    from spine.settings import Settings
     from spine.store import DeadLetter, Store
 
 STAGES = ("decode", "model", "store", "watch", "notify", "gap")
@@ -42,7 +42,7 @@ def dead_letters() -> None:
 @click.pass_context
 def list_(ctx: click.Context, stage: str | None, state: Any, limit: int, as_json: bool) -> None:
     """The newest of them."""
-    with _store(ctx) as (_, store):
+    with opened_store(ctx) as (_, store):
         found = store.dead.latest(limit, stage=stage or "", state=state)
     if as_json:
         for letter in found:
@@ -65,7 +65,7 @@ def show(ctx: click.Context, name: str, as_json: bool) -> None:
     """One of them, with its bytes as text."""
     from tocsin.dead_letters import find
 
-    with _store(ctx) as (_, store):
+    with opened_store(ctx) as (_, store):
         letter = find(store, [name])[0]
     if as_json:
         print_json(_public(letter))
@@ -82,9 +82,10 @@ def replay(ctx: click.Context, names: Sequence[str], stage: str | None) -> None:
     """Send them once more, when what refused them is mended. With the embedded broker: while `tocsin up` is stopped."""
     from tocsin.dead_letters import replay as send
 
-    with _store(ctx) as (settings, store):
+    with opened_store(ctx) as (settings, store):
         letters = _chosen(store, names, stage)
         send(store, letters, settings)
+        _note(store, letters, "replayed")
     teller()(f"{len(letters)} sent once more" + ("; `tocsin up` scores them" if settings.broker == "embedded" else ""))
 
 
@@ -95,19 +96,23 @@ def replay(ctx: click.Context, names: Sequence[str], stage: str | None) -> None:
 @click.pass_context
 def drop(ctx: click.Context, names: Sequence[str], stage: str | None, yes: bool) -> None:
     """Forget their bytes for good; that they were there stays known."""
-    with _store(ctx) as (_, store):
+    with opened_store(ctx) as (_, store):
         letters = _chosen(store, names, stage)
         if letters and not yes:
             click.confirm(f"forget the bytes of {len(letters)} dead letters for good?", abort=True)
         store.dead.settle(letters, "dropped")
+        _note(store, letters, "dropped")
     teller()(f"{len(letters)} dropped")
 
 
-@contextlib.contextmanager
-def _store(ctx: click.Context) -> Iterator[tuple[Settings, Store]]:
-    settings = settings_of(ctx)
-    with contextlib.closing(wiring.make_store(settings)) as store:
-        yield settings, store
+def _note(store: Store, letters: Sequence[DeadLetter], state: str) -> None:
+    who, now = person(None), datetime.now(UTC)
+    store.audit.add(
+        [
+            AuditEntry(at=now, who=who, what=f"dead letter {state}", about=each.name, before=each.state, after=state, address=COMMAND_LINE)
+            for each in letters
+        ]
+    )
 
 
 def _chosen(store: Store, names: Sequence[str], stage: str | None) -> list[DeadLetter]:

@@ -12,6 +12,7 @@ import click
 from rich.markup import escape
 
 from spine.errors import BadRecord, SettingsError
+from spine.people import People
 from spine.store.labels import Label
 from tocsin import wiring
 from tocsin.cli.common import ExampleCommand, ExampleGroup, print_json, results, settings_of, table_of, teller
@@ -146,6 +147,9 @@ def label(
             store.labels.add(labels)
         except BadRecord as error:
             raise SettingsError(str(error)) from error
+        people = People(store, lambda: now)
+        for each in labels:
+            people.note(who, f"label {each.task}", article_id, after=", ".join(each.labels))
     if as_json:
         print_json(labels)
         return

@@ -68,7 +68,7 @@ def crawl(ctx: click.Context, sources: str | None) -> None:
     thread = part("publisher", partial(publisher.run, stop), give_up)
     thread.start()
     try:
-        with metrics.served(settings.metrics_port, publisher.trouble), contextlib.closing(Fetcher()) as fetcher:
+        with metrics.served(settings.metrics_host, settings.metrics_port, publisher.trouble), contextlib.closing(Fetcher()) as fetcher:
             Crawler(feeds, fetcher, outbox, gazetteer).run(stop)
     finally:
         stop.set()
@@ -94,7 +94,7 @@ def dashboard(ctx: click.Context, host: str | None, port: int | None) -> None:
     try:
         first = for_terminal(settings)
         waits = keep(store, first.account if first else None)
-        with dashboard_of(settings, store) as url:
+        with metrics.served(settings.metrics_host, settings.metrics_port, lambda: ""), dashboard_of(settings, store) as url:
             teller()(f"dashboard on {url}")
             if first is not None and waits:
                 tell(first, url)
@@ -112,7 +112,7 @@ def schedule(ctx: click.Context) -> None:
     settings = _external(settings_of(ctx), broker=False)
     store = wiring.make_store(settings)
     try:
-        with metrics.served(settings.metrics_port, lambda: ""):
+        with metrics.served(settings.metrics_host, settings.metrics_port, lambda: ""):
             run_scheduler(settings, store, teller())
     finally:
         store.close()
