@@ -23,6 +23,7 @@ ROUTES: Mapping[tuple[str, str], Least] = {
     ("GET", "/_reload-hash"): "viewer",
     ("POST", "/_dash-update-component"): "viewer",  # and then the callback's own
     ("GET", "/export/articles.csv"): "viewer",
+    ("GET", "/export/series.csv"): "viewer",
     ("GET", "/metrics"): "analyst",
     ("GET", "/password"): "viewer",
     ("POST", "/password"): "viewer",
@@ -44,6 +45,15 @@ CALLBACKS: Mapping[str, Role] = {
     "aside.children": "viewer",
     "ov-problem.children": "viewer",
     "al-problem.children": "viewer",
+    "in-problem.children": "viewer",
+    "fd-problem.children": "viewer",
+    "ar-problem.children": "viewer",
+    "ar-reasons.children": "viewer",
+    "se-problem.children": "viewer",
+    "ac-life.children": "viewer",
+    # what changes something
+    "ac-said.children": "analyst",
+    "ar-said.children": "analyst",
 }
 
 WITH_ANOTHERS_PASSWORD = frozenset({"/password", "/logout"})

@@ -20,6 +20,7 @@ from spine.errors import SettingsError
 from spine.life import TOCSIN, inhibitions
 from spine.records import Alert, alert_id
 from spine.series import MARKET
+from spine.settings import Settings
 from spine.store import Store, Withheld, open_store
 from tests.unit.test_dashboard_app import body
 
@@ -37,7 +38,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 @pytest.fixture
 def store(opened: Store) -> Store:
-    for table in ("alerts", "alert_events", "alert_seen", "withheld", "silences", "silence_ends"):
+    for table in ("alerts", "alert_events", "alert_seen", "withheld", "silences", "silence_ends", "audit"):
         opened.client.command(f"TRUNCATE TABLE {table}")
     return opened
 
@@ -45,13 +46,8 @@ def store(opened: Store) -> Store:
 @pytest.fixture
 def app(store: Store) -> dash.Dash:
     seconds = itertools.count()
-    return create_app(
-        store,
-        now=lambda: NOW + timedelta(seconds=next(seconds)),
-        cache=Cache(patience_s=1),
-        inhibitions=inhibitions("market > *"),
-        who=lambda: "王芳",
-    )
+    settings = Settings(dashboard_login="none", alert_inhibit="market > *")
+    return create_app(store, settings, now=lambda: NOW + timedelta(seconds=next(seconds)), cache=Cache(patience_s=1))
 
 
 def ring(store: Store, series: str = CREDIT, minutes: int = 10, **fields: Any) -> str:
@@ -89,13 +85,15 @@ def test_the_buttons_write_what_was_done_and_by_whom(app: dash.Dash, store: Stor
     assert (status, "noted" in said) == (200, True)
     events = store.lives.events([key])
     assert sorted((each.kind, each.who, each.text) for each in events) == [
-        ("acknowledged", "王芳", ""),
-        ("assigned", "王芳", "李雷"),
-        ("note", "王芳", "已联系 <b>desk</b> =1+1"),
+        ("acknowledged", "local", ""),
+        ("assigned", "local", "李雷"),
+        ("note", "local", "已联系 <b>desk</b> =1+1"),
     ]
     story = reads_of(store).story(key)
     assert story is not None
     assert (story.life.state, story.life.assignee) == ("acknowledged", "李雷")
+    noted = [(entry.who, entry.what, entry.about, entry.after) for entry in store.audit.latest(3)]
+    assert ("local", "alert note", key, "已联系 <b>desk</b> =1+1") in noted
     assert press(app, "ac-resolve", key)[0] == 200
     assert reads_of(store).alerts() == []
     assert press(app, "ac-reopen", key)[0] == 200
@@ -107,7 +105,7 @@ def test_a_silence_holds_the_series_back_and_says_until_when(app: dash.Dash, sto
     status, said = press(app, "ac-silence", key, ac_reason_value="年报季", ac_span_value="1h")
     assert (status, "13:00" in said) == (200, True)
     (made,) = store.silences.all()
-    assert (made.series, made.author, made.comment) == ((CREDIT,), "王芳", "年报季")
+    assert (made.series, made.author, made.comment) == ((CREDIT,), "local", "年报季")
     assert made.ends_at - made.starts_at == timedelta(hours=1)
     story = reads_of(store, made.starts_at).story(key)
     assert story is not None

@@ -21,7 +21,7 @@ from spine.settings import Webhook
 from stream.answers import is_waiting
 from stream.endpoints import endpoints
 from stream.formats import FORMATS
-from stream.formats.base import Bundle, Member
+from stream.formats.base import Bundle, Member, Options
 from stream.formats.generic import bodies_of_bundle
 from stream.formats.together import words_of
 from stream.signing import message_id
@@ -58,6 +58,7 @@ FIVE = (
     Member(alert("旅游"), NOON + HOUR, fresh=False),
     Member(alert("steel", "flash"), fresh=False),
 )
+DESK = Options("desk")
 GROUP = Bundle("g1", NOON + HOUR, FIVE)
 AGAIN = Member(alert("energy", "watch", id="id-again", detected_at=NOON + HOUR), NOON + 2 * HOUR)
 DIGEST = Bundle("g2", NOON + 8 * HOUR, (FIVE[0], FIVE[1], AGAIN), digest=True)
@@ -205,11 +206,11 @@ def test_a_letter_has_every_article_of_every_alert(language: Language):
 def test_a_body_is_as_the_schema_has_it_and_says_what_is_new_and_what_is_over():
     judge = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text(encoding="utf-8")), format_checker=jsonschema.FormatChecker())
     for bundle, kind in ((GROUP, "alerts.group"), (DIGEST, "alerts.digest")):
-        (body,) = map(json.loads, bodies_of_bundle(bundle))
+        (body,) = map(json.loads, bodies_of_bundle(bundle, DESK))
         judge.validate(body)
         assert body["type"] == kind
         assert not judge.is_valid(body | {"type": "alert.firing"})
-    (body,) = map(json.loads, bodies_of_bundle(GROUP))
+    (body,) = map(json.loads, bodies_of_bundle(GROUP, DESK))
     said = [(each["series"], each["status"], each["new"], each.get("resolved_at", "")) for each in body["data"]["alerts"]]
     assert said == [
         ("topic:banks", "firing", True, ""),
@@ -219,7 +220,7 @@ def test_a_body_is_as_the_schema_has_it_and_says_what_is_new_and_what_is_over():
         ("topic:credit", "firing", True, ""),
     ]
     assert (body["data"]["firing"], body["data"]["resolved"], body["data"]["new"]) == (4, 1, 3)
-    (digest,) = map(json.loads, bodies_of_bundle(DIGEST))
+    (digest,) = map(json.loads, bodies_of_bundle(DIGEST, DESK))
     assert [each["series"] for each in digest["data"]["alerts"]] == ["topic:banks", "topic:energy", "topic:energy"]
 
 
@@ -245,7 +246,7 @@ def test_an_address_too_long_for_a_message_is_left_out_of_a_group_too():
     long = msgspec.structs.replace(alert("energy"), evidence=(item, item))
     shown = [
         (entry["title"], entry["url"])
-        for body in bodies_of_bundle(Bundle("g", NOON, (Member(long), Member(alert("banks")))))
+        for body in bodies_of_bundle(Bundle("g", NOON, (Member(long), Member(alert("banks")))), DESK)
         for each in json.loads(body)["data"]["alerts"]
         for entry in each["evidence"]
     ]
