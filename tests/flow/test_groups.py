@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from models.keyword import KeywordClassifier
 from spine.life import event, silence
 from spine.records import Alert, Severity, alert_id
 from spine.settings import Settings, Webhook
@@ -19,6 +20,7 @@ from spine.store import Store, open_store
 from stream.courier import SCHEDULE_S, Courier
 from stream.gate import Gate, Muting
 from stream.groups import Planner
+from stream.pipeline import Pipeline
 from stream.resilience import Patience
 from stream.resolve import Resolver
 from stream.webhooks import Webhooks
@@ -53,11 +55,15 @@ class Desk:
 
     def rings(self, series: str, severity: Severity = "urgent") -> Alert:
         """An alert that is new now."""
+        alert = self.stored(series, severity)
+        self.courier.notify(alert)
+        return alert
+
+    def stored(self, series: str, severity: Severity = "urgent") -> Alert:
         given: dict[str, Any] = {"observed": 12, "expected": 0.3, "surprise": 8.1, "total": 15, "sources": 4, "rule": "r", "window_s": 900}
         ident = alert_id("r", series, self.now)
         alert = Alert(id=ident, series=series, window_start=self.now, detected_at=self.now, severity=severity, **given)
         self.store.alerts.insert([alert])
-        self.courier.notify(alert)
         return alert
 
     def after(self, *, step_s: float = 60.0, **time: float) -> list[tuple[str, list[str], list[str]]]:
@@ -315,3 +321,27 @@ def test_a_paused_endpoint_hears_nothing_of_what_rang_meanwhile(desk: Callable[.
     on.restart(paused=False)
     on.rings("topic:heard")
     assert on.after(minutes=1) == [("alerts.group", ["topic:heard"], [])]
+
+
+def test_that_it_is_over_is_not_told_in_quiet_hours(desk: Callable[..., Desk]):
+    on = desk(group_wait_s=30.0, tell_resolved=True, quiet="21:00-07:00 Asia/Shanghai")
+    alert = on.rings("topic:banks")
+    assert on.after(minutes=1) == [("alerts.group", ["topic:banks"], [])]
+    on.now = NOON + timedelta(hours=1)
+    on.store.lives.add([event(alert.id, "resolved", "王芳", on.now)])
+    assert on.after(hours=9, minutes=59, step_s=3600) == []
+    assert on.after(minutes=2) == [("alerts.group", [], ["topic:banks"])]
+
+
+def test_the_worker_plans_and_sends_groups(desk: Callable[..., Desk], receiver: Receiver):
+    on = desk()
+    hook = Webhook(url=receiver.url, allow_private=True, name="desk", group_wait_s=30.0)
+    on.now = datetime.now(UTC)
+    pipeline = Pipeline.from_settings(Settings(webhooks=(hook,)), on.store, KeywordClassifier())
+    for series in ("topic:banks", "topic:credit"):
+        pipeline.notify(on.stored(series))
+    assert pipeline.remind(on.now + timedelta(seconds=20)) == []
+    (made,) = pipeline.remind(on.now + timedelta(seconds=40))
+    pipeline.close()
+    (told,) = on.store.told(alert_id("r", "topic:credit", on.now))
+    assert made.delivered and (told.alert_id, told.endpoint) == (made.alert_id, made.endpoint)
