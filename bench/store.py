@@ -27,7 +27,7 @@ from dashboard.view import RANGES
 from models.classifier import Document
 from spine.records import Alert, Article, CompanyScore, Mention, Score, Scored, alert_id, sha
 from spine.series import company_series, topic_series
-from spine.store import Store, open_store
+from spine.store import Criteria, Store, open_store
 from spine.store.clock import to_epoch
 from spine.taxonomy import TOPIC_KEYS
 
@@ -228,6 +228,11 @@ def _reads(alerts: Sequence[str], dice: random.Random) -> Iterator[tuple[str, Ca
         yield f"overview {key}", partial(Reads.overview, range_key=key)
         yield f"articles {key}", partial(Reads.articles, range_key=key)
         yield f"alerts of {key}", partial(Reads.rang, range_key=key)
+        yield f"busiest series {key}", partial(Reads.busiest, range_key=key)
+        yield f"search found {key}", partial(Reads.find, range_key=key, criteria=Criteria(words="stock 股"), before=None)
+        yield f"search in vain {key}", partial(Reads.find, range_key=key, criteria=Criteria(words="nowhere 无处"), before=None)
+        yield f"series of a topic {key}", partial(Reads.series, series=topic_series(dice.choice(TOPIC_KEYS)), range_key=key)
+        yield f"series of a company {key}", partial(Reads.series, series=company_series(f"C{dice.randrange(COMPANIES):04}"), range_key=key)
     yield "open alerts", Reads.alerts
     yield "newest article", Reads.newest
     yield "articles stored", Reads.stored

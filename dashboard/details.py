@@ -9,7 +9,7 @@ import msgspec
 from dashboard.usual import PAST, Usual, step_of, usual
 from dashboard.view import Range, bounds, starts
 from spine.records import Alert, Score
-from spine.series import company_series, key_of, kind_of
+from spine.series import MARKET, company_series, key_of, kind_of
 from spine.store import About, ArticleRow, MoodPoint, SeriesTotal, Side, Store, Version
 from spine.store.moods import KINDS
 from spine.store.search import LEAD_CHARS
@@ -112,7 +112,8 @@ def read_series(
     """One series over a range; `past` as read_past tells it, `began`: since when anything is followed. Raises StoreError."""
     since, until = bounds(chosen, now)
     followed = began is not None and began <= since - chosen.span + timedelta(seconds=chosen.width_s)
-    beside = store.stories.beside(series, since, until, BESIDE)
+    stories = store.stories  # everything is named with the market
+    beside = stories.busiest("company", since, until, BESIDE) if series == MARKET else stories.beside(series, since, until, BESIDE)
     companies = [key_of(item.series) for item in beside] + ([key_of(series)] if kind_of(series) == "company" else [])
     return SeriesView(
         series=series,
