@@ -60,7 +60,7 @@ def check(data: bytes, kind: type[Any]) -> Any:
             assert math.isfinite(value), name
         elif isinstance(value, int):
             assert 0 <= value <= HOLDS.get(name, 1), name
-        else:
+        elif value is not None:
             value.encode("utf-8")
     return record
 
