@@ -18,8 +18,11 @@ def flaw(prediction: Prediction, companies: int) -> str:
     for sentiment in (prediction.sentiment, *prediction.companies):
         if not (all(-1e-3 <= p <= 1.001 for p in sentiment) and abs(sum(sentiment) - 1.0) <= 1e-2):  # false for NaN too
             return f"probabilities {tuple(sentiment)} do not sum to 1"
-    wrong = [topic for topic, p in prediction.topics.items() if not -1e-3 <= p <= 1.001]
-    return f"probability of topic {wrong[0]}: {prediction.topics[wrong[0]]}" if wrong else ""
+    for head, said in (("topic", prediction.topics), ("risk event", prediction.risks)):
+        wrong = [key for key, p in said.items() if not -1e-3 <= p <= 1.001]
+        if wrong:
+            return f"probability of {head} {wrong[0]}: {said[wrong[0]]}"
+    return ""
 
 
 def checked(model: Classifier, documents: Sequence[Document]) -> list[Prediction]:

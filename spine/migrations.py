@@ -250,6 +250,14 @@ MIGRATIONS: tuple[Migration, ...] = (
             """,
         ),
     ),
+    Migration(
+        "0016_risk_events",
+        columns=(
+            Column("articles", "risks", "Array(String)"),
+            Column("articles", "risk_p", "Array(Float32)"),
+            Column("alerts", "event", "String"),
+        ),
+    ),
 )
 
 

@@ -113,7 +113,7 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     """What a model said of one article. The three probabilities are calibrated and sum to 1.
 
     genre: the article's; messages of older versions say none, and theirs were news for the most part
-    topics: topic key to probability, those that apply
+    topics, risks: topic or risk event key to probability, those that apply
     watchlists: those that the article is on
     story: id of the first article of the near-duplicate cluster
     model: version of the model that said so
@@ -130,6 +130,7 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     p_neutral: Share
     p_positive: Share
     topics: dict[Key, Share]
+    risks: dict[Key, Share] = {}
     companies: tuple[CompanyScore, ...] = ()
     watchlists: tuple[WatchlistScore, ...] = ()
     model: Name
@@ -231,6 +232,8 @@ class Why(msgspec.Struct, frozen=True, kw_only=True):
 
 Measure = Literal["surprise", "negative_share", "mean_tone", "volume", "risk_event", "silence"]
 """What a rule looks at. surprise: negative stories against the series' own past; silence: hours without an article, likewise."""
+LEVELS: tuple[Measure, ...] = ("negative_share", "mean_tone", "volume", "risk_event")
+"""Those that are held against a number that an analyst chose, whatever the past was."""
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
@@ -239,8 +242,10 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     id: from `alert_id`: the same for the same rule, series and window, whoever finds it and however often; it travels in a header
     observed, expected: distinct negative stories in the window, and how many its past lets expect
     surprise: -log10 of the probability of `observed` or more by chance; 0 where the rule does not ask for it
-    total: distinct stories of any sentiment in the window; sources: distinct sources of the negative ones
+    total: distinct stories of any sentiment in the window; sources: distinct sources of the negative ones, of `volume` and
+        `mean_tone` of all of them, of `risk_event` of those that tell of it
     measure: what the rule looks at; value: what it saw, limit: where it rings (0 and 0: `surprise` and what rang at that hour)
+    event: key of the risk event that `risk_event` saw, of spine.taxonomy
     """
 
     v: Literal[1] = SCHEMA_VERSION
@@ -260,6 +265,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     measure: Measure = "surprise"
     value: Annotated[float, msgspec.Meta(ge=-1e300, le=1e300)] = 0.0
     limit: Annotated[float, msgspec.Meta(ge=-1e300, le=1e300)] = 0.0
+    event: Annotated[str, msgspec.Meta(max_length=64)] = ""
     why: Why | None = None
 
     def __post_init__(self) -> None:

@@ -64,6 +64,7 @@ RISKS: tuple[Topic, ...] = (
 TOPIC_KEYS: tuple[str, ...] = tuple(topic.key for topic in TOPICS)
 RISK_KEYS: tuple[str, ...] = tuple(risk.key for risk in RISKS)
 BY_KEY: dict[str, Topic] = {topic.key: topic for topic in TOPICS}
+RISKS_BY_KEY: dict[str, Topic] = {risk.key: risk for risk in RISKS}
 
 
 _OWN: dict[str, Topic] = {}
@@ -82,3 +83,11 @@ def topic_name(key: str, language: str) -> str:
     if topic is None:
         return key
     return topic.zh if language == "zh" else topic.en
+
+
+def risk_name(key: str, language: str) -> str:
+    """The risk event's display name in `language` ("en" or "zh"); the key itself for an unknown one."""
+    risk = RISKS_BY_KEY.get(key)
+    if risk is None:
+        return key
+    return risk.zh if language == "zh" else risk.en

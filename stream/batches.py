@@ -105,6 +105,7 @@ def score_of(article: Article, prediction: Prediction, story: str, model: str, n
         p_neutral=_share(neutral),
         p_positive=_share(positive),
         topics={topic: _share(p) for topic, p in prediction.topics.items()},
+        risks={risk: _share(p) for risk, p in prediction.risks.items()},
         companies=companies,
         model=model,
         scored_at=now,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import UTC, timedelta, timezone
-from typing import Any
+from typing import Any, get_args
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -22,6 +22,7 @@ from spine.records import (
     CompanyCount,
     CompanyScore,
     Evidence,
+    Measure,
     Mention,
     Score,
     WatchlistScore,
@@ -62,6 +63,7 @@ moments = st.datetimes(
 shares = st.floats(0.0, 1.0)
 counts = st.integers(0, 2**32 - 1)
 amounts = st.floats(0.0, 1e300)
+signed = st.floats(-1e300, 1e300)
 
 mentions = st.builds(Mention, company=texts(64, 1), surface=texts(200, 1), sector=texts(64))
 articles = st.builds(
@@ -93,6 +95,7 @@ scores = st.builds(
     p_neutral=shares,
     p_positive=shares,
     topics=st.dictionaries(texts(30, 1), shares, max_size=3),
+    risks=st.dictionaries(texts(30, 1), shares, max_size=2),
     companies=st.lists(company_scores, max_size=3).map(tuple),
     watchlists=st.lists(watchlist_scores, max_size=2).map(tuple),
     model=texts(40, 1),
@@ -131,6 +134,10 @@ alerts = st.builds(
     sources=counts,
     evidence=st.lists(evidence, max_size=3).map(tuple),
     why=st.none() | whys,
+    measure=st.sampled_from(get_args(Measure)),
+    value=signed,
+    limit=signed,
+    event=texts(64),
 )
 
 anything: st.SearchStrategy[Any] = st.recursive(

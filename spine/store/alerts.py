@@ -47,7 +47,7 @@ class Rung(NamedTuple):
 
 
 _COLUMNS = """id, rule, series, toUInt32(window_start), window_s, toUInt32(detected_at), severity,
-    observed, expected, surprise, total, sources, evidence, measure, value, limit_value, why"""
+    observed, expected, surprise, total, sources, evidence, measure, value, limit_value, why, event"""
 
 
 def _alert(row: Sequence[Any]) -> Alert:
@@ -69,6 +69,7 @@ def _alert(row: Sequence[Any]) -> Alert:
         value=float(row[14]),
         limit=float(row[15]),
         why=msgspec.json.decode(row[16], type=Why) if row[16] else None,
+        event=row[17],
     )
 
 
@@ -112,6 +113,7 @@ class Alerts:
                 "value": [alert.value for alert in alerts],
                 "limit_value": [alert.limit for alert in alerts],
                 "why": [msgspec.json.encode(alert.why).decode() if alert.why else "" for alert in alerts],
+                "event": [alert.event for alert in alerts],
                 "version": [new_version()] * len(alerts),
             },
         )
@@ -170,18 +172,24 @@ class Alerts:
 
     def last_rung(self, rule: str, series: Sequence[str], since: datetime) -> dict[str, Rung]:
         """The alert of each of `series` whose window ended last, of windows that began since then. Raises StoreError."""
-        if not series:
+        return {name: rung for (_, name), rung in self.last_rungs([rule], series, since).items()}
+
+    def last_rungs(self, rules: Sequence[str], series: Sequence[str], since: datetime) -> dict[tuple[str, str], Rung]:
+        """The same for each of `rules`: (rule, series) to its last alert. Raises StoreError."""
+        if not rules or not series:
             return {}
         rows = self._client.query(
             """
-            SELECT series, argMax(id, (toUInt32(window_start) + window_s, id)), max(toUInt32(window_start) + window_s) FROM alerts FINAL
-            WHERE rule = {rule:String} AND series IN {series:Array(String)} AND window_start >= toDateTime({since:UInt32}) GROUP BY series
+            SELECT rule, series, argMax(id, (toUInt32(window_start) + window_s, id)), max(toUInt32(window_start) + window_s)
+            FROM alerts FINAL
+            WHERE rule IN {rules:Array(String)} AND series IN {series:Array(String)} AND window_start >= toDateTime({since:UInt32})
+            GROUP BY rule, series
             """,
-            rule=rule,
+            rules=rules,
             series=series,
             since=to_epoch(since),
         )
-        return {row[0]: Rung(row[1], int(row[2])) for row in rows}
+        return {(row[0], row[1]): Rung(row[2], int(row[3])) for row in rows}
 
     def log(self, deliveries: Sequence[Delivery]) -> None:
         """Note attempts to deliver. Raises StoreError."""

@@ -13,6 +13,8 @@ from spine.records import OLDEST, CompanyScore, Score, Scored, WatchlistScore
 from spine.store.clock import few_months, from_epoch, new_version, to_epoch
 
 FIRST_LOOK = timedelta(hours=1)
+ASK_AT_ONCE = 2_000
+"""Ids in one query: ClickHouse reads at most 256 kB of SQL, and old servers get the values in the text."""
 
 
 class Known(NamedTuple):
@@ -123,6 +125,8 @@ class Articles:
                 "company_positive": [[company.p_positive for company in score.companies] for score in scores],
                 "topics": [list(score.topics) for score in scores],
                 "topic_p": [list(score.topics.values()) for score in scores],
+                "risks": [list(score.risks) for score in scores],
+                "risk_p": [list(score.risks.values()) for score in scores],
                 "p_negative": [score.p_negative for score in scores],
                 "p_neutral": [score.p_neutral for score in scores],
                 "p_positive": [score.p_positive for score in scores],
@@ -288,7 +292,7 @@ class Articles:
         rows = self._client.query(
             """
             SELECT id, source, language, toUInt32(published_at), story, p_negative, p_neutral, p_positive, topics, topic_p,
-                   companies, sectors, company_negative, company_neutral, company_positive, model, toUInt32(scored_at), genre
+                   companies, sectors, company_negative, company_neutral, company_positive, model, toUInt32(scored_at), genre, risks, risk_p
             FROM articles
             WHERE id IN {ids:Array(String)}
               AND published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
@@ -311,6 +315,7 @@ class Articles:
                 p_neutral=row[6],
                 p_positive=row[7],
                 topics=dict(zip(row[8], row[9], strict=True)),
+                risks=dict(zip(row[18], row[19], strict=True)),
                 companies=tuple(
                     CompanyScore(company=company, sector=sector, p_negative=negative, p_neutral=neutral, p_positive=positive)
                     for company, sector, negative, neutral, positive in zip(*row[10:15], strict=True)
@@ -321,6 +326,22 @@ class Articles:
             )
             for row in rows
         ]
+
+    def risky(self, since: datetime, until: datetime) -> list[Score]:
+        """The latest scores of the articles published in [since, until) that tell of a risk event, oldest first. Raises StoreError."""
+        rows = self._client.query(
+            """
+            SELECT DISTINCT id FROM articles WHERE notEmpty(risks)
+              AND published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
+            """,
+            since=to_epoch(since),
+            until=to_epoch(until),
+        )
+        ids = [row[0] for row in rows]
+        found: list[Score] = []
+        for start in range(0, len(ids), ASK_AT_ONCE):
+            found += self.scores(ids[start : start + ASK_AT_ONCE], since, until)
+        return sorted((score for score in found if score.risks), key=lambda score: (score.published_at, score.id))
 
     def _watched(self, ids: Sequence[str], since: datetime, until: datetime) -> dict[str, list[WatchlistScore]]:
         """Article id to the watchlists that it is on. They stand in the mentions alone: a new watchlist gets its past there."""

@@ -124,10 +124,13 @@ def test_a_score_names_each_company_once_and_survives_the_wire():
     mentions = tuple(
         Mention(company=key, surface=surface, sector="autos") for key, surface in [("A", "Acme"), ("B", "贝塔"), ("A", "ACME")]
     )
-    prediction = Prediction(Sentiment(0.7, 0.3000001, -1e-7), {"energy": 1.0000002}, (Sentiment(1.0, 0.0, 0.0), Sentiment(0.0, 1.0, 0.0)))
+    prediction = Prediction(
+        Sentiment(0.7, 0.3000001, -1e-7), {"energy": 1.0000002}, (Sentiment(1.0, 0.0, 0.0), Sentiment(0.0, 1.0, 0.0)), {"fraud": 1.0000003}
+    )
     assert flaw(prediction, 2) == ""
     score = score_of(article(mentions=mentions), prediction, "story", "m1", NOON)
     assert [(c.company, c.p_negative) for c in score.companies] == [("A", 1.0), ("B", 0.0)]
+    assert (score.topics, score.risks) == ({"energy": 1.0}, {"fraud": 1.0})
     assert decode(encode(score), Score) == score
 
 
@@ -138,6 +141,7 @@ def test_a_score_names_each_company_once_and_survives_the_wire():
         Prediction(Sentiment(0.5, 0.5, 0.5), {}),
         Prediction(Sentiment(1.5, -0.5, 0.0), {}),
         Prediction(Sentiment(0.2, 0.3, 0.5), {"energy": math.nan}),
+        Prediction(Sentiment(0.2, 0.3, 0.5), {}, (), {"fraud": math.nan}),
         Prediction(Sentiment(0.2, 0.3, 0.5), {}, (Sentiment(0.2, 0.3, 0.5),)),
     ],
 )
