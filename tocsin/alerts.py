@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -14,11 +13,11 @@ from spine.life import AlertEvent, Life, Silence, inhibitions
 from spine.lives import read_lives
 from spine.records import Alert
 from spine.settings import Settings
+from spine.spans import span
 from spine.store import Delivery, Group, Store, Withheld
 
 SHORTEST_PREFIX = 4
 SHOWN_CHARS = 10
-_UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 
 
 class AlertView(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,17 +98,6 @@ def _only(name: str, ids: Sequence[str], kind: str) -> str:
         some = ", ".join(each[: len(name) + 4] for each in ids[:4])
         raise SettingsError(f"{name}: {len(ids)} or more {kind}s begin so ({some}); give more of the id")
     return ids[0]
-
-
-def span(text: str) -> timedelta:
-    """The time in words such as "45m", "2h", "3d" or "1d12h". Raises SettingsError."""
-    parts = re.findall(r"(\d{1,6})([mhdw])", text.strip().lower())
-    if not parts or "".join(n + unit for n, unit in parts) != text.strip().lower():
-        raise SettingsError(f"{text!r} is no length of time: expected such as 45m, 2h, 3d or 1d12h")
-    seconds = sum(int(n) * _UNITS[unit] for n, unit in parts)
-    if not 0 < seconds <= 10 * 366 * 86_400:
-        raise SettingsError(f"{text!r} is no useful length of time: from a minute to ten years")
-    return timedelta(seconds=seconds)
 
 
 def moment(text: str, now: datetime) -> datetime:

@@ -13,9 +13,10 @@ import pytest
 
 from spine.errors import SettingsError
 from spine.records import Alert, CompanyCount, Evidence, Why, WordCount, alert_id
+from spine.spans import span
 from spine.store import Delivery, Group, Store, Withheld, open_store
 from tests.servers import ClickHouseServer
-from tocsin.alerts import moment, span
+from tocsin.alerts import moment
 from tocsin.cli import main
 from tocsin.cli.common import results
 
