@@ -31,6 +31,7 @@ class Rule:
     min_ratio: observed over expected that an alert needs
     cooldown_s: from the end of a window that rang, its series stays quiet this long
     max_age_s: a story published longer ago than this is history and rings nothing (an archive being loaded, a long outage)
+    series: patterns of the series that it is about, none: all; paused: nothing rings
     """
 
     name: str = "negative-spike"
@@ -43,6 +44,8 @@ class Rule:
     min_ratio: float = 2.0
     cooldown_s: float = 4 * 3600
     max_age_s: float = 3600
+    series: tuple[str, ...] = ()
+    paused: bool = False
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Rule:

@@ -6,18 +6,20 @@ What it judges at a moment is what was published until then; that articles came 
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from spine.life.silences import matches
 from spine.records import Alert
 from spine.series import MARKET
 from spine.store import NegativeMention, PeakRow, Rung, SourceStories
 from spine.store.clock import from_epoch
 from stream.alerts import Rule
 from stream.bar import Bar
-from stream.ring import Ringer
+from stream.ring import Ringer, Rings
 from stream.tally import Tally
+from stream.thresholds import Ground, RiskStory, Threshold, Told, moments, ring
 from stream.why import Judged
 
 
@@ -91,19 +93,55 @@ class Moment(NamedTuple):
     judged: Mapping[str, Judged] = {}
 
 
-def replay(heard: Heard, rule: Rule, since: datetime, until: datetime) -> Iterator[Moment]:
-    """Every minute of [since, until) with negative stories, oldest first. What lies before `since` is read as the past."""
+def replay(
+    heard: Heard, rule: Rule, since: datetime, until: datetime, levels: Mapping[int, Sequence[Alert]] | None = None
+) -> Iterator[Moment]:
+    """Every minute of [since, until) that was judged, oldest first. What lies before `since` is read as the past.
+
+    levels: what an analyst's own rules rang in that time, as `replay_levels` has it
+    """
+    levels = levels or {}
     bar = Bar(rule, PeakList(), heard)
     ringer = Ringer(rule, heard, bar)
     rang: dict[str, Rung] = {}
-    by_end: dict[int, list[str]] = {}
-    for series, tally in sorted(heard.tallies.items()):
+    by_end: dict[int, list[str]] = {end: [] for end in levels}
+    followed = [] if rule.paused else [name for name in sorted(heard.tallies) if matches(rule.series, name)]
+    for series in followed:
+        tally = heard.tallies[series]
         for end in tally.ends(int(since.timestamp()), int(until.timestamp())):
             by_end.setdefault(end, []).append(series)
+    over = 0.0
     for end in sorted(by_end):
         now = from_epoch(end)
-        spikes = {series: ringer.spikes(series, heard.tallies, (end,)) for series in by_end[end]}
-        found = ringer.ring(spikes, heard.tallies, rang, now)
-        rang |= {alert.series: Rung(alert.id, end) for alert in found.fresh}
-        bar.keep()
-        yield Moment(now, found.fresh, bar.at(now), found.judged)
+        rings = Rings([], set())
+        if by_end[end]:
+            spikes = {series: ringer.spikes(series, heard.tallies, (end,)) for series in by_end[end]}
+            rings = ringer.ring(spikes, heard.tallies, rang, now)
+            rang |= {alert.series: Rung(alert.id, end) for alert in rings.fresh}
+            bar.keep()
+            over = bar.at(now)
+        yield Moment(now, [*rings.fresh, *levels.get(end, ())], over, rings.judged)
+
+
+def replay_levels(
+    tallies: Mapping[str, Tally],
+    risks: Mapping[str, Sequence[RiskStory]],
+    rules: Iterable[Threshold],
+    ground: Ground,
+    since: datetime,
+    until: datetime,
+) -> dict[int, list[Alert]]:
+    """What an analyst's own rules would have rung in [since, until): the end of a minute, seconds since 1970, to its alerts.
+
+    Raises what the ground raises.
+    """
+    first, last = int(since.timestamp()), int(until.timestamp())
+    rang: dict[int, list[Alert]] = {}
+    for rule in rules:
+        for series, tally in sorted(tallies.items()):
+            if rule.paused or not rule.about(series):
+                continue
+            told = Told(tally, risks.get(series, ()))
+            for alert in ring(rule, series, told, moments(rule, told, first, last), None, ground).fresh:
+                rang.setdefault(int(alert.detected_at.timestamp()), []).append(alert)
+    return rang

@@ -23,25 +23,33 @@ class Tally:
     """Stories of one series.
 
     at: starts of the minutes that had any, seconds since 1970, ascending; negative, total: how many, [len(at)]
+    tone: the sum of their tones, in 1/10,000, [len(at)]
     """
 
     at: IntArray
     negative: IntArray
     total: IntArray
+    tone: IntArray
     _sums: IntArray = field(init=False, repr=False)
     _totals: IntArray = field(init=False, repr=False)
+    _tones: IntArray = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_sums", np.concatenate(([0], np.cumsum(self.negative))))
         object.__setattr__(self, "_totals", np.concatenate(([0], np.cumsum(self.total))))
+        object.__setattr__(self, "_tones", np.concatenate(([0], np.cumsum(self.tone))))
 
     @classmethod
-    def of(cls, at: ArrayLike, negative: ArrayLike, total: ArrayLike | None = None) -> Self:
-        """From minutes (or moments: their minutes are taken) in any order; those named twice are added up."""
+    def of(cls, at: ArrayLike, negative: ArrayLike, total: ArrayLike | None = None, tone: ArrayLike | None = None) -> Self:
+        """From minutes (or moments: their minutes are taken) in any order; those named twice are added up.
+
+        total: one story each where it is not given; tone: 0
+        """
         minutes, place = np.unique(np.asarray(at, np.int64) // MINUTE_S * MINUTE_S, return_inverse=True)
         bad = np.asarray(negative, np.int64)
         every = np.ones_like(bad) if total is None else np.asarray(total, np.int64)
-        return cls(minutes, _added(place, bad, len(minutes)), _added(place, every, len(minutes)))
+        tones = np.zeros_like(bad) if tone is None else np.asarray(tone, np.int64)
+        return cls(minutes, *(_added(place, each, len(minutes)) for each in (bad, every, tones)))
 
     def __len__(self) -> int:
         return len(self.at)
@@ -50,23 +58,28 @@ class Tally:
         """This, and what came after all of it."""
         if not len(later):
             return self
-        pairs = ((self.at, later.at), (self.negative, later.negative), (self.total, later.total))
-        return Tally(*(np.concatenate(pair) for pair in pairs))
+        return Tally(*self._joined(later))
 
     def __add__(self, other: Tally) -> Tally:
-        return Tally.of(
-            np.concatenate((self.at, other.at)), np.concatenate((self.negative, other.negative)), np.concatenate((self.total, other.total))
-        )
+        return Tally.of(*self._joined(other))
+
+    def _joined(self, other: Tally) -> list[IntArray]:
+        pairs = ((self.at, other.at), (self.negative, other.negative), (self.total, other.total), (self.tone, other.tone))
+        return [np.concatenate(pair) for pair in pairs]
 
     def between(self, since: int, until: int) -> Tally:
         """The part in [since, until)."""
         part = slice(*np.searchsorted(self.at, (since, until)))
-        return Tally(self.at[part], self.negative[part], self.total[part])
+        return Tally(self.at[part], self.negative[part], self.total[part], self.tone[part])
 
     def ends(self, since: int, until: int) -> list[int]:
         """The ends of the minutes that begin in [since, until) and have negative stories, ascending."""
         part = self.between(since, until)
         return [int(minute) + MINUTE_S for minute in part.at[part.negative > 0]]
+
+    def told(self, since: int, until: int) -> list[int]:
+        """The ends of the minutes that begin in [since, until) and have any stories, ascending."""
+        return [int(minute) + MINUTE_S for minute in self.between(since, until).at]
 
     def count(self, since: ArrayLike, until: ArrayLike) -> IntArray:
         """Negative stories in each [since, until), of any shape."""
@@ -76,6 +89,11 @@ class Tally:
     def count_all(self, since: ArrayLike, until: ArrayLike) -> IntArray:
         """All stories in each [since, until), of any shape."""
         found: IntArray = self._totals[np.searchsorted(self.at, until)] - self._totals[np.searchsorted(self.at, since)]
+        return found
+
+    def tones(self, since: ArrayLike, until: ArrayLike) -> IntArray:
+        """The sum of the tones of all stories in each [since, until), of any shape, in 1/10,000."""
+        found: IntArray = self._tones[np.searchsorted(self.at, until)] - self._tones[np.searchsorted(self.at, since)]
         return found
 
     def binned(self, first: int, last: int, width_s: int) -> tuple[IntArray, IntArray]:

@@ -5,37 +5,41 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
+import msgspec
+
 from spine import metrics
+from spine.life.silences import matches
 from spine.records import Alert, Chart, Score
 from spine.series import facts, is_negative
 from spine.store import Store
 from stream.alerts import Rule
 from stream.bar import Bar
+from stream.levels import FOR_EVER, Levels, Touched, risk_evidence
 from stream.reasons import Reasons
 from stream.resilience import Pace, Patience
-from stream.ring import Ringer
+from stream.ring import Ringer, Rings
 from stream.spikes import Spike
 from stream.tallies import Tallies
 from stream.tally import DAY_S, MINUTE_S, Tally
+from stream.thresholds import Threshold
 from stream.why import Judged, chart_of, steps
-
-FOR_EVER = 2**40
 
 
 class Watcher:
-    """Keeps no state that a restart would miss. One thread at a time.
+    """The detector, and an analyst's own rules. Keeps no state that a restart would miss. One thread at a time.
 
     Scores only say where to look, the store says what is there; so who begins to watch looks at the last hour once, and scores
     whose messages were lost (the broker in memory died, a topic kept them too short a time) raise their alerts all the same.
     """
 
-    def __init__(self, store: Store, rule: Rule, patience: Patience, pace: Pace) -> None:
+    def __init__(self, store: Store, rule: Rule, patience: Patience, pace: Pace, thresholds: Sequence[Threshold] = ()) -> None:
         self._store, self._rule = store, rule
         self._patience, self._pace = patience, pace
         self._tallies = Tallies(store.mentions, rule.history_s + 2 * DAY_S)
         self._bar = Bar(rule, store.peaks, store.mentions)
         self._ringer = Ringer(rule, store.mentions, self._bar)
         self._reasons = Reasons(store)
+        self._levels = Levels(store, thresholds, rule.max_age_s)
         self._rung: set[str] = set()
         self._last_seen: dict[str, datetime] = {}
 
@@ -49,25 +53,39 @@ class Watcher:
                 for series, *p in facts(score):
                     if is_negative(*p):
                         negative.setdefault(series, []).append(score.published_at)
-            return self._ring(negative, now)
+            return self._ring(negative, self._levels.touched(scores, now), now)
 
     def catch_up(self, now: datetime) -> list[Alert]:
         """The same for all that is stored and no history yet: whatever became of the scores' messages. Raises as `watch` does."""
         with self._pace.turn():
             since = now - timedelta(seconds=self._rule.max_age_s)
-            return self._ring(self._patience.wait_for("watch", self._store.mentions.negative, since, MINUTE_S), now)
+            negative = self._patience.wait_for("watch", self._store.mentions.negative, since, MINUTE_S)
+            return self._ring(negative, self._patience.wait_for("watch", self._levels.stored, now), now)
 
-    def _ring(self, negative: Mapping[str, Sequence[datetime]], now: datetime) -> list[Alert]:
-        found = self._patience.wait_for("watch", self._look, negative, now)
+    def _ring(self, negative: Mapping[str, Sequence[datetime]], touched: Touched, now: datetime) -> list[Alert]:
+        found = self._patience.wait_for("watch", self._look, negative, touched, now)
         self._rung.update(alert.id for alert in found)
         return found
 
-    def _look(self, negative: Mapping[str, Sequence[datetime]], now: datetime) -> list[Alert]:
-        """The alerts of the moments at which negative stories of these series came. Raises StoreError."""
+    def _look(self, negative: Mapping[str, Sequence[datetime]], touched: Touched, now: datetime) -> list[Alert]:
+        """The alerts of the moments at which something was told of these series, stored. Raises StoreError."""
+        (spikes, tallies), levels = self._spikes(negative, now), self._levels.ring(touched, now)
+        fresh = [self._explained(alert, tallies, spikes.judged.get(alert.id)) for alert in spikes.fresh]
+        fresh += [self._shown(alert) for alert in levels.fresh]
+        going_on = spikes.going_on | levels.going_on
+        new = {alert.id for alert in fresh}
+        self._store.alerts.insert(fresh)
+        self._bar.keep()
+        self._seen(new | going_on, now)
+        return fresh + self._again(sorted(going_on - new - self._rung))
+
+    def _spikes(self, negative: Mapping[str, Sequence[datetime]], now: datetime) -> tuple[Rings, Mapping[str, Tally]]:
+        """The spikes at the moments at which negative stories of these series came, without evidence, and tallies. Raises StoreError."""
         oldest = now - timedelta(seconds=self._rule.max_age_s)
-        began = {name: min(recent) for name, moments in negative.items() if (recent := [at for at in moments if at >= oldest])}
+        about = {} if self._rule.paused else {name: moments for name, moments in negative.items() if matches(self._rule.series, name)}
+        began = {name: min(recent) for name, moments in about.items() if (recent := [at for at in moments if at >= oldest])}
         if not began:
-            return []
+            return Rings([], set()), {}
         tallies = self._tallies.of(began, now)
         spikes: dict[str, list[Spike]] = {}
         for name, since in sorted(began.items()):  # one that came late lifts those that came after it
@@ -75,13 +93,9 @@ class Watcher:
             spikes[name] = self._ringer.spikes(name, tallies, ends)
         bar = self._bar.at(now)
         high = [name for name, found in spikes.items() if any(spike.surprise >= bar for spike in found)]
-        last = self._store.alerts.last_rung(self._rule.name, high, oldest - timedelta(seconds=2 * max(self._rule.widths_s)))
-        rings = self._ringer.ring(spikes, tallies, last, now)
-        fresh = [self._explained(alert, tallies, rings.judged.get(alert.id)) for alert in rings.fresh]
-        self._store.alerts.insert(fresh)
-        self._bar.keep()
-        self._seen({alert.id for alert in fresh} | rings.going_on, now)
-        return fresh + self._again(sorted(rings.going_on - {alert.id for alert in fresh} - self._rung))
+        reach = max(self._rule.widths_s) + max(self._rule.cooldown_s, *self._rule.widths_s)
+        last = self._store.alerts.last_rung(self._rule.name, high, oldest - timedelta(seconds=reach))
+        return self._ringer.ring(spikes, tallies, last, now), tallies
 
     def _seen(self, idents: Collection[str], now: datetime) -> None:
         """Note, once a minute, that these are over the bar still: who resolves alerts asks for it."""
@@ -95,7 +109,7 @@ class Watcher:
         """The stored alerts of episodes that go on and that this process has not handed on yet: their publication may have been lost."""
         return [alert for ident in idents if (alert := self._store.alerts.get(ident)) is not None]
 
-    def _explained(self, alert: Alert, tallies: Mapping[str, Tally], judged: Judged | None = None) -> Alert:
+    def _explained(self, alert: Alert, tallies: Mapping[str, Tally], judged: Judged | None) -> Alert:
         """The alert with its evidence and its why. tallies: that of its series, and of the market. Raises StoreError."""
         metrics.ALERTS.labels(alert.severity).inc()
 
@@ -103,3 +117,9 @@ class Watcher:
             return chart_of(alert, tallies[alert.series], self._ringer.expected(alert.series, tallies, *steps(alert)))
 
         return self._reasons.give(alert, judged, chart)
+
+    def _shown(self, alert: Alert) -> Alert:
+        """The same for an alert of an analyst's own rule. Raises StoreError."""
+        metrics.ALERTS.labels(alert.severity).inc()
+        given = self._reasons.give(alert)
+        return msgspec.structs.replace(given, evidence=risk_evidence(self._store, alert)) if alert.measure == "risk_event" else given

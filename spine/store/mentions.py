@@ -38,11 +38,15 @@ class SeriesTotal(NamedTuple):
 
 
 class MinuteCounts(NamedTuple):
-    """New stories by minute: starts of minutes with any, seconds since 1970, ascending; negative ones; all of them."""
+    """New stories by minute: starts of minutes with any, seconds since 1970, ascending; negative ones; all of them; their tones.
+
+    tone: the sum over the minute's stories, in 1/10,000: whole numbers add up to the same in any order
+    """
 
     minute: list[int]
     negative: list[int]
     stories: list[int]
+    tone: list[int]
 
 
 class SourceStories(NamedTuple):
@@ -147,7 +151,9 @@ class Mentions:
             return {}
         rows = self._client.query(
             f"""
-            SELECT series, intDiv(toUInt32(published_at), 60) * 60 AS minute, sum(negative), count() FROM mentions FINAL
+            SELECT series, intDiv(toUInt32(published_at), 60) * 60 AS minute, sum(negative), count(),
+                   sum(toInt64(round(tone * 10000)))
+            FROM mentions FINAL
             WHERE {of_kinds(ALERTING) if series is None else "series IN {series:Array(String)}"} AND id = story
               AND published_at >= toDateTime({{since:UInt32}}) AND published_at < toDateTime({{until:UInt32}})
             GROUP BY series, minute ORDER BY series, minute
@@ -157,11 +163,12 @@ class Mentions:
             **({} if series is None else {"series": series}),
         )
         found: dict[str, MinuteCounts] = {}
-        for name, minute, negative, stories in rows:
-            counts = found.setdefault(name, MinuteCounts([], [], []))
+        for name, minute, negative, stories, tone in rows:
+            counts = found.setdefault(name, MinuteCounts([], [], [], []))
             counts.minute.append(int(minute))
             counts.negative.append(int(negative))
             counts.stories.append(int(stories))
+            counts.tone.append(int(tone))
         return found
 
     def negative_sources(self, series: str, since: datetime, until: datetime) -> dict[str, SourceStories]:
@@ -195,6 +202,21 @@ class Mentions:
             limit=limit,
         )
         return [NegativeMention(*row) for row in rows]
+
+    def tellers(self, series: str, since: datetime, until: datetime, *, negative: bool) -> int:
+        """Distinct sources of what was told of `series` in [since, until), perhaps of negative articles only. Raises StoreError."""
+        rows = self._client.query(
+            """
+            SELECT uniqExact(source) FROM mentions FINAL
+            WHERE series = {series:String} AND negative >= {least:UInt8}
+              AND published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
+            """,
+            series=series,
+            least=int(negative),
+            since=to_epoch(since),
+            until=to_epoch(until),
+        )
+        return int(rows[0][0])
 
     def negative_articles(self, since: datetime, until: datetime, kinds: Sequence[str] = ALERTING) -> dict[str, list[NegativeMention]]:
         """Every negative article of [since, until) by series, oldest first. Raises StoreError."""

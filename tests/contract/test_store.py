@@ -186,7 +186,7 @@ def test_a_story_is_new_in_the_minute_of_its_first_article_and_nowhere_else(stor
     names = ["market:all", "company:ACME", "topic:none"]
     found = store.mentions.minutes(names, NOON, NOON + timedelta(hours=1))
     start = int(NOON.timestamp())
-    assert found == dict.fromkeys(["market:all", "company:ACME"], ([start, start + 420], [1, 1], [2, 1]))
+    assert found == dict.fromkeys(["market:all", "company:ACME"], ([start, start + 420], [1, 1], [2, 1], [-6500, -8500]))
     halves = [store.mentions.minutes(names, NOON + timedelta(minutes=7 * n), NOON + timedelta(minutes=7 * n + 7)) for n in range(2)]
     assert [half["market:all"].stories for half in halves] == [[2], [1]]
     assert store.mentions.minutes([], NOON, NOON + timedelta(hours=1)) == {}

@@ -54,10 +54,11 @@ class Memory:
         found: dict[str, MinuteCounts] = {}
         for score, name, bad in self._facts(since, until):
             if name in series and score.id == score.story:
-                counts = found.setdefault(name, MinuteCounts([], [], []))
+                counts = found.setdefault(name, MinuteCounts([], [], [], []))
                 counts.minute.append(int(score.published_at.timestamp()) // 60 * 60)
                 counts.negative.append(int(bad))
                 counts.stories.append(1)
+                counts.tone.append(round(score.tone * 10_000))
         return found
 
     def negative_sources(self, series: str, since: datetime, until: datetime) -> dict[str, SourceStories]:
