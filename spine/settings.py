@@ -135,6 +135,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     alert_min_sources: Annotated[int, Meta(ge=1, description="independent sources that an alert needs at least")] = 2
     alert_min_ratio: Annotated[float, Meta(ge=1, description="observed over expected that an alert needs at least")] = 2.0
     alert_cooldown_s: Annotated[int, Meta(ge=0, description="a series that rang stays quiet this long, seconds")] = 14_400
+    alert_rules: Annotated[str, Meta(description="TOML file of rules of your own, beside the detector or in its place; empty: none")] = ""
     alert_resolve_after_s: Annotated[
         int, Meta(ge=60, le=30 * 86_400, description="an alert resolves when its series was not over its bar this long, seconds")
     ] = 3600

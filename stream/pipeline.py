@@ -34,6 +34,8 @@ from stream.matching import Matcher
 from stream.memo import Memo
 from stream.resilience import Pace, Patience, isolate, once_more
 from stream.resolve import Resolver
+from stream.rules import Rules
+from stream.thresholds import Threshold
 from stream.watch import Watcher
 from stream.webhooks import Webhooks
 
@@ -70,7 +72,7 @@ class Drafts(NamedTuple):
 class Pipeline:
     """The steps over one store. Each step belongs to one thread; different steps may run at the same time.
 
-    matcher: of the watchlists; era: as Aside has it
+    thresholds: an analyst's own rules; matcher: of the watchlists; era: as Aside has it
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Pipeline:
         era: str = "",
         muting: Muting | None = None,
         resolve_after_s: float = 3600.0,
+        thresholds: Sequence[Threshold] = (),
     ) -> None:
         self._classifier = classifier
         self._store = store
@@ -100,28 +103,40 @@ class Pipeline:
         self._memo = Memo()
         self._matcher = matcher or Matcher()
         self._drafted: frozenset[str] = frozenset()
-        self._new_watcher = partial(Watcher, store, rule, self._patience, pace or Pace())
+        self._new_watcher = partial(Watcher, store, rule, self._patience, pace or Pace(), thresholds)
         self._watcher = self._new_watcher()
         self._aside = Aside(store, self._patience, flood or Flood(share=1.0), era)
         self._taken: Scored | None = None
 
     @classmethod
     def from_settings(
-        cls, settings: Settings, store: Store, classifier: Classifier, *, matcher: Matcher | None = None, era: str = ""
+        cls,
+        settings: Settings,
+        store: Store,
+        classifier: Classifier,
+        *,
+        matcher: Matcher | None = None,
+        rules: Rules | None = None,
+        era: str = "",
     ) -> Pipeline:
-        """The pipeline that the settings describe. Raises SettingsError for a webhook that cannot work, StoreError."""
+        """The pipeline that the settings describe; rules: those in force, None: the detector's alone.
+
+        Raises SettingsError for a webhook that cannot work, StoreError.
+        """
+        rules = rules or Rules(Rule.from_settings(settings))
         flood = flood_of(settings.dead_share, store, datetime.now(UTC))
         webhooks = Webhooks(settings.webhooks, link_base=settings.dashboard_url)
         return cls(
             classifier,
             store,
-            Rule.from_settings(settings),
+            rules.detector,
             webhooks,
             flood=flood,
             matcher=matcher,
             era=era,
             muting=Muting.from_settings(settings, webhooks.labels),
             resolve_after_s=settings.alert_resolve_after_s,
+            thresholds=rules.own,
         )
 
     def close(self) -> None:

@@ -8,9 +8,10 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from spine.errors import SettingsError
+from spine.records import Genre, Language
 from spine.settings import Settings, build
 from spine.store import Store, open_store
 from spine.topics import TopicNames, topic_names
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from models.classifier import Classifier
     from models.versions import Versions
     from stream.pipeline import Pipeline
+    from stream.rules import Rules
     from stream.watchlists import Watchlist
 
 CONFIG_VARIABLE = "TOCSIN_CONFIG"
@@ -145,11 +147,9 @@ def make_watchlists(settings: Settings, path: Path | None = None) -> tuple[Watch
     """The watchlists of `path`, else those that the settings name, perhaps none. Raises SettingsError with a line for each mistake."""
     if path is None and not settings.watchlists:
         return ()
-    from models.topic_files import names_of
-    from spine.taxonomy import TOPIC_KEYS
     from stream.watchlists import load_watchlists
 
-    topics = [*TOPIC_KEYS, *(topic.key for topic in names_of(topics_dir(settings)))]
+    topics = _topic_keys(settings)
     gazetteer = make_gazetteer(settings)
 
     def link(name: str) -> str:
@@ -159,15 +159,46 @@ def make_watchlists(settings: Settings, path: Path | None = None) -> tuple[Watch
     return load_watchlists(path or Path(settings.watchlists).expanduser(), gazetteer.companies.keys(), topics, link)
 
 
+def make_rules(settings: Settings, path: Path | None = None) -> Rules:
+    """The detector as the settings have it, with the rules of `path`, else of the file that they name, perhaps none.
+
+    Raises SettingsError with a line for each mistake.
+    """
+    from stream.alerts import Rule
+    from stream.rules import Rules, load_rules
+
+    detector = Rule.from_settings(settings)
+    if path is None and not settings.alert_rules:
+        return Rules(detector)
+    companies = make_gazetteer(settings).companies
+    keys = {
+        "topic": _topic_keys(settings),
+        "company": list(companies),
+        "sector": sorted({company.sector for company in companies.values() if company.sector}),
+        "watchlist": [watchlist.name for watchlist in make_watchlists(settings)],
+        "language": get_args(Language),
+        "genre": get_args(Genre),
+        "market": ["all"],
+    }
+    return load_rules(path or Path(settings.alert_rules).expanduser(), detector, keys)
+
+
+def _topic_keys(settings: Settings) -> list[str]:
+    from models.topic_files import names_of
+    from spine.taxonomy import TOPIC_KEYS
+
+    return [*TOPIC_KEYS, *(topic.key for topic in names_of(topics_dir(settings)))]
+
+
 def make_pipeline(settings: Settings, store: Store, classifier: Classifier, *, era: str = "") -> Pipeline:
     """The worker's three steps over these parts; watchlists that are new get their past first. era: of an embedded broker
 
-    Raises SettingsError for watchlists or a webhook that cannot work, StoreError.
+    Raises SettingsError for watchlists, rules or a webhook that cannot work, StoreError.
     """
     from stream.fill import fill
     from stream.matching import Matcher
     from stream.pipeline import Pipeline
 
-    matcher, now = Matcher(make_watchlists(settings)), datetime.now(UTC)
+    matcher, rules, now = Matcher(make_watchlists(settings)), make_rules(settings), datetime.now(UTC)
     fill(store, matcher, now - timedelta(days=settings.alert_history_days), now)
-    return Pipeline.from_settings(settings, store, classifier, matcher=matcher, era=era)
+    return Pipeline.from_settings(settings, store, classifier, matcher=matcher, rules=rules, era=era)
