@@ -14,11 +14,11 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from dashboard import i18n
+from dashboard import i18n, measures
 from dashboard.palette import PALETTES, lines_of
 from dashboard.usual import Usual
 from dashboard.view import Theme, View
-from spine.records import Alert
+from spine.records import LEVELS, Alert
 from spine.series import MARKET, key_of, series_name
 from spine.store import MoodPoint, WindowCount
 
@@ -142,7 +142,7 @@ def mood(
 
 def _bells(alerts: Sequence[Alert], height: float, view: View) -> Any:
     colours = PALETTES[view.theme]
-    counts = [i18n.text("alert.counts", view.language, observed=alert.observed, expected=i18n.decimal(alert.expected)) for alert in alerts]
+    counts = [measures.words(alert, view.language).counts for alert in alerts]
     return go.Scatter(
         x=[local(alert.window_start + timedelta(seconds=alert.window_s / 2), view.tz) for alert in alerts],
         y=[height * 0.94] * len(alerts),
@@ -297,7 +297,7 @@ def trend(
 
 
 def around(counts: Sequence[WindowCount], alert: Alert, bounds: tuple[datetime, datetime], view: View) -> go.Figure:
-    """A series' stories per window around the one that rang, which is shaded, with what was expected of it as a line."""
+    """A series' stories per window around the one that rang, which is shaded; of the detector's, what was expected as a line."""
     since, until = bounds
     colours = PALETTES[view.theme]
     half = timedelta(seconds=alert.window_s / 2)
@@ -312,18 +312,18 @@ def around(counts: Sequence[WindowCount], alert: Alert, bounds: tuple[datetime, 
         go.Bar(x=x, y=y, name=i18n.text(label, view.language), marker={"color": colour}, width=alert.window_s * 900, uid=_uid(label))
         for label, (colour, y) in parts.items()
     ]
-    expected = i18n.text("alert.expected_line", view.language, n=i18n.decimal(alert.expected))
-    traces.append(
-        go.Scatter(
-            x=[local(since, view.tz), local(until, view.tz)],
-            y=[alert.expected] * 2,
-            name=expected,
-            uid="expected",
-            mode="lines",
-            line={"color": colours.positive, "dash": "dash", "width": 2},
-            hoverinfo="skip",
+    if alert.measure not in LEVELS:
+        traces.append(
+            go.Scatter(
+                x=[local(since, view.tz), local(until, view.tz)],
+                y=[alert.expected] * 2,
+                name=i18n.text("alert.expected_line", view.language, n=i18n.decimal(alert.expected)),
+                uid="expected",
+                mode="lines",
+                line={"color": colours.positive, "dash": "dash", "width": 2},
+                hoverinfo="skip",
+            )
         )
-    )
     return _figure(
         traces,
         view.theme,

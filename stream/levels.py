@@ -75,7 +75,7 @@ class Levels:
 
     def ring(self, touched: Touched, now: datetime) -> Rings:
         """The alerts of these series from these moments on, without evidence, not stored. Raises StoreError."""
-        rings = Rings([], set())
+        rings = Rings([], set(), {})
         if not touched.began:
             return rings
         held = list(self._held(touched, now))

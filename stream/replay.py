@@ -113,7 +113,7 @@ def replay(
     over = 0.0
     for end in sorted(by_end):
         now = from_epoch(end)
-        rings = Rings([], set())
+        rings = Rings([], set(), {})
         if by_end[end]:
             spikes = {series: ringer.spikes(series, heard.tallies, (end,)) for series in by_end[end]}
             rings = ringer.ring(spikes, heard.tallies, rang, now)

@@ -121,7 +121,7 @@ def ring(
 
     last: what the series rang last by this rule; now: when that is noticed, None: at each moment itself. Raises what the ground raises.
     """
-    rings = Rings([], set())
+    rings = Rings([], set(), {})
     for end in ends:
         start = end - rule.window_s if last is None else max(end - rule.window_s, last.end)
         quiet = last is not None and end < last.end + rule.cooldown_s

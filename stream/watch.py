@@ -85,7 +85,7 @@ class Watcher:
         about = {} if self._rule.paused else {name: moments for name, moments in negative.items() if matches(self._rule.series, name)}
         began = {name: min(recent) for name, moments in about.items() if (recent := [at for at in moments if at >= oldest])}
         if not began:
-            return Rings([], set()), {}
+            return Rings([], set(), {}), {}
         tallies = self._tallies.of(began, now)
         spikes: dict[str, list[Spike]] = {}
         for name, since in sorted(began.items()):  # one that came late lifts those that came after it

@@ -9,7 +9,7 @@ import dash
 import dash_mantine_components as dmc
 from dash import Input, Output, State, dcc, html, no_update
 
-from dashboard import figures, i18n
+from dashboard import figures, i18n, measures
 from dashboard.pages import actions
 from dashboard.pages.because import because, is_needed, needed
 from dashboard.pages.parts import (
@@ -33,7 +33,7 @@ from dashboard.safe import plain
 from dashboard.view import View, parse
 from spine.errors import StoreError
 from spine.log import get_logger, mask
-from spine.records import Alert
+from spine.records import LEVELS, Alert
 from spine.store import Delivery
 
 PREFIX = "/alert/"
@@ -72,29 +72,34 @@ def layout(view: View, key: str) -> Any:
 
 
 def why(alert: Alert, now: datetime, view: View) -> Any:
-    """What was seen, what was expected, and the odds, in one sentence and as a table."""
+    """What was seen, and what was expected or where the rule rings, in one sentence and as a table."""
 
     def words(key: str, **values: object) -> str:
         return i18n.text(key, view.language, **values)
 
     end = alert.window_start + timedelta(seconds=alert.window_s)
     span = words("alert.window_of", start=i18n.when(alert.window_start, view.tz, view.language), end=f"{end.astimezone(view.tz):%H:%M}")
-    sentence = words(
-        "alert.sentence",
-        name=name_of(alert.series, view),
-        observed=alert.observed,
-        width=i18n.width(alert.window_s, view.language),
-        expected=i18n.decimal(alert.expected),
-        odds=i18n.odds(alert.surprise, view.language),
-    )
-    figures_ = [
-        (words("observed"), str(alert.observed), "negative"),
-        (words("expected"), i18n.decimal(alert.expected), ""),
-        (words("alert.surprise"), i18n.odds(alert.surprise, view.language), "words"),
-        (words("alert.total"), str(alert.total), ""),
-    ]
+    name, width = name_of(alert.series, view), i18n.width(alert.window_s, view.language)
+    if alert.measure in LEVELS:
+        counts, limit = measures.words(alert, view.language)
+        sentence = words("alert.sentence.level", name=name, counts=counts, width=width, limit=limit)
+        figures_ = [
+            (words("alert.measured"), measures.figure(alert, alert.value), "negative"),
+            (words("alert.limit"), limit, "words"),
+            (words("alert.negative"), str(alert.observed), ""),
+            (words("alert.total"), str(alert.total), ""),
+        ]
+    else:
+        expected, odds = i18n.decimal(alert.expected), i18n.odds(alert.surprise, view.language)
+        sentence = words("alert.sentence", name=name, observed=alert.observed, width=width, expected=expected, odds=odds)
+        figures_ = [
+            (words("observed"), str(alert.observed), "negative"),
+            (words("expected"), expected, ""),
+            (words("alert.surprise"), odds, "words"),
+            (words("alert.total"), str(alert.total), ""),
+        ]
     facts = [
-        (words("alert.window"), f"{span} ({i18n.width(alert.window_s, view.language)})"),
+        (words("alert.window"), f"{span} ({width})"),
         (words("alert.detected"), i18n.when(alert.detected_at, view.tz, view.language)),
         (words("column.source"), words("alert.sources", n=alert.sources)),
         (words("alert.rule"), plain(alert.rule, 80)),
@@ -138,9 +143,11 @@ def evidence(found: AlertView, view: View) -> list[Any]:
     """The articles that the alert names, then the others of its window."""
     alert = found.alert
     named = {item.id for item in alert.evidence}
+    of_window = {article.id: sentiment_of(article.p_negative, article.p_neutral, article.p_positive) for article in found.articles}
     first = []
     for item in alert.evidence:
-        mark = sentiment("negative", item.p_negative, view)
+        telling = ("negative", item.p_negative)  # towards the series; a rule of one's own may look at what is not negative
+        mark = sentiment(*(telling if item.p_negative >= 0.5 else of_window.get(item.id, telling)), view)
         marks = [needed(view), mark] if is_needed(alert, item.id) else mark
         first.append(_item(item.title, item.id, item.url, item.source, item.published_at, marks, view))
     others = []
@@ -150,7 +157,8 @@ def evidence(found: AlertView, view: View) -> list[Any]:
             title = article.title or article.text
             others.append(_item(title, article.id, article.url, article.source, article.published_at, sentiment(name, p, view), view))
     body = html.Ul(first, className="articles") if first else html.P(i18n.text("alert.no_evidence", view.language), className="muted")
-    parts = [panel(i18n.text("alert.evidence", view.language), body, note=i18n.text("alert.evidence_help", view.language))]
+    note = "alert.evidence_help.level" if alert.measure in LEVELS else "alert.evidence_help"
+    parts = [panel(i18n.text("alert.evidence", view.language), body, note=i18n.text(note, view.language))]
     if others:
         parts.append(panel(i18n.text("alert.more_articles", view.language), html.Ul(others, className="articles")))
     return parts

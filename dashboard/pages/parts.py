@@ -11,7 +11,7 @@ import dash
 import dash_mantine_components as dmc
 from dash import ClientsideFunction, Input, Output, State, dcc, html, no_update
 
-from dashboard import i18n
+from dashboard import i18n, measures
 from dashboard.figures import message
 from dashboard.palette import GLYPHS, SEVERITY_GLYPHS, STATE_GLYPHS
 from dashboard.safe import plain, safe_url
@@ -127,8 +127,8 @@ def state_badge(state: AlertState, view: View) -> Any:
 
 
 def counts(alert: Alert, view: View) -> str:
-    """What was seen and what was expected, in half a sentence."""
-    return i18n.text("alert.counts", view.language, observed=alert.observed, expected=i18n.decimal(alert.expected))
+    """What was seen, and what was expected, in half a sentence."""
+    return measures.words(alert, view.language).counts
 
 
 def name_of(series: str, view: View) -> str:
@@ -139,6 +139,7 @@ def name_of(series: str, view: View) -> str:
 def alert_card(alert: Alert, now: datetime, view: View) -> Any:
     """An alert as a card that leads to its page."""
     words = i18n.text
+    beside = measures.words(alert, view.language).beside
     kind = f"kind.{kind_of(alert.series)}"
     return dcc.Link(
         [
@@ -154,7 +155,7 @@ def alert_card(alert: Alert, now: datetime, view: View) -> Any:
             ),
             html.Div(counts(alert, view), className="counts"),
             html.Div(
-                [html.Span(i18n.odds(alert.surprise, view.language)), html.Span(words("alert.sources", view.language, n=alert.sources))],
+                [html.Span(beside), html.Span(words("alert.sources", view.language, n=alert.sources))],
                 className="row muted",
             ),
         ],

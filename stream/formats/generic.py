@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from spine.records import Alert, Chart, CompanyCount, Severity, Share, WordCount
+from spine.records import Alert, Chart, CompanyCount, Measure, Severity, Share, WordCount
 from spine.series import MARKET, series_name
 from stream.formats.base import JSON, Bundle, Format, Member, Message, Options, iso, ranked
 
@@ -80,7 +80,7 @@ class Reasons(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Data(msgspec.Struct, frozen=True, kw_only=True):
-    """An alert: a series had more negative stories in the window than its own past explains."""
+    """An alert: a rule rang for a series. By default, because it had more negative stories in the window than its own past explains."""
 
     id: Annotated[str, Meta(description="the same for the same rule, series and window, however often it is sent")]
     rule: str
@@ -91,10 +91,14 @@ class Data(msgspec.Struct, frozen=True, kw_only=True):
     window_end: Annotated[Moment, Meta(description="the window is half open: this moment is no longer in it")]
     detected_at: Moment
     observed: Annotated[Count, Meta(description="distinct negative stories in the window")]
-    expected: Annotated[float, Meta(ge=0, description="how many of them the series' own past lets expect")]
-    surprise: Annotated[float, Meta(ge=0, description="-log10 of the probability of so many or more by chance")]
+    expected: Annotated[float, Meta(ge=0, description="how many of them the series' own past lets expect; 0: not asked for")]
+    surprise: Annotated[float, Meta(ge=0, description="-log10 of the probability of so many or more by chance; 0: not asked for")]
     total: Annotated[Count, Meta(description="distinct stories of any sentiment in the window")]
-    sources: Annotated[Count, Meta(description="distinct sources of the negative stories")]
+    sources: Annotated[Count, Meta(description="distinct sources of the negative stories; of volume and mean_tone, of all of them")]
+    measure: Annotated[Measure, Meta(description="what the rule looks at; surprise: negative stories against the series' own past")]
+    value: Annotated[float, Meta(description="what it saw: a share, a tone in [-1, 1], a number of stories, a probability")]
+    limit: Annotated[float, Meta(description="where it rings: a share over it, a tone below it, what else from it on")]
+    event: Annotated[str, Meta(description="the key of the risk event that was told of, such as fraud; empty: it is about none")]
     evidence: Annotated[
         list[Item], Meta(description="those that it would not have rung without, then the most negative; of a part: its share of them")
     ]
@@ -295,6 +299,10 @@ def _data(alert: Alert, link: str) -> Data:
         surprise=alert.surprise,
         total=alert.total,
         sources=alert.sources,
+        measure=alert.measure,
+        value=alert.value,
+        limit=alert.limit,
+        event=alert.event,
         evidence=_items(alert),
         why=_reasons(alert),
         url=link,

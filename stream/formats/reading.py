@@ -9,10 +9,11 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from spine.records import Alert, Evidence, Language, Severity
+from spine.records import LEVELS, Alert, Evidence, Language, Severity
 from spine.series import series_name
 from stream.formats.base import Options
 from stream.formats.generic import TEST, link_of
+from stream.formats.measures import amount, in_words
 from stream.formats.splitting import Piece
 
 SEVERITY: dict[Severity, tuple[str, str]] = {"watch": ("Watch", "关注"), "urgent": ("Urgent", "紧急"), "flash": ("Flash", "突发")}
@@ -87,7 +88,7 @@ def read(alert: Alert, options: Options) -> Reading:
         headline, sentences = title, ("此端点可以收到预警。" if zh else "Alerts reach this endpoint.",)
     else:
         title = f"【{severity}】{name}" if zh else f"[{severity}] {name}"
-        counts = f"{alert.observed} 条负面报道，预期 {amount(alert.expected)} 条" if zh else _counted(alert)
+        counts = line(in_words(alert, zh).seen)
         headline, sentences = f"{title}{'：' if zh else ': '}{counts}", _sentences(alert, zh)
     evidence = tuple(_article(item, zh) for item in alert.evidence)
     facts = _facts(alert, name, severity, zh) if alert.rule != TEST else ()
@@ -95,20 +96,19 @@ def read(alert: Alert, options: Options) -> Reading:
     return Reading(title, headline, sentences, facts, evidence, link, _WORDS[options.language], why, counts)
 
 
-def _counted(alert: Alert) -> str:
-    stories = "story" if alert.observed == 1 else "stories"
-    return f"{alert.observed} negative {stories} where {amount(alert.expected)} were expected"
-
-
 def _sentences(alert: Alert, zh: bool) -> tuple[str, ...]:
+    if alert.measure in LEVELS:
+        seen, _, limit = in_words(alert, zh)
+        if zh:
+            return f"{span(alert)} {line(seen)}；规则在{limit}时触发。", f"来自 {alert.sources} 个来源。"
+        return f"In {span(alert)}, {line(seen)}; the rule rings {limit}.", f"Told by {_sources(alert)}."
     if zh:
         return (
             f"{span(alert)} 共 {alert.total} 条报道，其中 {alert.observed} 条为负面，来自 {alert.sources} 个来源。",
             f"{odds(alert.surprise, zh)}。",
         )
-    sources = "one source" if alert.sources == 1 else f"{alert.sources} sources"
     return (
-        f"Of {alert.total} stories in {span(alert)}, {alert.observed} were negative; they come from {sources}.",
+        f"Of {alert.total} stories in {span(alert)}, {alert.observed} were negative; they come from {_sources(alert)}.",
         f"{odds(alert.surprise, zh)}.",
     )
 
@@ -137,13 +137,21 @@ def because(alert: Alert, zh: bool) -> str:
     return f"{'；'.join(said)}。" if zh else f"{'; '.join(said)}."
 
 
+def _sources(alert: Alert) -> str:
+    return "one source" if alert.sources == 1 else f"{alert.sources} sources"
+
+
 def _facts(alert: Alert, name: str, severity: str, zh: bool) -> tuple[Fact, ...]:
+    _, figure, limit = in_words(alert, zh)
+    measured = [("expected", "Expected", "预期", amount(alert.expected))]
+    if alert.measure in LEVELS:
+        measured = [("measured", "Measured", "实测", figure), ("limit", "Rings", "触发条件", limit)]
     rows = (
         ("series", "Series", "对象", name if name in alert.series else f"{name} ({line(alert.series)})"),
         ("severity", "Severity", "级别", severity),
         ("window", "Window", "窗口", span(alert)),
         ("observed", "Negative stories", "负面报道", str(alert.observed)),
-        ("expected", "Expected", "预期", amount(alert.expected)),
+        *measured,
         ("total", "All stories", "报道总数", str(alert.total)),
         ("sources", "Sources", "来源数", str(alert.sources)),
         ("detected", "Raised", "触发时间", when(alert.detected_at)),
@@ -167,11 +175,6 @@ def odds(surprise: float, zh: bool) -> str:
         return "几乎不可能出于偶然" if zh else "Chance all but never brings that about"
     n = f"{10**surprise:,.0f}"
     return f"偶然出现的概率约为 1/{n}" if zh else f"By chance so many come about in 1 of {n} windows"
-
-
-def amount(value: float) -> str:
-    """An expected count: one decimal, two below 1."""
-    return f"{value:.2f}" if value < 1 else f"{value:,.1f}"
 
 
 def when(moment: datetime) -> str:

@@ -12,10 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard import i18n
+from dashboard import i18n, measures
+from dashboard.pages.alert import evidence, why
+from dashboard.pages.parts import alert_card
 from dashboard.palette import PALETTES, lines_of, sentiment_of
+from dashboard.queries import AlertView
 from dashboard.safe import csv_cell, plain, safe_url, to_csv
 from dashboard.view import MAX_TOPICS, RANGES, View, bounds, parse
+from spine.records import Alert, Evidence
+from spine.store import ArticleRow
 from spine.taxonomy import TOPIC_KEYS
 
 NOW = datetime(2026, 11, 22, 6, 5, 30, tzinfo=UTC)
@@ -51,6 +56,66 @@ def test_every_label_that_the_pages_ask_for_exists():
                     asked.add(node.args[0].value)
     assert len(asked) > 50
     assert asked <= set(i18n.LABELS)
+
+
+def raised(**more: object) -> Alert:
+    shown = Evidence(id="e", title="平静", url="", source="新浪", published_at=NOW, p_negative=0.03)
+    given = {
+        "id": "a", "rule": "r", "series": "topic:energy", "window_start": NOW, "window_s": 3600, "detected_at": NOW, "severity": "watch",
+        "observed": 13, "expected": 0.0, "surprise": 0.0, "total": 18, "sources": 4, "evidence": (shown,),
+    }  # fmt: skip
+    return Alert(**(given | more))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("alert", "english", "chinese"),
+    [
+        (
+            raised(measure="negative_share", value=0.7222, limit=0.6),
+            ("72.2% of 18 stories negative", "rings over 60%"),
+            ("18 条报道中 72.2% 为负面", "高于 60% 时触发"),
+        ),
+        (
+            raised(measure="mean_tone", value=-0.42, limit=-0.3),
+            ("mean tone −0.42 over 18 stories", "rings below −0.30"),
+            ("18 条报道的平均情绪为 −0.42", "低于 −0.30 时触发"),
+        ),
+        (
+            raised(measure="volume", value=1250, limit=1000),
+            ("1,250 stories", "rings from 1,000 on"),
+            ("共 1,250 条报道", "达到 1,000 条时触发"),
+        ),
+        (
+            raised(measure="risk_event", value=0.93, limit=0.8, event="fraud"),
+            ("Fraud, 93% likely", "rings from 80% on"),
+            ("欺诈，概率 93%", "概率达到 80% 时触发"),
+        ),
+        (
+            raised(expected=0.25, surprise=4.0),
+            ("13 negative stories, 0.25 expected", "1 in 10,000 by chance"),
+            ("负面报道 13 条，预期 0.25 条", "偶然概率约 1/1万"),
+        ),
+    ],
+)
+def test_each_measure_is_said_on_the_card_and_on_the_page(alert: Alert, english: tuple[str, str], chinese: tuple[str, str]):
+    for language, words in (("en", english), ("zh", chinese)):
+        view = View(language=language)  # type: ignore[arg-type]
+        assert measures.words(alert, view.language) == words
+        for shown in (alert_card(alert, NOW, view), why(alert, NOW, view)):
+            said = str(shown.to_plotly_json())
+            assert words[1] in said
+            assert words[0] in said or alert.measure == "surprise"
+
+
+def test_an_article_that_is_not_negative_is_not_called_so():
+    alert = raised(measure="volume", value=18, limit=10)
+    article = ArticleRow(
+        id="e", url="", source="新浪", language="zh", title="平静", text="", published_at=NOW, story="e", topics=(), companies=(),
+        p_negative=0.03, p_neutral=0.9, p_positive=0.07, model="m",
+    )  # fmt: skip
+    found = AlertView(alert=alert, since=NOW, until=NOW, counts=[], articles=[article], deliveries=[])
+    said = str([part.to_plotly_json() for part in evidence(found, View(language="en"))])
+    assert "neutral 90%" in said and "negative 3%" not in said
 
 
 @pytest.mark.parametrize(

@@ -186,6 +186,52 @@ def test_the_longest_why_leaves_room_for_the_longest_article():
     assert len(kept["needed"]) == MAX_NEEDED and kept["chart"] is not None, "one of ours is told whole"
 
 
+@pytest.mark.parametrize(
+    ("measured", "english", "chinese"),
+    [
+        (
+            {"measure": "negative_share", "value": 0.7222, "limit": 0.6, "total": 18, "observed": 13},
+            ("72.2% of 18 stories were negative", "over 60%"),
+            ("18 条报道中 72.2% 为负面", "高于 60%"),
+        ),
+        (
+            {"measure": "mean_tone", "value": -0.42, "limit": -0.3, "total": 1},
+            ("the mean tone of 1 story was −0.42", "below −0.30"),
+            ("1 条报道的平均情绪为 −0.42", "低于 −0.30"),
+        ),
+        (
+            {"measure": "volume", "value": 1_250.0, "limit": 1_000.0, "total": 1_250},
+            ("1,250 stories came", "from 1,000 on"),
+            ("共 1,250 条报道", "达到 1,000 条"),
+        ),
+        (
+            {"measure": "risk_event", "value": 0.931, "limit": 0.8, "event": "accounting_fraud"},
+            ("Accounting fraud is told of, 93.1% likely", "from 80% on"),
+            ("报道提及财务造假，概率 93.1%", "概率达到 80%"),
+        ),
+    ],
+)
+def test_a_rule_of_ones_own_is_told_by_what_it_saw_and_where_it_rings(
+    measured: dict[str, Any], english: tuple[str, str], chinese: tuple[str, str]
+):
+    raised = alert(rule="规则 1", expected=0.0, surprise=0.0, **measured)
+    en, zh = (read(raised, options(language)) for language in ("en", "zh"))
+    assert en.headline == f"[Urgent] Energy: {english[0]}"
+    assert zh.headline == f"【紧急】能源：{chinese[0]}"
+    span = "2026-11-20 12:00–12:15 UTC"
+    assert en.sentences == (f"In {span}, {english[0]}; the rule rings {english[1]}.", "Told by 4 sources.")
+    assert zh.sentences == (f"{span} {chinese[0]}；规则在{chinese[1]}时触发。", "来自 4 个来源。")
+    for reading, words in ((en, english), (zh, chinese)):
+        facts = {fact.key: fact.value for fact in reading.facts}
+        assert facts["limit"] == words[1] and facts["measured"] in words[0] and "expected" not in facts
+    (body,) = bodies_of(raised)
+    data = json.loads(body)["data"]
+    assert {key: data[key] for key in ("measure", "value", "limit")} == {key: measured[key] for key in ("measure", "value", "limit")}
+    assert data["event"] == measured.get("event", "")
+    (posted,) = FORMATS["alertmanager"].messages(raised, options(), NOON)
+    assert json.loads(posted.body)["alerts"][0]["annotations"]["limit"] == english[1]
+
+
 def test_a_test_says_that_it_is_one_and_shows_no_figures():
     for language, words in (("en", "A test from Tocsin"), ("zh", "Tocsin 测试消息")):
         reading = read(trial(NOON), options(language, link_base="https://t.example"))  # type: ignore[arg-type]

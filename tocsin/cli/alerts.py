@@ -181,7 +181,7 @@ def silence(
 ) -> None:
     """Keep alerts from being delivered for a while. They are stored and shown all the same."""
     from spine.life import silence as made
-    from tocsin.alerts import span
+    from spine.spans import span
 
     now = datetime.now(UTC)
     one = made(
@@ -266,10 +266,14 @@ def _do(ctx: click.Context, ids: Sequence[str], kind: EventKind, who: str | None
 
 
 def _tell(found: AlertStory) -> None:
+    from stream.formats.measures import in_words
+
     alert, life = found.view.alert, found.view.life
     lines: list[str] = [alert.id]
     lines.append(f"{alert.series} ({alert.severity}, rule {alert.rule}), detected {_time(alert.detected_at)} UTC")
-    lines.append(f"{alert.observed} negative stories where {alert.expected:g} were expected; {alert.total} in all, {alert.sources} sources")
+    seen, _, limit = in_words(alert, zh=False)
+    rings = f" (the rule rings {limit})" if limit else ""
+    lines.append(f"{seen}{rings}; {alert.total} in all, {alert.observed} negative, {alert.sources} sources")
     lines.append(f"state: {life.state}{f' by {_by(found.view)}' if _by(found.view) else ''}; last over its bar {_time(life.last_seen)} UTC")
     if life.assignee:
         lines.append(f"assigned to: {life.assignee}")
