@@ -107,9 +107,12 @@ class Levels:
         return risk_stories(self._store.articles.risky(now - self._max_age - self._window, now + AHEAD))
 
 
-def risk_evidence(store: Store, alert: Alert) -> tuple[Evidence, ...]:
-    """The articles to show with an alert on a risk event: those that tell of it, the likeliest first. Raises StoreError."""
+def evidence_of(store: Store, alert: Alert) -> tuple[Evidence, ...]:
+    """The articles to show with an alert: those that its rule looked at, the most negative, or likeliest, first. Raises StoreError."""
     end = alert.window_start + timedelta(seconds=alert.window_s)
+    if alert.measure != "risk_event":
+        articles = store.articles.of_series(alert.series, alert.window_start, end, limit=50)
+        return evidence(articles, alert.total if alert.measure in ("volume", "mean_tone") else alert.observed)
     telling = {
         score.id: score.risks[alert.event]
         for score in store.articles.risky(alert.window_start, end)

@@ -14,7 +14,7 @@ from spine.series import facts, is_negative
 from spine.store import Store
 from stream.alerts import Rule
 from stream.bar import Bar
-from stream.levels import FOR_EVER, Levels, Touched, risk_evidence
+from stream.levels import FOR_EVER, Levels, Touched, evidence_of
 from stream.reasons import Reasons
 from stream.resilience import Pace, Patience
 from stream.ring import Ringer, Rings
@@ -121,5 +121,4 @@ class Watcher:
     def _shown(self, alert: Alert) -> Alert:
         """The same for an alert of an analyst's own rule. Raises StoreError."""
         metrics.ALERTS.labels(alert.severity).inc()
-        given = self._reasons.give(alert)
-        return msgspec.structs.replace(given, evidence=risk_evidence(self._store, alert)) if alert.measure == "risk_event" else given
+        return msgspec.structs.replace(self._reasons.give(alert), evidence=evidence_of(self._store, alert))

@@ -2,6 +2,8 @@
 
 FILE... ─▶ tocsin.direct (the worker's own pipeline) ─▶ data_dir/backtests/KEY ─┐
                                                  --store: the store of the settings ─┴─▶ Heard ─▶ stream.replay ─▶ alerts
+
+tocsin/preview.py asks the same of the last days, for rules that are not in force yet.
 """
 
 from __future__ import annotations
@@ -17,15 +19,18 @@ import msgspec
 from ingest.backfill import Report, identities
 from ingest.files import Reading
 from spine.errors import SettingsError, TocsinError
-from spine.records import Alert
+from spine.records import LEVELS, Alert, Measure
 from spine.series import MARKET
 from spine.settings import Settings
 from spine.store import Store
 from spine.store.clock import from_epoch
 from stream.alerts import Rule
-from stream.replay import Heard, replay
+from stream.levels import evidence_of
+from stream.replay import Heard, replay, replay_levels
+from stream.rules import Rules
 from stream.tally import Tally
-from stream.why import Judged, needed, stories_of
+from stream.thresholds import risk_stories
+from stream.why import needed, stories_of
 from tocsin import wiring
 from tocsin.archives import Show
 from tocsin.direct import load
@@ -35,8 +40,10 @@ WEEK = timedelta(days=7)
 
 
 class Rang(msgspec.Struct, frozen=True, kw_only=True):
-    """An alert of a replay. start: of its window; bar: the surprise that rang at that moment; evidence: ids of its negative articles.
+    """An alert of a replay, as spine.records has it.
 
+    start: of its window; bar: the surprise that rang at that moment, 0: none was asked for
+    evidence: ids of its negative articles, of an analyst's own rule those that the alert shows
     carried, needed: as spine.records.Why has them
     """
 
@@ -53,13 +60,17 @@ class Rang(msgspec.Struct, frozen=True, kw_only=True):
     bar: float
     total: int
     sources: int
+    measure: Measure
+    value: float
+    limit: float
+    event: str
     evidence: tuple[str, ...]
     carried: int = 0
     needed: tuple[str, ...] = ()
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole replay of [since, until). articles: negative ones that were looked at; bar: the last one."""
+    """A whole replay of [since, until). articles: negative ones that the detector looked at; bar: the last one."""
 
     since: datetime
     until: datetime
@@ -101,35 +112,46 @@ def archive_store(files: Sequence[str], settings: Settings, reading: Reading, st
         yield store
 
 
-def hear(store: Store, rule: Rule, since: datetime | None, until: datetime | None) -> tuple[Heard, datetime, datetime]:
+def hear(
+    store: Store, rule: Rule, since: datetime | None, until: datetime | None, *, window_s: int = 0
+) -> tuple[Heard, datetime, datetime]:
     """What was told in [since, until), with the past that the rule reads before it; the bounds where none were given.
 
+    A paused rule reads nothing but counts. window_s: the widest window of an analyst's own rules
     Raises SettingsError when there is nothing, StoreError.
     """
     first = store.mentions.first_seen([MARKET]).get(MARKET)
     if first is None:
         raise SettingsError("there is no article to replay")
-    begin = max(since or first, first)
+    begin = from_epoch(int(max(since or first, first).timestamp()) // 60 * 60)
     end = until or datetime.now(UTC) + timedelta(days=1)
-    past = max(first, begin - timedelta(seconds=rule.history_s) - timedelta(days=2))
+    reach = timedelta(0) if rule.paused else timedelta(seconds=rule.history_s) + timedelta(days=2)
+    past = max(first, begin - max(reach, timedelta(seconds=window_s)))
     tallies = {series: Tally.of(*columns) for series, columns in store.mentions.minutes(None, past, end).items()}
     if MARKET not in tallies or begin >= end:
         raise SettingsError(f"there is no article between {begin:%Y-%m-%d %H:%M} and {end:%Y-%m-%d %H:%M} UTC")
     last = from_epoch(int(tallies[MARKET].at[-1]) + 60)
-    told = store.mentions.negative_articles(past, end)
+    told = {} if rule.paused else store.mentions.negative_articles(past, end)
     return Heard(tallies, told, store.mentions.sources(past, end)), begin, min(end, last)
 
 
-def run(heard: Heard, rule: Rule, since: datetime, until: datetime, show: Progress) -> Iterator[Rang | Summary]:
-    """Every alert, then the summary."""
+def run(heard: Heard, rules: Rules, store: Store, since: datetime, until: datetime, show: Progress) -> Iterator[Rang | Summary]:
+    """Every alert, then the summary. store: the one that was heard. Raises StoreError."""
     alerts, bar = 0, 0.0
     whole = max((until - since).total_seconds(), 1.0)
-    for moment in replay(heard, rule, since, until):
+    for moment in replay(heard, rules.detector, since, until, levels(heard, rules, store, since, until)):
         bar = moment.bar
         show((moment.at - since).total_seconds() / whole)
         for alert in moment.alerts:
             alerts += 1
-            yield _rang(alert, heard, bar, moment.judged.get(alert.id))
+            if alert.measure in LEVELS:
+                yield _rang(alert, [item.id for item in evidence_of(store, alert)], 0.0, [])
+                continue
+            end = alert.window_start + timedelta(seconds=alert.window_s)
+            told = heard.between(alert.series, alert.window_start, end)
+            judged = moment.judged.get(alert.id)
+            carried = needed(stories_of(told), judged) if judged is not None else []
+            yield _rang(alert, [mention.id for mention in told], bar, [story.article for story in carried])
     yield Summary(
         since=since,
         until=until,
@@ -137,15 +159,20 @@ def run(heard: Heard, rule: Rule, since: datetime, until: datetime, show: Progre
         articles=len(heard.between(MARKET, since, until)),
         alerts=alerts,
         alerts_per_week=round(alerts / (whole / WEEK.total_seconds()), 2),
-        false_per_week=rule.false_per_week,
+        false_per_week=rules.detector.false_per_week,
         bar=round(bar, 3),
     )
 
 
-def _rang(alert: Alert, heard: Heard, bar: float, judged: Judged | None) -> Rang:
-    end = alert.window_start + timedelta(seconds=alert.window_s)
-    told = heard.between(alert.series, alert.window_start, end)
-    carried = needed(stories_of(told), judged) if judged is not None else []
+def levels(heard: Heard, rules: Rules, store: Store, since: datetime, until: datetime) -> dict[int, list[Alert]]:
+    """What an analyst's own rules would have rung in [since, until): the end of a minute to its alerts. Raises StoreError."""
+    before = timedelta(seconds=rules.window_s)
+    risky = any(rule.kind == "risk_event" for rule in rules.own)
+    risks = risk_stories(store.articles.risky(since - before, until)) if risky else {}
+    return replay_levels(heard.tallies, risks, rules.own, store.mentions, since, until)
+
+
+def _rang(alert: Alert, evidence: Sequence[str], bar: float, carried: Sequence[str]) -> Rang:
     return Rang(
         id=alert.id,
         rule=alert.rule,
@@ -160,7 +187,11 @@ def _rang(alert: Alert, heard: Heard, bar: float, judged: Judged | None) -> Rang
         bar=round(bar, 3),
         total=alert.total,
         sources=alert.sources,
-        evidence=tuple(mention.id for mention in told),
+        measure=alert.measure,
+        value=alert.value,
+        limit=alert.limit,
+        event=alert.event,
+        evidence=tuple(evidence),
         carried=len(carried),
-        needed=tuple(story.article for story in carried),
+        needed=tuple(carried),
     )

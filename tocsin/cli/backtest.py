@@ -1,12 +1,16 @@
-"""Command `backtest`: what the rule would have raised on history."""
+"""Command `backtest`: what the rules would have raised on history."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import click
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from spine.errors import SettingsError
@@ -22,12 +26,14 @@ from tocsin.cli.common import ExampleCommand, console, print_json, results, sett
     tocsin backtest news-2023.jsonl.gz
     tocsin backtest --store --from 2026-10-01 --to 2026-11-01 --json
     tocsin backtest news-2023.jsonl.gz --false-per-week 0.25 --min-sources 1
+    tocsin backtest --store --rules rules.toml --json
     """,
 )
 @click.argument("files", nargs=-1)
 @click.option("--store", "stored", is_flag=True, help="Replay what the store of the settings holds, instead of files.")
 @click.option("--from", "since", metavar="TIME", help="First moment, such as 2026-10-01 or 2026-10-01T09:30+08:00.  [default: the first]")
 @click.option("--to", "until", metavar="TIME", help="End.  [default: the last article]")
+@click.option("--rules", "rules_file", metavar="FILE", help="Rules in place of those of the setting alert_rules.")
 @click.option("--false-per-week", type=click.FloatRange(min=0, min_open=True), help="In place of the setting alert_false_per_week.")
 @click.option("--min-stories", type=click.IntRange(min=1), help="In place of the setting alert_min_stories.")
 @click.option("--min-sources", type=click.IntRange(min=1), help="In place of the setting alert_min_sources.")
@@ -42,6 +48,7 @@ def backtest(
     stored: bool,
     since: str | None,
     until: str | None,
+    rules_file: str | None,
     false_per_week: float | None,
     min_stories: int | None,
     min_sources: int | None,
@@ -56,14 +63,17 @@ def backtest(
     live, so the first weeks of an archive ring seldom. Times without a zone are UTC.
     """
     from ingest.files import Reading
-    from stream.alerts import Rule
+    from stream.formats.measures import in_words
     from tocsin.backtest import Rang, archive_store, hear, run
 
     if bool(files) == stored:
         raise SettingsError("name files to replay, or --store; not both")
     begin, end = _moment("--from", since), _moment("--to", until)
     settings = settings_of(ctx, alert_false_per_week=false_per_week, alert_min_stories=min_stories, alert_min_sources=min_sources)
-    say, rule = teller(), Rule.from_settings(settings)
+    say, rules = teller(), wiring.make_rules(settings, Path(rules_file) if rules_file else None)
+    given: dict[str, Any] = {"false_per_week": false_per_week, "min_stories": min_stories, "min_sources": min_sources}
+    detector = dataclasses.replace(rules.detector, **{name: value for name, value in given.items() if value is not None})
+    rules = rules._replace(detector=detector)
     with contextlib.ExitStack() as stack:
         if stored:
             store = stack.enter_context(contextlib.closing(wiring.make_store(settings)))
@@ -71,22 +81,23 @@ def backtest(
             reading = Reading(fields=dict(pair(text) for text in fields), source=source, zone=zone(zone_name))
             with interruptible() as stop, bars() as show:
                 store = stack.enter_context(archive_store(files, settings, reading, stop, show))
-        heard, begin, end = hear(store, rule, begin, end)
+        heard, begin, end = hear(store, rules.detector, begin, end, window_s=rules.window_s)
         say(f"replaying {begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC, {len(heard.tallies)} series")
-        table = table_of("detected (UTC)", "severity", "series", "stories", "expected", "window", "odds 1 to")
+        table = table_of("detected (UTC)", "severity", "series", "stories", "expected", "window", "odds, or rule")
         with _bar() as progress:
-            for found in run(heard, rule, begin, end, progress):
+            for found in run(heard, rules, store, begin, end, progress):
                 if as_json:
                     print_json(found)
                 elif isinstance(found, Rang):
+                    _, figure, limit = in_words(found, zh=False)
                     table.add_row(
                         f"{found.detected_at:%Y-%m-%d %H:%M}",
                         found.severity,
-                        series_name(found.series),
+                        escape(series_name(found.series)),
                         str(found.observed),
-                        f"{found.expected:.1f}",
+                        "" if limit else f"{found.expected:.1f}",
                         f"{found.window_s // 60} min",
-                        f"{10**found.surprise:,.0f}",
+                        escape(f"{found.rule}: {figure}, {limit}") if limit else f"1 in {10**found.surprise:,.0f}",
                     )
                 else:
                     results.print(table)

@@ -1,0 +1,281 @@
+"""An analyst's own rules over real stores: what scores touch rings once, goes on while it holds, and a replay says the same."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from models.keyword import KeywordClassifier
+from spine.errors import SettingsError
+from spine.records import Alert, Article, CompanyScore, Mention, Score, Scored, Severity, encode, sha
+from spine.settings import Settings
+from spine.store import Rung, Store
+from stream.alerts import Rule
+from stream.batches import Raw
+from stream.resilience import Pace, Patience
+from stream.rules import Rules
+from stream.thresholds import Threshold
+from stream.watch import Watcher
+from tests.contract.test_store import NOON, TABLES, save
+from tocsin import wiring
+from tocsin.backtest import Rang, hear, run
+from tocsin.preview import preview
+
+MINUTE = timedelta(minutes=1)
+QUIET = Rule(paused=True)
+"""The detector rings nothing here."""
+RULES = (
+    Threshold(
+        name="坏消息",
+        kind="negative_share",
+        limit=0.6,
+        series=("company:*",),
+        window_s=1500,
+        min_stories=4,
+        min_sources=2,
+        severity="urgent",
+    ),
+    Threshold(name="gloom", kind="mean_tone", limit=-0.3, series=("topic:credit",), min_stories=5, window_s=1800),
+    Threshold(name="flood", kind="volume", limit=8, series=("language:zh",), window_s=1200, cooldown_s=1200),
+    Threshold(name="fraud", kind="risk_event", limit=0.8, series=("company:600519.SH", "company:ACME"), window_s=86_400),
+    Threshold(name="off", kind="volume", limit=1, series=("*",), paused=True),
+)
+
+
+@pytest.fixture(autouse=True)
+def empty(store: Store) -> None:
+    for table in (*TABLES, "alert_seen", "hour_marks"):
+        store.client.command(f"TRUNCATE TABLE {table}")
+
+
+def item(name: str, minute: float, bad: bool, *, company: str = "600519.SH", source: str = "新浪", story: str = "", **said: Any) -> Scored:
+    """A story in Chinese of a Chinese company, in English of another."""
+    ident, moment = sha(name), NOON + minute * MINUTE
+    language: Any = "zh" if company.endswith("SH") else "en"
+    p = (0.9, 0.05, 0.05) if bad else (0.05, 0.15, 0.8)
+    sentiment: Any = {"p_negative": p[0], "p_neutral": p[1], "p_positive": p[2]}
+    return Scored(
+        article=Article(
+            id=ident,
+            source=source,
+            language=language,
+            title=f"{'某公司' if language == 'zh' else 'Acme'}: {name}",
+            published_at=moment,
+            fetched_at=moment,
+            mentions=(Mention(company=company, surface="x"),),
+        ),
+        score=Score(
+            id=ident,
+            source=source,
+            language=language,
+            published_at=moment,
+            story=sha(story) if story else ident,
+            topics={"credit": 0.9},
+            risks=said.get("risks", {}),
+            companies=(CompanyScore(company=company, **sentiment),),
+            model="m1",
+            scored_at=moment,
+            **sentiment,
+        ),
+    )
+
+
+def watcher(store: Store, rules: Sequence[Threshold] = RULES, detector: Rule = QUIET) -> Watcher:
+    return Watcher(store, detector, Patience(), Pace(share=1.0), rules)
+
+
+def told(alert: Alert) -> tuple[str, str, datetime, int, float, int, int, int]:
+    return (alert.rule, alert.series, alert.window_start, alert.window_s, alert.value, alert.observed, alert.total, alert.sources)
+
+
+def wire(chance: random.Random) -> list[Scored]:
+    """An hour of two companies, in two languages, with copies and risk events, in order of time."""
+    items = []
+    for n in range(60):
+        company, bad = chance.choice(["600519.SH", "ACME"]), chance.random() < (0.75 if 20 < n < 50 else 0.3)
+        risks = {"fraud": round(chance.uniform(0.5, 1.0), 3)} if bad and chance.random() < 0.25 else {}
+        source = chance.choice(["新浪", "wire", "desk"])
+        items.append(item(f"n{n}", n + chance.random() * 0.9, bad, company=company, source=source, risks=risks))
+        if chance.random() < 0.2:
+            items.append(item(f"copy of n{n}", n + 1.95, bad, company=company, source="echo", story=f"n{n}", risks=risks))
+    return sorted(items, key=lambda each: each.score.published_at)
+
+
+def live(store: Store, items: Sequence[Scored], chance: random.Random | None = None) -> list[Alert]:
+    """Each minute's stories stored and watched when it is over; with `chance`, some twice and in another order, by watchers that end."""
+    found: dict[str, Alert] = {}
+    one = watcher(store)
+    for minute in range(63):
+        batch = [each for each in items if NOON + minute * MINUTE <= each.score.published_at < NOON + (minute + 1) * MINUTE]
+        if not batch:
+            continue
+        save(store, *batch)
+        for _ in range(chance.choice([1, 2]) if chance else 1):
+            if chance:
+                chance.shuffle(batch)
+                one = watcher(store) if chance.random() < 0.3 else one
+            for alert in one.watch([each.score for each in batch], NOON + (minute + 1) * MINUTE):
+                assert found.setdefault(alert.id, alert).detected_at == alert.detected_at, "what rang is handed on again as it was"
+    return list(found.values())
+
+
+def test_what_rings_live_is_what_a_replay_and_a_preview_ring(store: Store):
+    items = wire(random.Random(7))
+    rang = live(store, items, random.Random(3))
+    assert {alert.rule for alert in rang} == {"坏消息", "gloom", "flood", "fraud"}
+    rules = Rules(QUIET, RULES)
+    heard, begin, end = hear(store, QUIET, None, None, window_s=rules.window_s)
+    again = [found for found in run(heard, rules, store, begin, end, lambda _: None) if isinstance(found, Rang)]
+    facts = {alert.id: told(alert) for alert in rang}
+    assert {found.id: (found.rule, found.series, found.start, found.window_s, found.value, found.observed, found.total, found.sources)
+            for found in again} == facts  # fmt: skip
+    by_id = {found.id: found for found in again}
+    assert all(by_id[alert.id].evidence == tuple(each.id for each in alert.evidence) for alert in rang)
+    seen = preview(store, rules, NOON - timedelta(days=1), NOON + timedelta(days=1))
+    assert {alert.id: told(alert) for alert in seen.alerts} == facts
+    assert [alert.detected_at for alert in seen.alerts] == sorted(alert.detected_at for alert in seen.alerts)
+    assert seen.rules == {rule.name: sum(alert.rule == rule.name for alert in rang) for rule in RULES if not rule.paused}
+    assert seen.stories == sum(each.score.id == each.score.story for each in items)
+    assert all(alert.evidence for alert in seen.alerts)
+    assert preview(store, rules, NOON - timedelta(days=9), NOON - timedelta(days=8)).alerts == ()
+
+
+def test_an_alert_says_what_was_seen_and_shows_what_it_was_seen_on(store: Store):
+    items = [item(f"坏 {n}", n, bad=n != 2, source=f"s{n % 2}") for n in range(6)]
+    items.append(item("涉嫌财务造假", 6, bad=True, risks={"fraud": 0.91, "crime": 0.4}))
+    items.append(item("sues over fraud", 6, bad=False, company="ACME", risks={"fraud": 0.99}))
+    rang = {alert.rule: alert for alert in live(store, items)}
+    share, fraud, gloom = rang["坏消息"], rang["fraud"], rang["gloom"]
+    assert (share.series, share.measure, share.value, share.limit, share.severity) == (
+        "company:600519.SH", "negative_share", 0.75, 0.6, "urgent",
+    )  # fmt: skip
+    assert (share.observed, share.total, share.sources, share.expected, share.surprise) == (3, 4, 2, 0.0, 0.0)
+    assert {each.title for each in share.evidence} == {"某公司: 坏 0", "某公司: 坏 1", "某公司: 坏 3"}
+    assert (fraud.series, fraud.event, fraud.limit) == ("company:600519.SH", "fraud", 0.8)
+    assert fraud.value == pytest.approx(0.91)
+    assert [each.title for each in fraud.evidence] == ["某公司: 涉嫌财务造假"]
+    assert gloom.measure == "mean_tone"
+    assert gloom.value == pytest.approx((4 * -0.85 + 0.75) / 5, abs=1e-3)
+    stored = {alert.id: alert for alert in store.alerts.latest()}
+    assert stored == {alert.id: alert for alert in rang.values()}
+
+
+def test_an_alert_goes_on_while_its_rule_holds(store: Store):
+    bad = [item(f"坏 {n}", n, bad=True, source=f"s{n % 2}") for n in range(6)]
+    (share,) = (alert for alert in live(store, bad[:5]) if alert.rule == "坏消息")
+    before = store.lives.last_seen([share.id])[share.id]
+    save(store, bad[5])
+    later = NOON + 30 * MINUTE
+    again = watcher(store).watch([bad[5].score], later)
+    assert share.id in {alert.id for alert in again}, "after a restart it is handed on once more"
+    assert store.lives.last_seen([share.id])[share.id] == later > before
+    good = [item(f"好 {n}", 31 + n / 10, bad=False, source=f"s{n % 2}") for n in range(9)]
+    save(store, *good)
+    watcher(store).watch([each.score for each in good], NOON + 33 * MINUTE)
+    assert store.lives.last_seen([share.id])[share.id] == later, "six of fifteen are no reason any more"
+
+
+def test_who_begins_to_watch_rings_what_was_stored_and_history_rings_nothing(store: Store):
+    recent = [item(f"坏 {n}", n, bad=True, source=f"s{n % 2}", risks={"fraud": 0.9}) for n in range(5)]
+    old = [item(f"旧 {n}", n - 300, bad=True, company="ACME", source=f"s{n % 2}", risks={"fraud": 0.9}) for n in range(5)]
+    save(store, *recent, *old)
+    now = NOON + 6 * MINUTE
+    assert watcher(store).watch([each.score for each in old], now) == []
+    rang = watcher(store).catch_up(now)
+    assert {(alert.rule, alert.series) for alert in rang} == {
+        ("坏消息", "company:600519.SH"), ("fraud", "company:600519.SH"), ("gloom", "topic:credit"),
+    }  # fmt: skip
+    same = watcher(store).catch_up(now)
+    assert {alert.id for alert in same} == {alert.id for alert in rang} and store.alerts.count() == len(rang)
+
+
+def test_without_rules_nothing_is_asked_and_the_detector_may_be_about_some_series_only(store: Store):
+    asked: list[str] = []
+
+    class Counted:
+        def query(self, sql: str, **parameters: Any) -> Any:
+            asked.append(sql)
+            return store.client.query(sql, **parameters)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(store.client, name)
+
+    counted = Store(Counted())
+    bad = item("坏", 0, bad=True)
+    save(store, bad)
+    assert watcher(counted, ()).watch([bad.score], NOON + MINUTE) == []
+    assert watcher(counted, (RULES[-1],)).catch_up(NOON + MINUTE) == []
+    assert len(asked) == 1, "the detector's own question, of who begins"
+    calm = [item(f"calm {n}", -60 * n, bad=False, source=f"s{n % 3}") for n in range(72)]
+    crisis = [item(f"crisis {n}", 1 + n / 6, bad=True, source=f"s{n % 3}") for n in range(12)]
+    save(store, *calm, *crisis)
+    detector = Rule(series=("company:*",), false_per_week=50.0)
+    rang = watcher(store, (), detector).watch([each.score for each in crisis], NOON + 4 * MINUTE)
+    assert {alert.series for alert in rang} == {"company:600519.SH"}
+
+
+def test_the_worker_rings_by_the_rules_of_the_file_that_the_settings_name(store: Store, tmp_path: Path):
+    path = tmp_path / "rules.toml"
+    table = '[[rules]]\nname = "很多"\nkind = "volume"\nseries = ["language:zh"]\nover = 2\nseverity = "flash"\n'
+    path.write_text(table + '[[rules]]\nname = "negative-spike"\nkind = "spike"\npaused = true\n', encoding="utf-8")
+    pipeline = wiring.make_pipeline(Settings(alert_rules=str(path), data_dir=str(tmp_path)), store, KeywordClassifier())
+    with contextlib.closing(pipeline):
+        articles = [item(f"平静 {n}", n, bad=False).article for n in range(2)]
+        messages = [Raw("articles", 0, n, b"", encode(article)) for n, article in enumerate(articles)]
+        batch = pipeline.score(messages, NOON + 2 * MINUTE)
+        (rang,) = pipeline.watch(batch.scores, NOON + 2 * MINUTE)
+    assert (rang.rule, rang.series, rang.severity, rang.value, rang.total) == ("很多", "language:zh", "flash", 2.0, 2)
+    assert {each.title for each in rang.evidence} == {"某公司: 平静 0", "某公司: 平静 1"}
+    path.write_text(table.replace("over = 2", "ovr = 2"), encoding="utf-8")
+    with pytest.raises(SettingsError, match="did you mean 'over'"):
+        wiring.make_pipeline(Settings(alert_rules=str(path), data_dir=str(tmp_path)), store, KeywordClassifier())
+
+
+def test_risk_events_are_kept_and_the_latest_model_has_the_last_word(store: Store):
+    first, other = item("a", 0, bad=True, risks={"fraud": 0.75, "closure": 0.5}), item("b", 1, bad=True)
+    save(store, first, other)
+    (found,) = store.articles.risky(NOON, NOON + timedelta(hours=1))
+    assert found.id == sha("a")
+    assert dict(found.risks) == {"fraud": pytest.approx(0.75), "closure": pytest.approx(0.5)}
+    (back,) = store.articles.scores([sha("b")], NOON, NOON + timedelta(hours=1))
+    assert back.risks == {}
+    save(store, msgspec.structs.replace(first, score=msgspec.structs.replace(first.score, risks={}, model="m2")))
+    assert store.articles.risky(NOON, NOON + timedelta(hours=1)) == []
+
+
+def alert(rule: str, series: str, minute: int) -> Alert:
+    severity: Severity = "watch"
+    start = NOON + minute * MINUTE
+    return Alert(
+        id=sha(rule, series, str(minute)), rule=rule, series=series, window_start=start, window_s=600, detected_at=start,
+        severity=severity, observed=1, expected=0.0, surprise=0.0, total=1, sources=1, measure="risk_event", value=0.93, limit=0.8,
+        event="fraud",
+    )  # fmt: skip
+
+
+def test_the_last_alerts_of_several_rules_are_one_question(store: Store):
+    rows = [alert("r'1", "topic:a", 0), alert("r'1", "topic:a", 5), alert("规则", "topic:a", 1), alert("规则", "topic:b", 2)]
+    store.alerts.insert([*rows, *rows])
+    end = int(NOON.timestamp()) + 600
+    found = store.alerts.last_rungs(["r'1", "规则", "none"], ["topic:a"], NOON)
+    assert found == {("r'1", "topic:a"): Rung(rows[1].id, end + 300), ("规则", "topic:a"): Rung(rows[2].id, end + 60)}
+    assert store.alerts.last_rungs([], ["topic:a"], NOON) == store.alerts.last_rungs(["r'1"], [], NOON) == {}
+    assert store.alerts.get(rows[0].id) == rows[0]
+
+
+def test_sources_and_tones_are_counted(store: Store):
+    items = [item("a", 0, bad=True, source="s1"), item("b", 0.5, bad=False, source="s2"), item("c", 1, bad=True, source="s3", story="a")]
+    save(store, *items, *items)
+    since, until = NOON, NOON + 5 * MINUTE
+    assert store.mentions.tellers("topic:credit", since, until, negative=True) == 2
+    assert store.mentions.tellers("topic:credit", since, until, negative=False) == 3
+    assert store.mentions.tellers("topic:credit", until, until + MINUTE, negative=False) == 0
+    counts = store.mentions.minutes(["topic:credit"], since, until)["topic:credit"]
+    assert (counts.negative, counts.stories, counts.tone) == ([1], [2], [-8_500 + 7_500])
