@@ -55,7 +55,7 @@ def minute_of(alert: Alert) -> float:
 
 def test_a_share_rings_over_its_limit_and_not_at_it():
     at_limit = told((0, -0.9), (1, 0.5), (2, -0.9), (3, 0.5), (4, -0.9))
-    assert rung(SHARE, at_limit) == Rings([], set())
+    assert rung(SHARE, at_limit) == Rings([], set(), {})
     (alert,) = rung(SHARE, told((0, -0.9), (1, 0.5), (2, -0.9), (3, -0.7), (4, -0.9))).fresh
     assert (alert.measure, alert.value, alert.limit, alert.observed, alert.total, alert.sources) == ("negative_share", 0.8, 0.6, 4, 5, 3)
     assert (minute_of(alert), alert.window_s, alert.severity, alert.rule, alert.series) == (5.0, 3600, "watch", "多为负面", MAOTAI)
@@ -147,7 +147,7 @@ def test_while_it_holds_the_alert_that_rang_goes_on():
     bad = told(*((n, -0.9) for n in range(8)))
     before = Rung("before", START + 120)
     quiet = rung(SHARE, bad, last=before)
-    assert quiet == Rings([], {"before"})
+    assert quiet == Rings([], {"before"}, {})
     again = rung(replace(SHARE, cooldown_s=0), bad, last=before)
     assert [minute_of(alert) for alert in again.fresh] == [7.0]
     assert "before" in again.going_on
