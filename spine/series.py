@@ -9,7 +9,10 @@ from spine.taxonomy import topic_name
 
 MARKET = "market:all"
 ALERTING = ("topic", "company", "sector", "market", "language", "genre", "watchlist")
-"""The kinds of series that may ring."""
+"""The kinds of series that articles touch, and that may ring for what these say."""
+
+SOURCE = "source"
+"""The kind of series that no article touches: a source rings for its silence alone."""
 
 _NAMES = {
     MARKET: ("Whole market", "全市场"),
@@ -52,6 +55,11 @@ def watchlist_series(name: str) -> str:
     return f"watchlist:{name}"
 
 
+def source_series(name: str) -> str:
+    """The series of a source, by its name."""
+    return f"{SOURCE}:{name}"
+
+
 def know_watchlists(titles: Mapping[str, tuple[str, str]]) -> None:
     """From now on `series_name` knows these watchlists, key to (English, Chinese), and none but these. Called once, by tocsin/wiring."""
     known = dict(titles)
@@ -60,7 +68,7 @@ def know_watchlists(titles: Mapping[str, tuple[str, str]]) -> None:
 
 
 def kind_of(series: str) -> str:
-    """One of ALERTING."""
+    """One of ALERTING, or SOURCE."""
     return series.partition(":")[0]
 
 

@@ -131,6 +131,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Meta(ge=60, le=86_400, description="a story older than this is history: it counts, but rings nothing, seconds"),
     ] = 3600
     alert_false_per_week: Annotated[float, Meta(gt=0, le=1000, description="false alarms a week, over all series together")] = 1.0
+    alert_silence_per_week: Annotated[
+        float, Meta(ge=0, le=1000, description="false alarms of silence a week, over all sources and the whole feed; 0: none rings")
+    ] = 0.25
     alert_min_stories: Annotated[int, Meta(ge=1, description="negative stories that an alert needs at least")] = 3
     alert_min_sources: Annotated[int, Meta(ge=1, description="independent sources that an alert needs at least")] = 2
     alert_min_ratio: Annotated[float, Meta(ge=1, description="observed over expected that an alert needs at least")] = 2.0

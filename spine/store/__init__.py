@@ -1,6 +1,7 @@
 """The store: all SQL, one module per subject, over either ClickHouse client.
 
 store.articles    what was published and how it scored      (articles, article_keys, story_bands)
+store.sources     when each source was heard              (articles)
 store.mentions    which series each article touched         (mentions, hour_marks)
 store.search      articles found by words and facts        (articles)
 store.stories     what a series is about                    (mentions, articles)
@@ -40,6 +41,7 @@ from spine.store.moods import Moods
 from spine.store.peaks import PeakRow, Peaks
 from spine.store.search import Criteria, Cursor, Found, Search, Version
 from spine.store.silences import Silences
+from spine.store.sources import Sources, Told
 from spine.store.stories import About, Side, Stories, Story
 from spine.store.watchlists import Watchlists
 
@@ -80,9 +82,11 @@ __all__ = [
     "Side",
     "Silences",
     "SourceStories",
+    "Sources",
     "Store",
     "Stories",
     "Story",
+    "Told",
     "Totals",
     "Version",
     "WindowCount",
@@ -109,6 +113,7 @@ class Store:
     def __init__(self, client: ClickHouse) -> None:
         self.client = client
         self.articles = Articles(client)
+        self.sources = Sources(client)
         self.mentions = Mentions(client)
         self.search = Search(client)
         self.stories = Stories(client)

@@ -11,6 +11,7 @@ import msgspec
 from spine.clickhouse import ClickHouse
 from spine.records import OLDEST, CompanyScore, Score, Scored, WatchlistScore
 from spine.store.clock import few_months, from_epoch, new_version, to_epoch
+from spine.store.mentions import of_one, parameters_of
 
 FIRST_LOOK = timedelta(hours=1)
 ASK_AT_ONCE = 2_000
@@ -237,14 +238,14 @@ class Articles:
     def of_series(self, series: str, since: datetime, until: datetime, limit: int = 100) -> list[ArticleRow]:
         """Articles that touched `series` in [since, until), the most negative towards it first. Raises StoreError."""
         rows = self._client.query(
-            """
+            f"""
             SELECT id, p_negative FROM mentions FINAL
-            WHERE series = {series:String}
-              AND published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
-            ORDER BY p_negative DESC, id LIMIT {limit:UInt32}
+            WHERE {of_one(series)}
+              AND published_at >= toDateTime({{since:UInt32}}) AND published_at < toDateTime({{until:UInt32}})
+            ORDER BY p_negative DESC, id LIMIT {{limit:UInt32}}
             """,
             limit=limit,
-            series=series,
+            **parameters_of(series),
             since=to_epoch(since),
             until=to_epoch(until),
         )

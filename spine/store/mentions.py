@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from spine.clickhouse import ClickHouse
 from spine.records import Score
-from spine.series import ALERTING, MARKET, facts, is_negative
+from spine.series import ALERTING, MARKET, SOURCE, facts, is_negative, key_of, kind_of
 from spine.store.clock import few_months, from_epoch, new_version, to_epoch
 
 
@@ -87,6 +87,18 @@ def of_kinds(kinds: Sequence[str]) -> str:
     return "(" + " OR ".join(f"(series >= '{kind}:' AND series < '{kind};')" for kind in kinds) + ")"
 
 
+def of_one(series: str) -> str:
+    """The SQL condition of one series, with `parameters_of` it; a source's articles are the market's."""
+    if kind_of(series) == SOURCE:
+        return "series = {series:String} AND source = {source:String}"
+    return "series = {series:String}"
+
+
+def parameters_of(series: str) -> dict[str, str]:
+    """The parameters of `of_one`."""
+    return {"series": MARKET, "source": key_of(series)} if kind_of(series) == SOURCE else {"series": series}
+
+
 class Mentions:
     """Which series each article touched, and how."""
 
@@ -125,15 +137,15 @@ class Mentions:
         Counts distinct stories: delivery is at least once, and copies of a story are one. Raises StoreError.
         """
         rows = self._client.query(
-            """
-            SELECT intDiv(toUInt32(published_at) - {since:UInt32}, {width:UInt32}) AS w,
+            f"""
+            SELECT intDiv(toUInt32(published_at) - {{since:UInt32}}, {{width:UInt32}}) AS w,
                    uniqExactIf(story, negative = 1), uniqExact(story)
             FROM mentions FINAL
-            WHERE series = {series:String}
-              AND published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
+            WHERE {of_one(series)}
+              AND published_at >= toDateTime({{since:UInt32}}) AND published_at < toDateTime({{until:UInt32}})
             GROUP BY w ORDER BY w
             """,
-            series=series,
+            **parameters_of(series),
             since=to_epoch(since),
             until=to_epoch(until),
             width=width_s,
