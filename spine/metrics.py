@@ -28,6 +28,7 @@ BATCH_SECONDS = Histogram("tocsin_batch_seconds", "A batch in one step of the wo
 DELAY_SECONDS = Histogram("tocsin_delay_seconds", "From fetched to stored", buckets=(0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 3600))
 RETRIES = Counter("tocsin_retries", "Transient errors that were tried again", ["step"])
 ALERT_BAR = Gauge("tocsin_alert_bar", "The surprise that rings (-log10 of the odds), as learned from the past")
+SILENT = Gauge("tocsin_silent", "Sources that are silent for longer than their own past explains, the whole feed being one")
 ALERTS = Counter("tocsin_alerts", "Alerts raised", ["severity"])
 WEBHOOKS = Counter("tocsin_webhooks", "Webhook deliveries", ["outcome"])
 

@@ -246,6 +246,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
         `mean_tone` of all of them, of `risk_event` of those that tell of it
     measure: what the rule looks at; value: what it saw, limit: where it rings (0 and 0: `surprise` and what rang at that hour)
     event: key of the risk event that `risk_event` saw, of spine.taxonomy
+    of a silence: the window begins with the last article, value and limit are hours, sources are silent, and nothing else is counted
     """
 
     v: Literal[1] = SCHEMA_VERSION

@@ -4,6 +4,8 @@
                    │                    │                    │
                    └── articles, dead ──┴── alerts ──────────┴── deliveries ──▶ the store
 
+What no message asks for is done by the clock: `watch` listens for silence, `notify` tries again and resolves what is over.
+
 One agent a topic, and one way of running each of them, the only one of Faust's that loses nothing (docs/decisions.md):
 raw bytes; batches in order (`noack_take`); the work, store included, in threads; publish and await Kafka's confirmation;
 then acknowledge every event in order. While one batch is stored and published, the next may already be read, which for
@@ -27,6 +29,7 @@ from faust.types import TP
 
 from spine import log, metrics
 from spine.records import Alert, Score, encode
+from spine.store import Delivery
 from spine.topics import TopicNames
 from stream.batches import Raw
 from stream.gaps import Gaps, Missed, gone
@@ -56,7 +59,7 @@ class Stage(NamedTuple):
     missed: told of messages that were gone before they could be read
     ahead: whether a batch may be read, in a thread of its own, while the one before it is worked on
     begin: done each time that partitions of `source` come to this worker, beside the batches
-    tick: done each TICK_S while this worker has partitions of `source`, beside the batches
+    tick: done each TICK_S while this worker has partitions of `source`, beside the batches: what no message asks for
     """
 
     role: Role
@@ -68,7 +71,7 @@ class Stage(NamedTuple):
     batch_max: int
     ahead: bool = False
     begin: Callable[[datetime], Outcome] | None = None
-    tick: Callable[[datetime], object] | None = None
+    tick: Callable[[datetime], Outcome] | None = None
 
 
 def stages(pipeline: Pipeline, names: TopicNames, batch_max: int) -> list[Stage]:
@@ -91,20 +94,28 @@ def stages(pipeline: Pipeline, names: TopicNames, batch_max: int) -> list[Stage]
     def catch_up(now: datetime) -> Outcome:
         return to_publish(pipeline.catch_up(now))
 
+    def listen(now: datetime) -> Outcome:
+        return to_publish(pipeline.listen(now))
+
     def read_alerts(messages: Sequence[Raw], now: datetime) -> list[Alert]:
         return pipeline.read(messages, Alert, now)
 
     def notify(alerts: Sequence[Alert], _now: datetime) -> Outcome:
-        made = [delivery for alert in alerts for delivery in pipeline.notify(alert)]
-        delivered = sum(delivery.delivered for delivery in made)
-        return Outcome([], {"delivered": delivered, "failed": len(made) - delivered})
+        return delivered([delivery for alert in alerts for delivery in pipeline.notify(alert)])
+
+    def remind(now: datetime) -> Outcome:
+        return delivered(pipeline.remind(now))
+
+    def delivered(made: Sequence[Delivery]) -> Outcome:
+        taken = sum(delivery.delivered for delivery in made)
+        return Outcome([], {"delivered": taken, "failed": len(made) - taken})
 
     missed = pipeline.missed
     # notify: one at a time, so that a slow endpoint holds up one alert, and a rebalance for one
     return [
         Stage("score", names.articles, pipeline.draft, score, missed, names.scores, batch_max, ahead=True),
-        Stage("watch", names.scores, read_scores, watch, missed, names.alerts, batch_max, begin=catch_up),
-        Stage("notify", names.alerts, read_alerts, notify, missed, "", 1, tick=pipeline.remind),
+        Stage("watch", names.scores, read_scores, watch, missed, names.alerts, batch_max, begin=catch_up, tick=listen),
+        Stage("notify", names.alerts, read_alerts, notify, missed, "", 1, tick=remind),
     ]
 
 
@@ -202,14 +213,22 @@ class _Agent:
                 raise
         _log.info(f"{self._stage.role} begins", **outcome.figures)
 
-    async def _tick(self, again: Callable[[datetime], object]) -> None:
-        """What fails is tried at the next tick: it follows from the store, not from a message."""
+    async def _tick(self, again: Callable[[datetime], Outcome]) -> None:
+        """What fails is tried at the next tick: it follows from the store, not from a message. What it found must be published."""
         while not self._app.ending:
             await asyncio.sleep(TICK_S)
             try:
-                await _in(self._worker, again, datetime.now(UTC))
+                outcome = await _in(self._worker, again, datetime.now(UTC))
             except Exception as error:
                 _log.warning(f"{self._stage.role} will try again", error=f"{type(error).__name__}: {error}")
+                continue
+            with self._no_error():
+                try:
+                    await self._publish(outcome)
+                except Exception:
+                    if self._app.ending:
+                        return  # who watches next hands it on again
+                    raise
 
     async def revoked(self, _app: Any, places: Collection[Any], **_unused: Any) -> None:
         """Partitions are read elsewhere from now on."""

@@ -1,6 +1,7 @@
 """The three steps from `articles` to a delivered alert, as blocking functions that know no Kafka:
 
     messages ─▶ score (draft, keep) ─▶ scores ─▶ watch ─▶ alerts ─▶ notify ─▶ deliveries
+                                      (none) ─▶ listen ─┘
 
 Delivery is at least once, so each step may see anything twice, in other batches, after a crash at any point. Therefore:
 what is stored replaces itself; identity (`store.articles.remember`) is written last; what is known already is not worked on
@@ -30,6 +31,8 @@ from stream.flood import Flood
 from stream.gaps import Missed
 from stream.gate import Gate, Muting
 from stream.groups import Planner
+from stream.hearing import SilenceRule
+from stream.listener import Listener
 from stream.matching import Matcher
 from stream.memo import Memo
 from stream.resilience import Pace, Patience, isolate, once_more
@@ -90,6 +93,7 @@ class Pipeline:
         muting: Muting | None = None,
         resolve_after_s: float = 3600.0,
         thresholds: Sequence[Threshold] = (),
+        silence: SilenceRule | None = None,
     ) -> None:
         self._classifier = classifier
         self._store = store
@@ -105,6 +109,8 @@ class Pipeline:
         self._drafted: frozenset[str] = frozenset()
         self._new_watcher = partial(Watcher, store, rule, self._patience, pace or Pace(), thresholds)
         self._watcher = self._new_watcher()
+        self._new_listener = partial(Listener, store, silence or SilenceRule(), self._patience)
+        self._listener = self._new_listener()
         self._aside = Aside(store, self._patience, flood or Flood(share=1.0), era)
         self._taken: Scored | None = None
 
@@ -137,6 +143,7 @@ class Pipeline:
             muting=Muting.from_settings(settings, webhooks.labels),
             resolve_after_s=settings.alert_resolve_after_s,
             thresholds=rules.own,
+            silence=SilenceRule.from_settings(settings),
         )
 
     def close(self) -> None:
@@ -295,7 +302,12 @@ class Pipeline:
 
     def catch_up(self, now: datetime) -> list[Alert]:
         """The alerts of what is stored since an hour: for who begins to watch. Raises as `watch` does."""
+        self._listener = self._new_listener()  # what it had raised may not have been published
         return self._watcher.catch_up(now)
+
+    def listen(self, now: datetime) -> list[Alert]:
+        """The alerts of sources that are silent, stored; handed on once more after a restart, as `watch` does. Raises StoreError."""
+        return self._listener.listen(now)
 
     # alerts ─▶ deliveries
 

@@ -43,7 +43,8 @@ def inhibitor(alert: Alert, others: Iterable[tuple[Alert, Life]], rules: Sequenc
     """The alert that speaks for `alert` now, the first of several; None: it speaks for itself.
 
     It must be firing or acknowledged, about a whole that `alert` is a member of, at least as severe, raised in the same episode (its
-    window began before `alert` was detected), and not silenced itself: else nobody would hear of either.
+    window began before `alert` was detected), and not silenced itself: else nobody would hear of either. That nothing is heard speaks
+    for no bad news, nor bad news for a source that is silent.
     sectors: company key to the key of its sector, where it is known
     """
     found = [
@@ -53,6 +54,7 @@ def inhibitor(alert: Alert, others: Iterable[tuple[Alert, Life]], rules: Sequenc
         and not life.silenced
         and rank(other.severity) >= rank(alert.severity)
         and other.window_start <= alert.detected_at
+        and (other.measure == "silence") == (alert.measure == "silence")
         and any(_speaks(rule, other, alert, sectors) for rule in rules)
     ]
     return min(found, key=lambda other: (other.window_start, other.id), default=None)

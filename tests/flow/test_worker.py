@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import random
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 import pytest
 import standardwebhooks
 
-from spine.records import encode
+from spine.records import Article, Score, Scored, encode
 from spine.settings import Webhook
 from spine.store import open_store
 from tests.flow.worker_tools import Installation, Receiver, article
+from tocsin.broker import EmbeddedBroker
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(24))).decode()
 OLD = 2 * 24 * 60
@@ -58,6 +61,33 @@ def test_from_published_articles_to_a_verified_webhook(place: Installation, rece
     assert told == {alert["id"]: alert["series"] for alert in held["alerts"]}
     assert len(receiver.requests) == len(told)
     assert sorted(d["alert_id"] for d in held["deliveries"] if 200 <= d["status"] < 300) == sorted(told)
+
+
+def test_a_source_that_fell_silent_rings_though_no_message_comes(tansu: EmbeddedBroker, tmp_path: Path, receiver: Receiver):
+    """Nothing is ever published: the worker asks of itself."""
+    now, dice = datetime.now(UTC), random.Random(7)
+    with contextlib.closing(open_store("embedded", tmp_path)) as store:
+        store.migrate()
+        for source, ended_h in (("新浪财经", 40), ("reuters", 0)):
+            ago = [24 * 20 * dice.random() for _ in range(2_000)] + [0.0]
+            past = [article(f"{source} {n}", minutes_ago=60 * hours, source=source) for n, hours in enumerate(ago) if hours >= ended_h]
+            store.articles.insert([Scored(article=one, score=score(one, now)) for one in past])
+    place = Installation(tansu.address, tmp_path)
+    worker = place.worker(webhooks=(Webhook(url=receiver.url, allow_private=True, name="desk", language="zh"),))
+    worker.says("ready")
+    worker.until_sum("notify", "delivered", 1)
+    (alert,) = worker.stop()["alerts"]
+    assert (alert["rule"], alert["series"], alert["measure"]) == ("feed-silent", "source:新浪财经", "silence")
+    (request,) = receiver.requests
+    assert msgspec.json.decode(request.body)["data"]["id"] == alert["id"]
+
+
+def score(one: Article, now: datetime) -> Score:
+    """As calm as can be."""
+    return Score(
+        id=one.id, source=one.source, language=one.language, published_at=one.published_at, story=one.id,
+        p_negative=0.1, p_neutral=0.8, p_positive=0.1, topics={}, model="m", scored_at=now,
+    )  # fmt: skip
 
 
 def test_bad_messages_end_in_dead_letters_and_the_rest_go_on(place: Installation):

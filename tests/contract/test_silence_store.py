@@ -1,0 +1,175 @@
+"""A feed that says nothing rings, over chdb in this process and a real server over native TCP; the clock is the test's."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from spine.records import Article, Score, Scored, sha
+from spine.series import MARKET, source_series
+from spine.store import Store, Told
+from stream.hearing import SilenceRule
+from stream.listener import Listener
+from stream.resilience import Patience
+from stream.resolve import Resolver
+
+NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+"""A Friday."""
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+SINA, REUTERS, WIRE = "新浪财经", "reuters", "it's a \"wire\" '; DROP TABLE articles; -- 🔔"
+RULE = SilenceRule()
+
+
+@pytest.fixture(autouse=True)
+def empty(store: Store) -> None:
+    for table in ("articles", "mentions", "hour_marks", "alerts", "alert_events", "alert_seen"):
+        store.client.command(f"TRUNCATE TABLE {table}")
+
+
+def scored(source: str, at: datetime, *, late_s: float = 0, negative: float = 0.1) -> Scored:
+    ident = sha(source, at.isoformat())
+    article = Article(
+        id=ident,
+        source=source,
+        language="zh",
+        title="公告",
+        published_at=at,
+        fetched_at=at + timedelta(seconds=late_s),
+        url=f"https://x/{ident}",
+    )
+    score = Score(
+        id=ident,
+        source=source,
+        language="zh",
+        published_at=at,
+        story=ident,
+        p_negative=negative,
+        p_neutral=0.9 - negative,
+        p_positive=0.1,
+        topics={"other": 0.9},
+        model="m",
+        scored_at=at,
+    )
+    return Scored(article=article, score=score)
+
+
+def keep(store: Store, items: Iterable[Scored]) -> None:
+    every = list(items)
+    store.articles.insert(every)
+    store.mentions.insert([item.score for item in every])
+
+
+def spoken(source: str, since: datetime, until: datetime, per_hour: float = 6.0) -> list[Scored]:
+    """Articles by chance; most of them are fetched a minute later."""
+    dice = random.Random(source)
+    length = until - since
+    return [scored(source, since + dice.random() * length, late_s=60) for _ in range(round(per_hour * (length / HOUR)))]
+
+
+def a_past(store: Store, *sources: str, until: datetime = NOON) -> None:
+    for source in sources:
+        keep(store, spoken(source, NOON - timedelta(days=21), until))
+
+
+def listener(store: Store, rule: SilenceRule = RULE) -> Listener:
+    return Listener(store, rule, Patience())
+
+
+def until_it_rings(one: Listener, since: datetime, hours: float) -> tuple[datetime, list[str]]:
+    """When anything rang, and for whom."""
+    for minute in range(0, round(hours * 60), 5):
+        found = one.listen(since + minute * MINUTE)
+        if found:
+            return since + minute * MINUTE, sorted(alert.series for alert in found)
+    return since, []
+
+
+def test_a_source_is_told_of_by_when_it_was_heard(store: Store):
+    """The stretches, the last moments, and how late all but one in twenty come; an archive that was loaded is not late news."""
+    for n in range(40):
+        keep(store, [scored(WIRE, NOON + n * MINUTE, late_s=100 if n < 39 else 3_000)] * 2)
+    keep(store, [scored(SINA, NOON - 2 * HOUR, late_s=86_400), scored(SINA, NOON + 5 * HOUR)])
+    second = int(NOON.timestamp())
+    found = store.sources.told(NOON - 3 * HOUR, NOON + 5 * HOUR, 300)
+    assert found == {
+        WIRE: Told([second // 300 + n for n in range(8)], second + 39 * 60, second + 39 * 60 + 3_000, 100),
+        SINA: Told([second // 300 - 24], second - 7_200, second - 7_200 + 86_400, 0),
+    }
+    assert store.sources.told(NOON + 9 * HOUR, NOON + 10 * HOUR, 300) == {}
+
+
+def test_a_source_has_stories_like_any_series_though_no_article_touches_it(store: Store):
+    keep(store, [scored(WIRE, NOON, negative=0.85), scored(WIRE, NOON + MINUTE), scored(SINA, NOON)])
+    (count,) = store.mentions.window_counts(source_series(WIRE), NOON, NOON + HOUR, 3_600)
+    assert (count.start, count.negative, count.total) == (NOON, 1, 2)
+    assert [row.source for row in store.articles.of_series(source_series(WIRE), NOON, NOON + HOUR)] == [WIRE, WIRE]
+    assert len(store.articles.of_series(MARKET, NOON, NOON + HOUR)) == 3
+
+
+def test_a_source_falls_silent_rings_once_over_restarts_and_resolves_when_it_is_back(store: Store):
+    a_past(store, SINA, REUTERS, WIRE)
+    for source in (REUTERS, WIRE):
+        keep(store, spoken(source, NOON, NOON + 30 * HOUR))
+    one = listener(store)
+    rang, series = until_it_rings(one, NOON, 6)
+    assert series == [source_series(SINA)]
+    assert NOON + 20 * MINUTE < rang < NOON + 4 * HOUR
+    (alert,) = store.alerts.latest()
+    last = max(item.score.published_at for item in spoken(SINA, NOON - timedelta(days=21), NOON)).replace(microsecond=0)
+    assert (alert.measure, alert.window_start, alert.severity) == ("silence", last, "watch")
+    assert alert.value == pytest.approx((rang - last) / HOUR, abs=0.01) and 0 < alert.limit <= alert.value
+
+    assert one.listen(rang + timedelta(seconds=30)) == []
+    assert one.listen(rang + HOUR) == []
+    again = listener(store)
+    assert again.listen(rang + 2 * HOUR) == [alert], "its publication may have been lost"
+    assert again.listen(rang + 2 * HOUR + MINUTE) == []
+    assert store.lives.last_seen([alert.id]) == {alert.id: rang + 2 * HOUR + MINUTE}
+
+    resolver = Resolver(store, Patience(), 3_600)
+    assert resolver.resolve(rang + 3 * HOUR) == []
+    back = rang + 2 * HOUR + 2 * MINUTE
+    keep(store, [scored(SINA, back + n * MINUTE - 2 * HOUR, negative=0.85) for n in range(0, 120, 4)])
+    assert again.listen(back) == []
+    (event,) = resolver.resolve(back + HOUR + MINUTE)
+    assert (event.alert_id, event.kind) == (alert.id, "resolved")
+    assert len(store.alerts.latest()) == 1
+
+
+def test_a_feed_that_falls_silent_is_one_alert_and_its_return_rings_nothing(store: Store):
+    a_past(store, SINA, REUTERS, WIRE)
+    one = listener(store)
+    rang, series = until_it_rings(one, NOON, 2)
+    assert series == [MARKET]
+    assert rang < NOON + 80 * MINUTE
+    assert until_it_rings(one, rang + MINUTE, 3)[1] == []
+    (alert,) = store.alerts.latest()
+    assert (alert.sources, alert.severity) == (3, "urgent")
+    back = rang + 3 * HOUR
+    keep(store, spoken(SINA, back, back + 6 * HOUR))
+    keep(store, spoken(REUTERS, back + 30 * MINUTE, back + 6 * HOUR))
+    keep(store, spoken(WIRE, back + 40 * MINUTE, back + 6 * HOUR))
+    assert until_it_rings(one, back, 1)[1] == []
+    assert until_it_rings(listener(store), back + HOUR, 1)[1] == []
+
+
+def test_who_was_away_does_not_ring_for_what_it_did_not_hear(store: Store):
+    """A laptop is opened on Monday: the feeds have not been fetched yet."""
+    a_past(store, SINA, REUTERS)
+    monday = NOON + 68 * HOUR
+    one = listener(store)
+    assert one.listen(monday) == []
+    keep(store, spoken(SINA, monday, monday + 8 * HOUR))
+    rang, series = until_it_rings(one, monday + MINUTE, 8)
+    assert series == [source_series(REUTERS)], "it does not come back"
+    assert rang > monday + 20 * MINUTE
+
+
+def test_silence_can_be_left_to_itself(store: Store):
+    a_past(store, SINA, REUTERS, until=NOON - 10 * HOUR)
+    keep(store, spoken(REUTERS, NOON - 10 * HOUR, NOON))
+    assert listener(store, SilenceRule(per_week=0.0)).listen(NOON) == []
+    assert [alert.series for alert in listener(store).listen(NOON)] == [source_series(SINA)]
