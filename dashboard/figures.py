@@ -18,7 +18,7 @@ from dashboard import i18n, measures
 from dashboard.palette import PALETTES, lines_of
 from dashboard.usual import Usual
 from dashboard.view import Theme, View
-from spine.records import LEVELS, Alert
+from spine.records import Alert
 from spine.series import MARKET, key_of, series_name
 from spine.store import MoodPoint, WindowCount
 
@@ -312,7 +312,7 @@ def around(counts: Sequence[WindowCount], alert: Alert, bounds: tuple[datetime, 
         go.Bar(x=x, y=y, name=i18n.text(label, view.language), marker={"color": colour}, width=alert.window_s * 900, uid=_uid(label))
         for label, (colour, y) in parts.items()
     ]
-    if alert.measure not in LEVELS:
+    if alert.measure == "surprise":
         traces.append(
             go.Scatter(
                 x=[local(since, view.tz), local(until, view.tz)],

@@ -98,6 +98,7 @@ LABELS: dict[str, tuple[str, str]] = {
     "kind.language": ("language", "语言"),
     "kind.genre": ("kind of source", "来源类型"),
     "kind.watchlist": ("watchlist", "关注列表"),
+    "kind.source": ("source", "来源"),
     "observed": ("Observed", "实际"),
     "expected": ("Expected", "预期"),
     "alert.counts": ("{observed} negative stories, {expected} expected", "负面报道 {observed} 条，预期 {expected} 条"),
@@ -218,6 +219,9 @@ LABELS: dict[str, tuple[str, str]] = {
     "alert.detected": ("Detected", "检出时间"),
     "alert.surprise": ("Odds", "偶然概率"),
     "alert.total": ("Stories of any sentiment", "全部报道"),
+    "alert.silent_for": ("Silent for", "沉默时长"),
+    "alert.limit": ("Rings after", "报警时限"),
+    "alert.last_article": ("Last article", "最近文章"),
     "alert.rule": ("Rule", "规则"),
     "alert.id": ("Alert id", "警报编号"),
     "alert.sentence": (
@@ -234,6 +238,7 @@ LABELS: dict[str, tuple[str, str]] = {
     "why.needed": ("needed", "关键"),
     "why.needed_help": ("Without the stories marked so it would not have rung", "缺了带此标记的报道就不会报警"),
     "alert.sentence.level": ("{name}: {counts} in {width}; the rule {limit}.", "{name}：{width}内{counts}；规则{limit}。"),
+    "alert.silence": ("{name} is silent: {words}.", "{name}沉默：{words}。"),
     "alert.chart": ("Around the window", "窗口前后"),
     "alert.chart_help": (
         "Negative and other stories of this series; the window that rang is shaded",

@@ -35,6 +35,7 @@ from spine.errors import StoreError
 from spine.log import get_logger, mask
 from spine.records import LEVELS, Alert
 from spine.store import Delivery
+from spine.words import lasting, silence_words
 
 PREFIX = "/alert/"
 log = get_logger("dashboard.alert")
@@ -79,29 +80,12 @@ def why(alert: Alert, now: datetime, view: View) -> Any:
 
     end = alert.window_start + timedelta(seconds=alert.window_s)
     span = words("alert.window_of", start=i18n.when(alert.window_start, view.tz, view.language), end=f"{end.astimezone(view.tz):%H:%M}")
-    name, width = name_of(alert.series, view), i18n.width(alert.window_s, view.language)
-    if alert.measure in LEVELS:
-        counts, limit = measures.words(alert, view.language)
-        sentence = words("alert.sentence.level", name=name, counts=counts, width=width, limit=limit)
-        figures_ = [
-            (words("alert.measured"), measures.figure(alert, alert.value), "negative"),
-            (words("alert.limit"), limit, "words"),
-            (words("alert.negative"), str(alert.observed), ""),
-            (words("alert.total"), str(alert.total), ""),
-        ]
-    else:
-        expected, odds = i18n.decimal(alert.expected), i18n.odds(alert.surprise, view.language)
-        sentence = words("alert.sentence", name=name, observed=alert.observed, width=width, expected=expected, odds=odds)
-        figures_ = [
-            (words("observed"), str(alert.observed), "negative"),
-            (words("expected"), expected, ""),
-            (words("alert.surprise"), odds, "words"),
-            (words("alert.total"), str(alert.total), ""),
-        ]
+    width = i18n.width(alert.window_s, view.language)
+    sentence, figures_ = _seen(alert, view)
     facts = [
         (words("alert.window"), f"{span} ({width})"),
         (words("alert.detected"), i18n.when(alert.detected_at, view.tz, view.language)),
-        (words("column.source"), words("alert.sources", n=alert.sources)),
+        *([] if alert.measure == "silence" else [(words("column.source"), words("alert.sources", n=alert.sources))]),
         (words("alert.rule"), plain(alert.rule, 80)),
         (words("alert.id"), alert.id),
     ]
@@ -125,6 +109,37 @@ def why(alert: Alert, now: datetime, view: View) -> Any:
         ],
         className=f"panel why {alert.severity}",
     )
+
+
+def _seen(alert: Alert, view: View) -> tuple[str, list[tuple[str, str, str]]]:
+    """What the rule saw: a sentence, and (label, value, class) of its figures."""
+
+    def words(key: str, **values: object) -> str:
+        return i18n.text(key, view.language, **values)
+
+    name = name_of(alert.series, view)
+    if alert.measure == "silence":
+        return words("alert.silence", name=name, words=silence_words(alert, view.language)), [
+            (words("alert.silent_for"), lasting(alert.value, view.language), "negative"),
+            (words("alert.limit"), lasting(alert.limit, view.language), ""),
+            (words("alert.last_article"), i18n.when(alert.window_start, view.tz, view.language), "words"),
+        ]
+    width, expected = i18n.width(alert.window_s, view.language), i18n.decimal(alert.expected)
+    if alert.measure in LEVELS:
+        counts, limit = measures.words(alert, view.language)
+        return words("alert.sentence.level", name=name, counts=counts, width=width, limit=limit), [
+            (words("alert.measured"), measures.figure(alert, alert.value), "negative"),
+            (words("alert.limit"), limit, "words"),
+            (words("alert.negative"), str(alert.observed), ""),
+            (words("alert.total"), str(alert.total), ""),
+        ]
+    odds = i18n.odds(alert.surprise, view.language)
+    return words("alert.sentence", name=name, observed=alert.observed, width=width, expected=expected, odds=odds), [
+        (words("observed"), str(alert.observed), "negative"),
+        (words("expected"), expected, ""),
+        (words("alert.surprise"), odds, "words"),
+        (words("alert.total"), str(alert.total), ""),
+    ]
 
 
 def shown_until(found: AlertView, now: datetime) -> datetime:
@@ -158,7 +173,8 @@ def evidence(found: AlertView, view: View) -> list[Any]:
             others.append(_item(title, article.id, article.url, article.source, article.published_at, sentiment(name, p, view), view))
     body = html.Ul(first, className="articles") if first else html.P(i18n.text("alert.no_evidence", view.language), className="muted")
     note = "alert.evidence_help.level" if alert.measure in LEVELS else "alert.evidence_help"
-    parts = [panel(i18n.text("alert.evidence", view.language), body, note=i18n.text(note, view.language))]
+    shown = panel(i18n.text("alert.evidence", view.language), body, note=i18n.text(note, view.language))
+    parts = [] if alert.measure == "silence" else [shown]
     if others:
         parts.append(panel(i18n.text("alert.more_articles", view.language), html.Ul(others, className="articles")))
     return parts

@@ -20,6 +20,7 @@ from spine.life import State as AlertState
 from spine.records import Alert
 from spine.series import key_of, kind_of, series_name
 from spine.store import Cursor, SeriesTotal
+from spine.words import silence_words
 
 CHART_CONFIG = {
     "displaylogo": False,
@@ -128,6 +129,8 @@ def state_badge(state: AlertState, view: View) -> Any:
 
 def counts(alert: Alert, view: View) -> str:
     """What was seen, and what was expected, in half a sentence."""
+    if alert.measure == "silence":
+        return silence_words(alert, view.language)
     return measures.words(alert, view.language).counts
 
 
@@ -136,10 +139,15 @@ def name_of(series: str, view: View) -> str:
     return plain(series_name(series, view.language), 80)
 
 
+def _aside(alert: Alert, view: View) -> tuple[str, str]:
+    if alert.measure == "silence":
+        return i18n.text("alert.last_article", view.language), i18n.when(alert.window_start, view.tz, view.language)
+    return measures.words(alert, view.language).beside, i18n.text("alert.sources", view.language, n=alert.sources)
+
+
 def alert_card(alert: Alert, now: datetime, view: View) -> Any:
     """An alert as a card that leads to its page."""
     words = i18n.text
-    beside = measures.words(alert, view.language).beside
     kind = f"kind.{kind_of(alert.series)}"
     return dcc.Link(
         [
@@ -154,10 +162,7 @@ def alert_card(alert: Alert, now: datetime, view: View) -> Any:
                 className="name",
             ),
             html.Div(counts(alert, view), className="counts"),
-            html.Div(
-                [html.Span(beside), html.Span(words("alert.sources", view.language, n=alert.sources))],
-                className="row muted",
-            ),
+            html.Div([html.Span(text) for text in _aside(alert, view)], className="row muted"),
         ],
         href=href(f"/alert/{alert.id}", view),
         className=f"alert-card {alert.severity}",

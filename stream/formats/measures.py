@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-from spine.records import Measure
+from spine.records import Language, Measure
 from spine.taxonomy import risk_name
+from spine.words import Silent, lasting, silence_words
 
 
-class Seen(Protocol):
+class Seen(Silent, Protocol):
     """What is said of an alert: spine.records.Alert has it, and an alert of a backtest."""
 
     @property
     def measure(self) -> Measure: ...  # noqa: D102
-    @property
-    def value(self) -> float: ...  # noqa: D102
-    @property
-    def limit(self) -> float: ...  # noqa: D102
     @property
     def event(self) -> str: ...  # noqa: D102
     @property
@@ -53,6 +50,10 @@ def in_words(alert: Seen, zh: bool) -> Words:
         figure, limit, event = percent(alert.value), percent(alert.limit), risk_name(alert.event, "zh" if zh else "en")
         seen = f"报道提及{event}，概率 {figure}" if zh else f"{event} is told of, {figure} likely"
         return Words(seen, figure, f"概率达到 {limit}" if zh else f"from {limit} on")
+    if alert.measure == "silence":
+        language: Language = "zh" if zh else "en"
+        limit = lasting(alert.limit, language)
+        return Words(silence_words(alert, language), lasting(alert.value, language), f"超过 {limit}" if zh else f"after {limit}")
     n, expected = alert.observed, amount(alert.expected)
     if zh:
         return Words(f"{n} 条负面报道，预期 {expected} 条", "", "")

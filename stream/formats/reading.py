@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from spine.records import LEVELS, Alert, Evidence, Language, Severity
 from spine.series import series_name
+from spine.words import lasting
 from stream.formats.base import Options
 from stream.formats.generic import TEST, link_of
 from stream.formats.measures import amount, in_words
@@ -97,6 +98,9 @@ def read(alert: Alert, options: Options) -> Reading:
 
 
 def _sentences(alert: Alert, zh: bool) -> tuple[str, ...]:
+    if alert.measure == "silence":
+        last = when(alert.window_start)
+        return (f"最近一篇文章发布于 {last}。" if zh else f"The last article was published at {last}.",)
     if alert.measure in LEVELS:
         seen, _, limit = in_words(alert, zh)
         if zh:
@@ -142,23 +146,36 @@ def _sources(alert: Alert) -> str:
 
 
 def _facts(alert: Alert, name: str, severity: str, zh: bool) -> tuple[Fact, ...]:
-    _, figure, limit = in_words(alert, zh)
-    measured = [("expected", "Expected", "预期", amount(alert.expected))]
-    if alert.measure in LEVELS:
-        measured = [("measured", "Measured", "实测", figure), ("limit", "Rings", "触发条件", limit)]
     rows = (
         ("series", "Series", "对象", name if name in alert.series else f"{name} ({line(alert.series)})"),
         ("severity", "Severity", "级别", severity),
-        ("window", "Window", "窗口", span(alert)),
-        ("observed", "Negative stories", "负面报道", str(alert.observed)),
-        *measured,
-        ("total", "All stories", "报道总数", str(alert.total)),
+        *_measured(alert, zh),
         ("sources", "Sources", "来源数", str(alert.sources)),
         ("detected", "Raised", "触发时间", when(alert.detected_at)),
         ("rule", "Rule", "规则", line(alert.rule)),
         ("id", "Alert", "编号", alert.id),
     )
     return tuple(Fact(key, chinese if zh else english, value) for key, english, chinese, value in rows)
+
+
+def _measured(alert: Alert, zh: bool) -> tuple[tuple[str, str, str, str], ...]:
+    if alert.measure == "silence":
+        language: Language = "zh" if zh else "en"
+        return (
+            ("last_article", "Last article", "最近文章", when(alert.window_start)),
+            ("silent_for", "Silent for", "沉默时长", lasting(alert.value, language)),
+            ("limit", "Rings after", "报警时限", lasting(alert.limit, language)),
+        )
+    _, figure, limit = in_words(alert, zh)
+    measured = [("expected", "Expected", "预期", amount(alert.expected))]
+    if alert.measure in LEVELS:
+        measured = [("measured", "Measured", "实测", figure), ("limit", "Rings", "触发条件", limit)]
+    return (
+        ("window", "Window", "窗口", span(alert)),
+        ("observed", "Negative stories", "负面报道", str(alert.observed)),
+        *measured,
+        ("total", "All stories", "报道总数", str(alert.total)),
+    )
 
 
 def _article(item: Evidence, zh: bool) -> Piece:

@@ -273,7 +273,13 @@ def _tell(found: AlertStory) -> None:
     lines.append(f"{alert.series} ({alert.severity}, rule {alert.rule}), detected {_time(alert.detected_at)} UTC")
     seen, _, limit = in_words(alert, zh=False)
     rings = f" (the rule rings {limit})" if limit else ""
-    lines.append(f"{seen}{rings}; {alert.total} in all, {alert.observed} negative, {alert.sources} sources")
+    silent = alert.measure == "silence"
+    counted = (
+        f"the last came {_time(alert.window_start)} UTC"
+        if silent
+        else f"{alert.total} in all, {alert.observed} negative, {alert.sources} sources"
+    )
+    lines.append(f"{seen}{rings}; {counted}")
     lines.append(f"state: {life.state}{f' by {_by(found.view)}' if _by(found.view) else ''}; last over its bar {_time(life.last_seen)} UTC")
     if life.assignee:
         lines.append(f"assigned to: {life.assignee}")
