@@ -220,7 +220,6 @@ LABELS: dict[str, tuple[str, str]] = {
     "alert.surprise": ("Odds", "偶然概率"),
     "alert.total": ("Stories of any sentiment", "全部报道"),
     "alert.silent_for": ("Silent for", "沉默时长"),
-    "alert.limit": ("Rings after", "报警时限"),
     "alert.last_article": ("Last article", "最近文章"),
     "alert.rule": ("Rule", "规则"),
     "alert.id": ("Alert id", "警报编号"),

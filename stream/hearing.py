@@ -20,7 +20,7 @@ import numpy as np
 from spine.records import Alert, alert_id
 from spine.series import MARKET, source_series
 from spine.settings import Settings
-from spine.store import Rung, Told
+from spine.store import Rung, Spoke
 from spine.store.clock import from_epoch
 from stream.ring import Rings
 from stream.silence import DAY, LEAST_SILENT, STRETCH_S, Rhythm, rhythm
@@ -110,12 +110,12 @@ class _Ear(NamedTuple):
 class Hearing:
     """Judges what it was told last. One thread at a time."""
 
-    def __init__(self, rule: SilenceRule, told: Mapping[str, Told] | None = None) -> None:
+    def __init__(self, rule: SilenceRule, told: Mapping[str, Spoke] | None = None) -> None:
         self._rule, self._reach = rule, int(rule.history_s) // STRETCH_S
         self._rhythms: dict[tuple[tuple[str, ...], int], Rhythm | None] = {}
         self.hear(told or {})
 
-    def hear(self, told: Mapping[str, Told]) -> None:
+    def hear(self, told: Mapping[str, Spoke]) -> None:
         """From now on this is what each source told; what is known of its rhythm stays."""
         self._told = dict(sorted(told.items()))
         self._heard = {name: np.asarray(one.stretches, np.int64) for name, one in self._told.items()}
@@ -218,7 +218,7 @@ def _mostly_mute(ears: Sequence[_Ear], one: _Ear, now: int) -> list[_Ear]:
 
 def settle(silences: Sequence[Silence], last: Mapping[str, Rung], rule: SilenceRule, now: int) -> Rings:
     """One alert for each outage. last: what each series rang last"""
-    rings = Rings([], set())
+    rings = Rings([], set(), {})
     for silence in silences:
         before = last.get(silence.series)
         if before is not None and silence.since < before.end + rule.cooldown_s:
@@ -251,7 +251,7 @@ def _alert(silence: Silence, rule: SilenceRule, now: int) -> Alert:
 
 
 def replay_silences(
-    told: Mapping[str, Told], rule: SilenceRule, since: datetime, until: datetime
+    told: Mapping[str, Spoke], rule: SilenceRule, since: datetime, until: datetime
 ) -> Iterator[tuple[datetime, list[Alert]]]:
     """What would have rung in [since, until), with a virtual clock that goes on in silences; only moments at which anything rang."""
     hearing, rang, back = Hearing(rule, told), dict[str, Rung](), 0

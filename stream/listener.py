@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from spine import log, metrics
 from spine.records import Alert
 from spine.series import MARKET
-from spine.store import Store, Told
+from spine.store import Spoke, Store
 from spine.store.clock import from_epoch
 from stream.hearing import GONE, Hearing, SilenceRule, settle
 from stream.resilience import Patience
@@ -30,7 +30,7 @@ class Listener:
     def __init__(self, store: Store, rule: SilenceRule, patience: Patience) -> None:
         self._store, self._rule, self._patience = store, rule, patience
         self._hearing = Hearing(rule)
-        self._told: dict[str, Told] = {}
+        self._told: dict[str, Spoke] = {}
         self._refreshed = 0
         self._looked: datetime | None = None
         self._back: int | None = None
@@ -92,7 +92,7 @@ class Listener:
         return [alert for ident in sorted(idents) if (alert := self._store.alerts.get(ident)) is not None]
 
 
-def _joined(past: Mapping[str, Told], new: Mapping[str, Told], cut: int) -> dict[str, Told]:
+def _joined(past: Mapping[str, Spoke], new: Mapping[str, Spoke], cut: int) -> dict[str, Spoke]:
     """What was told before the stretch `cut`, and what was told since."""
     joined = dict(past)
     for name, told in new.items():
@@ -101,5 +101,5 @@ def _joined(past: Mapping[str, Told], new: Mapping[str, Told], cut: int) -> dict
             joined[name] = told
             continue
         known = [at for at in before.stretches if at < cut]
-        joined[name] = Told(known + told.stretches, max(before.last, told.last), max(before.fetched, told.fetched), before.late_s)
+        joined[name] = Spoke(known + told.stretches, max(before.last, told.last), max(before.fetched, told.fetched), before.late_s)
     return joined

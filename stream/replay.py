@@ -13,7 +13,7 @@ from typing import NamedTuple
 from spine.life.silences import matches
 from spine.records import Alert
 from spine.series import MARKET
-from spine.store import NegativeMention, PeakRow, Rung, SourceStories
+from spine.store import NegativeMention, PeakRow, Rung, SourceStories, Spoke
 from spine.store.clock import from_epoch
 from stream.alerts import Rule
 from stream.bar import Bar
@@ -24,10 +24,19 @@ from stream.why import Judged
 
 
 class Heard:
-    """What was told, by series. tallies: new stories of each series and of the market; told: negative articles, oldest first"""
+    """What was told, by series. tallies: new stories of each series and of the market; told: negative articles, oldest first
 
-    def __init__(self, tallies: Mapping[str, Tally], told: Mapping[str, Sequence[NegativeMention]], sources: int) -> None:
-        self.tallies, self._told, self._sources = tallies, told, sources
+    sources: how many there are; spoke: when each was heard, where silences are to be judged
+    """
+
+    def __init__(
+        self,
+        tallies: Mapping[str, Tally],
+        told: Mapping[str, Sequence[NegativeMention]],
+        sources: int,
+        spoke: Mapping[str, Spoke] | None = None,
+    ) -> None:
+        self.tallies, self._told, self._sources, self.spoke = tallies, told, sources, spoke or {}
 
     @property
     def names(self) -> list[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import heapq
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -25,9 +26,11 @@ from spine.settings import Settings
 from spine.store import Store
 from spine.store.clock import from_epoch
 from stream.alerts import Rule
+from stream.hearing import GONE, SilenceRule, replay_silences
 from stream.levels import evidence_of
-from stream.replay import Heard, replay, replay_levels
+from stream.replay import Heard, Moment, replay, replay_levels
 from stream.rules import Rules
+from stream.silence import STRETCH_S
 from stream.tally import Tally
 from stream.thresholds import risk_stories
 from stream.why import needed, stories_of
@@ -70,13 +73,17 @@ class Rang(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole replay of [since, until). articles: negative ones that the detector looked at; bar: the last one."""
+    """A whole replay of [since, until). articles: negative ones that the detector looked at; bar: the last one.
+
+    silences: how many of the alerts are of silence; alerts_per_week: of the others
+    """
 
     since: datetime
     until: datetime
     series: int
     articles: int
     alerts: int
+    silences: int
     alerts_per_week: float
     false_per_week: float
     bar: float
@@ -132,33 +139,33 @@ def hear(
         raise SettingsError(f"there is no article between {begin:%Y-%m-%d %H:%M} and {end:%Y-%m-%d %H:%M} UTC")
     last = from_epoch(int(tallies[MARKET].at[-1]) + 60)
     told = {} if rule.paused else store.mentions.negative_articles(past, end)
-    return Heard(tallies, told, store.mentions.sources(past, end)), begin, min(end, last)
+    spoke = store.sources.told(past - timedelta(seconds=GONE * STRETCH_S), end, STRETCH_S)
+    return Heard(tallies, told, store.mentions.sources(past, end), spoke), begin, min(end, last)
 
 
-def run(heard: Heard, rules: Rules, store: Store, since: datetime, until: datetime, show: Progress) -> Iterator[Rang | Summary]:
+def run(
+    heard: Heard, rules: Rules, silence: SilenceRule, store: Store, since: datetime, until: datetime, show: Progress
+) -> Iterator[Rang | Summary]:
     """Every alert, then the summary. store: the one that was heard. Raises StoreError."""
-    alerts, bar = 0, 0.0
+    alerts, silences, bar = 0, 0, 0.0
     whole = max((until - since).total_seconds(), 1.0)
-    for moment in replay(heard, rules.detector, since, until, levels(heard, rules, store, since, until)):
-        bar = moment.bar
+    silent = (Moment(at, fresh, bar=0.0) for at, fresh in replay_silences(heard.spoke, silence, since, until))
+    spoken = replay(heard, rules.detector, since, until, levels(heard, rules, store, since, until))
+    for moment in heapq.merge(spoken, silent, key=lambda moment: moment.at):
+        bar = moment.bar or bar
         show((moment.at - since).total_seconds() / whole)
         for alert in moment.alerts:
             alerts += 1
-            if alert.measure in LEVELS:
-                yield _rang(alert, [item.id for item in evidence_of(store, alert)], 0.0, [])
-                continue
-            end = alert.window_start + timedelta(seconds=alert.window_s)
-            told = heard.between(alert.series, alert.window_start, end)
-            judged = moment.judged.get(alert.id)
-            carried = needed(stories_of(told), judged) if judged is not None else []
-            yield _rang(alert, [mention.id for mention in told], bar, [story.article for story in carried])
+            silences += alert.measure == "silence"
+            yield _told(alert, moment, heard, store, bar)
     yield Summary(
         since=since,
         until=until,
         series=len(heard.tallies),
         articles=len(heard.between(MARKET, since, until)),
         alerts=alerts,
-        alerts_per_week=round(alerts / (whole / WEEK.total_seconds()), 2),
+        silences=silences,
+        alerts_per_week=round((alerts - silences) / (whole / WEEK.total_seconds()), 2),
         false_per_week=rules.detector.false_per_week,
         bar=round(bar, 3),
     )
@@ -170,6 +177,17 @@ def levels(heard: Heard, rules: Rules, store: Store, since: datetime, until: dat
     risky = any(rule.kind == "risk_event" for rule in rules.own)
     risks = risk_stories(store.articles.risky(since - before, until)) if risky else {}
     return replay_levels(heard.tallies, risks, rules.own, store.mentions, since, until)
+
+
+def _told(alert: Alert, moment: Moment, heard: Heard, store: Store, bar: float) -> Rang:
+    if alert.measure == "silence":
+        return _rang(alert, [], 0.0, [])
+    if alert.measure in LEVELS:
+        return _rang(alert, [item.id for item in evidence_of(store, alert)], 0.0, [])
+    told = heard.between(alert.series, alert.window_start, alert.window_start + timedelta(seconds=alert.window_s))
+    judged = moment.judged.get(alert.id)
+    carried = needed(stories_of(told), judged) if judged is not None else []
+    return _rang(alert, [mention.id for mention in told], bar, [story.article for story in carried])
 
 
 def _rang(alert: Alert, evidence: Sequence[str], bar: float, carried: Sequence[str]) -> Rang:

@@ -41,7 +41,7 @@ from spine.store.moods import Moods
 from spine.store.peaks import PeakRow, Peaks
 from spine.store.search import Criteria, Cursor, Found, Search, Version
 from spine.store.silences import Silences
-from spine.store.sources import Sources, Told
+from spine.store.sources import Sources, Spoke
 from spine.store.stories import About, Side, Stories, Story
 from spine.store.watchlists import Watchlists
 
@@ -83,10 +83,10 @@ __all__ = [
     "Silences",
     "SourceStories",
     "Sources",
+    "Spoke",
     "Store",
     "Stories",
     "Story",
-    "Told",
     "Totals",
     "Version",
     "WindowCount",

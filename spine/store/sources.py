@@ -11,7 +11,7 @@ from spine.store.clock import to_epoch
 USUAL_SHARE = 0.95
 
 
-class Told(NamedTuple):
+class Spoke(NamedTuple):
     """When a source was heard.
 
     stretches: those of width_s, counted since 1970, in which it published anything, ascending
@@ -31,7 +31,7 @@ class Sources:
     def __init__(self, client: ClickHouse) -> None:
         self._client = client
 
-    def told(self, since: datetime, until: datetime, width_s: int, late_s: int = 3_600) -> dict[str, Told]:
+    def told(self, since: datetime, until: datetime, width_s: int, late_s: int = 3_600) -> dict[str, Spoke]:
         """Every source of articles published in [since, until). Raises StoreError.
 
         late_s: what was fetched longer after its publication was history by then, and tells nothing of how late news comes
@@ -52,4 +52,4 @@ class Sources:
             width=width_s,
             late_s=late_s,
         )
-        return {row[0]: Told([int(at) for at in row[1]], int(row[2]), int(row[3]), int(row[4])) for row in rows}
+        return {row[0]: Spoke([int(at) for at in row[1]], int(row[2]), int(row[3]), int(row[4])) for row in rows}

@@ -96,19 +96,13 @@ class Data(msgspec.Struct, frozen=True, kw_only=True):
     total: Annotated[Count, Meta(description="distinct stories of any sentiment in the window")]
     sources: Annotated[
         Count,
-        Meta(
-            description="distinct sources of the negative stories; of volume and mean_tone, of all of them; of a silence: how many are silent"
-        ),
+        Meta(description="distinct sources of the negative stories, of volume and mean_tone of all; of a silence: how many are silent"),
     ]
     measure: Annotated[
         Measure,
-        Meta(
-            description="what the rule looks at; surprise: negative stories against the series' own past; of a silence, the window begins with the last article"
-        ),
+        Meta(description="what the rule looks at; the window of a silence begins with the last article"),
     ]
-    value: Annotated[
-        float, Meta(description="what it saw: a share, a tone in [-1, 1], a number of stories, a probability, hours without an article")
-    ]
+    value: Annotated[float, Meta(description="what it saw: a share, a tone in [-1, 1], stories, a probability, hours without an article")]
     limit: Annotated[float, Meta(description="where it rings: a share over it, a tone below it, what else from it on")]
     event: Annotated[str, Meta(description="the key of the risk event that was told of, such as fraud; empty: it is about none")]
     evidence: Annotated[

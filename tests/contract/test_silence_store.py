@@ -10,7 +10,7 @@ import pytest
 
 from spine.records import Article, Score, Scored, sha
 from spine.series import MARKET, source_series
-from spine.store import Store, Told
+from spine.store import Spoke, Store
 from stream.hearing import SilenceRule
 from stream.listener import Listener
 from stream.resilience import Patience
@@ -95,8 +95,8 @@ def test_a_source_is_told_of_by_when_it_was_heard(store: Store):
     second = int(NOON.timestamp())
     found = store.sources.told(NOON - 3 * HOUR, NOON + 5 * HOUR, 300)
     assert found == {
-        WIRE: Told([second // 300 + n for n in range(8)], second + 39 * 60, second + 39 * 60 + 3_000, 100),
-        SINA: Told([second // 300 - 24], second - 7_200, second - 7_200 + 86_400, 0),
+        WIRE: Spoke([second // 300 + n for n in range(8)], second + 39 * 60, second + 39 * 60 + 3_000, 100),
+        SINA: Spoke([second // 300 - 24], second - 7_200, second - 7_200 + 86_400, 0),
     }
     assert store.sources.told(NOON + 9 * HOUR, NOON + 10 * HOUR, 300) == {}
 

@@ -18,6 +18,8 @@ CRISIS = START + timedelta(days=20, hours=10)
 def archive(folder: Path) -> Path:
     rows = []
     for hour in range(24 * 24):
+        if hour % 3 == 2 and hour > 22 * 24:
+            continue  # wire2 has fallen silent
         when = START + timedelta(hours=hour, minutes=7 * hour % 60)
         rows.append((when, f"Harbour weather report number {hour}: calm sea, ships {hour * 37 % 91} in port", f"wire{hour % 3}"))
     words = ["fraud", "lawsuit", "default", "bankruptcy", "losses", "probe", "recall", "crash", "plunge", "scandal", "违约", "亏损"]
@@ -57,13 +59,17 @@ def test_an_archive_is_scored_once_and_its_crisis_rings(settings: Path, capsys: 
     assert market["carried"] == len(market["needed"])
     assert set(market["needed"]) < set(market["evidence"])
     assert summary["alerts"] == len(rang)
+    (silence,) = [alert for alert in rang if alert["measure"] == "silence"]
+    assert (silence["series"], summary["silences"]) == ("source:wire2", 1)
+    assert START + timedelta(days=22, hours=3) < datetime.fromisoformat(str(silence["detected_at"])) < START + timedelta(days=23)
     (folder,) = (settings / "data" / "backtests").iterdir()
     stamp = (folder / "scored.json").stat().st_mtime_ns
     assert main(["backtest", path, "--json", "--to", CRISIS.isoformat()]) == 0
     assert lines(capsys)[-1]["alerts"] == 0
     assert (folder / "scored.json").stat().st_mtime_ns == stamp, "the second run scored nothing"
     assert main(["backtest", path, "--from", "2026-09-20", "--false-per-week", "50"]) == 0
-    assert "Whole market" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "Whole market" in told and "wire2" in told and "1 of silence" in told
 
 
 @pytest.mark.parametrize(

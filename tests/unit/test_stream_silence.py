@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from spine.records import Alert
 from spine.series import MARKET, source_series
-from spine.store import Rung, Told
+from spine.store import Rung, Spoke
 from stream.hearing import Hearing, SilenceRule, replay_silences, settle
 from stream.silence import DAY, STRETCH_S, WEEK, Rhythm, rhythm
 from stream.tally import HOUR_S
@@ -32,9 +32,9 @@ def moment(days: float) -> int:
     return int((MONDAY + timedelta(days=days)).timestamp())
 
 
-def told(days: Sequence[float]) -> Told:
+def told(days: Sequence[float]) -> Spoke:
     at = sorted({moment(day) for day in days})
-    return Told(sorted({second // STRETCH_S for second in at}), at[-1])
+    return Spoke(sorted({second // STRETCH_S for second in at}), at[-1])
 
 
 def wire(
@@ -46,7 +46,7 @@ def wire(
     return [at for at in every if int(at) % 7 < days and hours[0] <= at % 1 * 24 < hours[1]]
 
 
-def rang(sources: Mapping[str, Told], since: float, until: float, rule: SilenceRule = RULE) -> list[tuple[str, float, Alert]]:
+def rang(sources: Mapping[str, Spoke], since: float, until: float, rule: SilenceRule = RULE) -> list[tuple[str, float, Alert]]:
     """Series, when it rang in days after MONDAY, and the alert."""
     found = replay_silences(sources, rule, MONDAY + timedelta(days=since), MONDAY + timedelta(days=until))
     return [(alert.series, (at - MONDAY) / timedelta(days=1), alert) for at, fresh in found for alert in fresh]
@@ -125,7 +125,7 @@ def test_outages_of_the_past_do_not_make_the_next_one_wait():
 NAMES = ("新浪财经", "reuters", "cls", "wire d", "wire e")
 
 
-def feed(until: float = 30.0, **ends: float) -> dict[str, Told]:
+def feed(until: float = 30.0, **ends: float) -> dict[str, Spoke]:
     """Five sources that publish by chance, the first 60 times a day and each next one half as often again, until `until` or its own end."""
     return {name: told(wire(60 * 1.5**n, ends.get(f"s{n}", until), seed=n)) for n, name in enumerate(NAMES)}
 
@@ -215,7 +215,7 @@ def test_the_order_of_sources_changes_nothing_and_the_day_after_is_not_looked_at
     one = Hearing(RULE, sources).silent(moment(day))
     assert Hearing(RULE, {name: sources[name] for name in order}).silent(moment(day)) == one
     past = {name: [at for at in one.stretches if at <= moment(day) // STRETCH_S] for name, one in sources.items()}
-    cut = {name: Told(at, min(sources[name].last, at[-1] * STRETCH_S)) for name, at in past.items()}
+    cut = {name: Spoke(at, min(sources[name].last, at[-1] * STRETCH_S)) for name, at in past.items()}
     seen = {found.series: found.surprise for found in Hearing(RULE, cut).silent(moment(day))}
     assert seen == {found.series: found.surprise for found in one}
 

@@ -63,7 +63,9 @@ def backtest(
     live, so the first weeks of an archive ring seldom. Times without a zone are UTC.
     """
     from ingest.files import Reading
+    from spine.words import lasting
     from stream.formats.measures import in_words
+    from stream.hearing import SilenceRule
     from tocsin.backtest import Rang, archive_store, hear, run
 
     if bool(files) == stored:
@@ -85,9 +87,12 @@ def backtest(
         say(f"replaying {begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC, {len(heard.tallies)} series")
         table = table_of("detected (UTC)", "severity", "series", "stories", "expected", "window", "odds, or rule")
         with _bar() as progress:
-            for found in run(heard, rules, store, begin, end, progress):
+            for found in run(heard, rules, SilenceRule.from_settings(settings), store, begin, end, progress):
                 if as_json:
                     print_json(found)
+                elif isinstance(found, Rang) and found.measure == "silence":
+                    when, name = f"{found.detected_at:%Y-%m-%d %H:%M}", series_name(found.series)
+                    table.add_row(when, found.severity, name, "none", "", lasting(found.value, "en"), "")
                 elif isinstance(found, Rang):
                     _, figure, limit = in_words(found, zh=False)
                     table.add_row(
@@ -102,8 +107,8 @@ def backtest(
                 else:
                     results.print(table)
                     results.print(
-                        f"{found.alerts} alerts, {found.alerts_per_week} a week (budget: {found.false_per_week} false ones), "
-                        f"of {found.articles} negative articles in {found.series} series"
+                        f"{found.alerts - found.silences} alerts, {found.alerts_per_week} a week (budget: {found.false_per_week} false "
+                        f"ones), of {found.articles} negative articles in {found.series} series; {found.silences} of silence"
                     )
 
 

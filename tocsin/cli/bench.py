@@ -90,6 +90,38 @@ def alerts(ctx: click.Context, files: tuple[str, ...], data: Path | None, episod
         results.print(table)
 
 
+@bench.command(cls=ExampleCommand, examples="tocsin bench silence --data ~/data --json\ntocsin bench silence news.jsonl.gz --outages 20")
+@click.argument("files", nargs=-1)
+@STREAMS
+@click.option("--outages", type=click.IntRange(1), default=100, show_default=True, help="Of each source, and of the whole feed.")
+@click.option("--seed", type=int, default=7, show_default=True, help="Which.")
+@JSON
+@click.pass_context
+def silence(ctx: click.Context, files: tuple[str, ...], data: Path | None, outages: int, seed: int, as_json: bool) -> None:
+    """How often silence rings on real archives (FILES, or those of --data), and how soon an outage of a source or of all is noticed."""
+    from bench.alerts import ARCHIVES
+    from bench.silence import measure
+    from stream.hearing import SilenceRule
+
+    paths = [*map(Path, files)] or [data / "stream" / f"{name}.jsonl.gz" for name in ARCHIVES if data]
+    if not paths:
+        raise SettingsError("name archives, or the folder that has them with --data")
+    rule = SilenceRule.from_settings(settings_of(ctx))
+    with console.status("listening"):
+        found = [measure(path, rule, outages=outages, seed=seed) for path in paths]
+    if as_json:
+        print_json(found)
+        return
+    for figures in found:
+        table = table_of("series", "stretches a day", "outages", "noticed", "hours, median", "p90")
+        for each in figures.injected:
+            table.add_row(*map(str, msgspec.structs.astuple(each)))
+        results.print(
+            f"{figures.archive}: {figures.weeks} weeks, {figures.false_per_week} false alarms a week, {figures.gaps} of real gaps"
+        )
+        results.print(table)
+
+
 @bench.command(cls=ExampleCommand, examples="tocsin bench start --json")
 @JSON
 @click.pass_context

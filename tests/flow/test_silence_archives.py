@@ -1,0 +1,28 @@
+"""Silence on real archives, whose own gaps are known. Skips where the data for development is not here."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.silence import measure
+from stream.hearing import SilenceRule
+from tests.shared import shared_dir
+
+GAPS = {
+    "en_rss_2023": ("2023-07-29", "2023-09-21", "2023-10-09", "2023-10-17", "2023-11-29"),
+    "zh_flash_2026": ("2026-06-09", "2026-06-18", "2026-06-23", "2026-07-09", "2026-07-13"),
+}
+"""The days after which nothing at all was collected for a day or three."""
+WITHIN_H = {"en_rss_2023": 6.0, "zh_flash_2026": 1.0}
+
+
+@pytest.mark.parametrize("archive", GAPS)
+def test_its_own_gaps_ring_as_the_feed_and_hardly_anything_else_does(archive: str):
+    found = measure(shared_dir() / "data" / "stream" / f"{archive}.jsonl.gz", SilenceRule(), outages=4, seed=7)
+    assert found.false_per_week <= 0.4
+    days = {text.split()[1] for text in found.alarms if text.startswith("market:all")}
+    assert set(GAPS[archive]) <= days
+    whole, *sources = found.injected
+    assert (whole.series, whole.noticed) == ("market:all", 1.0)
+    assert whole.delay_p50 is not None and whole.delay_p50 < WITHIN_H[archive]
+    assert all(one.noticed >= 0.75 for one in sources if one.a_day > 20)
