@@ -89,7 +89,7 @@ class Courier:
         tried, now = self._tried([alert.id]), self._clock()
         new = [label for label in self._webhooks.labels if (alert.id, label) not in tried and self._may(label, alert)]
         if self._planner is not None:
-            self._planner.take(alert, [label for label in new if self._is_planned(label)], now)
+            self._planner.hear_of(alert, [label for label in new if self._is_planned(label)], now)
         return self._send(self._alone([(_Due(now, alert.id, label, 1), alert) for label in new if not self._is_planned(label)], now))
 
     def due(self, now: datetime) -> list[Delivery]:

@@ -49,7 +49,7 @@ class Planner:
             found |= {(each.alert_id, each.endpoint) for each in waiting if each.cause in WAITING and each.endpoint in self._groupings}
         return found
 
-    def take(self, alert: Alert, endpoints: Sequence[str], now: datetime) -> None:
+    def hear_of(self, alert: Alert, endpoints: Sequence[str], now: datetime) -> None:
         """Keep that the alert waits for others at these endpoints. Raises StoreError."""
         items = [_waits(alert, label, self._groupings[label], now) for label in endpoints]
         self._patience.wait_for("withheld", self._store.lives.withhold, items)

@@ -233,4 +233,4 @@ def test_an_outage_has_one_alert_and_what_falls_silent_again_soon_belongs_to_it(
     long_ago = {alert.series: Rung("before", silences[0].since - int(RULE.cooldown_s) - 1)}
     assert settle(silences, long_ago, RULE, now).fresh == [alert]
     held = [silence._replace(rings=False) for silence in silences]
-    assert settle(held, {}, RULE, now) == ([], set())
+    assert settle(held, {}, RULE, now) == ([], set(), {})
