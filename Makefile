@@ -10,7 +10,7 @@ ARGS ?=
 SECONDS ?= 300
 SEED ?=
 
-.PHONY: help setup demo test test-fast lint format lock evaluate bench soak clean
+.PHONY: help setup demo test test-fast lint format lock evaluate bench soak screenshots clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -68,6 +68,10 @@ soak: .venv/.ready ## Seeded faults on a whole installation, and a verdict (SECO
 	@./tests/install
 	@echo "soak: $(SECONDS) s of faults; the last line is the verdict"
 	@$(BIN)/python -m tests.soak --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+screenshots: .venv/.ready ## Picture every page of the dashboard, light and dark, into docs/pictures
+	@echo "screenshots: serving invented news, and opening every page in chromium"
+	@$(BIN)/python -m tests.browser.screenshots docs/pictures
 
 clean: ## Remove what was made here, .venv included
 	@rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache build dist

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.cookiejar
 import json
 import os
@@ -130,14 +131,15 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     running.stop()
 
 
-@pytest.fixture(scope="session")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+@contextlib.contextmanager
+def chromium(profile: Path, size: str = "1440,1800") -> Iterator[webdriver.Chrome]:
+    """A browser whose clock is Shanghai's."""
     binary, chromedriver = shutil.which("chromium"), shutil.which("chromedriver")
     if not binary or not chromedriver:
         unavailable("chromium and chromedriver are not installed (apt-get install chromium chromium-driver)")
     options = webdriver.ChromeOptions()
     options.binary_location = binary
-    for flag in (*FLAGS, "--window-size=1440,1800", f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
+    for flag in (*FLAGS, f"--window-size={size}", f"--user-data-dir={profile}"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     browser = webdriver.Chrome(options=options, service=Service(chromedriver))
@@ -147,8 +149,18 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrom
 
 
 @pytest.fixture(scope="session")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    with chromium(tmp_path_factory.mktemp("chromium")) as browser:
+        yield browser
+
+
+@pytest.fixture(scope="session")
 def session(site: Site) -> dict[str, str]:
     """The cookie of an analyst who is logged in."""
+    return cookie_of(site)
+
+
+def cookie_of(site: Site) -> dict[str, str]:
     form = urllib.parse.urlencode({"name": "analyst", "password": PASSWORD}).encode()
     jar = http.cookiejar.CookieJar()
     urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar)).open(site.url + "login", form, timeout=WAIT_S).close()
