@@ -8,4 +8,7 @@ details    one article, one series: put together         usual    what is usual 
 explaining the words behind a score, asked of a model    feedback what a person says of an article
 words      the words of some pages, for i18n             palette  colours and glyphs
 guards     headers, origins, malformed requests                              server   the production server
+doors      who asks, and whether they may                                    access   the least role for every address and callback
+logins     names and passwords to sessions, sessions to people               proxies  what is believed of a request through a proxy
+forms      log in, change one's password, log out
 """

@@ -26,7 +26,7 @@ class Node:
 
     def __init__(self, make_plan: Callable[[], NodePlan], log_file: Path | None) -> None:
         self._make_plan = make_plan
-        self._metrics_port = 0
+        self._metrics = ""
         self._log_file = log_file
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -34,7 +34,8 @@ class Node:
         """Start it, again if it ended; it is not ready yet."""
         self._close_stdin()
         plan = self._make_plan()
-        self._metrics_port = plan.settings.metrics_port
+        host = plan.settings.metrics_host
+        self._metrics = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{plan.settings.metrics_port}"  # noqa: S104
         with contextlib.ExitStack() as stack:
             output = stack.enter_context(self._log_file.open("ab")) if self._log_file else None
             self._process = subprocess.Popen(
@@ -58,11 +59,11 @@ class Node:
 
     def ready(self) -> bool:
         """Whether it is in the consumer group, with its model loaded."""
-        return _get(self._metrics_port, "/healthz") == "ok"
+        return _get(self._metrics + "/healthz") == "ok"
 
     def metrics(self) -> dict[str, float]:
         """Its counters summed over their labels; empty while it does not answer."""
-        return counters(_get(self._metrics_port, "/metrics"))
+        return counters(_get(self._metrics + "/metrics"))
 
     def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
         """Ask it to end, and wait; by force after `timeout_s`."""
@@ -94,8 +95,8 @@ def counters(exposition: str) -> dict[str, float]:
     return totals
 
 
-def _get(port: int, path: str) -> str:
-    with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=2) as answer:
+def _get(url: str) -> str:
+    with contextlib.suppress(OSError, ValueError), urllib.request.urlopen(url, timeout=2) as answer:
         return str(answer.read().decode())
     return ""
 
