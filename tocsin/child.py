@@ -35,7 +35,7 @@ class Node:
         self._close_stdin()
         plan = self._make_plan()
         host = plan.settings.metrics_host
-        self._metrics = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{plan.settings.metrics_port}"  # noqa: S104
+        self._metrics = f"{'127.0.0.1' if host == '0.0.0.0' else host}:{plan.settings.metrics_port}"  # noqa: S104
         with contextlib.ExitStack() as stack:
             output = stack.enter_context(self._log_file.open("ab")) if self._log_file else None
             self._process = subprocess.Popen(
@@ -59,11 +59,11 @@ class Node:
 
     def ready(self) -> bool:
         """Whether it is in the consumer group, with its model loaded."""
-        return _get(self._metrics + "/healthz") == "ok"
+        return _get(self._metrics, "/healthz") == "ok"
 
     def metrics(self) -> dict[str, float]:
         """Its counters summed over their labels; empty while it does not answer."""
-        return counters(_get(self._metrics + "/metrics"))
+        return counters(_get(self._metrics, "/metrics"))
 
     def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
         """Ask it to end, and wait; by force after `timeout_s`."""
@@ -95,8 +95,8 @@ def counters(exposition: str) -> dict[str, float]:
     return totals
 
 
-def _get(url: str) -> str:
-    with contextlib.suppress(OSError, ValueError), urllib.request.urlopen(url, timeout=2) as answer:
+def _get(place: str, path: str) -> str:
+    with contextlib.suppress(OSError, ValueError), urllib.request.urlopen(f"http://{place}{path}", timeout=2) as answer:
         return str(answer.read().decode())
     return ""
 

@@ -36,22 +36,25 @@
     shown[key] = text;
     return value;
   }
-  /* A login that ended: the server says where to go, once a while. */
+  /* A login that ended: the page is asked for anew, and the server says where to go; once in ten seconds, should it not help. */
   var ask = window.fetch;
+  var leaving = false;
+  function maySendAway() {
+    try {
+      var last = Number(window.sessionStorage.getItem("tocsin.sent-away"));
+      if (Date.now() - last < 10000) { return false; }
+      window.sessionStorage.setItem("tocsin.sent-away", String(Date.now()));
+    } catch (_) { /* private mode */ }
+    return true;
+  }
   window.fetch = function () {
     return ask.apply(this, arguments).then(function (answer) {
-      if (answer.status === 401) {
-        var last = 0;
-        try {
-          last = Number(window.sessionStorage.getItem("tocsin.sent-away"));
-          window.sessionStorage.setItem("tocsin.sent-away", String(Date.now()));
-        } catch (_) { /* private mode */ }
-        if (Date.now() - last > 10000) {
-          window.location.reload();
-          return new Promise(function () {}); /* nobody need hear of it any more */
-        }
+      if (answer.status !== 401) { return answer; }
+      if (!leaving && maySendAway()) {
+        leaving = true;
+        window.location.reload();
       }
-      return answer;
+      return leaving ? new Promise(function () {}) : answer; /* on a page that goes nobody need hear of it */
     });
   };
   /* Before anything is drawn, so that a dark page does not flash white. */
