@@ -258,6 +258,24 @@ MIGRATIONS: tuple[Migration, ...] = (
             Column("alerts", "event", "String"),
         ),
     ),
+    Migration(
+        "0017_api_tokens",
+        (
+            """
+            CREATE TABLE IF NOT EXISTS api_tokens (
+                id String, digest String, name String, scopes Array(String), author String, created_at DateTime('UTC'),
+                expires_at DateTime('UTC'), version UInt64
+            ) ENGINE = ReplacingMergeTree(version) ORDER BY id
+            """,
+            """
+            CREATE TABLE IF NOT EXISTS api_token_ends (id String, ended_at DateTime('UTC'), ended_by String, version UInt64)
+            ENGINE = ReplacingMergeTree(version) ORDER BY (id, ended_at, ended_by)
+            """,
+            """
+            CREATE TABLE IF NOT EXISTS api_token_uses (id String, at DateTime('UTC')) ENGINE = ReplacingMergeTree(at) ORDER BY id
+            """,
+        ),
+    ),
 )
 
 

@@ -56,6 +56,10 @@ class Silence(msgspec.Struct, frozen=True, kw_only=True):
             return "ended"
         return "active" if now >= self.starts_at else "waiting"
 
+    def known(self, at: datetime) -> Silence:
+        """The silence as it was known then: that somebody was going to end it before its time was not."""
+        return self if self.ended_at is None or self.ended_at <= at else msgspec.structs.replace(self, ended_at=None, ended_by="")
+
     def matches(self, alert: Alert) -> bool:
         """Whether it is about this alert, at whatever time."""
         return (

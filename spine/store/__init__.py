@@ -13,6 +13,8 @@ store.lives       what became of it, and why not            (alert_events, alert
 store.silences    what people do not want to hear of        (silences, silence_ends)
 store.labels      what people said instead                 (labels)
 store.watchlists  which watchlists were given their past    (watchlists)
+store.past        articles and moods as they were known    (articles, mentions)
+store.tokens      who may use the API                      (api_tokens, api_token_ends, api_token_uses)
 store.dead        records that could not be used            (dead_letters, dead_states)
 store.accounts    who may come in                           (accounts)
 store.sessions    which browsers are logged in              (sessions)
@@ -38,11 +40,13 @@ from spine.store.labels import ArticleText, Label, LabelledText, Labels
 from spine.store.lives import Cause, Lives, Withheld
 from spine.store.mentions import Mentions, MinuteCounts, MoodPoint, NegativeMention, SeriesTotal, SourceStories, WindowCount
 from spine.store.moods import Moods
+from spine.store.past import KnownArticle, New, Past, Place
 from spine.store.peaks import PeakRow, Peaks
 from spine.store.search import Criteria, Cursor, Found, Search, Version
 from spine.store.silences import Silences
 from spine.store.sources import Sources, Spoke
 from spine.store.stories import About, Side, Stories, Story
+from spine.store.tokens import Tokens
 from spine.store.watchlists import Watchlists
 
 __all__ = [
@@ -64,6 +68,7 @@ __all__ = [
     "Group",
     "Groups",
     "Known",
+    "KnownArticle",
     "Label",
     "LabelledText",
     "Labels",
@@ -74,7 +79,9 @@ __all__ = [
     "MoodPoint",
     "Moods",
     "NegativeMention",
+    "New",
     "PeakRow",
+    "Place",
     "Rung",
     "Search",
     "SeriesTotal",
@@ -120,11 +127,13 @@ class Store:
         self.moods = Moods(client, self.mentions)
         self.alerts = Alerts(client)
         self.groups = Groups(client)
+        self.past = Past(client)
         self.peaks = Peaks(client)
         self.lives = Lives(client)
         self.silences = Silences(client)
         self.labels = Labels(client)
         self.watchlists = Watchlists(client)
+        self.tokens = Tokens(client)
         self.dead = DeadLetters(client)
         self.accounts = Accounts(client)
         self.sessions = Sessions(client)

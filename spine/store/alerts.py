@@ -39,6 +39,10 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
         return 200 <= self.status < 300 and not self.error
 
 
+_LAST = 2**32 - 1
+"""The last moment of a DateTime."""
+
+
 class Rung(NamedTuple):
     """An alert's id, and when its window ended, seconds since 1970."""
 
@@ -118,16 +122,23 @@ class Alerts:
             },
         )
 
-    def latest(self, limit: int = 100, *, since: datetime | None = None, kinds: Sequence[str] = ()) -> list[Alert]:
-        """The newest alerts on series of these kinds (all without them), newest first. Raises StoreError."""
+    def latest(
+        self, limit: int = 100, *, since: datetime | None = None, until: datetime | None = None, kinds: Sequence[str] = ()
+    ) -> list[Alert]:
+        """The newest alerts on series of these kinds (all without them) that were detected in [since, until), newest first.
+
+        Raises StoreError.
+        """
         within = f"AND {of_kinds(kinds)}" if kinds else ""
         rows = self._client.query(
             f"""
-            SELECT {_COLUMNS} FROM alerts FINAL WHERE detected_at >= toDateTime({{since:UInt32}}) {within}
+            SELECT {_COLUMNS} FROM alerts FINAL
+            WHERE detected_at >= toDateTime({{since:UInt32}}) AND detected_at < toDateTime({{until:UInt32}}) {within}
             ORDER BY detected_at DESC, surprise DESC, id LIMIT {{limit:UInt32}}
             """,
             limit=limit,
             since=to_epoch(since) if since else 0,
+            until=to_epoch(until) if until else _LAST,
         )
         return [_alert(row) for row in rows]
 
@@ -144,6 +155,52 @@ class Alerts:
             limit=limit,
         )
         return [_alert(row) for row in rows]
+
+    def page(
+        self,
+        limit: int,
+        *,
+        series: str = "",
+        since: datetime | None = None,
+        until: datetime | None = None,
+        after: tuple[int, str] | None = None,
+    ) -> list[Alert]:
+        """Alerts on a series (any without it) that were detected in [since, until), newest first, those behind `after` only.
+
+        after: when the last one of the page before was detected, seconds since 1970, and its id
+        Raises StoreError.
+        """
+        rows = self._client.query(
+            f"""
+            SELECT {_COLUMNS} FROM alerts FINAL
+            WHERE detected_at >= toDateTime({{since:UInt32}}) AND detected_at < toDateTime({{until:UInt32}})
+              AND ({{series:String}} = '' OR series = {{series:String}})
+              AND (toUInt32(detected_at) < {{at:UInt32}} OR (toUInt32(detected_at) = {{at:UInt32}} AND id > {{id:String}}))
+            ORDER BY detected_at DESC, id LIMIT {{limit:UInt32}}
+            """,
+            limit=limit,
+            series=series,
+            since=to_epoch(since) if since else 0,
+            until=to_epoch(until) if until else _LAST,
+            at=after[0] if after else _LAST,
+            id=after[1] if after else "",
+        )
+        return [_alert(row) for row in rows]
+
+    def written(self, version: int, since: datetime) -> list[tuple[int, Alert]]:
+        """Alerts detected since then that were written after `version` (microseconds since 1970), with theirs, in that order.
+
+        Raises StoreError.
+        """
+        rows = self._client.query(
+            f"""
+            SELECT {_COLUMNS}, version FROM alerts FINAL
+            WHERE detected_at >= toDateTime({{since:UInt32}}) AND version > {{version:UInt64}} ORDER BY version, id
+            """,
+            version=version,
+            since=to_epoch(since),
+        )
+        return [(int(row[-1]), _alert(row)) for row in rows]
 
     def get(self, alert_id: str) -> Alert | None:
         """The alert with this id, if there is one. Raises StoreError."""

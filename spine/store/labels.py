@@ -107,6 +107,29 @@ class Labels:
         )
         return [_label(row) for row in rows]
 
+    def page(self, limit: int, *, until: datetime | None = None, after: tuple[int, str, str, str] | None = None) -> list[Label]:
+        """Labels given before `until`, newest first, those behind `after` only. Raises StoreError.
+
+        after: of the last one of the page before: when it was given (seconds since 1970), id, task and company
+        """
+        at, ident, task, company = after or (2**32 - 1, "", "", "")
+        rows = self._client.query(
+            """
+            SELECT id, task, company, labels, author, model, toUInt32(labelled_at) FROM labels FINAL
+            WHERE labelled_at < toDateTime({until:UInt32})
+              AND (toUInt32(labelled_at) < {at:UInt32} OR (toUInt32(labelled_at) = {at:UInt32}
+                   AND (id, task, company) > ({id:String}, {task:String}, {company:String})))
+            ORDER BY labelled_at DESC, id, task, company LIMIT {limit:UInt32}
+            """,
+            limit=limit,
+            until=to_epoch(until) if until else 2**32 - 1,
+            at=at,
+            id=ident,
+            task=task,
+            company=company,
+        )
+        return [_label(row) for row in rows]
+
     def texts(self, ids: Sequence[str]) -> dict[str, ArticleText]:
         """The words of those of `ids` that are stored. Raises StoreError."""
         found: dict[str, ArticleText] = {}
