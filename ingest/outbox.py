@@ -12,7 +12,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -33,7 +33,11 @@ CREATE TABLE IF NOT EXISTS seen (
     source TEXT NOT NULL, entry TEXT NOT NULL, fingerprint INTEGER NOT NULL, at REAL NOT NULL, PRIMARY KEY (source, entry)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS seen_at ON seen (at);
 CREATE TABLE IF NOT EXISTS archives (key TEXT PRIMARY KEY, line INTEGER NOT NULL, rows INTEGER NOT NULL, complete INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS totals (
+    one INTEGER PRIMARY KEY CHECK (one = 1), pending INTEGER NOT NULL, sent INTEGER NOT NULL, size INTEGER NOT NULL);
 """
+_COUNTED = "SELECT 1, count(*) - count(part), count(part), coalesce(sum(size), 0) FROM outbox"
+"""How much is in the box, counted; the table totals has the same at any time, changed in the transaction that changes the box."""
 
 
 class Waiting(NamedTuple):
@@ -80,27 +84,29 @@ class Outbox:
     durable_broker: the broker keeps what it acknowledged (Kafka), so sent rows are forgotten at once;
         False for the in-memory broker: they are kept until the workers' committed offsets have passed them
     max_bytes: when this much waits, `full` is true and the crawler pauses: nothing is dropped, the sources keep their news
+    guest: another process owns the box and publishes; this one only puts, and what it puts survives a power cut too: nobody would
+        find it again at its source
     """
 
-    def __init__(self, path: Path, *, durable_broker: bool, max_bytes: int = 1 << 30) -> None:
+    def __init__(self, path: Path, *, durable_broker: bool, max_bytes: int = 1 << 30, guest: bool = False) -> None:
         self.path = path
         self.durable_broker = durable_broker
         self.max_bytes = max_bytes
         self.wake = threading.Event()
         self._lock = threading.RLock()
+        self._counts = Counts(0, 0, 0)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10.0)
             self._db.execute("PRAGMA journal_mode = WAL")
             # NORMAL: a killed process loses nothing. A power cut may take back the last moments, but the articles together
             # with the state that says they were seen, so that the next visit finds them again.
-            self._db.execute("PRAGMA synchronous = NORMAL")
+            self._db.execute(f"PRAGMA synchronous = {'FULL' if guest else 'NORMAL'}")
             self._db.executescript(_SCHEMA)
+            self._db.execute(f"INSERT OR {'IGNORE' if guest else 'REPLACE'} INTO totals {_COUNTED}")
         except (OSError, sqlite3.Error) as error:
             raise SettingsError(f"the outbox {path} cannot be opened ({error}): check data_dir") from error
-        pending, sent, size = self._db.execute("SELECT count(*) - count(part), count(part), coalesce(sum(size), 0) FROM outbox").fetchone()
-        self._counts = Counts(pending, sent, size)
-        self._announce()
+        self.counts()
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -156,7 +162,8 @@ class Outbox:
                 db.executemany(
                     "INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?)", [(source, entry, mark, moment) for entry, mark in seen.items()]
                 )
-        self._change(pending=len(rows) - dropped, size=sum(row[2] for row in rows) - dropped_size)
+            _change(db, pending=len(rows) - dropped, size=sum(row[2] for row in rows) - dropped_size)
+        self.counts()
         if rows:
             self.wake.set()
 
@@ -179,13 +186,15 @@ class Outbox:
                 else:
                     changed = db.execute("UPDATE outbox SET part = ?, place = ? WHERE n = ? AND part IS NULL", (partition, offset, number))
                     gone += changed.rowcount
-        self._change(pending=-gone, sent=0 if self.durable_broker else gone, size=-freed)
+            _change(db, pending=-gone, sent=0 if self.durable_broker else gone, size=-freed)
+        self.counts()
 
     def discard(self, number: int) -> None:
         """Forget an article that the broker will never take."""
         with self._transaction() as db:
             sizes = db.execute("DELETE FROM outbox WHERE n = ? AND part IS NULL RETURNING size", (number,)).fetchall()
-        self._change(pending=-len(sizes), size=-sum(size for (size,) in sizes))
+            _change(db, pending=-len(sizes), size=-sum(size for (size,) in sizes))
+        self.counts()
 
     def prune(self, committed: Mapping[int, int]) -> int:
         """Forget sent articles below the committed offset of their partition: {partition: next offset to read}. Returns how many."""
@@ -194,7 +203,8 @@ class Outbox:
             for partition, offset in committed.items():
                 sizes = db.execute("DELETE FROM outbox WHERE part = ? AND place < ? RETURNING size", (partition, offset)).fetchall()
                 gone, freed = gone + len(sizes), freed + sum(size for (size,) in sizes)
-        self._change(sent=-gone, size=-freed)
+            _change(db, sent=-gone, size=-freed)
+        self.counts()
         return gone
 
     def rewind(self) -> int:
@@ -205,10 +215,8 @@ class Outbox:
         with self._transaction() as db:
             again = db.execute("UPDATE outbox SET part = NULL, place = NULL WHERE part IS NOT NULL").rowcount
             db.execute("DELETE FROM outbox WHERE n NOT IN (SELECT max(n) FROM outbox GROUP BY id)")
-            pending, size = db.execute("SELECT count(*), coalesce(sum(size), 0) FROM outbox").fetchone()
-        with self._lock:
-            self._counts = Counts(pending, 0, size)
-        self._announce()
+            db.execute(f"INSERT OR REPLACE INTO totals {_COUNTED}")
+        self.counts()
         self.wake.set()
         return again
 
@@ -243,23 +251,21 @@ class Outbox:
     @property
     def full(self) -> bool:
         """Whether so much waits that nothing more should be fetched for now."""
-        return self._counts.size >= self.max_bytes
+        return self.counts().size >= self.max_bytes
 
     def counts(self) -> Counts:
-        """How much is in the box."""
-        with self._lock:
-            return self._counts
-
-    def _change(self, pending: int = 0, sent: int = 0, size: int = 0) -> None:
-        with self._lock:
-            old = self._counts
-            self._counts = Counts(old.pending + pending, old.sent + sent, old.size + size)
-        self._announce()
-
-    def _announce(self) -> None:
-        OUTBOX.set(self._counts.pending)
+        """How much is in the box, whoever put it there; what was known last where the file does not answer."""
+        with suppress(StoreError), self._reading() as db:
+            self._counts = Counts(*db.execute("SELECT pending, sent, size FROM totals").fetchone())
+            OUTBOX.set(self._counts.pending)
+        return self._counts
 
     def close(self) -> None:
         """Close the file; calling it twice is fine."""
         with self._lock:
             self._db.close()
+
+
+def _change(db: sqlite3.Connection, pending: int = 0, sent: int = 0, size: int = 0) -> None:
+    if pending or sent or size:
+        db.execute("UPDATE totals SET pending = pending + ?, sent = sent + ?, size = size + ?", (pending, sent, size))

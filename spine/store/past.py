@@ -61,8 +61,9 @@ class KnownArticle(msgspec.Struct, frozen=True, kw_only=True):
     scored_at: datetime
 
 
-_COLUMNS = """id, url, source, genre, language, title, text, toUInt32(published_at), toUInt32(fetched_at), story, flags, topics,
-    topic_p, companies, sectors, company_negative, company_neutral, company_positive, p_negative, p_neutral, p_positive, model, toUInt32(scored_at)"""
+_COLUMNS = """id, url, source, genre, language, title, text, toUInt32(published_at), toUInt32(fetched_at), story, flags, topics, topic_p,
+    companies, sectors, company_negative, company_neutral, company_positive, p_negative, p_neutral, p_positive, model,
+    toUInt32(scored_at)"""
 
 
 def _article(row: Sequence[Any]) -> KnownArticle:

@@ -108,6 +108,39 @@ def test_full_is_said_and_counts_survive_a_restart(tmp_path):
     again.close()
 
 
+def test_a_guest_puts_beside_the_owner_who_sends_it_and_counts_right(tmp_path):
+    """The API of the embedded mode pushes from another process; each connection stands for one."""
+    owner = Outbox(tmp_path / "o.sqlite", durable_broker=False)
+    guest = Outbox(tmp_path / "o.sqlite", durable_broker=False, guest=True)
+    done = threading.Event()
+
+    def push():
+        for number in range(150):
+            guest.put([article(number % 100, f"第{number}版"), article(1_000 + number)])
+        done.set()
+
+    thread = threading.Thread(target=push)
+    thread.start()
+    place = last = 0
+    over = False
+    while not over:
+        over = done.is_set()
+        while rows := owner.pending(50, after=last):
+            for row in rows:
+                owner.sent([(row.number, 0, place)])
+                place, last = place + 1, row.number
+    thread.join()
+    counted = Outbox(tmp_path / "o.sqlite", durable_broker=False)  # an owner counts anew when it begins
+    assert owner.counts() == guest.counts() == counted.counts()
+    counted.close()
+    assert owner.pending(1_000) == []
+    assert owner.prune({0: place}) >= 250
+    assert guest.counts() == Counts(0, 0, 0)
+    guest.close()
+    owner.close()
+    assert owner.counts() == Counts(0, 0, 0), "who asks too late gets what was known last"
+
+
 def test_threads_may_share_it(volatile):
     def work(start):
         for number in range(start, start + 50):
