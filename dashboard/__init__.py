@@ -11,4 +11,5 @@ guards     headers, origins, malformed requests                              ser
 doors      who asks, and whether they may                                    access   the least role for every address and callback
 logins     names and passwords to sessions, sessions to people               proxies  what is believed of a request through a proxy
 forms      log in, change one's password, log out
+api/       REST for programs, with tokens
 """

@@ -15,6 +15,8 @@ Least = Role | Literal["anyone"]
 PAGES = ("/", "/<path:path>")
 """Pages are drawn in the browser: their address is the same for all, and says nothing."""
 
+API_PREFIX = "/api/"
+
 ROUTES: Mapping[tuple[str, str], Least] = {
     ("GET", "/"): "viewer",
     ("GET", "/<path:path>"): "viewer",
@@ -61,7 +63,9 @@ WITH_ANOTHERS_PASSWORD = frozenset({"/password", "/logout"})
 
 
 def least_of_route(method: str, rule: str) -> Least | None:
-    """The least role for an address; None: it is nobody's."""
+    """The least role for an address; None: it is nobody's. Those of the API ask for tokens, in dashboard.api."""
+    if rule.startswith(API_PREFIX):
+        return "anyone"
     return ROUTES.get(("POST" if method == "POST" else "GET", rule)) or (ROUTES.get(("POST", rule)) if method == "OPTIONS" else None)
 
 

@@ -11,6 +11,8 @@ from dash.exceptions import DependencyException
 from flask import Flask
 
 from dashboard import forms, guards, routes, shell
+from dashboard.api import routes as api_routes
+from dashboard.api.backends import Backends
 from dashboard.deeds import Deeds
 from dashboard.doors import Doors, asking
 from dashboard.explaining import Explain
@@ -35,6 +37,10 @@ INDEX = """<!DOCTYPE html>
 </html>"""
 
 
+API = "tocsin-api"
+"""The name under which the Flask app knows the API: to be closed, and to be asked how many may listen."""
+
+
 def _now() -> datetime:
     return datetime.now(UTC)
 
@@ -47,12 +53,14 @@ def create_app(
     title: str = "Tocsin",
     cache: Cache | None = None,
     explain: Explain | None = None,
+    backends: Backends | None = None,
 ) -> dash.Dash:
-    """The dashboard over `store`, ready to be served. `store` may be shared with other threads.
+    """The dashboard and the API over `store`, ready to be served. `store` may be shared with other threads.
 
     settings: who is let in, and how; without them, those who have an account
     now: the time it goes by, aware UTC; cache: what all viewers share
     explain: asked which words drove a score; None where no model runs in this process
+    backends: what the API can do besides reading the store
     Raises SettingsError for doors that cannot work.
     """
     app = dash.Dash(
@@ -79,6 +87,7 @@ def create_app(
     doors = Doors(store, settings, now)
     shell.register(app, reads, Deeds(store, now, asking), explain)
     routes.install(app.server, reads)
+    app.server.extensions[API] = api_routes.install(app.server, store, now, backends or Backends())
     forms.install(app.server, doors, title)
     guards.install(app.server, app.callback_map, app.csp_hashes(), doors)
     return app

@@ -12,9 +12,16 @@ import dash
 from waitress.server import create_server
 from waitress.wasyncore import close_all
 
+from dashboard.app import API
 from spine.errors import SettingsError
 
 THREADS = 8
+"""For pages and the API; each stream of the API has one of its own besides, so that no number of listeners keeps a page waiting."""
+CONNECTIONS = 100
+MAX_BODY_BYTES = 8_000_000
+"""More is refused before anybody reads it; what is smaller and still too large gets an answer that says so."""
+STUCK_S = 60.0
+"""A client that takes nothing for so long while something waits for it is let go: else one that is gone would hold a stream for ever."""
 WsgiApp = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
@@ -22,9 +29,11 @@ class Running:
     """A dashboard that is being served.
 
     url: where a person finds it; port: the one it got
+    before_close: called first when it is closed, to end what holds its threads
     """
 
-    def __init__(self, server: Any, host: str) -> None:
+    def __init__(self, server: Any, host: str, before_close: Callable[[], None] = lambda: None) -> None:
+        self._before_close = before_close
         self.port = int(server.effective_port)
         shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host  # noqa: S104
         self.url = f"http://{f'[{shown}]' if ':' in shown else shown}:{self.port}/"
@@ -34,6 +43,7 @@ class Running:
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Stop serving and free the port; calling it twice is fine."""
+        self._before_close()
         if self._thread.is_alive():
             # The sockets belong to the loop's thread: it closes them itself, and ends as none is left.
             self._server.trigger.pull_trigger(lambda: close_all(self._server._map))
@@ -72,7 +82,7 @@ def only_hosts(app: WsgiApp, names: Sequence[str]) -> WsgiApp:
     return guarded
 
 
-def serve(app: dash.Dash, host: str = "127.0.0.1", port: int = 8050, *, hosts: Sequence[str] = ()) -> Running:
+def serve(app: dash.Dash, host: str = "127.0.0.1", port: int = 8050, *, hosts: Sequence[str] = (), stuck_s: float = STUCK_S) -> Running:
     """Serve `app` until `close()`. Port 0: any free one. Raises SettingsError when the address cannot be had.
 
     hosts: further names that the server goes by, such as a proxy's; asked for only on a loopback address
@@ -82,6 +92,8 @@ def serve(app: dash.Dash, host: str = "127.0.0.1", port: int = 8050, *, hosts: S
         listener = socket.socket(family, kind, proto)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux, where connections have it of their listener
+                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(stuck_s * 1000))
             listener.bind(address)
         except OSError:
             listener.close()
@@ -93,12 +105,14 @@ def serve(app: dash.Dash, host: str = "127.0.0.1", port: int = 8050, *, hosts: S
     wsgi: WsgiApp = app.server.wsgi_app
     if is_loopback(host):
         wsgi = only_hosts(wsgi, ("localhost", "127.0.0.1", "::1", host, *hosts))
+    api = app.server.extensions[API]
     server = create_server(
         wsgi,
         sockets=[listener],
-        threads=THREADS,
+        threads=THREADS + api.backends.streams,
+        connection_limit=CONNECTIONS + api.backends.streams,
         ident=None,
-        max_request_body_size=2_000_000,
+        max_request_body_size=MAX_BODY_BYTES,
         clear_untrusted_proxy_headers=False,  # dashboard.proxies knows whom to believe
     )
-    return Running(server, host)
+    return Running(server, host, api.close)

@@ -82,6 +82,12 @@ def new_token(name: str, scopes: Sequence[str], *, author: str, now: datetime, e
     )
 
 
+def room_for_one(tokens: Iterable[Token], now: datetime) -> None:
+    """Raises SettingsError when there are so many live tokens that no more should be made."""
+    if sum(token.alive(now) for token in tokens) >= MAX_TOKENS:
+        raise SettingsError(f"there are {MAX_TOKENS:,} live tokens: revoke those that nobody uses")
+
+
 def find(secret: str, tokens: Iterable[Token], now: datetime) -> Token | None:
     """The live token of this secret. How long it takes does not tell how much of a digest was right."""
     digest = digest_of(secret)

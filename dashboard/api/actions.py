@@ -1,0 +1,110 @@
+"""What is done: to alerts, silences, labels and tokens. Each is signed with the name of the token, and what was done is never deleted."""
+
+from __future__ import annotations
+
+from dashboard.api import types
+from dashboard.api.calls import Call
+from dashboard.api.problems import Refused, invalid, refusing
+from dashboard.api.reads import the_alert, with_lives
+from dashboard.api.shapes import silence_out, token_out
+from spine.errors import BadRecord
+from spine.life import event, silence
+from spine.store import Label
+from spine.store.labels import check
+from spine.tokens import new_token, room_for_one
+
+
+def act(call: Call[types.NoQuery, types.EventIn]) -> types.AlertOut:
+    """Do something to an alert; how it stands after that."""
+    found = the_alert(call.store, call.parts["id"])
+    with refusing():
+        done = event(found.id, call.body.kind, call.token.name, call.now, call.body.text)
+    call.store.lives.add([done])
+    (shown,) = with_lives(call.store, call.backends, [found], call.now, None)
+    return shown
+
+
+def hush(call: Call[types.NoQuery, types.SilenceIn]) -> types.SilenceOut:
+    """Silence what is known."""
+    asked = call.body
+    with refusing():
+        one = silence(
+            series=asked.series,
+            rules=asked.rules,
+            least=asked.least,
+            most=asked.most,
+            author=call.token.name,
+            comment=asked.comment,
+            starts_at=asked.starts_at or call.now,
+            ends_at=asked.ends_at,
+            now=call.now,
+        )
+    call.store.silences.add([one])
+    return silence_out(one, call.now)
+
+
+def unhush(call: Call[types.NoQuery, None]) -> types.SilenceOut:
+    """End a silence before its time. One that is over stays as it is."""
+    ident = call.parts["id"]
+    found = [each for each in call.store.silences.find(ident) if each.id == ident]
+    if not found:
+        raise Refused(404, f"there is no silence {ident!r}")
+    if found[0].state(call.now) != "ended":
+        call.store.silences.end([ident], call.now, call.token.name)
+        found = [each for each in call.store.silences.find(ident) if each.id == ident]
+    return silence_out(found[0], call.now)
+
+
+def label(call: Call[types.NoQuery, types.LabelsIn]) -> types.Labelled:
+    """Keep labels of stored articles, all or none."""
+    known = call.store.articles.known(sorted({each.id for each in call.body.labels}))
+    labels = []
+    for number, each in enumerate(call.body.labels):
+        article = known.get(each.id)
+        if article is None:
+            raise invalid(f"labels[{number}].id", f"there is no article {each.id!r}")
+        labels.append(
+            Label(
+                id=each.id,
+                task=each.task,
+                labels=each.labels,
+                company=each.company,
+                author=call.token.name,
+                model=article.model,
+                labelled_at=call.now,
+            )
+        )
+        try:
+            check(labels[-1])
+        except BadRecord as error:
+            raise invalid(f"labels[{number}]", error.reason) from error
+    call.store.labels.add(labels)
+    return types.Labelled(kept=len(labels))
+
+
+def tokens(call: Call[types.NoQuery, None]) -> types.Tokens:
+    """All tokens."""
+    return types.Tokens(items=tuple(map(token_out, call.store.tokens.all())))
+
+
+def grant(call: Call[types.NoQuery, types.TokenIn]) -> types.NewTokenOut:
+    """Make a token; its secret is in the answer and nowhere else."""
+    asked = call.body
+    with refusing():
+        room_for_one(call.store.tokens.all(), call.now)
+        secret, token = new_token(asked.name, asked.scopes, author=call.token.name, now=call.now, expires_at=asked.expires_at)
+    call.store.tokens.add([token])
+    shown = token_out(token)
+    return types.NewTokenOut(token=secret, **{name: getattr(shown, name) for name in shown.__struct_fields__})
+
+
+def revoke(call: Call[types.NoQuery, None]) -> types.TokenOut:
+    """Let a token open nothing any more, within seconds everywhere. One that opens nothing stays as it is."""
+    ident = call.parts["id"]
+    found = next((token for token in call.store.tokens.all() if token.id == ident), None)
+    if found is None:
+        raise Refused(404, f"there is no token {ident!r}")
+    if found.revoked_at is None:
+        call.store.tokens.revoke([ident], call.now, call.token.name)
+        found = next(token for token in call.store.tokens.all() if token.id == ident)
+    return token_out(found)
