@@ -12,6 +12,7 @@ import structlog
 _SECRETS = (
     (re.compile(r"(?<=://)([^/\s:@]*):([^/\s?#\"]+)@"), r"\1:***@"),
     (re.compile(r"whsec_[A-Za-z0-9+/=]+"), "whsec_***"),
+    (re.compile(r"\btocsin_[A-Za-z0-9_-]{43}"), "tocsin_***"),  # of the API
     (re.compile(r"\bSEC[0-9a-f]{32,}"), "SEC***"),  # DingTalk's
     (re.compile(r"([?&](?:access_token|key|sign|token)=)[^&\s\"'>]+"), r"\1***"),  # whoever knows the URL of a chat's robot can speak as it
     (re.compile(r"(/open-apis/bot/v2/hook/|hooks\.slack\.com/(?:services|workflows|triggers)/)[^\s\"'?>]+"), r"\1***"),

@@ -194,6 +194,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     metrics_host: Annotated[
         str, Meta(min_length=1, description="address of /metrics and /healthz, which ask nobody who they are; 0.0.0.0: every one")
     ] = "127.0.0.1"
+    api_per_minute: Annotated[int, Meta(ge=1, le=1_000_000, description="requests a minute that a token of the API may make")] = 600
+    api_streams: Annotated[
+        int,
+        Meta(ge=0, le=500, description="how many may listen to the API's stream at once; each takes a thread of the dashboard's server"),
+    ] = 50
+    api_classify: Annotated[
+        bool, Meta(description="let the API classify texts; a dashboard of its own loads the model when it is asked for the first time")
+    ] = True
     metrics_port: Annotated[Port, Meta(description="port of /metrics and /healthz of a worker or crawler; 0: none")] = 0
     log_format: Annotated[Literal["auto", "human", "json"], Meta(description="auto: human on a terminal, JSON otherwise")] = "auto"
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="the least that is logged")] = "info"

@@ -58,10 +58,13 @@ def validate(schema: dict[str, Any], value: Any) -> None:
 
 
 class Desk:
-    """A client with tokens of every scope. pushed: what was pushed; now: moved by hand, None: the wall clock."""
+    """A client with tokens of every scope.
 
-    def __init__(self, store: Store, **changes: Any) -> None:
-        for table in TABLES:
+    fresh: the tables are emptied; pushed: what was pushed; now: moved by hand, None: the wall clock
+    """
+
+    def __init__(self, store: Store, *, fresh: bool = True, **changes: Any) -> None:
+        for table in TABLES if fresh else ():
             store.client.command(f"TRUNCATE TABLE {table}")
         self.store = store
         self.pushed: list[ArticleIn] = []

@@ -126,11 +126,12 @@ class Stack:
     def _plan(self) -> NodePlan:
         account = self.first.account if self.first else None
         if self.broker is None:
-            return NodePlan(settings=self.settings, dashboard=self._dashboard, first=account)
+            return NodePlan(settings=self.settings, dashboard=self._dashboard, first=account, outbox=True)
         return NodePlan(
             settings=self.settings,
             dashboard=self._dashboard,
             first=account,
+            outbox=True,
             session_timeout_s=EMBEDDED_SESSION_TIMEOUT_S,
             broker_pid=self.broker.pid or 0,
             era=self.broker.era,

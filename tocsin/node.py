@@ -13,7 +13,9 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -31,6 +33,7 @@ from tocsin.first_login import keep
 
 if TYPE_CHECKING:
     from dashboard.explaining import Explain
+    from models.classifier import Classifier
 
 FIRST_LOGIN = Gauge("tocsin_first_login", "Whether the first account waits for the password that the parent knows: 1, else 0")
 _log = log.get_logger(__name__)
@@ -43,6 +46,7 @@ class NodePlan(msgspec.Struct, frozen=True, kw_only=True):
     broker_pid: of the embedded broker, to be ended with us should the parent be gone; 0: none
     era: of the embedded broker, which numbers its messages anew at each start; "": Kafka's numbers are for ever
     first: the account to make for the dashboard where nobody has one; its password stays with the parent
+    outbox: whether the parent publishes what is put into the outbox of data_dir
     """
 
     settings: Settings
@@ -52,6 +56,7 @@ class NodePlan(msgspec.Struct, frozen=True, kw_only=True):
     broker_pid: int = 0
     era: str = ""
     first: Account | None = None
+    outbox: bool = False
 
 
 def utc_now() -> datetime:
@@ -71,15 +76,23 @@ def run_node(plan: NodePlan, stop: threading.Event | None = None) -> None:
         store = wiring.make_store(settings)
         stack.callback(store.close)
         explainer = Explainer()
+        model: Future[Classifier] | None = None
         if plan.dashboard:
             FIRST_LOGIN.set(keep(store, plan.first))
-            stack.enter_context(dashboard_of(settings, store, explainer))
+            model = Future()
+            outbox = wiring.data_dir(settings) / "outbox.sqlite" if plan.outbox else None
+            stack.enter_context(dashboard_of(settings, store, explain=explainer, outbox=outbox, model=model))
         if plan.schedule:
             from tocsin.schedule import running_scheduler
 
             stack.enter_context(running_scheduler(settings, store))
         classifier = stack.enter_context(wiring.following_classifier(settings))
         explainer.use(classifier)
+        if model is not None:
+            from models.in_turn import InTurn
+
+            classifier = InTurn(classifier)  # the API asks it too
+            model.set_result(classifier)
         _log.info("model ready", model=classifier.version)
         pipeline = wiring.make_pipeline(settings, store, classifier, era=plan.era)
 
@@ -103,21 +116,33 @@ def run_node(plan: NodePlan, stop: threading.Event | None = None) -> None:
 
 
 @contextlib.contextmanager
-def dashboard_of(settings: Settings, store: Store, explain: Explain | None = None) -> Iterator[str]:
-    """The dashboard served from threads of this process; its address. explain: of the model that runs in it. Raises SettingsError."""
+def dashboard_of(
+    settings: Settings,
+    store: Store,
+    *,
+    explain: Explain | None = None,
+    outbox: Path | None = None,
+    model: Future[Classifier] | None = None,
+) -> Iterator[str]:
+    """The dashboard and the API served from threads of this process; its address. Raises SettingsError.
+
+    explain: of the model that runs in it; outbox, model: as tocsin.api.backends has them
+    """
     from dashboard.app import create_app
     from dashboard.server import serve
+    from tocsin.api import backends
 
     public = urlsplit(settings.dashboard_url).hostname  # a proxy on this machine asks for it by that name
-    app = create_app(store, settings, now=utc_now, explain=explain)
     if settings.dashboard_login == "password" and not store.accounts.all():
         _log.warning("nobody has an account for the dashboard", mend="tocsin users add NAME --role admin")
-    running = serve(app, settings.dashboard_host, settings.dashboard_port, hosts=(public,) if public else ())
-    _log.info("dashboard ready", url=running.url)
-    try:
-        yield running.url
-    finally:
-        running.close()
+    with backends(settings, store, outbox=outbox, model=model) as able:
+        app = create_app(store, settings, now=utc_now, explain=explain, backends=able)
+        running = serve(app, settings.dashboard_host, settings.dashboard_port, hosts=(public,) if public else ())
+        _log.info("dashboard ready", url=running.url)
+        try:
+            yield running.url
+        finally:
+            running.close()
 
 
 @contextlib.contextmanager

@@ -3,11 +3,13 @@
     store ─(one poll a second, while anybody listens)─▶ the last events, in memory ─▶ each listener reads on from where it is
 
 Nobody is waited for: a listener that reads slowly only stays behind, and is told of the gap when what it had not read is forgotten.
-An event's id begins with the moment of its writing, so that a client that comes back, even to another process, goes on from there.
+An event's id begins with the moment of its writing, so that a client that comes back goes on from there; to another process too, or
+after a restart, where it hears the last seconds once more: what was written at nearly the same time is told there in another order.
 """
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -59,9 +61,12 @@ class Heard(NamedTuple):
 
 
 def frame(kind: str, data: msgspec.Struct, ident: str = "") -> bytes:
-    """One event as text/event-stream has it; JSON holds no line break."""
+    """One event as text/event-stream has it: JSON on one line, also for clients that see line breaks where Unicode has some."""
     head = f"id: {ident}\n" if ident else ""
-    return f"{head}event: {kind}\ndata: ".encode() + msgspec.json.encode(data) + b"\n\n"
+    line = msgspec.json.encode(data)
+    for mark in ("\x85", "\u2028", "\u2029"):
+        line = line.replace(mark.encode(), f"\\u{ord(mark):04x}".encode())
+    return f"{head}event: {kind}\ndata: ".encode() + line + b"\n\n"
 
 
 class Feed:
@@ -86,6 +91,7 @@ class Feed:
         self._floor = 0  # all that was written after it is among them
         self._read_until = self._now() - MEMORY
         self._seen: set[tuple[int, str]] = set()
+        self._era = secrets.token_hex(4)  # of this order of events
 
     def join(self, last_id: str) -> Heard:
         """Take a seat; where to read on after the event `last_id` ("": from now on). Raises Refused, StoreError. See `leave`."""
@@ -206,7 +212,7 @@ class Feed:
         events = [event for start in range(0, len(fresh), AT_ONCE) for event in self._scores(fresh[start : start + AT_ONCE])]
         for version, alert in alerts:
             if (version, alert.id) not in self._seen:
-                ident = f"{version:x}-a-{alert.id}"
+                ident = f"{version:x}-a-{alert.id}-{self._era}"
                 events.append(Event(version, ident, "alert", (alert.series,), frame("alert", alert, ident)))
         self._seen = {(row.version, row.id) for row in rows} | {(version, alert.id) for version, alert in alerts}
         self._read_until = now
@@ -222,7 +228,7 @@ class Feed:
             article, score = articles.get(row.id), scores.get(row.id)
             if article is not None and score is not None:
                 series = tuple(name for name, *_ in facts(score))
-                ident = f"{row.version:x}-s-{row.id}"
+                ident = f"{row.version:x}-s-{row.id}-{self._era}"
                 events.append(
                     Event(
                         row.version,

@@ -30,7 +30,7 @@ def classify(call: Call[types.NoQuery, types.TextsIn]) -> types.Classified:
     try:
         return call.backends.classify(call.body.texts)
     except ModelError as error:
-        raise Refused(503, f"the model cannot be used: {error}") from error
+        raise Refused(503, f"the model cannot be used: {error}", headers={"Retry-After": "5"}) from error
 
 
 def push(call: Call[types.NoQuery, LooseArticles]) -> types.PushedAll:

@@ -41,7 +41,7 @@ DOORS = {
     "dash": {"dashboard/"},
     "plotly": {"dashboard/"},
     "flask": {"dashboard/"},
-    "httpx": {"ingest/fetch.py", "ingest/", "stream/webhooks.py", "stream/egress.py"},
+    "httpx": {"ingest/fetch.py", "ingest/", "stream/webhooks.py", "stream/egress.py", "tocsin/client.py"},
     "smtplib": {"stream/smtp.py"},
     "exchange_calendars": {"stream/calendars.py"},
     "feedparser": {"ingest/feeds.py"},

@@ -34,6 +34,7 @@ from spine.series import ALERTING, facts, is_negative, kind_of, know_watchlists,
 from spine.settings import build
 from spine.store.clock import new_version
 from spine.taxonomy import TOPICS
+from spine.tokens import new_token
 
 NOW = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
 
@@ -211,6 +212,8 @@ class TestSettings:
 
 def test_secrets_are_masked():
     assert mask("clickhouse://me:pa55@h:9000/d and whsec_MfKQ9r8GKYqrTwjU") == "clickhouse://me:***@h:9000/d and whsec_***"
+    secret, _ = new_token("a", ["read"], author="b", now=datetime(2026, 1, 1, tzinfo=UTC))
+    assert mask(f"Bearer {secret}, tocsin_api_requests") == "Bearer tocsin_***, tocsin_api_requests"
 
 
 def test_no_two_threads_get_one_version_and_none_goes_back(monkeypatch: pytest.MonkeyPatch):

@@ -1,0 +1,114 @@
+"""Articles that a program pushes: through a real broker, or through `tocsin up` and out again as scores; nothing acknowledged is lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from dashboard.api.types import ArticleIn, ScoreEvent
+from ingest.kafka import ensure_topics
+from ingest.sender import Sender
+from spine.errors import BrokerError
+from spine.settings import Settings
+from spine.store import open_store
+from spine.tokens import new_token
+from spine.topics import topic_names
+from tests.flow.test_embedded import until
+from tests.flow.test_publisher import consume
+from tocsin.api import IntoKafka, Pusher
+from tocsin.broker import EmbeddedBroker, free_port
+from tocsin.client import ApiError, Client
+from tocsin.embedded import Stack
+from tocsin.wiring import make_gazetteer
+
+pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning")
+"""kafka-python leaves sockets to a broker that is gone to the garbage collector, also while a test still runs (see conftest.py)."""
+NOW = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)
+
+
+def articles(start: int, end: int) -> list[ArticleIn]:
+    return [
+        ArticleIn(source="wire", title=f"第{number}号公司债券违约", url=f"https://example.org/{number}") for number in range(start, end)
+    ]
+
+
+def test_what_kafka_acknowledged_is_there_and_what_it_does_not_take_is_said(tmp_path: Path):
+    gazetteer = make_gazetteer(Settings())
+    names = topic_names(f"t{uuid.uuid4().hex[:8]}.")
+    broker = EmbeddedBroker(tmp_path / "broker.log")
+    broker.start()
+    ensure_topics(broker.address, names, partitions=4, replication=1)
+    place = IntoKafka(Sender(broker.address, names.articles), patience_s=3.0)
+    pusher = Pusher(lambda: gazetteer, place)
+    results: list[list[str]] = []
+    threads = [
+        threading.Thread(target=lambda start=start: results.append([each.id for each in pusher(articles(start, start + 50), NOW)]))
+        for start in range(0, 200, 50)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    pushed = {ident for some in results for ident in some}
+    assert len(pushed) == 200
+    assert {article.id for article in consume(broker.address, names.articles, 200)} == pushed
+    assert broker.pid is not None
+    os.kill(broker.pid, signal.SIGSTOP)
+    with pytest.raises(BrokerError, match=r"has not taken all within 3 s"):
+        pusher(articles(200, 201), NOW)
+    os.kill(broker.pid, signal.SIGCONT)
+    assert pusher(articles(200, 201), NOW)[0].accepted, "it may be pushed again"
+    broker.stop()
+    with pytest.raises(BrokerError):
+        pusher(articles(201, 202), NOW)
+    pusher.close()
+
+
+def test_what_is_pushed_into_a_running_tocsin_comes_out_scored_though_the_worker_is_killed(tmp_path: Path):
+    settings = Settings(data_dir=str(tmp_path / "data"), model="keyword", log_format="json", dashboard_port=free_port())
+    secret, token = new_token("夜班", ["read", "ingest", "classify"], author="test", now=datetime.now(UTC))
+    (tmp_path / "data").mkdir()
+    store = open_store("embedded", tmp_path / "data")
+    store.migrate()
+    store.tokens.add([token])
+    store.close()
+    with Stack(settings) as stack, Client(f"http://127.0.0.1:{settings.dashboard_port}", secret) as client:
+        stack.wait_ready()
+        heard: list[ScoreEvent] = []
+
+        def listen() -> None:
+            with Client(f"http://127.0.0.1:{settings.dashboard_port}", secret) as other:
+                for event in other.stream(events="score", attempts=60):
+                    if isinstance(event.data, ScoreEvent):
+                        heard.append(event.data)
+                    if len({each.article.id for each in heard}) == 40:
+                        return
+
+        ear = threading.Thread(target=listen, daemon=True)
+        ear.start()
+        ids = {each.id for each in client.push(articles(0, 20)).results}
+        assert client.classify(["某公司债券违约"]).model == "keyword-1"
+        assert stack.node.pid is not None
+        os.kill(stack.node.pid, signal.SIGKILL)
+        until(lambda: _pushed(client, ids), "the API comes back")
+        until(stack.settled, "everything is scored")
+        assert {article.id for article in client.articles(source="wire")} == ids
+        assert len(ids) == 40
+        ear.join(60)
+        assert {each.article.id for each in heard} == ids
+        assert {each.article.sentiment.negative > 0.5 for each in heard} == {True}
+
+
+def _pushed(client: Client, ids: set[str]) -> bool:
+    """Push the second half, once the API is there again."""
+    try:
+        ids |= {each.id for each in client.push(articles(20, 40)).results}
+    except ApiError:
+        return False
+    return True

@@ -1,0 +1,60 @@
+"""`tocsin tokens`: in this process, with a real store."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from spine.store import open_store
+from spine.tokens import digest_of
+from tocsin.cli import main
+from tocsin.cli.common import results
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TOCSIN_DATA_DIR", str(tmp_path))
+    monkeypatch.setattr(results, "width", 240)
+    return tmp_path
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0) -> tuple[str, str]:
+    assert main(["tokens", *arguments]) == status
+    return tuple(capsys.readouterr())  # type: ignore[return-value]
+
+
+def test_a_token_is_made_listed_and_revoked(folder: Path, capsys: pytest.CaptureFixture[str]):
+    out, err = run(capsys, "create", "风控", "--scope", "read", "--scope", "alerts", "--for", "90d", "--who", "王芳")
+    secret = out.strip()
+    assert secret.startswith("tocsin_")
+    assert "not shown again" in err
+    listed = json.loads(run(capsys, "list", "--json")[0])
+    assert (listed["name"], listed["scopes"], listed["author"], listed["used_at"]) == ("风控", ["read", "alerts"], "王芳", None)
+    assert "digest" not in listed
+    store = open_store("embedded", folder)
+    (kept,) = store.tokens.all()
+    store.close()
+    assert kept.digest == digest_of(secret)
+    assert kept.expires_at is not None
+    shown = run(capsys, "list")[0]
+    assert "风控" in shown
+    assert secret not in shown
+    assert "opens nothing any more" in run(capsys, "revoke", listed["id"][:8], "--who", "Li")[0]
+    assert "revoked at" in run(capsys, "revoke", listed["id"], status=2)[1]
+    assert "there are no tokens" in run(capsys, "list")[0]
+    assert "revoked by Li" in run(capsys, "list", "--all")[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("create", "a", "--scope", "write"), "there is no scope 'write'"),
+        (("create", "tocsin", "--scope", "read"), "own name"),
+        (("create", "a", "--scope", "read", "--for", "soon"), "no length of time"),
+        (("revoke", "3f9c"), "there is no such token"),
+    ],
+)
+def test_a_mistake_is_told_in_a_sentence(arguments: tuple[str, ...], why: str, capsys: pytest.CaptureFixture[str]):
+    assert why in run(capsys, *arguments, status=2)[1]
