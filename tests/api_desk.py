@@ -14,10 +14,11 @@ from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
 from dashboard.api import openapi
+from dashboard.api.asked import ArticleIn
 from dashboard.api.backends import Backends
 from dashboard.api.endpoints import ENDPOINTS, ROOT, Endpoint
 from dashboard.api.routes import Api
-from dashboard.api.types import ArticleIn, Classified, ClassifiedOut, Pushed, RuleOut, Sentiment, WatchlistOut
+from dashboard.api.types import Classified, ClassifiedOut, Pushed, RuleOut, Sentiment, WatchlistOut
 from dashboard.app import API, create_app
 from spine.clickhouse import Embedded
 from spine.life import inhibitions

@@ -17,9 +17,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dashboard.api.asked import ArticleIn
 from dashboard.api.backends import Backends
 from dashboard.api.shapes import sentiment, share
-from dashboard.api.types import ArticleIn, Classified, ClassifiedOut, CompanySentiment, Pushed, RuleOut, WatchlistOut
+from dashboard.api.types import Classified, ClassifiedOut, CompanySentiment, Pushed, RuleOut, WatchlistOut
 from ingest.articles import Raw, Stock, build_article
 from ingest.outbox import Outbox
 from ingest.sender import Sender

@@ -1,4 +1,4 @@
-"""A client of the API, typed: what it answers are the types of dashboard/api/types.py.
+"""A client of the API, typed: it is asked with what dashboard/api/asked.py has, and answers with dashboard/api/types.py.
 
     with Client("http://127.0.0.1:8050", token) as client:
         for article in client.articles(series="company:600519.SH", since=yesterday):
@@ -21,7 +21,7 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-from dashboard.api import types
+from dashboard.api import asked, types
 from spine.errors import TocsinError
 from spine.life import EventKind
 from spine.records import Alert
@@ -95,14 +95,14 @@ class Client:
         """One article with all of its text."""
         return self._get(f"/articles/{quote(ident, safe='')}", types.ArticleOut, as_of=as_of)
 
-    def push(self, articles: Sequence[types.ArticleIn]) -> types.PushedAll:
+    def push(self, articles: Sequence[asked.ArticleIn]) -> types.PushedAll:
         """Push articles; those with the same url, or guid, are the same ones. What is accepted is safe."""
-        return self._post("/articles", types.ArticlesIn(articles=tuple(articles)), types.PushedAll)
+        return self._post("/articles", asked.ArticlesIn(articles=tuple(articles)), types.PushedAll)
 
     def series(
         self,
         *,
-        kind: types.Kind | None = None,
+        kind: asked.Kind | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
         as_of: datetime | None = None,
@@ -146,14 +146,14 @@ class Client:
 
     def act(self, ident: str, kind: EventKind, text: str = "") -> types.AlertOut:
         """Do something to an alert: "acknowledged", "assigned" (text: to whom), "note", "resolved", "reopened" or "unacknowledged"."""
-        return self._post(f"/alerts/{quote(ident, safe='')}/events", types.EventIn(kind=kind, text=text), types.AlertOut)
+        return self._post(f"/alerts/{quote(ident, safe='')}/events", asked.EventIn(kind=kind, text=text), types.AlertOut)
 
     def silences(self, *, ended: bool = False, as_of: datetime | None = None, page: int = 100) -> Iterator[types.SilenceOut]:
         """Who silenced what, the newest first."""
         for each in self._pages("/silences", types.Silences, page, {"ended": ended, "as_of": as_of}):
             yield from each.items
 
-    def silence(self, silence: types.SilenceIn) -> types.SilenceOut:
+    def silence(self, silence: asked.SilenceIn) -> types.SilenceOut:
         """Silence what is known for a while."""
         return self._post("/silences", silence, types.SilenceOut)
 
@@ -174,13 +174,13 @@ class Client:
         for each in self._pages("/feedback", types.Labels, page, {"as_of": as_of}):
             yield from each.items
 
-    def label(self, labels: Sequence[types.LabelIn]) -> int:
+    def label(self, labels: Sequence[asked.LabelIn]) -> int:
         """Say what articles should have been called; how many labels were kept: all, or it raises."""
-        return self._post("/feedback", types.LabelsIn(labels=tuple(labels)), types.Labelled).kept
+        return self._post("/feedback", asked.LabelsIn(labels=tuple(labels)), types.Labelled).kept
 
     def classify(self, texts: Sequence[str]) -> types.Classified:
         """What the model says of texts, in order."""
-        return self._post("/classify", types.TextsIn(texts=tuple(texts)), types.Classified)
+        return self._post("/classify", asked.TextsIn(texts=tuple(texts)), types.Classified)
 
     def stream(
         self, *, events: Literal["all", "score", "alert"] = "all", series: str = "*", last_id: str = "", attempts: int = ATTEMPTS

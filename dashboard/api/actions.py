@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashboard.api import types
+from dashboard.api import asked, types
 from dashboard.api.calls import Call
 from dashboard.api.problems import Refused, invalid, refusing
 from dashboard.api.reads import the_alert, with_lives
@@ -14,7 +14,7 @@ from spine.store.labels import check
 from spine.tokens import new_token, room_for_one
 
 
-def act(call: Call[types.NoQuery, types.EventIn]) -> types.AlertOut:
+def act(call: Call[asked.NoQuery, asked.EventIn]) -> types.AlertOut:
     """Do something to an alert; how it stands after that."""
     found = the_alert(call.store, call.parts["id"])
     with refusing():
@@ -24,26 +24,26 @@ def act(call: Call[types.NoQuery, types.EventIn]) -> types.AlertOut:
     return shown
 
 
-def hush(call: Call[types.NoQuery, types.SilenceIn]) -> types.SilenceOut:
+def hush(call: Call[asked.NoQuery, asked.SilenceIn]) -> types.SilenceOut:
     """Silence what is known."""
-    asked = call.body
+    body = call.body
     with refusing():
         one = silence(
-            series=asked.series,
-            rules=asked.rules,
-            least=asked.least,
-            most=asked.most,
+            series=body.series,
+            rules=body.rules,
+            least=body.least,
+            most=body.most,
             author=call.token.name,
-            comment=asked.comment,
-            starts_at=asked.starts_at or call.now,
-            ends_at=asked.ends_at,
+            comment=body.comment,
+            starts_at=body.starts_at or call.now,
+            ends_at=body.ends_at,
             now=call.now,
         )
     call.store.silences.add([one])
     return silence_out(one, call.now)
 
 
-def unhush(call: Call[types.NoQuery, None]) -> types.SilenceOut:
+def unhush(call: Call[asked.NoQuery, None]) -> types.SilenceOut:
     """End a silence before its time. One that is over stays as it is."""
     ident = call.parts["id"]
     found = [each for each in call.store.silences.find(ident) if each.id == ident]
@@ -55,7 +55,7 @@ def unhush(call: Call[types.NoQuery, None]) -> types.SilenceOut:
     return silence_out(found[0], call.now)
 
 
-def label(call: Call[types.NoQuery, types.LabelsIn]) -> types.Labelled:
+def label(call: Call[asked.NoQuery, asked.LabelsIn]) -> types.Labelled:
     """Keep labels of stored articles, all or none."""
     known = call.store.articles.known(sorted({each.id for each in call.body.labels}))
     labels = []
@@ -82,23 +82,23 @@ def label(call: Call[types.NoQuery, types.LabelsIn]) -> types.Labelled:
     return types.Labelled(kept=len(labels))
 
 
-def tokens(call: Call[types.NoQuery, None]) -> types.Tokens:
+def tokens(call: Call[asked.NoQuery, None]) -> types.Tokens:
     """All tokens."""
     return types.Tokens(items=tuple(map(token_out, call.store.tokens.all())))
 
 
-def grant(call: Call[types.NoQuery, types.TokenIn]) -> types.NewTokenOut:
+def grant(call: Call[asked.NoQuery, asked.TokenIn]) -> types.NewTokenOut:
     """Make a token; its secret is in the answer and nowhere else."""
-    asked = call.body
+    body = call.body
     with refusing():
         room_for_one(call.store.tokens.all(), call.now)
-        secret, token = new_token(asked.name, asked.scopes, author=call.token.name, now=call.now, expires_at=asked.expires_at)
+        secret, token = new_token(body.name, body.scopes, author=call.token.name, now=call.now, expires_at=body.expires_at)
     call.store.tokens.add([token])
     shown = token_out(token)
     return types.NewTokenOut(token=secret, **{name: getattr(shown, name) for name in shown.__struct_fields__})
 
 
-def revoke(call: Call[types.NoQuery, None]) -> types.TokenOut:
+def revoke(call: Call[asked.NoQuery, None]) -> types.TokenOut:
     """Let a token open nothing any more, within seconds everywhere. One that opens nothing stays as it is."""
     ident = call.parts["id"]
     found = next((token for token in call.store.tokens.all() if token.id == ident), None)

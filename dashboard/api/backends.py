@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from dashboard.api.types import ArticleIn, Classified, Pushed, RuleOut, WatchlistOut
+from dashboard.api.asked import ArticleIn
+from dashboard.api.types import Classified, Pushed, RuleOut, WatchlistOut
 from spine.life import Inhibition
 
 Classify = Callable[[Sequence[str]], Classified]

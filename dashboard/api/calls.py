@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
 from dashboard.api import cursors
+from dashboard.api.asked import Asked
 from dashboard.api.backends import Backends
 from dashboard.api.feed import Feed
 from dashboard.api.problems import invalid
-from dashboard.api.types import Asked
 from spine.store import Store
 from spine.tokens import Token
 

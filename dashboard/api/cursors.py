@@ -10,8 +10,8 @@ from typing import TypeVar
 
 import msgspec
 
+from dashboard.api.asked import Asked
 from dashboard.api.problems import Refused, invalid
-from dashboard.api.types import Asked
 
 PlaceT = TypeVar("PlaceT")
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from dashboard.api import actions, feeding, reads, stream, types
+from dashboard.api import actions, asked, feeding, reads, stream, types
 from spine.tokens import Scope
 
 ROOT = "/api/v1"
@@ -30,9 +30,9 @@ class Endpoint(NamedTuple):
     summary: str
     handler: Callable[[Any], Any]
     answer: type[msgspec.Struct]
-    query: type[types.Asked] = types.NoQuery
-    body: type[types.Asked] | None = None
-    read: type[types.Asked] | None = None
+    query: type[asked.Asked] = asked.NoQuery
+    body: type[asked.Asked] | None = None
+    read: type[asked.Asked] | None = None
     status: int = 200
     max_bytes: int = SMALL
     streams: bool = False
@@ -40,7 +40,7 @@ class Endpoint(NamedTuple):
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
-        "GET", "/articles", "read", "Articles with their scores, the newest first", reads.articles, types.Articles, types.ArticlesQuery
+        "GET", "/articles", "read", "Articles with their scores, the newest first", reads.articles, types.Articles, asked.ArticlesQuery
     ),
     Endpoint(
         "POST",
@@ -49,16 +49,16 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "Push articles as if they had been crawled",
         feeding.push,
         types.PushedAll,
-        body=types.ArticlesIn,
+        body=asked.ArticlesIn,
         read=feeding.LooseArticles,
         status=202,
         max_bytes=LARGE,
     ),
-    Endpoint("GET", "/articles/{id}", "read", "One article with its score", reads.article, types.ArticleOut, types.AsOfQuery),
-    Endpoint("GET", "/series", "read", "Series with their totals, by name", reads.series, types.SeriesPage, types.SeriesQuery),
-    Endpoint("GET", "/series/{series}", "read", "The mood of a series over time", reads.mood, types.Mood, types.MoodQuery),
-    Endpoint("GET", "/alerts", "read", "Alerts with what became of them, the newest first", reads.alerts, types.Alerts, types.AlertsQuery),
-    Endpoint("GET", "/alerts/{id}", "read", "All that is known of one alert", reads.alert, types.AlertStory, types.AsOfQuery),
+    Endpoint("GET", "/articles/{id}", "read", "One article with its score", reads.article, types.ArticleOut, asked.AsOfQuery),
+    Endpoint("GET", "/series", "read", "Series with their totals, by name", reads.series, types.SeriesPage, asked.SeriesQuery),
+    Endpoint("GET", "/series/{series}", "read", "The mood of a series over time", reads.mood, types.Mood, asked.MoodQuery),
+    Endpoint("GET", "/alerts", "read", "Alerts with what became of them, the newest first", reads.alerts, types.Alerts, asked.AlertsQuery),
+    Endpoint("GET", "/alerts/{id}", "read", "All that is known of one alert", reads.alert, types.AlertStory, asked.AsOfQuery),
     Endpoint(
         "POST",
         "/alerts/{id}/events",
@@ -66,10 +66,10 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "Acknowledge, assign, note, resolve or reopen an alert",
         actions.act,
         types.AlertOut,
-        body=types.EventIn,
+        body=asked.EventIn,
         status=201,
     ),
-    Endpoint("GET", "/silences", "read", "Who silenced what, the newest first", reads.silences, types.Silences, types.SilencesQuery),
+    Endpoint("GET", "/silences", "read", "Who silenced what, the newest first", reads.silences, types.Silences, asked.SilencesQuery),
     Endpoint(
         "POST",
         "/silences",
@@ -77,13 +77,13 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "Silence what is known for a while",
         actions.hush,
         types.SilenceOut,
-        body=types.SilenceIn,
+        body=asked.SilenceIn,
         status=201,
     ),
     Endpoint("DELETE", "/silences/{id}", "alerts", "End a silence before its time", actions.unhush, types.SilenceOut),
     Endpoint("GET", "/rules", "read", "The rules in force", reads.rules, types.Rules),
     Endpoint("GET", "/watchlists", "read", "The watchlists in force", reads.watchlists, types.Watchlists),
-    Endpoint("GET", "/feedback", "read", "People's labels, the newest first", reads.labels, types.Labels, types.LabelsQuery),
+    Endpoint("GET", "/feedback", "read", "People's labels, the newest first", reads.labels, types.Labels, asked.LabelsQuery),
     Endpoint(
         "POST",
         "/feedback",
@@ -91,11 +91,11 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "Say what articles should have been called; all labels are kept, or none",
         actions.label,
         types.Labelled,
-        body=types.LabelsIn,
+        body=asked.LabelsIn,
         status=201,
     ),
     Endpoint(
-        "POST", "/classify", "classify", "Sentiment, topics and companies of texts", feeding.classify, types.Classified, body=types.TextsIn
+        "POST", "/classify", "classify", "Sentiment, topics and companies of texts", feeding.classify, types.Classified, body=asked.TextsIn
     ),
     Endpoint(
         "GET",
@@ -104,7 +104,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "Scores and alerts as they come (server-sent events)",
         stream.listen,
         types.ScoreEvent,
-        types.StreamQuery,
+        asked.StreamQuery,
         streams=True,
     ),
     Endpoint("GET", "/tokens", "admin", "All tokens, without their secrets", actions.tokens, types.Tokens),
@@ -115,7 +115,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "Make a token; its secret is shown once",
         actions.grant,
         types.NewTokenOut,
-        body=types.TokenIn,
+        body=asked.TokenIn,
         status=201,
     ),
     Endpoint("DELETE", "/tokens/{id}", "admin", "Revoke a token", actions.revoke, types.TokenOut),

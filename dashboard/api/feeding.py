@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from dashboard.api import types
+from dashboard.api import asked, types
 from dashboard.api.calls import Call
 from dashboard.api.problems import Refused
 from spine.errors import ModelError
@@ -17,13 +17,13 @@ NO_MODEL = "this process has no model: set api_classify = true and start it agai
 NO_BROKER = "this process does not know where articles go: set `broker` to the address of the Kafka and start it again"
 
 
-class LooseArticles(types.Asked, frozen=True, kw_only=True):
-    """As types.ArticlesIn, its items read one by one: a bad one must not shut the others out."""
+class LooseArticles(asked.Asked, frozen=True, kw_only=True):
+    """As asked.ArticlesIn, its items read one by one: a bad one must not shut the others out."""
 
-    articles: Annotated[tuple[msgspec.Raw, ...], Meta(min_length=1, max_length=types.MOST_ARTICLES)]
+    articles: Annotated[tuple[msgspec.Raw, ...], Meta(min_length=1, max_length=asked.MOST_ARTICLES)]
 
 
-def classify(call: Call[types.NoQuery, types.TextsIn]) -> types.Classified:
+def classify(call: Call[asked.NoQuery, asked.TextsIn]) -> types.Classified:
     """What the model says of texts; nothing is kept."""
     if call.backends.classify is None:
         raise Refused(503, NO_MODEL)
@@ -33,12 +33,12 @@ def classify(call: Call[types.NoQuery, types.TextsIn]) -> types.Classified:
         raise Refused(503, f"the model cannot be used: {error}", headers={"Retry-After": "5"}) from error
 
 
-def push(call: Call[types.NoQuery, LooseArticles]) -> types.PushedAll:
+def push(call: Call[asked.NoQuery, LooseArticles]) -> types.PushedAll:
     """Take articles as if they had been crawled."""
     if call.backends.push is None:
         raise Refused(503, NO_BROKER)
     read = [_article(raw) for raw in call.body.articles]
-    good = [(index, article) for index, article in enumerate(read) if isinstance(article, types.ArticleIn)]
+    good = [(index, article) for index, article in enumerate(read) if isinstance(article, asked.ArticleIn)]
     results = {index: types.Pushed(index=index, accepted=False, reason=why) for index, why in enumerate(read) if isinstance(why, str)}
     pushed: Sequence[types.Pushed] = call.backends.push([article for _, article in good], call.now) if good else ()
     for (index, _), result in zip(good, pushed, strict=True):
@@ -47,9 +47,9 @@ def push(call: Call[types.NoQuery, LooseArticles]) -> types.PushedAll:
     return types.PushedAll(accepted=accepted, rejected=len(results) - accepted, results=tuple(results[index] for index in range(len(read))))
 
 
-def _article(raw: msgspec.Raw) -> types.ArticleIn | str:
+def _article(raw: msgspec.Raw) -> asked.ArticleIn | str:
     """The article, or why there is none."""
     try:
-        return msgspec.json.decode(raw, type=types.ArticleIn)
+        return msgspec.json.decode(raw, type=asked.ArticleIn)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         return str(error)

@@ -8,8 +8,9 @@ from typing import Any
 
 import msgspec
 
+from dashboard.api.asked import Asked
 from dashboard.api.endpoints import ROOT, Endpoint
-from dashboard.api.types import Asked, GapEvent, Problem
+from dashboard.api.types import GapEvent, Problem
 from spine.records import Alert
 
 REF = "#/components/schemas/{name}"

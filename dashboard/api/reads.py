@@ -8,7 +8,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from dashboard.api import types
+from dashboard.api import asked, types
 from dashboard.api.backends import Backends
 from dashboard.api.calls import Call
 from dashboard.api.problems import Refused, invalid
@@ -25,7 +25,7 @@ DAY = timedelta(days=1)
 LONGEST = timedelta(days=366)
 
 
-def articles(call: Call[types.ArticlesQuery, None]) -> types.Articles:
+def articles(call: Call[asked.ArticlesQuery, None]) -> types.Articles:
     """A page of articles."""
     query = call.query
     as_of = call.not_ahead(query.as_of)
@@ -45,7 +45,7 @@ def articles(call: Call[types.ArticlesQuery, None]) -> types.Articles:
     return types.Articles(items=items, next=call.next(here[-1]) if len(places) > len(here) else "")
 
 
-def article(call: Call[types.AsOfQuery, None]) -> types.ArticleOut:
+def article(call: Call[asked.AsOfQuery, None]) -> types.ArticleOut:
     """One article, with all of its text."""
     ident, as_of = call.parts["id"], call.not_ahead(call.query.as_of)
     known = call.store.articles.known([ident]).get(ident)
@@ -55,7 +55,7 @@ def article(call: Call[types.AsOfQuery, None]) -> types.ArticleOut:
     return article_out(found[0], "full")
 
 
-def series(call: Call[types.SeriesQuery, None]) -> types.SeriesPage:
+def series(call: Call[asked.SeriesQuery, None]) -> types.SeriesPage:
     """A page of the series that were touched."""
     query = call.query
     as_of = call.not_ahead(query.as_of)
@@ -69,15 +69,15 @@ def series(call: Call[types.SeriesQuery, None]) -> types.SeriesPage:
     return types.SeriesPage(since=since, until=until, items=tuple(map(series_out, here)), next=more)
 
 
-def mood(call: Call[types.MoodQuery, None]) -> types.Mood:
+def mood(call: Call[asked.MoodQuery, None]) -> types.Mood:
     """A series over time. One that nobody knows has no points."""
     query, name = call.query, call.parts["series"]
     if kind_of(name) not in ALERTING:
         raise Refused(404, f'there is no series {name!r}: it is "kind:key", and the kinds are {", ".join(ALERTING)}')
     as_of = call.not_ahead(query.as_of)
     since, until = _stretch(query.since, query.until, as_of or call.now)
-    if (until - since) / timedelta(seconds=query.step_s) > types.MOST_POINTS:
-        raise invalid("step_s", f"gives more than {types.MOST_POINTS:,} points: ask for longer steps, or less time")
+    if (until - since) / timedelta(seconds=query.step_s) > asked.MOST_POINTS:
+        raise invalid("step_s", f"gives more than {asked.MOST_POINTS:,} points: ask for longer steps, or less time")
     points = (
         call.store.past.mood(name, since, until, query.step_s, as_of)
         if as_of
@@ -86,7 +86,7 @@ def mood(call: Call[types.MoodQuery, None]) -> types.Mood:
     return mood_out(name, since, until, query.step_s, points)
 
 
-def alerts(call: Call[types.AlertsQuery, None]) -> types.Alerts:
+def alerts(call: Call[asked.AlertsQuery, None]) -> types.Alerts:
     """A page of alerts with their lives."""
     query = call.query
     as_of = call.not_ahead(query.as_of)
@@ -101,7 +101,7 @@ def alerts(call: Call[types.AlertsQuery, None]) -> types.Alerts:
     return types.Alerts(items=tuple(items), next=more)
 
 
-def alert(call: Call[types.AsOfQuery, None]) -> types.AlertStory:
+def alert(call: Call[asked.AsOfQuery, None]) -> types.AlertStory:
     """All that is known of one alert."""
     ident, as_of = call.parts["id"], call.not_ahead(call.query.as_of)
     found = the_alert(call.store, ident, as_of)
@@ -129,7 +129,7 @@ def with_lives(store: Store, backends: Backends, found: Sequence[Alert], now: da
     return [alert_out(each, lives[each.id]) for each in found]
 
 
-def silences(call: Call[types.SilencesQuery, None]) -> types.Silences:
+def silences(call: Call[asked.SilencesQuery, None]) -> types.Silences:
     """A page of silences."""
     query = call.query
     as_of = call.not_ahead(query.as_of)
@@ -147,7 +147,7 @@ def silences(call: Call[types.SilencesQuery, None]) -> types.Silences:
     return types.Silences(items=tuple(silence_out(each, at) for each in here), next=more)
 
 
-def labels(call: Call[types.LabelsQuery, None]) -> types.Labels:
+def labels(call: Call[asked.LabelsQuery, None]) -> types.Labels:
     """A page of labels."""
     query = call.query
     as_of = call.not_ahead(query.as_of)
@@ -159,14 +159,14 @@ def labels(call: Call[types.LabelsQuery, None]) -> types.Labels:
     return types.Labels(items=tuple(here), next=more)
 
 
-def rules(call: Call[types.NoQuery, None]) -> types.Rules:
+def rules(call: Call[asked.NoQuery, None]) -> types.Rules:
     """The rules in force."""
     if call.backends.rules is None:
         raise Refused(503, "this process does not know the rules")
     return types.Rules(items=tuple(call.backends.rules()))
 
 
-def watchlists(call: Call[types.NoQuery, None]) -> types.Watchlists:
+def watchlists(call: Call[asked.NoQuery, None]) -> types.Watchlists:
     """The watchlists in force."""
     if call.backends.watchlists is None:
         raise Refused(503, "this process does not know the watchlists")

@@ -19,6 +19,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from dashboard.api import bucket, openapi, problems
 from dashboard.api.access import Access, demand
+from dashboard.api.asked import Asked
 from dashboard.api.backends import Backends
 from dashboard.api.bucket import Buckets
 from dashboard.api.calls import Call
@@ -26,7 +27,6 @@ from dashboard.api.endpoints import ENDPOINTS, ROOT, Endpoint
 from dashboard.api.feed import Feed
 from dashboard.api.problems import Refused
 from dashboard.api.stream import Listener
-from dashboard.api.types import Asked
 from spine.errors import BrokerError, StoreError
 from spine.log import get_logger
 from spine.store import Store

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
+from dashboard.api.asked import StreamQuery
 from dashboard.api.calls import Call
 from dashboard.api.feed import Event, Feed, Heard, frame
-from dashboard.api.types import StreamQuery
 from spine.errors import StoreError
 from spine.life.silences import matches
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from dashboard.api.types import ArticleIn, ScoreEvent
+from dashboard.api.asked import ArticleIn
+from dashboard.api.types import ScoreEvent
 from ingest.kafka import ensure_topics
 from ingest.sender import Sender
 from spine.errors import BrokerError

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dashboard.api.types import ArticleIn
+from dashboard.api.asked import ArticleIn
 from ingest.outbox import Outbox
 from models.classifier import Changing, Classifier, Document, Prediction, of_now
 from models.in_turn import InTurn

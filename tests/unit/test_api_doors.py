@@ -11,8 +11,8 @@ import jsonschema
 import msgspec
 import pytest
 
+from dashboard.api.asked import MOST
 from dashboard.api.endpoints import ENDPOINTS, ROOT, Endpoint
-from dashboard.api.types import MOST
 from spine.tokens import SCOPES
 from tests.api_desk import DOCUMENT, GOOD, Desk, fields, real_store
 

@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dashboard.api import cursors
+from dashboard.api.asked import ArticlesQuery
 from dashboard.api.bucket import Buckets, headers
 from dashboard.api.endpoints import ENDPOINTS, ROOT, Endpoint
 from dashboard.api.problems import Refused
-from dashboard.api.types import ArticlesQuery
 from spine.records import sha
 from spine.store import Store
 from tests.api_desk import GOOD, TABLES, Desk, find, hold, real_store
