@@ -17,6 +17,7 @@ from dashboard.deeds import Deeds
 from dashboard.doors import Doors, asking
 from dashboard.explaining import Explain
 from dashboard.queries import Cache, Reads
+from dashboard.server import API
 from spine.life import inhibitions
 from spine.settings import Settings
 from spine.store import Store
@@ -35,10 +36,6 @@ INDEX = """<!DOCTYPE html>
     <footer>{%config%}{%scripts%}{%renderer%}</footer>
   </body>
 </html>"""
-
-
-API = "tocsin-api"
-"""The name under which the Flask app knows the API: to be closed, and to be asked how many may listen."""
 
 
 def _now() -> datetime:

@@ -12,9 +12,10 @@ import dash
 from waitress.server import create_server
 from waitress.wasyncore import close_all
 
-from dashboard.app import API
 from spine.errors import SettingsError
 
+API = "tocsin-api"
+"""The name under which the Flask app knows the API: to be closed, and to be asked how many may listen."""
 THREADS = 8
 """For pages and the API; each stream of the API has one of its own besides, so that no number of listeners keeps a page waiting."""
 CONNECTIONS = 100
