@@ -311,10 +311,6 @@ class Reads:
         """What people said of an article."""
         return self._cache.get(("labels", article_id), TTL_S, lambda: self._store.labels.of_article(article_id))
 
-    def label(self, labels: Sequence[Label]) -> None:
-        """Store what a person says. Raises BadRecord too, for what no model could learn."""
-        self._store.labels.add(labels)
-
     def _inbox(self) -> list[Inboxed]:
         alerts = self._store.alerts.latest(INBOX_ROWS, since=self._now() - timedelta(days=INBOX_DAYS))
         lives = read_lives(self._store, alerts, self._now(), self._inhibitions)

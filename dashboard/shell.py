@@ -15,7 +15,7 @@ from dash import ClientsideFunction, Input, Output, State, dcc, html
 
 from dashboard import i18n
 from dashboard.deeds import Deeds
-from dashboard.doors import NOBODY_ASKED, asking, current
+from dashboard.doors import NOBODY_ASKED, current
 from dashboard.explaining import Explain
 from dashboard.figures import FONT
 from dashboard.logins import Person
@@ -219,4 +219,4 @@ def register(app: dash.Dash, reads: Reads, deeds: Deeds, explain: Explain | None
     for module in PAGES:
         module.register(app, reads)
     actions.register(app, reads, deeds)
-    article.register_actions(app, reads, explain, asking)
+    article.register_actions(app, reads, deeds, explain)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from dashboard.api import asked, types
 from dashboard.api.calls import Call
 from dashboard.api.problems import Refused, invalid, refusing
@@ -9,6 +11,7 @@ from dashboard.api.reads import the_alert, with_lives
 from dashboard.api.shapes import silence_out, token_out
 from spine.errors import BadRecord
 from spine.life import event, silence
+from spine.people import People
 from spine.store import Label
 from spine.store.labels import check
 from spine.tokens import new_token, room_for_one
@@ -20,6 +23,7 @@ def act(call: Call[asked.NoQuery, asked.EventIn]) -> types.AlertOut:
     with refusing():
         done = event(found.id, call.body.kind, call.token.name, call.now, call.body.text)
     call.store.lives.add([done])
+    _note(call, f"alert {done.kind}", found.id, done.text)
     (shown,) = with_lives(call.store, call.backends, [found], call.now, None)
     return shown
 
@@ -40,6 +44,7 @@ def hush(call: Call[asked.NoQuery, asked.SilenceIn]) -> types.SilenceOut:
             now=call.now,
         )
     call.store.silences.add([one])
+    _note(call, "silence added", one.id, one)
     return silence_out(one, call.now)
 
 
@@ -51,6 +56,7 @@ def unhush(call: Call[asked.NoQuery, None]) -> types.SilenceOut:
         raise Refused(404, f"there is no silence {ident!r}")
     if found[0].state(call.now) != "ended":
         call.store.silences.end([ident], call.now, call.token.name)
+        _note(call, "silence ended", ident)
         found = [each for each in call.store.silences.find(ident) if each.id == ident]
     return silence_out(found[0], call.now)
 
@@ -79,6 +85,8 @@ def label(call: Call[asked.NoQuery, asked.LabelsIn]) -> types.Labelled:
         except BadRecord as error:
             raise invalid(f"labels[{number}]", error.reason) from error
     call.store.labels.add(labels)
+    for kept in labels:
+        _note(call, f"label {kept.task}", kept.id, ", ".join(kept.labels))
     return types.Labelled(kept=len(labels))
 
 
@@ -94,6 +102,7 @@ def grant(call: Call[asked.NoQuery, asked.TokenIn]) -> types.NewTokenOut:
         room_for_one(call.store.tokens.all(), call.now)
         secret, token = new_token(body.name, body.scopes, author=call.token.name, now=call.now, expires_at=body.expires_at)
     call.store.tokens.add([token])
+    _note(call, "token made", token.id, f"{token.name}: {', '.join(token.scopes)}")
     shown = token_out(token)
     return types.NewTokenOut(token=secret, **{name: getattr(shown, name) for name in shown.__struct_fields__})
 
@@ -106,5 +115,11 @@ def revoke(call: Call[asked.NoQuery, None]) -> types.TokenOut:
         raise Refused(404, f"there is no token {ident!r}")
     if found.revoked_at is None:
         call.store.tokens.revoke([ident], call.now, call.token.name)
+        _note(call, "token revoked", ident)
         found = next(token for token in call.store.tokens.all() if token.id == ident)
     return token_out(found)
+
+
+def _note(call: Call[Any, Any], what: str, about: str, after: object = "") -> None:
+    """Into the audit log."""
+    People(call.store, lambda: call.now).note(call.token.name, what, about, after=after, address="api")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import dash
@@ -10,6 +9,7 @@ import dash_mantine_components as dmc
 from dash import Input, Output, State, ctx, dcc, html, no_update
 
 from dashboard import i18n
+from dashboard.deeds import Deeds
 from dashboard.details import ArticleView
 from dashboard.explaining import Asked, Explain
 from dashboard.feedback import Said, labels_of
@@ -194,8 +194,8 @@ def reasons(found: ArticleView, company: Any, explain: Explain, view: View) -> A
     ]
 
 
-def register_actions(app: dash.Dash, reads: Reads, explain: Explain | None, who: Callable[[], str]) -> None:
-    """What a person asks for: why, and to have a label noted. explain: None where no model runs; who: names the person."""
+def register_actions(app: dash.Dash, reads: Reads, deeds: Deeds, explain: Explain | None) -> None:
+    """What a person asks for: why, and to have a label noted. explain: None where no model runs"""
 
     @app.callback(
         Output("ar-reasons", "children"),
@@ -242,7 +242,7 @@ def register_actions(app: dash.Dash, reads: Reads, explain: Explain | None, who:
             found = reads.article(key)
             if found is None or model != found.score.model:
                 return i18n.text("feedback.changed", view.language)
-            reads.label(labels_of(found.score, said, company, chosen, topics, author=who(), now=reads.now()))
+            deeds.label(labels_of(found.score, said, company, chosen, topics, author=deeds.who(), now=reads.now()))
         except BadRecord:
             return i18n.text("feedback.empty", view.language)
         except StoreError as error:

@@ -31,7 +31,7 @@ def test_an_alert_is_acknowledged_noted_silenced_and_resolved(page: Page, site: 
     page.says("#ac-said", "✗ a silence needs a comment")
     typed(page, "#ac-reason", "年报季 / results season")
     page.find("#ac-silence").click()
-    page.says("#ac-life", "Silenced by local" if english else "local 已静默至")
+    page.says("#ac-life", "Silenced by analyst" if english else "analyst 已静默至")
     page.find("#ac-resolve").click()
     page.says("#ac-life", "resolved it" if english else "解除了警报")
     page.open(f"alerts?lang={lang}")

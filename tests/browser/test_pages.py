@@ -39,10 +39,10 @@ def test_a_search_in_chinese_leads_to_an_article_where_its_label_is_put_right(pa
     page.find("#ar-sentiment input[value='neutral'] + label").click()
     page.find("#ar-save").click()
     page.says("#ar-said", "已记录")
-    page.says("#ar-labels", "情绪：● 中性 — local")
+    page.says("#ar-labels", "情绪：● 中性 — analyst")
     assert page.text("#ar-labels").count("invented") == 1
     page.driver.refresh()
-    page.says("#ar-labels", "情绪：● 中性 — local")
+    page.says("#ar-labels", "情绪：● 中性 — analyst")
 
 
 def test_a_series_shows_its_alert_and_leads_to_its_articles_and_companies(page: Page, site: Site):

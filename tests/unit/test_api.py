@@ -172,6 +172,8 @@ class TestActions:
         desk.now = NOON + 5 * MINUTE
         done = desk.post(f"/alerts/{one.id}/events", {"kind": "acknowledged", "text": "calling the issuer"})
         assert done["life"]["acknowledged"] == {"who": "研究组 alerts", "at": "2026-11-20T12:05:00Z"}
+        noted = desk.store.audit.latest(1, about=one.id, since=desk.now)[0]
+        assert (noted.who, noted.what, noted.after, noted.address) == ("研究组 alerts", "alert acknowledged", "calling the issuer", "api")
         assert done["life"]["state"] == "acknowledged"
         assert desk.post(f"/alerts/{one.id}/events", {"kind": "assigned", "text": "王芳"})["life"]["assignee"] == "王芳"
         assert desk.post(f"/alerts/{one.id}/events", {"kind": "resolved"})["life"]["state"] == "resolved"

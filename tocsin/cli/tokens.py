@@ -43,6 +43,7 @@ def tokens() -> None:
 @click.pass_context
 def create(ctx: click.Context, name: str, scopes: Sequence[str], lasts: str | None, who: str | None) -> None:
     """Make a token that signs as NAME, and print its secret: once, it is kept nowhere."""
+    from spine.people import People
     from spine.spans import span
     from spine.tokens import new_token, room_for_one
 
@@ -51,6 +52,7 @@ def create(ctx: click.Context, name: str, scopes: Sequence[str], lasts: str | No
     with _store(ctx) as store:
         room_for_one(store.tokens.all(), now)
         store.tokens.add([token])
+        People(store, lambda: now).note(token.author, "token made", token.id, after=f"{token.name}: {', '.join(token.scopes)}")
     click.echo(f"token {token.id[:10]} ({', '.join(token.scopes)}); its secret is not shown again:", err=True)
     click.echo(secret)
 
@@ -86,6 +88,8 @@ def list_(ctx: click.Context, everything: bool, as_json: bool) -> None:
 @click.pass_context
 def revoke(ctx: click.Context, ident: str, who: str | None) -> None:
     """Let the token whose id begins so open nothing any more: within seconds, everywhere."""
+    from spine.people import People
+
     now, name = datetime.now(UTC), _name(who)
     with _store(ctx) as store:
         found = [token for token in store.tokens.all() if token.id.startswith(ident)]
@@ -97,6 +101,7 @@ def revoke(ctx: click.Context, ident: str, who: str | None) -> None:
                 f"token {found[0].id[:10]} was revoked at {_time(found[0].revoked_at)} UTC already, by {found[0].revoked_by}"
             )
         store.tokens.revoke([found[0].id], now, name)
+        People(store, lambda: now).note(name, "token revoked", found[0].id)
     click.echo(f"token {found[0].id[:10]} ({found[0].name}) opens nothing any more")
 
 
