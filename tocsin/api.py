@@ -84,11 +84,10 @@ def _shared(model: Future[Classifier]) -> Classifier:
 
 
 def rules(settings: Settings) -> list[RuleOut]:
-    """The rules in force."""
-    from stream.alerts import Rule
-
-    parameters: dict[str, Any] = asdict(Rule.from_settings(settings))
-    return [RuleOut(name=parameters.pop("name"), parameters=parameters)]
+    """The rules in force: the detector, and an analyst's own. Raises SettingsError."""
+    made = wiring.make_rules(settings)
+    parameters: list[dict[str, Any]] = [{"kind": "spike", **asdict(made.detector)}, *map(asdict, made.own)]
+    return [RuleOut(name=each.pop("name"), parameters=each) for each in parameters]
 
 
 def _watchlists(settings: Settings, store: Store) -> Callable[[], list[WatchlistOut]]:

@@ -139,12 +139,15 @@ def test_one_at_a_time_reads_and_a_crowd_is_told_to_come_again(tmp_path: Path):
 def test_rules_and_watchlists_are_those_of_the_settings(store: Store, tmp_path: Path):
     lists = tmp_path / "w.toml"
     lists.write_text('[[watchlist]]\nname = "desk"\ntitle_zh = "关注"\nkeywords = ["违约 | default"]\n', encoding="utf-8")
-    with backends(settings(tmp_path, watchlists=str(lists), alert_min_stories=7), store) as able:
+    own = tmp_path / "r.toml"
+    own.write_text('[[rules]]\nname = "多空失衡"\nkind = "negative_share"\nseries = ["topic:*"]\nover = 0.6\n', encoding="utf-8")
+    with backends(settings(tmp_path, watchlists=str(lists), alert_rules=str(own), alert_min_stories=7), store) as able:
         assert able.rules is not None
         assert able.watchlists is not None
-        (rule,) = able.rules()
+        rule, share = able.rules()
         (watchlist,) = able.watchlists()
-    assert (rule.name, rule.parameters["min_stories"]) == ("negative-spike", 7)
+    assert (rule.name, rule.parameters["kind"], rule.parameters["min_stories"]) == ("negative-spike", "spike", 7)
+    assert (share.name, share.parameters["kind"], share.parameters["limit"]) == ("多空失衡", "negative_share", 0.6)
     assert (watchlist.series, watchlist.title_en, watchlist.keywords, watchlist.filled) == (
         "watchlist:desk",
         "关注",
