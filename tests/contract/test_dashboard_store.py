@@ -16,6 +16,7 @@ from dashboard.explaining import Asked, Reasons, Weight
 from dashboard.queries import Cache
 from spine.errors import ModelError
 from spine.records import Alert, alert_id, sha
+from spine.settings import Settings
 from spine.store import Store
 from tests.contract.test_store_pages import NOON, save, scored
 from tests.unit.test_dashboard_app import CALLBACK, body
@@ -78,7 +79,8 @@ class Desk:
 
     def __init__(self, store: Store, **options: Any) -> None:
         self.hands = Hands()
-        self.app = create_app(store, now=lambda: NOON + timedelta(minutes=20), cache=Cache(self.hands), **options)
+        now = NOON + timedelta(minutes=20)
+        self.app = create_app(store, Settings(dashboard_login="none"), now=lambda: now, cache=Cache(self.hands), **options)
         self.client = self.app.server.test_client()
 
     def ask(self, output: str, triggered: str = "", **values: Any) -> dict[str, Any]:
@@ -102,7 +104,7 @@ class Desk:
 @pytest.fixture
 def desk(filled: Store) -> Desk:
     filled.client.command("TRUNCATE TABLE labels")
-    return Desk(filled, who=lambda: "安娜")
+    return Desk(filled)
 
 
 def titles(answer: dict[str, Any]) -> list[str]:
@@ -172,10 +174,10 @@ def test_what_a_person_says_is_kept_with_the_model_and_shown(desk: Desk, filled:
         ("sentiment", "BYT", ("neutral",)),
         ("topic", "", ("credit",)),
     ]
-    assert {(label.author, label.model) for label in labels} == {("安娜", "m9")}
+    assert {(label.author, label.model) for label in labels} == {("local", "m9")}
     assert len(filled.labels.read()) == 3  # what training reads
     shown = str(desk.ask("ar-head.children", ar_key_data=sha("crisis"), view_data={"lang": "zh"})["ar-labels"])
-    assert "情绪 (BYT)：● 中性 — 安娜" in shown
+    assert "情绪 (BYT)：● 中性 — local" in shown
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 import structlog
 
+from spine import log
 from spine.errors import SettingsError
 from spine.settings import Settings, Webhook
 from stream.calendars import exchange
@@ -40,7 +41,8 @@ def test_at_thanksgiving_it_is_quiet_and_the_friday_after_it_closes_early():
     assert outside.ends(datetime(2026, 11, 25, 11, tzinfo=NEW_YORK)) is None
 
 
-def test_a_year_whose_holidays_are_not_recorded_has_ordinary_weeks_and_the_log_says_so():
+def test_a_year_whose_holidays_are_not_recorded_has_ordinary_weeks_and_the_log_says_so(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("stream.calendars._log", log.get_logger("stream.calendars"))  # the one before may hold other tests' processors
     with structlog.testing.capture_logs() as said:
         far = exchange("XSHG").hours(date(2045, 3, 1)), exchange("XSHG").hours(date(2045, 3, 4))
     assert far == ((datetime(2045, 3, 1, 9, 30, tzinfo=SHANGHAI), datetime(2045, 3, 1, 15, tzinfo=SHANGHAI)), None)
