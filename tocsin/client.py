@@ -183,29 +183,39 @@ class Client:
         return self._post("/classify", asked.TextsIn(texts=tuple(texts)), types.Classified)
 
     def stream(
-        self, *, events: Literal["all", "score", "alert"] = "all", series: str = "*", last_id: str = "", attempts: int = ATTEMPTS
+        self,
+        *,
+        events: Literal["all", "score", "alert"] = "all",
+        series: str = "*",
+        last_id: str = "",
+        attempts: int = ATTEMPTS,
+        on_open: Callable[[], None] = lambda: None,
     ) -> Iterator[StreamEvent]:
         """Scores and alerts as they come, each once, as long as it is walked; a GapEvent says what could not be told.
 
         last_id: of the last event of an earlier stream: go on behind it
+        on_open: called whenever the server listens: what is written from then on will be told
         A connection that breaks is made again; raises ApiError when `attempts` in a row did not come about.
         """
         seen, order = set[str](), deque[str]()
         failed = 0
         while True:
             try:
-                for event in self._listen({"events": events, "series": series}, last_id):
+                for ident, data in self._listen({"events": events, "series": series}, last_id):
                     failed = 0
-                    name = event.id.rpartition("-")[0]  # less the part that a restart changes
+                    last_id = ident or last_id
+                    if data is None:
+                        on_open()
+                        continue
+                    name = ident.rpartition("-")[0]  # less the part that a restart changes
                     if name in seen:
                         continue
-                    if event.id:
-                        last_id = event.id
+                    if name:
                         seen.add(name)
                         order.append(name)
                     if len(order) > REMEMBERED:
                         seen.discard(order.popleft())
-                    yield event
+                    yield StreamEvent(ident, data)
             except (httpx.HTTPError, _Later) as error:
                 failed += 1
                 if failed >= attempts:
@@ -214,7 +224,8 @@ class Client:
             else:
                 self._sleep(1.0)  # the server ended it: it is being restarted, perhaps
 
-    def _listen(self, query: dict[str, str], last_id: str) -> Iterator[StreamEvent]:
+    def _listen(self, query: dict[str, str], last_id: str) -> Iterator[tuple[str, types.ScoreEvent | Alert | types.GapEvent | None]]:
+        """Ids and events of one connection; the place at which it begins comes first, and is none."""
         headers = {"Last-Event-ID": last_id} if last_id else {}
         timeout = httpx.Timeout(self._http.timeout.connect, read=60.0)  # a sign of life comes every ten seconds
         with self._http.stream("GET", "/stream", params=query, headers=headers, timeout=timeout) as answer:
@@ -226,12 +237,15 @@ class Client:
                 name, _, value = line.partition(": ")
                 if line and name:
                     event[name] = value
+                elif not line and event.keys() <= {"id", "retry"} and "id" in event:
+                    yield event["id"], None
+                    event = {}
                 elif not line and "data" in event:
                     try:
                         data = msgspec.json.decode(event["data"], type=_KINDS[event["event"]])
                     except (msgspec.DecodeError, ValueError, KeyError) as error:
                         raise ApiError(200, f"not an event of this API: {error}") from error
-                    yield StreamEvent(event.get("id", ""), data)
+                    yield event.get("id", ""), data
                     event = {}
 
     def _pages(self, path: str, answer: type[T], size: int, query: dict[str, Any]) -> Iterator[T]:

@@ -37,6 +37,8 @@ REACH = timedelta(days=2)
 LINGER_S = 60.0
 """The store is read for so long after the last listener left: most come back."""
 AT_ONCE = 2_000
+PLACE = "p"
+"""Stands in an id, where an event's kind stands, for a place between events."""
 log = get_logger("dashboard.api.feed")
 Kind = Literal["score", "alert"]
 
@@ -109,6 +111,10 @@ class Feed:
             self.leave()
             raise
 
+    def mark(self, heard: Heard) -> str:
+        """An id for a place at which no event is: who heard none before the line broke goes on from there all the same."""
+        return f"{_micros(heard.moment):x}-{PLACE}-{heard.place}-{self._era}"
+
     def leave(self) -> None:
         """Give the seat back."""
         with self._changed:
@@ -138,6 +144,8 @@ class Feed:
     def _from(self, last_id: str, after: int | None) -> Heard:
         if after is None:
             return Heard(None, (), self._base + len(self._events), self._now())
+        if (place := self._place(last_id)) is not None:
+            return Heard(None, (), place, _moment(after))
         for number in range(len(self._events) - 1, -1, -1):
             if self._events[number].id == last_id:
                 return Heard(None, (), self._base + number + 1, _moment(after))
@@ -146,6 +154,12 @@ class Feed:
         late = after - LATE // timedelta(microseconds=1)
         behind = next((number for number, event in enumerate(self._events) if event.written > late), len(self._events))
         return Heard(None, (), self._base + behind, _moment(after))
+
+    def _place(self, last_id: str) -> int | None:
+        """Where a mark of this order of events stands; None for any other id."""
+        _, kind, place, *era = [*last_id.split("-"), "", "", ""][:4]
+        ours = kind == PLACE and era == [self._era] and place.isdecimal()
+        return min(int(place), self._base + len(self._events)) if ours else None
 
     def _start(self) -> None:
         """Read the last minutes and start the thread, where nobody did."""

@@ -17,7 +17,7 @@ HEARTBEAT_S = 10.0
 """A comment is sent after so much quiet: proxies keep the line open, and a client that is gone is noticed."""
 GLANCE_S = 2.0
 """How often a listener looks whether its token still holds."""
-HELLO = b"retry: 3000\n: tocsin\n\n"
+HELLO = b"retry: 3000\n"
 
 
 class Listener:
@@ -28,7 +28,7 @@ class Listener:
         self._lock = threading.Lock()
         self._open = True
         self._heard = feed.join(last_id)
-        self._first = HELLO + _gap(self._heard)
+        self._first = HELLO + f"id: {feed.mark(self._heard)}\n\n".encode() + _gap(self._heard)
         self._sent = time.monotonic()
 
     def __iter__(self) -> Listener:

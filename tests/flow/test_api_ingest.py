@@ -82,10 +82,11 @@ def test_what_is_pushed_into_a_running_tocsin_comes_out_scored_though_the_worker
     with Stack(settings) as stack, Client(f"http://127.0.0.1:{settings.dashboard_port}", secret) as client:
         stack.wait_ready()
         heard: list[ScoreEvent] = []
+        listening = threading.Event()
 
         def listen() -> None:
             with Client(f"http://127.0.0.1:{settings.dashboard_port}", secret) as other:
-                for event in other.stream(events="score", attempts=60):
+                for event in other.stream(events="score", attempts=60, on_open=listening.set):
                     if isinstance(event.data, ScoreEvent):
                         heard.append(event.data)
                     if len({each.article.id for each in heard}) == 40:
@@ -93,6 +94,7 @@ def test_what_is_pushed_into_a_running_tocsin_comes_out_scored_though_the_worker
 
         ear = threading.Thread(target=listen, daemon=True)
         ear.start()
+        assert listening.wait(60)
         ids = {each.id for each in client.push(articles(0, 20)).results}
         assert client.classify(["某公司债券违约"]).model == "keyword-1"
         assert stack.node.pid is not None

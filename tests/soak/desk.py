@@ -56,12 +56,18 @@ class Desk:
         self._server.shutdown()
         self._server.server_close()
 
+    def heard(self, rang: list[tuple[Any, ...]], *, within_s: float = 0.0) -> bool:
+        """Whether all of these alerts came, once they had so long."""
+        ids = {str(row[0]) for row in rang}
+        deadline = time.monotonic() + within_s
+        while (missing := ids - self.alerts.keys()) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        return not missing
+
     def problems(self, rang: list[tuple[Any, ...]]) -> dict[str, int]:
         """What is wrong with the alerts that are stored, counted, once those on their way had time to come. rang: as `rung` has them"""
+        self.heard(rang, within_s=ARRIVE_S)
         ids = {str(row[0]) for row in rang}
-        deadline = time.monotonic() + ARRIVE_S
-        while ids - self.alerts.keys() and time.monotonic() < deadline:
-            time.sleep(0.2)
         pairs = itertools.pairwise(rang)
         return {
             "episodes that rang twice": sum(a[1:3] == b[1:3] and b[3] < a[3] + QUIET_S for a, b in pairs),

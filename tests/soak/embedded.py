@@ -9,18 +9,18 @@ import signal
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from xml.sax.saxutils import escape
 
 import msgspec
 
-from tests.soak.desk import Desk, rung
-from tests.soak.ledger import Ledger
+from tests.soak.desk import ARRIVE_S, Desk, rung
+from tests.soak.ledger import Ledger, Reads
 from tests.soak.load import BAD, CALM
 from tests.soak.nemesis import Fault
 from tests.soak.worker import PROPER, Watched, rss_mb
@@ -31,6 +31,7 @@ KEPT = 400
 FILLERS = ["market", "oil", "steel", "banks", "chips", "exports", "factory", "tariff", "harvest", "harbour", "市场", "原油", "钢铁"]
 FILLERS += ["银行", "芯片", "出口", "工厂", "关税", "港口", "航运"]
 DRAIN_S = 240.0
+T = TypeVar("T")
 
 
 class Feeds:
@@ -97,8 +98,9 @@ class EmbeddedUp:
             sources.write_text("".join(tables))
             for number in range(30):
                 self._add(self._rng.choice(CALM), datetime.now(UTC) - timedelta(hours=1 + 5 * number))
-            self.up = Watched("up", ["up", "--headless", "--sources", str(sources)], self._environment(), self._folder)
-            stack.callback(self.up.stop)
+            self._command = ["up", "--headless", "--sources", str(sources)]
+            self.up = self._started()
+            stack.callback(lambda: self.up.stop())
             self._thread = threading.Thread(target=self._grow, name="feeds", daemon=True)
             self._thread.start()
             stack.callback(self._over.set)
@@ -107,6 +109,9 @@ class EmbeddedUp:
 
     def __exit__(self, *problem: Any) -> None:
         self._exit.__exit__(*problem)
+
+    def _started(self) -> Watched:
+        return Watched("up", self._command, self._environment(), self._folder)
 
     def _environment(self) -> dict[str, str]:
         return {
@@ -178,23 +183,27 @@ class EmbeddedUp:
             return 0, 0
 
     def finish(self) -> float:
-        """No more news; how many seconds until all of it is stored."""
+        """No more news; how many seconds until all of it is stored, and the crisis has rung."""
         self._over.set()
         self._thread.join()
         began = time.monotonic()
-        while self._outbox() != (len(self.ledger.acked), 0) and time.monotonic() - began < DRAIN_S:
+        while (self._outbox() != (len(self.ledger.acked), 0) or not self._desk.alerts) and time.monotonic() - began < DRAIN_S:
             time.sleep(0.5)
         took = time.monotonic() - began
-        time.sleep(3.0)  # what was stored last may still ring
         self.up.stop()
         return took
 
     def problems(self) -> dict[str, int]:
         """What is wrong in the end, counted; all zero when nothing is."""
-        with contextlib.closing(_Chdb(self._data / "store")) as store:
-            found = self.ledger.problems(store.read, key="url")
-            rang = rung(store.read)
-            dead = int(store.read("SELECT count() FROM dead_letters FINAL")[0][0])
+        rang = self._read(rung)
+        if not self._desk.heard(rang):  # told to stop while it rang: what is left goes out when it runs again
+            before, self.up = self.up, self._started()
+            self._desk.heard(rang, within_s=ARRIVE_S)
+            self.up.stop()
+            self.up.exits[:0] = before.exits
+            rang = self._read(rung)
+        found = self._read(lambda read: self.ledger.problems(read, key="url"))
+        dead = self._read(lambda read: int(read("SELECT count() FROM dead_letters FINAL")[0][0]))
         return {
             **found,
             "set aside": dead,
@@ -202,6 +211,10 @@ class EmbeddedUp:
             **self._desk.problems(rang),
             "improper exits": sum(code not in PROPER for code in self.up.exits),
         }
+
+    def _read(self, ask: Callable[[Reads], T]) -> T:
+        with contextlib.closing(_Chdb(self._data / "store")) as store:
+            return ask(store.read)
 
     def summary(self) -> dict[str, Any]:
         """What there was."""

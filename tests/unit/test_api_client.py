@@ -111,7 +111,7 @@ def test_it_listens_and_misses_nothing_when_the_server_is_restarted(store: Store
     desk.api.feed._poll_s = 0.05
     secret = desk.secrets["read"]
     heard: list[Any] = []
-    first, third = threading.Event(), threading.Event()
+    listening, first, third = threading.Event(), threading.Event(), threading.Event()
     moved: list[Running] = [serve(desk.app, "127.0.0.1", 0)]
     began, port = threading.Event(), moved[0].port
 
@@ -120,7 +120,7 @@ def test_it_listens_and_misses_nothing_when_the_server_is_restarted(store: Store
 
     def listen() -> None:
         with Client(f"http://127.0.0.1:{port}", secret, sleep=nap) as client:
-            for event in client.stream():
+            for event in client.stream(on_open=listening.set):
                 heard.append(event.data)
                 (first if len(heard) == 1 else third if len(heard) == 4 else threading.Event()).set()
                 if len(heard) == 4:
@@ -128,9 +128,7 @@ def test_it_listens_and_misses_nothing_when_the_server_is_restarted(store: Store
 
     thread = threading.Thread(target=listen)
     thread.start()
-    while not desk.api.feed._listening:
-        assert thread.is_alive()
-        threading.Event().wait(0.02)
+    assert listening.wait(20)
     save(store, news("a"))
     assert first.wait(20)
     moved[0].close()

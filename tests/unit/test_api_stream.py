@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
 import threading
 import time
@@ -65,8 +66,8 @@ class Ear:
         found: list[dict[str, Any]] = []
         event: dict[str, Any] = {}
         for line in self.lines():
-            if not line and "data" in event:
-                found.append(event)
+            if not line:
+                found += [event] if "data" in event else []
                 event = {}
                 if len(found) == count:
                     break
@@ -75,9 +76,11 @@ class Ear:
                 event[name] = json.loads(value) if name == "data" else value
         return found
 
-    def began(self) -> None:
+    def began(self) -> str:
+        """The id of the place from which it listens."""
         assert self.answer.status == 200
-        next(line for line in self.lines() if not line)
+        head = list(itertools.takewhile(bool, self.lines()))
+        return next(line for line in head if line.startswith("id: ")).removeprefix("id: ")
 
     def close(self) -> None:
         self.answer.close()
@@ -139,6 +142,23 @@ def test_who_comes_back_goes_on_where_they_were(desk_and_server: tuple[Desk, Run
         back = Ear(elsewhere, other.secrets["read"], last_id=heard[-1]["id"])
         later = [event["data"]["article"]["id"] for event in back.events(6)]
         assert sorted(later) == sorted(ids), "the last seconds once more: none is missed"
+        back.close()
+
+
+def test_who_heard_nothing_before_the_line_broke_misses_nothing(desk_and_server: tuple[Desk, Running], store: Store):
+    desk, running = desk_and_server
+    save(store, news("before"))
+    ear = Ear(running, desk.secrets["read"])
+    place = ear.began()
+    ear.close()
+    save(store, news("a"), news("b"))
+    wait(lambda: len(desk.api.feed._events) >= 2)
+    again = Ear(running, desk.secrets["read"], last_id=place)
+    assert [event["data"]["article"]["id"] for event in again.events(2)] == sorted([sha("a"), sha("b")])
+    again.close()
+    with served(store, fresh=False) as (other, elsewhere):  # another process, or this one after a restart
+        back = Ear(elsewhere, other.secrets["read"], last_id=place)
+        assert {sha("a"), sha("b")} <= {event["data"]["article"]["id"] for event in back.events(3)}, "the last seconds once more"
         back.close()
 
 
