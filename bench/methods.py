@@ -19,10 +19,10 @@ import torch
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from models.encoding import pad
+from models.files import WEIGHTS, shipped
 from models.heads import LabelSet
 from models.measuring.quantize import dynamic_int8, static_int8
 from models.network import Network
-from models.registry import WEIGHTS, shipped
 from models.training.calibrate import DevRows, read_dev, score_set
 from models.training.data import Row, examples, read_rows
 from models.training.fit import encode

@@ -16,7 +16,7 @@ from clickhouse_driver import Client
 from kafka import KafkaConsumer
 
 from bench.hf import make_pipeline
-from models.registry import shipped
+from models.files import shipped
 from models.transformer import TransformerClassifier
 
 AT_ONCE = 512

@@ -19,7 +19,8 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 from bench.installation import Installation
 from bench.texts import headlines
 from models.classifier import Document
-from models.registry import load_classifier, shipped
+from models.files import shipped
+from models.registry import load_classifier
 from spine.records import Article, Mention, sha
 from spine.settings import Settings
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from models.files import CONFIG, FILES, MANIFEST, shipped
 from models.heads import LabelSet
 from models.network import SENTIMENTS, Shape
 from spine.errors import ModelError
@@ -23,13 +24,6 @@ from spine.taxonomy import RISK_KEYS, TOPIC_KEYS
 
 if TYPE_CHECKING:
     from models.classifier import Classifier
-
-MANIFEST = "manifest.json"
-WEIGHTS = "model.safetensors"
-TOKENIZER = "tokenizer.json"
-CONFIG = "config.json"
-README = "README.md"
-FILES = (WEIGHTS, TOKENIZER, CONFIG, README)
 
 
 class Abstention(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -68,11 +62,6 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     labels: dict[str, LabelSet] = {}
     abstain: dict[str, Abstention] = {}
     parent: str = ""
-
-
-def shipped() -> Path:
-    """The folder of the model that comes with Tocsin."""
-    return Path(__file__).parent / "weights"
 
 
 def read_verified(folder: Path) -> tuple[Manifest, dict[str, bytes]]:

@@ -14,7 +14,7 @@ from itertools import groupby
 
 from tokenizers import Tokenizer
 
-from models.registry import TOKENIZER, shipped
+from models.files import TOKENIZER, shipped
 from spine.errors import ModelError
 
 LONGEST = 6

@@ -20,10 +20,11 @@ from models.chances import sigmoid, softmax
 from models.classifier import Document, Prediction, Sentiment
 from models.encoding import around, compose, encode_pairs
 from models.engine import Floats, Reading
+from models.files import CONFIG, TOKENIZER, WEIGHTS
 from models.heads import sentiment_head
 from models.network import Network
 from models.precision import choose, engine_in
-from models.registry import CONFIG, TOKENIZER, WEIGHTS, Manifest, read_shape, read_verified
+from models.registry import Manifest, read_shape, read_verified
 from models.storage import unpack_weights
 from spine.errors import ModelError
 from spine.taxonomy import RISK_KEYS, TOPIC_KEYS

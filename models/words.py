@@ -6,7 +6,8 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from models.registry import TOKENIZER, read_verified
+from models.files import TOKENIZER
+from models.registry import read_verified
 
 
 def everyday_words(folder: Path) -> frozenset[str]:

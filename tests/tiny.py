@@ -9,8 +9,9 @@ from functools import cache
 import torch
 from tokenizers import Tokenizer
 
+from models.files import TOKENIZER, shipped
 from models.network import SENTIMENTS, Network, Shape
-from models.registry import TOKENIZER, Manifest, shipped
+from models.registry import Manifest
 from models.transformer import TransformerClassifier
 from spine.taxonomy import TOPIC_KEYS
 

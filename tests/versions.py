@@ -9,8 +9,9 @@ from pathlib import Path
 import msgspec
 import torch
 
+from models.files import CONFIG, README, TOKENIZER, WEIGHTS
 from models.network import SENTIMENTS, Network
-from models.registry import CONFIG, README, TOKENIZER, WEIGHTS, Manifest, write_version
+from models.registry import Manifest, write_version
 from models.storage import pack_weights
 from spine.taxonomy import RISK_KEYS, TOPIC_KEYS
 from tests.tiny import HEADS, shipped_tokenizer, tiny_network

@@ -14,8 +14,9 @@ import msgspec
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from models.files import CONFIG, TOKENIZER, WEIGHTS
 from models.network import Network
-from models.registry import CONFIG, TOKENIZER, WEIGHTS, Manifest, read_shape, read_verified, write_version
+from models.registry import Manifest, read_shape, read_verified, write_version
 from models.storage import pack_weights, unpack_weights
 from models.training.data import read_split
 from models.training.train import dev_rows, measured

@@ -15,9 +15,10 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional
 
+from models.files import CONFIG, TOKENIZER, WEIGHTS
 from models.heads import SENTIMENT_HEADS
 from models.network import Network, Outputs
-from models.registry import CONFIG, TOKENIZER, WEIGHTS, read_shape, read_verified
+from models.registry import read_shape, read_verified
 from models.storage import unpack_weights
 from models.training.losses import SHARES
 from spine.errors import ModelError

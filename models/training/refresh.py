@@ -23,8 +23,9 @@ import msgspec
 from models.champion import load_champion
 from models.checks import prove
 from models.classifier import Classifier
+from models.files import CONFIG
 from models.heads import head_sizes
-from models.registry import CONFIG, Manifest, load_classifier, read_shape, read_verified
+from models.registry import Manifest, load_classifier, read_shape, read_verified
 from models.training.data import Row
 from models.training.feedback import (
     Snapshot,

@@ -21,9 +21,10 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from tqdm import tqdm  # type: ignore[import-untyped]
 
+from models.files import CONFIG, README, TOKENIZER, WEIGHTS
 from models.heads import LABELS, LabelSet, head_sizes
 from models.network import SENTIMENTS, Network, Outputs, Shape, from_bert
-from models.registry import CONFIG, README, TOKENIZER, WEIGHTS, Manifest, read_shape, read_verified, write_version
+from models.registry import Manifest, read_shape, read_verified, write_version
 from models.seeds import read_templates
 from models.storage import pack_weights, unpack_weights
 from models.training.board import Board, Stopper

@@ -100,7 +100,7 @@ class EmbeddedUp:
                 self._add(self._rng.choice(CALM), datetime.now(UTC) - timedelta(hours=1 + 5 * number))
             self._command = ["up", "--headless", "--sources", str(sources)]
             self.up = self._started()
-            stack.callback(lambda: self.up.stop())
+            stack.callback(self._stop)
             self._thread = threading.Thread(target=self._grow, name="feeds", daemon=True)
             self._thread.start()
             stack.callback(self._over.set)
@@ -112,6 +112,9 @@ class EmbeddedUp:
 
     def _started(self) -> Watched:
         return Watched("up", self._command, self._environment(), self._folder)
+
+    def _stop(self) -> None:
+        self.up.stop()
 
     def _environment(self) -> dict[str, str]:
         return {

@@ -12,8 +12,9 @@ import pytest
 
 from models.champion import ChampionClassifier, load_champion
 from models.classifier import Classifier, Document, Prediction
+from models.files import WEIGHTS
 from models.keyword import KeywordClassifier
-from models.registry import WEIGHTS, load_classifier
+from models.registry import load_classifier
 from models.versions import SHIPPED, Versions
 from spine import log
 from spine.clickhouse import Embedded

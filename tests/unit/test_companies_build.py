@@ -9,7 +9,7 @@ import pytest
 
 from ingest.entities import Gazetteer, load_companies, plain_name
 from ingest.listings import build, read_listings, to_toml
-from models.registry import shipped
+from models.files import shipped
 from models.words import everyday_words
 from spine.errors import SettingsError
 from tests.shared import shared_dir

@@ -12,8 +12,9 @@ import torch
 
 from models.checks import flaw
 from models.classifier import Document, Prediction
+from models.files import MANIFEST, WEIGHTS, shipped
 from models.measuring.evaluate import evaluate_file
-from models.registry import MANIFEST, WEIGHTS, load_classifier, shipped
+from models.registry import load_classifier
 from models.transformer import TransformerClassifier
 from spine.errors import ModelError
 from tests.shared import shared_dir

@@ -9,7 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from models.registry import MANIFEST, WEIGHTS, Manifest, write_version
+from models.files import MANIFEST, WEIGHTS
+from models.registry import Manifest, write_version
 from models.versions import KEPT_LOSERS, SHIPPED, Versions
 from spine.errors import ModelError
 from spine.taxonomy import TOPIC_KEYS

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 from models.classifier import Document
-from models.registry import MANIFEST, load_classifier, shipped
+from models.files import MANIFEST, shipped
+from models.registry import load_classifier
 from spine.series import is_negative
 from tocsin.newswire.script import Plan, PublishedArticle, crisis, history
 

@@ -35,7 +35,7 @@ def bench() -> None:
 def all_(ctx: click.Context, data: Path | None, only: tuple[str, ...]) -> None:
     """The benchmarks of docs/performance.md, one after the other, into its table."""
     from bench import classify, latency, overload, peer, pipeline, report, scale, start, store
-    from models.registry import shipped
+    from models.files import shipped
 
     settings = settings_of(ctx)
     benchmarks = {
@@ -144,7 +144,7 @@ def start(ctx: click.Context, as_json: bool) -> None:
 def classify(ctx: click.Context, data: Path | None, docs: int, hf_docs: int, repeats: int, as_json: bool) -> None:
     """Headlines a second, beside transformers' own pipeline on the same weights and texts."""
     from bench.classify import measure
-    from models.registry import shipped
+    from models.files import shipped
 
     settings_of(ctx)
     _show(measure(shipped(), data=data, docs=docs, hf_docs=hf_docs, repeats=repeats), as_json)

@@ -33,7 +33,7 @@ def build(ctx: click.Context, symbols: str, out: str) -> None:
     """
     from ingest.listings import build as run
     from ingest.listings import read_listings, to_toml
-    from models.registry import shipped
+    from models.files import shipped
     from models.words import everyday_words
 
     known = wiring.make_gazetteer(settings_of(ctx)).companies

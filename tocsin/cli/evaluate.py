@@ -173,7 +173,7 @@ def model_card(
 
 def folder_of(settings: Settings) -> Path:
     """The version folder that the settings name, for the size of its files."""
-    from models.registry import shipped
+    from models.files import shipped
 
     if settings.model == "champion":
         versions = wiring.make_versions(settings)
