@@ -53,9 +53,12 @@ CALLBACKS: Mapping[str, Role] = {
     "ar-reasons.children": "viewer",
     "se-problem.children": "viewer",
     "ac-life.children": "viewer",
+    "ru-text.value": "viewer",
+    "ru-said.children": "analyst",
     # what changes something
     "ac-said.children": "analyst",
     "ar-said.children": "analyst",
+    "ru-kept.children": "analyst",
 }
 
 WITH_ANOTHERS_PASSWORD = frozenset({"/password", "/logout"})

@@ -17,6 +17,7 @@ from dashboard.deeds import Deeds
 from dashboard.doors import Doors, asking
 from dashboard.explaining import Explain
 from dashboard.queries import Cache, Reads
+from dashboard.ruling import Ruling
 from dashboard.server import API
 from spine.life import inhibitions
 from spine.settings import Settings
@@ -51,13 +52,14 @@ def create_app(
     cache: Cache | None = None,
     explain: Explain | None = None,
     backends: Backends | None = None,
+    ruling: Ruling | None = None,
 ) -> dash.Dash:
     """The dashboard and the API over `store`, ready to be served. `store` may be shared with other threads.
 
     settings: who is let in, and how; without them, those who have an account
     now: the time it goes by, aware UTC; cache: what all viewers share
     explain: asked which words drove a score; None where no model runs in this process
-    backends: what the API can do besides reading the store
+    backends: what the API can do besides reading the store; ruling: who keeps the rules, None where they cannot be changed
     Raises SettingsError for doors that cannot work.
     """
     app = dash.Dash(
@@ -82,7 +84,7 @@ def create_app(
     settings = settings or Settings()
     reads = Reads(store, now, cache, inhibitions(settings.alert_inhibit))
     doors = Doors(store, settings, now)
-    shell.register(app, reads, Deeds(store, now, asking), explain)
+    shell.register(app, reads, Deeds(store, now, asking), explain, ruling)
     routes.install(app.server, reads)
     app.server.extensions[API] = api_routes.install(app.server, store, now, backends or Backends())
     forms.install(app.server, doors, title)

@@ -19,14 +19,18 @@ from dashboard.doors import NOBODY_ASKED, current
 from dashboard.explaining import Explain
 from dashboard.figures import FONT
 from dashboard.logins import Person
-from dashboard.pages import actions, alert, article, articles, inbox, overview, series
+from dashboard.pages import actions, alert, article, articles, inbox, overview, rules, series
 from dashboard.pages.parts import href, nothing_here
 from dashboard.queries import Reads
+from dashboard.ruling import Ruling
 from dashboard.view import View, parse
 from spine.errors import StoreError
 
 TICK_MS = 2_000
 PAGES = (overview, inbox, articles, article, series, alert)
+QUIET_PAGES = (rules,)
+"""Pages that nothing refreshes."""
+HEADER = (("home", "/", overview), ("inbox", inbox.PATH, inbox), ("find", articles.PATH, articles), ("rules", rules.PATH, rules))
 VERMILLION = ["#fff1e6", "#ffe1cc", "#ffc299", "#ffa066", "#f98a45", "#ee7420", "#d55e00", "#b04e00", "#8c3e00", "#6b2f00"]
 
 
@@ -64,7 +68,12 @@ def header(view: View, zone: str, title: str, path: str, person: Person | None) 
 
     pages = [
         dcc.Link(words(name), href=href(address, view), className="here" if module.match(path) is not None else "")
-        for name, address, module in (("home", "/", overview), ("inbox", inbox.PATH, inbox), ("find", articles.PATH, articles))
+        for name, address, module in (
+            ("home", "/", overview),
+            ("inbox", inbox.PATH, inbox),
+            ("find", articles.PATH, articles),
+            ("rules", rules.PATH, rules),
+        )
     ]
     languages = [{"value": "en", "label": "EN"}, {"value": "zh", "label": "中文"}]
     return html.Header(
@@ -125,7 +134,7 @@ def _person(person: Person | None, view: View) -> list[Any]:
 
 def page(path: str, view: View) -> Any:
     """The page at an address, or a friendly dead end."""
-    for module in PAGES:
+    for module in (*PAGES, *QUIET_PAGES):
         key = module.match(path)
         if key is not None:
             return module.layout(view, key)
@@ -137,8 +146,8 @@ def _status_words(view: View, title: str) -> dict[str, str]:
     return {name: i18n.text(f"status.{name}", view.language) for name in names} | {"title": title}
 
 
-def register(app: dash.Dash, reads: Reads, deeds: Deeds, explain: Explain | None = None) -> None:
-    """The callbacks of the frame and of every page. explain: as article.register_actions takes it."""
+def register(app: dash.Dash, reads: Reads, deeds: Deeds, explain: Explain | None = None, ruling: Ruling | None = None) -> None:
+    """The callbacks of the frame and of every page. explain, ruling: as article.register_actions and rules.register take them."""
     title = str(app.title)
 
     def client(function: str, *arguments: Any, **options: Any) -> None:
@@ -220,3 +229,4 @@ def register(app: dash.Dash, reads: Reads, deeds: Deeds, explain: Explain | None
         module.register(app, reads)
     actions.register(app, reads, deeds)
     article.register_actions(app, reads, deeds, explain)
+    rules.register(app, ruling, deeds.who)

@@ -276,6 +276,15 @@ MIGRATIONS: tuple[Migration, ...] = (
             """,
         ),
     ),
+    Migration(
+        "0018_rule_texts",
+        (
+            """
+            CREATE TABLE IF NOT EXISTS rule_texts (id String, at_us UInt64, who String, text String, version UInt64)
+            ENGINE = ReplacingMergeTree(version) ORDER BY id
+            """,
+        ),
+    ),
 )
 
 

@@ -12,20 +12,32 @@ from spine.errors import SettingsError
 def read_toml(path: Path, what: str) -> dict[str, Any]:
     """The table of a file. what: the word for its content, in messages. Raises SettingsError."""
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return parse_toml(path.read_text("utf-8"), f"{what} {path}")
     except OSError as error:
         raise SettingsError(f"{what} {path}: cannot be read ({error.strerror or error})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise SettingsError(f"{what} {path}: is not TOML ({error})") from error
+
+
+def parse_toml(text: str, where: str) -> dict[str, Any]:
+    """The table of a text. where: what it is called in messages. Raises SettingsError."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{where}: is not TOML ({error})") from error
 
 
 def read_rows(path: Path, what: str, name: str) -> list[Any]:
     """The [[name]] tables of a file that holds nothing else, one at least. Raises SettingsError."""
-    table = read_toml(path, what)
+    return rows_of(read_toml(path, what), f"{what} {path}", name)
+
+
+def rows_of(table: dict[str, Any], where: str, name: str) -> list[Any]:
+    """The [[name]] tables of a table that holds nothing else, one at least. Raises SettingsError."""
     unknown = sorted(set(table) - {name})
     if unknown:
-        raise SettingsError(f"{what} {path}: there is no {unknown[0]!r} here, only [[{name}]] tables")
+        raise SettingsError(f"{where}: there is no {unknown[0]!r} here, only [[{name}]] tables")
     rows = table.get(name)
     if not isinstance(rows, list) or not rows:
-        raise SettingsError(f"{what} {path}: holds no [[{name}]] table")
+        raise SettingsError(f"{where}: holds no [[{name}]] table")
     return rows

@@ -11,7 +11,7 @@ again but is handed on again; what is remembered here only spares work, and a re
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import NamedTuple, TypeVar
@@ -44,6 +44,7 @@ from stream.webhooks import Webhooks
 
 STORY_REACH = timedelta(hours=72)
 """A copy of a story comes within three days of it, before or after: sources report late."""
+ASK_FOR_RULES = timedelta(seconds=30)
 ASK_AT_ONCE = 2_000
 """Keys in one query: ClickHouse reads at most 256 kB of SQL, and old servers get the values in the text."""
 
@@ -75,7 +76,8 @@ class Drafts(NamedTuple):
 class Pipeline:
     """The steps over one store. Each step belongs to one thread; different steps may run at the same time.
 
-    thresholds: an analyst's own rules; matcher: of the watchlists; era: as Aside has it
+    thresholds: an analyst's own rules; written: asked every half a minute for rules that were written since, None: none were
+    matcher: of the watchlists; era: as Aside has it
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class Pipeline:
         resolve_after_s: float = 3600.0,
         thresholds: Sequence[Threshold] = (),
         silence: SilenceRule | None = None,
+        written: Callable[[], Rules | None] = lambda: None,
     ) -> None:
         self._classifier = classifier
         self._store = store
@@ -107,7 +110,8 @@ class Pipeline:
         self._memo = Memo()
         self._matcher = matcher or Matcher()
         self._drafted: frozenset[str] = frozenset()
-        self._new_watcher = partial(Watcher, store, rule, self._patience, pace or Pace(), thresholds)
+        self._written, self._asked, self._pace = written, datetime.min.replace(tzinfo=UTC), pace or Pace()
+        self._new_watcher = partial(Watcher, store, rule, self._patience, self._pace, thresholds)
         self._watcher = self._new_watcher()
         self._new_listener = partial(Listener, store, silence or SilenceRule(), self._patience)
         self._listener = self._new_listener()
@@ -124,6 +128,7 @@ class Pipeline:
         matcher: Matcher | None = None,
         rules: Rules | None = None,
         era: str = "",
+        written: Callable[[], Rules | None] = lambda: None,
     ) -> Pipeline:
         """The pipeline that the settings describe; rules: those in force, None: the detector's alone.
 
@@ -144,6 +149,7 @@ class Pipeline:
             resolve_after_s=settings.alert_resolve_after_s,
             thresholds=rules.own,
             silence=SilenceRule.from_settings(settings),
+            written=written,
         )
 
     def close(self) -> None:
@@ -287,6 +293,7 @@ class Pipeline:
         Raises StoreBusy when the store does not answer for too long, StoreError, Flooded.
         """
         began = time.monotonic()
+        self._take_up(now)
 
         def look(some: Sequence[Score]) -> list[list[Alert]]:
             try:
@@ -300,9 +307,19 @@ class Pipeline:
         _timed("watch", began)
         return [alert for _, alerts in done for alert in alerts]
 
+    def _take_up(self, now: datetime) -> None:
+        """Watch by the rules that were written since, if any were."""
+        if now - self._asked < ASK_FOR_RULES:
+            return
+        self._asked, found = now, self._written()
+        if found is not None:
+            self._new_watcher = partial(Watcher, self._store, found.detector, self._patience, self._pace, found.own)
+            self._watcher = self._new_watcher()
+
     def catch_up(self, now: datetime) -> list[Alert]:
         """The alerts of what is stored since an hour: for who begins to watch. Raises as `watch` does."""
         self._listener = self._new_listener()  # what it had raised may not have been published
+        self._take_up(now)
         return self._watcher.catch_up(now)
 
     def listen(self, now: datetime) -> list[Alert]:

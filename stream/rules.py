@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from spine.errors import SettingsError
-from spine.toml_files import read_rows
+from spine.toml_files import parse_toml, read_rows, rows_of
 from stream.alerts import Rule
 from stream.rule_fields import DETECTOR, mistakes_of, seconds
 from stream.thresholds import Threshold
@@ -31,24 +31,34 @@ class Rules(NamedTuple):
         return max((rule.window_s for rule in self.own), default=0)
 
 
+def parse_rules(text: str, where: str, detector: Rule, keys: Mapping[str, Collection[str]] | None = None) -> Rules:
+    """The rules of a text; nothing at all means none. where: what it is called in messages. Raises as `load_rules`."""
+    table = parse_toml(text, where)
+    return _rules(rows_of(table, where, "rules"), where, detector, keys or {}) if table else Rules(detector)
+
+
 def load_rules(path: Path, detector: Rule, keys: Mapping[str, Collection[str]] | None = None) -> Rules:
     """The rules of a TOML file, beside a detector, which a rule of kind "spike" gives other numbers.
 
     keys: kind of series to the keys that there are; what kinds it does not name may have any
     Raises SettingsError with a line for each mistake: file, rule and field.
     """
+    return _rules(read_rows(path, "rules", "rules"), f"rules {path}", detector, keys or {})
+
+
+def _rules(rows: Sequence[Any], source: str, detector: Rule, keys: Mapping[str, Collection[str]]) -> Rules:
     mistakes: list[str] = []
     names: dict[str, int] = {}
     detectors: list[Rule] = []
     own: list[Threshold] = []
-    for number, row in enumerate(read_rows(path, "rules", "rules"), 1):
+    for number, row in enumerate(rows, 1):
         name = row.get("name") if isinstance(row, dict) and isinstance(row.get("name"), str) else ""
-        wrong = list(mistakes_of(row, detector.name, keys or {}))
+        wrong = list(mistakes_of(row, detector.name, keys))
         if name and names.setdefault(name, number) != number:
             wrong.append(f"name: number {names[name]} has the same; give each its own")
         if isinstance(row, dict) and row.get("kind") == DETECTOR and detectors:
             wrong.append(f"kind: there is a rule of kind {DETECTOR!r} above; there is one detector")
-        where = f"rules {path}: number {number}" + (f" ({name})" if name else "")
+        where = f"{source}: number {number}" + (f" ({name})" if name else "")
         mistakes += [f"{where}: {each}" for each in wrong]
         if wrong:
             continue

@@ -131,12 +131,13 @@ def dashboard_of(
     from dashboard.app import create_app
     from dashboard.server import serve
     from tocsin.api import backends
+    from tocsin.ruling import RuleDesk
 
     public = urlsplit(settings.dashboard_url).hostname  # a proxy on this machine asks for it by that name
     if settings.dashboard_login == "password" and not store.accounts.all():
         _log.warning("nobody has an account for the dashboard", mend="tocsin users add NAME --role admin")
     with backends(settings, store, outbox=outbox, model=model) as able:
-        app = create_app(store, settings, now=utc_now, explain=explain, backends=able)
+        app = create_app(store, settings, now=utc_now, explain=explain, backends=able, ruling=RuleDesk(settings, store, utc_now))
         running = serve(app, settings.dashboard_host, settings.dashboard_port, hosts=(public,) if public else ())
         _log.info("dashboard ready", url=running.url)
         try:

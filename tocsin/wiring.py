@@ -159,16 +159,16 @@ def make_watchlists(settings: Settings, path: Path | None = None) -> tuple[Watch
     return load_watchlists(path or Path(settings.watchlists).expanduser(), gazetteer.companies.keys(), topics, link)
 
 
-def make_rules(settings: Settings, path: Path | None = None) -> Rules:
-    """The detector as the settings have it, with the rules of `path`, else of the file that they name, perhaps none.
+def make_rules(settings: Settings, path: Path | None = None, *, text: str | None = None) -> Rules:
+    """The detector as the settings have it, with the rules of `text`, or of `path`, else of the file that they name, perhaps none.
 
     Raises SettingsError with a line for each mistake.
     """
     from stream.alerts import Rule
-    from stream.rules import Rules, load_rules
+    from stream.rules import Rules, load_rules, parse_rules
 
     detector = Rule.from_settings(settings)
-    if path is None and not settings.alert_rules:
+    if text is None and path is None and not settings.alert_rules:
         return Rules(detector)
     companies = make_gazetteer(settings).companies
     keys = {
@@ -180,6 +180,8 @@ def make_rules(settings: Settings, path: Path | None = None) -> Rules:
         "genre": get_args(Genre),
         "market": ["all"],
     }
+    if text is not None:
+        return parse_rules(text, "rules", detector, keys)
     return load_rules(path or Path(settings.alert_rules).expanduser(), detector, keys)
 
 
@@ -198,7 +200,8 @@ def make_pipeline(settings: Settings, store: Store, classifier: Classifier, *, e
     from stream.fill import fill
     from stream.matching import Matcher
     from stream.pipeline import Pipeline
+    from tocsin.ruling import Written
 
     matcher, rules, now = Matcher(make_watchlists(settings)), make_rules(settings), datetime.now(UTC)
     fill(store, matcher, now - timedelta(days=settings.alert_history_days), now)
-    return Pipeline.from_settings(settings, store, classifier, matcher=matcher, rules=rules, era=era)
+    return Pipeline.from_settings(settings, store, classifier, matcher=matcher, rules=rules, era=era, written=Written(settings, store))

@@ -10,6 +10,7 @@ store.alerts      what rang, and who was told               (alerts, deliveries)
 store.peaks       how much the past surprised               (peaks)
 store.groups      which of it is sent together              (alert_groups)
 store.lives       what became of it, and why not            (alert_events, alert_seen, withheld)
+store.rules       rules written on the dashboard            (rule_texts)
 store.silences    what people do not want to hear of        (silences, silence_ends)
 store.labels      what people said instead                 (labels)
 store.watchlists  which watchlists were given their past    (watchlists)
@@ -42,6 +43,7 @@ from spine.store.mentions import Mentions, MinuteCounts, MoodPoint, NegativeMent
 from spine.store.moods import Moods
 from spine.store.past import KnownArticle, New, Past, Place
 from spine.store.peaks import PeakRow, Peaks
+from spine.store.rules import RuleText, RuleTexts
 from spine.store.search import Criteria, Cursor, Found, Search, Version
 from spine.store.silences import Silences
 from spine.store.sources import Sources, Spoke
@@ -82,6 +84,8 @@ __all__ = [
     "New",
     "PeakRow",
     "Place",
+    "RuleText",
+    "RuleTexts",
     "Rung",
     "Search",
     "SeriesTotal",
@@ -130,6 +134,7 @@ class Store:
         self.past = Past(client)
         self.peaks = Peaks(client)
         self.lives = Lives(client)
+        self.rules = RuleTexts(client)
         self.silences = Silences(client)
         self.labels = Labels(client)
         self.watchlists = Watchlists(client)
