@@ -30,6 +30,7 @@ RETRIES = Counter("tocsin_retries", "Transient errors that were tried again", ["
 ALERT_BAR = Gauge("tocsin_alert_bar", "The surprise that rings (-log10 of the odds), as learned from the past")
 SILENT = Gauge("tocsin_silent", "Sources that are silent for longer than their own past explains, the whole feed being one")
 ALERTS = Counter("tocsin_alerts", "Alerts raised", ["severity"])
+FIRST_LOGIN = Gauge("tocsin_first_login", "Whether the first account waits for the password that the parent knows: 1, else 0")
 WEBHOOKS = Counter("tocsin_webhooks", "Webhook deliveries", ["outcome"])
 
 

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import msgspec
-from prometheus_client import Gauge
 
 from spine import log, metrics
 from spine.accounts import Account
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from dashboard.explaining import Explain
     from models.classifier import Classifier
 
-FIRST_LOGIN = Gauge("tocsin_first_login", "Whether the first account waits for the password that the parent knows: 1, else 0")
 _log = log.get_logger(__name__)
 
 
@@ -78,7 +76,7 @@ def run_node(plan: NodePlan, stop: threading.Event | None = None) -> None:
         explainer = Explainer()
         model: Future[Classifier] | None = None
         if plan.dashboard:
-            FIRST_LOGIN.set(keep(store, plan.first))
+            metrics.FIRST_LOGIN.set(keep(store, plan.first))
             model = Future()
             outbox = wiring.data_dir(settings) / "outbox.sqlite" if plan.outbox else None
             stack.enter_context(dashboard_of(settings, store, explain=explainer, outbox=outbox, model=model))
