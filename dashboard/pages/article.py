@@ -19,6 +19,7 @@ from dashboard.palette import sentiment_of
 from dashboard.queries import Reads, revision
 from dashboard.safe import body, plain
 from dashboard.view import View, parse
+from dashboard.words import LABELS
 from spine.errors import BadRecord, ModelError, StoreError
 from spine.log import get_logger
 
@@ -86,7 +87,7 @@ def head(found: ArticleView, view: View) -> Any:
         return i18n.text(key, view.language)
 
     score, latest = found.score, found.versions[0]
-    flags = [words(f"flag.{flag}") if f"flag.{flag}" in i18n.LABELS else plain(flag, 60) for flag in latest.flags]
+    flags = [words(f"flag.{flag}") if f"flag.{flag}" in LABELS else plain(flag, 60) for flag in latest.flags]
     facts = [
         (words("column.source"), plain(score.source, 80)),
         (words("find.genre"), words(f"genre.{score.genre}")),
@@ -185,7 +186,7 @@ def asked(found: ArticleView, company: Any) -> Asked:
 def reasons(found: ArticleView, company: Any, explain: Explain, view: View) -> Any:
     """The article's words, marked by how much they drove its sentiment. Raises ModelError."""
     why = explain(asked(found, company))
-    label = i18n.text(f"sentiment.{why.label}", view.language) if f"sentiment.{why.label}" in i18n.LABELS else plain(why.label, 40)
+    label = i18n.text(f"sentiment.{why.label}", view.language) if f"sentiment.{why.label}" in LABELS else plain(why.label, 40)
     said = i18n.text("why.said", view.language, label=label, p=f"{why.probability:.0%}", model=plain(why.model, 60))
     return [
         html.H3(i18n.text("why.title", view.language)),

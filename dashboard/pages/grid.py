@@ -12,6 +12,7 @@ from dashboard.palette import sentiment_of
 from dashboard.routes import EXPORT_PATH
 from dashboard.safe import plain, safe_url
 from dashboard.view import View
+from dashboard.words.libraries import GRID_ZH
 from spine.store import ArticleRow
 from spine.taxonomy import topic_name
 
@@ -51,7 +52,7 @@ def grid(id_: str, view: View, *, height: int = 520) -> Any:
         getRowId="params.data.id",
         dashGridOptions={
             "theme": GRID_THEME,
-            "localeText": i18n.GRID_ZH if view.language == "zh" else {"noRowsToShow": i18n.text("articles.none", "en")},
+            "localeText": GRID_ZH if view.language == "zh" else {"noRowsToShow": i18n.text("articles.none", "en")},
             "animateRows": False,
             "enableCellTextSelection": True,
             "suppressCellFocus": False,

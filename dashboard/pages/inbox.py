@@ -20,6 +20,7 @@ from spine.log import get_logger
 
 PATH = "/alerts"
 SHOWN = 200
+NONE = {"open": "alerts.none", "resolved": "inbox.none.resolved", "all": "inbox.none.all"}
 log = get_logger("dashboard.inbox")
 
 
@@ -55,7 +56,7 @@ def table(rows: Sequence[Inboxed], now: datetime, view: View) -> Any:
     """The alerts of the state that is looked at, newest first, or that there are none."""
     shown = [each for each in rows if view.state == "all" or (each.life.resolved is None) == (view.state == "open")]
     if not shown:
-        return html.P(["● ", i18n.text(f"inbox.none.{view.state}", view.language)], className="quiet")
+        return html.P(["● ", i18n.text(NONE[view.state], view.language)], className="quiet")
     names = ("state", "severity", "series", "counts", "detected", "assignee")
     head = html.Tr([html.Th(i18n.text(f"inbox.{name}", view.language), scope="col") for name in names])
     body = html.Table([html.Thead(head), html.Tbody([_row(each, now, view) for each in shown[:SHOWN]])], className="table inbox")

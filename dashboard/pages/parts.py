@@ -16,6 +16,8 @@ from dashboard.figures import message
 from dashboard.palette import GLYPHS, SEVERITY_GLYPHS, STATE_GLYPHS
 from dashboard.safe import plain, safe_url
 from dashboard.view import FILTERS, RANGES, View
+from dashboard.words import LABELS
+from dashboard.words.libraries import CHART_ZH
 from spine.life import State as AlertState
 from spine.records import Alert
 from spine.series import key_of, kind_of, series_name
@@ -157,7 +159,7 @@ def alert_card(alert: Alert, now: datetime, view: View) -> Any:
             html.Div(
                 [
                     html.Bdi(name_of(alert.series, view), className="series"),
-                    html.Span(words(kind, view.language) if kind in i18n.LABELS else "", className="muted kind"),
+                    html.Span(words(kind, view.language) if kind in LABELS else "", className="muted kind"),
                 ],
                 className="name",
             ),
@@ -183,7 +185,7 @@ def chart(id_: str, height: int, view: View, *, label: str) -> Any:
     """A chart that has no data yet."""
     config: dict[str, Any] = dict(CHART_CONFIG)
     if view.language == "zh":
-        config |= {"locale": "zh-CN", "locales": {"zh-CN": i18n.CHART_ZH}}
+        config |= {"locale": "zh-CN", "locales": {"zh-CN": CHART_ZH}}
     graph = dcc.Graph(
         id=id_,
         figure=message(i18n.text("loading", view.language), view.theme),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import io
+import pkgutil
 import string
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -12,13 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard import i18n, measures
+from dashboard import i18n, measures, words
 from dashboard.pages.alert import evidence, why
 from dashboard.pages.parts import alert_card
 from dashboard.palette import PALETTES, lines_of, sentiment_of
 from dashboard.queries import AlertView
 from dashboard.safe import csv_cell, plain, safe_url, to_csv
 from dashboard.view import MAX_TOPICS, RANGES, View, bounds, parse
+from dashboard.words import LABELS
 from spine.records import Alert, Evidence
 from spine.store import ArticleRow
 from spine.taxonomy import TOPIC_KEYS
@@ -27,19 +30,24 @@ NOW = datetime(2026, 11, 22, 6, 5, 30, tzinfo=UTC)
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 
 
-def fields(words: str) -> set[str]:
-    return {name for _, name, _, _ in string.Formatter().parse(words) if name}
+def fields(label: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(label) if name}
 
 
-@pytest.mark.parametrize("key", sorted(i18n.LABELS))
+@pytest.mark.parametrize("key", sorted(LABELS))
 def test_each_label_says_the_same_in_both_languages(key: str):
-    english, chinese = i18n.LABELS[key]
+    english, chinese = LABELS[key]
     assert english.strip()
     assert chinese.strip()
     assert fields(english) == fields(chinese)
     if key not in ("delivery.refused",):  # glyph and values only
         assert english != chinese
         assert any("\u4e00" <= char <= "\u9fff" for char in chinese)
+
+
+def test_each_label_stands_in_one_module():
+    modules = [importlib.import_module(f"dashboard.words.{found.name}") for found in pkgutil.iter_modules(words.__path__)]
+    assert sum(len(getattr(module, "WORDS", {})) for module in modules) == len(LABELS)
 
 
 def test_every_label_that_the_pages_ask_for_exists():
@@ -55,7 +63,7 @@ def test_every_label_that_the_pages_ask_for_exists():
                 if name in ("text", "words"):
                     asked.add(node.args[0].value)
     assert len(asked) > 50
-    assert asked <= set(i18n.LABELS)
+    assert asked <= set(LABELS)
 
 
 def raised(**more: object) -> Alert:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.i18n import LABELS
+from dashboard.words import LABELS
 from spine.errors import BadRecord, SettingsError
 from spine.log import mask
 from spine.records import (

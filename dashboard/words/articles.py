@@ -1,28 +1,10 @@
-"""Words of the pages of articles and of series, in both languages; dashboard/i18n joins them to its own."""
+"""Words of the search, and of one article."""
 
 from __future__ import annotations
 
-PAGES: dict[str, tuple[str, str]] = {
+WORDS: dict[str, tuple[str, str]] = {
     # key: (English, Chinese)
-    "nav": ("Pages", "页面"),
     "find": ("Articles", "文章"),
-    "rules": ("Rules", "规则"),
-    "rules.text": ("The rules in force, as TOML", "当前规则（TOML）"),
-    "rules.help": (
-        "They ring beside the detector. Try them on the stored news before you save; workers take them up within a minute. docs/guide.md",
-        "与检测器并行报警。保存前可先在历史新闻上试算；保存后一分钟内生效。见 docs/guide.md",
-    ),
-    "rules.try": ("What would have rung?", "试算历史报警"),
-    "rules.save": ("Save", "保存"),
-    "rules.by": ("Written by {who}, {at}", "{who} 写于 {at}"),
-    "rules.of_settings": (
-        "From the file of the setting alert_rules; what is saved here takes its place",
-        "来自设置 alert_rules 的文件；在此保存将取而代之",
-    ),
-    "rules.none": ("None yet: the detector rings alone", "尚无自定义规则，仅检测器报警"),
-    "rules.away": ("Rules cannot be changed from here: this process has no store of its own", "此进程无法更改规则"),
-    "rules.foreseen": ("{n} alerts in the last {days} days, of {stories} stories", "最近 {days} 天 {stories} 条报道中将触发 {n} 次报警"),
-    "rules.kept": ("Saved. Workers take them up within a minute.", "已保存，一分钟内生效。"),
     "find.words": ("Search", "搜索"),
     "find.hint": ('all words, "a phrase", -without', "所有词、“短语”、-排除"),
     "find.language": ("Language", "语言"),
@@ -44,12 +26,6 @@ PAGES: dict[str, tuple[str, str]] = {
     ),
     "find.older": ("Older →", "更早 →"),
     "find.newest": ("⇤ Newest", "⇤ 最新"),
-    "genre.news": ("News media", "新闻媒体"),
-    "genre.social": ("Social media", "社交媒体"),
-    "genre.filing": ("Filings", "公告"),
-    "lang.en": ("English", "英文"),
-    "lang.zh": ("Chinese", "中文"),
-    # one article
     "article": ("Article", "文章"),
     "article.open": ("Open at the source", "打开原文"),
     "article.no_link": ("no link that could be followed safely", "没有可安全打开的链接"),
@@ -72,7 +48,6 @@ PAGES: dict[str, tuple[str, str]] = {
     "article.copies": ("The same story elsewhere", "同一报道的其他来源"),
     "article.copies_help": ("Near-duplicates within a week, oldest first", "一周内的近似报道，最早在前"),
     "article.no_copies": ("No other source has told it.", "没有其他来源报道。"),
-    # why
     "why": ("Why?", "为什么？"),
     "why.title": ("Words that drove the sentiment", "左右情绪判断的词"),
     "why.said": (
@@ -84,7 +59,6 @@ PAGES: dict[str, tuple[str, str]] = {
         "本进程没有运行模型，无法在此查询；可在有模型的机器上运行 `tocsin explain`。",
     ),
     "why.failed": ("It cannot be explained: {reason}", "无法解释：{reason}"),
-    # feedback
     "feedback": ("Is that right?", "判断正确吗？"),
     "feedback.help": (
         "`tocsin refresh` learns from what you say; the last word on an article counts",
@@ -108,47 +82,4 @@ PAGES: dict[str, tuple[str, str]] = {
     "task.sentiment": ("Sentiment", "情绪"),
     "task.topic": ("Topics", "主题"),
     "task.risk": ("Risk events", "风险事件"),
-    # one series
-    "series.open": ("All about it", "查看详情"),
-    "series.of": ("Sector: ", "板块："),
-    "series.csv": ("Export CSV", "导出 CSV"),
-    "series.trend": ("Negative stories", "负面报道"),
-    "series.trend_help": (
-        "In each window of {width}; the band is what is usual at that hour of the week, by the four weeks before",
-        "每 {width} 窗口；色带为前四周同一时段的正常范围",
-    ),
-    "series.trend_short": (
-        "In each window of {width}; its past is too short to say what is usual",
-        "每 {width} 窗口；历史过短，无法给出正常范围",
-    ),
-    "series.usual": ("usual", "正常"),
-    "series.band": ("usual range", "正常范围"),
-    "series.volume": ("All its stories", "全部报道"),
-    "series.alerts": ("Its alerts", "相关警报"),
-    "series.no_alerts": ("No alert in this time range.", "该时间范围内没有警报。"),
-    "series.negative": ("Negative stories", "负面报道"),
-    "series.positive": ("Positive stories", "正面报道"),
-    "series.stories_help": ("Copies are one story; what most sources tell comes first", "重复报道合为一条；来源最多的在前"),
-    "series.no_stories": ("None in this time range.", "该时间范围内没有。"),
-    "series.told": ("{articles} articles by {sources} sources, the last {moment}", "{sources} 个来源的 {articles} 篇，最近 {moment}"),
-    "series.told_once": ("one article, {moment}", "1 篇，{moment}"),
-    "series.beside": ("Companies named with it", "同时提到的公司"),
-    "series.beside_help": ("By stories; in brackets the negative ones", "按报道数；括号内为负面"),
-    "series.no_beside": ("No other company is named.", "没有提到其他公司。"),
-    "series.articles": ("Its articles", "相关文章"),
-    "busiest": ("Talked about", "热议"),
-    "busiest.help": ("Stories in this time range; in brackets the negative ones", "该时间范围内的报道数；括号内为负面"),
-    "column.window": ("Window from", "窗口起点"),
-    "column.stories": ("Stories", "报道数"),
-    "column.negative": ("Negative stories", "负面报道"),
-    "column.tone": ("Mean tone", "平均情绪"),
-    "column.usual": ("Usual", "正常"),
-    "column.usual_low": ("Usual from", "正常下限"),
-    "column.usual_high": ("Usual to", "正常上限"),
-    "column.alerts": ("Alerts", "警报"),
-    "missing.article": (
-        "No article with this id is stored. It may have left the store with its month, or the link was cut short.",
-        "没有该编号的文章。它可能已随月份清除，或链接不完整。",
-    ),
-    "missing.series": ("No kind of series has this name.", "没有该名称的序列类型。"),
 }

@@ -1,0 +1,17 @@
+"""Every word of the dashboard, in English and Chinese: a module for each page. What libraries say themselves is in `libraries`."""
+
+from __future__ import annotations
+
+from dashboard.words import alerts, articles, common, doors, frame, overview, rules, series
+
+LABELS: dict[str, tuple[str, str]] = {
+    **alerts.WORDS,
+    **articles.WORDS,
+    **common.WORDS,
+    **doors.WORDS,
+    **frame.WORDS,
+    **overview.WORDS,
+    **rules.WORDS,
+    **series.WORDS,
+}
+"""key: (English, Chinese)"""
