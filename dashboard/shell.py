@@ -30,7 +30,13 @@ TICK_MS = 2_000
 PAGES = (overview, inbox, articles, article, series, alert)
 QUIET_PAGES = (rules,)
 """Pages that nothing refreshes."""
-HEADER = (("home", "/", overview), ("inbox", inbox.PATH, inbox), ("find", articles.PATH, articles), ("rules", rules.PATH, rules))
+HEADER = (
+    # label, address, page
+    ("home", "/", overview),
+    ("inbox", inbox.PATH, inbox),
+    ("find", articles.PATH, articles),
+    ("rules", rules.PATH, rules),
+)
 VERMILLION = ["#fff1e6", "#ffe1cc", "#ffc299", "#ffa066", "#f98a45", "#ee7420", "#d55e00", "#b04e00", "#8c3e00", "#6b2f00"]
 
 
@@ -68,12 +74,7 @@ def header(view: View, zone: str, title: str, path: str, person: Person | None) 
 
     pages = [
         dcc.Link(words(name), href=href(address, view), className="here" if module.match(path) is not None else "")
-        for name, address, module in (
-            ("home", "/", overview),
-            ("inbox", inbox.PATH, inbox),
-            ("find", articles.PATH, articles),
-            ("rules", rules.PATH, rules),
-        )
+        for name, address, module in HEADER
     ]
     languages = [{"value": "en", "label": "EN"}, {"value": "zh", "label": "中文"}]
     return html.Header(

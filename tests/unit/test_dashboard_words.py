@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard import i18n, measures, words
+from dashboard import i18n, measures
+from dashboard import words as table
 from dashboard.pages.alert import evidence, why
 from dashboard.pages.parts import alert_card
 from dashboard.palette import PALETTES, lines_of, sentiment_of
@@ -46,7 +47,7 @@ def test_each_label_says_the_same_in_both_languages(key: str):
 
 
 def test_each_label_stands_in_one_module():
-    modules = [importlib.import_module(f"dashboard.words.{found.name}") for found in pkgutil.iter_modules(words.__path__)]
+    modules = [importlib.import_module(f"dashboard.words.{found.name}") for found in pkgutil.iter_modules(table.__path__)]
     assert sum(len(getattr(module, "WORDS", {})) for module in modules) == len(LABELS)
 
 
