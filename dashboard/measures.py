@@ -7,6 +7,7 @@ from typing import NamedTuple
 from dashboard import i18n
 from spine.records import LEVELS, Alert, Language
 from spine.taxonomy import risk_name
+from spine.words import silence_words
 
 
 class Words(NamedTuple):
@@ -17,7 +18,9 @@ class Words(NamedTuple):
 
 
 def words(alert: Alert, language: Language) -> Words:
-    """The words of an alert's card."""
+    """The words of an alert's card; of a silence there is nothing to say beside it."""
+    if alert.measure == "silence":
+        return Words(silence_words(alert, language), "")
     if alert.measure not in LEVELS:
         counts = i18n.text("alert.counts", language, observed=alert.observed, expected=i18n.decimal(alert.expected))
         return Words(counts, i18n.odds(alert.surprise, language))

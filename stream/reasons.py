@@ -42,7 +42,7 @@ class Reasons:
         self._mentions, self._articles, self._cut = store.mentions, store.articles, cut
 
     def give(self, alert: Alert, judged: Judged | None = None, chart: Callable[[], Chart | None] = lambda: None) -> Alert:
-        """The alert with evidence and why. Raises StoreError where its articles cannot be read.
+        """The alert with why, and with evidence where it has none yet. Raises StoreError where its articles cannot be read.
 
         judged: what a spike was judged by; without it no story is said to be needed
         chart: how its series came there, if anybody knows
@@ -52,7 +52,7 @@ class Reasons:
         told = self._mentions.told(alert.series, alert.window_start, end, MOST_ARTICLES + 1, every=every)
         more, stories = len(told) > MOST_ARTICLES, stories_of(told[:MOST_ARTICLES])
         articles = self._read(alert, stories)
-        shown = msgspec.structs.replace(alert, evidence=evidence(articles, len(articles)))
+        shown = msgspec.structs.replace(alert, evidence=alert.evidence or evidence(articles, len(articles)))
         try:
             carried = needed(stories, judged) if judged is not None and not more else []
             own = key_of(alert.series) if kind_of(alert.series) == "company" else ""
@@ -60,7 +60,7 @@ class Reasons:
             ordered = sorted(articles, key=lambda article: article.id not in first)
             return msgspec.structs.replace(
                 shown,
-                evidence=evidence(ordered, len(ordered)),
+                evidence=alert.evidence or evidence(ordered, len(ordered)),
                 why=why(stories, articles, self._words(alert, articles), carried=carried, more=more, own=own, chart=chart()),
             )
         except Exception as error:

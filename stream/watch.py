@@ -121,4 +121,4 @@ class Watcher:
     def _shown(self, alert: Alert) -> Alert:
         """The same for an alert of an analyst's own rule. Raises StoreError."""
         metrics.ALERTS.labels(alert.severity).inc()
-        return msgspec.structs.replace(self._reasons.give(alert), evidence=evidence_of(self._store, alert))
+        return self._reasons.give(msgspec.structs.replace(alert, evidence=evidence_of(self._store, alert)))

@@ -22,7 +22,6 @@ from spine.life import State as AlertState
 from spine.records import Alert
 from spine.series import key_of, kind_of, series_name
 from spine.store import Cursor, SeriesTotal
-from spine.words import silence_words
 
 CHART_CONFIG = {
     "displaylogo": False,
@@ -131,8 +130,6 @@ def state_badge(state: AlertState, view: View) -> Any:
 
 def counts(alert: Alert, view: View) -> str:
     """What was seen, and what was expected, in half a sentence."""
-    if alert.measure == "silence":
-        return silence_words(alert, view.language)
     return measures.words(alert, view.language).counts
 
 

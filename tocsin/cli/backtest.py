@@ -90,9 +90,6 @@ def backtest(
             for found in run(heard, rules, SilenceRule.from_settings(settings), store, begin, end, progress):
                 if as_json:
                     print_json(found)
-                elif isinstance(found, Rang) and found.measure == "silence":
-                    when, name = f"{found.detected_at:%Y-%m-%d %H:%M}", series_name(found.series)
-                    table.add_row(when, found.severity, name, "none", "", lasting(found.value, "en"), "")
                 elif isinstance(found, Rang):
                     _, figure, limit = in_words(found, zh=False)
                     table.add_row(
@@ -101,7 +98,7 @@ def backtest(
                         escape(series_name(found.series)),
                         str(found.observed),
                         "" if limit else f"{found.expected:.1f}",
-                        f"{found.window_s // 60} min",
+                        lasting(found.window_s / 3600, "en"),
                         escape(f"{found.rule}: {figure}, {limit}") if limit else f"1 in {10**found.surprise:,.0f}",
                     )
                 else:
