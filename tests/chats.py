@@ -210,3 +210,15 @@ def read_markdown(line: str) -> str:
     shown = LINK.sub(r"\1 \2", re.sub(r"^(### |\*\*)|\*\*$", "", line))
     assert not re.search(r"\]\(|<[a-z@/]|\*\*|!\[", shown), line
     return shown.replace("\u200b", "").replace("［", "[").replace("］", "]")
+
+
+def within_limits(key: str, content: bytes) -> None:
+    """Assert that a message of the format `key` is not longer than its chat takes."""
+    body = json.loads(content)
+    if key == "wecom":
+        assert len(body["markdown"]["content"].encode()) <= 4096
+    elif key == "slack":
+        assert len(body["blocks"]) <= 50
+        assert all(len(block["text"]["text"]) <= (150 if block["type"] == "header" else 3000) for block in body["blocks"])
+    else:
+        assert len(content) <= 20_000

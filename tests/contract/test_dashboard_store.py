@@ -18,7 +18,8 @@ from spine.errors import ModelError
 from spine.records import Alert, alert_id, sha
 from spine.settings import Settings
 from spine.store import Store
-from tests.contract.test_store_pages import NOON, save, scored
+from tests.contract.test_store import save
+from tests.contract.test_store_pages import NOON, scored
 from tests.unit.test_dashboard_app import CALLBACK, body
 from tests.unit.test_dashboard_queries import Hands
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from spine.fulltext import MAX_CHARS, MAX_TERMS
 from spine.records import Alert, Article, CompanyScore, Mention, Score, Scored, alert_id, sha
 from spine.store import About, Criteria, Cursor, Label, SeriesTotal, Store, Story
+from tests.contract.test_store import save
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 SINCE, UNTIL = NOON - timedelta(days=30), NOON + timedelta(hours=1)
@@ -58,12 +59,6 @@ def scored(
         scored_at=moment,
     )
     return Scored(article=article, score=score)
-
-
-def save(store: Store, *items: Scored) -> None:
-    store.articles.insert(items)
-    store.mentions.insert([item.score for item in items])
-    store.articles.remember(items)
 
 
 NEWS = (

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import shutil
 import ssl
 import subprocess
+import uuid
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from spine.store import Store, open_store
+from tests.servers import ClickHouseServer
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -43,3 +48,22 @@ def certified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     return context
+
+
+ABOUT_ALERTS = ("alerts", "deliveries", "alert_events", "alert_seen", "withheld", "silences", "silence_ends", "alert_groups")
+
+
+@pytest.fixture(scope="module")
+def alert_address(clickhouse_server: ClickHouseServer) -> str:
+    """A database of the module's own on the real server."""
+    return f"{clickhouse_server.address}/a{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def alert_store(alert_address: str, tmp_path: Path) -> Iterator[Store]:
+    """A store in which no alert is."""
+    with contextlib.closing(open_store(alert_address, tmp_path)) as store:
+        store.migrate()
+        for table in ABOUT_ALERTS:
+            store.client.command(f"TRUNCATE TABLE {table}")
+        yield store

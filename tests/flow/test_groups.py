@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,7 +15,7 @@ from models.keyword import KeywordClassifier
 from spine.life import event, silence
 from spine.records import Alert, Severity, alert_id
 from spine.settings import Settings, Webhook
-from spine.store import Store, open_store
+from spine.store import Store
 from stream.courier import SCHEDULE_S, Courier
 from stream.gate import Gate, Muting
 from stream.groups import Planner
@@ -26,11 +25,9 @@ from stream.resolve import Resolver
 from stream.webhooks import Webhooks
 from tests.chats import WeCom
 from tests.flow.worker_tools import Receiver
-from tests.servers import ClickHouseServer
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 """A Friday; 20:00 in Shanghai."""
-TABLES = ("alerts", "deliveries", "alert_events", "alert_seen", "withheld", "silences", "silence_ends", "alert_groups")
 CHAT: dict[str, Any] = {"group_wait_s": 30.0, "group_interval_s": 300.0, "repeat_interval_s": 4 * 3600.0}
 
 
@@ -91,32 +88,22 @@ class Desk:
     def ids(self) -> list[str]:
         return [request.headers["webhook-id"] for request in self.receiver.requests]
 
+    def close(self) -> None:
+        for door in self.doors:
+            door.close()
+
     def why(self, alert: Alert) -> list[str]:
         return [each.cause for each in self.store.lives.withheld([alert.id])]
 
 
-@pytest.fixture(scope="module")
-def address(clickhouse_server: ClickHouseServer) -> str:
-    return f"{clickhouse_server.address}/g{uuid.uuid4().hex[:8]}"
-
-
 @pytest.fixture
-def desk(address: str, receiver: Receiver, tmp_path: Path) -> Iterator[Callable[..., Desk]]:
-    store = open_store(address, tmp_path)
-    store.migrate()
-    for table in TABLES:
-        store.client.command(f"TRUNCATE TABLE {table}")
-    made: list[Desk] = []
+def desk(alert_store: Store, receiver: Receiver) -> Iterator[Callable[..., Desk]]:
+    with contextlib.ExitStack() as stack:
 
-    def make(**hook: Any) -> Desk:
-        made.append(Desk(store, receiver, **hook))
-        return made[-1]
+        def make(**hook: Any) -> Desk:
+            return stack.enter_context(contextlib.closing(Desk(alert_store, receiver, **hook)))
 
-    yield make
-    for each in made:
-        for door in each.doors:
-            door.close()
-    store.close()
+        yield make
 
 
 SERIES = ["company:600519.SH", "topic:banks", "topic:credit", "topic:energy", "topic:旅游"]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import uuid
+import contextlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -16,14 +15,13 @@ from spine.errors import SettingsError
 from spine.life import event, silence
 from spine.records import Alert, Severity, alert_id
 from spine.settings import Settings, Webhook
-from spine.store import Store, open_store
+from spine.store import Store
 from stream.courier import Courier
 from stream.gate import Gate, Muting
 from stream.resilience import Patience
 from stream.resolve import Resolver
 from stream.webhooks import Webhooks
 from tests.flow.worker_tools import Receiver
-from tests.servers import ClickHouseServer
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 """A Friday; 20:00 in Shanghai."""
@@ -80,6 +78,10 @@ class Desk:
         """The paths at which it arrived."""
         return sorted(each.path.rpartition("/")[2] for each in self.receiver.requests if each.headers["webhook-id"] == f"alert_{alert.id}")
 
+    def close(self) -> None:
+        for door in self.doors:
+            door.close()
+
     def why(self, alert: Alert) -> dict[str, list[str]]:
         """Endpoint to the causes for which it was withheld."""
         found: dict[str, list[str]] = {}
@@ -88,28 +90,14 @@ class Desk:
         return found
 
 
-@pytest.fixture(scope="module")
-def address(clickhouse_server: ClickHouseServer) -> str:
-    return f"{clickhouse_server.address}/m{uuid.uuid4().hex[:8]}"
-
-
 @pytest.fixture
-def desk(address: str, receiver: Receiver, tmp_path: Path) -> Iterator[Callable[..., Desk]]:
-    store = open_store(address, tmp_path)
-    store.migrate()
-    for table in ("alerts", "deliveries", "alert_events", "alert_seen", "withheld", "silences", "silence_ends"):
-        store.client.command(f"TRUNCATE TABLE {table}")
-    made: list[Desk] = []
+def desk(alert_store: Store, receiver: Receiver) -> Iterator[Callable[..., Desk]]:
+    with contextlib.ExitStack() as stack:
 
-    def make(**changes: object) -> Desk:
-        made.append(Desk(store, receiver, **changes))
-        return made[-1]
+        def make(**changes: object) -> Desk:
+            return stack.enter_context(contextlib.closing(Desk(alert_store, receiver, **changes)))
 
-    yield make
-    for each in made:
-        for door in each.doors:
-            door.close()
-    store.close()
+        yield make
 
 
 def test_a_silenced_alert_is_stored_and_goes_out_once_when_the_silence_is_over(desk: Callable[..., Desk]):

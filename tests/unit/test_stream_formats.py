@@ -27,6 +27,7 @@ from stream.formats.reading import address, read
 from stream.formats.splitting import Piece, characters, cut, packed
 from stream.limits import Allowance
 from stream.signing import dingtalk_query, feishu_sign, message_id
+from tests.chats import within_limits
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 SCHEMA = Path(__file__).resolve().parents[2] / "docs" / "webhook.schema.json"
@@ -286,14 +287,7 @@ def test_whatever_decodes_becomes_messages_within_the_limits(key: str, language:
     why = reasons(first_source=name[:200])
     made = FORMATS[key].messages(alert(title, n, series=f"topic:{name}"[:300], rule=name, why=why), options(language, secret="s"), NOON)
     for message in made:
-        body = json.loads(message.body)
-        if key == "wecom":
-            assert len(body["markdown"]["content"].encode()) <= 4096
-        elif key == "slack":
-            assert len(body["blocks"]) <= 50
-            assert all(len(block["text"]["text"]) <= (150 if block["type"] == "header" else 3000) for block in body["blocks"])
-        else:
-            assert len(message.body) <= 20_000
+        within_limits(key, message.body)
 
 
 def test_the_schema_in_the_docs_is_that_of_the_code():

@@ -26,6 +26,7 @@ from stream.formats.generic import bodies_of_bundle
 from stream.formats.together import words_of
 from stream.signing import message_id
 from stream.webhooks import Job, Webhooks
+from tests.chats import within_limits
 from tests.flow.worker_tools import Receiver
 from tests.strategies import examples
 from tests.unit.test_stream_chats import EACH, FAMILY, Desk
@@ -173,14 +174,7 @@ def test_whatever_decodes_becomes_messages_within_the_limits(key: str, language:
     first, later = (FORMATS[key].messages(bundle, options(language, secret=secret), NOON + timedelta(days=day)) for day in (0, 2))
     assert len(first) == len(later)
     for message in first:
-        body = json.loads(message.body)
-        if key == "wecom":
-            assert len(body["markdown"]["content"].encode()) <= 4096
-        elif key == "slack":
-            assert len(body["blocks"]) <= 50
-            assert all(len(block["text"]["text"]) <= (150 if block["type"] == "header" else 3000) for block in body["blocks"])
-        else:
-            assert len(message.body) <= 20_000
+        within_limits(key, message.body)
 
 
 @BOTH
