@@ -36,7 +36,7 @@ demo: .venv/.ready ## Watch a simulated newswire: crawl, score, alert, dashboard
 test: .venv/.ready ## Run all tests, against a real Kafka, ClickHouse and browser where they can be had
 	@./tests/install
 	@echo "test: running every test"
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-fast: .venv/.ready ## Run the pure tests only
 	@echo "test: running the unit tests"

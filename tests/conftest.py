@@ -13,6 +13,22 @@ from tests.servers import ClickHouseServer, Kafka, made
 from tocsin.broker import EmbeddedBroker
 
 settings.register_profile("long", max_examples=5_000, deadline=None)
+STARTS_SERVERS = {"browser", "contract", "faults", "flow"}
+"""Folders whose tests use servers and processes of their own."""
+LAST = 0.85
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that start servers are spread among the pure ones, and are over before the end.
+
+    Side by side they would fight for two cores, and the longest would be waited for by a core that has nothing left to do.
+    """
+    files = {item.path: None for item in items}
+    heavy = [path for path in files if path.parent.name in STARTS_SERVERS]
+    light = [path for path in files if path.parent.name not in STARTS_SERVERS]
+    place = {path: LAST * number / len(heavy) for number, path in enumerate(heavy)}
+    place |= {path: number / len(light) for number, path in enumerate(light)}
+    items.sort(key=lambda item: place[item.path])
 
 
 @pytest.fixture(autouse=True)
