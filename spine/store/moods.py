@@ -11,17 +11,23 @@ one would cost a set of all stories a day (measured: 0.7 s a month of 27,000 art
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from spine.clickhouse import ClickHouse
 from spine.store.clock import from_epoch, to_epoch
 from spine.store.mentions import Mentions, MoodPoint, SeriesTotal, of_kinds
 
-WIDTHS = (86_400, 21_600)
-"""Seconds of the stretches that are summed up, the widest first: those of the dashboard's charts of a month and of a week."""
+WIDTHS = (86_400, 21_600, 3_600)
+"""Seconds of the stretches that are summed up, the widest first: those of the dashboard's charts of a month, a week and a day."""
+TOTALLED = WIDTHS[:2]
+"""Stretches that totals are made of: a story counts once in each, and in each hour would be too often."""
 KINDS = ("genre", "language", "market", "sector", "topic")
 """Kinds of series that are summed up; companies are too many, and the past of a watchlist may change (spine/store/watchlists.py)."""
+DAY_S = 86_400
+RECENT = timedelta(days=35)
+"""How far back hours are summed up: as far as what is usual is learnt from."""
 FEWEST = 4
 """Stretches of a time that are worth the overhead."""
 
@@ -58,7 +64,7 @@ class Moods:
 
     def totals(self, since: datetime, until: datetime, kinds: Sequence[str] = KINDS) -> list[SeriesTotal]:
         """As Mentions.touched; over weeks a story counts once in each stretch, and sources are not counted (0). Raises StoreError."""
-        width_s = next((width for width in WIDTHS if _width_of(since, until, width)), 0)
+        width_s = next((width for width in TOTALLED if _width_of(since, until, width)), 0)
         if not (width_s and set(kinds) <= set(KINDS)):
             return self._mentions.touched(since, until, kinds)
         dirty = self._dirty(since, until, width_s)
@@ -118,33 +124,49 @@ class Moods:
 
     def refresh(self, now: datetime, limit: int = 10_000) -> int:
         """Sum up the stretches that are over and were touched since, the newest first, at most `limit`; how many. Raises StoreError."""
-        found = []
+        left = limit
         for width_s in WIDTHS:
             over = from_epoch(to_epoch(now) // width_s * width_s)
-            found += [(start, width_s) for start in reversed(self._dirty(datetime.fromtimestamp(0, tz=UTC), over, width_s))]
-        for start, width_s in found[:limit]:
-            self._sum_up(start, width_s)
-        return len(found[:limit])
+            began = over - RECENT if width_s < DAY_S // 4 else datetime.fromtimestamp(0, tz=UTC)
+            some = self._dirty(began, over, width_s)[::-1][:left]
+            for _, starts in itertools.groupby(some, lambda start: start // DAY_S):
+                self._sum_up(list(starts), width_s)
+            left -= len(some)
+        return limit - left
 
-    def _sum_up(self, start: int, width_s: int) -> None:
-        """Sum up one stretch. Marks are counted first: what comes meanwhile makes it dirty again. They only grow: they are its version."""
+    def _sum_up(self, starts: Sequence[int], width_s: int) -> None:
+        """Sum up stretches of one day. Marks are counted first: what comes meanwhile makes them dirty again. They only grow: they are the
+        version of the sums."""
+        first, last = min(starts), max(starts) + width_s
         rows = self._client.query(
-            "SELECT sum(n) FROM hour_marks WHERE hour >= toDateTime({start:UInt32}) AND hour < toDateTime({end:UInt32})",
-            start=start,
-            end=start + width_s,
+            """
+            SELECT intDiv(toUInt32(hour), {width:UInt32}) * {width:UInt32} AS s, sum(n) FROM hour_marks
+            WHERE hour >= toDateTime({first:UInt32}) AND hour < toDateTime({last:UInt32}) GROUP BY s
+            """,
+            width=width_s,
+            first=first,
+            last=last,
         )
-        marks = int(rows[0][0])
+        marks = {int(row[0]): int(row[1]) for row in rows if int(row[0]) in starts}
+        if not marks:  # its month was dropped meanwhile
+            return
+        stretch = f"intDiv(toUInt32(published_at), {width_s}) * {width_s}"
+        versions = f"transform(s, [{', '.join(f'toUInt32({s})' for s in marks)}], [{', '.join(f'toUInt64({n})' for n in marks.values())}]"
         self._client.command(
             f"""
             INSERT INTO mood_sums (width, series, start, articles, tone, stories, negative, version)
-            SELECT {width_s}, series, toDateTime({start}, 'UTC'), count(), sum(tone), uniqExact(story), uniqExactIf(story, negative = 1),
-                   {marks}
-            FROM mentions FINAL
-            WHERE {of_kinds(KINDS)} AND published_at >= toDateTime({start}) AND published_at < toDateTime({start + width_s})
-            GROUP BY series
+            SELECT {width_s}, series, toDateTime(s, 'UTC'), n, tones, told, bad, {versions}, toUInt64(0))
+            FROM (
+                SELECT series, toUInt32({stretch}) AS s, count() AS n, sum(tone) AS tones, uniqExact(story) AS told,
+                       uniqExactIf(story, negative = 1) AS bad
+                FROM mentions FINAL
+                WHERE {of_kinds(KINDS)} AND published_at >= toDateTime({first}) AND published_at < toDateTime({last})
+                  AND toUInt32({stretch}) IN ({", ".join(map(str, marks))})
+                GROUP BY series, s
+            )
             """
         )
-        self._client.insert("sums_done", {"width": [width_s], "start": [start], "marks": [marks]})
+        self._client.insert("sums_done", {"width": [width_s] * len(marks), "start": list(marks), "marks": list(marks.values())})
 
 
 def _width_of(since: datetime, until: datetime, width_s: int) -> int:
