@@ -23,7 +23,7 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 from bench.servers import ClickHouseServer
 from bench.texts import headlines
 from dashboard.queries import Reads
-from dashboard.view import RANGES
+from dashboard.ranges import RANGES
 from models.classifier import Document
 from spine.records import Alert, Article, CompanyScore, Mention, Score, Scored, alert_id, sha
 from spine.series import company_series, topic_series

@@ -18,7 +18,9 @@ from dashboard.doors import Doors, asking
 from dashboard.explaining import Explain
 from dashboard.queries import Cache, Reads
 from dashboard.ruling import Ruling
+from dashboard.saved import Keeping
 from dashboard.server import API
+from dashboard.watching import Watching
 from spine.life import inhibitions
 from spine.settings import Settings
 from spine.store import Store
@@ -53,13 +55,15 @@ def create_app(
     explain: Explain | None = None,
     backends: Backends | None = None,
     ruling: Ruling | None = None,
+    watching: Watching | None = None,
 ) -> dash.Dash:
     """The dashboard and the API over `store`, ready to be served. `store` may be shared with other threads.
 
     settings: who is let in, and how; without them, those who have an account
     now: the time it goes by, aware UTC; cache: what all viewers share
     explain: asked which words drove a score; None where no model runs in this process
-    backends: what the API can do besides reading the store; ruling: who keeps the rules, None where they cannot be changed
+    backends: what the API can do besides reading the store; ruling, watching: who keeps the rules and the watchlists, None where
+        they cannot be changed
     Raises SettingsError for doors that cannot work.
     """
     app = dash.Dash(
@@ -84,7 +88,7 @@ def create_app(
     settings = settings or Settings()
     reads = Reads(store, now, cache, inhibitions(settings.alert_inhibit))
     doors = Doors(store, settings, now)
-    shell.register(app, reads, Deeds(store, now, asking), explain, ruling)
+    shell.register(app, reads, Deeds(store, now, asking), Keeping(store, now), explain=explain, ruling=ruling, watching=watching)
     routes.install(app.server, reads)
     app.server.extensions[API] = api_routes.install(app.server, store, now, backends or Backends())
     forms.install(app.server, doors, title)

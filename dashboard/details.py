@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import msgspec
 
+from dashboard.ranges import Range, bounds, starts
 from dashboard.usual import PAST, Usual, step_of, usual
-from dashboard.view import Range, bounds, starts
 from spine.records import Alert, Score
 from spine.series import MARKET, company_series, key_of, kind_of
 from spine.store import About, ArticleRow, MoodPoint, SeriesTotal, Side, Store, Version
@@ -19,6 +20,7 @@ STORIES = 15
 """Stories on either side of a series' page."""
 BESIDE = 16
 """Companies that are shown as named with a series."""
+ALERTS = 500
 CHOICES = 200
 """Sources and companies that a filter offers."""
 
@@ -99,11 +101,23 @@ def lead(article: ArticleRow) -> ArticleRow:
 
 def read_past(store: Store, series: str, width_s: int, since: datetime) -> tuple[list[MoodPoint], datetime, datetime]:
     """Windows of a series' past before a range from `since` on, and the stretch [since, until) that they tell of. Raises StoreError."""
+    return read_past_of(store, [series], width_s, since)
+
+
+def read_past_of(store: Store, series: Sequence[str], width_s: int, since: datetime) -> tuple[list[MoodPoint], datetime, datetime]:
+    """The same of several series."""
     step_s = step_of(width_s)
     until = datetime.fromtimestamp(int(since.timestamp()) // step_s * step_s, tz=since.tzinfo)
     began = store.moods.began()
     first = max(until - PAST, began) if began is not None else until
-    return (store.moods.mood([series], until - PAST, until, step_s) if first < until else []), first, until
+    return (read_by_kind(store, series, until - PAST, until, step_s) if first < until else []), first, until
+
+
+def read_by_kind(store: Store, series: Sequence[str], since: datetime, until: datetime, step_s: int) -> list[MoodPoint]:
+    """Moods of series of several kinds: those that are summed up come from their sums. Raises StoreError."""
+    summed = [name for name in series if kind_of(name) in KINDS]
+    rest = [name for name in series if kind_of(name) not in KINDS]
+    return [point for some in (summed, rest) if some for point in store.moods.mood(some, since, until, step_s)]
 
 
 def read_series(
@@ -111,7 +125,8 @@ def read_series(
 ) -> SeriesView:
     """One series over a range; `past` as read_past tells it, `began`: since when anything is followed. Raises StoreError."""
     since, until = bounds(chosen, now)
-    followed = began is not None and began <= since - chosen.span + timedelta(seconds=chosen.width_s)
+    span = until - since
+    followed = began is not None and began <= since - span + timedelta(seconds=chosen.width_s)
     stories = store.stories  # everything is named with the market
     beside = stories.busiest("company", since, until, BESIDE) if series == MARKET else stories.beside(series, since, until, BESIDE)
     companies = [key_of(item.series) for item in beside] + ([key_of(series)] if kind_of(series) == "company" else [])
@@ -123,8 +138,8 @@ def read_series(
         points=store.moods.mood([series], since, until, chosen.width_s),
         usual=usual(*past, step_of(chosen.width_s), starts(since, until, chosen.width_s), chosen.width_s),
         total=_total(store, series, since, until),
-        before=_total(store, series, since - chosen.span, since) if followed else None,
-        alerts=store.alerts.of_series(series, since),
+        before=_total(store, series, since - span, since) if followed else None,
+        alerts=[alert for alert in store.alerts.of_series(series, since, ALERTS) if alert.window_start < until],
         negative=_stories(store, series, "negative", since, until),
         positive=_stories(store, series, "positive", since, until),
         beside=beside,

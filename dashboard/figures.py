@@ -15,7 +15,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from dashboard import i18n, measures
-from dashboard.palette import PALETTES, lines_of
+from dashboard.palette import PALETTES, lines_of, palette_of
 from dashboard.usual import Usual
 from dashboard.view import Theme, View
 from spine.records import Alert
@@ -95,14 +95,20 @@ def message(words: str, theme: Theme) -> go.Figure:
 
 
 def mood(
-    points: Sequence[MoodPoint], topics: Sequence[str], alerts: Sequence[Alert], bounds: tuple[datetime, datetime, int], view: View
+    points: Sequence[MoodPoint],
+    topics: Sequence[str],
+    alerts: Sequence[Alert],
+    bounds: tuple[datetime, datetime, int],
+    view: View,
+    names: Mapping[str, str] | None = None,
 ) -> go.Figure:
-    """Mean tone per topic over time, one line for each of `topics` (keys, in the order of the legend), its alerts as bells on top.
+    """Mean tone per series over time, one line for each of `topics` (keys of the view's kind, in the order of the legend), its alerts as
+    bells on top.
 
-    bounds: since, until, width of a window in seconds. Without any point: a message.
+    bounds: since, until, width of a window in seconds; names: of series that have others than their own. Without any point: a message.
     """
     since, until, width_s = bounds
-    series = {f"topic:{key}": key for key in topics}
+    series = {f"{view.kind}:{key}": key for key in topics}
     drawn = [point for point in points if point.series in series]
     if not drawn:
         return message(i18n.text("empty", view.language), view.theme)
@@ -118,7 +124,7 @@ def mood(
                 x=[local(middle(point, width_s), view.tz) for point in own],
                 y=[round(point.tone, 4) for point in own],
                 customdata=[point.stories for point in own],
-                name=escape(series_name(name, view.language)),
+                name=escape((names or {}).get(name) or series_name(name, view.language)),
                 uid=_uid(key),
                 mode="lines+markers",
                 line={"color": colour, "width": 2},
@@ -129,11 +135,12 @@ def mood(
     rang = [alert for alert in alerts if alert.series in series and since <= alert.window_start < until]
     if rang:
         traces.append(_bells(rang, limit, view))
-    colours = PALETTES[view.theme]
+    colours = palette_of(view)
     return _figure(
         traces,
         view.theme,
-        f"mood {view.range} {view.zone} {','.join(view.topics)}",
+        f"mood {view.range} {view.zone} {view.kind} {','.join(view.topics)}",
+        showlegend=True,  # of one line too: it says whose
         xaxis=_time_axis(since, until, view.tz, view.language),
         yaxis={"range": [-limit, limit], "tickformat": "+.1f"},
         shapes=[{"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": 0, "y1": 0, "line": {"color": colours.muted, "width": 1}}],
@@ -141,7 +148,7 @@ def mood(
 
 
 def _bells(alerts: Sequence[Alert], height: float, view: View) -> Any:
-    colours = PALETTES[view.theme]
+    colours = palette_of(view)
     counts = [measures.words(alert, view.language).counts for alert in alerts]
     return go.Scatter(
         x=[local(alert.window_start + timedelta(seconds=alert.window_s / 2), view.tz) for alert in alerts],
@@ -155,8 +162,17 @@ def _bells(alerts: Sequence[Alert], height: float, view: View) -> Any:
     )
 
 
-def heat(points: Sequence[MoodPoint], topics: Sequence[str], bounds: tuple[datetime, datetime, int], view: View) -> go.Figure:
-    """Topics × time, coloured by mean tone; `topics` (keys) from top to bottom. A window without an article stays empty."""
+def heat(
+    points: Sequence[MoodPoint],
+    topics: Sequence[str],
+    bounds: tuple[datetime, datetime, int],
+    view: View,
+    names: Mapping[str, str] | None = None,
+) -> go.Figure:
+    """Series × time, coloured by mean tone; `topics` (keys of the view's kind) from top to bottom. A window without an article stays empty.
+
+    names: of series that have others than their own
+    """
     since, until, width_s = bounds
     rows = list(reversed(topics))
     windows = int((until - since).total_seconds()) // width_s
@@ -165,10 +181,10 @@ def heat(points: Sequence[MoodPoint], topics: Sequence[str], bounds: tuple[datet
     found = [[cells.get((key, start)) for start in starts] for key in rows]
     if not any(cell for row in found for cell in row):
         return message(i18n.text("empty", view.language), view.theme)
-    colours = PALETTES[view.theme]
+    colours = palette_of(view)
     trace = go.Heatmap(
         x=[local(start + timedelta(seconds=width_s / 2), view.tz) for start in starts],
-        y=[escape(series_name(f"topic:{key}", view.language)) for key in rows],
+        y=_distinct([escape((names or {}).get(f"{view.kind}:{key}") or series_name(f"{view.kind}:{key}", view.language)) for key in rows]),
         z=[[None if cell is None else round(cell.tone, 4) for cell in row] for row in found],
         customdata=[[0 if cell is None else cell.stories for cell in row] for row in found],
         zmin=-0.8,
@@ -188,12 +204,22 @@ def heat(points: Sequence[MoodPoint], topics: Sequence[str], bounds: tuple[datet
     return _figure(
         [trace],
         view.theme,
-        f"heat {view.range} {view.zone}",
+        f"heat {view.range} {view.zone} {view.kind}",
         hovermode="closest",
         margin={"l": 8, "r": 8, "t": 30, "b": 8},
         xaxis={**_time_axis(since, until, view.tz, view.language), "showgrid": False},
         yaxis={"showgrid": False, "fixedrange": True},
     )
+
+
+def _distinct(labels: Sequence[str]) -> list[str]:
+    """The same, no two alike: rows of one name would be drawn as one."""
+    seen: dict[str, int] = {}
+    found = []
+    for label in labels:
+        seen[label] = seen.get(label, 0) + 1
+        found.append(label if seen[label] == 1 else f"{label} ({seen[label]})")
+    return found
 
 
 def volume(points: Sequence[MoodPoint], bounds: tuple[datetime, datetime, int], view: View, series: str = MARKET) -> go.Figure:
@@ -202,7 +228,7 @@ def volume(points: Sequence[MoodPoint], bounds: tuple[datetime, datetime, int], 
     own = [point for point in points if point.series == series]
     if not own:
         return message(i18n.text("empty", view.language), view.theme)
-    colours = PALETTES[view.theme]
+    colours = palette_of(view)
     x = [local(middle(point, width_s), view.tz) for point in own]
     bars: Mapping[str, tuple[str, list[int]]] = {
         "volume.negative": (colours.negative, [point.negative for point in own]),
@@ -261,7 +287,7 @@ def trend(
     rang = [alert for alert in alerts if since <= alert.window_start < until]
     if not (any(negative) or rang or any(item.high for item in usual)):
         return message(i18n.text("empty", view.language), view.theme)
-    colours = PALETTES[view.theme]
+    colours = palette_of(view)
     x = [local(since + timedelta(seconds=(n + 0.5) * width_s), view.tz) for n in range(len(negative))]
     edge: dict[str, Any] = {"mode": "lines", "line": {"width": 0, "shape": "hvh"}, "hoverinfo": "skip"}
     traces: list[Any] = []
@@ -299,7 +325,7 @@ def trend(
 def around(counts: Sequence[WindowCount], alert: Alert, bounds: tuple[datetime, datetime], view: View) -> go.Figure:
     """A series' stories per window around the one that rang, which is shaded; of the detector's, what was expected as a line."""
     since, until = bounds
-    colours = PALETTES[view.theme]
+    colours = palette_of(view)
     half = timedelta(seconds=alert.window_s / 2)
     x = [local(count.start + half, view.tz) for count in counts]
     end = alert.window_start + 2 * half

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from dashboard.view import Theme
+from dashboard.view import Theme, View
 from spine.life import State
 from spine.taxonomy import TOPIC_KEYS
 
@@ -67,6 +67,18 @@ PALETTES: dict[Theme, Palette] = {
     ),
 }
 
+_RED_UP: dict[Theme, dict[str, str]] = {
+    "light": {"negative": "#00785A", "positive": "#C8102E", "shade": "rgba(0,120,90,0.13)", "band": "rgba(200,16,46,0.10)"},
+    "dark": {"negative": "#3CC79B", "positive": "#FF7B7B", "shade": "rgba(60,199,155,0.16)", "band": "rgba(255,123,123,0.16)"},
+}
+"""Good news red and bad news green, as prices are in China. Some cannot tell these two apart, so it is asked for, never assumed."""
+
+
+def palette_of(view: View) -> Palette:
+    """The colours that the viewer chose, in their theme."""
+    palette = PALETTES[view.theme]
+    return palette._replace(**_RED_UP[view.theme]) if view.colours == "red-up" else palette
+
 
 def lines_of(topics: Sequence[str], theme: Theme) -> dict[str, tuple[str, str]]:
     """(colour, marker) of each topic's line, no two alike among the first 8.
@@ -76,7 +88,7 @@ def lines_of(topics: Sequence[str], theme: Theme) -> dict[str, tuple[str, str]]:
     """
     colours = _LINES[theme]
     taken: dict[str, int] = {}
-    for topic in sorted(topics, key=_place):
+    for topic in sorted(topics, key=lambda key: (_place(key), key)):
         wanted = _place(topic) % len(colours)
         free = [(wanted + step) % len(colours) for step in range(len(colours)) if (wanted + step) % len(colours) not in taken.values()]
         taken[topic] = free[0] if free else wanted

@@ -21,12 +21,15 @@ from prometheus_client import Counter
 
 from dashboard import details
 from dashboard.details import ArticleView, Choices, SeriesView
-from dashboard.view import RANGES, Range, bounds
+from dashboard.movers import Habits, Mover, candidates, read_habits, read_moved
+from dashboard.overviews import OFFERED, Overview, read_names, read_overview
+from dashboard.ranges import DEFAULT_RANGE, RANGES, Range, bounds, exact, range_of
+from dashboard.view import Kind
 from spine.errors import StoreBusy, StoreError
 from spine.life import AlertEvent, Inhibition, Life
 from spine.lives import read_lives
 from spine.records import Alert
-from spine.series import MARKET, topic_series
+from spine.series import company_series
 from spine.store import (
     ArticleRow,
     Criteria,
@@ -40,7 +43,6 @@ from spine.store import (
     WindowCount,
     Withheld,
 )
-from spine.taxonomy import TOPIC_KEYS
 
 T = TypeVar("T")
 READS = Counter("tocsin_dashboard_reads", "Reads of the pages: answered from the cache, by the store, or failed", ["outcome"])
@@ -137,27 +139,6 @@ class Cache:
             entry.until = -1.0
 
 
-class Overview(msgspec.Struct, frozen=True, kw_only=True):
-    """All topics over one range.
-
-    mood: per window, of every topic and the market, by series, then time
-    topics: totals of the range, the busiest topic first; in a week or a month a story counts once in each window
-    market, before: totals of everything in the range, and in the equally long one before it; None: no article,
-        or (before) not followed for as long
-    revision: changes when anything else here does
-    """
-
-    range: str
-    since: datetime
-    until: datetime
-    width_s: int
-    mood: list[MoodPoint]
-    topics: list[SeriesTotal]
-    market: SeriesTotal | None
-    before: SeriesTotal | None
-    revision: str = ""
-
-
 class AlertView(msgspec.Struct, frozen=True, kw_only=True):
     """One alert with what lies behind it.
 
@@ -188,6 +169,10 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     withheld: list[Withheld]
 
 
+def _chosen(range_key: str) -> Range:
+    return range_of(range_key) or RANGES[DEFAULT_RANGE]
+
+
 def revision(value: object) -> str:
     """A short name of a value: equal values have equal ones."""
     return hashlib.blake2b(msgspec.json.encode(value), digest_size=8).hexdigest()
@@ -209,10 +194,26 @@ class Reads:
         """The time that the pages go by."""
         return self._now()
 
-    def overview(self, range_key: str) -> Overview:
-        """Mood and volume over a range of view.RANGES."""
-        chosen = RANGES[range_key]
-        return self._cache.get(("overview", range_key), chosen.ttl_s, lambda: self._overview(chosen))
+    def overview(self, range_key: str, kind: Kind = "topic") -> Overview:
+        """Mood and volume over a range."""
+        chosen = _chosen(range_key)
+        ttl_s = chosen.ttl_s if kind == "topic" else SLOWER * chosen.ttl_s
+
+        def load() -> Overview:
+            found = read_overview(self._store, chosen, kind, self._now())
+            return msgspec.structs.replace(found, revision=revision(found))
+
+        return self._cache.get(("overview", range_key, kind), ttl_s, load)
+
+    def moods(self, series: tuple[str, ...], range_key: str) -> list[MoodPoint]:
+        """Mood of a few series that were chosen, over a range."""
+        chosen = _chosen(range_key)
+        since, until = bounds(chosen, self._now())
+
+        def load() -> list[MoodPoint]:
+            return self._store.moods.mood(series, since, until, chosen.width_s)
+
+        return self._cache.get(("moods", series, range_key), SLOWER * chosen.ttl_s, load) if series else []
 
     def forget(self, *keys: object) -> None:
         """Read these anew when they are asked for next."""
@@ -232,13 +233,13 @@ class Reads:
 
     def rang(self, range_key: str) -> list[Alert]:
         """Those that were detected in a range, newest first."""
-        chosen = RANGES[range_key]
-        return self._cache.get(("rang", range_key), TTL_S, lambda: self._store.alerts.latest(200, since=bounds(chosen, self._now())[0]))
+        since, until = self._open(range_key)
+        return self._cache.get(("rang", range_key), TTL_S, lambda: self._store.alerts.latest(200, since=since, until=until))
 
     def articles(self, range_key: str, limit: int = GRID_ROWS) -> list[ArticleRow]:
         """The newest articles of a range, newest first."""
-        since = bounds(RANGES[range_key], self._now())[0]
-        return self._cache.get(("articles", range_key, limit), TTL_S, lambda: self._store.articles.latest(limit, since=since))
+        since, until = self._open(range_key)
+        return self._cache.get(("articles", range_key, limit), TTL_S, lambda: self._store.articles.latest(limit, since=since, until=until))
 
     def newest(self) -> datetime | None:
         """When the newest article was published; None: there is none."""
@@ -258,7 +259,7 @@ class Reads:
 
     def find(self, range_key: str, criteria: Criteria, before: Cursor | None, limit: int = PAGE_ROWS) -> Found:
         """A page of the articles of a range that fit, newest first."""
-        since, until = bounds(RANGES[range_key], self._now())
+        since, until = self._moments(range_key)
         key = ("find", range_key, criteria, before, limit)
         return self._cache.get(key, SEARCH_TTL_S, lambda: self._store.search.find(criteria, since, until, limit, before=before))
 
@@ -267,22 +268,49 @@ class Reads:
         if not self._exporting.acquire(timeout=EXPORT_PATIENCE_S):
             raise StoreBusy("another export is being written")
         try:
-            since, until = bounds(RANGES[range_key], self._now())
+            since, until = self._moments(range_key)
             return self._store.search.find(criteria, since, until, EXPORT_ROWS, budget_s=EXPORT_BUDGET_S).articles
         finally:
             self._exporting.release()
 
     def choices(self, range_key: str) -> Choices:
         """What the filters of articles offer."""
-        since, until = bounds(RANGES[range_key], self._now())
+        since, until = self._moments(range_key)
         return self._cache.get(("choices", range_key), CHOICES_TTL_S, lambda: details.read_choices(self._store, since, until))
 
     def busiest(self, range_key: str) -> dict[str, list[SeriesTotal]]:
         """Companies, sectors and watchlists with most stories in a range, by kind."""
-        chosen = RANGES[range_key]
+        chosen = _chosen(range_key)
         since, until = bounds(chosen, self._now())
         ttl_s = SLOWER * chosen.ttl_s
-        return self._cache.get(("busiest", range_key), ttl_s, lambda: details.read_busiest(self._store, since, until, BUSIEST))
+        return self._cache.get(("busiest", range_key), ttl_s, lambda: details.read_busiest(self._store, since, until, OFFERED))
+
+    def movers(self, range_key: str) -> list[Mover]:
+        """How the series that are talked about most in a range have moved from what is usual for them; [] after too short a past."""
+        chosen, now = _chosen(range_key), self._now()
+        series = candidates(self.overview(range_key).members, self.busiest(range_key))
+
+        def learnt(names: tuple[str, ...], key: object) -> Habits:
+            return self._cache.get(("habits", range_key, key), PAST_TTL_S, lambda: read_habits(self._store, names, chosen, now))
+
+        def load() -> list[Mover]:
+            known = learnt(series, "")
+            late = tuple(name for name in series if name not in known)  # talked about since the others were learnt
+            known = {name: known[name] for name in series if name in known} | dict(learnt(late, late) if late and known else {})
+            return read_moved(self._store, known, chosen, now) if known else []
+
+        return self._cache.get(("movers", range_key), SLOWER * chosen.ttl_s, load)
+
+    def company_names(self, range_key: str) -> dict[str, str]:
+        """What the news calls the companies that are talked about most in a range, by series."""
+        since, until = bounds(_chosen(range_key), self._now())
+        series = [item.series for item in self.busiest(range_key).get("company", [])]
+
+        def load() -> dict[str, str]:
+            found = read_names(self._store, series, since, until)
+            return {company_series(key): about.name for key, about in found.items() if about.name}
+
+        return self._cache.get(("names", range_key), CHOICES_TTL_S, load)
 
     def article(self, article_id: str) -> ArticleView | None:
         """One article and what lies behind it; None: there is none with this id, or it has left the store."""
@@ -295,7 +323,7 @@ class Reads:
 
     def series(self, series: str, range_key: str) -> SeriesView:
         """One series over a range."""
-        chosen, now = RANGES[range_key], self._now()
+        chosen, now = _chosen(range_key), self._now()
         since = bounds(chosen, now)[0]
 
         def load() -> SeriesView:
@@ -311,6 +339,15 @@ class Reads:
         """What people said of an article."""
         return self._cache.get(("labels", article_id), TTL_S, lambda: self._store.labels.of_article(article_id))
 
+    def _moments(self, range_key: str) -> tuple[datetime, datetime]:
+        """[since, until) of a range, to the minute."""
+        return exact(_chosen(range_key), self._now())
+
+    def _open(self, range_key: str) -> tuple[datetime, datetime | None]:
+        """The same; until is None where the range ends now: what is newest need not be looked for in a window that is not over."""
+        since, until = self._moments(range_key)
+        return since, until if _chosen(range_key).since is not None else None
+
     def _inbox(self) -> list[Inboxed]:
         alerts = self._store.alerts.latest(INBOX_ROWS, since=self._now() - timedelta(days=INBOX_DAYS))
         lives = read_lives(self._store, alerts, self._now(), self._inhibitions)
@@ -325,26 +362,6 @@ class Reads:
             events=self._store.lives.events([alert_id]),
             withheld=self._store.lives.withheld([alert_id]),
         )
-
-    def _overview(self, chosen: Range) -> Overview:
-        since, until = bounds(chosen, self._now())
-        moods = self._store.moods
-        series = [MARKET, *map(topic_series, TOPIC_KEYS)]
-        totals = moods.totals(since, until, ("topic", "market"))
-        began = moods.began()
-        followed = began is not None and began <= since - chosen.span + timedelta(seconds=chosen.width_s)
-        before = moods.totals(since - chosen.span, since, ("market",)) if followed else []
-        found = Overview(
-            range=chosen.key,
-            since=since,
-            until=until,
-            width_s=chosen.width_s,
-            mood=moods.mood(series, since, until, chosen.width_s),
-            topics=sorted((item for item in totals if item.series != MARKET), key=lambda item: (-item.stories, item.series)),
-            market=next((item for item in totals if item.series == MARKET), None),
-            before=before[0] if before else None,
-        )
-        return msgspec.structs.replace(found, revision=revision(found))
 
     def _alert(self, alert_id: str) -> AlertView | None:
         alert = self._store.alerts.get(alert_id)

@@ -9,8 +9,9 @@ from dashboard.details import SeriesView, negatives
 from dashboard.i18n import clock, text
 from dashboard.palette import sentiment_of
 from dashboard.queries import EXPORT_ROWS, Reads
+from dashboard.ranges import starts
 from dashboard.safe import plain, safe_url, to_csv
-from dashboard.view import ANYTHING, View, parse, starts
+from dashboard.view import ANYTHING, View, parse
 from spine.errors import StoreError
 from spine.series import is_series
 from spine.store import ArticleRow

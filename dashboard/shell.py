@@ -19,24 +19,30 @@ from dashboard.doors import NOBODY_ASKED, current
 from dashboard.explaining import Explain
 from dashboard.figures import FONT
 from dashboard.logins import Person
-from dashboard.pages import actions, alert, article, articles, inbox, overview, rules, series
+from dashboard.pages import actions, alert, article, articles, inbox, overview, rules, series, views, watchlists
 from dashboard.pages.parts import href, nothing_here
+from dashboard.pages.span import fault_words
 from dashboard.queries import Reads
 from dashboard.ruling import Ruling
+from dashboard.saved import Keeping
 from dashboard.view import View, parse
+from dashboard.watching import Watching
 from spine.errors import StoreError
 
 TICK_MS = 2_000
 PAGES = (overview, inbox, articles, article, series, alert)
-QUIET_PAGES = (rules,)
+QUIET_PAGES = (rules, watchlists)
 """Pages that nothing refreshes."""
 HEADER = (
     # label, address, page
     ("home", "/", overview),
     ("inbox", inbox.PATH, inbox),
     ("find", articles.PATH, articles),
+    ("watchlists", watchlists.PATH, watchlists),
     ("rules", rules.PATH, rules),
 )
+KEYS = {"o": "home", "a": "inbox", "s": "find", "w": "watchlists", "r": "rules"}
+"""The letter after g that leads to a page of the header; assets/tocsin.js has their addresses."""
 VERMILLION = ["#fff1e6", "#ffe1cc", "#ffc299", "#ffa066", "#f98a45", "#ee7420", "#d55e00", "#b04e00", "#8c3e00", "#6b2f00"]
 
 
@@ -103,6 +109,23 @@ def header(view: View, zone: str, title: str, path: str, person: Person | None) 
                     dmc.SegmentedControl(
                         id="language", data=languages, value=view.language, size="xs", **{"aria-label": words("language")}
                     ),
+                    html.Button(
+                        "▲",
+                        id="colours",
+                        type="button",
+                        n_clicks=0,
+                        className="small-button",
+                        title=words("colours"),
+                        **{"aria-label": words("colours"), "aria-pressed": str(view.colours == "red-up").lower()},
+                    ),
+                    html.Button(
+                        "?",
+                        id="keys-show",
+                        type="button",
+                        className="small-button",
+                        title=words("keys.show"),
+                        **{"aria-label": words("keys.show")},
+                    ),
                     dmc.ActionIcon(
                         "◐",
                         id="theme-switch",
@@ -113,10 +136,24 @@ def header(view: View, zone: str, title: str, path: str, person: Person | None) 
                 ],
                 className="switches",
             ),
+            views.menu(view, person),
             *_person(person, view),
+            _keys(view),
         ],
         className="header",
     )
+
+
+def _keys(view: View) -> Any:
+    """What can be done by keyboard, shown by "?" (assets/tocsin.js)."""
+
+    def words(key: str) -> str:
+        return i18n.text(key, view.language)
+
+    rows = [("/", words("keys.search")), *((f"g {key}", words(label)) for key, label in KEYS.items()), ("?", words("keys.help"))]
+    terms = [part for keys, what in rows for part in (html.Dt([html.Kbd(key) for key in keys.split()]), html.Dd(what))]
+    close = html.Button(words("keys.close"), id="keys-close", type="button", className="button small")
+    return html.Dialog([html.H2(words("keys")), html.Dl(terms), close], id="keys", className="keys", **{"aria-label": words("keys")})
 
 
 def _person(person: Person | None, view: View) -> list[Any]:
@@ -142,13 +179,23 @@ def page(path: str, view: View) -> Any:
     return nothing_here("missing.page", view)
 
 
-def _status_words(view: View, title: str) -> dict[str, str]:
+def _status_words(view: View, title: str) -> dict[str, Any]:
+    """What the browser says itself: the status line, and what is wrong with a time range."""
     names = ("connecting", "live", "updated", "stale", "store")
-    return {name: i18n.text(f"status.{name}", view.language) for name in names} | {"title": title}
+    return {name: i18n.text(f"status.{name}", view.language) for name in names} | {"title": title, "faults": fault_words(view)}
 
 
-def register(app: dash.Dash, reads: Reads, deeds: Deeds, explain: Explain | None = None, ruling: Ruling | None = None) -> None:
-    """The callbacks of the frame and of every page. explain, ruling: as article.register_actions and rules.register take them."""
+def register(
+    app: dash.Dash,
+    reads: Reads,
+    deeds: Deeds,
+    keeping: Keeping,
+    *,
+    explain: Explain | None = None,
+    ruling: Ruling | None = None,
+    watching: Watching | None = None,
+) -> None:
+    """The callbacks of the frame and of every page. explain, ruling, watching: as the pages' own `register` take them."""
     title = str(app.title)
 
     def client(function: str, *arguments: Any, **options: Any) -> None:
@@ -167,6 +214,24 @@ def register(app: dash.Dash, reads: Reads, deeds: Deeds, explain: Explain | None
         "setRange",
         Output("url", "search", allow_duplicate=True),
         Input("range", "value"),
+        State("url", "search"),
+        prevent_initial_call=True,
+    )
+    client(
+        "setFree",
+        Output("url", "search", allow_duplicate=True),
+        Output("range-said", "children"),
+        Input("range-show", "n_clicks"),
+        State("range-from", "value"),
+        State("range-to", "value"),
+        State("url", "search"),
+        State("words", "data"),
+        prevent_initial_call=True,
+    )
+    client(
+        "setColours",
+        Output("url", "search", allow_duplicate=True),
+        Input("colours", "n_clicks"),
         State("url", "search"),
         prevent_initial_call=True,
     )
@@ -231,3 +296,5 @@ def register(app: dash.Dash, reads: Reads, deeds: Deeds, explain: Explain | None
     actions.register(app, reads, deeds)
     article.register_actions(app, reads, deeds, explain)
     rules.register(app, ruling, deeds.who)
+    watchlists.register(app, watching, deeds.who)
+    views.register(app, keeping)

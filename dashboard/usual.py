@@ -9,7 +9,7 @@ It is for the eye. The bell looks closer (docs/detection.md): windows of several
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -45,26 +45,45 @@ def step_of(width_s: int) -> int:
     return max(HOUR_S, width_s)
 
 
+class Profile(NamedTuple):
+    """What one series usually has, as its past taught: `rate` of a place in time, windows of step_s, and how unevenly it comes."""
+
+    step_s: int
+    rate: Rate
+    spread: float
+
+    def of(self, start: datetime, width_s: float) -> Usual:
+        """What [start, start + width_s), a part of a window of the past or the whole of it, usually has."""
+        mean, doubt = self.rate(int(start.timestamp()) // self.step_s)
+        return _band(mean * width_s / self.step_s, self.spread + doubt)
+
+
 def usual(
     past: Sequence[MoodPoint], since: datetime, until: datetime, step_s: int, starts: Sequence[datetime], width_s: int
 ) -> list[Usual]:
     """What each window [start, start + width_s) usually has, after the past [since, until) in windows of step_s; [] after too short a past.
 
-    Windows of the past that are not in `past` had no story. Each correction is the mean of a gamma posterior, (shape + seen) / (shape /
-    foreseen + windows): Gelman et al. (2013), Bayesian Data Analysis, 3rd ed., 2.6; the spread is a negative binomial's and the mean's.
+    Windows of the past that are not in `past` had no story.
+    """
+    found = learn({int(point.start.timestamp()) // step_s: point.negative for point in past}, since, until, step_s)
+    return [found.of(start, width_s) for start in starts] if found else []
+
+
+def learn(seen: Mapping[int, int], since: datetime, until: datetime, step_s: int) -> Profile | None:
+    """What counts of the past [since, until) teach, by place in time (windows of step_s; those left out had none); None: too short a past.
+
+    Each correction is the mean of a gamma posterior, (shape + seen) / (shape / foreseen + windows): Gelman et al. (2013), Bayesian Data
+    Analysis, 3rd ed., 2.6; the spread is a negative binomial's and the mean's.
     """
     first, last = -(-int(since.timestamp()) // step_s), int(until.timestamp()) // step_s
     if last - first < LEAST_PAST.total_seconds() / step_s:
-        return []
-    seen = {int(point.start.timestamp()) // step_s: point.negative for point in past}
+        return None
     counts = {place: seen.get(place, 0) for place in range(first, last)}
     level = sum(counts.values()) / len(counts)
     by_day = _corrected(counts, lambda _: (level, 0.0), DAY_S // step_s)
     by_week = _corrected(counts, by_day, WEEK_S // step_s)
     spread = _dispersion([(count, by_week(place)[0]) for place, count in counts.items()])
-    share = width_s / step_s
-    rates = [by_week(int(start.timestamp()) // step_s) for start in starts]
-    return [_band(mean * share, spread + doubt) for mean, doubt in rates]
+    return Profile(step_s, by_week, spread)
 
 
 def _corrected(counts: dict[int, int], foreseen: Rate, slots: int) -> Rate:

@@ -5,50 +5,37 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Any, Literal, NamedTuple, get_args
+from datetime import UTC, tzinfo
+from typing import Any, Literal, TypeVar, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from dashboard.ranges import DEFAULT_RANGE, range_of
 from spine.fulltext import tidy
 from spine.records import Genre, Language
+from spine.series import is_series
 from spine.store import Criteria, Cursor
 from spine.store.labels import SENTIMENTS
-from spine.taxonomy import BY_KEY
+from spine.taxonomy import all_topics
 
+T = TypeVar("T")
 Theme = Literal["light", "dark"]
+Kind = Literal["topic", "company", "sector", "watchlist"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+"""Kinds of series that the overview can be of."""
+Measure = Literal["negative", "volume", "tone"]
+MEASURES: tuple[Measure, ...] = get_args(Measure)
+Colours = Literal["safe", "red-up"]
 States = Literal["open", "resolved", "all"]
 STATES: tuple[States, ...] = ("open", "resolved", "all")
 MAX_TOPICS = 8
 """Lines that one chart shows at most: there are no more colours that everybody can tell apart."""
 
 
-class Range(NamedTuple):
-    """A choice of the time-range picker.
-
-    width_s: of a window, so that a chart has 20 to 30 of them: fewer say little, more are noise
-    ttl_s: how long its aggregates may be shared before they are read again; well below what can be seen in its chart
-    """
-
-    key: str
-    span: timedelta
-    width_s: int
-    ttl_s: float
-
-
-RANGES: dict[str, Range] = {
-    item.key: item
-    for item in (
-        Range("1h", timedelta(hours=1), 180, 2.0),
-        Range("6h", timedelta(hours=6), 900, 2.0),
-        Range("24h", timedelta(hours=24), 3_600, 2.0),
-        Range("7d", timedelta(days=7), 21_600, 5.0),
-        Range("30d", timedelta(days=30), 86_400, 15.0),
-    )
-}
-DEFAULT_RANGE = "24h"
 ANYTHING = Criteria()
 FILTERS = {"q": "words"} | {name: name for name in ("language", "source", "genre", "topic", "company", "sentiment")}
 """What an address calls the filters of articles, and what they are."""
+OPTIONS: Mapping[str, str] = {"kind": "topic", "by": "negative", "colours": "safe"}
+"""Further parameters of an address, and what they are where it has none."""
 _ONE_OF = {"language": get_args(Language), "genre": get_args(Genre), "sentiment": SENTIMENTS}
 _CURSOR = re.compile(r"(\d{1,10})-([0-9A-Za-z]{0,64})")
 
@@ -57,7 +44,10 @@ _CURSOR = re.compile(r"(\d{1,10})-([0-9A-Za-z]{0,64})")
 class View:
     """What is shown and how.
 
-    topics: the chosen ones, in order; empty: the busiest ones
+    range: the key of a preset or of a free range, as dashboard.ranges has them; odd_range: the address has one that is neither
+    kind: of the series that the overview is of; topics: the keys of the chosen ones, in order; empty: the busiest ones
+    by: what the biggest movers are sorted by
+    colours: blue and vermillion, which mean neither up nor down anywhere, or red for good news and green for bad, as in China
     zone: the browser's time zone by name, "UTC" where it is not known
     state: of the alerts in the inbox
     find, before: which articles are looked for, and after which one the page begins
@@ -65,12 +55,16 @@ class View:
 
     range: str = DEFAULT_RANGE
     topics: tuple[str, ...] = ()
+    kind: Kind = "topic"
+    by: Measure = "negative"
+    colours: Colours = "safe"
     language: Language = "en"
     theme: Theme = "light"
     zone: str = "UTC"
     state: States = "open"
     find: Criteria = ANYTHING
     before: Cursor | None = None
+    odd_range: bool = False
 
     @property
     def tz(self) -> tzinfo:
@@ -90,18 +84,33 @@ def parse(data: Any, theme: Any = "light") -> View:
     """The view that a browser sent. It is never trusted: what does not fit becomes the default."""
     fields: Mapping[str, Any] = data if isinstance(data, Mapping) else {}
     range_key, zone, chosen = fields.get("range"), fields.get("zone"), fields.get("topics")
+    chosen_range = range_of(range_key)
     filters = fields.get("find")
-    topics = [key for key in chosen if isinstance(key, str) and key in BY_KEY] if isinstance(chosen, list | tuple) else []
+    kind = _one_of(KINDS, fields.get("kind"))
+    topics = [key for key in chosen if isinstance(key, str) and _is_key(kind, key)] if isinstance(chosen, list | tuple) else []
     return View(
-        range=range_key if isinstance(range_key, str) and range_key in RANGES else DEFAULT_RANGE,
+        range=chosen_range.key if chosen_range else DEFAULT_RANGE,
+        odd_range=chosen_range is None and bool(range_key),
         topics=tuple(dict.fromkeys(topics))[:MAX_TOPICS],
-        state=next((state for state in STATES if state == fields.get("state")), "open"),
+        kind=kind,
+        by=_one_of(MEASURES, fields.get("by")),
+        colours="red-up" if fields.get("colours") == "red-up" else "safe",
+        state=_one_of(STATES, fields.get("state")),
         language="zh" if fields.get("lang") == "zh" else "en",
         theme="dark" if theme == "dark" else "light",
         zone=zone if isinstance(zone, str) and len(zone) <= 64 and zone_of(zone) is not UTC else "UTC",
         find=criteria(filters),
         before=cursor(filters.get("before")) if isinstance(filters, Mapping) else None,
     )
+
+
+def _one_of(choices: tuple[T, ...], given: Any) -> T:
+    """The choice that was given, else the first."""
+    return next((choice for choice in choices if choice == given), choices[0])
+
+
+def _is_key(kind: Kind, key: str) -> bool:
+    return any(topic.key == key for topic in all_topics()) if kind == "topic" else is_series(f"{kind}:{key}")
 
 
 def criteria(data: Any) -> Criteria:
@@ -116,14 +125,3 @@ def cursor(text: Any) -> Cursor | None:
     """Where a page begins, as an address says it: "1795348800-6f1e..."; None: at the newest article."""
     found = _CURSOR.fullmatch(text) if isinstance(text, str) else None
     return Cursor(int(found[1]), found[2]) if found else None
-
-
-def bounds(chosen: Range, now: datetime) -> tuple[datetime, datetime]:
-    """[since, until) of a range at `now`, aligned to its windows: `now` lies in the last one, which is not over yet."""
-    until = datetime.fromtimestamp((int(now.timestamp()) // chosen.width_s + 1) * chosen.width_s, tz=UTC)
-    return until - chosen.span, until
-
-
-def starts(since: datetime, until: datetime, width_s: int) -> list[datetime]:
-    """Where the windows of [since, until) begin."""
-    return [since + timedelta(seconds=n * width_s) for n in range(int((until - since).total_seconds()) // width_s)]

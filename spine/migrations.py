@@ -285,6 +285,25 @@ MIGRATIONS: tuple[Migration, ...] = (
             """,
         ),
     ),
+    Migration(
+        "0019_saved_views",
+        (
+            """
+            CREATE TABLE IF NOT EXISTS saved_views (
+                id String, owner String, name String, address String, team UInt8, at_us UInt64, gone UInt8, version UInt64
+            ) ENGINE = ReplacingMergeTree(version) ORDER BY id
+            """,
+        ),
+    ),
+    Migration(
+        "0020_watchlist_texts",
+        (
+            """
+            CREATE TABLE IF NOT EXISTS watchlist_texts (id String, at_us UInt64, who String, text String, version UInt64)
+            ENGINE = ReplacingMergeTree(version) ORDER BY id
+            """,
+        ),
+    ),
 )
 
 

@@ -77,6 +77,11 @@ def know_own_topics(topics: Iterable[Topic]) -> None:
     _OWN.update(own)
 
 
+def all_topics() -> tuple[Topic, ...]:
+    """The topics of the taxonomy, then the analysts' own."""
+    return (*TOPICS, *_OWN.values())
+
+
 def topic_name(key: str, language: str) -> str:
     """The topic's display name in `language` ("en" or "zh"); the key itself for an unknown topic."""
     topic = BY_KEY.get(key) or _OWN.get(key)

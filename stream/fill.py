@@ -7,7 +7,7 @@ Without it every series begins at nothing, and its first ordinary day would look
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from spine import log
@@ -22,24 +22,47 @@ _log = log.get_logger(__name__)
 
 def fill(store: Store, matcher: Matcher, since: datetime, until: datetime) -> int:
     """Give the watchlists that need it their past in [since, until); how many mentions that made. Twice is once. Raises StoreError."""
-    known = store.watchlists.filled()
-    digests = {watchlist.name: watchlist.digest for watchlist in matcher.watchlists}
-    new = {name: digest for name, digest in digests.items() if known.get(name) != digest}
+    new = due(store, matcher)
     if not new:
         return 0
     _log.info("watchlists get their past", watchlists=sorted(new), since=since.isoformat())
+    forget(store, new, since)
+    made = pour(store, matcher, set(new), since, until)
+    store.watchlists.mark(new)
+    _log.info("watchlists have their past", mentions=made)
+    return made
+
+
+def due(store: Store, matcher: Matcher) -> dict[str, str]:
+    """The watchlists that have no past yet, or that of something else: name to digest. Raises StoreError."""
+    known = store.watchlists.filled()
+    return {each.name: each.digest for each in matcher.watchlists if known.get(each.name) != each.digest}
+
+
+def forget(store: Store, new: Collection[str], since: datetime) -> None:
+    """Take out what those of `new` had that looked for something else before. Raises StoreError."""
+    known = store.watchlists.filled()
     store.watchlists.forget([name for name in sorted(new) if name in known], since)
+
+
+def pour(
+    store: Store, matcher: Matcher, names: Collection[str], since: datetime, until: datetime, stop: Callable[[], bool] = lambda: False
+) -> int:
+    """Put the stored articles of [since, until) on these watchlists; how many mentions that made. Twice is once. Raises StoreError.
+
+    stop: asked between slices; whoever stops it begins anew later
+    """
     made = 0
     for rows, found in matched(store, matcher, since, until):
-        hits = {row.id: own for row, own in zip(rows, found, strict=True) if any(hit.name in new for hit in own)}
+        if stop():
+            break
+        hits = {row.id: own for row, own in zip(rows, found, strict=True) if any(hit.name in names for hit in own)}
         ids = list(hits)
         for start in range(0, len(ids), ASK_AT_ONCE):
             some = ids[start : start + ASK_AT_ONCE]
             scores = store.articles.scores(some, rows[0].published_at, rows[-1].published_at + timedelta(seconds=1))
             store.mentions.insert([with_hits(score, hits[score.id]) for score in scores])
-        made += sum(hit.name in new for own in hits.values() for hit in own)
-    store.watchlists.mark(new)
-    _log.info("watchlists have their past", mentions=made)
+        made += sum(hit.name in names for own in hits.values() for hit in own)
     return made
 
 

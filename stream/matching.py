@@ -6,7 +6,7 @@ an article is on a watchlist  =  any company, topic or plain keyword of it  and 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -32,6 +32,12 @@ class Hit(NamedTuple):
     companies: tuple[str, ...]
     topics: tuple[str, ...]
     keywords: tuple[str, ...]
+
+    @property
+    def why(self) -> str:
+        """What the article has of the watchlist, in a line."""
+        parts = (("companies", self.companies), ("topics", self.topics), ("keywords", self.keywords))
+        return "; ".join(f"{field} {', '.join(values)}" for field, values in parts if values)
 
 
 class Matcher:
@@ -67,6 +73,27 @@ class Matcher:
             msgspec.structs.replace(item, score=with_hits(item.score, hits)) if hits else item
             for item, hits in zip(scored, self.match(subjects), strict=True)
         ]
+
+
+class Following(Protocol):
+    """Tells whoever scores of other watchlists."""
+
+    def __call__(self) -> Matcher | None:
+        """The matcher from now on, where it is another than before: asked before each batch is stored, never waits."""
+
+    def close(self) -> None:
+        """Stop what is under way; it is begun anew by the next process."""
+
+
+class TheSame:
+    """Following where watchlists do not change while the process runs."""
+
+    def __call__(self) -> Matcher | None:
+        """None."""
+        return None
+
+    def close(self) -> None:
+        """Nothing is under way."""
 
 
 def _hit(watchlist: Watchlist, subject: Subject, words: set[str]) -> Hit | None:

@@ -33,7 +33,7 @@ from stream.gate import Gate, Muting
 from stream.groups import Planner
 from stream.hearing import SilenceRule
 from stream.listener import Listener
-from stream.matching import Matcher
+from stream.matching import Following, Matcher, TheSame
 from stream.memo import Memo
 from stream.resilience import Pace, Patience, isolate, once_more
 from stream.resolve import Resolver
@@ -77,7 +77,7 @@ class Pipeline:
     """The steps over one store. Each step belongs to one thread; different steps may run at the same time.
 
     thresholds: an analyst's own rules; written: asked every half a minute for rules that were written since, None: none were
-    matcher: of the watchlists; era: as Aside has it
+    matcher: of the watchlists; following: asked before each batch for other ones; era: as Aside has it
     """
 
     def __init__(
@@ -97,6 +97,7 @@ class Pipeline:
         thresholds: Sequence[Threshold] = (),
         silence: SilenceRule | None = None,
         written: Callable[[], Rules | None] = lambda: None,
+        following: Following | None = None,
     ) -> None:
         self._classifier = classifier
         self._store = store
@@ -108,7 +109,7 @@ class Pipeline:
         self._courier = Courier(self._webhooks, store.alerts, self._patience, gate, planner=planner)
         self._resolver = Resolver(store, self._patience, resolve_after_s)
         self._memo = Memo()
-        self._matcher = matcher or Matcher()
+        self._matcher, self._following = matcher or Matcher(), following or TheSame()
         self._drafted: frozenset[str] = frozenset()
         self._written, self._asked, self._pace = written, datetime.min.replace(tzinfo=UTC), pace or Pace()
         self._new_watcher = partial(Watcher, store, rule, self._patience, self._pace, thresholds)
@@ -129,6 +130,7 @@ class Pipeline:
         rules: Rules | None = None,
         era: str = "",
         written: Callable[[], Rules | None] = lambda: None,
+        following: Following | None = None,
     ) -> Pipeline:
         """The pipeline that the settings describe; rules: those in force, None: the detector's alone.
 
@@ -150,10 +152,12 @@ class Pipeline:
             thresholds=rules.own,
             silence=SilenceRule.from_settings(settings),
             written=written,
+            following=following,
         )
 
     def close(self) -> None:
         """Release the connections to the webhooks; the store belongs to the caller."""
+        self._following.close()
         self._webhooks.close()
 
     # articles ─▶ scores
@@ -203,6 +207,7 @@ class Pipeline:
         fresh = [article for article in articles if article.id not in repeated]
         story_of = self._stories(fresh, known)
         scored = [Scored(article=a, score=score_of(a, drafts.predictions[a.id], story_of[a.id], version, now)) for a in fresh]
+        self._matcher = self._following() or self._matcher
         kept, refused = self._keep(self._matcher.mark(scored))
         dead += [dead_letter(drafts.arrived[item.article.id], "store", str(error), now) for item, error in refused]
         self._aside.keep(dead, drafts.topic, drafts.messages)

@@ -12,7 +12,7 @@ import msgspec
 
 from spine.errors import SettingsError
 from spine.store.watchlists import NAME
-from spine.toml_files import read_rows
+from spine.toml_files import parse_toml, read_rows, rows_of
 from stream.keywords import Term, keys_of, parse
 
 MAX_TITLE_CHARS = 80
@@ -53,13 +53,26 @@ def load_watchlists(
     companies, topics: the keys there are; link: the company that a name or another code means, "" for none
     Raises SettingsError with a line for each mistake: file, watchlist and entry.
     """
-    rows = read_rows(path, "watchlists", "watchlist")
+    return _watchlists(read_rows(path, "watchlists", "watchlist"), f"watchlists {path}", companies, topics, link)
+
+
+def parse_watchlists(
+    text: str, where: str, companies: Collection[str], topics: Collection[str], link: Callable[[str], str] = lambda name: ""
+) -> tuple[Watchlist, ...]:
+    """The watchlists of a text; nothing at all means none. where: what it is called in messages. Raises as `load_watchlists`."""
+    table = parse_toml(text, where)
+    return _watchlists(rows_of(table, where, "watchlist"), where, companies, topics, link) if table else ()
+
+
+def _watchlists(
+    rows: Sequence[Any], source: str, companies: Collection[str], topics: Collection[str], link: Callable[[str], str]
+) -> tuple[Watchlist, ...]:
     mistakes: list[str] = []
     found: list[Watchlist] = []
     seen: dict[str, int] = {}
     for number, row in enumerate(rows, 1):
         named = row.get("name") if isinstance(row, dict) and isinstance(row.get("name"), str) else ""
-        where = f"watchlists {path}: number {number}" + (f" ({named})" if named else "")
+        where = f"{source}: number {number}" + (f" ({named})" if named else "")
         wrong = list(_mistakes(row, companies, topics, link))
         if named and seen.setdefault(str(named), number) != number:
             wrong.append(f"name: number {seen[str(named)]} has the same; give each its own")

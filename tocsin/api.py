@@ -69,7 +69,7 @@ def backends(
         yield Backends(
             classify=Classifying(load if model is None else lambda: _shared(model), gazetteer) if settings.api_classify else None,
             push=push,
-            rules=lambda: rules(settings),
+            rules=lambda: rules(settings, store),
             watchlists=_watchlists(settings, store),
             inhibit=inhibitions(settings.alert_inhibit),
             per_minute=settings.api_per_minute,
@@ -83,15 +83,17 @@ def _shared(model: Future[Classifier]) -> Classifier:
     return model.result()
 
 
-def rules(settings: Settings) -> list[RuleOut]:
-    """The rules in force: the detector, and an analyst's own. Raises SettingsError."""
-    made = wiring.make_rules(settings)
+def rules(settings: Settings, store: Store) -> list[RuleOut]:
+    """The rules in force: the detector, and an analyst's own, as the dashboard or the file has them. Raises SettingsError, StoreError."""
+    made = wiring.rules_in_force(settings, store)
     parameters: list[dict[str, Any]] = [{"kind": "spike", **asdict(made.detector)}, *map(asdict, made.own)]
     return [RuleOut(name=each.pop("name"), parameters=each) for each in parameters]
 
 
 def _watchlists(settings: Settings, store: Store) -> Callable[[], list[WatchlistOut]]:
-    loaded = cache(lambda: wiring.make_watchlists(settings))
+    from tocsin.watching import Current
+
+    loaded = Current(settings, store)
 
     def read() -> list[WatchlistOut]:
         filled = store.watchlists.filled()

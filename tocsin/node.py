@@ -23,7 +23,7 @@ import msgspec
 
 from spine import log, metrics
 from spine.accounts import Account
-from spine.errors import EXIT_LATER, EXIT_MEND, BrokerError, StoreBusy, TocsinError
+from spine.errors import EXIT_LATER, EXIT_MEND, BrokerError, SettingsError, StoreBusy, TocsinError
 from spine.settings import Settings
 from spine.store import Store
 from tocsin import wiring
@@ -130,12 +130,16 @@ def dashboard_of(
     from dashboard.server import serve
     from tocsin.api import backends
     from tocsin.ruling import RuleDesk
+    from tocsin.watching import WatchDesk
 
     public = urlsplit(settings.dashboard_url).hostname  # a proxy on this machine asks for it by that name
     if settings.dashboard_login == "password" and not store.accounts.all():
         _log.warning("nobody has an account for the dashboard", mend="tocsin users add NAME --role admin")
     with backends(settings, store, outbox=outbox, model=model) as able:
-        app = create_app(store, settings, now=utc_now, explain=explain, backends=able, ruling=RuleDesk(settings, store, utc_now))
+        with contextlib.suppress(SettingsError):  # of a file that is wrong: the worker complains of it
+            wiring.know_watchlists(wiring.watchlists_in_force(settings, store))
+        ruling, watching = RuleDesk(settings, store, utc_now), WatchDesk(settings, store, utc_now)
+        app = create_app(store, settings, now=utc_now, explain=explain, backends=able, ruling=ruling, watching=watching)
         running = serve(app, settings.dashboard_host, settings.dashboard_port, hosts=(public,) if public else ())
         _log.info("dashboard ready", url=running.url)
         try:

@@ -66,7 +66,7 @@ class RuleDesk:
     def _checked(self, text: str) -> Rules:
         if len(text) > MAX_CHARS:
             raise SettingsError(f"{len(text):,} characters of rules are too many: at most {MAX_CHARS:,}")
-        return wiring.make_rules(self._settings, text=text)
+        return wiring.make_rules(self._settings, text=text, watchlists=wiring.watchlists_in_force(self._settings, self._store))
 
 
 class Written:
@@ -90,7 +90,8 @@ class Written:
 
     def _made(self, found: RuleText) -> Rules | None:
         try:
-            rules = wiring.make_rules(self._settings, text=found.text)
+            watchlists = wiring.watchlists_in_force(self._settings, self._store)
+            rules = wiring.make_rules(self._settings, text=found.text, watchlists=watchlists)
         except SettingsError as error:  # a company that they name is gone from the list, perhaps
             _log.warning("rules cannot be used; those before stay in force", by=found.who, error=str(error))
             return None

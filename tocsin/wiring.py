@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
+from spine import log
 from spine.errors import SettingsError
 from spine.records import Genre, Language
 from spine.settings import Settings, build
@@ -143,11 +144,14 @@ def make_gazetteer(settings: Settings) -> Gazetteer:
     return load_companies(Path(settings.companies).expanduser() if settings.companies else None)
 
 
-def make_watchlists(settings: Settings, path: Path | None = None) -> tuple[Watchlist, ...]:
-    """The watchlists of `path`, else those that the settings name, perhaps none. Raises SettingsError with a line for each mistake."""
-    if path is None and not settings.watchlists:
+def make_watchlists(settings: Settings, path: Path | None = None, *, text: str | None = None) -> tuple[Watchlist, ...]:
+    """The watchlists of `text`, or of `path`, else those that the settings name, perhaps none.
+
+    Raises SettingsError with a line for each mistake.
+    """
+    if text is None and path is None and not settings.watchlists:
         return ()
-    from stream.watchlists import load_watchlists
+    from stream.watchlists import load_watchlists, parse_watchlists
 
     topics = _topic_keys(settings)
     gazetteer = make_gazetteer(settings)
@@ -156,12 +160,50 @@ def make_watchlists(settings: Settings, path: Path | None = None) -> tuple[Watch
         company = gazetteer.link(name)
         return company.key if company else ""
 
+    if text is not None:
+        return parse_watchlists(text, "watchlists", gazetteer.companies.keys(), topics, link)
     return load_watchlists(path or Path(settings.watchlists).expanduser(), gazetteer.companies.keys(), topics, link)
 
 
-def make_rules(settings: Settings, path: Path | None = None, *, text: str | None = None) -> Rules:
+def watchlists_in_force(settings: Settings, store: Store) -> tuple[Watchlist, ...]:
+    """Those that were written on the dashboard last and can be used, else those that the settings name. Raises SettingsError, StoreError.
+
+    A company that they name may be gone from the list meanwhile: that must not keep the worker from starting.
+    """
+    written = store.watchlist_texts.latest()
+    for each in written:
+        try:
+            return make_watchlists(settings, text=each.text)
+        except SettingsError as error:
+            log.get_logger(__name__).warning("watchlists cannot be used; those before count", by=each.who, error=str(error))
+    return () if written else make_watchlists(settings)
+
+
+def rules_in_force(settings: Settings, store: Store, watchlists: Sequence[Watchlist] | None = None) -> Rules:
+    """Likewise the rules. watchlists: those in force, where they are known already. Raises SettingsError, StoreError."""
+    watchlists = watchlists_in_force(settings, store) if watchlists is None else watchlists
+    written = store.rules.latest()
+    for each in written:
+        try:
+            return make_rules(settings, text=each.text, watchlists=watchlists)
+        except SettingsError as error:
+            log.get_logger(__name__).warning("rules cannot be used; those before count", by=each.who, error=str(error))
+    return make_rules(settings, text="") if written else make_rules(settings, watchlists=watchlists)
+
+
+def know_watchlists(watchlists: Sequence[Watchlist]) -> None:
+    """Let this process name these watchlists to people, and no others."""
+    from spine import series
+
+    series.know_watchlists({each.name: (each.title_en, each.title_zh) for each in watchlists})
+
+
+def make_rules(
+    settings: Settings, path: Path | None = None, *, text: str | None = None, watchlists: Sequence[Watchlist] | None = None
+) -> Rules:
     """The detector as the settings have it, with the rules of `text`, or of `path`, else of the file that they name, perhaps none.
 
+    watchlists: those that rules may be about; None: those of the settings
     Raises SettingsError with a line for each mistake.
     """
     from stream.alerts import Rule
@@ -175,7 +217,7 @@ def make_rules(settings: Settings, path: Path | None = None, *, text: str | None
         "topic": _topic_keys(settings),
         "company": list(companies),
         "sector": sorted({company.sector for company in companies.values() if company.sector}),
-        "watchlist": [watchlist.name for watchlist in make_watchlists(settings)],
+        "watchlist": [each.name for each in (make_watchlists(settings) if watchlists is None else watchlists)],
         "language": get_args(Language),
         "genre": get_args(Genre),
         "market": ["all"],
@@ -201,7 +243,15 @@ def make_pipeline(settings: Settings, store: Store, classifier: Classifier, *, e
     from stream.matching import Matcher
     from stream.pipeline import Pipeline
     from tocsin.ruling import Written
+    from tocsin.watching import Followed
 
-    matcher, rules, now = Matcher(make_watchlists(settings)), make_rules(settings), datetime.now(UTC)
+    now = datetime.now(UTC)
+    following = Followed(settings, store)
+    watchlists = watchlists_in_force(settings, store)
+    know_watchlists(watchlists)
+    matcher, rules = Matcher(watchlists), rules_in_force(settings, store, watchlists)
     fill(store, matcher, now - timedelta(days=settings.alert_history_days), now)
-    return Pipeline.from_settings(settings, store, classifier, matcher=matcher, rules=rules, era=era, written=Written(settings, store))
+    following.begin(matcher)
+    return Pipeline.from_settings(
+        settings, store, classifier, matcher=matcher, rules=rules, era=era, written=Written(settings, store), following=following
+    )

@@ -10,7 +10,8 @@ from dash import ClientsideFunction, Input, Output, State, dcc, html, no_update
 
 from dashboard import i18n
 from dashboard.pages.grid import export_href, grid, row
-from dashboard.pages.parts import Parts, found_href, panel, range_picker, store_problem
+from dashboard.pages.parts import Parts, found_href, panel, store_problem
+from dashboard.pages.span import range_picker
 from dashboard.palette import GLYPHS
 from dashboard.queries import Reads, revision
 from dashboard.safe import plain

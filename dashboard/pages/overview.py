@@ -11,17 +11,21 @@ import dash_mantine_components as dmc
 from dash import ClientsideFunction, Input, Output, State, dcc, html, no_update
 
 from dashboard import figures, i18n
+from dashboard.overviews import DRAWN, Overview
+from dashboard.pages import movers
 from dashboard.pages.grid import export_href, grid, row
-from dashboard.pages.parts import Parts, alert_card, chart, fresh, keep_zoom, panel, range_picker, series_chip, store_problem
+from dashboard.pages.parts import Parts, alert_card, chart, fresh, keep_zoom, name_of, panel, series_chip, store_problem
+from dashboard.pages.span import range_picker
 from dashboard.pages.tiles import tile, tiles
-from dashboard.queries import BUSIEST, Overview, Reads, revision
-from dashboard.view import MAX_TOPICS, View, parse
+from dashboard.queries import BUSIEST, Reads, revision
+from dashboard.safe import plain
+from dashboard.view import KINDS, MAX_TOPICS, View, parse
 from spine.errors import StoreError
 from spine.log import get_logger
 from spine.records import Alert
-from spine.series import key_of
+from spine.series import company_series, key_of
 from spine.store import SeriesTotal
-from spine.taxonomy import TOPICS
+from spine.taxonomy import all_topics
 
 DEFAULT_TOPICS = 5
 CARDS = 8
@@ -40,9 +44,16 @@ def layout(view: View, _key: str) -> Any:
     def words(key: str, **values: object) -> str:
         return i18n.text(key, language, **values)
 
+    kinds = dmc.SegmentedControl(
+        id="kind",
+        data=[{"value": kind, "label": words(f"kinds.{kind}")} for kind in KINDS],
+        value=view.kind,
+        size="xs",
+        **{"aria-label": words("kinds")},
+    )
     chooser = dmc.MultiSelect(
         id="topics",
-        data=[{"value": topic.key, "label": topic.zh if language == "zh" else topic.en} for topic in TOPICS],
+        data=choices([], {}, view),
         value=list(view.topics),
         placeholder=words("mood.topics"),
         maxValues=MAX_TOPICS,
@@ -67,14 +78,18 @@ def layout(view: View, _key: str) -> Any:
             html.Div(
                 [
                     panel(
-                        words("mood"), chart("ov-mood", 340, view, label=words("mood")), note=html.Span(id="ov-mood-note"), tools=chooser
+                        words("mood"),
+                        chart("ov-mood", 340, view, label=words("mood")),
+                        note=html.Span(id="ov-mood-note"),
+                        tools=[kinds, chooser],
                     ),
                     panel(words("volume"), chart("ov-volume", 340, view, label=words("volume")), note=html.Span(id="ov-volume-note")),
                 ],
                 className="split",
             ),
+            movers.section(view),
             panel(words("busiest"), html.Div(id="ov-busiest", className="busiest"), note=words("busiest.help")),
-            panel(words("heat"), chart("ov-heat", 420, view, label=words("heat")), note=words("heat.help")),
+            panel(words("heat"), chart("ov-heat", 420, view, label=words("heat")), note=html.Span(id="ov-heat-note")),
             panel(words("articles"), grid("ov-grid", view), tools=export),
         ]
     )
@@ -85,8 +100,25 @@ def _waiting(count: int, height: int) -> list[Any]:
 
 
 def top_topics(found: Overview, view: View) -> list[str]:
-    """Keys of the topics to draw: the chosen ones, else the busiest."""
-    return list(view.topics) or [key_of(item.series) for item in found.topics if key_of(item.series) != "other"][:DEFAULT_TOPICS]
+    """Keys of the series to draw: the chosen ones, else the busiest."""
+    return list(view.topics) or [key_of(item.series) for item in found.members if key_of(item.series) != "other"][:DEFAULT_TOPICS]
+
+
+def choices(members: list[SeriesTotal], names: Mapping[str, str], view: View) -> list[dict[str, str]]:
+    """What the chooser offers: all topics, or the busiest of another kind; and what is chosen, though it be silent."""
+    topics = [topic.key for topic in all_topics()] if view.kind == "topic" else []
+    keys = dict.fromkeys([*topics, *(key_of(item.series) for item in members), *view.topics])
+    return [{"value": key, "label": _label(f"{view.kind}:{key}", names, view)} for key in keys]
+
+
+def names_of(found: Overview) -> dict[str, str]:
+    """What the news calls the companies of an overview, by series."""
+    return {company_series(key): about.name for key, about in found.names.items() if about.name}
+
+
+def _label(series: str, names: Mapping[str, str], view: View) -> str:
+    name, key = plain(names.get(series, ""), 60), name_of(series, view)
+    return f"{name} ({key})" if name and name != key else key
 
 
 def figures_of(found: Overview, alerts: int, view: View) -> list[Any]:
@@ -107,12 +139,15 @@ def cards(alerts: list[Alert], now: datetime, view: View) -> list[Any]:
     return shown
 
 
-def busiest(topics: list[SeriesTotal], others: Mapping[str, list[SeriesTotal]], view: View) -> list[Any]:
+def busiest(found: Overview, others: Mapping[str, list[SeriesTotal]], view: View) -> list[Any]:
     """The busiest series by kind, each a link to its page; kinds without any are left out."""
-    rows = {"topic": topics[:BUSIEST], **others}
+    rows = {"topic": found.members, **others} if found.kind == "topic" else others
     return [
         html.Div(
-            [html.Span(i18n.text(f"kind.{kind}", view.language), className="muted kind"), *(series_chip(item, view) for item in series)],
+            [
+                html.Span(i18n.text(f"kind.{kind}", view.language), className="muted kind"),
+                *(series_chip(item, view) for item in series[:BUSIEST]),
+            ],
             className="chips",
         )
         for kind, series in rows.items()
@@ -137,6 +172,8 @@ def register(app: dash.Dash, reads: Reads) -> None:
         Output("ov-volume-note", "children"),
         Output(fresh("ov-heat"), "data"),
         Output("ov-busiest", "children"),
+        Output("topics", "data"),
+        Output("ov-heat-note", "children"),
         Output("ov-grid", "rowData"),
         Output("ov-csv", "href"),
         Output("ov-seen", "data"),
@@ -146,35 +183,53 @@ def register(app: dash.Dash, reads: Reads) -> None:
     def refresh(_tick: Any, data: Any, theme: Any, seen: Any) -> list[Any]:
         view = parse(data, theme)
         try:
-            found, open_alerts, rang = reads.overview(view.range), reads.alerts(), reads.rang(view.range)
-            articles, stored, others = reads.articles(view.range), reads.stored(), reads.busiest(view.range)
+            found, open_alerts, rang = reads.overview(view.range, view.kind), reads.alerts(), reads.rang(view.range)
+            topics = top_topics(found, view)
+            drawn = {point.series for point in found.mood}
+            others = tuple(name for name in (f"{view.kind}:{key}" for key in topics) if name not in drawn)
+            mood = [*found.mood, *reads.moods(others, view.range)]
+            articles, stored, busy = reads.articles(view.range), reads.stored(), reads.busiest(view.range)
         except StoreError as error:
             log.warning("the store did not answer", error=str(error))
             return [store_problem(view), *[no_update] * (len(outputs) - 1)]
         now = reads.now()
         parts = Parts(seen, view)
-        topics = top_topics(found, view)
+        names = names_of(found)
         bounds = (found.since, found.until, found.width_s)
         width = i18n.width(found.width_s, view.language)
         alert_ids = [alert.id for alert in open_alerts]
-        keys = [key_of(item.series) for item in found.topics]
+        keys = [key_of(item.series) for item in found.members[:DRAWN]]
         return [
             None,
             parts.new("stored", stored, lambda: _stored(stored, view)),
             parts.new("alerts", (alert_ids, int(now.timestamp()) // 60), lambda: cards(open_alerts, now, view)),
             parts.new("kpis", (found.revision, len(alert_ids)), lambda: figures_of(found, len(alert_ids), view)),
-            parts.new("mood", (found.revision, revision(rang)), lambda: figures.mood(found.mood, topics, rang, bounds, view)),
+            parts.new(
+                "mood", (found.revision, revision(rang), revision(mood)), lambda: figures.mood(mood, topics, rang, bounds, view, names)
+            ),
             parts.new("mood-note", "", lambda: i18n.text("mood.help", view.language, width=width)),
             parts.new("volume", found.revision, lambda: figures.volume(found.mood, bounds, view)),
             parts.new("volume-note", "", lambda: i18n.text("volume.help", view.language, width=width)),
-            parts.new("heat", found.revision, lambda: figures.heat(found.mood, keys, bounds, view)),
-            parts.new("busiest", (found.revision, revision(others)), lambda: busiest(found.topics, others, view)),
+            parts.new("heat", found.revision, lambda: figures.heat(found.mood, keys, bounds, view, names)),
+            parts.new("busiest", (found.revision, revision(busy)), lambda: busiest(found, busy, view)),
+            parts.new("choices", revision(choices(found.members, names, view)), lambda: choices(found.members, names, view)),
+            parts.new("heat-note", "", lambda: i18n.text(f"heat.help.{view.colours}", view.language)),
             parts.new("grid", revision(articles), lambda: [row(article, view) for article in articles]),
             parts.new("csv", "", lambda: export_href(view)),
             parts.kept,
         ]
 
     keep_zoom(app, "ov-mood", "ov-volume", "ov-heat")
+    for name in ("kind", "by"):
+        app.clientside_callback(
+            ClientsideFunction("tocsin", "setOption"),
+            Output("url", "search", allow_duplicate=True),
+            Input(name, "value"),
+            State(name, "id"),
+            State("url", "search"),
+            prevent_initial_call=True,
+        )
+    movers.register(app, reads)
     app.clientside_callback(
         ClientsideFunction("tocsin", "setTopics"),
         Output("url", "search", allow_duplicate=True),

@@ -15,7 +15,7 @@ from dashboard import i18n, measures
 from dashboard.figures import message
 from dashboard.palette import GLYPHS, SEVERITY_GLYPHS, STATE_GLYPHS
 from dashboard.safe import plain, safe_url
-from dashboard.view import FILTERS, RANGES, View
+from dashboard.view import FILTERS, OPTIONS, View
 from dashboard.words import LABELS
 from dashboard.words.libraries import CHART_ZH
 from spine.life import State as AlertState
@@ -36,6 +36,7 @@ CHART_CONFIG = {
 def href(path: str, view: View) -> str:
     """The address of a page with the view's state in it."""
     state = {"range": view.range, "lang": view.language}
+    state |= {name: str(getattr(view, name)) for name, usual in OPTIONS.items() if getattr(view, name) != usual}
     if view.topics:
         state["topics"] = ",".join(view.topics)
     if view.state != "open":
@@ -85,21 +86,6 @@ def source_link(url: str, view: View, words: str = "↗") -> Any:
         return None
     label = {"aria-label": i18n.text("article.open", view.language)}
     return html.A(words, href=address, target="_blank", rel="noopener noreferrer nofollow", className="out", **label)
-
-
-def range_picker(view: View) -> Any:
-    """The choice of the time range."""
-
-    def words(key: str) -> str:
-        return i18n.text(key, view.language)
-
-    return dmc.SegmentedControl(
-        id="range",
-        data=[{"value": key, "label": words(f"range.{key}")} for key in RANGES],
-        value=view.range,
-        size="sm",
-        **{"aria-label": words("range")},
-    )
 
 
 def sentiment(name: str, p: float, view: View) -> Any:

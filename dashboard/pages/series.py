@@ -23,13 +23,13 @@ from dashboard.pages.parts import (
     keep_zoom,
     name_of,
     panel,
-    range_picker,
     sentiment,
     series_chip,
     series_href,
     store_problem,
     titled,
 )
+from dashboard.pages.span import range_picker, range_words
 from dashboard.pages.tiles import tile, tiles
 from dashboard.palette import sentiment_of
 from dashboard.queries import Reads
@@ -208,7 +208,7 @@ def register(app: dash.Dash, reads: Reads) -> None:
         bounds = (found.since, found.until, found.width_s)
         width = i18n.width(found.width_s, view.language)
         rang, minute = len(found.alerts), int(now.timestamp()) // 60
-        last = tile(i18n.text("series.alerts", view.language), str(rang), i18n.text(f"range.{view.range}", view.language))
+        last = tile(i18n.text("series.alerts", view.language), str(rang), range_words(view))
         return [
             None,
             parts.new("head", found.revision, lambda: _head(key, *company_of(key, found.names), view)),

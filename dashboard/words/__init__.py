@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashboard.words import alerts, articles, common, doors, frame, overview, rules, series
+from dashboard.words import alerts, articles, common, doors, frame, overview, rules, series, views, watchlists
 
 LABELS: dict[str, tuple[str, str]] = {
     **alerts.WORDS,
@@ -13,5 +13,7 @@ LABELS: dict[str, tuple[str, str]] = {
     **overview.WORDS,
     **rules.WORDS,
     **series.WORDS,
+    **views.WORDS,
+    **watchlists.WORDS,
 }
 """key: (English, Chinese)"""

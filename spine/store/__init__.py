@@ -11,6 +11,7 @@ store.peaks       how much the past surprised               (peaks)
 store.groups      which of it is sent together              (alert_groups)
 store.lives       what became of it, and why not            (alert_events, alert_seen, withheld)
 store.rules       rules written on the dashboard            (rule_texts)
+store.watchlist_texts  watchlists written there         (watchlist_texts)
 store.silences    what people do not want to hear of        (silences, silence_ends)
 store.labels      what people said instead                 (labels)
 store.watchlists  which watchlists were given their past    (watchlists)
@@ -20,6 +21,7 @@ store.dead        records that could not be used            (dead_letters, dead_
 store.accounts    who may come in                           (accounts)
 store.sessions    which browsers are logged in              (sessions)
 store.failures    who failed to log in                      (login_failures)
+store.views       addresses kept under a name             (saved_views)
 store.audit       who changed what                          (audit)
 """
 
@@ -49,6 +51,7 @@ from spine.store.silences import Silences
 from spine.store.sources import Sources, Spoke
 from spine.store.stories import About, Side, Stories, Story
 from spine.store.tokens import Tokens
+from spine.store.views import SavedView, SavedViews
 from spine.store.watchlists import Watchlists
 
 __all__ = [
@@ -87,6 +90,8 @@ __all__ = [
     "RuleText",
     "RuleTexts",
     "Rung",
+    "SavedView",
+    "SavedViews",
     "Search",
     "SeriesTotal",
     "Sessions",
@@ -135,6 +140,7 @@ class Store:
         self.peaks = Peaks(client)
         self.lives = Lives(client)
         self.rules = RuleTexts(client)
+        self.watchlist_texts = RuleTexts(client, "watchlist_texts")
         self.silences = Silences(client)
         self.labels = Labels(client)
         self.watchlists = Watchlists(client)
@@ -143,6 +149,7 @@ class Store:
         self.accounts = Accounts(client)
         self.sessions = Sessions(client)
         self.failures = LoginFailures(client)
+        self.views = SavedViews(client)
         self.audit = Audit(client)
 
     def migrate(self) -> list[str]:

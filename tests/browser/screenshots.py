@@ -31,6 +31,8 @@ SHOTS = (
     Shot("alert", "alert/{energy}?lang=en", "#al-chart .barlayer .trace"),
     Shot("articles", "articles?lang=zh&q=停产", "#fd-grid .ag-row"),
     Shot("article", "article/{article}?lang=en", "#ar-scores *"),
+    Shot("overview-companies", "?lang=en&kind=company&colours=red-up", "#ov-mood .scatterlayer .trace"),
+    Shot("watchlists", "watchlists?lang=en", "#wa-text"),
     Shot("series", "series/topic/energy?lang=en", "#se-trend .scatterlayer .trace"),
 )
 

@@ -40,8 +40,12 @@ from spine.records import (
     article_id,
 )
 from spine.series import company_series, sector_series, topic_series
+from spine.settings import Settings
 from spine.store import Delivery, Store, open_store
 from tocsin.first_login import FirstLogin, first_login
+from tocsin.node import utc_now
+from tocsin.ruling import RuleDesk
+from tocsin.watching import WatchDesk
 
 PASSWORD = "一二三四五六七八九十甲乙"
 HOSTILE_TITLE = '<script>window.hacked=1</script><img src=x onerror="window.hacked=2"> =HYPERLINK("http://evil.invalid")'
@@ -294,7 +298,9 @@ def main(folder: str, port: int = 0) -> None:
     store.migrate()
     ids = fill(store, datetime.now(UTC))
     first, log_out = accounts(store)
-    with serve(create_app(store), "127.0.0.1", port) as running:
+    settings = Settings(data_dir=folder)
+    desks = {"ruling": RuleDesk(settings, store, utc_now), "watching": WatchDesk(settings, store, utc_now)}
+    with serve(create_app(store, settings, **desks), "127.0.0.1", port) as running:
         print(json.dumps({"url": running.url, "link": first.link(running.url), **ids}), flush=True)
         for number, line in enumerate(sys.stdin):
             answer: object = None

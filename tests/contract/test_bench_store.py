@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.store import measure
-from dashboard.view import RANGES
+from dashboard.ranges import RANGES
 from tests.servers import ClickHouseServer
 
 

@@ -23,10 +23,11 @@ from dashboard.feedback import WHOLE, labels_of
 from dashboard.pages import article, articles, series
 from dashboard.pages.judgement import highlighted
 from dashboard.pages.parts import found_href, series_href, source_link
+from dashboard.ranges import starts
 from dashboard.routes import articles_csv, series_csv
 from dashboard.safe import body
 from dashboard.usual import Usual, step_of, usual
-from dashboard.view import ANYTHING, View, parse, starts
+from dashboard.view import ANYTHING, View, parse
 from spine.errors import BadRecord
 from spine.records import Alert, CompanyScore, Score
 from spine.store import ArticleRow, Criteria, Cursor, MoodPoint

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from dashboard.queries import Cache, Reads
-from dashboard.view import RANGES
+from dashboard.ranges import RANGES
 from spine.errors import StoreBusy, StoreError
 from spine.store import Store
 
@@ -175,7 +175,7 @@ def test_fifty_dashboards_cost_the_store_as_much_as_one():
 @pytest.mark.parametrize("key", sorted(RANGES))
 def test_an_empty_store_has_an_empty_overview(key: str):
     found = Reads(Store(EmptyClickHouse()), lambda: NOW).overview(key)
-    assert (found.mood, found.topics, found.market, found.before) == ([], [], None, None)
+    assert (found.mood, found.members, found.market, found.before) == ([], [], None, None)
     assert found.revision
 
 

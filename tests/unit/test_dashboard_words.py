@@ -20,8 +20,9 @@ from dashboard.pages.alert import evidence, why
 from dashboard.pages.parts import alert_card
 from dashboard.palette import PALETTES, lines_of, sentiment_of
 from dashboard.queries import AlertView
+from dashboard.ranges import RANGES, bounds
 from dashboard.safe import csv_cell, plain, safe_url, to_csv
-from dashboard.view import MAX_TOPICS, RANGES, View, bounds, parse
+from dashboard.view import MAX_TOPICS, View, parse
 from dashboard.words import LABELS
 from spine.records import Alert, Evidence
 from spine.store import ArticleRow

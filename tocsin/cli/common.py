@@ -6,6 +6,7 @@ import contextlib
 import getpass
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import click
@@ -15,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from spine import log
-from spine.errors import SettingsError
+from spine.errors import SettingsError, StoreBusy
 from spine.settings import Settings
 from spine.store import Store
 from tocsin.wiring import know_names, make_store, read_settings
@@ -84,6 +85,24 @@ def opened_store(ctx: click.Context) -> Iterator[tuple[Settings, Store]]:
     settings = settings_of(ctx)
     with contextlib.closing(make_store(settings)) as store:
         yield settings, store
+
+
+@contextlib.contextmanager
+def in_force(settings: Settings) -> Iterator[Store | None]:
+    """The store, to ask it what was written on the dashboard; None where there is none yet, or its owner runs: then that is said."""
+    if settings.store == "embedded" and not any(Path(settings.data_dir).expanduser().glob("*")):
+        yield None
+        return
+    try:
+        store = make_store(settings, migrate=False)
+    except StoreBusy:
+        if settings.store != "embedded":
+            raise
+        console.print("the store is in use by `tocsin up`: what was written on the dashboard is shown there, here is what the settings say")
+        yield None
+        return
+    with contextlib.closing(store):
+        yield None if store.pending() else store
 
 
 def person(who: str | None) -> str:

@@ -13,7 +13,7 @@ from rich.markup import escape
 from spine.errors import SettingsError
 from spine.series import series_name
 from tocsin import wiring
-from tocsin.cli.common import ExampleCommand, ExampleGroup, console, print_json, results, settings_of, table_of
+from tocsin.cli.common import ExampleCommand, ExampleGroup, console, in_force, print_json, results, settings_of, table_of
 
 if TYPE_CHECKING:
     from stream.alerts import Rule
@@ -33,7 +33,7 @@ JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a l
     """,
 )
 def rules() -> None:
-    """Rules: when an alert rings. Running workers take a changed file up when started again."""
+    """Rules: when an alert rings. Running workers take a changed file up when started again, and what the dashboard saves at once."""
 
 
 @rules.command(cls=ExampleCommand, examples="tocsin rules check rules.toml\ntocsin rules check rules.toml --json")
@@ -50,8 +50,11 @@ def check(ctx: click.Context, file: str | None, as_json: bool) -> None:
 @JSON
 @click.pass_context
 def list_(ctx: click.Context, as_json: bool) -> None:
-    """What is in force: the detector as the settings have it, and the rules of the file that they name."""
-    _show(wiring.make_rules(settings_of(ctx)), as_json, detector=True)
+    """What is in force: the detector, and the rules that were written on the dashboard, else those of the file of the settings."""
+    settings = settings_of(ctx)
+    with in_force(settings) as store:
+        found = wiring.rules_in_force(settings, store) if store else wiring.make_rules(settings)
+    _show(found, as_json, detector=True)
 
 
 @rules.command(cls=ExampleCommand, examples="tocsin rules preview rules.toml\ntocsin rules preview rules.toml --days 7 --json")

@@ -14,7 +14,7 @@ from rich.markup import escape
 from spine.errors import SettingsError
 from spine.series import is_negative
 from tocsin import wiring
-from tocsin.cli.common import ExampleCommand, ExampleGroup, console, print_json, results, settings_of
+from tocsin.cli.common import ExampleCommand, ExampleGroup, console, in_force, print_json, results, settings_of
 from tocsin.cli.text import language_of
 
 if TYPE_CHECKING:
@@ -37,7 +37,21 @@ _FILE = click.argument("file", type=click.Path(dir_okay=False), required=False)
     """,
 )
 def watchlists() -> None:
-    """Watchlists: companies, topics and keywords that are followed as one series. Running workers take them up when started again."""
+    """Watchlists: companies, topics and keywords followed as one series.
+
+    Workers take a changed file up when started again, and what the dashboard saves at once.
+    """
+
+
+@watchlists.command("list", cls=ExampleCommand, examples="tocsin watchlists list\ntocsin watchlists list --json")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.pass_context
+def list_(ctx: click.Context, as_json: bool) -> None:
+    """What is in force: the watchlists that were written on the dashboard, else those of the file of the settings."""
+    settings = settings_of(ctx)
+    with in_force(settings) as store:
+        found = wiring.watchlists_in_force(settings, store) if store else wiring.make_watchlists(settings)
+    _show(found, as_json)
 
 
 @watchlists.command(cls=ExampleCommand, examples="tocsin watchlists check watchlists.toml\ntocsin watchlists check --json")
@@ -46,8 +60,11 @@ def watchlists() -> None:
 @click.pass_context
 def check(ctx: click.Context, file: str | None, as_json: bool) -> None:
     """Show what is in FILE (default: the setting `watchlists`), or every mistake in it; then the exit status is 2."""
-    settings = settings_of(ctx)
-    for each in _load(settings, file):
+    _show(_load(settings_of(ctx), file), as_json)
+
+
+def _show(found: Sequence[Watchlist], as_json: bool) -> None:
+    for each in found:
         any_of, all_of, none_of = ([term.written for term in each.of_sign(sign)] for sign in ("", "+", "!"))
         if as_json:
             names = {"name": each.name, "title_en": each.title_en, "title_zh": each.title_zh}
@@ -106,7 +123,7 @@ def _try_texts(settings: Settings, loaded: Sequence[Watchlist], texts: Sequence[
             continue
         results.print(escape(text), soft_wrap=True)
         for hit in hits:
-            results.print(f"  {hit.name}: {escape(_why(hit))}", soft_wrap=True)
+            results.print(f"  {hit.name}: {escape(hit.why)}", soft_wrap=True)
         if not hits:
             results.print("  on no watchlist")
 
@@ -152,7 +169,7 @@ def _try_store(settings: Settings, loaded: Sequence[Watchlist], days: float, as_
         counted = f"{len(own)} of {read} articles in the last {days:g} days, {negative} of them negative"
         results.print(f"{name}: would have matched {counted}", soft_wrap=True)
         for row, hit in reversed(own[-SHOWN:]):
-            told = f"{row.published_at:%Y-%m-%d %H:%M} {row.source}: {row.title or row.text[:120]} ({_why(hit)})"
+            told = f"{row.published_at:%Y-%m-%d %H:%M} {row.source}: {row.title or row.text[:120]} ({hit.why})"
             results.print(f"  {escape(told)}", soft_wrap=True)
 
 
@@ -161,12 +178,6 @@ def _newest(own: Sequence[_Matched]) -> list[dict[str, object]]:
         {"id": row.id, "title": row.title, "source": row.source, "published_at": row.published_at, "why": hit._asdict()}
         for row, hit in reversed(own[-SHOWN:])
     ]
-
-
-def _why(hit: Hit) -> str:
-    """What the article has of the watchlist."""
-    parts = (("companies", hit.companies), ("topics", hit.topics), ("keywords", hit.keywords))
-    return "; ".join(f"{field} {', '.join(values)}" for field, values in parts if values)
 
 
 COMMANDS = (watchlists,)

@@ -1,0 +1,145 @@
+"""The biggest movers: series that are more negative, busier or in another mood than they usually are at this hour of the week.
+
+    range's points ─▶ now ─┐
+                           ├▶ how far each is from its own usual ─▶ the furthest first
+    four weeks before ─▶ usual at each hour of the week (dashboard/usual.py)
+
+It is for the eye and for the order of a table: whether something is too much to be chance, the bell says (docs/detection.md).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from dashboard.details import read_by_kind, read_past_of
+from dashboard.ranges import Range, bounds, starts
+from dashboard.usual import WITHIN, Profile, learn, step_of
+from dashboard.view import Measure
+from spine.store import MoodPoint, SeriesTotal, Store
+
+LEAST = 5
+"""Stories that a share or a tone is made of at least: one bad story of one is no mood."""
+LEAST_SCORE = 1.5
+"""What is nearer to the usual than so many standard deviations has not moved."""
+SHOWN = 12
+STORY_SPREAD = 0.5
+"""Standard deviation of one story's tone, about: tones lie in [-1, 1]."""
+
+
+class Mover(NamedTuple):
+    """A series now, and as it usually is in such hours.
+
+    stories, negative: now; usual_stories, usual_negative: means; tone, usual_tone: mean tone, in [-1, 1]
+    scores: how far off each measure is, in standard deviations; above 0: more, or better
+    """
+
+    series: str
+    stories: int
+    negative: int
+    tone: float
+    usual_stories: float
+    usual_negative: float
+    usual_tone: float
+    scores: dict[Measure, float]
+
+    @property
+    def share(self) -> float:
+        """The negative share now; 0 without stories."""
+        return self.negative / self.stories if self.stories else 0.0
+
+    @property
+    def usual_share(self) -> float:
+        """The negative share as it usually is; 0 where nothing is usual."""
+        return min(1.0, self.usual_negative / self.usual_stories) if self.usual_stories else 0.0
+
+
+class Habit(NamedTuple):
+    """What the past of one series taught. tone: the mean of its stories"""
+
+    stories: Profile
+    negative: Profile
+    tone: float
+
+
+Habits = Mapping[str, Habit]
+
+
+def habits(past: Iterable[MoodPoint], series: Sequence[str], since: datetime, until: datetime, step_s: int) -> Habits:
+    """What each of `series` usually has, after the past [since, until) in windows of step_s; {} after too short a past."""
+    points: dict[str, list[MoodPoint]] = {name: [] for name in series}
+    for point in past:
+        points[point.series].append(point)
+    found: dict[str, Habit] = {}
+    for name, own in points.items():
+        places = [(int(point.start.timestamp()) // step_s, point) for point in own]
+        stories = learn({place: point.stories for place, point in places}, since, until, step_s)
+        negative = learn({place: point.negative for place, point in places}, since, until, step_s)
+        if stories is None or negative is None:
+            return {}
+        told = sum(point.stories for point in own)
+        found[name] = Habit(stories, negative, sum(point.tone * point.stories for point in own) / told if told else 0.0)
+    return found
+
+
+def moved(points: Iterable[MoodPoint], known: Habits, since: datetime, until: datetime) -> list[Mover]:
+    """Each series of `known` over [since, until), beside what is usual. points: of that time, in windows as wide as the past's."""
+    now: dict[str, list[MoodPoint]] = {name: [] for name in known}
+    for point in points:
+        now[point.series].append(point)
+    return [_mover(name, now[name], habit, since, until) for name, habit in known.items()]
+
+
+def furthest(found: Iterable[Mover], by: Measure, limit: int = SHOWN) -> list[Mover]:
+    """Those that are furthest from their usual by one measure, the furthest first; what has not moved is left out."""
+    order = sorted(found, key=lambda mover: (-abs(mover.scores[by]), mover.series))
+    return [mover for mover in order[:limit] if abs(mover.scores[by]) >= LEAST_SCORE]
+
+
+def _mover(name: str, own: Sequence[MoodPoint], habit: Habit, since: datetime, until: datetime) -> Mover:
+    stories, negative = sum(point.stories for point in own), sum(point.negative for point in own)
+    tone = sum(point.tone * point.stories for point in own) / stories if stories else habit.tone
+    usual_stories, spread = _usual(habit.stories, since, until)
+    usual_negative, _ = _usual(habit.negative, since, until)
+    enough = stories >= LEAST and usual_stories > 0
+    share = min(0.95, max(0.02, usual_negative / usual_stories)) if usual_stories else 0.0
+    scores: dict[Measure, float] = {
+        "volume": (stories - usual_stories) / max(1.0, spread) if max(stories, usual_stories) >= LEAST else 0.0,
+        "negative": (negative - stories * share) / math.sqrt(stories * share * (1 - share) + 1) if enough else 0.0,
+        "tone": (tone - habit.tone) / (STORY_SPREAD / math.sqrt(stories)) if enough else 0.0,
+    }
+    return Mover(name, stories, negative, tone, usual_stories, usual_negative, habit.tone, scores)
+
+
+def _usual(profile: Profile, since: datetime, until: datetime) -> tuple[float, float]:
+    """What [since, until) usually has, and its standard deviation."""
+    step = profile.step_s
+    first = datetime.fromtimestamp(int(since.timestamp()) // step * step, tz=since.tzinfo)
+    mean = variance = 0.0
+    for start in starts(first, datetime.fromtimestamp(-(-int(until.timestamp()) // step) * step, tz=since.tzinfo), step):
+        begin, end = max(since.timestamp(), start.timestamp()), min(until.timestamp(), start.timestamp() + step)
+        if end > begin:
+            usual = profile.of(start, end - begin)
+            mean, variance = mean + usual.mean, variance + ((usual.high - usual.mean) / WITHIN) ** 2
+    return mean, math.sqrt(variance)
+
+
+def candidates(members: Sequence[SeriesTotal], others: Mapping[str, Sequence[SeriesTotal]]) -> tuple[str, ...]:
+    """The series that are looked at: those that are talked about most, of each kind. In order of name: a key of the cache."""
+    return tuple(sorted({item.series for items in (members, *others.values()) for item in items if item.stories >= LEAST}))
+
+
+def read_habits(store: Store, series: Sequence[str], chosen: Range, now: datetime) -> Habits:
+    """What is usual for each of `series`, by the weeks before a range. Raises StoreError."""
+    step_s = step_of(chosen.width_s)
+    past, first, until = read_past_of(store, series, chosen.width_s, bounds(chosen, now)[0])
+    return habits(past, series, first, until, step_s)
+
+
+def read_moved(store: Store, known: Habits, chosen: Range, now: datetime) -> list[Mover]:
+    """How each series of `known` has moved in a range, as far as it is over. Raises StoreError."""
+    since, until = bounds(chosen, now)
+    points = read_by_kind(store, sorted(known), since, until, step_of(chosen.width_s))
+    return moved(points, known, since, max(since, min(until, now)))

@@ -1,0 +1,77 @@
+"""What lies behind the overview: mood and volume of the market and of the series of one kind. Read from the store; callers cache it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import msgspec
+
+from dashboard.ranges import Range, bounds
+from dashboard.view import Kind
+from spine.series import MARKET, key_of, topic_series
+from spine.store import About, MoodPoint, SeriesTotal, Store
+from spine.taxonomy import all_topics
+
+DRAWN = 20
+"""Series of a kind that the heat map has at most; there are fewer topics."""
+OFFERED = 60
+"""Series of a kind that may be chosen."""
+NAMED_WITHIN = timedelta(days=2)
+"""What companies are called is looked up in the last days of a range: names change seldom, and a month of articles is long to read."""
+
+
+class Overview(msgspec.Struct, frozen=True, kw_only=True):
+    """The market and the series of one kind over one range.
+
+    mood: per window, of the market and of what may be drawn, by series, then time
+    members: totals of the range of each series of the kind, the busiest first; over weeks a topic's or sector's story counts once in
+        each window
+    names: of the companies among them, by key
+    market, before: totals of everything in the range, and in the equally long one before it; None: no article,
+        or (before) not followed for as long
+    revision: changes when anything else here does
+    """
+
+    range: str
+    kind: Kind
+    since: datetime
+    until: datetime
+    width_s: int
+    mood: list[MoodPoint]
+    members: list[SeriesTotal]
+    names: dict[str, About]
+    market: SeriesTotal | None
+    before: SeriesTotal | None
+    revision: str = ""
+
+
+def read_overview(store: Store, chosen: Range, kind: Kind, now: datetime) -> Overview:
+    """Raises StoreError."""
+    since, until = bounds(chosen, now)
+    moods, summed = store.moods, kind in ("topic", "sector")
+    totals = moods.totals(since, until, (kind, "market") if summed else ("market",))
+    members = [item for item in totals if item.series != MARKET] if summed else store.stories.busiest(kind, since, until, OFFERED)
+    members = sorted(members, key=lambda item: (-item.stories, item.series))[:OFFERED]
+    drawn = [topic_series(topic.key) for topic in all_topics()] if kind == "topic" else [item.series for item in members[:DRAWN]]
+    began = moods.began()
+    span = until - since
+    followed = began is not None and began <= since - span + timedelta(seconds=chosen.width_s)
+    before = moods.totals(since - span, since, ("market",)) if followed else []
+    return Overview(
+        range=chosen.key,
+        kind=kind,
+        since=since,
+        until=until,
+        width_s=chosen.width_s,
+        mood=moods.mood([MARKET], since, until, chosen.width_s) + moods.mood(drawn, since, until, chosen.width_s),
+        members=members,
+        names=read_names(store, [item.series for item in members], since, until),
+        market=next((item for item in totals if item.series == MARKET), None),
+        before=before[0] if before else None,
+    )
+
+
+def read_names(store: Store, series: list[str], since: datetime, until: datetime) -> dict[str, About]:
+    """What the companies among `series` were called last, by key. Raises StoreError."""
+    companies = [key_of(name) for name in series if name.startswith("company:")]
+    return store.stories.about(companies, max(since, until - NAMED_WITHIN), until)

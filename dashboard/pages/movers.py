@@ -1,0 +1,144 @@
+"""The biggest movers on the overview: a table of series beside their own usual, each a link to its page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import dash
+import dash_mantine_components as dmc
+from dash import Input, Output, State, dcc, html, no_update
+
+from dashboard import i18n
+from dashboard.movers import Mover, furthest
+from dashboard.pages.parts import Parts, name_of, panel, series_href
+from dashboard.queries import Reads, revision
+from dashboard.safe import plain
+from dashboard.view import MEASURES, View, parse
+from spine.errors import StoreError
+from spine.log import get_logger
+from spine.series import kind_of
+
+EVERY_MS = 10_000
+log = get_logger("dashboard.movers")
+
+
+def section(view: View) -> Any:
+    """The panel before its first answer."""
+
+    def words(key: str) -> str:
+        return i18n.text(key, view.language)
+
+    by = dmc.SegmentedControl(
+        id="by",
+        data=[{"value": measure, "label": words(f"movers.{measure}")} for measure in MEASURES],
+        value=view.by,
+        size="xs",
+        **{"aria-label": words("movers.by")},
+    )
+    skeleton = [dmc.Skeleton(height=32, mb=6) for _ in range(4)]
+    return panel(
+        words("movers"),
+        [dcc.Store(id="mo-seen"), dcc.Interval(id="mo-tick", interval=EVERY_MS), html.Div(skeleton, id="mo-table", className="scroll")],
+        note=words("movers.help"),
+        tools=by,
+    )
+
+
+def table(found: list[Mover], names: Mapping[str, str], view: View) -> Any:
+    """The furthest by the view's measure, or that nothing has moved."""
+    shown = furthest(found, view.by)
+    if not shown:
+        why = "movers.none" if found else "movers.short"
+        return html.P(i18n.text(why, view.language), className="muted")
+    heads = [i18n.text(f"movers.{key}", view.language) for key in ("series", *MEASURES)]
+    return html.Table(
+        [html.Thead(html.Tr([html.Th(head, scope="col") for head in heads])), html.Tbody([_row(each, names, view) for each in shown])],
+        className="table movers",
+    )
+
+
+def _row(mover: Mover, names: Mapping[str, str], view: View) -> Any:
+    name = plain(names.get(mover.series, ""), 60) or name_of(mover.series, view)
+    kind = html.Span(i18n.text(f"kind.{kind_of(mover.series)}", view.language), className="muted small")
+    title = html.Th([dcc.Link(html.Bdi(name), href=series_href(mover.series, view)), " ", kind], scope="row")
+    most = max(1.0, mover.stories, mover.usual_stories)
+    cells = {
+        "negative": _cell(
+            f"{mover.share:.0%}", f"{mover.usual_share:.0%}", mover.share, mover.usual_share, _worse(mover.scores["negative"]), view
+        ),
+        "volume": _cell(
+            f"{mover.stories:,}",
+            i18n.decimal(mover.usual_stories),
+            mover.stories / most,
+            mover.usual_stories / most,
+            _more(mover.scores["volume"]),
+            view,
+        ),
+        "tone": _cell(
+            _signed(mover.tone),
+            _signed(mover.usual_tone),
+            (1 + mover.tone) / 2,
+            (1 + mover.usual_tone) / 2,
+            _worse(-mover.scores["tone"], up=mover.scores["tone"] > 0),
+            view,
+        ),
+    }
+    return html.Tr([title, *(cells[measure] for measure in MEASURES)])
+
+
+Mark = tuple[str, str]
+"""A glyph, and the class that colours it."""
+
+
+def _worse(score: float, *, up: bool | None = None) -> Mark:
+    """An arrow in the colour of bad news where the score is above 0, of good news below; "=" about 0."""
+    if abs(score) < 1:
+        return "=", "neutral"
+    rose = score > 0 if up is None else up
+    return "↑" if rose else "↓", "negative" if score > 0 else "positive"
+
+
+def _more(score: float) -> Mark:
+    return ("=" if abs(score) < 1 else "↑" if score > 0 else "↓"), "neutral"
+
+
+def _cell(now: str, usual: str, part: float, usual_part: float, mark: Mark, view: View) -> Any:
+    """What is now and what is usual, in figures and as a bar with a notch where the usual is. part, usual_part: in [0, 1]"""
+    glyph, colour = mark
+    bar = html.Span(
+        [
+            html.Span(className="fill", style={"width": f"{100 * min(1.0, part):.0f}%"}),
+            html.Span(className="notch", style={"left": f"{100 * min(1.0, usual_part):.0f}%"}),
+        ],
+        className=f"bar {colour}",
+        **{"aria-hidden": "true"},
+    )
+    said = i18n.text("movers.usual", view.language, usual=usual)
+    return html.Td([html.Span(f"{glyph} {now}", className=f"sentiment {colour}"), " ", html.Span(said, className="muted small"), bar])
+
+
+def _signed(tone: float) -> str:
+    return f"{tone:+.2f}".replace("-", "−")
+
+
+def register(app: dash.Dash, reads: Reads) -> None:
+    """The refresh of the table: slower than the page's, for it reads weeks."""
+
+    @app.callback(
+        Output("mo-table", "children"),
+        Output("mo-seen", "data"),
+        Input("mo-tick", "n_intervals"),
+        Input("view", "data"),
+        State("theme", "data"),
+        State("mo-seen", "data"),
+    )  # type: ignore[untyped-decorator]
+    def refresh(_tick: Any, data: Any, theme: Any, seen: Any) -> tuple[Any, Any]:
+        view = parse(data, theme)
+        try:
+            found, names = reads.movers(view.range), reads.company_names(view.range)
+        except StoreError as error:
+            log.warning("the store did not answer", error=str(error))
+            return no_update, no_update  # the page says so
+        parts = Parts(seen, (view.range, view.by, view.language, view.zone, view.colours))
+        return parts.new("table", revision(found), lambda: table(found, names, view)), parts.kept

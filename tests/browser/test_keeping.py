@@ -1,0 +1,73 @@
+"""Saved views and watchlists in a real browser: kept by one, seen by the team, tried before they are in force."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.browser.conftest import Page
+
+LISTS = """[[watchlist]]
+name = "plants"
+title_en = "Plants that stand still"
+title_zh = "停产电厂"
+companies = {companies}
+keywords = ["停产 | halts"]
+"""
+
+
+def write(page: Page, text: str) -> None:
+    """Into the text, as if it was pasted."""
+    page.find("#wa-text")
+    page.driver.execute_script(
+        "const e = document.getElementById('wa-text'); Object.getOwnPropertyDescriptor(HTMLTextAreaElement.prototype, 'value')"
+        ".set.call(e, arguments[0]); e.dispatchEvent(new Event('input', {bubbles: true}))",
+        text,
+    )
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_a_view_is_saved_for_the_team_found_again_and_deleted(page: Page, lang: str):
+    english = lang == "en"
+    page.open(f"?lang={lang}&range=6h&kind=sector")
+    page.says("#vi-menu summary", "Views" if english else "视图")
+    page.find("#vi-menu summary").click()
+    page.find("#vi-save").click()
+    page.says("#vi-said", "Give it a name" if english else "请填写名称")
+    page.find("#vi-name").send_keys(f"夜班 <b>{lang}</b>")
+    page.find("#vi-team").click()
+    page.find("#vi-save").click()
+    page.says("#vi-list", f"夜班 <b>{lang}</b>")
+    page.open(f"alerts?lang={lang}")
+    page.find("#vi-menu summary").click()
+    page.says("#vi-list", "analyst")
+    page.find("#vi-list a").click()
+    page.wait(lambda: page.all("#kind input[value='sector']:checked"), "the view's kind")
+    assert urlsplit(page.driver.current_url).path == "/"
+    assert page.find("#range input[value='6h']").is_selected()
+    page.find("#vi-menu summary").click()
+    page.find("#vi-list .vi-drop").click()
+    page.driver.switch_to.alert.accept()
+    page.says("#vi-list", "No view is saved yet" if english else "尚无保存的视图")
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_watchlists_are_refused_tried_and_saved(page: Page, lang: str):
+    english = lang == "en"
+    page.open(f"watchlists?lang={lang}")
+    page.find(".pages a.here[href^='/watchlists']")
+    page.wait(lambda: page.text("#wa-who"), "what is in force is loaded")
+    write(page, LISTS.format(companies='["NOBODY"]'))
+    page.find("#wa-try").click()
+    page.says("#wa-said", "companies: 'NOBODY' is not known")
+    write(page, LISTS.format(companies='["600519.SH"]'))
+    page.find("#wa-try").click()
+    page.says("#wa-said", "Plants that stand still" if english else "停产电厂")
+    page.find("#wa-said .articles a[href^='/article/']")
+    page.says("#wa-said", "keywords 停产 | halts")
+    page.find("#wa-save").click()
+    page.says("#wa-kept", "Saved" if english else "已保存")
+    page.says("#wa-who", "analyst")
+    page.driver.refresh()
+    page.wait(lambda: "停产 | halts" in (page.find("#wa-text").get_attribute("value") or ""), "the text after a reload")

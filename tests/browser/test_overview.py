@@ -1,0 +1,129 @@
+"""The overview in a real browser: free time ranges, kinds of series, movers, colours and keys, all of it in the address."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qs, urlsplit
+from zoneinfo import ZoneInfo
+
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.keys import Keys
+
+from tests.browser.conftest import Page
+
+SHANGHAI = ZoneInfo("Asia/Shanghai")
+
+
+def asked(page: Page, name: str) -> str:
+    return parse_qs(urlsplit(page.driver.current_url).query).get(name, [""])[0]
+
+
+def set_moment(page: Page, id_: str, value: str) -> None:
+    """As a person's picker does it: the field's own setter, then an event that bubbles."""
+    page.find(f"#{id_}")
+    page.js(
+        f"const e = document.getElementById('{id_}'); Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, 'value')"
+        f".set.call(e, '{value}'); e.dispatchEvent(new Event('input', {{bubbles: true}}))"
+    )
+    page.wait(lambda: page.find(f"#{id_}").get_attribute("value") == value, f"{id_} is set")
+
+
+def press(page: Page, *keys: str) -> None:
+    ActionChains(page.driver).send_keys(*keys).perform()
+
+
+def test_a_free_range_is_refused_or_shown_and_is_the_same_moments_on_every_page(page: Page):
+    page.open("?lang=en")
+    page.find("#ov-mood .scatterlayer .trace")
+    page.find("#range-free summary").click()
+    now = datetime.now(SHANGHAI).replace(second=0, microsecond=0, tzinfo=None)
+    since, until = now - timedelta(hours=20), now - timedelta(hours=14)
+    page.find("#range-show").click()
+    page.says("#range-said", "Give both moments")
+    set_moment(page, "range-from", f"{until:%Y-%m-%dT%H:%M}")
+    set_moment(page, "range-to", f"{since:%Y-%m-%dT%H:%M}")
+    page.find("#range-show").click()
+    page.says("#range-said", "ends before it begins")
+    assert asked(page, "range") in ("", "24h")
+    set_moment(page, "range-from", f"{since:%Y-%m-%dT%H:%M}")
+    set_moment(page, "range-to", f"{until:%Y-%m-%dT%H:%M}")
+    page.find("#range-show").click()
+    page.wait(lambda: len(asked(page, "range")) > 3, "the range in the address")
+    utc = [moment.replace(tzinfo=SHANGHAI).astimezone(UTC) for moment in (since, until)]
+    assert asked(page, "range") == "-".join(f"{moment:%Y%m%dT%H%MZ}" for moment in utc)
+    assert page.text("#range-said") == ""
+    page.says("#ov-mood-note", "15 min")
+    page.wait(lambda: page.all("#ov-mood .scatterlayer .trace"), "lines")
+    page.find("#ov-busiest a[href^='/series/topic/macro']").click()
+    page.says("#se-head h1", "Macro")
+    assert page.find("#range-from").get_attribute("value") == f"{since:%Y-%m-%dT%H:%M}"
+    page.says("#se-kpis", f"{since:%H:%M} – ")
+    page.driver.refresh()
+    page.wait(lambda: page.find("#range-to").get_attribute("value") == f"{until:%Y-%m-%dT%H:%M}", "the range after a reload")
+    page.find("#range input[value='6h'] + label").click()
+    page.wait(lambda: asked(page, "range") == "6h", "a preset again")
+
+
+def test_an_address_with_a_range_that_is_none_says_so_and_shows_a_day(page: Page):
+    page.open("?lang=zh&range=20261121T0000Z-20261120T0000Z")
+    page.says("#range-said", "时间范围无效")
+    page.find("#ov-mood .scatterlayer .trace")
+    assert page.find("#range input[value='24h']").is_selected()
+
+
+def test_companies_sectors_and_their_choice_are_in_the_address(page: Page):
+    page.open("?lang=zh")
+    page.find("#kind input[value='company'] + label").click()
+    page.wait(lambda: asked(page, "kind") == "company", "the kind in the address")
+    page.wait(lambda: any("恒曦电力" in item.text for item in page.all("#ov-heat .ytick text")), "companies by name in the heat map")
+    page.find("#topics").click()
+    page.wait(lambda: next(item for item in page.all("[role='option']") if item.is_displayed() and "Quayside" in item.text)).click()
+    page.wait(lambda: asked(page, "topics") == "QBK", "the chosen company in the address")
+    page.wait(lambda: [item.text for item in page.all("#ov-mood .legendtext")][:1] == ["Quayside Bank"], "its line alone")
+    page.driver.refresh()
+    page.wait(lambda: [item.text for item in page.all("#ov-mood .legendtext")][:1] == ["Quayside Bank"], "the same after a reload")
+    press(page, Keys.ESCAPE)
+    page.find("#kind input[value='sector'] + label").click()
+    page.wait(lambda: asked(page, "kind") == "sector" and not asked(page, "topics"), "what was chosen was of another kind")
+    page.wait(lambda: "energy" in [item.text for item in page.all("#ov-heat .ytick text")], "sectors in the heat map")
+
+
+def test_movers_are_there_by_each_measure(page: Page):
+    page.open("?lang=en")
+    page.wait(lambda: page.text("#mo-table") != "", "the table, or why there is none")
+    page.find("#by input[value='volume'] + label").click()
+    page.wait(lambda: asked(page, "by") == "volume", "the order in the address")
+
+
+def test_red_is_up_where_somebody_asks_for_it_and_the_browser_remembers(page: Page):
+    page.open("?lang=zh")
+    page.says("#ov-heat-note", "蓝色 ▲")
+    page.find("#colours").click()
+    page.says("#ov-heat-note", "红色 ▲")
+    assert asked(page, "colours") == "red-up"
+    assert page.find("#colours").get_attribute("aria-pressed") == "true"
+    negative = page.js("return getComputedStyle(document.documentElement).getPropertyValue('--negative').trim()")
+    assert negative == "#00704f"
+    page.open("?lang=zh")
+    page.says("#ov-heat-note", "红色 ▲")
+    page.find("#colours").click()
+    page.says("#ov-heat-note", "蓝色 ▲")
+
+
+def test_keys_lead_to_the_search_and_the_pages_but_not_while_somebody_writes(page: Page):
+    page.open("?lang=en")
+    page.find("#ov-stored")
+    page.wait(lambda: page.all(".pages a"), "the header")
+    press(page, "/")
+    page.wait(lambda: page.driver.switch_to.active_element.get_attribute("id") == "fd-q", "the search box has the focus")
+    press(page, "g", "a", "?", "/")
+    assert page.find("#fd-q").get_attribute("value") == "ga?/"
+    page.js("document.activeElement.blur()")
+    press(page, "g", "a")
+    page.find(".pages a.here[href^='/alerts']")
+    press(page, "?")
+    page.wait(lambda: page.find("#keys").is_displayed(), "the list of keys")
+    press(page, Keys.ESCAPE)
+    page.wait(lambda: not page.find("#keys").is_displayed(), "the list is gone")
+    press(page, "g", "o")
+    page.wait(lambda: urlsplit(page.driver.current_url).path == "/", "the overview")
