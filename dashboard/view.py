@@ -55,9 +55,6 @@ class View:
 
     range: str = DEFAULT_RANGE
     topics: tuple[str, ...] = ()
-    kind: Kind = "topic"
-    by: Measure = "negative"
-    colours: Colours = "safe"
     language: Language = "en"
     theme: Theme = "light"
     zone: str = "UTC"
@@ -65,6 +62,9 @@ class View:
     find: Criteria = ANYTHING
     before: Cursor | None = None
     odd_range: bool = False
+    kind: Kind = "topic"
+    by: Measure = "negative"
+    colours: Colours = "safe"
 
     @property
     def tz(self) -> tzinfo:

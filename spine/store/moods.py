@@ -28,8 +28,8 @@ KINDS = ("genre", "language", "market", "sector", "topic")
 DAY_S = 86_400
 RECENT = timedelta(days=35)
 """How far back hours are summed up: as far as what is usual is learnt from."""
-FEWEST = 4
-"""Stretches of a time that are worth the overhead."""
+FEWEST, FEWEST_HOURS = 4, 48
+"""Stretches of a time that are worth the overhead: a day's mentions are read as soon as its hours' sums."""
 
 
 class Moods:
@@ -172,7 +172,8 @@ class Moods:
 def _width_of(since: datetime, until: datetime, width_s: int) -> int:
     """`width_s` where [since, until) is made of enough such stretches and they are summed up, else 0."""
     first, last = to_epoch(since), to_epoch(until)
-    whole = width_s in WIDTHS and first % width_s == 0 == last % width_s and last - first >= FEWEST * width_s
+    fewest = FEWEST if width_s >= TOTALLED[-1] else FEWEST_HOURS
+    whole = width_s in WIDTHS and first % width_s == 0 == last % width_s and last - first >= fewest * width_s
     return width_s if whole else 0
 
 

@@ -299,8 +299,8 @@ def main(folder: str, port: int = 0) -> None:
     ids = fill(store, datetime.now(UTC))
     first, log_out = accounts(store)
     settings = Settings(data_dir=folder)
-    desks = {"ruling": RuleDesk(settings, store, utc_now), "watching": WatchDesk(settings, store, utc_now)}
-    with serve(create_app(store, settings, **desks), "127.0.0.1", port) as running:
+    ruling, watching = RuleDesk(settings, store, utc_now), WatchDesk(settings, store, utc_now)
+    with serve(create_app(store, settings, ruling=ruling, watching=watching), "127.0.0.1", port) as running:
         print(json.dumps({"url": running.url, "link": first.link(running.url), **ids}), flush=True)
         for number, line in enumerate(sys.stdin):
             answer: object = None

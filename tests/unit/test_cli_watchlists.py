@@ -117,3 +117,14 @@ def test_the_settings_pass_the_file_on_to_other_processes(file: Path):
     settings = Settings(watchlists=str(file))
     assert build({}, environment(settings)) == settings
     assert msgspec.convert(msgspec.to_builtins(settings), Settings) == settings
+
+
+def test_list_tells_what_was_written_on_the_dashboard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.setenv("TOCSIN_DATA_DIR", str(tmp_path))
+    with contextlib.closing(wiring.make_store(Settings(data_dir=str(tmp_path)))) as store:
+        store.watchlist_texts.add('[[watchlist]]\nname = "written"\nkeywords = ["债券"]\n', "王芳", datetime.now(UTC))
+        store.rules.add('[[rules]]\nname = "flood"\nkind = "volume"\nseries = ["watchlist:written"]\nover = 5\n', "Ann", datetime.now(UTC))
+    assert main(["watchlists", "list", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["name"] == "written"
+    assert main(["rules", "list", "--json"]) == 0
+    assert [json.loads(line)["name"] for line in capsys.readouterr().out.splitlines()] == ["negative-spike", "flood"]
