@@ -37,7 +37,9 @@ def range_picker(view: View) -> Any:
         for name, value in zip(("from", "to"), moments, strict=True)
     ]
     said = words("range.fault.odd") if view.odd_range else ""
-    button = dmc.Button(words("range.show"), id="range-show", size="xs", variant="default", n_clicks=0)
+    button = dmc.Button(
+        words("range.show"), id="range-show", size="xs", variant="default", n_clicks=0, **{"aria-label": words("range.show")}
+    )
     zone = html.Div(i18n.text("range.zone", view.language, zone=view.zone), className="muted small")
     form = html.Div([html.Div([*fields, button], className="row start"), zone], className="form")
     details = html.Details([html.Summary(words("range.free")), form], id="range-free", open=free, className="free")

@@ -32,7 +32,7 @@ def menu(view: View, person: Person | None) -> Any:
         [
             dmc.TextInput(id="vi-name", label=words("views.name"), size="xs", inputProps={"maxLength": MAX_NAME_CHARS}),
             dmc.Checkbox(id="vi-team", label=words("views.team"), checked=False, size="xs", my=8),
-            dmc.Button(words("views.save"), id="vi-save", size="xs", variant="default", n_clicks=0),
+            dmc.Button(words("views.save"), id="vi-save", size="xs", variant="default", n_clicks=0, **{"aria-label": words("views.save")}),
         ],
         style={} if may((person or NOBODY_ASKED).role, "analyst") else {"display": "none"},
     )
