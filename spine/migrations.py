@@ -304,6 +304,29 @@ MIGRATIONS: tuple[Migration, ...] = (
             """,
         ),
     ),
+    Migration(
+        "0020_feeds_visits_heartbeats",
+        (
+            """
+            CREATE TABLE IF NOT EXISTS feeds (
+                name String, url String, body String, who String, at_us UInt64, removed UInt8, version UInt64
+            ) ENGINE = ReplacingMergeTree(version) ORDER BY name
+            """,
+            """
+            CREATE TABLE IF NOT EXISTS source_visits (
+                source String, url String, origin String, interval_s Float64, at DateTime('UTC'), outcome String, error String,
+                entries UInt32, published UInt32, refused UInt32, failures UInt32, ok_at DateTime('UTC'), next_at DateTime('UTC'),
+                listed UInt8, version UInt64
+            ) ENGINE = ReplacingMergeTree(version) ORDER BY source SETTINGS index_granularity = 256
+            """,
+            """
+            CREATE TABLE IF NOT EXISTS heartbeats (
+                id String, roles Array(String), host String, pid UInt32, release String, started_at DateTime('UTC'), at DateTime('UTC'),
+                state String, model String, waiting UInt32, version UInt64
+            ) ENGINE = ReplacingMergeTree(version) PARTITION BY toYYYYMM(started_at) ORDER BY id SETTINGS index_granularity = 256
+            """,
+        ),
+    ),
 )
 
 

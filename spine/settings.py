@@ -124,6 +124,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     companies: Annotated[str, Meta(description="TOML file of companies and their aliases; empty: the shipped list")] = ""
     watchlists: Annotated[str, Meta(description="TOML file of watchlists, each a series of its own; empty: none")] = ""
     sources: Annotated[str, Meta(description="TOML file of the feeds to crawl")] = ""
+    feeds_allow_private: Annotated[
+        bool, Meta(description="let feeds that people try or add on the dashboard lie on a loopback or private address")
+    ] = False
     alert_history_days: Annotated[int, Meta(ge=1, le=366, description="how far back a series' own past is read, days")] = 28
     alert_warmup_h: Annotated[float, Meta(ge=0, description="no alert before the feed was followed this long, hours")] = 12
     alert_lateness_s: Annotated[

@@ -23,6 +23,10 @@ store.sessions    which browsers are logged in              (sessions)
 store.failures    who failed to log in                      (login_failures)
 store.views       addresses kept under a name             (saved_views)
 store.audit       who changed what                          (audit)
+store.feeds       feeds that people added                   (feeds)
+store.visits      how the crawler fares with each source    (source_visits)
+store.beats       which processes are alive                 (heartbeats)
+store.health      how much, how fast, and what was refused  (articles, mentions, dead_letters)
 """
 
 from __future__ import annotations
@@ -36,9 +40,12 @@ from spine.store.accounts import Accounts, LoginFailures, Sessions
 from spine.store.alerts import Alerts, Delivery, Rung
 from spine.store.articles import ArticleRow, Articles, Known, Totals
 from spine.store.audit import Audit, AuditEntry
+from spine.store.beats import Beat, Beats
 from spine.store.clock import to_epoch
 from spine.store.dead import DeadLetter, DeadLetters
+from spine.store.feeds import Feed, Feeds, Visited, Visits
 from spine.store.groups import Group, Groups
+from spine.store.health import DeadReason, DiskSpace, Health, Latency, SourceHour, Stage, TableSize
 from spine.store.labels import ArticleText, Label, LabelledText, Labels
 from spine.store.lives import Cause, Lives, Withheld
 from spine.store.mentions import Mentions, MinuteCounts, MoodPoint, NegativeMention, SeriesTotal, SourceStories, WindowCount
@@ -63,20 +70,28 @@ __all__ = [
     "Articles",
     "Audit",
     "AuditEntry",
+    "Beat",
+    "Beats",
     "Cause",
     "Criteria",
     "Cursor",
     "DeadLetter",
     "DeadLetters",
+    "DeadReason",
     "Delivery",
+    "DiskSpace",
+    "Feed",
+    "Feeds",
     "Found",
     "Group",
     "Groups",
+    "Health",
     "Known",
     "KnownArticle",
     "Label",
     "LabelledText",
     "Labels",
+    "Latency",
     "Lives",
     "LoginFailures",
     "Mentions",
@@ -97,14 +112,19 @@ __all__ = [
     "Sessions",
     "Side",
     "Silences",
+    "SourceHour",
     "SourceStories",
     "Sources",
     "Spoke",
+    "Stage",
     "Store",
     "Stories",
     "Story",
+    "TableSize",
     "Totals",
     "Version",
+    "Visited",
+    "Visits",
     "WindowCount",
     "Withheld",
     "open_store",
@@ -151,6 +171,10 @@ class Store:
         self.failures = LoginFailures(client)
         self.views = SavedViews(client)
         self.audit = Audit(client)
+        self.feeds = Feeds(client)
+        self.visits = Visits(client)
+        self.beats = Beats(client)
+        self.health = Health(client)
 
     def migrate(self) -> list[str]:
         """Bring the tables up to date; the names of the steps that were applied."""
