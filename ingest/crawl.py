@@ -3,6 +3,8 @@
     due source ─▶ fetch (304: nothing new) ─▶ feeds.parse ─▶ new or changed entries ─▶ (page, where full_text says so)
         ─▶ build_article ─▶ outbox.put(articles + what was seen + when next) ─▶ Publisher ─▶ Kafka `articles`
 
+Which sources there are, and who is told of each visit: ingest/roster.py.
+
 A visit ends in one transaction: killed at any point, it has happened or it has not. A source that fails is asked less and less
 often, and never sooner than its server wants.
 """
@@ -14,26 +16,33 @@ import random
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from ingest import feeds, pages, text
 from ingest.articles import Raw, build_article
+from ingest.board import Board
 from ingest.entities import Gazetteer
 from ingest.feeds import Entry
 from ingest.fetch import Fetched, Fetcher
 from ingest.outbox import Outbox, SourceState
+from ingest.pulse import Pulses
+from ingest.roster import Roster
 from ingest.sources import Source
 from spine.errors import BadRecord, SourceError, StoreError
 from spine.log import get_logger
 from spine.metrics import DEAD, FETCHES
 from spine.records import Article
+from spine.store.feeds import Outcome
 
 SHORT_TEXT_CHARS = 280
 """`full_text = "when_short"` reads the page of an entry whose text is shorter."""
 
 MAX_BACKOFF_S = 6 * 3600.0
 HOUSEKEEPING = timedelta(hours=6)
+LOOK_AGAIN = timedelta(seconds=5)
+"""So often the board is asked which feeds were added or removed."""
 
 log = get_logger(__name__)
 
@@ -42,7 +51,7 @@ class Visit(NamedTuple):
     """What one visit to a source brought. outcome: "ok", "not_modified" or "failed"."""
 
     source: str
-    outcome: str
+    outcome: Outcome
     entries: int = 0
     published: int = 0
     rejected: int = 0
@@ -50,10 +59,24 @@ class Visit(NamedTuple):
 
 
 class Crawler:
-    """Visits each source when it is due. `now` is a parameter everywhere but in `run`."""
+    """Visits each source when it is due. `now` is a parameter everywhere but in `run`.
 
-    def __init__(self, sources: Sequence[Source], fetcher: Fetcher, outbox: Outbox, gazetteer: Gazetteer, *, workers: int = 8) -> None:
-        self.sources = list(sources)
+    sources: those of the file; board: where others are found, and where each visit is told of
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        fetcher: Fetcher,
+        outbox: Outbox,
+        gazetteer: Gazetteer,
+        *,
+        workers: int = 8,
+        board: Board | None = None,
+    ) -> None:
+        self._roster = Roster(sources, board)
+        self._pulses = Pulses(board, outbox)
+        self.sources = self._roster.sources()
         self._fetcher = fetcher
         self._outbox = outbox
         self._gazetteer = gazetteer
@@ -66,13 +89,18 @@ class Crawler:
         due = {source.name: self._outbox.state(source.name).next_due for source in self.sources}
         busy: dict[str, Future[Visit]] = {}
         wake = threading.Event()
-        tidy = datetime.now(UTC)
-        with ThreadPoolExecutor(min(self._workers, max(1, len(self.sources))), thread_name_prefix="crawl") as pool:
+        tidy = look = datetime.now(UTC)
+        with self._pulses, ThreadPoolExecutor(self._workers, thread_name_prefix="crawl") as pool:
             while not stop.is_set():
                 now = datetime.now(UTC)
                 for name in [name for name, future in busy.items() if future.done()]:
                     busy.pop(name).result()
-                    due[name] = self._outbox.state(name).next_due
+                    if name in due:
+                        due[name] = self._outbox.state(name).next_due
+                if now >= look:
+                    self._take_up(due, now)
+                    self._pulses.tell(now)
+                    look = now + LOOK_AGAIN
                 if self._outbox.full:
                     log.warning("outbox_full", size=self._outbox.counts().size)
                     stop.wait(5.0)
@@ -91,8 +119,22 @@ class Crawler:
             self._stopping.set()
             self._fetcher.close()
 
+    def _take_up(self, due: dict[str, float], now: datetime) -> None:
+        """Have `due` hold the sources that there are now; a new one is due at once, whatever became of an earlier one of its name."""
+        self.sources = self._roster.sources()
+        names = {source.name for source in self.sources}
+        for name in [name for name in due if name not in names]:
+            log.info("source_removed", source=name)
+            del due[name]
+        for name in names - due.keys():
+            log.info("source_added", source=name)
+            with suppress(StoreError):
+                self._outbox.put([], source=name, state=SourceState(), now=now)
+            due[name] = 0.0
+
     def crawl_once(self, now: datetime) -> list[Visit]:
         """Visit each source that is due at `now`, one after the other."""
+        self.sources = self._roster.sources()
         return [self.visit(source, now) for source in self.sources if self._outbox.state(source.name).next_due <= now.timestamp()]
 
     def visit(self, source: Source, now: datetime) -> Visit:
@@ -107,7 +149,23 @@ class Crawler:
             visit = self._failed(source, state, now, error)
         FETCHES.labels(source.name, visit.outcome).inc()
         (log.info if visit.published or visit.outcome == "failed" else log.debug)("visit", **visit._asdict())
+        if not self._stopping.is_set():
+            self._tell(source, visit, state, now)
         return visit
+
+    def _tell(self, source: Source, visit: Visit, state: SourceState, now: datetime) -> None:
+        with suppress(StoreError):
+            state = self._outbox.state(source.name)
+        self._roster.visited(
+            source,
+            visit.outcome,
+            state,
+            now,
+            error=visit.error,
+            entries=visit.entries,
+            published=visit.published,
+            refused=visit.rejected,
+        )
 
     def _read(self, source: Source, state: SourceState, now: datetime) -> Visit:
         fetched = self._fetcher.get(

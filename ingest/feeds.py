@@ -39,8 +39,22 @@ def charset_of(content_type: str) -> str:
     return found.group(1) if found else ""
 
 
+class Feed(NamedTuple):
+    """A whole feed. version: such as "rss20" or "atom10"; title, language: as the feed has them, "" where it has none"""
+
+    version: str
+    title: str
+    language: str
+    entries: list[Entry]
+
+
 def parse(data: bytes, *, url: str, content_type: str = "", kind: str = "auto") -> list[Entry]:
-    """The entries in the feed's order; [] for a feed that has none.
+    """The entries in the feed's order; [] for a feed that has none. As `read` otherwise."""
+    return read(data, url=url, content_type=content_type, kind=kind).entries
+
+
+def read(data: bytes, *, url: str, content_type: str = "", kind: str = "auto") -> Feed:
+    """The feed with its entries in its own order.
 
     kind: "rss" or "atom" refuses the other; "auto" takes what comes
     Raises SourceError for what is no feed, is too large, or declares entities (which can blow up or read files).
@@ -66,7 +80,8 @@ def parse(data: bytes, *, url: str, content_type: str = "", kind: str = "auto") 
         raise SourceError(f"{url}: what came is neither RSS nor Atom")
     if (kind == "rss" and version.startswith("atom")) or (kind == "atom" and version.startswith("rss")):
         raise SourceError(f"{url}: is {version}, but the source's kind is {kind!r}")
-    return [_entry(entry, url) for entry in parsed.entries]
+    said = {name: _NOT_XML.sub("", str(parsed.feed.get(name) or "")) for name in ("title", "language")}
+    return Feed(version, said["title"], said["language"], [_entry(entry, url) for entry in parsed.entries])
 
 
 def _xml_text(text: str) -> str:

@@ -54,18 +54,29 @@ def committed_offsets(bootstrap: str, group: str, topic: str) -> dict[int, int]:
 
 def lag(bootstrap: str, group: str, topic: str) -> int:
     """Messages of the topic that the group has not committed yet. Raises BrokerError."""
+    return sum(lags(bootstrap, group, [topic])[topic])
+
+
+def lags(bootstrap: str, group: str, topics: Sequence[str], timeout_s: float = 10.0) -> dict[str, list[int]]:
+    """Of each topic, by partition: messages that the group has not committed yet; [] for one that is not there. Raises BrokerError."""
     from kafka import TopicPartition
     from kafka.admin import OffsetSpec
 
-    committed = committed_offsets(bootstrap, group, topic)
-    places = [TopicPartition(topic, number) for number in range(partitions(bootstrap, [topic])[topic])]
     try:
-        with _Admin(bootstrap, timeout_s=10.0) as admin:
-            first = admin.list_partition_offsets(dict.fromkeys(places, OffsetSpec.EARLIEST))
-            end = admin.list_partition_offsets(dict.fromkeys(places, OffsetSpec.LATEST))
+        with _Admin(bootstrap, timeout_s=timeout_s) as admin:
+            known = {row["name"]: len(row["partitions"]) for row in admin.describe_topics() if not row.get("error_code")}
+            places = [TopicPartition(topic, number) for topic in topics for number in range(known.get(topic, 0))]
+            committed = admin.list_group_offsets({group: None}).get(group, {})
+            first = admin.list_partition_offsets(dict.fromkeys(places, OffsetSpec.EARLIEST)) if places else {}
+            end = admin.list_partition_offsets(dict.fromkeys(places, OffsetSpec.LATEST)) if places else {}
     except errors() as error:
-        raise BrokerError(f"Kafka at {bootstrap}: the end of {topic} cannot be read ({said(error)})") from error
-    return sum(end[place].offset - max(committed.get(place.partition, 0), first[place].offset) for place in places)
+        raise BrokerError(f"Kafka at {bootstrap}: the lag of {group} cannot be read ({said(error)})") from error
+    done = {(place.topic, place.partition): at.offset for place, at in committed.items()}
+    behind: dict[str, list[int]] = {topic: [] for topic in topics}
+    for place in places:
+        read = max(done.get((place.topic, place.partition), 0), first[place].offset)
+        behind[place.topic].append(max(0, end[place].offset - read))
+    return behind
 
 
 def partitions(bootstrap: str, topics: Sequence[str]) -> dict[str, int]:

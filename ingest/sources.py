@@ -42,7 +42,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 def load_sources(path: Path) -> list[Source]:
     """The sources of a TOML file. Raises SettingsError naming the file, the source and the field."""
     rows = read_rows(path, "sources", "sources")
-    sources = [_source(row, f"sources {path}: [[sources]] number {number}") for number, row in enumerate(rows, 1)]
+    sources = [source_of(row, f"sources {path}: [[sources]] number {number}") for number, row in enumerate(rows, 1)]
     names: set[str] = set()
     for source in sources:
         if source.name in names:
@@ -51,7 +51,8 @@ def load_sources(path: Path) -> list[Source]:
     return sources
 
 
-def _source(row: Any, where: str) -> Source:
+def source_of(row: Any, where: str) -> Source:
+    """The source of a table. where: what it is called in messages. Raises SettingsError naming the field."""
     if not isinstance(row, dict):
         raise SettingsError(f"{where}: is not a table")
     if isinstance(row.get("name"), str) and row["name"]:

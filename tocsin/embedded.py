@@ -32,6 +32,7 @@ from tocsin import wiring
 from tocsin.broker import EmbeddedBroker, free_port
 from tocsin.child import STOP_TIMEOUT_S, Node, last_reason
 from tocsin.first_login import FirstLogin
+from tocsin.liaison import BOARD
 from tocsin.node import NodePlan
 from tocsin.parts import part
 
@@ -150,11 +151,13 @@ class Stack:
         ensure_topics(settings.broker, wiring.names(settings), partitions=settings.partitions, replication=settings.replication)
 
     def _crawl(self) -> None:
+        from ingest.board import Board
         from ingest.crawl import Crawler
         from ingest.fetch import Fetcher
 
-        with contextlib.closing(Fetcher()) as fetcher:
-            Crawler(self._sources, fetcher, self.outbox, wiring.make_gazetteer(self.settings)).run(self._stop)
+        path = wiring.data_dir(self.settings) / BOARD
+        with contextlib.closing(Fetcher()) as fetcher, contextlib.closing(Board(path)) as board:
+            Crawler(self._sources, fetcher, self.outbox, wiring.make_gazetteer(self.settings), board=board).run(self._stop)
 
     def wait_ready(self, timeout_s: float = 120.0) -> None:
         """Wait until the worker has its model and its partitions. Raises TocsinError when it cannot."""
