@@ -59,6 +59,10 @@ CALLBACKS: Mapping[str, Role] = {
     "vi-list.children": "viewer",
     "wa-text.value": "viewer",
     "wa-said.children": "analyst",
+    "sr-problem.children": "viewer",
+    "sr-found.children": "analyst",
+    "sy-problem.children": "viewer",
+    "sy-lag.children": "viewer",
     # what changes something
     "vi-said.children": "analyst",
     "vi-gone.children": "analyst",
@@ -66,6 +70,9 @@ CALLBACKS: Mapping[str, Role] = {
     "ac-said.children": "analyst",
     "ar-said.children": "analyst",
     "ru-kept.children": "analyst",
+    "sr-kept.children": "admin",
+    "sr-gone.children": "admin",
+    "sr-added.data": "admin",
 }
 
 WITH_ANOTHERS_PASSWORD = frozenset({"/password", "/logout"})

@@ -16,10 +16,14 @@ from dashboard.api.backends import Backends
 from dashboard.deeds import Deeds
 from dashboard.doors import Doors, asking
 from dashboard.explaining import Explain
+from dashboard.feeding import Feeding
+from dashboard.lagging import Lags
+from dashboard.pages import sources, system
 from dashboard.queries import Cache, Reads
 from dashboard.ruling import Ruling
 from dashboard.saved import Keeping
 from dashboard.server import API
+from dashboard.upkeep import Upkeep
 from dashboard.watching import Watching
 from spine.life import inhibitions
 from spine.settings import Settings
@@ -56,6 +60,8 @@ def create_app(
     backends: Backends | None = None,
     ruling: Ruling | None = None,
     watching: Watching | None = None,
+    feeding: Feeding | None = None,
+    lags: Lags | None = None,
 ) -> dash.Dash:
     """The dashboard and the API over `store`, ready to be served. `store` may be shared with other threads.
 
@@ -64,6 +70,7 @@ def create_app(
     explain: asked which words drove a score; None where no model runs in this process
     backends: what the API can do besides reading the store; ruling, watching: who keeps the rules and the watchlists, None where
         they cannot be changed
+    feeding: who looks at feeds and adds them, None where nobody does; lags: how far the workers are behind, None where no broker is known
     Raises SettingsError for doors that cannot work.
     """
     app = dash.Dash(
@@ -86,9 +93,13 @@ def create_app(
     app.server.register_error_handler(DependencyException, lambda _: ("there is no such file\n", 404))
     app.layout = shell.layout()
     settings = settings or Settings()
+    cache = cache or Cache()
     reads = Reads(store, now, cache, inhibitions(settings.alert_inhibit))
     doors = Doors(store, settings, now)
     shell.register(app, reads, Deeds(store, now, asking), Keeping(store, now), explain=explain, ruling=ruling, watching=watching)
+    upkeep = Upkeep(store, now, cache, reads, lags)
+    sources.register(app, upkeep, feeding, asking)
+    system.register(app, upkeep)
     routes.install(app.server, reads)
     app.server.extensions[API] = api_routes.install(app.server, store, now, backends or Backends())
     forms.install(app.server, doors, title)

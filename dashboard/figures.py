@@ -42,7 +42,8 @@ def _uid(name: str) -> str:
     return re.sub(r"\W", "_", name, flags=re.ASCII)
 
 
-def _figure(traces: Sequence[Any], theme: Theme, uirevision: str, **layout: Any) -> go.Figure:
+def draw(traces: Sequence[Any], theme: Theme, uirevision: str, **layout: Any) -> go.Figure:
+    """A figure of these traces in the theme's colours; layout: what differs from the house's own, axes joined with its."""
     colours = PALETTES[theme]
     axis = {"gridcolor": colours.grid, "linecolor": colours.grid, "zeroline": False, "fixedrange": False, "automargin": True}
     base: dict[str, Any] = {
@@ -72,7 +73,8 @@ def _figure(traces: Sequence[Any], theme: Theme, uirevision: str, **layout: Any)
     return go.Figure(list(traces), {**base, **layout})
 
 
-def _time_axis(since: datetime, until: datetime, tz: tzinfo, language: str) -> dict[str, Any]:
+def time_axis(since: datetime, until: datetime, tz: tzinfo, language: str) -> dict[str, Any]:
+    """An axis of time from `since` to `until`, in the viewer's zone."""
     stops: list[tuple[int | None, int | None, str]] = [
         (None, 60_000, "%H:%M:%S"),
         (60_000, 86_400_000, "%H:%M\n%-m-%-d" if language == "zh" else "%H:%M\n%-d %b"),
@@ -91,7 +93,7 @@ def message(words: str, theme: Theme) -> go.Figure:
     note = {"text": escape(words), "showarrow": False, "xref": "paper", "yref": "paper", "x": 0.5, "y": 0.5}
     hidden = {"visible": False, "fixedrange": True}
     colour = {"font": {"color": PALETTES[theme].muted, "size": 14}}
-    return _figure([], theme, "message", annotations=[{**note, **colour}], xaxis=hidden, yaxis=hidden)
+    return draw([], theme, "message", annotations=[{**note, **colour}], xaxis=hidden, yaxis=hidden)
 
 
 def mood(
@@ -136,12 +138,12 @@ def mood(
     if rang:
         traces.append(_bells(rang, limit, view))
     colours = palette_of(view)
-    return _figure(
+    return draw(
         traces,
         view.theme,
         f"mood {view.range} {view.zone} {view.kind} {','.join(view.topics)}",
         showlegend=True,  # of one line too: it says whose
-        xaxis=_time_axis(since, until, view.tz, view.language),
+        xaxis=time_axis(since, until, view.tz, view.language),
         yaxis={"range": [-limit, limit], "tickformat": "+.1f"},
         shapes=[{"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": 0, "y1": 0, "line": {"color": colours.muted, "width": 1}}],
     )
@@ -201,13 +203,13 @@ def heat(
             "len": 0.9,
         },
     )
-    return _figure(
+    return draw(
         [trace],
         view.theme,
         f"heat {view.range} {view.zone} {view.kind}",
         hovermode="closest",
         margin={"l": 8, "r": 8, "t": 30, "b": 8},
-        xaxis={**_time_axis(since, until, view.tz, view.language), "showgrid": False},
+        xaxis={**time_axis(since, until, view.tz, view.language), "showgrid": False},
         yaxis={"showgrid": False, "fixedrange": True},
     )
 
@@ -250,12 +252,12 @@ def volume(points: Sequence[MoodPoint], bounds: tuple[datetime, datetime, int], 
             hovertemplate="%{y:.0%}",
         )
     )
-    return _figure(
+    return draw(
         traces,
         view.theme,
         f"volume {series} {view.range} {view.zone}",
         barmode="stack",
-        xaxis=_time_axis(since, until, view.tz, view.language),
+        xaxis=time_axis(since, until, view.tz, view.language),
         yaxis={"rangemode": "tozero", "tickformat": ",d"},
         yaxis2={
             "overlaying": "y",
@@ -313,11 +315,11 @@ def trend(
     top = 1.15 * max([1.0, *negative, *(item.high for item in usual)])
     if rang:
         traces.append(_bells(rang, top, view))
-    return _figure(
+    return draw(
         traces,
         view.theme,
         f"trend {series} {view.range} {view.zone}",
-        xaxis=_time_axis(since, until, view.tz, view.language),
+        xaxis=time_axis(since, until, view.tz, view.language),
         yaxis={"range": [0, top], "tickformat": ",~g"},
     )
 
@@ -350,12 +352,12 @@ def around(counts: Sequence[WindowCount], alert: Alert, bounds: tuple[datetime, 
                 hoverinfo="skip",
             )
         )
-    return _figure(
+    return draw(
         traces,
         view.theme,
         f"around {alert.id} {view.zone}",
         barmode="stack",
-        xaxis=_time_axis(since, until, view.tz, view.language),
+        xaxis=time_axis(since, until, view.tz, view.language),
         yaxis={"rangemode": "tozero", "tickformat": ",~g"},
         shapes=[
             {

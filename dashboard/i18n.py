@@ -85,3 +85,22 @@ def zone_label(tz: tzinfo, now: datetime) -> str:
     hours, rest = divmod(abs(minutes), 60)
     offset = f"UTC{'+' if minutes > 0 else '−'}{hours}" + (f":{rest:02d}" if rest else "")
     return f"{tz} ({offset})"
+
+
+def lasting(seconds: float, language: Language) -> str:
+    """How long something takes or waits: "0.4 s", "12 min", "3.5 h"."""
+    if seconds < 100:
+        return text("seconds", language, n=f"{seconds:.1f}" if seconds < 10 else f"{seconds:.0f}")
+    if seconds < 6_000:
+        return text("minutes", language, n=f"{seconds / 60:.0f}")
+    return text("hours", language, n=f"{seconds / 3_600:.3g}")
+
+
+def size(number: int) -> str:
+    """So many bytes, the same in both languages: "640 kB", "1.2 GB"."""
+    value = float(number)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1_000:
+            return f"{value:.3g} {unit}"
+        value /= 1_000
+    return f"{value:,.3g} TB"

@@ -16,6 +16,8 @@ from spine.taxonomy import TOPIC_KEYS
 GLYPHS = {"negative": "▼", "neutral": "●", "positive": "▲"}
 SEVERITY_GLYPHS = {"watch": "!", "urgent": "!!", "flash": "!!!"}
 STATE_GLYPHS: dict[State, str] = {"pending": "○", "firing": "●", "acknowledged": "◐", "resolved": "✓"}
+SOURCE_GLYPHS = {"ok": "✓", "late": "◔", "silent": "∅", "failing": "✕", "new": "○", "past": "–"}
+PROCESS_GLYPHS = {"ready": "✓", "starting": "◔", "ended": "–", "gone": "✕"}
 SEVERITY_COLOURS = {"watch": "yellow", "urgent": "orange", "flash": "vermillion"}
 
 _LINES = {

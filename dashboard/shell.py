@@ -19,7 +19,7 @@ from dashboard.doors import NOBODY_ASKED, current
 from dashboard.explaining import Explain
 from dashboard.figures import FONT
 from dashboard.logins import Person
-from dashboard.pages import actions, alert, article, articles, inbox, overview, rules, series, views, watchlists
+from dashboard.pages import actions, alert, article, articles, inbox, overview, rules, series, sources, system, views, watchlists
 from dashboard.pages.parts import href, nothing_here
 from dashboard.pages.span import fault_words
 from dashboard.queries import Reads
@@ -31,8 +31,8 @@ from spine.errors import StoreError
 
 TICK_MS = 2_000
 PAGES = (overview, inbox, articles, article, series, alert)
-QUIET_PAGES = (rules, watchlists)
-"""Pages that nothing refreshes."""
+QUIET_PAGES = (rules, watchlists, sources, system)
+"""Pages that nothing refreshes, or whose callbacks are put in elsewhere: they need more than what is read."""
 HEADER = (
     # label, address, page
     ("home", "/", overview),
@@ -40,6 +40,8 @@ HEADER = (
     ("find", articles.PATH, articles),
     ("watchlists", watchlists.PATH, watchlists),
     ("rules", rules.PATH, rules),
+    ("sources", sources.PATH, sources),
+    ("system", system.PATH, system),
 )
 KEYS = {"o": "home", "a": "inbox", "s": "find", "w": "watchlists", "r": "rules"}
 """The letter after g that leads to a page of the header; assets/tocsin.js has their addresses."""

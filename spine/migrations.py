@@ -305,7 +305,7 @@ MIGRATIONS: tuple[Migration, ...] = (
         ),
     ),
     Migration(
-        "0020_feeds_visits_heartbeats",
+        "0021_feeds_visits_heartbeats",
         (
             """
             CREATE TABLE IF NOT EXISTS feeds (

@@ -29,6 +29,8 @@ from spine.store import Store
 from tocsin import wiring
 from tocsin.explaining import Explainer
 from tocsin.first_login import keep
+from tocsin.heart import beating
+from tocsin.liaison import BOARD, connected
 
 if TYPE_CHECKING:
     from dashboard.explaining import Explain
@@ -44,7 +46,7 @@ class NodePlan(msgspec.Struct, frozen=True, kw_only=True):
     broker_pid: of the embedded broker, to be ended with us should the parent be gone; 0: none
     era: of the embedded broker, which numbers its messages anew at each start; "": Kafka's numbers are for ever
     first: the account to make for the dashboard where nobody has one; its password stays with the parent
-    outbox: whether the parent publishes what is put into the outbox of data_dir
+    outbox: whether the parent publishes what is put into the outbox of data_dir, and its crawler looks at the board there
     """
 
     settings: Settings
@@ -73,6 +75,11 @@ def run_node(plan: NodePlan, stop: threading.Event | None = None) -> None:
         stack.enter_context(metrics.served(settings.metrics_host, settings.metrics_port, lambda: "" if ready.is_set() else "starting"))
         store = wiring.make_store(settings)
         stack.callback(store.close)
+        current: list[Classifier] = []
+        roles = ["work", *(["dashboard"] if plan.dashboard else []), *(["schedule"] if plan.schedule else [])]
+        stack.enter_context(beating(store, roles, ready=ready.is_set, model=lambda: current[0].version if current else ""))
+        if plan.outbox:
+            stack.enter_context(connected(wiring.data_dir(settings) / BOARD, lambda: contextlib.nullcontext(store)))
         explainer = Explainer()
         model: Future[Classifier] | None = None
         if plan.dashboard:
@@ -86,6 +93,7 @@ def run_node(plan: NodePlan, stop: threading.Event | None = None) -> None:
             stack.enter_context(running_scheduler(settings, store))
         classifier = stack.enter_context(wiring.following_classifier(settings))
         explainer.use(classifier)
+        current.append(classifier)
         if model is not None:
             from models.in_turn import InTurn
 
@@ -129,6 +137,8 @@ def dashboard_of(
     from dashboard.app import create_app
     from dashboard.server import serve
     from tocsin.api import backends
+    from tocsin.feeding import FeedDesk
+    from tocsin.lagging import lags_of
     from tocsin.ruling import RuleDesk
     from tocsin.watching import WatchDesk
 
@@ -138,8 +148,17 @@ def dashboard_of(
     with backends(settings, store, outbox=outbox, model=model) as able:
         with contextlib.suppress(SettingsError):  # of a file that is wrong: the worker complains of it
             wiring.know_watchlists(wiring.watchlists_in_force(settings, store))
-        ruling, watching = RuleDesk(settings, store, utc_now), WatchDesk(settings, store, utc_now)
-        app = create_app(store, settings, now=utc_now, explain=explain, backends=able, ruling=ruling, watching=watching)
+        app = create_app(
+            store,
+            settings,
+            now=utc_now,
+            explain=explain,
+            backends=able,
+            ruling=RuleDesk(settings, store, utc_now),
+            watching=WatchDesk(settings, store, utc_now),
+            feeding=FeedDesk(settings, store, utc_now),
+            lags=lags_of(settings),
+        )
         running = serve(app, settings.dashboard_host, settings.dashboard_port, hosts=(public,) if public else ())
         _log.info("dashboard ready", url=running.url)
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashboard.words import alerts, articles, common, doors, frame, overview, rules, series, views, watchlists
+from dashboard.words import alerts, articles, common, doors, frame, overview, rules, series, sources, system, views, watchlists
 
 LABELS: dict[str, tuple[str, str]] = {
     **alerts.WORDS,
@@ -13,6 +13,8 @@ LABELS: dict[str, tuple[str, str]] = {
     **overview.WORDS,
     **rules.WORDS,
     **series.WORDS,
+    **sources.WORDS,
+    **system.WORDS,
     **views.WORDS,
     **watchlists.WORDS,
 }

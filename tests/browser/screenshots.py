@@ -33,6 +33,8 @@ SHOTS = (
     Shot("article", "article/{article}?lang=en", "#ar-scores *"),
     Shot("overview-companies", "?lang=en&kind=company&colours=red-up", "#ov-mood .scatterlayer .trace"),
     Shot("watchlists", "watchlists?lang=en", "#wa-text"),
+    Shot("sources", "sources?lang=en", "#sr-rows img.spark"),
+    Shot("system", "system?lang=en", "#sy-rate .barlayer .trace"),
     Shot("series", "series/topic/energy?lang=en", "#se-trend .scatterlayer .trace"),
 )
 

@@ -4,7 +4,9 @@ The store in process allows one owner, so the tests talk to this one. It prints 
 answers each with one JSON value: alert (a new one rings), article (one more, now), break and mend (the store loses a table
 and has it back), logout (every session ends), quit.
 
-Three have accounts: viewer and analyst with PASSWORD, and admin with a password that was made for one login.
+Four have accounts: viewer, analyst and chief (an admin) with PASSWORD, and admin with a password that was made for one login.
+
+A feed stands at "feed" of the answer, on this machine.
 """
 
 from __future__ import annotations
@@ -13,14 +15,18 @@ import json
 import math
 import random
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from dashboard.app import create_app
 from dashboard.server import serve
+from spine.accounts import Role
 from spine.log import configure
 from spine.people import People
 from spine.records import (
@@ -41,7 +47,8 @@ from spine.records import (
 )
 from spine.series import company_series, sector_series, topic_series
 from spine.settings import Settings
-from spine.store import Delivery, Store, open_store
+from spine.store import Beat, DeadLetter, Delivery, Store, Visited, open_store
+from tocsin.feeding import FeedDesk
 from tocsin.first_login import FirstLogin, first_login
 from tocsin.node import utc_now
 from tocsin.ruling import RuleDesk
@@ -273,7 +280,56 @@ def fill(store: Store, now: datetime) -> dict[str, str]:
             ),
         ]
     )
+    upkeep(store, now)
     return {"energy": alerts[0].id, "company": alerts[1].id}
+
+
+def upkeep(store: Store, now: datetime) -> None:
+    """Processes, visits to sources, one of which fails, and records that were set aside."""
+    said: dict[str, Any] = {"host": "desk-1", "version": "0.1.0", "started_at": now - timedelta(hours=5)}
+    store.beats.put(
+        [
+            Beat(id="w1", roles=("work",), pid=41, at=now + timedelta(hours=1), model="tocsin-base-3", **said),
+            Beat(id="w2", roles=("work",), pid=42, at=now - timedelta(minutes=7), model="tocsin-base-3", **said),
+            Beat(id="c1", roles=("crawl",), pid=43, at=now + timedelta(hours=1), waiting=3, **said),
+        ]
+    )
+    names = [name for language in LANGUAGES for name in SOURCES[language]]
+    visits = [
+        Visited(
+            source=name, url=f"https://{name}/feed", interval_s=120, at=now, outcome="ok", entries=20, ok_at=now,
+            next_at=now + timedelta(hours=2),
+        )
+        for name in names[1:]
+    ]  # fmt: skip
+    failed: dict[str, Any] = {"outcome": "failed", "error": "answered 503 <b>Service</b> Unavailable", "failures": 4, "refused": 2}
+    store.visits.put([*visits, Visited(source=names[0], url=f"https://{names[0]}/feed", interval_s=120, at=now, **failed)])
+    store.dead.insert(
+        [
+            DeadLetter(
+                topic="articles", partition=0, offset=n, failed_at=now, stage="decode", reason=f"byte {n} is not JSON", key=b"",
+                value=b'{"source":"tidal-news.example"',
+            )
+            for n in range(3)
+        ]
+    )  # fmt: skip
+
+
+FEED = """<rss version="2.0"><channel><title>Pier &lt;i&gt;Gazette&lt;/i&gt;</title>
+<item><title>Harbour dredging resumes &lt;script&gt;window.hacked=7&lt;/script&gt;</title><link>https://pier.example/1</link></item>
+<item><title>Ferry bonds slip again as crews vote</title><link>https://pier.example/2</link></item></channel></rss>"""
+
+
+class _Feed(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/feed" else 404)
+        self.send_header("Content-Type", "application/rss+xml")
+        self.end_headers()
+        if self.path == "/feed":
+            self.wfile.write(FEED.encode())
+
+    def log_message(self, *_args: object) -> None:
+        """Nobody asks."""
 
 
 def accounts(store: Store) -> tuple[FirstLogin, Callable[[], None]]:
@@ -281,11 +337,12 @@ def accounts(store: Store) -> tuple[FirstLogin, Callable[[], None]]:
     people = People(store, lambda: datetime.now(UTC))
     first = first_login()
     people.add_first(first.account)
-    for name in ("viewer", "analyst"):
-        people.add(people.make(name, "viewer" if name == "viewer" else "analyst", PASSWORD, must_change=False), who="site")
+    roles: dict[str, Role] = {"viewer": "viewer", "analyst": "analyst", "chief": "admin"}
+    for name, role in roles.items():
+        people.add(people.make(name, role, PASSWORD, must_change=False), who="site")
 
     def log_out() -> None:
-        for name in ("viewer", "analyst", "admin"):
+        for name in (*roles, "admin"):
             people.log_out(name, who="site")
 
     return first, log_out
@@ -298,10 +355,20 @@ def main(folder: str, port: int = 0) -> None:
     store.migrate()
     ids = fill(store, datetime.now(UTC))
     first, log_out = accounts(store)
-    settings = Settings(data_dir=folder)
-    ruling, watching = RuleDesk(settings, store, utc_now), WatchDesk(settings, store, utc_now)
-    with serve(create_app(store, settings, ruling=ruling, watching=watching), "127.0.0.1", port) as running:
-        print(json.dumps({"url": running.url, "link": first.link(running.url), **ids}), flush=True)
+    settings = Settings(data_dir=folder, feeds_allow_private=True)
+    feeds = ThreadingHTTPServer(("127.0.0.1", 0), _Feed)
+    threading.Thread(target=feeds.serve_forever, daemon=True).start()
+    app = create_app(
+        store,
+        settings,
+        ruling=RuleDesk(settings, store, utc_now),
+        watching=WatchDesk(settings, store, utc_now),
+        feeding=FeedDesk(settings, store, utc_now),
+        lags=lambda: {"articles": [3, 40], "scores": [0], "alerts": []},
+    )
+    with serve(app, "127.0.0.1", port) as running:
+        feed = f"http://127.0.0.1:{feeds.server_port}/feed"
+        print(json.dumps({"url": running.url, "link": first.link(running.url), "feed": feed, **ids}), flush=True)
         for number, line in enumerate(sys.stdin):
             answer: object = None
             match line.strip():

@@ -7,16 +7,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from dashboard.feeding import NewFeed
+from spine.settings import Settings
 from spine.store import Store, open_store
 from tests.servers import ROOT, ClickHouseServer, Kafka
+from tests.site import Answer, Site
 from tocsin.broker import free_port
 from tocsin.demo import ledger
+from tocsin.feeding import FeedDesk
+from tocsin.lagging import lags_of
 from tocsin.newswire import Newswire
 
 PATIENCE_S = 120.0
@@ -28,6 +34,7 @@ class Compose:
     def __init__(self, folder: Path, replaced: dict[str, str], environment: dict[str, str]) -> None:
         self.services: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
         self._folder, self._replaced, self._environment = folder, replaced, environment
+        self.bootstrap = replaced["kafka:9092"]
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.ports: dict[str, int] = {}
 
@@ -126,10 +133,37 @@ def test_every_role_runs_and_together_they_carry_news_to_the_dashboard(
             time.sleep(0.2)
         assert store.articles.doubled() == 0
         assert store.dead.count() == 0
+        known_to_the_dashboard(store, newswire, compose, deadline)
     finally:
         store.close()
     ended = compose.stop()
     assert ended == dict.fromkeys(running, 0), "\n\n".join(f"{name}: {compose.log(name)}" for name, code in ended.items() if code)
+
+
+def known_to_the_dashboard(store: Store, newswire: Newswire, compose: Compose, deadline: float) -> None:
+    """Each process beats, each source's visits are told, the lag can be asked for, and a feed that is added is crawled."""
+    now = datetime.now(UTC)
+    beats = [beat for beat in store.beats.latest(now - timedelta(minutes=1)) if beat.state == "ready"]
+    assert sorted(role for beat in beats for role in beat.roles) == ["crawl", "dashboard", "schedule", "work", "work"]
+    assert len({beat.model for beat in beats if beat.roles == ("work",)} - {""}) == 1
+    of_file = store.visits.all()
+    assert {visit.outcome for visit in of_file} <= {"ok", "not_modified"}
+    settings = Settings(broker=compose.bootstrap, topic_prefix="roles.", consumer_group="roles", feeds_allow_private=True)
+    asked = lags_of(settings)
+    assert asked is not None
+    while any(sum(behind) for behind in asked().values()):
+        assert time.monotonic() < deadline, asked()
+        time.sleep(0.2)
+    assert {topic: len(behind) for topic, behind in asked().items()} == {"articles": 4, "scores": 1, "alerts": 1}
+    feed = b'<rss version="2.0"><channel><title>t</title><item><title>An added story</title></item></channel></rss>'
+    with Site() as site:
+        site.pages["/feed"] = Answer(feed)
+        FeedDesk(settings, store, lambda: now).add(NewFeed(name="added", url=f"{site.url}/feed"), "Ann")
+        added = time.monotonic()
+        while not any(visit.source == "added" and visit.outcome == "ok" for visit in store.visits.all()):
+            assert time.monotonic() - added < 60, "a running crawler takes it up within a minute"
+            time.sleep(0.2)
+    assert len(store.visits.all()) == len(of_file) + 1
 
 
 @pytest.mark.parametrize("role", ["work", "dashboard", "schedule", "crawl"])

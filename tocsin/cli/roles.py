@@ -13,6 +13,8 @@ from spine.errors import SettingsError, TocsinError
 from spine.settings import Settings
 from tocsin import wiring
 from tocsin.cli.common import ExampleCommand, settings_of, teller
+from tocsin.heart import beating
+from tocsin.liaison import BOARD, connected
 from tocsin.parts import part
 from tocsin.signals import stop_on_signal
 
@@ -43,7 +45,11 @@ def work(ctx: click.Context) -> None:
 @click.option("--sources", type=click.Path(), help="TOML file of the feeds to crawl.")
 @click.pass_context
 def crawl(ctx: click.Context, sources: str | None) -> None:
-    """The crawler: feeds to Kafka, through an outbox on disk."""
+    """The crawler: feeds to Kafka, through an outbox on disk.
+
+    Where the setting `store` names a ClickHouse server, feeds that were added on the dashboard are crawled too, and it shows how they fare.
+    """
+    from ingest.board import Board
     from ingest.crawl import Crawler
     from ingest.fetch import Fetcher
     from ingest.outbox import Outbox
@@ -68,8 +74,14 @@ def crawl(ctx: click.Context, sources: str | None) -> None:
     thread = part("publisher", partial(publisher.run, stop), give_up)
     thread.start()
     try:
-        with metrics.served(settings.metrics_host, settings.metrics_port, publisher.trouble), contextlib.closing(Fetcher()) as fetcher:
-            Crawler(feeds, fetcher, outbox, gazetteer).run(stop)
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(metrics.served(settings.metrics_host, settings.metrics_port, publisher.trouble))
+            path = wiring.data_dir(settings) / BOARD
+            if settings.store != "embedded":
+                stack.enter_context(connected(path, lambda: contextlib.closing(wiring.make_store(settings, migrate=False))))
+            fetcher = stack.enter_context(contextlib.closing(Fetcher()))
+            board = stack.enter_context(contextlib.closing(Board(path)))
+            Crawler(feeds, fetcher, outbox, gazetteer, board=board).run(stop)
     finally:
         stop.set()
         thread.join()
@@ -94,7 +106,11 @@ def dashboard(ctx: click.Context, host: str | None, port: int | None) -> None:
     try:
         first = for_terminal(settings)
         waits = keep(store, first.account if first else None)
-        with metrics.served(settings.metrics_host, settings.metrics_port, lambda: ""), dashboard_of(settings, store) as url:
+        with (
+            metrics.served(settings.metrics_host, settings.metrics_port, lambda: ""),
+            beating(store, ("dashboard",)),
+            dashboard_of(settings, store) as url,
+        ):
             teller()(f"dashboard on {url}")
             if first is not None and waits:
                 tell(first, url)
@@ -112,7 +128,7 @@ def schedule(ctx: click.Context) -> None:
     settings = _external(settings_of(ctx), broker=False)
     store = wiring.make_store(settings)
     try:
-        with metrics.served(settings.metrics_host, settings.metrics_port, lambda: ""):
+        with metrics.served(settings.metrics_host, settings.metrics_port, lambda: ""), beating(store, ("schedule",)):
             run_scheduler(settings, store, teller())
     finally:
         store.close()

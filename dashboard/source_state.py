@@ -1,0 +1,166 @@
+"""How a source fares: what it told, against what is usual for it, and how its visits go. Pure: values and `now` in, a verdict out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Literal
+
+import msgspec
+
+from dashboard.usual import HOUR_S, PAST, usual
+from spine.records import Alert
+from spine.series import source_series
+from spine.store import Feed, MoodPoint, SourceHour, Visited
+
+State = Literal["failing", "silent", "late", "new", "past", "ok"]
+STATES: tuple[State, ...] = ("failing", "silent", "late", "new", "past", "ok")
+"""From what wants a person most to what wants nobody."""
+HOURS = 24
+WEEK = timedelta(days=7)
+FAILURES = 2
+"""One visit may fail; a second one in a row makes a failing source."""
+OVERDUE = timedelta(minutes=2)
+DUE_ARTICLES = 5.0
+"""A source is late when it usually tells so many by now: by chance it is once in 150 times (Poisson)."""
+LEFT = timedelta(days=2)
+"""Who is on no list and told nothing for so long is past."""
+
+
+class SourceView(msgspec.Struct, frozen=True, kw_only=True):
+    """One source.
+
+    hours: articles of the last HOURS hours, the last of which is not over; usual: what each of them usually has, [] where nobody knows
+    last_at, stored_at: when its newest article was published, and stored
+    lag_s: seconds from publication to the store: (median, 95 %)
+    told, negative: articles of the last seven days, and the negative ones of them
+    dead: records of it that were set aside in that time
+    silence: the open alert that it is silent; added: who added it here, and when
+    """
+
+    name: str
+    visit: Visited | None
+    added: Feed | None
+    hours: list[int]
+    usual: list[float]
+    last_at: datetime | None
+    stored_at: datetime | None
+    lag_s: tuple[float, float] | None
+    told: int
+    negative: int
+    dead: int
+    silence: str
+    state: State
+
+    @property
+    def today(self) -> int:
+        """Articles of the last HOURS hours."""
+        return sum(self.hours)
+
+
+class Known(msgspec.Struct, frozen=True, kw_only=True):
+    """All that is known of all sources. past: hours before those of `recent`, which reach over HOURS hours at least"""
+
+    past: Sequence[SourceHour]
+    recent: Sequence[SourceHour]
+    visits: Sequence[Visited]
+    feeds: Sequence[Feed]
+    lags: Mapping[str, tuple[float, float]]
+    dead: Mapping[str, int]
+    alerts: Sequence[Alert]
+
+
+def views(known: Known, usuals: Mapping[str, list[float]], now: datetime) -> list[SourceView]:
+    """Every source that is on a list, was added, or told anything; those that want a person first. usuals: as `usuals` tells them."""
+    hours: dict[str, list[SourceHour]] = {}
+    for hour in [*known.past, *known.recent]:
+        hours.setdefault(hour.source, []).append(hour)
+    visits = {visit.source: visit for visit in known.visits}
+    feeds = {feed.name: feed for feed in known.feeds}
+    silences = {alert.series: alert.id for alert in known.alerts if alert.measure == "silence"}
+    found = []
+    for name in sorted(hours.keys() | visits.keys() | feeds.keys()):
+        own = hours.get(name, [])
+        newest = max(own, key=lambda hour: hour.last_at, default=None)
+        week = [hour for hour in own if hour.start >= now - WEEK]
+        counts = {hour.start: hour.articles for hour in own}
+        view = SourceView(
+            name=name,
+            visit=visits.get(name),
+            added=feeds.get(name),
+            hours=[counts.get(start, 0) for start in starts(now)],
+            usual=usuals.get(name, []),
+            last_at=newest.last_at if newest else None,
+            stored_at=newest.stored_at if newest else None,
+            lag_s=known.lags.get(name),
+            told=sum(hour.articles for hour in week),
+            negative=sum(hour.negative for hour in week),
+            dead=known.dead.get(name, 0),
+            silence=silences.get(source_series(name), ""),
+            state="ok",
+        )
+        found.append(msgspec.structs.replace(view, state=state_of(view, now)))
+    return sorted(found, key=lambda view: (STATES.index(view.state), view.name))
+
+
+def starts(now: datetime) -> list[datetime]:
+    """Where the last HOURS hours begin: whole hours of UTC, the last one is not over."""
+    last = datetime.fromtimestamp(int(now.timestamp()) // HOUR_S * HOUR_S, tz=now.tzinfo)
+    return [last - timedelta(hours=back) for back in range(HOURS - 1, -1, -1)]
+
+
+def usuals(past: Sequence[SourceHour], now: datetime) -> dict[str, list[float]]:
+    """Source to the articles that each of the last HOURS hours usually has; without those that are known for too short a time."""
+    hours: dict[str, list[SourceHour]] = {}
+    for hour in past:
+        hours.setdefault(hour.source, []).append(hour)
+    wanted = starts(now)
+    since = wanted[0] - PAST
+    found = {}
+    for name, own in hours.items():
+        points = [MoodPoint(name, hour.start, 0.0, hour.articles, hour.articles) for hour in own]  # any count will do
+        first = max(since, min(hour.start for hour in own))
+        means = [round(item.mean, 3) for item in usual(points, first, wanted[0], HOUR_S, wanted, HOUR_S)]
+        if means:
+            found[name] = means
+    return found
+
+
+def due(view: SourceView, now: datetime) -> float:
+    """How many articles it usually tells in a time like that since its last one, within the last HOURS hours."""
+    since = view.last_at or datetime.min.replace(tzinfo=now.tzinfo)
+    total = 0.0
+    for start, mean in zip(starts(now), view.usual, strict=bool(view.usual)):
+        end = min(now, start + timedelta(seconds=HOUR_S))
+        total += mean * max(0.0, (end - max(start, since)).total_seconds()) / HOUR_S if max(start, since) < end else 0.0
+    return total
+
+
+def usual_today(view: SourceView, now: datetime) -> float | None:
+    """What the last HOURS hours usually have, the last one as far as it is over; None: nobody knows."""
+    if not view.usual:
+        return None
+    share = (now - starts(now)[-1]).total_seconds() / HOUR_S
+    return sum(view.usual[:-1]) + share * view.usual[-1]
+
+
+def overdue(visit: Visited, now: datetime) -> bool:
+    """Whether the crawler should have visited it by now, and has not."""
+    return visit.next_at is not None and now - visit.next_at > max(OVERDUE, timedelta(seconds=visit.interval_s))
+
+
+def state_of(view: SourceView, now: datetime) -> State:
+    """What to make of it."""
+    visit = view.visit
+    if visit is not None and (visit.failures >= FAILURES or (visit.failures and visit.ok_at is None)):
+        return "failing"
+    if view.silence:
+        return "silent"
+    if view.last_at is None and (visit is None or visit.at is None):
+        return "new"
+    if visit is None and view.added is None:
+        if view.last_at is not None and now - view.last_at > LEFT:
+            return "past"
+    elif visit is not None and overdue(visit, now):
+        return "late"
+    return "late" if due(view, now) >= DUE_ARTICLES else "ok"

@@ -1,0 +1,374 @@
+"""A feed on its way: tested, added on the dashboard, crawled by a crawler that runs, seen by the page, and left again."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+
+import flask
+import msgspec
+import pytest
+
+from dashboard.app import create_app
+from dashboard.feeding import NewFeed
+from dashboard.logins import Person
+from dashboard.pages import sources, system
+from dashboard.queries import Cache
+from dashboard.view import View
+from ingest.board import Board
+from ingest.crawl import Crawler
+from ingest.entities import load_companies
+from ingest.fetch import Fetcher
+from ingest.outbox import Outbox
+from ingest.roster import visits
+from ingest.sources import Source
+from spine.accounts import Role
+from spine.errors import SettingsError, SourceError
+from spine.records import Language
+from spine.settings import Settings
+from spine.store import Store, open_store
+from tests.site import Answer, Site
+from tests.unit.test_dashboard_app import body
+from tocsin import liaison
+from tocsin.feeding import FeedDesk, interval
+from tocsin.heart import beating
+from tocsin.liaison import Liaison, connected
+
+GAZETTEER = load_companies()
+PATIENCE_S = 30.0
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    store = open_store("embedded", tmp_path_factory.mktemp("feeds"))
+    store.migrate()
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def store(opened: Store) -> Store:
+    for table in ("feeds", "source_visits", "heartbeats", "audit"):
+        opened.client.command(f"TRUNCATE TABLE {table}")
+    return opened
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with Site() as running:
+        yield running
+
+
+@pytest.fixture
+def desk(store: Store) -> FeedDesk:
+    return FeedDesk(Settings(feeds_allow_private=True), store, lambda: datetime.now(UTC), look_s=3)
+
+
+def rss(count: int, title: str = "海港财经", every: timedelta = timedelta(minutes=20), **odd: str) -> bytes:
+    """A feed with so many entries, the newest now; odd: text of parts in place of the usual."""
+    now = datetime.now(UTC)
+    items = []
+    for n in range(count):
+        parts = {
+            "title": f"第{n}条 <b>快讯</b>",
+            "link": f"https://news.example/{n}",
+            "description": "某公司公告称债券将按期兑付，市场反应平静，分析师维持原有评级，并预计下半年的现金流会有明显改善。",
+            "pubDate": format_datetime(now - n * every),
+            **odd,
+        }
+        items.append("<item>" + "".join(f"<{name}><![CDATA[{text}]]></{name}>" for name, text in parts.items() if text) + "</item>")
+    return f'<rss version="2.0"><channel><title>{title}</title>{"".join(items)}</channel></rss>'.encode()
+
+
+def until(condition: Callable[[], Any], what: str) -> Any:
+    end = time.monotonic() + PATIENCE_S
+    while time.monotonic() < end:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.05)
+    raise AssertionError(what)
+
+
+def test_a_look_tells_what_stands_there_and_stores_nothing(desk: FeedDesk, store: Store, site: Site):
+    site.pages["/feed"] = Answer(rss(7))
+    found = desk.look(f" {site.url}/feed ", "王芳")
+    assert (found.title, found.kind, found.language, found.entries, found.problems) == ("海港财经", "rss20", "zh", 7, ())
+    assert [entry.title for entry in found.newest] == [f"第{n}条 快讯" for n in range(5)]
+    assert found.interval_s == 600
+    assert [asked.path for asked in site.seen] == ["/robots.txt", "/feed"]
+    assert store.feeds.all() == []
+    (noted,) = store.audit.latest(5)
+    assert (noted.who, noted.what, noted.about) == ("王芳", "feed looked at", f"{site.url}/feed")
+
+
+@pytest.mark.parametrize(
+    ("feed", "problems"),
+    [
+        (rss(0), {"empty"}),
+        (rss(3, title=""), set()),
+        (rss(3, pubDate=""), {"undated"}),
+        (rss(3, link=""), {"linkless"}),
+        (rss(3, description="短"), {"short"}),
+        (rss(3, every=timedelta(days=-2)), {"future"}),
+        (rss(3, pubDate="Mon, 02 Nov 2020 08:00:00 GMT"), {"old"}),
+        (rss(201), {"many"}),
+    ],
+)
+def test_a_look_says_what_is_odd(desk: FeedDesk, site: Site, feed: bytes, problems: set[str]):
+    site.pages["/feed"] = Answer(feed)
+    assert {problem.key for problem in desk.look(f"{site.url}/feed", "Ann").problems} == problems
+
+
+def test_a_look_follows_a_redirect_and_knows_the_sources_that_there_are(desk: FeedDesk, site: Site):
+    site.pages["/old"] = Answer(status=301, headers={"Location": "/feed"})
+    site.pages["/feed"] = Answer(rss(2))
+    desk.add(NewFeed(name="mine", url=f"{site.url}/feed"), "Ann")
+    keys = [(problem.key, dict(problem.values)) for problem in desk.look(f"{site.url}/old", "Ann").problems]
+    assert keys == [("known", {"name": "mine"}), ("moved", {"url": f"{site.url}/feed"})]
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("", "not an http or https address"),
+        ("file:///etc/passwd", "not an http or https address"),
+        ("javascript:alert(1)", "not an http or https address"),
+        ("https://user:secret@news.example/feed", "shown to everybody"),
+        ("http://127.0.0.1:1/feed", "not a public address"),
+        ("localhost/feed", "not a public address"),
+        ("http://2130706433/", "not a public address"),
+        ("http://169.254.169.254/latest/meta-data", "not a public address"),
+        ("http://[::1]/feed", "not a public address"),
+    ],
+)
+def test_a_look_goes_nowhere_that_the_crawler_may_not(store: Store, url: str, why: str):
+    desk = FeedDesk(Settings(), store, lambda: datetime.now(UTC))
+    with pytest.raises((SettingsError, SourceError), match=why):
+        desk.look(url, "Ann")
+
+
+def test_what_is_allowed_of_private_addresses_is_no_way_to_a_clouds_own(desk: FeedDesk, site: Site):
+    site.pages["/feed"] = Answer(status=302, headers={"Location": "http://169.254.169.254/latest"})
+    with pytest.raises(SourceError, match="not a public address"):
+        desk.look(f"{site.url}/feed", "Ann")
+
+
+def test_a_look_ends_in_time_and_says_what_no_feed_is(desk: FeedDesk, site: Site):
+    def drips(closing: threading.Event) -> Iterator[bytes]:
+        while not closing.wait(0.05):
+            yield b" "
+
+    site.pages["/slow"] = Answer(chunks=drips)
+    site.pages["/page"] = Answer(b"<html><body>news</body></html>", content_type="text/html")
+    site.pages["/bomb"] = Answer(b"<!DOCTYPE x [<!ENTITY a 'b'>]><rss/>")
+    began = time.monotonic()
+    with pytest.raises(SourceError):
+        desk.look(f"{site.url}/slow", "Ann")
+    assert time.monotonic() - began < 10
+    for path in ("page", "bomb", "nothing"):
+        with pytest.raises(SourceError):
+            desk.look(f"{site.url}/{path}", "Ann")
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"name": ""}, "name"),
+        ({"name": "taken"}, "already"),
+        ({"url": "https://NEWS.example:443/a?utm_source=x"}, "'taken' has this address"),
+        ({"genre": "gossip"}, "genre"),
+        ({"language": "xx"}, "language"),
+        ({"full_text": "maybe"}, "full_text"),
+        ({"interval_s": 1.0}, "too often"),
+        ({"interval_s": 1e9}, "interval_s"),
+        ({"url": "ftp://x"}, "not an http"),
+    ],
+)
+def test_what_cannot_be_a_source_is_not_added(desk: FeedDesk, store: Store, changes: dict[str, Any], why: str):
+    desk.add(NewFeed(name="taken", url="https://news.example/a"), "Ann")
+    given: dict[str, Any] = {"name": "x", "url": "https://other.example/a", **changes}
+    with pytest.raises(SettingsError, match=why):
+        desk.add(NewFeed(**given), "Ann")
+    assert [feed.name for feed in store.feeds.all()] == ["taken"]
+
+
+@contextlib.contextmanager
+def crawling(folder: Path, *given: Source) -> Iterator[tuple[Board, Outbox]]:
+    """A crawler that runs, over a board and an outbox in this folder."""
+    stop = threading.Event()
+    with (
+        contextlib.closing(Outbox(folder / "outbox.sqlite", durable_broker=True)) as outbox,
+        contextlib.closing(Board(folder / "board.sqlite")) as board,
+        contextlib.closing(Fetcher(host_delay_s=0, deadline_s=5, idle_s=2)) as fetcher,
+    ):
+        thread = threading.Thread(target=Crawler(given, fetcher, outbox, GAZETTEER, board=board).run, args=(stop,))
+        thread.start()
+        try:
+            yield board, outbox
+        finally:
+            stop.set()
+            thread.join()
+
+
+@pytest.fixture
+def _swift(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(liaison, "EVERY_S", 0.2)
+
+
+@pytest.mark.usefixtures("_swift")
+def test_a_feed_that_is_added_is_crawled_within_seconds_and_left_when_it_is_removed(
+    desk: FeedDesk, store: Store, site: Site, tmp_path: Path
+):
+    site.pages["/file"] = Answer(rss(1, link="https://paper.example/1"))
+    site.pages["/feed"] = Answer(rss(3))
+    of_file = Source(name="of file", url=f"{site.url}/file", allow_private=True)
+    with (
+        crawling(tmp_path, of_file) as (_, outbox),
+        connected(tmp_path / "board.sqlite", lambda: contextlib.nullcontext(store)),
+    ):
+        desk.add(NewFeed(name="海港", url=f"{site.url}/feed", interval_s=10.0), "王芳")
+        added = time.monotonic()
+        until(lambda: any(visit.outcome == "ok" for visit in store.visits.all() if visit.source == "海港"), "it is visited")
+        assert time.monotonic() - added < 60
+        found = {visit.source: visit for visit in store.visits.all()}
+        assert (found["海港"].origin, found["海港"].entries, found["海港"].published) == ("dashboard", 3, 3)
+        assert (found["of file"].origin, found["of file"].interval_s) == ("file", 120)
+        assert outbox.counts().pending == 4
+        assert [noted.what for noted in store.audit.latest(5, what="feed")] == ["feed added"]
+        with pytest.raises(SettingsError, match="nobody added"):
+            desk.remove("of file", "Ann")
+        with pytest.raises(SettingsError, match="already"):
+            desk.add(NewFeed(name="of file", url=f"{site.url}/other"), "Ann")
+        desk.remove("海港", "Ann")
+        until(lambda: [visit.source for visit in store.visits.all()] == ["of file"], "it is left")
+        asked = len(site.seen)
+        site.pages["/right"] = Answer(rss(2, link="https://news.example/another"))
+        desk.add(NewFeed(name="海港", url=f"{site.url}/right", interval_s=10.0), "Ann")
+        until(lambda: any(visit.outcome == "ok" and visit.url.endswith("right") for visit in store.visits.all()), "under another address")
+        assert all(each.path != "/feed" for each in site.seen[asked:])
+        (crawler,) = store.beats.latest(datetime.now(UTC) - timedelta(minutes=1))
+        assert (crawler.roles, crawler.state) == (("crawl",), "ready")
+    with contextlib.closing(Board(tmp_path / "board.sqlite")) as board:
+        Liaison(board, store).step()
+    (crawler,) = store.beats.latest(datetime.now(UTC) - timedelta(minutes=1))
+    assert crawler.state == "ended"
+
+
+def test_feeds_are_crawled_over_a_restart_and_while_no_store_answers(desk: FeedDesk, store: Store, site: Site, tmp_path: Path):
+    site.pages["/feed"] = Answer(rss(2))
+    desk.add(NewFeed(name="mine", url=f"{site.url}/feed"), "Ann")
+    with contextlib.closing(Board(tmp_path / "board.sqlite")) as board:
+        Liaison(board, store).step()
+    with crawling(tmp_path) as (board, _):
+        until(lambda: "mine" in visits(board) and visits(board)["mine"].outcome == "ok", "it is visited")
+
+
+def test_a_failing_source_says_why_and_how_often(store: Store, site: Site, tmp_path: Path):
+    site.pages["/feed"] = Answer(status=500)
+    given = Source(name="bad", url=f"{site.url}/feed", allow_private=True, interval_s=1)
+    now = datetime.now(UTC).replace(microsecond=0)
+    with (
+        contextlib.closing(Outbox(tmp_path / "o.sqlite", durable_broker=True)) as outbox,
+        contextlib.closing(Board(tmp_path / "b.sqlite")) as board,
+        contextlib.closing(Fetcher(host_delay_s=0)) as fetcher,
+    ):
+        crawler = Crawler([given], fetcher, outbox, GAZETTEER, board=board)
+        for n in range(3):
+            crawler.crawl_once(now + timedelta(hours=n))
+        found = visits(board)["bad"]
+        assert (found.outcome, found.failures, found.ok_at) == ("failed", 3, None)
+        assert "answered 500" in found.error
+        site.pages["/feed"] = Answer(rss(3))
+        crawler.crawl_once(now + timedelta(hours=9))
+        found = visits(board)["bad"]
+        assert (found.outcome, found.failures, found.error, found.entries) == ("ok", 0, "", 3)
+        Liaison(board, store).step()
+    (stored,) = store.visits.all()
+    assert stored.next_at is not None
+    assert msgspec.structs.replace(stored, next_at=found.next_at) == found
+
+
+def test_entries_that_are_refused_are_counted_for_a_week(site: Site, tmp_path: Path):
+    site.pages["/feed"] = Answer(b'<rss version="2.0"><channel><item><guid>a</guid></item><item><title>news</title></item></channel></rss>')
+    given = Source(name="odd", url=f"{site.url}/feed", allow_private=True, interval_s=1)
+    now = datetime.now(UTC).replace(microsecond=0)
+    with (
+        contextlib.closing(Outbox(tmp_path / "o.sqlite", durable_broker=True)) as outbox,
+        contextlib.closing(Board(tmp_path / "b.sqlite")) as board,
+        contextlib.closing(Fetcher(host_delay_s=0)) as fetcher,
+    ):
+        for days, refused in ((0, 1), (6, 1), (8, 0)):
+            Crawler([given], fetcher, outbox, GAZETTEER, board=board).crawl_once(now + timedelta(days=days))
+            assert visits(board)["odd"].refused == refused
+
+
+def test_a_process_says_that_it_is_there_what_it_is_and_when_it_ends(store: Store):
+    ready, model = threading.Event(), [""]
+
+    def last() -> Any:
+        found = store.beats.latest(datetime.now(UTC) - timedelta(minutes=1))
+        return found[0] if found else None
+
+    with beating(store, ("work", "dashboard"), ready=ready.is_set, model=lambda: model[0], every_s=0.1):
+        until(lambda: last() and last().state == "starting", "it starts")
+        model[0] = "tocsin-base-3"
+        ready.set()
+        until(lambda: last().state == "ready" and last().model == "tocsin-base-3", "it is ready")
+    assert last().state == "ended"
+    assert len(store.beats.latest(datetime.now(UTC) - timedelta(minutes=1))) == 1
+
+
+def test_the_usual_gap_decides_how_often_to_visit():
+    now = datetime.now(UTC)
+    assert interval([]) == interval([now]) == 300
+    assert [interval([now - n * timedelta(seconds=gap) for n in range(5)]) for gap in (1, 300, 3_700, 86_400)] == [60, 120, 1_800, 3_600]
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_page_tests_adds_and_removes(desk: FeedDesk, store: Store, site: Site, language: str):
+    app = create_app(store, Settings(dashboard_login="none"), cache=Cache(patience_s=5), feeding=desk)
+    client = app.server.test_client()
+    site.pages["/feed"] = Answer(rss(3, title="<script>x</script>"))
+
+    def ask(output: str, changed: str, **values: Any) -> str:
+        sent = body(app, output, view_data={"lang": language}, **values) | {"changedPropIds": [changed]}
+        answer = client.post("/_dash-update-component", json=sent)
+        assert answer.status_code in (200, 204), answer.text
+        return str(answer.json["response"]) if answer.status_code == 200 else ""
+
+    url = f"{site.url}/feed"
+    assert "is not an http or https address" in ask("sr-found.children", "sr-look.n_clicks", sr_look_n_clicks=1, sr_url_value="x y")
+    tested = ask("sr-found.children", "sr-look.n_clicks", sr_look_n_clicks=1, sr_url_value=url)
+    assert ("Nothing odd was found" if language == "en" else "未发现问题") in tested
+    fields = {"sr_url_value": url, "sr_language_value": "any", "sr_genre_value": "news", "sr_pages_value": "never", "sr_interval_value": 60}
+    kept = ask("sr-kept.children", "sr-add.n_clicks", sr_add_n_clicks=1, sr_name_value="海港", **fields)
+    assert ("takes it up" if language == "en" else "已添加") in kept
+    assert "already" in ask("sr-kept.children", "sr-add.n_clicks", sr_add_n_clicks=2, sr_name_value="海港", **fields)
+    assert "海港" in ask("sr-added.data", "sr-kept.children")
+    rows = ask("sr-rows", "tick.n_intervals")
+    assert "海港" in rows
+    assert ("has not visited" if language == "en" else "尚未抓取") in rows
+    gone = ask("sr-gone.children", "sr-remove.n_clicks", sr_remove_n_clicks=1, sr_added_value="海港")
+    assert ("leaves it" if language == "en" else "已移除") in gone
+    assert "海港" not in ask("sr-rows", "tick.n_intervals")
+    assert [noted.what for noted in store.audit.latest(9, what="feed")][:2] == ["feed removed", "feed added"]
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize(
+    ("role", "ids"), [("viewer", set()), ("analyst", {"sr-url", "sr-look"}), ("admin", {"sr-url", "sr-look", "sr-add", "sr-remove"})]
+)
+def test_the_form_is_what_a_role_may_use(role: Role, ids: set[str], language: Language):
+    with flask.Flask("x").test_request_context():
+        flask.g.person = Person(name="x", role=role)
+        for page in (sources, system):
+            drawn = page.layout(View(language=language), "")
+            there = {str(part.id) for part in drawn._traverse() if getattr(part, "id", None)}
+            assert there & {"sr-url", "sr-look", "sr-add", "sr-remove"} == (ids if page is sources else set())
