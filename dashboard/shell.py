@@ -33,6 +33,8 @@ TICK_MS = 2_000
 PAGES = (overview, inbox, articles, article, series, alert)
 QUIET_PAGES = (rules, watchlists, sources, system)
 """Pages that nothing refreshes, or whose callbacks are put in elsewhere: they need more than what is read."""
+EVERY_PAGE = (*PAGES, *QUIET_PAGES)
+"""Those that tests look at and `make screenshots` pictures."""
 HEADER = (
     # label, address, page
     ("home", "/", overview),
@@ -68,6 +70,7 @@ def layout() -> Any:
         theme={
             "fontFamily": FONT,
             "primaryColor": "blue",
+            "primaryShade": 8,  # white on anything lighter is hard to read
             "defaultRadius": "md",
             "colors": {"vermillion": VERMILLION},
         },
@@ -174,7 +177,7 @@ def _person(person: Person | None, view: View) -> list[Any]:
 
 def page(path: str, view: View) -> Any:
     """The page at an address, or a friendly dead end."""
-    for module in (*PAGES, *QUIET_PAGES):
+    for module in EVERY_PAGE:
         key = module.match(path)
         if key is not None:
             return module.layout(view, key)

@@ -11,7 +11,7 @@ from dash import Input, Output, State, dcc, html, no_update
 
 from dashboard import i18n
 from dashboard.deeds import Deeds
-from dashboard.pages.parts import Parts, href, name_of, panel, state_badge
+from dashboard.pages.parts import Parts, for_role, href, name_of, panel, state_badge
 from dashboard.queries import Reads, Story, revision
 from dashboard.safe import plain
 from dashboard.view import View, parse
@@ -46,17 +46,16 @@ def layout(view: View) -> Any:
 
     spans = [{"value": key, "label": words(f"action.span.{key}")} for key in SPANS]
     span = dmc.Select(id="ac-span", data=spans, value="4h", size="xs", w=110, allowDeselect=False, **{"aria-label": words("action.span")})
+    rows = [
+        html.Div([button("ac-acknowledge", "filled"), *map(button, ("ac-unacknowledge", "ac-resolve", "ac-reopen"))], className="actions"),
+        html.Div([field("ac-words", "action.words"), button("ac-note"), button("ac-assign")], className="actions"),
+        html.Div([field("ac-reason", "action.reason"), span, button("ac-silence")], className="actions"),
+    ]
     return panel(
         words("action.title"),
         [
             dcc.Store(id="ac-seen"),
-            html.Div(
-                [button("ac-acknowledge", "filled"), button("ac-unacknowledge"), button("ac-resolve"), button("ac-reopen")],
-                className="actions",
-            ),
-            html.Div([field("ac-words", "action.words"), button("ac-note"), button("ac-assign")], className="actions"),
-            html.Div([field("ac-reason", "action.reason"), span, button("ac-silence")], className="actions"),
-            html.P(id="ac-said", className="said", role="status"),
+            for_role("analyst", [*rows, html.P(id="ac-said", className="said", role="status")], view),
             html.Div(id="ac-life"),
         ],
     )

@@ -12,7 +12,7 @@ from dashboard import i18n
 from dashboard.details import ArticleView
 from dashboard.explaining import Reasons
 from dashboard.feedback import WHOLE, known_topics
-from dashboard.pages.parts import name_of, panel, sentiment, series_href
+from dashboard.pages.parts import for_role, name_of, panel, sentiment, series_href
 from dashboard.palette import GLYPHS, sentiment_of
 from dashboard.safe import body, plain
 from dashboard.view import View
@@ -160,11 +160,11 @@ def form(found: ArticleView, view: View) -> Any:
         ],
         className="wrong",
     )
+    right = dmc.Button(words("feedback.right"), id="ar-right", size="xs", variant="default")
     parts = [
         dcc.Store(id="ar-model", data=score.model),
         dmc.Select(id="ar-about", data=about, value=WHOLE, label=words("feedback.about"), allowDeselect=False, size="xs"),
-        html.Div([dmc.Button(words("feedback.right"), id="ar-right", size="xs", variant="default"), wrong], className="row start feedback"),
-        html.Div(id="ar-said", role="status", className="muted"),
+        for_role("analyst", [html.Div([right, wrong], className="row start feedback"), html.Div(id="ar-said", role="status")], view),
     ]
     return panel(words("feedback"), parts, note=words("feedback.help"))
 

@@ -12,12 +12,15 @@ import dash_mantine_components as dmc
 from dash import ClientsideFunction, Input, Output, State, dcc, html, no_update
 
 from dashboard import i18n, measures
+from dashboard.access import allowed
+from dashboard.doors import current
 from dashboard.figures import message
 from dashboard.palette import GLYPHS, SEVERITY_GLYPHS, STATE_GLYPHS
 from dashboard.safe import plain, safe_url
 from dashboard.view import FILTERS, OPTIONS, View
 from dashboard.words import LABELS
 from dashboard.words.libraries import CHART_ZH
+from spine.accounts import Role
 from spine.life import State as AlertState
 from spine.records import Alert
 from spine.series import key_of, kind_of, series_name
@@ -176,7 +179,7 @@ def chart(id_: str, height: int, view: View, *, label: str) -> Any:
         style={"height": f"{height}px"},
     )
     return html.Div(
-        [graph, dcc.Store(id=fresh(id_))], role="img", className="chart", style={"minHeight": f"{height}px"}, **{"aria-label": label}
+        [graph, dcc.Store(id=fresh(id_))], role="figure", className="chart", style={"minHeight": f"{height}px"}, **{"aria-label": label}
     )
 
 
@@ -195,6 +198,21 @@ def keep_zoom(app: dash.Dash, *ids: str) -> None:
             State(id_, "id"),
             prevent_initial_call=True,
         )
+
+
+def for_role(least: Role, children: Any, view: View) -> Any:
+    """What a role may use; others are told that theirs is not enough. It stays on the page unseen, since callbacks name what is in it:
+    the server refuses who calls them all the same (dashboard.access)."""
+    if may_use(least):
+        return html.Div(children)
+    said = html.P(i18n.text(f"needs.{least}", view.language), className="muted small")
+    return html.Div([said, html.Div(children, hidden=True)])
+
+
+def may_use(least: Role) -> bool:
+    """Whether who asks has at least this role."""
+    person = current()
+    return allowed(person.role if person else None, least)
 
 
 def store_problem(view: View) -> Any:

@@ -10,7 +10,7 @@ import dash_mantine_components as dmc
 from dash import Input, Output, State, dcc, html, no_update
 
 from dashboard import i18n
-from dashboard.pages.parts import counts, name_of, panel, severity
+from dashboard.pages.parts import counts, for_role, may_use, name_of, panel, severity
 from dashboard.ruling import Foreseen, InForce, Ruling
 from dashboard.safe import plain
 from dashboard.view import View, parse
@@ -43,7 +43,14 @@ def layout(view: View, _key: str) -> Any:
         return i18n.text(key, view.language)
 
     field = dmc.Textarea(
-        id="ru-text", autosize=True, minRows=12, maxRows=40, placeholder=EXAMPLE, className="code", **{"aria-label": words("rules.text")}
+        id="ru-text",
+        autosize=True,
+        minRows=12,
+        maxRows=40,
+        placeholder=EXAMPLE,
+        className="code",
+        readOnly=not may_use("analyst"),
+        **{"aria-label": words("rules.text")},
     )
     buttons = [
         dmc.Button(words("rules.try"), id="ru-try", variant="filled", size="xs", n_clicks=0),
@@ -58,7 +65,7 @@ def layout(view: View, _key: str) -> Any:
                 [
                     html.P(id="ru-who", className="muted"),
                     field,
-                    html.Div(buttons, className="actions after"),
+                    for_role("analyst", html.Div(buttons, className="actions after"), view),
                     dcc.Loading(html.Div(id="ru-said", role="status"), delay_show=300),
                     html.Div(id="ru-kept", role="status"),
                 ],

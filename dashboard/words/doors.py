@@ -16,6 +16,8 @@ WORDS: dict[str, tuple[str, str]] = {
         "Nobody has an account yet. `tocsin users add NAME --role admin` makes one.",
         "尚无任何账户。请运行 `tocsin users add NAME --role admin` 创建。",
     ),
+    "needs.analyst": ("Analysts and admins can do more here.", "分析员和管理员可在此进行操作。"),
+    "needs.admin": ("Only admins can do more here.", "仅管理员可在此进行操作。"),
     "logout": ("Log out", "退出登录"),
     "password.title": ("Change your password", "修改密码"),
     "password.must": (

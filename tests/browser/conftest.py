@@ -37,6 +37,9 @@ FLAGS = (
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # no page may need the internet
 )
 WAIT_S = 40.0
+WATCH = (Path(__file__).parent / "watch.js").read_text(encoding="utf-8")
+QUIET_MS = 250
+"""So long nothing has changed on a page that is said to be settled."""
 
 
 def unavailable(reason: str) -> NoReturn:
@@ -90,7 +93,7 @@ class Page:
     def open(self, path: str = "") -> None:
         self.driver.get(self.url + path)
 
-    def wait(self, condition: Any, what: str = "") -> Any:
+    def wait(self, condition: Any, what: str = "", within_s: float = WAIT_S) -> Any:
         def met(_driver: Any) -> Any:
             from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
 
@@ -99,7 +102,7 @@ class Page:
             except (NoSuchElementException, StaleElementReferenceException):
                 return False
 
-        return WebDriverWait(self.driver, WAIT_S, poll_frequency=0.1).until(met, what)
+        return WebDriverWait(self.driver, within_s, poll_frequency=0.1).until(met, what)
 
     def all(self, css: str) -> list[Any]:
         return self.driver.find_elements(By.CSS_SELECTOR, css)
@@ -113,12 +116,38 @@ class Page:
     def says(self, css: str, words: str) -> None:
         self.wait(lambda: words in self.driver.find_element(By.CSS_SELECTOR, css).text, f"{words!r} in {css}")
 
-    def js(self, script: str) -> Any:
-        return self.driver.execute_script(script)
+    def js(self, script: str, *values: Any) -> Any:
+        return self.driver.execute_script(script, *values)
+
+    def settle(self) -> None:
+        """Wait until the page is drawn: nothing stands there empty, nothing is asked for, and nothing moves."""
+        script = f"const w = window.__watch; return w.complete() && !w.busy && performance.now() - w.changed > {QUIET_MS}"
+        self.wait(lambda: self.js(script), "the page is drawn")
 
     def complaints(self) -> list[str]:
-        """What the browser's console calls severe, since it was asked last."""
+        """What the browser's console calls severe, since it was asked last: errors of scripts, failed requests, what the policy refused."""
         return [entry["message"] for entry in self._log() if entry["level"] == "SEVERE"]
+
+    def remember_nothing(self) -> None:
+        """Forget who was logged in, which theme and which language, and what the console said."""
+        self.open("healthz")
+        self.driver.delete_all_cookies()
+        self.js("window.localStorage.clear(); window.sessionStorage.clear()")
+        self.complaints()
+
+    def let_in(self, cookie: dict[str, str]) -> None:
+        """Be the one whose cookie this is (see cookie_of)."""
+        self.driver.add_cookie({**cookie, "httpOnly": True, "sameSite": "Lax"})
+
+    @contextlib.contextmanager
+    def phone(self) -> Iterator[None]:
+        """As on a phone: 375 × 812, touched, not pointed at."""
+        size = {"width": 375, "height": 812, "deviceScaleFactor": 2, "mobile": True}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        try:
+            yield
+        finally:
+            self.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
     def _log(self) -> list[dict[str, str]]:
         return self.driver.get_log("browser")  # type: ignore[no-untyped-call, no-any-return]
@@ -144,6 +173,7 @@ def chromium(profile: Path, size: str = "1440,1800") -> Iterator[webdriver.Chrom
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     browser = webdriver.Chrome(options=options, service=Service(chromedriver))
     browser.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": "Asia/Shanghai"})
+    browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": WATCH})
     yield browser
     browser.quit()
 
@@ -160,8 +190,15 @@ def session(site: Site) -> dict[str, str]:
     return cookie_of(site)
 
 
-def cookie_of(site: Site) -> dict[str, str]:
-    form = urllib.parse.urlencode({"name": "analyst", "password": PASSWORD}).encode()
+@pytest.fixture(scope="session")
+def viewer(site: Site) -> dict[str, str]:
+    """The cookie of a viewer."""
+    return cookie_of(site, "viewer")
+
+
+def cookie_of(site: Site, name: str = "analyst") -> dict[str, str]:
+    """The cookie of somebody who has just logged in."""
+    form = urllib.parse.urlencode({"name": name, "password": PASSWORD}).encode()
     jar = http.cookiejar.CookieJar()
     urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar)).open(site.url + "login", form, timeout=WAIT_S).close()
     (cookie,) = jar
@@ -171,11 +208,8 @@ def cookie_of(site: Site) -> dict[str, str]:
 @pytest.fixture
 def stranger(driver: webdriver.Chrome, site: Site) -> Iterator[Page]:
     """A browser that remembers nothing and whom nobody knows, in English; after the test its console must be free of errors."""
-    driver.get(site.url + "healthz")
-    driver.delete_all_cookies()
-    driver.execute_script("window.localStorage.clear(); window.sessionStorage.clear()")
     opened = Page(driver, site.url)
-    opened.complaints()
+    opened.remember_nothing()
     yield opened
     assert opened.complaints() == []
 
@@ -183,5 +217,14 @@ def stranger(driver: webdriver.Chrome, site: Site) -> Iterator[Page]:
 @pytest.fixture
 def page(stranger: Page, session: dict[str, str]) -> Page:
     """The same, of an analyst who is logged in."""
-    stranger.driver.add_cookie({**session, "httpOnly": True, "sameSite": "Lax"})
+    stranger.let_in(session)
     return stranger
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The script of axe-core, which judges how accessible a page is."""
+    try:
+        return max((ROOT / ".cache" / "axe").glob("axe-core-*.min.js")).read_text(encoding="utf-8")
+    except ValueError:
+        unavailable("no axe-core here: run tests/install, which needs npm")

@@ -281,7 +281,7 @@ def fill(store: Store, now: datetime) -> dict[str, str]:
         ]
     )
     upkeep(store, now)
-    return {"energy": alerts[0].id, "company": alerts[1].id}
+    return {"energy": alerts[0].id, "company": alerts[1].id, "article": evidence[2].id}
 
 
 def upkeep(store: Store, now: datetime) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import dash
 import pytest
 
-from dashboard.access import CALLBACKS, PAGES, ROUTES, allowed
+from dashboard.access import CALLBACKS, PAGES, ROUTES, allowed, callback_key
 from dashboard.app import create_app
 from spine.accounts import FREE, ROLES, Failures, Role, account_subject
 from spine.people import People
@@ -95,7 +95,9 @@ def test_each_address_is_for_its_roles_only(app: dash.Dash, clients: dict[Role |
 @pytest.mark.parametrize("role", [None, *ROLES])
 @pytest.mark.parametrize("name", sorted(CALLBACKS))
 def test_each_callback_is_for_its_roles_only(app: dash.Dash, clients: dict[Role | None, Any], name: str, role: Role | None):
-    answer = clients[role].post(CALLBACK, json=body(app, name))
+    asked = body(app, name)
+    assert callback_key(asked["output"]) == name
+    answer = clients[role].post(CALLBACK, json=asked)
     if allowed(role, CALLBACKS[name]):
         assert answer.status_code in (200, 204)
     else:

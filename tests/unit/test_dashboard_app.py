@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dashboard.access import callback_key
 from dashboard.app import create_app
 from dashboard.queries import STORED_TTL_S, TTL_S, Cache
 from dashboard.server import is_loopback, serve
@@ -41,8 +42,11 @@ def client(app: dash.Dash) -> Any:
 
 
 def body(app: dash.Dash, output: str, **values: Any) -> dict[str, Any]:
-    """What a browser posts for the callback whose outputs contain `output`, with these values of "id.property"."""
-    name, known = next((name, known) for name, known in app.callback_map.items() if output in name and "callback" in known)
+    """What a browser posts for the callback that fills `output` first, else beside others, with these values of "id.property"."""
+    ours = [(name, known) for name, known in app.callback_map.items() if "callback" in known]
+    name, known = next(((name, known) for name, known in ours if callback_key(name) == output), None) or next(
+        (name, known) for name, known in ours if output in name
+    )
     places = [place.rpartition(".") for place in name.strip(".").split("...")]
     outputs = [{"id": id_, "property": property_} for id_, _, property_ in places]
     parts = {

@@ -1,0 +1,48 @@
+"""Every page that a browser can be on: those of the shell, by themselves, and those that need no Dash.
+
+A page that the shell learns of is looked at by the tests, and pictured, without a line here, unless its address has a part that varies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from dashboard import shell
+
+EXAMPLES = {
+    "alert": ("alert/{energy}",),
+    "article": ("article/{article}",),
+    "series": ("series/topic/energy", "series/company/HXD.SH"),
+    "articles": ("articles", "articles?q=停产"),
+}
+"""Addresses of pages with a part that varies, with ids of tests.browser.site, and of those that look otherwise when asked otherwise."""
+DOORS = ("login", "password")
+NOWHERE = "nowhere"
+
+
+class Address(NamedTuple):
+    """name: for a test or a file; path: behind the site's address, to be filled in with its ids"""
+
+    name: str
+    path: str
+
+    def of(self, ids: Mapping[str, str], lang: str) -> str:
+        """The path with these ids, in a language."""
+        path = self.path.format(**ids)
+        return f"{path}{'&' if '?' in path else '?'}lang={lang}"
+
+
+def of_the_shell() -> Iterator[Address]:
+    """The pages of dashboard.shell. Raises LookupError for one whose address nobody can guess."""
+    for module in shell.EVERY_PAGE:
+        name = module.__name__.rpartition(".")[2]
+        path = "" if module.match("/") is not None else str(getattr(module, "PATH", "")).strip("/")
+        examples = EXAMPLES.get(name, () if module.match("/" + path) is None else (path,))
+        if not examples:
+            raise LookupError(f"no address of the page {name} is known: give one in tests/browser/addresses.py")
+        for number, example in enumerate(examples):
+            yield Address(name if number == 0 else f"{name}-{number + 1}", example)
+
+
+EVERY = (*of_the_shell(), *(Address(name, name) for name in DOORS), Address(NOWHERE, NOWHERE))

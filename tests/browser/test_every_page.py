@@ -1,0 +1,81 @@
+"""Every page there is, in both themes and languages, at a desk and on a phone: who sees little, or has no mouse, can use it.
+
+axe-core (https://github.com/dequelabs/axe-core) is the judge of what a machine can judge of WCAG 2.2 AA.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import pytest
+from selenium.common.exceptions import TimeoutException
+
+from tests.browser.addresses import EVERY, Address
+from tests.browser.conftest import Page, Site
+
+LOOKS = (("en", "light"), ("zh", "dark"))
+"""Colours are the theme's and words the language's: two looks show all of both."""
+GRAVE = ("serious", "critical")
+TARGET_PX = 24
+"""What a finger must be able to hit: WCAG 2.2, 2.5.8. Links within a sentence are as high as its lines."""
+REFIT_S = 5.0
+"""Charts are drawn anew for a screen that has become narrower."""
+JUDGE = """
+const [options, done] = [arguments[0], arguments[arguments.length - 1]];
+axe.run(document, options).then(found => done(found.violations), error => done([{id: String(error), impact: "critical", nodes: []}]));
+"""
+RUN = {"resultTypes": ["violations"], "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+SMALL = """
+const shown = e => e.checkVisibility({visibilityProperty: true, opacityProperty: true});
+const big = e => { const r = e.getBoundingClientRect(); return r.width >= arguments[0] && r.height >= arguments[0]; };
+const inline = e => ["inline", "contents"].includes(getComputedStyle(e).display);
+const within = e => inline(e) && [...e.parentElement.childNodes].some(n => n !== e && n.textContent.trim());  // a link in a sentence
+return [...document.querySelectorAll("a[href], button, input, select, textarea, summary, label, [role=button], [role=option]")]
+  .filter(e => shown(e) && !e.disabled && !within(e) && !e.closest("[aria-hidden=true], .sr-only, .skip, .js-plotly-plot"))
+  .filter(e => e.tagName !== "LABEL" || (e.control && !shown(e.control)))
+  .filter(e => !big(e) && ![...(e.labels || [])].some(big))
+  .map(e => `${Math.round(e.getBoundingClientRect().width)}×${Math.round(e.getBoundingClientRect().height)} ${e.outerHTML.slice(0, 160)}`)
+"""
+WIDE = """
+const edge = document.documentElement.clientWidth;
+if (document.documentElement.scrollWidth <= edge) return [];
+return [...document.querySelectorAll("body *")]
+  .filter(e => e.getBoundingClientRect().right > edge + 1 && !e.closest(".scroll, .ag-root-wrapper"))
+  .slice(0, 5).map(e => e.outerHTML.slice(0, 160))
+"""
+
+
+def grave(page: Page, axe: str) -> list[str]:
+    """What axe-core calls serious or critical, one line for each kind of it."""
+    if not page.js("return 'axe' in window"):
+        page.js(axe)
+    found: list[dict[str, Any]] = page.driver.execute_async_script(JUDGE, RUN)
+    return [
+        f"{each['id']} ({each['impact']}, {len(each['nodes'])} times): {each['nodes'][0]['html'][:300] if each['nodes'] else ''}"
+        f" {each['nodes'][0].get('failureSummary', '') if each['nodes'] else ''}"
+        for each in found
+        if each["impact"] in GRAVE
+    ]
+
+
+@pytest.mark.parametrize("address", EVERY, ids=lambda address: address.name)
+def test_a_page_can_be_used_by_everybody(stranger: Page, session: dict[str, str], site: Site, axe: str, address: Address):
+    page = stranger
+    if address.name != "login":
+        page.let_in(session)
+    faults: list[str] = []
+    for lang, theme in LOOKS:
+        page.js(f"window.localStorage.setItem('tocsin.theme', '{theme}')")
+        page.open(address.of(site.ids, lang))
+        page.settle()
+        assert page.js("return document.documentElement.dataset.mantineColorScheme") == theme
+        faults += [f"{lang}, {theme}: {fault}" for fault in grave(page, axe)]
+        with page.phone():
+            with contextlib.suppress(TimeoutException):
+                page.wait(lambda: not page.js(WIDE), within_s=REFIT_S)
+            page.settle()
+            faults += [f"{lang}, on a phone: too wide: {part}" for part in page.js(WIDE)]
+            faults += [f"{lang}, on a phone: too small for a finger: {part}" for part in page.js(SMALL, TARGET_PX)]
+        faults += [f"{lang}: against the policy: {what}" for what in page.js("return window.__watch.refused")]
+    assert not faults, "\n".join(faults)

@@ -1,0 +1,46 @@
+/* Put into every page before its own scripts: what is under way, and when something happened last. Times are the page's performance.now(). */
+(function () {
+  "use strict";
+  var CALLBACK = "/_dash-update-component";
+  var watch = (window.__watch = { busy: 0, changed: 0, drawn: null, marks: [], long: [], refused: [] });
+  var ask = window.fetch;
+  var told = function () { watch.changed = performance.now(); watch.marks.push(watch.changed); };
+
+  window.fetch = function (what) {
+    var asked = ask.apply(this, arguments);
+    if (String((what && what.url) || what).indexOf(CALLBACK) < 0) { return asked; }
+    watch.busy += 1;
+    var over = function () { watch.busy -= 1; watch.changed = performance.now(); };
+    asked.then(over, over);
+    return asked;
+  };
+  /* The clock in the status line is no news. */
+  new MutationObserver(function (records) {
+    var news = records.some(function (record) {
+      var at = record.target.nodeType === 1 ? record.target : record.target.parentElement;
+      return !at || !at.closest("#status, head");
+    });
+    if (news) { told(); }
+  }).observe(document, { subtree: true, childList: true, attributes: true, characterData: true });
+  new PerformanceObserver(function (list) {
+    list.getEntries().forEach(function (entry) { watch.long.push([entry.startTime, entry.startTime + entry.duration]); });
+  }).observe({ type: "longtask", buffered: true });
+  document.addEventListener("securitypolicyviolation", function (event) {
+    watch.refused.push(event.violatedDirective + " " + event.blockedURI);
+  });
+
+  var shown = function (part) { return part.offsetParent !== null; };
+  var all = function (css) { return Array.prototype.slice.call(document.querySelectorAll(css)); };
+  /* Whether nothing of the page stands there empty: charts are drawn, grids have their rows or say that there are none. */
+  watch.complete = function () {
+    var page = document.querySelector("main");
+    return !!page && page.childElementCount > 0 && document.readyState === "complete" &&
+      all("main .mantine-Skeleton-root, main .ag-overlay-loading-center").filter(shown).length === 0 &&
+      all("main .chart").filter(shown).every(function (chart) { return chart.querySelector(".js-plotly-plot .main-svg"); }) &&
+      all("main .grid").filter(shown).every(function (grid) { return grid.querySelector(".ag-row, .ag-overlay-no-rows-center"); });
+  };
+  (function look() {
+    if (watch.drawn === null && watch.complete() && watch.busy === 0) { watch.drawn = performance.now(); }
+    if (watch.drawn === null) { window.requestAnimationFrame(look); }
+  })();
+})();
