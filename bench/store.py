@@ -39,14 +39,17 @@ COMPANIES, SECTORS, SOURCES = 3_000, 11, 60
 REPEATS = 20
 WINDOW_S = 900
 
-_SELF = "lower(hex(sipHash128(concat({column}, '{copy}'))))"
+_SELF = "lower(hex(sipHash128(concat({column}, toString(copy)))))"
+_MOMENT = "{column} - copy * {stretch_s}"
 COPIES = {
-    "articles": {"id": _SELF, "story": _SELF, "published_at": "published_at - {shift}", "fetched_at": "fetched_at - {shift}"},
-    "mentions": {"id": _SELF, "story": _SELF, "published_at": "published_at - {shift}"},
-    "article_keys": {"id": _SELF, "story": _SELF, "published_at": "published_at - {shift}"},
-    "story_bands": {"band": "bitXor(band, {copy})", "story": _SELF, "published_at": "published_at - {shift}"},
+    "articles": {"id": _SELF, "story": _SELF, "published_at": _MOMENT, "fetched_at": _MOMENT},
+    "mentions": {"id": _SELF, "story": _SELF, "published_at": _MOMENT},
+    "article_keys": {"id": _SELF, "story": _SELF, "published_at": _MOMENT},
+    "story_bands": {"band": "bitXor(band, copy)", "story": _SELF, "published_at": _MOMENT},
 }
-"""What a copy of a row differs in from the row, for each table."""
+"""What the copy of that number differs in from the row, for each table."""
+AT_ONCE = 200_000
+"""Articles that are copied in one statement: more need more memory than the server of the tests is given."""
 
 
 MARK = "INSERT INTO hour_marks SELECT toStartOfHour(published_at) AS hour, toUInt64(1) AS n FROM mentions GROUP BY hour"
@@ -91,12 +94,8 @@ def measure(*, seed: int = SEED_ARTICLES, sizes: Sequence[int] = SIZES, repeats:
         rate = _insert(store, every, seed, until, stretch)
         copies, found = 1, []
         for size in sizes:
-            for number in tqdm(range(copies, size // seed), desc=f"store: to {size:,}", unit="copy"):
-                _copy(store, number, stretch, until)
+            _multiply(store, range(copies, size // seed), seed, stretch, until)
             copies = max(copies, size // seed)
-            store.client.command(MARK)
-            store.moods.refresh(datetime.now(UTC), 100_000)
-            _settle(store)
             store.close()
             server.stop()
             server.start()
@@ -104,6 +103,24 @@ def measure(*, seed: int = SEED_ARTICLES, sizes: Sequence[int] = SIZES, repeats:
             found.append(_figures(store, size, until, stretch, repeats))
         store.close()
     return StoreFigures(insert_per_s=round(rate, 1), batch=BATCH, sizes=found, store="ClickHouse server")
+
+
+def fill(store: Store, size: int, span: timedelta, until: datetime, *, seed: int) -> None:
+    """`size` articles over the `span` before `until`, `seed` of them different, the others copies; for tests. Raises TocsinError."""
+    _, every = headlines(seed)
+    stretch = span * seed / size
+    _insert(store, every, seed, until, stretch)
+    _multiply(store, range(1, size // seed), seed, stretch, until)
+
+
+def _multiply(store: Store, numbers: range, seed: int, stretch: timedelta, until: datetime) -> None:
+    """Copies of these numbers, all sums, and nothing left to merge."""
+    step = max(1, AT_ONCE // seed)
+    for at in tqdm(range(numbers.start, numbers.stop, step), desc="store: copies", unit="step"):
+        _copy(store, range(at, min(at + step, numbers.stop)), stretch, until)
+    store.client.command(MARK)
+    store.moods.refresh(datetime.now(UTC), 100_000)
+    _settle(store)
 
 
 def _insert(store: Store, every: Sequence[Document], count: int, until: datetime, stretch: timedelta) -> float:
@@ -179,15 +196,16 @@ def _alert(number: int, moment: datetime) -> Alert:
     )
 
 
-def _copy(store: Store, number: int, stretch: timedelta, until: datetime) -> None:
-    """The first articles once more, with other identities, `number` stretches earlier."""
-    words = {"copy": number, "shift": round(stretch.total_seconds()) * number}
+def _copy(store: Store, numbers: range, stretch: timedelta, until: datetime) -> None:
+    """The first articles once more for each of `numbers`, with other identities, so many stretches earlier."""
+    copies = ", ".join(map(str, numbers))
     for table, changed in COPIES.items():
         columns = [str(row[0]) for row in store.client.query(f"DESCRIBE TABLE {table}")]
-        values = [changed.get(column, column).format(column=column, **words) for column in columns]
+        values = [changed.get(column, column).format(column=column, stretch_s=round(stretch.total_seconds())) for column in columns]
         since = to_epoch(until - stretch) - 1
         store.client.command(
-            f"INSERT INTO {table} ({', '.join(columns)}) SELECT {', '.join(values)} FROM {table} WHERE published_at >= toDateTime({since})"  # noqa: S608
+            f"INSERT INTO {table} ({', '.join(columns)}) SELECT {', '.join(values)} FROM {table}"  # noqa: S608
+            f" ARRAY JOIN [{copies}] AS copy WHERE published_at >= toDateTime({since})"
         )
 
 

@@ -198,9 +198,14 @@ def viewer(site: Site) -> dict[str, str]:
 
 def cookie_of(site: Site, name: str = "analyst") -> dict[str, str]:
     """The cookie of somebody who has just logged in."""
-    form = urllib.parse.urlencode({"name": name, "password": PASSWORD}).encode()
+    return cookie_at(site.url, name)
+
+
+def cookie_at(url: str, name: str, password: str = PASSWORD) -> dict[str, str]:
+    """The same, of the dashboard at an address."""
+    form = urllib.parse.urlencode({"name": name, "password": password}).encode()
     jar = http.cookiejar.CookieJar()
-    urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar)).open(site.url + "login", form, timeout=WAIT_S).close()
+    urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar)).open(url + "login", form, timeout=WAIT_S).close()
     (cookie,) = jar
     return {"name": cookie.name, "value": str(cookie.value)}
 
