@@ -10,7 +10,7 @@ import dash
 from dash.exceptions import DependencyException
 from flask import Flask
 
-from dashboard import forms, guards, routes, shell
+from dashboard import compression, forms, guards, routes, shell
 from dashboard.api import routes as api_routes
 from dashboard.api.backends import Backends
 from dashboard.deeds import Deeds
@@ -82,7 +82,7 @@ def create_app(
         update_title=None,
         serve_locally=True,
         assets_ignore=r"login\.js",  # the login page's own
-        compress=False,
+        compress=False,  # it would compress answers too: dashboard.compression
         suppress_callback_exceptions=True,  # components of a page exist while it is shown
         meta_tags=[
             {"name": "viewport", "content": "width=device-width, initial-scale=1"},
@@ -103,5 +103,6 @@ def create_app(
     routes.install(app.server, reads)
     app.server.extensions[API] = api_routes.install(app.server, store, now, backends or Backends())
     forms.install(app.server, doors, title)
+    compression.install(app.server)
     guards.install(app.server, app.callback_map, app.csp_hashes(), doors)
     return app

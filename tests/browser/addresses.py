@@ -5,27 +5,31 @@ A page that the shell learns of is looked at by the tests, and pictured, without
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from dashboard import shell
 
 EXAMPLES = {
+    "overview": ("", "?kind=company&colours=red-up"),
     "alert": ("alert/{energy}",),
     "article": ("article/{article}",),
+    "articles": ("articles?q=停产", "articles"),
     "series": ("series/topic/energy", "series/company/HXD.SH"),
-    "articles": ("articles", "articles?q=停产"),
 }
-"""Addresses of pages with a part that varies, with ids of tests.browser.site, and of those that look otherwise when asked otherwise."""
-DOORS = ("login", "password")
-NOWHERE = "nowhere"
+"""Addresses of pages with a part that varies, with ids of tests.browser.site, and of those that look otherwise when asked otherwise.
+
+By the name of the page's module; pictures show the first.
+"""
 
 
 class Address(NamedTuple):
-    """name: for a test or a file; path: behind the site's address, to be filled in with its ids"""
+    """name: for a test or a file; path: behind the site's address, to be filled in with its ids; first: whether it is the page's first"""
 
     name: str
     path: str
+    first: bool = True
 
     def of(self, ids: Mapping[str, str], lang: str) -> str:
         """The path with these ids, in a language."""
@@ -36,13 +40,16 @@ class Address(NamedTuple):
 def of_the_shell() -> Iterator[Address]:
     """The pages of dashboard.shell. Raises LookupError for one whose address nobody can guess."""
     for module in shell.EVERY_PAGE:
-        name = module.__name__.rpartition(".")[2]
+        known = module.__name__.rpartition(".")[2]
         path = "" if module.match("/") is not None else str(getattr(module, "PATH", "")).strip("/")
-        examples = EXAMPLES.get(name, () if module.match("/" + path) is None else (path,))
+        examples = EXAMPLES.get(known, () if module.match("/" + path) is None else (path,))
         if not examples:
-            raise LookupError(f"no address of the page {name} is known: give one in tests/browser/addresses.py")
-        for number, example in enumerate(examples):
-            yield Address(name if number == 0 else f"{name}-{number + 1}", example)
+            raise LookupError(f"no address of the page {known} is known: give one in tests/browser/addresses.py")
+        for number, example in enumerate(examples, 1):
+            name = re.split(r"[/?]", example)[0] or "overview"
+            yield Address(name if number == 1 else f"{name}-{number}", example, number == 1)
 
 
-EVERY = (*of_the_shell(), *(Address(name, name) for name in DOORS), Address(NOWHERE, NOWHERE))
+DOORS = (Address("login", "login"), Address("password", "password"))
+NOWHERE = Address("nowhere", "nowhere")
+EVERY = (*of_the_shell(), *DOORS, NOWHERE)

@@ -6,37 +6,40 @@ import contextlib
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.browser.addresses import Address, of_the_shell
 from tests.browser.conftest import Page, Site, chromium, cookie_of
 
 SIZE = "1440,1000"
-EVIDENCE = "#al-evidence a[href^='/article/']"
 THEMES = ("light", "dark")
+IN_CHINESE = ("articles",)
+"""Pages that are pictured in Chinese."""
 
 
 class Shot(NamedTuple):
-    """A picture. path: with {energy}, the id of an alert, and {article}, that of an article; ready: what stands there when it is drawn"""
+    """A picture of an address. Its files are NAME-light.png and NAME-dark.png."""
 
     name: str
-    path: str
-    ready: str
+    address: Address
+    lang: str
 
 
-SHOTS = (
-    Shot("overview", "?lang=en", "#ov-mood .scatterlayer .trace"),
-    Shot("overview-zh", "?lang=zh", "#ov-mood .scatterlayer .trace"),
-    Shot("alerts", "alerts?lang=en", "#in-rows a"),
-    Shot("alert", "alert/{energy}?lang=en", "#al-chart .barlayer .trace"),
-    Shot("articles", "articles?lang=zh&q=停产", "#fd-grid .ag-row"),
-    Shot("article", "article/{article}?lang=en", "#ar-scores *"),
-    Shot("overview-companies", "?lang=en&kind=company&colours=red-up", "#ov-mood .scatterlayer .trace"),
-    Shot("watchlists", "watchlists?lang=en", "#wa-text"),
-    Shot("sources", "sources?lang=en", "#sr-rows img.spark"),
-    Shot("system", "system?lang=en", "#sy-rate .barlayer .trace"),
-    Shot("series", "series/topic/energy?lang=en", "#se-trend .scatterlayer .trace"),
+BESIDES = (
+    Shot("overview-zh", Address("overview", ""), "zh"),
+    Shot("overview-companies", Address("overview", "?kind=company&colours=red-up"), "en"),
 )
+"""What some pages look like when they are asked otherwise; last, since a browser remembers it."""
+
+
+def shots() -> Iterator[Shot]:
+    """One of each page of the shell, and those besides."""
+    for address in of_the_shell():
+        if address.first:
+            yield Shot(address.name, address, "zh" if address.name in IN_CHINESE else "en")
+    yield from BESIDES
 
 
 def shoot(folder: Path) -> list[Path]:
@@ -50,30 +53,24 @@ def shoot(folder: Path) -> list[Path]:
         site = Site(scratch / "store")
         stack.callback(site.stop)
         page = Page(stack.enter_context(chromium(scratch / "profile", SIZE)), site.url)
-        page.open("login?lang=en")
-        written += _both(page, "login", "form", folder)
+        written += _both(page, "login", "login?lang=en", folder)
         page.driver.add_cookie(cookie_of(site))
-        page.open(f"alert/{site.ids['energy']}?lang=en")
-        page.find(EVIDENCE)
-        article = page.all(EVIDENCE)[2].get_attribute("href").split("/article/")[1].split("?")[0]  # the first is hostile
-        for shot in SHOTS:
-            page.open(shot.path.format(energy=site.ids["energy"], article=article))
-            written += _both(page, shot.name, shot.ready, folder)
+        for shot in shots():
+            written += _both(page, shot.name, shot.address.of(site.ids, shot.lang), folder)
     return written
 
 
-def _both(page: Page, name: str, ready: str, folder: Path) -> list[Path]:
+def _both(page: Page, name: str, path: str, folder: Path) -> list[Path]:
     written = []
+    page.open(path)
     for theme in THEMES:
         page.js(f"window.localStorage.setItem('tocsin.theme', '{theme}')")
-        page.driver.refresh()
-        page.find(ready)
-        page.wait(lambda: not page.all(".mantine-Skeleton-root"), f"{name}: everything is drawn")
+        page.open(path)
+        page.settle()
         page.js("document.activeElement.blur()")
-        path = folder / f"{name}-{theme}.png"
-        page.driver.save_screenshot(str(path))
-        written.append(path)
-        print(f"  {path}", file=sys.stderr)
+        written.append(folder / f"{name}-{theme}.png")
+        page.driver.save_screenshot(str(written[-1]))
+        print(f"  {written[-1]}", file=sys.stderr)
     return written
 
 

@@ -60,7 +60,7 @@ def large(clickhouse_server: ClickHouseServer, tmp_path_factory: pytest.TempPath
     store.close()
 
 
-def interactive(drawn: float, long: Sequence[Sequence[float]]) -> float:
+def interactive(drawn: float, long: Sequence[tuple[float, float]]) -> float:
     """When a page that was drawn at `drawn` was idle; long: [from, to] of each long task."""
     moment = drawn
     for begin, end in sorted(long):
@@ -113,11 +113,11 @@ def test_the_overview_is_interactive_in_two_seconds_over_a_million_articles(
     ("long", "moment"),
     [
         ([], 900.0),
-        ([[100, 800], [850, 1_000]], 1_000.0),
-        ([[1_000, 1_200], [1_650, 1_800]], 1_800.0),
-        ([[1_500, 1_600]], 900.0),  # long after it was idle
-        ([[1_300, 1_380], [1_850, 1_900], [5_000, 5_100]], 1_900.0),
+        ([(100, 800), (850, 1_000)], 1_000.0),
+        ([(1_000, 1_200), (1_650, 1_800)], 1_800.0),
+        ([(1_500, 1_600)], 900.0),  # long after it was idle
+        ([(1_300, 1_380), (1_850, 1_900), (5_000, 5_100)], 1_900.0),
     ],
 )
-def test_a_page_is_interactive_when_no_long_task_follows(long: list[list[float]], moment: float):
+def test_a_page_is_interactive_when_no_long_task_follows(long: list[tuple[float, float]], moment: float):
     assert interactive(900.0, long) == moment

@@ -178,14 +178,11 @@ def test_an_empty_range_is_said(page: Page):
 
 @pytest.mark.parametrize("path", ["?lang=zh", "alert/{energy}?lang=en", "series/topic/energy?lang=zh"])
 def test_a_phone_shows_it_without_sideways_scrolling(page: Page, site: Site, path: str):
-    page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": 375, "height": 800, "deviceScaleFactor": 2, "mobile": True})
-    try:
+    with page.phone():
         page.open(path.format(**site.ids))
         page.find(".alert-card, #al-evidence .articles")
         page.find(".js-plotly-plot .barlayer .trace")
         page.wait(lambda: page.js("return document.documentElement.scrollWidth") <= 375, "no wider than the phone")
-    finally:
-        page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_the_page_can_be_worked_by_keyboard_and_is_labelled(page: Page):

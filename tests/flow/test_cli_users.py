@@ -4,14 +4,8 @@ from __future__ import annotations
 
 import http.cookiejar
 import json
-import os
-import pty
-import re
-import select
-import signal
 import subprocess
 import sys
-import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
@@ -24,6 +18,7 @@ from spine.accounts import FREE, Failures, account_subject
 from spine.passwords import verify
 from spine.store import Store, open_store
 from tests.servers import ROOT, ClickHouseServer
+from tests.terminal import Terminal
 from tocsin.cli import main
 from tocsin.cli.common import results
 
@@ -92,31 +87,6 @@ def test_a_person_is_added_changed_and_shut_out(store: Store, capsys: pytest.Cap
     assert "nothing was noted" in said(capsys, "audit", "list", "--who", "nobody")
 
 
-class Terminal:
-    """`tocsin dashboard` whose stderr is a terminal."""
-
-    def __init__(self) -> None:
-        self._screen, side = pty.openpty()
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tocsin", "dashboard", "--port", "0"], stderr=side, stdout=subprocess.DEVNULL, cwd=ROOT
-        )
-        os.close(side)
-        self.text = ""
-
-    def says(self, pattern: str, timeout_s: float = 60.0) -> re.Match[str]:
-        deadline = time.monotonic() + timeout_s
-        while (found := re.search(pattern, self.text)) is None:
-            assert select.select([self._screen], [], [], max(0.0, deadline - time.monotonic()))[0], f"{pattern} not in {self.text}"
-            self.text += os.read(self._screen, 4096).decode()
-        return found
-
-    def stop(self) -> int:
-        self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(30)
-        os.close(self._screen)
-        return code
-
-
 def get(url: str, jar: http.cookiejar.CookieJar, form: dict[str, str] | None = None) -> tuple[str, str]:
     """Where a browser ends, and what it reads there."""
     data = urllib.parse.urlencode(form).encode() if form else None
@@ -125,7 +95,7 @@ def get(url: str, jar: http.cookiejar.CookieJar, form: dict[str, str] | None = N
 
 
 def test_the_first_start_on_a_terminal_tells_the_password_once(store: Store):
-    terminal = Terminal()
+    terminal = Terminal("dashboard", "--port", "0")
     try:
         link = terminal.says(r"(http://127\.0\.0\.1:\d+/)login#admin:([a-z0-9-]{19})")
         url, password, jar = link[1], link[2], http.cookiejar.CookieJar()
@@ -136,7 +106,7 @@ def test_the_first_start_on_a_terminal_tells_the_password_once(store: Store):
         )
     finally:
         assert terminal.stop() == 0
-    again = Terminal()
+    again = Terminal("dashboard", "--port", "0")
     try:
         again.says(r"dashboard on http")
     finally:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import re
 import socket
 import urllib.error
 import urllib.request
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 
 from dashboard.access import callback_key
 from dashboard.app import create_app
+from dashboard.compression import Compressed
 from dashboard.queries import STORED_TTL_S, TTL_S, Cache
 from dashboard.server import is_loopback, serve
 from spine.errors import SettingsError
@@ -77,6 +80,40 @@ def test_nothing_is_loaded_from_elsewhere(client: Any):
     page = client.get("/").text
     assert "https://" not in page.replace("https://www.w3.org", "")
     assert "http://" not in page
+
+
+def test_scripts_and_styles_leave_compressed_and_answers_do_not(app: dash.Dash, client: Any):
+    page = client.get("/").text
+    scripts = [*re.findall(r'src="([^"]+)"', page), "/_dash-component-suites/plotly/package_data/plotly.min.js", "/assets/tocsin.css"]
+    sizes = [0, 0]
+    for path in scripts:
+        plain = client.get(path, buffered=True)
+        squeezed = client.get(path, headers={"Accept-Encoding": "br, gzip;q=0.5"}, buffered=True)
+        assert plain.status_code == squeezed.status_code == 200
+        assert "Content-Encoding" not in plain.headers
+        assert "Accept-Encoding" in squeezed.headers["Vary"]
+        if squeezed.headers.get("Content-Encoding"):
+            assert gzip.decompress(squeezed.data) == plain.data
+        assert int(squeezed.headers["Content-Length"]) == len(squeezed.data)
+        sizes = [sizes[0] + len(plain.data), sizes[1] + len(squeezed.data)]
+        known = {"Accept-Encoding": "gzip", "If-None-Match": squeezed.headers.get("ETag", "")}
+        again = client.get(path, headers=known, buffered=True)
+        assert again.status_code == (304 if "ETag" in squeezed.headers else 200)
+    assert sizes[1] < 0.35 * sizes[0]
+    asked = {"json": body(app, "ov-mood-fresh.data"), "headers": {"Accept-Encoding": "gzip"}}
+    for answer in (client.post(CALLBACK, **asked), client.get("/", headers={"Accept-Encoding": "gzip"})):
+        assert "Content-Encoding" not in answer.headers, "its length would tell of what is in it"
+    assert client.get(scripts[0], headers={"Accept-Encoding": "gzip;q=0"}).headers.get("Content-Encoding") is None
+
+
+def test_what_was_compressed_is_kept_by_its_version():
+    kept = Compressed(size=2)
+    assert kept.of("/a", "1", b"one" * 999) is kept.of("/a", "1", b"one" * 999)
+    assert gzip.decompress(kept.of("/a", "2", b"two" * 999)) == b"two" * 999
+    first = kept.of("/a", "1", b"one" * 999)
+    kept.of("/b", "1", b"b" * 999)
+    kept.of("/c", "1", b"c" * 999)
+    assert kept.of("/a", "1", b"one" * 999) is not first, "only so many are kept"
 
 
 def test_a_page_gets_its_answer(app: dash.Dash, client: Any):

@@ -1,0 +1,157 @@
+"""The whole story in one browser: `tocsin demo` as a person starts it, and what an analyst does while a crisis breaks out.
+
+one-time password ─▶ one's own ─▶ quiet ─▶ the bell, without a reload ─▶ why, evidence, article ─▶ acknowledged, silenced, judged
+                                 ─▶ searched in Chinese, exported ─▶ a rule tried and kept ─▶ the other language, the other theme
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import signal
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.keys import Keys
+
+from tests.browser.conftest import Page
+from tests.terminal import Terminal
+
+CHOSEN = "seven grey herons"
+BREAKS_S = 150.0
+"""By then the crisis has rung, on a busy machine too."""
+CHINESE = re.compile(r"[\u4e00-\u9fff]{4}")
+RULE = '[[rules]]\nname = "the desk\'s own"\nkind = "volume"\nseries = ["sector:*"]\nover = 3\nwindow = "1h"\n'
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Iterator[Terminal]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TOCSIN_")}
+    terminal = Terminal("demo", "--port", "0", "--seed", "11", stdout=True, environment={**environment, "HOME": str(tmp_path)})
+    yield terminal
+    assert terminal.stop(signal.SIGINT) == 0
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5):
+            return True
+    except urllib.error.URLError:
+        return False
+
+
+def fill(page: Page, **fields: str) -> None:
+    for name, value in fields.items():
+        page.find(f"#{name}").clear()
+        page.find(f"#{name}").send_keys(value)
+    page.find("button[type=submit].main").click()
+
+
+def titles(page: Page) -> list[str]:
+    return [cell.text for cell in page.all("#fd-grid .ag-center-cols-container [col-id='title']")]
+
+
+def to(page: Page, address: str, ready: str) -> None:
+    """Through the header: nothing is loaded anew."""
+    page.find(f".pages a[href^='{address}?']").click()
+    page.find(ready)
+
+
+def test_from_the_first_login_to_an_exported_search(demo: Terminal, driver: webdriver.Chrome, tmp_path: Path):
+    link = demo.says(r"(http://127\.0\.0\.1:\d+/)login#demo:([a-z0-9-]{19})")
+    page = Page(driver, link[1])
+    page.wait(lambda: answers(link[1] + "healthz"), "the dashboard is there", within_s=90)
+    page.remember_nothing()
+    logs_in_and_chooses_a_password(page, link[0], link[2])
+    alert = the_bell_rings(page, demo)
+    it_is_looked_into_and_acted_upon(page, alert)
+    the_news_is_searched_and_exported(page, tmp_path)
+    a_rule_is_tried_and_kept(page)
+    it_is_read_in_chinese_and_in_the_dark(page)
+    assert page.js("return window.stays") == 1, "nothing was ever loaded anew"
+    assert page.js("return window.__watch.refused") == []
+    assert page.complaints() == []
+
+
+def logs_in_and_chooses_a_password(page: Page, link: str, one_time: str) -> None:
+    page.driver.get(link)
+    page.wait(lambda: page.find("#name").get_attribute("value") == "demo", "the name is filled in")
+    page.find("button[type=submit].main").click()
+    page.find("#person").click()
+    page.says("h1", "Change your password")
+    fill(page, old=one_time, new=CHOSEN, again=CHOSEN)
+    page.says("#person", "demo")
+
+
+def the_bell_rings(page: Page, demo: Terminal) -> str:
+    """The address of the alert's page."""
+    page.says("#ov-alerts", "Quiet: no alert is open.")
+    page.js("window.stays = 1")
+    card = page.wait(lambda: page.driver.find_element("css selector", "#ov-alerts .alert-card"), "the bell", within_s=BREAKS_S)
+    demo.says("ALERT")
+    page.wait(lambda: page.driver.title.startswith("("), "it is in the title")
+    return str(card.get_attribute("href"))
+
+
+def it_is_looked_into_and_acted_upon(page: Page, address: str) -> None:
+    path = re.sub(r"^.*(/alert/\w+).*$", r"\1", address)
+    page.find(f"#ov-alerts .alert-card[href^='{path}']").click()
+    page.says("#al-why", "negative stories")
+    page.find("#al-chart .barlayer .trace")
+    page.find("#ac-acknowledge").click()
+    page.says("#ac-life", "acknowledged it")
+    page.find("#ac-reason").send_keys("the desk knows")
+    page.find("#ac-silence").click()
+    page.says("#ac-life", "Silenced by demo")
+    page.find("#al-evidence .articles a[href^='/article/']").click()
+    page.find("#ar-head h1")
+    page.find("#ar-explain").click()
+    page.find("#ar-reasons mark")
+    page.find("#ar-right").click()
+    page.says("#ar-said", "Noted.")
+    page.says("#ar-labels", "demo")
+
+
+def the_news_is_searched_and_exported(page: Page, folder: Path) -> None:
+    to(page, "/articles", "#fd-grid .ag-row")
+    chinese = page.wait(
+        lambda: next((found[0] for title in titles(page) if (found := re.search(r"[一-鿿]{4}", title))), ""), "Chinese news"
+    )
+    before = page.text("#fd-note")
+    page.find("#fd-q").send_keys(chinese)
+    page.wait(lambda: page.text("#fd-note") != before and any(chinese in title for title in titles(page)), f"what has {chinese} in it")
+    page.driver.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(folder)})
+    page.find("#fd-csv").click()
+    file: Path = page.wait(lambda: next(folder.glob("tocsin-articles-*.csv"), None), "the file")
+    header, *rows = csv.reader(file.read_text(encoding="utf-8-sig").splitlines())
+    assert header[3] == "Title"
+    assert rows
+    assert any(chinese in row[3] for row in rows)
+
+
+def a_rule_is_tried_and_kept(page: Page) -> None:
+    to(page, "/rules", "#ru-text")
+    page.says("#ru-who", "None yet")
+    page.find("#ru-text").send_keys(RULE)
+    page.find("#ru-try").click()
+    page.says("#ru-said", "alerts in the last 30 days")
+    page.find("#ru-save").click()
+    page.says("#ru-kept", "✓")
+    page.says("#ru-who", "Written by demo")
+    page.find("#ru-text").send_keys(Keys.HOME)
+
+
+def it_is_read_in_chinese_and_in_the_dark(page: Page) -> None:
+    page.find("a.brand").click()
+    page.find("#ov-alerts .alert-card")
+    page.find("#theme-switch").click()
+    page.find("html[data-mantine-color-scheme='dark']")
+    page.find("#language input[value='zh'] + label").click()
+    page.says("#page", "未结警报")
+    page.find("#ov-alerts .alert-card")
+    page.settle()
