@@ -10,7 +10,7 @@ import dash_mantine_components as dmc
 from dash import Input, Output, State, dcc, html, no_update
 
 from dashboard import i18n
-from dashboard.pages.parts import panel, sentiment, series_href, titled
+from dashboard.pages.parts import for_role, may_use, panel, sentiment, series_href, titled
 from dashboard.palette import sentiment_of
 from dashboard.ruling import InForce
 from dashboard.safe import plain
@@ -50,6 +50,7 @@ def layout(view: View, _key: str) -> Any:
         maxRows=40,
         placeholder=EXAMPLE,
         className="code",
+        readOnly=not may_use("analyst"),
         **{"aria-label": words("watchlists.text")},
     )
     buttons = [
@@ -65,7 +66,7 @@ def layout(view: View, _key: str) -> Any:
                 [
                     html.P(id="wa-who", className="muted"),
                     field,
-                    html.Div(buttons, className="actions after"),
+                    for_role("analyst", html.Div(buttons, className="actions after"), view),
                     dcc.Loading(html.Div(id="wa-said", role="status"), delay_show=300),
                     html.Div(id="wa-kept", role="status"),
                 ],
