@@ -13,7 +13,6 @@ from flask import Flask
 from dashboard import compression, forms, guards, routes, shell
 from dashboard.api import routes as api_routes
 from dashboard.api.backends import Backends
-from dashboard.deeds import Deeds
 from dashboard.doors import Doors, asking
 from dashboard.explaining import Explain
 from dashboard.feeding import Feeding
@@ -25,6 +24,7 @@ from dashboard.saved import Keeping
 from dashboard.server import API
 from dashboard.upkeep import Upkeep
 from dashboard.watching import Watching
+from spine.deeds import PAGES, Deeds
 from spine.life import inhibitions
 from spine.settings import Settings
 from spine.store import Store
@@ -96,7 +96,7 @@ def create_app(
     cache = cache or Cache()
     reads = Reads(store, now, cache, inhibitions(settings.alert_inhibit))
     doors = Doors(store, settings, now)
-    shell.register(app, reads, Deeds(store, now, asking), Keeping(store, now), explain=explain, ruling=ruling, watching=watching)
+    shell.register(app, reads, Deeds(store, now, asking, PAGES), Keeping(store, now), explain=explain, ruling=ruling, watching=watching)
     upkeep = Upkeep(store, now, cache, reads, lags)
     sources.register(app, upkeep, feeding, asking)
     system.register(app, upkeep)

@@ -14,7 +14,6 @@ import dash_mantine_components as dmc
 from dash import ClientsideFunction, Input, Output, State, dcc, html
 
 from dashboard import i18n
-from dashboard.deeds import Deeds
 from dashboard.doors import NOBODY_ASKED, current
 from dashboard.explaining import Explain
 from dashboard.figures import FONT
@@ -27,6 +26,7 @@ from dashboard.ruling import Ruling
 from dashboard.saved import Keeping
 from dashboard.view import View, parse
 from dashboard.watching import Watching
+from spine.deeds import Deeds
 from spine.errors import StoreError
 
 TICK_MS = 2_000

@@ -9,21 +9,19 @@ from dashboard.api.calls import Call
 from dashboard.api.problems import Refused, invalid, refusing
 from dashboard.api.reads import the_alert, with_lives
 from dashboard.api.shapes import silence_out, token_out
+from spine.deeds import API, Deeds
 from spine.errors import BadRecord
-from spine.life import event, silence
-from spine.people import People
+from spine.life import silence
 from spine.store import Label
 from spine.store.labels import check
-from spine.tokens import new_token, room_for_one
+from spine.tokens import new_token
 
 
 def act(call: Call[asked.NoQuery, asked.EventIn]) -> types.AlertOut:
     """Do something to an alert; how it stands after that."""
     found = the_alert(call.store, call.parts["id"])
     with refusing():
-        done = event(found.id, call.body.kind, call.token.name, call.now, call.body.text)
-    call.store.lives.add([done])
-    _note(call, f"alert {done.kind}", found.id, done.text)
+        _deeds(call).act_on([found.id], call.body.kind, call.body.text)
     (shown,) = with_lives(call.store, call.backends, [found], call.now, None)
     return shown
 
@@ -43,9 +41,7 @@ def hush(call: Call[asked.NoQuery, asked.SilenceIn]) -> types.SilenceOut:
             ends_at=body.ends_at,
             now=call.now,
         )
-    call.store.silences.add([one])
-    _note(call, "silence added", one.id, one)
-    return silence_out(one, call.now)
+    return silence_out(_deeds(call).hush(one), call.now)
 
 
 def unhush(call: Call[asked.NoQuery, None]) -> types.SilenceOut:
@@ -55,8 +51,7 @@ def unhush(call: Call[asked.NoQuery, None]) -> types.SilenceOut:
     if not found:
         raise Refused(404, f"there is no silence {ident!r}")
     if found[0].state(call.now) != "ended":
-        call.store.silences.end([ident], call.now, call.token.name)
-        _note(call, "silence ended", ident)
+        _deeds(call).end_silence(ident)
         found = [each for each in call.store.silences.find(ident) if each.id == ident]
     return silence_out(found[0], call.now)
 
@@ -84,9 +79,7 @@ def label(call: Call[asked.NoQuery, asked.LabelsIn]) -> types.Labelled:
             check(labels[-1])
         except BadRecord as error:
             raise invalid(f"labels[{number}]", error.reason) from error
-    call.store.labels.add(labels)
-    for kept in labels:
-        _note(call, f"label {kept.task}", kept.id, ", ".join(kept.labels))
+    _deeds(call).label(labels)
     return types.Labelled(kept=len(labels))
 
 
@@ -99,10 +92,8 @@ def grant(call: Call[asked.NoQuery, asked.TokenIn]) -> types.NewTokenOut:
     """Make a token; its secret is in the answer and nowhere else."""
     body = call.body
     with refusing():
-        room_for_one(call.store.tokens.all(), call.now)
         secret, token = new_token(body.name, body.scopes, author=call.token.name, now=call.now, expires_at=body.expires_at)
-    call.store.tokens.add([token])
-    _note(call, "token made", token.id, f"{token.name}: {', '.join(token.scopes)}")
+        _deeds(call).grant(token)
     shown = token_out(token)
     return types.NewTokenOut(token=secret, **{name: getattr(shown, name) for name in shown.__struct_fields__})
 
@@ -114,12 +105,11 @@ def revoke(call: Call[asked.NoQuery, None]) -> types.TokenOut:
     if found is None:
         raise Refused(404, f"there is no token {ident!r}")
     if found.revoked_at is None:
-        call.store.tokens.revoke([ident], call.now, call.token.name)
-        _note(call, "token revoked", ident)
+        _deeds(call).revoke(ident)
         found = next(token for token in call.store.tokens.all() if token.id == ident)
     return token_out(found)
 
 
-def _note(call: Call[Any, Any], what: str, about: str, after: object = "") -> None:
-    """Into the audit log."""
-    People(call.store, lambda: call.now).note(call.token.name, what, about, after=after, address="api")
+def _deeds(call: Call[Any, Any]) -> Deeds:
+    """Under the token's name."""
+    return Deeds(call.store, lambda: call.now, lambda: call.token.name, API)

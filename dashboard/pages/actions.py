@@ -10,11 +10,11 @@ import dash_mantine_components as dmc
 from dash import Input, Output, State, dcc, html, no_update
 
 from dashboard import i18n
-from dashboard.deeds import Deeds
 from dashboard.pages.parts import Parts, for_role, href, name_of, panel, state_badge
 from dashboard.queries import Reads, Story, revision
 from dashboard.safe import plain
 from dashboard.view import View, parse
+from spine.deeds import Deeds
 from spine.errors import SettingsError, StoreError
 from spine.life import AlertEvent, EventKind
 from spine.log import get_logger

@@ -9,7 +9,6 @@ import dash_mantine_components as dmc
 from dash import Input, Output, State, ctx, dcc, html, no_update
 
 from dashboard import i18n
-from dashboard.deeds import Deeds
 from dashboard.details import ArticleView
 from dashboard.explaining import Asked, Explain
 from dashboard.feedback import Said, labels_of
@@ -20,6 +19,7 @@ from dashboard.queries import Reads, revision
 from dashboard.safe import body, plain
 from dashboard.view import View, parse
 from dashboard.words import LABELS
+from spine.deeds import Deeds
 from spine.errors import BadRecord, ModelError, StoreError
 from spine.log import get_logger
 

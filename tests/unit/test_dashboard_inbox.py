@@ -12,10 +12,10 @@ import dash
 import pytest
 
 from dashboard.app import create_app
-from dashboard.deeds import Deeds
 from dashboard.pages import actions, inbox
 from dashboard.queries import Cache, Reads
 from dashboard.view import View, parse
+from spine.deeds import Deeds
 from spine.errors import SettingsError
 from spine.life import TOCSIN, inhibitions
 from spine.records import Alert, alert_id

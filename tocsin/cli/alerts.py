@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from spine.deeds import Deeds
 from spine.errors import SettingsError
 from spine.life.silences import SEVERITIES
-from spine.people import People
 from tocsin.cli.common import ExampleCommand, ExampleGroup, opened_store, person, plain, print_json, results, table_of
 
 if TYPE_CHECKING:
@@ -196,8 +196,7 @@ def silence(
         now=now,
     )
     with opened_store(ctx) as (_, store):
-        store.silences.add([one])
-        People(store, lambda: now).note(one.author, "silence added", one.id, after=one)
+        Deeds(store, lambda: now, lambda: one.author).hush(one)
     if as_json:
         print_json(one)
     else:
@@ -242,24 +241,19 @@ def unsilence(ctx: click.Context, ident: str, who: str | None) -> None:
         one = find_silence(store, ident)
         if one.state(now) == "ended":
             raise SettingsError(f"silence {_short(one.id)} ended at {_time(one.until)} UTC already{_ender(one)}")
-        store.silences.end([one.id], now, name)
-        People(store, lambda: now).note(name, "silence ended", one.id, before=f"until {one.ends_at.isoformat()}", after=now.isoformat())
+        Deeds(store, lambda: now, lambda: name).end_silence(one.id)
     click.echo(f"silence {_short(one.id)} ended")
 
 
 def _do(ctx: click.Context, ids: Sequence[str], kind: EventKind, who: str | None, text: str) -> None:
     """Note what was done to these alerts: to all of them, or to none where one cannot be found."""
-    from spine.life import event
     from tocsin.alerts import find, states
 
     now, name = datetime.now(UTC), person(who)
     with opened_store(ctx) as (settings, store):
         found = find(store, ids)
-        before = states(store, settings, found, now)
-        store.lives.add([event(alert.id, kind, name, now, text) for alert in found])
-        after, people = states(store, settings, found, now), People(store, lambda: now)
-        for alert in found:
-            people.note(name, f"alert {kind}", alert.id, before=before[alert.id], after=f"{after[alert.id]}{text and f': {text}'}")
+        deeds = Deeds(store, lambda: now, lambda: name)
+        deeds.act_on([alert.id for alert in found], kind, text, lambda: states(store, settings, found, now))
     to = f" to {text or 'nobody'}" if kind == "assigned" else ""
     for alert in found:
         click.echo(plain(f"{_short(alert.id)} {alert.series}: {kind}{to} by {name}"))

@@ -11,8 +11,8 @@ from pathlib import Path
 import click
 from rich.markup import escape
 
+from spine.deeds import Deeds
 from spine.errors import BadRecord, SettingsError
-from spine.people import People
 from spine.store.labels import Label
 from tocsin import wiring
 from tocsin.cli.common import ExampleCommand, ExampleGroup, print_json, results, settings_of, table_of, teller
@@ -144,12 +144,9 @@ def label(
             if names is not None
         ]
         try:
-            store.labels.add(labels)
+            Deeds(store, lambda: now, lambda: who).label(labels)
         except BadRecord as error:
             raise SettingsError(str(error)) from error
-        people = People(store, lambda: now)
-        for each in labels:
-            people.note(who, f"label {each.task}", article_id, after=", ".join(each.labels))
     if as_json:
         print_json(labels)
         return

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import getpass
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 import click
 
 from spine.errors import SettingsError
-from tocsin import wiring
-from tocsin.cli.common import ExampleCommand, ExampleGroup, print_json, results, settings_of, table_of
-
-if TYPE_CHECKING:
-    from spine.store import Store
+from tocsin.cli.common import ExampleCommand, ExampleGroup, opened_store, person, print_json, results, table_of
 
 WHO = click.option("--who", metavar="NAME", help="Who you are.  [default: your login]")
 JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
@@ -43,16 +36,14 @@ def tokens() -> None:
 @click.pass_context
 def create(ctx: click.Context, name: str, scopes: Sequence[str], lasts: str | None, who: str | None) -> None:
     """Make a token that signs as NAME, and print its secret: once, it is kept nowhere."""
-    from spine.people import People
+    from spine.deeds import Deeds
     from spine.spans import span
-    from spine.tokens import new_token, room_for_one
+    from spine.tokens import new_token
 
     now = datetime.now(UTC)
-    secret, token = new_token(name, scopes, author=_name(who), now=now, expires_at=now + span(lasts) if lasts else None)
-    with _store(ctx) as store:
-        room_for_one(store.tokens.all(), now)
-        store.tokens.add([token])
-        People(store, lambda: now).note(token.author, "token made", token.id, after=f"{token.name}: {', '.join(token.scopes)}")
+    secret, token = new_token(name, scopes, author=person(who), now=now, expires_at=now + span(lasts) if lasts else None)
+    with opened_store(ctx) as (_, store):
+        Deeds(store, lambda: now, lambda: token.author).grant(token)
     click.echo(f"token {token.id[:10]} ({', '.join(token.scopes)}); its secret is not shown again:", err=True)
     click.echo(secret)
 
@@ -66,7 +57,7 @@ def list_(ctx: click.Context, everything: bool, as_json: bool) -> None:
     from dashboard.api.shapes import token_out
 
     now = datetime.now(UTC)
-    with _store(ctx) as store:
+    with opened_store(ctx) as (_, store):
         found = [token for token in store.tokens.all() if everything or token.alive(now)]
     if as_json:
         for token in found:
@@ -88,10 +79,10 @@ def list_(ctx: click.Context, everything: bool, as_json: bool) -> None:
 @click.pass_context
 def revoke(ctx: click.Context, ident: str, who: str | None) -> None:
     """Let the token whose id begins so open nothing any more: within seconds, everywhere."""
-    from spine.people import People
+    from spine.deeds import Deeds
 
-    now, name = datetime.now(UTC), _name(who)
-    with _store(ctx) as store:
+    now, name = datetime.now(UTC), person(who)
+    with opened_store(ctx) as (_, store):
         found = [token for token in store.tokens.all() if token.id.startswith(ident)]
         if len(found) != 1 or not ident:
             many = f"{len(found)} tokens begin so; give more of the id" if found else "there is no such token"
@@ -100,24 +91,8 @@ def revoke(ctx: click.Context, ident: str, who: str | None) -> None:
             raise SettingsError(
                 f"token {found[0].id[:10]} was revoked at {_time(found[0].revoked_at)} UTC already, by {found[0].revoked_by}"
             )
-        store.tokens.revoke([found[0].id], now, name)
-        People(store, lambda: now).note(name, "token revoked", found[0].id)
+        Deeds(store, lambda: now, lambda: name).revoke(found[0].id)
     click.echo(f"token {found[0].id[:10]} ({found[0].name}) opens nothing any more")
-
-
-@contextlib.contextmanager
-def _store(ctx: click.Context) -> Iterator[Store]:
-    with contextlib.closing(wiring.make_store(settings_of(ctx))) as store:
-        yield store
-
-
-def _name(who: str | None) -> str:
-    if who is not None:
-        return who
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError) as error:
-        raise SettingsError("nobody knows who you are: give --who NAME") from error
 
 
 def _time(at: datetime | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import cast
@@ -104,9 +104,7 @@ def passwd(ctx: click.Context, name: str, who: str | None) -> None:
 @click.pass_context
 def disable(ctx: click.Context, names: Sequence[str], who: str | None) -> None:
     """Shut accounts out, and end their sessions. Nothing of them is deleted."""
-    with _changed(ctx) as people:
-        for name in names:
-            click.echo(f"{people.set_disabled(name, True, who=person(who)).name} is disabled")
+    _for_each(ctx, names, lambda people, name: f"{people.set_disabled(name, True, who=person(who)).name} is disabled")
 
 
 @users.command(cls=ExampleCommand, examples="tocsin users enable 王芳")
@@ -115,9 +113,7 @@ def disable(ctx: click.Context, names: Sequence[str], who: str | None) -> None:
 @click.pass_context
 def enable(ctx: click.Context, names: Sequence[str], who: str | None) -> None:
     """Let accounts in again."""
-    with _changed(ctx) as people:
-        for name in names:
-            click.echo(f"{people.set_disabled(name, False, who=person(who)).name} is enabled")
+    _for_each(ctx, names, lambda people, name: f"{people.set_disabled(name, False, who=person(who)).name} is enabled")
 
 
 @users.command(cls=ExampleCommand, examples="tocsin users unlock 王芳")
@@ -126,10 +122,12 @@ def enable(ctx: click.Context, names: Sequence[str], who: str | None) -> None:
 @click.pass_context
 def unlock(ctx: click.Context, names: Sequence[str], who: str | None) -> None:
     """Forget the failed logins of accounts, so that they need not wait."""
-    with _changed(ctx) as people:
-        for name in names:
-            people.unlock(name, who=person(who))
-            click.echo(f"{name} may try again")
+
+    def unlocked(people: People, name: str) -> str:
+        people.unlock(name, who=person(who))
+        return f"{name} may try again"
+
+    _for_each(ctx, names, unlocked)
 
 
 @users.command(cls=ExampleCommand, examples="tocsin users logout 王芳")
@@ -138,13 +136,18 @@ def unlock(ctx: click.Context, names: Sequence[str], who: str | None) -> None:
 @click.pass_context
 def logout(ctx: click.Context, names: Sequence[str], who: str | None) -> None:
     """End all sessions of accounts: a laptop was lost, or somebody forgot to log out."""
-    with _changed(ctx) as people:
-        for name in names:
-            click.echo(f"{name}: {people.log_out(name, who=person(who))} sessions ended")
+    _for_each(ctx, names, lambda people, name: f"{name}: {people.log_out(name, who=person(who))} sessions ended")
 
 
 def _people(store: Store) -> People:
     return People(store, lambda: datetime.now(UTC))
+
+
+def _for_each(ctx: click.Context, names: Sequence[str], do: Callable[[People, str], str]) -> None:
+    """Do it to each of these accounts in turn, and print what it says."""
+    with _changed(ctx) as people:
+        for name in names:
+            click.echo(do(people, name))
 
 
 @contextmanager
