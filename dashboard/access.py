@@ -26,6 +26,7 @@ ROUTES: Mapping[tuple[str, str], Least] = {
     ("POST", "/_dash-update-component"): "viewer",  # and then the callback's own
     ("GET", "/export/articles.csv"): "viewer",
     ("GET", "/export/series.csv"): "viewer",
+    ("GET", "/export/audit.csv"): "admin",
     ("GET", "/metrics"): "analyst",
     ("GET", "/password"): "viewer",
     ("POST", "/password"): "viewer",
@@ -73,6 +74,11 @@ CALLBACKS: Mapping[str, Role] = {
     "sr-kept.children": "admin",
     "sr-gone.children": "admin",
     "sr-added.data": "admin",
+    # who may come in, and what was done
+    "pe-problem.children": "admin",
+    "pe-said.children": "admin",
+    "tk-said.children": "admin",
+    "au-rows.children": "admin",
 }
 
 WITH_ANOTHERS_PASSWORD = frozenset({"/password", "/logout"})

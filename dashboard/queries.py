@@ -219,6 +219,14 @@ class Reads:
         """Read these anew when they are asked for next."""
         self._cache.forget(*keys)
 
+    def shared(self, key: object, ttl_s: float, load: Callable[[Store], T]) -> T:
+        """What `load` reads, read at most once per key and ttl_s for all viewers."""
+        return self._cache.get(key, ttl_s, lambda: load(self._store))
+
+    def once(self, load: Callable[[Store], T]) -> T:
+        """What `load` reads, for one viewer, and not kept."""
+        return load(self._store)
+
     def inbox(self) -> list[Inboxed]:
         """The alerts of the last INBOX_DAYS and what became of them, newest first."""
         return self._cache.get("inbox", TTL_S, self._inbox)

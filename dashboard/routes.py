@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Flask, Response, request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from dashboard.admin import AUDIT_PATH, EXPORTED, asked, audit_csv, entries
 from dashboard.details import SeriesView, negatives
 from dashboard.i18n import clock, text
 from dashboard.palette import sentiment_of
@@ -90,6 +91,12 @@ def install(server: Flask, reads: Reads) -> None:
         everything = view.find == ANYTHING
         articles = reads.articles(view.range, EXPORT_ROWS) if everything else reads.found(view.range, view.find)
         return _attached(articles_csv(articles, view), f"tocsin-articles-{view.range}.csv")
+
+    @server.get(AUDIT_PATH)
+    def export_audit() -> Response:
+        given = request.args
+        found = entries(reads, asked(given.get("who"), given.get("what"), given.get("span")), EXPORTED)
+        return _attached(audit_csv(found, parse(given.to_dict())), "tocsin-audit.csv")
 
     @server.get(SERIES_EXPORT_PATH)
     def export_series() -> Response:

@@ -7,6 +7,7 @@ address + browser ─▶ resolve (assets/tocsin.js) ─▶ route: which page is 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import ModuleType
 from typing import Any
 
 import dash
@@ -18,7 +19,7 @@ from dashboard.doors import NOBODY_ASKED, current
 from dashboard.explaining import Explain
 from dashboard.figures import FONT
 from dashboard.logins import Person
-from dashboard.pages import actions, alert, article, articles, inbox, overview, rules, series, sources, system, views, watchlists
+from dashboard.pages import actions, alert, article, articles, inbox, overview, people, rules, series, sources, system, views, watchlists
 from dashboard.pages.parts import href, nothing_here
 from dashboard.pages.span import fault_words
 from dashboard.queries import Reads
@@ -26,12 +27,13 @@ from dashboard.ruling import Ruling
 from dashboard.saved import Keeping
 from dashboard.view import View, parse
 from dashboard.watching import Watching
+from spine.accounts import Role, may
 from spine.deeds import Deeds
 from spine.errors import StoreError
 
 TICK_MS = 2_000
 PAGES = (overview, inbox, articles, article, series, alert)
-QUIET_PAGES = (rules, watchlists, sources, system)
+QUIET_PAGES = (rules, watchlists, sources, system, people)
 """Pages that nothing refreshes, or whose callbacks are put in elsewhere: they need more than what is read."""
 EVERY_PAGE = (*PAGES, *QUIET_PAGES)
 """Those that tests look at and `make screenshots` pictures."""
@@ -44,9 +46,12 @@ HEADER = (
     ("rules", rules.PATH, rules),
     ("sources", sources.PATH, sources),
     ("system", system.PATH, system),
+    ("people", people.PATH, people),
 )
 KEYS = {"o": "home", "a": "inbox", "s": "find", "w": "watchlists", "r": "rules"}
 """The letter after g that leads to a page of the header; assets/tocsin.js has their addresses."""
+RESERVED: Mapping[ModuleType, Role] = {people: people.LEAST}
+"""Pages that are not for everybody: what stands on them is refused by dashboard.access all the same."""
 VERMILLION = ["#fff1e6", "#ffe1cc", "#ffc299", "#ffa066", "#f98a45", "#ee7420", "#d55e00", "#b04e00", "#8c3e00", "#6b2f00"]
 
 
@@ -86,6 +91,7 @@ def header(view: View, zone: str, title: str, path: str, person: Person | None) 
     pages = [
         dcc.Link(words(name), href=href(address, view), className="here" if module.match(path) is not None else "")
         for name, address, module in HEADER
+        if _may_see(module, person)
     ]
     languages = [{"value": "en", "label": "EN"}, {"value": "zh", "label": "中文"}]
     return html.Header(
@@ -175,10 +181,16 @@ def _person(person: Person | None, view: View) -> list[Any]:
     return [html.Form([account, leave], action="/logout" + query, method="POST", className="person")]
 
 
-def page(path: str, view: View) -> Any:
-    """The page at an address, or a friendly dead end."""
+def _may_see(module: ModuleType, person: Person | None) -> bool:
+    return module not in RESERVED or (person is not None and may(person.role, RESERVED[module]))
+
+
+def page(path: str, view: View, person: Person | None = None) -> Any:
+    """The page at an address as `person` may see it, or a friendly dead end."""
     for module in EVERY_PAGE:
         key = module.match(path)
+        if key is not None and not _may_see(module, person):
+            return nothing_here("people.refused", view)
         if key is not None:
             return module.layout(view, key)
     return nothing_here("missing.page", view)
@@ -277,7 +289,7 @@ def register(
         given = route.get("path") if isinstance(route, Mapping) else None
         path = given if isinstance(given, str) else ""
         zone = i18n.zone_label(view.tz, reads.now())
-        return header(view, zone, title, path, current()), page(path, view), _status_words(view, title)
+        return header(view, zone, title, path, current()), page(path, view, current()), _status_words(view, title)
 
     @app.callback(Output("pulse", "data"), Input("tick", "n_intervals"))  # type: ignore[untyped-decorator]
     def pulse(tick: Any) -> dict[str, Any]:
@@ -303,3 +315,4 @@ def register(
     rules.register(app, ruling, deeds.who)
     watchlists.register(app, watching, deeds.who)
     views.register(app, keeping)
+    people.register(app, reads, deeds)

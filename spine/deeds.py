@@ -21,11 +21,12 @@ class Deeds:
     """Writes what was done, in the audit log too. Thread safe. Every method raises SettingsError for what cannot be done, and StoreError.
 
     who: the name of whoever does it, asked each time; address: where from, for the audit log
+    people: what is done to accounts, which is told who and from where each time
     """
 
     def __init__(self, store: Store, now: Callable[[], datetime], who: Callable[[], str], address: str = COMMAND_LINE) -> None:
-        self._store, self._now, self.who, self._address = store, now, who, address
-        self._people = People(store, now)
+        self._store, self._now, self.who, self.address = store, now, who, address
+        self.people = People(store, now)
 
     def act(self, alert_id: str, kind: EventKind, text: str = "") -> AlertEvent:
         """Do something to an alert."""
@@ -90,4 +91,4 @@ class Deeds:
         self._note("token revoked", token_id, who=who)
 
     def _note(self, what: str, about: str, *, who: str, before: str = "", after: object = "") -> None:
-        self._people.note(who, what, about, before=before, after=after, address=self._address)
+        self.people.note(who, what, about, before=before, after=after, address=self.address)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from datetime import datetime
 
@@ -23,6 +24,7 @@ class People:
 
     def __init__(self, store: Store, now: Callable[[], datetime]) -> None:
         self._store, self._now = store, now
+        self._turn = threading.Lock()
 
     def get(self, name: str) -> Account:
         """The account of this name. Raises SettingsError where there is none."""
@@ -59,13 +61,14 @@ class People:
             known = self._store.accounts.all()
         return any(each.name == account.name and each.hash == account.hash for each in known)
 
-    def set_role(self, name: str, role: Role, *, who: str) -> Account:
+    def set_role(self, name: str, role: Role, *, who: str, address: str = COMMAND_LINE) -> Account:
         """Give an account another role. Raises SettingsError, also for the last admin."""
-        return self._change(self.get(name), who, "account role", role=role)
+        return self._change(self.get(name), who, "account role", address, role=role)
 
-    def set_disabled(self, name: str, disabled: bool, *, who: str) -> Account:
+    def set_disabled(self, name: str, disabled: bool, *, who: str, address: str = COMMAND_LINE) -> Account:
         """Shut an account out, and end its sessions; or let it in again. Raises SettingsError, also for the last admin."""
-        account = self._change(self.get(name), who, "account disabled" if disabled else "account enabled", disabled=disabled)
+        what = "account disabled" if disabled else "account enabled"
+        account = self._change(self.get(name), who, what, address, disabled=disabled)
         if disabled:
             self._end_sessions(account.name)
         return account
@@ -87,17 +90,17 @@ class People:
         self._end_sessions(account.name)
         return changed
 
-    def unlock(self, name: str, *, who: str) -> None:
+    def unlock(self, name: str, *, who: str, address: str = COMMAND_LINE) -> None:
         """Forget the failed logins of an account. Raises SettingsError."""
         account = self.get(name)
         self._forget_failures(account.name)
-        self.note(who, "account unlocked", account.name)
+        self.note(who, "account unlocked", account.name, address=address)
 
-    def log_out(self, name: str, *, who: str) -> int:
+    def log_out(self, name: str, *, who: str, address: str = COMMAND_LINE) -> int:
         """End all sessions of an account; how many there were. Raises SettingsError."""
         account = self.get(name)
         ended = self._end_sessions(account.name)
-        self.note(who, "sessions ended", account.name, after=f"{ended} ended")
+        self.note(who, "sessions ended", account.name, after=f"{ended} ended", address=address)
         return ended
 
     def failures(self, name: str) -> Failures | None:
@@ -112,9 +115,10 @@ class People:
 
     def _change(self, account: Account, who: str, what: str, address: str = COMMAND_LINE, **values: object) -> Account:
         changed = msgspec.structs.replace(account, **values)
-        if _looks_after(account) and not _looks_after(changed) and not self._other_admin(account.name):
-            raise SettingsError(f"{account.name} is the last admin: make another one first")
-        self._store.accounts.put(changed)
+        with self._turn:  # two admins who take the role from each other at once: one of them stays
+            if _looks_after(account) and not _looks_after(changed) and not self._other_admin(account.name):
+                raise SettingsError(f"{account.name} is the last admin: make another one first")
+            self._store.accounts.put(changed)
         self.note(who, what, account.name, before=account.public(), after=changed.public(), address=address)
         return changed
 

@@ -251,3 +251,25 @@ class Parts:
         mark = f"{self._frame}|{revision}"
         self.kept[part] = mark
         return no_update if self._seen.get(part) == mark else make()
+
+
+def mistake(words: str) -> Any:
+    """What could not be done, and why."""
+    return html.P(["✗ ", words], className="trouble")
+
+
+def chooser(id_: str, rows: str, label: str, *, several: bool = False) -> Any:
+    """A table to come, at the place `rows`, whose rows are chosen by a dmc.Radio, or several by a dmc.Checkbox, of their own."""
+    group = dmc.CheckboxGroup if several else dmc.RadioGroup
+    return group(html.Div(dmc.Skeleton(height=120, radius="md"), id=rows), id=id_, value=[] if several else "", **{"aria-label": label})
+
+
+def once(label: str, secret: str, note: str) -> Any:
+    """A secret that is shown now and never again."""
+    return html.Div(
+        [
+            html.P(["✓ ", label], className="sentiment positive"),
+            html.Code(secret, className="secret", tabIndex="0"),
+            html.P(note, className="muted small"),
+        ]
+    )

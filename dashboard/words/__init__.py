@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashboard.words import alerts, articles, common, doors, frame, overview, rules, series, sources, system, views, watchlists
+from dashboard.words import alerts, articles, common, doors, frame, overview, people, rules, series, sources, system, views, watchlists
 
 LABELS: dict[str, tuple[str, str]] = {
     **alerts.WORDS,
@@ -11,6 +11,7 @@ LABELS: dict[str, tuple[str, str]] = {
     **doors.WORDS,
     **frame.WORDS,
     **overview.WORDS,
+    **people.WORDS,
     **rules.WORDS,
     **series.WORDS,
     **sources.WORDS,

@@ -12,6 +12,7 @@ from spine.clickhouse import ClickHouse
 from spine.store.clock import new_version
 
 _SINCE_1970 = datetime(1970, 1, 1, tzinfo=UTC)
+_FOR_EVER = 2**63
 
 
 class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,20 +57,29 @@ class Audit:
         )
 
     def latest(
-        self, limit: int = 100, *, since: datetime | None = None, who: str = "", what: str = "", about: str = ""
+        self,
+        limit: int = 100,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        who: str = "",
+        what: str = "",
+        about: str = "",
     ) -> list[AuditEntry]:
-        """The newest entries, newest first; only those of a person, of a kind, about a thing. Raises StoreError.
+        """The newest entries of [since, until), newest first; only those of a person, of a kind, about a thing. Raises StoreError.
 
         what: how the kind begins: "login" finds "login failed" too
         """
         rows = self._client.query(
             """
             SELECT at_us, who, what, about, before, after, address FROM audit FINAL
-            WHERE at_us >= {since:UInt64} AND ({who:String} = '' OR who = {who:String}) AND ({about:String} = '' OR about = {about:String})
+            WHERE at_us >= {since:UInt64} AND at_us < {until:UInt64} AND ({who:String} = '' OR who = {who:String})
+              AND ({about:String} = '' OR about = {about:String})
               AND substring(what, 1, length({what:String})) = {what:String}
             ORDER BY at_us DESC, version DESC, id LIMIT {limit:UInt32}
             """,
             since=(since - _SINCE_1970) // timedelta(microseconds=1) if since else 0,
+            until=(until - _SINCE_1970) // timedelta(microseconds=1) if until else _FOR_EVER,
             who=who,
             what=what,
             about=about,
@@ -87,6 +97,11 @@ class Audit:
             )
             for row in rows
         ]
+
+    def known(self) -> tuple[list[str], list[str]]:
+        """Everybody who ever did something, and every kind of thing that was done, in order. Raises StoreError."""
+        rows = self._client.query("SELECT DISTINCT who, what FROM audit")
+        return sorted({row[0] for row in rows if row[0]}), sorted({row[1] for row in rows})
 
 
 def _text(words: str) -> str:

@@ -1,0 +1,146 @@
+"""The audit log: who changed what, and who came in. The part of the page of people that only reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+import dash
+import dash_mantine_components as dmc
+from dash import Input, Output, State, dcc, html, no_update
+
+from dashboard import admin, i18n
+from dashboard.admin import AUDIT_PATH, SHOWN, SPANS, AuditAsked
+from dashboard.pages.parts import mistake, panel
+from dashboard.queries import Reads
+from dashboard.safe import plain
+from dashboard.view import View, parse
+from dashboard.words import LABELS
+from spine.errors import StoreError
+from spine.log import get_logger
+from spine.store import AuditEntry
+
+SHORT_CHARS = 80
+log = get_logger("dashboard.audit")
+
+
+def part(view: View) -> Any:
+    """The panel before its first answer."""
+
+    def words(key: str) -> str:
+        return i18n.text(key, view.language)
+
+    def choice(id_: str, key: str) -> Any:
+        return dmc.Select(id=id_, data=[], placeholder=words(key), size="xs", searchable=True, clearable=True, **{"aria-label": words(key)})
+
+    span = dmc.Select(
+        id="au-span",
+        data=[{"value": key, "label": words(f"audit.span.{key}")} for key in SPANS],
+        value=admin.DEFAULT_SPAN,
+        size="xs",
+        allowDeselect=False,
+        **{"aria-label": words("range")},
+    )
+    tools = [
+        dmc.Button(words("audit.newest"), id="au-newest", variant="default", size="xs", n_clicks=0),
+        dmc.Button(words("audit.older"), id="au-older", variant="default", size="xs", n_clicks=0),
+        html.A(words("audit.export"), id="au-export", href=AUDIT_PATH, className="button small"),
+    ]
+    return panel(
+        words("audit"),
+        [
+            dcc.Store(id="au-oldest"),
+            html.Div([choice("au-who", "audit.anybody"), choice("au-what", "audit.anything"), span, *tools], className="actions"),
+            html.Div(dmc.Skeleton(height=160, radius="md"), id="au-rows"),
+        ],
+        note=words("audit.help"),
+    )
+
+
+def kind_words(what: str, view: View) -> str:
+    """What was done, in the viewer's words where we have them."""
+    key = f"did.{what}"
+    return i18n.text(key, view.language) if key in LABELS else plain(what, 80)
+
+
+def table(found: Sequence[AuditEntry], view: View) -> Any:
+    """The entries, or that there are none."""
+    if not found:
+        return html.P(i18n.text("audit.none", view.language), className="quiet")
+    head = html.Tr([html.Th(i18n.text(f"audit.{name}", view.language), scope="col") for name in ("at", "who", "what", "about", "changed")])
+    return html.Div(
+        html.Table([html.Thead(head), html.Tbody([_row(each, view) for each in found])], className="table inbox"), className="scroll"
+    )
+
+
+def _row(entry: AuditEntry, view: View) -> Any:
+    return html.Tr(
+        [
+            html.Td(f"{entry.at.astimezone(view.tz):%Y-%m-%d %H:%M:%S}"),
+            html.Td([html.Bdi(plain(entry.who, 60) or "–"), html.Div(html.Bdi(plain(entry.address, 60)), className="muted small")]),
+            html.Td(kind_words(entry.what, view), title=plain(entry.what, 80)),
+            html.Td(html.Bdi(_short(entry.about)), title=plain(entry.about, 200)),
+            html.Td([*_words("−", entry.before), *_words("+", entry.after)], className="fold"),
+        ]
+    )
+
+
+def _short(about: str) -> str:
+    return plain(about, 64) if len(about) < 40 else plain(about, 12)
+
+
+def _words(sign: str, text: str) -> list[Any]:
+    """What it was, or became: one line, and all of it on demand."""
+    if not text:
+        return []
+    whole = plain(text, admin.MAX_CHARS)
+    if len(whole) <= SHORT_CHARS:
+        return [html.Div([sign, " ", html.Bdi(whole)])]
+    return [html.Details([html.Summary([sign, " ", html.Bdi(plain(text, SHORT_CHARS))]), html.Bdi(whole)])]
+
+
+def export_href(given: AuditAsked, view: View) -> str:
+    """The address of what is asked for as a CSV file."""
+    asked = {"who": given.who, "what": given.what, "span": given.span, "lang": view.language, "zone": view.zone}
+    return f"{AUDIT_PATH}?{urlencode({key: value for key, value in asked.items() if value})}"
+
+
+def register(app: dash.Dash, reads: Reads) -> None:
+    """The answer to its filters. Nothing but them and what is done on the page reads it anew."""
+
+    @app.callback(
+        Output("au-rows", "children"),
+        Output("au-oldest", "data"),
+        Output("au-older", "disabled"),
+        Output("au-who", "data"),
+        Output("au-what", "data"),
+        Output("au-export", "href"),
+        Input("au-who", "value"),
+        Input("au-what", "value"),
+        Input("au-span", "value"),
+        Input("au-newest", "n_clicks"),
+        Input("au-older", "n_clicks"),
+        Input("pe-said", "children"),
+        Input("tk-said", "children"),
+        State("au-oldest", "data"),
+        State("view", "data"),
+        State("theme", "data"),
+    )  # type: ignore[untyped-decorator]
+    def show(who: Any, what: Any, span: Any, *given: Any) -> tuple[Any, ...]:
+        oldest, data, theme = given[-3:]
+        view = parse(data, theme)
+        asked = admin.asked(who, what, span, oldest if dash.ctx.triggered_id == "au-older" else None)
+        try:
+            found, (people, kinds) = admin.entries(reads, asked), admin.choices(reads)
+        except StoreError as error:
+            log.warning("the store did not answer", error=str(error))
+            return mistake(i18n.text("store.title", view.language)), *[no_update] * 5
+        return (
+            table(found, view),
+            found[-1].at.isoformat() if found else None,
+            len(found) < SHOWN,
+            [{"value": name, "label": plain(name, 60)} for name in people],
+            [{"value": kind, "label": kind_words(kind, view)} for kind in kinds],
+            export_href(asked, view),
+        )

@@ -1,0 +1,208 @@
+"""Who may come in: accounts, and below them tokens of the API and the audit log. For admins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import dash
+import dash_mantine_components as dmc
+from dash import Input, Output, State, dcc, html, no_update
+
+from dashboard import admin, i18n
+from dashboard.admin import Known
+from dashboard.pages import audit, tokens
+from dashboard.pages.parts import Parts, chooser, mistake, once, panel, store_problem
+from dashboard.queries import Reads, revision
+from dashboard.safe import plain
+from dashboard.view import View, parse
+from spine import passwords
+from spine.accounts import FREE, ROLES, Role
+from spine.deeds import Deeds
+from spine.errors import SettingsError, StoreError
+from spine.log import get_logger
+
+PATH = "/people"
+LEAST: Role = "admin"
+BUTTONS = ("pe-add", "pe-role-set", "pe-password", "pe-logout", "pe-unlock", "pe-disable", "pe-enable")
+STATE_GLYPHS = {"active": "●", "must_change": "◐", "disabled": "○"}
+log = get_logger("dashboard.people")
+
+
+def match(path: str) -> str | None:
+    """The page has one address."""
+    return "" if path.rstrip("/") == PATH else None
+
+
+def layout(view: View, _key: str) -> Any:
+    """The page before its first answer. Fields and buttons stay as they are while the tables are refreshed."""
+
+    def words(key: str) -> str:
+        return i18n.text(key, view.language)
+
+    def button(id_: str, variant: str = "default") -> Any:
+        return dmc.Button(words(id_.replace("pe-", "people.")), id=id_, variant=variant, size="xs", n_clicks=0)
+
+    def roles(id_: str) -> Any:
+        data = [{"value": role, "label": words(f"role.{role}")} for role in ROLES]
+        return dmc.Select(id=id_, data=data, value="viewer", size="xs", w=130, allowDeselect=False, **{"aria-label": words("people.role")})
+
+    name = dmc.TextInput(id="pe-name", placeholder=words("people.name"), size="xs", **{"aria-label": words("people.name")})
+    return html.Div(
+        [
+            dcc.Store(id="pe-seen"),
+            html.Div(id="pe-problem", role="alert"),
+            html.Div(html.H1(words("people")), className="page-head"),
+            panel(
+                words("people.accounts"),
+                [
+                    chooser("pe-chosen", "pe-rows", words("people.chosen")),
+                    html.Div([roles("pe-role"), *map(button, BUTTONS[1:])], className="actions after"),
+                    html.Div([name, roles("pe-new-role"), button("pe-add", "filled")], className="actions"),
+                    html.Div(id="pe-said", role="status", className="said"),
+                ],
+                note=words("people.help"),
+            ),
+            tokens.part(view),
+            audit.part(view),
+        ]
+    )
+
+
+def state_of(known: Known) -> str:
+    """active, must_change (somebody else made the password), or disabled."""
+    return "disabled" if known.account.disabled else "must_change" if known.account.must_change else "active"
+
+
+def table(found: Sequence[Known], now: datetime, view: View) -> Any:
+    """The accounts, each with what chooses it."""
+
+    def words(key: str, **values: object) -> str:
+        return i18n.text(key, view.language, **values)
+
+    if not found:
+        return html.P(words("people.nobody"), className="quiet")
+    names = ("name", "role", "state", "sessions", "password_of")
+    head = html.Tr([html.Td(), *(html.Th(words(f"people.column.{name}"), scope="col") for name in names)])
+    rows = []
+    for each in found:
+        account, state = each.account, state_of(each)
+        failed = words("people.failed", n=each.failed) if each.failed >= FREE["account"] else ""
+        seen = words("people.seen", n=each.sessions, ago=i18n.ago(each.seen_at, now, view.language)) if each.seen_at else "0"
+        rows.append(
+            html.Tr(
+                [
+                    html.Td(dmc.Radio(value=account.name, size="xs", **{"aria-label": plain(account.name, 64)})),
+                    html.Th(html.Bdi(plain(account.name, 64)), scope="row"),
+                    html.Td(words(f"role.{account.role}")),
+                    html.Td([f"{STATE_GLYPHS[state]} {words(f'people.state.{state}')}", html.Div(failed, className="small muted")]),
+                    html.Td(seen),
+                    html.Td(i18n.clock(account.password_at, view.tz)),
+                ]
+            )
+        )
+    return html.Div(html.Table([html.Thead(head), html.Tbody(rows)], className="table"), className="scroll")
+
+
+def register(app: dash.Dash, reads: Reads, deeds: Deeds) -> None:
+    """The refresh of the page, and what its buttons do."""
+    shown = [Output("pe-problem", "children"), Output("pe-rows", "children"), Output("tk-rows", "children"), Output("pe-seen", "data")]
+
+    @app.callback(
+        shown,
+        Input("tick", "n_intervals"),
+        Input("pe-said", "children"),
+        Input("tk-said", "children"),
+        Input("view", "data"),
+        Input("theme", "data"),
+        State("pe-seen", "data"),
+    )  # type: ignore[untyped-decorator]
+    def refresh(_tick: Any, _said: Any, _token: Any, data: Any, theme: Any, seen: Any) -> list[Any]:
+        view = parse(data, theme)
+        try:
+            known, granted = admin.accounts(reads), admin.tokens(reads)
+        except StoreError as error:
+            log.warning("the store did not answer", error=str(error))
+            return [store_problem(view), *[no_update] * (len(shown) - 1)]
+        now = reads.now()
+        parts, minute = Parts(seen, view), int(now.timestamp()) // 60
+        return [
+            None,
+            parts.new("accounts", (revision(_plain(known)), minute), lambda: table(known, now, view)),
+            parts.new("tokens", (revision(granted), minute), lambda: tokens.table(granted, now, view)),
+            parts.kept,
+        ]
+
+    @app.callback(
+        Output("pe-said", "children"),
+        Output("pe-name", "value"),
+        *(Input(name, "n_clicks") for name in BUTTONS),
+        State("pe-chosen", "value"),
+        State("pe-role", "value"),
+        State("pe-name", "value"),
+        State("pe-new-role", "value"),
+        State("view", "data"),
+        prevent_initial_call=True,
+    )  # type: ignore[untyped-decorator]
+    def act(*given: Any) -> tuple[Any, Any]:
+        *clicks, chosen, role, name, new_role, data = given
+        view, pressed = parse(data), dash.ctx.triggered_id
+        if not any(clicks) or pressed not in BUTTONS:
+            return no_update, no_update
+        try:
+            if pressed == "pe-add":
+                return _add(deeds, str(name or ""), _role(new_role), view), ""
+            if not isinstance(chosen, str) or not chosen:
+                return mistake(i18n.text("people.choose", view.language)), no_update
+            return _do(deeds, pressed, chosen, role, view), no_update
+        except SettingsError as error:
+            return mistake(str(error)), no_update
+        except StoreError as error:
+            log.warning("the store did not answer", error=str(error))
+            return mistake(i18n.text("store.title", view.language)), no_update
+        finally:
+            reads.forget("known accounts")
+
+    tokens.register(app, reads, deeds)
+    audit.register(app, reads)
+
+
+def _add(deeds: Deeds, name: str, role: Role, view: View) -> Any:
+    password = passwords.one_time()
+    account = deeds.people.make(name, role, password)
+    deeds.people.add(account, who=deeds.who(), address=deeds.address)
+    said = i18n.text("people.added", view.language, name=account.name, role=i18n.text(f"role.{role}", view.language))
+    return once(said, password, i18n.text("people.once", view.language))
+
+
+def _do(deeds: Deeds, pressed: str, name: str, role: Any, view: View) -> Any:
+    """Do to an account what a button says; what is told of it."""
+    people, by = deeds.people, {"who": deeds.who(), "address": deeds.address}
+    if pressed == "pe-password":
+        password = passwords.one_time()
+        account = people.set_password(name, password, must_change=True, **by)
+        return once(i18n.text("people.reset", view.language, name=account.name), password, i18n.text("people.once", view.language))
+    values: dict[str, object] = {"name": people.get(name).name}
+    if pressed == "pe-role-set":
+        account = people.set_role(name, _role(role), **by)
+        values["role"] = i18n.text(f"role.{account.role}", view.language)
+    elif pressed == "pe-logout":
+        values["n"] = people.log_out(name, **by)
+    elif pressed == "pe-unlock":
+        people.unlock(name, **by)
+    else:
+        people.set_disabled(name, pressed == "pe-disable", **by)
+    return "✓ " + i18n.text(f"people.done.{pressed.removeprefix('pe-')}", view.language, **values)
+
+
+def _role(value: Any) -> Role:
+    """A role that a browser sent; anything else is refused. Raises SettingsError."""
+    for role in ROLES:
+        if value == role:
+            return role
+    raise SettingsError(f"there is no such role: {', '.join(ROLES)} are known")
+
+
+def _plain(known: Sequence[Known]) -> list[object]:
+    return [(each.account.name, each.account.public(), each.account.password_at, each[1:]) for each in known]

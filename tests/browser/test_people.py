@@ -1,0 +1,57 @@
+"""The page of people in a real browser: an admin adds somebody, who then comes in; nobody else sees the page."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.browser.conftest import Page, Site
+from tests.browser.site import PASSWORD
+from tests.browser.test_doors import fill, refusals
+
+
+def log_in(page: Page, name: str, path: str, password: str = PASSWORD) -> None:
+    page.open(path)
+    page.says("h1", "Log in")
+    fill(page, name=name, password=password)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_an_admin_adds_somebody_makes_a_token_and_reads_the_log(stranger: Page, site: Site, theme: str):
+    page, name = stranger, f"new-{theme}"
+    page.open("login?lang=en")
+    page.js(f"window.localStorage.setItem('tocsin.theme', '{theme}')")
+    log_in(page, "chief", "people?lang=en")
+    page.says("#pe-rows", "analyst")
+    page.says(".pages a.here", "People")
+    page.find("#pe-name").send_keys(name)
+    page.find("#pe-add").click()
+    page.says("#pe-said", f"{name} (viewer) logs in the first time with")
+    password = page.text("#pe-said .secret")
+    page.says("#pe-rows", name)
+    page.find(f"#pe-rows input[value='{name}']").click()
+    page.find("#pe-disable").click()
+    page.says("#pe-said", f"{name} is disabled")
+    page.find("#pe-enable").click()
+    page.says("#pe-said", f"{name} is enabled")
+    page.find("#tk-name").send_keys("desk " + theme)
+    page.find("#tk-make").click()
+    page.says("#tk-said", "Shown once")
+    assert page.text("#tk-said .secret").startswith("tocsin_")
+    page.says("#tk-rows", "desk " + theme)
+    page.says("#au-rows", "made a token")
+    page.says("#au-rows", "enabled an account")
+    assert password not in page.text("#au-rows")
+    exported = page.js("return fetch(document.querySelector('#au-export').href).then(answer => answer.text())")
+    assert "account added" in exported
+    page.find("#logout").click()
+    log_in(page, name, "people?lang=en", password)
+    page.says("h1", "Change your password")
+    refusals(page)
+
+
+def test_others_are_told_that_the_page_is_not_theirs(page: Page, site: Site):
+    page.open("people?lang=en")
+    page.says("#page", "This page is for admins")
+    assert not page.all(".pages a[href*='/people']")
+    assert page.js("return fetch('/export/audit.csv').then(answer => answer.status)") == 403
+    refusals(page)
