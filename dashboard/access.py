@@ -64,6 +64,7 @@ CALLBACKS: Mapping[str, Role] = {
     "sr-found.children": "analyst",
     "sy-problem.children": "viewer",
     "sy-lag.children": "viewer",
+    "de-problem.children": "viewer",
     # what changes something
     "vi-said.children": "analyst",
     "vi-gone.children": "analyst",
@@ -74,6 +75,7 @@ CALLBACKS: Mapping[str, Role] = {
     "sr-kept.children": "admin",
     "sr-gone.children": "admin",
     "sr-added.data": "admin",
+    "de-said.children": "analyst",
     # who may come in, and what was done
     "pe-problem.children": "admin",
     "pe-said.children": "admin",

@@ -13,6 +13,7 @@ from flask import Flask
 from dashboard import compression, forms, guards, routes, shell
 from dashboard.api import routes as api_routes
 from dashboard.api.backends import Backends
+from dashboard.delivering import Delivering
 from dashboard.doors import Doors, asking
 from dashboard.explaining import Explain
 from dashboard.feeding import Feeding
@@ -62,6 +63,7 @@ def create_app(
     watching: Watching | None = None,
     feeding: Feeding | None = None,
     lags: Lags | None = None,
+    delivering: Delivering | None = None,
 ) -> dash.Dash:
     """The dashboard and the API over `store`, ready to be served. `store` may be shared with other threads.
 
@@ -71,6 +73,7 @@ def create_app(
     backends: what the API can do besides reading the store; ruling, watching: who keeps the rules and the watchlists, None where
         they cannot be changed
     feeding: who looks at feeds and adds them, None where nobody does; lags: how far the workers are behind, None where no broker is known
+    delivering: who knows of deliveries, None where they are not to be had
     Raises SettingsError for doors that cannot work.
     """
     app = dash.Dash(
@@ -96,7 +99,16 @@ def create_app(
     cache = cache or Cache()
     reads = Reads(store, now, cache, inhibitions(settings.alert_inhibit))
     doors = Doors(store, settings, now)
-    shell.register(app, reads, Deeds(store, now, asking, PAGES), Keeping(store, now), explain=explain, ruling=ruling, watching=watching)
+    shell.register(
+        app,
+        reads,
+        Deeds(store, now, asking, PAGES),
+        Keeping(store, now),
+        explain=explain,
+        ruling=ruling,
+        watching=watching,
+        delivering=delivering,
+    )
     upkeep = Upkeep(store, now, cache, reads, lags)
     sources.register(app, upkeep, feeding, asking)
     system.register(app, upkeep)

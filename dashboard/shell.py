@@ -15,11 +15,27 @@ import dash_mantine_components as dmc
 from dash import ClientsideFunction, Input, Output, State, dcc, html
 
 from dashboard import i18n
+from dashboard.delivering import Delivering
 from dashboard.doors import NOBODY_ASKED, current
 from dashboard.explaining import Explain
 from dashboard.figures import FONT
 from dashboard.logins import Person
-from dashboard.pages import actions, alert, article, articles, inbox, overview, people, rules, series, sources, system, views, watchlists
+from dashboard.pages import (
+    actions,
+    alert,
+    article,
+    articles,
+    deliveries,
+    inbox,
+    overview,
+    people,
+    rules,
+    series,
+    sources,
+    system,
+    views,
+    watchlists,
+)
 from dashboard.pages.parts import href, nothing_here
 from dashboard.pages.span import fault_words
 from dashboard.queries import Reads
@@ -33,8 +49,8 @@ from spine.errors import StoreError
 
 TICK_MS = 2_000
 PAGES = (overview, inbox, articles, article, series, alert)
-QUIET_PAGES = (rules, watchlists, sources, system, people)
-"""Pages that nothing refreshes, or whose callbacks are put in elsewhere: they need more than what is read."""
+QUIET_PAGES = (rules, watchlists, sources, system, people, deliveries)
+"""Pages that are registered with more than what they read."""
 EVERY_PAGE = (*PAGES, *QUIET_PAGES)
 """Those that tests look at and `make screenshots` pictures."""
 HEADER = (
@@ -46,6 +62,7 @@ HEADER = (
     ("rules", rules.PATH, rules),
     ("sources", sources.PATH, sources),
     ("system", system.PATH, system),
+    ("deliveries", deliveries.PATH, deliveries),
     ("people", people.PATH, people),
 )
 KEYS = {"o": "home", "a": "inbox", "s": "find", "w": "watchlists", "r": "rules"}
@@ -211,8 +228,9 @@ def register(
     explain: Explain | None = None,
     ruling: Ruling | None = None,
     watching: Watching | None = None,
+    delivering: Delivering | None = None,
 ) -> None:
-    """The callbacks of the frame and of every page. explain, ruling, watching: as the pages' own `register` take them."""
+    """The callbacks of the frame and of every page. explain, ruling, watching, delivering: as the pages' own `register` take them."""
     title = str(app.title)
 
     def client(function: str, *arguments: Any, **options: Any) -> None:
@@ -315,4 +333,5 @@ def register(
     rules.register(app, ruling, deeds.who)
     watchlists.register(app, watching, deeds.who)
     views.register(app, keeping)
+    deliveries.register(app, reads, deeds, delivering)
     people.register(app, reads, deeds)

@@ -1,17 +1,17 @@
-"""What people and programs do: to alerts, silences, labels and tokens. Each is written under a name, and noted in the audit log.
+"""What people and programs do to alerts, silences, labels, tokens and deliveries: written under a name, and noted in the audit log.
 
 The command line, the API and the pages of the dashboard all do it here, so that nothing is done that is not noted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from spine.errors import SettingsError
 from spine.life import AlertEvent, EventKind, Silence, event, silence
 from spine.people import COMMAND_LINE, People
-from spine.store import Label, Store
+from spine.store import Label, Replay, Store
 from spine.tokens import Token, room_for_one
 
 PAGES, API = "dashboard", "api"
@@ -89,6 +89,20 @@ class Deeds:
         who = self.who()
         self._store.tokens.revoke([token_id], self._now(), who)
         self._note("token revoked", token_id, who=who)
+
+    def replay(self, endpoint: str, subjects: Mapping[str, int]) -> None:
+        """Ask the worker to send alerts, or groups, to an endpoint once more. subjects: each with the last attempt that was made"""
+        who = self._ask(endpoint, subjects)
+        self._note("deliveries replayed", endpoint, after=", ".join(subjects), who=who)
+
+    def try_out(self, endpoint: str, subject: str, after: int) -> None:
+        """Ask the worker to send an endpoint a test, after so many of them."""
+        self._note("webhook tested", endpoint, who=self._ask(endpoint, {subject: after}))
+
+    def _ask(self, endpoint: str, subjects: Mapping[str, int]) -> str:
+        who, now = self.who(), self._now()
+        self._store.replays.ask([Replay(subject, endpoint, after, now, who) for subject, after in subjects.items()])
+        return who
 
     def _note(self, what: str, about: str, *, who: str, before: str = "", after: object = "") -> None:
         self.people.note(who, what, about, before=before, after=after, address=self.address)

@@ -327,6 +327,16 @@ MIGRATIONS: tuple[Migration, ...] = (
             """,
         ),
     ),
+    Migration(
+        "0022_delivery_replays",
+        (
+            """
+            CREATE TABLE IF NOT EXISTS delivery_replays (
+                alert_id String, endpoint String, after UInt32, at_us UInt64, who String, version UInt64
+            ) ENGINE = ReplacingMergeTree(version) ORDER BY (alert_id, endpoint, after) SETTINGS index_granularity = 256
+            """,
+        ),
+    ),
 )
 
 

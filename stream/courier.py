@@ -3,6 +3,7 @@
     an alert ─▶ gate ─▶ first attempt, by `notify` ─▶ taken
                  │           └─ not taken ─▶ due again ─▶ `due`, every few seconds ─▶ gate ─▶ ... ─▶ given up after the last
                  └─ withheld ─▶ `due`, when nothing holds it any more
+    what a person wants sent once more ─▶ due now ─▶ gate ─▶ ... ; a test goes through no gate
     one that waits for others ─▶ planned with them (stream/groups.py) ─▶ the group's first attempt, by `due`, and so on
 
 What is due follows from the store alone, from the log of deliveries and of what was withheld: whoever owns the topic of alerts next
@@ -19,10 +20,10 @@ from typing import NamedTuple
 
 from spine import log, metrics
 from spine.records import Alert
-from spine.store import Alerts, Delivery
+from spine.store import Alerts, Delivery, Replay, Replays
 from spine.store.groups import PREFIX
 from stream.answers import GONE, is_final, is_waiting
-from stream.formats.generic import TEST
+from stream.formats.generic import TEST, trial
 from stream.gate import Ask, Gate
 from stream.groups import Planner
 from stream.resilience import Patience
@@ -36,6 +37,8 @@ REACH = timedelta(seconds=sum(SCHEDULE_S) * (1 + JITTER)) + timedelta(hours=1)
 """An alert that was raised longer ago has had its last attempt."""
 AT_ONCE = 20
 LOOK_AGAIN = timedelta(minutes=1)
+ASK_AGAIN = timedelta(seconds=5)
+"""How often is asked whether people want something sent once more."""
 _log = log.get_logger(__name__)
 
 
@@ -49,6 +52,15 @@ def next_attempt(last: Delivery) -> datetime | None:
     share = int.from_bytes(hashlib.blake2b(name, digest_size=4).digest(), "big") / 2**32
     wait_s = max(SCHEDULE_S[last.attempt] * (1 + JITTER * share), last.retry_after_s)
     return last.sent_at + timedelta(seconds=wait_s)
+
+
+def open_replays(asked: Sequence[Replay], made: Sequence[Delivery]) -> list[Replay]:
+    """What was asked for and is not done: no attempt was made since. made: the attempts, or the last ones, for what was asked for"""
+    last: dict[tuple[str, str], int] = {}
+    for each in made:
+        key = each.alert_id, each.endpoint
+        last[key] = max(each.attempt, last.get(key, 0))
+    return [each for each in asked if last.get((each.alert_id, each.endpoint), 0) <= each.after]
 
 
 class _Due(NamedTuple):
@@ -73,10 +85,15 @@ class Courier:
         gate: Gate | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         planner: Planner | None = None,
+        replays: Replays | None = None,
     ) -> None:
-        """gate: what may be sent; None: everything. planner: of endpoints that are told of several alerts at once"""
+        """gate: what may be sent; None: everything. planner: of endpoints that are told of several alerts at once
+
+        replays: what people want sent once more; None: nobody is asked
+        """
         self._webhooks, self._store, self._patience = webhooks, store, patience
         self._gate, self._clock, self._planner = gate, clock, planner
+        self._replays, self._asked, self._version = replays, datetime.min.replace(tzinfo=UTC), 0
         self._due: list[_Due] = []
         self._gone: set[str] = set()
         self._looked: datetime | None = None
@@ -94,7 +111,7 @@ class Courier:
 
     def due(self, now: datetime) -> list[Delivery]:
         """The attempts that are due by now; what came of each, logged. Raises StoreError."""
-        if self._looked is None or now - self._looked >= LOOK_AGAIN:
+        if self._is_asked(now) or self._looked is None or now - self._looked >= LOOK_AGAIN:
             self._look(now)
         if self._planner is not None:
             for group in self._planner.plan(now, self._may):
@@ -104,12 +121,14 @@ class Courier:
             ready.append(heapq.heappop(self._due))
         tried = self._tried([due.subject for due in ready if due.released])  # `notify` may have been faster
         alerts = []
-        for due in (due for due in ready if not due.subject.startswith(PREFIX)):
+        tests = [Job(due.endpoint, trial(now), due.attempt) for due in ready if due.subject == TEST]
+        for due in (due for due in ready if not due.subject.startswith(PREFIX) and due.subject != TEST):
             alert = self._patience.wait_for("alert", self._store.get, due.subject)
             again = due.released and (due.subject, due.endpoint) in tried
             if alert is not None and not again and self._may(due.endpoint, alert):
                 alerts.append((due, alert))
-        return self._send([*self._alone(alerts, now), *self._together([due for due in ready if due.subject.startswith(PREFIX)], now)])
+        together = self._together([due for due in ready if due.subject.startswith(PREFIX)], now)
+        return self._send([*tests, *self._alone(alerts, now), *together])
 
     def _alone(self, found: Sequence[tuple[_Due, Alert]], now: datetime) -> list[Job]:
         """The attempts that the gate lets through."""
@@ -145,12 +164,15 @@ class Courier:
     def _look(self, now: datetime) -> None:
         """Learn from the log what is due, and which endpoints have said that they are gone (until one takes something again)."""
         lasts = self._patience.wait_for("deliveries", self._store.last_attempts, now - REACH)
-        self._due, self._looked = [], now
+        self._due, self._looked = self._wanted(now), now
+        heapq.heapify(self._due)
+        wanted = {(due.subject, due.endpoint) for due in self._due}
         newest: dict[str, Delivery] = {}
         for last in lasts:
             if last.endpoint not in newest or last.sent_at >= newest[last.endpoint].sent_at:
                 newest[last.endpoint] = last
-            self._plan(last)
+            if (last.alert_id, last.endpoint) not in wanted:
+                self._plan(last)
         self._gone = {endpoint for endpoint, last in newest.items() if last.status == GONE}
         if self._gate is not None:
             self._gate.warn(now)
@@ -162,6 +184,29 @@ class Courier:
         if self._planner is not None:
             for group in self._planner.untried(now):
                 heapq.heappush(self._due, _Due(now, group.subject, group.endpoint, 1))
+
+    def _is_asked(self, now: datetime) -> bool:
+        """Whether somebody has asked for something since this was called last."""
+        if self._replays is None or now - self._asked < ASK_AGAIN:
+            return False
+        version = self._patience.wait_for("replays", self._replays.version)
+        known, self._version, self._asked = self._version, version, now
+        return version != known
+
+    def _wanted(self, now: datetime) -> list[_Due]:
+        """What people want sent once more, and was not; all of it where it was taken, the rest where it was not."""
+        if self._replays is None:
+            return []
+        asked = self._patience.wait_for("replays", self._replays.since, now - REACH)
+        made = self._patience.wait_for("deliveries", self._store.deliveries, sorted({each.alert_id for each in asked}))
+        last = {(each.alert_id, each.endpoint): each for each in made}  # in the order of attempts
+        found = []
+        for each in open_replays(asked, made):
+            before = last.get((each.alert_id, each.endpoint))
+            taken = before.taken if before is not None and not before.delivered else 0
+            if each.endpoint in self._webhooks.labels:
+                found.append(_Due(now, each.alert_id, each.endpoint, each.after + 1, taken))
+        return found
 
     def _plan(self, last: Delivery) -> None:
         at = next_attempt(last)

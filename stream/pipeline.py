@@ -106,7 +106,7 @@ class Pipeline:
         self._patience = patience or Patience()
         gate = Gate(store, self._patience, muting or Muting())
         planner = Planner(store, self._patience, gate, self._webhooks.groupings)
-        self._courier = Courier(self._webhooks, store.alerts, self._patience, gate, planner=planner)
+        self._courier = Courier(self._webhooks, store.alerts, self._patience, gate, planner=planner, replays=store.replays)
         self._resolver = Resolver(store, self._patience, resolve_after_s)
         self._memo = Memo()
         self._matcher, self._following = matcher or Matcher(), following or TheSame()

@@ -137,6 +137,7 @@ def dashboard_of(
     from dashboard.app import create_app
     from dashboard.server import serve
     from tocsin.api import backends
+    from tocsin.deliveries import DeliveryDesk
     from tocsin.feeding import FeedDesk
     from tocsin.lagging import lags_of
     from tocsin.ruling import RuleDesk
@@ -158,6 +159,7 @@ def dashboard_of(
             watching=WatchDesk(settings, store, utc_now),
             feeding=FeedDesk(settings, store, utc_now),
             lags=lags_of(settings),
+            delivering=DeliveryDesk(settings, store, utc_now),
         )
         running = serve(app, settings.dashboard_host, settings.dashboard_port, hosts=(public,) if public else ())
         _log.info("dashboard ready", url=running.url)

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-from dashboard.words import alerts, articles, common, doors, frame, overview, people, rules, series, sources, system, views, watchlists
+from dashboard.words import (
+    alerts,
+    articles,
+    common,
+    deliveries,
+    doors,
+    frame,
+    overview,
+    people,
+    rules,
+    series,
+    sources,
+    system,
+    views,
+    watchlists,
+)
 
 LABELS: dict[str, tuple[str, str]] = {
     **alerts.WORDS,
     **articles.WORDS,
     **common.WORDS,
+    **deliveries.WORDS,
     **doors.WORDS,
     **frame.WORDS,
     **overview.WORDS,

@@ -8,6 +8,7 @@ store.stories     what a series is about                    (mentions, articles)
 store.moods       the same over days and weeks, summed up   (mood_sums, sums_done)
 store.alerts      what rang, and who was told               (alerts, deliveries)
 store.peaks       how much the past surprised               (peaks)
+store.replays     what people want sent once more           (delivery_replays)
 store.groups      which of it is sent together              (alert_groups)
 store.lives       what became of it, and why not            (alert_events, alert_seen, withheld)
 store.rules       rules written on the dashboard            (rule_texts)
@@ -52,6 +53,7 @@ from spine.store.mentions import Mentions, MinuteCounts, MoodPoint, NegativeMent
 from spine.store.moods import Moods
 from spine.store.past import KnownArticle, New, Past, Place
 from spine.store.peaks import PeakRow, Peaks
+from spine.store.replays import Replay, Replays
 from spine.store.rules import RuleText, RuleTexts
 from spine.store.search import Criteria, Cursor, Found, Search, Version
 from spine.store.silences import Silences
@@ -102,6 +104,8 @@ __all__ = [
     "New",
     "PeakRow",
     "Place",
+    "Replay",
+    "Replays",
     "RuleText",
     "RuleTexts",
     "Rung",
@@ -155,6 +159,7 @@ class Store:
         self.stories = Stories(client)
         self.moods = Moods(client, self.mentions)
         self.alerts = Alerts(client)
+        self.replays = Replays(client)
         self.groups = Groups(client)
         self.past = Past(client)
         self.peaks = Peaks(client)

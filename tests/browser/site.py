@@ -46,14 +46,16 @@ from spine.records import (
     article_id,
 )
 from spine.series import company_series, sector_series, topic_series
-from spine.settings import Settings
+from spine.settings import Settings, Webhook
 from spine.store import Beat, DeadLetter, Delivery, Store, Visited, open_store
+from tocsin.deliveries import DeliveryDesk
 from tocsin.feeding import FeedDesk
 from tocsin.first_login import FirstLogin, first_login
 from tocsin.node import utc_now
 from tocsin.ruling import RuleDesk
 from tocsin.watching import WatchDesk
 
+DESKS: dict[str, Any] = {"ruling": RuleDesk, "watching": WatchDesk, "feeding": FeedDesk, "delivering": DeliveryDesk}
 PASSWORD = "一二三四五六七八九十甲乙"
 HOSTILE_TITLE = '<script>window.hacked=1</script><img src=x onerror="window.hacked=2"> =HYPERLINK("http://evil.invalid")'
 COMPANIES = (
@@ -355,17 +357,12 @@ def main(folder: str, port: int = 0) -> None:
     store.migrate()
     ids = fill(store, datetime.now(UTC))
     first, log_out = accounts(store)
-    settings = Settings(data_dir=folder, feeds_allow_private=True)
+    hooks = (Webhook(name="desk-chat", url="https://chat.example/hook"), Webhook(name="pager", url="https://pager.example/hook"))
+    settings = Settings(data_dir=folder, feeds_allow_private=True, webhooks=hooks)
     feeds = ThreadingHTTPServer(("127.0.0.1", 0), _Feed)
     threading.Thread(target=feeds.serve_forever, daemon=True).start()
-    app = create_app(
-        store,
-        settings,
-        ruling=RuleDesk(settings, store, utc_now),
-        watching=WatchDesk(settings, store, utc_now),
-        feeding=FeedDesk(settings, store, utc_now),
-        lags=lambda: {"articles": [3, 40], "scores": [0], "alerts": []},
-    )
+    desks = {kind: made(settings, store, utc_now) for kind, made in DESKS.items()}
+    app = create_app(store, settings, lags=lambda: {"articles": [3, 40], "scores": [0], "alerts": []}, **desks)
     with serve(app, "127.0.0.1", port) as running:
         feed = f"http://127.0.0.1:{feeds.server_port}/feed"
         print(json.dumps({"url": running.url, "link": first.link(running.url), "feed": feed, **ids}), flush=True)

@@ -1,4 +1,4 @@
-"""`tocsin webhooks`: the endpoints of the settings, how they last answered, and a test."""
+"""`tocsin webhooks`: the endpoints of the settings, how they last answered, a test, and what is sent once more."""
 
 from __future__ import annotations
 
@@ -6,32 +6,18 @@ import contextlib
 from datetime import UTC, datetime, timedelta
 
 import click
-import msgspec
 
+from spine.deeds import Deeds
 from spine.errors import SettingsError
 from spine.settings import Settings
-from spine.store import Delivery
+from spine.store import Store
 from tocsin import wiring
-from tocsin.cli.common import ExampleCommand, ExampleGroup, print_json, results, settings_of, table_of
-
-
-class EndpointState(msgspec.Struct, frozen=True, kw_only=True):
-    """An endpoint as it is now.
-
-    state: ok, waiting (spared for a moment), failing, gone (410: nothing more is sent to it), paused (by its setting) or unused
-    """
-
-    endpoint: str
-    state: str
-    last_at: datetime | None = None
-    status: int = 0
-    error: str = ""
-    waiting: int = 0
+from tocsin.cli.common import ExampleCommand, ExampleGroup, person, print_json, results, settings_of, table_of
 
 
 @click.group(cls=ExampleGroup, examples="tocsin webhooks list\ntocsin --config tocsin.toml webhooks test")
 def webhooks() -> None:
-    """Where alerts are sent: how each endpoint last answered, and a test."""
+    """Where alerts are sent: how each endpoint last answered, a test, and what is sent once more."""
 
 
 @webhooks.command("list", cls=ExampleCommand, examples="tocsin webhooks list --json")
@@ -39,9 +25,13 @@ def webhooks() -> None:
 @click.pass_context
 def list_(ctx: click.Context, as_json: bool) -> None:
     """Each endpoint with its last answer, and how many alerts wait for it to come back."""
+    from tocsin.deliveries import states
+
     settings = _configured(settings_of(ctx))
+    with contextlib.closing(wiring.make_store(settings)) as store:
+        lasts = store.alerts.last_attempts(datetime.now(UTC) - timedelta(days=30))
     table = table_of("endpoint", "state", "last attempt", "answer", "waiting")
-    for found in states(settings, datetime.now(UTC)):
+    for found in states(settings, lasts):
         if as_json:
             print_json(found)
         else:
@@ -84,32 +74,39 @@ def test(ctx: click.Context, endpoints: tuple[str, ...], as_json: bool) -> None:
         ctx.exit(1)
 
 
-def states(settings: Settings, now: datetime) -> list[EndpointState]:
-    """Every endpoint of the settings. Raises SettingsError, StoreError."""
-    from stream.answers import GONE, is_waiting
-    from stream.courier import next_attempt
-    from stream.endpoints import endpoints as parsed
+@webhooks.command(
+    cls=ExampleCommand, examples="tocsin webhooks replay 'risk desk' --failed\ntocsin webhooks replay 'risk desk' 3f9c21 --who 王芳"
+)
+@click.argument("endpoint")
+@click.argument("ids", nargs=-1, metavar="[ALERT]...")
+@click.option("--failed", is_flag=True, help="All that failed there in the last 31 days.")
+@click.option("--who", metavar="NAME", help="Who wants it, for the audit log. Default: your name on this computer.")
+@click.pass_context
+def replay(ctx: click.Context, endpoint: str, ids: tuple[str, ...], failed: bool, who: str | None) -> None:
+    """Have alerts sent to ENDPOINT once more, whether it took them or not. The worker does it, within seconds while it runs.
 
+    With the embedded store: while `tocsin up` is stopped; they are sent when it starts, and the dashboard's page of deliveries does
+    the same at any time.
+    """
+    from tocsin.alerts import find
+    from tocsin.deliveries import DeliveryDesk
+
+    if failed == bool(ids):
+        raise SettingsError("give the ids of alerts, or --failed")
+    now, name = datetime.now(UTC), person(who)
+    settings = _configured(settings_of(ctx))
     with contextlib.closing(wiring.make_store(settings)) as store:
-        lasts = store.alerts.last_attempts(now - timedelta(days=30))
-    found = []
-    for endpoint in parsed(settings.webhooks):
-        own = sorted((last for last in lasts if last.endpoint == endpoint.label), key=lambda last: last.sent_at)
-        last: Delivery | None = own[-1] if own else None
-        state = "unused" if last is None else "ok" if last.delivered else "gone" if last.status == GONE else "failing"
-        state = "waiting" if last is not None and is_waiting(last) else state
-        state = "paused" if endpoint.wanted.paused else state
-        found.append(
-            EndpointState(
-                endpoint=endpoint.label,
-                state=state,
-                last_at=last.sent_at if last else None,
-                status=last.status if last else 0,
-                error=last.error if last else "",
-                waiting=sum(next_attempt(each) is not None for each in own),
-            )
-        )
-    return found
+        desk, deeds = DeliveryDesk(settings, store, lambda: now), Deeds(store, lambda: now, lambda: name)
+        if failed:
+            asked = desk.replay_failed(endpoint, deeds)
+        else:
+            asked = desk.replay(endpoint, [_subject(store, alert.id, endpoint) for alert in find(store, ids)], deeds)
+    click.echo(f"{endpoint}: {asked} will be sent once more")
+
+
+def _subject(store: Store, alert_id: str, endpoint: str) -> str:
+    """What the log of an endpoint calls an alert: the last group that it went out in, where it did."""
+    return next((each.alert_id for each in reversed(store.told(alert_id)) if each.endpoint == endpoint), alert_id)
 
 
 def _configured(settings: Settings) -> Settings:

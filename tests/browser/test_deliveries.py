@@ -1,0 +1,34 @@
+"""The delivery log in a real browser: seen, filtered, and asked for once more."""
+
+from __future__ import annotations
+
+from tests.browser.conftest import Page, Site
+
+
+def test_an_analyst_asks_for_a_delivery_once_more_and_sends_a_test(page: Page, site: Site):
+    page.open("deliveries?lang=en")
+    page.says("#de-places", "pager")
+    page.says("#de-rows", "connection refused")
+    page.find(f"#de-rows a[href*='{site.ids['energy']}']")
+    page.find("#de-rows input[type=checkbox][value^='pager']").click()
+    page.find("#de-replay").click()
+    page.says("#de-said", "1 will be sent once more")
+    page.says("#de-rows", "asked for by analyst")
+    page.find("#de-places input[value='desk-chat']").click()
+    page.find("#de-test").click()
+    page.says("#de-said", "A test will be sent to desk-chat")
+    page.find("#de-where").click()
+    page.wait(lambda: [each for each in page.all("[role=option]") if each.is_displayed() and each.text == "desk-chat"], "the choice")
+    next(each for each in page.all("[role=option]") if each.is_displayed() and each.text == "desk-chat").click()
+    page.wait(lambda: "pager" not in page.text("#de-rows"), "the others are filtered out")
+    page.says("#de-rows", "Delivered")
+
+
+def test_the_page_fits_a_phone_in_chinese(page: Page):
+    page.driver.set_window_size(420, 900)
+    try:
+        page.open("deliveries?lang=zh")
+        page.says("#de-places", "pager")
+        page.wait(lambda: page.js("return document.documentElement.scrollWidth <= window.innerWidth"), "no sideways scrolling")
+    finally:
+        page.driver.set_window_size(1440, 1800)
