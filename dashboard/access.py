@@ -65,6 +65,8 @@ CALLBACKS: Mapping[str, Role] = {
     "sy-problem.children": "viewer",
     "sy-lag.children": "viewer",
     "de-problem.children": "viewer",
+    "vd-given.children": "viewer",
+    "pr-table.children": "viewer",
     # what changes something
     "vi-said.children": "analyst",
     "vi-gone.children": "analyst",
@@ -76,6 +78,7 @@ CALLBACKS: Mapping[str, Role] = {
     "sr-gone.children": "admin",
     "sr-added.data": "admin",
     "de-said.children": "analyst",
+    "vd-said.children": "analyst",
     # who may come in, and what was done
     "pe-problem.children": "admin",
     "pe-said.children": "admin",

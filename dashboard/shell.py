@@ -29,10 +29,12 @@ from dashboard.pages import (
     inbox,
     overview,
     people,
+    precision,
     rules,
     series,
     sources,
     system,
+    verdicts,
     views,
     watchlists,
 )
@@ -329,6 +331,8 @@ def register(
     for module in PAGES:
         module.register(app, reads)
     actions.register(app, reads, deeds)
+    verdicts.register(app, reads, deeds)
+    precision.register(app, reads)
     article.register_actions(app, reads, deeds, explain)
     rules.register(app, ruling, deeds.who)
     watchlists.register(app, watching, deeds.who)

@@ -10,7 +10,7 @@ import dash_mantine_components as dmc
 from dash import Input, Output, State, dcc, html, no_update
 
 from dashboard import figures, i18n, measures
-from dashboard.pages import actions
+from dashboard.pages import actions, verdicts
 from dashboard.pages.because import because, is_needed, needed
 from dashboard.pages.parts import (
     Parts,
@@ -58,6 +58,7 @@ def layout(view: View, key: str) -> Any:
             html.Nav([dcc.Link("← " + i18n.text("home", view.language), href=href("/", view), id="al-back")], className="crumbs"),
             html.Div(dmc.Skeleton(height=220, radius="md"), id="al-why"),
             actions.layout(view),
+            verdicts.layout(view),
             html.Div(
                 panel(
                     i18n.text("alert.chart", view.language),

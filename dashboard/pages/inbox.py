@@ -11,6 +11,7 @@ import dash_mantine_components as dmc
 from dash import ClientsideFunction, Input, Output, State, dcc, html, no_update
 
 from dashboard import i18n
+from dashboard.pages import precision
 from dashboard.pages.parts import Parts, counts, href, name_of, panel, severity, state_badge, store_problem
 from dashboard.queries import Inboxed, Reads, revision
 from dashboard.safe import plain
@@ -48,6 +49,7 @@ def layout(view: View, _key: str) -> Any:
             html.Div(id="in-problem", role="alert"),
             html.Div([html.H1(words("inbox")), picker], className="page-head"),
             panel(words("inbox.alerts"), html.Div(dmc.Skeleton(height=220, radius="md"), id="in-rows"), note=words("inbox.help")),
+            precision.layout(view),
         ]
     )
 

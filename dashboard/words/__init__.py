@@ -15,6 +15,7 @@ from dashboard.words import (
     series,
     sources,
     system,
+    verdicts,
     views,
     watchlists,
 )
@@ -32,6 +33,7 @@ LABELS: dict[str, tuple[str, str]] = {
     **series.WORDS,
     **sources.WORDS,
     **system.WORDS,
+    **verdicts.WORDS,
     **views.WORDS,
     **watchlists.WORDS,
 }

@@ -20,7 +20,10 @@ from spine.errors import SettingsError
 from spine.life.silences import Silence
 from spine.records import Alert, sha
 
-EventKind = Literal["acknowledged", "unacknowledged", "assigned", "note", "resolved", "reopened"]
+EventKind = Literal[
+    "acknowledged", "unacknowledged", "assigned", "note", "resolved", "reopened", "judged_right", "judged_false", "judged_late"
+]
+"""To judge an alert (spine/verdicts.py) changes nothing of its state: what was over may be judged as well."""
 State = Literal["pending", "firing", "acknowledged", "resolved"]
 STATES: tuple[State, ...] = ("pending", "firing", "acknowledged", "resolved")
 

@@ -38,7 +38,7 @@ from pathlib import Path
 from spine.clickhouse import ClickHouse, connect
 from spine.migrations import migrate, pending
 from spine.store.accounts import Accounts, LoginFailures, Sessions
-from spine.store.alerts import Alerts, Delivery, Rung
+from spine.store.alerts import Alerts, Delivery, Fact, Rung
 from spine.store.articles import ArticleRow, Articles, Known, Totals
 from spine.store.audit import Audit, AuditEntry
 from spine.store.beats import Beat, Beats
@@ -82,6 +82,7 @@ __all__ = [
     "DeadReason",
     "Delivery",
     "DiskSpace",
+    "Fact",
     "Feed",
     "Feeds",
     "Found",

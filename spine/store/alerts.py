@@ -50,6 +50,15 @@ class Rung(NamedTuple):
     end: int
 
 
+class Fact(NamedTuple):
+    """What an alert is counted by."""
+
+    id: str
+    rule: str
+    series: str
+    severity: str
+
+
 _COLUMNS = """id, rule, series, toUInt32(window_start), window_s, toUInt32(detected_at), severity,
     observed, expected, surprise, total, sources, evidence, measure, value, limit_value, why, event"""
 
@@ -226,6 +235,13 @@ class Alerts:
             limit=limit,
         )
         return [row[0] for row in rows]
+
+    def facts(self, since: datetime) -> list[Fact]:
+        """What every alert that was detected since then is counted by, without what it holds. Raises StoreError."""
+        rows = self._client.query(
+            "SELECT id, rule, series, severity FROM alerts FINAL WHERE detected_at >= toDateTime({since:UInt32})", since=to_epoch(since)
+        )
+        return [Fact(*row) for row in rows]
 
     def last_rung(self, rule: str, series: Sequence[str], since: datetime) -> dict[str, Rung]:
         """The alert of each of `series` whose window ended last, of windows that began since then. Raises StoreError."""

@@ -75,6 +75,20 @@ class Lives:
             found += [AlertEvent(id=row[0], alert_id=row[1], at=from_us(row[2]), kind=row[3], who=row[4], text=row[5]) for row in rows]
         return found
 
+    def judgements(self, since: datetime) -> list[AlertEvent]:
+        """All judgements of alerts that were made since then, oldest first for each alert. Raises StoreError.
+
+        An alert is judged after it rang: those of alerts that rang since then are among them.
+        """
+        rows = self._client.query(
+            """
+            SELECT id, alert_id, at_us, kind, who, text FROM alert_events FINAL
+            WHERE substring(kind, 1, 7) = 'judged_' AND at_us >= {since:UInt64} ORDER BY alert_id, at_us, id
+            """,
+            since=to_us(since),
+        )
+        return [AlertEvent(id=row[0], alert_id=row[1], at=from_us(row[2]), kind=row[3], who=row[4], text=row[5]) for row in rows]
+
     def seen(self, alert_ids: Sequence[str], at: datetime) -> None:
         """Note that the series of these alerts were over their bar at that time; an earlier time changes nothing. Raises StoreError."""
         self._client.insert("alert_seen", {"alert_id": list(alert_ids), "at": [to_epoch(at)] * len(alert_ids)})

@@ -15,6 +15,7 @@ from spine.errors import SettingsError
 from spine.records import Alert, CompanyCount, Evidence, Why, WordCount, alert_id
 from spine.spans import span
 from spine.store import Delivery, Group, Store, Withheld, open_store
+from spine.verdicts import verdict_of
 from tests.servers import ClickHouseServer
 from tocsin.alerts import moment
 from tocsin.cli import main
@@ -106,6 +107,15 @@ def test_an_alert_is_taken_given_on_noted_and_closed(store: Store, capsys: pytes
     assert [entry.what for entry in reversed(noted)] == [f"alert {kind}" for kind in kinds]
     first = noted[-1]
     assert (first.who, first.before, first.after) == ("王芳", "firing", "acknowledged: calling the issuer")
+
+
+def test_one_is_judged_and_the_last_word_counts(store: Store, capsys: pytest.CaptureFixture[str]):
+    run(capsys, "judge", A, "false", "--who", "王芳", "--because", "旧闻")
+    assert "judged_right by 王芳" in run(capsys, "judge", A, "right", "--who", "王芳")
+    assert verdict_of(store.lives.judgements(OLD.detected_at)) == "right"
+    assert "旧闻" in run(capsys, "show", A)
+    assert [(each.who, each.what, each.address) for each in store.audit.latest(1)] == [("王芳", "alert judged_right", "command line")]
+    assert main(["alerts", "judge", A, "perhaps"]) == 2
 
 
 def test_one_is_shown_with_who_was_told_and_who_was_not_and_why(store: Store, capsys: pytest.CaptureFixture[str]):

@@ -12,6 +12,7 @@ import msgspec
 from spine.deeds import Deeds
 from spine.errors import SettingsError
 from spine.life.silences import SEVERITIES
+from spine.verdicts import KINDS, VERDICTS
 from tocsin.cli.common import ExampleCommand, ExampleGroup, opened_store, person, plain, print_json, results, table_of
 
 if TYPE_CHECKING:
@@ -148,6 +149,17 @@ def resolve(ctx: click.Context, ids: Sequence[str], who: str | None, because: st
 def reopen(ctx: click.Context, ids: Sequence[str], who: str | None, because: str) -> None:
     """Say that it is not over: it fires again, and nobody is on it."""
     _do(ctx, ids, "reopened", who, because)
+
+
+@alerts.command(cls=ExampleCommand, examples='tocsin alerts judge 3f9c21 false --because "an old story, told again"')
+@click.argument("ident", metavar="ID")
+@click.argument("verdict", type=click.Choice(VERDICTS))
+@WHO
+@BECAUSE
+@click.pass_context
+def judge(ctx: click.Context, ident: str, verdict: Any, who: str | None, because: str) -> None:
+    """Say whether it was of use (right), a false alarm (false), or came too late (late). Your last word counts."""
+    _do(ctx, [ident], KINDS[verdict], who, because)
 
 
 @alerts.command(

@@ -1,0 +1,24 @@
+"""An alert is judged in a real browser, and the inbox counts it."""
+
+from __future__ import annotations
+
+from tests.browser.conftest import Page, Site
+
+
+def test_an_alert_is_judged_and_the_inbox_counts_it(page: Page, site: Site):
+    key = site.tell("alert")
+    page.open(f"alert/{key}?lang=en")
+    page.says("#vd-given", "Nobody has judged it yet.")
+    page.find("#vd-note").send_keys("an old story <b>")
+    page.find("#vd-false").click()
+    page.says("#vd-given", "False alarm")
+    page.says("#vd-given", "an old story <b>")
+    page.find("#vd-right").click()
+    page.says("#vd-given", "✓ Useful")
+    page.wait(lambda: "False alarm" not in page.text("#vd-given"), "the last word counts")
+    page.says("#ac-life", "judged it a false alarm")  # what was done stays known
+    page.open("alerts?lang=en")
+    page.says("#pr-table", "alerts were judged")
+    page.says("#pr-table", "By kind of series")
+    page.find("#pr-days input[value='90'] + label").click()
+    page.says("#pr-table", "negative-spike")
