@@ -67,7 +67,7 @@ HEADER = (
     ("deliveries", deliveries.PATH, deliveries),
     ("people", people.PATH, people),
 )
-KEYS = {"o": "home", "a": "inbox", "s": "find", "w": "watchlists", "r": "rules"}
+KEYS = {"o": "home", "a": "inbox", "s": "find", "w": "watchlists", "r": "rules", "d": "deliveries"}
 """The letter after g that leads to a page of the header; assets/tocsin.js has their addresses."""
 RESERVED: Mapping[ModuleType, Role] = {people: people.LEAST}
 """Pages that are not for everybody: what stands on them is refused by dashboard.access all the same."""
@@ -128,7 +128,13 @@ def header(view: View, zone: str, title: str, path: str, person: Person | None) 
             html.Nav(pages, className="pages", **{"aria-label": words("pages")}),
             html.Div(
                 [
-                    html.Span(words("status.connecting"), id="status", className="status connecting", role="status"),
+                    html.Span(
+                        words("status.connecting"),
+                        id="status",
+                        className="status connecting",
+                        role="status",
+                        title=words("zone", zone=zone),
+                    ),
                     html.Span("", id="aside", className="aside", title=words("status.aside.title")),
                     html.Span(words("zone", zone=zone), className="muted zone"),
                 ],

@@ -109,7 +109,7 @@ def table(found: Sequence[Sent], series: Mapping[str, str], now: datetime, view:
     rows = []
     for each in found[:SHOWN]:
         label = {"aria-label": f"{plain(mask(each.endpoint), 80)} {plain(each.subject, 20)}"}
-        choice = dmc.Checkbox(value=value_of(each), size="xs", **label) if each.alert_ids else None
+        choice = dmc.Checkbox(value=value_of(each), size="xs", radius="xs", **label) if each.alert_ids else None
         rows.append(
             html.Tr(
                 [
