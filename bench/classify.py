@@ -18,7 +18,7 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 from bench.hf import make_pipeline
 from bench.texts import headlines
 from models.encoding import compose, encode_pairs
-from models.network import SENTIMENTS, Shape
+from models.shape import SENTIMENTS, Shape
 from models.transformer import TransformerClassifier
 
 PEAK_SIDE = 2048

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from models.encoding import PAD_ID
-from models.network import SENTIMENTS, Network, to_bert
+from models.network import Network, to_bert
+from models.shape import SENTIMENTS
 from models.transformer import TransformerClassifier
 
 

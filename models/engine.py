@@ -24,7 +24,8 @@ from torch.nn import functional
 
 from models.batching import pack, rows_of, width_of
 from models.encoding import PAD_ID, pad
-from models.network import TAGS, Layer, Network
+from models.network import Layer, Network
+from models.shape import TAGS
 
 Floats = npt.NDArray[np.float32]
 

@@ -22,7 +22,7 @@ from tokenizers import Encoding, Tokenizer
 from models.encoding import CHARACTERS_PER_TOKEN
 from models.engine import padded_batches
 from models.heads import ENTITY_TYPES, TAG_NAMES
-from models.network import TAGS
+from models.shape import TAGS
 from models.transformer import TransformerClassifier
 from spine.errors import ModelError
 

@@ -23,7 +23,7 @@ from models.classifier import Document
 from models.encoding import CHARACTERS_PER_TOKEN, compose, encode_pairs
 from models.entities import Piece, pieces_of
 from models.heads import SENTIMENT_HEADS, sentiment_head
-from models.network import SENTIMENTS
+from models.shape import SENTIMENTS
 from models.transformer import TransformerClassifier, company_pair
 from spine.errors import ModelError
 

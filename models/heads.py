@@ -17,7 +17,7 @@ from typing import Self
 
 import msgspec
 
-from models.network import SENTIMENTS, TAGS
+from models.shape import SENTIMENTS, TAGS
 from spine.taxonomy import RISK_KEYS, TOPIC_KEYS
 
 SENTIMENT_HEADS = ("sentiment", "social", "company")

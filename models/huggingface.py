@@ -16,7 +16,7 @@ import torch
 from models.batching import pack
 from models.classifier import Document, Prediction, Sentiment
 from models.encoding import around, compose
-from models.network import SENTIMENTS
+from models.shape import SENTIMENTS
 from spine.errors import ModelError
 
 SYNONYMS = {"bearish": "negative", "bullish": "positive"}

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -20,24 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.encoding import PAD_ID
-
-SENTIMENTS = ("negative", "neutral", "positive")
-TAGS = "tags"
-"""The one head that speaks of every token."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """The sizes of an encoder; outputs: the size of each of its heads, by name."""
-
-    vocabulary: int
-    hidden: int
-    layers: int
-    heads: int
-    ffn: int
-    positions: int
-    eps: float
-    outputs: dict[str, int]
+from models.shape import TAGS, Shape
 
 
 class Layer(nn.Module):

@@ -17,7 +17,7 @@ import msgspec
 
 from models.files import CONFIG, FILES, MANIFEST, shipped
 from models.heads import LabelSet
-from models.network import SENTIMENTS, Shape
+from models.shape import SENTIMENTS, Shape
 from spine.errors import ModelError
 from spine.files import write_whole
 from spine.taxonomy import RISK_KEYS, TOPIC_KEYS

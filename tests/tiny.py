@@ -10,8 +10,9 @@ import torch
 from tokenizers import Tokenizer
 
 from models.files import TOKENIZER, shipped
-from models.network import SENTIMENTS, Network, Shape
+from models.network import Network
 from models.registry import Manifest
+from models.shape import SENTIMENTS, Shape
 from models.transformer import TransformerClassifier
 from spine.taxonomy import TOPIC_KEYS
 

@@ -10,8 +10,9 @@ import msgspec
 import torch
 
 from models.files import CONFIG, README, TOKENIZER, WEIGHTS
-from models.network import SENTIMENTS, Network
+from models.network import Network
 from models.registry import Manifest, write_version
+from models.shape import SENTIMENTS
 from models.storage import pack_weights
 from spine.taxonomy import RISK_KEYS, TOPIC_KEYS
 from tests.tiny import HEADS, shipped_tokenizer, tiny_network

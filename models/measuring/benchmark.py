@@ -26,7 +26,8 @@ from models.heads import LABELS, TAG_NAMES, LabelSet
 from models.measuring.evaluate import Evaluation, Judged, entity_tally, evaluation_of, own_tally, read_rows_of
 from models.measuring.labelled import NEWS, Labelled, Tagged
 from models.measuring.metrics import RESAMPLES, report_of
-from models.network import TAGS, Network
+from models.network import Network
+from models.shape import TAGS
 from models.training.board import Stopper
 from models.training.calibrate import DevRows, own_temperature, read_dev
 from models.training.data import Example

@@ -17,8 +17,8 @@ import msgspec
 import numpy as np
 
 from models.explain import Explanation, Word, explain
-from models.network import SENTIMENTS
 from models.seeds import Seed
+from models.shape import SENTIMENTS
 from models.transformer import TransformerClassifier
 
 RANDOM_ORDERS = 3

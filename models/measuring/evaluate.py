@@ -29,7 +29,7 @@ from models.entities import tag_spans
 from models.heads import ENTITY_TYPES, LABELS, LabelSet, label_columns, sentiment_head
 from models.measuring.labelled import NEWS, Labelled, Rows, Tagged, read_labelled, read_tagged
 from models.measuring.metrics import RESAMPLES, Report, Tally, multi_tally, report_of, single_tally, span_tally
-from models.network import SENTIMENTS
+from models.shape import SENTIMENTS
 from models.training.labels import FINESE_RISKS, MAPPINGS, known_topics, topics_of
 from models.transformer import TransformerClassifier
 from spine.errors import ModelError, SettingsError

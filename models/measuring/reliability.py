@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from models.measuring.metrics import BINS, calibration_error, confidence_bins
-from models.network import SENTIMENTS
 from models.registry import Abstention
+from models.shape import SENTIMENTS
 
 Floats = npt.NDArray[np.float64]
 Bins = tuple[tuple[float, float, float], ...]

@@ -19,8 +19,9 @@ from models.batching import pack, width_of
 from models.chances import sigmoid
 from models.encoding import pad
 from models.heads import LABELS, SENTIMENT_HEADS, LabelSet, label_columns
-from models.network import TAGS, Network
+from models.network import Network
 from models.registry import Abstention, Manifest
+from models.shape import TAGS
 from models.training.data import Example
 from models.training.losses import UNTAGGED
 from spine.taxonomy import RISK_KEYS, TOPIC_KEYS

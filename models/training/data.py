@@ -19,8 +19,8 @@ from typing import Any
 from models.encoding import compose
 from models.entities import Span, spans_of_bio
 from models.heads import LabelSet, sentiment_head
-from models.network import SENTIMENTS
 from models.seeds import Template, grow
+from models.shape import SENTIMENTS
 from models.training.labels import NEGATIVE_EVENTS, risk_targets, topic_targets
 from spine.errors import ModelError
 from spine.taxonomy import RISK_KEYS, TOPIC_KEYS

@@ -19,7 +19,7 @@ import msgspec
 
 from models.classifier import Classifier, Document, Prediction
 from models.encoding import compose
-from models.network import SENTIMENTS
+from models.shape import SENTIMENTS
 from models.training.data import PLANS, Row, read_rows
 from spine.errors import ModelError
 from spine.files import write_whole

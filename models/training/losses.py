@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.heads import LABELS, SENTIMENT_HEADS, LabelSet, label_columns
-from models.network import TAGS
+from models.shape import TAGS
 
 UNTAGGED = -100
 #: How much a row's loss counts by head. Topics and risks are sums over many yes-or-no questions, tags a mean over pieces.

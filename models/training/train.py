@@ -23,9 +23,10 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 
 from models.files import CONFIG, README, TOKENIZER, WEIGHTS
 from models.heads import LABELS, LabelSet, head_sizes
-from models.network import SENTIMENTS, Network, Outputs, Shape, from_bert
+from models.network import Network, Outputs, from_bert
 from models.registry import Manifest, read_shape, read_verified, write_version
 from models.seeds import read_templates
+from models.shape import SENTIMENTS, Shape
 from models.storage import pack_weights, unpack_weights
 from models.training.board import Board, Stopper
 from models.training.body import build_body, cut_vocabulary, read_body, wheel_bytes

@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path
 
 from models.classifier import Classifier, Document, Prediction
-from models.network import SENTIMENTS
 from models.seeds import grow, read_templates
+from models.shape import SENTIMENTS
 from models.training.data import Row, read_rows
 from models.training.feedback import SLICE, document_of
 from models.training.gate import Labels, Trial

@@ -11,8 +11,9 @@ import torch
 from models.classifier import Document
 from models.encoding import PAD_ID
 from models.huggingface import columns
-from models.network import Network, Shape, from_bert
+from models.network import Network, from_bert
 from models.registry import load_classifier
+from models.shape import Shape
 from models.storage import pack_weights, unpack_weights
 from models.training.body import make_tokenizer
 from spine.errors import ModelError

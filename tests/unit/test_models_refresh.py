@@ -20,9 +20,9 @@ from models.encoding import encode_pairs, pad
 from models.files import README
 from models.heads import head_sizes
 from models.keyword import KeywordClassifier
-from models.network import SENTIMENTS
 from models.registry import Manifest, load_classifier, read_verified, write_version
 from models.seeds import grow, read_templates
+from models.shape import SENTIMENTS
 from models.training.feedback import Snapshot, document_of, feedback_rows, is_frozen, read_snapshot, rehearsal_from_articles, write_snapshot
 from models.training.refresh import LEAST_REHEARSED, Outcome, Plan, Task, in_words, refresh, train_from
 from models.training.trials import from_folder, from_labels, from_seeds

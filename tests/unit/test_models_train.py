@@ -17,9 +17,10 @@ from tokenizers import Tokenizer
 
 from models.files import CONFIG, README, TOKENIZER, WEIGHTS, shipped
 from models.heads import LabelSet, head_sizes, label_columns
-from models.network import SENTIMENTS, Network, Shape
+from models.network import Network
 from models.registry import Manifest, load_classifier, read_verified, write_version
 from models.seeds import grow, read_templates
+from models.shape import SENTIMENTS, Shape
 from models.storage import pack_weights, unpack_weights
 from models.training.checkpoint import Keeper
 from models.training.crew import Accelerated, Crew

@@ -71,7 +71,7 @@ def classify(ctx: click.Context, texts: tuple[str, ...], as_json: bool) -> None:
 def entities_of(classifier: Classifier, gazetteer: Gazetteer, lines: list[str]) -> list[list[dict[str, Any]]]:
     """What the tag head finds in each line, organisations with the company they mean; nothing where the model has no such head."""
     from models.entities import tag_spans
-    from models.network import TAGS
+    from models.shape import TAGS
     from models.transformer import TransformerClassifier
 
     if not isinstance(classifier, TransformerClassifier) or TAGS not in classifier.network.shape.outputs:
