@@ -42,6 +42,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, renam
 
     version: promoted, kept back, or gone back to; origin: the champion until then ("from" in the file)
     labels_until: where a refresh read labels of people up to; None when it was no refresh
+    who: the person who did it; "" for the gate, and for what was done before persons were kept
     """
 
     when: datetime
@@ -50,6 +51,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, renam
     origin: str
     why: str
     labels_until: datetime | None = None
+    who: str = ""
 
 
 class Entry(NamedTuple):
@@ -135,7 +137,14 @@ class Versions:
         return Entry(version, folder, version == champion, manifest, "")
 
     def promote(
-        self, version: str, *, now: datetime, why: str, expected: str | None = None, labels_until: datetime | None = None
+        self,
+        version: str,
+        *,
+        now: datetime,
+        why: str,
+        expected: str | None = None,
+        labels_until: datetime | None = None,
+        who: str = "",
     ) -> Event | None:
         """Make `version` the champion, once every byte of it was checked; None when it is already.
 
@@ -151,12 +160,19 @@ class Versions:
                     f"model version {version!r} was measured against {expected!r}, but the champion is {origin!r} by now: refresh again"
                 )
                 raise ModelError(message)
-            return self._move(Event(when=now, action="promote", version=version, origin=origin, why=why, labels_until=labels_until))
+            event = Event(when=now, action="promote", version=version, origin=origin, why=why, labels_until=labels_until, who=who)
+            return self._move(event)
 
-    def rollback(self, *, now: datetime, why: str) -> Event:
-        """Go back to the champion before this one; past any that is damaged or gone. Raises ModelError when there is none before it."""
+    def rollback(self, *, now: datetime, why: str, expected: str | None = None, who: str = "") -> Event:
+        """Go back to the champion before this one; past any that is damaged or gone. Raises ModelError when there is none before it.
+
+        expected: the champion that somebody wants to be rid of; ModelError when it is another by now.
+        """
         with locked(self.root / "lock"):
             origin = self._champion_or_fault()
+            if expected is not None and origin != expected:
+                message = f"the champion is {origin!r} by now, no longer {expected!r}: somebody else was quicker; look at it again"
+                raise ModelError(message)
             faults = []
             for version in self._before(origin):
                 try:
@@ -165,7 +181,7 @@ class Versions:
                     faults.append(str(error))
                     continue
                 why_all = "; ".join([why, *(f"passed over: {fault}" for fault in faults)])
-                return self._move(Event(when=now, action="rollback", version=version, origin=origin, why=why_all))
+                return self._move(Event(when=now, action="rollback", version=version, origin=origin, why=why_all, who=who))
         if faults:
             message = f"no version before {origin!r} is whole: {'; '.join(faults)}"
             raise ModelError(message)
@@ -179,6 +195,10 @@ class Versions:
             self._note(event)
             self._prune()
         return event
+
+    def before(self) -> str:
+        """The version that `rollback` tries first; "" when none was before the champion."""
+        return next(iter(self._before(self._champion_or_fault())), "")
 
     def history(self) -> list[Event]:
         """What happened, oldest first; a line that a crash cut short is left out."""

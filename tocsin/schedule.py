@@ -10,9 +10,7 @@ the scheduler that runs in this process (`_Here`).
 from __future__ import annotations
 
 import contextlib
-import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -24,9 +22,9 @@ import msgspec
 from spine import log
 from spine.errors import SettingsError, StoreError
 from spine.locks import sole
-from spine.settings import ENV_PREFIX, Settings, environment
+from spine.settings import Settings
 from spine.store import Store
-from tocsin import wiring
+from tocsin import refreshing, wiring
 from tocsin.signals import stop_on_signal
 
 REFRESH, RETENTION, SUMS = "refresh", "retention", "sums"
@@ -85,17 +83,14 @@ def refresh_job() -> None:
 
     The labels go there in a file: an embedded store is open here, and has one owner.
     """
-    from models.training.feedback import take_snapshot, write_snapshot
-
     if _here is None:
         return
-    path = wiring.data_dir(_here.settings) / "models" / "snapshot.json"
     try:
-        write_snapshot(path, take_snapshot(_here.store.labels))
+        path = refreshing.write_labels(_here.settings, _here.store, "snapshot.json")
     except StoreError as error:
         _log.warning("refresh postponed", reason=str(error))
         return
-    code, said, told = _run(_here, [sys.executable, "-m", "tocsin", "refresh", "--snapshot", str(path), "--json"])
+    code, said, told = _run(_here, refreshing.command(path, who="scheduler"))
     path.unlink(missing_ok=True)
     if code:
         _log.error("refresh failed", exit_code=code, reason=(told.strip().splitlines() or [""])[-1])
@@ -106,17 +101,13 @@ def refresh_job() -> None:
 
 def _run(here: _Here, command: list[str]) -> tuple[int, str, str]:
     """Run a program with our settings until it ends: its status, stdout and stderr. It is ended with the scheduler."""
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=_environment(here.settings)) as child:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=refreshing.environment_of(here.settings)) as child:
         here.children.append(child)
         if here.stopping:
             child.terminate()
         said, told = child.communicate()
         here.children.remove(child)
     return child.returncode, said, told
-
-
-def _environment(settings: Settings) -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)} | environment(settings)
 
 
 def make_scheduler(settings: Settings, database: Path) -> Any:

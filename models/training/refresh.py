@@ -18,8 +18,6 @@ from pathlib import Path
 from time import monotonic
 from typing import Literal
 
-import msgspec
-
 from models.champion import load_champion
 from models.checks import prove
 from models.classifier import Classifier
@@ -37,7 +35,9 @@ from models.training.feedback import (
     since,
     take_snapshot,
 )
-from models.training.gate import RESAMPLES, Comparison, Verdict, judge
+from models.training.gate import RESAMPLES, Verdict, judge
+from models.training.outcome import Measured, Outcome, in_words, keep_measured
+from models.training.progress import Reporter
 from models.training.trials import Exam, from_folder, from_labels, from_seeds, trials_of
 from models.versions import CHECKPOINT, Event, Versions
 from spine.errors import ModelError
@@ -90,24 +90,6 @@ class Task:
     limit_s: float | None
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of a refresh.
-
-    new_labels: given since the last attempt; learned, rehearsed: rows trained on; frozen: labels held back as a test
-    """
-
-    action: Literal["promote", "keep", "skip"]
-    champion: str
-    challenger: str = ""
-    reasons: tuple[str, ...]
-    new_labels: int
-    learned: int = 0
-    rehearsed: int = 0
-    frozen: int = 0
-    comparisons: tuple[Comparison, ...] = ()
-    seconds: float = 0.0
-
-
 Trainer = Callable[[Task], Manifest]
 
 
@@ -133,14 +115,18 @@ def refresh(
     trainer: Trainer = train_from,
     load: Callable[[Path], Classifier] = load_classifier,
     say: Callable[[str], None] = lambda _: None,
+    who: str = "",
 ) -> Outcome:
     """Train a challenger on the labels of `snapshot` and promote it if the gate lets it through. One at a time.
 
+    who: starts it, for those who look on (models.training.progress).
     Raises ModelError when the champion or the training fails, SettingsError for folders without what they should hold.
     """
     busy = ModelError(f"another refresh is under way on {versions.root}; wait for it, or stop it")
-    with sole(versions.root / "refresh.lock", busy):
-        return _refresh(versions, snapshot, plan, now, trainer, load, say)
+    with sole(versions.root / "refresh.lock", busy), Reporter(versions.root, now=now, who=who, say=say) as report:
+        outcome = _refresh(versions, snapshot, plan, now, trainer, load, report)
+        report.end(outcome)
+        return outcome
 
 
 def _refresh(
@@ -180,6 +166,10 @@ def _refresh(
         raise
     say(f"measuring both on {sum(len(exam.cases) for exam in exams)} frozen rows")
     verdict = _verdict(exams, champion, lambda: load(out), plan)
+    keep_measured(
+        versions.root,
+        Measured(version=version, against=name, at=now, reasons=verdict.reasons, comparisons=verdict.comparisons),
+    )
     until = max(each.label.labelled_at for each in snapshot.labels) + timedelta(seconds=1)
     action = _settle(versions, version, name, verdict, now=now, until=until)
     return Outcome(
@@ -243,21 +233,3 @@ def _settle(
             return "promote"
     versions.keep(version, now=now, why=why, labels_until=until)
     return "keep"
-
-
-def in_words(outcome: Outcome) -> list[str]:
-    """The outcome for a person: what was decided, why, and the figures that weighed."""
-    if outcome.action == "skip":
-        return [f"nothing to do: {'; '.join(outcome.reasons)}; the champion is {outcome.champion}"]
-    first = {
-        "promote": f"promoted {outcome.challenger}: running workers take it up within seconds",
-        "keep": f"kept {outcome.champion}; {outcome.challenger} was not promoted",
-    }[outcome.action]
-    lines = [first, *(f"  {reason}" for reason in outcome.reasons)]
-    for c in outcome.comparisons:
-        if c.group == "all" or not c.fine:
-            figures = (
-                f"{c.champion:.3f} ─▶ {c.challenger:.3f} ({100 * c.difference:+.1f} points, {100 * c.low:+.1f} to {100 * c.high:+.1f})"
-            )
-            lines.append(f"  {c.test}, {c.group}, {c.metric}, {c.n} rows: {figures}")
-    return lines

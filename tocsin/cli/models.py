@@ -36,9 +36,9 @@ def list_(ctx: click.Context, as_json: bool, history: bool) -> None:
             for event in events:
                 print_json(event)
             return
-        table = table_of("when", "what", "version", "from", "why")
+        table = table_of("when", "what", "version", "from", "who", "why")
         for event in events:
-            table.add_row(f"{event.when:%Y-%m-%d %H:%M}", event.action, event.version, event.origin, escape(event.why))
+            table.add_row(f"{event.when:%Y-%m-%d %H:%M}", event.action, event.version, event.origin, escape(event.who), escape(event.why))
         results.print(table)
         return
     table = table_of("", "version", "model", "made", "parent", "rows", "")
@@ -68,11 +68,12 @@ def list_(ctx: click.Context, as_json: bool, history: bool) -> None:
 @models.command(cls=ExampleCommand, examples='tocsin models promote tocsin-20261122-030000 --why "better on filings"')
 @click.argument("version")
 @click.option("--why", default="by hand", show_default=True, help="For the history.")
+@click.option("--who", default=None, help="Who does it, for the history.  [default: the user's name]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
-def promote(ctx: click.Context, version: str, why: str, as_json: bool) -> None:
+def promote(ctx: click.Context, version: str, why: str, who: str | None, as_json: bool) -> None:
     """Make VERSION the champion once all its files are checked; running workers take it up within seconds. "shipped" is one."""
-    event = wiring.make_versions(settings_of(ctx)).promote(version, now=datetime.now(UTC), why=why)
+    event = wiring.make_versions(settings_of(ctx)).promote(version, now=datetime.now(UTC), why=why, who=_user(who))
     if as_json:
         print_json({"champion": version, "from": event.origin if event else version, "changed": event is not None})
     else:
@@ -81,11 +82,12 @@ def promote(ctx: click.Context, version: str, why: str, as_json: bool) -> None:
 
 @models.command(cls=ExampleCommand, examples='tocsin models rollback --why "calls every recall neutral"')
 @click.option("--why", default="by hand", show_default=True, help="For the history.")
+@click.option("--who", default=None, help="Who does it, for the history.  [default: the user's name]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
-def rollback(ctx: click.Context, why: str, as_json: bool) -> None:
+def rollback(ctx: click.Context, why: str, who: str | None, as_json: bool) -> None:
     """Go back to the champion before this one, past any that is damaged; running workers follow within seconds."""
-    event = wiring.make_versions(settings_of(ctx)).rollback(now=datetime.now(UTC), why=why)
+    event = wiring.make_versions(settings_of(ctx)).rollback(now=datetime.now(UTC), why=why, who=_user(who))
     if as_json:
         print_json({"champion": event.version, "from": event.origin, "changed": True})
     else:
@@ -179,6 +181,7 @@ def _names(text: str | None) -> tuple[str, ...] | None:
 @click.option(
     "--snapshot", type=click.Path(exists=True, dir_okay=False), help="Read labels and articles from this file, not from the store."
 )
+@click.option("--who", default=None, help="Who starts it, for those who look on.  [default: the user's name]")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as one JSON object.")
 @click.pass_context
 def refresh(
@@ -190,6 +193,7 @@ def refresh(
     force: bool,
     limit_s: float | None,
     snapshot: str | None,
+    who: str | None,
     as_json: bool,
 ) -> None:
     """Learn from people's labels: train a challenger from the champion, measure both on frozen tests, promote it if it is better.
@@ -216,12 +220,22 @@ def refresh(
         limit_s=limit_s,
     )
     say = teller()
-    outcome = run(wiring.make_versions(settings), seen, plan, now=datetime.now(UTC), say=say)
+    outcome = run(wiring.make_versions(settings), seen, plan, now=datetime.now(UTC), say=say, who=_user(who))
     if as_json:
         print_json(outcome)
         return
     for line in in_words(outcome):
         click.echo(line)
+
+
+def _user(who: str | None) -> str:
+    """Who does it, as the option says, else the name on this computer; "" in a container where nobody has one."""
+    if who is not None:
+        return who
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return ""
 
 
 def _folder(text: str, name: str) -> Path | None:
