@@ -7,6 +7,7 @@ figures    values in, figures out                                            saf
 details    one article, one series: put together         usual    what is usual for a series at an hour
 explaining the words behind a score, asked of a model    feedback what a person says of an article
 words      the words of some pages, for i18n             palette  colours and glyphs
+modelling  what is asked of who keeps the model's versions      model_reads, model_figures, drift   its page's reads and charts
 guards     headers, origins, malformed requests                              server   the production server
 doors      who asks, and whether they may                                    access   the least role for every address and callback
 logins     names and passwords to sessions, sessions to people               proxies  what is believed of a request through a proxy

@@ -67,6 +67,10 @@ CALLBACKS: Mapping[str, Role] = {
     "de-problem.children": "viewer",
     "vd-given.children": "viewer",
     "pr-table.children": "viewer",
+    "mo-problem.children": "viewer",
+    "mo-news-problem.children": "viewer",
+    "mo-which.data": "admin",
+    "mo-dialog.opened": "admin",
     # what changes something
     "vi-said.children": "analyst",
     "vi-gone.children": "analyst",
@@ -84,6 +88,7 @@ CALLBACKS: Mapping[str, Role] = {
     "pe-said.children": "admin",
     "tk-said.children": "admin",
     "au-rows.children": "admin",
+    "mo-said.children": "admin",
 }
 
 WITH_ANOTHERS_PASSWORD = frozenset({"/password", "/logout"})

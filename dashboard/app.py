@@ -18,6 +18,8 @@ from dashboard.doors import Doors, asking
 from dashboard.explaining import Explain
 from dashboard.feeding import Feeding
 from dashboard.lagging import Lags
+from dashboard.model_reads import ModelReads
+from dashboard.modelling import Modelling
 from dashboard.pages import sources, system
 from dashboard.queries import Cache, Reads
 from dashboard.ruling import Ruling
@@ -64,6 +66,7 @@ def create_app(
     feeding: Feeding | None = None,
     lags: Lags | None = None,
     delivering: Delivering | None = None,
+    modelling: Modelling | None = None,
 ) -> dash.Dash:
     """The dashboard and the API over `store`, ready to be served. `store` may be shared with other threads.
 
@@ -71,7 +74,7 @@ def create_app(
     now: the time it goes by, aware UTC; cache: what all viewers share
     explain: asked which words drove a score; None where no model runs in this process
     backends: what the API can do besides reading the store; ruling, watching: who keeps the rules and the watchlists, None where
-        they cannot be changed
+        they cannot be changed; modelling: who keeps the versions of the model, None where they are not to be had
     feeding: who looks at feeds and adds them, None where nobody does; lags: how far the workers are behind, None where no broker is known
     delivering: who knows of deliveries, None where they are not to be had
     Raises SettingsError for doors that cannot work.
@@ -99,11 +102,13 @@ def create_app(
     cache = cache or Cache()
     reads = Reads(store, now, cache, inhibitions(settings.alert_inhibit))
     doors = Doors(store, settings, now)
+    versions = ModelReads(store, now, cache, modelling)
     shell.register(
         app,
         reads,
         Deeds(store, now, asking, PAGES),
         Keeping(store, now),
+        versions,
         explain=explain,
         ruling=ruling,
         watching=watching,

@@ -20,6 +20,7 @@ from dashboard.doors import NOBODY_ASKED, current
 from dashboard.explaining import Explain
 from dashboard.figures import FONT
 from dashboard.logins import Person
+from dashboard.model_reads import ModelReads
 from dashboard.pages import (
     actions,
     alert,
@@ -27,6 +28,7 @@ from dashboard.pages import (
     articles,
     deliveries,
     inbox,
+    models,
     overview,
     people,
     precision,
@@ -51,7 +53,7 @@ from spine.errors import StoreError
 
 TICK_MS = 2_000
 PAGES = (overview, inbox, articles, article, series, alert)
-QUIET_PAGES = (rules, watchlists, sources, system, people, deliveries)
+QUIET_PAGES = (rules, watchlists, sources, system, people, deliveries, models)
 """Pages that are registered with more than what they read."""
 EVERY_PAGE = (*PAGES, *QUIET_PAGES)
 """Those that tests look at and `make screenshots` pictures."""
@@ -65,6 +67,7 @@ HEADER = (
     ("sources", sources.PATH, sources),
     ("system", system.PATH, system),
     ("deliveries", deliveries.PATH, deliveries),
+    ("models", models.PATH, models),
     ("people", people.PATH, people),
 )
 KEYS = {"o": "home", "a": "inbox", "s": "find", "w": "watchlists", "r": "rules", "d": "deliveries"}
@@ -232,6 +235,7 @@ def register(
     reads: Reads,
     deeds: Deeds,
     keeping: Keeping,
+    versions: ModelReads,
     *,
     explain: Explain | None = None,
     ruling: Ruling | None = None,
@@ -345,3 +349,4 @@ def register(
     views.register(app, keeping)
     deliveries.register(app, reads, deeds, delivering)
     people.register(app, reads, deeds)
+    models.register(app, versions, deeds.who)

@@ -140,13 +140,14 @@ def dashboard_of(
     from tocsin.deliveries import DeliveryDesk
     from tocsin.feeding import FeedDesk
     from tocsin.lagging import lags_of
+    from tocsin.modelling import ModelDesk
     from tocsin.ruling import RuleDesk
     from tocsin.watching import WatchDesk
 
     public = urlsplit(settings.dashboard_url).hostname  # a proxy on this machine asks for it by that name
     if settings.dashboard_login == "password" and not store.accounts.all():
         _log.warning("nobody has an account for the dashboard", mend="tocsin users add NAME --role admin")
-    with backends(settings, store, outbox=outbox, model=model) as able:
+    with backends(settings, store, outbox=outbox, model=model) as able, contextlib.closing(ModelDesk(settings, store, utc_now)) as desk:
         with contextlib.suppress(SettingsError):  # of a file that is wrong: the worker complains of it
             wiring.know_watchlists(wiring.watchlists_in_force(settings, store))
         app = create_app(
@@ -160,6 +161,7 @@ def dashboard_of(
             feeding=FeedDesk(settings, store, utc_now),
             lags=lags_of(settings),
             delivering=DeliveryDesk(settings, store, utc_now),
+            modelling=desk,
         )
         running = serve(app, settings.dashboard_host, settings.dashboard_port, hosts=(public,) if public else ())
         _log.info("dashboard ready", url=running.url)

@@ -22,7 +22,7 @@ def write_labels(settings: Settings, store: Store, name: str) -> Path:
 
 def command(labels: Path, *, who: str, force: bool = False) -> list[str]:
     """The program and its arguments; its stdout is the outcome as one JSON object. force: on few new labels too"""
-    arguments = ["refresh", "--snapshot", str(labels), "--who", who, "--json"]
+    arguments = ["refresh", "--snapshot", str(labels), f"--who={who}", "--json"]
     return [sys.executable, "-m", "tocsin", *arguments, *(["--force"] if force else [])]
 
 

@@ -101,7 +101,8 @@ def refresh_job() -> None:
 
 def _run(here: _Here, command: list[str]) -> tuple[int, str, str]:
     """Run a program with our settings until it ends: its status, stdout and stderr. It is ended with the scheduler."""
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=refreshing.environment_of(here.settings)) as child:
+    env = refreshing.environment_of(here.settings)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) as child:
         here.children.append(child)
         if here.stopping:
             child.terminate()

@@ -15,6 +15,7 @@ store.rules       rules written on the dashboard            (rule_texts)
 store.watchlist_texts  watchlists written there         (watchlist_texts)
 store.silences    what people do not want to hear of        (silences, silence_ends)
 store.labels      what people said instead                 (labels)
+store.quality     what the model says, and what people said of it (mentions, articles, labels)
 store.watchlists  which watchlists were given their past    (watchlists)
 store.past        articles and moods as they were known    (articles, mentions)
 store.tokens      who may use the API                      (api_tokens, api_token_ends, api_token_uses)
@@ -53,6 +54,7 @@ from spine.store.mentions import Mentions, MinuteCounts, MoodPoint, NegativeMent
 from spine.store.moods import Moods
 from spine.store.past import KnownArticle, New, Past, Place
 from spine.store.peaks import PeakRow, Peaks
+from spine.store.quality import DaySaid, Judged, Quality, Use
 from spine.store.replays import Replay, Replays
 from spine.store.rules import RuleText, RuleTexts
 from spine.store.search import Criteria, Cursor, Found, Search, Version
@@ -77,6 +79,7 @@ __all__ = [
     "Cause",
     "Criteria",
     "Cursor",
+    "DaySaid",
     "DeadLetter",
     "DeadLetters",
     "DeadReason",
@@ -89,6 +92,7 @@ __all__ = [
     "Group",
     "Groups",
     "Health",
+    "Judged",
     "Known",
     "KnownArticle",
     "Label",
@@ -105,6 +109,7 @@ __all__ = [
     "New",
     "PeakRow",
     "Place",
+    "Quality",
     "Replay",
     "Replays",
     "RuleText",
@@ -127,6 +132,7 @@ __all__ = [
     "Story",
     "TableSize",
     "Totals",
+    "Use",
     "Version",
     "Visited",
     "Visits",
@@ -169,6 +175,7 @@ class Store:
         self.watchlist_texts = RuleTexts(client, "watchlist_texts")
         self.silences = Silences(client)
         self.labels = Labels(client)
+        self.quality = Quality(client)
         self.watchlists = Watchlists(client)
         self.tokens = Tokens(client)
         self.dead = DeadLetters(client)

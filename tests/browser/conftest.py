@@ -93,7 +93,7 @@ class Page:
     def open(self, path: str = "") -> None:
         self.driver.get(self.url + path)
 
-    def wait(self, condition: Any, what: str = "", within_s: float = WAIT_S) -> Any:
+    def wait(self, condition: Any, what: str = "", timeout_s: float = WAIT_S) -> Any:
         def met(_driver: Any) -> Any:
             from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
 
@@ -102,7 +102,7 @@ class Page:
             except (NoSuchElementException, StaleElementReferenceException):
                 return False
 
-        return WebDriverWait(self.driver, within_s, poll_frequency=0.1).until(met, what)
+        return WebDriverWait(self.driver, timeout_s, poll_frequency=0.1).until(met, what)
 
     def all(self, css: str) -> list[Any]:
         return self.driver.find_elements(By.CSS_SELECTOR, css)
@@ -113,8 +113,8 @@ class Page:
     def text(self, css: str) -> str:
         return str(self.find(css).text)
 
-    def says(self, css: str, words: str) -> None:
-        self.wait(lambda: words in self.driver.find_element(By.CSS_SELECTOR, css).text, f"{words!r} in {css}")
+    def says(self, css: str, words: str, timeout_s: float = WAIT_S) -> None:
+        self.wait(lambda: words in self.driver.find_element(By.CSS_SELECTOR, css).text, f"{words!r} in {css}", timeout_s)
 
     def js(self, script: str, *values: Any) -> Any:
         return self.driver.execute_script(script, *values)

@@ -1,8 +1,9 @@
 """A dashboard over a store of invented articles, as a process of its own: `python -m tests.browser.site FOLDER`.
 
 The store in process allows one owner, so the tests talk to this one. It prints its address, then obeys one word a line and
-answers each with one JSON value: alert (a new one rings), article (one more, now), break and mend (the store loses a table
-and has it back), logout (every session ends), quit.
+answers each with one JSON value: alert (a new one rings), article (one more, now), months (two months of news before), audit
+(what was done to the model, the newest first), break and mend (the store loses a table and has it back), logout (every session
+ends), quit.
 
 Four have accounts: viewer, analyst and chief (an admin) with PASSWORD, and admin with a password that was made for one login.
 
@@ -17,6 +18,7 @@ import random
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -47,15 +49,17 @@ from spine.records import (
 )
 from spine.series import company_series, sector_series, topic_series
 from spine.settings import Settings, Webhook
-from spine.store import Beat, DeadLetter, Delivery, Store, Visited, open_store
+from spine.store import AuditEntry, Beat, DeadLetter, Delivery, Store, Visited, open_store
+from tests.browser.versions import make_versions
 from tocsin.deliveries import DeliveryDesk
 from tocsin.feeding import FeedDesk
 from tocsin.first_login import FirstLogin, first_login
+from tocsin.modelling import ModelDesk
 from tocsin.node import utc_now
 from tocsin.ruling import RuleDesk
 from tocsin.watching import WatchDesk
 
-DESKS: dict[str, Any] = {"ruling": RuleDesk, "watching": WatchDesk, "feeding": FeedDesk, "delivering": DeliveryDesk}
+DESKS: dict[str, Any] = {"ruling": RuleDesk, "watching": WatchDesk, "feeding": FeedDesk, "delivering": DeliveryDesk, "modelling": ModelDesk}
 PASSWORD = "一二三四五六七八九十甲乙"
 HOSTILE_TITLE = '<script>window.hacked=1</script><img src=x onerror="window.hacked=2"> =HYPERLINK("http://evil.invalid")'
 COMPANIES = (
@@ -184,6 +188,19 @@ def history(now: datetime, hours: int = 30) -> Iterator[Scored]:
                 company = rng.choice([item for item in COMPANIES if item[2] == topic])
                 title = TITLES[topic, language][rng.randrange(2) if p[0] > 0.4 else 2].format(c=company[1])
             yield scored(number, moment, title, topic, language, p, company)
+
+
+def months(now: datetime) -> Iterator[Scored]:
+    """Two months of quiet days before those of `history`; in the second one bad news of property grows."""
+    rng = random.Random(11)
+    for hour in range(60 * 24, 36, -3):
+        late = hour < 20 * 24
+        for number, topic in enumerate(GENERAL):
+            if rng.random() < (0.9 if topic == "real_estate" and late else 0.3):
+                language = rng.choice(LANGUAGES)
+                bad = 0.75 if topic == "real_estate" and late else 0.35
+                title = GENERAL[topic][(0 if bad > 0.4 else 1) + (2 if language == "zh" else 0)]
+                yield scored(50_000 + hour * 10 + number, now - timedelta(hours=hour), title, topic, language, sentiment(bad, rng))
 
 
 def alert(
@@ -350,6 +367,11 @@ def accounts(store: Store) -> tuple[FirstLogin, Callable[[], None]]:
     return first, log_out
 
 
+def audited(store: Store) -> list[AuditEntry]:
+    """What was done to the model, the newest first."""
+    return [each for each in store.audit.latest(50) if each.what.startswith(("model", "refresh"))]
+
+
 def main(folder: str, port: int = 0) -> None:
     """Fill the store, serve, obey."""
     configure("human")  # to stderr: stdout is for the answers
@@ -361,9 +383,10 @@ def main(folder: str, port: int = 0) -> None:
     settings = Settings(data_dir=folder, feeds_allow_private=True, webhooks=hooks)
     feeds = ThreadingHTTPServer(("127.0.0.1", 0), _Feed)
     threading.Thread(target=feeds.serve_forever, daemon=True).start()
+    make_versions(Path(folder), utc_now())
     desks = {kind: made(settings, store, utc_now) for kind, made in DESKS.items()}
     app = create_app(store, settings, lags=lambda: {"articles": [3, 40], "scores": [0], "alerts": []}, **desks)
-    with serve(app, "127.0.0.1", port) as running:
+    with closing(desks["modelling"]), serve(app, "127.0.0.1", port) as running:
         feed = f"http://127.0.0.1:{feeds.server_port}/feed"
         print(json.dumps({"url": running.url, "link": first.link(running.url), "feed": feed, **ids}), flush=True)
         for number, line in enumerate(sys.stdin):
@@ -380,6 +403,13 @@ def main(folder: str, port: int = 0) -> None:
                     store.mentions.insert([row.score])
                     store.articles.remember([row])
                     answer = row.article.id
+                case "months":
+                    rows = list(months(utc_now()))
+                    store.articles.insert(rows)
+                    store.mentions.insert([row.score for row in rows])
+                    store.articles.remember(rows)
+                case "audit":
+                    answer = [{"who": each.who, "what": each.what, "about": each.about} for each in audited(store)]
                 case "break":
                     store.client.command("RENAME TABLE alerts TO alerts_gone")
                 case "mend":

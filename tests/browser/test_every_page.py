@@ -73,7 +73,7 @@ def test_a_page_can_be_used_by_everybody(stranger: Page, session: dict[str, str]
         faults += [f"{lang}, {theme}: {fault}" for fault in grave(page, axe)]
         with page.phone():
             with contextlib.suppress(TimeoutException):
-                page.wait(lambda: not page.js(WIDE), within_s=REFIT_S)
+                page.wait(lambda: not page.js(WIDE), timeout_s=REFIT_S)
             page.settle()
             faults += [f"{lang}, on a phone: too wide: {part}" for part in page.js(WIDE)]
             faults += [f"{lang}, on a phone: too small for a finger: {part}" for part in page.js(SMALL, TARGET_PX)]

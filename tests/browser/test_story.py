@@ -65,7 +65,7 @@ def to(page: Page, address: str, ready: str) -> None:
 def test_from_the_first_login_to_an_exported_search(demo: Terminal, driver: webdriver.Chrome, tmp_path: Path):
     link = demo.says(r"(http://127\.0\.0\.1:\d+/)login#demo:([a-z0-9-]{19})")
     page = Page(driver, link[1])
-    page.wait(lambda: answers(link[1] + "healthz"), "the dashboard is there", within_s=90)
+    page.wait(lambda: answers(link[1] + "healthz"), "the dashboard is there", timeout_s=90)
     page.remember_nothing()
     logs_in_and_chooses_a_password(page, link[0], link[2])
     alert = the_bell_rings(page, demo)
@@ -92,7 +92,7 @@ def the_bell_rings(page: Page, demo: Terminal) -> str:
     """The address of the alert's page."""
     page.says("#ov-alerts", "Quiet: no alert is open.")
     page.js("window.stays = 1")
-    card = page.wait(lambda: page.driver.find_element("css selector", "#ov-alerts .alert-card"), "the bell", within_s=BREAKS_S)
+    card = page.wait(lambda: page.driver.find_element("css selector", "#ov-alerts .alert-card"), "the bell", timeout_s=BREAKS_S)
     demo.says("ALERT")
     page.wait(lambda: page.driver.title.startswith("("), "it is in the title")
     return str(card.get_attribute("href"))

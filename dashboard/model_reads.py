@@ -1,0 +1,91 @@
+"""The reads of the page of models, shared by all viewers as those of the other pages are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import msgspec
+
+from dashboard.drift import months
+from dashboard.modelling import Card, Contest, Modelling, Models, Refresh
+from dashboard.queries import Cache, revision
+from spine.series import MARKET, topic_series
+from spine.store import DaySaid, Judged, MoodPoint, Store, Use
+from spine.taxonomy import TOPIC_KEYS
+
+FILES_TTL_S, PROGRESS_TTL_S = 5.0, 1.0
+USES_TTL_S = 15.0
+DRIFT_TTL_S, JUDGED_TTL_S = 600.0, 120.0
+"""Months change slowly; two months of a busy feed take a third of a second, two thousand scattered labels a whole one."""
+JUDGED = 2_000
+_KEYS = ("models", "refreshing")
+
+
+class Drift(msgspec.Struct, frozen=True, kw_only=True):
+    """Two months: what was said by day and language, and the stories of each topic and of the market by day."""
+
+    since: datetime
+    middle: datetime
+    until: datetime
+    days: list[DaySaid]
+    topics: list[MoodPoint]
+    revision: str = ""
+
+
+class ModelReads:
+    """What the page asks. Thread safe. modelling: None where versions are not to be had from this process."""
+
+    def __init__(self, store: Store, now: Callable[[], datetime], cache: Cache, modelling: Modelling | None) -> None:
+        self._store, self.now, self._cache = store, now, cache
+        self.modelling = modelling
+
+    def models(self) -> Models | None:
+        """The versions; None: not to be had from here. Raises SettingsError, ModelError."""
+        desk = self.modelling
+        return None if desk is None else self._cache.get("models", FILES_TTL_S, desk.models)
+
+    def refreshing(self) -> Refresh | None:
+        """The refresh under way, or the last one. Raises SettingsError, ModelError."""
+        desk = self.modelling
+        return None if desk is None else self._cache.get("refreshing", PROGRESS_TTL_S, desk.refreshing)
+
+    def contest(self, now: str, before: str) -> Contest | None:
+        """What was measured of two versions. Raises SettingsError, ModelError."""
+        desk = self.modelling
+        if desk is None or not (now and before):
+            return None
+        return self._cache.get(("contest", now, before), FILES_TTL_S, lambda: desk.contest(now, before))
+
+    def card(self) -> Card | None:
+        """The model card."""
+        desk = self.modelling
+        return None if desk is None else self._cache.get("model card", DRIFT_TTL_S, desk.card)
+
+    def uses(self) -> list[Use]:
+        """The versions that scored the news of the last day. Raises StoreError."""
+        return self._cache.get("uses", USES_TTL_S, lambda: self._store.quality.uses(self.now() - timedelta(days=1)))
+
+    def drift(self) -> Drift:
+        """The last two months. Raises StoreError."""
+        return self._cache.get("drift", DRIFT_TTL_S, self._drift)
+
+    def judged(self) -> list[Judged]:
+        """The newest of what people said. Raises StoreError."""
+        return self._cache.get("judged", JUDGED_TTL_S, lambda: self._store.quality.judged(JUDGED))
+
+    def forget(self) -> None:
+        """Read versions and refreshes anew: somebody changed them here."""
+        self._cache.forget(*_KEYS)
+
+    def _drift(self) -> Drift:
+        since, middle, until = months(self.now())
+        series = [MARKET, *map(topic_series, TOPIC_KEYS)]
+        found = Drift(
+            since=since,
+            middle=middle,
+            until=until,
+            days=self._store.quality.days(since, until),
+            topics=self._store.moods.mood(series, since, until, 86_400),
+        )
+        return msgspec.structs.replace(found, revision=revision(found))

@@ -1,0 +1,187 @@
+"""What an admin does with the versions of the model: refresh, promote, roll back; each is asked once more before it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import dash
+import dash_mantine_components as dmc
+from dash import Input, Output, State, dcc, html, no_update
+
+from dashboard.doors import current
+from dashboard.model_figures import VERDICTS, test_name, verdict
+from dashboard.model_reads import ModelReads
+from dashboard.modelling import Contest, Modelling, Models
+from dashboard.pages.model_parts import contest_note, name_of, share, words
+from dashboard.safe import plain
+from dashboard.view import View, parse
+from spine.accounts import may
+from spine.errors import ModelError, SettingsError
+from spine.log import get_logger
+
+BUTTONS = {"mo-do-refresh": "refresh", "mo-do-promote": "promote", "mo-do-rollback": "rollback"}
+MAX_WHY_CHARS = 500
+log = get_logger("dashboard.models")
+
+
+def layout(view: View) -> list[Any]:
+    """The buttons and the question; nothing for whoever is no admin."""
+    person = current()
+    if person is None or not may(person.role, "admin"):
+        return []
+    buttons = [
+        dmc.Button(words(view, f"do_{what}"), id=id_, variant="filled" if what == "refresh" else "default", size="xs", n_clicks=0)
+        for id_, what in BUTTONS.items()
+    ]
+    which = dmc.Select(
+        id="mo-which",
+        data=[],
+        placeholder=words(view, "which"),
+        searchable=True,
+        clearable=True,
+        size="xs",
+        className="grow",
+        **{"aria-label": words(view, "which")},
+    )
+    dialog = dmc.Modal(
+        [
+            html.Div(id="mo-question"),
+            dmc.TextInput(id="mo-why", label=words(view, "why"), size="xs", mt="sm"),
+            dmc.Checkbox(id="mo-force", label=words(view, "force"), checked=False, size="xs", mt="sm"),
+            html.Div(
+                [
+                    dmc.Button(words(view, "confirm"), id="mo-confirm", size="xs", n_clicks=0),
+                    dmc.Button(words(view, "cancel"), id="mo-cancel", variant="default", size="xs", n_clicks=0),
+                ],
+                className="actions after",
+            ),
+        ],
+        id="mo-dialog",
+        opened=False,
+        centered=True,
+        title=words(view, "really"),
+    )
+    row = html.Div([buttons[0], which, *buttons[1:]], className="actions")
+    return [dcc.Store(id="mo-asked"), row, dialog]
+
+
+def offered(found: Models, view: View) -> list[dict[str, str]]:
+    """The versions that may be promoted, the newest first."""
+    return [
+        {"value": each.name, "label": name_of(each.name, view)} for each in reversed(found.versions) if not each.champion and not each.fault
+    ]
+
+
+def question(what: str, found: Models, version: str, reads: ModelReads, view: View) -> Any:
+    """What is about to be done, with what is known for and against it; a sentence alone where it cannot be done."""
+    if what == "refresh":
+        return html.P(words(view, "ask_refresh"))
+    if not version:
+        return html.P(words(view, "no_before" if what == "rollback" else "no_version"))
+    asked = words(view, f"ask_{what}", version=name_of(version, view), champion=name_of(found.champion, view) or "?")
+    kept = next((move for move in reversed(found.history) if move.version == version and move.gate), None)
+    contest = reads.contest(version, found.champion)
+    return html.Div(
+        [
+            html.P(asked, className="sentence"),
+            html.P([words(view, "gate_said"), " ", plain(kept.why, 800)], className="small") if kept is not None else None,
+            *figures_of(contest, view),
+            html.P(words(view, "ask_after"), className="muted"),
+        ]
+    )
+
+
+def figures_of(found: Contest | None, view: View) -> list[Any]:
+    """What was measured of the two, in short: accuracy on the whole of each test."""
+    if found is None:
+        return []
+    rows = []
+    for each in found.figures:
+        if each.group == "all" and each.metric == "accuracy":
+            glyph = VERDICTS[verdict(each.low, each.high)]
+            rows.append(html.Li(f"{glyph} {test_name(each.test, view)}: {share(each.before)} → {share(each.now)}"))
+    return [html.P(contest_note(found, view), className="muted small"), html.Ul(rows, className="plain")]
+
+
+def register(app: dash.Dash, reads: ModelReads, who: Callable[[], str]) -> None:
+    """What the buttons ask, and what is done when it is confirmed."""
+
+    @app.callback(Output("mo-which", "data"), Input("tick", "n_intervals"), Input("mo-said", "children"), State("view", "data"))  # type: ignore[untyped-decorator]
+    def offer(_tick: Any, _said: Any, data: Any) -> Any:
+        try:
+            found = reads.models()
+        except (SettingsError, ModelError, OSError):
+            return no_update
+        return offered(found, parse(data)) if found is not None else []
+
+    hidden, shown = {"display": "none"}, {"display": "block"}
+
+    @app.callback(
+        Output("mo-dialog", "opened"),
+        Output("mo-question", "children"),
+        Output("mo-asked", "data"),
+        Output("mo-confirm", "disabled"),
+        Output("mo-why", "style"),
+        Output("mo-force", "style"),
+        *(Input(id_, "n_clicks") for id_ in (*BUTTONS, "mo-cancel")),
+        State("mo-which", "value"),
+        State("view", "data"),
+        prevent_initial_call=True,
+    )  # type: ignore[untyped-decorator]
+    def ask(*given: Any) -> tuple[Any, ...]:
+        *clicks, chosen, data = given
+        pressed, view = dash.ctx.triggered_id, parse(data)
+        what = BUTTONS.get(str(pressed), "")
+        if not any(clicks) or not what:
+            return False, no_update, None, no_update, no_update, no_update
+        try:
+            found = reads.models()
+            if found is None:
+                return True, html.P(words(view, "away")), None, True, hidden, hidden
+            version = found.before if what == "rollback" else str(chosen or "") if what == "promote" else ""
+            said = question(what, found, version, reads, view)
+        except (SettingsError, ModelError, OSError) as error:
+            return True, html.P(["✗ ", plain(str(error), 400)]), None, True, hidden, hidden
+        asked = {"what": what, "version": version, "champion": found.champion}
+        why = hidden if what == "refresh" else shown
+        return True, said, asked, what != "refresh" and not version, why, shown if what == "refresh" else hidden
+
+    @app.callback(
+        Output("mo-said", "children"),
+        Output("mo-dialog", "opened", allow_duplicate=True),
+        Output("mo-why", "value"),
+        Output("mo-which", "value"),
+        Input("mo-confirm", "n_clicks"),
+        State("mo-asked", "data"),
+        State("mo-why", "value"),
+        State("mo-force", "checked"),
+        State("view", "data"),
+        prevent_initial_call=True,
+    )  # type: ignore[untyped-decorator]
+    def do(clicks: Any, asked: Any, why: Any, force: Any, data: Any) -> tuple[Any, ...]:
+        view, desk = parse(data), reads.modelling
+        if not clicks or desk is None or not isinstance(asked, Mapping):
+            return (no_update,) * 4
+        try:
+            said = done(desk, asked, plain(str(why or ""), MAX_WHY_CHARS), bool(force), who(), view)
+        except (SettingsError, ModelError, OSError) as error:
+            return html.Span(["✗ ", plain(str(error), 600)], className="sentiment negative"), False, no_update, no_update
+        finally:
+            reads.forget()
+        return f"✓ {said}", False, "", None
+
+
+def done(desk: Modelling, asked: Mapping[str, Any], why: str, force: bool, who: str, view: View) -> str:
+    """Do what was asked and confirmed; what was done, in a sentence. What a browser sent is not trusted. Raises as Modelling does."""
+    what, version, champion = (str(asked.get(key) or "") for key in ("what", "version", "champion"))
+    if what == "promote":
+        desk.promote(version, champion, why, who)
+        return words(view, "done.promote", version=name_of(version, view))
+    if what == "rollback":
+        desk.rollback(champion, why, who)
+        return words(view, "done.rollback", version=name_of(version, view))
+    if what == "refresh":
+        desk.refresh(who, force)
+        return words(view, "done.refresh")
+    raise SettingsError("there is no such thing to do")

@@ -1,0 +1,268 @@
+"""The pieces of the page of models that come from its files: the champion, its refreshes, its figures, its history."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from dash import html
+
+from dashboard import i18n
+from dashboard.drift import interval, is_right
+from dashboard.model_figures import VERDICTS, group_name, language_name, metric_name, test_name, verdict
+from dashboard.modelling import Card, Contest, Models, Move, Published, Refresh, Version
+from dashboard.pages.tiles import tile
+from dashboard.safe import plain
+from dashboard.view import View
+from spine.store import Judged, Use
+
+SHIPPED = "shipped"
+RECENT = 12
+LATEST_LINES = 12
+SETTLED = timedelta(minutes=2)
+"""Workers look for a new champion every few seconds, and load it in some more."""
+OF_TASK = {"sentiment": ("accuracy", "macro_f1", "ece"), "topic": ("accuracy", "micro_f1", "ece"), "risk": ("accuracy", "micro_f1", "ece")}
+
+
+def words(view: View, key: str, **values: object) -> str:
+    """A text of this page."""
+    return i18n.text(f"models.{key}", view.language, **values)
+
+
+def name_of(version: str, view: View) -> str:
+    """A version as people read it."""
+    return words(view, "shipped") if version == SHIPPED else plain(version, 100)
+
+
+def share(value: float) -> str:
+    """A share of 1 as it is written in tables."""
+    return f"{100 * value:.1f}%"
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[Any]], label: str) -> Any:
+    """A plain table; the first cell of a row is its heading."""
+    head = html.Thead(html.Tr([html.Th(text, scope="col") for text in heads]))
+    body = [html.Tr([html.Th(row[0], scope="row"), *(html.Td(cell) for cell in row[1:])]) for row in rows]
+    return html.Div(html.Table([head, html.Tbody(body)], className="table scores", **{"aria-label": label}), className="scroll")
+
+
+def last_move(found: Models) -> Move | None:
+    """How the champion came into force; None: it was there from the start."""
+    return next((move for move in reversed(found.history) if move.did != "keep" and move.version == found.champion), None)
+
+
+def champion_tiles(found: Models, uses: Sequence[Use], judged: Sequence[Judged], now: datetime, view: View) -> list[Any]:
+    """Which version is in force, since when and by whom; what it was made of; what scores; what people say of it."""
+    move, made = last_move(found), found.find(found.champion)
+    by = "" if move is None else words(view, "by_gate") if move.gate else words(view, "by", who=plain(move.who, 60) or "?")
+    since = words(view, "always") if move is None else i18n.ago(move.when, now, view.language)
+    by = by if move is None else f"{i18n.clock(move.when, view.tz)}, {by}"
+    named = plain(made.model, 60) if made is not None and made.model else name_of(found.champion, view)
+    note = name_of(found.champion, view) if named != name_of(found.champion, view) else ""
+    tiles = [
+        _tile(words(view, "champion"), named or "?", note),
+        _tile(words(view, "in_force"), since, by),
+        _tile(words(view, "made"), i18n.clock(made.created, view.tz) if made and made.created else "–", _made_of(made, view)),
+        _scoring(uses, view),
+    ]
+    own = [each for each in judged if each.task == "sentiment" and made is not None and each.model == made.model]
+    right = sum(is_right(each) for each in own)
+    low, high = interval(right, len(own))
+    said = words(view, "judged_n", n=len(own), low=f"{low:.0%}", high=f"{high:.0%}") if own else words(view, "judged_none")
+    return [*tiles, _tile(words(view, "judged_right"), f"{right / len(own):.0%}" if own else "–", said)]
+
+
+def _tile(label: str, value: str, note: str) -> Any:
+    made = tile(label, value, note)
+    made.children[1].className = "value words"
+    return made
+
+
+def _made_of(made: Version | None, view: View) -> str:
+    if made is None or not made.rows:
+        return plain(made.parent, 60) if made is not None else ""
+    rows = f"{sum(made.rows.values()):,}"
+    return words(view, "parent", parent=plain(made.parent, 60), rows=rows) if made.parent else words(view, "rows", rows=rows)
+
+
+def _scoring(uses: Sequence[Use], view: View) -> Any:
+    if not uses:
+        return _tile(words(view, "scoring"), "–", words(view, "scoring_none"))
+    total = sum(use.articles for use in uses)
+    note = words(view, "scoring_share", share=f"{uses[0].articles / total:.0%}", n=f"{total:,}")
+    return _tile(words(view, "scoring"), plain(uses[0].model, 60), note)
+
+
+def warnings(found: Models, uses: Sequence[Use], view: View) -> list[Any]:
+    """What an admin should know: a damaged champion, a setting that leaves it aside, workers that score with another."""
+    said = []
+    made = found.find(found.champion)
+    fault = found.fault or (made.fault if made is not None else "")
+    if fault:
+        said.append(words(view, "faulty", why=plain(fault, 400)))
+    if found.setting != "champion":
+        said.append(words(view, "setting", setting=plain(found.setting, 100)))
+    move = last_move(found)
+    scored_since = uses and (move is None or uses[0].last > move.when + SETTLED)
+    if found.setting == "champion" and made is not None and made.model and scored_since and uses[0].model != made.model:
+        said.append(words(view, "elsewhere", model=plain(uses[0].model, 60)))
+    return [html.Div(["⚠ ", text], className="trouble warning") for text in said]
+
+
+def refresh_state(found: Refresh | None, now: datetime, view: View) -> Any:
+    """The refresh that is under way, or what came of the last one."""
+    if found is None:
+        return html.P(words(view, "refresh.none"), className="muted")
+    if found.state == "running":
+        seconds = max(0, int((now - found.began).total_seconds()))
+        age = words(view, "minutes", m=seconds // 60, s=seconds % 60)
+        who = plain(found.who, 60) or words(view, "refresh.somebody")
+        head = [html.Span("◐ ", **{"aria-hidden": "true"}), words(view, "refresh.running", age=age, who=who)]
+        lines = _told(found, view) or [html.Li(words(view, "refresh.starting"))]
+        return html.Div([html.P(head, className="sentence"), html.Ul(lines, className="plain")])
+    at = i18n.clock(found.ended or found.began, view.tz)
+    if found.state == "lost":
+        said, glyph = words(view, "refresh.lost", at=at), "✗"
+    elif found.state == "failed":
+        said, glyph = words(view, "refresh.failed", at=at, why=plain(found.error, 600)), "✗"
+    else:
+        names = {"challenger": name_of(found.challenger, view), "champion": name_of(found.champion, view), "at": at}
+        glyph = {"promote": "✓", "keep": "●"}.get(found.did, "–")
+        said = words(view, f"refresh.{found.did}", **names)
+    reasons = [html.Li(plain(reason, 600)) for reason in found.reasons]
+    told = _told(found, view)
+    more = html.Details([html.Summary(words(view, "refresh.told")), html.Ul(told, className="plain")], className="more") if told else None
+    return html.Div([html.P(f"{glyph} {said}", className="sentence"), html.Ul(reasons, className="held"), more])
+
+
+def _told(found: Refresh, view: View) -> list[Any]:
+    rows = found.told[-LATEST_LINES:]
+    return [
+        html.Li([html.Span(words(view, "minutes", m=int(at) // 60, s=int(at) % 60), className="muted"), " ", plain(line, 300)])
+        for at, line in rows
+    ]
+
+
+def contest_note(found: Contest | None, view: View) -> str:
+    """Whom the chart compares, and when they were."""
+    if found is None:
+        return words(view, "no_contest")
+    names = {"now": name_of(found.now, view), "before": name_of(found.before, view)}
+    return words(view, "contest_help", **names, at=i18n.clock(found.at, view.tz))
+
+
+def contest_table(found: Contest | None, view: View) -> Any:
+    """Every figure of two versions beside each other; nothing where nothing was measured."""
+    if found is None or not found.figures:
+        return None
+    heads = [words(view, key) for key in ("test", "group", "metric", "n", "before", "now", "change")]
+    rows = []
+    for each in found.figures:
+        glyph = VERDICTS[verdict(each.low, each.high)]
+        points, low, high = (f"{100 * value:+.1f}".replace("-", "−") for value in (each.now - each.before, each.low, each.high))
+        change = f"{glyph} {points} ({low} – {high})"
+        rows.append(
+            [
+                test_name(each.test, view),
+                group_name(each.group, view),
+                metric_name(each.metric, view),
+                f"{each.rows:,}",
+                share(each.before),
+                share(each.now),
+                change,
+            ]
+        )
+    summary = html.Summary(f"{words(view, 'table')} ({len(rows)})")
+    return html.Details([summary, table(heads, rows, words(view, "contest"))], className="more")
+
+
+def card_table(card: Card | None, champion: Version | None, view: View) -> list[Any]:
+    """The model card's figures by task, test set and language, and whether they are the champion's."""
+    if card is None:
+        return [html.P(words(view, "no_card"), className="muted")]
+    other = champion is None or champion.model != card.model
+    heads = [*(words(view, key) for key in ("test", "task", "group", "n", "accuracy")), "F1", "ECE"]
+    rows = [_published(each, view) for each in card.figures if each.task in OF_TASK]
+    said = html.P(["⚠ ", words(view, "card_other")], className="sentence") if other else None
+    return [said, table(heads, rows, words(view, "card"))]
+
+
+def _published(each: Published, view: View) -> list[Any]:
+    accuracy, f1, ece = OF_TASK[each.task]
+    value, low, high = each.metrics[accuracy]
+    return [
+        plain(each.test, 60),
+        words(view, f"task.{each.task}"),
+        language_name(each.language, view) if each.language else words(view, "all"),
+        f"{each.rows:,}",
+        f"{share(value)} ({share(low)} – {share(high)})",
+        f"{metric_name(f1, view)} {share(each.metrics[f1][0])}",
+        f"{each.metrics[ece][0]:.3f}",
+    ]
+
+
+def dev_table(now: Version | None, before: Version | None, view: View) -> Any:
+    """The dev figures of the champion's manifest beside those of the version before it; None: the champion has none."""
+    figures: Mapping[str, Mapping[str, float]] = now.dev if now is not None else {}
+    rows = []
+    for test, metrics in figures.items():
+        for metric, value in metrics.items():
+            was = before.dev.get(test, {}).get(metric) if before is not None else None
+            row = [plain(test, 60), plain(metric.replace("_", " "), 60), share(value)]
+            if before is not None:
+                row += ["–", ""] if was is None else [share(was), _moved(value - was)]
+            rows.append(row)
+    if not rows:
+        return None
+    keys = ("test", "metric", "now", "before", "change") if before is not None else ("test", "metric", "now")
+    helped = words(view, "dev_help", before=name_of(before.name, view)) if before is not None else words(view, "dev_alone")
+    summary = html.Summary(words(view, "dev"))
+    shown = table([words(view, key) for key in keys], rows, words(view, "dev"))
+    return html.Details([summary, html.P(helped, className="muted small"), shown], className="more")
+
+
+def _moved(change: float) -> str:
+    glyph = "▲" if change >= 0.0005 else "▼" if change <= -0.0005 else "≈"
+    return f"{glyph} {100 * change:+.1f}".replace("-", "−")
+
+
+def versions_table(found: Models, view: View) -> Any:
+    """What lies on disk, the newest first."""
+    heads = [words(view, key) for key in ("version", "state", "made", "made_from", "n")]
+    rows = []
+    for each in reversed(found.versions):
+        state = words(view, "fault", why=plain(each.fault, 300)) if each.fault else words(view, "whole")
+        if each.champion:
+            state = f"★ {words(view, 'in_use')}" + (f" · {state}" if each.fault else "")
+        made = i18n.clock(each.created, view.tz) if each.created else "–"
+        shown = name_of(each.name, view)
+        named = shown if not each.model or each.model == each.name else f"{shown} ({plain(each.model, 60)})"
+        rows.append([html.Bdi(named), state, made, plain(each.parent, 60) or "–", f"{sum(each.rows.values()):,}" if each.rows else "–"])
+    return table(heads, rows, words(view, "versions"))
+
+
+def history_list(found: Models, now: datetime, view: View) -> Any:
+    """Promotions, rollbacks and what was kept back, the newest first, with who and why."""
+    if not found.history:
+        return html.P(words(view, "no_history"), className="muted")
+    items = [_happened(move, now, view) for move in reversed(found.history)]
+    shown = html.Ol(items[:RECENT], className="events")
+    if len(items) <= RECENT:
+        return shown
+    rest = html.Details(
+        [html.Summary(words(view, "older", n=len(items) - RECENT)), html.Ol(items[RECENT:], className="events")], className="more"
+    )
+    return html.Div([shown, rest])
+
+
+def _happened(move: Move, now: datetime, view: View) -> Any:
+    glyph = {"promote": "▲", "keep": "●", "rollback": "↩"}[move.did]
+    said = words(view, f"did.{move.did}", version=name_of(move.version, view), origin=name_of(move.origin, view) or "?")
+    by = words(view, "by_gate") if move.gate else words(view, "by", who=plain(move.who, 60)) if move.who else ""
+    at = html.Span(
+        f"{i18n.clock(move.when, view.tz)} · {i18n.ago(move.when, now, view.language)}" + (f" · {by}" if by else ""),
+        className="muted small",
+    )
+    why = html.Div(plain(move.why, 800), className="small") if move.why else None
+    return html.Li([html.Div([f"{glyph} ", html.Bdi(said, className="who")]), at, why])

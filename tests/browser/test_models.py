@@ -1,0 +1,107 @@
+"""The page of models in a real browser: looked at by an analyst, worked by an admin, who is asked before anything is done."""
+
+from __future__ import annotations
+
+import urllib.parse
+
+import pytest
+
+from tests.browser.conftest import Page, Site, cookie_of
+from tests.browser.versions import FIRST, LOSER, SECOND
+
+
+@pytest.fixture
+def admin(stranger: Page, site: Site) -> Page:
+    """The browser of an admin."""
+    stranger.driver.add_cookie({**cookie_of(site, "chief"), "httpOnly": True, "sameSite": "Lax"})
+    return stranger
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_an_analyst_sees_all_of_it_and_no_button(page: Page, lang: str):
+    page.open(f"?lang={lang}")
+    page.find("nav.pages a[href^='/models']").click()
+    page.says("#mo-champion", SECOND)
+    page.says("#mo-champion", "by the gate of a refresh" if lang == "en" else "由更新流程的质量门决定")
+    page.says("#mo-contest-note", FIRST)
+    page.find("#mo-contest .scatterlayer .trace")
+    page.find("#mo-curve-zh .scatterlayer .trace")
+    page.find("#mo-days .scatterlayer .trace")
+    page.find("#mo-topics .annotation-text, #mo-topics .scatterlayer .trace")
+    page.says("#mo-history", LOSER)
+    page.says("#mo-versions", SECOND)
+    assert "fpb" in page.text("#mo-card")
+    assert page.all("#mo-do-refresh, #mo-do-promote, #mo-do-rollback, #mo-which") == []
+    assert page.js("return document.documentElement.scrollWidth <= window.innerWidth") is True
+
+
+def test_what_an_analyst_sends_by_hand_is_refused(page: Page):
+    page.open("models?lang=en")
+    page.says("#mo-champion", SECOND)
+    sent = (
+        "const part = (id, property, value) => ({id, property, value});"
+        "return fetch('/_dash-dependencies').then(a => a.json()).then(all => {"
+        "  const known = all.find(each => each.output.includes('mo-said.children'));"
+        "  const places = known.output.replace(/^\\.\\.|\\.\\.$/g, '').split('...').map(each => each.split('.'));"
+        "  return fetch('/_dash-update-component', {method: 'POST', headers: {'Content-Type': 'application/json'}, body: JSON.stringify({"
+        "    output: known.output, outputs: places.map(([id, property]) => ({id, property})), changedPropIds: ['mo-confirm.n_clicks'],"
+        "    inputs: known.inputs.map(each => part(each.id, each.property, 1)),"
+        "    state: known.state.map(each => part(each.id, each.property,"
+        "      each.id === 'mo-asked' ? {what: 'rollback', version: '', champion: 'invented'} : null))})});"
+        "}).then(answer => answer.status)"
+    )
+    assert page.js(sent) == 403
+    page.driver.refresh()
+    page.says("#mo-champion", SECOND)
+    assert all("status of 403" in line for line in page.complaints())
+
+
+def test_an_admin_promotes_and_goes_back_and_is_asked_first(admin: Page, site: Site):
+    admin.open("models?lang=en")
+    admin.find("#mo-do-promote").click()
+    admin.says("#mo-question", "Choose a version first.")
+    assert admin.find("#mo-confirm").get_attribute("disabled")
+    admin.find("#mo-cancel").click()
+    admin.wait(lambda: not admin.all("#mo-question"), "the question is gone")
+    admin.find("#mo-which").click()
+    admin.wait(lambda: next(item for item in admin.all("[role='option']") if item.is_displayed() and LOSER in item.text), LOSER).click()
+    admin.find("#mo-do-promote").click()
+    admin.says("#mo-question", f"Put {LOSER} in the place of {SECOND}?")
+    admin.says("#mo-question", "lost 3.1 points")
+    admin.says("#mo-champion", SECOND)
+    admin.find("#mo-why").send_keys("对手更好 <b>x</b>")
+    admin.find("#mo-confirm").click()
+    admin.says("#mo-said", f"{LOSER} is the champion.")
+    admin.says("#mo-champion", LOSER)
+    admin.says("#mo-champion", "by chief")
+    admin.says("#mo-history", "对手更好 <b>x</b>")
+    admin.find("#mo-do-rollback").click()
+    admin.says("#mo-question", f"Go back from {LOSER} to {SECOND}?")
+    admin.find("#mo-confirm").click()
+    admin.says("#mo-said", f"Rolled back: {SECOND} is the champion.")
+    admin.says("#mo-champion", SECOND)
+    said = [(each["who"], each["what"], each["about"]) for each in site.tell("audit")]
+    assert said[:2] == [("chief", "model rolled back", SECOND), ("chief", "model promoted", LOSER)]
+
+
+def test_a_refresh_runs_beside_the_page_which_tells_what_came_of_it(admin: Page, site: Site):
+    admin.open("models?lang=zh")
+    admin.find("#mo-do-refresh").click()
+    admin.says("#mo-question", "用人工标注训练新版本")
+    admin.find("#mo-confirm").click()
+    admin.says("#mo-said", "更新已开始")
+    admin.says("#mo-refreshing", "chief")
+    admin.says("#mo-refreshing", "无需更新", timeout_s=200)  # too few labels; the program loads torch first
+    ended = ("chief", "refresh ended")
+    admin.wait(lambda: ended in [(each["who"], each["what"]) for each in site.tell("audit")], "it stands in the audit log")
+
+
+def test_a_phone_shows_it_without_scrolling_sideways(page: Page):
+    page.driver.set_window_size(390, 900)
+    try:
+        page.open("models?" + urllib.parse.urlencode({"lang": "zh"}))
+        page.says("#mo-champion", SECOND)
+        page.find("#mo-days .scatterlayer .trace")
+        assert page.js("return document.documentElement.scrollWidth <= window.innerWidth + 1") is True
+    finally:
+        page.driver.set_window_size(1440, 1800)

@@ -1,0 +1,78 @@
+"""What the model said by day, and what people said of that, over both ClickHouse clients."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from spine.records import sha
+from spine.store import DaySaid, Label, Store, Use
+from tests.contract.test_store_pages import NOON, save, scored
+
+DAY = NOON.replace(hour=0)
+NEWS = (
+    scored("bad", "a", p=(0.8, 0.1, 0.1)),
+    scored("worst of three", "b", p=(0.4, 0.3, 0.3)),
+    scored("good", "c", p=(0.1, 0.2, 0.7), language="zh"),
+    scored("flat", "d", p=(0.2, 0.6, 0.2), language="zh"),
+    scored("before", "e", minutes=-24 * 60, p=(0.1, 0.8, 0.1)),
+)
+
+
+@pytest.fixture(scope="module")
+def filled(store: Store) -> Store:
+    for table in ("articles", "article_keys", "mentions", "labels"):
+        store.client.command(f"TRUNCATE TABLE {table}")
+    save(store, *NEWS)
+    save(store, *NEWS)  # twice is once
+    return store
+
+
+def test_days_count_each_article_once_by_its_likeliest_sentiment(filled: Store):
+    found = filled.quality.days(DAY - timedelta(days=1), DAY + timedelta(days=1))
+    assert [each._replace(confidence=round(each.confidence, 4)) for each in found] == [
+        DaySaid(DAY - timedelta(days=1), "en", 1, 0, 0, 0.8),
+        DaySaid(DAY, "en", 2, 2, 0, 1.2),
+        DaySaid(DAY, "zh", 2, 0, 1, 1.3),
+    ]
+    assert [each.neutral for each in found] == [1, 0, 1]
+    assert filled.quality.days(DAY + timedelta(days=1), DAY + timedelta(days=9)) == []
+
+
+def test_a_newer_model_takes_the_older_ones_place_and_both_are_known_to_be_used(filled: Store):
+    save(filled, scored("bad", "a", p=(0.1, 0.1, 0.8), model="m2"))
+    today = filled.quality.days(DAY, DAY + timedelta(days=1))[0]
+    assert (today.articles, today.negative, today.positive) == (2, 1, 1)
+    assert filled.quality.uses(DAY) == [Use("m1", 4, NOON), Use("m2", 1, NOON)]
+    assert filled.quality.uses(NOON + timedelta(days=9)) == []
+
+
+def test_labels_stand_beside_what_the_model_had_said_that_they_looked_at(filled: Store):
+    save(filled, scored("named", "Acme falls", companies={"ACME": ("Acme", "autos", 0.9)}, p=(0.2, 0.7, 0.1), topics={"credit": 0.8}))
+
+    def label(name: str, task: str, *labels: str, minute: int, model: str = "m1", company: str = "") -> Label:
+        at = NOON + timedelta(minutes=minute)
+        return Label(id=sha(name), task=task, labels=labels, author="王芳", model=model, labelled_at=at, company=company)  # type: ignore[arg-type]
+
+    filled.labels.add(
+        [
+            label("bad", "sentiment", "neutral", minute=1),
+            label("bad", "topic", "credit", "macro", minute=2, model="m2"),
+            label("named", "sentiment", "negative", minute=3, company="ACME"),
+            label("named", "sentiment", "neutral", minute=4),
+            label("good", "sentiment", "positive", minute=5, model=""),  # nobody had looked
+            label("good", "topic", "macro", minute=6, model="m7"),  # a score that is gone
+            label("gone", "sentiment", "negative", minute=7),
+        ]
+    )
+    found = filled.quality.judged(100)
+    assert [(each.task, each.labels, each.model, each.language) for each in found] == [
+        ("sentiment", ("neutral",), "m1", "en"),
+        ("sentiment", ("negative",), "m1", "en"),
+        ("topic", ("credit", "macro"), "m2", "en"),
+        ("sentiment", ("neutral",), "m1", "en"),
+    ]
+    assert [tuple(round(p, 3) for p in each.said) for each in found] == [(0.2, 0.7, 0.1), (0.9, 0.0, 0.1), (0.1, 0.1, 0.8), (0.8, 0.1, 0.1)]
+    assert [each.topics for each in found] == [("credit",)] * 4
+    assert len(filled.quality.judged(3)) == 1, "the newest only"
