@@ -191,7 +191,6 @@ def register(app: dash.Dash, reads: ModelReads, who: Callable[[], str]) -> None:
         current, before = found.find(found.champion), found.find(opponents(found)[1])
         clock = int(now.timestamp()) if going is not None and going.state == "running" else 0
         names = (pieces.name_of(contest.before, view), pieces.name_of(contest.now, view)) if contest else ("", "")
-        dev = pieces.dev_table(current, before, view)
         return [
             parts.new("warnings", (versions, revision(uses)), lambda: pieces.warnings(found, uses, view)),
             parts.new(
@@ -204,7 +203,7 @@ def register(app: dash.Dash, reads: ModelReads, who: Callable[[], str]) -> None:
             parts.new("contest-height", revision(contest), lambda: _contest_height(contest)),
             parts.new("contest-note", revision(contest), lambda: pieces.contest_note(contest, view)),
             parts.new("contest-table", revision(contest), lambda: pieces.contest_table(contest, view)),
-            parts.new("card", versions, lambda: [*pieces.card_table(card, current, view), dev]),
+            parts.new("card", versions, lambda: [*pieces.card_table(card, current, view), pieces.dev_table(current, before, view)]),
             parts.new("card-note", "", lambda: words(view, "card_help", model=plain(card.model, 60)) if card else ""),
             parts.new("versions", versions, lambda: pieces.versions_table(found, view)),
             parts.new("history", (versions, minute), lambda: pieces.history_list(found, now, view)),
@@ -244,12 +243,12 @@ def _register_news(app: dash.Dash, reads: ModelReads) -> None:
         moves = models.history if models is not None else ()
         split = Months(found.since, found.middle, found.until)
         parts = Parts(seen, view)
-        live, said = drift.bins_of(judged), revision(judged)
+        said = revision(judged)
         drawn = (found.revision, revision(moves))
 
         def curve(language: str) -> Any:
             after, before = (card.after.get(language, ()), card.before.get(language, ())) if card is not None else ((), ())
-            return figures.reliability(after, before, live.get(language, ()), view, name=language)
+            return figures.reliability(after, before, drift.bins_of(judged).get(language, ()), view, name=language)
 
         note = words(view, "calibration_help") + (f" · {words(view, 'calibration_card', model=plain(card.model, 60))}" if card else "")
         return [
