@@ -8,7 +8,8 @@ import pytest
 
 from spine.records import sha
 from spine.store import DaySaid, Label, Store, Use
-from tests.contract.test_store_pages import NOON, save, scored
+from tests.contract.test_store import save
+from tests.contract.test_store_pages import NOON, scored
 
 DAY = NOON.replace(hour=0)
 NEWS = (
