@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 
 from dashboard import i18n
 from dashboard.drift import Months, Shift, error_of, interval
-from dashboard.figures import _figure, _time_axis, local, message
+from dashboard.figures import draw, time_axis, local, message
 from dashboard.modelling import Bins, Compared, Move
 from dashboard.palette import GLYPHS, PALETTES, lines_of
 from dashboard.safe import plain
@@ -94,7 +94,7 @@ def reliability(after: Bins, before: Bins, live: Bins, view: View, *, name: str)
             )
         )
     axis = {"range": [0, 1.02], "tickformat": ".0%", "dtick": 0.2}
-    return _figure(
+    return draw(
         traces,
         view.theme,
         f"reliability {name}",
@@ -158,11 +158,11 @@ def sentiment_days(days: Sequence[DaySaid], split: Months, moves: Sequence[Move]
         )
         for place, (name, colour) in enumerate(painted.items())
     ]
-    return _figure(
+    return draw(
         traces,
         view.theme,
         f"sentiments {view.zone}",
-        xaxis=_time_axis(split.since, split.until, view.tz, view.language),
+        xaxis=time_axis(split.since, split.until, view.tz, view.language),
         yaxis={"rangemode": "tozero", "tickformat": ".0%"},
         **_changes(moves, split, view),
     )
@@ -189,11 +189,11 @@ def confidence_days(days: Sequence[DaySaid], split: Months, moves: Sequence[Move
                 hovertemplate="%{y:.1%} · n = %{customdata:,}",
             )
         )
-    return _figure(
+    return draw(
         traces,
         view.theme,
         f"confidence {view.zone}",
-        xaxis=_time_axis(split.since, split.until, view.tz, view.language),
+        xaxis=time_axis(split.since, split.until, view.tz, view.language),
         yaxis={"tickformat": ".0%"},
         **_changes(moves, split, view),
     )
@@ -285,7 +285,7 @@ def _dumbbells(rows: Sequence[tuple[str, float, float, str]], view: View, name: 
             "color": colours.muted if side == 1 else colours.text,
         }  # a legend takes the first dot's colour, which says something
         traces.append(go.Scatter(x=[None], y=[None], name=escape(plain(said, 60)), mode="markers", marker=key, hoverinfo="skip"))
-    return _figure(
+    return draw(
         traces,
         view.theme,
         f"{name} {len(rows)}",
