@@ -27,6 +27,8 @@ ROUTES: Mapping[tuple[str, str], Least] = {
     ("GET", "/export/articles.csv"): "viewer",
     ("GET", "/export/series.csv"): "viewer",
     ("GET", "/export/audit.csv"): "admin",
+    ("GET", "/live"): "viewer",
+    ("GET", "/live/state"): "viewer",
     ("GET", "/metrics"): "analyst",
     ("GET", "/password"): "viewer",
     ("POST", "/password"): "viewer",
@@ -44,8 +46,6 @@ ROUTES: Mapping[tuple[str, str], Least] = {
 CALLBACKS: Mapping[str, Role] = {
     # by the first place that it fills
     "header.children": "viewer",
-    "pulse.data": "viewer",
-    "aside.children": "viewer",
     "ov-problem.children": "viewer",
     "mo-table.children": "viewer",
     "al-problem.children": "viewer",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,21 +11,23 @@ import dash
 from dash.exceptions import DependencyException
 from flask import Flask
 
-from dashboard import compression, forms, guards, routes, shell
+from dashboard import compression, forms, guards, pulses, routes, shell
 from dashboard.api import routes as api_routes
 from dashboard.api.backends import Backends
+from dashboard.cache import Cache
 from dashboard.delivering import Delivering
 from dashboard.doors import Doors, asking
 from dashboard.explaining import Explain
 from dashboard.feeding import Feeding
 from dashboard.lagging import Lags
+from dashboard.live import Live
 from dashboard.model_reads import ModelReads
 from dashboard.modelling import Modelling
 from dashboard.pages import sources, system
-from dashboard.queries import Cache, Reads
+from dashboard.queries import Reads
 from dashboard.ruling import Ruling
 from dashboard.saved import Keeping
-from dashboard.server import API
+from dashboard.server import API, LIVE
 from dashboard.upkeep import Upkeep
 from dashboard.watching import Watching
 from spine.deeds import PAGES, Deeds
@@ -50,6 +53,16 @@ INDEX = """<!DOCTYPE html>
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def _build(app: dash.Dash) -> str:
+    """A short name of the program that a browser runs: another one when its callbacks or files are others."""
+    digest = hashlib.blake2b(dash.__version__.encode(), digest_size=6)
+    for name in sorted(app.callback_map):
+        digest.update(name.encode())
+    for path in sorted((Path(__file__).parent / "assets").iterdir()):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def create_app(
@@ -121,5 +134,8 @@ def create_app(
     app.server.extensions[API] = api_routes.install(app.server, store, now, backends or Backends())
     forms.install(app.server, doors, title)
     compression.install(app.server)
+    live = Live(store.changes, reads, cache, now, most=settings.dashboard_viewers, build=_build(app))
+    app.server.extensions[LIVE] = live
+    pulses.install(app.server, live, doors)
     guards.install(app.server, app.callback_map, app.csp_hashes(), doors)
     return app

@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from dashboard.queries import Cache
+from dashboard.cache import Cache
 from spine import passwords
 from spine.accounts import (
     Account,

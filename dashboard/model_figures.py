@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 
 from dashboard import i18n
 from dashboard.drift import Months, Shift, error_of, interval
-from dashboard.figures import draw, time_axis, local, message
+from dashboard.figures import draw, local, message, time_axis
 from dashboard.modelling import Bins, Compared, Move
 from dashboard.palette import GLYPHS, PALETTES, lines_of
 from dashboard.safe import plain

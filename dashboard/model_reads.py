@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from dashboard.cache import Cache
 from dashboard.drift import months
 from dashboard.modelling import Card, Contest, Modelling, Models, Refresh
-from dashboard.queries import Cache, revision
+from dashboard.queries import revision
 from spine.series import MARKET, topic_series
 from spine.store import DaySaid, Judged, MoodPoint, Store, Use
 from spine.taxonomy import TOPIC_KEYS

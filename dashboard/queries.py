@@ -9,23 +9,20 @@ from __future__ import annotations
 
 import hashlib
 import threading
-import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
-from prometheus_client import Counter
 
 from dashboard import details
+from dashboard.cache import TTL_S, Cache, Changed
 from dashboard.details import ArticleView, Choices, SeriesView
 from dashboard.movers import Habits, Mover, candidates, read_habits, read_moved
 from dashboard.overviews import OFFERED, Overview, read_names, read_overview
 from dashboard.ranges import DEFAULT_RANGE, RANGES, Range, bounds, exact, range_of
 from dashboard.view import Kind
-from spine.errors import StoreBusy, StoreError
+from spine.errors import StoreBusy
 from spine.life import AlertEvent, Inhibition, Life
 from spine.lives import read_lives
 from spine.records import Alert
@@ -45,8 +42,9 @@ from spine.store import (
 )
 
 T = TypeVar("T")
-READS = Counter("tocsin_dashboard_reads", "Reads of the pages: answered from the cache, by the store, or failed", ["outcome"])
-TTL_S = 2.0
+NEWS: tuple[Changed, ...] = ("articles",)
+RINGING: tuple[Changed, ...] = ("alerts", "deeds")
+"""What the lives of alerts are made of."""
 STORED_TTL_S = 15.0
 INBOX_DAYS, INBOX_ROWS = 31, 500
 """How far back the inbox reaches, and how many alerts it holds at most."""
@@ -64,79 +62,6 @@ EXPORT_ROWS = 10_000
 EXPORT_BUDGET_S, EXPORT_PATIENCE_S = 20.0, 5.0
 WINDOWS_BEFORE, WINDOWS_AFTER = 48, 16
 """How many windows an alert's chart shows on either side of the one that rang."""
-
-
-@dataclass(slots=True)
-class _Entry:
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    until: float = -1.0
-    value: Any = None
-    loaded: bool = False
-    error: StoreError | None = None
-
-
-class Cache:
-    """Values that are read at most once per key and `ttl_s`, however many threads ask.
-
-    While one thread reads, the others get the value before it. A failure is kept as long as a value would be, so that a store
-    that is down is not asked by every viewer.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic, *, patience_s: float = 5.0, size: int = 256) -> None:
-        self._clock = clock
-        self._patience_s = patience_s
-        self._size = size
-        self._entries: OrderedDict[object, _Entry] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def _entry(self, key: object) -> _Entry:
-        with self._lock:
-            entry = self._entries.get(key)
-            if entry is None:
-                entry = self._entries[key] = _Entry()
-            self._entries.move_to_end(key)
-            while len(self._entries) > self._size:
-                self._entries.popitem(last=False)
-            return entry
-
-    def forget(self, *keys: object) -> None:
-        """Read these anew when they are asked for next: somebody changed what lies behind them."""
-        with self._lock:
-            for key in keys:
-                self._entries.pop(key, None)
-
-    def get(self, key: object, ttl_s: float, load: Callable[[], T]) -> T:
-        """The value of `key`, from `load` where what is kept is older than ttl_s.
-
-        Raises what `load` raised of StoreError, and StoreBusy when another thread's first read takes too long.
-        """
-        entry = self._entry(key)
-        if not entry.lock.acquire(timeout=0 if entry.loaded else self._patience_s):
-            if entry.loaded:
-                return entry.value  # type: ignore[no-any-return]
-            raise StoreBusy("the store has not answered yet")
-        try:
-            if self._clock() >= entry.until:
-                try:
-                    entry.value, entry.loaded, entry.error = load(), True, None
-                    READS.labels("store").inc()
-                except StoreError as error:
-                    entry.error = error
-                    READS.labels("failed").inc()
-                entry.until = self._clock() + ttl_s
-            elif entry.error is None:
-                READS.labels("cache").inc()
-            if entry.error is not None:
-                raise entry.error.with_traceback(None)
-            return entry.value  # type: ignore[no-any-return]
-        finally:
-            entry.lock.release()
-
-    def drop(self, key: object) -> None:
-        """Read the value of `key` anew when it is asked for next: we changed it."""
-        entry = self._entry(key)
-        with entry.lock:
-            entry.until = -1.0
 
 
 class AlertView(msgspec.Struct, frozen=True, kw_only=True):
@@ -203,7 +128,7 @@ class Reads:
             found = read_overview(self._store, chosen, kind, self._now())
             return msgspec.structs.replace(found, revision=revision(found))
 
-        return self._cache.get(("overview", range_key, kind), ttl_s, load)
+        return self._cache.get(("overview", range_key, kind), ttl_s, load, NEWS)
 
     def moods(self, series: tuple[str, ...], range_key: str) -> list[MoodPoint]:
         """Mood of a few series that were chosen, over a range."""
@@ -213,7 +138,7 @@ class Reads:
         def load() -> list[MoodPoint]:
             return self._store.moods.mood(series, since, until, chosen.width_s)
 
-        return self._cache.get(("moods", series, range_key), SLOWER * chosen.ttl_s, load) if series else []
+        return self._cache.get(("moods", series, range_key), SLOWER * chosen.ttl_s, load, NEWS) if series else []
 
     def forget(self, *keys: object) -> None:
         """Read these anew when they are asked for next."""
@@ -229,7 +154,7 @@ class Reads:
 
     def inbox(self) -> list[Inboxed]:
         """The alerts of the last INBOX_DAYS and what became of them, newest first."""
-        return self._cache.get("inbox", TTL_S, self._inbox)
+        return self._cache.get("inbox", TTL_S, self._inbox, RINGING)
 
     def alerts(self) -> list[Alert]:
         """Those of the inbox that are not resolved, newest first."""
@@ -237,25 +162,29 @@ class Reads:
 
     def story(self, alert_id: str) -> Story | None:
         """What became of one alert; None: there is no such alert."""
-        return self._cache.get(("story", alert_id), TTL_S, lambda: self._story(alert_id))
+        return self._cache.get(("story", alert_id), TTL_S, lambda: self._story(alert_id), RINGING)
 
     def rang(self, range_key: str) -> list[Alert]:
         """Those that were detected in a range, newest first."""
         since, until = self._open(range_key)
-        return self._cache.get(("rang", range_key), TTL_S, lambda: self._store.alerts.latest(200, since=since, until=until))
+        return self._cache.get(("rang", range_key), TTL_S, lambda: self._store.alerts.latest(200, since=since, until=until), ("alerts",))
 
     def articles(self, range_key: str, limit: int = GRID_ROWS) -> list[ArticleRow]:
         """The newest articles of a range, newest first."""
         since, until = self._open(range_key)
-        return self._cache.get(("articles", range_key, limit), TTL_S, lambda: self._store.articles.latest(limit, since=since, until=until))
+
+        def load() -> list[ArticleRow]:
+            return self._store.articles.latest(limit, since=since, until=until)
+
+        return self._cache.get(("articles", range_key, limit), TTL_S, load, NEWS)
 
     def newest(self) -> datetime | None:
         """When the newest article was published; None: there is none."""
-        return self._cache.get("newest", TTL_S, self._store.articles.newest)
+        return self._cache.get("newest", TTL_S, self._store.articles.newest, NEWS)
 
     def stored(self) -> int:
         """How many articles are stored."""
-        return self._cache.get("stored", STORED_TTL_S, self._store.articles.count)
+        return self._cache.get("stored", STORED_TTL_S, self._store.articles.count, NEWS)
 
     def set_aside(self) -> int:
         """How many records could not be used and wait for a person."""
@@ -269,7 +198,7 @@ class Reads:
         """A page of the articles of a range that fit, newest first."""
         since, until = self._moments(range_key)
         key = ("find", range_key, criteria, before, limit)
-        return self._cache.get(key, SEARCH_TTL_S, lambda: self._store.search.find(criteria, since, until, limit, before=before))
+        return self._cache.get(key, SEARCH_TTL_S, lambda: self._store.search.find(criteria, since, until, limit, before=before), NEWS)
 
     def found(self, range_key: str, criteria: Criteria) -> list[ArticleRow]:
         """All that a range has of them, newest first, at most EXPORT_ROWS; one reader at a time, and not kept: it may be large."""
@@ -284,14 +213,14 @@ class Reads:
     def choices(self, range_key: str) -> Choices:
         """What the filters of articles offer."""
         since, until = self._moments(range_key)
-        return self._cache.get(("choices", range_key), CHOICES_TTL_S, lambda: details.read_choices(self._store, since, until))
+        return self._cache.get(("choices", range_key), CHOICES_TTL_S, lambda: details.read_choices(self._store, since, until), NEWS)
 
     def busiest(self, range_key: str) -> dict[str, list[SeriesTotal]]:
         """Companies, sectors and watchlists with most stories in a range, by kind."""
         chosen = _chosen(range_key)
         since, until = bounds(chosen, self._now())
         ttl_s = SLOWER * chosen.ttl_s
-        return self._cache.get(("busiest", range_key), ttl_s, lambda: details.read_busiest(self._store, since, until, OFFERED))
+        return self._cache.get(("busiest", range_key), ttl_s, lambda: details.read_busiest(self._store, since, until, OFFERED), NEWS)
 
     def movers(self, range_key: str) -> list[Mover]:
         """How the series that are talked about most in a range have moved from what is usual for them; [] after too short a past."""
@@ -307,7 +236,7 @@ class Reads:
             known = {name: known[name] for name in series if name in known} | dict(learnt(late, late) if late and known else {})
             return read_moved(self._store, known, chosen, now) if known else []
 
-        return self._cache.get(("movers", range_key), SLOWER * chosen.ttl_s, load)
+        return self._cache.get(("movers", range_key), SLOWER * chosen.ttl_s, load, NEWS)
 
     def company_names(self, range_key: str) -> dict[str, str]:
         """What the news calls the companies that are talked about most in a range, by series."""
@@ -318,7 +247,7 @@ class Reads:
             found = read_names(self._store, series, since, until)
             return {company_series(key): about.name for key, about in found.items() if about.name}
 
-        return self._cache.get(("names", range_key), CHOICES_TTL_S, load)
+        return self._cache.get(("names", range_key), CHOICES_TTL_S, load, NEWS)
 
     def article(self, article_id: str) -> ArticleView | None:
         """One article and what lies behind it; None: there is none with this id, or it has left the store."""
@@ -345,7 +274,7 @@ class Reads:
 
     def labels(self, article_id: str) -> list[Label]:
         """What people said of an article."""
-        return self._cache.get(("labels", article_id), TTL_S, lambda: self._store.labels.of_article(article_id))
+        return self._cache.get(("labels", article_id), TTL_S, lambda: self._store.labels.of_article(article_id), ("deeds",))
 
     def _moments(self, range_key: str) -> tuple[datetime, datetime]:
         """[since, until) of a range, to the minute."""

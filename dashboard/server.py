@@ -18,9 +18,13 @@ from spine.log import get_logger
 log = get_logger("dashboard.server")
 API = "tocsin-api"
 """The name under which the Flask app knows the API: to be closed, and to be asked how many may listen."""
+LIVE = "tocsin-live"
+"""The same for what tells open pages what is new."""
 THREADS = 8
-"""For pages and the API; each stream of the API has one of its own besides, so that no number of listeners keeps a page waiting."""
+"""For pages and the API; each stream, of the API or to a page, has one of its own besides: no number of listeners keeps a page waiting."""
 CONNECTIONS = 100
+PER_VIEWER = 5
+"""Connections that a browser opens beside the stream: at most six to one host."""
 MAX_BODY_BYTES = 8_000_000
 """More is refused before anybody reads it; what is smaller and still too large gets an answer that says so."""
 STUCK_S = 60.0
@@ -112,14 +116,20 @@ def serve(app: dash.Dash, host: str = "127.0.0.1", port: int = 8050, *, hosts: S
     wsgi: WsgiApp = app.server.wsgi_app
     if is_loopback(host):
         wsgi = only_hosts(wsgi, ("localhost", "127.0.0.1", "::1", host, *hosts))
-    api = app.server.extensions[API]
+    api, live = app.server.extensions[API], app.server.extensions[LIVE]
+
+    def end_streams() -> None:
+        live.close()
+        api.close()
+
     server = create_server(
         wsgi,
         sockets=[listener],
-        threads=THREADS + api.backends.streams,
-        connection_limit=CONNECTIONS + api.backends.streams,
+        threads=THREADS + api.backends.streams + live.most,
+        connection_limit=CONNECTIONS + api.backends.streams + (1 + PER_VIEWER) * live.most,
+        asyncore_use_poll=True,  # select() knows no descriptor above 1024
         ident=None,
         max_request_body_size=MAX_BODY_BYTES,
         clear_untrusted_proxy_headers=False,  # dashboard.proxies knows whom to believe
     )
-    return Running(server, host, api.close)
+    return Running(server, host, end_streams)

@@ -1,20 +1,22 @@
 """What stands around every page: header, status line, address and clock.
 
 address + browser ─▶ resolve (assets/tocsin.js) ─▶ route: which page is drawn ─▶ view: what it shows
-                                               tick every 2 s ─▶ the page's refresh, and the pulse of the status line
+dashboard.live ─▶ pulse (assets/live.js) ─▶ tick, when something that the page shows has changed ─▶ the page's refresh
+                                         └▶ status line, title, and the bell (assets/bell.js)
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args
 
 import dash
 import dash_mantine_components as dmc
 from dash import ClientsideFunction, Input, Output, State, dcc, html
 
 from dashboard import i18n
+from dashboard.cache import KINDS
 from dashboard.delivering import Delivering
 from dashboard.doors import NOBODY_ASKED, current
 from dashboard.explaining import Explain
@@ -26,6 +28,7 @@ from dashboard.pages import (
     alert,
     article,
     articles,
+    bell,
     deliveries,
     inbox,
     models,
@@ -49,9 +52,8 @@ from dashboard.view import View, parse
 from dashboard.watching import Watching
 from spine.accounts import Role, may
 from spine.deeds import Deeds
-from spine.errors import StoreError
+from spine.records import Severity
 
-TICK_MS = 2_000
 PAGES = (overview, inbox, articles, article, series, alert)
 QUIET_PAGES = (rules, watchlists, sources, system, people, deliveries, models)
 """Pages that are registered with more than what they read."""
@@ -88,7 +90,8 @@ def layout() -> Any:
             dcc.Store(id="theme"),
             dcc.Store(id="words"),
             dcc.Store(id="pulse"),
-            dcc.Interval(id="tick", interval=TICK_MS),
+            dcc.Store(id="bell-kept"),
+            dcc.Interval(id="tick", disabled=True),  # assets/live.js counts it on when there is something to ask for
             dcc.Interval(id="second", interval=1_000),
             html.Div(id="header"),
             html.Main(id="page", tabIndex="-1"),
@@ -132,10 +135,12 @@ def header(view: View, zone: str, title: str, path: str, person: Person | None) 
             html.Div(
                 [
                     html.Span(
-                        words("status.connecting"),
+                        [
+                            html.Span(words("status.connecting"), id="status-word", role="status"),
+                            html.Span(id="status-age", **{"aria-hidden": "true"}),  # each second: nobody wants to hear that
+                        ],
                         id="status",
                         className="status connecting",
-                        role="status",
                         title=words("zone", zone=zone),
                     ),
                     html.Span("", id="aside", className="aside", title=words("status.aside.title")),
@@ -145,6 +150,7 @@ def header(view: View, zone: str, title: str, path: str, person: Person | None) 
             ),
             html.Div(
                 [
+                    *bell.switch(view),
                     dmc.SegmentedControl(
                         id="language", data=languages, value=view.language, size="xs", **{"aria-label": words("language")}
                     ),
@@ -224,10 +230,21 @@ def page(path: str, view: View, person: Person | None = None) -> Any:
     return nothing_here("missing.page", view)
 
 
-def _status_words(view: View, title: str) -> dict[str, Any]:
-    """What the browser says itself: the status line, and what is wrong with a time range."""
-    names = ("connecting", "live", "updated", "stale", "store")
-    return {name: i18n.text(f"status.{name}", view.language) for name in names} | {"title": title, "faults": fault_words(view)}
+def _spoken(view: View, title: str, path: str) -> dict[str, Any]:
+    """What the browser needs to know of the page and to say by itself: the status line, ages, the bell, what is wrong with a time range."""
+
+    def several(prefix: str, *names: str) -> dict[str, str]:
+        return {name: i18n.text(f"{prefix}.{name}", view.language) for name in names}
+
+    found = next((module for module in PAGES if module.match(path) is not None), None)
+    return several("status", "connecting", "reconnecting", "live", "updated", "stale", "store", "aside") | {
+        "title": title,
+        "follows": list(getattr(found, "FOLLOWS", KINDS)) if found else [],
+        "ago": several("ago", "now", "minutes", "hours", "days"),
+        "bell": several("bell", "off", "on", "blocked", "sound"),
+        "severity": several("severity", *get_args(Severity)),
+        "faults": fault_words(view),
+    }
 
 
 def register(
@@ -245,8 +262,8 @@ def register(
     """The callbacks of the frame and of every page. explain, ruling, watching, delivering: as the pages' own `register` take them."""
     title = str(app.title)
 
-    def client(function: str, *arguments: Any, **options: Any) -> None:
-        app.clientside_callback(ClientsideFunction("tocsin", function), *arguments, **options)
+    def client(function: str, *arguments: Any, of: str = "tocsin", **options: Any) -> None:
+        app.clientside_callback(ClientsideFunction(of, function), *arguments, **options)
 
     client("environment", Output("environment", "data"), Input("environment", "id"))
     client(
@@ -298,11 +315,14 @@ def register(
     )
     client(
         "status",
-        Output("status", "children"),
+        Output("status-word", "children"),
+        Output("status-age", "children"),
         Output("status", "className"),
+        Output("aside", "children"),
         Input("second", "n_intervals"),
         Input("pulse", "data"),
         Input("words", "data"),
+        of="live",
     )
 
     @app.callback(  # type: ignore[untyped-decorator]
@@ -319,24 +339,7 @@ def register(
         given = route.get("path") if isinstance(route, Mapping) else None
         path = given if isinstance(given, str) else ""
         zone = i18n.zone_label(view.tz, reads.now())
-        return header(view, zone, title, path, current()), page(path, view, current()), _status_words(view, title)
-
-    @app.callback(Output("pulse", "data"), Input("tick", "n_intervals"))  # type: ignore[untyped-decorator]
-    def pulse(tick: Any) -> dict[str, Any]:
-        try:
-            return {"n": tick, "state": "live", "alerts": len(reads.alerts())}
-        except StoreError:
-            return {"n": tick, "state": "store", "alerts": 0}
-
-    @app.callback(  # type: ignore[untyped-decorator]
-        Output("aside", "children"), Input("tick", "n_intervals"), Input("words", "data"), State("view", "data"), State("theme", "data")
-    )
-    def aside(_tick: Any, _words: Any, data: Any, theme: Any) -> str:
-        try:
-            count = reads.set_aside()
-        except StoreError:
-            return ""
-        return i18n.text("status.aside", parse(data, theme).language, n=count) if count else ""
+        return header(view, zone, title, path, current()), page(path, view, current()), _spoken(view, title, path)
 
     for module in PAGES:
         module.register(app, reads)
@@ -350,3 +353,4 @@ def register(
     deliveries.register(app, reads, deeds, delivering)
     people.register(app, reads, deeds)
     models.register(app, versions, deeds.who)
+    bell.register(app)

@@ -12,8 +12,9 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
+from dashboard.cache import TTL_S, Cache
 from dashboard.lagging import Lags
-from dashboard.queries import PAST_TTL_S, TTL_S, Cache, Reads
+from dashboard.queries import PAST_TTL_S, Reads
 from dashboard.source_state import HOURS, WEEK, Known, SourceView, usuals, views
 from dashboard.usual import HOUR_S, PAST
 from spine.errors import BrokerError

@@ -190,6 +190,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Literal["none", "viewer", "analyst"],
         Meta(description='what those may do whom a proxy names and who have no account; "none": nothing'),
     ] = "none"
+    dashboard_viewers: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1000,
+            description="how many open pages are told at once when something is new, each by a thread of its own; "
+            "further ones ask every few seconds",
+        ),
+    ] = 100
     session_idle_h: Annotated[
         float, Meta(gt=0, le=8760, description="a login ends when no page was open for so long, hours; an open page keeps it")
     ] = 12

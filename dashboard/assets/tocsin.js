@@ -7,8 +7,6 @@
   var SHORTEST_MS = 5 * 60000, LONGEST_MS = 92 * 86400000; /* as dashboard/ranges.py has them */
   var FILTERS = ["q", "language", "source", "genre", "topic", "company", "sentiment"];
   var none = function () { return window.dash_clientside.no_update; };
-  var SILENT_S = 10;
-  var heard = { n: null, at: Date.now(), live: Date.now() }; /* the last answer, and the last good one */
   var shown = {};
 
   function remember(key, value) {
@@ -249,23 +247,6 @@
           }
         });
         return figure;
-      },
-      /* what the last answer said, and how long ago it came */
-      status: function (_second, pulse, words) {
-        if (!words) { return [none(), none()]; }
-        faults = words.faults;
-        var moment = Date.now();
-        if (pulse && pulse.n !== heard.n) {
-          heard = { n: pulse.n, at: moment, live: pulse.state === "live" ? moment : heard.live };
-        }
-        var silent = Math.round((moment - heard.at) / 1000);
-        var age = Math.round((moment - heard.live) / 1000);
-        var open = pulse && pulse.alerts ? "(" + pulse.alerts + ") " : "";
-        if (document.title !== open + words.title) { document.title = open + words.title; }
-        if (!pulse) { return [words.connecting, "status connecting"]; }
-        if (silent > SILENT_S) { return [words.stale.replace("{s}", silent), "status stale"]; }
-        if (pulse.state === "store") { return [words.store, "status store"]; }
-        return [words.live + " · " + words.updated.replace("{s}", age), "status live"];
       }
     }
   });

@@ -10,7 +10,7 @@ import dash_mantine_components as dmc
 from dash import Input, Output, State, dcc, html, no_update
 
 from dashboard import i18n
-from dashboard.pages.parts import Parts, for_role, href, name_of, panel, state_badge
+from dashboard.pages.parts import Parts, ago, for_role, href, name_of, panel, state_badge
 from dashboard.queries import Reads, Story, revision
 from dashboard.safe import plain
 from dashboard.view import View, parse
@@ -97,8 +97,7 @@ def _withheld(each: Withheld, view: View) -> str:
 def _event(each: AlertEvent, now: datetime, view: View) -> list[Any]:
     did = i18n.text(f"event.{each.kind}", view.language)
     said = [html.Bdi(plain(each.text, 4_000), className="words")] if each.text else []
-    ago = html.Span(i18n.ago(each.at, now, view.language), className="muted", title=i18n.clock(each.at, view.tz))
-    return [html.Bdi(plain(each.who, 100), className="who"), f" {did} ", *said, " ", ago]
+    return [html.Bdi(plain(each.who, 100), className="who"), f" {did} ", *said, " ", ago(each.at, now, view, "muted")]
 
 
 def register(app: dash.Dash, reads: Reads, deeds: Deeds) -> None:
@@ -127,7 +126,7 @@ def register(app: dash.Dash, reads: Reads, deeds: Deeds) -> None:
         parts = Parts(seen, view)
         state = story.life.state
         over, taken = state == "resolved", state == "acknowledged"
-        body = parts.new("life", (revision(story), int(now.timestamp()) // 60), lambda: life(story, now, view))
+        body = parts.new("life", revision(story), lambda: life(story, now, view))
         return [body, over or taken, not taken, over, not over, parts.kept]
 
     @app.callback(

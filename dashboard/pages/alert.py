@@ -14,6 +14,7 @@ from dashboard.pages import actions, verdicts
 from dashboard.pages.because import because, is_needed, needed
 from dashboard.pages.parts import (
     Parts,
+    ago,
     chart,
     fresh,
     href,
@@ -93,7 +94,7 @@ def why(alert: Alert, now: datetime, view: View) -> Any:
     return html.Section(
         [
             html.Div(
-                [severity(alert, view), html.Span(i18n.ago(alert.detected_at, now, view.language), className="muted")],
+                [severity(alert, view), ago(alert.detected_at, now, view, "muted")],
                 className="row start",
             ),
             html.H1(dcc.Link(html.Bdi(name_of(alert.series, view)), href=series_href(alert.series, view), className="series")),
@@ -247,7 +248,7 @@ def register(app: dash.Dash, reads: Reads) -> None:
         bounds = (found.since, shown_until(found, now))
         return [
             None,
-            parts.new("why", (found.alert.id, minute), lambda: why(found.alert, now, view)),
+            parts.new("why", found.alert.id, lambda: why(found.alert, now, view)),
             parts.new("chart", (found.revision, minute), lambda: figures.around(found.counts, found.alert, bounds, view)),
             False,
             parts.new("evidence", found.revision, lambda: evidence(found, view)),

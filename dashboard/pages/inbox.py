@@ -12,7 +12,7 @@ from dash import ClientsideFunction, Input, Output, State, dcc, html, no_update
 
 from dashboard import i18n
 from dashboard.pages import precision
-from dashboard.pages.parts import Parts, counts, href, name_of, panel, severity, state_badge, store_problem
+from dashboard.pages.parts import Parts, ago, counts, href, name_of, panel, severity, state_badge, store_problem
 from dashboard.queries import Inboxed, Reads, revision
 from dashboard.safe import plain
 from dashboard.view import STATES, View, parse
@@ -21,6 +21,8 @@ from spine.log import get_logger
 
 PATH = "/alerts"
 SHOWN = 200
+FOLLOWS = ("alerts", "deeds")
+"""What changes here: news alone does not."""
 NONE = {"open": "alerts.none", "resolved": "inbox.none.resolved", "all": "inbox.none.all"}
 log = get_logger("dashboard.inbox")
 
@@ -75,7 +77,7 @@ def _row(each: Inboxed, now: datetime, view: View) -> Any:
             html.Td(severity(alert, view)),
             html.Td(dcc.Link(html.Bdi(name_of(alert.series, view)), href=href(f"/alert/{alert.id}", view))),
             html.Td(counts(alert, view)),
-            html.Td(i18n.ago(alert.detected_at, now, view.language), title=i18n.clock(alert.detected_at, view.tz)),
+            html.Td(ago(alert.detected_at, now, view)),
             html.Td(html.Bdi(plain(life.assignee or (life.acknowledged.who if life.acknowledged else ""), 60))),
         ]
     )
@@ -102,7 +104,7 @@ def register(app: dash.Dash, reads: Reads) -> None:
             return [store_problem(view), no_update, no_update]
         now = reads.now()
         parts = Parts(seen, view)
-        return [None, parts.new("rows", (revision(rows), int(now.timestamp()) // 60), lambda: table(rows, now, view)), parts.kept]
+        return [None, parts.new("rows", revision(rows), lambda: table(rows, now, view)), parts.kept]
 
     app.clientside_callback(
         ClientsideFunction("tocsin", "setState"),

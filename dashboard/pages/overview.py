@@ -202,7 +202,7 @@ def register(app: dash.Dash, reads: Reads) -> None:
         return [
             None,
             parts.new("stored", stored, lambda: _stored(stored, view)),
-            parts.new("alerts", (alert_ids, int(now.timestamp()) // 60), lambda: cards(open_alerts, now, view)),
+            parts.new("alerts", revision(open_alerts), lambda: cards(open_alerts, now, view)),
             parts.new("kpis", (found.revision, len(alert_ids)), lambda: figures_of(found, len(alert_ids), view)),
             parts.new(
                 "mood", (found.revision, revision(rang), revision(mood)), lambda: figures.mood(mood, topics, rang, bounds, view, names)

@@ -133,15 +133,19 @@ def _aside(alert: Alert, view: View) -> tuple[str, str]:
     return measures.words(alert, view.language).beside, i18n.text("alert.sources", view.language, n=alert.sources)
 
 
+def ago(moment: datetime, now: datetime, view: View, className: str = "") -> Any:
+    """How long ago something was; the browser keeps it true as time goes by (assets/live.js)."""
+    said, exact = i18n.ago(moment, now, view.language), i18n.clock(moment, view.tz)
+    return html.Time(said, dateTime=moment.isoformat(), title=exact, className=f"ago {className}".strip())
+
+
 def alert_card(alert: Alert, now: datetime, view: View) -> Any:
     """An alert as a card that leads to its page."""
     words = i18n.text
     kind = f"kind.{kind_of(alert.series)}"
     return dcc.Link(
         [
-            html.Div(
-                [severity(alert, view), html.Span(i18n.ago(alert.detected_at, now, view.language), className="muted")], className="row"
-            ),
+            html.Div([severity(alert, view), ago(alert.detected_at, now, view, "muted")], className="row"),
             html.Div(
                 [
                     html.Bdi(name_of(alert.series, view), className="series"),

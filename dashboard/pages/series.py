@@ -207,7 +207,7 @@ def register(app: dash.Dash, reads: Reads) -> None:
         parts = Parts(seen, view)
         bounds = (found.since, found.until, found.width_s)
         width = i18n.width(found.width_s, view.language)
-        rang, minute = len(found.alerts), int(now.timestamp()) // 60
+        rang = len(found.alerts)
         last = tile(i18n.text("series.alerts", view.language), str(rang), range_words(view))
         return [
             None,
@@ -217,7 +217,7 @@ def register(app: dash.Dash, reads: Reads) -> None:
             parts.new("trend-note", bool(found.usual), lambda: trend_note(found, view)),
             parts.new("volume", found.revision, lambda: figures.volume(found.points, bounds, view, key)),
             parts.new("volume-note", "", lambda: i18n.text("volume.help", view.language, width=width)),
-            parts.new("alerts", (found.revision, minute), lambda: alerts(found, now, view)),
+            parts.new("alerts", found.revision, lambda: alerts(found, now, view)),
             parts.new("negative", found.revision, lambda: stories(found.negative, view)),
             parts.new("positive", found.revision, lambda: stories(found.positive, view)),
             parts.new("beside", found.revision, lambda: beside(found, view)),

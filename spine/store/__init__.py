@@ -3,6 +3,7 @@
 store.articles    what was published and how it scored      (articles, article_keys, story_bands)
 store.sources     when each source was heard              (articles)
 store.mentions    which series each article touched         (mentions, hour_marks)
+store.changes     whether anything came                   (the names of parts)
 store.search      articles found by words and facts        (articles)
 store.stories     what a series is about                    (mentions, articles)
 store.moods       the same over days and weeks, summed up   (mood_sums, sums_done)
@@ -43,6 +44,7 @@ from spine.store.alerts import Alerts, Delivery, Fact, Rung
 from spine.store.articles import ArticleRow, Articles, Known, Totals
 from spine.store.audit import Audit, AuditEntry
 from spine.store.beats import Beat, Beats
+from spine.store.changes import Changes
 from spine.store.clock import to_epoch
 from spine.store.dead import DeadLetter, DeadLetters
 from spine.store.feeds import Feed, Feeds, Visited, Visits
@@ -77,6 +79,7 @@ __all__ = [
     "Beat",
     "Beats",
     "Cause",
+    "Changes",
     "Criteria",
     "Cursor",
     "DaySaid",
@@ -162,6 +165,7 @@ class Store:
         self.articles = Articles(client)
         self.sources = Sources(client)
         self.mentions = Mentions(client)
+        self.changes = Changes(client)
         self.search = Search(client)
         self.stories = Stories(client)
         self.moods = Moods(client, self.mentions)

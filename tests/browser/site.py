@@ -2,8 +2,8 @@
 
 The store in process allows one owner, so the tests talk to this one. It prints its address, then obeys one word a line and
 answers each with one JSON value: alert (a new one rings), article (one more, now), months (two months of news before), audit
-(what was done to the model, the newest first), break and mend (the store loses a table and has it back), logout (every session
-ends), quit.
+(what was done to the model, the newest first), break and mend (the store loses a table and has it back), down and up (the server
+goes, and another comes in its place), update (the same with another build), logout (every session ends), quit.
 
 Four have accounts: viewer, analyst and chief (an admin) with PASSWORD, and admin with a password that was made for one login.
 
@@ -18,12 +18,12 @@ import random
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import dash
 import msgspec
 
 from dashboard.app import create_app
@@ -384,9 +384,13 @@ def main(folder: str, port: int = 0) -> None:
     feeds = ThreadingHTTPServer(("127.0.0.1", 0), _Feed)
     threading.Thread(target=feeds.serve_forever, daemon=True).start()
     make_versions(Path(folder), utc_now())
-    desks = {kind: made(settings, store, utc_now) for kind, made in DESKS.items()}
-    app = create_app(store, settings, lags=lambda: {"articles": [3, 40], "scores": [0], "alerts": []}, **desks)
-    with closing(desks["modelling"]), serve(app, "127.0.0.1", port) as running:
+    desks = {kind: desk(settings, store, utc_now) for kind, desk in DESKS.items()}
+
+    def made() -> dash.Dash:
+        return create_app(store, settings, lags=lambda: {"articles": [3, 40], "scores": [0], "alerts": []}, **desks)
+
+    running = serve(made(), "127.0.0.1", port)
+    try:
         feed = f"http://127.0.0.1:{feeds.server_port}/feed"
         print(json.dumps({"url": running.url, "link": first.link(running.url), "feed": feed, **ids}), flush=True)
         for number, line in enumerate(sys.stdin):
@@ -414,11 +418,18 @@ def main(folder: str, port: int = 0) -> None:
                     store.client.command("RENAME TABLE alerts TO alerts_gone")
                 case "mend":
                     store.client.command("RENAME TABLE alerts_gone TO alerts")
+                case "down":
+                    running.close()
+                case "up":
+                    running = serve(made(), "127.0.0.1", running.port)
                 case "logout":
                     log_out()
                 case "quit":
                     break
             print(json.dumps(answer), flush=True)
+    finally:
+        running.close()
+        desks["modelling"].close()
     store.close()
 
 

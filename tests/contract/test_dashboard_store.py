@@ -12,8 +12,8 @@ from urllib.parse import urlencode
 import pytest
 
 from dashboard.app import create_app
+from dashboard.cache import Cache
 from dashboard.explaining import Asked, Reasons, Weight
-from dashboard.queries import Cache
 from spine.errors import ModelError
 from spine.records import Alert, alert_id, sha
 from spine.settings import Settings

@@ -16,10 +16,10 @@ import msgspec
 import pytest
 
 from dashboard.app import create_app
+from dashboard.cache import Cache
 from dashboard.feeding import NewFeed
 from dashboard.logins import Person
 from dashboard.pages import sources, system
-from dashboard.queries import Cache
 from dashboard.view import View
 from ingest.board import Board
 from ingest.crawl import Crawler

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from dashboard.access import callback_key
 from dashboard.app import create_app
+from dashboard.cache import TTL_S, Cache
 from dashboard.compression import Compressed
-from dashboard.queries import STORED_TTL_S, TTL_S, Cache
+from dashboard.queries import STORED_TTL_S
 from dashboard.server import is_loopback, serve
 from spine.errors import SettingsError
 from spine.settings import Settings

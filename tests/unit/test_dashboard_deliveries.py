@@ -11,9 +11,9 @@ import dash
 import pytest
 
 from dashboard.app import create_app
+from dashboard.cache import Cache
 from dashboard.delivering import OUTCOMES
 from dashboard.pages import deliveries
-from dashboard.queries import Cache
 from dashboard.view import View
 from spine.deeds import Deeds
 from spine.errors import SettingsError

@@ -15,10 +15,10 @@ import pytest
 
 from dashboard import admin
 from dashboard.app import create_app
+from dashboard.cache import Cache
 from dashboard.doors import NOBODY_ASKED
 from dashboard.logins import Person
 from dashboard.pages import audit
-from dashboard.queries import Cache
 from dashboard.shell import header, page
 from dashboard.view import View
 from spine.people import People

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from dashboard.queries import Cache, Reads
+from dashboard.cache import Cache
+from dashboard.queries import Reads
 from dashboard.ranges import RANGES
 from spine.errors import StoreBusy, StoreError
 from spine.store import Store

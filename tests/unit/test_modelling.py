@@ -16,8 +16,8 @@ import pytest
 
 from dashboard import model_figures
 from dashboard.app import create_app
+from dashboard.cache import Cache
 from dashboard.model_figures import reliability, verdict
-from dashboard.queries import Cache
 from dashboard.view import View
 from dashboard.words import LABELS
 from models.measuring.published import PLACES, read_card

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from dashboard.app import create_app
-from dashboard.queries import Cache
+from dashboard.cache import Cache
 from models.keyword import KeywordClassifier
 from spine.errors import SettingsError
 from spine.records import Article, CompanyScore, Score, Scored, sha

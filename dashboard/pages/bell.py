@@ -1,0 +1,51 @@
+"""The switch of the bell in the header, and for which alerts it rings; assets/bell.js knows how it stands."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import dash
+import dash_mantine_components as dmc
+from dash import ClientsideFunction, Input, Output, html
+
+from dashboard import i18n
+from dashboard.view import View
+from spine.records import Severity
+
+
+def switch(view: View) -> list[Any]:
+    """Off, as it is until the browser remembers otherwise."""
+
+    def words(key: str) -> str:
+        return i18n.text(key, view.language)
+
+    levels = [{"value": severity, "label": words(f"bell.{severity}")} for severity in get_args(Severity)]
+    which = dmc.Select(
+        id="bell-level", data=levels, value="watch", size="xs", w=132, allowDeselect=False, **{"aria-label": words("bell.level")}
+    )
+    return [
+        html.Button(
+            "♪",
+            id="bell",
+            type="button",
+            className="small-button",
+            title=words("bell.off"),
+            **{"aria-label": words("bell.word"), "aria-pressed": "false"},
+        ),
+        html.Div(which, id="bell-which", style={"display": "none"}),
+    ]
+
+
+def register(app: dash.Dash) -> None:
+    """What happens in the browser alone."""
+    app.clientside_callback(
+        ClientsideFunction("bell", "set"),
+        Output("bell", "aria-pressed"),
+        Output("bell", "title"),
+        Output("bell-which", "style"),
+        Output("bell-level", "value"),
+        Input("bell", "n_clicks"),
+        Input("bell-level", "value"),
+        Input("bell-kept", "data"),
+        Input("words", "data"),
+    )

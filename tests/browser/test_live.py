@@ -1,0 +1,244 @@
+"""What an all-day dashboard does by itself: it hears of news without asking, finds its server again, and rings once for each alert."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from selenium.webdriver.common.by import By
+
+from tests.browser.conftest import Page, Site
+
+COUNTED = """
+window.asked = [];
+const ask = window.fetch;
+window.fetch = function (where, options) {
+  if (String(where).includes('_dash-update') || String(where).includes('/live')) {
+    const body = options && options.body ? JSON.parse(options.body) : {};
+    window.asked.push([String(where), body.output || '']);
+  }
+  return ask.apply(this, arguments);
+};
+"""
+"""Writes down what the page asks the server for."""
+HEARD = """
+window.strokes = 0;
+const start = OscillatorNode.prototype.start;
+OscillatorNode.prototype.start = function (when) { window.strokes += 1; return start.call(this, when); };
+window.notices = [];
+const Real = window.Notification;
+window.Notification = class extends Real {
+  constructor(title, options) { super(title, options); window.notices.push([title, options.body]); window.notice = this; }
+};
+"""
+"""Writes down the notices and sounds that the page gives, and gives them."""
+
+
+@pytest.fixture
+def counted(page: Page) -> Iterator[Page]:
+    script = page.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": COUNTED})
+    yield page
+    page.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", script)
+
+
+@pytest.fixture
+def heard(page: Page, site: Site) -> Iterator[Page]:
+    page.driver.execute_cdp_cmd("Browser.grantPermissions", {"origin": site.url.rstrip("/"), "permissions": ["notifications"]})
+    script = page.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": HEARD})
+    yield page
+    page.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", script)
+    page.driver.execute_cdp_cmd("Browser.resetPermissions", {})
+
+
+def outputs(page: Page) -> list[str]:
+    return [output for where, output in page.js("return window.asked") if "_dash-update" in where]
+
+
+def settled(page: Page, seconds: float = 3.0) -> None:
+    """Wait until the page has asked for nothing for so long."""
+    state = {"count": -1, "since": time.monotonic()}
+
+    def quiet() -> bool:
+        count = len(page.js("return window.asked"))
+        if count != state["count"]:
+            state.update(count=count, since=time.monotonic())
+        return time.monotonic() - state["since"] >= seconds
+
+    page.wait(quiet, "the page asks for nothing")
+
+
+def test_an_alert_appears_without_reload_and_without_polling(counted: Page, site: Site):
+    page = counted
+    page.open("?lang=en")
+    page.find("#ov-alerts .alert-card")
+    page.says("#status", "live · updated")
+    page.js("window.stays = 1")
+    settled(page, 5.0)  # two and a half of the ticks that there once were
+    before = len(page.js("return window.asked"))
+    id_ = site.tell("alert")
+    page.find(f".alert-card[href*='{id_}']")
+    asked = page.js("return window.asked")[before:]
+    assert 1 <= len(asked) <= 3, asked
+    assert all("ov-problem" in output for _, output in asked), "the page's own refresh and nothing else"
+    assert page.js("return window.stays") == 1
+    page.open("alerts?lang=en")
+    page.find(f"#in-rows a[href*='{id_}']")
+    settled(page)
+    before = len(outputs(page))
+    article, other = site.tell("article"), site.tell("alert")
+    page.find(f"#in-rows a[href*='{other}']")
+    assert article
+    assert 1 <= len(outputs(page)) - before <= 3, "an inbox does not follow the news"
+
+
+def test_the_title_counts_what_is_open_and_ages_go_on_by_themselves(page: Page, site: Site):
+    page.open("alerts?lang=en&state=open")
+    page.find("#in-rows tbody tr")
+    page.wait(lambda: page.driver.title == f"({len(page.all('#in-rows tbody tr'))}) Tocsin", "open alerts in the title")
+    page.js(
+        "const old = document.querySelector('time.ago'); old.setAttribute('datetime', new Date(Date.now() - 7.5 * 60000).toISOString())"
+    )
+    page.wait(lambda: page.text("time.ago") == "7 min ago", "the age is counted on in the browser")
+
+
+def test_a_page_that_lost_its_server_says_so_and_recovers(page: Page, site: Site):
+    page.open("?lang=en")
+    page.find("#ov-alerts .alert-card")
+    page.says("#status", "live")
+    page.js("window.stays = 1")
+    site.tell("down")
+    try:
+        page.says("#status", "reconnecting")
+        page.says("#status", "stale: no answer for")
+        assert page.all(".alert-card"), "what was seen stays"
+    finally:
+        site.tell("up")
+    page.says("#status", "live · updated")
+    id_ = site.tell("alert")
+    page.find(f".alert-card[href*='{id_}']")
+    assert page.js("return window.stays") == 1, "without a reload"
+    lost = page.complaints()
+    assert all("ERR_" in line or "the server did not respond" in line for line in lost), lost
+
+
+def test_where_no_stream_comes_through_the_page_asks_and_says_nothing_wrong(page: Page, site: Site):
+    script = page.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": "window.EventSource = undefined;" + COUNTED})
+    try:
+        page.open("?lang=en")
+        page.find("#ov-alerts .alert-card")
+        page.says("#status", "live · updated")
+        settled_asks = len(outputs(page))
+        id_ = site.tell("alert")
+        page.find(f".alert-card[href*='{id_}']")
+        assert len(outputs(page)) - settled_asks <= 4, "what did not change is not asked for"
+        assert any(where.endswith("/live/state") for where, _ in page.js("return window.asked"))
+    finally:
+        page.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", script)
+
+
+def test_a_hidden_tab_asks_for_nothing_and_catches_up(counted: Page, site: Site):
+    page = counted
+    page.open("?lang=en")
+    page.find("#ov-alerts .alert-card")
+    page.says("#status", "live")
+    settled(page)
+    mine = page.driver.current_window_handle
+    page.driver.switch_to.new_window("tab")
+    other = page.driver.current_window_handle
+    id_ = site.tell("alert")
+    time_hidden = page.driver.execute_async_script("setTimeout(arguments[0], 4000)")
+    assert time_hidden is None
+    page.driver.switch_to.window(other)
+    page.driver.close()
+    page.driver.switch_to.window(mine)
+    page.find(f".alert-card[href*='{id_}']")
+
+
+def tabs(page: Page, count: int) -> list[str]:
+    for _ in range(count - 1):
+        page.driver.switch_to.new_window("tab")
+    return list(page.driver.window_handles)
+
+
+def everywhere(page: Page, handles: list[str], script: str) -> list[Any]:
+    found = []
+    for handle in handles:
+        page.driver.switch_to.window(handle)
+        found.append(page.js(script))
+    return found
+
+
+def test_the_bell_is_off_until_it_is_pressed_and_stays_as_it_was_left(heard: Page):
+    page = heard
+    page.open("?lang=en")
+    bell = page.find("#bell")
+    page.wait(lambda: page.find("#bell").get_attribute("aria-pressed") == "false", "off")
+    assert not page.find("#bell-level").is_displayed()
+    assert page.js("return window.strokes") == 0
+    bell.click()
+    page.wait(lambda: page.find("#bell").get_attribute("aria-pressed") == "true", "on")
+    page.wait(lambda: page.js("return window.strokes") == 2, "one hears how it sounds")
+    page.find("#bell-level").click()
+    page.wait(lambda: next(item for item in page.all("[role='option']") if item.is_displayed() and "Flash only" in item.text)).click()
+    page.driver.refresh()
+    page.wait(lambda: page.find("#bell").get_attribute("aria-pressed") == "true", "remembered")
+    page.wait(lambda: page.find("#bell-level").get_attribute("value") == "Flash only", "this too")
+    page.find("#bell").click()
+    page.wait(lambda: page.find("#bell").get_attribute("aria-pressed") == "false", "off again")
+
+
+def test_a_new_alert_rings_once_in_however_many_tabs_and_leads_to_its_page(heard: Page, site: Site):
+    page = heard
+    page.open("?lang=en")
+    page.find("#bell").click()
+    page.wait(lambda: page.find("#bell").get_attribute("aria-pressed") == "true", "on")
+    handles = [page.driver.current_window_handle]
+    try:
+        page.driver.switch_to.new_window("window")
+        page.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": HEARD})
+        handles.append(page.driver.current_window_handle)
+        page.open("alerts?lang=en")
+        page.find("#in-rows a")
+        page.says("#status", "live")
+        page.wait(lambda: page.find("#bell").get_attribute("aria-pressed") == "true", "one switch for all tabs")
+        everywhere(page, handles, "window.notices = []; window.strokes = 0")
+        id_ = site.tell("alert")
+        page.wait(lambda: any(everywhere(page, handles, "return window.notices.length")), "a notice")
+        for handle in handles:  # both have heard of it
+            page.driver.switch_to.window(handle)
+            page.find(f"a[href*='{id_}']")
+        notices = everywhere(page, handles, "return window.notices")
+        assert sorted(map(len, notices)) == [0, 1], notices
+        assert sorted(everywhere(page, handles, "return window.strokes")) == [0, 2]
+        ((title, body),) = notices[0] or notices[1]
+        assert title.startswith("Urgent · NEW")
+        assert body == "5 negative stories, 0.30 expected"
+        told = json.loads(page.js("return window.localStorage.getItem('tocsin.told')"))
+        assert told.count(id_) == 1
+        page.driver.switch_to.window(handles[0 if notices[0] else 1])
+        page.js("window.stays = 1; window.notice.dispatchEvent(new Event('click'))")
+        page.says("#al-why", "NEW")
+        assert f"/alert/{id_}?" in page.driver.current_url
+        assert page.js("return window.stays") == 1
+    finally:
+        for handle in handles[1:]:
+            page.driver.switch_to.window(handle)
+            page.driver.close()
+        page.driver.switch_to.window(handles[0])
+
+
+def test_an_alert_below_what_is_chosen_does_not_ring(heard: Page, site: Site):
+    page = heard
+    page.open("?lang=en")
+    page.find("#bell").click()
+    page.find("#bell-level").click()
+    page.wait(lambda: next(item for item in page.all("[role='option']") if item.is_displayed() and "Flash only" in item.text)).click()
+    page.wait(lambda: page.js("return window.localStorage.getItem('tocsin.bell')") == "flash", "chosen")
+    page.js("window.notices = []")
+    id_ = site.tell("alert")  # urgent
+    page.find(f".alert-card[href*='{id_}']")
+    assert page.js("return window.notices") == []
+    assert str(page.driver.find_element(By.ID, "bell").get_attribute("title")).startswith("The bell is on: new alerts")
