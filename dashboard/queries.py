@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from dashboard import details
-from dashboard.cache import TTL_S, Cache, Changed
+from dashboard.cache import KINDS, TTL_S, Cache, Changed
 from dashboard.details import ArticleView, Choices, SeriesView
 from dashboard.movers import Habits, Mover, candidates, read_habits, read_moved
 from dashboard.overviews import OFFERED, Overview, read_names, read_overview
@@ -192,7 +192,7 @@ class Reads:
 
     def alert(self, alert_id: str) -> AlertView | None:
         """One alert and what lies behind it; None: there is no such alert."""
-        return self._cache.get(("alert", alert_id), TTL_S, lambda: self._alert(alert_id))
+        return self._cache.get(("alert", alert_id), TTL_S, lambda: self._alert(alert_id), KINDS)
 
     def find(self, range_key: str, criteria: Criteria, before: Cursor | None, limit: int = PAGE_ROWS) -> Found:
         """A page of the articles of a range that fit, newest first."""
@@ -256,7 +256,7 @@ class Reads:
             found = details.read_article(self._store, article_id)
             return None if found is None else msgspec.structs.replace(found, revision=revision(found))
 
-        return self._cache.get(("article", article_id), DETAIL_TTL_S, load)
+        return self._cache.get(("article", article_id), DETAIL_TTL_S, load, KINDS)
 
     def series(self, series: str, range_key: str) -> SeriesView:
         """One series over a range."""
@@ -270,7 +270,7 @@ class Reads:
             found = details.read_series(self._store, series, chosen, now, before, self._store.moods.began())
             return msgspec.structs.replace(found, revision=revision(found))
 
-        return self._cache.get(("series", series, range_key), SLOWER * chosen.ttl_s, load)
+        return self._cache.get(("series", series, range_key), SLOWER * chosen.ttl_s, load, KINDS)
 
     def labels(self, article_id: str) -> list[Label]:
         """What people said of an article."""

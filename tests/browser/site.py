@@ -27,7 +27,7 @@ import dash
 import msgspec
 
 from dashboard.app import create_app
-from dashboard.server import serve
+from dashboard.server import LIVE, serve
 from spine.accounts import Role
 from spine.log import configure
 from spine.people import People
@@ -422,6 +422,12 @@ def main(folder: str, port: int = 0) -> None:
                     running.close()
                 case "up":
                     running = serve(made(), "127.0.0.1", running.port)
+                case "update":
+                    running.close()
+                    later = made()
+                    live = later.server.extensions[LIVE]
+                    live._pulse = msgspec.structs.replace(live._pulse, build="later")
+                    running = serve(later, "127.0.0.1", running.port)
                 case "logout":
                     log_out()
                 case "quit":

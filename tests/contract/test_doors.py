@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from dashboard.access import CALLBACKS, PAGES, ROUTES, allowed, callback_key
 from dashboard.app import create_app
+from dashboard.server import LIVE
 from spine.accounts import FREE, ROLES, Failures, Role, account_subject
 from spine.people import People
 from spine.settings import Settings
@@ -45,8 +47,10 @@ def store(embedded_store: Store) -> Store:
 
 
 @pytest.fixture(scope="module")
-def app(store: Store) -> dash.Dash:
-    return create_app(store)
+def app(store: Store) -> Iterator[dash.Dash]:
+    made = create_app(store)
+    yield made
+    made.server.extensions[LIVE].close()
 
 
 @pytest.fixture
@@ -71,7 +75,7 @@ def clients(app: dash.Dash, store: Store) -> dict[Role | None, Any]:
 def called(client: Any, app: dash.Dash, method: str, rule: str, headers: dict[str, str]) -> Any:
     path = PATHS.get(rule, rule)
     if path == CALLBACK:
-        return client.post(path, json=body(app, "pulse.data"))
+        return client.post(path, json=body(app, "in-problem.children"))
     return client.open(path, method=method, headers=headers, data={} if method == "POST" else None)
 
 
@@ -108,8 +112,8 @@ def test_each_callback_is_for_its_roles_only(app: dash.Dash, clients: dict[Role 
 def test_a_callback_without_a_line_in_the_table_is_nobodys(
     app: dash.Dash, clients: dict[Role | None, Any], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.delitem(CALLBACKS, "pulse.data")
-    assert clients["admin"].post(CALLBACK, json=body(app, "pulse.data")).status_code == 403
+    monkeypatch.delitem(CALLBACKS, "in-problem.children")
+    assert clients["admin"].post(CALLBACK, json=body(app, "in-problem.children")).status_code == 403
 
 
 @pytest.mark.parametrize("rule", PAGES)
@@ -195,7 +199,7 @@ def test_a_locked_account_says_how_long(client: Any, store: Store, lang: str, wo
 def test_who_has_anothers_password_can_do_nothing_but_change_it(client: Any, app: dash.Dash, store: Store):
     assert log_in(client, "newcomer").headers["Location"] == "/"
     assert client.get("/alert/7", headers=PERSON).headers["Location"] == "/password"
-    assert client.post(CALLBACK, json=body(app, "pulse.data")).status_code == 401
+    assert client.post(CALLBACK, json=body(app, "in-problem.children")).status_code == 401
     assert client.get("/metrics", headers=SCRIPT).status_code == 401
     page = client.get("/password?lang=zh").text
     assert "当前密码由他人设定" in page

@@ -19,8 +19,7 @@ from dashboard.access import callback_key
 from dashboard.app import create_app
 from dashboard.cache import TTL_S, Cache
 from dashboard.compression import Compressed
-from dashboard.queries import STORED_TTL_S
-from dashboard.server import is_loopback, serve
+from dashboard.server import LIVE, is_loopback, serve
 from spine.errors import SettingsError
 from spine.settings import Settings
 from spine.store import Store
@@ -137,13 +136,13 @@ def test_what_a_browser_has_is_not_sent_again(app: dash.Dash, client: Any):
     "origin", ["https://evil.example", "http://localhost:1", "null", "http://", "file://", "http://[bad", "ftp://localhost"]
 )
 def test_posts_of_other_sites_are_refused(app: dash.Dash, client: Any, origin: str):
-    assert client.post(CALLBACK, json=body(app, "pulse.data"), headers={"Origin": origin}).status_code == 403
+    assert client.post(CALLBACK, json=body(app, "in-rows.children"), headers={"Origin": origin}).status_code == 403
 
 
 def test_posts_of_our_own_pages_and_of_programs_are_taken(app: dash.Dash, client: Any):
     for headers in ({"Origin": "http://localhost"}, {"Origin": "https://LOCALHOST"}, {}, {"Sec-Fetch-Site": "same-origin"}):
-        assert client.post(CALLBACK, json=body(app, "pulse.data"), headers=headers).status_code == 200
-    assert client.post(CALLBACK, json=body(app, "pulse.data"), headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
+        assert client.post(CALLBACK, json=body(app, "in-rows.children"), headers=headers).status_code == 200
+    assert client.post(CALLBACK, json=body(app, "in-rows.children"), headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
 
 
 @pytest.mark.parametrize(
@@ -159,10 +158,10 @@ def test_posts_of_our_own_pages_and_of_programs_are_taken(app: dash.Dash, client
         (b"{}", "application/json", 400),
         (b'{"output": "nothing.children", "inputs": []}', "application/json", 400),
         (b'{"output": {"id": 1}}', "application/json", 400),
-        (b'{"output": ["pulse.data"]}', "application/json", 400),
-        (b'{"output": "pulse.data", "inputs": "x"}', "application/json", 400),
-        (b'{"output": "pulse.data", "inputs": [1]}', "application/json", 400),
-        (b'{"output": "pulse.data", "inputs": []}', "application/json", 400),
+        (b'{"output": ["in-rows.children"]}', "application/json", 400),
+        (b'{"output": "page.children", "inputs": "x"}', "application/json", 400),
+        (b'{"output": "page.children", "inputs": [1]}', "application/json", 400),
+        (b'{"output": "page.children", "inputs": []}', "application/json", 400),
         (b'{"output":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "application/json", 400),
         (b'{"output": "' + b"x" * 1_100_000 + b'"}', "application/json", 413),
     ],
@@ -228,18 +227,12 @@ def test_an_unknown_alert_is_a_friendly_page(app: dash.Dash, client: Any):
     assert "No alert has this id" in answer.text
 
 
-def test_records_that_were_set_aside_are_said_in_the_header(monkeypatch: pytest.MonkeyPatch):
-    store, clock = Store(EmptyClickHouse()), Hands()
-    client = (app := create_app(store, OPEN, now=lambda: NOW, cache=Cache(clock))).server.test_client()
-
-    def said(language: str) -> str:
-        answer = client.post(CALLBACK, json=body(app, "aside.children", view_data={"lang": language}))
-        return str(answer.json["response"]["aside"]["children"])
-
-    assert said("en") == ""
+def test_records_that_were_set_aside_are_counted_for_the_header(monkeypatch: pytest.MonkeyPatch):
+    store = Store(EmptyClickHouse())
+    app = create_app(store, OPEN, now=lambda: NOW, cache=Cache(Hands()))
     monkeypatch.setattr(store.dead, "count", lambda: 12)
-    clock.time += STORED_TTL_S
-    assert (said("en"), said("zh")) == ("12 records set aside", "12 条记录被搁置")
+    assert app.server.test_client().get("/live/state").json["aside"] == 12
+    app.server.extensions[LIVE].close()
 
 
 def test_a_lost_store_is_said_and_recovers(far_side: EmptyClickHouse):
@@ -251,14 +244,17 @@ def test_a_lost_store_is_said_and_recovers(far_side: EmptyClickHouse):
     assert answer.status_code == 200
     assert "The store does not answer" in answer.text
     assert set(answer.json["response"]) == {"ov-problem"}
-    assert client.post(CALLBACK, json=body(app, "pulse.data")).json["response"]["pulse"]["data"]["state"] == "store"
+    assert client.get("/live/state").json["store"] is False
     assert client.get("/readyz").status_code == 503
     assert client.get("/healthz").status_code == 200
     assert client.get("/export/articles.csv").status_code == 503
     far_side.down = False
     clock.time += TTL_S
     assert client.get("/readyz").status_code == 200
-    assert client.post(CALLBACK, json=body(app, "pulse.data")).json["response"]["pulse"]["data"]["state"] == "live"
+    live = app.server.extensions[LIVE]
+    live.look()
+    assert client.get("/live/state").json["store"] is True
+    live.close()
 
 
 def test_metrics_and_export(client: Any):

@@ -42,7 +42,7 @@ class EmptyClickHouse:
         self.asked += 1
         if self.down:
             raise StoreBusy("ClickHouse cannot be reached")
-        return [(0,)] if "system.parts" in sql or "count() FROM dead_letters" in sql else []
+        return [(0,)] if "sum(rows) FROM system.parts" in sql or "count() FROM dead_letters" in sql else []
 
     def command(self, sql: str) -> None: ...
 
@@ -129,6 +129,49 @@ def test_while_one_reads_again_the_others_get_the_value_before():
         assert cache.get("k", 2.0, lambda: "never read") == "old"
         gate.set()
         assert reader.result(10) == "new"
+
+
+def test_where_it_is_known_to_have_changed_the_others_wait_for_the_new_value():
+    """Nobody tells them again: with the value before they would be behind until something else changes."""
+    cache, started, gate = Cache(), threading.Event(), threading.Event()
+    cache.told()
+    cache.get("k", 2.0, lambda: "old")
+    cache.told(["articles"])
+
+    def slow() -> str:
+        started.set()
+        assert gate.wait(10)
+        return "new"
+
+    with ThreadPoolExecutor(9) as pool:
+        reader = pool.submit(cache.get, "k", 2.0, slow)
+        assert started.wait(10)
+        others = [pool.submit(cache.get, "k", 2.0, lambda: "never read") for _ in range(8)]
+        gate.set()
+        assert {each.result(10) for each in (reader, *others)} == {"new"}
+
+
+def test_a_value_is_kept_until_one_of_its_kinds_changes_and_a_dear_one_for_its_time_as_well():
+    clock, reads = Hands(), []
+    cache = Cache(clock)
+
+    def load() -> int:
+        reads.append(1)
+        return len(reads)
+
+    cache.told()
+    assert cache.get("k", 2.0, load, ["articles"]) == cache.get("dear", 10.0, load, ["articles"]) - 1 == 1
+    clock.time += 4
+    cache.told(["alerts"])
+    assert cache.get("k", 2.0, load, ["articles"]) == 1
+    cache.told(["articles"])
+    assert cache.get("k", 2.0, load, ["articles"]) == 3
+    assert cache.get("dear", 10.0, load, ["articles"]) == 2
+    clock.time += 6
+    assert cache.get("dear", 10.0, load, ["articles"]) == 4
+    cache.untold()
+    clock.time += 2
+    assert cache.get("k", 2.0, load, ["articles"]) == 5
 
 
 def test_who_waits_too_long_for_the_first_value_is_told():
