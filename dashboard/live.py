@@ -1,6 +1,6 @@
 """Whether anything is new, asked of the store once a second for all who look, and told to each of them.
 
-    store.changes ─(one poll a second, while somebody looks)─▶ Cache.told ─▶ Pulse ─▶ each page (dashboard.watching)
+    store.changes ─(one poll a second, while somebody looks)─▶ Cache.told ─▶ Pulse ─▶ each page (dashboard.pulses)
 
 A pulse is the whole of what a page must know to ask no more than it has to: a page that missed some compares its last one with this.
 """

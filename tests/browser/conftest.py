@@ -125,8 +125,12 @@ class Page:
         self.wait(lambda: self.js(script), "the page is drawn")
 
     def complaints(self) -> list[str]:
-        """What the browser's console calls severe, since it was asked last: errors of scripts, failed requests, what the policy refused."""
-        return [entry["message"] for entry in self._log() if entry["level"] == "SEVERE"]
+        """What the browser's console calls severe, since it was asked last: errors of scripts, failed requests, what the policy refused.
+
+        Not that /healthz, which is no page, has no icon.
+        """
+        said = [entry["message"] for entry in self._log() if entry["level"] == "SEVERE"]
+        return [message for message in said if "/favicon.ico - " not in message]
 
     def remember_nothing(self) -> None:
         """Forget who was logged in, which theme and which language, and what the console said."""
