@@ -22,8 +22,8 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 
 from bench.servers import ClickHouseServer
 from bench.texts import headlines
-from dashboard.queries import Reads
 from dashboard.ranges import RANGES
+from dashboard.reads.queries import Reads
 from models.classifier import Document
 from spine.records import Alert, Article, CompanyScore, Mention, Score, Scored, alert_id, sha
 from spine.series import company_series, topic_series
@@ -241,7 +241,7 @@ def _figures(store: Store, size: int, until: datetime, stretch: timedelta, repea
 
 
 def _reads(alerts: Sequence[str], dice: random.Random) -> Iterator[tuple[str, Callable[[Reads], Any]]]:
-    """Every read of dashboard.queries by name."""
+    """Every read of dashboard.reads.queries by name."""
     for key in RANGES:
         yield f"overview {key}", partial(Reads.overview, range_key=key)
         yield f"articles {key}", partial(Reads.articles, range_key=key)

@@ -47,7 +47,7 @@ CALLBACKS: Mapping[str, Role] = {
     # by the first place that it fills
     "header.children": "viewer",
     "ov-problem.children": "viewer",
-    "mo-table.children": "viewer",
+    "mv-table.children": "viewer",
     "al-problem.children": "viewer",
     "in-problem.children": "viewer",
     "fd-problem.children": "viewer",

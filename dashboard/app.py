@@ -11,25 +11,19 @@ import dash
 from dash.exceptions import DependencyException
 from flask import Flask
 
-from dashboard import compression, forms, guards, pulses, routes, shell
+from dashboard import shell
 from dashboard.api import routes as api_routes
 from dashboard.api.backends import Backends
-from dashboard.cache import Cache
-from dashboard.delivering import Delivering
-from dashboard.doors import Doors, asking
-from dashboard.explaining import Explain
-from dashboard.feeding import Feeding
-from dashboard.lagging import Lags
-from dashboard.live import Live
-from dashboard.model_reads import ModelReads
-from dashboard.modelling import Modelling
-from dashboard.pages import sources, system
-from dashboard.queries import Reads
-from dashboard.ruling import Ruling
-from dashboard.saved import Keeping
-from dashboard.server import API, LIVE
-from dashboard.upkeep import Upkeep
-from dashboard.watching import Watching
+from dashboard.desks import Desks
+from dashboard.reads.cache import Cache
+from dashboard.reads.model_reads import ModelReads
+from dashboard.reads.queries import Reads
+from dashboard.reads.saved import Keeping
+from dashboard.reads.upkeep import Upkeep
+from dashboard.web import compression, forms, guards, pulses, routes
+from dashboard.web.doors import Doors, asking
+from dashboard.web.live import Live
+from dashboard.web.server import API, LIVE
 from spine.deeds import PAGES, Deeds
 from spine.life import inhibitions
 from spine.settings import Settings
@@ -49,6 +43,9 @@ INDEX = """<!DOCTYPE html>
     <footer>{%config%}{%scripts%}{%renderer%}</footer>
   </body>
 </html>"""
+
+
+NOBODY = Desks()
 
 
 def _now() -> datetime:
@@ -72,24 +69,14 @@ def create_app(
     now: Callable[[], datetime] = _now,
     title: str = "Tocsin",
     cache: Cache | None = None,
-    explain: Explain | None = None,
     backends: Backends | None = None,
-    ruling: Ruling | None = None,
-    watching: Watching | None = None,
-    feeding: Feeding | None = None,
-    lags: Lags | None = None,
-    delivering: Delivering | None = None,
-    modelling: Modelling | None = None,
+    desks: Desks = NOBODY,
 ) -> dash.Dash:
     """The dashboard and the API over `store`, ready to be served. `store` may be shared with other threads.
 
     settings: who is let in, and how; without them, those who have an account
     now: the time it goes by, aware UTC; cache: what all viewers share
-    explain: asked which words drove a score; None where no model runs in this process
-    backends: what the API can do besides reading the store; ruling, watching: who keeps the rules and the watchlists, None where
-        they cannot be changed; modelling: who keeps the versions of the model, None where they are not to be had
-    feeding: who looks at feeds and adds them, None where nobody does; lags: how far the workers are behind, None where no broker is known
-    delivering: who knows of deliveries, None where they are not to be had
+    backends: what the API can do besides reading the store; desks: what the pages can
     Raises SettingsError for doors that cannot work.
     """
     app = dash.Dash(
@@ -101,7 +88,7 @@ def create_app(
         update_title=None,
         serve_locally=True,
         assets_ignore=r"login\.js",  # the login page's own
-        compress=False,  # it would compress answers too: dashboard.compression
+        compress=False,  # it would compress answers too: dashboard.web.compression
         suppress_callback_exceptions=True,  # components of a page exist while it is shown
         meta_tags=[
             {"name": "viewport", "content": "width=device-width, initial-scale=1"},
@@ -115,21 +102,8 @@ def create_app(
     cache = cache or Cache()
     reads = Reads(store, now, cache, inhibitions(settings.alert_inhibit))
     doors = Doors(store, settings, now)
-    versions = ModelReads(store, now, cache, modelling)
-    shell.register(
-        app,
-        reads,
-        Deeds(store, now, asking, PAGES),
-        Keeping(store, now),
-        versions,
-        explain=explain,
-        ruling=ruling,
-        watching=watching,
-        delivering=delivering,
-    )
-    upkeep = Upkeep(store, now, cache, reads, lags)
-    sources.register(app, upkeep, feeding, asking)
-    system.register(app, upkeep)
+    upkeep, versions = Upkeep(store, now, cache, reads, desks.lags), ModelReads(store, now, cache, desks.modelling)
+    shell.register(app, reads, upkeep, versions, Deeds(store, now, asking, PAGES), Keeping(store, now), desks)
     routes.install(app.server, reads)
     app.server.extensions[API] = api_routes.install(app.server, store, now, backends or Backends())
     forms.install(app.server, doors, title)

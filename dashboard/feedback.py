@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
 
-from dashboard.palette import sentiment_of
+from dashboard.drawing.palette import sentiment_of
 from dashboard.safe import plain
 from spine.errors import BadRecord
 from spine.records import Score

@@ -1,7 +1,7 @@
 """What stands around every page: header, status line, address and clock.
 
 address + browser ─▶ resolve (assets/tocsin.js) ─▶ route: which page is drawn ─▶ view: what it shows
-dashboard.live ─▶ pulse (assets/live.js) ─▶ tick, when something that the page shows has changed ─▶ the page's refresh
+dashboard.web.live ─▶ pulse (assets/live.js) ─▶ tick, when something that the page shows has changed ─▶ the page's refresh
                                          └▶ status line, title, and the bell (assets/bell.js)
 """
 
@@ -16,13 +16,8 @@ import dash_mantine_components as dmc
 from dash import ClientsideFunction, Input, Output, State, dcc, html
 
 from dashboard import i18n
-from dashboard.cache import KINDS
-from dashboard.delivering import Delivering
-from dashboard.doors import NOBODY_ASKED, current
-from dashboard.explaining import Explain
-from dashboard.figures import FONT
-from dashboard.logins import Person
-from dashboard.model_reads import ModelReads
+from dashboard.desks import Desks
+from dashboard.drawing.figures import FONT
 from dashboard.pages import (
     actions,
     alert,
@@ -45,11 +40,14 @@ from dashboard.pages import (
 )
 from dashboard.pages.parts import href, nothing_here
 from dashboard.pages.span import fault_words
-from dashboard.queries import Reads
-from dashboard.ruling import Ruling
-from dashboard.saved import Keeping
+from dashboard.reads.cache import KINDS
+from dashboard.reads.model_reads import ModelReads
+from dashboard.reads.queries import Reads
+from dashboard.reads.saved import Keeping
+from dashboard.reads.upkeep import Upkeep
 from dashboard.view import View, parse
-from dashboard.watching import Watching
+from dashboard.web.doors import NOBODY_ASKED, current
+from dashboard.web.logins import Person
 from spine.accounts import Role, may
 from spine.deeds import Deeds
 from spine.records import Severity
@@ -247,19 +245,8 @@ def _spoken(view: View, title: str, path: str) -> dict[str, Any]:
     }
 
 
-def register(
-    app: dash.Dash,
-    reads: Reads,
-    deeds: Deeds,
-    keeping: Keeping,
-    versions: ModelReads,
-    *,
-    explain: Explain | None = None,
-    ruling: Ruling | None = None,
-    watching: Watching | None = None,
-    delivering: Delivering | None = None,
-) -> None:
-    """The callbacks of the frame and of every page. explain, ruling, watching, delivering: as the pages' own `register` take them."""
+def register(app: dash.Dash, reads: Reads, upkeep: Upkeep, versions: ModelReads, deeds: Deeds, keeping: Keeping, desks: Desks) -> None:
+    """The callbacks of the frame and of every page."""
     title = str(app.title)
 
     def client(function: str, *arguments: Any, of: str = "tocsin", **options: Any) -> None:
@@ -346,11 +333,13 @@ def register(
     actions.register(app, reads, deeds)
     verdicts.register(app, reads, deeds)
     precision.register(app, reads)
-    article.register_actions(app, reads, deeds, explain)
-    rules.register(app, ruling, deeds.who)
-    watchlists.register(app, watching, deeds.who)
+    article.register_actions(app, reads, deeds, desks.explain)
+    rules.register(app, desks.ruling, deeds.who)
+    watchlists.register(app, desks.watching, deeds.who)
     views.register(app, keeping)
-    deliveries.register(app, reads, deeds, delivering)
+    deliveries.register(app, reads, deeds, desks.delivering)
     people.register(app, reads, deeds)
     models.register(app, versions, deeds.who)
+    sources.register(app, upkeep, desks.feeding, deeds.who)
+    system.register(app, upkeep)
     bell.register(app)

@@ -20,7 +20,7 @@ from dashboard.api.endpoints import ENDPOINTS, ROOT, Endpoint
 from dashboard.api.routes import Api
 from dashboard.api.types import Classified, ClassifiedOut, Pushed, RuleOut, Sentiment, WatchlistOut
 from dashboard.app import create_app
-from dashboard.server import API
+from dashboard.web.server import API
 from spine.clickhouse import Embedded
 from spine.life import inhibitions
 from spine.records import sha

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from dashboard.delivering import DAYS, OUTCOMES, DeliveryLog, Outcome, Place, Sent
+from dashboard.desks.delivering import DAYS, OUTCOMES, DeliveryLog, Outcome, Place, Sent
 from spine.deeds import Deeds
 from spine.errors import SettingsError
 from spine.settings import Settings
@@ -60,7 +60,7 @@ def states(settings: Settings, lasts: Sequence[Delivery]) -> list[EndpointState]
 
 
 class DeliveryDesk:
-    """As dashboard.delivering.Delivering has it."""
+    """As dashboard.desks.delivering.Delivering has it."""
 
     def __init__(self, settings: Settings, store: Store, now: Callable[[], datetime]) -> None:
         self._settings, self._store, self._now = settings, store, now

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from dashboard.explaining import Asked, Reasons, Weight
+from dashboard.desks.explaining import Asked, Reasons, Weight
 from models.classifier import Classifier, of_now
 from spine.errors import ModelError
 

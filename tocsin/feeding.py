@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from dashboard.feeding import Entry, Looked, NewFeed, Problem
+from dashboard.desks.feeding import Entry, Looked, NewFeed, Problem
 from ingest import dates, feeds, text
 from ingest.fetch import Fetched, Fetcher
 from ingest.sources import Source, source_of
@@ -38,7 +38,7 @@ INTERVALS_S = (60, 120, 300, 600, 900, 1800, 3600)
 
 
 class FeedDesk:
-    """As dashboard.feeding.Feeding has it."""
+    """As dashboard.desks.feeding.Feeding has it."""
 
     def __init__(self, settings: Settings, store: Store, now: Callable[[], datetime], *, look_s: float = LOOK_S) -> None:
         self._settings, self._store, self._now, self._look_s = settings, store, now, look_s

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from dashboard.lagging import Lags
+from dashboard.desks.lagging import Lags
 from spine.settings import Settings
 from tocsin import wiring
 

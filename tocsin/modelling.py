@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from dashboard.modelling import Card, Compared, Contest, Models, Move, Published, Refresh, Version
+from dashboard.desks.modelling import Card, Compared, Contest, Models, Move, Published, Refresh, Version
 from models.measuring.published import read_card
 from models.training.gate import Comparison
 from models.training.outcome import read_measured
@@ -29,7 +29,7 @@ _log = log.get_logger(__name__)
 
 
 class ModelDesk:
-    """As dashboard.modelling.Modelling has it. Close it to end the refresh that it began."""
+    """As dashboard.desks.modelling.Modelling has it. Close it to end the refresh that it began."""
 
     def __init__(self, settings: Settings, store: Store, now: Callable[[], datetime]) -> None:
         self._settings, self._store, self._now = settings, store, now

@@ -23,7 +23,7 @@ import msgspec
 
 from spine import log, metrics
 from spine.accounts import Account
-from spine.errors import EXIT_LATER, EXIT_MEND, BrokerError, SettingsError, StoreBusy, TocsinError
+from spine.errors import EXIT_LATER, EXIT_MEND, BrokerError, StoreBusy, TocsinError
 from spine.settings import Settings
 from spine.store import Store
 from tocsin import wiring
@@ -33,7 +33,7 @@ from tocsin.heart import beating
 from tocsin.liaison import BOARD, connected
 
 if TYPE_CHECKING:
-    from dashboard.explaining import Explain
+    from dashboard.desks.explaining import Explain
     from models.classifier import Classifier
 
 _log = log.get_logger(__name__)
@@ -135,34 +135,15 @@ def dashboard_of(
     explain: of the model that runs in it; outbox, model: as tocsin.api.backends has them
     """
     from dashboard.app import create_app
-    from dashboard.server import serve
+    from dashboard.web.server import serve
     from tocsin.api import backends
-    from tocsin.deliveries import DeliveryDesk
-    from tocsin.feeding import FeedDesk
-    from tocsin.lagging import lags_of
-    from tocsin.modelling import ModelDesk
-    from tocsin.ruling import RuleDesk
-    from tocsin.watching import WatchDesk
+    from tocsin.desks import desks_of
 
     public = urlsplit(settings.dashboard_url).hostname  # a proxy on this machine asks for it by that name
     if settings.dashboard_login == "password" and not store.accounts.all():
         _log.warning("nobody has an account for the dashboard", mend="tocsin users add NAME --role admin")
-    with backends(settings, store, outbox=outbox, model=model) as able, contextlib.closing(ModelDesk(settings, store, utc_now)) as desk:
-        with contextlib.suppress(SettingsError):  # of a file that is wrong: the worker complains of it
-            wiring.know_watchlists(wiring.watchlists_in_force(settings, store))
-        app = create_app(
-            store,
-            settings,
-            now=utc_now,
-            explain=explain,
-            backends=able,
-            ruling=RuleDesk(settings, store, utc_now),
-            watching=WatchDesk(settings, store, utc_now),
-            feeding=FeedDesk(settings, store, utc_now),
-            lags=lags_of(settings),
-            delivering=DeliveryDesk(settings, store, utc_now),
-            modelling=desk,
-        )
+    with backends(settings, store, outbox=outbox, model=model) as able, desks_of(settings, store, utc_now, explain) as desks:
+        app = create_app(store, settings, now=utc_now, backends=able, desks=desks)
         running = serve(app, settings.dashboard_host, settings.dashboard_port, hosts=(public,) if public else ())
         _log.info("dashboard ready", url=running.url)
         try:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from dashboard.ruling import Foreseen, InForce
+from dashboard.desks.ruling import Foreseen, InForce
 from spine import log
 from spine.errors import SettingsError, StoreError
 from spine.people import People
@@ -24,7 +24,7 @@ _log = log.get_logger(__name__)
 
 
 class RuleDesk:
-    """As dashboard.ruling.Ruling has it. One preview at a time: it reads a month."""
+    """As dashboard.desks.ruling.Ruling has it. One preview at a time: it reads a month."""
 
     def __init__(self, settings: Settings, store: Store, now: Callable[[], datetime]) -> None:
         self._settings, self._store, self._now = settings, store, now

@@ -15,8 +15,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dashboard.ruling import InForce
-from dashboard.watching import Matched, Tried
+from dashboard.desks.ruling import InForce
+from dashboard.desks.watching import Matched, Tried
 from spine import log
 from spine.errors import SettingsError, StoreError
 from spine.people import People
@@ -60,7 +60,7 @@ class Current:
 
 
 class WatchDesk:
-    """As dashboard.watching.Watching has it. One trial at a time: it reads a week."""
+    """As dashboard.desks.watching.Watching has it. One trial at a time: it reads a week."""
 
     def __init__(self, settings: Settings, store: Store, now: Callable[[], datetime]) -> None:
         self._settings, self._store, self._now = settings, store, now

@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 
 from dashboard.api.problems import Refused
-from dashboard.cache import Cache
+from dashboard.reads.cache import Cache
 from spine.errors import StoreError
 from spine.store import Store
 from spine.tokens import PREFIX, Scope, Token, find

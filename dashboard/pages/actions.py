@@ -11,7 +11,7 @@ from dash import Input, Output, State, dcc, html, no_update
 
 from dashboard import i18n
 from dashboard.pages.parts import Parts, ago, for_role, href, name_of, panel, state_badge
-from dashboard.queries import Reads, Story, revision
+from dashboard.reads.queries import Reads, Story, revision
 from dashboard.safe import plain
 from dashboard.view import View, parse
 from spine.deeds import Deeds

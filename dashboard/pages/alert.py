@@ -9,7 +9,9 @@ import dash
 import dash_mantine_components as dmc
 from dash import Input, Output, State, dcc, html, no_update
 
-from dashboard import figures, i18n, measures
+from dashboard import i18n, measures
+from dashboard.drawing import figures
+from dashboard.drawing.palette import sentiment_of
 from dashboard.pages import actions, verdicts
 from dashboard.pages.because import because, is_needed, needed
 from dashboard.pages.parts import (
@@ -28,8 +30,7 @@ from dashboard.pages.parts import (
     store_problem,
     titled,
 )
-from dashboard.palette import sentiment_of
-from dashboard.queries import AlertView, Reads
+from dashboard.reads.queries import AlertView, Reads
 from dashboard.safe import plain
 from dashboard.view import View, parse
 from spine.errors import StoreError

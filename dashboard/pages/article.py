@@ -9,13 +9,13 @@ import dash_mantine_components as dmc
 from dash import Input, Output, State, ctx, dcc, html, no_update
 
 from dashboard import i18n
-from dashboard.details import ArticleView
-from dashboard.explaining import Asked, Explain
+from dashboard.desks.explaining import Asked, Explain
+from dashboard.drawing.palette import sentiment_of
 from dashboard.feedback import Said, labels_of
 from dashboard.pages import judgement
 from dashboard.pages.parts import Parts, href, nothing_here, panel, sentiment, source_link, store_problem, titled
-from dashboard.palette import sentiment_of
-from dashboard.queries import Reads, revision
+from dashboard.reads.details import ArticleView
+from dashboard.reads.queries import Reads, revision
 from dashboard.safe import body, plain
 from dashboard.view import View, parse
 from dashboard.words import LABELS

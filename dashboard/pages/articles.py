@@ -9,11 +9,11 @@ import dash_mantine_components as dmc
 from dash import ClientsideFunction, Input, Output, State, dcc, html, no_update
 
 from dashboard import i18n
+from dashboard.drawing.palette import GLYPHS
 from dashboard.pages.grid import export_href, grid, row
 from dashboard.pages.parts import Parts, found_href, panel, store_problem
 from dashboard.pages.span import range_picker
-from dashboard.palette import GLYPHS
-from dashboard.queries import Reads, revision
+from dashboard.reads.queries import Reads, revision
 from dashboard.safe import plain
 from dashboard.view import FILTERS, View, parse
 from spine.errors import StoreError

@@ -10,10 +10,11 @@ import dash
 import dash_mantine_components as dmc
 from dash import Input, Output, State, dcc, html, no_update
 
-from dashboard import admin, i18n
-from dashboard.admin import AUDIT_PATH, SHOWN, SPANS, AuditAsked
+from dashboard import i18n
 from dashboard.pages.parts import mistake, panel
-from dashboard.queries import Reads
+from dashboard.reads import admin
+from dashboard.reads.admin import AUDIT_PATH, SHOWN, SPANS, AuditAsked
+from dashboard.reads.queries import Reads
 from dashboard.safe import plain
 from dashboard.view import View, parse
 from dashboard.words import LABELS

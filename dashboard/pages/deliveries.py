@@ -11,9 +11,9 @@ import dash_mantine_components as dmc
 from dash import Input, Output, State, dcc, html, no_update
 
 from dashboard import i18n
-from dashboard.delivering import OUTCOMES, Delivering, DeliveryLog, Place, Sent
+from dashboard.desks.delivering import OUTCOMES, Delivering, DeliveryLog, Place, Sent
 from dashboard.pages.parts import Parts, chooser, href, mistake, name_of, panel, store_problem
-from dashboard.queries import Reads, revision
+from dashboard.reads.queries import Reads, revision
 from dashboard.safe import plain
 from dashboard.view import View, parse
 from spine.deeds import Deeds

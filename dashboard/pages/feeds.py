@@ -11,12 +11,12 @@ import dash_mantine_components as dmc
 from dash import Input, Output, State, dcc, html, no_update
 
 from dashboard import i18n
-from dashboard.doors import current
-from dashboard.feeding import Feeding, Looked, NewFeed
+from dashboard.desks.feeding import Feeding, Looked, NewFeed
 from dashboard.pages.parts import panel
+from dashboard.reads.upkeep import Upkeep
 from dashboard.safe import plain
-from dashboard.upkeep import Upkeep
 from dashboard.view import View, parse
+from dashboard.web.doors import current
 from spine.accounts import may
 from spine.errors import SettingsError, SourceError, StoreError
 from spine.log import get_logger, mask

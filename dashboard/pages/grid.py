@@ -7,11 +7,11 @@ from typing import Any
 import dash_ag_grid as dag
 
 from dashboard import i18n
+from dashboard.drawing.palette import sentiment_of
 from dashboard.pages.parts import article_href, found_href, sentiment_text
-from dashboard.palette import sentiment_of
-from dashboard.routes import EXPORT_PATH
 from dashboard.safe import plain, safe_url
 from dashboard.view import View
+from dashboard.web.routes import EXPORT_PATH
 from dashboard.words.libraries import GRID_ZH
 from spine.store import ArticleRow
 from spine.taxonomy import topic_name

@@ -13,7 +13,7 @@ from dash import ClientsideFunction, Input, Output, State, dcc, html, no_update
 from dashboard import i18n
 from dashboard.pages import precision
 from dashboard.pages.parts import Parts, ago, counts, href, name_of, panel, severity, state_badge, store_problem
-from dashboard.queries import Inboxed, Reads, revision
+from dashboard.reads.queries import Inboxed, Reads, revision
 from dashboard.safe import plain
 from dashboard.view import STATES, View, parse
 from spine.errors import StoreError

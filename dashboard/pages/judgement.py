@@ -9,11 +9,11 @@ import dash_mantine_components as dmc
 from dash import dcc, html
 
 from dashboard import i18n
-from dashboard.details import ArticleView
-from dashboard.explaining import Reasons
+from dashboard.desks.explaining import Reasons
+from dashboard.drawing.palette import GLYPHS, sentiment_of
 from dashboard.feedback import WHOLE, known_topics
 from dashboard.pages.parts import for_role, name_of, panel, sentiment, series_href
-from dashboard.palette import GLYPHS, sentiment_of
+from dashboard.reads.details import ArticleView
 from dashboard.safe import body, plain
 from dashboard.view import View
 from spine.series import company_series, genre_series, kind_of, language_series, sector_series, topic_series, watchlist_series

@@ -9,13 +9,13 @@ import dash
 import dash_mantine_components as dmc
 from dash import Input, Output, State, dcc, html, no_update
 
-from dashboard.doors import current
-from dashboard.model_figures import VERDICTS, test_name, verdict
-from dashboard.model_reads import ModelReads
-from dashboard.modelling import Contest, Modelling, Models
+from dashboard.desks.modelling import Contest, Modelling, Models
+from dashboard.drawing.model_figures import VERDICTS, test_name, verdict
 from dashboard.pages.model_parts import contest_note, name_of, share, words
+from dashboard.reads.model_reads import ModelReads
 from dashboard.safe import plain
 from dashboard.view import View, parse
+from dashboard.web.doors import current
 from spine.accounts import may
 from spine.errors import ModelError, SettingsError
 from spine.log import get_logger

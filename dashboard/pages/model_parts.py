@@ -9,10 +9,10 @@ from typing import Any
 from dash import html
 
 from dashboard import i18n
-from dashboard.drift import interval, is_right
-from dashboard.model_figures import VERDICTS, group_name, language_name, metric_name, test_name, verdict
-from dashboard.modelling import Card, Contest, Models, Move, Published, Refresh, Version
+from dashboard.desks.modelling import Card, Contest, Models, Move, Published, Refresh, Version
+from dashboard.drawing.model_figures import VERDICTS, group_name, language_name, metric_name, test_name, verdict
 from dashboard.pages.tiles import tile
+from dashboard.reads.drift import interval, is_right
 from dashboard.safe import plain
 from dashboard.view import View
 from spine.store import Judged, Use

@@ -9,17 +9,18 @@ from typing import Any
 import dash
 from dash import Input, Output, State, dcc, html, no_update
 
-from dashboard import drift, i18n
-from dashboard import model_figures as figures
-from dashboard.drift import DRIFTED, Months, Shift
-from dashboard.model_reads import Drift, ModelReads
-from dashboard.modelling import Contest, Models
+from dashboard import i18n
+from dashboard.desks.modelling import Contest, Models
+from dashboard.drawing import model_figures as figures
 from dashboard.pages import model_actions
 from dashboard.pages import model_parts as pieces
 from dashboard.pages.model_parts import words
 from dashboard.pages.parts import Parts, chart, fresh, keep_zoom, panel, store_problem
 from dashboard.pages.tiles import tile
-from dashboard.queries import revision
+from dashboard.reads import drift
+from dashboard.reads.drift import DRIFTED, Months, Shift
+from dashboard.reads.model_reads import Drift, ModelReads
+from dashboard.reads.queries import revision
 from dashboard.safe import plain
 from dashboard.view import View, parse
 from spine.errors import ModelError, SettingsError, StoreError

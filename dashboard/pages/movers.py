@@ -10,9 +10,9 @@ import dash_mantine_components as dmc
 from dash import Input, Output, State, dcc, html, no_update
 
 from dashboard import i18n
-from dashboard.movers import Mover, furthest
 from dashboard.pages.parts import Parts, name_of, panel, series_href
-from dashboard.queries import Reads, revision
+from dashboard.reads.movers import Mover, furthest
+from dashboard.reads.queries import Reads, revision
 from dashboard.safe import plain
 from dashboard.view import MEASURES, View, parse
 from spine.errors import StoreError
@@ -20,7 +20,7 @@ from spine.log import get_logger
 from spine.series import kind_of
 
 EVERY_MS = 10_000
-log = get_logger("dashboard.movers")
+log = get_logger("dashboard.reads.movers")
 
 
 def section(view: View) -> Any:
@@ -39,7 +39,7 @@ def section(view: View) -> Any:
     skeleton = [dmc.Skeleton(height=32, mb=6) for _ in range(4)]
     return panel(
         words("movers"),
-        [dcc.Store(id="mo-seen"), dcc.Interval(id="mo-tick", interval=EVERY_MS), html.Div(skeleton, id="mo-table", className="scroll")],
+        [dcc.Store(id="mv-seen"), dcc.Interval(id="mv-tick", interval=EVERY_MS), html.Div(skeleton, id="mv-table", className="scroll")],
         note=words("movers.help"),
         tools=by,
     )
@@ -126,12 +126,12 @@ def register(app: dash.Dash, reads: Reads) -> None:
     """The refresh of the table: slower than the page's, for it reads weeks."""
 
     @app.callback(
-        Output("mo-table", "children"),
-        Output("mo-seen", "data"),
-        Input("mo-tick", "n_intervals"),
+        Output("mv-table", "children"),
+        Output("mv-seen", "data"),
+        Input("mv-tick", "n_intervals"),
         Input("view", "data"),
         State("theme", "data"),
-        State("mo-seen", "data"),
+        State("mv-seen", "data"),
     )  # type: ignore[untyped-decorator]
     def refresh(_tick: Any, data: Any, theme: Any, seen: Any) -> tuple[Any, Any]:
         view = parse(data, theme)

@@ -10,14 +10,15 @@ import dash
 import dash_mantine_components as dmc
 from dash import ClientsideFunction, Input, Output, State, dcc, html, no_update
 
-from dashboard import figures, i18n
-from dashboard.overviews import DRAWN, Overview
+from dashboard import i18n
+from dashboard.drawing import figures
 from dashboard.pages import movers
 from dashboard.pages.grid import export_href, grid, row
 from dashboard.pages.parts import Parts, alert_card, chart, fresh, keep_zoom, name_of, panel, series_chip, store_problem
 from dashboard.pages.span import range_picker
 from dashboard.pages.tiles import tile, tiles
-from dashboard.queries import BUSIEST, Reads, revision
+from dashboard.reads.overviews import DRAWN, Overview
+from dashboard.reads.queries import BUSIEST, Reads, revision
 from dashboard.safe import plain
 from dashboard.view import KINDS, MAX_TOPICS, View, parse
 from spine.errors import StoreError

@@ -13,11 +13,11 @@ from dash import ClientsideFunction, Input, Output, State, dcc, html, no_update
 
 from dashboard import i18n, measures
 from dashboard.access import allowed
-from dashboard.doors import current
-from dashboard.figures import message
-from dashboard.palette import GLYPHS, SEVERITY_GLYPHS, STATE_GLYPHS
+from dashboard.drawing.figures import message
+from dashboard.drawing.palette import GLYPHS, SEVERITY_GLYPHS, STATE_GLYPHS
 from dashboard.safe import plain, safe_url
 from dashboard.view import FILTERS, OPTIONS, View
+from dashboard.web.doors import current
 from dashboard.words import LABELS
 from dashboard.words.libraries import CHART_ZH
 from spine.accounts import Role

@@ -10,11 +10,12 @@ import dash
 import dash_mantine_components as dmc
 from dash import Input, Output, State, dcc, html, no_update
 
-from dashboard import admin, i18n
-from dashboard.admin import Known
+from dashboard import i18n
 from dashboard.pages import audit, tokens
 from dashboard.pages.parts import Parts, chooser, mistake, once, panel, store_problem
-from dashboard.queries import Reads, revision
+from dashboard.reads import admin
+from dashboard.reads.admin import Known
+from dashboard.reads.queries import Reads, revision
 from dashboard.safe import plain
 from dashboard.view import View, parse
 from spine import passwords

@@ -12,9 +12,9 @@ import dash_mantine_components as dmc
 from dash import Input, Output, State, dcc, html, no_update
 
 from dashboard import i18n
+from dashboard.drawing.palette import SEVERITY_GLYPHS
 from dashboard.pages.parts import Parts, mistake, panel
-from dashboard.palette import SEVERITY_GLYPHS
-from dashboard.queries import Reads, revision
+from dashboard.reads.queries import Reads, revision
 from dashboard.safe import plain
 from dashboard.view import View, parse
 from dashboard.words import LABELS

@@ -10,8 +10,8 @@ import dash_mantine_components as dmc
 from dash import Input, Output, State, dcc, html, no_update
 
 from dashboard import i18n
+from dashboard.desks.ruling import Foreseen, InForce, Ruling
 from dashboard.pages.parts import counts, for_role, may_use, name_of, panel, severity
-from dashboard.ruling import Foreseen, InForce, Ruling
 from dashboard.safe import plain
 from dashboard.view import View, parse
 from spine.errors import SettingsError, StoreError

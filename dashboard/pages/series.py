@@ -11,8 +11,9 @@ import dash
 import dash_mantine_components as dmc
 from dash import Input, Output, State, dcc, html, no_update
 
-from dashboard import figures, i18n
-from dashboard.details import SeriesView, StoryView, company_of, negatives
+from dashboard import i18n
+from dashboard.drawing import figures
+from dashboard.drawing.palette import sentiment_of
 from dashboard.pages.parts import (
     Parts,
     alert_card,
@@ -31,11 +32,11 @@ from dashboard.pages.parts import (
 )
 from dashboard.pages.span import range_picker, range_words
 from dashboard.pages.tiles import tile, tiles
-from dashboard.palette import sentiment_of
-from dashboard.queries import Reads
-from dashboard.routes import SERIES_EXPORT_PATH
+from dashboard.reads.details import SeriesView, StoryView, company_of, negatives
+from dashboard.reads.queries import Reads
 from dashboard.safe import plain
 from dashboard.view import View, parse
+from dashboard.web.routes import SERIES_EXPORT_PATH
 from spine.errors import StoreError
 from spine.log import get_logger
 from spine.series import is_series, key_of, kind_of, sector_series

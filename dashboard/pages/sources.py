@@ -12,15 +12,15 @@ import dash_mantine_components as dmc
 from dash import Input, Output, State, dcc, html, no_update
 
 from dashboard import i18n
-from dashboard.feeding import Feeding
+from dashboard.desks.feeding import Feeding
+from dashboard.drawing.palette import SOURCE_GLYPHS
+from dashboard.drawing.sparkline import sparkline
 from dashboard.pages import feeds
 from dashboard.pages.parts import Parts, found_href, href, panel, source_link, store_problem
-from dashboard.palette import SOURCE_GLYPHS
-from dashboard.queries import revision
+from dashboard.reads.queries import revision
+from dashboard.reads.source_state import STATES, SourceView, due, overdue, usual_today
+from dashboard.reads.upkeep import SourcesView, Upkeep
 from dashboard.safe import plain
-from dashboard.source_state import STATES, SourceView, due, overdue, usual_today
-from dashboard.sparkline import sparkline
-from dashboard.upkeep import SourcesView, Upkeep
 from dashboard.view import View, parse
 from spine.errors import StoreError
 from spine.log import get_logger, mask

@@ -11,14 +11,14 @@ import dash_mantine_components as dmc
 from dash import Input, Output, State, dcc, html, no_update
 
 from dashboard import i18n
+from dashboard.drawing.palette import PROCESS_GLYPHS
 from dashboard.pages.parts import Parts, chart, fresh, keep_zoom, panel, store_problem
 from dashboard.pages.sources import health
 from dashboard.pages.tiles import tile
-from dashboard.palette import PROCESS_GLYPHS
-from dashboard.queries import revision
-from dashboard.rates import rates
+from dashboard.reads.queries import revision
+from dashboard.reads.rates import rates
+from dashboard.reads.upkeep import CHART_WIDTH_S, Endpoint, SystemView, Upkeep, is_gone
 from dashboard.safe import plain
-from dashboard.upkeep import CHART_WIDTH_S, Endpoint, SystemView, Upkeep, is_gone
 from dashboard.view import View, parse
 from spine.errors import BrokerError, StoreError
 from spine.log import get_logger, mask

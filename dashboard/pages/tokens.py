@@ -12,7 +12,7 @@ from dash import Input, Output, State, html, no_update
 
 from dashboard import i18n
 from dashboard.pages.parts import chooser, mistake, once, panel
-from dashboard.queries import Reads
+from dashboard.reads.queries import Reads
 from dashboard.safe import plain
 from dashboard.view import View, parse
 from spine.deeds import Deeds

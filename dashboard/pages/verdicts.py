@@ -13,7 +13,7 @@ from dash import Input, Output, State, dcc, html, no_update
 from dashboard import i18n
 from dashboard.pages import precision
 from dashboard.pages.parts import Parts, mistake, panel
-from dashboard.queries import Reads, revision
+from dashboard.reads.queries import Reads, revision
 from dashboard.safe import plain
 from dashboard.view import View, parse
 from spine.deeds import Deeds

@@ -10,10 +10,10 @@ import dash_mantine_components as dmc
 from dash import Input, Output, State, dcc, html, no_update
 
 from dashboard import i18n
-from dashboard.doors import NOBODY_ASKED, current
-from dashboard.logins import Person
-from dashboard.saved import MAX_NAME_CHARS, Keeping, may_drop
+from dashboard.reads.saved import MAX_NAME_CHARS, Keeping, may_drop
 from dashboard.view import View, parse
+from dashboard.web.doors import NOBODY_ASKED, current
+from dashboard.web.logins import Person
 from spine.accounts import may
 from spine.errors import SettingsError, StoreError
 from spine.log import get_logger

@@ -10,12 +10,12 @@ import dash_mantine_components as dmc
 from dash import Input, Output, State, dcc, html, no_update
 
 from dashboard import i18n
+from dashboard.desks.ruling import InForce
+from dashboard.desks.watching import Matched, Tried, Watching
+from dashboard.drawing.palette import sentiment_of
 from dashboard.pages.parts import for_role, may_use, panel, sentiment, series_href, titled
-from dashboard.palette import sentiment_of
-from dashboard.ruling import InForce
 from dashboard.safe import plain
 from dashboard.view import View, parse
-from dashboard.watching import Matched, Tried, Watching
 from spine.errors import SettingsError, StoreError
 from spine.log import get_logger
 from spine.series import watchlist_series

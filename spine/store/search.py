@@ -80,7 +80,7 @@ _SENTIMENTS = {
     "positive": "NOT (p_negative > p_neutral AND p_negative > p_positive) AND p_positive > p_neutral",
     "neutral": "NOT (p_negative > p_neutral AND p_negative > p_positive) AND p_positive <= p_neutral",
 }
-"""As dashboard.palette tells them."""
+"""As dashboard.drawing.palette tells them."""
 
 _PLAIN = {
     "language": "language = {language:String}",

@@ -12,6 +12,7 @@ A feed stands at "feed" of the answer, on this machine.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import random
@@ -27,7 +28,7 @@ import dash
 import msgspec
 
 from dashboard.app import create_app
-from dashboard.server import LIVE, serve
+from dashboard.web.server import LIVE, serve
 from spine.accounts import Role
 from spine.log import configure
 from spine.people import People
@@ -51,15 +52,10 @@ from spine.series import company_series, sector_series, topic_series
 from spine.settings import Settings, Webhook
 from spine.store import AuditEntry, Beat, DeadLetter, Delivery, Store, Visited, open_store
 from tests.browser.versions import make_versions
-from tocsin.deliveries import DeliveryDesk
-from tocsin.feeding import FeedDesk
+from tocsin.desks import desks_of
 from tocsin.first_login import FirstLogin, first_login
-from tocsin.modelling import ModelDesk
 from tocsin.node import utc_now
-from tocsin.ruling import RuleDesk
-from tocsin.watching import WatchDesk
 
-DESKS: dict[str, Any] = {"ruling": RuleDesk, "watching": WatchDesk, "feeding": FeedDesk, "delivering": DeliveryDesk, "modelling": ModelDesk}
 PASSWORD = "一二三四五六七八九十甲乙"
 HOSTILE_TITLE = '<script>window.hacked=1</script><img src=x onerror="window.hacked=2"> =HYPERLINK("http://evil.invalid")'
 COMPANIES = (
@@ -384,10 +380,13 @@ def main(folder: str, port: int = 0) -> None:
     feeds = ThreadingHTTPServer(("127.0.0.1", 0), _Feed)
     threading.Thread(target=feeds.serve_forever, daemon=True).start()
     make_versions(Path(folder), utc_now())
-    desks = {kind: desk(settings, store, utc_now) for kind, desk in DESKS.items()}
+    stack = contextlib.ExitStack()
+    desks = stack.enter_context(desks_of(settings, store, utc_now))._replace(
+        lags=lambda: {"articles": [3, 40], "scores": [0], "alerts": []}
+    )
 
     def made() -> dash.Dash:
-        return create_app(store, settings, lags=lambda: {"articles": [3, 40], "scores": [0], "alerts": []}, **desks)
+        return create_app(store, settings, desks=desks)
 
     running = serve(made(), "127.0.0.1", port)
     try:
@@ -435,7 +434,7 @@ def main(folder: str, port: int = 0) -> None:
             print(json.dumps(answer), flush=True)
     finally:
         running.close()
-        desks["modelling"].close()
+        stack.close()
     store.close()
 
 

@@ -20,7 +20,7 @@ from selenium import webdriver
 
 from bench.store import fill
 from dashboard.app import create_app
-from dashboard.server import serve
+from dashboard.web.server import serve
 from spine.people import People
 from spine.store import Store, open_store
 from tests.browser.conftest import Page, cookie_at

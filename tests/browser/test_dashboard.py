@@ -25,7 +25,7 @@ def test_the_overview_shows_alerts_mood_and_articles(page: Page):
     page.find("#ov-heat .heatmaplayer")
     page.find("#ov-volume .barlayer .trace")
     page.find("#ov-grid .ag-row a[href^='https://']")
-    assert "Asia/Shanghai (UTC+8)" in page.text(".header")
+    assert "Asia/Shanghai (UTC+8)" in str(page.find("#status").get_attribute("title"))
     page.says("#status", "live · updated")
     page.wait(lambda: page.driver.title.startswith("("), "open alerts in the title")
 

@@ -90,7 +90,7 @@ def test_companies_sectors_and_their_choice_are_in_the_address(page: Page):
 
 def test_movers_are_there_by_each_measure(page: Page):
     page.open("?lang=en")
-    page.wait(lambda: page.text("#mo-table") != "", "the table, or why there is none")
+    page.wait(lambda: page.text("#mv-table") != "", "the table, or why there is none")
     page.find("#by input[value='volume'] + label").click()
     page.wait(lambda: asked(page, "by") == "volume", "the order in the address")
 

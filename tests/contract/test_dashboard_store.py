@@ -12,8 +12,9 @@ from urllib.parse import urlencode
 import pytest
 
 from dashboard.app import create_app
-from dashboard.cache import Cache
-from dashboard.explaining import Asked, Reasons, Weight
+from dashboard.desks import Desks
+from dashboard.desks.explaining import Asked, Explain, Reasons, Weight
+from dashboard.reads.cache import Cache
 from spine.errors import ModelError
 from spine.records import Alert, alert_id, sha
 from spine.settings import Settings
@@ -78,10 +79,12 @@ def filled(store: Store) -> Store:
 class Desk:
     """The dashboard as a browser meets it; its clock is moved by hand, so that each question may ask the store again."""
 
-    def __init__(self, store: Store, **options: Any) -> None:
+    def __init__(self, store: Store, explain: Explain | None = None) -> None:
         self.hands = Hands()
         now = NOON + timedelta(minutes=20)
-        self.app = create_app(store, Settings(dashboard_login="none"), now=lambda: now, cache=Cache(self.hands), **options)
+        self.app = create_app(
+            store, Settings(dashboard_login="none"), now=lambda: now, cache=Cache(self.hands), desks=Desks(explain=explain)
+        )
         self.client = self.app.server.test_client()
 
     def ask(self, output: str, triggered: str = "", **values: Any) -> dict[str, Any]:

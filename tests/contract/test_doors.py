@@ -12,7 +12,7 @@ import pytest
 
 from dashboard.access import CALLBACKS, PAGES, ROUTES, allowed, callback_key
 from dashboard.app import create_app
-from dashboard.server import LIVE
+from dashboard.web.server import LIVE
 from spine.accounts import FREE, ROLES, Failures, Role, account_subject
 from spine.people import People
 from spine.settings import Settings

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from dashboard.cache import Cache
-from dashboard.logins import TTL_S, Logins, Person, Refused
+from dashboard.reads.cache import Cache
+from dashboard.web.logins import TTL_S, Logins, Person, Refused
 from spine.accounts import FREE, Account, Failures, account_subject, address_subject
 from spine.errors import SettingsError, StoreBusy
 from spine.people import People

@@ -16,11 +16,12 @@ import msgspec
 import pytest
 
 from dashboard.app import create_app
-from dashboard.cache import Cache
-from dashboard.feeding import NewFeed
-from dashboard.logins import Person
+from dashboard.desks import Desks
+from dashboard.desks.feeding import NewFeed
 from dashboard.pages import sources, system
+from dashboard.reads.cache import Cache
 from dashboard.view import View
+from dashboard.web.logins import Person
 from ingest.board import Board
 from ingest.crawl import Crawler
 from ingest.entities import load_companies
@@ -333,7 +334,7 @@ def test_the_usual_gap_decides_how_often_to_visit():
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_the_page_tests_adds_and_removes(desk: FeedDesk, store: Store, site: Site, language: str):
-    app = create_app(store, Settings(dashboard_login="none"), cache=Cache(patience_s=5), feeding=desk)
+    app = create_app(store, Settings(dashboard_login="none"), cache=Cache(patience_s=5), desks=Desks(feeding=desk))
     client = app.server.test_client()
     site.pages["/feed"] = Answer(rss(3, title="<script>x</script>"))
 

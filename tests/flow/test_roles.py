@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from dashboard.feeding import NewFeed
+from dashboard.desks.feeding import NewFeed
 from spine.settings import Settings
 from spine.store import Store, open_store
 from tests.servers import ROOT, ClickHouseServer, Kafka

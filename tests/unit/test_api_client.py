@@ -11,7 +11,7 @@ import pytest
 
 from dashboard.api import asked, types
 from dashboard.api.feed import Event
-from dashboard.server import Running, serve
+from dashboard.web.server import Running, serve
 from spine.records import Alert, sha
 from spine.store import Store
 from spine.tokens import SCOPES

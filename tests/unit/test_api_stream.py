@@ -18,7 +18,7 @@ import pytest
 from dashboard.api import feed, stream
 from dashboard.api.feed import Event
 from dashboard.api.types import GapEvent, ScoreEvent
-from dashboard.server import Running, serve
+from dashboard.web.server import Running, serve
 from spine.records import Alert, sha
 from spine.store import Store
 from tests.api_desk import Desk, real_store

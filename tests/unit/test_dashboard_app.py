@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from dashboard.access import callback_key
 from dashboard.app import create_app
-from dashboard.cache import TTL_S, Cache
-from dashboard.compression import Compressed
-from dashboard.server import LIVE, is_loopback, serve
+from dashboard.reads.cache import TTL_S, Cache
+from dashboard.web.compression import Compressed
+from dashboard.web.server import LIVE, is_loopback, serve
 from spine.errors import SettingsError
 from spine.settings import Settings
 from spine.store import Store

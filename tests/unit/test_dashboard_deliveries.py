@@ -11,9 +11,10 @@ import dash
 import pytest
 
 from dashboard.app import create_app
-from dashboard.cache import Cache
-from dashboard.delivering import OUTCOMES
+from dashboard.desks import Desks
+from dashboard.desks.delivering import OUTCOMES
 from dashboard.pages import deliveries
+from dashboard.reads.cache import Cache
 from dashboard.view import View
 from spine.deeds import Deeds
 from spine.errors import SettingsError
@@ -57,7 +58,7 @@ def desk(store: Store) -> DeliveryDesk:
 
 @pytest.fixture
 def app(store: Store, desk: DeliveryDesk) -> dash.Dash:
-    return create_app(store, Settings(dashboard_login="none"), now=lambda: NOW, cache=Cache(patience_s=1), delivering=desk)
+    return create_app(store, Settings(dashboard_login="none"), now=lambda: NOW, cache=Cache(patience_s=1), desks=Desks(delivering=desk))
 
 
 def ring(store: Store, name: str) -> str:

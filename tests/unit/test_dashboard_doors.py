@@ -9,8 +9,8 @@ import pytest
 
 from dashboard.access import API_PREFIX, CALLBACKS, ROUTES, allowed, callback_key, least_of_callback, least_of_route
 from dashboard.app import create_app
-from dashboard.doors import local_path
-from dashboard.proxies import Proxies
+from dashboard.web.doors import local_path
+from dashboard.web.proxies import Proxies
 from spine.errors import SettingsError
 from spine.settings import Settings
 from spine.store import Store

@@ -9,9 +9,9 @@ from itertools import pairwise
 import plotly.graph_objects as go
 import pytest
 
-from dashboard import figures
+from dashboard.drawing import figures
 from dashboard.pages.alert import shown_until
-from dashboard.queries import AlertView
+from dashboard.reads.queries import AlertView
 from dashboard.view import View
 from spine.records import Alert
 from spine.series import MARKET

@@ -12,9 +12,9 @@ import dash
 import pytest
 
 from dashboard.app import create_app
-from dashboard.cache import Cache
 from dashboard.pages import actions, inbox
-from dashboard.queries import Reads
+from dashboard.reads.cache import Cache
+from dashboard.reads.queries import Reads
 from dashboard.view import View, parse
 from spine.deeds import Deeds
 from spine.errors import SettingsError

@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from dashboard import live as module
-from dashboard.cache import TOLD_S, TTL_S, Cache
-from dashboard.live import NEWS_EVERY_S, SAFETY_S, SETTLED_S, Full, Live, rings
-from dashboard.queries import Inboxed, Reads
+from dashboard.reads.cache import TOLD_S, TTL_S, Cache
+from dashboard.reads.queries import Inboxed, Reads
+from dashboard.web import live as module
+from dashboard.web.live import NEWS_EVERY_S, SAFETY_S, SETTLED_S, Full, Live, rings
 from spine.life import event
 from spine.store import Store
 from tests.api_desk import real_store

@@ -16,18 +16,18 @@ from dash import html
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard import figures
-from dashboard.details import SeriesView
-from dashboard.explaining import Reasons, Weight
+from dashboard.desks.explaining import Reasons, Weight
+from dashboard.drawing import figures
 from dashboard.feedback import WHOLE, labels_of
 from dashboard.pages import article, articles, series
 from dashboard.pages.judgement import highlighted
 from dashboard.pages.parts import found_href, series_href, source_link
 from dashboard.ranges import starts
-from dashboard.routes import articles_csv, series_csv
+from dashboard.reads.details import SeriesView
+from dashboard.reads.usual import Usual, step_of, usual
 from dashboard.safe import body
-from dashboard.usual import Usual, step_of, usual
 from dashboard.view import ANYTHING, View, parse
+from dashboard.web.routes import articles_csv, series_csv
 from spine.errors import BadRecord
 from spine.records import Alert, CompanyScore, Score
 from spine.store import ArticleRow, Criteria, Cursor, MoodPoint

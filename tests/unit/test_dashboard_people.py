@@ -13,14 +13,14 @@ from typing import Any
 import dash
 import pytest
 
-from dashboard import admin
 from dashboard.app import create_app
-from dashboard.cache import Cache
-from dashboard.doors import NOBODY_ASKED
-from dashboard.logins import Person
 from dashboard.pages import audit
+from dashboard.reads import admin
+from dashboard.reads.cache import Cache
 from dashboard.shell import header, page
 from dashboard.view import View
+from dashboard.web.doors import NOBODY_ASKED
+from dashboard.web.logins import Person
 from spine.people import People
 from spine.settings import Settings
 from spine.store import AuditEntry, Store, open_store

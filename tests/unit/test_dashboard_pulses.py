@@ -15,10 +15,10 @@ from urllib.parse import urlencode
 
 import pytest
 
-from dashboard import live, pulses
 from dashboard.app import create_app
-from dashboard.cache import Cache
-from dashboard.server import LIVE, Running, serve
+from dashboard.reads.cache import Cache
+from dashboard.web import live, pulses
+from dashboard.web.server import LIVE, Running, serve
 from spine.clickhouse import ClickHouse
 from spine.people import People
 from spine.settings import Settings
@@ -260,7 +260,7 @@ def test_a_line_says_what_is_new_and_is_not_for_strangers_nor_for_other_sites(st
 
 def test_a_line_ends_with_its_login_and_with_the_server(store: Store, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(pulses, "GLANCE_S", 0.05)
-    monkeypatch.setattr("dashboard.logins.TTL_S", 0.05)
+    monkeypatch.setattr("dashboard.web.logins.TTL_S", 0.05)
     desk = Desk(store)
     with desk.served() as running:
         ended, stays = Stream(running, log_in(running, "Li")), Stream(running, log_in(running))

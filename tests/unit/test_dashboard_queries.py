@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from dashboard.cache import Cache
-from dashboard.queries import Reads
 from dashboard.ranges import RANGES
+from dashboard.reads.cache import Cache
+from dashboard.reads.queries import Reads
 from spine.errors import StoreBusy, StoreError
 from spine.store import Store
 

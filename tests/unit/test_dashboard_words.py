@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import importlib
 import io
 import pkgutil
+import re
 import string
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -16,11 +19,11 @@ from hypothesis import strategies as st
 
 from dashboard import i18n, measures
 from dashboard import words as table
+from dashboard.drawing.palette import PALETTES, lines_of, sentiment_of
 from dashboard.pages.alert import evidence, why
 from dashboard.pages.parts import alert_card
-from dashboard.palette import PALETTES, lines_of, sentiment_of
-from dashboard.queries import AlertView
 from dashboard.ranges import RANGES, bounds
+from dashboard.reads.queries import AlertView
 from dashboard.safe import csv_cell, plain, safe_url, to_csv
 from dashboard.view import MAX_TOPICS, View, parse
 from dashboard.words import LABELS
@@ -52,11 +55,18 @@ def test_each_label_stands_in_one_module():
     assert sum(len(getattr(module, "WORDS", {})) for module in modules) == len(LABELS)
 
 
+def test_no_two_parts_of_the_pages_have_one_id():
+    """Dash would take a callback of the one for the other's."""
+    stands: dict[str, set[str]] = {}
+    for path in (Path(__file__).parents[2] / "dashboard").rglob("*.py"):
+        for name in re.findall(r'\bid="([a-z0-9-]+)"', path.read_text(encoding="utf-8")):
+            stands.setdefault(name, set()).add(path.name)
+    assert len(stands) > 100
+    assert {name: places for name, places in stands.items() if len(places) > 1} == {}
+
+
 def test_every_label_that_the_pages_ask_for_exists():
     """A key in the code that is not in the table would fail in front of a viewer."""
-    import ast
-    from pathlib import Path
-
     asked = set()
     for path in (Path(__file__).parents[2] / "dashboard").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard import drift
-from dashboard.drift import LEAST, Months, Wrong, bins_of, distance, error_of, interval, is_right, months, wrong_by_model
+from dashboard.reads import drift
+from dashboard.reads.drift import LEAST, Months, Wrong, bins_of, distance, error_of, interval, is_right, months, wrong_by_model
 from spine.series import MARKET
 from spine.store import DaySaid, Judged, MoodPoint
 

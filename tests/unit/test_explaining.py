@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from dashboard.explaining import Asked
+from dashboard.desks.explaining import Asked
 from models.classifier import Document
 from models.explain import explain
 from models.keyword import KeywordClassifier

@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 
-from dashboard import model_figures
 from dashboard.app import create_app
-from dashboard.cache import Cache
-from dashboard.model_figures import reliability, verdict
+from dashboard.desks import Desks
+from dashboard.drawing import model_figures
+from dashboard.drawing.model_figures import reliability, verdict
+from dashboard.reads.cache import Cache
 from dashboard.view import View
 from dashboard.words import LABELS
 from models.measuring.published import PLACES, read_card
@@ -197,7 +198,7 @@ def test_a_refresh_that_cannot_begin_says_why(store: Store, versions: Versions, 
 
 
 def page(desk: ModelDesk | None, store: Store, **values: Any) -> dict[str, Any]:
-    app = create_app(store, Settings(dashboard_login="none"), now=lambda: NOW, cache=Cache(patience_s=1), modelling=desk)
+    app = create_app(store, Settings(dashboard_login="none"), now=lambda: NOW, cache=Cache(patience_s=1), desks=Desks(modelling=desk))
     answer = app.server.test_client().post(CALLBACK, json=body(app, "mo-problem.children", **values))
     assert answer.status_code == 200, answer.text
     return dict(answer.json["response"])

@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from dashboard.cache import Cache
-from dashboard.movers import LEAST_SCORE, Mover, furthest, habits, moved
 from dashboard.pages.movers import table
-from dashboard.queries import Reads
+from dashboard.reads.cache import Cache
+from dashboard.reads.movers import LEAST_SCORE, Mover, furthest, habits, moved
+from dashboard.reads.queries import Reads
 from dashboard.view import View
 from spine.records import Article, CompanyScore, Mention, Score, Scored, sha
 from spine.store import MoodPoint, Store

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from dashboard.app import create_app
-from dashboard.cache import Cache
+from dashboard.desks import Desks
+from dashboard.reads.cache import Cache
 from models.keyword import KeywordClassifier
 from spine.errors import SettingsError
 from spine.records import Article, CompanyScore, Score, Scored, sha
@@ -152,7 +153,7 @@ def test_who_watches_takes_them_up_within_half_a_minute_and_keeps_those_that_can
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_the_page_shows_tries_and_saves(desk: RuleDesk, store: Store, language: str, tmp_path: Path):
     tell(store, 7, NOW - timedelta(days=2))
-    app = create_app(store, Settings(dashboard_login="none"), now=lambda: NOW, cache=Cache(patience_s=1), ruling=desk)
+    app = create_app(store, Settings(dashboard_login="none"), now=lambda: NOW, cache=Cache(patience_s=1), desks=Desks(ruling=desk))
     client = app.server.test_client()
 
     def ask(output: str, changed: str, **values: Any) -> dict[str, Any]:

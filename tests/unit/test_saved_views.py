@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from dashboard.app import create_app
-from dashboard.logins import Person
 from dashboard.pages.views import items
-from dashboard.saved import MAX_ADDRESS_CHARS, MOST, Keeping, kept_address
+from dashboard.reads.saved import MAX_ADDRESS_CHARS, MOST, Keeping, kept_address
 from dashboard.view import View
+from dashboard.web.logins import Person
 from spine.errors import SettingsError
 from spine.settings import Settings
 from spine.store import Store

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from dashboard import figures
+from dashboard.drawing import figures
 from dashboard.pages.alert import evidence, why
 from dashboard.pages.parts import alert_card
-from dashboard.queries import AlertView
+from dashboard.reads.queries import AlertView
 from dashboard.view import View
 from spine.life import inhibitions, inhibitor, life_of
 from spine.records import Alert, Language, alert_id

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from dashboard.source_state import HOURS, Known, SourceView, due, starts, state_of, usual_today, usuals, views
-from dashboard.sparkline import sparkline
-from dashboard.upkeep import endpoints, is_gone, shown
+from dashboard.drawing.sparkline import sparkline
+from dashboard.reads.source_state import HOURS, Known, SourceView, due, starts, state_of, usual_today, usuals, views
+from dashboard.reads.upkeep import endpoints, is_gone, shown
 from spine.records import Alert
 from spine.store import Beat, Delivery, Feed, SourceHour, Visited, Withheld
 

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboard.app import create_app
-from dashboard.cache import Cache
 from dashboard.pages import precision, verdicts
+from dashboard.reads.cache import Cache
 from dashboard.view import View
 from spine.deeds import Deeds
 from spine.life import AlertEvent, event, life_of

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from dashboard.app import create_app
-from dashboard.cache import Cache
+from dashboard.desks import Desks
+from dashboard.reads.cache import Cache
 from models.keyword import KeywordClassifier
 from spine.errors import SettingsError
 from spine.records import Article, encode
@@ -193,7 +194,7 @@ def test_the_api_tells_what_is_in_force(desk: WatchDesk, store: Store, settings:
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_the_page_shows_tries_and_saves(desk: WatchDesk, store: Store, language: str):
     tell(store, 7, NOW - timedelta(days=2))
-    app = create_app(store, Settings(dashboard_login="none"), now=lambda: NOW, cache=Cache(patience_s=1), watching=desk)
+    app = create_app(store, Settings(dashboard_login="none"), now=lambda: NOW, cache=Cache(patience_s=1), desks=Desks(watching=desk))
     client = app.server.test_client()
 
     def ask(output: str, changed: str, **values: Any) -> dict[str, Any]:

@@ -15,12 +15,12 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from dashboard import details
-from dashboard.cache import KINDS, TTL_S, Cache, Changed
-from dashboard.details import ArticleView, Choices, SeriesView
-from dashboard.movers import Habits, Mover, candidates, read_habits, read_moved
-from dashboard.overviews import OFFERED, Overview, read_names, read_overview
 from dashboard.ranges import DEFAULT_RANGE, RANGES, Range, bounds, exact, range_of
+from dashboard.reads import details
+from dashboard.reads.cache import KINDS, TTL_S, Cache, Changed
+from dashboard.reads.details import ArticleView, Choices, SeriesView
+from dashboard.reads.movers import Habits, Mover, candidates, read_habits, read_moved
+from dashboard.reads.overviews import OFFERED, Overview, read_names, read_overview
 from dashboard.view import Kind
 from spine.errors import StoreBusy
 from spine.life import AlertEvent, Inhibition, Life

@@ -15,9 +15,9 @@ from urllib.parse import quote
 from flask import Request, Response, g, has_request_context, redirect
 
 from dashboard import access
-from dashboard.logins import Logins, Person
-from dashboard.proxies import Proxies
-from dashboard.server import is_loopback
+from dashboard.web.logins import Logins, Person
+from dashboard.web.proxies import Proxies
+from dashboard.web.server import is_loopback
 from spine.accounts import Role
 from spine.errors import SettingsError
 from spine.log import get_logger
@@ -25,7 +25,7 @@ from spine.settings import Settings
 from spine.store import Store
 
 NOBODY_ASKED = Person(name="local", role="admin")
-log = get_logger("dashboard.doors")
+log = get_logger("dashboard.web.doors")
 
 
 class Doors:

@@ -1,6 +1,6 @@
 """Whether anything is new, asked of the store once a second for all who look, and told to each of them.
 
-    store.changes ─(one poll a second, while somebody looks)─▶ Cache.told ─▶ Pulse ─▶ each page (dashboard.pulses)
+    store.changes ─(one poll a second, while somebody looks)─▶ Cache.told ─▶ Pulse ─▶ each page (dashboard.web.pulses)
 
 A pulse is the whole of what a page must know to ask no more than it has to: a page that missed some compares its last one with this.
 """
@@ -18,8 +18,8 @@ import msgspec
 from prometheus_client import Gauge
 
 from dashboard import measures
-from dashboard.cache import KINDS, Cache, Changed
-from dashboard.queries import Inboxed, Reads
+from dashboard.reads.cache import KINDS, Cache, Changed
+from dashboard.reads.queries import Inboxed, Reads
 from dashboard.safe import plain
 from spine.errors import StoreError
 from spine.log import get_logger
@@ -45,7 +45,7 @@ LINGER_S = 60.0
 """The store is asked for so long after the last viewer left: most come back."""
 RECENT, MOST = timedelta(minutes=15), 10
 """Alerts that a notice may still be about: what rang before, everybody has seen."""
-log = get_logger("dashboard.live")
+log = get_logger("dashboard.web.live")
 
 
 class Rang(msgspec.Struct, frozen=True, kw_only=True):

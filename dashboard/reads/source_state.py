@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from dashboard.usual import HOUR_S, PAST, usual
+from dashboard.reads.usual import HOUR_S, PAST, usual
 from spine.records import Alert
 from spine.series import source_series
 from spine.store import Feed, MoodPoint, SourceHour, Visited

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 import plotly.graph_objects as go
 
 from dashboard import i18n
-from dashboard.figures import draw, local, message, time_axis
-from dashboard.palette import PALETTES
+from dashboard.drawing.figures import draw, local, message, time_axis
+from dashboard.drawing.palette import PALETTES
 from dashboard.view import View
 
 

@@ -16,9 +16,9 @@ from flask import Flask, Request, Response, request
 
 from dashboard import access
 from dashboard.api.feed import frame
-from dashboard.doors import Doors
-from dashboard.guards import same_origin
-from dashboard.live import Full, Live, Pulse
+from dashboard.web.doors import Doors
+from dashboard.web.guards import same_origin
+from dashboard.web.live import Full, Live, Pulse
 from spine.errors import StoreError
 
 PATH, STATE_PATH = "/live", "/live/state"

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from dashboard.ranges import Range, bounds, starts
-from dashboard.usual import PAST, Usual, step_of, usual
+from dashboard.reads.usual import PAST, Usual, step_of, usual
 from spine.records import Alert, Score
 from spine.series import MARKET, company_series, key_of, kind_of
 from spine.store import About, ArticleRow, MoodPoint, SeriesTotal, Side, Store, Version

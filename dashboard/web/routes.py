@@ -5,12 +5,12 @@ from __future__ import annotations
 from flask import Flask, Response, request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from dashboard.admin import AUDIT_PATH, EXPORTED, asked, audit_csv, entries
-from dashboard.details import SeriesView, negatives
+from dashboard.drawing.palette import sentiment_of
 from dashboard.i18n import clock, text
-from dashboard.palette import sentiment_of
-from dashboard.queries import EXPORT_ROWS, Reads
 from dashboard.ranges import starts
+from dashboard.reads.admin import AUDIT_PATH, EXPORTED, asked, audit_csv, entries
+from dashboard.reads.details import SeriesView, negatives
+from dashboard.reads.queries import EXPORT_ROWS, Reads
 from dashboard.safe import plain, safe_url, to_csv
 from dashboard.view import ANYTHING, View, parse
 from spine.errors import StoreError

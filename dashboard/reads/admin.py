@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from dashboard import i18n
-from dashboard.cache import TTL_S
-from dashboard.queries import Reads
+from dashboard.reads.cache import TTL_S
+from dashboard.reads.queries import Reads
 from dashboard.safe import plain, to_csv
 from dashboard.view import View
 from spine.accounts import Account, account_subject

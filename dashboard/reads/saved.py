@@ -6,9 +6,9 @@ from collections.abc import Callable
 from datetime import datetime
 from urllib.parse import parse_qsl, urlencode
 
-from dashboard.doors import local_path
-from dashboard.logins import Person
 from dashboard.safe import plain
+from dashboard.web.doors import local_path
+from dashboard.web.logins import Person
 from spine.errors import SettingsError
 from spine.people import People
 from spine.store import SavedView, Store

@@ -3,7 +3,7 @@
     get ─▶ kept, and nothing has changed since? ─▶ the value
         └▶ one reader a key ─▶ load; the others wait for the first value, and take the one before for later ones
 
-Whether something changed is told by dashboard.live, while somebody listens. Where nobody tells, a value is kept for its time.
+Whether something changed is told by dashboard.web.live, while somebody listens. Where nobody tells, a value is kept for its time.
 """
 
 from __future__ import annotations

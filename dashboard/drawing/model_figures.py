@@ -1,4 +1,4 @@
-"""The charts of the page of models: values in, a plotly figure out, as in dashboard.figures."""
+"""The charts of the page of models: values in, a plotly figure out, as in dashboard.drawing.figures."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 import plotly.graph_objects as go
 
 from dashboard import i18n
-from dashboard.drift import Months, Shift, error_of, interval
-from dashboard.figures import draw, local, message, time_axis
-from dashboard.modelling import Bins, Compared, Move
-from dashboard.palette import GLYPHS, PALETTES, lines_of
+from dashboard.desks.modelling import Bins, Compared, Move
+from dashboard.drawing.figures import draw, local, message, time_axis
+from dashboard.drawing.palette import GLYPHS, PALETTES, lines_of
+from dashboard.reads.drift import Months, Shift, error_of, interval
 from dashboard.safe import plain
 from dashboard.view import View
 from dashboard.words import LABELS

@@ -15,7 +15,7 @@ from waitress.wasyncore import close_all
 from spine.errors import SettingsError
 from spine.log import get_logger
 
-log = get_logger("dashboard.server")
+log = get_logger("dashboard.web.server")
 API = "tocsin-api"
 """The name under which the Flask app knows the API: to be closed, and to be asked how many may listen."""
 LIVE = "tocsin-live"
@@ -130,6 +130,6 @@ def serve(app: dash.Dash, host: str = "127.0.0.1", port: int = 8050, *, hosts: S
         asyncore_use_poll=True,  # select() knows no descriptor above 1024
         ident=None,
         max_request_body_size=MAX_BODY_BYTES,
-        clear_untrusted_proxy_headers=False,  # dashboard.proxies knows whom to believe
+        clear_untrusted_proxy_headers=False,  # dashboard.web.proxies knows whom to believe
     )
     return Running(server, host, end_streams)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from dashboard.ruling import InForce
+from dashboard.desks.ruling import InForce
 from spine.store import ArticleRow
 
 

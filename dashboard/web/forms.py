@@ -8,9 +8,9 @@ from typing import Any, cast
 import jinja2
 from flask import Flask, Response, redirect, request
 
-from dashboard.doors import Doors, current, local_path
 from dashboard.i18n import text
-from dashboard.logins import Refused
+from dashboard.web.doors import Doors, current, local_path
+from dashboard.web.logins import Refused
 from spine.accounts import MAX_NAME_CHARS, MAX_PASSWORD_CHARS, MIN_PASSWORD_CHARS
 from spine.errors import StoreError
 from spine.records import Language

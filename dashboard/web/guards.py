@@ -1,6 +1,6 @@
 """What a request must look like, and the headers that every answer carries.
 
-request ─▶ same origin? ─▶ who, and may they? (dashboard.doors) ─▶ JSON of a known callback? ─▶ theirs? ─▶ Dash ─▶ headers ─▶ answer
+request ─▶ same origin? ─▶ who, and may they? (dashboard.web.doors) ─▶ JSON of a known callback? ─▶ theirs? ─▶ Dash ─▶ headers ─▶ answer
 
 The API (dashboard/api) has doors of its own: no browser sends a token by itself, so it matters not which page a request comes from.
 """
@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from flask import Flask, Request, Response, request
 
 from dashboard.access import API_PREFIX
-from dashboard.doors import Doors
+from dashboard.web.doors import Doors
 from spine.errors import StoreError
 from spine.log import get_logger
 
@@ -22,7 +22,7 @@ CALLBACK_PATH = "/_dash-update-component"
 MAX_BODY_BYTES = 1_000_000
 MAX_DEPTH = 40
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-log = get_logger("dashboard.guards")
+log = get_logger("dashboard.web.guards")
 
 
 def policy(script_hashes: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
 """What the pages of sources and of the system read: shared by all viewers as the others are, each part as often as it changes.
 
 source_hours of a month, every ten minutes ─┐
-source_hours of a day, visits, feeds ───────┴─▶ SourceView     (dashboard/source_state.py)
+source_hours of a day, visits, feeds ───────┴─▶ SourceView     (dashboard/reads/source_state.py)
 heartbeats, sizes, throughput, latency, dead letters, deliveries ─▶ SystemView
 """
 
@@ -12,11 +12,11 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from dashboard.cache import TTL_S, Cache
-from dashboard.lagging import Lags
-from dashboard.queries import PAST_TTL_S, Reads
-from dashboard.source_state import HOURS, WEEK, Known, SourceView, usuals, views
-from dashboard.usual import HOUR_S, PAST
+from dashboard.desks.lagging import Lags
+from dashboard.reads.cache import TTL_S, Cache
+from dashboard.reads.queries import PAST_TTL_S, Reads
+from dashboard.reads.source_state import HOURS, WEEK, Known, SourceView, usuals, views
+from dashboard.reads.usual import HOUR_S, PAST
 from spine.errors import BrokerError
 from spine.series import MARKET
 from spine.store import Beat, DeadReason, Delivery, DiskSpace, Latency, SourceHour, Store, TableSize, Withheld

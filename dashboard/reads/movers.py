@@ -2,7 +2,7 @@
 
     range's points ─▶ now ─┐
                            ├▶ how far each is from its own usual ─▶ the furthest first
-    four weeks before ─▶ usual at each hour of the week (dashboard/usual.py)
+    four weeks before ─▶ usual at each hour of the week (dashboard/reads/usual.py)
 
 It is for the eye and for the order of a table: whether something is too much to be chance, the bell says (docs/detection.md).
 """
@@ -14,9 +14,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from dashboard.details import read_by_kind, read_past_of
 from dashboard.ranges import Range, bounds, starts
-from dashboard.usual import WITHIN, Profile, learn, step_of
+from dashboard.reads.details import read_by_kind, read_past_of
+from dashboard.reads.usual import WITHIN, Profile, learn, step_of
 from dashboard.view import Measure
 from spine.store import MoodPoint, SeriesTotal, Store
 

@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from dashboard.cache import Cache
+from dashboard.reads.cache import Cache
 from spine import passwords
 from spine.accounts import (
     Account,

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from dashboard.modelling import Bins
-from dashboard.palette import sentiment_of
+from dashboard.desks.modelling import Bins
+from dashboard.drawing.palette import sentiment_of
 from spine.series import MARKET, key_of
 from spine.store import DaySaid, Judged, MoodPoint
 from spine.taxonomy import RISK_KEYS, TOPIC_KEYS

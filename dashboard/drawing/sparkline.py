@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from urllib.parse import quote
 
-from dashboard.palette import PALETTES
+from dashboard.drawing.palette import PALETTES
 from dashboard.view import Theme
 
 BAR, STEP, HEIGHT = 4, 5, 24

@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from dashboard.cache import Cache
-from dashboard.drift import months
-from dashboard.modelling import Card, Contest, Modelling, Models, Refresh
-from dashboard.queries import revision
+from dashboard.desks.modelling import Card, Contest, Modelling, Models, Refresh
+from dashboard.reads.cache import Cache
+from dashboard.reads.drift import months
+from dashboard.reads.queries import revision
 from spine.series import MARKET, topic_series
 from spine.store import DaySaid, Judged, MoodPoint, Store, Use
 from spine.taxonomy import TOPIC_KEYS

@@ -15,8 +15,8 @@ from typing import Any
 import plotly.graph_objects as go
 
 from dashboard import i18n, measures
-from dashboard.palette import PALETTES, lines_of, palette_of
-from dashboard.usual import Usual
+from dashboard.drawing.palette import PALETTES, lines_of, palette_of
+from dashboard.reads.usual import Usual
 from dashboard.view import Theme, View
 from spine.records import Alert
 from spine.series import MARKET, key_of, series_name

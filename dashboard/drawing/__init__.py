@@ -1,0 +1,1 @@
+"""Charts and small pictures, in the colours of both themes. Pure."""
