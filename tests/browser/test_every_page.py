@@ -79,3 +79,18 @@ def test_a_page_can_be_used_by_everybody(stranger: Page, session: dict[str, str]
             faults += [f"{lang}, on a phone: too small for a finger: {part}" for part in page.js(SMALL, TARGET_PX)]
         faults += [f"{lang}: against the policy: {what}" for what in page.js("return window.__watch.refused")]
     assert not faults, "\n".join(faults)
+
+
+def test_what_a_page_does_wrong_is_noticed(page: Page, axe: str):
+    """The judges themselves: an error in a script, a script against the policy, and a button without a name."""
+    page.open("login?lang=en")
+    page.js("setTimeout(() => { throw new Error('of the test'); })")
+    page.js("const s = document.createElement('script'); s.textContent = 'window.ran = 1'; document.body.append(s)")
+    page.wait(lambda: page.js("return window.__watch.refused.length"), "the policy's word")
+    assert page.js("return window.ran") is None
+    said = page.complaints()
+    assert any("of the test" in line for line in said), said
+    assert any("Content Security Policy" in line for line in said), said
+    page.js("const b = document.createElement('button'); b.style = 'width: 20px'; document.querySelector('main').append(b)")
+    assert any("<button" in fault for fault in page.js(SMALL, TARGET_PX))
+    assert any("button-name" in fault for fault in grave(page, axe))

@@ -23,8 +23,8 @@ from tests.browser.conftest import Page
 from tests.terminal import Terminal
 
 CHOSEN = "seven grey herons"
-BREAKS_S = 150.0
-"""By then the crisis has rung, on a busy machine too."""
+BREAKS_S = 240.0
+"""By then the crisis has rung, on a machine that is very busy too; on a quiet one it takes forty seconds."""
 CHINESE = re.compile(r"[\u4e00-\u9fff]{4}")
 RULE = '[[rules]]\nname = "the desk\'s own"\nkind = "volume"\nseries = ["sector:*"]\nover = 3\nwindow = "1h"\n'
 
@@ -62,6 +62,7 @@ def to(page: Page, address: str, ready: str) -> None:
     page.find(ready)
 
 
+@pytest.mark.timeout(600)
 def test_from_the_first_login_to_an_exported_search(demo: Terminal, driver: webdriver.Chrome, tmp_path: Path):
     link = demo.says(r"(http://127\.0\.0\.1:\d+/)login#demo:([a-z0-9-]{19})")
     page = Page(driver, link[1])
