@@ -234,10 +234,11 @@ def _spoken(view: View, title: str, path: str) -> dict[str, Any]:
     def several(prefix: str, *names: str) -> dict[str, str]:
         return {name: i18n.text(f"{prefix}.{name}", view.language) for name in names}
 
-    found = next((module for module in PAGES if module.match(path) is not None), None)
+    found = next((module for module in EVERY_PAGE if module.match(path) is not None), None)
     return several("status", "connecting", "reconnecting", "live", "updated", "stale", "store", "aside") | {
         "title": title,
-        "follows": list(getattr(found, "FOLLOWS", KINDS)) if found else [],
+        "follows": list(getattr(found, "FOLLOWS", KINDS if found in PAGES else ())),
+        "every": getattr(found, "EVERY_S", 0),
         "ago": several("ago", "now", "minutes", "hours", "days"),
         "bell": several("bell", "off", "on", "blocked", "sound"),
         "severity": several("severity", *get_args(Severity)),

@@ -30,6 +30,7 @@
   var freshAt = Date.now(); /* the last answer to a refresh */
   var words = null;
   var marked = null; /* the marks that the page was last drawn by */
+  var turn = 0; /* of a page that is drawn by what the store does not tell */
   var ticks = 0, tickedAt = 0, asking = 0, answered = false, owed = false;
 
   function follows() { return words && words.follows ? words.follows : ["articles", "alerts", "deeds"]; }
@@ -177,6 +178,12 @@
   function watch() {
     var now = Date.now();
     if (source && streaming && now - heardAt > QUIET_MS) { lost = true; failed(); }
+    /* at the same moments for all viewers, so that the cache answers all of them with one reading */
+    var current = words && words.every ? Math.floor((now + skew) / (1000 * words.every)) : 0;
+    if (current !== turn) {
+      if (turn && current && !lost) { tick(); }
+      turn = current;
+    }
     /* the page itself says that something failed: it is tried again, though nothing changed */
     if (!document.hidden && !lost && now - tickedAt > 3000 && document.querySelector("[id$='-problem'][role='alert']:not(:empty)")) { tick(); }
   }
@@ -204,7 +211,7 @@
         if (words !== given) { words = given; marked = said && marks(said); } /* a new page has just asked for all that it shows */
         var now = Date.now();
         var silent = Math.round((now - heardAt) / 1000);
-        var age = Math.round((now - (given.follows.length ? freshAt : heardAt)) / 1000);
+        var age = Math.round((now - (given.follows.length || given.every ? freshAt : heardAt)) / 1000);
         var title = (said && said.open ? "(" + said.open + ") " : "") + given.title;
         if (document.title !== title) { document.title = title; }
         var aside = said && said.aside ? given.aside.replace("{n}", said.aside) : "";

@@ -30,6 +30,8 @@ from spine.store import Judged
 PATH = "/models"
 LANGUAGES = ("en", "zh")
 ROW_PX, HEAD_PX = 26, 90
+EVERY_S = 2
+"""So often the browser asks anew: nobody tells when a refresh goes on."""
 log = get_logger("dashboard.models")
 
 

@@ -28,6 +28,8 @@ PATH = "/people"
 LEAST: Role = "admin"
 BUTTONS = ("pe-add", "pe-role-set", "pe-password", "pe-logout", "pe-unlock", "pe-disable", "pe-enable")
 STATE_GLYPHS = {"active": "●", "must_change": "◐", "disabled": "○"}
+EVERY_S = 4
+"""So often the browser asks anew: nobody tells when somebody logs in."""
 log = get_logger("dashboard.people")
 
 

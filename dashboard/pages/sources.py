@@ -29,6 +29,8 @@ from spine.store import Criteria
 PATH = "/sources"
 SHOWN = 300
 COLUMNS = ("state", "name", "last", "hours", "lag", "negative", "refused", "visit")
+EVERY_S = 10
+"""So often the browser asks anew: nobody tells when a source is visited."""
 log = get_logger("dashboard.sources")
 
 

@@ -27,6 +27,8 @@ from spine.store import Beat, DeadReason, Latency, TableSize
 PATH = "/system"
 LATELY = 2
 """Windows of the chart that tell of the rate of now."""
+EVERY_S = 5
+"""So often the browser asks anew: nobody tells when a worker falls behind."""
 log = get_logger("dashboard.system")
 
 

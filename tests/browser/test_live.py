@@ -93,6 +93,19 @@ def test_an_alert_appears_without_reload_and_without_polling(counted: Page, site
     assert 1 <= len(outputs(page)) - before <= 3, "an inbox does not follow the news"
 
 
+def test_a_page_of_what_nobody_tells_asks_by_the_clock_and_one_that_nothing_changes_does_not(counted: Page):
+    page = counted
+    page.open("system?lang=en")
+    page.find("#sy-workers *")
+    page.says("#status", "live · updated")
+    before = len(outputs(page))
+    page.wait(lambda: len(outputs(page)) >= before + 2, "it asks once more")
+    page.open("rules?lang=en")
+    page.find("#ru-text")
+    page.says("#status", "live · updated")
+    settled(page, 6.0)
+
+
 def test_the_title_counts_what_is_open_and_ages_go_on_by_themselves(page: Page, site: Site):
     page.open("alerts?lang=en&state=open")
     page.find("#in-rows tbody tr")
