@@ -19,7 +19,6 @@ from spine.errors import StoreError
 from spine.log import get_logger
 from spine.series import kind_of
 
-EVERY_MS = 10_000
 log = get_logger("dashboard.reads.movers")
 
 
@@ -39,7 +38,7 @@ def section(view: View) -> Any:
     skeleton = [dmc.Skeleton(height=32, mb=6) for _ in range(4)]
     return panel(
         words("movers"),
-        [dcc.Store(id="mv-seen"), dcc.Interval(id="mv-tick", interval=EVERY_MS), html.Div(skeleton, id="mv-table", className="scroll")],
+        [dcc.Store(id="mv-seen"), html.Div(skeleton, id="mv-table", className="scroll")],
         note=words("movers.help"),
         tools=by,
     )
@@ -123,12 +122,12 @@ def _signed(tone: float) -> str:
 
 
 def register(app: dash.Dash, reads: Reads) -> None:
-    """The refresh of the table: slower than the page's, for it reads weeks."""
+    """The refresh of the table: with the page's; what it reads is kept for longer, for it reads weeks."""
 
     @app.callback(
         Output("mv-table", "children"),
         Output("mv-seen", "data"),
-        Input("mv-tick", "n_intervals"),
+        Input("tick", "n_intervals"),
         Input("view", "data"),
         State("theme", "data"),
         State("mv-seen", "data"),

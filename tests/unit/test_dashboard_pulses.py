@@ -30,7 +30,7 @@ from tests.unit.test_dashboard_app import CALLBACK, body
 from tests.unit.test_dashboard_queries import Hands
 
 PASSWORD = "一二三四五六七八九十甲乙"
-PAGES = ("ov-problem", "in-problem", "al-problem", "ac-life", "se-problem", "fd-problem")
+PAGES = ("ov-problem", "mv-table", "in-problem", "al-problem", "ac-life", "se-problem", "fd-problem")
 """What one open dashboard of this test shows, all at once: every page that refreshes itself but an article's."""
 VIEWS = (("en", "Asia/Shanghai"), ("zh", "America/New_York"))
 BY_THE_CLOCK = re.compile(r"max_block_number|FROM (sessions|accounts|login_failures)\b")
