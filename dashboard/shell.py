@@ -70,7 +70,7 @@ HEADER = (
     ("models", models.PATH, models),
     ("people", people.PATH, people),
 )
-KEYS = {"o": "home", "a": "inbox", "s": "find", "w": "watchlists", "r": "rules", "d": "deliveries"}
+KEYS = {"o": "home", "a": "inbox", "s": "find", "w": "watchlists", "r": "rules", "d": "deliveries", "m": "models"}
 """The letter after g that leads to a page of the header; assets/tocsin.js has their addresses."""
 RESERVED: Mapping[ModuleType, Role] = {people: people.LEAST}
 """Pages that are not for everybody: what stands on them is refused by dashboard.access all the same."""

@@ -94,7 +94,7 @@
     });
   };
   /* Keys: "/" to the search, "?" says them all, g and then a letter to a page. Not while somebody writes. */
-  var PAGES = { o: "/", a: "/alerts", s: "/articles", r: "/rules", w: "/watchlists", d: "/deliveries" };
+  var PAGES = { o: "/", a: "/alerts", s: "/articles", r: "/rules", w: "/watchlists", d: "/deliveries", m: "/models" };
   var gone = 0;
   function writes(element) {
     return /^(INPUT|TEXTAREA|SELECT)$/.test(element.tagName) || element.isContentEditable;
