@@ -135,7 +135,7 @@ def test_where_it_is_known_to_have_changed_the_others_wait_for_the_new_value():
     """Nobody tells them again: with the value before they would be behind until something else changes."""
     cache, started, gate = Cache(), threading.Event(), threading.Event()
     cache.told()
-    cache.get("k", 2.0, lambda: "old")
+    cache.get("k", 2.0, lambda: "old", ["articles"])
     cache.told(["articles"])
 
     def slow() -> str:
@@ -144,9 +144,9 @@ def test_where_it_is_known_to_have_changed_the_others_wait_for_the_new_value():
         return "new"
 
     with ThreadPoolExecutor(9) as pool:
-        reader = pool.submit(cache.get, "k", 2.0, slow)
+        reader = pool.submit(cache.get, "k", 2.0, slow, ["articles"])
         assert started.wait(10)
-        others = [pool.submit(cache.get, "k", 2.0, lambda: "never read") for _ in range(8)]
+        others = [pool.submit(cache.get, "k", 2.0, lambda: "never read", ["articles"]) for _ in range(8)]
         gate.set()
         assert {each.result(10) for each in (reader, *others)} == {"new"}
 
