@@ -12,7 +12,7 @@ from dash import Input, Output, State, dcc, html, no_update
 
 from dashboard import i18n
 from dashboard.desks.delivering import OUTCOMES, Delivering, DeliveryLog, Place, Sent
-from dashboard.pages.parts import Parts, chooser, href, mistake, name_of, panel, store_problem
+from dashboard.pages.parts import Parts, chooser, for_role, href, mistake, name_of, panel, store_problem
 from dashboard.reads.queries import Reads, revision
 from dashboard.safe import plain
 from dashboard.view import View, parse
@@ -53,7 +53,11 @@ def layout(view: View, _key: str) -> Any:
         return dmc.Select(id=id_, data=list(data), placeholder=words(key), size="xs", clearable=True, **{"aria-label": words(key)})
 
     outcomes = [{"value": name, "label": f"{GLYPHS[name]} {words(f'deliveries.{name}')}"} for name in OUTCOMES]
-    filters = [filter_of("de-where", "deliveries.anywhere", []), filter_of("de-outcome", "deliveries.any", outcomes), button("de-replay")]
+    filters = [
+        filter_of("de-where", "deliveries.anywhere", []),
+        filter_of("de-outcome", "deliveries.any", outcomes),
+        for_role("analyst", button("de-replay"), view),
+    ]
     return html.Div(
         [
             dcc.Store(id="de-seen"),
@@ -64,7 +68,7 @@ def layout(view: View, _key: str) -> Any:
                 words("deliveries.places"),
                 [
                     chooser("de-place", "de-places", words("deliveries.chosen_place")),
-                    html.Div([button("de-replay-failed"), button("de-test")], className="actions after"),
+                    for_role("analyst", html.Div([button("de-replay-failed"), button("de-test")], className="actions after"), view),
                 ],
                 note=words("deliveries.places_help"),
             ),
@@ -90,7 +94,7 @@ def places(found: Sequence[Place], now: datetime, view: View) -> Any:
     rows = []
     for each in found:
         name = plain(mask(each.endpoint), 120)
-        choice = dmc.Radio(value=each.endpoint, size="xs", **{"aria-label": name}) if each.state else None
+        choice = dmc.Radio(value=each.endpoint, size="md", **{"aria-label": name}) if each.state else None
         last = i18n.ago(each.last_at, now, view.language) if each.last_at else "–"
         kind = "negative" if each.state in ("failing", "gone") else "positive" if each.state == "ok" else "neutral"
         state = html.Span(words(f"deliveries.state.{each.state or 'removed'}"), className=f"sentiment {kind}")
@@ -112,7 +116,7 @@ def table(found: Sequence[Sent], series: Mapping[str, str], now: datetime, view:
     rows = []
     for each in found[:SHOWN]:
         label = {"aria-label": f"{plain(mask(each.endpoint), 80)} {plain(each.subject, 20)}"}
-        choice = dmc.Checkbox(value=value_of(each), size="xs", radius="xs", **label) if each.alert_ids else None
+        choice = dmc.Checkbox(value=value_of(each), size="md", radius="xs", **label) if each.alert_ids else None
         rows.append(
             html.Tr(
                 [

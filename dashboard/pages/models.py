@@ -15,7 +15,7 @@ from dashboard.drawing import model_figures as figures
 from dashboard.pages import model_actions
 from dashboard.pages import model_parts as pieces
 from dashboard.pages.model_parts import words
-from dashboard.pages.parts import Parts, chart, fresh, keep_zoom, panel, store_problem
+from dashboard.pages.parts import Parts, chart, fresh, keep_zoom, may_use, panel, store_problem
 from dashboard.pages.tiles import tile
 from dashboard.reads import drift
 from dashboard.reads.drift import DRIFTED, Months, Shift
@@ -60,7 +60,11 @@ def layout(view: View, _key: str) -> Any:
             html.Div(id="mo-champion", className="kpis many"),
             panel(
                 words(view, "refresh"),
-                [*model_actions.layout(view), html.P(id="mo-said", className="said", role="status"), html.Div(id="mo-refreshing")],
+                [
+                    *model_actions.layout(view),
+                    html.Div(html.P(id="mo-said", className="said", role="status"), hidden=not may_use("admin")),
+                    html.Div(id="mo-refreshing"),
+                ],
                 note=words(view, "refresh_help"),
             ),
             panel(

@@ -96,7 +96,7 @@ def table(found: Sequence[Known], now: datetime, view: View) -> Any:
         rows.append(
             html.Tr(
                 [
-                    html.Td(dmc.Radio(value=account.name, size="xs", **{"aria-label": plain(account.name, 64)})),
+                    html.Td(dmc.Radio(value=account.name, size="md", **{"aria-label": plain(account.name, 64)})),
                     html.Th(html.Bdi(plain(account.name, 64)), scope="row"),
                     html.Td(words(f"role.{account.role}")),
                     html.Td([f"{STATE_GLYPHS[state]} {words(f'people.state.{state}')}", html.Div(failed, className="small muted")]),

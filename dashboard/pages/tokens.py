@@ -93,7 +93,7 @@ def table(found: Sequence[Token], now: datetime, view: View) -> Any:
         state = state_of(token, now)
         by = words("tokens.by", who=plain(token.revoked_by, 60)) if token.revoked_by else ""
         label = {"aria-label": f"{plain(token.name, 60)} {token.id[:10]}"}
-        choice = dmc.Radio(value=token.id, size="xs", **label) if state == "live" else None
+        choice = dmc.Radio(value=token.id, size="md", **label) if state == "live" else None
         rows.append(
             html.Tr(
                 [

@@ -12,7 +12,7 @@ from dash import Input, Output, State, dcc, html, no_update
 
 from dashboard import i18n
 from dashboard.pages import precision
-from dashboard.pages.parts import Parts, mistake, panel
+from dashboard.pages.parts import Parts, for_role, mistake, panel
 from dashboard.reads.queries import Reads, revision
 from dashboard.safe import plain
 from dashboard.view import View, parse
@@ -40,12 +40,12 @@ def layout(view: View) -> Any:
     note = dmc.TextInput(
         id="vd-note", placeholder=words("verdict.note"), size="xs", className="grow", **{"aria-label": words("verdict.note")}
     )
+    said = html.Div(id="vd-said", role="status", className="said")
     return panel(
         words("verdict.title"),
         [
             dcc.Store(id="vd-seen"),
-            html.Div([*buttons, note], className="actions"),
-            html.Div(id="vd-said", role="status", className="said"),
+            for_role("analyst", [html.Div([*buttons, note], className="actions"), said], view),
             html.Div(id="vd-given"),
         ],
         note=words("verdict.help"),

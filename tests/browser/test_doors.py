@@ -87,7 +87,7 @@ def test_the_login_is_labelled_and_follows_the_theme(stranger: Page, lang: str):
     light = reads(page, "body")
     labelled: Any = page.js("return [...document.querySelectorAll('input:not([type=hidden])')].map(e => e.labels.length)")
     assert labelled == [1, 1]
-    assert page.js("return document.activeElement.id") == "name"
+    page.wait(lambda: page.js("return document.activeElement.id") == "name", "the cursor stands in the first field")
     page.js("window.localStorage.setItem('tocsin.theme', 'dark')")
     page.driver.refresh()
     page.wait(lambda: reads(page, "body") != light, "a dark ground")
