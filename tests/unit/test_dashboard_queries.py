@@ -12,7 +12,7 @@ import pytest
 
 from dashboard.ranges import RANGES
 from dashboard.reads.cache import Cache
-from dashboard.reads.queries import Reads
+from dashboard.reads.queries import NEWS, Reads
 from spine.errors import StoreBusy, StoreError
 from spine.store import Store
 
@@ -144,9 +144,9 @@ def test_where_it_is_known_to_have_changed_the_others_wait_for_the_new_value():
         return "new"
 
     with ThreadPoolExecutor(9) as pool:
-        reader = pool.submit(cache.get, "k", 2.0, slow, ["articles"])
+        reader = pool.submit(cache.get, "k", 2.0, slow, NEWS)
         assert started.wait(10)
-        others = [pool.submit(cache.get, "k", 2.0, lambda: "never read", ["articles"]) for _ in range(8)]
+        others = [pool.submit(cache.get, "k", 2.0, lambda: "never read", NEWS) for _ in range(8)]
         gate.set()
         assert {each.result(10) for each in (reader, *others)} == {"new"}
 
