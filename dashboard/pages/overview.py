@@ -14,7 +14,7 @@ from dashboard import i18n
 from dashboard.drawing import figures
 from dashboard.pages import movers
 from dashboard.pages.grid import export_href, grid, row
-from dashboard.pages.parts import Parts, alert_card, chart, fresh, keep_zoom, name_of, panel, series_chip, store_problem
+from dashboard.pages.parts import Parts, alert_card, chart, fresh, href, keep_zoom, name_of, panel, series_chip, store_problem
 from dashboard.pages.span import range_picker
 from dashboard.pages.tiles import tile, tiles
 from dashboard.reads.overviews import DRAWN, Overview
@@ -29,7 +29,8 @@ from spine.store import SeriesTotal
 from spine.taxonomy import all_topics
 
 DEFAULT_TOPICS = 5
-CARDS = 8
+CARDS, FOLDED = 8, 16
+"""Alerts that are shown as cards, and those that can be folded out; the inbox has the others. Two hundred cost half a second."""
 log = get_logger("dashboard.overview")
 
 
@@ -134,9 +135,13 @@ def cards(alerts: list[Alert], now: datetime, view: View) -> list[Any]:
         return [html.Div(["● ", i18n.text("alerts.none", view.language)], className="quiet")]
     shown = [alert_card(alert, now, view) for alert in alerts[:CARDS]]
     if len(alerts) > CARDS:
-        rest = [alert_card(alert, now, view) for alert in alerts[CARDS:]]
-        more = html.Summary(i18n.text("alerts.more", view.language, n=len(rest)))
-        shown.append(html.Details([more, html.Div(rest, className="cards")], className="more"))
+        rest = [alert_card(alert, now, view) for alert in alerts[CARDS : CARDS + FOLDED]]
+        more = html.Summary(i18n.text("alerts.more", view.language, n=len(alerts) - CARDS))
+        parts = [more, html.Div(rest, className="cards")]
+        if len(alerts) > CARDS + FOLDED:
+            others = i18n.text("alerts.more", view.language, n=len(alerts) - CARDS - FOLDED)
+            parts.append(dcc.Link(others, href=href("/alerts", view), className="button small"))
+        shown.append(html.Details(parts, className="more"))
     return shown
 
 

@@ -43,9 +43,12 @@ class Compressed:
         return found
 
 
+_FILES = Compressed()
+"""The files are the same for every app of this process."""
+
+
 def install(server: Flask) -> None:
     """Compress what `server` hands out of its files, for browsers that can read it."""
-    compressed = Compressed()
 
     @server.after_request
     def compress(response: Response) -> Response:
@@ -57,6 +60,6 @@ def install(server: Flask) -> None:
         response.direct_passthrough = False
         body = response.get_data()
         if len(body) >= LEAST_BYTES and request.accept_encodings["gzip"] > 0:
-            response.set_data(compressed.of(request.path, response.headers.get("ETag", ""), body))
+            response.set_data(_FILES.of(request.path, response.headers.get("ETag", ""), body))
             response.content_encoding = "gzip"
         return response

@@ -15,12 +15,14 @@ import pytest
 from dash import html
 from hypothesis import given
 from hypothesis import strategies as st
+from plotly.io.json import to_json_plotly
 
 from dashboard.desks.explaining import Reasons, Weight
 from dashboard.drawing import figures
 from dashboard.feedback import WHOLE, labels_of
 from dashboard.pages import article, articles, series
 from dashboard.pages.judgement import highlighted
+from dashboard.pages.overview import cards
 from dashboard.pages.parts import found_href, series_href, source_link
 from dashboard.ranges import starts
 from dashboard.reads.details import SeriesView
@@ -348,3 +350,14 @@ def test_an_offer_keeps_what_is_chosen():
     assert values == ["gone", "b", "a"]
     assert articles.offered([], "") == []
     assert parse({}).find == ANYTHING
+
+
+@pytest.mark.parametrize(("open_", "shown", "others"), [(0, 0, ""), (8, 8, ""), (9, 9, ""), (24, 24, ""), (200, 24, "and 176 more")])
+def test_many_open_alerts_are_folded_and_the_rest_is_in_the_inbox(open_: int, shown: int, others: str):
+    """A crisis opens hundreds at once: that is when the overview must be quick."""
+    alerts = [alert(f"company:C{n}") for n in range(open_)]
+    drawn = to_json_plotly(cards(alerts, alert().detected_at, View()))
+    assert drawn.count('"className":"alert-card') == shown
+    assert (f"and {open_ - 8} more" in drawn) == (open_ > 8)
+    assert ("alerts?range=" in drawn) == bool(others)
+    assert others in drawn
