@@ -27,6 +27,8 @@ PER_VIEWER = 5
 """Connections that a browser opens beside the stream: at most six to one host."""
 MAX_BODY_BYTES = 8_000_000
 """More is refused before anybody reads it; what is smaller and still too large gets an answer that says so."""
+MEMORY_BYTES = 2_000_000
+"""Of an answer that waits for its client, before it goes to a temporary file: the largest script, compressed, never need."""
 STUCK_S = 60.0
 """A client that takes nothing for so long while something waits for it is let go: else one that is gone would hold a stream for ever."""
 WsgiApp = Callable[[dict[str, Any], Any], Iterable[bytes]]
@@ -130,6 +132,7 @@ def serve(app: dash.Dash, host: str = "127.0.0.1", port: int = 8050, *, hosts: S
         asyncore_use_poll=True,  # select() knows no descriptor above 1024
         ident=None,
         max_request_body_size=MAX_BODY_BYTES,
+        outbuf_overflow=MEMORY_BYTES,
         clear_untrusted_proxy_headers=False,  # dashboard.web.proxies knows whom to believe
     )
     return Running(server, host, end_streams)
