@@ -5,20 +5,20 @@ from __future__ import annotations
 import os
 import pty
 import re
-import select
 import signal
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Mapping, Sequence
 
 from tests.servers import ROOT
 
 
 class Terminal:
-    """`tocsin ARGUMENTS` with a terminal for what it tells.
+    """`tocsin ARGUMENTS` with a terminal for what it tells. text: what it has told so far
 
     stdout: whether its results go there too, and not to nowhere; environment: instead of ours
+    It is read all the time: a terminal that nobody reads is full after some lines, and who tells it more waits for ever.
     """
 
     def __init__(self, *arguments: str, stdout: bool = False, environment: Mapping[str, str] | None = None) -> None:
@@ -34,20 +34,29 @@ class Terminal:
         )
         os.close(side)
         self.text = ""
+        self._over = False
+        self._told = threading.Condition()
+        self._reader = threading.Thread(target=self._read, name="terminal", daemon=True)
+        self._reader.start()
 
     def says(self, pattern: str, timeout_s: float = 60.0) -> re.Match[str]:
         """Wait until what it has told so far has the pattern in it."""
-        deadline = time.monotonic() + timeout_s
-        while (found := re.search(pattern, self.text)) is None:
-            assert select.select([self._screen], [], [], max(0.0, deadline - time.monotonic()))[0], f"{pattern} not in {self.text}"
-            self.text += self._read()
-        return found
+        with self._told:
+            self._told.wait_for(lambda: self._over or re.search(pattern, self.text), timeout_s)
+            found = re.search(pattern, self.text)
+            assert found is not None, f"{pattern} not in {self.text}"
+            return found
 
-    def _read(self) -> str:
-        try:
-            return os.read(self._screen, 4096).decode("utf-8", "replace")
-        except OSError:  # Linux says so when nobody writes to a terminal any more
-            raise AssertionError(f"it ended with {self.process.wait(30)}: {self.text}") from None
+    def _read(self) -> None:
+        while not self._over:
+            try:
+                data = os.read(self._screen, 4096).decode("utf-8", "replace")
+            except OSError:  # Linux says so when nobody writes to a terminal any more
+                data = ""
+            with self._told:
+                self.text += data
+                self._over = not data
+                self._told.notify_all()
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """End it; its exit code."""
@@ -58,5 +67,7 @@ class Terminal:
             self.process.kill()
             self.process.wait()
             raise
-        os.close(self._screen)
+        finally:
+            self._reader.join(10)
+            os.close(self._screen)
         return code
