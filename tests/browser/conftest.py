@@ -110,6 +110,15 @@ class Page:
     def find(self, css: str) -> Any:
         return self.wait(lambda: self.driver.find_element(By.CSS_SELECTOR, css), css)
 
+    def press(self, css: str) -> None:
+        """Click on it, also where the page is drawn anew at that moment."""
+
+        def pressed() -> bool:
+            self.driver.find_element(By.CSS_SELECTOR, css).click()
+            return True
+
+        self.wait(pressed, css)
+
     def text(self, css: str) -> str:
         return str(self.find(css).text)
 

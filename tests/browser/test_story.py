@@ -49,7 +49,7 @@ def fill(page: Page, **fields: str) -> None:
     for name, value in fields.items():
         page.find(f"#{name}").clear()
         page.find(f"#{name}").send_keys(value)
-    page.find("button[type=submit].main").click()
+    page.press("button[type=submit].main")
 
 
 def titles(page: Page) -> list[str]:
@@ -58,7 +58,7 @@ def titles(page: Page) -> list[str]:
 
 def to(page: Page, address: str, ready: str) -> None:
     """Through the header: nothing is loaded anew."""
-    page.find(f".pages a[href^='{address}?']").click()
+    page.press(f".pages a[href^='{address}?']")
     page.find(ready)
 
 
@@ -82,8 +82,8 @@ def test_from_the_first_login_to_an_exported_search(demo: Terminal, driver: webd
 def logs_in_and_chooses_a_password(page: Page, link: str, one_time: str) -> None:
     page.driver.get(link)
     page.wait(lambda: page.find("#name").get_attribute("value") == "demo", "the name is filled in")
-    page.find("button[type=submit].main").click()
-    page.find("#person").click()
+    page.press("button[type=submit].main")
+    page.press("#person")
     page.says("h1", "Change your password")
     fill(page, old=one_time, new=CHOSEN, again=CHOSEN)
     page.says("#person", "demo")
@@ -101,19 +101,19 @@ def the_bell_rings(page: Page, demo: Terminal) -> str:
 
 def it_is_looked_into_and_acted_upon(page: Page, address: str) -> None:
     path = re.sub(r"^.*(/alert/\w+).*$", r"\1", address)
-    page.find(f"#ov-alerts .alert-card[href^='{path}']").click()
+    page.press(f"#ov-alerts .alert-card[href^='{path}']")
     page.says("#al-why", "negative stories")
     page.find("#al-chart .barlayer .trace")
-    page.find("#ac-acknowledge").click()
+    page.press("#ac-acknowledge")
     page.says("#ac-life", "acknowledged it")
     page.find("#ac-reason").send_keys("the desk knows")
-    page.find("#ac-silence").click()
+    page.press("#ac-silence")
     page.says("#ac-life", "Silenced by demo")
-    page.find("#al-evidence .articles a[href^='/article/']").click()
+    page.press("#al-evidence .articles a[href^='/article/']")
     page.find("#ar-head h1")
-    page.find("#ar-explain").click()
+    page.press("#ar-explain")
     page.find("#ar-reasons mark")
-    page.find("#ar-right").click()
+    page.press("#ar-right")
     page.says("#ar-said", "Noted.")
     page.says("#ar-labels", "demo")
 
@@ -127,7 +127,7 @@ def the_news_is_searched_and_exported(page: Page, folder: Path) -> None:
     page.find("#fd-q").send_keys(chinese)
     page.wait(lambda: page.text("#fd-note") != before and any(chinese in title for title in titles(page)), f"what has {chinese} in it")
     page.driver.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(folder)})
-    page.find("#fd-csv").click()
+    page.press("#fd-csv")
     file: Path = page.wait(lambda: next(folder.glob("tocsin-articles-*.csv"), None), "the file")
     header, *rows = csv.reader(file.read_text(encoding="utf-8-sig").splitlines())
     assert header[3] == "Title"
@@ -139,20 +139,20 @@ def a_rule_is_tried_and_kept(page: Page) -> None:
     to(page, "/rules", "#ru-text")
     page.says("#ru-who", "None yet")
     page.find("#ru-text").send_keys(RULE)
-    page.find("#ru-try").click()
+    page.press("#ru-try")
     page.says("#ru-said", "alerts in the last")
-    page.find("#ru-save").click()
+    page.press("#ru-save")
     page.says("#ru-kept", "✓")
     page.says("#ru-who", "Written by demo")
     page.find("#ru-text").send_keys(Keys.HOME)
 
 
 def it_is_read_in_chinese_and_in_the_dark(page: Page) -> None:
-    page.find("a.brand").click()
+    page.press("a.brand")
     page.find("#ov-alerts .alert-card")
-    page.find("#theme-switch").click()
+    page.press("#theme-switch")
     page.find("html[data-mantine-color-scheme='dark']")
-    page.find("#language input[value='zh'] + label").click()
+    page.press("#language input[value='zh'] + label")
     page.says("#page", "未结警报")
     page.find("#ov-alerts .alert-card")
     page.settle()
