@@ -19,7 +19,6 @@ from tocsin.preview import preview
 
 DAYS = 30
 MAX_CHARS = 100_000
-WRITTEN = "written on the dashboard"
 _log = log.get_logger(__name__)
 
 

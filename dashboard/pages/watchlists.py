@@ -6,18 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 import dash
-import dash_mantine_components as dmc
-from dash import Input, Output, State, dcc, html, no_update
+from dash import dcc, html
 
 from dashboard import i18n
-from dashboard.desks.ruling import InForce
 from dashboard.desks.watching import Matched, Tried, Watching
 from dashboard.drawing.palette import sentiment_of
-from dashboard.pages.parts import for_role, may_use, panel, sentiment, series_href, titled
+from dashboard.pages import editor
+from dashboard.pages.parts import sentiment, series_href, titled
 from dashboard.safe import plain
-from dashboard.view import View, parse
-from spine.errors import SettingsError, StoreError
-from spine.log import get_logger
+from dashboard.view import View
 from spine.series import watchlist_series
 from spine.store import ArticleRow
 
@@ -29,7 +26,7 @@ title_zh = "房企债务"
 companies = ["000002.SZ"]
 keywords = ["developer | 房企 | 开发商", "+bond | bonds | 债券", "!anniversary | 周年"]
 """
-log = get_logger("dashboard.watchlists")
+EDITOR = editor.Editor("wa", "watchlists", EXAMPLE)
 
 
 def match(path: str) -> str | None:
@@ -39,48 +36,7 @@ def match(path: str) -> str | None:
 
 def layout(view: View, _key: str) -> Any:
     """The page before its first answer."""
-
-    def words(key: str) -> str:
-        return i18n.text(key, view.language)
-
-    field = dmc.Textarea(
-        id="wa-text",
-        autosize=True,
-        minRows=12,
-        maxRows=40,
-        placeholder=EXAMPLE,
-        className="code",
-        readOnly=not may_use("analyst"),
-        **{"aria-label": words("watchlists.text")},
-    )
-    buttons = [
-        dmc.Button(words("watchlists.try"), id="wa-try", variant="filled", size="xs", n_clicks=0),
-        dmc.Button(words("watchlists.save"), id="wa-save", variant="default", size="xs", n_clicks=0),
-    ]
-    return html.Div(
-        [
-            dcc.Store(id="wa-base"),
-            html.Div(html.H1(words("watchlists")), className="page-head"),
-            panel(
-                words("watchlists.text"),
-                [
-                    html.P(id="wa-who", className="muted"),
-                    field,
-                    for_role("analyst", html.Div(buttons, className="actions after"), view),
-                    dcc.Loading(html.Div(id="wa-said", role="status"), delay_show=300),
-                    html.Div(id="wa-kept", role="status"),
-                ],
-                note=words("watchlists.help"),
-            ),
-        ]
-    )
-
-
-def written(found: InForce, view: View) -> str:
-    """Who wrote what is in force, and when."""
-    if found.at is None:
-        return i18n.text("watchlists.of_settings" if found.text else "watchlists.none", view.language)
-    return i18n.text("rules.by", view.language, who=plain(found.who, 60), at=i18n.when(found.at, view.tz, view.language))
+    return editor.layout(EDITOR, view)
 
 
 def tried(found: Tried, view: View) -> Any:
@@ -113,71 +69,10 @@ def _item(article: ArticleRow, why: str, view: View) -> Any:
     return html.Li([head, html.Div(told, className="muted small")])
 
 
-def _wrong(error: Exception) -> Any:
-    return html.Ul([html.Li(f"✗ {line}") for line in str(error).splitlines()], className="mistakes sentiment negative")
-
-
 def register(app: dash.Dash, watching: Watching | None, who: Callable[[], str]) -> None:
     """What the page shows first, and what its buttons do. watching: None where watchlists are not to be had from here."""
 
-    @app.callback(
-        Output("wa-text", "value"),
-        Output("wa-base", "data"),
-        Output("wa-who", "children"),
-        Input("wa-text", "id"),
-        State("view", "data"),
-        State("theme", "data"),
-    )  # type: ignore[untyped-decorator]
-    def load(_id: Any, data: Any, theme: Any) -> tuple[Any, Any, Any]:
-        view = parse(data, theme)
-        if watching is None:
-            return "", "", i18n.text("watchlists.away", view.language)
-        try:
-            found = watching.in_force()
-        except StoreError:
-            return no_update, no_update, i18n.text("store.title", view.language)
-        return found.text, found.id, written(found, view)
+    def attempt(text: str, view: View) -> Any:
+        return tried(watching.attempt(text), view) if watching is not None else None
 
-    @app.callback(
-        Output("wa-said", "children"),
-        Input("wa-try", "n_clicks"),
-        State("wa-text", "value"),
-        State("view", "data"),
-        State("theme", "data"),
-        prevent_initial_call=True,
-    )  # type: ignore[untyped-decorator]
-    def attempt(clicks: Any, text: Any, data: Any, theme: Any) -> Any:
-        view = parse(data, theme)
-        if not clicks or watching is None:
-            return no_update
-        try:
-            return tried(watching.attempt(str(text or "")), view)
-        except SettingsError as error:
-            return _wrong(error)
-        except StoreError as error:
-            log.warning("the store did not answer", error=str(error))
-            return i18n.text("store.title", view.language)
-
-    @app.callback(
-        Output("wa-kept", "children"),
-        Output("wa-base", "data", allow_duplicate=True),
-        Output("wa-who", "children", allow_duplicate=True),
-        Input("wa-save", "n_clicks"),
-        State("wa-text", "value"),
-        State("wa-base", "data"),
-        State("view", "data"),
-        State("theme", "data"),
-        prevent_initial_call=True,
-    )  # type: ignore[untyped-decorator]
-    def save(clicks: Any, text: Any, base: Any, data: Any, theme: Any) -> tuple[Any, Any, Any]:
-        view = parse(data, theme)
-        if not clicks or watching is None:
-            return no_update, no_update, no_update
-        try:
-            kept = watching.save(str(text or ""), str(base or ""), who())
-        except SettingsError as error:
-            return _wrong(error), no_update, no_update
-        except StoreError as error:
-            log.warning("the store did not answer", error=str(error))
-            return i18n.text("store.title", view.language), no_update, no_update
-        return html.P(["✓ ", i18n.text("watchlists.kept", view.language)], className="sentiment positive"), kept.id, written(kept, view)
+    editor.register(app, EDITOR, watching, attempt, who)

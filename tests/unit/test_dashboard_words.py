@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from dashboard import i18n, measures
 from dashboard import words as table
 from dashboard.drawing.palette import PALETTES, lines_of, sentiment_of
+from dashboard.pages import rules, watchlists
 from dashboard.pages.alert import evidence, why
 from dashboard.pages.parts import alert_card
 from dashboard.ranges import RANGES, bounds
@@ -76,6 +77,12 @@ def test_every_label_that_the_pages_ask_for_exists():
                     asked.add(node.args[0].value)
     assert len(asked) > 50
     assert asked <= set(LABELS)
+
+
+@pytest.mark.parametrize("words", [rules.EDITOR.words, watchlists.EDITOR.words])
+def test_a_page_with_a_text_has_all_of_its_words(words: str):
+    asked = ("text", "try", "save", "help", "away", "kept", "of_settings", "none")
+    assert {words, *(f"{words}.{name}" for name in asked)} <= set(LABELS)
 
 
 def raised(**more: object) -> Alert:
