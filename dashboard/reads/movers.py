@@ -14,9 +14,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from dashboard.ranges import Range, bounds, starts
+import numpy as np
+
+from dashboard.ranges import Range, bounds
 from dashboard.reads.details import read_by_kind, read_past_of
-from dashboard.reads.usual import WITHIN, Profile, learn, step_of
+from dashboard.reads.usual import Profile, learn, step_of
 from dashboard.view import Measure
 from spine.store import MoodPoint, SeriesTotal, Store
 
@@ -116,14 +118,10 @@ def _mover(name: str, own: Sequence[MoodPoint], habit: Habit, since: datetime, u
 def _usual(profile: Profile, since: datetime, until: datetime) -> tuple[float, float]:
     """What [since, until) usually has, and its standard deviation."""
     step = profile.step_s
-    first = datetime.fromtimestamp(int(since.timestamp()) // step * step, tz=since.tzinfo)
-    mean = variance = 0.0
-    for start in starts(first, datetime.fromtimestamp(-(-int(until.timestamp()) // step) * step, tz=since.tzinfo), step):
-        begin, end = max(since.timestamp(), start.timestamp()), min(until.timestamp(), start.timestamp() + step)
-        if end > begin:
-            usual = profile.of(start, end - begin)
-            mean, variance = mean + usual.mean, variance + ((usual.high - usual.mean) / WITHIN) ** 2
-    return mean, math.sqrt(variance)
+    edges = np.arange(since.timestamp() // step * step, until.timestamp(), step)
+    begins = np.maximum(edges, since.timestamp())
+    means, variances = profile.of(begins, np.minimum(edges + step, until.timestamp()) - begins)
+    return float(means.sum()), math.sqrt(variances.sum())
 
 
 def candidates(members: Sequence[SeriesTotal], others: Mapping[str, Sequence[SeriesTotal]]) -> tuple[str, ...]:

@@ -13,6 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from spine.store import MoodPoint
 
 PAST = timedelta(weeks=4)
@@ -28,8 +31,10 @@ WITHIN = 1.96
 """Standard deviations: simulated, 95 of 100 windows lie in the band, and 90 of a series as uneven as its mean is large."""
 
 
-Rate = Callable[[int], tuple[float, float]]
-"""Of a window, by its place in time: what is foreseen, and the variance of that as a share of its square."""
+Places = NDArray[np.int64]
+Figures = NDArray[np.float64]
+Rate = Callable[[Places], tuple[Figures, Figures]]
+"""Of windows, by their places in time: what is foreseen, and the variance of that as a share of its square."""
 
 
 class Usual(NamedTuple):
@@ -46,16 +51,20 @@ def step_of(width_s: int) -> int:
 
 
 class Profile(NamedTuple):
-    """What one series usually has, as its past taught: `rate` of a place in time, windows of step_s, and how unevenly it comes."""
+    """What one series usually has, as its past taught: `rate` of places in time, windows of step_s, and how unevenly it comes."""
 
     step_s: int
     rate: Rate
     spread: float
 
-    def of(self, start: datetime, width_s: float) -> Usual:
-        """What [start, start + width_s), a part of a window of the past or the whole of it, usually has."""
-        mean, doubt = self.rate(int(start.timestamp()) // self.step_s)
-        return _band(mean * width_s / self.step_s, self.spread + doubt)
+    def of(self, starts: Figures, widths_s: Figures | float) -> tuple[Figures, Figures]:
+        """Mean and variance of what [start, start + width) usually has, each a part of a window of the past or the whole of it.
+
+        starts: seconds since 1970
+        """
+        means, doubts = self.rate((starts // self.step_s).astype(np.int64))
+        means = means * widths_s / self.step_s
+        return means, means + (self.spread + doubts) * means**2
 
 
 def usual(
@@ -66,7 +75,12 @@ def usual(
     Windows of the past that are not in `past` had no story.
     """
     found = learn({int(point.start.timestamp()) // step_s: point.negative for point in past}, since, until, step_s)
-    return [found.of(start, width_s) for start in starts] if found else []
+    if found is None:
+        return []
+    means, variances = found.of(np.array([start.timestamp() for start in starts], np.float64), width_s)
+    reach = WITHIN * np.sqrt(variances)
+    lows = np.maximum(0.0, means - reach)
+    return [Usual(*band) for band in zip(lows.tolist(), means.tolist(), (means + reach).tolist(), strict=True)]
 
 
 def learn(seen: Mapping[int, int], since: datetime, until: datetime, step_s: int) -> Profile | None:
@@ -78,39 +92,33 @@ def learn(seen: Mapping[int, int], since: datetime, until: datetime, step_s: int
     first, last = -(-int(since.timestamp()) // step_s), int(until.timestamp()) // step_s
     if last - first < LEAST_PAST.total_seconds() / step_s:
         return None
-    counts = {place: seen.get(place, 0) for place in range(first, last)}
-    level = sum(counts.values()) / len(counts)
-    by_day = _corrected(counts, lambda _: (level, 0.0), DAY_S // step_s)
-    by_week = _corrected(counts, by_day, WEEK_S // step_s)
-    spread = _dispersion([(count, by_week(place)[0]) for place, count in counts.items()])
-    return Profile(step_s, by_week, spread)
+    places = np.arange(first, last)
+    counts = np.zeros(last - first)
+    for place, count in seen.items():
+        if first <= place < last:
+            counts[place - first] = count
+    level = counts.mean()
+    by_day = _corrected(places, counts, lambda at: (np.full(len(at), level), np.zeros(len(at))), DAY_S // step_s)
+    by_week = _corrected(places, counts, by_day, WEEK_S // step_s)
+    return Profile(step_s, by_week, _dispersion(counts, by_week(places)[0]))
 
 
-def _corrected(counts: dict[int, int], foreseen: Rate, slots: int) -> Rate:
+def _corrected(places: Places, counts: Figures, foreseen: Rate, slots: int) -> Rate:
     """What is foreseen of each place, corrected by what its slot (the place modulo `slots`) has seen, and how sure that is."""
-    seen, windows = [0.0] * slots, [0] * slots
-    for place, count in counts.items():
-        seen[place % slots] += count
-        windows[place % slots] += 1
+    seen = np.bincount(places % slots, counts, slots)
+    windows = np.bincount(places % slots, minlength=slots)
 
-    def rate(place: int) -> tuple[float, float]:
-        before, _ = foreseen(place)
-        if before <= 0:
-            return 0.0, 0.0
-        shape = SHAPE + seen[place % slots]
-        return shape / (SHAPE / before + windows[place % slots]), 1 / shape
+    def rate(at: Places) -> tuple[Figures, Figures]:
+        before, slot = foreseen(at)[0], at % slots
+        shape = SHAPE + seen[slot]
+        return shape * before / (SHAPE + windows[slot] * before), np.where(before > 0, 1 / shape, 0.0)
 
     return rate
 
 
-def _dispersion(pairs: Sequence[tuple[int, float]]) -> float:
+def _dispersion(counts: Figures, means: Figures) -> float:
     """How much more the counts vary than a Poisson's about their means: variance is mean + dispersion * mean²."""
-    ordered = sorted(((count - mean) ** 2 - mean, mean) for count, mean in pairs)
-    kept = ordered[: math.ceil(len(ordered) * (1 - WILD))]
-    scale = sum(mean**2 for _, mean in kept)
-    return min(MOST_DISPERSION, max(0.0, sum(excess for excess, _ in kept) / scale)) if scale else 0.0
-
-
-def _band(mean: float, dispersion: float) -> Usual:
-    reach = WITHIN * math.sqrt(mean + dispersion * mean**2)
-    return Usual(max(0.0, mean - reach), mean, mean + reach)
+    excess = (counts - means) ** 2 - means
+    kept = np.lexsort((means, excess))[: math.ceil(len(counts) * (1 - WILD))]
+    scale = float((means[kept] ** 2).sum())
+    return min(MOST_DISPERSION, max(0.0, float(excess[kept].sum()) / scale)) if scale else 0.0
