@@ -7,7 +7,7 @@ dashboard.web.live ─▶ pulse (assets/live.js) ─▶ tick, when something tha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import ModuleType
 from typing import Any, get_args
 
@@ -64,6 +64,9 @@ HEADER = (
     ("find", articles.PATH, articles),
     ("watchlists", watchlists.PATH, watchlists),
     ("rules", rules.PATH, rules),
+)
+OPERATIONS = (
+    # the same, behind one entry of the header: what keeps the pipeline running
     ("sources", sources.PATH, sources),
     ("system", system.PATH, system),
     ("deliveries", deliveries.PATH, deliveries),
@@ -111,11 +114,21 @@ def header(view: View, zone: str, title: str, path: str, person: Person | None) 
     def words(key: str, **values: object) -> str:
         return i18n.text(key, view.language, **values)
 
-    pages = [
-        dcc.Link(words(name), href=href(address, view), className="here" if module.match(path) is not None else "")
-        for name, address, module in HEADER
-        if _may_see(module, person)
-    ]
+    def links(pages: Iterable[tuple[str, str, ModuleType]]) -> list[Any]:
+        return [
+            dcc.Link(words(name), href=href(address, view), className="here" if module.match(path) is not None else "")
+            for name, address, module in pages
+            if _may_see(module, person)
+        ]
+
+    operations = html.Details(
+        [
+            html.Summary(words("operations"), className="here" if any(module.match(path) is not None for *_, module in OPERATIONS) else ""),
+            html.Div(html.Ul([html.Li(link) for link in links(OPERATIONS)]), className="box"),
+        ],
+        className="menu",
+        id="operations",
+    )
     languages = [{"value": "en", "label": "EN"}, {"value": "zh", "label": "中文"}]
     return html.Header(
         [
@@ -129,7 +142,7 @@ def header(view: View, zone: str, title: str, path: str, person: Person | None) 
                 href=href("/", view),
                 className="brand",
             ),
-            html.Nav(pages, className="pages", **{"aria-label": words("pages")}),
+            html.Nav([*links(HEADER), operations], className="pages", **{"aria-label": words("pages")}),
             html.Div(
                 [
                     html.Span(

@@ -137,8 +137,9 @@
     if (drop && window.confirm(drop.title + "?")) {
       window.dash_clientside.set_props("vi-drop", { data: { id: drop.getAttribute("data-view"), at: Date.now() } });
     }
-    var menu = document.querySelector(".menu[open]");
-    if (menu && (!menu.contains(event.target) || event.target.closest(".menu li a"))) { menu.removeAttribute("open"); }
+    document.querySelectorAll(".menu[open]").forEach(function (menu) {
+      if (!menu.contains(event.target) || event.target.closest(".menu li a")) { menu.removeAttribute("open"); }
+    });
     if (event.target.closest("#keys-show")) { showKeys(); }
     var dialog = document.getElementById("keys");
     if (dialog && dialog.open && (event.target === dialog || event.target.closest("#keys-close"))) { dialog.close(); }

@@ -71,6 +71,7 @@ WORDS: dict[str, tuple[str, str]] = {
         "提醒已开启，但只有声音：浏览器仅允许 https 页面弹出通知",
     ),
     "pages": ("Pages", "页面"),
+    "operations": ("Operations", "运维"),
     "loading": ("Loading …", "加载中…"),
     "missing.title": ("There is nothing here", "这里什么都没有"),
     "missing.page": ("No page has this address.", "没有该地址的页面。"),

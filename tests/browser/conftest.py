@@ -119,6 +119,11 @@ class Page:
 
         self.wait(pressed, css)
 
+    def operations(self, address: str) -> None:
+        """Through the header's menu: nothing is loaded anew."""
+        self.press("#operations > summary")
+        self.press(f"#operations a[href^='{address}?']")
+
     def text(self, css: str) -> str:
         return str(self.find(css).text)
 

@@ -20,7 +20,7 @@ def admin(stranger: Page, site: Site) -> Page:
 @pytest.mark.parametrize("lang", ["en", "zh"])
 def test_an_analyst_sees_all_of_it_and_no_button(page: Page, lang: str):
     page.open(f"?lang={lang}")
-    page.find("nav.pages a[href^='/models']").click()
+    page.operations("/models")
     page.says("#mo-champion", SECOND)
     page.says("#mo-champion", "by the gate of a refresh" if lang == "en" else "由更新流程的质量门决定")
     page.says("#mo-contest-note", FIRST)
