@@ -39,6 +39,7 @@ ROUTES: Mapping[tuple[str, str], Least] = {
     ("GET", "/healthz"): "anyone",
     ("GET", "/readyz"): "anyone",
     ("GET", "/assets/<path:filename>"): "anyone",
+    ("GET", "/_dash-component-suites/plotly/package_data/plotly.min.js"): "anyone",
     ("GET", "/_dash-component-suites/<string:package_name>/<path:fingerprinted_path>"): "anyone",
     ("GET", "/_favicon.ico"): "anyone",
 }

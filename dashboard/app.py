@@ -20,7 +20,7 @@ from dashboard.reads.model_reads import ModelReads
 from dashboard.reads.queries import Reads
 from dashboard.reads.saved import Keeping
 from dashboard.reads.upkeep import Upkeep
-from dashboard.web import compression, forms, guards, pulses, routes
+from dashboard.web import charts, compression, forms, guards, pulses, routes
 from dashboard.web.doors import Doors, asking
 from dashboard.web.live import Live
 from dashboard.web.server import API, LIVE
@@ -105,6 +105,7 @@ def create_app(
     upkeep, versions = Upkeep(store, now, cache, reads, desks.lags), ModelReads(store, now, cache, desks.modelling)
     shell.register(app, reads, upkeep, versions, Deeds(store, now, asking, PAGES), Keeping(store, now), desks)
     routes.install(app.server, reads)
+    charts.install(app.server)
     app.server.extensions[API] = api_routes.install(app.server, store, now, backends or Backends())
     forms.install(app.server, doors, title)
     compression.install(app.server)
