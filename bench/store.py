@@ -49,7 +49,7 @@ COPIES = {
 }
 """What the copy of that number differs in from the row, for each table."""
 AT_ONCE = 50_000
-"""Articles that are copied in one statement: more need more memory than the server of the tests is given, and on a busy machine more time."""
+"""Articles that are copied in one statement: more need more memory than the server of the tests has, and more time on a busy machine."""
 
 
 MARK = "INSERT INTO hour_marks SELECT toStartOfHour(published_at) AS hour, toUInt64(1) AS n FROM mentions GROUP BY hour"

@@ -337,6 +337,15 @@ MIGRATIONS: tuple[Migration, ...] = (
             """,
         ),
     ),
+    Migration(
+        "0023_company_sums",
+        (
+            """
+            INSERT INTO hour_marks SELECT toStartOfHour(published_at) AS hour, toUInt64(1) AS n FROM mentions
+            WHERE series >= 'company:' AND series < 'company;' GROUP BY hour
+            """,
+        ),
+    ),
 )
 
 

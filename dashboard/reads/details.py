@@ -110,14 +110,7 @@ def read_past_of(store: Store, series: Sequence[str], width_s: int, since: datet
     until = datetime.fromtimestamp(int(since.timestamp()) // step_s * step_s, tz=since.tzinfo)
     began = store.moods.began()
     first = max(until - PAST, began) if began is not None else until
-    return (read_by_kind(store, series, until - PAST, until, step_s) if first < until else []), first, until
-
-
-def read_by_kind(store: Store, series: Sequence[str], since: datetime, until: datetime, step_s: int) -> list[MoodPoint]:
-    """Moods of series of several kinds: those that are summed up come from their sums. Raises StoreError."""
-    summed = [name for name in series if kind_of(name) in KINDS]
-    rest = [name for name in series if kind_of(name) not in KINDS]
-    return [point for some in (summed, rest) if some for point in store.moods.mood(some, since, until, step_s)]
+    return (store.moods.mood(series, until - PAST, until, step_s) if first < until else []), first, until
 
 
 def read_series(
@@ -128,7 +121,7 @@ def read_series(
     span = until - since
     followed = began is not None and began <= since - span + timedelta(seconds=chosen.width_s)
     stories = store.stories  # everything is named with the market
-    beside = stories.busiest("company", since, until, BESIDE) if series == MARKET else stories.beside(series, since, until, BESIDE)
+    beside = store.moods.busiest("company", since, until, BESIDE) if series == MARKET else stories.beside(series, since, until, BESIDE)
     companies = [key_of(item.series) for item in beside] + ([key_of(series)] if kind_of(series) == "company" else [])
     return SeriesView(
         series=series,
@@ -149,13 +142,13 @@ def read_series(
 
 def read_choices(store: Store, since: datetime, until: datetime) -> Choices:
     """Raises StoreError."""
-    companies = store.stories.busiest("company", since, until, CHOICES)
+    companies = store.moods.busiest("company", since, until, CHOICES)
     return Choices(sources=store.stories.sources(since, until, CHOICES), companies=[key_of(item.series) for item in companies])
 
 
 def read_busiest(store: Store, since: datetime, until: datetime, limit: int) -> dict[str, list[SeriesTotal]]:
     """Kind to its busiest series, of kinds that the overview does not draw. Raises StoreError."""
-    return {kind: store.stories.busiest(kind, since, until, limit) for kind in ("company", "sector", "watchlist")}
+    return {kind: store.moods.busiest(kind, since, until, limit) for kind in ("company", "sector", "watchlist")}
 
 
 def _total(store: Store, series: str, since: datetime, until: datetime) -> SeriesTotal | None:
@@ -166,7 +159,7 @@ def _total(store: Store, series: str, since: datetime, until: datetime) -> Serie
 
 def _stories(store: Store, series: str, side: Side, since: datetime, until: datetime) -> list[StoryView]:
     found = store.stories.of_series(series, side, since, until, STORIES)
-    articles = {article.id: article for article in store.articles.by_id([story.first_id for story in found], since, until)}
+    articles = {article.id: article for article in store.articles.at({story.first_id: story.first for story in found})}
     return [
         StoryView(article=lead(articles[story.first_id]), articles=story.articles, sources=story.sources, last=story.last)
         for story in found

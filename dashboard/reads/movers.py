@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dashboard.ranges import Range, bounds
-from dashboard.reads.details import read_by_kind, read_past_of
+from dashboard.reads.details import read_past_of
 from dashboard.reads.usual import Profile, learn, step_of
 from dashboard.view import Measure
 from spine.store import MoodPoint, SeriesTotal, Store
@@ -139,5 +139,5 @@ def read_habits(store: Store, series: Sequence[str], chosen: Range, now: datetim
 def read_moved(store: Store, known: Habits, chosen: Range, now: datetime) -> list[Mover]:
     """How each series of `known` has moved in a range, as far as it is over. Raises StoreError."""
     since, until = bounds(chosen, now)
-    points = read_by_kind(store, sorted(known), since, until, step_of(chosen.width_s))
+    points = store.moods.mood(sorted(known), since, until, step_of(chosen.width_s))
     return moved(points, known, since, max(since, min(until, now)))

@@ -24,8 +24,8 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     """The market and the series of one kind over one range.
 
     mood: per window, of the market and of what may be drawn, by series, then time
-    members: totals of the range of each series of the kind, the busiest first; over weeks a topic's or sector's story counts once in
-        each window
+    members: totals of the range of each series of the kind, the busiest first; over weeks a story counts once in each window
+        (of a watchlist once in all)
     names: of the companies among them, by key
     market, before: totals of everything in the range, and in the equally long one before it; None: no article,
         or (before) not followed for as long
@@ -50,7 +50,7 @@ def read_overview(store: Store, chosen: Range, kind: Kind, now: datetime) -> Ove
     since, until = bounds(chosen, now)
     moods, summed = store.moods, kind in ("topic", "sector")
     totals = moods.totals(since, until, (kind, "market") if summed else ("market",))
-    members = [item for item in totals if item.series != MARKET] if summed else store.stories.busiest(kind, since, until, OFFERED)
+    members = [item for item in totals if item.series != MARKET] if summed else moods.busiest(kind, since, until, OFFERED)
     members = sorted(members, key=lambda item: (-item.stories, item.series))[:OFFERED]
     drawn = [topic_series(topic.key) for topic in all_topics()] if kind == "topic" else [item.series for item in members[:DRAWN]]
     began = moods.began()

@@ -26,4 +26,5 @@ def install(server: Flask) -> None:
         answer = Response(body, mimetype="text/javascript")
         answer.set_etag(version)
         answer.cache_control.no_cache = True  # its address names no version: ask whether it is still the same
-        return answer.make_conditional(request)
+        answer.make_conditional(request)
+        return answer

@@ -168,7 +168,7 @@ class Store:
         self.changes = Changes(client)
         self.search = Search(client)
         self.stories = Stories(client)
-        self.moods = Moods(client, self.mentions)
+        self.moods = Moods(client, self.mentions, self.stories)
         self.alerts = Alerts(client)
         self.replays = Replays(client)
         self.groups = Groups(client)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import msgspec
 
-from spine.clickhouse import ClickHouse
+from spine.clickhouse import ClickHouse, Value
 from spine.records import OLDEST, CompanyScore, Score, Scored, WatchlistScore
 from spine.store.clock import few_months, from_epoch, new_version, to_epoch
 from spine.store.mentions import of_one, parameters_of
@@ -271,20 +271,19 @@ class Articles:
 
     def by_id(self, ids: Sequence[str], since: datetime | None = None, until: datetime | None = None) -> list[ArticleRow]:
         """The articles with these ids, published in [since, until) where it is given (which spares a search), in no order."""
+        within = "published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})"
+        return self._with_ids(ids, within, since=to_epoch(since) if since else 0, until=to_epoch(until) if until else 2**32 - 1)
+
+    def at(self, moments: Mapping[str, datetime]) -> list[ArticleRow]:
+        """The articles with these ids, each published at its moment, in no order: however far they lie apart, nothing else is read."""
+        epochs = sorted({to_epoch(moment) for moment in moments.values()})
+        return self._with_ids(list(moments), "published_at IN {moments:Array(UInt32)}", moments=epochs)
+
+    def _with_ids(self, ids: Sequence[str], published: str, **values: Value) -> list[ArticleRow]:
         if not ids:
             return []
-        rows = self._client.query(
-            f"""
-            SELECT {_COLUMNS} FROM articles
-            WHERE id IN {{ids:Array(String)}}
-              AND published_at >= toDateTime({{since:UInt32}}) AND published_at < toDateTime({{until:UInt32}})
-            ORDER BY id, version DESC LIMIT 1 BY id
-            """,
-            ids=ids,
-            since=to_epoch(since) if since else 0,
-            until=to_epoch(until) if until else 2**32 - 1,
-        )
-        return [article_of(row) for row in rows]
+        sql = f"SELECT {_COLUMNS} FROM articles WHERE {published} AND id IN {{ids:Array(String)}} ORDER BY id, version DESC LIMIT 1 BY id"
+        return [article_of(row) for row in self._client.query(sql, ids=ids, **values)]
 
     def scores(self, ids: Sequence[str], since: datetime, until: datetime) -> list[Score]:
         """The latest stored scores of the articles with these ids, published in [since, until), in no order. Raises StoreError."""

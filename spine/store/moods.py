@@ -16,15 +16,19 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from spine.clickhouse import ClickHouse
+from spine.series import kind_of
 from spine.store.clock import from_epoch, to_epoch
 from spine.store.mentions import Mentions, MoodPoint, SeriesTotal, of_kinds
+from spine.store.stories import Stories
 
 WIDTHS = (86_400, 21_600, 3_600)
 """Seconds of the stretches that are summed up, the widest first: those of the dashboard's charts of a month, a week and a day."""
 TOTALLED = WIDTHS[:2]
 """Stretches that totals are made of: a story counts once in each, and in each hour would be too often."""
 KINDS = ("genre", "language", "market", "sector", "topic")
-"""Kinds of series that are summed up; companies are too many, and the past of a watchlist may change (spine/store/watchlists.py)."""
+"""Kinds of series that are summed up in all widths; the past of a watchlist may change (spine/store/watchlists.py)."""
+WIDE_KINDS = ("company", *KINDS)
+"""Kinds that are summed up in the widths of TOTALLED: an hour has hardly fewer sums of companies than mentions."""
 DAY_S = 86_400
 RECENT = timedelta(days=35)
 """How far back hours are summed up: as far as what is usual is learnt from."""
@@ -35,14 +39,20 @@ FEWEST, FEWEST_HOURS = 4, 48
 class Moods:
     """Mood, volume and tone of series over any time."""
 
-    def __init__(self, client: ClickHouse, mentions: Mentions) -> None:
+    def __init__(self, client: ClickHouse, mentions: Mentions, stories: Stories) -> None:
         self._client = client
         self._mentions = mentions
+        self._stories = stories
 
     def mood(self, series: Sequence[str], since: datetime, until: datetime, width_s: int) -> list[MoodPoint]:
-        """As Mentions.mood. Raises StoreError."""
-        if not (series and width_s == _width_of(since, until, width_s) and all(name.partition(":")[0] in KINDS for name in series)):
-            return self._mentions.mood(series, since, until, width_s)
+        """As Mentions.mood, of series of any kinds. Raises StoreError."""
+        kinds = kinds_of(_width_of(since, until, width_s))
+        summed = [name for name in series if kind_of(name) in kinds]
+        found = self._summed(summed, since, until, width_s) if summed else []
+        found += self._mentions.mood([name for name in series if kind_of(name) not in kinds], since, until, width_s)
+        return sorted(found, key=lambda point: (point.series, point.start))
+
+    def _summed(self, series: Sequence[str], since: datetime, until: datetime, width_s: int) -> list[MoodPoint]:
         dirty = self._dirty(since, until, width_s)
         rows = self._client.query(
             """
@@ -60,12 +70,12 @@ class Moods:
         found = [MoodPoint(row[0], from_epoch(int(row[1])), float(row[2]), int(row[3]), int(row[4])) for row in rows]
         for first, last in _runs(dirty, width_s):
             found += self._mentions.mood(series, max(since, from_epoch(first)), min(until, from_epoch(last)), width_s)
-        return sorted(found, key=lambda point: (point.series, point.start))
+        return found
 
     def totals(self, since: datetime, until: datetime, kinds: Sequence[str] = KINDS) -> list[SeriesTotal]:
         """As Mentions.touched; over weeks a story counts once in each stretch, and sources are not counted (0). Raises StoreError."""
-        width_s = next((width for width in TOTALLED if _width_of(since, until, width)), 0)
-        if not (width_s and set(kinds) <= set(KINDS)):
+        width_s = _totalled(since, until)
+        if not set(kinds) <= set(kinds_of(width_s)):
             return self._mentions.touched(since, until, kinds)
         dirty = self._dirty(since, until, width_s)
         mentions = f"""
@@ -97,6 +107,12 @@ class Moods:
             last=min(to_epoch(until), max(dirty, default=0) + width_s),
         )
         return [SeriesTotal(row[0], int(row[1]), int(row[2]), 0, float(row[3])) for row in rows]
+
+    def busiest(self, kind: str, since: datetime, until: datetime, limit: int) -> list[SeriesTotal]:
+        """The series of one kind with most stories in [since, until), those as in `totals`; without sources. Raises StoreError."""
+        if kind not in kinds_of(_totalled(since, until)):
+            return self._stories.busiest(kind, since, until, limit)
+        return sorted(self.totals(since, until, (kind,)), key=lambda item: (-item.stories, item.series))[:limit]
 
     def began(self) -> datetime | None:
         """The hour of the first mention; None: there is none. Raises StoreError."""
@@ -160,7 +176,7 @@ class Moods:
                 SELECT series, toUInt32({stretch}) AS s, count() AS n, sum(tone) AS tones, uniqExact(story) AS told,
                        uniqExactIf(story, negative = 1) AS bad
                 FROM mentions FINAL
-                WHERE {of_kinds(KINDS)} AND published_at >= toDateTime({first}) AND published_at < toDateTime({last})
+                WHERE {of_kinds(kinds_of(width_s))} AND published_at >= toDateTime({first}) AND published_at < toDateTime({last})
                   AND toUInt32({stretch}) IN ({", ".join(map(str, marks))})
                 GROUP BY series, s
             )
@@ -169,12 +185,22 @@ class Moods:
         self._client.insert("sums_done", {"width": [width_s] * len(marks), "start": list(marks), "marks": list(marks.values())})
 
 
+def kinds_of(width_s: int) -> tuple[str, ...]:
+    """Kinds of series that are summed up in stretches so wide."""
+    return WIDE_KINDS if width_s in TOTALLED else KINDS if width_s in WIDTHS else ()
+
+
 def _width_of(since: datetime, until: datetime, width_s: int) -> int:
     """`width_s` where [since, until) is made of enough such stretches and they are summed up, else 0."""
     first, last = to_epoch(since), to_epoch(until)
     fewest = FEWEST if width_s >= TOTALLED[-1] else FEWEST_HOURS
     whole = width_s in WIDTHS and first % width_s == 0 == last % width_s and last - first >= fewest * width_s
     return width_s if whole else 0
+
+
+def _totalled(since: datetime, until: datetime) -> int:
+    """Seconds of the stretches that totals of [since, until) are made of; 0: they are read from the mentions."""
+    return next((width for width in TOTALLED if _width_of(since, until, width)), 0)
 
 
 def _runs(starts: Sequence[int], width_s: int) -> list[tuple[int, int]]:

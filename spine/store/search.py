@@ -121,9 +121,13 @@ class Search:
         """
         end = min(until, from_epoch(before.at + 1)) if before is not None and 0 <= before.at < 2**32 - 1 else until
         span, began = FIRST_LOOK, time.monotonic()
+        known: dict[str, int] = {}  # by id: an article may have been published at two times, and the later one counts
+        start = end
         while True:
-            start = max(since, end - span)
-            found = self._candidates(criteria, start, end, limit + 1, before)
+            last, start = start, max(since, end - span)
+            for at, ident in self._candidates(criteria, start, last, limit + 1 - len(known), before):
+                known.setdefault(ident, at)
+            found = [(at, ident) for ident, at in known.items()]
             if len(found) > limit or start == since:
                 break
             if time.monotonic() - began >= budget_s:

@@ -147,8 +147,24 @@ class Stories:
         return [str(row[0]) for row in rows]
 
     def about(self, companies: Sequence[str], since: datetime, until: datetime) -> dict[str, About]:
-        """What the articles of [since, until) call each of `companies`, and its sector; those not named are left out. Raises StoreError."""
+        """What the last article of [since, until) about each of `companies` calls it, and its sector; those without one are left out.
+
+        Raises StoreError.
+        """
         if not companies:
+            return {}
+        last = self._client.query(
+            """
+            SELECT toUInt32(max(published_at)), argMax(id, published_at) FROM mentions
+            WHERE series IN {series:Array(String)}
+              AND published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
+            GROUP BY series
+            """,
+            series=[company_series(company) for company in companies],
+            since=to_epoch(since),
+            until=to_epoch(until),
+        )
+        if not last:
             return {}
         rows = self._client.query(
             """
@@ -157,19 +173,13 @@ class Stories:
                 SELECT published_at, companies, sectors,
                        if(length(surfaces) = length(companies), surfaces, arrayMap(x -> '', companies)) AS names
                 FROM articles
-                WHERE published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
-                  AND id IN (
-                    SELECT id FROM mentions
-                    WHERE series IN {series:Array(String)}
-                      AND published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
-                  )
+                WHERE published_at IN {moments:Array(UInt32)} AND id IN {ids:Array(String)}
             )
             ARRAY JOIN companies AS company, names AS surface, sectors AS sector
             WHERE company IN {companies:Array(String)} GROUP BY company
             """,
-            series=[company_series(company) for company in companies],
+            moments=sorted({int(row[0]) for row in last}),
+            ids=sorted({str(row[1]) for row in last}),
             companies=companies,
-            since=to_epoch(since),
-            until=to_epoch(until),
         )
         return {str(row[0]): About(str(row[1]), str(row[2])) for row in rows}

@@ -242,7 +242,7 @@ def test_sums_say_what_the_mentions_say_before_and_after_they_are_made(store: St
     save(store, *items)
     until = NOON + timedelta(hours=12)
     since = until - timedelta(days=4)
-    names = ["market:all", "topic:earnings", "sector:autos", "language:en", "genre:news"]
+    names = ["company:ACME", "genre:news", "language:en", "market:all", "sector:autos", "topic:earnings"]
 
     def same() -> None:
         for width_s in (3600, 6 * 3600, 24 * 3600):
@@ -252,12 +252,14 @@ def test_sums_say_what_the_mentions_say_before_and_after_they_are_made(store: St
             ]
             assert [p.tone for p in store.moods.mood(names, since, until, width_s)] == pytest.approx([p.tone for p in exact], abs=1e-6)
         days = {name: [p for p in store.mentions.mood(names, since, until, 86_400) if p.series == name] for name in names}
-        for total in store.moods.totals(since, until, ["topic", "market", "sector", "language", "genre"]):
+        for total in store.moods.totals(since, until, ["topic", "market", "sector", "language", "genre", "company"]):
             mine = days.pop(total.series)
             assert (total.stories, total.negative) == (sum(p.stories for p in mine), sum(p.negative for p in mine))
             assert total.tone == pytest.approx(store.mentions.touched(since, until)[0].tone, abs=1e-6)  # all series have the same articles
         assert not days
-        assert store.moods.totals(since, until, ["company"]) == store.mentions.touched(since, until, ["company"])
+        companies = store.mentions.mood(["company:ACME"], since, until, 86_400)
+        (busiest,) = store.moods.busiest("company", since, until, 9)
+        assert busiest[:3] == ("company:ACME", sum(p.stories for p in companies), sum(p.negative for p in companies))
 
     same()
     now = NOON + timedelta(minutes=1)
