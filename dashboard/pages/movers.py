@@ -122,18 +122,17 @@ def _signed(tone: float) -> str:
 
 
 def register(app: dash.Dash, reads: Reads) -> None:
-    """The refresh of the table: after the page's own, which it must not hold up; what it reads is kept for longer, for it reads weeks."""
+    """The refresh of the table: with the page's; what it reads is kept for longer, for it reads weeks."""
 
     @app.callback(
         Output("mv-table", "children"),
         Output("mv-seen", "data"),
-        Input("ov-seen", "data"),
-        State("view", "data"),
+        Input("tick", "n_intervals"),
+        Input("view", "data"),
         State("theme", "data"),
         State("mv-seen", "data"),
-        prevent_initial_call=True,
     )  # type: ignore[untyped-decorator]
-    def refresh(_page: Any, data: Any, theme: Any, seen: Any) -> tuple[Any, Any]:
+    def refresh(_tick: Any, data: Any, theme: Any, seen: Any) -> tuple[Any, Any]:
         view = parse(data, theme)
         try:
             found, names = reads.movers(view.range), reads.company_names(view.range)

@@ -36,7 +36,7 @@ BUDGET_MS = 2_000
 ATTEMPTS, MOST_ATTEMPTS = 3, 6
 WORK = """
 var began = performance.now(), kept = [];
-for (var n = 0; n < 60; n++) {
+for (var n = 0; n < 400; n++) {
   var rows = [];
   for (var m = 0; m < 400; m++) { rows.push({ id: n * m, name: "row " + m, values: [m, m / 3, "x" + n] }); }
   kept.push(JSON.parse(JSON.stringify(rows)).sort(function (a, b) { return a.name < b.name ? -1 : 1; }).map(String).length);
@@ -45,7 +45,7 @@ return performance.now() - began;
 """
 WORKS = 5
 """Times before, and after."""
-QUIET_WORK_MS = 77.0
+QUIET_WORK_MS = 56.0
 """What WORK takes where nobody else is: on the machine of docs/performance.md."""
 QUIET_MS = 500
 """So long nothing happens after a page is interactive: less than the time between two looks at the store."""
@@ -112,6 +112,7 @@ def visit(driver: webdriver.Chrome, store: Store) -> Visit:
     return Visit(interactive(drawn, long), blank, fetched / 1_000, statistics.median(work) / QUIET_WORK_MS)
 
 
+@pytest.mark.alone
 def test_the_overview_is_interactive_in_two_seconds_over_a_million_articles(
     driver: webdriver.Chrome, large: Store, capsys: pytest.CaptureFixture[str]
 ):
