@@ -13,5 +13,6 @@ def test_it_fills_and_reads(clickhouse_server: ClickHouseServer):  # asked for: 
     assert found.sizes[1].mentions > 3 * found.sizes[1].articles
     names = {read.name for read in found.sizes[1].reads}
     assert names >= {f"{what} {key}" for key in RANGES for what in ("overview", "articles", "alerts of")} | {"one alert", "newest article"}
-    assert all(0 < read.p50_ms <= read.p95_ms for size in found.sizes for read in size.reads)
+    assert all(0 <= read.p50_ms <= read.p95_ms for size in found.sizes for read in size.reads)
+    assert all(read.p50_ms > 0 for size in found.sizes for read in size.reads if read.name.startswith("overview"))
     assert found.insert_per_s > 0 < found.sizes[0].bytes_per_article
