@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from pathlib import Path
 
 from dashboard.desks.ruling import Foreseen, InForce
 from spine import log
 from spine.errors import SettingsError, StoreError
-from spine.people import People
 from spine.settings import Settings
 from spine.store import RuleText, Store
 from stream.rules import Rules
 from tocsin import wiring
 from tocsin.preview import preview
+from tocsin.written import Written
 
 DAYS = 30
 MAX_CHARS = 100_000
@@ -23,52 +21,32 @@ _log = log.get_logger(__name__)
 
 
 class RuleDesk:
-    """As dashboard.desks.ruling.Ruling has it. One preview at a time: it reads a month."""
+    """As dashboard.desks.ruling.Ruling has it."""
 
     def __init__(self, settings: Settings, store: Store, now: Callable[[], datetime]) -> None:
         self._settings, self._store, self._now = settings, store, now
-        self._turn = threading.Lock()
-
-    def in_force(self) -> InForce:
-        """The newest text of the store, else that of the file of the settings."""
-        found = self._store.rules.newest()
-        if found is not None:
-            return InForce(found.id, found.text, found.who, found.at)
-        path = self._settings.alert_rules
-        try:
-            return InForce("", Path(path).expanduser().read_text("utf-8") if path else "")
-        except (OSError, UnicodeDecodeError):  # the worker complains of it
-            return InForce("", "")
+        self._text = Written("rules", store.rules, settings.alert_rules, store, now, most_chars=MAX_CHARS)
+        self.in_force = self._text.in_force
 
     def foresee(self, text: str) -> Foreseen:
         """What they would have rung. Raises SettingsError, StoreError."""
         rules = self._checked(text)
-        if not self._turn.acquire(blocking=False):
-            raise SettingsError("other rules are being tried; ask again in some seconds")
-        try:
+        with self._text.trying():
             until = self._now()
             found = preview(self._store, rules, until - timedelta(days=DAYS), until)
-        finally:
-            self._turn.release()
         return Foreseen(found.since, found.until, found.stories, found.rules, found.alerts)
 
     def save(self, text: str, base: str, who: str) -> InForce:
         """Put them in force, with a line in the audit log. Raises SettingsError, StoreError."""
         self._checked(text)
-        before = self.in_force()
-        if before.id != base:
-            raise SettingsError(f"{before.who} has changed the rules meanwhile: load the page again, and look at what they are now")
-        made = self._store.rules.add(text, who, self._now())
-        People(self._store, self._now).note(who, "rules changed", made.id, before=before.text, after=text, address="dashboard")
-        return InForce(made.id, made.text, made.who, made.at)
+        return self._text.put(text, base, who)
 
     def _checked(self, text: str) -> Rules:
-        if len(text) > MAX_CHARS:
-            raise SettingsError(f"{len(text):,} characters of rules are too many: at most {MAX_CHARS:,}")
+        self._text.check_length(text)
         return wiring.make_rules(self._settings, text=text, watchlists=wiring.watchlists_in_force(self._settings, self._store))
 
 
-class Written:
+class NewRules:
     """The rules of the store, for a worker: asked again and again, it tells what is new. One thread at a time."""
 
     def __init__(self, settings: Settings, store: Store) -> None:

@@ -12,20 +12,19 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dashboard.desks.ruling import InForce
 from dashboard.desks.watching import Matched, Tried
 from spine import log
 from spine.errors import SettingsError, StoreError
-from spine.people import People
 from spine.series import is_negative
 from spine.settings import Settings
 from spine.store import ArticleRow, Store
 from stream.fill import SLICE, due, forget, matched, pour
 from stream.matching import Matcher
 from tocsin import wiring
+from tocsin.written import Written
 
 if TYPE_CHECKING:
     from stream.watchlists import Watchlist
@@ -60,50 +59,36 @@ class Current:
 
 
 class WatchDesk:
-    """As dashboard.desks.watching.Watching has it. One trial at a time: it reads a week."""
+    """As dashboard.desks.watching.Watching has it."""
 
     def __init__(self, settings: Settings, store: Store, now: Callable[[], datetime]) -> None:
         self._settings, self._store, self._now = settings, store, now
-        self._turn = threading.Lock()
+        self._text = Written("watchlists", store.watchlist_texts, settings.watchlists, store, now, most_chars=MAX_CHARS)
         self._current = Current(settings, store)
 
     def in_force(self) -> InForce:
-        """The newest text of the store, else that of the file of the settings."""
-        found = self._store.watchlist_texts.newest()
-        if found is not None:
+        """The newest text of the store, else that of the file."""
+        found = self._text.in_force()
+        if found.id:
             self._current()
-            return InForce(found.id, found.text, found.who, found.at)
-        path = self._settings.watchlists
-        try:
-            return InForce("", Path(path).expanduser().read_text("utf-8") if path else "")
-        except (OSError, UnicodeDecodeError):  # the worker complains of it
-            return InForce("", "")
+        return found
 
     def attempt(self, text: str) -> Tried:
         """What they would have matched, the newest articles first. Raises SettingsError, StoreError."""
         watchlists = self._checked(text)
-        if not self._turn.acquire(blocking=False):
-            raise SettingsError("other watchlists are being tried; ask again in some seconds")
-        try:
+        with self._text.trying():
             return self._tried(watchlists)
-        finally:
-            self._turn.release()
 
     def save(self, text: str, base: str, who: str) -> InForce:
         """Put them in force, with a line in the audit log. Raises SettingsError, StoreError."""
         watchlists = self._checked(text)
         self._check_rules(watchlists)
-        before = self.in_force()
-        if before.id != base:
-            raise SettingsError(f"{before.who} has changed the watchlists meanwhile: load the page again, and look at what they are now")
-        made = self._store.watchlist_texts.add(text, who, self._now())
-        People(self._store, self._now).note(who, "watchlists changed", made.id, before=before.text, after=text, address="dashboard")
+        made = self._text.put(text, base, who)
         wiring.know_watchlists(watchlists)
-        return InForce(made.id, made.text, made.who, made.at)
+        return made
 
     def _checked(self, text: str) -> tuple[Watchlist, ...]:
-        if len(text) > MAX_CHARS:
-            raise SettingsError(f"{len(text):,} characters of watchlists are too many: at most {MAX_CHARS:,}")
+        self._text.check_length(text)
         found = wiring.make_watchlists(self._settings, text=text)
         if len(found) > MAX_LISTS:
             raise SettingsError(f"{len(found)} watchlists are too many: at most {MAX_LISTS}")

@@ -242,7 +242,7 @@ def make_pipeline(settings: Settings, store: Store, classifier: Classifier, *, e
     from stream.fill import fill
     from stream.matching import Matcher
     from stream.pipeline import Pipeline
-    from tocsin.ruling import Written
+    from tocsin.ruling import NewRules
     from tocsin.watching import Followed
 
     now = datetime.now(UTC)
@@ -253,5 +253,5 @@ def make_pipeline(settings: Settings, store: Store, classifier: Classifier, *, e
     fill(store, matcher, now - timedelta(days=settings.alert_history_days), now)
     following.begin(matcher)
     return Pipeline.from_settings(
-        settings, store, classifier, matcher=matcher, rules=rules, era=era, written=Written(settings, store), following=following
+        settings, store, classifier, matcher=matcher, rules=rules, era=era, written=NewRules(settings, store), following=following
     )

@@ -22,7 +22,7 @@ from stream.alerts import Rule
 from stream.pipeline import Pipeline
 from tests.unit.test_dashboard_app import body
 from tocsin import wiring
-from tocsin.ruling import MAX_CHARS, RuleDesk, Written
+from tocsin.ruling import MAX_CHARS, NewRules, RuleDesk
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 FLOOD = """
@@ -134,7 +134,7 @@ def test_the_file_of_the_settings_counts_until_somebody_saves(store: Store, cloc
 
 def test_who_watches_takes_them_up_within_half_a_minute_and_keeps_those_that_can_be_used(desk: RuleDesk, store: Store, tmp_path: Path):
     settings = Settings(data_dir=str(tmp_path))
-    pipeline = Pipeline(KeywordClassifier(), store, Rule(warmup_s=0), written=Written(settings, store))
+    pipeline = Pipeline(KeywordClassifier(), store, Rule(warmup_s=0), written=NewRules(settings, store))
     assert pipeline.watch(tell(store, 7, NOW), NOW) == []
     kept = desk.save(FLOOD, "", "王芳")
     later = NOW + timedelta(seconds=20)
