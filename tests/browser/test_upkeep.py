@@ -22,7 +22,7 @@ def fits(page: Page) -> bool:
 
 def test_sources_that_want_a_person_come_first_and_say_why(page: Page):
     page.open("?lang=en")
-    page.find("#header a[href^='/sources']").click()
+    page.operations("/sources")
     page.says("#sr-rows tbody tr:first-child", "failing")
     page.says("#sr-rows tbody tr:first-child", "4 visits in a row failed: answered 503 <b>Service</b> Unavailable")
     page.says("#sr-counts", "1 failing")
