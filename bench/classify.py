@@ -23,6 +23,7 @@ from models.transformer import TransformerClassifier
 
 PEAK_SIDE = 2048
 PEAK_PRODUCTS = 6
+GPU_PEAK_SIDE = 8192
 
 
 class Classify(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,8 +56,8 @@ def measure(folder: Path, *, data: Path | None = None, docs: int = 4096, hf_docs
     texts = [compose(each.title, each.text) for each in every]
     some = texts[:: max(1, len(texts) // hf_docs)][:hf_docs]
     exact = TransformerClassifier.load(folder, dtype=torch.float32)
-    theirs = make_pipeline(exact, exact.network)
     ours = TransformerClassifier.load(folder)
+    theirs = make_pipeline(ours, exact.network)
     tokens = sum(map(len, encode_pairs(ours.tokenizer, [(text, "") for text in texts], ours.max_tokens)))
     threads = torch.get_num_threads()
     precision = torch.bfloat16 if ours.precision == "bfloat16" else torch.float32
@@ -64,7 +65,7 @@ def measure(folder: Path, *, data: Path | None = None, docs: int = 4096, hf_docs
     same = [label["label"] == SENTIMENTS[max(range(3), key=said[text].__getitem__)] for text, label in zip(some, theirs(some), strict=True)]
     ours_s, theirs_s, peaks = [], [], []
     for _ in tqdm(range(repeats), desc="classify", unit="round"):
-        peaks.append(peak_flops(precision, threads))
+        peaks.append(peak_flops(precision, threads, ours.device))
         began = perf_counter()
         ours.classify(every)
         ours_s.append(perf_counter() - began)
@@ -79,7 +80,7 @@ def measure(folder: Path, *, data: Path | None = None, docs: int = 4096, hf_docs
         tokens_per_s=round(fast * tokens / len(every), 1),
         peak_fraction=round(fast * tokens / len(every) * flops_per_token(ours.network.shape, tokens / len(every)) / peak, 3),
         peak_tflops=round(peak / 1e12, 3),
-        device="cpu",
+        device=ours.device.type,
         precision=ours.precision,
         threads=threads,
         docs=len(every),
@@ -98,8 +99,10 @@ def flops_per_token(shape: Shape, length: float) -> float:
     return shape.layers * layer
 
 
-def peak_flops(dtype: torch.dtype, threads: int) -> float:
-    """Additions and multiplications a second of square matrix products, one on each core at a time."""
+def peak_flops(dtype: torch.dtype, threads: int, device: torch.device) -> float:
+    """Additions and multiplications a second of square matrix products: on the CPU one on each core at a time."""
+    if device.type == "cuda":
+        return _gpu_peak_flops(dtype, device)
     a = torch.randn(PEAK_SIDE, PEAK_SIDE).to(dtype)
 
     def work(_lane: int) -> None:
@@ -113,3 +116,14 @@ def peak_flops(dtype: torch.dtype, threads: int) -> float:
         began = perf_counter()
         list(pool.map(work, range(threads)))
         return threads * PEAK_PRODUCTS * 2.0 * PEAK_SIDE**3 / (perf_counter() - began)
+
+
+def _gpu_peak_flops(dtype: torch.dtype, device: torch.device) -> float:
+    a = torch.randn(GPU_PEAK_SIDE, GPU_PEAK_SIDE, device=device).to(dtype)
+    a @ a
+    torch.cuda.synchronize(device)
+    began = perf_counter()
+    for _ in range(PEAK_PRODUCTS):
+        a @ a
+    torch.cuda.synchronize(device)
+    return PEAK_PRODUCTS * 2.0 * GPU_PEAK_SIDE**3 / (perf_counter() - began)

@@ -13,8 +13,8 @@ from models.shape import SENTIMENTS
 from models.transformer import TransformerClassifier
 
 
-def make_pipeline(classifier: TransformerClassifier, network: Network, batch_size: int = 32) -> Any:
-    """A fp32 pipeline on the CPU that says the sentiment of a text, truncated as ours is.
+def make_pipeline(classifier: TransformerClassifier, network: Network) -> Any:
+    """A fp32 pipeline that says the sentiment of a text, truncated as ours is: on the GPU, 64 texts at a time, or the CPU, 32.
 
     network: the classifier's, in fp32
     """
@@ -62,8 +62,8 @@ def make_pipeline(classifier: TransformerClassifier, network: Network, batch_siz
     return TextClassificationPipeline(
         model=model,
         tokenizer=tokenizer,
-        device=torch.device("cpu"),
-        batch_size=batch_size,
+        device=torch.device("cuda" if torch.cuda.is_available() else "cpu"),
+        batch_size=64 if torch.cuda.is_available() else 32,
         truncation=True,
         max_length=classifier.max_tokens,
     )

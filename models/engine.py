@@ -51,6 +51,11 @@ class Reading(NamedTuple):
 class Engine(Protocol):
     """Runs texts through a network."""
 
+    @property
+    def device(self) -> torch.device:
+        """Where it does."""
+        ...
+
     def read(self, ids: Sequence[Sequence[int]]) -> Reading:
         """What the network says of texts, given as token ids, none empty."""
         ...
@@ -70,16 +75,16 @@ class PaddedEngine:
     def __init__(self, network: Network, *, batch_tokens: int = PACK_TOKENS) -> None:
         self._network = network.eval()
         self._batch_tokens = batch_tokens
+        self.device = network.words.weight.device
 
     def read(self, ids: Sequence[Sequence[int]]) -> Reading:
         """What the network says of texts, in order."""
         shape_of = self._network.shape
         logits = {name: np.zeros((len(ids), size), np.float32) for name, size in shape_of.outputs.items() if name != TAGS}
         pooled = np.zeros((len(ids), shape_of.hidden), np.float32)
-        device = self._network.words.weight.device
         with torch.inference_mode():
             for batch, padded in padded_batches(ids, self._batch_tokens):
-                outputs = self._network(padded.to(device))
+                outputs = self._network(padded.to(self.device))
                 pooled[batch] = outputs.pooled[: len(batch)].cpu().numpy()
                 for name, rows in logits.items():
                     rows[batch] = outputs.logits[name][: len(batch)].cpu().numpy()
@@ -94,6 +99,7 @@ class PackedEngine:
     """
 
     def __init__(self, network: Network, dtype: torch.dtype, *, lanes: int | None = None, pack_tokens: int = PACK_TOKENS) -> None:
+        self.device = torch.device("cpu")
         self._encoder = Encoder(network, dtype)
         self._lanes = lanes or CORES
         self._pack_tokens = pack_tokens

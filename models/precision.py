@@ -1,16 +1,18 @@
-"""Which arithmetic does this machine run the encoder in? The fastest that says what fp32 says.
+"""Where, and in which arithmetic, does this machine run the encoder? The fastest that says what fp32 says.
 
-bf16 where the CPU multiplies it in hardware (AMX, AVX512-BF16) ─▶ else, or where its labels differ, fp32 ─▶ else the network as it is
+bf16 on a GPU ─▶ else, or where its labels differ, on the CPU where it multiplies that in hardware (AMX, AVX512-BF16)
+              ─▶ else fp32 ─▶ else the network as it is
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from tokenizers import Tokenizer
 
+from models.device import DeviceEngine
 from models.encoding import encode_pairs
 from models.engine import Engine, PackedEngine, PaddedEngine
 from models.network import Network
@@ -40,8 +42,13 @@ def choose(network: Network, tokenizer: Tokenizer, lanes: int | None = None) -> 
     """
     ids = sample(tokenizer)
     exact = _sentiments(PaddedEngine(network), ids)
-    for engine, dtype in _candidates(network, lanes):
-        agreement = float((_sentiments(engine, ids) == exact).float().mean())
+    for make, dtype in _candidates(network, lanes):
+        try:
+            engine = make()
+            agreement = float((_sentiments(engine, ids) == exact).float().mean())
+        except RuntimeError as error:  # a GPU without memory, or too old for what is asked
+            _log.warning("engine_fails", precision=str(dtype), error=str(error))
+            continue
         if agreement >= AGREEMENT:
             return engine, dtype
         _log.warning(
@@ -55,11 +62,13 @@ def engine_in(dtype: torch.dtype, network: Network, lanes: int | None = None) ->
     return PackedEngine(network, dtype, lanes=lanes) if _has_onednn() else PaddedEngine(network.cast_encoder(dtype))
 
 
-def _candidates(network: Network, lanes: int | None) -> Iterator[tuple[Engine, torch.dtype]]:
+def _candidates(network: Network, lanes: int | None) -> Iterator[tuple[Callable[[], Engine], torch.dtype]]:
+    if torch.cuda.is_available():  # CUDA_VISIBLE_DEVICES chooses one, or none
+        yield lambda: DeviceEngine(network, torch.device("cuda"), torch.bfloat16), torch.bfloat16
     if _has_onednn():
         if bf16_is_fast():
-            yield PackedEngine(network, torch.bfloat16, lanes=lanes), torch.bfloat16
-        yield PackedEngine(network, torch.float32, lanes=lanes), torch.float32
+            yield lambda: PackedEngine(network, torch.bfloat16, lanes=lanes), torch.bfloat16
+        yield lambda: PackedEngine(network, torch.float32, lanes=lanes), torch.float32
 
 
 def sample(tokenizer: Tokenizer) -> list[list[int]]:

@@ -109,6 +109,11 @@ class TransformerClassifier:
         return str(self._network.words.weight.dtype).removeprefix("torch.")
 
     @property
+    def device(self) -> torch.device:
+        """Where the encoder computes; attributions and tags are made on the CPU."""
+        return self._engine.device
+
+    @property
     def tokenizer(self) -> Tokenizer:
         """What turns text into its ids."""
         return self._tokenizer

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from models.device import DeviceEngine
 from models.engine import PackedEngine, PaddedEngine, attention_width, few, groups_of, pack_tokens
 from models.precision import choose, sample
 from tests.tiny import HEADS, shipped_tokenizer, tiny_network
@@ -27,6 +28,38 @@ def test_packed_texts_come_out_as_padded_ones_in_their_order(lanes: int, pack: i
     for name, values in exact.logits.items():
         np.testing.assert_allclose(found.logits[name], values, atol=2e-5)
     np.testing.assert_allclose(found.pooled, exact.pooled, atol=2e-5)
+
+
+@pytest.mark.parametrize("batch_tokens", [64, 32_768])
+def test_what_a_device_says_is_what_the_network_says(batch_tokens: int):
+    """On the CPU, which runs the same steps; a GPU's arithmetic is checked by `choose` where there is one."""
+    network = tiny_network(OUTPUTS)
+    exact = PaddedEngine(network).read(IDS)
+    engine = DeviceEngine(network, torch.device("cpu"), torch.float32, batch_tokens=batch_tokens)
+    found = engine.read(IDS)
+    assert set(found.logits) == {"sentiment", "topics", "risks"}
+    for name, values in exact.logits.items():
+        np.testing.assert_allclose(found.logits[name], values, atol=2e-5)
+    np.testing.assert_allclose(found.pooled, exact.pooled, atol=2e-5)
+    none = engine.read([])
+    assert (none.pooled.shape, none.logits["topics"].shape) == ((0, 32), (0, 21))
+    assert not any(layer.fused for layer in network.layers), "the network itself stays as it is"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_cannot_is_left_aside(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)  # a driver that says so, and then fails
+    engine, _ = choose(tiny_network(OUTPUTS), shipped_tokenizer())
+    assert isinstance(engine, PackedEngine)
+    assert engine.device.type == "cpu"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="wants a GPU")
+def test_a_gpu_is_used_where_there_is_one():
+    engine, dtype = choose(tiny_network(OUTPUTS), shipped_tokenizer())
+    assert (type(engine), engine.device.type, dtype) == (DeviceEngine, "cuda", torch.bfloat16)
+    exact, found = PaddedEngine(tiny_network(OUTPUTS)).read(IDS), engine.read(IDS)
+    np.testing.assert_allclose(found.pooled, exact.pooled, atol=0.05)
 
 
 def test_a_text_comes_out_the_same_alone_and_in_any_company():
