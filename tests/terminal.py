@@ -18,19 +18,20 @@ class Terminal:
     """`tocsin ARGUMENTS` with a terminal for what it tells. text: what it has told so far
 
     stdout: whether its results go there too, and not to nowhere; environment: instead of ours
+    It is started as a shell starts what is to run in the background: SIGINT is ignored until it says otherwise.
     It is read all the time: a terminal that nobody reads is full after some lines, and who tells it more waits for ever.
     """
 
     def __init__(self, *arguments: str, stdout: bool = False, environment: Mapping[str, str] | None = None) -> None:
         self._screen, side = pty.openpty()
-        command: Sequence[str] = (sys.executable, "-m", "tocsin", *arguments)
+        command: Sequence[str] = ("sh", "-c", 'trap "" INT; exec "$@"', "sh", sys.executable, "-m", "tocsin", *arguments)
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=side if stdout else subprocess.DEVNULL,
             stderr=side,
             cwd=ROOT,
-            env=None if environment is None else dict(environment),
+            env={**(os.environ if environment is None else environment), "PYTHONFAULTHANDLER": "1"},
         )
         os.close(side)
         self.text = ""
@@ -59,15 +60,18 @@ class Terminal:
                 self._told.notify_all()
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
-        """End it; its exit code."""
+        """End it; its exit code. One that does not end tells where each of its threads stands."""
         self.process.send_signal(how)
+        late = False
         try:
             code = self.process.wait(60)
         except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-            raise
+            late = True
+            self.process.send_signal(signal.SIGABRT)
+            code = self.process.wait(10)
         finally:
+            self.process.kill()
             self._reader.join(10)
             os.close(self._screen)
+        assert not late, f"it did not end: {self.text[-12_000:]}"
         return code

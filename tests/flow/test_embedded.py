@@ -77,12 +77,12 @@ def stored(folder: Path) -> tuple[int, int]:
 
 @pytest.mark.parametrize("victim", ["worker", "broker"])
 def test_a_part_that_is_killed_comes_back_and_nothing_is_lost_or_doubled(victim: str, tmp_path: Path):
-    rows, killed = 1500, threading.Event()
+    rows, killed = 3000, threading.Event()
     said: list[str] = []
 
     def kill_once(report: Report, _total: int | None, waiting: int) -> None:
-        """In the midst of it: some articles are stored, many are not."""
-        if killed.is_set() or not 0 < waiting < report.read - 300:
+        """In the midst of it: some articles are stored, many are not, so that there is much to do for who comes after."""
+        if killed.is_set() or not 700 < waiting < report.read - 300:
             return
         stack = stacks[0]
         pid = stack.node.pid if victim == "worker" else stack.broker.pid if stack.broker else None

@@ -39,6 +39,7 @@ def demo(ctx: click.Context, headless: bool, until_alert: bool, as_json: bool, s
     from tocsin.broker import accepts, free_port
     from tocsin.demo import Demo, in_words
 
+    interrupt_on_signal()
     settings = settings_of(ctx, broker="embedded", store="embedded", dashboard_port=port)
     if not settings.dashboard_port or (port is None and accepts(settings.dashboard_host, settings.dashboard_port)):
         settings = settings_of(ctx, broker="embedded", store="embedded", dashboard_port=free_port())
