@@ -125,7 +125,7 @@ class Search:
         start = end
         while True:
             last, start = start, max(since, end - span)
-            for at, ident in self._candidates(criteria, start, last, limit + 1 - len(known), before):
+            for at, ident in self._candidates(criteria, start, last, limit + 1, before):
                 known.setdefault(ident, at)
             found = [(at, ident) for ident, at in known.items()]
             if len(found) > limit or start == since:

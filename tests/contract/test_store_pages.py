@@ -156,6 +156,18 @@ def test_pages_follow_each_other_without_a_gap_or_a_repetition(store: Store):
     assert seen == sorted(moment, key=lambda ident: (-moment[ident], ident))
 
 
+def test_an_article_that_was_published_at_two_times_hides_none_behind_it(store: Store):
+    """The search looks at one stretch of time after the other; it is in two of them."""
+    save(store, *(scored("twice", "moved", minutes=minutes) for minutes in (30, -60)))
+    save(store, *(scored(f"m{n}", "moved", minutes=-90 - n) for n in range(4)))
+    since = NOON - timedelta(hours=6)
+    found = store.search.find(Criteria(words="moved"), since, UNTIL, 2, budget_s=math.inf)
+    assert found.then is not None, "there are more"
+    rest = store.search.find(Criteria(words="moved"), since, UNTIL, 9, before=found.then, budget_s=math.inf)
+    seen = [article.id for article in (*found.articles, *rest.articles)]
+    assert set(seen) == {sha("twice"), *(sha(f"m{n}") for n in range(4))}
+
+
 def test_a_search_whose_time_is_up_says_how_far_it_looked_and_goes_on_there(store: Store):
     store.client.command("TRUNCATE TABLE articles")
     save(store, scored("a", "Bond a"), scored("edge", "Bond on the hour", minutes=-60), scored("b", "Bond b", minutes=-260))
