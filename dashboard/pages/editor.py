@@ -81,7 +81,7 @@ def register(app: dash.Dash, editor: Editor, desk: Desk | None, attempt: Callabl
 
     desk: None where the text is not to be had from here; attempt: shows what a text would have done, raises SettingsError, StoreError
     """
-    key, log = editor.key, get_logger(f"dashboard.{editor.words}")
+    key = editor.key
 
     @app.callback(
         Output(f"{key}-text", "value"),
@@ -115,11 +115,8 @@ def register(app: dash.Dash, editor: Editor, desk: Desk | None, attempt: Callabl
             return no_update
         try:
             return attempt(str(text or ""), view)
-        except SettingsError as error:
-            return _wrong(error)
-        except StoreError as error:
-            log.warning("the store did not answer", error=str(error))
-            return i18n.text("store.title", view.language)
+        except (SettingsError, StoreError) as error:
+            return _wrong(editor, error, view)
 
     @app.callback(
         Output(f"{key}-kept", "children"),
@@ -138,11 +135,8 @@ def register(app: dash.Dash, editor: Editor, desk: Desk | None, attempt: Callabl
             return no_update, no_update, no_update
         try:
             kept = desk.save(str(text or ""), str(base or ""), who())
-        except SettingsError as error:
-            return _wrong(error), no_update, no_update
-        except StoreError as error:
-            log.warning("the store did not answer", error=str(error))
-            return i18n.text("store.title", view.language), no_update, no_update
+        except (SettingsError, StoreError) as error:
+            return _wrong(editor, error, view), no_update, no_update
         said = html.P(["✓ ", i18n.text(f"{editor.words}.kept", view.language)], className="sentiment positive")
         return said, kept.id, _written(editor, kept, view)
 
@@ -154,5 +148,9 @@ def _written(editor: Editor, found: InForce, view: View) -> str:
     return i18n.text("rules.by", view.language, who=plain(found.who, 60), at=i18n.when(found.at, view.tz, view.language))
 
 
-def _wrong(error: Exception) -> Any:
+def _wrong(editor: Editor, error: Exception, view: View) -> Any:
+    """Every mistake, or that the store does not answer."""
+    if isinstance(error, StoreError):
+        get_logger(f"dashboard.{editor.words}").warning("the store did not answer", error=str(error))
+        return i18n.text("store.title", view.language)
     return html.Ul([html.Li(f"✗ {line}") for line in str(error).splitlines()], className="mistakes sentiment negative")
