@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -16,6 +17,8 @@ settings.register_profile("long", max_examples=5_000, deadline=None)
 STARTS_SERVERS = {"browser", "contract", "faults", "flow"}
 """Folders whose tests use servers and processes of their own."""
 LAST = 0.85
+AGAIN = pytest.mark.flaky(reruns=1, only_rerun=["^TimeoutException", "^TimeoutError: not within"])
+"""Processes on a busy machine may come late once. What is wrong, lost or doubled fails at once, and pure tests have no second try."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -29,6 +32,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     place = {path: LAST * number / len(heavy) for number, path in enumerate(heavy)}
     place |= {path: number / len(light) for number, path in enumerate(light)}
     items.sort(key=lambda item: place[item.path])
+    for item in items:
+        if item.path.parent.name in STARTS_SERVERS:
+            item.add_marker(AGAIN)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """What was done again is told in full, passed or not: it is to be mended."""
+    for report in terminalreporter.stats.get("rerun", []):
+        terminalreporter.section(f"done again: {report.nodeid}")
+        terminalreporter.write_line(report.longreprtext)
 
 
 @pytest.fixture(autouse=True)

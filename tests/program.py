@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import msgspec
 
@@ -73,6 +73,8 @@ class Program:
     def says(self, word: str, timeout_s: float = 60.0) -> None:
         """Wait until it prints `word`, and nothing else before."""
         said = self.next_word(timeout_s)
+        if said == "nothing":
+            self._late(timeout_s, word)
         assert said == word, f"it said {said!r}, not {word!r}; {self.errors[-30:]} {self.log[-10:]}"
 
     def says_at_last(self, word: str, timeout_s: float = 60.0) -> list[str]:
@@ -80,8 +82,13 @@ class Program:
         before: list[str] = []
         while (said := self.next_word(timeout_s)) != word:
             before.append(said)
-            assert said not in {"its end", "nothing"}, f"it said {before}, never {word!r}; {self.errors[-30:]} {self.log[-10:]}"
+            if said == "nothing":
+                self._late(timeout_s, word)
+            assert said != "its end", f"it said {before}, never {word!r}; {self.errors[-30:]} {self.log[-10:]}"
         return before
+
+    def _late(self, timeout_s: float, what: str) -> NoReturn:
+        raise TimeoutError(f"not within {timeout_s:.0f} s: {what}; {self.errors[-30:]} {self.log[-10:]}")
 
     @property
     def code(self) -> int | None:

@@ -43,7 +43,8 @@ class Terminal:
     def says(self, pattern: str, timeout_s: float = 60.0) -> re.Match[str]:
         """Wait until what it has told so far has the pattern in it."""
         with self._told:
-            self._told.wait_for(lambda: self._over or re.search(pattern, self.text), timeout_s)
+            if not self._told.wait_for(lambda: self._over or re.search(pattern, self.text), timeout_s):
+                raise TimeoutError(f"not within {timeout_s:.0f} s: {pattern} in {self.text}")
             found = re.search(pattern, self.text)
             assert found is not None, f"{pattern} not in {self.text}"
             return found

@@ -137,8 +137,8 @@
       set: function (clicks, chosen, _kept, given) {
         if (!given) { return [none(), none(), none(), none()]; }
         words = Object.assign({ severity: given.severity }, given.bell);
-        var cause = (window.dash_clientside.callback_context.triggered[0] || {}).prop_id || "";
-        if (cause === "bell.n_clicks" && clicks && clicks !== presses) {
+        var causes = window.dash_clientside.callback_context.triggered.map(function (each) { return each.prop_id; }); /* may be several at once */
+        if (causes.includes("bell.n_clicks") && clicks && clicks !== presses) {
           remember("bell", level() ? "" : chosen || "watch");
           if (level()) {
             sound("watch");
@@ -146,7 +146,7 @@
               window.Notification.requestPermission().then(function () { window.dash_clientside.set_props("bell-kept", { data: Date.now() }); });
             }
           }
-        } else if (cause === "bell-level.value" && level() && chosen in ORDER) {
+        } else if (causes.includes("bell-level.value") && level() && chosen in ORDER) {
           remember("bell", chosen);
         }
         presses = clicks || 0;

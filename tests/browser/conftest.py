@@ -17,6 +17,12 @@ from typing import IO, Any, NoReturn
 
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import (
+    ElementClickInterceptedException,
+    ElementNotInteractableException,
+    NoSuchElementException,
+    StaleElementReferenceException,
+)
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
@@ -37,6 +43,8 @@ FLAGS = (
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # no page may need the internet
 )
 WAIT_S = 40.0
+NOT_YET = (NoSuchElementException, StaleElementReferenceException, ElementClickInterceptedException, ElementNotInteractableException)
+"""What a page that is being drawn says of an element."""
 WATCH = (Path(__file__).parent / "watch.js").read_text(encoding="utf-8")
 QUIET_MS = 250
 """So long nothing has changed on a page that is said to be settled."""
@@ -95,11 +103,9 @@ class Page:
 
     def wait(self, condition: Any, what: str = "", timeout_s: float = WAIT_S) -> Any:
         def met(_driver: Any) -> Any:
-            from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
-
             try:
                 return condition()
-            except (NoSuchElementException, StaleElementReferenceException):
+            except NOT_YET:
                 return False
 
         return WebDriverWait(self.driver, timeout_s, poll_frequency=0.1).until(met, what)
@@ -111,13 +117,27 @@ class Page:
         return self.wait(lambda: self.driver.find_element(By.CSS_SELECTOR, css), css)
 
     def press(self, css: str) -> None:
-        """Click on it, also where the page is drawn anew at that moment."""
+        """Click on it, also where the page is drawn anew at that moment, or something still moves over it."""
 
         def pressed() -> bool:
             self.driver.find_element(By.CSS_SELECTOR, css).click()
             return True
 
         self.wait(pressed, css)
+
+    def choose(self, css: str, words: str) -> None:
+        """What says so in a list that drops down."""
+        options = "[...document.querySelectorAll('[role=option]')]"
+        chosen = options + ".find(each => each.checkVisibility() && each.textContent.includes(arguments[0]))"
+        self.press(css)
+
+        def pressed() -> bool:
+            option = self.js(f"return {chosen}", words)
+            if option:
+                option.click()
+            return bool(option)
+
+        self.wait(pressed, f"{words!r} in the list of {css}")
 
     def operations(self, address: str) -> None:
         """Through the header's menu: nothing is loaded anew."""

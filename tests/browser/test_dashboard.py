@@ -39,7 +39,7 @@ def test_nothing_is_fetched_from_elsewhere(page: Page, site: Site):
 
 def test_an_alert_leads_to_why_evidence_source_and_deliveries(page: Page, site: Site):
     overview(page)
-    page.find(f".alert-card[href*='{site.ids['energy']}']").click()
+    page.press(f".alert-card[href*='{site.ids['energy']}']")
     page.says("#al-why", "suggests 0.84. That is 1 in 200 million by chance.")
     assert f"/alert/{site.ids['energy']}?range=24h&lang=en" in page.driver.current_url
     page.says("#al-why", "2 of 11 stories: without them it would not have rung")
@@ -55,13 +55,13 @@ def test_an_alert_leads_to_why_evidence_source_and_deliveries(page: Page, site: 
     deliveries = page.text("#al-deliveries")
     for words in ("503 Service Unavailable", "delivered (200)", "no answer connection refused"):
         assert words in deliveries
-    page.find("#al-back").click()
+    page.press("#al-back")
     page.find("#ov-alerts .alert-card")
 
 
 def test_the_language_switches_and_stays(page: Page):
     overview(page)
-    page.find("#language input[value='zh'] + label").click()
+    page.press("#language input[value='zh'] + label")
     page.says("#page", "未结警报")
     page.says("#ov-alerts", "能源")
     page.says("#status", "实时")
@@ -78,7 +78,7 @@ def test_the_theme_switches_and_stays(page: Page):
     overview(page)
     light = ground()
     before = page.js("return document.querySelector('#ov-mood .legendtext').style.fill")
-    page.find("#theme-switch").click()
+    page.press("#theme-switch")
     page.wait(lambda: ground() != light, "another ground")
     page.wait(lambda: page.js("return document.querySelector('#ov-mood .legendtext').style.fill") != before, "another chart text")
     dark = ground()
@@ -92,7 +92,7 @@ def test_the_address_holds_the_view(page: Page):
     page.wait(lambda: len(page.all("#ov-mood .legend .traces")) >= 2, "the legend")
     names = [item.text for item in page.all("#ov-mood .legend .legendtext")]
     assert names[:2] == ["Macro data", "Earnings"]
-    page.find("#range input[value='1h'] + label").click()
+    page.press("#range input[value='1h'] + label")
     page.wait(lambda: "range=1h" in page.driver.current_url, "the address")
     page.says("#ov-mood-note", "3 min")
     page.driver.back()
@@ -167,7 +167,7 @@ def test_a_server_that_went_is_said_and_recovers(page: Page):
 def test_what_is_not_there_is_said_kindly(page: Page, path: str, words: str):
     page.open(path)
     page.says("#page", words)
-    page.find("#page .nothing a.button").click()
+    page.press("#page .nothing a.button")
     page.find("#ov-alerts .alert-card")
 
 

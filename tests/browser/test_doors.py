@@ -18,7 +18,7 @@ def fill(page: Page, **fields: str) -> None:
         field = page.find(f"#{name}")
         field.clear()
         field.send_keys(value)
-    page.find("button[type=submit].main").click()
+    page.press("button[type=submit].main")
 
 
 def reads(page: Page, css: str) -> str:
@@ -39,7 +39,7 @@ def test_the_first_login_chooses_a_password_sees_the_overview_and_leaves(strange
     page.driver.get(site.ids["link"])
     page.wait(lambda: page.find("#name").get_attribute("value") == "admin", "the name is filled in")
     assert "#" not in page.driver.current_url, "the password is not left in the address"
-    page.find("button[type=submit].main").click()
+    page.press("button[type=submit].main")
     page.says("h1", "Change your password")
     page.says(".muted", "Somebody else made the password")
     one_time = site.ids["link"].rpartition(":")[2]
@@ -48,7 +48,7 @@ def test_the_first_login_chooses_a_password_sees_the_overview_and_leaves(strange
     fill(page, old=one_time, new=CHOSEN, again=CHOSEN)
     page.find("#ov-alerts .alert-card")
     assert page.text("#person") == "admin"
-    page.find("#logout").click()
+    page.press("#logout")
     page.says("h1", "Log in")
     page.open("?lang=en")
     page.says("h1", "Log in")

@@ -35,32 +35,32 @@ def press(page: Page, *keys: str) -> None:
 def test_a_free_range_is_refused_or_shown_and_is_the_same_moments_on_every_page(page: Page):
     page.open("?lang=en")
     page.find("#ov-mood .scatterlayer .trace")
-    page.find("#range-free summary").click()
+    page.press("#range-free summary")
     now = datetime.now(SHANGHAI).replace(second=0, microsecond=0, tzinfo=None)
     since, until = now - timedelta(hours=20), now - timedelta(hours=14)
-    page.find("#range-show").click()
+    page.press("#range-show")
     page.says("#range-said", "Give both moments")
     set_moment(page, "range-from", f"{until:%Y-%m-%dT%H:%M}")
     set_moment(page, "range-to", f"{since:%Y-%m-%dT%H:%M}")
-    page.find("#range-show").click()
+    page.press("#range-show")
     page.says("#range-said", "ends before it begins")
     assert asked(page, "range") in ("", "24h")
     set_moment(page, "range-from", f"{since:%Y-%m-%dT%H:%M}")
     set_moment(page, "range-to", f"{until:%Y-%m-%dT%H:%M}")
-    page.find("#range-show").click()
+    page.press("#range-show")
     page.wait(lambda: len(asked(page, "range")) > 3, "the range in the address")
     utc = [moment.replace(tzinfo=SHANGHAI).astimezone(UTC) for moment in (since, until)]
     assert asked(page, "range") == "-".join(f"{moment:%Y%m%dT%H%MZ}" for moment in utc)
     assert page.text("#range-said") == ""
     page.says("#ov-mood-note", "15 min")
     page.wait(lambda: page.all("#ov-mood .scatterlayer .trace"), "lines")
-    page.find("#ov-busiest a[href^='/series/topic/macro']").click()
+    page.press("#ov-busiest a[href^='/series/topic/macro']")
     page.says("#se-head h1", "Macro")
     assert page.find("#range-from").get_attribute("value") == f"{since:%Y-%m-%dT%H:%M}"
     page.says("#se-kpis", f"{since:%H:%M} – ")
     page.driver.refresh()
     page.wait(lambda: page.find("#range-to").get_attribute("value") == f"{until:%Y-%m-%dT%H:%M}", "the range after a reload")
-    page.find("#range input[value='6h'] + label").click()
+    page.press("#range input[value='6h'] + label")
     page.wait(lambda: asked(page, "range") == "6h", "a preset again")
 
 
@@ -73,17 +73,16 @@ def test_an_address_with_a_range_that_is_none_says_so_and_shows_a_day(page: Page
 
 def test_companies_sectors_and_their_choice_are_in_the_address(page: Page):
     page.open("?lang=zh")
-    page.find("#kind input[value='company'] + label").click()
+    page.press("#kind input[value='company'] + label")
     page.wait(lambda: asked(page, "kind") == "company", "the kind in the address")
     page.wait(lambda: any("恒曦电力" in item.text for item in page.all("#ov-heat .ytick text")), "companies by name in the heat map")
-    page.find("#topics").click()
-    page.wait(lambda: next(item for item in page.all("[role='option']") if item.is_displayed() and "Quayside" in item.text)).click()
+    page.choose("#topics", "Quayside")
     page.wait(lambda: asked(page, "topics") == "QBK", "the chosen company in the address")
     page.wait(lambda: [item.text for item in page.all("#ov-mood .legendtext")][:1] == ["Quayside Bank"], "its line alone")
     page.driver.refresh()
     page.wait(lambda: [item.text for item in page.all("#ov-mood .legendtext")][:1] == ["Quayside Bank"], "the same after a reload")
     press(page, Keys.ESCAPE)
-    page.find("#kind input[value='sector'] + label").click()
+    page.press("#kind input[value='sector'] + label")
     page.wait(lambda: asked(page, "kind") == "sector" and not asked(page, "topics"), "what was chosen was of another kind")
     page.wait(lambda: "energy" in [item.text for item in page.all("#ov-heat .ytick text")], "sectors in the heat map")
 
@@ -91,14 +90,14 @@ def test_companies_sectors_and_their_choice_are_in_the_address(page: Page):
 def test_movers_are_there_by_each_measure(page: Page):
     page.open("?lang=en")
     page.wait(lambda: page.text("#mv-table") != "", "the table, or why there is none")
-    page.find("#by input[value='volume'] + label").click()
+    page.press("#by input[value='volume'] + label")
     page.wait(lambda: asked(page, "by") == "volume", "the order in the address")
 
 
 def test_red_is_up_where_somebody_asks_for_it_and_the_browser_remembers(page: Page):
     page.open("?lang=zh")
     page.says("#ov-heat-note", "蓝色 ▲")
-    page.find("#colours").click()
+    page.press("#colours")
     page.says("#ov-heat-note", "红色 ▲")
     assert asked(page, "colours") == "red-up"
     assert page.find("#colours").get_attribute("aria-pressed") == "true"
@@ -106,7 +105,7 @@ def test_red_is_up_where_somebody_asks_for_it_and_the_browser_remembers(page: Pa
     assert negative == "#00704f"
     page.open("?lang=zh")
     page.says("#ov-heat-note", "红色 ▲")
-    page.find("#colours").click()
+    page.press("#colours")
     page.says("#ov-heat-note", "蓝色 ▲")
 
 

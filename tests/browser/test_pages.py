@@ -12,11 +12,6 @@ def shown(page: Page) -> list[str]:
     return [cell.text for cell in page.all("#fd-grid .ag-center-cols-container [col-id='title']")]
 
 
-def choose(page: Page, id_: str, words: str) -> None:
-    page.find(f"#{id_}").click()
-    page.wait(lambda: next(item for item in page.all("[role='option']") if item.is_displayed() and words in item.text), words).click()
-
-
 def test_a_search_in_chinese_leads_to_an_article_where_its_label_is_put_right(page: Page):
     page.open("articles?lang=zh")
     page.find("#fd-grid .ag-row")
@@ -24,20 +19,20 @@ def test_a_search_in_chinese_leads_to_an_article_where_its_label_is_put_right(pa
     box.send_keys("恒曦电力 停产")
     page.wait(lambda: shown(page) and all("恒曦电力因设备故障停产两座电厂" in title for title in shown(page)), "what was searched for")
     assert "q=%E6%81%92%E6%9B%A6" in page.driver.current_url
-    choose(page, "fd-language", "英文")
+    page.choose("#fd-language", "英文")
     page.says("#fd-note", "没有符合的文章")
     page.driver.back()
     page.wait(lambda: shown(page), "the search before")
     page.wait(lambda: page.find("#fd-language").get_attribute("value") == "", "the filter follows the address")
     assert page.find("#fd-q").get_attribute("value") == "恒曦电力 停产"
-    page.find("#fd-grid a.page").click()
+    page.press("#fd-grid a.page")
     page.says("#ar-head h1", "恒曦电力因设备故障停产两座电厂")
     assert page.find("#ar-head a.out").get_attribute("rel") == "noopener noreferrer nofollow"
-    page.find("#ar-explain").click()
+    page.press("#ar-explain")
     page.says("#ar-reasons", "本进程没有运行模型")
-    page.find(".wrong summary").click()
-    page.find("#ar-sentiment input[value='neutral'] + label").click()
-    page.find("#ar-save").click()
+    page.press(".wrong summary")
+    page.press("#ar-sentiment input[value='neutral'] + label")
+    page.press("#ar-save")
     page.says("#ar-said", "已记录")
     page.says("#ar-labels", "情绪：● 中性 — analyst")
     assert page.text("#ar-labels").count("invented") == 1
@@ -47,20 +42,20 @@ def test_a_search_in_chinese_leads_to_an_article_where_its_label_is_put_right(pa
 
 def test_a_series_shows_its_alert_and_leads_to_its_articles_and_companies(page: Page, site: Site):
     page.open("?lang=en")
-    page.find("#ov-busiest a[href^='/series/topic/energy']").click()
+    page.press("#ov-busiest a[href^='/series/topic/energy']")
     page.says("#se-head h1", "Energy")
     page.find("#se-trend .barlayer .trace")
     page.wait(lambda: any("Alert" in item.text for item in page.all("#se-trend .legend .legendtext")), "the bell in the chart")
     page.find(f"#se-alerts .alert-card[href*='{site.ids['energy']}']")
     page.find("#se-negative .articles a[href^='/article/']")
-    page.find("#range input[value='6h'] + label").click()
+    page.press("#range input[value='6h'] + label")
     page.says("#se-trend-note", "15 min")
     assert "range=6h" in page.driver.current_url
-    page.find("#se-beside a[href^='/series/company/HXD.SH']").click()
+    page.press("#se-beside a[href^='/series/company/HXD.SH']")
     page.says("#se-head h1", "恒曦电力")
     page.find("#se-head a[href^='/series/sector/energy']")
-    page.find(f"#se-alerts .alert-card[href*='{site.ids['company']}']").click()
-    page.find("#al-why h1 a[href^='/series/company/HXD.SH']").click()
+    page.press(f"#se-alerts .alert-card[href*='{site.ids['company']}']")
+    page.press("#al-why h1 a[href^='/series/company/HXD.SH']")
     page.says("#se-head h1", "恒曦电力")
     assert "range=6h" in page.driver.current_url
 
@@ -69,9 +64,9 @@ def test_pages_of_a_search_are_turned_and_the_search_is_worked_by_keyboard(page:
     page.open("articles?lang=en")
     page.wait(lambda: len(shown(page)) > 5, "rows")
     first = shown(page)[0]
-    page.find("#fd-older").click()
+    page.press("#fd-older")
     page.wait(lambda: "before=" in page.driver.current_url and shown(page)[:1] != [first], "an older page")
-    page.find("#fd-newest").click()
+    page.press("#fd-newest")
     page.wait(lambda: "before=" not in page.driver.current_url and shown(page)[:1] == [first], "the newest page")
     page.find("#fd-q").send_keys("halts", Keys.TAB)
     assert page.driver.switch_to.active_element.get_attribute("id") == "fd-language"
@@ -89,7 +84,7 @@ def test_hostile_text_stays_text_on_the_new_pages(page: Page):
     page.says("#fd-note", "No article fits")
     page.open("articles?lang=en&q=HYPERLINK")
     page.wait(lambda: any("<script>" in title for title in shown(page)), "the hostile title")
-    page.find("#fd-grid a.page").click()
+    page.press("#fd-grid a.page")
     page.says("#ar-head h1", "<script>window.hacked=1</script>")
     assert page.find("#ar-head").find_elements(By.CSS_SELECTOR, "a.out") == []  # its address is no web address
     page.open("series/company/%3Cimg%20src%3Dx%20onerror%3D%22window.hacked%3D9%22%3E?lang=en")

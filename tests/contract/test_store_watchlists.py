@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -20,6 +19,7 @@ from stream.matching import Matcher
 from stream.pipeline import Pipeline
 from stream.watchlists import Watchlist
 from tests.contract.test_store import NOON, TABLES, save, scored
+from tests.waiting import until
 
 SINCE, UNTIL = NOON - timedelta(days=2), NOON + timedelta(hours=2)
 
@@ -90,10 +90,7 @@ def test_a_watchlist_that_changes_forgets_what_it_looked_for(store: Store):
     save(store, *ITEMS)
     fill(store, matcher("违约 | default"), SINCE, UNTIL)
     assert fill(store, matcher("Profit"), SINCE, UNTIL) == 1
-    deadline = time.monotonic() + 30  # the store deletes in its own time
-    while counted(store) != [(1, 1)]:
-        assert time.monotonic() < deadline, counted(store)
-        time.sleep(0.05)
+    until(lambda: counted(store) == [(1, 1)], "the store deletes in its own time")
     (watched,) = store.articles.scores([sha("d")], SINCE, UNTIL)
     assert [each.name for each in watched.watchlists] == ["desk"]
 

@@ -21,6 +21,7 @@ from spine.errors import BrokerError
 from tests.faults.wire import BOTH, Wire
 from tests.flow.worker_tools import Installation, Worker, article
 from tests.servers import Kafka, made
+from tests.waiting import until
 
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning")
 """kafka-python leaves sockets to a broker that is gone to the garbage collector, also while a test still runs."""
@@ -86,13 +87,6 @@ def feed(place: Installation, tmp_path: Path) -> Iterator[Feed]:
     made_feed = Feed(place, tmp_path)
     yield made_feed
     made_feed.close()
-
-
-def until(what: Callable[[], bool], timeout_s: float = 60.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not what():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def carried_on(place: Installation, worker: Worker, feed: Feed) -> dict[str, Any]:
@@ -174,7 +168,7 @@ def test_publisher_and_worker_outlive_the_fault_and_lose_and_double_nothing(
     worker.until_sum("score", "messages", 100)
     with fault(broker, wire):
         feed.put(100)
-        until(lambda: feed.sender.renewals > 0)
+        until(lambda: feed.sender.renewals > 0, "the producer is replaced")
         feed.put(100)
     held = carried_on(place, worker, feed)
     assert held["ids"] == sorted(article(f"a{n}").id for n in range(feed.count))

@@ -54,7 +54,7 @@ def until_committed(program: Program, offset: int) -> list[str]:
     """What it says before Kafka has taken this offset."""
     try:
         return program.says_at_last(f"committed {offset}", timeout_s=30)
-    except AssertionError as error:
+    except (AssertionError, TimeoutError) as error:
         error.add_note(CHANGED)
         raise
 

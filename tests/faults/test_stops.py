@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 from spine.store import open_store
 from tests.flow.worker_tools import Installation, Worker, article
 from tests.servers import ClickHouseServer, Kafka
+from tests.waiting import until
 
 
 def shared(place: Installation, server: ClickHouseServer) -> str:
@@ -160,9 +160,7 @@ def test_workers_that_come_and_go_lose_and_double_nothing(kafka_server: Kafka, c
     fourth.says("ready")
     reader = open_store(store, tmp_path)
     ids = sorted(item.id for item in articles)
-    deadline = time.monotonic() + 60
-    while reader.articles.totals().articles < len(ids) and time.monotonic() < deadline:
-        third.until_more("score", 5.0)
+    until(lambda: reader.articles.totals().articles >= len(ids), "all are stored")
     held = fourth.stop()
     third.stop()
     assert held["ids"] == ids

@@ -20,8 +20,8 @@ from spine.settings import Settings
 from spine.store import open_store
 from spine.tokens import new_token
 from spine.topics import topic_names
-from tests.flow.test_embedded import until
 from tests.flow.test_publisher import consume
+from tests.waiting import until
 from tocsin.api import IntoKafka, Pusher
 from tocsin.broker import EmbeddedBroker, free_port
 from tocsin.client import ApiError, Client
@@ -99,8 +99,8 @@ def test_what_is_pushed_into_a_running_tocsin_comes_out_scored_though_the_worker
         assert client.classify(["某公司债券违约"]).model == "keyword-1"
         assert stack.node.pid is not None
         os.kill(stack.node.pid, signal.SIGKILL)
-        until(lambda: _pushed(client, ids), "the API comes back")
-        until(stack.settled, "everything is scored")
+        until(lambda: _pushed(client, ids), "the API comes back", 120)
+        until(stack.settled, "everything is scored", 120)
         assert {article.id for article in client.articles(source="wire")} == ids
         assert len(ids) == 40
         ear.join(60)

@@ -10,8 +10,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -26,6 +24,7 @@ from spine.records import Article
 from spine.settings import Settings
 from spine.store import open_store
 from tests.servers import ROOT
+from tests.waiting import until
 from tocsin.archives import Backfill
 from tocsin.broker import free_port
 from tocsin.child import Node, counters, last_reason
@@ -58,13 +57,6 @@ def archive(folder: Path, rows: int, name: str = "news.jsonl", padding: str = ""
                 + "\n"
             )
     return path
-
-
-def until(reached: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not reached():
-        assert time.monotonic() < deadline, f"not within {PATIENCE_S:.0f} s: {what}"
-        time.sleep(0.05)
 
 
 def stored(folder: Path) -> tuple[int, int]:
@@ -203,7 +195,7 @@ def test_a_worker_whose_servers_are_away_says_that_later_may_help(tmp_path: Path
     away = settings(tmp_path, broker=f"127.0.0.1:{free_port()}", store=f"clickhouse://127.0.0.1:{free_port()}/tocsin")
     node = Node(lambda: NodePlan(settings=away, dashboard=False, schedule=False), tmp_path / "log")
     node.start()
-    until(lambda: node.returncode is not None, "the worker ends")
+    until(lambda: node.returncode is not None, "the worker ends", PATIENCE_S)
     assert node.returncode == EXIT_LATER
     assert "cannot be reached" in last_reason(tmp_path / "log")
     node.stop()
@@ -238,7 +230,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=120, cwd=ROOT)
     for name, pid in zip(("worker", "broker"), done.stdout.split(), strict=True):
-        until(lambda pid=pid: ended(int(pid)), f"the {name} ended")  # type: ignore[misc]
+        until(lambda pid=pid: ended(int(pid)), f"the {name} ended", PATIENCE_S)  # type: ignore[misc]
 
 
 def ended(pid: int) -> bool:

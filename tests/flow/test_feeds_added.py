@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -36,6 +36,7 @@ from spine.settings import Settings
 from spine.store import Store, open_store
 from tests.site import Answer, Site
 from tests.unit.test_dashboard_app import body
+from tests.waiting import until
 from tocsin import liaison
 from tocsin.feeding import FeedDesk, interval
 from tocsin.heart import beating
@@ -85,16 +86,6 @@ def rss(count: int, title: str = "海港财经", every: timedelta = timedelta(mi
         }
         items.append("<item>" + "".join(f"<{name}><![CDATA[{text}]]></{name}>" for name, text in parts.items() if text) + "</item>")
     return f'<rss version="2.0"><channel><title>{title}</title>{"".join(items)}</channel></rss>'.encode()
-
-
-def until(condition: Callable[[], Any], what: str) -> Any:
-    end = time.monotonic() + PATIENCE_S
-    while time.monotonic() < end:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.05)
-    raise AssertionError(what)
 
 
 def test_a_look_tells_what_stands_there_and_stores_nothing(desk: FeedDesk, store: Store, site: Site):

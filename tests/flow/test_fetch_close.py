@@ -7,7 +7,7 @@ import gc
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -15,6 +15,7 @@ from ingest.fetch import Fetched, Fetcher
 from spine.errors import SourceError
 from tests.dripping import Dripping
 from tests.site import Answer, Site
+from tests.waiting import until
 
 FEED = b'<?xml version="1.0"?><rss version="2.0"><channel><title>wire</title></channel></rss>'
 
@@ -51,19 +52,12 @@ def nothing_left() -> Iterator[None]:
     assert [str(each.message) for each in found] == []
 
 
-def until(reached: Callable[[], object], seconds: float = 5.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not reached():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 @pytest.mark.parametrize("start", ["", "HTTP/1.1 200 OK\r\nX: "], ids=["status", "header"])
 def test_a_request_whose_answer_has_not_begun_ends_at_once(start):
     with nothing_left(), Dripping(start, every_s=30.0) as server:
         fetcher = Fetcher(host_delay_s=0)
         fetching = Fetching(fetcher, server.url + "/feed")
-        until(lambda: server.asked)
+        until(lambda: server.asked, "it is asked", 5)
         fetcher.close()
         fetching.ends()
         assert fetching.fetched is None
@@ -145,7 +139,7 @@ def test_many_that_fetch_while_it_is_closed_leave_nothing(site):
             threads = [threading.Thread(target=fetch, daemon=True) for _ in range(8)]
             for thread in threads:
                 thread.start()
-            until(lambda before=before: len(site.seen) > before)  # type: ignore[misc]
+            until(lambda before=before: len(site.seen) > before, "it is asked again", 5)  # type: ignore[misc]
             time.sleep(pause_s)
             fetcher.close()
             for thread in threads:

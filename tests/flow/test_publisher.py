@@ -20,6 +20,7 @@ from ingest.sender import Sender
 from spine.errors import BrokerError
 from spine.records import Article, decode
 from spine.topics import topic_names
+from tests.waiting import until
 from tocsin.broker import EmbeddedBroker, free_port
 
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning")
@@ -135,9 +136,7 @@ def test_a_producer_that_hangs_is_replaced_and_nothing_is_lost(tmp_path, names, 
         send_signal(broker, signal.SIGSTOP)
         try:
             outbox.put([article(number) for number in range(1, 300)])
-            deadline = time.monotonic() + 30
-            while not sender.renewals and time.monotonic() < deadline:
-                publisher.flush(0.2)
+            until(lambda: publisher.flush(0.2) or sender.renewals, "the producer is replaced")
             assert sender.renewals
         finally:
             send_signal(broker, signal.SIGCONT)
@@ -182,9 +181,7 @@ def test_trouble_with_the_disk_is_waited_out_and_trouble_with_kafka_is_told(tmp_
     publisher = Publisher(outbox, Sender(broker.address, names.articles), retry_s=0.02)
     thread = threading.Thread(target=publisher.run, args=(stop,))
     thread.start()
-    deadline = time.monotonic() + 20
-    while not publisher.trouble(limit_s=0.1) and time.monotonic() < deadline:
-        time.sleep(0.02)
+    until(lambda: publisher.trouble(limit_s=0.1), "it is said")
     assert "Kafka has taken nothing" in publisher.trouble(limit_s=0.1)
     assert publisher.trouble(limit_s=3600) == ""
     pending, failures = outbox.pending, iter([sqlite3.OperationalError("disk I/O error")])
@@ -200,8 +197,7 @@ def test_trouble_with_the_disk_is_waited_out_and_trouble_with_kafka_is_told(tmp_
     try:
         ensure_topics(broker.address, names, partitions=1, replication=1)
         assert [item.id for item in consume(broker.address, names.articles, 1, partitions=1)] == [article(1).id]
-        while outbox.counts().pending and time.monotonic() < deadline:
-            outbox.wake.wait(0.02)
+        until(lambda: not outbox.counts().pending, "all is sent")
         assert publisher.trouble(limit_s=0.0) == ""
         outbox.max_bytes = 1
         assert "the outbox is full" in publisher.trouble()

@@ -23,6 +23,7 @@ from spine.records import Article, Mention, encode, sha
 from spine.topics import topic_names
 from tests.flow.worker_program import Plan
 from tests.program import Program
+from tests.waiting import until
 
 
 class Request(NamedTuple):
@@ -89,16 +90,17 @@ class Installation:
 
     def until_read(self, *workers: Worker, topics: Sequence[str] = (), timeout_s: float = 90.0) -> None:
         """Wait until the group has committed all that is in these topics (else in `articles`); no worker may end meanwhile."""
-        deadline = time.monotonic() + timeout_s
         left = list(topics or [self.names.articles])
-        while left and time.monotonic() < deadline:
+
+        def read() -> bool:
             for worker in workers:
                 assert worker.code is None, f"exit {worker.code}: {worker.log[-5:]}"
             with contextlib.suppress(BrokerError):
                 while left and lag(self.plan.broker, self.plan.group, left[0]) == 0:
                     left.pop(0)
-            time.sleep(0.1)
-        assert not left, f"{left} not read: {[worker.log[-5:] for worker in workers]}"
+            return not left
+
+        until(read, f"{topics or self.names.articles} is read", timeout_s, every_s=0.1)
 
     def publish(self, messages: Iterable[Article | tuple[bytes | None, bytes | None]], topic: str = "") -> None:
         """Send articles, or (key, value) as they are, in order, and wait until the broker has them."""
@@ -125,8 +127,9 @@ class Worker(Program):
     def until(self, done: Callable[[list[dict[str, Any]]], bool], timeout_s: float = 60.0) -> None:
         """Wait until its log fulfils `done`."""
         with self._logged:
-            fine = self._logged.wait_for(lambda: done(self.log) or self._over, timeout_s)
-            assert fine and done(self.log), f"exit {self._process.poll()}; {self.errors[-30:]} {self.log[-10:]}"
+            if not self._logged.wait_for(lambda: done(self.log) or self._over, timeout_s):
+                self._late(timeout_s, "what its log is to say")
+            assert done(self.log), f"exit {self._process.poll()}; {self.errors[-30:]} {self.log[-10:]}"
 
     def until_sum(self, event: str, field: str, at_least: int, timeout_s: float = 60.0) -> None:
         """Wait until the log lines called `event` have counted so many of `field`."""

@@ -7,7 +7,7 @@ import itertools
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -24,6 +24,7 @@ from spine.store import Store
 from tests.api_desk import Desk, real_store
 from tests.contract.test_alert_life_store import alert
 from tests.contract.test_store import NOON, save, scored
+from tests.waiting import until
 
 SEATS = 50
 
@@ -99,13 +100,6 @@ def ring(name: str) -> Alert:
     return alert(f"company:{name}", at=datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=5))
 
 
-def wait(until: Callable[[], bool], seconds: float = 20.0) -> None:
-    end = time.monotonic() + seconds
-    while not until():
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
-
 def test_scores_and_alerts_come_as_they_are_stored(desk_and_server: tuple[Desk, Running]):
     desk, running = desk_and_server
     ear = Ear(running, desk.secrets["read"])
@@ -152,7 +146,7 @@ def test_who_heard_nothing_before_the_line_broke_misses_nothing(desk_and_server:
     place = ear.began()
     ear.close()
     save(store, news("a"), news("b"))
-    wait(lambda: len(desk.api.feed._events) >= 2)
+    until(lambda: len(desk.api.feed._events) >= 2, "both are held")
     again = Ear(running, desk.secrets["read"], last_id=place)
     assert [event["data"]["article"]["id"] for event in again.events(2)] == sorted([sha("a"), sha("b")])
     again.close()
@@ -238,7 +232,7 @@ def test_a_slow_client_delays_nobody_and_is_let_go(store: Store, monkeypatch: py
             desk.api.feed._take([Event(number, f"{number:x}-s-a", "score", ("market:all",), flood)])
         read.join(20)
         assert not read.is_alive()
-        wait(lambda: desk.api.feed._listening == 1)  # 25 MB that it does not take
+        until(lambda: desk.api.feed._listening == 1, "one listens")  # 25 MB that it does not take
         slow.close()
         quick.close()
 
@@ -290,7 +284,7 @@ def test_a_client_that_goes_gives_its_seat_back(desk_and_server: tuple[Desk, Run
     ear = Ear(running, desk.secrets["read"])
     ear.began()
     ear.close()
-    wait(lambda: desk.api.feed._listening == 0)
-    wait(lambda: desk.api.feed._thread is None)
+    until(lambda: desk.api.feed._listening == 0, "nobody listens")
+    until(lambda: desk.api.feed._thread is None, "its thread ends")
     head = desk.client.head("/api/v1/stream", headers={"Authorization": f"Bearer {desk.secrets['read']}"})
     assert (head.status_code, desk.api.feed._listening) == (200, 0)

@@ -25,6 +25,7 @@ from stream.alerts import Rule
 from stream.batches import Raw
 from stream.pipeline import Pipeline
 from tests.versions import nan_network, write_tiny
+from tests.waiting import until
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
@@ -44,13 +45,6 @@ class Named(KeywordClassifier):
         if any("poison" in document.text for document in documents):
             raise ValueError("cannot be read")
         return super().classify(documents)
-
-
-def until(done: Callable[[], bool], timeout_s: float = 20.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 @pytest.fixture(scope="module")
@@ -90,11 +84,11 @@ def test_a_promoted_version_takes_over_and_a_rollback_too(versions: Versions, fo
     assert classifier.version == SHIPPED
     for version in ("v1", "v2", "v1"):
         versions.promote(version, now=NOON, why="")
-        until(lambda wanted=version: classifier.version == wanted)  # type: ignore[misc]
+        until(lambda wanted=version: classifier.version == wanted, f"{version} takes over", 20)  # type: ignore[misc]
         alone = load_classifier(versions.folder(version)).classify(documents)
         assert classifier.classify(documents) == alone
     versions.rollback(now=NOON, why="")
-    until(lambda: classifier.version == "v2")
+    until(lambda: classifier.version == "v2", "v2 takes over", 20)
 
 
 def test_a_loading_version_does_not_hold_up_the_scoring(versions: Versions, follow: Callable[..., ChampionClassifier]):
@@ -114,7 +108,7 @@ def test_a_loading_version_does_not_hold_up_the_scoring(versions: Versions, foll
     assert time.monotonic() - began < 5
     assert classifier.version == SHIPPED
     go.set()
-    until(lambda: classifier.version == "v1")
+    until(lambda: classifier.version == "v1", "v1 takes over", 20)
 
 
 def test_a_version_that_does_not_load_changes_nothing_and_is_tried_again(
@@ -125,18 +119,18 @@ def test_a_version_that_does_not_load_changes_nothing_and_is_tried_again(
     weights = versions.folder("v1") / WEIGHTS
     whole = weights.read_bytes()
     versions.promote("v1", now=NOON, why="")
-    until(lambda: classifier.version == "v1")
+    until(lambda: classifier.version == "v1", "v1 takes over", 20)
     versions.promote("v2", now=NOON, why="")
-    until(lambda: classifier.version == "v2")
+    until(lambda: classifier.version == "v2", "v2 takes over", 20)
     weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     try:
         versions.champion_file.write_text("v1\n")
-        until(lambda: "the new champion is not used" in "".join(capfd.readouterr()))
+        until(lambda: "the new champion is not used" in "".join(capfd.readouterr()), "it says so", 20)
         assert classifier.version == "v2"
         assert classifier.classify([Document("goes on", "")])
     finally:
         weights.write_bytes(whole)
-    until(lambda: classifier.version == "v1")
+    until(lambda: classifier.version == "v1", "v1 takes over", 20)
 
 
 def test_a_version_that_cannot_score_is_not_used(versions: Versions, follow: Callable[..., ChampionClassifier]):
@@ -149,9 +143,9 @@ def test_a_version_that_cannot_score_is_not_used(versions: Versions, follow: Cal
 
     classifier = follow(lambda folder: Broken("v1") if folder.name == "v1" else Named(folder.name))
     versions.promote("v1", now=NOON, why="")
-    until(lambda: bool(tried))
+    until(lambda: bool(tried), "it is tried", 20)
     versions.promote("v2", now=NOON, why="")
-    until(lambda: classifier.version == "v2")
+    until(lambda: classifier.version == "v2", "v2 takes over", 20)
 
 
 def test_a_version_of_nan_is_not_used_whoever_promotes_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
@@ -164,13 +158,13 @@ def test_a_version_of_nan_is_not_used_whoever_promotes_it(tmp_path: Path, capfd:
     try:
         before = classifier.classify([Document("Lender defaults", "")])
         versions.promote("nan", now=NOON, why="by hand")
-        until(lambda: "the new champion is not used" in "".join(capfd.readouterr()))
+        until(lambda: "the new champion is not used" in "".join(capfd.readouterr()), "it says so", 20)
         assert classifier.version == SHIPPED
         assert classifier.classify([Document("Lender defaults", "")]) == before
         with pytest.raises(ModelError, match=r"'nan' cannot be used.*nan.*tocsin models rollback"):
             load_champion(versions, load_classifier)
         versions.promote("v2", now=NOON, why="whole")
-        until(lambda: classifier.version == "v2")
+        until(lambda: classifier.version == "v2", "v2 takes over", 20)
     finally:
         classifier.close()
 

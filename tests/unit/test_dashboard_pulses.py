@@ -7,7 +7,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -28,6 +28,7 @@ from tests.contract.test_alert_life_store import alert
 from tests.contract.test_store import NOON, save, scored
 from tests.unit.test_dashboard_app import CALLBACK, body
 from tests.unit.test_dashboard_queries import Hands
+from tests.waiting import until
 
 PASSWORD = "一二三四五六七八九十甲乙"
 PAGES = ("ov-problem", "mv-table", "in-problem", "al-problem", "ac-life", "se-problem", "fd-problem")
@@ -76,13 +77,6 @@ def ring(store: Store, name: str) -> str:
     return rang.id
 
 
-def wait(until: Callable[[], bool], what: str, seconds: float = 300.0) -> None:
-    end = time.monotonic() + seconds
-    while not until():
-        assert time.monotonic() < end, what
-        time.sleep(0.02)
-
-
 class Desk:
     """A dashboard that is served over a store whose questions are counted."""
 
@@ -108,7 +102,7 @@ class Desk:
         """Let everything that is kept for its time grow old, and wait until it is told again what changed."""
         self.hands.time += seconds
         before = self.polled()
-        wait(lambda: self.polled() >= before + 2, "the next look at the store")
+        until(lambda: self.polled() >= before + 2, "the next look at the store", 300)
 
 
 def connect(running: Running) -> http.client.HTTPConnection:
@@ -195,7 +189,7 @@ def cost(store: Store, viewers: Sequence[tuple[str, str]], tag: str) -> tuple[in
 
         def caught_up() -> None:
             desk.pass_time(0)
-            wait(lambda: all(each.drawn == desk.marks() for each in open_pages), "every page is drawn by the last marks")
+            until(lambda: all(each.drawn == desk.marks() for each in open_pages), "every page is drawn by the last marks", 300)
 
         caught_up()
         before, asked = desk.far_side.reads(), sum(each.asked for each in open_pages)
@@ -207,12 +201,12 @@ def cost(store: Store, viewers: Sequence[tuple[str, str]], tag: str) -> tuple[in
                 else:
                     save(store, scored(f"{tag}{number}", minutes=minutes_ago(0), negative=0.9))
             desk.pass_time(0)
-            wait(lambda: not desk.live._waiting, "it was told")
+            until(lambda: not desk.live._waiting, "it was told")
             caught_up()
         total = desk.far_side.reads() - before, sum(each.asked for each in open_pages) - asked
         began = time.monotonic()
         desk.pass_time(0)
-        wait(lambda: time.monotonic() - began > 0.5, "a while in which nothing happens")
+        until(lambda: time.monotonic() - began > 0.5, "a while in which nothing happens")
         assert desk.far_side.reads() - before == total[0], "nothing is read while nothing changes"
         desk.live.close()
         for each in open_pages:
@@ -288,4 +282,4 @@ def test_a_page_that_goes_gives_its_seat_back(store: Store, monkeypatch: pytest.
         events = gone.events()
         assert [next(events)[0] for _ in range(3)] == ["pulse"] * 3, "a sign of life while nothing happens"
         gone.close()
-        wait(lambda: desk.live._viewers == 0, "the seat is free")
+        until(lambda: desk.live._viewers == 0, "the seat is free")

@@ -6,7 +6,7 @@ import ast
 import os
 import time
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +31,7 @@ from tests.api_desk import real_store
 from tests.browser.versions import FIRST, KEPT, LOSER, SECOND, make_versions
 from tests.unit.test_dashboard_app import CALLBACK, body
 from tests.unit.test_dashboard_queries import EmptyClickHouse
+from tests.waiting import until
 from tocsin.modelling import ModelDesk
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -58,14 +59,6 @@ def versions(tmp_path: Path) -> Versions:
 def desk(store: Store, versions: Versions, tmp_path: Path) -> Iterator[ModelDesk]:
     with closing(ModelDesk(Settings(data_dir=str(tmp_path)), store, lambda: NOW)) as made:
         yield made
-
-
-def until(done: Callable[[], Any], timeout_s: float = 200.0) -> Any:
-    deadline = time.monotonic() + timeout_s
-    while not (found := done()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return found
 
 
 def audit(store: Store) -> list[tuple[str, str, str, str, str]]:
@@ -151,7 +144,7 @@ def test_a_refresh_runs_in_a_process_of_its_own_and_what_came_of_it_is_kept(desk
     assert (found.state, found.who) == ("running", "王芳")
     with pytest.raises(SettingsError, match="under way"):
         desk.refresh("Ann", force=False)
-    until(lambda: audit(store)[0][1] == "refresh ended")
+    until(lambda: audit(store)[0][1] == "refresh ended", "its end is in the audit log", 200)
     found = desk.refreshing()
     assert found is not None
     assert (found.state, found.did, found.who, found.reasons) == ("ended", "skip", "王芳", ("no label to learn from",))
@@ -193,7 +186,8 @@ def test_a_refresh_that_cannot_begin_says_why(store: Store, versions: Versions, 
     settings = Settings(data_dir=str(tmp_path), refresh_tests=str(tmp_path / "nowhere"))
     with closing(ModelDesk(settings, store, lambda: NOW)) as desk:
         desk.refresh("Ann", force=True)
-        found = until(lambda: (now := desk.refreshing()) and now.state == "failed" and now)
+        found = until(lambda: (now := desk.refreshing()) and now.state == "failed" and now, "it is said to have failed", 200)
+        assert found
         assert "nowhere" in found.error
 
 

@@ -12,6 +12,7 @@ import pytest
 from models.training.outcome import Measured, Outcome, keep_measured, read_measured
 from models.training.progress import FILE, LINES, SILENT_S, Reporter, read_progress
 from spine.errors import ModelError
+from tests.waiting import until
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 OUTCOME = Outcome(action="skip", champion="shipped", reasons=("few labels",), new_labels=3)
@@ -47,10 +48,7 @@ def test_one_that_was_killed_is_told_from_one_that_runs(tmp_path: Path):
     with Reporter(tmp_path, now=NOON, who="", say=lambda _: None, beat_s=0.01) as report:
         old = time.time() - SILENT_S - 5
         os.utime(tmp_path / FILE, (old, old))
-        deadline = time.monotonic() + 30
-        while not (read_progress(tmp_path) or (None, False))[1]:  # the beat makes it young again
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        until(lambda: (read_progress(tmp_path) or (None, False))[1], "the beat makes it young again")
         report("x")
         kept = (tmp_path / FILE).read_bytes()
         report.end(OUTCOME)

@@ -6,7 +6,7 @@ import contextlib
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,17 +17,11 @@ from spine import log
 from spine.errors import SettingsError
 from spine.settings import Settings, build, environment
 from spine.store import Store, open_store
+from tests.waiting import until
 from tocsin import schedule
 from tocsin.schedule import REFRESH, RETENTION, make_scheduler, next_runs, refresh_job, running_scheduler
 
 NIGHTLY = "30 2 * * *"
-
-
-def until(done: Callable[[], bool], timeout_s: float = 30.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -163,6 +157,6 @@ def test_what_a_job_waits_for_ends_with_the_scheduler(store: Store, tmp_path: Pa
         command = [sys.executable, "-c", "import time; time.sleep(600)"]
         thread = threading.Thread(target=lambda: codes.append(schedule._run(here, command)[0]))
         thread.start()
-        until(lambda: bool(here.children))
+        until(lambda: bool(here.children), "the command runs", 30)
     thread.join(20)
     assert codes == [-15]
