@@ -23,6 +23,7 @@ from bench.servers import ClickHouseServer
 from bench.texts import headlines
 from dashboard.ranges import RANGES
 from dashboard.reads.cache import Cache
+from dashboard.reads.model_reads import ModelReads
 from dashboard.reads.queries import Reads
 from dashboard.reads.upkeep import Upkeep
 from models.classifier import Document
@@ -79,6 +80,7 @@ class Viewer(NamedTuple):
 
     reads: Reads
     upkeep: Upkeep
+    models: ModelReads
 
 
 class StoreFigures(msgspec.Struct, frozen=True, kw_only=True):
@@ -253,7 +255,8 @@ def _figures(store: Store, size: int, until: datetime, stretch: timedelta, repea
 def _viewer(store: Store, moment: datetime) -> Viewer:
     cache = Cache()
     reads = Reads(store, lambda: moment, cache)
-    return Viewer(reads, Upkeep(store, lambda: moment, cache, reads, None))
+    upkeep = Upkeep(store, lambda: moment, cache, reads, None)
+    return Viewer(reads, upkeep, ModelReads(store, lambda: moment, cache, None))
 
 
 def _reads(alerts: Sequence[str], dice: random.Random) -> Iterator[tuple[str, Callable[[Viewer], Any]]]:
@@ -279,6 +282,8 @@ def _reads(alerts: Sequence[str], dice: random.Random) -> Iterator[tuple[str, Ca
     yield "one alert", of(Reads.alert, alert_id=dice.choice(alerts))
     yield "sources", lambda viewer: viewer.upkeep.sources()
     yield "system", lambda viewer: viewer.upkeep.system()
+    yield "drift of the model", lambda viewer: viewer.models.drift()
+    yield "models in use", lambda viewer: viewer.models.uses()
 
 
 def _ms(read: Callable[[Viewer], Any], viewer: Viewer) -> float:

@@ -19,22 +19,28 @@ _ASCII_WORD = re.compile(r"[A-Za-z0-9_]")
 
 
 class Wanted(NamedTuple):
-    """Patterns in RE2's syntax: a text has all of `all_of` and none of `none_of`."""
+    """Patterns in RE2's syntax: a text has all of `all_of` and none of `none_of`.
+
+    parts: what such a text contains for sure, in any letter case; looked for first, as that is several times as fast
+    """
 
     all_of: tuple[str, ...] = ()
     none_of: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
 
 
 def wanted(words: str) -> Wanted:
     """The patterns of what was typed; what is beyond MAX_CHARS or MAX_TERMS is left out, and so is what says nothing."""
     all_of: list[str] = []
     none_of: list[str] = []
+    parts: list[str] = []
     for term in _TERM.finditer(tidy(words)):
         phrase = term["phrase"]
         found = pattern(phrase or term["word"] or "", whole=phrase is not None)
         if found and len(all_of) + len(none_of) < MAX_TERMS:
             (none_of if term["minus"] else all_of).append(found)
-    return Wanted(tuple(dict.fromkeys(all_of)), tuple(dict.fromkeys(none_of)))
+            parts += [] if term["minus"] else [max(filter(_has_plain_case, (phrase or term["word"]).split()), key=len, default="")]
+    return Wanted(*(tuple(dict.fromkeys(each)) for each in (all_of, none_of, filter(None, parts))))
 
 
 def tidy(words: str) -> str:
@@ -53,6 +59,11 @@ def pattern(term: str, *, whole: bool) -> str:
     before = r"\b" if _ASCII_WORD.match(words[0][0]) else ""
     after = r"\b" if whole and _ASCII_WORD.match(words[-1][-1]) else ""
     return "(?i:" + before + r"\s+".join(map(_quoted, words)) + after + ")"  # a bare (?i) does not work in ClickHouse 18.16
+
+
+def _has_plain_case(word: str) -> bool:
+    """Whether everybody agrees which other letters its letters match: of ASCII (but for ſ and the Kelvin sign), and without capitals."""
+    return all(char.isascii() or char.lower() == char == char.upper() for char in word)
 
 
 def _quoted(word: str) -> str:

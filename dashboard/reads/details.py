@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import msgspec
@@ -101,16 +100,16 @@ def lead(article: ArticleRow) -> ArticleRow:
 
 def read_past(store: Store, series: str, width_s: int, since: datetime) -> tuple[list[MoodPoint], datetime, datetime]:
     """Windows of a series' past before a range from `since` on, and the stretch [since, until) that they tell of. Raises StoreError."""
-    return read_past_of(store, [series], width_s, since)
+    first, until = past_of(store, width_s, since)
+    return (store.moods.mood([series], until - PAST, until, step_of(width_s)) if first < until else []), first, until
 
 
-def read_past_of(store: Store, series: Sequence[str], width_s: int, since: datetime) -> tuple[list[MoodPoint], datetime, datetime]:
-    """The same of several series."""
+def past_of(store: Store, width_s: int, since: datetime) -> tuple[datetime, datetime]:
+    """The stretch before a range from `since` on that tells what is usual in its windows: [first, until), empty where there is no past."""
     step_s = step_of(width_s)
     until = datetime.fromtimestamp(int(since.timestamp()) // step_s * step_s, tz=since.tzinfo)
     began = store.moods.began()
-    first = max(until - PAST, began) if began is not None else until
-    return (store.moods.mood(series, until - PAST, until, step_s) if first < until else []), first, until
+    return (max(until - PAST, began) if began is not None else until), until
 
 
 def read_series(

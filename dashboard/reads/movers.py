@@ -17,10 +17,10 @@ from typing import NamedTuple
 import numpy as np
 
 from dashboard.ranges import Range, bounds
-from dashboard.reads.details import read_past_of
-from dashboard.reads.usual import Profile, learn, step_of
+from dashboard.reads.details import past_of
+from dashboard.reads.usual import PAST, Profile, learn, step_of
 from dashboard.view import Measure
-from spine.store import MoodPoint, SeriesTotal, Store
+from spine.store import MoodLine, MoodPoint, SeriesTotal, Store
 
 LEAST = 5
 """Stories that a share or a tone is made of at least: one bad story of one is no mood."""
@@ -69,20 +69,17 @@ class Habit(NamedTuple):
 Habits = Mapping[str, Habit]
 
 
-def habits(past: Iterable[MoodPoint], series: Sequence[str], since: datetime, until: datetime, step_s: int) -> Habits:
+def habits(past: Iterable[MoodLine], series: Sequence[str], since: datetime, until: datetime, step_s: int) -> Habits:
     """What each of `series` usually has, after the past [since, until) in windows of step_s; {} after too short a past."""
-    points: dict[str, list[MoodPoint]] = {name: [] for name in series}
-    for point in past:
-        points[point.series].append(point)
+    lines = {line.series: line for line in past}
     found: dict[str, Habit] = {}
-    for name, own in points.items():
-        places = [(int(point.start.timestamp()) // step_s, point) for point in own]
-        stories = learn({place: point.stories for place, point in places}, since, until, step_s)
-        negative = learn({place: point.negative for place, point in places}, since, until, step_s)
+    for name in series:
+        line = lines.get(name, MoodLine(name, [], [], [], []))
+        stories = learn(line.start, line.stories, since, until, step_s)
+        negative = learn(line.start, line.negative, since, until, step_s)
         if stories is None or negative is None:
             return {}
-        told = sum(point.stories for point in own)
-        found[name] = Habit(stories, negative, sum(point.tone * point.stories for point in own) / told if told else 0.0)
+        found[name] = Habit(stories, negative, float(np.average(line.tone, weights=line.stories)) if line.start else 0.0)
     return found
 
 
@@ -132,8 +129,8 @@ def candidates(members: Sequence[SeriesTotal], others: Mapping[str, Sequence[Ser
 def read_habits(store: Store, series: Sequence[str], chosen: Range, now: datetime) -> Habits:
     """What is usual for each of `series`, by the weeks before a range. Raises StoreError."""
     step_s = step_of(chosen.width_s)
-    past, first, until = read_past_of(store, series, chosen.width_s, bounds(chosen, now)[0])
-    return habits(past, series, first, until, step_s)
+    first, until = past_of(store, chosen.width_s, bounds(chosen, now)[0])
+    return habits(store.moods.lines(series, until - PAST, until, step_s) if first < until else [], series, first, until, step_s)
 
 
 def read_moved(store: Store, known: Habits, chosen: Range, now: datetime) -> list[Mover]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 import msgspec
+import numpy as np
 
-from dashboard.reads.usual import HOUR_S, PAST, usual
+from dashboard.reads.usual import HOUR_S, PAST, learn
 from spine.records import Alert
 from spine.series import source_series
-from spine.store import Feed, MoodPoint, SourceHour, Visited
+from spine.store import Feed, SourceHours, Visited
 
 State = Literal["failing", "silent", "late", "new", "past", "ok"]
 STATES: tuple[State, ...] = ("failing", "silent", "late", "new", "past", "ok")
@@ -61,8 +62,8 @@ class SourceView(msgspec.Struct, frozen=True, kw_only=True):
 class Known(msgspec.Struct, frozen=True, kw_only=True):
     """All that is known of all sources. past: hours before those of `recent`, which reach over HOURS hours at least"""
 
-    past: Sequence[SourceHour]
-    recent: Sequence[SourceHour]
+    past: Sequence[SourceHours]
+    recent: Sequence[SourceHours]
     visits: Sequence[Visited]
     feeds: Sequence[Feed]
     lags: Mapping[str, tuple[float, float]]
@@ -72,29 +73,27 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
 
 def views(known: Known, usuals: Mapping[str, list[float]], now: datetime) -> list[SourceView]:
     """Every source that is on a list, was added, or told anything; those that want a person first. usuals: as `usuals` tells them."""
-    hours: dict[str, list[SourceHour]] = {}
-    for hour in [*known.past, *known.recent]:
-        hours.setdefault(hour.source, []).append(hour)
+    hours = _together([*known.past, *known.recent])
+    newest = {own.source: own for own in sorted([*known.past, *known.recent], key=lambda own: own.last_at)}
+    week, day = int((now - WEEK).timestamp()), [int(start.timestamp()) for start in starts(now)]
     visits = {visit.source: visit for visit in known.visits}
     feeds = {feed.name: feed for feed in known.feeds}
     silences = {alert.series: alert.id for alert in known.alerts if alert.measure == "silence"}
     found = []
     for name in sorted(hours.keys() | visits.keys() | feeds.keys()):
-        own = hours.get(name, [])
-        newest = max(own, key=lambda hour: hour.last_at, default=None)
-        week = [hour for hour in own if hour.start >= now - WEEK]
-        counts = {hour.start: hour.articles for hour in own}
+        counts, last = hours.get(name, {}), newest.get(name)
+        lately = [count for start, count in counts.items() if start >= week]
         view = SourceView(
             name=name,
             visit=visits.get(name),
             added=feeds.get(name),
-            hours=[counts.get(start, 0) for start in starts(now)],
+            hours=[counts.get(start, (0, 0))[0] for start in day],
             usual=usuals.get(name, []),
-            last_at=newest.last_at if newest else None,
-            stored_at=newest.stored_at if newest else None,
+            last_at=last.last_at if last else None,
+            stored_at=last.stored_at if last else None,
             lag_s=known.lags.get(name),
-            told=sum(hour.articles for hour in week),
-            negative=sum(hour.negative for hour in week),
+            told=sum(articles for articles, _ in lately),
+            negative=sum(negative for _, negative in lately),
             dead=known.dead.get(name, 0),
             silence=silences.get(source_series(name), ""),
             state="ok",
@@ -109,20 +108,24 @@ def starts(now: datetime) -> list[datetime]:
     return [last - timedelta(hours=back) for back in range(HOURS - 1, -1, -1)]
 
 
-def usuals(past: Sequence[SourceHour], now: datetime) -> dict[str, list[float]]:
+def usuals(past: Sequence[SourceHours], now: datetime) -> dict[str, list[float]]:
     """Source to the articles that each of the last HOURS hours usually has; without those that are known for too short a time."""
-    hours: dict[str, list[SourceHour]] = {}
-    for hour in past:
-        hours.setdefault(hour.source, []).append(hour)
     wanted = starts(now)
-    since = wanted[0] - PAST
+    day = np.array([start.timestamp() for start in wanted])
     found = {}
-    for name, own in hours.items():
-        points = [MoodPoint(name, hour.start, 0.0, hour.articles, hour.articles) for hour in own]  # any count will do
-        first = max(since, min(hour.start for hour in own))
-        means = [round(item.mean, 3) for item in usual(points, first, wanted[0], HOUR_S, wanted, HOUR_S)]
-        if means:
-            found[name] = means
+    for name, counts in _together(past).items():
+        first = max(wanted[0] - PAST, datetime.fromtimestamp(min(counts), tz=UTC))
+        habit = learn([*counts], [articles for articles, _ in counts.values()], first, wanted[0], HOUR_S)
+        if habit is not None:
+            found[name] = [round(mean, 3) for mean in habit.of(day, HOUR_S)[0].tolist()]
+    return found
+
+
+def _together(parts: Sequence[SourceHours]) -> dict[str, dict[int, tuple[int, int]]]:
+    """Source to the counts of its hours, of all parts; where two tell of an hour the later one is right."""
+    found: dict[str, dict[int, tuple[int, int]]] = {}
+    for part in parts:
+        found[part.source] = found.get(part.source, {}) | part.counts
     return found
 
 

@@ -19,7 +19,7 @@ from dashboard.reads.source_state import HOURS, WEEK, Known, SourceView, usuals,
 from dashboard.reads.usual import HOUR_S, PAST
 from spine.errors import BrokerError
 from spine.series import MARKET
-from spine.store import Beat, DeadReason, Delivery, DiskSpace, Latency, SourceHour, Store, TableSize, Withheld
+from spine.store import Beat, DeadReason, Delivery, DiskSpace, Latency, SourceHours, Store, TableSize, Withheld
 from spine.store.beats import GONE_S
 
 RECENT_TTL_S = 15.0
@@ -116,7 +116,7 @@ class Upkeep:
         hour = datetime.fromtimestamp(int(now.timestamp()) // HOUR_S * HOUR_S, tz=UTC)
         edge = hour - timedelta(hours=HOURS + 1)  # an hour more: the past may be ten minutes old
         past = get(("source past", edge), PAST_TTL_S, lambda: store.health.source_hours(hour - max(TELLERS, PAST), edge))
-        recent: list[SourceHour] = get(
+        recent: list[SourceHours] = get(
             ("source hours", edge), RECENT_TTL_S, lambda: store.health.source_hours(edge, now + timedelta(hours=1))
         )
         usual = get(("source usual", hour), PAST_TTL_S, lambda: usuals([*past, *recent], now))

@@ -9,7 +9,7 @@ It is for the eye. The bell looks closer (docs/detection.md): windows of several
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -74,7 +74,8 @@ def usual(
 
     Windows of the past that are not in `past` had no story.
     """
-    found = learn({int(point.start.timestamp()) // step_s: point.negative for point in past}, since, until, step_s)
+    begins, counts = [int(point.start.timestamp()) for point in past], [point.negative for point in past]
+    found = learn(begins, counts, since, until, step_s)
     if found is None:
         return []
     means, variances = found.of(np.array([start.timestamp() for start in starts], np.float64), width_s)
@@ -83,8 +84,10 @@ def usual(
     return [Usual(*band) for band in zip(lows.tolist(), means.tolist(), (means + reach).tolist(), strict=True)]
 
 
-def learn(seen: Mapping[int, int], since: datetime, until: datetime, step_s: int) -> Profile | None:
-    """What counts of the past [since, until) teach, by place in time (windows of step_s; those left out had none); None: too short a past.
+def learn(begins: Sequence[int], seen: Sequence[int], since: datetime, until: datetime, step_s: int) -> Profile | None:
+    """What counts of the past [since, until) teach; None: it is too short a past.
+
+    begins, seen: where windows of step_s begin (seconds since 1970) and their counts; those left out had none
 
     Each correction is the mean of a gamma posterior, (shape + seen) / (shape / foreseen + windows): Gelman et al. (2013), Bayesian Data
     Analysis, 3rd ed., 2.6; the spread is a negative binomial's and the mean's.
@@ -94,9 +97,9 @@ def learn(seen: Mapping[int, int], since: datetime, until: datetime, step_s: int
         return None
     places = np.arange(first, last)
     counts = np.zeros(last - first)
-    for place, count in seen.items():
-        if first <= place < last:
-            counts[place - first] = count
+    at = np.asarray(begins, np.int64) // step_s - first
+    inside = (at >= 0) & (at < last - first)
+    counts[at[inside]] = np.asarray(seen, np.float64)[inside]
     level = counts.mean()
     by_day = _corrected(places, counts, lambda at: (np.full(len(at), level), np.zeros(len(at))), DAY_S // step_s)
     by_week = _corrected(places, counts, by_day, WEEK_S // step_s)

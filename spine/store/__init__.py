@@ -49,10 +49,10 @@ from spine.store.clock import to_epoch
 from spine.store.dead import DeadLetter, DeadLetters
 from spine.store.feeds import Feed, Feeds, Visited, Visits
 from spine.store.groups import Group, Groups
-from spine.store.health import DeadReason, DiskSpace, Health, Latency, SourceHour, Stage, TableSize
+from spine.store.health import DeadReason, DiskSpace, Health, Latency, SourceHours, Stage, TableSize
 from spine.store.labels import ArticleText, Label, LabelledText, Labels
 from spine.store.lives import Cause, Lives, Withheld
-from spine.store.mentions import Mentions, MinuteCounts, MoodPoint, NegativeMention, SeriesTotal, SourceStories, WindowCount
+from spine.store.mentions import Mentions, MinuteCounts, MoodLine, MoodPoint, NegativeMention, SeriesTotal, SourceStories, WindowCount
 from spine.store.moods import Moods
 from spine.store.past import KnownArticle, New, Past, Place
 from spine.store.peaks import PeakRow, Peaks
@@ -106,6 +106,7 @@ __all__ = [
     "LoginFailures",
     "Mentions",
     "MinuteCounts",
+    "MoodLine",
     "MoodPoint",
     "Moods",
     "NegativeMention",
@@ -125,7 +126,7 @@ __all__ = [
     "Sessions",
     "Side",
     "Silences",
-    "SourceHour",
+    "SourceHours",
     "SourceStories",
     "Sources",
     "Spoke",

@@ -62,16 +62,15 @@ class DeadReason(NamedTuple):
     last_at: datetime
 
 
-class SourceHour(NamedTuple):
-    """An hour of a source: its articles by their publication, and how many of them are negative.
+class SourceHours(NamedTuple):
+    """The hours of a source in which it published anything.
 
+    counts: where an hour begins (seconds since 1970) to its articles, and the negative ones of them; ascending
     last_at, stored_at: when its newest article was published, and when that was stored
     """
 
     source: str
-    start: datetime
-    articles: int
-    negative: int
+    counts: dict[int, tuple[int, int]]
     last_at: datetime
     stored_at: datetime
 
@@ -175,23 +174,27 @@ class Health:
         )
         return dict(Counter(name for row in rows if (name := _source(row[0]))))
 
-    def source_hours(self, since: datetime, until: datetime) -> list[SourceHour]:
-        """Hours of [since, until) in which sources published anything, by source, then time. Raises StoreError.
+    def source_hours(self, since: datetime, until: datetime) -> list[SourceHours]:
+        """The hours of [since, until) of each source that published anything, by source. Raises StoreError.
 
         From the mentions of the market, which are narrow: each article has one, until it is replaced perhaps two.
         """
         rows = self._client.query(
             """
-            SELECT source, intDiv(toUInt32(published_at), 3600) AS hour, count(), sum(negative), toUInt32(max(published_at)),
-                   argMax(version, published_at)
-            FROM mentions
-            WHERE series = 'market:all' AND published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
-            GROUP BY source, hour ORDER BY source, hour
+            SELECT source, groupArray(hour), groupArray(articles), groupArray(bad), max(last), argMax(stored, last)
+            FROM (
+                SELECT source, intDiv(toUInt32(published_at), 3600) * 3600 AS hour, count() AS articles, sum(negative) AS bad,
+                       toUInt32(max(published_at)) AS last, argMax(version, published_at) AS stored
+                FROM mentions
+                WHERE series = 'market:all' AND published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
+                GROUP BY source, hour ORDER BY source, hour
+            )
+            GROUP BY source ORDER BY source
             """,
             since=to_epoch(since),
             until=to_epoch(until),
         )
-        return [_hour(row) for row in rows]
+        return [_hours(row) for row in rows]
 
     def source_lags(self, since: datetime) -> dict[str, tuple[float, float]]:
         """Source to its seconds from publication to the store, (median, 95 %), of what was published since then. Raises StoreError."""
@@ -223,7 +226,7 @@ def _source(letter: str) -> str:
         return ""
 
 
-def _hour(row: Sequence[Any]) -> SourceHour:
-    return SourceHour(
-        row[0], from_epoch(int(row[1]) * 3600), int(row[2]), int(row[3]), from_epoch(int(row[4])), from_epoch(int(row[5]) // 1_000_000)
-    )
+def _hours(row: Sequence[Any]) -> SourceHours:
+    source, starts, articles, negative, last, stored = row
+    counts = {int(start): (int(count), int(bad)) for start, count, bad in zip(starts, articles, negative, strict=True)}
+    return SourceHours(source, dict(sorted(counts.items())), from_epoch(int(last)), from_epoch(int(stored) // 1_000_000))

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from spine.clickhouse import ClickHouse
 from spine.records import Score
@@ -79,6 +79,26 @@ class MoodPoint(NamedTuple):
     negative: int
 
 
+class MoodLine(NamedTuple):
+    """The same of all windows in which one series had a story, in no order; start: seconds since 1970."""
+
+    series: str
+    start: list[int]
+    tone: list[float]
+    stories: list[int]
+    negative: list[int]
+
+    def points(self) -> list[MoodPoint]:
+        """One for each window, in order of time."""
+        rows = sorted(zip(self.start, self.tone, self.stories, self.negative, strict=True))
+        return [MoodPoint(self.series, from_epoch(start), tone, stories, negative) for start, tone, stories, negative in rows]
+
+    def __or__(self, other: MoodLine) -> MoodLine:
+        """With the windows of another line of the series, of another time."""
+        start, tone = self.start + other.start, self.tone + other.tone
+        return MoodLine(self.series, start, tone, self.stories + other.stories, self.negative + other.negative)
+
+
 def of_kinds(kinds: Sequence[str]) -> str:
     """The SQL condition that a series is of one of these kinds, as ranges of the table's key. Raises ValueError for what is no name."""
     if not kinds or not all(kind.isalpha() and kind.isascii() for kind in kinds):
@@ -97,6 +117,12 @@ def of_one(series: str) -> str:
 def parameters_of(series: str) -> dict[str, str]:
     """The parameters of `of_one`."""
     return {"series": MARKET, "source": key_of(series)} if kind_of(series) == SOURCE else {"series": series}
+
+
+def line_of(row: Sequence[Any]) -> MoodLine:
+    """The line of a row of its columns: a server may say whole numbers in quotes."""
+    series, starts, tones, stories, negative = row
+    return MoodLine(series, [*map(int, starts)], [*map(float, tones)], [*map(int, stories)], [*map(int, negative)])
 
 
 class Mentions:
@@ -321,20 +347,28 @@ class Mentions:
 
         Raises StoreError.
         """
+        return [point for line in self.lines(series, since, until, width_s) for point in line.points()]
+
+    def lines(self, series: Sequence[str], since: datetime, until: datetime, width_s: int) -> list[MoodLine]:
+        """The same in columns, by series: thousands of windows come several times as fast. Raises StoreError."""
         if not series:
             return []
         rows = self._client.query(
             """
-            SELECT series, intDiv(toUInt32(published_at), {width:UInt32}) AS w, avg(tone),
-                   uniqExact(story), uniqExactIf(story, negative = 1)
-            FROM mentions FINAL
-            WHERE series IN {series:Array(String)}
-              AND published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
-            GROUP BY series, w ORDER BY series, w
+            SELECT series, groupArray(start), groupArray(mean), groupArray(told), groupArray(bad)
+            FROM (
+                SELECT series, toUInt32(intDiv(toUInt32(published_at), {width:UInt32}) * {width:UInt32}) AS start, avg(tone) AS mean,
+                       uniqExact(story) AS told, uniqExactIf(story, negative = 1) AS bad
+                FROM mentions FINAL
+                WHERE series IN {series:Array(String)}
+                  AND published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
+                GROUP BY series, start
+            )
+            GROUP BY series ORDER BY series
             """,
             series=series,
             since=to_epoch(since),
             until=to_epoch(until),
             width=width_s,
         )
-        return [MoodPoint(row[0], from_epoch(int(row[1]) * width_s), float(row[2]), int(row[3]), int(row[4])) for row in rows]
+        return [line_of(row) for row in rows]

@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from spine.clickhouse import ClickHouse
 from spine.series import kind_of
 from spine.store.clock import from_epoch, to_epoch
-from spine.store.mentions import Mentions, MoodPoint, SeriesTotal, of_kinds
+from spine.store.mentions import Mentions, MoodLine, MoodPoint, SeriesTotal, line_of, of_kinds
 from spine.store.stories import Stories
 
 WIDTHS = (86_400, 21_600, 3_600)
@@ -46,20 +46,29 @@ class Moods:
 
     def mood(self, series: Sequence[str], since: datetime, until: datetime, width_s: int) -> list[MoodPoint]:
         """As Mentions.mood, of series of any kinds. Raises StoreError."""
+        return [point for line in self.lines(series, since, until, width_s) for point in line.points()]
+
+    def lines(self, series: Sequence[str], since: datetime, until: datetime, width_s: int) -> list[MoodLine]:
+        """As Mentions.lines, of series of any kinds. Raises StoreError."""
         kinds = kinds_of(_width_of(since, until, width_s))
         summed = [name for name in series if kind_of(name) in kinds]
         found = self._summed(summed, since, until, width_s) if summed else []
-        found += self._mentions.mood([name for name in series if kind_of(name) not in kinds], since, until, width_s)
-        return sorted(found, key=lambda point: (point.series, point.start))
+        found += self._mentions.lines([name for name in series if kind_of(name) not in kinds], since, until, width_s)
+        whole: dict[str, MoodLine] = {}
+        for line in sorted(found, key=lambda line: line.series):
+            whole[line.series] = whole[line.series] | line if line.series in whole else line
+        return list(whole.values())
 
-    def _summed(self, series: Sequence[str], since: datetime, until: datetime, width_s: int) -> list[MoodPoint]:
+    def _summed(self, series: Sequence[str], since: datetime, until: datetime, width_s: int) -> list[MoodLine]:
         dirty = self._dirty(since, until, width_s)
         rows = self._client.query(
             """
-            SELECT series, toUInt32(start), tone / articles, stories, negative FROM mood_sums FINAL
+            SELECT series, groupArray(toUInt32(start)), groupArray(tone / articles), groupArray(stories), groupArray(negative)
+            FROM mood_sums FINAL
             WHERE width = {width:UInt32} AND series IN {series:Array(String)}
               AND start >= toDateTime({since:UInt32}) AND start < toDateTime({until:UInt32})
               AND toUInt32(start) NOT IN {dirty:Array(UInt32)}
+            GROUP BY series
             """,
             series=series,
             width=width_s,
@@ -67,9 +76,9 @@ class Moods:
             until=to_epoch(until),
             dirty=dirty or [0],
         )
-        found = [MoodPoint(row[0], from_epoch(int(row[1])), float(row[2]), int(row[3]), int(row[4])) for row in rows]
+        found = [line_of(row) for row in rows]
         for first, last in _runs(dirty, width_s):
-            found += self._mentions.mood(series, max(since, from_epoch(first)), min(until, from_epoch(last)), width_s)
+            found += self._mentions.lines(series, max(since, from_epoch(first)), min(until, from_epoch(last)), width_s)
         return found
 
     def totals(self, since: datetime, until: datetime, kinds: Sequence[str] = KINDS) -> list[SeriesTotal]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -12,6 +13,8 @@ from spine.store.clock import from_epoch, to_epoch
 from spine.store.labels import ASK_AT_ONCE
 
 DAY_S = 86_400
+SIDE_BY_SIDE = 4
+"""Stretches of time that are read at once."""
 
 
 class DaySaid(NamedTuple):
@@ -65,23 +68,29 @@ class Quality:
     def days(self, since: datetime, until: datetime) -> list[DaySaid]:
         """What was said of the articles published in [since, until), by day and language. Raises StoreError.
 
-        It reads one row an article, of the market's mentions alone: two months of 27,000 articles a day in a third of a second.
+        It reads one row an article, of the market's mentions alone. What is FINAL is read by one core, so stretches of the time are
+        read side by side.
         """
-        rows = self._client.query(
+        first, last = to_epoch(since), to_epoch(until)
+        edges = {f"at{n}": first + (last - first) * n // SIDE_BY_SIDE for n in range(SIDE_BY_SIDE + 1)}
+        stretches = " UNION ALL ".join(
+            f"""
+            SELECT published_at, language, p_negative AS bad, p_negative + tone AS good, 1 - 2 * p_negative - tone AS flat
+            FROM mentions FINAL
+            WHERE series = {{series:String}}
+              AND published_at >= toDateTime({{{start}:UInt32}}) AND published_at < toDateTime({{{end}:UInt32}})
             """
+            for start, end in itertools.pairwise(edges)
+        )
+        rows = self._client.query(
+            f"""
             SELECT intDiv(toUInt32(published_at), 86400) * 86400 AS day, language, count(), sum(bad > flat AND bad > good),
                    sum(good > flat AND good >= bad), sum(greatest(greatest(bad, good), flat))
-            FROM (
-                SELECT published_at, language, p_negative AS bad, p_negative + tone AS good, 1 - 2 * p_negative - tone AS flat
-                FROM mentions FINAL
-                WHERE series = {series:String}
-                  AND published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
-            )
+            FROM ({stretches})
             GROUP BY day, language ORDER BY day, language
             """,
             series=MARKET,
-            since=to_epoch(since),
-            until=to_epoch(until),
+            **edges,
         )
         return [DaySaid(from_epoch(int(row[0])), row[1], int(row[2]), int(row[3]), int(row[4]), float(row[5])) for row in rows]
 

@@ -91,13 +91,21 @@ _PLAIN = {
 }
 
 
+def narrowed(criteria: Criteria) -> tuple[str, dict[str, Value]]:
+    """The SQL condition, cheap to tell, of what may have the words of some criteria, and its values."""
+    parts = {f"part{number}": part for number, part in enumerate(wanted(criteria.words).parts)}
+    found = {name: "position" if part.lower() == part.upper() else "positionCaseInsensitiveUTF8" for name, part in parts.items()}
+    has = [" OR ".join(f"{find}({column}, {{{name}:String}}) > 0" for column in ("title", "text")) for name, find in found.items()]
+    return " AND ".join(f"({each})" for each in has) or "1", dict(parts)
+
+
 def conditions(criteria: Criteria) -> tuple[str, dict[str, Value]]:
     """The SQL condition of some criteria, and its values."""
     parts = [sql for name, sql in _PLAIN.items() if getattr(criteria, name)]
     values: dict[str, Value] = {name: getattr(criteria, name) for name in _PLAIN if getattr(criteria, name)}
     if criteria.sentiment:
         parts.append(f"({_SENTIMENTS.get(criteria.sentiment, '0')})")
-    all_of, none_of = wanted(criteria.words)
+    all_of, none_of, _ = wanted(criteria.words)
     for number, pattern in enumerate((*all_of, *none_of)):
         values[f"word{number}"] = pattern
         parts.append(
@@ -138,20 +146,22 @@ class Search:
 
     def _candidates(self, criteria: Criteria, since: datetime, until: datetime, limit: int, before: Cursor | None) -> list[tuple[int, str]]:
         """(published_at, id) of articles of which some version fits."""
-        fits, values = conditions(criteria)
+        (may_fit, parts), (fits, values) = narrowed(criteria), conditions(criteria)
         after = "AND (published_at < toDateTime({at:UInt32}) OR id > {after:String})" if before is not None else ""
         if before is not None:
             values |= {"at": max(0, min(before.at, 2**32 - 1)), "after": before.id}
         rows = self._client.query(
             f"""
             SELECT toUInt32(published_at), id FROM articles
-            WHERE published_at >= toDateTime({{since:UInt32}}) AND published_at < toDateTime({{until:UInt32}}) {after} AND {fits}
+            PREWHERE published_at >= toDateTime({{since:UInt32}}) AND published_at < toDateTime({{until:UInt32}}) {after} AND {may_fit}
+            WHERE {fits}
             ORDER BY published_at DESC, id LIMIT 1 BY id LIMIT {{limit:UInt32}}
             SETTINGS max_execution_time = {MAX_S}
             """,
             since=to_epoch(since),
             until=to_epoch(until),
             limit=limit,
+            **parts,
             **values,
         )
         return [(int(row[0]), str(row[1])) for row in rows]

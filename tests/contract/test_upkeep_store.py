@@ -84,14 +84,14 @@ def test_hours_of_sources_count_by_publication(store: Store):
     tell(store, "3", hour + 70 * MINUTE)
     tell(store, "4", hour + MINUTE, source="海港")
     found = store.health.source_hours(hour, NOW)
-    assert [(each.source, each.start, each.articles, each.negative) for each in found] == [
-        ("wire", hour, 2, 1),
-        ("wire", hour + timedelta(hours=1), 1, 0),
-        ("海港", hour, 1, 0),
+    start = int(hour.timestamp())
+    assert [(each.source, each.counts) for each in found] == [
+        ("wire", {start: (2, 1), start + 3_600: (1, 0)}),
+        ("海港", {start: (1, 0)}),
     ]
-    assert found[0].last_at == hour + 5 * MINUTE
+    assert [each.last_at for each in found] == [hour + 70 * MINUTE, hour + MINUTE]
     assert abs(found[0].stored_at - datetime.now(UTC)) < 5 * MINUTE
-    assert store.health.source_hours(hour + timedelta(hours=1), NOW)[0].articles == 1
+    assert [each.counts for each in store.health.source_hours(hour + timedelta(hours=1), NOW)] == [{start + 3_600: (1, 0)}]
 
 
 def test_latency_is_that_of_news_by_stage_and_archives_are_left_out(store: Store):

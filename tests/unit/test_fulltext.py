@@ -12,7 +12,7 @@ from spine.fulltext import MAX_CHARS, MAX_TERMS, tidy, wanted
 
 
 def found(words: str, text: str) -> bool:
-    all_of, none_of = wanted(words)
+    all_of, none_of, _ = wanted(words)
     return all(re.search(pattern, text, re.ASCII) for pattern in all_of) and not any(
         re.search(pattern, text, re.ASCII) for pattern in none_of
     )
@@ -48,9 +48,24 @@ def test_words_phrases_and_what_must_not_be_there(words: str, text: str, expecte
     assert found(words, text) is expected
 
 
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        ("bond -default", ("bond",)),
+        ('“债券违约” "missed payment" 债券', ("债券违约", "payment", "债券")),
+        ("Übernahme Straße 中信 ΔΣ", ("中信",)),  # in which case they are, not everybody tells the same
+        ("-展期", ()),
+        ("", ()),
+    ],
+)
+def test_what_a_text_contains_for_sure(words: str, parts: tuple[str, ...]):
+    assert wanted(words).parts == parts
+
+
 def test_a_search_is_bounded():
-    assert wanted("a " * 500) == (("(?i:\\ba)",), ())
-    assert sum(map(len, wanted(" ".join(f"w{n}" for n in range(99))))) == MAX_TERMS
+    assert wanted("a " * 500) == (("(?i:\\ba)",), (), ("a",))
+    all_of, none_of, _ = wanted(" ".join(f"w{n}" for n in range(99)))
+    assert len(all_of) + len(none_of) == MAX_TERMS
     assert len(tidy("x" * 10_000)) == MAX_CHARS
     assert tidy("a\x00b\nc\u202ed\ud800e") == "a b c d e"
 

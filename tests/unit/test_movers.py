@@ -13,7 +13,7 @@ from dashboard.reads.movers import LEAST_SCORE, Mover, furthest, habits, moved
 from dashboard.reads.queries import Reads
 from dashboard.view import View
 from spine.records import Article, CompanyScore, Mention, Score, Scored, sha
-from spine.store import MoodPoint, Store
+from spine.store import MoodLine, MoodPoint, Store
 from tests.api_desk import real_store
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)  # a Monday
@@ -24,10 +24,12 @@ def point(series: str, start: datetime, stories: int, negative: int, tone: float
     return MoodPoint(series, start, tone, stories, negative)
 
 
-def past(series: str, by_hour: dict[int, int], share: float = 0.2, weeks: int = 4) -> list[MoodPoint]:
+def past(series: str, by_hour: dict[int, int], share: float = 0.2, hours: int = 4 * 168) -> list[MoodLine]:
     """Each day the same number of stories at the same hours, `share` of them negative."""
-    hours = [NOW - HOUR * n for n in range(1, weeks * 168 + 1)]
-    return [point(series, hour, by_hour[hour.hour], round(share * by_hour[hour.hour])) for hour in hours if by_hour.get(hour.hour)]
+    told = [hour for hour in (NOW - HOUR * n for n in range(1, hours + 1)) if by_hour.get(hour.hour)]
+    counts = [by_hour[hour.hour] for hour in told]
+    starts = [int(hour.timestamp()) for hour in told]
+    return [MoodLine(series, starts, [0.0] * len(told), counts, [round(share * count) for count in counts])]
 
 
 def test_what_is_busy_at_this_hour_every_day_has_not_moved():
@@ -62,7 +64,7 @@ def test_the_share_and_the_tone_are_the_series_own():
 def test_one_bad_story_is_no_mood_and_a_short_past_says_nothing():
     known = habits(past("topic:x", {3: 1}), ["topic:x"], NOW - timedelta(weeks=4), NOW, 3_600)
     assert furthest(moved([point("topic:x", NOW, 1, 1, -1.0)], known, NOW, NOW + HOUR), "negative") == []
-    assert habits(past("topic:x", {3: 1}, weeks=1)[:1], ["topic:x"], NOW - timedelta(days=1), NOW, 3_600) == {}
+    assert habits(past("topic:x", {3: 1}, hours=24), ["topic:x"], NOW - timedelta(days=1), NOW, 3_600) == {}
 
 
 @pytest.fixture(scope="module")

@@ -12,16 +12,18 @@ from dashboard.drawing.sparkline import sparkline
 from dashboard.reads.source_state import HOURS, Known, SourceView, due, starts, state_of, usual_today, usuals, views
 from dashboard.reads.upkeep import endpoints, is_gone, shown
 from spine.records import Alert
-from spine.store import Beat, Delivery, Feed, SourceHour, Visited, Withheld
+from spine.store import Beat, Delivery, Feed, SourceHours, Visited, Withheld
 
 NOW = datetime(2026, 11, 23, 10, 30, tzinfo=UTC)  # a Monday
 MINUTE = timedelta(minutes=1)
 
 
-def hour(back: int, articles: int = 4, source: str = "wire", negative: int = 1) -> SourceHour:
-    start = NOW.replace(minute=0) - timedelta(hours=back)
-    last = min(NOW, start + timedelta(minutes=59))
-    return SourceHour(source, start, articles, negative, last, last + timedelta(seconds=20))
+def hours(counts: dict[int, int], source: str = "wire") -> SourceHours:
+    """counts: so many hours back to articles, one of which is negative"""
+    start = {back: NOW.replace(minute=0) - timedelta(hours=back) for back in counts}
+    last = min(NOW, start[min(counts)] + timedelta(minutes=59))
+    told = {int(start[back].timestamp()): (articles, 1) for back, articles in sorted(counts.items(), reverse=True)}
+    return SourceHours(source, told, last, last + timedelta(seconds=20))
 
 
 def visit(**changes: Any) -> Visited:
@@ -95,8 +97,8 @@ def test_what_is_due_ends_with_its_last_article_and_the_day():
 
 
 def test_what_is_usual_follows_the_hour_of_the_week_and_begins_with_the_sources_own_past():
-    busy = [hour(back, 10) for back in range(24, 24 * 15) if (NOW - timedelta(hours=back)).hour in (8, 9)]
-    found = usuals([*busy, hour(30, 50, "new")], NOW)
+    busy = hours({back: 10 for back in range(24, 24 * 15) if (NOW - timedelta(hours=back)).hour in (8, 9)})
+    found = usuals([busy, hours({30: 50}, "new")], NOW)
     by_hour = dict(zip((start.hour for start in starts(NOW)), found["wire"], strict=True))
     assert by_hour[8] > 6
     assert by_hour[3] < 2
@@ -109,8 +111,8 @@ def test_sources_of_all_origins_stand_in_one_list_those_that_want_a_person_first
         observed=0, expected=0, surprise=1, total=0, sources=1, measure="silence",
     )  # fmt: skip
     known = Known(
-        past=[hour(40, 8), hour(24 * 9, 100)],
-        recent=[hour(1, 3), hour(0, 2), hour(2, 5, "mute"), hour(1, 1, "api")],
+        past=[hours({40: 8, 24 * 9: 100, 1: 99})],  # read before what is recent
+        recent=[hours({1: 3, 0: 2}), hours({2: 5}, "mute"), hours({1: 1}, "api")],
         visits=[visit(), visit(source="bad", failures=4, outcome="failed")],
         feeds=[Feed(name="fresh", url="https://fresh.example", body="{}", who="Ann", at=NOW)],
         lags={"wire": (3.0, 9.0)},
