@@ -36,7 +36,7 @@ demo: .venv/.ready ## Watch a simulated newswire: crawl, score, alert, dashboard
 test: .venv/.ready ## Run all tests, against a real Kafka, ClickHouse and browser where they can be had
 	@./tests/install
 	@echo "test: running every test"
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not alone" $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not alone" $(ARGS)
 	@echo "test: running those that measure time, one after the other"
 	@$(BIN)/python -m pytest -m alone $(ARGS) || [ $$? = 5 ] # 5: ARGS chose none of them
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import msgspec
@@ -10,7 +11,7 @@ from dashboard.ranges import Range, bounds, starts
 from dashboard.reads.usual import PAST, Usual, step_of, usual
 from spine.records import Alert, Score
 from spine.series import MARKET, company_series, key_of, kind_of
-from spine.store import About, ArticleRow, MoodPoint, SeriesTotal, Side, Store, Version
+from spine.store import About, ArticleRow, MoodPoint, SeriesTotal, Store, Story, Version
 from spine.store.moods import KINDS
 from spine.store.search import LEAD_CHARS
 from spine.store.stories import COPIES_WITHIN
@@ -122,6 +123,7 @@ def read_series(
     stories = store.stories  # everything is named with the market
     beside = store.moods.busiest("company", since, until, BESIDE) if series == MARKET else stories.beside(series, since, until, BESIDE)
     companies = [key_of(item.series) for item in beside] + ([key_of(series)] if kind_of(series) == "company" else [])
+    negative, positive = _stories(store, series, since, until)
     return SeriesView(
         series=series,
         since=since,
@@ -132,8 +134,8 @@ def read_series(
         total=_total(store, series, since, until),
         before=_total(store, series, since - span, since) if followed else None,
         alerts=[alert for alert in store.alerts.of_series(series, since, ALERTS) if alert.window_start < until],
-        negative=_stories(store, series, "negative", since, until),
-        positive=_stories(store, series, "positive", since, until),
+        negative=negative,
+        positive=positive,
         beside=beside,
         names=store.stories.about(companies, since, until),
     )
@@ -156,14 +158,20 @@ def _total(store: Store, series: str, since: datetime, until: datetime) -> Serie
     return next((item for item in store.moods.totals(since, until, (kind_of(series),)) if item.series == series), None)
 
 
-def _stories(store: Store, series: str, side: Side, since: datetime, until: datetime) -> list[StoryView]:
-    found = store.stories.of_series(series, side, since, until, STORIES)
-    articles = {article.id: article for article in store.articles.at({story.first_id: story.first for story in found})}
-    return [
-        StoryView(article=lead(articles[story.first_id]), articles=story.articles, sources=story.sources, last=story.last)
-        for story in found
-        if story.first_id in articles
-    ]
+def _stories(store: Store, series: str, since: datetime, until: datetime) -> tuple[list[StoryView], list[StoryView]]:
+    """The bad and the good ones, each those that most sources tell first."""
+    bad = store.stories.of_series(series, "negative", since, until, STORIES)
+    good = store.stories.of_series(series, "positive", since, until, STORIES)
+    articles = {article.id: article for article in store.articles.at({story.first_id: story.first for story in (*bad, *good)})}
+
+    def views(found: Sequence[Story]) -> list[StoryView]:
+        return [
+            StoryView(article=lead(articles[story.first_id]), articles=story.articles, sources=story.sources, last=story.last)
+            for story in found
+            if story.first_id in articles
+        ]
+
+    return views(bad), views(good)
 
 
 def company_of(series: str, names: dict[str, About]) -> tuple[str, str]:

@@ -65,7 +65,7 @@ class DeadReason(NamedTuple):
 class SourceHours(NamedTuple):
     """The hours of a source in which it published anything.
 
-    counts: where an hour begins (seconds since 1970) to its articles, and the negative ones of them; ascending
+    counts: where an hour begins (seconds since 1970) to its articles, and the negative ones of them; in no order
     last_at, stored_at: when its newest article was published, and when that was stored
     """
 
@@ -187,7 +187,7 @@ class Health:
                        toUInt32(max(published_at)) AS last, argMax(version, published_at) AS stored
                 FROM mentions
                 WHERE series = 'market:all' AND published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
-                GROUP BY source, hour ORDER BY source, hour
+                GROUP BY source, hour
             )
             GROUP BY source ORDER BY source
             """,
@@ -229,4 +229,4 @@ def _source(letter: str) -> str:
 def _hours(row: Sequence[Any]) -> SourceHours:
     source, starts, articles, negative, last, stored = row
     counts = {int(start): (int(count), int(bad)) for start, count, bad in zip(starts, articles, negative, strict=True)}
-    return SourceHours(source, dict(sorted(counts.items())), from_epoch(int(last)), from_epoch(int(stored) // 1_000_000))
+    return SourceHours(source, counts, from_epoch(int(last)), from_epoch(int(stored) // 1_000_000))

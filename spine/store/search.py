@@ -92,11 +92,15 @@ _PLAIN = {
 
 
 def narrowed(criteria: Criteria) -> tuple[str, dict[str, Value]]:
-    """The SQL condition, cheap to tell, of what may have the words of some criteria, and its values."""
-    parts = {f"part{number}": part for number, part in enumerate(wanted(criteria.words).parts)}
-    found = {name: "position" if part.lower() == part.upper() else "positionCaseInsensitiveUTF8" for name, part in parts.items()}
-    has = [" OR ".join(f"{find}({column}, {{{name}:String}}) > 0" for column in ("title", "text")) for name, find in found.items()]
-    return " AND ".join(f"({each})" for each in has) or "1", dict(parts)
+    """The SQL condition, cheap to tell, of what may have the words of some criteria, and its values.
+
+    One word is looked for without a pattern, which takes a fifth of the time; most articles do not have it, and are done with.
+    """
+    part = wanted(criteria.words).part
+    if not part:
+        return "1", {}
+    find = "position" if part.lower() == part.upper() else "positionCaseInsensitiveUTF8"
+    return f"({find}(title, {{part:String}}) > 0 OR {find}(text, {{part:String}}) > 0)", {"part": part}
 
 
 def conditions(criteria: Criteria) -> tuple[str, dict[str, Value]]:
@@ -146,7 +150,7 @@ class Search:
 
     def _candidates(self, criteria: Criteria, since: datetime, until: datetime, limit: int, before: Cursor | None) -> list[tuple[int, str]]:
         """(published_at, id) of articles of which some version fits."""
-        (may_fit, parts), (fits, values) = narrowed(criteria), conditions(criteria)
+        (may_fit, part), (fits, values) = narrowed(criteria), conditions(criteria)
         after = "AND (published_at < toDateTime({at:UInt32}) OR id > {after:String})" if before is not None else ""
         if before is not None:
             values |= {"at": max(0, min(before.at, 2**32 - 1)), "after": before.id}
@@ -161,7 +165,7 @@ class Search:
             since=to_epoch(since),
             until=to_epoch(until),
             limit=limit,
-            **parts,
+            **part,
             **values,
         )
         return [(int(row[0]), str(row[1])) for row in rows]

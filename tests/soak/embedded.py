@@ -26,7 +26,7 @@ from tests.soak.nemesis import Fault
 from tests.soak.worker import PROPER, Watched, rss_mb
 
 FEEDS = ("alpha", "beta", "gamma")
-KEPT = 400
+KEPT = 1_200
 """Items that a feed shows: it must hold more than comes while `up` is down."""
 FILLERS = ["market", "oil", "steel", "banks", "chips", "exports", "factory", "tariff", "harvest", "harbour", "市场", "原油", "钢铁"]
 FILLERS += ["银行", "芯片", "出口", "工厂", "关税", "港口", "航运"]
@@ -92,7 +92,7 @@ class EmbeddedUp:
             stack.callback(self._desk.close)
             stack.callback(self._feeds.close)
             (self._folder / "tocsin.toml").write_text(self._desk.settings)
-            rest = f"interval_s = 1\nmax_items = {KEPT}\nallow_private = true\n"
+            rest = f"interval_s = 2\nmax_items = {KEPT}\nallow_private = true\n"
             tables = [f'[[sources]]\nname = "{name}"\nurl = "{self._feeds.url}/{name}"\n{rest}' for name in FEEDS]
             sources = self._folder / "sources.toml"
             sources.write_text("".join(tables))
