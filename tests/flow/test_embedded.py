@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import re
 import signal
+import string
 import subprocess
 import sys
 import threading
@@ -44,11 +46,19 @@ def settings(folder: Path, **changes: object) -> Settings:
     return Settings(data_dir=str(folder / "data"), model="keyword", log_format="json", batch_max=64, **changes)  # type: ignore[arg-type]
 
 
+def wording(number: int) -> str:
+    """Words that no other number has: only the same text is the same story."""
+    dice = random.Random(number)
+    if number % 2:
+        return "公司股价下跌" + "".join(chr(dice.randrange(0x4E00, 0x9000)) for _ in range(40))
+    return "Company shares fall sharply " + " ".join("".join(dice.choices(string.ascii_lowercase, k=7)) for _ in range(20))
+
+
 def archive(folder: Path, rows: int, name: str = "news.jsonl", padding: str = "") -> Path:
     path = folder / name
     with path.open("w", encoding="utf-8") as file:
-        for number in range(rows):
-            text = f"第{number}号公司股价下跌" if number % 2 else f"Company {number} shares fall sharply on weak sales"
+        for number in range(rows):  # every tenth tells what the one before told
+            text = wording(number - (number % 10 == 9))
             moment = datetime.fromtimestamp(1_700_000_000 + number * 60, UTC).isoformat()
             file.write(
                 json.dumps(
@@ -159,7 +169,7 @@ def test_a_direct_backfill_stores_what_the_worker_stores_and_goes_on_after_an_in
     again = load([str(path)], direct, READING, threading.Event(), lambda *_: None)
     assert (again.interrupted, again.resumed, first.read + again.read) == (False, first.read, 1600)
     assert contents(tmp_path / "direct") == contents(tmp_path / "through")
-    assert len(contents(tmp_path / "direct")) > 1499
+    assert len({story for story, *_ in contents(tmp_path / "direct")}) == 1350 - 1  # one line was broken
     third = load([str(path)], direct, READING, threading.Event(), lambda *_: None)
     assert (third.read, third.resumed) == (0, 1600)
     with contextlib.closing(Outbox(tmp_path / "direct" / "data" / "outbox.sqlite", durable_broker=False)) as outbox:
@@ -169,18 +179,21 @@ def test_a_direct_backfill_stores_what_the_worker_stores_and_goes_on_after_an_in
 
 
 def contents(folder: Path) -> list[tuple[object, ...]]:
-    """All of articles, their identity and mentions, but the times and versions of writing."""
+    """All of articles, their identity and mentions, but the times and versions of writing.
+
+    A story bears the name of its smallest id here: in the store it is named by whichever came first.
+    """
     store = open_store("embedded", folder / "data")
     try:
-        return [
-            *store.client.query(
-                "SELECT id, source, title, text, toUInt32(published_at), story, p_negative, model FROM articles FINAL ORDER BY id"
-            ),
-            *store.client.query("SELECT id, story, fingerprint, model FROM article_keys FINAL ORDER BY id"),
-            *store.client.query("SELECT series, id, story, negative, tone FROM mentions FINAL ORDER BY series, id"),
-        ]
+        articles = store.client.query(
+            "SELECT story, id, source, title, text, toUInt32(published_at), p_negative, model FROM articles FINAL ORDER BY id"
+        )
+        keys = store.client.query("SELECT story, id, fingerprint, model FROM article_keys FINAL ORDER BY id")
+        mentions = store.client.query("SELECT story, id, series, negative, tone FROM mentions FINAL ORDER BY series, id")
     finally:
         store.close()
+    first = {story: id_ for story, id_, *_ in reversed(articles)}
+    return [(first[story], *rest) for story, *rest in (*articles, *keys, *mentions)]
 
 
 def test_a_worker_that_cannot_start_ends_the_whole_with_its_reason(tmp_path: Path):
