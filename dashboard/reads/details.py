@@ -11,7 +11,7 @@ from dashboard.ranges import Range, bounds, starts
 from dashboard.reads.usual import PAST, Usual, step_of, usual
 from spine.records import Alert, Score
 from spine.series import MARKET, company_series, key_of, kind_of
-from spine.store import About, ArticleRow, MoodPoint, SeriesTotal, Store, Story, Version
+from spine.store import About, ArticleRow, MoodLine, MoodPoint, SeriesTotal, Store, Story, Version
 from spine.store.moods import KINDS
 from spine.store.search import LEAD_CHARS
 from spine.store.stories import COPIES_WITHIN
@@ -101,16 +101,17 @@ def lead(article: ArticleRow) -> ArticleRow:
 
 def read_past(store: Store, series: str, width_s: int, since: datetime) -> tuple[list[MoodPoint], datetime, datetime]:
     """Windows of a series' past before a range from `since` on, and the stretch [since, until) that they tell of. Raises StoreError."""
-    first, until = past_of(store, width_s, since)
-    return (store.moods.mood([series], until - PAST, until, step_of(width_s)) if first < until else []), first, until
+    lines, first, until = read_past_of(store, [series], width_s, since)
+    return [point for line in lines for point in line.points()], first, until
 
 
-def past_of(store: Store, width_s: int, since: datetime) -> tuple[datetime, datetime]:
-    """The stretch before a range from `since` on that tells what is usual in its windows: [first, until), empty where there is no past."""
+def read_past_of(store: Store, series: Sequence[str], width_s: int, since: datetime) -> tuple[list[MoodLine], datetime, datetime]:
+    """The same of several series, in columns."""
     step_s = step_of(width_s)
     until = datetime.fromtimestamp(int(since.timestamp()) // step_s * step_s, tz=since.tzinfo)
     began = store.moods.began()
-    return (max(until - PAST, began) if began is not None else until), until
+    first = max(until - PAST, began) if began is not None else until
+    return (store.moods.lines(series, until - PAST, until, step_s) if first < until else []), first, until
 
 
 def read_series(

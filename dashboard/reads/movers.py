@@ -17,8 +17,8 @@ from typing import NamedTuple
 import numpy as np
 
 from dashboard.ranges import Range, bounds
-from dashboard.reads.details import past_of
-from dashboard.reads.usual import PAST, Profile, learn, step_of
+from dashboard.reads.details import read_past_of
+from dashboard.reads.usual import Profile, learn, step_of
 from dashboard.view import Measure
 from spine.store import MoodLine, MoodPoint, SeriesTotal, Store
 
@@ -129,8 +129,8 @@ def candidates(members: Sequence[SeriesTotal], others: Mapping[str, Sequence[Ser
 def read_habits(store: Store, series: Sequence[str], chosen: Range, now: datetime) -> Habits:
     """What is usual for each of `series`, by the weeks before a range. Raises StoreError."""
     step_s = step_of(chosen.width_s)
-    first, until = past_of(store, chosen.width_s, bounds(chosen, now)[0])
-    return habits(store.moods.lines(series, until - PAST, until, step_s) if first < until else [], series, first, until, step_s)
+    past, first, until = read_past_of(store, series, chosen.width_s, bounds(chosen, now)[0])
+    return habits(past, series, first, until, step_s)
 
 
 def read_moved(store: Store, known: Habits, chosen: Range, now: datetime) -> list[Mover]:

@@ -73,8 +73,8 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
 
 def views(known: Known, usuals: Mapping[str, list[float]], now: datetime) -> list[SourceView]:
     """Every source that is on a list, was added, or told anything; those that want a person first. usuals: as `usuals` tells them."""
-    hours = _together([*known.past, *known.recent])
-    newest = {own.source: own for own in sorted([*known.past, *known.recent], key=lambda own: own.last_at)}
+    told = [*known.past, *known.recent]
+    hours, newest = _together(told), {own.source: own for own in sorted(told, key=lambda own: own.last_at)}
     week, day = int((now - WEEK).timestamp()), [int(start.timestamp()) for start in starts(now)]
     visits = {visit.source: visit for visit in known.visits}
     feeds = {feed.name: feed for feed in known.feeds}
