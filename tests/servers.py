@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import pytest
 
@@ -23,9 +23,14 @@ def or_skip() -> Iterator[None]:
     try:
         yield
     except Unavailable as error:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"under CI=true this must not be skipped: {error}")
-        pytest.skip(str(error))
+        unavailable(str(error))
+
+
+def unavailable(reason: str) -> NoReturn:
+    """What cannot be had skips the test, with the reason; under CI=true that is a failure."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"under CI=true this must not be skipped: {reason}")
+    pytest.skip(reason)
 
 
 def made(kind: type[ServerT], folder: Path, **options: Any) -> ServerT:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.cookiejar
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -13,7 +12,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import IO, Any
 
 import pytest
 from selenium import webdriver
@@ -28,6 +27,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.browser.site import PASSWORD
+from tests.servers import unavailable
 
 ROOT = Path(__file__).resolve().parents[2]
 FLAGS = (
@@ -48,13 +48,6 @@ NOT_YET = (NoSuchElementException, StaleElementReferenceException, ElementClickI
 WATCH = (Path(__file__).parent / "watch.js").read_text(encoding="utf-8")
 QUIET_MS = 250
 """So long nothing has changed on a page that is said to be settled."""
-
-
-def unavailable(reason: str) -> NoReturn:
-    """What cannot be had skips the test, with the reason; under CI=true that is a failure."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"under CI=true this must not be skipped: {reason}")
-    pytest.skip(reason)
 
 
 class Site:

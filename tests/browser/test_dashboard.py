@@ -189,7 +189,8 @@ def test_the_page_can_be_worked_by_keyboard_and_is_labelled(page: Page):
     overview(page)
     unnamed = page.js(
         "return [...document.querySelectorAll('button, a, input:not([type=hidden]):not([type=radio])')]"
-        ".filter(e => e.offsetParent && !(e.textContent || '').trim() && !e.getAttribute('aria-label') && !e.labels?.length"
+        ".filter(e => e.offsetParent && !((e.checkVisibility() ? e.innerText : e.textContent) || '').trim()"  # a closed menu's has none
+        " && !e.getAttribute('aria-label') && !e.labels?.length"
         " && !e.placeholder && !e.title && !e.closest('[aria-hidden=true]') && !e.closest('.modebar') && !e.closest('.ag-root'))"
         ".map(e => e.outerHTML.slice(0, 200))"
     )

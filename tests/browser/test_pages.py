@@ -73,7 +73,7 @@ def test_pages_of_a_search_are_turned_and_the_search_is_worked_by_keyboard(page:
     page.wait(lambda: shown(page) and all("halts" in title for title in shown(page)), "what was searched for")
     unnamed = page.js(
         "return [...document.querySelectorAll('main button, main a, main input:not([type=hidden]):not([type=radio])')]"
-        ".filter(e => e.offsetParent && !(e.textContent || '').trim() && !e.getAttribute('aria-label') && !e.labels?.length"
+        ".filter(e => e.offsetParent && !(e.innerText || '').trim() && !e.getAttribute('aria-label') && !e.labels?.length"
         " && !e.closest('.ag-root') && !e.closest('[aria-hidden=true]')).map(e => e.outerHTML.slice(0, 200))"
     )
     assert unnamed == []

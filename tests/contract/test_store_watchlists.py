@@ -90,7 +90,7 @@ def test_a_watchlist_that_changes_forgets_what_it_looked_for(store: Store):
     save(store, *ITEMS)
     fill(store, matcher("违约 | default"), SINCE, UNTIL)
     assert fill(store, matcher("Profit"), SINCE, UNTIL) == 1
-    until(lambda: counted(store) == [(1, 1)], "the store deletes in its own time")
+    until(lambda: counted(store) == [(1, 1)], "the store deletes in its own time", 30)
     (watched,) = store.articles.scores([sha("d")], SINCE, UNTIL)
     assert [each.name for each in watched.watchlists] == ["desk"]
 

@@ -32,7 +32,7 @@ from tests.contract.test_store import NOON, save, scored
 from tests.faults.wire import Wire
 from tests.flow.test_worker_pipeline import crisis, raws
 from tests.flow.worker_tools import Installation, article
-from tests.servers import ROOT, ClickHouseServer, Kafka, made
+from tests.servers import ROOT, ClickHouseServer, Kafka, made, unavailable
 
 Fault = Callable[[ClickHouseServer], contextlib.AbstractContextManager[None]]
 
@@ -261,10 +261,10 @@ def test_a_full_disk_is_waited_for(kafka_server: Kafka, place: Installation, tmp
 def _on_a_small_disk(folder: Path) -> ClickHouseServer:
     """A server with 48 MB of room; skips where no disk can be mounted."""
     if os.geteuid() != 0 or shutil.which("unshare") is None:
-        pytest.skip("only root can mount a small disk")
+        unavailable("only root can mount a small disk")
     probe = subprocess.run(["unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"], capture_output=True, check=False)
     if probe.returncode:
-        pytest.skip(f"no disk can be mounted here: {probe.stderr.decode().strip()}")
+        unavailable(f"no disk can be mounted here: {probe.stderr.decode().strip()}")
     folder.mkdir()
     server = made(ClickHouseServer, folder, disk_mb=48)
     server.start()

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from spine.store import Store, open_store
-from tests.servers import ClickHouseServer
+from tests.servers import ClickHouseServer, unavailable
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -39,7 +39,7 @@ def certified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext
     """The context of a server called wire.example, whose certificate is trusted from now on."""
     openssl = shutil.which("openssl")
     if openssl is None:
-        pytest.skip("no openssl here to make a certificate")
+        unavailable("no openssl here to make a certificate")
     key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
     names = ["-subj", "/CN=wire.example", "-addext", "subjectAltName=DNS:wire.example"]
     made = ["-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", str(key), "-out", str(certificate)]

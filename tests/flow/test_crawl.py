@@ -363,7 +363,7 @@ def test_the_loop_crawls_until_it_is_stopped(site, outbox, fetching):
     thread = threading.Thread(target=crawler(outbox, fetcher, *sources).run, args=(stop,))
     thread.start()
     try:
-        until(lambda: min(site.asked(f"/feed{number}") for number in range(5)) >= 2, "each feed is fetched twice")
+        until(lambda: min(site.asked(f"/feed{number}") for number in range(5)) >= 2, "each feed is fetched twice", 20)
     finally:
         stop.set()
         thread.join(10)

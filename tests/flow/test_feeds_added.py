@@ -227,7 +227,7 @@ def test_a_feed_that_is_added_is_crawled_within_seconds_and_left_when_it_is_remo
     ):
         desk.add(NewFeed(name="海港", url=f"{site.url}/feed", interval_s=10.0), "王芳")
         added = time.monotonic()
-        until(lambda: any(visit.outcome == "ok" for visit in store.visits.all() if visit.source == "海港"), "it is visited")
+        until(lambda: any(visit.outcome == "ok" for visit in store.visits.all() if visit.source == "海港"), "it is visited", PATIENCE_S)
         assert time.monotonic() - added < 60
         found = {visit.source: visit for visit in store.visits.all()}
         assert (found["海港"].origin, found["海港"].entries, found["海港"].published) == ("dashboard", 3, 3)
@@ -239,11 +239,15 @@ def test_a_feed_that_is_added_is_crawled_within_seconds_and_left_when_it_is_remo
         with pytest.raises(SettingsError, match="already"):
             desk.add(NewFeed(name="of file", url=f"{site.url}/other"), "Ann")
         desk.remove("海港", "Ann")
-        until(lambda: [visit.source for visit in store.visits.all()] == ["of file"], "it is left")
+        until(lambda: [visit.source for visit in store.visits.all()] == ["of file"], "it is left", PATIENCE_S)
         asked = len(site.seen)
         site.pages["/right"] = Answer(rss(2, link="https://news.example/another"))
         desk.add(NewFeed(name="海港", url=f"{site.url}/right", interval_s=10.0), "Ann")
-        until(lambda: any(visit.outcome == "ok" and visit.url.endswith("right") for visit in store.visits.all()), "under another address")
+        until(
+            lambda: any(visit.outcome == "ok" and visit.url.endswith("right") for visit in store.visits.all()),
+            "under another address",
+            PATIENCE_S,
+        )
         assert all(each.path != "/feed" for each in site.seen[asked:])
         (crawler,) = store.beats.latest(datetime.now(UTC) - timedelta(minutes=1))
         assert (crawler.roles, crawler.state) == (("crawl",), "ready")
@@ -259,7 +263,7 @@ def test_feeds_are_crawled_over_a_restart_and_while_no_store_answers(desk: FeedD
     with contextlib.closing(Board(tmp_path / "board.sqlite")) as board:
         Liaison(board, store).step()
     with crawling(tmp_path) as (board, _):
-        until(lambda: "mine" in visits(board) and visits(board)["mine"].outcome == "ok", "it is visited")
+        until(lambda: "mine" in visits(board) and visits(board)["mine"].outcome == "ok", "it is visited", PATIENCE_S)
 
 
 def test_a_failing_source_says_why_and_how_often(store: Store, site: Site, tmp_path: Path):
@@ -309,10 +313,10 @@ def test_a_process_says_that_it_is_there_what_it_is_and_when_it_ends(store: Stor
         return found[0] if found else None
 
     with beating(store, ("work", "dashboard"), ready=ready.is_set, model=lambda: model[0], every_s=0.1):
-        until(lambda: last() and last().state == "starting", "it starts")
+        until(lambda: last() and last().state == "starting", "it starts", PATIENCE_S)
         model[0] = "tocsin-base-3"
         ready.set()
-        until(lambda: last().state == "ready" and last().model == "tocsin-base-3", "it is ready")
+        until(lambda: last().state == "ready" and last().model == "tocsin-base-3", "it is ready", PATIENCE_S)
     assert last().state == "ended"
     assert len(store.beats.latest(datetime.now(UTC) - timedelta(minutes=1))) == 1
 

@@ -136,7 +136,7 @@ def test_a_producer_that_hangs_is_replaced_and_nothing_is_lost(tmp_path, names, 
         send_signal(broker, signal.SIGSTOP)
         try:
             outbox.put([article(number) for number in range(1, 300)])
-            until(lambda: publisher.flush(0.2) or sender.renewals, "the producer is replaced")
+            until(lambda: publisher.flush(0.2) or sender.renewals, "the producer is replaced", 30)
             assert sender.renewals
         finally:
             send_signal(broker, signal.SIGCONT)
@@ -181,7 +181,7 @@ def test_trouble_with_the_disk_is_waited_out_and_trouble_with_kafka_is_told(tmp_
     publisher = Publisher(outbox, Sender(broker.address, names.articles), retry_s=0.02)
     thread = threading.Thread(target=publisher.run, args=(stop,))
     thread.start()
-    until(lambda: publisher.trouble(limit_s=0.1), "it is said")
+    until(lambda: publisher.trouble(limit_s=0.1), "it is said", 20)
     assert "Kafka has taken nothing" in publisher.trouble(limit_s=0.1)
     assert publisher.trouble(limit_s=3600) == ""
     pending, failures = outbox.pending, iter([sqlite3.OperationalError("disk I/O error")])
@@ -197,7 +197,7 @@ def test_trouble_with_the_disk_is_waited_out_and_trouble_with_kafka_is_told(tmp_
     try:
         ensure_topics(broker.address, names, partitions=1, replication=1)
         assert [item.id for item in consume(broker.address, names.articles, 1, partitions=1)] == [article(1).id]
-        until(lambda: not outbox.counts().pending, "all is sent")
+        until(lambda: not outbox.counts().pending, "all is sent", 20)
         assert publisher.trouble(limit_s=0.0) == ""
         outbox.max_bytes = 1
         assert "the outbox is full" in publisher.trouble()

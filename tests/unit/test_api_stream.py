@@ -146,7 +146,7 @@ def test_who_heard_nothing_before_the_line_broke_misses_nothing(desk_and_server:
     place = ear.began()
     ear.close()
     save(store, news("a"), news("b"))
-    until(lambda: len(desk.api.feed._events) >= 2, "both are held")
+    until(lambda: len(desk.api.feed._events) >= 2, "both are held", 20)
     again = Ear(running, desk.secrets["read"], last_id=place)
     assert [event["data"]["article"]["id"] for event in again.events(2)] == sorted([sha("a"), sha("b")])
     again.close()
@@ -232,7 +232,7 @@ def test_a_slow_client_delays_nobody_and_is_let_go(store: Store, monkeypatch: py
             desk.api.feed._take([Event(number, f"{number:x}-s-a", "score", ("market:all",), flood)])
         read.join(20)
         assert not read.is_alive()
-        until(lambda: desk.api.feed._listening == 1, "one listens")  # 25 MB that it does not take
+        until(lambda: desk.api.feed._listening == 1, "one listens", 20)  # 25 MB that it does not take
         slow.close()
         quick.close()
 
@@ -284,7 +284,7 @@ def test_a_client_that_goes_gives_its_seat_back(desk_and_server: tuple[Desk, Run
     ear = Ear(running, desk.secrets["read"])
     ear.began()
     ear.close()
-    until(lambda: desk.api.feed._listening == 0, "nobody listens")
-    until(lambda: desk.api.feed._thread is None, "its thread ends")
+    until(lambda: desk.api.feed._listening == 0, "nobody listens", 20)
+    until(lambda: desk.api.feed._thread is None, "its thread ends", 20)
     head = desk.client.head("/api/v1/stream", headers={"Authorization": f"Bearer {desk.secrets['read']}"})
     assert (head.status_code, desk.api.feed._listening) == (200, 0)

@@ -201,12 +201,12 @@ def cost(store: Store, viewers: Sequence[tuple[str, str]], tag: str) -> tuple[in
                 else:
                     save(store, scored(f"{tag}{number}", minutes=minutes_ago(0), negative=0.9))
             desk.pass_time(0)
-            until(lambda: not desk.live._waiting, "it was told")
+            until(lambda: not desk.live._waiting, "it was told", 300)
             caught_up()
         total = desk.far_side.reads() - before, sum(each.asked for each in open_pages) - asked
         began = time.monotonic()
         desk.pass_time(0)
-        until(lambda: time.monotonic() - began > 0.5, "a while in which nothing happens")
+        until(lambda: time.monotonic() - began > 0.5, "a while in which nothing happens", 300)
         assert desk.far_side.reads() - before == total[0], "nothing is read while nothing changes"
         desk.live.close()
         for each in open_pages:
@@ -282,4 +282,4 @@ def test_a_page_that_goes_gives_its_seat_back(store: Store, monkeypatch: pytest.
         events = gone.events()
         assert [next(events)[0] for _ in range(3)] == ["pulse"] * 3, "a sign of life while nothing happens"
         gone.close()
-        until(lambda: desk.live._viewers == 0, "the seat is free")
+        until(lambda: desk.live._viewers == 0, "the seat is free", 300)

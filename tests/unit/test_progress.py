@@ -48,7 +48,7 @@ def test_one_that_was_killed_is_told_from_one_that_runs(tmp_path: Path):
     with Reporter(tmp_path, now=NOON, who="", say=lambda _: None, beat_s=0.01) as report:
         old = time.time() - SILENT_S - 5
         os.utime(tmp_path / FILE, (old, old))
-        until(lambda: (read_progress(tmp_path) or (None, False))[1], "the beat makes it young again")
+        until(lambda: (read_progress(tmp_path) or (None, False))[1], "the beat makes it young again", 30)
         report("x")
         kept = (tmp_path / FILE).read_bytes()
         report.end(OUTCOME)
