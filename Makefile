@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
-PACKAGES := tocsin spine ingest models stream dashboard bench
+PACKAGES := tocsin core storage domain actions stats net ingest models stream api dashboard bench
 ARGS ?=
 
 SECONDS ?= 300

@@ -20,14 +20,14 @@ import numpy as np
 
 from bench.episodes import Episode, draw, without
 from bench.rivals import RIVALS, Rival
-from spine.errors import SettingsError
-from spine.series import MARKET, kind_of
-from spine.store import SourceStories
-from spine.store.clock import from_epoch
-from stream.alerts import Rule, corroborated
-from stream.judge import Judge
-from stream.replay import Heard, replay
-from stream.tally import DAY_S, HOUR_S, MINUTE_S, FloatArray, IntArray, Tally
+from core.errors import SettingsError
+from core.series import MARKET, kind_of
+from stats.minute_counts import DAY_S, HOUR_S, MINUTE_S, FloatArray, IntArray, Tally
+from storage.store import SourceStories
+from storage.timestamps import from_epoch
+from stream.detection.detector import Judge
+from stream.detection.replay import Heard, replay
+from stream.detection.spike_rule import Rule, corroborated
 
 WARM_UP = timedelta(days=14)
 WEEK_S = 7 * DAY_S

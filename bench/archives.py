@@ -12,11 +12,11 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from ingest.files import Reading
-from spine.errors import SettingsError
-from spine.settings import Settings
-from tocsin import wiring
-from tocsin.archives import Backfill
+from core.errors import SettingsError
+from core.settings import Settings
+from ingest.archive.files import Reading
+from tocsin.runtime import wiring
+from tocsin.runtime.backfill import Backfill
 
 
 class Archives(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,9 +17,9 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 
 from bench.hf import make_pipeline
 from bench.texts import headlines
-from models.encoding import compose, encode_pairs
-from models.shape import SENTIMENTS, Shape
-from models.transformer import TransformerClassifier
+from models.inference.encoding import compose, encode_pairs
+from models.inference.heads import SENTIMENTS, Shape
+from models.inference.transformer import TransformerClassifier
 
 PEAK_SIDE = 2048
 PEAK_PRODUCTS = 6

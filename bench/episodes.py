@@ -7,9 +7,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from spine.series import kind_of
-from spine.store import NegativeMention
-from stream.tally import DAY_S, HOUR_S, IntArray, Tally
+from core.series import kind_of
+from stats.minute_counts import DAY_S, HOUR_S, IntArray, Tally
+from storage.store import NegativeMention
 
 KINDS = {"topic": 0.4, "company": 0.4, "sector": 0.15, "market": 0.05}
 SIZES = {"small": (4, 0.5), "medium": (8, 1.5), "large": (16, 3.0)}

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.encoding import PAD_ID
-from models.network import Network, to_bert
-from models.shape import SENTIMENTS
-from models.transformer import TransformerClassifier
+from models.inference.encoding import PAD_ID
+from models.inference.heads import SENTIMENTS
+from models.inference.network import Network, to_bert
+from models.inference.transformer import TransformerClassifier
 
 
 def make_pipeline(classifier: TransformerClassifier, network: Network) -> Any:

@@ -18,15 +18,15 @@ from typing import Self
 import msgspec
 
 from bench.servers import ClickHouseServer, Kafka, Unavailable
-from ingest.kafka import ensure_topics
-from ingest.sender import Sender
-from spine.errors import TocsinError
-from spine.records import Article, encode
-from spine.settings import Settings
-from tocsin import wiring
-from tocsin.broker import EmbeddedBroker, free_port, rss_bytes
-from tocsin.child import Node
-from tocsin.node import NodePlan
+from core.errors import TocsinError
+from core.records import Article, encode
+from core.settings import Settings
+from ingest.kafka.client import ensure_topics
+from ingest.kafka.producer import Sender
+from tocsin.runtime import wiring
+from tocsin.runtime.child_process import Node
+from tocsin.runtime.embedded_broker import EmbeddedBroker, free_port, rss_bytes
+from tocsin.runtime.worker_process import NodePlan
 
 READY_S = 180.0
 

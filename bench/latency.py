@@ -20,12 +20,12 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 from bench.installation import Installation
 from bench.pipeline import BACKLOG, article, articles
 from bench.texts import headlines
-from models.seeds import read_templates
-from spine.records import Article
-from spine.series import company_series
-from spine.settings import Settings
-from spine.store import Store
-from tocsin import wiring
+from core.records import Article
+from core.series import company_series
+from core.settings import Settings
+from models.templates import read_templates
+from storage.store import Store
+from tocsin.runtime import wiring
 
 SHARES = (0.1, 0.5, 0.9)
 SATURATE_S = 20.0

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from ingest.entities import Gazetteer, share_code
+from ingest.companies.gazetteer import Gazetteer, share_code
 
 
 class Linking(msgspec.Struct, frozen=True):

@@ -18,19 +18,19 @@ import numpy as np
 import torch
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from models.encoding import pad
-from models.files import WEIGHTS, shipped
-from models.heads import LabelSet
-from models.measuring.quantize import dynamic_int8, static_int8
-from models.network import Network
+from core.errors import SettingsError
+from models.evaluation.quantize import dynamic_int8, static_int8
+from models.inference.encoding import pad
+from models.inference.heads import LabelSet
+from models.inference.network import Network
+from models.inference.transformer import TransformerClassifier
+from models.registry.files import WEIGHTS, shipped
 from models.training.calibrate import DevRows, read_dev, score_set
 from models.training.data import Row, examples, read_rows
+from models.training.dataset_mix import Lessons
 from models.training.fit import encode
-from models.training.lessons import Lessons
 from models.training.methods import METHODS, Adapter
 from models.training.train import MAX_TOKENS, Options, Run, train
-from models.transformer import TransformerClassifier
-from spine.errors import SettingsError
 
 SLICE = "gold_commodity"
 OLD = ("fpb", "twitter_fin", "sentfin", "cfsc", "wwwxmu", "finfe", "twitter_topic", "finnl", "finese", "thucnews", "finer_ord", "cluener")

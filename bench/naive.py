@@ -16,8 +16,8 @@ from clickhouse_driver import Client
 from kafka import KafkaConsumer
 
 from bench.hf import make_pipeline
-from models.files import shipped
-from models.transformer import TransformerClassifier
+from models.inference.transformer import TransformerClassifier
+from models.registry.files import shipped
 
 AT_ONCE = 512
 

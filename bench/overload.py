@@ -12,8 +12,8 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 from bench.installation import Installation
 from bench.pipeline import articles
 from bench.texts import headlines
-from spine.settings import Settings
-from tocsin import wiring
+from core.settings import Settings
+from tocsin.runtime import wiring
 
 TIMES = 3.0
 SATURATE_S = 30.0

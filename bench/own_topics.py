@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.own_topics import background, few_shot, zero_shot
+from models.inference.own_topics import background, few_shot, zero_shot
+from models.inference.transformer import TransformerClassifier
 from models.training.data import Row, read_rows
-from models.transformer import TransformerClassifier
 
 SHOTS, DRAWS, OTHERS, TESTED = 8, 3, 300, 700
 

@@ -18,9 +18,9 @@ import msgspec
 from bench.installation import Installation
 from bench.pipeline import articles
 from bench.texts import headlines
-from spine.errors import TocsinError
-from spine.settings import Settings
-from tocsin import wiring
+from core.errors import TocsinError
+from core.settings import Settings
+from tocsin.runtime import wiring
 
 PATIENCE_S = 600.0
 

@@ -18,11 +18,11 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 
 from bench.installation import Installation
 from bench.texts import headlines
-from models.classifier import Document
-from models.files import shipped
-from models.registry import load_classifier
-from spine.records import Article, Mention, sha
-from spine.settings import Settings
+from core.records import Article, Mention, sha
+from core.settings import Settings
+from models.inference.classifier import Document
+from models.registry.files import shipped
+from models.registry.manifest import load_classifier
 
 BACKLOG = 4_000
 WARM_S = 10.0

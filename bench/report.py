@@ -14,8 +14,8 @@ from typing import Any
 
 import msgspec
 
-from spine.errors import SettingsError
-from spine.files import write_whole
+from core.errors import SettingsError
+from core.files import write_whole
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs"
 BEGIN, END = "<!-- made by make bench -->", "<!-- end of what make bench makes -->"

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from stream.tally import DAY_S, HOUR_S, FloatArray, IntArray, Tally
+from stats.minute_counts import DAY_S, HOUR_S, FloatArray, IntArray, Tally
 
 LEAST = 3
 WEEK_H = 168

@@ -16,8 +16,8 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 from bench.installation import Installation
 from bench.pipeline import articles
 from bench.texts import headlines
-from spine.settings import Settings
-from tocsin import wiring
+from core.settings import Settings
+from tocsin.runtime import wiring
 
 WORKERS = (1, 2, 4)
 ARTICLES = 4_000

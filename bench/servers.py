@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
-from spine.errors import TocsinError
-from tocsin.broker import accepts, free_port
+from core.errors import TocsinError
+from tocsin.runtime.embedded_broker import accepts, free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 KAFKA_JARS = ROOT / ".cache" / "kafka"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from spine.errors import TocsinError
+from core.errors import TocsinError
 
 
 class Start(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,7 +31,7 @@ def measure() -> Start:
     if done.returncode:
         raise TocsinError(f"the demo failed: {done.stderr.decode(errors='replace')[-500:]}")
     summary = msgspec.json.decode(done.stdout.splitlines()[-1])
-    from models.files import shipped
+    from models.registry.files import shipped
 
     return Start(
         first_scored_s=summary["first_scored_s"],

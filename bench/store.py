@@ -21,17 +21,17 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 
 from bench.servers import ClickHouseServer
 from bench.texts import headlines
-from dashboard.ranges import RANGES
-from dashboard.reads.cache import Cache
+from core.cache import Cache
+from core.records import Alert, Article, CompanyScore, Mention, Score, Scored, alert_id, sha
+from core.series import company_series, topic_series
+from core.taxonomy import TOPIC_KEYS
 from dashboard.reads.model_reads import ModelReads
+from dashboard.reads.operations import Upkeep
 from dashboard.reads.queries import Reads
-from dashboard.reads.upkeep import Upkeep
-from models.classifier import Document
-from spine.records import Alert, Article, CompanyScore, Mention, Score, Scored, alert_id, sha
-from spine.series import company_series, topic_series
-from spine.store import Criteria, Store, open_store
-from spine.store.clock import to_epoch
-from spine.taxonomy import TOPIC_KEYS
+from dashboard.time_ranges import RANGES
+from models.inference.classifier import Document
+from storage.store import Criteria, Store, open_store
+from storage.timestamps import to_epoch
 
 SIZES = (1_000_000, 10_000_000)
 SEED_ARTICLES = 100_000

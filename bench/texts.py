@@ -8,9 +8,9 @@ import random
 from collections.abc import Iterable
 from pathlib import Path
 
-from models.classifier import Document
-from models.seeds import grow, read_templates
-from spine.errors import SettingsError
+from core.errors import SettingsError
+from models.inference.classifier import Document
+from models.templates import grow, read_templates
 
 
 def headlines(count: int, data: Path | None = None) -> tuple[str, list[Document]]:

@@ -11,23 +11,23 @@ import dash
 from dash.exceptions import DependencyException
 from flask import Flask
 
+from actions.audited_actions import PAGES, Deeds
+from api import routes as api_routes
+from api.backends import Backends
+from core.cache import Cache
+from core.settings import Settings
 from dashboard import shell
-from dashboard.api import routes as api_routes
-from dashboard.api.backends import Backends
-from dashboard.desks import Desks
-from dashboard.reads.cache import Cache
 from dashboard.reads.model_reads import ModelReads
+from dashboard.reads.operations import Upkeep
 from dashboard.reads.queries import Reads
-from dashboard.reads.saved import Keeping
-from dashboard.reads.upkeep import Upkeep
-from dashboard.web import charts, compression, forms, guards, pulses, routes
-from dashboard.web.doors import Doors, asking
-from dashboard.web.live import Live
+from dashboard.reads.saved_views import Keeping
+from dashboard.services import Desks
+from dashboard.web import chart_script, compression, login_forms, request_guards, routes, sse
+from dashboard.web.authentication import Doors, asking
+from dashboard.web.change_feed import Live
 from dashboard.web.server import API, LIVE
-from spine.deeds import PAGES, Deeds
-from spine.life import inhibitions
-from spine.settings import Settings
-from spine.store import Store
+from domain.alert_lifecycle import inhibitions
+from storage.store import Store
 
 INDEX = """<!DOCTYPE html>
 <html lang="en">
@@ -105,12 +105,12 @@ def create_app(
     upkeep, versions = Upkeep(store, now, cache, reads, desks.lags), ModelReads(store, now, cache, desks.modelling)
     shell.register(app, reads, upkeep, versions, Deeds(store, now, asking, PAGES), Keeping(store, now), desks)
     routes.install(app.server, reads)
-    charts.install(app.server)
+    chart_script.install(app.server)
     app.server.extensions[API] = api_routes.install(app.server, store, now, backends or Backends())
-    forms.install(app.server, doors, title)
+    login_forms.install(app.server, doors, title)
     compression.install(app.server)
     live = Live(store.changes, reads, cache, now, most=settings.dashboard_viewers, build=_build(app))
     app.server.extensions[LIVE] = live
-    pulses.install(app.server, live, doors)
-    guards.install(app.server, app.callback_map, app.csp_hashes(), doors)
+    sse.install(app.server, live, doors)
+    request_guards.install(app.server, app.callback_map, app.csp_hashes(), doors)
     return app

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
 
-from dashboard.drawing.palette import sentiment_of
-from dashboard.safe import plain
-from spine.errors import BadRecord
-from spine.records import Score
-from spine.store import Label
-from spine.store.labels import SENTIMENTS
-from spine.taxonomy import TOPIC_KEYS
+from core.errors import BadRecord
+from core.records import Score
+from core.taxonomy import TOPIC_KEYS
+from core.untrusted_text import plain
+from dashboard.figures.palette import sentiment_of
+from storage.store import Label
+from storage.tables.labels import SENTIMENTS
 
 Said = Literal["right", "sentiment", "topics"]
 NOBODY = "local"

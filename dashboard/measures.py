@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from core.outage_text import silence_words
+from core.records import LEVELS, Alert, Language
+from core.taxonomy import risk_name
 from dashboard import i18n
-from spine.records import LEVELS, Alert, Language
-from spine.taxonomy import risk_name
-from spine.words import silence_words
 
 
 class Words(NamedTuple):

@@ -1,7 +1,7 @@
 """What stands around every page: header, status line, address and clock.
 
 address + browser ─▶ resolve (assets/tocsin.js) ─▶ route: which page is drawn ─▶ view: what it shows
-dashboard.web.live ─▶ pulse (assets/live.js) ─▶ tick, when something that the page shows has changed ─▶ the page's refresh
+dashboard.web.change_feed ─▶ pulse (assets/live.js) ─▶ tick, when something that the page shows has changed ─▶ the page's refresh
                                          └▶ status line, title, and the bell (assets/bell.js)
 """
 
@@ -15,12 +15,15 @@ import dash
 import dash_mantine_components as dmc
 from dash import ClientsideFunction, Input, Output, State, dcc, html
 
+from actions.audited_actions import Deeds
+from core.cache import KINDS
+from core.records import Severity
 from dashboard import i18n
-from dashboard.desks import Desks
-from dashboard.drawing.figures import FONT
+from dashboard.figures.charts import FONT
 from dashboard.pages import (
-    actions,
     alert,
+    alert_actions,
+    alert_verdicts,
     article,
     articles,
     bell,
@@ -31,26 +34,23 @@ from dashboard.pages import (
     people,
     precision,
     rules,
+    saved_views,
     series,
     sources,
     system,
-    verdicts,
-    views,
     watchlists,
 )
-from dashboard.pages.parts import href, nothing_here
-from dashboard.pages.span import fault_words
-from dashboard.reads.cache import KINDS
+from dashboard.pages.components import href, nothing_here
+from dashboard.pages.range_picker import fault_words
 from dashboard.reads.model_reads import ModelReads
+from dashboard.reads.operations import Upkeep
 from dashboard.reads.queries import Reads
-from dashboard.reads.saved import Keeping
-from dashboard.reads.upkeep import Upkeep
+from dashboard.reads.saved_views import Keeping
+from dashboard.services import Desks
 from dashboard.view import View, parse
-from dashboard.web.doors import NOBODY_ASKED, current
-from dashboard.web.logins import Person
-from spine.accounts import Role, may
-from spine.deeds import Deeds
-from spine.records import Severity
+from dashboard.web.authentication import NOBODY_ASKED, current
+from dashboard.web.sessions import Person
+from domain.accounts import Role, may
 
 PAGES = (overview, inbox, articles, article, series, alert)
 QUIET_PAGES = (rules, watchlists, sources, system, people, deliveries, models)
@@ -76,7 +76,7 @@ OPERATIONS = (
 KEYS = {"o": "home", "a": "inbox", "s": "find", "w": "watchlists", "r": "rules", "d": "deliveries", "m": "models"}
 """The letter after g that leads to a page of the header; assets/tocsin.js has their addresses."""
 RESERVED: Mapping[ModuleType, Role] = {people: people.LEAST}
-"""Pages that are not for everybody: what stands on them is refused by dashboard.access all the same."""
+"""Pages that are not for everybody: what stands on them is refused by dashboard.web.permissions all the same."""
 VERMILLION = ["#fff1e6", "#ffe1cc", "#ffc299", "#ffa066", "#f98a45", "#ee7420", "#d55e00", "#b04e00", "#8c3e00", "#6b2f00"]
 
 
@@ -192,7 +192,7 @@ def header(view: View, zone: str, title: str, path: str, person: Person | None) 
                 ],
                 className="switches",
             ),
-            views.menu(view, person),
+            saved_views.menu(view, person),
             *_person(person, view),
             _keys(view),
         ],
@@ -344,13 +344,13 @@ def register(app: dash.Dash, reads: Reads, upkeep: Upkeep, versions: ModelReads,
 
     for module in PAGES:
         module.register(app, reads)
-    actions.register(app, reads, deeds)
-    verdicts.register(app, reads, deeds)
+    alert_actions.register(app, reads, deeds)
+    alert_verdicts.register(app, reads, deeds)
     precision.register(app, reads)
     article.register_actions(app, reads, deeds, desks.explain)
     rules.register(app, desks.ruling, deeds.who)
     watchlists.register(app, desks.watching, deeds.who)
-    views.register(app, keeping)
+    saved_views.register(app, keeping)
     deliveries.register(app, reads, deeds, desks.delivering)
     people.register(app, reads, deeds)
     models.register(app, versions, deeds.who)

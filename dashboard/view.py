@@ -9,13 +9,13 @@ from datetime import UTC, tzinfo
 from typing import Any, Literal, TypeVar, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from dashboard.ranges import DEFAULT_RANGE, range_of
-from spine.fulltext import tidy
-from spine.records import Genre, Language
-from spine.series import is_series
-from spine.store import Criteria, Cursor
-from spine.store.labels import SENTIMENTS
-from spine.taxonomy import all_topics
+from core.records import Genre, Language
+from core.series import is_series
+from core.taxonomy import all_topics
+from dashboard.time_ranges import DEFAULT_RANGE, range_of
+from storage.search_terms import tidy
+from storage.store import Criteria, Cursor
+from storage.tables.labels import SENTIMENTS
 
 T = TypeVar("T")
 Theme = Literal["light", "dark"]
@@ -44,7 +44,7 @@ _CURSOR = re.compile(r"(\d{1,10})-([0-9A-Za-z]{0,64})")
 class View:
     """What is shown and how.
 
-    range: the key of a preset or of a free range, as dashboard.ranges has them; odd_range: the address has one that is neither
+    range: the key of a preset or of a free range, as dashboard.time_ranges has them; odd_range: the address has one that is neither
     kind: of the series that the overview is of; topics: the keys of the chosen ones, in order; empty: the busiest ones
     by: what the biggest movers are sorted by
     colours: blue and vermillion, which mean neither up nor down anywhere, or red for good news and green for bad, as in China

@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from ingest import dates, dedupe, personal, text
-from ingest.entities import Gazetteer
-from ingest.urls import canonical
-from spine.errors import BadRecord
-from spine.records import MAX_TEXT_CHARS, MAX_TITLE_CHARS, OLDEST, Article, Genre, Language, article_id, clamp_published
+from core.errors import BadRecord
+from core.records import MAX_TEXT_CHARS, MAX_TITLE_CHARS, OLDEST, Article, Genre, Language, article_id, clamp_published
+from ingest.companies.gazetteer import Gazetteer
+from ingest.text import clean_text, dates, near_duplicates, personal_data
+from ingest.text.urls import canonical
 
 MAX_RAW_CHARS = 20 * MAX_TEXT_CHARS
 """Markup and all; what lies behind it is not even looked at."""
@@ -56,24 +56,24 @@ def build_article(raw: Raw, *, fetched_at: datetime, zone: tzinfo, gazetteer: Ga
     Flags: "cut" (title or text was too long), "date" (no believable time came: `fetched_at` stands in), "masked" (personal data)
     Raises BadRecord when there is neither title nor text, or no source.
     """
-    title, body = text.clean(raw.title[:MAX_RAW_CHARS]), text.clean(raw.text[:MAX_RAW_CHARS])
+    title, body = clean_text.clean(raw.title[:MAX_RAW_CHARS]), clean_text.clean(raw.text[:MAX_RAW_CHARS])
     if not title and not body:
         raise BadRecord("neither a title nor a text", stage="build")
-    source = text.clean(raw.source)[:200]
+    source = clean_text.clean(raw.source)[:200]
     if not source:
         raise BadRecord("no source", stage="build")
     given = raw.published if isinstance(raw.published, datetime) else dates.parse(raw.published, zone, fetched_at)
     if given is not None and given.tzinfo is None:
         given = given.replace(tzinfo=zone)
     published_at, replaced = clamp_published(given, fetched_at)
-    url, guid = canonical(raw.url), text.clean(raw.guid)
+    url, guid = canonical(raw.url), clean_text.clean(raw.guid)
     language = _language(raw, title, body)
     masked: set[str] = set()
     if raw.genre == "social":
-        (title, in_title), (body, in_body) = personal.mask(title, language), personal.mask(body, language)
+        (title, in_title), (body, in_body) = personal_data.mask(title, language), personal_data.mask(body, language)
         masked = {*in_title, *in_body}
-    title, title_cut = text.cut(title, MAX_TITLE_CHARS)
-    body, body_cut = text.cut(body, MAX_TEXT_CHARS)
+    title, title_cut = clean_text.cut(title, MAX_TITLE_CHARS)
+    body, body_cut = clean_text.cut(body, MAX_TEXT_CHARS)
     was_cut = title_cut or body_cut or len(raw.text) > MAX_RAW_CHARS
     flags = [*raw.flags, *(name for name, is_so in (("cut", was_cut), ("date", replaced), ("masked", masked)) if is_so)]
     try:
@@ -93,8 +93,8 @@ def build_article(raw: Raw, *, fetched_at: datetime, zone: tzinfo, gazetteer: Ga
             text=body,
             published_at=published_at.astimezone(UTC),
             fetched_at=fetched_at.astimezone(UTC),
-            mentions=gazetteer.mentions(f"{title}\n{body}", [(code, text.clean(name)) for code, name in raw.stocks]),
-            bands=dedupe.bands(title, body),
+            mentions=gazetteer.mentions(f"{title}\n{body}", [(code, clean_text.clean(name)) for code, name in raw.stocks]),
+            bands=near_duplicates.bands(title, body),
             flags=tuple(dict.fromkeys(flags)),
         )
     except (ValueError, OverflowError, msgspec.ValidationError) as error:
@@ -104,7 +104,7 @@ def build_article(raw: Raw, *, fetched_at: datetime, zone: tzinfo, gazetteer: Ga
 def _language(raw: Raw, title: str, body: str) -> Language:
     if raw.language in ("zh", "en"):
         return "zh" if raw.language == "zh" else "en"
-    return text.language(f"{title[:MAX_TITLE_CHARS]} {body[:MAX_TEXT_CHARS]}")
+    return clean_text.language(f"{title[:MAX_TITLE_CHARS]} {body[:MAX_TEXT_CHARS]}")
 
 
 def stocks_of(value: object) -> tuple[Stock, ...]:

@@ -13,19 +13,19 @@ import msgspec
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
-from dashboard.api import openapi
-from dashboard.api.asked import ArticleIn
-from dashboard.api.backends import Backends
-from dashboard.api.endpoints import ENDPOINTS, ROOT, Endpoint
-from dashboard.api.routes import Api
-from dashboard.api.types import Classified, ClassifiedOut, Pushed, RuleOut, Sentiment, WatchlistOut
+from api import openapi
+from api.backends import Backends
+from api.endpoints import ENDPOINTS, ROOT, Endpoint
+from api.requests import ArticleIn
+from api.routes import Api
+from api.types import Classified, ClassifiedOut, Pushed, RuleOut, Sentiment, WatchlistOut
+from core.records import sha
 from dashboard.app import create_app
 from dashboard.web.server import API
-from spine.clickhouse import Embedded
-from spine.life import inhibitions
-from spine.records import sha
-from spine.store import Store
-from spine.tokens import SCOPES, new_token
+from domain.alert_lifecycle import inhibitions
+from domain.tokens import SCOPES, new_token
+from storage.clickhouse import Embedded
+from storage.store import Store
 
 DOCUMENT = openapi.document(ENDPOINTS)
 _REGISTRY: Registry[Any] = Registry().with_resource("urn:api", Resource.from_contents(DOCUMENT, default_specification=DRAFT202012))

@@ -11,7 +11,7 @@ from hypothesis import settings
 
 from tests.flow.worker_tools import Receiver
 from tests.servers import ClickHouseServer, Kafka, made
-from tocsin.broker import EmbeddedBroker
+from tocsin.runtime.embedded_broker import EmbeddedBroker
 
 settings.register_profile("long", max_examples=5_000, deadline=None)
 STARTS_SERVERS = {"browser", "contract", "faults", "flow"}

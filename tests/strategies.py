@@ -10,7 +10,7 @@ from typing import Any, get_args
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from spine.records import (
+from core.records import (
     MAX_NEEDED,
     MAX_TEXT_CHARS,
     MAX_TITLE_CHARS,

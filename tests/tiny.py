@@ -9,12 +9,12 @@ from functools import cache
 import torch
 from tokenizers import Tokenizer
 
-from models.files import TOKENIZER, shipped
-from models.network import Network
-from models.registry import Manifest
-from models.shape import SENTIMENTS, Shape
-from models.transformer import TransformerClassifier
-from spine.taxonomy import TOPIC_KEYS
+from core.taxonomy import TOPIC_KEYS
+from models.inference.heads import SENTIMENTS, Shape
+from models.inference.network import Network
+from models.inference.transformer import TransformerClassifier
+from models.registry.files import TOKENIZER, shipped
+from models.registry.manifest import Manifest
 
 HEADS = {"sentiment": 3, "topics": len(TOPIC_KEYS)}
 

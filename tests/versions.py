@@ -9,12 +9,12 @@ from pathlib import Path
 import msgspec
 import torch
 
-from models.files import CONFIG, README, TOKENIZER, WEIGHTS
-from models.network import Network
-from models.registry import Manifest, write_version
-from models.shape import SENTIMENTS
-from models.storage import pack_weights
-from spine.taxonomy import RISK_KEYS, TOPIC_KEYS
+from core.taxonomy import RISK_KEYS, TOPIC_KEYS
+from models.inference.heads import SENTIMENTS
+from models.inference.network import Network
+from models.inference.weight_packing import pack_weights
+from models.registry.files import CONFIG, README, TOKENIZER, WEIGHTS
+from models.registry.manifest import Manifest, write_version
 from tests.tiny import HEADS, shipped_tokenizer, tiny_network
 
 

@@ -4,7 +4,7 @@
   var STATES = ["open", "resolved", "all"];
   var RANGES = ["1h", "6h", "24h", "7d", "30d"];
   var OPTIONS = { kind: "topic", by: "negative" }; /* parameters, and what they are where the address has none */
-  var SHORTEST_MS = 5 * 60000, LONGEST_MS = 92 * 86400000; /* as dashboard/ranges.py has them */
+  var SHORTEST_MS = 5 * 60000, LONGEST_MS = 92 * 86400000; /* as dashboard/time_ranges.py has them */
   var FILTERS = ["q", "language", "source", "genre", "topic", "company", "sentiment"];
   var none = function () { return window.dash_clientside.no_update; };
   var shown = {};

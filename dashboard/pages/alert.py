@@ -9,12 +9,17 @@ import dash
 import dash_mantine_components as dmc
 from dash import Input, Output, State, dcc, html, no_update
 
+from core.errors import StoreError
+from core.log import get_logger, mask
+from core.outage_text import lasting, silence_words
+from core.records import LEVELS, Alert
+from core.untrusted_text import plain
 from dashboard import i18n, measures
-from dashboard.drawing import figures
-from dashboard.drawing.palette import sentiment_of
-from dashboard.pages import actions, verdicts
-from dashboard.pages.because import because, is_needed, needed
-from dashboard.pages.parts import (
+from dashboard.figures import charts
+from dashboard.figures.palette import sentiment_of
+from dashboard.pages import alert_actions, alert_verdicts
+from dashboard.pages.alert_explanation import because, is_needed, needed
+from dashboard.pages.components import (
     Parts,
     ago,
     chart,
@@ -31,13 +36,8 @@ from dashboard.pages.parts import (
     titled,
 )
 from dashboard.reads.queries import AlertView, Reads
-from dashboard.safe import plain
 from dashboard.view import View, parse
-from spine.errors import StoreError
-from spine.log import get_logger, mask
-from spine.records import LEVELS, Alert
-from spine.store import Delivery
-from spine.words import lasting, silence_words
+from storage.store import Delivery
 
 PREFIX = "/alert/"
 log = get_logger("dashboard.alert")
@@ -59,8 +59,8 @@ def layout(view: View, key: str) -> Any:
             html.Div(id="al-problem", role="alert"),
             html.Nav([dcc.Link("← " + i18n.text("home", view.language), href=href("/", view), id="al-back")], className="crumbs"),
             html.Div(dmc.Skeleton(height=220, radius="md"), id="al-why"),
-            actions.layout(view),
-            verdicts.layout(view),
+            alert_actions.layout(view),
+            alert_verdicts.layout(view),
             html.Div(
                 panel(
                     i18n.text("alert.chart", view.language),
@@ -250,7 +250,7 @@ def register(app: dash.Dash, reads: Reads) -> None:
         return [
             None,
             parts.new("why", found.alert.id, lambda: why(found.alert, now, view)),
-            parts.new("chart", (found.revision, minute), lambda: figures.around(found.counts, found.alert, bounds, view)),
+            parts.new("chart", (found.revision, minute), lambda: charts.around(found.counts, found.alert, bounds, view)),
             False,
             parts.new("evidence", found.revision, lambda: evidence(found, view)),
             parts.new("deliveries", found.revision, lambda: deliveries(found.deliveries, view)),

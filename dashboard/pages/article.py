@@ -8,20 +8,20 @@ import dash
 import dash_mantine_components as dmc
 from dash import Input, Output, State, ctx, dcc, html, no_update
 
+from actions.audited_actions import Deeds
+from core.errors import BadRecord, ModelError, StoreError
+from core.log import get_logger
+from core.untrusted_text import body, plain
 from dashboard import i18n
-from dashboard.desks.explaining import Asked, Explain
-from dashboard.drawing.palette import sentiment_of
 from dashboard.feedback import Said, labels_of
-from dashboard.pages import judgement
-from dashboard.pages.parts import Parts, href, nothing_here, panel, sentiment, source_link, store_problem, titled
+from dashboard.figures.palette import sentiment_of
+from dashboard.pages import article_labels
+from dashboard.pages.components import Parts, href, nothing_here, panel, sentiment, source_link, store_problem, titled
 from dashboard.reads.details import ArticleView
 from dashboard.reads.queries import Reads, revision
-from dashboard.safe import body, plain
+from dashboard.services import Asked, Explain
+from dashboard.translations import LABELS
 from dashboard.view import View, parse
-from dashboard.words import LABELS
-from spine.deeds import Deeds
-from spine.errors import BadRecord, ModelError, StoreError
-from spine.log import get_logger
 
 PREFIX = "/article/"
 SAID: dict[str, Said] = {"ar-right": "right", "ar-save": "sentiment", "ar-save-topics": "topics"}
@@ -168,9 +168,9 @@ def register(app: dash.Dash, reads: Reads) -> None:
             parts.new("head", found.revision, lambda: head(found, view)),
             False,
             parts.new("text", found.revision, lambda: text(found, view)),
-            parts.new("scores", found.revision, lambda: judgement.scores(found, view)),
-            parts.new("feedback", found.score.model, lambda: judgement.form(found, view)),
-            parts.new("labels", revision(labels), lambda: judgement.given(labels, view)),
+            parts.new("scores", found.revision, lambda: article_labels.scores(found, view)),
+            parts.new("feedback", found.score.model, lambda: article_labels.form(found, view)),
+            parts.new("labels", revision(labels), lambda: article_labels.given(labels, view)),
             parts.new("copies", found.revision, lambda: copies(found, view)),
             parts.kept,
         ]
@@ -191,7 +191,7 @@ def reasons(found: ArticleView, company: Any, explain: Explain, view: View) -> A
     return [
         html.H3(i18n.text("why.title", view.language)),
         html.P(said, className="muted small"),
-        html.Div(html.Bdi(judgement.highlighted(why)), className="words reasons", lang=found.score.language),
+        html.Div(html.Bdi(article_labels.highlighted(why)), className="words reasons", lang=found.score.language),
     ]
 
 

@@ -8,19 +8,19 @@ import dash
 import dash_mantine_components as dmc
 from dash import ClientsideFunction, Input, Output, State, dcc, html, no_update
 
+from core.errors import StoreError
+from core.log import get_logger
+from core.taxonomy import TOPICS
+from core.untrusted_text import plain
 from dashboard import i18n
-from dashboard.drawing.palette import GLYPHS
-from dashboard.pages.grid import export_href, grid, row
-from dashboard.pages.parts import Parts, found_href, panel, store_problem
-from dashboard.pages.span import range_picker
+from dashboard.figures.palette import GLYPHS
+from dashboard.pages.article_grid import export_href, grid, row
+from dashboard.pages.components import Parts, found_href, panel, store_problem
+from dashboard.pages.range_picker import range_picker
 from dashboard.reads.queries import Reads, revision
-from dashboard.safe import plain
 from dashboard.view import FILTERS, View, parse
-from spine.errors import StoreError
-from spine.fulltext import MAX_CHARS
-from spine.log import get_logger
-from spine.store import Found
-from spine.taxonomy import TOPICS
+from storage.search_terms import MAX_CHARS
+from storage.store import Found
 
 PATH = "/articles"
 log = get_logger("dashboard.articles")

@@ -10,17 +10,17 @@ import dash
 import dash_mantine_components as dmc
 from dash import Input, Output, State, dcc, html, no_update
 
+from core.errors import StoreError
+from core.log import get_logger
+from core.untrusted_text import plain
 from dashboard import i18n
-from dashboard.pages.parts import mistake, panel
+from dashboard.pages.components import mistake, panel
 from dashboard.reads import admin
 from dashboard.reads.admin import AUDIT_PATH, SHOWN, SPANS, AuditAsked
 from dashboard.reads.queries import Reads
-from dashboard.safe import plain
+from dashboard.translations import LABELS
 from dashboard.view import View, parse
-from dashboard.words import LABELS
-from spine.errors import StoreError
-from spine.log import get_logger
-from spine.store import AuditEntry
+from storage.store import AuditEntry
 
 SHORT_CHARS = 80
 log = get_logger("dashboard.audit")

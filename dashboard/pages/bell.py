@@ -8,9 +8,9 @@ import dash
 import dash_mantine_components as dmc
 from dash import ClientsideFunction, Input, Output, html
 
+from core.records import Severity
 from dashboard import i18n
 from dashboard.view import View
-from spine.records import Severity
 
 
 def switch(view: View) -> list[Any]:

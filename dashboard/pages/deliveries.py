@@ -10,16 +10,16 @@ import dash
 import dash_mantine_components as dmc
 from dash import Input, Output, State, dcc, html, no_update
 
+from actions.audited_actions import Deeds
+from core.errors import SettingsError, StoreError
+from core.log import get_logger, mask
+from core.untrusted_text import plain
 from dashboard import i18n
-from dashboard.desks.delivering import OUTCOMES, Delivering, DeliveryLog, Place, Sent
-from dashboard.pages.parts import Parts, chooser, for_role, href, mistake, name_of, panel, store_problem
+from dashboard.pages.components import Parts, chooser, for_role, href, mistake, name_of, panel, store_problem
 from dashboard.reads.queries import Reads, revision
-from dashboard.safe import plain
+from dashboard.services import OUTCOMES, Delivering, DeliveryLog, Place, Sent
 from dashboard.view import View, parse
-from spine.deeds import Deeds
-from spine.errors import SettingsError, StoreError
-from spine.log import get_logger, mask
-from spine.store.groups import PREFIX
+from storage.tables.alert_groups import PREFIX
 
 PATH = "/deliveries"
 SHOWN = 200

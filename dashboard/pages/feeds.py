@@ -10,17 +10,17 @@ import dash
 import dash_mantine_components as dmc
 from dash import Input, Output, State, dcc, html, no_update
 
+from core.errors import SettingsError, SourceError, StoreError
+from core.log import get_logger, mask
+from core.records import Genre
+from core.untrusted_text import plain
 from dashboard import i18n
-from dashboard.desks.feeding import Feeding, Looked, NewFeed
-from dashboard.pages.parts import panel
-from dashboard.reads.upkeep import Upkeep
-from dashboard.safe import plain
+from dashboard.pages.components import panel
+from dashboard.reads.operations import Upkeep
+from dashboard.services import Feeding, Looked, NewFeed
 from dashboard.view import View, parse
-from dashboard.web.doors import current
-from spine.accounts import may
-from spine.errors import SettingsError, SourceError, StoreError
-from spine.log import get_logger, mask
-from spine.records import Genre
+from dashboard.web.authentication import current
+from domain.accounts import may
 
 PAGES = ("never", "when_short", "always")
 log = get_logger("dashboard.feeds")

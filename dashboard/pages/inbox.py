@@ -10,14 +10,14 @@ import dash
 import dash_mantine_components as dmc
 from dash import ClientsideFunction, Input, Output, State, dcc, html, no_update
 
+from core.errors import StoreError
+from core.log import get_logger
+from core.untrusted_text import plain
 from dashboard import i18n
 from dashboard.pages import precision
-from dashboard.pages.parts import Parts, ago, counts, href, name_of, panel, severity, state_badge, store_problem
+from dashboard.pages.components import Parts, ago, counts, href, name_of, panel, severity, state_badge, store_problem
 from dashboard.reads.queries import Inboxed, Reads, revision
-from dashboard.safe import plain
 from dashboard.view import STATES, View, parse
-from spine.errors import StoreError
-from spine.log import get_logger
 
 PATH = "/alerts"
 SHOWN = 200

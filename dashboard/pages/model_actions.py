@@ -9,16 +9,16 @@ import dash
 import dash_mantine_components as dmc
 from dash import Input, Output, State, dcc, html, no_update
 
-from dashboard.desks.modelling import Contest, Modelling, Models
-from dashboard.drawing.model_figures import VERDICTS, test_name, verdict
+from core.errors import ModelError, SettingsError
+from core.log import get_logger
+from core.untrusted_text import plain
+from dashboard.figures.model_charts import VERDICTS, test_name, verdict
 from dashboard.pages.model_parts import contest_note, name_of, share, words
 from dashboard.reads.model_reads import ModelReads
-from dashboard.safe import plain
+from dashboard.services import Contest, Modelling, Models
 from dashboard.view import View, parse
-from dashboard.web.doors import current
-from spine.accounts import may
-from spine.errors import ModelError, SettingsError
-from spine.log import get_logger
+from dashboard.web.authentication import current
+from domain.accounts import may
 
 BUTTONS = {"mo-do-refresh": "refresh", "mo-do-promote": "promote", "mo-do-rollback": "rollback"}
 MAX_WHY_CHARS = 500

@@ -8,14 +8,14 @@ from typing import Any
 
 from dash import html
 
+from core.untrusted_text import plain
 from dashboard import i18n
-from dashboard.desks.modelling import Card, Contest, Models, Move, Published, Refresh, Version
-from dashboard.drawing.model_figures import VERDICTS, group_name, language_name, metric_name, test_name, verdict
-from dashboard.pages.tiles import tile
+from dashboard.figures.model_charts import VERDICTS, group_name, language_name, metric_name, test_name, verdict
+from dashboard.pages.components import tile
 from dashboard.reads.drift import interval, is_right
-from dashboard.safe import plain
+from dashboard.services import Card, Contest, Models, Move, Published, Refresh, Version
 from dashboard.view import View
-from spine.store import Judged, Use
+from storage.store import Judged, Use
 
 SHIPPED = "shipped"
 RECENT = 12

@@ -9,23 +9,22 @@ from typing import Any
 import dash
 from dash import Input, Output, State, dcc, html, no_update
 
+from core.errors import ModelError, SettingsError, StoreError
+from core.log import get_logger
+from core.untrusted_text import plain
 from dashboard import i18n
-from dashboard.desks.modelling import Contest, Models
-from dashboard.drawing import model_figures as figures
+from dashboard.figures import model_charts as figures
 from dashboard.pages import model_actions
 from dashboard.pages import model_parts as pieces
+from dashboard.pages.components import Parts, chart, fresh, keep_zoom, may_use, panel, store_problem, tile
 from dashboard.pages.model_parts import words
-from dashboard.pages.parts import Parts, chart, fresh, keep_zoom, may_use, panel, store_problem
-from dashboard.pages.tiles import tile
 from dashboard.reads import drift
 from dashboard.reads.drift import DRIFTED, Months, Shift
 from dashboard.reads.model_reads import Drift, ModelReads
 from dashboard.reads.queries import revision
-from dashboard.safe import plain
+from dashboard.services import Contest, Models
 from dashboard.view import View, parse
-from spine.errors import ModelError, SettingsError, StoreError
-from spine.log import get_logger
-from spine.store import Judged
+from storage.store import Judged
 
 PATH = "/models"
 LANGUAGES = ("en", "zh")

@@ -9,15 +9,15 @@ import dash
 import dash_mantine_components as dmc
 from dash import Input, Output, State, dcc, html, no_update
 
+from core.errors import StoreError
+from core.log import get_logger
+from core.series import kind_of
+from core.untrusted_text import plain
 from dashboard import i18n
-from dashboard.pages.parts import Parts, name_of, panel, series_href
+from dashboard.pages.components import Parts, name_of, panel, series_href
 from dashboard.reads.movers import Mover, furthest
 from dashboard.reads.queries import Reads, revision
-from dashboard.safe import plain
 from dashboard.view import MEASURES, View, parse
-from spine.errors import StoreError
-from spine.log import get_logger
-from spine.series import kind_of
 
 log = get_logger("dashboard.reads.movers")
 

@@ -10,23 +10,35 @@ import dash
 import dash_mantine_components as dmc
 from dash import ClientsideFunction, Input, Output, State, dcc, html, no_update
 
+from core.errors import StoreError
+from core.log import get_logger
+from core.records import Alert
+from core.series import company_series, key_of
+from core.taxonomy import all_topics
+from core.untrusted_text import plain
 from dashboard import i18n
-from dashboard.drawing import figures
+from dashboard.figures import charts
 from dashboard.pages import movers
-from dashboard.pages.grid import export_href, grid, row
-from dashboard.pages.parts import Parts, alert_card, chart, fresh, href, keep_zoom, name_of, panel, series_chip, store_problem
-from dashboard.pages.span import range_picker
-from dashboard.pages.tiles import tile, tiles
+from dashboard.pages.article_grid import export_href, grid, row
+from dashboard.pages.components import (
+    Parts,
+    alert_card,
+    chart,
+    fresh,
+    href,
+    keep_zoom,
+    name_of,
+    panel,
+    series_chip,
+    store_problem,
+    tile,
+    tiles,
+)
+from dashboard.pages.range_picker import range_picker
 from dashboard.reads.overviews import DRAWN, Overview
 from dashboard.reads.queries import BUSIEST, Reads, revision
-from dashboard.safe import plain
 from dashboard.view import KINDS, MAX_TOPICS, View, parse
-from spine.errors import StoreError
-from spine.log import get_logger
-from spine.records import Alert
-from spine.series import company_series, key_of
-from spine.store import SeriesTotal
-from spine.taxonomy import all_topics
+from storage.store import SeriesTotal
 
 DEFAULT_TOPICS = 5
 CARDS, FOLDED = 8, 16
@@ -211,12 +223,12 @@ def register(app: dash.Dash, reads: Reads) -> None:
             parts.new("alerts", revision(open_alerts), lambda: cards(open_alerts, now, view)),
             parts.new("kpis", (found.revision, len(alert_ids)), lambda: figures_of(found, len(alert_ids), view)),
             parts.new(
-                "mood", (found.revision, revision(rang), revision(mood)), lambda: figures.mood(mood, topics, rang, bounds, view, names)
+                "mood", (found.revision, revision(rang), revision(mood)), lambda: charts.mood(mood, topics, rang, bounds, view, names)
             ),
             parts.new("mood-note", "", lambda: i18n.text("mood.help", view.language, width=width)),
-            parts.new("volume", found.revision, lambda: figures.volume(found.mood, bounds, view)),
+            parts.new("volume", found.revision, lambda: charts.volume(found.mood, bounds, view)),
             parts.new("volume-note", "", lambda: i18n.text("volume.help", view.language, width=width)),
-            parts.new("heat", found.revision, lambda: figures.heat(found.mood, keys, bounds, view, names)),
+            parts.new("heat", found.revision, lambda: charts.heat(found.mood, keys, bounds, view, names)),
             parts.new("busiest", (found.revision, revision(busy)), lambda: busiest(found, busy, view)),
             parts.new("choices", revision(choices(found.members, names, view)), lambda: choices(found.members, names, view)),
             parts.new("heat-note", "", lambda: i18n.text(f"heat.help.{view.colours}", view.language)),

@@ -10,19 +10,19 @@ import dash
 import dash_mantine_components as dmc
 from dash import Input, Output, State, dcc, html, no_update
 
+from actions.audited_actions import Deeds
+from core.errors import SettingsError, StoreError
+from core.log import get_logger
+from core.untrusted_text import plain
 from dashboard import i18n
 from dashboard.pages import audit, tokens
-from dashboard.pages.parts import Parts, chooser, mistake, once, panel, store_problem
+from dashboard.pages.components import Parts, chooser, mistake, once, panel, store_problem
 from dashboard.reads import admin
 from dashboard.reads.admin import Known
 from dashboard.reads.queries import Reads, revision
-from dashboard.safe import plain
 from dashboard.view import View, parse
-from spine import passwords
-from spine.accounts import FREE, ROLES, Role
-from spine.deeds import Deeds
-from spine.errors import SettingsError, StoreError
-from spine.log import get_logger
+from domain import passwords
+from domain.accounts import FREE, ROLES, Role
 
 PATH = "/people"
 LEAST: Role = "admin"

@@ -11,19 +11,19 @@ import dash
 import dash_mantine_components as dmc
 from dash import Input, Output, State, dcc, html, no_update
 
+from core.errors import StoreError
+from core.log import get_logger
+from core.series import kind_of
+from core.untrusted_text import plain
 from dashboard import i18n
-from dashboard.drawing.palette import SEVERITY_GLYPHS
-from dashboard.pages.parts import Parts, mistake, panel
+from dashboard.figures.palette import SEVERITY_GLYPHS
+from dashboard.pages.components import Parts, mistake, panel
 from dashboard.reads.queries import Reads, revision
-from dashboard.safe import plain
+from dashboard.translations import LABELS
 from dashboard.view import View, parse
-from dashboard.words import LABELS
-from spine.errors import StoreError
-from spine.life import AlertEvent
-from spine.log import get_logger
-from spine.series import kind_of
-from spine.store import Fact, Store
-from spine.verdicts import VERDICTS, Judged, Verdict, tally, verdict_of
+from domain.alert_lifecycle import AlertEvent
+from domain.alert_lifecycle.verdicts import VERDICTS, Judged, Verdict, tally, verdict_of
+from storage.store import Fact, Store
 
 DAYS = (31, 90)
 TTL_S = 30.0

@@ -8,13 +8,13 @@ from typing import Any
 import dash
 from dash import html
 
+from core.records import Alert
+from core.untrusted_text import plain
 from dashboard import i18n
-from dashboard.desks.ruling import Foreseen, Ruling
-from dashboard.pages import editor
-from dashboard.pages.parts import counts, name_of, severity
-from dashboard.safe import plain
+from dashboard.pages import text_editor
+from dashboard.pages.components import counts, name_of, severity
+from dashboard.services import Foreseen, Ruling
 from dashboard.view import View
-from spine.records import Alert
 
 PATH = "/rules"
 SHOWN = 20
@@ -26,7 +26,7 @@ over = 0.6
 window = "2h"
 min_stories = 10
 """
-EDITOR = editor.Editor("ru", "rules", EXAMPLE)
+EDITOR = text_editor.Editor("ru", "rules", EXAMPLE)
 
 
 def match(path: str) -> str | None:
@@ -36,7 +36,7 @@ def match(path: str) -> str | None:
 
 def layout(view: View, _key: str) -> Any:
     """The page before its first answer."""
-    return editor.layout(EDITOR, view)
+    return text_editor.layout(EDITOR, view)
 
 
 def foreseen(found: Foreseen, view: View) -> Any:
@@ -64,4 +64,4 @@ def register(app: dash.Dash, ruling: Ruling | None, who: Callable[[], str]) -> N
     def attempt(text: str, view: View) -> Any:
         return foreseen(ruling.foresee(text), view) if ruling is not None else None
 
-    editor.register(app, EDITOR, ruling, attempt, who)
+    text_editor.register(app, EDITOR, ruling, attempt, who)

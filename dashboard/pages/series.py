@@ -11,10 +11,14 @@ import dash
 import dash_mantine_components as dmc
 from dash import Input, Output, State, dcc, html, no_update
 
+from core.errors import StoreError
+from core.log import get_logger
+from core.series import is_series, key_of, kind_of, sector_series
+from core.untrusted_text import plain
 from dashboard import i18n
-from dashboard.drawing import figures
-from dashboard.drawing.palette import sentiment_of
-from dashboard.pages.parts import (
+from dashboard.figures import charts
+from dashboard.figures.palette import sentiment_of
+from dashboard.pages.components import (
     Parts,
     alert_card,
     chart,
@@ -28,19 +32,16 @@ from dashboard.pages.parts import (
     series_chip,
     series_href,
     store_problem,
+    tile,
+    tiles,
     titled,
 )
-from dashboard.pages.span import range_picker, range_words
-from dashboard.pages.tiles import tile, tiles
+from dashboard.pages.range_picker import range_picker, range_words
 from dashboard.reads.details import SeriesView, StoryView, company_of, negatives
 from dashboard.reads.queries import Reads
-from dashboard.safe import plain
 from dashboard.view import View, parse
 from dashboard.web.routes import SERIES_EXPORT_PATH
-from spine.errors import StoreError
-from spine.log import get_logger
-from spine.series import is_series, key_of, kind_of, sector_series
-from spine.store import Criteria
+from storage.store import Criteria
 
 PREFIX = "/series/"
 FILTERED = ("topic", "company", "language", "genre")
@@ -214,9 +215,9 @@ def register(app: dash.Dash, reads: Reads) -> None:
             None,
             parts.new("head", found.revision, lambda: _head(key, *company_of(key, found.names), view)),
             parts.new("kpis", found.revision, lambda: [*tiles(found.total, found.before, view), last]),
-            parts.new("trend", found.revision, lambda: figures.trend(key, negatives(found), found.usual, found.alerts, bounds, view)),
+            parts.new("trend", found.revision, lambda: charts.trend(key, negatives(found), found.usual, found.alerts, bounds, view)),
             parts.new("trend-note", bool(found.usual), lambda: trend_note(found, view)),
-            parts.new("volume", found.revision, lambda: figures.volume(found.points, bounds, view, key)),
+            parts.new("volume", found.revision, lambda: charts.volume(found.points, bounds, view, key)),
             parts.new("volume-note", "", lambda: i18n.text("volume.help", view.language, width=width)),
             parts.new("alerts", found.revision, lambda: alerts(found, now, view)),
             parts.new("negative", found.revision, lambda: stories(found.negative, view)),

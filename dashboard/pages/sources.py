@@ -11,20 +11,20 @@ import dash
 import dash_mantine_components as dmc
 from dash import Input, Output, State, dcc, html, no_update
 
+from core.errors import StoreError
+from core.log import get_logger, mask
+from core.untrusted_text import plain
 from dashboard import i18n
-from dashboard.desks.feeding import Feeding
-from dashboard.drawing.palette import SOURCE_GLYPHS
-from dashboard.drawing.sparkline import sparkline
+from dashboard.figures.palette import SOURCE_GLYPHS
+from dashboard.figures.sparkline import sparkline
 from dashboard.pages import feeds
-from dashboard.pages.parts import Parts, found_href, href, panel, source_link, store_problem
+from dashboard.pages.components import Parts, found_href, href, panel, source_link, store_problem
+from dashboard.reads.operations import SourcesView, Upkeep
 from dashboard.reads.queries import revision
 from dashboard.reads.source_state import STATES, SourceView, due, overdue, usual_today
-from dashboard.reads.upkeep import SourcesView, Upkeep
-from dashboard.safe import plain
+from dashboard.services import Feeding
 from dashboard.view import View, parse
-from spine.errors import StoreError
-from spine.log import get_logger, mask
-from spine.store import Criteria
+from storage.store import Criteria
 
 PATH = "/sources"
 SHOWN = 300

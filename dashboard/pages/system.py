@@ -10,19 +10,18 @@ import dash
 import dash_mantine_components as dmc
 from dash import Input, Output, State, dcc, html, no_update
 
+from core.errors import BrokerError, StoreError
+from core.log import get_logger, mask
+from core.untrusted_text import plain
 from dashboard import i18n
-from dashboard.drawing.palette import PROCESS_GLYPHS
-from dashboard.pages.parts import Parts, chart, fresh, keep_zoom, panel, store_problem
+from dashboard.figures.palette import PROCESS_GLYPHS
+from dashboard.figures.throughput import rates
+from dashboard.pages.components import Parts, chart, fresh, keep_zoom, panel, store_problem, tile
 from dashboard.pages.sources import health
-from dashboard.pages.tiles import tile
+from dashboard.reads.operations import CHART_WIDTH_S, Endpoint, SystemView, Upkeep, is_gone
 from dashboard.reads.queries import revision
-from dashboard.reads.rates import rates
-from dashboard.reads.upkeep import CHART_WIDTH_S, Endpoint, SystemView, Upkeep, is_gone
-from dashboard.safe import plain
 from dashboard.view import View, parse
-from spine.errors import BrokerError, StoreError
-from spine.log import get_logger, mask
-from spine.store import Beat, DeadReason, Latency, TableSize
+from storage.store import Beat, DeadReason, Latency, TableSize
 
 PATH = "/system"
 LATELY = 2

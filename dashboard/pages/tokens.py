@@ -10,15 +10,15 @@ import dash
 import dash_mantine_components as dmc
 from dash import Input, Output, State, html, no_update
 
+from actions.audited_actions import Deeds
+from core.errors import SettingsError, StoreError
+from core.log import get_logger
+from core.untrusted_text import plain
 from dashboard import i18n
-from dashboard.pages.parts import chooser, mistake, once, panel
+from dashboard.pages.components import chooser, mistake, once, panel
 from dashboard.reads.queries import Reads
-from dashboard.safe import plain
 from dashboard.view import View, parse
-from spine.deeds import Deeds
-from spine.errors import SettingsError, StoreError
-from spine.log import get_logger
-from spine.tokens import SCOPES, Token, new_token
+from domain.tokens import SCOPES, Token, new_token
 
 LASTS = {"30d": timedelta(days=30), "90d": timedelta(days=90), "365d": timedelta(days=365), "ever": None}
 ENDED_SHOWN = timedelta(days=90)

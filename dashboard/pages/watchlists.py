@@ -8,15 +8,15 @@ from typing import Any
 import dash
 from dash import dcc, html
 
+from core.series import watchlist_series
+from core.untrusted_text import plain
 from dashboard import i18n
-from dashboard.desks.watching import Matched, Tried, Watching
-from dashboard.drawing.palette import sentiment_of
-from dashboard.pages import editor
-from dashboard.pages.parts import sentiment, series_href, titled
-from dashboard.safe import plain
+from dashboard.figures.palette import sentiment_of
+from dashboard.pages import text_editor
+from dashboard.pages.components import sentiment, series_href, titled
+from dashboard.services import Matched, Tried, Watching
 from dashboard.view import View
-from spine.series import watchlist_series
-from spine.store import ArticleRow
+from storage.store import ArticleRow
 
 PATH = "/watchlists"
 EXAMPLE = """[[watchlist]]
@@ -26,7 +26,7 @@ title_zh = "房企债务"
 companies = ["000002.SZ"]
 keywords = ["developer | 房企 | 开发商", "+bond | bonds | 债券", "!anniversary | 周年"]
 """
-EDITOR = editor.Editor("wa", "watchlists", EXAMPLE)
+EDITOR = text_editor.Editor("wa", "watchlists", EXAMPLE)
 
 
 def match(path: str) -> str | None:
@@ -36,7 +36,7 @@ def match(path: str) -> str | None:
 
 def layout(view: View, _key: str) -> Any:
     """The page before its first answer."""
-    return editor.layout(EDITOR, view)
+    return text_editor.layout(EDITOR, view)
 
 
 def tried(found: Tried, view: View) -> Any:
@@ -75,4 +75,4 @@ def register(app: dash.Dash, watching: Watching | None, who: Callable[[], str]) 
     def attempt(text: str, view: View) -> Any:
         return tried(watching.attempt(text), view) if watching is not None else None
 
-    editor.register(app, EDITOR, watching, attempt, who)
+    text_editor.register(app, EDITOR, watching, attempt, who)

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
+from core.cache import TTL_S
+from core.untrusted_text import plain, to_csv
 from dashboard import i18n
-from dashboard.reads.cache import TTL_S
 from dashboard.reads.queries import Reads
-from dashboard.safe import plain, to_csv
 from dashboard.view import View
-from spine.accounts import Account, account_subject
-from spine.store import AuditEntry, Store
-from spine.tokens import Token
+from domain.accounts import Account, account_subject
+from domain.tokens import Token
+from storage.store import AuditEntry, Store
 
 AUDIT_PATH = "/export/audit.csv"
 SPANS: Mapping[str, timedelta | None] = {

@@ -7,14 +7,14 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from dashboard.ranges import Range, bounds, starts
+from core.records import Alert, Score
+from core.series import MARKET, company_series, key_of, kind_of
 from dashboard.reads.usual import PAST, Usual, step_of, usual
-from spine.records import Alert, Score
-from spine.series import MARKET, company_series, key_of, kind_of
-from spine.store import About, ArticleRow, MoodLine, MoodPoint, SeriesTotal, Store, Story, Version
-from spine.store.moods import KINDS
-from spine.store.search import LEAD_CHARS
-from spine.store.stories import COPIES_WITHIN
+from dashboard.time_ranges import Range, bounds, starts
+from storage.store import About, ArticleRow, MoodLine, MoodPoint, SeriesTotal, Store, Story, Version
+from storage.tables.rollups import KINDS
+from storage.tables.search import LEAD_CHARS
+from storage.tables.stories import COPIES_WITHIN
 
 STORIES = 15
 """Stories on either side of a series' page."""

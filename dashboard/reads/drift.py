@@ -12,11 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from dashboard.desks.modelling import Bins
-from dashboard.drawing.palette import sentiment_of
-from spine.series import MARKET, key_of
-from spine.store import DaySaid, Judged, MoodPoint
-from spine.taxonomy import RISK_KEYS, TOPIC_KEYS
+from core.series import MARKET, key_of
+from core.taxonomy import RISK_KEYS, TOPIC_KEYS
+from dashboard.figures.palette import sentiment_of
+from dashboard.services import Bins
+from storage.store import DaySaid, Judged, MoodPoint
 
 SPAN = timedelta(days=30)
 DRIFTED = 0.1

@@ -7,13 +7,13 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from dashboard.desks.modelling import Card, Contest, Modelling, Models, Refresh
-from dashboard.reads.cache import Cache
+from core.cache import Cache
+from core.series import MARKET, topic_series
+from core.taxonomy import TOPIC_KEYS
 from dashboard.reads.drift import months
 from dashboard.reads.queries import revision
-from spine.series import MARKET, topic_series
-from spine.store import DaySaid, Judged, MoodPoint, Store, Use
-from spine.taxonomy import TOPIC_KEYS
+from dashboard.services import Card, Contest, Modelling, Models, Refresh
+from storage.store import DaySaid, Judged, MoodPoint, Store, Use
 
 FILES_TTL_S, PROGRESS_TTL_S = 5.0, 1.0
 USES_TTL_S = 15.0

@@ -16,11 +16,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dashboard.ranges import Range, bounds
 from dashboard.reads.details import read_past_of
 from dashboard.reads.usual import Profile, learn, step_of
+from dashboard.time_ranges import Range, bounds
 from dashboard.view import Measure
-from spine.store import MoodLine, MoodPoint, SeriesTotal, Store
+from storage.store import MoodLine, MoodPoint, SeriesTotal, Store
 
 LEAST = 5
 """Stories that a share or a tone is made of at least: one bad story of one is no mood."""

@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from dashboard.ranges import Range, bounds
+from core.series import MARKET, key_of, topic_series
+from core.taxonomy import all_topics
+from dashboard.time_ranges import Range, bounds
 from dashboard.view import Kind
-from spine.series import MARKET, key_of, topic_series
-from spine.store import About, MoodPoint, SeriesTotal, Store
-from spine.taxonomy import all_topics
+from storage.store import About, MoodPoint, SeriesTotal, Store
 
 DRAWN = 20
 """Series of a kind that the heat map has at most; there are fewer topics."""

@@ -1,6 +1,6 @@
 """Every read of the dashboard, cached for moments and shared by all viewers: 50 open pages cost the store about one.
 
-callback ─▶ Reads.overview / alerts / article / series / … ─▶ Cache (one reader per key at a time) ─▶ spine.store
+callback ─▶ Reads.overview / alerts / article / series / … ─▶ Cache (one reader per key at a time) ─▶ storage.store
 
 What people say of an article is all that is written.
 """
@@ -15,31 +15,19 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from dashboard.ranges import DEFAULT_RANGE, RANGES, Range, bounds, exact, range_of
+from actions.alert_lifecycles import read_lives
+from core.cache import KINDS, TTL_S, Cache, Changed
+from core.errors import StoreBusy
+from core.records import Alert
+from core.series import company_series
 from dashboard.reads import details
-from dashboard.reads.cache import KINDS, TTL_S, Cache, Changed
 from dashboard.reads.details import ArticleView, Choices, SeriesView
 from dashboard.reads.movers import Habits, Mover, candidates, read_habits, read_moved
 from dashboard.reads.overviews import OFFERED, Overview, read_names, read_overview
+from dashboard.time_ranges import DEFAULT_RANGE, RANGES, Range, bounds, exact, range_of
 from dashboard.view import Kind
-from spine.errors import StoreBusy
-from spine.life import AlertEvent, Inhibition, Life
-from spine.lives import read_lives
-from spine.records import Alert
-from spine.series import company_series
-from spine.store import (
-    ArticleRow,
-    Criteria,
-    Cursor,
-    Delivery,
-    Found,
-    Label,
-    MoodPoint,
-    SeriesTotal,
-    Store,
-    WindowCount,
-    Withheld,
-)
+from domain.alert_lifecycle import AlertEvent, Inhibition, Life
+from storage.store import ArticleRow, Criteria, Cursor, Delivery, Found, Label, MoodPoint, SeriesTotal, Store, WindowCount, Withheld
 
 T = TypeVar("T")
 NEWS: tuple[Changed, ...] = ("articles",)

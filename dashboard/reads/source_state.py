@@ -9,10 +9,10 @@ from typing import Literal
 import msgspec
 import numpy as np
 
+from core.records import Alert
+from core.series import source_series
 from dashboard.reads.usual import HOUR_S, PAST, learn
-from spine.records import Alert
-from spine.series import source_series
-from spine.store import Feed, SourceHours, Visited
+from storage.store import Feed, SourceHours, Visited
 
 State = Literal["failing", "silent", "late", "new", "past", "ok"]
 STATES: tuple[State, ...] = ("failing", "silent", "late", "new", "past", "ok")

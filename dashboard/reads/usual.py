@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spine.store import MoodPoint
+from storage.store import MoodPoint
 
 PAST = timedelta(weeks=4)
 LEAST_PAST = timedelta(days=2)

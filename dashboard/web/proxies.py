@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Mapping
 from typing import Any
 
-from spine.errors import SettingsError
+from core.errors import SettingsError
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 

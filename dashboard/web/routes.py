@@ -5,18 +5,18 @@ from __future__ import annotations
 from flask import Flask, Response, request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from dashboard.drawing.palette import sentiment_of
+from core.errors import StoreError
+from core.series import is_series
+from core.taxonomy import topic_name
+from core.untrusted_text import plain, safe_url, to_csv
+from dashboard.figures.palette import sentiment_of
 from dashboard.i18n import clock, text
-from dashboard.ranges import starts
 from dashboard.reads.admin import AUDIT_PATH, EXPORTED, asked, audit_csv, entries
 from dashboard.reads.details import SeriesView, negatives
 from dashboard.reads.queries import EXPORT_ROWS, Reads
-from dashboard.safe import plain, safe_url, to_csv
+from dashboard.time_ranges import starts
 from dashboard.view import ANYTHING, View, parse
-from spine.errors import StoreError
-from spine.series import is_series
-from spine.store import ArticleRow
-from spine.taxonomy import topic_name
+from storage.store import ArticleRow
 
 EXPORT_PATH = "/export/articles.csv"
 SERIES_EXPORT_PATH = "/export/series.csv"

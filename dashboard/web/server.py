@@ -12,8 +12,8 @@ import dash
 from waitress.server import create_server
 from waitress.wasyncore import close_all
 
-from spine.errors import SettingsError
-from spine.log import get_logger
+from core.errors import SettingsError
+from core.log import get_logger
 
 log = get_logger("dashboard.web.server")
 API = "tocsin-api"

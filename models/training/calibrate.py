@@ -15,16 +15,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from models.batching import pack, width_of
-from models.chances import sigmoid
-from models.encoding import pad
-from models.heads import LABELS, SENTIMENT_HEADS, LabelSet, label_columns
-from models.network import Network
-from models.registry import Abstention, Manifest
-from models.shape import TAGS
+from core.taxonomy import RISK_KEYS, TOPIC_KEYS
+from models.inference.encoding import pack, pad, width_of
+from models.inference.heads import LABELS, SENTIMENT_HEADS, TAGS, LabelSet, label_columns
+from models.inference.network import Network
+from models.inference.probabilities import sigmoid
+from models.registry.manifest import Abstention, Manifest
 from models.training.data import Example
 from models.training.losses import UNTAGGED
-from spine.taxonomy import RISK_KEYS, TOPIC_KEYS
 
 LANGUAGES = ("en", "zh")
 FEWEST_ROWS = 50  # of a set and head, below which dev says nothing
@@ -135,7 +133,7 @@ def _macro_f1(truth: npt.NDArray[np.int_], said: npt.NDArray[np.int_]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What the manifest says of how to read the model's numbers; see `models.registry.Manifest`."""
+    """What the manifest says of how to read the model's numbers; see `models.registry.manifest.Manifest`."""
 
     temperatures: dict[str, float]
     thresholds: dict[str, float]

@@ -16,8 +16,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from models.network import Network
-from spine.errors import ModelError
+from core.errors import ModelError
+from models.inference.network import Network
 
 STATE = "state.json"
 EVERY_S = 600.0

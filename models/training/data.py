@@ -2,7 +2,7 @@
 
     DATA/{sentiment,topic,negative_entity,ner}/SET.SPLIT.jsonl.gz ─▶ read_rows ─▶ examples ─▶ [Example]
 
-A set supervises what it labels and nothing else; see `models.training.labels` for topics and `sentiment_targets` for sentiment.
+A set supervises what it labels and nothing else; see `models.training.label_mapping` for topics and `sentiment_targets` for sentiment.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.encoding import compose
-from models.entities import Span, spans_of_bio
-from models.heads import LabelSet, sentiment_head
-from models.seeds import Template, grow
-from models.shape import SENTIMENTS
-from models.training.labels import NEGATIVE_EVENTS, risk_targets, topic_targets
-from spine.errors import ModelError
-from spine.taxonomy import RISK_KEYS, TOPIC_KEYS
+from core.errors import ModelError
+from core.taxonomy import RISK_KEYS, TOPIC_KEYS
+from models.inference.encoding import compose
+from models.inference.entities import Span, spans_of_bio
+from models.inference.heads import SENTIMENTS, LabelSet, sentiment_head
+from models.templates import Template, grow
+from models.training.label_mapping import NEGATIVE_EVENTS, risk_targets, topic_targets
 
 Row = dict[str, Any]
 Flags = tuple[bool, bool, bool]

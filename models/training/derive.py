@@ -14,13 +14,13 @@ import msgspec
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from models.files import CONFIG, TOKENIZER, WEIGHTS
-from models.network import Network
-from models.registry import Manifest, read_shape, read_verified, write_version
-from models.storage import pack_weights, unpack_weights
+from core.errors import ModelError
+from models.inference.network import Network
+from models.inference.weight_packing import pack_weights, unpack_weights
+from models.registry.files import CONFIG, TOKENIZER, WEIGHTS
+from models.registry.manifest import Manifest, read_shape, read_verified, write_version
 from models.training.data import read_split
 from models.training.train import dev_rows, measured
-from spine.errors import ModelError
 
 
 def recalibrate(data: Path, start: Path, out: Path, *, now: datetime, version: str) -> Manifest:

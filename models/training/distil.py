@@ -15,13 +15,13 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional
 
-from models.files import CONFIG, TOKENIZER, WEIGHTS
-from models.heads import SENTIMENT_HEADS
-from models.network import Network, Outputs
-from models.registry import read_shape, read_verified
-from models.storage import unpack_weights
+from core.errors import ModelError
+from models.inference.heads import SENTIMENT_HEADS
+from models.inference.network import Network, Outputs
+from models.inference.weight_packing import unpack_weights
+from models.registry.files import CONFIG, TOKENIZER, WEIGHTS
+from models.registry.manifest import read_shape, read_verified
 from models.training.losses import SHARES
-from spine.errors import ModelError
 
 HEAT = 2.0
 """Logits are divided by it, so that the less likely answers are heard too; the loss is multiplied by its square."""

@@ -17,13 +17,13 @@ from pathlib import Path
 
 import msgspec
 
-from models.classifier import Classifier, Document, Prediction
-from models.encoding import compose
-from models.shape import SENTIMENTS
+from core.errors import ModelError
+from core.files import write_whole
+from models.inference.classifier import Classifier, Document, Prediction
+from models.inference.encoding import compose
+from models.inference.heads import SENTIMENTS
 from models.training.data import PLANS, Row, read_rows
-from spine.errors import ModelError
-from spine.files import write_whole
-from spine.store import ArticleText, LabelledText, Labels
+from storage.store import ArticleText, LabelledText, Labels
 
 SURE = 0.9
 SAMPLED = 3000

@@ -18,15 +18,14 @@ from tokenizers import Tokenizer
 from torch import nn
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from models.batching import pack, width_of
-from models.encoding import PAD_ID, encode_pairs, mask_id, pad
-from models.entities import tag_ids
-from models.heads import SENTIMENT_HEADS, LabelSet, label_columns
-from models.network import Network
+from models.inference.encoding import PAD_ID, encode_pairs, mask_id, pack, pad, width_of
+from models.inference.entities import tag_ids
+from models.inference.heads import SENTIMENT_HEADS, LabelSet, label_columns
+from models.inference.network import Network
 from models.training.checkpoint import Keeper
-from models.training.crew import Loss, engine_for
 from models.training.data import Example
 from models.training.losses import UNTAGGED, Batch
+from models.training.parallel import Loss, engine_for
 
 LOG_EVERY = 20
 POOL = 6000  # rows among which like lengths are brought together, so that batches differ between epochs

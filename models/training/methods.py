@@ -18,7 +18,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import nn
 
-from models.network import Network
+from models.inference.network import Network
 
 Method = Literal["full", "lora", "adalora", "ia3", "heads"]
 METHODS: tuple[Method, ...] = get_args(Method)

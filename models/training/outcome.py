@@ -8,8 +8,8 @@ from typing import Literal
 
 import msgspec
 
-from models.training.gate import Comparison
-from spine.files import write_whole
+from core.files import write_whole
+from models.training.promotion_gate import Comparison
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

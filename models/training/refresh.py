@@ -18,12 +18,14 @@ from pathlib import Path
 from time import monotonic
 from typing import Literal
 
-from models.champion import load_champion
-from models.checks import prove
-from models.classifier import Classifier
-from models.files import CONFIG
-from models.heads import head_sizes
-from models.registry import Manifest, load_classifier, read_shape, read_verified
+from core.errors import ModelError
+from core.files import sole
+from models.inference.champion import load_champion
+from models.inference.classifier import Classifier, prove
+from models.inference.heads import head_sizes
+from models.registry.files import CONFIG
+from models.registry.manifest import Manifest, load_classifier, read_shape, read_verified
+from models.registry.versions import CHECKPOINT, Event, Versions
 from models.training.data import Row
 from models.training.feedback import (
     Snapshot,
@@ -35,13 +37,10 @@ from models.training.feedback import (
     since,
     take_snapshot,
 )
-from models.training.gate import RESAMPLES, Verdict, judge
+from models.training.frozen_tests import Exam, from_folder, from_labels, from_seeds, trials_of
 from models.training.outcome import Measured, Outcome, in_words, keep_measured
 from models.training.progress import Reporter
-from models.training.trials import Exam, from_folder, from_labels, from_seeds, trials_of
-from models.versions import CHECKPOINT, Event, Versions
-from spine.errors import ModelError
-from spine.locks import sole
+from models.training.promotion_gate import RESAMPLES, Verdict, judge
 
 __all__ = ["Outcome", "Plan", "Task", "in_words", "read_snapshot", "refresh", "take_snapshot"]
 
@@ -62,7 +61,7 @@ class Plan:
     tests: folder of frozen tests besides the labels' own and the built-in ones
     rehearse: share of old rows among those trained on, in [0, 1)
     min_labels: new labels that a refresh needs, unless `force`
-    margin: see models.training.gate; limit_s: seconds after which training ends
+    margin: see models.training.promotion_gate; limit_s: seconds after which training ends
     resamples: of the gate's bootstrap
     """
 

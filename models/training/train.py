@@ -21,26 +21,25 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from models.files import CONFIG, README, TOKENIZER, WEIGHTS
-from models.heads import LABELS, LabelSet, head_sizes
-from models.network import Network, Outputs, from_bert
-from models.registry import Manifest, read_shape, read_verified, write_version
-from models.seeds import read_templates
-from models.shape import SENTIMENTS, Shape
-from models.storage import pack_weights, unpack_weights
-from models.training.board import Board, Stopper
-from models.training.body import build_body, cut_vocabulary, read_body, wheel_bytes
+from core.errors import ModelError
+from core.taxonomy import RISK_KEYS, TOPIC_KEYS
+from models.inference.heads import LABELS, SENTIMENTS, LabelSet, Shape, head_sizes
+from models.inference.network import Network, Outputs, from_bert
+from models.inference.weight_packing import pack_weights, unpack_weights
+from models.registry.files import CONFIG, README, TOKENIZER, WEIGHTS
+from models.registry.manifest import Manifest, read_shape, read_verified, write_version
+from models.templates import read_templates
+from models.training.backbone import build_body, cut_vocabulary, read_body, wheel_bytes
 from models.training.calibrate import Calibration, DevRows, calibrate, kept, read_dev, score_set
 from models.training.checkpoint import Keeper
-from models.training.crew import is_main
 from models.training.data import Example, Row, own_labels, seed_examples, stream_examples, vocabulary_texts
+from models.training.dataset_mix import Lessons
 from models.training.distil import Teachers, soft_loss
 from models.training.fit import Hooks, Pace, encode, fit
-from models.training.lessons import Lessons
 from models.training.losses import Batch, batch_loss
 from models.training.methods import Adapter, Method, prune
-from spine.errors import ModelError
-from spine.taxonomy import RISK_KEYS, TOPIC_KEYS
+from models.training.parallel import is_main
+from models.training.progress import Board, Stopper
 
 MAX_TOKENS = 96
 DEV_ROWS = 1500  # of a set: enough to calibrate on

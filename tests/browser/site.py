@@ -27,12 +27,9 @@ from typing import Any
 import dash
 import msgspec
 
-from dashboard.app import create_app
-from dashboard.web.server import LIVE, serve
-from spine.accounts import Role
-from spine.log import configure
-from spine.people import People
-from spine.records import (
+from actions.account_service import People
+from core.log import configure
+from core.records import (
     Alert,
     Article,
     CompanyCount,
@@ -48,13 +45,16 @@ from spine.records import (
     alert_id,
     article_id,
 )
-from spine.series import company_series, sector_series, topic_series
-from spine.settings import Settings, Webhook
-from spine.store import AuditEntry, Beat, DeadLetter, Delivery, Store, Visited, open_store
+from core.series import company_series, sector_series, topic_series
+from core.settings import Settings, Webhook
+from dashboard.app import create_app
+from dashboard.web.server import LIVE, serve
+from domain.accounts import Role
+from storage.store import AuditEntry, Beat, DeadLetter, Delivery, Store, Visited, open_store
 from tests.browser.versions import make_versions
-from tocsin.desks import desks_of
-from tocsin.first_login import FirstLogin, first_login
-from tocsin.node import utc_now
+from tocsin.runtime.first_login import FirstLogin, first_login
+from tocsin.runtime.worker_process import utc_now
+from tocsin.services.factory import desks_of
 
 PASSWORD = "一二三四五六七八九十甲乙"
 HOSTILE_TITLE = '<script>window.hacked=1</script><img src=x onerror="window.hacked=2"> =HYPERLINK("http://evil.invalid")'

@@ -21,11 +21,11 @@ from typing import NamedTuple
 import pytest
 from selenium import webdriver
 
+from actions.account_service import People
 from bench.store import fill
 from dashboard.app import create_app
 from dashboard.web.server import serve
-from spine.people import People
-from spine.store import Store, open_store
+from storage.store import Store, open_store
 from tests.browser.conftest import Page, cookie_at
 from tests.browser.site import PASSWORD
 from tests.servers import ClickHouseServer

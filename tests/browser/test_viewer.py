@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dashboard import shell
-from dashboard.access import allowed, least_of_callback
+from dashboard.web.permissions import allowed, least_of_callback
 from tests.browser.addresses import of_the_shell
 from tests.browser.conftest import Page, Site
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from models.registry import Manifest, write_version
-from models.training.gate import Comparison
+from core.taxonomy import TOPIC_KEYS
+from models.registry.manifest import Manifest, write_version
+from models.registry.versions import SHIPPED, Versions
 from models.training.outcome import Measured, keep_measured
-from models.versions import SHIPPED, Versions
-from spine.taxonomy import TOPIC_KEYS
+from models.training.promotion_gate import Comparison
 
 FILES = {name: name.encode() for name in ("model.safetensors", "tokenizer.json", "config.json", "README.md")}
 SENTIMENTS = ("negative", "neutral", "positive")

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from spine.clickhouse import Embedded, Server
-from spine.store import Store
+from storage.clickhouse import Embedded, Server
+from storage.store import Store
 from tests.servers import ClickHouseServer
 
 

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from spine.accounts import Account, Failures, Session
-from spine.store import AuditEntry, Store
+from domain.accounts import Account, Failures, Session
+from storage.store import AuditEntry, Store
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.store import measure
-from dashboard.ranges import RANGES
+from dashboard.time_ranges import RANGES
 from tests.servers import ClickHouseServer
 
 

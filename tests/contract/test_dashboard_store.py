@@ -11,14 +11,13 @@ from urllib.parse import urlencode
 
 import pytest
 
+from core.cache import Cache
+from core.errors import ModelError
+from core.records import Alert, alert_id, sha
+from core.settings import Settings
 from dashboard.app import create_app
-from dashboard.desks import Desks
-from dashboard.desks.explaining import Asked, Explain, Reasons, Weight
-from dashboard.reads.cache import Cache
-from spine.errors import ModelError
-from spine.records import Alert, alert_id, sha
-from spine.settings import Settings
-from spine.store import Store
+from dashboard.services import Asked, Desks, Explain, Reasons, Weight
+from storage.store import Store
 from tests.contract.test_store import save
 from tests.contract.test_store_pages import NOON, scored
 from tests.unit.test_dashboard_app import CALLBACK, body

@@ -10,13 +10,13 @@ from typing import Any
 import dash
 import pytest
 
-from dashboard.access import CALLBACKS, PAGES, ROUTES, allowed, callback_key
+from actions.account_service import People
+from core.settings import Settings
 from dashboard.app import create_app
+from dashboard.web.permissions import CALLBACKS, PAGES, ROUTES, allowed, callback_key
 from dashboard.web.server import LIVE
-from spine.accounts import FREE, ROLES, Failures, Role, account_subject
-from spine.people import People
-from spine.settings import Settings
-from spine.store import Store
+from domain.accounts import FREE, ROLES, Failures, Role, account_subject
+from storage.store import Store
 from tests.unit.test_dashboard_app import CALLBACK, body
 
 PASSWORD, NEXT = "k7mq-2xwd-9fhr", "一二三四五六七八九十甲乙"

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from spine.clickhouse import Embedded
-from spine.errors import StoreError
+from core.errors import StoreError
+from storage.clickhouse import Embedded
 
 OWNER = """
 import subprocess, sys
 from pathlib import Path
-from spine.clickhouse import Embedded
+from storage.clickhouse import Embedded
 store = Embedded(Path(sys.argv[1]))
 store.command("CREATE TABLE t (x UInt64) ENGINE = MergeTree ORDER BY x")
 store.insert("t", {"x": [1, 2, 3]})
-again = [sys.executable, "-c", "import sys; from pathlib import Path; from spine.clickhouse import Embedded; Embedded(Path(sys.argv[1]))"]
+again = [sys.executable, "-c", "import sys; from pathlib import Path; from storage.clickhouse import Embedded; Embedded(Path(sys.argv[1]))"]
 second = subprocess.run([*again, sys.argv[1]], capture_output=True, text=True)
 print(second.returncode, second.stderr)
 store.insert("t", {"x": [4]})

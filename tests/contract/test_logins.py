@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from dashboard.reads.cache import Cache
-from dashboard.web.logins import TTL_S, Logins, Person, Refused
-from spine.accounts import FREE, Account, Failures, account_subject, address_subject
-from spine.errors import SettingsError, StoreBusy
-from spine.people import People
-from spine.store import Store
+from actions.account_service import People
+from core.cache import Cache
+from core.errors import SettingsError, StoreBusy
+from dashboard.web.sessions import TTL_S, Logins, Person, Refused
+from domain.accounts import FREE, Account, Failures, account_subject, address_subject
+from storage.store import Store
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 FIRST, SECOND, THIRD = "k7mq-2xwd-9fhr", "一二三四五六七八九十甲乙", "t4nz-ppqd-7a2c"

@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from spine.errors import SettingsError
-from spine.life import event, inhibitions, silence
-from spine.lives import read_lives
-from spine.records import sha
-from spine.series import MARKET
-from spine.store import Label, Place, Store
-from spine.tokens import digest_of, find, new_token
+from actions.alert_lifecycles import read_lives
+from core.errors import SettingsError
+from core.records import sha
+from core.series import MARKET
+from domain.alert_lifecycle import event, inhibitions, silence
+from domain.tokens import digest_of, find, new_token
+from storage.store import Label, Place, Store
 from tests.contract.test_alert_life_store import MINUTE, alert
 from tests.contract.test_store import NASTY, NOON, TABLES, save, scored
 

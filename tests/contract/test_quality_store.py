@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from spine.records import sha
-from spine.store import DaySaid, Label, Store, Use
+from core.records import sha
+from storage.store import DaySaid, Label, Store, Use
 from tests.contract.test_store import save
 from tests.contract.test_store_pages import NOON, scored
 

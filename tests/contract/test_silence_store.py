@@ -8,13 +8,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from spine.records import Article, Score, Scored, sha
-from spine.series import MARKET, source_series
-from spine.store import Spoke, Store
-from stream.hearing import SilenceRule
-from stream.listener import Listener
-from stream.resilience import Patience
-from stream.resolve import Resolver
+from core.records import Article, Score, Scored, sha
+from core.series import MARKET, source_series
+from storage.store import Spoke, Store
+from stream.detection.auto_resolve import Resolver
+from stream.detection.outage import SilenceRule
+from stream.detection.outage_monitor import Listener
+from stream.worker.retry import Patience
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 """A Friday."""

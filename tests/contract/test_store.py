@@ -9,12 +9,12 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from spine.clickhouse import Server
-from spine.errors import BadRecord, SettingsError, StoreBusy, StoreError
-from spine.migrations import MIGRATIONS, add
-from spine.records import Alert, Article, CompanyScore, Evidence, Mention, Score, Scored, alert_id, sha
-from spine.store import DeadLetter, Delivery, Label, PeakRow, Rung, SourceStories, Store
-from tocsin.broker import free_port
+from core.errors import BadRecord, SettingsError, StoreBusy, StoreError
+from core.records import Alert, Article, CompanyScore, Evidence, Mention, Score, Scored, alert_id, sha
+from storage.clickhouse import Server
+from storage.migrations import MIGRATIONS, add
+from storage.store import DeadLetter, Delivery, Label, PeakRow, Rung, SourceStories, Store
+from tocsin.runtime.embedded_broker import free_port
 
 TABLES = (
     "articles",

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from spine.fulltext import MAX_CHARS, MAX_TERMS
-from spine.records import Alert, Article, CompanyScore, Mention, Score, Scored, alert_id, sha
-from spine.store import About, Criteria, Cursor, Label, SeriesTotal, Store, Story
+from core.records import Alert, Article, CompanyScore, Mention, Score, Scored, alert_id, sha
+from storage.search_terms import MAX_CHARS, MAX_TERMS
+from storage.store import About, Criteria, Cursor, Label, SeriesTotal, Store, Story
 from tests.contract.test_store import save
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)

@@ -12,22 +12,22 @@ from typing import Any
 import msgspec
 import pytest
 
-from models.keyword import KeywordClassifier
-from spine.errors import SettingsError
-from spine.records import Alert, Article, CompanyScore, Mention, Score, Scored, Severity, encode, sha
-from spine.settings import Settings
-from spine.store import Rung, Store
-from stream.alerts import Rule
-from stream.batches import Raw
-from stream.hearing import SilenceRule
-from stream.resilience import Pace, Patience
-from stream.rules import Rules
-from stream.thresholds import Threshold
-from stream.watch import Watcher
+from core.errors import SettingsError
+from core.records import Alert, Article, CompanyScore, Mention, Score, Scored, Severity, encode, sha
+from core.settings import Settings
+from models.inference.keyword import KeywordClassifier
+from storage.store import Rung, Store
+from stream.detection.evaluator import Watcher
+from stream.detection.limit_rule import Threshold
+from stream.detection.outage import SilenceRule
+from stream.detection.rules import Rules
+from stream.detection.spike_rule import Rule
+from stream.worker.batches import Raw
+from stream.worker.retry import Pace, Patience
 from tests.contract.test_store import NOON, TABLES, save
-from tocsin import wiring
-from tocsin.backtest import Rang, hear, run
-from tocsin.preview import preview
+from tocsin.runtime import wiring
+from tocsin.services.backtest import Rang, hear, run
+from tocsin.services.rule_preview import preview
 
 MINUTE = timedelta(minutes=1)
 QUIET = Rule(paused=True)

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from spine.errors import BadRecord, StoreError
-from spine.records import Alert, Article, Score, Scored, decode, encode
-from spine.store import DeadLetter, PeakRow, Store
-from stream.formats import FORMATS
-from stream.formats.base import Options
-from stream.formats.generic import MAX_BYTES, bodies_of
-from stream.signing import message_id, sign
+from core.errors import BadRecord, StoreError
+from core.records import Alert, Article, Score, Scored, decode, encode
+from storage.store import DeadLetter, PeakRow, Store
+from stream.delivery.formats import FORMATS
+from stream.delivery.formats.base import Options
+from stream.delivery.formats.generic import MAX_BYTES, bodies_of
+from stream.delivery.signing import message_id, sign
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 TIME = "2026-11-20T12:00:00.5Z"

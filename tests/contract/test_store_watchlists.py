@@ -7,17 +7,17 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from models.keyword import KeywordClassifier
-from spine.migrations import MIGRATIONS
-from spine.records import Article, Scored, encode, sha
-from spine.store import Store
-from stream.alerts import Rule
-from stream.batches import Raw
-from stream.fill import fill, matched
-from stream.keywords import parse
-from stream.matching import Matcher
-from stream.pipeline import Pipeline
-from stream.watchlists import Watchlist
+from core.records import Article, Scored, encode, sha
+from models.inference.keyword import KeywordClassifier
+from storage.migrations import MIGRATIONS
+from storage.store import Store
+from stream.detection.spike_rule import Rule
+from stream.watchlists.keywords import parse
+from stream.watchlists.matcher import Matcher
+from stream.watchlists.watchlist_backfill import fill, matched
+from stream.watchlists.watchlists import Watchlist
+from stream.worker.batches import Raw
+from stream.worker.pipeline import Pipeline
 from tests.contract.test_store import NOON, TABLES, save, scored
 from tests.waiting import until
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from spine.records import Article, Score, Scored, sha
-from spine.store import Beat, DeadLetter, Feed, Store, Visited
+from core.records import Article, Score, Scored, sha
+from storage.store import Beat, DeadLetter, Feed, Store, Visited
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 MINUTE = timedelta(minutes=1)

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from spine.records import Article, CompanyScore, Mention, Score, Scored, sha
-from spine.store import NegativeMention, Store
+from core.records import Article, CompanyScore, Mention, Score, Scored, sha
+from storage.store import NegativeMention, Store
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 START = int(NOON.timestamp())

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from kafka.admin import KafkaAdminClient
 
-from ingest.kafka import ensure_topics, lag
-from ingest.outbox import Outbox
-from ingest.publisher import Publisher
-from ingest.sender import Sender
-from spine.errors import BrokerError
+from core.errors import BrokerError
+from ingest.kafka.client import ensure_topics, lag
+from ingest.kafka.outbox import Outbox
+from ingest.kafka.producer import Sender
+from ingest.kafka.publisher import Publisher
 from tests.faults.wire import BOTH, Wire
 from tests.flow.worker_tools import Installation, Worker, article
 from tests.servers import Kafka, made

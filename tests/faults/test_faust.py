@@ -1,6 +1,6 @@
 """What Faust does with messages whose body fails, is stopped or killed: each row of the table in docs/reliability.md.
 
-A test with `lose` in its name holds Faust to a defect. That is why we do not write it so (stream/agents.py says how we do). When
+A test with `lose` in its name holds Faust to a defect. That is why we do not write it so (stream/worker/agents.py says how we do). When
 one fails, Faust has changed: read docs/reliability.md again before anything is made simpler.
 """
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from spine.store import open_store
+from storage.store import open_store
 from tests.flow.worker_tools import Installation, Worker, article
 from tests.servers import ClickHouseServer, Kafka
 from tests.waiting import until

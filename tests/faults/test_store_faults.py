@@ -19,15 +19,15 @@ import pytest
 from clickhouse_driver import Client
 from clickhouse_driver.errors import ServerException
 
-from models.keyword import KeywordClassifier
-from spine.clickhouse import Embedded, Server
-from spine.errors import StoreBusy
-from spine.records import Scored
-from spine.store import Store
-from stream.alerts import Rule
-from stream.app import REBALANCE_TIMEOUT_S
-from stream.pipeline import Pipeline
-from stream.resilience import Patience
+from core.errors import StoreBusy
+from core.records import Scored
+from models.inference.keyword import KeywordClassifier
+from storage.clickhouse import Embedded, Server
+from storage.store import Store
+from stream.detection.spike_rule import Rule
+from stream.worker.app import REBALANCE_TIMEOUT_S
+from stream.worker.pipeline import Pipeline
+from stream.worker.retry import Patience
 from tests.contract.test_store import NOON, save, scored
 from tests.faults.wire import Wire
 from tests.flow.test_worker_pipeline import crisis, raws
@@ -305,7 +305,7 @@ def test_a_server_killed_while_it_writes_has_all_that_it_acknowledged(server: Cl
 WRITER = """
 import sys
 from pathlib import Path
-from spine.store import open_store
+from storage.store import open_store
 from tests.contract.test_store import save, scored
 store = open_store("embedded", Path(sys.argv[1]))
 store.migrate()
@@ -316,7 +316,7 @@ for number in range(1_000_000):
 READER = """
 import sys
 from pathlib import Path
-from spine.store import open_store
+from storage.store import open_store
 store = open_store("embedded", Path(sys.argv[1]))
 print(store.articles.totals().articles, store.client.query("SELECT count() FROM article_keys FINAL")[0][0], store.articles.doubled())
 store.close()

@@ -7,9 +7,9 @@ from collections import Counter
 import pytest
 from kafka.admin import KafkaAdminClient
 
-from spine.settings import Webhook
+from core.settings import Webhook
 from tests.flow.worker_tools import Installation, Receiver, article
-from tocsin.broker import free_port
+from tocsin.runtime.embedded_broker import free_port
 
 
 @pytest.mark.parametrize("moment", ["articles", "remember"])

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from spine.store import Store, open_store
+from storage.store import Store, open_store
 from tests.servers import ClickHouseServer, unavailable
 
 

@@ -11,22 +11,22 @@ from pathlib import Path
 
 import pytest
 
-from dashboard.api.asked import ArticleIn
-from dashboard.api.types import ScoreEvent
-from ingest.kafka import ensure_topics
-from ingest.sender import Sender
-from spine.errors import BrokerError
-from spine.settings import Settings
-from spine.store import open_store
-from spine.tokens import new_token
-from spine.topics import topic_names
+from api.client import ApiError, Client
+from api.requests import ArticleIn
+from api.types import ScoreEvent
+from core.errors import BrokerError
+from core.kafka_topics import topic_names
+from core.settings import Settings
+from domain.tokens import new_token
+from ingest.kafka.client import ensure_topics
+from ingest.kafka.producer import Sender
+from storage.store import open_store
 from tests.flow.test_publisher import consume
 from tests.waiting import until
-from tocsin.api import IntoKafka, Pusher
-from tocsin.broker import EmbeddedBroker, free_port
-from tocsin.client import ApiError, Client
-from tocsin.embedded import Stack
-from tocsin.wiring import make_gazetteer
+from tocsin.runtime.embedded import Stack
+from tocsin.runtime.embedded_broker import EmbeddedBroker, free_port
+from tocsin.runtime.wiring import make_gazetteer
+from tocsin.services.api_backends import IntoKafka, Pusher
 
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning")
 """kafka-python leaves sockets to a broker that is gone to the garbage collector, also while a test still runs (see conftest.py)."""

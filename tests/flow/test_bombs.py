@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ingest import feeds
-from spine.errors import SourceError
+from core.errors import SourceError
+from ingest.crawl import feeds
 
 ROOT = Path(__file__).resolve().parents[2]
 DECLARED = '<!DOCTYPE rss [<!ENTITY a "x">]>'
@@ -93,7 +93,7 @@ BOMBS = {
 PROGRAM = """
 import resource, sys, time
 from ingest import feeds, pages
-from spine.errors import SourceError
+from core.errors import SourceError
 feeds.parse(b"<rss version='2.0'><channel><item><title>t</title></item></channel></rss>", url="http://example.com/")
 pages.extract(b"<html><body><article><p>" + b"Some words of a page. " * 40 + b"</p></article></body></html>", url="http://example.com/")
 read = feeds.parse if sys.argv[1] == "feed" else pages.extract

@@ -11,15 +11,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from spine.errors import SettingsError
-from spine.records import Alert, CompanyCount, Evidence, Why, WordCount, alert_id
-from spine.spans import span
-from spine.store import Delivery, Group, Store, Withheld, open_store
-from spine.verdicts import verdict_of
+from core.durations import span
+from core.errors import SettingsError
+from core.records import Alert, CompanyCount, Evidence, Why, WordCount, alert_id
+from domain.alert_lifecycle.verdicts import verdict_of
+from storage.store import Delivery, Group, Store, Withheld, open_store
 from tests.servers import ClickHouseServer
-from tocsin.alerts import moment
 from tocsin.cli import main
 from tocsin.cli.common import results
+from tocsin.services.alert_service import moment
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 

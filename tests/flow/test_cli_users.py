@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from spine.accounts import FREE, Failures, account_subject
-from spine.passwords import verify
-from spine.store import Store, open_store
+from domain.accounts import FREE, Failures, account_subject
+from domain.passwords import verify
+from storage.store import Store, open_store
 from tests.servers import ROOT, ClickHouseServer
 from tests.terminal import Terminal
 from tocsin.cli import main

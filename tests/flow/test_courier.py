@@ -11,14 +11,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from spine.records import Alert, Evidence, alert_id
-from spine.settings import Webhook
-from spine.store import Delivery, Store, open_store
-from stream.answers import is_waiting
-from stream.courier import JITTER, REACH, SCHEDULE_S, Courier, next_attempt
-from stream.formats.generic import trial
-from stream.resilience import Patience
-from stream.webhooks import Job, Webhooks
+from core.records import Alert, Evidence, alert_id
+from core.settings import Webhook
+from storage.store import Delivery, Store, open_store
+from stream.delivery.delivery_scheduler import JITTER, REACH, SCHEDULE_S, Courier, next_attempt
+from stream.delivery.formats.generic import trial
+from stream.delivery.outcomes import is_waiting
+from stream.delivery.webhooks import Job, Webhooks
+from stream.worker.retry import Patience
 from tests.chats import WeCom
 from tests.flow.worker_tools import Receiver
 from tests.servers import ClickHouseServer

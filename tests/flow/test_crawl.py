@@ -16,16 +16,16 @@ from typing import Any
 
 import pytest
 
-from ingest import guard
-from ingest.crawl import Crawler, backoff_s
-from ingest.entities import load_companies
-from ingest.fetch import Fetcher
-from ingest.outbox import Outbox
-from ingest.sources import Source
-from spine.addresses import kind_of
-from spine.errors import SourceError
-from spine.records import Article, decode
-from spine.retry_after import retry_after_s
+from core.errors import SourceError
+from core.records import Article, decode
+from ingest.companies.gazetteer import load_companies
+from ingest.crawl.crawler import Crawler, backoff_s
+from ingest.crawl.fetcher import Fetcher
+from ingest.crawl.sources import Source
+from ingest.kafka.outbox import Outbox
+from net import guarded_transport
+from net.address_policy import kind_of
+from net.retry_after import retry_after_s
 from tests.dripping import Dripping
 from tests.shared import shared_dir
 from tests.site import Answer, Site
@@ -268,7 +268,7 @@ def test_a_redirect_is_vetted_as_a_first_hop_is(site, monkeypatch, fetching):
         return answers.get(host, [host])
 
     # the site stands for a public one
-    monkeypatch.setattr(guard, "kind_of", lambda address: "public" if address == "127.0.0.1" else kind_of(address))
+    monkeypatch.setattr(guarded_transport, "kind_of", lambda address: "public" if address == "127.0.0.1" else kind_of(address))
     port = site.url.rpartition(":")[2]
     for target, private in [("inside.example", False), ("cloud.example", False), ("cloud.example", True), ("[::7f00:1]", True)]:
         for path in ("/feed", "/robots.txt"):
@@ -429,7 +429,7 @@ def test_extraction_is_as_good_as_it_was(site, fetcher, folder, floor):
     else:
         truth = {key: row["articleBody"] for key, row in json.loads((root / "ground-truth.json").read_text("utf-8")).items()}
         paths = {key: root / "html" / f"{key}.html.gz" for key in truth}
-    from ingest import pages
+    from ingest.crawl import pages
 
     scores = []
     for number, (key, expected) in enumerate(truth.items()):
@@ -450,7 +450,8 @@ def token_f1(found: str, expected: str) -> float:
 def test_times_of_pages_are_those_of_their_publishers():
     from zoneinfo import ZoneInfo
 
-    from ingest import dates, pages
+    from ingest.crawl import pages
+    from ingest.text import dates
 
     root = shared_dir() / "data" / "pages" / "fundus"
     rows = json.loads((root / "expected.json").read_text("utf-8"))

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from ingest.outbox import Outbox
-from spine.records import Article, decode, encode
-from spine.settings import Settings
-from spine.store import DeadLetter, open_store
+from core.records import Article, decode, encode
+from core.settings import Settings
+from ingest.kafka.outbox import Outbox
+from storage.store import DeadLetter, open_store
 from tests.flow.worker_tools import Installation, article
 from tests.servers import ClickHouseServer, Kafka
 from tocsin.cli import main
-from tocsin.dead_letters import find, replay
+from tocsin.services.dead_letter_service import find, replay
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 

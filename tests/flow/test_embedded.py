@@ -18,22 +18,21 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from ingest.backfill import Report
-from ingest.files import Reading
-from ingest.outbox import Outbox
-from spine.errors import EXIT_LATER, BrokerError, SettingsError, TocsinError
-from spine.records import Article
-from spine.settings import Settings
-from spine.store import open_store
+from core.errors import EXIT_LATER, BrokerError, SettingsError, TocsinError
+from core.records import Article
+from core.settings import Settings
+from ingest.archive.backfill import Report
+from ingest.archive.files import Reading
+from ingest.kafka.outbox import Outbox
+from storage.store import open_store
 from tests.servers import ROOT
 from tests.waiting import until
-from tocsin.archives import Backfill
-from tocsin.broker import free_port
-from tocsin.child import Node, counters, last_reason
-from tocsin.direct import load
-from tocsin.embedded import Stack, sole_owner
-from tocsin.node import NodePlan
-from tocsin.parts import part
+from tocsin.runtime.backfill import Backfill, load
+from tocsin.runtime.child_process import Node, counters, last_reason
+from tocsin.runtime.embedded import Stack, sole_owner
+from tocsin.runtime.embedded_broker import free_port
+from tocsin.runtime.threads import part
+from tocsin.runtime.worker_process import NodePlan
 
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning")
 """kafka-python leaves sockets to a broker that is gone to the garbage collector, also while a test still runs (see conftest.py)."""
@@ -233,8 +232,8 @@ def test_two_on_one_data_folder_are_told_apart(tmp_path: Path):
 def test_nothing_goes_on_when_the_parent_is_gone(tmp_path: Path):
     code = f"""
 import os, signal
-from spine.settings import Settings
-from tocsin.embedded import Stack
+from core.settings import Settings
+from tocsin.runtime.embedded import Stack
 stack = Stack(Settings(data_dir={str(tmp_path / "data")!r}, model="keyword", log_format="json"), dashboard=False)
 stack.__enter__()
 stack.wait_ready()

@@ -15,32 +15,31 @@ import flask
 import msgspec
 import pytest
 
+from core.cache import Cache
+from core.errors import SettingsError, SourceError
+from core.records import Language
+from core.settings import Settings
 from dashboard.app import create_app
-from dashboard.desks import Desks
-from dashboard.desks.feeding import NewFeed
 from dashboard.pages import sources, system
-from dashboard.reads.cache import Cache
+from dashboard.services import Desks, NewFeed
 from dashboard.view import View
-from dashboard.web.logins import Person
-from ingest.board import Board
-from ingest.crawl import Crawler
-from ingest.entities import load_companies
-from ingest.fetch import Fetcher
-from ingest.outbox import Outbox
-from ingest.roster import visits
-from ingest.sources import Source
-from spine.accounts import Role
-from spine.errors import SettingsError, SourceError
-from spine.records import Language
-from spine.settings import Settings
-from spine.store import Store, open_store
+from dashboard.web.sessions import Person
+from domain.accounts import Role
+from ingest.companies.gazetteer import load_companies
+from ingest.crawl.crawler import Crawler
+from ingest.crawl.crawler_mailbox import Board
+from ingest.crawl.fetcher import Fetcher
+from ingest.crawl.source_list import visits
+from ingest.crawl.sources import Source
+from ingest.kafka.outbox import Outbox
+from storage.store import Store, open_store
 from tests.site import Answer, Site
 from tests.unit.test_dashboard_app import body
 from tests.waiting import until
-from tocsin import liaison
-from tocsin.feeding import FeedDesk, interval
-from tocsin.heart import beating
-from tocsin.liaison import Liaison, connected
+from tocsin.runtime import crawler_bridge
+from tocsin.runtime.crawler_bridge import Liaison, connected
+from tocsin.runtime.heartbeat import beating
+from tocsin.services.feed_service import FeedDesk, interval
 
 GAZETTEER = load_companies()
 PATIENCE_S = 30.0
@@ -211,7 +210,7 @@ def crawling(folder: Path, *given: Source) -> Iterator[tuple[Board, Outbox]]:
 
 @pytest.fixture
 def _swift(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(liaison, "EVERY_S", 0.2)
+    monkeypatch.setattr(crawler_bridge, "EVERY_S", 0.2)
 
 
 @pytest.mark.usefixtures("_swift")

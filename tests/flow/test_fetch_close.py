@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from ingest.fetch import Fetched, Fetcher
-from spine.errors import SourceError
+from core.errors import SourceError
+from ingest.crawl.fetcher import Fetched, Fetcher
 from tests.dripping import Dripping
 from tests.site import Answer, Site
 from tests.waiting import until

@@ -11,18 +11,18 @@ from typing import Any
 import msgspec
 import pytest
 
-from models.keyword import KeywordClassifier
-from spine.life import event, silence
-from spine.records import Alert, Severity, alert_id
-from spine.settings import Settings, Webhook
-from spine.store import Store
-from stream.courier import SCHEDULE_S, Courier
-from stream.gate import Gate, Muting
-from stream.groups import Planner
-from stream.pipeline import Pipeline
-from stream.resilience import Patience
-from stream.resolve import Resolver
-from stream.webhooks import Webhooks
+from core.records import Alert, Severity, alert_id
+from core.settings import Settings, Webhook
+from domain.alert_lifecycle import event, silence
+from models.inference.keyword import KeywordClassifier
+from storage.store import Store
+from stream.delivery.delivery_scheduler import SCHEDULE_S, Courier
+from stream.delivery.group_planner import Planner
+from stream.delivery.suppression import Gate, Muting
+from stream.delivery.webhooks import Webhooks
+from stream.detection.auto_resolve import Resolver
+from stream.worker.pipeline import Pipeline
+from stream.worker.retry import Patience
 from tests.chats import WeCom
 from tests.flow.worker_tools import Receiver
 

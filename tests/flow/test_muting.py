@@ -10,17 +10,17 @@ import msgspec
 import pytest
 import structlog
 
-from spine import log
-from spine.errors import SettingsError
-from spine.life import event, silence
-from spine.records import Alert, Severity, alert_id
-from spine.settings import Settings, Webhook
-from spine.store import Store
-from stream.courier import Courier
-from stream.gate import Gate, Muting
-from stream.resilience import Patience
-from stream.resolve import Resolver
-from stream.webhooks import Webhooks
+from core import log
+from core.errors import SettingsError
+from core.records import Alert, Severity, alert_id
+from core.settings import Settings, Webhook
+from domain.alert_lifecycle import event, silence
+from storage.store import Store
+from stream.delivery.delivery_scheduler import Courier
+from stream.delivery.suppression import Gate, Muting
+from stream.delivery.webhooks import Webhooks
+from stream.detection.auto_resolve import Resolver
+from stream.worker.retry import Patience
 from tests.flow.worker_tools import Receiver
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -176,7 +176,9 @@ def test_an_attempt_that_failed_waits_for_the_silence_too_and_goes_on_after_it(d
 
 
 def test_that_a_silence_ends_soon_is_said_once(desk: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("stream.gate._log", log.get_logger("stream.gate"))  # the one before may hold on to processors of other tests
+    monkeypatch.setattr(
+        "stream.delivery.suppression._log", log.get_logger("stream.delivery.suppression")
+    )  # the one before may hold on to processors of other tests
     on = desk()
     hush = silence(series=["topic:*"], author="王芳", comment="维护", starts_at=NOON, ends_at=NOON + timedelta(minutes=30), now=NOON)
     on.store.silences.add([hush])

@@ -16,15 +16,16 @@ import feedparser
 import httpx
 import pytest
 
-from ingest import feeds, pages, text
-from ingest.crawl import Crawler
-from ingest.entities import load_companies
-from ingest.fetch import Fetcher
-from ingest.outbox import Outbox
-from ingest.sources import load_sources
-from ingest.urls import canonical
-from spine.errors import SettingsError
-from spine.records import Article, article_id, decode
+from core.errors import SettingsError
+from core.records import Article, article_id, decode
+from ingest.companies.gazetteer import load_companies
+from ingest.crawl import feeds, pages
+from ingest.crawl.crawler import Crawler
+from ingest.crawl.fetcher import Fetcher
+from ingest.crawl.sources import load_sources
+from ingest.kafka.outbox import Outbox
+from ingest.text import clean_text
+from ingest.text.urls import canonical
 from tocsin.newswire import Newswire, Plan
 from tocsin.newswire.cast import PAPERS, companies_path
 
@@ -86,7 +87,7 @@ def test_feeds_carry_the_text_or_only_its_lead(newswire, client, paper):
         assert entries
         for entry in entries:
             article = ledger[entry.link]
-            assert (text.clean(entry.summary).split() == article.text.split()) == full
+            assert (clean_text.clean(entry.summary).split() == article.text.split()) == full
             assert parsedate(entry.published) == article.published_at
 
 

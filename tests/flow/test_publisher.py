@@ -13,15 +13,15 @@ from datetime import UTC, datetime
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 
-from ingest.kafka import committed_offsets, ensure_topics
-from ingest.outbox import Outbox
-from ingest.publisher import Publisher
-from ingest.sender import Sender
-from spine.errors import BrokerError
-from spine.records import Article, decode
-from spine.topics import topic_names
+from core.errors import BrokerError
+from core.kafka_topics import topic_names
+from core.records import Article, decode
+from ingest.kafka.client import committed_offsets, ensure_topics
+from ingest.kafka.outbox import Outbox
+from ingest.kafka.producer import Sender
+from ingest.kafka.publisher import Publisher
 from tests.waiting import until
-from tocsin.broker import EmbeddedBroker, free_port
+from tocsin.runtime.embedded_broker import EmbeddedBroker, free_port
 
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning")
 """kafka-python leaves sockets to a broker that is gone to the garbage collector, also while a test still runs (see conftest.py)."""
@@ -233,7 +233,7 @@ def test_real_kafka_takes_it_too_and_its_offsets_let_rows_go(kafka_server, names
 
 def test_a_message_that_no_broker_takes_is_set_aside(tansu, names, outbox, monkeypatch):
     ensure_topics(tansu.address, names, partitions=4, replication=1)
-    monkeypatch.setattr("ingest.kafka.MAX_REQUEST_BYTES", 2_000)
+    monkeypatch.setattr("ingest.kafka.client.MAX_REQUEST_BYTES", 2_000)
     publisher = Publisher(outbox, Sender(tansu.address, names.articles))
     outbox.put([article(1), article(2, "长" * 990), article(3)])
     assert publisher.flush(20)

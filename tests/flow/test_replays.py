@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from spine.life import silence
-from spine.settings import Webhook
-from spine.store import Replay, Store, open_store
-from stream.courier import SCHEDULE_S, Courier
-from stream.formats.generic import TEST
-from stream.gate import Gate, Muting
-from stream.resilience import Patience
-from stream.webhooks import Webhooks
+from core.settings import Webhook
+from domain.alert_lifecycle import silence
+from storage.store import Replay, Store, open_store
+from stream.delivery.delivery_scheduler import SCHEDULE_S, Courier
+from stream.delivery.formats.generic import TEST
+from stream.delivery.suppression import Gate, Muting
+from stream.delivery.webhooks import Webhooks
+from stream.worker.retry import Patience
 from tests.flow.test_courier import NOON, Clock, alert
 from tests.flow.worker_tools import Receiver
 from tests.servers import ClickHouseServer

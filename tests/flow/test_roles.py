@@ -14,16 +14,16 @@ from typing import Any
 import pytest
 import yaml
 
-from dashboard.desks.feeding import NewFeed
-from spine.settings import Settings
-from spine.store import Store, open_store
+from core.settings import Settings
+from dashboard.services import NewFeed
+from storage.store import Store, open_store
 from tests.servers import ROOT, ClickHouseServer, Kafka
 from tests.site import Answer, Site
-from tocsin.broker import free_port
-from tocsin.demo import ledger
-from tocsin.feeding import FeedDesk
-from tocsin.lagging import lags_of
 from tocsin.newswire import Newswire
+from tocsin.runtime.demo import ledger
+from tocsin.runtime.embedded_broker import free_port
+from tocsin.services.consumer_lag import lags_of
+from tocsin.services.feed_service import FeedDesk
 
 PATIENCE_S = 120.0
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bench.silence import measure
-from stream.hearing import SilenceRule
+from bench.outage import measure
+from stream.detection.outage import SilenceRule
 from tests.shared import shared_dir
 
 GAPS = {

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from stream.formats import FORMATS
+from stream.delivery.formats import FORMATS
 from tests.chats import DingTalk, Feishu, Slack, WeCom
 from tests.flow.worker_tools import Receiver
 from tests.unit.test_stream_mail import PEM, USER, WRITTEN, MailServer, read

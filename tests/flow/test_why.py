@@ -9,13 +9,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from spine.clickhouse import Embedded
-from spine.records import Alert, Article, CompanyScore, Mention, Score, Scored, Why, alert_id, sha
-from spine.store import Store
-from stream.alerts import Rule
-from stream.reasons import Reasons
-from stream.resilience import Pace, Patience
-from stream.watch import Watcher
+from core.records import Alert, Article, CompanyScore, Mention, Score, Scored, Why, alert_id, sha
+from storage.clickhouse import Embedded
+from storage.store import Store
+from stream.detection.evaluator import Watcher
+from stream.detection.explainer import Reasons
+from stream.detection.spike_rule import Rule
+from stream.worker.retry import Pace, Patience
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 RULE = Rule(warmup_s=3600, false_per_week=100)

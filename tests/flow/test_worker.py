@@ -12,11 +12,11 @@ import msgspec
 import pytest
 import standardwebhooks
 
-from spine.records import Article, Score, Scored, encode
-from spine.settings import Webhook
-from spine.store import open_store
+from core.records import Article, Score, Scored, encode
+from core.settings import Webhook
+from storage.store import open_store
 from tests.flow.worker_tools import Installation, Receiver, article
-from tocsin.broker import EmbeddedBroker
+from tocsin.runtime.embedded_broker import EmbeddedBroker
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(24))).decode()
 OLD = 2 * 24 * 60

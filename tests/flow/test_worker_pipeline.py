@@ -11,20 +11,20 @@ import msgspec
 import pytest
 from prometheus_client import REGISTRY
 
-from models.classifier import Document, Prediction, Sentiment
-from models.keyword import KeywordClassifier
-from spine.clickhouse import Embedded
-from spine.errors import ModelError, StoreError
-from spine.records import Alert, Article, Score, Scored, decode, encode, sha
-from spine.series import MARKET, company_series
-from spine.store import Alerts, Articles, Delivery, MinuteCounts, PeakRow, Rung, Store
-from stream.alerts import Rule
-from stream.bar import Bar
-from stream.batches import Raw
-from stream.pipeline import Drafts, Pipeline
-from stream.resilience import Pace
-from stream.spikes import Spike
-from stream.tallies import TTL_S, Tallies
+from core.errors import ModelError, StoreError
+from core.records import Alert, Article, Score, Scored, decode, encode, sha
+from core.series import MARKET, company_series
+from models.inference.classifier import Document, Prediction, Sentiment
+from models.inference.keyword import KeywordClassifier
+from stats.spikes import Spike
+from storage.clickhouse import Embedded
+from storage.store import Alerts, Articles, Delivery, MinuteCounts, PeakRow, Rung, Store
+from stream.detection.minute_counts_cache import TTL_S, Tallies
+from stream.detection.spike_rule import Rule
+from stream.detection.threshold import Bar
+from stream.worker.batches import Raw
+from stream.worker.pipeline import Drafts, Pipeline
+from stream.worker.retry import Pace
 from tests.flow.worker_tools import article
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)

@@ -21,22 +21,22 @@ import msgspec
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import RebalanceInProgressError
 
-from models.classifier import Document, Prediction
-from models.keyword import KeywordClassifier
-from spine import log
-from spine.clickhouse import Server
-from spine.errors import StoreBusy, StoreError
-from spine.records import Alert, Score, Scored
-from spine.settings import Webhook
-from spine.store import Delivery, Store, open_store
-from spine.topics import topic_names
-from stream import app, watchdogs
-from stream.alerts import Rule
-from stream.aside import flood_of
-from stream.gate import Muting
-from stream.pipeline import Pipeline
-from stream.resilience import Patience
-from stream.webhooks import Webhooks
+from core import log
+from core.errors import StoreBusy, StoreError
+from core.kafka_topics import topic_names
+from core.records import Alert, Score, Scored
+from core.settings import Webhook
+from models.inference.classifier import Document, Prediction
+from models.inference.keyword import KeywordClassifier
+from storage.clickhouse import Server
+from storage.store import Delivery, Store, open_store
+from stream.delivery.suppression import Muting
+from stream.delivery.webhooks import Webhooks
+from stream.detection.spike_rule import Rule
+from stream.worker import app, watchdogs
+from stream.worker.dead_letters import flood_of
+from stream.worker.pipeline import Pipeline
+from stream.worker.retry import Patience
 
 _log = log.get_logger("tocsin.tests")
 

@@ -17,10 +17,10 @@ import msgspec
 from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient, NewTopic
 
-from ingest.kafka import committed_offsets, lag
-from spine.errors import BrokerError
-from spine.records import Article, Mention, encode, sha
-from spine.topics import topic_names
+from core.errors import BrokerError
+from core.kafka_topics import topic_names
+from core.records import Article, Mention, encode, sha
+from ingest.kafka.client import committed_offsets, lag
 from tests.flow.worker_program import Plan
 from tests.program import Program
 from tests.waiting import until

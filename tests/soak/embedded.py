@@ -160,7 +160,7 @@ class EmbeddedUp:
             "up": [
                 Fault("all killed", lambda _s: some("all", self.up.family()), (0, 0)),
                 Fault("parent killed", lambda _s: some("parent", [self.up.pid]), (0, 0)),
-                Fault("worker killed", lambda _s: some("worker", child(b"tocsin.node")), (0, 0)),
+                Fault("worker killed", lambda _s: some("worker", child(b"tocsin.runtime.worker_process")), (0, 0)),
                 Fault("broker killed", lambda _s: some("broker", child(b"tansu")), (0, 0)),
                 Fault("told to stop", lambda _s: self.up.signal(signal.SIGTERM if rng.random() < 0.5 else signal.SIGINT), (0, 0)),
             ]

@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tocsin.broker import rss_bytes
+from tocsin.runtime.embedded_broker import rss_bytes
 
 ROOT = Path(__file__).resolve().parents[2]
 RESTART_S = 1.0

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spine import passwords
-from spine.accounts import (
+from core.errors import SettingsError
+from domain import passwords
+from domain.accounts import (
     FORGET_AFTER,
     FREE,
     LONGEST_WAIT_S,
@@ -23,7 +24,6 @@ from spine.accounts import (
     password_fault,
     wait_s,
 )
-from spine.errors import SettingsError
 
 NOW = datetime(2026, 11, 22, 6, 5, tzinfo=UTC)
 ACCOUNT, ADDRESS = account_subject("lee"), address_subject("10.0.0.7")

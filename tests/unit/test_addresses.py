@@ -6,10 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from ingest.fetch import Fetcher
-from spine.addresses import kind_of
-from spine.errors import SourceError
-from stream.egress import Refused, vetted
+from core.errors import SourceError
+from ingest.crawl.fetcher import Fetcher
+from net.address_policy import Refused, kind_of, vetted
 
 PRIVATE = [
     "127.0.0.1", "127.1.2.3", "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "100.64.0.1", "100.127.255.255", "::1", "fc00::1",

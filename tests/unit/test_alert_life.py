@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spine.errors import SettingsError
-from spine.life import TOCSIN, AlertEvent, Life, Silence, due_to_resolve, event, inhibitions, inhibitor, life_of, silence
-from spine.life.events import MAX_TEXT_CHARS
-from spine.life.silences import ending, matches, silencing
-from spine.records import Alert, Severity, alert_id
+from core.errors import SettingsError
+from core.records import Alert, Severity, alert_id
+from domain.alert_lifecycle import TOCSIN, AlertEvent, Life, Silence, due_to_resolve, event, inhibitions, inhibitor, life_of, silence
+from domain.alert_lifecycle.events import MAX_TEXT_CHARS
+from domain.alert_lifecycle.silences import ending, matches, silencing
 from tests.strategies import examples
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)

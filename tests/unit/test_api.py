@@ -10,12 +10,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from dashboard.api.access import TTL_S
-from dashboard.api.endpoints import LARGE, ROOT, SMALL
-from spine.errors import BrokerError, ModelError, StoreBusy
-from spine.records import Alert, sha
-from spine.series import MARKET
-from spine.store import Delivery, Store, Withheld
+from api.authentication import TTL_S
+from api.endpoints import LARGE, ROOT, SMALL
+from core.errors import BrokerError, ModelError, StoreBusy
+from core.records import Alert, sha
+from core.series import MARKET
+from storage.store import Delivery, Store, Withheld
 from tests.api_desk import GOOD, Desk, fields, real_store
 from tests.contract.test_alert_life_store import alert
 from tests.contract.test_store import NOON, save, scored

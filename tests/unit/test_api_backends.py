@@ -10,19 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from dashboard.api.asked import ArticleIn
-from ingest.outbox import Outbox
-from models.classifier import Changing, Classifier, Document, Prediction, of_now
-from models.in_turn import InTurn
-from models.keyword import KeywordClassifier
-from spine.errors import BrokerError, ModelError
-from spine.records import Article, decode
-from spine.settings import Settings
-from spine.store import Store
+from api.requests import ArticleIn
+from core.errors import BrokerError, ModelError
+from core.records import Article, decode
+from core.settings import Settings
+from ingest.kafka.outbox import Outbox
+from models.inference.classifier import Changing, Classifier, Document, Prediction, of_now
+from models.inference.keyword import KeywordClassifier
+from models.inference.locked_classifier import InTurn
+from storage.store import Store
 from tests.api_desk import real_store
 from tests.contract.test_store import NOON
-from tocsin.api import WAITING, Classifying, backends
-from tocsin.wiring import make_gazetteer
+from tocsin.runtime.wiring import make_gazetteer
+from tocsin.services.api_backends import WAITING, Classifying, backends
 
 
 @pytest.fixture(scope="module")

@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 
-from dashboard.api import asked, types
-from dashboard.api.feed import Event
+from api import requests, types
+from api.client import ApiError, Client
+from api.event_feed import Event
+from core.records import Alert, sha
 from dashboard.web.server import Running, serve
-from spine.records import Alert, sha
-from spine.store import Store
-from spine.tokens import SCOPES
+from domain.tokens import SCOPES
+from storage.store import Store
 from tests.api_desk import Desk, real_store
 from tests.contract.test_alert_life_store import alert
 from tests.contract.test_store import NOON, save, scored
 from tests.unit.test_api_stream import news, ring
-from tocsin.client import ApiError, Client
 
 
 @pytest.fixture(scope="module")
@@ -67,14 +67,14 @@ def test_it_does_what_a_person_does(desk: Desk, client: Client):
     assert client.act(one.id, "acknowledged").life.state == "acknowledged"
     assert [found.id for found in client.alerts(state="acknowledged")] == [one.id]
     assert [event.who for event in client.alert(one.id).events] == ["夜班", "夜班"]
-    made = client.silence(asked.SilenceIn(series=("topic:*",), ends_at=datetime(2099, 1, 1, tzinfo=UTC), comment="维护"))
+    made = client.silence(requests.SilenceIn(series=("topic:*",), ends_at=datetime(2099, 1, 1, tzinfo=UTC), comment="维护"))
     assert [each.id for each in client.silences()] == [made.id]
     assert client.end_silence(made.id).status == "ended"
     assert list(client.silences()) == []
-    assert client.label([asked.LabelIn(id=sha("a"), task="sentiment", labels=("negative",))]) == 1
+    assert client.label([requests.LabelIn(id=sha("a"), task="sentiment", labels=("negative",))]) == 1
     assert next(client.labels()).author == "夜班"
     assert len(client.classify(["某公司债券违约", "Acme"]).items) == 2
-    pushed = client.push([asked.ArticleIn(source="wire", title="某公司债券违约"), asked.ArticleIn(source="wire", title="Acme")])
+    pushed = client.push([requests.ArticleIn(source="wire", title="某公司债券违约"), requests.ArticleIn(source="wire", title="Acme")])
     assert (pushed.accepted, [article.title for article in desk.pushed]) == (2, ["某公司债券违约", "Acme"])
     assert client.rules()[0].name == "negative-spike"
     assert client.watchlists()[0].series == "watchlist:desk"
@@ -85,7 +85,7 @@ def test_a_refusal_says_what_is_wrong(desk: Desk, running: Running, client: Clie
         client.article("nobody")
     assert gone.value.status == 404
     with pytest.raises(ApiError) as wrong:
-        client.label([asked.LabelIn(id=sha("x"), task="sentiment", labels=("bad",))])
+        client.label([requests.LabelIn(id=sha("x"), task="sentiment", labels=("bad",))])
     assert (wrong.value.status, wrong.value.errors[0].field) == (422, "labels[0].id")
     with Client(running.url, "tocsin_wrong") as stranger, pytest.raises(ApiError, match="is not known"):
         next(iter(stranger.articles()))

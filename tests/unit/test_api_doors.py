@@ -11,9 +11,9 @@ import jsonschema
 import msgspec
 import pytest
 
-from dashboard.api.asked import MOST
-from dashboard.api.endpoints import ENDPOINTS, ROOT, Endpoint
-from spine.tokens import SCOPES
+from api.endpoints import ENDPOINTS, ROOT, Endpoint
+from api.requests import MOST
+from domain.tokens import SCOPES
 from tests.api_desk import DOCUMENT, GOOD, Desk, fields, real_store
 
 NAMES = [f"{endpoint.method} {endpoint.path}" for endpoint in ENDPOINTS]

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dashboard.api import cursors
-from dashboard.api.asked import ArticlesQuery
-from dashboard.api.bucket import Buckets, headers
-from dashboard.api.endpoints import ENDPOINTS, ROOT, Endpoint
-from dashboard.api.problems import Refused
-from spine.records import sha
-from spine.store import Store
+from api import calls
+from api.endpoints import ENDPOINTS, ROOT, Endpoint
+from api.problems import Refused
+from api.rate_limit import Buckets, headers
+from api.requests import ArticlesQuery
+from core.records import sha
+from storage.store import Store
 from tests.api_desk import GOOD, TABLES, Desk, find, hold, real_store
 from tests.contract.test_store import save, scored
 from tests.strategies import ODD, TOKENS, examples, texts
@@ -151,10 +151,10 @@ def test_a_full_bucket_is_a_minutes_worth_and_fills_evenly():
 @given(st.integers(0, 2**32 - 1), texts(64), texts(40))
 def test_a_cursor_means_the_place_it_was_made_of(at: int, ident: str, source: str):
     query = ArticlesQuery(source=source)
-    cursor = cursors.make(query, "/articles", (at, ident))
-    assert cursors.read(cursor, query, "/articles", tuple[int, str]) == (at, ident)
+    cursor = calls.make(query, "/articles", (at, ident))
+    assert calls.read(cursor, query, "/articles", tuple[int, str]) == (at, ident)
     for wrong in (cursor[:-2], cursor + "A", cursor.swapcase(), "🔔" + cursor):
         if wrong != cursor:
             with pytest.raises(Refused) as refused:
-                cursors.read(wrong, ArticlesQuery(source=source + "x"), "/articles", tuple[int, str])
+                calls.read(wrong, ArticlesQuery(source=source + "x"), "/articles", tuple[int, str])
             assert refused.value.errors[0].field == "cursor"

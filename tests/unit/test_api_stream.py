@@ -15,12 +15,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from dashboard.api import feed, stream
-from dashboard.api.feed import Event
-from dashboard.api.types import GapEvent, ScoreEvent
+from api import event_feed, sse
+from api.event_feed import Event
+from api.types import GapEvent, ScoreEvent
+from core.records import Alert, sha
 from dashboard.web.server import Running, serve
-from spine.records import Alert, sha
-from spine.store import Store
+from storage.store import Store
 from tests.api_desk import Desk, real_store
 from tests.contract.test_alert_life_store import alert
 from tests.contract.test_store import NOON, save, scored
@@ -220,8 +220,8 @@ def test_fifty_listeners_cost_the_store_what_one_does_and_pages_are_served(desk_
 
 
 def test_a_slow_client_delays_nobody_and_is_let_go(store: Store, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(stream, "HEARTBEAT_S", 0.2)
-    monkeypatch.setattr(stream, "GLANCE_S", 0.1)
+    monkeypatch.setattr(sse, "HEARTBEAT_S", 0.2)
+    monkeypatch.setattr(sse, "GLANCE_S", 0.1)
     with served(store, stuck_s=1.0) as (desk, running):
         slow, quick = Ear(running, desk.secrets["read"]), Ear(running, desk.secrets["read"])
         quick.began()
@@ -239,7 +239,7 @@ def test_a_slow_client_delays_nobody_and_is_let_go(store: Store, monkeypatch: py
 
 def test_who_falls_behind_what_is_remembered_is_told_of_the_gap(desk_and_server: tuple[Desk, Running], monkeypatch: pytest.MonkeyPatch):
     desk, _ = desk_and_server
-    monkeypatch.setattr(feed, "MOST_EVENTS", 3)
+    monkeypatch.setattr(event_feed, "MOST_EVENTS", 3)
     here = desk.api.feed.join("")
     began = int(time.time() * 1e6)
     desk.api.feed._take([Event(began + number, str(number), "score", (), b"") for number in range(5)])
@@ -256,8 +256,8 @@ def test_who_falls_behind_what_is_remembered_is_told_of_the_gap(desk_and_server:
 
 def test_a_stream_ends_with_its_token_and_with_the_server(desk_and_server: tuple[Desk, Running], monkeypatch: pytest.MonkeyPatch):
     desk, running = desk_and_server
-    monkeypatch.setattr(stream, "HEARTBEAT_S", 0.2)
-    monkeypatch.setattr(stream, "GLANCE_S", 0.1)
+    monkeypatch.setattr(sse, "HEARTBEAT_S", 0.2)
+    monkeypatch.setattr(sse, "GLANCE_S", 0.1)
     secret = desk.grant("read", name="夜班")
     desk.look_again()
     ear, other = Ear(running, secret), Ear(running, desk.secrets["read"])
@@ -278,9 +278,9 @@ def test_a_stream_ends_with_its_token_and_with_the_server(desk_and_server: tuple
 
 def test_a_client_that_goes_gives_its_seat_back(desk_and_server: tuple[Desk, Running], monkeypatch: pytest.MonkeyPatch):
     desk, running = desk_and_server
-    monkeypatch.setattr(stream, "HEARTBEAT_S", 0.1)
-    monkeypatch.setattr(stream, "GLANCE_S", 0.05)
-    monkeypatch.setattr(feed, "LINGER_S", 0.2)
+    monkeypatch.setattr(sse, "HEARTBEAT_S", 0.1)
+    monkeypatch.setattr(sse, "GLANCE_S", 0.05)
+    monkeypatch.setattr(event_feed, "LINGER_S", 0.2)
     ear = Ear(running, desk.secrets["read"])
     ear.began()
     ear.close()

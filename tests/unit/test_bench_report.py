@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from bench.report import BEGIN, END, keep, run
-from spine.errors import SettingsError
+from core.errors import SettingsError
 
 
 class Read(msgspec.Struct):

@@ -10,12 +10,12 @@ from zoneinfo import ZoneInfo
 import pytest
 import structlog
 
-from spine import log
-from spine.errors import SettingsError
-from spine.settings import Settings, Webhook
-from stream.calendars import exchange
-from stream.gate import Muting
-from stream.quiet import quiet_hours
+from core import log
+from core.errors import SettingsError
+from core.settings import Settings, Webhook
+from stream.delivery.quiet_hours import quiet_hours
+from stream.delivery.suppression import Muting
+from stream.delivery.trading_calendars import exchange
 
 SHANGHAI, NEW_YORK = ZoneInfo("Asia/Shanghai"), ZoneInfo("America/New_York")
 
@@ -42,7 +42,9 @@ def test_at_thanksgiving_it_is_quiet_and_the_friday_after_it_closes_early():
 
 
 def test_a_year_whose_holidays_are_not_recorded_has_ordinary_weeks_and_the_log_says_so(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("stream.calendars._log", log.get_logger("stream.calendars"))  # the one before may hold other tests' processors
+    monkeypatch.setattr(
+        "stream.delivery.trading_calendars._log", log.get_logger("stream.delivery.trading_calendars")
+    )  # the one before may hold other tests' processors
     with structlog.testing.capture_logs() as said:
         far = exchange("XSHG").hours(date(2045, 3, 1)), exchange("XSHG").hours(date(2045, 3, 4))
     assert far == ((datetime(2045, 3, 1, 9, 30, tzinfo=SHANGHAI), datetime(2045, 3, 1, 15, tzinfo=SHANGHAI)), None)
@@ -65,5 +67,5 @@ def test_settings_name_exchanges_for_all_endpoints_and_for_one():
 
 
 def test_nothing_is_imported_until_an_exchange_is_named():
-    words = "import sys, stream.gate; from stream.quiet import quiet_hours as q; q('22:00-07:00 UTC'); print('pandas' in sys.modules)"
+    words = "import sys, stream.delivery.suppression\nfrom stream.delivery.quiet_hours import quiet_hours as q; q('22:00-07:00 UTC'); print('pandas' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", words], check=True, capture_output=True, text=True).stdout.strip() == "False"

@@ -10,20 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from models.champion import ChampionClassifier, load_champion
-from models.classifier import Classifier, Document, Prediction
-from models.files import WEIGHTS
-from models.keyword import KeywordClassifier
-from models.registry import load_classifier
-from models.versions import SHIPPED, Versions
-from spine import log
-from spine.clickhouse import Embedded
-from spine.errors import ModelError
-from spine.records import Article, encode, sha
-from spine.store import Store
-from stream.alerts import Rule
-from stream.batches import Raw
-from stream.pipeline import Pipeline
+from core import log
+from core.errors import ModelError
+from core.records import Article, encode, sha
+from models.inference.champion import ChampionClassifier, load_champion
+from models.inference.classifier import Classifier, Document, Prediction
+from models.inference.keyword import KeywordClassifier
+from models.registry.files import WEIGHTS
+from models.registry.manifest import load_classifier
+from models.registry.versions import SHIPPED, Versions
+from storage.clickhouse import Embedded
+from storage.store import Store
+from stream.detection.spike_rule import Rule
+from stream.worker.batches import Raw
+from stream.worker.pipeline import Pipeline
 from tests.versions import nan_network, write_tiny
 from tests.waiting import until
 

@@ -12,8 +12,8 @@ import click
 import pytest
 
 from tests.servers import ROOT
-from tocsin.broker import free_port
 from tocsin.cli.main import group, main
+from tocsin.runtime.embedded_broker import free_port
 
 
 def run(*arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from models.versions import SHIPPED, Versions
-from spine.records import Article, CompanyScore, Mention, Score, Scored, sha
-from spine.store import open_store
+from core.records import Article, CompanyScore, Mention, Score, Scored, sha
+from models.registry.versions import SHIPPED, Versions
+from storage.store import open_store
 from tests.unit.test_cli import run
 from tests.unit.test_models_versions import write
 from tocsin.cli.main import main

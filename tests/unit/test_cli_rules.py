@@ -11,13 +11,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from spine.records import Scored
-from spine.settings import Settings
-from spine.store import Store
+from core.records import Scored
+from core.settings import Settings
+from storage.store import Store
 from tests.contract.test_store import save, scored
-from tocsin import wiring
 from tocsin.cli import main
 from tocsin.cli.common import results
+from tocsin.runtime import wiring
 
 FILE = """
 [[rules]]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from spine.store import open_store
-from spine.tokens import digest_of
+from domain.tokens import digest_of
+from storage.store import open_store
 from tocsin.cli import main
 from tocsin.cli.common import results
 

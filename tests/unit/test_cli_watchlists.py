@@ -11,13 +11,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from spine.series import know_watchlists, series_name
-from spine.settings import Settings
-from spine.store import Store
+from core.series import know_watchlists, series_name
+from core.settings import Settings
+from storage.store import Store
 from tests.contract.test_store import save, scored
 from tests.contract.test_store_watchlists import at
-from tocsin import wiring
 from tocsin.cli import main
+from tocsin.runtime import wiring
 
 FILE = """
 [[watchlist]]
@@ -112,7 +112,7 @@ def past(store: Store, now: datetime) -> int:
 
 
 def test_the_settings_pass_the_file_on_to_other_processes(file: Path):
-    from spine.settings import build, environment
+    from core.settings import build, environment
 
     settings = Settings(watchlists=str(file))
     assert build({}, environment(settings)) == settings

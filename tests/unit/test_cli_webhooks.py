@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from spine.store import Delivery, open_store
+from storage.store import Delivery, open_store
 from tests.unit.test_dashboard_deliveries import ring
 from tocsin.cli import main
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from ingest.entities import Gazetteer, load_companies, plain_name
-from ingest.listings import build, read_listings, to_toml
-from models.files import shipped
-from models.words import everyday_words
-from spine.errors import SettingsError
+from core.errors import SettingsError
+from ingest.companies.gazetteer import Gazetteer, load_companies, plain_name
+from ingest.companies.symbol_lists import build, read_listings, to_toml
+from models.inference.everyday_words import everyday_words
+from models.registry.files import shipped
 from tests.shared import shared_dir
 from tocsin.cli import main
 

@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 import yaml
 
-from spine.settings import rows
+from core.settings import rows
 from tocsin.cli.main import group
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-OURS = ("tocsin", "spine", "ingest", "models", "stream", "dashboard", "bench")
+OURS = ("tocsin", "core", "storage", "domain", "actions", "stats", "net", "ingest", "models", "stream", "api", "dashboard", "bench")
 
-AGENTS = "stream/agents.py"
-REGISTER = {AGENTS, "stream/app.py"}
+AGENTS = "stream/worker/agents.py"
+REGISTER = {AGENTS, "stream/worker/app.py"}
 TAKES = {"take", "take_events", "take_with_timestamp"}
 TABLES = {"Table", "GlobalTable", "SetTable", "SetGlobalTable"}
 MUST_BE: dict[str, tuple[object, str]] = {
@@ -134,30 +134,30 @@ def test_the_one_way_stands_in_one_place():
         ("batches = stream.take(5, 1)", "stream/x.py", "take() acknowledges"),
         ("batches = stream.take_events(5, within=1)", "bench/x.py", "take_events() acknowledges"),
         ("async def f(stream):\n async for event in stream: pass", "stream/x.py", "a loop over the stream itself"),
-        ("async def f(stream):\n async for event in stream.events(): pass", "stream/agents.py", "a loop over the stream itself"),
+        ("async def f(stream):\n async for event in stream.events(): pass", "stream/worker/agents.py", "a loop over the stream itself"),
         ("app.topic('x', value_type=Article)", AGENTS, "value_type is not bytes"),
         ("app.topic('x', key_type=str)", AGENTS, "key_type is not bytes"),
         ("app.agent(topic, concurrency=2)(run)", AGENTS, "concurrency is not 1"),
         ("app.agent(topic, concurrency=n)(run)", AGENTS, "concurrency is not 1"),
-        ("app.conf.stream_wait_empty = False", "stream/app.py", "stream_wait_empty is not True"),
-        ("faust.App('x', web_enabled=False, stream_wait_empty=False)", "stream/app.py", "stream_wait_empty is not True"),
-        ("settings = {'stream_wait_empty': False}", "stream/app.py", "stream_wait_empty is not True"),
-        ("_App('x', processing_guarantee='at_least_once')", "stream/app.py", "processing_guarantee"),
-        ("guarantee = 'exactly_once'", "stream/app.py", "exactly_once"),
-        ("_App('x', producer_threaded=True)", "stream/app.py", "producer_threaded"),
+        ("app.conf.stream_wait_empty = False", "stream/worker/app.py", "stream_wait_empty is not True"),
+        ("faust.App('x', web_enabled=False, stream_wait_empty=False)", "stream/worker/app.py", "stream_wait_empty is not True"),
+        ("settings = {'stream_wait_empty': False}", "stream/worker/app.py", "stream_wait_empty is not True"),
+        ("_App('x', processing_guarantee='at_least_once')", "stream/worker/app.py", "processing_guarantee"),
+        ("guarantee = 'exactly_once'", "stream/worker/app.py", "exactly_once"),
+        ("_App('x', producer_threaded=True)", "stream/worker/app.py", "producer_threaded"),
         ("class Article(faust.Record): pass", "stream/x.py", "faust.Record"),
-        ("from faust import Record", "stream/app.py", "write faust.Record"),
-        ("from faust import App as Application", "stream/app.py", "write faust.App"),
-        ("counts = app.Table('counts')", "stream/app.py", "Table: a table of Faust's"),
-        ("counts = app.GlobalTable('counts')", "stream/app.py", "GlobalTable: a table of Faust's"),
+        ("from faust import Record", "stream/worker/app.py", "write faust.Record"),
+        ("from faust import App as Application", "stream/worker/app.py", "write faust.App"),
+        ("counts = app.Table('counts')", "stream/worker/app.py", "Table: a table of Faust's"),
+        ("counts = app.GlobalTable('counts')", "stream/worker/app.py", "GlobalTable: a table of Faust's"),
         ("app.agent(topic)(run)", "bench/x.py", "agent() belongs into"),
         ("@app.agent(topic)\nasync def run(stream): pass", "stream/x.py", "agent() belongs into"),
         ("add_agent(app, stage, progress, 1.0, fatal)", "tocsin/x.py", "add_agent() belongs into"),
         ("batches = stream.noack_take(5, within=1)", "stream/x.py", "noack_take() stands in one place"),
         ("a = stream.noack_take(5, within=1)\nb = stream.noack_take(5, within=1)", AGENTS, "noack_take() stands in one place"),
-        ("app = faust.App('x', web_enabled=True)", "stream/app.py", "web_enabled is not False"),
-        ("app = faust.App('x')", "stream/app.py", "web_enabled is not False"),
-        ("class _App(faust.App): pass\napp = _App('x')", "stream/app.py", "web_enabled is not False"),
+        ("app = faust.App('x', web_enabled=True)", "stream/worker/app.py", "web_enabled is not False"),
+        ("app = faust.App('x')", "stream/worker/app.py", "web_enabled is not False"),
+        ("class _App(faust.App): pass\napp = _App('x')", "stream/worker/app.py", "web_enabled is not False"),
     ],
 )
 def test_the_check_sees_each_form(source: str, path: str, why: str):

@@ -15,14 +15,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dashboard.access import callback_key
+from core.cache import TTL_S, Cache
+from core.errors import SettingsError
+from core.settings import Settings
 from dashboard.app import create_app
-from dashboard.reads.cache import TTL_S, Cache
 from dashboard.web.compression import Compressed
+from dashboard.web.permissions import callback_key
 from dashboard.web.server import LIVE, is_loopback, serve
-from spine.errors import SettingsError
-from spine.settings import Settings
-from spine.store import Store
+from storage.store import Store
 from tests.unit.test_dashboard_queries import NOW, EmptyClickHouse, Hands
 
 OPEN = Settings(dashboard_login="none")

@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 from dash.development.base_component import Component
 
-from dashboard.pages.because import because, is_needed, needed
+from core.records import Alert, CompanyCount, Why, WordCount
+from dashboard.pages.alert_explanation import because, is_needed, needed
 from dashboard.view import View
-from spine.records import Alert, CompanyCount, Why, WordCount
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 EN, ZH = View(), View(language="zh", zone="Asia/Shanghai")

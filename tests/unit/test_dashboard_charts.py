@@ -9,10 +9,10 @@ import re
 import pytest
 from plotly.offline import get_plotlyjs_version
 
+from core.settings import Settings
 from dashboard.app import create_app
-from dashboard.web.charts import PATH, SCRIPT
-from spine.settings import Settings
-from spine.store import Store
+from dashboard.web.chart_script import PATH, SCRIPT
+from storage.store import Store
 from tests.unit.test_dashboard_queries import EmptyClickHouse
 
 SHA256 = "79542150855a52c567260e3137095dbe2b744e6d702a5cabe67da246942fba7a"

@@ -10,22 +10,21 @@ from typing import Any
 import dash
 import pytest
 
+from actions.audited_actions import Deeds
+from core.cache import Cache
+from core.errors import SettingsError
+from core.records import Alert, alert_id
+from core.settings import Settings, Webhook
 from dashboard.app import create_app
-from dashboard.desks import Desks
-from dashboard.desks.delivering import OUTCOMES
 from dashboard.pages import deliveries
-from dashboard.reads.cache import Cache
+from dashboard.services import OUTCOMES, Desks
 from dashboard.view import View
-from spine.deeds import Deeds
-from spine.errors import SettingsError
-from spine.records import Alert, alert_id
-from spine.settings import Settings, Webhook
-from spine.store import Delivery, Group, Store, open_store
-from stream.courier import REACH, SCHEDULE_S
-from stream.formats.generic import TEST
+from storage.store import Delivery, Group, Store, open_store
+from stream.delivery.delivery_scheduler import REACH, SCHEDULE_S
+from stream.delivery.formats.generic import TEST
 from tests.unit.test_dashboard_app import body
 from tests.unit.test_dashboard_inbox import words_of
-from tocsin.deliveries import DeliveryDesk
+from tocsin.services.delivery_service import DeliveryDesk
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 HOOKS = (

@@ -7,13 +7,13 @@ from typing import Any
 import dash
 import pytest
 
-from dashboard.access import API_PREFIX, CALLBACKS, ROUTES, allowed, callback_key, least_of_callback, least_of_route
+from core.errors import SettingsError
+from core.settings import Settings
 from dashboard.app import create_app
-from dashboard.web.doors import local_path
+from dashboard.web.authentication import local_path
+from dashboard.web.permissions import API_PREFIX, CALLBACKS, ROUTES, allowed, callback_key, least_of_callback, least_of_route
 from dashboard.web.proxies import Proxies
-from spine.errors import SettingsError
-from spine.settings import Settings
-from spine.store import Store
+from storage.store import Store
 from tests.unit.test_dashboard_queries import NOW, EmptyClickHouse
 
 OURS = Proxies("127.0.0.1, 10.0.0.0/8, fd00::/8")

@@ -9,13 +9,13 @@ from itertools import pairwise
 import plotly.graph_objects as go
 import pytest
 
-from dashboard.drawing import figures
+from core.records import Alert
+from core.series import MARKET
+from dashboard.figures import charts
 from dashboard.pages.alert import shown_until
 from dashboard.reads.queries import AlertView
 from dashboard.view import View
-from spine.records import Alert
-from spine.series import MARKET
-from spine.store import MoodPoint, WindowCount
+from storage.store import MoodPoint, WindowCount
 
 SINCE = datetime(2026, 11, 22, tzinfo=UTC)
 WIDTH_S = 3_600
@@ -60,10 +60,10 @@ COUNTS = [WindowCount(SINCE + timedelta(hours=hour), WIDTH_S, hour, hour + 2) fo
 
 def every(view: View) -> dict[str, go.Figure]:
     return {
-        "mood": figures.mood(POINTS, ["energy", "macro"], [alert()], BOUNDS, view),
-        "heat": figures.heat(POINTS, ["energy", "macro"], BOUNDS, view),
-        "volume": figures.volume(POINTS, BOUNDS, view),
-        "around": figures.around(COUNTS, alert(), (SINCE, UNTIL), view),
+        "mood": charts.mood(POINTS, ["energy", "macro"], [alert()], BOUNDS, view),
+        "heat": charts.heat(POINTS, ["energy", "macro"], BOUNDS, view),
+        "volume": charts.volume(POINTS, BOUNDS, view),
+        "around": charts.around(COUNTS, alert(), (SINCE, UNTIL), view),
     }
 
 
@@ -83,10 +83,10 @@ def test_each_chart_is_json_of_known_colours_that_keeps_the_zoom(name: str, view
 
 def test_new_data_keeps_the_zoom_and_another_range_does_not():
     more = [*POINTS, point("topic:energy", 3, 0.1)]
-    before = figures.mood(POINTS, ["energy"], [], BOUNDS, EN).layout.uirevision
-    assert figures.mood(more, ["energy"], [alert()], BOUNDS, EN).layout.uirevision == before
-    assert figures.mood(POINTS, ["energy"], [], BOUNDS, View(theme="dark", language="zh")).layout.uirevision == before
-    assert figures.mood(POINTS, ["energy"], [], BOUNDS, View(range="7d")).layout.uirevision != before
+    before = charts.mood(POINTS, ["energy"], [], BOUNDS, EN).layout.uirevision
+    assert charts.mood(more, ["energy"], [alert()], BOUNDS, EN).layout.uirevision == before
+    assert charts.mood(POINTS, ["energy"], [], BOUNDS, View(theme="dark", language="zh")).layout.uirevision == before
+    assert charts.mood(POINTS, ["energy"], [], BOUNDS, View(range="7d")).layout.uirevision != before
 
 
 def test_mood_draws_one_line_a_topic_in_the_middle_of_its_windows():
@@ -102,7 +102,7 @@ def test_mood_draws_one_line_a_topic_in_the_middle_of_its_windows():
 
 
 def test_mood_leaves_out_what_was_not_chosen_and_alerts_of_others():
-    figure = figures.mood(POINTS, ["macro"], [alert(), alert("company:QBK")], BOUNDS, EN)
+    figure = charts.mood(POINTS, ["macro"], [alert(), alert("company:QBK")], BOUNDS, EN)
     assert [trace.name for trace in figure.data] == ["Macro data"]
 
 
@@ -139,21 +139,21 @@ def test_the_window_that_rang_is_marked_with_what_was_expected():
 
 
 def test_an_empty_chart_says_so():
-    for figure in (figures.mood([], ["energy"], [], BOUNDS, ZH), figures.heat([], ["energy"], BOUNDS, ZH), figures.volume([], BOUNDS, ZH)):
+    for figure in (charts.mood([], ["energy"], [], BOUNDS, ZH), charts.heat([], ["energy"], BOUNDS, ZH), charts.volume([], BOUNDS, ZH)):
         assert figure.layout.annotations[0].text == "该时间范围内暂无文章"
         assert not figure.data
-    assert figures.around([], alert(), (SINCE, UNTIL), EN).layout.shapes
+    assert charts.around([], alert(), (SINCE, UNTIL), EN).layout.shapes
 
 
 def test_names_from_outside_are_escaped():
     """plotly reads a little HTML in text: a key of a series must not become a link."""
     hostile = 'topic:<a href="https://x.example">x</a>'
-    figure = figures.mood([point(hostile, 0, 0.1)], [hostile.removeprefix("topic:")], [alert(hostile)], BOUNDS, EN)
+    figure = charts.mood([point(hostile, 0, 0.1)], [hostile.removeprefix("topic:")], [alert(hostile)], BOUNDS, EN)
     assert "<a" not in figure.to_json()
 
 
 def test_a_trace_keeps_a_name_that_css_can_select():
-    for figure in [*every(EN).values(), figures.mood([point("topic:a.b:c", 0, 0.1)], ["a.b:c"], [], BOUNDS, EN)]:
+    for figure in [*every(EN).values(), charts.mood([point("topic:a.b:c", 0, 0.1)], ["a.b:c"], [], BOUNDS, EN)]:
         for trace in figure.data:
             assert trace.uid is None or trace.uid.isidentifier()
 

@@ -11,18 +11,18 @@ from typing import Any
 import dash
 import pytest
 
+from actions.audited_actions import Deeds
+from core.cache import Cache
+from core.errors import SettingsError
+from core.records import Alert, alert_id
+from core.series import MARKET
+from core.settings import Settings
 from dashboard.app import create_app
-from dashboard.pages import actions, inbox
-from dashboard.reads.cache import Cache
+from dashboard.pages import alert_actions, inbox
 from dashboard.reads.queries import Reads
 from dashboard.view import View, parse
-from spine.deeds import Deeds
-from spine.errors import SettingsError
-from spine.life import TOCSIN, inhibitions
-from spine.records import Alert, alert_id
-from spine.series import MARKET
-from spine.settings import Settings
-from spine.store import Store, Withheld, open_store
+from domain.alert_lifecycle import TOCSIN, inhibitions
+from storage.store import Store, Withheld, open_store
 from tests.unit.test_dashboard_app import body
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -173,7 +173,7 @@ def test_an_alerts_page_says_why_it_was_not_sent(store: Store):
     store.lives.withhold([why])
     story = reads_of(store).story(key)
     assert story is not None
-    words = words_of(actions.life(story, NOW, View()))
+    words = words_of(alert_actions.life(story, NOW, View()))
     assert "not sent to desk: quiet hours until 08:00" in words
     assert "Nobody has done anything yet." in words
 

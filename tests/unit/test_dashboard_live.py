@@ -9,12 +9,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from dashboard.reads.cache import TOLD_S, TTL_S, Cache
+from core.cache import TOLD_S, TTL_S, Cache
 from dashboard.reads.queries import Inboxed, Reads
-from dashboard.web import live as module
-from dashboard.web.live import NEWS_EVERY_S, SAFETY_S, SETTLED_S, Full, Live, rings
-from spine.life import event
-from spine.store import Store
+from dashboard.web import change_feed as module
+from dashboard.web.change_feed import NEWS_EVERY_S, SAFETY_S, SETTLED_S, Full, Live, rings
+from domain.alert_lifecycle import event
+from storage.store import Store
 from tests.api_desk import real_store
 from tests.contract.test_alert_life_store import alert, quiet
 from tests.contract.test_store import NOON, save, scored

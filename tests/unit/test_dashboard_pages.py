@@ -17,22 +17,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from plotly.io.json import to_json_plotly
 
-from dashboard.desks.explaining import Reasons, Weight
-from dashboard.drawing import figures
+from core.errors import BadRecord
+from core.records import Alert, CompanyScore, Score
+from core.untrusted_text import body
 from dashboard.feedback import WHOLE, labels_of
+from dashboard.figures import charts
 from dashboard.pages import article, articles, series
-from dashboard.pages.judgement import highlighted
+from dashboard.pages.article_labels import highlighted
+from dashboard.pages.components import found_href, series_href, source_link
 from dashboard.pages.overview import cards
-from dashboard.pages.parts import found_href, series_href, source_link
-from dashboard.ranges import starts
 from dashboard.reads.details import SeriesView
 from dashboard.reads.usual import Usual, step_of, usual
-from dashboard.safe import body
+from dashboard.services import Reasons, Weight
+from dashboard.time_ranges import starts
 from dashboard.view import ANYTHING, View, parse
 from dashboard.web.routes import articles_csv, series_csv
-from spine.errors import BadRecord
-from spine.records import Alert, CompanyScore, Score
-from spine.store import ArticleRow, Criteria, Cursor, MoodPoint
+from storage.store import ArticleRow, Criteria, Cursor, MoodPoint
 
 SINCE = datetime(2026, 11, 16, tzinfo=UTC)  # a Monday
 UNTIL = SINCE + timedelta(hours=6)
@@ -177,7 +177,7 @@ BAND = [Usual(0.0, 1.0, 3.0)] * 6
 
 
 def test_a_trend_shows_what_was_what_is_usual_and_what_rang():
-    figure = figures.trend("topic:energy", [0, 1, 7, 2, 0, 0], BAND, [alert(), alert(hour=-5)], BOUNDS, View())
+    figure = charts.trend("topic:energy", [0, 1, 7, 2, 0, 0], BAND, [alert(), alert(hour=-5)], BOUNDS, View())
     low, high, mean, bars, bells = figure.data
     assert (list(low.y), list(high.y), list(mean.y)) == ([0.0] * 6, [3.0] * 6, [1.0] * 6)
     assert list(bars.y) == [0, 1, 7, 2, 0, 0]
@@ -189,19 +189,19 @@ def test_a_trend_shows_what_was_what_is_usual_and_what_rang():
 
 
 def test_a_trend_without_a_past_has_no_band_and_an_empty_one_says_so():
-    assert [trace.uid for trace in figures.trend("topic:x", [1, 0], [], [], BOUNDS, View()).data] == ["negative"]
+    assert [trace.uid for trace in charts.trend("topic:x", [1, 0], [], [], BOUNDS, View()).data] == ["negative"]
     zh = View(language="zh", theme="dark", zone="Asia/Shanghai")
-    assert figures.trend("topic:x", [0, 0], [], [], BOUNDS, zh).layout.annotations[0].text == "该时间范围内暂无文章"
-    assert figures.trend("topic:x", [1], BAND[:1], [alert("topic:x")], BOUNDS, zh).data[1].name == "正常范围"
+    assert charts.trend("topic:x", [0, 0], [], [], BOUNDS, zh).layout.annotations[0].text == "该时间范围内暂无文章"
+    assert charts.trend("topic:x", [1], BAND[:1], [alert("topic:x")], BOUNDS, zh).data[1].name == "正常范围"
 
 
 def test_a_trend_keeps_its_zoom_and_escapes_names_from_outside():
     hostile = 'company:<a href="https://x.example">x</a>'
-    first = figures.trend(hostile, [1] * 6, BAND, [alert(hostile)], BOUNDS, View())
-    again = figures.trend(hostile, [9] * 6, [], [], BOUNDS, View())
+    first = charts.trend(hostile, [1] * 6, BAND, [alert(hostile)], BOUNDS, View())
+    again = charts.trend(hostile, [9] * 6, [], [], BOUNDS, View())
     assert first.layout.uirevision == again.layout.uirevision
     assert "<a" not in str([trace.text for trace in first.data])
-    assert figures.trend("company:y", [1], [], [], BOUNDS, View()).layout.uirevision != first.layout.uirevision
+    assert charts.trend("company:y", [1], [], [], BOUNDS, View()).layout.uirevision != first.layout.uirevision
 
 
 def shown(parts: list[str | html.Mark]) -> str:
@@ -277,7 +277,7 @@ def test_what_says_nothing_is_no_label(what: Any, company: Any, sentiment: Any, 
 
 @given(st.sampled_from(["right", "sentiment", "topics"]), anything, anything, anything)
 def test_a_label_is_one_that_training_takes_or_none(what: Any, company: Any, sentiment: Any, topics: Any):
-    from spine.store.labels import check
+    from storage.tables.labels import check
 
     try:
         labels = labels_of(score(), what, company, sentiment, topics, author="", now=UNTIL)

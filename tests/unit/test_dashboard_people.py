@@ -13,18 +13,18 @@ from typing import Any
 import dash
 import pytest
 
+from actions.account_service import People
+from core.cache import Cache
+from core.settings import Settings
 from dashboard.app import create_app
 from dashboard.pages import audit
 from dashboard.reads import admin
-from dashboard.reads.cache import Cache
 from dashboard.shell import header, page
 from dashboard.view import View
-from dashboard.web.doors import NOBODY_ASKED
-from dashboard.web.logins import Person
-from spine.people import People
-from spine.settings import Settings
-from spine.store import AuditEntry, Store, open_store
-from spine.tokens import digest_of
+from dashboard.web.authentication import NOBODY_ASKED
+from dashboard.web.sessions import Person
+from domain.tokens import digest_of
+from storage.store import AuditEntry, Store, open_store
 from tests.unit.test_dashboard_app import body
 from tests.unit.test_dashboard_inbox import words_of
 

@@ -15,14 +15,14 @@ from urllib.parse import urlencode
 
 import pytest
 
+from actions.account_service import People
+from core.cache import Cache
+from core.settings import Settings
 from dashboard.app import create_app
-from dashboard.reads.cache import Cache
-from dashboard.web import live, pulses
+from dashboard.web import change_feed, sse
 from dashboard.web.server import LIVE, Running, serve
-from spine.clickhouse import ClickHouse
-from spine.people import People
-from spine.settings import Settings
-from spine.store import Store
+from storage.clickhouse import ClickHouse
+from storage.store import Store
 from tests.api_desk import real_store
 from tests.contract.test_alert_life_store import alert
 from tests.contract.test_store import NOON, save, scored
@@ -215,8 +215,8 @@ def cost(store: Store, viewers: Sequence[tuple[str, str]], tag: str) -> tuple[in
 
 
 def test_fifty_open_dashboards_cost_the_store_as_much_as_one(store: Store, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(live, "SAFETY_S", 1e9)  # all this takes longer with fifty, and nothing may be read for that
-    monkeypatch.setattr(live, "SETTLED_S", 1e9)
+    monkeypatch.setattr(change_feed, "SAFETY_S", 1e9)  # all this takes longer with fifty, and nothing may be read for that
+    monkeypatch.setattr(change_feed, "SETTLED_S", 1e9)
     one, _ = cost(store, VIEWS[:1], "one")
     assert one >= 2 * 4, "there is something to read"
     fifty, asked_by_fifty = cost(store, VIEWS * 25, "fifty")
@@ -244,7 +244,7 @@ def test_a_line_says_what_is_new_and_is_not_for_strangers_nor_for_other_sites(st
         full = Stream(running, cookie)
         assert (full.answer.status, full.answer.headers["Retry-After"]) == (503, "60")
         line = connect(running)
-        line.request("GET", pulses.STATE_PATH, headers={"Cookie": cookie})  # who has no seat asks
+        line.request("GET", sse.STATE_PATH, headers={"Cookie": cookie})  # who has no seat asks
         assert json.loads(line.getresponse().read())["marks"] == pulse["marks"]
         line.request("HEAD", "/live", headers={"Cookie": cookie})
         assert line.getresponse().read() == b""
@@ -256,8 +256,8 @@ def test_a_line_says_what_is_new_and_is_not_for_strangers_nor_for_other_sites(st
 
 
 def test_a_line_ends_with_its_login_and_with_the_server(store: Store, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(pulses, "GLANCE_S", 0.05)
-    monkeypatch.setattr("dashboard.web.logins.TTL_S", 0.05)
+    monkeypatch.setattr(sse, "GLANCE_S", 0.05)
+    monkeypatch.setattr("dashboard.web.sessions.TTL_S", 0.05)
     desk = Desk(store)
     with desk.served() as running:
         ended, stays = Stream(running, log_in(running, "Li")), Stream(running, log_in(running))
@@ -274,8 +274,8 @@ def test_a_line_ends_with_its_login_and_with_the_server(store: Store, monkeypatc
 
 
 def test_a_page_that_goes_gives_its_seat_back(store: Store, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(pulses, "GLANCE_S", 0.02)
-    monkeypatch.setattr(pulses, "BEAT_S", 0.05)
+    monkeypatch.setattr(sse, "GLANCE_S", 0.02)
+    monkeypatch.setattr(sse, "BEAT_S", 0.05)
     desk = Desk(store, dashboard_login="none")
     with desk.served() as running:
         gone = Stream(running)

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from dashboard.ranges import RANGES
-from dashboard.reads.cache import Cache
+from core.cache import Cache
+from core.errors import StoreBusy, StoreError
 from dashboard.reads.queries import NEWS, Reads
-from spine.errors import StoreBusy, StoreError
-from spine.store import Store
+from dashboard.time_ranges import RANGES
+from storage.store import Store
 
 NOW = datetime(2026, 11, 22, 6, 5, tzinfo=UTC)
 

@@ -17,20 +17,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.records import Alert, Evidence
+from core.taxonomy import TOPIC_KEYS
+from core.untrusted_text import csv_cell, plain, safe_url, to_csv
 from dashboard import i18n, measures
-from dashboard import words as table
-from dashboard.drawing.palette import PALETTES, lines_of, sentiment_of
+from dashboard import translations as table
+from dashboard.figures.palette import PALETTES, lines_of, sentiment_of
 from dashboard.pages import rules, watchlists
 from dashboard.pages.alert import evidence, why
-from dashboard.pages.parts import alert_card
-from dashboard.ranges import RANGES, bounds
+from dashboard.pages.components import alert_card
 from dashboard.reads.queries import AlertView
-from dashboard.safe import csv_cell, plain, safe_url, to_csv
+from dashboard.time_ranges import RANGES, bounds
+from dashboard.translations import LABELS
 from dashboard.view import MAX_TOPICS, View, parse
-from dashboard.words import LABELS
-from spine.records import Alert, Evidence
-from spine.store import ArticleRow
-from spine.taxonomy import TOPIC_KEYS
+from storage.store import ArticleRow
 
 NOW = datetime(2026, 11, 22, 6, 5, 30, tzinfo=UTC)
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -52,7 +52,7 @@ def test_each_label_says_the_same_in_both_languages(key: str):
 
 
 def test_each_label_stands_in_one_module():
-    modules = [importlib.import_module(f"dashboard.words.{found.name}") for found in pkgutil.iter_modules(table.__path__)]
+    modules = [importlib.import_module(f"dashboard.translations.{found.name}") for found in pkgutil.iter_modules(table.__path__)]
     assert sum(len(getattr(module, "WORDS", {})) for module in modules) == len(LABELS)
 
 

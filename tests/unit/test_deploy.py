@@ -7,11 +7,11 @@ import re
 from pathlib import Path
 from typing import Any
 
+import core.metrics
 import yaml
 from prometheus_client import REGISTRY
 
-import spine.metrics
-from spine.errors import EXIT_MEND
+from core.errors import EXIT_MEND
 from tocsin.cli.main import group
 
 RULES = Path(__file__).resolve().parents[2] / "deploy" / "prometheus.rules.yml"
@@ -19,7 +19,7 @@ RULES = Path(__file__).resolve().parents[2] / "deploy" / "prometheus.rules.yml"
 
 def names() -> set[str]:
     """Every sample that our metrics expose."""
-    assert spine.metrics.DEAD
+    assert core.metrics.DEAD
     found = set()
     for family in REGISTRY.collect():
         if family.name.startswith("tocsin_"):

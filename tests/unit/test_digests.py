@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spine.errors import SettingsError
-from stream.digests import Digest, digest
+from core.errors import SettingsError
+from stream.delivery.digests import Digest, digest
 from tests.strategies import examples
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.series import MARKET
 from dashboard.reads import drift
 from dashboard.reads.drift import LEAST, Months, Wrong, bins_of, distance, error_of, interval, is_right, months, wrong_by_model
-from spine.series import MARKET
-from spine.store import DaySaid, Judged, MoodPoint
+from storage.store import DaySaid, Judged, MoodPoint
 
 NOW = datetime(2026, 11, 22, 6, 5, tzinfo=UTC)
 SPLIT = months(NOW)

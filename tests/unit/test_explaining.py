@@ -7,14 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from dashboard.desks.explaining import Asked
-from models.classifier import Document
-from models.explain import explain
-from models.keyword import KeywordClassifier
-from models.transformer import TransformerClassifier
-from spine.errors import ModelError
+from core.errors import ModelError
+from dashboard.services import Asked
+from models.inference.classifier import Document
+from models.inference.explain import explain
+from models.inference.keyword import KeywordClassifier
+from models.inference.transformer import TransformerClassifier
 from tests.tiny import tiny_classifier, tiny_network
-from tocsin.explaining import Explainer
+from tocsin.services.explanation_service import Explainer
 
 ASKED = Asked("远舟控股公司债券违约", "Shares halted.", "zh", "news", "远舟控股")
 
@@ -28,7 +28,7 @@ def tiny() -> TransformerClassifier:
 
 
 class Follows:
-    """As models.champion does it: another model from one moment to the next."""
+    """As models.inference.champion does it: another model from one moment to the next."""
 
     def __init__(self, first: TransformerClassifier) -> None:
         self.model = first

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spine.fulltext import MAX_CHARS, MAX_TERMS, tidy, wanted
+from storage.search_terms import MAX_CHARS, MAX_TERMS, tidy, wanted
 
 
 def found(words: str, text: str) -> bool:

@@ -14,12 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest import charset, feeds, listings, pages
+from core.errors import BadRecord, SettingsError, SourceError
+from core.records import Alert, Article, Score, decode, encode
+from ingest.archive.files import Reading, Row, read
 from ingest.articles import Raw, build_article
-from ingest.entities import load_companies
-from ingest.files import Reading, Row, read
-from spine.errors import BadRecord, SettingsError, SourceError
-from spine.records import Alert, Article, Score, decode, encode
+from ingest.companies import symbol_lists
+from ingest.companies.gazetteer import load_companies
+from ingest.crawl import feeds, pages
+from ingest.text import charset
 from tests.strategies import examples, mutants
 
 CORPUS = Path(__file__).resolve().parents[1] / "corpus"
@@ -90,14 +92,14 @@ def listing(data: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "list.csv").write_bytes(data)
         try:
-            rows = listings.read_listings(Path(folder))
+            rows = symbol_lists.read_listings(Path(folder))
         except SettingsError as error:
             assert "symbols" in str(error)
             return
-        built = listings.build(rows, ())
+        built = symbol_lists.build(rows, ())
         if built:
             path = Path(folder) / "companies.toml"
-            path.write_text(listings.to_toml(built), "utf-8")
+            path.write_text(symbol_lists.to_toml(built), "utf-8")
             assert list(load_companies(path).companies.values()) == built
 
 

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spine.errors import SettingsError
-from spine.life import event, life_of
-from spine.records import Alert
-from spine.store import Group
-from stream.digests import Digest, digest
-from stream.grouping import Grouping, Item, due, item_of, names_of, next_due
+from core.errors import SettingsError
+from core.records import Alert
+from domain.alert_lifecycle import event, life_of
+from storage.store import Group
+from stream.delivery.digests import Digest, digest
+from stream.delivery.grouping import Grouping, Item, due, item_of, names_of, next_due
 from tests.strategies import examples
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)

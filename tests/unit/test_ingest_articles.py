@@ -19,12 +19,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
+from core.errors import BadRecord, SettingsError
+from core.records import MAX_TEXT_CHARS, MAX_TITLE_CHARS, Article, decode, encode
+from ingest.archive.files import Reading, Rejected, Row, count_rows, read
 from ingest.articles import Raw, Stock, build_article
-from ingest.entities import load_companies
-from ingest.files import Reading, Rejected, Row, count_rows, read
-from ingest.sources import load_sources
-from spine.errors import BadRecord, SettingsError
-from spine.records import MAX_TEXT_CHARS, MAX_TITLE_CHARS, Article, decode, encode
+from ingest.companies.gazetteer import load_companies
+from ingest.crawl.sources import load_sources
 from tests.shared import shared_dir
 
 NOW = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)

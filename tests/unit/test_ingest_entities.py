@@ -12,9 +12,9 @@ from datasketch import MinHash
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest import dedupe
-from ingest.entities import Company, Gazetteer, load_companies, share_code
-from spine.errors import SettingsError
+from core.errors import SettingsError
+from ingest.companies.gazetteer import Company, Gazetteer, load_companies, share_code
+from ingest.text import near_duplicates
 
 SHIPPED = load_companies()
 
@@ -121,7 +121,7 @@ ENGLISH = (
 
 
 def same_story(one: tuple[str, str], two: tuple[str, str]) -> bool:
-    return bool(set(dedupe.bands(*one)) & set(dedupe.bands(*two)))
+    return bool(set(near_duplicates.bands(*one)) & set(near_duplicates.bands(*two)))
 
 
 @pytest.mark.parametrize("text", [CHINESE, ENGLISH], ids=["zh", "en"])
@@ -161,29 +161,29 @@ def test_one_template_is_not_one_story():
 
 
 def test_too_little_text_has_no_story():
-    assert dedupe.bands("", "") == ()
-    assert dedupe.bands("午间公告", "") == ()
-    assert dedupe.bands("", "😀😀😀") == ()
+    assert near_duplicates.bands("", "") == ()
+    assert near_duplicates.bands("午间公告", "") == ()
+    assert near_duplicates.bands("", "😀😀😀") == ()
 
 
 @given(st.text(max_size=300), st.text(max_size=600))
 def test_bands_are_16_numbers_of_63_bits_or_none(title, text):
-    found = dedupe.bands(title, text)
+    found = near_duplicates.bands(title, text)
     assert len(found) in (0, 16)
     assert all(0 <= band < 2**63 for band in found)
-    assert found == dedupe.bands(title, text)
+    assert found == near_duplicates.bands(title, text)
 
 
 @given(st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=80))
 def test_the_sketch_is_the_one_of_datasketch(values):
     """Ours is six lines of numpy; theirs is the reference."""
-    reference = MinHash(num_perm=dedupe.PERMUTATIONS, scheme="affine32", seed=1, hashfunc=int)
+    reference = MinHash(num_perm=near_duplicates.PERMUTATIONS, scheme="affine32", seed=1, hashfunc=int)
     reference.update_batch(values)
-    assert dedupe.sketch(np.array(values, dtype=np.uint32)).tolist() == reference.hashvalues.tolist()
+    assert near_duplicates.sketch(np.array(values, dtype=np.uint32)).tolist() == reference.hashvalues.tolist()
 
 
 def test_bands_cost_little():
     begun = time.process_time()
     for number in range(1_000):
-        dedupe.bands(f"标题{number}", f"{number}{CHINESE}{ENGLISH}")
+        near_duplicates.bands(f"标题{number}", f"{number}{CHINESE}{ENGLISH}")
     assert time.process_time() - begun < 0.8  # 0.2 ms an article when measured; 0.5 is the promise

@@ -8,11 +8,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from core.errors import SourceError
 from ingest.articles import Raw, Stock, build_article
-from ingest.entities import Gazetteer, share_code
-from ingest.feeds import Entry, parse
-from ingest.pages import extract
-from spine.errors import SourceError
+from ingest.companies.gazetteer import Gazetteer, share_code
+from ingest.crawl.feeds import Entry, parse
+from ingest.crawl.pages import extract
 
 CORPUS = Path(__file__).resolve().parents[1] / "corpus"
 NOW = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from ingest.backfill import IntoOutbox, Report, backfill
-from ingest.entities import Gazetteer
-from ingest.files import Reading
-from ingest.outbox import Counts, Outbox, SourceState
-from spine.errors import SettingsError, StoreError
-from spine.records import Article, decode
+from core.errors import SettingsError, StoreError
+from core.records import Article, decode
+from ingest.archive.backfill import IntoOutbox, Report, backfill
+from ingest.archive.files import Reading
+from ingest.companies.gazetteer import Gazetteer
+from ingest.kafka.outbox import Counts, Outbox, SourceState
 
 NOW = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)
 ROOT = Path(__file__).resolve().parents[2]
@@ -160,8 +160,8 @@ def test_a_killed_process_leaves_whole_transactions(tmp_path):
         import sys
         from datetime import UTC, datetime
         from pathlib import Path
-        from ingest.outbox import Outbox, SourceState
-        from spine.records import Article
+        from ingest.kafka.outbox import Outbox, SourceState
+        from core.records import Article
         now = datetime(2026, 11, 22, tzinfo=UTC)
         box = Outbox(Path(sys.argv[1]), durable_broker=True)
         for number in range(1_000_000):

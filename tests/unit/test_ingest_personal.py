@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.records import MAX_TITLE_CHARS, Article, Genre
 from ingest.articles import Raw, build_article
-from ingest.entities import Gazetteer
-from ingest.personal import mask
-from spine.records import MAX_TITLE_CHARS, Article, Genre
+from ingest.companies.gazetteer import Gazetteer
+from ingest.text.personal_data import mask
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 WIDE = str.maketrans("0123456789-+@.X", "０１２３４５６７８９－＋＠．Ｘ")

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest import charset, dates, text, urls
-from spine.errors import BadRecord
+from core.errors import BadRecord
+from ingest.text import charset, clean_text, dates, urls
 
 NOW = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -79,19 +79,19 @@ def test_canonical_is_stable_for_any_text(value):
     ],
 )
 def test_clean_gives_what_people_read(raw, expected):
-    assert text.clean(raw) == expected
+    assert clean_text.clean(raw) == expected
 
 
 @given(st.text(alphabet=st.characters(min_codepoint=0xA1, exclude_categories=["Cs", "Cc", "Cf", "Zs", "Zl", "Zp", "Cn"]), max_size=300))
 def test_nothing_that_is_not_ascii_is_lost(value):
     """Many tools of this kind keep only what they know and delete Chinese. Every character must survive, in order."""
     value = value.replace("\ufffd", "")
-    assert text.clean(value) == unicodedata.normalize("NFC", value)
+    assert clean_text.clean(value) == unicodedata.normalize("NFC", value)
 
 
 @given(st.text(max_size=300))
 def test_clean_text_is_clean_for_any_input(value):
-    cleaned = text.clean(value)
+    cleaned = clean_text.clean(value)
     cleaned.encode("utf-8")
     assert cleaned == cleaned.strip()
     assert not any(unicodedata.category(char) in ("Cc", "Cs") for char in cleaned)
@@ -102,7 +102,7 @@ def test_cleaning_a_hostile_text_takes_no_time():
     """Patterns over '<' must not go quadratic: 200 kB of each cost seconds in all, and would cost hours."""
     begun = time.process_time()
     for piece in ("<", "<script>", "<!--", "&", "<a ", "&lt;", "<a <b "):
-        text.clean(piece * (200_000 // len(piece)))
+        clean_text.clean(piece * (200_000 // len(piece)))
     assert time.process_time() - begun < 10
 
 
@@ -119,12 +119,12 @@ def test_cleaning_a_hostile_text_takes_no_time():
     ],
 )
 def test_language_is_the_one_that_says_more(words, expected):
-    assert text.language(words) == expected
+    assert clean_text.language(words) == expected
 
 
 def test_cut_says_whether_it_cut():
-    assert text.cut("涨停", 2) == ("涨停", False)
-    assert text.cut("涨 停板", 2) == ("涨", True)
+    assert clean_text.cut("涨停", 2) == ("涨停", False)
+    assert clean_text.cut("涨 停板", 2) == ("涨", True)
 
 
 PARAGRAPH = "财联社11月22日电，A股三大指数今日集体调整，截至收盘，沪指跌2.13%，深成指跌2.61%，创业板指跌3.05%。"

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from models.classifier import Document, Prediction, Sentiment
-from models.keyword import KeywordClassifier
-from spine.errors import ModelError
-from stream.memo import Memo, digest
+from core.errors import ModelError
+from models.inference.classifier import Document, Prediction, Sentiment
+from models.inference.keyword import KeywordClassifier
+from stream.worker.prediction_cache import Memo, digest
 
 
 class Counting(KeywordClassifier):

@@ -9,9 +9,9 @@ import threading
 
 import pytest
 
-from spine import metrics
-from spine.errors import SettingsError
-from tocsin.broker import free_port
+from core import metrics
+from core.errors import SettingsError
+from tocsin.runtime.embedded_broker import free_port
 
 RESET = struct.pack("ii", 1, 0)
 

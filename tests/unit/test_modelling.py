@@ -14,25 +14,25 @@ from typing import Any
 
 import pytest
 
+from core.cache import Cache
+from core.errors import ModelError, SettingsError
+from core.settings import Settings
 from dashboard.app import create_app
-from dashboard.desks import Desks
-from dashboard.drawing import model_figures
-from dashboard.drawing.model_figures import reliability, verdict
-from dashboard.reads.cache import Cache
+from dashboard.figures import model_charts
+from dashboard.figures.model_charts import reliability, verdict
+from dashboard.services import Desks
+from dashboard.translations import LABELS
 from dashboard.view import View
-from dashboard.words import LABELS
-from models.measuring.published import PLACES, read_card
+from models.evaluation.card_reader import PLACES, read_card
+from models.registry.versions import SHIPPED, Versions
 from models.training.progress import FILE, Reporter
-from models.versions import SHIPPED, Versions
-from spine.errors import ModelError, SettingsError
-from spine.settings import Settings
-from spine.store import Store
+from storage.store import Store
 from tests.api_desk import real_store
 from tests.browser.versions import FIRST, KEPT, LOSER, SECOND, make_versions
 from tests.unit.test_dashboard_app import CALLBACK, body
 from tests.unit.test_dashboard_queries import EmptyClickHouse
 from tests.waiting import until
-from tocsin.modelling import ModelDesk
+from tocsin.services.model_service import ModelDesk
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 ROOT = Path(__file__).resolve().parents[2]
@@ -254,7 +254,7 @@ def test_a_curve_shows_feedback_beside_the_test_sets():
 
 def test_every_word_of_the_page_is_in_the_table():
     asked = set()
-    drawing = Path(model_figures.__file__)
+    drawing = Path(model_charts.__file__)
     for path in (*drawing.parents[1].glob("pages/model*.py"), drawing):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "words" and len(node.args) > 1:

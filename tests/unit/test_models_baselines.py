@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.classifier import Document, Prediction, Sentiment
-from models.keyword import KeywordClassifier
-from models.measuring.baselines import evaluate_baseline, tokens_of
-from models.measuring.labelled import Labelled
-from models.measuring.reliability import diagram, error_of, reliability, together
-from models.measuring.robustness import KINDS, falls, noisy, sample_of, typos
-from models.registry import Abstention
-from spine.errors import SettingsError
+from core.errors import SettingsError
+from models.evaluation.baselines import evaluate_baseline, tokens_of
+from models.evaluation.labelled_files import Labelled
+from models.evaluation.reliability import diagram, error_of, reliability, together
+from models.evaluation.robustness import KINDS, falls, noisy, sample_of, typos
+from models.inference.classifier import Document, Prediction, Sentiment
+from models.inference.keyword import KeywordClassifier
+from models.registry.manifest import Abstention
 from tests.unit.test_models_evaluate import sentences, write
 
 

@@ -8,13 +8,13 @@ from xml.etree import ElementTree
 import msgspec
 import pytest
 
-from models.measuring.card import DIAGRAM, JSON, MARKDOWN, references, render_card, write_card
-from models.measuring.metrics import METRICS
-from models.measuring.scoreboard import Cache, Facts, Results, Speed, Wanted, files_in, gather
-from models.registry import Abstention
-from models.transformer import TransformerClassifier
-from spine.errors import ModelError, SettingsError
-from spine.taxonomy import TOPIC_KEYS
+from core.errors import ModelError, SettingsError
+from core.taxonomy import TOPIC_KEYS
+from models.evaluation.card import DIAGRAM, JSON, MARKDOWN, references, render_card, write_card
+from models.evaluation.metrics import METRICS
+from models.evaluation.scoreboard import Cache, Facts, Results, Speed, Wanted, files_in, gather
+from models.inference.transformer import TransformerClassifier
+from models.registry.manifest import Abstention
 from tests.tiny import tiny_classifier, tiny_network
 from tests.unit.test_models_evaluate import sentences, write
 

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from models.device import DeviceEngine
-from models.engine import PackedEngine, PaddedEngine, attention_width, few, groups_of, pack_tokens
-from models.precision import choose, sample
+from models.inference.engine import DeviceEngine, PackedEngine, PaddedEngine, attention_width, few, groups_of, pack_tokens
+from models.inference.precision import choose, sample
 from tests.tiny import HEADS, shipped_tokenizer, tiny_network
 
 OUTPUTS = {**HEADS, "risks": 16, "tags": 7}

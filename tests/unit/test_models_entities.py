@@ -12,11 +12,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from models.encoding import encode_pairs, pad
-from models.entities import IGNORED, Span, pieces_of, spans_of_bio, tag_ids, tag_spans, viterbi
-from models.heads import TAG_NAMES
-from models.transformer import TransformerClassifier
-from spine.errors import ModelError
+from core.errors import ModelError
+from models.inference.encoding import encode_pairs, pad
+from models.inference.entities import IGNORED, Span, pieces_of, spans_of_bio, tag_ids, tag_spans, viterbi
+from models.inference.heads import TAG_NAMES
+from models.inference.transformer import TransformerClassifier
 from tests.tiny import shipped_tokenizer, tiny_classifier, tiny_network
 
 STRANGE = ("㈱", "①", "㌔", "ﬁ", "😀", "👩‍👩‍👧", "e\u0301", "Ａ", "１", " ", "\u3000", "\n\t", "苹果", "Tesla", "，", "\u200b", "½", "İ")

@@ -10,14 +10,14 @@ import pytest
 import torch
 from captum.attr import IntegratedGradients
 
-from models.encoding import encode_pairs
-from models.entities import Piece
-from models.explain import Word, explain, integrate, join_words, log_odds
-from models.measuring.deletion import measure, without
-from models.registry import load_classifier
-from models.seeds import grow, read_templates
-from models.transformer import TransformerClassifier
-from spine.errors import ModelError
+from core.errors import ModelError
+from models.evaluation.deletion import measure, without
+from models.inference.encoding import encode_pairs
+from models.inference.entities import Piece
+from models.inference.explain import Word, explain, integrate, join_words, log_odds
+from models.inference.transformer import TransformerClassifier
+from models.registry.manifest import load_classifier
+from models.templates import grow, read_templates
 from tests.tiny import shipped_tokenizer, tiny_classifier, tiny_network
 from tocsin.cli import main
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from models.measuring.metrics import multi_tally, report_of
-from models.training.gate import LEAST_ROWS, Labels, Trial, Verdict, compare, judge
+from models.evaluation.metrics import multi_tally, report_of
+from models.training.promotion_gate import LEAST_ROWS, Labels, Trial, Verdict, compare, judge
 
 CLASSES = ("negative", "neutral", "positive")
 

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 import torch
 
-from models.classifier import Document
-from models.encoding import PAD_ID
-from models.huggingface import columns
-from models.network import Network, from_bert
-from models.registry import load_classifier
-from models.shape import Shape
-from models.storage import pack_weights, unpack_weights
-from models.training.body import make_tokenizer
-from spine.errors import ModelError
+from core.errors import ModelError
+from models.inference.classifier import Document
+from models.inference.encoding import PAD_ID
+from models.inference.heads import Shape
+from models.inference.huggingface import columns
+from models.inference.network import Network, from_bert
+from models.inference.weight_packing import pack_weights, unpack_weights
+from models.registry.manifest import load_classifier
+from models.training.backbone import make_tokenizer
 
 SHAPE = Shape(
     vocabulary=60, hidden=32, layers=2, heads=4, ffn=64, positions=40, eps=1e-12, outputs={"sentiment": 3, "topics": 21, "tags": 7}

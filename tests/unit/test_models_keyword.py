@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from models.classifier import Document
-from models.keyword import KeywordClassifier
+from models.inference.classifier import Document
+from models.inference.keyword import KeywordClassifier
 
 
 @pytest.mark.parametrize(
@@ -43,5 +43,5 @@ def test_contract():
 
 
 def test_the_stand_in_brings_no_heavy_library():
-    code = "import sys, models.keyword; sys.exit(bool({'torch', 'transformers', 'tokenizers', 'numpy'} & set(sys.modules)))"
+    code = "import sys, models.inference.keyword; sys.exit(bool({'torch', 'transformers', 'tokenizers', 'numpy'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.measuring.metrics import METRICS, expected_calibration_error, intervals, multi_tally, report_of, single_tally, span_tally
+from models.evaluation.metrics import METRICS, expected_calibration_error, intervals, multi_tally, report_of, single_tally, span_tally
 
 NAMES = ("negative", "neutral", "positive")
 

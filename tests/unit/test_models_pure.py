@@ -8,13 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.batching import pack, rows_of, width_of
-from models.encoding import around, compose
-from models.seeds import grow, read_templates
+from core.errors import ModelError
+from core.taxonomy import TOPIC_KEYS
+from models.inference.encoding import around, compose, pack, rows_of, width_of
+from models.templates import grow, read_templates
 from models.training.data import examples, sentiment_targets
-from models.training.labels import MAPPINGS, known_topics, topic_targets
-from spine.errors import ModelError
-from spine.taxonomy import TOPIC_KEYS
+from models.training.label_mapping import MAPPINGS, known_topics, topic_targets
 
 
 @given(st.lists(st.integers(0, 120), max_size=60), st.integers(1, 400))

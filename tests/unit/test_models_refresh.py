@@ -15,24 +15,23 @@ import pytest
 import torch
 from torch.nn import functional
 
-from models.classifier import Classifier, Document, Prediction, Sentiment
-from models.encoding import encode_pairs, pad
-from models.files import README
-from models.heads import head_sizes
-from models.keyword import KeywordClassifier
-from models.registry import Manifest, load_classifier, read_verified, write_version
-from models.seeds import grow, read_templates
-from models.shape import SENTIMENTS
+from core.errors import ModelError, SettingsError
+from core.files import sole
+from core.records import sha
+from core.taxonomy import TOPIC_KEYS
+from models.inference.classifier import Classifier, Document, Prediction, Sentiment
+from models.inference.encoding import encode_pairs, pad
+from models.inference.heads import SENTIMENTS, head_sizes
+from models.inference.keyword import KeywordClassifier
+from models.inference.transformer import TransformerClassifier
+from models.registry.files import README
+from models.registry.manifest import Manifest, load_classifier, read_verified, write_version
+from models.registry.versions import SHIPPED, Versions
+from models.templates import grow, read_templates
 from models.training.feedback import Snapshot, document_of, feedback_rows, is_frozen, read_snapshot, rehearsal_from_articles, write_snapshot
+from models.training.frozen_tests import from_folder, from_labels, from_seeds
 from models.training.refresh import LEAST_REHEARSED, Outcome, Plan, Task, in_words, refresh, train_from
-from models.training.trials import from_folder, from_labels, from_seeds
-from models.transformer import TransformerClassifier
-from models.versions import SHIPPED, Versions
-from spine.errors import ModelError, SettingsError
-from spine.locks import sole
-from spine.records import sha
-from spine.store import ArticleText, Label, LabelledText
-from spine.taxonomy import TOPIC_KEYS
+from storage.store import ArticleText, Label, LabelledText
 from tests.tiny import tiny_network
 from tests.versions import nan_network, write_tiny
 

@@ -10,13 +10,12 @@ from typing import Any
 import pytest
 import torch
 
-from models.checks import flaw
-from models.classifier import Document, Prediction
-from models.files import MANIFEST, WEIGHTS, shipped
-from models.measuring.evaluate import evaluate_file
-from models.registry import load_classifier
-from models.transformer import TransformerClassifier
-from spine.errors import ModelError
+from core.errors import ModelError
+from models.evaluation.evaluate import evaluate_file
+from models.inference.classifier import Document, Prediction, flaw
+from models.inference.transformer import TransformerClassifier
+from models.registry.files import MANIFEST, WEIGHTS, shipped
+from models.registry.manifest import load_classifier
 from tests.shared import shared_dir
 
 #: (headline, language, company, sentiment, a topic that must be among those said)

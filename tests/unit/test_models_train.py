@@ -15,25 +15,24 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
-from models.files import CONFIG, README, TOKENIZER, WEIGHTS, shipped
-from models.heads import LabelSet, head_sizes, label_columns
-from models.network import Network
-from models.registry import Manifest, load_classifier, read_verified, write_version
-from models.seeds import grow, read_templates
-from models.shape import SENTIMENTS, Shape
-from models.storage import pack_weights, unpack_weights
+from core.errors import ModelError
+from core.taxonomy import RISK_KEYS, TOPIC_KEYS
+from models.inference.heads import SENTIMENTS, LabelSet, Shape, head_sizes, label_columns
+from models.inference.network import Network
+from models.inference.transformer import TransformerClassifier
+from models.inference.weight_packing import pack_weights, unpack_weights
+from models.registry.files import CONFIG, README, TOKENIZER, WEIGHTS, shipped
+from models.registry.manifest import Manifest, load_classifier, read_verified, write_version
+from models.templates import grow, read_templates
 from models.training.checkpoint import Keeper
-from models.training.crew import Accelerated, Crew
 from models.training.data import own_labels, read_split
+from models.training.dataset_mix import Lessons
 from models.training.derive import average, recalibrate
 from models.training.fit import class_weights, schedule
-from models.training.lessons import Lessons
 from models.training.losses import sentiment_loss, yes_no_loss
 from models.training.methods import METHODS, Adapter, prune
+from models.training.parallel import Accelerated, Crew
 from models.training.train import Options, Run, train
-from models.transformer import TransformerClassifier
-from spine.errors import ModelError
-from spine.taxonomy import RISK_KEYS, TOPIC_KEYS
 from tests.tiny import shipped_tokenizer
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -282,7 +281,7 @@ def test_the_pace_rises_and_falls():
 
 
 def test_two_threads_find_the_gradient_of_one(data, start):
-    from models.encoding import pad
+    from models.inference.encoding import pad
     from models.training.losses import Batch
 
     def batch(seed: int) -> Batch:
@@ -340,7 +339,7 @@ def test_the_shipped_folder_is_not_written_to():
 
 @pytest.mark.parametrize("way", ["dynamic", "static"])
 def test_int8_says_nearly_what_fp32_says(way):
-    from models.measuring.quantize import dynamic_int8, static_int8
+    from models.evaluation.quantize import dynamic_int8, static_int8
 
     torch.manual_seed(2)
     network = Network(Shape(200, 64, 2, 4, 128, 64, 1e-5, {"sentiment": 3})).eval()

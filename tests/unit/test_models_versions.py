@@ -9,11 +9,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from models.files import MANIFEST, WEIGHTS
-from models.registry import Manifest, write_version
-from models.versions import KEPT_LOSERS, SHIPPED, Versions
-from spine.errors import ModelError
-from spine.taxonomy import TOPIC_KEYS
+from core.errors import ModelError
+from core.taxonomy import TOPIC_KEYS
+from models.registry.files import MANIFEST, WEIGHTS
+from models.registry.manifest import Manifest, write_version
+from models.registry.versions import KEPT_LOSERS, SHIPPED, Versions
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 FILES = {name: name.encode() for name in ("model.safetensors", "tokenizer.json", "config.json", "README.md")}

@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from core.cache import Cache
+from core.records import Article, CompanyScore, Mention, Score, Scored, sha
 from dashboard.pages.movers import table
-from dashboard.reads.cache import Cache
 from dashboard.reads.movers import LEAST_SCORE, Mover, furthest, habits, moved
 from dashboard.reads.queries import Reads
 from dashboard.view import View
-from spine.records import Article, CompanyScore, Mention, Score, Scored, sha
-from spine.store import MoodLine, MoodPoint, Store
+from storage.store import MoodLine, MoodPoint, Store
 from tests.api_desk import real_store
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)  # a Monday

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ingest.entities import load_companies
-from spine.records import Language
-from spine.taxonomy import TOPIC_KEYS
+from core.records import Language
+from core.taxonomy import TOPIC_KEYS
+from ingest.companies.gazetteer import load_companies
 from tests.shared import shared_dir
 from tocsin.newswire.cast import PAPERS, companies, companies_path, papers_of, sectors
 from tocsin.newswire.grammar import TONES, Event, candidates, grammar_of, quiet_event, tell

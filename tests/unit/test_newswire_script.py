@@ -7,8 +7,8 @@ from itertools import combinations
 
 import pytest
 
-from ingest.dedupe import bands
-from spine.taxonomy import TOPIC_KEYS
+from core.taxonomy import TOPIC_KEYS
+from ingest.text.near_duplicates import bands
 from tocsin.newswire.script import Plan, PublishedArticle, crisis, decoys, history, live_minute
 from tocsin.newswire.timeline import Timeline
 

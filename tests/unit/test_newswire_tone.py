@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from models.classifier import Document
-from models.files import MANIFEST, shipped
-from models.registry import load_classifier
-from spine.series import is_negative
+from core.series import is_negative
+from models.inference.classifier import Document
+from models.registry.files import MANIFEST, shipped
+from models.registry.manifest import load_classifier
 from tocsin.newswire.script import Plan, PublishedArticle, crisis, history
 
 START = datetime(2026, 11, 22, 6, 0, tzinfo=UTC)

@@ -13,9 +13,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from ingest.outbox import Outbox, SourceState
-from spine.errors import StoreError
-from spine.records import Article, encode
+from core.errors import StoreError
+from core.records import Article, encode
+from ingest.kafka.outbox import Outbox, SourceState
 from tests.strategies import examples
 
 NOW = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)

@@ -10,9 +10,9 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spine.records import Article, encode, sha
-from stream.batches import Raw, latest_versions, read
-from stream.resilience import isolate
+from core.records import Article, encode, sha
+from stream.worker.batches import Raw, latest_versions, read
+from stream.worker.retry import isolate
 from tests.strategies import articles, examples
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spine.errors import BadRecord
-from spine.records import NEWEST, OLDEST, Alert, Article, Score, decode, encode
-from spine.store.clock import to_epoch
+from core.errors import BadRecord
+from core.records import NEWEST, OLDEST, Alert, Article, Score, decode, encode
+from storage.timestamps import to_epoch
 from tests.strategies import alerts, anything, articles, examples, scores
 
 KINDS: tuple[type[Any], ...] = (Article, Score, Alert)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spine.errors import SettingsError
-from stream.quiet import QuietHours, quiet_hours
+from core.errors import SettingsError
+from stream.delivery.quiet_hours import QuietHours, quiet_hours
 from tests.strategies import examples
 
 SHANGHAI, LONDON = ZoneInfo("Asia/Shanghai"), ZoneInfo("Europe/London")

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.pages.span import FAULTS, fault_words, range_words
-from dashboard.ranges import LONGEST, RANGES, SHORTEST, bounds, exact, free_key, range_of, starts, wall
+from dashboard.pages.range_picker import FAULTS, fault_words, range_words
+from dashboard.time_ranges import LONGEST, RANGES, SHORTEST, bounds, exact, free_key, range_of, starts, wall
 from dashboard.view import View, parse
 
 NOW = datetime(2026, 11, 22, 6, 5, tzinfo=UTC)

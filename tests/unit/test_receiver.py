@@ -16,12 +16,12 @@ import standardwebhooks
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spine.records import Alert, alert_id
-from spine.settings import Webhook
-from stream.signing import sign, signing_key
-from stream.webhooks import Job, Webhooks
+from core.records import Alert, alert_id
+from core.settings import Webhook
+from stream.delivery.signing import sign, signing_key
+from stream.delivery.webhooks import Job, Webhooks
 from tests.flow.worker_tools import Receiver as Recorder
-from tocsin.receiver import Receiver
+from tocsin.runtime.webhook_receiver import Receiver
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 OTHER = "whsec_" + base64.b64encode(bytes(range(1, 33))).decode()

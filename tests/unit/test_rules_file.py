@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from spine.errors import SettingsError
-from spine.taxonomy import TOPIC_KEYS
-from stream.alerts import Rule
-from stream.rule_fields import KINDS
-from stream.rules import Rules, load_rules
-from stream.thresholds import Threshold
+from core.errors import SettingsError
+from core.taxonomy import TOPIC_KEYS
+from stream.detection.limit_rule import Threshold
+from stream.detection.rules import KINDS, Rules, load_rules
+from stream.detection.spike_rule import Rule
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "deploy" / "rules.example.toml"
 KEYS = {"topic": TOPIC_KEYS, "company": ["AAPL", "600519.SH"], "watchlist": []}

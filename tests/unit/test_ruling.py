@@ -10,19 +10,19 @@ from typing import Any
 
 import pytest
 
+from core.cache import Cache
+from core.errors import SettingsError
+from core.records import Article, CompanyScore, Score, Scored, sha
+from core.settings import Settings
 from dashboard.app import create_app
-from dashboard.desks import Desks
-from dashboard.reads.cache import Cache
-from models.keyword import KeywordClassifier
-from spine.errors import SettingsError
-from spine.records import Article, CompanyScore, Score, Scored, sha
-from spine.settings import Settings
-from spine.store import Store, open_store
-from stream.alerts import Rule
-from stream.pipeline import Pipeline
+from dashboard.services import Desks
+from models.inference.keyword import KeywordClassifier
+from storage.store import Store, open_store
+from stream.detection.spike_rule import Rule
+from stream.worker.pipeline import Pipeline
 from tests.unit.test_dashboard_app import body
-from tocsin import wiring
-from tocsin.ruling import MAX_CHARS, NewRules, RuleDesk
+from tocsin.runtime import wiring
+from tocsin.services.rule_service import MAX_CHARS, NewRules, RuleDesk
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 FLOOD = """

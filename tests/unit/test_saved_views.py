@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
+from core.errors import SettingsError
+from core.settings import Settings
 from dashboard.app import create_app
-from dashboard.pages.views import items
-from dashboard.reads.saved import MAX_ADDRESS_CHARS, MOST, Keeping, kept_address
+from dashboard.pages.saved_views import items
+from dashboard.reads.saved_views import MAX_ADDRESS_CHARS, MOST, Keeping, kept_address
 from dashboard.view import View
-from dashboard.web.logins import Person
-from spine.errors import SettingsError
-from spine.settings import Settings
-from spine.store import Store
+from dashboard.web.sessions import Person
+from storage.store import Store
 from tests.api_desk import real_store
 from tests.unit.test_dashboard_app import body
 

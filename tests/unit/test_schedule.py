@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from spine import log
-from spine.errors import SettingsError
-from spine.settings import Settings, build, environment
-from spine.store import Store, open_store
+from core import log
+from core.errors import SettingsError
+from core.settings import Settings, build, environment
+from storage.store import Store, open_store
 from tests.waiting import until
-from tocsin import schedule
-from tocsin.schedule import REFRESH, RETENTION, make_scheduler, next_runs, refresh_job, running_scheduler
+from tocsin.runtime import scheduler
+from tocsin.runtime.scheduler import REFRESH, RETENTION, make_scheduler, next_runs, refresh_job, running_scheduler
 
 NIGHTLY = "30 2 * * *"
 
@@ -152,10 +152,10 @@ def test_what_a_job_waits_for_ends_with_the_scheduler(store: Store, tmp_path: Pa
     settings = Settings(data_dir=str(tmp_path))
     codes: list[int] = []
     with running_scheduler(settings, store):
-        here = schedule._here
+        here = scheduler._here
         assert here is not None
         command = [sys.executable, "-c", "import time; time.sleep(600)"]
-        thread = threading.Thread(target=lambda: codes.append(schedule._run(here, command)[0]))
+        thread = threading.Thread(target=lambda: codes.append(scheduler._run(here, command)[0]))
         thread.start()
         until(lambda: bool(here.children), "the command runs", 30)
     thread.join(20)

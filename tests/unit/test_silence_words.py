@@ -10,19 +10,19 @@ from typing import Any
 
 import pytest
 
-from dashboard.drawing import figures
+from core.outage_text import lasting, silence_words
+from core.records import Alert, Language, alert_id
+from core.series import MARKET, kind_of, series_name, source_series
+from dashboard.figures import charts
 from dashboard.pages.alert import evidence, why
-from dashboard.pages.parts import alert_card
+from dashboard.pages.components import alert_card
 from dashboard.reads.queries import AlertView
 from dashboard.view import View
-from spine.life import inhibitions, inhibitor, life_of
-from spine.records import Alert, Language, alert_id
-from spine.series import MARKET, kind_of, series_name, source_series
-from spine.words import lasting, silence_words
-from stream.formats import FORMATS
-from stream.formats.base import Options
-from stream.formats.generic import bodies_of
-from stream.formats.reading import read
+from domain.alert_lifecycle import inhibitions, inhibitor, life_of
+from stream.delivery.formats import FORMATS
+from stream.delivery.formats.alert_text import read
+from stream.delivery.formats.base import Options
+from stream.delivery.formats.generic import bodies_of
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 EN = View(language="en", theme="light", zone="UTC")
@@ -107,7 +107,7 @@ def test_the_pages_show_it(view: View, kind: str):
     assert silence_words(alert, view.language) in page
     assert lasting(2.25, view.language) in page
     assert "negative stories" not in card + page and "负面报道" not in card + page
-    chart = figures.around([], alert, (NOON - timedelta(days=1), NOON + timedelta(hours=5)), view)
+    chart = charts.around([], alert, (NOON - timedelta(days=1), NOON + timedelta(hours=5)), view)
     assert "expected" not in [trace.uid for trace in chart.data]
     found = AlertView(alert=alert, since=NOON, until=NOON, counts=[], articles=[], deliveries=[])
     assert evidence(found, view) == [], "it has none"

@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from dashboard.drawing.sparkline import sparkline
+from core.records import Alert
+from dashboard.figures.sparkline import sparkline
+from dashboard.reads.operations import endpoints, is_gone, shown
 from dashboard.reads.source_state import HOURS, Known, SourceView, due, starts, state_of, usual_today, usuals, views
-from dashboard.reads.upkeep import endpoints, is_gone, shown
-from spine.records import Alert
-from spine.store import Beat, Delivery, Feed, SourceHours, Visited, Withheld
+from storage.store import Beat, Delivery, Feed, SourceHours, Visited, Withheld
 
 NOW = datetime(2026, 11, 23, 10, 30, tzinfo=UTC)  # a Monday
 MINUTE = timedelta(minutes=1)

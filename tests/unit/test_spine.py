@@ -14,27 +14,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.words import LABELS
-from spine.errors import BadRecord, SettingsError
-from spine.log import mask
-from spine.records import (
-    NEWEST,
-    OLDEST,
-    Article,
-    CompanyScore,
-    Score,
-    WatchlistScore,
-    alert_id,
-    article_id,
-    clamp_published,
-    decode,
-    encode,
-)
-from spine.series import ALERTING, facts, is_negative, kind_of, know_watchlists, series_name
-from spine.settings import build
-from spine.store.clock import new_version
-from spine.taxonomy import TOPICS
-from spine.tokens import new_token
+from core.errors import BadRecord, SettingsError
+from core.log import mask
+from core.records import NEWEST, OLDEST, Article, CompanyScore, Score, WatchlistScore, alert_id, article_id, clamp_published, decode, encode
+from core.series import ALERTING, facts, is_negative, kind_of, know_watchlists, series_name
+from core.settings import build
+from core.taxonomy import TOPICS
+from dashboard.translations import LABELS
+from domain.tokens import new_token
+from storage.timestamps import new_version
 
 NOW = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
 

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spine.records import Alert, alert_id
-from spine.settings import Settings
-from spine.store import ArticleRow, SourceStories
-from stream.alerts import MAX_EVIDENCE, Rule, corroborated, decide, evidence, severity
-from stream.spikes import Spike, surprise
+from core.records import Alert, alert_id
+from core.settings import Settings
+from stats.spikes import Spike, surprise
+from storage.store import ArticleRow, SourceStories
+from stream.detection.spike_rule import MAX_EVIDENCE, Rule, corroborated, decide, evidence, severity
 from tests.strategies import examples
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)

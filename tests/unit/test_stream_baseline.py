@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.baseline import (
+from stats.minute_counts import DAY_S, EMPTY, HOUR_S, FloatArray, Tally
+from stats.seasonal_baseline import (
     BIN_S,
     BINS_PER_HOUR,
     LEAST_DISPERSION,
@@ -21,7 +22,6 @@ from stream.baseline import (
     reaches,
     within,
 )
-from stream.tally import DAY_S, EMPTY, HOUR_S, FloatArray, Tally
 from tests.strategies import examples
 
 MIDNIGHT = 1_795_132_800

@@ -10,13 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.checks import flaw
-from models.classifier import Prediction, Sentiment
-from spine.errors import StoreBusy
-from spine.records import Alert, Article, Mention, Score, decode, encode, sha
-from stream.batches import Raw, latest_versions, read, score_of
-from stream.progress import Progress
-from stream.resilience import Pace, Patience, isolate
+from core.errors import StoreBusy
+from core.records import Alert, Article, Mention, Score, decode, encode, sha
+from models.inference.classifier import Prediction, Sentiment, flaw
+from stream.worker.batches import Raw, latest_versions, read, score_of
+from stream.worker.progress import Progress
+from stream.worker.retry import Pace, Patience, isolate
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.baseline import LEAST_DISPERSION
-from stream.budget import OVER, WEEK_S, Peaks, bar, theory
-from stream.spikes import surprise
+from stats.extreme_value import OVER, WEEK_S, Peaks, bar, theory
+from stats.seasonal_baseline import LEAST_DISPERSION
+from stats.spikes import surprise
 from tests.strategies import examples
 
 WIDTH_S = 900

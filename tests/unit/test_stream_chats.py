@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 import standardwebhooks
 
-from spine.records import Alert, Evidence, alert_id
-from spine.settings import Webhook
-from spine.store import Delivery
-from stream.answers import is_waiting
-from stream.courier import next_attempt
-from stream.formats.base import Bundle
-from stream.formats.generic import trial
-from stream.signing import message_id
-from stream.webhooks import Job, Webhooks
+from core.records import Alert, Evidence, alert_id
+from core.settings import Webhook
+from storage.store import Delivery
+from stream.delivery.delivery_scheduler import next_attempt
+from stream.delivery.formats.base import Bundle
+from stream.delivery.formats.generic import trial
+from stream.delivery.outcomes import is_waiting
+from stream.delivery.signing import message_id
+from stream.delivery.webhooks import Job, Webhooks
 from tests.chats import Chat, DingTalk, Feishu, Slack, WeCom
 from tests.flow.worker_tools import Receiver
 

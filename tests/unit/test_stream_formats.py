@@ -15,18 +15,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spine.errors import SettingsError
-from spine.records import MAX_NEEDED, Alert, Chart, CompanyCount, Evidence, Language, Why, WordCount, alert_id
-from spine.settings import Webhook
-from stream.endpoints import endpoints
-from stream.formats import FORMATS
-from stream.formats.alertmanager import fingerprint
-from stream.formats.base import Limit, Options
-from stream.formats.generic import bodies_of, schema, trial
-from stream.formats.reading import address, read
-from stream.formats.splitting import Piece, characters, cut, packed
-from stream.limits import Allowance
-from stream.signing import dingtalk_query, feishu_sign, message_id
+from core.errors import SettingsError
+from core.records import MAX_NEEDED, Alert, Chart, CompanyCount, Evidence, Language, Why, WordCount, alert_id
+from core.settings import Webhook
+from stream.delivery.endpoints import endpoints
+from stream.delivery.formats import FORMATS
+from stream.delivery.formats.alert_text import address, read
+from stream.delivery.formats.alertmanager import fingerprint
+from stream.delivery.formats.base import Limit, Options
+from stream.delivery.formats.generic import bodies_of, schema, trial
+from stream.delivery.formats.splitting import Piece, characters, cut, packed
+from stream.delivery.rate_limit import Allowance
+from stream.delivery.signing import dingtalk_query, feishu_sign, message_id
 from tests.chats import within_limits
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -291,7 +291,8 @@ def test_whatever_decodes_becomes_messages_within_the_limits(key: str, language:
 
 
 def test_the_schema_in_the_docs_is_that_of_the_code():
-    """Write it anew with: python -c "import json; from stream.formats.generic import schema; print(json.dumps(schema(), indent=2))"."""
+    """Write it anew with python -c
+    "import json; from stream.delivery.formats.generic import schema; print(json.dumps(schema(), indent=2))"."""
     assert json.loads(SCHEMA.read_text(encoding="utf-8")) == schema()
 
 

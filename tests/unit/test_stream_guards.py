@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from spine.errors import Flooded
-from stream.batches import Raw
-from stream.flood import LEAST, REACH, Flood
-from stream.gaps import Gaps, Missed, gone
+from core.errors import Flooded
+from stream.worker.batches import Raw
+from stream.worker.circuit_breaker import LEAST, REACH, Flood
+from stream.worker.lost_messages import Gaps, Missed, gone
 
 
 def test_single_bad_records_are_no_flood_however_many_there_are_in_time():

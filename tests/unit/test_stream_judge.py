@@ -6,10 +6,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.alerts import Rule
-from stream.judge import Judge
-from stream.spikes import PAST_WIDTHS, Spike
-from stream.tally import DAY_S, EMPTY, HOUR_S, MINUTE_S, Tally
+from stats.minute_counts import DAY_S, EMPTY, HOUR_S, MINUTE_S, Tally
+from stats.spikes import PAST_WIDTHS, Spike
+from stream.detection.detector import Judge
+from stream.detection.spike_rule import Rule
 from tests.strategies import examples
 
 NOON = 1_795_176_000

@@ -20,17 +20,17 @@ from typing import Any, Self
 
 import pytest
 
-from spine.deadline import Deadline
-from spine.records import Alert
-from spine.settings import Webhook, build
-from spine.store import Delivery
-from stream.answers import is_final
-from stream.courier import next_attempt
-from stream.endpoints import endpoints
-from stream.formats import FORMATS
-from stream.formats.base import Bundle
-from stream.smtp import hand_in
-from stream.webhooks import Job, Webhooks
+from core.records import Alert
+from core.settings import Webhook, build
+from net.deadline import Deadline
+from storage.store import Delivery
+from stream.delivery.delivery_scheduler import next_attempt
+from stream.delivery.endpoints import endpoints
+from stream.delivery.formats import FORMATS
+from stream.delivery.formats.base import Bundle
+from stream.delivery.outcomes import is_final
+from stream.delivery.smtp import hand_in
+from stream.delivery.webhooks import Job, Webhooks
 from tests.unit.test_stream_formats import ODD, alert
 
 PEM = Path(__file__).resolve().parents[1] / "data" / "mail.pem"
@@ -273,7 +273,7 @@ def test_a_server_that_is_not_there_is_a_failed_delivery():
 
 
 def test_the_settings_are_shown_without_the_password():
-    from spine.log import mask
+    from core.log import mask
 
     url = f"smtp://{WRITTEN}mail.example?from=a@b.example&to=c@d.example"
     odd = url.replace(WRITTEN, "u:p@ss@")

@@ -10,11 +10,11 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spine.series import MARKET, company_series
-from spine.store import NegativeMention, SourceStories
-from stream.alerts import Rule
-from stream.replay import Heard, PeakList, replay
-from stream.tally import Tally
+from core.series import MARKET, company_series
+from stats.minute_counts import Tally
+from storage.store import NegativeMention, SourceStories
+from stream.detection.replay import Heard, PeakList, replay
+from stream.detection.spike_rule import Rule
 from tests.strategies import examples
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spine.records import Alert
-from spine.series import MARKET, source_series
-from spine.store import Rung, Spoke
-from stream.hearing import Hearing, SilenceRule, replay_silences, settle
-from stream.silence import DAY, STRETCH_S, WEEK, Rhythm, rhythm
-from stream.tally import HOUR_S
+from core.records import Alert
+from core.series import MARKET, source_series
+from stats.minute_counts import HOUR_S
+from stats.outage_model import DAY, STRETCH_S, WEEK, Rhythm, rhythm
+from storage.store import Rung, Spoke
+from stream.detection.outage import Hearing, SilenceRule, replay_silences, settle
 from tests.strategies import examples
 
 MONDAY = datetime(2026, 10, 5, tzinfo=UTC)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.baseline import WEEK, Baseline
-from stream.spikes import WIDTHS_S, Spike, spikes, surprise
-from stream.tally import DAY_S, HOUR_S, MINUTE_S, Tally
+from stats.minute_counts import DAY_S, HOUR_S, MINUTE_S, Tally
+from stats.seasonal_baseline import WEEK, Baseline
+from stats.spikes import WIDTHS_S, Spike, spikes, surprise
 from tests.strategies import examples
 
 NOON = 1_795_176_000

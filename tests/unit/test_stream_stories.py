@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spine.records import Article, sha
-from stream.stories import assign, candidates
+from core.records import Article, sha
+from stream.worker.stories import assign, candidates
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.tally import EMPTY, MINUTE_S, Tally
+from stats.minute_counts import EMPTY, MINUTE_S, Tally
 from tests.strategies import examples
 
 NOON = 1_795_176_000

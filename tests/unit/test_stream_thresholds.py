@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spine.records import Alert, CompanyScore, Score, sha
-from spine.series import MARKET, company_series
-from spine.store import Rung
-from stream.replay import replay_levels
-from stream.ring import Rings
-from stream.tally import Tally
-from stream.thresholds import Threshold, Told, moments, ring, risk_stories
+from core.records import Alert, CompanyScore, Score, sha
+from core.series import MARKET, company_series
+from stats.minute_counts import Tally
+from storage.store import Rung
+from stream.detection.detector import Rings
+from stream.detection.limit_rule import Threshold, Told, moments, ring, risk_stories
+from stream.detection.replay import replay_levels
 from tests.strategies import examples
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)

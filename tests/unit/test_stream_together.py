@@ -16,16 +16,16 @@ import standardwebhooks
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spine.records import Alert, Evidence, Language, Severity, sha
-from spine.settings import Webhook
-from stream.answers import is_waiting
-from stream.endpoints import endpoints
-from stream.formats import FORMATS
-from stream.formats.base import Bundle, Member, Options
-from stream.formats.generic import bodies_of_bundle
-from stream.formats.together import words_of
-from stream.signing import message_id
-from stream.webhooks import Job, Webhooks
+from core.records import Alert, Evidence, Language, Severity, sha
+from core.settings import Webhook
+from stream.delivery.endpoints import endpoints
+from stream.delivery.formats import FORMATS
+from stream.delivery.formats.base import Bundle, Member, Options
+from stream.delivery.formats.generic import bodies_of_bundle
+from stream.delivery.formats.group_text import words_of
+from stream.delivery.outcomes import is_waiting
+from stream.delivery.signing import message_id
+from stream.delivery.webhooks import Job, Webhooks
 from tests.chats import within_limits
 from tests.flow.worker_tools import Receiver
 from tests.strategies import examples

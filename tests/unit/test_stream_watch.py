@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spine.errors import StoreBusy, StoreError
-from spine.records import Alert, CompanyScore, Score, sha
-from spine.series import MARKET, company_series, facts, is_negative
-from spine.store import ArticleRow, MinuteCounts, NegativeMention, PeakRow, Rung, SourceStories, Store
-from stream.alerts import Rule
-from stream.resilience import Pace, Patience
-from stream.watch import Watcher
+from core.errors import StoreBusy, StoreError
+from core.records import Alert, CompanyScore, Score, sha
+from core.series import MARKET, company_series, facts, is_negative
+from storage.store import ArticleRow, MinuteCounts, NegativeMention, PeakRow, Rung, SourceStories, Store
+from stream.detection.evaluator import Watcher
+from stream.detection.spike_rule import Rule
+from stream.worker.retry import Pace, Patience
 from tests.strategies import examples
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)

@@ -14,16 +14,16 @@ import standardwebhooks
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spine.errors import SettingsError
-from spine.records import Alert, Evidence, alert_id
-from spine.settings import Webhook
-from spine.store import Delivery
-from stream.answers import is_final
-from stream.egress import Refused, vetted
-from stream.endpoints import endpoints
-from stream.formats.generic import MAX_BYTES, bodies_of
-from stream.signing import message_id, sign, signing_key
-from stream.webhooks import Job, Webhooks
+from core.errors import SettingsError
+from core.records import Alert, Evidence, alert_id
+from core.settings import Webhook
+from net.address_policy import Refused, vetted
+from storage.store import Delivery
+from stream.delivery.endpoints import endpoints
+from stream.delivery.formats.generic import MAX_BYTES, bodies_of
+from stream.delivery.outcomes import is_final
+from stream.delivery.signing import message_id, sign, signing_key
+from stream.delivery.webhooks import Job, Webhooks
 from tests.dripping import Dripping
 from tests.flow.worker_tools import Receiver
 

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spine.records import MAX_NEEDED, Alert, CompanyCount, WordCount, alert_id, decode, encode
-from spine.store import ArticleRow, NegativeMention
-from stream.alerts import Rule, corroborated, decide
-from stream.spikes import Spike, surprise
-from stream.tally import Tally
-from stream.why import STEPS, Judged, Story, chart_of, first_told, needed, steps, stories_of, told_by, why, would_ring
+from core.records import MAX_NEEDED, Alert, CompanyCount, WordCount, alert_id, decode, encode
+from stats.minute_counts import Tally
+from stats.spikes import Spike, surprise
+from storage.store import ArticleRow, NegativeMention
+from stream.detection.attribution import STEPS, Judged, Story, chart_of, first_told, needed, steps, stories_of, told_by, why, would_ring
+from stream.detection.spike_rule import Rule, corroborated, decide
 from tests.strategies import examples
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -34,7 +34,7 @@ def mention(story: str, source: str, *, at: int = 0, p: float = 0.9, copy: str =
 
 
 def alert_of(stories: Sequence[Story], by: Judged) -> Alert | None:
-    """What the ringer makes of these stories: as stream/ring.py and stream/spikes.py have it, word for word."""
+    """What the ringer makes of these stories: as stream/detection/detector.py and stats/spikes.py have it, word for word."""
     observed = sum(bool(story.origin) for story in stories)
     if observed < by.rule.min_stories or observed < by.rule.min_ratio * by.spike.expected:
         return None

@@ -7,8 +7,8 @@ import time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.segments import segments
-from stream.words import COMMON, LEAST_SHARE, MOST, said, telling
+from models.inference.segments import segments
+from stream.detection.salient_terms import COMMON, LEAST_SHARE, MOST, said, telling
 from tests.strategies import examples, texts
 
 USUAL = [

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from models.classifier import Document
-from models.own_topics import Learned, add, background, few_shot, load_topics, pack, unpack, zero_shot
-from models.topic_files import OwnTopic, check_key, read_topics, remove_topic
-from models.transformer import TransformerClassifier
-from spine.errors import ModelError
-from spine.series import series_name, topic_series
-from spine.taxonomy import TOPIC_KEYS, know_own_topics
+from core.errors import ModelError
+from core.series import series_name, topic_series
+from core.taxonomy import TOPIC_KEYS, know_own_topics
+from models.inference.classifier import Document
+from models.inference.own_topics import Learned, add, background, few_shot, load_topics, pack, unpack, zero_shot
+from models.inference.topic_files import OwnTopic, check_key, read_topics, remove_topic
+from models.inference.transformer import TransformerClassifier
 from tests.tiny import tiny_classifier, tiny_network
 from tocsin.cli import main
 
@@ -147,7 +147,7 @@ def test_a_text_has_the_same_own_topics_alone_and_among_others(tiny, tmp_path):
 
 
 def test_people_read_the_names():
-    from spine.taxonomy import Topic
+    from core.taxonomy import Topic
 
     know_own_topics([Topic("sports", "Sports", "体育")])
     try:

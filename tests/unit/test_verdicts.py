@@ -12,16 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actions.audited_actions import Deeds
+from core.cache import Cache
+from core.records import Alert
+from core.settings import Settings
 from dashboard.app import create_app
-from dashboard.pages import precision, verdicts
-from dashboard.reads.cache import Cache
+from dashboard.pages import alert_verdicts, precision
 from dashboard.view import View
-from spine.deeds import Deeds
-from spine.life import AlertEvent, event, life_of
-from spine.records import Alert
-from spine.settings import Settings
-from spine.store import Store, open_store
-from spine.verdicts import KINDS, VERDICTS, Judged, Verdict, last_words, tally, verdict_of, wilson
+from domain.alert_lifecycle import AlertEvent, event, life_of
+from domain.alert_lifecycle.verdicts import KINDS, VERDICTS, Judged, Verdict, last_words, tally, verdict_of, wilson
+from storage.store import Store, open_store
 from tests.api_desk import Desk
 from tests.unit.test_dashboard_app import body
 from tests.unit.test_dashboard_inbox import NOW, ring, words_of
@@ -151,7 +151,7 @@ def test_an_alert_that_there_is_not_is_not_judged(app: dash.Dash, store: Store, 
 
 @pytest.mark.parametrize(("language", "words"), [("en", "Nobody has judged it yet."), ("zh", "尚无人评价。")])
 def test_nothing_is_said_of_what_nobody_judged(language: Any, words: str):
-    assert words in words_of(verdicts.given([], NOW, View(language=language)))
+    assert words in words_of(alert_verdicts.given([], NOW, View(language=language)))
     none = precision.Precision(Judged(0), {side: {} for side in precision.SIDES})
     assert "31" in words_of(precision.table(none, 31, View(language=language)))
 

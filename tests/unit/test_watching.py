@@ -11,27 +11,27 @@ from typing import Any
 
 import pytest
 
+from core.cache import Cache
+from core.errors import SettingsError
+from core.records import Article, encode
+from core.series import series_name
+from core.settings import Settings
 from dashboard.app import create_app
-from dashboard.desks import Desks
-from dashboard.reads.cache import Cache
-from models.keyword import KeywordClassifier
-from spine.errors import SettingsError
-from spine.records import Article, encode
-from spine.series import series_name
-from spine.settings import Settings
-from spine.store import Store
-from stream.alerts import Rule
-from stream.batches import Raw
-from stream.matching import Matcher
-from stream.pipeline import Pipeline
+from dashboard.services import Desks
+from models.inference.keyword import KeywordClassifier
+from storage.store import Store
+from stream.detection.spike_rule import Rule
+from stream.watchlists.matcher import Matcher
+from stream.worker.batches import Raw
+from stream.worker.pipeline import Pipeline
 from tests.api_desk import real_store
 from tests.unit.test_dashboard_app import body
 from tests.unit.test_ruling import tell
-from tocsin import wiring
-from tocsin.api import backends
 from tocsin.cli import main
-from tocsin.ruling import RuleDesk
-from tocsin.watching import MAX_CHARS, Followed, WatchDesk
+from tocsin.runtime import wiring
+from tocsin.services.api_backends import backends
+from tocsin.services.rule_service import RuleDesk
+from tocsin.services.watchlist_service import MAX_CHARS, Followed, WatchDesk
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 BONDS = """

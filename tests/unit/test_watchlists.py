@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spine.errors import SettingsError
-from spine.records import Article, CompanyScore, Score, Scored
-from spine.settings import Settings
-from spine.taxonomy import TOPIC_KEYS
-from stream.keywords import Finder, fold, fold_article, has, parse
-from stream.matching import Matcher, Subject
-from stream.watchlists import Watchlist, load_watchlists, titles_of
+from core.errors import SettingsError
+from core.records import Article, CompanyScore, Score, Scored
+from core.settings import Settings
+from core.taxonomy import TOPIC_KEYS
+from stream.watchlists.keywords import Finder, fold, fold_article, has, parse
+from stream.watchlists.matcher import Matcher, Subject
+from stream.watchlists.watchlists import Watchlist, load_watchlists, titles_of
 from tests.strategies import examples, texts
-from tocsin.wiring import make_watchlists
+from tocsin.runtime.wiring import make_watchlists
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)

@@ -7,9 +7,9 @@ import sys
 import click
 import msgspec
 
-from spine.settings import Settings, Webhook, rows
-from tocsin import wiring
+from core.settings import Settings, Webhook, rows
 from tocsin.cli.common import ExampleCommand, console, print_json, results, settings_of, table_of
+from tocsin.runtime import wiring
 
 
 @click.command(
@@ -30,7 +30,7 @@ def migrate(ctx: click.Context, check: bool) -> None:
     if not names:
         click.echo("tables are up to date")
     if settings.broker != "embedded" and not check:
-        from ingest.kafka import ensure_topics
+        from ingest.kafka.client import ensure_topics
 
         ensure_topics(settings.broker, wiring.names(settings), partitions=settings.partitions, replication=settings.replication)
         click.echo(f"topics are there: {', '.join(wiring.names(settings))}")
@@ -43,7 +43,7 @@ def migrate(ctx: click.Context, check: bool) -> None:
 @click.pass_context
 def doctor(ctx: click.Context, as_json: bool) -> None:
     """Say what is missing or wrong on this machine and how to mend it; exit 1 when something is wrong."""
-    from tocsin.doctor import Finding, examine
+    from tocsin.runtime.doctor import Finding, examine
 
     settings = settings_of(ctx)
     findings: list[Finding] = []
@@ -67,7 +67,7 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
 def settings(ctx: click.Context, as_json: bool) -> None:
     """List every setting with its default and what it does."""
     if as_json:
-        from spine.log import mask
+        from core.log import mask
 
         click.echo(mask(msgspec.json.encode(_without_secrets(settings_of(ctx))).decode()))
         return

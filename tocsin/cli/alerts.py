@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from spine.deeds import Deeds
-from spine.errors import SettingsError
-from spine.life.silences import SEVERITIES
-from spine.verdicts import KINDS, VERDICTS
+from actions.audited_actions import Deeds
+from core.errors import SettingsError
+from domain.alert_lifecycle.silences import SEVERITIES
+from domain.alert_lifecycle.verdicts import KINDS, VERDICTS
 from tocsin.cli.common import ExampleCommand, ExampleGroup, opened_store, person, plain, print_json, results, table_of
 
 if TYPE_CHECKING:
-    from spine.life import EventKind, Silence
-    from spine.records import Alert
-    from spine.store import Group
-    from tocsin.alerts import AlertStory, AlertView
+    from core.records import Alert
+    from domain.alert_lifecycle import EventKind, Silence
+    from storage.store import Group
+    from tocsin.services.alert_service import AlertStory, AlertView
 
 STATES = ("pending", "firing", "acknowledged", "resolved")
 JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
@@ -51,8 +51,8 @@ def alerts() -> None:
 @click.pass_context
 def list_(ctx: click.Context, state: str | None, since: str, limit: int, as_json: bool) -> None:
     """The newest, with their states and what mutes them."""
-    from spine.life.silences import ending
-    from tocsin.alerts import moment, views
+    from domain.alert_lifecycle.silences import ending
+    from tocsin.services.alert_service import moment, views
 
     now = datetime.now(UTC)
     with opened_store(ctx) as (settings, store):
@@ -81,7 +81,7 @@ def list_(ctx: click.Context, state: str | None, since: str, limit: int, as_json
 @click.pass_context
 def show(ctx: click.Context, ident: str, as_json: bool) -> None:
     """One alert: what was done to it, who was told, and who was not and why."""
-    from tocsin.alerts import story
+    from tocsin.services.alert_service import story
 
     with opened_store(ctx) as (settings, store):
         found = story(store, settings, ident, datetime.now(UTC))
@@ -192,8 +192,8 @@ def silence(
     as_json: bool,
 ) -> None:
     """Keep alerts from being delivered for a while. They are stored and shown all the same."""
-    from spine.life import silence as made
-    from spine.spans import span
+    from core.durations import span
+    from domain.alert_lifecycle import silence as made
 
     now = datetime.now(UTC)
     one = made(
@@ -246,7 +246,7 @@ def silences(ctx: click.Context, ended: bool, as_json: bool) -> None:
 @click.pass_context
 def unsilence(ctx: click.Context, ident: str, who: str | None) -> None:
     """End a silence before its time. It stays known, with who ended it."""
-    from tocsin.alerts import find_silence
+    from tocsin.services.alert_service import find_silence
 
     now, name = datetime.now(UTC), person(who)
     with opened_store(ctx) as (_, store):
@@ -259,7 +259,7 @@ def unsilence(ctx: click.Context, ident: str, who: str | None) -> None:
 
 def _do(ctx: click.Context, ids: Sequence[str], kind: EventKind, who: str | None, text: str) -> None:
     """Note what was done to these alerts: to all of them, or to none where one cannot be found."""
-    from tocsin.alerts import find, states
+    from tocsin.services.alert_service import find, states
 
     now, name = datetime.now(UTC), person(who)
     with opened_store(ctx) as (settings, store):
@@ -272,7 +272,7 @@ def _do(ctx: click.Context, ids: Sequence[str], kind: EventKind, who: str | None
 
 
 def _tell(found: AlertStory) -> None:
-    from stream.formats.measures import in_words
+    from stream.delivery.formats.measures import in_words
 
     alert, life = found.view.alert, found.view.life
     lines: list[str] = [alert.id]
@@ -349,7 +349,7 @@ def _muted(view: AlertView) -> str:
 
 
 def _silence_state(one: Silence, now: datetime) -> str:
-    from spine.life.silences import SOON
+    from domain.alert_lifecycle.silences import SOON
 
     state = one.state(now)
     if state == "active" and one.until - now <= SOON:

@@ -13,12 +13,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from spine.errors import SettingsError
+from core.errors import SettingsError
 from tocsin.cli.common import ExampleCommand, console, print_json, settings_of, teller
 
 if TYPE_CHECKING:
-    from ingest.backfill import Report
-    from tocsin.archives import Show
+    from ingest.archive.backfill import Report
+    from tocsin.runtime.backfill import Show
 
 
 @click.command(
@@ -55,9 +55,8 @@ def backfill(
     Interrupted, the same call goes on where it stopped. Rows that cannot be used are named by line number; the rest go on.
     With the embedded broker everything is scored and stored when the command ends.
     """
-    from ingest.files import Reading
-    from tocsin.archives import Backfill
-    from tocsin.direct import load
+    from ingest.archive.files import Reading
+    from tocsin.runtime.backfill import Backfill, load
 
     if direct and no_wait:
         raise SettingsError("--direct has nothing to wait for: leave --no-wait out")

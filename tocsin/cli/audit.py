@@ -29,7 +29,7 @@ def audit() -> None:
 @click.pass_context
 def list_(ctx: click.Context, since: str, who: str, what: str, about: str, limit: int, as_json: bool) -> None:
     """What was done, the newest first."""
-    from tocsin.alerts import moment
+    from tocsin.services.alert_service import moment
 
     with opened_store(ctx) as (_, store):
         found = store.audit.latest(limit, since=moment(since, datetime.now(UTC)), who=who, what=what, about=about)

@@ -13,11 +13,11 @@ import click
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from spine.errors import SettingsError
-from spine.series import series_name
-from tocsin import wiring
+from core.errors import SettingsError
+from core.series import series_name
 from tocsin.cli.archives import bars, interruptible, pair, zone
 from tocsin.cli.common import ExampleCommand, console, print_json, results, settings_of, table_of, teller
+from tocsin.runtime import wiring
 
 
 @click.command(
@@ -62,11 +62,11 @@ def backtest(
     FILES are scored once and kept in the data folder, so a second run takes seconds. The bar is learned from the past as it goes, as
     live, so the first weeks of an archive ring seldom. Times without a zone are UTC.
     """
-    from ingest.files import Reading
-    from spine.words import lasting
-    from stream.formats.measures import in_words
-    from stream.hearing import SilenceRule
-    from tocsin.backtest import Rang, archive_store, hear, run
+    from core.outage_text import lasting
+    from ingest.archive.files import Reading
+    from stream.delivery.formats.measures import in_words
+    from stream.detection.outage import SilenceRule
+    from tocsin.services.backtest import Rang, archive_store, hear, run
 
     if bool(files) == stored:
         raise SettingsError("name files to replay, or --store; not both")

@@ -9,7 +9,7 @@ from typing import Any
 import click
 import msgspec
 
-from spine.errors import SettingsError
+from core.errors import SettingsError
 from tocsin.cli.archives import bars, interruptible, zone
 from tocsin.cli.common import ExampleCommand, ExampleGroup, console, print_json, results, settings_of, table_of, teller
 from tocsin.cli.topics import ours
@@ -35,7 +35,7 @@ def bench() -> None:
 def all_(ctx: click.Context, data: Path | None, only: tuple[str, ...]) -> None:
     """The benchmarks of docs/performance.md, one after the other, into its table."""
     from bench import classify, latency, overload, peer, pipeline, report, scale, start, store
-    from models.files import shipped
+    from models.registry.files import shipped
 
     settings = settings_of(ctx)
     benchmarks = {
@@ -66,9 +66,9 @@ def alerts(ctx: click.Context, files: tuple[str, ...], data: Path | None, episod
     FILES, or the archives of --data, are scored once and kept in the data folder (ten minutes for 100,000 articles).
     """
     from bench.alerts import ARCHIVES, measure
-    from ingest.files import Reading
-    from stream.alerts import Rule
-    from tocsin.backtest import archive_store, hear
+    from ingest.archive.files import Reading
+    from stream.detection.spike_rule import Rule
+    from tocsin.services.backtest import archive_store, hear
 
     paths = list(files) or [str(data / "stream" / f"{name}.jsonl.gz") for name in ARCHIVES if data]
     if not paths:
@@ -100,8 +100,8 @@ def alerts(ctx: click.Context, files: tuple[str, ...], data: Path | None, episod
 def silence(ctx: click.Context, files: tuple[str, ...], data: Path | None, outages: int, seed: int, as_json: bool) -> None:
     """How often silence rings on real archives (FILES, or those of --data), and how soon an outage of a source or of all is noticed."""
     from bench.alerts import ARCHIVES
-    from bench.silence import measure
-    from stream.hearing import SilenceRule
+    from bench.outage import measure
+    from stream.detection.outage import SilenceRule
 
     paths = [*map(Path, files)] or [data / "stream" / f"{name}.jsonl.gz" for name in ARCHIVES if data]
     if not paths:
@@ -144,7 +144,7 @@ def start(ctx: click.Context, as_json: bool) -> None:
 def classify(ctx: click.Context, data: Path | None, docs: int, hf_docs: int, repeats: int, as_json: bool) -> None:
     """Headlines a second, beside transformers' own pipeline on the same weights and texts."""
     from bench.classify import measure
-    from models.files import shipped
+    from models.registry.files import shipped
 
     settings_of(ctx)
     _show(measure(shipped(), data=data, docs=docs, hf_docs=hf_docs, repeats=repeats), as_json)
@@ -276,8 +276,8 @@ def methods(ctx: click.Context, data: str, start: str | None, rows: int, old_row
 @click.pass_context
 def explain(ctx: click.Context, texts: int, as_json: bool) -> None:
     """Deletion curves: how fast the class goes when the explained words are deleted, against words at random."""
-    from models.measuring.deletion import measure
-    from models.seeds import grow, read_templates
+    from models.evaluation.deletion import measure
+    from models.templates import grow, read_templates
 
     dice = random.Random(0)  # noqa: S311
     seeds = grow(read_templates(), 1, dice)
@@ -315,7 +315,7 @@ def topics(ctx: click.Context, data: str, as_json: bool) -> None:
 def linking(ctx: click.Context, file: str, as_json: bool) -> None:
     """Companies found by the text alone beside those that the agency attached (`stocks`), in 2,000 rows of FILE."""
     from bench.linking import measure
-    from tocsin import wiring
+    from tocsin.runtime import wiring
 
     with console.status("searching"):
         _show(measure(wiring.make_gazetteer(settings_of(ctx)), Path(file)), as_json)

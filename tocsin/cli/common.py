@@ -15,11 +15,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from spine import log
-from spine.errors import SettingsError, StoreBusy
-from spine.settings import Settings
-from spine.store import Store
-from tocsin.wiring import know_names, make_store, read_settings
+from core import log
+from core.errors import SettingsError, StoreBusy
+from core.settings import Settings
+from storage.store import Store
+from tocsin.runtime.wiring import know_names, make_store, read_settings
 
 console = Console(stderr=True, highlight=False)
 """What happens is told on stderr, so that stdout holds nothing but results."""

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from tocsin import wiring
 from tocsin.cli.common import ExampleCommand, ExampleGroup, print_json, settings_of
+from tocsin.runtime import wiring
 
 
 @click.group(
@@ -31,10 +31,10 @@ def build(ctx: click.Context, symbols: str, out: str) -> None:
 
     Names that are everyday words are marked weak: they count only where the model finds an organisation.
     """
-    from ingest.listings import build as run
-    from ingest.listings import read_listings, to_toml
-    from models.files import shipped
-    from models.words import everyday_words
+    from ingest.companies.symbol_lists import build as run
+    from ingest.companies.symbol_lists import read_listings, to_toml
+    from models.inference.everyday_words import everyday_words
+    from models.registry.files import shipped
 
     known = wiring.make_gazetteer(settings_of(ctx)).companies
     built = run(read_listings(Path(symbols)), known.values(), everyday_words(shipped()))

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from spine.errors import SettingsError
-from spine.people import COMMAND_LINE
-from spine.store import AuditEntry
+from actions.account_service import COMMAND_LINE
+from core.errors import SettingsError
+from storage.store import AuditEntry
 from tocsin.cli.common import ExampleCommand, ExampleGroup, opened_store, person, print_json, results, table_of, teller
 
 if TYPE_CHECKING:
-    from spine.store import DeadLetter, Store
+    from storage.store import DeadLetter, Store
 
 STAGES = ("decode", "model", "store", "watch", "notify", "gap")
 STATES = ("open", "replayed", "dropped")
@@ -63,7 +63,7 @@ def list_(ctx: click.Context, stage: str | None, state: Any, limit: int, as_json
 @click.pass_context
 def show(ctx: click.Context, name: str, as_json: bool) -> None:
     """One of them, with its bytes as text."""
-    from tocsin.dead_letters import find
+    from tocsin.services.dead_letter_service import find
 
     with opened_store(ctx) as (_, store):
         letter = find(store, [name])[0]
@@ -80,7 +80,7 @@ def show(ctx: click.Context, name: str, as_json: bool) -> None:
 @click.pass_context
 def replay(ctx: click.Context, names: Sequence[str], stage: str | None) -> None:
     """Send them once more, when what refused them is mended. With the embedded broker: while `tocsin up` is stopped."""
-    from tocsin.dead_letters import replay as send
+    from tocsin.services.dead_letter_service import replay as send
 
     with opened_store(ctx) as (settings, store):
         letters = _chosen(store, names, stage)
@@ -116,7 +116,7 @@ def _note(store: Store, letters: Sequence[DeadLetter], state: str) -> None:
 
 
 def _chosen(store: Store, names: Sequence[str], stage: str | None) -> list[DeadLetter]:
-    from tocsin.dead_letters import find
+    from tocsin.services.dead_letter_service import find
 
     if bool(names) == bool(stage):
         raise SettingsError("name dead letters, or a --stage whose open ones are all meant")

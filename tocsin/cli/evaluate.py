@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 import click
 from rich.markup import escape
 
-from spine.errors import ModelError, SettingsError
-from tocsin import wiring
+from core.errors import ModelError, SettingsError
 from tocsin.cli.common import ExampleCommand, console, print_json, results, settings_of, table_of
+from tocsin.runtime import wiring
 
 if TYPE_CHECKING:
-    from models.classifier import Classifier
-    from models.measuring.evaluate import Evaluation
-    from models.measuring.metrics import Report
-    from models.transformer import TransformerClassifier
-    from spine.settings import Settings
+    from core.settings import Settings
+    from models.evaluation.evaluate import Evaluation
+    from models.evaluation.metrics import Report
+    from models.inference.classifier import Classifier
+    from models.inference.transformer import TransformerClassifier
 
 TASKS = ("sentiment", "topic", "risk", "entities")
 GENRES = ("news", "social", "filing")
@@ -62,7 +62,7 @@ def evaluate(
 
     With --train any labels will do: what is measured then is how good the encoder becomes on them.
     """
-    from models.measuring.evaluate import evaluate_file
+    from models.evaluation.evaluate import evaluate_file
 
     with console.status("loading the model"):
         classifier = wiring.make_classifier(settings_of(ctx))
@@ -70,7 +70,7 @@ def evaluate(
         with console.status("scoring"):
             found = evaluate_file(classifier, Path(data), task, genre=genre, seed=13 if seed is None else seed)
     else:
-        from models.measuring.benchmark import Options, evaluate_trained
+        from models.evaluation.benchmark import Options, evaluate_trained
 
         given = {"epochs": epochs, "lr": lr, "seed": seed, "limit_s": limit_s}
         options = Options(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
@@ -85,7 +85,7 @@ def evaluate(
 
 def ours(classifier: Classifier) -> TransformerClassifier:
     """The classifier as one of our networks. Raises ModelError when it is none."""
-    from models.transformer import TransformerClassifier
+    from models.inference.transformer import TransformerClassifier
 
     if not isinstance(classifier, TransformerClassifier):
         raise ModelError(f'model {classifier.version} is no network of ours; set model to "shipped" or to what `tocsin train` wrote')
@@ -151,14 +151,14 @@ def model_card(
 
     Takes a while; an interrupted run goes on where it was. Needs the extra "train".
     """
-    from models.measuring.card import render_card, write_card
+    from models.evaluation.card import render_card, write_card
 
     settings = settings_of(ctx)
     if render:
         paths = render_card(out)
     else:
-        from models.measuring.benchmark import Options
-        from models.measuring.scoreboard import Wanted, gather
+        from models.evaluation.benchmark import Options
+        from models.evaluation.scoreboard import Wanted, gather
 
         folder = data if data is not None else Path(BESIDE)
         if not folder.is_dir():
@@ -173,7 +173,7 @@ def model_card(
 
 def folder_of(settings: Settings) -> Path:
     """The version folder that the settings name, for the size of its files."""
-    from models.files import shipped
+    from models.registry.files import shipped
 
     if settings.model == "champion":
         versions = wiring.make_versions(settings)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import click
 from rich.text import Text
 
-from spine.errors import ModelError, SettingsError
-from tocsin import wiring
+from core.errors import ModelError, SettingsError
 from tocsin.cli.common import ExampleCommand, console, print_json, results, settings_of
 from tocsin.cli.text import language_of
+from tocsin.runtime import wiring
 
 if TYPE_CHECKING:
-    from models.explain import Explanation
+    from models.inference.explain import Explanation
 
 STRONG = 0.5
 """From this share of the heaviest word's weight a word is told as strong."""
@@ -38,8 +38,8 @@ FAINT = 0.15
 @click.pass_context
 def explain(ctx: click.Context, text: str, company: str, head: str, label: str | None, as_json: bool) -> None:
     """Show which words of a text speak for a class (+) and which against it (-), by integrated gradients."""
-    from models.explain import explain as run
-    from models.transformer import TransformerClassifier
+    from models.inference.explain import explain as run
+    from models.inference.transformer import TransformerClassifier
 
     if not text.strip():
         raise SettingsError("TEXT is empty: there is nothing to explain")

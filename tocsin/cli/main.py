@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import click
 
 import tocsin
-from spine.errors import EXIT_LATER, EXIT_MEND, BrokerError, SettingsError, StoreBusy, TocsinError
-from spine.log import mask
+from core.errors import EXIT_LATER, EXIT_MEND, BrokerError, SettingsError, StoreBusy, TocsinError
+from core.log import mask
 from tocsin.cli import (
     admin,
     alerts,

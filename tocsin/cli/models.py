@@ -11,11 +11,11 @@ from pathlib import Path
 import click
 from rich.markup import escape
 
-from spine.deeds import Deeds
-from spine.errors import BadRecord, SettingsError
-from spine.store.labels import Label
-from tocsin import wiring
+from actions.audited_actions import Deeds
+from core.errors import BadRecord, SettingsError
+from storage.tables.labels import Label
 from tocsin.cli.common import ExampleCommand, ExampleGroup, print_json, results, settings_of, table_of, teller
+from tocsin.runtime import wiring
 
 
 @click.group(cls=ExampleGroup, examples="tocsin models list\ntocsin models promote VERSION\ntocsin models rollback")

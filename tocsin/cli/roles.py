@@ -8,15 +8,14 @@ from pathlib import Path
 
 import click
 
-from spine import metrics
-from spine.errors import SettingsError, TocsinError
-from spine.settings import Settings
-from tocsin import wiring
+from core import metrics
+from core.errors import SettingsError, TocsinError
+from core.settings import Settings
 from tocsin.cli.common import ExampleCommand, settings_of, teller
-from tocsin.heart import beating
-from tocsin.liaison import BOARD, connected
-from tocsin.parts import part
-from tocsin.signals import stop_on_signal
+from tocsin.runtime import wiring
+from tocsin.runtime.crawler_bridge import BOARD, connected
+from tocsin.runtime.heartbeat import beating
+from tocsin.runtime.threads import part, stop_on_signal
 
 _EXTERNAL = "this role runs beside others: set `{name}` to the address of a {what}; `tocsin up` runs everything embedded"
 
@@ -36,7 +35,7 @@ def _external(settings: Settings, *, broker: bool = True, store: bool = True) ->
 @click.pass_context
 def work(ctx: click.Context) -> None:
     """One worker: score, watch and notify. Start as many as there are partitions at most."""
-    from tocsin.node import NodePlan, run_node
+    from tocsin.runtime.worker_process import NodePlan, run_node
 
     run_node(NodePlan(settings=_external(settings_of(ctx)), dashboard=False, schedule=False))
 
@@ -49,13 +48,13 @@ def crawl(ctx: click.Context, sources: str | None) -> None:
 
     Where the setting `store` names a ClickHouse server, feeds that were added on the dashboard are crawled too, and it shows how they fare.
     """
-    from ingest.board import Board
-    from ingest.crawl import Crawler
-    from ingest.fetch import Fetcher
-    from ingest.outbox import Outbox
-    from ingest.publisher import Publisher
-    from ingest.sender import Sender
-    from ingest.sources import load_sources
+    from ingest.crawl.crawler import Crawler
+    from ingest.crawl.crawler_mailbox import Board
+    from ingest.crawl.fetcher import Fetcher
+    from ingest.crawl.sources import load_sources
+    from ingest.kafka.outbox import Outbox
+    from ingest.kafka.producer import Sender
+    from ingest.kafka.publisher import Publisher
 
     settings = _external(settings_of(ctx, sources=sources), store=False)
     if not settings.sources:
@@ -97,8 +96,8 @@ def crawl(ctx: click.Context, sources: str | None) -> None:
 @click.pass_context
 def dashboard(ctx: click.Context, host: str | None, port: int | None) -> None:
     """The dashboard alone, over a ClickHouse server."""
-    from tocsin.first_login import for_terminal, keep, tell
-    from tocsin.node import dashboard_of
+    from tocsin.runtime.first_login import for_terminal, keep, tell
+    from tocsin.runtime.worker_process import dashboard_of
 
     settings = _external(settings_of(ctx, dashboard_host=host, dashboard_port=port), broker=False)
     stop = stop_on_signal()
@@ -123,7 +122,7 @@ def dashboard(ctx: click.Context, host: str | None, port: int | None) -> None:
 @click.pass_context
 def schedule(ctx: click.Context) -> None:
     """The scheduler: old months leave the store (retention_days), the model is refreshed (refresh_cron). One per installation."""
-    from tocsin.schedule import run_scheduler
+    from tocsin.runtime.scheduler import run_scheduler
 
     settings = _external(settings_of(ctx), broker=False)
     store = wiring.make_store(settings)

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.markup import escape
 
-from spine.errors import SettingsError
-from spine.series import series_name
-from tocsin import wiring
+from core.errors import SettingsError
+from core.series import series_name
 from tocsin.cli.common import ExampleCommand, ExampleGroup, console, in_force, print_json, results, settings_of, table_of
+from tocsin.runtime import wiring
 
 if TYPE_CHECKING:
-    from stream.alerts import Rule
-    from stream.rules import Rules
-    from stream.thresholds import Threshold
-    from tocsin.preview import Preview
+    from stream.detection.limit_rule import Threshold
+    from stream.detection.rules import Rules
+    from stream.detection.spike_rule import Rule
+    from tocsin.services.rule_preview import Preview
 
 JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 
@@ -67,7 +67,7 @@ def preview(ctx: click.Context, file: str | None, days: float, as_json: bool) ->
 
     Through the code that watches the stream, with a virtual clock. The detector is asked only where FILE has a rule for it.
     """
-    from tocsin.preview import preview as asked
+    from tocsin.services.rule_preview import preview as asked
 
     found, settings = _load(ctx, file), settings_of(ctx)
     now = datetime.now(UTC)
@@ -137,7 +137,7 @@ def _detector(rule: Rule) -> dict[str, Any]:
 
 
 def _tell(seen: Preview, days: float) -> None:
-    from stream.formats.measures import in_words
+    from stream.delivery.formats.measures import in_words
 
     n = len(seen.alerts)
     each = ", ".join(f"{name} {count}" for name, count in seen.rules.items())

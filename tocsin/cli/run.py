@@ -8,10 +8,10 @@ from pathlib import Path
 
 import click
 
-from spine import log
-from spine.errors import SettingsError
+from core import log
+from core.errors import SettingsError
 from tocsin.cli.common import ExampleCommand, print_json, settings_of, teller
-from tocsin.signals import interrupt_on_signal
+from tocsin.runtime.threads import interrupt_on_signal
 
 
 @click.command(
@@ -36,8 +36,8 @@ def demo(ctx: click.Context, headless: bool, until_alert: bool, as_json: bool, s
 
     Everything runs here, on an embedded broker and store in a temporary folder: no Docker, no Java, no GPU, no network.
     """
-    from tocsin.broker import accepts, free_port
-    from tocsin.demo import Demo, in_words
+    from tocsin.runtime.demo import Demo, in_words
+    from tocsin.runtime.embedded_broker import accepts, free_port
 
     interrupt_on_signal()
     settings = settings_of(ctx, broker="embedded", store="embedded", dashboard_port=port)
@@ -71,9 +71,9 @@ def up(ctx: click.Context, sources: str | None, port: int | None, headless: bool
 
     With the default settings the broker and the store are embedded; what was crawled stays in data_dir.
     """
-    from ingest.sources import load_sources
-    from tocsin.embedded import Stack
-    from tocsin.first_login import address_of, for_terminal, tell
+    from ingest.crawl.sources import load_sources
+    from tocsin.runtime.embedded import Stack
+    from tocsin.runtime.first_login import address_of, for_terminal, tell
 
     interrupt_on_signal()
     settings = settings_of(ctx, sources=sources, dashboard_port=port)

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.markup import escape
 
-from spine.series import series_name as name_of
-from spine.series import topic_series
-from tocsin import wiring
+from core.series import series_name as name_of
+from core.series import topic_series
 from tocsin.cli.common import ExampleCommand, console, print_json, results, settings_of, table_of
+from tocsin.runtime import wiring
 
 if TYPE_CHECKING:
-    from ingest.entities import Gazetteer
-    from models.classifier import Classifier
+    from ingest.companies.gazetteer import Gazetteer
+    from models.inference.classifier import Classifier
 
 
 @click.command(
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @click.pass_context
 def classify(ctx: click.Context, texts: tuple[str, ...], as_json: bool) -> None:
     """Say the sentiment and the topics of each text; "-" reads one a line from stdin."""
-    from models.classifier import Document
+    from models.inference.classifier import Document
 
     lines = [line.strip() for text in texts for line in (sys.stdin if text == "-" else [text]) if line.strip()]
     gazetteer = wiring.make_gazetteer(settings_of(ctx))
@@ -70,9 +70,9 @@ def classify(ctx: click.Context, texts: tuple[str, ...], as_json: bool) -> None:
 
 def entities_of(classifier: Classifier, gazetteer: Gazetteer, lines: list[str]) -> list[list[dict[str, Any]]]:
     """What the tag head finds in each line, organisations with the company they mean; nothing where the model has no such head."""
-    from models.entities import tag_spans
-    from models.shape import TAGS
-    from models.transformer import TransformerClassifier
+    from models.inference.entities import tag_spans
+    from models.inference.heads import TAGS
+    from models.inference.transformer import TransformerClassifier
 
     if not isinstance(classifier, TransformerClassifier) or TAGS not in classifier.network.shape.outputs:
         return [[] for _ in lines]
@@ -89,7 +89,7 @@ def entities_of(classifier: Classifier, gazetteer: Gazetteer, lines: list[str]) 
 
 def language_of(text: str) -> str:
     """ "zh" or "en"."""
-    from ingest.text import language
+    from ingest.text.clean_text import language
 
     return language(text)
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import click
 
-from spine.errors import SettingsError
+from core.errors import SettingsError
 from tocsin.cli.common import ExampleCommand, ExampleGroup, opened_store, person, print_json, results, table_of
 
 WHO = click.option("--who", metavar="NAME", help="Who you are.  [default: your login]")
@@ -36,9 +36,9 @@ def tokens() -> None:
 @click.pass_context
 def create(ctx: click.Context, name: str, scopes: Sequence[str], lasts: str | None, who: str | None) -> None:
     """Make a token that signs as NAME, and print its secret: once, it is kept nowhere."""
-    from spine.deeds import Deeds
-    from spine.spans import span
-    from spine.tokens import new_token
+    from actions.audited_actions import Deeds
+    from core.durations import span
+    from domain.tokens import new_token
 
     now = datetime.now(UTC)
     secret, token = new_token(name, scopes, author=person(who), now=now, expires_at=now + span(lasts) if lasts else None)
@@ -54,7 +54,7 @@ def create(ctx: click.Context, name: str, scopes: Sequence[str], lasts: str | No
 @click.pass_context
 def list_(ctx: click.Context, everything: bool, as_json: bool) -> None:
     """Who may do what, and when they last did; the newest first."""
-    from dashboard.api.shapes import token_out
+    from api.serializers import token_out
 
     now = datetime.now(UTC)
     with opened_store(ctx) as (_, store):
@@ -79,7 +79,7 @@ def list_(ctx: click.Context, everything: bool, as_json: bool) -> None:
 @click.pass_context
 def revoke(ctx: click.Context, ident: str, who: str | None) -> None:
     """Let the token whose id begins so open nothing any more: within seconds, everywhere."""
-    from spine.deeds import Deeds
+    from actions.audited_actions import Deeds
 
     now, name = datetime.now(UTC), person(who)
     with opened_store(ctx) as (_, store):

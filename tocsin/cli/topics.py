@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import click
 from rich.markup import escape
 
-from spine.errors import ModelError, SettingsError, StoreError
-from tocsin import wiring
+from core.errors import ModelError, SettingsError, StoreError
 from tocsin.cli.common import ExampleCommand, ExampleGroup, console, print_json, results, settings_of, table_of
+from tocsin.runtime import wiring
 
 if TYPE_CHECKING:
-    from models.transformer import TransformerClassifier
-    from spine.settings import Settings
+    from core.settings import Settings
+    from models.inference.transformer import TransformerClassifier
 
 STORED = 300
 """Stored articles that stand for other news, at most."""
@@ -50,9 +50,9 @@ def topics() -> None:
 @click.pass_context
 def add(ctx: click.Context, key: str, name_en: str, name_zh: str, examples: str | None, description: str) -> None:
     """Learn a topic from a few examples, or from its names and description alone; one of the same key is replaced."""
-    from models.own_topics import add as learn
-    from models.own_topics import background
-    from models.topic_files import OwnTopic, check_key
+    from models.inference.own_topics import add as learn
+    from models.inference.own_topics import background
+    from models.inference.topic_files import OwnTopic, check_key
 
     if not examples and not description:
         raise SettingsError("--examples FILE or --description TEXT is wanted: a name alone says too little")
@@ -71,7 +71,7 @@ def add(ctx: click.Context, key: str, name_en: str, name_zh: str, examples: str 
 @click.pass_context
 def list_topics(ctx: click.Context, as_json: bool) -> None:
     """Show the topics of your own."""
-    from models.topic_files import read_topics
+    from models.inference.topic_files import read_topics
 
     table = table_of("key", "English", "Chinese", "learned from", "on model")
     for topic in read_topics(wiring.topics_dir(settings_of(ctx))):
@@ -89,7 +89,7 @@ def list_topics(ctx: click.Context, as_json: bool) -> None:
 @click.pass_context
 def remove(ctx: click.Context, key: str) -> None:
     """Take a topic away; what was scored with it stays in the store."""
-    from models.topic_files import remove_topic
+    from models.inference.topic_files import remove_topic
 
     if not remove_topic(wiring.topics_dir(settings_of(ctx)), key):
         raise SettingsError(f"there is no topic {key!r}; `tocsin topics list` shows those there are")
@@ -123,7 +123,7 @@ def test(ctx: click.Context, key: str, file: str, as_json: bool) -> None:
 
 def ours(settings: Settings) -> TransformerClassifier:
     """The classifier that the settings name, when it is a network of ours. Raises ModelError."""
-    from models.transformer import TransformerClassifier
+    from models.inference.transformer import TransformerClassifier
 
     classifier = wiring.make_classifier(settings)
     if not isinstance(classifier, TransformerClassifier):
@@ -153,7 +153,7 @@ def texts_of(path: Path) -> list[str]:
 
 def stored_texts(settings: Settings) -> list[str]:
     """Titles and leads of the newest stored articles, which stand for other news; none where there is no store to be opened."""
-    from models.encoding import compose
+    from models.inference.encoding import compose
 
     if settings.store == "embedded" and not (Path(settings.data_dir).expanduser() / "store").is_dir():
         return []

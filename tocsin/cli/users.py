@@ -9,10 +9,10 @@ from typing import cast
 
 import click
 
-from spine.accounts import FREE, ROLES, Role
-from spine.passwords import one_time
-from spine.people import People
-from spine.store import Store
+from actions.account_service import People
+from domain.accounts import FREE, ROLES, Role
+from domain.passwords import one_time
+from storage.store import Store
 from tocsin.cli.common import ExampleCommand, ExampleGroup, opened_store, person, plain, print_json, results, table_of
 
 NAME = click.argument("name")

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 from rich.markup import escape
 
-from spine.errors import SettingsError
-from spine.series import is_negative
-from tocsin import wiring
+from core.errors import SettingsError
+from core.series import is_negative
 from tocsin.cli.common import ExampleCommand, ExampleGroup, console, in_force, print_json, results, settings_of
 from tocsin.cli.text import language_of
+from tocsin.runtime import wiring
 
 if TYPE_CHECKING:
-    from spine.settings import Settings
-    from spine.store import ArticleRow
-    from stream.matching import Hit, Subject
-    from stream.watchlists import Watchlist
+    from core.settings import Settings
+    from storage.store import ArticleRow
+    from stream.watchlists.matcher import Hit, Subject
+    from stream.watchlists.watchlists import Watchlist
 
 SHOWN = 5
 """Articles of a watchlist that are shown, the newest."""
@@ -114,7 +114,7 @@ def _load(settings: Settings, file: str | None) -> tuple[Watchlist, ...]:
 
 
 def _try_texts(settings: Settings, loaded: Sequence[Watchlist], texts: Sequence[str], as_json: bool) -> None:
-    from stream.matching import Matcher
+    from stream.watchlists.matcher import Matcher
 
     found = Matcher(loaded).match(_subjects(settings, texts, topics=any(each.topics for each in loaded)))
     for text, hits in zip(texts, found, strict=True):
@@ -130,8 +130,8 @@ def _try_texts(settings: Settings, loaded: Sequence[Watchlist], texts: Sequence[
 
 def _subjects(settings: Settings, texts: Sequence[str], *, topics: bool) -> list[Subject]:
     """Texts with the companies that they name; and with their topics, which takes the model, where they are wanted."""
-    from models.classifier import Document
-    from stream.matching import Subject
+    from models.inference.classifier import Document
+    from stream.watchlists.matcher import Subject
 
     gazetteer = wiring.make_gazetteer(settings)
     companies = [[mention.company for mention in gazetteer.mentions(text)] for text in texts]
@@ -149,8 +149,8 @@ class _Matched(NamedTuple):
 
 
 def _try_store(settings: Settings, loaded: Sequence[Watchlist], days: float, as_json: bool) -> None:
-    from stream.fill import matched
-    from stream.matching import Matcher
+    from stream.watchlists.matcher import Matcher
+    from stream.watchlists.watchlist_backfill import matched
 
     now = datetime.now(UTC)
     by_name: dict[str, list[_Matched]] = {each.name: [] for each in loaded}

@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-from spine.deeds import Deeds
-from spine.errors import SettingsError
-from spine.settings import Settings
-from spine.store import Store
-from tocsin import wiring
+from actions.audited_actions import Deeds
+from core.errors import SettingsError
+from core.settings import Settings
+from storage.store import Store
 from tocsin.cli.common import ExampleCommand, ExampleGroup, person, print_json, results, settings_of, table_of
+from tocsin.runtime import wiring
 
 
 @click.group(cls=ExampleGroup, examples="tocsin webhooks list\ntocsin --config tocsin.toml webhooks test")
@@ -25,7 +25,7 @@ def webhooks() -> None:
 @click.pass_context
 def list_(ctx: click.Context, as_json: bool) -> None:
     """Each endpoint with its last answer, and how many alerts wait for it to come back."""
-    from tocsin.deliveries import states
+    from tocsin.services.delivery_service import states
 
     settings = _configured(settings_of(ctx))
     with contextlib.closing(wiring.make_store(settings)) as store:
@@ -52,8 +52,8 @@ def test(ctx: click.Context, endpoints: tuple[str, ...], as_json: bool) -> None:
 
     One that is gone is used again when it takes it.
     """
-    from stream.formats.generic import trial
-    from stream.webhooks import Job, Webhooks
+    from stream.delivery.formats.generic import trial
+    from stream.delivery.webhooks import Job, Webhooks
 
     settings = _configured(settings_of(ctx))
     made_door = Webhooks(settings.webhooks, link_base=settings.dashboard_url)
@@ -88,8 +88,8 @@ def replay(ctx: click.Context, endpoint: str, ids: tuple[str, ...], failed: bool
     With the embedded store: while `tocsin up` is stopped; they are sent when it starts, and the dashboard's page of deliveries does
     the same at any time.
     """
-    from tocsin.alerts import find
-    from tocsin.deliveries import DeliveryDesk
+    from tocsin.services.alert_service import find
+    from tocsin.services.delivery_service import DeliveryDesk
 
     if failed == bool(ids):
         raise SettingsError("give the ids of alerts, or --failed")

@@ -9,7 +9,7 @@ from types import FrameType
 
 import click
 
-from spine.errors import TocsinError
+from core.errors import TocsinError
 from tocsin.newswire.cast import sectors
 from tocsin.newswire.script import Plan
 from tocsin.newswire.site import Newswire

@@ -17,8 +17,8 @@ from typing import Literal
 
 import msgspec
 
-from spine.records import Language
-from spine.taxonomy import BY_KEY
+from core.records import Language
+from core.taxonomy import BY_KEY
 from tocsin.newswire.cast import Company, companies
 from tocsin.newswire.values import Values
 

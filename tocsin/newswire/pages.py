@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from html import escape
 
-from spine.records import Language
+from core.records import Language
 from tocsin.newswire.cast import Paper
 from tocsin.newswire.feeds import summary_of
 from tocsin.newswire.script import PublishedArticle

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from spine.records import Language
+from core.records import Language
 from tocsin.newswire.cast import Company, Paper, papers_of, sectors
 from tocsin.newswire.grammar import Event, Kind, Story, Tone, candidates, grammar_of, quiet_event, tell
 from tocsin.newswire.values import BEIJING

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from spine.errors import SettingsError
+from core.errors import SettingsError
 from tocsin.newswire import feeds, pages
 from tocsin.newswire.cast import PAPERS, Paper, companies_path
 from tocsin.newswire.script import Plan, PublishedArticle

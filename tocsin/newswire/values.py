@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 
-from spine.records import Language
+from core.records import Language
 from tocsin.newswire.cast import Company
 
 BEIJING = timezone(timedelta(hours=8), "CST")

@@ -1,0 +1,121 @@
+"""Series: the things whose mood is followed. A series is named "kind:key"."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from core.records import Score
+from core.taxonomy import topic_name
+
+MARKET = "market:all"
+ALERTING = ("topic", "company", "sector", "market", "language", "genre", "watchlist")
+"""The kinds of series that articles touch, and that may ring for what these say."""
+
+SOURCE = "source"
+"""The kind of series that no article touches: a source rings for its silence alone."""
+
+_NAMES = {
+    MARKET: ("Whole market", "全市场"),
+    "language:en": ("News in English", "英文新闻"),
+    "language:zh": ("News in Chinese", "中文新闻"),
+    "genre:news": ("News media", "新闻媒体"),
+    "genre:social": ("Social media", "社交媒体"),
+    "genre:filing": ("Filings", "公告"),
+}
+_TITLES: dict[str, tuple[str, str]] = {}
+
+
+def topic_series(topic: str) -> str:
+    """The series of a topic of core.taxonomy."""
+    return f"topic:{topic}"
+
+
+def company_series(company: str) -> str:
+    """The series of a company, by its key."""
+    return f"company:{company}"
+
+
+def sector_series(sector: str) -> str:
+    """The series of a sector, by its key."""
+    return f"sector:{sector}"
+
+
+def language_series(language: str) -> str:
+    """The series of all articles in a language, "zh" or "en"."""
+    return f"language:{language}"
+
+
+def genre_series(genre: str) -> str:
+    """The series of all articles of a genre, "news", "social" or "filing"."""
+    return f"genre:{genre}"
+
+
+def watchlist_series(name: str) -> str:
+    """The series of a watchlist, by its key."""
+    return f"watchlist:{name}"
+
+
+def source_series(name: str) -> str:
+    """The series of a source, by its name."""
+    return f"{SOURCE}:{name}"
+
+
+def know_watchlists(titles: Mapping[str, tuple[str, str]]) -> None:
+    """From now on `series_name` knows these watchlists, key to (English, Chinese), and none but these. Called once, by tocsin/wiring."""
+    known = dict(titles)
+    _TITLES.clear()
+    _TITLES.update(known)
+
+
+def kind_of(series: str) -> str:
+    """One of ALERTING, or SOURCE."""
+    return series.partition(":")[0]
+
+
+def key_of(series: str) -> str:
+    """The part after the kind."""
+    return series.partition(":")[2]
+
+
+def is_series(name: str) -> bool:
+    """Whether this could be a series: one of ALERTING, a colon, and a key. That it was ever touched is not said."""
+    return kind_of(name) in ALERTING and 0 < len(key_of(name)) <= 64 and key_of(name).isprintable()
+
+
+def series_name(series: str, language: str = "en") -> str:
+    """What people read: the name of a topic or a watchlist in `language`, a company's key, "the whole market"."""
+    kind, _, key = series.partition(":")
+    if kind == "topic":
+        return topic_name(key, language)
+    english, chinese = _NAMES.get(series) or (_TITLES.get(key, (key, key)) if kind == "watchlist" else (key, key))
+    return chinese if language == "zh" else english
+
+
+def facts(score: Score) -> Iterator[tuple[str, float, float, float]]:
+    """(series, p_negative, p_neutral, p_positive) for each series that the score touches.
+
+    A company's own sentiment counts for the company and for its sector (the most negative one where a sector has several
+    companies in one article); the article's counts for its topics, its language, its genre and the market. What counts for a
+    watchlist was decided when it was matched (stream.watchlists.matcher).
+    """
+    whole = (score.p_negative, score.p_neutral, score.p_positive)
+    yield MARKET, *whole
+    yield language_series(score.language), *whole
+    yield genre_series(score.genre), *whole
+    for topic in score.topics:
+        yield topic_series(topic), *whole
+    sectors: dict[str, tuple[float, float, float]] = {}
+    for company in score.companies:
+        own = (company.p_negative, company.p_neutral, company.p_positive)
+        yield company_series(company.company), *own
+        if company.sector and own > sectors.get(company.sector, (-1.0, 0.0, 0.0)):
+            sectors[company.sector] = own
+    for sector, worst in sectors.items():
+        yield sector_series(sector), *worst
+    for watched in score.watchlists:
+        yield watchlist_series(watched.name), watched.p_negative, watched.p_neutral, watched.p_positive
+
+
+def is_negative(p_negative: float, p_neutral: float, p_positive: float) -> bool:
+    """Whether a story counts as negative: negative is likelier than the two others together (docs/decisions.md)."""
+    return p_negative >= p_neutral + p_positive

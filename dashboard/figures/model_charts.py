@@ -1,0 +1,295 @@
+"""The charts of the page of models: values in, a plotly figure out, as in dashboard.figures.charts."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from html import escape
+from typing import Any
+
+import plotly.graph_objects as go
+
+from core.series import series_name
+from core.untrusted_text import plain
+from dashboard import i18n
+from dashboard.figures.charts import draw, local, message, time_axis
+from dashboard.figures.palette import GLYPHS, PALETTES, lines_of
+from dashboard.reads.drift import Months, Shift, error_of, interval
+from dashboard.services import Bins, Compared, Move
+from dashboard.translations import LABELS
+from dashboard.view import View
+from storage.store import DaySaid
+
+TOPICS = 12
+"""Of the topics that moved most, so many are drawn."""
+VERDICTS = {"better": "▲", "worse": "▼", "same": "≈"}
+_SYMBOLS = {"negative": "triangle-down", "neutral": "circle", "positive": "triangle-up"}
+HALF_DAY = timedelta(hours=12)
+
+
+def language_name(language: str, view: View) -> str:
+    """A language of the news as people call it."""
+    return i18n.text(f"lang.{language}", view.language) if f"lang.{language}" in LABELS else plain(language, 20)
+
+
+def verdict(low: float, high: float) -> str:
+    """ "better" or "worse" where the 95 % interval of a change leaves out 0, else "same"."""
+    return "better" if low > 0 else "worse" if high < 0 else "same"
+
+
+def reliability(after: Bins, before: Bins, live: Bins, view: View, *, name: str) -> go.Figure:
+    """Share right over confidence: of the test sets after and before calibration, and of what people judged, with 95 % intervals.
+
+    A point is a bin, as large as it has rows; on the dotted line the model is right as often as it is sure. Without any row: a message.
+    """
+    if not any(n for bins in (after, before, live) for n, _, _ in bins):
+        return message(i18n.text("models.no_bins", view.language), view.theme)
+    colours = PALETTES[view.theme]
+    traces: list[Any] = [
+        go.Scatter(
+            x=[0, 1],
+            y=[0, 1],
+            mode="lines",
+            line={"dash": "dot", "width": 1, "color": colours.muted},
+            hoverinfo="skip",
+            showlegend=False,
+            uid="even",
+        )
+    ]
+    kinds = (
+        ("models.before_calibration", before, "circle-open", colours.muted),
+        ("models.after_calibration", after, "circle", colours.positive),
+        ("models.live", live, "diamond", colours.negative),
+    )
+    for key, bins, symbol, colour in kinds:
+        rows = [row for row in bins if row[0]]
+        if not rows:
+            continue
+        most = max(n for n, _, _ in rows)
+        wide = [interval(right, n) for n, _, right in rows]
+        shares = [right / n for n, _, right in rows]
+        error = error_of(rows) or 0.0
+        traces.append(
+            go.Scatter(
+                x=[round(sure / n, 4) for n, sure, _ in rows],
+                y=[round(share, 4) for share in shares],
+                customdata=[int(n) for n, _, _ in rows],
+                name=f"{i18n.text(key, view.language)} (ECE {error:.3f})",
+                uid=key.replace(".", "_"),
+                mode="markers+lines" if key == "models.after_calibration" else "markers",
+                marker={"symbol": symbol, "size": [6 + 10 * (n / most) ** 0.5 for n, _, _ in rows], "color": colour},
+                line={"width": 1, "color": colour},
+                error_y={
+                    "type": "data",
+                    "array": [high - share for (_, high), share in zip(wide, shares, strict=True)],
+                    "arrayminus": [share - low for (low, _), share in zip(wide, shares, strict=True)],
+                    "thickness": 1,
+                    "width": 3,
+                    "color": colour,
+                }
+                if key == "models.live"
+                else None,
+                hovertemplate="%{x:.0%} → %{y:.0%} · n = %{customdata}<extra></extra>",
+            )
+        )
+    axis = {"range": [0, 1.02], "tickformat": ".0%", "dtick": 0.2}
+    return draw(
+        traces,
+        view.theme,
+        f"reliability {name}",
+        hovermode="closest",
+        xaxis={**axis, "range": [0.3, 1.02], "title": {"text": i18n.text("models.sure", view.language)}},
+        yaxis={**axis, "title": {"text": i18n.text("models.right", view.language)}},
+    )
+
+
+def _changes(moves: Sequence[Move], split: Months, view: View) -> dict[str, Any]:
+    """Where the month begins, and where another version became champion: lines, and their names."""
+    colours = PALETTES[view.theme]
+    base = {"type": "line", "xref": "x", "yref": "paper", "y0": 0, "y1": 1}
+    middle = local(split.middle, view.tz)
+    shapes: list[dict[str, Any]] = [
+        {
+            "type": "rect",
+            "xref": "x",
+            "yref": "paper",
+            "x0": middle,
+            "x1": local(split.until, view.tz),
+            "y0": 0,
+            "y1": 1,
+            "fillcolor": colours.band,
+            "line": {"width": 0},
+            "layer": "below",
+        }
+    ]
+    notes = []
+    for move in moves:
+        if move.did != "keep" and split.since <= move.when < split.until:
+            x = local(move.when, view.tz)
+            shapes.append({**base, "x0": x, "x1": x, "line": {"dash": "dash", "width": 1, "color": colours.muted}})
+            name = {"text": escape("⚑ " + plain(move.version, 40)), "font": {"size": 11, "color": colours.muted}}
+            notes.append({**name, "x": x, "y": 1, "xref": "x", "yref": "paper", "xanchor": "left", "yanchor": "top", "showarrow": False})
+    return {"shapes": shapes, "annotations": notes}
+
+
+def sentiment_days(days: Sequence[DaySaid], split: Months, moves: Sequence[Move], view: View) -> go.Figure:
+    """The share of each sentiment by day (UTC) over the two months; the last month is shaded, dashed lines are new champions."""
+    if not days:
+        return message(i18n.text("models.no_news", view.language), view.theme)
+    colours = PALETTES[view.theme]
+    counts: defaultdict[datetime, list[int]] = defaultdict(lambda: [0, 0, 0])
+    for each in days:
+        for place, value in enumerate((each.negative, each.neutral, each.positive)):
+            counts[each.day][place] += value
+    starts = sorted(counts)
+    painted = {"negative": colours.negative, "neutral": colours.muted, "positive": colours.positive}
+    traces = [
+        go.Scatter(
+            x=[local(day + HALF_DAY, view.tz) for day in starts],
+            y=[round(counts[day][place] / sum(counts[day]), 4) for day in starts],
+            customdata=[sum(counts[day]) for day in starts],
+            name=f"{GLYPHS[name]} {i18n.text('sentiment.' + name, view.language)}",
+            uid=name,
+            mode="lines+markers",
+            line={"color": colour, "width": 2},
+            marker={"symbol": _SYMBOLS[name], "size": 6, "color": colour},
+            hovertemplate="%{y:.0%} · n = %{customdata:,}",
+        )
+        for place, (name, colour) in enumerate(painted.items())
+    ]
+    return draw(
+        traces,
+        view.theme,
+        f"sentiments {view.zone}",
+        xaxis=time_axis(split.since, split.until, view.tz, view.language),
+        yaxis={"rangemode": "tozero", "tickformat": ".0%"},
+        **_changes(moves, split, view),
+    )
+
+
+def confidence_days(days: Sequence[DaySaid], split: Months, moves: Sequence[Move], names: Sequence[str], view: View) -> go.Figure:
+    """The mean probability of what was said by day, a line for each language of `names`."""
+    if not days:
+        return message(i18n.text("models.no_news", view.language), view.theme)
+    styles = list(lines_of(names, view.theme).values())
+    traces: list[Any] = []
+    for name, (colour, symbol) in zip(names, styles, strict=True):
+        own = [each for each in days if each.language == name]
+        traces.append(
+            go.Scatter(
+                x=[local(each.day + HALF_DAY, view.tz) for each in own],
+                y=[round(each.confidence / each.articles, 4) for each in own],
+                customdata=[each.articles for each in own],
+                name=language_name(name, view),
+                uid=f"language_{len(traces)}",
+                mode="lines+markers",
+                line={"color": colour, "width": 2},
+                marker={"symbol": symbol, "size": 6, "color": colour},
+                hovertemplate="%{y:.1%} · n = %{customdata:,}",
+            )
+        )
+    return draw(
+        traces,
+        view.theme,
+        f"confidence {view.zone}",
+        xaxis=time_axis(split.since, split.until, view.tz, view.language),
+        yaxis={"tickformat": ".0%"},
+        **_changes(moves, split, view),
+    )
+
+
+def topic_shift(found: Shift, view: View) -> go.Figure:
+    """The share of topics in the month before (hollow) and in this one (filled), those that moved most on top."""
+    totals = (sum(found.before.values()), sum(found.now.values()))
+    if not all(totals):
+        return message(i18n.text("models.no_news", view.language), view.theme)
+    shares = {key: (found.before.get(key, 0) / totals[0], found.now.get(key, 0) / totals[1]) for key in {*found.before, *found.now}}
+    keys = sorted(shares, key=lambda key: (-abs(shares[key][1] - shares[key][0]), key))[:TOPICS]
+    names = {key: series_name(f"topic:{key}", view.language) for key in keys}
+    rows = [(names[key], *shares[key], "") for key in keys]
+    return _dumbbells(rows, view, "topics", (i18n.text("models.month_before", view.language), i18n.text("models.month", view.language)))
+
+
+def contest(figures: Sequence[Compared], names: tuple[str, str], view: View) -> go.Figure:
+    """Two versions on the same rows, in one measure: a dot each by test and group; where chance is left out, colour and glyph say so."""
+    if not figures:
+        return message(i18n.text("models.no_contest", view.language), view.theme)
+    rows = []
+    for each in figures:
+        label = f"{test_name(each.test, view)} · {group_name(each.group, view)}"
+        rows.append((label, each.before, each.now, verdict(each.low, each.high)))
+    return _dumbbells(rows, view, "contest", names)
+
+
+def test_name(test: str, view: View) -> str:
+    """A frozen test as people read it: "clear cases: sentiment" in their language, a file by its name."""
+    kind, _, task = test.partition(": ")
+    keys = (f"models.exam.{kind.replace(' ', '_')}", f"models.task.{task}")
+    return ", ".join(i18n.text(key, view.language) for key in keys) if all(key in LABELS for key in keys) else plain(test, 40)
+
+
+def group_name(group: str, view: View) -> str:
+    """ "all", "language zh" or "class negative" as people read it."""
+    kind, _, key = group.partition(" ")
+    if kind == "language" and key:
+        return language_name(key, view)
+    if kind == "class" and key in GLYPHS:
+        return f"{GLYPHS[key]} {i18n.text('sentiment.' + key, view.language)}"
+    return i18n.text("models.all", view.language) if group == "all" else plain(key or group, 40)
+
+
+def metric_name(metric: str, view: View) -> str:
+    """A metric's name: accuracy is said in both languages, F1 and ECE are what they are."""
+    known: Mapping[str, str] = {"macro_f1": "macro F1", "micro_f1": "micro F1", "ece": "ECE"}
+    return i18n.text("models.accuracy", view.language) if metric == "accuracy" else known.get(metric, plain(metric, 30))
+
+
+def _dumbbells(rows: Sequence[tuple[str, float, float, str]], view: View, name: str, legend: tuple[str, str]) -> go.Figure:
+    """A line for each row (label, before, now, verdict), the first on top; a hollow dot for before, a filled one for now."""
+    colours = PALETTES[view.theme]
+    painted = {"better": colours.positive, "worse": colours.negative}
+    turned = list(reversed(rows))
+    values = [value for row in rows for value in row[1:3]]
+    spread = max(values) - min(values)
+    labels = [escape(f"{VERDICTS.get(said, '')} {label}".strip()) for label, _, _, said in turned]
+    traces: list[Any] = [
+        go.Scatter(
+            x=[before, now],
+            y=[label, label],
+            mode="lines",
+            line={"width": 3, "color": painted.get(said, colours.other)},
+            hoverinfo="skip",
+            showlegend=False,
+            uid=f"line_{place}",
+        )
+        for place, (label, (_, before, now, said)) in enumerate(zip(labels, turned, strict=True))
+    ]
+    dots = ((legend[0], 1, {"symbol": "circle-open", "size": 10, "color": colours.muted}), (legend[1], 2, {"symbol": "circle", "size": 10}))
+    for place, (said, side, marker) in enumerate(dots):
+        fill = {} if side == 1 else {"color": [painted.get(row[3], colours.text) for row in turned]}
+        traces.append(
+            go.Scatter(
+                x=[round(float(row[side]), 4) for row in turned],
+                y=labels,
+                name=escape(plain(said, 60)),
+                uid=f"dots_{place}",
+                mode="markers",
+                marker={**marker, **fill},
+                showlegend=False,
+                hovertemplate="%{x:.1%}",
+            )
+        )
+        key = {
+            **marker,
+            "color": colours.muted if side == 1 else colours.text,
+        }  # a legend takes the first dot's colour, which says something
+        traces.append(go.Scatter(x=[None], y=[None], name=escape(plain(said, 60)), mode="markers", marker=key, hoverinfo="skip"))
+    return draw(
+        traces,
+        view.theme,
+        f"{name} {len(rows)}",
+        hovermode="y unified",
+        xaxis={"tickformat": ".0%" if spread > 0.1 else ".1%"},
+        yaxis={"showgrid": False, "fixedrange": True, "type": "category"},
+    )

@@ -1,0 +1,170 @@
+"""What people can do with an alert, and what was done: the part of the alert's page that writes."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import dash
+import dash_mantine_components as dmc
+from dash import Input, Output, State, dcc, html, no_update
+
+from actions.audited_actions import Deeds
+from core.errors import SettingsError, StoreError
+from core.log import get_logger
+from core.untrusted_text import plain
+from dashboard import i18n
+from dashboard.pages.components import Parts, ago, for_role, href, name_of, panel, state_badge
+from dashboard.reads.queries import Reads, Story, revision
+from dashboard.view import View, parse
+from domain.alert_lifecycle import AlertEvent, EventKind
+from storage.store import Withheld
+
+BUTTONS: dict[str, EventKind] = {
+    "ac-acknowledge": "acknowledged",
+    "ac-unacknowledge": "unacknowledged",
+    "ac-resolve": "resolved",
+    "ac-reopen": "reopened",
+    "ac-assign": "assigned",
+    "ac-note": "note",
+}
+SPANS = {"1h": timedelta(hours=1), "4h": timedelta(hours=4), "1d": timedelta(days=1), "1w": timedelta(weeks=1)}
+log = get_logger("dashboard.actions")
+
+
+def layout(view: View) -> Any:
+    """Buttons and fields: they stay as they are while the page is refreshed, so that nobody's words are lost."""
+
+    def words(key: str) -> str:
+        return i18n.text(key, view.language)
+
+    def button(id_: str, variant: str = "default") -> Any:
+        return dmc.Button(words(id_.replace("ac-", "action.")), id=id_, variant=variant, size="xs", n_clicks=0)
+
+    def field(id_: str, key: str) -> Any:
+        return dmc.TextInput(id=id_, placeholder=words(key), size="xs", className="grow", **{"aria-label": words(key)})
+
+    spans = [{"value": key, "label": words(f"action.span.{key}")} for key in SPANS]
+    span = dmc.Select(id="ac-span", data=spans, value="4h", size="xs", w=110, allowDeselect=False, **{"aria-label": words("action.span")})
+    rows = [
+        html.Div([button("ac-acknowledge", "filled"), *map(button, ("ac-unacknowledge", "ac-resolve", "ac-reopen"))], className="actions"),
+        html.Div([field("ac-words", "action.words"), button("ac-note"), button("ac-assign")], className="actions"),
+        html.Div([field("ac-reason", "action.reason"), span, button("ac-silence")], className="actions"),
+    ]
+    return panel(
+        words("action.title"),
+        [
+            dcc.Store(id="ac-seen"),
+            for_role("analyst", [*rows, html.P(id="ac-said", className="said", role="status")], view),
+            html.Div(id="ac-life"),
+        ],
+    )
+
+
+def life(story: Story, now: datetime, view: View) -> Any:
+    """The alert's state, what keeps it from being told, and everything that was done, the newest first."""
+
+    def words(key: str, **values: object) -> str:
+        return i18n.text(key, view.language, **values)
+
+    known = story.life
+    head = [state_badge(known.state, view)]
+    if known.assignee:
+        head.append(html.Span([words("action.assigned_to"), html.Bdi(plain(known.assignee, 60))], className="muted"))
+    held = []
+    for each in known.silenced:
+        until = i18n.when(each.until, view.tz, view.language)
+        held.append(html.Li(words("action.silenced", who=plain(each.author, 60), until=until, why=plain(each.comment, 200))))
+    if known.inhibited:
+        other = dcc.Link(name_of(known.inhibited.series, view), href=href(f"/alert/{known.inhibited.alert_id}", view))
+        held.append(html.Li([words("action.inhibited"), other]))
+    held += [html.Li(_withheld(each, view)) for each in story.withheld]
+    done = [html.Li(_event(each, now, view)) for each in reversed(story.events)]
+    return html.Div(
+        [
+            html.Div(head, className="row start"),
+            html.Ul(held, className="held") if held else None,
+            html.Ol(done, className="events") if done else html.P(words("action.nothing"), className="muted"),
+        ]
+    )
+
+
+def _withheld(each: Withheld, view: View) -> str:
+    at = i18n.when(each.at, view.tz, view.language)
+    return i18n.text("action.withheld", view.language, endpoint=plain(each.endpoint, 80), at=at, why=plain(each.text, 200))
+
+
+def _event(each: AlertEvent, now: datetime, view: View) -> list[Any]:
+    did = i18n.text(f"event.{each.kind}", view.language)
+    said = [html.Bdi(plain(each.text, 4_000), className="words")] if each.text else []
+    return [html.Bdi(plain(each.who, 100), className="who"), f" {did} ", *said, " ", ago(each.at, now, view, "muted")]
+
+
+def register(app: dash.Dash, reads: Reads, deeds: Deeds) -> None:
+    """The refresh of the part, and what its buttons do."""
+    shown = [Output("ac-life", "children"), *(Output(name, "disabled") for name in list(BUTTONS)[:4]), Output("ac-seen", "data")]
+
+    @app.callback(
+        shown,
+        Input("tick", "n_intervals"),
+        Input("ac-said", "children"),
+        Input("view", "data"),
+        Input("theme", "data"),
+        State("al-key", "data"),
+        State("ac-seen", "data"),
+    )  # type: ignore[untyped-decorator]
+    def refresh(_tick: Any, _said: Any, data: Any, theme: Any, key: Any, seen: Any) -> list[Any]:
+        view = parse(data, theme)
+        try:
+            story = reads.story(key) if isinstance(key, str) and key else None
+        except StoreError as error:
+            log.warning("the store did not answer", error=str(error))
+            return [no_update] * len(shown)
+        if story is None:
+            return [None, *[True] * 4, None]
+        now = reads.now()
+        parts = Parts(seen, view)
+        state = story.life.state
+        over, taken = state == "resolved", state == "acknowledged"
+        body = parts.new("life", revision(story), lambda: life(story, now, view))
+        return [body, over or taken, not taken, over, not over, parts.kept]
+
+    @app.callback(
+        Output("ac-said", "children"),
+        Output("ac-words", "value"),
+        Output("ac-reason", "value"),
+        *(Input(name, "n_clicks") for name in (*BUTTONS, "ac-silence")),
+        State("al-key", "data"),
+        State("ac-words", "value"),
+        State("ac-reason", "value"),
+        State("ac-span", "value"),
+        State("view", "data"),
+        prevent_initial_call=True,
+    )  # type: ignore[untyped-decorator]
+    def act(*given: Any) -> tuple[Any, Any, Any]:
+        *clicks, key, words, reason, span, data = given
+        view, pressed = parse(data), dash.ctx.triggered_id
+        if not any(clicks) or not isinstance(key, str) or not isinstance(pressed, str):
+            return no_update, no_update, no_update
+        try:
+            if pressed == "ac-silence":
+                return _silence(key, str(reason or ""), SPANS.get(str(span), SPANS["4h"]), view), no_update, ""
+            with_words = pressed in ("ac-note", "ac-assign")
+            done = deeds.act(key, BUTTONS[pressed], str(words or "") if with_words else "")
+        except (SettingsError, KeyError) as error:
+            return html.Span(["✗ ", str(error)], className="sentiment negative"), no_update, no_update
+        except StoreError as error:
+            log.warning("the store did not answer", error=str(error))
+            return html.Span(["✗ ", i18n.text("store.title", view.language)], className="sentiment negative"), no_update, no_update
+        reads.forget(("story", key), "inbox")
+        said = i18n.text("action.done", view.language, did=i18n.text(f"event.{done.kind}", view.language))
+        return f"✓ {said} ({i18n.clock(done.at, view.tz)})", "" if with_words else no_update, no_update
+
+    def _silence(key: str, reason: str, lasts: timedelta, view: View) -> str:
+        found = reads.alert(key)
+        if found is None:
+            raise SettingsError(f"there is no alert {key[:64]!r}")
+        made = deeds.silence(found.alert.series, lasts, reason)
+        reads.forget(("story", key), "inbox")
+        until = i18n.when(made.until, view.tz, view.language)
+        return "✓ " + i18n.text("action.silence_made", view.language, series=name_of(found.alert.series, view), until=until)

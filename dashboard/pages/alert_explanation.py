@@ -1,0 +1,64 @@
+"""What made an alert ring, in the words of its panel: the stories that carry it, who was first, what is said, who is named."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+from dash import dcc, html
+
+from core.records import Alert, Why
+from core.untrusted_text import plain
+from dashboard import i18n
+from dashboard.pages.components import href
+from dashboard.view import View
+
+
+def because(alert: Alert, view: View) -> Any:
+    """The list below the figures; None where nothing is known."""
+    why = alert.why
+    if why is None or not why.stories:
+        return None
+
+    def words(key: str, **values: object) -> str:
+        return i18n.text(key, view.language, **values)
+
+    rows: list[tuple[str, Any]] = []
+    if why.carried:
+        of = f"{why.stories}{'+' if why.more else ''}"
+        rows.append((words("why.carried"), words("why.carried_of", n=why.carried, stories=of)))
+    if why.first_at is not None:
+        told = [html.Bdi(plain(why.first_source, 80)), " · ", i18n.when(why.first_at, view.tz, view.language)]
+        rows.append((words("why.first"), told))
+    if why.words:
+        rows.append((words("why.words") + _read(why, view), _chips([(each.word, each.stories, "") for each in why.words], view)))
+    if why.companies:
+        named = [(each.company, each.stories, f"/series/company/{quote(each.company, safe='')}") for each in why.companies]
+        rows.append((words("why.companies") + _read(why, view), _chips(named, view)))
+    if not rows:
+        return None
+    return html.Dl([html.Div([html.Dt(label), html.Dd(value)]) for label, value in rows], className="facts because")
+
+
+def is_needed(alert: Alert, article: str) -> bool:
+    """Whether `article` is one that the alert would not have rung without."""
+    return alert.why is not None and article in alert.why.needed
+
+
+def needed(view: View) -> Any:
+    """The mark of such an article: glyph and word."""
+    return html.Span("★ " + i18n.text("why.needed", view.language), className="needed", title=i18n.text("why.needed_help", view.language))
+
+
+def _read(why: Why, view: View) -> str:
+    return "" if why.read >= why.stories else " " + i18n.text("why.read", view.language, n=why.read)
+
+
+def _chips(items: list[tuple[str, int, str]], view: View) -> Any:
+    """(word, stories that hold it, where it leads or "") as a row of chips."""
+    made = []
+    for word, stories, path in items:
+        inside = [html.Bdi(plain(word, 60)), html.Span(f" {stories}", className="muted")]
+        look = {"className": "chip", "title": i18n.text("why.stories", view.language, n=stories)}
+        made.append(dcc.Link(inside, href=href(path, view), **look) if path else html.Span(inside, **look))
+    return html.Div(made, className="chips")

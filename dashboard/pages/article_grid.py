@@ -1,0 +1,81 @@
+"""Articles as a grid, for the overview and for the search."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dash_ag_grid as dag
+
+from core.taxonomy import topic_name
+from core.untrusted_text import plain, safe_url
+from dashboard import i18n
+from dashboard.figures.palette import sentiment_of
+from dashboard.pages.components import article_href, found_href, sentiment_text
+from dashboard.translations.libraries import GRID_ZH
+from dashboard.view import View
+from dashboard.web.routes import EXPORT_PATH
+from storage.store import ArticleRow
+
+GRID_THEME = {
+    "function": "themeQuartz.withParams({backgroundColor: 'var(--surface)', foregroundColor: 'var(--text)',"
+    " headerBackgroundColor: 'var(--surface)', headerTextColor: 'var(--muted)', borderColor: 'var(--line)',"
+    " rowHoverColor: 'var(--hover)', oddRowBackgroundColor: 'var(--surface)', chromeBackgroundColor: 'var(--surface)',"
+    " browserColorScheme: 'inherit', wrapperBorder: false, fontFamily: 'inherit', headerFontWeight: 600, fontSize: 13, spacing: 6})"
+}
+
+
+def export_href(view: View) -> str:
+    """The address of what the view finds as a CSV file."""
+    return f"{found_href(EXPORT_PATH, view)}&zone={view.zone}"
+
+
+def grid(id_: str, view: View, *, height: int = 520) -> Any:
+    """A grid of articles that has no rows yet."""
+
+    def column(key: str, **options: Any) -> dict[str, Any]:
+        return {"field": key, "headerName": i18n.text(f"column.{key}", view.language), **options}
+
+    columns = [
+        column("time", width=152, filter=False),
+        column("title", flex=1, minWidth=240, cellRenderer="ArticleTitle"),  # early: a phone shows the first two
+        column("source", width=150),
+        column("language", width=100),
+        column("topics", width=220),
+        column("companies", width=150),
+        column("sentiment", width=150, cellRenderer="Sentiment"),
+    ]
+    return dag.AgGrid(
+        id=id_,
+        columnDefs=columns,
+        defaultColDef={"sortable": True, "filter": True, "resizable": True, "suppressHeaderMenuButton": False},
+        rowData=[],
+        getRowId="params.data.id",
+        dashGridOptions={
+            "theme": GRID_THEME,
+            "localeText": GRID_ZH if view.language == "zh" else {"noRowsToShow": i18n.text("articles.none", "en")},
+            "animateRows": False,
+            "enableCellTextSelection": True,
+            "suppressCellFocus": False,
+        },
+        style={"height": f"{height}px"},
+        className="grid",
+    )
+
+
+def row(article: ArticleRow, view: View) -> dict[str, str]:
+    """One article as a row of the grid: plain text only, and an address only where it can be followed."""
+    sentiment, p = sentiment_of(article.p_negative, article.p_neutral, article.p_positive)
+    return {
+        "id": article.id,
+        "time": i18n.clock(article.published_at, view.tz),
+        "source": plain(article.source, 60),
+        "language": article.language,
+        "title": plain(article.title or article.text, 200),
+        "url": safe_url(article.url),
+        "page": article_href(article.id, view),
+        "open": i18n.text("article.open", view.language),
+        "topics": ", ".join(topic_name(key, view.language) for key in article.topics),
+        "companies": ", ".join(plain(company, 40) for company in article.companies),
+        "sentiment": sentiment,
+        "sentiment_text": sentiment_text(sentiment, p, view),
+    }

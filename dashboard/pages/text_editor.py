@@ -1,0 +1,156 @@
+"""A text that people write and put in force: shown, tried before it is saved, and saved. Rules and watchlists are two of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import dash
+import dash_mantine_components as dmc
+from dash import Input, Output, State, dcc, html, no_update
+
+from core.errors import SettingsError, StoreError
+from core.log import get_logger
+from core.untrusted_text import plain
+from dashboard import i18n
+from dashboard.pages.components import for_role, may_use, panel
+from dashboard.services import InForce
+from dashboard.view import View, parse
+
+
+class Editor(NamedTuple):
+    """One such page. key: with which its parts' ids begin; words: with which its words do; example: what stands in an empty field"""
+
+    key: str
+    words: str
+    example: str
+
+
+class Desk(Protocol):
+    """Where the text is kept. Every method raises StoreError."""
+
+    def in_force(self) -> InForce:
+        """The text that is in force."""
+
+    def save(self, text: str, base: str, who: str) -> InForce:
+        """Put it in force in place of that of id `base`. Raises SettingsError for mistakes, and where another is by now."""
+
+
+def layout(editor: Editor, view: View) -> Any:
+    """The page before its first answer."""
+    key = editor.key
+
+    def label(name: str) -> str:
+        return i18n.text(f"{editor.words}.{name}", view.language)
+
+    field = dmc.Textarea(
+        id=f"{key}-text",
+        autosize=True,
+        minRows=12,
+        maxRows=40,
+        placeholder=editor.example,
+        className="code",
+        readOnly=not may_use("analyst"),
+        **{"aria-label": label("text")},
+    )
+    buttons = [
+        dmc.Button(label("try"), id=f"{key}-try", variant="filled", size="xs", n_clicks=0),
+        dmc.Button(label("save"), id=f"{key}-save", variant="default", size="xs", n_clicks=0),
+    ]
+    return html.Div(
+        [
+            dcc.Store(id=f"{key}-base"),
+            html.Div(html.H1(i18n.text(editor.words, view.language)), className="page-head"),
+            panel(
+                label("text"),
+                [
+                    html.P(id=f"{key}-who", className="muted"),
+                    field,
+                    for_role("analyst", html.Div(buttons, className="actions after"), view),
+                    dcc.Loading(html.Div(id=f"{key}-said", role="status"), delay_show=300),
+                    html.Div(id=f"{key}-kept", role="status"),
+                ],
+                note=label("help"),
+            ),
+        ]
+    )
+
+
+def register(app: dash.Dash, editor: Editor, desk: Desk | None, attempt: Callable[[str, View], Any], who: Callable[[], str]) -> None:
+    """What the page shows first, and what its buttons do.
+
+    desk: None where the text is not to be had from here; attempt: shows what a text would have done, raises SettingsError, StoreError
+    """
+    key = editor.key
+
+    @app.callback(
+        Output(f"{key}-text", "value"),
+        Output(f"{key}-base", "data"),
+        Output(f"{key}-who", "children"),
+        Input(f"{key}-text", "id"),
+        State("view", "data"),
+        State("theme", "data"),
+    )  # type: ignore[untyped-decorator]
+    def load(_id: Any, data: Any, theme: Any) -> tuple[Any, Any, Any]:
+        view = parse(data, theme)
+        if desk is None:
+            return "", "", i18n.text(f"{editor.words}.away", view.language)
+        try:
+            found = desk.in_force()
+        except StoreError:
+            return no_update, no_update, i18n.text("store.title", view.language)
+        return found.text, found.id, _written(editor, found, view)
+
+    @app.callback(
+        Output(f"{key}-said", "children"),
+        Input(f"{key}-try", "n_clicks"),
+        State(f"{key}-text", "value"),
+        State("view", "data"),
+        State("theme", "data"),
+        prevent_initial_call=True,
+    )  # type: ignore[untyped-decorator]
+    def tried(clicks: Any, text: Any, data: Any, theme: Any) -> Any:
+        view = parse(data, theme)
+        if not clicks or desk is None:
+            return no_update
+        try:
+            return attempt(str(text or ""), view)
+        except (SettingsError, StoreError) as error:
+            return _wrong(editor, error, view)
+
+    @app.callback(
+        Output(f"{key}-kept", "children"),
+        Output(f"{key}-base", "data", allow_duplicate=True),
+        Output(f"{key}-who", "children", allow_duplicate=True),
+        Input(f"{key}-save", "n_clicks"),
+        State(f"{key}-text", "value"),
+        State(f"{key}-base", "data"),
+        State("view", "data"),
+        State("theme", "data"),
+        prevent_initial_call=True,
+    )  # type: ignore[untyped-decorator]
+    def save(clicks: Any, text: Any, base: Any, data: Any, theme: Any) -> tuple[Any, Any, Any]:
+        view = parse(data, theme)
+        if not clicks or desk is None:
+            return no_update, no_update, no_update
+        try:
+            kept = desk.save(str(text or ""), str(base or ""), who())
+        except (SettingsError, StoreError) as error:
+            return _wrong(editor, error, view), no_update, no_update
+        said = html.P(["✓ ", i18n.text(f"{editor.words}.kept", view.language)], className="sentiment positive")
+        return said, kept.id, _written(editor, kept, view)
+
+
+def _written(editor: Editor, found: InForce, view: View) -> str:
+    """Who wrote what is in force, and when."""
+    if found.at is None:
+        return i18n.text(f"{editor.words}.of_settings" if found.text else f"{editor.words}.none", view.language)
+    return i18n.text("rules.by", view.language, who=plain(found.who, 60), at=i18n.when(found.at, view.tz, view.language))
+
+
+def _wrong(editor: Editor, error: Exception, view: View) -> Any:
+    """Every mistake, or that the store does not answer."""
+    if isinstance(error, StoreError):
+        get_logger(f"dashboard.{editor.words}").warning("the store did not answer", error=str(error))
+        return i18n.text("store.title", view.language)
+    return html.Ul([html.Li(f"✗ {line}") for line in str(error).splitlines()], className="mistakes sentiment negative")

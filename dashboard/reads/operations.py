@@ -1,0 +1,187 @@
+"""What the pages of sources and of the system read: shared by all viewers as the others are, each part as often as it changes.
+
+source_hours of a month, every ten minutes ─┐
+source_hours of a day, visits, feeds ───────┴─▶ SourceView     (dashboard/reads/source_state.py)
+heartbeats, sizes, throughput, latency, dead letters, deliveries ─▶ SystemView
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from core.cache import TTL_S, Cache
+from core.errors import BrokerError
+from core.series import MARKET
+from dashboard.reads.queries import PAST_TTL_S, Reads
+from dashboard.reads.source_state import HOURS, WEEK, Known, SourceView, usuals, views
+from dashboard.reads.usual import HOUR_S, PAST
+from dashboard.services import Lags
+from storage.store import Beat, DeadReason, Delivery, DiskSpace, Latency, SourceHours, Store, TableSize, Withheld
+from storage.tables.heartbeats import GONE_S
+
+RECENT_TTL_S = 15.0
+SLOW_TTL_S = 60.0
+LAGS_TTL_S = 300.0
+BROKER_TTL_S = 10.0
+TELLERS = timedelta(days=30)
+"""A source that is on no list is shown when it told anything since then."""
+CHART = timedelta(hours=6)
+CHART_WIDTH_S = 300
+BEATS = timedelta(days=1)
+SPARED = "waits: "
+"""So begins what is noted of an endpoint that takes only so many messages a minute."""
+ENDED = timedelta(hours=1)
+"""A process that ended, or was lost, is shown for so long, in case anybody wonders."""
+
+
+class SourcesView(msgspec.Struct, frozen=True, kw_only=True):
+    """All sources; silence: the id of the open alert that the whole feed is silent, "" for none"""
+
+    rows: list[SourceView]
+    silence: str
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of the deliveries to one endpoint in the last seven days, each counted by its last attempt.
+
+    taken, failed: alerts or groups that it took, and did not; waiting: those that are held back, or wait for others
+    last_at, last_error: of the newest failure
+    """
+
+    name: str
+    taken: int = 0
+    failed: int = 0
+    waiting: int = 0
+    last_at: datetime | None = None
+    last_error: str = ""
+
+
+class SystemView(msgspec.Struct, frozen=True, kw_only=True):
+    """How the installation fares.
+
+    beats: its processes; stored: articles per window of [since, until), oldest first; disk: None where the server does not say
+    """
+
+    beats: list[Beat]
+    since: datetime
+    until: datetime
+    stored: list[int]
+    latency: Latency
+    tables: list[TableSize]
+    disk: DiskSpace | None
+    dead: list[DeadReason]
+    endpoints: list[Endpoint]
+
+
+class Upkeep:
+    """Thread safe. Every method raises StoreError."""
+
+    def __init__(self, store: Store, now: Callable[[], datetime], cache: Cache, reads: Reads, lags: Lags | None) -> None:
+        self._store, self.now, self._cache, self._reads, self._lags = store, now, cache, reads, lags
+
+    def sources(self) -> SourcesView:
+        """Every source that is on a list, or told anything lately."""
+        return self._cache.get("sources", TTL_S, self._sources)
+
+    def forget_sources(self) -> None:
+        """Read anew which sources were added when it is asked for next."""
+        self._cache.forget("sources", "feeds")
+
+    def system(self) -> SystemView:
+        """All but the lag."""
+        return self._cache.get("system", TTL_S, self._system)
+
+    def lag(self) -> Mapping[str, list[int]] | None:
+        """Messages that the workers have not done yet, by topic and partition; None: no broker is known here. Raises BrokerError."""
+        asked = self._lags
+        if asked is None:
+            return None
+
+        def load() -> Mapping[str, list[int]] | BrokerError:
+            try:
+                return asked()
+            except BrokerError as error:
+                return error
+
+        found = self._cache.get("lag", BROKER_TTL_S, load)
+        if isinstance(found, BrokerError):
+            raise found.with_traceback(None)
+        return found
+
+    def _sources(self) -> SourcesView:
+        get, store, now = self._cache.get, self._store, self.now()
+        hour = datetime.fromtimestamp(int(now.timestamp()) // HOUR_S * HOUR_S, tz=UTC)
+        edge = hour - timedelta(hours=HOURS + 1)  # an hour more: the past may be ten minutes old
+        past = get(("source past", edge), PAST_TTL_S, lambda: store.health.source_hours(hour - max(TELLERS, PAST), edge))
+        recent: list[SourceHours] = get(
+            ("source hours", edge), RECENT_TTL_S, lambda: store.health.source_hours(edge, now + timedelta(hours=1))
+        )
+        usual = get(("source usual", hour), PAST_TTL_S, lambda: usuals([*past, *recent], now))
+        alerts = self._reads.alerts()
+        known = Known(
+            past=past,
+            recent=recent,
+            visits=get("visits", TTL_S, store.visits.all),
+            feeds=get("feeds", TTL_S, store.feeds.all),
+            lags=get("source lags", LAGS_TTL_S, lambda: store.health.source_lags(now - WEEK)),
+            dead=get("source dead", SLOW_TTL_S, lambda: store.health.dead_by_source(now - WEEK)),
+            alerts=alerts,
+        )
+        silent = next((alert.id for alert in alerts if alert.measure == "silence" and alert.series == MARKET), "")
+        return SourcesView(rows=views(known, usual, now), silence=silent)
+
+    def _system(self) -> SystemView:
+        get, health, now = self._cache.get, self._store.health, self.now()
+        end = (int(now.timestamp()) // CHART_WIDTH_S + 1) * CHART_WIDTH_S
+        until = datetime.fromtimestamp(end, tz=UTC)
+        since = until - CHART
+        stored = dict(get(("stored per", end), RECENT_TTL_S, lambda: health.stored(since, until, CHART_WIDTH_S)))
+        windows = int(CHART.total_seconds()) // CHART_WIDTH_S
+        return SystemView(
+            beats=shown(get("beats", TTL_S, lambda: self._store.beats.latest(now - BEATS)), now),
+            since=since,
+            until=until,
+            stored=[stored.get(since + timedelta(seconds=n * CHART_WIDTH_S), 0) for n in range(windows)],
+            latency=get("latency", RECENT_TTL_S, lambda: health.latency(now - timedelta(hours=1))),
+            tables=get("tables", RECENT_TTL_S, health.tables),
+            disk=get("disk", SLOW_TTL_S, health.disk),
+            dead=get("dead reasons", SLOW_TTL_S, lambda: health.dead_reasons(now - WEEK)),
+            endpoints=get("endpoints", RECENT_TTL_S, lambda: self._endpoints(now)),
+        )
+
+    def _endpoints(self, now: datetime) -> list[Endpoint]:
+        return endpoints(self._store.alerts.last_attempts(now - WEEK), self._store.lives.withheld_since(now - WEEK), now)
+
+
+def is_gone(beat: Beat, now: datetime) -> bool:
+    """Whether a process was not heard for too long, and had not said that it ends."""
+    return beat.state != "ended" and (now - beat.at).total_seconds() > GONE_S
+
+
+def shown(beats: Sequence[Beat], now: datetime) -> list[Beat]:
+    """Those that are alive first, then those that are not for a short while; by what they do."""
+    kept = [beat for beat in beats if now - beat.at <= ENDED or not (beat.state == "ended" or is_gone(beat, now))]
+    return sorted(kept, key=lambda beat: (beat.state == "ended", is_gone(beat, now), beat.roles, beat.started_at))
+
+
+def endpoints(attempts: Sequence[Delivery], held: Sequence[Withheld], now: datetime) -> list[Endpoint]:
+    """By endpoint what became of the last attempts, and what still waits there."""
+    found: dict[str, Endpoint] = {}
+    taken, waiting = set(), {(each.alert_id, each.endpoint) for each in held if not each.final and (each.until is None or each.until > now)}
+    for last in sorted(attempts, key=lambda each: each.sent_at):
+        before = found.get(last.endpoint, Endpoint(name=last.endpoint))
+        if last.error.startswith(SPARED):
+            waiting.add((last.alert_id, last.endpoint))
+        elif last.delivered:
+            taken.add((last.alert_id, last.endpoint))
+            found[last.endpoint] = msgspec.structs.replace(before, taken=before.taken + 1)
+        else:
+            why = last.error or str(last.status)
+            found[last.endpoint] = msgspec.structs.replace(before, failed=before.failed + 1, last_at=last.sent_at, last_error=why)
+    for _, name in waiting - taken:
+        before = found.get(name, Endpoint(name=name))
+        found[name] = msgspec.structs.replace(before, waiting=before.waiting + 1)
+    return sorted(found.values(), key=lambda each: each.name)

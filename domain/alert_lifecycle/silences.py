@@ -1,0 +1,159 @@
+"""Silences: what people do not want to hear of for a while, who wanted that, and why. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+import msgspec
+
+from core.errors import SettingsError
+from core.records import NEWEST, Alert, Severity, sha
+
+SEVERITIES: tuple[Severity, ...] = ("watch", "urgent", "flash")
+"""From the least to the most."""
+SilenceState = Literal["waiting", "active", "ended"]
+SOON = timedelta(minutes=15)
+"""People are told that a silence ends when it is this near."""
+MAX_PATTERNS = 100
+MAX_PATTERN_CHARS = 300
+MAX_COMMENT_CHARS = 4_000
+
+
+class Silence(msgspec.Struct, frozen=True, kw_only=True):
+    """Alerts that match it are stored and shown, and not delivered while it lasts. One that ended is kept.
+
+    series, rules: patterns in which * stands for anything, such as "topic:*"; one of each must match, an empty tuple matches all
+    least, most: the severities that it is about, both included
+    starts_at, ends_at: half open, whole seconds, aware UTC
+    ended_at, ended_by: when somebody ended it before its time
+    """
+
+    id: str
+    series: tuple[str, ...]
+    rules: tuple[str, ...] = ()
+    least: Severity = "watch"
+    most: Severity = "flash"
+    starts_at: datetime
+    ends_at: datetime
+    author: str
+    comment: str
+    created_at: datetime
+    ended_at: datetime | None = None
+    ended_by: str = ""
+
+    @property
+    def until(self) -> datetime:
+        """When it ends, or ended; never before it starts."""
+        end = self.ends_at if self.ended_at is None else min(self.ends_at, self.ended_at)
+        return max(self.starts_at, end)
+
+    def state(self, now: datetime) -> SilenceState:
+        """Whether it silences anything at `now`."""
+        if now >= self.until:
+            return "ended"
+        return "active" if now >= self.starts_at else "waiting"
+
+    def known(self, at: datetime) -> Silence:
+        """The silence as it was known then: that somebody was going to end it before its time was not."""
+        return self if self.ended_at is None or self.ended_at <= at else msgspec.structs.replace(self, ended_at=None, ended_by="")
+
+    def matches(self, alert: Alert) -> bool:
+        """Whether it is about this alert, at whatever time."""
+        return (
+            matches(self.series, alert.series)
+            and matches(self.rules, alert.rule)
+            and rank(self.least) <= rank(alert.severity) <= rank(self.most)
+        )
+
+
+def rank(severity: Severity) -> int:
+    """0 for the least."""
+    return SEVERITIES.index(severity)
+
+
+def matches(patterns: Sequence[str], text: str) -> bool:
+    """Whether one of `patterns` is about the whole of `text`, or there are none. * is anything; capitals do not matter."""
+    return not patterns or any(_like(each.casefold(), text.casefold()) for each in patterns)
+
+
+def _like(pattern: str, text: str) -> bool:
+    """In time that grows with their lengths only: a regular expression of many stars might take for ever."""
+    first, *others = pattern.split("*")
+    if not others:
+        return text == first
+    if not text.startswith(first):
+        return False
+    place = len(first)
+    for part in others[:-1]:
+        found = text.find(part, place)
+        if found < 0:
+            return False
+        place = found + len(part)
+    return len(text) - place >= len(others[-1]) and text.endswith(others[-1])
+
+
+def silence(
+    *,
+    series: Sequence[str],
+    author: str,
+    comment: str,
+    starts_at: datetime,
+    ends_at: datetime,
+    now: datetime,
+    rules: Sequence[str] = (),
+    least: Severity = "watch",
+    most: Severity = "flash",
+) -> Silence:
+    """A new silence. Raises SettingsError for one that could silence nothing, or that says not who wants it and why."""
+    author, comment = author.strip(), comment.strip()
+    patterns = tuple(dict.fromkeys(each.strip() for each in series))
+    names = tuple(dict.fromkeys(each.strip() for each in rules))
+    if not patterns:
+        raise SettingsError('a silence needs a pattern of series, such as "topic:*" or "company:AAPL"; "*" is all of them')
+    for each in patterns:
+        if each != "*" and not re.fullmatch(r"[^:\s]+:.+", each, re.DOTALL):
+            raise SettingsError(f'{each!r} is no pattern of series: "kind:key", such as "topic:*" or "company:AAPL"; "*" is all of them')
+    if not all(names):
+        raise SettingsError('a pattern of rules must not be empty; "*" is all of them')
+    if len(patterns) + len(names) > MAX_PATTERNS or any(len(each) > MAX_PATTERN_CHARS for each in (*patterns, *names)):
+        raise SettingsError(f"a silence has at most {MAX_PATTERNS} patterns of {MAX_PATTERN_CHARS} characters")
+    if rank(least) > rank(most):
+        raise SettingsError(f"a silence from {least} to {most} is about nothing: severities are {', '.join(SEVERITIES)}")
+    if not author or len(author) > 100 or not author.isprintable():
+        raise SettingsError("a silence needs an author, in at most 100 printable characters")
+    if not comment or len(comment) > MAX_COMMENT_CHARS:
+        raise SettingsError(f"a silence needs a comment that says why, of at most {MAX_COMMENT_CHARS:,} characters")
+    starts_at, ends_at = (moment.astimezone(UTC).replace(microsecond=0) for moment in (starts_at, ends_at))
+    if not starts_at < ends_at < NEWEST:
+        raise SettingsError(f"a silence must end after it starts, and before {NEWEST.year}")
+    if ends_at <= now:
+        raise SettingsError(f"a silence that ended at {ends_at:%Y-%m-%d %H:%M:%S} UTC silences nothing")
+    told = (author, comment, least, most, starts_at.isoformat(), ends_at.isoformat(), now.astimezone(UTC).isoformat())
+    return Silence(
+        id=sha("silence", *told, "\x1e".join(patterns), "\x1e".join(names)),
+        series=patterns,
+        rules=names,
+        least=least,
+        most=most,
+        starts_at=starts_at,
+        ends_at=ends_at,
+        author=author,
+        comment=comment,
+        created_at=now.astimezone(UTC).replace(microsecond=0),
+    )
+
+
+def silencing(silences: Iterable[Silence], alert: Alert, now: datetime) -> tuple[Silence, ...]:
+    """The silences that hold `alert` back at `now`, the one that lasts longest first."""
+    found = [each for each in silences if each.state(now) == "active" and each.matches(alert)]
+    return tuple(sorted(found, key=lambda each: (-each.until.timestamp(), each.id)))
+
+
+def ending(silences: Iterable[Silence], now: datetime, within: timedelta = SOON) -> list[Silence]:
+    """The silences that are active and end within that time, the first to end first."""
+    return sorted(
+        (each for each in silences if each.state(now) == "active" and each.until - now <= within), key=lambda each: (each.until, each.id)
+    )

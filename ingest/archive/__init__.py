@@ -1,0 +1,1 @@
+"""Archive files (JSONL, CSV, Parquet) to articles."""

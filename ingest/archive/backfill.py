@@ -1,0 +1,169 @@
+"""Archives -> a sink, with a memory of how far each file is done.
+
+    files.read ─▶ batches ─▶ sink.put(articles + the line reached)
+                               ├─ IntoOutbox: both in one transaction ─▶ Publisher ─▶ Kafka `articles`
+                               └─ tocsin.runtime.backfill: scored and stored here, without a broker
+
+Interrupted at any point, the next run goes on with the first row that the sink has not taken: none is lost and none comes twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from core.errors import SettingsError
+from core.records import Article
+from ingest.archive.files import Reading, Rejected, read
+from ingest.companies.gazetteer import Gazetteer
+from ingest.kafka.outbox import ArchiveState, Outbox
+
+BATCH_ROWS = 500
+MAX_WAITING = 20_000
+"""Rows that may wait in the outbox before reading pauses: a minute of a fast worker's food, some 20 MB."""
+MAX_REJECTED_KEPT = 1_000
+
+
+class FileRejected(msgspec.Struct, frozen=True):
+    """A row that was set aside."""
+
+    path: str
+    line: int
+    reason: str
+
+
+class Report(msgspec.Struct):
+    """What a backfill did. rejected: the first MAX_REJECTED_KEPT of rejected_count. resumed: rows that earlier runs had done."""
+
+    read: int = 0
+    published: int = 0
+    rejected_count: int = 0
+    rejected: list[FileRejected] = msgspec.field(default_factory=list)
+    resumed: int = 0
+    interrupted: bool = False
+
+
+class Sink(Protocol):
+    """What takes the articles of archives."""
+
+    def archive(self, key: str) -> ArchiveState:
+        """How far an archive is done."""
+        ...
+
+    def put(self, articles: Sequence[Article], path: str, key: str, state: ArchiveState) -> None:
+        """Take articles of `path`; once they are safe, `state` is remembered under `key`, or nothing when that is ""."""
+        ...
+
+    def has_room(self) -> bool:
+        """Whether more may be put now."""
+        ...
+
+
+class IntoOutbox:
+    """Into the outbox, which a Publisher must be draining."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+
+    def archive(self, key: str) -> ArchiveState:
+        """As Sink.archive."""
+        return self._outbox.archive(key)
+
+    def put(self, articles: Sequence[Article], path: str, key: str, state: ArchiveState) -> None:
+        """As Sink.put, all or nothing. Raises StoreError when the outbox cannot be written."""
+        self._outbox.put(articles, archive=key, archive_state=state if key else None)
+
+    def has_room(self) -> bool:
+        """As Sink.has_room."""
+        return self._outbox.counts().unsettled <= MAX_WAITING and not self._outbox.full
+
+
+def backfill(
+    paths: Sequence[str],
+    sink: Sink,
+    *,
+    reading: Reading,
+    gazetteer: Gazetteer,
+    now: datetime,
+    progress: Callable[[Report], None] = lambda _: None,
+    stop: threading.Event | None = None,
+) -> Report:
+    """Put all rows of `paths` into `sink`. Ends early when `stop` is set (`interrupted`).
+
+    progress: called after each batch and while waiting for room; what it raises ends the backfill
+    Raises SettingsError for a file that cannot be read, and what the sink raises.
+    """
+    report, stop = Report(), stop or threading.Event()
+    keys = identities(paths)
+    for path, key in keys.items():
+        _file(path, key, sink, reading, gazetteer, now, report, progress, stop)
+        if stop.is_set():
+            report.interrupted = True
+            break
+    return report
+
+
+def _file(
+    path: str,
+    key: str,
+    sink: Sink,
+    reading: Reading,
+    gazetteer: Gazetteer,
+    now: datetime,
+    report: Report,
+    progress: Callable[[Report], None],
+    stop: threading.Event,
+) -> None:
+    state = sink.archive(key) if key else ArchiveState()
+    report.resumed += state.rows
+    if state.complete:
+        return
+    articles: dict[str, Article] = {}
+    line, rows = state.line, state.rows
+
+    def keep(*, complete: bool) -> None:
+        sink.put(list(articles.values()), path, key, ArchiveState(line, rows, complete))
+        articles.clear()
+        progress(report)
+        while not sink.has_room():
+            if stop.wait(0.05):
+                return
+            progress(report)
+
+    for row in read(path, reading, gazetteer=gazetteer, now=now, after=state.line):
+        if stop.is_set():
+            break
+        report.read, line, rows = report.read + 1, row.line, rows + 1
+        if isinstance(row, Rejected):
+            report.rejected_count += 1
+            if len(report.rejected) < MAX_REJECTED_KEPT:
+                report.rejected.append(FileRejected(path, row.line, row.reason))
+        else:
+            report.published += 1
+            articles[row.article.id] = row.article
+        if len(articles) >= BATCH_ROWS:
+            keep(complete=False)
+    keep(complete=not stop.is_set())
+
+
+def identities(paths: Sequence[str]) -> dict[str, str]:
+    """Each path with its file's identity, "" for stdin: all files are looked at before any is begun. Raises SettingsError."""
+    return {path: "" if path == "-" else identity(path) for path in paths}
+
+
+def identity(path: str) -> str:
+    """A file's identity: path, size, time of change and a hash of its first 64 kB. Raises SettingsError when it cannot be read."""
+    try:
+        place = Path(path).resolve(strict=True)
+        facts = place.stat()
+        with place.open("rb") as stream:
+            head = hashlib.sha256(stream.read(65_536)).hexdigest()[:16]
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read ({error.strerror or error})") from error
+    return f"{place}|{facts.st_size}|{facts.st_mtime_ns}|{head}"

@@ -1,0 +1,1 @@
+"""The list of companies, and the links from text to company codes."""

@@ -1,0 +1,1 @@
+"""The crawler: feeds and pages over HTTP to articles."""

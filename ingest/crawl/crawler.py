@@ -1,0 +1,265 @@
+"""The crawler: feeds -> articles in the outbox.
+
+    due source ─▶ fetch (304: nothing new) ─▶ feeds.parse ─▶ new or changed entries ─▶ (page, where full_text says so)
+        ─▶ build_article ─▶ outbox.put(articles + what was seen + when next) ─▶ Publisher ─▶ Kafka `articles`
+
+Which sources there are, and who is told of each visit: ingest/crawl/source_list.py.
+
+A visit ends in one transaction: killed at any point, it has happened or it has not. A source that fails is asked less and less
+often, and never sooner than its server wants.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from core.errors import BadRecord, SourceError, StoreError
+from core.log import get_logger
+from core.metrics import DEAD, FETCHES
+from core.records import Article
+from ingest.articles import Raw, build_article
+from ingest.companies.gazetteer import Gazetteer
+from ingest.crawl import feeds, pages
+from ingest.crawl.crawler_heartbeat import Pulses
+from ingest.crawl.crawler_mailbox import Board
+from ingest.crawl.feeds import Entry
+from ingest.crawl.fetcher import Fetched, Fetcher
+from ingest.crawl.source_list import Roster
+from ingest.crawl.sources import Source
+from ingest.kafka.outbox import Outbox, SourceState
+from ingest.text import clean_text
+from storage.tables.feeds import Outcome
+
+SHORT_TEXT_CHARS = 280
+"""`full_text = "when_short"` reads the page of an entry whose text is shorter."""
+
+MAX_BACKOFF_S = 6 * 3600.0
+HOUSEKEEPING = timedelta(hours=6)
+LOOK_AGAIN = timedelta(seconds=5)
+"""So often the board is asked which feeds were added or removed."""
+
+log = get_logger(__name__)
+
+
+class Visit(NamedTuple):
+    """What one visit to a source brought. outcome: "ok", "not_modified" or "failed"."""
+
+    source: str
+    outcome: Outcome
+    entries: int = 0
+    published: int = 0
+    rejected: int = 0
+    error: str = ""
+
+
+class Crawler:
+    """Visits each source when it is due. `now` is a parameter everywhere but in `run`.
+
+    sources: those of the file; board: where others are found, and where each visit is told of
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        fetcher: Fetcher,
+        outbox: Outbox,
+        gazetteer: Gazetteer,
+        *,
+        workers: int = 8,
+        board: Board | None = None,
+    ) -> None:
+        self._roster = Roster(sources, board)
+        self._pulses = Pulses(board, outbox)
+        self.sources = self._roster.sources()
+        self._fetcher = fetcher
+        self._outbox = outbox
+        self._gazetteer = gazetteer
+        self._workers = workers
+        self._stopping = threading.Event()
+        self._random = random.Random()  # noqa: S311 -- spreads visits, guards nothing
+
+    def run(self, stop: threading.Event) -> None:
+        """Crawl until `stop` is set; then the fetcher is closed, and visits under way are as if they had not begun."""
+        due = {source.name: self._outbox.state(source.name).next_due for source in self.sources}
+        busy: dict[str, Future[Visit]] = {}
+        wake = threading.Event()
+        tidy = look = datetime.now(UTC)
+        with self._pulses, ThreadPoolExecutor(self._workers, thread_name_prefix="crawl") as pool:
+            while not stop.is_set():
+                now = datetime.now(UTC)
+                for name in [name for name, future in busy.items() if future.done()]:
+                    busy.pop(name).result()
+                    if name in due:
+                        due[name] = self._outbox.state(name).next_due
+                if now >= look:
+                    self._take_up(due, now)
+                    self._pulses.tell(now)
+                    look = now + LOOK_AGAIN
+                if self._outbox.full:
+                    log.warning("outbox_full", size=self._outbox.counts().size)
+                    stop.wait(5.0)
+                    continue
+                if now >= tidy:
+                    self._outbox.forget_seen(now)
+                    tidy = now + HOUSEKEEPING
+                wake.clear()
+                for source in self.sources:
+                    if source.name not in busy and due[source.name] <= now.timestamp():
+                        future = pool.submit(self.visit, source, now)
+                        busy[source.name] = future
+                        future.add_done_callback(lambda _: wake.set())
+                soonest = min((moment for name, moment in due.items() if name not in busy), default=now.timestamp() + 1.0)
+                wake.wait(min(max(soonest - now.timestamp(), 0.02), 0.5))
+            self._stopping.set()
+            self._fetcher.close()
+
+    def _take_up(self, due: dict[str, float], now: datetime) -> None:
+        """Have `due` hold the sources that there are now; a new one is due at once, whatever became of an earlier one of its name."""
+        self.sources = self._roster.sources()
+        names = {source.name for source in self.sources}
+        for name in [name for name in due if name not in names]:
+            log.info("source_removed", source=name)
+            del due[name]
+        for name in names - due.keys():
+            log.info("source_added", source=name)
+            with suppress(StoreError):
+                self._outbox.put([], source=name, state=SourceState(), now=now)
+            due[name] = 0.0
+
+    def crawl_once(self, now: datetime) -> list[Visit]:
+        """Visit each source that is due at `now`, one after the other."""
+        self.sources = self._roster.sources()
+        return [self.visit(source, now) for source in self.sources if self._outbox.state(source.name).next_due <= now.timestamp()]
+
+    def visit(self, source: Source, now: datetime) -> Visit:
+        """One visit from the request to the transaction. Never raises: a failure is noted and backs the source off."""
+        state = self._outbox.state(source.name)
+        try:
+            visit = self._read(source, state, now)
+        except (SourceError, StoreError) as error:
+            visit = self._failed(source, state, now, error)
+        except Exception as error:  # one source's surprise must not end the crawl of all
+            log.exception("visit_broke", source=source.name)
+            visit = self._failed(source, state, now, error)
+        FETCHES.labels(source.name, visit.outcome).inc()
+        (log.info if visit.published or visit.outcome == "failed" else log.debug)("visit", **visit._asdict())
+        if not self._stopping.is_set():
+            self._tell(source, visit, state, now)
+        return visit
+
+    def _tell(self, source: Source, visit: Visit, state: SourceState, now: datetime) -> None:
+        with suppress(StoreError):
+            state = self._outbox.state(source.name)
+        self._roster.visited(
+            source,
+            visit.outcome,
+            state,
+            now,
+            error=visit.error,
+            entries=visit.entries,
+            published=visit.published,
+            refused=visit.rejected,
+        )
+
+    def _read(self, source: Source, state: SourceState, now: datetime) -> Visit:
+        fetched = self._fetcher.get(
+            source.url, etag=state.etag, last_modified=state.last_modified, allow_private=source.allow_private, limit=feeds.MAX_FEED_BYTES
+        )
+        after = self._after(source, fetched, state, now)
+        if fetched.not_modified:
+            self._outbox.put([], source=source.name, state=after, now=now)
+            return Visit(source.name, "not_modified")
+        entries = feeds.parse(fetched.body, url=fetched.url, content_type=fetched.content_type, kind=source.kind)[: source.max_items]
+        marks = {entry_key(entry): fingerprint(entry) for entry in entries}
+        known = self._outbox.seen(source.name, list(marks))
+        articles: list[Article] = []
+        rejected = 0
+        for entry in entries:
+            key = entry_key(entry)
+            if known.get(key) == marks[key]:
+                continue
+            try:
+                articles.append(self._article(source, entry, now))
+            except BadRecord as error:
+                rejected += 1
+                DEAD.labels(error.stage).inc()
+                log.warning("entry_refused", source=source.name, entry=key[:200], reason=error.reason)
+        self._outbox.put(articles, source=source.name, state=after, seen=marks, now=now)
+        return Visit(source.name, "ok", len(entries), len(articles), rejected)
+
+    def _after(self, source: Source, fetched: Fetched, state: SourceState, now: datetime) -> SourceState:
+        next_due = now.timestamp() + source.interval_s * self._random.uniform(0.9, 1.1)
+        etag, last_modified = (fetched.etag, fetched.last_modified)
+        if fetched.not_modified:  # a 304 need not repeat them
+            etag, last_modified = etag or state.etag, last_modified or state.last_modified
+        return SourceState(etag, last_modified, next_due, 0)
+
+    def _failed(self, source: Source, state: SourceState, now: datetime, error: Exception) -> Visit:
+        wait_s = backoff_s(source.interval_s, state.failures + 1, error.retry_after_s if isinstance(error, SourceError) else None)
+        if self._stopping.is_set():  # it is we who broke it off
+            return Visit(source.name, "failed", error=str(error))
+        after = state._replace(next_due=now.timestamp() + wait_s, failures=state.failures + 1)
+        try:
+            self._outbox.put([], source=source.name, state=after, now=now)
+        except StoreError as second:
+            log.error("outbox_failed", source=source.name, error=str(second))
+        return Visit(source.name, "failed", error=str(error) or type(error).__name__)
+
+    def _article(self, source: Source, entry: Entry, now: datetime) -> Article:
+        title, body, published = entry.title, entry.summary, entry.published
+        flags: tuple[str, ...] = ()
+        if entry.link and wants_page(source, body):
+            try:
+                fetched = self._fetcher.get(entry.link, allow_private=source.allow_private, limit=pages.MAX_PAGE_BYTES)
+                page = pages.extract(fetched.body, url=fetched.url, content_type=fetched.content_type)
+            except SourceError as error:
+                if self._stopping.is_set():
+                    raise
+                flags = ("no_page",)  # the feed's own words go out at once; waiting for the page could miss the news
+                log.info("page_failed", source=source.name, error=str(error))
+            else:
+                title = title or page.title
+                published = published or page.published
+                body = page.text if len(page.text) > len(clean_text.clean(body)) else body
+        raw = Raw(
+            source=source.name,
+            url=entry.link,
+            guid=entry.guid,
+            title=title,
+            text=body,
+            published=published,
+            language=source.language,
+            genre=source.genre,
+            flags=flags,
+        )
+        return build_article(raw, fetched_at=now, zone=source.zone, gazetteer=self._gazetteer)
+
+
+def wants_page(source: Source, summary: str) -> bool:
+    """Whether the entry's page is to be read."""
+    if source.full_text == "when_short":
+        return len(clean_text.clean(summary)) < SHORT_TEXT_CHARS
+    return source.full_text == "always"
+
+
+def entry_key(entry: Entry) -> str:
+    """What tells an entry from the others of its feed: its guid, else its link, else its title and time."""
+    return (entry.guid or entry.link or f"{entry.title}\n{entry.published}")[:1_000]
+
+
+def fingerprint(entry: Entry) -> int:
+    """Of the words that people read: markup and tracking pixels may change without making news."""
+    words = f"{clean_text.clean(entry.title)}\n{clean_text.clean(entry.summary)}"
+    return int.from_bytes(hashlib.blake2b(words.encode(), digest_size=8).digest(), "big") >> 1
+
+
+def backoff_s(interval_s: float, failures: int, retry_after_s: float | None) -> float:
+    """How long to leave a failing source alone: its interval doubled with each failure up to six hours, or longer if its server asks."""
+    return max(min(max(interval_s, 1.0) * 2.0 ** min(failures, 16), max(MAX_BACKOFF_S, interval_s)), retry_after_s or 0.0)

@@ -1,0 +1,308 @@
+"""The polite and careful HTTP client of the crawler: the door to httpx.
+
+    get ─▶ scheme ─▶ robots.txt ─▶ the host's turn ─▶ resolve and vet every address ─▶ connect to the vetted one
+        ─▶ status (304, redirect: once more from the start, 429) ─▶ body, unpacked under a limit, before the deadline
+
+A feed's address comes from a person, but redirects and links come from strangers: each hop is treated as new.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import httpx
+
+from core.errors import SourceError
+from ingest.crawl.robots import Robots
+from ingest.text.urls import canonical, host_of
+from net.deadline import Deadline
+from net.guarded_transport import Guarded, Resolver, resolve
+from net.retry_after import retry_after_s
+
+USER_AGENT = "Tocsin/0.1"
+MAX_BODY_BYTES = 8 * 1024 * 1024
+MAX_HOPS = 5
+MAX_TURN_S = 30.0
+"""Who would have to wait longer for a host's turn is told to come back instead."""
+
+
+class Fetched(NamedTuple):
+    """An answer. url: where it came from in the end. not_modified: nothing new, and the body is empty."""
+
+    status: int
+    url: str
+    body: bytes
+    content_type: str = ""
+    etag: str = ""
+    last_modified: str = ""
+    not_modified: bool = False
+
+
+class Fetcher:
+    """Fetches over HTTP. Safe to use from several threads; `close` ends what is under way.
+
+    host_delay_s: least time from one request to a host to the next; a robots.txt may ask for more
+    deadline_s: for one `get` with its redirects, from the first byte sent to the last byte read
+    """
+
+    def __init__(
+        self,
+        *,
+        user_agent: str = USER_AGENT,
+        host_delay_s: float = 1.0,
+        deadline_s: float = 30.0,
+        idle_s: float = 10.0,
+        max_bytes: int = MAX_BODY_BYTES,
+        resolver: Resolver = resolve,
+    ) -> None:
+        self.user_agent = user_agent
+        self._deadline_s = deadline_s
+        self._idle_s = idle_s
+        self._max_bytes = max_bytes
+        self._turns = Turns(host_delay_s)
+        self._robots = Robots(user_agent)
+        context = httpx.create_ssl_context()  # SSL_CERT_FILE adds an authority of one's own
+        self._transports = {private: Guarded(resolver, context, allow_private=private) for private in (False, True)}
+        self._lock = threading.Lock()
+        self._busy, self._closing = 0, threading.Event()
+
+    def get(self, url: str, *, etag: str = "", last_modified: str = "", allow_private: bool = False, limit: int | None = None) -> Fetched:
+        """The answer for `url`: 200, or 304 when `etag` or `last_modified` say that nothing changed.
+
+        Raises SourceError: refused by us (address, scheme, robots, size), by the server (any other status), not reached, or closing.
+        """
+        with self._under_way():
+            fetched = self._get(url, etag, last_modified, allow_private, limit or self._max_bytes)
+            if self._closing.is_set():  # an answer without a length ends where it is cut, and looks whole
+                raise SourceError(f"{url}: we are closing")
+            return fetched
+
+    def _get(self, url: str, etag: str, last_modified: str, allow_private: bool, limit: int) -> Fetched:
+        deadline = Deadline(self._deadline_s, SourceError)
+        headers = {"If-None-Match": etag, "If-Modified-Since": last_modified}
+        conditional = {name: value for name, value in headers.items() if value and value.isascii() and value.isprintable()}
+        here = url
+        for _ in range(MAX_HOPS + 1):
+            self._permit(here, deadline, allow_private)
+            response = self._request(here, conditional, deadline, allow_private)
+            try:
+                following = _redirect(response, here)
+                if not following:
+                    return self._answer(response, here, conditional, deadline, limit)
+            finally:
+                response.close()
+            here = following
+        raise SourceError(f"{url}: more than {MAX_HOPS} redirects, the last to {here}")
+
+    def _permit(self, url: str, deadline: Deadline, allow_private: bool) -> None:
+        """Wait for the host's turn, or raise SourceError when its robots.txt forbids the page."""
+
+        def read(address: str) -> tuple[int, bytes]:
+            return self._read_robots(address, deadline, allow_private)
+
+        if not canonical(url):
+            raise SourceError(f"{url[:200]}: is not an http or https address")
+        if not self._robots.allows(url, read):
+            again_s = self._robots.again_s(url)
+            why = f"its robots.txt does not allow {self.user_agent}" if again_s is None else "its robots.txt cannot be read now"
+            raise SourceError(f"{url}: {why}", retry_after_s=again_s)
+        self._turns.wait(host_of(url), at_least_s=self._robots.delay_s(url))
+        deadline.restart()  # waiting for our own turn is not the server's fault
+
+    def _read_robots(self, url: str, deadline: Deadline, allow_private: bool) -> tuple[int, bytes]:
+        """Status and the first 512 kB of a robots.txt, redirects followed."""
+        for _ in range(MAX_HOPS + 1):
+            if not canonical(url):
+                return 404, b""
+            response = self._request(url, {}, deadline, allow_private)
+            try:
+                following = _redirect(response, url)
+                if not following:
+                    body = _body(response, deadline, Robots.MAX_BYTES, truncate=True) if response.status_code == 200 else b""
+                    return response.status_code, body
+            finally:
+                response.close()
+            url = following
+        return 404, b""  # RFC 9309, 2.3.1.2: after five redirects it may be taken as unavailable
+
+    def _request(self, url: str, conditional: dict[str, str], deadline: Deadline, allow_private: bool) -> httpx.Response:
+        wait_s = min(self._idle_s, deadline.left_s())
+        headers = {
+            "User-Agent": self.user_agent,
+            "Accept": "application/rss+xml, application/atom+xml, application/xml;q=0.9, text/html;q=0.8, */*;q=0.5",
+            "Accept-Encoding": "gzip",  # nothing whose unpacking we cannot bound
+            **conditional,
+        }
+        try:
+            timeout = httpx.Timeout(wait_s).as_dict()
+            request = httpx.Request("GET", url, headers=headers, extensions={"timeout": timeout})
+            with deadline:
+                return self._transports[allow_private].handle_request(request)
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+            raise SourceError(f"{url}: {_said(error)}") from error
+
+    def _answer(self, response: httpx.Response, url: str, conditional: dict[str, str], deadline: Deadline, limit: int) -> Fetched:
+        status, headers = response.status_code, response.headers
+        if status == 304 and conditional:
+            return Fetched(304, url, b"", "", headers.get("etag", ""), headers.get("last-modified", ""), not_modified=True)
+        if status != 200:
+            wait_s = retry_after_s(headers.get("retry-after", ""), headers.get("date", ""))
+            if status in (429, 503):
+                self._turns.pause(host_of(url), wait_s if wait_s is not None else 60.0)
+            raise SourceError(f"{url}: answered {status} {response.reason_phrase}", retry_after_s=wait_s)
+        try:
+            body = _body(response, deadline, limit)
+        except (httpx.HTTPError, OSError) as error:
+            raise SourceError(f"{url}: {_said(error)}") from error
+        except SourceError as error:
+            raise SourceError(f"{url}: {error}") from error
+        return Fetched(200, url, body, headers.get("content-type", ""), headers.get("etag", ""), headers.get("last-modified", ""))
+
+    @contextlib.contextmanager
+    def _under_way(self) -> Iterator[None]:
+        """The last to end after `close` closes the connections: httpx would leave one that is in use then to nobody."""
+        with self._lock:
+            if self._closing.is_set():
+                raise SourceError("we are closing")
+            self._busy += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._busy -= 1
+                last = self._closing.is_set() and not self._busy
+            if last:
+                self._release()
+
+    def _release(self) -> None:
+        for transport in self._transports.values():
+            transport.close()
+
+    def close(self) -> None:
+        """End what is under way, and what waits for a host's turn; nothing is fetched any more. Calling it twice is fine."""
+        with self._lock:
+            self._closing.set()
+            idle = not self._busy
+        self._turns.close()
+        for transport in self._transports.values():
+            transport.cut()
+        if idle:
+            self._release()
+
+
+def _redirect(response: httpx.Response, url: str) -> str:
+    """Where the answer sends us; "" when it is no redirect. Raises SourceError for a place that is not http or https."""
+    if response.status_code not in (301, 302, 303, 307, 308):
+        return ""
+    location = response.headers.get("location", "")
+    try:
+        target = str(httpx.URL(url).join(location)) if location else ""
+    except (httpx.InvalidURL, ValueError):
+        target = ""
+    if not canonical(target):
+        raise SourceError(f"{url}: redirects to {location[:200]!r}, which is not an http or https address")
+    return target
+
+
+def _body(response: httpx.Response, deadline: Deadline, limit: int, *, truncate: bool = False) -> bytes:
+    """The body, unpacked; at most `limit` bytes of it are ever in memory. Raises SourceError when it is longer, unless `truncate`."""
+    encoding = response.headers.get("content-encoding", "identity").strip().lower() or "identity"
+    if encoding not in ("identity", "gzip", "x-gzip"):
+        raise SourceError(f"the answer is packed with {encoding!r}, which was not offered")
+    unpack = _Gunzip(limit) if encoding != "identity" else _Plain(limit)
+    with deadline:
+        for chunk in response.iter_raw():
+            unpack.feed(chunk)
+            if unpack.over:
+                if truncate:
+                    break
+                raise SourceError(f"the answer is longer than {limit} bytes")
+            deadline.left_s()
+    if not unpack.over and not unpack.whole:
+        raise SourceError("the packed answer ends too early")
+    return bytes(unpack.data[:limit])
+
+
+class _Plain:
+    """Collects what comes, one byte over `limit` at most."""
+
+    whole = True
+
+    def __init__(self, limit: int) -> None:
+        self.data = bytearray()
+        self._room = limit + 1
+
+    @property
+    def over(self) -> bool:
+        return len(self.data) >= self._room
+
+    def feed(self, chunk: bytes) -> None:
+        self.data += chunk[: self._room - len(self.data)]
+
+
+class _Gunzip(_Plain):
+    """Unpacks gzip, several members too, and never more than `limit` + 1 bytes: 2 GiB of zeros fit into 2 MB."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self._inflate = zlib.decompressobj(31)
+        self._begun = False
+
+    @property
+    def whole(self) -> bool:  # type: ignore[override]
+        return self._inflate.eof or not self._begun
+
+    def feed(self, chunk: bytes) -> None:
+        self._begun = self._begun or bool(chunk)
+        while chunk and not self.over:
+            if self._inflate.eof:
+                if not chunk.startswith(b"\x1f\x8b"):
+                    return  # padding after the last member
+                self._inflate = zlib.decompressobj(31)
+            try:
+                self.data += self._inflate.decompress(chunk, self._room - len(self.data))
+            except zlib.error as error:
+                raise SourceError(f"the answer is not the gzip it claims to be ({error})") from error
+            chunk = self._inflate.unused_data if self._inflate.eof else self._inflate.unconsumed_tail
+
+
+class Turns:
+    """When each host may be asked next."""
+
+    def __init__(self, delay_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._delay_s = delay_s
+        self._clock = clock
+        self._next: dict[str, float] = {}
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+
+    def wait(self, host: str, at_least_s: float = 0.0) -> None:
+        """Return when it is our turn. Raises SourceError when that is more than MAX_TURN_S away."""
+        with self._lock:
+            now = self._clock()
+            turn = max(now, self._next.get(host, 0.0))
+            if turn - now > MAX_TURN_S:
+                raise SourceError(f"{host}: asked us to wait {turn - now:.0f} s", retry_after_s=turn - now)
+            self._next[host] = turn + max(self._delay_s, at_least_s)
+            if len(self._next) > 10_000:
+                self._next = {name: moment for name, moment in self._next.items() if moment > now}
+        if turn > now and self._closed.wait(turn - now):
+            raise SourceError(f"{host}: we are closing")
+
+    def pause(self, host: str, wait_s: float) -> None:
+        """Leave the host alone for `wait_s`."""
+        with self._lock:
+            self._next[host] = max(self._next.get(host, 0.0), self._clock() + wait_s)
+
+    def close(self) -> None:
+        """End all waiting."""
+        self._closed.set()
+
+
+def _said(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"[:300] if str(error) else type(error).__name__

@@ -1,0 +1,1 @@
+"""The outbox, the producer and the Kafka client of everything that publishes."""

@@ -1,0 +1,199 @@
+"""The door to Kafka for everything that writes: topics, offsets, and producers that are made and ended properly."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+from core.errors import BrokerError
+from core.kafka_topics import TopicNames
+
+DELIVERY_TIMEOUT_S = 15 * 60
+MAX_REQUEST_BYTES = 1_000_000
+
+
+def ensure_topics(bootstrap: str, names: TopicNames, *, partitions: int, replication: int, deadline_s: float = 20.0) -> None:
+    """Create the topics that do not exist. Tries until the broker is up; raises BrokerError after `deadline_s`.
+
+    partitions: of `articles`. `scores` and `alerts` have one: one evaluator is active and the others stand by, as two could
+        ring one episode at slightly different window starts
+    """
+    from kafka.errors import TopicAlreadyExistsError
+
+    end = time.monotonic() + deadline_s
+    counts = {names.articles: partitions, names.scores: 1, names.alerts: 1}
+    wanted = {name: {"num_partitions": count, "replication_factor": replication} for name, count in counts.items()}
+    while True:
+        try:
+            with _Admin(bootstrap, timeout_s=max(1.0, min(10.0, end - time.monotonic()))) as admin:
+                missing = {name: options for name, options in wanted.items() if name not in set(admin.list_topics())}
+                for name, options in missing.items():
+                    with suppress(TopicAlreadyExistsError):  # somebody else was faster
+                        admin.create_topics({name: options}, wait_for_metadata=True)
+            return
+        except errors() as error:
+            if time.monotonic() >= end:
+                if isinstance(error, BrokerError):
+                    raise
+                raise BrokerError(f"Kafka at {bootstrap}: the topics cannot be made ({said(error)})") from error
+            time.sleep(0.2)
+
+
+def committed_offsets(bootstrap: str, group: str, topic: str) -> dict[int, int]:
+    """The next offset that `group` will read, by partition; partitions without a commit are left out. Raises BrokerError."""
+    try:
+        with _Admin(bootstrap, timeout_s=10.0) as admin:
+            offsets = admin.list_group_offsets({group: None}).get(group, {})
+    except errors() as error:
+        raise BrokerError(f"Kafka at {bootstrap}: the offsets of {group} cannot be read ({said(error)})") from error
+    return {place.partition: at.offset for place, at in offsets.items() if place.topic == topic and at.offset >= 0}
+
+
+def lag(bootstrap: str, group: str, topic: str) -> int:
+    """Messages of the topic that the group has not committed yet. Raises BrokerError."""
+    return sum(lags(bootstrap, group, [topic])[topic])
+
+
+def lags(bootstrap: str, group: str, topics: Sequence[str], timeout_s: float = 10.0) -> dict[str, list[int]]:
+    """Of each topic, by partition: messages that the group has not committed yet; [] for one that is not there. Raises BrokerError."""
+    from kafka import TopicPartition
+    from kafka.admin import OffsetSpec
+
+    try:
+        with _Admin(bootstrap, timeout_s=timeout_s) as admin:
+            known = {row["name"]: len(row["partitions"]) for row in admin.describe_topics() if not row.get("error_code")}
+            places = [TopicPartition(topic, number) for topic in topics for number in range(known.get(topic, 0))]
+            committed = admin.list_group_offsets({group: None}).get(group, {})
+            first = admin.list_partition_offsets(dict.fromkeys(places, OffsetSpec.EARLIEST)) if places else {}
+            end = admin.list_partition_offsets(dict.fromkeys(places, OffsetSpec.LATEST)) if places else {}
+    except errors() as error:
+        raise BrokerError(f"Kafka at {bootstrap}: the lag of {group} cannot be read ({said(error)})") from error
+    done = {(place.topic, place.partition): at.offset for place, at in committed.items()}
+    behind: dict[str, list[int]] = {topic: [] for topic in topics}
+    for place in places:
+        read = max(done.get((place.topic, place.partition), 0), first[place].offset)
+        behind[place.topic].append(max(0, end[place].offset - read))
+    return behind
+
+
+def partitions(bootstrap: str, topics: Sequence[str]) -> dict[str, int]:
+    """How many partitions each of `topics` has; 0 for one that is not there. Raises BrokerError."""
+    try:
+        with _Admin(bootstrap, timeout_s=5.0) as admin:
+            known = {row["name"]: len(row["partitions"]) for row in admin.describe_topics() if not row.get("error_code")}
+    except errors() as error:
+        raise BrokerError(f"Kafka at {bootstrap}: the topics cannot be read ({said(error)})") from error
+    return {topic: known.get(topic, 0) for topic in topics}
+
+
+class _Admin:
+    """An admin client that is closed at the end and whose failure to start is a BrokerError."""
+
+    def __init__(self, bootstrap: str, timeout_s: float) -> None:
+        self._bootstrap = bootstrap
+        self._timeout_ms = int(timeout_s * 1000)
+        self._client: Any = None
+
+    def __enter__(self) -> Any:
+        from kafka import KafkaAdminClient
+
+        self._client = _open(
+            KafkaAdminClient,
+            self._bootstrap,
+            bootstrap_timeout_ms=self._timeout_ms,
+            request_timeout_ms=self._timeout_ms,
+        )
+        return self._client
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(Exception):
+            self._client.close()
+
+
+def open_producer(bootstrap: str) -> Any:
+    """An idempotent producer that waits for all replicas. Raises BrokerError."""
+    from kafka import KafkaProducer
+
+    return _open(
+        KafkaProducer,
+        bootstrap,
+        acks="all",
+        enable_idempotence=True,
+        delivery_timeout_ms=DELIVERY_TIMEOUT_S * 1000,  # longer than an outage should last: after it the producer may hang for ever
+        request_timeout_ms=30_000,
+        max_block_ms=5_000,
+        bootstrap_timeout_ms=5_000,
+        max_request_size=MAX_REQUEST_BYTES,
+        linger_ms=5,
+        batch_size=256 * 1024,
+    )
+
+
+def abandon(producer: Any) -> None:
+    """Stop a producer without waiting for its messages.
+
+    Its own `close` first waits for a flush that a wedged producer never ends, then leaves the thread running; and when the
+    object is collected it tries once more. So its thread is told to drop everything, which ends the flush.
+    """
+    with suppress(Exception):
+        producer._sender.force_close()
+        producer._sender.join(5.0)
+    with suppress(Exception):
+        producer.close(timeout=0)
+    producer._closed = True
+
+
+def _open(kind: Callable[..., Any], bootstrap: str, **options: Any) -> Any:
+    """A client of kafka-python. Raises BrokerError; one that cannot start is taken apart, as it leaves its sockets and thread behind."""
+    from kafka.net.compat import KafkaNetClient
+
+    _reach(bootstrap, 5.0)
+    opened: list[Any] = []
+
+    def network(**config: Any) -> Any:
+        opened.append(KafkaNetClient(**config))
+        return opened[-1]
+
+    try:
+        return kind(bootstrap_servers=bootstrap.split(","), client_id="tocsin", kafka_client=network, **options)
+    except errors() as error:
+        for client in opened:
+            with suppress(Exception):
+                client.close()
+        raise BrokerError(f"Kafka at {bootstrap} cannot be reached ({said(error)})") from error
+
+
+def _reach(bootstrap: str, timeout_s: float) -> None:
+    """Raises BrokerError at once where nobody listens: a client that is made then waits its full time, and leaves sockets open."""
+    failure: Exception | None = None
+    for address in bootstrap.split(","):
+        host, _, port = address.strip().rpartition(":")
+        try:
+            with socket.create_connection((host.rpartition("://")[2].strip("[]"), int(port)), timeout=timeout_s):
+                return
+        except (OSError, ValueError, OverflowError) as error:
+            failure = error
+    raise BrokerError(f"Kafka at {bootstrap} cannot be reached ({failure})") from failure
+
+
+def errors() -> tuple[type[BaseException], ...]:
+    """What kafka-python raises when a broker cannot be reached or refuses."""
+    from kafka.errors import KafkaError
+
+    return (BrokerError, KafkaError, OSError, ValueError, AssertionError)
+
+
+def fatal_errors() -> tuple[type[BaseException], ...]:
+    """Errors after which the same message will never be taken."""
+    from kafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
+
+    return (MessageSizeTooLargeError, RecordListTooLargeError)
+
+
+def said(error: BaseException) -> str:
+    """An error in one line."""
+    name, words = type(error).__name__, str(error)
+    return words[:300] if words.startswith(name) else f"{name}: {words}"[:300] if words else name

@@ -1,0 +1,1 @@
+"""Text cleaning: charsets, dates, URLs, near-duplicates, personal data."""

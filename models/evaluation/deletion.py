@@ -1,0 +1,82 @@
+"""Are the explained words the ones that count? Delete them, heaviest first, and see how fast the class loses its probability.
+
+    explanation ─▶ words heaviest first ─▶ the text without the first 1, 2, ... half of them ─▶ probabilities ─▶ mean drop
+    the same for words in random order: an explanation that knows something drops faster
+
+The mean drop is the area over the perturbation curve of Samek et al. (2017), Evaluating the visualization of what a deep neural
+network has learned, with words in the place of pixels.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from statistics import fmean
+
+import msgspec
+import numpy as np
+
+from models.inference.explain import Explanation, Word, explain
+from models.inference.heads import SENTIMENTS
+from models.inference.transformer import TransformerClassifier
+from models.templates import Seed
+
+RANDOM_ORDERS = 3
+
+
+class Deletion(msgspec.Struct, frozen=True):
+    """What deleting words does to the class's probability, mean over n texts of a language.
+
+    informed, chance: mean drop with the heaviest words first, and in random order
+    won: share of the texts in which informed > chance
+    """
+
+    language: str
+    n: int
+    informed: float
+    chance: float
+    won: float
+
+
+def measure(classifier: TransformerClassifier, seeds: Sequence[Seed], dice: random.Random) -> list[Deletion]:
+    """Deletion curves of the likeliest sentiment of each text against random orders, by language. Raises ModelError."""
+    drops: dict[str, list[tuple[float, float]]] = {}
+    for seed in seeds:
+        found = explain(classifier, seed.text, "", seed.language)
+        heaviest = sorted(found.words, key=lambda word: -word.weight)
+        orders = [heaviest, *(dice.sample(found.words, len(found.words)) for _ in range(RANDOM_ORDERS))]
+        informed, *others = drop(classifier, found, seed.language, orders)
+        drops.setdefault(seed.language, []).append((informed, fmean(others)))
+    return [
+        Deletion(
+            language,
+            len(pairs),
+            fmean(informed for informed, _ in pairs),
+            fmean(chance for _, chance in pairs),
+            fmean(informed > chance for informed, chance in pairs),
+        )
+        for language, pairs in sorted(drops.items())
+    ]
+
+
+def drop(classifier: TransformerClassifier, found: Explanation, language: str, orders: Sequence[Sequence[Word]]) -> list[float]:
+    """For each order of the words: how much of the class's probability is lost, mean over its first 1, 2, ... half of them deleted.
+
+    Only for kinds of sentiment without a company, which a deletion could take away.
+    """
+    half = max(1, len(found.words) // 2)
+    texts = [without(found.text, order[: k + 1]) for order in orders for k in range(half)]
+    logits = classifier.logits([(text, "") for text in texts])[found.head].astype(np.float64) / classifier.temperature(found.head, language)
+    chances = np.exp(logits - logits.max(1, keepdims=True))
+    chances /= chances.sum(1, keepdims=True)
+    left = chances[:, SENTIMENTS.index(found.label)].reshape(len(orders), half)
+    return [float(value) for value in found.probability - left.mean(1)]
+
+
+def without(text: str, words: Sequence[Word]) -> str:
+    """The text with these words cut out."""
+    parts, at = [], 0
+    for word in sorted(words):
+        parts.append(text[at : word.start])
+        at = word.end
+    return "".join([*parts, text[at:]])

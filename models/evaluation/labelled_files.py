@@ -1,0 +1,178 @@
+"""Which rows of a labelled file can be used, and what is wrong with the others?
+
+    FILE.jsonl[.gz] ─▶ lines ─▶ Labelled (text, label or labels) or Tagged (tokens, BIO tags), and the bad rows by line
+
+One bad row never stops a file; a file that cannot be read or has no usable row does.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Generic, TypeVar
+
+from core.errors import ModelError, SettingsError
+from models.inference.entities import Span, spans_of_bio
+
+Row = dict[str, Any]
+RowT = TypeVar("RowT")
+
+_GZIP = b"\x1f\x8b"
+_CHINESE = re.compile(r"[㐀-鿿]")
+NEWS = "news"
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """One labelled text.
+
+    line: its place in the file, from 1
+    language: as the row says, else "zh" where it holds Chinese characters and "en" where not; `named`: whether the row says it
+    target: the company or aspect that the sentiment is towards, or ""
+    single: the row has the field `label`: it can have one only
+    """
+
+    line: int
+    text: str
+    labels: tuple[str, ...]
+    single: bool
+    language: str
+    named: bool
+    genre: str = NEWS
+    source: str = ""
+    target: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """One sentence with its entities.
+
+    spans: places of its entities in `text`; tokens: (first character, the one after the last) of each token
+    """
+
+    line: int
+    text: str
+    spans: tuple[Span, ...]
+    tokens: tuple[tuple[int, int], ...]
+    language: str
+    named: bool
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows(Generic[RowT]):
+    """The usable rows in order, and a sentence for each of the others that names its line."""
+
+    rows: list[RowT]
+    bad: list[str]
+
+
+def read_labelled(path: Path, *, genre: str = NEWS, may_be_empty: bool = False) -> Rows[Labelled]:
+    """Rows with a text and a label or labels. Raises SettingsError when the file cannot be read or has no such row.
+
+    genre: of rows that name none; may_be_empty: an empty list of labels says that none holds, otherwise it is a bad row
+    """
+    return _read(path, lambda line, row: _labelled(line, row, genre, may_be_empty))
+
+
+def read_tagged(path: Path) -> Rows[Tagged]:
+    """Rows with tokens and BIO tags. Raises SettingsError when the file cannot be read or has no such row."""
+    return _read(path, _tagged)
+
+
+def _read(path: Path, row_of: Callable[[int, Row], RowT]) -> Rows[RowT]:
+    rows: list[RowT] = []
+    bad: list[str] = []
+    for number, line in enumerate(_lines(path), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+            if not isinstance(row, dict):
+                raise ValueError("an object is wanted")
+            rows.append(row_of(number, row))
+        except (ValueError, RecursionError, ModelError) as error:
+            bad.append(f"line {number}: {error}")
+    if not rows:
+        why = f"; {bad[0]}" if bad else ": it is empty"
+        message = f"{path}: none of its {len(bad)} rows can be used{why}"
+        raise SettingsError(message)
+    return Rows(rows, bad)
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as plain:
+            packed = plain.read(2) == _GZIP
+            plain.seek(0)
+            file: BinaryIO = gzip.GzipFile(fileobj=plain) if packed else plain  # type: ignore[assignment]
+            yield from file
+    except (OSError, EOFError, zlib.error) as error:
+        message = f"{path}: cannot be read ({error or type(error).__name__}); JSONL is wanted, plain or gzip"
+        raise SettingsError(message) from error
+
+
+def _labelled(line: int, row: Row, genre: str, may_be_empty: bool) -> Labelled:
+    text = _text(row, "text")
+    labels, single = row.get("labels"), False
+    if labels is None:
+        label = row.get("label")
+        if label is None:
+            raise ValueError("neither label nor labels")
+        labels, single = [label], True
+    if not isinstance(labels, list) or not all(isinstance(label, str | int) and str(label).strip() for label in labels):
+        raise ValueError("labels is not a list of names")
+    if not labels and not may_be_empty:
+        raise ValueError("labels is empty")
+    language, named = _language(row, text)
+    target = row.get("entity") or row.get("aspect") or ""
+    return Labelled(
+        line,
+        text,
+        tuple(dict.fromkeys(str(label).strip() for label in labels)),
+        single,
+        language,
+        named,
+        str(row.get("genre") or genre),
+        str(row.get("source") or ""),
+        str(target).strip(),
+    )
+
+
+def _tagged(line: int, row: Row) -> Tagged:
+    tokens, tags = row.get("tokens"), row.get("tags")
+    if not (isinstance(tokens, list) and isinstance(tags, list) and tokens):
+        raise ValueError("tokens and tags are wanted, a list each")
+    if not all(isinstance(value, str) for value in [*tokens, *tags]):
+        raise ValueError("a token or a tag is not a string")
+    language, named = _language(row, "".join(tokens))
+    text, spans = spans_of_bio(tokens, tags, language)
+    return Tagged(line, text, tuple(spans), token_places(tokens, language), language, named, str(row.get("source") or ""))
+
+
+def token_places(tokens: Sequence[str], language: str) -> tuple[tuple[int, int], ...]:
+    """Where each token stands in the text that `spans_of_bio` joins them to."""
+    gap, at, places = 0 if language == "zh" else 1, 0, []
+    for token in tokens:
+        places.append((at, at + len(token)))
+        at += len(token) + gap
+    return tuple(places)
+
+
+def _text(row: Row, name: str) -> str:
+    text = row.get(name)
+    if not isinstance(text, str) or not text.strip():
+        raise ValueError(f"no {name}")
+    return text.strip()
+
+
+def _language(row: Row, text: str) -> tuple[str, bool]:
+    said = row.get("lang")
+    if isinstance(said, str) and said.strip():
+        return said.strip().lower().replace("_", "-").partition("-")[0], True
+    return ("zh" if _CHINESE.search(text) else "en"), False

@@ -1,0 +1,326 @@
+"""How are many texts run through a network fast? Packed, without a token of padding between them, a pack on each core.
+
+    token ids ─▶ packs of like lengths ─▶ lanes: [tokens of a pack, one after the other] ─▶ encoder ─▶ mean of each text ─▶ heads
+
+In a pack the matrix products see one long row of tokens without padding; attention, a tenth of the work, runs over groups of texts
+that are padded to one of few widths: a kernel is compiled, and kept, for every shape of a product (0.7 MB and 0.5 ms each, as much as
+running it ten times). Weights are laid out once for oneDNN's kernels: `torch.nn.Linear` does that again at every call, which takes
+three times as long as the product itself (docs/performance.md).
+
+How are many texts run through a network on a GPU? In large batches of like lengths, all of them under way before one is waited for.
+
+    token ids ─▶ batches of like lengths ─▶ pinned memory ─▶ device: encoder with fused attention, heads ─▶ one table ─▶ back, once
+
+A GPU is told what to do and goes on by itself: while it works on one batch the next is packed and copied, and nothing waits until the
+last has been handed over. Workers that share a GPU are processes of their own, each with its copy of the network (40 MB).
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.inference.encoding import PAD_ID, pack, pad, rows_of, width_of
+from models.inference.heads import TAGS
+from models.inference.network import Layer, Network
+
+Floats = npt.NDArray[np.float32]
+
+PACK_TOKENS = 2048
+FEWEST_TOKENS = 256  # of a pack that is split off for another core
+TOKEN_STEP = 256
+"""Packs are rounded up to this: a kernel is compiled for every new shape, which costs more than running it."""
+
+SCORE_LIMIT = 60.0
+TINY = 1e-30
+"""Below any sum of weights: what keeps the rows without a text finite."""
+CORES = torch.get_num_threads()
+"""As torch found them at the start: what it says later is of the thread that asks."""
+
+
+class Reading(NamedTuple):
+    """What a network says of texts, in their order: logits (N, size) by head but for the tags, and pooled vectors (N, H)."""
+
+    logits: dict[str, Floats]
+    pooled: Floats
+
+
+class Engine(Protocol):
+    """Runs texts through a network."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it does."""
+        ...
+
+    def read(self, ids: Sequence[Sequence[int]]) -> Reading:
+        """What the network says of texts, given as token ids, none empty."""
+        ...
+
+
+def padded_batches(ids: Sequence[Sequence[int]], budget_tokens: int = PACK_TOKENS) -> Iterator[tuple[list[int], Tensor]]:
+    """(places in `ids`, their token ids padded (B, L)), B as many or more, in few shapes, each of at most `budget_tokens`."""
+    widths = [width_of(len(row)) for row in ids]
+    for batch in pack(widths, budget_tokens):
+        width = widths[batch[0]]
+        yield batch, pad([ids[i] for i in batch], (rows_of(len(batch), width, budget_tokens), width))
+
+
+class PaddedEngine:
+    """The network as it is, on batches padded to their longest. Slower, for wherever oneDNN is not: it defines what is right."""
+
+    def __init__(self, network: Network, *, batch_tokens: int = PACK_TOKENS) -> None:
+        self._network = network.eval()
+        self._batch_tokens = batch_tokens
+        self.device = network.words.weight.device
+
+    def read(self, ids: Sequence[Sequence[int]]) -> Reading:
+        """What the network says of texts, in order."""
+        shape_of = self._network.shape
+        logits = {name: np.zeros((len(ids), size), np.float32) for name, size in shape_of.outputs.items() if name != TAGS}
+        pooled = np.zeros((len(ids), shape_of.hidden), np.float32)
+        with torch.inference_mode():
+            for batch, padded in padded_batches(ids, self._batch_tokens):
+                outputs = self._network(padded.to(self.device))
+                pooled[batch] = outputs.pooled[: len(batch)].cpu().numpy()
+                for name, rows in logits.items():
+                    rows[batch] = outputs.logits[name][: len(batch)].cpu().numpy()
+        return Reading(logits, pooled)
+
+
+class PackedEngine:
+    """The encoder on packs. Every core runs a pack of its own: two that share each product wait for each other at each.
+
+    lanes: packs at a time; None: one a core
+    pack_tokens: tokens in a pack
+    """
+
+    def __init__(self, network: Network, dtype: torch.dtype, *, lanes: int | None = None, pack_tokens: int = PACK_TOKENS) -> None:
+        self.device = torch.device("cpu")
+        self._encoder = Encoder(network, dtype)
+        self._lanes = lanes or CORES
+        self._pack_tokens = pack_tokens
+        heads = {name: network.head(name) for name in network.shape.outputs if name != TAGS}
+        self._heads = {name: (head.weight.detach().float(), head.bias.detach().float()) for name, head in heads.items()}
+        self._pool = ThreadPoolExecutor(self._lanes, "engine", initializer=torch.set_num_threads, initargs=(1,))
+
+    def read(self, ids: Sequence[Sequence[int]]) -> Reading:
+        """What the network says of texts, in order."""
+        lengths = [len(row) for row in ids]
+        turns = max(1, -(-sum(lengths) // (self._lanes * self._pack_tokens)))
+        share = -(-sum(lengths) // (self._lanes * turns))  # so that all lanes end together
+        packs = pack_tokens(lengths, max(FEWEST_TOKENS, share + max(lengths, default=0) // 2))
+        pooled = torch.zeros(len(ids), self._encoder.hidden)
+        for rows, vectors in zip(packs, self._pool.map(lambda rows: self._encoder([ids[i] for i in rows]), packs), strict=True):
+            pooled[rows] = vectors
+        with torch.inference_mode():
+            logits = {name: functional.linear(pooled, weight, bias).numpy() for name, (weight, bias) in self._heads.items()}
+        return Reading(logits, pooled.numpy())
+
+
+def pack_tokens(lengths: Sequence[int], budget_tokens: int) -> list[list[int]]:
+    """Packs of indices into `lengths`, longest first, each of at most `budget_tokens` in sum, or of one text."""
+    packs: list[list[int]] = []
+    tokens = 0
+    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        if packs and tokens + lengths[index] <= budget_tokens:
+            packs[-1].append(index)
+            tokens += lengths[index]
+        else:
+            packs.append([index])
+            tokens = lengths[index]
+    return packs
+
+
+class Group(NamedTuple):
+    """Texts of a pack that attend at one width W, computed as R rows, the texts first; what lies beyond a text is dropped.
+
+    tokens: (first, after the last) of the pack; rows, width: R and W
+    places: (R * W), the token of the pack at each place
+    present: (R, 1, 1, W), 1 where a text has a token, else 0
+    back: the place of each token
+    """
+
+    tokens: slice
+    rows: int
+    width: int
+    places: Tensor
+    present: Tensor
+    back: Tensor
+
+
+def groups_of(lengths: Sequence[int], dtype: torch.dtype) -> list[Group]:
+    """The groups of a pack of texts of these lengths, like ones beside each other."""
+    found, start = [], 0
+    for width, group in groupby(lengths, attention_width):
+        mine = np.array(list(group))
+        rows, tokens = few(len(mine)), int(mine.sum())
+        ends = np.cumsum(mine)
+        within = np.arange(width)
+        present = within < np.pad(mine, (0, rows - len(mine)))[:, None]
+        places = start + np.where(present, np.pad(ends - mine, (0, rows - len(mine)))[:, None] + within, 0)
+        back = np.flatnonzero(present)
+        found.append(
+            Group(
+                slice(start, start + tokens),
+                rows,
+                width,
+                torch.from_numpy(places.reshape(-1)),
+                torch.from_numpy(present).to(dtype)[:, None, None, :],
+                torch.from_numpy(back),
+            )
+        )
+        start += tokens
+    return found
+
+
+def attention_width(length: int) -> int:
+    """The width at which a text of `length` tokens attends: a multiple of 8, and of an eighth of a long one."""
+    step = max(8, 1 << max(0, length - 1).bit_length() >> 3)
+    return -(-length // step) * step
+
+
+def few(texts: int) -> int:
+    """`texts` rounded up to 2^n or 3 * 2^n."""
+    power = 1 << (texts - 1).bit_length()
+    return power * 3 // 4 if power >= 4 and texts <= power * 3 // 4 else power
+
+
+class Encoder:
+    """The encoder of a network, for inference on packs of tokens; the softmax scale is in its weights."""
+
+    def __init__(self, network: Network, dtype: torch.dtype) -> None:
+        shape = network.shape
+        self.hidden = shape.hidden
+        self._words = network.words.weight.detach().to(dtype)
+        self._places = network.places.weight.detach().to(dtype)
+        self._norm = _Norm(network.norm, dtype)
+        self._layers = [_PackedLayer(layer, dtype) for layer in network.layers if isinstance(layer, Layer)]
+
+    def __call__(self, rows: Sequence[Sequence[int]]) -> Tensor:
+        """Pooled vectors (N, H) in fp32 of texts given as token ids, sorted by length."""
+        lengths = [len(row) for row in rows]
+        tokens = sum(lengths)
+        room = -(-tokens // TOKEN_STEP) * TOKEN_STEP
+        ids = np.full(room, PAD_ID, dtype=np.int64)
+        ids[:tokens] = np.concatenate([np.asarray(row, dtype=np.int64) for row in rows])
+        places = np.zeros(room, dtype=np.int64)
+        places[:tokens] = np.concatenate([np.arange(length) for length in lengths])
+        with torch.inference_mode():
+            groups = groups_of(lengths, self._words.dtype)
+            x = functional.embedding(torch.from_numpy(ids), self._words) + functional.embedding(torch.from_numpy(places), self._places)
+            x = self._norm(x)
+            for layer in self._layers:
+                x = layer(x, groups)
+            counts = torch.tensor(lengths)
+            sums = torch.zeros(len(rows), self.hidden).index_add_(0, torch.arange(len(rows)).repeat_interleave(counts), x[:tokens].float())
+            return sums / counts[:, None]
+
+
+class _Norm:
+    """LayerNorm."""
+
+    def __init__(self, norm: nn.LayerNorm, dtype: torch.dtype) -> None:
+        self._weight, self._bias, self._eps = norm.weight.detach().to(dtype), norm.bias.detach().to(dtype), norm.eps
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return functional.layer_norm(x, x.shape[-1:], self._weight, self._bias, self._eps)
+
+
+class _Linear:
+    """A linear layer whose weights are laid out once."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> None:
+        self._weight = torch.ops.mkldnn._reorder_linear_weight(weight.detach().to(dtype).contiguous(), PACK_TOKENS)
+        self._bias = bias.detach().to(dtype)
+
+    def __call__(self, x: Tensor, add: Tensor | None = None) -> Tensor:
+        """x W + b, and `add`."""
+        ops = torch.ops.mkldnn._linear_pointwise
+        found: Tensor = (
+            ops(x, self._weight, self._bias, "none", [], "none") if add is None else ops.binary(x, add, self._weight, self._bias, "add")
+        )
+        return found
+
+
+class _PackedLayer:
+    """One transformer layer on packed tokens."""
+
+    def __init__(self, layer: Layer, dtype: torch.dtype) -> None:
+        hidden = layer.attended.in_features
+        self._heads, self._size = layer.heads, hidden // layer.heads
+        scale = torch.ones(3 * hidden, device=layer.qkv.weight.device)
+        scale[:hidden] = 1.0 / math.sqrt(self._size)
+        self._qkv = _Linear(layer.qkv.weight.float() * scale[:, None], layer.qkv.bias.float() * scale, dtype)
+        self._attended = _Linear(layer.attended.weight, layer.attended.bias, dtype)
+        self._wide = _Linear(layer.wide.weight, layer.wide.bias, dtype)
+        self._narrow = _Linear(layer.narrow.weight, layer.narrow.bias, dtype)
+        self._attended_norm, self._norm = _Norm(layer.attended_norm, dtype), _Norm(layer.norm, dtype)
+
+    def __call__(self, x: Tensor, groups: Sequence[Group]) -> Tensor:
+        """x: (T, H)."""
+        x = self._attended_norm(self._attended(self._mixed(self._qkv(x), groups), add=x))
+        return self._norm(self._narrow(functional.gelu(self._wide(x)), add=x))
+
+    def _mixed(self, qkv: Tensor, groups: Sequence[Group]) -> Tensor:
+        """Attention within each text: (T, 3H) to (T, H)."""
+        heads, size = self._heads, self._size
+        out = qkv.new_zeros(len(qkv), heads * size)
+        for tokens, rows, width, places, present, back in groups:
+            part = qkv.index_select(0, places).view(rows, width, 3, heads, size)
+            q, k, v = part.permute(2, 0, 3, 1, 4).reshape(3, rows * heads, width, size)
+            scores = torch.bmm(q, k.transpose(1, 2))
+            # torch's softmax is made for long rows: on 24 numbers it takes six times as long as this does, and a row's maximum
+            # three times. No encoder comes near the limit, which is there so that the sum is never 0 nor infinite.
+            weights = scores.clamp_(-SCORE_LIMIT, SCORE_LIMIT).exp_()
+            weights.view(rows, heads, width, width).mul_(present)
+            mixed = torch.bmm(weights, v).div_(weights.sum(-1, keepdim=True).clamp_(min=TINY))
+            out[tokens] = mixed.view(rows, heads, width, size).transpose(1, 2).reshape(rows * width, -1).index_select(0, back)
+        return out
+
+
+BATCH_TOKENS = 32_768
+"""Tokens of a batch, padding counted: fewer leave a large GPU waiting for its orders."""
+
+
+class DeviceEngine:
+    """A copy of a network on a device. Raises RuntimeError where the device cannot, such as for want of memory.
+
+    dtype: of the encoder; the heads stay in fp32
+    """
+
+    def __init__(self, network: Network, device: torch.device, dtype: torch.dtype, *, batch_tokens: int = BATCH_TOKENS) -> None:
+        self._network = copy.deepcopy(network).eval().cast_encoder(dtype).to(device)
+        for layer in self._network.layers:
+            if isinstance(layer, Layer):
+                layer.fused = True
+        self.device = device
+        self._batch_tokens = batch_tokens
+
+    def read(self, ids: Sequence[Sequence[int]]) -> Reading:
+        """What the network says of texts, in order."""
+        shape = self._network.shape
+        sizes = {name: size for name, size in shape.outputs.items() if name != TAGS}
+        order: list[int] = []
+        tables = [torch.zeros(0, shape.hidden + sum(sizes.values()), device=self.device)]
+        with torch.inference_mode():
+            for batch, padded in padded_batches(ids, self._batch_tokens):
+                rows = padded.pin_memory() if self.device.type == "cuda" else padded
+                outputs = self._network(rows.to(self.device, non_blocking=True))
+                tables.append(torch.cat([outputs.pooled, *(outputs.logits[name] for name in sizes)], dim=1)[: len(batch)])
+                order += batch
+            found = torch.cat(tables).cpu().numpy()
+        table = np.empty_like(found)
+        table[order] = found
+        pooled, *columns = np.split(table, np.cumsum([shape.hidden, *sizes.values()])[:-1], axis=1)
+        return Reading(dict(zip(sizes, columns, strict=True)), pooled)

@@ -1,0 +1,151 @@
+"""What is computed: one BERT-shaped encoder, mean pooling, and linear heads, in one forward pass.
+
+    ids (B, L) ─▶ encoder ─┬─▶ (B, L, H) ─▶ tags (B, L, 7)
+                           └─▶ mean over tokens ─▶ (B, H) ─▶ sentiment, social, company (B, 3), topics (B, 21), risks ...
+
+`company` reads the pair `text </s> </s> company`; heads.py says what each head means. The encoder is `transformers.BertModel`
+without dropout, token types and pooler, written out because importing that class costs more than a worker's whole start;
+a test holds the two together.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.inference.encoding import PAD_ID
+from models.inference.heads import TAGS, Shape
+
+
+class Layer(nn.Module):
+    """One transformer layer, normalised after each half (post-LN)."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.heads = shape.heads
+        self.fused = False  # one kernel for all of attention: on a GPU the fastest, on a CPU twice as slow as its parts
+        self.qkv = nn.Linear(shape.hidden, 3 * shape.hidden)
+        self.attended = nn.Linear(shape.hidden, shape.hidden)
+        self.attended_norm = nn.LayerNorm(shape.hidden, eps=shape.eps)
+        self.wide = nn.Linear(shape.hidden, shape.ffn)
+        self.narrow = nn.Linear(shape.ffn, shape.hidden)
+        self.norm = nn.LayerNorm(shape.hidden, eps=shape.eps)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """x: (B, L, H); mask: (B, 1, 1, L), 0 for a token and -inf-like for padding."""
+        rows, length, hidden = x.shape
+        qkv = self.qkv(x).view(rows, length, 3, self.heads, hidden // self.heads).permute(2, 0, 3, 1, 4)
+        q, k, v = qkv[0], qkv[1], qkv[2]  # each (B, heads, L, d)
+        if self.fused:
+            mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        else:
+            scores = q @ k.transpose(-1, -2) / math.sqrt(hidden // self.heads) + mask  # (B, heads, L, L)
+            mixed = scores.softmax(-1).to(v.dtype) @ v
+        mixed = mixed.transpose(1, 2).reshape(rows, length, hidden)
+        x = self.attended_norm(x + self.attended(mixed))
+        out: Tensor = self.norm(x + self.narrow(functional.gelu(self.wide(x))))
+        return out
+
+
+class Outputs(NamedTuple):
+    """What one forward pass gives: the pooled vectors (B, H) in fp32, and logits in fp32 by head, (B, size), or (B, L, size) for tags."""
+
+    pooled: Tensor
+    logits: dict[str, Tensor]
+
+
+class Network(nn.Module):
+    """The encoder and its heads, each a linear layer under its own name."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.words = nn.Embedding(shape.vocabulary, shape.hidden)
+        self.places = nn.Embedding(shape.positions, shape.hidden)
+        self.norm = nn.LayerNorm(shape.hidden, eps=shape.eps)
+        self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.layers))
+        for name, size in shape.outputs.items():
+            self.add_module(name, nn.Linear(shape.hidden, size))
+
+    def head(self, name: str) -> nn.Linear:
+        """The linear layer of a head. Raises AttributeError when the network has none of that name."""
+        layer: nn.Linear = getattr(self, name)
+        return layer
+
+    def cast_encoder(self, dtype: torch.dtype) -> Network:
+        """Itself, with the encoder in `dtype`; the heads stay in fp32."""
+        for part in (self.words, self.places, self.norm, self.layers):
+            part.to(dtype)
+        return self
+
+    def forward(self, ids: Tensor) -> Outputs:
+        """Everything about padded token ids (B, L)."""
+        return self.read(self.words(ids), ids != PAD_ID)
+
+    def read(self, vectors: Tensor, present: Tensor) -> Outputs:
+        """Everything about word vectors (B, L, H) of which `present` (B, L) are tokens; attributions begin at the vectors."""
+        places = torch.arange(present.shape[1], device=present.device)
+        x = self.norm(vectors + self.places(places))
+        mask = torch.zeros(present.shape, dtype=x.dtype, device=x.device).masked_fill(~present, -1e4)[:, None, None, :]
+        for layer in self.layers:
+            x = layer(x, mask)
+        with torch.autocast(x.device.type, enabled=False):  # the heads are small and stay exact
+            exact = x.to(torch.float32)
+            weight = present.unsqueeze(-1).to(torch.float32)
+            pooled: Tensor = (exact * weight).sum(1) / weight.sum(1).clamp(min=1.0)
+            logits = {}
+            for name in self.shape.outputs:
+                head = self.head(name)
+                logits[name] = functional.linear(exact if name == TAGS else pooled, head.weight.float(), head.bias.float())
+        return Outputs(pooled, logits)
+
+
+_PARTS = {
+    "attention.output.dense": "attended",
+    "attention.output.LayerNorm": "attended_norm",
+    "intermediate.dense": "wide",
+    "output.dense": "narrow",
+    "output.LayerNorm": "norm",
+}
+"""BertModel's name of each part of a layer, and ours."""
+
+
+def from_bert(state: Mapping[str, Tensor], layers: int) -> dict[str, Tensor]:
+    """Encoder weights of a BertModel under our names. Its single used token type is added to the positions."""
+    types = state["embeddings.token_type_embeddings.weight"][0]
+    mine = {
+        "words.weight": state["embeddings.word_embeddings.weight"],
+        "places.weight": state["embeddings.position_embeddings.weight"] + types,
+    }
+    for part in ("weight", "bias"):
+        mine[f"norm.{part}"] = state[f"embeddings.LayerNorm.{part}"]
+        for i in range(layers):
+            theirs, ours = f"encoder.layer.{i}.", f"layers.{i}."
+            qkv = [state[f"{theirs}attention.self.{name}.{part}"] for name in ("query", "key", "value")]
+            mine[f"{ours}qkv.{part}"] = torch.cat(qkv)
+            for their, our in _PARTS.items():
+                mine[f"{ours}{our}.{part}"] = state[f"{theirs}{their}.{part}"]
+    return mine
+
+
+def to_bert(state: Mapping[str, Tensor], layers: int) -> dict[str, Tensor]:
+    """The encoder's weights under BertModel's names: the inverse of `from_bert`, with a token type of zeros."""
+    theirs = {
+        "embeddings.word_embeddings.weight": state["words.weight"],
+        "embeddings.position_embeddings.weight": state["places.weight"],
+        "embeddings.token_type_embeddings.weight": torch.zeros(1, state["words.weight"].shape[1]),
+    }
+    for part in ("weight", "bias"):
+        theirs[f"embeddings.LayerNorm.{part}"] = state[f"norm.{part}"]
+        for i in range(layers):
+            ours, prefix = f"layers.{i}.", f"encoder.layer.{i}."
+            for name, value in zip(("query", "key", "value"), state[f"{ours}qkv.{part}"].chunk(3), strict=True):
+                theirs[f"{prefix}attention.self.{name}.{part}"] = value
+            for their, our in _PARTS.items():
+                theirs[f"{prefix}{their}.{part}"] = state[f"{ours}{our}.{part}"]
+    return theirs

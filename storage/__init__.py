@@ -1,0 +1,1 @@
+"""ClickHouse: the client, the schema, and one module of SQL per subject."""

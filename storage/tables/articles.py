@@ -1,0 +1,398 @@
+"""SQL of articles and their scores, of article identity, and of the bands that find a story."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+import msgspec
+
+from core.records import OLDEST, CompanyScore, Score, Scored, WatchlistScore
+from storage.clickhouse import ClickHouse, Value
+from storage.tables.mentions import of_one, parameters_of
+from storage.timestamps import few_months, from_epoch, new_version, to_epoch
+
+FIRST_LOOK = timedelta(hours=1)
+ASK_AT_ONCE = 2_000
+"""Ids in one query: ClickHouse reads at most 256 kB of SQL, and old servers get the values in the text."""
+
+
+class Known(NamedTuple):
+    """What the store remembers of an article's first arrival; published_at and story never change after it."""
+
+    published_at: datetime
+    story: str
+    fingerprint: int
+    model: str
+
+
+class ArticleRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An article as it is read back; probabilities are those of the latest model that scored it.
+
+    surfaces: the words that name companies in it
+    """
+
+    id: str
+    url: str
+    source: str
+    language: str
+    title: str
+    text: str
+    published_at: datetime
+    story: str
+    topics: tuple[str, ...]
+    companies: tuple[str, ...]
+    p_negative: float
+    p_neutral: float
+    p_positive: float
+    model: str
+    surfaces: tuple[str, ...] = ()
+
+
+class Totals(NamedTuple):
+    """What the store holds: distinct articles, rows before replacement, distinct stories, distinct sources."""
+
+    articles: int
+    rows: int
+    stories: int
+    sources: int
+
+
+_COLUMNS = (
+    "id, url, source, language, title, text, toUInt32(published_at), story, topics, companies, p_negative, p_neutral, p_positive, model, "
+    "surfaces"
+)
+
+
+def article_of(row: Sequence[Any]) -> ArticleRow:
+    """An article from a row of _COLUMNS."""
+    return ArticleRow(
+        id=row[0],
+        url=row[1],
+        source=row[2],
+        language=row[3],
+        title=row[4],
+        text=row[5],
+        published_at=from_epoch(row[6]),
+        story=row[7],
+        topics=tuple(row[8]),
+        companies=tuple(row[9]),
+        p_negative=row[10],
+        p_neutral=row[11],
+        p_positive=row[12],
+        model=row[13],
+        surfaces=tuple(row[14]),
+    )
+
+
+class Articles:
+    """Articles with their scores."""
+
+    def __init__(self, client: ClickHouse) -> None:
+        self._client = client
+
+    def insert(self, scored: Sequence[Scored]) -> None:
+        """Store articles and scores; the same ones again replace themselves. Raises StoreError.
+
+        Identity goes in last: an article that is known is stored whole.
+        """
+        for some in few_months(scored, lambda item: item.score.published_at):
+            self._insert(some)
+
+    def _insert(self, scored: Sequence[Scored]) -> None:
+        version = new_version()
+        articles = [item.article for item in scored]
+        scores = [item.score for item in scored]
+        self._client.insert(
+            "articles",
+            {
+                "id": [article.id for article in articles],
+                "url": [article.url for article in articles],
+                "source": [article.source for article in articles],
+                "genre": [article.genre for article in articles],
+                "language": [article.language for article in articles],
+                "title": [article.title for article in articles],
+                "text": [article.text for article in articles],
+                "published_at": [to_epoch(score.published_at) for score in scores],
+                "fetched_at": [to_epoch(article.fetched_at) for article in articles],
+                "story": [score.story for score in scores],
+                "flags": [list(article.flags) for article in articles],
+                "companies": [[company.company for company in score.companies] for score in scores],
+                "surfaces": [[mention.surface for mention in article.mentions] for article in articles],
+                "sectors": [[company.sector for company in score.companies] for score in scores],
+                "company_negative": [[company.p_negative for company in score.companies] for score in scores],
+                "company_neutral": [[company.p_neutral for company in score.companies] for score in scores],
+                "company_positive": [[company.p_positive for company in score.companies] for score in scores],
+                "topics": [list(score.topics) for score in scores],
+                "topic_p": [list(score.topics.values()) for score in scores],
+                "risks": [list(score.risks) for score in scores],
+                "risk_p": [list(score.risks.values()) for score in scores],
+                "p_negative": [score.p_negative for score in scores],
+                "p_neutral": [score.p_neutral for score in scores],
+                "p_positive": [score.p_positive for score in scores],
+                "model": [score.model for score in scores],
+                "scored_at": [to_epoch(score.scored_at) for score in scores],
+                "version": [version] * len(scored),
+            },
+        )
+        bands = [(band, to_epoch(item.score.published_at), item.score.story) for item in scored for band in item.article.bands]
+        self._client.insert(
+            "story_bands",
+            {"band": [row[0] for row in bands], "published_at": [row[1] for row in bands], "story": [row[2] for row in bands]},
+        )
+
+    def remember(self, scored: Sequence[Scored]) -> None:
+        """Note the articles as known. Call it after everything else of them is stored. Raises StoreError."""
+        self._client.insert(
+            "article_keys",
+            {
+                "id": [item.article.id for item in scored],
+                "published_at": [to_epoch(item.score.published_at) for item in scored],
+                "story": [item.score.story for item in scored],
+                "fingerprint": [item.article.fingerprint for item in scored],
+                "model": [item.score.model for item in scored],
+                "version": [new_version()] * len(scored),
+            },
+        )
+
+    def known(self, ids: Sequence[str]) -> dict[str, Known]:
+        """Those of `ids` that were stored before. Raises StoreError."""
+        if not ids:
+            return {}
+        rows = self._client.query(
+            "SELECT id, toUInt32(published_at), story, fingerprint, model FROM article_keys FINAL WHERE id IN {ids:Array(String)}",
+            ids=ids,
+        )
+        return {row[0]: Known(from_epoch(row[1]), row[2], int(row[3]), row[4]) for row in rows}
+
+    def stories(self, bands: Sequence[int], since: datetime, until: datetime) -> dict[int, str]:
+        """For each of `bands` the earliest story in [since, until) that has it; bands that none has are left out. Raises StoreError."""
+        if not bands:
+            return {}
+        rows = self._client.query(
+            """
+            SELECT band, argMin(story, published_at) FROM story_bands
+            WHERE band IN {bands:Array(UInt64)}
+              AND published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
+            GROUP BY band
+            """,
+            bands=bands,
+            since=to_epoch(since),
+            until=to_epoch(until),
+        )
+        return {int(row[0]): row[1] for row in rows}
+
+    def latest(
+        self, limit: int = 100, *, since: datetime | None = None, until: datetime | None = None, language: str = ""
+    ) -> list[ArticleRow]:
+        """The newest articles of [since, until), newest first. Raises StoreError.
+
+        Looks into the last hour of news, then eight times as far back, and so on: texts are wide, and most of them are not asked for.
+        """
+        newest = until or self.newest()
+        oldest = since or OLDEST
+        if newest is None or newest < oldest:
+            return []
+        span = FIRST_LOOK
+        while True:
+            start = max(oldest, newest - span)
+            found = self._latest(limit, start, until, language)
+            if len(found) == limit or start == oldest:
+                return found
+            span *= 8
+
+    def newest(self) -> datetime | None:
+        """When the newest article was published; None: there is none. Raises StoreError."""
+        rows = self._client.query("SELECT count(), toUInt32(max(published_at)) FROM articles")
+        return from_epoch(int(rows[0][1])) if rows and int(rows[0][0]) else None
+
+    def _latest(self, limit: int, since: datetime, until: datetime | None, language: str) -> list[ArticleRow]:
+        rows = self._client.query(
+            f"""
+            SELECT {_COLUMNS} FROM articles
+            WHERE published_at >= toDateTime({{since:UInt32}}) AND published_at < toDateTime({{until:UInt32}})
+              AND ({{language:String}} = '' OR language = {{language:String}})
+            ORDER BY published_at DESC, id, version DESC LIMIT 1 BY id LIMIT {{limit:UInt32}}
+            """,
+            limit=limit,
+            since=to_epoch(since),
+            until=to_epoch(until) if until else 2**32 - 1,
+            language=language,
+        )
+        return [article_of(row) for row in rows]
+
+    def between(self, since: datetime, until: datetime) -> list[ArticleRow]:
+        """All articles published in [since, until), oldest first. Raises StoreError."""
+        rows = self._client.query(
+            f"""
+            SELECT {_COLUMNS} FROM articles
+            WHERE published_at >= toDateTime({{since:UInt32}}) AND published_at < toDateTime({{until:UInt32}})
+            ORDER BY published_at, id, version DESC LIMIT 1 BY id
+            """,
+            since=to_epoch(since),
+            until=to_epoch(until),
+        )
+        return [article_of(row) for row in rows]
+
+    def of_series(self, series: str, since: datetime, until: datetime, limit: int = 100) -> list[ArticleRow]:
+        """Articles that touched `series` in [since, until), the most negative towards it first. Raises StoreError."""
+        rows = self._client.query(
+            f"""
+            SELECT id, p_negative FROM mentions FINAL
+            WHERE {of_one(series)}
+              AND published_at >= toDateTime({{since:UInt32}}) AND published_at < toDateTime({{until:UInt32}})
+            ORDER BY p_negative DESC, id LIMIT {{limit:UInt32}}
+            """,
+            limit=limit,
+            **parameters_of(series),
+            since=to_epoch(since),
+            until=to_epoch(until),
+        )
+        rank = {str(row[0]): number for number, row in enumerate(rows)}
+        found = self.by_id(list(rank), since, until)
+        return sorted(found, key=lambda article: rank[article.id])
+
+    def newest_of(self, series: str, since: datetime, until: datetime, limit: int) -> list[ArticleRow]:
+        """The newest articles that touched `series` in [since, until), in no order. Raises StoreError."""
+        rows = self._client.query(
+            """
+            SELECT DISTINCT id, published_at FROM mentions
+            WHERE series = {series:String}
+              AND published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
+            ORDER BY published_at DESC, id LIMIT {limit:UInt32}
+            """,
+            limit=limit,
+            series=series,
+            since=to_epoch(since),
+            until=to_epoch(until),
+        )
+        return self.by_id([str(row[0]) for row in rows], since, until)
+
+    def by_id(self, ids: Sequence[str], since: datetime | None = None, until: datetime | None = None) -> list[ArticleRow]:
+        """The articles with these ids, published in [since, until) where it is given (which spares a search), in no order."""
+        within = "published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})"
+        return self._with_ids(ids, within, since=to_epoch(since) if since else 0, until=to_epoch(until) if until else 2**32 - 1)
+
+    def at(self, moments: Mapping[str, datetime]) -> list[ArticleRow]:
+        """The articles with these ids, each published at its moment, in no order: however far they lie apart, nothing else is read."""
+        epochs = sorted({to_epoch(moment) for moment in moments.values()})
+        return self._with_ids(list(moments), "published_at IN {moments:Array(UInt32)}", moments=epochs)
+
+    def _with_ids(self, ids: Sequence[str], published: str, **values: Value) -> list[ArticleRow]:
+        if not ids:
+            return []
+        which = f"{published} AND id IN {{ids:Array(String)}}"  # in PREWHERE: else their granules are read whole
+        sql = f"SELECT {_COLUMNS} FROM articles PREWHERE {which} ORDER BY id, version DESC LIMIT 1 BY id"
+        return [article_of(row) for row in self._client.query(sql, ids=ids, **values)]
+
+    def scores(self, ids: Sequence[str], since: datetime, until: datetime) -> list[Score]:
+        """The latest stored scores of the articles with these ids, published in [since, until), in no order. Raises StoreError."""
+        if not ids:
+            return []
+        rows = self._client.query(
+            """
+            SELECT id, source, language, toUInt32(published_at), story, p_negative, p_neutral, p_positive, topics, topic_p,
+                   companies, sectors, company_negative, company_neutral, company_positive, model, toUInt32(scored_at), genre, risks, risk_p
+            FROM articles
+            WHERE id IN {ids:Array(String)}
+              AND published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
+            ORDER BY id, version DESC LIMIT 1 BY id
+            """,
+            ids=ids,
+            since=to_epoch(since),
+            until=to_epoch(until),
+        )
+        watched = self._watched(ids, since, until)
+        return [
+            Score(
+                id=row[0],
+                source=row[1],
+                genre=row[17] or "news",
+                language=row[2],
+                published_at=from_epoch(row[3]),
+                story=row[4],
+                p_negative=row[5],
+                p_neutral=row[6],
+                p_positive=row[7],
+                topics=dict(zip(row[8], row[9], strict=True)),
+                risks=dict(zip(row[18], row[19], strict=True)),
+                companies=tuple(
+                    CompanyScore(company=company, sector=sector, p_negative=negative, p_neutral=neutral, p_positive=positive)
+                    for company, sector, negative, neutral, positive in zip(*row[10:15], strict=True)
+                ),
+                watchlists=tuple(watched.get(row[0], ())),
+                model=row[15],
+                scored_at=from_epoch(row[16]),
+            )
+            for row in rows
+        ]
+
+    def risky(self, since: datetime, until: datetime) -> list[Score]:
+        """The latest scores of the articles published in [since, until) that tell of a risk event, oldest first. Raises StoreError."""
+        rows = self._client.query(
+            """
+            SELECT DISTINCT id FROM articles WHERE notEmpty(risks)
+              AND published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
+            """,
+            since=to_epoch(since),
+            until=to_epoch(until),
+        )
+        ids = [row[0] for row in rows]
+        found: list[Score] = []
+        for start in range(0, len(ids), ASK_AT_ONCE):
+            found += self.scores(ids[start : start + ASK_AT_ONCE], since, until)
+        return sorted((score for score in found if score.risks), key=lambda score: (score.published_at, score.id))
+
+    def _watched(self, ids: Sequence[str], since: datetime, until: datetime) -> dict[str, list[WatchlistScore]]:
+        """Article id to the watchlists that it is on. They stand in the mentions alone: a new watchlist gets its past there."""
+        rows = self._client.query(
+            """
+            SELECT id, substring(series, 11), p_negative, tone FROM mentions FINAL
+            WHERE series >= 'watchlist:' AND series < 'watchlist;' AND id IN {ids:Array(String)}
+              AND published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
+            ORDER BY id, series
+            """,
+            ids=ids,
+            since=to_epoch(since),
+            until=to_epoch(until),
+        )
+        found: dict[str, list[WatchlistScore]] = {}
+        for ident, name, negative, tone in rows:
+            positive = min(1.0, max(0.0, tone + negative))
+            neutral = max(0.0, 1.0 - negative - positive)
+            found.setdefault(ident, []).append(WatchlistScore(name=name, p_negative=negative, p_neutral=neutral, p_positive=positive))
+        return found
+
+    def sectors(self, companies: Sequence[str], since: datetime, until: datetime) -> dict[str, str]:
+        """Company to sector, of `companies` whose sector the articles published in [since, until) tell. Raises StoreError."""
+        if not companies:
+            return {}
+        rows = self._client.query(
+            """
+            SELECT company, argMax(sector, published_at) FROM articles ARRAY JOIN companies AS company, sectors AS sector
+            WHERE published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
+              AND company IN {companies:Array(String)} AND sector != '' GROUP BY company
+            """,
+            companies=companies,
+            since=to_epoch(since),
+            until=to_epoch(until),
+        )
+        return {row[0]: row[1] for row in rows}
+
+    def count(self) -> int:
+        """How many articles are stored, at a glance: one that another model scored too may count twice. Raises StoreError."""
+        rows = self._client.query("SELECT sum(rows) FROM system.parts WHERE active AND database = currentDatabase() AND table = 'articles'")
+        return int(rows[0][0] or 0)
+
+    def totals(self) -> Totals:
+        """How much is stored, exactly: reads all of it. Raises StoreError."""
+        row = self._client.query("SELECT uniqExact(id), count(), uniqExact(story), uniqExact(source) FROM articles")[0]
+        return Totals(*(int(value) for value in row))
+
+    def doubled(self) -> int:
+        """Articles that a reader would see more than once: always 0 when identity holds. Raises StoreError."""
+        row = self._client.query(
+            "SELECT count() - uniqExact(id) FROM (SELECT id, model FROM articles FINAL GROUP BY id, model, published_at)"
+        )
+        return int(row[0][0])

@@ -1,0 +1,252 @@
+"""SQL of what was known at a time: pages of articles, articles as they were scored then, and moods as they were counted.
+
+What is known at T was written by T: each row carries the moment of its writing (`version`, microseconds). A row that was written
+again (the same model read the article once more, say because its words had changed) has taken the place of the one before it, and
+what was known of it in between is forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import msgspec
+
+from core.records import OLDEST, CompanyScore
+from core.series import ALERTING, MARKET
+from storage.clickhouse import ClickHouse
+from storage.tables.mentions import MoodPoint, SeriesTotal, of_kinds
+from storage.timestamps import from_epoch, to_epoch
+
+FIRST_LOOK_S = 3600
+_EVER = 2**63 - 1
+
+
+class Place(NamedTuple):
+    """Where an article stands in time: seconds since 1970, then its id."""
+
+    at: int
+    id: str
+
+
+class New(NamedTuple):
+    """A row in the order of writing. version: when it was written, microseconds since 1970; at: when its article was published."""
+
+    version: int
+    id: str
+    at: int
+
+
+class KnownArticle(msgspec.Struct, frozen=True, kw_only=True):
+    """An article with all that the latest model known then said of it."""
+
+    id: str
+    url: str
+    source: str
+    genre: str
+    language: str
+    title: str
+    text: str
+    published_at: datetime
+    fetched_at: datetime
+    story: str
+    flags: tuple[str, ...]
+    topics: dict[str, float]
+    companies: tuple[CompanyScore, ...]
+    p_negative: float
+    p_neutral: float
+    p_positive: float
+    model: str
+    scored_at: datetime
+
+
+_COLUMNS = """id, url, source, genre, language, title, text, toUInt32(published_at), toUInt32(fetched_at), story, flags, topics, topic_p,
+    companies, sectors, company_negative, company_neutral, company_positive, p_negative, p_neutral, p_positive, model,
+    toUInt32(scored_at)"""
+
+
+def _article(row: Sequence[Any]) -> KnownArticle:
+    return KnownArticle(
+        id=row[0],
+        url=row[1],
+        source=row[2],
+        genre=row[3] or "news",
+        language=row[4],
+        title=row[5],
+        text=row[6],
+        published_at=from_epoch(row[7]),
+        fetched_at=from_epoch(row[8]),
+        story=row[9],
+        flags=tuple(row[10]),
+        topics=dict(zip(row[11], row[12], strict=True)),
+        companies=tuple(
+            CompanyScore(company=company, sector=sector, p_negative=negative, p_neutral=neutral, p_positive=positive)
+            for company, sector, negative, neutral, positive in zip(*row[13:18], strict=True)
+        ),
+        p_negative=row[18],
+        p_neutral=row[19],
+        p_positive=row[20],
+        model=row[21],
+        scored_at=from_epoch(row[22]),
+    )
+
+
+def _micros(as_of: datetime | None) -> int:
+    """The last version that was known then."""
+    return _EVER if as_of is None else int(as_of.timestamp() * 1_000_000)
+
+
+class Past:
+    """What was known at a time; `as_of` None: all that is known now."""
+
+    def __init__(self, client: ClickHouse) -> None:
+        self._client = client
+
+    def places(
+        self,
+        limit: int,
+        *,
+        series: str = MARKET,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        after: Place | None = None,
+        language: str = "",
+        source: str = "",
+        as_of: datetime | None = None,
+    ) -> list[Place]:
+        """The newest articles that touch `series`, published in [since, until), newest first, those behind `after` only. Raises StoreError.
+
+        A page and the next one hold no article twice and miss none that was there, whatever is stored meanwhile.
+        """
+        rows = self._client.query("SELECT count(), toUInt32(max(published_at)) FROM mentions WHERE series = {series:String}", series=series)
+        if not rows or not int(rows[0][0]):
+            return []
+        top = int(rows[0][1]) + 1
+        top = min(top, to_epoch(until) if until else top, after.at + 1 if after else top)
+        floor, span = to_epoch(since or OLDEST), FIRST_LOOK_S
+        while True:  # most pages are found in a few hours: the whole of a series is not looked at
+            start = max(floor, top - span)
+            found = self._places(limit, series, start, top, after, language, source, _micros(as_of)) if start < top else []
+            if len(found) == limit or start <= floor:
+                return found
+            span *= 8
+
+    def _places(
+        self, limit: int, series: str, start: int, end: int, after: Place | None, language: str, source: str, version: int
+    ) -> list[Place]:
+        rows = self._client.query(
+            """
+            SELECT DISTINCT toUInt32(published_at) AS at, id FROM mentions
+            WHERE series = {series:String} AND published_at >= toDateTime({start:UInt32}) AND published_at < toDateTime({end:UInt32})
+              AND version <= {version:UInt64} AND (toUInt32(published_at) < {at:UInt32} OR id > {id:String})
+              AND ({language:String} = '' OR language = {language:String}) AND ({source:String} = '' OR source = {source:String})
+            ORDER BY at DESC, id LIMIT {limit:UInt32}
+            """,
+            limit=limit,
+            series=series,
+            start=start,
+            end=end,
+            version=version,
+            at=after.at if after else 2**32 - 1,
+            id=after.id if after else "",
+            language=language,
+            source=source,
+        )
+        return [Place(int(row[0]), row[1]) for row in rows]
+
+    def articles(self, places: Sequence[Place], as_of: datetime | None = None) -> list[KnownArticle]:
+        """The articles that stand there, as they were known, in the same order; those that were not are left out. Raises StoreError."""
+        if not places:
+            return []
+        rows = self._client.query(
+            f"""
+            SELECT {_COLUMNS} FROM articles
+            WHERE id IN {{ids:Array(String)}} AND version <= {{version:UInt64}}
+              AND published_at >= toDateTime({{since:UInt32}}) AND published_at <= toDateTime({{until:UInt32}})
+            ORDER BY id, version DESC LIMIT 1 BY id
+            """,
+            ids=[place.id for place in places],
+            version=_micros(as_of),
+            since=min(place.at for place in places),
+            until=max(place.at for place in places),
+        )
+        rank = {place.id: number for number, place in enumerate(places)}
+        return sorted(map(_article, rows), key=lambda article: rank[article.id])
+
+    def mood(self, series: str, since: datetime, until: datetime, width_s: int, as_of: datetime | None = None) -> list[MoodPoint]:
+        """As Mentions.mood, of one series. Raises StoreError."""
+        rows = self._client.query(
+            f"""
+            SELECT intDiv(toUInt32(published_at), {{width:UInt32}}) AS w, avg(tone_), uniqExact(story_), uniqExactIf(story_, negative_ = 1)
+            FROM ({_mentions(as_of, "series = {series:String}")})
+            GROUP BY w ORDER BY w
+            """,
+            series=series,
+            since=to_epoch(since),
+            until=to_epoch(until),
+            width=width_s,
+            version=_micros(as_of),
+        )
+        return [MoodPoint(series, from_epoch(int(row[0]) * width_s), float(row[1]), int(row[2]), int(row[3])) for row in rows]
+
+    def totals(
+        self,
+        since: datetime,
+        until: datetime,
+        limit: int,
+        *,
+        kinds: Sequence[str] = ALERTING,
+        after: str = "",
+        as_of: datetime | None = None,
+    ) -> list[SeriesTotal]:
+        """Series of these kinds touched in [since, until), by name, those behind `after` only. Raises StoreError."""
+        rows = self._client.query(
+            f"""
+            SELECT series, uniqExact(story_), uniqExactIf(story_, negative_ = 1), uniqExactIf(source_, negative_ = 1), avg(tone_)
+            FROM ({_mentions(as_of, of_kinds(kinds) + " AND series > {after:String}")})
+            GROUP BY series ORDER BY series LIMIT {{limit:UInt32}}
+            """,
+            after=after,
+            since=to_epoch(since),
+            until=to_epoch(until),
+            limit=limit,
+            version=_micros(as_of),
+        )
+        return [SeriesTotal(row[0], int(row[1]), int(row[2]), int(row[3]), float(row[4])) for row in rows]
+
+    def written(self, version: int, since: datetime, limit: int, after: New | None = None) -> list[New]:
+        """Articles published since then whose scores were written after `version`, in that order, behind `after` only. Raises StoreError.
+
+        What they touch can be read when they are found here: it was written with them.
+        """
+        rows = self._client.query(
+            """
+            SELECT version, id, toUInt32(published_at) FROM mentions
+            WHERE series = {series:String} AND published_at >= toDateTime({since:UInt32}) AND version > {version:UInt64}
+              AND (version > {last:UInt64} OR (version = {last:UInt64} AND id > {id:String}))
+            ORDER BY version, id LIMIT {limit:UInt32}
+            """,
+            series=MARKET,
+            since=to_epoch(since),
+            version=version,
+            last=after.version if after else 0,
+            id=after.id if after else "",
+            limit=limit,
+        )
+        return [New(int(row[0]), row[1], int(row[2])) for row in rows]
+
+
+def _mentions(as_of: datetime | None, where: str) -> str:
+    """The query for one row per series and article, the last that was known, published in [since, until)."""
+    where += " AND published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32}) AND version <= {version:UInt64}"
+    if as_of is None:
+        return f"""
+            SELECT series, published_at, story AS story_, source AS source_, tone AS tone_, negative AS negative_
+            FROM mentions FINAL WHERE {where}
+            """
+    return f"""
+        SELECT series, published_at, argMax(story, version) AS story_, argMax(source, version) AS source_, argMax(tone, version) AS tone_,
+               argMax(negative, version) AS negative_
+        FROM mentions WHERE {where} GROUP BY series, published_at, id
+        """

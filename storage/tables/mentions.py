@@ -1,0 +1,374 @@
+"""SQL of mentions: one row per series that an article touched. Counts are of distinct stories, so that copies and replays add nothing."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from core.records import Score
+from core.series import ALERTING, MARKET, SOURCE, facts, is_negative, key_of, kind_of
+from storage.clickhouse import ClickHouse
+from storage.timestamps import few_months, from_epoch, new_version, to_epoch
+
+
+@dataclass(frozen=True, slots=True)
+class WindowCount:
+    """Distinct stories of one series in the half-open window [start, start + width_s).
+
+    negative, total: counts of distinct stories, negative <= total
+    """
+
+    start: datetime
+    width_s: int
+    negative: int
+    total: int
+
+
+class SeriesTotal(NamedTuple):
+    """A series over a stretch of time: distinct stories, negative ones, distinct sources of the negative ones, mean tone."""
+
+    series: str
+    stories: int
+    negative: int
+    negative_sources: int
+    tone: float
+
+
+class MinuteCounts(NamedTuple):
+    """New stories by minute: starts of minutes with any, seconds since 1970, ascending; negative ones; all of them; their tones.
+
+    tone: the sum over the minute's stories, in 1/10,000: whole numbers add up to the same in any order
+    """
+
+    minute: list[int]
+    negative: list[int]
+    stories: list[int]
+    tone: list[int]
+
+
+class SourceStories(NamedTuple):
+    """Distinct negative stories of one source: those that it had first, and all that it told."""
+
+    first: int
+    told: int
+
+
+class NegativeMention(NamedTuple):
+    """An article of a series, a negative one unless all were asked for. It is the first of its story where id == story.
+
+    at: when it was published, seconds since 1970; p_negative: towards the series
+    """
+
+    at: int
+    id: str
+    story: str
+    source: str
+    p_negative: float = 1.0
+
+
+class MoodPoint(NamedTuple):
+    """Mean tone of a series' articles in [start, start + width), with distinct stories and negative ones."""
+
+    series: str
+    start: datetime
+    tone: float
+    stories: int
+    negative: int
+
+
+class MoodLine(NamedTuple):
+    """The same of all windows in which one series had a story, in no order; start: seconds since 1970."""
+
+    series: str
+    start: list[int]
+    tone: list[float]
+    stories: list[int]
+    negative: list[int]
+
+    def points(self) -> list[MoodPoint]:
+        """One for each window, in order of time."""
+        rows = sorted(zip(self.start, self.tone, self.stories, self.negative, strict=True))
+        return [MoodPoint(self.series, from_epoch(start), tone, stories, negative) for start, tone, stories, negative in rows]
+
+    def __or__(self, other: MoodLine) -> MoodLine:
+        """With the windows of another line of the series, of another time."""
+        start, tone = self.start + other.start, self.tone + other.tone
+        return MoodLine(self.series, start, tone, self.stories + other.stories, self.negative + other.negative)
+
+
+def of_kinds(kinds: Sequence[str]) -> str:
+    """The SQL condition that a series is of one of these kinds, as ranges of the table's key. Raises ValueError for what is no name."""
+    if not kinds or not all(kind.isalpha() and kind.isascii() for kind in kinds):
+        message = f"kinds of series: {list(kinds)}"
+        raise ValueError(message)
+    return "(" + " OR ".join(f"(series >= '{kind}:' AND series < '{kind};')" for kind in kinds) + ")"
+
+
+def of_one(series: str) -> str:
+    """The SQL condition of one series, with `parameters_of` it; a source's articles are the market's."""
+    if kind_of(series) == SOURCE:
+        return "series = {series:String} AND source = {source:String}"
+    return "series = {series:String}"
+
+
+def parameters_of(series: str) -> dict[str, str]:
+    """The parameters of `of_one`."""
+    return {"series": MARKET, "source": key_of(series)} if kind_of(series) == SOURCE else {"series": series}
+
+
+def line_of(row: Sequence[Any]) -> MoodLine:
+    """The line of a row of its columns: a server may say whole numbers in quotes."""
+    series, starts, tones, stories, negative = row
+    return MoodLine(series, [*map(int, starts)], [*map(float, tones)], [*map(int, stories)], [*map(int, negative)])
+
+
+class Mentions:
+    """Which series each article touched, and how."""
+
+    def __init__(self, client: ClickHouse) -> None:
+        self._client = client
+
+    def insert(self, scores: Sequence[Score]) -> None:
+        """Store each score's facts; the same ones again replace themselves. Raises StoreError."""
+        for some in few_months(scores, lambda score: score.published_at):
+            self._insert(some)
+
+    def _insert(self, scores: Sequence[Score]) -> None:
+        rows = [(score, series, p) for score in scores for series, *p in facts(score)]
+        self._client.insert(
+            "mentions",
+            {
+                "series": [series for _, series, _ in rows],
+                "published_at": [to_epoch(score.published_at) for score, _, _ in rows],
+                "id": [score.id for score, _, _ in rows],
+                "story": [score.story for score, _, _ in rows],
+                "source": [score.source for score, _, _ in rows],
+                "language": [score.language for score, _, _ in rows],
+                "p_negative": [p[0] for _, _, p in rows],
+                "tone": [p[2] - p[0] for _, _, p in rows],
+                "negative": [int(is_negative(*p)) for _, _, p in rows],
+                "version": [new_version()] * len(rows),
+            },
+        )
+        hours = sorted({to_epoch(score.published_at) // 3600 * 3600 for score in scores})
+        marks = [1 + secrets.randbits(32) for _ in hours]  # any number: a server that drops equal inserts must not drop these
+        self._client.insert("hour_marks", {"hour": hours, "n": marks})  # what was summed up of these hours is out of date
+
+    def window_counts(self, series: str, since: datetime, until: datetime, width_s: int) -> list[WindowCount]:
+        """Stories per window of [since, until), oldest first, empty windows left out. Windows start at `since` + k * width_s.
+
+        Counts distinct stories: delivery is at least once, and copies of a story are one. Raises StoreError.
+        """
+        rows = self._client.query(
+            f"""
+            SELECT intDiv(toUInt32(published_at) - {{since:UInt32}}, {{width:UInt32}}) AS w,
+                   uniqExactIf(story, negative = 1), uniqExact(story)
+            FROM mentions FINAL
+            WHERE {of_one(series)}
+              AND published_at >= toDateTime({{since:UInt32}}) AND published_at < toDateTime({{until:UInt32}})
+            GROUP BY w ORDER BY w
+            """,
+            **parameters_of(series),
+            since=to_epoch(since),
+            until=to_epoch(until),
+            width=width_s,
+        )
+        origin = to_epoch(since)
+        return [WindowCount(from_epoch(origin + int(row[0]) * width_s), width_s, int(row[1]), int(row[2])) for row in rows]
+
+    def minutes(self, series: Sequence[str] | None, since: datetime, until: datetime) -> dict[str, MinuteCounts]:
+        """New stories of each of `series` (None: of all that may ring) in [since, until); those without any are left out.
+
+        A story is new where its first article touches the series: copies that follow add nothing, so counts may be added up.
+        Raises StoreError.
+        """
+        if series is not None and not series:
+            return {}
+        rows = self._client.query(
+            f"""
+            SELECT series, intDiv(toUInt32(published_at), 60) * 60 AS minute, sum(negative), count(),
+                   sum(toInt64(round(tone * 10000)))
+            FROM mentions FINAL
+            WHERE {of_kinds(ALERTING) if series is None else "series IN {series:Array(String)}"} AND id = story
+              AND published_at >= toDateTime({{since:UInt32}}) AND published_at < toDateTime({{until:UInt32}})
+            GROUP BY series, minute ORDER BY series, minute
+            """,
+            since=to_epoch(since),
+            until=to_epoch(until),
+            **({} if series is None else {"series": series}),
+        )
+        found: dict[str, MinuteCounts] = {}
+        for name, minute, negative, stories, tone in rows:
+            counts = found.setdefault(name, MinuteCounts([], [], [], []))
+            counts.minute.append(int(minute))
+            counts.negative.append(int(negative))
+            counts.stories.append(int(stories))
+            counts.tone.append(int(tone))
+        return found
+
+    def negative_sources(self, series: str, since: datetime, until: datetime) -> dict[str, SourceStories]:
+        """What each source told of `series` in [since, until), negative articles only. Raises StoreError."""
+        rows = self._client.query(
+            """
+            SELECT source, uniqExactIf(story, id = story), uniqExact(story) FROM mentions FINAL
+            WHERE series = {series:String} AND negative = 1
+              AND published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
+            GROUP BY source
+            """,
+            series=series,
+            since=to_epoch(since),
+            until=to_epoch(until),
+        )
+        return {row[0]: SourceStories(int(row[1]), int(row[2])) for row in rows}
+
+    def told(self, series: str, since: datetime, until: datetime, limit: int, *, every: bool = False) -> list[NegativeMention]:
+        """The negative articles of `series` (every: all of them) in [since, until), most negative first. Raises StoreError."""
+        rows = self._client.query(
+            """
+            SELECT toUInt32(published_at), id, story, source, p_negative FROM mentions FINAL
+            WHERE series = {series:String} AND negative >= {least:UInt8}
+              AND published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
+            ORDER BY p_negative DESC, id LIMIT {limit:UInt32}
+            """,
+            series=series,
+            least=0 if every else 1,
+            since=to_epoch(since),
+            until=to_epoch(until),
+            limit=limit,
+        )
+        return [NegativeMention(*row) for row in rows]
+
+    def tellers(self, series: str, since: datetime, until: datetime, *, negative: bool) -> int:
+        """Distinct sources of what was told of `series` in [since, until), perhaps of negative articles only. Raises StoreError."""
+        rows = self._client.query(
+            """
+            SELECT uniqExact(source) FROM mentions FINAL
+            WHERE series = {series:String} AND negative >= {least:UInt8}
+              AND published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
+            """,
+            series=series,
+            least=int(negative),
+            since=to_epoch(since),
+            until=to_epoch(until),
+        )
+        return int(rows[0][0])
+
+    def negative_articles(self, since: datetime, until: datetime, kinds: Sequence[str] = ALERTING) -> dict[str, list[NegativeMention]]:
+        """Every negative article of [since, until) by series, oldest first. Raises StoreError."""
+        rows = self._client.query(
+            f"""
+            SELECT series, toUInt32(published_at), id, story, source, p_negative FROM mentions FINAL
+            WHERE published_at >= toDateTime({{since:UInt32}}) AND published_at < toDateTime({{until:UInt32}})
+              AND negative = 1 AND {of_kinds(kinds)}
+            ORDER BY series, published_at, id
+            """,
+            since=to_epoch(since),
+            until=to_epoch(until),
+        )
+        found: dict[str, list[NegativeMention]] = {}
+        for name, *mention in rows:
+            found.setdefault(name, []).append(NegativeMention(*mention))
+        return found
+
+    def sources(self, since: datetime, until: datetime) -> int:
+        """Distinct sources of anything in [since, until). Raises StoreError."""
+        rows = self._client.query(
+            """
+            SELECT uniqExact(source) FROM mentions
+            WHERE series = {series:String}
+              AND published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
+            """,
+            series=MARKET,
+            since=to_epoch(since),
+            until=to_epoch(until),
+        )
+        return int(rows[0][0])
+
+    def first_seen(self, series: Sequence[str]) -> dict[str, datetime]:
+        """When the first article of each series was published; series without any are left out. Raises StoreError."""
+        if not series:
+            return {}
+        rows = self._client.query(
+            "SELECT series, toUInt32(min(published_at)) FROM mentions WHERE series IN {series:Array(String)} GROUP BY series",
+            series=series,
+        )
+        return {row[0]: from_epoch(row[1]) for row in rows}
+
+    def series_count(self, since: datetime, until: datetime) -> int:
+        """Distinct series touched in [since, until). Raises StoreError."""
+        rows = self._client.query(
+            """
+            SELECT uniqExact(series) FROM mentions
+            WHERE published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
+            """,
+            since=to_epoch(since),
+            until=to_epoch(until),
+        )
+        return int(rows[0][0])
+
+    def touched(self, since: datetime, until: datetime, kinds: Sequence[str] = ALERTING) -> list[SeriesTotal]:
+        """Every series of these kinds touched in [since, until), the one with most negative stories first. Raises StoreError."""
+        rows = self._client.query(
+            f"""
+            SELECT series, uniqExact(story) AS stories, uniqExactIf(story, negative = 1) AS negatives,
+                   uniqExactIf(source, negative = 1), avg(tone)
+            FROM mentions FINAL
+            WHERE published_at >= toDateTime({{since:UInt32}}) AND published_at < toDateTime({{until:UInt32}})
+              AND {of_kinds(kinds)}
+            GROUP BY series ORDER BY negatives DESC, stories DESC, series
+            """,
+            since=to_epoch(since),
+            until=to_epoch(until),
+        )
+        return [SeriesTotal(row[0], int(row[1]), int(row[2]), int(row[3]), float(row[4])) for row in rows]
+
+    def negative(self, since: datetime, width_s: int, kinds: Sequence[str] = ALERTING) -> dict[str, list[datetime]]:
+        """Series of these kinds to the moments of negative stories since then, the last in each stretch of width_s. Raises StoreError."""
+        rows = self._client.query(
+            f"""
+            SELECT series, toUInt32(max(published_at)) AS last
+            FROM mentions FINAL
+            WHERE published_at >= toDateTime({{since:UInt32}}) AND negative = 1 AND {of_kinds(kinds)}
+            GROUP BY series, intDiv(toUInt32(published_at), {{width:UInt32}}) ORDER BY series, last
+            """,
+            since=to_epoch(since),
+            width=width_s,
+        )
+        found: dict[str, list[datetime]] = {}
+        for series, last in rows:
+            found.setdefault(series, []).append(from_epoch(last))
+        return found
+
+    def mood(self, series: Sequence[str], since: datetime, until: datetime, width_s: int) -> list[MoodPoint]:
+        """Mood of each of `series` per window of width_s over [since, until), by series, then time; windows start at k * width_s.
+
+        Raises StoreError.
+        """
+        return [point for line in self.lines(series, since, until, width_s) for point in line.points()]
+
+    def lines(self, series: Sequence[str], since: datetime, until: datetime, width_s: int) -> list[MoodLine]:
+        """The same in columns, by series: thousands of windows come several times as fast. Raises StoreError."""
+        if not series:
+            return []
+        rows = self._client.query(
+            """
+            SELECT series, groupArray(start), groupArray(mean), groupArray(told), groupArray(bad)
+            FROM (
+                SELECT series, toUInt32(intDiv(toUInt32(published_at), {width:UInt32}) * {width:UInt32}) AS start, avg(tone) AS mean,
+                       uniqExact(story) AS told, uniqExactIf(story, negative = 1) AS bad
+                FROM mentions FINAL
+                WHERE series IN {series:Array(String)}
+                  AND published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
+                GROUP BY series, start
+            )
+            GROUP BY series ORDER BY series
+            """,
+            series=series,
+            since=to_epoch(since),
+            until=to_epoch(until),
+            width=width_s,
+        )
+        return [line_of(row) for row in rows]

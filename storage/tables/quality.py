@@ -1,0 +1,158 @@
+"""SQL of how the model does: what it says by day, which version says it, and what people said of that."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from core.series import MARKET
+from storage.clickhouse import ClickHouse
+from storage.tables.labels import ASK_AT_ONCE
+from storage.timestamps import from_epoch, to_epoch
+
+DAY_S = 86_400
+SIDE_BY_SIDE = 4
+"""Stretches of time that are read at once."""
+
+
+class DaySaid(NamedTuple):
+    """What was said of the articles of a language that were published on a day (UTC): how many, by likeliest sentiment.
+
+    confidence: the sum of the probabilities of what was said
+    """
+
+    day: datetime
+    language: str
+    articles: int
+    negative: int
+    positive: int
+    confidence: float
+
+    @property
+    def neutral(self) -> int:
+        """The rest."""
+        return self.articles - self.negative - self.positive
+
+
+class Use(NamedTuple):
+    """A version that scored articles: how many, and when it scored the last one."""
+
+    model: str
+    articles: int
+    last: datetime
+
+
+class Judged(NamedTuple):
+    """What a person said of an article beside what the model that they had looked at had said.
+
+    said: p_negative, p_neutral, p_positive towards what the label is about; topics, risks: those that the model saw
+    """
+
+    task: str
+    labels: tuple[str, ...]
+    model: str
+    language: str
+    said: tuple[float, float, float]
+    topics: tuple[str, ...]
+    risks: tuple[str, ...]
+
+
+class Quality:
+    """Figures about the model."""
+
+    def __init__(self, client: ClickHouse) -> None:
+        self._client = client
+
+    def days(self, since: datetime, until: datetime) -> list[DaySaid]:
+        """What was said of the articles published in [since, until), by day and language. Raises StoreError.
+
+        It reads one row an article, of the market's mentions alone. What is FINAL is read by one core, so stretches of the time are
+        read side by side.
+        """
+        first, last = to_epoch(since), to_epoch(until)
+        edges = {f"at{n}": first + (last - first) * n // SIDE_BY_SIDE for n in range(SIDE_BY_SIDE + 1)}
+        stretches = " UNION ALL ".join(
+            f"""
+            SELECT published_at, language, p_negative AS bad, p_negative + tone AS good, 1 - 2 * p_negative - tone AS flat
+            FROM mentions FINAL
+            WHERE series = {{series:String}}
+              AND published_at >= toDateTime({{{start}:UInt32}}) AND published_at < toDateTime({{{end}:UInt32}})
+            """
+            for start, end in itertools.pairwise(edges)
+        )
+        rows = self._client.query(
+            f"""
+            SELECT intDiv(toUInt32(published_at), 86400) * 86400 AS day, language, count(), sum(bad > flat AND bad > good),
+                   sum(good > flat AND good >= bad), sum(greatest(greatest(bad, good), flat))
+            FROM ({stretches})
+            GROUP BY day, language ORDER BY day, language
+            """,
+            series=MARKET,
+            **edges,
+        )
+        return [DaySaid(from_epoch(int(row[0])), row[1], int(row[2]), int(row[3]), int(row[4]), float(row[5])) for row in rows]
+
+    def uses(self, since: datetime) -> list[Use]:
+        """The versions that scored what was published since then, the one that scored last first. Raises StoreError."""
+        rows = self._client.query(
+            """
+            SELECT model, uniqExact(id), toUInt32(max(scored_at)) AS last FROM articles
+            WHERE published_at >= toDateTime({since:UInt32}) GROUP BY model ORDER BY last DESC, model
+            """,
+            since=to_epoch(since),
+        )
+        return [Use(row[0], int(row[1]), from_epoch(int(row[2]))) for row in rows]
+
+    def judged(self, limit: int) -> list[Judged]:
+        """The newest labels of people, at most `limit`, beside what the model that they looked at had said; newest first.
+
+        Labels of articles or scores that have left the store are left out. Raises StoreError.
+        """
+        labels = self._client.query(
+            """
+            SELECT id, task, company, labels, model FROM labels FINAL WHERE model != ''
+            ORDER BY labelled_at DESC, id, task, company LIMIT {limit:UInt32}
+            """,
+            limit=limit,
+        )
+        ids = list(dict.fromkeys(str(row[0]) for row in labels))
+        scores: dict[tuple[str, str], Sequence[Any]] = {}
+        for start in range(0, len(ids), ASK_AT_ONCE):
+            scores |= {(row[0], row[1]): row for row in self._scores(ids[start : start + ASK_AT_ONCE])}
+        found = (_judged(label, scores.get((label[0], label[4]))) for label in labels)
+        return [each for each in found if each is not None]
+
+    def _scores(self, ids: Sequence[str]) -> list[tuple[Any, ...]]:
+        """All scores of these articles, found by their time: ids alone would have every article read."""
+        times = self._client.query("SELECT DISTINCT toUInt32(published_at) FROM article_keys WHERE id IN {ids:Array(String)}", ids=ids)
+        if not times:
+            return []
+        return self._client.query(
+            """
+            SELECT id, model, language, p_negative, p_neutral, p_positive, companies, company_negative, company_neutral, company_positive,
+                   topics, risks
+            FROM articles WHERE toUInt32(published_at) IN {times:Array(UInt32)} AND id IN {ids:Array(String)}
+              AND published_at >= toDateTime({since:UInt32}) AND published_at <= toDateTime({until:UInt32})
+            ORDER BY id, model, version DESC LIMIT 1 BY id, model
+            """,
+            ids=ids,
+            times=[int(row[0]) for row in times],
+            since=min(int(row[0]) for row in times),
+            until=max(int(row[0]) for row in times),
+        )
+
+
+def _judged(label: Sequence[Any], score: Sequence[Any] | None) -> Judged | None:
+    """The two beside each other; None: the score is gone, or does not name the company."""
+    if score is None:
+        return None
+    _, task, company, labels, model = label
+    said = (float(score[3]), float(score[4]), float(score[5]))
+    if company:
+        towards = {key: (float(bad), float(flat), float(good)) for key, bad, flat, good in zip(*score[6:10], strict=True)}
+        if company not in towards:
+            return None
+        said = towards[company]
+    return Judged(task, tuple(labels), model, score[2], said, tuple(score[10]), tuple(score[11]))

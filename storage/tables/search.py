@@ -1,0 +1,224 @@
+"""SQL of finding articles: by words and facts, newest first, and of all that is kept of one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+import msgspec
+
+from storage.clickhouse import ClickHouse, Value
+from storage.search_terms import wanted
+from storage.tables.articles import FIRST_LOOK, ArticleRow, article_of
+from storage.timestamps import from_epoch, to_epoch
+
+ASK_AT_ONCE = 2_000
+"""Ids in one query: ClickHouse reads at most 256 kB of SQL, and old servers get the values in the text."""
+LEAD_CHARS = 300
+"""So much of a text comes with an article that was found."""
+BUDGET_S = 3.0
+"""A search that took longer says how far back it looked, and does not look further."""
+MAX_S = 10
+"""No query of a search runs longer than that."""
+
+
+class Criteria(msgspec.Struct, frozen=True, kw_only=True):
+    """What an article must be; "" means anything.
+
+    words: as storage.search_terms reads them; company: its key, or the words that name it in the text
+    sentiment: the likeliest one
+    """
+
+    words: str = ""
+    language: str = ""
+    source: str = ""
+    genre: str = ""
+    topic: str = ""
+    company: str = ""
+    sentiment: str = ""
+
+
+class Cursor(NamedTuple):
+    """The last article of a page: what follows was published before `at` (epoch seconds), or then and has a greater id."""
+
+    at: int
+    id: str
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of articles, newest first; of their texts the first LEAD_CHARS.
+
+    then: where the next page begins; None: there is no more
+    reached: how far back the search looked where its time was up; None: all the way
+    """
+
+    articles: list[ArticleRow]
+    then: Cursor | None = None
+    reached: datetime | None = None
+
+
+class Version(msgspec.Struct, frozen=True, kw_only=True):
+    """An article as one model read it. surfaces: key of a company to the words that name it"""
+
+    url: str
+    title: str
+    text: str
+    fetched_at: datetime
+    flags: tuple[str, ...]
+    surfaces: dict[str, str]
+    p_negative: float
+    p_neutral: float
+    p_positive: float
+    model: str
+    scored_at: datetime
+
+
+_SENTIMENTS = {
+    "negative": "p_negative > p_neutral AND p_negative > p_positive",
+    "positive": "NOT (p_negative > p_neutral AND p_negative > p_positive) AND p_positive > p_neutral",
+    "neutral": "NOT (p_negative > p_neutral AND p_negative > p_positive) AND p_positive <= p_neutral",
+}
+"""As dashboard.figures.palette tells them."""
+
+_PLAIN = {
+    "language": "language = {language:String}",
+    "source": "source = {source:String}",
+    "genre": "genre = {genre:String}",
+    "topic": "has(topics, {topic:String})",
+    "company": "(has(companies, {company:String}) OR has(surfaces, {company:String}))",
+}
+
+
+def narrowed(criteria: Criteria) -> tuple[str, dict[str, Value]]:
+    """The SQL condition, cheap to tell, of what may have the words of some criteria, and its values.
+
+    One word is looked for without a pattern, which takes a fifth of the time; most articles do not have it, and are done with.
+    """
+    part = wanted(criteria.words).part
+    if not part:
+        return "1", {}
+    find = "position" if part.lower() == part.upper() else "positionCaseInsensitiveUTF8"
+    return f"({find}(title, {{part:String}}) > 0 OR {find}(text, {{part:String}}) > 0)", {"part": part}
+
+
+def conditions(criteria: Criteria) -> tuple[str, dict[str, Value]]:
+    """The SQL condition of some criteria, and its values."""
+    parts = [sql for name, sql in _PLAIN.items() if getattr(criteria, name)]
+    values: dict[str, Value] = {name: getattr(criteria, name) for name in _PLAIN if getattr(criteria, name)}
+    if criteria.sentiment:
+        parts.append(f"({_SENTIMENTS.get(criteria.sentiment, '0')})")
+    all_of, none_of, _ = wanted(criteria.words)
+    for number, pattern in enumerate((*all_of, *none_of)):
+        values[f"word{number}"] = pattern
+        parts.append(
+            f"{'' if number < len(all_of) else 'NOT '}(match(title, {{word{number}:String}}) OR match(text, {{word{number}:String}}))"
+        )
+    return " AND ".join(parts) or "1", values
+
+
+class Search:
+    """Finds articles."""
+
+    def __init__(self, client: ClickHouse) -> None:
+        self._client = client
+
+    def find(
+        self, criteria: Criteria, since: datetime, until: datetime, limit: int, *, before: Cursor | None = None, budget_s: float = BUDGET_S
+    ) -> Found:
+        """Up to `limit` articles of [since, until) that fit, newest first, from `before` on. Raises StoreError.
+
+        Looks into the last hour, then eight times as far back, and so on, while there is time: most searches find a page soon.
+        """
+        end = min(until, from_epoch(before.at + 1)) if before is not None and 0 <= before.at < 2**32 - 1 else until
+        span, began = FIRST_LOOK, time.monotonic()
+        known: dict[str, int] = {}  # by id: an article may have been published at two times, and the later one counts
+        start = end
+        while True:
+            last, start = start, max(since, end - span)
+            for at, ident in self._candidates(criteria, start, last, limit + 1, before):
+                known.setdefault(ident, at)
+            found = [(at, ident) for ident, at in known.items()]
+            if len(found) > limit or start == since:
+                break
+            if time.monotonic() - began >= budget_s:
+                return Found(articles=self._fetch(criteria, found), then=Cursor(to_epoch(start) - 1, ""), reached=start)
+            span *= 8
+        page = found[:limit]
+        return Found(articles=self._fetch(criteria, page), then=Cursor(*page[-1]) if len(found) > limit else None)
+
+    def _candidates(self, criteria: Criteria, since: datetime, until: datetime, limit: int, before: Cursor | None) -> list[tuple[int, str]]:
+        """(published_at, id) of articles of which some version fits."""
+        (may_fit, part), (fits, values) = narrowed(criteria), conditions(criteria)
+        after = "AND (published_at < toDateTime({at:UInt32}) OR id > {after:String})" if before is not None else ""
+        if before is not None:
+            values |= {"at": max(0, min(before.at, 2**32 - 1)), "after": before.id}
+        rows = self._client.query(
+            f"""
+            SELECT toUInt32(published_at), id FROM articles
+            PREWHERE published_at >= toDateTime({{since:UInt32}}) AND published_at < toDateTime({{until:UInt32}}) {after} AND {may_fit}
+            WHERE {fits}
+            ORDER BY published_at DESC, id LIMIT 1 BY id LIMIT {{limit:UInt32}}
+            SETTINGS max_execution_time = {MAX_S}
+            """,
+            since=to_epoch(since),
+            until=to_epoch(until),
+            limit=limit,
+            **part,
+            **values,
+        )
+        return [(int(row[0]), str(row[1])) for row in rows]
+
+    def _fetch(self, criteria: Criteria, found: Sequence[tuple[int, str]]) -> list[ArticleRow]:
+        """The articles, in order; without those whose latest version does not fit any more."""
+        fits, values = conditions(criteria)
+        articles: dict[str, ArticleRow] = {}
+        for first in range(0, len(found), ASK_AT_ONCE):
+            some = found[first : first + ASK_AT_ONCE]
+            rows = self._client.query(
+                f"""
+                SELECT id, url, source, language, title, substringUTF8(text, 1, {LEAD_CHARS}), toUInt32(published_at), story, topics,
+                       companies, p_negative, p_neutral, p_positive, model, surfaces, {fits} AS fits
+                FROM articles
+                WHERE published_at >= toDateTime({{last:UInt32}}) AND published_at <= toDateTime({{first:UInt32}})
+                  AND id IN {{ids:Array(String)}}
+                ORDER BY id, version DESC LIMIT 1 BY id
+                """,
+                ids=[ident for _, ident in some],
+                first=some[0][0],
+                last=some[-1][0],
+                **values,
+            )
+            articles |= {row[0]: article_of(row) for row in rows if row[-1]}
+        return [articles[ident] for _, ident in found if ident in articles]
+
+    def versions(self, article_id: str, published_at: datetime, limit: int = 20) -> list[Version]:
+        """The article as each model read it last, the latest first. Raises StoreError."""
+        rows = self._client.query(
+            """
+            SELECT url, title, text, toUInt32(fetched_at), flags, companies, surfaces, p_negative, p_neutral, p_positive, model,
+                   toUInt32(scored_at)
+            FROM articles WHERE published_at = toDateTime({at:UInt32}) AND id = {id:String}
+            ORDER BY version DESC LIMIT 1 BY model LIMIT {limit:UInt32}
+            """,
+            at=to_epoch(published_at),
+            id=article_id,
+            limit=limit,
+        )
+        return [
+            Version(
+                url=row[0],
+                title=row[1],
+                text=row[2],
+                fetched_at=from_epoch(row[3]),
+                flags=tuple(row[4]),
+                surfaces=dict(zip(row[5], row[6], strict=True)) if len(row[5]) == len(row[6]) else {},
+                p_negative=row[7],
+                p_neutral=row[8],
+                p_positive=row[9],
+                model=row[10],
+                scored_at=from_epoch(row[11]),
+            )
+            for row in rows
+        ]

@@ -1,0 +1,1 @@
+"""From scores to alerts: spikes, limits, source outages, explanations."""

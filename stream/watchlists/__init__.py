@@ -1,0 +1,1 @@
+"""Watchlists: parsing, matching, backfill."""

@@ -1,0 +1,1 @@
+"""The Faust worker: consume, classify, store, publish."""

@@ -1,0 +1,1 @@
+"""Processes: the embedded mode, the worker, the scheduler, and how settings become objects."""

@@ -1,0 +1,185 @@
+"""Backfill in either mode: rows go into the outbox, the publisher drains it, and, embedded, the worker scores them here.
+
+files.read ─▶ outbox (rows and the line reached, in one transaction) ─▶ publisher ─▶ Kafka `articles` ─▶ worker
+
+tocsin.runtime.backfill does it without the broker.
+
+Archives into the store the shortest way: read, scored and stored in this process, without a broker.
+
+    files.read ─▶ batches ─▶ Pipeline.draft ─▶ Pipeline.keep (a thread of its own) ─▶ the line reached, in the outbox
+
+It is the worker's own pipeline, so rows and stories are the same. Nothing watches what it stores: history rings no bell. An article
+must not be scored in two places at once: not for use beside workers that get the same articles.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
+
+from core.errors import SettingsError, StoreError, TocsinError
+from core.records import Article, encode, sha
+from core.settings import Settings
+from ingest.archive.backfill import IntoOutbox, Report, backfill, identities
+from ingest.archive.files import Reading, count_rows
+from ingest.kafka.client import ensure_topics, lag
+from ingest.kafka.outbox import ArchiveState, Outbox
+from ingest.kafka.producer import Sender
+from ingest.kafka.publisher import Publisher
+from stream.worker.batches import Raw
+from stream.worker.pipeline import Drafts, Pipeline
+from tocsin.runtime import wiring
+from tocsin.runtime.embedded import Stack, sole_owner
+
+Show = Callable[[Report, int | None, int], None]
+"""Told the report so far, how many rows there are in all (None while that is not known), and how many are not stored yet."""
+
+
+class Backfill:
+    """One backfill.
+
+    say: told what happens, in words for a person; show: told how far it is
+    """
+
+    def __init__(self, settings: Settings, *, say: Callable[[str], None], show: Show, stack: type[Stack] = Stack) -> None:
+        self._settings, self._say, self._show, self._stack = settings, say, show, stack
+
+    def run(self, files: Sequence[str], reading: Reading, stop: threading.Event, *, wait: bool) -> Report:
+        """Publish all rows; embedded, or with `wait`, return when they are stored. Raises TocsinError."""
+        identities(files)  # a file that is not there is told before anything is started
+        if self._settings.broker == "embedded":
+            with self._stack(self._settings, dashboard=False, say=self._say) as stack:
+                report = self._publish(files, reading, stack.outbox, stop, stack.check)
+                self._drain(report, stop, lambda: stack.outbox.counts().unsettled, stack.check)
+                return report
+        return self._to_kafka(files, reading, stop, wait=wait)
+
+    def _to_kafka(self, files: Sequence[str], reading: Reading, stop: threading.Event, *, wait: bool) -> Report:
+        settings = self._settings
+        ensure_topics(settings.broker, wiring.names(settings), partitions=settings.partitions, replication=settings.replication)
+        folder = wiring.data_dir(settings)
+        with sole_owner(folder), contextlib.closing(Outbox(folder / "outbox.sqlite", durable_broker=True)) as outbox:
+            publisher = Publisher(outbox, Sender(settings.broker, wiring.names(settings).articles))
+            ended = threading.Event()
+            thread = threading.Thread(target=publisher.run, args=(ended,), name="publisher")
+            thread.start()
+            try:
+                report = self._publish(files, reading, outbox, stop, lambda: None)
+                self._drain(report, stop, lambda: outbox.counts().pending, lambda: None)
+                if wait and not stop.is_set():
+                    self._say("published; waiting for the workers")
+                    self._drain(report, stop, self._lag, lambda: None)
+            finally:
+                ended.set()
+                thread.join()
+                publisher.close()
+        return report
+
+    def _publish(self, files: Sequence[str], reading: Reading, outbox: Outbox, stop: threading.Event, check: Callable[[], None]) -> Report:
+        total = count_rows(files)
+
+        def progress(report: Report) -> None:
+            check()
+            self._show(report, total, outbox.counts().unsettled)
+
+        gazetteer = wiring.make_gazetteer(self._settings)
+        return backfill(
+            files, IntoOutbox(outbox), reading=reading, gazetteer=gazetteer, now=datetime.now(UTC), progress=progress, stop=stop
+        )
+
+    def _drain(self, report: Report, stop: threading.Event, waiting: Callable[[], int], check: Callable[[], None]) -> None:
+        """Wait until nothing waits any more, or until interrupted: then it goes on at the next start."""
+        total = report.read + report.resumed
+        while (left := waiting()) and not stop.wait(0.25):
+            check()
+            self._show(report, total, left)
+        report.interrupted = report.interrupted or (stop.is_set() and bool(waiting()))
+        self._show(report, total, 0)
+
+    def _lag(self) -> int:
+        try:
+            return lag(self._settings.broker, self._settings.consumer_group, wiring.names(self._settings).articles)
+        except TocsinError as error:
+            self._say(f"still waiting: {error}")
+            time.sleep(1)
+            return 1
+
+
+SUMS_AT_ONCE = 20
+
+
+class _Scoring:
+    """A sink that scores and stores. One batch is stored while the next is classified; how far a file is done is noted after that."""
+
+    def __init__(self, pipeline: Pipeline, outbox: Outbox) -> None:
+        self._pipeline, self._outbox = pipeline, outbox
+        self._pool = ThreadPoolExecutor(1, "keep")
+        self._began = datetime.now(UTC).isoformat()
+        self._before: Future[None] | None = None
+        self.waiting = 0
+
+    def archive(self, key: str) -> ArchiveState:
+        """As ingest.archive.backfill.Sink.archive."""
+        return self._outbox.archive(key)
+
+    def put(self, articles: Sequence[Article], path: str, key: str, state: ArchiveState) -> None:
+        """As ingest.archive.backfill.Sink.put. Raises TocsinError, also for the batch before."""
+        place = f"{path}@{sha(key or self._began)[:8]}"  # no topic: what dead letters of this archive are named by
+        messages = [Raw(place, 0, state.line - len(articles) + n, a.id.encode(), encode(a)) for n, a in enumerate(articles)]
+        drafts = self._pipeline.draft(messages, datetime.now(UTC))
+        self.settle()
+        self.waiting = len(articles)
+        self._before = self._pool.submit(self._keep, drafts, key, state)
+
+    def _keep(self, drafts: Drafts, key: str, state: ArchiveState) -> None:
+        self._pipeline.keep(drafts, datetime.now(UTC))
+        if key:
+            self._outbox.put([], archive=key, archive_state=state)
+
+    def settle(self) -> None:
+        """Wait until all that was put is stored. Raises TocsinError."""
+        if self._before is not None:
+            self._before.result()
+        self._before, self.waiting = None, 0
+
+    def has_room(self) -> bool:
+        """As ingest.archive.backfill.Sink.has_room: `put` waits itself."""
+        return True
+
+    def close(self) -> None:
+        """End the thread."""
+        self._pool.shutdown()
+
+
+def load(files: Sequence[str], settings: Settings, reading: Reading, stop: threading.Event, show: Show) -> Report:
+    """Score and store all rows of `files`. Raises TocsinError."""
+    identities(files)  # a file that is not there is told before a model is loaded
+    folder = wiring.data_dir(settings)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(sole_owner(folder))
+        outbox = stack.enter_context(contextlib.closing(Outbox(folder / "outbox.sqlite", durable_broker=settings.broker != "embedded")))
+        counts = outbox.counts()
+        if counts.pending or (counts.sent and settings.broker == "embedded"):
+            raise SettingsError(
+                f"{counts.unsettled} articles of an earlier run wait to be scored: end that with `tocsin up` or `tocsin backfill`"
+            )
+        store = stack.enter_context(contextlib.closing(wiring.make_store(settings)))
+        classifier = stack.enter_context(wiring.following_classifier(settings))
+        pipeline = stack.enter_context(contextlib.closing(wiring.make_pipeline(settings, store, classifier)))
+        sink = stack.enter_context(contextlib.closing(_Scoring(pipeline, outbox)))
+        gazetteer, total = wiring.make_gazetteer(settings), count_rows(files)
+
+        def progress(report: Report) -> None:
+            show(report, total, sink.waiting)
+
+        report = backfill(files, sink, reading=reading, gazetteer=gazetteer, now=datetime.now(UTC), progress=progress, stop=stop)
+        sink.settle()
+        show(report, total, 0)
+        with contextlib.suppress(StoreError):  # what is not summed up here the scheduler sums up
+            while not stop.is_set() and store.moods.refresh(datetime.now(UTC), SUMS_AT_ONCE):
+                pass
+        return report

@@ -1,0 +1,93 @@
+"""Between the store and the crawler, who has none: feeds that people added go to it, and what it tells goes to the store.
+
+    store.feeds ─▶ board ─▶ crawler;   crawler ─▶ board ─▶ store.visits, store.beats
+
+It runs wherever both can be had: in the crawler's own process beside a ClickHouse server, in the child of `tocsin up`, whose
+store has one owner. While the store does not answer, the crawler goes on with what it knows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from core import log
+from core.errors import TocsinError
+from ingest.crawl.crawler_heartbeat import pulse_of
+from ingest.crawl.crawler_mailbox import Board
+from ingest.crawl.source_list import visits
+from storage.store import Beat, Store, Visited
+from tocsin import __version__
+
+EVERY_S = 5.0
+BOARD = "board.sqlite"
+"""The file of the board, in data_dir."""
+_log = log.get_logger(__name__)
+
+
+class Liaison:
+    """One step after the other, each of them cheap: what did not change is not written again. One thread at a time."""
+
+    def __init__(self, board: Board, store: Store) -> None:
+        self._board, self._store = board, store
+        self._told: dict[str, Visited] = {}
+        self._pulse: object = None
+
+    def step(self) -> None:
+        """Carry over what changed on either side. Raises StoreError."""
+        feeds = {feed.name: feed.body.encode() for feed in self._store.feeds.all()}
+        if feeds != self._board.all("feed"):
+            self._board.put("feed", feeds, alone=True)
+            _log.info("feeds handed to the crawler", feeds=sorted(feeds))
+        known = visits(self._board)
+        fresh = [visit for name, visit in known.items() if self._told.get(name) != visit]
+        self._store.visits.put(fresh)
+        self._told = known
+        pulse = pulse_of(self._board)
+        if pulse is not None and pulse != self._pulse:
+            self._store.beats.put(
+                [
+                    Beat(
+                        id=pulse.id,
+                        roles=("crawl",),
+                        host=pulse.host,
+                        pid=pulse.pid,
+                        version=__version__,
+                        started_at=pulse.started_at,
+                        at=pulse.at,
+                        state=pulse.state,
+                        waiting=pulse.waiting,
+                    )
+                ]
+            )
+            self._pulse = pulse
+
+
+@contextlib.contextmanager
+def connected(path: Path, open_store: Callable[[], contextlib.AbstractContextManager[Store]]) -> Iterator[None]:
+    """While inside, a thread carries over between the board in `path` and the store; both are opened when they can be, and again."""
+    over = threading.Event()
+
+    def run() -> None:
+        while not over.is_set():
+            try:
+                with contextlib.closing(Board(path)) as board, open_store() as store:
+                    liaison = Liaison(board, store)
+                    while not over.is_set():
+                        liaison.step()
+                        over.wait(EVERY_S)
+                    with contextlib.suppress(TocsinError):
+                        liaison.step()  # the crawler's last words
+            except TocsinError as error:
+                _log.warning("crawler and store do not hear of each other; trying again", error=str(error))
+                over.wait(EVERY_S)
+
+    thread = threading.Thread(target=run, name="liaison", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(timeout=20)

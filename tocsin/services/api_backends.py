@@ -1,0 +1,274 @@
+"""What the API can do besides reading the store, for each way to run it.
+
+tocsin up          pushed articles ─▶ the parent's outbox (SQLite) ─▶ its publisher ─▶ broker; texts ─▶ the worker's model
+tocsin dashboard   pushed articles ─▶ Kafka, acknowledged;                                     texts ─▶ a model of its own, when asked
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from api.backends import Backends
+from api.requests import ArticleIn
+from api.serializers import sentiment, share
+from api.types import Classified, ClassifiedOut, CompanySentiment, Pushed, RuleOut, WatchlistOut
+from core.errors import BadRecord, BrokerError, ModelError
+from core.records import Article, encode
+from core.series import watchlist_series
+from core.settings import Settings
+from domain.alert_lifecycle import inhibitions
+from ingest.articles import Raw, Stock, build_article
+from ingest.kafka.outbox import Outbox
+from ingest.kafka.producer import Sender
+from models.inference.classifier import Classifier, Document, of_now
+from storage.store import Store
+from tocsin.runtime import wiring
+
+if TYPE_CHECKING:
+    from ingest.companies.gazetteer import Gazetteer
+
+PATIENCE_S = 10.0
+"""As long as Kafka is waited for before a client is told to come again."""
+WAITING = 4
+"""Requests for the model that may wait for each other; more are told to come again."""
+
+
+@contextlib.contextmanager
+def backends(
+    settings: Settings, store: Store, *, outbox: Path | None = None, model: Future[Classifier] | None = None
+) -> Iterator[Backends]:
+    """What these settings let the API do, while inside.
+
+    outbox: another process's, who publishes what is put there; else Kafka is given articles directly, where the settings name one
+    model: another's, which may be shared between threads, once it is there; else one is loaded when it is asked for
+    """
+    gazetteer = cache(lambda: wiring.make_gazetteer(settings))
+    with contextlib.ExitStack() as stack:
+        push: Pusher | None = None
+        if outbox is not None:
+            push = Pusher(gazetteer, IntoOutbox(outbox))
+        elif settings.broker != "embedded":
+            push = Pusher(gazetteer, IntoKafka(Sender(settings.broker, wiring.names(settings).articles)))
+        if push is not None:
+            stack.callback(push.close)
+
+        def load() -> Classifier:
+            from models.inference.locked_classifier import InTurn
+
+            return InTurn(stack.enter_context(wiring.following_classifier(settings)))
+
+        yield Backends(
+            classify=Classifying(load if model is None else lambda: _shared(model), gazetteer) if settings.api_classify else None,
+            push=push,
+            rules=lambda: rules(settings, store),
+            watchlists=_watchlists(settings, store),
+            inhibit=inhibitions(settings.alert_inhibit),
+            per_minute=settings.api_per_minute,
+            streams=settings.api_streams,
+        )
+
+
+def _shared(model: Future[Classifier]) -> Classifier:
+    if not model.done():
+        raise ModelError("it is still being loaded")
+    return model.result()
+
+
+def rules(settings: Settings, store: Store) -> list[RuleOut]:
+    """The rules in force: the detector, and an analyst's own, as the dashboard or the file has them. Raises SettingsError, StoreError."""
+    made = wiring.rules_in_force(settings, store)
+    parameters: list[dict[str, Any]] = [{"kind": "spike", **asdict(made.detector)}, *map(asdict, made.own)]
+    return [RuleOut(name=each.pop("name"), parameters=each) for each in parameters]
+
+
+def _watchlists(settings: Settings, store: Store) -> Callable[[], list[WatchlistOut]]:
+    from tocsin.services.watchlist_service import Current
+
+    loaded = Current(settings, store)
+
+    def read() -> list[WatchlistOut]:
+        filled = store.watchlists.filled()
+        return [
+            WatchlistOut(
+                name=each.name,
+                series=watchlist_series(each.name),
+                title_en=each.title_en,
+                title_zh=each.title_zh,
+                companies=each.companies,
+                topics=each.topics,
+                keywords=tuple(term.written for term in each.terms),
+                filled=filled.get(each.name) == each.digest,
+            )
+            for each in loaded()
+        ]
+
+    return read
+
+
+class Classifying:
+    """backends.Classify. load: the classifier, asked for once it is needed; it may be shared between threads"""
+
+    def __init__(self, load: Callable[[], Classifier], gazetteer: Callable[[], Gazetteer]) -> None:
+        self._load, self._gazetteer = load, gazetteer
+        self._classifier: Classifier | None = None
+        self._lock = threading.Lock()
+        self._room = threading.BoundedSemaphore(WAITING)
+
+    def __call__(self, texts: Sequence[str]) -> Classified:
+        """One item a text, in order. Raises ModelError."""
+        if not self._room.acquire(blocking=False):
+            raise ModelError("others keep it busy")
+        try:
+            return self._classify(texts)
+        finally:
+            self._room.release()
+
+    def _classify(self, texts: Sequence[str]) -> Classified:
+        from ingest.text.clean_text import language
+
+        with self._lock:
+            if self._classifier is None:
+                self._classifier = self._load()
+        model = of_now(self._classifier)
+        found = [self._gazetteer().mentions(text) for text in texts]
+        documents = [
+            Document(title=text, text="", language=language(text), companies=tuple(mention.surface for mention in mentions))
+            for text, mentions in zip(texts, found, strict=True)
+        ]
+        return Classified(
+            model=model.version,
+            items=tuple(
+                ClassifiedOut(
+                    language=document.language,
+                    sentiment=sentiment(*made.sentiment),
+                    tone=share(made.sentiment.tone),
+                    topics={topic: share(p) for topic, p in made.topics.items()},
+                    risks={risk: share(p) for risk, p in made.risks.items()},
+                    companies=tuple(
+                        CompanySentiment(company=mention.company, sector=mention.sector, sentiment=sentiment(*own))
+                        for mention, own in zip(mentions, made.companies, strict=True)
+                    ),
+                )
+                for document, mentions, made in zip(documents, found, model.classify(documents), strict=True)
+            ),
+        )
+
+
+class Pusher:
+    """backends.Push. place: IntoOutbox or IntoKafka: takes articles, and says why it will never take some, by index"""
+
+    def __init__(self, gazetteer: Callable[[], Gazetteer], place: IntoOutbox | IntoKafka) -> None:
+        self._gazetteer, self._place = gazetteer, place
+
+    def __call__(self, given: Sequence[ArticleIn], now: datetime) -> list[Pushed]:
+        """One result each. Raises BrokerError, StoreError."""
+        results: dict[int, Pushed] = {}
+        built: dict[int, Article] = {}
+        for index, each in enumerate(given):
+            try:
+                built[index] = build_article(_raw(each), fetched_at=now, zone=UTC, gazetteer=self._gazetteer())
+                encode(built[index])
+            except BadRecord as error:
+                built.pop(index, None)
+                results[index] = Pushed(index=index, accepted=False, reason=error.reason)
+        refused = self._place.take(built)
+        for index, article in built.items():
+            why = refused.get(index, "")
+            results[index] = (
+                Pushed(index=index, accepted=False, reason=why)
+                if why
+                else Pushed(index=index, accepted=True, id=article.id, flags=article.flags)
+            )
+        return [results[index] for index in range(len(given))]
+
+    def close(self) -> None:
+        """Let go of where articles go to; calling it twice is fine."""
+        self._place.close()
+
+
+def _raw(given: ArticleIn) -> Raw:
+    return Raw(
+        source=given.source,
+        url=given.url,
+        guid=given.guid,
+        title=given.title,
+        text=given.text,
+        published=given.published_at or "",
+        language=given.language or "",
+        genre=given.genre,
+        stocks=tuple(Stock(code, "") for code in given.companies),
+    )
+
+
+class IntoOutbox:
+    """The outbox of the process that crawls and publishes: what is there survives us, the broker and a power cut."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._outbox: Outbox | None = None
+        self._lock = threading.Lock()
+
+    def take(self, articles: dict[int, Article]) -> dict[int, str]:
+        """Keep all of them, or none. Raises StoreError, BrokerError where too much waits already."""
+        with self._lock:
+            outbox = self._outbox = self._outbox or Outbox(self._path, durable_broker=True, guest=True)
+        if outbox.full:
+            raise BrokerError(f"the outbox is full ({outbox.counts().size} bytes)")
+        outbox.put(articles.values())
+        return {}
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            if self._outbox is not None:
+                self._outbox.close()
+
+
+class IntoKafka:
+    """The topic `articles`, acknowledged by all replicas that are in sync. One request at a time: `Sender` is of one thread."""
+
+    def __init__(self, sender: Sender, patience_s: float = PATIENCE_S) -> None:
+        self._sender, self._patience_s = sender, patience_s
+        self._lock = threading.Lock()
+
+    def take(self, articles: dict[int, Article]) -> dict[int, str]:
+        """Index to why Kafka will never take it, of those that it refuses. Raises BrokerError: some may be there all the same."""
+        if not self._lock.acquire(timeout=self._patience_s):
+            raise BrokerError("others keep Kafka busy")
+        try:
+            return self._send(articles)
+        except BrokerError:
+            self._sender.forget()  # what is in flight belongs to nobody any more; the client sends it again, under the same ids
+            raise
+        finally:
+            self._lock.release()
+
+    def _send(self, articles: dict[int, Article]) -> dict[int, str]:
+        deadline = time.monotonic() + self._patience_s
+        refused: dict[int, str] = {}
+        for index, article in articles.items():
+            self._sender.send(index, article.id.encode(), encode(article))
+        while self._sender.in_flight:
+            for done in self._sender.finished():
+                if done.error and not done.fatal:
+                    raise BrokerError(f"Kafka at {self._sender.bootstrap}: {done.error}")
+                if done.error:
+                    refused[done.token] = f"Kafka refuses it: {done.error}"
+            if time.monotonic() > deadline:
+                raise BrokerError(f"Kafka at {self._sender.bootstrap} has not taken all within {self._patience_s:.0f} s")
+            if self._sender.in_flight:
+                self._sender.wake.wait(0.1)
+        return refused
+
+    def close(self) -> None:
+        """Let go of the producer."""
+        self._sender.close()

@@ -1,0 +1,214 @@
+"""History once more: archives are scored once, into a store of their own that is kept, and then replayed as often as is asked.
+
+FILE... ─▶ tocsin.runtime.backfill (the worker's own pipeline) ─▶ data_dir/backtests/KEY ─┐
+                                                 --store: the store of the settings ─┴─▶ Heard ─▶ stream.detection.replay ─▶ alerts
+
+tocsin/services/rule_preview.py asks the same of the last days, for rules that are not in force yet.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import heapq
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from core.errors import SettingsError, TocsinError
+from core.records import LEVELS, Alert, Measure
+from core.series import MARKET
+from core.settings import Settings
+from ingest.archive.backfill import Report, identities
+from ingest.archive.files import Reading
+from stats.minute_counts import Tally
+from stats.outage_model import STRETCH_S
+from storage.store import Store
+from storage.timestamps import from_epoch
+from stream.detection.attribution import needed, stories_of
+from stream.detection.limit_evaluator import evidence_of
+from stream.detection.limit_rule import risk_stories
+from stream.detection.outage import GONE, SilenceRule, replay_silences
+from stream.detection.replay import Heard, Moment, replay, replay_levels
+from stream.detection.rules import Rules
+from stream.detection.spike_rule import Rule
+from tocsin.runtime import wiring
+from tocsin.runtime.backfill import Show, load
+
+FOLDER = "backtests"
+WEEK = timedelta(days=7)
+
+
+class Rang(msgspec.Struct, frozen=True, kw_only=True):
+    """An alert of a replay, as core.records has it.
+
+    start: of its window; bar: the surprise that rang at that moment, 0: none was asked for
+    evidence: ids of its negative articles, of an analyst's own rule those that the alert shows
+    carried, needed: as core.records.Why has them
+    """
+
+    id: str
+    rule: str
+    series: str
+    start: datetime
+    window_s: int
+    detected_at: datetime
+    severity: str
+    observed: int
+    expected: float
+    surprise: float
+    bar: float
+    total: int
+    sources: int
+    measure: Measure
+    value: float
+    limit: float
+    event: str
+    evidence: tuple[str, ...]
+    carried: int = 0
+    needed: tuple[str, ...] = ()
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole replay of [since, until). articles: negative ones that the detector looked at; bar: the last one.
+
+    silences: how many of the alerts are of silence; alerts_per_week: of the others
+    """
+
+    since: datetime
+    until: datetime
+    series: int
+    articles: int
+    alerts: int
+    silences: int
+    alerts_per_week: float
+    false_per_week: float
+    bar: float
+
+
+Progress = Callable[[float], None]
+"""Told the share that is done."""
+
+
+@contextlib.contextmanager
+def archive_store(files: Sequence[str], settings: Settings, reading: Reading, stop: threading.Event, show: Show) -> Iterator[Store]:
+    """The store that holds `files`, scored by the model of the settings: made at the first time, kept for the next.
+
+    Raises SettingsError for stdin, which cannot be read twice, and TocsinError; when it was interrupted, what was scored is kept.
+    """
+    if "-" in files:
+        raise SettingsError("a backtest reads its files by name: stdin cannot be told from what it was the last time")
+    model = settings.model
+    if model == "champion":
+        versions = wiring.make_versions(settings)
+        model = str(versions.folder(versions.champion()).resolve())
+    parts = (*identities(files).values(), model, str(settings.max_tokens), settings.companies, repr(reading))
+    key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+    folder = wiring.data_dir(settings) / FOLDER / key
+    own = msgspec.structs.replace(settings, data_dir=str(folder), store="embedded", broker="embedded", model=model)
+    done = folder / "scored.json"
+    if not done.exists():
+        report: Report = load(files, own, reading, stop, show)
+        if report.interrupted:
+            raise TocsinError("interrupted; what was scored is kept: the same command goes on from here")
+        done.write_bytes(msgspec.json.encode(report))
+    with contextlib.closing(wiring.make_store(own)) as store:
+        yield store
+
+
+def hear(
+    store: Store, rule: Rule, since: datetime | None, until: datetime | None, *, window_s: int = 0
+) -> tuple[Heard, datetime, datetime]:
+    """What was told in [since, until), with the past that the rule reads before it; the bounds where none were given.
+
+    A paused rule reads nothing but counts. window_s: the widest window of an analyst's own rules
+    Raises SettingsError when there is nothing, StoreError.
+    """
+    first = store.mentions.first_seen([MARKET]).get(MARKET)
+    if first is None:
+        raise SettingsError("there is no article to replay")
+    begin = from_epoch(int(max(since or first, first).timestamp()) // 60 * 60)
+    end = until or datetime.now(UTC) + timedelta(days=1)
+    reach = timedelta(0) if rule.paused else timedelta(seconds=rule.history_s) + timedelta(days=2)
+    past = max(first, begin - max(reach, timedelta(seconds=window_s)))
+    tallies = {series: Tally.of(*columns) for series, columns in store.mentions.minutes(None, past, end).items()}
+    if MARKET not in tallies or begin >= end:
+        raise SettingsError(f"there is no article between {begin:%Y-%m-%d %H:%M} and {end:%Y-%m-%d %H:%M} UTC")
+    last = from_epoch(int(tallies[MARKET].at[-1]) + 60)
+    told = {} if rule.paused else store.mentions.negative_articles(past, end)
+    spoke = store.sources.told(past - timedelta(seconds=GONE * STRETCH_S), end, STRETCH_S)
+    return Heard(tallies, told, store.mentions.sources(past, end), spoke), begin, min(end, last)
+
+
+def run(
+    heard: Heard, rules: Rules, silence: SilenceRule, store: Store, since: datetime, until: datetime, show: Progress
+) -> Iterator[Rang | Summary]:
+    """Every alert, then the summary. store: the one that was heard. Raises StoreError."""
+    alerts, silences, bar = 0, 0, 0.0
+    whole = max((until - since).total_seconds(), 1.0)
+    silent = (Moment(at, fresh, bar=0.0) for at, fresh in replay_silences(heard.spoke, silence, since, until))
+    spoken = replay(heard, rules.detector, since, until, levels(heard, rules, store, since, until))
+    for moment in heapq.merge(spoken, silent, key=lambda moment: moment.at):
+        bar = moment.bar or bar
+        show((moment.at - since).total_seconds() / whole)
+        for alert in moment.alerts:
+            alerts += 1
+            silences += alert.measure == "silence"
+            yield _told(alert, moment, heard, store, bar)
+    yield Summary(
+        since=since,
+        until=until,
+        series=len(heard.tallies),
+        articles=len(heard.between(MARKET, since, until)),
+        alerts=alerts,
+        silences=silences,
+        alerts_per_week=round((alerts - silences) / (whole / WEEK.total_seconds()), 2),
+        false_per_week=rules.detector.false_per_week,
+        bar=round(bar, 3),
+    )
+
+
+def levels(heard: Heard, rules: Rules, store: Store, since: datetime, until: datetime) -> dict[int, list[Alert]]:
+    """What an analyst's own rules would have rung in [since, until): the end of a minute to its alerts. Raises StoreError."""
+    before = timedelta(seconds=rules.window_s)
+    risky = any(rule.kind == "risk_event" for rule in rules.own)
+    risks = risk_stories(store.articles.risky(since - before, until)) if risky else {}
+    return replay_levels(heard.tallies, risks, rules.own, store.mentions, since, until)
+
+
+def _told(alert: Alert, moment: Moment, heard: Heard, store: Store, bar: float) -> Rang:
+    if alert.measure == "silence":
+        return _rang(alert, [], 0.0, [])
+    if alert.measure in LEVELS:
+        return _rang(alert, [item.id for item in evidence_of(store, alert)], 0.0, [])
+    told = heard.between(alert.series, alert.window_start, alert.window_start + timedelta(seconds=alert.window_s))
+    judged = moment.judged.get(alert.id)
+    carried = needed(stories_of(told), judged) if judged is not None else []
+    return _rang(alert, [mention.id for mention in told], bar, [story.article for story in carried])
+
+
+def _rang(alert: Alert, evidence: Sequence[str], bar: float, carried: Sequence[str]) -> Rang:
+    return Rang(
+        id=alert.id,
+        rule=alert.rule,
+        series=alert.series,
+        start=alert.window_start,
+        window_s=alert.window_s,
+        detected_at=alert.detected_at,
+        severity=alert.severity,
+        observed=alert.observed,
+        expected=alert.expected,
+        surprise=alert.surprise,
+        bar=round(bar, 3),
+        total=alert.total,
+        sources=alert.sources,
+        measure=alert.measure,
+        value=alert.value,
+        limit=alert.limit,
+        event=alert.event,
+        evidence=tuple(evidence),
+        carried=len(carried),
+        needed=tuple(carried),
+    )

@@ -1,0 +1,212 @@
+"""Feeds on the dashboard: looked at with the crawler's own fetcher and parser, and added to or taken from what it crawls."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
+
+import msgspec
+
+from actions.account_service import People
+from core.errors import SettingsError, SourceError
+from core.settings import Settings
+from dashboard.services import Entry, Looked, NewFeed, Problem
+from ingest.crawl import feeds
+from ingest.crawl.fetcher import Fetched, Fetcher
+from ingest.crawl.sources import Source, source_of
+from ingest.text import clean_text, dates
+from ingest.text.urls import canonical
+from storage.store import Feed, Store
+
+PAGES = "dashboard"
+LOOK_S = 20.0
+"""A look takes so long at most, redirects and robots.txt and all."""
+MAX_FEED_BYTES = 4 * 1024 * 1024
+AT_ONCE = 2
+NEWEST = 5
+MAX_FEEDS = 500
+OLD = timedelta(days=7)
+SHORT_CHARS = 40
+"""Texts that are shorter say little more than their title."""
+LEAST_INTERVAL_S = 10.0
+"""Nobody's server is asked more often for what was added here."""
+INTERVALS_S = (60, 120, 300, 600, 900, 1800, 3600)
+
+
+class FeedDesk:
+    """As dashboard.services.Feeding has it."""
+
+    def __init__(self, settings: Settings, store: Store, now: Callable[[], datetime], *, look_s: float = LOOK_S) -> None:
+        self._settings, self._store, self._now, self._look_s = settings, store, now, look_s
+        self._turns = threading.BoundedSemaphore(AT_ONCE)
+
+    def look(self, url: str, who: str) -> Looked:
+        """What stands there. Raises SettingsError, SourceError, StoreError."""
+        address = _address(url)
+        if not self._turns.acquire(blocking=False):
+            raise SettingsError("other feeds are being looked at; ask again in some seconds")
+        try:
+            began = time.monotonic()
+            fetched = self._fetch(address)
+            found = feeds.read(fetched.body, url=fetched.url, content_type=fetched.content_type)
+            took_s = time.monotonic() - began
+        finally:
+            self._turns.release()
+            People(self._store, self._now).note(who, "feed looked at", address[:500], address=PAGES)
+        return looked(found, fetched, address, self._known(), self._now(), took_s)
+
+    def add(self, feed: NewFeed, who: str) -> None:
+        """Have it crawled. Raises SettingsError, StoreError."""
+        row = msgspec.to_builtins(feed) | {"url": _address(feed.url), "name": clean_text.clean(feed.name)[:200]}
+        if self._settings.feeds_allow_private:
+            row["allow_private"] = True
+        source = source_of(row, "feed")
+        if source.interval_s < LEAST_INTERVAL_S:
+            raise SettingsError(f"interval_s: {source.interval_s:g} s is too often; {LEAST_INTERVAL_S:g} s is the least")
+        known = self._known()
+        if source.name in known:
+            raise SettingsError(f"there is a source {source.name!r} already: give this one another name")
+        twin = _twin(source.url, known)
+        if twin:
+            raise SettingsError(f"{twin!r} has this address already")
+        if len(self._store.feeds.all()) >= MAX_FEEDS:
+            raise SettingsError(f"{MAX_FEEDS} feeds were added already; more belong into a file of sources")
+        body = msgspec.json.encode(row).decode()
+        self._store.feeds.put(Feed(name=source.name, url=source.url, body=body, who=who, at=self._now()))
+        People(self._store, self._now).note(who, "feed added", source.name, after=body, address=PAGES)
+
+    def remove(self, name: str, who: str) -> None:
+        """Have it left. Raises SettingsError, StoreError."""
+        feed = next((each for each in self._store.feeds.all() if each.name == name), None)
+        if feed is None:
+            raise SettingsError(f"nobody added {name[:100]!r} here: sources of a file are removed there")
+        self._store.feeds.put(msgspec.structs.replace(feed, removed=True, who=who, at=self._now()))
+        People(self._store, self._now).note(who, "feed removed", name, before=feed.body, address=PAGES)
+
+    def _known(self) -> dict[str, str]:
+        """Name to address of every source that is crawled, or will be."""
+        listed = {visit.source: visit.url for visit in self._store.visits.all() if visit.origin == "file"}
+        return listed | {feed.name: feed.url for feed in self._store.feeds.all()}
+
+    def _fetch(self, url: str) -> Fetched:
+        fetcher = Fetcher(deadline_s=self._look_s, host_delay_s=0.2)
+        with _closed_after(fetcher, self._look_s) as late:
+            try:
+                return fetcher.get(url, allow_private=self._settings.feeds_allow_private, limit=MAX_FEED_BYTES)
+            except SourceError as error:
+                if late.is_set():
+                    raise SourceError(f"{url}: took longer than {self._look_s:.0f} s") from error
+                raise
+
+
+def looked(found: feeds.Feed, fetched: Fetched, asked: str, known: dict[str, str], now: datetime, took_s: float) -> Looked:
+    """What is to be said of a feed. known: name to address of the sources that there are. Pure."""
+    entries = [_entry(entry, now) for entry in found.entries]
+    moments = sorted((entry.published for entry in entries if entry.published), reverse=True)
+    newest = sorted(entries, key=lambda entry: entry.published or datetime.min.replace(tzinfo=UTC), reverse=True)[:NEWEST]
+    languages = {
+        clean_text.language(f"{entry.title} {clean_text.clean(raw.summary[:1_000])}")
+        for entry, raw in zip(entries, found.entries, strict=True)
+    }
+    return Looked(
+        url=fetched.url,
+        title=clean_text.clean(found.title[:1_000])[:300],
+        kind=found.version or "?",
+        language=languages.pop() if len(languages) == 1 else "",
+        entries=len(entries),
+        newest=tuple(newest),
+        problems=tuple(problems(found, entries, moments, fetched.url, asked, known, now)),
+        size_bytes=len(fetched.body),
+        took_s=round(took_s, 2),
+        interval_s=interval(moments),
+    )
+
+
+def problems(
+    found: feeds.Feed,
+    entries: Sequence[Entry],
+    moments: Sequence[datetime],
+    url: str,
+    asked: str,
+    known: dict[str, str],
+    now: datetime,
+) -> Iterator[Problem]:
+    """What is odd about it, the gravest first. moments: of its entries, the newest first. Pure."""
+    twin = _twin(url, known) or _twin(asked, known)
+    if twin:
+        yield Problem("known", {"name": twin})
+    if canonical(url) != canonical(asked):
+        yield Problem("moved", {"url": url[:300]})
+    if not entries:
+        yield Problem("empty")
+        return
+    counts = {
+        "untitled": sum(not entry.title for entry in entries),
+        "undated": sum(entry.published is None for entry in entries),
+        "linkless": sum(not entry.link for entry in found.entries),
+        "future": sum(moment > now + timedelta(hours=1) for moment in moments),
+        "short": sum(len(clean_text.clean(entry.summary[:5_000])) < SHORT_CHARS for entry in found.entries),
+    }
+    yield from (Problem(key, {"n": count, "all": len(entries)}) for key, count in counts.items() if count)
+    if moments and now - moments[0] > OLD:
+        yield Problem("old", {"days": (now - moments[0]).days})
+    most = Source(name="x", url=url).max_items
+    if len(entries) > most:
+        yield Problem("many", {"n": len(entries), "max": most})
+
+
+def interval(moments: Sequence[datetime]) -> float:
+    """Seconds from one visit to the next: about half the usual gap between entries, from a minute to an hour."""
+    gaps = sorted((later - earlier).total_seconds() for later, earlier in itertools.pairwise(moments))
+    if not gaps:
+        return 300.0
+    half = gaps[len(gaps) // 2] / 2
+    return float(max((step for step in INTERVALS_S if step <= half), default=INTERVALS_S[0]))
+
+
+def _entry(entry: feeds.Entry, now: datetime) -> Entry:
+    return Entry(clean_text.clean(entry.title[:5_000])[:500], dates.parse(entry.published, UTC, now) if entry.published else None)
+
+
+def _twin(url: str, known: dict[str, str]) -> str:
+    """The source that has this address; "" for none."""
+    return next((name for name, address in known.items() if canonical(address) == canonical(url)), "")
+
+
+def _address(url: str) -> str:
+    """The address as it will be asked for. Raises SettingsError."""
+    address = url.strip()
+    if address and "://" not in address:
+        address = f"https://{address}"
+    if not canonical(address):
+        raise SettingsError(f"{url.strip()[:200]!r} is not an http or https address")
+    parts = urlsplit(address)
+    if parts.username or parts.password:
+        raise SettingsError(
+            "an address with a user name or password would be shown to everybody: such a feed belongs into a file of sources"
+        )
+    return address
+
+
+@contextmanager
+def _closed_after(fetcher: Fetcher, limit_s: float) -> Iterator[threading.Event]:
+    """While inside, a timer; when its time is over, what the fetcher does ends. The event tells that it was so."""
+    late = threading.Event()
+
+    def cut() -> None:
+        late.set()
+        fetcher.close()
+
+    timer = threading.Timer(limit_s, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield late
+    finally:
+        timer.cancel()
+        fetcher.close()

@@ -1,0 +1,193 @@
+"""The versions of the model for the dashboard: the files and the program that the command line uses, and no second way.
+
+promote, roll back ─▶ models.registry.versions, as `tocsin models`       refresh ─▶ `tocsin refresh` in a process of its own
+"""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from actions.account_service import People
+from core import log
+from core.errors import ModelError, SettingsError, StoreError
+from core.settings import Settings
+from dashboard.services import Card, Compared, Contest, Models, Move, Published, Refresh, Version
+from models.evaluation.card_reader import read_card
+from models.registry.versions import Entry, Event, Versions
+from models.training.outcome import read_measured
+from models.training.progress import Progress, read_progress
+from models.training.promotion_gate import Comparison
+from storage.store import Store
+from tocsin.runtime import refresh_process, wiring
+
+PAGES = "dashboard"
+LABELS = "snapshot-dashboard.json"
+_log = log.get_logger(__name__)
+
+
+class ModelDesk:
+    """As dashboard.services.Modelling has it. Close it to end the refresh that it began."""
+
+    def __init__(self, settings: Settings, store: Store, now: Callable[[], datetime]) -> None:
+        self._settings, self._store, self._now = settings, store, now
+        self._people = People(store, now)
+        self._lock = threading.Lock()
+        self._own: _Own | None = None
+        self._closed = False
+
+    def models(self) -> Models:
+        """The versions and their history."""
+        versions = self._versions()
+        champion = fault = ""
+        try:
+            champion = versions.champion()
+        except ModelError as error:
+            fault = str(error)
+        return Models(
+            champion=champion,
+            before=versions.before(),
+            versions=tuple(_version(entry) for entry in versions.entries()),
+            history=tuple(_move(event) for event in versions.history()),
+            setting=self._settings.model,
+            fault=fault,
+        )
+
+    def contest(self, now: str, before: str) -> Contest | None:
+        """What was measured of these two, whichever of them was the challenger."""
+        versions = self._versions()
+        for challenger, other in ((now, before), (before, now)):
+            versions.folder(challenger)  # no path out of the folder
+            found = read_measured(versions.root, challenger)
+            if found is not None and found.against == other:
+                return Contest(now, before, found.at, tuple(_compared(each, turned=challenger == before) for each in found.comparisons))
+        return None
+
+    def card(self) -> Card | None:
+        """The model card that is installed."""
+        found = read_card()
+        if found is None:
+            return None
+        return Card(found.version, tuple(Published(*each) for each in found.figures), found.before, found.after)
+
+    def refreshing(self) -> Refresh | None:
+        """Ours from the moment it was asked for, else what the file says of the last one in any process."""
+        own, found = self._own, read_progress(self._versions().root)
+        if own is not None and (found is None or found[0].began < own.began or (own.error and found[0].ended is None)):
+            return Refresh("failed" if own.error else "running", own.began, own.who, error=own.error)
+        return None if found is None else _refresh(*found)
+
+    def promote(self, version: str, champion: str, why: str, who: str) -> None:
+        """As `tocsin models promote`."""
+        event = self._versions().promote(version, now=self._now(), why=why or "by hand", expected=champion, who=who)
+        if event is None:
+            raise SettingsError(f"{version} is the champion already")
+        self._note(who, "model promoted", version, {"champion": event.origin}, {"champion": version, "why": event.why})
+
+    def rollback(self, champion: str, why: str, who: str) -> None:
+        """As `tocsin models rollback`."""
+        event = self._versions().rollback(now=self._now(), why=why or "by hand", expected=champion, who=who)
+        self._note(who, "model rolled back", event.version, {"champion": event.origin}, {"champion": event.version, "why": event.why})
+
+    def refresh(self, who: str, force: bool) -> None:
+        """As `tocsin refresh`; it returns at once."""
+        with self._lock:
+            known = self.refreshing()
+            if self._closed or (known is not None and known.state == "running"):
+                raise SettingsError("a refresh is under way already; wait for it")
+            self._note(who, "refresh started", after={"force": force})
+            own = self._own = _Own(datetime.now(UTC), who)  # the other process goes by this clock
+            own.thread = threading.Thread(target=self._run, args=(own, force), name="refresh", daemon=True)
+            own.thread.start()
+
+    def close(self, timeout_s: float = 10.0) -> None:
+        """End the refresh that was begun here, if it still runs; the next one begins anew."""
+        with self._lock:
+            self._closed, own = True, self._own
+            if own is not None and own.child is not None:
+                own.child.terminate()
+        if own is not None:
+            own.thread.join(timeout_s)
+
+    def _run(self, own: _Own, force: bool) -> None:
+        before = ""
+        try:
+            before = self._versions().champion()
+            own.error = self._wait(own, force)
+        except (StoreError, SettingsError, ModelError, OSError) as error:
+            own.error = str(error)
+        if own.error:
+            _log.error("refresh failed", reason=own.error, by=own.who)
+        found = read_progress(self._versions().root)
+        outcome = found[0].outcome if found is not None and found[0].began >= own.began else None
+        said = {"action": outcome.action, "champion": outcome.champion, "reasons": outcome.reasons} if outcome else {"error": own.error}
+        self._note(own.who, "refresh ended", outcome.challenger if outcome else "", {"champion": before}, said)
+
+    def _wait(self, own: _Own, force: bool) -> str:
+        """Run the program to its end; why it failed, "" where it did not."""
+        labels = refresh_process.write_labels(self._settings, self._store, LABELS)
+        try:
+            with self._lock:
+                if self._closed:
+                    return "the dashboard was stopped"
+                own.child = subprocess.Popen(
+                    refresh_process.command(labels, who=own.who, force=force),
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                    env=refresh_process.environment_of(self._settings),
+                )
+            with own.child as child:
+                _, told = child.communicate()
+        finally:
+            labels.unlink(missing_ok=True)
+        if not own.child.returncode:
+            return ""
+        return (told.strip().splitlines() or [f"it ended with status {own.child.returncode}"])[-1].strip()
+
+    def _versions(self) -> Versions:
+        return wiring.make_versions(self._settings)
+
+    def _note(self, who: str, what: str, about: str = "", before: object = "", after: object = "") -> None:
+        try:
+            self._people.note(who, what, about, before=before, after=after, address=PAGES)
+        except StoreError as error:  # it is done, and the history of the versions says by whom
+            _log.error("not in the audit log", what=what, about=about, by=who, reason=str(error))
+
+
+class _Own:
+    """A refresh that was begun here. error: why it failed, "" until then"""
+
+    def __init__(self, began: datetime, who: str) -> None:
+        self.began, self.who, self.error = began, who, ""
+        self.thread = threading.Thread()
+        self.child: subprocess.Popen[str] | None = None
+
+
+def _version(entry: Entry) -> Version:
+    made = entry.manifest
+    if made is None:
+        return Version(entry.version, champion=entry.champion, fault=entry.fault)
+    return Version(entry.version, made.version, made.created, made.parent, made.data, made.dev, entry.champion, entry.fault)
+
+
+def _move(event: Event) -> Move:
+    return Move(event.when, event.action, event.version, event.origin, event.why, event.who, event.labels_until is not None)
+
+
+def _compared(each: Comparison, *, turned: bool) -> Compared:
+    """A comparison as it was, or with its sides turned round."""
+    if turned:
+        return Compared(each.test, each.group, each.metric, each.n, each.challenger, each.champion, -each.high, -each.low)
+    return Compared(each.test, each.group, each.metric, each.n, each.champion, each.challenger, each.low, each.high)
+
+
+def _refresh(found: Progress, alive: bool) -> Refresh:
+    if found.ended is None:
+        return Refresh("running" if alive else "lost", found.began, found.who, found.told)
+    if found.outcome is None:
+        return Refresh("failed", found.began, found.who, found.told, found.ended, error=found.error)
+    out = found.outcome
+    return Refresh("ended", found.began, found.who, found.told, found.ended, out.action, out.champion, out.challenger, out.reasons)
