@@ -138,8 +138,8 @@ class SilenceIn(Asked, frozen=True, kw_only=True):
 
     series: Annotated[tuple[str, ...], Meta(min_length=1, max_length=100, description='patterns, such as "topic:*" or "company:AAPL"')]
     rules: Annotated[tuple[str, ...], Meta(max_length=100)] = ()
-    least: Severity = "watch"
-    most: Severity = "flash"
+    least: Severity = "info"
+    most: Severity = "critical"
     starts_at: Instant | None = None
     ends_at: Instant
     comment: Annotated[str, Meta(max_length=4_000, description="why, for those who wonder")]

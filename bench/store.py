@@ -197,7 +197,7 @@ def _alert(number: int, moment: datetime) -> Alert:
         window_start=start,
         window_s=WINDOW_S,
         detected_at=moment.replace(microsecond=0),
-        severity="watch",
+        severity="info",
         observed=9,
         expected=1.0,
         surprise=7.0,

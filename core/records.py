@@ -152,7 +152,7 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True):
     score: Score
 
 
-Severity = Literal["watch", "urgent", "flash"]
+Severity = Literal["info", "warning", "critical"]
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):

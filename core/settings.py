@@ -43,7 +43,9 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         str, Meta(description="json and alertmanager: the secret before this one; while it is set, both sign what is sent")
     ] = ""
     language: Annotated[Literal["en", "zh"], Meta(description="in which language people read alerts there")] = "en"
-    min_severity: Annotated[Literal["watch", "urgent", "flash"], Meta(description="the least severe alerts that are sent there")] = "watch"
+    min_severity: Annotated[Literal["info", "warning", "critical"], Meta(description="the least severe alerts that are sent there")] = (
+        "info"
+    )
     series: Annotated[
         tuple[Annotated[str, Meta(min_length=1)], ...],
         Meta(description='only alerts of these series are sent there, such as "topic:*" or "company:AAPL"; empty: all'),
@@ -153,9 +155,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Meta(description='when endpoints are left alone, such as "22:00-07:00 Asia/Shanghai; closed XSHG" or "outside XNYS"'),
     ] = ""
     quiet_hours_except: Annotated[
-        Literal["watch", "urgent", "flash", "none"],
+        Literal["info", "warning", "critical", "none"],
         Meta(description='the least severity that is delivered in quiet hours all the same; "none": nothing is'),
-    ] = "flash"
+    ] = "critical"
     retention_days: Annotated[int, Meta(ge=0, description="months older than this leave the store; 0: keep everything, days")] = 0
     refresh_cron: Annotated[
         str, Meta(pattern=r"^$|^\s*\S+(\s+\S+){4}\s*$", description='when to refresh the model, such as "0 3 * * *" (UTC); empty: never')

@@ -4,7 +4,7 @@
    of an alert first tells it, and the others find its id among those that were told. */
 (function () {
   "use strict";
-  var ORDER = { watch: 0, urgent: 1, flash: 2 };
+  var ORDER = { info: 0, warning: 1, critical: 2 };
   var LEASE_MS = 90000; /* the bell of a tab that is gone is free after so long, where the browser has no locks */
   var TOLD = 200;
   var none = function () { return window.dash_clientside.no_update; };
@@ -66,11 +66,11 @@
     if (audio && audio.state === "suspended") { audio.resume().catch(function () {}); }
     return audio;
   }
-  /* two strokes of a bell; a flash rings twice */
+  /* two strokes of a bell; twice for a critical alert */
   function sound(severity) {
     var context = voice();
     if (!context || context.state === "closed") { return; }
-    var strokes = severity === "flash" ? [0, 0.25, 0.7, 0.95] : [0, 0.25];
+    var strokes = severity === "critical" ? [0, 0.25, 0.7, 0.95] : [0, 0.25];
     strokes.forEach(function (after, number) {
       var from = context.currentTime + after;
       var gain = context.createGain();
@@ -128,7 +128,7 @@
   function drawn() {
     var least = level();
     var says = !least ? words.off : blocked() ? words.blocked : !window.Notification ? words.sound : words.on;
-    return [least ? "true" : "false", says, least ? {} : { display: "none" }, least || "watch"];
+    return [least ? "true" : "false", says, least ? {} : { display: "none" }, least || "info"];
   }
   window.tocsinBell = { rings: function () { return holding && level() !== ""; } };
   window.dash_clientside = Object.assign({}, window.dash_clientside, {
@@ -139,9 +139,9 @@
         words = Object.assign({ severity: given.severity }, given.bell);
         var causes = window.dash_clientside.callback_context.triggered.map(function (each) { return each.prop_id; }); /* may be several at once */
         if (causes.includes("bell.n_clicks") && clicks && clicks !== presses) {
-          remember("bell", level() ? "" : chosen || "watch");
+          remember("bell", level() ? "" : chosen || "info");
           if (level()) {
-            sound("watch");
+            sound("info");
             if (window.Notification && window.Notification.permission === "default") {
               window.Notification.requestPermission().then(function () { window.dash_clientside.set_props("bell-kept", { data: Date.now() }); });
             }

@@ -14,11 +14,11 @@ from dashboard.view import Theme, View
 from domain.alert_lifecycle import State
 
 GLYPHS = {"negative": "▼", "neutral": "●", "positive": "▲"}
-SEVERITY_GLYPHS = {"watch": "!", "urgent": "!!", "flash": "!!!"}
+SEVERITY_GLYPHS = {"info": "!", "warning": "!!", "critical": "!!!"}
 STATE_GLYPHS: dict[State, str] = {"pending": "○", "firing": "●", "acknowledged": "◐", "resolved": "✓"}
 SOURCE_GLYPHS = {"ok": "✓", "late": "◔", "silent": "∅", "failing": "✕", "new": "○", "past": "–"}
 PROCESS_GLYPHS = {"ready": "✓", "starting": "◔", "ended": "–", "gone": "✕"}
-SEVERITY_COLOURS = {"watch": "yellow", "urgent": "orange", "flash": "vermillion"}
+SEVERITY_COLOURS = {"info": "yellow", "warning": "orange", "critical": "vermillion"}
 
 _LINES = {
     "light": ("#0072B2", "#D55E00", "#009E73", "#B3589A", "#B07A00", "#2F9BD6", "#59636E", "#8C3B1B"),

@@ -21,7 +21,7 @@ def switch(view: View) -> list[Any]:
 
     levels = [{"value": severity, "label": words(f"bell.{severity}")} for severity in get_args(Severity)]
     which = dmc.Select(
-        id="bell-level", data=levels, value="watch", size="xs", w=118, allowDeselect=False, **{"aria-label": words("bell.level")}
+        id="bell-level", data=levels, value="info", size="xs", w=118, allowDeselect=False, **{"aria-label": words("bell.level")}
     )
     return [
         html.Button(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 WORDS: dict[str, tuple[str, str]] = {
     # key: (English, Chinese)
-    "severity.watch": ("Watch", "关注"),
-    "severity.urgent": ("Urgent", "紧急"),
-    "severity.flash": ("Flash", "突发"),
+    "severity.info": ("Info", "提示"),
+    "severity.warning": ("Warning", "警告"),
+    "severity.critical": ("Critical", "严重"),
     "kind.topic": ("topic", "主题"),
     "kind.company": ("company", "公司"),
     "kind.sector": ("sector", "板块"),

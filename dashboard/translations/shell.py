@@ -54,9 +54,9 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "bell.word": ("Ring for new alerts", "新警报提醒"),
     "bell.level": ("Ring for", "提醒范围"),
-    "bell.watch": ("All alerts", "所有警报"),
-    "bell.urgent": ("Urgent and flash", "紧急和突发"),
-    "bell.flash": ("Flash only", "仅突发"),
+    "bell.info": ("All alerts", "所有警报"),
+    "bell.warning": ("Warning and critical", "警告和严重"),
+    "bell.critical": ("Critical only", "仅严重"),
     "bell.off": (
         "The bell is off: click it for a notice and a sound when a new alert rings",
         "提醒已关闭：点击后，新警报触发时会弹出通知并发出提示音",

@@ -12,7 +12,7 @@ import msgspec
 from core.errors import SettingsError
 from core.records import NEWEST, Alert, Severity, sha
 
-SEVERITIES: tuple[Severity, ...] = ("watch", "urgent", "flash")
+SEVERITIES: tuple[Severity, ...] = ("info", "warning", "critical")
 """From the least to the most."""
 SilenceState = Literal["waiting", "active", "ended"]
 SOON = timedelta(minutes=15)
@@ -34,8 +34,8 @@ class Silence(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     series: tuple[str, ...]
     rules: tuple[str, ...] = ()
-    least: Severity = "watch"
-    most: Severity = "flash"
+    least: Severity = "info"
+    most: Severity = "critical"
     starts_at: datetime
     ends_at: datetime
     author: str
@@ -104,8 +104,8 @@ def silence(
     ends_at: datetime,
     now: datetime,
     rules: Sequence[str] = (),
-    least: Severity = "watch",
-    most: Severity = "flash",
+    least: Severity = "info",
+    most: Severity = "critical",
 ) -> Silence:
     """A new silence. Raises SettingsError for one that could silence nothing, or that says not who wants it and why."""
     author, comment = author.strip(), comment.strip()

@@ -18,7 +18,7 @@ from stream.delivery.formats.mail import address_of
 from stream.delivery.grouping import Grouping
 from stream.delivery.signing import signing_key
 
-_ORDER: dict[Severity, int] = {"watch": 0, "urgent": 1, "flash": 2}
+_ORDER: dict[Severity, int] = {"info": 0, "warning": 1, "critical": 2}
 _PORTS = {"http": 80, "https": 443, "smtp": 587, "smtps": 465}
 
 

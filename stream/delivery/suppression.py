@@ -60,7 +60,7 @@ class Muting(NamedTuple):
     rules: tuple[Inhibition, ...] = inhibitions(Settings().alert_inhibit)
     quiet: QuietHours = NIGHT
     own_quiet: Mapping[str, QuietHours] = {}
-    passes: Severity | Literal["none"] = "flash"
+    passes: Severity | Literal["none"] = "critical"
 
     @classmethod
     def from_settings(cls, settings: Settings, labels: Sequence[str], calendars: Calendars = exchange) -> Muting:

@@ -45,7 +45,7 @@ class Threshold:
     limit: float
     series: tuple[str, ...] = ()
     window_s: int = 3600
-    severity: Severity = "watch"
+    severity: Severity = "info"
     cooldown_s: float = 4 * 3600
     min_stories: int = 1
     min_sources: int = 1

@@ -238,7 +238,7 @@ def _alert(silence: Silence, rule: SilenceRule, now: int) -> Alert:
         window_start=start,
         window_s=length_s,
         detected_at=from_epoch(now),
-        severity="urgent" if silence.series == MARKET else "watch",
+        severity="warning" if silence.series == MARKET else "info",
         observed=0,
         expected=0.0,
         surprise=round(silence.surprise, 3),

@@ -116,10 +116,10 @@ def decide(series: str, spike: Spike, *, bar: float, total: int, sources: int, r
 def severity(over: float, observed: int, rule: Rule) -> Severity:
     """watch, urgent or flash: how far over the bar, provided that it is not three stories only."""
     if over >= FLASH_OVER and observed >= 3 * rule.min_stories:
-        return "flash"
+        return "critical"
     if over >= URGENT_OVER and observed >= 2 * rule.min_stories:
-        return "urgent"
-    return "watch"
+        return "warning"
+    return "info"
 
 
 def evidence(articles: Sequence[ArticleRow], observed: int) -> tuple[Evidence, ...]:

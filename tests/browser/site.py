@@ -269,9 +269,9 @@ def fill(store: Store, now: datetime) -> dict[str, str]:
         first_at=evidence[1].published_at,
     )
     alerts = [
-        msgspec.structs.replace(alert(topic_series("energy"), start, "flash", 11, 0.84, 8.31, evidence), why=why),
-        alert(company_series("HXD.SH"), start - timedelta(minutes=15), "urgent", 6, 0.42, 5.12, evidence[1:4]),
-        alert(sector_series("financials"), start - timedelta(hours=5), "watch", 4, 0.9, 4.0, []),
+        msgspec.structs.replace(alert(topic_series("energy"), start, "critical", 11, 0.84, 8.31, evidence), why=why),
+        alert(company_series("HXD.SH"), start - timedelta(minutes=15), "warning", 6, 0.42, 5.12, evidence[1:4]),
+        alert(sector_series("financials"), start - timedelta(hours=5), "info", 4, 0.9, 4.0, []),
     ]
     store.alerts.insert(alerts)
     store.alerts.log(
@@ -397,7 +397,7 @@ def main(folder: str, port: int = 0) -> None:
             match line.strip():
                 case "alert":
                     moment = datetime.fromtimestamp(int(datetime.now(UTC).timestamp()) // 900 * 900, tz=UTC)
-                    fresh = alert(company_series(f"NEW{number}"), moment, "urgent", 5, 0.3, 5.5, [])
+                    fresh = alert(company_series(f"NEW{number}"), moment, "warning", 5, 0.3, 5.5, [])
                     store.alerts.insert([fresh])
                     answer = fresh.id
                 case "article":

@@ -223,7 +223,7 @@ def test_the_bell_is_off_until_it_is_pressed_and_stays_as_it_was_left(heard: Pag
     page.wait(lambda: page.find("#bell").get_attribute("aria-pressed") == "true", "on")
     page.wait(lambda: page.js("return window.strokes") == 2, "one hears how it sounds")
     page.choose("#bell-level", "Flash only")
-    page.wait(lambda: page.js("return window.localStorage.getItem('tocsin.bell')") == "flash", "kept")
+    page.wait(lambda: page.js("return window.localStorage.getItem('tocsin.bell')") == "critical", "kept")
     page.driver.refresh()
     page.wait(lambda: page.find("#bell").get_attribute("aria-pressed") == "true", "remembered")
     page.wait(lambda: page.find("#bell-level").get_attribute("value") == "Flash only", "this too")
@@ -255,7 +255,7 @@ def test_a_new_alert_rings_once_in_however_many_tabs_and_leads_to_its_page(heard
         assert sorted(map(len, notices)) == [0, 1], notices
         assert sorted(everywhere(page, handles, "return window.strokes")) == [0, 2]
         ((title, body),) = notices[0] or notices[1]
-        assert title.startswith("Urgent · NEW")
+        assert title.startswith("Warning · NEW")
         assert body == "5 negative stories, 0.30 expected"
         told = json.loads(page.js("return window.localStorage.getItem('tocsin.told')"))
         assert told.count(id_) == 1
@@ -276,7 +276,7 @@ def test_an_alert_below_what_is_chosen_does_not_ring(heard: Page, site: Site):
     page.open("?lang=en")
     page.press("#bell")
     page.choose("#bell-level", "Flash only")
-    page.wait(lambda: page.js("return window.localStorage.getItem('tocsin.bell')") == "flash", "chosen")
+    page.wait(lambda: page.js("return window.localStorage.getItem('tocsin.bell')") == "critical", "chosen")
     page.js("window.notices = []")
     id_ = site.tell("alert")  # urgent
     page.find(f".alert-card[href*='{id_}']")

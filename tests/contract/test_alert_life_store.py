@@ -30,7 +30,7 @@ def empty(store: Store) -> None:
         store.client.command(f"TRUNCATE TABLE {table}")
 
 
-def alert(series: str = "topic:credit", *, at: datetime = NOON, severity: Severity = "urgent") -> Alert:
+def alert(series: str = "topic:credit", *, at: datetime = NOON, severity: Severity = "warning") -> Alert:
     return Alert(
         id=alert_id("spike", series, at),
         rule="spike",
@@ -56,7 +56,7 @@ def quiet(author: str = "王芳", *, series: str = "topic:*", minutes: int = 120
         ends_at=NOON + minutes * MINUTE,
         now=NOON,
         rules=["spi*"],
-        most="urgent",
+        most="warning",
     )
 
 
@@ -136,7 +136,7 @@ def test_why_something_was_withheld_is_kept_once_for_each_cause(store: Store):
 
 def group(name: str, minutes: float = 0.0, **more: Any) -> Group:
     given: dict[str, Any] = {"firing": ("a", "b"), "fresh": ("b",), "resolved": ("c",), "ended": (NOON + timedelta(microseconds=7),)} | more
-    return Group(id=sha(name), endpoint="风控 'x' \\", key="kind=topic\x1fseverity=flash", at=NOON + minutes * MINUTE, **given)
+    return Group(id=sha(name), endpoint="风控 'x' \\", key="kind=topic\x1fseverity=critical", at=NOON + minutes * MINUTE, **given)
 
 
 def test_a_group_comes_back_as_it_was_planned_and_once(store: Store):
@@ -185,7 +185,7 @@ def test_a_silence_comes_back_whole_and_the_first_to_end_it_did_so(store: Store)
 
 
 def test_ids_are_found_by_their_beginnings_and_alerts_by_kinds(store: Store):
-    ours = [alert(), alert("market:all", severity="flash"), alert("markets:x")]
+    ours = [alert(), alert("market:all", severity="critical"), alert("markets:x")]
     store.alerts.insert(ours)
     assert store.alerts.find(ours[0].id[:8]) == [ours[0].id]
     assert len(store.alerts.find("")) == 3

@@ -20,8 +20,8 @@ from dashboard.services import Asked, Desks, Explain, Reasons, Weight
 from storage.store import Store
 from tests.contract.test_store import save
 from tests.contract.test_store_pages import NOON, scored
-from tests.unit.test_dashboard_app import CALLBACK, body
-from tests.unit.test_dashboard_queries import Hands
+from tests.unit.dashboard.reads.test_queries import Hands
+from tests.unit.dashboard.test_app import CALLBACK, body
 
 ACME = {"ACME": ("远舟控股", "autos", 0.9), "BYT": ("Bytown", "tech", 0.2)}
 
@@ -63,7 +63,7 @@ def filled(store: Store) -> Store:
                 window_start=start,
                 window_s=900,
                 detected_at=NOON,
-                severity="urgent",
+                severity="warning",
                 observed=4,
                 expected=0.5,
                 surprise=5.0,

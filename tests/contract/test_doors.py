@@ -17,7 +17,7 @@ from dashboard.web.permissions import CALLBACKS, PAGES, ROUTES, allowed, callbac
 from dashboard.web.server import LIVE
 from domain.accounts import FREE, ROLES, Failures, Role, account_subject
 from storage.store import Store
-from tests.unit.test_dashboard_app import CALLBACK, body
+from tests.unit.dashboard.test_app import CALLBACK, body
 
 PASSWORD, NEXT = "k7mq-2xwd-9fhr", "一二三四五六七八九十甲乙"
 HTML_JS = "html/dash_html_components.min.js"

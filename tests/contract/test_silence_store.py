@@ -119,7 +119,7 @@ def test_a_source_falls_silent_rings_once_over_restarts_and_resolves_when_it_is_
     assert NOON + 20 * MINUTE < rang < NOON + 4 * HOUR
     (alert,) = store.alerts.latest()
     last = max(item.score.published_at for item in spoken(SINA, NOON - timedelta(days=21), NOON)).replace(microsecond=0)
-    assert (alert.measure, alert.window_start, alert.severity) == ("silence", last, "watch")
+    assert (alert.measure, alert.window_start, alert.severity) == ("silence", last, "info")
     assert alert.value == pytest.approx((rang - last) / HOUR, abs=0.01) and 0 < alert.limit <= alert.value
 
     assert one.listen(rang + timedelta(seconds=30)) == []
@@ -147,7 +147,7 @@ def test_a_feed_that_falls_silent_is_one_alert_and_its_return_rings_nothing(stor
     assert rang < NOON + 80 * MINUTE
     assert until_it_rings(one, rang + MINUTE, 3)[1] == []
     (alert,) = store.alerts.latest()
-    assert (alert.sources, alert.severity) == (3, "urgent")
+    assert (alert.sources, alert.severity) == (3, "warning")
     back = rang + 3 * HOUR
     keep(store, spoken(SINA, back, back + 6 * HOUR))
     keep(store, spoken(REUTERS, back + 30 * MINUTE, back + 6 * HOUR))

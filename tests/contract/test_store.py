@@ -320,7 +320,7 @@ def test_alerts_and_deliveries_are_kept_once(store: Store):
         window_start=NOON,
         window_s=900,
         detected_at=NOON + timedelta(minutes=3),
-        severity="urgent",
+        severity="warning",
         observed=9,
         expected=1.25,
         surprise=6.5,

@@ -317,7 +317,7 @@ def test_alerts_of_a_series_and_labels_of_an_article(stories: Store):
             window_start=start,
             window_s=900,
             detected_at=start + timedelta(minutes=9),
-            severity="watch",
+            severity="info",
             observed=4,
             expected=0.5,
             surprise=5.0,

@@ -41,7 +41,7 @@ RULES = (
         window_s=1500,
         min_stories=4,
         min_sources=2,
-        severity="urgent",
+        severity="warning",
     ),
     Threshold(name="gloom", kind="mean_tone", limit=-0.3, series=("topic:credit",), min_stories=5, window_s=1800),
     Threshold(name="flood", kind="volume", limit=8, series=("language:zh",), window_s=1200, cooldown_s=1200),
@@ -155,7 +155,7 @@ def test_an_alert_says_what_was_seen_and_shows_what_it_was_seen_on(store: Store)
     rang = {alert.rule: alert for alert in live(store, items)}
     share, fraud, gloom = rang["坏消息"], rang["fraud"], rang["gloom"]
     assert (share.series, share.measure, share.value, share.limit, share.severity) == (
-        "company:600519.SH", "negative_share", 0.75, 0.6, "urgent",
+        "company:600519.SH", "negative_share", 0.75, 0.6, "warning",
     )  # fmt: skip
     assert (share.observed, share.total, share.sources, share.expected, share.surprise) == (3, 4, 2, 0.0, 0.0)
     assert {each.title for each in share.evidence} == {"某公司: 坏 0", "某公司: 坏 1", "某公司: 坏 3"}
@@ -224,7 +224,7 @@ def test_without_rules_nothing_is_asked_and_the_detector_may_be_about_some_serie
 
 def test_the_worker_rings_by_the_rules_of_the_file_that_the_settings_name(store: Store, tmp_path: Path):
     path = tmp_path / "rules.toml"
-    table = '[[rules]]\nname = "很多"\nkind = "volume"\nseries = ["language:zh"]\nover = 2\nseverity = "flash"\n'
+    table = '[[rules]]\nname = "很多"\nkind = "volume"\nseries = ["language:zh"]\nover = 2\nseverity = "critical"\n'
     path.write_text(table + '[[rules]]\nname = "negative-spike"\nkind = "spike"\npaused = true\n', encoding="utf-8")
     pipeline = wiring.make_pipeline(Settings(alert_rules=str(path), data_dir=str(tmp_path)), store, KeywordClassifier())
     with contextlib.closing(pipeline):
@@ -232,7 +232,7 @@ def test_the_worker_rings_by_the_rules_of_the_file_that_the_settings_name(store:
         messages = [Raw("articles", 0, n, b"", encode(article)) for n, article in enumerate(articles)]
         batch = pipeline.score(messages, NOON + 2 * MINUTE)
         (rang,) = pipeline.watch(batch.scores, NOON + 2 * MINUTE)
-    assert (rang.rule, rang.series, rang.severity, rang.value, rang.total) == ("很多", "language:zh", "flash", 2.0, 2)
+    assert (rang.rule, rang.series, rang.severity, rang.value, rang.total) == ("很多", "language:zh", "critical", 2.0, 2)
     assert {each.title for each in rang.evidence} == {"某公司: 平静 0", "某公司: 平静 1"}
     path.write_text(table.replace("over = 2", "ovr = 2"), encoding="utf-8")
     with pytest.raises(SettingsError, match="did you mean 'over'"):
@@ -252,7 +252,7 @@ def test_risk_events_are_kept_and_the_latest_model_has_the_last_word(store: Stor
 
 
 def alert(rule: str, series: str, minute: int) -> Alert:
-    severity: Severity = "watch"
+    severity: Severity = "info"
     start = NOON + minute * MINUTE
     return Alert(
         id=sha(rule, series, str(minute)), rule=rule, series=series, window_start=start, window_s=600, detected_at=start,

@@ -50,7 +50,7 @@ alerts = st.fixed_dictionaries(
         "series": st.one_of(words, st.just("topic:" + "\x01" * 294)),
     }
     | {"window_start": times, "window_s": st.integers(1, 366 * 86_400), "detected_at": times}
-    | {"severity": st.sampled_from(["watch", "urgent", "flash"]), "observed": counts, "total": counts, "sources": counts}
+    | {"severity": st.sampled_from(["info", "warning", "critical"]), "observed": counts, "total": counts, "sources": counts}
     | {"expected": amounts, "surprise": amounts, "evidence": st.lists(evidence, max_size=9)}
 )
 companies = st.fixed_dictionaries({"company": words, "sector": words, "p_negative": shares, "p_neutral": shares, "p_positive": shares})
@@ -154,7 +154,7 @@ def filled(store: Store) -> Store:
 
 
 ALERT = {"id": "a" * 32, "rule": "r", "series": "topic:credit", "window_start": TIME, "window_s": 900, "detected_at": TIME} | {
-    "severity": "urgent", "observed": 9, "expected": 1.0, "surprise": 6.0, "total": 12, "sources": 4
+    "severity": "warning", "observed": 9, "expected": 1.0, "surprise": 6.0, "total": 12, "sources": 4
 }  # fmt: skip
 SCORE = {"id": "b" * 32, "source": "s", "language": "en", "published_at": TIME, "story": "b" * 32, "topics": {"credit": 1.0}} | {
     "p_negative": 1.0, "p_neutral": 0.0, "p_positive": 0.0, "model": "m", "scored_at": TIME

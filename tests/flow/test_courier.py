@@ -69,7 +69,7 @@ def alert(name: str = "energy", at: datetime = NOON) -> Alert:
         window_start=at,
         window_s=900,
         detected_at=at,
-        severity="urgent",
+        severity="warning",
         observed=12,
         expected=0.3,
         surprise=8.1,
@@ -217,7 +217,7 @@ def test_an_alert_of_several_messages_goes_on_after_those_that_were_taken_over_a
 
 def test_what_an_endpoint_does_not_want_is_neither_sent_nor_logged(store: Store, receiver: Receiver, clock: Clock):
     filters: dict[str, dict[str, Any]] = {
-        "all": {}, "flash": {"min_severity": "flash"}, "companies": {"series": ("company:*",)}, "paused": {"paused": True},
+        "all": {}, "critical": {"min_severity": "critical"}, "companies": {"series": ("company:*",)}, "paused": {"paused": True},
         "rule": {"rules": ("r", "s")}, "other": {"rules": ("s",)},
     }  # fmt: skip
     door = Webhooks([Webhook(url=receiver.url, allow_private=True, name=name, **given) for name, given in filters.items()], clock=clock)

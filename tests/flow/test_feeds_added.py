@@ -34,7 +34,7 @@ from ingest.crawl.sources import Source
 from ingest.kafka.outbox import Outbox
 from storage.store import Store, open_store
 from tests.site import Answer, Site
-from tests.unit.test_dashboard_app import body
+from tests.unit.dashboard.test_app import body
 from tests.waiting import until
 from tocsin.runtime import crawler_bridge
 from tocsin.runtime.crawler_bridge import Liaison, connected

@@ -50,13 +50,13 @@ class Desk:
         self.courier = Courier(self.doors[-1], self.store.alerts, Patience(), gate, lambda: self.now, self.planner)
         self.resolver = Resolver(self.store, Patience(), settings.alert_resolve_after_s)
 
-    def rings(self, series: str, severity: Severity = "urgent") -> Alert:
+    def rings(self, series: str, severity: Severity = "warning") -> Alert:
         """An alert that is new now."""
         alert = self.stored(series, severity)
         self.courier.notify(alert)
         return alert
 
-    def stored(self, series: str, severity: Severity = "urgent") -> Alert:
+    def stored(self, series: str, severity: Severity = "warning") -> Alert:
         given: dict[str, Any] = {"observed": 12, "expected": 0.3, "surprise": 8.1, "total": 15, "sources": 4, "rule": "r", "window_s": 900}
         ident = alert_id("r", series, self.now)
         alert = Alert(id=ident, series=series, window_start=self.now, detected_at=self.now, severity=severity, **given)
@@ -126,7 +126,7 @@ def test_a_burst_is_one_message_and_what_comes_later_is_told_at_the_next_look(de
 
 def test_groups_are_apart_by_what_the_endpoint_names(desk: Callable[..., Desk]):
     on = desk(**CHAT, group_by=("severity",))
-    for series, severity in (("topic:banks", "flash"), ("topic:credit", "urgent"), ("topic:energy", "flash")):
+    for series, severity in (("topic:banks", "critical"), ("topic:credit", "warning"), ("topic:energy", "critical")):
         on.rings(series, severity)  # type: ignore[arg-type]
     assert on.after(minutes=1) == [("alerts.group", ["topic:banks", "topic:energy"], []), ("alerts.group", ["topic:credit"], [])]
 
@@ -216,15 +216,15 @@ def test_what_still_fires_is_sent_again_until_somebody_acknowledges_it(desk: Cal
 def test_a_digest_comes_at_its_hour_with_all_that_rang_and_only_then(desk: Callable[..., Desk]):
     """From noon in UTC to the morning in Shanghai it is twelve hours."""
     on = desk(digest="08:00 Asia/Shanghai")
-    first = on.rings("topic:banks", "flash")
+    first = on.rings("topic:banks", "critical")
     on.store.lives.seen([first.id], on.now)
     assert on.after(hours=5, step_s=3600) == [], "by now it is over"
-    on.rings("topic:credit", "watch")
+    on.rings("topic:credit", "info")
     on.now += timedelta(minutes=1)
     on.rings("topic:banks")
     on.restart()
     assert on.after(hours=6, minutes=58, step_s=3600) == []
-    quiet = on.rings("topic:energy", "watch")
+    quiet = on.rings("topic:energy", "info")
     assert on.after(minutes=1) == [("alerts.digest", ["topic:energy"], ["topic:banks", "topic:banks", "topic:credit"])]
     told = json.loads(on.receiver.requests[-1].body)
     assert [each["series"] for each in told["data"]["alerts"]] == ["topic:banks", "topic:banks", "topic:credit", "topic:energy"]
@@ -251,7 +251,7 @@ def test_what_is_silenced_joins_when_the_silence_is_over_and_in_quiet_hours_a_gr
     assert on.after(minutes=6) == [("alerts.group", ["topic:banks", "topic:credit"], [])]
     assert on.why(silenced) == ["group", "silence"]
     on.now = NOON + timedelta(hours=3)
-    asleep, flash = on.rings("topic:energy"), on.rings("topic:oil", "flash")
+    asleep, flash = on.rings("topic:energy"), on.rings("topic:oil", "critical")
     assert on.after(minutes=1) == [("alerts.group", ["topic:oil"], [])], "flash alerts come through, and nothing else is repeated"
     on.store.lives.add([event(flash.id, "acknowledged", "bob", on.now)])
     for _ in range(8):
@@ -297,7 +297,7 @@ def test_a_group_of_several_messages_goes_on_after_those_that_were_taken(desk: C
         assert row.delivered and row.taken == len(chat.said) > 20
         assert chat.refused == [] and len(set(chat.ids)) == len(chat.ids)
         heads = [lines[0] for lines in chat.said]
-        assert heads[0].startswith("【紧急】70 条预警：") and heads[-1].endswith(f"({len(heads)}/{len(heads)})")
+        assert heads[0].startswith("【警告】70 条预警：") and heads[-1].endswith(f"({len(heads)}/{len(heads)})")
         said = "".join(line for lines in chat.said for line in lines[1:])
         assert all(f"{n}长" in said for n in range(70))
 

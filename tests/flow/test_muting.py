@@ -46,7 +46,7 @@ class Desk:
         self.courier = Courier(self.doors[-1], self.store.alerts, Patience(), gate, lambda: self.now)
         self.resolver = Resolver(self.store, Patience(), self.settings.alert_resolve_after_s)
 
-    def raised(self, series: str, severity: Severity = "urgent") -> Alert:
+    def raised(self, series: str, severity: Severity = "warning") -> Alert:
         """An alert that is new now, told of at once."""
         alert = Alert(
             id=alert_id("r", series, self.now),
@@ -136,7 +136,7 @@ def test_what_is_over_before_the_silence_is_not_told_of_any_more(desk: Callable[
 def test_the_market_speaks_for_its_members_but_not_for_the_most_severe(desk: Callable[..., Desk]):
     on = desk()
     market = on.raised("market:all")
-    member, severe = on.raised("topic:credit"), on.raised("topic:banks", "flash")
+    member, severe = on.raised("topic:credit"), on.raised("topic:banks", "critical")
     assert (on.told(market), on.told(member), on.told(severe)) == (["night", "risk"], [], ["night", "risk"])
     assert [each.owner for each in on.store.lives.withheld([member.id])] == [market.id, market.id]
     on.store.lives.add([event(market.id, "resolved", "王芳", on.now)])
@@ -150,7 +150,7 @@ def test_what_comes_in_quiet_hours_is_told_when_they_end_though_it_is_over(desk:
     on = desk(quiet_hours="22:00-07:00 Asia/Shanghai")
     assert on.told(on.raised("topic:early")) == ["night", "risk"]
     on.now += timedelta(hours=3)
-    alert, handled, flash = on.raised("topic:credit"), on.raised("topic:banks"), on.raised("topic:energy", "flash")
+    alert, handled, flash = on.raised("topic:credit"), on.raised("topic:banks"), on.raised("topic:energy", "critical")
     assert (on.told(alert), on.told(flash)) == (["night"], ["night", "risk"]), "one endpoint has no quiet hours"
     assert on.after(hours=2) == []
     on.store.lives.add([event(handled.id, "resolved", "王芳", on.now)])
@@ -161,7 +161,7 @@ def test_what_comes_in_quiet_hours_is_told_when_they_end_though_it_is_over(desk:
     assert on.after(minutes=2) == []
     strict = desk(quiet_hours="22:00-07:00 Asia/Shanghai", quiet_hours_except="none")
     strict.now += timedelta(hours=3)
-    assert strict.told(strict.raised("topic:oil", "flash")) == ["night"]
+    assert strict.told(strict.raised("topic:oil", "critical")) == ["night"]
 
 
 def test_an_attempt_that_failed_waits_for_the_silence_too_and_goes_on_after_it(desk: Callable[..., Desk], receiver: Receiver):

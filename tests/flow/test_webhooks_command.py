@@ -14,7 +14,7 @@ import pytest
 from stream.delivery.formats import FORMATS
 from tests.chats import DingTalk, Feishu, Slack, WeCom
 from tests.flow.worker_tools import Receiver
-from tests.unit.test_stream_mail import PEM, USER, WRITTEN, MailServer, read
+from tests.unit.stream.delivery.test_mail import PEM, USER, WRITTEN, MailServer, read
 from tocsin.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,7 +34,7 @@ def test_a_test_reaches_an_endpoint_of_every_format_and_no_secret_is_shown(
         feishu, dingtalk = stack.enter_context(Feishu(FEISHU)), stack.enter_context(DingTalk(DINGTALK))
         mail = stack.enter_context(MailServer("starttls", auth=True))
         tables = [
-            table("json", receiver.url, min_severity="flash"),
+            table("json", receiver.url, min_severity="critical"),
             table("alertmanager", receiver.url + "/am"),
             table("slack", slack.url, language="zh"),
             table("feishu", feishu.url, secret=FEISHU, language="zh"),

@@ -115,7 +115,7 @@ def test_alerts_of_other_rules_are_explained_as_far_as_there_are_articles(store:
     def given(series: str, measure: str) -> Alert:
         made = Alert(
             id=alert_id(measure, series, NOON), rule=measure, series=series, window_start=NOON, window_s=900, detected_at=NOON,
-            severity="watch", observed=8, expected=0.0, surprise=0.0, total=8, sources=3,
+            severity="info", observed=8, expected=0.0, surprise=0.0, total=8, sources=3,
         )  # fmt: skip
         return reasons.give(msgspec.structs.replace(made, measure=measure))
 

@@ -166,15 +166,15 @@ def judge(ctx: click.Context, ident: str, verdict: Any, who: str | None, because
     cls=ExampleCommand,
     examples="""
     tocsin alerts silence --series "topic:*" --for 2h --comment "known maintenance"
-    tocsin alerts silence --series company:600519.SH --most urgent --for 3d --who 王芳 --comment 年报窗口期
+    tocsin alerts silence --series company:600519.SH --most warning --for 3d --who 王芳 --comment 年报窗口期
     """,
 )
 @click.option(
     "--series", required=True, multiple=True, metavar="PATTERN", help='What about, such as "topic:*" or company:AAPL; repeatable.'
 )
 @click.option("--rule", "rules", multiple=True, metavar="PATTERN", help="Only alerts of these rules; repeatable.")
-@click.option("--least", type=click.Choice(SEVERITIES), default="watch", show_default=True, help="The least severity that is silenced.")
-@click.option("--most", type=click.Choice(SEVERITIES), default="flash", show_default=True, help="The highest severity that is silenced.")
+@click.option("--least", type=click.Choice(SEVERITIES), default="info", show_default=True, help="The least severity that is silenced.")
+@click.option("--most", type=click.Choice(SEVERITIES), default="critical", show_default=True, help="The highest severity that is silenced.")
 @click.option("--for", "lasts", required=True, metavar="TIME", help="How long, such as 45m, 2h, 3d or 1d12h.")
 @click.option("--comment", required=True, metavar="TEXT", help="Why, for those who wonder.")
 @WHO

@@ -17,7 +17,7 @@ from stream.delivery.formats.generic import TEST, link_of
 from stream.delivery.formats.measures import amount, in_words
 from stream.delivery.formats.splitting import Piece
 
-SEVERITY: dict[Severity, tuple[str, str]] = {"watch": ("Watch", "关注"), "urgent": ("Urgent", "紧急"), "flash": ("Flash", "突发")}
+SEVERITY: dict[Severity, tuple[str, str]] = {"info": ("Info", "提示"), "warning": ("Warning", "警告"), "critical": ("Critical", "严重")}
 _NAMED = 5
 """Words and companies of a line that says why; the dashboard has them all."""
 _CERTAIN = 12.0

@@ -162,7 +162,7 @@ def trial(now: datetime) -> Alert:
         window_start=now - timedelta(minutes=15),
         window_s=900,
         detected_at=now,
-        severity="watch",
+        severity="info",
         observed=0,
         expected=0.0,
         surprise=0.0,

@@ -1,0 +1,214 @@
+"""Records, settings, series, logs: what every part relies on."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.errors import BadRecord, SettingsError
+from core.log import mask
+from core.records import NEWEST, OLDEST, Article, CompanyScore, Score, WatchlistScore, alert_id, article_id, clamp_published, decode, encode
+from core.series import ALERTING, facts, is_negative, kind_of, know_watchlists, series_name
+from core.settings import build
+from core.taxonomy import TOPICS
+from dashboard.translations import LABELS
+from domain.tokens import new_token
+from storage.timestamps import new_version
+
+NOW = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
+
+
+def article(**changes: object) -> Article:
+    fields = {"id": "0" * 32, "source": "wire", "language": "zh", "title": "央行降准", "published_at": NOW, "fetched_at": NOW}
+    return Article(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+class TestWire:
+    @given(
+        st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200),
+        st.text(st.characters(exclude_categories=["Cs"]), max_size=500),
+    )
+    def test_what_is_encoded_is_decoded_again(self, title: str, text: str):
+        sent = article(title=title, text=text, bands=(0, 2**63 - 1))
+        assert decode(encode(sent), Article) == sent
+
+    @pytest.mark.parametrize(
+        ("data", "says"),
+        [
+            (None, "tombstone"),
+            (b"", "tombstone"),
+            (b"not json", "malformed"),
+            (b"[]", "object"),
+            (b"null", "object"),
+            (b'{"v":1}', "id"),
+            (b"\xff\xfe", "Article"),
+            (b"[" * 100_000, "Article"),
+            (encode(article()).replace(b'"zh"', b'"fr"'), "language"),
+            (encode(article()).replace(b"{", b'{"v":2,', 1), "v"),
+            (encode(article()).replace(b"2026-11-22", b"0026-11-22"), "outside"),
+            (encode(article()).replace(b"03:00:00Z", b"03:00:00"), "timezone"),
+            (encode(article()).replace("央行降准".encode(), b""), "title or a text"),
+        ],
+    )
+    def test_a_bad_message_says_why(self, data: bytes | None, says: str):
+        with pytest.raises(BadRecord, match=says):
+            decode(data, Article)
+
+    def test_an_unknown_field_is_no_harm(self):
+        assert decode(encode(article()).replace(b"{", b'{"later":1,', 1), Article) == article()
+
+
+class TestIdentity:
+    def test_url_goes_before_guid_goes_before_title(self):
+        def ident(**changes: object) -> str:
+            return article_id(**{"url": "", "source": "s", "guid": "", "title": "t", "published_at": NOW, **changes})  # type: ignore[arg-type]
+
+        assert ident(url="https://a/x", source="s1") == ident(url="https://a/x", source="s2")
+        assert ident(guid="7", title="a") == ident(guid="7", title="b")
+        assert ident(guid="7", source="s1") != ident(guid="7", source="s2")
+        assert ident(published_at=NOW) == ident(published_at=NOW.astimezone(timezone(timedelta(hours=8))))
+        assert ident(title="a") != ident(title="b")
+
+    def test_parts_cannot_run_into_each_other(self):
+        assert alert_id("a", "bc", NOW) != alert_id("ab", "c", NOW)
+
+    def test_the_same_words_have_the_same_fingerprint(self):
+        assert article().fingerprint == article(source="other").fingerprint
+        assert article().fingerprint != article(title="央行加息").fingerprint
+        assert 0 <= article().fingerprint < 2**63
+
+    @pytest.mark.parametrize("moment", [None, OLDEST - timedelta(days=1), NEWEST, NOW + timedelta(hours=1)])
+    def test_an_unbelievable_time_gives_way_to_the_time_of_fetching(self, moment: datetime | None):
+        assert clamp_published(moment, NOW) == (NOW, True)
+
+    def test_a_believable_time_stays(self):
+        assert clamp_published(NOW - timedelta(days=3), NOW) == (NOW - timedelta(days=3), False)
+
+
+class TestSeries:
+    def score(self, *companies: tuple[str, str, float]) -> Score:
+        return Score(
+            id="x",
+            source="s",
+            language="zh",
+            published_at=NOW,
+            story="x",
+            p_negative=0.2,
+            p_neutral=0.5,
+            p_positive=0.3,
+            topics={"energy": 0.9},
+            companies=tuple(
+                CompanyScore(company=key, sector=sector, p_negative=p, p_neutral=1 - p, p_positive=0.0) for key, sector, p in companies
+            ),
+            model="m",
+            scored_at=NOW,
+        )
+
+    def test_a_sector_has_the_mood_of_its_worst_company(self):
+        rows = {series: p for series, p, *_ in facts(self.score(("A", "banks", 0.1), ("B", "banks", 0.9), ("C", "", 0.5)))}
+        assert rows == {
+            "market:all": 0.2,
+            "language:zh": 0.2,
+            "genre:news": 0.2,
+            "topic:energy": 0.2,
+            "company:A": 0.1,
+            "company:B": 0.9,
+            "company:C": 0.5,
+            "sector:banks": 0.9,
+        }
+
+    def test_a_score_of_an_older_version_is_news_and_on_no_watchlist(self):
+        old = json.loads((Path(__file__).parents[2] / "corpus" / "wire" / "score.json").read_bytes())
+        assert not {"genre", "watchlists"} & set(old)
+        score = decode(json.dumps(old).encode(), Score)
+        assert (score.genre, score.watchlists) == ("news", ())
+        post = decode(encode(msgspec.structs.replace(score, genre="social")), Score)
+        assert {"language:zh", "genre:social"} <= {series for series, *_ in facts(post)}
+
+    def test_a_watchlist_counts_what_was_decided_for_it(self):
+        watched = WatchlistScore(name="property", p_negative=0.7, p_neutral=0.2, p_positive=0.1)
+        score = decode(encode(msgspec.structs.replace(self.score(), watchlists=(watched,))), Score)
+        assert ("watchlist:property", 0.7, 0.2, 0.1) in list(facts(score))
+
+    def test_every_kind_of_series_may_ring_and_has_a_name_in_both_languages(self):
+        watched = WatchlistScore(name="property", p_negative=0.7, p_neutral=0.2, p_positive=0.1)
+        score = msgspec.structs.replace(self.score(("A", "banks", 0.1)), watchlists=(watched,))
+        assert {kind_of(series) for series, *_ in facts(score)} == set(ALERTING)
+        for kind in ALERTING:
+            assert f"kind.{kind}" in LABELS
+        for series in ("language:zh", "language:en", "genre:news", "genre:social", "genre:filing"):
+            english, chinese = series_name(series), series_name(series, "zh")
+            assert english.isascii() and ":" not in english and not chinese.isascii()
+
+    def test_a_watchlist_is_called_by_its_title(self):
+        assert series_name("watchlist:property", "zh") == "property"
+        know_watchlists({"property": ("Developers' debt", "房企债务")})
+        try:
+            assert series_name("watchlist:property") == "Developers' debt"
+            assert series_name("watchlist:property", "zh") == "房企债务"
+            assert series_name("company:property") == "property"
+        finally:
+            know_watchlists({})
+
+    def test_negative_means_likeliest(self):
+        assert is_negative(0.5, 0.3, 0.2)
+        assert not is_negative(0.4, 0.4, 0.2)
+
+    def test_names_in_both_languages(self):
+        assert series_name("topic:energy", "zh") == "能源"
+        assert series_name("market:all") == "Whole market"
+        assert series_name("company:600519.SH") == "600519.SH"
+        assert len({topic.key for topic in TOPICS}) == len(TOPICS) == 21
+
+
+class TestSettings:
+    def test_environment_goes_before_file_goes_before_default(self):
+        settings = build({"batch_max": 10, "partitions": 3}, {"TOCSIN_BATCH_MAX": "20", "UNRELATED": "x"})
+        assert (settings.batch_max, settings.partitions, settings.replication) == (20, 3, 1)
+
+    @pytest.mark.parametrize(
+        ("file", "environment", "says"),
+        [
+            ({"batch_maxx": 1}, {}, "no setting 'batch_maxx'"),
+            ({"batch_max": "many"}, {}, "batch_max"),
+            ({"batch_max": 0}, {}, "batch_max.*>= 1"),
+            ({}, {"TOCSIN_BATCH_MAX": "x"}, "TOCSIN_BATCH_MAX"),
+            ({"webhooks": [{"url": "ftp://x"}]}, {}, "webhooks"),
+            ({"webhooks": [{"address": "https://x"}]}, {}, "webhooks"),
+        ],
+    )
+    def test_a_mistake_is_named(self, file: dict[str, object], environment: dict[str, str], says: str):
+        with pytest.raises(SettingsError, match=says):
+            build(file, environment)
+
+    def test_webhooks_come_from_the_file(self):
+        assert build({"webhooks": [{"url": "https://x/y", "secret": "whsec_AAAA"}]}, {}).webhooks[0].url == "https://x/y"
+
+    def test_settings_survive_the_way_to_the_child(self):
+        settings = build({"webhooks": [{"url": "https://x/y"}]}, {})
+        assert msgspec.json.decode(msgspec.json.encode(settings), type=type(settings)) == settings
+
+
+def test_secrets_are_masked():
+    assert mask("clickhouse://me:pa55@h:9000/d and whsec_MfKQ9r8GKYqrTwjU") == "clickhouse://me:***@h:9000/d and whsec_***"
+    secret, _ = new_token("a", ["read"], author="b", now=datetime(2026, 1, 1, tzinfo=UTC))
+    assert mask(f"Bearer {secret}, tocsin_api_requests") == "Bearer tocsin_***, tocsin_api_requests"
+
+
+def test_no_two_threads_get_one_version_and_none_goes_back(monkeypatch: pytest.MonkeyPatch):
+    """A clock that stands still, and steps back in between."""
+    moments = itertools.cycle([5_000, 5_000, 2_000])
+    monkeypatch.setattr(time, "time_ns", lambda: next(moments))
+    with ThreadPoolExecutor(8) as threads:
+        runs = list(threads.map(lambda _: [new_version() for _ in range(500)], range(8)))
+    assert all(run == sorted(run) for run in runs)
+    assert len({version for run in runs for version in run}) == 4_000

@@ -1,0 +1,69 @@
+"""What made an alert ring, as its page says it."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+from dash.development.base_component import Component
+
+from core.records import Alert, CompanyCount, Why, WordCount
+from dashboard.pages.alert_explanation import because, is_needed, needed
+from dashboard.view import View
+
+NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+EN, ZH = View(), View(language="zh", zone="Asia/Shanghai")
+WHY = Why(
+    stories=900,
+    more=True,
+    carried=3,
+    needed=("a",),
+    read=300,
+    words=(WordCount(word="违约", stories=8),),
+    companies=(CompanyCount(company="600519.SH", stories=2), CompanyCount(company="a/b?x=1#\u202e", stories=1)),
+    first_source="新浪财经",
+    first_at=NOON + timedelta(minutes=3),
+)
+
+
+def alert(why: Why | None = WHY) -> Alert:
+    return Alert(
+        id="a" * 32, rule="spike", series="topic:energy", window_start=NOON, window_s=900, detected_at=NOON, severity="critical", observed=7,
+        expected=0.84, surprise=6, total=9, sources=3, why=why,
+    )  # fmt: skip
+
+
+def texts(node: Any) -> list[str]:
+    """All that is written below `node`, in order."""
+    if isinstance(node, Component):
+        return texts(getattr(node, "children", None))
+    if isinstance(node, list | tuple):
+        return [text for child in node for text in texts(child)]
+    return [] if node is None else [str(node)]
+
+
+def test_it_is_said_in_either_language_and_in_the_viewers_time():
+    english, chinese = (" ".join("".join(texts(because(alert(), view))).split()) for view in (EN, ZH))
+    assert "3 of 900+ stories: without them it would not have rung" in english
+    assert "新浪财经 · 22 Nov 12:03" in english and "Words (of the 300 most negative stories)违约 8" in english
+    assert "900+ 条中的 3 条：缺了它们就不会报警" in chinese
+    assert "新浪财经 · 11月22日 20:03" in chinese and "涉及公司 （最负面的 300 条）600519.SH 2" in chinese
+
+
+def test_companies_lead_to_their_series_whatever_they_are_called():
+    made = json.loads(json.dumps(because(alert(), EN), default=lambda part: part.to_plotly_json()))
+    paths = [found for found in json.dumps(made).split('"') if found.startswith("/series/")]
+    assert paths == ["/series/company/600519.SH?range=24h&lang=en", "/series/company/a%2Fb%3Fx%3D1%23%E2%80%AE?range=24h&lang=en"]
+    assert "\u202e" not in "".join(texts(because(alert(), EN)))
+
+
+def test_an_alert_of_before_or_without_stories_says_nothing():
+    assert because(alert(None), EN) is because(alert(Why()), EN) is None
+    assert because(alert(msgspec.structs.replace(WHY, carried=0, words=(), companies=(), first_at=None)), ZH) is None
+
+
+def test_the_articles_that_carry_it_are_marked():
+    assert is_needed(alert(), "a") and not is_needed(alert(), "b") and not is_needed(alert(None), "a")
+    assert texts(needed(EN)) == ["★ needed"] and texts(needed(ZH)) == ["★ 关键"]

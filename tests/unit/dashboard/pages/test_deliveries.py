@@ -1,0 +1,245 @@
+"""The delivery log over a real store: outcomes, counts, filters, and what people ask to be sent once more."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import dash
+import pytest
+
+from actions.audited_actions import Deeds
+from core.cache import Cache
+from core.errors import SettingsError
+from core.records import Alert, alert_id
+from core.settings import Settings, Webhook
+from dashboard.app import create_app
+from dashboard.pages import deliveries
+from dashboard.services import OUTCOMES, Desks
+from dashboard.view import View
+from storage.store import Delivery, Group, Store, open_store
+from stream.delivery.delivery_scheduler import REACH, SCHEDULE_S
+from stream.delivery.formats.generic import TEST
+from tests.unit.dashboard.pages.test_inbox import words_of
+from tests.unit.dashboard.test_app import body
+from tocsin.services.delivery_service import DeliveryDesk
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+HOOKS = (
+    Webhook(name="desk", url="https://desk.example/hook"),
+    Webhook(name="quiet", url="https://quiet.example/hook", paused=True),
+    Webhook(name="left", url="https://left.example/hook"),
+)
+TABLES = ("alerts", "deliveries", "delivery_replays", "alert_groups", "audit", "alert_events")
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    store = open_store("embedded", tmp_path_factory.mktemp("deliveries"))
+    store.migrate()
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def store(opened: Store) -> Store:
+    for table in TABLES:
+        opened.client.command(f"TRUNCATE TABLE {table}")
+    return opened
+
+
+@pytest.fixture
+def desk(store: Store) -> DeliveryDesk:
+    return DeliveryDesk(Settings(webhooks=HOOKS), store, lambda: NOW)
+
+
+@pytest.fixture
+def app(store: Store, desk: DeliveryDesk) -> dash.Dash:
+    return create_app(store, Settings(dashboard_login="none"), now=lambda: NOW, cache=Cache(patience_s=1), desks=Desks(delivering=desk))
+
+
+def ring(store: Store, name: str) -> str:
+    start = NOW - timedelta(hours=1)
+    alert = Alert(
+        id=alert_id("spike", name, start), rule="spike", series=name, window_start=start, window_s=900, detected_at=start,
+        severity="warning", observed=9, expected=1.25, surprise=6.5, total=12, sources=4,
+    )  # fmt: skip
+    store.alerts.insert([alert])
+    return alert.id
+
+
+def sent(subject: str, endpoint: str = "desk", attempt: int = 1, status: int = 200, error: str = "", minutes: float = 2) -> Delivery:
+    at = NOW - timedelta(minutes=minutes)
+    return Delivery(alert_id=subject, endpoint=endpoint, attempt=attempt, sent_at=at, status=status, error=error)
+
+
+def deeds_of(store: Store) -> Deeds:
+    return Deeds(store, lambda: NOW, lambda: "Ann", "dashboard")
+
+
+def test_each_delivery_has_the_outcome_that_the_courier_would_act_on(store: Store, desk: DeliveryDesk):
+    long_ago = REACH.total_seconds() / 60 + 60
+    store.alerts.log(
+        [
+            sent("taken", attempt=1, status=500, error="HTTP 500", minutes=9),
+            sent("taken", attempt=2),
+            sent("spared", minutes=1, status=0, error="waits: it takes only so many messages a minute"),
+            sent("again", status=503, error="HTTP 503"),
+            sent("last", attempt=len(SCHEDULE_S), status=503, error="HTTP 503"),
+            sent("private", status=0, error="not sent: 10.0.0.1 is a private address"),
+            sent("old", status=503, error="HTTP 503", minutes=long_ago),
+            sent("ancient", minutes=60 * 24 * 40),
+            sent("elsewhere", "former", status=503, error="HTTP 503"),
+            sent("gone", "left", status=410, error="HTTP 410", minutes=1),
+            sent("before", "left", status=503, error="HTTP 503"),
+        ]
+    )
+    found = desk.log()
+    assert {each.subject: each.outcome for each in found.sent} == {
+        "taken": "delivered",
+        "spared": "waiting",
+        "again": "failed",
+        "last": "dead",
+        "private": "dead",
+        "old": "dead",
+        "elsewhere": "dead",
+        "gone": "dead",
+        "before": "dead",
+    }
+    by_name = {each.subject: each for each in found.sent}
+    assert by_name["taken"].attempt == 2
+    due = by_name["again"].next_at
+    assert due is not None
+    assert due > by_name["again"].sent_at
+    assert by_name["last"].next_at is None
+    assert [(place.endpoint, place.state) for place in found.places] == [
+        ("desk", "waiting"), ("quiet", "paused"), ("left", "gone"), ("former", ""),
+    ]  # fmt: skip
+    counts = {place.endpoint: tuple(place.counts[outcome] for outcome in OUTCOMES) for place in found.places}
+    assert counts == {"desk": (1, 1, 1, 3), "quiet": (0, 0, 0, 0), "left": (0, 0, 0, 2), "former": (0, 0, 0, 1)}
+
+
+def test_what_is_asked_for_once_more_waits_until_another_attempt_was_made(store: Store, desk: DeliveryDesk):
+    store.alerts.log([sent("a", attempt=3, status=500, error="HTTP 500"), sent("b")])
+    assert desk.replay("desk", ["a", "b"], deeds_of(store)) == 2
+    assert desk.replay("desk", ["a"], deeds_of(store)) == 1
+    assert sorted((each.alert_id, each.after, each.who) for each in store.replays.since(NOW)) == [("a", 3, "Ann"), ("b", 1, "Ann")]
+    assert {(each.subject, each.outcome, each.asked_by) for each in desk.log().sent} == {("a", "waiting", "Ann"), ("b", "waiting", "Ann")}
+    store.alerts.log([sent("a", attempt=4, minutes=0)])
+    assert {(each.subject, each.outcome, each.asked_by) for each in desk.log().sent} == {("a", "delivered", ""), ("b", "waiting", "Ann")}
+    noted = [(each.who, each.what, each.about, each.address) for each in store.audit.latest(5)]
+    assert noted == [("Ann", "deliveries replayed", "desk", "dashboard")] * 2
+    assert "a, b" in {each.after for each in store.audit.latest(5)}
+
+
+def test_all_that_failed_of_an_endpoint_and_nothing_else_is_asked_for(store: Store, desk: DeliveryDesk):
+    failed = {"status": 500, "error": "HTTP 500"}
+    store.alerts.log(
+        [sent("f1", **failed), sent("f2", attempt=10, **failed), sent("ok"), sent(TEST, **failed), sent("other", "former", **failed)]  # type: ignore[arg-type]
+    )
+    assert desk.replay_failed("desk", deeds_of(store)) == 2
+    assert {each.alert_id for each in store.replays.since(NOW)} == {"f1", "f2"}
+    assert desk.replay_failed("desk", deeds_of(store)) == 0, "they are asked for already"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "subjects", "why"),
+    [
+        ("quiet", ["a"], "is paused by its setting"),
+        ("left", ["a"], "send a test first"),
+        ("former", ["a"], "there is no webhook 'former'"),
+        ("desk", ["never"], "was never sent to desk"),
+        ("desk", [TEST], "was never sent"),
+        ("desk", [str(n) for n in range(501)], "too many at once"),
+    ],
+)
+def test_what_cannot_be_sent_once_more_is_said(store: Store, desk: DeliveryDesk, endpoint: str, subjects: list[str], why: str):
+    store.alerts.log([sent("a"), sent(TEST), sent("a", "left", status=410, error="HTTP 410")])
+    with pytest.raises(SettingsError, match=why):
+        desk.replay(endpoint, subjects, deeds_of(store))
+    assert store.replays.since(NOW) == []
+
+
+def test_a_test_may_be_sent_to_what_is_paused_or_gone(store: Store, desk: DeliveryDesk):
+    store.alerts.log([sent(TEST, "left", attempt=2, status=410, error="HTTP 410")])
+    for endpoint in ("quiet", "left"):
+        desk.try_out(endpoint, deeds_of(store))
+    assert sorted((each.endpoint, each.alert_id, each.after) for each in store.replays.since(NOW)) == [
+        ("left", TEST, 2),
+        ("quiet", TEST, 0),
+    ]
+    with pytest.raises(SettingsError, match="no webhook"):
+        desk.try_out("former", deeds_of(store))
+
+
+def shown(app: dash.Dash, **values: Any) -> Any:
+    answer = app.server.test_client().post(
+        "/_dash-update-component", json=body(app, "de-rows.children", view_data={"lang": "en"}, **values)
+    )
+    assert answer.status_code == 200
+    return answer.json["response"]
+
+
+def press(app: dash.Dash, button: str, **values: Any) -> str:
+    asked = body(app, "de-said.children...", **{"view_data": {"lang": "en"}, f"{button}_n_clicks".replace("-", "_"): 1, **values})
+    asked["changedPropIds"] = [f"{button}.n_clicks"]
+    answer = app.server.test_client().post("/_dash-update-component", json=asked)
+    assert answer.status_code == 200
+    return json.dumps(answer.json["response"], ensure_ascii=False)
+
+
+def test_the_page_shows_filters_and_asks(app: dash.Dash, store: Store, desk: DeliveryDesk):
+    credit, energy = ring(store, "topic:credit"), ring(store, "topic:energy")
+    group = Group(id="g1", endpoint="desk", key="k", at=NOW - timedelta(minutes=5), firing=(credit, energy), fresh=(credit, energy))
+    store.groups.keep([group])
+    store.alerts.log([sent(credit, status=500, error="<b>HTTP 500</b>"), sent(group.subject), sent(TEST)])
+    rows = json.dumps(shown(app)["de-rows"], ensure_ascii=False)
+    assert f"/alert/{credit}" in rows
+    assert "2 in all" in rows
+    assert "<b>HTTP 500</b>" in rows
+    failed = json.dumps(shown(app, de_outcome_value="failed")["de-rows"], ensure_ascii=False)
+    assert "2 in all" not in failed
+    assert credit in failed
+    assert "Nothing was sent" in json.dumps(shown(app, de_where_value="left")["de-rows"])
+    key = next(deliveries.value_of(each) for each in desk.log().sent if each.subject == credit)
+    assert "1 will be sent once more" in press(app, "de-replay", de_chosen_value=[key])
+    assert "asked for by local" in json.dumps(shown(app)["de-rows"], ensure_ascii=False)
+    assert "A test will be sent to quiet" in press(app, "de-test", de_place_value="quiet")
+    assert "0 will be sent" in press(app, "de-replay-failed", de_place_value="desk")
+
+
+@pytest.mark.parametrize(
+    ("button", "values", "why"),
+    [
+        ("de-replay", {}, "Choose deliveries"),
+        ("de-replay", {"de_chosen_value": ["nothing"]}, "Choose deliveries"),
+        ("de-replay", {"de_chosen_value": {"a": 1}}, "Choose deliveries"),
+        ("de-replay", {"de_chosen_value": ["desk\x1fnever"]}, "was never sent"),
+        ("de-replay-failed", {}, "Choose an endpoint"),
+        ("de-test", {"de_place_value": "nobody"}, "there is no webhook"),
+    ],
+)
+def test_odd_requests_are_refused_and_ask_for_nothing(app: dash.Dash, store: Store, button: str, values: Any, why: str):
+    assert why in press(app, button, **values)
+    assert store.replays.since(NOW) == []
+    assert store.audit.latest(5) == []
+
+
+def test_a_process_that_knows_no_endpoints_and_a_store_that_is_away_are_said(app: dash.Dash, store: Store):
+    without = create_app(store, Settings(dashboard_login="none"), now=lambda: NOW)
+    assert "not to be had" in json.dumps(shown(without)["de-problem"])
+    store.client.command("RENAME TABLE deliveries TO deliveries_gone")
+    try:
+        assert "does not answer" in json.dumps(shown(app)["de-problem"])
+        assert "does not answer" in press(app, "de-test", de_place_value="desk")
+    finally:
+        store.client.command("RENAME TABLE deliveries_gone TO deliveries")
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_an_empty_log_says_so_in_both_languages(language: Any):
+    view = View(language=language)
+    said = words_of([deliveries.places([], NOW, view), deliveries.table([], {}, NOW, view)])
+    assert ("docs/webhooks.md" in said) and (("Nothing was sent" if language == "en" else "没有推送") in said)

@@ -1,0 +1,183 @@
+"""The inbox, and what people do with alerts on the pages, over a real store."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import dash
+import pytest
+
+from actions.audited_actions import Deeds
+from core.cache import Cache
+from core.errors import SettingsError
+from core.records import Alert, alert_id
+from core.series import MARKET
+from core.settings import Settings
+from dashboard.app import create_app
+from dashboard.pages import alert_actions, inbox
+from dashboard.reads.queries import Reads
+from dashboard.view import View, parse
+from domain.alert_lifecycle import TOCSIN, inhibitions
+from storage.store import Store, Withheld, open_store
+from tests.unit.dashboard.test_app import body
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+CREDIT = "topic:credit"
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    store = open_store("embedded", tmp_path_factory.mktemp("inbox"))
+    store.migrate()
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def store(opened: Store) -> Store:
+    for table in ("alerts", "alert_events", "alert_seen", "withheld", "silences", "silence_ends", "audit"):
+        opened.client.command(f"TRUNCATE TABLE {table}")
+    return opened
+
+
+@pytest.fixture
+def app(store: Store) -> dash.Dash:
+    seconds = itertools.count()
+    settings = Settings(dashboard_login="none", alert_inhibit="market > *")
+    return create_app(store, settings, now=lambda: NOW + timedelta(seconds=next(seconds)), cache=Cache(patience_s=1))
+
+
+def ring(store: Store, series: str = CREDIT, minutes: int = 10, **fields: Any) -> str:
+    start = NOW - timedelta(minutes=minutes)
+    alert = Alert(
+        id=alert_id("spike", series, start), rule="spike", series=series, window_start=start, window_s=900, detected_at=start,
+        severity="warning", observed=9, expected=1.25, surprise=6.5, total=12, sources=4, **fields,
+    )  # fmt: skip
+    store.alerts.insert([alert])
+    return alert.id
+
+
+def press(app: dash.Dash, button: str, key: str, **values: Any) -> tuple[int, str]:
+    """What the server answers when somebody presses a button: (status, text)."""
+    asked = body(app, "ac-said", al_key_data=key, view_data={"lang": "en"}, **{f"{button}_n_clicks".replace("-", "_"): 1}, **values)
+    asked["changedPropIds"] = [f"{button}.n_clicks"]
+    answer = app.server.test_client().post("/_dash-update-component", json=asked)
+    return answer.status_code, answer.get_data(as_text=True)
+
+
+def words_of(part: Any) -> str:
+    """A component as the browser gets it."""
+    return json.dumps(part, default=lambda piece: piece.to_plotly_json(), ensure_ascii=False)
+
+
+def reads_of(store: Store, now: datetime = NOW + timedelta(minutes=1)) -> Reads:
+    return Reads(store, lambda: now, None, inhibitions("market > *"))
+
+
+def test_the_buttons_write_what_was_done_and_by_whom(app: dash.Dash, store: Store):
+    key = ring(store)
+    assert press(app, "ac-acknowledge", key)[0] == 200
+    assert press(app, "ac-assign", key, ac_words_value="李雷")[0] == 200
+    status, said = press(app, "ac-note", key, ac_words_value="已联系 <b>desk</b> =1+1")
+    assert (status, "noted" in said) == (200, True)
+    events = store.lives.events([key])
+    assert sorted((each.kind, each.who, each.text) for each in events) == [
+        ("acknowledged", "local", ""),
+        ("assigned", "local", "李雷"),
+        ("note", "local", "已联系 <b>desk</b> =1+1"),
+    ]
+    story = reads_of(store).story(key)
+    assert story is not None
+    assert (story.life.state, story.life.assignee) == ("acknowledged", "李雷")
+    noted = [(entry.who, entry.what, entry.about, entry.after) for entry in store.audit.latest(3)]
+    assert ("local", "alert note", key, "已联系 <b>desk</b> =1+1") in noted
+    assert press(app, "ac-resolve", key)[0] == 200
+    assert reads_of(store).alerts() == []
+    assert press(app, "ac-reopen", key)[0] == 200
+    assert [alert.id for alert in reads_of(store).alerts()] == [key]
+
+
+def test_a_silence_holds_the_series_back_and_says_until_when(app: dash.Dash, store: Store):
+    key = ring(store)
+    status, said = press(app, "ac-silence", key, ac_reason_value="年报季", ac_span_value="1h")
+    assert (status, "13:00" in said) == (200, True)
+    (made,) = store.silences.all()
+    assert (made.series, made.author, made.comment) == ((CREDIT,), "local", "年报季")
+    assert made.ends_at - made.starts_at == timedelta(hours=1)
+    story = reads_of(store, made.starts_at).story(key)
+    assert story is not None
+    assert [each.id for each in story.life.silenced] == [made.id]
+    Deeds(store, lambda: NOW + timedelta(minutes=1), lambda: "Ann").end_silence(made.id)
+    (ended,) = store.silences.all()
+    assert (ended.ended_by, ended.state(NOW + timedelta(minutes=2))) == ("Ann", "ended")
+
+
+@pytest.mark.parametrize(
+    ("button", "values", "complaint"),
+    [
+        ("ac-note", {}, "a note needs words"),
+        ("ac-note", {"ac_words_value": "x" * 4_001}, "too long"),
+        ("ac-silence", {}, "needs a comment"),
+        ("ac-silence", {"ac_reason_value": {"a": 1}, "ac_span_value": ["x"]}, "is delivered until"),  # odd, and harmless
+    ],
+)
+def test_what_cannot_be_done_is_said_and_nothing_breaks(app: dash.Dash, store: Store, button: str, values: Any, complaint: str):
+    status, said = press(app, button, ring(store), **values)
+    assert status == 200
+    assert complaint in said
+
+
+@pytest.mark.parametrize("key", ["none", "", None, 7, "x' OR 1=1 --", "é" * 500])
+def test_an_alert_that_there_is_not_gets_no_events(app: dash.Dash, store: Store, key: Any):
+    assert press(app, "ac-acknowledge", key)[0] in (200, 204)
+    assert press(app, "ac-silence", key, ac_reason_value="why")[0] in (200, 204)
+    assert store.client.query("SELECT count() FROM alert_events")[0][0] == 0
+    assert store.silences.all() == []
+    with pytest.raises(SettingsError, match="there is no silence"):
+        Deeds(store, lambda: NOW, lambda: "Ann").end_silence("nope")
+
+
+def test_nobody_acts_under_the_name_of_the_program(store: Store):
+    with pytest.raises(SettingsError, match="own name"):
+        Deeds(store, lambda: NOW, lambda: TOCSIN).act(ring(store), "acknowledged")
+
+
+@pytest.mark.parametrize(("language", "open_word"), [("en", "Firing"), ("zh", "报警中")])
+def test_the_inbox_lists_what_is_asked_for_and_marks_what_is_not_delivered(store: Store, language: Any, open_word: str):
+    credit, market = ring(store), ring(store, MARKET, minutes=20)
+    old = ring(store, "topic:energy", minutes=60 * 24 * 40)
+    rows = reads_of(store).inbox()
+    assert [each.alert.id for each in rows] == [credit, market]
+    assert old not in {each.alert.id for each in rows}
+    view = View(language=language)
+    words = words_of(inbox.table(rows, NOW, view))
+    assert open_word in words
+    assert ("not delivered" if language == "en" else "不推送") in words  # the market speaks for credit
+    resolved = inbox.table(rows, NOW, View(language=language, state="resolved"))
+    assert ("was resolved" if language == "en" else "没有已解除") in words_of(resolved)
+    Deeds(store, lambda: NOW, lambda: "Ann").act(credit, "resolved")
+    rows = reads_of(store).inbox()
+    assert open_word not in words_of(inbox.table(rows, NOW, View(language=language, state="resolved")))
+    assert open_word in words_of(inbox.table(rows, NOW, View(language=language, state="all")))
+
+
+def test_an_alerts_page_says_why_it_was_not_sent(store: Store):
+    key = ring(store)
+    why = Withheld(
+        alert_id=key, endpoint="desk", cause="quiet hours", owner="quiet hours", at=NOW, until=None, text="quiet hours until 08:00"
+    )
+    store.lives.withhold([why])
+    story = reads_of(store).story(key)
+    assert story is not None
+    words = words_of(alert_actions.life(story, NOW, View()))
+    assert "not sent to desk: quiet hours until 08:00" in words
+    assert "Nobody has done anything yet." in words
+
+
+def test_the_state_that_is_looked_at_is_in_the_address():
+    assert parse({"state": "resolved"}).state == "resolved"
+    assert parse({"state": "x"}).state == parse({"state": ["all"]}).state == "open"

@@ -1,0 +1,220 @@
+"""The outbox: a real SQLite file, killed, rewound, pruned and filled."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from core.errors import SettingsError, StoreError
+from core.records import Article, decode
+from ingest.archive.backfill import IntoOutbox, Report, backfill
+from ingest.archive.files import Reading
+from ingest.companies.gazetteer import Gazetteer
+from ingest.kafka.outbox import Counts, Outbox, SourceState
+
+NOW = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)
+ROOT = Path(__file__).resolve().parents[4]
+
+
+def article(number: int, title: str = "涨停") -> Article:
+    return Article(id=f"{number:032d}", source="wire", language="zh", title=title, published_at=NOW, fetched_at=NOW)
+
+
+@pytest.fixture
+def volatile(tmp_path):
+    """An outbox over a broker that forgets."""
+    box = Outbox(tmp_path / "o.sqlite", durable_broker=False)
+    yield box
+    box.close()
+
+
+def test_what_is_put_waits_in_order_until_it_is_sent(tmp_path):
+    box = Outbox(tmp_path / "o.sqlite", durable_broker=True)
+    box.put([article(number) for number in range(5)])
+    assert box.wake.is_set()
+    rows = box.pending(10)
+    assert [int(row.key) for row in rows] == [0, 1, 2, 3, 4]
+    assert [row.number for row in box.pending(2, after=rows[1].number)] == [rows[2].number, rows[3].number]
+    box.sent([(row.number, 0, place) for place, row in enumerate(rows[:3])])
+    assert box.counts()[:2] == (2, 0), "a broker that keeps what it took lets us forget at once"
+    box.sent([(rows[0].number, 0, 0), (10_000, 0, 9)])
+    assert box.counts()[:2] == (2, 0)
+    box.close()
+
+
+def test_over_a_forgetful_broker_rows_are_kept_until_they_are_scored(volatile):
+    volatile.put([article(number) for number in range(6)])
+    rows = volatile.pending(10)
+    volatile.sent([(row.number, place % 2, place // 2) for place, row in enumerate(rows)])
+    assert volatile.counts()[:2] == (0, 6)
+    assert volatile.prune({0: 2}) == 2
+    assert volatile.rewind() == 4
+    assert [int(row.key) for row in volatile.pending(10)] == [1, 3, 4, 5]
+    assert volatile.counts()[:2] == (4, 0)
+    assert volatile.prune({0: 100, 1: 100}) == 0, "what waits is never pruned"
+
+
+def test_of_two_versions_only_the_newest_is_sent_again(volatile):
+    volatile.put([article(1, "old")])
+    (row,) = volatile.pending(10)
+    volatile.sent([(row.number, 0, 0)])
+    volatile.put([article(1, "new")])
+    volatile.rewind()
+    assert [decode(row.body, Article).title for row in volatile.pending(10)] == ["new"]
+    volatile.put([article(1, "newest")])
+    assert [decode(row.body, Article).title for row in volatile.pending(10)] == ["newest"]
+    assert volatile.counts() == Counts(1, 0, len(volatile.pending(1)[0].body))
+
+
+def test_an_article_and_its_source_state_are_kept_together_or_not_at_all(volatile):
+    class Failing:
+        def __iter__(self):
+            yield article(1)
+            raise StoreError("the disk is full")
+
+    with pytest.raises(StoreError):
+        volatile.put(Failing(), source="wire", state=SourceState("e", "", 9.0, 0), seen={"1": 1}, now=NOW)
+    assert (volatile.counts().pending, volatile.state("wire"), volatile.seen("wire", ["1"])) == (0, SourceState(), {})
+    volatile.put([article(1)], source="wire", state=SourceState("e", "m", 9.0, 2), seen={"1": 1}, now=NOW)
+    assert (volatile.state("wire"), volatile.seen("wire", ["1", "2"])) == (SourceState("e", "m", 9.0, 2), {"1": 1})
+
+
+def test_seen_entries_are_forgotten_when_no_feed_has_them_any_more(volatile):
+    volatile.put([], source="wire", seen={str(number): number for number in range(1_200)}, now=NOW)
+    volatile.put([], source="wire", seen={"7": 7}, now=NOW + timedelta(days=20))
+    assert len(volatile.seen("wire", [str(number) for number in range(1_200)])) == 1_200
+    assert volatile.forget_seen(NOW + timedelta(days=40)) == 1_199
+    assert volatile.seen("wire", ["6", "7"]) == {"7": 7}
+
+
+def test_full_is_said_and_counts_survive_a_restart(tmp_path):
+    box = Outbox(tmp_path / "o.sqlite", durable_broker=False, max_bytes=500)
+    found = [box.full]
+    box.put([article(number) for number in range(5)])
+    assert [*found, box.full] == [False, True]
+    before = box.counts()
+    box.close()
+    again = Outbox(tmp_path / "o.sqlite", durable_broker=False, max_bytes=500)
+    assert again.counts() == before
+    assert again.full
+    again.close()
+
+
+def test_a_guest_puts_beside_the_owner_who_sends_it_and_counts_right(tmp_path):
+    """The API of the embedded mode pushes from another process; each connection stands for one."""
+    owner = Outbox(tmp_path / "o.sqlite", durable_broker=False)
+    guest = Outbox(tmp_path / "o.sqlite", durable_broker=False, guest=True)
+    done = threading.Event()
+
+    def push():
+        for number in range(150):
+            guest.put([article(number % 100, f"第{number}版"), article(1_000 + number)])
+        done.set()
+
+    thread = threading.Thread(target=push)
+    thread.start()
+    place = last = 0
+    over = False
+    while not over:
+        over = done.is_set()
+        while rows := owner.pending(50, after=last):
+            for row in rows:
+                owner.sent([(row.number, 0, place)])
+                place, last = place + 1, row.number
+    thread.join()
+    counted = Outbox(tmp_path / "o.sqlite", durable_broker=False)  # an owner counts anew when it begins
+    assert owner.counts() == guest.counts() == counted.counts()
+    counted.close()
+    assert owner.pending(1_000) == []
+    assert owner.prune({0: place}) >= 250
+    assert guest.counts() == Counts(0, 0, 0)
+    guest.close()
+    owner.close()
+    assert owner.counts() == Counts(0, 0, 0), "who asks too late gets what was known last"
+
+
+def test_threads_may_share_it(volatile):
+    def work(start):
+        for number in range(start, start + 50):
+            volatile.put([article(number)], source=f"s{start}", state=SourceState(next_due=number), seen={str(number): 1}, now=NOW)
+
+    threads = [threading.Thread(target=work, args=(start,)) for start in range(0, 400, 100)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert volatile.counts().pending == len(volatile.pending(1_000)) == 200
+
+
+def test_a_killed_process_leaves_whole_transactions(tmp_path):
+    """SIGKILL in the middle of putting: every article that is there has its mark of having been seen, and the other way round."""
+    program = textwrap.dedent("""
+        import sys
+        from datetime import UTC, datetime
+        from pathlib import Path
+        from ingest.kafka.outbox import Outbox, SourceState
+        from core.records import Article
+        now = datetime(2026, 11, 22, tzinfo=UTC)
+        box = Outbox(Path(sys.argv[1]), durable_broker=True)
+        for number in range(1_000_000):
+            item = Article(id=f"{number:032d}", source="wire", language="zh", title="涨停", published_at=now, fetched_at=now)
+            box.put([item], source="wire", state=SourceState(next_due=number), seen={str(number): 1}, now=now)
+            print(number, flush=True)
+    """)
+    path = tmp_path / "o.sqlite"
+    process = subprocess.Popen([sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE, cwd=ROOT)
+    assert process.stdout is not None
+    said = -1
+    while said < 200:
+        said = int(process.stdout.readline())
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    said = int((process.stdout.read().split() or [str(said).encode()])[-1])
+    process.stdout.close()
+    box = Outbox(path, durable_broker=True)
+    numbers = [int(row.key) for row in box.pending(1_000_000)]
+    assert numbers == list(range(len(numbers)))
+    assert len(numbers) - 1 in (said, said + 1), "what was said to be kept is kept"
+    assert len(box.seen("wire", [str(number) for number in range(len(numbers) + 10)])) == len(numbers)
+    assert box.state("wire").next_due == numbers[-1]
+    box.close()
+
+
+def test_a_path_that_cannot_be_is_a_setting_that_is_wrong(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(SettingsError, match="data_dir"):
+        Outbox(tmp_path / "file" / "o.sqlite", durable_broker=True)
+
+
+def test_an_interrupted_backfill_goes_on_where_it_stopped(tmp_path):
+    """Stopped after the first batch, run again: each row once, and a third run finds nothing to do."""
+    path = tmp_path / "a.jsonl"
+    path.write_text(
+        "".join(f'{{"id": {number}, "title": "第{number}条"}}\n' + ("not json\n" if number % 500 == 3 else "") for number in range(2_000))
+    )
+    box, stop = Outbox(tmp_path / "o.sqlite", durable_broker=True), threading.Event()
+
+    def run(progress: Callable[[Report], None] = lambda _: None) -> Report:
+        return backfill(
+            [str(path)], IntoOutbox(box), reading=Reading({}, "wire", UTC), gazetteer=Gazetteer([]), now=NOW, progress=progress, stop=stop
+        )
+
+    first = run(lambda _: stop.set())
+    assert first.interrupted
+    assert 0 < first.published < 2_000
+    stop.clear()
+    second = run()
+    assert (first.published + second.published, first.rejected_count + second.rejected_count) == (2_000, 4)
+    assert second.resumed == first.read
+    assert len({row.key for row in box.pending(10_000)}) == box.counts().pending == 2_000
+    third = run()
+    assert (third.read, third.resumed) == (0, 2_004)
+    box.close()

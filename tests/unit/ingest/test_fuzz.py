@@ -1,0 +1,222 @@
+"""The doors under fire: what is kept in tests/corpus, and what chance makes of it. A door gives a clean result or a TocsinError."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.errors import BadRecord, SettingsError, SourceError
+from core.records import Alert, Article, Score, decode, encode
+from ingest.archive.files import Reading, Row, read
+from ingest.articles import Raw, build_article
+from ingest.companies import symbol_lists
+from ingest.companies.gazetteer import load_companies
+from ingest.crawl import feeds, pages
+from ingest.text import charset
+from tests.strategies import examples, mutants
+
+CORPUS = Path(__file__).resolve().parents[2] / "corpus"
+LIMIT_S = 5.0
+"""Of processor time, for 50 kB. What is slower grows with the square of the size, and a feed may have 8 MB."""
+
+NOW = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)
+SHANGHAI = ZoneInfo("Asia/Shanghai")
+GAZETTEER = load_companies()
+URL = "https://news.example/feed"
+DECLARED = ("", "utf-8", "gb2312", "big5", "iso-8859-1", "utf-16", "utf-7", "unicode_escape", "punycode", "idna", "hex", "no-such-charset")
+_NO_TEXT = re.compile("[\x00\ud800-\udfff]")
+
+
+def clean(words: Iterable[str]) -> None:
+    for word in words:
+        assert not _NO_TEXT.search(word), repr(word[:200])
+
+
+def harmless(link: str) -> None:
+    assert link == "" or link.startswith(("http://", "https://")), link
+
+
+def published(raw: Raw) -> None:
+    """What becomes of a result on its way to Kafka."""
+    try:
+        article = build_article(raw, fetched_at=NOW, zone=SHANGHAI, gazetteer=GAZETTEER)
+    except BadRecord:
+        return
+    assert decode(encode(article), Article) == article
+    clean([article.title, article.text, article.source, *(mention.surface for mention in article.mentions)])
+    harmless(article.url)
+
+
+def wire(data: bytes) -> None:
+    for kind in (Article, Score, Alert):
+        try:
+            record = decode(data, kind)
+        except BadRecord as error:
+            assert error.reason
+        else:
+            assert decode(encode(record), kind) == record
+
+
+def feed(data: bytes) -> None:
+    try:
+        entries = feeds.parse(data, url=URL)
+    except SourceError as error:
+        assert URL in str(error)
+        return
+    for entry in entries:
+        clean(entry)
+        harmless(entry.link)
+        published(Raw("wire", entry.link, entry.guid, entry.title, entry.summary, entry.published))
+
+
+def page(data: bytes) -> None:
+    try:
+        found = pages.extract(data, url=URL)
+    except SourceError as error:
+        assert URL in str(error)
+        return
+    clean(found)
+    published(Raw("wire", URL, "", found.title, found.text, found.published))
+
+
+def listing(data: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "list.csv").write_bytes(data)
+        try:
+            rows = symbol_lists.read_listings(Path(folder))
+        except SettingsError as error:
+            assert "symbols" in str(error)
+            return
+        built = symbol_lists.build(rows, ())
+        if built:
+            path = Path(folder) / "companies.toml"
+            path.write_text(symbol_lists.to_toml(built), "utf-8")
+            assert list(load_companies(path).companies.values()) == built
+
+
+def charsets(data: bytes) -> None:
+    for declared in DECLARED:
+        try:
+            text = charset.decode(data, declared)
+        except BadRecord as error:
+            assert error.reason
+        else:
+            text.encode("utf-8")
+
+
+def archive(data: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("a.jsonl", "a.csv"):
+            path = Path(folder) / name
+            path.write_bytes(data)
+            try:
+                for row in read(str(path), Reading({}, "wire", SHANGHAI), gazetteer=GAZETTEER, now=NOW):
+                    if isinstance(row, Row):
+                        assert decode(encode(row.article), Article) == row.article
+                    else:
+                        assert row.reason
+            except SettingsError as error:
+                assert name in str(error)
+
+
+DOORS: dict[str, Callable[[bytes], None]] = {
+    "wire": wire,
+    "feed": feed,
+    "page": page,
+    "listing": listing,
+    "charset": charsets,
+    "archive": archive,
+}
+KEPT = {door: sorted((CORPUS / door).iterdir()) for door in DOORS}
+
+
+def within(door: str, data: bytes) -> None:
+    """`data` through its door, which must not take long. A door that was never used before loads its library first."""
+    begun = time.process_time()
+    DOORS[door](data)
+    assert time.process_time() - begun < LIMIT_S, f"{len(data)} bytes"
+
+
+@pytest.mark.parametrize(
+    ("door", "path"), [(door, path) for door in DOORS for path in KEPT[door]], ids=lambda value: getattr(value, "name", value)
+)
+def test_what_is_kept_goes_through_its_door(door: str, path: Path):
+    within(door, path.read_bytes())
+
+
+REPEATED = [
+    ("feed", b"{} <rss>", b" "),
+    ("feed", b"<!--{}--><rss>", b"\n"),
+    ("feed", b"{}<rss>", b"<?xml "),
+    ("feed", b"x{}<rss>", b"\n"),
+    ("feed", b"<rss version='2.0'><channel><item><author>{}</author></item></channel></rss>", b"a"),
+    ("feed", b"<rss version='2.0'><channel><item>{}", b"<a b='"),
+    ("feed", b"<rss version='2.0'><channel><item><title>{}", b"&#"),
+    ("page", b"<html><body><p>x</p>{}", b"<script application/ld+json"),
+    ("page", b"<html><body><p>x</p>{}", b"<script type='application/ld+json'>"),
+    ("page", b"<html><body>{}", b"<p>x "),
+    ("charset", b"<meta charset=punycode>\xff\xff\xff{}", b"-abcdefgh"),
+    ("archive", b'{"title":"{}"}', b"&lt;"),
+    ("wire", b"{}", b'{"v":'),
+]
+
+
+@pytest.mark.parametrize(
+    ("door", "around", "piece"), REPEATED, ids=lambda value: value.decode("latin-1") if isinstance(value, bytes) else value
+)
+def test_a_piece_that_is_repeated_takes_no_time(door: str, around: bytes, piece: bytes):
+    within(door, around.replace(b"{}", piece * (100_000 // len(piece))))
+
+
+def test_a_thousand_tags_and_more_take_no_time():
+    tags = b"".join(b"<category>%d</category>" % number for number in range(40_000))
+    within("feed", b"<rss version='2.0'><channel><item>" + tags + b"</item></channel></rss>")
+
+
+def of_the_corpus(door: str) -> st.SearchStrategy[bytes]:
+    return mutants([path.read_bytes() for path in KEPT[door]])
+
+
+@examples(300)
+@given(of_the_corpus("wire"))
+def test_any_message_is_a_record_or_refused(data: bytes):
+    within("wire", data)
+
+
+@examples(250)
+@given(of_the_corpus("feed"))
+def test_any_feed_is_read_or_refused(data: bytes):
+    within("feed", data)
+
+
+@examples(120)
+@given(of_the_corpus("page"))
+def test_any_page_is_read_or_refused(data: bytes):
+    within("page", data)
+
+
+@examples(120)
+@given(of_the_corpus("listing"))
+def test_any_list_is_read_or_refused(data: bytes):
+    within("listing", data)
+
+
+@examples(150)
+@given(of_the_corpus("charset"))
+def test_any_bytes_are_text_or_refused(data: bytes):
+    within("charset", data)
+
+
+@examples(150)
+@given(of_the_corpus("archive"))
+def test_any_archive_is_read_row_by_row(data: bytes):
+    within("archive", data)

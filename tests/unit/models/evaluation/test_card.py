@@ -1,0 +1,183 @@
+"""The model card: every file of a folder is in it, figures are never measured twice, and the same figures give the same card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import msgspec
+import pytest
+
+from core.errors import ModelError, SettingsError
+from core.taxonomy import TOPIC_KEYS
+from models.evaluation.card import DIAGRAM, JSON, MARKDOWN, references, render_card, write_card
+from models.evaluation.metrics import METRICS
+from models.evaluation.scoreboard import Cache, Facts, Results, Speed, Wanted, files_in, gather
+from models.inference.transformer import TransformerClassifier
+from models.registry.manifest import Abstention
+from tests.tiny import tiny_classifier, tiny_network
+from tests.unit.models.evaluation.test_evaluate import sentences, write
+
+WANTED = Wanted(baselines=("tfidf",), sample=4, resamples=10)
+
+
+def folder_of(path: Path) -> Path:
+    """A folder of labelled sets like a real one: each task, both languages, one set without a training part."""
+    for name in ("sentiment", "topic", "ner"):
+        (path / name).mkdir(parents=True)
+    tones = [
+        {"text": f"Acme {word} {i}", "label": label, "lang": "en"}
+        for i in range(30)
+        for word, label in (("falls", "negative"), ("rises", "positive"), ("meets", "neutral"))
+    ]
+    write(path / "sentiment" / "fpb.train.jsonl.gz", tones[:60], packed=True)
+    write(path / "sentiment" / "fpb.test.jsonl.gz", [*tones[60:], "broken"], packed=True)
+    ends = (("跌", "negative"), ("涨", "positive"))
+    chinese = [{"text": f"远舟控股{word}{i}", "label": label, "lang": "zh"} for i in range(6) for word, label in ends]
+    write(path / "sentiment" / "zh_only.test.jsonl", chinese)
+    write(path / "topic" / "mine.train.jsonl", sentences(60, 1))
+    write(path / "topic" / "mine.test.jsonl", sentences(20, 2))
+    events = (("造假", "财务造假"), ("平安", "其他"))
+    risks = [{"text": f"公司{word}{i}", "labels": [label], "lang": "zh"} for i in range(6) for word, label in events]
+    write(path / "topic" / "finese.test.jsonl", risks)
+    write(path / "ner" / "names.test.jsonl", [{"tokens": ["Acme", "fell"], "tags": ["B-ORG", "O"], "lang": "en"}])
+    return path
+
+
+def classifier_of() -> TransformerClassifier:
+    """Random weights with heads for sentiment, topics and risks, and own temperatures; none for entities."""
+    plain = tiny_classifier(tiny_network({"sentiment": 3, "topics": len(TOPIC_KEYS), "risks": 16}))
+    manifest = msgspec.structs.replace(
+        plain.manifest,
+        temperatures={"sentiment.en": 1.5, "sentiment.zh": 0.7},
+        abstain={"sentiment.en": Abstention(0.4, 0.5)},
+        data={"fpb": 60},
+    )
+    return TransformerClassifier(plain.network, plain.tokenizer, manifest)
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory) -> tuple[Path, Path, Results]:
+    """(data, cache, results)"""
+    base = tmp_path_factory.mktemp("card")
+    data = folder_of(base / "data")
+    return data, base / "cache", gather(classifier_of(), base / "weights", data, base / "cache", WANTED)
+
+
+def test_every_file_is_measured_or_says_why_not(measured):
+    _, _, results = measured
+    found = {(file.task, file.name): file for file in results.files}
+    assert set(found) == {
+        ("sentiment", "fpb"),
+        ("sentiment", "zh_only"),
+        ("topic", "mine"),
+        ("topic", "finese"),
+        ("risk", "finese"),
+        ("entities", "names"),
+    }
+    fpb = found["sentiment", "fpb"]
+    assert fpb.ours is not None
+    assert (fpb.ours.n, fpb.ours.bad_rows, fpb.ours.bad) == (30, 1, ())
+    assert fpb.baselines["tfidf"].accuracy == 1.0
+    assert fpb.reliability is not None
+    assert {fall.kind for fall in fpb.falls} == {"typos", "full_width", "truncated", "upper", "stray"}
+    assert "--train" in found["topic", "mine"].missing
+    assert found["topic", "mine"].baselines["tfidf"].accuracy > 0.8  # a file that the model cannot answer still has its baseline
+    assert "tags" in found["entities", "names"].missing
+    assert found["risk", "finese"].ours is not None
+
+
+def test_what_was_measured_is_not_measured_again(measured):
+    class Silent(TransformerClassifier):
+        def logits(self, pairs):
+            raise AssertionError(pairs)
+
+    data, cache, results = measured
+    made = classifier_of()
+    silent = Silent(made.network, made.tokenizer, made.manifest)
+    assert gather(silent, cache.parent / "weights", data, cache, WANTED) == results
+
+
+def test_a_changed_file_is_measured_again(tmp_path):
+    cache, made = Cache(tmp_path), []
+
+    def compute() -> int:
+        made.append(1)
+        return len(made)
+
+    assert [cache.get("a", stamp, int, compute) for stamp in ("x", "x", "y", "x")] == [1, 1, 2, 3]
+    (tmp_path / "a.json").write_bytes(b'{"stamp": "x", ')
+    assert cache.get("a", "x", int, compute) == 4
+    with pytest.raises(ModelError):
+        cache.get("b", "x", int, _refuse)
+    assert not (tmp_path / "b.json").exists()
+
+
+def _refuse() -> int:
+    raise ModelError("no head")
+
+
+def test_a_folder_without_test_files_is_an_error(tmp_path):
+    with pytest.raises(SettingsError, match="sentiment/ or topic/ or ner/"):
+        files_in(tmp_path)
+
+
+def test_the_card_has_all_its_parts_and_is_the_same_again(measured, tmp_path):
+    _, _, results = measured
+    assert [path.name for path in write_card(results, tmp_path)] == [JSON, MARKDOWN, DIAGRAM]
+    first = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    text = first[MARKDOWN].decode()
+    titles = ("Sentiment", "Topics", "Risk events", "Entities", "The two languages", "Beside published marks", "Calibration")
+    for title in (*titles, "Robustness", "Speed and size", "Where it comes from", "Limits"):
+        assert f"\n## {title}" in text
+    assert "FinBERT (Araci 2019)" in text
+    assert "sentiment.en" in text
+    assert "not measured" in text
+    assert "CC BY-NC-SA 3.0" in text
+    ElementTree.fromstring(first[DIAGRAM])  # well formed; our own words
+    (tmp_path / MARKDOWN).unlink()
+    render_card(tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == first
+
+
+def test_no_text_of_a_file_is_in_the_card(measured, tmp_path):
+    _, _, results = measured
+    for path in write_card(results, tmp_path):
+        content = path.read_text(encoding="utf-8")
+        assert "Acme" not in content
+        assert "远舟" not in content
+
+
+def test_every_row_of_a_table_has_as_many_cells_as_its_head(measured, tmp_path):
+    _, _, results = measured
+    write_card(results, tmp_path)
+    width = 0
+    for line in (tmp_path / MARKDOWN).read_text(encoding="utf-8").splitlines():
+        width = 0 if not line.startswith("|") else width or line.count("|")
+        assert line.count("|") == width or not line.startswith("|"), line
+
+
+def test_rendering_without_figures_says_what_to_do(tmp_path):
+    with pytest.raises(SettingsError, match="measure first"):
+        render_card(tmp_path)
+    (tmp_path / JSON).write_text("{}")
+    with pytest.raises(SettingsError, match="measure again"):
+        render_card(tmp_path)
+
+
+def test_marks_name_a_measure_of_ours_and_a_source():
+    assert all(mark.metric in METRICS and mark.source and 0 < mark.value < 1 for mark in references().mark)
+
+
+def test_the_command_measures_and_renders(tmp_path, monkeypatch, capsys):
+    from tocsin.cli.main import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TOCSIN_MODEL", "keyword")
+    assert main(["model-card"]) == 2
+    assert "--data FOLDER" in capsys.readouterr().err
+    assert main(["model-card", "--render"]) == 2
+    facts = Facts("x-1", "2026-01-01", "", 1, 32, 100, 3200, 0, 64, {"sentiment": 3}, {}, {}, {})
+    write_card(Results(facts, Speed(1, 1.0, 1, False), ()), Path("docs"))
+    assert main(["model-card", "--render"]) == 0
+    assert capsys.readouterr().out.splitlines() == ["docs/model-card.md"]

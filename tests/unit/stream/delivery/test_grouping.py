@@ -1,0 +1,293 @@
+"""Alerts that arise together are sent together, each of them told once, whoever asks how often and after whatever restart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.errors import SettingsError
+from core.records import Alert
+from domain.alert_lifecycle import event, life_of
+from storage.store import Group
+from stream.delivery.digests import Digest, digest
+from stream.delivery.grouping import Grouping, Item, due, item_of, names_of, next_due
+from tests.strategies import examples
+
+NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+TOGETHER = Grouping(wait_s=30.0, interval_s=300.0, repeat_s=4 * 3600.0)
+
+
+def at(seconds: float) -> datetime:
+    return NOON + timedelta(seconds=seconds)
+
+
+def item(name: str, seconds: float = 0.0, *, key: str = "", acknowledged: bool = False, resolved: float | None = None) -> Item:
+    return Item(
+        alert_id=name,
+        key=key,
+        at=at(seconds),
+        acknowledged=acknowledged,
+        resolved_at=None if resolved is None else at(resolved),
+    )
+
+
+def run(items: Sequence[Item], moments: Sequence[float], grouping: Grouping = TOGETHER, endpoint: str = "desk") -> list[Group]:
+    """Ask at these moments; of what happened later nobody knows yet."""
+    planned: list[Group] = []
+    for moment in sorted(moments):
+        planned += due(known(items, at(moment)), planned, grouping, endpoint, at(moment))
+    return planned
+
+
+def known(items: Sequence[Item], now: datetime) -> list[Item]:
+    return [
+        msgspec.structs.replace(each, resolved_at=each.resolved_at if each.resolved_at and each.resolved_at <= now else None)
+        for each in items
+        if each.at <= now
+    ]
+
+
+def told(groups: Sequence[Group]) -> list[tuple[float, tuple[str, ...], tuple[str, ...]]]:
+    return [((group.at - NOON).total_seconds(), group.firing, group.fresh) for group in groups]
+
+
+def test_alone_and_at_once_unless_it_is_asked_for():
+    made = run([item("a"), item("b", 1), item("c", 1, key="other")], range(10), Grouping())
+    assert told(made) == [(0, ("a",), ("a",)), (1, ("b",), ("b",)), (1, ("c",), ("c",))]
+
+
+def test_a_group_waits_then_looks_again_then_repeats():
+    """As the drawing on top of the module."""
+    made = run([item("a"), item("b", 10), item("c", 29), item("d", 200)], range(0, 5 * 3600, 10))
+    assert told(made) == [
+        (30, ("a", "b", "c"), ("a", "b", "c")),
+        (330, ("a", "b", "c", "d"), ("d",)),
+        (330 + 4 * 3600, ("a", "b", "c", "d"), ()),
+    ]
+
+
+def test_groups_are_apart_by_what_they_differ_in():
+    made = run([item("a", key="market"), item("b", 5, key="topic"), item("c", 6, key="topic")], range(100))
+    assert told(made) == [(30, ("a",), ("a",)), (35, ("b", "c"), ("b", "c"))]
+    assert len({group.id for group in made}) == 2
+
+
+def test_what_somebody_acknowledged_is_not_repeated_and_what_is_over_is_not_told_of():
+    assert len(run([item("a", acknowledged=True)], range(0, 9 * 3600, 60))) == 1
+    assert run([item("a", resolved=20)], range(100)) == []
+    assert len(run([item("a", resolved=3600)], range(0, 9 * 3600, 60))) == 1
+
+
+def test_that_it_is_over_is_told_where_that_is_wanted():
+    grouping = msgspec.structs.replace(TOGETHER, tell_resolved=True)
+    made = run([item("a", resolved=400), item("b", 1, resolved=1000)], range(0, 2000, 10), grouping)
+    assert [((group.at - NOON).total_seconds(), group.firing, group.resolved) for group in made] == [
+        (30, ("a", "b"), ()),
+        (630, ("b",), ("a",)),
+        (1230, (), ("b",)),
+    ]
+
+
+def test_a_group_that_was_over_waits_anew():
+    made = run([item("a", resolved=600), item("b", 7200), item("c", 7210)], range(0, 8000, 10))
+    assert told(made) == [(30, ("a",), ("a",)), (7230, ("b", "c"), ("b", "c"))]
+
+
+def test_after_a_pause_what_would_have_been_many_is_one():
+    items = [item("a"), item("b", 400), item("c", 4000), item("d", 50_000)]
+    (only,) = run(items, [60_000.0])
+    assert only.fresh == ("a", "b", "c", "d")
+    assert at(60_000 - 300) < only.at <= at(60_000)
+
+
+MORNING = digest("08:00 Asia/Shanghai")
+
+
+def test_a_digest_tells_at_its_hour_what_rang_since_the_last_one_over_or_not():
+    """Noon in UTC is 20:00 in Shanghai: the first digest is due twelve hours later."""
+    at_eight, hour = 12 * 3600.0, 3600.0
+    over = msgspec.structs.replace(item("b", 60, resolved=hour), anyhow=True)
+    late = item("c", at_eight)
+    made = run([item("a"), over, late], [0, at_eight - 1, at_eight, at_eight + 5, 2 * 24 * hour], Grouping(digest=MORNING))
+    assert told(made) == [(at_eight, ("a", "c"), ("a", "b", "c"))]
+    assert (made[0].resolved, made[0].ended, made[0].digest) == (("b",), (at(hour),), True)
+    unseen = run([late], [at_eight], Grouping(digest=MORNING))
+    after = due([late, item("d", at_eight)], unseen, Grouping(digest=MORNING), "desk", at(at_eight + 60))
+    assert after == [], "what came in the same second but was not yet seen is told the next morning"
+    (next_day,) = due([late, item("d", at_eight)], unseen, Grouping(digest=MORNING), "desk", at(at_eight + 24 * hour))
+    assert (next_day.at, next_day.firing, next_day.fresh) == (at(at_eight + 24 * hour), ("d",), ("d",))
+
+
+def test_several_digests_that_nobody_asked_for_are_one():
+    (only,) = run([item("a"), item("b", 30 * 3600)], [80 * 3600.0], Grouping(digest=MORNING))
+    assert (only.at, only.fresh) == (at((12 + 48) * 3600), ("a", "b"))
+
+
+def test_what_was_told_under_other_settings_is_not_told_again():
+    """A group that was planned by severity counts for its alerts when all are one group, or each is one by itself, or in a digest."""
+    before = run([item("a", key="severity=critical"), item("b", key="severity=info")], [40])
+    for grouping in (TOGETHER, Grouping(repeat_s=7200.0), Grouping(digest=MORNING)):
+        assert due([item("a"), item("b")], before, grouping, "desk", at(3600)) == []
+    (again,) = due([item("a"), item("b")], before, TOGETHER, "desk", at(5 * 3600))
+    assert (again.firing, again.fresh) == (("a", "b"), ())
+
+
+def test_a_key_says_in_what_its_alerts_agree():
+    assert names_of("kind=topic\x1fseverity=critical") == ("kind", "severity")
+    assert names_of("") == ()
+    (alone,) = run([item("a1")], [0], Grouping())
+    assert names_of(alone.key) == ("alert",)
+
+
+@pytest.mark.parametrize("wrong", [{"wait_s": -1.0}, {"interval_s": 0.0}, {"repeat_s": 5.0}, {"repeat_s": -1.0}])
+def test_times_that_cannot_be_are_refused(wrong: dict[str, float]):
+    with pytest.raises(SettingsError, match="group_wait"):
+        Grouping(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("wrong", [{"wait_s": 30.0}, {"repeat_s": 7200.0}, {"tell_resolved": True}])
+def test_a_digest_has_no_other_times(wrong: dict[str, float]):
+    with pytest.raises(SettingsError, match="a digest has its own times"):
+        Grouping(digest=MORNING, **wrong)  # type: ignore[arg-type]
+    with pytest.raises(SettingsError, match="group_by needs"):
+        Grouping(by=("severity",))
+
+
+def test_an_alert_becomes_an_item_with_its_life():
+    alert = Alert(
+        id="a1",
+        rule="negative-spike",
+        series="company:600519.SH",
+        window_start=NOON,
+        window_s=900,
+        detected_at=at(60),
+        severity="warning",
+        observed=9,
+        expected=0.5,
+        surprise=7.0,
+        total=12,
+        sources=4,
+    )
+    life = life_of(alert, [event("a1", "acknowledged", "王芳", at(70)), event("a1", "resolved", "bob", at(80))])
+    assert item_of(alert, life) == item("a1", 60, acknowledged=True, resolved=80)
+    assert item_of(alert, life, ("kind", "severity")).key == "kind=company\x1fseverity=warning"
+    assert item_of(alert, life, (), at(500)).at == at(500)
+
+
+histories = st.lists(
+    st.builds(
+        lambda seconds, key, acknowledged, lasts: (seconds, key, acknowledged, lasts),
+        st.integers(0, 4000),
+        st.sampled_from(["", "市场"]),
+        st.booleans(),
+        st.one_of(st.none(), st.integers(0, 3000)),
+    ),
+    min_size=1,
+    max_size=9,
+).map(
+    lambda rows: [
+        item(f"a{n}", seconds, key=key, acknowledged=acknowledged, resolved=None if lasts is None else seconds + lasts)
+        for n, (seconds, key, acknowledged, lasts) in enumerate(rows)
+    ]
+)
+groupings = st.builds(
+    Grouping,
+    wait_s=st.sampled_from([0.0, 30.0, 200.0, 700.0]),
+    interval_s=st.sampled_from([60.0, 300.0]),
+    repeat_s=st.sampled_from([0.0, 300.0, 1800.0]),
+    tell_resolved=st.booleans(),
+)
+with_digests = st.one_of(groupings, st.just(Grouping(digest=Digest(lambda _: True, tuple(range(0, 1440, 10)), ZoneInfo("UTC")))))
+END = 6000
+STEP = 20
+
+
+@examples(30)
+@given(histories, groupings, st.integers(5, STEP))
+def test_each_alert_is_told_of_once_in_time_and_never_early(items: list[Item], grouping: Grouping, step: int):
+    made = run(items, range(0, END, step), grouping)
+    for each in items:
+        groups = [group for group in made if each.alert_id in group.fresh]
+        latest = at((each.at - NOON).total_seconds() + max(grouping.wait_s, grouping.interval_s) + step)
+        brief = each.resolved_at is not None and each.resolved_at <= latest
+        assert len(groups) <= 1
+        if groups:
+            assert each.at <= groups[0].at <= latest
+        elif latest < at(END - step):
+            assert brief
+        assert all(group.at >= each.at for group in made if each.alert_id in group.firing)
+        if not brief and not grouping.wait_s and groups:
+            assert (groups[0].at, groups[0].firing) == (each.at, (each.alert_id,))
+
+
+@examples(30)
+@given(histories, groupings)
+def test_a_group_keeps_its_distances(items: list[Item], grouping: Grouping):
+    made = run(items, range(0, END, STEP), grouping)
+    keys = {group.key for group in made}
+    acknowledged = {each.alert_id for each in items if each.acknowledged}
+    assert len({group.id for group in made}) == len(made)
+    for key in keys:
+        own = [group for group in made if group.key == key]
+        for before, after in pairwise(own):
+            assert after.at - before.at >= timedelta(seconds=grouping.interval_s)
+            if not after.fresh and not after.resolved:  # a repetition
+                assert grouping.repeat_s
+                assert after.at - before.at >= timedelta(seconds=grouping.repeat_s)
+                assert set(after.firing) - acknowledged
+    for group in made:
+        assert group.firing or group.resolved
+        assert set(group.fresh) <= set(group.firing)
+        assert grouping.tell_resolved or not group.resolved
+
+
+@examples(30)
+@given(histories, with_digests, st.data())
+def test_order_doubles_and_a_restart_change_nothing(items: list[Item], grouping: Grouping, data: st.DataObject):
+    """The plan follows from what is known: a second planner with the same log comes to the same groups with the same ids."""
+    made = run(items, range(0, END, STEP), grouping)
+    cut = data.draw(st.integers(0, len(made)))
+    now = at(data.draw(st.integers(0, END)))
+    log = made[:cut] + [msgspec.structs.replace(group, endpoint="another") for group in made]
+    asked = known(items, now)
+    first = due(asked, log, grouping, "desk", now)
+    again = due([*reversed(asked), *asked], [*reversed(log), *log], grouping, "desk", now)
+    assert first == again
+    assert due(asked, log + first, grouping, "desk", now) == []
+    soonest = next_due(asked, log, grouping, "desk")
+    assert bool(first) == (soonest is not None and soonest <= now)
+    assert all(group.at <= now for group in first)
+
+
+@examples(30)
+@given(histories, with_digests, st.integers(9, STEP), st.integers(9, STEP))
+def test_how_often_it_is_asked_changes_no_id(items: list[Item], grouping: Grouping, one: int, other: int):
+    """Nothing resolves here: what is known of a group does not depend on the second in which it is asked for."""
+    lasting = [msgspec.structs.replace(each, resolved_at=None) for each in items]
+    first, second = run(lasting, range(0, END, one), grouping), run(lasting, range(0, END, other), grouping)
+    done = at(END - STEP)
+    assert [group for group in first if group.at < done] == [group for group in second if group.at < done]
+
+
+@examples(30)
+@given(histories, with_digests, st.lists(st.tuples(st.integers(1, 600), st.booleans()), min_size=1, max_size=20))
+def test_killed_at_any_moment_nothing_rings_twice(items: list[Item], grouping: Grouping, rounds: list[tuple[int, bool]]):
+    """A planner keeps its plan before it sends. Whether it dies before or after that, the next one goes on from what was kept."""
+    planned: list[Group] = []
+    sent: dict[str, Group] = {}
+    now = 0
+    for gap_s, dies in rounds:
+        now += gap_s
+        plan = due(known(items, at(now)), planned, grouping, "desk", at(now))
+        planned += plan[: len(plan) // 2] if dies else plan
+        for group in planned:  # what was kept is sent until it is taken: with the same id and members each time
+            assert sent.setdefault(group.id, group) == group
+    fresh = [ident for group in sent.values() for ident in group.fresh]
+    assert len(fresh) == len(set(fresh))

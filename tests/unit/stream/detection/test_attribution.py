@@ -1,0 +1,186 @@
+"""Which stories carry an alert, and what is said of them: brute force is the judge on small windows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import combinations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.records import MAX_NEEDED, Alert, CompanyCount, WordCount, alert_id, decode, encode
+from stats.minute_counts import Tally
+from stats.spikes import Spike, surprise
+from storage.store import ArticleRow, NegativeMention
+from stream.detection.attribution import STEPS, Judged, Story, chart_of, first_told, needed, steps, stories_of, told_by, why, would_ring
+from stream.detection.spike_rule import Rule, corroborated, decide
+from tests.strategies import examples
+
+NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+START = int(NOON.timestamp())
+RULE = Rule()
+
+
+def judged(*, rule: Rule = RULE, bar: float = 3.0, expected: float = 0.3, feed_sources: int = 5) -> Judged:
+    return Judged(rule, Spike(START + 900, 900, 0, expected, 0.25, 0.0), bar, feed_sources)
+
+
+def mention(story: str, source: str, *, at: int = 0, p: float = 0.9, copy: str = "") -> NegativeMention:
+    return NegativeMention(START + at, copy or story, story, source, p)
+
+
+def alert_of(stories: Sequence[Story], by: Judged) -> Alert | None:
+    """What the ringer makes of these stories: as stream/detection/detector.py and stats/spikes.py have it, word for word."""
+    observed = sum(bool(story.origin) for story in stories)
+    if observed < by.rule.min_stories or observed < by.rule.min_ratio * by.spike.expected:
+        return None
+    spike = by.spike._replace(observed=observed, surprise=surprise(observed, by.spike.expected, by.spike.dispersion))
+    told = told_by(stories)
+    borne = corroborated(spike, told.values(), by.rule, by.feed_sources)
+    return borne and decide("topic:credit", borne, bar=by.bar, total=observed, sources=len(told), rule=by.rule, now=NOON)
+
+
+@st.composite
+def windows(draw: st.DrawFn) -> list[NegativeMention]:
+    """Up to eight stories: who had each first (nobody in the window: only copies of it came), and who copied it."""
+    names = ["s0", "s1", "新浪", "s3"]
+    found = []
+    for n in range(draw(st.integers(1, 8))):
+        origin = draw(st.sampled_from(["s0", "s0", *names, ""]))
+        copies = draw(st.lists(st.sampled_from(names), max_size=3, unique=True))
+        p = draw(st.sampled_from([0.6, 0.8, 0.95]))
+        if origin:
+            found.append(mention(f"story{n}", origin, at=n, p=p))
+        for k, source in enumerate(copies if origin else copies or ["s1"]):
+            found.append(mention(f"story{n}", source, at=20 + n + k, p=p - 0.05, copy=f"copy{n}.{k}"))
+    return found
+
+
+rules = st.builds(
+    lambda least, sources, ratio: replace(RULE, min_stories=least, min_sources=sources, min_ratio=ratio),
+    st.integers(1, 4),
+    st.integers(1, 4),
+    st.sampled_from([1.0, 2.0, 4.0]),
+)
+judges = st.builds(
+    lambda rule, bar, expected, feed: judged(rule=rule, bar=bar, expected=expected, feed_sources=feed),
+    rules,
+    st.floats(0.0, 6.0),
+    st.sampled_from([0.05, 0.3, 1.2]),
+    st.integers(0, 5),
+)
+
+
+@examples(300)
+@given(windows(), judges)
+def test_without_the_needed_stories_it_does_not_ring_and_no_fewer_would_do(told: list[NegativeMention], by: Judged):
+    stories = stories_of(told)
+    rang = alert_of(stories, by) is not None
+    assert would_ring(stories, by) is rang
+    carried = needed(stories, by)
+    assert bool(carried) is rang
+    if not rang:
+        return
+    assert alert_of([story for story in stories if story not in carried], by) is None
+    for size in range(len(carried)):
+        for fewer in combinations(stories, size):
+            assert alert_of([story for story in stories if story not in fewer], by) is not None
+
+
+@examples(60)
+@given(windows(), judges, st.randoms(use_true_random=False))
+def test_the_order_in_which_articles_come_changes_nothing(told: list[NegativeMention], by: Judged, chance):
+    stories = stories_of(told)
+    again = stories_of(chance.sample(told, len(told)))
+    assert again == stories
+    assert needed(again, by) == needed(stories, by)
+
+
+def test_where_there_is_a_choice_the_most_negative_stories_are_named():
+    told = [mention(f"story{n}", f"s{n % 4}", p=0.5 + 0.05 * n) for n in range(8)]
+    stories = stories_of(told)
+    carried = needed(stories, judged(bar=0.0, rule=replace(RULE, min_stories=6)))
+    assert [story.article for story in carried] == ["story7", "story6", "story5"]
+
+
+def test_a_flood_that_one_other_source_bears_out_stands_on_that_one():
+    """s0 tells twelve stories, s1 two: without one of s1's, three are borne out, which is too few; of s0's eleven would have to go."""
+    told = [mention(f"flood{n}", "s0", p=0.99) for n in range(12)] + [mention(f"other{n}", "s1", p=0.7) for n in range(2)]
+    assert {story.article for story in needed(stories_of(told), judged())} == {"other0"}
+
+
+def test_copies_of_what_came_before_the_window_bear_out_and_may_be_needed():
+    told = [mention(f"flood{n}", "s0", p=0.99) for n in range(6)] + [
+        mention("old", "s1", copy="a copy"),
+        mention("old", "s2", copy="another"),
+    ]
+    stories = stories_of(told)
+    assert [story.origin for story in stories if story.article == "a copy"] == [""]
+    assert [story.article for story in needed(stories, judged())] == ["a copy"]
+
+
+def test_the_least_count_is_reached_from_many_as_from_few():
+    told = [mention(f"story{n:04}", f"s{n % 30}") for n in range(1_500)]
+    carried = needed(stories_of(told), judged(bar=5.0, feed_sources=30))
+    left = [story for story in stories_of(told) if story not in set(carried)]
+    assert not would_ring(left, judged(bar=5.0, feed_sources=30))
+    assert would_ring([*left, carried[0]], judged(bar=5.0, feed_sources=30))
+
+
+def alert(*, window_s: int = 900) -> Alert:
+    return Alert(
+        id=alert_id("r", "topic:credit", NOON), rule="r", series="topic:credit", window_start=NOON, window_s=window_s, detected_at=NOON,
+        severity="info", observed=9, expected=0.3, surprise=6.0, total=9, sources=3,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("window_s", [300, 900, 3_600, 7_260, 86_400, 366 * 86_400])
+def test_a_chart_ends_with_the_window_and_has_steps_before_it(window_s: int):
+    starts, width = steps(alert(window_s=window_s))
+    end = START + window_s
+    assert (len(starts), int(starts[-1]) + width) == (STEPS, end)
+    assert width * STEPS > window_s and width % 60 == 0
+    bad = Tally.of([START, START, end - 60, end, int(starts[0])], [1, 1, 1, 1, 1])
+    made = chart_of(alert(window_s=window_s), bad, [0.25] * STEPS)
+    assert sum(made.negative) == 4, "what came after the window is no part of it"
+    assert (made.negative[0], made.step_s, made.expected) == (1, width, (0.25,) * STEPS)
+    assert chart_of(alert(window_s=window_s), bad).expected == ()
+
+
+def row(name: str, *companies: str) -> ArticleRow:
+    return ArticleRow(
+        id=name, url="", source="wire", language="zh", title=name, text="", published_at=NOON, story=name, topics=(), companies=companies,
+        p_negative=0.9, p_neutral=0.1, p_positive=0.0, model="m",
+    )  # fmt: skip
+
+
+def test_all_that_is_said_of_stories_counts_stories():
+    told = [mention("a", "新浪财经", at=30), mention("a", "wire", at=5, copy="a2"), mention("b", "wire", at=40, p=0.99)]
+    stories = stories_of(told)
+    assert [(story.article, sorted(story.sources)) for story in stories] == [("b", ["wire"]), ("a", ["wire", "新浪财经"])]
+    first = first_told(stories)
+    assert first is not None and (first.article, first.teller) == ("a", "wire")
+    made = why(
+        stories,
+        [row("b", "600519.SH", "ACME", "ACME"), row("a", "ACME", "NLS")],
+        [WordCount(word="违约", stories=2)],
+        carried=stories[:1],
+        own="600519.SH",
+    )
+    assert (made.stories, made.read, made.more, made.carried, made.needed) == (2, 2, False, 1, ("b",))
+    assert made.companies == (CompanyCount(company="ACME", stories=2), CompanyCount(company="NLS", stories=1))
+    assert (made.first_source, made.first_at, made.words[0].word) == ("wire", NOON + timedelta(seconds=5), "违约")
+    many = why(stories, [], carried=stories * MAX_NEEDED)
+    assert (many.carried, len(many.needed)) == (2 * MAX_NEEDED, MAX_NEEDED)
+    rang = msgspec.structs.replace(alert(), why=made)
+    assert decode(encode(rang), Alert) == rang
+
+
+def test_a_window_without_articles_has_a_why_without_words():
+    made = why([], [])
+    assert (made.stories, made.needed, made.words, made.companies, made.first_source, made.first_at) == (0, (), (), (), "", None)
+    assert needed([], judged()) == []

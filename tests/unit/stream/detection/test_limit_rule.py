@@ -1,0 +1,203 @@
+"""An analyst's own rules, pure: what holds, what rings, and that neither copies nor any order change it."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.records import Alert, CompanyScore, Score, sha
+from core.series import MARKET, company_series
+from stats.minute_counts import Tally
+from storage.store import Rung
+from stream.detection.detector import Rings
+from stream.detection.limit_rule import Threshold, Told, moments, ring, risk_stories
+from stream.detection.replay import replay_levels
+from tests.strategies import examples
+
+NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+START = int(NOON.timestamp())
+MAOTAI = company_series("600519.SH")
+SHARE = Threshold(name="多为负面", kind="negative_share", limit=0.6, min_stories=5)
+
+
+class Sources:
+    """A ground on which everything was told by so many sources."""
+
+    def __init__(self, n: int = 3) -> None:
+        self.n, self.asked = n, 0
+
+    def tellers(self, series: str, since: datetime, until: datetime, *, negative: bool) -> int:
+        self.asked += 1
+        return self.n
+
+
+def told(*stories: tuple[int, float]) -> Told:
+    """(minute after noon, tone): a story is negative from -0.5 down."""
+    at = [START + 60 * minute for minute, _ in stories]
+    return Told(Tally.of(at, [tone <= -0.5 for _, tone in stories], None, [round(tone * 10_000) for _, tone in stories]))
+
+
+def rung(rule: Threshold, of: Told, last: Rung | None = None, sources: int = 3, series: str = MAOTAI) -> Rings:
+    return ring(rule, series, of, moments(rule, of, 0, 2**40), last, Sources(sources))
+
+
+def minute_of(alert: Alert) -> float:
+    return (alert.detected_at - NOON).total_seconds() / 60
+
+
+def test_a_share_rings_over_its_limit_and_not_at_it():
+    at_limit = told((0, -0.9), (1, 0.5), (2, -0.9), (3, 0.5), (4, -0.9))
+    assert rung(SHARE, at_limit) == Rings([], set(), {})
+    (alert,) = rung(SHARE, told((0, -0.9), (1, 0.5), (2, -0.9), (3, -0.7), (4, -0.9))).fresh
+    assert (alert.measure, alert.value, alert.limit, alert.observed, alert.total, alert.sources) == ("negative_share", 0.8, 0.6, 4, 5, 3)
+    assert (minute_of(alert), alert.window_s, alert.severity, alert.rule, alert.series) == (5.0, 3600, "info", "多为负面", MAOTAI)
+    assert rung(SHARE, told((0, -0.9), (1, -0.9), (2, -0.9), (3, -0.9))).fresh == [], "four stories are too few"
+    assert rung(replace(SHARE, min_sources=4), told(*((n, -0.9) for n in range(6)))).fresh == []
+
+
+def test_a_mean_tone_rings_below_its_limit():
+    rule = Threshold(name="gloom", kind="mean_tone", limit=-0.3, min_stories=3, severity="warning")
+    assert rung(rule, told((0, -0.3), (1, -0.3), (2, -0.3))).fresh == []
+    (alert,) = rung(rule, told((0, -0.9), (1, 0.1), (2, -0.2)), series=MARKET).fresh
+    assert (alert.value, alert.limit, alert.observed, alert.total, alert.severity) == (-0.3333, -0.3, 1, 3, "warning")
+
+
+def test_a_volume_rings_from_its_limit_on_whatever_the_stories_say():
+    rule = Threshold(name="flood", kind="volume", limit=3, window_s=600)
+    assert rung(rule, told((0, 0.9), (5, 0.9), (10, 0.9))).fresh == [], "never three within ten minutes"
+    (alert,) = rung(rule, told((0, 0.9), (5, 0.9), (9, -0.9))).fresh
+    assert (alert.value, alert.observed, alert.total, alert.window_start) == (3.0, 1, 3, NOON)
+
+
+def score(name: str, minute: float, *, story: str = "", source: str = "新浪", company: str = "600519.SH", **said: Any) -> Score:
+    p = (0.9, 0.05, 0.05) if said.get("bad", True) else (0.1, 0.1, 0.8)
+    return Score(
+        id=sha(name),
+        source=source,
+        language="zh",
+        published_at=NOON + timedelta(minutes=minute),
+        story=sha(story or name),
+        p_negative=p[0],
+        p_neutral=p[1],
+        p_positive=p[2],
+        topics={},
+        risks=said.get("risks", {}),
+        companies=(CompanyScore(company=company, sector="", p_negative=p[0], p_neutral=p[1], p_positive=p[2]),),
+        model="m",
+        scored_at=NOON,
+    )
+
+
+FRAUD = Threshold(name="fraud", kind="risk_event", limit=0.8, series=("company:*",), events=("fraud", "crime"), window_s=86_400)
+
+
+def events(*scores: Score, series: str = MAOTAI) -> Told:
+    at = [int(each.published_at.timestamp()) for each in scores if each.id == each.story]
+    return Told(Tally.of(at, [1] * len(at)), risk_stories(scores).get(series, ()))
+
+
+def test_a_risk_event_rings_at_its_probability_for_whom_it_is_bad_news():
+    sure = score("某公司涉嫌财务造假", 3, risks={"fraud": 0.8, "crime": 0.95, "closure": 0.99})
+    (alert,) = rung(FRAUD, events(sure)).fresh
+    assert (alert.measure, alert.event, alert.value, alert.limit, alert.observed, alert.sources) == ("risk_event", "crime", 0.95, 0.8, 1, 1)
+    assert minute_of(alert) == 4.0
+    for other in ({"fraud": 0.79}, {"closure": 0.99}, {}):
+        assert rung(FRAUD, events(score("x", 3, risks=other))).fresh == []
+    assert risk_stories([score("x", 3, risks={"fraud": 0.9}, bad=False)]) == {}, "good news for the company that sued"
+    assert set(risk_stories([sure])) >= {MAOTAI, MARKET, "language:zh"}
+    (alert,) = rung(replace(FRAUD, events=()), events(sure)).fresh
+    assert alert.event == "closure"
+
+
+def test_a_copy_of_a_risk_event_is_another_source_and_no_other_story():
+    first = score("a", 0, risks={"fraud": 0.9})
+    copies = [score(f"copy {n}", 60 * n, story="a", source=f"s{n}", risks={"fraud": 0.95}) for n in (1, 2, 9)]
+    own = events(first, *copies)
+    (alert,) = rung(FRAUD, own).fresh
+    assert (minute_of(alert), alert.sources) == (1.0, 1), "told when it was known first"
+    assert moments(FRAUD, own, START + 60, 2**40) == [], "what copies bring is not new"
+    two = replace(FRAUD, min_sources=2)
+    assert rung(two, own).fresh == []
+    second = score("b", 90, source="s1", risks={"crime": 0.85})
+    (alert,) = rung(two, events(first, *copies, second)).fresh
+    assert (minute_of(alert), alert.sources, alert.value) == (91.0, 2, 0.9)
+
+
+def test_what_rang_is_never_counted_in_another_alert():
+    rule = replace(SHARE, cooldown_s=600)
+    bad = told(*((n, -0.9) for n in range(30)))
+    alerts = rung(rule, bad).fresh
+    assert [minute_of(alert) for alert in alerts] == [5.0, 15.0, 25.0]
+    assert [alert.total for alert in alerts] == [5, 10, 10]
+    for before, after in itertools.pairwise(alerts):
+        assert after.window_start == before.window_start + timedelta(seconds=before.window_s)
+    assert len({alert.id for alert in alerts}) == 3
+    assert len(rung(replace(SHARE, cooldown_s=0), bad).fresh) == 6
+
+
+def test_while_it_holds_the_alert_that_rang_goes_on():
+    bad = told(*((n, -0.9) for n in range(8)))
+    before = Rung("before", START + 120)
+    quiet = rung(SHARE, bad, last=before)
+    assert quiet == Rings([], {"before"}, {})
+    again = rung(replace(SHARE, cooldown_s=0), bad, last=before)
+    assert [minute_of(alert) for alert in again.fresh] == [7.0]
+    assert "before" in again.going_on
+    assert rung(SHARE, bad, last=Rung("of another day", START - 86_400)).going_on.isdisjoint({"of another day"})
+
+
+def test_sources_are_asked_for_only_where_something_would_ring():
+    ground, calm, bad = Sources(), told(*((n, 0.5) for n in range(20))), told(*((n, -0.9) for n in range(20)))
+    ring(SHARE, MAOTAI, calm, moments(SHARE, calm, 0, 2**40), None, ground)
+    assert ground.asked == 0
+    ring(SHARE, MAOTAI, bad, moments(SHARE, bad, 0, 2**40), None, ground)
+    assert ground.asked == 1
+
+
+stories = st.lists(st.tuples(st.integers(0, 200), st.sampled_from([-0.9, -0.6, 0.1, 0.8])), min_size=1, max_size=60)
+RULES = (
+    replace(SHARE, cooldown_s=1200, window_s=1800),
+    Threshold(name="gloom", kind="mean_tone", limit=-0.2, min_stories=3, window_s=1200, cooldown_s=0),
+    Threshold(name="flood", kind="volume", limit=6, window_s=900, cooldown_s=600),
+)
+
+
+def facts_of(alerts: Sequence[Alert]) -> list[tuple[str, str, float, int]]:
+    return sorted((alert.id, alert.rule, alert.value, alert.total) for alert in alerts)
+
+
+@examples(40)
+@given(stories, st.randoms(use_true_random=False))
+def test_the_order_changes_nothing_and_a_restart_at_any_moment_rings_nothing_twice(some: list[tuple[int, float]], chance: random.Random):
+    whole, cut = told(*some), START + 60 * chance.randint(0, 200)
+    rang = replay_levels({MAOTAI: whole.tally}, {}, RULES, Sources(), NOON, NOON + timedelta(hours=4))
+    once = [alert for alerts in rang.values() for alert in alerts]
+    shuffled = told(*chance.sample(some, len(some)))
+    again: list[Alert] = []
+    for rule in RULES:
+        last = None
+        for since, until in ((0, cut), (0, 2**40)):  # a restart looks at what it knows once more
+            found = ring(rule, MAOTAI, shuffled, moments(rule, shuffled, since, until), last, Sources()).fresh
+            last = Rung(found[-1].id, int(found[-1].detected_at.timestamp())) if found else last
+            again += found
+    assert facts_of(again) == facts_of(once)
+    for alert in once:
+        inside = [tone for minute, tone in some if alert.window_start <= NOON + timedelta(minutes=minute) < alert.detected_at]
+        assert (alert.total, alert.observed) == (len(inside), sum(tone <= -0.5 for tone in inside))
+        if alert.measure == "mean_tone":
+            assert alert.value == pytest.approx(sum(inside) / len(inside), abs=1e-4)
+
+
+def test_a_paused_rule_and_one_about_other_series_ring_nothing():
+    bad = told(*((n, -0.9) for n in range(8)))
+    rules = (replace(SHARE, paused=True), replace(SHARE, series=("company:AAPL", "topic:*")), replace(SHARE, series=("COMPANY:*",)))
+    rang = replay_levels({MAOTAI: bad.tally}, {}, rules, Sources(), NOON, NOON + timedelta(hours=1))
+    assert [alert.series for alerts in rang.values() for alert in alerts] == [MAOTAI]

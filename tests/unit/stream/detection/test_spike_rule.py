@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.records import Alert, alert_id
+from core.settings import Settings
+from stats.spikes import Spike, surprise
+from storage.store import ArticleRow, SourceStories
+from stream.detection.spike_rule import MAX_EVIDENCE, Rule, corroborated, decide, evidence, severity
+from tests.strategies import examples
+
+NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+RULE = Rule()
+SERIES = "company:600519.SH"
+
+
+def spike(observed: int, *, expected: float = 0.05, width_s: int = 900) -> Spike:
+    end = int(NOON.timestamp()) + width_s
+    return Spike(end, width_s, observed, expected, 0.25, surprise(observed, expected, 0.25))
+
+
+def ring(observed: int = 12, bar: float = 6.0) -> Alert | None:
+    return decide(SERIES, spike(observed), bar=bar, total=observed + 3, sources=4, rule=RULE, now=NOON + timedelta(minutes=9))
+
+
+def test_a_spike_rings_and_says_what_it_saw():
+    alert = ring()
+    assert alert is not None
+    assert (alert.observed, alert.total, alert.sources, alert.window_start, alert.window_s) == (12, 15, 4, NOON, 900)
+    assert (alert.id, alert.rule, alert.series) == (alert_id(RULE.name, SERIES, NOON), RULE.name, SERIES)
+    assert (alert.expected, alert.detected_at) == (0.05, NOON + timedelta(minutes=9))
+    assert alert.surprise == pytest.approx(spike(12).surprise, abs=1e-3)
+
+
+def test_what_is_not_over_the_bar_or_too_little_stays_silent():
+    strength = spike(12).surprise
+    assert ring(bar=strength) is not None
+    assert ring(bar=strength + 0.001) is None
+    assert ring(2, bar=0.0) is None
+    assert ring(3, bar=0.0) is not None
+
+
+@examples(60)
+@given(st.integers(0, 60), st.floats(0, 30))
+def test_more_negative_stories_never_silence_an_alert(observed: int, bar: float):
+    if ring(observed, bar) is not None:
+        assert ring(observed + 1, bar) is not None
+
+
+@pytest.mark.parametrize(
+    ("over", "observed", "want"),
+    [(0.0, 50, "info"), (2.5, 5, "info"), (2.5, 6, "warning"), (9.0, 8, "warning"), (4.0, 9, "critical"), (1.9, 99, "info")],
+)
+def test_severity_needs_surprise_and_size(over: float, observed: int, want: str):
+    assert severity(over, observed, RULE) == want
+
+
+def borne(*told: tuple[int, int], feed_sources: int = 9, rule: Rule = RULE) -> Spike | None:
+    """told: (stories that it had first, stories that it told) of each source."""
+    found = spike(max(1, sum(first for first, _ in told)))
+    return corroborated(found, [SourceStories(*each) for each in told], rule, feed_sources)
+
+
+def test_stories_of_several_sources_count_whole():
+    assert borne((4, 4), (3, 3), (2, 4)) == spike(9)
+    assert borne((4, 4), (2, 2)) == spike(6)
+
+
+def test_one_source_that_floods_does_not_ring_by_itself_nor_with_one_story_of_another():
+    assert borne((40, 40)) is None
+    flooded = borne((40, 40), (1, 1))
+    assert flooded is not None
+    assert flooded.observed == 3  # twice the other's, and that one
+    assert flooded.surprise == surprise(3, 0.05, 0.25) < spike(41).surprise
+    passed_on = borne((18, 18), (0, 5), (0, 4))  # others pass on what one source broke
+    assert passed_on == spike(18)
+
+
+def test_a_feed_of_one_source_is_believed_as_there_is_no_other():
+    assert borne((12, 12), feed_sources=1) == spike(12)
+    assert borne((12, 12), feed_sources=0) == spike(12)
+    assert borne((12, 12), feed_sources=2) is None
+    assert borne((12, 12), rule=Rule(min_sources=1)) == spike(12)
+    assert borne((6, 6), (6, 6), rule=Rule(min_sources=3)) is None
+    assert borne((6, 6), (6, 6), rule=Rule(min_sources=3), feed_sources=2) == spike(12)
+
+
+sources = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 10)).map(lambda each: (each[0], sum(each))), min_size=1, max_size=5)
+
+
+@examples(200)
+@given(sources, st.integers(0, 5), st.booleans())
+def test_one_more_story_or_copy_of_any_source_never_lowers_what_is_borne_out(told: list[tuple[int, int]], place: int, new: bool):
+    before = borne(*told)
+    first, every = told[place] if place < len(told) else (0, 0)
+    more = [*told[:place], (first + new, every + 1), *told[place + 1 :]]
+    after = borne(*more)
+    if before is not None:
+        assert after is not None
+        assert after.observed >= before.observed
+        assert after.surprise >= before.surprise - 1e-9
+    if after is not None:
+        assert after.observed <= max(1, sum(first for first, _ in more))
+
+
+def row(name: str, story: str, p_negative: float = 0.9) -> ArticleRow:
+    return ArticleRow(
+        id=name,
+        url=f"https://example.org/{name}",
+        source="wire",
+        language="zh",
+        title="",
+        text="公司公告" * 100,
+        published_at=NOON,
+        story=story,
+        topics=(),
+        companies=(),
+        p_negative=p_negative,
+        p_neutral=0.1,
+        p_positive=0.0,
+        model="m",
+    )
+
+
+def test_evidence_shows_each_story_once_and_never_more_than_was_counted():
+    shown = evidence([row("a", "s1"), row("b", "s1"), row("c", "s2"), row("d", "s3")], observed=2)
+    assert [item.id for item in shown] == ["a", "c"]
+    assert shown[0].title.startswith("公司公告")
+    assert len(evidence([row(str(n), str(n)) for n in range(20)], observed=20)) == MAX_EVIDENCE
+    assert evidence([], observed=4) == ()
+
+
+def test_the_rule_is_what_the_settings_say():
+    settings = Settings(
+        alert_history_days=7, alert_warmup_h=2, alert_min_sources=3, alert_cooldown_s=60, alert_lateness_s=120, alert_false_per_week=3
+    )
+    rule = Rule.from_settings(settings)
+    assert (rule.history_s, rule.warmup_s, rule.min_sources, rule.cooldown_s) == (7 * 86_400, 7200, 3, 60)
+    assert (rule.max_age_s, rule.false_per_week) == (120, 3)
+    assert Rule.from_settings(Settings()) == Rule()

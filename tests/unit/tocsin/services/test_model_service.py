@@ -1,0 +1,265 @@
+"""The dashboard's way to the versions of the model, over real files and a real store; and the page that shows them."""
+
+from __future__ import annotations
+
+import ast
+import os
+import time
+import tomllib
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.cache import Cache
+from core.errors import ModelError, SettingsError
+from core.settings import Settings
+from dashboard.app import create_app
+from dashboard.figures import model_charts
+from dashboard.figures.model_charts import reliability, verdict
+from dashboard.services import Desks
+from dashboard.translations import LABELS
+from dashboard.view import View
+from models.evaluation.card_reader import PLACES, read_card
+from models.registry.versions import SHIPPED, Versions
+from models.training.progress import FILE, Reporter
+from storage.store import Store
+from tests.api_desk import real_store
+from tests.browser.versions import FIRST, KEPT, LOSER, SECOND, make_versions
+from tests.unit.dashboard.reads.test_queries import EmptyClickHouse
+from tests.unit.dashboard.test_app import CALLBACK, body
+from tests.waiting import until
+from tocsin.services.model_service import ModelDesk
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+ROOT = Path(__file__).resolve().parents[4]
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    with real_store(tmp_path_factory.mktemp("models")) as store:
+        yield store
+
+
+@pytest.fixture
+def store(opened: Store) -> Store:
+    opened.client.command("TRUNCATE TABLE audit")
+    return opened
+
+
+@pytest.fixture
+def versions(tmp_path: Path) -> Versions:
+    return make_versions(tmp_path, NOW)
+
+
+@pytest.fixture
+def desk(store: Store, versions: Versions, tmp_path: Path) -> Iterator[ModelDesk]:
+    with closing(ModelDesk(Settings(data_dir=str(tmp_path)), store, lambda: NOW)) as made:
+        yield made
+
+
+def audit(store: Store) -> list[tuple[str, str, str, str, str]]:
+    return [(each.who, each.what, each.about, each.before, each.after) for each in store.audit.latest(10)]
+
+
+def test_versions_and_their_history_are_those_of_the_command_line(desk: ModelDesk, versions: Versions):
+    found = desk.models()
+    assert (found.champion, found.before, found.setting, found.fault) == (SECOND, FIRST, "champion", "")
+    assert [each.name for each in found.versions] == [entry.version for entry in versions.entries()]
+    assert [(move.did, move.version, move.origin, move.gate) for move in found.history] == [
+        ("promote", FIRST, SHIPPED, True),
+        ("promote", SECOND, FIRST, True),
+        ("keep", LOSER, SECOND, True),
+    ]
+    assert found.find(LOSER) == found.versions[-1]
+    assert found.find(SECOND).rows == {"feedback": 909}  # type: ignore[union-attr]
+
+
+def test_a_promotion_stands_in_the_history_and_in_the_audit_log(desk: ModelDesk, store: Store, versions: Versions):
+    desk.promote(LOSER, SECOND, "更适合公告", "王芳")
+    assert versions.champion() == LOSER
+    event = versions.history()[-1]
+    assert (event.who, event.why, event.origin) == ("王芳", "更适合公告", SECOND)
+    desk.rollback(LOSER, "", "Ann")
+    assert versions.champion() == SECOND
+    assert (versions.history()[-1].who, versions.history()[-1].why) == ("Ann", "by hand")
+    assert audit(store) == [
+        ("Ann", "model rolled back", SECOND, f'{{"champion":"{LOSER}"}}', f'{{"champion":"{SECOND}","why":"by hand"}}'),
+        ("王芳", "model promoted", LOSER, f'{{"champion":"{SECOND}"}}', f'{{"champion":"{LOSER}","why":"更适合公告"}}'),
+    ]
+
+
+def test_who_decided_on_another_champion_is_told(desk: ModelDesk, store: Store, versions: Versions):
+    with pytest.raises(ModelError, match="by now"):
+        desk.promote(LOSER, FIRST, "", "Ann")
+    with pytest.raises(ModelError, match="by now"):
+        desk.rollback(FIRST, "", "Ann")
+    with pytest.raises(SettingsError, match="already"):
+        desk.promote(SECOND, SECOND, "", "Ann")
+    with pytest.raises(ModelError, match="a name has letters"):
+        desk.promote("../../etc", SECOND, "", "Ann")
+    with pytest.raises(ModelError, match="a name has letters"):
+        desk.contest("../measured/x", SECOND)
+    assert (versions.champion(), audit(store)) == (SECOND, [])
+
+
+def test_a_version_that_is_not_whole_is_not_promoted(desk: ModelDesk, versions: Versions):
+    (versions.folder(LOSER) / "config.json").write_bytes(b"changed")
+    with pytest.raises(ModelError, match=r"config\.json"):
+        desk.promote(LOSER, SECOND, "", "Ann")
+    (versions.folder(LOSER) / "manifest.json").unlink()
+    assert "manifest" in desk.models().find(LOSER).fault  # type: ignore[union-attr]
+    assert versions.champion() == SECOND
+
+
+def test_a_damaged_champion_is_said_and_the_rest_is_shown(desk: ModelDesk, versions: Versions):
+    versions.champion_file.write_text("../x")
+    found = desk.models()
+    assert found.champion == ""
+    assert "tocsin models rollback" in found.fault
+    assert len(found.versions) == 4
+
+
+def test_figures_are_of_the_two_whichever_was_the_challenger(desk: ModelDesk):
+    there, back = desk.contest(SECOND, FIRST), desk.contest(FIRST, SECOND)
+    assert there is not None
+    assert back is not None
+    one, other = there.figures[0], back.figures[0]
+    assert (one.before, one.now) == (other.now, other.before)
+    assert (one.before, one.now) == pytest.approx((0.8, 0.83))
+    assert (one.low, one.high) == pytest.approx((-other.high, -other.low))
+    assert (verdict(one.low, one.high), verdict(other.low, other.high), verdict(-0.1, 0.1)) == ("better", "worse", "same")
+    assert desk.contest(LOSER, FIRST) is None
+
+
+def test_a_refresh_runs_in_a_process_of_its_own_and_what_came_of_it_is_kept(desk: ModelDesk, store: Store, versions: Versions):
+    began = time.monotonic()
+    desk.refresh("王芳", force=True)
+    assert time.monotonic() - began < 5
+    found = desk.refreshing()
+    assert found is not None
+    assert (found.state, found.who) == ("running", "王芳")
+    with pytest.raises(SettingsError, match="under way"):
+        desk.refresh("Ann", force=False)
+    until(lambda: audit(store)[0][1] == "refresh ended", "its end is in the audit log", 200)
+    found = desk.refreshing()
+    assert found is not None
+    assert (found.state, found.did, found.who, found.reasons) == ("ended", "skip", "王芳", ("no label to learn from",))
+    assert [each[1] for each in audit(store)] == ["refresh ended", "refresh started"]
+    assert '"action":"skip"' in audit(store)[0][4]
+    assert list(versions.root.glob("snapshot*")) == []
+
+
+def test_a_refresh_elsewhere_is_seen_and_not_joined(desk: ModelDesk, versions: Versions):
+    with Reporter(versions.root, now=datetime.now(UTC), who="scheduler", say=lambda _: None) as report:
+        report("training")
+        found = desk.refreshing()
+        assert found is not None
+        assert (found.state, found.who, found.told[0][1]) == ("running", "scheduler", "training")
+        with pytest.raises(SettingsError, match="under way"):
+            desk.refresh("Ann", force=False)
+        old = time.time() - 600
+        kept = (versions.root / FILE).read_bytes()
+    (versions.root / FILE).write_bytes(kept)
+    os.utime(versions.root / FILE, (old, old))
+    found = desk.refreshing()
+    assert found is not None
+    assert found.state == "lost"
+
+
+def test_what_was_begun_ends_with_the_dashboard(store: Store, versions: Versions, tmp_path: Path):
+    desk = ModelDesk(Settings(data_dir=str(tmp_path)), store, lambda: NOW)
+    desk.refresh("Ann", force=True)
+    desk.close(60)
+    assert not any(versions.root.glob("snapshot*"))
+    found = desk.refreshing()
+    assert found is not None
+    assert found.state == "failed"
+    with pytest.raises(SettingsError):
+        desk.refresh("Ann", force=True)
+
+
+def test_a_refresh_that_cannot_begin_says_why(store: Store, versions: Versions, tmp_path: Path):
+    settings = Settings(data_dir=str(tmp_path), refresh_tests=str(tmp_path / "nowhere"))
+    with closing(ModelDesk(settings, store, lambda: NOW)) as desk:
+        desk.refresh("Ann", force=True)
+        found = until(lambda: (now := desk.refreshing()) and now.state == "failed" and now, "it is said to have failed", 200)
+        assert found
+        assert "nowhere" in found.error
+
+
+def page(desk: ModelDesk | None, store: Store, **values: Any) -> dict[str, Any]:
+    app = create_app(store, Settings(dashboard_login="none"), now=lambda: NOW, cache=Cache(patience_s=1), desks=Desks(modelling=desk))
+    answer = app.server.test_client().post(CALLBACK, json=body(app, "mo-problem.children", **values))
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json["response"])
+
+
+@pytest.mark.parametrize(("language", "words"), [("en", "by the gate of a refresh"), ("zh", "由更新流程的质量门决定")])
+def test_the_page_says_what_is_in_force_and_why(desk: ModelDesk, store: Store, language: str, words: str):
+    found = page(desk, store, view_data={"lang": language, "zone": "Asia/Shanghai"})
+    champion = str(found["mo-champion"])
+    assert SECOND in champion
+    assert words in champion
+    assert "2026-11-13 20:00" in champion, "in the viewer's zone"
+    assert KEPT in str(found["mo-history"])
+    assert [row for row in ("fpb", "wwwxmu") if row not in str(found["mo-card"])] == []
+    assert found["mo-problem"]["children"] == []
+    assert "▲" in str(found["mo-contest-table"])
+
+
+def test_versions_are_shown_while_the_store_is_away(desk: ModelDesk):
+    far = EmptyClickHouse()
+    far.down = True
+    assert SECOND in str(page(desk, Store(far))["mo-champion"])
+
+
+def test_a_process_without_versions_says_so(store: Store):
+    assert "tocsin models list" in str(page(None, store)["mo-problem"])
+
+
+def test_a_folder_that_cannot_be_used_is_a_sentence(store: Store, tmp_path: Path):
+    (tmp_path / "file").write_text("x")
+    desk = ModelDesk(Settings(data_dir=str(tmp_path / "file" / "x")), store, lambda: NOW)
+    assert "data_dir" in str(page(desk, store)["mo-problem"])
+
+
+def test_a_champion_that_does_not_score_is_warned_of(store: Store, versions: Versions, tmp_path: Path):
+    with closing(ModelDesk(Settings(data_dir=str(tmp_path), model="shipped"), store, lambda: NOW)) as desk:
+        assert "The setting `model` is shipped" in str(page(desk, store)["mo-problem"])
+
+
+def test_the_model_card_is_found_in_a_checkout_and_put_into_the_wheel():
+    found = read_card()
+    assert found is not None
+    assert {figures.language for figures in found.figures} == {"en", "zh"}
+    assert sum(n for n, _, _ in found.after["zh"]) == 2732  # rows of docs/model-card.md
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["hatch"]["build"]["targets"]["wheel"]
+    placed = {(ROOT / source).resolve(): (ROOT / target).resolve() for source, target in wheel["force-include"].items()}
+    assert placed[PLACES[0].resolve()] == PLACES[1].resolve()
+    assert read_card(ROOT / "nowhere.json") is None
+
+
+def test_a_curve_shows_feedback_beside_the_test_sets():
+    bins = [(0.0, 0.0, 0.0), (10.0, 9.0, 8.0)]
+    names = [str(trace.name) for trace in reliability(bins, bins, [(4.0, 3.6, 1.0)], View(), name="en").data]
+    assert len(names) == 4
+    assert "people's feedback" in names[3]
+    assert "0.650" in names[3]
+    assert reliability([], [], [], View(language="zh"), name="zh").layout.annotations[0].text == "该语言暂无数据"
+
+
+def test_every_word_of_the_page_is_in_the_table():
+    asked = set()
+    drawing = Path(model_charts.__file__)
+    for path in (*drawing.parents[1].glob("pages/model*.py"), drawing):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "words" and len(node.args) > 1:
+                key = node.args[1]
+                if isinstance(key, ast.Constant) and isinstance(key.value, str):
+                    asked.add(f"models.{key.value}")
+    assert len(asked) > 40
+    assert asked <= set(LABELS)

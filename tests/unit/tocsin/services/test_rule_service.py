@@ -1,0 +1,182 @@
+"""Rules that are written on the dashboard, over a real store: tried, refused, kept, and taken up by who watches."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.cache import Cache
+from core.errors import SettingsError
+from core.records import Article, CompanyScore, Score, Scored, sha
+from core.settings import Settings
+from dashboard.app import create_app
+from dashboard.services import Desks
+from models.inference.keyword import KeywordClassifier
+from storage.store import Store, open_store
+from stream.detection.spike_rule import Rule
+from stream.worker.pipeline import Pipeline
+from tests.unit.dashboard.test_app import body
+from tocsin.runtime import wiring
+from tocsin.services.rule_service import MAX_CHARS, NewRules, RuleDesk
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+FLOOD = """
+[[rules]]
+name = "洪水"
+kind = "volume"
+series = ["topic:credit"]
+over = 5
+window = "1h"
+"""
+WRONG = '[[rules]]\nname = "x"\nkind = "volum"\nseries = ["topic:crdit"]\nover = 5\n'
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    store = open_store("embedded", tmp_path_factory.mktemp("ruling"))
+    store.migrate()
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def store(opened: Store) -> Store:
+    for table in ("rule_texts", "audit", "articles", "article_keys", "mentions", "alerts", "alert_seen"):
+        opened.client.command(f"TRUNCATE TABLE {table}")
+    return opened
+
+
+@pytest.fixture
+def clock() -> Callable[[], datetime]:
+    seconds = itertools.count()
+    return lambda: NOW + timedelta(seconds=next(seconds))
+
+
+@pytest.fixture
+def desk(store: Store, clock: Callable[[], datetime], tmp_path: Path) -> RuleDesk:
+    return RuleDesk(Settings(data_dir=str(tmp_path)), store, clock)
+
+
+def tell(store: Store, number: int, at: datetime, topic: str = "credit") -> list[Score]:
+    """So many stories of a topic in the minutes before, stored; their scores."""
+    told = []
+    for n in range(number):
+        moment, ident = at - timedelta(minutes=n), sha("story", topic, str(n), at.isoformat())
+        article = Article(id=ident, source=f"s{n % 3}", language="zh", title=f"债券 {n}", published_at=moment, fetched_at=moment)
+        score = Score(
+            id=ident, source=article.source, language="zh", published_at=moment, story=ident, p_negative=0.1, p_neutral=0.8, p_positive=0.1,
+            topics={topic: 0.9}, companies=(CompanyScore(company="BYT", p_negative=0.1, p_neutral=0.8, p_positive=0.1),), model="m",
+            scored_at=moment,
+        )  # fmt: skip
+        told.append(Scored(article=article, score=score))
+    store.articles.insert(told)
+    store.articles.remember(told)
+    store.mentions.insert([each.score for each in told])
+    return [each.score for each in told]
+
+
+def test_rules_are_tried_on_the_stored_news_before_they_are_in_force(desk: RuleDesk, store: Store):
+    tell(store, 7, NOW - timedelta(days=2))
+    found = desk.foresee(FLOOD)
+    assert (found.rules, [alert.series for alert in found.alerts]) == ({"洪水": 1}, ["topic:credit"])
+    assert found.stories == 7
+    assert desk.in_force().text == ""
+    assert store.rules.latest() == []
+
+
+def test_what_is_saved_is_in_force_and_says_by_whom(desk: RuleDesk, store: Store):
+    kept = desk.save(FLOOD, "", "王芳")
+    assert desk.in_force() == kept
+    assert (kept.who, kept.text) == ("王芳", FLOOD)
+    again = desk.save("", kept.id, "Ann")
+    assert [each.who for each in store.rules.latest()] == ["Ann", "王芳"]
+    noted = store.audit.latest(2, what="rules")
+    assert [(entry.who, entry.before, entry.after) for entry in noted] == [("Ann", FLOOD, ""), ("王芳", "", FLOOD)]
+    with pytest.raises(SettingsError, match="Ann has changed the rules meanwhile"):
+        desk.save(FLOOD, kept.id, "王芳")
+    assert desk.in_force() == again
+
+
+@pytest.mark.parametrize(
+    ("text", "mistakes"),
+    [
+        (WRONG, ["kind: 'volum'", "no topic 'crdit'"]),
+        ("[[rules", ["not TOML"]),
+        ("[[other]]\nx = 1\n", ["'other'"]),
+        ("x" * (MAX_CHARS + 1), ["too many"]),
+        ("rules = 3\n", [r"[[rules]]"]),
+    ],
+)
+def test_mistakes_are_told_and_nothing_is_kept(desk: RuleDesk, store: Store, text: str, mistakes: list[str]):
+    for ask in (lambda: desk.foresee(text), lambda: desk.save(text, "", "王芳")):
+        with pytest.raises(SettingsError) as told:
+            ask()
+        assert all(mistake in str(told.value) for mistake in mistakes), str(told.value)
+    assert store.rules.latest() == []
+
+
+def test_the_file_of_the_settings_counts_until_somebody_saves(store: Store, clock: Callable[[], datetime], tmp_path: Path):
+    path = tmp_path / "rules.toml"
+    path.write_text(FLOOD, "utf-8")
+    desk = RuleDesk(Settings(data_dir=str(tmp_path), alert_rules=str(path)), store, clock)
+    assert (desk.in_force().text, desk.in_force().id) == (FLOOD, "")
+    path.unlink()
+    assert desk.in_force().text == ""
+    desk.save("", "", "Ann")
+    path.write_text(FLOOD, "utf-8")
+    assert desk.in_force().text == ""
+
+
+def test_who_watches_takes_them_up_within_half_a_minute_and_keeps_those_that_can_be_used(desk: RuleDesk, store: Store, tmp_path: Path):
+    settings = Settings(data_dir=str(tmp_path))
+    pipeline = Pipeline(KeywordClassifier(), store, Rule(warmup_s=0), written=NewRules(settings, store))
+    assert pipeline.watch(tell(store, 7, NOW), NOW) == []
+    kept = desk.save(FLOOD, "", "王芳")
+    later = NOW + timedelta(seconds=20)
+    assert pipeline.watch(tell(store, 1, later), later) == []
+    later += timedelta(seconds=20)
+    (alert,) = pipeline.watch(tell(store, 1, later), later)
+    assert (alert.rule, alert.series) == ("洪水", "topic:credit")
+    store.rules.add(WRONG, "Ann", NOW + timedelta(minutes=5))
+    assert kept.text == FLOOD
+    much_later = NOW + timedelta(hours=5)
+    (again,) = pipeline.watch(tell(store, 7, much_later), much_later)
+    assert again.rule == "洪水"
+    pipeline.close()
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_page_shows_tries_and_saves(desk: RuleDesk, store: Store, language: str, tmp_path: Path):
+    tell(store, 7, NOW - timedelta(days=2))
+    app = create_app(store, Settings(dashboard_login="none"), now=lambda: NOW, cache=Cache(patience_s=1), desks=Desks(ruling=desk))
+    client = app.server.test_client()
+
+    def ask(output: str, changed: str, **values: Any) -> dict[str, Any]:
+        sent = body(app, output, view_data={"lang": language}, **values) | {"changedPropIds": [changed]}
+        answer = client.post("/_dash-update-component", json=sent)
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json["response"])
+
+    assert ask("ru-text.value", "ru-text.id", ru_text_id="ru-text")["ru-text"]["value"] == ""
+    tried = str(ask("ru-said.children", "ru-try.n_clicks", ru_try_n_clicks=1, ru_text_value=FLOOD))
+    assert ("1 alerts in the last" if language == "en" else "将触发 1 次报警") in tried
+    wrong = str(ask("ru-said.children", "ru-try.n_clicks", ru_try_n_clicks=1, ru_text_value=WRONG))
+    assert "did you mean" in wrong and "✗" in wrong
+    kept = ask("ru-kept.children", "ru-save.n_clicks", ru_save_n_clicks=1, ru_text_value=FLOOD, ru_base_data="")
+    assert ("Written by local" if language == "en" else "local 写于") in str(kept)
+    late = ask("ru-kept.children", "ru-save.n_clicks", ru_save_n_clicks=1, ru_text_value="", ru_base_data="")
+    assert "changed the rules meanwhile" in str(late)
+    assert store.rules.newest() is not None
+    assert wiring.make_rules(Settings(data_dir=str(tmp_path)), text=FLOOD).own[0].name == "洪水"
+
+
+def test_a_page_without_anybody_who_keeps_rules_says_so(store: Store):
+    app = create_app(store, Settings(dashboard_login="none"), now=lambda: NOW, cache=Cache(patience_s=1))
+    sent = body(app, "ru-text.value", ru_text_id="ru-text", view_data={"lang": "en"})
+    answer = app.server.test_client().post("/_dash-update-component", json=sent)
+    assert "cannot be changed from here" in answer.text

@@ -1,0 +1,224 @@
+"""Watchlists that are written on the dashboard, over a real store: tried, refused, kept, taken up by who scores, told by API and CLI."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.cache import Cache
+from core.errors import SettingsError
+from core.records import Article, encode
+from core.series import series_name
+from core.settings import Settings
+from dashboard.app import create_app
+from dashboard.services import Desks
+from models.inference.keyword import KeywordClassifier
+from storage.store import Store
+from stream.detection.spike_rule import Rule
+from stream.watchlists.matcher import Matcher
+from stream.worker.batches import Raw
+from stream.worker.pipeline import Pipeline
+from tests.api_desk import real_store
+from tests.unit.dashboard.test_app import body
+from tests.unit.tocsin.services.test_rule_service import tell
+from tocsin.cli import main
+from tocsin.runtime import wiring
+from tocsin.services.api_backends import backends
+from tocsin.services.rule_service import RuleDesk
+from tocsin.services.watchlist_service import MAX_CHARS, Followed, WatchDesk
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+BONDS = """
+[[watchlist]]
+name = "bonds"
+title_en = "Bonds"
+title_zh = "债券关注"
+keywords = ["债券 | bond"]
+"""
+FLOOD = '[[rules]]\nname = "flood"\nkind = "volume"\nseries = ["watchlist:bonds"]\nover = 5\n'
+WRONG = '[[watchlist]]\nname = "Bonds!"\ncompanies = ["NOBODY"]\ntopics = ["crdit"]\nkeywords = ["/(/"]\n'
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    with real_store(tmp_path_factory.mktemp("watching")) as store:
+        yield store
+
+
+@pytest.fixture
+def store(opened: Store) -> Iterator[Store]:
+    for table in ("watchlist_texts", "rule_texts", "watchlists", "audit", "articles", "article_keys", "mentions", "alerts"):
+        opened.client.command(f"TRUNCATE TABLE {table}")
+    yield opened
+    wiring.know_watchlists(())
+
+
+@pytest.fixture
+def clock() -> Callable[[], datetime]:
+    seconds = itertools.count()
+    return lambda: NOW + timedelta(seconds=next(seconds))
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(data_dir=str(tmp_path))
+
+
+@pytest.fixture
+def desk(store: Store, settings: Settings, clock: Callable[[], datetime]) -> WatchDesk:
+    return WatchDesk(settings, store, clock)
+
+
+def followed(store: Store) -> int:
+    """How many stories the watchlist has."""
+    found = store.stories.total("watchlist:bonds", NOW - timedelta(days=40), NOW + timedelta(days=1))
+    return found.stories if found else 0
+
+
+def test_watchlists_are_tried_on_a_week_before_they_are_in_force(desk: WatchDesk, store: Store):
+    tell(store, 7, NOW - timedelta(days=2))
+    tell(store, 5, NOW - timedelta(days=9))
+    found = desk.attempt(BONDS)
+    (only,) = found.lists
+    assert (only.name, only.articles, only.negative, found.read) == ("bonds", 7, 0, 7)
+    assert [why for _, why in only.newest] == ["keywords 债券 | bond"] * 5
+    moments = [row.published_at for row, _ in only.newest]
+    assert moments == sorted(moments, reverse=True)
+    assert (desk.in_force().text, followed(store)) == ("", 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "mistakes"),
+    [
+        (WRONG, ["number 1 (Bonds!): name", "companies: 'NOBODY'", "did you mean 'credit'", "keywords: '/(/'"]),
+        ("[[watchlist", ["not TOML"]),
+        ("[[rules]]\nx = 1\n", ["'rules'"]),
+        (BONDS + BONDS, ["number 1 has the same"]),
+        ("x" * (MAX_CHARS + 1), ["too many"]),
+    ],
+)
+def test_every_mistake_is_told_with_its_place_and_nothing_is_kept(desk: WatchDesk, store: Store, text: str, mistakes: list[str]):
+    for ask in (lambda: desk.attempt(text), lambda: desk.save(text, "", "王芳")):
+        with pytest.raises(SettingsError) as told:
+            ask()
+        assert all(mistake in str(told.value) for mistake in mistakes), str(told.value)
+    assert store.watchlist_texts.latest() == []
+
+
+def test_what_is_saved_is_in_force_noted_and_not_overwritten_unseen(desk: WatchDesk, store: Store):
+    kept = desk.save(BONDS, "", "王芳")
+    assert desk.in_force() == kept
+    assert series_name("watchlist:bonds", "zh") == "债券关注"
+    (noted,) = store.audit.latest(2, what="watchlists")
+    assert (noted.who, noted.before, noted.after) == ("王芳", "", BONDS)
+    with pytest.raises(SettingsError, match="王芳 has changed the watchlists meanwhile"):
+        desk.save("", "", "Ann")
+    assert desk.save("", kept.id, "Ann").text == ""
+
+
+def test_a_watchlist_that_a_rule_is_about_cannot_be_taken_out(desk: WatchDesk, store: Store, settings: Settings, clock: Any):
+    rules = RuleDesk(settings, store, clock)
+    with pytest.raises(SettingsError, match="bonds"):
+        rules.save(FLOOD, "", "Ann")
+    kept = desk.save(BONDS, "", "王芳")
+    rules.save(FLOOD, "", "Ann")
+    with pytest.raises(SettingsError, match="a rule in force needs it"):
+        desk.save("", kept.id, "王芳")
+    assert [each.name for each in wiring.rules_in_force(settings, store).own] == ["flood"]
+
+
+def arrived(title: str, number: int, moment: datetime) -> Raw:
+    article = Article(id=f"{number:032x}", source="s", language="zh", title=title, published_at=moment, fetched_at=moment)
+    return Raw(topic="articles", partition=0, offset=number, key=None, value=encode(article))
+
+
+def test_who_scores_gives_it_its_past_then_follows_it_and_misses_nothing_in_between(desk: WatchDesk, store: Store, settings: Settings):
+    tell(store, 7, NOW - timedelta(days=2))
+    following = Followed(settings, store, every_s=0.0, now=lambda: NOW)
+    pipeline = Pipeline(KeywordClassifier(), store, Rule(warmup_s=0), following=following)
+    pipeline.score([arrived("债券 平静", 1, NOW)], NOW)  # the look that it starts finds nothing
+    following.wait()
+    assert followed(store) == 0
+    desk.save(BONDS, "", "王芳")
+    pipeline.score([arrived("债券 之前", 2, NOW)], NOW)  # not followed yet: the past is read beside it
+    following.wait()
+    assert followed(store) >= 7
+    assert store.watchlists.filled() == {}
+    pipeline.score([arrived("债券 之后", 3, NOW), arrived("股票 上涨", 4, NOW)], NOW)
+    following.wait()
+    assert followed(store) == 10
+    assert list(store.watchlists.filled()) == ["bonds"]
+    store.watchlist_texts.add(WRONG, "Ann", NOW + timedelta(minutes=5))
+    for number in (5, 6):
+        pipeline.score([arrived(f"债券 {number}", number, NOW)], NOW)
+        following.wait()
+    assert followed(store) == 12  # those before stay in force
+    assert [each.name for each in wiring.watchlists_in_force(settings, store)] == ["bonds"]
+    pipeline.close()
+
+
+def test_a_worker_that_starts_later_follows_what_is_written_and_not_the_file(desk: WatchDesk, store: Store, tmp_path: Path):
+    path = tmp_path / "watchlists.toml"
+    path.write_text(BONDS.replace("bonds", "of_file"), "utf-8")
+    settings = Settings(data_dir=str(tmp_path), watchlists=str(path))
+    assert [each.name for each in wiring.watchlists_in_force(settings, store)] == ["of_file"]
+    assert WatchDesk(settings, store, lambda: NOW).in_force().text == path.read_text("utf-8")
+    desk.save(BONDS, "", "王芳")
+    tell(store, 7, NOW - timedelta(days=2))
+    pipeline = wiring.make_pipeline(settings, store, KeywordClassifier())
+    assert followed(store) == 7
+    pipeline.close()
+
+
+def test_the_api_tells_what_is_in_force(desk: WatchDesk, store: Store, settings: Settings, clock: Any):
+    with backends(settings, store) as able:
+        assert able.watchlists is not None and able.rules is not None
+        assert list(able.watchlists()) == []
+        desk.save(BONDS, "", "王芳")
+        RuleDesk(settings, store, clock).save(
+            '[[rules]]\nname = "flood"\nkind = "volume"\nseries = ["watchlist:bonds"]\nover = 5\n', "", "Ann"
+        )
+        (told,) = able.watchlists()
+        assert (told.name, told.title_zh, told.keywords, told.filled) == ("bonds", "债券关注", ("债券 | bond",), False)
+        assert [rule.name for rule in able.rules()] == ["negative-spike", "flood"]
+        store.watchlists.mark({each.name: each.digest for each in Matcher(wiring.watchlists_in_force(settings, store)).watchlists})
+        assert able.watchlists()[0].filled
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_page_shows_tries_and_saves(desk: WatchDesk, store: Store, language: str):
+    tell(store, 7, NOW - timedelta(days=2))
+    app = create_app(store, Settings(dashboard_login="none"), now=lambda: NOW, cache=Cache(patience_s=1), desks=Desks(watching=desk))
+    client = app.server.test_client()
+
+    def ask(output: str, changed: str, **values: Any) -> dict[str, Any]:
+        sent = body(app, output, view_data={"lang": language}, **values) | {"changedPropIds": [changed]}
+        answer = client.post("/_dash-update-component", json=sent)
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json["response"])
+
+    assert ask("wa-text.value", "wa-text.id", wa_text_id="wa-text")["wa-text"]["value"] == ""
+    tried = str(ask("wa-said.children", "wa-try.n_clicks", wa_try_n_clicks=1, wa_text_value=BONDS))
+    assert ("Bonds" if language == "en" else "债券关注") in tried
+    assert ("7 articles, 0 of them negative" if language == "en" else "7 篇，其中负面 0 篇") in tried
+    wrong = str(ask("wa-said.children", "wa-try.n_clicks", wa_try_n_clicks=1, wa_text_value=WRONG))
+    assert "did you mean" in wrong and "✗" in wrong
+    kept = ask("wa-kept.children", "wa-save.n_clicks", wa_save_n_clicks=1, wa_text_value=BONDS, wa_base_data="")
+    assert ("Written by local" if language == "en" else "local 写于") in str(kept)
+
+
+def test_the_command_line_tells_what_is_in_force(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    """With the file of the settings alone, and a store that was never made: nothing is made by asking."""
+    path = tmp_path / "watchlists.toml"
+    path.write_text(BONDS, "utf-8")
+    monkeypatch.setenv("TOCSIN_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("TOCSIN_WATCHLISTS", str(path))
+    assert main(["watchlists", "list", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["name"] == "bonds"
+    assert not list((tmp_path / "data").glob("*"))
