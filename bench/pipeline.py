@@ -22,7 +22,7 @@ from core.records import Article, Mention, sha
 from core.settings import Settings
 from models.inference.classifier import Document
 from models.registry.files import shipped
-from models.registry.manifest import load_classifier
+from models.inference.loader import load_classifier
 
 BACKLOG = 4_000
 WARM_S = 10.0

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from core.errors import SettingsError
+from core.errors import NotFound
 from core.files import write_whole
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs"
@@ -47,7 +47,7 @@ def run(benchmarks: Mapping[str, Callable[[], Any]], only: Sequence[str], say: C
     """Run `only` (all when empty) and write what they say. Raises SettingsError for an unknown name, and what they raise."""
     unknown = [name for name in only if name not in benchmarks]
     if unknown:
-        raise SettingsError(f"there is no benchmark {unknown[0]}: {', '.join(benchmarks)}")
+        raise NotFound(f"there is no benchmark {unknown[0]}: {', '.join(benchmarks)}")
     for name in only or benchmarks:
         say(f"bench {name}")
         keep(name, benchmarks[name](), folder)

@@ -1,52 +1,60 @@
-"""Servers that several tests share: each is started once, when the first test asks for it."""
+"""Fixtures that all tests share. Servers are started once, when the first test asks for one."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
 
 from tests.flow.worker_tools import Receiver
-from tests.servers import ClickHouseServer, Kafka, made
+from tests.helpers.servers import ClickHouseServer, Kafka, made
 from tocsin.runtime.embedded_broker import EmbeddedBroker
 
 settings.register_profile("long", max_examples=5_000, deadline=None)
+TESTS = Path(__file__).parent
 STARTS_SERVERS = {"browser", "contract", "faults", "flow"}
-"""Folders whose tests use servers and processes of their own."""
+"""Folders whose tests start servers and processes."""
 LAST = 0.85
-AGAIN = pytest.mark.flaky(reruns=1, only_rerun=["^TimeoutException", "^TimeoutError: not within"])
-"""Processes on a busy machine may come late once. What is wrong, lost or doubled fails at once, and pure tests have no second try."""
+"""Where in the run, as a share of its files, the last test file that starts servers is placed."""
+RETRY = pytest.mark.flaky(reruns=1, only_rerun=["^TimeoutException", "^TimeoutError: not within"])
+"""One retry after a time-out: a process may start late on a busy machine. Wrong, lost or duplicated data fails at once, and pure tests are
+never retried."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that start servers are spread among the pure ones, and are over before the end.
+    """Spread the files that start servers among the pure ones, and finish them before the end of the run.
 
-    Side by side they would fight for two cores, and the longest would be waited for by a core that has nothing left to do.
+    Run side by side they would compete for two cores, and at the end one worker would wait for the longest of them.
     """
     files = {item.path: None for item in items}
-    heavy = [path for path in files if path.parent.name in STARTS_SERVERS]
-    light = [path for path in files if path.parent.name not in STARTS_SERVERS]
+    heavy = [path for path in files if _starts_servers(path)]
+    light = [path for path in files if not _starts_servers(path)]
     place = {path: LAST * number / len(heavy) for number, path in enumerate(heavy)}
     place |= {path: number / len(light) for number, path in enumerate(light)}
     items.sort(key=lambda item: place[item.path])
     for item in items:
-        if item.path.parent.name in STARTS_SERVERS:
-            item.add_marker(AGAIN)
+        if _starts_servers(item.path):
+            item.add_marker(RETRY)
+
+
+def _starts_servers(path: Path) -> bool:
+    return path.relative_to(TESTS).parts[0] in STARTS_SERVERS
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """What was done again is told in full, passed or not: it is to be mended."""
+    """Print the full report of every test that was retried, so that its cause gets fixed."""
     for report in terminalreporter.stats.get("rerun", []):
-        terminalreporter.section(f"done again: {report.nodeid}")
+        terminalreporter.section(f"retried: {report.nodeid}")
         terminalreporter.write_line(report.longreprtext)
 
 
 @pytest.fixture(autouse=True)
-def log_of_its_own() -> Iterator[None]:
-    """What a test logs goes to its own captured stderr: a handler on it must not outlive it."""
+def fresh_log_handlers() -> Iterator[None]:
+    """Remove log handlers after each test: they write to the captured stderr of that test, which is closed then."""
     root = logging.getLogger()
     before = root.handlers[:]
     yield
@@ -82,7 +90,7 @@ def tansu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    """An endpoint of webhooks that answers as told."""
+    """A webhook endpoint with answers that the test sets."""
     made = Receiver()
     yield made
     made.close()

@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 
-from tests.servers import ROOT
+from tests.helpers.servers import ROOT
 
 
 class Terminal:

@@ -27,7 +27,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.browser.site import PASSWORD
-from tests.servers import unavailable
+from tests.helpers.servers import unavailable
 
 ROOT = Path(__file__).resolve().parents[2]
 FLAGS = (

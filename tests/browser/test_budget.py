@@ -28,7 +28,7 @@ from dashboard.web.server import serve
 from storage.store import Store, open_store
 from tests.browser.conftest import Page, cookie_at
 from tests.browser.site import PASSWORD
-from tests.servers import ClickHouseServer
+from tests.helpers.servers import ClickHouseServer
 
 ARTICLES = 1_000_000
 SPAN = timedelta(days=60)

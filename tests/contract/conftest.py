@@ -8,7 +8,7 @@ import pytest
 
 from storage.clickhouse import Embedded, Server
 from storage.store import Store
-from tests.servers import ClickHouseServer
+from tests.helpers.servers import ClickHouseServer
 
 
 @pytest.fixture(scope="module", params=["chdb", "server"])

@@ -13,7 +13,7 @@ from actions.alert_lifecycles import read_lives
 from core.records import Alert, Article, Chart, CompanyCount, CompanyScore, Mention, Score, Scored, Severity, Why, WordCount, alert_id, sha
 from domain.alert_lifecycle import AlertEvent, Silence, event, inhibitions, silence
 from storage.store import Delivery, Group, Store, Withheld
-from tests.strategies import ODD
+from tests.helpers.strategies import ODD
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

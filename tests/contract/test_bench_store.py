@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.store import measure
 from dashboard.time_ranges import RANGES
-from tests.servers import ClickHouseServer
+from tests.helpers.servers import ClickHouseServer
 
 
 def test_it_fills_and_reads(clickhouse_server: ClickHouseServer):  # asked for: where there is none, this is skipped

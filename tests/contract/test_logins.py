@@ -9,7 +9,7 @@ import pytest
 
 from actions.account_service import People
 from core.cache import Cache
-from core.errors import SettingsError, StoreBusy
+from core.errors import Conflict, InvalidInput, NotFound, StoreUnavailable
 from dashboard.web.sessions import TTL_S, Logins, Person, Refused
 from domain.accounts import FREE, Account, Failures, account_subject, address_subject
 from storage.store import Store
@@ -111,17 +111,17 @@ def test_each_change_of_an_account_is_noted_without_its_secrets(store: Store, pe
 
 def test_a_taken_name_an_unknown_one_and_the_last_admin_are_refused(people: People):
     people.add(people.make("root", "admin", FIRST), who="root")
-    with pytest.raises(SettingsError, match="already"):
+    with pytest.raises(Conflict, match="already"):
         people.add(people.make("ROOT", "viewer", SECOND), who="root")
-    with pytest.raises(SettingsError, match="nobody has the account 'lee'"):
+    with pytest.raises(NotFound, match="nobody has the account 'lee'"):
         people.set_role("lee", "admin", who="root")
-    with pytest.raises(SettingsError, match="last admin"):
+    with pytest.raises(Conflict, match="last admin"):
         people.set_role("root", "analyst", who="root")
-    with pytest.raises(SettingsError, match="last admin"):
+    with pytest.raises(Conflict, match="last admin"):
         people.set_disabled("root", True, who="root")
     people.add(people.make("lee", "admin", SECOND), who="root")
     assert people.set_role("root", "analyst", who="lee").role == "analyst"
-    with pytest.raises(SettingsError, match="12 characters"):
+    with pytest.raises(InvalidInput, match="12 characters"):
         people.make("short", "viewer", "short")
 
 
@@ -258,7 +258,7 @@ class Cut:
 
     def __getattr__(self, name: str) -> object:
         if self.down:
-            raise StoreBusy("the store is away")
+            raise StoreUnavailable("the store is away")
         return getattr(self._client, name)
 
 
@@ -271,9 +271,9 @@ def test_while_the_store_is_away_those_who_are_in_stay_in(store: Store, people: 
     cut.down = True
     clock.pass_(timedelta(minutes=10))
     assert logins.who(token) is not None
-    with pytest.raises(StoreBusy):
+    with pytest.raises(StoreUnavailable):
         logins.who("made up")
-    with pytest.raises(StoreBusy):
+    with pytest.raises(StoreUnavailable):
         logins.log_in("王芳", FIRST, "::1")
     clock.pass_(IDLE + timedelta(minutes=1))
     assert logins.who(token) is None, "not for ever"

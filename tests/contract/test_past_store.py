@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from actions.alert_lifecycles import read_lives
-from core.errors import SettingsError
+from core.errors import InvalidInput
 from core.records import sha
 from core.series import MARKET
 from domain.alert_lifecycle import event, inhibitions, silence
@@ -208,5 +208,5 @@ class TestTokens:
         ],
     )
     def test_a_token_that_makes_no_sense_is_not_made(self, name: str, scopes: list[str], expires_at: datetime | None, why: str):
-        with pytest.raises(SettingsError, match=why):
+        with pytest.raises(InvalidInput, match=why):
             new_token(name, scopes, author="Li", now=NOON, expires_at=expires_at)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from core.errors import BadRecord, SettingsError, StoreBusy, StoreError
+from core.errors import BadRecord, SettingsError, StoreUnavailable, StoreError
 from core.records import Alert, Article, CompanyScore, Evidence, Mention, Score, Scored, alert_id, sha
 from storage.clickhouse import Server
 from storage.migrations import MIGRATIONS, add
@@ -477,7 +477,7 @@ def test_threads_share_the_store(store: Store):
 
 
 def test_an_unreachable_server_is_busy_and_an_address_that_is_none_says_so():
-    with pytest.raises(StoreBusy, match="cannot be reached"):
+    with pytest.raises(StoreUnavailable, match="cannot be reached"):
         Server(f"clickhouse://default:@127.0.0.1:{free_port()}/x")
     for address in ("http://localhost", "clickhouse://", "clickhouse://h:1/a-b", "clickhouse://h:x/a"):
         with pytest.raises(SettingsError):

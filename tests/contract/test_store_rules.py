@@ -25,9 +25,10 @@ from stream.detection.spike_rule import Rule
 from stream.worker.batches import Raw
 from stream.worker.retry import Pace, Patience
 from tests.contract.test_store import NOON, TABLES, save
-from tocsin.runtime import wiring
-from tocsin.services.backtest import Rang, hear, run
-from tocsin.services.rule_preview import preview
+from tocsin.runtime.pipeline import make_pipeline
+from tocsin.services.backtest import Rang, run
+from tocsin.services.replay import hear
+from tocsin.services.replay import preview
 
 MINUTE = timedelta(minutes=1)
 QUIET = Rule(paused=True)
@@ -226,7 +227,7 @@ def test_the_worker_rings_by_the_rules_of_the_file_that_the_settings_name(store:
     path = tmp_path / "rules.toml"
     table = '[[rules]]\nname = "很多"\nkind = "volume"\nseries = ["language:zh"]\nover = 2\nseverity = "critical"\n'
     path.write_text(table + '[[rules]]\nname = "negative-spike"\nkind = "spike"\npaused = true\n', encoding="utf-8")
-    pipeline = wiring.make_pipeline(Settings(alert_rules=str(path), data_dir=str(tmp_path)), store, KeywordClassifier())
+    pipeline = make_pipeline(Settings(alert_rules=str(path), data_dir=str(tmp_path)), store, KeywordClassifier())
     with contextlib.closing(pipeline):
         articles = [item(f"平静 {n}", n, bad=False).article for n in range(2)]
         messages = [Raw("articles", 0, n, b"", encode(article)) for n, article in enumerate(articles)]
@@ -236,7 +237,7 @@ def test_the_worker_rings_by_the_rules_of_the_file_that_the_settings_name(store:
     assert {each.title for each in rang.evidence} == {"某公司: 平静 0", "某公司: 平静 1"}
     path.write_text(table.replace("over = 2", "ovr = 2"), encoding="utf-8")
     with pytest.raises(SettingsError, match="did you mean 'over'"):
-        wiring.make_pipeline(Settings(alert_rules=str(path), data_dir=str(tmp_path)), store, KeywordClassifier())
+        make_pipeline(Settings(alert_rules=str(path), data_dir=str(tmp_path)), store, KeywordClassifier())
 
 
 def test_risk_events_are_kept_and_the_latest_model_has_the_last_word(store: Store):

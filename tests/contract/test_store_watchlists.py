@@ -19,7 +19,7 @@ from stream.watchlists.watchlists import Watchlist
 from stream.worker.batches import Raw
 from stream.worker.pipeline import Pipeline
 from tests.contract.test_store import NOON, TABLES, save, scored
-from tests.waiting import until
+from tests.helpers.waiting import until
 
 SINCE, UNTIL = NOON - timedelta(days=2), NOON + timedelta(hours=2)
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.flow.conftest import library_leftovers, what_stays
 from tests.flow.worker_tools import Installation
-from tests.servers import Kafka
+from tests.helpers.servers import Kafka
 
 __all__ = ["library_leftovers", "what_stays"]
 

@@ -20,8 +20,8 @@ from ingest.kafka.producer import Sender
 from ingest.kafka.publisher import Publisher
 from tests.faults.wire import BOTH, Wire
 from tests.flow.worker_tools import Installation, Worker, article
-from tests.servers import Kafka, made
-from tests.waiting import until
+from tests.helpers.servers import Kafka, made
+from tests.helpers.waiting import until
 
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning")
 """kafka-python leaves sockets to a broker that is gone to the garbage collector, also while a test still runs."""

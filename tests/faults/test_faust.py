@@ -18,7 +18,7 @@ from kafka.admin import KafkaAdminClient
 from tests.faults.faust_program import Plan
 from tests.flow.worker_tools import Installation
 from tests.program import Program
-from tests.servers import Kafka
+from tests.helpers.servers import Kafka
 
 CHANGED = "Faust has changed: read docs/reliability.md"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.servers import or_skip
+from tests.helpers.servers import or_skip
 from tests.soak.__main__ import soak
 from tests.soak.cluster import Cluster
 

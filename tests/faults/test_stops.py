@@ -9,8 +9,8 @@ import pytest
 
 from storage.store import open_store
 from tests.flow.worker_tools import Installation, Worker, article
-from tests.servers import ClickHouseServer, Kafka
-from tests.waiting import until
+from tests.helpers.servers import ClickHouseServer, Kafka
+from tests.helpers.waiting import until
 
 
 def shared(place: Installation, server: ClickHouseServer) -> str:

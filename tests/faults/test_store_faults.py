@@ -19,7 +19,7 @@ import pytest
 from clickhouse_driver import Client
 from clickhouse_driver.errors import ServerException
 
-from core.errors import StoreBusy
+from core.errors import StoreUnavailable
 from core.records import Scored
 from models.inference.keyword import KeywordClassifier
 from storage.clickhouse import Embedded, Server
@@ -32,7 +32,7 @@ from tests.contract.test_store import NOON, save, scored
 from tests.faults.wire import Wire
 from tests.flow.test_worker_pipeline import crisis, raws
 from tests.flow.worker_tools import Installation, article
-from tests.servers import ROOT, ClickHouseServer, Kafka, made, unavailable
+from tests.helpers.servers import ROOT, ClickHouseServer, Kafka, made, unavailable
 
 Fault = Callable[[ClickHouseServer], contextlib.AbstractContextManager[None]]
 
@@ -123,7 +123,7 @@ def test_a_frozen_server_is_given_up_in_time_for_another_attempt(server: ClickHo
     assert client.query("SELECT 1") == [(1,)]
     with frozen(server):
         began = time.monotonic()
-        with pytest.raises(StoreBusy, match="cannot be reached"):
+        with pytest.raises(StoreUnavailable, match="cannot be reached"):
             client.query("SELECT 1")  # asks the old connection, then a new one
         assert time.monotonic() - began < 2.5
     assert client.query("SELECT 1") == [(1,)]
@@ -180,12 +180,12 @@ def test_what_the_server_refuses_for_now_is_asked_again(server: ClickHouseServer
     client = Server(database)
     client.command("CREATE TABLE t (x UInt64) ENGINE = MergeTree ORDER BY x SETTINGS parts_to_delay_insert = 1, parts_to_throw_insert = 2")
     client.command("SYSTEM STOP MERGES")
-    with pytest.raises(StoreBusy, match="code 252"):
+    with pytest.raises(StoreUnavailable, match="code 252"):
         for number in range(4):
             client.insert("t", {"x": [number]})
     client.command("SYSTEM START MERGES")
     client.command("SET max_memory_usage = 10000000")
-    with pytest.raises(StoreBusy, match="code 241"):
+    with pytest.raises(StoreUnavailable, match="code 241"):
         client.query(
             "SELECT number, count() FROM (SELECT number FROM system.numbers LIMIT 10000000) GROUP BY number ORDER BY number LIMIT 1"
         )
@@ -195,14 +195,14 @@ def test_what_the_server_refuses_for_now_is_asked_again(server: ClickHouseServer
         reader.execute("INSERT INTO t VALUES", [[1]])
     reader.disconnect()
     assert refused.value.code == 164
-    with pytest.raises(StoreBusy, match="code 164"):
+    with pytest.raises(StoreUnavailable, match="code 164"):
         Server(database.replace("default", "reader", 1))  # it begins with CREATE DATABASE
 
 
 def test_the_embedded_store_without_memory_is_asked_again(tmp_path: Path):
     """F18."""
     client = Embedded(tmp_path / "store")
-    with pytest.raises(StoreBusy, match="Code: 241"):
+    with pytest.raises(StoreUnavailable, match="Code: 241"):
         client.query("SELECT length(groupArray(number)) FROM (SELECT number FROM numbers(10000000)) SETTINGS max_memory_usage = 1000000")
     assert client.query("SELECT 1") == [(1,)]
     client.close()
@@ -285,7 +285,7 @@ def test_a_server_killed_while_it_writes_has_all_that_it_acknowledged(server: Cl
     killer = threading.Thread(target=kill)
     killer.start()
     try:
-        with pytest.raises(StoreBusy):
+        with pytest.raises(StoreUnavailable):
             while True:
                 item = scored(f"a{len(written)}")
                 save(store, item)

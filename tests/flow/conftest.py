@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from storage.store import Store, open_store
-from tests.servers import ClickHouseServer, unavailable
+from tests.helpers.servers import ClickHouseServer, unavailable
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -22,7 +22,7 @@ from ingest.kafka.client import ensure_topics
 from ingest.kafka.producer import Sender
 from storage.store import open_store
 from tests.flow.test_publisher import consume
-from tests.waiting import until
+from tests.helpers.waiting import until
 from tocsin.runtime.embedded import Stack
 from tocsin.runtime.embedded_broker import EmbeddedBroker, free_port
 from tocsin.runtime.wiring import make_gazetteer

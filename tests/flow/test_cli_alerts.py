@@ -12,11 +12,11 @@ import msgspec
 import pytest
 
 from core.durations import span
-from core.errors import SettingsError
+from core.errors import InvalidInput
 from core.records import Alert, CompanyCount, Evidence, Why, WordCount, alert_id
 from domain.alert_lifecycle.verdicts import verdict_of
 from storage.store import Delivery, Group, Store, Withheld, open_store
-from tests.servers import ClickHouseServer
+from tests.helpers.servers import ClickHouseServer
 from tocsin.cli import main
 from tocsin.cli.common import results
 from tocsin.services.alert_service import moment
@@ -204,7 +204,7 @@ def test_lengths_of_time_are_read(text: str, minutes: int):
 
 @pytest.mark.parametrize("text", ["", "0m", "-2h", "2", "2h3", "999999w", "2 h"])
 def test_what_is_no_length_of_time_is_refused(text: str):
-    with pytest.raises(SettingsError, match="length of time"):
+    with pytest.raises(InvalidInput, match="length of time"):
         span(text)
 
 

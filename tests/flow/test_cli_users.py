@@ -17,7 +17,7 @@ import pytest
 from domain.accounts import FREE, Failures, account_subject
 from domain.passwords import verify
 from storage.store import Store, open_store
-from tests.servers import ROOT, ClickHouseServer
+from tests.helpers.servers import ROOT, ClickHouseServer
 from tests.terminal import Terminal
 from tocsin.cli import main
 from tocsin.cli.common import results

@@ -21,7 +21,7 @@ from stream.delivery.webhooks import Job, Webhooks
 from stream.worker.retry import Patience
 from tests.chats import WeCom
 from tests.flow.worker_tools import Receiver
-from tests.servers import ClickHouseServer
+from tests.helpers.servers import ClickHouseServer
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 

@@ -27,9 +27,9 @@ from net import guarded_transport
 from net.address_policy import kind_of
 from net.retry_after import retry_after_s
 from tests.dripping import Dripping
-from tests.shared import shared_dir
+from tests.helpers.shared_data import shared_dir
 from tests.site import Answer, Site
-from tests.waiting import until
+from tests.helpers.waiting import until
 
 NOW = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)
 GAZETTEER = load_companies()

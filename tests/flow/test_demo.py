@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.servers import ROOT
+from tests.helpers.servers import ROOT
 
 
 def test_the_crisis_is_alerted_and_nothing_is_lost_or_doubled(tmp_path: Path):

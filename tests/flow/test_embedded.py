@@ -18,17 +18,17 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from core.errors import EXIT_LATER, BrokerError, SettingsError, TocsinError
+from core.errors import EXIT_TEMPFAIL, BrokerError, SettingsError, TocsinError
 from core.records import Article
 from core.settings import Settings
 from ingest.archive.backfill import Report
 from ingest.archive.files import Reading
 from ingest.kafka.outbox import Outbox
 from storage.store import open_store
-from tests.servers import ROOT
-from tests.waiting import until
+from tests.helpers.servers import ROOT
+from tests.helpers.waiting import until
 from tocsin.runtime.backfill import Backfill, load
-from tocsin.runtime.child_process import Node, counters, last_reason
+from tocsin.runtime.worker_process import Node, counters, last_reason
 from tocsin.runtime.embedded import Stack, sole_owner
 from tocsin.runtime.embedded_broker import free_port
 from tocsin.runtime.threads import part
@@ -208,7 +208,7 @@ def test_a_worker_whose_servers_are_away_says_that_later_may_help(tmp_path: Path
     node = Node(lambda: NodePlan(settings=away, dashboard=False, schedule=False), tmp_path / "log")
     node.start()
     until(lambda: node.returncode is not None, "the worker ends", PATIENCE_S)
-    assert node.returncode == EXIT_LATER
+    assert node.returncode == EXIT_TEMPFAIL
     assert "cannot be reached" in last_reason(tmp_path / "log")
     node.stop()
 

@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 from core.cache import Cache
-from core.errors import SettingsError, SourceError
+from core.errors import Conflict, NotFound, SourceError, UserError
 from core.records import Language
 from core.settings import Settings
 from dashboard.app import create_app
@@ -29,13 +29,13 @@ from ingest.companies.gazetteer import load_companies
 from ingest.crawl.crawler import Crawler
 from ingest.crawl.crawler_mailbox import Board
 from ingest.crawl.fetcher import Fetcher
-from ingest.crawl.source_list import visits
+from ingest.crawl.sources import visits
 from ingest.crawl.sources import Source
 from ingest.kafka.outbox import Outbox
 from storage.store import Store, open_store
 from tests.site import Answer, Site
 from tests.unit.dashboard.test_app import body
-from tests.waiting import until
+from tests.helpers.waiting import until
 from tocsin.runtime import crawler_bridge
 from tocsin.runtime.crawler_bridge import Liaison, connected
 from tocsin.runtime.heartbeat import beating
@@ -141,7 +141,7 @@ def test_a_look_follows_a_redirect_and_knows_the_sources_that_there_are(desk: Fe
 )
 def test_a_look_goes_nowhere_that_the_crawler_may_not(store: Store, url: str, why: str):
     desk = FeedDesk(Settings(), store, lambda: datetime.now(UTC))
-    with pytest.raises((SettingsError, SourceError), match=why):
+    with pytest.raises((UserError, SourceError), match=why):
         desk.look(url, "Ann")
 
 
@@ -185,7 +185,7 @@ def test_a_look_ends_in_time_and_says_what_no_feed_is(desk: FeedDesk, site: Site
 def test_what_cannot_be_a_source_is_not_added(desk: FeedDesk, store: Store, changes: dict[str, Any], why: str):
     desk.add(NewFeed(name="taken", url="https://news.example/a"), "Ann")
     given: dict[str, Any] = {"name": "x", "url": "https://other.example/a", **changes}
-    with pytest.raises(SettingsError, match=why):
+    with pytest.raises(UserError, match=why):
         desk.add(NewFeed(**given), "Ann")
     assert [feed.name for feed in store.feeds.all()] == ["taken"]
 
@@ -233,9 +233,9 @@ def test_a_feed_that_is_added_is_crawled_within_seconds_and_left_when_it_is_remo
         assert (found["of file"].origin, found["of file"].interval_s) == ("file", 120)
         assert outbox.counts().pending == 4
         assert [noted.what for noted in store.audit.latest(5, what="feed")] == ["feed added"]
-        with pytest.raises(SettingsError, match="nobody added"):
+        with pytest.raises(NotFound, match="nobody added"):
             desk.remove("of file", "Ann")
-        with pytest.raises(SettingsError, match="already"):
+        with pytest.raises(Conflict, match="already"):
             desk.add(NewFeed(name="of file", url=f"{site.url}/other"), "Ann")
         desk.remove("海港", "Ann")
         until(lambda: [visit.source for visit in store.visits.all()] == ["of file"], "it is left", PATIENCE_S)

@@ -15,7 +15,7 @@ from core.errors import SourceError
 from ingest.crawl.fetcher import Fetched, Fetcher
 from tests.dripping import Dripping
 from tests.site import Answer, Site
-from tests.waiting import until
+from tests.helpers.waiting import until
 
 FEED = b'<?xml version="1.0"?><rss version="2.0"><channel><title>wire</title></channel></rss>'
 

@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from core import log
-from core.errors import SettingsError
+from core.errors import UserError
 from core.records import Alert, Severity, alert_id
 from core.settings import Settings, Webhook
 from domain.alert_lifecycle import event, silence
@@ -191,5 +191,5 @@ def test_that_a_silence_ends_soon_is_said_once(desk: Callable[..., Desk], monkey
 
 @pytest.mark.parametrize("wrong", [{"quiet_hours": "always"}, {"alert_inhibit": "topic > company"}])
 def test_settings_that_cannot_be_are_refused_at_the_start(wrong: dict[str, str]):
-    with pytest.raises(SettingsError):
+    with pytest.raises(UserError):
         Muting.from_settings(msgspec.structs.replace(Settings(), **wrong), ())

@@ -20,7 +20,7 @@ from ingest.kafka.client import committed_offsets, ensure_topics
 from ingest.kafka.outbox import Outbox
 from ingest.kafka.producer import Sender
 from ingest.kafka.publisher import Publisher
-from tests.waiting import until
+from tests.helpers.waiting import until
 from tocsin.runtime.embedded_broker import EmbeddedBroker, free_port
 
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning")

@@ -19,7 +19,7 @@ from stream.delivery.webhooks import Webhooks
 from stream.worker.retry import Patience
 from tests.flow.test_courier import NOON, Clock, alert
 from tests.flow.worker_tools import Receiver
-from tests.servers import ClickHouseServer
+from tests.helpers.servers import ClickHouseServer
 
 Made = Callable[..., Courier]
 

@@ -17,12 +17,12 @@ import yaml
 from core.settings import Settings
 from dashboard.services import NewFeed
 from storage.store import Store, open_store
-from tests.servers import ROOT, ClickHouseServer, Kafka
+from tests.helpers.servers import ROOT, ClickHouseServer, Kafka
 from tests.site import Answer, Site
 from tocsin.newswire import Newswire
 from tocsin.runtime.demo import ledger
 from tocsin.runtime.embedded_broker import free_port
-from tocsin.services.consumer_lag import lags_of
+from tocsin.services.factory import lags_of
 from tocsin.services.feed_service import FeedDesk
 
 PATIENCE_S = 120.0

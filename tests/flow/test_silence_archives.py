@@ -6,7 +6,7 @@ import pytest
 
 from bench.outage import measure
 from stream.detection.outage import SilenceRule
-from tests.shared import shared_dir
+from tests.helpers.shared_data import shared_dir
 
 GAPS = {
     "en_rss_2023": ("2023-07-29", "2023-09-21", "2023-10-09", "2023-10-17", "2023-11-29"),

@@ -22,7 +22,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import RebalanceInProgressError
 
 from core import log
-from core.errors import StoreBusy, StoreError
+from core.errors import StoreUnavailable, StoreError
 from core.kafka_topics import topic_names
 from core.records import Alert, Score, Scored
 from core.settings import Webhook
@@ -109,7 +109,7 @@ def faulty(store: Store, plan: Plan) -> None:
             hang()
 
     def refuse(scored: Sequence[Scored]) -> None:
-        raise StoreBusy("the store is down")
+        raise StoreUnavailable("the store is down")
 
     def refuse_all(scored: Sequence[Scored]) -> None:
         raise StoreError("there is no table articles")

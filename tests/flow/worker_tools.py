@@ -23,7 +23,7 @@ from core.records import Article, Mention, encode, sha
 from ingest.kafka.client import committed_offsets, lag
 from tests.flow.worker_program import Plan
 from tests.program import Program
-from tests.waiting import until
+from tests.helpers.waiting import until
 
 
 class Request(NamedTuple):

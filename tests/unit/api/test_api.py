@@ -12,7 +12,7 @@ import pytest
 
 from api.authentication import TTL_S
 from api.endpoints import LARGE, ROOT, SMALL
-from core.errors import BrokerError, ModelError, StoreBusy
+from core.errors import BrokerError, ModelError, StoreUnavailable
 from core.records import Alert, sha
 from core.series import MARKET
 from storage.store import Delivery, Store, Withheld
@@ -307,7 +307,7 @@ class TestFeeding:
 
             return call
 
-        desk = Desk(store, classify=down(ModelError("damaged")), push=down(BrokerError("away")), rules=down(StoreBusy("away")))
+        desk = Desk(store, classify=down(ModelError("damaged")), push=down(BrokerError("away")), rules=down(StoreUnavailable("away")))
         assert "damaged" in desk.ask("POST", "/classify", GOOD["/classify"]).json["detail"]
         for method, path in (("POST", "/articles"), ("GET", "/rules")):
             answer = desk.ask(method, path, GOOD["/articles"] if method == "POST" else None)

@@ -19,7 +19,7 @@ from core.records import sha
 from storage.store import Store
 from tests.api_desk import GOOD, TABLES, Desk, find, hold, real_store
 from tests.contract.test_store import save, scored
-from tests.strategies import ODD, TOKENS, examples, texts
+from tests.helpers.strategies import ODD, TOKENS, examples, texts
 
 WITH_BODY = [endpoint for endpoint in ENDPOINTS if endpoint.body]
 _values = st.recursive(

@@ -24,7 +24,7 @@ from storage.store import Store
 from tests.api_desk import Desk, real_store
 from tests.contract.test_alert_life_store import alert
 from tests.contract.test_store import NOON, save, scored
-from tests.waiting import until
+from tests.helpers.waiting import until
 
 SEATS = 50
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from bench.report import BEGIN, END, keep, run
-from core.errors import SettingsError
+from core.errors import NotFound
 
 
 class Read(msgspec.Struct):
@@ -56,6 +56,6 @@ def test_only_what_is_asked_for_runs_and_an_unknown_name_runs_nothing(docs: Path
     benchmarks = {name: lambda name=name: made(name) for name in ("one", "two")}
     run(benchmarks, ["two"], lambda _: None, docs)
     assert ran == ["two"]
-    with pytest.raises(SettingsError, match="no benchmark three: one, two"):
+    with pytest.raises(NotFound, match="no benchmark three: one, two"):
         run(benchmarks, ["one", "three"], lambda _: None, docs)
     assert ran == ["two"]

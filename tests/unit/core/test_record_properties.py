@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from core.errors import BadRecord
 from core.records import NEWEST, OLDEST, Alert, Article, Score, decode, encode
 from storage.timestamps import to_epoch
-from tests.strategies import alerts, anything, articles, examples, scores
+from tests.helpers.strategies import alerts, anything, articles, examples, scores
 
 KINDS: tuple[type[Any], ...] = (Article, Score, Alert)
 Record = Article | Score | Alert

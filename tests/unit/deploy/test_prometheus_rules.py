@@ -11,7 +11,7 @@ import yaml
 from prometheus_client import REGISTRY
 
 import core.metrics
-from core.errors import EXIT_MEND
+from core.errors import EXIT_USAGE
 from tocsin.cli.main import group
 
 RULES = Path(__file__).resolve().parents[3] / "deploy" / "prometheus.rules.yml"
@@ -44,7 +44,7 @@ def test_the_unit_starts_a_worker_again_but_not_after_a_mistake_of_a_person():
     service = unit["Service"]
     command = service["ExecStart"].split()
     assert Path(command[0]).name == "tocsin" and command[1] in group.commands
-    assert (service["Restart"], service["RestartPreventExitStatus"]) == ("always", str(EXIT_MEND))
+    assert (service["Restart"], service["RestartPreventExitStatus"]) == ("always", str(EXIT_USAGE))
     assert int(service["TimeoutStopSec"]) > 30  # the worker's own shutdown watchdog
 
 

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.errors import SettingsError
+from core.errors import UserError
 from core.records import Alert, Severity, alert_id
 from domain.alert_lifecycle import TOCSIN, AlertEvent, Life, Silence, due_to_resolve, event, inhibitions, inhibitor, life_of, silence
 from domain.alert_lifecycle.events import MAX_TEXT_CHARS
 from domain.alert_lifecycle.silences import ending, matches, silencing
-from tests.strategies import examples
+from tests.helpers.strategies import examples
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 HOUR_S = 3600.0
@@ -177,7 +177,7 @@ def test_in_the_end_everything_resolves_and_once(events: list[AlertEvent], sight
 )
 def test_what_cannot_be_kept_is_refused_with_a_sentence(given_: tuple[Any, str, str], why: str):
     kind, who, text = given_
-    with pytest.raises(SettingsError, match=why):
+    with pytest.raises(UserError, match=why):
         event("a", kind, who, NOON, text)
 
 
@@ -244,7 +244,7 @@ def test_a_silence_is_about_its_severities_and_rules():
     ],
 )
 def test_a_silence_that_could_not_be_is_refused(wrong: dict[str, Any], why: str):
-    with pytest.raises(SettingsError, match=why):
+    with pytest.raises(UserError, match=why):
         quiet(**wrong)
 
 
@@ -299,7 +299,7 @@ def test_only_an_alert_of_the_same_episode_that_people_hear_of_speaks():
     ],
 )
 def test_a_rule_of_inhibition_that_cannot_be_is_refused(text: str, why: str):
-    with pytest.raises(SettingsError, match=why):
+    with pytest.raises(UserError, match=why):
         inhibitions(text)
 
 

@@ -25,7 +25,7 @@ from ingest.archive.files import Reading, Rejected, Row, count_rows, read
 from ingest.articles import Raw, Stock, build_article
 from ingest.companies.gazetteer import load_companies
 from ingest.crawl.sources import load_sources
-from tests.shared import shared_dir
+from tests.helpers.shared_data import shared_dir
 
 NOW = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)
 SHANGHAI = ZoneInfo("Asia/Shanghai")

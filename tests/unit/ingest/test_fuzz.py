@@ -22,7 +22,7 @@ from ingest.companies import symbol_lists
 from ingest.companies.gazetteer import load_companies
 from ingest.crawl import feeds, pages
 from ingest.text import charset
-from tests.strategies import examples, mutants
+from tests.helpers.strategies import examples, mutants
 
 CORPUS = Path(__file__).resolve().parents[2] / "corpus"
 LIMIT_S = 5.0

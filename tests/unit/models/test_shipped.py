@@ -15,8 +15,8 @@ from models.evaluation.evaluate import evaluate_file
 from models.inference.classifier import Document, Prediction, flaw
 from models.inference.transformer import TransformerClassifier
 from models.registry.files import MANIFEST, WEIGHTS, shipped
-from models.registry.manifest import load_classifier
-from tests.shared import shared_dir
+from models.inference.loader import load_classifier
+from tests.helpers.shared_data import shared_dir
 
 #: (headline, language, company, sentiment, a topic that must be among those said)
 CLEAR = (

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from stats.extreme_value import OVER, WEEK_S, Peaks, bar, theory
 from stats.seasonal_baseline import LEAST_DISPERSION
 from stats.spikes import surprise
-from tests.strategies import examples
+from tests.helpers.strategies import examples
 
 WIDTH_S = 900
 NOON = 1_795_176_000

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stats.minute_counts import EMPTY, MINUTE_S, Tally
-from tests.strategies import examples
+from tests.helpers.strategies import examples
 
 NOON = 1_795_176_000
 """2026-11-20 12:00 UTC."""

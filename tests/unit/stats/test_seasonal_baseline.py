@@ -22,7 +22,7 @@ from stats.seasonal_baseline import (
     reaches,
     within,
 )
-from tests.strategies import examples
+from tests.helpers.strategies import examples
 
 MIDNIGHT = 1_795_132_800
 """2026-11-20, a Friday, UTC."""

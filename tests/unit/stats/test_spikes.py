@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from stats.minute_counts import DAY_S, HOUR_S, MINUTE_S, Tally
 from stats.seasonal_baseline import WEEK, Baseline
 from stats.spikes import WIDTHS_S, Spike, spikes, surprise
-from tests.strategies import examples
+from tests.helpers.strategies import examples
 
 NOON = 1_795_176_000
 """2026-11-20 12:00 UTC."""

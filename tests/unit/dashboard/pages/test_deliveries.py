@@ -12,7 +12,7 @@ import pytest
 
 from actions.audited_actions import Deeds
 from core.cache import Cache
-from core.errors import SettingsError
+from core.errors import NotFound, UserError
 from core.records import Alert, alert_id
 from core.settings import Settings, Webhook
 from dashboard.app import create_app
@@ -157,7 +157,7 @@ def test_all_that_failed_of_an_endpoint_and_nothing_else_is_asked_for(store: Sto
 )
 def test_what_cannot_be_sent_once_more_is_said(store: Store, desk: DeliveryDesk, endpoint: str, subjects: list[str], why: str):
     store.alerts.log([sent("a"), sent(TEST), sent("a", "left", status=410, error="HTTP 410")])
-    with pytest.raises(SettingsError, match=why):
+    with pytest.raises(UserError, match=why):
         desk.replay(endpoint, subjects, deeds_of(store))
     assert store.replays.since(NOW) == []
 
@@ -170,7 +170,7 @@ def test_a_test_may_be_sent_to_what_is_paused_or_gone(store: Store, desk: Delive
         ("left", TEST, 2),
         ("quiet", TEST, 0),
     ]
-    with pytest.raises(SettingsError, match="no webhook"):
+    with pytest.raises(NotFound, match="no webhook"):
         desk.try_out("former", deeds_of(store))
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from actions.audited_actions import Deeds
 from core.cache import Cache
-from core.errors import SettingsError
+from core.errors import InvalidInput, NotFound
 from core.records import Alert, alert_id
 from core.series import MARKET
 from core.settings import Settings
@@ -137,12 +137,12 @@ def test_an_alert_that_there_is_not_gets_no_events(app: dash.Dash, store: Store,
     assert press(app, "ac-silence", key, ac_reason_value="why")[0] in (200, 204)
     assert store.client.query("SELECT count() FROM alert_events")[0][0] == 0
     assert store.silences.all() == []
-    with pytest.raises(SettingsError, match="there is no silence"):
+    with pytest.raises(NotFound, match="there is no silence"):
         Deeds(store, lambda: NOW, lambda: "Ann").end_silence("nope")
 
 
 def test_nobody_acts_under_the_name_of_the_program(store: Store):
-    with pytest.raises(SettingsError, match="own name"):
+    with pytest.raises(InvalidInput, match="own name"):
         Deeds(store, lambda: NOW, lambda: TOCSIN).act(ring(store), "acknowledged")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from core.cache import Cache
-from core.errors import StoreBusy, StoreError
+from core.errors import StoreUnavailable, StoreError
 from dashboard.reads.queries import NEWS, Reads
 from dashboard.time_ranges import RANGES
 from storage.store import Store
@@ -41,7 +41,7 @@ class EmptyClickHouse:
     def query(self, sql: str, **_values: Any) -> list[tuple[Any, ...]]:
         self.asked += 1
         if self.down:
-            raise StoreBusy("ClickHouse cannot be reached")
+            raise StoreUnavailable("ClickHouse cannot be reached")
         return [(0,)] if "sum(rows) FROM system.parts" in sql or "count() FROM dead_letters" in sql else []
 
     def command(self, sql: str) -> None: ...
@@ -76,11 +76,11 @@ def test_a_failure_is_shared_and_then_tried_again():
     def load() -> str:
         reads.append(1)
         if not healthy:
-            raise StoreBusy("down")
+            raise StoreUnavailable("down")
         return "up"
 
     for _ in range(5):
-        with pytest.raises(StoreBusy, match="down"):
+        with pytest.raises(StoreUnavailable, match="down"):
             cache.get("k", 2.0, load)
     assert len(reads) == 1
     healthy.append(1)
@@ -186,7 +186,7 @@ def test_who_waits_too_long_for_the_first_value_is_told():
     with ThreadPoolExecutor(1) as pool:
         reader = pool.submit(cache.get, "k", 2.0, slow)
         assert started.wait(10)
-        with pytest.raises(StoreBusy):
+        with pytest.raises(StoreUnavailable):
             cache.get("k", 2.0, slow)
         gate.set()
         assert reader.result(10) == "value"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from core.errors import SettingsError
+from core.errors import Conflict, InvalidInput, NotFound
 from core.settings import Settings
 from dashboard.app import create_app
 from dashboard.pages.saved_views import items
@@ -53,12 +53,12 @@ def test_who_may_drop_what(keeping: Keeping):
     team = keeping.save(ANN, "team", "/", "", team=True)
     own = keeping.save(ANN, "own", "/", "", team=False)
     for person, view in ((LI, team), (LI, own), (ADMIN, own)):
-        with pytest.raises(SettingsError, match="others"):
+        with pytest.raises(NotFound, match="others"):
             keeping.drop(person, view.id)
     keeping.drop(ADMIN, team.id)
     keeping.drop(ANN, own.id)
     assert keeping.of(ANN) == []
-    with pytest.raises(SettingsError, match="gone"):
+    with pytest.raises(NotFound, match="gone"):
         keeping.drop(ANN, own.id)
     assert "✕" not in str(items([team], LI, View())) and "✕" in str(items([team], ADMIN, View()))
 
@@ -70,18 +70,18 @@ def test_who_may_drop_what(keeping: Keeping):
 )  # fmt: skip
 def test_no_address_but_ours_is_kept(keeping: Keeping, path: Any, search: Any):
     assert kept_address(path, search) == ""
-    with pytest.raises(SettingsError, match="address"):
+    with pytest.raises(InvalidInput, match="address"):
         keeping.save(ANN, "x", path, search, team=True)
     assert keeping.of(ANN) == []
 
 
 def test_a_name_is_one_plain_line_and_a_menu_is_no_archive(keeping: Keeping):
-    with pytest.raises(SettingsError, match="name"):
+    with pytest.raises(InvalidInput, match="name"):
         keeping.save(ANN, " \u202e ", "/", "", team=False)
     assert keeping.save(ANN, "a\nb\u202e" + "x" * 200, "/", "", team=False).name.startswith("a b xxx")
     for number in range(MOST - 1):
         keeping.save(ANN, str(number), "/", "", team=False)
-    with pytest.raises(SettingsError, match="many"):
+    with pytest.raises(Conflict, match="many"):
         keeping.save(ANN, "one more", "/", "", team=False)
     keeping.save(ANN, "7", "/alerts", "", team=False)  # its place is taken, not a new one
 

@@ -28,7 +28,7 @@ from tests.contract.test_alert_life_store import alert
 from tests.contract.test_store import NOON, save, scored
 from tests.unit.dashboard.reads.test_queries import Hands
 from tests.unit.dashboard.test_app import CALLBACK, body
-from tests.waiting import until
+from tests.helpers.waiting import until
 
 PASSWORD = "一二三四五六七八九十甲乙"
 PAGES = ("ov-problem", "mv-table", "in-problem", "al-problem", "ac-life", "se-problem", "fd-problem")

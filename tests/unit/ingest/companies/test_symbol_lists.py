@@ -12,7 +12,7 @@ from ingest.companies.gazetteer import Gazetteer, load_companies, plain_name
 from ingest.companies.symbol_lists import build, read_listings, to_toml
 from models.inference.everyday_words import everyday_words
 from models.registry.files import shipped
-from tests.shared import shared_dir
+from tests.helpers.shared_data import shared_dir
 from tocsin.cli import main
 
 OPEN = """code,exchange,region,name,lang

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import SettingsError, StoreError
+from core.errors import LocalStoreError, SettingsError
 from core.records import Article, decode
 from ingest.archive.backfill import IntoOutbox, Report, backfill
 from ingest.archive.files import Reading
@@ -78,9 +78,9 @@ def test_an_article_and_its_source_state_are_kept_together_or_not_at_all(volatil
     class Failing:
         def __iter__(self):
             yield article(1)
-            raise StoreError("the disk is full")
+            raise LocalStoreError("the disk is full")
 
-    with pytest.raises(StoreError):
+    with pytest.raises(LocalStoreError):
         volatile.put(Failing(), source="wire", state=SourceState("e", "", 9.0, 0), seen={"1": 1}, now=NOW)
     assert (volatile.counts().pending, volatile.state("wire"), volatile.seen("wire", ["1"])) == (0, SourceState(), {})
     volatile.put([article(1)], source="wire", state=SourceState("e", "m", 9.0, 2), seen={"1": 1}, now=NOW)

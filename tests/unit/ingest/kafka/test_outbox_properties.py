@@ -13,10 +13,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from core.errors import StoreError
+from core.errors import LocalStoreError
 from core.records import Article, encode
 from ingest.kafka.outbox import Outbox, SourceState
-from tests.strategies import examples
+from tests.helpers.strategies import examples
 
 NOW = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)
 
@@ -91,9 +91,9 @@ class Machine(RuleBasedStateMachine):
     @rule(name=st.integers(0, 6))
     def put_fails_halfway(self, name: int) -> None:
         def broken() -> Article:
-            raise StoreError("the disk is full")
+            raise LocalStoreError("the disk is full")
 
-        with contextlib.suppress(StoreError):
+        with contextlib.suppress(LocalStoreError):
             self.box.put((broken() if each else self.article(name) for each in (0, 1)), source="wire", state=SourceState("lost"), now=NOW)
 
     @rule(chosen=st.sets(st.integers(0, 8)), partition=st.integers(0, 1))

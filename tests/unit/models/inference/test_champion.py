@@ -17,7 +17,7 @@ from models.inference.champion import ChampionClassifier, load_champion
 from models.inference.classifier import Classifier, Document, Prediction
 from models.inference.keyword import KeywordClassifier
 from models.registry.files import WEIGHTS
-from models.registry.manifest import load_classifier
+from models.inference.loader import load_classifier
 from models.registry.versions import SHIPPED, Versions
 from storage.clickhouse import Embedded
 from storage.store import Store
@@ -25,7 +25,7 @@ from stream.detection.spike_rule import Rule
 from stream.worker.batches import Raw
 from stream.worker.pipeline import Pipeline
 from tests.versions import nan_network, write_tiny
-from tests.waiting import until
+from tests.helpers.waiting import until
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 

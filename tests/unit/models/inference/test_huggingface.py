@@ -15,7 +15,7 @@ from models.inference.heads import Shape
 from models.inference.huggingface import columns
 from models.inference.network import Network, from_bert
 from models.inference.weight_packing import pack_weights, unpack_weights
-from models.registry.manifest import load_classifier
+from models.inference.loader import load_classifier
 from models.training.backbone import make_tokenizer
 
 SHAPE = Shape(

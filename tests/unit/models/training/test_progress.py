@@ -12,7 +12,7 @@ import pytest
 from core.errors import ModelError
 from models.training.outcome import Measured, Outcome, keep_measured, read_measured
 from models.training.progress import FILE, LINES, SILENT_S, Reporter, read_progress
-from tests.waiting import until
+from tests.helpers.waiting import until
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 OUTCOME = Outcome(action="skip", champion="shipped", reasons=("few labels",), new_labels=3)

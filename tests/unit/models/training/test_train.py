@@ -22,7 +22,8 @@ from models.inference.network import Network
 from models.inference.transformer import TransformerClassifier
 from models.inference.weight_packing import pack_weights, unpack_weights
 from models.registry.files import CONFIG, README, TOKENIZER, WEIGHTS, shipped
-from models.registry.manifest import Manifest, load_classifier, read_verified, write_version
+from models.inference.loader import load_classifier
+from models.registry.manifest import Manifest, read_verified, write_version
 from models.templates import grow, read_templates
 from models.training.checkpoint import Keeper
 from models.training.data import own_labels, read_split

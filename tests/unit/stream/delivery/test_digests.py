@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from core.errors import SettingsError
 from stream.delivery.digests import Digest, digest
-from tests.strategies import examples
+from tests.helpers.strategies import examples
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 """A Friday."""

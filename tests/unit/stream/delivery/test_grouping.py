@@ -18,7 +18,7 @@ from domain.alert_lifecycle import event, life_of
 from storage.store import Group
 from stream.delivery.digests import Digest, digest
 from stream.delivery.grouping import Grouping, Item, due, item_of, names_of, next_due
-from tests.strategies import examples
+from tests.helpers.strategies import examples
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 TOGETHER = Grouping(wait_s=30.0, interval_s=300.0, repeat_s=4 * 3600.0)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from core.errors import SettingsError
 from stream.delivery.quiet_hours import QuietHours, quiet_hours
-from tests.strategies import examples
+from tests.helpers.strategies import examples
 
 SHANGHAI, LONDON = ZoneInfo("Asia/Shanghai"), ZoneInfo("Europe/London")
 NIGHT = "22:00-07:00 Asia/Shanghai"

@@ -18,7 +18,7 @@ from stats.spikes import Spike, surprise
 from storage.store import ArticleRow, NegativeMention
 from stream.detection.attribution import STEPS, Judged, Story, chart_of, first_told, needed, steps, stories_of, told_by, why, would_ring
 from stream.detection.spike_rule import Rule, corroborated, decide
-from tests.strategies import examples
+from tests.helpers.strategies import examples
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 START = int(NOON.timestamp())

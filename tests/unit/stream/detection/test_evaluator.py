@@ -14,14 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.errors import StoreBusy, StoreError
+from core.errors import StoreUnavailable, StoreError
 from core.records import Alert, CompanyScore, Score, sha
 from core.series import MARKET, company_series, facts, is_negative
 from storage.store import ArticleRow, MinuteCounts, NegativeMention, PeakRow, Rung, SourceStories, Store
 from stream.detection.evaluator import Watcher
 from stream.detection.spike_rule import Rule
 from stream.worker.retry import Pace, Patience
-from tests.strategies import examples
+from tests.helpers.strategies import examples
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 RULE = Rule(false_per_week=20.0)
@@ -223,7 +223,7 @@ def test_an_alert_says_which_stories_carry_it_and_how_it_came():
         assert alert.id not in {other.id for other in watcher(cut).catch_up(at(8))}
 
 
-@pytest.mark.parametrize("error", [StoreError("gone"), StoreBusy("away"), ValueError("a bug of ours")])
+@pytest.mark.parametrize("error", [StoreError("gone"), StoreUnavailable("away"), ValueError("a bug of ours")])
 def test_what_cannot_be_explained_rings_all_the_same(error: Exception):
     class Mute(Memory):
         def latest(self, limit: int, *, since: datetime, until: datetime) -> list[ArticleRow]:

@@ -20,7 +20,7 @@ from storage.store import Rung
 from stream.detection.detector import Rings
 from stream.detection.limit_rule import Threshold, Told, moments, ring, risk_stories
 from stream.detection.replay import replay_levels
-from tests.strategies import examples
+from tests.helpers.strategies import examples
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 START = int(NOON.timestamp())

@@ -18,7 +18,7 @@ from stats.minute_counts import HOUR_S
 from stats.outage_model import DAY, STRETCH_S, WEEK, Rhythm, rhythm
 from storage.store import Rung, Spoke
 from stream.detection.outage import Hearing, SilenceRule, replay_silences, settle
-from tests.strategies import examples
+from tests.helpers.strategies import examples
 
 MONDAY = datetime(2026, 10, 5, tzinfo=UTC)
 """00:00; stretch 0 of these tests."""

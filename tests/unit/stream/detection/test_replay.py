@@ -15,7 +15,7 @@ from stats.minute_counts import Tally
 from storage.store import NegativeMention, SourceStories
 from stream.detection.replay import Heard, PeakList, replay
 from stream.detection.spike_rule import Rule
-from tests.strategies import examples
+from tests.helpers.strategies import examples
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 START = int(NOON.timestamp())

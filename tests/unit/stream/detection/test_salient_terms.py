@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from models.inference.segments import segments
 from stream.detection.salient_terms import COMMON, LEAST_SHARE, MOST, said, telling
-from tests.strategies import examples, texts
+from tests.helpers.strategies import examples, texts
 
 USUAL = [
     "Shares close higher in a quiet session",

@@ -11,7 +11,7 @@ from core.settings import Settings
 from stats.spikes import Spike, surprise
 from storage.store import ArticleRow, SourceStories
 from stream.detection.spike_rule import MAX_EVIDENCE, Rule, corroborated, decide, evidence, severity
-from tests.strategies import examples
+from tests.helpers.strategies import examples
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 RULE = Rule()

@@ -10,7 +10,7 @@ from stats.minute_counts import DAY_S, EMPTY, HOUR_S, MINUTE_S, Tally
 from stats.spikes import PAST_WIDTHS, Spike
 from stream.detection.detector import Judge
 from stream.detection.spike_rule import Rule
-from tests.strategies import examples
+from tests.helpers.strategies import examples
 
 NOON = 1_795_176_000
 """2026-11-20 12:00 UTC."""

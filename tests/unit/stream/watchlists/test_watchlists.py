@@ -18,7 +18,7 @@ from core.taxonomy import TOPIC_KEYS
 from stream.watchlists.keywords import Finder, fold, fold_article, has, parse
 from stream.watchlists.matcher import Matcher, Subject
 from stream.watchlists.watchlists import Watchlist, load_watchlists, titles_of
-from tests.strategies import examples, texts
+from tests.helpers.strategies import examples, texts
 from tocsin.runtime.wiring import make_watchlists
 
 ROOT = Path(__file__).parents[4]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.errors import StoreBusy
+from core.errors import StoreUnavailable
 from core.records import Alert, Article, Mention, Score, decode, encode, sha
 from models.inference.classifier import Prediction, Sentiment, flaw
 from stream.worker.batches import Raw, latest_versions, read, score_of
@@ -162,10 +162,10 @@ def test_isolate_blames_exactly_the_bad_ones(items: list[int], bad: set[int]):
 
 def test_an_error_that_is_no_items_fault_is_raised():
     def busy(_some: Sequence[int]) -> list[int]:
-        raise StoreBusy("down")
+        raise StoreUnavailable("down")
 
-    with pytest.raises(StoreBusy):
-        isolate([1, 2], busy, lambda error: not isinstance(error, StoreBusy))
+    with pytest.raises(StoreUnavailable):
+        isolate([1, 2], busy, lambda error: not isinstance(error, StoreUnavailable))
 
 
 class Clock:
@@ -185,8 +185,8 @@ class Clock:
 
 def test_a_busy_store_is_asked_again_ever_more_slowly_until_the_deadline():
     clock = Clock()
-    with pytest.raises(StoreBusy):
-        Patience(deadline_s=30, first_s=0.1, cap_s=5, sleep=clock.sleep, clock=clock).wait_for("x", _raise, StoreBusy("down"))
+    with pytest.raises(StoreUnavailable):
+        Patience(deadline_s=30, first_s=0.1, cap_s=5, sleep=clock.sleep, clock=clock).wait_for("x", _raise, StoreUnavailable("down"))
     assert 20 < clock.now <= 30
     assert all(0.05 <= wait <= 5 for wait in clock.slept)
     assert sum(clock.slept[:3]) < 0.8 < clock.slept[-1]

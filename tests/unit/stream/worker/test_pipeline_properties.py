@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from core.records import Article, encode, sha
 from stream.worker.batches import Raw, latest_versions, read
 from stream.worker.retry import isolate
-from tests.strategies import articles, examples
+from tests.helpers.strategies import articles, examples
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 messages = st.lists(st.one_of(articles.map(encode), st.binary(max_size=30), st.none(), st.just(b"{}")), max_size=8)

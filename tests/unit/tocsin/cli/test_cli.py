@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
-from tests.servers import ROOT
+from tests.helpers.servers import ROOT
 from tocsin.cli.main import group, main
 from tocsin.runtime.embedded_broker import free_port
 

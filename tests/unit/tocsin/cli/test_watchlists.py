@@ -18,6 +18,7 @@ from tests.contract.test_store import save, scored
 from tests.contract.test_store_watchlists import at
 from tocsin.cli import main
 from tocsin.runtime import wiring
+from tocsin.runtime.pipeline import make_pipeline
 
 FILE = """
 [[watchlist]]
@@ -94,7 +95,7 @@ def test_stored_articles_are_tried_and_a_worker_gives_a_new_watchlist_its_past(f
     with contextlib.closing(wiring.make_store(settings)) as store:
         save(store, *items)
         for times in range(2):
-            with contextlib.closing(wiring.make_pipeline(settings, store, wiring.make_classifier(settings))):
+            with contextlib.closing(make_pipeline(settings, store, wiring.make_classifier(settings))):
                 assert past(store, now) == 3, times
     assert main(["watchlists", "try", str(file), "--days", "7"]) == 0
     said = capsys.readouterr().out

@@ -10,7 +10,7 @@ import pytest
 from core.records import Language
 from core.taxonomy import TOPIC_KEYS
 from ingest.companies.gazetteer import load_companies
-from tests.shared import shared_dir
+from tests.helpers.shared_data import shared_dir
 from tocsin.newswire.cast import PAPERS, companies, companies_path, papers_of, sectors
 from tocsin.newswire.grammar import TONES, Event, candidates, grammar_of, quiet_event, tell
 from tocsin.newswire.values import Values

@@ -17,7 +17,7 @@ from core import log
 from core.errors import SettingsError
 from core.settings import Settings, build, environment
 from storage.store import Store, open_store
-from tests.waiting import until
+from tests.helpers.waiting import until
 from tocsin.runtime import scheduler
 from tocsin.runtime.scheduler import REFRESH, RETENTION, make_scheduler, next_runs, refresh_job, running_scheduler
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from core.cache import Cache
-from core.errors import ModelError, SettingsError
+from core.errors import Conflict, ModelError, SettingsError
 from core.settings import Settings
 from dashboard.app import create_app
 from dashboard.figures import model_charts
@@ -29,9 +29,9 @@ from models.training.progress import FILE, Reporter
 from storage.store import Store
 from tests.api_desk import real_store
 from tests.browser.versions import FIRST, KEPT, LOSER, SECOND, make_versions
+from tests.helpers.waiting import until
 from tests.unit.dashboard.reads.test_queries import EmptyClickHouse
 from tests.unit.dashboard.test_app import CALLBACK, body
-from tests.waiting import until
 from tocsin.services.model_service import ModelDesk
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -97,7 +97,7 @@ def test_who_decided_on_another_champion_is_told(desk: ModelDesk, store: Store, 
         desk.promote(LOSER, FIRST, "", "Ann")
     with pytest.raises(ModelError, match="by now"):
         desk.rollback(FIRST, "", "Ann")
-    with pytest.raises(SettingsError, match="already"):
+    with pytest.raises(Conflict, match="already"):
         desk.promote(SECOND, SECOND, "", "Ann")
     with pytest.raises(ModelError, match="a name has letters"):
         desk.promote("../../etc", SECOND, "", "Ann")
@@ -142,7 +142,7 @@ def test_a_refresh_runs_in_a_process_of_its_own_and_what_came_of_it_is_kept(desk
     found = desk.refreshing()
     assert found is not None
     assert (found.state, found.who) == ("running", "王芳")
-    with pytest.raises(SettingsError, match="under way"):
+    with pytest.raises(Conflict, match="under way"):
         desk.refresh("Ann", force=False)
     until(lambda: audit(store)[0][1] == "refresh ended", "its end is in the audit log", 200)
     found = desk.refreshing()
@@ -159,7 +159,7 @@ def test_a_refresh_elsewhere_is_seen_and_not_joined(desk: ModelDesk, versions: V
         found = desk.refreshing()
         assert found is not None
         assert (found.state, found.who, found.told[0][1]) == ("running", "scheduler", "training")
-        with pytest.raises(SettingsError, match="under way"):
+        with pytest.raises(Conflict, match="under way"):
             desk.refresh("Ann", force=False)
         old = time.time() - 600
         kept = (versions.root / FILE).read_bytes()

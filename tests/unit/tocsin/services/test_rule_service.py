@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from core.cache import Cache
-from core.errors import SettingsError
+from core.errors import Conflict, SettingsError
 from core.records import Article, CompanyScore, Score, Scored, sha
 from core.settings import Settings
 from dashboard.app import create_app
@@ -97,7 +97,7 @@ def test_what_is_saved_is_in_force_and_says_by_whom(desk: RuleDesk, store: Store
     assert [each.who for each in store.rules.latest()] == ["Ann", "王芳"]
     noted = store.audit.latest(2, what="rules")
     assert [(entry.who, entry.before, entry.after) for entry in noted] == [("Ann", FLOOD, ""), ("王芳", "", FLOOD)]
-    with pytest.raises(SettingsError, match="Ann has changed the rules meanwhile"):
+    with pytest.raises(Conflict, match="Ann has changed the rules meanwhile"):
         desk.save(FLOOD, kept.id, "王芳")
     assert desk.in_force() == again
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from core.cache import Cache
-from core.errors import SettingsError
+from core.errors import Conflict, SettingsError
 from core.records import Article, encode
 from core.series import series_name
 from core.settings import Settings
@@ -29,6 +29,7 @@ from tests.unit.dashboard.test_app import body
 from tests.unit.tocsin.services.test_rule_service import tell
 from tocsin.cli import main
 from tocsin.runtime import wiring
+from tocsin.runtime.pipeline import make_pipeline
 from tocsin.services.api_backends import backends
 from tocsin.services.rule_service import RuleDesk
 from tocsin.services.watchlist_service import MAX_CHARS, Followed, WatchDesk
@@ -117,7 +118,7 @@ def test_what_is_saved_is_in_force_noted_and_not_overwritten_unseen(desk: WatchD
     assert series_name("watchlist:bonds", "zh") == "债券关注"
     (noted,) = store.audit.latest(2, what="watchlists")
     assert (noted.who, noted.before, noted.after) == ("王芳", "", BONDS)
-    with pytest.raises(SettingsError, match="王芳 has changed the watchlists meanwhile"):
+    with pytest.raises(Conflict, match="王芳 has changed the watchlists meanwhile"):
         desk.save("", "", "Ann")
     assert desk.save("", kept.id, "Ann").text == ""
 
@@ -128,7 +129,7 @@ def test_a_watchlist_that_a_rule_is_about_cannot_be_taken_out(desk: WatchDesk, s
         rules.save(FLOOD, "", "Ann")
     kept = desk.save(BONDS, "", "王芳")
     rules.save(FLOOD, "", "Ann")
-    with pytest.raises(SettingsError, match="a rule in force needs it"):
+    with pytest.raises(Conflict, match="a rule in force needs it"):
         desk.save("", kept.id, "王芳")
     assert [each.name for each in wiring.rules_in_force(settings, store).own] == ["flood"]
 
@@ -171,7 +172,7 @@ def test_a_worker_that_starts_later_follows_what_is_written_and_not_the_file(des
     assert WatchDesk(settings, store, lambda: NOW).in_force().text == path.read_text("utf-8")
     desk.save(BONDS, "", "王芳")
     tell(store, 7, NOW - timedelta(days=2))
-    pipeline = wiring.make_pipeline(settings, store, KeywordClassifier())
+    pipeline = make_pipeline(settings, store, KeywordClassifier())
     assert followed(store) == 7
     pipeline.close()
 

@@ -28,7 +28,7 @@ from stream.delivery.signing import message_id
 from stream.delivery.webhooks import Job, Webhooks
 from tests.chats import within_limits
 from tests.flow.worker_tools import Receiver
-from tests.strategies import examples
+from tests.helpers.strategies import examples
 from tests.unit.stream.delivery.formats.test_chats import EACH, FAMILY, Desk
 from tests.unit.stream.delivery.formats.test_formats import ODD, SCHEMA, options
 from tests.unit.stream.delivery.test_mail import MailServer, read, send, trusted

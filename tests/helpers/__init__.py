@@ -1,0 +1,1 @@
+"""Programs, servers and data that tests of several folders share."""
