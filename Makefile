@@ -44,9 +44,11 @@ test-fast: .venv/.ready ## Run the pure tests only
 	@echo "test: running the unit tests"
 	@$(BIN)/python -m pytest tests/unit $(ARGS)
 
-lint: .venv/.ready ## Check style and types
+lint: .venv/.ready ## Check style, import contracts and types
 	@echo "lint: ruff"
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@echo "lint: import contracts"
+	@$(BIN)/lint-imports --no-logo >/dev/null || $(BIN)/lint-imports
 	@echo "lint: mypy --strict"
 	@$(BIN)/mypy $(PACKAGES) tests
 
