@@ -22,12 +22,12 @@ from bench.episodes import Episode, draw, without
 from bench.rivals import RIVALS, Rival
 from core.errors import SettingsError
 from core.series import MARKET, kind_of
-from stats.minute_counts import DAY_S, HOUR_S, MINUTE_S, FloatArray, IntArray, Tally
+from stats.minute_counts import DAY_S, HOUR_S, MINUTE_S, FloatArray, IntArray, StoryCounts
 from storage.store import SourceStories
 from storage.timestamps import from_epoch
-from stream.detection.detector import Judge
-from stream.detection.replay import Heard, replay
-from stream.detection.spike_rule import Rule, corroborated
+from stream.detection.detector import SpikeScorer
+from stream.detection.replay import ReplayData, replay
+from stream.detection.spike_rule import SpikeRule, corroborated
 
 WARM_UP = timedelta(days=14)
 WEEK_S = 7 * DAY_S
@@ -89,7 +89,7 @@ Finder = Callable[[Episode], float | None]
 """How soon an episode is found, as a share of its length; None: it is not."""
 
 
-def measure(archive: str, heard: Heard, rule: Rule, *, episodes: int, seed: int, step: Callable[[str], None]) -> ArchiveFigures:
+def measure(archive: str, heard: ReplayData, rule: SpikeRule, *, episodes: int, seed: int, step: Callable[[str], None]) -> ArchiveFigures:
     """All detectors on one archive. Raises SettingsError when it is too short."""
     market = heard.tallies[MARKET]
     begin, until = int(market.at[0]), int(market.at[-1])
@@ -125,7 +125,7 @@ def measure(archive: str, heard: Heard, rule: Rule, *, episodes: int, seed: int,
 class _Ours:
     """The default rule, as it runs live: the bar of each hour is what it had learned by then."""
 
-    def __init__(self, heard: Heard, rule: Rule) -> None:
+    def __init__(self, heard: ReplayData, rule: SpikeRule) -> None:
         self._heard, self._rule = heard, rule
         market = heard.tallies[MARKET]
         since, until = (from_epoch(int(at)) for at in (market.at[0], market.at[-1] + 2 * MINUTE_S))
@@ -140,7 +140,7 @@ class _Ours:
     def find(self, episode: Episode) -> float | None:
         """As Finder."""
         tally, market = (self._heard.tallies[name] + episode.added for name in (episode.series, MARKET))
-        judge = Judge(self._rule)
+        judge = SpikeScorer(self._rule)
         for end in _ends(tally, episode.start, episode.start + episode.length_s):
             for spike in judge.spikes(episode.series, tally, market, end):
                 told = _told(self._heard, episode, end - spike.width_s, end)
@@ -159,7 +159,7 @@ class _Ours:
             start = int(dice.uniform(since, until - 2 * length)) // 900 * 900
             back = (start + length) // 900 * 900
             cut = {name: without(self._heard.tallies[name], start, back) for name in names}
-            judge = Judge(self._rule)
+            judge = SpikeScorer(self._rule)
             ends = {name: _ends(cut[name], back, back + 900) for name in names}
             rung += any(
                 any(spike.surprise >= self.bar_at(end) for spike in judge.spikes(name, cut[name], cut[MARKET], end))
@@ -172,7 +172,7 @@ class _Ours:
 class _Tuned:
     """A rival that rings where its score reaches a threshold: the lowest that rings at most `most` times when nothing is injected."""
 
-    def __init__(self, rival: Rival, heard: Heard, rule: Rule, since: int, most: int) -> None:
+    def __init__(self, rival: Rival, heard: ReplayData, rule: SpikeRule, since: int, most: int) -> None:
         self._rival, self._heard, self._rule = rival, heard, rule
         market = heard.tallies[MARKET]
         candidates: list[Candidate] = []
@@ -212,12 +212,12 @@ class _Tuned:
         return None
 
 
-def _ends(tally: Tally, since: int, until: int) -> list[int]:
+def _ends(tally: StoryCounts, since: int, until: int) -> list[int]:
     """The moments to look at of an episode in [since, until]: the ends of minutes with negative stories."""
     return tally.ends(since // MINUTE_S * MINUTE_S, until + 1)
 
 
-def _told(heard: Heard, episode: Episode, since: int, until: int) -> Mapping[str, SourceStories]:
+def _told(heard: ReplayData, episode: Episode, since: int, until: int) -> Mapping[str, SourceStories]:
     """What each source told of the episode's series in [since, until), the episode's own articles among it."""
     start, end = (from_epoch(at) for at in (since, until))
     told = dict(heard.negative_sources(episode.series, start, end))

@@ -15,10 +15,10 @@ import msgspec
 import torch
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from bench.hf import make_pipeline
 from bench.texts import headlines
+from bench.transformers_baseline import make_pipeline
+from models.heads import SENTIMENTS, Shape
 from models.inference.encoding import compose, encode_pairs
-from models.inference.heads import SENTIMENTS, Shape
 from models.inference.transformer import TransformerClassifier
 
 PEAK_SIDE = 2048

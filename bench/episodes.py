@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from core.series import kind_of
-from stats.minute_counts import DAY_S, HOUR_S, IntArray, Tally
+from stats.minute_counts import DAY_S, HOUR_S, IntArray, StoryCounts
 from storage.store import NegativeMention
 
 KINDS = {"topic": 0.4, "company": 0.4, "sector": 0.15, "market": 0.05}
@@ -32,12 +32,18 @@ class Episode(NamedTuple):
     size: str
     start: int
     length_s: int
-    added: Tally
+    added: StoryCounts
     told: list[NegativeMention]
 
 
 def draw(
-    tallies: Mapping[str, Tally], sources: list[str], since: int, until: int, number: int, seed: int, make: Literal["episodes", "decoys"]
+    tallies: Mapping[str, StoryCounts],
+    sources: list[str],
+    since: int,
+    until: int,
+    number: int,
+    seed: int,
+    make: Literal["episodes", "decoys"],
 ) -> list[Episode]:
     """`number` of them in [since, until), every shape and size as often as any other."""
     dice = np.random.default_rng([seed, number, make == "decoys"])
@@ -56,7 +62,7 @@ def draw(
 
 
 def _episode(
-    series: str, shape: str, size: str, tally: Tally, sources: list[str], since: int, until: int, dice: np.random.Generator
+    series: str, shape: str, size: str, tally: StoryCounts, sources: list[str], since: int, until: int, dice: np.random.Generator
 ) -> Episode:
     length = int(dice.uniform(*HOURS[shape]) * HOUR_S)
     start = int(dice.uniform(since, until - length))
@@ -69,31 +75,31 @@ def _episode(
         where = np.where(place < 0.2, np.sqrt(place / 0.2) / 3, 1 / 3 + (place - 0.2) / 0.8 * 2 / 3)
     at = np.sort((start + where * length).astype(np.int64))
     told = [NegativeMention(int(moment), f"e{n}", f"e{n}", str(dice.choice(sources))) for n, moment in enumerate(at)]
-    return Episode(series, shape, size, int(at[0]), max(60, int(at[-1] - at[0])), Tally.of(at, np.ones(stories, np.int64)), told)
+    return Episode(series, shape, size, int(at[0]), max(60, int(at[-1] - at[0])), StoryCounts.of(at, np.ones(stories, np.int64)), told)
 
 
-def _decoy(series: str, shape: str, tally: Tally, sources: list[str], since: int, until: int, dice: np.random.Generator) -> Episode:
+def _decoy(series: str, shape: str, tally: StoryCounts, sources: list[str], since: int, until: int, dice: np.random.Generator) -> Episode:
     """copies: one negative story, told 30 times by all sources; volume: as many stories as a large episode, none of them negative."""
     length = int(dice.uniform(*HOURS["sudden"]) * HOUR_S)
     start = int(dice.uniform(since, until - length))
     if shape == "copies":
         at = np.sort((start + dice.random(30) * length).astype(np.int64))
         told = [NegativeMention(int(moment), f"c{n}", "c0", sources[n % len(sources)]) for n, moment in enumerate(at)]
-        return Episode(series, shape, "", start, length, Tally.of(at[:1], [1]), told)
+        return Episode(series, shape, "", start, length, StoryCounts.of(at[:1], [1]), told)
     stories = _stories("large", tally, start, length)
     at = np.sort((start + dice.random(stories) * length).astype(np.int64))
-    return Episode(series, shape, "", start, length, Tally.of(at, np.zeros(stories, np.int64)), [])
+    return Episode(series, shape, "", start, length, StoryCounts.of(at, np.zeros(stories, np.int64)), [])
 
 
-def _stories(size: str, tally: Tally, start: int, length: int) -> int:
+def _stories(size: str, tally: StoryCounts, start: int, length: int) -> int:
     least, times = SIZES[size]
     starts: IntArray = np.arange(start - 28 * DAY_S, start - length, HOUR_S)
     worst = int(tally.count(starts, starts + length).max()) if len(starts) else 0
     return max(least, round(times * worst))
 
 
-def without(tally: Tally, start: int, end: int) -> Tally:
+def without(tally: StoryCounts, start: int, end: int) -> StoryCounts:
     """The feed was away in [start, end), and brought all of it in the quarter of an hour after."""
     gone = tally.between(start, end)
-    late = Tally.of(end + np.arange(len(gone)) % 15 * 60, gone.negative, gone.total)
+    late = StoryCounts.of(end + np.arange(len(gone)) % 15 * 60, gone.negative, gone.total)
     return tally.between(0, start) + late + tally.between(end, 2**40)

@@ -24,9 +24,8 @@ from core.settings import Settings
 from ingest.kafka.client import ensure_topics
 from ingest.kafka.producer import Sender
 from tocsin.runtime import wiring
-from tocsin.runtime.worker_process import Node
 from tocsin.runtime.embedded_broker import EmbeddedBroker, free_port, rss_bytes
-from tocsin.runtime.worker_process import NodePlan
+from tocsin.runtime.worker_process import Node, NodePlan
 
 READY_S = 180.0
 

@@ -6,7 +6,9 @@ them: tocsin-base-1 had not, later ones have. Asked are the slice's test file, a
 
 from __future__ import annotations
 
+import copy
 import tempfile
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,20 +18,20 @@ from time import monotonic
 import msgspec
 import numpy as np
 import torch
+from torch import Tensor, nn
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from core.errors import SettingsError
-from models.evaluation.quantize import dynamic_int8, static_int8
+from models.heads import LabelSet
 from models.inference.encoding import pad
-from models.inference.heads import LabelSet
-from models.inference.network import Network
+from models.inference.network import Network, Outputs
 from models.inference.transformer import TransformerClassifier
-from models.registry.files import WEIGHTS, shipped
+from models.registry.manifest import WEIGHTS, shipped
 from models.training.calibrate import DevRows, read_dev, score_set
 from models.training.data import Row, examples, read_rows
 from models.training.dataset_mix import Lessons
 from models.training.fit import encode
-from models.training.methods import METHODS, Adapter
+from models.training.methods import MATRICES, METHODS, Adapter
 from models.training.train import MAX_TOKENS, Options, Run, train
 
 SLICE = "gold_commodity"
@@ -173,3 +175,50 @@ def _mean(figures: dict[str, float]) -> float:
 
 def _size(folder: Path) -> float:
     return round((folder / WEIGHTS).stat().st_size / 1e6, 1)
+
+
+class _Exact(Network):
+    """A network whose activations between int8 matrices are fp32, whatever the caller's autocast says."""
+
+    def read(self, vectors: Tensor, present: Tensor) -> Outputs:
+        """As Network has it."""
+        with torch.autocast(vectors.device.type, enabled=False):
+            return super().read(vectors, present)
+
+
+def _twin(network: Network) -> Network:
+    twin = copy.deepcopy(network).float().eval()
+    twin.__class__ = _Exact
+    return twin
+
+
+def dynamic_int8(network: Network) -> Network:
+    """A copy with int8 matrices, activations scaled as they come."""
+    from torch.ao.quantization import quantize_dynamic
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        twin = _twin(network)
+        twin.layers = quantize_dynamic(twin.layers, {nn.Linear}, dtype=torch.qint8)  # type: ignore[no-untyped-call]
+    return twin
+
+
+def static_int8(network: Network, samples: Sequence[Tensor]) -> Network:
+    """A copy with int8 matrices, activations scaled by what the padded token ids (B, L) in `samples` showed."""
+    from torch.ao.quantization import QuantWrapper, convert, get_default_qconfig, prepare
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        twin = _twin(network)
+        qconfig = get_default_qconfig("x86")  # type: ignore[no-untyped-call]
+        for layer in twin.layers:  # the matrices alone: norms stay exact
+            for name in MATRICES:
+                wrapped = QuantWrapper(getattr(layer, name))
+                wrapped.qconfig = qconfig
+                setattr(layer, name, wrapped)
+        prepare(twin.layers, inplace=True)  # type: ignore[no-untyped-call]
+        with torch.inference_mode():
+            for ids in samples:
+                twin(ids)
+        convert(twin.layers, inplace=True)  # type: ignore[no-untyped-call]
+    return twin

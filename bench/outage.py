@@ -17,7 +17,7 @@ from stats.minute_counts import DAY_S, HOUR_S, IntArray
 from stats.outage_model import LEAST, STRETCH_S
 from storage.store import Spoke
 from storage.timestamps import from_epoch
-from stream.detection.outage import GONE, SilenceRule, replay_silences
+from stream.detection.outage import GONE, OutageRule, replay_outages
 
 WARM_UP_S = 14 * DAY_S
 OUTAGE_S = 2 * DAY_S
@@ -51,7 +51,7 @@ class SilenceFigures(msgspec.Struct, frozen=True, kw_only=True):
     injected: list[Outages]
 
 
-def measure(path: Path, rule: SilenceRule, *, outages: int, seed: int) -> SilenceFigures:
+def measure(path: Path, rule: OutageRule, *, outages: int, seed: int) -> SilenceFigures:
     """The rule on one archive of JSONL rows with `source` and `published`. Raises SettingsError."""
     told = read(path)
     heard = {name: np.asarray(one.stretches, np.int64) for name, one in told.items()}
@@ -61,7 +61,7 @@ def measure(path: Path, rule: SilenceRule, *, outages: int, seed: int) -> Silenc
         raise SettingsError(f"{path}: an archive of four weeks at least is needed")
     weeks = (until - since) / (7 * DAY_S)
     alarms = []
-    for _, fresh in replay_silences(told, rule, from_epoch(since), from_epoch(until)):
+    for _, fresh in replay_outages(told, rule, from_epoch(since), from_epoch(until)):
         alarms += [(alert, _lasted(alert, heard, whole, until)) for alert in fresh]
     false = [alert for alert, lasted in alarms if lasted < REAL_S]
     judged = [name for name, at in heard.items() if len(at) >= 10 * LEAST]
@@ -102,7 +102,7 @@ def _lasted(alert: Alert, heard: Mapping[str, IntArray], whole: IntArray, until:
     return (int(later[0]) * STRETCH_S if len(later) else until) - begin
 
 
-def _injected(name: str, at: IntArray, told: Mapping[str, Spoke], rule: SilenceRule, number: int, dice: np.random.Generator) -> Outages:
+def _injected(name: str, at: IntArray, told: Mapping[str, Spoke], rule: OutageRule, number: int, dice: np.random.Generator) -> Outages:
     """Outages of one source, or of all of them, at times when it is heard the day before and the day after they begin."""
     day, first = DAY_S // STRETCH_S, int(at[0]) + WARM_UP_S // STRETCH_S
     delays: list[float | None] = []
@@ -122,7 +122,7 @@ def _injected(name: str, at: IntArray, told: Mapping[str, Spoke], rule: SilenceR
     )
 
 
-def _delay(name: str, begin: int, told: Mapping[str, Spoke], rule: SilenceRule) -> float | None:
+def _delay(name: str, begin: int, told: Mapping[str, Spoke], rule: OutageRule) -> float | None:
     """Hours until an outage that begins in the stretch `begin` rings for the source, or for the feed; None: it does not."""
     end, oldest = begin + OUTAGE_S // STRETCH_S, begin - GONE - int(rule.history_s) // STRETCH_S
     cut = {}
@@ -131,7 +131,7 @@ def _delay(name: str, begin: int, told: Mapping[str, Spoke], rule: SilenceRule) 
         stretches = [at for at in one.stretches if oldest <= at < gone]
         if stretches:
             cut[source] = Spoke(stretches, stretches[-1] * STRETCH_S)
-    for at, fresh in replay_silences(cut, rule, from_epoch(begin * STRETCH_S), from_epoch(end * STRETCH_S)):
+    for at, fresh in replay_outages(cut, rule, from_epoch(begin * STRETCH_S), from_epoch(end * STRETCH_S)):
         if any(alert.series in (MARKET, source_series(name)) for alert in fresh):
             return (at.timestamp() - begin * STRETCH_S) / HOUR_S
     return None

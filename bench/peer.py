@@ -1,7 +1,7 @@
 """How does the worker compare with the same job as one would otherwise write it? Same servers, messages and weights.
 
-bench/naive.py     a plain consumer, transformers' pipeline, an insert for each row
-bench/streamed.py  the same on bytewax, with an insert for each batch
+bench/transformers_baseline.py     a plain consumer, transformers' pipeline, an insert for each row
+bench/bytewax_baseline.py  the same on bytewax, with an insert for each batch
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def measure(settings: Settings, *, data: Path | None = None, docs: int = 8_000, 
     with Installation(settings, workers=0, shared=True) as place:
         place.publish(list(itertools.islice(articles(every), naive_docs)))
         place.flush()
-        naive = _other(place, naive_docs, "naive", "SELECT count() FROM naive")
-        streamed = _other(place, naive_docs, "streamed", "SELECT count() FROM streamed") if find_spec("bytewax") else 0.0
+        naive = _baseline_rate(place, naive_docs, "transformers_baseline", "SELECT count() FROM naive")
+        streamed = _baseline_rate(place, naive_docs, "bytewax_baseline", "SELECT count() FROM streamed") if find_spec("bytewax") else 0.0
         broker, store = place.broker_name, place.store_name
     with Installation(settings, shared=True) as place:
         place.publish(list(itertools.islice(articles(every), docs)))
@@ -72,7 +72,7 @@ def measure(settings: Settings, *, data: Path | None = None, docs: int = 8_000, 
     )
 
 
-def _other(place: Installation, docs: int, program: str, count: str) -> float:
+def _baseline_rate(place: Installation, docs: int, program: str, count: str) -> float:
     """Rows a second of another program of bench/, from its first to its last. count: the query for how many it has stored"""
     settings = place.settings
     store = wiring.make_store(settings, migrate=False)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,8 +21,9 @@ from bench.texts import headlines
 from core.records import Article, Mention, sha
 from core.settings import Settings
 from models.inference.classifier import Document
-from models.registry.files import shipped
 from models.inference.loader import load_classifier
+from models.registry.manifest import shipped
+from tocsin.runtime import wiring
 
 BACKLOG = 4_000
 WARM_S = 10.0
@@ -140,3 +141,145 @@ def alone(documents: list[Document]) -> float:
             classifier.classify(documents[start : start + 512])
         rates.append(len(documents) / (time.perf_counter() - began))
     return max(rates)
+
+
+TIMES = 3.0
+SATURATE_S = 30.0
+
+
+class Overload(msgspec.Struct, frozen=True, kw_only=True):
+    """sustained_per_s: stored while the topic was never empty; offered_per_s: published over `seconds`, `times` as much
+
+    meanwhile_per_s, drained_per_s: stored while it was offered, and afterwards until nothing was left; drain_ratio: to sustained
+    peak_lag: articles published and not stored, at most; lost, doubled: in the store at the end
+    rss_*: of the worker: before, at most while the backlog was there, and at the end
+    """
+
+    times: float
+    sustained_per_s: float
+    offered_per_s: float
+    seconds: float
+    meanwhile_per_s: float
+    peak_lag: int
+    drained_per_s: float
+    drain_ratio: float
+    published: int
+    lost: int
+    doubled: int
+    rss_before_mb: float
+    rss_peak_mb: float
+    rss_end_mb: float
+    broker: str
+    store: str
+    texts: str
+
+
+def measure_overload(settings: Settings, *, data: Path | None = None, seconds: float = 300.0, times: float = TIMES) -> Overload:
+    """Offer `times` the sustained rate for `seconds`. Raises TocsinError."""
+    where, every = headlines(40_000, data)
+    with Installation(settings, shared=True) as place, tqdm(desc="overload", unit="article") as bar:
+        source = articles(every)
+        sustained = place.saturate(source, BACKLOG, SATURATE_S)
+        before, rss_before = place.sent, place.rss_mb()
+        rss, peak = [rss_before], 0
+        began = time.monotonic()
+        while (passed := time.monotonic() - began) < seconds:
+            due = round(times * sustained * passed) - (place.sent - before)
+            place.publish(list(itertools.islice(source, max(0, due))))
+            stored = place.scored()
+            peak = max(peak, place.sent - stored)
+            rss.append(place.rss_mb())
+            bar.update(stored - bar.n)
+            place.check()
+            time.sleep(0.1)
+        place.flush()
+        offered_s, offered = time.monotonic() - began, place.sent - before
+        left = place.sent - place.scored()
+        drained = time.monotonic()
+        while (stored := place.scored()) < place.sent:
+            rss.append(place.rss_mb())
+            bar.update(stored - bar.n)
+            place.check()
+            time.sleep(0.5)
+        drain_s = time.monotonic() - drained
+        store = wiring.make_store(place.settings, migrate=False)
+        try:
+            kept, doubled = store.articles.totals().articles, store.articles.doubled()
+        finally:
+            store.close()
+        return Overload(
+            times=times,
+            sustained_per_s=round(sustained, 1),
+            offered_per_s=round(offered / offered_s, 1),
+            seconds=round(offered_s, 1),
+            meanwhile_per_s=round((offered - left) / offered_s, 1),
+            peak_lag=max(peak, left),
+            drained_per_s=round(left / drain_s, 1),
+            drain_ratio=round(left / drain_s / sustained, 3),
+            published=place.sent,
+            lost=place.sent - kept,
+            doubled=doubled,
+            rss_before_mb=round(rss_before, 1),
+            rss_peak_mb=round(max(rss), 1),
+            rss_end_mb=round(rss[-1], 1),
+            broker=place.broker_name,
+            store=place.store_name,
+            texts=where,
+        )
+
+
+WORKERS = (1, 2, 4)
+SCALE_ARTICLES = 4_000
+
+
+class Count(msgspec.Struct, frozen=True, kw_only=True):
+    """So many workers. ready_s: from their start until all have their partitions; shares: articles that each stored, the most first."""
+
+    workers: int
+    ready_s: float
+    articles: int
+    stored: int
+    doubled: int
+    articles_per_s: float
+    shares: list[int]
+
+
+class Scale(msgspec.Struct, frozen=True, kw_only=True):
+    """counts: the same articles by one, two and four workers."""
+
+    counts: list[Count]
+    partitions: int
+    broker: str
+    store: str
+
+
+def measure_scale(settings: Settings, *, data: Path | None = None, workers: Sequence[int] = WORKERS, count: int = SCALE_ARTICLES) -> Scale:
+    """`count` articles by each number of workers. Raises TocsinError; Unavailable without a ClickHouse server."""
+    _, every = headlines(count, data)
+    counts, partitions = [], 4
+    for number in tqdm(workers, desc="scale", unit="run"):
+        with Installation(settings, workers=number, partitions=partitions, shared=True) as place:
+            place.publish(list(itertools.islice(articles(every), count)))
+            place.flush()
+            began = time.monotonic()
+            place.drain()
+            seconds = time.monotonic() - began
+            shares = sorted((round(node.metrics().get("tocsin_scored_total", 0.0)) for node in place.nodes), reverse=True)
+            store = wiring.make_store(place.settings, migrate=False)
+            try:
+                stored, doubled = store.articles.totals().articles, store.articles.doubled()
+            finally:
+                store.close()
+            names = place.broker_name, place.store_name
+        counts.append(
+            Count(
+                workers=number,
+                ready_s=round(place.ready_s, 1),
+                articles=count,
+                stored=stored,
+                doubled=doubled,
+                articles_per_s=round(count / seconds, 1),
+                shares=shares,
+            )
+        )
+    return Scale(counts=counts, partitions=partitions, broker=names[0], store=names[1])

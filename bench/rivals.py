@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from stats.minute_counts import DAY_S, HOUR_S, FloatArray, IntArray, Tally
+from stats.minute_counts import DAY_S, HOUR_S, FloatArray, IntArray, StoryCounts
 
 LEAST = 3
 WEEK_H = 168
@@ -30,7 +30,7 @@ class Rival(Protocol):
 
     name: str
 
-    def __call__(self, tally: Tally, market: Tally, ends: IntArray) -> Scores:
+    def __call__(self, tally: StoryCounts, market: StoryCounts, ends: IntArray) -> Scores:
         """Scores of moments at `ends`, seconds since 1970."""
 
 
@@ -39,7 +39,7 @@ class FixedThreshold:
 
     name = "fixed threshold"
 
-    def __call__(self, tally: Tally, market: Tally, ends: IntArray) -> Scores:
+    def __call__(self, tally: StoryCounts, market: StoryCounts, ends: IntArray) -> Scores:
         """The count."""
         return _of_an_hour(ends, tally.count(ends - HOUR_S, ends).astype(np.float64), tally)
 
@@ -51,7 +51,7 @@ class RollingZ:
     LEAST_DEVIATION = 0.3
     """Where a week had nearly nothing any story would be without bounds."""
 
-    def __call__(self, tally: Tally, market: Tally, ends: IntArray) -> Scores:
+    def __call__(self, tally: StoryCounts, market: StoryCounts, ends: IntArray) -> Scores:
         """Deviations over the mean."""
         score = np.full(len(ends), -np.inf)
         for part in _parts(tally, ends):
@@ -69,7 +69,7 @@ class MedianMad:
     MARGIN = 0.5
     LEAST_MAD = 0.5
 
-    def __call__(self, tally: Tally, market: Tally, ends: IntArray) -> Scores:
+    def __call__(self, tally: StoryCounts, market: StoryCounts, ends: IntArray) -> Scores:
         """MADs over the band's middle."""
         score = np.full(len(ends), -np.inf)
         for part in _parts(tally, ends):
@@ -91,7 +91,7 @@ class WorldMonitor:
     MORE_THAN = 5
     LEAST_MEAN = 0.05
 
-    def __call__(self, tally: Tally, market: Tally, ends: IntArray) -> Scores:
+    def __call__(self, tally: StoryCounts, market: StoryCounts, ends: IntArray) -> Scores:
         """Times the mean."""
         start = ends - self.WINDOW_S
         now, before = tally.count(start, ends), tally.count(start - 7 * DAY_S, start) / (7 * DAY_S / self.WINDOW_S)
@@ -112,7 +112,7 @@ class Kleinberg:
     BATCHES = 14 * 24
     BACK = 72
 
-    def __call__(self, tally: Tally, market: Tally, ends: IntArray) -> Scores:
+    def __call__(self, tally: StoryCounts, market: StoryCounts, ends: IntArray) -> Scores:
         """The greatest gamma."""
         score, width = np.full(len(ends), -np.inf), np.full(len(ends), HOUR_S)
         begin = int(market.at[0]) // HOUR_S
@@ -139,18 +139,18 @@ class Kleinberg:
 RIVALS: tuple[Rival, ...] = (FixedThreshold(), RollingZ(), MedianMad(), WorldMonitor(), Kleinberg())
 
 
-def _of_an_hour(ends: IntArray, score: FloatArray, tally: Tally) -> Scores:
+def _of_an_hour(ends: IntArray, score: FloatArray, tally: StoryCounts) -> Scores:
     enough = tally.count(ends - HOUR_S, ends) >= LEAST
     return Scores(np.where(enough, score, -np.inf), np.full(len(ends), HOUR_S))
 
 
-def _parts(tally: Tally, ends: IntArray) -> list[IntArray]:
+def _parts(tally: StoryCounts, ends: IntArray) -> list[IntArray]:
     """Places in `ends` with enough stories, some at a time."""
     places = np.nonzero(tally.count(ends - HOUR_S, ends) >= LEAST)[0]
     return [places[start : start + SOME] for start in range(0, len(places), SOME)]
 
 
-def _hours(tally: Tally, ends: IntArray, number: int) -> IntArray:
+def _hours(tally: StoryCounts, ends: IntArray, number: int) -> IntArray:
     """Negative stories of each of the `number` hours before the last one, [len(ends), number]."""
     starts = ends[:, None] - HOUR_S - np.arange(number, 0, -1)[None, :] * HOUR_S
     return tally.count(starts, starts + HOUR_S)

@@ -31,7 +31,7 @@ def measure() -> Start:
     if done.returncode:
         raise TocsinError(f"the demo failed: {done.stderr.decode(errors='replace')[-500:]}")
     summary = msgspec.json.decode(done.stdout.splitlines()[-1])
-    from models.registry.files import shipped
+    from models.registry.manifest import shipped
 
     return Start(
         first_scored_s=summary["first_scored_s"],

@@ -10,11 +10,10 @@ import torch
 from tokenizers import Tokenizer
 
 from core.taxonomy import TOPIC_KEYS
-from models.inference.heads import SENTIMENTS, Shape
+from models.heads import SENTIMENTS, Shape
 from models.inference.network import Network
 from models.inference.transformer import TransformerClassifier
-from models.registry.files import TOKENIZER, shipped
-from models.registry.manifest import Manifest
+from models.registry.manifest import TOKENIZER, Manifest, shipped
 
 HEADS = {"sentiment": 3, "topics": len(TOPIC_KEYS)}
 

@@ -10,11 +10,10 @@ import msgspec
 import torch
 
 from core.taxonomy import RISK_KEYS, TOPIC_KEYS
-from models.inference.heads import SENTIMENTS
+from models.heads import SENTIMENTS
 from models.inference.network import Network
 from models.inference.weight_packing import pack_weights
-from models.registry.files import CONFIG, README, TOKENIZER, WEIGHTS
-from models.registry.manifest import Manifest, write_version
+from models.registry.manifest import CONFIG, README, TOKENIZER, WEIGHTS, Manifest, write_version
 from tests.tiny import HEADS, shipped_tokenizer, tiny_network
 
 

@@ -28,7 +28,7 @@ from models.evaluation.benchmark import in_dev, labels_of, unseen
 from models.evaluation.evaluate import Evaluation, Judged, evaluation_of, own_tally, read_rows_of
 from models.evaluation.labelled_files import NEWS, Labelled
 from models.evaluation.metrics import RESAMPLES, report_of
-from models.inference.heads import LabelSet
+from models.heads import LabelSet
 
 Floats = npt.NDArray[np.float64]
 Logits = npt.NDArray[np.floating]

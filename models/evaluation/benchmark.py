@@ -26,7 +26,7 @@ from core.errors import SettingsError
 from models.evaluation.evaluate import Evaluation, Judged, entity_tally, evaluation_of, own_tally, read_rows_of
 from models.evaluation.labelled_files import NEWS, Labelled, Tagged
 from models.evaluation.metrics import RESAMPLES, report_of
-from models.inference.heads import LABELS, TAG_NAMES, TAGS, LabelSet
+from models.heads import LABELS, TAG_NAMES, TAGS, LabelSet
 from models.inference.network import Network
 from models.inference.transformer import TransformerClassifier
 from models.training.calibrate import DevRows, own_temperature, read_dev

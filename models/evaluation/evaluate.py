@@ -27,9 +27,9 @@ from core.errors import ModelError, SettingsError
 from core.taxonomy import RISK_KEYS, TOPIC_KEYS
 from models.evaluation.labelled_files import NEWS, Labelled, Rows, Tagged, read_labelled, read_tagged
 from models.evaluation.metrics import RESAMPLES, Report, Tally, multi_tally, report_of, single_tally, span_tally
+from models.heads import ENTITY_TYPES, LABELS, SENTIMENTS, LabelSet, label_columns, sentiment_head
 from models.inference.classifier import Classifier, Document
 from models.inference.entities import tag_spans
-from models.inference.heads import ENTITY_TYPES, LABELS, SENTIMENTS, LabelSet, label_columns, sentiment_head
 from models.inference.probabilities import sigmoid, softmax
 from models.inference.transformer import TransformerClassifier
 from models.training.label_mapping import FINESE_RISKS, MAPPINGS, known_topics, topics_of

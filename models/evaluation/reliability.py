@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.evaluation.metrics import BINS, calibration_error, confidence_bins
-from models.inference.heads import SENTIMENTS
+from models.heads import SENTIMENTS
 from models.registry.manifest import Abstention
 
 Floats = npt.NDArray[np.float64]

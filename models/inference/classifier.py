@@ -5,6 +5,7 @@ Does a classifier still say what any classifier may say? Asked of every answer, 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -124,3 +125,25 @@ def prove(model: Classifier) -> None:
         raise
     except Exception as error:
         raise ModelError(f"model {model.version} cannot read {TRIAL[0].title!r} ({type(error).__name__}: {error})") from error
+
+
+class InTurn:
+    """A Classifier that threads may share; one call waits for the other."""
+
+    def __init__(self, classifier: Classifier, lock: threading.Lock | None = None) -> None:
+        self._classifier = classifier
+        self._lock = lock or threading.Lock()
+
+    def current(self) -> Classifier:
+        """The model of this moment, still in turn with all others."""
+        return InTurn(of_now(self._classifier), self._lock)
+
+    @property
+    def version(self) -> str:
+        """That of the classifier."""
+        return self._classifier.version
+
+    def classify(self, documents: Sequence[Document]) -> list[Prediction]:
+        """As the classifier's."""
+        with self._lock:
+            return self._classifier.classify(documents)

@@ -20,9 +20,9 @@ import torch
 from tokenizers import Encoding, Tokenizer
 
 from core.errors import ModelError
+from models.heads import ENTITY_TYPES, TAG_NAMES, TAGS
 from models.inference.encoding import CHARACTERS_PER_TOKEN
 from models.inference.engine import padded_batches
-from models.inference.heads import ENTITY_TYPES, TAG_NAMES, TAGS
 from models.inference.transformer import TransformerClassifier
 
 Floats = npt.NDArray[np.float64]
@@ -43,7 +43,7 @@ _NEXT = np.array([[_ILLEGAL if to.startswith("I") and to[2:] != of[2:] else 0.0 
 class Span(NamedTuple):
     """One mention: text[start:end].
 
-    kind: one of models.inference.heads.ENTITY_TYPES
+    kind: one of models.heads.ENTITY_TYPES
     probability: the mean over its pieces of the head's probability of that kind
     """
 

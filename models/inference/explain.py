@@ -4,7 +4,7 @@
 
 Integrated gradients (Sundararajan, Taly and Yan 2017, Axiomatic attribution for deep networks): the weights of all words add up to
 the log odds of the text less those of the same text with every word blank, to the accuracy of the integral (`Explanation.gap`).
-Places, marks and the company that the text is read for stay as they are. models/evaluation/deletion.py holds the weights against the model.
+Places, marks and the company that the text is read for stay as they are. bench/explanations.py holds the weights against the model.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 
 from core.errors import ModelError
+from models.heads import SENTIMENT_HEADS, SENTIMENTS, sentiment_head
 from models.inference.classifier import Document
 from models.inference.encoding import CHARACTERS_PER_TOKEN, compose, encode_pairs
 from models.inference.entities import Piece, pieces_of
-from models.inference.heads import SENTIMENT_HEADS, SENTIMENTS, sentiment_head
 from models.inference.probabilities import sigmoid, softmax
 from models.inference.transformer import TransformerClassifier, company_pair
 

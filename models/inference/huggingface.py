@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 from core.errors import ModelError
+from models.heads import SENTIMENTS
 from models.inference.classifier import Document, Prediction, Sentiment
 from models.inference.encoding import around, compose, pack
-from models.inference.heads import SENTIMENTS
 
 SYNONYMS = {"bearish": "negative", "bullish": "positive"}
 NEUTRAL = Sentiment(0.0, 1.0, 0.0)

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.heads import TAGS, Shape
 from models.inference.encoding import PAD_ID
-from models.inference.heads import TAGS, Shape
 
 
 class Layer(nn.Module):

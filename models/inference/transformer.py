@@ -18,16 +18,14 @@ from tokenizers import Tokenizer
 
 from core.errors import ModelError
 from core.taxonomy import RISK_KEYS, TOPIC_KEYS
+from models.heads import sentiment_head
 from models.inference.classifier import Document, Prediction, Sentiment
 from models.inference.encoding import around, compose, encode_pairs
-from models.inference.engine import Floats, Reading
-from models.inference.heads import sentiment_head
+from models.inference.engine import Floats, Reading, choose, engine_in
 from models.inference.network import Network
-from models.inference.precision import choose, engine_in
 from models.inference.probabilities import sigmoid, softmax
 from models.inference.weight_packing import unpack_weights
-from models.registry.files import CONFIG, TOKENIZER, WEIGHTS
-from models.registry.manifest import Manifest, read_shape, read_verified
+from models.registry.manifest import CONFIG, TOKENIZER, WEIGHTS, Manifest, read_shape, read_verified
 
 NEUTRAL = Sentiment(0.0, 1.0, 0.0)
 LEAD_CHARACTERS = {"zh": 120}  # of a text surely inside the model's length, when looking for a company's mention
@@ -52,7 +50,7 @@ class TransformerClassifier:
 
     network: in fp32
     max_tokens: longer documents are cut to their title and lead
-    dtype: of the encoder; None chooses the fastest that agrees with fp32 here (models/inference/precision.py)
+    dtype: of the encoder; None chooses the fastest that agrees with fp32 here (models/inference/engine.py)
     threads: cores to use; None: all
     """
 

@@ -11,18 +11,25 @@ from __future__ import annotations
 import hashlib
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from core.errors import ModelError
 from core.files import write_whole
 from core.taxonomy import RISK_KEYS, TOPIC_KEYS
-from models.inference.heads import SENTIMENTS, LabelSet, Shape
-from models.registry.files import CONFIG, FILES, MANIFEST, shipped
+from models.heads import SENTIMENTS, LabelSet, Shape
 
-if TYPE_CHECKING:
-    from models.inference.classifier import Classifier
+MANIFEST = "manifest.json"
+WEIGHTS = "model.safetensors"
+TOKENIZER = "tokenizer.json"
+CONFIG = "config.json"
+README = "README.md"
+FILES = (WEIGHTS, TOKENIZER, CONFIG, README)
+
+
+def shipped() -> Path:
+    """The folder of the model that comes with Tocsin."""
+    return Path(__file__).parents[1] / "weights"
 
 
 class Abstention(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -75,7 +82,7 @@ def read_verified(folder: Path) -> tuple[Manifest, dict[str, bytes]]:
         raise ModelError(message)
     contents = {}
     for name, digest in manifest.files.items():
-        content = _read_plain(folder / name)
+        content = read_plain_file(folder / name)
         if hashlib.sha256(content).hexdigest() != digest:
             message = f"{folder / name}: its SHA-256 is not the manifest's: the file is damaged or was changed; restore it"
             raise ModelError(message)
@@ -89,7 +96,7 @@ def read_manifest(folder: Path) -> Manifest:
         message = f"{folder}: there is no {MANIFEST}: not a model of ours, or its training did not end"
         raise ModelError(message)
     try:
-        manifest = msgspec.json.decode(_read_plain(folder / MANIFEST), type=Manifest)
+        manifest = msgspec.json.decode(read_plain_file(folder / MANIFEST), type=Manifest)
     except msgspec.MsgspecError as error:
         message = f"{folder / MANIFEST}: not a manifest of this version of Tocsin ({error})"
         raise ModelError(message) from error
@@ -102,7 +109,8 @@ def read_manifest(folder: Path) -> Manifest:
     return manifest
 
 
-def _read_plain(path: Path) -> bytes:
+def read_plain_file(path: Path) -> bytes:
+    """The bytes of a regular file. Raises ModelError for a link, a folder or an unreadable file."""
     if path.is_symlink() or not path.is_file():
         message = f"{path}: a plain file is wanted"
         raise ModelError(message)
@@ -132,19 +140,3 @@ def read_shape(content: bytes) -> Shape:
     except msgspec.MsgspecError as error:
         message = f"{CONFIG} does not give an encoder's sizes ({error})"
         raise ModelError(message) from error
-
-
-def load_classifier(path: Path | None = None, *, threads: int | None = None, max_tokens: int | None = None) -> Classifier:
-    """The classifier in `path`: a version folder of ours or a Hugging Face directory; None is the shipped one.
-
-    threads: cores for torch, None leaves its setting alone; max_tokens: where documents are cut, None is as trained.
-    Raises ModelError.
-    """
-    folder = path if path is not None else shipped()
-    if not (folder / MANIFEST).exists() and (folder / CONFIG).is_file() and b"SequenceClassification" in _read_plain(folder / CONFIG):
-        from models.inference.huggingface import HuggingFaceClassifier
-
-        return HuggingFaceClassifier.load(folder, threads=threads, max_tokens=max_tokens)
-    from models.inference.transformer import TransformerClassifier
-
-    return TransformerClassifier.load(folder, threads=threads, max_tokens=max_tokens)

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from core.taxonomy import RISK_KEYS, TOPIC_KEYS
+from models.heads import LABELS, SENTIMENT_HEADS, TAGS, LabelSet, label_columns
 from models.inference.encoding import pack, pad, width_of
-from models.inference.heads import LABELS, SENTIMENT_HEADS, TAGS, LabelSet, label_columns
 from models.inference.network import Network
 from models.inference.probabilities import sigmoid
 from models.registry.manifest import Abstention, Manifest

@@ -18,9 +18,9 @@ from typing import Any
 
 from core.errors import ModelError
 from core.taxonomy import RISK_KEYS, TOPIC_KEYS
+from models.heads import SENTIMENTS, LabelSet, sentiment_head
 from models.inference.encoding import compose
 from models.inference.entities import Span, spans_of_bio
-from models.inference.heads import SENTIMENTS, LabelSet, sentiment_head
 from models.templates import Template, grow
 from models.training.label_mapping import NEGATIVE_EVENTS, risk_targets, topic_targets
 

@@ -17,8 +17,7 @@ from torch import Tensor
 from core.errors import ModelError
 from models.inference.network import Network
 from models.inference.weight_packing import pack_weights, unpack_weights
-from models.registry.files import CONFIG, TOKENIZER, WEIGHTS
-from models.registry.manifest import Manifest, read_shape, read_verified, write_version
+from models.registry.manifest import CONFIG, TOKENIZER, WEIGHTS, Manifest, read_shape, read_verified, write_version
 from models.training.data import read_split
 from models.training.train import dev_rows, measured
 

@@ -16,11 +16,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from core.errors import ModelError
-from models.inference.heads import SENTIMENT_HEADS
+from models.heads import SENTIMENT_HEADS
 from models.inference.network import Network, Outputs
 from models.inference.weight_packing import unpack_weights
-from models.registry.files import CONFIG, TOKENIZER, WEIGHTS
-from models.registry.manifest import read_shape, read_verified
+from models.registry.manifest import CONFIG, TOKENIZER, WEIGHTS, read_shape, read_verified
 from models.training.losses import SHARES
 
 HEAT = 2.0

@@ -19,9 +19,9 @@ import msgspec
 
 from core.errors import ModelError
 from core.files import write_whole
+from models.heads import SENTIMENTS
 from models.inference.classifier import Classifier, Document, Prediction
 from models.inference.encoding import compose
-from models.inference.heads import SENTIMENTS
 from models.training.data import PLANS, Row, read_rows
 from storage.store import ArticleText, LabelledText, Labels
 

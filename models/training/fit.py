@@ -18,9 +18,9 @@ from tokenizers import Tokenizer
 from torch import nn
 from tqdm import tqdm  # type: ignore[import-untyped]
 
+from models.heads import SENTIMENT_HEADS, LabelSet, label_columns
 from models.inference.encoding import PAD_ID, encode_pairs, mask_id, pack, pad, width_of
 from models.inference.entities import tag_ids
-from models.inference.heads import SENTIMENT_HEADS, LabelSet, label_columns
 from models.inference.network import Network
 from models.training.checkpoint import Keeper
 from models.training.data import Example

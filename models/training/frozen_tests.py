@@ -14,8 +14,8 @@ from pathlib import Path
 
 from core.errors import SettingsError
 from core.taxonomy import RISK_KEYS, TOPIC_KEYS
+from models.heads import SENTIMENTS
 from models.inference.classifier import Classifier, Document, Prediction
-from models.inference.heads import SENTIMENTS
 from models.templates import grow, read_templates
 from models.training.data import Row, read_rows
 from models.training.feedback import SLICE, document_of

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.inference.heads import LABELS, SENTIMENT_HEADS, TAGS, LabelSet, label_columns
+from models.heads import LABELS, SENTIMENT_HEADS, TAGS, LabelSet, label_columns
 
 UNTAGGED = -100
 #: How much a row's loss counts by head. Topics and risks are sums over many yes-or-no questions, tags a mean over pieces.

@@ -20,11 +20,11 @@ from typing import Literal
 
 from core.errors import ModelError
 from core.files import sole
+from models.heads import head_sizes
 from models.inference.champion import load_champion
 from models.inference.classifier import Classifier, prove
-from models.inference.heads import head_sizes
-from models.registry.files import CONFIG
-from models.registry.manifest import Manifest, load_classifier, read_shape, read_verified
+from models.inference.loader import load_classifier
+from models.registry.manifest import CONFIG, Manifest, read_shape, read_verified
 from models.registry.versions import CHECKPOINT, Event, Versions
 from models.training.data import Row
 from models.training.feedback import (
@@ -38,9 +38,8 @@ from models.training.feedback import (
     take_snapshot,
 )
 from models.training.frozen_tests import Exam, from_folder, from_labels, from_seeds, trials_of
-from models.training.outcome import Measured, Outcome, in_words, keep_measured
-from models.training.progress import Reporter
 from models.training.promotion_gate import RESAMPLES, Verdict, judge
+from models.training.refresh_status import Measured, Outcome, Reporter, in_words, keep_measured
 
 __all__ = ["Outcome", "Plan", "Task", "in_words", "read_snapshot", "refresh", "take_snapshot"]
 

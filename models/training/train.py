@@ -23,11 +23,10 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 
 from core.errors import ModelError
 from core.taxonomy import RISK_KEYS, TOPIC_KEYS
-from models.inference.heads import LABELS, SENTIMENTS, LabelSet, Shape, head_sizes
+from models.heads import LABELS, SENTIMENTS, LabelSet, Shape, head_sizes
 from models.inference.network import Network, Outputs, from_bert
 from models.inference.weight_packing import pack_weights, unpack_weights
-from models.registry.files import CONFIG, README, TOKENIZER, WEIGHTS
-from models.registry.manifest import Manifest, read_shape, read_verified, write_version
+from models.registry.manifest import CONFIG, README, TOKENIZER, WEIGHTS, Manifest, read_shape, read_verified, write_version
 from models.templates import read_templates
 from models.training.backbone import build_body, cut_vocabulary, read_body, wheel_bytes
 from models.training.calibrate import Calibration, DevRows, calibrate, kept, read_dev, score_set

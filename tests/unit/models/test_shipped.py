@@ -13,9 +13,9 @@ import torch
 from core.errors import ModelError
 from models.evaluation.evaluate import evaluate_file
 from models.inference.classifier import Document, Prediction, flaw
-from models.inference.transformer import TransformerClassifier
-from models.registry.files import MANIFEST, WEIGHTS, shipped
 from models.inference.loader import load_classifier
+from models.inference.transformer import TransformerClassifier
+from models.registry.manifest import MANIFEST, WEIGHTS, shipped
 from tests.helpers.shared_data import shared_dir
 
 #: (headline, language, company, sentiment, a topic that must be among those said)

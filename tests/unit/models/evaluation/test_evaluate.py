@@ -18,8 +18,8 @@ from core.taxonomy import TOPIC_KEYS
 from models.evaluation.benchmark import Options, evaluate_trained, in_dev
 from models.evaluation.evaluate import evaluate_file, own_set, to_tokens
 from models.evaluation.labelled_files import read_labelled, read_tagged
+from models.heads import LabelSet
 from models.inference.classifier import Document, Prediction, Sentiment
-from models.inference.heads import LabelSet
 from models.inference.keyword import KeywordClassifier
 from models.inference.transformer import TransformerClassifier
 from tests.tiny import tiny_classifier, tiny_network

@@ -16,16 +16,16 @@ from core.records import Article, encode, sha
 from models.inference.champion import ChampionClassifier, load_champion
 from models.inference.classifier import Classifier, Document, Prediction
 from models.inference.keyword import KeywordClassifier
-from models.registry.files import WEIGHTS
 from models.inference.loader import load_classifier
+from models.registry.manifest import WEIGHTS
 from models.registry.versions import SHIPPED, Versions
 from storage.clickhouse import Embedded
 from storage.store import Store
-from stream.detection.spike_rule import Rule
+from stream.detection.spike_rule import SpikeRule
 from stream.worker.batches import Raw
 from stream.worker.pipeline import Pipeline
-from tests.versions import nan_network, write_tiny
 from tests.helpers.waiting import until
+from tests.versions import nan_network, write_tiny
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
@@ -195,7 +195,7 @@ def test_promoting_while_the_pipeline_scores_loses_and_doubles_nothing(
     store = Store(Embedded(tmp_path / "store"))
     store.migrate()
     classifier = follow(lambda folder: Named(folder.name, wait_s=0.004))
-    pipeline = Pipeline(classifier, store, Rule())
+    pipeline = Pipeline(classifier, store, SpikeRule())
     order = [SHIPPED, "v1", "v2"]
     batches: list[set[str]] = []
     number = 0

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.inference.engine import DeviceEngine, PackedEngine, PaddedEngine, attention_width, few, groups_of, pack_tokens
-from models.inference.precision import choose, sample
+from models.inference.engine import DeviceEngine, PackedEngine, PaddedEngine, attention_width, choose, few, groups_of, pack_tokens, sample
 from tests.tiny import HEADS, shipped_tokenizer, tiny_network
 
 OUTPUTS = {**HEADS, "risks": 16, "tags": 7}

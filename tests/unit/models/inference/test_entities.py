@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from core.errors import ModelError
+from models.heads import TAG_NAMES
 from models.inference.encoding import encode_pairs, pad
 from models.inference.entities import IGNORED, Span, pieces_of, spans_of_bio, tag_ids, tag_spans, viterbi
-from models.inference.heads import TAG_NAMES
 from models.inference.transformer import TransformerClassifier
 from tests.tiny import shipped_tokenizer, tiny_classifier, tiny_network
 

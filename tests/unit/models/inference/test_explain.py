@@ -10,13 +10,13 @@ import pytest
 import torch
 from captum.attr import IntegratedGradients
 
+from bench.explanations import measure, without
 from core.errors import ModelError
-from models.evaluation.deletion import measure, without
 from models.inference.encoding import encode_pairs
 from models.inference.entities import Piece
 from models.inference.explain import Word, explain, integrate, join_words, log_odds
-from models.inference.transformer import TransformerClassifier
 from models.inference.loader import load_classifier
+from models.inference.transformer import TransformerClassifier
 from models.templates import grow, read_templates
 from tests.tiny import shipped_tokenizer, tiny_classifier, tiny_network
 from tocsin.cli import main

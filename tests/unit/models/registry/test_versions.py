@@ -11,8 +11,7 @@ import pytest
 
 from core.errors import ModelError
 from core.taxonomy import TOPIC_KEYS
-from models.registry.files import MANIFEST, WEIGHTS
-from models.registry.manifest import Manifest, write_version
+from models.registry.manifest import MANIFEST, WEIGHTS, Manifest, write_version
 from models.registry.versions import KEPT_LOSERS, SHIPPED, Versions
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)

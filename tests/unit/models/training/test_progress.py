@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import ModelError
-from models.training.outcome import Measured, Outcome, keep_measured, read_measured
-from models.training.progress import FILE, LINES, SILENT_S, Reporter, read_progress
+from models.training.refresh_status import FILE, LINES, SILENT_S, Measured, Outcome, Reporter, keep_measured, read_measured, read_progress
 from tests.helpers.waiting import until
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)

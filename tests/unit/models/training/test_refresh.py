@@ -19,14 +19,13 @@ from core.errors import ModelError, SettingsError
 from core.files import sole
 from core.records import sha
 from core.taxonomy import TOPIC_KEYS
+from models.heads import SENTIMENTS, head_sizes
 from models.inference.classifier import Classifier, Document, Prediction, Sentiment
 from models.inference.encoding import encode_pairs, pad
-from models.inference.heads import SENTIMENTS, head_sizes
 from models.inference.keyword import KeywordClassifier
-from models.inference.transformer import TransformerClassifier
-from models.registry.files import README
 from models.inference.loader import load_classifier
-from models.registry.manifest import Manifest, read_verified, write_version
+from models.inference.transformer import TransformerClassifier
+from models.registry.manifest import README, Manifest, read_verified, write_version
 from models.registry.versions import SHIPPED, Versions
 from models.templates import grow, read_templates
 from models.training.feedback import Snapshot, document_of, feedback_rows, is_frozen, read_snapshot, rehearsal_from_articles, write_snapshot

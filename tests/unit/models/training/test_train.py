@@ -17,13 +17,12 @@ from tokenizers import Tokenizer
 
 from core.errors import ModelError
 from core.taxonomy import RISK_KEYS, TOPIC_KEYS
-from models.inference.heads import SENTIMENTS, LabelSet, Shape, head_sizes, label_columns
+from models.heads import SENTIMENTS, LabelSet, Shape, head_sizes, label_columns
+from models.inference.loader import load_classifier
 from models.inference.network import Network
 from models.inference.transformer import TransformerClassifier
 from models.inference.weight_packing import pack_weights, unpack_weights
-from models.registry.files import CONFIG, README, TOKENIZER, WEIGHTS, shipped
-from models.inference.loader import load_classifier
-from models.registry.manifest import Manifest, read_verified, write_version
+from models.registry.manifest import CONFIG, README, TOKENIZER, WEIGHTS, Manifest, read_verified, shipped, write_version
 from models.templates import grow, read_templates
 from models.training.checkpoint import Keeper
 from models.training.data import own_labels, read_split
@@ -340,7 +339,7 @@ def test_the_shipped_folder_is_not_written_to():
 
 @pytest.mark.parametrize("way", ["dynamic", "static"])
 def test_int8_says_nearly_what_fp32_says(way):
-    from models.evaluation.quantize import dynamic_int8, static_int8
+    from bench.methods import dynamic_int8, static_int8
 
     torch.manual_seed(2)
     network = Network(Shape(200, 64, 2, 4, 128, 64, 1e-5, {"sentiment": 3})).eval()

@@ -16,8 +16,8 @@ from statistics import fmean
 import msgspec
 import numpy as np
 
+from models.heads import SENTIMENTS
 from models.inference.explain import Explanation, Word, explain
-from models.inference.heads import SENTIMENTS
 from models.inference.transformer import TransformerClassifier
 from models.templates import Seed
 

@@ -1,6 +1,6 @@
-"""The same job on a stream framework, bytewax: its dataflow from kafka-python to transformers' pipeline to inserts by the batch.
+"""The same job on a stream framework: a bytewax dataflow from kafka-python through transformers' pipeline to one INSERT per batch.
 
-`python -m bench.streamed BROKER TOPIC STORE`: reads the topic from its beginning until it is ended, and writes the table `streamed`.
+`python -m bench.bytewax_baseline BROKER TOPIC STORE` reads a topic from its beginning until it is stopped, and writes the table `streamed`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from bytewax.testing import run_main
 from clickhouse_driver import Client
 from kafka import KafkaConsumer
 
-from bench.naive import AT_ONCE, opened
+from bench.transformers_baseline import MAX_RECORDS, open_baseline
 
 
 class _Topic(StatelessSourcePartition[dict[str, Any]]):
@@ -26,16 +26,16 @@ class _Topic(StatelessSourcePartition[dict[str, Any]]):
         self._consumer = KafkaConsumer(topic, bootstrap_servers=broker, group_id="streamed", auto_offset_reset="earliest")
 
     def next_batch(self) -> list[dict[str, Any]]:
-        polled = self._consumer.poll(timeout_ms=500, max_records=AT_ONCE)
+        polled = self._consumer.poll(timeout_ms=500, max_records=MAX_RECORDS)
         return [json.loads(message.value) for messages in polled.values() for message in messages]
 
 
 class _Source(DynamicSource[dict[str, Any]]):
     def __init__(self, broker: str, topic: str) -> None:
-        self._place = (broker, topic)
+        self._address = (broker, topic)
 
     def build(self, _step_id: str, _worker_index: int, _worker_count: int) -> _Topic:
-        return _Topic(*self._place)
+        return _Topic(*self._address)
 
 
 class _Rows(StatelessSinkPartition[tuple[str, str, str, float]]):
@@ -55,8 +55,8 @@ class _Sink(DynamicSink[tuple[str, str, str, float]]):
 
 
 def main(broker: str, topic: str, store: str) -> None:
-    """Until SIGTERM."""
-    pipeline, client = opened(store, "streamed")
+    """Run the dataflow until SIGTERM."""
+    pipeline, client = open_baseline(store, "streamed")
 
     def classify(articles: list[dict[str, Any]]) -> Iterable[tuple[str, str, str, float]]:
         labels = pipeline([article["title"] for article in articles])
