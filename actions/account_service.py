@@ -8,7 +8,7 @@ from datetime import datetime
 
 import msgspec
 
-from core.errors import SettingsError
+from core.errors import Conflict, InvalidInput, NotFound
 from domain import passwords
 from domain.accounts import PASSWORD_FAULTS, Account, Failures, Role, account_name, account_subject, password_fault
 from storage.store import AuditEntry, Store
@@ -27,23 +27,23 @@ class People:
         self._turn = threading.Lock()
 
     def get(self, name: str) -> Account:
-        """The account of this name. Raises SettingsError where there is none."""
+        """The account of this name. Raises UserError where there is none."""
         key = account_name(name)
         found = self._store.accounts.get(key)
         if found is None:
-            raise SettingsError(f"nobody has the account {key!r}; `tocsin users list` names them")
+            raise NotFound(f"nobody has the account {key!r}; `tocsin users list` names them")
         return found
 
     def make(self, name: str, role: Role, password: str, *, must_change: bool = True) -> Account:
-        """An account as it would be, with its password hashed; it is not kept. Raises SettingsError."""
+        """An account as it would be, with its password hashed; it is not kept. Raises UserError."""
         key, now = account_name(name), self._now()
         _check(password, key)
         return Account(name=key, role=role, hash=passwords.hash_of(password), must_change=must_change, created_at=now, password_at=now)
 
     def add(self, account: Account, *, who: str, address: str = COMMAND_LINE) -> None:
-        """Keep a new account. Raises SettingsError where its name is taken."""
+        """Keep a new account. Raises UserError where its name is taken."""
         if self._store.accounts.get(account.name) is not None:
-            raise SettingsError(f"there is an account {account.name!r} already; `tocsin users passwd` gives it another password")
+            raise Conflict(f"there is an account {account.name!r} already; `tocsin users passwd` gives it another password")
         self._store.accounts.put(account)
         self.note(who, "account added", account.name, after=account.public(), address=address)
 
@@ -62,11 +62,11 @@ class People:
         return any(each.name == account.name and each.hash == account.hash for each in known)
 
     def set_role(self, name: str, role: Role, *, who: str, address: str = COMMAND_LINE) -> Account:
-        """Give an account another role. Raises SettingsError, also for the last admin."""
+        """Give an account another role. Raises UserError, also for the last admin."""
         return self._change(self.get(name), who, "account role", address, role=role)
 
     def set_disabled(self, name: str, disabled: bool, *, who: str, address: str = COMMAND_LINE) -> Account:
-        """Shut an account out, and end its sessions; or let it in again. Raises SettingsError, also for the last admin."""
+        """Shut an account out, and end its sessions; or let it in again. Raises UserError, also for the last admin."""
         what = "account disabled" if disabled else "account enabled"
         account = self._change(self.get(name), who, what, address, disabled=disabled)
         if disabled:
@@ -74,7 +74,7 @@ class People:
         return account
 
     def set_password(self, name: str, password: str, *, who: str, must_change: bool, address: str = COMMAND_LINE) -> Account:
-        """Give an account another password, forget its failed logins, and end its sessions. Raises SettingsError for a weak one."""
+        """Give an account another password, forget its failed logins, and end its sessions. Raises UserError for a weak one."""
         account = self.get(name)
         _check(password, account.name)
         changed = self._change(
@@ -91,13 +91,13 @@ class People:
         return changed
 
     def unlock(self, name: str, *, who: str, address: str = COMMAND_LINE) -> None:
-        """Forget the failed logins of an account. Raises SettingsError."""
+        """Forget the failed logins of an account. Raises UserError."""
         account = self.get(name)
         self._forget_failures(account.name)
         self.note(who, "account unlocked", account.name, address=address)
 
     def log_out(self, name: str, *, who: str, address: str = COMMAND_LINE) -> int:
-        """End all sessions of an account; how many there were. Raises SettingsError."""
+        """End all sessions of an account; how many there were. Raises UserError."""
         account = self.get(name)
         ended = self._end_sessions(account.name)
         self.note(who, "sessions ended", account.name, after=f"{ended} ended", address=address)
@@ -117,7 +117,7 @@ class People:
         changed = msgspec.structs.replace(account, **values)
         with self._turn:  # two admins who take the role from each other at once: one of them stays
             if _looks_after(account) and not _looks_after(changed) and not self._other_admin(account.name):
-                raise SettingsError(f"{account.name} is the last admin: make another one first")
+                raise Conflict(f"{account.name} is the last admin: make another one first")
             self._store.accounts.put(changed)
         self.note(who, what, account.name, before=account.public(), after=changed.public(), address=address)
         return changed
@@ -141,7 +141,7 @@ def _looks_after(account: Account) -> bool:
 def _check(password: str, name: str) -> None:
     fault = password_fault(password, name)
     if fault:
-        raise SettingsError(PASSWORD_FAULTS[fault])
+        raise InvalidInput(PASSWORD_FAULTS[fault])
 
 
 def _words(value: object) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from actions.account_service import COMMAND_LINE, People
-from core.errors import SettingsError
+from core.errors import NotFound
 from domain.alert_lifecycle import AlertEvent, EventKind, Silence, event, silence
 from domain.tokens import Token, room_for_one
 from storage.store import Label, Replay, Store
@@ -31,7 +31,7 @@ class Deeds:
     def act(self, alert_id: str, kind: EventKind, text: str = "") -> AlertEvent:
         """Do something to an alert."""
         if self._store.alerts.get(alert_id) is None:
-            raise SettingsError(f"there is no alert {alert_id[:64]!r}")
+            raise NotFound(f"there is no alert {alert_id[:64]!r}")
         (done,) = self.act_on([alert_id], kind, text)
         return done
 
@@ -67,7 +67,7 @@ class Deeds:
         """Deliver again what it held back."""
         found = [each for each in self._store.silences.find(silence_id) if each.id == silence_id]
         if not found:
-            raise SettingsError(f"there is no silence {silence_id[:64]!r}")
+            raise NotFound(f"there is no silence {silence_id[:64]!r}")
         who, now = self.who(), self._now()
         self._store.silences.end([silence_id], now, who)
         self._note("silence ended", silence_id, before=f"until {found[0].ends_at.isoformat()}", after=now.isoformat(), who=who)
@@ -95,7 +95,7 @@ class Deeds:
         who = self._ask(endpoint, subjects)
         self._note("deliveries replayed", endpoint, after=", ".join(subjects), who=who)
 
-    def try_out(self, endpoint: str, subject: str, after: int) -> None:
+    def send_test(self, endpoint: str, subject: str, after: int) -> None:
         """Ask the worker to send an endpoint a test, after so many of them."""
         self._note("webhook tested", endpoint, who=self._ask(endpoint, {subject: after}))
 

@@ -14,7 +14,7 @@ from api.types import Classified, Pushed, RuleOut, WatchlistOut
 from domain.alert_lifecycle import Inhibition
 
 Classify = Callable[[Sequence[str]], Classified]
-"""Texts through the model, one item each. Raises ModelError; StoreBusy where the model is not ready, or others keep it busy."""
+"""Texts through the model, one item each. Raises ModelError; StoreUnavailable where the model is not ready, or others keep it busy."""
 
 Push = Callable[[Sequence[ArticleIn], datetime], list[Pushed]]
 """Articles, and when they came, to where nothing loses them any more, before it returns; one result each, indices as in the list.

@@ -11,7 +11,7 @@ import msgspec
 from flask import Response
 
 from api.types import FieldError, Problem
-from core.errors import BadRecord, SettingsError
+from core.errors import BadRecord, UserError
 
 _PLACE = re.compile(r" - at `(?:key in )?\$\.?(.*)`$")
 
@@ -45,11 +45,11 @@ def of_validation(error: Exception) -> Refused:
 
 @contextmanager
 def refusing(field: str = "") -> Iterator[None]:
-    """What the house's own checks of a person's words refuse becomes a 422."""
+    """An error of the user inside becomes a problem with the status of its type."""
     try:
         yield
-    except (SettingsError, BadRecord) as error:
-        raise (invalid(field, str(error)) if field else Refused(422, str(error))) from error
+    except (UserError, BadRecord) as error:
+        raise (invalid(field, str(error)) if field else Refused(error.http_status, str(error))) from error
 
 
 def response(refused: Refused) -> Response:

@@ -14,7 +14,7 @@ from api.backends import Backends
 from api.calls import Call
 from api.problems import Refused, invalid
 from api.serializers import alert_out, article_out, mood_out, series_out, silence_out
-from core.errors import SettingsError
+from core.errors import UserError
 from core.records import Alert
 from core.series import ALERTING, kind_of
 from storage.store import Place, Store
@@ -172,7 +172,7 @@ def watchlists(call: Call[requests.NoQuery, None]) -> types.Watchlists:
         raise Refused(503, "this process does not know the watchlists")
     try:
         found = call.backends.watchlists()
-    except SettingsError as error:
+    except UserError as error:
         raise Refused(503, f"the file of watchlists cannot be used: {error}") from error
     return types.Watchlists(items=tuple(found))
 

@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar
 
 from prometheus_client import Counter
 
-from core.errors import StoreBusy, StoreError
+from core.errors import StoreUnavailable, StoreError
 
 T = TypeVar("T")
 Changed = Literal["articles", "alerts", "deeds"]
@@ -96,7 +96,7 @@ class Cache:
         kinds: what it is made of; None: of what nobody tells
         ttl_s: kept so long where nobody tells what changes. Where somebody does, it is kept until one of `kinds` changed;
             one that costs much (longer than TTL_S) not less long than ttl_s.
-        Raises what `load` raised of StoreError, and StoreBusy when another thread's first read takes too long.
+        Raises what `load` raised of StoreError, and StoreUnavailable when another thread's first read takes too long.
         """
         entry, made_of = (
             self._entry(key),
@@ -106,7 +106,7 @@ class Cache:
         if not entry.lock.acquire(timeout=(WAIT_S if changed else 0) if entry.loaded else self._patience_s):
             if entry.loaded:
                 return entry.value  # type: ignore[no-any-return]
-            raise StoreBusy("the store has not answered yet")
+            raise StoreUnavailable("the store has not answered yet")
         try:
             if not self._holds(entry, made_of, ttl_s):
                 try:

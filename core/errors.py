@@ -1,34 +1,80 @@
-"""The error tree. A message says what happened, where, and what to do.
+"""The exceptions that Tocsin raises, with the exit code and the HTTP status of each.
 
 TocsinError
-├── SettingsError        a setting, a file or an address is wrong: the person can mend it (exit code 2)
-├── BadRecord            one record cannot be used: it goes to dead letters, the rest go on
-├── Flooded              too many records cannot be used: nothing more is set aside, the worker ends
-├── SourceError          one source could not be read: it is tried again later
-├── BrokerError          Kafka could not be reached or refused
-├── StoreError           ClickHouse could not be reached or refused
-│   └── StoreBusy        it may work when tried again
-└── ModelError           the model's files are missing, damaged or not ours
+├── UserError            the caller can correct it (exit code 2)
+│   ├── SettingsError    a setting, a file or an address is wrong
+│   ├── InvalidInput     a value is malformed or out of range (HTTP 422)
+│   ├── NotFound         there is no such object (HTTP 404)
+│   └── Conflict         the request contradicts the present state (HTTP 409)
+├── BadRecord            one record cannot be used; it becomes a dead letter
+├── Flooded              too many records cannot be used; the worker stops
+├── SourceError          one source could not be fetched; it is retried later
+├── BrokerError          Kafka cannot be reached, or refused the request (exit code 75, HTTP 503)
+├── StoreError           ClickHouse refused the request (HTTP 503)
+│   └── StoreUnavailable the same request may succeed later (exit code 75)
+├── LocalStoreError      a SQLite file cannot be read or written (HTTP 503)
+└── ModelError           model files are missing, damaged or not the expected ones
 """
 
 from __future__ import annotations
 
-EXIT_MEND = 2
-"""Exit status: a setting, a file or an address is wrong; a person has to mend it."""
-EXIT_LATER = 75
-"""Exit status: a server that is not ours to start does not answer; trying again may help (EX_TEMPFAIL of sysexits.h)."""
+from typing import ClassVar
+
+EXIT_FAILURE = 1
+EXIT_USAGE = 2
+"""Exit code: a setting, a file or an argument is wrong; a person has to correct it."""
+EXIT_TEMPFAIL = 75
+"""Exit code: a server does not answer; a later run may succeed (EX_TEMPFAIL of sysexits.h)."""
 
 
 class TocsinError(Exception):
-    """Anything that Tocsin raises on purpose."""
+    """Base class of all exceptions that Tocsin raises on purpose.
+
+    Attributes:
+        exit_code: exit code of a command that ends with it
+        http_status: status of an HTTP request that ends with it
+    """
+
+    exit_code: ClassVar[int] = EXIT_FAILURE
+    http_status: ClassVar[int] = 500
 
 
-class SettingsError(TocsinError):
-    """A setting, a file or an address is wrong; the message names it and how to mend it."""
+class UserError(TocsinError):
+    """The caller can correct the request; the message says how."""
+
+    exit_code = EXIT_USAGE
+    http_status = 422
+
+
+class SettingsError(UserError):
+    """A setting, a file or an address is wrong; the message names it."""
+
+
+class InvalidInput(UserError):
+    """A value is malformed, too long or out of range."""
+
+
+class NotFound(UserError):
+    """There is no object with this id or name."""
+
+    http_status = 404
+
+
+class Conflict(UserError):
+    """The request contradicts the present state, such as a name that is taken or an edit of an old version."""
+
+    http_status = 409
 
 
 class BadRecord(TocsinError):
-    """One record cannot be used. `stage` names the step that refused it."""
+    """One record cannot be used.
+
+    Attributes:
+        reason: why
+        stage: the step that rejected it
+    """
+
+    http_status = 422
 
     def __init__(self, reason: str, *, stage: str = "decode") -> None:
         super().__init__(reason)
@@ -37,11 +83,15 @@ class BadRecord(TocsinError):
 
 
 class Flooded(TocsinError):
-    """So many records cannot be used that it is not the records."""
+    """So many records cannot be used that the fault must lie elsewhere."""
 
 
 class SourceError(TocsinError):
-    """One source could not be read. `retry_after_s` is what its server asked for, if it did."""
+    """One source could not be fetched.
+
+    Attributes:
+        retry_after_s: how long the server asks to wait, seconds; None if it does not say
+    """
 
     def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(message)
@@ -49,16 +99,29 @@ class SourceError(TocsinError):
 
 
 class BrokerError(TocsinError):
-    """Kafka could not be reached, or refused what was asked."""
+    """Kafka cannot be reached, or refused the request."""
+
+    exit_code = EXIT_TEMPFAIL
+    http_status = 503
 
 
 class StoreError(TocsinError):
-    """ClickHouse refused what was asked; asking again will not help."""
+    """ClickHouse refused the request; repeating it will not help."""
+
+    http_status = 503
 
 
-class StoreBusy(StoreError):
-    """ClickHouse could not answer now; the same request may work when tried again."""
+class StoreUnavailable(StoreError):
+    """ClickHouse cannot answer now; the same request may succeed later."""
+
+    exit_code = EXIT_TEMPFAIL
+
+
+class LocalStoreError(TocsinError):
+    """A SQLite file cannot be read or written, for example because the disk is full."""
+
+    http_status = 503
 
 
 class ModelError(TocsinError):
-    """The model's files are missing, damaged, or not what the manifest says."""
+    """Model files are missing, damaged, or differ from the manifest."""

@@ -21,7 +21,7 @@ from dashboard.reads.model_reads import ModelReads
 from dashboard.reads.operations import Upkeep
 from dashboard.reads.queries import Reads
 from dashboard.reads.saved_views import Keeping
-from dashboard.services import Desks
+from dashboard.services import Services
 from dashboard.web import chart_script, compression, login_forms, request_guards, routes, sse
 from dashboard.web.authentication import Doors, asking
 from dashboard.web.change_feed import Live
@@ -45,7 +45,7 @@ INDEX = """<!DOCTYPE html>
 </html>"""
 
 
-NOBODY = Desks()
+NOBODY = Services()
 
 
 def _now() -> datetime:
@@ -70,14 +70,14 @@ def create_app(
     title: str = "Tocsin",
     cache: Cache | None = None,
     backends: Backends | None = None,
-    desks: Desks = NOBODY,
+    services: Services = NOBODY,
 ) -> dash.Dash:
     """The dashboard and the API over `store`, ready to be served. `store` may be shared with other threads.
 
     settings: who is let in, and how; without them, those who have an account
     now: the time it goes by, aware UTC; cache: what all viewers share
-    backends: what the API can do besides reading the store; desks: what the pages can
-    Raises SettingsError for doors that cannot work.
+    backends: what the API can do besides reading the store; services: what the pages can
+    Raises UserError for doors that cannot work.
     """
     app = dash.Dash(
         "tocsin-dashboard",
@@ -102,8 +102,8 @@ def create_app(
     cache = cache or Cache()
     reads = Reads(store, now, cache, inhibitions(settings.alert_inhibit))
     doors = Doors(store, settings, now)
-    upkeep, versions = Upkeep(store, now, cache, reads, desks.lags), ModelReads(store, now, cache, desks.modelling)
-    shell.register(app, reads, upkeep, versions, Deeds(store, now, asking, PAGES), Keeping(store, now), desks)
+    upkeep, versions = Upkeep(store, now, cache, reads, services.consumer_lag), ModelReads(store, now, cache, services.models)
+    shell.register(app, reads, upkeep, versions, Deeds(store, now, asking, PAGES), Keeping(store, now), services)
     routes.install(app.server, reads)
     chart_script.install(app.server)
     app.server.extensions[API] = api_routes.install(app.server, store, now, backends or Backends())

@@ -36,7 +36,7 @@ DAYS = 31
 """How far back the log reaches."""
 
 
-class Sent(NamedTuple):
+class DeliveryRecord(NamedTuple):
     """An alert, a group or a test at one endpoint, with its last attempt.
 
     subject: what the log calls it; alert_ids: the alerts in it, none for a test
@@ -55,7 +55,7 @@ class Sent(NamedTuple):
     asked_by: str = ""
 
 
-class Place(NamedTuple):
+class EndpointStatus(NamedTuple):
     """An endpoint, and how many of the last DAYS have which outcome there.
 
     state: ok, waiting, failing, gone, paused or unused; "" for one that the settings have no more
@@ -70,11 +70,11 @@ class Place(NamedTuple):
 class DeliveryLog(NamedTuple):
     """Endpoints as the settings have them, then those that they have no more; deliveries, the newest first."""
 
-    places: tuple[Place, ...]
-    sent: tuple[Sent, ...]
+    places: tuple[EndpointStatus, ...]
+    sent: tuple[DeliveryRecord, ...]
 
 
-class Delivering(Protocol):
+class DeliveryService(Protocol):
     """Thread safe. Every method raises StoreError, and SettingsError for what cannot be sent; the worker sends within seconds."""
 
     def log(self) -> DeliveryLog:
@@ -86,11 +86,11 @@ class Delivering(Protocol):
     def replay_failed(self, endpoint: str, deeds: Deeds) -> int:
         """The same for all that failed or are dead there."""
 
-    def try_out(self, endpoint: str, deeds: Deeds) -> None:
+    def send_test(self, endpoint: str, deeds: Deeds) -> None:
         """Ask for a test to be sent there, in its form, though it is paused or gone."""
 
 
-class Asked(NamedTuple):
+class ExplanationRequest(NamedTuple):
     """The text whose sentiment is to be explained; company: words that name the one it is towards, "" for the whole text."""
 
     title: str
@@ -100,7 +100,7 @@ class Asked(NamedTuple):
     company: str = ""
 
 
-class Weight(NamedTuple):
+class WordWeight(NamedTuple):
     """text[start:end], and how much it adds to the log odds of the class (negative: takes away)."""
 
     start: int
@@ -108,35 +108,35 @@ class Weight(NamedTuple):
     weight: float
 
 
-class Reasons(NamedTuple):
+class Explanation(NamedTuple):
     """Why `label` has `probability`, by `model`; places are places in `text`, in order."""
 
     text: str
-    words: tuple[Weight, ...]
+    words: tuple[WordWeight, ...]
     label: str
     probability: float
     model: str
 
 
-Explain = Callable[[Asked], Reasons]
+ExplanationService = Callable[[ExplanationRequest], Explanation]
 """Raises ModelError where the model cannot."""
 
 
-class Problem(NamedTuple):
+class FeedProblem(NamedTuple):
     """What is odd about a feed. key: of the words, dashboard/translations/sources.py, without "feed.problem."; values: that they name"""
 
     key: str
     values: Mapping[str, object] = {}
 
 
-class Entry(NamedTuple):
+class FeedEntry(NamedTuple):
     """An entry as a feed has it. published: None: it has no time that can be believed"""
 
     title: str
     published: datetime | None
 
 
-class Looked(msgspec.Struct, frozen=True, kw_only=True):
+class FeedPreview(msgspec.Struct, frozen=True, kw_only=True):
     """What stands at an address. Texts are the feed's own: strangers wrote them.
 
     url: where it came from in the end; kind: such as "rss20"
@@ -149,8 +149,8 @@ class Looked(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     language: str
     entries: int
-    newest: tuple[Entry, ...]
-    problems: tuple[Problem, ...]
+    newest: tuple[FeedEntry, ...]
+    problems: tuple[FeedProblem, ...]
     size_bytes: int
     took_s: float
     interval_s: float
@@ -167,27 +167,27 @@ class NewFeed(msgspec.Struct, frozen=True, kw_only=True):
     full_text: str = "never"
 
 
-class Feeding(Protocol):
+class FeedService(Protocol):
     """Thread safe."""
 
-    def look(self, url: str, who: str) -> Looked:
-        """Fetch and read it as the crawler would, and store nothing. Raises SettingsError or SourceError for what it cannot be."""
+    def preview(self, url: str, who: str) -> FeedPreview:
+        """Fetch and read it as the crawler would, and store nothing. Raises UserError or SourceError for what it cannot be."""
 
     def add(self, feed: NewFeed, who: str) -> None:
-        """Have the crawler take it up. Raises SettingsError for what it cannot be, StoreError."""
+        """Have the crawler take it up. Raises UserError for what it cannot be, StoreError."""
 
     def remove(self, name: str, who: str) -> None:
-        """Have the crawler leave it. Raises SettingsError where nobody added it here, StoreError."""
+        """Have the crawler leave it. Raises UserError where nobody added it here, StoreError."""
 
 
-Lags = Callable[[], Mapping[str, list[int]]]
+ConsumerLag = Callable[[], Mapping[str, list[int]]]
 """Topic, by the name that this house gives it, to the messages that the workers have not done yet, by partition. Raises BrokerError."""
 
 
-Did = Literal["promote", "keep", "rollback"]
+ModelAction = Literal["promote", "keep", "rollback"]
 
 
-class Version(NamedTuple):
+class ModelVersion(NamedTuple):
     """A version of the model on disk.
 
     name: what it is promoted by; model: what its scores call it; parent: the one that it was trained from
@@ -205,11 +205,11 @@ class Version(NamedTuple):
     fault: str = ""
 
 
-class Move(NamedTuple):
+class ModelChange(NamedTuple):
     """What happened to a version. origin: the champion until then; who: "" for the gate of a refresh; gate: whether it decided"""
 
     when: datetime
-    did: Did
+    did: ModelAction
     version: str
     origin: str
     why: str
@@ -217,7 +217,7 @@ class Move(NamedTuple):
     gate: bool
 
 
-class Models(NamedTuple):
+class ModelVersions(NamedTuple):
     """The versions of this installation, and what became of them.
 
     champion: its name, "" where the file that names it is damaged (fault says how); before: the one that a rollback leads to, "" for none
@@ -226,17 +226,17 @@ class Models(NamedTuple):
 
     champion: str
     before: str
-    versions: tuple[Version, ...]
-    history: tuple[Move, ...]
+    versions: tuple[ModelVersion, ...]
+    history: tuple[ModelChange, ...]
     setting: str = "champion"
     fault: str = ""
 
-    def find(self, name: str) -> Version | None:
+    def find(self, name: str) -> ModelVersion | None:
         """The version of this name."""
         return next((each for each in self.versions if each.name == name), None)
 
 
-class Compared(NamedTuple):
+class MetricComparison(NamedTuple):
     """Two versions on the same rows of a frozen test, in shares of 1. low, high: 95 % interval of now - before.
 
     group: "all", "language zh" or "class negative"; metric: "accuracy", "macro F1" or "F1"
@@ -252,16 +252,16 @@ class Compared(NamedTuple):
     high: float
 
 
-class Contest(NamedTuple):
+class ModelComparison(NamedTuple):
     """What was measured of two versions beside each other."""
 
     now: str
     before: str
     at: datetime
-    figures: tuple[Compared, ...]
+    figures: tuple[MetricComparison, ...]
 
 
-class Published(NamedTuple):
+class CardMetric(NamedTuple):
     """A figure of the model card: of a test set in a language. metrics: name to (value, low, high), the interval of 95 %."""
 
     task: str
@@ -275,16 +275,16 @@ Bins = Sequence[tuple[float, float, float]]
 """Per bin of confidence: how many, the sum of their confidences, how many right."""
 
 
-class Card(NamedTuple):
+class ModelCard(NamedTuple):
     """The model card of a version. before, after: language to bins of the sentiment said, before and after calibration."""
 
     model: str
-    figures: tuple[Published, ...]
+    figures: tuple[CardMetric, ...]
     before: Mapping[str, Bins]
     after: Mapping[str, Bins]
 
 
-class Refresh(NamedTuple):
+class RefreshStatus(NamedTuple):
     """A refresh that is under way, or the last one.
 
     state: running, ended (see did), failed (see error), or lost: its process was killed
@@ -303,22 +303,22 @@ class Refresh(NamedTuple):
     error: str = ""
 
 
-class Modelling(Protocol):
+class ModelService(Protocol):
     """Thread safe. What changes something is written to the history of the versions and to the audit log, under the name `who`.
 
     Every method raises SettingsError or ModelError in a sentence for a person where it cannot do what is asked.
     """
 
-    def models(self) -> Models:
+    def versions(self) -> ModelVersions:
         """The versions and their history."""
 
-    def contest(self, now: str, before: str) -> Contest | None:
+    def comparison(self, now: str, before: str) -> ModelComparison | None:
         """What was measured of these two versions; None: nothing was."""
 
-    def card(self) -> Card | None:
+    def card(self) -> ModelCard | None:
         """The model card of the version that comes with Tocsin; None where it is not installed."""
 
-    def refreshing(self) -> Refresh | None:
+    def refresh_status(self) -> RefreshStatus | None:
         """The refresh that is under way in any process, or the last one; None: there was none."""
 
     def promote(self, version: str, champion: str, why: str, who: str) -> None:
@@ -331,7 +331,7 @@ class Modelling(Protocol):
         """Begin to learn from people's labels, in a process of its own. Refused while one is under way. force: few labels will do."""
 
 
-class InForce(NamedTuple):
+class ActiveText(NamedTuple):
     """The rules that ring now. id: of the text that was written here, "" where they come from the settings; who, at: of that text"""
 
     id: str
@@ -340,7 +340,7 @@ class InForce(NamedTuple):
     at: datetime | None = None
 
 
-class Foreseen(NamedTuple):
+class RulePreview(NamedTuple):
     """What rules would have rung in [since, until): by rule how often, and the alerts, oldest first."""
 
     since: datetime
@@ -350,36 +350,36 @@ class Foreseen(NamedTuple):
     alerts: tuple[Alert, ...]
 
 
-class Ruling(Protocol):
+class RuleService(Protocol):
     """Thread safe. Every method raises StoreError."""
 
-    def in_force(self) -> InForce:
+    def active(self) -> ActiveText:
         """The text of the rules that ring now."""
 
-    def foresee(self, text: str) -> Foreseen:
-        """What these rules would have rung in the last 30 days. Raises SettingsError with a line for each mistake."""
+    def preview(self, text: str) -> RulePreview:
+        """What these rules would have rung in the last 30 days. Raises UserError with a line for each mistake."""
 
-    def save(self, text: str, base: str, who: str) -> InForce:
-        """Put these rules in force in place of those of id `base`. Raises SettingsError for mistakes, and where others are by now."""
+    def save(self, text: str, base: str, who: str) -> ActiveText:
+        """Put these rules in force in place of those of id `base`. Raises UserError for mistakes, and where others are by now."""
 
 
-class Desks(NamedTuple):
+class Services(NamedTuple):
     """Who answers for what; None: it is not to be had from this process, and the pages say so.
 
     explain: which words drove a score; ruling, watching: the rules and the watchlists in force; feeding: feeds that people add
     lags: how far the workers are behind; delivering: what was sent, and is to be sent again; modelling: the versions of the model
     """
 
-    explain: Explain | None = None
-    ruling: Ruling | None = None
-    watching: Watching | None = None
-    feeding: Feeding | None = None
-    lags: Lags | None = None
-    delivering: Delivering | None = None
-    modelling: Modelling | None = None
+    explain: ExplanationService | None = None
+    ruling: RuleService | None = None
+    watching: WatchlistService | None = None
+    feeding: FeedService | None = None
+    lags: ConsumerLag | None = None
+    delivering: DeliveryService | None = None
+    modelling: ModelService | None = None
 
 
-class Matched(NamedTuple):
+class WatchlistMatches(NamedTuple):
     """What one watchlist would have matched. articles, negative: how many; newest: the last ones, each with what it has of the list"""
 
     name: str
@@ -390,23 +390,23 @@ class Matched(NamedTuple):
     newest: tuple[tuple[ArticleRow, str], ...]
 
 
-class Tried(NamedTuple):
+class WatchlistPreview(NamedTuple):
     """What watchlists would have matched of the articles of [since, until); since is later than was asked for where time ran out."""
 
     since: datetime
     until: datetime
     read: int
-    lists: tuple[Matched, ...]
+    lists: tuple[WatchlistMatches, ...]
 
 
-class Watching(Protocol):
+class WatchlistService(Protocol):
     """Thread safe. Every method raises StoreError."""
 
-    def in_force(self) -> InForce:
+    def active(self) -> ActiveText:
         """The text of the watchlists that are followed now."""
 
-    def attempt(self, text: str) -> Tried:
-        """What these watchlists would have matched in the last 7 days. Raises SettingsError with a line for each mistake."""
+    def preview(self, text: str) -> WatchlistPreview:
+        """What these watchlists would have matched in the last 7 days. Raises UserError with a line for each mistake."""
 
-    def save(self, text: str, base: str, who: str) -> InForce:
-        """Follow these watchlists in place of those of id `base`. Raises SettingsError for mistakes, and where others are by now."""
+    def save(self, text: str, base: str, who: str) -> ActiveText:
+        """Follow these watchlists in place of those of id `base`. Raises UserError for mistakes, and where others are by now."""

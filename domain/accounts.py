@@ -18,7 +18,7 @@ from typing import Literal
 
 import msgspec
 
-from core.errors import SettingsError
+from core.errors import InvalidInput
 
 Role = Literal["viewer", "analyst", "admin"]
 ROLES: tuple[Role, ...] = ("viewer", "analyst", "admin")
@@ -87,10 +87,10 @@ def may(role: Role, least: Role) -> bool:
 
 
 def account_name(text: str) -> str:
-    """The name as it is kept: without regard to case or width. Raises SettingsError for what is no name."""
+    """The name as it is kept: without regard to case or width. Raises InvalidInput for what is no name."""
     name = unicodedata.normalize("NFKC", text).strip().casefold()
     if not 0 < len(name) <= MAX_NAME_CHARS or not all(char.isalnum() or char in "._-@" for char in name):
-        raise SettingsError(f"an account's name is 1 to {MAX_NAME_CHARS} letters, digits and . _ - @ of any language")
+        raise InvalidInput(f"an account's name is 1 to {MAX_NAME_CHARS} letters, digits and . _ - @ of any language")
     return name
 
 

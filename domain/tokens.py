@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 import msgspec
 
-from core.errors import SettingsError
+from core.errors import Conflict, InvalidInput
 from core.records import NEWEST, sha
 from domain.alert_lifecycle import TOCSIN
 
@@ -57,18 +57,18 @@ def digest_of(secret: str) -> str:
 
 
 def new_token(name: str, scopes: Sequence[str], *, author: str, now: datetime, expires_at: datetime | None = None) -> tuple[str, Token]:
-    """(the secret, the token). Raises SettingsError for one that could do nothing, or that nobody could tell from others."""
+    """(the secret, the token). Raises InvalidInput for one that could do nothing, or that nobody could tell from others."""
     name, author = name.strip(), author.strip()
     if not name or len(name) > MAX_NAME_CHARS or not name.isprintable():
-        raise SettingsError(f"a token needs a name, in at most {MAX_NAME_CHARS} printable characters")
+        raise InvalidInput(f"a token needs a name, in at most {MAX_NAME_CHARS} printable characters")
     if name.casefold() == TOCSIN:
-        raise SettingsError(f"{TOCSIN!r} is the program's own name: call the token after who uses it")
+        raise InvalidInput(f"{TOCSIN!r} is the program's own name: call the token after who uses it")
     unknown = [scope for scope in scopes if scope not in SCOPES]
     if unknown or not scopes:
         wrong = f"there is no scope {unknown[0]!r}" if unknown else "a token needs a scope"
-        raise SettingsError(f"{wrong}: {', '.join(SCOPES)} are known")
+        raise InvalidInput(f"{wrong}: {', '.join(SCOPES)} are known")
     if expires_at is not None and not now < expires_at < NEWEST:
-        raise SettingsError(f"a token that expires at {expires_at.isoformat()} opens nothing: give a time to come, before {NEWEST.year}")
+        raise InvalidInput(f"a token that expires at {expires_at.isoformat()} opens nothing: give a time to come, before {NEWEST.year}")
     secret = PREFIX + secrets.token_urlsafe(32)
     digest = digest_of(secret)
     return secret, Token(
@@ -83,9 +83,9 @@ def new_token(name: str, scopes: Sequence[str], *, author: str, now: datetime, e
 
 
 def room_for_one(tokens: Iterable[Token], now: datetime) -> None:
-    """Raises SettingsError when there are so many live tokens that no more should be made."""
+    """Raises InvalidInput when there are so many live tokens that no more should be made."""
     if sum(token.alive(now) for token in tokens) >= MAX_TOKENS:
-        raise SettingsError(f"there are {MAX_TOKENS:,} live tokens: revoke those that nobody uses")
+        raise Conflict(f"there are {MAX_TOKENS:,} live tokens: revoke those that nobody uses")
 
 
 def find(secret: str, tokens: Iterable[Token], now: datetime) -> Token | None:

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from core.errors import SettingsError, StoreBusy, StoreError
+from core.errors import SettingsError, StoreUnavailable, StoreError
 
 Value = str | int | float | Sequence[str] | Sequence[int]
 Row = tuple[Any, ...]
@@ -33,7 +33,7 @@ class ClickHouse(Protocol):
     """A connection to one database of one ClickHouse. Safe to use from several threads."""
 
     def query(self, sql: str, **parameters: Value) -> list[Row]:
-        """The rows of a SELECT. Raises StoreError, or StoreBusy when trying again may help."""
+        """The rows of a SELECT. Raises StoreError, or StoreUnavailable when trying again may help."""
         ...
 
     def command(self, sql: str) -> None:
@@ -138,10 +138,10 @@ class Server:
             return action(client)
         except errors.ServerException as error:
             message = f"ClickHouse at {self._place} refused (code {error.code}): {_first_line(error.message)}"
-            raise (StoreBusy if error.code in RETRIABLE else StoreError)(message) from error
+            raise (StoreUnavailable if error.code in RETRIABLE else StoreError)(message) from error
         except (errors.NetworkError, errors.SocketTimeoutError, errors.PartiallyConsumedQueryError, OSError, EOFError) as error:
             client.disconnect()
-            raise StoreBusy(f"ClickHouse at {self._place} cannot be reached: {_first_line(str(error)) or type(error).__name__}") from error
+            raise StoreUnavailable(f"ClickHouse at {self._place} cannot be reached: {_first_line(str(error)) or type(error).__name__}") from error
         except (errors.Error, ValueError, TypeError, AttributeError, KeyError) as error:
             client.disconnect()
             raise StoreError(f"ClickHouse at {self._place}: {_first_line(str(error)) or type(error).__name__}") from error
@@ -195,7 +195,7 @@ class Embedded:
             other = re.search(r"already initialized with path '([^']*)'", str(error))
             if other is not None:
                 raise StoreError(f"the embedded store in {folder} cannot be opened: this process has {other.group(1)} open") from error
-            raise StoreBusy(  # one that is just ending, perhaps: whoever starts us again should
+            raise StoreUnavailable(  # one that is just ending, perhaps: whoever starts us again should
                 f"the embedded store in {folder} cannot be opened: is another tocsin running on it? "
                 "Stop that one, or choose another data_dir."
             ) from error
@@ -214,7 +214,7 @@ class Embedded:
             message = _first_line(str(error))
             code = re.search(r"Code: (\d+)", message)
             busy = code is not None and int(code.group(1)) in RETRIABLE
-            raise (StoreBusy if busy else StoreError)(f"the embedded store in {self.folder}: {message}") from error
+            raise (StoreUnavailable if busy else StoreError)(f"the embedded store in {self.folder}: {message}") from error
 
     def query(self, sql: str, **parameters: Value) -> list[Row]:
         """As ClickHouse.query."""

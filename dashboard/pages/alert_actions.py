@@ -10,7 +10,7 @@ import dash_mantine_components as dmc
 from dash import Input, Output, State, dcc, html, no_update
 
 from actions.audited_actions import Deeds
-from core.errors import SettingsError, StoreError
+from core.errors import NotFound, StoreError, UserError
 from core.log import get_logger
 from core.untrusted_text import plain
 from dashboard import i18n
@@ -151,7 +151,7 @@ def register(app: dash.Dash, reads: Reads, deeds: Deeds) -> None:
                 return _silence(key, str(reason or ""), SPANS.get(str(span), SPANS["4h"]), view), no_update, ""
             with_words = pressed in ("ac-note", "ac-assign")
             done = deeds.act(key, BUTTONS[pressed], str(words or "") if with_words else "")
-        except (SettingsError, KeyError) as error:
+        except (UserError, KeyError) as error:
             return html.Span(["✗ ", str(error)], className="sentiment negative"), no_update, no_update
         except StoreError as error:
             log.warning("the store did not answer", error=str(error))
@@ -163,7 +163,7 @@ def register(app: dash.Dash, reads: Reads, deeds: Deeds) -> None:
     def _silence(key: str, reason: str, lasts: timedelta, view: View) -> str:
         found = reads.alert(key)
         if found is None:
-            raise SettingsError(f"there is no alert {key[:64]!r}")
+            raise NotFound(f"there is no alert {key[:64]!r}")
         made = deeds.silence(found.alert.series, lasts, reason)
         reads.forget(("story", key), "inbox")
         until = i18n.when(made.until, view.tz, view.language)

@@ -11,13 +11,13 @@ import dash_mantine_components as dmc
 from dash import Input, Output, State, dcc, html, no_update
 
 from actions.audited_actions import Deeds
-from core.errors import SettingsError, StoreError
+from core.errors import StoreError, UserError
 from core.log import get_logger, mask
 from core.untrusted_text import plain
 from dashboard import i18n
 from dashboard.pages.components import Parts, chooser, for_role, href, mistake, name_of, panel, store_problem
 from dashboard.reads.queries import Reads, revision
-from dashboard.services import OUTCOMES, Delivering, DeliveryLog, Place, Sent
+from dashboard.services import OUTCOMES, DeliveryService, DeliveryLog, EndpointStatus, DeliveryRecord
 from dashboard.view import View, parse
 from storage.tables.alert_groups import PREFIX
 
@@ -81,7 +81,7 @@ def layout(view: View, _key: str) -> Any:
     )
 
 
-def places(found: Sequence[Place], now: datetime, view: View) -> Any:
+def places(found: Sequence[EndpointStatus], now: datetime, view: View) -> Any:
     """The endpoints, each with what chooses it."""
 
     def words(key: str) -> str:
@@ -103,7 +103,7 @@ def places(found: Sequence[Place], now: datetime, view: View) -> Any:
     return html.Div(html.Table([html.Thead(head), html.Tbody(rows)], className="table"), className="scroll")
 
 
-def table(found: Sequence[Sent], series: Mapping[str, str], now: datetime, view: View) -> Any:
+def table(found: Sequence[DeliveryRecord], series: Mapping[str, str], now: datetime, view: View) -> Any:
     """The deliveries, newest first, or that there are none. series: of alerts, by their ids, as far as they are known"""
 
     def words(key: str, **values: object) -> str:
@@ -134,12 +134,12 @@ def table(found: Sequence[Sent], series: Mapping[str, str], now: datetime, view:
     return html.Div([html.Div(html.Table([html.Thead(head), html.Tbody(rows)], className="table inbox"), className="scroll"), more])
 
 
-def value_of(each: Sent) -> str:
+def value_of(each: DeliveryRecord) -> str:
     """What a row is called when it is chosen."""
     return f"{each.endpoint}{_BETWEEN}{each.subject}"
 
 
-def _what(each: Sent, series: Mapping[str, str], view: View) -> Any:
+def _what(each: DeliveryRecord, series: Mapping[str, str], view: View) -> Any:
     if not each.alert_ids:
         return html.Span(i18n.text("deliveries.a_test", view.language), className="muted")
     first = each.alert_ids[0]
@@ -150,14 +150,14 @@ def _what(each: Sent, series: Mapping[str, str], view: View) -> Any:
     return [link, html.Span(i18n.text("deliveries.group", view.language, n=len(each.alert_ids)), className="muted small")]
 
 
-def _result(each: Sent, view: View) -> Any:
+def _result(each: DeliveryRecord, view: View) -> Any:
     label = f"{GLYPHS[each.outcome]} {i18n.text(f'deliveries.{each.outcome}', view.language)}"
     status = f" ({each.status})" if each.status else ""
     error = html.Div(html.Bdi(plain(mask(each.error), 200)), className="small muted wrap") if each.error else None
     return [html.Span(label + status, className=f"sentiment {CLASSES[each.outcome]}"), error]
 
 
-def _next(each: Sent, now: datetime, view: View) -> Any:
+def _next(each: DeliveryRecord, now: datetime, view: View) -> Any:
     if each.asked_by:
         return html.Span(i18n.text("deliveries.asked", view.language, who=plain(each.asked_by, 60)), className="muted")
     if each.next_at is None:
@@ -165,8 +165,8 @@ def _next(each: Sent, now: datetime, view: View) -> Any:
     return i18n.text("deliveries.soon", view.language) if each.next_at <= now else i18n.when(each.next_at, view.tz, view.language)
 
 
-def register(app: dash.Dash, reads: Reads, deeds: Deeds, delivering: Delivering | None) -> None:
-    """The refresh of the page, and what its buttons do. delivering: None where deliveries are not to be had from here."""
+def register(app: dash.Dash, reads: Reads, deeds: Deeds, delivery_service: DeliveryService | None) -> None:
+    """The refresh of the page, and what its buttons do. delivery_service: None where deliveries are not to be had from here."""
     shown = [
         Output("de-problem", "children"),
         Output("de-places", "children"),
@@ -176,7 +176,7 @@ def register(app: dash.Dash, reads: Reads, deeds: Deeds, delivering: Delivering 
     ]
 
     def read() -> DeliveryLog:
-        return reads.shared("deliveries", TTL_S, lambda _: delivering.log() if delivering else DeliveryLog((), ()))
+        return reads.shared("deliveries", TTL_S, lambda _: delivery_service.log() if delivery_service else DeliveryLog((), ()))
 
     @app.callback(
         shown,
@@ -190,7 +190,7 @@ def register(app: dash.Dash, reads: Reads, deeds: Deeds, delivering: Delivering 
     )  # type: ignore[untyped-decorator]
     def refresh(_tick: Any, _said: Any, where: Any, outcome: Any, data: Any, theme: Any, seen: Any) -> list[Any]:
         view = parse(data, theme)
-        if delivering is None:
+        if delivery_service is None:
             return [mistake(i18n.text("deliveries.away", view.language)), None, None, [], None]
         try:
             found = read()
@@ -198,7 +198,7 @@ def register(app: dash.Dash, reads: Reads, deeds: Deeds, delivering: Delivering 
         except StoreError as error:
             log.warning("the store did not answer", error=str(error))
             return [store_problem(view), *[no_update] * (len(shown) - 1)]
-        except SettingsError as error:
+        except UserError as error:
             return [mistake(str(error)), None, None, [], None]
         now = reads.now()
         rows = [each for each in found.sent if where in (None, "", each.endpoint) and outcome in (None, "", each.outcome)]
@@ -224,18 +224,18 @@ def register(app: dash.Dash, reads: Reads, deeds: Deeds, delivering: Delivering 
     def act(*given: Any) -> tuple[Any, Any]:
         *clicks, place, chosen, data = given
         view, pressed = parse(data), dash.ctx.triggered_id
-        if not any(clicks) or pressed not in BUTTONS or delivering is None:
+        if not any(clicks) or pressed not in BUTTONS or delivery_service is None:
             return no_update, no_update
         try:
             if pressed == "de-replay":
-                return _replay(delivering, chosen, view), []
+                return _replay(delivery_service, chosen, view), []
             if not isinstance(place, str) or not place:
                 return mistake(i18n.text("deliveries.choose_place", view.language)), no_update
             if pressed == "de-test":
-                delivering.try_out(place, deeds)
+                delivery_service.send_test(place, deeds)
                 return "✓ " + i18n.text("deliveries.tested", view.language, endpoint=plain(mask(place), 80)), no_update
-            return _asked(delivering.replay_failed(place, deeds), view), no_update
-        except SettingsError as error:
+            return _asked(delivery_service.replay_failed(place, deeds), view), no_update
+        except UserError as error:
             return mistake(str(error)), no_update
         except StoreError as error:
             log.warning("the store did not answer", error=str(error))
@@ -243,7 +243,7 @@ def register(app: dash.Dash, reads: Reads, deeds: Deeds, delivering: Delivering 
         finally:
             reads.forget("deliveries")
 
-    def _replay(desk: Delivering, chosen: Any, view: View) -> Any:
+    def _replay(service: DeliveryService, chosen: Any, view: View) -> Any:
         by_place: dict[str, list[str]] = {}
         for value in chosen if isinstance(chosen, list) else []:
             endpoint, between, subject = str(value).partition(_BETWEEN)
@@ -251,7 +251,7 @@ def register(app: dash.Dash, reads: Reads, deeds: Deeds, delivering: Delivering 
                 by_place.setdefault(endpoint, []).append(subject)
         if not by_place:
             return mistake(i18n.text("deliveries.choose", view.language))
-        return _asked(sum(desk.replay(endpoint, subjects, deeds) for endpoint, subjects in by_place.items()), view)
+        return _asked(sum(service.replay(endpoint, subjects, deeds) for endpoint, subjects in by_place.items()), view)
 
 
 def _asked(count: int, view: View) -> Any:

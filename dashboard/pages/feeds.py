@@ -10,14 +10,14 @@ import dash
 import dash_mantine_components as dmc
 from dash import Input, Output, State, dcc, html, no_update
 
-from core.errors import SettingsError, SourceError, StoreError
+from core.errors import SourceError, StoreError, UserError
 from core.log import get_logger, mask
 from core.records import Genre
 from core.untrusted_text import plain
 from dashboard import i18n
 from dashboard.pages.components import panel
 from dashboard.reads.operations import Upkeep
-from dashboard.services import Feeding, Looked, NewFeed
+from dashboard.services import FeedService, FeedPreview, NewFeed
 from dashboard.view import View, parse
 from dashboard.web.authentication import current
 from domain.accounts import may
@@ -84,7 +84,7 @@ def _removing(view: View) -> Any:
     return html.Div([chosen, button], className="actions after")
 
 
-def found(looked: Looked, view: View) -> Any:
+def found(looked: FeedPreview, view: View) -> Any:
     """What stands at an address, in plain text: strangers wrote it."""
 
     def words(key: str, **values: object) -> str:
@@ -129,12 +129,12 @@ def wrong(error: Exception, view: View) -> Any:
     return html.P(f"✗ {plain(mask(str(error)), 400)}", className="sentiment negative why")
 
 
-def suggested(looked: Looked) -> str:
+def suggested(looked: FeedPreview) -> str:
     """A name for a source: the host of its address."""
     return (urlsplit(looked.url).hostname or "").removeprefix("www.")
 
 
-def register(app: dash.Dash, upkeep: Upkeep, feeding: Feeding | None, who: Callable[[], str]) -> None:
+def register(app: dash.Dash, upkeep: Upkeep, feed_service: FeedService | None, who: Callable[[], str]) -> None:
     """What the form does."""
 
     @app.callback(
@@ -155,11 +155,11 @@ def register(app: dash.Dash, upkeep: Upkeep, feeding: Feeding | None, who: Calla
         same = (no_update,) * 4
         if not (clicks or submits):
             return no_update, *same
-        if feeding is None:
+        if feed_service is None:
             return i18n.text("feed.away", view.language), *same
         try:
-            looked = feeding.look(str(url or "")[:4_000], who())
-        except (SettingsError, SourceError, StoreError) as error:
+            looked = feed_service.preview(str(url or "")[:4_000], who())
+        except (UserError, SourceError, StoreError) as error:
             return wrong(error, view), *same
         short = any(problem.key == "short" for problem in looked.problems)
         return found(looked, view), suggested(looked), looked.language or "any", looked.interval_s, "when_short" if short else "never"
@@ -179,7 +179,7 @@ def register(app: dash.Dash, upkeep: Upkeep, feeding: Feeding | None, who: Calla
     )  # type: ignore[untyped-decorator]
     def add(clicks: Any, url: Any, name: Any, language: Any, genre: Any, pages: Any, every_s: Any, data: Any, theme: Any) -> Any:
         view = parse(data, theme)
-        if not clicks or feeding is None:
+        if not clicks or feed_service is None:
             return no_update
         feed = NewFeed(
             name=str(name or "")[:200],
@@ -190,8 +190,8 @@ def register(app: dash.Dash, upkeep: Upkeep, feeding: Feeding | None, who: Calla
             interval_s=float(every_s) if isinstance(every_s, int | float) else 120.0,
         )
         try:
-            feeding.add(feed, who())
-        except (SettingsError, StoreError) as error:
+            feed_service.add(feed, who())
+        except (UserError, StoreError) as error:
             return wrong(error, view)
         upkeep.forget_sources()
         return html.P(["✓ ", i18n.text("feed.added", view.language)], className="sentiment positive")
@@ -206,11 +206,11 @@ def register(app: dash.Dash, upkeep: Upkeep, feeding: Feeding | None, who: Calla
     )  # type: ignore[untyped-decorator]
     def remove(clicks: Any, name: Any, data: Any, theme: Any) -> Any:
         view = parse(data, theme)
-        if not clicks or not name or feeding is None:
+        if not clicks or not name or feed_service is None:
             return no_update
         try:
-            feeding.remove(str(name), who())
-        except (SettingsError, StoreError) as error:
+            feed_service.remove(str(name), who())
+        except (UserError, StoreError) as error:
             return wrong(error, view)
         upkeep.forget_sources()
         return html.P(["✓ ", i18n.text("feed.removed", view.language)], className="sentiment positive")

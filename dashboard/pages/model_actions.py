@@ -9,13 +9,13 @@ import dash
 import dash_mantine_components as dmc
 from dash import Input, Output, State, dcc, html, no_update
 
-from core.errors import ModelError, SettingsError
+from core.errors import InvalidInput, ModelError, UserError
 from core.log import get_logger
 from core.untrusted_text import plain
 from dashboard.figures.model_charts import VERDICTS, test_name, verdict
 from dashboard.pages.model_parts import contest_note, name_of, share, words
 from dashboard.reads.model_reads import ModelReads
-from dashboard.services import Contest, Modelling, Models
+from dashboard.services import ModelComparison, ModelService, ModelVersions
 from dashboard.view import View, parse
 from dashboard.web.authentication import current
 from domain.accounts import may
@@ -66,14 +66,14 @@ def layout(view: View) -> list[Any]:
     return [dcc.Store(id="mo-asked"), row, dialog]
 
 
-def offered(found: Models, view: View) -> list[dict[str, str]]:
+def offered(found: ModelVersions, view: View) -> list[dict[str, str]]:
     """The versions that may be promoted, the newest first."""
     return [
         {"value": each.name, "label": name_of(each.name, view)} for each in reversed(found.versions) if not each.champion and not each.fault
     ]
 
 
-def question(what: str, found: Models, version: str, reads: ModelReads, view: View) -> Any:
+def question(what: str, found: ModelVersions, version: str, reads: ModelReads, view: View) -> Any:
     """What is about to be done, with what is known for and against it; a sentence alone where it cannot be done."""
     if what == "refresh":
         return html.P(words(view, "ask_refresh"))
@@ -92,7 +92,7 @@ def question(what: str, found: Models, version: str, reads: ModelReads, view: Vi
     )
 
 
-def figures_of(found: Contest | None, view: View) -> list[Any]:
+def figures_of(found: ModelComparison | None, view: View) -> list[Any]:
     """What was measured of the two, in short: accuracy on the whole of each test."""
     if found is None:
         return []
@@ -111,7 +111,7 @@ def register(app: dash.Dash, reads: ModelReads, who: Callable[[], str]) -> None:
     def offer(_tick: Any, _said: Any, data: Any) -> Any:
         try:
             found = reads.models()
-        except (SettingsError, ModelError, OSError):
+        except (UserError, ModelError, OSError):
             return no_update
         return offered(found, parse(data)) if found is not None else []
 
@@ -141,7 +141,7 @@ def register(app: dash.Dash, reads: ModelReads, who: Callable[[], str]) -> None:
                 return True, html.P(words(view, "away")), None, True, hidden, hidden
             version = found.before if what == "rollback" else str(chosen or "") if what == "promote" else ""
             said = question(what, found, version, reads, view)
-        except (SettingsError, ModelError, OSError) as error:
+        except (UserError, ModelError, OSError) as error:
             return True, html.P(["✗ ", plain(str(error), 400)]), None, True, hidden, hidden
         asked = {"what": what, "version": version, "champion": found.champion}
         why = hidden if what == "refresh" else shown
@@ -160,28 +160,28 @@ def register(app: dash.Dash, reads: ModelReads, who: Callable[[], str]) -> None:
         prevent_initial_call=True,
     )  # type: ignore[untyped-decorator]
     def do(clicks: Any, asked: Any, why: Any, force: Any, data: Any) -> tuple[Any, ...]:
-        view, desk = parse(data), reads.modelling
-        if not clicks or desk is None or not isinstance(asked, Mapping):
+        view, service = parse(data), reads.model_service
+        if not clicks or service is None or not isinstance(asked, Mapping):
             return (no_update,) * 4
         try:
-            said = done(desk, asked, plain(str(why or ""), MAX_WHY_CHARS), bool(force), who(), view)
-        except (SettingsError, ModelError, OSError) as error:
+            said = done(service, asked, plain(str(why or ""), MAX_WHY_CHARS), bool(force), who(), view)
+        except (UserError, ModelError, OSError) as error:
             return html.Span(["✗ ", plain(str(error), 600)], className="sentiment negative"), False, no_update, no_update
         finally:
             reads.forget()
         return f"✓ {said}", False, "", None
 
 
-def done(desk: Modelling, asked: Mapping[str, Any], why: str, force: bool, who: str, view: View) -> str:
+def done(service: ModelService, asked: Mapping[str, Any], why: str, force: bool, who: str, view: View) -> str:
     """Do what was asked and confirmed; what was done, in a sentence. What a browser sent is not trusted. Raises as Modelling does."""
     what, version, champion = (str(asked.get(key) or "") for key in ("what", "version", "champion"))
     if what == "promote":
-        desk.promote(version, champion, why, who)
+        service.promote(version, champion, why, who)
         return words(view, "done.promote", version=name_of(version, view))
     if what == "rollback":
-        desk.rollback(champion, why, who)
+        service.rollback(champion, why, who)
         return words(view, "done.rollback", version=name_of(version, view))
     if what == "refresh":
-        desk.refresh(who, force)
+        service.refresh(who, force)
         return words(view, "done.refresh")
-    raise SettingsError("there is no such thing to do")
+    raise InvalidInput("there is no such thing to do")

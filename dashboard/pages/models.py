@@ -9,7 +9,7 @@ from typing import Any
 import dash
 from dash import Input, Output, State, dcc, html, no_update
 
-from core.errors import ModelError, SettingsError, StoreError
+from core.errors import ModelError, StoreError, UserError
 from core.log import get_logger
 from core.untrusted_text import plain
 from dashboard import i18n
@@ -22,7 +22,7 @@ from dashboard.reads import drift
 from dashboard.reads.drift import DRIFTED, Months, Shift
 from dashboard.reads.model_reads import Drift, ModelReads
 from dashboard.reads.queries import revision
-from dashboard.services import Contest, Models
+from dashboard.services import ModelComparison, ModelVersions
 from dashboard.view import View, parse
 from storage.store import Judged
 
@@ -137,17 +137,17 @@ def wrong_table(judged: Sequence[Judged], view: View) -> Any:
     return pieces.table([words(view, key) for key in ("version", "task", "judged", "wrong_share")], rows, words(view, "wrong"))
 
 
-def opponents(found: Models) -> tuple[str, str]:
+def opponents(found: ModelVersions) -> tuple[str, str]:
     """(champion, the one before it): the one whose place it took; both "" where there was none."""
     move = pieces.last_move(found)
     return (found.champion, move.origin) if move is not None else ("", "")
 
 
-def _contest_height(found: Contest | None) -> dict[str, str]:
+def _contest_height(found: ModelComparison | None) -> dict[str, str]:
     return {"height": f"{HEAD_PX + ROW_PX * max(8, len(_drawn(found)))}px"}
 
 
-def _drawn(found: Contest | None) -> list[Any]:
+def _drawn(found: ModelComparison | None) -> list[Any]:
     """The accuracy on wholes and languages; the rest is in the table."""
     return [] if found is None else [each for each in found.figures if each.metric == "accuracy" and not each.group.startswith("class ")]
 
@@ -184,7 +184,7 @@ def register(app: dash.Dash, reads: ModelReads, who: Callable[[], str]) -> None:
             going = reads.refreshing()
             contest = reads.contest(*opponents(found)) if found is not None else None
             card = reads.card()
-        except (SettingsError, ModelError, OSError) as error:
+        except (UserError, ModelError, OSError) as error:
             log.warning("the versions cannot be read", error=str(error))
             return [_trouble(words(view, "problem", why=plain(str(error), 400))), *[no_update] * (len(outputs) - 1)]
         if found is None:
@@ -244,7 +244,7 @@ def _register_news(app: dash.Dash, reads: ModelReads) -> None:
             return [store_problem(view), *[no_update] * (len(outputs) - 1)]
         try:
             models, card = reads.models(), reads.card()
-        except (SettingsError, ModelError, OSError):  # the other part of the page says so
+        except (UserError, ModelError, OSError):  # the other part of the page says so
             models = card = None
         moves = models.history if models is not None else ()
         split = Months(found.since, found.middle, found.until)

@@ -11,7 +11,7 @@ import dash_mantine_components as dmc
 from dash import Input, Output, State, dcc, html, no_update
 
 from actions.audited_actions import Deeds
-from core.errors import SettingsError, StoreError
+from core.errors import InvalidInput, StoreError, UserError
 from core.log import get_logger
 from core.untrusted_text import plain
 from dashboard import i18n
@@ -159,7 +159,7 @@ def register(app: dash.Dash, reads: Reads, deeds: Deeds) -> None:
             if not isinstance(chosen, str) or not chosen:
                 return mistake(i18n.text("people.choose", view.language)), no_update
             return _do(deeds, pressed, chosen, role, view), no_update
-        except SettingsError as error:
+        except UserError as error:
             return mistake(str(error)), no_update
         except StoreError as error:
             log.warning("the store did not answer", error=str(error))
@@ -200,11 +200,11 @@ def _do(deeds: Deeds, pressed: str, name: str, role: Any, view: View) -> Any:
 
 
 def _role(value: Any) -> Role:
-    """A role that a browser sent; anything else is refused. Raises SettingsError."""
+    """A role that a browser sent; anything else is refused. Raises UserError."""
     for role in ROLES:
         if value == role:
             return role
-    raise SettingsError(f"there is no such role: {', '.join(ROLES)} are known")
+    raise InvalidInput(f"there is no such role: {', '.join(ROLES)} are known")
 
 
 def _plain(known: Sequence[Known]) -> list[object]:

@@ -9,7 +9,7 @@ import dash
 import dash_mantine_components as dmc
 from dash import Input, Output, State, dcc, html, no_update
 
-from core.errors import SettingsError, StoreError
+from core.errors import StoreError, UserError
 from core.log import get_logger
 from dashboard import i18n
 from dashboard.reads.saved_views import MAX_NAME_CHARS, Keeping, may_drop
@@ -119,7 +119,7 @@ def _done(words: str, view: View, act: Any) -> tuple[Any, bool]:
     """What is said of something that was tried, and whether it was done."""
     try:
         act()
-    except SettingsError as error:
+    except UserError as error:
         return html.Span(["✗ ", i18n.text(f"views.wrong.{error}", view.language)], className="sentiment negative"), False
     except StoreError as error:
         log.warning("the store did not answer", error=str(error))

@@ -9,12 +9,12 @@ import dash
 import dash_mantine_components as dmc
 from dash import Input, Output, State, dcc, html, no_update
 
-from core.errors import SettingsError, StoreError
+from core.errors import StoreError, UserError
 from core.log import get_logger
 from core.untrusted_text import plain
 from dashboard import i18n
 from dashboard.pages.components import for_role, may_use, panel
-from dashboard.services import InForce
+from dashboard.services import ActiveText
 from dashboard.view import View, parse
 
 
@@ -26,14 +26,14 @@ class Editor(NamedTuple):
     example: str
 
 
-class Desk(Protocol):
+class TextService(Protocol):
     """Where the text is kept. Every method raises StoreError."""
 
-    def in_force(self) -> InForce:
+    def active(self) -> ActiveText:
         """The text that is in force."""
 
-    def save(self, text: str, base: str, who: str) -> InForce:
-        """Put it in force in place of that of id `base`. Raises SettingsError for mistakes, and where another is by now."""
+    def save(self, text: str, base: str, who: str) -> ActiveText:
+        """Put it in force in place of that of id `base`. Raises UserError for mistakes, and where another is by now."""
 
 
 def layout(editor: Editor, view: View) -> Any:
@@ -76,10 +76,10 @@ def layout(editor: Editor, view: View) -> Any:
     )
 
 
-def register(app: dash.Dash, editor: Editor, desk: Desk | None, attempt: Callable[[str, View], Any], who: Callable[[], str]) -> None:
+def register(app: dash.Dash, editor: Editor, service: TextService | None, attempt: Callable[[str, View], Any], who: Callable[[], str]) -> None:
     """What the page shows first, and what its buttons do.
 
-    desk: None where the text is not to be had from here; attempt: shows what a text would have done, raises SettingsError, StoreError
+    service: None where the text is not to be had from here; attempt: shows what a text would have done, raises SettingsError, StoreError
     """
     key = editor.key
 
@@ -93,10 +93,10 @@ def register(app: dash.Dash, editor: Editor, desk: Desk | None, attempt: Callabl
     )  # type: ignore[untyped-decorator]
     def load(_id: Any, data: Any, theme: Any) -> tuple[Any, Any, Any]:
         view = parse(data, theme)
-        if desk is None:
+        if service is None:
             return "", "", i18n.text(f"{editor.words}.away", view.language)
         try:
-            found = desk.in_force()
+            found = service.active()
         except StoreError:
             return no_update, no_update, i18n.text("store.title", view.language)
         return found.text, found.id, _written(editor, found, view)
@@ -111,11 +111,11 @@ def register(app: dash.Dash, editor: Editor, desk: Desk | None, attempt: Callabl
     )  # type: ignore[untyped-decorator]
     def tried(clicks: Any, text: Any, data: Any, theme: Any) -> Any:
         view = parse(data, theme)
-        if not clicks or desk is None:
+        if not clicks or service is None:
             return no_update
         try:
             return attempt(str(text or ""), view)
-        except (SettingsError, StoreError) as error:
+        except (UserError, StoreError) as error:
             return _wrong(editor, error, view)
 
     @app.callback(
@@ -131,17 +131,17 @@ def register(app: dash.Dash, editor: Editor, desk: Desk | None, attempt: Callabl
     )  # type: ignore[untyped-decorator]
     def save(clicks: Any, text: Any, base: Any, data: Any, theme: Any) -> tuple[Any, Any, Any]:
         view = parse(data, theme)
-        if not clicks or desk is None:
+        if not clicks or service is None:
             return no_update, no_update, no_update
         try:
-            kept = desk.save(str(text or ""), str(base or ""), who())
-        except (SettingsError, StoreError) as error:
+            kept = service.save(str(text or ""), str(base or ""), who())
+        except (UserError, StoreError) as error:
             return _wrong(editor, error, view), no_update, no_update
         said = html.P(["✓ ", i18n.text(f"{editor.words}.kept", view.language)], className="sentiment positive")
         return said, kept.id, _written(editor, kept, view)
 
 
-def _written(editor: Editor, found: InForce, view: View) -> str:
+def _written(editor: Editor, found: ActiveText, view: View) -> str:
     """Who wrote what is in force, and when."""
     if found.at is None:
         return i18n.text(f"{editor.words}.of_settings" if found.text else f"{editor.words}.none", view.language)

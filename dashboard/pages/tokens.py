@@ -11,7 +11,7 @@ import dash_mantine_components as dmc
 from dash import Input, Output, State, html, no_update
 
 from actions.audited_actions import Deeds
-from core.errors import SettingsError, StoreError
+from core.errors import StoreError, UserError
 from core.log import get_logger
 from core.untrusted_text import plain
 from dashboard import i18n
@@ -133,7 +133,7 @@ def register(app: dash.Dash, reads: Reads, deeds: Deeds) -> None:
             if pressed == "tk-make":
                 return _make(str(name or ""), scopes, LASTS.get(str(lasts), LASTS["90d"]), view), ""
             return _revoke(chosen, view), no_update
-        except SettingsError as error:
+        except UserError as error:
             return mistake(str(error)), no_update
         except StoreError as error:
             log.warning("the store did not answer", error=str(error))

@@ -12,7 +12,7 @@ from core.series import MARKET, topic_series
 from core.taxonomy import TOPIC_KEYS
 from dashboard.reads.drift import months
 from dashboard.reads.queries import revision
-from dashboard.services import Card, Contest, Modelling, Models, Refresh
+from dashboard.services import ModelCard, ModelComparison, ModelService, ModelVersions, RefreshStatus
 from storage.store import DaySaid, Judged, MoodPoint, Store, Use
 
 FILES_TTL_S, PROGRESS_TTL_S = 5.0, 1.0
@@ -35,33 +35,33 @@ class Drift(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelReads:
-    """What the page asks. Thread safe. modelling: None where versions are not to be had from this process."""
+    """What the page asks. Thread safe. model_service: None where versions are not to be had from this process."""
 
-    def __init__(self, store: Store, now: Callable[[], datetime], cache: Cache, modelling: Modelling | None) -> None:
+    def __init__(self, store: Store, now: Callable[[], datetime], cache: Cache, model_service: ModelService | None) -> None:
         self._store, self.now, self._cache = store, now, cache
-        self.modelling = modelling
+        self.model_service = model_service
 
-    def models(self) -> Models | None:
-        """The versions; None: not to be had from here. Raises SettingsError, ModelError."""
-        desk = self.modelling
-        return None if desk is None else self._cache.get("models", FILES_TTL_S, desk.models)
+    def models(self) -> ModelVersions | None:
+        """The versions; None: not to be had from here. Raises UserError, ModelError."""
+        service = self.model_service
+        return None if service is None else self._cache.get("models", FILES_TTL_S, service.versions)
 
-    def refreshing(self) -> Refresh | None:
-        """The refresh under way, or the last one. Raises SettingsError, ModelError."""
-        desk = self.modelling
-        return None if desk is None else self._cache.get("refreshing", PROGRESS_TTL_S, desk.refreshing)
+    def refreshing(self) -> RefreshStatus | None:
+        """The refresh under way, or the last one. Raises UserError, ModelError."""
+        service = self.model_service
+        return None if service is None else self._cache.get("refreshing", PROGRESS_TTL_S, service.refresh_status)
 
-    def contest(self, now: str, before: str) -> Contest | None:
-        """What was measured of two versions. Raises SettingsError, ModelError."""
-        desk = self.modelling
-        if desk is None or not (now and before):
+    def contest(self, now: str, before: str) -> ModelComparison | None:
+        """What was measured of two versions. Raises UserError, ModelError."""
+        service = self.model_service
+        if service is None or not (now and before):
             return None
-        return self._cache.get(("contest", now, before), FILES_TTL_S, lambda: desk.contest(now, before))
+        return self._cache.get(("contest", now, before), FILES_TTL_S, lambda: service.comparison(now, before))
 
-    def card(self) -> Card | None:
+    def card(self) -> ModelCard | None:
         """The model card."""
-        desk = self.modelling
-        return None if desk is None else self._cache.get("model card", DRIFT_TTL_S, desk.card)
+        service = self.model_service
+        return None if service is None else self._cache.get("model card", DRIFT_TTL_S, service.card)
 
     def uses(self) -> list[Use]:
         """The versions that scored the news of the last day. Raises StoreError."""

@@ -17,7 +17,7 @@ import msgspec
 
 from actions.alert_lifecycles import read_lives
 from core.cache import KINDS, TTL_S, Cache, Changed
-from core.errors import StoreBusy
+from core.errors import StoreUnavailable
 from core.records import Alert
 from core.series import company_series
 from dashboard.reads import details
@@ -191,7 +191,7 @@ class Reads:
     def found(self, range_key: str, criteria: Criteria) -> list[ArticleRow]:
         """All that a range has of them, newest first, at most EXPORT_ROWS; one reader at a time, and not kept: it may be large."""
         if not self._exporting.acquire(timeout=EXPORT_PATIENCE_S):
-            raise StoreBusy("another export is being written")
+            raise StoreUnavailable("another export is being written")
         try:
             since, until = self._moments(range_key)
             return self._store.search.find(criteria, since, until, EXPORT_ROWS, budget_s=EXPORT_BUDGET_S).articles

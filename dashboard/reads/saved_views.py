@@ -7,7 +7,7 @@ from datetime import datetime
 from urllib.parse import parse_qsl, urlencode
 
 from actions.account_service import People
-from core.errors import SettingsError
+from core.errors import Conflict, InvalidInput, NotFound
 from core.untrusted_text import plain
 from dashboard.web.authentication import local_path
 from dashboard.web.sessions import Person
@@ -31,7 +31,7 @@ def kept_address(path: object, search: object) -> str:
 
 
 class Keeping:
-    """The views of everybody. Each change is noted in the audit log. Raises SettingsError for what cannot be done, and StoreError."""
+    """The views of everybody. Each change is noted in the audit log. Raises UserError for what cannot be done, and StoreError."""
 
     def __init__(self, store: Store, now: Callable[[], datetime]) -> None:
         self._store, self._now = store, now
@@ -46,14 +46,14 @@ class Keeping:
         named = plain(name, MAX_NAME_CHARS)
         address = kept_address(path, search)
         if not named:
-            raise SettingsError("name")
+            raise InvalidInput("name")
         if not address:
-            raise SettingsError("address")
+            raise InvalidInput("address")
         known = self._store.views.all()
         own = [view for view in known if view.owner == person.name]
         made = SavedView(owner=person.name, name=named, address=address, team=team, at=self._now())
         if len(own) >= MOST and made.id not in {view.id for view in own}:
-            raise SettingsError("many")
+            raise Conflict("many")
         before = next((view.address for view in own if view.id == made.id), "")
         self._store.views.put([made])
         self._people.note(person.name, "view saved", named, before=before, after=address, address="dashboard")
@@ -63,7 +63,7 @@ class Keeping:
         """Forget a view: one's own, and an admin anybody's of the team."""
         found = next((view for view in self._store.views.all() if view.id == view_id), None)
         if found is None or not may_drop(person, found):
-            raise SettingsError("gone" if found is None else "others")
+            raise NotFound("gone" if found is None else "others")
         self._store.views.put([found], gone=True)
         self._people.note(person.name, "view dropped", found.name, before=found.address, address="dashboard")
 

@@ -20,7 +20,7 @@ import msgspec
 
 from actions.account_service import People
 from core.cache import Cache
-from core.errors import SettingsError, StoreError
+from core.errors import StoreError, UserError
 from domain import passwords
 from domain.accounts import (
     Account,
@@ -149,7 +149,7 @@ class Logins:
         """The person whom a proxy names. unknown: the role of one without an account; None: such a one is nobody."""
         try:
             key = account_name(name)
-        except SettingsError:
+        except UserError:
             return None
         account = self._known()[1].get(key)
         role = account.role if account is not None else unknown
@@ -187,7 +187,7 @@ class Logins:
     def _find(self, name: str) -> Account | None:
         try:
             key = account_name(name)
-        except SettingsError:
+        except UserError:
             key = ""
         return self._store.accounts.get(key)
 

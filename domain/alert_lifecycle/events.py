@@ -16,7 +16,7 @@ from typing import Literal
 
 import msgspec
 
-from core.errors import SettingsError
+from core.errors import InvalidInput
 from core.records import Alert, sha
 from domain.alert_lifecycle.silences import Silence
 
@@ -84,16 +84,16 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def event(alert_id: str, kind: EventKind, who: str, at: datetime, text: str = "") -> AlertEvent:
-    """What a person does. Raises SettingsError for words that cannot be kept, and for who calls themselves Tocsin."""
+    """What a person does. Raises InvalidInput for words that cannot be kept, and for who calls themselves Tocsin."""
     who, text = who.strip(), text.strip()
     if not who or len(who) > MAX_WHO_CHARS or not who.isprintable():
-        raise SettingsError(f"who does this must be named, in at most {MAX_WHO_CHARS} printable characters")
+        raise InvalidInput(f"who does this must be named, in at most {MAX_WHO_CHARS} printable characters")
     if who.casefold() == TOCSIN:
-        raise SettingsError(f"{TOCSIN!r} is the program's own name: say who you are")
+        raise InvalidInput(f"{TOCSIN!r} is the program's own name: say who you are")
     if len(text) > MAX_TEXT_CHARS:
-        raise SettingsError(f"a text of {len(text):,} characters is too long: at most {MAX_TEXT_CHARS:,}")
+        raise InvalidInput(f"a text of {len(text):,} characters is too long: at most {MAX_TEXT_CHARS:,}")
     if kind == "note" and not text:
-        raise SettingsError("a note needs words")
+        raise InvalidInput("a note needs words")
     return _event(alert_id, kind, who, at, text)
 
 

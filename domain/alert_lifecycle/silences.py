@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from core.errors import SettingsError
+from core.errors import InvalidInput
 from core.records import NEWEST, Alert, Severity, sha
 
 SEVERITIES: tuple[Severity, ...] = ("info", "warning", "critical")
@@ -107,30 +107,30 @@ def silence(
     least: Severity = "info",
     most: Severity = "critical",
 ) -> Silence:
-    """A new silence. Raises SettingsError for one that could silence nothing, or that says not who wants it and why."""
+    """A new silence. Raises InvalidInput for one that could silence nothing, or that says not who wants it and why."""
     author, comment = author.strip(), comment.strip()
     patterns = tuple(dict.fromkeys(each.strip() for each in series))
     names = tuple(dict.fromkeys(each.strip() for each in rules))
     if not patterns:
-        raise SettingsError('a silence needs a pattern of series, such as "topic:*" or "company:AAPL"; "*" is all of them')
+        raise InvalidInput('a silence needs a pattern of series, such as "topic:*" or "company:AAPL"; "*" is all of them')
     for each in patterns:
         if each != "*" and not re.fullmatch(r"[^:\s]+:.+", each, re.DOTALL):
-            raise SettingsError(f'{each!r} is no pattern of series: "kind:key", such as "topic:*" or "company:AAPL"; "*" is all of them')
+            raise InvalidInput(f'{each!r} is no pattern of series: "kind:key", such as "topic:*" or "company:AAPL"; "*" is all of them')
     if not all(names):
-        raise SettingsError('a pattern of rules must not be empty; "*" is all of them')
+        raise InvalidInput('a pattern of rules must not be empty; "*" is all of them')
     if len(patterns) + len(names) > MAX_PATTERNS or any(len(each) > MAX_PATTERN_CHARS for each in (*patterns, *names)):
-        raise SettingsError(f"a silence has at most {MAX_PATTERNS} patterns of {MAX_PATTERN_CHARS} characters")
+        raise InvalidInput(f"a silence has at most {MAX_PATTERNS} patterns of {MAX_PATTERN_CHARS} characters")
     if rank(least) > rank(most):
-        raise SettingsError(f"a silence from {least} to {most} is about nothing: severities are {', '.join(SEVERITIES)}")
+        raise InvalidInput(f"a silence from {least} to {most} is about nothing: severities are {', '.join(SEVERITIES)}")
     if not author or len(author) > 100 or not author.isprintable():
-        raise SettingsError("a silence needs an author, in at most 100 printable characters")
+        raise InvalidInput("a silence needs an author, in at most 100 printable characters")
     if not comment or len(comment) > MAX_COMMENT_CHARS:
-        raise SettingsError(f"a silence needs a comment that says why, of at most {MAX_COMMENT_CHARS:,} characters")
+        raise InvalidInput(f"a silence needs a comment that says why, of at most {MAX_COMMENT_CHARS:,} characters")
     starts_at, ends_at = (moment.astimezone(UTC).replace(microsecond=0) for moment in (starts_at, ends_at))
     if not starts_at < ends_at < NEWEST:
-        raise SettingsError(f"a silence must end after it starts, and before {NEWEST.year}")
+        raise InvalidInput(f"a silence must end after it starts, and before {NEWEST.year}")
     if ends_at <= now:
-        raise SettingsError(f"a silence that ended at {ends_at:%Y-%m-%d %H:%M:%S} UTC silences nothing")
+        raise InvalidInput(f"a silence that ended at {ends_at:%Y-%m-%d %H:%M:%S} UTC silences nothing")
     told = (author, comment, least, most, starts_at.isoformat(), ends_at.isoformat(), now.astimezone(UTC).isoformat())
     return Silence(
         id=sha("silence", *told, "\x1e".join(patterns), "\x1e".join(names)),

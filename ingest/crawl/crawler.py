@@ -3,7 +3,7 @@
     due source ─▶ fetch (304: nothing new) ─▶ feeds.parse ─▶ new or changed entries ─▶ (page, where full_text says so)
         ─▶ build_article ─▶ outbox.put(articles + what was seen + when next) ─▶ Publisher ─▶ Kafka `articles`
 
-Which sources there are, and who is told of each visit: ingest/crawl/source_list.py.
+Which sources there are, and who is told of each visit: ingest/crawl/sources.py.
 
 A visit ends in one transaction: killed at any point, it has happened or it has not. A source that fails is asked less and less
 often, and never sooner than its server wants.
@@ -20,19 +20,17 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from core.errors import BadRecord, SourceError, StoreError
+from core.errors import BadRecord, LocalStoreError, SourceError
 from core.log import get_logger
 from core.metrics import DEAD, FETCHES
 from core.records import Article
 from ingest.articles import Raw, build_article
 from ingest.companies.gazetteer import Gazetteer
 from ingest.crawl import feeds, pages
-from ingest.crawl.crawler_heartbeat import Pulses
-from ingest.crawl.crawler_mailbox import Board
+from ingest.crawl.crawler_mailbox import Board, Pulses
 from ingest.crawl.feeds import Entry
 from ingest.crawl.fetcher import Fetched, Fetcher
-from ingest.crawl.source_list import Roster
-from ingest.crawl.sources import Source
+from ingest.crawl.sources import Roster, Source
 from ingest.kafka.outbox import Outbox, SourceState
 from ingest.text import clean_text
 from storage.tables.feeds import Outcome
@@ -129,7 +127,7 @@ class Crawler:
             del due[name]
         for name in names - due.keys():
             log.info("source_added", source=name)
-            with suppress(StoreError):
+            with suppress(LocalStoreError):
                 self._outbox.put([], source=name, state=SourceState(), now=now)
             due[name] = 0.0
 
@@ -143,7 +141,7 @@ class Crawler:
         state = self._outbox.state(source.name)
         try:
             visit = self._read(source, state, now)
-        except (SourceError, StoreError) as error:
+        except (SourceError, LocalStoreError) as error:
             visit = self._failed(source, state, now, error)
         except Exception as error:  # one source's surprise must not end the crawl of all
             log.exception("visit_broke", source=source.name)
@@ -155,7 +153,7 @@ class Crawler:
         return visit
 
     def _tell(self, source: Source, visit: Visit, state: SourceState, now: datetime) -> None:
-        with suppress(StoreError):
+        with suppress(LocalStoreError):
             state = self._outbox.state(source.name)
         self._roster.visited(
             source,
@@ -208,7 +206,7 @@ class Crawler:
         after = state._replace(next_due=now.timestamp() + wait_s, failures=state.failures + 1)
         try:
             self._outbox.put([], source=source.name, state=after, now=now)
-        except StoreError as second:
+        except LocalStoreError as second:
             log.error("outbox_failed", source=source.name, error=str(second))
         return Visit(source.name, "failed", error=str(error) or type(error).__name__)
 

@@ -7,13 +7,23 @@ The crawler needs no store for its work: it goes on with what it knows while the
 
 from __future__ import annotations
 
+import os
+import secrets
+import socket
 import sqlite3
 import threading
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal
+from types import TracebackType
+from typing import Literal, Self
 
-from core.errors import SettingsError, StoreError
+import msgspec
+
+from core.errors import LocalStoreError, SettingsError
+from core.log import get_logger
+from ingest.kafka.outbox import Outbox
+from storage.tables.heartbeats import EVERY_S, State
 
 Kind = Literal["feed", "visit", "crawler"]
 
@@ -21,7 +31,7 @@ _SCHEMA = "CREATE TABLE IF NOT EXISTS notes (kind TEXT NOT NULL, name TEXT NOT N
 
 
 class Board:
-    """Notes by kind and name, each a JSON text. Several processes, any number of threads. Every method raises StoreError."""
+    """Notes by kind and name, each a JSON text. Several processes, any number of threads. Every method raises LocalStoreError."""
 
     def __init__(self, path: Path) -> None:
         """Open the file, or make it. Raises SettingsError."""
@@ -42,7 +52,7 @@ class Board:
             try:
                 return dict(self._db.execute("SELECT name, body FROM notes WHERE kind = ? ORDER BY name", (kind,)))
             except sqlite3.Error as error:
-                raise StoreError(f"{self.path}: {error}") from error
+                raise LocalStoreError(f"{self.path}: {error}") from error
 
     def put(self, kind: Kind, notes: Mapping[str, bytes], *, alone: bool = False) -> None:
         """Write notes, each in place of the one of its name. alone: those of other names go."""
@@ -58,9 +68,73 @@ class Board:
                     raise
                 self._db.execute("COMMIT")
             except sqlite3.Error as error:
-                raise StoreError(f"{self.path}: {error}") from error
+                raise LocalStoreError(f"{self.path}: {error}") from error
 
     def close(self) -> None:
         """Close the file; calling it twice is fine."""
         with self._lock:
             self._db.close()
+
+
+log = get_logger(__name__)
+
+
+class Pulse(msgspec.Struct, frozen=True, kw_only=True):
+    """A crawler that is alive. id: of its process; waiting: articles in its outbox that Kafka has not"""
+
+    id: str
+    host: str
+    pid: int
+    started_at: datetime
+    at: datetime
+    state: State
+    waiting: int
+
+
+class Pulses:
+    """Tells, at most every EVERY_S, that the crawler is there; on leaving, that it has ended. board: None: nobody is told"""
+
+    def __init__(self, board: Board | None, outbox: Outbox) -> None:
+        self._board, self._outbox = board, outbox
+        self._id = secrets.token_hex(8)
+        self._started = datetime.now(UTC)
+        self._next = self._started
+
+    def __enter__(self) -> Self:
+        self._started = self._next = datetime.now(UTC)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._put(datetime.now(UTC), "ended")
+
+    def tell(self, now: datetime) -> None:
+        """Say so, where it is time."""
+        if now >= self._next:
+            self._next = now + timedelta(seconds=EVERY_S)
+            self._put(now, "ready")
+
+    def _put(self, now: datetime, state: State) -> None:
+        if self._board is None:
+            return
+        pulse = Pulse(
+            id=self._id,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            started_at=self._started,
+            at=now,
+            state=state,
+            waiting=self._outbox.counts().pending,
+        )
+        try:
+            self._board.put("crawler", {"crawler": msgspec.json.encode(pulse)}, alone=True)
+        except LocalStoreError as failure:
+            log.warning("the heartbeat is not told", error=str(failure))
+
+
+def pulse_of(board: Board) -> Pulse | None:
+    """The crawler's last heartbeat; None: there was none yet. Raises LocalStoreError."""
+    body = board.all("crawler").get("crawler")
+    try:
+        return msgspec.json.decode(body, type=Pulse) if body else None
+    except msgspec.MsgspecError as error:
+        raise LocalStoreError(f"{board.path}: {error}") from error

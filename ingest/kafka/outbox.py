@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
-from core.errors import SettingsError, StoreError
+from core.errors import LocalStoreError, SettingsError
 from core.metrics import OUTBOX
 from core.records import Article, encode
 
@@ -120,7 +120,7 @@ class Outbox:
                     raise
                 self._db.execute("COMMIT")
             except sqlite3.Error as error:
-                raise StoreError(f"the outbox {self.path}: {error}") from error
+                raise LocalStoreError(f"the outbox {self.path}: {error}") from error
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
@@ -128,7 +128,7 @@ class Outbox:
             try:
                 yield self._db
             except sqlite3.Error as error:
-                raise StoreError(f"the outbox {self.path}: {error}") from error
+                raise LocalStoreError(f"the outbox {self.path}: {error}") from error
 
     def put(
         self,
@@ -144,7 +144,7 @@ class Outbox:
         """Keep articles, the new state of their source or archive and the fingerprints of the entries just seen: all or nothing.
 
         An older version of an article that still waits is replaced, so that versions never arrive in the wrong order.
-        Raises StoreError (the disk is full, say); then nothing was kept.
+        Raises LocalStoreError (the disk is full, say); then nothing was kept.
         """
         rows = [(article.id, body, len(body)) for article in articles for body in (encode(article),)]
         with self._transaction() as db:
@@ -168,7 +168,7 @@ class Outbox:
             self.wake.set()
 
     def pending(self, limit: int, after: int = 0) -> list[Waiting]:
-        """The oldest articles to send whose number is greater than `after`, in order. Raises StoreError."""
+        """The oldest articles to send whose number is greater than `after`, in order. Raises LocalStoreError."""
         with self._reading() as db:
             rows = db.execute("SELECT n, id, body FROM outbox WHERE part IS NULL AND n > ? ORDER BY n LIMIT ?", (after, limit))
             return [Waiting(number, key.encode(), body) for number, key, body in rows]
@@ -221,19 +221,19 @@ class Outbox:
         return again
 
     def state(self, source: str) -> SourceState:
-        """What is remembered of a source; the defaults for a new one. Raises StoreError."""
+        """What is remembered of a source; the defaults for a new one. Raises LocalStoreError."""
         with self._reading() as db:
             row = db.execute("SELECT etag, last_modified, next_due, failures FROM sources WHERE name = ?", (source,)).fetchone()
         return SourceState(*row) if row else SourceState()
 
     def archive(self, key: str) -> ArchiveState:
-        """How far the archive with this identity is done; the beginning for a new one. Raises StoreError."""
+        """How far the archive with this identity is done; the beginning for a new one. Raises LocalStoreError."""
         with self._reading() as db:
             row = db.execute("SELECT line, rows, complete FROM archives WHERE key = ?", (key,)).fetchone()
         return ArchiveState(row[0], row[1], bool(row[2])) if row else ArchiveState()
 
     def seen(self, source: str, entries: Sequence[str]) -> dict[str, int]:
-        """The fingerprints of those of the source's entries that were seen before. Raises StoreError."""
+        """The fingerprints of those of the source's entries that were seen before. Raises LocalStoreError."""
         found: dict[str, int] = {}
         with self._reading() as db:
             for start in range(0, len(entries), 500):
@@ -255,7 +255,7 @@ class Outbox:
 
     def counts(self) -> Counts:
         """How much is in the box, whoever put it there; what was known last where the file does not answer."""
-        with suppress(StoreError), self._reading() as db:
+        with suppress(LocalStoreError), self._reading() as db:
             self._counts = Counts(*db.execute("SELECT pending, sent, size FROM totals").fetchone())
             OUTBOX.set(self._counts.pending)
         return self._counts

@@ -11,7 +11,7 @@ import threading
 import time
 from contextlib import suppress
 
-from core.errors import BrokerError, StoreError
+from core.errors import BrokerError, LocalStoreError
 from core.log import get_logger
 from core.metrics import DEAD
 from ingest.kafka.outbox import Outbox
@@ -67,8 +67,8 @@ class Publisher:
                         if not self._sender.holds(row.number):
                             self._sender.send(row.number, row.key, row.body)
                         self._last = row.number
-            except (BrokerError, StoreError) as error:
-                if isinstance(error, StoreError):
+            except (BrokerError, LocalStoreError) as error:
+                if isinstance(error, LocalStoreError):
                     self._last = 0  # what ended could not be noted: it still waits, and goes again
                 log.warning("publish_waits", error=str(error), pending=self._outbox.counts().pending)
                 return False
@@ -116,5 +116,5 @@ class Publisher:
         """Let go of the producer. What was not acknowledged is still in the outbox."""
         with self._lock:
             self._sender.close()
-            with suppress(BrokerError, StoreError):
+            with suppress(BrokerError, LocalStoreError):
                 self._settle()

@@ -11,40 +11,40 @@ from core import metrics
 from core.records import Alert, Chart, Score
 from core.series import facts, is_negative
 from domain.alert_lifecycle.silences import matches
-from stats.minute_counts import DAY_S, MINUTE_S, Tally
+from stats.minute_counts import DAY_S, MINUTE_S, StoryCounts
 from stats.spikes import Spike
 from storage.store import Store
-from stream.detection.attribution import Judged, chart_of, steps
-from stream.detection.detector import Ringer, Rings
-from stream.detection.explainer import Reasons
-from stream.detection.limit_evaluator import FOR_EVER, Levels, Touched, evidence_of
-from stream.detection.limit_rule import Threshold
-from stream.detection.minute_counts_cache import Tallies
-from stream.detection.spike_rule import Rule
-from stream.detection.threshold import Bar
+from stream.detection.attribution import Judged, chart_for, steps
+from stream.detection.detector import Detections, SpikeDetector
+from stream.detection.explainer import Explainer
+from stream.detection.limit_evaluator import FOR_EVER, LimitEvaluator, Touched, limit_evidence
+from stream.detection.limit_rule import LimitRule
+from stream.detection.minute_counts_cache import MinuteCountsCache
+from stream.detection.spike_rule import SpikeRule
+from stream.detection.threshold import AlertThreshold
 from stream.worker.retry import Pace, Patience
 
 
-class Watcher:
+class AlertEvaluator:
     """The detector, and an analyst's own rules. Keeps no state that a restart would miss. One thread at a time.
 
     Scores only say where to look, the store says what is there; so who begins to watch looks at the last hour once, and scores
     whose messages were lost (the broker in memory died, a topic kept them too short a time) raise their alerts all the same.
     """
 
-    def __init__(self, store: Store, rule: Rule, patience: Patience, pace: Pace, thresholds: Sequence[Threshold] = ()) -> None:
+    def __init__(self, store: Store, rule: SpikeRule, patience: Patience, pace: Pace, thresholds: Sequence[LimitRule] = ()) -> None:
         self._store, self._rule = store, rule
         self._patience, self._pace = patience, pace
-        self._tallies = Tallies(store.mentions, rule.history_s + 2 * DAY_S)
-        self._bar = Bar(rule, store.peaks, store.mentions)
-        self._ringer = Ringer(rule, store.mentions, self._bar)
-        self._reasons = Reasons(store)
-        self._levels = Levels(store, thresholds, rule.max_age_s)
+        self._tallies = MinuteCountsCache(store.mentions, rule.history_s + 2 * DAY_S)
+        self._bar = AlertThreshold(rule, store.peaks, store.mentions)
+        self._ringer = SpikeDetector(rule, store.mentions, self._bar)
+        self._reasons = Explainer(store)
+        self._levels = LimitEvaluator(store, thresholds, rule.max_age_s)
         self._rung: set[str] = set()
         self._last_seen: dict[str, datetime] = {}
 
     def watch(self, scores: Sequence[Score], now: datetime) -> list[Alert]:
-        """The alerts that these scores raise, stored. Raises StoreBusy when the store does not answer for too long, StoreError."""
+        """The alerts that these scores raise, stored. Raises StoreUnavailable when the store does not answer for too long, StoreError."""
         with self._pace.turn():
             for series in self._tallies.heard(scores):
                 self._ringer.forget(series)
@@ -72,20 +72,20 @@ class Watcher:
         (spikes, tallies), levels = self._spikes(negative, now), self._levels.ring(touched, now)
         fresh = [self._explained(alert, tallies, spikes.judged.get(alert.id)) for alert in spikes.fresh]
         fresh += [self._shown(alert) for alert in levels.fresh]
-        going_on = spikes.going_on | levels.going_on
+        ongoing_ids = spikes.ongoing_ids | levels.ongoing_ids
         new = {alert.id for alert in fresh}
         self._store.alerts.insert(fresh)
         self._bar.keep()
-        self._seen(new | going_on, now)
-        return fresh + self._again(sorted(going_on - new - self._rung))
+        self._seen(new | ongoing_ids, now)
+        return fresh + self._again(sorted(ongoing_ids - new - self._rung))
 
-    def _spikes(self, negative: Mapping[str, Sequence[datetime]], now: datetime) -> tuple[Rings, Mapping[str, Tally]]:
+    def _spikes(self, negative: Mapping[str, Sequence[datetime]], now: datetime) -> tuple[Detections, Mapping[str, StoryCounts]]:
         """The spikes at the moments at which negative stories of these series came, without evidence, and tallies. Raises StoreError."""
         oldest = now - timedelta(seconds=self._rule.max_age_s)
         about = {} if self._rule.paused else {name: moments for name, moments in negative.items() if matches(self._rule.series, name)}
         began = {name: min(recent) for name, moments in about.items() if (recent := [at for at in moments if at >= oldest])}
         if not began:
-            return Rings([], set(), {}), {}
+            return Detections([], set(), {}), {}
         tallies = self._tallies.of(began, now)
         spikes: dict[str, list[Spike]] = {}
         for name, since in sorted(began.items()):  # one that came late lifts those that came after it
@@ -109,16 +109,16 @@ class Watcher:
         """The stored alerts of episodes that go on and that this process has not handed on yet: their publication may have been lost."""
         return [alert for ident in idents if (alert := self._store.alerts.get(ident)) is not None]
 
-    def _explained(self, alert: Alert, tallies: Mapping[str, Tally], judged: Judged | None) -> Alert:
+    def _explained(self, alert: Alert, tallies: Mapping[str, StoryCounts], judged: Judged | None) -> Alert:
         """The alert with its evidence and its why. tallies: that of its series, and of the market. Raises StoreError."""
         metrics.ALERTS.labels(alert.severity).inc()
 
         def chart() -> Chart:
-            return chart_of(alert, tallies[alert.series], self._ringer.expected(alert.series, tallies, *steps(alert)))
+            return chart_for(alert, tallies[alert.series], self._ringer.expected(alert.series, tallies, *steps(alert)))
 
-        return self._reasons.give(alert, judged, chart)
+        return self._reasons.explain(alert, judged, chart)
 
     def _shown(self, alert: Alert) -> Alert:
         """The same for an alert of an analyst's own rule. Raises StoreError."""
         metrics.ALERTS.labels(alert.severity).inc()
-        return self._reasons.give(msgspec.structs.replace(alert, evidence=evidence_of(self._store, alert)))
+        return self._reasons.explain(msgspec.structs.replace(alert, evidence=limit_evidence(self._store, alert)))

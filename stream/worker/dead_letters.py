@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from core import log, metrics
-from core.errors import StoreBusy, StoreError
+from core.errors import StoreError, StoreUnavailable
 from core.records import Alert, Score
 from core.series import MARKET
 from storage.store import DeadLetter, Store
@@ -33,12 +33,12 @@ class Aside:
         self._came_as: dict[type, Mapping[str, Raw]] = {}
 
     def keep(self, dead: Sequence[DeadLetter], topic: str, messages: int) -> None:
-        """Keep what a batch of so many messages had that could not be used. Raises Flooded, StoreBusy."""
+        """Keep what a batch of so many messages had that could not be used. Raises Flooded, StoreUnavailable."""
         self._flood.check(topic, messages, len(dead), dead[-1].reason if dead else "")
         self._put(dead)
 
     def missed(self, gaps: Sequence[Missed], now: datetime) -> None:
-        """Make known that messages were gone before they were read. Raises StoreBusy."""
+        """Make known that messages were gone before they were read. Raises StoreUnavailable."""
         letters = []
         for gap in gaps:
             reason = f"{gap.messages} messages, offsets {gap.since} to {gap.until - 1}, had left the topic before they were read: "
@@ -85,7 +85,7 @@ class Aside:
 
 def is_refusal(error: Exception) -> bool:
     """Whether the store refused a value for good."""
-    return isinstance(error, StoreError) and not isinstance(error, StoreBusy)
+    return isinstance(error, StoreError) and not isinstance(error, StoreUnavailable)
 
 
 def flood_of(share: float, store: Store, now: datetime) -> Flood:

@@ -25,13 +25,13 @@ from stream.delivery.delivery_scheduler import Courier
 from stream.delivery.group_planner import Planner
 from stream.delivery.suppression import Gate, Muting
 from stream.delivery.webhooks import Webhooks
-from stream.detection.auto_resolve import Resolver
-from stream.detection.evaluator import Watcher
-from stream.detection.limit_rule import Threshold
-from stream.detection.outage import SilenceRule
-from stream.detection.outage_monitor import Listener
+from stream.detection.auto_resolve import AutoResolver
+from stream.detection.evaluator import AlertEvaluator
+from stream.detection.limit_rule import LimitRule
+from stream.detection.outage import OutageRule
+from stream.detection.outage_monitor import OutageMonitor
 from stream.detection.rules import Rules
-from stream.detection.spike_rule import Rule
+from stream.detection.spike_rule import SpikeRule
 from stream.watchlists.matcher import Following, Matcher, TheSame
 from stream.worker import stories
 from stream.worker.batches import Batch, Raw, as_known, dead_letter, latest_versions, mentioned, read, score_of
@@ -83,7 +83,7 @@ class Pipeline:
         self,
         classifier: Classifier,
         store: Store,
-        rule: Rule,
+        rule: SpikeRule,
         webhooks: Webhooks | None = None,
         *,
         patience: Patience | None = None,
@@ -93,8 +93,8 @@ class Pipeline:
         era: str = "",
         muting: Muting | None = None,
         resolve_after_s: float = 3600.0,
-        thresholds: Sequence[Threshold] = (),
-        silence: SilenceRule | None = None,
+        thresholds: Sequence[LimitRule] = (),
+        silence: OutageRule | None = None,
         written: Callable[[], Rules | None] = lambda: None,
         following: Following | None = None,
     ) -> None:
@@ -106,14 +106,14 @@ class Pipeline:
         gate = Gate(store, self._patience, muting or Muting())
         planner = Planner(store, self._patience, gate, self._webhooks.groupings)
         self._courier = Courier(self._webhooks, store.alerts, self._patience, gate, planner=planner, replays=store.replays)
-        self._resolver = Resolver(store, self._patience, resolve_after_s)
+        self._resolver = AutoResolver(store, self._patience, resolve_after_s)
         self._memo = Memo()
         self._matcher, self._following = matcher or Matcher(), following or TheSame()
         self._drafted: frozenset[str] = frozenset()
         self._written, self._asked, self._pace = written, datetime.min.replace(tzinfo=UTC), pace or Pace()
-        self._new_watcher = partial(Watcher, store, rule, self._patience, self._pace, thresholds)
+        self._new_watcher = partial(AlertEvaluator, store, rule, self._patience, self._pace, thresholds)
         self._watcher = self._new_watcher()
-        self._new_listener = partial(Listener, store, silence or SilenceRule(), self._patience)
+        self._new_listener = partial(OutageMonitor, store, silence or OutageRule(), self._patience)
         self._listener = self._new_listener()
         self._aside = Aside(store, self._patience, flood or Flood(share=1.0), era)
         self._taken: Scored | None = None
@@ -135,7 +135,7 @@ class Pipeline:
 
         Raises SettingsError for a webhook that cannot work, StoreError.
         """
-        rules = rules or Rules(Rule.from_settings(settings))
+        rules = rules or Rules(SpikeRule.from_settings(settings))
         flood = flood_of(settings.dead_share, store, datetime.now(UTC))
         webhooks = Webhooks(settings.webhooks, link_base=settings.dashboard_url)
         return cls(
@@ -149,7 +149,7 @@ class Pipeline:
             muting=Muting.from_settings(settings, webhooks.labels),
             resolve_after_s=settings.alert_resolve_after_s,
             thresholds=rules.own,
-            silence=SilenceRule.from_settings(settings),
+            silence=OutageRule.from_settings(settings),
             written=written,
             following=following,
         )
@@ -168,7 +168,7 @@ class Pipeline:
     def draft(self, messages: Sequence[Raw], now: datetime) -> Drafts:
         """The articles of a batch, those that may be new classified. The batch before it may not be stored yet.
 
-        Raises StoreBusy when the store does not answer for too long, ModelError when the model fails on any article.
+        Raises StoreUnavailable when the store does not answer for too long, ModelError when the model fails on any article.
         """
         began = time.monotonic()
         good, dead = read(messages, Article, now)
@@ -195,7 +195,7 @@ class Pipeline:
     def keep(self, drafts: Drafts, now: datetime) -> Batch:
         """Store a batch, when the one before it is stored; what comes back may be published.
 
-        Raises StoreBusy when the store does not answer for too long, StoreError when it takes no row at all:
+        Raises StoreUnavailable when the store does not answer for too long, StoreError when it takes no row at all:
         then nothing of the batch must be acknowledged; so it is with Flooded.
         """
         began = time.monotonic()
@@ -277,13 +277,13 @@ class Pipeline:
             metrics.DELAY_SECONDS.observe(max(0.0, (now - item.article.fetched_at).total_seconds() + late_s))
 
     def missed(self, gaps: Sequence[Missed], now: datetime) -> None:
-        """Make known that messages were gone before they were read. Raises StoreBusy."""
+        """Make known that messages were gone before they were read. Raises StoreUnavailable."""
         self._aside.missed(gaps, now)
 
     # scores ─▶ alerts
 
     def read(self, messages: Sequence[Raw], kind: type[RecordT], now: datetime) -> list[RecordT]:
-        """The records of a batch; messages that hold none are set aside. Raises StoreBusy, Flooded."""
+        """The records of a batch; messages that hold none are set aside. Raises StoreUnavailable, Flooded."""
         good, dead = read(messages, kind, now)
         self._aside.keep(dead, messages[0].topic if messages else "", len(messages))
         self._aside.came(kind, {record.id: raw for raw, record in good})
@@ -294,7 +294,7 @@ class Pipeline:
 
         An alert of an episode that goes on is handed on once more after a restart, as its publication may have been lost;
         `notify` knows what was delivered. A score that cannot be worked on is set aside, if the store still answers without it.
-        Raises StoreBusy when the store does not answer for too long, StoreError, Flooded.
+        Raises StoreUnavailable when the store does not answer for too long, StoreError, Flooded.
         """
         began = time.monotonic()
         self._take_up(now)
@@ -317,7 +317,7 @@ class Pipeline:
             return
         self._asked, found = now, self._written()
         if found is not None:
-            self._new_watcher = partial(Watcher, self._store, found.detector, self._patience, self._pace, found.own)
+            self._new_watcher = partial(AlertEvaluator, self._store, found.detector, self._patience, self._pace, found.own)
             self._watcher = self._new_watcher()
 
     def catch_up(self, now: datetime) -> list[Alert]:
@@ -335,7 +335,7 @@ class Pipeline:
     def notify(self, alert: Alert) -> list[Delivery]:
         """A first attempt at every webhook; what came of each, logged in the store.
 
-        An alert that cannot be handed on is set aside, if the store still answers without it. Raises StoreBusy, StoreError, Flooded.
+        An alert that cannot be handed on is set aside, if the store still answers without it. Raises StoreUnavailable, StoreError, Flooded.
         """
         began = time.monotonic()
         made: list[Delivery] = []

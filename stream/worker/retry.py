@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, ParamSpec, TypeVar
 
 from core import metrics
-from core.errors import StoreBusy
+from core.errors import StoreUnavailable
 
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
@@ -30,13 +30,13 @@ class Patience(NamedTuple):
     clock: Callable[[], float] = time.monotonic
 
     def wait_for(self, step: str, action: Callable[P, ResultT], *args: P.args, **kwargs: P.kwargs) -> ResultT:
-        """The result of `action(*args)`, tried again while the store is busy. Raises StoreBusy after the deadline, and all else at once."""
+        """The result of `action(*args)`, tried again while the store is busy. Raises StoreUnavailable after the deadline, and all else at once."""
         end = self.clock() + self.deadline_s
         wait_s = self.first_s
         while True:
             try:
                 return action(*args, **kwargs)
-            except StoreBusy:
+            except StoreUnavailable:
                 if self.clock() + wait_s >= end:
                     raise
                 metrics.RETRIES.labels(step).inc()

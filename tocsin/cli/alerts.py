@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from actions.audited_actions import Deeds
-from core.errors import SettingsError
+from core.errors import Conflict
 from domain.alert_lifecycle.silences import SEVERITIES
 from domain.alert_lifecycle.verdicts import KINDS, VERDICTS
 from tocsin.cli.common import ExampleCommand, ExampleGroup, opened_store, person, plain, print_json, results, table_of
@@ -252,7 +252,7 @@ def unsilence(ctx: click.Context, ident: str, who: str | None) -> None:
     with opened_store(ctx) as (_, store):
         one = find_silence(store, ident)
         if one.state(now) == "ended":
-            raise SettingsError(f"silence {_short(one.id)} ended at {_time(one.until)} UTC already{_ender(one)}")
+            raise Conflict(f"silence {_short(one.id)} ended at {_time(one.until)} UTC already{_ender(one)}")
         Deeds(store, lambda: now, lambda: name).end_silence(one.id)
     click.echo(f"silence {_short(one.id)} ended")
 
@@ -272,12 +272,12 @@ def _do(ctx: click.Context, ids: Sequence[str], kind: EventKind, who: str | None
 
 
 def _tell(found: AlertStory) -> None:
-    from stream.delivery.formats.measures import in_words
+    from stream.delivery.formats.alert_text import describe_measure
 
     alert, life = found.view.alert, found.view.life
     lines: list[str] = [alert.id]
     lines.append(f"{alert.series} ({alert.severity}, rule {alert.rule}), detected {_time(alert.detected_at)} UTC")
-    seen, _, limit = in_words(alert, zh=False)
+    seen, _, limit = describe_measure(alert, zh=False)
     rings = f" (the rule rings {limit})" if limit else ""
     silent = alert.measure == "silence"
     counted = (

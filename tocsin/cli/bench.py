@@ -9,7 +9,7 @@ from typing import Any
 import click
 import msgspec
 
-from core.errors import SettingsError
+from core.errors import InvalidInput
 from tocsin.cli.archives import bars, interruptible, zone
 from tocsin.cli.common import ExampleCommand, ExampleGroup, console, print_json, results, settings_of, table_of, teller
 from tocsin.cli.topics import ours
@@ -34,17 +34,17 @@ def bench() -> None:
 @click.pass_context
 def all_(ctx: click.Context, data: Path | None, only: tuple[str, ...]) -> None:
     """The benchmarks of docs/performance.md, one after the other, into its table."""
-    from bench import classify, latency, overload, peer, pipeline, report, scale, start, store
-    from models.registry.files import shipped
+    from bench import classify, latency, peer, pipeline, report, start, store
+    from models.registry.manifest import shipped
 
     settings = settings_of(ctx)
     benchmarks = {
         "classify": lambda: classify.measure(shipped(), data=data),
         "pipeline": lambda: pipeline.measure(settings, data=data),
         "latency": lambda: latency.measure(settings, data=data),
-        "overload": lambda: overload.measure(settings, data=data),
+        "overload": lambda: pipeline.measure_overload(settings, data=data),
         "peer": lambda: peer.measure(settings, data=data),
-        "scale": lambda: scale.measure(settings, data=data),
+        "scale": lambda: pipeline.measure_scale(settings, data=data),
         "store": lambda: store.measure(data=data),
         "start": start.measure,
     }
@@ -67,18 +67,19 @@ def alerts(ctx: click.Context, files: tuple[str, ...], data: Path | None, episod
     """
     from bench.alerts import ARCHIVES, measure
     from ingest.archive.files import Reading
-    from stream.detection.spike_rule import Rule
-    from tocsin.services.backtest import archive_store, hear
+    from stream.detection.spike_rule import SpikeRule
+    from tocsin.services.backtest import archive_store
+    from tocsin.services.replay import hear
 
     paths = list(files) or [str(data / "stream" / f"{name}.jsonl.gz") for name in ARCHIVES if data]
     if not paths:
-        raise SettingsError("name archives, or the folder that has them with --data")
+        raise InvalidInput("name archives, or the folder that has them with --data")
     settings, say, reading = settings_of(ctx), teller(), Reading(fields={}, source="", zone=zone("UTC"))
     found = []
     for path in paths:
         with interruptible() as stop, bars() as show, archive_store([path], settings, reading, stop, show) as store:
-            heard, _, _ = hear(store, Rule(), None, None)
-        found.append(measure(Path(path).name.partition(".")[0], heard, Rule(), episodes=episodes, seed=seed, step=say))
+            heard, _, _ = hear(store, SpikeRule(), None, None)
+        found.append(measure(Path(path).name.partition(".")[0], heard, SpikeRule(), episodes=episodes, seed=seed, step=say))
     if as_json:
         print_json(found)
         return
@@ -101,12 +102,12 @@ def silence(ctx: click.Context, files: tuple[str, ...], data: Path | None, outag
     """How often silence rings on real archives (FILES, or those of --data), and how soon an outage of a source or of all is noticed."""
     from bench.alerts import ARCHIVES
     from bench.outage import measure
-    from stream.detection.outage import SilenceRule
+    from stream.detection.outage import OutageRule
 
     paths = [*map(Path, files)] or [data / "stream" / f"{name}.jsonl.gz" for name in ARCHIVES if data]
     if not paths:
-        raise SettingsError("name archives, or the folder that has them with --data")
-    rule = SilenceRule.from_settings(settings_of(ctx))
+        raise InvalidInput("name archives, or the folder that has them with --data")
+    rule = OutageRule.from_settings(settings_of(ctx))
     with console.status("listening"):
         found = [measure(path, rule, outages=outages, seed=seed) for path in paths]
     if as_json:
@@ -144,7 +145,7 @@ def start(ctx: click.Context, as_json: bool) -> None:
 def classify(ctx: click.Context, data: Path | None, docs: int, hf_docs: int, repeats: int, as_json: bool) -> None:
     """Headlines a second, beside transformers' own pipeline on the same weights and texts."""
     from bench.classify import measure
-    from models.registry.files import shipped
+    from models.registry.manifest import shipped
 
     settings_of(ctx)
     _show(measure(shipped(), data=data, docs=docs, hf_docs=hf_docs, repeats=repeats), as_json)
@@ -182,9 +183,9 @@ def latency(ctx: click.Context, data: Path | None, seconds: float, as_json: bool
 @click.pass_context
 def scale(ctx: click.Context, data: Path | None, workers: tuple[int, ...], count: int, as_json: bool) -> None:
     """The same articles by one, two and four workers: how the work splits, and that nothing is lost or doubled."""
-    from bench.scale import WORKERS, measure
+    from bench.pipeline import WORKERS, measure_scale
 
-    _show(measure(settings_of(ctx), data=data, workers=workers or WORKERS, count=count), as_json)
+    _show(measure_scale(settings_of(ctx), data=data, workers=workers or WORKERS, count=count), as_json)
 
 
 @bench.command(cls=ExampleCommand, examples="tocsin bench overload --json\ntocsin bench overload --seconds 60 --times 2")
@@ -195,9 +196,9 @@ def scale(ctx: click.Context, data: Path | None, workers: tuple[int, ...], count
 @click.pass_context
 def overload(ctx: click.Context, data: Path | None, seconds: float, times: float, as_json: bool) -> None:
     """Three times what the worker can take, for five minutes, and the backlog afterwards. Wants a ClickHouse server."""
-    from bench.overload import measure
+    from bench.pipeline import measure_overload
 
-    _show(measure(settings_of(ctx), data=data, seconds=seconds, times=times), as_json)
+    _show(measure_overload(settings_of(ctx), data=data, seconds=seconds, times=times), as_json)
 
 
 @bench.command(cls=ExampleCommand, examples="tocsin bench peer --json")
@@ -276,7 +277,7 @@ def methods(ctx: click.Context, data: str, start: str | None, rows: int, old_row
 @click.pass_context
 def explain(ctx: click.Context, texts: int, as_json: bool) -> None:
     """Deletion curves: how fast the class goes when the explained words are deleted, against words at random."""
-    from models.evaluation.deletion import measure
+    from bench.explanations import measure
     from models.templates import grow, read_templates
 
     dice = random.Random(0)  # noqa: S311

@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from core import log
-from core.errors import SettingsError, StoreBusy
+from core.errors import InvalidInput, StoreUnavailable
 from core.settings import Settings
 from storage.store import Store
 from tocsin.runtime.wiring import know_names, make_store, read_settings
@@ -95,7 +95,7 @@ def in_force(settings: Settings) -> Iterator[Store | None]:
         return
     try:
         store = make_store(settings, migrate=False)
-    except StoreBusy:
+    except StoreUnavailable:
         if settings.store != "embedded":
             raise
         console.print("the store is in use by `tocsin up`: what was written on the dashboard is shown there, here is what the settings say")
@@ -112,7 +112,7 @@ def person(who: str | None) -> str:
     try:
         return getpass.getuser()
     except (OSError, KeyError) as error:
-        raise SettingsError("nobody knows who you are: give --who NAME") from error
+        raise InvalidInput("nobody knows who you are: give --who NAME") from error
 
 
 def plain(text: str) -> str:

@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from actions.account_service import COMMAND_LINE
-from core.errors import SettingsError
+from core.errors import InvalidInput
 from storage.store import AuditEntry
 from tocsin.cli.common import ExampleCommand, ExampleGroup, opened_store, person, print_json, results, table_of, teller
 
@@ -119,7 +119,7 @@ def _chosen(store: Store, names: Sequence[str], stage: str | None) -> list[DeadL
     from tocsin.services.dead_letter_service import find
 
     if bool(names) == bool(stage):
-        raise SettingsError("name dead letters, or a --stage whose open ones are all meant")
+        raise InvalidInput("name dead letters, or a --stage whose open ones are all meant")
     return find(store, names) if names else store.dead.latest(ALL, stage=stage or "")
 
 

@@ -12,7 +12,7 @@ import click
 from rich.markup import escape
 
 from actions.audited_actions import Deeds
-from core.errors import BadRecord, SettingsError
+from core.errors import BadRecord, InvalidInput, NotFound
 from storage.tables.labels import Label
 from tocsin.cli.common import ExampleCommand, ExampleGroup, print_json, results, settings_of, table_of, teller
 from tocsin.runtime import wiring
@@ -129,16 +129,16 @@ def label(
         ("risk", "", () if risks == "none" else _names(risks)),
     ]
     if not any(names is not None for _, _, names in given):
-        raise SettingsError("nothing to note: give --sentiment, --topics or --risks")
+        raise InvalidInput("nothing to note: give --sentiment, --topics or --risks")
     if company and not sentiment:
-        raise SettingsError("--company goes with --sentiment: topics and risk events are the text's")
+        raise InvalidInput("--company goes with --sentiment: topics and risk events are the text's")
     with closing(wiring.make_store(settings)) as store:
         texts = store.labels.texts([article_id])
         if article_id not in texts:
-            raise SettingsError(f"there is no article {article_id} in the store; the dashboard and webhooks give the id of each")
+            raise NotFound(f"there is no article {article_id} in the store; the dashboard and webhooks give the id of each")
         known = texts[article_id].companies
         if company and company not in known:
-            raise SettingsError(f"article {article_id} does not name {company}; it names {', '.join(sorted(known)) or 'no company'}")
+            raise NotFound(f"article {article_id} does not name {company}; it names {', '.join(sorted(known)) or 'no company'}")
         model = store.articles.by_id([article_id])[0].model
         labels = [
             Label(id=article_id, task=task, company=about, labels=names, author=who, model=model, labelled_at=now)  # type: ignore[arg-type]
@@ -148,7 +148,7 @@ def label(
         try:
             Deeds(store, lambda: now, lambda: who).label(labels)
         except BadRecord as error:
-            raise SettingsError(str(error)) from error
+            raise InvalidInput(str(error)) from error
     if as_json:
         print_json(labels)
         return
@@ -241,7 +241,7 @@ def _user(who: str | None) -> str:
 def _folder(text: str, name: str) -> Path | None:
     path = Path(text).expanduser() if text else None
     if path is not None and not path.is_dir():
-        raise SettingsError(f"{name} {text}: there is no such folder")
+        raise NotFound(f"{name} {text}: there is no such folder")
     return path
 
 

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.markup import escape
 
-from core.errors import SettingsError
+from core.errors import InvalidInput
 from core.series import series_name
 from tocsin.cli.common import ExampleCommand, ExampleGroup, console, in_force, print_json, results, settings_of, table_of
 from tocsin.runtime import wiring
 
 if TYPE_CHECKING:
-    from stream.detection.limit_rule import Threshold
+    from stream.detection.limit_rule import LimitRule
     from stream.detection.rules import Rules
-    from stream.detection.spike_rule import Rule
-    from tocsin.services.rule_preview import Preview
+    from stream.detection.spike_rule import SpikeRule
+    from tocsin.services.replay import Preview
 
 JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 
@@ -43,7 +43,7 @@ def rules() -> None:
 def check(ctx: click.Context, file: str | None, as_json: bool) -> None:
     """Show what is in FILE (default: the setting `alert_rules`), or every mistake in it; then the exit status is 2."""
     found = _load(ctx, file)
-    _show(found, as_json, detector=found.renumbered)
+    _show(found, as_json, detector=found.detector_overridden)
 
 
 @rules.command("list", cls=ExampleCommand, examples="tocsin rules list\ntocsin rules list --json")
@@ -67,7 +67,7 @@ def preview(ctx: click.Context, file: str | None, days: float, as_json: bool) ->
 
     Through the code that watches the stream, with a virtual clock. The detector is asked only where FILE has a rule for it.
     """
-    from tocsin.services.rule_preview import preview as asked
+    from tocsin.services.replay import preview as asked
 
     found, settings = _load(ctx, file), settings_of(ctx)
     now = datetime.now(UTC)
@@ -84,7 +84,7 @@ def preview(ctx: click.Context, file: str | None, days: float, as_json: bool) ->
 def _load(ctx: click.Context, file: str | None) -> Rules:
     settings = settings_of(ctx)
     if not file and not settings.alert_rules:
-        raise SettingsError("no rules: give FILE, or set `alert_rules` to one")
+        raise InvalidInput("no rules: give FILE, or set `alert_rules` to one")
     return wiring.make_rules(settings, Path(file) if file else None)
 
 
@@ -102,7 +102,7 @@ def _show(found: Rules, as_json: bool, *, detector: bool) -> None:
         results.print(escape("  " + ", ".join(f"{field} {_plain(value)}" for field, value in figures.items())), soft_wrap=True)
 
 
-def _row(rule: Threshold) -> dict[str, Any]:
+def _row(rule: LimitRule) -> dict[str, Any]:
     """A rule as its file has it, with what it leaves out. over: or below, whichever it has"""
     limit = "below" if rule.kind == "mean_tone" else "over"
     stories = {} if rule.kind == "volume" else {"min_stories": rule.min_stories}
@@ -121,7 +121,7 @@ def _row(rule: Threshold) -> dict[str, Any]:
     }
 
 
-def _detector(rule: Rule) -> dict[str, Any]:
+def _detector(rule: SpikeRule) -> dict[str, Any]:
     return {
         "name": rule.name,
         "kind": "spike",
@@ -137,7 +137,7 @@ def _detector(rule: Rule) -> dict[str, Any]:
 
 
 def _tell(seen: Preview, days: float) -> None:
-    from stream.delivery.formats.measures import in_words
+    from stream.delivery.formats.alert_text import describe_measure
 
     n = len(seen.alerts)
     each = ", ".join(f"{name} {count}" for name, count in seen.rules.items())
@@ -149,7 +149,7 @@ def _tell(seen: Preview, days: float) -> None:
         return
     table = table_of("when (UTC)", "rule", "severity", "series", "what")
     for alert in seen.alerts:
-        told = in_words(alert, zh=False).seen
+        told = describe_measure(alert, zh=False).seen
         first = f"{alert.evidence[0].source}: {alert.evidence[0].title}" if alert.evidence else ""
         row = (f"{alert.detected_at:%Y-%m-%d %H:%M}", alert.rule, alert.severity, series_name(alert.series), f"{told}. {first}".strip())
         table.add_row(*map(escape, row))

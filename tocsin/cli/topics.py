@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.markup import escape
 
-from core.errors import ModelError, SettingsError, StoreError
+from core.errors import InvalidInput, ModelError, NotFound, StoreError
 from tocsin.cli.common import ExampleCommand, ExampleGroup, console, print_json, results, settings_of, table_of
 from tocsin.runtime import wiring
 
@@ -55,7 +55,7 @@ def add(ctx: click.Context, key: str, name_en: str, name_zh: str, examples: str 
     from models.inference.topic_files import OwnTopic, check_key
 
     if not examples and not description:
-        raise SettingsError("--examples FILE or --description TEXT is wanted: a name alone says too little")
+        raise InvalidInput("--examples FILE or --description TEXT is wanted: a name alone says too little")
     settings = settings_of(ctx)
     check_key(key)
     texts = tuple(texts_of(Path(examples))) if examples else ()
@@ -92,7 +92,7 @@ def remove(ctx: click.Context, key: str) -> None:
     from models.inference.topic_files import remove_topic
 
     if not remove_topic(wiring.topics_dir(settings_of(ctx)), key):
-        raise SettingsError(f"there is no topic {key!r}; `tocsin topics list` shows those there are")
+        raise NotFound(f"there is no topic {key!r}; `tocsin topics list` shows those there are")
     click.echo(f"topic {key} removed; workers forget it when they are started again")
 
 
@@ -108,7 +108,7 @@ def test(ctx: click.Context, key: str, file: str, as_json: bool) -> None:
         classifier = ours(settings)
     topic = next((topic for topic in classifier.extra_topics if topic.key == key), None)
     if topic is None:
-        raise SettingsError(f"there is no topic {key!r}; `tocsin topics list` shows those there are")
+        raise NotFound(f"there is no topic {key!r}; `tocsin topics list` shows those there are")
     texts = list(texts_of(Path(file)))
     table = table_of("chance", "text")
     for text, vector in zip(texts, classifier.vectors(texts), strict=True):
@@ -132,11 +132,11 @@ def ours(settings: Settings) -> TransformerClassifier:
 
 
 def texts_of(path: Path) -> list[str]:
-    """The texts of a file: JSONL with text, or one a line. Raises SettingsError."""
+    """The texts of a file: JSONL with text, or one a line. Raises InvalidInput."""
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: cannot be read as text ({error})") from error
+        raise InvalidInput(f"{path}: cannot be read as text ({error})") from error
     texts = []
     for number, line in enumerate(lines, start=1):
         if not line.startswith("{"):
@@ -145,9 +145,9 @@ def texts_of(path: Path) -> list[str]:
         try:
             texts.append(str(json.loads(line)["text"]))
         except (ValueError, KeyError, TypeError) as error:
-            raise SettingsError(f'{path}, line {number}: no JSON object with "text"') from error
+            raise InvalidInput(f'{path}, line {number}: no JSON object with "text"') from error
     if not texts:
-        raise SettingsError(f"{path}: holds no text")
+        raise InvalidInput(f"{path}: holds no text")
     return texts
 
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 from rich.markup import escape
 
-from core.errors import SettingsError
+from core.errors import InvalidInput
 from core.series import is_negative
+from tocsin.cli.classify import language_of
 from tocsin.cli.common import ExampleCommand, ExampleGroup, console, in_force, print_json, results, settings_of
-from tocsin.cli.text import language_of
 from tocsin.runtime import wiring
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def try_(ctx: click.Context, file: str | None, texts: tuple[str, ...], days: flo
 def _load(settings: Settings, file: str | None) -> tuple[Watchlist, ...]:
     loaded = wiring.make_watchlists(settings, Path(file) if file else None)
     if not loaded:
-        raise SettingsError("no watchlists: give FILE, or set `watchlists` to one")
+        raise InvalidInput("no watchlists: give FILE, or set `watchlists` to one")
     return loaded
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import click
 
 from actions.audited_actions import Deeds
-from core.errors import SettingsError
+from core.errors import InvalidInput, NotFound, SettingsError
 from core.settings import Settings
 from storage.store import Store
 from tocsin.cli.common import ExampleCommand, ExampleGroup, person, print_json, results, settings_of, table_of
@@ -52,7 +52,7 @@ def test(ctx: click.Context, endpoints: tuple[str, ...], as_json: bool) -> None:
 
     One that is gone is used again when it takes it.
     """
-    from stream.delivery.formats.generic import trial
+    from stream.delivery.formats.generic import make_test_alert
     from stream.delivery.webhooks import Job, Webhooks
 
     settings = _configured(settings_of(ctx))
@@ -60,10 +60,10 @@ def test(ctx: click.Context, endpoints: tuple[str, ...], as_json: bool) -> None:
     with contextlib.closing(made_door) as door, contextlib.closing(wiring.make_store(settings)) as store:
         unknown = sorted(set(endpoints) - set(door.labels))
         if unknown:
-            raise SettingsError(f"there is no webhook {unknown[0]!r}: {', '.join(door.labels)}")
+            raise NotFound(f"there is no webhook {unknown[0]!r}: {', '.join(door.labels)}")
         now = datetime.now(UTC)
-        number = max((delivery.attempt for delivery in store.alerts.deliveries([trial(now).id])), default=0) + 1
-        made = door.send([Job(label, trial(now), number) for label in endpoints or door.labels])
+        number = max((delivery.attempt for delivery in store.alerts.deliveries([make_test_alert(now).id])), default=0) + 1
+        made = door.send([Job(label, make_test_alert(now), number) for label in endpoints or door.labels])
         store.alerts.log(made)
     for delivery in made:
         if as_json:
@@ -92,7 +92,7 @@ def replay(ctx: click.Context, endpoint: str, ids: tuple[str, ...], failed: bool
     from tocsin.services.delivery_service import DeliveryDesk
 
     if failed == bool(ids):
-        raise SettingsError("give the ids of alerts, or --failed")
+        raise InvalidInput("give the ids of alerts, or --failed")
     now, name = datetime.now(UTC), person(who)
     settings = _configured(settings_of(ctx))
     with contextlib.closing(wiring.make_store(settings)) as store:

@@ -22,19 +22,18 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 
 from core import log
-from core.errors import EXIT_MEND, SettingsError, TocsinError
+from core.errors import EXIT_USAGE, SettingsError, TocsinError
 from core.settings import Settings
 from ingest.kafka.client import committed_offsets, ensure_topics
 from ingest.kafka.outbox import Outbox
 from ingest.kafka.producer import Sender
 from ingest.kafka.publisher import Publisher
 from tocsin.runtime import wiring
-from tocsin.runtime.child_process import STOP_TIMEOUT_S, Node, last_reason
 from tocsin.runtime.crawler_bridge import BOARD
 from tocsin.runtime.embedded_broker import EmbeddedBroker, free_port
 from tocsin.runtime.first_login import FirstLogin
 from tocsin.runtime.threads import part
-from tocsin.runtime.worker_process import NodePlan
+from tocsin.runtime.worker_process import STOP_TIMEOUT_S, Node, NodePlan, last_reason
 
 if TYPE_CHECKING:
     from ingest.crawl.sources import Source
@@ -207,7 +206,7 @@ class Stack:
         self._quick = 0 if self._was_ready else self._quick + 1
         self._short = self._short + 1 if time.monotonic() - self._started < SHORT_LIFE_S else 0
         alone = self.broker is not None and self.settings.store == "embedded"
-        if code == EXIT_MEND or (alone and self._quick >= QUICK_DEATHS):
+        if code == EXIT_USAGE or (alone and self._quick >= QUICK_DEATHS):
             self._give_up(f"the worker ended (exit {code}) and would again: {last_reason(self.log_file)}")
             return
         self._say(f"the worker ended (exit {code}: {last_reason(self.log_file)}); starting it again")

@@ -62,7 +62,7 @@ def backends(
             stack.callback(push.close)
 
         def load() -> Classifier:
-            from models.inference.locked_classifier import InTurn
+            from models.inference.classifier import InTurn
 
             return InTurn(stack.enter_context(wiring.following_classifier(settings)))
 
@@ -84,7 +84,7 @@ def _shared(model: Future[Classifier]) -> Classifier:
 
 
 def rules(settings: Settings, store: Store) -> list[RuleOut]:
-    """The rules in force: the detector, and an analyst's own, as the dashboard or the file has them. Raises SettingsError, StoreError."""
+    """The rules in force: the detector, and an analyst's own, as the dashboard or the file has them. Raises UserError, StoreError."""
     made = wiring.rules_in_force(settings, store)
     parameters: list[dict[str, Any]] = [{"kind": "spike", **asdict(made.detector)}, *map(asdict, made.own)]
     return [RuleOut(name=each.pop("name"), parameters=each) for each in parameters]

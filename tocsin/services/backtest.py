@@ -3,7 +3,7 @@
 FILE... ─▶ tocsin.runtime.backfill (the worker's own pipeline) ─▶ data_dir/backtests/KEY ─┐
                                                  --store: the store of the settings ─┴─▶ Heard ─▶ stream.detection.replay ─▶ alerts
 
-tocsin/services/rule_preview.py asks the same of the last days, for rules that are not in force yet.
+tocsin/services/replay.py asks the same of the last days, for rules that are not in force yet.
 """
 
 from __future__ import annotations
@@ -13,29 +13,25 @@ import hashlib
 import heapq
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 
-from core.errors import SettingsError, TocsinError
+from core.errors import InvalidInput, TocsinError
 from core.records import LEVELS, Alert, Measure
 from core.series import MARKET
 from core.settings import Settings
 from ingest.archive.backfill import Report, identities
 from ingest.archive.files import Reading
-from stats.minute_counts import Tally
-from stats.outage_model import STRETCH_S
 from storage.store import Store
-from storage.timestamps import from_epoch
-from stream.detection.attribution import needed, stories_of
-from stream.detection.limit_evaluator import evidence_of
-from stream.detection.limit_rule import risk_stories
-from stream.detection.outage import GONE, SilenceRule, replay_silences
-from stream.detection.replay import Heard, Moment, replay, replay_levels
+from stream.detection.attribution import group_stories, needed
+from stream.detection.limit_evaluator import limit_evidence
+from stream.detection.outage import OutageRule, replay_outages
+from stream.detection.replay import ReplayData, ReplayedMinute, replay
 from stream.detection.rules import Rules
-from stream.detection.spike_rule import Rule
 from tocsin.runtime import wiring
 from tocsin.runtime.backfill import Show, load
+from tocsin.services.replay import levels
 
 FOLDER = "backtests"
 WEEK = timedelta(days=7)
@@ -96,10 +92,10 @@ Progress = Callable[[float], None]
 def archive_store(files: Sequence[str], settings: Settings, reading: Reading, stop: threading.Event, show: Show) -> Iterator[Store]:
     """The store that holds `files`, scored by the model of the settings: made at the first time, kept for the next.
 
-    Raises SettingsError for stdin, which cannot be read twice, and TocsinError; when it was interrupted, what was scored is kept.
+    Raises UserError for stdin, which cannot be read twice, and TocsinError; when it was interrupted, what was scored is kept.
     """
     if "-" in files:
-        raise SettingsError("a backtest reads its files by name: stdin cannot be told from what it was the last time")
+        raise InvalidInput("a backtest reads its files by name: stdin cannot be told from what it was the last time")
     model = settings.model
     if model == "champion":
         versions = wiring.make_versions(settings)
@@ -118,37 +114,13 @@ def archive_store(files: Sequence[str], settings: Settings, reading: Reading, st
         yield store
 
 
-def hear(
-    store: Store, rule: Rule, since: datetime | None, until: datetime | None, *, window_s: int = 0
-) -> tuple[Heard, datetime, datetime]:
-    """What was told in [since, until), with the past that the rule reads before it; the bounds where none were given.
-
-    A paused rule reads nothing but counts. window_s: the widest window of an analyst's own rules
-    Raises SettingsError when there is nothing, StoreError.
-    """
-    first = store.mentions.first_seen([MARKET]).get(MARKET)
-    if first is None:
-        raise SettingsError("there is no article to replay")
-    begin = from_epoch(int(max(since or first, first).timestamp()) // 60 * 60)
-    end = until or datetime.now(UTC) + timedelta(days=1)
-    reach = timedelta(0) if rule.paused else timedelta(seconds=rule.history_s) + timedelta(days=2)
-    past = max(first, begin - max(reach, timedelta(seconds=window_s)))
-    tallies = {series: Tally.of(*columns) for series, columns in store.mentions.minutes(None, past, end).items()}
-    if MARKET not in tallies or begin >= end:
-        raise SettingsError(f"there is no article between {begin:%Y-%m-%d %H:%M} and {end:%Y-%m-%d %H:%M} UTC")
-    last = from_epoch(int(tallies[MARKET].at[-1]) + 60)
-    told = {} if rule.paused else store.mentions.negative_articles(past, end)
-    spoke = store.sources.told(past - timedelta(seconds=GONE * STRETCH_S), end, STRETCH_S)
-    return Heard(tallies, told, store.mentions.sources(past, end), spoke), begin, min(end, last)
-
-
 def run(
-    heard: Heard, rules: Rules, silence: SilenceRule, store: Store, since: datetime, until: datetime, show: Progress
+    heard: ReplayData, rules: Rules, silence: OutageRule, store: Store, since: datetime, until: datetime, show: Progress
 ) -> Iterator[Rang | Summary]:
     """Every alert, then the summary. store: the one that was heard. Raises StoreError."""
     alerts, silences, bar = 0, 0, 0.0
     whole = max((until - since).total_seconds(), 1.0)
-    silent = (Moment(at, fresh, bar=0.0) for at, fresh in replay_silences(heard.spoke, silence, since, until))
+    silent = (ReplayedMinute(at, fresh, bar=0.0) for at, fresh in replay_outages(heard.spoke, silence, since, until))
     spoken = replay(heard, rules.detector, since, until, levels(heard, rules, store, since, until))
     for moment in heapq.merge(spoken, silent, key=lambda moment: moment.at):
         bar = moment.bar or bar
@@ -170,22 +142,14 @@ def run(
     )
 
 
-def levels(heard: Heard, rules: Rules, store: Store, since: datetime, until: datetime) -> dict[int, list[Alert]]:
-    """What an analyst's own rules would have rung in [since, until): the end of a minute to its alerts. Raises StoreError."""
-    before = timedelta(seconds=rules.window_s)
-    risky = any(rule.kind == "risk_event" for rule in rules.own)
-    risks = risk_stories(store.articles.risky(since - before, until)) if risky else {}
-    return replay_levels(heard.tallies, risks, rules.own, store.mentions, since, until)
-
-
-def _told(alert: Alert, moment: Moment, heard: Heard, store: Store, bar: float) -> Rang:
+def _told(alert: Alert, moment: ReplayedMinute, heard: ReplayData, store: Store, bar: float) -> Rang:
     if alert.measure == "silence":
         return _rang(alert, [], 0.0, [])
     if alert.measure in LEVELS:
-        return _rang(alert, [item.id for item in evidence_of(store, alert)], 0.0, [])
+        return _rang(alert, [item.id for item in limit_evidence(store, alert)], 0.0, [])
     told = heard.between(alert.series, alert.window_start, alert.window_start + timedelta(seconds=alert.window_s))
     judged = moment.judged.get(alert.id)
-    carried = needed(stories_of(told), judged) if judged is not None else []
+    carried = needed(group_stories(told), judged) if judged is not None else []
     return _rang(alert, [mention.id for mention in told], bar, [story.article for story in carried])
 
 

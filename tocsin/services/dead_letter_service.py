@@ -12,7 +12,7 @@ import contextlib
 import time
 from collections.abc import Sequence
 
-from core.errors import BadRecord, BrokerError, SettingsError
+from core.errors import BadRecord, BrokerError, Conflict, NotFound
 from core.records import Article, decode
 from core.settings import Settings
 from ingest.kafka.outbox import Outbox
@@ -25,24 +25,24 @@ PATIENCE_S = 60.0
 
 
 def find(store: Store, names: Sequence[str]) -> list[DeadLetter]:
-    """The dead letters of these names, in order. Raises SettingsError for one that there is not."""
+    """The dead letters of these names, in order. Raises UserError for one that there is not."""
     found = []
     for name in names:
         topic, partition, offset = [*name.rsplit("/", 2), "", ""][:3]
         letter = store.dead.get(topic, int(partition), int(offset)) if partition.isdecimal() and offset.isdecimal() else None
         if letter is None:
-            raise SettingsError(f"{name}: there is no such dead letter; `tocsin dead-letters list` names them")
+            raise NotFound(f"{name}: there is no such dead letter; `tocsin dead-letters list` names them")
         found.append(letter)
     return found
 
 
 def replay(store: Store, letters: Sequence[DeadLetter], settings: Settings) -> None:
-    """Send `letters` once more, and note that. Raises SettingsError where one has no bytes or cannot go there, BrokerError."""
+    """Send `letters` once more, and note that. Raises UserError where one has no bytes or cannot go there, BrokerError."""
     for letter in letters:
         if letter.state == "dropped":
-            raise SettingsError(f"{letter.name} was dropped: its bytes are gone")
+            raise Conflict(f"{letter.name} was dropped: its bytes are gone")
         if not letter.value:
-            raise SettingsError(f"{letter.name} has no bytes to send: {letter.reason}")
+            raise Conflict(f"{letter.name} has no bytes to send: {letter.reason}")
     if settings.broker == "embedded":
         _to_outbox(letters, settings)
     else:
@@ -56,7 +56,7 @@ def _to_outbox(letters: Sequence[DeadLetter], settings: Settings) -> None:
         try:
             articles.append(decode(letter.value, Article))
         except BadRecord as error:
-            raise SettingsError(f"{letter.name} cannot be replayed, only dropped: {error}") from error
+            raise Conflict(f"{letter.name} cannot be replayed, only dropped: {error}") from error
     folder = wiring.data_dir(settings)
     with sole_owner(folder), contextlib.closing(Outbox(folder / "outbox.sqlite", durable_broker=False)) as outbox:
         outbox.put(articles)

@@ -11,14 +11,14 @@ from datetime import datetime, timedelta
 import msgspec
 
 from actions.audited_actions import Deeds
-from core.errors import SettingsError
+from core.errors import Conflict, InvalidInput, NotFound
 from core.settings import Settings
-from dashboard.services import DAYS, OUTCOMES, DeliveryLog, Outcome, Place, Sent
+from dashboard.services import DAYS, OUTCOMES, DeliveryLog, Outcome, EndpointStatus, DeliveryRecord
 from storage.store import Delivery, Group, Replay, Store
 from stream.delivery.delivery_scheduler import REACH, next_attempt, open_replays
 from stream.delivery.endpoints import endpoints as parsed
 from stream.delivery.formats.generic import TEST
-from stream.delivery.outcomes import GONE, is_waiting
+from stream.delivery.formats.base import GONE, is_rate_limited
 
 MOST_AT_ONCE = 500
 
@@ -38,13 +38,13 @@ class EndpointState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def states(settings: Settings, lasts: Sequence[Delivery]) -> list[EndpointState]:
-    """Every endpoint of the settings. Raises SettingsError. lasts: the last attempts of a while"""
+    """Every endpoint of the settings. Raises UserError. lasts: the last attempts of a while"""
     found = []
     for endpoint in parsed(settings.webhooks):
         own = sorted((last for last in lasts if last.endpoint == endpoint.label), key=lambda last: last.sent_at)
         last: Delivery | None = own[-1] if own else None
         state = "unused" if last is None else "ok" if last.delivered else "gone" if last.status == GONE else "failing"
-        state = "waiting" if last is not None and is_waiting(last) else state
+        state = "waiting" if last is not None and is_rate_limited(last) else state
         state = "paused" if endpoint.wanted.paused else state
         found.append(
             EndpointState(
@@ -66,7 +66,7 @@ class DeliveryDesk:
         self._settings, self._store, self._now = settings, store, now
 
     def log(self) -> DeliveryLog:
-        """The deliveries of the last DAYS. Raises SettingsError for webhooks that cannot work, StoreError."""
+        """The deliveries of the last DAYS. Raises UserError for webhooks that cannot work, StoreError."""
         now = self._now()
         since = now - timedelta(days=DAYS)
         lasts = self._store.alerts.last_attempts(since)
@@ -80,53 +80,53 @@ class DeliveryDesk:
         return DeliveryLog(tuple(places), tuple(sent))
 
     def replay(self, endpoint: str, subjects: Sequence[str], deeds: Deeds) -> int:
-        """Ask for these to be sent there once more; how many. Raises SettingsError, StoreError."""
+        """Ask for these to be sent there once more; how many. Raises UserError, StoreError."""
         self._must_be_open(endpoint)
         if len(subjects) > MOST_AT_ONCE:
-            raise SettingsError(f"{len(subjects)} deliveries are too many at once: at most {MOST_AT_ONCE}")
+            raise InvalidInput(f"{len(subjects)} deliveries are too many at once: at most {MOST_AT_ONCE}")
         made = self._store.alerts.deliveries(list(subjects))
         last = {each.alert_id: each.attempt for each in made if each.endpoint == endpoint}
         unknown = [subject for subject in subjects if subject not in last or subject == TEST]
         if unknown:
-            raise SettingsError(f"{unknown[0][:64]!r} was never sent to {endpoint}: there is nothing to send once more")
+            raise NotFound(f"{unknown[0][:64]!r} was never sent to {endpoint}: there is nothing to send once more")
         deeds.replay(endpoint, last)
         return len(last)
 
     def replay_failed(self, endpoint: str, deeds: Deeds) -> int:
-        """The same for all that failed or are dead there, the newest where they are too many. Raises SettingsError, StoreError."""
+        """The same for all that failed or are dead there, the newest where they are too many. Raises UserError, StoreError."""
         self._must_be_open(endpoint)
         found = [each.subject for each in self.log().sent if each.endpoint == endpoint and each.outcome in ("failed", "dead")]
         subjects = [subject for subject in found if subject != TEST][:MOST_AT_ONCE]
         return self.replay(endpoint, subjects, deeds) if subjects else 0
 
-    def try_out(self, endpoint: str, deeds: Deeds) -> None:
-        """Ask for a test. Raises SettingsError, StoreError."""
+    def send_test(self, endpoint: str, deeds: Deeds) -> None:
+        """Ask for a test. Raises UserError, StoreError."""
         self._state(endpoint)
         made = [each.attempt for each in self._store.alerts.deliveries([TEST]) if each.endpoint == endpoint]
-        deeds.try_out(endpoint, TEST, max(made, default=0))
+        deeds.send_test(endpoint, TEST, max(made, default=0))
 
     def _state(self, endpoint: str) -> str:
         found = states(self._settings, self._store.alerts.last_attempts(self._now() - timedelta(days=DAYS)))
         state = next((each.state for each in found if each.endpoint == endpoint), None)
         if state is None:
-            raise SettingsError(f"there is no webhook {endpoint[:64]!r}: {', '.join(each.endpoint for each in found) or 'none is set'}")
+            raise NotFound(f"there is no webhook {endpoint[:64]!r}: {', '.join(each.endpoint for each in found) or 'none is set'}")
         return state
 
     def _must_be_open(self, endpoint: str) -> None:
         state = self._state(endpoint)
         if state == "paused":
-            raise SettingsError(f"{endpoint} is paused by its setting: nothing is sent to it")
+            raise Conflict(f"{endpoint} is paused by its setting: nothing is sent to it")
         if state == "gone":
-            raise SettingsError(f"{endpoint} said that it is gone (410): send a test first, it is used again when it takes that")
+            raise Conflict(f"{endpoint} said that it is gone (410): send a test first, it is used again when it takes that")
 
 
-def _newest_first(each: Sent) -> tuple[float, str, str]:
+def _newest_first(each: DeliveryRecord) -> tuple[float, str, str]:
     return -each.sent_at.timestamp(), each.endpoint, each.subject
 
 
 def _sent(
     last: Delivery, place: EndpointState | None, groups: dict[str, Group], asked: dict[tuple[str, str], Replay], now: datetime
-) -> Sent:
+) -> DeliveryRecord:
     group, wanted = groups.get(last.alert_id), asked.get((last.alert_id, last.endpoint))
     due = next_attempt(last) if last.alert_id != TEST else None
     outcome: Outcome
@@ -137,9 +137,9 @@ def _sent(
     elif place is None or place.state == "gone" or due is None or last.sent_at < now - REACH:
         outcome, due = "dead", None
     else:
-        outcome = "waiting" if is_waiting(last) else "failed"
+        outcome = "waiting" if is_rate_limited(last) else "failed"
     alone = () if last.alert_id == TEST else (last.alert_id,)
-    return Sent(
+    return DeliveryRecord(
         subject=last.alert_id,
         endpoint=last.endpoint,
         attempt=last.attempt,
@@ -153,7 +153,7 @@ def _sent(
     )
 
 
-def _place(name: str, state: str, sent: Sequence[Sent]) -> Place:
+def _place(name: str, state: str, sent: Sequence[DeliveryRecord]) -> EndpointStatus:
     own = [each for each in sent if each.endpoint == name]
     counts = {outcome: sum(each.outcome == outcome for each in own) for outcome in OUTCOMES}
-    return Place(name, state, own[0].sent_at if own else None, counts)
+    return EndpointStatus(name, state, own[0].sent_at if own else None, counts)

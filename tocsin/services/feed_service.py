@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 import msgspec
 
 from actions.account_service import People
-from core.errors import SettingsError, SourceError
+from core.errors import Conflict, InvalidInput, NotFound, SourceError
 from core.settings import Settings
-from dashboard.services import Entry, Looked, NewFeed, Problem
+from dashboard.services import FeedEntry, FeedPreview, NewFeed, FeedProblem
 from ingest.crawl import feeds
 from ingest.crawl.fetcher import Fetched, Fetcher
 from ingest.crawl.sources import Source, source_of
@@ -45,11 +45,11 @@ class FeedDesk:
         self._settings, self._store, self._now, self._look_s = settings, store, now, look_s
         self._turns = threading.BoundedSemaphore(AT_ONCE)
 
-    def look(self, url: str, who: str) -> Looked:
-        """What stands there. Raises SettingsError, SourceError, StoreError."""
+    def preview(self, url: str, who: str) -> FeedPreview:
+        """What stands there. Raises UserError, SourceError, StoreError."""
         address = _address(url)
         if not self._turns.acquire(blocking=False):
-            raise SettingsError("other feeds are being looked at; ask again in some seconds")
+            raise Conflict("other feeds are being looked at; ask again in some seconds")
         try:
             began = time.monotonic()
             fetched = self._fetch(address)
@@ -61,30 +61,30 @@ class FeedDesk:
         return looked(found, fetched, address, self._known(), self._now(), took_s)
 
     def add(self, feed: NewFeed, who: str) -> None:
-        """Have it crawled. Raises SettingsError, StoreError."""
+        """Have it crawled. Raises UserError, StoreError."""
         row = msgspec.to_builtins(feed) | {"url": _address(feed.url), "name": clean_text.clean(feed.name)[:200]}
         if self._settings.feeds_allow_private:
             row["allow_private"] = True
         source = source_of(row, "feed")
         if source.interval_s < LEAST_INTERVAL_S:
-            raise SettingsError(f"interval_s: {source.interval_s:g} s is too often; {LEAST_INTERVAL_S:g} s is the least")
+            raise InvalidInput(f"interval_s: {source.interval_s:g} s is too often; {LEAST_INTERVAL_S:g} s is the least")
         known = self._known()
         if source.name in known:
-            raise SettingsError(f"there is a source {source.name!r} already: give this one another name")
+            raise Conflict(f"there is a source {source.name!r} already: give this one another name")
         twin = _twin(source.url, known)
         if twin:
-            raise SettingsError(f"{twin!r} has this address already")
+            raise Conflict(f"{twin!r} has this address already")
         if len(self._store.feeds.all()) >= MAX_FEEDS:
-            raise SettingsError(f"{MAX_FEEDS} feeds were added already; more belong into a file of sources")
+            raise Conflict(f"{MAX_FEEDS} feeds were added already; more belong into a file of sources")
         body = msgspec.json.encode(row).decode()
         self._store.feeds.put(Feed(name=source.name, url=source.url, body=body, who=who, at=self._now()))
         People(self._store, self._now).note(who, "feed added", source.name, after=body, address=PAGES)
 
     def remove(self, name: str, who: str) -> None:
-        """Have it left. Raises SettingsError, StoreError."""
+        """Have it left. Raises UserError, StoreError."""
         feed = next((each for each in self._store.feeds.all() if each.name == name), None)
         if feed is None:
-            raise SettingsError(f"nobody added {name[:100]!r} here: sources of a file are removed there")
+            raise NotFound(f"nobody added {name[:100]!r} here: sources of a file are removed there")
         self._store.feeds.put(msgspec.structs.replace(feed, removed=True, who=who, at=self._now()))
         People(self._store, self._now).note(who, "feed removed", name, before=feed.body, address=PAGES)
 
@@ -104,7 +104,7 @@ class FeedDesk:
                 raise
 
 
-def looked(found: feeds.Feed, fetched: Fetched, asked: str, known: dict[str, str], now: datetime, took_s: float) -> Looked:
+def looked(found: feeds.Feed, fetched: Fetched, asked: str, known: dict[str, str], now: datetime, took_s: float) -> FeedPreview:
     """What is to be said of a feed. known: name to address of the sources that there are. Pure."""
     entries = [_entry(entry, now) for entry in found.entries]
     moments = sorted((entry.published for entry in entries if entry.published), reverse=True)
@@ -113,7 +113,7 @@ def looked(found: feeds.Feed, fetched: Fetched, asked: str, known: dict[str, str
         clean_text.language(f"{entry.title} {clean_text.clean(raw.summary[:1_000])}")
         for entry, raw in zip(entries, found.entries, strict=True)
     }
-    return Looked(
+    return FeedPreview(
         url=fetched.url,
         title=clean_text.clean(found.title[:1_000])[:300],
         kind=found.version or "?",
@@ -129,21 +129,21 @@ def looked(found: feeds.Feed, fetched: Fetched, asked: str, known: dict[str, str
 
 def problems(
     found: feeds.Feed,
-    entries: Sequence[Entry],
+    entries: Sequence[FeedEntry],
     moments: Sequence[datetime],
     url: str,
     asked: str,
     known: dict[str, str],
     now: datetime,
-) -> Iterator[Problem]:
+) -> Iterator[FeedProblem]:
     """What is odd about it, the gravest first. moments: of its entries, the newest first. Pure."""
     twin = _twin(url, known) or _twin(asked, known)
     if twin:
-        yield Problem("known", {"name": twin})
+        yield FeedProblem("known", {"name": twin})
     if canonical(url) != canonical(asked):
-        yield Problem("moved", {"url": url[:300]})
+        yield FeedProblem("moved", {"url": url[:300]})
     if not entries:
-        yield Problem("empty")
+        yield FeedProblem("empty")
         return
     counts = {
         "untitled": sum(not entry.title for entry in entries),
@@ -152,12 +152,12 @@ def problems(
         "future": sum(moment > now + timedelta(hours=1) for moment in moments),
         "short": sum(len(clean_text.clean(entry.summary[:5_000])) < SHORT_CHARS for entry in found.entries),
     }
-    yield from (Problem(key, {"n": count, "all": len(entries)}) for key, count in counts.items() if count)
+    yield from (FeedProblem(key, {"n": count, "all": len(entries)}) for key, count in counts.items() if count)
     if moments and now - moments[0] > OLD:
-        yield Problem("old", {"days": (now - moments[0]).days})
+        yield FeedProblem("old", {"days": (now - moments[0]).days})
     most = Source(name="x", url=url).max_items
     if len(entries) > most:
-        yield Problem("many", {"n": len(entries), "max": most})
+        yield FeedProblem("many", {"n": len(entries), "max": most})
 
 
 def interval(moments: Sequence[datetime]) -> float:
@@ -169,8 +169,8 @@ def interval(moments: Sequence[datetime]) -> float:
     return float(max((step for step in INTERVALS_S if step <= half), default=INTERVALS_S[0]))
 
 
-def _entry(entry: feeds.Entry, now: datetime) -> Entry:
-    return Entry(clean_text.clean(entry.title[:5_000])[:500], dates.parse(entry.published, UTC, now) if entry.published else None)
+def _entry(entry: feeds.Entry, now: datetime) -> FeedEntry:
+    return FeedEntry(clean_text.clean(entry.title[:5_000])[:500], dates.parse(entry.published, UTC, now) if entry.published else None)
 
 
 def _twin(url: str, known: dict[str, str]) -> str:
@@ -179,15 +179,15 @@ def _twin(url: str, known: dict[str, str]) -> str:
 
 
 def _address(url: str) -> str:
-    """The address as it will be asked for. Raises SettingsError."""
+    """The address as it will be asked for. Raises UserError."""
     address = url.strip()
     if address and "://" not in address:
         address = f"https://{address}"
     if not canonical(address):
-        raise SettingsError(f"{url.strip()[:200]!r} is not an http or https address")
+        raise InvalidInput(f"{url.strip()[:200]!r} is not an http or https address")
     parts = urlsplit(address)
     if parts.username or parts.password:
-        raise SettingsError(
+        raise InvalidInput(
             "an address with a user name or password would be shown to everybody: such a feed belongs into a file of sources"
         )
     return address

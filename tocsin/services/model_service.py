@@ -12,16 +12,15 @@ from datetime import UTC, datetime
 
 from actions.account_service import People
 from core import log
-from core.errors import ModelError, SettingsError, StoreError
+from core.errors import Conflict, ModelError, StoreError, UserError
 from core.settings import Settings
-from dashboard.services import Card, Compared, Contest, Models, Move, Published, Refresh, Version
+from dashboard.services import ModelCard, MetricComparison, ModelComparison, ModelVersions, ModelChange, CardMetric, RefreshStatus, ModelVersion
 from models.evaluation.card_reader import read_card
 from models.registry.versions import Entry, Event, Versions
-from models.training.outcome import read_measured
-from models.training.progress import Progress, read_progress
 from models.training.promotion_gate import Comparison
+from models.training.refresh_status import Progress, read_measured, read_progress
 from storage.store import Store
-from tocsin.runtime import refresh_process, wiring
+from tocsin.runtime import scheduler, wiring
 
 PAGES = "dashboard"
 LABELS = "snapshot-dashboard.json"
@@ -38,7 +37,7 @@ class ModelDesk:
         self._own: _Own | None = None
         self._closed = False
 
-    def models(self) -> Models:
+    def versions(self) -> ModelVersions:
         """The versions and their history."""
         versions = self._versions()
         champion = fault = ""
@@ -46,7 +45,7 @@ class ModelDesk:
             champion = versions.champion()
         except ModelError as error:
             fault = str(error)
-        return Models(
+        return ModelVersions(
             champion=champion,
             before=versions.before(),
             versions=tuple(_version(entry) for entry in versions.entries()),
@@ -55,35 +54,35 @@ class ModelDesk:
             fault=fault,
         )
 
-    def contest(self, now: str, before: str) -> Contest | None:
+    def comparison(self, now: str, before: str) -> ModelComparison | None:
         """What was measured of these two, whichever of them was the challenger."""
         versions = self._versions()
         for challenger, other in ((now, before), (before, now)):
             versions.folder(challenger)  # no path out of the folder
             found = read_measured(versions.root, challenger)
             if found is not None and found.against == other:
-                return Contest(now, before, found.at, tuple(_compared(each, turned=challenger == before) for each in found.comparisons))
+                return ModelComparison(now, before, found.at, tuple(_compared(each, turned=challenger == before) for each in found.comparisons))
         return None
 
-    def card(self) -> Card | None:
+    def card(self) -> ModelCard | None:
         """The model card that is installed."""
         found = read_card()
         if found is None:
             return None
-        return Card(found.version, tuple(Published(*each) for each in found.figures), found.before, found.after)
+        return ModelCard(found.version, tuple(CardMetric(*each) for each in found.figures), found.before, found.after)
 
-    def refreshing(self) -> Refresh | None:
+    def refresh_status(self) -> RefreshStatus | None:
         """Ours from the moment it was asked for, else what the file says of the last one in any process."""
         own, found = self._own, read_progress(self._versions().root)
         if own is not None and (found is None or found[0].began < own.began or (own.error and found[0].ended is None)):
-            return Refresh("failed" if own.error else "running", own.began, own.who, error=own.error)
+            return RefreshStatus("failed" if own.error else "running", own.began, own.who, error=own.error)
         return None if found is None else _refresh(*found)
 
     def promote(self, version: str, champion: str, why: str, who: str) -> None:
         """As `tocsin models promote`."""
         event = self._versions().promote(version, now=self._now(), why=why or "by hand", expected=champion, who=who)
         if event is None:
-            raise SettingsError(f"{version} is the champion already")
+            raise Conflict(f"{version} is the champion already")
         self._note(who, "model promoted", version, {"champion": event.origin}, {"champion": version, "why": event.why})
 
     def rollback(self, champion: str, why: str, who: str) -> None:
@@ -94,9 +93,9 @@ class ModelDesk:
     def refresh(self, who: str, force: bool) -> None:
         """As `tocsin refresh`; it returns at once."""
         with self._lock:
-            known = self.refreshing()
+            known = self.refresh_status()
             if self._closed or (known is not None and known.state == "running"):
-                raise SettingsError("a refresh is under way already; wait for it")
+                raise Conflict("a refresh is under way already; wait for it")
             self._note(who, "refresh started", after={"force": force})
             own = self._own = _Own(datetime.now(UTC), who)  # the other process goes by this clock
             own.thread = threading.Thread(target=self._run, args=(own, force), name="refresh", daemon=True)
@@ -116,7 +115,7 @@ class ModelDesk:
         try:
             before = self._versions().champion()
             own.error = self._wait(own, force)
-        except (StoreError, SettingsError, ModelError, OSError) as error:
+        except (StoreError, UserError, ModelError, OSError) as error:
             own.error = str(error)
         if own.error:
             _log.error("refresh failed", reason=own.error, by=own.who)
@@ -127,17 +126,17 @@ class ModelDesk:
 
     def _wait(self, own: _Own, force: bool) -> str:
         """Run the program to its end; why it failed, "" where it did not."""
-        labels = refresh_process.write_labels(self._settings, self._store, LABELS)
+        labels = scheduler.write_label_snapshot(self._settings, self._store, LABELS)
         try:
             with self._lock:
                 if self._closed:
                     return "the dashboard was stopped"
                 own.child = subprocess.Popen(
-                    refresh_process.command(labels, who=own.who, force=force),
+                    scheduler.refresh_command(labels, who=own.who, force=force),
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.PIPE,
                     text=True,
-                    env=refresh_process.environment_of(self._settings),
+                    env=scheduler.environment_with(self._settings),
                 )
             with own.child as child:
                 _, told = child.communicate()
@@ -166,28 +165,28 @@ class _Own:
         self.child: subprocess.Popen[str] | None = None
 
 
-def _version(entry: Entry) -> Version:
+def _version(entry: Entry) -> ModelVersion:
     made = entry.manifest
     if made is None:
-        return Version(entry.version, champion=entry.champion, fault=entry.fault)
-    return Version(entry.version, made.version, made.created, made.parent, made.data, made.dev, entry.champion, entry.fault)
+        return ModelVersion(entry.version, champion=entry.champion, fault=entry.fault)
+    return ModelVersion(entry.version, made.version, made.created, made.parent, made.data, made.dev, entry.champion, entry.fault)
 
 
-def _move(event: Event) -> Move:
-    return Move(event.when, event.action, event.version, event.origin, event.why, event.who, event.labels_until is not None)
+def _move(event: Event) -> ModelChange:
+    return ModelChange(event.when, event.action, event.version, event.origin, event.why, event.who, event.labels_until is not None)
 
 
-def _compared(each: Comparison, *, turned: bool) -> Compared:
+def _compared(each: Comparison, *, turned: bool) -> MetricComparison:
     """A comparison as it was, or with its sides turned round."""
     if turned:
-        return Compared(each.test, each.group, each.metric, each.n, each.challenger, each.champion, -each.high, -each.low)
-    return Compared(each.test, each.group, each.metric, each.n, each.champion, each.challenger, each.low, each.high)
+        return MetricComparison(each.test, each.group, each.metric, each.n, each.challenger, each.champion, -each.high, -each.low)
+    return MetricComparison(each.test, each.group, each.metric, each.n, each.champion, each.challenger, each.low, each.high)
 
 
-def _refresh(found: Progress, alive: bool) -> Refresh:
+def _refresh(found: Progress, alive: bool) -> RefreshStatus:
     if found.ended is None:
-        return Refresh("running" if alive else "lost", found.began, found.who, found.told)
+        return RefreshStatus("running" if alive else "lost", found.began, found.who, found.told)
     if found.outcome is None:
-        return Refresh("failed", found.began, found.who, found.told, found.ended, error=found.error)
+        return RefreshStatus("failed", found.began, found.who, found.told, found.ended, error=found.error)
     out = found.outcome
-    return Refresh("ended", found.began, found.who, found.told, found.ended, out.action, out.champion, out.challenger, out.reasons)
+    return RefreshStatus("ended", found.began, found.who, found.told, found.ended, out.action, out.champion, out.challenger, out.reasons)

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from core import log
-from core.errors import SettingsError, StoreError
+from core.errors import StoreError, UserError
 from core.settings import Settings
-from dashboard.services import Foreseen, InForce
+from dashboard.services import RulePreview, ActiveText
 from storage.store import RuleText, Store
 from stream.detection.rules import Rules
 from tocsin.runtime import wiring
 from tocsin.services.config_text import Written
-from tocsin.services.rule_preview import preview
+from tocsin.services.replay import preview
 
 DAYS = 30
 MAX_CHARS = 100_000
@@ -26,18 +26,18 @@ class RuleDesk:
     def __init__(self, settings: Settings, store: Store, now: Callable[[], datetime]) -> None:
         self._settings, self._store, self._now = settings, store, now
         self._text = Written("rules", store.rules, settings.alert_rules, store, now, most_chars=MAX_CHARS)
-        self.in_force = self._text.in_force
+        self.active = self._text.active
 
-    def foresee(self, text: str) -> Foreseen:
-        """What they would have rung. Raises SettingsError, StoreError."""
+    def preview(self, text: str) -> RulePreview:
+        """What they would have rung. Raises UserError, StoreError."""
         rules = self._checked(text)
         with self._text.trying():
             until = self._now()
             found = preview(self._store, rules, until - timedelta(days=DAYS), until)
-        return Foreseen(found.since, found.until, found.stories, found.rules, found.alerts)
+        return RulePreview(found.since, found.until, found.stories, found.rules, found.alerts)
 
-    def save(self, text: str, base: str, who: str) -> InForce:
-        """Put them in force, with a line in the audit log. Raises SettingsError, StoreError."""
+    def save(self, text: str, base: str, who: str) -> ActiveText:
+        """Put them in force, with a line in the audit log. Raises UserError, StoreError."""
         self._checked(text)
         return self._text.put(text, base, who)
 
@@ -69,7 +69,7 @@ class NewRules:
         try:
             watchlists = wiring.watchlists_in_force(self._settings, self._store)
             rules = wiring.make_rules(self._settings, text=found.text, watchlists=watchlists)
-        except SettingsError as error:  # a company that they name is gone from the list, perhaps
+        except UserError as error:  # a company that they name is gone from the list, perhaps
             _log.warning("rules cannot be used; those before stay in force", by=found.who, error=str(error))
             return None
         _log.info("rules in force", by=found.who, rules=[rule.name for rule in rules.own])

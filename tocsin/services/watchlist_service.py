@@ -15,10 +15,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from core import log
-from core.errors import SettingsError, StoreError
+from core.errors import Conflict, InvalidInput, StoreError, UserError
 from core.series import is_negative
 from core.settings import Settings
-from dashboard.services import InForce, Matched, Tried
+from dashboard.services import ActiveText, WatchlistMatches, WatchlistPreview
 from storage.store import ArticleRow, Store
 from stream.watchlists.matcher import Matcher
 from stream.watchlists.watchlist_backfill import SLICE, due, forget, matched, pour
@@ -46,7 +46,7 @@ class Current:
         self._known: tuple[str, tuple[Watchlist, ...]] | None = None
 
     def __call__(self) -> tuple[Watchlist, ...]:
-        """Raises SettingsError for a file that is wrong, StoreError."""
+        """Raises UserError for a file that is wrong, StoreError."""
         newest = self._store.watchlist_texts.newest()
         now = newest.id if newest else ""
         with self._lock:
@@ -65,21 +65,21 @@ class WatchDesk:
         self._text = Written("watchlists", store.watchlist_texts, settings.watchlists, store, now, most_chars=MAX_CHARS)
         self._current = Current(settings, store)
 
-    def in_force(self) -> InForce:
+    def active(self) -> ActiveText:
         """The newest text of the store, else that of the file."""
-        found = self._text.in_force()
+        found = self._text.active()
         if found.id:
             self._current()
         return found
 
-    def attempt(self, text: str) -> Tried:
-        """What they would have matched, the newest articles first. Raises SettingsError, StoreError."""
+    def preview(self, text: str) -> WatchlistPreview:
+        """What they would have matched, the newest articles first. Raises UserError, StoreError."""
         watchlists = self._checked(text)
         with self._text.trying():
             return self._tried(watchlists)
 
-    def save(self, text: str, base: str, who: str) -> InForce:
-        """Put them in force, with a line in the audit log. Raises SettingsError, StoreError."""
+    def save(self, text: str, base: str, who: str) -> ActiveText:
+        """Put them in force, with a line in the audit log. Raises UserError, StoreError."""
         watchlists = self._checked(text)
         self._check_rules(watchlists)
         made = self._text.put(text, base, who)
@@ -90,7 +90,7 @@ class WatchDesk:
         self._text.check_length(text)
         found = wiring.make_watchlists(self._settings, text=text)
         if len(found) > MAX_LISTS:
-            raise SettingsError(f"{len(found)} watchlists are too many: at most {MAX_LISTS}")
+            raise InvalidInput(f"{len(found)} watchlists are too many: at most {MAX_LISTS}")
         return found
 
     def _check_rules(self, watchlists: tuple[Watchlist, ...]) -> None:
@@ -98,12 +98,12 @@ class WatchDesk:
         rules = self._store.rules.newest()
         try:
             wiring.make_rules(self._settings, text=rules.text if rules else None, watchlists=watchlists)
-        except SettingsError as error:
+        except UserError as error:
             told = [line for line in str(error).splitlines() if "watchlist" in line]
             if told:
-                raise SettingsError("\n".join(f"a rule in force needs it: {line}" for line in told)) from error
+                raise Conflict("\n".join(f"a rule in force needs it: {line}" for line in told)) from error
 
-    def _tried(self, watchlists: tuple[Watchlist, ...]) -> Tried:
+    def _tried(self, watchlists: tuple[Watchlist, ...]) -> WatchlistPreview:
         matcher, until, ends = Matcher(watchlists), self._now(), time.monotonic() + BUDGET_S
         counts = {each.name: [0, 0] for each in watchlists}
         newest: dict[str, list[tuple[ArticleRow, str]]] = {each.name: [] for each in watchlists}
@@ -120,11 +120,11 @@ class WatchDesk:
                             newest[hit.name].append((row, hit.why))
             since = begin
         lists = [
-            Matched(each.name, each.title_en, each.title_zh, articles, bad, tuple(newest[each.name]))
+            WatchlistMatches(each.name, each.title_en, each.title_zh, articles, bad, tuple(newest[each.name]))
             for each in watchlists
             for articles, bad in [counts[each.name]]
         ]
-        return Tried(since, until, read, tuple(lists))
+        return WatchlistPreview(since, until, read, tuple(lists))
 
 
 class Followed:
@@ -192,7 +192,7 @@ class Followed:
         self._known = found.id
         try:
             watchlists = wiring.make_watchlists(self._settings, text=found.text)
-        except SettingsError as error:  # a company that they name is gone from the list, perhaps
+        except UserError as error:  # a company that they name is gone from the list, perhaps
             _log.warning("watchlists cannot be used; those before stay in force", by=found.who, error=str(error))
             return
         matcher = Matcher(watchlists)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from core.cache import Cache
-from core.errors import StoreUnavailable, StoreError
+from core.errors import StoreError, StoreUnavailable
 from dashboard.reads.queries import NEWS, Reads
 from dashboard.time_ranges import RANGES
 from storage.store import Store

@@ -14,17 +14,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.errors import StoreUnavailable, StoreError
+from core.errors import StoreError, StoreUnavailable
 from core.records import Alert, CompanyScore, Score, sha
 from core.series import MARKET, company_series, facts, is_negative
 from storage.store import ArticleRow, MinuteCounts, NegativeMention, PeakRow, Rung, SourceStories, Store
-from stream.detection.evaluator import Watcher
-from stream.detection.spike_rule import Rule
+from stream.detection.evaluator import AlertEvaluator
+from stream.detection.spike_rule import SpikeRule
 from stream.worker.retry import Pace, Patience
 from tests.helpers.strategies import examples
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
-RULE = Rule(false_per_week=20.0)
+RULE = SpikeRule(false_per_week=20.0)
 COMPANIES = ("600519.SH", "ACME")
 
 
@@ -155,8 +155,8 @@ def story(name: str, minute: float, *, bad: bool = True, source: str = "s0", com
 CALM = [story(f"calm {n}", -60 * n - 30, bad=False, source=f"s{n % 4}", company=COMPANIES[n % 2]) for n in range(72)]
 
 
-def watcher(memory: Memory, rule: Rule = RULE) -> Watcher:
-    return Watcher(cast(Store, memory), rule, Patience(), Pace(share=1.0))
+def watcher(memory: Memory, rule: SpikeRule = RULE) -> AlertEvaluator:
+    return AlertEvaluator(cast(Store, memory), rule, Patience(), Pace(share=1.0))
 
 
 def arriving(batches: Sequence[Sequence[Score]], *, chance: random.Random, restart: bool) -> Memory:

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from core.cache import Cache
-from core.errors import Conflict, SettingsError
+from core.errors import Conflict, UserError
 from core.records import Article, CompanyScore, Score, Scored, sha
 from core.settings import Settings
 from dashboard.app import create_app
-from dashboard.services import Desks
+from dashboard.services import Services
 from models.inference.keyword import KeywordClassifier
 from storage.store import Store, open_store
-from stream.detection.spike_rule import Rule
+from stream.detection.spike_rule import SpikeRule
 from stream.worker.pipeline import Pipeline
 from tests.unit.dashboard.test_app import body
 from tocsin.runtime import wiring
@@ -82,16 +82,16 @@ def tell(store: Store, number: int, at: datetime, topic: str = "credit") -> list
 
 def test_rules_are_tried_on_the_stored_news_before_they_are_in_force(desk: RuleDesk, store: Store):
     tell(store, 7, NOW - timedelta(days=2))
-    found = desk.foresee(FLOOD)
+    found = desk.preview(FLOOD)
     assert (found.rules, [alert.series for alert in found.alerts]) == ({"洪水": 1}, ["topic:credit"])
     assert found.stories == 7
-    assert desk.in_force().text == ""
+    assert desk.active().text == ""
     assert store.rules.latest() == []
 
 
 def test_what_is_saved_is_in_force_and_says_by_whom(desk: RuleDesk, store: Store):
     kept = desk.save(FLOOD, "", "王芳")
-    assert desk.in_force() == kept
+    assert desk.active() == kept
     assert (kept.who, kept.text) == ("王芳", FLOOD)
     again = desk.save("", kept.id, "Ann")
     assert [each.who for each in store.rules.latest()] == ["Ann", "王芳"]
@@ -99,7 +99,7 @@ def test_what_is_saved_is_in_force_and_says_by_whom(desk: RuleDesk, store: Store
     assert [(entry.who, entry.before, entry.after) for entry in noted] == [("Ann", FLOOD, ""), ("王芳", "", FLOOD)]
     with pytest.raises(Conflict, match="Ann has changed the rules meanwhile"):
         desk.save(FLOOD, kept.id, "王芳")
-    assert desk.in_force() == again
+    assert desk.active() == again
 
 
 @pytest.mark.parametrize(
@@ -113,8 +113,8 @@ def test_what_is_saved_is_in_force_and_says_by_whom(desk: RuleDesk, store: Store
     ],
 )
 def test_mistakes_are_told_and_nothing_is_kept(desk: RuleDesk, store: Store, text: str, mistakes: list[str]):
-    for ask in (lambda: desk.foresee(text), lambda: desk.save(text, "", "王芳")):
-        with pytest.raises(SettingsError) as told:
+    for ask in (lambda: desk.preview(text), lambda: desk.save(text, "", "王芳")):
+        with pytest.raises(UserError) as told:
             ask()
         assert all(mistake in str(told.value) for mistake in mistakes), str(told.value)
     assert store.rules.latest() == []
@@ -124,17 +124,17 @@ def test_the_file_of_the_settings_counts_until_somebody_saves(store: Store, cloc
     path = tmp_path / "rules.toml"
     path.write_text(FLOOD, "utf-8")
     desk = RuleDesk(Settings(data_dir=str(tmp_path), alert_rules=str(path)), store, clock)
-    assert (desk.in_force().text, desk.in_force().id) == (FLOOD, "")
+    assert (desk.active().text, desk.active().id) == (FLOOD, "")
     path.unlink()
-    assert desk.in_force().text == ""
+    assert desk.active().text == ""
     desk.save("", "", "Ann")
     path.write_text(FLOOD, "utf-8")
-    assert desk.in_force().text == ""
+    assert desk.active().text == ""
 
 
 def test_who_watches_takes_them_up_within_half_a_minute_and_keeps_those_that_can_be_used(desk: RuleDesk, store: Store, tmp_path: Path):
     settings = Settings(data_dir=str(tmp_path))
-    pipeline = Pipeline(KeywordClassifier(), store, Rule(warmup_s=0), written=NewRules(settings, store))
+    pipeline = Pipeline(KeywordClassifier(), store, SpikeRule(warmup_s=0), written=NewRules(settings, store))
     assert pipeline.watch(tell(store, 7, NOW), NOW) == []
     kept = desk.save(FLOOD, "", "王芳")
     later = NOW + timedelta(seconds=20)
@@ -153,7 +153,7 @@ def test_who_watches_takes_them_up_within_half_a_minute_and_keeps_those_that_can
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_the_page_shows_tries_and_saves(desk: RuleDesk, store: Store, language: str, tmp_path: Path):
     tell(store, 7, NOW - timedelta(days=2))
-    app = create_app(store, Settings(dashboard_login="none"), now=lambda: NOW, cache=Cache(patience_s=1), desks=Desks(ruling=desk))
+    app = create_app(store, Settings(dashboard_login="none"), now=lambda: NOW, cache=Cache(patience_s=1), services=Services(rules=desk))
     client = app.server.test_client()
 
     def ask(output: str, changed: str, **values: Any) -> dict[str, Any]:

@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 
 from core.cache import Cache
-from core.errors import Conflict, SettingsError
+from core.errors import Conflict, SettingsError, UserError
 from core.records import Article, encode
 from core.series import series_name
 from core.settings import Settings
 from dashboard.app import create_app
-from dashboard.services import Desks
+from dashboard.services import Services
 from models.inference.keyword import KeywordClassifier
 from storage.store import Store
-from stream.detection.spike_rule import Rule
+from stream.detection.spike_rule import SpikeRule
 from stream.watchlists.matcher import Matcher
 from stream.worker.batches import Raw
 from stream.worker.pipeline import Pipeline
@@ -85,13 +85,13 @@ def followed(store: Store) -> int:
 def test_watchlists_are_tried_on_a_week_before_they_are_in_force(desk: WatchDesk, store: Store):
     tell(store, 7, NOW - timedelta(days=2))
     tell(store, 5, NOW - timedelta(days=9))
-    found = desk.attempt(BONDS)
+    found = desk.preview(BONDS)
     (only,) = found.lists
     assert (only.name, only.articles, only.negative, found.read) == ("bonds", 7, 0, 7)
     assert [why for _, why in only.newest] == ["keywords 债券 | bond"] * 5
     moments = [row.published_at for row, _ in only.newest]
     assert moments == sorted(moments, reverse=True)
-    assert (desk.in_force().text, followed(store)) == ("", 0)
+    assert (desk.active().text, followed(store)) == ("", 0)
 
 
 @pytest.mark.parametrize(
@@ -105,8 +105,8 @@ def test_watchlists_are_tried_on_a_week_before_they_are_in_force(desk: WatchDesk
     ],
 )
 def test_every_mistake_is_told_with_its_place_and_nothing_is_kept(desk: WatchDesk, store: Store, text: str, mistakes: list[str]):
-    for ask in (lambda: desk.attempt(text), lambda: desk.save(text, "", "王芳")):
-        with pytest.raises(SettingsError) as told:
+    for ask in (lambda: desk.preview(text), lambda: desk.save(text, "", "王芳")):
+        with pytest.raises(UserError) as told:
             ask()
         assert all(mistake in str(told.value) for mistake in mistakes), str(told.value)
     assert store.watchlist_texts.latest() == []
@@ -114,7 +114,7 @@ def test_every_mistake_is_told_with_its_place_and_nothing_is_kept(desk: WatchDes
 
 def test_what_is_saved_is_in_force_noted_and_not_overwritten_unseen(desk: WatchDesk, store: Store):
     kept = desk.save(BONDS, "", "王芳")
-    assert desk.in_force() == kept
+    assert desk.active() == kept
     assert series_name("watchlist:bonds", "zh") == "债券关注"
     (noted,) = store.audit.latest(2, what="watchlists")
     assert (noted.who, noted.before, noted.after) == ("王芳", "", BONDS)
@@ -142,7 +142,7 @@ def arrived(title: str, number: int, moment: datetime) -> Raw:
 def test_who_scores_gives_it_its_past_then_follows_it_and_misses_nothing_in_between(desk: WatchDesk, store: Store, settings: Settings):
     tell(store, 7, NOW - timedelta(days=2))
     following = Followed(settings, store, every_s=0.0, now=lambda: NOW)
-    pipeline = Pipeline(KeywordClassifier(), store, Rule(warmup_s=0), following=following)
+    pipeline = Pipeline(KeywordClassifier(), store, SpikeRule(warmup_s=0), following=following)
     pipeline.score([arrived("债券 平静", 1, NOW)], NOW)  # the look that it starts finds nothing
     following.wait()
     assert followed(store) == 0
@@ -169,7 +169,7 @@ def test_a_worker_that_starts_later_follows_what_is_written_and_not_the_file(des
     path.write_text(BONDS.replace("bonds", "of_file"), "utf-8")
     settings = Settings(data_dir=str(tmp_path), watchlists=str(path))
     assert [each.name for each in wiring.watchlists_in_force(settings, store)] == ["of_file"]
-    assert WatchDesk(settings, store, lambda: NOW).in_force().text == path.read_text("utf-8")
+    assert WatchDesk(settings, store, lambda: NOW).active().text == path.read_text("utf-8")
     desk.save(BONDS, "", "王芳")
     tell(store, 7, NOW - timedelta(days=2))
     pipeline = make_pipeline(settings, store, KeywordClassifier())
@@ -195,7 +195,7 @@ def test_the_api_tells_what_is_in_force(desk: WatchDesk, store: Store, settings:
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_the_page_shows_tries_and_saves(desk: WatchDesk, store: Store, language: str):
     tell(store, 7, NOW - timedelta(days=2))
-    app = create_app(store, Settings(dashboard_login="none"), now=lambda: NOW, cache=Cache(patience_s=1), desks=Desks(watching=desk))
+    app = create_app(store, Settings(dashboard_login="none"), now=lambda: NOW, cache=Cache(patience_s=1), services=Services(watchlists=desk))
     client = app.server.test_client()
 
     def ask(output: str, changed: str, **values: Any) -> dict[str, Any]:
