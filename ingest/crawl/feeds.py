@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from core.errors import BadRecord, SourceError
-from ingest.text.charset import decode
+from ingest.text.clean_text import decode
 from ingest.text.urls import absolute
 
 MAX_FEED_BYTES = 8 * 1024 * 1024

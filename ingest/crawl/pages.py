@@ -10,7 +10,7 @@ import msgspec
 
 from core.errors import BadRecord, SourceError
 from ingest.crawl.feeds import charset_of
-from ingest.text.charset import decode
+from ingest.text.clean_text import decode
 
 MAX_PAGE_BYTES = 8 * 1024 * 1024
 

@@ -17,11 +17,11 @@ from core.records import Alert, Article, CompanyScore, Mention, Score, Scored, S
 from core.settings import Settings
 from models.inference.keyword import KeywordClassifier
 from storage.store import Rung, Store
-from stream.detection.evaluator import Watcher
-from stream.detection.limit_rule import Threshold
-from stream.detection.outage import SilenceRule
+from stream.detection.evaluator import AlertEvaluator
+from stream.detection.limit_rule import LimitRule
+from stream.detection.outage import OutageRule
 from stream.detection.rules import Rules
-from stream.detection.spike_rule import Rule
+from stream.detection.spike_rule import SpikeRule
 from stream.worker.batches import Raw
 from stream.worker.retry import Pace, Patience
 from tests.contract.test_store import NOON, TABLES, save
@@ -31,10 +31,10 @@ from tocsin.services.replay import hear
 from tocsin.services.replay import preview
 
 MINUTE = timedelta(minutes=1)
-QUIET = Rule(paused=True)
+QUIET = SpikeRule(paused=True)
 """The detector rings nothing here."""
 RULES = (
-    Threshold(
+    LimitRule(
         name="坏消息",
         kind="negative_share",
         limit=0.6,
@@ -44,10 +44,10 @@ RULES = (
         min_sources=2,
         severity="warning",
     ),
-    Threshold(name="gloom", kind="mean_tone", limit=-0.3, series=("topic:credit",), min_stories=5, window_s=1800),
-    Threshold(name="flood", kind="volume", limit=8, series=("language:zh",), window_s=1200, cooldown_s=1200),
-    Threshold(name="fraud", kind="risk_event", limit=0.8, series=("company:600519.SH", "company:ACME"), window_s=86_400),
-    Threshold(name="off", kind="volume", limit=1, series=("*",), paused=True),
+    LimitRule(name="gloom", kind="mean_tone", limit=-0.3, series=("topic:credit",), min_stories=5, window_s=1800),
+    LimitRule(name="flood", kind="volume", limit=8, series=("language:zh",), window_s=1200, cooldown_s=1200),
+    LimitRule(name="fraud", kind="risk_event", limit=0.8, series=("company:600519.SH", "company:ACME"), window_s=86_400),
+    LimitRule(name="off", kind="volume", limit=1, series=("*",), paused=True),
 )
 
 
@@ -89,8 +89,8 @@ def item(name: str, minute: float, bad: bool, *, company: str = "600519.SH", sou
     )
 
 
-def watcher(store: Store, rules: Sequence[Threshold] = RULES, detector: Rule = QUIET) -> Watcher:
-    return Watcher(store, detector, Patience(), Pace(share=1.0), rules)
+def watcher(store: Store, rules: Sequence[LimitRule] = RULES, detector: SpikeRule = QUIET) -> AlertEvaluator:
+    return AlertEvaluator(store, detector, Patience(), Pace(share=1.0), rules)
 
 
 def told(alert: Alert) -> tuple[str, str, datetime, int, float, int, int, int]:
@@ -134,7 +134,7 @@ def test_what_rings_live_is_what_a_replay_and_a_preview_ring(store: Store):
     assert {alert.rule for alert in rang} == {"坏消息", "gloom", "flood", "fraud"}
     rules = Rules(QUIET, RULES)
     heard, begin, end = hear(store, QUIET, None, None, window_s=rules.window_s)
-    again = [found for found in run(heard, rules, SilenceRule(per_week=0), store, begin, end, lambda _: None) if isinstance(found, Rang)]
+    again = [found for found in run(heard, rules, OutageRule(per_week=0), store, begin, end, lambda _: None) if isinstance(found, Rang)]
     facts = {alert.id: told(alert) for alert in rang}
     assert {found.id: (found.rule, found.series, found.start, found.window_s, found.value, found.observed, found.total, found.sources)
             for found in again} == facts  # fmt: skip
@@ -218,7 +218,7 @@ def test_without_rules_nothing_is_asked_and_the_detector_may_be_about_some_serie
     calm = [item(f"calm {n}", -60 * n, bad=False, source=f"s{n % 3}") for n in range(72)]
     crisis = [item(f"crisis {n}", 1 + n / 6, bad=True, source=f"s{n % 3}") for n in range(12)]
     save(store, *calm, *crisis)
-    detector = Rule(series=("company:*",), false_per_week=50.0)
+    detector = SpikeRule(series=("company:*",), false_per_week=50.0)
     rang = watcher(store, (), detector).watch([each.score for each in crisis], NOON + 4 * MINUTE)
     assert {alert.series for alert in rang} == {"company:600519.SH"}
 

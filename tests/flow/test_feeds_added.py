@@ -21,7 +21,7 @@ from core.records import Language
 from core.settings import Settings
 from dashboard.app import create_app
 from dashboard.pages import sources, system
-from dashboard.services import Desks, NewFeed
+from dashboard.services import Services, NewFeed
 from dashboard.view import View
 from dashboard.web.sessions import Person
 from domain.accounts import Role
@@ -89,7 +89,7 @@ def rss(count: int, title: str = "海港财经", every: timedelta = timedelta(mi
 
 def test_a_look_tells_what_stands_there_and_stores_nothing(desk: FeedDesk, store: Store, site: Site):
     site.pages["/feed"] = Answer(rss(7))
-    found = desk.look(f" {site.url}/feed ", "王芳")
+    found = desk.preview(f" {site.url}/feed ", "王芳")
     assert (found.title, found.kind, found.language, found.entries, found.problems) == ("海港财经", "rss20", "zh", 7, ())
     assert [entry.title for entry in found.newest] == [f"第{n}条 快讯" for n in range(5)]
     assert found.interval_s == 600
@@ -114,14 +114,14 @@ def test_a_look_tells_what_stands_there_and_stores_nothing(desk: FeedDesk, store
 )
 def test_a_look_says_what_is_odd(desk: FeedDesk, site: Site, feed: bytes, problems: set[str]):
     site.pages["/feed"] = Answer(feed)
-    assert {problem.key for problem in desk.look(f"{site.url}/feed", "Ann").problems} == problems
+    assert {problem.key for problem in desk.preview(f"{site.url}/feed", "Ann").problems} == problems
 
 
 def test_a_look_follows_a_redirect_and_knows_the_sources_that_there_are(desk: FeedDesk, site: Site):
     site.pages["/old"] = Answer(status=301, headers={"Location": "/feed"})
     site.pages["/feed"] = Answer(rss(2))
     desk.add(NewFeed(name="mine", url=f"{site.url}/feed"), "Ann")
-    keys = [(problem.key, dict(problem.values)) for problem in desk.look(f"{site.url}/old", "Ann").problems]
+    keys = [(problem.key, dict(problem.values)) for problem in desk.preview(f"{site.url}/old", "Ann").problems]
     assert keys == [("known", {"name": "mine"}), ("moved", {"url": f"{site.url}/feed"})]
 
 
@@ -142,13 +142,13 @@ def test_a_look_follows_a_redirect_and_knows_the_sources_that_there_are(desk: Fe
 def test_a_look_goes_nowhere_that_the_crawler_may_not(store: Store, url: str, why: str):
     desk = FeedDesk(Settings(), store, lambda: datetime.now(UTC))
     with pytest.raises((UserError, SourceError), match=why):
-        desk.look(url, "Ann")
+        desk.preview(url, "Ann")
 
 
 def test_what_is_allowed_of_private_addresses_is_no_way_to_a_clouds_own(desk: FeedDesk, site: Site):
     site.pages["/feed"] = Answer(status=302, headers={"Location": "http://169.254.169.254/latest"})
     with pytest.raises(SourceError, match="not a public address"):
-        desk.look(f"{site.url}/feed", "Ann")
+        desk.preview(f"{site.url}/feed", "Ann")
 
 
 def test_a_look_ends_in_time_and_says_what_no_feed_is(desk: FeedDesk, site: Site):
@@ -161,11 +161,11 @@ def test_a_look_ends_in_time_and_says_what_no_feed_is(desk: FeedDesk, site: Site
     site.pages["/bomb"] = Answer(b"<!DOCTYPE x [<!ENTITY a 'b'>]><rss/>")
     began = time.monotonic()
     with pytest.raises(SourceError):
-        desk.look(f"{site.url}/slow", "Ann")
+        desk.preview(f"{site.url}/slow", "Ann")
     assert time.monotonic() - began < 10
     for path in ("page", "bomb", "nothing"):
         with pytest.raises(SourceError):
-            desk.look(f"{site.url}/{path}", "Ann")
+            desk.preview(f"{site.url}/{path}", "Ann")
 
 
 @pytest.mark.parametrize(
@@ -328,7 +328,7 @@ def test_the_usual_gap_decides_how_often_to_visit():
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_the_page_tests_adds_and_removes(desk: FeedDesk, store: Store, site: Site, language: str):
-    app = create_app(store, Settings(dashboard_login="none"), cache=Cache(patience_s=5), desks=Desks(feeding=desk))
+    app = create_app(store, Settings(dashboard_login="none"), cache=Cache(patience_s=5), services=Services(feeds=desk))
     client = app.server.test_client()
     site.pages["/feed"] = Answer(rss(3, title="<script>x</script>"))
 

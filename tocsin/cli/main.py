@@ -9,28 +9,21 @@ from collections.abc import Sequence
 import click
 
 import tocsin
-from core.errors import EXIT_LATER, EXIT_MEND, BrokerError, SettingsError, StoreBusy, TocsinError
+from core.errors import TocsinError
 from core.log import mask
 from tocsin.cli import (
+    accounts,
     admin,
     alerts,
     archives,
-    audit,
-    backtest,
     bench,
-    companies,
+    classify,
     dead_letters,
-    evaluate,
-    explain,
     models,
-    roles,
     rules,
     run,
-    text,
-    tokens,
     topics,
-    train,
-    users,
+    training,
     watchlists,
     webhooks,
 )
@@ -52,23 +45,16 @@ def group(config: str | None) -> None:
 for module in (
     run,
     archives,
-    backtest,
-    roles,
     admin,
-    users,
-    audit,
+    accounts,
     alerts,
     webhooks,
-    tokens,
     watchlists,
     rules,
     dead_letters,
-    text,
-    train,
-    evaluate,
-    explain,
+    classify,
+    training,
     topics,
-    companies,
     models,
     bench,
 ):
@@ -88,18 +74,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         error.show(sys.stderr)
         return error.exit_code
     except TocsinError as error:
-        return _complain(str(error), _status(error), error)
+        return _complain(str(error), error.exit_code, error)
     except BrokenPipeError:
         return 1
     except Exception as error:
         return _complain(f"unexpected {type(error).__name__}: {error} (set {DEBUG_VARIABLE}=1 to see where)", 1, error)
     return status if isinstance(status, int) else 0
-
-
-def _status(error: TocsinError) -> int:
-    if isinstance(error, SettingsError):
-        return EXIT_MEND
-    return EXIT_LATER if isinstance(error, StoreBusy | BrokerError) else 1
 
 
 def _complain(message: str, status: int, error: BaseException) -> int:

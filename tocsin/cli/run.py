@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import click
 
-from core import log
-from core.errors import SettingsError
+from core import log, metrics
+from core.errors import SettingsError, TocsinError
+from core.settings import Settings
 from tocsin.cli.common import ExampleCommand, print_json, settings_of, teller
-from tocsin.runtime.threads import interrupt_on_signal
+from tocsin.runtime import wiring
+from tocsin.runtime.crawler_bridge import BOARD, connected
+from tocsin.runtime.heartbeat import beating
+from tocsin.runtime.threads import interrupt_on_signal, part, stop_on_signal
 
 
 @click.command(
@@ -98,4 +104,120 @@ def up(ctx: click.Context, sources: str | None, port: int | None, headless: bool
             say("stopping")
 
 
-COMMANDS = (demo, up)
+_EXTERNAL = "this role runs beside others: set `{name}` to the address of a {what}; `tocsin up` runs everything embedded"
+
+
+def _external(settings: Settings, *, broker: bool = True, store: bool = True) -> Settings:
+    """Roles are separate processes: an embedded broker or store, which has one owner, cannot serve them."""
+    if broker and settings.broker == "embedded":
+        raise SettingsError(_EXTERNAL.format(name="broker", what="Kafka"))
+    if store and settings.store == "embedded":
+        raise SettingsError(_EXTERNAL.format(name="store", what="ClickHouse server"))
+    return settings
+
+
+@click.command(
+    cls=ExampleCommand, examples="TOCSIN_BROKER=kafka:9092 TOCSIN_STORE=clickhouse://default:@clickhouse:9000/tocsin tocsin work"
+)
+@click.pass_context
+def work(ctx: click.Context) -> None:
+    """One worker: score, watch and notify. Start as many as there are partitions at most."""
+    from tocsin.runtime.worker_process import NodePlan, run_node
+
+    run_node(NodePlan(settings=_external(settings_of(ctx)), dashboard=False, schedule=False))
+
+
+@click.command(cls=ExampleCommand, examples="TOCSIN_BROKER=kafka:9092 tocsin crawl --sources sources.toml")
+@click.option("--sources", type=click.Path(), help="TOML file of the feeds to crawl.")
+@click.pass_context
+def crawl(ctx: click.Context, sources: str | None) -> None:
+    """The crawler: feeds to Kafka, through an outbox on disk.
+
+    Where the setting `store` names a ClickHouse server, feeds that were added on the dashboard are crawled too, and it shows how they fare.
+    """
+    from ingest.crawl.crawler import Crawler
+    from ingest.crawl.crawler_mailbox import Board
+    from ingest.crawl.fetcher import Fetcher
+    from ingest.crawl.sources import load_sources
+    from ingest.kafka.outbox import Outbox
+    from ingest.kafka.producer import Sender
+    from ingest.kafka.publisher import Publisher
+
+    settings = _external(settings_of(ctx, sources=sources), store=False)
+    if not settings.sources:
+        raise SettingsError("no sources: give --sources FILE, or set `sources`")
+    feeds = load_sources(Path(settings.sources).expanduser())
+    gazetteer = wiring.make_gazetteer(settings)
+    stop = stop_on_signal()
+    outbox = Outbox(wiring.data_dir(settings) / "outbox.sqlite", durable_broker=True)
+    publisher = Publisher(outbox, Sender(settings.broker, wiring.names(settings).articles))
+    failed: list[str] = []
+
+    def give_up(why: str) -> None:
+        failed.append(why)
+        stop.set()
+
+    thread = part("publisher", partial(publisher.run, stop), give_up)
+    thread.start()
+    try:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(metrics.served(settings.metrics_host, settings.metrics_port, publisher.trouble))
+            path = wiring.data_dir(settings) / BOARD
+            if settings.store != "embedded":
+                stack.enter_context(connected(path, lambda: contextlib.closing(wiring.make_store(settings, migrate=False))))
+            fetcher = stack.enter_context(contextlib.closing(Fetcher()))
+            board = stack.enter_context(contextlib.closing(Board(path)))
+            Crawler(feeds, fetcher, outbox, gazetteer, board=board).run(stop)
+    finally:
+        stop.set()
+        thread.join()
+        publisher.close()
+        outbox.close()
+    if failed:
+        raise TocsinError(failed[0])
+
+
+@click.command(cls=ExampleCommand, examples="TOCSIN_STORE=clickhouse://default:@clickhouse:9000/tocsin tocsin dashboard")
+@click.option("--host", help="Address to listen on.  [default: the setting dashboard_host]")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port.  [default: the setting dashboard_port]")
+@click.pass_context
+def dashboard(ctx: click.Context, host: str | None, port: int | None) -> None:
+    """The dashboard alone, over a ClickHouse server."""
+    from tocsin.runtime.first_login import for_terminal, keep, tell
+    from tocsin.runtime.worker_process import dashboard_of
+
+    settings = _external(settings_of(ctx, dashboard_host=host, dashboard_port=port), broker=False)
+    stop = stop_on_signal()
+    store = wiring.make_store(settings)
+    try:
+        first = for_terminal(settings)
+        waits = keep(store, first.account if first else None)
+        with (
+            metrics.served(settings.metrics_host, settings.metrics_port, lambda: ""),
+            beating(store, ("dashboard",)),
+            dashboard_of(settings, store) as url,
+        ):
+            teller()(f"dashboard on {url}")
+            if first is not None and waits:
+                tell(first, url)
+            stop.wait()
+    finally:
+        store.close()
+
+
+@click.command(cls=ExampleCommand, examples="TOCSIN_STORE=clickhouse://default:@clickhouse:9000/tocsin tocsin schedule")
+@click.pass_context
+def schedule(ctx: click.Context) -> None:
+    """The scheduler: old months leave the store (retention_days), the model is refreshed (refresh_cron). One per installation."""
+    from tocsin.runtime.scheduler import run_scheduler
+
+    settings = _external(settings_of(ctx), broker=False)
+    store = wiring.make_store(settings)
+    try:
+        with metrics.served(settings.metrics_host, settings.metrics_port, lambda: ""), beating(store, ("schedule",)):
+            run_scheduler(settings, store, teller())
+    finally:
+        store.close()
+
+
+COMMANDS = (demo, up, crawl, work, dashboard, schedule)

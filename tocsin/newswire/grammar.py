@@ -8,9 +8,9 @@ from __future__ import annotations
 import random
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta, timezone
 from functools import cache
 from importlib import resources
 from typing import Literal
@@ -20,7 +20,174 @@ import msgspec
 from core.records import Language
 from core.taxonomy import BY_KEY
 from tocsin.newswire.cast import Company, companies
-from tocsin.newswire.values import Values
+
+BEIJING = timezone(timedelta(hours=8), "CST")
+_MONTHS = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
+_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_ORDINALS = ("first", "second", "third", "fourth")
+_ORDINALS_ZH = "一二三四"
+
+
+class Values:
+    """Values by name, made when first asked for.
+
+    cast: the companies that the story may name, the one it is about first
+    lists: [values] of the grammar; sectors: a sector's name in the story's language
+    """
+
+    def __init__(
+        self,
+        rng: random.Random,
+        language: Language,
+        moment: datetime,
+        cast: Sequence[Company],
+        lists: Mapping[str, Sequence[str]],
+        sectors: Mapping[str, str],
+    ) -> None:
+        self._rng = rng
+        self._zh = language == "zh"
+        self._language = language
+        self._moment = moment.astimezone(BEIJING if self._zh else UTC)
+        self._cast = cast
+        self._lists = lists
+        self._sectors = sectors
+        self._made: dict[str, str] = {}
+        self.named: dict[str, Company] = {}
+        """Companies that the text names, by key, in order of appearance."""
+
+    def __getitem__(self, name: str) -> str:
+        """Raises KeyError for a name that nothing makes: a mistake in the grammar."""
+        value = self._made.get(name)
+        if value is None:
+            value = self._made[name] = self._make(name)
+        return value
+
+    def _make(self, name: str) -> str:
+        stem = name.rstrip("0123456789")
+        if stem in {"company", "short"}:
+            company = self._cast[1 if name.endswith("2") else 0]
+            self.named.setdefault(company.key, company)
+            return company.name(self._language) if stem == "company" else company.short(self._language)
+        if stem == "sector":
+            return self._sectors[self._cast[0].sector]
+        if stem == "person":
+            first, last = self._rng.choice(self._lists["first"]), self._rng.choice(self._lists["last"])
+            return last + first if self._zh else f"{first} {last}"
+        if stem in self._lists:
+            taken = {self._made.get(stem + suffix) for suffix in ("", "2", "3")}
+            return self._rng.choice([value for value in self._lists[stem] if value not in taken])
+        figure = _FIGURES.get(name) or _FIGURES.get(stem)
+        if figure is not None:
+            return figure(self._rng)
+        return self._dated(stem) if stem in _DATED else self._counted(name)
+
+    def _counted(self, name: str) -> str:
+        rng = self._rng
+        match name:
+            case "money":
+                return self._money(0.8, 9.9)
+            case "money2" | "money3":
+                return self._money(0.3, 99.0)
+            case "headcount" | "headcount2" | "headcount3":
+                count = rng.randrange(6, 480) * 50
+                return f"{count / 10_000:.1f}万" if self._zh and count >= 10_000 else f"{count}" if self._zh else f"{count:,}"
+            case "home_price":
+                return f"{rng.uniform(1.2, 9.8):.1f}万元" if self._zh else f"${rng.randrange(300, 2400):,}"
+            case "price":
+                amount = rng.uniform(4, 180)
+                return f"{amount:.2f}元" if self._zh else f"${amount:.2f}"
+            case _:
+                raise KeyError(name)
+
+    def _money(self, low: float, high: float) -> str:
+        rng = self._rng
+        billions = rng.uniform(low, high) if rng.random() < 0.6 else rng.uniform(0.05, 0.9)
+        if self._zh:
+            unit = rng.choice(("元", "元", "元", "美元", "港元"))
+            return f"{billions * 10:.1f}亿{unit}"
+        amount = f"{billions:.2f} billion" if billions >= 1 else f"{billions * 1000:.0f} million"
+        return rng.choice((f"${amount}", f"${amount}", f"€{amount}", f"{amount} yuan"))
+
+    def _dated(self, name: str) -> str:
+        now = self._moment
+        ahead = now + timedelta(days=self._rng.randrange(3, 40))
+        past = (now.month - 2) % 12
+        quarter = ((now.month - 1) // 3 - 1) % 4
+        match name:
+            case "date":
+                return self.date(ahead)
+            case "today":
+                return self.date(now)
+            case "weekday":
+                return _DAYS[now.weekday()]
+            case "month":
+                return f"{past + 1}月" if self._zh else _MONTHS[past]
+            case "next_month":
+                month = (now.month - 1 + self._rng.randrange(1, 4)) % 12
+                return f"{month + 1}月" if self._zh else _MONTHS[month]
+            case "quarter":
+                return f"{_ORDINALS_ZH[quarter]}季度" if self._zh else f"{_ORDINALS[quarter]}-quarter"
+            case "half":
+                first = now.month >= 7
+                return ("上半年" if first else "下半年") if self._zh else ("first half" if first else "second half")
+            case _:
+                return str(now.year - 1)
+
+    def date(self, moment: datetime) -> str:
+        """Such as "3 December" or "12月3日"."""
+        local = moment.astimezone(BEIJING if self._zh else UTC)
+        return f"{local.month}月{local.day}日" if self._zh else f"{local.day} {_MONTHS[local.month - 1]}"
+
+
+_DATED = frozenset({"date", "today", "weekday", "month", "next_month", "quarter", "half", "year"})
+
+
+def _percent(low: float, high: float) -> Callable[[random.Random], str]:
+    return lambda rng: f"{rng.uniform(low, high):.1f}%"
+
+
+def _whole(low: int, high: int, step: int = 1) -> Callable[[random.Random], str]:
+    return lambda rng: str(rng.randrange(low, high, step))
+
+
+def _decimal(low: float, high: float, places: int) -> Callable[[random.Random], str]:
+    return lambda rng: f"{rng.uniform(low, high):.{places}f}"
+
+
+_FIGURES: dict[str, Callable[[random.Random], str]] = {
+    "pct": _percent(11, 48),
+    "pct2": _percent(8, 40),
+    "pct3": _percent(5, 30),
+    "pct_high": _percent(62, 97),
+    "small": _percent(0.1, 0.4),
+    "move": _percent(2.1, 6.9),
+    "move2": _percent(7, 19),
+    "crash": _percent(28, 74),
+    "rate": _percent(1.2, 5.4),
+    "rate2": _percent(9, 17),
+    "bp": lambda rng: str(rng.choice((25, 50, 75, 100))),
+    "units": _whole(4, 60),
+    "countries": _whole(6, 30),
+    "few": _whole(2, 4),
+    "years": _whole(2, 12),
+    "founded": _whole(1951, 2016),
+    "multiple": _decimal(7, 38, 1),
+    "points": _decimal(2200, 9800, 2),
+    "fx": _decimal(6.9, 7.3, 4),
+    "euro": _decimal(1.04, 1.19, 4),
+    "oil": _decimal(61, 88, 2),
+    "gold": _decimal(3100, 4200, 1),
+    "metal": _whole(64_000, 79_000, 10),
+    "metal2": _whole(79_000, 88_000, 10),
+    "bitcoin": _whole(70_000, 130_000, 10),
+    "barrels": _decimal(18, 460, 1),
+    "cents": _whole(6, 32),
+    "nm": lambda rng: str(rng.choice((3, 5, 7, 14, 22, 28))),
+    "version": lambda rng: f"{rng.randrange(2, 15)}.{rng.randrange(10)}",
+}
 
 Tone = Literal["negative", "neutral", "positive"]
 Kind = Literal["quiet", "crisis", "decoy"]

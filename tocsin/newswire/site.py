@@ -19,11 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import SettingsError
-from tocsin.newswire import feeds, pages
+from tocsin.newswire import render
 from tocsin.newswire.cast import PAPERS, Paper, companies_path
-from tocsin.newswire.script import Plan, PublishedArticle
+from tocsin.newswire.script import Plan, PublishedArticle, Timeline
 from tocsin.newswire.server import Answer, Server
-from tocsin.newswire.timeline import Timeline
 
 LATEST = 100
 """Articles that a feed shows: more than the busiest paper prints in five lively minutes with a crisis in them."""
@@ -156,10 +155,10 @@ class Newswire:
             return Answer.of(b"<!doctype html><title>private</title><p>No crawler should read this.</p>", _HTML)
         if paper is None:
             papers = [(f"{self.url_of(each)}/", each.name) for each in PAPERS]
-            return Answer.of(pages.front("Newswire", "en", papers), _HTML) if path == "/" else Answer.missing()
+            return Answer.of(render.front_page("Newswire", "en", papers), _HTML) if path == "/" else Answer.missing()
         if path == "/":
             latest = [(article.url, article.title) for article in timeline.latest(paper.name, now, 20)]
-            return Answer.of(pages.front(paper.name, paper.language, latest), _HTML)
+            return Answer.of(render.front_page(paper.name, paper.language, latest), _HTML)
         if path == "/feed.xml":
             return self._feed(paper, path, timeline.latest(paper.name, now, LATEST), full=paper.full)
         if path == "/archive.xml":
@@ -168,7 +167,7 @@ class Newswire:
         if article is None:
             return Answer.missing()
         others = timeline.latest(paper.name, article.published_at, 4)
-        page = pages.render(article, paper, self.url_of(paper), others)
+        page = render.article_page(article, paper, self.url_of(paper), others)
         return Answer.of(page, _HTML, changed_at=article.published_at, max_age_s=3600)
 
     def _feed(self, paper: Paper, path: str, articles: list[PublishedArticle], *, full: bool) -> Answer:
@@ -181,7 +180,7 @@ class Newswire:
             return known[1]
         updated = articles[-1].published_at if articles else self._running.start
         answer = Answer.of(
-            feeds.render(paper, base, path, articles, updated, full=full),
+            render.feed(paper, base, path, articles, updated, full=full),
             f"application/{paper.form}+xml; charset=utf-8",
             changed_at=updated,
         )

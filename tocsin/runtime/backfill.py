@@ -34,6 +34,7 @@ from stream.worker.batches import Raw
 from stream.worker.pipeline import Drafts, Pipeline
 from tocsin.runtime import wiring
 from tocsin.runtime.embedded import Stack, sole_owner
+from tocsin.runtime.pipeline import make_pipeline
 
 Show = Callable[[Report, int | None, int], None]
 """Told the report so far, how many rows there are in all (None while that is not known), and how many are not stored yet."""
@@ -169,7 +170,7 @@ def load(files: Sequence[str], settings: Settings, reading: Reading, stop: threa
             )
         store = stack.enter_context(contextlib.closing(wiring.make_store(settings)))
         classifier = stack.enter_context(wiring.following_classifier(settings))
-        pipeline = stack.enter_context(contextlib.closing(wiring.make_pipeline(settings, store, classifier)))
+        pipeline = stack.enter_context(contextlib.closing(make_pipeline(settings, store, classifier)))
         sink = stack.enter_context(contextlib.closing(_Scoring(pipeline, outbox)))
         gazetteer, total = wiring.make_gazetteer(settings), count_rows(files)
 

@@ -15,9 +15,8 @@ from pathlib import Path
 
 from core import log
 from core.errors import TocsinError
-from ingest.crawl.crawler_heartbeat import pulse_of
-from ingest.crawl.crawler_mailbox import Board
-from ingest.crawl.source_list import visits
+from ingest.crawl.crawler_mailbox import Board, pulse_of
+from ingest.crawl.sources import visits
 from storage.store import Beat, Store, Visited
 from tocsin import __version__
 

@@ -10,7 +10,9 @@ the scheduler that runs in this process (`_Here`).
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -22,10 +24,31 @@ import msgspec
 from core import log
 from core.errors import SettingsError, StoreError
 from core.files import sole
-from core.settings import Settings
+from core.settings import ENV_PREFIX, Settings, environment
 from storage.store import Store
-from tocsin.runtime import refresh_process, wiring
+from tocsin.runtime import wiring
 from tocsin.runtime.threads import stop_on_signal
+
+
+def write_label_snapshot(settings: Settings, store: Store, name: str) -> Path:
+    """Put what a refresh reads of the store into a file: an embedded store is open here, and has one owner. Raises StoreError."""
+    from models.training.feedback import take_snapshot, write_snapshot
+
+    path = wiring.data_dir(settings) / "models" / name
+    write_snapshot(path, take_snapshot(store.labels))
+    return path
+
+
+def refresh_command(labels: Path, *, who: str, force: bool = False) -> list[str]:
+    """The program and its arguments; its stdout is the outcome as one JSON object. force: on few new labels too"""
+    arguments = ["refresh", "--snapshot", str(labels), f"--who={who}", "--json"]
+    return [sys.executable, "-m", "tocsin", *arguments, *(["--force"] if force else [])]
+
+
+def environment_with(settings: Settings) -> dict[str, str]:
+    """Our own environment, with these settings in place of those that it names."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)} | environment(settings)
+
 
 REFRESH, RETENTION, SUMS = "refresh", "retention", "sums"
 SUMS_EVERY_S = 60
@@ -86,11 +109,11 @@ def refresh_job() -> None:
     if _here is None:
         return
     try:
-        path = refresh_process.write_labels(_here.settings, _here.store, "snapshot.json")
+        path = write_label_snapshot(_here.settings, _here.store, "snapshot.json")
     except StoreError as error:
         _log.warning("refresh postponed", reason=str(error))
         return
-    code, said, told = _run(_here, refresh_process.command(path, who="scheduler"))
+    code, said, told = _run(_here, refresh_command(path, who="scheduler"))
     path.unlink(missing_ok=True)
     if code:
         _log.error("refresh failed", exit_code=code, reason=(told.strip().splitlines() or [""])[-1])
@@ -101,7 +124,7 @@ def refresh_job() -> None:
 
 def _run(here: _Here, command: list[str]) -> tuple[int, str, str]:
     """Run a program with our settings until it ends: its status, stdout and stderr. It is ended with the scheduler."""
-    env = refresh_process.environment_of(here.settings)
+    env = environment_with(here.settings)
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) as child:
         here.children.append(child)
         if here.stopping:

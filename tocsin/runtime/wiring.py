@@ -6,7 +6,6 @@ import contextlib
 import os
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from models.registry.versions import Versions
     from stream.detection.rules import Rules
     from stream.watchlists.watchlists import Watchlist
-    from stream.worker.pipeline import Pipeline
 
 CONFIG_VARIABLE = "TOCSIN_CONFIG"
 
@@ -125,7 +123,7 @@ def _loader(settings: Settings) -> Callable[[Path | None], Classifier]:
     """Loads a model, with the analysts' own topics beside its own: a new champion learns them too."""
 
     def load(folder: Path | None) -> Classifier:
-        from models.registry.manifest import load_classifier
+        from models.inference.loader import load_classifier
 
         classifier = load_classifier(folder, threads=settings.model_threads or None, max_tokens=settings.max_tokens)
         if not topics_dir(settings).is_dir():
@@ -198,6 +196,14 @@ def know_watchlists(watchlists: Sequence[Watchlist]) -> None:
     series.know_watchlists({each.name: (each.title_en, each.title_zh) for each in watchlists})
 
 
+def know_companies(settings: Settings) -> None:
+    """Let this process show companies by their names. Raises SettingsError."""
+    from core import series
+
+    companies = make_gazetteer(settings).companies.values()
+    series.know_companies({each.key: (each.name_en, each.name_zh) for each in companies})
+
+
 def make_rules(
     settings: Settings, path: Path | None = None, *, text: str | None = None, watchlists: Sequence[Watchlist] | None = None
 ) -> Rules:
@@ -207,9 +213,9 @@ def make_rules(
     Raises SettingsError with a line for each mistake.
     """
     from stream.detection.rules import Rules, load_rules, parse_rules
-    from stream.detection.spike_rule import Rule
+    from stream.detection.spike_rule import SpikeRule
 
-    detector = Rule.from_settings(settings)
+    detector = SpikeRule.from_settings(settings)
     if text is None and path is None and not settings.alert_rules:
         return Rules(detector)
     companies = make_gazetteer(settings).companies
@@ -232,26 +238,3 @@ def _topic_keys(settings: Settings) -> list[str]:
     from models.inference.topic_files import names_of
 
     return [*TOPIC_KEYS, *(topic.key for topic in names_of(topics_dir(settings)))]
-
-
-def make_pipeline(settings: Settings, store: Store, classifier: Classifier, *, era: str = "") -> Pipeline:
-    """The worker's three steps over these parts; watchlists that are new get their past first. era: of an embedded broker
-
-    Raises SettingsError for watchlists, rules or a webhook that cannot work, StoreError.
-    """
-    from stream.watchlists.matcher import Matcher
-    from stream.watchlists.watchlist_backfill import fill
-    from stream.worker.pipeline import Pipeline
-    from tocsin.services.rule_service import NewRules
-    from tocsin.services.watchlist_service import Followed
-
-    now = datetime.now(UTC)
-    following = Followed(settings, store)
-    watchlists = watchlists_in_force(settings, store)
-    know_watchlists(watchlists)
-    matcher, rules = Matcher(watchlists), rules_in_force(settings, store, watchlists)
-    fill(store, matcher, now - timedelta(days=settings.alert_history_days), now)
-    following.begin(matcher)
-    return Pipeline.from_settings(
-        settings, store, classifier, matcher=matcher, rules=rules, era=era, written=NewRules(settings, store), following=following
-    )

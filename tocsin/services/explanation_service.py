@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from core.errors import ModelError
-from dashboard.services import Asked, Reasons, Weight
+from dashboard.services import ExplanationRequest, Explanation, WordWeight
 from models.inference.classifier import Classifier, of_now
 
 PATIENCE_S = 20.0
@@ -25,7 +25,7 @@ class Explainer:
         """From now on explain with this one, or with the one that it is at the time."""
         self._classifier = classifier
 
-    def __call__(self, asked: Asked) -> Reasons:
+    def __call__(self, asked: ExplanationRequest) -> Explanation:
         """Raises ModelError while there is no model, for one that is no network of ours, and for a text without words."""
         if self._classifier is None:
             raise ModelError("the model is still being loaded; ask again in some seconds")
@@ -41,5 +41,5 @@ class Explainer:
             found = explain(classifier, asked.title, asked.text, asked.language, asked.company, genre=asked.genre)
         finally:
             self._turn.release()
-        words = tuple(Weight(word.start, word.end, word.weight) for word in found.words)
-        return Reasons(found.text, words, found.label, found.probability, classifier.version)
+        words = tuple(WordWeight(word.start, word.end, word.weight) for word in found.words)
+        return Explanation(found.text, words, found.label, found.probability, classifier.version)

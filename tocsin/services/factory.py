@@ -1,36 +1,54 @@
-"""What the process of the dashboard can do besides showing what is stored: each desk of dashboard.services by what has it."""
+"""What the process of the dashboard can do besides showing what is stored: each service of dashboard.services by what has it."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from functools import partial
 
 from core.errors import SettingsError
 from core.settings import Settings
-from dashboard.services import Desks, Explain
+from dashboard.services import Services, ExplanationService, ConsumerLag
 from storage.store import Store
 from tocsin.runtime import wiring
-from tocsin.services.consumer_lag import lags_of
 from tocsin.services.delivery_service import DeliveryDesk
 from tocsin.services.feed_service import FeedDesk
 from tocsin.services.model_service import ModelDesk
 from tocsin.services.rule_service import RuleDesk
 from tocsin.services.watchlist_service import WatchDesk
 
+TIMEOUT_S = 4.0
+
+
+def lags_of(settings: Settings) -> ConsumerLag | None:
+    """Asks the broker of these settings; None where they name none: a dashboard of its own beside an embedded one."""
+    return None if settings.broker == "embedded" else partial(_lags, settings)
+
+
+def _lags(settings: Settings) -> Mapping[str, list[int]]:
+    from ingest.kafka.client import lags
+
+    names = wiring.names(settings)
+    topics = {"articles": names.articles, "scores": names.scores, "alerts": names.alerts}
+    found = lags(settings.broker, settings.consumer_group, list(topics.values()), TIMEOUT_S)
+    return {name: found[topic] for name, topic in topics.items()}
+
 
 @contextlib.contextmanager
-def desks_of(settings: Settings, store: Store, now: Callable[[], datetime], explain: Explain | None = None) -> Iterator[Desks]:
-    """All desks over one store. now: the time, aware UTC; explain: of the model that runs in this process"""
+def services_of(settings: Settings, store: Store, now: Callable[[], datetime], explain: ExplanationService | None = None) -> Iterator[Services]:
+    """All services over one store. now: the time, aware UTC; explain: of the model that runs in this process"""
+    with contextlib.suppress(SettingsError):
+        wiring.know_companies(settings)
     with contextlib.suppress(SettingsError):  # of a file that is wrong: the worker complains of it
         wiring.know_watchlists(wiring.watchlists_in_force(settings, store))
-    with contextlib.closing(ModelDesk(settings, store, now)) as modelling:
-        yield Desks(
-            explain=explain,
-            ruling=RuleDesk(settings, store, now),
-            watching=WatchDesk(settings, store, now),
-            feeding=FeedDesk(settings, store, now),
-            lags=lags_of(settings),
-            delivering=DeliveryDesk(settings, store, now),
-            modelling=modelling,
+    with contextlib.closing(ModelDesk(settings, store, now)) as models:
+        yield Services(
+            explanations=explain,
+            rules=RuleDesk(settings, store, now),
+            watchlists=WatchDesk(settings, store, now),
+            feeds=FeedDesk(settings, store, now),
+            consumer_lag=lags_of(settings),
+            deliveries=DeliveryDesk(settings, store, now),
+            models=models,
         )

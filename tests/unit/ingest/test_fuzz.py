@@ -21,7 +21,7 @@ from ingest.articles import Raw, build_article
 from ingest.companies import symbol_lists
 from ingest.companies.gazetteer import load_companies
 from ingest.crawl import feeds, pages
-from ingest.text import charset
+from ingest.text import clean_text
 from tests.helpers.strategies import examples, mutants
 
 CORPUS = Path(__file__).resolve().parents[2] / "corpus"
@@ -106,7 +106,7 @@ def listing(data: bytes) -> None:
 def charsets(data: bytes) -> None:
     for declared in DECLARED:
         try:
-            text = charset.decode(data, declared)
+            text = clean_text.decode(data, declared)
         except BadRecord as error:
             assert error.reason
         else:

@@ -10,8 +10,8 @@ import pytest
 from core.errors import SettingsError
 from ingest.companies.gazetteer import Gazetteer, load_companies, plain_name
 from ingest.companies.symbol_lists import build, read_listings, to_toml
-from models.inference.everyday_words import everyday_words
-from models.registry.files import shipped
+from models.inference.segmentation import everyday_words
+from models.registry.manifest import shipped
 from tests.helpers.shared_data import shared_dir
 from tocsin.cli import main
 

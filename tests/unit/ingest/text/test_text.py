@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import BadRecord
-from ingest.text import charset, clean_text, dates, urls
+from ingest.text import clean_text, dates, urls
 
 NOW = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -159,20 +159,20 @@ TRADITIONAL = "恆生指數今日收市下跌三百點，銀行股與地產股�
     ],
 )
 def test_bytes_become_the_text_they_were(data, declared, expected):
-    assert charset.decode(data, declared) == expected
+    assert clean_text.decode(data, declared) == expected
 
 
 def test_text_that_was_read_wrongly_before_is_refused():
     """GBK read as windows-1252 and mended by nobody: better no article than a garbled one."""
     garbled = ("股市 " + PARAGRAPH).encode("gb18030").decode("latin-1")
     with pytest.raises(BadRecord, match="garbled"):
-        charset.decode((garbled + "涨").encode(), "utf-8")
+        clean_text.decode((garbled + "涨").encode(), "utf-8")
 
 
 @given(st.binary(max_size=400))
 def test_any_bytes_give_text_or_a_refusal(data):
     with suppress(BadRecord):
-        assert isinstance(charset.decode(data, "gbk"), str)
+        assert isinstance(clean_text.decode(data, "gbk"), str)
 
 
 @pytest.mark.parametrize(

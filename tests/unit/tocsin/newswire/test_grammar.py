@@ -12,8 +12,7 @@ from core.taxonomy import TOPIC_KEYS
 from ingest.companies.gazetteer import load_companies
 from tests.helpers.shared_data import shared_dir
 from tocsin.newswire.cast import PAPERS, companies, companies_path, papers_of, sectors
-from tocsin.newswire.grammar import TONES, Event, candidates, grammar_of, quiet_event, tell
-from tocsin.newswire.values import Values
+from tocsin.newswire.grammar import TONES, Event, Values, candidates, grammar_of, quiet_event, tell
 
 NOW = datetime(2026, 11, 22, 6, 30, tzinfo=UTC)
 LANGUAGES: tuple[Language, ...] = ("en", "zh")

@@ -9,8 +9,7 @@ import pytest
 
 from core.taxonomy import TOPIC_KEYS
 from ingest.text.near_duplicates import bands
-from tocsin.newswire.script import Plan, PublishedArticle, crisis, decoys, history, live_minute
-from tocsin.newswire.timeline import Timeline
+from tocsin.newswire.script import Plan, PublishedArticle, Timeline, crisis, decoys, history, live_minute
 
 START = datetime(2026, 11, 22, 6, 0, tzinfo=UTC)
 PLAN = Plan()

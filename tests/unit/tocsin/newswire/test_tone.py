@@ -8,7 +8,7 @@ import pytest
 from core.series import is_negative
 from models.inference.classifier import Document
 from models.inference.loader import load_classifier
-from models.registry.files import MANIFEST, shipped
+from models.registry.manifest import MANIFEST, shipped
 from tocsin.newswire.script import Plan, PublishedArticle, crisis, history
 
 START = datetime(2026, 11, 22, 6, 0, tzinfo=UTC)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from core.errors import ModelError
-from dashboard.services import Asked
+from dashboard.services import ExplanationRequest
 from models.inference.classifier import Document
 from models.inference.explain import explain
 from models.inference.keyword import KeywordClassifier
@@ -16,7 +16,7 @@ from models.inference.transformer import TransformerClassifier
 from tests.tiny import tiny_classifier, tiny_network
 from tocsin.services.explanation_service import Explainer
 
-ASKED = Asked("远舟控股公司债券违约", "Shares halted.", "zh", "news", "远舟控股")
+ASKED = ExplanationRequest("远舟控股公司债券违约", "Shares halted.", "zh", "news", "远舟控股")
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_before_there_is_a_model_and_without_a_network_it_says_so(tiny: Transfor
         explainer(ASKED)
     explainer.use(tiny)
     with pytest.raises(ModelError, match="nothing to explain"):
-        explainer(Asked("", "", "en", "news"))
+        explainer(ExplanationRequest("", "", "en", "news"))
     assert explainer(ASKED).words
 
 

@@ -20,12 +20,12 @@ from core.settings import Settings
 from dashboard.app import create_app
 from dashboard.figures import model_charts
 from dashboard.figures.model_charts import reliability, verdict
-from dashboard.services import Desks
+from dashboard.services import Services
 from dashboard.translations import LABELS
 from dashboard.view import View
 from models.evaluation.card_reader import PLACES, read_card
 from models.registry.versions import SHIPPED, Versions
-from models.training.progress import FILE, Reporter
+from models.training.refresh_status import FILE, Reporter
 from storage.store import Store
 from tests.api_desk import real_store
 from tests.browser.versions import FIRST, KEPT, LOSER, SECOND, make_versions
@@ -66,7 +66,7 @@ def audit(store: Store) -> list[tuple[str, str, str, str, str]]:
 
 
 def test_versions_and_their_history_are_those_of_the_command_line(desk: ModelDesk, versions: Versions):
-    found = desk.models()
+    found = desk.versions()
     assert (found.champion, found.before, found.setting, found.fault) == (SECOND, FIRST, "champion", "")
     assert [each.name for each in found.versions] == [entry.version for entry in versions.entries()]
     assert [(move.did, move.version, move.origin, move.gate) for move in found.history] == [
@@ -102,7 +102,7 @@ def test_who_decided_on_another_champion_is_told(desk: ModelDesk, store: Store, 
     with pytest.raises(ModelError, match="a name has letters"):
         desk.promote("../../etc", SECOND, "", "Ann")
     with pytest.raises(ModelError, match="a name has letters"):
-        desk.contest("../measured/x", SECOND)
+        desk.comparison("../measured/x", SECOND)
     assert (versions.champion(), audit(store)) == (SECOND, [])
 
 
@@ -111,20 +111,20 @@ def test_a_version_that_is_not_whole_is_not_promoted(desk: ModelDesk, versions: 
     with pytest.raises(ModelError, match=r"config\.json"):
         desk.promote(LOSER, SECOND, "", "Ann")
     (versions.folder(LOSER) / "manifest.json").unlink()
-    assert "manifest" in desk.models().find(LOSER).fault  # type: ignore[union-attr]
+    assert "manifest" in desk.versions().find(LOSER).fault  # type: ignore[union-attr]
     assert versions.champion() == SECOND
 
 
 def test_a_damaged_champion_is_said_and_the_rest_is_shown(desk: ModelDesk, versions: Versions):
     versions.champion_file.write_text("../x")
-    found = desk.models()
+    found = desk.versions()
     assert found.champion == ""
     assert "tocsin models rollback" in found.fault
     assert len(found.versions) == 4
 
 
 def test_figures_are_of_the_two_whichever_was_the_challenger(desk: ModelDesk):
-    there, back = desk.contest(SECOND, FIRST), desk.contest(FIRST, SECOND)
+    there, back = desk.comparison(SECOND, FIRST), desk.comparison(FIRST, SECOND)
     assert there is not None
     assert back is not None
     one, other = there.figures[0], back.figures[0]
@@ -132,20 +132,20 @@ def test_figures_are_of_the_two_whichever_was_the_challenger(desk: ModelDesk):
     assert (one.before, one.now) == pytest.approx((0.8, 0.83))
     assert (one.low, one.high) == pytest.approx((-other.high, -other.low))
     assert (verdict(one.low, one.high), verdict(other.low, other.high), verdict(-0.1, 0.1)) == ("better", "worse", "same")
-    assert desk.contest(LOSER, FIRST) is None
+    assert desk.comparison(LOSER, FIRST) is None
 
 
 def test_a_refresh_runs_in_a_process_of_its_own_and_what_came_of_it_is_kept(desk: ModelDesk, store: Store, versions: Versions):
     began = time.monotonic()
     desk.refresh("王芳", force=True)
     assert time.monotonic() - began < 5
-    found = desk.refreshing()
+    found = desk.refresh_status()
     assert found is not None
     assert (found.state, found.who) == ("running", "王芳")
     with pytest.raises(Conflict, match="under way"):
         desk.refresh("Ann", force=False)
     until(lambda: audit(store)[0][1] == "refresh ended", "its end is in the audit log", 200)
-    found = desk.refreshing()
+    found = desk.refresh_status()
     assert found is not None
     assert (found.state, found.did, found.who, found.reasons) == ("ended", "skip", "王芳", ("no label to learn from",))
     assert [each[1] for each in audit(store)] == ["refresh ended", "refresh started"]
@@ -156,7 +156,7 @@ def test_a_refresh_runs_in_a_process_of_its_own_and_what_came_of_it_is_kept(desk
 def test_a_refresh_elsewhere_is_seen_and_not_joined(desk: ModelDesk, versions: Versions):
     with Reporter(versions.root, now=datetime.now(UTC), who="scheduler", say=lambda _: None) as report:
         report("training")
-        found = desk.refreshing()
+        found = desk.refresh_status()
         assert found is not None
         assert (found.state, found.who, found.told[0][1]) == ("running", "scheduler", "training")
         with pytest.raises(Conflict, match="under way"):
@@ -165,7 +165,7 @@ def test_a_refresh_elsewhere_is_seen_and_not_joined(desk: ModelDesk, versions: V
         kept = (versions.root / FILE).read_bytes()
     (versions.root / FILE).write_bytes(kept)
     os.utime(versions.root / FILE, (old, old))
-    found = desk.refreshing()
+    found = desk.refresh_status()
     assert found is not None
     assert found.state == "lost"
 
@@ -175,7 +175,7 @@ def test_what_was_begun_ends_with_the_dashboard(store: Store, versions: Versions
     desk.refresh("Ann", force=True)
     desk.close(60)
     assert not any(versions.root.glob("snapshot*"))
-    found = desk.refreshing()
+    found = desk.refresh_status()
     assert found is not None
     assert found.state == "failed"
     with pytest.raises(SettingsError):
@@ -186,13 +186,13 @@ def test_a_refresh_that_cannot_begin_says_why(store: Store, versions: Versions, 
     settings = Settings(data_dir=str(tmp_path), refresh_tests=str(tmp_path / "nowhere"))
     with closing(ModelDesk(settings, store, lambda: NOW)) as desk:
         desk.refresh("Ann", force=True)
-        found = until(lambda: (now := desk.refreshing()) and now.state == "failed" and now, "it is said to have failed", 200)
+        found = until(lambda: (now := desk.refresh_status()) and now.state == "failed" and now, "it is said to have failed", 200)
         assert found
         assert "nowhere" in found.error
 
 
 def page(desk: ModelDesk | None, store: Store, **values: Any) -> dict[str, Any]:
-    app = create_app(store, Settings(dashboard_login="none"), now=lambda: NOW, cache=Cache(patience_s=1), desks=Desks(modelling=desk))
+    app = create_app(store, Settings(dashboard_login="none"), now=lambda: NOW, cache=Cache(patience_s=1), services=Services(models=desk))
     answer = app.server.test_client().post(CALLBACK, json=body(app, "mo-problem.children", **values))
     assert answer.status_code == 200, answer.text
     return dict(answer.json["response"])

@@ -10,6 +10,7 @@ from typing import cast
 import click
 
 from actions.account_service import People
+from core.errors import Conflict, InvalidInput, NotFound
 from domain.accounts import FREE, ROLES, Role
 from domain.passwords import one_time
 from storage.store import Store
@@ -38,7 +39,7 @@ def users() -> None:
 @users.command("list", cls=ExampleCommand, examples="tocsin users list\ntocsin users list --json")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.pass_context
-def list_(ctx: click.Context, as_json: bool) -> None:
+def list_users(ctx: click.Context, as_json: bool) -> None:
     """Every account, disabled ones too."""
     with opened_store(ctx) as (_, store):
         people = _people(store)
@@ -156,4 +157,128 @@ def _changed(ctx: click.Context) -> Iterator[People]:
         yield _people(store)
 
 
-COMMANDS = (users,)
+JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+
+
+@click.group(
+    cls=ExampleGroup,
+    examples="tocsin tokens create 风控 --scope read --scope alerts\ntocsin tokens list\ntocsin tokens revoke 3f9c21",
+)
+def tokens() -> None:
+    """Tokens of the API (docs/api.md): what a program may do. With the embedded store, while nothing else runs."""
+
+
+@tokens.command(
+    cls=ExampleCommand,
+    examples="""
+    tocsin tokens create "risk desk" --scope read --scope alerts --for 90d
+    TOKEN=$(tocsin tokens create 采编 --scope ingest)
+    """,
+)
+@click.argument("name")
+@click.option("--scope", "scopes", multiple=True, required=True, help="read, alerts, feedback, ingest, classify or admin; repeatable.")
+@click.option("--for", "lasts", metavar="TIME", help="How long it opens anything, such as 12h or 90d.  [default: until it is revoked]")
+@WHO
+@click.pass_context
+def create(ctx: click.Context, name: str, scopes: Sequence[str], lasts: str | None, who: str | None) -> None:
+    """Make a token that signs as NAME, and print its secret: once, it is kept nowhere."""
+    from actions.audited_actions import Deeds
+    from core.durations import span
+    from domain.tokens import new_token
+
+    now = datetime.now(UTC)
+    secret, token = new_token(name, scopes, author=person(who), now=now, expires_at=now + span(lasts) if lasts else None)
+    with opened_store(ctx) as (_, store):
+        Deeds(store, lambda: now, lambda: token.author).grant(token)
+    click.echo(f"token {token.id[:10]} ({', '.join(token.scopes)}); its secret is not shown again:", err=True)
+    click.echo(secret)
+
+
+@tokens.command("list", cls=ExampleCommand, examples="tocsin tokens list\ntocsin tokens list --all --json")
+@click.option("--all", "everything", is_flag=True, help="Those that open nothing any more too.")
+@JSON
+@click.pass_context
+def list_tokens(ctx: click.Context, everything: bool, as_json: bool) -> None:
+    """Who may do what, and when they last did; the newest first."""
+    from api.serializers import token_out
+
+    now = datetime.now(UTC)
+    with opened_store(ctx) as (_, store):
+        found = [token for token in store.tokens.all() if everything or token.alive(now)]
+    if as_json:
+        for token in found:
+            print_json(token_out(token))
+        return
+    if not found:
+        click.echo("there are no tokens; `tocsin tokens create` makes one")
+        return
+    table = table_of("id", "name", "scopes", "made by", "expires (UTC)", "last used (UTC)", "state")
+    for token in found:
+        state = f"revoked by {token.revoked_by}" if token.revoked_at else "live" if token.alive(now) else "expired"
+        table.add_row(token.id[:10], token.name, " ".join(token.scopes), token.author, _time(token.expires_at), _time(token.used_at), state)
+    results.print(table, markup=False)
+
+
+@tokens.command(cls=ExampleCommand, examples="tocsin tokens revoke 3f9c21 --who 王芳")
+@click.argument("ident", metavar="ID")
+@WHO
+@click.pass_context
+def revoke(ctx: click.Context, ident: str, who: str | None) -> None:
+    """Let the token whose id begins so open nothing any more: within seconds, everywhere."""
+    from actions.audited_actions import Deeds
+
+    now, name = datetime.now(UTC), person(who)
+    with opened_store(ctx) as (_, store):
+        found = [token for token in store.tokens.all() if token.id.startswith(ident)]
+        if len(found) != 1 or not ident:
+            many = f"{len(found)} tokens begin so; give more of the id" if found else "there is no such token"
+            raise (InvalidInput if found else NotFound)(f"{ident}: {many}; `tocsin tokens list` names them")
+        if found[0].revoked_at is not None:
+            raise Conflict(f"token {found[0].id[:10]} was revoked at {_time(found[0].revoked_at)} UTC already, by {found[0].revoked_by}")
+        Deeds(store, lambda: now, lambda: name).revoke(found[0].id)
+    click.echo(f"token {found[0].id[:10]} ({found[0].name}) opens nothing any more")
+
+
+def _time(at: datetime | None) -> str:
+    return f"{at:%Y-%m-%d %H:%M}" if at else "never"
+
+
+@click.group(
+    cls=ExampleGroup, examples="tocsin audit list\ntocsin audit list --what login --since 24h\ntocsin audit list --about 王芳 --json"
+)
+def audit() -> None:
+    """Who changed what, when, from where, and what it was before; logins and refused ones too.
+
+    With the embedded store: while `tocsin up` is stopped.
+    """
+
+
+@audit.command("list", cls=ExampleCommand, examples="tocsin audit list\ntocsin audit list --who 王芳 --since 30d --json")
+@click.option("--since", default="7d", show_default=True, metavar="TIME", help='Done since: "24h" (ago), or a time as ISO 8601 has it.')
+@click.option("--who", default="", metavar="NAME", help="Only what this person did.")
+@click.option("--what", default="", metavar="WORDS", help='Only what begins so, such as "login", "login failed" or "account".')
+@click.option("--about", default="", metavar="NAME", help="Only what was done to this account, alert or silence.")
+@click.option("--limit", type=click.IntRange(1), default=200, show_default=True, help="How many, the newest first.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.pass_context
+def list_entries(ctx: click.Context, since: str, who: str, what: str, about: str, limit: int, as_json: bool) -> None:
+    """What was done, the newest first."""
+    from tocsin.services.alert_service import moment
+
+    with opened_store(ctx) as (_, store):
+        found = store.audit.latest(limit, since=moment(since, datetime.now(UTC)), who=who, what=what, about=about)
+    if as_json:
+        for entry in found:
+            print_json(entry)
+        return
+    if not found:
+        click.echo(f"nothing was noted since {since}")
+        return
+    table = table_of("when (UTC)", "who", "from", "what", "about", "before", "after")
+    for entry in found:
+        row = (f"{entry.at:%Y-%m-%d %H:%M:%S}", entry.who, entry.address, entry.what, entry.about, entry.before, entry.after)
+        table.add_row(*map(plain, row))
+    results.print(table, markup=False)
+
+
+COMMANDS = (users, tokens, audit)

@@ -1,0 +1,225 @@
+"""Commands about a text: classify."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.markup import escape
+from rich.text import Text
+
+from core.errors import InvalidInput, ModelError
+from core.series import series_name as name_of
+from core.series import topic_series
+from tocsin.cli.common import ExampleCommand, ExampleGroup, console, print_json, results, settings_of, table_of
+from tocsin.runtime import wiring
+
+if TYPE_CHECKING:
+    from ingest.companies.gazetteer import Gazetteer
+    from models.inference.classifier import Classifier
+    from models.inference.explain import Explanation
+
+
+@click.command(
+    cls=ExampleCommand,
+    examples="""
+    tocsin classify "Acme misses bond payment, shares halted"
+    tocsin classify --json "某地产公司债券违约，股票停牌"
+    cat headlines.txt | tocsin classify --json -
+    """,
+)
+@click.argument("texts", nargs=-1, required=True)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.pass_context
+def classify(ctx: click.Context, texts: tuple[str, ...], as_json: bool) -> None:
+    """Say the sentiment and the topics of each text; "-" reads one a line from stdin."""
+    from models.inference.classifier import Document
+
+    lines = [line.strip() for text in texts for line in (sys.stdin if text == "-" else [text]) if line.strip()]
+    gazetteer = wiring.make_gazetteer(settings_of(ctx))
+    found = [gazetteer.mentions(line) for line in lines]
+    with console.status("loading the model"):
+        classifier = wiring.make_classifier(settings_of(ctx))
+    predictions = classifier.classify(
+        [
+            Document(title=line, text="", language=language_of(line), companies=tuple(mention.surface for mention in mentions))
+            for line, mentions in zip(lines, found, strict=True)
+        ]
+    )
+    entities = entities_of(classifier, gazetteer, lines)
+    table = table_of("text", "sentiment", "topics", "companies")
+    for line, mentions, prediction, named in zip(lines, found, predictions, entities, strict=True):
+        towards = {mention.company: sentiment for mention, sentiment in zip(mentions, prediction.companies, strict=True)}
+        if as_json:
+            print_json(
+                {
+                    "text": line,
+                    "sentiment": prediction.sentiment._asdict(),
+                    "topics": dict(prediction.topics),
+                    "risks": dict(prediction.risks),
+                    "companies": {company: sentiment._asdict() for company, sentiment in towards.items()},
+                    "entities": named,
+                    "model": classifier.version,
+                }
+            )
+            continue
+        topics = ", ".join(f"{name_of(topic_series(key), language_of(line))} {p:.0%}" for key, p in prediction.topics.items())
+        companies = ", ".join(f"{company} {label_of(sentiment)}" for company, sentiment in towards.items())
+        table.add_row(escape(line), label_of(prediction.sentiment), topics, companies)
+    if not as_json:
+        results.print(table)
+
+
+def entities_of(classifier: Classifier, gazetteer: Gazetteer, lines: list[str]) -> list[list[dict[str, Any]]]:
+    """What the tag head finds in each line, organisations with the company they mean; nothing where the model has no such head."""
+    from models.heads import TAGS
+    from models.inference.entities import tag_spans
+    from models.inference.transformer import TransformerClassifier
+
+    if not isinstance(classifier, TransformerClassifier) or TAGS not in classifier.network.shape.outputs:
+        return [[] for _ in lines]
+    found = []
+    for line, spans in zip(lines, tag_spans(classifier, lines), strict=True):
+        rows = []
+        for span in spans:
+            text = line[span.start : span.end]
+            company = gazetteer.link(text) if span.kind == "ORG" else None
+            rows.append({**span._asdict(), "text": text, "company": company.key if company else None})
+        found.append(rows)
+    return found
+
+
+def language_of(text: str) -> str:
+    """ "zh" or "en"."""
+    from ingest.text.clean_text import language
+
+    return language(text)
+
+
+def label_of(sentiment: tuple[float, float, float]) -> str:
+    """The likeliest class with its probability."""
+    best = max(range(3), key=lambda position: sentiment[position])
+    return f"{('negative', 'neutral', 'positive')[best]} {sentiment[best]:.0%}"
+
+
+STRONG = 0.5
+"""From this share of the heaviest word's weight a word is told as strong."""
+FAINT = 0.15
+
+
+@click.command(
+    cls=ExampleCommand,
+    examples="""
+    tocsin explain "Acme misses bond payment, shares halted"
+    tocsin explain --company 远舟控股 "远舟控股公司债券未能如期偿付，构成违约"
+    tocsin explain --head topics --class credit --json "Acme misses bond payment"
+    """,
+)
+@click.argument("text")
+@click.option("--company", default="", help="Explain the sentiment towards this company of the text.")
+@click.option(
+    "--head", type=click.Choice(["sentiment", "topics", "risks"]), default="sentiment", show_default=True, help="What is explained."
+)
+@click.option("--class", "label", help="The class to explain, such as negative or credit; by default the likeliest.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_context
+def explain(ctx: click.Context, text: str, company: str, head: str, label: str | None, as_json: bool) -> None:
+    """Show which words of a text speak for a class (+) and which against it (-), by integrated gradients."""
+    from models.inference.explain import explain as run
+    from models.inference.transformer import TransformerClassifier
+
+    if not text.strip():
+        raise InvalidInput("TEXT is empty: there is nothing to explain")
+    with console.status("loading the model"):
+        classifier = wiring.make_classifier(settings_of(ctx))
+    if not isinstance(classifier, TransformerClassifier):
+        raise ModelError(f"the model {classifier.version} is no network of ours; only those can be explained: set model to one")
+    found = run(classifier, text, "", language_of(text), company, head=head, label=label)
+    if as_json:
+        print_json(
+            {
+                "text": found.text,
+                "head": found.head,
+                "class": found.label,
+                "probability": found.probability,
+                "gap": found.gap,
+                "words": [word._asdict() for word in found.words],
+                "model": classifier.version,
+            }
+        )
+        return
+    results.print(Text(f"{found.label} {found.probability:.0%}", style="bold"), Text(f"({found.head})"))
+    results.print(highlighted(found), soft_wrap=True)
+
+
+def highlighted(found: Explanation) -> Text:
+    """The text with its words marked: green and + for the class, red and - against it, twice for strong ones.
+
+    The signs say all that the colours say.
+    """
+    shown, at = Text(), 0
+    most = max(abs(word.weight) for word in found.words)
+    for word in found.words:
+        shown.append(found.text[at : word.start])
+        at = word.end
+        share = abs(word.weight) / most if most else 0.0
+        if share < FAINT:
+            shown.append(word.text)
+            continue
+        sign, colour = ("+", "green") if word.weight > 0 else ("-", "red")
+        strong = share >= STRONG
+        shown.append(f"[{sign * (2 if strong else 1)}{word.text}]", style=f"bold {colour}" if strong else colour)
+    shown.append(found.text[at:], style="dim")
+    return shown
+
+
+@click.group(
+    cls=ExampleGroup, examples="tocsin companies build --symbols ~/symbols --out companies.toml\ntocsin companies link 'Apple Inc.'"
+)
+def companies() -> None:
+    """The companies that news is searched for."""
+
+
+@companies.command(cls=ExampleCommand, examples="tocsin companies build --symbols ~/symbols --out companies.toml")
+@click.option(
+    "--symbols",
+    type=click.Path(exists=True, file_okay=False),
+    required=True,
+    help="Folder of CSV lists: code, exchange, name ...",
+)
+@click.option("--out", type=click.Path(dir_okay=False), required=True, help="TOML file to write; set `companies` to it.")
+@click.pass_context
+def build(ctx: click.Context, symbols: str, out: str) -> None:
+    """Write the companies of these lists, together with the present ones, as a file for the setting `companies`.
+
+    Names that are everyday words are marked weak: they count only where the model finds an organisation.
+    """
+    from ingest.companies.symbol_lists import build as run
+    from ingest.companies.symbol_lists import read_listings, to_toml
+    from models.inference.segmentation import everyday_words
+    from models.registry.manifest import shipped
+
+    known = wiring.make_gazetteer(settings_of(ctx)).companies
+    built = run(read_listings(Path(symbols)), known.values(), everyday_words(shipped()))
+    Path(out).write_text(to_toml(built), encoding="utf-8")
+    click.echo(f"wrote {len(built)} companies to {out}: {len(built) - len(known)} new")
+
+
+@companies.command(cls=ExampleCommand, examples="tocsin companies link 'Apple Inc.'\ntocsin companies link --json 贵州茅台")
+@click.argument("names", nargs=-1, required=True)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.pass_context
+def link(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
+    """Say which company each name means, whatever its legal form, case and width."""
+    gazetteer = wiring.make_gazetteer(settings_of(ctx))
+    for name in names:
+        found = gazetteer.link(name)
+        if as_json:
+            print_json({"name": name, "company": found.key if found else None})
+        else:
+            click.echo(f"{name}: {f'{found.key} {found.name_en}' if found else 'no company, or more than one'}")
+
+
+COMMANDS = (classify, explain, companies)

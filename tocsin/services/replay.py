@@ -1,0 +1,95 @@
+"""Replay stored news with a virtual clock: load the history, evaluate limit rules, preview a rules file."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from core.errors import NotFound, UserError
+from core.records import Alert
+from core.series import MARKET
+from stats.minute_counts import StoryCounts
+from stats.outage_model import STRETCH_S
+from storage.store import Store
+from storage.timestamps import from_epoch
+from stream.detection.limit_evaluator import limit_evidence
+from stream.detection.limit_rule import risk_articles
+from stream.detection.outage import GONE
+from stream.detection.replay import ReplayData, replay, replay_limit_rules
+from stream.detection.rules import Rules
+from stream.detection.spike_rule import SpikeRule
+
+WITH_EVIDENCE = 50
+"""So many alerts, the newest, come with the articles behind them: each takes a question to the store."""
+
+
+def hear(
+    store: Store, rule: SpikeRule, since: datetime | None, until: datetime | None, *, window_s: int = 0
+) -> tuple[ReplayData, datetime, datetime]:
+    """What was told in [since, until), with the past that the rule reads before it; the bounds where none were given.
+
+    A paused rule reads nothing but counts. window_s: the widest window of an analyst's own rules
+    Raises UserError when there is nothing, StoreError.
+    """
+    first = store.mentions.first_seen([MARKET]).get(MARKET)
+    if first is None:
+        raise NotFound("there is no article to replay")
+    begin = from_epoch(int(max(since or first, first).timestamp()) // 60 * 60)
+    end = until or datetime.now(UTC) + timedelta(days=1)
+    reach = timedelta(0) if rule.paused else timedelta(seconds=rule.history_s) + timedelta(days=2)
+    past = max(first, begin - max(reach, timedelta(seconds=window_s)))
+    tallies = {series: StoryCounts.of(*columns) for series, columns in store.mentions.minutes(None, past, end).items()}
+    if MARKET not in tallies or begin >= end:
+        raise NotFound(f"there is no article between {begin:%Y-%m-%d %H:%M} and {end:%Y-%m-%d %H:%M} UTC")
+    last = from_epoch(int(tallies[MARKET].at[-1]) + 60)
+    told = {} if rule.paused else store.mentions.negative_articles(past, end)
+    spoke = store.sources.told(past - timedelta(seconds=GONE * STRETCH_S), end, STRETCH_S)
+    return ReplayData(tallies, told, store.mentions.sources(past, end), spoke), begin, min(end, last)
+
+
+def levels(heard: ReplayData, rules: Rules, store: Store, since: datetime, until: datetime) -> dict[int, list[Alert]]:
+    """What an analyst's own rules would have rung in [since, until): the end of a minute to its alerts. Raises StoreError."""
+    before = timedelta(seconds=rules.window_s)
+    risky = any(rule.kind == "risk_event" for rule in rules.own)
+    risks = risk_articles(store.articles.risky(since - before, until)) if risky else {}
+    return replay_limit_rules(heard.tallies, risks, rules.own, store.mentions, since, until)
+
+
+class Preview(msgspec.Struct, frozen=True, kw_only=True):
+    """What would have rung in [since, until).
+
+    stories: distinct ones that were told then; rules: each rule that is not paused, to how often it rang
+    alerts: oldest first
+    """
+
+    since: datetime
+    until: datetime
+    stories: int
+    rules: dict[str, int]
+    alerts: tuple[Alert, ...]
+
+
+def preview(store: Store, rules: Rules, since: datetime, until: datetime) -> Preview:
+    """What the rules of a file would have raised in [since, until), through the code that watches the stream, with a virtual clock.
+
+    The detector is asked only where a rule of the file gives it numbers. Raises StoreError.
+    """
+    detector = rules.detector if rules.detector_overridden else dataclasses.replace(rules.detector, paused=True)
+    names = [rule.name for rule in (*((detector,) if rules.detector_overridden else ()), *rules.own) if not rule.paused]
+    try:
+        heard, begin, end = hear(store, detector, since, until, window_s=rules.window_s)
+    except UserError:  # nothing is stored of that time
+        return Preview(since=since, until=until, stories=0, rules=dict.fromkeys(names, 0), alerts=())
+    own = levels(heard, rules, store, begin, end)
+    alerts = [alert for moment in replay(heard, detector, begin, end, own) for alert in moment.alerts]
+    shown = max(0, len(alerts) - WITH_EVIDENCE)
+    told = [msgspec.structs.replace(alert, evidence=limit_evidence(store, alert)) for alert in alerts[shown:]]
+    return Preview(
+        since=begin,
+        until=until,
+        stories=int(heard.tallies[MARKET].count_all(int(begin.timestamp()), int(end.timestamp()))),
+        rules={name: sum(alert.rule == name for alert in alerts) for name in names},
+        alerts=(*alerts[:shown], *told),
+    )
