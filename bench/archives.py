@@ -14,7 +14,7 @@ import msgspec
 
 from core.errors import SettingsError
 from core.settings import Settings
-from ingest.archive.files import Reading
+from ingest.archive.files import ReadOptions
 from tocsin.runtime import wiring
 from tocsin.runtime.backfill import Backfill
 
@@ -39,8 +39,8 @@ def measure(paths: Sequence[str], settings: Settings) -> Archives:
     with tempfile.TemporaryDirectory(prefix="tocsin-bench-") as folder:
         settings = msgspec.structs.replace(settings, data_dir=folder, broker="embedded", store="embedded")
         began = time.monotonic()
-        reading = Reading(fields={}, source="", zone=ZoneInfo("UTC"))
-        report = Backfill(settings, say=lambda _: None, show=lambda *_: None).run(paths, reading, threading.Event(), wait=True)
+        reading = ReadOptions(fields={}, source="", zone=ZoneInfo("UTC"))
+        report = Backfill(settings, notify=lambda _: None, show=lambda *_: None).run(paths, reading, threading.Event(), wait=True)
         seconds = time.monotonic() - began
         store = wiring.make_store(settings)
         try:

@@ -22,10 +22,10 @@ from core.errors import TocsinError
 from core.records import Article, encode
 from core.settings import Settings
 from ingest.kafka.client import ensure_topics
-from ingest.kafka.producer import Sender
+from ingest.kafka.producer import BoundedProducer
 from tocsin.runtime import wiring
 from tocsin.runtime.embedded_broker import EmbeddedBroker, free_port, rss_bytes
-from tocsin.runtime.worker_process import Node, NodePlan
+from tocsin.runtime.worker_process import WorkerProcess, WorkerProcessPlan
 
 READY_S = 180.0
 
@@ -66,8 +66,8 @@ class Installation:
             own = folder / f"worker-{number}"
             own.mkdir()
             settings = msgspec.structs.replace(self.settings, data_dir=str(own), metrics_port=free_port())
-            plan = NodePlan(settings=settings, dashboard=False, schedule=False)
-            node = Node(partial(_itself, plan), own / "log")
+            plan = WorkerProcessPlan(settings=settings, dashboard=False, schedule=False)
+            node = WorkerProcess(partial(_itself, plan), own / "log")
             node.start()
             stack.callback(node.stop)
             self.nodes.append(node)
@@ -79,7 +79,7 @@ class Installation:
                 raise TocsinError(f"the workers were not ready after {READY_S:.0f} s: {self._last_words(0)}")
             time.sleep(0.1)
         self.ready_s = time.monotonic() - began
-        self._sender = Sender(broker, names.articles, max_in_flight=20_000)
+        self._sender = BoundedProducer(broker, names.articles, max_in_flight=20_000)
         stack.callback(self._sender.close)
 
     def _store(self, stack: contextlib.ExitStack, folder: Path) -> tuple[str, str]:
@@ -170,5 +170,5 @@ class Installation:
         return sum(rss_bytes(node.pid) for node in self.nodes) / 1e6
 
 
-def _itself(plan: NodePlan) -> NodePlan:
+def _itself(plan: WorkerProcessPlan) -> WorkerProcessPlan:
     return plan

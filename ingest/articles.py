@@ -25,7 +25,7 @@ class Stock(NamedTuple):
     name: str
 
 
-class Raw(NamedTuple):
+class RawArticle(NamedTuple):
     """An article as it came. Each field but `source` may be "".
 
     guid: the source's own id
@@ -48,7 +48,7 @@ class Raw(NamedTuple):
     guid_first: bool = False
 
 
-def build_article(raw: Raw, *, fetched_at: datetime, zone: tzinfo, gazetteer: Gazetteer) -> Article:
+def build_article(raw: RawArticle, *, fetched_at: datetime, zone: tzinfo, gazetteer: Gazetteer) -> Article:
     """The article that `raw` is. The same input gives the same article, its id above all, whenever it is read.
 
     zone: of times that name none
@@ -101,7 +101,7 @@ def build_article(raw: Raw, *, fetched_at: datetime, zone: tzinfo, gazetteer: Ga
         raise BadRecord(str(error), stage="build") from error
 
 
-def _language(raw: Raw, title: str, body: str) -> Language:
+def _language(raw: RawArticle, title: str, body: str) -> Language:
     if raw.language in ("zh", "en"):
         return "zh" if raw.language == "zh" else "en"
     return clean_text.language(f"{title[:MAX_TITLE_CHARS]} {body[:MAX_TEXT_CHARS]}")

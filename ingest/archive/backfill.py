@@ -20,7 +20,7 @@ import msgspec
 
 from core.errors import SettingsError
 from core.records import Article
-from ingest.archive.files import Reading, Rejected, read
+from ingest.archive.files import ReadOptions, Rejected, read
 from ingest.companies.gazetteer import Gazetteer
 from ingest.kafka.outbox import ArchiveState, Outbox
 
@@ -38,7 +38,7 @@ class FileRejected(msgspec.Struct, frozen=True):
     reason: str
 
 
-class Report(msgspec.Struct):
+class BackfillReport(msgspec.Struct):
     """What a backfill did. rejected: the first MAX_REJECTED_KEPT of rejected_count. resumed: rows that earlier runs had done."""
 
     read: int = 0
@@ -65,7 +65,7 @@ class Sink(Protocol):
         ...
 
 
-class IntoOutbox:
+class OutboxSink:
     """Into the outbox, which a Publisher must be draining."""
 
     def __init__(self, outbox: Outbox) -> None:
@@ -88,18 +88,18 @@ def backfill(
     paths: Sequence[str],
     sink: Sink,
     *,
-    reading: Reading,
+    reading: ReadOptions,
     gazetteer: Gazetteer,
     now: datetime,
-    progress: Callable[[Report], None] = lambda _: None,
+    progress: Callable[[BackfillReport], None] = lambda _: None,
     stop: threading.Event | None = None,
-) -> Report:
+) -> BackfillReport:
     """Put all rows of `paths` into `sink`. Ends early when `stop` is set (`interrupted`).
 
     progress: called after each batch and while waiting for room; what it raises ends the backfill
     Raises SettingsError for a file that cannot be read, and what the sink raises.
     """
-    report, stop = Report(), stop or threading.Event()
+    report, stop = BackfillReport(), stop or threading.Event()
     keys = identities(paths)
     for path, key in keys.items():
         _file(path, key, sink, reading, gazetteer, now, report, progress, stop)
@@ -113,11 +113,11 @@ def _file(
     path: str,
     key: str,
     sink: Sink,
-    reading: Reading,
+    reading: ReadOptions,
     gazetteer: Gazetteer,
     now: datetime,
-    report: Report,
-    progress: Callable[[Report], None],
+    report: BackfillReport,
+    progress: Callable[[BackfillReport], None],
     stop: threading.Event,
 ) -> None:
     state = sink.archive(key) if key else ArchiveState()

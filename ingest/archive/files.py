@@ -20,7 +20,7 @@ import msgspec
 
 from core.errors import BadRecord, SettingsError
 from core.records import Article, Genre
-from ingest.articles import Raw, build_article, stocks_of
+from ingest.articles import RawArticle, build_article, stocks_of
 from ingest.companies.gazetteer import Gazetteer
 
 FIELDS: dict[str, tuple[str, ...]] = {
@@ -54,7 +54,7 @@ class Rejected(NamedTuple):
     reason: str
 
 
-class Reading(NamedTuple):
+class ReadOptions(NamedTuple):
     """How to read archives. fields: our field -> their column; source: for rows that name none."""
 
     fields: Mapping[str, str]
@@ -62,7 +62,7 @@ class Reading(NamedTuple):
     zone: tzinfo
 
 
-def read(path: str, reading: Reading, *, gazetteer: Gazetteer, now: datetime, after: int = 0) -> Iterator[Row | Rejected]:
+def read(path: str, reading: ReadOptions, *, gazetteer: Gazetteer, now: datetime, after: int = 0) -> Iterator[Row | Rejected]:
     """The rows of an archive whose line number is greater than `after`, in order. Raises SettingsError when it cannot be read at all.
 
     now: becomes fetched_at
@@ -101,7 +101,7 @@ def _guess(columns: tuple[str, ...], given: Mapping[str, str]) -> dict[str, str]
     return found
 
 
-def _raw(columns: Mapping[str, Any], names: Mapping[str, str], source: str) -> Raw:
+def _raw(columns: Mapping[str, Any], names: Mapping[str, str], source: str) -> RawArticle:
     def word(field: str) -> str:
         value = columns.get(names.get(field, ""))
         if value is None or isinstance(value, dict | list):
@@ -111,7 +111,7 @@ def _raw(columns: Mapping[str, Any], names: Mapping[str, str], source: str) -> R
     moment = columns.get(names.get("published", ""))
     genre = word("genre")
     language = word("language").strip().lower()[:2]
-    return Raw(
+    return RawArticle(
         source=word("source") or source,
         url=word("url"),
         guid=word("id"),

@@ -136,7 +136,7 @@ def build(listings: Iterable[Listing], base: Iterable[Company], common: Collecti
         rows[by_code.get(listing.key, listing.key)].append(listing)
     names = {key: _names(found, common) for key, found in rows.items()}
     owners = Counter(low for parts in names.values() for low in {name.lower() for part in parts for name in part})
-    taken = {low for company in known for low in _spoken(company)}
+    taken = {low for company in known for low in _known_names(company)}
     taken |= {spelling.lower() for code in (*by_code, *rows) for spelling in code_spellings(code)}
     free = {low for low, count in owners.items() if count == 1} - taken
     built = []
@@ -159,8 +159,8 @@ def _company(key: str, rows: list[Listing], names: tuple[tuple[str, ...], ...]) 
     strong, exact, weak = names
     first = {language: next((row.name for row in rows if row.language == language and row.name), "") for language in ("en", "zh")}
     shown = first["en"] or first["zh"]
-    said = {*strong, *exact}
-    weak = (*weak, *sorted({name for name in (shown, first["zh"]) if name and name not in said and name not in weak}))
+    listed_names = {*strong, *exact}
+    weak = (*weak, *sorted({name for name in (shown, first["zh"]) if name and name not in listed_names and name not in weak}))
     sector = next((row.sector for row in rows if row.sector), "")
     try:
         return msgspec.convert(
@@ -174,7 +174,7 @@ def _company(key: str, rows: list[Listing], names: tuple[tuple[str, ...], ...]) 
         return None
 
 
-def _spoken(company: Company) -> set[str]:
+def _known_names(company: Company) -> set[str]:
     return {name.lower() for name in (company.name_en, company.name_zh, *company.aliases, *company.exact, *company.unless, *company.weak)}
 
 

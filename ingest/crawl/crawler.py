@@ -24,13 +24,13 @@ from core.errors import BadRecord, LocalStoreError, SourceError
 from core.log import get_logger
 from core.metrics import DEAD, FETCHES
 from core.records import Article
-from ingest.articles import Raw, build_article
+from ingest.articles import RawArticle, build_article
 from ingest.companies.gazetteer import Gazetteer
 from ingest.crawl import feeds, pages
-from ingest.crawl.crawler_mailbox import Board, Pulses
+from ingest.crawl.crawler_mailbox import CrawlerMailbox, HeartbeatWriter
 from ingest.crawl.feeds import Entry
 from ingest.crawl.fetcher import Fetched, Fetcher
-from ingest.crawl.sources import Roster, Source
+from ingest.crawl.sources import Source, SourceList
 from ingest.kafka.outbox import Outbox, SourceState
 from ingest.text import clean_text
 from storage.tables.feeds import Outcome
@@ -71,11 +71,11 @@ class Crawler:
         gazetteer: Gazetteer,
         *,
         workers: int = 8,
-        board: Board | None = None,
+        mailbox: CrawlerMailbox | None = None,
     ) -> None:
-        self._roster = Roster(sources, board)
-        self._pulses = Pulses(board, outbox)
-        self.sources = self._roster.sources()
+        self._source_list = SourceList(sources, mailbox)
+        self._heartbeat = HeartbeatWriter(mailbox, outbox)
+        self.sources = self._source_list.sources()
         self._fetcher = fetcher
         self._outbox = outbox
         self._gazetteer = gazetteer
@@ -89,7 +89,7 @@ class Crawler:
         busy: dict[str, Future[Visit]] = {}
         wake = threading.Event()
         tidy = look = datetime.now(UTC)
-        with self._pulses, ThreadPoolExecutor(self._workers, thread_name_prefix="crawl") as pool:
+        with self._heartbeat, ThreadPoolExecutor(self._workers, thread_name_prefix="crawl") as pool:
             while not stop.is_set():
                 now = datetime.now(UTC)
                 for name in [name for name, future in busy.items() if future.done()]:
@@ -98,7 +98,7 @@ class Crawler:
                         due[name] = self._outbox.state(name).next_due
                 if now >= look:
                     self._take_up(due, now)
-                    self._pulses.tell(now)
+                    self._heartbeat.tell(now)
                     look = now + LOOK_AGAIN
                 if self._outbox.full:
                     log.warning("outbox_full", size=self._outbox.counts().size)
@@ -120,7 +120,7 @@ class Crawler:
 
     def _take_up(self, due: dict[str, float], now: datetime) -> None:
         """Have `due` hold the sources that there are now; a new one is due at once, whatever became of an earlier one of its name."""
-        self.sources = self._roster.sources()
+        self.sources = self._source_list.sources()
         names = {source.name for source in self.sources}
         for name in [name for name in due if name not in names]:
             log.info("source_removed", source=name)
@@ -133,7 +133,7 @@ class Crawler:
 
     def crawl_once(self, now: datetime) -> list[Visit]:
         """Visit each source that is due at `now`, one after the other."""
-        self.sources = self._roster.sources()
+        self.sources = self._source_list.sources()
         return [self.visit(source, now) for source in self.sources if self._outbox.state(source.name).next_due <= now.timestamp()]
 
     def visit(self, source: Source, now: datetime) -> Visit:
@@ -155,7 +155,7 @@ class Crawler:
     def _tell(self, source: Source, visit: Visit, state: SourceState, now: datetime) -> None:
         with suppress(LocalStoreError):
             state = self._outbox.state(source.name)
-        self._roster.visited(
+        self._source_list.record_visit(
             source,
             visit.outcome,
             state,
@@ -226,7 +226,7 @@ class Crawler:
                 title = title or page.title
                 published = published or page.published
                 body = page.text if len(page.text) > len(clean_text.clean(body)) else body
-        raw = Raw(
+        raw = RawArticle(
             source=source.name,
             url=entry.link,
             guid=entry.guid,

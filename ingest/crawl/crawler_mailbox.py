@@ -30,7 +30,7 @@ Kind = Literal["feed", "visit", "crawler"]
 _SCHEMA = "CREATE TABLE IF NOT EXISTS notes (kind TEXT NOT NULL, name TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (kind, name))"
 
 
-class Board:
+class CrawlerMailbox:
     """Notes by kind and name, each a JSON text. Several processes, any number of threads. Every method raises LocalStoreError."""
 
     def __init__(self, path: Path) -> None:
@@ -79,7 +79,7 @@ class Board:
 log = get_logger(__name__)
 
 
-class Pulse(msgspec.Struct, frozen=True, kw_only=True):
+class CrawlerHeartbeat(msgspec.Struct, frozen=True, kw_only=True):
     """A crawler that is alive. id: of its process; waiting: articles in its outbox that Kafka has not"""
 
     id: str
@@ -91,11 +91,11 @@ class Pulse(msgspec.Struct, frozen=True, kw_only=True):
     waiting: int
 
 
-class Pulses:
+class HeartbeatWriter:
     """Tells, at most every EVERY_S, that the crawler is there; on leaving, that it has ended. board: None: nobody is told"""
 
-    def __init__(self, board: Board | None, outbox: Outbox) -> None:
-        self._board, self._outbox = board, outbox
+    def __init__(self, mailbox: CrawlerMailbox | None, outbox: Outbox) -> None:
+        self._mailbox, self._outbox = mailbox, outbox
         self._id = secrets.token_hex(8)
         self._started = datetime.now(UTC)
         self._next = self._started
@@ -114,9 +114,9 @@ class Pulses:
             self._put(now, "ready")
 
     def _put(self, now: datetime, state: State) -> None:
-        if self._board is None:
+        if self._mailbox is None:
             return
-        pulse = Pulse(
+        heartbeat = CrawlerHeartbeat(
             id=self._id,
             host=socket.gethostname(),
             pid=os.getpid(),
@@ -126,15 +126,15 @@ class Pulses:
             waiting=self._outbox.counts().pending,
         )
         try:
-            self._board.put("crawler", {"crawler": msgspec.json.encode(pulse)}, alone=True)
+            self._mailbox.put("crawler", {"crawler": msgspec.json.encode(heartbeat)}, alone=True)
         except LocalStoreError as failure:
             log.warning("the heartbeat is not told", error=str(failure))
 
 
-def pulse_of(board: Board) -> Pulse | None:
+def read_heartbeat(mailbox: CrawlerMailbox) -> CrawlerHeartbeat | None:
     """The crawler's last heartbeat; None: there was none yet. Raises LocalStoreError."""
-    body = board.all("crawler").get("crawler")
+    body = mailbox.all("crawler").get("crawler")
     try:
-        return msgspec.json.decode(body, type=Pulse) if body else None
+        return msgspec.json.decode(body, type=CrawlerHeartbeat) if body else None
     except msgspec.MsgspecError as error:
-        raise LocalStoreError(f"{board.path}: {error}") from error
+        raise LocalStoreError(f"{mailbox.path}: {error}") from error

@@ -80,8 +80,8 @@ def read(data: bytes, *, url: str, content_type: str = "", kind: str = "auto") -
         raise SourceError(f"{url}: what came is neither RSS nor Atom")
     if (kind == "rss" and version.startswith("atom")) or (kind == "atom" and version.startswith("rss")):
         raise SourceError(f"{url}: is {version}, but the source's kind is {kind!r}")
-    said = {name: _NOT_XML.sub("", str(parsed.feed.get(name) or "")) for name in ("title", "language")}
-    return Feed(version, said["title"], said["language"], [_entry(entry, url) for entry in parsed.entries])
+    feed_info = {name: _NOT_XML.sub("", str(parsed.feed.get(name) or "")) for name in ("title", "language")}
+    return Feed(version, feed_info["title"], feed_info["language"], [_entry(entry, url) for entry in parsed.entries])
 
 
 def _xml_text(text: str) -> str:

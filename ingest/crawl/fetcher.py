@@ -27,7 +27,7 @@ from net.retry_after import retry_after_s
 USER_AGENT = "Tocsin/0.1"
 MAX_BODY_BYTES = 8 * 1024 * 1024
 MAX_HOPS = 5
-MAX_TURN_S = 30.0
+MAX_PACING_WAIT_S = 30.0
 """Who would have to wait longer for a host's turn is told to come back instead."""
 
 
@@ -64,7 +64,7 @@ class Fetcher:
         self._deadline_s = deadline_s
         self._idle_s = idle_s
         self._max_bytes = max_bytes
-        self._turns = Turns(host_delay_s)
+        self._pacer = HostPacer(host_delay_s)
         self._robots = Robots(user_agent)
         context = httpx.create_ssl_context()  # SSL_CERT_FILE adds an authority of one's own
         self._transports = {private: Guarded(resolver, context, allow_private=private) for private in (False, True)}
@@ -108,10 +108,10 @@ class Fetcher:
         if not canonical(url):
             raise SourceError(f"{url[:200]}: is not an http or https address")
         if not self._robots.allows(url, read):
-            again_s = self._robots.again_s(url)
-            why = f"its robots.txt does not allow {self.user_agent}" if again_s is None else "its robots.txt cannot be read now"
-            raise SourceError(f"{url}: {why}", retry_after_s=again_s)
-        self._turns.wait(host_of(url), at_least_s=self._robots.delay_s(url))
+            retry_in_s = self._robots.retry_in_s(url)
+            why = f"its robots.txt does not allow {self.user_agent}" if retry_in_s is None else "its robots.txt cannot be read now"
+            raise SourceError(f"{url}: {why}", retry_after_s=retry_in_s)
+        self._pacer.wait(host_of(url), at_least_s=self._robots.delay_s(url))
         deadline.restart()  # waiting for our own turn is not the server's fault
 
     def _read_robots(self, url: str, deadline: Deadline, allow_private: bool) -> tuple[int, bytes]:
@@ -144,7 +144,7 @@ class Fetcher:
             with deadline:
                 return self._transports[allow_private].handle_request(request)
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
-            raise SourceError(f"{url}: {_said(error)}") from error
+            raise SourceError(f"{url}: {_describe_error(error)}") from error
 
     def _answer(self, response: httpx.Response, url: str, conditional: dict[str, str], deadline: Deadline, limit: int) -> Fetched:
         status, headers = response.status_code, response.headers
@@ -153,12 +153,12 @@ class Fetcher:
         if status != 200:
             wait_s = retry_after_s(headers.get("retry-after", ""), headers.get("date", ""))
             if status in (429, 503):
-                self._turns.pause(host_of(url), wait_s if wait_s is not None else 60.0)
+                self._pacer.pause(host_of(url), wait_s if wait_s is not None else 60.0)
             raise SourceError(f"{url}: answered {status} {response.reason_phrase}", retry_after_s=wait_s)
         try:
             body = _body(response, deadline, limit)
         except (httpx.HTTPError, OSError) as error:
-            raise SourceError(f"{url}: {_said(error)}") from error
+            raise SourceError(f"{url}: {_describe_error(error)}") from error
         except SourceError as error:
             raise SourceError(f"{url}: {error}") from error
         return Fetched(200, url, body, headers.get("content-type", ""), headers.get("etag", ""), headers.get("last-modified", ""))
@@ -188,7 +188,7 @@ class Fetcher:
         with self._lock:
             self._closing.set()
             idle = not self._busy
-        self._turns.close()
+        self._pacer.close()
         for transport in self._transports.values():
             transport.cut()
         if idle:
@@ -271,7 +271,7 @@ class _Gunzip(_Plain):
             chunk = self._inflate.unused_data if self._inflate.eof else self._inflate.unconsumed_tail
 
 
-class Turns:
+class HostPacer:
     """When each host may be asked next."""
 
     def __init__(self, delay_s: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -286,7 +286,7 @@ class Turns:
         with self._lock:
             now = self._clock()
             turn = max(now, self._next.get(host, 0.0))
-            if turn - now > MAX_TURN_S:
+            if turn - now > MAX_PACING_WAIT_S:
                 raise SourceError(f"{host}: asked us to wait {turn - now:.0f} s", retry_after_s=turn - now)
             self._next[host] = turn + max(self._delay_s, at_least_s)
             if len(self._next) > 10_000:
@@ -304,5 +304,5 @@ class Turns:
         self._closed.set()
 
 
-def _said(error: BaseException) -> str:
+def _describe_error(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"[:300] if str(error) else type(error).__name__

@@ -12,7 +12,7 @@ from core.errors import SourceError
 from ingest.text.urls import canonical
 from net.guarded_transport import Refused
 
-Read = Callable[[str], tuple[int, bytes]]
+ReadRobots = Callable[[str], tuple[int, bytes]]
 """URL of a robots.txt -> (status, body), redirects followed; raises SourceError when it cannot be reached."""
 
 KEEP_S = 24 * 3600.0
@@ -39,7 +39,7 @@ class Robots:
         self._rules: dict[str, _Rules] = {}
         self._lock = threading.Lock()
 
-    def allows(self, url: str, read: Read) -> bool:
+    def allows(self, url: str, read: ReadRobots) -> bool:
         """Whether `url` may be fetched; its site's robots.txt is read through `read` where it is not known."""
         site = _site(url)
         rules = self._rules.get(site)
@@ -53,7 +53,7 @@ class Robots:
             return False
         return rules.parsed is None or bool(rules.parsed.can_fetch(url, self._agent))
 
-    def _load(self, site: str, read: Read, old: _Rules | None) -> _Rules:
+    def _load(self, site: str, read: ReadRobots, old: _Rules | None) -> _Rules:
         """4xx: no rules, all is allowed. Unreachable, 5xx, 429: what was known before, else nothing is allowed for a while."""
         try:
             status, body = read(f"{site}/robots.txt")
@@ -78,7 +78,7 @@ class Robots:
         delay = rules.parsed.crawl_delay(self._agent) if rules and rules.parsed is not None else None
         return min(float(delay), MAX_DELAY_S) if delay else 0.0
 
-    def again_s(self, url: str) -> float | None:
+    def retry_in_s(self, url: str) -> float | None:
         """When a refusal may end: seconds until a silent site's robots.txt is asked for again; None for a plain "no"."""
         rules = self._rules.get(_site(url))
         return max(rules.until - self._clock(), 0.0) if rules and not rules.reachable else None

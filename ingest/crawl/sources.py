@@ -16,7 +16,7 @@ from core.errors import LocalStoreError, SettingsError
 from core.log import get_logger
 from core.records import Genre
 from core.toml_files import read_rows
-from ingest.crawl.crawler_mailbox import Board
+from ingest.crawl.crawler_mailbox import CrawlerMailbox
 from ingest.kafka.outbox import SourceState
 from ingest.text.urls import canonical
 from storage.tables.feeds import Origin, Outcome, Visited
@@ -96,27 +96,27 @@ class _Note(msgspec.Struct, frozen=True):
     refused: dict[int, int] = {}
 
 
-class Roster:
+class SourceList:
     """The list of sources, asked again and again. Thread safe. What the board does not take is logged: crawling goes on.
 
     given: those of the file; board: None: there are no others, and nobody is told
     """
 
-    def __init__(self, given: Sequence[Source], board: Board | None = None) -> None:
-        self._given, self._board = list(given), board
+    def __init__(self, given: Sequence[Source], mailbox: CrawlerMailbox | None = None) -> None:
+        self._given, self._mailbox = list(given), mailbox
         self._lock = threading.Lock()
         self._notes: dict[str, _Note] = {}
         self._bodies: dict[str, bytes] | None = None
         self._added: list[Source] = []
-        if board is not None:
-            self._recall(board)
+        if mailbox is not None:
+            self._recall(mailbox)
 
     def sources(self) -> list[Source]:
         """All that are to be crawled now. The board is asked; where it does not answer, those of the last time."""
-        if self._board is None:
+        if self._mailbox is None:
             return list(self._given)
         try:
-            bodies = self._board.all("feed")
+            bodies = self._mailbox.all("feed")
         except LocalStoreError as error:
             log.warning("feeds will be asked for again", error=str(error))
             return [*self._given, *self._added]
@@ -126,7 +126,7 @@ class Roster:
                 self._list([*self._given, *self._added])
             return [*self._given, *self._added]
 
-    def visited(
+    def record_visit(
         self,
         source: Source,
         outcome: Outcome,
@@ -139,7 +139,7 @@ class Roster:
         refused: int = 0,
     ) -> None:
         """Tell how a visit went; state: of the source after it."""
-        if self._board is None:
+        if self._mailbox is None:
             return
         today = int(now.timestamp()) // 86_400
         with self._lock:
@@ -189,18 +189,18 @@ class Roster:
         origin: Origin = "file" if source in self._given else "dashboard"
         return Visited(source=source.name, url=source.url, origin=origin, interval_s=source.interval_s)
 
-    def _recall(self, board: Board) -> None:
+    def _recall(self, mailbox: CrawlerMailbox) -> None:
         try:
-            for name, body in board.all("visit").items():
+            for name, body in mailbox.all("visit").items():
                 self._notes[name] = msgspec.json.decode(body, type=_Note)
         except (LocalStoreError, msgspec.MsgspecError) as error:  # told anew by the next visits
             log.warning("earlier visits are not known", error=str(error))
 
     def _put(self, notes: dict[str, _Note]) -> None:
-        if self._board is None or not notes:
+        if self._mailbox is None or not notes:
             return
         try:
-            self._board.put("visit", {name: msgspec.json.encode(note) for name, note in notes.items()})
+            self._mailbox.put("visit", {name: msgspec.json.encode(note) for name, note in notes.items()})
         except LocalStoreError as error:
             log.warning("visits are not told", error=str(error))
 
@@ -223,9 +223,9 @@ def added(given: Sequence[Source], bodies: dict[str, bytes]) -> list[Source]:
     return found
 
 
-def visits(board: Board) -> dict[str, Visited]:
+def read_visits(mailbox: CrawlerMailbox) -> dict[str, Visited]:
     """What was told of each source. Raises LocalStoreError."""
     try:
-        return {name: msgspec.json.decode(body, type=_Note).visit for name, body in board.all("visit").items()}
+        return {name: msgspec.json.decode(body, type=_Note).visit for name, body in mailbox.all("visit").items()}
     except msgspec.MsgspecError as error:
-        raise LocalStoreError(f"{board.path}: {error}") from error
+        raise LocalStoreError(f"{mailbox.path}: {error}") from error

@@ -38,7 +38,7 @@ def ensure_topics(bootstrap: str, names: TopicNames, *, partitions: int, replica
             if time.monotonic() >= end:
                 if isinstance(error, BrokerError):
                     raise
-                raise BrokerError(f"Kafka at {bootstrap}: the topics cannot be made ({said(error)})") from error
+                raise BrokerError(f"Kafka at {bootstrap}: the topics cannot be made ({describe_error(error)})") from error
             time.sleep(0.2)
 
 
@@ -48,7 +48,7 @@ def committed_offsets(bootstrap: str, group: str, topic: str) -> dict[int, int]:
         with _Admin(bootstrap, timeout_s=10.0) as admin:
             offsets = admin.list_group_offsets({group: None}).get(group, {})
     except errors() as error:
-        raise BrokerError(f"Kafka at {bootstrap}: the offsets of {group} cannot be read ({said(error)})") from error
+        raise BrokerError(f"Kafka at {bootstrap}: the offsets of {group} cannot be read ({describe_error(error)})") from error
     return {place.partition: at.offset for place, at in offsets.items() if place.topic == topic and at.offset >= 0}
 
 
@@ -70,7 +70,7 @@ def lags(bootstrap: str, group: str, topics: Sequence[str], timeout_s: float = 1
             first = admin.list_partition_offsets(dict.fromkeys(places, OffsetSpec.EARLIEST)) if places else {}
             end = admin.list_partition_offsets(dict.fromkeys(places, OffsetSpec.LATEST)) if places else {}
     except errors() as error:
-        raise BrokerError(f"Kafka at {bootstrap}: the lag of {group} cannot be read ({said(error)})") from error
+        raise BrokerError(f"Kafka at {bootstrap}: the lag of {group} cannot be read ({describe_error(error)})") from error
     done = {(place.topic, place.partition): at.offset for place, at in committed.items()}
     behind: dict[str, list[int]] = {topic: [] for topic in topics}
     for place in places:
@@ -85,7 +85,7 @@ def partitions(bootstrap: str, topics: Sequence[str]) -> dict[str, int]:
         with _Admin(bootstrap, timeout_s=5.0) as admin:
             known = {row["name"]: len(row["partitions"]) for row in admin.describe_topics() if not row.get("error_code")}
     except errors() as error:
-        raise BrokerError(f"Kafka at {bootstrap}: the topics cannot be read ({said(error)})") from error
+        raise BrokerError(f"Kafka at {bootstrap}: the topics cannot be read ({describe_error(error)})") from error
     return {topic: known.get(topic, 0) for topic in topics}
 
 
@@ -163,7 +163,7 @@ def _open(kind: Callable[..., Any], bootstrap: str, **options: Any) -> Any:
         for client in opened:
             with suppress(Exception):
                 client.close()
-        raise BrokerError(f"Kafka at {bootstrap} cannot be reached ({said(error)})") from error
+        raise BrokerError(f"Kafka at {bootstrap} cannot be reached ({describe_error(error)})") from error
 
 
 def _reach(bootstrap: str, timeout_s: float) -> None:
@@ -193,7 +193,7 @@ def fatal_errors() -> tuple[type[BaseException], ...]:
     return (MessageSizeTooLargeError, RecordListTooLargeError)
 
 
-def said(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """An error in one line."""
     name, words = type(error).__name__, str(error)
     return words[:300] if words.startswith(name) else f"{name}: {words}"[:300] if words else name

@@ -88,7 +88,7 @@ class Outbox:
         find it again at its source
     """
 
-    def __init__(self, path: Path, *, durable_broker: bool, max_bytes: int = 1 << 30, guest: bool = False) -> None:
+    def __init__(self, path: Path, *, durable_broker: bool, max_bytes: int = 1 << 30, append_only: bool = False) -> None:
         self.path = path
         self.durable_broker = durable_broker
         self.max_bytes = max_bytes
@@ -101,9 +101,9 @@ class Outbox:
             self._db.execute("PRAGMA journal_mode = WAL")
             # NORMAL: a killed process loses nothing. A power cut may take back the last moments, but the articles together
             # with the state that says they were seen, so that the next visit finds them again.
-            self._db.execute(f"PRAGMA synchronous = {'FULL' if guest else 'NORMAL'}")
+            self._db.execute(f"PRAGMA synchronous = {'FULL' if append_only else 'NORMAL'}")
             self._db.executescript(_SCHEMA)
-            self._db.execute(f"INSERT OR {'IGNORE' if guest else 'REPLACE'} INTO totals {_COUNTED}")
+            self._db.execute(f"INSERT OR {'IGNORE' if append_only else 'REPLACE'} INTO totals {_COUNTED}")
         except (OSError, sqlite3.Error) as error:
             raise SettingsError(f"the outbox {path} cannot be opened ({error}): check data_dir") from error
         self.counts()

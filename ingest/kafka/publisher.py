@@ -15,7 +15,7 @@ from core.errors import BrokerError, LocalStoreError
 from core.log import get_logger
 from core.metrics import DEAD
 from ingest.kafka.outbox import Outbox
-from ingest.kafka.producer import Sender
+from ingest.kafka.producer import BoundedProducer
 
 log = get_logger(__name__)
 
@@ -26,7 +26,7 @@ class Publisher:
     paused: nothing more is sent while it is set; what is in flight goes on
     """
 
-    def __init__(self, outbox: Outbox, sender: Sender, *, retry_s: float = 1.0) -> None:
+    def __init__(self, outbox: Outbox, sender: BoundedProducer, *, retry_s: float = 1.0) -> None:
         self.paused = False
         self._moved = time.monotonic()  # when the broker last took something, or nothing waited
         self._outbox = outbox

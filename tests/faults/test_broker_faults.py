@@ -16,7 +16,7 @@ from kafka.admin import KafkaAdminClient
 from core.errors import BrokerError
 from ingest.kafka.client import ensure_topics, lag
 from ingest.kafka.outbox import Outbox
-from ingest.kafka.producer import Sender
+from ingest.kafka.producer import BoundedProducer
 from ingest.kafka.publisher import Publisher
 from tests.faults.wire import BOTH, Wire
 from tests.flow.worker_tools import Installation, Worker, article
@@ -58,7 +58,7 @@ class Feed:
     def __init__(self, place: Installation, folder: Path) -> None:
         self.count = 0
         self.outbox = Outbox(folder / "outbox.sqlite", durable_broker=True)
-        self.sender = Sender(place.plan.broker, place.names.articles, stuck_s=STUCK_S)
+        self.sender = BoundedProducer(place.plan.broker, place.names.articles, stuck_s=STUCK_S)
         self._publisher, self._stop = Publisher(self.outbox, self.sender, retry_s=0.1), threading.Event()
         self._thread = threading.Thread(target=self._publisher.run, args=(self._stop,))
         self._thread.start()
@@ -199,7 +199,7 @@ def test_a_publisher_without_its_topic_waits_and_keeps(broker: Kafka, tmp_path: 
     """F13: what waits is sent when the topic is there."""
     place = Installation(broker.bootstrap, tmp_path, topics=False)
     outbox = Outbox(tmp_path / "outbox.sqlite", durable_broker=True)
-    publisher = Publisher(outbox, Sender(broker.bootstrap, place.names.articles))
+    publisher = Publisher(outbox, BoundedProducer(broker.bootstrap, place.names.articles))
     outbox.put([article("a"), article("b")])
     assert not publisher.flush(0.1)
     assert outbox.counts().pending == 2

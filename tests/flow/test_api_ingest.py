@@ -19,14 +19,14 @@ from core.kafka_topics import topic_names
 from core.settings import Settings
 from domain.tokens import new_token
 from ingest.kafka.client import ensure_topics
-from ingest.kafka.producer import Sender
+from ingest.kafka.producer import BoundedProducer
 from storage.store import open_store
 from tests.flow.test_publisher import consume
 from tests.helpers.waiting import until
 from tocsin.runtime.embedded import Stack
 from tocsin.runtime.embedded_broker import EmbeddedBroker, free_port
 from tocsin.runtime.wiring import make_gazetteer
-from tocsin.services.api_backends import IntoKafka, Pusher
+from tocsin.services.api_backends import KafkaTarget, ArticlePusher
 
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning")
 """kafka-python leaves sockets to a broker that is gone to the garbage collector, also while a test still runs (see conftest.py)."""
@@ -45,8 +45,8 @@ def test_what_kafka_acknowledged_is_there_and_what_it_does_not_take_is_said(tmp_
     broker = EmbeddedBroker(tmp_path / "broker.log")
     broker.start()
     ensure_topics(broker.address, names, partitions=4, replication=1)
-    place = IntoKafka(Sender(broker.address, names.articles), patience_s=3.0)
-    pusher = Pusher(lambda: gazetteer, place)
+    place = KafkaTarget(BoundedProducer(broker.address, names.articles), timeout_s=3.0)
+    pusher = ArticlePusher(lambda: gazetteer, place)
     results: list[list[str]] = []
     threads = [
         threading.Thread(target=lambda start=start: results.append([each.id for each in pusher(articles(start, start + 50), NOW)]))

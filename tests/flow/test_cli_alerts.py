@@ -19,7 +19,7 @@ from storage.store import Delivery, Group, Store, Withheld, open_store
 from tests.helpers.servers import ClickHouseServer
 from tocsin.cli import main
 from tocsin.cli.common import results
-from tocsin.services.alert_service import moment
+from tocsin.services.alert_service import parse_time
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 
@@ -199,7 +199,7 @@ def test_a_beginning_that_two_ids_share_names_neither(store: Store, capsys: pyte
 @pytest.mark.parametrize(("text", "minutes"), [("45m", 45), ("2h", 120), ("1d12h", 2160), ("1W", 10_080)])
 def test_lengths_of_time_are_read(text: str, minutes: int):
     assert span(text) == timedelta(minutes=minutes)
-    assert moment(text, NOW) == NOW - timedelta(minutes=minutes)
+    assert parse_time(text, NOW) == NOW - timedelta(minutes=minutes)
 
 
 @pytest.mark.parametrize("text", ["", "0m", "-2h", "2", "2h3", "999999w", "2 h"])
@@ -209,4 +209,4 @@ def test_what_is_no_length_of_time_is_refused(text: str):
 
 
 def test_times_are_read_with_their_zones():
-    assert moment("2026-11-20T08:00:00+08:00", NOW) == moment("2026-11-20T00:00:00", NOW) == datetime(2026, 11, 20, tzinfo=UTC)
+    assert parse_time("2026-11-20T08:00:00+08:00", NOW) == parse_time("2026-11-20T00:00:00", NOW) == datetime(2026, 11, 20, tzinfo=UTC)

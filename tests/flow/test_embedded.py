@@ -21,22 +21,22 @@ import pytest
 from core.errors import EXIT_TEMPFAIL, BrokerError, SettingsError, TocsinError
 from core.records import Article
 from core.settings import Settings
-from ingest.archive.backfill import Report
-from ingest.archive.files import Reading
+from ingest.archive.backfill import BackfillReport
+from ingest.archive.files import ReadOptions
 from ingest.kafka.outbox import Outbox
 from storage.store import open_store
 from tests.helpers.servers import ROOT
 from tests.helpers.waiting import until
 from tocsin.runtime.backfill import Backfill, load
-from tocsin.runtime.worker_process import Node, counters, last_reason
+from tocsin.runtime.worker_process import WorkerProcess, counters, last_reason
 from tocsin.runtime.embedded import Stack, sole_owner
 from tocsin.runtime.embedded_broker import free_port
-from tocsin.runtime.threads import part
-from tocsin.runtime.worker_process import NodePlan
+from tocsin.runtime.threads import supervised_thread
+from tocsin.runtime.worker_process import WorkerProcessPlan
 
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning")
 """kafka-python leaves sockets to a broker that is gone to the garbage collector, also while a test still runs (see conftest.py)."""
-READING = Reading(fields={}, source="archive", zone=ZoneInfo("UTC"))
+READING = ReadOptions(fields={}, source="archive", zone=ZoneInfo("UTC"))
 PATIENCE_S = 120.0
 NOW = datetime(2026, 11, 22, 6, 0, tzinfo=UTC)
 
@@ -81,7 +81,7 @@ def test_a_part_that_is_killed_comes_back_and_nothing_is_lost_or_doubled(victim:
     rows, killed = 3000, threading.Event()
     said: list[str] = []
 
-    def kill_once(report: Report, _total: int | None, waiting: int) -> None:
+    def kill_once(report: BackfillReport, _total: int | None, waiting: int) -> None:
         """In the midst of it: some articles are stored, many are not, so that there is much to do for who comes after."""
         if killed.is_set() or not 700 < waiting < report.read - 300:
             return
@@ -106,7 +106,7 @@ def test_a_part_that_is_killed_comes_back_and_nothing_is_lost_or_doubled(victim:
                 raise BrokerError("no answer")
             super()._ensure_topics()
 
-    job = Backfill(settings(tmp_path), say=said.append, show=kill_once, stack=Observed)
+    job = Backfill(settings(tmp_path), notify=said.append, show=kill_once, stack=Observed)
     report = job.run([str(archive(tmp_path, rows))], READING, threading.Event(), wait=True)
     assert killed.is_set()
     assert any("again" in line for line in said), said
@@ -120,7 +120,7 @@ def test_a_broker_that_has_grown_is_restarted_and_nothing_is_lost_or_doubled(tmp
     """Tansu frees nothing. It rests at 17 MB; these articles take it to some 34."""
     said: list[str] = []
     rows = 750
-    job = Backfill(settings(tmp_path, broker_max_mb=24), say=said.append, show=lambda *_: None)
+    job = Backfill(settings(tmp_path, broker_max_mb=24), notify=said.append, show=lambda *_: None)
     report = job.run([str(archive(tmp_path, rows, padding=" 油价" * 2000))], READING, threading.Event(), wait=True)
     assert any("has grown beyond 24 MB" in line for line in said), said
     assert (report.read, report.published) == (rows, rows)
@@ -134,19 +134,19 @@ def test_an_interrupted_backfill_goes_on_and_bad_rows_are_named(tmp_path: Path):
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     stop = threading.Event()
 
-    def stop_early(report: Report, _total: int | None, _waiting: int) -> None:
+    def stop_early(report: BackfillReport, _total: int | None, _waiting: int) -> None:
         if report.read >= 500:
             stop.set()
 
-    first = Backfill(settings(tmp_path), say=lambda _: None, show=stop_early).run([str(path)], READING, stop, wait=True)
+    first = Backfill(settings(tmp_path), notify=lambda _: None, show=stop_early).run([str(path)], READING, stop, wait=True)
     assert first.interrupted
     assert [row.line for row in first.rejected] == [11, 21]
-    again = Backfill(settings(tmp_path), say=lambda _: None, show=lambda *_: None).run([str(path)], READING, threading.Event(), wait=True)
+    again = Backfill(settings(tmp_path), notify=lambda _: None, show=lambda *_: None).run([str(path)], READING, threading.Event(), wait=True)
     assert not again.interrupted
     assert again.resumed == first.read
     assert first.read + again.read == 2000
     assert stored(tmp_path) == (1998, 0)
-    third = Backfill(settings(tmp_path), say=lambda _: None, show=lambda *_: None).run([str(path)], READING, threading.Event(), wait=True)
+    third = Backfill(settings(tmp_path), notify=lambda _: None, show=lambda *_: None).run([str(path)], READING, threading.Event(), wait=True)
     assert (third.read, third.resumed) == (0, 2000)
 
 
@@ -156,10 +156,10 @@ def test_a_direct_backfill_stores_what_the_worker_stores_and_goes_on_after_an_in
     lines[10] = "{not json"
     path.write_text("\n".join([*lines, *lines[200:300]]) + "\n", encoding="utf-8")
     through, direct = settings(tmp_path / "through"), settings(tmp_path / "direct")
-    Backfill(through, say=lambda _: None, show=lambda *_: None).run([str(path)], READING, threading.Event(), wait=True)
+    Backfill(through, notify=lambda _: None, show=lambda *_: None).run([str(path)], READING, threading.Event(), wait=True)
     stop = threading.Event()
 
-    def stop_early(report: Report, _total: int | None, _waiting: int) -> None:
+    def stop_early(report: BackfillReport, _total: int | None, _waiting: int) -> None:
         if report.read >= 500:
             stop.set()
 
@@ -205,7 +205,7 @@ def test_a_worker_that_cannot_start_ends_the_whole_with_its_reason(tmp_path: Pat
 def test_a_worker_whose_servers_are_away_says_that_later_may_help(tmp_path: Path):
     """Exit 75, not 2: who supervises it tries again, and does not take it for a person's mistake."""
     away = settings(tmp_path, broker=f"127.0.0.1:{free_port()}", store=f"clickhouse://127.0.0.1:{free_port()}/tocsin")
-    node = Node(lambda: NodePlan(settings=away, dashboard=False, schedule=False), tmp_path / "log")
+    node = WorkerProcess(lambda: WorkerProcessPlan(settings=away, dashboard=False, schedule=False), tmp_path / "log")
     node.start()
     until(lambda: node.returncode is not None, "the worker ends", PATIENCE_S)
     assert node.returncode == EXIT_TEMPFAIL
@@ -218,7 +218,7 @@ def test_a_part_that_dies_is_told():
         raise OSError("no such disk")
 
     told: list[str] = []
-    thread = part("publisher", run, told.append)
+    thread = supervised_thread("publisher", run, told.append)
     thread.start()
     thread.join(5)
     assert told == ["the publisher ended (OSError: no such disk)"]

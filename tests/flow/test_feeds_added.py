@@ -27,9 +27,9 @@ from dashboard.web.sessions import Person
 from domain.accounts import Role
 from ingest.companies.gazetteer import load_companies
 from ingest.crawl.crawler import Crawler
-from ingest.crawl.crawler_mailbox import Board
+from ingest.crawl.crawler_mailbox import CrawlerMailbox
 from ingest.crawl.fetcher import Fetcher
-from ingest.crawl.sources import visits
+from ingest.crawl.sources import read_visits
 from ingest.crawl.sources import Source
 from ingest.kafka.outbox import Outbox
 from storage.store import Store, open_store
@@ -37,9 +37,9 @@ from tests.site import Answer, Site
 from tests.unit.dashboard.test_app import body
 from tests.helpers.waiting import until
 from tocsin.runtime import crawler_bridge
-from tocsin.runtime.crawler_bridge import Liaison, connected
-from tocsin.runtime.heartbeat import beating
-from tocsin.services.feed_service import FeedDesk, interval
+from tocsin.runtime.crawler_bridge import CrawlerBridge, connected
+from tocsin.runtime.heartbeat import heartbeats
+from tocsin.services.feed_service import StoredFeedService, interval
 
 GAZETTEER = load_companies()
 PATIENCE_S = 30.0
@@ -67,8 +67,8 @@ def site() -> Iterator[Site]:
 
 
 @pytest.fixture
-def desk(store: Store) -> FeedDesk:
-    return FeedDesk(Settings(feeds_allow_private=True), store, lambda: datetime.now(UTC), look_s=3)
+def desk(store: Store) -> StoredFeedService:
+    return StoredFeedService(Settings(feeds_allow_private=True), store, lambda: datetime.now(UTC), look_s=3)
 
 
 def rss(count: int, title: str = "海港财经", every: timedelta = timedelta(minutes=20), **odd: str) -> bytes:
@@ -87,7 +87,7 @@ def rss(count: int, title: str = "海港财经", every: timedelta = timedelta(mi
     return f'<rss version="2.0"><channel><title>{title}</title>{"".join(items)}</channel></rss>'.encode()
 
 
-def test_a_look_tells_what_stands_there_and_stores_nothing(desk: FeedDesk, store: Store, site: Site):
+def test_a_look_tells_what_stands_there_and_stores_nothing(desk: StoredFeedService, store: Store, site: Site):
     site.pages["/feed"] = Answer(rss(7))
     found = desk.preview(f" {site.url}/feed ", "王芳")
     assert (found.title, found.kind, found.language, found.entries, found.problems) == ("海港财经", "rss20", "zh", 7, ())
@@ -112,12 +112,12 @@ def test_a_look_tells_what_stands_there_and_stores_nothing(desk: FeedDesk, store
         (rss(201), {"many"}),
     ],
 )
-def test_a_look_says_what_is_odd(desk: FeedDesk, site: Site, feed: bytes, problems: set[str]):
+def test_a_look_says_what_is_odd(desk: StoredFeedService, site: Site, feed: bytes, problems: set[str]):
     site.pages["/feed"] = Answer(feed)
     assert {problem.key for problem in desk.preview(f"{site.url}/feed", "Ann").problems} == problems
 
 
-def test_a_look_follows_a_redirect_and_knows_the_sources_that_there_are(desk: FeedDesk, site: Site):
+def test_a_look_follows_a_redirect_and_knows_the_sources_that_there_are(desk: StoredFeedService, site: Site):
     site.pages["/old"] = Answer(status=301, headers={"Location": "/feed"})
     site.pages["/feed"] = Answer(rss(2))
     desk.add(NewFeed(name="mine", url=f"{site.url}/feed"), "Ann")
@@ -140,18 +140,18 @@ def test_a_look_follows_a_redirect_and_knows_the_sources_that_there_are(desk: Fe
     ],
 )
 def test_a_look_goes_nowhere_that_the_crawler_may_not(store: Store, url: str, why: str):
-    desk = FeedDesk(Settings(), store, lambda: datetime.now(UTC))
+    desk = StoredFeedService(Settings(), store, lambda: datetime.now(UTC))
     with pytest.raises((UserError, SourceError), match=why):
         desk.preview(url, "Ann")
 
 
-def test_what_is_allowed_of_private_addresses_is_no_way_to_a_clouds_own(desk: FeedDesk, site: Site):
+def test_what_is_allowed_of_private_addresses_is_no_way_to_a_clouds_own(desk: StoredFeedService, site: Site):
     site.pages["/feed"] = Answer(status=302, headers={"Location": "http://169.254.169.254/latest"})
     with pytest.raises(SourceError, match="not a public address"):
         desk.preview(f"{site.url}/feed", "Ann")
 
 
-def test_a_look_ends_in_time_and_says_what_no_feed_is(desk: FeedDesk, site: Site):
+def test_a_look_ends_in_time_and_says_what_no_feed_is(desk: StoredFeedService, site: Site):
     def drips(closing: threading.Event) -> Iterator[bytes]:
         while not closing.wait(0.05):
             yield b" "
@@ -182,7 +182,7 @@ def test_a_look_ends_in_time_and_says_what_no_feed_is(desk: FeedDesk, site: Site
         ({"url": "ftp://x"}, "not an http"),
     ],
 )
-def test_what_cannot_be_a_source_is_not_added(desk: FeedDesk, store: Store, changes: dict[str, Any], why: str):
+def test_what_cannot_be_a_source_is_not_added(desk: StoredFeedService, store: Store, changes: dict[str, Any], why: str):
     desk.add(NewFeed(name="taken", url="https://news.example/a"), "Ann")
     given: dict[str, Any] = {"name": "x", "url": "https://other.example/a", **changes}
     with pytest.raises(UserError, match=why):
@@ -191,18 +191,18 @@ def test_what_cannot_be_a_source_is_not_added(desk: FeedDesk, store: Store, chan
 
 
 @contextlib.contextmanager
-def crawling(folder: Path, *given: Source) -> Iterator[tuple[Board, Outbox]]:
+def crawling(folder: Path, *given: Source) -> Iterator[tuple[CrawlerMailbox, Outbox]]:
     """A crawler that runs, over a board and an outbox in this folder."""
     stop = threading.Event()
     with (
         contextlib.closing(Outbox(folder / "outbox.sqlite", durable_broker=True)) as outbox,
-        contextlib.closing(Board(folder / "board.sqlite")) as board,
+        contextlib.closing(CrawlerMailbox(folder / "board.sqlite")) as mailbox,
         contextlib.closing(Fetcher(host_delay_s=0, deadline_s=5, idle_s=2)) as fetcher,
     ):
-        thread = threading.Thread(target=Crawler(given, fetcher, outbox, GAZETTEER, board=board).run, args=(stop,))
+        thread = threading.Thread(target=Crawler(given, fetcher, outbox, GAZETTEER, mailbox=mailbox).run, args=(stop,))
         thread.start()
         try:
-            yield board, outbox
+            yield mailbox, outbox
         finally:
             stop.set()
             thread.join()
@@ -215,7 +215,7 @@ def _swift(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_swift")
 def test_a_feed_that_is_added_is_crawled_within_seconds_and_left_when_it_is_removed(
-    desk: FeedDesk, store: Store, site: Site, tmp_path: Path
+    desk: StoredFeedService, store: Store, site: Site, tmp_path: Path
 ):
     site.pages["/file"] = Answer(rss(1, link="https://paper.example/1"))
     site.pages["/feed"] = Answer(rss(3))
@@ -250,19 +250,19 @@ def test_a_feed_that_is_added_is_crawled_within_seconds_and_left_when_it_is_remo
         assert all(each.path != "/feed" for each in site.seen[asked:])
         (crawler,) = store.beats.latest(datetime.now(UTC) - timedelta(minutes=1))
         assert (crawler.roles, crawler.state) == (("crawl",), "ready")
-    with contextlib.closing(Board(tmp_path / "board.sqlite")) as board:
-        Liaison(board, store).step()
+    with contextlib.closing(CrawlerMailbox(tmp_path / "board.sqlite")) as mailbox:
+        CrawlerBridge(mailbox, store).step()
     (crawler,) = store.beats.latest(datetime.now(UTC) - timedelta(minutes=1))
     assert crawler.state == "ended"
 
 
-def test_feeds_are_crawled_over_a_restart_and_while_no_store_answers(desk: FeedDesk, store: Store, site: Site, tmp_path: Path):
+def test_feeds_are_crawled_over_a_restart_and_while_no_store_answers(desk: StoredFeedService, store: Store, site: Site, tmp_path: Path):
     site.pages["/feed"] = Answer(rss(2))
     desk.add(NewFeed(name="mine", url=f"{site.url}/feed"), "Ann")
-    with contextlib.closing(Board(tmp_path / "board.sqlite")) as board:
-        Liaison(board, store).step()
-    with crawling(tmp_path) as (board, _):
-        until(lambda: "mine" in visits(board) and visits(board)["mine"].outcome == "ok", "it is visited", PATIENCE_S)
+    with contextlib.closing(CrawlerMailbox(tmp_path / "board.sqlite")) as mailbox:
+        CrawlerBridge(mailbox, store).step()
+    with crawling(tmp_path) as (mailbox, _):
+        until(lambda: "mine" in read_visits(mailbox) and read_visits(mailbox)["mine"].outcome == "ok", "it is visited", PATIENCE_S)
 
 
 def test_a_failing_source_says_why_and_how_often(store: Store, site: Site, tmp_path: Path):
@@ -271,20 +271,20 @@ def test_a_failing_source_says_why_and_how_often(store: Store, site: Site, tmp_p
     now = datetime.now(UTC).replace(microsecond=0)
     with (
         contextlib.closing(Outbox(tmp_path / "o.sqlite", durable_broker=True)) as outbox,
-        contextlib.closing(Board(tmp_path / "b.sqlite")) as board,
+        contextlib.closing(CrawlerMailbox(tmp_path / "b.sqlite")) as mailbox,
         contextlib.closing(Fetcher(host_delay_s=0)) as fetcher,
     ):
-        crawler = Crawler([given], fetcher, outbox, GAZETTEER, board=board)
+        crawler = Crawler([given], fetcher, outbox, GAZETTEER, mailbox=mailbox)
         for n in range(3):
             crawler.crawl_once(now + timedelta(hours=n))
-        found = visits(board)["bad"]
+        found = read_visits(mailbox)["bad"]
         assert (found.outcome, found.failures, found.ok_at) == ("failed", 3, None)
         assert "answered 500" in found.error
         site.pages["/feed"] = Answer(rss(3))
         crawler.crawl_once(now + timedelta(hours=9))
-        found = visits(board)["bad"]
+        found = read_visits(mailbox)["bad"]
         assert (found.outcome, found.failures, found.error, found.entries) == ("ok", 0, "", 3)
-        Liaison(board, store).step()
+        CrawlerBridge(mailbox, store).step()
     (stored,) = store.visits.all()
     assert stored.next_at is not None
     assert msgspec.structs.replace(stored, next_at=found.next_at) == found
@@ -296,12 +296,12 @@ def test_entries_that_are_refused_are_counted_for_a_week(site: Site, tmp_path: P
     now = datetime.now(UTC).replace(microsecond=0)
     with (
         contextlib.closing(Outbox(tmp_path / "o.sqlite", durable_broker=True)) as outbox,
-        contextlib.closing(Board(tmp_path / "b.sqlite")) as board,
+        contextlib.closing(CrawlerMailbox(tmp_path / "b.sqlite")) as mailbox,
         contextlib.closing(Fetcher(host_delay_s=0)) as fetcher,
     ):
         for days, refused in ((0, 1), (6, 1), (8, 0)):
-            Crawler([given], fetcher, outbox, GAZETTEER, board=board).crawl_once(now + timedelta(days=days))
-            assert visits(board)["odd"].refused == refused
+            Crawler([given], fetcher, outbox, GAZETTEER, mailbox=mailbox).crawl_once(now + timedelta(days=days))
+            assert read_visits(mailbox)["odd"].refused == refused
 
 
 def test_a_process_says_that_it_is_there_what_it_is_and_when_it_ends(store: Store):
@@ -311,7 +311,7 @@ def test_a_process_says_that_it_is_there_what_it_is_and_when_it_ends(store: Stor
         found = store.beats.latest(datetime.now(UTC) - timedelta(minutes=1))
         return found[0] if found else None
 
-    with beating(store, ("work", "dashboard"), ready=ready.is_set, model=lambda: model[0], every_s=0.1):
+    with heartbeats(store, ("work", "dashboard"), ready=ready.is_set, model=lambda: model[0], every_s=0.1):
         until(lambda: last() and last().state == "starting", "it starts", PATIENCE_S)
         model[0] = "tocsin-base-3"
         ready.set()
@@ -327,7 +327,7 @@ def test_the_usual_gap_decides_how_often_to_visit():
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_the_page_tests_adds_and_removes(desk: FeedDesk, store: Store, site: Site, language: str):
+def test_the_page_tests_adds_and_removes(desk: StoredFeedService, store: Store, site: Site, language: str):
     app = create_app(store, Settings(dashboard_login="none"), cache=Cache(patience_s=5), services=Services(feeds=desk))
     client = app.server.test_client()
     site.pages["/feed"] = Answer(rss(3, title="<script>x</script>"))
@@ -365,5 +365,5 @@ def test_the_form_is_what_a_role_may_use(role: Role, ids: set[str], language: La
         flask.g.person = Person(name="x", role=role)
         for page in (sources, system):
             drawn = page.layout(View(language=language), "")
-            there = {str(part.id) for part in drawn._traverse() if getattr(part, "id", None)}
+            there = {str(supervised_thread.id) for supervised_thread in drawn._traverse() if getattr(supervised_thread, "id", None)}
             assert there & {"sr-url", "sr-look", "sr-add", "sr-remove"} == (ids if page is sources else set())

@@ -18,7 +18,7 @@ from core.kafka_topics import topic_names
 from core.records import Article, decode
 from ingest.kafka.client import committed_offsets, ensure_topics
 from ingest.kafka.outbox import Outbox
-from ingest.kafka.producer import Sender
+from ingest.kafka.producer import BoundedProducer
 from ingest.kafka.publisher import Publisher
 from tests.helpers.waiting import until
 from tocsin.runtime.embedded_broker import EmbeddedBroker, free_port
@@ -81,7 +81,7 @@ def test_no_broker_is_said_in_one_sentence(names):
 
 def test_everything_put_arrives_once(tansu, names, outbox):
     ensure_topics(tansu.address, names, partitions=4, replication=1)
-    sender = Sender(tansu.address, names.articles, max_in_flight=100)
+    sender = BoundedProducer(tansu.address, names.articles, max_in_flight=100)
     publisher, stop = Publisher(outbox, sender), threading.Event()
     thread = threading.Thread(target=publisher.run, args=(stop,))
     thread.start()
@@ -106,7 +106,7 @@ def test_what_is_in_flight_is_bounded(tmp_path, names, outbox):
     broker.start()
     try:
         ensure_topics(broker.address, names, partitions=1, replication=1)
-        sender = Sender(broker.address, names.articles, max_in_flight=50)
+        sender = BoundedProducer(broker.address, names.articles, max_in_flight=50)
         publisher = Publisher(outbox, sender)
         outbox.put([article(1)])
         assert publisher.flush(20)
@@ -129,7 +129,7 @@ def test_a_producer_that_hangs_is_replaced_and_nothing_is_lost(tmp_path, names, 
     broker.start()
     try:
         ensure_topics(broker.address, names, partitions=4, replication=1)
-        sender = Sender(broker.address, names.articles, stuck_s=1.0)
+        sender = BoundedProducer(broker.address, names.articles, stuck_s=1.0)
         publisher = Publisher(outbox, sender, retry_s=0.1)
         outbox.put([article(0)])
         assert publisher.flush(20)
@@ -155,7 +155,7 @@ def test_a_broker_that_forgot_everything_is_given_it_again(tmp_path, names, outb
     broker.start()
     try:
         ensure_topics(broker.address, names, partitions=4, replication=1)
-        publisher, stop = Publisher(outbox, Sender(broker.address, names.articles, stuck_s=2.0), retry_s=0.1), threading.Event()
+        publisher, stop = Publisher(outbox, BoundedProducer(broker.address, names.articles, stuck_s=2.0), retry_s=0.1), threading.Event()
         thread = threading.Thread(target=publisher.run, args=(stop,))
         thread.start()
         outbox.put([article(number) for number in range(200)])
@@ -178,7 +178,7 @@ def test_a_broker_that_forgot_everything_is_given_it_again(tmp_path, names, outb
 def test_trouble_with_the_disk_is_waited_out_and_trouble_with_kafka_is_told(tmp_path, names, outbox, monkeypatch):
     broker, stop = EmbeddedBroker(tmp_path / "broker.log"), threading.Event()
     outbox.put([article(1)])
-    publisher = Publisher(outbox, Sender(broker.address, names.articles), retry_s=0.02)
+    publisher = Publisher(outbox, BoundedProducer(broker.address, names.articles), retry_s=0.02)
     thread = threading.Thread(target=publisher.run, args=(stop,))
     thread.start()
     until(lambda: publisher.trouble(limit_s=0.1), "it is said", 20)
@@ -212,7 +212,7 @@ def test_trouble_with_the_disk_is_waited_out_and_trouble_with_kafka_is_told(tmp_
 
 def test_real_kafka_takes_it_too_and_its_offsets_let_rows_go(kafka_server, names, outbox):
     ensure_topics(kafka_server.bootstrap, names, partitions=4, replication=1)
-    publisher = Publisher(outbox, Sender(kafka_server.bootstrap, names.articles))
+    publisher = Publisher(outbox, BoundedProducer(kafka_server.bootstrap, names.articles))
     outbox.put([article(number) for number in range(1_000)])
     assert publisher.flush(60)
     publisher.close()
@@ -234,7 +234,7 @@ def test_real_kafka_takes_it_too_and_its_offsets_let_rows_go(kafka_server, names
 def test_a_message_that_no_broker_takes_is_set_aside(tansu, names, outbox, monkeypatch):
     ensure_topics(tansu.address, names, partitions=4, replication=1)
     monkeypatch.setattr("ingest.kafka.client.MAX_REQUEST_BYTES", 2_000)
-    publisher = Publisher(outbox, Sender(tansu.address, names.articles))
+    publisher = Publisher(outbox, BoundedProducer(tansu.address, names.articles))
     outbox.put([article(1), article(2, "长" * 990), article(3)])
     assert publisher.flush(20)
     publisher.close()

@@ -22,8 +22,8 @@ from tests.site import Answer, Site
 from tocsin.newswire import Newswire
 from tocsin.runtime.demo import ledger
 from tocsin.runtime.embedded_broker import free_port
-from tocsin.services.factory import lags_of
-from tocsin.services.feed_service import FeedDesk
+from tocsin.services.factory import consumer_lag_reader
+from tocsin.services.feed_service import StoredFeedService
 
 PATIENCE_S = 120.0
 
@@ -149,7 +149,7 @@ def known_to_the_dashboard(store: Store, newswire: Newswire, compose: Compose, d
     of_file = store.visits.all()
     assert {visit.outcome for visit in of_file} <= {"ok", "not_modified"}
     settings = Settings(broker=compose.bootstrap, topic_prefix="roles.", consumer_group="roles", feeds_allow_private=True)
-    asked = lags_of(settings)
+    asked = consumer_lag_reader(settings)
     assert asked is not None
     while any(sum(behind) for behind in asked().values()):
         assert time.monotonic() < deadline, asked()
@@ -158,7 +158,7 @@ def known_to_the_dashboard(store: Store, newswire: Newswire, compose: Compose, d
     feed = b'<rss version="2.0"><channel><title>t</title><item><title>An added story</title></item></channel></rss>'
     with Site() as site:
         site.pages["/feed"] = Answer(feed)
-        FeedDesk(settings, store, lambda: now).add(NewFeed(name="added", url=f"{site.url}/feed"), "Ann")
+        StoredFeedService(settings, store, lambda: now).add(NewFeed(name="added", url=f"{site.url}/feed"), "Ann")
         added = time.monotonic()
         while not any(visit.source == "added" and visit.outcome == "ok" for visit in store.visits.all()):
             assert time.monotonic() - added < 60, "a running crawler takes it up within a minute"

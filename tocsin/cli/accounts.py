@@ -200,7 +200,7 @@ def create(ctx: click.Context, name: str, scopes: Sequence[str], lasts: str | No
 @click.pass_context
 def list_tokens(ctx: click.Context, everything: bool, as_json: bool) -> None:
     """Who may do what, and when they last did; the newest first."""
-    from api.serializers import token_out
+    from api.types import token_out
 
     now = datetime.now(UTC)
     with opened_store(ctx) as (_, store):
@@ -263,10 +263,10 @@ def audit() -> None:
 @click.pass_context
 def list_entries(ctx: click.Context, since: str, who: str, what: str, about: str, limit: int, as_json: bool) -> None:
     """What was done, the newest first."""
-    from tocsin.services.alert_service import moment
+    from tocsin.services.alert_service import parse_time
 
     with opened_store(ctx) as (_, store):
-        found = store.audit.latest(limit, since=moment(since, datetime.now(UTC)), who=who, what=what, about=about)
+        found = store.audit.latest(limit, since=parse_time(since, datetime.now(UTC)), who=who, what=what, about=about)
     if as_json:
         for entry in found:
             print_json(entry)

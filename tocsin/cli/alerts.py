@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from core.records import Alert
     from domain.alert_lifecycle import EventKind, Silence
     from storage.store import Group
-    from tocsin.services.alert_service import AlertStory, AlertView
+    from tocsin.services.alert_service import AlertDetails, AlertWithLifecycle
 
 STATES = ("pending", "firing", "acknowledged", "resolved")
 JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
@@ -52,11 +52,15 @@ def alerts() -> None:
 def list_(ctx: click.Context, state: str | None, since: str, limit: int, as_json: bool) -> None:
     """The newest, with their states and what mutes them."""
     from domain.alert_lifecycle.silences import ending
-    from tocsin.services.alert_service import moment, views
+    from tocsin.services.alert_service import list_alerts, parse_time
 
     now = datetime.now(UTC)
     with opened_store(ctx) as (settings, store):
-        found = [view for view in views(store, settings, now, since=moment(since, now), limit=limit) if state in (None, view.life.state)]
+        found = [
+            view
+            for view in list_alerts(store, settings, now, since=parse_time(since, now), limit=limit)
+            if state in (None, view.life.state)
+        ]
         soon = ending(store.silences.all(since=now), now)
     for each in soon:
         click.echo(plain(f"silence {_short(each.id)} of {each.author} ends at {_time(each.until)} UTC: {each.comment}"), err=True)
@@ -81,14 +85,14 @@ def list_(ctx: click.Context, state: str | None, since: str, limit: int, as_json
 @click.pass_context
 def show(ctx: click.Context, ident: str, as_json: bool) -> None:
     """One alert: what was done to it, who was told, and who was not and why."""
-    from tocsin.services.alert_service import story
+    from tocsin.services.alert_service import read_details
 
     with opened_store(ctx) as (settings, store):
-        found = story(store, settings, ident, datetime.now(UTC))
+        found = read_details(store, settings, ident, datetime.now(UTC))
     if as_json:
         print_json({**found.view.public(), **{name: getattr(found, name) for name in ("events", "deliveries", "groups", "withheld")}})
         return
-    _tell(found)
+    _print_details(found)
 
 
 @alerts.command(cls=ExampleCommand, examples='tocsin alerts ack 3f9c21 88ab01 --who 王芳 --because "the desk is calling the issuer"')
@@ -271,28 +275,28 @@ def _do(ctx: click.Context, ids: Sequence[str], kind: EventKind, who: str | None
         click.echo(plain(f"{_short(alert.id)} {alert.series}: {kind}{to} by {name}"))
 
 
-def _tell(found: AlertStory) -> None:
+def _print_details(found: AlertDetails) -> None:
     from stream.delivery.formats.alert_text import describe_measure
 
     alert, life = found.view.alert, found.view.life
     lines: list[str] = [alert.id]
     lines.append(f"{alert.series} ({alert.severity}, rule {alert.rule}), detected {_time(alert.detected_at)} UTC")
     seen, _, limit = describe_measure(alert, zh=False)
-    rings = f" (the rule rings {limit})" if limit else ""
+    limit_text = f" (the rule rings {limit})" if limit else ""
     silent = alert.measure == "silence"
     counted = (
         f"the last came {_time(alert.window_start)} UTC"
         if silent
         else f"{alert.total} in all, {alert.observed} negative, {alert.sources} sources"
     )
-    lines.append(f"{seen}{rings}; {counted}")
+    lines.append(f"{seen}{limit_text}; {counted}")
     lines.append(f"state: {life.state}{f' by {_by(found.view)}' if _by(found.view) else ''}; last over its bar {_time(life.last_seen)} UTC")
     if life.assignee:
         lines.append(f"assigned to: {life.assignee}")
     lines += [f"silenced until {_time(each.until)} UTC by {each.author}: {each.comment} ({_short(each.id)})" for each in life.silenced]
     if life.inhibited:
         lines.append(f"spoken for by the alert on {life.inhibited.series} ({_short(life.inhibited.alert_id)})")
-    lines += _because(alert)
+    lines += _explanation_lines(alert)
     needed = set(alert.why.needed) if alert.why else set()
     lines += [f"{'*' if item.id in needed else ' '} {_time(item.published_at)}  {item.source}: {item.title}" for item in alert.evidence]
     for line in lines:
@@ -310,7 +314,7 @@ def _tell(found: AlertStory) -> None:
         results.print(table, markup=False)
 
 
-def _because(alert: Alert) -> list[str]:
+def _explanation_lines(alert: Alert) -> list[str]:
     """Why it rang, in lines; the stories that carry it are marked below them."""
     why = alert.why
     if why is None or not why.stories:
@@ -336,13 +340,13 @@ def _together(group: Group) -> str:
     return f"in {'digest' if group.digest else 'group'} {_short(group.id)} of {len(group.members)}"
 
 
-def _by(view: AlertView) -> str:
+def _by(view: AlertWithLifecycle) -> str:
     life = view.life
-    deed = life.resolved if life.state == "resolved" else life.acknowledged if life.state == "acknowledged" else None
-    return deed.who if deed else f"for {life.assignee}" if life.assignee else ""
+    event = life.resolved if life.state == "resolved" else life.acknowledged if life.state == "acknowledged" else None
+    return event.who if event else f"for {life.assignee}" if life.assignee else ""
 
 
-def _muted(view: AlertView) -> str:
+def _muted(view: AlertWithLifecycle) -> str:
     life = view.life
     told = [f"silenced by {each.author} until {_time(each.until)}" for each in life.silenced[:1]]
     return "; ".join([*told, *([f"spoken for by {life.inhibited.series}"] if life.inhibited else [])])

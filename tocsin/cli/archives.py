@@ -19,11 +19,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from core.errors import InvalidInput
 from core.series import series_name
-from tocsin.cli.common import ExampleCommand, console, print_json, results, settings_of, table_of, teller
+from tocsin.cli.common import ExampleCommand, console, print_json, progress_printer, results, settings_of, table_of
 from tocsin.runtime import wiring
 
 if TYPE_CHECKING:
-    from ingest.archive.backfill import Report
+    from ingest.archive.backfill import BackfillReport
     from tocsin.runtime.backfill import Show
 
 
@@ -61,29 +61,29 @@ def backfill(
     Interrupted, the same call goes on where it stopped. Rows that cannot be used are named by line number; the rest go on.
     With the embedded broker everything is scored and stored when the command ends.
     """
-    from ingest.archive.files import Reading
+    from ingest.archive.files import ReadOptions
     from tocsin.runtime.backfill import Backfill, load
 
     if direct and no_wait:
         raise InvalidInput("--direct has nothing to wait for: leave --no-wait out")
-    reading = Reading(fields=dict(pair(text) for text in fields), source=source, zone=zone(zone_name))
+    reading = ReadOptions(fields=dict(pair(text) for text in fields), source=source, zone=zone(zone_name))
     settings = settings_of(ctx)
-    say = teller()
+    notify = progress_printer()
     with interruptible() as stop, bars() as show:
         if direct:
             report = load(files, settings, reading, stop, show)
         else:
-            report = Backfill(settings, say=say, show=show).run(files, reading, stop, wait=not no_wait)
+            report = Backfill(settings, notify=notify, show=show).run(files, reading, stop, wait=not no_wait)
     for row in report.rejected:
         console.print(f"rejected {row.path}:{row.line}: {row.reason}", markup=False)
     if report.rejected_count > len(report.rejected):
         console.print(f"… and {report.rejected_count - len(report.rejected)} more")
     words = f"{report.read} rows read, {report.published} published, {report.rejected_count} rejected"
-    say(f"{words}, {report.resumed} done by earlier runs" if report.resumed else words)
+    notify(f"{words}, {report.resumed} done by earlier runs" if report.resumed else words)
     if as_json:
         print_json(report)
     if report.interrupted:
-        say("interrupted: the same command goes on from here")
+        notify("interrupted: the same command goes on from here")
         sys.exit(130)
 
 
@@ -130,7 +130,7 @@ def bars() -> Iterator[Show]:
         reading = progress.add_task("read", total=None)
         storing = progress.add_task("stored", total=None)
 
-        def show(report: Report, total: int | None, waiting: int) -> None:
+        def show(report: BackfillReport, total: int | None, waiting: int) -> None:
             done = report.read + report.resumed
             progress.update(reading, completed=done, total=total)
             progress.update(storing, completed=max(0, report.published - waiting), total=report.published if total == done else total)
@@ -181,17 +181,17 @@ def backtest(
     live, so the first weeks of an archive ring seldom. Times without a zone are UTC.
     """
     from core.outage_text import lasting
-    from ingest.archive.files import Reading
+    from ingest.archive.files import ReadOptions
     from stream.delivery.formats.alert_text import describe_measure
     from stream.detection.outage import OutageRule
-    from tocsin.services.backtest import Rang, archive_store, run
-    from tocsin.services.replay import hear
+    from tocsin.services.backtest import BacktestAlert, archive_store, run
+    from tocsin.services.replay import load_history
 
     if bool(files) == stored:
         raise InvalidInput("name files to replay, or --store; not both")
     begin, end = _moment("--from", since), _moment("--to", until)
     settings = settings_of(ctx, alert_false_per_week=false_per_week, alert_min_stories=min_stories, alert_min_sources=min_sources)
-    say, rules = teller(), wiring.make_rules(settings, Path(rules_file) if rules_file else None)
+    notify, rules = progress_printer(), wiring.make_rules(settings, Path(rules_file) if rules_file else None)
     given: dict[str, Any] = {"false_per_week": false_per_week, "min_stories": min_stories, "min_sources": min_sources}
     detector = dataclasses.replace(rules.detector, **{name: value for name, value in given.items() if value is not None})
     rules = rules._replace(detector=detector)
@@ -199,17 +199,17 @@ def backtest(
         if stored:
             store = stack.enter_context(contextlib.closing(wiring.make_store(settings)))
         else:
-            reading = Reading(fields=dict(pair(text) for text in fields), source=source, zone=zone(zone_name))
+            reading = ReadOptions(fields=dict(pair(text) for text in fields), source=source, zone=zone(zone_name))
             with interruptible() as stop, bars() as show:
                 store = stack.enter_context(archive_store(files, settings, reading, stop, show))
-        heard, begin, end = hear(store, rules.detector, begin, end, window_s=rules.window_s)
-        say(f"replaying {begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC, {len(heard.tallies)} series")
+        history, begin, end = load_history(store, rules.detector, begin, end, window_s=rules.window_s)
+        notify(f"replaying {begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC, {len(history.tallies)} series")
         table = table_of("detected (UTC)", "severity", "series", "stories", "expected", "window", "odds, or rule")
         with _bar() as progress:
-            for found in run(heard, rules, OutageRule.from_settings(settings), store, begin, end, progress):
+            for found in run(history, rules, OutageRule.from_settings(settings), store, begin, end, progress):
                 if as_json:
                     print_json(found)
-                elif isinstance(found, Rang):
+                elif isinstance(found, BacktestAlert):
                     _, figure, limit = describe_measure(found, zh=False)
                     table.add_row(
                         f"{found.detected_at:%Y-%m-%d %H:%M}",

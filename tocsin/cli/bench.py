@@ -11,7 +11,7 @@ import msgspec
 
 from core.errors import InvalidInput
 from tocsin.cli.archives import bars, interruptible, zone
-from tocsin.cli.common import ExampleCommand, ExampleGroup, console, print_json, results, settings_of, table_of, teller
+from tocsin.cli.common import ExampleCommand, ExampleGroup, console, print_json, progress_printer, results, settings_of, table_of
 from tocsin.cli.topics import ours
 
 STREAMS = click.option(
@@ -48,7 +48,7 @@ def all_(ctx: click.Context, data: Path | None, only: tuple[str, ...]) -> None:
         "store": lambda: store.measure(data=data),
         "start": start.measure,
     }
-    report.run(benchmarks, only, teller())
+    report.run(benchmarks, only, progress_printer())
 
 
 @bench.command(
@@ -66,20 +66,20 @@ def alerts(ctx: click.Context, files: tuple[str, ...], data: Path | None, episod
     FILES, or the archives of --data, are scored once and kept in the data folder (ten minutes for 100,000 articles).
     """
     from bench.alerts import ARCHIVES, measure
-    from ingest.archive.files import Reading
+    from ingest.archive.files import ReadOptions
     from stream.detection.spike_rule import SpikeRule
     from tocsin.services.backtest import archive_store
-    from tocsin.services.replay import hear
+    from tocsin.services.replay import load_history
 
     paths = list(files) or [str(data / "stream" / f"{name}.jsonl.gz") for name in ARCHIVES if data]
     if not paths:
         raise InvalidInput("name archives, or the folder that has them with --data")
-    settings, say, reading = settings_of(ctx), teller(), Reading(fields={}, source="", zone=zone("UTC"))
+    settings, report, reading = settings_of(ctx), progress_printer(), ReadOptions(fields={}, source="", zone=zone("UTC"))
     found = []
     for path in paths:
         with interruptible() as stop, bars() as show, archive_store([path], settings, reading, stop, show) as store:
-            heard, _, _ = hear(store, SpikeRule(), None, None)
-        found.append(measure(Path(path).name.partition(".")[0], heard, SpikeRule(), episodes=episodes, seed=seed, step=say))
+            history, _, _ = load_history(store, SpikeRule(), None, None)
+        found.append(measure(Path(path).name.partition(".")[0], history, SpikeRule(), episodes=episodes, seed=seed, step=report))
     if as_json:
         print_json(found)
         return

@@ -69,14 +69,14 @@ def settings_of(ctx: click.Context, **changes: Any) -> Settings:
     return settings
 
 
-def teller() -> Callable[[str], None]:
+def progress_printer() -> Callable[[str], None]:
     """A function that says a line with the seconds since now in front."""
     began = time.monotonic()
 
-    def say(message: str) -> None:
+    def notify(message: str) -> None:
         console.print(f"[dim]{time.monotonic() - began:6.1f} s[/dim]  {escape(log.mask(message))}", soft_wrap=True)
 
-    return say
+    return notify
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ import msgspec
 from actions.account_service import COMMAND_LINE
 from core.errors import InvalidInput
 from storage.store import AuditEntry
-from tocsin.cli.common import ExampleCommand, ExampleGroup, opened_store, person, print_json, results, table_of, teller
+from tocsin.cli.common import ExampleCommand, ExampleGroup, opened_store, person, print_json, progress_printer, results, table_of
 
 if TYPE_CHECKING:
     from storage.store import DeadLetter, Store
@@ -86,7 +86,7 @@ def replay(ctx: click.Context, names: Sequence[str], stage: str | None) -> None:
         letters = _chosen(store, names, stage)
         send(store, letters, settings)
         _note(store, letters, "replayed")
-    teller()(f"{len(letters)} sent once more" + ("; `tocsin up` scores them" if settings.broker == "embedded" else ""))
+    progress_printer()(f"{len(letters)} sent once more" + ("; `tocsin up` scores them" if settings.broker == "embedded" else ""))
 
 
 @dead_letters.command(cls=ExampleCommand, examples="tocsin dead-letters drop articles/0/123\ntocsin dead-letters drop --stage decode --yes")
@@ -102,7 +102,7 @@ def drop(ctx: click.Context, names: Sequence[str], stage: str | None, yes: bool)
             click.confirm(f"forget the bytes of {len(letters)} dead letters for good?", abort=True)
         store.dead.settle(letters, "dropped")
         _note(store, letters, "dropped")
-    teller()(f"{len(letters)} dropped")
+    progress_printer()(f"{len(letters)} dropped")
 
 
 def _note(store: Store, letters: Sequence[DeadLetter], state: str) -> None:

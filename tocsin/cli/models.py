@@ -14,7 +14,7 @@ from rich.markup import escape
 from actions.audited_actions import Deeds
 from core.errors import BadRecord, InvalidInput, NotFound
 from storage.tables.labels import Label
-from tocsin.cli.common import ExampleCommand, ExampleGroup, print_json, results, settings_of, table_of, teller
+from tocsin.cli.common import ExampleCommand, ExampleGroup, print_json, progress_printer, results, settings_of, table_of
 from tocsin.runtime import wiring
 
 
@@ -219,8 +219,8 @@ def refresh(
         margin=settings.gate_margin,
         limit_s=limit_s,
     )
-    say = teller()
-    outcome = run(wiring.make_versions(settings), seen, plan, now=datetime.now(UTC), say=say, who=_user(who))
+    notify = progress_printer()
+    outcome = run(wiring.make_versions(settings), seen, plan, now=datetime.now(UTC), say=notify, who=_user(who))
     if as_json:
         print_json(outcome)
         return

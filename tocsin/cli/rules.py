@@ -149,7 +149,7 @@ def _tell(seen: Preview, days: float) -> None:
         return
     table = table_of("when (UTC)", "rule", "severity", "series", "what")
     for alert in seen.alerts:
-        told = describe_measure(alert, zh=False).seen
+        told = describe_measure(alert, zh=False).observation
         first = f"{alert.evidence[0].source}: {alert.evidence[0].title}" if alert.evidence else ""
         row = (f"{alert.detected_at:%Y-%m-%d %H:%M}", alert.rule, alert.severity, series_name(alert.series), f"{told}. {first}".strip())
         table.add_row(*map(escape, row))

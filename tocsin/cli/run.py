@@ -13,11 +13,11 @@ import click
 from core import log, metrics
 from core.errors import SettingsError, TocsinError
 from core.settings import Settings
-from tocsin.cli.common import ExampleCommand, print_json, settings_of, teller
+from tocsin.cli.common import ExampleCommand, print_json, progress_printer, settings_of
 from tocsin.runtime import wiring
-from tocsin.runtime.crawler_bridge import BOARD, connected
-from tocsin.runtime.heartbeat import beating
-from tocsin.runtime.threads import interrupt_on_signal, part, stop_on_signal
+from tocsin.runtime.crawler_bridge import MAILBOX_FILE, connected
+from tocsin.runtime.heartbeat import heartbeats
+from tocsin.runtime.threads import interrupt_on_signal, stop_on_signal, supervised_thread
 
 
 @click.command(
@@ -42,7 +42,7 @@ def demo(ctx: click.Context, headless: bool, until_alert: bool, as_json: bool, s
 
     Everything runs here, on an embedded broker and store in a temporary folder: no Docker, no Java, no GPU, no network.
     """
-    from tocsin.runtime.demo import Demo, in_words
+    from tocsin.runtime.demo import Demo, summary_line
     from tocsin.runtime.embedded_broker import accepts, free_port
 
     interrupt_on_signal()
@@ -50,12 +50,12 @@ def demo(ctx: click.Context, headless: bool, until_alert: bool, as_json: bool, s
     if not settings.dashboard_port or (port is None and accepts(settings.dashboard_host, settings.dashboard_port)):
         settings = settings_of(ctx, broker="embedded", store="embedded", dashboard_port=free_port())
     log.configure(settings.log_format, "warning")  # the demo tells in its own words
-    say = teller()
+    notify = progress_printer()
     forever = sys.stdout.isatty() and not until_alert
     if forever:
-        say("press Ctrl-C to end")
-    summary = Demo(settings, say=say, seed=seed, forever=forever, dashboard=not headless, timeout_s=timeout).run()
-    say(in_words(summary))
+        notify("press Ctrl-C to end")
+    summary = Demo(settings, notify=notify, seed=seed, forever=forever, dashboard=not headless, timeout_s=timeout).run()
+    notify(summary_line(summary))
     if as_json:
         print_json(summary)
 
@@ -86,22 +86,22 @@ def up(ctx: click.Context, sources: str | None, port: int | None, headless: bool
     if not settings.sources:
         raise SettingsError("no sources: give --sources FILE; deploy/sources.example.toml shows one, and `tocsin demo` needs none")
     feeds = load_sources(Path(settings.sources).expanduser())
-    say = teller()
+    notify = progress_printer()
     first = None if headless else for_terminal(settings)
-    with Stack(settings, sources=feeds, dashboard=not headless, say=say, first=first) as stack:
-        say(f"crawling {len(feeds)} feeds; the worker's log is in {stack.log_file}")
+    with Stack(settings, sources=feeds, dashboard=not headless, notify=notify, first=first) as stack:
+        notify(f"crawling {len(feeds)} feeds; the worker's log is in {stack.log_file}")
         stack.wait_ready()
         if not headless:
-            say(f"dashboard on {address_of(settings)}")
+            notify(f"dashboard on {address_of(settings)}")
             if first is not None and stack.node.metrics().get("tocsin_first_login"):
                 tell(first, address_of(settings))
-        say("ready; press Ctrl-C to end")
+        notify("ready; press Ctrl-C to end")
         try:
             while True:
                 stack.check()
                 time.sleep(0.5)
         except KeyboardInterrupt:
-            say("stopping")
+            notify("stopping")
 
 
 _EXTERNAL = "this role runs beside others: set `{name}` to the address of a {what}; `tocsin up` runs everything embedded"
@@ -122,9 +122,9 @@ def _external(settings: Settings, *, broker: bool = True, store: bool = True) ->
 @click.pass_context
 def work(ctx: click.Context) -> None:
     """One worker: score, watch and notify. Start as many as there are partitions at most."""
-    from tocsin.runtime.worker_process import NodePlan, run_node
+    from tocsin.runtime.worker_process import WorkerProcessPlan, run_worker_process
 
-    run_node(NodePlan(settings=_external(settings_of(ctx)), dashboard=False, schedule=False))
+    run_worker_process(WorkerProcessPlan(settings=_external(settings_of(ctx)), dashboard=False, schedule=False))
 
 
 @click.command(cls=ExampleCommand, examples="TOCSIN_BROKER=kafka:9092 tocsin crawl --sources sources.toml")
@@ -136,11 +136,11 @@ def crawl(ctx: click.Context, sources: str | None) -> None:
     Where the setting `store` names a ClickHouse server, feeds that were added on the dashboard are crawled too, and it shows how they fare.
     """
     from ingest.crawl.crawler import Crawler
-    from ingest.crawl.crawler_mailbox import Board
+    from ingest.crawl.crawler_mailbox import CrawlerMailbox
     from ingest.crawl.fetcher import Fetcher
     from ingest.crawl.sources import load_sources
     from ingest.kafka.outbox import Outbox
-    from ingest.kafka.producer import Sender
+    from ingest.kafka.producer import BoundedProducer
     from ingest.kafka.publisher import Publisher
 
     settings = _external(settings_of(ctx, sources=sources), store=False)
@@ -150,24 +150,24 @@ def crawl(ctx: click.Context, sources: str | None) -> None:
     gazetteer = wiring.make_gazetteer(settings)
     stop = stop_on_signal()
     outbox = Outbox(wiring.data_dir(settings) / "outbox.sqlite", durable_broker=True)
-    publisher = Publisher(outbox, Sender(settings.broker, wiring.names(settings).articles))
+    publisher = Publisher(outbox, BoundedProducer(settings.broker, wiring.names(settings).articles))
     failed: list[str] = []
 
     def give_up(why: str) -> None:
         failed.append(why)
         stop.set()
 
-    thread = part("publisher", partial(publisher.run, stop), give_up)
+    thread = supervised_thread("publisher", partial(publisher.run, stop), give_up)
     thread.start()
     try:
         with contextlib.ExitStack() as stack:
             stack.enter_context(metrics.served(settings.metrics_host, settings.metrics_port, publisher.trouble))
-            path = wiring.data_dir(settings) / BOARD
+            path = wiring.data_dir(settings) / MAILBOX_FILE
             if settings.store != "embedded":
                 stack.enter_context(connected(path, lambda: contextlib.closing(wiring.make_store(settings, migrate=False))))
             fetcher = stack.enter_context(contextlib.closing(Fetcher()))
-            board = stack.enter_context(contextlib.closing(Board(path)))
-            Crawler(feeds, fetcher, outbox, gazetteer, board=board).run(stop)
+            mailbox = stack.enter_context(contextlib.closing(CrawlerMailbox(path)))
+            Crawler(feeds, fetcher, outbox, gazetteer, mailbox=mailbox).run(stop)
     finally:
         stop.set()
         thread.join()
@@ -194,10 +194,10 @@ def dashboard(ctx: click.Context, host: str | None, port: int | None) -> None:
         waits = keep(store, first.account if first else None)
         with (
             metrics.served(settings.metrics_host, settings.metrics_port, lambda: ""),
-            beating(store, ("dashboard",)),
+            heartbeats(store, ("dashboard",)),
             dashboard_of(settings, store) as url,
         ):
-            teller()(f"dashboard on {url}")
+            progress_printer()(f"dashboard on {url}")
             if first is not None and waits:
                 tell(first, url)
             stop.wait()
@@ -214,8 +214,8 @@ def schedule(ctx: click.Context) -> None:
     settings = _external(settings_of(ctx), broker=False)
     store = wiring.make_store(settings)
     try:
-        with metrics.served(settings.metrics_host, settings.metrics_port, lambda: ""), beating(store, ("schedule",)):
-            run_scheduler(settings, store, teller())
+        with metrics.served(settings.metrics_host, settings.metrics_port, lambda: ""), heartbeats(store, ("schedule",)):
+            run_scheduler(settings, store, progress_printer())
     finally:
         store.close()
 

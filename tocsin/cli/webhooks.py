@@ -89,14 +89,14 @@ def replay(ctx: click.Context, endpoint: str, ids: tuple[str, ...], failed: bool
     the same at any time.
     """
     from tocsin.services.alert_service import find
-    from tocsin.services.delivery_service import DeliveryDesk
+    from tocsin.services.delivery_service import StoredDeliveryService
 
     if failed == bool(ids):
         raise InvalidInput("give the ids of alerts, or --failed")
     now, name = datetime.now(UTC), person(who)
     settings = _configured(settings_of(ctx))
     with contextlib.closing(wiring.make_store(settings)) as store:
-        desk, deeds = DeliveryDesk(settings, store, lambda: now), Deeds(store, lambda: now, lambda: name)
+        desk, deeds = StoredDeliveryService(settings, store, lambda: now), Deeds(store, lambda: now, lambda: name)
         if failed:
             asked = desk.replay_failed(endpoint, deeds)
         else:

@@ -13,7 +13,7 @@ import msgspec
 from core.records import Language
 
 
-class Company(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class InventedCompany(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One [[companies]] table of companies.toml: the same format that the gazetteer reads."""
 
     key: str
@@ -32,7 +32,7 @@ class Company(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return next(fitting, self.name(language))
 
 
-class Paper(NamedTuple):
+class Newspaper(NamedTuple):
     """One source of the newswire.
 
     form: the format of its feeds
@@ -50,15 +50,15 @@ class Paper(NamedTuple):
     dateline: str
 
 
-PAPERS: tuple[Paper, ...] = (
-    Paper("tarn-wire", "Tarn Wire", "en", "rss", full=True, weight=0.45, dateline="{city}, {date} ({name}) - "),
-    Paper("osterby-ledger", "The Osterby Ledger", "en", "atom", full=True, weight=0.28, dateline=""),
-    Paper("quillhaven", "Quillhaven Markets & Money", "en", "rss", full=True, weight=0.22, dateline="{date} - "),
-    Paper("fenwright-post", "Fenwright Post", "en", "rss", full=False, weight=0.05, dateline=""),
-    Paper("haina", "海纳社", "zh", "rss", full=True, weight=0.45, dateline="{name}{city}{date}电，"),
-    Paper("chengwan", "澄湾财讯", "zh", "atom", full=True, weight=0.28, dateline=""),
-    Paper("lingqiao", "岭桥商报", "zh", "rss", full=True, weight=0.22, dateline="{name}{date}讯，"),
-    Paper("pingchuan", "屏川晚报", "zh", "atom", full=False, weight=0.05, dateline=""),
+PAPERS: tuple[Newspaper, ...] = (
+    Newspaper("tarn-wire", "Tarn Wire", "en", "rss", full=True, weight=0.45, dateline="{city}, {date} ({name}) - "),
+    Newspaper("osterby-ledger", "The Osterby Ledger", "en", "atom", full=True, weight=0.28, dateline=""),
+    Newspaper("quillhaven", "Quillhaven Markets & Money", "en", "rss", full=True, weight=0.22, dateline="{date} - "),
+    Newspaper("fenwright-post", "Fenwright Post", "en", "rss", full=False, weight=0.05, dateline=""),
+    Newspaper("haina", "海纳社", "zh", "rss", full=True, weight=0.45, dateline="{name}{city}{date}电，"),
+    Newspaper("chengwan", "澄湾财讯", "zh", "atom", full=True, weight=0.28, dateline=""),
+    Newspaper("lingqiao", "岭桥商报", "zh", "rss", full=True, weight=0.22, dateline="{name}{date}讯，"),
+    Newspaper("pingchuan", "屏川晚报", "zh", "atom", full=False, weight=0.05, dateline=""),
 )
 
 
@@ -68,10 +68,10 @@ def companies_path() -> Path:
 
 
 @cache
-def companies() -> tuple[Company, ...]:
+def companies() -> tuple[InventedCompany, ...]:
     """All companies, in the file's order."""
     table = tomllib.loads(companies_path().read_text(encoding="utf8"))
-    return msgspec.convert(table["companies"], tuple[Company, ...])
+    return msgspec.convert(table["companies"], tuple[InventedCompany, ...])
 
 
 @cache
@@ -80,6 +80,6 @@ def sectors() -> tuple[str, ...]:
     return tuple(dict.fromkeys(company.sector for company in companies()))
 
 
-def papers_of(language: Language) -> tuple[Paper, ...]:
+def papers_of(language: Language) -> tuple[Newspaper, ...]:
     """The papers that are written in `language`."""
     return tuple(paper for paper in PAPERS if paper.language == language)

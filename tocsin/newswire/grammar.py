@@ -19,7 +19,7 @@ import msgspec
 
 from core.records import Language
 from core.taxonomy import BY_KEY
-from tocsin.newswire.cast import Company, companies
+from tocsin.newswire.cast import InventedCompany, companies
 
 BEIJING = timezone(timedelta(hours=8), "CST")
 _MONTHS = (
@@ -43,7 +43,7 @@ class Values:
         rng: random.Random,
         language: Language,
         moment: datetime,
-        cast: Sequence[Company],
+        cast: Sequence[InventedCompany],
         lists: Mapping[str, Sequence[str]],
         sectors: Mapping[str, str],
     ) -> None:
@@ -55,7 +55,7 @@ class Values:
         self._lists = lists
         self._sectors = sectors
         self._made: dict[str, str] = {}
-        self.named: dict[str, Company] = {}
+        self.named: dict[str, InventedCompany] = {}
         """Companies that the text names, by key, in order of appearance."""
 
     def __getitem__(self, name: str) -> str:
@@ -208,7 +208,7 @@ _SLOT = re.compile(r"\{(\w+)\}")
 _NO_ANALYSTS = frozenset({"politics", "other"})
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class EventTemplate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Something that can happen: one [[stories]], [[crisis]] or [[decoy]] table.
 
     sectors: those it can happen in; empty: the topic's
@@ -239,13 +239,13 @@ class Grammar(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     closings: dict[str, tuple[str, ...]]
     copies: dict[str, tuple[str, ...]]
     details: dict[str, tuple[str, ...]]
-    stories: tuple[Event, ...]
-    crisis: tuple[Event, ...]
-    decoy: tuple[Event, ...]
+    stories: tuple[EventTemplate, ...]
+    crisis: tuple[EventTemplate, ...]
+    decoy: tuple[EventTemplate, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
+class WireStory:
     """One event as the first paper tells it.
 
     companies: keys of those named, the one it is about first; sector: of that one, "" for none
@@ -280,7 +280,7 @@ def grammar_of(language: Language) -> Grammar:
     return msgspec.convert(tomllib.loads(text), Grammar)
 
 
-def quiet_event(rng: random.Random, language: Language) -> Event:
+def quiet_event(rng: random.Random, language: Language) -> EventTemplate:
     """What happens on a quiet day: a tone by TONES, then any event of that tone; company events twice as often as others."""
     tone = rng.choices(list(TONES), weights=list(TONES.values()))[0]
     events = [event for event in grammar_of(language).stories if event.tone == tone]
@@ -288,15 +288,22 @@ def quiet_event(rng: random.Random, language: Language) -> Event:
     return rng.choices(events, weights=weights)[0]
 
 
-def candidates(event: Event, sector: str = "") -> list[Company]:
+def candidates(event: EventTemplate, sector: str = "") -> list[InventedCompany]:
     """The companies that the event can happen to; within `sector` where one is given."""
     allowed = (sector,) if sector else event.sectors or TOPIC_SECTORS.get(event.topic, ())
     return [company for company in companies() if not allowed or company.sector in allowed]
 
 
-def tell(
-    rng: random.Random, event: Event, *, story: str, kind: Kind, language: Language, moment: datetime, cast: Sequence[Company]
-) -> Story:
+def write_story(
+    rng: random.Random,
+    event: EventTemplate,
+    *,
+    story: str,
+    kind: Kind,
+    language: Language,
+    moment: datetime,
+    cast: Sequence[InventedCompany],
+) -> WireStory:
     """The story of an event that happened to the first company of `cast`; the second one may be named too.
 
     Raises KeyError when the grammar asks for a value that nothing makes.
@@ -308,7 +315,7 @@ def tell(
         words = grammar.words.get(match[1])
         return _SLOT.sub(fill, rng.choice(words)) if words else values[match[1]]
 
-    def say(template: str) -> str:
+    def render_template(template: str) -> str:
         text = _SLOT.sub(fill, template)
         return text[0].upper() + text[1:]
 
@@ -319,17 +326,17 @@ def tell(
         return [text for text in templates if event.topic not in _NO_ANALYSTS or "{analyst" not in text]
 
     number = rng.randrange(len(event.titles))
-    title = say(event.titles[number])
-    lead = say(event.leads[number] if event.paired else rng.choice(event.leads))
+    title = render_template(event.titles[number])
+    lead = render_template(event.leads[number] if event.paired else rng.choice(event.leads))
     own = fitting(event.details)
     pool = [*rng.sample(own, min(len(own), rng.choice((1, 1, 2)))), rng.choice(fitting(grammar.details[event.topic]))]
     if rng.random() < 0.6:
         pool.append(rng.choice(fitting(grammar.quotes[event.tone])))
     closings = fitting(grammar.closings["company" if values.named else "general"])
-    sentences = (lead, *(say(text) for text in pool))
-    said = tuple(say(text) for text in rng.sample(closings, min(4, len(closings))))
+    sentences = (lead, *(render_template(text) for text in pool))
+    closing_lines = tuple(render_template(text) for text in rng.sample(closings, min(4, len(closings))))
     named = tuple(values.named)
-    return Story(
+    return WireStory(
         id=story,
         kind=kind,
         topic=event.topic,
@@ -339,8 +346,8 @@ def tell(
         language=language,
         title=title,
         sentences=sentences,
-        closing=said[0],
-        closings=said[1:],
+        closing=closing_lines[0],
+        closings=closing_lines[1:],
         city=values["city"],
         published_at=moment,
     )

@@ -9,14 +9,14 @@ from email.utils import format_datetime
 from html import escape
 
 from core.records import Language
-from tocsin.newswire.cast import Paper
+from tocsin.newswire.cast import Newspaper
 from tocsin.newswire.script import PublishedArticle
 
 LEAD_CHARS = {"en": 160, "zh": 60}
 """A summary is cut after so many characters."""
 
 
-def feed(paper: Paper, base: str, path: str, articles: Sequence[PublishedArticle], updated: datetime, *, full: bool) -> bytes:
+def feed(paper: Newspaper, base: str, path: str, articles: Sequence[PublishedArticle], updated: datetime, *, full: bool) -> bytes:
     """The paper's feed, newest article first.
 
     path: where it is served; full: with the whole text of each article, not only its lead
@@ -36,7 +36,7 @@ def _html(article: PublishedArticle) -> str:
     return "".join(f"<p>{escape(paragraph, quote=False)}</p>" for paragraph in article.paragraphs)
 
 
-def _rss(paper: Paper, base: str, path: str, articles: Sequence[PublishedArticle], updated: datetime, full: bool) -> str:
+def _rss(paper: Newspaper, base: str, path: str, articles: Sequence[PublishedArticle], updated: datetime, full: bool) -> str:
     items = []
     for article in articles:
         content = f"<content:encoded>{escape(_html(article))}</content:encoded>" if full else ""
@@ -58,7 +58,7 @@ def _rss(paper: Paper, base: str, path: str, articles: Sequence[PublishedArticle
     )
 
 
-def _atom(paper: Paper, base: str, path: str, articles: Sequence[PublishedArticle], updated: datetime, full: bool) -> str:
+def _atom(paper: Newspaper, base: str, path: str, articles: Sequence[PublishedArticle], updated: datetime, full: bool) -> str:
     entries = []
     for article in articles:
         moment = article.published_at.isoformat()
@@ -79,7 +79,7 @@ def _atom(paper: Paper, base: str, path: str, articles: Sequence[PublishedArticl
     )
 
 
-def guid_of(paper: Paper, article: PublishedArticle) -> str:
+def guid_of(paper: Newspaper, article: PublishedArticle) -> str:
     """The article's id in its feed: the same wherever the newswire listens."""
     return f"tag:{paper.slug}.newswire.invalid,2026:{article.url}"
 
@@ -90,7 +90,7 @@ _WORDS = {
 }
 
 
-def article_page(article: PublishedArticle, paper: Paper, base: str, others: Sequence[PublishedArticle]) -> bytes:
+def article_page(article: PublishedArticle, paper: Newspaper, base: str, others: Sequence[PublishedArticle]) -> bytes:
     """The page; `others` are linked beside the article."""
     home, markets, companies, world, subscribe, more, comment, simulated = _WORDS[article.language]
     url = base + article.url

@@ -17,8 +17,8 @@ from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 
 from core.records import Language
-from tocsin.newswire.cast import PAPERS, Company, Paper, papers_of, sectors
-from tocsin.newswire.grammar import BEIJING, Event, Kind, Story, Tone, candidates, grammar_of, quiet_event, tell
+from tocsin.newswire.cast import PAPERS, InventedCompany, Newspaper, papers_of, sectors
+from tocsin.newswire.grammar import BEIJING, EventTemplate, Kind, Tone, WireStory, candidates, grammar_of, quiet_event, write_story
 
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
 _COPIES_OF_COPIED = 2.0  # mean of 1 to 3
@@ -103,7 +103,9 @@ class PublishedArticle:
         return "\n".join(self.paragraphs)
 
 
-def edition(rng: random.Random, story: Story, paper: Paper, *, published_at: datetime, copy: bool, number: int = 0) -> PublishedArticle:
+def edition(
+    rng: random.Random, story: WireStory, paper: Newspaper, *, published_at: datetime, copy: bool, number: int = 0
+) -> PublishedArticle:
     """The story as `paper` prints it. A copy has another headline prefix, another closing line and names the agency."""
     title, closing = story.title, story.closing
     local = published_at.astimezone(BEIJING if paper.language == "zh" else UTC)
@@ -133,7 +135,7 @@ def edition(rng: random.Random, story: Story, paper: Paper, *, published_at: dat
     )
 
 
-def _cast(rng: random.Random, event: Event, sector: str = "") -> list[Company]:
+def _cast(rng: random.Random, event: EventTemplate, sector: str = "") -> list[InventedCompany]:
     """The company that it happens to and another one: of the same sector when the event is about that sector."""
     fitting = candidates(event, sector)
     if len(fitting) < 2:
@@ -141,7 +143,7 @@ def _cast(rng: random.Random, event: Event, sector: str = "") -> list[Company]:
     return rng.sample(fitting, 2)
 
 
-def _printed(rng: random.Random, story: Story, plan: Plan, delay_s: tuple[int, int]) -> Iterator[PublishedArticle]:
+def _printed(rng: random.Random, story: WireStory, plan: Plan, delay_s: tuple[int, int]) -> Iterator[PublishedArticle]:
     """The story in the paper that has it first, and its copies in 1 to 3 others."""
     papers = papers_of(story.language)
     first = rng.choices(papers, weights=[paper.weight for paper in papers])[0]
@@ -163,7 +165,7 @@ def history(seed: int, start: datetime, plan: Plan) -> list[PublishedArticle]:
         language = LANGUAGES[number % 2]
         event = quiet_event(rng, language)
         moment = _busy_moment(rng, begin, start, language)
-        story = tell(rng, event, story=f"h{number:04d}", kind="quiet", language=language, moment=moment, cast=_cast(rng, event))
+        story = write_story(rng, event, story=f"h{number:04d}", kind="quiet", language=language, moment=moment, cast=_cast(rng, event))
         articles += [article for article in _printed(rng, story, plan, (60, 3600)) if article.published_at < start]
         number += 1
     return _in_order(articles[: plan.history_articles])
@@ -191,7 +193,7 @@ def live_minute(seed: int, start: datetime, plan: Plan, minute: int) -> list[Pub
         event = quiet_event(rng, language)
         moment = begin + timedelta(seconds=rng.randrange(60))
         name = f"q{minute:04d}-{number:02d}"
-        story = tell(rng, event, story=name, kind="quiet", language=language, moment=moment, cast=_cast(rng, event))
+        story = write_story(rng, event, story=name, kind="quiet", language=language, moment=moment, cast=_cast(rng, event))
         articles += _printed(rng, story, plan, (3, 40))
     return _in_order(articles)
 
@@ -205,7 +207,7 @@ def crisis(seed: int, start: datetime, plan: Plan) -> list[PublishedArticle]:
         return []
     rng = _seeded(f"{seed}:crisis")
     begin = start + timedelta(seconds=round(plan.crisis_after_s))
-    told: set[tuple[Language, int, str]] = set()
+    used: set[tuple[Language, int, str]] = set()
     articles: list[PublishedArticle] = []
     for number in range(plan.crisis_stories):
         language = LANGUAGES[number % 2]
@@ -217,12 +219,12 @@ def crisis(seed: int, start: datetime, plan: Plan) -> list[PublishedArticle]:
         while True:
             index, event = rng.choice(events)
             cast = _cast(rng, event, plan.crisis_sector)
-            if (language, index, cast[0].key) not in told or len(told) >= 6 * len(events):
+            if (language, index, cast[0].key) not in used or len(used) >= 6 * len(events):
                 break
-        told.add((language, index, cast[0].key))
+        used.add((language, index, cast[0].key))
         offset = 0 if number == 0 else rng.uniform(0, plan.crisis_lasts_s)
         moment = begin + timedelta(seconds=int(offset))
-        story = tell(rng, event, story=f"c{number:03d}", kind="crisis", language=language, moment=moment, cast=cast)
+        story = write_story(rng, event, story=f"c{number:03d}", kind="crisis", language=language, moment=moment, cast=cast)
         articles += _printed(rng, story, plan, (2, 12))
     return _in_order(articles)
 
@@ -238,13 +240,13 @@ def decoys(seed: int, start: datetime, plan: Plan) -> list[PublishedArticle]:
         language = LANGUAGES[number % 2]
         event = next(event for event in grammar_of(language).decoy if event.kind == "launch")
         moment = start + timedelta(seconds=rng.randrange(span))
-        story = tell(rng, event, story=f"d{number:03d}", kind="decoy", language=language, moment=moment, cast=_cast(rng, event))
+        story = write_story(rng, event, story=f"d{number:03d}", kind="decoy", language=language, moment=moment, cast=_cast(rng, event))
         articles += _printed(rng, story, plan, (2, 12))
     language = rng.choice(LANGUAGES)
     event = next(event for event in grammar_of(language).decoy if event.kind == "recall")
     sector = "autos" if plan.crisis_sector != "autos" else "consumer"
     moment = start + timedelta(seconds=span // 4)
-    recall = tell(rng, event, story="d900", kind="decoy", language=language, moment=moment, cast=_cast(rng, event, sector))
+    recall = write_story(rng, event, story="d900", kind="decoy", language=language, moment=moment, cast=_cast(rng, event, sector))
     first, *others = papers_of(language)
     articles.append(edition(rng, recall, first, published_at=moment, copy=False))
     for number, paper in enumerate([*others, *others], start=1):

@@ -20,7 +20,7 @@ GZIP_FROM_BYTES = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpAnswer:
     """What is at a path.
 
     etag: of the body as it is; the compressed one has its own
@@ -35,16 +35,16 @@ class Answer:
     max_age_s: int
 
     @staticmethod
-    def of(body: bytes, content_type: str, *, changed_at: datetime | None = None, max_age_s: int = 1) -> Answer:
+    def of(body: bytes, content_type: str, *, changed_at: datetime | None = None, max_age_s: int = 1) -> HttpAnswer:
         """What is there."""
         etag = hashlib.blake2b(body, digest_size=10).hexdigest()
-        return Answer(HTTPStatus.OK, body, content_type, etag, changed_at, max_age_s)
+        return HttpAnswer(HTTPStatus.OK, body, content_type, etag, changed_at, max_age_s)
 
     @staticmethod
-    def missing() -> Answer:
+    def missing() -> HttpAnswer:
         """404."""
         body = b"<!doctype html><title>404</title><p>There is no such page.</p>\n"
-        return Answer(HTTPStatus.NOT_FOUND, body, "text/html; charset=utf-8", "", None, 0)
+        return HttpAnswer(HTTPStatus.NOT_FOUND, body, "text/html; charset=utf-8", "", None, 0)
 
     def unchanged(self, if_none_match: str, if_modified_since: str) -> bool:
         """Whether the client has it already (RFC 9110, 13.2.2): an If-None-Match makes If-Modified-Since void."""
@@ -60,13 +60,13 @@ class Answer:
         return self.changed_at <= (since if since.tzinfo else since.replace(tzinfo=UTC))
 
 
-class Server(ThreadingHTTPServer):
+class WireServer(ThreadingHTTPServer):
     """Serves what `answer` says is at a path, on its own threads, from `begin` to `end`."""
 
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, address: tuple[str, int], answer: Callable[[str], Answer]) -> None:
+    def __init__(self, address: tuple[str, int], answer: Callable[[str], HttpAnswer]) -> None:
         self.answer = answer
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
@@ -109,7 +109,7 @@ class Server(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: Server
+    server: WireServer
     protocol_version = "HTTP/1.1"
     server_version = "newswire"
     sys_version = ""

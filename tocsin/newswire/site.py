@@ -20,9 +20,9 @@ from typing import Any
 
 from core.errors import SettingsError
 from tocsin.newswire import render
-from tocsin.newswire.cast import PAPERS, Paper, companies_path
+from tocsin.newswire.cast import PAPERS, Newspaper, companies_path
 from tocsin.newswire.script import Plan, PublishedArticle, Timeline
-from tocsin.newswire.server import Answer, Server
+from tocsin.newswire.server import HttpAnswer, WireServer
 
 LATEST = 100
 """Articles that a feed shows: more than the busiest paper prints in five lively minutes with a crisis in them."""
@@ -47,10 +47,10 @@ class Newswire:
 
     def __init__(self, *, seed: int = 7, plan: Plan | None = None, clock: Callable[[], datetime] = now_utc, port: int = 0) -> None:
         self._seed, self._plan, self._clock, self._port = seed, plan or Plan(), clock, port
-        self._servers: list[Server] = []
+        self._servers: list[WireServer] = []
         self._timeline: Timeline | None = None
         self._bases: dict[str, str] = {}
-        self._cache: dict[str, tuple[tuple[str, ...], Answer]] = {}
+        self._cache: dict[str, tuple[tuple[str, ...], HttpAnswer]] = {}
         self._lock = threading.Lock()
         self.requests: Counter[tuple[str, int]] = Counter()
         """How often each (URL, status) was answered; a 304 counts as the 200 that it stands for."""
@@ -69,7 +69,7 @@ class Newswire:
         """
         try:
             for paper in (None, *PAPERS):
-                server = Server(("127.0.0.1", 0 if paper else self._port), partial(self._answer, paper))
+                server = WireServer(("127.0.0.1", 0 if paper else self._port), partial(self._answer, paper))
                 self._servers.append(server)
                 self._bases[paper.name if paper else ""] = f"http://127.0.0.1:{server.server_address[1]}"
         except OSError as error:
@@ -93,7 +93,7 @@ class Newswire:
         """The address of the list of papers."""
         return self._bases[""]
 
-    def url_of(self, paper: Paper) -> str:
+    def url_of(self, paper: Newspaper) -> str:
         """The address of a paper's site."""
         return self._bases[paper.name]
 
@@ -141,36 +141,36 @@ class Newswire:
         path.write_text("\n".join(tables), encoding="utf8")
         return path
 
-    def _answer(self, paper: Paper | None, path: str) -> Answer:
+    def _answer(self, paper: Newspaper | None, path: str) -> HttpAnswer:
         answer = self._look_up(paper, path)
         with self._lock:
             self.requests[self._bases[paper.name if paper else ""] + path, answer.status] += 1
         return answer
 
-    def _look_up(self, paper: Paper | None, path: str) -> Answer:
+    def _look_up(self, paper: Newspaper | None, path: str) -> HttpAnswer:
         timeline, now = self._running, self._clock()
         if path == "/robots.txt":
-            return Answer.of(ROBOTS.encode(), "text/plain; charset=utf-8", max_age_s=3600)
+            return HttpAnswer.of(ROBOTS.encode(), "text/plain; charset=utf-8", max_age_s=3600)
         if path.startswith("/private/"):  # served all the same, so that a crawler that asks for it is found out
-            return Answer.of(b"<!doctype html><title>private</title><p>No crawler should read this.</p>", _HTML)
+            return HttpAnswer.of(b"<!doctype html><title>private</title><p>No crawler should read this.</p>", _HTML)
         if paper is None:
             papers = [(f"{self.url_of(each)}/", each.name) for each in PAPERS]
-            return Answer.of(render.front_page("Newswire", "en", papers), _HTML) if path == "/" else Answer.missing()
+            return HttpAnswer.of(render.front_page("Newswire", "en", papers), _HTML) if path == "/" else HttpAnswer.missing()
         if path == "/":
             latest = [(article.url, article.title) for article in timeline.latest(paper.name, now, 20)]
-            return Answer.of(render.front_page(paper.name, paper.language, latest), _HTML)
+            return HttpAnswer.of(render.front_page(paper.name, paper.language, latest), _HTML)
         if path == "/feed.xml":
             return self._feed(paper, path, timeline.latest(paper.name, now, LATEST), full=paper.full)
         if path == "/archive.xml":
             return self._feed(paper, path, timeline.archive(paper.name), full=True)
         article = timeline.article(paper.name, path, now)
         if article is None:
-            return Answer.missing()
+            return HttpAnswer.missing()
         others = timeline.latest(paper.name, article.published_at, 4)
         page = render.article_page(article, paper, self.url_of(paper), others)
-        return Answer.of(page, _HTML, changed_at=article.published_at, max_age_s=3600)
+        return HttpAnswer.of(page, _HTML, changed_at=article.published_at, max_age_s=3600)
 
-    def _feed(self, paper: Paper, path: str, articles: list[PublishedArticle], *, full: bool) -> Answer:
+    def _feed(self, paper: Newspaper, path: str, articles: list[PublishedArticle], *, full: bool) -> HttpAnswer:
         """The feed, rendered once for each state that it is in."""
         base = self.url_of(paper)
         state = tuple(article.url for article in articles)
@@ -179,7 +179,7 @@ class Newswire:
         if known is not None and known[0] == state:
             return known[1]
         updated = articles[-1].published_at if articles else self._running.start
-        answer = Answer.of(
+        answer = HttpAnswer.of(
             render.feed(paper, base, path, articles, updated, full=full),
             f"application/{paper.form}+xml; charset=utf-8",
             changed_at=updated,

@@ -24,11 +24,11 @@ from datetime import UTC, datetime
 from core.errors import SettingsError, StoreError, TocsinError
 from core.records import Article, encode, sha
 from core.settings import Settings
-from ingest.archive.backfill import IntoOutbox, Report, backfill, identities
-from ingest.archive.files import Reading, count_rows
+from ingest.archive.backfill import BackfillReport, OutboxSink, backfill, identities
+from ingest.archive.files import ReadOptions, count_rows
 from ingest.kafka.client import ensure_topics, lag
 from ingest.kafka.outbox import ArchiveState, Outbox
-from ingest.kafka.producer import Sender
+from ingest.kafka.producer import BoundedProducer
 from ingest.kafka.publisher import Publisher
 from stream.worker.batches import Raw
 from stream.worker.pipeline import Drafts, Pipeline
@@ -36,7 +36,7 @@ from tocsin.runtime import wiring
 from tocsin.runtime.embedded import Stack, sole_owner
 from tocsin.runtime.pipeline import make_pipeline
 
-Show = Callable[[Report, int | None, int], None]
+Show = Callable[[BackfillReport, int | None, int], None]
 """Told the report so far, how many rows there are in all (None while that is not known), and how many are not stored yet."""
 
 
@@ -46,25 +46,25 @@ class Backfill:
     say: told what happens, in words for a person; show: told how far it is
     """
 
-    def __init__(self, settings: Settings, *, say: Callable[[str], None], show: Show, stack: type[Stack] = Stack) -> None:
-        self._settings, self._say, self._show, self._stack = settings, say, show, stack
+    def __init__(self, settings: Settings, *, notify: Callable[[str], None], show: Show, stack: type[Stack] = Stack) -> None:
+        self._settings, self._notify, self._show, self._stack = settings, notify, show, stack
 
-    def run(self, files: Sequence[str], reading: Reading, stop: threading.Event, *, wait: bool) -> Report:
+    def run(self, files: Sequence[str], reading: ReadOptions, stop: threading.Event, *, wait: bool) -> BackfillReport:
         """Publish all rows; embedded, or with `wait`, return when they are stored. Raises TocsinError."""
         identities(files)  # a file that is not there is told before anything is started
         if self._settings.broker == "embedded":
-            with self._stack(self._settings, dashboard=False, say=self._say) as stack:
+            with self._stack(self._settings, dashboard=False, notify=self._notify) as stack:
                 report = self._publish(files, reading, stack.outbox, stop, stack.check)
                 self._drain(report, stop, lambda: stack.outbox.counts().unsettled, stack.check)
                 return report
         return self._to_kafka(files, reading, stop, wait=wait)
 
-    def _to_kafka(self, files: Sequence[str], reading: Reading, stop: threading.Event, *, wait: bool) -> Report:
+    def _to_kafka(self, files: Sequence[str], reading: ReadOptions, stop: threading.Event, *, wait: bool) -> BackfillReport:
         settings = self._settings
         ensure_topics(settings.broker, wiring.names(settings), partitions=settings.partitions, replication=settings.replication)
         folder = wiring.data_dir(settings)
         with sole_owner(folder), contextlib.closing(Outbox(folder / "outbox.sqlite", durable_broker=True)) as outbox:
-            publisher = Publisher(outbox, Sender(settings.broker, wiring.names(settings).articles))
+            publisher = Publisher(outbox, BoundedProducer(settings.broker, wiring.names(settings).articles))
             ended = threading.Event()
             thread = threading.Thread(target=publisher.run, args=(ended,), name="publisher")
             thread.start()
@@ -72,7 +72,7 @@ class Backfill:
                 report = self._publish(files, reading, outbox, stop, lambda: None)
                 self._drain(report, stop, lambda: outbox.counts().pending, lambda: None)
                 if wait and not stop.is_set():
-                    self._say("published; waiting for the workers")
+                    self._notify("published; waiting for the workers")
                     self._drain(report, stop, self._lag, lambda: None)
             finally:
                 ended.set()
@@ -80,19 +80,21 @@ class Backfill:
                 publisher.close()
         return report
 
-    def _publish(self, files: Sequence[str], reading: Reading, outbox: Outbox, stop: threading.Event, check: Callable[[], None]) -> Report:
+    def _publish(
+        self, files: Sequence[str], reading: ReadOptions, outbox: Outbox, stop: threading.Event, check: Callable[[], None]
+    ) -> BackfillReport:
         total = count_rows(files)
 
-        def progress(report: Report) -> None:
+        def progress(report: BackfillReport) -> None:
             check()
             self._show(report, total, outbox.counts().unsettled)
 
         gazetteer = wiring.make_gazetteer(self._settings)
         return backfill(
-            files, IntoOutbox(outbox), reading=reading, gazetteer=gazetteer, now=datetime.now(UTC), progress=progress, stop=stop
+            files, OutboxSink(outbox), reading=reading, gazetteer=gazetteer, now=datetime.now(UTC), progress=progress, stop=stop
         )
 
-    def _drain(self, report: Report, stop: threading.Event, waiting: Callable[[], int], check: Callable[[], None]) -> None:
+    def _drain(self, report: BackfillReport, stop: threading.Event, waiting: Callable[[], int], check: Callable[[], None]) -> None:
         """Wait until nothing waits any more, or until interrupted: then it goes on at the next start."""
         total = report.read + report.resumed
         while (left := waiting()) and not stop.wait(0.25):
@@ -105,7 +107,7 @@ class Backfill:
         try:
             return lag(self._settings.broker, self._settings.consumer_group, wiring.names(self._settings).articles)
         except TocsinError as error:
-            self._say(f"still waiting: {error}")
+            self._notify(f"still waiting: {error}")
             time.sleep(1)
             return 1
 
@@ -156,7 +158,7 @@ class _Scoring:
         self._pool.shutdown()
 
 
-def load(files: Sequence[str], settings: Settings, reading: Reading, stop: threading.Event, show: Show) -> Report:
+def load(files: Sequence[str], settings: Settings, reading: ReadOptions, stop: threading.Event, show: Show) -> BackfillReport:
     """Score and store all rows of `files`. Raises TocsinError."""
     identities(files)  # a file that is not there is told before a model is loaded
     folder = wiring.data_dir(settings)
@@ -174,7 +176,7 @@ def load(files: Sequence[str], settings: Settings, reading: Reading, stop: threa
         sink = stack.enter_context(contextlib.closing(_Scoring(pipeline, outbox)))
         gazetteer, total = wiring.make_gazetteer(settings), count_rows(files)
 
-        def progress(report: Report) -> None:
+        def progress(report: BackfillReport) -> None:
             show(report, total, sink.waiting)
 
         report = backfill(files, sink, reading=reading, gazetteer=gazetteer, now=datetime.now(UTC), progress=progress, stop=stop)

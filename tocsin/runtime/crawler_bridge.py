@@ -15,53 +15,53 @@ from pathlib import Path
 
 from core import log
 from core.errors import TocsinError
-from ingest.crawl.crawler_mailbox import Board, pulse_of
-from ingest.crawl.sources import visits
+from ingest.crawl.crawler_mailbox import CrawlerMailbox, read_heartbeat
+from ingest.crawl.sources import read_visits
 from storage.store import Beat, Store, Visited
 from tocsin import __version__
 
 EVERY_S = 5.0
-BOARD = "board.sqlite"
+MAILBOX_FILE = "board.sqlite"
 """The file of the board, in data_dir."""
 _log = log.get_logger(__name__)
 
 
-class Liaison:
+class CrawlerBridge:
     """One step after the other, each of them cheap: what did not change is not written again. One thread at a time."""
 
-    def __init__(self, board: Board, store: Store) -> None:
-        self._board, self._store = board, store
-        self._told: dict[str, Visited] = {}
-        self._pulse: object = None
+    def __init__(self, mailbox: CrawlerMailbox, store: Store) -> None:
+        self._mailbox, self._store = mailbox, store
+        self._sent_visits: dict[str, Visited] = {}
+        self._last_heartbeat: object = None
 
     def step(self) -> None:
         """Carry over what changed on either side. Raises StoreError."""
         feeds = {feed.name: feed.body.encode() for feed in self._store.feeds.all()}
-        if feeds != self._board.all("feed"):
-            self._board.put("feed", feeds, alone=True)
+        if feeds != self._mailbox.all("feed"):
+            self._mailbox.put("feed", feeds, alone=True)
             _log.info("feeds handed to the crawler", feeds=sorted(feeds))
-        known = visits(self._board)
-        fresh = [visit for name, visit in known.items() if self._told.get(name) != visit]
+        known = read_visits(self._mailbox)
+        fresh = [visit for name, visit in known.items() if self._sent_visits.get(name) != visit]
         self._store.visits.put(fresh)
-        self._told = known
-        pulse = pulse_of(self._board)
-        if pulse is not None and pulse != self._pulse:
+        self._sent_visits = known
+        heartbeat = read_heartbeat(self._mailbox)
+        if heartbeat is not None and heartbeat != self._last_heartbeat:
             self._store.beats.put(
                 [
                     Beat(
-                        id=pulse.id,
+                        id=heartbeat.id,
                         roles=("crawl",),
-                        host=pulse.host,
-                        pid=pulse.pid,
+                        host=heartbeat.host,
+                        pid=heartbeat.pid,
                         version=__version__,
-                        started_at=pulse.started_at,
-                        at=pulse.at,
-                        state=pulse.state,
-                        waiting=pulse.waiting,
+                        started_at=heartbeat.started_at,
+                        at=heartbeat.at,
+                        state=heartbeat.state,
+                        waiting=heartbeat.waiting,
                     )
                 ]
             )
-            self._pulse = pulse
+            self._last_heartbeat = heartbeat
 
 
 @contextlib.contextmanager
@@ -72,13 +72,13 @@ def connected(path: Path, open_store: Callable[[], contextlib.AbstractContextMan
     def run() -> None:
         while not over.is_set():
             try:
-                with contextlib.closing(Board(path)) as board, open_store() as store:
-                    liaison = Liaison(board, store)
+                with contextlib.closing(CrawlerMailbox(path)) as mailbox, open_store() as store:
+                    bridge = CrawlerBridge(mailbox, store)
                     while not over.is_set():
-                        liaison.step()
+                        bridge.step()
                         over.wait(EVERY_S)
                     with contextlib.suppress(TocsinError):
-                        liaison.step()  # the crawler's last words
+                        bridge.step()  # the crawler's last words
             except TocsinError as error:
                 _log.warning("crawler and store do not hear of each other; trying again", error=str(error))
                 over.wait(EVERY_S)

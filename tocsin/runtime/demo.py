@@ -34,7 +34,7 @@ SETTLE_S = 30.0
 """How long the last articles may take from the newswire to the store once it has fallen silent."""
 
 
-class Summary(msgspec.Struct, frozen=True, kw_only=True):
+class DemoSummary(msgspec.Struct, frozen=True, kw_only=True):
     """What the demo saw. Times in seconds.
 
     articles: distinct articles that the newswire published; lost: those of them that the store does not have
@@ -65,23 +65,23 @@ class Demo:
     """
 
     def __init__(
-        self, settings: Settings, *, say: Callable[[str], None], seed: int = 7, forever: bool, dashboard: bool, timeout_s: float = 300.0
+        self, settings: Settings, *, notify: Callable[[str], None], seed: int = 7, forever: bool, dashboard: bool, timeout_s: float = 300.0
     ) -> None:
-        self._settings, self._say, self._seed = settings, say, seed
+        self._settings, self._notify, self._seed = settings, notify, seed
         self._forever, self._dashboard, self._timeout_s = forever, dashboard, timeout_s
         self._began = time.monotonic()
         self._first_scored_s: float | None = None
-        self._told = 0
+        self._reported = 0
         self._status_at = 0.0
 
-    def run(self) -> Summary:
+    def run(self) -> DemoSummary:
         """Run it in a temporary data folder. Raises TocsinError when the crisis was not alerted in `timeout_s`."""
         secret = "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
         with tempfile.TemporaryDirectory(prefix="tocsin-demo-", ignore_cleanup_errors=True) as temporary, Receiver(secret) as receiver:
             folder = Path(temporary)
             newswire = Newswire(seed=self._seed, plan=Plan(crisis_after_s=CRISIS_AFTER_S))
             address = newswire.start()
-            self._say(f"newswire publishing on {address}")
+            self._notify(f"newswire publishing on {address}")
             try:
                 settings = msgspec.structs.replace(
                     self._settings,
@@ -92,61 +92,61 @@ class Demo:
                 sources = load_sources(newswire.write_config(folder))
                 wanted = self._dashboard and settings.dashboard_login == "password"
                 first = first_login("demo", must_change=False) if wanted else None  # of a store that goes when we end
-                with Stack(settings, sources=sources, dashboard=self._dashboard, say=self._say, first=first) as stack:
-                    alarm = self._watch(stack, newswire, receiver)
+                with Stack(settings, sources=sources, dashboard=self._dashboard, notify=self._notify, first=first) as stack:
+                    crisis_alert = self._watch(stack, newswire, receiver)
                     newswire.quiesce()
                     if not self._forever:
                         self._settle(stack, newswire)
                     scored = stack.node.metrics().get("tocsin_scored_total", 0.0)
-                return self._summarise(settings, newswire, receiver, alarm, int(scored))
+                return self._summarise(settings, newswire, receiver, crisis_alert, int(scored))
             finally:
                 newswire.stop()
 
     def _watch(self, stack: Stack, newswire: Newswire, receiver: Receiver) -> Received | None:
         """Tell what happens until the crisis was alerted (or for ever); the webhook that told of it."""
         if self._dashboard:
-            self._say(f"dashboard on {address_of(stack.settings)}")
+            self._notify(f"dashboard on {address_of(stack.settings)}")
             if stack.first is not None:
                 tell(stack.first, address_of(stack.settings))
-        alarm: Received | None = None
+        crisis_alert: Received | None = None
         try:
             while True:
                 stack.check()
-                self._tell(stack, newswire, receiver)
-                alarm = alarm or next((webhook for webhook in receiver.received if tells_of_crisis(webhook, newswire)), None)
-                if alarm is not None and not self._forever:
-                    return alarm
+                self._report_progress(stack, newswire, receiver)
+                crisis_alert = crisis_alert or next((webhook for webhook in receiver.received if is_crisis_alert(webhook, newswire)), None)
+                if crisis_alert is not None and not self._forever:
+                    return crisis_alert
                 if not self._forever and time.monotonic() - self._began > self._timeout_s:
                     raise TocsinError(f"the crisis was not alerted within {self._timeout_s:.0f} s")
                 time.sleep(0.1)
         except KeyboardInterrupt:
             if not self._forever:
                 raise
-            self._say("stopping")
-            return alarm
+            self._notify("stopping")
+            return crisis_alert
 
-    def _tell(self, stack: Stack, newswire: Newswire, receiver: Receiver) -> None:
+    def _report_progress(self, stack: Stack, newswire: Newswire, receiver: Receiver) -> None:
         now = time.monotonic()
         if self._first_scored_s is None or now - self._status_at > 5:
             scored = stack.node.metrics().get("tocsin_scored_total", 0.0)
             if scored and self._first_scored_s is None:
                 self._first_scored_s = now - self._began
-                self._say(f"first articles scored after {self._first_scored_s:.1f} s")
+                self._notify(f"first articles scored after {self._first_scored_s:.1f} s")
             if now - self._status_at > 5:
                 self._status_at = now
                 crisis = " · a crisis is on the wire" if newswire.crisis_started_at else ""
-                self._say(f"{len(newswire.published())} articles published, {scored:.0f} scored{crisis}")
-        for webhook in receiver.received[self._told :]:
-            self._told += 1
+                self._notify(f"{len(newswire.published())} articles published, {scored:.0f} scored{crisis}")
+        for webhook in receiver.received[self._reported :]:
+            self._reported += 1
             data = webhook.data
-            self._say(
+            self._notify(
                 f"ALERT ({data['severity']}): {series_name(data['series'])}: {data['observed']} negative stories "
                 f"where {data['expected']:.1f} were expected; webhook signed and received"
             )
 
     def _settle(self, stack: Stack, newswire: Newswire) -> None:
         """Give the last articles time to reach the store."""
-        self._say("crisis alerted; waiting for the last articles")
+        self._notify("crisis alerted; waiting for the last articles")
         deadline = time.monotonic() + SETTLE_S
         expected = len(ledger(newswire))
         while time.monotonic() < deadline:
@@ -155,7 +155,9 @@ class Demo:
                 return
             time.sleep(0.1)
 
-    def _summarise(self, settings: Settings, newswire: Newswire, receiver: Receiver, alarm: Received | None, scored: int) -> Summary:
+    def _summarise(
+        self, settings: Settings, newswire: Newswire, receiver: Receiver, crisis_alert: Received | None, scored: int
+    ) -> DemoSummary:
         """Read the store, now that nobody else holds it."""
         store = wiring.make_store(settings)
         try:
@@ -163,15 +165,15 @@ class Demo:
             totals = store.articles.totals()
             rows = store.articles.latest(1)
             started = newswire.crisis_started_at
-            return Summary(
+            return DemoSummary(
                 articles=len(ids),
                 scored=scored,
                 stored=totals.articles,
                 alerts=store.alerts.count(),
                 webhooks=len(receiver.received),
                 first_scored_s=round(self._first_scored_s, 2) if self._first_scored_s is not None else None,
-                alert_delay_s=round(alarm.at - started.timestamp(), 2) if alarm and started else None,
-                alert_series=alarm.data["series"] if alarm else "",
+                alert_delay_s=round(crisis_alert.at - started.timestamp(), 2) if crisis_alert and started else None,
+                alert_series=crisis_alert.data["series"] if crisis_alert else "",
                 lost=len(ids - set(store.articles.known(sorted(ids)))),
                 duplicates=store.articles.doubled(),
                 dead_letters=store.dead.count(),
@@ -190,13 +192,13 @@ def ledger(newswire: Newswire) -> set[str]:
     }
 
 
-def tells_of_crisis(webhook: Received, newswire: Newswire) -> bool:
+def is_crisis_alert(webhook: Received, newswire: Newswire) -> bool:
     """Whether the alert rests on stories of the newswire's crisis."""
     crisis = {canonical(article.url) for article in newswire.published() if article.crisis}
     return any(canonical(str(item.get("url", ""))) in crisis for item in webhook.data.get("evidence", ()))
 
 
-def in_words(summary: Summary) -> str:
+def summary_line(summary: DemoSummary) -> str:
     """The summary for a person."""
     delay = f"{summary.alert_delay_s:.1f} s after it began" if summary.alert_delay_s is not None else "not"
     kind, _, key = summary.alert_series.partition(":")

@@ -26,14 +26,14 @@ from core.errors import EXIT_USAGE, SettingsError, TocsinError
 from core.settings import Settings
 from ingest.kafka.client import committed_offsets, ensure_topics
 from ingest.kafka.outbox import Outbox
-from ingest.kafka.producer import Sender
+from ingest.kafka.producer import BoundedProducer
 from ingest.kafka.publisher import Publisher
 from tocsin.runtime import wiring
-from tocsin.runtime.crawler_bridge import BOARD
+from tocsin.runtime.crawler_bridge import MAILBOX_FILE
 from tocsin.runtime.embedded_broker import EmbeddedBroker, free_port
 from tocsin.runtime.first_login import FirstLogin
-from tocsin.runtime.threads import part
-from tocsin.runtime.worker_process import STOP_TIMEOUT_S, Node, NodePlan, last_reason
+from tocsin.runtime.threads import supervised_thread
+from tocsin.runtime.worker_process import STOP_TIMEOUT_S, WorkerProcess, WorkerProcessPlan, last_reason
 
 if TYPE_CHECKING:
     from ingest.crawl.sources import Source
@@ -66,13 +66,13 @@ class Stack:
         *,
         sources: Sequence[Source] = (),
         dashboard: bool = True,
-        say: Callable[[str], None] = lambda _: None,
+        notify: Callable[[str], None] = lambda _: None,
         first: FirstLogin | None = None,
     ) -> None:
         self._given = settings
         self._sources = sources
         self._dashboard = dashboard
-        self._say = say
+        self._notify = notify
         self.first = first
         self._stop = threading.Event()
         self._exit = contextlib.ExitStack()
@@ -105,29 +105,29 @@ class Stack:
             settings = msgspec.structs.replace(settings, broker=self.broker.address)
         self.settings = msgspec.structs.replace(settings, metrics_port=settings.metrics_port or free_port())
         self._ensure_topics()
-        self._say(f"broker ready on {settings.broker}")
+        self._notify(f"broker ready on {settings.broker}")
         self.outbox = Outbox(folder / "outbox.sqlite", durable_broker=not embedded)
         stack.callback(self.outbox.close)
         if embedded:
             self.outbox.rewind()  # a broker in memory begins empty
-        self.node = Node(self._plan, None if self._given.log_format == "human" else self.log_file)
-        self._start_node()
+        self.node = WorkerProcess(self._plan, None if self._given.log_format == "human" else self.log_file)
+        self._start_worker()
         stack.callback(self.node.stop)
-        self.publisher = Publisher(self.outbox, Sender(settings.broker, wiring.names(settings).articles))
+        self.publisher = Publisher(self.outbox, BoundedProducer(settings.broker, wiring.names(settings).articles))
         stack.callback(self.publisher.close)
-        threads = [part("publisher", partial(self.publisher.run, self._stop), self._give_up)]
+        threads = [supervised_thread("publisher", partial(self.publisher.run, self._stop), self._give_up)]
         if self._sources:
-            threads.append(part("crawler", self._crawl, self._give_up))
-        threads.append(part("supervisor", self._supervise, self._give_up))
+            threads.append(supervised_thread("crawler", self._crawl, self._give_up))
+        threads.append(supervised_thread("supervisor", self._supervise, self._give_up))
         stack.callback(self._join, threads)
         for thread in threads:
             thread.start()
 
-    def _plan(self) -> NodePlan:
+    def _plan(self) -> WorkerProcessPlan:
         account = self.first.account if self.first else None
         if self.broker is None:
-            return NodePlan(settings=self.settings, dashboard=self._dashboard, first=account, outbox=True)
-        return NodePlan(
+            return WorkerProcessPlan(settings=self.settings, dashboard=self._dashboard, first=account, outbox=True)
+        return WorkerProcessPlan(
             settings=self.settings,
             dashboard=self._dashboard,
             first=account,
@@ -151,12 +151,12 @@ class Stack:
 
     def _crawl(self) -> None:
         from ingest.crawl.crawler import Crawler
-        from ingest.crawl.crawler_mailbox import Board
+        from ingest.crawl.crawler_mailbox import CrawlerMailbox
         from ingest.crawl.fetcher import Fetcher
 
-        path = wiring.data_dir(self.settings) / BOARD
-        with contextlib.closing(Fetcher()) as fetcher, contextlib.closing(Board(path)) as board:
-            Crawler(self._sources, fetcher, self.outbox, wiring.make_gazetteer(self.settings), board=board).run(self._stop)
+        path = wiring.data_dir(self.settings) / MAILBOX_FILE
+        with contextlib.closing(Fetcher()) as fetcher, contextlib.closing(CrawlerMailbox(path)) as mailbox:
+            Crawler(self._sources, fetcher, self.outbox, wiring.make_gazetteer(self.settings), mailbox=mailbox).run(self._stop)
 
     def wait_ready(self, timeout_s: float = 120.0) -> None:
         """Wait until the worker has its model and its partitions. Raises TocsinError when it cannot."""
@@ -195,13 +195,13 @@ class Stack:
         if self.broker is not None and (self._beginning or not self.broker.alive):
             self._restart_broker("the broker ended; starting it and the worker again")
         elif self.node.returncode is not None:
-            self._restart_node(self.node.returncode)
+            self._restart_worker(self.node.returncode)
         elif self.broker is not None:
             articles = wiring.names(self.settings).articles
             self.outbox.prune(committed_offsets(self.settings.broker, self.settings.consumer_group, articles))
             self._relieve(self.broker)
 
-    def _restart_node(self, code: int) -> None:
+    def _restart_worker(self, code: int) -> None:
         """Start the ended child again, or give it up."""
         self._quick = 0 if self._was_ready else self._quick + 1
         self._short = self._short + 1 if time.monotonic() - self._started < SHORT_LIFE_S else 0
@@ -209,11 +209,11 @@ class Stack:
         if code == EXIT_USAGE or (alone and self._quick >= QUICK_DEATHS):
             self._give_up(f"the worker ended (exit {code}) and would again: {last_reason(self.log_file)}")
             return
-        self._say(f"the worker ended (exit {code}: {last_reason(self.log_file)}); starting it again")
+        self._notify(f"the worker ended (exit {code}: {last_reason(self.log_file)}); starting it again")
         if not self._stop.wait(min(2.0**self._short, 30.0) if self._short > 1 else 0.0):
-            self._start_node()
+            self._start_worker()
 
-    def _start_node(self) -> None:
+    def _start_worker(self) -> None:
         self._was_ready, self._started = False, time.monotonic()
         self.node.start()
 
@@ -231,7 +231,7 @@ class Stack:
         if self.broker is None:
             return
         if not self._beginning:
-            self._say(why)
+            self._notify(why)
         self._beginning = True  # until all of it is done: what fails here is done again
         self.node.stop(STOP_TIMEOUT_S if self.broker.alive else ALONE_S)
         self.broker.stop()
@@ -239,7 +239,7 @@ class Stack:
         self._ensure_topics()
         self.publisher.rewound()
         self._draining, self.publisher.paused = 0.0, False
-        self._start_node()
+        self._start_worker()
         self._beginning = False
 
 

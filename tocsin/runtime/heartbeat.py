@@ -20,7 +20,7 @@ _log = log.get_logger(__name__)
 
 
 @contextlib.contextmanager
-def beating(
+def heartbeats(
     store: Store,
     roles: Sequence[str],
     *,

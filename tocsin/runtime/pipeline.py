@@ -11,8 +11,8 @@ from stream.watchlists.matcher import Matcher
 from stream.watchlists.watchlist_backfill import fill
 from stream.worker.pipeline import Pipeline
 from tocsin.runtime.wiring import know_watchlists, rules_in_force, watchlists_in_force
-from tocsin.services.rule_service import NewRules
-from tocsin.services.watchlist_service import Followed
+from tocsin.services.rule_service import RuleFollower
+from tocsin.services.watchlist_service import WatchlistFollower
 
 
 def make_pipeline(settings: Settings, store: Store, classifier: Classifier, *, era: str = "") -> Pipeline:
@@ -21,12 +21,12 @@ def make_pipeline(settings: Settings, store: Store, classifier: Classifier, *, e
     Raises SettingsError for watchlists, rules or a webhook that cannot work, StoreError.
     """
     now = datetime.now(UTC)
-    following = Followed(settings, store)
+    following = WatchlistFollower(settings, store)
     watchlists = watchlists_in_force(settings, store)
     know_watchlists(watchlists)
     matcher, rules = Matcher(watchlists), rules_in_force(settings, store, watchlists)
     fill(store, matcher, now - timedelta(days=settings.alert_history_days), now)
     following.begin(matcher)
     return Pipeline.from_settings(
-        settings, store, classifier, matcher=matcher, rules=rules, era=era, written=NewRules(settings, store), following=following
+        settings, store, classifier, matcher=matcher, rules=rules, era=era, written=RuleFollower(settings, store), following=following
     )

@@ -113,12 +113,12 @@ def refresh_job() -> None:
     except StoreError as error:
         _log.warning("refresh postponed", reason=str(error))
         return
-    code, said, told = _run(_here, refresh_command(path, who="scheduler"))
+    code, message, stderr = _run(_here, refresh_command(path, who="scheduler"))
     path.unlink(missing_ok=True)
     if code:
-        _log.error("refresh failed", exit_code=code, reason=(told.strip().splitlines() or [""])[-1])
+        _log.error("refresh failed", exit_code=code, reason=(stderr.strip().splitlines() or [""])[-1])
         return
-    outcome = msgspec.json.decode(said, type=dict[str, Any])
+    outcome = msgspec.json.decode(message, type=dict[str, Any])
     _log.info("refresh", **{name: outcome[name] for name in ("action", "champion", "challenger", "new_labels", "reasons")})
 
 
@@ -129,9 +129,9 @@ def _run(here: _Here, command: list[str]) -> tuple[int, str, str]:
         here.children.append(child)
         if here.stopping:
             child.terminate()
-        said, told = child.communicate()
+        message, stderr = child.communicate()
         here.children.remove(child)
-    return child.returncode, said, told
+    return child.returncode, message, stderr
 
 
 def make_scheduler(settings: Settings, database: Path) -> Any:
@@ -213,13 +213,13 @@ def running_scheduler(settings: Settings, store: Store) -> Iterator[dict[str, da
             _here = None
 
 
-def run_scheduler(settings: Settings, store: Store, say: Callable[[str], None] = lambda _: None) -> None:
+def run_scheduler(settings: Settings, store: Store, notify: Callable[[str], None] = lambda _: None) -> None:
     """The scheduler as a process of its own, until SIGTERM or SIGINT. say: told when each job runs next."""
     stop = stop_on_signal()
     with running_scheduler(settings, store) as runs:
         for job, moment in runs.items():
-            say(f"{job} runs next at {moment:%Y-%m-%d %H:%M:%S} UTC")
+            notify(f"{job} runs next at {moment:%Y-%m-%d %H:%M:%S} UTC")
         if not runs:
-            say("nothing is scheduled: see the settings refresh_cron and retention_days")
+            notify("nothing is scheduled: see the settings refresh_cron and retention_days")
         _log.info("scheduler ready", **{job: moment.isoformat(timespec="seconds") for job, moment in runs.items()})
         stop.wait()

@@ -14,14 +14,14 @@ from core import log
 _log = log.get_logger(__name__)
 
 
-def part(name: str, run: Callable[[], None], on_error: Callable[[str], None]) -> threading.Thread:
+def supervised_thread(name: str, run: Callable[[], None], on_error: Callable[[str], None]) -> threading.Thread:
     """A thread, not started, that calls `on_error` with one sentence when `run` raises."""
 
     def guarded() -> None:
         try:
             run()
         except Exception as error:
-            _log.exception("part ended", part=name)
+            _log.exception("part ended", supervised_thread=name)
             on_error(f"the {name} ended ({type(error).__name__}: {error})")
 
     return threading.Thread(target=guarded, name=name, daemon=True)

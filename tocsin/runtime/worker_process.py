@@ -30,11 +30,11 @@ from core.settings import Settings
 from domain.accounts import Account
 from storage.store import Store
 from tocsin.runtime import wiring
-from tocsin.runtime.crawler_bridge import BOARD, connected
+from tocsin.runtime.crawler_bridge import MAILBOX_FILE, connected
 from tocsin.runtime.first_login import keep
-from tocsin.runtime.heartbeat import beating
+from tocsin.runtime.heartbeat import heartbeats
 from tocsin.runtime.pipeline import make_pipeline
-from tocsin.services.explanation_service import Explainer
+from tocsin.services.explanation_service import ScoreExplainer
 
 if TYPE_CHECKING:
     from dashboard.services import ExplanationService
@@ -46,10 +46,10 @@ STOP_TIMEOUT_S = 40.0
 """Longer than the worker's own shutdown watchdog (30 s)."""
 
 
-class Node:
+class WorkerProcess:
     """The child process. make_plan: what it runs, asked at each start."""
 
-    def __init__(self, make_plan: Callable[[], NodePlan], log_file: Path | None) -> None:
+    def __init__(self, make_plan: Callable[[], WorkerProcessPlan], log_file: Path | None) -> None:
         self._make_plan = make_plan
         self._metrics = ""
         self._log_file = log_file
@@ -137,11 +137,13 @@ def last_reason(log_file: Path) -> str:
             with contextlib.suppress(msgspec.DecodeError):
                 entry = msgspec.json.decode(line, type=dict[str, object])
                 if entry.get("level") in ("error", "critical") and entry.get("reason"):
-                    return " ".join(str(entry[part]) for part in ("reason", "error") if entry.get(part))
+                    return " ".join(
+                        str(entry[supervised_thread]) for supervised_thread in ("reason", "error") if entry.get(supervised_thread)
+                    )
     return f"see {log_file}"
 
 
-class NodePlan(msgspec.Struct, frozen=True, kw_only=True):
+class WorkerProcessPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What one process runs.
 
     session_timeout_s: after which the broker gives a dead worker's partitions away
@@ -166,7 +168,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def run_node(plan: NodePlan, stop: threading.Event | None = None) -> None:
+def run_worker_process(plan: WorkerProcessPlan, stop: threading.Event | None = None) -> None:
     """Run until SIGTERM, SIGINT or `stop`. On the main thread. Raises TocsinError for what a person has to mend."""
     from stream.worker.app import run_worker
 
@@ -179,10 +181,10 @@ def run_node(plan: NodePlan, stop: threading.Event | None = None) -> None:
         stack.callback(store.close)
         current: list[Classifier] = []
         roles = ["work", *(["dashboard"] if plan.dashboard else []), *(["schedule"] if plan.schedule else [])]
-        stack.enter_context(beating(store, roles, ready=ready.is_set, model=lambda: current[0].version if current else ""))
+        stack.enter_context(heartbeats(store, roles, ready=ready.is_set, model=lambda: current[0].version if current else ""))
         if plan.outbox:
-            stack.enter_context(connected(wiring.data_dir(settings) / BOARD, lambda: contextlib.nullcontext(store)))
-        explainer = Explainer()
+            stack.enter_context(connected(wiring.data_dir(settings) / MAILBOX_FILE, lambda: contextlib.nullcontext(store)))
+        explainer = ScoreExplainer()
         model: Future[Classifier] | None = None
         if plan.dashboard:
             metrics.FIRST_LOGIN.set(keep(store, plan.first))
@@ -197,9 +199,9 @@ def run_node(plan: NodePlan, stop: threading.Event | None = None) -> None:
         explainer.use(classifier)
         current.append(classifier)
         if model is not None:
-            from models.inference.classifier import InTurn
+            from models.inference.classifier import LockedClassifier
 
-            classifier = InTurn(classifier)  # the API asks it too
+            classifier = LockedClassifier(classifier)  # the API asks it too
             model.set_result(classifier)
         _log.info("model ready", model=classifier.version)
         pipeline = make_pipeline(settings, store, classifier, era=plan.era)
@@ -284,12 +286,12 @@ def _watch_parent(stop: threading.Event) -> None:
 def main() -> int:
     """Entry of the embedded mode's child."""
     with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as stdin:
-        plan = msgspec.json.decode(stdin.readline(), type=NodePlan)
+        plan = msgspec.json.decode(stdin.readline(), type=WorkerProcessPlan)
     log.configure(plan.settings.log_format, plan.settings.log_level)
     stop, parent = threading.Event(), os.getppid()
     threading.Thread(target=_watch_parent, args=(stop,), name="parent", daemon=True).start()
     try:
-        run_node(plan, stop)
+        run_worker_process(plan, stop)
     except TocsinError as error:
         _log.error("node ends", reason=str(error))
         return EXIT_TEMPFAIL if error.exit_code == EXIT_TEMPFAIL else EXIT_USAGE

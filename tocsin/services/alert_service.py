@@ -20,7 +20,7 @@ SHORTEST_PREFIX = 4
 SHOWN_CHARS = 10
 
 
-class AlertView(msgspec.Struct, frozen=True, kw_only=True):
+class AlertWithLifecycle(msgspec.Struct, frozen=True, kw_only=True):
     """An alert with its life."""
 
     alert: Alert
@@ -31,29 +31,29 @@ class AlertView(msgspec.Struct, frozen=True, kw_only=True):
         return {**msgspec.to_builtins(self.alert), **msgspec.to_builtins(self.life)}
 
 
-class AlertStory(msgspec.Struct, frozen=True, kw_only=True):
+class AlertDetails(msgspec.Struct, frozen=True, kw_only=True):
     """All that is known of one alert: also what was done to it, who was told, alone or in which groups, and who was not and why."""
 
-    view: AlertView
+    view: AlertWithLifecycle
     events: tuple[AlertEvent, ...]
     deliveries: tuple[Delivery, ...]
     withheld: tuple[Withheld, ...]
     groups: tuple[Group, ...] = ()
 
 
-def views(store: Store, settings: Settings, now: datetime, *, since: datetime | None, limit: int) -> list[AlertView]:
+def list_alerts(store: Store, settings: Settings, now: datetime, *, since: datetime | None, limit: int) -> list[AlertWithLifecycle]:
     """The newest alerts with their lives, newest first. Raises UserError, StoreError."""
     alerts = store.alerts.latest(limit, since=since)
     lives = read_lives(store, alerts, now, inhibitions(settings.alert_inhibit))
-    return [AlertView(alert=alert, life=lives[alert.id]) for alert in alerts]
+    return [AlertWithLifecycle(alert=alert, life=lives[alert.id]) for alert in alerts]
 
 
-def story(store: Store, settings: Settings, name: str, now: datetime) -> AlertStory:
+def read_details(store: Store, settings: Settings, name: str, now: datetime) -> AlertDetails:
     """All that is known of the alert whose id begins with `name`. Raises UserError where there is none, or more than one."""
     (alert,) = find(store, [name])
     life = read_lives(store, [alert], now, inhibitions(settings.alert_inhibit))[alert.id]
-    return AlertStory(
-        view=AlertView(alert=alert, life=life),
+    return AlertDetails(
+        view=AlertWithLifecycle(alert=alert, life=life),
         events=tuple(store.lives.events([alert.id])),
         deliveries=tuple(store.told(alert.id)),
         groups=tuple(store.groups.of([alert.id])),
@@ -100,7 +100,7 @@ def _only(name: str, ids: Sequence[str], kind: str) -> str:
     return ids[0]
 
 
-def moment(text: str, now: datetime) -> datetime:
+def parse_time(text: str, now: datetime) -> datetime:
     """The time in words: "2h" is two hours before `now`; else as ISO 8601 has it, in UTC where it says no zone. Raises UserError."""
     try:
         return now - span(text)

@@ -17,26 +17,25 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from api.backends import Backends
+from api.context import Backends
 from api.requests import ArticleIn
-from api.serializers import sentiment, share
-from api.types import Classified, ClassifiedOut, CompanySentiment, Pushed, RuleOut, WatchlistOut
+from api.types import Classified, ClassifiedOut, CompanySentiment, PushResult, RuleOut, WatchlistOut, rounded, sentiment
 from core.errors import BadRecord, BrokerError, ModelError
 from core.records import Article, encode
 from core.series import watchlist_series
 from core.settings import Settings
 from domain.alert_lifecycle import inhibitions
-from ingest.articles import Raw, Stock, build_article
+from ingest.articles import RawArticle, Stock, build_article
 from ingest.kafka.outbox import Outbox
-from ingest.kafka.producer import Sender
-from models.inference.classifier import Classifier, Document, of_now
+from ingest.kafka.producer import BoundedProducer
+from models.inference.classifier import Classifier, Document, current_model
 from storage.store import Store
 from tocsin.runtime import wiring
 
 if TYPE_CHECKING:
     from ingest.companies.gazetteer import Gazetteer
 
-PATIENCE_S = 10.0
+TIMEOUT_S = 10.0
 """As long as Kafka is waited for before a client is told to come again."""
 WAITING = 4
 """Requests for the model that may wait for each other; more are told to come again."""
@@ -53,21 +52,21 @@ def backends(
     """
     gazetteer = cache(lambda: wiring.make_gazetteer(settings))
     with contextlib.ExitStack() as stack:
-        push: Pusher | None = None
+        push: ArticlePusher | None = None
         if outbox is not None:
-            push = Pusher(gazetteer, IntoOutbox(outbox))
+            push = ArticlePusher(gazetteer, OutboxTarget(outbox))
         elif settings.broker != "embedded":
-            push = Pusher(gazetteer, IntoKafka(Sender(settings.broker, wiring.names(settings).articles)))
+            push = ArticlePusher(gazetteer, KafkaTarget(BoundedProducer(settings.broker, wiring.names(settings).articles)))
         if push is not None:
             stack.callback(push.close)
 
         def load() -> Classifier:
-            from models.inference.classifier import InTurn
+            from models.inference.classifier import LockedClassifier
 
-            return InTurn(stack.enter_context(wiring.following_classifier(settings)))
+            return LockedClassifier(stack.enter_context(wiring.following_classifier(settings)))
 
         yield Backends(
-            classify=Classifying(load if model is None else lambda: _shared(model), gazetteer) if settings.api_classify else None,
+            classify=TextClassifier(load if model is None else lambda: _shared(model), gazetteer) if settings.api_classify else None,
             push=push,
             rules=lambda: rules(settings, store),
             watchlists=_watchlists(settings, store),
@@ -91,9 +90,9 @@ def rules(settings: Settings, store: Store) -> list[RuleOut]:
 
 
 def _watchlists(settings: Settings, store: Store) -> Callable[[], list[WatchlistOut]]:
-    from tocsin.services.watchlist_service import Current
+    from tocsin.services.watchlist_service import CurrentWatchlists
 
-    loaded = Current(settings, store)
+    loaded = CurrentWatchlists(settings, store)
 
     def read() -> list[WatchlistOut]:
         filled = store.watchlists.filled()
@@ -106,7 +105,7 @@ def _watchlists(settings: Settings, store: Store) -> Callable[[], list[Watchlist
                 companies=each.companies,
                 topics=each.topics,
                 keywords=tuple(term.written for term in each.terms),
-                filled=filled.get(each.name) == each.digest,
+                backfilled=filled.get(each.name) == each.digest,
             )
             for each in loaded()
         ]
@@ -114,8 +113,8 @@ def _watchlists(settings: Settings, store: Store) -> Callable[[], list[Watchlist
     return read
 
 
-class Classifying:
-    """backends.Classify. load: the classifier, asked for once it is needed; it may be shared between threads"""
+class TextClassifier:
+    """context.Classify. load: the classifier, asked for once it is needed; it may be shared between threads"""
 
     def __init__(self, load: Callable[[], Classifier], gazetteer: Callable[[], Gazetteer]) -> None:
         self._load, self._gazetteer = load, gazetteer
@@ -138,7 +137,7 @@ class Classifying:
         with self._lock:
             if self._classifier is None:
                 self._classifier = self._load()
-        model = of_now(self._classifier)
+        model = current_model(self._classifier)
         found = [self._gazetteer().mentions(text) for text in texts]
         documents = [
             Document(title=text, text="", language=language(text), companies=tuple(mention.surface for mention in mentions))
@@ -150,9 +149,9 @@ class Classifying:
                 ClassifiedOut(
                     language=document.language,
                     sentiment=sentiment(*made.sentiment),
-                    tone=share(made.sentiment.tone),
-                    topics={topic: share(p) for topic, p in made.topics.items()},
-                    risks={risk: share(p) for risk, p in made.risks.items()},
+                    tone=rounded(made.sentiment.tone),
+                    topics={topic: rounded(p) for topic, p in made.topics.items()},
+                    risks={risk: rounded(p) for risk, p in made.risks.items()},
                     companies=tuple(
                         CompanySentiment(company=mention.company, sector=mention.sector, sentiment=sentiment(*own))
                         for mention, own in zip(mentions, made.companies, strict=True)
@@ -163,15 +162,15 @@ class Classifying:
         )
 
 
-class Pusher:
+class ArticlePusher:
     """backends.Push. place: IntoOutbox or IntoKafka: takes articles, and says why it will never take some, by index"""
 
-    def __init__(self, gazetteer: Callable[[], Gazetteer], place: IntoOutbox | IntoKafka) -> None:
+    def __init__(self, gazetteer: Callable[[], Gazetteer], place: OutboxTarget | KafkaTarget) -> None:
         self._gazetteer, self._place = gazetteer, place
 
-    def __call__(self, given: Sequence[ArticleIn], now: datetime) -> list[Pushed]:
+    def __call__(self, given: Sequence[ArticleIn], now: datetime) -> list[PushResult]:
         """One result each. Raises BrokerError, StoreError."""
-        results: dict[int, Pushed] = {}
+        results: dict[int, PushResult] = {}
         built: dict[int, Article] = {}
         for index, each in enumerate(given):
             try:
@@ -179,14 +178,14 @@ class Pusher:
                 encode(built[index])
             except BadRecord as error:
                 built.pop(index, None)
-                results[index] = Pushed(index=index, accepted=False, reason=error.reason)
+                results[index] = PushResult(index=index, accepted=False, reason=error.reason)
         refused = self._place.take(built)
         for index, article in built.items():
             why = refused.get(index, "")
             results[index] = (
-                Pushed(index=index, accepted=False, reason=why)
+                PushResult(index=index, accepted=False, reason=why)
                 if why
-                else Pushed(index=index, accepted=True, id=article.id, flags=article.flags)
+                else PushResult(index=index, accepted=True, id=article.id, flags=article.flags)
             )
         return [results[index] for index in range(len(given))]
 
@@ -195,8 +194,8 @@ class Pusher:
         self._place.close()
 
 
-def _raw(given: ArticleIn) -> Raw:
-    return Raw(
+def _raw(given: ArticleIn) -> RawArticle:
+    return RawArticle(
         source=given.source,
         url=given.url,
         guid=given.guid,
@@ -209,7 +208,7 @@ def _raw(given: ArticleIn) -> Raw:
     )
 
 
-class IntoOutbox:
+class OutboxTarget:
     """The outbox of the process that crawls and publishes: what is there survives us, the broker and a power cut."""
 
     def __init__(self, path: Path) -> None:
@@ -220,7 +219,7 @@ class IntoOutbox:
     def take(self, articles: dict[int, Article]) -> dict[int, str]:
         """Keep all of them, or none. Raises StoreError, BrokerError where too much waits already."""
         with self._lock:
-            outbox = self._outbox = self._outbox or Outbox(self._path, durable_broker=True, guest=True)
+            outbox = self._outbox = self._outbox or Outbox(self._path, durable_broker=True, append_only=True)
         if outbox.full:
             raise BrokerError(f"the outbox is full ({outbox.counts().size} bytes)")
         outbox.put(articles.values())
@@ -233,16 +232,16 @@ class IntoOutbox:
                 self._outbox.close()
 
 
-class IntoKafka:
+class KafkaTarget:
     """The topic `articles`, acknowledged by all replicas that are in sync. One request at a time: `Sender` is of one thread."""
 
-    def __init__(self, sender: Sender, patience_s: float = PATIENCE_S) -> None:
-        self._sender, self._patience_s = sender, patience_s
+    def __init__(self, sender: BoundedProducer, timeout_s: float = TIMEOUT_S) -> None:
+        self._sender, self._timeout_s = sender, timeout_s
         self._lock = threading.Lock()
 
     def take(self, articles: dict[int, Article]) -> dict[int, str]:
         """Index to why Kafka will never take it, of those that it refuses. Raises BrokerError: some may be there all the same."""
-        if not self._lock.acquire(timeout=self._patience_s):
+        if not self._lock.acquire(timeout=self._timeout_s):
             raise BrokerError("others keep Kafka busy")
         try:
             return self._send(articles)
@@ -253,7 +252,7 @@ class IntoKafka:
             self._lock.release()
 
     def _send(self, articles: dict[int, Article]) -> dict[int, str]:
-        deadline = time.monotonic() + self._patience_s
+        deadline = time.monotonic() + self._timeout_s
         refused: dict[int, str] = {}
         for index, article in articles.items():
             self._sender.send(index, article.id.encode(), encode(article))
@@ -264,7 +263,7 @@ class IntoKafka:
                 if done.error:
                     refused[done.token] = f"Kafka refuses it: {done.error}"
             if time.monotonic() > deadline:
-                raise BrokerError(f"Kafka at {self._sender.bootstrap} has not taken all within {self._patience_s:.0f} s")
+                raise BrokerError(f"Kafka at {self._sender.bootstrap} has not taken all within {self._timeout_s:.0f} s")
             if self._sender.in_flight:
                 self._sender.wake.wait(0.1)
         return refused

@@ -21,8 +21,8 @@ from core.errors import InvalidInput, TocsinError
 from core.records import LEVELS, Alert, Measure
 from core.series import MARKET
 from core.settings import Settings
-from ingest.archive.backfill import Report, identities
-from ingest.archive.files import Reading
+from ingest.archive.backfill import BackfillReport, identities
+from ingest.archive.files import ReadOptions
 from storage.store import Store
 from stream.detection.attribution import group_stories, needed
 from stream.detection.limit_evaluator import limit_evidence
@@ -31,13 +31,13 @@ from stream.detection.replay import ReplayData, ReplayedMinute, replay
 from stream.detection.rules import Rules
 from tocsin.runtime import wiring
 from tocsin.runtime.backfill import Show, load
-from tocsin.services.replay import levels
+from tocsin.services.replay import limit_alerts
 
 FOLDER = "backtests"
 WEEK = timedelta(days=7)
 
 
-class Rang(msgspec.Struct, frozen=True, kw_only=True):
+class BacktestAlert(msgspec.Struct, frozen=True, kw_only=True):
     """An alert of a replay, as core.records has it.
 
     start: of its window; bar: the surprise that rang at that moment, 0: none was asked for
@@ -67,7 +67,7 @@ class Rang(msgspec.Struct, frozen=True, kw_only=True):
     needed: tuple[str, ...] = ()
 
 
-class Summary(msgspec.Struct, frozen=True, kw_only=True):
+class BacktestSummary(msgspec.Struct, frozen=True, kw_only=True):
     """A whole replay of [since, until). articles: negative ones that the detector looked at; bar: the last one.
 
     silences: how many of the alerts are of silence; alerts_per_week: of the others
@@ -89,7 +89,7 @@ Progress = Callable[[float], None]
 
 
 @contextlib.contextmanager
-def archive_store(files: Sequence[str], settings: Settings, reading: Reading, stop: threading.Event, show: Show) -> Iterator[Store]:
+def archive_store(files: Sequence[str], settings: Settings, reading: ReadOptions, stop: threading.Event, show: Show) -> Iterator[Store]:
     """The store that holds `files`, scored by the model of the settings: made at the first time, kept for the next.
 
     Raises UserError for stdin, which cannot be read twice, and TocsinError; when it was interrupted, what was scored is kept.
@@ -106,7 +106,7 @@ def archive_store(files: Sequence[str], settings: Settings, reading: Reading, st
     own = msgspec.structs.replace(settings, data_dir=str(folder), store="embedded", broker="embedded", model=model)
     done = folder / "scored.json"
     if not done.exists():
-        report: Report = load(files, own, reading, stop, show)
+        report: BackfillReport = load(files, own, reading, stop, show)
         if report.interrupted:
             raise TocsinError("interrupted; what was scored is kept: the same command goes on from here")
         done.write_bytes(msgspec.json.encode(report))
@@ -115,25 +115,25 @@ def archive_store(files: Sequence[str], settings: Settings, reading: Reading, st
 
 
 def run(
-    heard: ReplayData, rules: Rules, silence: OutageRule, store: Store, since: datetime, until: datetime, show: Progress
-) -> Iterator[Rang | Summary]:
+    history: ReplayData, rules: Rules, silence: OutageRule, store: Store, since: datetime, until: datetime, show: Progress
+) -> Iterator[BacktestAlert | BacktestSummary]:
     """Every alert, then the summary. store: the one that was heard. Raises StoreError."""
     alerts, silences, bar = 0, 0, 0.0
     whole = max((until - since).total_seconds(), 1.0)
-    silent = (ReplayedMinute(at, fresh, bar=0.0) for at, fresh in replay_outages(heard.spoke, silence, since, until))
-    spoken = replay(heard, rules.detector, since, until, levels(heard, rules, store, since, until))
+    silent = (ReplayedMinute(at, fresh, bar=0.0) for at, fresh in replay_outages(history.spoke, silence, since, until))
+    spoken = replay(history, rules.detector, since, until, limit_alerts(history, rules, store, since, until))
     for moment in heapq.merge(spoken, silent, key=lambda moment: moment.at):
         bar = moment.bar or bar
         show((moment.at - since).total_seconds() / whole)
         for alert in moment.alerts:
             alerts += 1
             silences += alert.measure == "silence"
-            yield _told(alert, moment, heard, store, bar)
-    yield Summary(
+            yield _told(alert, moment, history, store, bar)
+    yield BacktestSummary(
         since=since,
         until=until,
-        series=len(heard.tallies),
-        articles=len(heard.between(MARKET, since, until)),
+        series=len(history.tallies),
+        articles=len(history.between(MARKET, since, until)),
         alerts=alerts,
         silences=silences,
         alerts_per_week=round((alerts - silences) / (whole / WEEK.total_seconds()), 2),
@@ -142,19 +142,19 @@ def run(
     )
 
 
-def _told(alert: Alert, moment: ReplayedMinute, heard: ReplayData, store: Store, bar: float) -> Rang:
+def _told(alert: Alert, moment: ReplayedMinute, history: ReplayData, store: Store, bar: float) -> BacktestAlert:
     if alert.measure == "silence":
-        return _rang(alert, [], 0.0, [])
+        return _backtest_alert(alert, [], 0.0, [])
     if alert.measure in LEVELS:
-        return _rang(alert, [item.id for item in limit_evidence(store, alert)], 0.0, [])
-    told = heard.between(alert.series, alert.window_start, alert.window_start + timedelta(seconds=alert.window_s))
+        return _backtest_alert(alert, [item.id for item in limit_evidence(store, alert)], 0.0, [])
+    articles = history.between(alert.series, alert.window_start, alert.window_start + timedelta(seconds=alert.window_s))
     judged = moment.judged.get(alert.id)
-    carried = needed(group_stories(told), judged) if judged is not None else []
-    return _rang(alert, [mention.id for mention in told], bar, [story.article for story in carried])
+    carried = needed(group_stories(articles), judged) if judged is not None else []
+    return _backtest_alert(alert, [mention.id for mention in articles], bar, [story.article for story in carried])
 
 
-def _rang(alert: Alert, evidence: Sequence[str], bar: float, carried: Sequence[str]) -> Rang:
-    return Rang(
+def _backtest_alert(alert: Alert, evidence: Sequence[str], bar: float, carried: Sequence[str]) -> BacktestAlert:
+    return BacktestAlert(
         id=alert.id,
         rule=alert.rule,
         series=alert.series,

@@ -14,7 +14,7 @@ from dashboard.services import ActiveText
 from storage.store import RuleTexts, Store
 
 
-class Written:
+class ConfigText:
     """One such text. Thread safe.
 
     what: as messages and the audit log call it; texts: where it is kept; file: what counts until somebody wrote one, "" for none
@@ -52,7 +52,7 @@ class Written:
             raise InvalidInput(f"{len(text):,} characters of {self._what} are too many: at most {self._most:,}")
 
     @contextmanager
-    def trying(self) -> Iterator[None]:
+    def exclusive_preview(self) -> Iterator[None]:
         """While inside, nobody else tries a text: a trial reads much. Raises UserError where somebody does already."""
         if not self._turn.acquire(blocking=False):
             raise Conflict(f"other {self._what} are being tried; ask again in some seconds")

@@ -16,12 +16,12 @@ from core.errors import BadRecord, BrokerError, Conflict, NotFound
 from core.records import Article, decode
 from core.settings import Settings
 from ingest.kafka.outbox import Outbox
-from ingest.kafka.producer import Sender
+from ingest.kafka.producer import BoundedProducer
 from storage.store import DeadLetter, Store
 from tocsin.runtime import wiring
 from tocsin.runtime.embedded import sole_owner
 
-PATIENCE_S = 60.0
+TIMEOUT_S = 60.0
 
 
 def find(store: Store, names: Sequence[str]) -> list[DeadLetter]:
@@ -66,10 +66,10 @@ def _to_kafka(letters: Sequence[DeadLetter], settings: Settings) -> None:
     names = wiring.names(settings)
     for topic in {letter.topic for letter in letters}:
         to = topic if topic in names else names.articles  # an archive that was loaded directly was never in Kafka
-        with contextlib.closing(Sender(settings.broker, to)) as sender:
+        with contextlib.closing(BoundedProducer(settings.broker, to)) as sender:
             for number, letter in enumerate(each for each in letters if each.topic == topic):
                 sender.send(number, letter.key, letter.value)
-            deadline = time.monotonic() + PATIENCE_S
+            deadline = time.monotonic() + TIMEOUT_S
             while sender.in_flight:
                 failed = [done.error for done in sender.finished() if done.error]
                 if failed or time.monotonic() > deadline:

@@ -13,12 +13,12 @@ import msgspec
 from actions.audited_actions import Deeds
 from core.errors import Conflict, InvalidInput, NotFound
 from core.settings import Settings
-from dashboard.services import DAYS, OUTCOMES, DeliveryLog, Outcome, EndpointStatus, DeliveryRecord
+from dashboard.services import DAYS, OUTCOMES, DeliveryLog, DeliveryOutcome, DeliveryRecord, EndpointStatus
 from storage.store import Delivery, Group, Replay, Store
 from stream.delivery.delivery_scheduler import REACH, next_attempt, open_replays
 from stream.delivery.endpoints import endpoints as parsed
-from stream.delivery.formats.generic import TEST
 from stream.delivery.formats.base import GONE, is_rate_limited
+from stream.delivery.formats.generic import TEST
 
 MOST_AT_ONCE = 500
 
@@ -45,7 +45,7 @@ def states(settings: Settings, lasts: Sequence[Delivery]) -> list[EndpointState]
         last: Delivery | None = own[-1] if own else None
         state = "unused" if last is None else "ok" if last.delivered else "gone" if last.status == GONE else "failing"
         state = "waiting" if last is not None and is_rate_limited(last) else state
-        state = "paused" if endpoint.wanted.paused else state
+        state = "paused" if endpoint.filter.paused else state
         found.append(
             EndpointState(
                 endpoint=endpoint.label,
@@ -59,7 +59,7 @@ def states(settings: Settings, lasts: Sequence[Delivery]) -> list[EndpointState]
     return found
 
 
-class DeliveryDesk:
+class StoredDeliveryService:
     """As dashboard.services.Delivering has it."""
 
     def __init__(self, settings: Settings, store: Store, now: Callable[[], datetime]) -> None:
@@ -95,7 +95,7 @@ class DeliveryDesk:
     def replay_failed(self, endpoint: str, deeds: Deeds) -> int:
         """The same for all that failed or are dead there, the newest where they are too many. Raises UserError, StoreError."""
         self._must_be_open(endpoint)
-        found = [each.subject for each in self.log().sent if each.endpoint == endpoint and each.outcome in ("failed", "dead")]
+        found = [each.subject for each in self.log().deliveries if each.endpoint == endpoint and each.outcome in ("failed", "dead")]
         subjects = [subject for subject in found if subject != TEST][:MOST_AT_ONCE]
         return self.replay(endpoint, subjects, deeds) if subjects else 0
 
@@ -129,7 +129,7 @@ def _sent(
 ) -> DeliveryRecord:
     group, wanted = groups.get(last.alert_id), asked.get((last.alert_id, last.endpoint))
     due = next_attempt(last) if last.alert_id != TEST else None
-    outcome: Outcome
+    outcome: DeliveryOutcome
     if wanted is not None and place is not None:
         outcome, due = "waiting", now
     elif last.delivered:
@@ -149,7 +149,7 @@ def _sent(
         outcome=outcome,
         alert_ids=group.members if group else alone,
         next_at=due,
-        asked_by=wanted.who if wanted else "",
+        requested_by=wanted.who if wanted else "",
     )
 
 

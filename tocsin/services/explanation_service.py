@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 
 from core.errors import ModelError
-from dashboard.services import ExplanationRequest, Explanation, WordWeight
-from models.inference.classifier import Classifier, of_now
+from dashboard.services import Explanation, ExplanationRequest, WordWeight
+from models.inference.classifier import Classifier, current_model
 
-PATIENCE_S = 20.0
+TIMEOUT_S = 20.0
 
 
-class Explainer:
+class ScoreExplainer:
     """Explains scores, one at a time: an integral takes as much as scoring some dozen texts, and the worker comes first.
 
     It shares the worker's network, whose forward pass keeps nothing (a test holds both to the same answers at the same time).
@@ -32,10 +32,10 @@ class Explainer:
         from models.inference.explain import explain
         from models.inference.transformer import TransformerClassifier
 
-        classifier = of_now(self._classifier)
+        classifier = current_model(self._classifier)
         if not isinstance(classifier, TransformerClassifier):
             raise ModelError(f"the model {classifier.version} is no network of ours; only those can be explained")
-        if not self._turn.acquire(timeout=PATIENCE_S):
+        if not self._turn.acquire(timeout=TIMEOUT_S):
             raise ModelError("other texts are being explained; ask again in some seconds")
         try:
             found = explain(classifier, asked.title, asked.text, asked.language, asked.company, genre=asked.genre)

@@ -9,19 +9,19 @@ from functools import partial
 
 from core.errors import SettingsError
 from core.settings import Settings
-from dashboard.services import Services, ExplanationService, ConsumerLag
+from dashboard.services import ConsumerLag, ExplanationService, Services
 from storage.store import Store
 from tocsin.runtime import wiring
-from tocsin.services.delivery_service import DeliveryDesk
-from tocsin.services.feed_service import FeedDesk
-from tocsin.services.model_service import ModelDesk
-from tocsin.services.rule_service import RuleDesk
-from tocsin.services.watchlist_service import WatchDesk
+from tocsin.services.delivery_service import StoredDeliveryService
+from tocsin.services.feed_service import StoredFeedService
+from tocsin.services.model_service import LocalModelService
+from tocsin.services.rule_service import StoredRuleService
+from tocsin.services.watchlist_service import StoredWatchlistService
 
 TIMEOUT_S = 4.0
 
 
-def lags_of(settings: Settings) -> ConsumerLag | None:
+def consumer_lag_reader(settings: Settings) -> ConsumerLag | None:
     """Asks the broker of these settings; None where they name none: a dashboard of its own beside an embedded one."""
     return None if settings.broker == "embedded" else partial(_lags, settings)
 
@@ -36,19 +36,21 @@ def _lags(settings: Settings) -> Mapping[str, list[int]]:
 
 
 @contextlib.contextmanager
-def services_of(settings: Settings, store: Store, now: Callable[[], datetime], explain: ExplanationService | None = None) -> Iterator[Services]:
+def services_of(
+    settings: Settings, store: Store, now: Callable[[], datetime], explain: ExplanationService | None = None
+) -> Iterator[Services]:
     """All services over one store. now: the time, aware UTC; explain: of the model that runs in this process"""
     with contextlib.suppress(SettingsError):
         wiring.know_companies(settings)
     with contextlib.suppress(SettingsError):  # of a file that is wrong: the worker complains of it
         wiring.know_watchlists(wiring.watchlists_in_force(settings, store))
-    with contextlib.closing(ModelDesk(settings, store, now)) as models:
+    with contextlib.closing(LocalModelService(settings, store, now)) as models:
         yield Services(
             explanations=explain,
-            rules=RuleDesk(settings, store, now),
-            watchlists=WatchDesk(settings, store, now),
-            feeds=FeedDesk(settings, store, now),
-            consumer_lag=lags_of(settings),
-            deliveries=DeliveryDesk(settings, store, now),
+            rules=StoredRuleService(settings, store, now),
+            watchlists=StoredWatchlistService(settings, store, now),
+            feeds=StoredFeedService(settings, store, now),
+            consumer_lag=consumer_lag_reader(settings),
+            deliveries=StoredDeliveryService(settings, store, now),
             models=models,
         )

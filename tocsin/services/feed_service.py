@@ -15,7 +15,7 @@ import msgspec
 from actions.account_service import People
 from core.errors import Conflict, InvalidInput, NotFound, SourceError
 from core.settings import Settings
-from dashboard.services import FeedEntry, FeedPreview, NewFeed, FeedProblem
+from dashboard.services import FeedEntry, FeedPreview, FeedProblem, NewFeed
 from ingest.crawl import feeds
 from ingest.crawl.fetcher import Fetched, Fetcher
 from ingest.crawl.sources import Source, source_of
@@ -38,7 +38,7 @@ LEAST_INTERVAL_S = 10.0
 INTERVALS_S = (60, 120, 300, 600, 900, 1800, 3600)
 
 
-class FeedDesk:
+class StoredFeedService:
     """As dashboard.services.Feeding has it."""
 
     def __init__(self, settings: Settings, store: Store, now: Callable[[], datetime], *, look_s: float = LOOK_S) -> None:
@@ -58,7 +58,7 @@ class FeedDesk:
         finally:
             self._turns.release()
             People(self._store, self._now).note(who, "feed looked at", address[:500], address=PAGES)
-        return looked(found, fetched, address, self._known(), self._now(), took_s)
+        return preview_of(found, fetched, address, self._known(), self._now(), took_s)
 
     def add(self, feed: NewFeed, who: str) -> None:
         """Have it crawled. Raises UserError, StoreError."""
@@ -71,9 +71,9 @@ class FeedDesk:
         known = self._known()
         if source.name in known:
             raise Conflict(f"there is a source {source.name!r} already: give this one another name")
-        twin = _twin(source.url, known)
-        if twin:
-            raise Conflict(f"{twin!r} has this address already")
+        duplicate = _duplicate(source.url, known)
+        if duplicate:
+            raise Conflict(f"{duplicate!r} has this address already")
         if len(self._store.feeds.all()) >= MAX_FEEDS:
             raise Conflict(f"{MAX_FEEDS} feeds were added already; more belong into a file of sources")
         body = msgspec.json.encode(row).decode()
@@ -104,7 +104,7 @@ class FeedDesk:
                 raise
 
 
-def looked(found: feeds.Feed, fetched: Fetched, asked: str, known: dict[str, str], now: datetime, took_s: float) -> FeedPreview:
+def preview_of(found: feeds.Feed, fetched: Fetched, asked: str, known: dict[str, str], now: datetime, took_s: float) -> FeedPreview:
     """What is to be said of a feed. known: name to address of the sources that there are. Pure."""
     entries = [_entry(entry, now) for entry in found.entries]
     moments = sorted((entry.published for entry in entries if entry.published), reverse=True)
@@ -137,9 +137,9 @@ def problems(
     now: datetime,
 ) -> Iterator[FeedProblem]:
     """What is odd about it, the gravest first. moments: of its entries, the newest first. Pure."""
-    twin = _twin(url, known) or _twin(asked, known)
-    if twin:
-        yield FeedProblem("known", {"name": twin})
+    duplicate = _duplicate(url, known) or _duplicate(asked, known)
+    if duplicate:
+        yield FeedProblem("known", {"name": duplicate})
     if canonical(url) != canonical(asked):
         yield FeedProblem("moved", {"url": url[:300]})
     if not entries:
@@ -173,7 +173,7 @@ def _entry(entry: feeds.Entry, now: datetime) -> FeedEntry:
     return FeedEntry(clean_text.clean(entry.title[:5_000])[:500], dates.parse(entry.published, UTC, now) if entry.published else None)
 
 
-def _twin(url: str, known: dict[str, str]) -> str:
+def _duplicate(url: str, known: dict[str, str]) -> str:
     """The source that has this address; "" for none."""
     return next((name for name, address in known.items() if canonical(address) == canonical(url)), "")
 

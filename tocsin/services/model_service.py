@@ -14,7 +14,16 @@ from actions.account_service import People
 from core import log
 from core.errors import Conflict, ModelError, StoreError, UserError
 from core.settings import Settings
-from dashboard.services import ModelCard, MetricComparison, ModelComparison, ModelVersions, ModelChange, CardMetric, RefreshStatus, ModelVersion
+from dashboard.services import (
+    CardMetric,
+    MetricComparison,
+    ModelCard,
+    ModelChange,
+    ModelComparison,
+    ModelVersion,
+    ModelVersions,
+    RefreshStatus,
+)
 from models.evaluation.card_reader import read_card
 from models.registry.versions import Entry, Event, Versions
 from models.training.promotion_gate import Comparison
@@ -27,7 +36,7 @@ LABELS = "snapshot-dashboard.json"
 _log = log.get_logger(__name__)
 
 
-class ModelDesk:
+class LocalModelService:
     """As dashboard.services.Modelling has it. Close it to end the refresh that it began."""
 
     def __init__(self, settings: Settings, store: Store, now: Callable[[], datetime]) -> None:
@@ -61,7 +70,9 @@ class ModelDesk:
             versions.folder(challenger)  # no path out of the folder
             found = read_measured(versions.root, challenger)
             if found is not None and found.against == other:
-                return ModelComparison(now, before, found.at, tuple(_compared(each, turned=challenger == before) for each in found.comparisons))
+                return ModelComparison(
+                    now, before, found.at, tuple(_compared(each, turned=challenger == before) for each in found.comparisons)
+                )
         return None
 
     def card(self) -> ModelCard | None:
@@ -121,8 +132,8 @@ class ModelDesk:
             _log.error("refresh failed", reason=own.error, by=own.who)
         found = read_progress(self._versions().root)
         outcome = found[0].outcome if found is not None and found[0].began >= own.began else None
-        said = {"action": outcome.action, "champion": outcome.champion, "reasons": outcome.reasons} if outcome else {"error": own.error}
-        self._note(own.who, "refresh ended", outcome.challenger if outcome else "", {"champion": before}, said)
+        message = {"action": outcome.action, "champion": outcome.champion, "reasons": outcome.reasons} if outcome else {"error": own.error}
+        self._note(own.who, "refresh ended", outcome.challenger if outcome else "", {"champion": before}, message)
 
     def _wait(self, own: _Own, force: bool) -> str:
         """Run the program to its end; why it failed, "" where it did not."""
@@ -139,12 +150,12 @@ class ModelDesk:
                     env=scheduler.environment_with(self._settings),
                 )
             with own.child as child:
-                _, told = child.communicate()
+                _, stderr = child.communicate()
         finally:
             labels.unlink(missing_ok=True)
         if not own.child.returncode:
             return ""
-        return (told.strip().splitlines() or [f"it ended with status {own.child.returncode}"])[-1].strip()
+        return (stderr.strip().splitlines() or [f"it ended with status {own.child.returncode}"])[-1].strip()
 
     def _versions(self) -> Versions:
         return wiring.make_versions(self._settings)

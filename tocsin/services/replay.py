@@ -25,7 +25,7 @@ WITH_EVIDENCE = 50
 """So many alerts, the newest, come with the articles behind them: each takes a question to the store."""
 
 
-def hear(
+def load_history(
     store: Store, rule: SpikeRule, since: datetime | None, until: datetime | None, *, window_s: int = 0
 ) -> tuple[ReplayData, datetime, datetime]:
     """What was told in [since, until), with the past that the rule reads before it; the bounds where none were given.
@@ -44,17 +44,17 @@ def hear(
     if MARKET not in tallies or begin >= end:
         raise NotFound(f"there is no article between {begin:%Y-%m-%d %H:%M} and {end:%Y-%m-%d %H:%M} UTC")
     last = from_epoch(int(tallies[MARKET].at[-1]) + 60)
-    told = {} if rule.paused else store.mentions.negative_articles(past, end)
+    articles = {} if rule.paused else store.mentions.negative_articles(past, end)
     spoke = store.sources.told(past - timedelta(seconds=GONE * STRETCH_S), end, STRETCH_S)
-    return ReplayData(tallies, told, store.mentions.sources(past, end), spoke), begin, min(end, last)
+    return ReplayData(tallies, articles, store.mentions.sources(past, end), spoke), begin, min(end, last)
 
 
-def levels(heard: ReplayData, rules: Rules, store: Store, since: datetime, until: datetime) -> dict[int, list[Alert]]:
+def limit_alerts(history: ReplayData, rules: Rules, store: Store, since: datetime, until: datetime) -> dict[int, list[Alert]]:
     """What an analyst's own rules would have rung in [since, until): the end of a minute to its alerts. Raises StoreError."""
     before = timedelta(seconds=rules.window_s)
     risky = any(rule.kind == "risk_event" for rule in rules.own)
     risks = risk_articles(store.articles.risky(since - before, until)) if risky else {}
-    return replay_limit_rules(heard.tallies, risks, rules.own, store.mentions, since, until)
+    return replay_limit_rules(history.tallies, risks, rules.own, store.mentions, since, until)
 
 
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,17 +79,17 @@ def preview(store: Store, rules: Rules, since: datetime, until: datetime) -> Pre
     detector = rules.detector if rules.detector_overridden else dataclasses.replace(rules.detector, paused=True)
     names = [rule.name for rule in (*((detector,) if rules.detector_overridden else ()), *rules.own) if not rule.paused]
     try:
-        heard, begin, end = hear(store, detector, since, until, window_s=rules.window_s)
+        history, begin, end = load_history(store, detector, since, until, window_s=rules.window_s)
     except UserError:  # nothing is stored of that time
         return Preview(since=since, until=until, stories=0, rules=dict.fromkeys(names, 0), alerts=())
-    own = levels(heard, rules, store, begin, end)
-    alerts = [alert for moment in replay(heard, detector, begin, end, own) for alert in moment.alerts]
+    own = limit_alerts(history, rules, store, begin, end)
+    alerts = [alert for moment in replay(history, detector, begin, end, own) for alert in moment.alerts]
     shown = max(0, len(alerts) - WITH_EVIDENCE)
-    told = [msgspec.structs.replace(alert, evidence=limit_evidence(store, alert)) for alert in alerts[shown:]]
+    articles = [msgspec.structs.replace(alert, evidence=limit_evidence(store, alert)) for alert in alerts[shown:]]
     return Preview(
         since=begin,
         until=until,
-        stories=int(heard.tallies[MARKET].count_all(int(begin.timestamp()), int(end.timestamp()))),
+        stories=int(history.tallies[MARKET].count_all(int(begin.timestamp()), int(end.timestamp()))),
         rules={name: sum(alert.rule == name for alert in alerts) for name in names},
-        alerts=(*alerts[:shown], *told),
+        alerts=(*alerts[:shown], *articles),
     )

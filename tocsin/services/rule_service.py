@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 from core import log
 from core.errors import StoreError, UserError
 from core.settings import Settings
-from dashboard.services import RulePreview, ActiveText
+from dashboard.services import ActiveText, RulePreview
 from storage.store import RuleText, Store
 from stream.detection.rules import Rules
 from tocsin.runtime import wiring
-from tocsin.services.config_text import Written
+from tocsin.services.config_text import ConfigText
 from tocsin.services.replay import preview
 
 DAYS = 30
@@ -20,18 +20,18 @@ MAX_CHARS = 100_000
 _log = log.get_logger(__name__)
 
 
-class RuleDesk:
+class StoredRuleService:
     """As dashboard.services.Ruling has it."""
 
     def __init__(self, settings: Settings, store: Store, now: Callable[[], datetime]) -> None:
         self._settings, self._store, self._now = settings, store, now
-        self._text = Written("rules", store.rules, settings.alert_rules, store, now, most_chars=MAX_CHARS)
+        self._text = ConfigText("rules", store.rules, settings.alert_rules, store, now, most_chars=MAX_CHARS)
         self.active = self._text.active
 
     def preview(self, text: str) -> RulePreview:
         """What they would have rung. Raises UserError, StoreError."""
         rules = self._checked(text)
-        with self._text.trying():
+        with self._text.exclusive_preview():
             until = self._now()
             found = preview(self._store, rules, until - timedelta(days=DAYS), until)
         return RulePreview(found.since, found.until, found.stories, found.rules, found.alerts)
@@ -46,7 +46,7 @@ class RuleDesk:
         return wiring.make_rules(self._settings, text=text, watchlists=wiring.watchlists_in_force(self._settings, self._store))
 
 
-class NewRules:
+class RuleFollower:
     """The rules of the store, for a worker: asked again and again, it tells what is new. One thread at a time."""
 
     def __init__(self, settings: Settings, store: Store) -> None:

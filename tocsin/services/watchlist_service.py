@@ -23,7 +23,7 @@ from storage.store import ArticleRow, Store
 from stream.watchlists.matcher import Matcher
 from stream.watchlists.watchlist_backfill import SLICE, due, forget, matched, pour
 from tocsin.runtime import wiring
-from tocsin.services.config_text import Written
+from tocsin.services.config_text import ConfigText
 
 if TYPE_CHECKING:
     from stream.watchlists.watchlists import Watchlist
@@ -37,7 +37,7 @@ SLACK = timedelta(hours=6)
 _log = log.get_logger(__name__)
 
 
-class Current:
+class CurrentWatchlists:
     """The watchlists in force, read anew where others were written since; this process names them to people then. Thread safe."""
 
     def __init__(self, settings: Settings, store: Store) -> None:
@@ -57,13 +57,13 @@ class Current:
             return self._known[1]
 
 
-class WatchDesk:
+class StoredWatchlistService:
     """As dashboard.services.Watching has it."""
 
     def __init__(self, settings: Settings, store: Store, now: Callable[[], datetime]) -> None:
         self._settings, self._store, self._now = settings, store, now
-        self._text = Written("watchlists", store.watchlist_texts, settings.watchlists, store, now, most_chars=MAX_CHARS)
-        self._current = Current(settings, store)
+        self._text = ConfigText("watchlists", store.watchlist_texts, settings.watchlists, store, now, most_chars=MAX_CHARS)
+        self._current = CurrentWatchlists(settings, store)
 
     def active(self) -> ActiveText:
         """The newest text of the store, else that of the file."""
@@ -75,7 +75,7 @@ class WatchDesk:
     def preview(self, text: str) -> WatchlistPreview:
         """What they would have matched, the newest articles first. Raises UserError, StoreError."""
         watchlists = self._checked(text)
-        with self._text.trying():
+        with self._text.exclusive_preview():
             return self._tried(watchlists)
 
     def save(self, text: str, base: str, who: str) -> ActiveText:
@@ -127,7 +127,7 @@ class WatchDesk:
         return WatchlistPreview(since, until, read, tuple(lists))
 
 
-class Followed:
+class WatchlistFollower:
     """The watchlists of the store, for who scores: stream.watchlists.matcher.Following. The work is done in a thread beside the batches."""
 
     def __init__(

@@ -21,8 +21,8 @@ from pyarrow import parquet
 
 from core.errors import BadRecord, SettingsError
 from core.records import MAX_TEXT_CHARS, MAX_TITLE_CHARS, Article, decode, encode
-from ingest.archive.files import Reading, Rejected, Row, count_rows, read
-from ingest.articles import Raw, Stock, build_article
+from ingest.archive.files import ReadOptions, Rejected, Row, count_rows, read
+from ingest.articles import RawArticle, Stock, build_article
 from ingest.companies.gazetteer import load_companies
 from ingest.crawl.sources import load_sources
 from tests.helpers.shared_data import shared_dir
@@ -30,16 +30,16 @@ from tests.helpers.shared_data import shared_dir
 NOW = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 GAZETTEER = load_companies()
-READING = Reading({}, "", SHANGHAI)
+READING = ReadOptions({}, "", SHANGHAI)
 
 
-def build(raw: Raw, now: datetime = NOW) -> Article:
+def build(raw: RawArticle, now: datetime = NOW) -> Article:
     return build_article(raw, fetched_at=now, zone=SHANGHAI, gazetteer=GAZETTEER)
 
 
 def test_an_article_is_whole():
     article = build(
-        Raw(
+        RawArticle(
             "wire",
             "HTTPS://example.com/1#top",
             "g1",
@@ -59,21 +59,26 @@ def test_an_article_is_whole():
 def test_one_article_has_one_id_whenever_it_is_read():
     later = NOW + timedelta(days=3)
     for raw in (
-        Raw("w", url="http://a.example/1", title="t"),
-        Raw("w", guid="7", title="t"),
-        Raw("w", title="t"),
-        Raw("w", text="只有正文", published="?"),
+        RawArticle("w", url="http://a.example/1", title="t"),
+        RawArticle("w", guid="7", title="t"),
+        RawArticle("w", title="t"),
+        RawArticle("w", text="只有正文", published="?"),
     ):
         assert build(raw).id == build(raw, later).id
     ids = [
         build(raw).id
-        for raw in (Raw("w", title="t"), Raw("v", title="t"), Raw("w", title="t", published="2026-11-01"), Raw("w", text="t2"))
+        for raw in (
+            RawArticle("w", title="t"),
+            RawArticle("v", title="t"),
+            RawArticle("w", title="t", published="2026-11-01"),
+            RawArticle("w", text="t2"),
+        )
     ]
     assert len(set(ids)) == 4
 
 
 def test_too_long_is_cut_and_flagged():
-    article = build(Raw("w", title="长" * 2_000, text="<p>涨</p>" * 400_000))
+    article = build(RawArticle("w", title="长" * 2_000, text="<p>涨</p>" * 400_000))
     assert (len(article.title), article.flags) == (MAX_TITLE_CHARS, ("cut", "date"))
     assert 0 < len(article.text) <= MAX_TEXT_CHARS
     assert len(encode(article)) < 1_000_000
@@ -81,11 +86,14 @@ def test_too_long_is_cut_and_flagged():
 
 @pytest.mark.parametrize("published", ["", "Sun, 22 Nov 0026 03:00:00 GMT", "2027-11-22", "1900-01-01", datetime(2031, 1, 1, tzinfo=UTC)])
 def test_a_time_that_cannot_be_is_replaced_and_flagged(published):
-    article = build(Raw("w", title="t", published=published))
+    article = build(RawArticle("w", title="t", published=published))
     assert (article.published_at, article.flags) == (NOW, ("date",))
 
 
-@pytest.mark.parametrize("raw", [Raw("w"), Raw("w", title="<p></p>", text="\x00\u200b \ud800"), Raw("", title="t"), Raw(" \n", title="t")])
+@pytest.mark.parametrize(
+    "raw",
+    [RawArticle("w"), RawArticle("w", title="<p></p>", text="\x00\u200b \ud800"), RawArticle("", title="t"), RawArticle(" \n", title="t")],
+)
 def test_what_says_nothing_is_refused(raw):
     with pytest.raises(BadRecord):
         build(raw)
@@ -94,13 +102,13 @@ def test_what_says_nothing_is_refused(raw):
 @given(st.text(max_size=60), st.text(max_size=60), st.text(max_size=200), st.text(max_size=30), st.text(max_size=60))
 def test_any_row_is_an_article_or_refused(source, title, text, published, url):
     try:
-        article = build(Raw(source, url, "", title, text, published))
+        article = build(RawArticle(source, url, "", title, text, published))
     except BadRecord:
         return
     assert decode(encode(article), Article) == article
 
 
-def rows(path: Path, reading: Reading = READING, after: int = 0) -> list[Row | Rejected]:
+def rows(path: Path, reading: ReadOptions = READING, after: int = 0) -> list[Row | Rejected]:
     return list(read(str(path), reading, gazetteer=GAZETTEER, now=NOW, after=after))
 
 
@@ -176,11 +184,11 @@ def test_each_format_gives_the_same_articles(tmp_path, name):
 
 def test_a_field_map_names_other_columns(tmp_path):
     path = write_jsonl(tmp_path / "wire.jsonl", [{"bt": "标题", "nr": "正文", "title": "not this"}])
-    (row,) = rows(path, Reading({"title": "bt", "text": "nr"}, "", UTC))
+    (row,) = rows(path, ReadOptions({"title": "bt", "text": "nr"}, "", UTC))
     assert isinstance(row, Row)
     assert (row.article.title, row.article.text, row.article.source) == ("标题", "正文", "wire")
     with pytest.raises(SettingsError, match="no field 'titel'"):
-        rows(path, Reading({"titel": "bt"}, "", UTC))
+        rows(path, ReadOptions({"titel": "bt"}, "", UTC))
 
 
 def test_csv_rows_that_do_not_fit_are_rejected(tmp_path):

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from core.errors import BadRecord, SettingsError, SourceError
 from core.records import Alert, Article, Score, decode, encode
-from ingest.archive.files import Reading, Row, read
-from ingest.articles import Raw, build_article
+from ingest.archive.files import ReadOptions, Row, read
+from ingest.articles import RawArticle, build_article
 from ingest.companies import symbol_lists
 from ingest.companies.gazetteer import load_companies
 from ingest.crawl import feeds, pages
@@ -45,7 +45,7 @@ def harmless(link: str) -> None:
     assert link == "" or link.startswith(("http://", "https://")), link
 
 
-def published(raw: Raw) -> None:
+def published(raw: RawArticle) -> None:
     """What becomes of a result on its way to Kafka."""
     try:
         article = build_article(raw, fetched_at=NOW, zone=SHANGHAI, gazetteer=GAZETTEER)
@@ -75,7 +75,7 @@ def feed(data: bytes) -> None:
     for entry in entries:
         clean(entry)
         harmless(entry.link)
-        published(Raw("wire", entry.link, entry.guid, entry.title, entry.summary, entry.published))
+        published(RawArticle("wire", entry.link, entry.guid, entry.title, entry.summary, entry.published))
 
 
 def page(data: bytes) -> None:
@@ -85,7 +85,7 @@ def page(data: bytes) -> None:
         assert URL in str(error)
         return
     clean(found)
-    published(Raw("wire", URL, "", found.title, found.text, found.published))
+    published(RawArticle("wire", URL, "", found.title, found.text, found.published))
 
 
 def listing(data: bytes) -> None:
@@ -119,7 +119,7 @@ def archive(data: bytes) -> None:
             path = Path(folder) / name
             path.write_bytes(data)
             try:
-                for row in read(str(path), Reading({}, "wire", SHANGHAI), gazetteer=GAZETTEER, now=NOW):
+                for row in read(str(path), ReadOptions({}, "wire", SHANGHAI), gazetteer=GAZETTEER, now=NOW):
                     if isinstance(row, Row):
                         assert decode(encode(row.article), Article) == row.article
                     else:

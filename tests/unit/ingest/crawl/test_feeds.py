@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from core.errors import SourceError
-from ingest.articles import Raw, Stock, build_article
+from ingest.articles import RawArticle, Stock, build_article
 from ingest.companies.gazetteer import Gazetteer, share_code
 from ingest.crawl.feeds import Entry, parse
 from ingest.crawl.pages import extract
@@ -74,7 +74,9 @@ def test_what_makes_the_library_stumble_is_a_feed_that_cannot_be_read():
 
 
 def test_names_that_a_source_attaches_are_cleaned_and_its_codes_are_read_in_any_width():
-    raw = Raw("wire", title="t", stocks=(Stock("600519.SH", "\ud83d茅\x00台<b> "), Stock("AAPL", " \x00"), Stock("６００５２０.sh", "x")))
+    raw = RawArticle(
+        "wire", title="t", stocks=(Stock("600519.SH", "\ud83d茅\x00台<b> "), Stock("AAPL", " \x00"), Stock("６００５２０.sh", "x"))
+    )
     found = build_article(raw, fetched_at=NOW, zone=SHANGHAI, gazetteer=Gazetteer([])).mentions
     assert [(mention.company, mention.surface) for mention in found] == [("600519.SH", "茅台"), ("AAPL", "AAPL"), ("600520.SH", "x")]
     assert share_code("\u0661\u0662\u0663.HK") == ""

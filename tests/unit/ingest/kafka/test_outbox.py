@@ -15,8 +15,8 @@ import pytest
 
 from core.errors import LocalStoreError, SettingsError
 from core.records import Article, decode
-from ingest.archive.backfill import IntoOutbox, Report, backfill
-from ingest.archive.files import Reading
+from ingest.archive.backfill import OutboxSink, BackfillReport, backfill
+from ingest.archive.files import ReadOptions
 from ingest.companies.gazetteer import Gazetteer
 from ingest.kafka.outbox import Counts, Outbox, SourceState
 
@@ -111,12 +111,12 @@ def test_full_is_said_and_counts_survive_a_restart(tmp_path):
 def test_a_guest_puts_beside_the_owner_who_sends_it_and_counts_right(tmp_path):
     """The API of the embedded mode pushes from another process; each connection stands for one."""
     owner = Outbox(tmp_path / "o.sqlite", durable_broker=False)
-    guest = Outbox(tmp_path / "o.sqlite", durable_broker=False, guest=True)
+    append_only = Outbox(tmp_path / "o.sqlite", durable_broker=False, append_only=True)
     done = threading.Event()
 
     def push():
         for number in range(150):
-            guest.put([article(number % 100, f"第{number}版"), article(1_000 + number)])
+            append_only.put([article(number % 100, f"第{number}版"), article(1_000 + number)])
         done.set()
 
     thread = threading.Thread(target=push)
@@ -131,12 +131,12 @@ def test_a_guest_puts_beside_the_owner_who_sends_it_and_counts_right(tmp_path):
                 place, last = place + 1, row.number
     thread.join()
     counted = Outbox(tmp_path / "o.sqlite", durable_broker=False)  # an owner counts anew when it begins
-    assert owner.counts() == guest.counts() == counted.counts()
+    assert owner.counts() == append_only.counts() == counted.counts()
     counted.close()
     assert owner.pending(1_000) == []
     assert owner.prune({0: place}) >= 250
-    assert guest.counts() == Counts(0, 0, 0)
-    guest.close()
+    assert append_only.counts() == Counts(0, 0, 0)
+    append_only.close()
     owner.close()
     assert owner.counts() == Counts(0, 0, 0), "who asks too late gets what was known last"
 
@@ -202,9 +202,15 @@ def test_an_interrupted_backfill_goes_on_where_it_stopped(tmp_path):
     )
     box, stop = Outbox(tmp_path / "o.sqlite", durable_broker=True), threading.Event()
 
-    def run(progress: Callable[[Report], None] = lambda _: None) -> Report:
+    def run(progress: Callable[[BackfillReport], None] = lambda _: None) -> BackfillReport:
         return backfill(
-            [str(path)], IntoOutbox(box), reading=Reading({}, "wire", UTC), gazetteer=Gazetteer([]), now=NOW, progress=progress, stop=stop
+            [str(path)],
+            OutboxSink(box),
+            reading=ReadOptions({}, "wire", UTC),
+            gazetteer=Gazetteer([]),
+            now=NOW,
+            progress=progress,
+            stop=stop,
         )
 
     first = run(lambda _: stop.set())

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.records import MAX_TITLE_CHARS, Article, Genre
-from ingest.articles import Raw, build_article
+from ingest.articles import RawArticle, build_article
 from ingest.companies.gazetteer import Gazetteer
 from ingest.text.personal_data import mask
 
@@ -91,17 +91,17 @@ def test_any_text_comes_back_whole_but_for_what_was_found(text: str):
     ("genre", "expected"), [("social", "call [phone]"), ("news", "call 138-1234-5678"), ("filing", "call 138-1234-5678")]
 )
 def test_posts_are_masked_when_an_article_is_made_of_them(genre: Genre, expected: str):
-    article = build(Raw("forum", title="call 138-1234-5678", text="mail joe@example.com", genre=genre))
+    article = build(RawArticle("forum", title="call 138-1234-5678", text="mail joe@example.com", genre=genre))
     assert article.title == expected
     assert article.flags == (("masked",) if genre == "social" else ())
     assert ("joe" in article.text) == (genre != "social")
 
 
 def test_a_title_that_masking_lengthens_still_fits():
-    article = build(Raw("forum", title="a@b.cn " * 142 + "a@b.cn", genre="social"))
+    article = build(RawArticle("forum", title="a@b.cn " * 142 + "a@b.cn", genre="social"))
     assert len(article.title) == MAX_TITLE_CHARS
     assert article.flags == ("cut", "masked")
 
 
-def build(raw: Raw) -> Article:
+def build(raw: RawArticle) -> Article:
     return build_article(raw._replace(published=NOW), fetched_at=NOW, zone=ZoneInfo("Asia/Shanghai"), gazetteer=Gazetteer([]))

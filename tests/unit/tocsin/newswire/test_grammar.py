@@ -12,7 +12,7 @@ from core.taxonomy import TOPIC_KEYS
 from ingest.companies.gazetteer import load_companies
 from tests.helpers.shared_data import shared_dir
 from tocsin.newswire.cast import PAPERS, companies, companies_path, papers_of, sectors
-from tocsin.newswire.grammar import TONES, Event, Values, candidates, grammar_of, quiet_event, tell
+from tocsin.newswire.grammar import TONES, EventTemplate, Values, candidates, grammar_of, quiet_event, write_story
 
 NOW = datetime(2026, 11, 22, 6, 30, tzinfo=UTC)
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
@@ -47,7 +47,7 @@ def stories(language: Language, seed: int = 1):
     for event in (*grammar.stories, *grammar.crisis, *grammar.decoy):
         for _ in range(3):
             cast = rng.sample(candidates(event), 2) if len(candidates(event)) > 1 else companies()[:2]
-            yield event, tell(rng, event, story="s", kind="quiet", language=language, moment=NOW, cast=cast)
+            yield event, write_story(rng, event, story="s", kind="quiet", language=language, moment=NOW, cast=cast)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -95,7 +95,7 @@ def test_a_figure_in_the_title_is_the_figure_in_the_lead(language):
     event = next(event for event in grammar_of(language).stories if event.topic == "earnings" and event.tone == "positive")
     agreed = 0
     for _ in range(40):
-        story = tell(rng, event, story="s", kind="quiet", language=language, moment=NOW, cast=rng.sample(companies(), 2))
+        story = write_story(rng, event, story="s", kind="quiet", language=language, moment=NOW, cast=rng.sample(companies(), 2))
         [*figures] = re.findall(r"\d+\.\d%", story.title)
         if figures:
             assert figures[0] in story.sentences[0]
@@ -127,7 +127,7 @@ def test_the_same_generator_tells_the_same_story():
 
 def test_a_title_without_its_lead_is_refused():
     with pytest.raises(ValueError, match="without a lead"):
-        Event(topic="macro", titles=("a", "b"), leads=("c",), paired=True)
+        EventTemplate(topic="macro", titles=("a", "b"), leads=("c",), paired=True)
 
 
 def test_every_sector_has_six_companies_with_names_of_their_own():

@@ -14,7 +14,7 @@ from models.inference.explain import explain
 from models.inference.keyword import KeywordClassifier
 from models.inference.transformer import TransformerClassifier
 from tests.tiny import tiny_classifier, tiny_network
-from tocsin.services.explanation_service import Explainer
+from tocsin.services.explanation_service import ScoreExplainer
 
 ASKED = ExplanationRequest("远舟控股公司债券违约", "Shares halted.", "zh", "news", "远舟控股")
 
@@ -45,7 +45,7 @@ class Follows:
 
 
 def test_it_says_what_tocsin_explain_says(tiny: TransformerClassifier):
-    explainer = Explainer()
+    explainer = ScoreExplainer()
     explainer.use(tiny)
     found = explainer(ASKED)
     told = explain(tiny, ASKED.title, ASKED.text, "zh", "远舟控股")
@@ -55,7 +55,7 @@ def test_it_says_what_tocsin_explain_says(tiny: TransformerClassifier):
 
 
 def test_before_there_is_a_model_and_without_a_network_it_says_so(tiny: TransformerClassifier):
-    explainer = Explainer()
+    explainer = ScoreExplainer()
     with pytest.raises(ModelError, match="still being loaded"):
         explainer(ASKED)
     explainer.use(KeywordClassifier())
@@ -68,7 +68,7 @@ def test_before_there_is_a_model_and_without_a_network_it_says_so(tiny: Transfor
 
 
 def test_the_model_of_the_moment_explains(tiny: TransformerClassifier):
-    explainer, follows = Explainer(), Follows(tiny)
+    explainer, follows = ScoreExplainer(), Follows(tiny)
     explainer.use(follows)  # type: ignore[arg-type]
     assert explainer(ASKED).model == "tiny"
     follows.model = tiny_classifier(tiny_network(seed=5), version="next")
@@ -77,7 +77,7 @@ def test_the_model_of_the_moment_explains(tiny: TransformerClassifier):
 
 def test_scoring_and_explaining_at_the_same_time_change_neither(tiny: TransformerClassifier):
     """The worker scores on its thread while a viewer asks on another: both must say what they say alone."""
-    explainer = Explainer()
+    explainer = ScoreExplainer()
     explainer.use(tiny)
     documents = [Document(f"Acme misses payment {n}", "Shares halted after default. " * (n % 7), "en") for n in range(24)]
     alone, why = [item.sentiment for item in tiny.classify(documents)], explainer(ASKED)

@@ -27,12 +27,12 @@ from models.evaluation.card_reader import PLACES, read_card
 from models.registry.versions import SHIPPED, Versions
 from models.training.refresh_status import FILE, Reporter
 from storage.store import Store
-from tests.api_desk import real_store
+from tests.helpers.stores import migrated_store
 from tests.browser.versions import FIRST, KEPT, LOSER, SECOND, make_versions
 from tests.helpers.waiting import until
 from tests.unit.dashboard.reads.test_queries import EmptyClickHouse
 from tests.unit.dashboard.test_app import CALLBACK, body
-from tocsin.services.model_service import ModelDesk
+from tocsin.services.model_service import LocalModelService
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 ROOT = Path(__file__).resolve().parents[4]
@@ -40,7 +40,7 @@ ROOT = Path(__file__).resolve().parents[4]
 
 @pytest.fixture(scope="module")
 def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    with real_store(tmp_path_factory.mktemp("models")) as store:
+    with migrated_store(tmp_path_factory.mktemp("models")) as store:
         yield store
 
 
@@ -56,8 +56,8 @@ def versions(tmp_path: Path) -> Versions:
 
 
 @pytest.fixture
-def desk(store: Store, versions: Versions, tmp_path: Path) -> Iterator[ModelDesk]:
-    with closing(ModelDesk(Settings(data_dir=str(tmp_path)), store, lambda: NOW)) as made:
+def desk(store: Store, versions: Versions, tmp_path: Path) -> Iterator[LocalModelService]:
+    with closing(LocalModelService(Settings(data_dir=str(tmp_path)), store, lambda: NOW)) as made:
         yield made
 
 
@@ -65,7 +65,7 @@ def audit(store: Store) -> list[tuple[str, str, str, str, str]]:
     return [(each.who, each.what, each.about, each.before, each.after) for each in store.audit.latest(10)]
 
 
-def test_versions_and_their_history_are_those_of_the_command_line(desk: ModelDesk, versions: Versions):
+def test_versions_and_their_history_are_those_of_the_command_line(desk: LocalModelService, versions: Versions):
     found = desk.versions()
     assert (found.champion, found.before, found.setting, found.fault) == (SECOND, FIRST, "champion", "")
     assert [each.name for each in found.versions] == [entry.version for entry in versions.entries()]
@@ -78,7 +78,7 @@ def test_versions_and_their_history_are_those_of_the_command_line(desk: ModelDes
     assert found.find(SECOND).rows == {"feedback": 909}  # type: ignore[union-attr]
 
 
-def test_a_promotion_stands_in_the_history_and_in_the_audit_log(desk: ModelDesk, store: Store, versions: Versions):
+def test_a_promotion_stands_in_the_history_and_in_the_audit_log(desk: LocalModelService, store: Store, versions: Versions):
     desk.promote(LOSER, SECOND, "更适合公告", "王芳")
     assert versions.champion() == LOSER
     event = versions.history()[-1]
@@ -92,7 +92,7 @@ def test_a_promotion_stands_in_the_history_and_in_the_audit_log(desk: ModelDesk,
     ]
 
 
-def test_who_decided_on_another_champion_is_told(desk: ModelDesk, store: Store, versions: Versions):
+def test_who_decided_on_another_champion_is_told(desk: LocalModelService, store: Store, versions: Versions):
     with pytest.raises(ModelError, match="by now"):
         desk.promote(LOSER, FIRST, "", "Ann")
     with pytest.raises(ModelError, match="by now"):
@@ -106,7 +106,7 @@ def test_who_decided_on_another_champion_is_told(desk: ModelDesk, store: Store, 
     assert (versions.champion(), audit(store)) == (SECOND, [])
 
 
-def test_a_version_that_is_not_whole_is_not_promoted(desk: ModelDesk, versions: Versions):
+def test_a_version_that_is_not_whole_is_not_promoted(desk: LocalModelService, versions: Versions):
     (versions.folder(LOSER) / "config.json").write_bytes(b"changed")
     with pytest.raises(ModelError, match=r"config\.json"):
         desk.promote(LOSER, SECOND, "", "Ann")
@@ -115,7 +115,7 @@ def test_a_version_that_is_not_whole_is_not_promoted(desk: ModelDesk, versions: 
     assert versions.champion() == SECOND
 
 
-def test_a_damaged_champion_is_said_and_the_rest_is_shown(desk: ModelDesk, versions: Versions):
+def test_a_damaged_champion_is_said_and_the_rest_is_shown(desk: LocalModelService, versions: Versions):
     versions.champion_file.write_text("../x")
     found = desk.versions()
     assert found.champion == ""
@@ -123,7 +123,7 @@ def test_a_damaged_champion_is_said_and_the_rest_is_shown(desk: ModelDesk, versi
     assert len(found.versions) == 4
 
 
-def test_figures_are_of_the_two_whichever_was_the_challenger(desk: ModelDesk):
+def test_figures_are_of_the_two_whichever_was_the_challenger(desk: LocalModelService):
     there, back = desk.comparison(SECOND, FIRST), desk.comparison(FIRST, SECOND)
     assert there is not None
     assert back is not None
@@ -135,7 +135,7 @@ def test_figures_are_of_the_two_whichever_was_the_challenger(desk: ModelDesk):
     assert desk.comparison(LOSER, FIRST) is None
 
 
-def test_a_refresh_runs_in_a_process_of_its_own_and_what_came_of_it_is_kept(desk: ModelDesk, store: Store, versions: Versions):
+def test_a_refresh_runs_in_a_process_of_its_own_and_what_came_of_it_is_kept(desk: LocalModelService, store: Store, versions: Versions):
     began = time.monotonic()
     desk.refresh("王芳", force=True)
     assert time.monotonic() - began < 5
@@ -153,7 +153,7 @@ def test_a_refresh_runs_in_a_process_of_its_own_and_what_came_of_it_is_kept(desk
     assert list(versions.root.glob("snapshot*")) == []
 
 
-def test_a_refresh_elsewhere_is_seen_and_not_joined(desk: ModelDesk, versions: Versions):
+def test_a_refresh_elsewhere_is_seen_and_not_joined(desk: LocalModelService, versions: Versions):
     with Reporter(versions.root, now=datetime.now(UTC), who="scheduler", say=lambda _: None) as report:
         report("training")
         found = desk.refresh_status()
@@ -171,7 +171,7 @@ def test_a_refresh_elsewhere_is_seen_and_not_joined(desk: ModelDesk, versions: V
 
 
 def test_what_was_begun_ends_with_the_dashboard(store: Store, versions: Versions, tmp_path: Path):
-    desk = ModelDesk(Settings(data_dir=str(tmp_path)), store, lambda: NOW)
+    desk = LocalModelService(Settings(data_dir=str(tmp_path)), store, lambda: NOW)
     desk.refresh("Ann", force=True)
     desk.close(60)
     assert not any(versions.root.glob("snapshot*"))
@@ -184,14 +184,14 @@ def test_what_was_begun_ends_with_the_dashboard(store: Store, versions: Versions
 
 def test_a_refresh_that_cannot_begin_says_why(store: Store, versions: Versions, tmp_path: Path):
     settings = Settings(data_dir=str(tmp_path), refresh_tests=str(tmp_path / "nowhere"))
-    with closing(ModelDesk(settings, store, lambda: NOW)) as desk:
+    with closing(LocalModelService(settings, store, lambda: NOW)) as desk:
         desk.refresh("Ann", force=True)
         found = until(lambda: (now := desk.refresh_status()) and now.state == "failed" and now, "it is said to have failed", 200)
         assert found
         assert "nowhere" in found.error
 
 
-def page(desk: ModelDesk | None, store: Store, **values: Any) -> dict[str, Any]:
+def page(desk: LocalModelService | None, store: Store, **values: Any) -> dict[str, Any]:
     app = create_app(store, Settings(dashboard_login="none"), now=lambda: NOW, cache=Cache(patience_s=1), services=Services(models=desk))
     answer = app.server.test_client().post(CALLBACK, json=body(app, "mo-problem.children", **values))
     assert answer.status_code == 200, answer.text
@@ -199,7 +199,7 @@ def page(desk: ModelDesk | None, store: Store, **values: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("language", "words"), [("en", "by the gate of a refresh"), ("zh", "由更新流程的质量门决定")])
-def test_the_page_says_what_is_in_force_and_why(desk: ModelDesk, store: Store, language: str, words: str):
+def test_the_page_says_what_is_in_force_and_why(desk: LocalModelService, store: Store, language: str, words: str):
     found = page(desk, store, view_data={"lang": language, "zone": "Asia/Shanghai"})
     champion = str(found["mo-champion"])
     assert SECOND in champion
@@ -211,7 +211,7 @@ def test_the_page_says_what_is_in_force_and_why(desk: ModelDesk, store: Store, l
     assert "▲" in str(found["mo-contest-table"])
 
 
-def test_versions_are_shown_while_the_store_is_away(desk: ModelDesk):
+def test_versions_are_shown_while_the_store_is_away(desk: LocalModelService):
     far = EmptyClickHouse()
     far.down = True
     assert SECOND in str(page(desk, Store(far))["mo-champion"])
@@ -223,12 +223,12 @@ def test_a_process_without_versions_says_so(store: Store):
 
 def test_a_folder_that_cannot_be_used_is_a_sentence(store: Store, tmp_path: Path):
     (tmp_path / "file").write_text("x")
-    desk = ModelDesk(Settings(data_dir=str(tmp_path / "file" / "x")), store, lambda: NOW)
+    desk = LocalModelService(Settings(data_dir=str(tmp_path / "file" / "x")), store, lambda: NOW)
     assert "data_dir" in str(page(desk, store)["mo-problem"])
 
 
 def test_a_champion_that_does_not_score_is_warned_of(store: Store, versions: Versions, tmp_path: Path):
-    with closing(ModelDesk(Settings(data_dir=str(tmp_path), model="shipped"), store, lambda: NOW)) as desk:
+    with closing(LocalModelService(Settings(data_dir=str(tmp_path), model="shipped"), store, lambda: NOW)) as desk:
         assert "The setting `model` is shipped" in str(page(desk, store)["mo-problem"])
 
 

@@ -22,7 +22,7 @@ from stream.detection.spike_rule import SpikeRule
 from stream.worker.pipeline import Pipeline
 from tests.unit.dashboard.test_app import body
 from tocsin.runtime import wiring
-from tocsin.services.rule_service import MAX_CHARS, NewRules, RuleDesk
+from tocsin.services.rule_service import MAX_CHARS, RuleFollower, StoredRuleService
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 FLOOD = """
@@ -58,8 +58,8 @@ def clock() -> Callable[[], datetime]:
 
 
 @pytest.fixture
-def desk(store: Store, clock: Callable[[], datetime], tmp_path: Path) -> RuleDesk:
-    return RuleDesk(Settings(data_dir=str(tmp_path)), store, clock)
+def desk(store: Store, clock: Callable[[], datetime], tmp_path: Path) -> StoredRuleService:
+    return StoredRuleService(Settings(data_dir=str(tmp_path)), store, clock)
 
 
 def tell(store: Store, number: int, at: datetime, topic: str = "credit") -> list[Score]:
@@ -80,7 +80,7 @@ def tell(store: Store, number: int, at: datetime, topic: str = "credit") -> list
     return [each.score for each in told]
 
 
-def test_rules_are_tried_on_the_stored_news_before_they_are_in_force(desk: RuleDesk, store: Store):
+def test_rules_are_tried_on_the_stored_news_before_they_are_in_force(desk: StoredRuleService, store: Store):
     tell(store, 7, NOW - timedelta(days=2))
     found = desk.preview(FLOOD)
     assert (found.rules, [alert.series for alert in found.alerts]) == ({"洪水": 1}, ["topic:credit"])
@@ -89,7 +89,7 @@ def test_rules_are_tried_on_the_stored_news_before_they_are_in_force(desk: RuleD
     assert store.rules.latest() == []
 
 
-def test_what_is_saved_is_in_force_and_says_by_whom(desk: RuleDesk, store: Store):
+def test_what_is_saved_is_in_force_and_says_by_whom(desk: StoredRuleService, store: Store):
     kept = desk.save(FLOOD, "", "王芳")
     assert desk.active() == kept
     assert (kept.who, kept.text) == ("王芳", FLOOD)
@@ -112,7 +112,7 @@ def test_what_is_saved_is_in_force_and_says_by_whom(desk: RuleDesk, store: Store
         ("rules = 3\n", [r"[[rules]]"]),
     ],
 )
-def test_mistakes_are_told_and_nothing_is_kept(desk: RuleDesk, store: Store, text: str, mistakes: list[str]):
+def test_mistakes_are_told_and_nothing_is_kept(desk: StoredRuleService, store: Store, text: str, mistakes: list[str]):
     for ask in (lambda: desk.preview(text), lambda: desk.save(text, "", "王芳")):
         with pytest.raises(UserError) as told:
             ask()
@@ -123,7 +123,7 @@ def test_mistakes_are_told_and_nothing_is_kept(desk: RuleDesk, store: Store, tex
 def test_the_file_of_the_settings_counts_until_somebody_saves(store: Store, clock: Callable[[], datetime], tmp_path: Path):
     path = tmp_path / "rules.toml"
     path.write_text(FLOOD, "utf-8")
-    desk = RuleDesk(Settings(data_dir=str(tmp_path), alert_rules=str(path)), store, clock)
+    desk = StoredRuleService(Settings(data_dir=str(tmp_path), alert_rules=str(path)), store, clock)
     assert (desk.active().text, desk.active().id) == (FLOOD, "")
     path.unlink()
     assert desk.active().text == ""
@@ -132,9 +132,11 @@ def test_the_file_of_the_settings_counts_until_somebody_saves(store: Store, cloc
     assert desk.active().text == ""
 
 
-def test_who_watches_takes_them_up_within_half_a_minute_and_keeps_those_that_can_be_used(desk: RuleDesk, store: Store, tmp_path: Path):
+def test_who_watches_takes_them_up_within_half_a_minute_and_keeps_those_that_can_be_used(
+    desk: StoredRuleService, store: Store, tmp_path: Path
+):
     settings = Settings(data_dir=str(tmp_path))
-    pipeline = Pipeline(KeywordClassifier(), store, SpikeRule(warmup_s=0), written=NewRules(settings, store))
+    pipeline = Pipeline(KeywordClassifier(), store, SpikeRule(warmup_s=0), written=RuleFollower(settings, store))
     assert pipeline.watch(tell(store, 7, NOW), NOW) == []
     kept = desk.save(FLOOD, "", "王芳")
     later = NOW + timedelta(seconds=20)
@@ -151,7 +153,7 @@ def test_who_watches_takes_them_up_within_half_a_minute_and_keeps_those_that_can
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_the_page_shows_tries_and_saves(desk: RuleDesk, store: Store, language: str, tmp_path: Path):
+def test_the_page_shows_tries_and_saves(desk: StoredRuleService, store: Store, language: str, tmp_path: Path):
     tell(store, 7, NOW - timedelta(days=2))
     app = create_app(store, Settings(dashboard_login="none"), now=lambda: NOW, cache=Cache(patience_s=1), services=Services(rules=desk))
     client = app.server.test_client()

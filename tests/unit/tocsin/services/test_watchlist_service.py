@@ -24,15 +24,15 @@ from stream.detection.spike_rule import SpikeRule
 from stream.watchlists.matcher import Matcher
 from stream.worker.batches import Raw
 from stream.worker.pipeline import Pipeline
-from tests.api_desk import real_store
+from tests.helpers.stores import migrated_store
 from tests.unit.dashboard.test_app import body
 from tests.unit.tocsin.services.test_rule_service import tell
 from tocsin.cli import main
 from tocsin.runtime import wiring
 from tocsin.runtime.pipeline import make_pipeline
 from tocsin.services.api_backends import backends
-from tocsin.services.rule_service import RuleDesk
-from tocsin.services.watchlist_service import MAX_CHARS, Followed, WatchDesk
+from tocsin.services.rule_service import StoredRuleService
+from tocsin.services.watchlist_service import MAX_CHARS, WatchlistFollower, StoredWatchlistService
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 BONDS = """
@@ -48,7 +48,7 @@ WRONG = '[[watchlist]]\nname = "Bonds!"\ncompanies = ["NOBODY"]\ntopics = ["crdi
 
 @pytest.fixture(scope="module")
 def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    with real_store(tmp_path_factory.mktemp("watching")) as store:
+    with migrated_store(tmp_path_factory.mktemp("watching")) as store:
         yield store
 
 
@@ -72,8 +72,8 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def desk(store: Store, settings: Settings, clock: Callable[[], datetime]) -> WatchDesk:
-    return WatchDesk(settings, store, clock)
+def desk(store: Store, settings: Settings, clock: Callable[[], datetime]) -> StoredWatchlistService:
+    return StoredWatchlistService(settings, store, clock)
 
 
 def followed(store: Store) -> int:
@@ -82,7 +82,7 @@ def followed(store: Store) -> int:
     return found.stories if found else 0
 
 
-def test_watchlists_are_tried_on_a_week_before_they_are_in_force(desk: WatchDesk, store: Store):
+def test_watchlists_are_tried_on_a_week_before_they_are_in_force(desk: StoredWatchlistService, store: Store):
     tell(store, 7, NOW - timedelta(days=2))
     tell(store, 5, NOW - timedelta(days=9))
     found = desk.preview(BONDS)
@@ -104,7 +104,9 @@ def test_watchlists_are_tried_on_a_week_before_they_are_in_force(desk: WatchDesk
         ("x" * (MAX_CHARS + 1), ["too many"]),
     ],
 )
-def test_every_mistake_is_told_with_its_place_and_nothing_is_kept(desk: WatchDesk, store: Store, text: str, mistakes: list[str]):
+def test_every_mistake_is_told_with_its_place_and_nothing_is_kept(
+    desk: StoredWatchlistService, store: Store, text: str, mistakes: list[str]
+):
     for ask in (lambda: desk.preview(text), lambda: desk.save(text, "", "王芳")):
         with pytest.raises(UserError) as told:
             ask()
@@ -112,7 +114,7 @@ def test_every_mistake_is_told_with_its_place_and_nothing_is_kept(desk: WatchDes
     assert store.watchlist_texts.latest() == []
 
 
-def test_what_is_saved_is_in_force_noted_and_not_overwritten_unseen(desk: WatchDesk, store: Store):
+def test_what_is_saved_is_in_force_noted_and_not_overwritten_unseen(desk: StoredWatchlistService, store: Store):
     kept = desk.save(BONDS, "", "王芳")
     assert desk.active() == kept
     assert series_name("watchlist:bonds", "zh") == "债券关注"
@@ -123,8 +125,8 @@ def test_what_is_saved_is_in_force_noted_and_not_overwritten_unseen(desk: WatchD
     assert desk.save("", kept.id, "Ann").text == ""
 
 
-def test_a_watchlist_that_a_rule_is_about_cannot_be_taken_out(desk: WatchDesk, store: Store, settings: Settings, clock: Any):
-    rules = RuleDesk(settings, store, clock)
+def test_a_watchlist_that_a_rule_is_about_cannot_be_taken_out(desk: StoredWatchlistService, store: Store, settings: Settings, clock: Any):
+    rules = StoredRuleService(settings, store, clock)
     with pytest.raises(SettingsError, match="bonds"):
         rules.save(FLOOD, "", "Ann")
     kept = desk.save(BONDS, "", "王芳")
@@ -139,9 +141,11 @@ def arrived(title: str, number: int, moment: datetime) -> Raw:
     return Raw(topic="articles", partition=0, offset=number, key=None, value=encode(article))
 
 
-def test_who_scores_gives_it_its_past_then_follows_it_and_misses_nothing_in_between(desk: WatchDesk, store: Store, settings: Settings):
+def test_who_scores_gives_it_its_past_then_follows_it_and_misses_nothing_in_between(
+    desk: StoredWatchlistService, store: Store, settings: Settings
+):
     tell(store, 7, NOW - timedelta(days=2))
-    following = Followed(settings, store, every_s=0.0, now=lambda: NOW)
+    following = WatchlistFollower(settings, store, every_s=0.0, now=lambda: NOW)
     pipeline = Pipeline(KeywordClassifier(), store, SpikeRule(warmup_s=0), following=following)
     pipeline.score([arrived("债券 平静", 1, NOW)], NOW)  # the look that it starts finds nothing
     following.wait()
@@ -164,12 +168,12 @@ def test_who_scores_gives_it_its_past_then_follows_it_and_misses_nothing_in_betw
     pipeline.close()
 
 
-def test_a_worker_that_starts_later_follows_what_is_written_and_not_the_file(desk: WatchDesk, store: Store, tmp_path: Path):
+def test_a_worker_that_starts_later_follows_what_is_written_and_not_the_file(desk: StoredWatchlistService, store: Store, tmp_path: Path):
     path = tmp_path / "watchlists.toml"
     path.write_text(BONDS.replace("bonds", "of_file"), "utf-8")
     settings = Settings(data_dir=str(tmp_path), watchlists=str(path))
     assert [each.name for each in wiring.watchlists_in_force(settings, store)] == ["of_file"]
-    assert WatchDesk(settings, store, lambda: NOW).active().text == path.read_text("utf-8")
+    assert StoredWatchlistService(settings, store, lambda: NOW).active().text == path.read_text("utf-8")
     desk.save(BONDS, "", "王芳")
     tell(store, 7, NOW - timedelta(days=2))
     pipeline = make_pipeline(settings, store, KeywordClassifier())
@@ -177,12 +181,12 @@ def test_a_worker_that_starts_later_follows_what_is_written_and_not_the_file(des
     pipeline.close()
 
 
-def test_the_api_tells_what_is_in_force(desk: WatchDesk, store: Store, settings: Settings, clock: Any):
+def test_the_api_tells_what_is_in_force(desk: StoredWatchlistService, store: Store, settings: Settings, clock: Any):
     with backends(settings, store) as able:
         assert able.watchlists is not None and able.rules is not None
         assert list(able.watchlists()) == []
         desk.save(BONDS, "", "王芳")
-        RuleDesk(settings, store, clock).save(
+        StoredRuleService(settings, store, clock).save(
             '[[rules]]\nname = "flood"\nkind = "volume"\nseries = ["watchlist:bonds"]\nover = 5\n', "", "Ann"
         )
         (told,) = able.watchlists()
@@ -193,9 +197,11 @@ def test_the_api_tells_what_is_in_force(desk: WatchDesk, store: Store, settings:
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_the_page_shows_tries_and_saves(desk: WatchDesk, store: Store, language: str):
+def test_the_page_shows_tries_and_saves(desk: StoredWatchlistService, store: Store, language: str):
     tell(store, 7, NOW - timedelta(days=2))
-    app = create_app(store, Settings(dashboard_login="none"), now=lambda: NOW, cache=Cache(patience_s=1), services=Services(watchlists=desk))
+    app = create_app(
+        store, Settings(dashboard_login="none"), now=lambda: NOW, cache=Cache(patience_s=1), services=Services(watchlists=desk)
+    )
     client = app.server.test_client()
 
     def ask(output: str, changed: str, **values: Any) -> dict[str, Any]:
