@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from core.errors import SettingsError, StoreUnavailable, StoreError
+from core.errors import SettingsError, StoreError, StoreUnavailable
 
 Value = str | int | float | Sequence[str] | Sequence[int]
 Row = tuple[Any, ...]
@@ -94,7 +94,7 @@ class Server:
     """A ClickHouse server over native TCP.
 
     timeout_s: between two packets of an answer (a server that reads reports its progress ten times a second). With connect_timeout_s,
-        which an attempt may take too, at most half of stream.worker.retry.Patience's deadline: else a frozen server is asked only once
+        which an attempt may take too, at most half of stream.worker.retry.RetryPolicy's deadline: else a frozen server is asked only once
     """
 
     def __init__(self, address: str, *, connect_timeout_s: float = 5.0, timeout_s: float = 10.0) -> None:
@@ -141,7 +141,9 @@ class Server:
             raise (StoreUnavailable if error.code in RETRIABLE else StoreError)(message) from error
         except (errors.NetworkError, errors.SocketTimeoutError, errors.PartiallyConsumedQueryError, OSError, EOFError) as error:
             client.disconnect()
-            raise StoreUnavailable(f"ClickHouse at {self._place} cannot be reached: {_first_line(str(error)) or type(error).__name__}") from error
+            raise StoreUnavailable(
+                f"ClickHouse at {self._place} cannot be reached: {_first_line(str(error)) or type(error).__name__}"
+            ) from error
         except (errors.Error, ValueError, TypeError, AttributeError, KeyError) as error:
             client.disconnect()
             raise StoreError(f"ClickHouse at {self._place}: {_first_line(str(error)) or type(error).__name__}") from error

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
+from core.chunks import chunks
 from storage.clickhouse import ClickHouse
-from storage.tables.alert_lifecycle import slices
 from storage.timestamps import from_us, new_version, to_epoch, to_us
 
 _COLUMNS = "id, endpoint, group_key, at_us, firing, fresh, resolved, ended_us, digest"
@@ -85,7 +85,7 @@ class Groups:
     def of(self, alert_ids: Sequence[str]) -> list[Group]:
         """Those that hold one of these alerts, the oldest first. Raises StoreError."""
         found: dict[str, Group] = {}
-        for some in slices(alert_ids):
+        for some in chunks(alert_ids):
             rows = self._client.query(
                 """
                 SELECT DISTINCT id FROM (
@@ -94,7 +94,7 @@ class Groups:
                 """,
                 ids=some,
             )
-            for ids in slices([row[0] for row in rows]):
+            for ids in chunks([row[0] for row in rows]):
                 found |= {group.id: group for group in self._read("id IN {ids:Array(String)}", ids=ids)}
         return sorted(found.values(), key=lambda group: (group.at, group.id))
 

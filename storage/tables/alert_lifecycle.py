@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
 import msgspec
 
+from core.chunks import chunks
 from domain.alert_lifecycle import AlertEvent
 from storage.clickhouse import ClickHouse
 from storage.timestamps import from_epoch, from_us, new_version, to_epoch, to_us
 
 Cause = Literal["silence", "inhibition", "quiet hours", "resolved", "group", "digest"]
-ASK_AT_ONCE = 2_000
-"""Ids in one query: old servers get them in its text, and read at most 256 kB of it."""
 
 
 class Withheld(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,7 +63,7 @@ class Lives:
     def events(self, alert_ids: Sequence[str]) -> list[AlertEvent]:
         """All that was done to these alerts, oldest first for each. Raises StoreError."""
         found: list[AlertEvent] = []
-        for some in slices(alert_ids):
+        for some in chunks(alert_ids):
             rows = self._client.query(
                 """
                 SELECT id, alert_id, at_us, kind, who, text FROM alert_events FINAL
@@ -96,7 +95,7 @@ class Lives:
     def last_seen(self, alert_ids: Sequence[str]) -> dict[str, datetime]:
         """When the series of these alerts were over their bar for the last time, of those for which `seen` was told. Raises StoreError."""
         found: dict[str, datetime] = {}
-        for some in slices(alert_ids):
+        for some in chunks(alert_ids):
             rows = self._client.query(
                 "SELECT alert_id, toUInt32(max(at)) FROM alert_seen WHERE alert_id IN {ids:Array(String)} GROUP BY alert_id", ids=some
             )
@@ -122,7 +121,7 @@ class Lives:
     def withheld(self, alert_ids: Sequence[str]) -> list[Withheld]:
         """Why these alerts were not sent when they were due, oldest first for each. Raises StoreError."""
         found: list[Withheld] = []
-        for some in slices(alert_ids):
+        for some in chunks(alert_ids):
             found += self._withheld("alert_id IN {ids:Array(String)}", ids=some)
         return found
 
@@ -150,9 +149,3 @@ class Lives:
             )
             for row in rows
         ]
-
-
-def slices(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    """The ids in portions, each of ASK_AT_ONCE at most."""
-    for start in range(0, len(ids), ASK_AT_ONCE):
-        yield ids[start : start + ASK_AT_ONCE]

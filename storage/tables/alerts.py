@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from core.chunks import chunks
 from core.records import Alert, Evidence, Why
 from storage.clickhouse import ClickHouse
-from storage.tables.alert_lifecycle import slices
 from storage.tables.mentions import of_kinds
 from storage.timestamps import from_epoch, new_version, to_epoch
 
@@ -219,7 +219,7 @@ class Alerts:
     def many(self, alert_ids: Sequence[str]) -> list[Alert]:
         """Those of these alerts that there are, the oldest first. Raises StoreError."""
         found: list[Alert] = []
-        for some in slices(alert_ids):
+        for some in chunks(alert_ids):
             rows = self._client.query(f"SELECT {_COLUMNS} FROM alerts FINAL WHERE id IN {{ids:Array(String)}}", ids=some)
             found += map(_alert, rows)
         return sorted(found, key=lambda alert: (alert.detected_at, alert.id))

@@ -8,14 +8,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from core.chunks import chunks
 from core.records import OLDEST, CompanyScore, Score, Scored, WatchlistScore
 from storage.clickhouse import ClickHouse, Value
 from storage.tables.mentions import of_one, parameters_of
 from storage.timestamps import few_months, from_epoch, new_version, to_epoch
 
 FIRST_LOOK = timedelta(hours=1)
-ASK_AT_ONCE = 2_000
-"""Ids in one query: ClickHouse reads at most 256 kB of SQL, and old servers get the values in the text."""
 
 
 class Known(NamedTuple):
@@ -340,8 +339,8 @@ class Articles:
         )
         ids = [row[0] for row in rows]
         found: list[Score] = []
-        for start in range(0, len(ids), ASK_AT_ONCE):
-            found += self.scores(ids[start : start + ASK_AT_ONCE], since, until)
+        for some in chunks(ids):
+            found += self.scores(some, since, until)
         return sorted((score for score in found if score.risks), key=lambda score: (score.published_at, score.id))
 
     def _watched(self, ids: Sequence[str], since: datetime, until: datetime) -> dict[str, list[WatchlistScore]]:

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
+from core.chunks import chunks
 from core.errors import BadRecord
 from core.taxonomy import RISK_KEYS, TOPIC_KEYS
 from storage.clickhouse import ClickHouse
@@ -16,8 +17,6 @@ from storage.timestamps import from_epoch, new_version, to_epoch
 Task = Literal["sentiment", "topic", "risk"]
 SENTIMENTS = ("negative", "neutral", "positive")
 KNOWN: dict[str, tuple[str, ...]] = {"sentiment": SENTIMENTS, "topic": TOPIC_KEYS, "risk": RISK_KEYS}
-ASK_AT_ONCE = 2_000
-"""Keys in one query: ClickHouse reads at most 256 kB of SQL, and old servers get the values in the text."""
 
 
 class Label(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,10 +132,10 @@ class Labels:
     def texts(self, ids: Sequence[str]) -> dict[str, ArticleText]:
         """The words of those of `ids` that are stored. Raises StoreError."""
         found: dict[str, ArticleText] = {}
-        for start in range(0, len(ids), ASK_AT_ONCE):
+        for some in chunks(ids):
             rows = self._client.query(
                 f"SELECT {_COLUMNS} FROM articles WHERE id IN {{ids:Array(String)}} ORDER BY id, version DESC LIMIT 1 BY id",
-                ids=list(ids[start : start + ASK_AT_ONCE]),
+                ids=some,
             )
             found |= {row[0]: _text(row) for row in rows}
         return found

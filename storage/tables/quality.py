@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from core.chunks import chunks
 from core.series import MARKET
 from storage.clickhouse import ClickHouse
-from storage.tables.labels import ASK_AT_ONCE
 from storage.timestamps import from_epoch, to_epoch
 
 DAY_S = 86_400
@@ -119,8 +119,8 @@ class Quality:
         )
         ids = list(dict.fromkeys(str(row[0]) for row in labels))
         scores: dict[tuple[str, str], Sequence[Any]] = {}
-        for start in range(0, len(ids), ASK_AT_ONCE):
-            scores |= {(row[0], row[1]): row for row in self._scores(ids[start : start + ASK_AT_ONCE])}
+        for some in chunks(ids):
+            scores |= {(row[0], row[1]): row for row in self._scores(some)}
         found = (_judged(label, scores.get((label[0], label[4]))) for label in labels)
         return [each for each in found if each is not None]
 

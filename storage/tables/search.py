@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 import msgspec
 
+from core.chunks import chunks
 from storage.clickhouse import ClickHouse, Value
 from storage.search_terms import wanted
 from storage.tables.articles import FIRST_LOOK, ArticleRow, article_of
 from storage.timestamps import from_epoch, to_epoch
 
-ASK_AT_ONCE = 2_000
 """Ids in one query: ClickHouse reads at most 256 kB of SQL, and old servers get the values in the text."""
 LEAD_CHARS = 300
 """So much of a text comes with an article that was found."""
@@ -174,8 +174,7 @@ class Search:
         """The articles, in order; without those whose latest version does not fit any more."""
         fits, values = conditions(criteria)
         articles: dict[str, ArticleRow] = {}
-        for first in range(0, len(found), ASK_AT_ONCE):
-            some = found[first : first + ASK_AT_ONCE]
+        for some in chunks(found):
             rows = self._client.query(
                 f"""
                 SELECT id, url, source, language, title, substringUTF8(text, 1, {LEAD_CHARS}), toUInt32(published_at), story, topics,

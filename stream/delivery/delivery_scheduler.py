@@ -22,12 +22,11 @@ from core import log, metrics
 from core.records import Alert
 from storage.store import Alerts, Delivery, Replay, Replays
 from storage.tables.alert_groups import PREFIX
-from stream.delivery.formats.generic import TEST, trial
+from stream.delivery.formats.base import GONE, is_permanent_failure, is_rate_limited
+from stream.delivery.formats.generic import TEST, make_test_alert
 from stream.delivery.group_planner import Planner
-from stream.delivery.outcomes import GONE, is_final, is_waiting
 from stream.delivery.suppression import Ask, Gate
 from stream.delivery.webhooks import Job, Webhooks
-from stream.worker.retry import Patience
 
 SCHEDULE_S = (0.0, 5.0, 5 * 60.0, 30 * 60.0, 2 * 3600.0, 5 * 3600.0, 10 * 3600.0, 14 * 3600.0, 20 * 3600.0, 24 * 3600.0)
 """How long after the attempt before it each one is made. Source: Standard Webhooks 1.0.0, "Retry schedule with exponential backoff"."""
@@ -44,9 +43,9 @@ _log = log.get_logger(__name__)
 
 def next_attempt(last: Delivery) -> datetime | None:
     """When an alert, or a group, is due again at an endpoint, after its last attempt there; None: it was taken, or is given up."""
-    if is_waiting(last):
+    if is_rate_limited(last):
         return last.sent_at + timedelta(seconds=last.retry_after_s)
-    if last.delivered or is_final(last) or last.attempt >= len(SCHEDULE_S):
+    if last.delivered or is_permanent_failure(last) or last.attempt >= len(SCHEDULE_S):
         return None
     name = f"{last.alert_id} {last.endpoint} {last.attempt}".encode()
     share = int.from_bytes(hashlib.blake2b(name, digest_size=4).digest(), "big") / 2**32
@@ -81,7 +80,6 @@ class Courier:
         self,
         webhooks: Webhooks,
         store: Alerts,
-        patience: Patience,
         gate: Gate | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         planner: Planner | None = None,
@@ -91,7 +89,7 @@ class Courier:
 
         replays: what people want sent once more; None: nobody is asked
         """
-        self._webhooks, self._store, self._patience = webhooks, store, patience
+        self._webhooks, self._store = webhooks, store
         self._gate, self._clock, self._planner = gate, clock, planner
         self._replays, self._asked, self._version = replays, datetime.min.replace(tzinfo=UTC), 0
         self._due: list[_Due] = []
@@ -121,9 +119,9 @@ class Courier:
             ready.append(heapq.heappop(self._due))
         tried = self._tried([due.subject for due in ready if due.released])  # `notify` may have been faster
         alerts = []
-        tests = [Job(due.endpoint, trial(now), due.attempt) for due in ready if due.subject == TEST]
+        tests = [Job(due.endpoint, make_test_alert(now), due.attempt) for due in ready if due.subject == TEST]
         for due in (due for due in ready if not due.subject.startswith(PREFIX) and due.subject != TEST):
-            alert = self._patience.wait_for("alert", self._store.get, due.subject)
+            alert = self._store.get(due.subject)
             again = due.released and (due.subject, due.endpoint) in tried
             if alert is not None and not again and self._may(due.endpoint, alert):
                 alerts.append((due, alert))
@@ -148,7 +146,7 @@ class Courier:
 
     def _tried(self, alert_ids: Sequence[str]) -> set[tuple[str, str]]:
         """(alert id, endpoint) of every attempt that was made, and of what is to be sent in a group."""
-        made = self._patience.wait_for("deliveries", self._store.deliveries, alert_ids)
+        made = self._store.deliveries(alert_ids)
         known = self._planner.known(alert_ids) if self._planner else set[tuple[str, str]]()
         return {(delivery.alert_id, delivery.endpoint) for delivery in made} | known
 
@@ -156,14 +154,14 @@ class Courier:
         return self._planner is not None and endpoint in self._planner.endpoints
 
     def _is_open(self, endpoint: str) -> bool:
-        return endpoint not in self._gone and self._webhooks.is_open(endpoint)
+        return endpoint not in self._gone and self._webhooks.is_active(endpoint)
 
     def _may(self, endpoint: str, alert: Alert) -> bool:
-        return endpoint not in self._gone and self._webhooks.wants(endpoint, alert)
+        return endpoint not in self._gone and self._webhooks.accepts(endpoint, alert)
 
     def _look(self, now: datetime) -> None:
         """Learn from the log what is due, and which endpoints have said that they are gone (until one takes something again)."""
-        lasts = self._patience.wait_for("deliveries", self._store.last_attempts, now - REACH)
+        lasts = self._store.last_attempts(now - REACH)
         self._due, self._looked = self._wanted(now), now
         heapq.heapify(self._due)
         wanted = {(due.subject, due.endpoint) for due in self._due}
@@ -189,7 +187,7 @@ class Courier:
         """Whether somebody has asked for something since this was called last."""
         if self._replays is None or now - self._asked < ASK_AGAIN:
             return False
-        version = self._patience.wait_for("replays", self._replays.version)
+        version = self._replays.version()
         known, self._version, self._asked = self._version, version, now
         return version != known
 
@@ -197,8 +195,8 @@ class Courier:
         """What people want sent once more, and was not; all of it where it was taken, the rest where it was not."""
         if self._replays is None:
             return []
-        asked = self._patience.wait_for("replays", self._replays.since, now - REACH)
-        made = self._patience.wait_for("deliveries", self._store.deliveries, sorted({each.alert_id for each in asked}))
+        asked = self._replays.since(now - REACH)
+        made = self._store.deliveries(sorted({each.alert_id for each in asked}))
         last = {(each.alert_id, each.endpoint): each for each in made}  # in the order of attempts
         found = []
         for each in open_replays(asked, made):
@@ -211,11 +209,11 @@ class Courier:
     def _plan(self, last: Delivery) -> None:
         at = next_attempt(last)
         if at is not None and last.alert_id != TEST:
-            heapq.heappush(self._due, _Due(at, last.alert_id, last.endpoint, last.attempt + (not is_waiting(last)), last.taken))
+            heapq.heappush(self._due, _Due(at, last.alert_id, last.endpoint, last.attempt + (not is_rate_limited(last)), last.taken))
 
     def _send(self, jobs: Sequence[Job]) -> list[Delivery]:
         made = self._webhooks.send(jobs)
-        self._patience.wait_for("deliveries", self._store.log, made)
+        self._store.log(made)
         for delivery in made:
             self._plan(delivery)
             if delivery.status == GONE:

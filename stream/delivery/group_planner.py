@@ -17,7 +17,6 @@ from stream.delivery.digests import said
 from stream.delivery.formats.base import Bundle, Member
 from stream.delivery.grouping import Grouping, Item, due, item_of, names_of, next_due
 from stream.delivery.suppression import Ask, Gate, Judged
-from stream.worker.retry import Patience
 
 REACH = timedelta(days=31)
 """What began to wait longer ago is not asked after any more."""
@@ -29,9 +28,9 @@ _log = log.get_logger(__name__)
 class Planner:
     """What endpoints that do not get each alert alone are told, and when. One thread at a time."""
 
-    def __init__(self, store: Store, patience: Patience, gate: Gate, groupings: Mapping[str, Grouping]) -> None:
+    def __init__(self, store: Store, gate: Gate, groupings: Mapping[str, Grouping]) -> None:
         """groupings: by endpoint"""
-        self._store, self._patience, self._gate, self._groupings = store, patience, gate, groupings
+        self._store, self._gate, self._groupings = store, gate, groupings
         self._released: dict[tuple[str, str], datetime] = {}
         self._next: datetime | None = None
 
@@ -42,17 +41,17 @@ class Planner:
 
     def known(self, alert_ids: Sequence[str]) -> set[tuple[str, str]]:
         """(alert id, endpoint) of what was planned, or waits to be, for these alerts. Raises StoreError."""
-        planned = self._patience.wait_for("groups", self._store.groups.of, alert_ids)
+        planned = self._store.groups.of(alert_ids)
         found = {(ident, group.endpoint) for group in planned for ident in group.members}
         if self._groupings:
-            waiting = self._patience.wait_for("withheld", self._store.lives.withheld, alert_ids)
+            waiting = self._store.lives.withheld(alert_ids)
             found |= {(each.alert_id, each.endpoint) for each in waiting if each.cause in WAITING and each.endpoint in self._groupings}
         return found
 
     def hear_of(self, alert: Alert, endpoints: Sequence[str], now: datetime) -> None:
         """Keep that the alert waits for others at these endpoints. Raises StoreError."""
         items = [_waits(alert, label, self._groupings[label], now) for label in endpoints]
-        self._patience.wait_for("withheld", self._store.lives.withhold, items)
+        self._store.lives.withhold(items)
         if items:
             self._next = None
 
@@ -64,8 +63,8 @@ class Planner:
         if not self._groupings or (self._next is not None and now < self._next):
             return []
         waiting = self._waiting(now)
-        alerts = {each.id: each for each in self._patience.wait_for("alerts", self._store.alerts.many, [ident for ident, _ in waiting])}
-        log = self._patience.wait_for("groups", self._store.groups.since, now - REACH)
+        alerts = {each.id: each for each in self._store.alerts.many([ident for ident, _ in waiting])}
+        log = self._store.groups.since(now - REACH)
         told = {(ident, group.endpoint) for group in log for ident in group.members}
         asks = [
             Ask(endpoint, alerts[ident], (ident, endpoint) not in told)
@@ -84,7 +83,7 @@ class Planner:
             found = due(items, log, grouping, endpoint, now)
             made += found
             following += [at for at in [next_due(items, [*log, *found], grouping, endpoint)] if at is not None]
-        self._patience.wait_for("groups", self._store.groups.keep, made)
+        self._store.groups.keep(made)
         self._next = min(following)
         for group in made:
             counts = {"firing": len(group.firing), "new": len(group.fresh), "resolved": len(group.resolved)}
@@ -93,7 +92,7 @@ class Planner:
 
     def _waiting(self, now: datetime) -> dict[tuple[str, str], datetime]:
         """(alert id, endpoint) to since when it waits, of all that may be told of."""
-        rows = self._patience.wait_for("withheld", self._store.lives.withheld_since, now - REACH)
+        rows = self._store.lives.withheld_since(now - REACH)
         over = {(each.alert_id, each.endpoint) for each in rows if each.final}
         return {
             (each.alert_id, each.endpoint): each.at
@@ -116,24 +115,24 @@ class Planner:
 
     def untried(self, now: datetime) -> list[Group]:
         """Groups that were planned and never sent: whoever planned them ended before. Raises StoreError."""
-        log = self._patience.wait_for("groups", self._store.groups.since, now - REACH)
-        made = self._patience.wait_for("deliveries", self._store.alerts.deliveries, [group.subject for group in log])
+        log = self._store.groups.since(now - REACH)
+        made = self._store.alerts.deliveries([group.subject for group in log])
         tried = {each.alert_id for each in made}
         return [group for group in log if group.subject not in tried]
 
     def bundle(self, group_id: str) -> Bundle | None:
         """What is sent, the same whenever it is asked for; None: there is no such group. Raises StoreError."""
-        group = self._patience.wait_for("groups", self._store.groups.get, group_id)
+        group = self._store.groups.get(group_id)
         if group is None:
             return None
-        alerts = {each.id: each for each in self._patience.wait_for("alerts", self._store.alerts.many, group.members)}
+        alerts = {each.id: each for each in self._store.alerts.many(group.members)}
         ended = dict(zip(group.resolved, group.ended, strict=True))
         members = [Member(alerts[ident], ended.get(ident), ident in group.fresh) for ident in group.members if ident in alerts]
         return Bundle(group.id, group.at, tuple(members), names_of(group.key), group.digest) if members else None
 
     def may_go(self, endpoint: str, bundle: Bundle, now: datetime) -> bool:
         """Whether anything in it may be sent now, of what fires where anything does; why it may not is kept. Raises StoreError."""
-        speaking = [each for each in bundle.members if each.ended is None] or bundle.members
+        speaking = [each for each in bundle.members if each.resolved_at is None] or bundle.members
         return bool(self._gate.let_through([Ask(endpoint, each.alert, first=False) for each in speaking], now))
 
 

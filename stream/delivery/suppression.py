@@ -24,7 +24,6 @@ from domain.alert_lifecycle.silences import ending, rank
 from storage.store import Cause, Store, Withheld
 from stream.delivery.quiet_hours import Calendars, QuietHours, quiet_hours
 from stream.delivery.trading_calendars import exchange
-from stream.worker.retry import Patience
 
 REACH = timedelta(days=31)
 """What was withheld longer ago is not asked after any more."""
@@ -101,8 +100,8 @@ def judge(alert: Alert, life: Life, endpoint: str, now: datetime, muting: Muting
 class Gate:
     """Asks the store what holds an alert back, and keeps there why. One thread at a time."""
 
-    def __init__(self, store: Store, patience: Patience, muting: Muting) -> None:
-        self._store, self._patience, self._muting = store, patience, muting
+    def __init__(self, store: Store, muting: Muting) -> None:
+        self._store, self._muting = store, muting
         self._warned: set[str] = set()
 
     def let_through(self, asks: Sequence[Ask], now: datetime) -> list[Ask]:
@@ -116,9 +115,9 @@ class Gate:
         if not asks:
             return []
         alerts = list({ask.alert.id: ask.alert for ask in asks}.values())
-        lives = self._patience.wait_for("lives", read_lives, self._store, alerts, now, self._muting.rules)
+        lives = read_lives(self._store, alerts, now, self._muting.rules)
         known: dict[tuple[str, str], list[Withheld]] = {}
-        for each in self._patience.wait_for("withheld", self._store.lives.withheld, [alert.id for alert in alerts]):
+        for each in self._store.lives.withheld([alert.id for alert in alerts]):
             known.setdefault((each.alert_id, each.endpoint), []).append(each)
         found = []
         for ask in asks:
@@ -131,19 +130,19 @@ class Gate:
         """Keep what is against sending, where it is new. Raises StoreError."""
         for each in judged:
             if each.verdict is not None and not any(_same(each.verdict, known) for known in each.before):
-                self._patience.wait_for("withheld", self._store.lives.withhold, [each.verdict])
+                self._store.lives.withhold([each.verdict])
                 metrics.WEBHOOKS.labels("withheld").inc()
                 _log.info("alert withheld", endpoint=each.verdict.endpoint, alert=each.verdict.alert_id, reason=each.verdict.text)
 
     def waiting(self, now: datetime) -> list[tuple[str, str]]:
         """(alert id, endpoint) of all that was withheld and may yet be sent, in order. Raises StoreError."""
-        rows = self._patience.wait_for("withheld", self._store.lives.withheld_since, now - REACH)
+        rows = self._store.lives.withheld_since(now - REACH)
         over = {(each.alert_id, each.endpoint) for each in rows if each.final}
         return sorted({(each.alert_id, each.endpoint) for each in rows} - over)
 
     def warn(self, now: datetime) -> list[Silence]:
         """Say of each silence once, in the log, that it ends soon; those that it was said of. Raises StoreError."""
-        soon = ending(self._patience.wait_for("silences", self._store.silences.all, now), now)
+        soon = ending(self._store.silences.all(now), now)
         new = [each for each in soon if each.id not in self._warned]
         self._warned = {each.id for each in soon}
         for each in new:

@@ -1,4 +1,18 @@
-"""From scores to alerts: which series and moments the scores touched, and what the store says was there."""
+"""From scores to stored alerts: which series and minutes the scores concern, and what the store says about them.
+
+An article's way to an alert, with the files to read, in order:
+
+    Kafka ─▶ articles ─▶ scores ─▶ alerts
+        stream/worker/agents.py                   consumes a topic in batches, publishes, acknowledges
+        stream/worker/batches.py, pipeline.py     decode, classify, store; the scores go to the next topic
+        stream/detection/evaluator.py             this file: series and minutes that a batch of scores concerns
+        stream/detection/minute_counts_cache.py   their counts per minute, from the store
+        stream/detection/detector.py              windows ─▶ corroborated spikes over the threshold ─▶ alerts
+        stream/detection/spike_rule.py            corroboration, severity, the alert itself
+        stats/spikes.py                           how surprising a window is, given the baseline
+
+Beside this way: rules with fixed limits (limit_evaluator.py), outages of sources (outage_monitor.py), explanations (explainer.py).
+"""
 
 from __future__ import annotations
 
@@ -14,111 +28,119 @@ from domain.alert_lifecycle.silences import matches
 from stats.minute_counts import DAY_S, MINUTE_S, StoryCounts
 from stats.spikes import Spike
 from storage.store import Store
-from stream.detection.attribution import Judged, chart_for, steps
+from stream.detection.attribution import SpikeDecision, chart_for, chart_steps
 from stream.detection.detector import Detections, SpikeDetector
 from stream.detection.explainer import Explainer
-from stream.detection.limit_evaluator import FOR_EVER, LimitEvaluator, Touched, limit_evidence
+from stream.detection.limit_evaluator import FAR_FUTURE, AffectedSeries, LimitEvaluator, limit_evidence
 from stream.detection.limit_rule import LimitRule
 from stream.detection.minute_counts_cache import MinuteCountsCache
 from stream.detection.spike_rule import SpikeRule
 from stream.detection.threshold import AlertThreshold
-from stream.worker.retry import Pace, Patience
+from stream.worker.retry import DutyCycle
 
 
 class AlertEvaluator:
-    """The detector, and an analyst's own rules. Keeps no state that a restart would miss. One thread at a time.
+    """Evaluates the spike rule and the analysts' limit rules. A restart loses nothing. One thread at a time.
 
-    Scores only say where to look, the store says what is there; so who begins to watch looks at the last hour once, and scores
-    whose messages were lost (the broker in memory died, a topic kept them too short a time) raise their alerts all the same.
+    Scores only say where to look; the counts come from the store. A worker that starts therefore looks at the last hour once, and scores
+    whose messages were lost (a broker in memory that died, a topic with a short retention) still raise their alerts.
+
+    Args:
+        store: Retries its calls (stream.worker.retry.retrying).
+        rule: The spike rule.
+        duty_cycle: Limits the share of time that evaluation may take.
+        limit_rules: The analysts' own rules.
     """
 
-    def __init__(self, store: Store, rule: SpikeRule, patience: Patience, pace: Pace, thresholds: Sequence[LimitRule] = ()) -> None:
+    def __init__(self, store: Store, rule: SpikeRule, duty_cycle: DutyCycle, limit_rules: Sequence[LimitRule] = ()) -> None:
         self._store, self._rule = store, rule
-        self._patience, self._pace = patience, pace
-        self._tallies = MinuteCountsCache(store.mentions, rule.history_s + 2 * DAY_S)
-        self._bar = AlertThreshold(rule, store.peaks, store.mentions)
-        self._ringer = SpikeDetector(rule, store.mentions, self._bar)
-        self._reasons = Explainer(store)
-        self._levels = LimitEvaluator(store, thresholds, rule.max_age_s)
-        self._rung: set[str] = set()
-        self._last_seen: dict[str, datetime] = {}
+        self._duty_cycle = duty_cycle
+        self._counts = MinuteCountsCache(store.mentions, rule.history_s + 2 * DAY_S)
+        self._threshold = AlertThreshold(rule, store.peaks, store.mentions)
+        self._detector = SpikeDetector(rule, store.mentions, self._threshold)
+        self._explainer = Explainer(store)
+        self._limits = LimitEvaluator(store, limit_rules, rule.max_age_s)
+        self._returned: set[str] = set()
+        self._last_breach: dict[str, datetime] = {}
 
-    def watch(self, scores: Sequence[Score], now: datetime) -> list[Alert]:
-        """The alerts that these scores raise, stored. Raises StoreUnavailable when the store does not answer for too long, StoreError."""
-        with self._pace.turn():
-            for series in self._tallies.heard(scores):
-                self._ringer.forget(series)
+    def evaluate(self, scores: Sequence[Score], now: datetime) -> list[Alert]:
+        """The alerts that these scores raise, after storing them.
+
+        Alerts of episodes that go on and that this process has not returned yet are returned too: their publication may have been lost.
+
+        Raises:
+            StoreUnavailable: The store does not answer for too long.
+            StoreError: The store refuses a query.
+        """
+        with self._duty_cycle.turn():
+            for series in self._counts.invalidate(scores):
+                self._detector.forget(series)
             negative: dict[str, list[datetime]] = {}
             for score in scores:
                 for series, *p in facts(score):
                     if is_negative(*p):
                         negative.setdefault(series, []).append(score.published_at)
-            return self._ring(negative, self._levels.touched(scores, now), now)
+            return self._evaluate(negative, self._limits.affected(scores, now), now)
 
     def catch_up(self, now: datetime) -> list[Alert]:
-        """The same for all that is stored and no history yet: whatever became of the scores' messages. Raises as `watch` does."""
-        with self._pace.turn():
+        """As `evaluate`, for everything in the store that is recent enough, whether or not its messages arrived."""
+        with self._duty_cycle.turn():
             since = now - timedelta(seconds=self._rule.max_age_s)
-            negative = self._patience.wait_for("watch", self._store.mentions.negative, since, MINUTE_S)
-            return self._ring(negative, self._patience.wait_for("watch", self._levels.stored, now), now)
+            negative = self._store.mentions.negative(since, MINUTE_S)
+            return self._evaluate(negative, self._limits.affected_in_store(now), now)
 
-    def _ring(self, negative: Mapping[str, Sequence[datetime]], touched: Touched, now: datetime) -> list[Alert]:
-        found = self._patience.wait_for("watch", self._look, negative, touched, now)
-        self._rung.update(alert.id for alert in found)
+    def _evaluate(self, negative: Mapping[str, Sequence[datetime]], affected: AffectedSeries, now: datetime) -> list[Alert]:
+        (spikes, counts), limits = self._detect_spikes(negative, now), self._limits.evaluate(affected, now)
+        alerts = [self._explain_spike(alert, counts, spikes.decisions.get(alert.id)) for alert in spikes.alerts]
+        alerts += [self._explain_limit(alert) for alert in limits.alerts]
+        ongoing = spikes.ongoing_ids | limits.ongoing_ids
+        new = {alert.id for alert in alerts}
+        self._store.alerts.insert(alerts)
+        self._threshold.save_peaks()
+        self._record_breaches(new | ongoing, now)
+        found = alerts + self._stored(sorted(ongoing - new - self._returned))
+        self._returned.update(alert.id for alert in found)
         return found
 
-    def _look(self, negative: Mapping[str, Sequence[datetime]], touched: Touched, now: datetime) -> list[Alert]:
-        """The alerts of the moments at which something was told of these series, stored. Raises StoreError."""
-        (spikes, tallies), levels = self._spikes(negative, now), self._levels.ring(touched, now)
-        fresh = [self._explained(alert, tallies, spikes.judged.get(alert.id)) for alert in spikes.fresh]
-        fresh += [self._shown(alert) for alert in levels.fresh]
-        ongoing_ids = spikes.ongoing_ids | levels.ongoing_ids
-        new = {alert.id for alert in fresh}
-        self._store.alerts.insert(fresh)
-        self._bar.keep()
-        self._seen(new | ongoing_ids, now)
-        return fresh + self._again(sorted(ongoing_ids - new - self._rung))
-
-    def _spikes(self, negative: Mapping[str, Sequence[datetime]], now: datetime) -> tuple[Detections, Mapping[str, StoryCounts]]:
-        """The spikes at the moments at which negative stories of these series came, without evidence, and tallies. Raises StoreError."""
+    def _detect_spikes(
+        self, negative: Mapping[str, Sequence[datetime]], now: datetime
+    ) -> tuple[Detections, Mapping[str, StoryCounts]]:
+        """Spike alerts, without evidence, of the series and moments in `negative`, and the counts they were found in."""
         oldest = now - timedelta(seconds=self._rule.max_age_s)
-        about = {} if self._rule.paused else {name: moments for name, moments in negative.items() if matches(self._rule.series, name)}
-        began = {name: min(recent) for name, moments in about.items() if (recent := [at for at in moments if at >= oldest])}
+        followed = {} if self._rule.paused else {name: some for name, some in negative.items() if matches(self._rule.series, name)}
+        began = {name: min(recent) for name, moments in followed.items() if (recent := [at for at in moments if at >= oldest])}
         if not began:
             return Detections([], set(), {}), {}
-        tallies = self._tallies.of(began, now)
+        counts = self._counts.get(began, now)
         spikes: dict[str, list[Spike]] = {}
-        for name, since in sorted(began.items()):  # one that came late lifts those that came after it
-            ends = tallies[name].ends(int(since.timestamp()) // MINUTE_S * MINUTE_S, FOR_EVER)
-            spikes[name] = self._ringer.spikes(name, tallies, ends)
-        bar = self._bar.at(now)
-        high = [name for name, found in spikes.items() if any(spike.surprise >= bar for spike in found)]
+        for name, since in sorted(began.items()):  # a late story also changes the windows that end after it
+            ends = counts[name].negative_minute_ends(int(since.timestamp()) // MINUTE_S * MINUTE_S, FAR_FUTURE)
+            spikes[name] = self._detector.spikes(name, counts, ends)
+        threshold = self._threshold.at(now)
+        high = [name for name, found in spikes.items() if any(spike.surprise >= threshold for spike in found)]
         reach = max(self._rule.widths_s) + max(self._rule.cooldown_s, *self._rule.widths_s)
         last = self._store.alerts.last_rung(self._rule.name, high, oldest - timedelta(seconds=reach))
-        return self._ringer.ring(spikes, tallies, last, now), tallies
+        return self._detector.detect(spikes, counts, last, now), counts
 
-    def _seen(self, idents: Collection[str], now: datetime) -> None:
-        """Note, once a minute, that these are over the bar still: who resolves alerts asks for it."""
+    def _record_breaches(self, idents: Collection[str], now: datetime) -> None:
+        """Record, once a minute, that these alerts still breach their threshold: auto_resolve.py depends on it."""
         late = now - timedelta(seconds=MINUTE_S)
-        new = sorted(ident for ident in idents if self._last_seen.get(ident, late) <= late)
+        new = sorted(ident for ident in idents if self._last_breach.get(ident, late) <= late)
         if new:
             self._store.lives.seen(new, now)
-        self._last_seen = {ident: at for ident, at in self._last_seen.items() if at > late} | dict.fromkeys(new, now)
+        self._last_breach = {ident: at for ident, at in self._last_breach.items() if at > late} | dict.fromkeys(new, now)
 
-    def _again(self, idents: Sequence[str]) -> list[Alert]:
-        """The stored alerts of episodes that go on and that this process has not handed on yet: their publication may have been lost."""
+    def _stored(self, idents: Sequence[str]) -> list[Alert]:
         return [alert for ident in idents if (alert := self._store.alerts.get(ident)) is not None]
 
-    def _explained(self, alert: Alert, tallies: Mapping[str, StoryCounts], judged: Judged | None) -> Alert:
-        """The alert with its evidence and its why. tallies: that of its series, and of the market. Raises StoreError."""
+    def _explain_spike(self, alert: Alert, counts: Mapping[str, StoryCounts], decision: SpikeDecision | None) -> Alert:
         metrics.ALERTS.labels(alert.severity).inc()
 
         def chart() -> Chart:
-            return chart_for(alert, tallies[alert.series], self._ringer.expected(alert.series, tallies, *steps(alert)))
+            return chart_for(alert, counts[alert.series], self._detector.expected(alert.series, counts, *chart_steps(alert)))
 
-        return self._reasons.explain(alert, judged, chart)
+        return self._explainer.explain(alert, decision, chart)
 
-    def _shown(self, alert: Alert) -> Alert:
-        """The same for an alert of an analyst's own rule. Raises StoreError."""
+    def _explain_limit(self, alert: Alert) -> Alert:
         metrics.ALERTS.labels(alert.severity).inc()
-        return self._reasons.explain(msgspec.structs.replace(alert, evidence=limit_evidence(self._store, alert)))
+        return self._explainer.explain(msgspec.structs.replace(alert, evidence=limit_evidence(self._store, alert)))

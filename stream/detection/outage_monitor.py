@@ -12,8 +12,7 @@ from stats.minute_counts import DAY_S, HOUR_S
 from stats.outage_model import DAY, STRETCH_S
 from storage.store import Spoke, Store
 from storage.timestamps import from_epoch
-from stream.detection.outage import GONE, Hearing, SilenceRule, settle
-from stream.worker.retry import Patience
+from stream.detection.outage import GONE, OutageDetector, OutageRule, settle
 
 LOOK_AGAIN = timedelta(minutes=1)
 REFRESH_S = HOUR_S
@@ -24,12 +23,12 @@ REACH_S = (GONE // DAY + 2) * DAY_S
 _log = log.get_logger(__name__)
 
 
-class Listener:
+class OutageMonitor:
     """Keeps no state that a restart would miss. One thread at a time."""
 
-    def __init__(self, store: Store, rule: SilenceRule, patience: Patience) -> None:
-        self._store, self._rule, self._patience = store, rule, patience
-        self._hearing = Hearing(rule)
+    def __init__(self, store: Store, rule: OutageRule) -> None:
+        self._store, self._rule = store, rule
+        self._hearing = OutageDetector(rule)
         self._told: dict[str, Spoke] = {}
         self._refreshed = 0
         self._looked: datetime | None = None
@@ -40,7 +39,7 @@ class Listener:
         """The alerts of sources that fell silent, stored; none where it was looked within the minute. Raises StoreError."""
         if self._rule.per_week <= 0 or (self._looked is not None and now - self._looked < LOOK_AGAIN):
             return []
-        found = self._patience.wait_for("listen", self._look, now)
+        found = self._look(now)
         self._looked = now
         self._rung.update(alert.id for alert in found)
         return found
@@ -59,13 +58,13 @@ class Listener:
         last = self._store.alerts.last_rung(self._rule.name, [silence.series for silence in silences], now - timedelta(seconds=REACH_S))
         rings = settle(silences, last, self._rule, second)
         self._store.alerts.insert(rings.fresh)
-        seen = rings.going_on | {alert.id for alert in rings.fresh}
+        seen = rings.ongoing_ids | {alert.id for alert in rings.fresh}
         if seen:
             self._store.lives.seen(sorted(seen), now)
         for alert in rings.fresh:
             metrics.ALERTS.labels(alert.severity).inc()
             _log.warning("silent", series=alert.series, since=alert.window_start.isoformat(), hours=alert.value, limit_hours=alert.limit)
-        return rings.fresh + self._again(rings.going_on - self._rung)
+        return rings.fresh + self._again(rings.ongoing_ids - self._rung)
 
     def _ask(self, now: int) -> None:
         """Have the hearing know what is stored."""

@@ -11,12 +11,11 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from core import log
+from core.chunks import chunks
 from storage.store import ArticleRow, Store
 from stream.watchlists.matcher import Hit, Matcher, Subject, with_hits
 
 SLICE = timedelta(hours=6)
-ASK_AT_ONCE = 2_000
-"""Ids in one query: ClickHouse reads at most 256 kB of SQL, and old servers get the values in the text."""
 _log = log.get_logger(__name__)
 
 
@@ -58,8 +57,7 @@ def pour(
             break
         hits = {row.id: own for row, own in zip(rows, found, strict=True) if any(hit.name in names for hit in own)}
         ids = list(hits)
-        for start in range(0, len(ids), ASK_AT_ONCE):
-            some = ids[start : start + ASK_AT_ONCE]
+        for some in chunks(ids):
             scores = store.articles.scores(some, rows[0].published_at, rows[-1].published_at + timedelta(seconds=1))
             store.mentions.insert([with_hits(score, hits[score.id]) for score in scores])
         made += sum(hit.name in names for own in hits.values() for hit in own)

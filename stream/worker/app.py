@@ -29,7 +29,7 @@ SESSION_TIMEOUT_S = 12.0
 """A killed worker's partitions go to another one after this. (Tansu also lets a new group wait for half of it.)"""
 REBALANCE_TIMEOUT_S = 60.0
 """Who does not come to a rebalance for so long is put out of the group. One step of a batch that waits for the store takes less:
-stream.worker.retry.Patience's deadline and the attempt that was begun just before it. A batch of many slow steps may take longer: then
+stream.worker.retry.RetryPolicy's deadline and the attempt that was begun just before it. A batch of many slow steps may take longer: then
 another worker does it too, rows replace themselves, the late commit is refused and Faust joins the group anew (tests/faults)."""
 FETCH_WAIT_MS = 100
 """One request for all partitions is under way at a time: while a broker holds it back for want of news, what was just consumed

@@ -16,7 +16,6 @@ from storage.store import DeadLetter, Store
 from stream.worker.batches import Raw, dead_letter
 from stream.worker.circuit_breaker import MEMORY, Flood
 from stream.worker.lost_messages import Missed
-from stream.worker.retry import Patience
 
 _log = log.get_logger(__name__)
 
@@ -28,8 +27,8 @@ class Aside:
         would take the place of an older one
     """
 
-    def __init__(self, store: Store, patience: Patience, flood: Flood, era: str = "") -> None:
-        self._store, self._patience, self._flood, self._era = store, patience, flood, era
+    def __init__(self, store: Store, flood: Flood, era: str = "") -> None:
+        self._store, self._flood, self._era = store, flood, era
         self._came_as: dict[type, Mapping[str, Raw]] = {}
 
     def keep(self, dead: Sequence[DeadLetter], topic: str, messages: int) -> None:
@@ -51,7 +50,7 @@ class Aside:
     def _put(self, dead: Sequence[DeadLetter]) -> None:
         if self._era:
             dead = [msgspec.structs.replace(letter, topic=f"{letter.topic}@{self._era}") for letter in dead]
-        self._patience.wait_for("dead", self._store.dead.insert, dead)
+        self._store.dead.insert(dead)
         for letter in dead:
             metrics.DEAD.labels(letter.stage).inc()
 
@@ -65,9 +64,9 @@ class Aside:
             return False
         now = datetime.now(UTC)
         try:
-            self._patience.wait_for("probe", self._store.mentions.minutes, [MARKET], now, now)
-            self._patience.wait_for("probe", self._store.alerts.last_rung, "", [MARKET], now)
-            self._patience.wait_for("probe", self._store.alerts.deliveries, [MARKET])
+            self._store.mentions.minutes([MARKET], now, now)
+            self._store.alerts.last_rung("", [MARKET], now)
+            self._store.alerts.deliveries([MARKET])
         except StoreError:
             return False
         return True

@@ -11,15 +11,16 @@ again but is handed on again; what is remembered here only spares work, and a re
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import NamedTuple, TypeVar
 
 from core import log, metrics
+from core.chunks import chunks
 from core.records import Alert, Article, Score, Scored
 from core.settings import Settings
-from models.inference.classifier import Classifier, Document, Prediction, of_now, prove
+from models.inference.classifier import Classifier, Document, Prediction, current_model, run_smoke_test
 from storage.store import DeadLetter, Delivery, Known, Store
 from stream.delivery.delivery_scheduler import Courier
 from stream.delivery.group_planner import Planner
@@ -39,15 +40,12 @@ from stream.worker.circuit_breaker import Flood
 from stream.worker.dead_letters import Aside, flood_of, is_refusal
 from stream.worker.lost_messages import Missed
 from stream.worker.prediction_cache import Memo
-from stream.worker.retry import Pace, Patience, isolate, once_more
+from stream.worker.retry import DutyCycle, RetryPolicy, isolate, once_more, retrying
 
 STORY_REACH = timedelta(hours=72)
 """A copy of a story comes within three days of it, before or after: sources report late."""
 ASK_FOR_RULES = timedelta(seconds=30)
-ASK_AT_ONCE = 2_000
-"""Keys in one query: ClickHouse reads at most 256 kB of SQL, and old servers get the values in the text."""
 
-ItemT = TypeVar("ItemT")
 RecordT = TypeVar("RecordT", Article, Score, Alert)
 _log = log.get_logger(__name__)
 
@@ -86,8 +84,8 @@ class Pipeline:
         rule: SpikeRule,
         webhooks: Webhooks | None = None,
         *,
-        patience: Patience | None = None,
-        pace: Pace | None = None,
+        retry: RetryPolicy | None = None,
+        duty_cycle: DutyCycle | None = None,
         flood: Flood | None = None,
         matcher: Matcher | None = None,
         era: str = "",
@@ -99,23 +97,22 @@ class Pipeline:
         following: Following | None = None,
     ) -> None:
         self._classifier = classifier
-        self._store = store
+        self._store = store = retrying(store, retry or RetryPolicy())
         self._rule = rule
         self._webhooks = webhooks or Webhooks(())
-        self._patience = patience or Patience()
-        gate = Gate(store, self._patience, muting or Muting())
-        planner = Planner(store, self._patience, gate, self._webhooks.groupings)
-        self._courier = Courier(self._webhooks, store.alerts, self._patience, gate, planner=planner, replays=store.replays)
-        self._resolver = AutoResolver(store, self._patience, resolve_after_s)
+        gate = Gate(store, muting or Muting())
+        planner = Planner(store, gate, self._webhooks.groupings)
+        self._courier = Courier(self._webhooks, store.alerts, gate, planner=planner, replays=store.replays)
+        self._resolver = AutoResolver(store, resolve_after_s)
         self._memo = Memo()
         self._matcher, self._following = matcher or Matcher(), following or TheSame()
         self._drafted: frozenset[str] = frozenset()
-        self._written, self._asked, self._pace = written, datetime.min.replace(tzinfo=UTC), pace or Pace()
-        self._new_watcher = partial(AlertEvaluator, store, rule, self._patience, self._pace, thresholds)
+        self._written, self._asked, self._duty_cycle = written, datetime.min.replace(tzinfo=UTC), duty_cycle or DutyCycle()
+        self._new_watcher = partial(AlertEvaluator, store, rule, self._duty_cycle, thresholds)
         self._watcher = self._new_watcher()
-        self._new_listener = partial(OutageMonitor, store, silence or OutageRule(), self._patience)
+        self._new_listener = partial(OutageMonitor, store, silence or OutageRule())
         self._listener = self._new_listener()
-        self._aside = Aside(store, self._patience, flood or Flood(share=1.0), era)
+        self._aside = Aside(store, flood or Flood(share=1.0), era)
         self._taken: Scored | None = None
 
     @classmethod
@@ -175,13 +172,13 @@ class Pipeline:
         arrived = {article.id: raw for raw, article in good}
         articles = [article for _, article in latest_versions(good)]
         known = self._known(list(arrived))
-        model = of_now(self._classifier)  # one version scores the whole batch, whatever is promoted meanwhile
+        model = current_model(self._classifier)  # one version scores the whole batch, whatever is promoted meanwhile
         before, self._drafted = self._drafted, frozenset(arrived)
         fresh = [a for a in articles if a.id in before or not _same(a, known.get(a.id), model.version)]
         classify = partial(_classify, self._memo, model)
         predicted, failed = isolate(fresh, classify, lambda error: isinstance(error, Exception))
         if failed:
-            prove(model)  # an article is to blame only where the model still works without it, and fails with it again
+            run_smoke_test(model)  # an article is to blame only where the model still works without it, and fails with it again
             mended, failed = once_more(failed, classify)
             predicted += mended
         dead += [dead_letter(arrived[article.id], "model", f"{type(error).__name__}: {error}", now) for article, error in failed]
@@ -210,7 +207,7 @@ class Pipeline:
         kept, refused = self._keep(self._matcher.mark(scored))
         dead += [dead_letter(drafts.arrived[item.article.id], "store", str(error), now) for item, error in refused]
         self._aside.keep(dead, drafts.topic, drafts.messages)
-        self._patience.wait_for("remember", self._store.articles.remember, kept)
+        self._store.articles.remember(kept)
         _timed("keep", began)
 
         self._count(kept, len(repeated), known, now)
@@ -219,8 +216,8 @@ class Pipeline:
 
     def _known(self, ids: Sequence[str]) -> dict[str, Known]:
         found: dict[str, Known] = {}
-        for some in _slices(ids):
-            found |= self._patience.wait_for("known", self._store.articles.known, some)
+        for some in chunks(ids):
+            found |= self._store.articles.known(some)
         return found
 
     def _stories(self, articles: Sequence[Article], known: dict[str, Known]) -> dict[str, str]:
@@ -232,8 +229,8 @@ class Pipeline:
             days.setdefault(article.published_at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0), []).append(article)
         for day in sorted(days, reverse=True):  # the earliest day has the last word: it has the earlier stories
             since, until = day - STORY_REACH, day + timedelta(days=1) + STORY_REACH
-            for some in _slices(sorted({band for article in days[day] for band in article.bands})):
-                stored |= self._patience.wait_for("stories", self._store.articles.stories, some, since, until)
+            for some in chunks(sorted({band for article in days[day] for band in article.bands})):
+                stored |= self._store.articles.stories(some, since, until)
         began = {key: value.published_at for key, value in self._known(sorted(stories.candidates(new, stored))).items()}
         return stories.assign(new, stored, began) | {a.id: known[a.id].story for a in articles if a.id in known}
 
@@ -241,8 +238,8 @@ class Pipeline:
         """Store articles and mentions: those that the store has now, and those that it refuses for good."""
 
         def write(items: Sequence[Scored]) -> Sequence[Scored]:
-            self._patience.wait_for("articles", self._store.articles.insert, items)
-            self._patience.wait_for("mentions", self._store.mentions.insert, [item.score for item in items])
+            self._store.articles.insert(items)
+            self._store.mentions.insert([item.score for item in items])
             return items
 
         kept, refused = isolate(scored, write, is_refusal)
@@ -262,9 +259,9 @@ class Pipeline:
         oldest = now - timedelta(seconds=self._rule.max_age_s)
         recent = {key: known.published_at for key, known in repeated.items() if known.published_at >= oldest}
         found: list[Score] = []
-        for some in _slices(list(recent)):
+        for some in chunks(list(recent)):
             since, until = min(recent.values()), max(recent.values()) + timedelta(seconds=1)
-            found += self._patience.wait_for("scores", self._store.articles.scores, some, since, until)
+            found += self._store.articles.scores(some, since, until)
         return found
 
     def _count(self, kept: Sequence[Scored], repeated: int, known: dict[str, Known], now: datetime) -> None:
@@ -317,7 +314,7 @@ class Pipeline:
             return
         self._asked, found = now, self._written()
         if found is not None:
-            self._new_watcher = partial(AlertEvaluator, self._store, found.detector, self._patience, self._pace, found.own)
+            self._new_watcher = partial(AlertEvaluator, self._store, found.detector, self._duty_cycle, found.own)
             self._watcher = self._new_watcher()
 
     def catch_up(self, now: datetime) -> list[Alert]:
@@ -363,11 +360,6 @@ def _classify(memo: Memo, model: Classifier, articles: Sequence[Article]) -> lis
 def _same(article: Article, known: Known | None, model: str) -> bool:
     """Whether nothing of the article has changed since this model scored it."""
     return known is not None and known.model == model and known.fingerprint == article.fingerprint
-
-
-def _slices(items: Sequence[ItemT]) -> Iterator[Sequence[ItemT]]:
-    for start in range(0, len(items), ASK_AT_ONCE):
-        yield items[start : start + ASK_AT_ONCE]
 
 
 def _timed(step: str, began: float) -> None:

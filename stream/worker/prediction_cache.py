@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import msgspec
 
 from core import metrics
-from models.inference.classifier import Classifier, Document, Prediction, checked
+from models.inference.classifier import Classifier, Document, Prediction, classify_checked
 
 CAPACITY = 20_000  # predictions, about a kilobyte each
 
@@ -28,7 +28,7 @@ class Memo:
         """What `model` says of each document, in order; only unknown ones are put to it, each once. Raises what `checked` raises."""
         keys = [digest(model.version, document) for document in documents]
         new = {key: document for key, document in zip(keys, documents, strict=True) if key not in self._known}
-        predictions = checked(model, list(new.values())) if new else []
+        predictions = classify_checked(model, list(new.values())) if new else []
         metrics.MEMO.labels("miss").inc(len(new))
         metrics.MEMO.labels("hit").inc(len(documents) - len(new))
         fresh = dict(zip(new, predictions, strict=True))

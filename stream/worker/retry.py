@@ -1,4 +1,4 @@
-"""How a step bears with the store: waits until it answers again, finds the one item that is to blame, and does not crowd it."""
+"""Retries of store calls, a limit on their share of time, and the search for the item that makes a batch fail."""
 
 from __future__ import annotations
 
@@ -6,21 +6,25 @@ import contextlib
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 from core import metrics
 from core.errors import StoreUnavailable
+from storage.store import Store
 
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
 P = ParamSpec("P")
 
 
-class Patience(NamedTuple):
-    """How to wait for a busy store: waits double from first_s to cap_s, each shortened by up to a half by chance.
+class RetryPolicy(NamedTuple):
+    """Exponential backoff with jitter: waits double from first_s to cap_s, each shortened by up to a half at random.
 
-    deadline_s: after so long the error is final. It must stay well under the time that Kafka grants a rebalance, because
-        a worker that waits in a batch holds the rebalance up.
+    Attributes:
+        deadline_s: after so long the error is final. It must stay well under Kafka's rebalance timeout: a worker that waits
+            inside a batch holds up the rebalance.
+        first_s: first wait, seconds
+        cap_s: longest wait, seconds
     """
 
     deadline_s: float = 30.0
@@ -29,8 +33,16 @@ class Patience(NamedTuple):
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
 
-    def wait_for(self, step: str, action: Callable[P, ResultT], *args: P.args, **kwargs: P.kwargs) -> ResultT:
-        """The result of `action(*args)`, tried again while the store is busy. Raises StoreUnavailable after the deadline, and all else at once."""
+    def call(self, step: str, action: Callable[P, ResultT], *args: P.args, **kwargs: P.kwargs) -> ResultT:
+        """Call `action(*args, **kwargs)` and repeat it while it raises StoreUnavailable.
+
+        Args:
+            step: label of the metric tocsin_retries_total
+
+        Raises:
+            StoreUnavailable: after the deadline
+            Exception: any other error of `action`, at once
+        """
         end = self.clock() + self.deadline_s
         wait_s = self.first_s
         while True:
@@ -44,10 +56,37 @@ class Patience(NamedTuple):
                 wait_s = min(2 * wait_s, self.cap_s)
 
 
-class Pace:
-    """Leaves a step at most `share` of the time, so that what it asks of the store never crowds out those who write there.
+class RetryingStore:
+    """A proxy of a Store: each call of a method of the store or of one of its tables goes through a RetryPolicy.
 
-    A turn that took t s is followed by a rest of t (1 / share - 1), at most cap_s. One thread at a time.
+    `store.alerts.insert(x)` is repeated while the store is unavailable, with the step label "alerts.insert". Use `retrying`
+    to get one that the type checker treats as the Store itself.
+    """
+
+    def __init__(self, target: Any, policy: RetryPolicy, prefix: str = "") -> None:
+        self._target, self._policy, self._prefix = target, policy, prefix
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._target, name)
+        step = self._prefix + name
+        if not callable(found):
+            return RetryingStore(found, self._policy, f"{step}.")
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return self._policy.call(step, found, *args, **kwargs)
+
+        return call
+
+
+def retrying(store: Store, policy: RetryPolicy) -> Store:
+    """`store` with a retry around every call."""
+    return cast("Store", RetryingStore(store, policy))
+
+
+class DutyCycle:
+    """Limits a step to a share of the time, so that its queries do not crowd out those who write to the store.
+
+    After a turn of t seconds it rests for t (1 / share - 1), at most cap_s. For one thread.
     """
 
     def __init__(
@@ -62,7 +101,7 @@ class Pace:
 
     @contextlib.contextmanager
     def turn(self) -> Iterator[None]:
-        """Rest first, if the last turn was so long or so short ago; then inside."""
+        """Rest as long as the turn before requires, then run the body."""
         early_s = self._next - self._clock()
         if early_s > 0:
             self._sleep(early_s)
@@ -79,12 +118,15 @@ def isolate(
     action: Callable[[Sequence[ItemT]], Sequence[ResultT]],
     blame: Callable[[Exception], bool],
 ) -> tuple[list[tuple[ItemT, ResultT]], list[tuple[ItemT, Exception]]]:
-    """Run `action` on all items; where it fails, on halves, down to the items that make it fail.
+    """Run `action` on all items; on failure bisect down to the items that cause it.
 
-    Returns (item, result) pairs of those that went well and (item, error) pairs of those to blame, both in order.
-    blame: whether an error may be an item's fault; any other is raised
+    One bad item among n costs 2 log2 n more calls, a good batch none.
 
-    One bad item among n costs 2 log2 n calls more, a good batch none.
+    Args:
+        blame: whether an error may be caused by an item; any other error is raised
+
+    Returns:
+        (item, result) pairs of the items that succeeded and (item, error) pairs of those that failed, both in order.
     """
     if not items:
         return [], []
@@ -105,7 +147,7 @@ def isolate(
 def once_more(
     failed: Sequence[tuple[ItemT, Exception]], action: Callable[[Sequence[ItemT]], Sequence[ResultT]]
 ) -> tuple[list[tuple[ItemT, ResultT]], list[tuple[ItemT, Exception]]]:
-    """Run `action` on each item that failed, alone: what it met may have been of the moment. As `isolate` returns."""
+    """Run `action` once more on each failed item alone, as the error may have been transient. Returns what `isolate` returns."""
     done: list[tuple[ItemT, ResultT]] = []
     blamed: list[tuple[ItemT, Exception]] = []
     for item, _ in failed:

@@ -11,16 +11,15 @@ import pytest
 from core.records import Article, Score, Scored, sha
 from core.series import MARKET, source_series
 from storage.store import Spoke, Store
-from stream.detection.auto_resolve import Resolver
-from stream.detection.outage import SilenceRule
-from stream.detection.outage_monitor import Listener
-from stream.worker.retry import Patience
+from stream.detection.auto_resolve import AutoResolver
+from stream.detection.outage import OutageRule
+from stream.detection.outage_monitor import OutageMonitor
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 """A Friday."""
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 SINA, REUTERS, WIRE = "新浪财经", "reuters", "it's a \"wire\" '; DROP TABLE articles; -- 🔔"
-RULE = SilenceRule()
+RULE = OutageRule()
 
 
 @pytest.fixture(autouse=True)
@@ -74,11 +73,11 @@ def a_past(store: Store, *sources: str, until: datetime = NOON) -> None:
         keep(store, spoken(source, NOON - timedelta(days=21), until))
 
 
-def listener(store: Store, rule: SilenceRule = RULE) -> Listener:
-    return Listener(store, rule, Patience())
+def listener(store: Store, rule: OutageRule = RULE) -> OutageMonitor:
+    return OutageMonitor(store, rule)
 
 
-def until_it_rings(one: Listener, since: datetime, hours: float) -> tuple[datetime, list[str]]:
+def until_it_rings(one: OutageMonitor, since: datetime, hours: float) -> tuple[datetime, list[str]]:
     """When anything rang, and for whom."""
     for minute in range(0, round(hours * 60), 5):
         found = one.listen(since + minute * MINUTE)
@@ -129,7 +128,7 @@ def test_a_source_falls_silent_rings_once_over_restarts_and_resolves_when_it_is_
     assert again.listen(rang + 2 * HOUR + MINUTE) == []
     assert store.lives.last_seen([alert.id]) == {alert.id: rang + 2 * HOUR + MINUTE}
 
-    resolver = Resolver(store, Patience(), 3_600)
+    resolver = AutoResolver(store, 3_600)
     assert resolver.resolve(rang + 3 * HOUR) == []
     back = rang + 2 * HOUR + 2 * MINUTE
     keep(store, [scored(SINA, back + n * MINUTE - 2 * HOUR, negative=0.85) for n in range(0, 120, 4)])
@@ -171,5 +170,5 @@ def test_who_was_away_does_not_ring_for_what_it_did_not_hear(store: Store):
 def test_silence_can_be_left_to_itself(store: Store):
     a_past(store, SINA, REUTERS, until=NOON - 10 * HOUR)
     keep(store, spoken(REUTERS, NOON - 10 * HOUR, NOON))
-    assert listener(store, SilenceRule(per_week=0.0)).listen(NOON) == []
+    assert listener(store, OutageRule(per_week=0.0)).listen(NOON) == []
     assert [alert.series for alert in listener(store).listen(NOON)] == [source_series(SINA)]

@@ -23,11 +23,11 @@ from stream.detection.outage import OutageRule
 from stream.detection.rules import Rules
 from stream.detection.spike_rule import SpikeRule
 from stream.worker.batches import Raw
-from stream.worker.retry import Pace, Patience
+from stream.worker.retry import DutyCycle
 from tests.contract.test_store import NOON, TABLES, save
 from tocsin.runtime.pipeline import make_pipeline
-from tocsin.services.backtest import Rang, run
-from tocsin.services.replay import hear
+from tocsin.services.backtest import BacktestAlert, run
+from tocsin.services.replay import load_history
 from tocsin.services.replay import preview
 
 MINUTE = timedelta(minutes=1)
@@ -90,10 +90,10 @@ def item(name: str, minute: float, bad: bool, *, company: str = "600519.SH", sou
 
 
 def watcher(store: Store, rules: Sequence[LimitRule] = RULES, detector: SpikeRule = QUIET) -> AlertEvaluator:
-    return AlertEvaluator(store, detector, Patience(), Pace(share=1.0), rules)
+    return AlertEvaluator(store, detector, DutyCycle(share=1.0), rules)
 
 
-def told(alert: Alert) -> tuple[str, str, datetime, int, float, int, int, int]:
+def articles(alert: Alert) -> tuple[str, str, datetime, int, float, int, int, int]:
     return (alert.rule, alert.series, alert.window_start, alert.window_s, alert.value, alert.observed, alert.total, alert.sources)
 
 
@@ -133,15 +133,15 @@ def test_what_rings_live_is_what_a_replay_and_a_preview_ring(store: Store):
     rang = live(store, items, random.Random(3))
     assert {alert.rule for alert in rang} == {"坏消息", "gloom", "flood", "fraud"}
     rules = Rules(QUIET, RULES)
-    heard, begin, end = hear(store, QUIET, None, None, window_s=rules.window_s)
-    again = [found for found in run(heard, rules, OutageRule(per_week=0), store, begin, end, lambda _: None) if isinstance(found, Rang)]
-    facts = {alert.id: told(alert) for alert in rang}
+    history, begin, end = load_history(store, QUIET, None, None, window_s=rules.window_s)
+    again = [found for found in run(history, rules, OutageRule(per_week=0), store, begin, end, lambda _: None) if isinstance(found, BacktestAlert)]
+    facts = {alert.id: articles(alert) for alert in rang}
     assert {found.id: (found.rule, found.series, found.start, found.window_s, found.value, found.observed, found.total, found.sources)
             for found in again} == facts  # fmt: skip
     by_id = {found.id: found for found in again}
     assert all(by_id[alert.id].evidence == tuple(each.id for each in alert.evidence) for alert in rang)
     seen = preview(store, rules, NOON - timedelta(days=1), NOON + timedelta(days=1))
-    assert {alert.id: told(alert) for alert in seen.alerts} == facts
+    assert {alert.id: articles(alert) for alert in seen.alerts} == facts
     assert [alert.detected_at for alert in seen.alerts] == sorted(alert.detected_at for alert in seen.alerts)
     assert seen.rules == {rule.name: sum(alert.rule == rule.name for alert in rang) for rule in RULES if not rule.paused}
     assert seen.stories == sum(each.score.id == each.score.story for each in items)

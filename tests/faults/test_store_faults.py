@@ -24,14 +24,14 @@ from core.records import Scored
 from models.inference.keyword import KeywordClassifier
 from storage.clickhouse import Embedded, Server
 from storage.store import Store
-from stream.detection.spike_rule import Rule
+from stream.detection.spike_rule import SpikeRule
 from stream.worker.app import REBALANCE_TIMEOUT_S
 from stream.worker.pipeline import Pipeline
-from stream.worker.retry import Patience
+from stream.worker.retry import RetryPolicy
 from tests.contract.test_store import NOON, save, scored
 from tests.faults.wire import Wire
 from tests.flow.test_worker_pipeline import crisis, raws
-from tests.flow.worker_tools import Installation, article
+from tests.helpers.worker import Installation, article
 from tests.helpers.servers import ROOT, ClickHouseServer, Kafka, made, unavailable
 
 Fault = Callable[[ClickHouseServer], contextlib.AbstractContextManager[None]]
@@ -131,7 +131,7 @@ def test_a_frozen_server_is_given_up_in_time_for_another_attempt(server: ClickHo
     default = Server.__init__.__kwdefaults__
     assert default is not None
     attempt_s = default["connect_timeout_s"] + default["timeout_s"]
-    assert 2 * attempt_s <= Patience().deadline_s < Patience().deadline_s + attempt_s < REBALANCE_TIMEOUT_S
+    assert 2 * attempt_s <= RetryPolicy().deadline_s < RetryPolicy().deadline_s + attempt_s < REBALANCE_TIMEOUT_S
 
 
 def test_an_insert_whose_answer_is_lost_is_done_again_and_counts_once(server: ClickHouseServer, database: str):
@@ -164,13 +164,13 @@ def stored(wire: Wire, address: str, items: Sequence[Scored], come: dict[str, in
         "mentions": lambda: store.mentions.insert([item.score for item in items]),
         "remember": lambda: store.articles.remember(items),
     }
-    answered, patience = {}, Patience(first_s=0.01, sleep=lambda _: wire.heal())
+    answered, retry = {}, RetryPolicy(first_s=0.01, sleep=lambda _: wire.heal())
     for step, action in steps.items():
         store.client.query("SELECT 1")
         before = wire.passed["to client"]
         if step in come:
             wire.drop("to client", after=come[step])
-        patience.wait_for(step, action)
+        retry.call(step, action)
         answered[step] = wire.passed["to client"] - before
     return store, answered
 
@@ -226,7 +226,7 @@ def test_a_disk_that_is_full_for_a_moment_makes_no_dead_letters(database: str, c
         insert(scored)
 
     store.articles.insert = full  # type: ignore[method-assign]
-    pipeline = Pipeline(KeywordClassifier(), store, Rule(), patience=Patience(first_s=0.01))
+    pipeline = Pipeline(KeywordClassifier(), store, SpikeRule(), retry=RetryPolicy(first_s=0.01))
     batch = pipeline.score(raws(crisis()), NOON)
     pipeline.close()
     assert (batch.scored, batch.dead, errors, store.dead.count()) == (25, [], [], 0)

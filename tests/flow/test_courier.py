@@ -15,12 +15,11 @@ from core.records import Alert, Evidence, alert_id
 from core.settings import Webhook
 from storage.store import Delivery, Store, open_store
 from stream.delivery.delivery_scheduler import JITTER, REACH, SCHEDULE_S, Courier, next_attempt
-from stream.delivery.formats.generic import trial
-from stream.delivery.outcomes import is_waiting
+from stream.delivery.formats.generic import make_test_alert
+from stream.delivery.formats.base import is_rate_limited
 from stream.delivery.webhooks import Job, Webhooks
-from stream.worker.retry import Patience
-from tests.chats import WeCom
-from tests.flow.worker_tools import Receiver
+from tests.helpers.chat_servers import WeCom
+from tests.helpers.webhook_server import WebhookServer
 from tests.helpers.servers import ClickHouseServer
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -48,13 +47,13 @@ def store(clickhouse_server: ClickHouseServer, tmp_path: Path) -> Iterator[Store
 
 
 @pytest.fixture
-def courier(store: Store, receiver: Receiver, clock: Clock) -> Iterator[Callable[[], Courier]]:
+def courier(store: Store, receiver: WebhookServer, clock: Clock) -> Iterator[Callable[[], Courier]]:
     """A new courier over the same store: what a restart would make."""
     opened: list[Webhooks] = []
 
     def make() -> Courier:
         opened.append(Webhooks([Webhook(url=receiver.url, allow_private=True, name="desk")], timeout_s=5.0, clock=clock))
-        return Courier(opened[-1], store.alerts, Patience())
+        return Courier(opened[-1], store.alerts)
 
     yield make
     for door in opened:
@@ -111,10 +110,10 @@ def test_an_endpoint_may_ask_for_a_longer_wait():
 
 
 def test_an_alert_reaches_an_endpoint_that_was_away_for_hours_over_a_restart(
-    store: Store, receiver: Receiver, clock: Clock, courier: Callable[[], Courier]
+    store: Store, receiver: WebhookServer, clock: Clock, courier: Callable[[], Courier]
 ):
     store.alerts.insert([alert()])
-    receiver.answers = [500, 503, 500, 500]
+    receiver.responses = [500, 503, 500, 500]
     first = courier()
     assert [(d.attempt, d.status) for d in first.notify(alert())] == [(1, 500)]
     assert first.due(clock()) == []
@@ -135,10 +134,10 @@ def test_an_alert_reaches_an_endpoint_that_was_away_for_hours_over_a_restart(
 
 
 def test_after_the_last_attempt_it_is_given_up_and_the_log_has_them_all(
-    store: Store, receiver: Receiver, clock: Clock, courier: Callable[[], Courier]
+    store: Store, receiver: WebhookServer, clock: Clock, courier: Callable[[], Courier]
 ):
     store.alerts.insert([alert()])
-    receiver.answers = [500] * 20
+    receiver.responses = [500] * 20
     sender = courier()
     sender.notify(alert())
     for wait_s in SCHEDULE_S[1:]:
@@ -151,10 +150,10 @@ def test_after_the_last_attempt_it_is_given_up_and_the_log_has_them_all(
 
 
 def test_an_endpoint_that_is_gone_gets_nothing_until_a_test_is_taken(
-    store: Store, receiver: Receiver, clock: Clock, courier: Callable[[], Courier]
+    store: Store, receiver: WebhookServer, clock: Clock, courier: Callable[[], Courier]
 ):
     store.alerts.insert([alert(), alert("banks")])
-    receiver.answers = [410]
+    receiver.responses = [410]
     sender = courier()
     assert [d.status for d in sender.notify(alert())] == [410]
     assert sender.notify(alert("banks")) == []
@@ -163,7 +162,7 @@ def test_an_endpoint_that_is_gone_gets_nothing_until_a_test_is_taken(
     assert restarted.notify(alert("banks")) == []
     clock.now += timedelta(minutes=2)
     door = Webhooks([Webhook(url=receiver.url, allow_private=True, name="desk")], clock=clock)
-    (tried,) = door.send([Job("desk", trial(clock()), 1)])
+    (tried,) = door.send([Job("desk", make_test_alert(clock()), 1)])
     door.close()
     store.alerts.log([tried])
     restarted.due(clock())
@@ -177,19 +176,19 @@ def test_a_chat_that_takes_so_many_a_minute_gets_all_of_them_over_a_restart_and_
     with WeCom("", lambda: clock().timestamp()) as chat:
         hook = Webhook(url=chat.url, format="wecom", allow_private=True, name="chat")
         door = Webhooks([hook], clock=clock)
-        first = Courier(door, store.alerts, Patience())
+        first = Courier(door, store.alerts)
         made = [delivery for each in alerts for delivery in first.notify(each)]
         assert sum(delivery.delivered for delivery in made) == 20
-        assert sum(map(is_waiting, made)) == 10
+        assert sum(map(is_rate_limited, made)) == 10
         door.close()
         door = Webhooks([hook], clock=clock)
-        second = Courier(door, store.alerts, Patience())
+        second = Courier(door, store.alerts)
         assert second.notify(alerts[-1]) == []  # it is in the log that it waits
         clock.now += timedelta(seconds=61)  # what was sent before the restart is not known after it; the chat would say so
         assert [delivery.delivered for delivery in second.due(clock())] == [True] * 10
         assert second.due(clock()) == []
         door.close()
-        assert chat.refused == [] and len(set(chat.ids)) == len(chat.ids) == 30
+        assert chat.rejections == [] and len(set(chat.ids)) == len(chat.ids) == 30
     assert {delivery.attempt for each in alerts for delivery in store.alerts.deliveries([each.id])} == {1}
 
 
@@ -201,40 +200,40 @@ def test_an_alert_of_several_messages_goes_on_after_those_that_were_taken_over_a
         hook = Webhook(url=chat.url, format="wecom", allow_private=True, name="chat")
         for restart in range(3):
             door = Webhooks([hook], clock=clock)
-            courier = Courier(door, store.alerts, Patience())
+            courier = Courier(door, store.alerts)
             made = courier.due(clock()) if restart else courier.notify(long)
             clock.now += timedelta(seconds=61)
             door.close()
             if made[-1].delivered:
                 break
-            assert is_waiting(made[-1]) and made[-1].taken == len(chat.said) == 20
+            assert is_rate_limited(made[-1]) and made[-1].taken == len(chat.messages) == 20
         assert made[-1].delivered and restart == 1
         assert len(set(chat.ids)) == len(chat.ids) == made[-1].taken > 20
-        assert chat.refused == []
+        assert chat.rejections == []
     (row,) = store.alerts.deliveries([long.id])
     assert (row.attempt, row.taken, row.delivered) == (1, len(chat.ids), True)
 
 
-def test_what_an_endpoint_does_not_want_is_neither_sent_nor_logged(store: Store, receiver: Receiver, clock: Clock):
+def test_what_an_endpoint_does_not_want_is_neither_sent_nor_logged(store: Store, receiver: WebhookServer, clock: Clock):
     filters: dict[str, dict[str, Any]] = {
         "all": {}, "critical": {"min_severity": "critical"}, "companies": {"series": ("company:*",)}, "paused": {"paused": True},
         "rule": {"rules": ("r", "s")}, "other": {"rules": ("s",)},
     }  # fmt: skip
     door = Webhooks([Webhook(url=receiver.url, allow_private=True, name=name, **given) for name, given in filters.items()], clock=clock)
     store.alerts.insert([alert()])
-    courier = Courier(door, store.alerts, Patience())
+    courier = Courier(door, store.alerts)
     assert sorted(delivery.endpoint for delivery in courier.notify(alert())) == ["all", "rule"]
     assert sorted(delivery.endpoint for delivery in store.alerts.deliveries([alert().id])) == ["all", "rule"]
     assert courier.notify(alert()) == courier.due(clock()) == []
     door.close()
 
 
-def test_an_endpoint_that_is_paused_while_an_alert_waits_goes_on_with_it_afterwards(store: Store, receiver: Receiver, clock: Clock):
+def test_an_endpoint_that_is_paused_while_an_alert_waits_goes_on_with_it_afterwards(store: Store, receiver: WebhookServer, clock: Clock):
     store.alerts.insert([alert()])
-    receiver.answers = [500]
+    receiver.responses = [500]
     for paused, statuses in ((False, [500]), (True, []), (False, [204])):
         door = Webhooks([Webhook(url=receiver.url, allow_private=True, name="desk", paused=paused)], clock=clock)
-        courier = Courier(door, store.alerts, Patience())
+        courier = Courier(door, store.alerts)
         assert [delivery.status for delivery in (courier.notify(alert()) or courier.due(clock()))] == statuses
         clock.now += timedelta(seconds=10)
         door.close()

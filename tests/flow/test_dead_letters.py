@@ -12,7 +12,7 @@ from core.records import Article, decode, encode
 from core.settings import Settings
 from ingest.kafka.outbox import Outbox
 from storage.store import DeadLetter, open_store
-from tests.flow.worker_tools import Installation, article
+from tests.helpers.worker import Installation, article
 from tests.helpers.servers import ClickHouseServer, Kafka
 from tocsin.cli import main
 from tocsin.services.dead_letter_service import find, replay

@@ -196,7 +196,7 @@ def crawling(folder: Path, *given: Source) -> Iterator[tuple[CrawlerMailbox, Out
     stop = threading.Event()
     with (
         contextlib.closing(Outbox(folder / "outbox.sqlite", durable_broker=True)) as outbox,
-        contextlib.closing(CrawlerMailbox(folder / "board.sqlite")) as mailbox,
+        contextlib.closing(CrawlerMailbox(folder / "crawler.sqlite")) as mailbox,
         contextlib.closing(Fetcher(host_delay_s=0, deadline_s=5, idle_s=2)) as fetcher,
     ):
         thread = threading.Thread(target=Crawler(given, fetcher, outbox, GAZETTEER, mailbox=mailbox).run, args=(stop,))
@@ -222,7 +222,7 @@ def test_a_feed_that_is_added_is_crawled_within_seconds_and_left_when_it_is_remo
     of_file = Source(name="of file", url=f"{site.url}/file", allow_private=True)
     with (
         crawling(tmp_path, of_file) as (_, outbox),
-        connected(tmp_path / "board.sqlite", lambda: contextlib.nullcontext(store)),
+        connected(tmp_path / "crawler.sqlite", lambda: contextlib.nullcontext(store)),
     ):
         desk.add(NewFeed(name="海港", url=f"{site.url}/feed", interval_s=10.0), "王芳")
         added = time.monotonic()
@@ -250,7 +250,7 @@ def test_a_feed_that_is_added_is_crawled_within_seconds_and_left_when_it_is_remo
         assert all(each.path != "/feed" for each in site.seen[asked:])
         (crawler,) = store.beats.latest(datetime.now(UTC) - timedelta(minutes=1))
         assert (crawler.roles, crawler.state) == (("crawl",), "ready")
-    with contextlib.closing(CrawlerMailbox(tmp_path / "board.sqlite")) as mailbox:
+    with contextlib.closing(CrawlerMailbox(tmp_path / "crawler.sqlite")) as mailbox:
         CrawlerBridge(mailbox, store).step()
     (crawler,) = store.beats.latest(datetime.now(UTC) - timedelta(minutes=1))
     assert crawler.state == "ended"
@@ -259,7 +259,7 @@ def test_a_feed_that_is_added_is_crawled_within_seconds_and_left_when_it_is_remo
 def test_feeds_are_crawled_over_a_restart_and_while_no_store_answers(desk: StoredFeedService, store: Store, site: Site, tmp_path: Path):
     site.pages["/feed"] = Answer(rss(2))
     desk.add(NewFeed(name="mine", url=f"{site.url}/feed"), "Ann")
-    with contextlib.closing(CrawlerMailbox(tmp_path / "board.sqlite")) as mailbox:
+    with contextlib.closing(CrawlerMailbox(tmp_path / "crawler.sqlite")) as mailbox:
         CrawlerBridge(mailbox, store).step()
     with crawling(tmp_path) as (mailbox, _):
         until(lambda: "mine" in read_visits(mailbox) and read_visits(mailbox)["mine"].outcome == "ok", "it is visited", PATIENCE_S)

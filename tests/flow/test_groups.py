@@ -20,11 +20,10 @@ from stream.delivery.delivery_scheduler import SCHEDULE_S, Courier
 from stream.delivery.group_planner import Planner
 from stream.delivery.suppression import Gate, Muting
 from stream.delivery.webhooks import Webhooks
-from stream.detection.auto_resolve import Resolver
+from stream.detection.auto_resolve import AutoResolver
 from stream.worker.pipeline import Pipeline
-from stream.worker.retry import Patience
-from tests.chats import WeCom
-from tests.flow.worker_tools import Receiver
+from tests.helpers.chat_servers import WeCom
+from tests.helpers.webhook_server import WebhookServer
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 """A Friday; 20:00 in Shanghai."""
@@ -34,7 +33,7 @@ CHAT: dict[str, Any] = {"group_wait_s": 30.0, "group_interval_s": 300.0, "repeat
 class Desk:
     """One endpoint, a clock, and a courier that a restart replaces."""
 
-    def __init__(self, store: Store, receiver: Receiver, quiet: str = "", **hook: Any) -> None:
+    def __init__(self, store: Store, receiver: WebhookServer, quiet: str = "", **hook: Any) -> None:
         self.now, self.store, self.receiver = NOON, store, receiver
         given: dict[str, Any] = {"url": receiver.url, "allow_private": True, "name": "desk"} | hook
         self.quiet, self.hook = quiet, Webhook(**given)
@@ -45,10 +44,10 @@ class Desk:
         self.hook = msgspec.structs.replace(self.hook, **changes)
         settings = Settings(webhooks=(self.hook,), quiet_hours=self.quiet)
         self.doors.append(Webhooks(settings.webhooks, clock=lambda: self.now))
-        gate = Gate(self.store, Patience(), Muting.from_settings(settings, self.doors[-1].labels))
-        self.planner = Planner(self.store, Patience(), gate, self.doors[-1].groupings)
-        self.courier = Courier(self.doors[-1], self.store.alerts, Patience(), gate, lambda: self.now, self.planner)
-        self.resolver = Resolver(self.store, Patience(), settings.alert_resolve_after_s)
+        gate = Gate(self.store, Muting.from_settings(settings, self.doors[-1].labels))
+        self.planner = Planner(self.store, gate, self.doors[-1].groupings)
+        self.courier = Courier(self.doors[-1], self.store.alerts, gate, lambda: self.now, self.planner)
+        self.resolver = AutoResolver(self.store, settings.alert_resolve_after_s)
 
     def rings(self, series: str, severity: Severity = "warning") -> Alert:
         """An alert that is new now."""
@@ -97,7 +96,7 @@ class Desk:
 
 
 @pytest.fixture
-def desk(alert_store: Store, receiver: Receiver) -> Iterator[Callable[..., Desk]]:
+def desk(alert_store: Store, receiver: WebhookServer) -> Iterator[Callable[..., Desk]]:
     with contextlib.ExitStack() as stack:
 
         def make(**hook: Any) -> Desk:
@@ -150,9 +149,9 @@ def test_a_restart_while_a_group_waits_before_it_is_sent_and_after_it_changes_no
     assert on.ids == [f"group_{planned.id}"]
 
 
-def test_a_group_is_tried_again_with_the_same_id_and_words(desk: Callable[..., Desk], receiver: Receiver):
+def test_a_group_is_tried_again_with_the_same_id_and_words(desk: Callable[..., Desk], receiver: WebhookServer):
     on = desk(**CHAT)
-    receiver.answers = [500, 503]
+    receiver.responses = [500, 503]
     alerts = [on.rings("topic:banks"), on.rings("topic:credit")]
     assert len(on.after(seconds=40, step_s=1)) == 2
     on.store.lives.add([event(alerts[0].id, "acknowledged", "王芳", on.now)])
@@ -163,9 +162,9 @@ def test_a_group_is_tried_again_with_the_same_id_and_words(desk: Callable[..., D
     assert [each.attempt for each in on.store.told(alerts[1].id)] == [1, 2, 3]
 
 
-def test_a_group_that_was_not_taken_waits_only_when_all_that_fires_in_it_is_silenced(desk: Callable[..., Desk], receiver: Receiver):
+def test_a_group_that_was_not_taken_waits_only_when_all_that_fires_in_it_is_silenced(desk: Callable[..., Desk], receiver: WebhookServer):
     on = desk(**CHAT)
-    receiver.answers = [500, 500]
+    receiver.responses = [500, 500]
     on.rings("topic:banks")
     on.rings("topic:credit")
     on.after(seconds=31, step_s=31)
@@ -289,16 +288,16 @@ def test_a_group_of_several_messages_goes_on_after_those_that_were_taken(desk: C
             alert = on.rings(f"topic:{n}{'长' * 280}")
         on.after(seconds=40, step_s=5)
         (first,) = on.store.told(alert.id)
-        assert first.taken == len(chat.said) == 20 and not first.delivered
+        assert first.taken == len(chat.messages) == 20 and not first.delivered
         on.now += timedelta(seconds=61)  # what was sent before the restart is not known after it; the chat would say so
         on.restart()
         on.after(minutes=2, step_s=10)
         (row,) = on.store.told(alert.id)
-        assert row.delivered and row.taken == len(chat.said) > 20
-        assert chat.refused == [] and len(set(chat.ids)) == len(chat.ids)
-        heads = [lines[0] for lines in chat.said]
+        assert row.delivered and row.taken == len(chat.messages) > 20
+        assert chat.rejections == [] and len(set(chat.ids)) == len(chat.ids)
+        heads = [lines[0] for lines in chat.messages]
         assert heads[0].startswith("【警告】70 条预警：") and heads[-1].endswith(f"({len(heads)}/{len(heads)})")
-        said = "".join(line for lines in chat.said for line in lines[1:])
+        said = "".join(line for lines in chat.messages for line in lines[1:])
         assert all(f"{n}长" in said for n in range(70))
 
 
@@ -320,7 +319,7 @@ def test_that_it_is_over_is_not_told_in_quiet_hours(desk: Callable[..., Desk]):
     assert on.after(minutes=2) == [("alerts.group", [], ["topic:banks"])]
 
 
-def test_the_worker_plans_and_sends_groups(desk: Callable[..., Desk], receiver: Receiver):
+def test_the_worker_plans_and_sends_groups(desk: Callable[..., Desk], receiver: WebhookServer):
     on = desk()
     hook = Webhook(url=receiver.url, allow_private=True, name="desk", group_wait_s=30.0)
     on.now = datetime.now(UTC)

@@ -19,9 +19,8 @@ from storage.store import Store
 from stream.delivery.delivery_scheduler import Courier
 from stream.delivery.suppression import Gate, Muting
 from stream.delivery.webhooks import Webhooks
-from stream.detection.auto_resolve import Resolver
-from stream.worker.retry import Patience
-from tests.flow.worker_tools import Receiver
+from stream.detection.auto_resolve import AutoResolver
+from tests.helpers.webhook_server import WebhookServer
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 """A Friday; 20:00 in Shanghai."""
@@ -30,7 +29,7 @@ NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 class Desk:
     """Two endpoints, a clock, and a courier that a restart replaces."""
 
-    def __init__(self, store: Store, receiver: Receiver, **changes: object) -> None:
+    def __init__(self, store: Store, receiver: WebhookServer, **changes: object) -> None:
         hooks = (
             Webhook(url=receiver.url + "/risk", allow_private=True, name="risk"),
             Webhook(url=receiver.url + "/night", allow_private=True, name="night", quiet_hours="none"),
@@ -42,9 +41,9 @@ class Desk:
 
     def restart(self) -> None:
         self.doors.append(Webhooks(self.settings.webhooks, timeout_s=5.0, clock=lambda: self.now))
-        gate = Gate(self.store, Patience(), Muting.from_settings(self.settings, self.doors[-1].labels))
-        self.courier = Courier(self.doors[-1], self.store.alerts, Patience(), gate, lambda: self.now)
-        self.resolver = Resolver(self.store, Patience(), self.settings.alert_resolve_after_s)
+        gate = Gate(self.store, Muting.from_settings(self.settings, self.doors[-1].labels))
+        self.courier = Courier(self.doors[-1], self.store.alerts, gate, lambda: self.now)
+        self.resolver = AutoResolver(self.store, self.settings.alert_resolve_after_s)
 
     def raised(self, series: str, severity: Severity = "warning") -> Alert:
         """An alert that is new now, told of at once."""
@@ -91,7 +90,7 @@ class Desk:
 
 
 @pytest.fixture
-def desk(alert_store: Store, receiver: Receiver) -> Iterator[Callable[..., Desk]]:
+def desk(alert_store: Store, receiver: WebhookServer) -> Iterator[Callable[..., Desk]]:
     with contextlib.ExitStack() as stack:
 
         def make(**changes: object) -> Desk:
@@ -164,9 +163,9 @@ def test_what_comes_in_quiet_hours_is_told_when_they_end_though_it_is_over(desk:
     assert strict.told(strict.raised("topic:oil", "critical")) == ["night"]
 
 
-def test_an_attempt_that_failed_waits_for_the_silence_too_and_goes_on_after_it(desk: Callable[..., Desk], receiver: Receiver):
+def test_an_attempt_that_failed_waits_for_the_silence_too_and_goes_on_after_it(desk: Callable[..., Desk], receiver: WebhookServer):
     on = desk()
-    receiver.answers = [500, 500]
+    receiver.responses = [500, 500]
     alert = on.raised("topic:credit")
     hush = silence(series=["*"], author="bob", comment="x", starts_at=NOON, ends_at=NOON + timedelta(minutes=30), now=NOON)
     on.store.silences.add([hush])

@@ -16,9 +16,8 @@ from stream.delivery.delivery_scheduler import SCHEDULE_S, Courier
 from stream.delivery.formats.generic import TEST
 from stream.delivery.suppression import Gate, Muting
 from stream.delivery.webhooks import Webhooks
-from stream.worker.retry import Patience
 from tests.flow.test_courier import NOON, Clock, alert
-from tests.flow.worker_tools import Receiver
+from tests.helpers.webhook_server import WebhookServer
 from tests.helpers.servers import ClickHouseServer
 
 Made = Callable[..., Courier]
@@ -38,14 +37,14 @@ def store(clickhouse_server: ClickHouseServer, tmp_path: Path) -> Iterator[Store
 
 
 @pytest.fixture
-def courier(store: Store, receiver: Receiver, clock: Clock) -> Iterator[Made]:
+def courier(store: Store, receiver: WebhookServer, clock: Clock) -> Iterator[Made]:
     """A new courier over the same store: what a restart would make."""
     opened: list[Webhooks] = []
 
     def make(paused: bool = False, gate: bool = False) -> Courier:
         opened.append(Webhooks([Webhook(url=receiver.url, allow_private=True, name="desk", paused=paused)], timeout_s=5.0, clock=clock))
-        kept = Gate(store, Patience(), Muting()) if gate else None
-        return Courier(opened[-1], store.alerts, Patience(), kept, clock, replays=store.replays)
+        kept = Gate(store, Muting()) if gate else None
+        return Courier(opened[-1], store.alerts, kept, clock, replays=store.replays)
 
     yield make
     for door in opened:
@@ -63,7 +62,7 @@ def attempts(store: Store) -> list[tuple[int, int]]:
 @pytest.mark.parametrize("restart", [False, True])
 def test_what_was_taken_is_sent_once_more_and_only_once(
     store: Store,
-    receiver: Receiver,
+    receiver: WebhookServer,
     clock: Clock,
     courier: Made,
     restart: bool,
@@ -83,9 +82,9 @@ def test_what_was_taken_is_sent_once_more_and_only_once(
     assert len({request.headers["webhook-id"] for request in receiver.requests}) == 1, "who took it can tell that it is the same"
 
 
-def test_what_was_given_up_is_tried_once_more(store: Store, receiver: Receiver, clock: Clock, courier: Made):
+def test_what_was_given_up_is_tried_once_more(store: Store, receiver: WebhookServer, clock: Clock, courier: Made):
     store.alerts.insert([alert()])
-    receiver.answers = [302, 500, 204]
+    receiver.responses = [302, 500, 204]
     sender = courier()
     sender.notify(alert())
     clock.now += timedelta(minutes=2)
@@ -97,9 +96,9 @@ def test_what_was_given_up_is_tried_once_more(store: Store, receiver: Receiver, 
     assert [(d.attempt, d.status) for d in sender.due(clock())] == [(3, 204)], "it goes on by the schedule"
 
 
-def test_what_is_due_later_is_sent_now_and_not_twice(store: Store, receiver: Receiver, clock: Clock, courier: Made):
+def test_what_is_due_later_is_sent_now_and_not_twice(store: Store, receiver: WebhookServer, clock: Clock, courier: Made):
     store.alerts.insert([alert()])
-    receiver.answers = [500, 500]
+    receiver.responses = [500, 500]
     sender = courier()
     sender.notify(alert())
     clock.now += timedelta(seconds=6)
@@ -111,7 +110,7 @@ def test_what_is_due_later_is_sent_now_and_not_twice(store: Store, receiver: Rec
     assert sender.due(clock()) == []
 
 
-def test_what_is_silenced_waits_until_it_is_not(store: Store, receiver: Receiver, clock: Clock, courier: Made):
+def test_what_is_silenced_waits_until_it_is_not(store: Store, receiver: WebhookServer, clock: Clock, courier: Made):
     store.alerts.insert([alert()])
     sender = courier(gate=True)
     sender.notify(alert())
@@ -130,7 +129,7 @@ def test_what_is_silenced_waits_until_it_is_not(store: Store, receiver: Receiver
 
 def test_a_test_reaches_what_is_paused_and_what_is_not_in_the_settings_gets_nothing(
     store: Store,
-    receiver: Receiver,
+    receiver: WebhookServer,
     clock: Clock,
     courier: Made,
 ):
@@ -145,9 +144,9 @@ def test_a_test_reaches_what_is_paused_and_what_is_not_in_the_settings_gets_noth
     assert sender.due(clock()) == courier(paused=True).due(clock()) == []
 
 
-def test_a_test_that_is_taken_opens_what_was_gone(store: Store, receiver: Receiver, clock: Clock, courier: Made):
+def test_a_test_that_is_taken_opens_what_was_gone(store: Store, receiver: WebhookServer, clock: Clock, courier: Made):
     store.alerts.insert([alert(), alert("banks")])
-    receiver.answers = [410]
+    receiver.responses = [410]
     sender = courier()
     sender.notify(alert())
     assert sender.notify(alert("banks")) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bench.outage import measure
-from stream.detection.outage import SilenceRule
+from stream.detection.outage import OutageRule
 from tests.helpers.shared_data import shared_dir
 
 GAPS = {
@@ -18,7 +18,7 @@ WITHIN_H = {"en_rss_2023": 6.0, "zh_flash_2026": 1.0}
 
 @pytest.mark.parametrize("archive", GAPS)
 def test_its_own_gaps_ring_as_the_feed_and_hardly_anything_else_does(archive: str):
-    found = measure(shared_dir() / "data" / "stream" / f"{archive}.jsonl.gz", SilenceRule(), outages=4, seed=7)
+    found = measure(shared_dir() / "data" / "stream" / f"{archive}.jsonl.gz", OutageRule(), outages=4, seed=7)
     assert found.false_per_week <= 0.4
     days = {text.split()[1] for text in found.alarms if text.startswith("market:all")}
     assert set(GAPS[archive]) <= days

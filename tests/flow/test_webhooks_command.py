@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from stream.delivery.formats import FORMATS
-from tests.chats import DingTalk, Feishu, Slack, WeCom
-from tests.flow.worker_tools import Receiver
+from tests.helpers.chat_servers import DingTalk, Feishu, Slack, WeCom
+from tests.helpers.webhook_server import WebhookServer
 from tests.unit.stream.delivery.test_mail import PEM, USER, WRITTEN, MailServer, read
 from tocsin.cli import main
 
@@ -27,7 +27,7 @@ def table(name: str, url: str, **more: str) -> str:
 
 
 def test_a_test_reaches_an_endpoint_of_every_format_and_no_secret_is_shown(
-    receiver: Receiver, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    receiver: WebhookServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     with ExitStack() as stack:
         slack, wecom = stack.enter_context(Slack()), stack.enter_context(WeCom())
@@ -51,8 +51,8 @@ def test_a_test_reaches_an_endpoint_of_every_format_and_no_secret_is_shown(
         name: (250 if name == "email" else 204 if name in ("json", "alertmanager") else 200, "") for name in FORMATS
     }
     assert listed == dict.fromkeys(FORMATS, "ok")
-    assert [chat.said[0][0] for chat in (slack, feishu)] == ["Tocsin 测试消息"] * 2
-    assert [chat.said[0][0] for chat in (dingtalk, wecom)] == ["A test from Tocsin"] * 2
+    assert [chat.messages[0][0] for chat in (slack, feishu)] == ["Tocsin 测试消息"] * 2
+    assert [chat.messages[0][0] for chat in (dingtalk, wecom)] == ["A test from Tocsin"] * 2
     assert read(mail.letters[0][2])["Subject"] == "Tocsin 测试消息"
     bodies = {request.path: json.loads(request.body) for request in receiver.requests}
     assert bodies["/hook"]["type"] == "alert.test" and bodies["/hook/am"]["version"] == "4"

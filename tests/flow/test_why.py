@@ -12,13 +12,13 @@ import pytest
 from core.records import Alert, Article, CompanyScore, Mention, Score, Scored, Why, alert_id, sha
 from storage.clickhouse import Embedded
 from storage.store import Store
-from stream.detection.evaluator import Watcher
-from stream.detection.explainer import Reasons
-from stream.detection.spike_rule import Rule
-from stream.worker.retry import Pace, Patience
+from stream.detection.evaluator import AlertEvaluator
+from stream.detection.explainer import Explainer
+from stream.detection.spike_rule import SpikeRule
+from stream.worker.retry import DutyCycle
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
-RULE = Rule(warmup_s=3600, false_per_week=100)
+RULE = SpikeRule(warmup_s=3600, false_per_week=100)
 BAD = (
     "远舟控股债券违约，未能如期兑付",
     "远舟控股：一只债券构成实质违约",
@@ -76,8 +76,8 @@ def save(store: Store, items: Sequence[Scored]) -> list[Score]:
     return [item.score for item in items]
 
 
-def watcher(store: Store) -> Watcher:
-    return Watcher(store, RULE, Patience(), Pace(share=1.0))
+def watcher(store: Store) -> AlertEvaluator:
+    return AlertEvaluator(store, RULE, DutyCycle(share=1.0))
 
 
 def test_what_rings_says_why_and_is_silent_without_what_it_names(store: Store):
@@ -110,14 +110,14 @@ def test_what_rings_says_why_and_is_silent_without_what_it_names(store: Store):
 
 def test_alerts_of_other_rules_are_explained_as_far_as_there_are_articles(store: Store):
     save(store, [*calm(), *crisis()])
-    reasons = Reasons(store)
+    reasons = Explainer(store)
 
     def given(series: str, measure: str) -> Alert:
         made = Alert(
             id=alert_id(measure, series, NOON), rule=measure, series=series, window_start=NOON, window_s=900, detected_at=NOON,
             severity="info", observed=8, expected=0.0, surprise=0.0, total=8, sources=3,
         )  # fmt: skip
-        return reasons.give(msgspec.structs.replace(made, measure=measure))
+        return reasons.explain(msgspec.structs.replace(made, measure=measure))
 
     share = given("company:YZ", "negative_share")
     assert share.why is not None

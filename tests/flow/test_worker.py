@@ -15,7 +15,8 @@ import standardwebhooks
 from core.records import Article, Score, Scored, encode
 from core.settings import Webhook
 from storage.store import open_store
-from tests.flow.worker_tools import Installation, Receiver, article
+from tests.helpers.webhook_server import WebhookServer
+from tests.helpers.worker import Installation, article
 from tocsin.runtime.embedded_broker import EmbeddedBroker
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(24))).decode()
@@ -31,7 +32,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Installation:
     return Installation(request.getfixturevalue("kafka_server").bootstrap, tmp_path)
 
 
-def test_from_published_articles_to_a_verified_webhook(place: Installation, receiver: Receiver):
+def test_from_published_articles_to_a_verified_webhook(place: Installation, receiver: WebhookServer):
     past = [article(f"calm-{n}", minutes_ago=OLD - 60 * n, source=f"s{n % 3}") for n in range(40)]
     crisis = [article(f"crisis-{n}", bad=True, minutes_ago=1, source=f"s{n % 3}") for n in range(9)]
     copies = [article(f"copy-{n}", bad=True, minutes_ago=1, source="s9", bands=[77]) for n in range(5)]
@@ -63,7 +64,7 @@ def test_from_published_articles_to_a_verified_webhook(place: Installation, rece
     assert sorted(d["alert_id"] for d in held["deliveries"] if 200 <= d["status"] < 300) == sorted(told)
 
 
-def test_a_source_that_fell_silent_rings_though_no_message_comes(tansu: EmbeddedBroker, tmp_path: Path, receiver: Receiver):
+def test_a_source_that_fell_silent_rings_though_no_message_comes(tansu: EmbeddedBroker, tmp_path: Path, receiver: WebhookServer):
     """Nothing is ever published: the worker asks of itself."""
     now, dice = datetime.now(UTC), random.Random(7)
     with contextlib.closing(open_store("embedded", tmp_path)) as store:

@@ -14,22 +14,22 @@ from prometheus_client import REGISTRY
 from core.errors import ModelError, StoreError
 from core.records import Alert, Article, Score, Scored, decode, encode, sha
 from core.series import MARKET, company_series
-from models.inference.classifier import Document, Prediction, Sentiment
+from models.inference.classifier import Document, Prediction, SentimentProbabilities
 from models.inference.keyword import KeywordClassifier
 from stats.spikes import Spike
 from storage.clickhouse import Embedded
 from storage.store import Alerts, Articles, Delivery, MinuteCounts, PeakRow, Rung, Store
-from stream.detection.minute_counts_cache import TTL_S, Tallies
-from stream.detection.spike_rule import Rule
-from stream.detection.threshold import Bar
+from stream.detection.minute_counts_cache import TTL_S, MinuteCountsCache
+from stream.detection.spike_rule import SpikeRule
+from stream.detection.threshold import AlertThreshold
 from stream.worker.batches import Raw
 from stream.worker.pipeline import Drafts, Pipeline
-from stream.worker.retry import Pace
-from tests.flow.worker_tools import article
+from stream.worker.retry import DutyCycle
+from tests.helpers.worker import article
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
-RULE = Rule(warmup_s=3600, false_per_week=100)
-UNHURRIED = Pace(share=1.0)
+RULE = SpikeRule(warmup_s=3600, false_per_week=100)
+UNHURRIED = DutyCycle(share=1.0)
 TABLES = ("articles", "article_keys", "story_bands", "mentions", "alerts", "deliveries", "dead_letters", "dead_states", "peaks")
 
 
@@ -224,7 +224,7 @@ def test_the_past_is_asked_once_and_again_from_a_late_story_on(store: Store, mon
     pipeline = Pipeline(KeywordClassifier(), store, RULE, pace=UNHURRIED)
     pipeline.score(raws(calm()), at(0))
     asked, clock = Asked(store, monkeypatch), [0.0]
-    tallies = Tallies(store.mentions, 7 * 86_400, lambda: clock[0])
+    tallies = MinuteCountsCache(store.mentions, 7 * 86_400, lambda: clock[0])
     star, both, past = company_series("STAR"), [company_series("STAR"), MARKET], at(-7 * 1_440)
     found = tallies.of([star], at(5))
     assert {name: int(tally.total.sum()) for name, tally in found.items()} == {star: 30, MARKET: 30}
@@ -249,16 +249,16 @@ def test_the_past_is_asked_once_and_again_from_a_late_story_on(store: Store, mon
 
 def test_the_bar_of_an_hour_is_the_same_after_a_restart_and_is_learned_from_the_peaks_before_it(store: Store):
     run(store, [calm()], at(-30))
-    before = Bar(RULE, store.peaks, store.mentions)
+    before = AlertThreshold(RULE, store.peaks, store.mentions)
     theory = before.at(at(5))
     assert before.feed_sources(at(5)) == 4
     store.peaks.began(RULE.name, at(0) - timedelta(days=30))
     moments = [PeakRow(f"topic:t{n}", at(-700 * n), 900, 12.0 + n % 7) for n in range(1, 60)]
     store.peaks.note(RULE.name, [PeakRow("", at(0) - timedelta(days=40), 0, 0.0), *moments])
     assert before.at(at(59)) == theory  # once an hour
-    learned = Bar(RULE, store.peaks, store.mentions).at(at(5))
+    learned = AlertThreshold(RULE, store.peaks, store.mentions).at(at(5))
     assert learned > theory + 3
-    first = Bar(RULE, store.peaks, store.mentions)
+    first = AlertThreshold(RULE, store.peaks, store.mentions)
     for surprise in (9.0, 25.0, 14.0):
         spike = Spike(int(at(3).timestamp()), 900, 9, 0.1, 0.25, surprise)
         if first.worth_noting("company:STAR", spike):
@@ -266,7 +266,7 @@ def test_the_bar_of_an_hour_is_the_same_after_a_restart_and_is_learned_from_the_
         first.keep()
     assert not first.worth_noting("company:STAR", spike)
     run(store, [[news("odd", 4, bad=True, source="新浪")]], at(5))  # a source that is new in this hour
-    restarted = Bar(RULE, store.peaks, store.mentions)
+    restarted = AlertThreshold(RULE, store.peaks, store.mentions)
     assert (restarted.at(at(40)), restarted.feed_sources(at(40))) == (learned, 4)
     assert [peak.surprise for peak in store.peaks.since(RULE.name, at(0))] == [25.0]  # the greatest, whoever notes what
     restarted.note("company:STAR", spike)
@@ -279,7 +279,7 @@ def test_the_bar_of_an_hour_is_the_same_after_a_restart_and_is_learned_from_the_
 def test_one_source_that_floods_rings_no_bell_with_one_story_of_another(store: Store):
     """B27: and as soon as others bear it out, it does."""
     run(store, [calm()], at(-30))
-    strict = Rule(warmup_s=3600, false_per_week=0.01)  # so that the bar is that of hundreds of series
+    strict = SpikeRule(warmup_s=3600, false_per_week=0.01)  # so that the bar is that of hundreds of series
     pipeline = Pipeline(KeywordClassifier(), store, strict, pace=UNHURRIED)
 
     def told(articles: list[Article], minute: float) -> list[Alert]:
@@ -312,7 +312,7 @@ def test_many_sources_are_needed_and_copies_are_one_story(store: Store):
     assert run(store, [[news(f"copy-{n}", 300 + n / 4, bad=True, bands=[9]) for n in range(20)]], at(306)) == []
 
 
-NAN = Sentiment(math.nan, math.nan, math.nan)
+NAN = SentimentProbabilities(math.nan, math.nan, math.nan)
 
 
 class Failing(KeywordClassifier):

@@ -20,9 +20,9 @@ from dashboard.reads.queries import AlertView
 from dashboard.view import View
 from domain.alert_lifecycle import inhibitions, inhibitor, life_of
 from stream.delivery.formats import FORMATS
-from stream.delivery.formats.alert_text import read
-from stream.delivery.formats.base import Options
-from stream.delivery.formats.generic import bodies_of
+from stream.delivery.formats.alert_text import alert_text
+from stream.delivery.formats.base import FormatOptions
+from stream.delivery.formats.generic import alert_bodies
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 EN = View(language="en", theme="light", zone="UTC")
@@ -68,7 +68,7 @@ def test_both_languages_say_who_is_silent_for_how_long_and_how_long_is_usual():
     assert silence_words(one, "zh") == "已 5 小时无文章，每周此时段很少沉默超过 2.2 小时"
     assert silence_words(all_of_them, "en").startswith("no article from 40 sources for 5 h")
     assert silence_words(all_of_them, "zh").startswith("40 个来源已 5 小时无文章")
-    english, chinese = (read(one, Options("desk", language)) for language in LANGUAGES)
+    english, chinese = (alert_text(one, FormatOptions("desk", language)) for language in LANGUAGES)
     assert english.headline == f"[Warning] 新浪财经: {silence_words(one, 'en')}"
     assert chinese.headline == f"【警告】新浪财经：{silence_words(one, 'zh')}"
     assert english.sentences == ("The last article was published at 2026-11-20 12:00 UTC.",)
@@ -80,7 +80,7 @@ def test_both_languages_say_who_is_silent_for_how_long_and_how_long_is_usual():
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("name", [name for name in FORMATS if name != "json"])
 def test_every_format_says_so_and_counts_no_stories(name: str, language: Language):
-    options = Options("desk", language, sender="Tocsin <a@b.example>", recipients=("风控 <c@d.example>",))
+    options = FormatOptions("desk", language, sender="Tocsin <a@b.example>", recipients=("风控 <c@d.example>",))
     (message,) = FORMATS[name].messages(silence(), options, NOON)
     text = message.body.decode()
     if name == "email":
@@ -91,7 +91,7 @@ def test_every_format_says_so_and_counts_no_stories(name: str, language: Languag
 
 
 def test_a_program_reads_what_was_measured():
-    data = json.loads(bodies_of(silence())[0])["data"]
+    data = json.loads(alert_bodies(silence())[0])["data"]
     assert (data["measure"], data["value"], data["limit"], data["series"]) == ("silence", 5.0, 2.25, "source:新浪财经")
     assert data["name"] == {"en": "新浪财经", "zh": "新浪财经"}
     assert (data["window_start"], data["window_end"]) == ("2026-11-20T12:00:00.000Z", "2026-11-20T17:00:00.000Z")

@@ -27,9 +27,8 @@ from storage.store import Delivery
 from stream.delivery.delivery_scheduler import next_attempt
 from stream.delivery.endpoints import endpoints
 from stream.delivery.formats import FORMATS
-from stream.delivery.formats.base import Bundle
-from stream.delivery.outcomes import is_final
-from stream.delivery.smtp import hand_in
+from stream.delivery.formats.base import Bundle, is_permanent_failure
+from stream.delivery.smtp import send_mail
 from stream.delivery.webhooks import Job, Webhooks
 from tests.unit.stream.delivery.formats.test_formats import ODD, alert
 
@@ -74,7 +73,7 @@ class MailServer:
         if safe:
             connection = opened.enter_context(self._context.wrap_socket(connection, server_side=True))
         wire = opened.enter_context(connection.makefile("rwb", 0))
-        self._say(wire, self._says.get("", "220 mail.example"))
+        self._report(wire, self._says.get("", "220 mail.example"))
         if self._drips:
             while not self._over.wait(0.02):
                 wire.write(b"x")
@@ -85,40 +84,40 @@ class MailServer:
             command, _, rest = line.partition(" ")
             command = command.upper()
             if answer := self._says.get(f"{command} {rest}") or self._says.get(command):
-                self._say(wire, answer)
+                self._report(wire, answer)
             elif command == self._silent_at:
                 self._over.wait(20)
             elif command == "EHLO":
                 offers = ["mail.example", *(["STARTTLS"] if self._tls == "starttls" and not safe else []), "AUTH PLAIN"]
-                self._say(wire, *(f"250{'-' if offer is not offers[-1] else ' '}{offer}" for offer in offers))
+                self._report(wire, *(f"250{'-' if offer is not offers[-1] else ' '}{offer}" for offer in offers))
             elif command == "STARTTLS":
-                self._say(wire, "220 go ahead")
+                self._report(wire, "220 go ahead")
                 connection = opened.enter_context(self._context.wrap_socket(connection, server_side=True))
                 wire, safe = opened.enter_context(connection.makefile("rwb", 0)), True
             elif command == "AUTH":
                 known = base64.b64decode(rest.removeprefix("PLAIN ")).decode().split("\0")[1:] == [USER, PASSWORD]
-                self._say(wire, "235 welcome" if known else f"535 who is {rest}")
+                self._report(wire, "235 welcome" if known else f"535 who is {rest}")
             elif command == "MAIL":
                 sender, people = rest, []
-                self._say(wire, "250 fine" if known else "530 authentication required")
+                self._report(wire, "250 fine" if known else "530 authentication required")
             elif command == "RCPT":
                 people.append(rest)
-                self._say(wire, "250 fine")
+                self._report(wire, "250 fine")
             elif command == "DATA":
-                self._say(wire, "354 go on")
+                self._report(wire, "354 go on")
                 lines = []
                 while (part := wire.readline()) != b".\r\n":
                     lines.append(part.removeprefix(b".") if part.startswith(b"..") else part)
                 self.letters.append((sender, people, b"".join(lines)))
-                self._say(wire, self._says.get(".", "250 queued"))
+                self._report(wire, self._says.get(".", "250 queued"))
             elif command == "QUIT":
-                self._say(wire, "221 bye")
+                self._report(wire, "221 bye")
                 return
             else:
-                self._say(wire, "250 fine")
+                self._report(wire, "250 fine")
 
     @staticmethod
-    def _say(wire: Any, *lines: str) -> None:
+    def _report(wire: Any, *lines: str) -> None:
         wire.write("".join(f"{line}\r\n" for line in lines).encode())
 
     def __enter__(self) -> Self:
@@ -204,7 +203,7 @@ def test_a_password_is_not_sent_in_the_clear_but_within_ones_own_network():
         (endpoint,) = endpoints([Webhook(url=url, format="email", allow_private=own)])
         with MailServer(auth=True) as server:
             letter = FORMATS["email"].messages(alert(), endpoint.options, datetime.now(UTC))[0].body
-            answer = hand_in(endpoint._replace(port=server.port), "127.0.0.1", letter, Deadline(5.0))
+            answer = send_mail(endpoint._replace(port=server.port), "127.0.0.1", letter, Deadline(5.0))
         assert (answer.status, "no STARTTLS" in answer.error) == ((250, False) if own else (0, True))
         assert any("AUTH" in line for line in server.heard) == own == bool(server.letters)
 
@@ -219,7 +218,7 @@ def test_a_wrong_password_is_told_without_what_was_said():
 def test_a_private_address_needs_to_be_allowed():
     with MailServer() as server:
         made = send(server, allow_private=False)
-    assert "private address" in made.error and is_final(made)
+    assert "private address" in made.error and is_permanent_failure(made)
     assert server.heard == []
 
 
@@ -245,7 +244,7 @@ def test_where_some_are_refused_the_others_do_not_get_it_twice():
     with MailServer(says={"RCPT TO:<c@d.example>": "550 nobody"}) as server:
         made = send(server)
     assert made.error == "some were refused: c@d.example: SMTP 550: nobody"
-    assert not made.delivered and is_final(made)
+    assert not made.delivered and is_permanent_failure(made)
     assert [people for _, people, _ in server.letters] == [["TO:<risk@b.example>"]]
 
 

@@ -29,7 +29,7 @@ def test_at_chinese_new_year_it_is_quiet_from_the_last_closing_to_the_first_open
     friday = datetime(2026, 2, 13, 14, 59, tzinfo=SHANGHAI)
     assert days.ends(friday) is outside.ends(friday) is None
     assert outside.ends(friday + timedelta(minutes=1)) == datetime(2026, 2, 24, 9, 30, tzinfo=SHANGHAI)
-    assert outside.ends(datetime(2026, 2, 24, 12, tzinfo=SHANGHAI)) is None, "people are at their desks in the midday break"
+    assert outside.ends(datetime(2026, 2, 24, 12, tzinfo=SHANGHAI)) is None, "people are at work in the midday break"
 
 
 def test_at_thanksgiving_it_is_quiet_and_the_friday_after_it_closes_early():

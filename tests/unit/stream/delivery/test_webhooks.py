@@ -20,19 +20,19 @@ from core.settings import Webhook
 from net.address_policy import Refused, vetted
 from storage.store import Delivery
 from stream.delivery.endpoints import endpoints
-from stream.delivery.formats.generic import MAX_BYTES, bodies_of
-from stream.delivery.outcomes import is_final
-from stream.delivery.signing import message_id, sign, signing_key
+from stream.delivery.formats.base import is_permanent_failure, message_id
+from stream.delivery.formats.generic import MAX_BYTES, alert_bodies
+from stream.delivery.signing import sign, signing_key
 from stream.delivery.webhooks import Job, Webhooks
 from tests.dripping import Dripping
-from tests.flow.worker_tools import Receiver
+from tests.helpers.webhook_server import WebhookServer
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 
 
 @pytest.fixture
-def send(receiver: Receiver) -> Iterator[Callable[..., Delivery]]:
+def send(receiver: WebhookServer) -> Iterator[Callable[..., Delivery]]:
     opened: list[Webhooks] = []
 
     def attempt(alert: Alert, number: int = 1, *, secret: str = SECRET, private: bool = True, **more: object) -> Delivery:
@@ -75,7 +75,7 @@ def test_the_signature_is_that_of_the_specification():
     assert signature == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
-def test_a_delivery_verifies_with_the_published_library(receiver: Receiver, send: Callable[..., Delivery]):
+def test_a_delivery_verifies_with_the_published_library(receiver: WebhookServer, send: Callable[..., Delivery]):
     delivery = send(alert())
     assert (delivery.status, delivery.error, delivery.attempt, delivery.delivered) == (204, "", 1, True)
     (request,) = receiver.requests
@@ -93,14 +93,14 @@ def test_a_delivery_verifies_with_the_published_library(receiver: Receiver, send
         judge.verify(request.body.decode(), request.headers | {"webhook-timestamp": str(int(request.headers["webhook-timestamp"]) - 1)})
 
 
-def test_without_a_secret_it_is_not_signed(receiver: Receiver, send: Callable[..., Delivery]):
+def test_without_a_secret_it_is_not_signed(receiver: WebhookServer, send: Callable[..., Delivery]):
     send(alert(), secret="")
     assert "webhook-signature" not in receiver.requests[0].headers
     assert receiver.requests[0].headers["webhook-id"] == message_id(alert())
 
 
-def test_each_attempt_has_the_same_id_and_body_and_its_own_timestamp(receiver: Receiver, send: Callable[..., Delivery]):
-    receiver.answers = [500, 429, 200]
+def test_each_attempt_has_the_same_id_and_body_and_its_own_timestamp(receiver: WebhookServer, send: Callable[..., Delivery]):
+    receiver.responses = [500, 429, 200]
     made = [send(alert(), n, clock=lambda n=n: NOON + timedelta(seconds=n)) for n in (1, 2, 3)]
     assert [(d.attempt, d.status, d.error) for d in made] == [(1, 500, "HTTP 500"), (2, 429, "HTTP 429"), (3, 200, "")]
     assert len({request.headers["webhook-id"] for request in receiver.requests}) == 1
@@ -126,9 +126,9 @@ def in_http(away: timedelta) -> str:
     ids=["seconds", "soon", "yesterday", "in ten years", "5,000 digits", "a word", "less than none"],
 )
 def test_an_endpoint_may_ask_for_a_pause_of_a_day_at_most(
-    receiver: Receiver, send: Callable[..., Delivery], header: Callable[[], str], least_s: float, most_s: float
+    receiver: WebhookServer, send: Callable[..., Delivery], header: Callable[[], str], least_s: float, most_s: float
 ):
-    receiver.answers = [(503, {"retry-after": header()})]
+    receiver.responses = [(503, {"retry-after": header()})]
     delivery = send(alert())
     assert delivery.status == 503
     assert least_s <= delivery.retry_after_s <= most_s
@@ -138,17 +138,17 @@ def test_an_endpoint_may_ask_for_a_pause_of_a_day_at_most(
     ("status", "final"), [(301, True), (302, True), (307, True), (400, False), (401, False), (404, False), (410, True)]
 )
 def test_a_refusal_is_told_as_it_is_and_no_redirect_is_followed(
-    receiver: Receiver, send: Callable[..., Delivery], status: int, final: bool
+    receiver: WebhookServer, send: Callable[..., Delivery], status: int, final: bool
 ):
-    receiver.answers = [(status, {"location": receiver.url + "/elsewhere"})]
+    receiver.responses = [(status, {"location": receiver.url + "/elsewhere"})]
     delivery = send(alert())
-    assert (delivery.status, delivery.delivered, is_final(delivery)) == (status, False, final)
+    assert (delivery.status, delivery.delivered, is_permanent_failure(delivery)) == (status, False, final)
     assert delivery.error.startswith(f"HTTP {status}")
     assert [request.path for request in receiver.requests] == ["/hook"]
 
 
-def test_a_server_that_never_answers_is_given_up(receiver: Receiver, send: Callable[..., Delivery]):
-    receiver.answers = [None]
+def test_a_server_that_never_answers_is_given_up(receiver: WebhookServer, send: Callable[..., Delivery]):
+    receiver.responses = [None]
     assert send(alert(), timeout_s=0.2).error == "no answer in time"
 
 
@@ -187,22 +187,22 @@ def test_many_endpoints_that_hang_are_waited_for_together():
         door.close()
 
 
-def test_a_server_that_is_not_there_is_a_failed_delivery(receiver: Receiver, send: Callable[..., Delivery]):
+def test_a_server_that_is_not_there_is_a_failed_delivery(receiver: WebhookServer, send: Callable[..., Delivery]):
     receiver.close()
     delivery = send(alert())
     assert (delivery.status, delivery.delivered) == (0, False)
     assert "ConnectError" in delivery.error
 
 
-def test_a_private_address_needs_to_be_allowed(receiver: Receiver, send: Callable[..., Delivery]):
+def test_a_private_address_needs_to_be_allowed(receiver: WebhookServer, send: Callable[..., Delivery]):
     delivery = send(alert(), private=False)
     assert delivery.error == "not sent: 127.0.0.1: 127.0.0.1 is a private address; set allow_private if the endpoint is your own"
     assert receiver.requests == []
 
 
-def test_a_slow_endpoint_does_not_hold_up_another(receiver: Receiver):
-    other = Receiver()
-    receiver.answers = [None]
+def test_a_slow_endpoint_does_not_hold_up_another(receiver: WebhookServer):
+    other = WebhookServer()
+    receiver.responses = [None]
     hooks = [Webhook(url=receiver.url, allow_private=True, name="slow"), Webhook(url=other.url, allow_private=True, name="quick")]
     door = Webhooks(hooks, timeout_s=1.0)
     made = door.send([Job(label, alert(), 1) for label in door.labels])
@@ -222,7 +222,7 @@ def test_every_answer_of_the_resolver_is_looked_at_and_the_vetted_one_is_used():
             vetted(disguised, 80, allow_private=False)
 
 
-def test_a_name_that_resolves_differently_later_cannot_move_the_connection(receiver: Receiver):
+def test_a_name_that_resolves_differently_later_cannot_move_the_connection(receiver: WebhookServer):
     """The connection goes to the address that was vetted: the name is looked up once."""
     answers = iter([["127.0.0.1"], ["203.0.113.7"]])
     port = int(receiver.url.rsplit(":", 1)[1].partition("/")[0])
@@ -235,7 +235,7 @@ def test_a_name_that_resolves_differently_later_cannot_move_the_connection(recei
 
 @given(st.integers(0, 8), st.text(min_size=1, max_size=1000))
 def test_payloads_are_always_valid_and_under_twenty_kilobytes(n: int, title: str):
-    bodies = bodies_of(alert(n, title.encode("utf-8", "replace").decode()))
+    bodies = alert_bodies(alert(n, title.encode("utf-8", "replace").decode()))
     assert max(map(len, bodies)) < MAX_BYTES
     shown = [item for body in bodies for item in json.loads(body)["data"]["evidence"]]
     assert [item["id"] for item in shown] == [str(number) for number in range(n)]
@@ -243,7 +243,7 @@ def test_payloads_are_always_valid_and_under_twenty_kilobytes(n: int, title: str
 
 def test_evidence_that_does_not_fit_goes_into_further_messages_and_nothing_is_cut():
     fat = alert(40, "\u0001" * 1000)  # six bytes a character in JSON
-    bodies = [json.loads(body) for body in bodies_of(fat)]
+    bodies = [json.loads(body) for body in alert_bodies(fat)]
     assert len(bodies) > 10
     assert [(body["part"], body["parts"]) for body in bodies[1:]] == [(n, len(bodies)) for n in range(2, len(bodies) + 1)]
     shown = [item for body in bodies for item in body["data"]["evidence"]]
@@ -252,7 +252,7 @@ def test_evidence_that_does_not_fit_goes_into_further_messages_and_nothing_is_cu
 
 
 def test_an_alert_that_fits_is_one_message_that_says_nothing_of_parts():
-    (body,) = bodies_of(alert(6))
+    (body,) = alert_bodies(alert(6))
     assert not {"part", "parts"} & set(json.loads(body))
 
 

@@ -13,19 +13,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.records import MAX_NEEDED, Alert, CompanyCount, WordCount, alert_id, decode, encode
-from stats.minute_counts import Tally
+from stats.minute_counts import StoryCounts
 from stats.spikes import Spike, surprise
 from storage.store import ArticleRow, NegativeMention
-from stream.detection.attribution import STEPS, Judged, Story, chart_of, first_told, needed, steps, stories_of, told_by, why, would_ring
-from stream.detection.spike_rule import Rule, corroborated, decide
+from stream.detection.attribution import (
+    STEPS,
+    Judged,
+    Story,
+    chart_for,
+    exceeds_threshold,
+    first_story,
+    group_stories,
+    needed,
+    sources_of,
+    steps,
+    why,
+)
+from stream.detection.spike_rule import SpikeRule, corroborated, decide
 from tests.helpers.strategies import examples
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 START = int(NOON.timestamp())
-RULE = Rule()
+RULE = SpikeRule()
 
 
-def judged(*, rule: Rule = RULE, bar: float = 3.0, expected: float = 0.3, feed_sources: int = 5) -> Judged:
+def judged(*, rule: SpikeRule = RULE, bar: float = 3.0, expected: float = 0.3, feed_sources: int = 5) -> Judged:
     return Judged(rule, Spike(START + 900, 900, 0, expected, 0.25, 0.0), bar, feed_sources)
 
 
@@ -39,7 +51,7 @@ def alert_of(stories: Sequence[Story], by: Judged) -> Alert | None:
     if observed < by.rule.min_stories or observed < by.rule.min_ratio * by.spike.expected:
         return None
     spike = by.spike._replace(observed=observed, surprise=surprise(observed, by.spike.expected, by.spike.dispersion))
-    told = told_by(stories)
+    told = sources_of(stories)
     borne = corroborated(spike, told.values(), by.rule, by.feed_sources)
     return borne and decide("topic:credit", borne, bar=by.bar, total=observed, sources=len(told), rule=by.rule, now=NOON)
 
@@ -78,9 +90,9 @@ judges = st.builds(
 @examples(300)
 @given(windows(), judges)
 def test_without_the_needed_stories_it_does_not_ring_and_no_fewer_would_do(told: list[NegativeMention], by: Judged):
-    stories = stories_of(told)
+    stories = group_stories(told)
     rang = alert_of(stories, by) is not None
-    assert would_ring(stories, by) is rang
+    assert exceeds_threshold(stories, by) is rang
     carried = needed(stories, by)
     assert bool(carried) is rang
     if not rang:
@@ -94,15 +106,15 @@ def test_without_the_needed_stories_it_does_not_ring_and_no_fewer_would_do(told:
 @examples(60)
 @given(windows(), judges, st.randoms(use_true_random=False))
 def test_the_order_in_which_articles_come_changes_nothing(told: list[NegativeMention], by: Judged, chance):
-    stories = stories_of(told)
-    again = stories_of(chance.sample(told, len(told)))
+    stories = group_stories(told)
+    again = group_stories(chance.sample(told, len(told)))
     assert again == stories
     assert needed(again, by) == needed(stories, by)
 
 
 def test_where_there_is_a_choice_the_most_negative_stories_are_named():
     told = [mention(f"story{n}", f"s{n % 4}", p=0.5 + 0.05 * n) for n in range(8)]
-    stories = stories_of(told)
+    stories = group_stories(told)
     carried = needed(stories, judged(bar=0.0, rule=replace(RULE, min_stories=6)))
     assert [story.article for story in carried] == ["story7", "story6", "story5"]
 
@@ -110,7 +122,7 @@ def test_where_there_is_a_choice_the_most_negative_stories_are_named():
 def test_a_flood_that_one_other_source_bears_out_stands_on_that_one():
     """s0 tells twelve stories, s1 two: without one of s1's, three are borne out, which is too few; of s0's eleven would have to go."""
     told = [mention(f"flood{n}", "s0", p=0.99) for n in range(12)] + [mention(f"other{n}", "s1", p=0.7) for n in range(2)]
-    assert {story.article for story in needed(stories_of(told), judged())} == {"other0"}
+    assert {story.article for story in needed(group_stories(told), judged())} == {"other0"}
 
 
 def test_copies_of_what_came_before_the_window_bear_out_and_may_be_needed():
@@ -118,17 +130,17 @@ def test_copies_of_what_came_before_the_window_bear_out_and_may_be_needed():
         mention("old", "s1", copy="a copy"),
         mention("old", "s2", copy="another"),
     ]
-    stories = stories_of(told)
+    stories = group_stories(told)
     assert [story.origin for story in stories if story.article == "a copy"] == [""]
     assert [story.article for story in needed(stories, judged())] == ["a copy"]
 
 
 def test_the_least_count_is_reached_from_many_as_from_few():
     told = [mention(f"story{n:04}", f"s{n % 30}") for n in range(1_500)]
-    carried = needed(stories_of(told), judged(bar=5.0, feed_sources=30))
-    left = [story for story in stories_of(told) if story not in set(carried)]
-    assert not would_ring(left, judged(bar=5.0, feed_sources=30))
-    assert would_ring([*left, carried[0]], judged(bar=5.0, feed_sources=30))
+    carried = needed(group_stories(told), judged(bar=5.0, feed_sources=30))
+    left = [story for story in group_stories(told) if story not in set(carried)]
+    assert not exceeds_threshold(left, judged(bar=5.0, feed_sources=30))
+    assert exceeds_threshold([*left, carried[0]], judged(bar=5.0, feed_sources=30))
 
 
 def alert(*, window_s: int = 900) -> Alert:
@@ -144,11 +156,11 @@ def test_a_chart_ends_with_the_window_and_has_steps_before_it(window_s: int):
     end = START + window_s
     assert (len(starts), int(starts[-1]) + width) == (STEPS, end)
     assert width * STEPS > window_s and width % 60 == 0
-    bad = Tally.of([START, START, end - 60, end, int(starts[0])], [1, 1, 1, 1, 1])
-    made = chart_of(alert(window_s=window_s), bad, [0.25] * STEPS)
+    bad = StoryCounts.of([START, START, end - 60, end, int(starts[0])], [1, 1, 1, 1, 1])
+    made = chart_for(alert(window_s=window_s), bad, [0.25] * STEPS)
     assert sum(made.negative) == 4, "what came after the window is no part of it"
     assert (made.negative[0], made.step_s, made.expected) == (1, width, (0.25,) * STEPS)
-    assert chart_of(alert(window_s=window_s), bad).expected == ()
+    assert chart_for(alert(window_s=window_s), bad).expected == ()
 
 
 def row(name: str, *companies: str) -> ArticleRow:
@@ -160,9 +172,9 @@ def row(name: str, *companies: str) -> ArticleRow:
 
 def test_all_that_is_said_of_stories_counts_stories():
     told = [mention("a", "新浪财经", at=30), mention("a", "wire", at=5, copy="a2"), mention("b", "wire", at=40, p=0.99)]
-    stories = stories_of(told)
+    stories = group_stories(told)
     assert [(story.article, sorted(story.sources)) for story in stories] == [("b", ["wire"]), ("a", ["wire", "新浪财经"])]
-    first = first_told(stories)
+    first = first_story(stories)
     assert first is not None and (first.article, first.teller) == ("a", "wire")
     made = why(
         stories,

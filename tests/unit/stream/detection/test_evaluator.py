@@ -20,7 +20,7 @@ from core.series import MARKET, company_series, facts, is_negative
 from storage.store import ArticleRow, MinuteCounts, NegativeMention, PeakRow, Rung, SourceStories, Store
 from stream.detection.evaluator import AlertEvaluator
 from stream.detection.spike_rule import SpikeRule
-from stream.worker.retry import Pace, Patience
+from stream.worker.retry import DutyCycle
 from tests.helpers.strategies import examples
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -156,7 +156,7 @@ CALM = [story(f"calm {n}", -60 * n - 30, bad=False, source=f"s{n % 4}", company=
 
 
 def watcher(memory: Memory, rule: SpikeRule = RULE) -> AlertEvaluator:
-    return AlertEvaluator(cast(Store, memory), rule, Patience(), Pace(share=1.0))
+    return AlertEvaluator(cast(Store, memory), rule, DutyCycle(share=1.0))
 
 
 def arriving(batches: Sequence[Sequence[Score]], *, chance: random.Random, restart: bool) -> Memory:

@@ -15,17 +15,17 @@ from hypothesis import strategies as st
 
 from core.records import Alert, CompanyScore, Score, sha
 from core.series import MARKET, company_series
-from stats.minute_counts import Tally
+from stats.minute_counts import StoryCounts
 from storage.store import Rung
-from stream.detection.detector import Rings
-from stream.detection.limit_rule import Threshold, Told, moments, ring, risk_stories
-from stream.detection.replay import replay_levels
+from stream.detection.detector import Detections
+from stream.detection.limit_rule import LimitRule, Told, moments, ring, risk_articles
+from stream.detection.replay import replay_limit_rules
 from tests.helpers.strategies import examples
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 START = int(NOON.timestamp())
 MAOTAI = company_series("600519.SH")
-SHARE = Threshold(name="多为负面", kind="negative_share", limit=0.6, min_stories=5)
+SHARE = LimitRule(name="多为负面", kind="negative_share", limit=0.6, min_stories=5)
 
 
 class Sources:
@@ -42,10 +42,10 @@ class Sources:
 def told(*stories: tuple[int, float]) -> Told:
     """(minute after noon, tone): a story is negative from -0.5 down."""
     at = [START + 60 * minute for minute, _ in stories]
-    return Told(Tally.of(at, [tone <= -0.5 for _, tone in stories], None, [round(tone * 10_000) for _, tone in stories]))
+    return Told(StoryCounts.of(at, [tone <= -0.5 for _, tone in stories], None, [round(tone * 10_000) for _, tone in stories]))
 
 
-def rung(rule: Threshold, of: Told, last: Rung | None = None, sources: int = 3, series: str = MAOTAI) -> Rings:
+def rung(rule: LimitRule, of: Told, last: Rung | None = None, sources: int = 3, series: str = MAOTAI) -> Detections:
     return ring(rule, series, of, moments(rule, of, 0, 2**40), last, Sources(sources))
 
 
@@ -55,7 +55,7 @@ def minute_of(alert: Alert) -> float:
 
 def test_a_share_rings_over_its_limit_and_not_at_it():
     at_limit = told((0, -0.9), (1, 0.5), (2, -0.9), (3, 0.5), (4, -0.9))
-    assert rung(SHARE, at_limit) == Rings([], set(), {})
+    assert rung(SHARE, at_limit) == Detections([], set(), {})
     (alert,) = rung(SHARE, told((0, -0.9), (1, 0.5), (2, -0.9), (3, -0.7), (4, -0.9))).fresh
     assert (alert.measure, alert.value, alert.limit, alert.observed, alert.total, alert.sources) == ("negative_share", 0.8, 0.6, 4, 5, 3)
     assert (minute_of(alert), alert.window_s, alert.severity, alert.rule, alert.series) == (5.0, 3600, "info", "多为负面", MAOTAI)
@@ -64,14 +64,14 @@ def test_a_share_rings_over_its_limit_and_not_at_it():
 
 
 def test_a_mean_tone_rings_below_its_limit():
-    rule = Threshold(name="gloom", kind="mean_tone", limit=-0.3, min_stories=3, severity="warning")
+    rule = LimitRule(name="gloom", kind="mean_tone", limit=-0.3, min_stories=3, severity="warning")
     assert rung(rule, told((0, -0.3), (1, -0.3), (2, -0.3))).fresh == []
     (alert,) = rung(rule, told((0, -0.9), (1, 0.1), (2, -0.2)), series=MARKET).fresh
     assert (alert.value, alert.limit, alert.observed, alert.total, alert.severity) == (-0.3333, -0.3, 1, 3, "warning")
 
 
 def test_a_volume_rings_from_its_limit_on_whatever_the_stories_say():
-    rule = Threshold(name="flood", kind="volume", limit=3, window_s=600)
+    rule = LimitRule(name="flood", kind="volume", limit=3, window_s=600)
     assert rung(rule, told((0, 0.9), (5, 0.9), (10, 0.9))).fresh == [], "never three within ten minutes"
     (alert,) = rung(rule, told((0, 0.9), (5, 0.9), (9, -0.9))).fresh
     assert (alert.value, alert.observed, alert.total, alert.window_start) == (3.0, 1, 3, NOON)
@@ -96,12 +96,12 @@ def score(name: str, minute: float, *, story: str = "", source: str = "新浪", 
     )
 
 
-FRAUD = Threshold(name="fraud", kind="risk_event", limit=0.8, series=("company:*",), events=("fraud", "crime"), window_s=86_400)
+FRAUD = LimitRule(name="fraud", kind="risk_event", limit=0.8, series=("company:*",), events=("fraud", "crime"), window_s=86_400)
 
 
 def events(*scores: Score, series: str = MAOTAI) -> Told:
     at = [int(each.published_at.timestamp()) for each in scores if each.id == each.story]
-    return Told(Tally.of(at, [1] * len(at)), risk_stories(scores).get(series, ()))
+    return Told(StoryCounts.of(at, [1] * len(at)), risk_articles(scores).get(series, ()))
 
 
 def test_a_risk_event_rings_at_its_probability_for_whom_it_is_bad_news():
@@ -111,8 +111,8 @@ def test_a_risk_event_rings_at_its_probability_for_whom_it_is_bad_news():
     assert minute_of(alert) == 4.0
     for other in ({"fraud": 0.79}, {"closure": 0.99}, {}):
         assert rung(FRAUD, events(score("x", 3, risks=other))).fresh == []
-    assert risk_stories([score("x", 3, risks={"fraud": 0.9}, bad=False)]) == {}, "good news for the company that sued"
-    assert set(risk_stories([sure])) >= {MAOTAI, MARKET, "language:zh"}
+    assert risk_articles([score("x", 3, risks={"fraud": 0.9}, bad=False)]) == {}, "good news for the company that sued"
+    assert set(risk_articles([sure])) >= {MAOTAI, MARKET, "language:zh"}
     (alert,) = rung(replace(FRAUD, events=()), events(sure)).fresh
     assert alert.event == "closure"
 
@@ -147,11 +147,11 @@ def test_while_it_holds_the_alert_that_rang_goes_on():
     bad = told(*((n, -0.9) for n in range(8)))
     before = Rung("before", START + 120)
     quiet = rung(SHARE, bad, last=before)
-    assert quiet == Rings([], {"before"}, {})
+    assert quiet == Detections([], {"before"}, {})
     again = rung(replace(SHARE, cooldown_s=0), bad, last=before)
     assert [minute_of(alert) for alert in again.fresh] == [7.0]
-    assert "before" in again.going_on
-    assert rung(SHARE, bad, last=Rung("of another day", START - 86_400)).going_on.isdisjoint({"of another day"})
+    assert "before" in again.ongoing_ids
+    assert rung(SHARE, bad, last=Rung("of another day", START - 86_400)).ongoing_ids.isdisjoint({"of another day"})
 
 
 def test_sources_are_asked_for_only_where_something_would_ring():
@@ -165,8 +165,8 @@ def test_sources_are_asked_for_only_where_something_would_ring():
 stories = st.lists(st.tuples(st.integers(0, 200), st.sampled_from([-0.9, -0.6, 0.1, 0.8])), min_size=1, max_size=60)
 RULES = (
     replace(SHARE, cooldown_s=1200, window_s=1800),
-    Threshold(name="gloom", kind="mean_tone", limit=-0.2, min_stories=3, window_s=1200, cooldown_s=0),
-    Threshold(name="flood", kind="volume", limit=6, window_s=900, cooldown_s=600),
+    LimitRule(name="gloom", kind="mean_tone", limit=-0.2, min_stories=3, window_s=1200, cooldown_s=0),
+    LimitRule(name="flood", kind="volume", limit=6, window_s=900, cooldown_s=600),
 )
 
 
@@ -178,7 +178,7 @@ def facts_of(alerts: Sequence[Alert]) -> list[tuple[str, str, float, int]]:
 @given(stories, st.randoms(use_true_random=False))
 def test_the_order_changes_nothing_and_a_restart_at_any_moment_rings_nothing_twice(some: list[tuple[int, float]], chance: random.Random):
     whole, cut = told(*some), START + 60 * chance.randint(0, 200)
-    rang = replay_levels({MAOTAI: whole.tally}, {}, RULES, Sources(), NOON, NOON + timedelta(hours=4))
+    rang = replay_limit_rules({MAOTAI: whole.tally}, {}, RULES, Sources(), NOON, NOON + timedelta(hours=4))
     once = [alert for alerts in rang.values() for alert in alerts]
     shuffled = told(*chance.sample(some, len(some)))
     again: list[Alert] = []
@@ -199,5 +199,5 @@ def test_the_order_changes_nothing_and_a_restart_at_any_moment_rings_nothing_twi
 def test_a_paused_rule_and_one_about_other_series_ring_nothing():
     bad = told(*((n, -0.9) for n in range(8)))
     rules = (replace(SHARE, paused=True), replace(SHARE, series=("company:AAPL", "topic:*")), replace(SHARE, series=("COMPANY:*",)))
-    rang = replay_levels({MAOTAI: bad.tally}, {}, rules, Sources(), NOON, NOON + timedelta(hours=1))
+    rang = replay_limit_rules({MAOTAI: bad.tally}, {}, rules, Sources(), NOON, NOON + timedelta(hours=1))
     assert [alert.series for alerts in rang.values() for alert in alerts] == [MAOTAI]

@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 from core.records import Alert
 from core.series import MARKET, source_series
 from stats.minute_counts import HOUR_S
-from stats.outage_model import DAY, STRETCH_S, WEEK, Rhythm, rhythm
+from stats.outage_model import DAY, STRETCH_S, WEEK, GapModel, rhythm
 from storage.store import Rung, Spoke
-from stream.detection.outage import Hearing, SilenceRule, replay_silences, settle
+from stream.detection.outage import OutageDetector, OutageRule, replay_outages, settle
 from tests.helpers.strategies import examples
 
 MONDAY = datetime(2026, 10, 5, tzinfo=UTC)
 """00:00; stretch 0 of these tests."""
 FIRST = int(MONDAY.timestamp()) // STRETCH_S
-RULE = SilenceRule()
+RULE = OutageRule()
 REACH = 28 * DAY
 
 
@@ -46,13 +46,13 @@ def wire(
     return [at for at in every if int(at) % 7 < days and hours[0] <= at % 1 * 24 < hours[1]]
 
 
-def rang(sources: Mapping[str, Spoke], since: float, until: float, rule: SilenceRule = RULE) -> list[tuple[str, float, Alert]]:
+def rang(sources: Mapping[str, Spoke], since: float, until: float, rule: OutageRule = RULE) -> list[tuple[str, float, Alert]]:
     """Series, when it rang in days after MONDAY, and the alert."""
-    found = replay_silences(sources, rule, MONDAY + timedelta(days=since), MONDAY + timedelta(days=until))
+    found = replay_outages(sources, rule, MONDAY + timedelta(days=since), MONDAY + timedelta(days=until))
     return [(alert.series, (at - MONDAY) / timedelta(days=1), alert) for at, fresh in found for alert in fresh]
 
 
-def known(days: Sequence[float], day: int = 28) -> Rhythm:
+def known(days: Sequence[float], day: int = 28) -> GapModel:
     found = rhythm(np.asarray(told(days).stretches, np.int64), FIRST // DAY * DAY + day * DAY, REACH)
     assert found is not None
     return found
@@ -185,7 +185,7 @@ def test_a_source_of_a_few_articles_a_week_is_silent_for_days_before_it_rings():
 
 
 def test_who_was_not_heard_for_two_weeks_is_gone():
-    hearing = Hearing(RULE, feed(60) | {"gone": told(wire(50, 40))})
+    hearing = OutageDetector(RULE, feed(60) | {"gone": told(wire(50, 40))})
     assert [found.series for found in hearing.silent(moment(50))] == [source_series("gone")]
     assert hearing.silent(moment(54.5)) == []
 
@@ -212,11 +212,11 @@ def test_what_always_comes_late_is_not_silent():
 @given(st.permutations(NAMES), st.floats(25.0, 26.5))
 def test_the_order_of_sources_changes_nothing_and_the_day_after_is_not_looked_at(order: Sequence[str], day: float):
     sources = feed(s1=24.9, s3=24.95)
-    one = Hearing(RULE, sources).silent(moment(day))
-    assert Hearing(RULE, {name: sources[name] for name in order}).silent(moment(day)) == one
+    one = OutageDetector(RULE, sources).silent(moment(day))
+    assert OutageDetector(RULE, {name: sources[name] for name in order}).silent(moment(day)) == one
     past = {name: [at for at in one.stretches if at <= moment(day) // STRETCH_S] for name, one in sources.items()}
     cut = {name: Spoke(at, min(sources[name].last, at[-1] * STRETCH_S)) for name, at in past.items()}
-    seen = {found.series: found.surprise for found in Hearing(RULE, cut).silent(moment(day))}
+    seen = {found.series: found.surprise for found in OutageDetector(RULE, cut).silent(moment(day))}
     assert seen == {found.series: found.surprise for found in one}
 
 
@@ -224,12 +224,12 @@ def test_the_order_of_sources_changes_nothing_and_the_day_after_is_not_looked_at
 
 
 def test_an_outage_has_one_alert_and_what_falls_silent_again_soon_belongs_to_it():
-    hearing = Hearing(RULE, feed(s0=25.3))
+    hearing = OutageDetector(RULE, feed(s0=25.3))
     now = moment(25.8)
     silences = hearing.silent(now)
     (alert,) = settle(silences, {}, RULE, now).fresh
     again = settle(silences, {alert.series: Rung(alert.id, now)}, RULE, now + 60)
-    assert (again.fresh, again.going_on) == ([], {alert.id})
+    assert (again.fresh, again.ongoing_ids) == ([], {alert.id})
     long_ago = {alert.series: Rung("before", silences[0].since - int(RULE.cooldown_s) - 1)}
     assert settle(silences, long_ago, RULE, now).fresh == [alert]
     held = [silence._replace(rings=False) for silence in silences]

@@ -11,30 +11,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.series import MARKET, company_series
-from stats.minute_counts import Tally
+from stats.minute_counts import StoryCounts
 from storage.store import NegativeMention, SourceStories
-from stream.detection.replay import Heard, PeakList, replay
-from stream.detection.spike_rule import Rule
+from stream.detection.replay import InMemoryPeaks, ReplayData, replay
+from stream.detection.spike_rule import SpikeRule
 from tests.helpers.strategies import examples
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 START = int(NOON.timestamp())
 COMPANY = company_series("600519.SH")
-RULE = Rule(false_per_week=10.0)
+RULE = SpikeRule(false_per_week=10.0)
 CALM = [(-3_600 * hour - 600, f"s{hour % 3}") for hour in range(240)]
 
 
-def heard(bad: Sequence[tuple[int, str]], copies: Sequence[NegativeMention] = ()) -> Heard:
+def heard(bad: Sequence[tuple[int, str]], copies: Sequence[NegativeMention] = ()) -> ReplayData:
     """Ten days of a calm market, and one company's negative stories: (seconds from noon, source)."""
     moments = sorted((START + after, source) for after, source in bad)
     told = [NegativeMention(at, f"id{n}", f"id{n}", source) for n, (at, source) in enumerate(moments)]
-    own = Tally.of([at for at, _ in moments], [1] * len(moments))
-    calm = Tally.of([START + after for after, _ in CALM], [0] * len(CALM))
+    own = StoryCounts.of([at for at, _ in moments], [1] * len(moments))
+    calm = StoryCounts.of([START + after for after, _ in CALM], [0] * len(CALM))
     every = sorted([*told, *copies])
-    return Heard({MARKET: calm + own, COMPANY: own}, {MARKET: every, COMPANY: every}, sources=3)
+    return ReplayData({MARKET: calm + own, COMPANY: own}, {MARKET: every, COMPANY: every}, sources=3)
 
 
-def alerts(of: Heard, rule: Rule = RULE, until: datetime = NOON + timedelta(days=1)) -> list[tuple[str, datetime, int]]:
+def alerts(of: ReplayData, rule: SpikeRule = RULE, until: datetime = NOON + timedelta(days=1)) -> list[tuple[str, datetime, int]]:
     found = [alert for moment in replay(of, rule, NOON - timedelta(days=9), until) for alert in moment.alerts]
     return [(alert.series, alert.detected_at, alert.observed) for alert in found]
 
@@ -78,5 +78,5 @@ def test_sources_are_told_apart_by_what_they_had_first():
 
 
 def test_peaks_in_memory_are_kept_as_the_store_keeps_them():
-    peaks = PeakList()
+    peaks = InMemoryPeaks()
     assert peaks.began("r", NOON) == peaks.began("r", NOON + timedelta(days=1)) == NOON

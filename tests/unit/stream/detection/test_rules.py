@@ -8,19 +8,19 @@ import pytest
 
 from core.errors import SettingsError
 from core.taxonomy import TOPIC_KEYS
-from stream.detection.limit_rule import Threshold
+from stream.detection.limit_rule import LimitRule
 from stream.detection.rules import KINDS, Rules, load_rules
-from stream.detection.spike_rule import Rule
+from stream.detection.spike_rule import SpikeRule
 
 EXAMPLE = Path(__file__).resolve().parents[4] / "deploy" / "rules.example.toml"
 KEYS = {"topic": TOPIC_KEYS, "company": ["AAPL", "600519.SH"], "watchlist": []}
 SHARE = 'kind = "negative_share"\nname = "a"\nseries = ["*"]\nover = 0.6\n'
 
 
-def loaded(folder: Path, text: str, detector: Rule | None = None) -> Rules:
+def loaded(folder: Path, text: str, detector: SpikeRule | None = None) -> Rules:
     path = folder / "规则.toml"
     path.write_text(text, encoding="utf-8")
-    return load_rules(path, detector or Rule(), KEYS)
+    return load_rules(path, detector or SpikeRule(), KEYS)
 
 
 def mistakes(folder: Path, text: str) -> list[str]:
@@ -30,7 +30,7 @@ def mistakes(folder: Path, text: str) -> list[str]:
 
 
 def test_a_rule_says_what_it_wants_and_the_settings_the_rest(tmp_path: Path):
-    detector = Rule(cooldown_s=7_200.0)
+    detector = SpikeRule(cooldown_s=7_200.0)
     text = """
         [[rules]]
         name = "负面占比"
@@ -65,9 +65,9 @@ def test_a_rule_says_what_it_wants_and_the_settings_the_rest(tmp_path: Path):
         events = ["fraud", "accounting_fraud"]
     """
     rules = loaded(tmp_path, text, detector)
-    assert (rules.detector, rules.renumbered, rules.window_s) == (detector, False, 3600)
+    assert (rules.detector, rules.detector_overridden, rules.window_s) == (detector, False, 3600)
     share, gloom, flood, fraud = rules.own
-    assert share == Threshold(
+    assert share == LimitRule(
         name="负面占比", kind="negative_share", limit=0.6, series=("topic:*", "company:600519.sh"), severity="warning",
         cooldown_s=7_200.0, min_stories=8, min_sources=2,
     )  # fmt: skip
@@ -87,9 +87,9 @@ def test_a_rule_of_kind_spike_gives_the_detector_other_numbers(tmp_path: Path):
         warmup = "2d"
         series = ["company:*"]
     """
-    rules = loaded(tmp_path, text, Rule(min_sources=4, history_s=86_400.0))
-    assert (rules.own, rules.renumbered) == ((), True)
-    assert rules.detector == Rule(
+    rules = loaded(tmp_path, text, SpikeRule(min_sources=4, history_s=86_400.0))
+    assert (rules.own, rules.detector_overridden) == ((), True)
+    assert rules.detector == SpikeRule(
         min_sources=4, history_s=86_400.0, false_per_week=0.25, min_ratio=3, cooldown_s=8 * 3600.0, warmup_s=2 * 86_400.0,
         series=("company:*",),
     )  # fmt: skip
@@ -180,6 +180,6 @@ def test_there_is_one_detector_and_a_file_that_is_none_is_told_of(tmp_path: Path
 
 
 def test_the_example_shows_a_rule_of_every_kind():
-    rules = load_rules(EXAMPLE, Rule())
+    rules = load_rules(EXAMPLE, SpikeRule())
     assert {rule.kind for rule in rules.own} | {"spike"} == set(KINDS)
-    assert rules.renumbered
+    assert rules.detector_overridden

@@ -7,7 +7,7 @@ import time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.inference.segments import segments
+from models.inference.segmentation import segment
 from stream.detection.salient_terms import COMMON, LEAST_SHARE, MOST, said, telling
 from tests.helpers.strategies import examples, texts
 
@@ -22,17 +22,17 @@ USUAL = [
 
 
 def words(told: list[str], usual: list[str] = USUAL, known: tuple[str, ...] = ()) -> dict[str, int]:
-    return {found.word: found.stories for found in telling(said(told, segments), usual, known)}
+    return {found.word: found.stories for found in telling(said(told, segment), usual, known)}
 
 
 def test_chinese_is_cut_into_words():
-    assert segments(["某公司债券违约", "远舟控股未能按期兑付债券", "债", "碧桂园集团"]) == [
+    assert segment(["某公司债券违约", "远舟控股未能按期兑付债券", "债", "碧桂园集团"]) == [
         ["公司", "债券", "违约"],
         ["远舟", "控股", "未能", "按期兑付", "债券"],
         [],
         ["碧桂园", "集团"],
     ]
-    assert segments([]) == []
+    assert segment([]) == []
 
 
 def test_what_most_stories_say_and_others_do_not_comes_first_in_english():
@@ -81,16 +81,16 @@ def test_a_word_that_a_story_repeats_counts_once():
 @examples(60)
 @given(st.lists(texts(300), max_size=6), st.lists(texts(200), max_size=4))
 def test_whatever_stories_say_is_counted_or_left_out(told: list[str], usual: list[str]):
-    found = telling(said(told, segments), usual)
+    found = telling(said(told, segment), usual)
     assert len(found) <= MOST
     for each in found:
         assert max(2, LEAST_SHARE * len(told)) <= each.stories <= len(told)
         assert each.word not in COMMON
         assert 2 <= len(each.word) <= 40 and each.word.isprintable()
-    assert telling(said(told[::-1], segments), usual[::-1]) == found
+    assert telling(said(told[::-1], segment), usual[::-1]) == found
 
 
 def test_a_hostile_text_is_read_in_no_time():
     began = time.perf_counter()
-    said(["<" * 20_000, "a-" * 10_000, "@" * 20_000, "a" * 19_999 + "@", "长" * 20_000] * 20, segments)
+    said(["<" * 20_000, "a-" * 10_000, "@" * 20_000, "a" * 19_999 + "@", "长" * 20_000] * 20, segment)
     assert time.perf_counter() - began < 5

@@ -10,11 +10,11 @@ from core.records import Alert, alert_id
 from core.settings import Settings
 from stats.spikes import Spike, surprise
 from storage.store import ArticleRow, SourceStories
-from stream.detection.spike_rule import MAX_EVIDENCE, Rule, corroborated, decide, evidence, severity
+from stream.detection.spike_rule import MAX_EVIDENCE, SpikeRule, corroborated, decide, evidence, severity
 from tests.helpers.strategies import examples
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
-RULE = Rule()
+RULE = SpikeRule()
 SERIES = "company:600519.SH"
 
 
@@ -59,7 +59,7 @@ def test_severity_needs_surprise_and_size(over: float, observed: int, want: str)
     assert severity(over, observed, RULE) == want
 
 
-def borne(*told: tuple[int, int], feed_sources: int = 9, rule: Rule = RULE) -> Spike | None:
+def borne(*told: tuple[int, int], feed_sources: int = 9, rule: SpikeRule = RULE) -> Spike | None:
     """told: (stories that it had first, stories that it told) of each source."""
     found = spike(max(1, sum(first for first, _ in told)))
     return corroborated(found, [SourceStories(*each) for each in told], rule, feed_sources)
@@ -84,9 +84,9 @@ def test_a_feed_of_one_source_is_believed_as_there_is_no_other():
     assert borne((12, 12), feed_sources=1) == spike(12)
     assert borne((12, 12), feed_sources=0) == spike(12)
     assert borne((12, 12), feed_sources=2) is None
-    assert borne((12, 12), rule=Rule(min_sources=1)) == spike(12)
-    assert borne((6, 6), (6, 6), rule=Rule(min_sources=3)) is None
-    assert borne((6, 6), (6, 6), rule=Rule(min_sources=3), feed_sources=2) == spike(12)
+    assert borne((12, 12), rule=SpikeRule(min_sources=1)) == spike(12)
+    assert borne((6, 6), (6, 6), rule=SpikeRule(min_sources=3)) is None
+    assert borne((6, 6), (6, 6), rule=SpikeRule(min_sources=3), feed_sources=2) == spike(12)
 
 
 sources = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 10)).map(lambda each: (each[0], sum(each))), min_size=1, max_size=5)
@@ -138,7 +138,7 @@ def test_the_rule_is_what_the_settings_say():
     settings = Settings(
         alert_history_days=7, alert_warmup_h=2, alert_min_sources=3, alert_cooldown_s=60, alert_lateness_s=120, alert_false_per_week=3
     )
-    rule = Rule.from_settings(settings)
+    rule = SpikeRule.from_settings(settings)
     assert (rule.history_s, rule.warmup_s, rule.min_sources, rule.cooldown_s) == (7 * 86_400, 7200, 3, 60)
     assert (rule.max_age_s, rule.false_per_week) == (120, 3)
-    assert Rule.from_settings(Settings()) == Rule()
+    assert SpikeRule.from_settings(Settings()) == SpikeRule()

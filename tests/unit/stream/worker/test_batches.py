@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -10,12 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.errors import StoreUnavailable
 from core.records import Alert, Article, Mention, Score, decode, encode, sha
-from models.inference.classifier import Prediction, Sentiment, flaw
+from models.inference.classifier import Prediction, SentimentProbabilities, invalid_reason
 from stream.worker.batches import Raw, latest_versions, read, score_of
 from stream.worker.progress import Progress
-from stream.worker.retry import Pace, Patience, isolate
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
@@ -124,9 +121,12 @@ def test_a_score_names_each_company_once_and_survives_the_wire():
         Mention(company=key, surface=surface, sector="autos") for key, surface in [("A", "Acme"), ("B", "贝塔"), ("A", "ACME")]
     )
     prediction = Prediction(
-        Sentiment(0.7, 0.3000001, -1e-7), {"energy": 1.0000002}, (Sentiment(1.0, 0.0, 0.0), Sentiment(0.0, 1.0, 0.0)), {"fraud": 1.0000003}
+        SentimentProbabilities(0.7, 0.3000001, -1e-7),
+        {"energy": 1.0000002},
+        (SentimentProbabilities(1.0, 0.0, 0.0), SentimentProbabilities(0.0, 1.0, 0.0)),
+        {"fraud": 1.0000003},
     )
-    assert flaw(prediction, 2) == ""
+    assert invalid_reason(prediction, 2) == ""
     score = score_of(article(mentions=mentions), prediction, "story", "m1", NOON)
     assert [(c.company, c.p_negative) for c in score.companies] == [("A", 1.0), ("B", 0.0)]
     assert (score.topics, score.risks) == ({"energy": 1.0}, {"fraud": 1.0})
@@ -136,36 +136,16 @@ def test_a_score_names_each_company_once_and_survives_the_wire():
 @pytest.mark.parametrize(
     "prediction",
     [
-        Prediction(Sentiment(math.nan, 0.5, 0.5), {}),
-        Prediction(Sentiment(0.5, 0.5, 0.5), {}),
-        Prediction(Sentiment(1.5, -0.5, 0.0), {}),
-        Prediction(Sentiment(0.2, 0.3, 0.5), {"energy": math.nan}),
-        Prediction(Sentiment(0.2, 0.3, 0.5), {}, (), {"fraud": math.nan}),
-        Prediction(Sentiment(0.2, 0.3, 0.5), {}, (Sentiment(0.2, 0.3, 0.5),)),
+        Prediction(SentimentProbabilities(math.nan, 0.5, 0.5), {}),
+        Prediction(SentimentProbabilities(0.5, 0.5, 0.5), {}),
+        Prediction(SentimentProbabilities(1.5, -0.5, 0.0), {}),
+        Prediction(SentimentProbabilities(0.2, 0.3, 0.5), {"energy": math.nan}),
+        Prediction(SentimentProbabilities(0.2, 0.3, 0.5), {}, (), {"fraud": math.nan}),
+        Prediction(SentimentProbabilities(0.2, 0.3, 0.5), {}, (SentimentProbabilities(0.2, 0.3, 0.5),)),
     ],
 )
 def test_what_no_model_may_say_is_noticed(prediction: Prediction):
-    assert flaw(prediction, 0)
-
-
-@given(st.lists(st.integers(0, 99), unique=True, max_size=40), st.sets(st.integers(0, 99)))
-def test_isolate_blames_exactly_the_bad_ones(items: list[int], bad: set[int]):
-    def double(some: Sequence[int]) -> list[int]:
-        if bad.intersection(some):
-            raise ValueError("bad")
-        return [2 * item for item in some]
-
-    done, blamed = isolate(items, double, lambda error: isinstance(error, ValueError))
-    assert done == [(item, 2 * item) for item in items if item not in bad]
-    assert [item for item, _ in blamed] == [item for item in items if item in bad]
-
-
-def test_an_error_that_is_no_items_fault_is_raised():
-    def busy(_some: Sequence[int]) -> list[int]:
-        raise StoreUnavailable("down")
-
-    with pytest.raises(StoreUnavailable):
-        isolate([1, 2], busy, lambda error: not isinstance(error, StoreUnavailable))
+    assert invalid_reason(prediction, 0)
 
 
 class Clock:
@@ -181,53 +161,6 @@ class Clock:
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.now += seconds
-
-
-def test_a_busy_store_is_asked_again_ever_more_slowly_until_the_deadline():
-    clock = Clock()
-    with pytest.raises(StoreUnavailable):
-        Patience(deadline_s=30, first_s=0.1, cap_s=5, sleep=clock.sleep, clock=clock).wait_for("x", _raise, StoreUnavailable("down"))
-    assert 20 < clock.now <= 30
-    assert all(0.05 <= wait <= 5 for wait in clock.slept)
-    assert sum(clock.slept[:3]) < 0.8 < clock.slept[-1]
-
-
-def test_an_error_that_is_final_is_raised_at_once():
-    clock = Clock()
-    with pytest.raises(ValueError, match="bad"):
-        Patience(sleep=clock.sleep, clock=clock).wait_for("x", _raise, ValueError("bad"))
-    assert clock.slept == []
-
-
-def _raise(error: Exception) -> None:
-    raise error
-
-
-def test_a_step_rests_in_proportion_to_its_turns_and_not_when_it_was_idle_for_as_long():
-    clock = Clock()
-    slept: list[float] = []
-
-    def sleep(seconds: float) -> None:
-        slept.append(seconds)
-        clock.now += seconds
-
-    pace = Pace(share=0.2, cap_s=2.0, sleep=sleep, clock=clock)
-
-    def turn(seconds: float) -> None:
-        with pace.turn():
-            clock.now += seconds
-
-    turn(0.1)
-    turn(0.1)
-    assert slept == [pytest.approx(0.4)]
-    clock.now += 0.3
-    turn(5.0)
-    assert slept[1:] == [pytest.approx(0.1)]
-    turn(0.1)
-    assert slept[2:] == [pytest.approx(2.0)]
-    clock.now += 10
-    turn(0.1)
-    assert len(slept) == 3
 
 
 def test_progress_tells_a_batch_that_takes_too_long():

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from core.errors import ModelError
-from models.inference.classifier import Document, Prediction, Sentiment
+from models.inference.classifier import Document, Prediction, SentimentProbabilities
 from models.inference.keyword import KeywordClassifier
 from stream.worker.prediction_cache import Memo, digest
 
@@ -71,4 +71,4 @@ def test_a_model_that_answers_too_little_is_an_error_and_nothing_is_remembered()
     memo = Memo()
     with pytest.raises(ModelError, match="0 predictions for 1"):
         memo.classify(Short(), [BAD])
-    assert memo.classify(Counting("counting-1"), [BAD])[0].sentiment != Sentiment(0, 0, 0)
+    assert memo.classify(Counting("counting-1"), [BAD])[0].sentiment != SentimentProbabilities(0, 0, 0)

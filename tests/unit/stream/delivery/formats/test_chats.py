@@ -15,13 +15,11 @@ from core.records import Alert, Evidence, alert_id
 from core.settings import Webhook
 from storage.store import Delivery
 from stream.delivery.delivery_scheduler import next_attempt
-from stream.delivery.formats.base import Bundle
-from stream.delivery.formats.generic import trial
-from stream.delivery.outcomes import is_waiting
-from stream.delivery.signing import message_id
+from stream.delivery.formats.base import Bundle, is_rate_limited, message_id
+from stream.delivery.formats.generic import make_test_alert
 from stream.delivery.webhooks import Job, Webhooks
-from tests.chats import Chat, DingTalk, Feishu, Slack, WeCom
-from tests.flow.worker_tools import Receiver
+from tests.helpers.chat_servers import Chat, DingTalk, Feishu, Slack, WeCom
+from tests.helpers.webhook_server import WebhookServer
 
 SECRETS = {"feishu": "飞书 secret", "dingtalk": "SEC" + "0f" * 32}
 CHATS: dict[str, type[Chat]] = {"slack": Slack, "feishu": Feishu, "dingtalk": DingTalk, "wecom": WeCom}
@@ -86,8 +84,8 @@ def alert(titles: Sequence[str] = (WORDS,), name: str = "energy", url: str = "ht
 def test_an_alert_is_one_message_and_its_words_are_data(stack: ExitStack, key: str, language: str):
     desk = Desk(key, stack, language=language)
     made = desk.send(alert())
-    assert (made.delivered, made.status, made.error, made.taken) == (True, 200, "", 1), desk.chat.refused
-    (lines,) = desk.chat.said
+    assert (made.delivered, made.status, made.error, made.taken) == (True, 200, "", 1), desk.chat.rejections
+    (lines,) = desk.chat.messages
     assert lines[0] == HEADLINES[language]
     assert any(line.startswith(WORDS) and line.endswith(" https://example.org/0") for line in lines)
     assert any(line.endswith(f" https://t.example/alert/{alert().id}") for line in lines)
@@ -97,8 +95,8 @@ def test_an_alert_is_one_message_and_its_words_are_data(stack: ExitStack, key: s
 @EACH
 def test_a_test_reaches_each_chat(stack: ExitStack, key: str):
     desk = Desk(key, stack, paused=True, min_severity="critical")
-    assert desk.send(trial(desk.clock())).delivered
-    assert desk.chat.said[0][0] == "A test from Tocsin"
+    assert desk.send(make_test_alert(desk.clock())).delivered
+    assert desk.chat.messages[0][0] == "A test from Tocsin"
 
 
 @EACH
@@ -108,22 +106,22 @@ def test_a_long_alert_is_several_messages_and_every_word_arrives(stack: ExitStac
     long = alert(titles, url="https://example.org/{n}?" + "x" * 3_900)
     desk = Desk(key, stack)
     made, taken = desk.send(long), 0
-    while is_waiting(made):
+    while is_rate_limited(made):
         assert made.taken > taken
         taken = made.taken
         desk.clock.now += timedelta(seconds=made.retry_after_s)
         made = desk.send(long, taken=taken)
-    assert made.delivered, (made.error, desk.chat.refused)
-    assert made.taken == len(desk.chat.said) > 1
-    heads = [lines[0] for lines in desk.chat.said]
+    assert made.delivered, (made.error, desk.chat.rejections)
+    assert made.taken == len(desk.chat.messages) > 1
+    heads = [lines[0] for lines in desk.chat.messages]
     assert [head.rsplit(" ", 1)[1] for head in heads] == [f"({n}/{len(heads)})" for n in range(1, len(heads) + 1)]
-    words = "".join(line for lines in desk.chat.said for line in lines[1:])
+    words = "".join(line for lines in desk.chat.messages for line in lines[1:])
     for n, title in enumerate(titles):
         assert title in words
         assert f"https://example.org/{n}?" + "x" * 3_900 in words
     assert desk.chat.ids == [message_id(long, n) for n in range(1, len(heads) + 1)]
     assert len(set(desk.chat.ids)) == len(heads)
-    assert desk.chat.refused == []
+    assert desk.chat.rejections == []
 
 
 @pytest.mark.parametrize("key", ["feishu", "dingtalk"])
@@ -152,7 +150,7 @@ def test_a_wrong_secret_is_a_failed_delivery_though_the_chat_answers_200(stack: 
 )
 def test_an_answer_is_understood(stack: ExitStack, key: str, status: int, body: bytes, error: str, quiet_s: float):
     desk = Desk(key, stack)
-    desk.chat.answers = [(status, body)]
+    desk.chat.responses = [(status, body)]
     made = desk.send(alert())
     assert (made.delivered, made.error, made.retry_after_s) == (not error, error, quiet_s)
     if not error:
@@ -160,7 +158,7 @@ def test_an_answer_is_understood(stack: ExitStack, key: str, status: int, body: 
     due = next_attempt(made)
     assert due is not None and (due - made.sent_at).total_seconds() >= quiet_s
     other = desk.send(alert(name="banks"))  # another alert meets a chat that asked for quiet
-    assert is_waiting(other) == bool(quiet_s)
+    assert is_rate_limited(other) == bool(quiet_s)
     desk.clock.now = max(due, desk.clock.now + timedelta(seconds=quiet_s))
     assert desk.send(alert(), 2).delivered
 
@@ -173,7 +171,7 @@ def test_a_chat_is_never_called_too_often_and_the_alert_waits_without_using_an_a
     waiting, sent, held = [alert(name=f"t{n}") for n in range(minute + 5)], 0, 0
     while waiting:
         made = desk.send(waiting[0])
-        if is_waiting(made):
+        if is_rate_limited(made):
             assert (made.status, made.attempt, made.taken) == (0, 1, 0)
             assert next_attempt(made) == made.sent_at + timedelta(seconds=made.retry_after_s)
             held += 1
@@ -183,7 +181,7 @@ def test_a_chat_is_never_called_too_often_and_the_alert_waits_without_using_an_a
             sent += 1
             waiting.pop(0)
             assert sent <= burst or held
-    assert desk.chat.refused == []
+    assert desk.chat.rejections == []
     assert timedelta(seconds=60) < desk.clock.now - began < timedelta(seconds=65)
 
 
@@ -194,16 +192,16 @@ def test_two_tables_of_one_robot_share_its_limit(stack: ExitStack):
     door = stack.enter_context(closing(Webhooks(hooks, clock=clock)))
     made = door.send([Job("ab"[n % 2], alert(name=f"t{n}"), 1) for n in range(30)])
     assert sum(delivery.delivered for delivery in made) == 20
-    assert sum(map(is_waiting, made)) == 10
-    assert chat.refused == []
+    assert sum(map(is_rate_limited, made)) == 10
+    assert chat.rejections == []
 
 
 def test_after_a_failure_within_an_alert_only_the_rest_is_sent(stack: ExitStack):
     desk, long = Desk("wecom", stack), alert(["好" * 900] * 6)
     desk.send(long)
-    whole = desk.chat.said[:]
+    whole = desk.chat.messages[:]
     assert len(whole) > 3
-    desk.chat.said.clear()
+    desk.chat.messages.clear()
     desk.chat.ids.clear()
     desk.clock.now += timedelta(minutes=5)
     real = desk.chat.judge
@@ -221,15 +219,15 @@ def test_after_a_failure_within_an_alert_only_the_rest_is_sent(stack: ExitStack)
     assert f"(message 3 of {len(whole)})" in made.error
     again = desk.send(long, 2, made.taken)
     assert (again.delivered, again.taken) == (True, len(whole))
-    assert desk.chat.said == whole
+    assert desk.chat.messages == whole
     assert desk.chat.ids == [message_id(long, n) for n in range(1, len(whole) + 1)]
 
 
 @EACH
-def test_a_chat_is_held_to_what_holds_for_webhooks(stack: ExitStack, key: str, receiver: Receiver):
+def test_a_chat_is_held_to_what_holds_for_webhooks(stack: ExitStack, key: str, receiver: WebhookServer):
     """No redirect is followed, no private address met, and a URL's token is in no error."""
     token = {"dingtalk": "?access_token=t0ken", "wecom": "?key=t0ken"}.get(key, "")
-    receiver.answers = [(302, {"location": "/elsewhere"}), 410]
+    receiver.responses = [(302, {"location": "/elsewhere"}), 410]
     for private, words in ((True, "redirects"), (True, "410"), (False, "private address")):
         hook = Webhook(url=receiver.url + token, format=key, secret=SECRETS.get(key, ""), allow_private=private, name="desk")  # type: ignore[arg-type]
         (made,) = stack.enter_context(closing(Webhooks([hook]))).send([Job("desk", alert(), 1)])
@@ -239,7 +237,7 @@ def test_a_chat_is_held_to_what_holds_for_webhooks(stack: ExitStack, key: str, r
 
 
 @pytest.mark.parametrize("key", ["json", "alertmanager"])
-def test_while_a_secret_is_changed_a_receiver_may_know_either(stack: ExitStack, receiver: Receiver, key: str):
+def test_while_a_secret_is_changed_a_receiver_may_know_either(stack: ExitStack, receiver: WebhookServer, key: str):
     old, new, never = ("whsec_" + base64.b64encode(bytes(range(n, n + 32))).decode() for n in range(3))
     hook = Webhook(url=receiver.url, format=key, secret=new, previous_secret=old, allow_private=True, name="desk")  # type: ignore[arg-type]
     (made,) = stack.enter_context(closing(Webhooks([hook]))).send([Job("desk", alert(), 1)])
@@ -255,7 +253,7 @@ def test_while_a_secret_is_changed_a_receiver_may_know_either(stack: ExitStack, 
         standardwebhooks.Webhook(never).verify(request.body.decode(), request.headers)
 
 
-def test_an_old_delivery_does_not_verify(stack: ExitStack, receiver: Receiver):
+def test_an_old_delivery_does_not_verify(stack: ExitStack, receiver: WebhookServer):
     secret = "whsec_" + base64.b64encode(bytes(range(32))).decode()
     hook = Webhook(url=receiver.url, secret=secret, allow_private=True, name="desk")
     for away, fine in ((timedelta(0), True), (-timedelta(minutes=6), False), (timedelta(minutes=6), False)):
@@ -271,7 +269,7 @@ def test_an_old_delivery_does_not_verify(stack: ExitStack, receiver: Receiver):
                 judge.verify(request.body.decode(), request.headers)
 
 
-def test_parts_of_a_generic_body_verify_each_with_an_id_of_its_own(stack: ExitStack, receiver: Receiver):
+def test_parts_of_a_generic_body_verify_each_with_an_id_of_its_own(stack: ExitStack, receiver: WebhookServer):
     secret = "whsec_" + base64.b64encode(bytes(range(32))).decode()
     fat = alert(["词" * 1000] * 12)
     hook = Webhook(url=receiver.url, secret=secret, allow_private=True, name="desk")

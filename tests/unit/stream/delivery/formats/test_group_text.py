@@ -20,15 +20,13 @@ from core.records import Alert, Evidence, Language, Severity, sha
 from core.settings import Webhook
 from stream.delivery.endpoints import endpoints
 from stream.delivery.formats import FORMATS
-from stream.delivery.formats.base import Bundle, Member, Options
-from stream.delivery.formats.generic import bodies_of_bundle
-from stream.delivery.formats.group_text import words_of
-from stream.delivery.outcomes import is_waiting
-from stream.delivery.signing import message_id
+from stream.delivery.formats.base import Bundle, FormatOptions, Member, is_rate_limited, message_id
+from stream.delivery.formats.generic import group_bodies
+from stream.delivery.formats.group_text import render
 from stream.delivery.webhooks import Job, Webhooks
-from tests.chats import within_limits
-from tests.flow.worker_tools import Receiver
+from tests.helpers.chat_servers import within_limits
 from tests.helpers.strategies import examples
+from tests.helpers.webhook_server import WebhookServer
 from tests.unit.stream.delivery.formats.test_chats import EACH, FAMILY, Desk
 from tests.unit.stream.delivery.formats.test_formats import ODD, SCHEMA, options
 from tests.unit.stream.delivery.test_mail import MailServer, read, send, trusted
@@ -59,7 +57,7 @@ FIVE = (
     Member(alert("旅游"), NOON + HOUR, fresh=False),
     Member(alert("steel", "critical"), fresh=False),
 )
-DESK = Options("desk")
+DESK = FormatOptions("desk")
 GROUP = Bundle("g1", NOON + HOUR, FIVE)
 AGAIN = Member(alert("energy", "info", id="id-again", detected_at=NOON + HOUR), NOON + 2 * HOUR)
 DIGEST = Bundle("g2", NOON + 8 * HOUR, (FIVE[0], FIVE[1], AGAIN), digest=True)
@@ -85,18 +83,18 @@ def stack() -> Iterator[ExitStack]:
     ],
 )  # fmt: skip
 def test_a_headline_counts_and_names_the_most_severe_first(members: tuple[Member, ...], english: str, chinese: str):
-    said = [words_of(Bundle("g", NOON, members), options(language)).headline for language in ("en", "zh")]
+    said = [render(Bundle("g", NOON, members), options(language)).headline for language in ("en", "zh")]
     assert said == [english, chinese]
 
 
 def test_one_new_alert_reads_as_if_it_were_sent_alone():
     for language in ("en", "zh"):
-        alone, together = (words_of(sent, options(language)) for sent in (FIVE[0].alert, Bundle("g", NOON, FIVE[:1])))
+        alone, together = (render(sent, options(language)) for sent in (FIVE[0].alert, Bundle("g", NOON, FIVE[:1])))
         assert (alone.headline, alone.pieces()) == (together.headline, together.pieces())
 
 
 def test_a_digest_goes_series_by_series_with_counts():
-    english, chinese = (words_of(DIGEST, options(language, link_base="https://t.example")) for language in ("en", "zh"))
+    english, chinese = (render(DIGEST, options(language, link_base="https://t.example")) for language in ("en", "zh"))
     assert english.headline == "[Critical] 3 alerts on 2 series (digest, 2026-11-20 20:00 UTC)"
     assert chinese.headline == "【严重】3 条预警，涉及 2 个对象（摘要，2026-11-20 20:00 UTC）"
     texts = [piece.text for piece in english.pieces()]
@@ -119,9 +117,9 @@ def test_a_digest_goes_series_by_series_with_counts():
 def test_several_alerts_are_one_message(stack: ExitStack, key: str, language: Language, sent: Bundle):
     desk = Desk(key, stack, language=language)
     made = desk.send(sent)
-    assert (made.delivered, made.error, made.taken, made.alert_id) == (True, "", 1, f"group:{sent.id}"), desk.chat.refused
-    (lines,) = desk.chat.said
-    assert lines[0] == words_of(sent, options(language)).headline
+    assert (made.delivered, made.error, made.taken, made.alert_id) == (True, "", 1, f"group:{sent.id}"), desk.chat.rejections
+    (lines,) = desk.chat.messages
+    assert lines[0] == render(sent, options(language)).headline
     for member in sent.members:
         assert any(line.endswith(f" https://t.example/alert/{member.alert.id}") for line in lines)
     assert any(line.startswith(ODD) for line in lines)
@@ -135,16 +133,16 @@ def test_many_alerts_are_several_messages_and_every_word_arrives(stack: ExitStac
     many = Bundle("g", NOON, tuple(Member(alert(name, titles=[f"{n}-{k}" + "词" * 900 for k in range(3)])) for n, name in enumerate(names)))
     desk = Desk(key, stack)
     made = desk.send(many)
-    while is_waiting(made):
+    while is_rate_limited(made):
         desk.clock.now += timedelta(seconds=made.retry_after_s)
         made = desk.send(many, taken=made.taken)
-    assert made.delivered and made.taken == len(desk.chat.said) > 1, (made.error, desk.chat.refused)
-    words = "".join(line for lines in desk.chat.said for line in lines[1:])
+    assert made.delivered and made.taken == len(desk.chat.messages) > 1, (made.error, desk.chat.rejections)
+    words = "".join(line for lines in desk.chat.messages for line in lines[1:])
     for n, name in enumerate(names):
         assert name in words
         assert all(f"{n}-{k}" + "词" * 900 in words for k in range(3))
-    assert desk.chat.ids == [message_id(many, n) for n in range(1, len(desk.chat.said) + 1)]
-    assert desk.chat.refused == []
+    assert desk.chat.ids == [message_id(many, n) for n in range(1, len(desk.chat.messages) + 1)]
+    assert desk.chat.rejections == []
 
 
 members = st.builds(
@@ -185,7 +183,7 @@ def test_a_letter_has_every_article_of_every_alert(language: Language):
     ((_, people, raw),) = server.letters
     letter = read(raw)
     assert len(people) == 2
-    assert "".join(letter["Subject"].split()) == "".join(words_of(GROUP, options(language)).headline.split())
+    assert "".join(letter["Subject"].split()) == "".join(render(GROUP, options(language)).headline.split())
     assert letter["Message-ID"] == f"<{message_id(GROUP)}@b.example>"
     text, page = letter.get_body(("plain",)), letter.get_body(("html",))
     assert text is not None and page is not None
@@ -200,11 +198,11 @@ def test_a_letter_has_every_article_of_every_alert(language: Language):
 def test_a_body_is_as_the_schema_has_it_and_says_what_is_new_and_what_is_over():
     judge = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text(encoding="utf-8")), format_checker=jsonschema.FormatChecker())
     for bundle, kind in ((GROUP, "alerts.group"), (DIGEST, "alerts.digest")):
-        (body,) = map(json.loads, bodies_of_bundle(bundle, DESK))
+        (body,) = map(json.loads, group_bodies(bundle, DESK))
         judge.validate(body)
         assert body["type"] == kind
         assert not judge.is_valid(body | {"type": "alert.firing"})
-    (body,) = map(json.loads, bodies_of_bundle(GROUP, DESK))
+    (body,) = map(json.loads, group_bodies(GROUP, DESK))
     said = [(each["series"], each["status"], each["new"], each.get("resolved_at", "")) for each in body["data"]["alerts"]]
     assert said == [
         ("topic:banks", "firing", True, ""),
@@ -214,11 +212,11 @@ def test_a_body_is_as_the_schema_has_it_and_says_what_is_new_and_what_is_over():
         ("topic:credit", "firing", True, ""),
     ]
     assert (body["data"]["firing"], body["data"]["resolved"], body["data"]["new"]) == (4, 1, 3)
-    (digest,) = map(json.loads, bodies_of_bundle(DIGEST, DESK))
+    (digest,) = map(json.loads, group_bodies(DIGEST, DESK))
     assert [each["series"] for each in digest["data"]["alerts"]] == ["topic:banks", "topic:energy", "topic:energy"]
 
 
-def test_parts_of_a_body_verify_each_with_an_id_of_its_own_and_hold_every_article_once(stack: ExitStack, receiver: Receiver):
+def test_parts_of_a_body_verify_each_with_an_id_of_its_own_and_hold_every_article_once(stack: ExitStack, receiver: WebhookServer):
     secret = "whsec_" + base64.b64encode(bytes(range(32))).decode()
     fat = Bundle("g", NOON, tuple(Member(alert(f"t{n}", titles=["词" * 1000] * n)) for n in (0, 9, 1, 14, 3)))
     hook = Webhook(url=receiver.url, secret=secret, allow_private=True, name="desk")
@@ -240,7 +238,7 @@ def test_an_address_too_long_for_a_message_is_left_out_of_a_group_too():
     long = msgspec.structs.replace(alert("energy"), evidence=(item, item))
     shown = [
         (entry["title"], entry["url"])
-        for body in bodies_of_bundle(Bundle("g", NOON, (Member(long), Member(alert("banks")))), DESK)
+        for body in group_bodies(Bundle("g", NOON, (Member(long), Member(alert("banks")))), DESK)
         for each in json.loads(body)["data"]["alerts"]
         for entry in each["evidence"]
     ]

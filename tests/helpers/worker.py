@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 from kafka import KafkaProducer
@@ -21,53 +19,9 @@ from core.errors import BrokerError
 from core.kafka_topics import topic_names
 from core.records import Article, Mention, encode, sha
 from ingest.kafka.client import committed_offsets, lag
-from tests.flow.worker_program import Plan
-from tests.program import Program
 from tests.helpers.waiting import until
-
-
-class Request(NamedTuple):
-    path: str
-    headers: dict[str, str]
-    body: bytes
-
-
-class Receiver:
-    """A server that takes down every POST and answers as told: a status, or (status, headers); None hangs until the end."""
-
-    def __init__(self) -> None:
-        self.requests: list[Request] = []
-        self.answers: list[int | tuple[int, dict[str, str]] | None] = []
-        self.over = threading.Event()
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
-                receiver.requests.append(Request(self.path, {key.lower(): value for key, value in self.headers.items()}, body))
-                answer = receiver.answers.pop(0) if receiver.answers else 204
-                if answer is None:
-                    receiver.over.wait(20)
-                    return
-                status, headers = answer if isinstance(answer, tuple) else (answer, {})
-                self.send_response(status)
-                for key, value in headers.items():
-                    self.send_header(key, value)
-                self.send_header("content-length", "0")
-                self.end_headers()
-
-            def log_message(self, *_args: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self._server.server_port}/hook"
-
-    def close(self) -> None:
-        self.over.set()
-        self._server.shutdown()
-        self._server.server_close()
+from tests.helpers.worker_program import Plan
+from tests.program import Program
 
 
 class Installation:
@@ -122,7 +76,7 @@ class Worker(Program):
     """The worker program as a process, and what is waited for in its log."""
 
     def __init__(self, plan: Plan) -> None:
-        super().__init__("tests.flow.worker_program", plan)
+        super().__init__("tests.helpers.worker_program", plan)
 
     def until(self, done: Callable[[list[dict[str, Any]]], bool], timeout_s: float = 60.0) -> None:
         """Wait until its log fulfils `done`."""

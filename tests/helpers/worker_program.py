@@ -1,4 +1,4 @@
-"""A worker as its own process, for tests that kill it: `python -m tests.flow.worker_program PLAN_AS_JSON`.
+"""A worker as its own process, for tests that kill it: `python -m tests.helpers.worker_program PLAN_AS_JSON`.
 
 It prints "ready" when it has its partitions, and one JSON line of what is in the store when it has stopped. Faults are put in
 here, never in the product: `hang_after` stops the process for ever at a point that a test names, so that it can be killed there.
@@ -22,7 +22,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import RebalanceInProgressError
 
 from core import log
-from core.errors import StoreUnavailable, StoreError
+from core.errors import StoreError, StoreUnavailable
 from core.kafka_topics import topic_names
 from core.records import Alert, Score, Scored
 from core.settings import Webhook
@@ -32,11 +32,11 @@ from storage.clickhouse import Server
 from storage.store import Delivery, Store, open_store
 from stream.delivery.suppression import Muting
 from stream.delivery.webhooks import Webhooks
-from stream.detection.spike_rule import Rule
+from stream.detection.spike_rule import SpikeRule
 from stream.worker import app, watchdogs
 from stream.worker.dead_letters import flood_of
 from stream.worker.pipeline import Pipeline
-from stream.worker.retry import Patience
+from stream.worker.retry import RetryPolicy
 
 _log = log.get_logger("tocsin.tests")
 
@@ -217,11 +217,11 @@ def main() -> None:
         store = Store(Server(plan.store, connect_timeout_s=min(5.0, plan.store_timeout_s), timeout_s=plan.store_timeout_s))
     store.migrate()
     faulty(store, plan)
-    rule = Rule(warmup_s=plan.warmup_s, false_per_week=100.0)
-    patience = Patience(deadline_s=plan.patience_s, sleep=said_sleep)
+    rule = SpikeRule(warmup_s=plan.warmup_s, false_per_week=100.0)
+    retry = RetryPolicy(deadline_s=plan.patience_s, sleep=said_sleep)
     flood = flood_of(plan.dead_share, store, datetime.now(UTC))
     every = Muting(rules=())  # no alert speaks for another: each is delivered, so that each can be missed
-    pipeline = Pipeline(Poisonable(), store, rule, Webhooks(plan.webhooks), patience=patience, flood=flood, muting=every)
+    pipeline = Pipeline(Poisonable(), store, rule, Webhooks(plan.webhooks), retry=retry, flood=flood, muting=every)
     asyncio.run(_run(plan, pipeline))
     pipeline.close()
     print(json.dumps(contents(store), ensure_ascii=False), flush=True)

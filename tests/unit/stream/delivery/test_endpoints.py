@@ -1,0 +1,66 @@
+"""Endpoints of the settings: filters, mail URLs and mistakes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from core.errors import SettingsError
+from core.settings import Webhook
+from stream.delivery.endpoints import endpoints
+from tests.helpers.alerts import sample_alert
+
+
+@pytest.mark.parametrize(
+    ("filters", "accepted"),
+    [
+        ({}, True),
+        ({"min_severity": "warning"}, True),
+        ({"min_severity": "critical"}, False),
+        ({"series": ("topic:*",)}, True),
+        ({"series": ("company:AAPL", "topic:energy")}, True),
+        ({"series": ("company:*",)}, False),
+        ({"series": ("topic:energ",)}, False),
+        ({"rules": ("def*",)}, True),
+        ({"rules": ("other",)}, False),
+        ({"series": ("topic:*",), "rules": ("other",)}, False),
+        ({"paused": True}, False),
+    ],
+)
+def test_an_endpoint_accepts_the_alerts_that_its_filters_match(filters: dict[str, Any], accepted: bool):
+    (endpoint,) = endpoints([Webhook(url="https://a.example/x", **filters)])
+    assert endpoint.filter.matches(sample_alert()) is accepted
+
+
+@pytest.mark.parametrize(
+    ("hook", "message"),
+    [
+        (Webhook(url="https://a.example/x", format="slack", secret="s3cr3t"), "slack has no signatures"),
+        (Webhook(url="https://a.example/x", format="feishu", secret="s3cr3t", previous_secret="s3cr3t"), "`previous_secret` needs"),
+        (Webhook(url="https://a.example/x", previous_secret="whsec_" + "a" * 44), "`previous_secret` needs"),
+        (Webhook(url="smtp://u:s3cr3t@a.example", format="slack"), "http(s)://"),
+        (Webhook(url="https://a.example/x", format="email"), "smtp(s)://"),
+        (Webhook(url="smtp://u:s3cr3t@a.example", format="email"), "?from="),
+        (Webhook(url="smtp://u:s3cr3t@a.example?from=a@b.example", format="email"), "?from="),
+        (Webhook(url="smtp://u:s3cr3t@a.example?from=a@b.example&to=nobody", format="email"), "'nobody' is not a mail address"),
+        (Webhook(url="smtp://u:s3cr3t@a.example?from=a@b.example&to=x%0d%0aBcc:y@z.example", format="email"), "is not a mail address"),
+        (Webhook(url="smtp://u:s3cr3t@a.example?from=a@b.example&to=a@b@c.example", format="email"), "is not a mail address"),
+        (Webhook(url="smtp://u:s3cr3t密@a.example?from=a@b.example&to=c@d.example", format="email"), "ASCII"),
+        (Webhook(url="smtp://u:s3cr3t@a.example:99999?from=a@b.example&to=c@d.example", format="email"), "smtp(s)://"),
+    ],
+)
+def test_an_invalid_endpoint_is_rejected_without_showing_its_secret(hook: Webhook, message: str):
+    with pytest.raises(SettingsError, match="webhook") as caught:
+        list(endpoints([hook]))
+    assert message in str(caught.value)
+    assert "s3cr3t" not in str(caught.value)
+
+
+def test_a_mail_url_is_parsed_into_login_sender_and_recipients():
+    url = "smtp://risk%40a.example:p%40ss@mail.example?from=Tocsin%20<alerts+tocsin@a.example>&to=a@b.example,风控%20<c@d.example>&to=e@f.example"
+    (endpoint,) = endpoints([Webhook(url=url, format="email")])
+    assert (endpoint.host, endpoint.port, endpoint.url) == ("mail.example", 587, "")
+    assert (endpoint.mail_server.user, endpoint.mail_server.password, endpoint.mail_server.tls) == ("risk@a.example", "p@ss", False)
+    assert endpoint.options.sender == "Tocsin <alerts+tocsin@a.example>"
+    assert endpoint.options.recipients == ("a@b.example", "风控 <c@d.example>", "e@f.example")
