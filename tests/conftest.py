@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from tests.flow.worker_tools import Receiver
+from tests.helpers.webhook_server import WebhookServer
 from tests.helpers.servers import ClickHouseServer, Kafka, made
 from tocsin.runtime.embedded_broker import EmbeddedBroker
 
@@ -89,8 +89,8 @@ def tansu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
+def receiver() -> Iterator[WebhookServer]:
     """A webhook endpoint with answers that the test sets."""
-    made = Receiver()
+    made = WebhookServer()
     yield made
     made.close()

@@ -18,8 +18,8 @@ from core.series import MARKET
 from dashboard.reads.queries import PAST_TTL_S, Reads
 from dashboard.reads.source_state import HOURS, WEEK, Known, SourceView, usuals, views
 from dashboard.reads.usual import HOUR_S, PAST
-from dashboard.services import Lags
-from storage.store import Beat, DeadReason, Delivery, DiskSpace, Latency, SourceHours, Store, TableSize, Withheld
+from dashboard.services import ConsumerLag
+from storage.store import Heartbeat, DeadReason, Delivery, DiskSpace, Latency, SourceHours, Store, TableSize, SuppressedDelivery
 from storage.tables.heartbeats import GONE_S
 
 RECENT_TTL_S = 15.0
@@ -31,7 +31,7 @@ TELLERS = timedelta(days=30)
 CHART = timedelta(hours=6)
 CHART_WIDTH_S = 300
 BEATS = timedelta(days=1)
-SPARED = "waits: "
+SPARED = "rate limited: "
 """So begins what is noted of an endpoint that takes only so many messages a minute."""
 ENDED = timedelta(hours=1)
 """A process that ended, or was lost, is shown for so long, in case anybody wonders."""
@@ -65,7 +65,7 @@ class SystemView(msgspec.Struct, frozen=True, kw_only=True):
     beats: its processes; stored: articles per window of [since, until), oldest first; disk: None where the server does not say
     """
 
-    beats: list[Beat]
+    beats: list[Heartbeat]
     since: datetime
     until: datetime
     stored: list[int]
@@ -79,7 +79,7 @@ class SystemView(msgspec.Struct, frozen=True, kw_only=True):
 class Upkeep:
     """Thread safe. Every method raises StoreError."""
 
-    def __init__(self, store: Store, now: Callable[[], datetime], cache: Cache, reads: Reads, lags: Lags | None) -> None:
+    def __init__(self, store: Store, now: Callable[[], datetime], cache: Cache, reads: Reads, lags: ConsumerLag | None) -> None:
         self._store, self.now, self._cache, self._reads, self._lags = store, now, cache, reads, lags
 
     def sources(self) -> SourcesView:
@@ -130,7 +130,7 @@ class Upkeep:
             dead=get("source dead", SLOW_TTL_S, lambda: store.health.dead_by_source(now - WEEK)),
             alerts=alerts,
         )
-        silent = next((alert.id for alert in alerts if alert.measure == "silence" and alert.series == MARKET), "")
+        silent = next((alert.id for alert in alerts if alert.measure == "outage" and alert.series == MARKET), "")
         return SourcesView(rows=views(known, usual, now), silence=silent)
 
     def _system(self) -> SystemView:
@@ -141,7 +141,7 @@ class Upkeep:
         stored = dict(get(("stored per", end), RECENT_TTL_S, lambda: health.stored(since, until, CHART_WIDTH_S)))
         windows = int(CHART.total_seconds()) // CHART_WIDTH_S
         return SystemView(
-            beats=shown(get("beats", TTL_S, lambda: self._store.beats.latest(now - BEATS)), now),
+            beats=shown(get("beats", TTL_S, lambda: self._store.heartbeats.latest(now - BEATS)), now),
             since=since,
             until=until,
             stored=[stored.get(since + timedelta(seconds=n * CHART_WIDTH_S), 0) for n in range(windows)],
@@ -153,21 +153,21 @@ class Upkeep:
         )
 
     def _endpoints(self, now: datetime) -> list[Endpoint]:
-        return endpoints(self._store.alerts.last_attempts(now - WEEK), self._store.lives.withheld_since(now - WEEK), now)
+        return endpoints(self._store.alerts.last_attempts(now - WEEK), self._store.alert_lifecycle.suppressed_since(now - WEEK), now)
 
 
-def is_gone(beat: Beat, now: datetime) -> bool:
+def is_gone(beat: Heartbeat, now: datetime) -> bool:
     """Whether a process was not heard for too long, and had not said that it ends."""
     return beat.state != "ended" and (now - beat.at).total_seconds() > GONE_S
 
 
-def shown(beats: Sequence[Beat], now: datetime) -> list[Beat]:
+def shown(beats: Sequence[Heartbeat], now: datetime) -> list[Heartbeat]:
     """Those that are alive first, then those that are not for a short while; by what they do."""
     kept = [beat for beat in beats if now - beat.at <= ENDED or not (beat.state == "ended" or is_gone(beat, now))]
     return sorted(kept, key=lambda beat: (beat.state == "ended", is_gone(beat, now), beat.roles, beat.started_at))
 
 
-def endpoints(attempts: Sequence[Delivery], held: Sequence[Withheld], now: datetime) -> list[Endpoint]:
+def endpoints(attempts: Sequence[Delivery], held: Sequence[SuppressedDelivery], now: datetime) -> list[Endpoint]:
     """By endpoint what became of the last attempts, and what still waits there."""
     found: dict[str, Endpoint] = {}
     taken, waiting = set(), {(each.alert_id, each.endpoint) for each in held if not each.final and (each.until is None or each.until > now)}

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from core import log, metrics
 from core.records import Alert
-from storage.store import Alerts, Delivery, Replay, Replays
+from storage.store import AlertTable, Delivery, Replay, ReplayTable
 from storage.tables.alert_groups import PREFIX
 from stream.delivery.formats.base import GONE, is_permanent_failure, is_rate_limited
 from stream.delivery.formats.generic import TEST, make_test_alert
@@ -79,11 +79,11 @@ class Courier:
     def __init__(
         self,
         webhooks: Webhooks,
-        store: Alerts,
+        store: AlertTable,
         gate: Gate | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         planner: Planner | None = None,
-        replays: Replays | None = None,
+        replays: ReplayTable | None = None,
     ) -> None:
         """gate: what may be sent; None: everything. planner: of endpoints that are told of several alerts at once
 

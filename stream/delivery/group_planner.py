@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from core import log
 from core.records import Alert
-from storage.store import Group, Store, Withheld
+from storage.store import AlertGroup, Store, SuppressedDelivery
 from stream.delivery.digests import said
 from stream.delivery.formats.base import Bundle, Member
 from stream.delivery.grouping import Grouping, Item, due, item_of, names_of, next_due
@@ -41,21 +41,21 @@ class Planner:
 
     def known(self, alert_ids: Sequence[str]) -> set[tuple[str, str]]:
         """(alert id, endpoint) of what was planned, or waits to be, for these alerts. Raises StoreError."""
-        planned = self._store.groups.of(alert_ids)
+        planned = self._store.alert_groups.of(alert_ids)
         found = {(ident, group.endpoint) for group in planned for ident in group.members}
         if self._groupings:
-            waiting = self._store.lives.withheld(alert_ids)
+            waiting = self._store.alert_lifecycle.suppressed(alert_ids)
             found |= {(each.alert_id, each.endpoint) for each in waiting if each.cause in WAITING and each.endpoint in self._groupings}
         return found
 
     def hear_of(self, alert: Alert, endpoints: Sequence[str], now: datetime) -> None:
         """Keep that the alert waits for others at these endpoints. Raises StoreError."""
         items = [_waits(alert, label, self._groupings[label], now) for label in endpoints]
-        self._store.lives.withhold(items)
+        self._store.alert_lifecycle.suppress(items)
         if items:
             self._next = None
 
-    def plan(self, now: datetime, may: Callable[[str, Alert], bool]) -> list[Group]:
+    def plan(self, now: datetime, may: Callable[[str, Alert], bool]) -> list[AlertGroup]:
         """The groups that are due, kept in the store; looked for when one may be. Raises StoreError.
 
         may: whether an endpoint is to be told of an alert at all
@@ -64,7 +64,7 @@ class Planner:
             return []
         waiting = self._waiting(now)
         alerts = {each.id: each for each in self._store.alerts.many([ident for ident, _ in waiting])}
-        log = self._store.groups.since(now - REACH)
+        log = self._store.alert_groups.since(now - REACH)
         told = {(ident, group.endpoint) for group in log for ident in group.members}
         asks = [
             Ask(endpoint, alerts[ident], (ident, endpoint) not in told)
@@ -83,7 +83,7 @@ class Planner:
             found = due(items, log, grouping, endpoint, now)
             made += found
             following += [at for at in [next_due(items, [*log, *found], grouping, endpoint)] if at is not None]
-        self._store.groups.keep(made)
+        self._store.alert_groups.keep(made)
         self._next = min(following)
         for group in made:
             counts = {"firing": len(group.firing), "new": len(group.fresh), "resolved": len(group.resolved)}
@@ -92,7 +92,7 @@ class Planner:
 
     def _waiting(self, now: datetime) -> dict[tuple[str, str], datetime]:
         """(alert id, endpoint) to since when it waits, of all that may be told of."""
-        rows = self._store.lives.withheld_since(now - REACH)
+        rows = self._store.alert_lifecycle.suppressed_since(now - REACH)
         over = {(each.alert_id, each.endpoint) for each in rows if each.final}
         return {
             (each.alert_id, each.endpoint): each.at
@@ -113,16 +113,16 @@ class Planner:
             self._released.pop((ask.alert.id, ask.endpoint), None)
         return item_of(ask.alert, judged.life, grouping.by, since, anyhow=judged.life.resolved is not None)
 
-    def untried(self, now: datetime) -> list[Group]:
+    def untried(self, now: datetime) -> list[AlertGroup]:
         """Groups that were planned and never sent: whoever planned them ended before. Raises StoreError."""
-        log = self._store.groups.since(now - REACH)
+        log = self._store.alert_groups.since(now - REACH)
         made = self._store.alerts.deliveries([group.subject for group in log])
         tried = {each.alert_id for each in made}
         return [group for group in log if group.subject not in tried]
 
     def bundle(self, group_id: str) -> Bundle | None:
         """What is sent, the same whenever it is asked for; None: there is no such group. Raises StoreError."""
-        group = self._store.groups.get(group_id)
+        group = self._store.alert_groups.get(group_id)
         if group is None:
             return None
         alerts = {each.id: each for each in self._store.alerts.many(group.members)}
@@ -136,8 +136,8 @@ class Planner:
         return bool(self._gate.let_through([Ask(endpoint, each.alert, first=False) for each in speaking], now))
 
 
-def _waits(alert: Alert, endpoint: str, grouping: Grouping, now: datetime) -> Withheld:
+def _waits(alert: Alert, endpoint: str, grouping: Grouping, now: datetime) -> SuppressedDelivery:
     until = grouping.digest.first(now) if grouping.digest else now + timedelta(seconds=grouping.wait_s)
     text = f"waits for the digest of {said(until)}" if grouping.digest else f"waits up to {grouping.wait_s:g} s for others"
     cause = "digest" if grouping.digest else "group"
-    return Withheld(alert_id=alert.id, endpoint=endpoint, cause=cause, owner=cause, at=now, until=until, text=text)  # type: ignore[arg-type]
+    return SuppressedDelivery(alert_id=alert.id, endpoint=endpoint, cause=cause, owner=cause, at=now, until=until, text=text)  # type: ignore[arg-type]

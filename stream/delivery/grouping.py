@@ -24,8 +24,8 @@ import msgspec
 from core.errors import SettingsError
 from core.records import Alert, sha
 from core.series import kind_of
-from domain.alert_lifecycle import Life
-from storage.store import Group
+from domain.alert_lifecycle import AlertLifecycle
+from storage.store import AlertGroup
 from stream.delivery.digests import Digest
 
 By = Literal["rule", "series", "kind", "severity"]
@@ -82,7 +82,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     anyhow: bool = False
 
 
-def item_of(alert: Alert, life: Life, by: Sequence[By] = (), since: datetime | None = None, *, anyhow: bool = False) -> Item:
+def item_of(alert: Alert, life: AlertLifecycle, by: Sequence[By] = (), since: datetime | None = None, *, anyhow: bool = False) -> Item:
     """An alert with its life, for groups by these. since: when it might be told of; None: when it was detected"""
     parts = {"rule": alert.rule, "series": alert.series, "kind": kind_of(alert.series), "severity": alert.severity}
     return Item(
@@ -100,7 +100,7 @@ def names_of(key: str) -> tuple[str, ...]:
     return tuple(name for part in key.split("\x1f") if (name := part.partition("=")[0]) in _NAMES)
 
 
-def due(items: Iterable[Item], planned: Iterable[Group], grouping: Grouping, endpoint: str, now: datetime) -> list[Group]:
+def due(items: Iterable[Item], planned: Iterable[AlertGroup], grouping: Grouping, endpoint: str, now: datetime) -> list[AlertGroup]:
     """The groups that are to be sent to `endpoint` by `now`, the earliest first; asked again with them in `planned`, none.
 
     One of each key at most: after a pause, what would have been several is one. An alert that was resolved before anybody was told of
@@ -115,15 +115,15 @@ def due(items: Iterable[Item], planned: Iterable[Group], grouping: Grouping, end
     return sorted(found, key=lambda group: (group.at, group.key))
 
 
-def next_due(items: Iterable[Item], planned: Iterable[Group], grouping: Grouping, endpoint: str) -> datetime | None:
+def next_due(items: Iterable[Item], planned: Iterable[AlertGroup], grouping: Grouping, endpoint: str) -> datetime | None:
     """When `due` will have something if nothing else happens; None: never."""
     times = [_due_at(own, log, grouping) for _, own, log in _by_key(items, planned, grouping, endpoint)]
     return min((at for at in times if at is not None), default=None)
 
 
 def _by_key(
-    items: Iterable[Item], planned: Iterable[Group], grouping: Grouping, endpoint: str
-) -> list[tuple[str, list[Item], list[Group]]]:
+    items: Iterable[Item], planned: Iterable[AlertGroup], grouping: Grouping, endpoint: str
+) -> list[tuple[str, list[Item], list[AlertGroup]]]:
     """(key, items, groups planned, the oldest first) of each group; a group of its own for every alert when nothing is put together.
 
     What was planned under another key, before the settings changed, counts for the alerts that were in it: they were told of.
@@ -131,12 +131,12 @@ def _by_key(
     own: dict[str, list[Item]] = {}
     for item in {item.alert_id: item for item in items}.values():
         own.setdefault(f"{ALONE}={item.alert_id}" if grouping.alone else item.key, []).append(item)
-    logs: dict[str, dict[str, Group]] = {}
+    logs: dict[str, dict[str, AlertGroup]] = {}
     for group in (group for group in planned if group.endpoint == endpoint):
         for name in ("key\x1f" + group.key, *group.members):
             logs.setdefault(name, {})[group.id] = group
 
-    def log(key: str) -> list[Group]:
+    def log(key: str) -> list[AlertGroup]:
         found = dict(logs.get("key\x1f" + key, {}))
         for item in own[key]:
             found |= logs.get(item.alert_id, {})
@@ -145,7 +145,7 @@ def _by_key(
     return [(key, own[key], log(key)) for key in sorted(own)]
 
 
-def _told(log: Sequence[Group]) -> dict[str, bool]:
+def _told(log: Sequence[AlertGroup]) -> dict[str, bool]:
     """Alert id to whether it fired, of all that the endpoint was told of, by what it was told last."""
     told: dict[str, bool] = {}
     for group in log:
@@ -158,7 +158,7 @@ def _is_news(item: Item, told: Mapping[str, bool]) -> bool:
     return not told.get(item.alert_id) if item.resolved_at is None else item.anyhow and item.alert_id not in told
 
 
-def _due_at(items: Sequence[Item], log: Sequence[Group], grouping: Grouping) -> datetime | None:
+def _due_at(items: Sequence[Item], log: Sequence[AlertGroup], grouping: Grouping) -> datetime | None:
     """When the group of these items is due next."""
     told = _told(log)
     times = [_tick(item.at, items, log, grouping) for item in items if _is_news(item, told)]
@@ -170,7 +170,7 @@ def _due_at(items: Sequence[Item], log: Sequence[Group], grouping: Grouping) -> 
     return min(times, default=None)
 
 
-def _tick(at: datetime, items: Sequence[Item], log: Sequence[Group], grouping: Grouping) -> datetime:
+def _tick(at: datetime, items: Sequence[Item], log: Sequence[AlertGroup], grouping: Grouping) -> datetime:
     """When what happened at `at` is told: at the group's next look; after the wait, where the group is new or was over before."""
     if grouping.digest:
         return grouping.digest.first(max(at, log[-1].at + timedelta(microseconds=1)) if log else at)
@@ -191,7 +191,7 @@ def _last_look(at: datetime, grouping: Grouping, now: datetime) -> datetime:
     return at + (now - at) // interval * interval
 
 
-def _group(endpoint: str, key: str, items: Sequence[Item], log: Sequence[Group], grouping: Grouping, at: datetime) -> Group:
+def _group(endpoint: str, key: str, items: Sequence[Item], log: Sequence[AlertGroup], grouping: Grouping, at: datetime) -> AlertGroup:
     told = _told(log)
     news = {item.alert_id for item in items if _is_news(item, told) and item.at <= at}
     still = {item.alert_id for item in items if told.get(item.alert_id)} if not grouping.digest else set()
@@ -202,7 +202,7 @@ def _group(endpoint: str, key: str, items: Sequence[Item], log: Sequence[Group],
         if item.resolved_at is not None and (item.alert_id in news or (grouping.tell_resolved and item.alert_id in still))
     )
     moment = at.astimezone(UTC).isoformat(timespec="microseconds")
-    return Group(
+    return AlertGroup(
         id=sha("group", endpoint, key, moment, *firing, "resolved", *(ident for ident, _ in over)),
         endpoint=endpoint,
         key=key,

@@ -1,4 +1,4 @@
-"""The SMTP door: letters to a mail server (RFC 5321, 3207, 4954), to the address that was vetted, with one deadline for all of it."""
+"""Sends mail over SMTP (RFC 5321, 3207, 4954) to a checked address, with one deadline for the whole session."""
 
 from __future__ import annotations
 
@@ -12,75 +12,88 @@ from typing import Any
 from core import log as logs
 from net.deadline import Deadline
 from stream.delivery.endpoints import Endpoint
-from stream.delivery.formats.mail import address_of
-from stream.delivery.outcomes import GONE, IN_TIME, PARTLY, Answer
+from stream.delivery.formats.base import GONE, PARTLY_REFUSED, TIMED_OUT, SendResult
+from stream.delivery.formats.mail import parse_address
 
 MAX_REPLY_BYTES = 1_000_000
-"""Of all that a server says in one session."""
+"""Limit of all replies of a server in one session."""
 OK = 250
 
 
-def hand_in(endpoint: Endpoint, address: str, letter: bytes, deadline: Deadline) -> Answer:
-    """One letter to all recipients. What the server refused is the answer. Raises OSError (TimeoutError too) where there was no server."""
+def send_mail(endpoint: Endpoint, address: str, mail: bytes, deadline: Deadline) -> SendResult:
+    """Sends one mail to all recipients.
+
+    Args:
+        endpoint: server, login, sender and recipients.
+        address: IP address of the server, already checked.
+        mail: the message, RFC 5322.
+        deadline: for the whole session.
+
+    Returns:
+        The reply of the server; a refusal is an error in the result.
+
+    Raises:
+        OSError: the server cannot be reached, or (TimeoutError) is too slow.
+    """
     client = _Client(endpoint, address, deadline)
     try:
-        return _talk(client, endpoint, letter)
-    except smtplib.SMTPAuthenticationError as error:  # its words may hold what we said
-        return Answer(_status(error.smtp_code), f"SMTP {error.smtp_code}: the server refused the user or the password")
+        return _session(client, endpoint, mail)
+    except smtplib.SMTPAuthenticationError as error:  # its text may repeat the password
+        return SendResult(_status(error.smtp_code), f"SMTP {error.smtp_code}: the server refused the user or the password")
     except smtplib.SMTPRecipientsRefused as error:
         code, words = next(iter(error.recipients.values()))
-        return Answer(_status(code), _said(code, words))
+        return SendResult(_status(code), _smtp_error(code, words))
     except smtplib.SMTPResponseException as error:
-        return Answer(_status(error.smtp_code), _said(error.smtp_code, error.smtp_error))
+        return SendResult(_status(error.smtp_code), _smtp_error(error.smtp_code, error.smtp_error))
     except smtplib.SMTPException as error:
         with contextlib.suppress(TimeoutError):
             if deadline.left_s() > 0.05:
-                return Answer(0, logs.mask(f"{type(error).__name__}: {error}")[:300])
-        return Answer(0, IN_TIME)
+                return SendResult(0, logs.mask(f"{type(error).__name__}: {error}")[:300])
+        return SendResult(0, TIMED_OUT)
     finally:
         client.close()
 
 
-def _talk(client: _Client, endpoint: Endpoint, letter: bytes) -> Answer:
+def _session(client: _Client, endpoint: Endpoint, mail: bytes) -> SendResult:
     code, words = client.connect(endpoint.host, endpoint.port)
     if code != 220:
-        return Answer(_status(code), _said(code, words))
+        return SendResult(_status(code), _smtp_error(code, words))
     client.ehlo_or_helo_if_needed()
-    safe = endpoint.server.tls
+    safe = endpoint.mail_server.tls
     if not safe and client.has_extn("starttls"):
         client.starttls(context=ssl.create_default_context())
         client.ehlo_or_helo_if_needed()
         safe = True
-    if endpoint.server.user:
+    if endpoint.mail_server.user:
         if not safe and not endpoint.allow_private:
-            return Answer(0, "the server offers no STARTTLS, and a password is not sent in the clear: use smtps://, or another server")
-        client.login(endpoint.server.user, endpoint.server.password)
-    people = [address_of(each).addr_spec for each in endpoint.options.recipients]
-    refused = client.sendmail(address_of(endpoint.options.sender).addr_spec, people, letter)
+            return SendResult(0, "the server offers no STARTTLS, and passwords are not sent unencrypted; use smtps:// or another server")
+        client.login(endpoint.mail_server.user, endpoint.mail_server.password)
+    people = [parse_address(each).addr_spec for each in endpoint.options.recipients]
+    refused = client.sendmail(parse_address(endpoint.options.sender).addr_spec, people, mail)
     with contextlib.suppress(OSError):
         client.quit()
-    if refused:  # nothing more is sent: the others would have it twice
-        who = "; ".join(f"{person}: {_said(*why)}" for person, why in refused.items())
-        return Answer(OK, logs.mask(f"{PARTLY}{who}")[:300])
-    return Answer(OK, "")
+    if refused:  # not retried: the other recipients would receive it twice
+        actor = "; ".join(f"{person}: {_smtp_error(*why)}" for person, why in refused.items())
+        return SendResult(OK, logs.mask(f"{PARTLY_REFUSED}{actor}")[:300])
+    return SendResult(OK, "")
 
 
 def _status(code: int) -> int:
-    """A refusal's code; 0 for what none has: 3xx and 410 would be taken for those of HTTP."""
+    """The code of a refusal; 0 for 3xx and 410, which would be mistaken for HTTP statuses."""
     return code if 400 <= code < 600 and code != GONE else 0
 
 
-def _said(code: int, words: bytes | str) -> str:
+def _smtp_error(code: int, words: bytes | str) -> str:
     text = words.decode("utf-8", "replace") if isinstance(words, bytes) else words
     return logs.mask(f"SMTP {code}: {' '.join(text.split())}")[:300]
 
 
 class _Client(smtplib.SMTP):
-    """Connects to the vetted address, though it asks for the host's certificate; nothing is waited for after the deadline."""
+    """Connects to the checked address but verifies the certificate of the host name. All I/O ends at the deadline."""
 
     def __init__(self, endpoint: Endpoint, address: str, deadline: Deadline) -> None:
-        self._address, self._deadline, self._tls = address, deadline, endpoint.server.tls
-        super().__init__(local_hostname=socket.gethostname() or "localhost")  # without one it asks the DNS, for as long as that takes
+        self._address, self._deadline, self._tls = address, deadline, endpoint.mail_server.tls
+        super().__init__(local_hostname=socket.gethostname() or "localhost")  # otherwise smtplib queries the DNS without a timeout
         self._host = endpoint.host
 
     def _get_socket(self, host: str, port: int, timeout: float | None) -> socket.socket:
@@ -91,20 +104,20 @@ class _Client(smtplib.SMTP):
         return ssl.create_default_context().wrap_socket(plain, server_hostname=host)
 
     def send(self, s: Any) -> None:
-        """As smtplib has it."""
+        """See smtplib."""
         if self.sock:
             self.sock.settimeout(self._deadline.left_s())
         super().send(s)
 
     def getreply(self) -> tuple[int, bytes]:
-        """As smtplib has it."""
+        """See smtplib."""
         if self.file is None and self.sock:
             self.file = io.BufferedReader(_Replies(self.sock, self._deadline))
         return super().getreply()
 
 
 class _Replies(io.RawIOBase):
-    """What a server says, until the deadline: each read by itself would let it drip for ever."""
+    """The replies of a server until the deadline; a timeout per read would allow a trickle without end."""
 
     def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
         self._sock, self._deadline, self._left = sock, deadline, MAX_REPLY_BYTES
@@ -114,10 +127,10 @@ class _Replies(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """As RawIOBase has it. Raises OSError for a server that says too much."""
+        """See RawIOBase. Raises OSError when the replies exceed MAX_REPLY_BYTES."""
         self._sock.settimeout(self._deadline.left_s())
         got = self._sock.recv_into(buffer)
         self._left -= got
         if self._left < 0:
-            raise OSError(f"the server said more than {MAX_REPLY_BYTES:,} bytes")
+            raise OSError(f"the replies of the server exceed {MAX_REPLY_BYTES:,} bytes")
         return got

@@ -15,13 +15,13 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from actions.alert_lifecycles import read_lives
+from actions.alert_lifecycles import read_lifecycles
 from core import log, metrics
 from core.records import Alert, Severity
 from core.settings import Settings
-from domain.alert_lifecycle import TOCSIN, Inhibition, Life, Silence, inhibitions
-from domain.alert_lifecycle.silences import ending, rank
-from storage.store import Cause, Store, Withheld
+from domain.alert_lifecycle import TOCSIN, Inhibition, AlertLifecycle, Silence, inhibitions
+from domain.alert_lifecycle.silences import ending_soon, rank
+from storage.store import Cause, Store, SuppressedDelivery
 from stream.delivery.quiet_hours import Calendars, QuietHours, quiet_hours
 from stream.delivery.trading_calendars import exchange
 
@@ -43,9 +43,9 @@ class Judged(NamedTuple):
     """The answer. verdict: why it may not be sent now, None: it may; before: what withheld it from there so far"""
 
     ask: Ask
-    life: Life
-    verdict: Withheld | None
-    before: Sequence[Withheld]
+    life: AlertLifecycle
+    verdict: SuppressedDelivery | None
+    before: Sequence[SuppressedDelivery]
 
 
 class Muting(NamedTuple):
@@ -75,19 +75,19 @@ class Muting(NamedTuple):
         return self.own_quiet.get(endpoint, self.quiet).ends(now)
 
 
-def judge(alert: Alert, life: Life, endpoint: str, now: datetime, muting: Muting, before: Collection[Withheld]) -> Withheld | None:
+def judge(alert: Alert, life: AlertLifecycle, endpoint: str, now: datetime, muting: Muting, before: Collection[SuppressedDelivery]) -> SuppressedDelivery | None:
     """Why `alert` is not sent to `endpoint` now; None: nothing is against it. Pure.
 
     before: what withheld it from there so far; () for an alert that was sent there already, and not taken. What waited for a digest
         is told in it, over or not
     """
 
-    def why(cause: Cause, owner: str, until: datetime | None, text: str) -> Withheld:
-        return Withheld(alert_id=alert.id, endpoint=endpoint, cause=cause, owner=owner, at=now, until=until, text=text)
+    def why(cause: Cause, owner: str, until: datetime | None, text: str) -> SuppressedDelivery:
+        return SuppressedDelivery(alert_id=alert.id, endpoint=endpoint, cause=cause, owner=owner, at=now, until=until, text=text)
 
     slept = any(each.cause == "quiet hours" for each in before)
-    if any(each.cause != "digest" for each in before) and life.resolved and not (slept and life.resolved.who == TOCSIN):
-        return why("resolved", life.resolved.who, None, f"resolved by {life.resolved.who} before it was sent")
+    if any(each.cause != "digest" for each in before) and life.resolved and not (slept and life.resolved.actor == TOCSIN):
+        return why("resolved", life.resolved.actor, None, f"resolved by {life.resolved.actor} before it was sent")
     if life.silenced:
         by = life.silenced[0]
         return why("silence", by.id, by.until, f"silenced by {by.author} until {_utc(by.until)}: {by.comment}")
@@ -115,9 +115,9 @@ class Gate:
         if not asks:
             return []
         alerts = list({ask.alert.id: ask.alert for ask in asks}.values())
-        lives = read_lives(self._store, alerts, now, self._muting.rules)
-        known: dict[tuple[str, str], list[Withheld]] = {}
-        for each in self._store.lives.withheld([alert.id for alert in alerts]):
+        lives = read_lifecycles(self._store, alerts, now, self._muting.rules)
+        known: dict[tuple[str, str], list[SuppressedDelivery]] = {}
+        for each in self._store.alert_lifecycle.suppressed([alert.id for alert in alerts]):
             known.setdefault((each.alert_id, each.endpoint), []).append(each)
         found = []
         for ask in asks:
@@ -130,19 +130,19 @@ class Gate:
         """Keep what is against sending, where it is new. Raises StoreError."""
         for each in judged:
             if each.verdict is not None and not any(_same(each.verdict, known) for known in each.before):
-                self._store.lives.withhold([each.verdict])
+                self._store.alert_lifecycle.suppress([each.verdict])
                 metrics.WEBHOOKS.labels("withheld").inc()
                 _log.info("alert withheld", endpoint=each.verdict.endpoint, alert=each.verdict.alert_id, reason=each.verdict.text)
 
     def waiting(self, now: datetime) -> list[tuple[str, str]]:
         """(alert id, endpoint) of all that was withheld and may yet be sent, in order. Raises StoreError."""
-        rows = self._store.lives.withheld_since(now - REACH)
+        rows = self._store.alert_lifecycle.suppressed_since(now - REACH)
         over = {(each.alert_id, each.endpoint) for each in rows if each.final}
         return sorted({(each.alert_id, each.endpoint) for each in rows} - over)
 
     def warn(self, now: datetime) -> list[Silence]:
         """Say of each silence once, in the log, that it ends soon; those that it was said of. Raises StoreError."""
-        soon = ending(self._store.silences.all(now), now)
+        soon = ending_soon(self._store.silences.all(now), now)
         new = [each for each in soon if each.id not in self._warned]
         self._warned = {each.id for each in soon}
         for each in new:
@@ -150,7 +150,7 @@ class Gate:
         return new
 
 
-def _same(one: Withheld, other: Withheld) -> bool:
+def _same(one: SuppressedDelivery, other: SuppressedDelivery) -> bool:
     """Whether both say the same, if not at the same time or in the same words."""
     return msgspec.structs.replace(one, at=other.at, text="") == msgspec.structs.replace(other, text="")
 

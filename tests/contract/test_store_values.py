@@ -15,9 +15,10 @@ from core.errors import BadRecord, StoreError
 from core.records import Alert, Article, Score, Scored, decode, encode
 from storage.store import DeadLetter, PeakRow, Store
 from stream.delivery.formats import FORMATS
-from stream.delivery.formats.base import Options
-from stream.delivery.formats.generic import MAX_BYTES, bodies_of
-from stream.delivery.signing import message_id, sign
+from stream.delivery.formats.base import FormatOptions
+from stream.delivery.formats.generic import MAX_BYTES, alert_bodies
+from stream.delivery.formats.base import message_id
+from stream.delivery.signing import sign
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 TIME = "2026-11-20T12:00:00.5Z"
@@ -80,9 +81,9 @@ def test_an_alert_that_decodes_can_be_encoded_stored_and_sent(store: Store, data
     except BadRecord:
         return
     assert decode(encode(alert), Alert) == alert
-    body, *more = bodies_of(alert)
+    body, *more = alert_bodies(alert)
     assert max(map(len, (body, *more))) < MAX_BYTES
-    told = Options("desk", "zh", sender="a@b.example", recipients=("c@d.example",))
+    told = FormatOptions("desk", "zh", sender="a@b.example", recipients=("c@d.example",))
     assert all(form.messages(alert, told, NOON) for form in FORMATS.values())
     assert json.loads(body)["data"]["id"] == alert.id
     assert message_id(alert).isascii() and message_id(alert).isprintable()
@@ -144,7 +145,7 @@ def filled(store: Store) -> Store:
     alert = decode(json.dumps(ALERT).encode(), Alert)
     store.alerts.insert([alert])
     store.peaks.note("r", [PeakRow("topic:credit", NOON, 900, 6.0)])
-    store.dead.insert([DeadLetter(topic="t", partition=0, offset=0, failed_at=NOON, stage="decode", reason="", key=b"", value=b"x")])
+    store.dead_letters.insert([DeadLetter(topic="t", partition=0, offset=0, failed_at=NOON, stage="decode", reason="", key=b"", value=b"x")])
     score = decode(json.dumps(SCORE).encode(), Score)
     item = Scored(article=Article(id=score.id, source="s", language="en", title="t", published_at=NOON, fetched_at=NOON), score=score)
     store.articles.insert([item])
@@ -171,7 +172,7 @@ def test_no_value_that_a_reader_asks_with_is_sql(filled: Store, value: str):
     span = (NOON - day, NOON + day)
     assert store.alerts.get(value) is None
     assert store.alerts.deliveries([value]) == []
-    assert store.alerts.last_rung("r", [value], NOON - day) == store.alerts.last_rung(value, ["topic:credit"], NOON - day) == {}
+    assert store.alerts.last_alerts("r", [value], NOON - day) == store.alerts.last_alerts(value, ["topic:credit"], NOON - day) == {}
     assert store.articles.known([value]) == {}
     assert store.articles.by_id([value]) == []
     assert store.articles.scores([value], *span) == []
@@ -180,13 +181,13 @@ def test_no_value_that_a_reader_asks_with_is_sql(filled: Store, value: str):
     assert store.mentions.window_counts(value, *span, 3600) == []
     assert store.mentions.minutes([value], *span) == {}
     assert store.mentions.negative_sources(value, *span) == {}
-    assert store.mentions.told(value, *span, 9) == store.mentions.told(value, *span, 9, every=True) == []
+    assert store.mentions.articles_of(value, *span, 9) == store.mentions.articles_of(value, *span, 9, every=True) == []
     assert store.peaks.since(value, NOON - day) == []
-    assert store.mentions.mood([value], *span, 3600) == []
-    assert store.moods.mood([value], *span, 86_400) == []
+    assert store.mentions.sentiment([value], *span, 3600) == []
+    assert store.rollups.sentiment([value], *span, 86_400) == []
     assert store.labels.sample(value, 9) == []
-    assert store.dead.latest(stage=value) == []
-    assert store.dead.get(value, 0, 0) is None
+    assert store.dead_letters.latest(stage=value) == []
+    assert store.dead_letters.get(value, 0, 0) is None
     if not (value.isalpha() and value.isascii()):
         with pytest.raises(ValueError, match="kinds"):
             store.mentions.touched(*span, [value])

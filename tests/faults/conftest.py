@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.flow.conftest import library_leftovers, what_stays
-from tests.flow.worker_tools import Installation
+from tests.helpers.worker import Installation
 from tests.helpers.servers import Kafka
 
 __all__ = ["library_leftovers", "what_stays"]

@@ -36,7 +36,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     group: str
     data_dir: str
     pattern: Literal["events", "take", "noack_take"] = "noack_take"
-    trouble: Literal["none", "raise", "hold", "block", "block a thread"] = "none"
+    unhealthy_reason: Literal["none", "raise", "hold", "block", "block a thread"] = "none"
     at: int = 0
     supervisor: str = "mode.OneForOneSupervisor"
     wait_empty: bool = True
@@ -81,7 +81,7 @@ class Body:
 
     def __init__(self, app: Any, plan: Plan, commits: Commits) -> None:
         self._app, self._plan, self._commits = app, plan, commits
-        self._to_come = plan.trouble != "none"
+        self._to_come = plan.unhealthy_reason != "none"
 
     @property
     def wait_s(self) -> float:
@@ -92,20 +92,20 @@ class Body:
         names = [_name(value) for value in values]
         if self._to_come and str(self._plan.at) in names:
             self._to_come = False
-            say(f"{self._plan.trouble} {' '.join(names)}")
+            say(f"{self._plan.unhealthy_reason} {' '.join(names)}")
             await self._go_wrong()
         for name in names:
             say(f"done {name}")
 
     async def _go_wrong(self) -> None:
-        if self._plan.trouble == "raise":
+        if self._plan.unhealthy_reason == "raise":
             raise RuntimeError("this body fails")
-        if self._plan.trouble == "hold":
+        if self._plan.unhealthy_reason == "hold":
             await self._hold()
         before = self._commits.due
-        if self._plan.trouble == "block":
+        if self._plan.unhealthy_reason == "block":
             _block()
-        if self._plan.trouble == "block a thread":
+        if self._plan.unhealthy_reason == "block a thread":
             await asyncio.get_running_loop().run_in_executor(None, _block)
         say("the loop went on" if self._commits.due > before else "the loop stood still")
 

@@ -19,7 +19,7 @@ from ingest.kafka.outbox import Outbox
 from ingest.kafka.producer import BoundedProducer
 from ingest.kafka.publisher import Publisher
 from tests.faults.wire import BOTH, Wire
-from tests.flow.worker_tools import Installation, Worker, article
+from tests.helpers.worker import Installation, Worker, article
 from tests.helpers.servers import Kafka, made
 from tests.helpers.waiting import until
 
@@ -168,7 +168,7 @@ def test_publisher_and_worker_outlive_the_fault_and_lose_and_double_nothing(
     worker.until_sum("score", "messages", 100)
     with fault(broker, wire):
         feed.put(100)
-        until(lambda: feed.sender.renewals > 0, "the producer is replaced")
+        until(lambda: feed.sender.replacements > 0, "the producer is replaced")
         feed.put(100)
     held = carried_on(place, worker, feed)
     assert held["ids"] == sorted(article(f"a{n}").id for n in range(feed.count))

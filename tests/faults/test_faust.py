@@ -16,7 +16,7 @@ import pytest
 from kafka.admin import KafkaAdminClient
 
 from tests.faults.faust_program import Plan
-from tests.flow.worker_tools import Installation
+from tests.helpers.worker import Installation
 from tests.program import Program
 from tests.helpers.servers import Kafka
 
@@ -67,7 +67,7 @@ def done(words: Sequence[str]) -> list[str]:
 def test_events_lose_the_message_whose_body_raises(place: Place):
     """It is acknowledged, its agent goes on, and the next start does not see it either."""
     place.numbers(0, 6)
-    with place.faust(pattern="events", trouble="raise", at=3) as first:
+    with place.faust(pattern="events", unhealthy_reason="raise", at=3) as first:
         words = until_committed(first, 6)
         assert "raise 3" in words
         assert done(words) == ["0", "1", "2", "4", "5"], CHANGED
@@ -80,7 +80,7 @@ def test_events_lose_the_message_whose_body_raises(place: Place):
 
 def test_take_loses_the_batch_whose_body_raises(place: Place):
     place.numbers(0, 12)
-    with place.faust(pattern="take", trouble="raise", at=3) as first:
+    with place.faust(pattern="take", unhealthy_reason="raise", at=3) as first:
         words = until_committed(first, 12)
         assert "raise 0 1 2 3 4" in words
     assert not {"0", "1", "2", "3", "4"} & set(done(words)), CHANGED
@@ -90,7 +90,7 @@ def test_take_loses_the_batch_whose_body_raises(place: Place):
 def test_noack_take_loses_the_batch_whose_body_raises_and_then_does_not_stop(place: Place):
     """Nobody acknowledged the batch. What comes after it is committed, over the gap; and a stop waits for it for ever (4 s here)."""
     place.numbers(0, 12)
-    with place.faust(pattern="noack_take", trouble="raise", at=3) as first:
+    with place.faust(pattern="noack_take", unhealthy_reason="raise", at=3) as first:
         words = until_committed(first, 12)
         assert "raise 0 1 2 3 4" in words
         first.terminate()
@@ -121,7 +121,7 @@ def test_a_crashing_supervisor_ends_the_app_and_loses_the_batch_as_well(place: P
 
 def test_take_without_waiting_for_bodies_loses_its_batch_at_a_stop_in_good_order(place: Place):
     place.numbers(0, 12)
-    with place.faust(pattern="take", trouble="hold", wait_empty=False) as first:
+    with place.faust(pattern="take", unhealthy_reason="hold", wait_empty=False) as first:
         first.says_at_last("hold 0 1 2 3 4")
         first.terminate()
         assert "cancelled" in first.says_at_last("its end")
@@ -131,7 +131,7 @@ def test_take_without_waiting_for_bodies_loses_its_batch_at_a_stop_in_good_order
 
 def test_take_that_waits_for_bodies_finishes_its_batch_at_a_stop(place: Place):
     place.numbers(0, 12)
-    with place.faust(pattern="take", trouble="hold") as first:
+    with place.faust(pattern="take", unhealthy_reason="hold") as first:
         first.says_at_last("hold 0 1 2 3 4")
         first.terminate()
         words = first.says_at_last("its end")
@@ -143,7 +143,7 @@ def test_take_that_waits_for_bodies_finishes_its_batch_at_a_stop(place: Place):
 
 def test_noack_take_without_waiting_for_bodies_commits_nothing_of_its_batch_at_a_stop(place: Place):
     place.numbers(0, 12)
-    with place.faust(pattern="noack_take", trouble="hold", wait_empty=False) as first:
+    with place.faust(pattern="noack_take", unhealthy_reason="hold", wait_empty=False) as first:
         first.says_at_last("hold 0 1 2 3 4")
         first.terminate()
         assert "cancelled" in first.says_at_last("its end")
@@ -154,7 +154,7 @@ def test_noack_take_without_waiting_for_bodies_commits_nothing_of_its_batch_at_a
 @pytest.mark.parametrize("pattern", ["take", "noack_take"])
 def test_what_is_killed_in_a_batch_comes_again(place: Place, pattern: str):
     place.numbers(0, 10)
-    with place.faust(pattern=pattern, trouble="hold", session_timeout_s=2.0) as first:
+    with place.faust(pattern=pattern, unhealthy_reason="hold", session_timeout_s=2.0) as first:
         first.says_at_last("hold 0 1 2 3 4")
         first.kill()
     assert place.committed() == 0
@@ -166,7 +166,7 @@ def test_what_is_killed_in_a_batch_comes_again(place: Place, pattern: str):
 def test_two_at_a_time_lose_the_slow_one_when_they_are_killed(place: Place):
     """Offset 6 is committed while the body of message 0 is at work."""
     place.numbers(0, 6)
-    with place.faust(pattern="events", trouble="hold", concurrency=2) as first:
+    with place.faust(pattern="events", unhealthy_reason="hold", concurrency=2) as first:
         words = until_committed(first, 6)
         first.kill()
     assert "hold 0" in words
@@ -178,7 +178,7 @@ def test_two_at_a_time_lose_the_slow_one_when_they_are_killed(place: Place):
 def test_a_blocking_body_keeps_its_place_in_the_group_but_stops_the_loop(place: Place, where: str):
     """Twice the session timeout: the consumer's own thread sends heartbeats. In a thread, all else goes on too."""
     place.numbers(0, 5)
-    with place.faust(pattern="noack_take", trouble=where, session_timeout_s=1.5) as first:
+    with place.faust(pattern="noack_take", unhealthy_reason=where, session_timeout_s=1.5) as first:
         first.says_at_last(f"{where} 0 1 2 3 4")
         first.says("still blocks")
         assert place.members() == 1

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from storage.store import open_store
-from tests.flow.worker_tools import Installation, Worker, article
+from tests.helpers.worker import Installation, Worker, article
 from tests.helpers.servers import ClickHouseServer, Kafka
 from tests.helpers.waiting import until
 

@@ -229,7 +229,7 @@ def test_a_disk_that_is_full_for_a_moment_makes_no_dead_letters(database: str, c
     pipeline = Pipeline(KeywordClassifier(), store, SpikeRule(), retry=RetryPolicy(first_s=0.01))
     batch = pipeline.score(raws(crisis()), NOON)
     pipeline.close()
-    assert (batch.scored, batch.dead, errors, store.dead.count()) == (25, [], [], 0)
+    assert (batch.scored, batch.dead, errors, store.dead_letters.count()) == (25, [], [], 0)
     store.client.close()
 
 

@@ -8,7 +8,8 @@ import pytest
 from kafka.admin import KafkaAdminClient
 
 from core.settings import Webhook
-from tests.flow.worker_tools import Installation, Receiver, article
+from tests.helpers.webhook_server import WebhookServer
+from tests.helpers.worker import Installation, article
 from tocsin.runtime.embedded_broker import free_port
 
 
@@ -31,7 +32,7 @@ def test_a_worker_killed_in_a_batch_loses_and_doubles_nothing(place: Installatio
 
 
 @pytest.mark.parametrize("moment", ["alerts", "webhook"])
-def test_a_worker_killed_before_an_alert_is_told_or_logged_tells_it_once(on_kafka: Installation, receiver: Receiver, moment: str):
+def test_a_worker_killed_before_an_alert_is_told_or_logged_tells_it_once(on_kafka: Installation, receiver: WebhookServer, moment: str):
     """F23, and F1 in `watch`: after an alert is stored and before it is published; and after its webhook is sent and before that is noted.
 
     What was sent and not noted is sent again, under the same id, which is how its receiver knows it.

@@ -97,8 +97,8 @@ def test_what_is_pushed_into_a_running_tocsin_comes_out_scored_though_the_worker
         assert listening.wait(60)
         ids = {each.id for each in client.push(articles(0, 20)).results}
         assert client.classify(["某公司债券违约"]).model == "keyword-1"
-        assert stack.node.pid is not None
-        os.kill(stack.node.pid, signal.SIGKILL)
+        assert stack.worker.pid is not None
+        os.kill(stack.worker.pid, signal.SIGKILL)
         until(lambda: _pushed(client, ids), "the API comes back", 120)
         until(stack.settled, "everything is scored", 120)
         assert {article.id for article in client.articles(source="wire")} == ids

@@ -59,7 +59,7 @@ def test_an_archive_is_scored_once_and_its_crisis_rings(settings: Path, capsys: 
     assert market["carried"] == len(market["needed"])
     assert set(market["needed"]) < set(market["evidence"])
     assert summary["alerts"] == len(rang)
-    (silence,) = [alert for alert in rang if alert["measure"] == "silence"]
+    (silence,) = [alert for alert in rang if alert["measure"] == "outage"]
     assert (silence["series"], summary["silences"]) == ("source:wire2", 1)
     assert START + timedelta(days=22, hours=3) < datetime.fromisoformat(str(silence["detected_at"])) < START + timedelta(days=23)
     (folder,) = (settings / "data" / "backtests").iterdir()

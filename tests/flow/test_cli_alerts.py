@@ -15,7 +15,7 @@ from core.durations import span
 from core.errors import InvalidInput
 from core.records import Alert, CompanyCount, Evidence, Why, WordCount, alert_id
 from domain.alert_lifecycle.verdicts import verdict_of
-from storage.store import Delivery, Group, Store, Withheld, open_store
+from storage.store import Delivery, AlertGroup, Store, SuppressedDelivery, open_store
 from tests.helpers.servers import ClickHouseServer
 from tocsin.cli import main
 from tocsin.cli.common import results
@@ -102,26 +102,26 @@ def test_an_alert_is_taken_given_on_noted_and_closed(store: Store, capsys: pytes
     kinds = [each["kind"] for each in row["events"]]
     assert kinds == ["acknowledged", "assigned", "note", "unacknowledged", "resolved", "reopened"]
     assert row["events"][0]["text"] == "calling the issuer"
-    assert row["events"][-1]["who"], "the name on this computer"
-    noted = store.audit.latest(about=ONE.id)
-    assert [entry.what for entry in reversed(noted)] == [f"alert {kind}" for kind in kinds]
+    assert row["events"][-1]["actor"], "the name on this computer"
+    noted = store.audit.latest(target=ONE.id)
+    assert [entry.action for entry in reversed(noted)] == [f"alert {kind}" for kind in kinds]
     first = noted[-1]
-    assert (first.who, first.before, first.after) == ("王芳", "firing", "acknowledged: calling the issuer")
+    assert (first.actor, first.before, first.after) == ("王芳", "firing", "acknowledged: calling the issuer")
 
 
 def test_one_is_judged_and_the_last_word_counts(store: Store, capsys: pytest.CaptureFixture[str]):
     run(capsys, "judge", A, "false", "--who", "王芳", "--because", "旧闻")
-    assert "judged_right by 王芳" in run(capsys, "judge", A, "right", "--who", "王芳")
-    assert verdict_of(store.lives.judgements(OLD.detected_at)) == "right"
+    assert "verdict_right by 王芳" in run(capsys, "judge", A, "right", "--who", "王芳")
+    assert verdict_of(store.alert_lifecycle.verdicts(OLD.detected_at)) == "right"
     assert "旧闻" in run(capsys, "show", A)
-    assert [(each.who, each.what, each.address) for each in store.audit.latest(1)] == [("王芳", "alert judged_right", "command line")]
+    assert [(each.actor, each.action, each.address) for each in store.audit.latest(1)] == [("王芳", "alert verdict_right", "command line")]
     assert main(["alerts", "judge", A, "perhaps"]) == 2
 
 
 def test_one_is_shown_with_who_was_told_and_who_was_not_and_why(store: Store, capsys: pytest.CaptureFixture[str]):
     store.alerts.log([Delivery(alert_id=ONE.id, endpoint="desk", attempt=1, sent_at=NOW, status=503, error="HTTP 503")])
-    store.lives.withhold(
-        [Withheld(alert_id=ONE.id, endpoint="夜班", cause="silence", owner="s", at=NOW, until=None, text="silenced by 王芳: x")]
+    store.alert_lifecycle.suppress(
+        [SuppressedDelivery(alert_id=ONE.id, endpoint="夜班", cause="silence", owner="s", at=NOW, until=None, text="silenced by 王芳: x")]
     )
     told = run(capsys, "show", A)
     assert "HTTP 503" in told
@@ -139,8 +139,8 @@ def test_one_is_shown_with_who_was_told_and_who_was_not_and_why(store: Store, ca
 
 
 def test_one_is_shown_with_the_group_in_which_it_went_out(store: Store, capsys: pytest.CaptureFixture[str]):
-    group = Group(id="0f" * 16, endpoint="desk", key="", at=NOW, firing=(ONE.id, TWO.id), fresh=(ONE.id, TWO.id))
-    store.groups.keep([group])
+    group = AlertGroup(id="0f" * 16, endpoint="desk", key="", at=NOW, firing=(ONE.id, TWO.id), fresh=(ONE.id, TWO.id))
+    store.alert_groups.keep([group])
     store.alerts.log([Delivery(alert_id=group.subject, endpoint="desk", attempt=1, sent_at=NOW, status=204)])
     told = " ".join(run(capsys, "show", A).split())
     assert "taken (HTTP 204), in group 0f0f0f0f0f of 2" in told
@@ -186,7 +186,7 @@ def test_a_mistake_is_told_in_a_sentence_and_changes_nothing(
     store: Store, capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
 ):
     assert says in run(capsys, *arguments, status=2)
-    assert store.lives.events([ONE.id]) == []
+    assert store.alert_lifecycle.events([ONE.id]) == []
     assert store.silences.all() == []
 
 

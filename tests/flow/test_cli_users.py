@@ -54,10 +54,10 @@ def test_a_person_is_added_changed_and_shut_out(store: Store, capsys: pytest.Cap
     assert said(capsys, "users", "role", "王芳", "viewer") == "王芳 is viewer now\n"
     another = said(capsys, "users", "passwd", "王芳").split()[-1]
     assert another != password
-    store.failures.put([Failures(subject=account_subject("王芳"), count=FREE["account"], last_at=datetime.now(UTC))])
+    store.login_failures.put([Failures(subject=account_subject("王芳"), count=FREE["account"], last_at=datetime.now(UTC))])
     assert "failed logins" in said(capsys, "users", "list")
     assert said(capsys, "users", "unlock", "王芳") == "王芳 may try again\n"
-    assert store.failures.get([account_subject("王芳")]) == {}
+    assert store.login_failures.get([account_subject("王芳")]) == {}
     assert said(capsys, "users", "logout", "王芳") == "王芳: 0 sessions ended\n"
     assert said(capsys, "users", "disable", "王芳") == "王芳 is disabled\n"
     (row,) = map(json.loads, said(capsys, "users", "list", "--json").splitlines())
@@ -73,7 +73,7 @@ def test_a_person_is_added_changed_and_shut_out(store: Store, capsys: pytest.Cap
     assert said(capsys, "users", "enable", "王芳") == "王芳 is enabled\n"
     assert "nobody has the account 'lee'" in said(capsys, "users", "role", "lee", "admin", code=2)
     log = said(capsys, "audit", "list", "--json", "--about", "王芳")
-    assert [json.loads(line)["what"] for line in log.splitlines()] == [
+    assert [json.loads(line)["action"] for line in log.splitlines()] == [
         "account enabled",
         "account disabled",
         "sessions ended",

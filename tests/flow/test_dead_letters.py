@@ -40,7 +40,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     store = open_store("embedded", tmp_path)
     store.migrate()
     good = [letter(n, "model", encode(article(f"a{n}"))) for n in (2, 3)]
-    store.dead.insert([letter(1, "decode", b"\xff{not json \xe4\xb8\xad"), *good])
+    store.dead_letters.insert([letter(1, "decode", b"\xff{not json \xe4\xb8\xad"), *good])
     store.close()
     return tmp_path
 
@@ -65,10 +65,10 @@ def test_replayed_ones_wait_in_the_outbox_and_dropped_ones_lose_their_bytes(fold
     box.close()
     assert main(["dead-letters", "drop", "articles/0/1", "--yes"]) == 0
     store = open_store("embedded", folder)
-    assert store.dead.count() == 0
-    assert [(each.offset, each.state, each.value) for each in store.dead.latest(9, state="dropped")] == [(1, "dropped", b"")]
-    assert {each.offset for each in store.dead.latest(9, state="replayed")} == {2, 3}
-    noted = [(each.what, each.about, each.before) for each in store.audit.latest()]
+    assert store.dead_letters.count() == 0
+    assert [(each.offset, each.state, each.value) for each in store.dead_letters.latest(9, state="dropped")] == [(1, "dropped", b"")]
+    assert {each.offset for each in store.dead_letters.latest(9, state="replayed")} == {2, 3}
+    noted = [(each.action, each.target, each.before) for each in store.audit.latest()]
     assert noted[0] == ("dead letter dropped", "articles/0/1", "open")
     assert len(noted) == 3
     store.close()
@@ -89,7 +89,7 @@ def test_what_cannot_be_done_is_a_sentence_and_changes_nothing(
     assert main(["dead-letters", *arguments]) == 2
     assert said in capsys.readouterr().err
     store = open_store("embedded", folder)
-    assert store.dead.count() == 3
+    assert store.dead_letters.count() == 3
     store.close()
 
 
@@ -103,14 +103,14 @@ def test_over_kafka_the_same_bytes_go_again_and_what_is_refused_again_is_a_new_o
     place.publish([article("fine"), article("bad", text="poison")])
     worker.until_sum("score", "dead", 1)
     store = open_store(address, tmp_path)
-    (dead,) = store.dead.latest(9)
+    (dead,) = store.dead_letters.latest(9)
     assert "poison" in dead.value.decode()
     settings = Settings(broker=place.plan.broker, store=address, topic_prefix=place.plan.prefix, data_dir=str(tmp_path))
     replay(store, find(store, [dead.name]), settings)
     worker.until_sum("score", "dead", 2)
-    (again,) = store.dead.latest(9)
+    (again,) = store.dead_letters.latest(9)
     assert again.value == dead.value and (again.partition, again.offset) != (dead.partition, dead.offset)
-    assert [each.name for each in store.dead.latest(9, state="replayed")] == [dead.name]
+    assert [each.name for each in store.dead_letters.latest(9, state="replayed")] == [dead.name]
     held = worker.stop()
     assert (held["articles"], held["doubled"]) == (1, 0)
     store.close()

@@ -86,7 +86,7 @@ def test_a_part_that_is_killed_comes_back_and_nothing_is_lost_or_doubled(victim:
         if killed.is_set() or not 700 < waiting < report.read - 300:
             return
         stack = stacks[0]
-        pid = stack.node.pid if victim == "worker" else stack.broker.pid if stack.broker else None
+        pid = stack.worker.pid if victim == "worker" else stack.broker.pid if stack.broker else None
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
         killed.set()
@@ -112,7 +112,7 @@ def test_a_part_that_is_killed_comes_back_and_nothing_is_lost_or_doubled(victim:
     assert any("again" in line for line in said), said
     assert (report.read, report.published) == (rows, rows)
     assert stored(tmp_path) == (rows, 0)
-    log = (tmp_path / "data" / "node.log").read_text(encoding="utf-8")
+    log = (tmp_path / "data" / "worker.log").read_text(encoding="utf-8")
     assert not re.search("did not stop within|without its last commit", log), "nobody waits for a worker that waits for a dead broker"
 
 
@@ -237,7 +237,7 @@ from tocsin.runtime.embedded import Stack
 stack = Stack(Settings(data_dir={str(tmp_path / "data")!r}, model="keyword", log_format="json"), dashboard=False)
 stack.__enter__()
 stack.wait_ready()
-print(stack.node.pid, stack.broker.pid, flush=True)
+print(stack.worker.pid, stack.broker.pid, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=120, cwd=ROOT)

@@ -37,7 +37,7 @@ from tests.site import Answer, Site
 from tests.unit.dashboard.test_app import body
 from tests.helpers.waiting import until
 from tocsin.runtime import crawler_bridge
-from tocsin.runtime.crawler_bridge import CrawlerBridge, connected
+from tocsin.runtime.crawler_bridge import CrawlerBridge, running_bridge
 from tocsin.runtime.heartbeat import heartbeats
 from tocsin.services.feed_service import StoredFeedService, interval
 
@@ -96,7 +96,7 @@ def test_a_look_tells_what_stands_there_and_stores_nothing(desk: StoredFeedServi
     assert [asked.path for asked in site.seen] == ["/robots.txt", "/feed"]
     assert store.feeds.all() == []
     (noted,) = store.audit.latest(5)
-    assert (noted.who, noted.what, noted.about) == ("王芳", "feed looked at", f"{site.url}/feed")
+    assert (noted.actor, noted.action, noted.target) == ("王芳", "feed looked at", f"{site.url}/feed")
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_a_feed_that_is_added_is_crawled_within_seconds_and_left_when_it_is_remo
     of_file = Source(name="of file", url=f"{site.url}/file", allow_private=True)
     with (
         crawling(tmp_path, of_file) as (_, outbox),
-        connected(tmp_path / "crawler.sqlite", lambda: contextlib.nullcontext(store)),
+        running_bridge(tmp_path / "crawler.sqlite", lambda: contextlib.nullcontext(store)),
     ):
         desk.add(NewFeed(name="海港", url=f"{site.url}/feed", interval_s=10.0), "王芳")
         added = time.monotonic()
@@ -232,7 +232,7 @@ def test_a_feed_that_is_added_is_crawled_within_seconds_and_left_when_it_is_remo
         assert (found["海港"].origin, found["海港"].entries, found["海港"].published) == ("dashboard", 3, 3)
         assert (found["of file"].origin, found["of file"].interval_s) == ("file", 120)
         assert outbox.counts().pending == 4
-        assert [noted.what for noted in store.audit.latest(5, what="feed")] == ["feed added"]
+        assert [noted.action for noted in store.audit.latest(5, action="feed")] == ["feed added"]
         with pytest.raises(NotFound, match="nobody added"):
             desk.remove("of file", "Ann")
         with pytest.raises(Conflict, match="already"):
@@ -248,11 +248,11 @@ def test_a_feed_that_is_added_is_crawled_within_seconds_and_left_when_it_is_remo
             PATIENCE_S,
         )
         assert all(each.path != "/feed" for each in site.seen[asked:])
-        (crawler,) = store.beats.latest(datetime.now(UTC) - timedelta(minutes=1))
+        (crawler,) = store.heartbeats.latest(datetime.now(UTC) - timedelta(minutes=1))
         assert (crawler.roles, crawler.state) == (("crawl",), "ready")
     with contextlib.closing(CrawlerMailbox(tmp_path / "crawler.sqlite")) as mailbox:
         CrawlerBridge(mailbox, store).step()
-    (crawler,) = store.beats.latest(datetime.now(UTC) - timedelta(minutes=1))
+    (crawler,) = store.heartbeats.latest(datetime.now(UTC) - timedelta(minutes=1))
     assert crawler.state == "ended"
 
 
@@ -308,7 +308,7 @@ def test_a_process_says_that_it_is_there_what_it_is_and_when_it_ends(store: Stor
     ready, model = threading.Event(), [""]
 
     def last() -> Any:
-        found = store.beats.latest(datetime.now(UTC) - timedelta(minutes=1))
+        found = store.heartbeats.latest(datetime.now(UTC) - timedelta(minutes=1))
         return found[0] if found else None
 
     with heartbeats(store, ("work", "dashboard"), ready=ready.is_set, model=lambda: model[0], every_s=0.1):
@@ -317,7 +317,7 @@ def test_a_process_says_that_it_is_there_what_it_is_and_when_it_ends(store: Stor
         ready.set()
         until(lambda: last().state == "ready" and last().model == "tocsin-base-3", "it is ready", PATIENCE_S)
     assert last().state == "ended"
-    assert len(store.beats.latest(datetime.now(UTC) - timedelta(minutes=1))) == 1
+    assert len(store.heartbeats.latest(datetime.now(UTC) - timedelta(minutes=1))) == 1
 
 
 def test_the_usual_gap_decides_how_often_to_visit():
@@ -353,7 +353,7 @@ def test_the_page_tests_adds_and_removes(desk: StoredFeedService, store: Store, 
     gone = ask("sr-gone.children", "sr-remove.n_clicks", sr_remove_n_clicks=1, sr_added_value="海港")
     assert ("leaves it" if language == "en" else "已移除") in gone
     assert "海港" not in ask("sr-rows", "tick.n_intervals")
-    assert [noted.what for noted in store.audit.latest(9, what="feed")][:2] == ["feed removed", "feed added"]
+    assert [noted.action for noted in store.audit.latest(9, action="feed")][:2] == ["feed removed", "feed added"]
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

@@ -92,7 +92,7 @@ class Desk:
             door.close()
 
     def why(self, alert: Alert) -> list[str]:
-        return [each.cause for each in self.store.lives.withheld([alert.id])]
+        return [each.cause for each in self.store.alert_lifecycle.suppressed([alert.id])]
 
 
 @pytest.fixture
@@ -113,9 +113,9 @@ def test_a_burst_is_one_message_and_what_comes_later_is_told_at_the_next_look(de
     burst = [on.rings(series) for series in SERIES]
     assert on.after(seconds=29, step_s=1) == []
     assert on.after(seconds=2, step_s=1) == [("alerts.group", SERIES, [])]
-    (group,) = on.store.groups.of([burst[0].id])
+    (group,) = on.store.alert_groups.of([burst[0].id])
     assert on.ids == [f"group_{group.id}"]
-    assert [(each.alert_id, each.delivered) for each in on.store.told(burst[3].id)] == [(group.subject, True)]
+    assert [(each.alert_id, each.delivered) for each in on.store.deliveries_of(burst[3].id)] == [(group.subject, True)]
     assert on.why(burst[0]) == ["group"]
     on.rings("topic:late")
     assert on.after(seconds=298, step_s=5) == []
@@ -154,12 +154,12 @@ def test_a_group_is_tried_again_with_the_same_id_and_words(desk: Callable[..., D
     receiver.responses = [500, 503]
     alerts = [on.rings("topic:banks"), on.rings("topic:credit")]
     assert len(on.after(seconds=40, step_s=1)) == 2
-    on.store.lives.add([event(alerts[0].id, "acknowledged", "王芳", on.now)])
+    on.store.alert_lifecycle.add([event(alerts[0].id, "acknowledged", "王芳", on.now)])
     on.restart()
     assert len(on.after(seconds=SCHEDULE_S[2] * 1.2)) == 1
     assert len(set(on.ids)) == 1
     assert len({request.body for request in receiver.requests}) == 1
-    assert [each.attempt for each in on.store.told(alerts[1].id)] == [1, 2, 3]
+    assert [each.attempt for each in on.store.deliveries_of(alerts[1].id)] == [1, 2, 3]
 
 
 def test_a_group_that_was_not_taken_waits_only_when_all_that_fires_in_it_is_silenced(desk: Callable[..., Desk], receiver: WebhookServer):
@@ -181,16 +181,16 @@ def test_a_group_that_was_not_taken_waits_only_when_all_that_fires_in_it_is_sile
 def test_that_it_is_over_is_told_once_and_what_was_over_before_it_was_told_not_at_all(desk: Callable[..., Desk]):
     on = desk(**CHAT | {"tell_resolved": True})
     brief, alert, other = on.rings("topic:brief"), on.rings("topic:banks"), on.rings("topic:credit")
-    on.store.lives.add([event(brief.id, "resolved", "bob", on.now + timedelta(seconds=5))])
+    on.store.alert_lifecycle.add([event(brief.id, "resolved", "bob", on.now + timedelta(seconds=5))])
     on.now += timedelta(seconds=6)
     assert on.after(minutes=1) == [("alerts.group", ["topic:banks", "topic:credit"], [])]
     assert on.why(brief) == ["group", "resolved"]
-    on.store.lives.add([event(alert.id, "resolved", "王芳", on.now)])
+    on.store.alert_lifecycle.add([event(alert.id, "resolved", "王芳", on.now)])
     assert on.after(minutes=6) == [("alerts.group", ["topic:credit"], ["topic:banks"])]
     told = json.loads(on.receiver.requests[-1].body)["data"]["alerts"]
     assert [each["resolved_at"] for each in told if each["status"] == "resolved"] == ["2026-11-20T12:01:06.000Z"]
     on.restart()
-    on.store.lives.seen([other.id], on.now)
+    on.store.alert_lifecycle.record_breach([other.id], on.now)
     assert on.after(hours=2, step_s=600) == [("alerts.group", [], ["topic:credit"])], "an hour after it was last over its bar"
     assert on.after(hours=6, step_s=3600) == []
 
@@ -200,14 +200,14 @@ def test_what_still_fires_is_sent_again_until_somebody_acknowledges_it(desk: Cal
     alert, other = on.rings("topic:banks"), on.rings("topic:credit")
     one: tuple[str, list[str], list[str]] = ("alerts.group", ["topic:banks"], [])
     assert on.after(seconds=1) == [one, ("alerts.group", ["topic:credit"], [])], "each alone, and at once"
-    on.store.lives.add([event(other.id, "acknowledged", "王芳", on.now)])
+    on.store.alert_lifecycle.add([event(other.id, "acknowledged", "王芳", on.now)])
     said = []
     for _ in range(5):
-        on.store.lives.seen([alert.id], on.now)
+        on.store.alert_lifecycle.record_breach([alert.id], on.now)
         said += on.after(minutes=30, step_s=300)
     assert said == [one, one]
-    on.store.lives.add([event(alert.id, "acknowledged", "bob", on.now)])
-    on.store.lives.seen([alert.id], on.now)
+    on.store.alert_lifecycle.add([event(alert.id, "acknowledged", "bob", on.now)])
+    on.store.alert_lifecycle.record_breach([alert.id], on.now)
     assert on.after(hours=2, step_s=600) == []
     assert len(set(on.ids)) == 4
 
@@ -216,7 +216,7 @@ def test_a_digest_comes_at_its_hour_with_all_that_rang_and_only_then(desk: Calla
     """From noon in UTC to the morning in Shanghai it is twelve hours."""
     on = desk(digest="08:00 Asia/Shanghai")
     first = on.rings("topic:banks", "critical")
-    on.store.lives.seen([first.id], on.now)
+    on.store.alert_lifecycle.record_breach([first.id], on.now)
     assert on.after(hours=5, step_s=3600) == [], "by now it is over"
     on.rings("topic:credit", "info")
     on.now += timedelta(minutes=1)
@@ -231,7 +231,7 @@ def test_a_digest_comes_at_its_hour_with_all_that_rang_and_only_then(desk: Calla
     on.restart()
     assert on.after(hours=24, minutes=1, step_s=3600) == [], "nothing rang"
     assert on.why(quiet) == ["digest"]
-    (why, *_) = on.store.lives.withheld([quiet.id])
+    (why, *_) = on.store.alert_lifecycle.suppressed([quiet.id])
     assert why.text == "waits for the digest of 2026-11-21 00:00 UTC"
     on.rings("topic:market")
     assert on.after(hours=24, step_s=3600) == [("alerts.digest", [], ["topic:market"])]
@@ -245,18 +245,18 @@ def test_what_is_silenced_joins_when_the_silence_is_over_and_in_quiet_hours_a_gr
     on.store.silences.add([hush])
     silenced, alert = on.rings("topic:banks"), on.rings("topic:credit")
     assert on.after(minutes=1) == [("alerts.group", ["topic:credit"], [])]
-    on.store.lives.add([event(alert.id, "acknowledged", "bob", on.now)])
+    on.store.alert_lifecycle.add([event(alert.id, "acknowledged", "bob", on.now)])
     assert on.after(minutes=18, seconds=58) == []
     assert on.after(minutes=6) == [("alerts.group", ["topic:banks", "topic:credit"], [])]
     assert on.why(silenced) == ["group", "silence"]
     on.now = NOON + timedelta(hours=3)
     asleep, flash = on.rings("topic:energy"), on.rings("topic:oil", "critical")
     assert on.after(minutes=1) == [("alerts.group", ["topic:oil"], [])], "flash alerts come through, and nothing else is repeated"
-    on.store.lives.add([event(flash.id, "acknowledged", "bob", on.now)])
+    on.store.alert_lifecycle.add([event(flash.id, "acknowledged", "bob", on.now)])
     for _ in range(8):
-        on.store.lives.seen([flash.id], on.now)
+        on.store.alert_lifecycle.record_breach([flash.id], on.now)
         assert on.after(minutes=59, step_s=600) == []
-    on.store.lives.seen([flash.id], on.now)
+    on.store.alert_lifecycle.record_breach([flash.id], on.now)
     ((kind, firing, over),) = on.after(minutes=10)
     assert (kind, firing, over) == ("alerts.group", ["topic:oil"], ["topic:energy"]), "what came in the night is told, over as it is"
     assert on.why(asleep) == ["group", "quiet hours"]
@@ -287,12 +287,12 @@ def test_a_group_of_several_messages_goes_on_after_those_that_were_taken(desk: C
         for n in range(70):
             alert = on.rings(f"topic:{n}{'长' * 280}")
         on.after(seconds=40, step_s=5)
-        (first,) = on.store.told(alert.id)
+        (first,) = on.store.deliveries_of(alert.id)
         assert first.taken == len(chat.messages) == 20 and not first.delivered
         on.now += timedelta(seconds=61)  # what was sent before the restart is not known after it; the chat would say so
         on.restart()
         on.after(minutes=2, step_s=10)
-        (row,) = on.store.told(alert.id)
+        (row,) = on.store.deliveries_of(alert.id)
         assert row.delivered and row.taken == len(chat.messages) > 20
         assert chat.rejections == [] and len(set(chat.ids)) == len(chat.ids)
         heads = [lines[0] for lines in chat.messages]
@@ -314,7 +314,7 @@ def test_that_it_is_over_is_not_told_in_quiet_hours(desk: Callable[..., Desk]):
     alert = on.rings("topic:banks")
     assert on.after(minutes=1) == [("alerts.group", ["topic:banks"], [])]
     on.now = NOON + timedelta(hours=1)
-    on.store.lives.add([event(alert.id, "resolved", "王芳", on.now)])
+    on.store.alert_lifecycle.add([event(alert.id, "resolved", "王芳", on.now)])
     assert on.after(hours=9, minutes=59, step_s=3600) == []
     assert on.after(minutes=2) == [("alerts.group", [], ["topic:banks"])]
 
@@ -329,5 +329,5 @@ def test_the_worker_plans_and_sends_groups(desk: Callable[..., Desk], receiver: 
     assert pipeline.remind(on.now + timedelta(seconds=20)) == []
     (made,) = pipeline.remind(on.now + timedelta(seconds=40))
     pipeline.close()
-    (told,) = on.store.told(alert_id("r", "topic:credit", on.now))
+    (told,) = on.store.deliveries_of(alert_id("r", "topic:credit", on.now))
     assert made.delivered and (told.alert_id, told.endpoint) == (made.alert_id, made.endpoint)

@@ -84,7 +84,7 @@ class Desk:
     def why(self, alert: Alert) -> dict[str, list[str]]:
         """Endpoint to the causes for which it was withheld."""
         found: dict[str, list[str]] = {}
-        for each in self.store.lives.withheld([alert.id]):
+        for each in self.store.alert_lifecycle.suppressed([alert.id]):
             found.setdefault(each.endpoint, []).append(each.cause)
         return found
 
@@ -106,7 +106,7 @@ def test_a_silenced_alert_is_stored_and_goes_out_once_when_the_silence_is_over(d
     alert, other = on.raised("topic:credit"), on.raised("company:AAPL")
     assert (on.told(alert), on.told(other)) == ([], ["night", "risk"])
     assert on.store.alerts.get(alert.id) == alert
-    (why, _) = on.store.lives.withheld([alert.id])
+    (why, _) = on.store.alert_lifecycle.suppressed([alert.id])
     assert why.text == "silenced by 王芳 until 2026-11-20 14:00 UTC: 系统维护"
     assert why.owner == hush.id
     on.restart()
@@ -125,10 +125,10 @@ def test_what_is_over_before_the_silence_is_not_told_of_any_more(desk: Callable[
     on.store.silences.add([silence(series=["*"], author="bob", comment="x", starts_at=NOON, ends_at=NOON + timedelta(hours=9), now=NOON)])
     alert, lasting = on.raised("topic:credit"), on.raised("topic:banks")
     for hours in range(9):
-        on.store.lives.seen([lasting.id], on.now + timedelta(hours=1))
+        on.store.alert_lifecycle.record_breach([lasting.id], on.now + timedelta(hours=1))
         assert on.after(hours=1) == ([] if hours < 8 else [("night", "topic:banks"), ("risk", "topic:banks")])
     assert on.why(alert) == {"night": ["silence", "resolved"], "risk": ["silence", "resolved"]}
-    assert [each.who for each in on.store.lives.events([alert.id, lasting.id])] == ["tocsin"]
+    assert [each.actor for each in on.store.alert_lifecycle.events([alert.id, lasting.id])] == ["tocsin"]
     assert on.told(alert) == []
 
 
@@ -137,8 +137,8 @@ def test_the_market_speaks_for_its_members_but_not_for_the_most_severe(desk: Cal
     market = on.raised("market:all")
     member, severe = on.raised("topic:credit"), on.raised("topic:banks", "critical")
     assert (on.told(market), on.told(member), on.told(severe)) == (["night", "risk"], [], ["night", "risk"])
-    assert [each.owner for each in on.store.lives.withheld([member.id])] == [market.id, market.id]
-    on.store.lives.add([event(market.id, "resolved", "王芳", on.now)])
+    assert [each.owner for each in on.store.alert_lifecycle.suppressed([member.id])] == [market.id, market.id]
+    on.store.alert_lifecycle.add([event(market.id, "resolved", "王芳", on.now)])
     assert on.after(minutes=1) == [("night", "topic:credit"), ("risk", "topic:credit")]
     alone = desk(alert_inhibit="")
     alone.raised("market:all")
@@ -152,7 +152,7 @@ def test_what_comes_in_quiet_hours_is_told_when_they_end_though_it_is_over(desk:
     alert, handled, flash = on.raised("topic:credit"), on.raised("topic:banks"), on.raised("topic:energy", "critical")
     assert (on.told(alert), on.told(flash)) == (["night"], ["night", "risk"]), "one endpoint has no quiet hours"
     assert on.after(hours=2) == []
-    on.store.lives.add([event(handled.id, "resolved", "王芳", on.now)])
+    on.store.alert_lifecycle.add([event(handled.id, "resolved", "王芳", on.now)])
     on.restart()
     assert on.after(hours=5, minutes=59) == []
     assert on.after(minutes=2) == [("risk", "topic:credit")]

@@ -136,8 +136,8 @@ def test_a_producer_that_hangs_is_replaced_and_nothing_is_lost(tmp_path, names, 
         send_signal(broker, signal.SIGSTOP)
         try:
             outbox.put([article(number) for number in range(1, 300)])
-            until(lambda: publisher.flush(0.2) or sender.renewals, "the producer is replaced", 30)
-            assert sender.renewals
+            until(lambda: publisher.flush(0.2) or sender.replacements, "the producer is replaced", 30)
+            assert sender.replacements
         finally:
             send_signal(broker, signal.SIGCONT)
         assert publisher.flush(60)
@@ -164,7 +164,7 @@ def test_a_broker_that_forgot_everything_is_given_it_again(tmp_path, names, outb
         outbox.put([article(number) for number in range(200, 400)])
         broker.start()
         ensure_topics(broker.address, names, partitions=4, replication=1)
-        publisher.rewound()
+        publisher.resend_all()
         assert publisher.flush(60)
         stop.set()
         outbox.wake.set()
@@ -181,9 +181,9 @@ def test_trouble_with_the_disk_is_waited_out_and_trouble_with_kafka_is_told(tmp_
     publisher = Publisher(outbox, BoundedProducer(broker.address, names.articles), retry_s=0.02)
     thread = threading.Thread(target=publisher.run, args=(stop,))
     thread.start()
-    until(lambda: publisher.trouble(limit_s=0.1), "it is said", 20)
-    assert "Kafka has taken nothing" in publisher.trouble(limit_s=0.1)
-    assert publisher.trouble(limit_s=3600) == ""
+    until(lambda: publisher.unhealthy_reason(limit_s=0.1), "it is said", 20)
+    assert "Kafka has taken nothing" in publisher.unhealthy_reason(limit_s=0.1)
+    assert publisher.unhealthy_reason(limit_s=3600) == ""
     pending, failures = outbox.pending, iter([sqlite3.OperationalError("disk I/O error")])
 
     def failing(*args, **more):
@@ -198,9 +198,9 @@ def test_trouble_with_the_disk_is_waited_out_and_trouble_with_kafka_is_told(tmp_
         ensure_topics(broker.address, names, partitions=1, replication=1)
         assert [item.id for item in consume(broker.address, names.articles, 1, partitions=1)] == [article(1).id]
         until(lambda: not outbox.counts().pending, "all is sent", 20)
-        assert publisher.trouble(limit_s=0.0) == ""
+        assert publisher.unhealthy_reason(limit_s=0.0) == ""
         outbox.max_bytes = 1
-        assert "the outbox is full" in publisher.trouble()
+        assert "the outbox is full" in publisher.unhealthy_reason()
     finally:
         stop.set()
         outbox.wake.set()

@@ -20,7 +20,7 @@ from storage.store import Store, open_store
 from tests.helpers.servers import ROOT, ClickHouseServer, Kafka
 from tests.site import Answer, Site
 from tocsin.newswire import Newswire
-from tocsin.runtime.demo import ledger
+from tocsin.runtime.demo import published_ids
 from tocsin.runtime.embedded_broker import free_port
 from tocsin.services.factory import consumer_lag_reader
 from tocsin.services.feed_service import StoredFeedService
@@ -125,14 +125,14 @@ def test_every_role_runs_and_together_they_carry_news_to_the_dashboard(
             assert time.monotonic() < deadline, f"{name} is not healthy: {compose.log(name)}"
             time.sleep(0.2)
     newswire.quiesce()
-    wanted = ledger(newswire)
+    wanted = published_ids(newswire)
     store: Store = open_store(f"{clickhouse_server.address}/roles", tmp_path)
     try:
         while len(store.articles.known(sorted(wanted))) < len(wanted):
             assert time.monotonic() < deadline, f"{len(store.articles.known(sorted(wanted)))} of {len(wanted)} stored"
             time.sleep(0.2)
         assert store.articles.doubled() == 0
-        assert store.dead.count() == 0
+        assert store.dead_letters.count() == 0
         known_to_the_dashboard(store, newswire, compose, deadline)
     finally:
         store.close()
@@ -143,7 +143,7 @@ def test_every_role_runs_and_together_they_carry_news_to_the_dashboard(
 def known_to_the_dashboard(store: Store, newswire: Newswire, compose: Compose, deadline: float) -> None:
     """Each process beats, each source's visits are told, the lag can be asked for, and a feed that is added is crawled."""
     now = datetime.now(UTC)
-    beats = [beat for beat in store.beats.latest(now - timedelta(minutes=1)) if beat.state == "ready"]
+    beats = [beat for beat in store.heartbeats.latest(now - timedelta(minutes=1)) if beat.state == "ready"]
     assert sorted(role for beat in beats for role in beat.roles) == ["crawl", "dashboard", "schedule", "work", "work"]
     assert len({beat.model for beat in beats if beat.roles == ("work",)} - {""}) == 1
     of_file = store.visits.all()

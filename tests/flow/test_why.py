@@ -125,6 +125,6 @@ def test_alerts_of_other_rules_are_explained_as_far_as_there_are_articles(store:
     assert {word.word for word in share.why.words} >= {"违约", "bond"} and len(share.evidence) == 6
     save(store, [scored("good", 3, "远舟控股获得新贷款", bad=False, source="s1")])
     assert [(given("company:YZ", measure).why or Why()).stories for measure in ("negative_share", "volume", "mean_tone")] == [8, 9, 9]
-    silent = given("source:s1", "silence")
+    silent = given("source:s1", "outage")
     assert silent.evidence == ()
     assert silent.why is not None and (silent.why.stories, silent.why.first_at, silent.why.words) == (0, None, ())

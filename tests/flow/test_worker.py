@@ -78,7 +78,7 @@ def test_a_source_that_fell_silent_rings_though_no_message_comes(tansu: Embedded
     worker.says("ready")
     worker.until_sum("notify", "delivered", 1)
     (alert,) = worker.stop()["alerts"]
-    assert (alert["rule"], alert["series"], alert["measure"]) == ("feed-silent", "source:新浪财经", "silence")
+    assert (alert["rule"], alert["series"], alert["measure"]) == ("source-outage", "source:新浪财经", "outage")
     (request,) = receiver.requests
     assert msgspec.json.decode(request.body)["data"]["id"] == alert["id"]
 

@@ -18,7 +18,7 @@ from models.inference.classifier import Document, Prediction, SentimentProbabili
 from models.inference.keyword import KeywordClassifier
 from stats.spikes import Spike
 from storage.clickhouse import Embedded
-from storage.store import Alerts, Articles, Delivery, MinuteCounts, PeakRow, Rung, Store
+from storage.store import AlertTable, ArticleTable, Delivery, MinuteCounts, PeakRow, LastAlert, Store
 from stream.detection.minute_counts_cache import TTL_S, MinuteCountsCache
 from stream.detection.spike_rule import SpikeRule
 from stream.detection.threshold import AlertThreshold
@@ -174,7 +174,7 @@ def test_a_batch_that_was_drafted_early_learns_what_the_one_before_it_stored(sto
     run(store, [[first]], at(1))
     run(store, [[changed], [first, news("b", 0)], [first]], at(2), ahead=1)
     assert store.client.query("SELECT text FROM articles FINAL WHERE id = {id:String}", id=first.id) == [("Oil falls.",)]
-    assert (store.articles.totals().articles, store.articles.doubled(), store.dead.count()) == (2, 0, 0)
+    assert (store.articles.totals().articles, store.articles.doubled(), store.dead_letters.count()) == (2, 0, 0)
 
 
 def counted(name: str) -> float:
@@ -197,7 +197,7 @@ def test_odd_characters_reach_the_store_and_an_alert_as_they_came(store: Store):
     run(store, [calm()], at(-30))
     odd = "nul\x00, lost \ufffd, \x1b[31mred\x1b[0m, \u202egnp.exe, 债务违约"
     rang = run(store, [[msgspec.structs.replace(item, title=f"{odd} {item.title}") for item in crisis()]], at(21))
-    assert store.dead.count() == 0
+    assert store.dead_letters.count() == 0
     assert all(row.title.startswith(odd) for row in store.articles.latest(25))
     assert rang and all(item.title.startswith(odd) for alert in store.alerts.latest() for item in alert.evidence)
 
@@ -335,7 +335,7 @@ class Failing(KeywordClassifier):
 def test_a_model_that_fails_on_everything_sets_nothing_aside(store: Store, how: str):
     with pytest.raises(ModelError, match="keyword-1"):
         Pipeline(Failing(lambda _: how), store, RULE).score(raws(crisis()), at(21))
-    assert store.dead.count() == 0
+    assert store.dead_letters.count() == 0
     assert store.articles.totals().articles == 0
 
 
@@ -349,7 +349,7 @@ def test_what_a_model_meets_once_is_no_fault_of_an_article(store: Store, article
         return met[-1]
 
     batch = Pipeline(Failing(once), store, RULE, pace=UNHURRIED).score(raws(crisis()[:articles]), at(21))
-    assert (batch.scored, batch.dead, store.dead.count()) == (articles, [], 0)
+    assert (batch.scored, batch.dead, store.dead_letters.count()) == (articles, [], 0)
     assert store.articles.totals().articles == articles
 
 
@@ -367,10 +367,10 @@ def test_an_article_that_no_model_can_read_is_set_aside_and_the_rest_are_kept(st
     batch = pipeline.score(raws(articles), at(21))
     assert [(letter.stage, letter.offset, letter.value) for letter in batch.dead] == [("model", 7, encode(bad))]
     assert sorted(score.id for score in batch.scores) == sorted({item.id for item in articles} - {bad.id})
-    assert [letter.value for letter in store.dead.latest(9)] == [encode(bad)]
+    assert [letter.value for letter in store.dead_letters.latest(9)] == [encode(bad)]
 
 
-class Picky(Articles):
+class Picky(ArticleTable):
     """Refuses some articles for good; "*" refuses all."""
 
     refuses: frozenset[str] = frozenset()
@@ -395,10 +395,10 @@ def test_a_broker_that_counts_anew_takes_no_dead_letters_place(store: Store):
         pipeline = Pipeline(KeywordClassifier(), store, RULE, pace=UNHURRIED, era=era)
         batch = pipeline.score([Raw("articles", 0, 0, b"k", f"no record of era {era}".encode())], at(0))
         assert len(batch.dead) == 1
-    found = store.dead.latest()
+    found = store.dead_letters.latest()
     assert sorted(letter.name for letter in found) == ["articles@1/0/0", "articles@2/0/0"]
-    store.dead.settle(found[:1], "dropped")
-    assert store.dead.count() == 1
+    store.dead_letters.settle(found[:1], "dropped")
+    assert store.dead_letters.count() == 1
 
 
 def test_a_row_that_the_store_refuses_is_set_aside_and_the_rest_are_kept(store: Store, picky: Picky):
@@ -423,17 +423,17 @@ def test_a_lone_row_is_to_blame_only_if_the_store_still_takes_another(store: Sto
     picky.refuses = frozenset({"*"})
     with pytest.raises(StoreError):
         pipeline.score(raws([bad]), at(21))
-    assert store.dead.count() == 1
+    assert store.dead_letters.count() == 1
 
 
-class Choosy(Alerts):
+class Choosy(AlertTable):
     """Refuses for good to look up some series and alerts; "*" refuses all."""
 
     refuses: frozenset[str] = frozenset()
 
-    def last_rung(self, rule: str, series: Sequence[str], since: datetime) -> dict[str, Rung]:
+    def last_alerts(self, rule: str, series: Sequence[str], since: datetime) -> dict[str, LastAlert]:
         self._check(series)
-        return super().last_rung(rule, series, since)
+        return super().last_alerts(rule, series, since)
 
     def deliveries(self, alert_ids: Sequence[str]) -> list[Delivery]:
         self._check(alert_ids)
@@ -470,7 +470,7 @@ def test_a_score_that_cannot_be_watched_is_set_aside_and_the_rest_still_ring(sto
     rang = pipeline.watch(pipeline.read(as_messages(scores, "scores"), Score, at(21)), at(21))
     assert company_series("STAR") in [alert.series for alert in rang]
     assert {alert.id for alert in rang} == {alert.id for alert in store.alerts.latest()}
-    letters = store.dead.latest()
+    letters = store.dead_letters.latest()
     assert {(letter.topic, letter.stage) for letter in letters} == {("scores", "watch")}
     assert {decode(letter.value, Score).id for letter in letters} <= {item.id for item in odd}  # those whose window has enough of them
     assert "a value does not fit" in letters[0].reason
@@ -483,7 +483,7 @@ def test_an_alert_that_cannot_be_handed_on_is_set_aside(store: Store, choosy: Ch
     choosy.refuses = frozenset({rang[0].id})
     for alert in pipeline.read(as_messages(rang, "alerts"), Alert, at(22)):
         assert pipeline.notify(alert) == []
-    assert [(letter.topic, letter.offset, letter.stage) for letter in store.dead.latest()] == [("alerts", 0, "notify")]
+    assert [(letter.topic, letter.offset, letter.stage) for letter in store.dead_letters.latest()] == [("alerts", 0, "notify")]
 
 
 def test_a_store_that_refuses_everything_is_no_fault_of_a_score_or_an_alert(store: Store, choosy: Choosy):
@@ -497,7 +497,7 @@ def test_a_store_that_refuses_everything_is_no_fault_of_a_score_or_an_alert(stor
     (alert,) = pipeline.read(as_messages(rang[:1], "alerts"), Alert, at(22))
     with pytest.raises(StoreError):
         pipeline.notify(alert)
-    assert store.dead.count() == 0
+    assert store.dead_letters.count() == 0
 
 
 def test_a_score_of_no_series_and_an_empty_batch_ask_for_nothing(store: Store):

@@ -92,7 +92,7 @@ class Chat:
         return 200, json.dumps(self.success).encode() if isinstance(self.success, dict) else self.success.encode()
 
     def parse(self, query: str, body: bytes) -> list[str]:
-        """The displayed lines, headline first. Raises Rejected; ValueError, KeyError, TypeError or AssertionError for a malformed message."""
+        """The displayed lines, headline first. Raises Rejected, or a built-in error for a malformed message."""
         raise NotImplementedError
 
     def over_limit(self, messages: int, seconds: float) -> bool:

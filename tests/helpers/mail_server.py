@@ -9,16 +9,25 @@ import email.policy
 import socket
 import ssl
 import threading
+from contextlib import closing
 from email.message import EmailMessage
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+from core.records import Alert
+from core.settings import Webhook
+from storage.store import Delivery
+from stream.delivery.formats.base import Bundle
+from stream.delivery.webhooks import Job, Webhooks
+from tests.helpers.alerts import sample_alert
 
 PEM = Path(__file__).resolve().parents[1] / "data" / "mail.pem"
 """Key and certificate for mail.example."""
 USER, PASSWORD = "risk@mail.example", "p@ss/w0rd"
 LOGIN = "risk%40mail.example:p%40ss%2Fw0rd@"
 """User and password as part of a URL."""
+RECIPIENTS = "from=Tocsin%20<tocsin@b.example>&to=风控%20<risk@b.example>&to=c@d.example"
 
 
 class MailServer:
@@ -123,3 +132,18 @@ def parse_mail(body: bytes) -> EmailMessage:
     mail = email.message_from_bytes(body, policy=email.policy.default)
     assert isinstance(mail, EmailMessage)
     return mail
+
+
+def send_mail_alert(
+    server: MailServer, payload: Alert | Bundle | None = None, *, scheme: str = "smtp", login: str = "", **fields: Any
+) -> Delivery:
+    """Sends an alert to the server, as to an endpoint called "risk". login: user and password; fields: further settings"""
+    host = fields.pop("host", "mail.example")
+    resolve = fields.pop("resolve", lambda *_: ["127.0.0.1"])
+    timeout_s = fields.pop("timeout_s", 5.0)
+    url = f"{scheme}://{login}{host}:{server.port}?{RECIPIENTS}"
+    hook = Webhook(url=url, format="email", name="risk", **({"allow_private": True} | fields))
+    with closing(Webhooks([hook], resolve=resolve, timeout_s=timeout_s)) as webhooks:
+        (delivery,) = webhooks.send([Job("risk", payload or sample_alert(), 1)])
+    assert PASSWORD not in delivery.error and "p%40ss" not in delivery.error
+    return delivery

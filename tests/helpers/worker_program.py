@@ -170,7 +170,7 @@ def contents(store: Store) -> dict[str, Any]:
         "ids": sorted(row[0] for row in rows),
         "alerts": [json.loads(msgspec.json.encode(alert)) for alert in alerts],
         "deliveries": [json.loads(msgspec.json.encode(d)) for d in store.alerts.deliveries([alert.id for alert in alerts])],
-        "dead": sorted((letter.stage, letter.reason, letter.value.decode("utf-8", "replace")) for letter in store.dead.latest(1000)),
+        "dead": sorted((letter.stage, letter.reason, letter.value.decode("utf-8", "replace")) for letter in store.dead_letters.latest(1000)),
     }
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from actions.audited_actions import Deeds
+from actions.audited_actions import AuditedActions
 from core.errors import Conflict
 from domain.alert_lifecycle.silences import SEVERITIES
 from domain.alert_lifecycle.verdicts import KINDS, VERDICTS
@@ -18,13 +18,13 @@ from tocsin.cli.common import ExampleCommand, ExampleGroup, opened_store, person
 if TYPE_CHECKING:
     from core.records import Alert
     from domain.alert_lifecycle import EventKind, Silence
-    from storage.store import Group
+    from storage.store import AlertGroup
     from tocsin.services.alert_service import AlertDetails, AlertWithLifecycle
 
 STATES = ("pending", "firing", "acknowledged", "resolved")
 JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 IDS = click.argument("ids", nargs=-1, required=True, metavar="ID...")
-WHO = click.option("--who", metavar="NAME", help="Who does this. Default: your name on this computer.")
+WHO = click.option("--who", "actor", metavar="NAME", help="Who does this. Default: your name on this computer.")
 BECAUSE = click.option("--because", default="", metavar="TEXT", help="Why, for those who read it later.")
 
 
@@ -51,7 +51,7 @@ def alerts() -> None:
 @click.pass_context
 def list_(ctx: click.Context, state: str | None, since: str, limit: int, as_json: bool) -> None:
     """The newest, with their states and what mutes them."""
-    from domain.alert_lifecycle.silences import ending
+    from domain.alert_lifecycle.silences import ending_soon
     from tocsin.services.alert_service import list_alerts, parse_time
 
     now = datetime.now(UTC)
@@ -61,7 +61,7 @@ def list_(ctx: click.Context, state: str | None, since: str, limit: int, as_json
             for view in list_alerts(store, settings, now, since=parse_time(since, now), limit=limit)
             if state in (None, view.life.state)
         ]
-        soon = ending(store.silences.all(since=now), now)
+        soon = ending_soon(store.silences.all(since=now), now)
     for each in soon:
         click.echo(plain(f"silence {_short(each.id)} of {each.author} ends at {_time(each.until)} UTC: {each.comment}"), err=True)
     if as_json:
@@ -100,9 +100,9 @@ def show(ctx: click.Context, ident: str, as_json: bool) -> None:
 @WHO
 @BECAUSE
 @click.pass_context
-def ack(ctx: click.Context, ids: Sequence[str], who: str | None, because: str) -> None:
+def ack(ctx: click.Context, ids: Sequence[str], actor: str | None, because: str) -> None:
     """Say that somebody is on it."""
-    _do(ctx, ids, "acknowledged", who, because)
+    _do(ctx, ids, "acknowledged", actor, because)
 
 
 @alerts.command(cls=ExampleCommand, examples="tocsin alerts unack 3f9c21")
@@ -110,9 +110,9 @@ def ack(ctx: click.Context, ids: Sequence[str], who: str | None, because: str) -
 @WHO
 @BECAUSE
 @click.pass_context
-def unack(ctx: click.Context, ids: Sequence[str], who: str | None, because: str) -> None:
+def unack(ctx: click.Context, ids: Sequence[str], actor: str | None, because: str) -> None:
     """Take that back: nobody is on it."""
-    _do(ctx, ids, "unacknowledged", who, because)
+    _do(ctx, ids, "unacknowledged", actor, because)
 
 
 @alerts.command(cls=ExampleCommand, examples='tocsin alerts assign 3f9c21 --to 王芳\ntocsin alerts assign 3f9c21 --to ""')
@@ -120,9 +120,9 @@ def unack(ctx: click.Context, ids: Sequence[str], who: str | None, because: str)
 @click.option("--to", required=True, metavar="NAME", help='Whose it is from now on; "": nobody\'s.')
 @WHO
 @click.pass_context
-def assign(ctx: click.Context, ids: Sequence[str], to: str, who: str | None) -> None:
+def assign(ctx: click.Context, ids: Sequence[str], to: str, actor: str | None) -> None:
     """Say whose it is."""
-    _do(ctx, ids, "assigned", who, to)
+    _do(ctx, ids, "assigned", actor, to)
 
 
 @alerts.command(cls=ExampleCommand, examples='tocsin alerts note 3f9c21 "发行人已回应"')
@@ -130,9 +130,9 @@ def assign(ctx: click.Context, ids: Sequence[str], to: str, who: str | None) -> 
 @click.argument("words")
 @WHO
 @click.pass_context
-def note(ctx: click.Context, ident: str, words: str, who: str | None) -> None:
+def note(ctx: click.Context, ident: str, words: str, actor: str | None) -> None:
     """Add words to it."""
-    _do(ctx, [ident], "note", who, words)
+    _do(ctx, [ident], "note", actor, words)
 
 
 @alerts.command(cls=ExampleCommand, examples='tocsin alerts resolve 3f9c21 --because "a false report, withdrawn"')
@@ -140,9 +140,9 @@ def note(ctx: click.Context, ident: str, words: str, who: str | None) -> None:
 @WHO
 @BECAUSE
 @click.pass_context
-def resolve(ctx: click.Context, ids: Sequence[str], who: str | None, because: str) -> None:
+def resolve(ctx: click.Context, ids: Sequence[str], actor: str | None, because: str) -> None:
     """Say that it is over. What nobody resolves does so of itself, by the setting alert_resolve_after_s."""
-    _do(ctx, ids, "resolved", who, because)
+    _do(ctx, ids, "resolved", actor, because)
 
 
 @alerts.command(cls=ExampleCommand, examples="tocsin alerts reopen 3f9c21")
@@ -150,9 +150,9 @@ def resolve(ctx: click.Context, ids: Sequence[str], who: str | None, because: st
 @WHO
 @BECAUSE
 @click.pass_context
-def reopen(ctx: click.Context, ids: Sequence[str], who: str | None, because: str) -> None:
+def reopen(ctx: click.Context, ids: Sequence[str], actor: str | None, because: str) -> None:
     """Say that it is not over: it fires again, and nobody is on it."""
-    _do(ctx, ids, "reopened", who, because)
+    _do(ctx, ids, "reopened", actor, because)
 
 
 @alerts.command(cls=ExampleCommand, examples='tocsin alerts judge 3f9c21 false --because "an old story, told again"')
@@ -161,9 +161,9 @@ def reopen(ctx: click.Context, ids: Sequence[str], who: str | None, because: str
 @WHO
 @BECAUSE
 @click.pass_context
-def judge(ctx: click.Context, ident: str, verdict: Any, who: str | None, because: str) -> None:
+def judge(ctx: click.Context, ident: str, verdict: Any, actor: str | None, because: str) -> None:
     """Say whether it was of use (right), a false alarm (false), or came too late (late). Your last word counts."""
-    _do(ctx, [ident], KINDS[verdict], who, because)
+    _do(ctx, [ident], KINDS[verdict], actor, because)
 
 
 @alerts.command(
@@ -192,7 +192,7 @@ def silence(
     most: Any,
     lasts: str,
     comment: str,
-    who: str | None,
+    actor: str | None,
     as_json: bool,
 ) -> None:
     """Keep alerts from being delivered for a while. They are stored and shown all the same."""
@@ -205,14 +205,14 @@ def silence(
         rules=rules,
         least=least,
         most=most,
-        author=person(who),
+        author=person(actor),
         comment=comment,
         starts_at=now,
         ends_at=now + span(lasts) + timedelta(seconds=1),  # whole seconds, rounded down
         now=now,
     )
     with opened_store(ctx) as (_, store):
-        Deeds(store, lambda: now, lambda: one.author).hush(one)
+        AuditedActions(store, lambda: now, lambda: one.author).add_silence(one)
     if as_json:
         print_json(one)
     else:
@@ -248,28 +248,28 @@ def silences(ctx: click.Context, ended: bool, as_json: bool) -> None:
 @click.argument("ident", metavar="ID")
 @WHO
 @click.pass_context
-def unsilence(ctx: click.Context, ident: str, who: str | None) -> None:
+def unsilence(ctx: click.Context, ident: str, actor: str | None) -> None:
     """End a silence before its time. It stays known, with who ended it."""
     from tocsin.services.alert_service import find_silence
 
-    now, name = datetime.now(UTC), person(who)
+    now, name = datetime.now(UTC), person(actor)
     with opened_store(ctx) as (_, store):
         one = find_silence(store, ident)
         if one.state(now) == "ended":
             raise Conflict(f"silence {_short(one.id)} ended at {_time(one.until)} UTC already{_ender(one)}")
-        Deeds(store, lambda: now, lambda: name).end_silence(one.id)
+        AuditedActions(store, lambda: now, lambda: name).end_silence(one.id)
     click.echo(f"silence {_short(one.id)} ended")
 
 
-def _do(ctx: click.Context, ids: Sequence[str], kind: EventKind, who: str | None, text: str) -> None:
+def _do(ctx: click.Context, ids: Sequence[str], kind: EventKind, actor: str | None, text: str) -> None:
     """Note what was done to these alerts: to all of them, or to none where one cannot be found."""
     from tocsin.services.alert_service import find, states
 
-    now, name = datetime.now(UTC), person(who)
+    now, name = datetime.now(UTC), person(actor)
     with opened_store(ctx) as (settings, store):
         found = find(store, ids)
-        deeds = Deeds(store, lambda: now, lambda: name)
-        deeds.act_on([alert.id for alert in found], kind, text, lambda: states(store, settings, found, now))
+        actions = AuditedActions(store, lambda: now, lambda: name)
+        actions.act_on([alert.id for alert in found], kind, text, lambda: states(store, settings, found, now))
     to = f" to {text or 'nobody'}" if kind == "assigned" else ""
     for alert in found:
         click.echo(plain(f"{_short(alert.id)} {alert.series}: {kind}{to} by {name}"))
@@ -283,14 +283,14 @@ def _print_details(found: AlertDetails) -> None:
     lines.append(f"{alert.series} ({alert.severity}, rule {alert.rule}), detected {_time(alert.detected_at)} UTC")
     seen, _, limit = describe_measure(alert, zh=False)
     limit_text = f" (the rule rings {limit})" if limit else ""
-    silent = alert.measure == "silence"
+    silent = alert.measure == "outage"
     counted = (
         f"the last came {_time(alert.window_start)} UTC"
         if silent
         else f"{alert.total} in all, {alert.observed} negative, {alert.sources} sources"
     )
     lines.append(f"{seen}{limit_text}; {counted}")
-    lines.append(f"state: {life.state}{f' by {_by(found.view)}' if _by(found.view) else ''}; last over its bar {_time(life.last_seen)} UTC")
+    lines.append(f"state: {life.state}{f' by {_by(found.view)}' if _by(found.view) else ''}; last over its bar {_time(life.last_breach_at)} UTC")
     if life.assignee:
         lines.append(f"assigned to: {life.assignee}")
     lines += [f"silenced until {_time(each.until)} UTC by {each.author}: {each.comment} ({_short(each.id)})" for each in life.silenced]
@@ -301,15 +301,15 @@ def _print_details(found: AlertDetails) -> None:
     lines += [f"{'*' if item.id in needed else ' '} {_time(item.published_at)}  {item.source}: {item.title}" for item in alert.evidence]
     for line in lines:
         click.echo(plain(line))
-    rows: list[tuple[datetime, str, str, str]] = [(each.at, each.who, each.kind, each.text) for each in found.events]
+    rows: list[tuple[datetime, str, str, str]] = [(each.at, each.actor, each.kind, each.text) for each in found.events]
     together = {group.subject: f", {_together(group)}" for group in found.groups}
     for sent in found.deliveries:
         words = (sent.error or f"taken (HTTP {sent.status})") + together.get(sent.alert_id, "")
         rows += [(sent.sent_at, sent.endpoint, f"attempt {sent.attempt}", words)]
     rows += [(each.at, each.endpoint, "withheld", each.text) for each in found.withheld]
     table = table_of("when (UTC)", "who", "what", "words")
-    for at, who, what, words in sorted(rows):
-        table.add_row(_time(at), plain(who), what, plain(words))
+    for at, actor, what, words in sorted(rows):
+        table.add_row(_time(at), plain(actor), what, plain(words))
     if rows:
         results.print(table, markup=False)
 
@@ -336,14 +336,14 @@ def _explanation_lines(alert: Alert) -> list[str]:
     return lines
 
 
-def _together(group: Group) -> str:
+def _together(group: AlertGroup) -> str:
     return f"in {'digest' if group.digest else 'group'} {_short(group.id)} of {len(group.members)}"
 
 
 def _by(view: AlertWithLifecycle) -> str:
     life = view.life
     event = life.resolved if life.state == "resolved" else life.acknowledged if life.state == "acknowledged" else None
-    return event.who if event else f"for {life.assignee}" if life.assignee else ""
+    return event.actor if event else f"for {life.assignee}" if life.assignee else ""
 
 
 def _muted(view: AlertWithLifecycle) -> str:

@@ -203,7 +203,7 @@ def backtest(
             with interruptible() as stop, bars() as show:
                 store = stack.enter_context(archive_store(files, settings, reading, stop, show))
         history, begin, end = load_history(store, rules.detector, begin, end, window_s=rules.window_s)
-        notify(f"replaying {begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC, {len(history.tallies)} series")
+        notify(f"replaying {begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC, {len(history.counts)} series")
         table = table_of("detected (UTC)", "severity", "series", "stories", "expected", "window", "odds, or rule")
         with _bar() as progress:
             for found in run(history, rules, OutageRule.from_settings(settings), store, begin, end, progress):
@@ -223,8 +223,8 @@ def backtest(
                 else:
                     results.print(table)
                     results.print(
-                        f"{found.alerts - found.silences} alerts, {found.alerts_per_week} a week (budget: {found.false_per_week} false "
-                        f"ones), of {found.articles} negative articles in {found.series} series; {found.silences} of silence"
+                        f"{found.alerts - found.outages} alerts, {found.alerts_per_week} a week (budget: {found.false_per_week} false "
+                        f"ones), of {found.articles} negative articles in {found.series} series; {found.outages} outages"
                     )
 
 

@@ -17,7 +17,7 @@ from tocsin.runtime import wiring
 
 if TYPE_CHECKING:
     from stream.detection.limit_rule import LimitRule
-    from stream.detection.rules import Rules
+    from stream.detection.rules import AlertRules
     from stream.detection.spike_rule import SpikeRule
     from tocsin.services.replay import Preview
 
@@ -53,7 +53,7 @@ def list_(ctx: click.Context, as_json: bool) -> None:
     """What is in force: the detector, and the rules that were written on the dashboard, else those of the file of the settings."""
     settings = settings_of(ctx)
     with in_force(settings) as store:
-        found = wiring.rules_in_force(settings, store) if store else wiring.make_rules(settings)
+        found = wiring.active_rules(settings, store) if store else wiring.make_rules(settings)
     _show(found, as_json, detector=True)
 
 
@@ -81,16 +81,16 @@ def preview(ctx: click.Context, file: str | None, days: float, as_json: bool) ->
     _tell(seen, days)
 
 
-def _load(ctx: click.Context, file: str | None) -> Rules:
+def _load(ctx: click.Context, file: str | None) -> AlertRules:
     settings = settings_of(ctx)
     if not file and not settings.alert_rules:
         raise InvalidInput("no rules: give FILE, or set `alert_rules` to one")
     return wiring.make_rules(settings, Path(file) if file else None)
 
 
-def _show(found: Rules, as_json: bool, *, detector: bool) -> None:
+def _show(found: AlertRules, as_json: bool, *, detector: bool) -> None:
     rows = [_detector(found.detector)] if detector else []
-    rows += [_row(rule) for rule in found.own]
+    rows += [_row(rule) for rule in found.limit_rules]
     if as_json:
         for row in rows:
             print_json(row)

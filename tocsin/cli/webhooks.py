@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-from actions.audited_actions import Deeds
+from actions.audited_actions import AuditedActions
 from core.errors import InvalidInput, NotFound, SettingsError
 from core.settings import Settings
 from storage.store import Store
@@ -80,9 +80,9 @@ def test(ctx: click.Context, endpoints: tuple[str, ...], as_json: bool) -> None:
 @click.argument("endpoint")
 @click.argument("ids", nargs=-1, metavar="[ALERT]...")
 @click.option("--failed", is_flag=True, help="All that failed there in the last 31 days.")
-@click.option("--who", metavar="NAME", help="Who wants it, for the audit log. Default: your name on this computer.")
+@click.option("--who", "actor", metavar="NAME", help="Who wants it, for the audit log. Default: your name on this computer.")
 @click.pass_context
-def replay(ctx: click.Context, endpoint: str, ids: tuple[str, ...], failed: bool, who: str | None) -> None:
+def replay(ctx: click.Context, endpoint: str, ids: tuple[str, ...], failed: bool, actor: str | None) -> None:
     """Have alerts sent to ENDPOINT once more, whether it took them or not. The worker does it, within seconds while it runs.
 
     With the embedded store: while `tocsin up` is stopped; they are sent when it starts, and the dashboard's page of deliveries does
@@ -93,20 +93,20 @@ def replay(ctx: click.Context, endpoint: str, ids: tuple[str, ...], failed: bool
 
     if failed == bool(ids):
         raise InvalidInput("give the ids of alerts, or --failed")
-    now, name = datetime.now(UTC), person(who)
+    now, name = datetime.now(UTC), person(actor)
     settings = _configured(settings_of(ctx))
     with contextlib.closing(wiring.make_store(settings)) as store:
-        desk, deeds = StoredDeliveryService(settings, store, lambda: now), Deeds(store, lambda: now, lambda: name)
+        desk, actions = StoredDeliveryService(settings, store, lambda: now), AuditedActions(store, lambda: now, lambda: name)
         if failed:
-            asked = desk.replay_failed(endpoint, deeds)
+            asked = desk.replay_failed(endpoint, actions)
         else:
-            asked = desk.replay(endpoint, [_subject(store, alert.id, endpoint) for alert in find(store, ids)], deeds)
+            asked = desk.replay(endpoint, [_subject(store, alert.id, endpoint) for alert in find(store, ids)], actions)
     click.echo(f"{endpoint}: {asked} will be sent once more")
 
 
 def _subject(store: Store, alert_id: str, endpoint: str) -> str:
     """What the log of an endpoint calls an alert: the last group that it went out in, where it did."""
-    return next((each.alert_id for each in reversed(store.told(alert_id)) if each.endpoint == endpoint), alert_id)
+    return next((each.alert_id for each in reversed(store.deliveries_of(alert_id)) if each.endpoint == endpoint), alert_id)
 
 
 def _configured(settings: Settings) -> Settings:

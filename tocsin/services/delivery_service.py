@@ -10,11 +10,11 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from actions.audited_actions import Deeds
+from actions.audited_actions import AuditedActions
 from core.errors import Conflict, InvalidInput, NotFound
 from core.settings import Settings
 from dashboard.services import DAYS, OUTCOMES, DeliveryLog, DeliveryOutcome, DeliveryRecord, EndpointStatus
-from storage.store import Delivery, Group, Replay, Store
+from storage.store import AlertGroup, Delivery, Replay, Store
 from stream.delivery.delivery_scheduler import REACH, next_attempt, open_replays
 from stream.delivery.endpoints import endpoints as parsed
 from stream.delivery.formats.base import GONE, is_rate_limited
@@ -71,7 +71,7 @@ class StoredDeliveryService:
         since = now - timedelta(days=DAYS)
         lasts = self._store.alerts.last_attempts(since)
         known = states(self._settings, lasts)
-        groups = {group.subject: group for group in self._store.groups.since(since)}
+        groups = {group.subject: group for group in self._store.alert_groups.since(since)}
         asked = {(each.alert_id, each.endpoint): each for each in open_replays(self._store.replays.since(now - REACH), lasts)}
         by_name = {each.endpoint: each for each in known}
         sent = sorted((_sent(last, by_name.get(last.endpoint), groups, asked, now) for last in lasts), key=_newest_first)
@@ -79,7 +79,7 @@ class StoredDeliveryService:
         places = [_place(each.endpoint, each.state, sent) for each in known] + [_place(name, "", sent) for name in gone]
         return DeliveryLog(tuple(places), tuple(sent))
 
-    def replay(self, endpoint: str, subjects: Sequence[str], deeds: Deeds) -> int:
+    def replay(self, endpoint: str, subjects: Sequence[str], actions: AuditedActions) -> int:
         """Ask for these to be sent there once more; how many. Raises UserError, StoreError."""
         self._must_be_open(endpoint)
         if len(subjects) > MOST_AT_ONCE:
@@ -89,21 +89,21 @@ class StoredDeliveryService:
         unknown = [subject for subject in subjects if subject not in last or subject == TEST]
         if unknown:
             raise NotFound(f"{unknown[0][:64]!r} was never sent to {endpoint}: there is nothing to send once more")
-        deeds.replay(endpoint, last)
+        actions.replay(endpoint, last)
         return len(last)
 
-    def replay_failed(self, endpoint: str, deeds: Deeds) -> int:
+    def replay_failed(self, endpoint: str, actions: AuditedActions) -> int:
         """The same for all that failed or are dead there, the newest where they are too many. Raises UserError, StoreError."""
         self._must_be_open(endpoint)
         found = [each.subject for each in self.log().deliveries if each.endpoint == endpoint and each.outcome in ("failed", "dead")]
         subjects = [subject for subject in found if subject != TEST][:MOST_AT_ONCE]
-        return self.replay(endpoint, subjects, deeds) if subjects else 0
+        return self.replay(endpoint, subjects, actions) if subjects else 0
 
-    def send_test(self, endpoint: str, deeds: Deeds) -> None:
+    def send_test(self, endpoint: str, actions: AuditedActions) -> None:
         """Ask for a test. Raises UserError, StoreError."""
         self._state(endpoint)
         made = [each.attempt for each in self._store.alerts.deliveries([TEST]) if each.endpoint == endpoint]
-        deeds.send_test(endpoint, TEST, max(made, default=0))
+        actions.send_test(endpoint, TEST, max(made, default=0))
 
     def _state(self, endpoint: str) -> str:
         found = states(self._settings, self._store.alerts.last_attempts(self._now() - timedelta(days=DAYS)))
@@ -125,7 +125,7 @@ def _newest_first(each: DeliveryRecord) -> tuple[float, str, str]:
 
 
 def _sent(
-    last: Delivery, place: EndpointState | None, groups: dict[str, Group], asked: dict[tuple[str, str], Replay], now: datetime
+    last: Delivery, place: EndpointState | None, groups: dict[str, AlertGroup], asked: dict[tuple[str, str], Replay], now: datetime
 ) -> DeliveryRecord:
     group, wanted = groups.get(last.alert_id), asked.get((last.alert_id, last.endpoint))
     due = next_attempt(last) if last.alert_id != TEST else None
@@ -149,7 +149,7 @@ def _sent(
         outcome=outcome,
         alert_ids=group.members if group else alone,
         next_at=due,
-        requested_by=wanted.who if wanted else "",
+        requested_by=wanted.actor if wanted else "",
     )
 
 

@@ -1,16 +1,28 @@
-"""Every kind of receiver that alerts can be told to. Each module is pure: an alert and an endpoint's options in, messages out.
+"""Webhook formats. Each module turns an alert, or a bundle of alerts, into messages for one kind of receiver. Pure.
 
-generic        Tocsin's own JSON (docs/webhook.schema.json)
-alertmanager   as Alertmanager would send it
-slack, feishu, dingtalk, wecom
-mail           a letter, sent by SMTP
-reading        what people read of an alert, whatever the format; splitting, how it is parted where a message has a limit
+generic         Tocsin's own JSON (docs/webhook.schema.json)
+alertmanager    the JSON of Prometheus Alertmanager
+slack, feishu   chats with a rich-text format of their own
+markdown_bots   DingTalk and WeCom
+mail            an e-mail, sent by SMTP
+alert_text      the text of one alert, shared by all formats; group_text: of several; splitting: over messages of limited size
 """
 
 from __future__ import annotations
 
-from stream.delivery.formats import alertmanager, dingtalk, feishu, generic, mail, slack, wecom
+from stream.delivery.formats import alertmanager, feishu, generic, mail, markdown_bots, slack
 from stream.delivery.formats.base import Format
 
-FORMATS: dict[str, Format] = {module.FORMAT.key: module.FORMAT for module in (generic, alertmanager, slack, feishu, dingtalk, wecom, mail)}
-"""By what the settings call them."""
+FORMATS: dict[str, Format] = {
+    each.key: each
+    for each in (
+        generic.FORMAT,
+        alertmanager.FORMAT,
+        slack.FORMAT,
+        feishu.FORMAT,
+        markdown_bots.DINGTALK,
+        markdown_bots.WECOM,
+        mail.FORMAT,
+    )
+}
+"""By the name that settings use."""

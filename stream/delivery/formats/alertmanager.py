@@ -1,7 +1,7 @@
-"""What Alertmanager sends to a webhook, version "4", so that what listens to Alertmanager can listen to Tocsin. Pure.
+"""Alertmanager's webhook payload, version "4", for receivers written for Alertmanager. Pure.
 
 Source: https://prometheus.io/docs/alerting/latest/configuration/#webhook_config; the fingerprint is that of Prometheus'
-common/model/signature.go: FNV-1a over the sorted labels, 64 bits.
+common/model/signature.go: 64-bit FNV-1a over the sorted labels.
 """
 
 from __future__ import annotations
@@ -14,27 +14,26 @@ import msgspec
 
 from core.records import Alert
 from core.series import kind_of
-from stream.delivery.formats.alert_text import Reading, read
-from stream.delivery.formats.base import JSON, Bundle, Format, Member, Message, Options, iso, ranked
+from stream.delivery.formats.alert_text import AlertText, alert_text
+from stream.delivery.formats.base import JSON, Bundle, Format, FormatOptions, Member, Message, by_severity, iso_millis
 
 NEVER = "0001-01-01T00:00:00Z"
-"""When an alert ends that has not ended: Go's zero time."""
-
-
+"""endsAt of an alert that fires: Go's zero time."""
 _LABELS = {"rule": "alertname", "alert": "alert_id"}
-"""What Alertmanager calls what groups are told apart by, where that is not our own word."""
+"""Alertmanager's names of labels, where they differ from ours."""
 
 
-def messages(sent: Alert | Bundle, options: Options, _at: datetime) -> list[Message]:
-    """One message: all alerts of the group, or a group of the one alert."""
-    members, by = ([Member(sent)], ("rule", "series")) if isinstance(sent, Alert) else (ranked(sent.members), sent.by)
+def messages(payload: Alert | Bundle, options: FormatOptions, _at: datetime) -> list[Message]:
+    """One message with all alerts of the group; a single alert is a group of one."""
+    members = [Member(payload)] if isinstance(payload, Alert) else by_severity(payload.members)
+    by = ("rule", "series") if isinstance(payload, Alert) else payload.by
     alerts = [_alert(each, options) for each in members]
     group = {name: alerts[0]["labels"][name] for name in (_LABELS.get(each, each) for each in by)}
     body = {
         "version": "4",
         "groupKey": f"{{}}:{{{', '.join(f'{name}={_quoted(value)}' for name, value in group.items())}}}",
         "truncatedAlerts": 0,
-        "status": "firing" if any(each.ended is None for each in members) else "resolved",
+        "status": "firing" if any(each.resolved_at is None for each in members) else "resolved",
         "receiver": options.name,
         "groupLabels": group,
         "commonLabels": _common([each["labels"] for each in alerts]),
@@ -45,8 +44,8 @@ def messages(sent: Alert | Bundle, options: Options, _at: datetime) -> list[Mess
     return [Message(msgspec.json.encode(body), JSON)]
 
 
-def _alert(member: Member, options: Options) -> dict[str, Any]:
-    alert, reading = member.alert, read(member.alert, options)
+def _alert(member: Member, options: FormatOptions) -> dict[str, Any]:
+    alert, text = member.alert, alert_text(member.alert, options)
     labels = {
         "alertname": alert.rule,
         "alert_id": alert.id,
@@ -55,34 +54,34 @@ def _alert(member: Member, options: Options) -> dict[str, Any]:
         "severity": alert.severity,
     }
     return {
-        "status": "resolved" if member.ended else "firing",
+        "status": "resolved" if member.resolved_at else "firing",
         "labels": labels,
-        "annotations": _annotations(reading),
-        "startsAt": iso(alert.window_start),
-        "endsAt": iso(member.ended) if member.ended else NEVER,
-        "generatorURL": reading.link,
+        "annotations": _annotations(text),
+        "startsAt": iso_millis(alert.window_start),
+        "endsAt": iso_millis(member.resolved_at) if member.resolved_at else NEVER,
+        "generatorURL": text.link,
         "fingerprint": fingerprint(labels),
     }
 
 
 def _common(each: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """What is the same in all of them."""
+    """The entries that all of them share."""
     return {name: value for name, value in each[0].items() if all(other.get(name) == value for other in each)}
 
 
-def _annotations(reading: Reading) -> dict[str, str]:
-    articles = "\n".join(f"{piece.text} {piece.url}".rstrip() for piece in reading.evidence)
+def _annotations(text: AlertText) -> dict[str, str]:
+    articles = "\n".join(f"{paragraph.text} {paragraph.url}".rstrip() for paragraph in text.evidence)
     return {
-        "summary": reading.headline,
-        "description": "\n".join(reading.sentences),
-        **({"why": reading.why} if reading.why else {}),
+        "summary": text.headline,
+        "description": "\n".join(text.sentences),
+        **({"why": text.explanation} if text.explanation else {}),
         **({"articles": articles} if articles else {}),
-        **{fact.key: fact.value for fact in reading.facts if fact.key not in ("series", "severity", "rule", "id")},
+        **{fact.key: fact.value for fact in text.facts if fact.key not in ("series", "severity", "rule", "id")},
     }
 
 
 def fingerprint(labels: Mapping[str, str]) -> str:
-    """16 hex digits."""
+    """Prometheus' fingerprint of a set of labels: 16 hexadecimal digits."""
     digest = 0xCBF29CE484222325
     for byte in b"".join(name.encode() + b"\xff" + value.encode() + b"\xff" for name, value in sorted(labels.items())):
         digest = (digest ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF

@@ -1,4 +1,4 @@
-"""What a format is: how alerts become messages for one kind of receiver, and how its answers are understood. Pure."""
+"""The interface of a webhook format, and the results of a delivery attempt. Pure."""
 
 from __future__ import annotations
 
@@ -10,18 +10,27 @@ import msgspec
 
 from core.records import Alert, Language
 from domain.alert_lifecycle.silences import rank
+from storage.store import Delivery
 from storage.tables.alert_groups import PREFIX
 
 Transport = Literal["http", "smtp"]
 Signing = Literal["standard", "own", "none"]
-"""standard: Standard Webhooks' headers, a secret whsec_…; own: as the bot has it, any secret; none: there is nothing to sign with."""
+"""standard: Standard Webhooks headers with a whsec_… secret; own: the chat's own scheme, any secret; none: unsigned."""
+
+GONE = 410
+NOT_SENT = "not sent: "
+RATE_LIMITED = "rate limited: "
+PARTLY_REFUSED = "some recipients were refused: "
+TIMED_OUT = "timed out"
 
 
-class Options(NamedTuple):
-    """What an endpoint's settings say of the words it gets.
+class FormatOptions(NamedTuple):
+    """The settings of an endpoint that its messages depend on.
 
-    name: what the endpoint is called; link_base: where the dashboard is reached, "" where people have no address of it
-    secret: of a bot that signs in its own way; sender, recipients: of mail, as RFC 5322 writes them
+    name: label of the endpoint
+    link_base: URL of the dashboard; "" where it has no public URL
+    secret: for formats with a signing scheme of their own
+    sender, recipients: of mail, in RFC 5322 form
     """
 
     name: str
@@ -35,20 +44,22 @@ class Options(NamedTuple):
 class Member(NamedTuple):
     """An alert of a bundle.
 
-    ended: since when it is over; None while it fires
-    fresh: whether the endpoint is told of it for the first time
+    resolved_at: None while it fires
+    is_new: whether the endpoint has not received it before
     """
 
     alert: Alert
-    ended: datetime | None = None
-    fresh: bool = True
+    resolved_at: datetime | None = None
+    is_new: bool = True
 
 
 class Bundle(NamedTuple):
-    """Alerts that are sent together: a group, or a digest.
+    """Alerts that are sent together: a group or a digest.
 
-    id: the same for the same members, however often it is sent; at: when it was due; members: one at least
-    by: in what all of them agree, of rule, series, kind and severity; "alert": every alert is sent by itself
+    id: the same for the same members at every attempt
+    at: when the group was due
+    members: at least one
+    by: the labels that all members share: rule, series, kind, severity; or "alert" for a group of one
     """
 
     id: str
@@ -59,16 +70,22 @@ class Bundle(NamedTuple):
 
 
 class Message(NamedTuple):
-    """One message, ready to be sent. query: to be added to the endpoint's URL."""
+    """One request or mail, ready to send. query: appended to the endpoint's URL."""
 
     body: bytes
     headers: Mapping[str, str]
     query: str = ""
 
 
-class Verdict(NamedTuple):
-    """What an answer means. error: "" when the message was taken; wait_s: how long nothing more should be sent, 0 where it does not say."""
+class SendResult(NamedTuple):
+    """The result of sending one message.
 
+    status: HTTP or SMTP status; 0 when there was no response
+    error: "" when the message was accepted
+    wait_s: the pause that the endpoint asked for; 0 for none
+    """
+
+    status: int
     error: str
     wait_s: float = 0.0
 
@@ -80,17 +97,22 @@ class Limit(NamedTuple):
     seconds: float
 
 
+ResponseParser = Callable[[int, bytes], SendResult]
+"""From HTTP status and body to the result."""
+
+
 class Format(NamedTuple):
     """One kind of receiver.
 
-    messages: (alert or alerts, options, the moment of this attempt) to messages, in order; as many and the same words at every attempt
-    verdict: (status of HTTP, body) to what it means; None: the status says all, the body is not read
-    limits: how often its receiver lets itself be called
+    messages: from (alert or bundle, options, time of the attempt) to messages, in order. Every attempt gives the same number of messages
+        with the same content, so that a retry can continue after those already accepted.
+    parse_response: None where the HTTP status is the whole answer and the body is not read
+    limits: rate limits of the receiver
     """
 
     key: str
-    messages: Callable[[Alert | Bundle, Options, datetime], list[Message]]
-    verdict: Callable[[int, bytes], Verdict] | None = None
+    messages: Callable[[Alert | Bundle, FormatOptions, datetime], list[Message]]
+    parse_response: ResponseParser | None = None
     limits: tuple[Limit, ...] = ()
     signing: Signing = "none"
     transport: Transport = "http"
@@ -99,8 +121,8 @@ class Format(NamedTuple):
 JSON = {"content-type": "application/json; charset=utf-8"}
 
 
-class _Answer(msgspec.Struct):
-    """code, msg: Feishu's; StatusCode: what it said in its place before; errcode, errmsg: DingTalk's and WeCom's."""
+class _Response(msgspec.Struct):
+    """code, msg: Feishu; StatusCode: an older version of Feishu; errcode, errmsg: DingTalk and WeCom."""
 
     code: int | None = None
     StatusCode: int | None = None
@@ -109,38 +131,61 @@ class _Answer(msgspec.Struct):
     errmsg: str = ""
 
 
-def coded(bot: str, too_many: Mapping[int, float]) -> Callable[[int, bytes], Verdict]:
-    """The verdict of a bot that answers 200 and a code, which is 0 when the message was taken.
+def error_code_parser(bot: str, rate_limit_codes: Mapping[int, float]) -> ResponseParser:
+    """A parser for bots that answer HTTP 200 with an error code in the body, 0 for success.
 
-    too_many: codes that say so, and how long to be quiet after each, seconds
+    Args:
+        bot: its name, for error messages.
+        rate_limit_codes: from the codes for "too many messages" to the pause after each, in seconds.
     """
 
-    def verdict(status: int, body: bytes) -> Verdict:
+    def parse(status: int, body: bytes) -> SendResult:
         try:
-            answer = msgspec.json.decode(body, type=_Answer)
+            response = msgspec.json.decode(body, type=_Response)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            return Verdict(f"HTTP {status}: the answer is not {bot}'s: is the URL right?")
-        code = next((given for given in (answer.code, answer.errcode, answer.StatusCode) if given is not None), None)
+            return SendResult(status, f"HTTP {status}: this is not a response of {bot}; check the URL")
+        code = next((given for given in (response.code, response.errcode, response.StatusCode) if given is not None), None)
         if code is None:
-            return Verdict(f"HTTP {status}: the answer is not {bot}'s: is the URL right?")
+            return SendResult(status, f"HTTP {status}: this is not a response of {bot}; check the URL")
         if code == 0:
-            return Verdict("" if 200 <= status < 300 else f"HTTP {status}")
-        words = " ".join((answer.msg or answer.errmsg).split())[:200]
-        return Verdict(f"{bot} {code}: {words}".rstrip(": "), too_many.get(code, 0.0))
+            return SendResult(status, "" if 200 <= status < 300 else f"HTTP {status}")
+        text = " ".join((response.msg or response.errmsg).split())[:200]
+        return SendResult(status, f"{bot} {code}: {text}".rstrip(": "), rate_limit_codes.get(code, 0.0))
 
-    return verdict
-
-
-def subject(sent: Alert | Bundle) -> str:
-    """What the delivery log calls it."""
-    return sent.id if isinstance(sent, Alert) else PREFIX + sent.id
+    return parse
 
 
-def ranked(members: Iterable[Member]) -> list[Member]:
-    """The most severe first, and of those the most surprising."""
+def is_permanent_failure(delivery: Delivery) -> bool:
+    """Whether a retry cannot help: the endpoint is gone or redirects, its address is not allowed, or some recipients already have it."""
+    return delivery.status == GONE or 300 <= delivery.status < 400 or delivery.error.startswith((NOT_SENT, PARTLY_REFUSED))
+
+
+def is_rate_limited(delivery: Delivery) -> bool:
+    """Whether the message was held back by the endpoint's rate limit. That does not count as an attempt."""
+    return delivery.error.startswith(RATE_LIMITED)
+
+
+def subject(payload: Alert | Bundle) -> str:
+    """Id of an alert or a group in the log of deliveries."""
+    return payload.id if isinstance(payload, Alert) else PREFIX + payload.id
+
+
+def message_id(payload: Alert | Bundle, part: int = 1) -> str:
+    """The webhook-id: the same at every attempt and for every endpoint, so that receivers can drop duplicates.
+
+    Args:
+        payload: what is sent.
+        part: number of the message, from 1. The ":" cannot be part of an id, so ids of parts are unique.
+    """
+    name = f"{'alert' if isinstance(payload, Alert) else 'group'}_{payload.id}"
+    return name if part == 1 else f"{name}:{part}"
+
+
+def by_severity(members: Iterable[Member]) -> list[Member]:
+    """The members, highest severity first, then highest surprise."""
     return sorted(members, key=lambda each: (-rank(each.alert.severity), -each.alert.surprise, each.alert.detected_at, each.alert.id))
 
 
-def iso(moment: datetime) -> str:
-    """A time as JSON says it, to the millisecond: "2026-11-20T12:00:00.000Z"."""
+def iso_millis(moment: datetime) -> str:
+    """UTC in ISO 8601, to the millisecond: "2026-11-20T12:00:00.000Z"."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

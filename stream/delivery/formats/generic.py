@@ -1,6 +1,6 @@
-"""The generic JSON of a webhook, described by docs/webhook.schema.json, which is made from the types below. Pure.
+"""Tocsin's own webhook JSON. The types below generate docs/webhook.schema.json. Pure.
 
-Source of the limit: Standard Webhooks 1.0.0, https://www.standardwebhooks.com.
+Source of the size limit: Standard Webhooks 1.0.0, https://www.standardwebhooks.com.
 """
 
 from __future__ import annotations
@@ -14,147 +14,152 @@ from msgspec import Meta
 
 from core.records import Alert, Chart, CompanyCount, Measure, Severity, Share, WordCount
 from core.series import MARKET, series_name
-from stream.delivery.formats.base import JSON, Bundle, Format, Member, Message, Options, iso, ranked
+from stream.delivery.formats.base import JSON, Bundle, Format, FormatOptions, Member, Message, by_severity, iso_millis
 
 MAX_BYTES = 20_000
 """The specification asks for less than 20 kB."""
-MAX_WHY_BYTES = 4_000
-"""Of them. What an explanation says first is kept; one of ours has half of it."""
+MAX_EXPLANATION_BYTES = 4_000
+"""Limit of the explanation within MAX_BYTES. An explanation of ours has about half of it."""
 TEST = "test"
-"""The id, and the rule, of what is sent to try an endpoint."""
+"""Id and rule of a test message."""
 
-Moment = Annotated[
+Timestamp = Annotated[
     str, Meta(description="UTC, to the millisecond", examples=["2026-11-20T12:00:00.000Z"], extra_json_schema={"format": "date-time"})
 ]
 Count = Annotated[int, Meta(ge=0)]
 PartNumber = Annotated[int, Meta(ge=1)]
 
 
-class Names(msgspec.Struct, frozen=True, kw_only=True):
-    """What people read for a series."""
+class SeriesName(msgspec.Struct, frozen=True, kw_only=True):
+    """Display name of a series."""
 
     en: str
     zh: str
 
 
-class Item(msgspec.Struct, frozen=True, kw_only=True):
-    """One article behind the alert. A url that would not fit into a message alone is left empty."""
+class EvidenceItem(msgspec.Struct, frozen=True, kw_only=True):
+    """An article behind the alert. The url is empty where it would not fit into a message."""
 
     id: str
     title: str
     url: str
     source: str
-    published_at: Moment
-    p_negative: Annotated[Share, Meta(description="how likely the article is negative, to four decimals")]
-    needed: Annotated[bool, Meta(description="whether it is of a story without which the alert would not have rung")]
+    published_at: Timestamp
+    p_negative: Annotated[Share, Meta(description="probability that the article is negative, to four decimals")]
+    decisive: Annotated[bool, Meta(description="whether the article belongs to a decisive story")]
 
 
-class Course(msgspec.Struct, frozen=True, kw_only=True):
-    """Negative stories of the series in equal steps up to the end of the window, and what its past let expect of each."""
+class StoryChart(msgspec.Struct, frozen=True, kw_only=True):
+    """Observed and expected negative stories of the series, in equal steps up to the end of the window."""
 
-    start: Moment
+    start: Timestamp
     step_s: Annotated[int, Meta(ge=1)]
     negative: list[Count]
-    expected: Annotated[list[float], Meta(description="empty where there was no past to tell")]
+    expected: Annotated[list[float], Meta(description="empty where the series has no history")]
 
 
-class Reasons(msgspec.Struct, frozen=True, kw_only=True):
-    """Why it rang."""
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+    """Why the alert was raised."""
 
     stories: Annotated[
-        Count, Meta(description="distinct stories of the window that were looked at: negative ones, if its rule counts those")
+        Count, Meta(description="distinct stories of the window that were examined: negative ones, where the rule counts those")
     ]
-    more: Annotated[bool, Meta(description="whether the window holds more than were looked at")]
-    carried: Annotated[
-        Count, Meta(description="size of the smallest set of stories without which it would not have rung; 0: that cannot be said")
+    more: Annotated[bool, Meta(description="whether the window holds more stories than were examined")]
+    decisive_count: Annotated[
+        Count, Meta(description="size of the smallest set of stories without which the alert would not have been raised; 0: unknown")
     ]
-    needed: Annotated[
-        list[str], Meta(description="ids of articles, one for each story of that set, most negative first; the first of many")
+    decisive_article_ids: Annotated[
+        list[str], Meta(description="one article for each story of that set, most negative first; truncated where there are many")
     ]
-    read: Annotated[Count, Meta(description="the most negative stories, so many, whose words and companies were counted")]
-    words: Annotated[list[WordCount], Meta(description="what tells these stories from what is usual, and how many of them say it")]
-    companies: Annotated[list[CompanyCount], Meta(description="companies they name, and how many of them do")]
-    first_source: Annotated[str, Meta(description="who told the first of the stories in the window")]
-    first_at: Moment | None
-    chart: Course | None
+    read: Annotated[Count, Meta(description="number of most negative stories that keywords and companies were counted in")]
+    words: Annotated[list[WordCount], Meta(description="keywords that are salient compared with usual articles, with counts of stories")]
+    companies: Annotated[list[CompanyCount], Meta(description="companies named in the stories, with counts of stories")]
+    first_source: Annotated[str, Meta(description="source of the first story in the window")]
+    first_at: Timestamp | None
+    chart: StoryChart | None
 
 
-class Data(msgspec.Struct, frozen=True, kw_only=True):
-    """An alert: a rule rang for a series. By default, because it had more negative stories in the window than its own past explains."""
+class AlertData(msgspec.Struct, frozen=True, kw_only=True):
+    """An alert: a rule fired for a series. By default, the series had significantly more negative stories than its baseline predicts."""
 
     id: Annotated[str, Meta(description="the same for the same rule, series and window, however often it is sent")]
     rule: str
     series: Annotated[str, Meta(description="kind:key, such as topic:energy or company:AAPL")]
-    name: Names
+    name: SeriesName
     severity: Severity
-    window_start: Moment
-    window_end: Annotated[Moment, Meta(description="the window is half open: this moment is no longer in it")]
-    detected_at: Moment
+    window_start: Timestamp
+    window_end: Annotated[Timestamp, Meta(description="exclusive: the window is half open")]
+    detected_at: Timestamp
     observed: Annotated[Count, Meta(description="distinct negative stories in the window")]
-    expected: Annotated[float, Meta(ge=0, description="how many of them the series' own past lets expect; 0: not asked for")]
-    surprise: Annotated[float, Meta(ge=0, description="-log10 of the probability of so many or more by chance; 0: not asked for")]
+    expected: Annotated[float, Meta(ge=0, description="negative stories that the baseline predicts; 0: not computed")]
+    surprise: Annotated[float, Meta(ge=0, description="-log10 of the probability of so many or more by chance; 0: not computed")]
     total: Annotated[Count, Meta(description="distinct stories of any sentiment in the window")]
     sources: Annotated[
         Count,
-        Meta(description="distinct sources of the negative stories, of volume and mean_tone of all; of a silence: how many are silent"),
+        Meta(
+            description="distinct sources of the negative stories; of all stories for volume and mean_tone; "
+            "for an outage, the number of sources without articles"
+        ),
     ]
     measure: Annotated[
         Measure,
-        Meta(description="what the rule looks at; the window of a silence begins with the last article"),
+        Meta(description="what the rule measures; the window of an outage starts with the last article"),
     ]
-    value: Annotated[float, Meta(description="what it saw: a share, a tone in [-1, 1], stories, a probability, hours without an article")]
-    limit: Annotated[float, Meta(description="where it rings: a share over it, a tone below it, what else from it on")]
-    event: Annotated[str, Meta(description="the key of the risk event that was told of, such as fraud; empty: it is about none")]
+    value: Annotated[
+        float, Meta(description="the measured value: a share, a sentiment in [-1, 1], stories, a probability, or hours without an article")
+    ]
+    limit: Annotated[float, Meta(description="the threshold: exceeded by a share, undercut by a sentiment, reached by all other measures")]
+    event: Annotated[str, Meta(description="key of the risk event, such as fraud; empty for other measures")]
     evidence: Annotated[
-        list[Item], Meta(description="those that it would not have rung without, then the most negative; of a part: its share of them")
+        list[EvidenceItem], Meta(description="decisive articles first, then the most negative; split when the alert has several parts")
     ]
-    why: Annotated[Reasons | None, Meta(description="null where it could not be explained, or rang before alerts were")]
-    url: Annotated[str, Meta(description="where the dashboard shows the alert; empty where its address is not known")]
+    why: Annotated[Explanation | None, Meta(description="null where the alert has no explanation")]
+    url: Annotated[str, Meta(description="the alert on the dashboard; empty where the dashboard has no public URL")]
 
 
-class Told(Data, frozen=True, kw_only=True, omit_defaults=True):
-    """An alert of several, as it was when they were put together."""
+class GroupedAlert(AlertData, frozen=True, kw_only=True, omit_defaults=True):
+    """An alert of a group, in its state when the group was formed."""
 
-    status: Annotated[Literal["firing", "resolved"], Meta(description="of a digest: it may be over when it is told of for the first time")]
-    new: Annotated[bool, Meta(description="whether the endpoint is told of it for the first time; false: it goes on, or is over")]
-    resolved_at: Moment | None = None
+    status: Annotated[Literal["firing", "resolved"], Meta(description="an alert of a digest may be resolved when it is first sent")]
+    new: Annotated[bool, Meta(description="whether the endpoint receives the alert for the first time")]
+    resolved_at: Timestamp | None = None
 
 
-class Bundled(msgspec.Struct, frozen=True, kw_only=True):
+class GroupData(msgspec.Struct, frozen=True, kw_only=True):
     """Alerts that are sent together."""
 
     id: Annotated[str, Meta(description="the same for the same members, however often it is sent")]
-    firing: Annotated[Count, Meta(description="how many of all its alerts fire")]
-    resolved: Annotated[Count, Meta(description="how many are over")]
-    new: Annotated[Count, Meta(description="how many the endpoint was not told of before")]
+    firing: Annotated[Count, Meta(description="number of firing alerts in all parts")]
+    resolved: Annotated[Count, Meta(description="number of resolved alerts in all parts")]
+    new: Annotated[Count, Meta(description="number of alerts that the endpoint receives for the first time")]
     alerts: Annotated[
-        list[Told],
-        Meta(description="the most severe first; of a digest: series by series; one whose evidence goes on in the next part is there too"),
+        list[GroupedAlert],
+        Meta(description="most severe first; in a digest, by series; an alert whose evidence continues in the next part is repeated there"),
     ]
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The body of a webhook. Fields may be added: a receiver ignores those that it does not know."""
+class AlertWebhook(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The body of a webhook for one alert. Receivers must ignore unknown fields; new ones may be added."""
 
-    type: Annotated[Literal["alert.firing", "alert.test"], Meta(description="alert.test: `tocsin webhooks test` tries the endpoint")]
-    timestamp: Annotated[Moment, Meta(description="when the alert was raised, not when it was sent")]
-    data: Data
-    part: Annotated[PartNumber, Meta(description="which of several messages this is; each has a webhook-id of its own")] = 1
-    parts: Annotated[PartNumber, Meta(description="how many messages hold the alert: more than one when its evidence fills 20 kB")] = 1
-
-
-class GroupEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The body of a webhook to an endpoint that asked for groups, repetitions, resolutions or digests. Fields may be added."""
-
-    type: Annotated[Literal["alerts.group", "alerts.digest"], Meta(description="alerts.digest: all that rang since the last one")]
-    timestamp: Annotated[Moment, Meta(description="when it was due, not when it was sent")]
-    data: Bundled
-    part: Annotated[PartNumber, Meta(description="which of several messages this is; each has a webhook-id of its own")] = 1
-    parts: Annotated[PartNumber, Meta(description="how many messages hold the alerts: more than one when they fill 20 kB")] = 1
+    type: Annotated[Literal["alert.firing", "alert.test"], Meta(description="alert.test: sent by `tocsin webhooks test`")]
+    timestamp: Annotated[Timestamp, Meta(description="when the alert was raised, not when it was sent")]
+    data: AlertData
+    part: Annotated[PartNumber, Meta(description="number of this message; each part has a webhook-id of its own")] = 1
+    parts: Annotated[PartNumber, Meta(description="number of messages for the alert; more than one when its evidence exceeds 20 kB")] = 1
 
 
-def trial(now: datetime) -> Alert:
-    """What a test sends: it says of itself that it is one."""
+class GroupWebhook(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The body of a webhook for an endpoint with grouping, repetition, resolved notices or digests. New fields may be added."""
+
+    type: Annotated[Literal["alerts.group", "alerts.digest"], Meta(description="alerts.digest: all alerts since the last digest")]
+    timestamp: Annotated[Timestamp, Meta(description="when it was due, not when it was sent")]
+    data: GroupData
+    part: Annotated[PartNumber, Meta(description="number of this message; each part has a webhook-id of its own")] = 1
+    parts: Annotated[PartNumber, Meta(description="number of messages for the alerts; more than one when they exceed 20 kB")] = 1
+
+
+def make_test_alert(now: datetime) -> Alert:
+    """The alert of a test message."""
     return Alert(
         id=TEST,
         rule=TEST,
@@ -171,18 +176,18 @@ def trial(now: datetime) -> Alert:
     )
 
 
-def link_of(alert: Alert, options: Options) -> str:
-    """Where the dashboard shows the alert; "" where people have no address of it."""
+def alert_url(alert: Alert, options: FormatOptions) -> str:
+    """URL of the alert on the dashboard; "" where the dashboard has no public URL."""
     return f"{options.link_base.rstrip('/')}/alert/{alert.id}" if options.link_base and alert.rule != TEST else ""
 
 
-def bodies_of(alert: Alert, link: str = "") -> list[bytes]:
-    """The JSON bodies for `alert`, each under MAX_BYTES: one, or several with a share of the evidence each. Of that nothing is cut.
+def alert_bodies(alert: Alert, link: str = "") -> list[bytes]:
+    """The JSON bodies of an alert, each under MAX_BYTES: one, or several with a part of the evidence each. No text is cut.
 
-    The same bytes for the same alert, however often it is sent.
+    The same alert always gives the same bytes.
     """
-    whole = _data(alert, link)
-    shares: list[list[Item]] = [[]]
+    whole = _alert_data(alert, link)
+    shares: list[list[EvidenceItem]] = [[]]
     for item in whole.evidence:
         if shares[-1] and not _fits(alert, whole, [*shares[-1], item]):
             shares.append([])
@@ -190,16 +195,16 @@ def bodies_of(alert: Alert, link: str = "") -> list[bytes]:
     return [_encoded(alert, whole, share, number, len(shares)) for number, share in enumerate(shares, 1)]
 
 
-def bodies_of_bundle(bundle: Bundle, options: Options) -> list[bytes]:
-    """The same for several alerts: one that does not fit whole goes on in the next body, with the rest of its evidence."""
-    pages: list[list[Told]] = [[]]
+def group_bodies(bundle: Bundle, options: FormatOptions) -> list[bytes]:
+    """The JSON bodies of several alerts. An alert that does not fit continues in the next body with the rest of its evidence."""
+    pages: list[list[GroupedAlert]] = [[]]
     for member in _ordered(bundle):
-        bare = _told(member, link_of(member.alert, options))
+        bare = _grouped_alert(member, alert_url(member.alert, options))
         if pages[-1] and not _page_fits(bundle, [*pages[-1], bare]):
             pages.append([])
         pages[-1].append(bare)
         for item in _items(member.alert):
-            grown = _with(pages[-1][-1], item)
+            grown = _with_item(pages[-1][-1], item)
             if _page_fits(bundle, [*pages[-1][:-1], grown]):
                 pages[-1][-1] = grown
                 continue
@@ -207,20 +212,20 @@ def bodies_of_bundle(bundle: Bundle, options: Options) -> list[bytes]:
                 pages[-1].pop()
             if pages[-1]:
                 pages.append([])
-            alone = _with(bare, item)
-            pages[-1].append(alone if _page_fits(bundle, [alone]) else _with(bare, msgspec.structs.replace(item, url="")))
+            alone = _with_item(bare, item)
+            pages[-1].append(alone if _page_fits(bundle, [alone]) else _with_item(bare, msgspec.structs.replace(item, url="")))
     return [_encoded_page(bundle, page, number, len(pages)) for number, page in enumerate(pages, 1)]
 
 
-def messages(sent: Alert | Bundle, options: Options, _at: datetime) -> list[Message]:
-    """As `bodies_of`, or `bodies_of_bundle`."""
-    bodies = bodies_of(sent, link_of(sent, options)) if isinstance(sent, Alert) else bodies_of_bundle(sent, options)
+def messages(payload: Alert | Bundle, options: FormatOptions, _at: datetime) -> list[Message]:
+    """One message per body of `alert_bodies` or `group_bodies`."""
+    bodies = alert_bodies(payload, alert_url(payload, options)) if isinstance(payload, Alert) else group_bodies(payload, options)
     return [Message(body, JSON) for body in bodies]
 
 
 def schema() -> dict[str, Any]:
-    """The JSON Schema of the body."""
-    (one, several), parts = msgspec.json.schema_components([Event, GroupEvent], ref_template="#/$defs/{name}")
+    """The JSON Schema of the bodies."""
+    (one, several), parts = msgspec.json.schema_components([AlertWebhook, GroupWebhook], ref_template="#/$defs/{name}")
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A webhook of Tocsin",
@@ -229,14 +234,14 @@ def schema() -> dict[str, Any]:
     }
 
 
-def _fits(alert: Alert, whole: Data, items: Sequence[Item]) -> bool:
+def _fits(alert: Alert, whole: AlertData, items: Sequence[EvidenceItem]) -> bool:
     return len(_encoded(alert, whole, items, 999, 999)) < MAX_BYTES
 
 
-def _encoded(alert: Alert, whole: Data, items: Sequence[Item], part: int, parts: int) -> bytes:
-    event = Event(
+def _encoded(alert: Alert, whole: AlertData, items: Sequence[EvidenceItem], part: int, parts: int) -> bytes:
+    event = AlertWebhook(
         type="alert.test" if alert.rule == TEST else "alert.firing",
-        timestamp=iso(alert.detected_at),
+        timestamp=iso_millis(alert.detected_at),
         data=msgspec.structs.replace(whole, evidence=list(items)),
         part=part,
         parts=parts,
@@ -244,62 +249,62 @@ def _encoded(alert: Alert, whole: Data, items: Sequence[Item], part: int, parts:
     return msgspec.json.encode(event)
 
 
-def _items(alert: Alert) -> list[Item]:
-    needed = set(alert.why.needed) if alert.why else set()
+def _items(alert: Alert) -> list[EvidenceItem]:
+    decisive = set(alert.why.needed) if alert.why else set()
     return [
-        Item(
+        EvidenceItem(
             id=item.id,
             title=item.title,
             url=item.url,
             source=item.source,
-            published_at=iso(item.published_at),
+            published_at=iso_millis(item.published_at),
             p_negative=round(item.p_negative, 4),
-            needed=item.id in needed,
+            decisive=item.id in decisive,
         )
         for item in alert.evidence
     ]
 
 
-def _reasons(alert: Alert) -> Reasons | None:
-    """Why it rang, in MAX_WHY_BYTES: what does not fit is left out, the chart first, then what lists name last."""
+def _explanation(alert: Alert) -> Explanation | None:
+    """The explanation within MAX_EXPLANATION_BYTES: leaves out the chart first, then the ends of the lists."""
     why = alert.why
     if why is None:
         return None
-    made = Reasons(
+    explanation = Explanation(
         stories=why.stories,
         more=why.more,
-        carried=why.carried,
-        needed=list(why.needed),
+        decisive_count=why.carried,
+        decisive_article_ids=list(why.needed),
         read=why.read,
         words=list(why.words),
         companies=list(why.companies),
         first_source=why.first_source,
-        first_at=iso(why.first_at) if why.first_at else None,
-        chart=_course(why.chart),
+        first_at=iso_millis(why.first_at) if why.first_at else None,
+        chart=_chart(why.chart),
     )
-    while len(msgspec.json.encode(made)) > MAX_WHY_BYTES:
-        lists = {name: getattr(made, name) for name in ("needed", "words", "companies")}
-        shorter = {name: some[: len(some) // 2] for name, some in lists.items()} if made.chart is None else {}
-        made = msgspec.structs.replace(made, chart=None, **shorter)
-    return made
+    while len(msgspec.json.encode(explanation)) > MAX_EXPLANATION_BYTES:
+        lists = {name: getattr(explanation, name) for name in ("decisive_article_ids", "words", "companies")}
+        shorter = {name: some[: len(some) // 2] for name, some in lists.items()} if explanation.chart is None else {}
+        explanation = msgspec.structs.replace(explanation, chart=None, **shorter)
+    return explanation
 
 
-def _course(chart: Chart | None) -> Course | None:
+def _chart(chart: Chart | None) -> StoryChart | None:
     if chart is None:
         return None
-    return Course(start=iso(chart.start), step_s=chart.step_s, negative=list(chart.negative), expected=list(chart.expected))
+    return StoryChart(start=iso_millis(chart.start), step_s=chart.step_s, negative=list(chart.negative), expected=list(chart.expected))
 
 
-def _data(alert: Alert, link: str) -> Data:
-    return Data(
+def _alert_data(alert: Alert, link: str) -> AlertData:
+    return AlertData(
         id=alert.id,
         rule=alert.rule,
         series=alert.series,
-        name=Names(en=series_name(alert.series, "en"), zh=series_name(alert.series, "zh")),
+        name=SeriesName(en=series_name(alert.series, "en"), zh=series_name(alert.series, "zh")),
         severity=alert.severity,
-        window_start=iso(alert.window_start),
-        window_end=iso(alert.window_start + timedelta(seconds=alert.window_s)),
-        detected_at=iso(alert.detected_at),
+        window_start=iso_millis(alert.window_start),
+        window_end=iso_millis(alert.window_start + timedelta(seconds=alert.window_s)),
+        detected_at=iso_millis(alert.detected_at),
         observed=alert.observed,
         expected=alert.expected,
         surprise=alert.surprise,
@@ -310,49 +315,49 @@ def _data(alert: Alert, link: str) -> Data:
         limit=alert.limit,
         event=alert.event,
         evidence=_items(alert),
-        why=_reasons(alert),
+        why=_explanation(alert),
         url=link,
     )
 
 
 def _ordered(bundle: Bundle) -> list[Member]:
-    found = ranked(bundle.members)
+    found = by_severity(bundle.members)
     series = list(dict.fromkeys(each.alert.series for each in found))
     return sorted(found, key=lambda each: series.index(each.alert.series)) if bundle.digest else found
 
 
-def _told(member: Member, link: str) -> Told:
-    """Without evidence, and without the chart of its course: several share the room of one."""
+def _grouped_alert(member: Member, link: str) -> GroupedAlert:
+    """Without evidence and without the chart, as several alerts share one message."""
     bare = msgspec.structs.replace(member.alert, evidence=())
     if bare.why is not None:
         bare = msgspec.structs.replace(bare, why=msgspec.structs.replace(bare.why, chart=None))
-    return Told(
-        **msgspec.structs.asdict(_data(bare, link)),
-        status="resolved" if member.ended else "firing",
-        new=member.fresh,
-        resolved_at=iso(member.ended) if member.ended else None,
+    return GroupedAlert(
+        **msgspec.structs.asdict(_alert_data(bare, link)),
+        status="resolved" if member.resolved_at else "firing",
+        new=member.is_new,
+        resolved_at=iso_millis(member.resolved_at) if member.resolved_at else None,
     )
 
 
-def _with(told: Told, item: Item) -> Told:
-    return msgspec.structs.replace(told, evidence=[*told.evidence, item])
+def _with_item(alert: GroupedAlert, item: EvidenceItem) -> GroupedAlert:
+    return msgspec.structs.replace(alert, evidence=[*alert.evidence, item])
 
 
-def _page_fits(bundle: Bundle, page: Sequence[Told]) -> bool:
+def _page_fits(bundle: Bundle, page: Sequence[GroupedAlert]) -> bool:
     return len(_encoded_page(bundle, page, 999, 999)) < MAX_BYTES
 
 
-def _encoded_page(bundle: Bundle, page: Sequence[Told], part: int, parts: int) -> bytes:
-    over = sum(each.ended is not None for each in bundle.members)
-    data = Bundled(
+def _encoded_page(bundle: Bundle, page: Sequence[GroupedAlert], part: int, parts: int) -> bytes:
+    resolved = sum(each.resolved_at is not None for each in bundle.members)
+    data = GroupData(
         id=bundle.id,
-        firing=len(bundle.members) - over,
-        resolved=over,
-        new=sum(each.fresh for each in bundle.members),
+        firing=len(bundle.members) - resolved,
+        resolved=resolved,
+        new=sum(each.is_new for each in bundle.members),
         alerts=list(page),
     )
     kind: Literal["alerts.group", "alerts.digest"] = "alerts.digest" if bundle.digest else "alerts.group"
-    return msgspec.json.encode(GroupEvent(type=kind, timestamp=iso(bundle.at), data=data, part=part, parts=parts))
+    return msgspec.json.encode(GroupWebhook(type=kind, timestamp=iso_millis(bundle.at), data=data, part=part, parts=parts))
 
 
 FORMAT = Format("json", messages, signing="standard")

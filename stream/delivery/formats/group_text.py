@@ -1,9 +1,9 @@
-"""What people read of several alerts in one message, in English or Chinese. Pure.
+"""The text of several alerts in one message, in English or Chinese. Pure.
 
-    a group     what is new, the most severe first, each with its sentence and its most negative articles ─▶ what is over ─▶ what goes on
-    a digest    by series, the most severe first, with counts: each alert a line
+    group     new alerts, most severe first, each with a sentence and its most negative articles ─▶ resolved ─▶ still firing
+    digest    by series, most severe first, with counts; one line per alert
 
-One new alert by itself reads as if it were sent alone.
+A group of one new alert has the text of that alert alone.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from typing import NamedTuple, Protocol
 from core.records import Alert
 from core.series import series_name
 from domain.alert_lifecycle.silences import rank
-from stream.delivery.formats.alert_text import SEVERITY, Reading, line, read, when
-from stream.delivery.formats.base import Bundle, Member, Options, ranked
-from stream.delivery.formats.splitting import Piece, characters
+from stream.delivery.formats.alert_text import SEVERITY, AlertText, alert_text, format_utc, one_line
+from stream.delivery.formats.base import Bundle, FormatOptions, Member, by_severity
+from stream.delivery.formats.splitting import Paragraph, graphemes
 
-MOST_ARTICLES = 3
-"""Of each alert in a chat; mail has all of them."""
-MOST_NAMES = 3
-"""Series that a headline names."""
-MOST_NAME_CHARS = 40
+MAX_ARTICLES = 3
+"""Articles per alert in a chat; mail has all of them."""
+MAX_NAMES = 3
+"""Series named in a headline."""
+MAX_NAME_CHARS = 40
 
 
-class Text(Protocol):
-    """What every message needs: a few words, one sentence, and paragraphs."""
+class MessageText(Protocol):
+    """The text of any message."""
 
     @property
     def title(self) -> str:
@@ -36,140 +36,139 @@ class Text(Protocol):
 
     @property
     def headline(self) -> str:
-        """One sentence without its end."""
+        """One sentence without a final stop."""
 
-    def pieces(self) -> list[Piece]:
-        """All but the headline, as paragraphs."""
+    def paragraphs(self) -> list[Paragraph]:
+        """Everything but the headline."""
 
 
 class Section(NamedTuple):
-    """One alert of several, or one series of a digest. head: leads to the alert, where people have an address of it"""
+    """An alert of a group, or a series of a digest. head: links to the alert where the dashboard has a public URL."""
 
-    head: Piece
-    lines: tuple[Piece, ...] = ()
-    articles: tuple[Piece, ...] = ()
+    head: Paragraph
+    lines: tuple[Paragraph, ...] = ()
+    articles: tuple[Paragraph, ...] = ()
 
 
-class Together(NamedTuple):
-    """Several alerts in words, as Reading has one."""
+class GroupText(NamedTuple):
+    """The text of several alerts."""
 
     title: str
     headline: str
     sections: tuple[Section, ...]
     zh: bool
 
-    def pieces(self) -> list[Piece]:
-        """All but the headline, with the first articles of each alert."""
+    def paragraphs(self) -> list[Paragraph]:
+        """Everything but the headline, with at most MAX_ARTICLES articles per alert."""
         found = []
         for section in self.sections:
-            found += [section.head, *section.lines, *section.articles[:MOST_ARTICLES]]
-            left = len(section.articles) - MOST_ARTICLES
-            if left > 0:
-                found.append(Piece(f"另有 {left} 篇" if self.zh else f"and {left} more", section.head.url))
+            found += [section.head, *section.lines, *section.articles[:MAX_ARTICLES]]
+            rest = len(section.articles) - MAX_ARTICLES
+            if rest > 0:
+                found.append(Paragraph(f"另有 {rest} 篇" if self.zh else f"and {rest} more", section.head.url))
         return found
 
 
-def words_of(sent: Alert | Bundle, options: Options) -> Reading | Together:
-    """What is sent, in the endpoint's language."""
-    if isinstance(sent, Alert):
-        return read(sent, options)
-    alone = sent.members[0]
-    if len(sent.members) == 1 and alone.fresh and not alone.ended and not sent.digest:
-        return read(alone.alert, options)
+def render(payload: Alert | Bundle, options: FormatOptions) -> AlertText | GroupText:
+    """The text of an alert or a bundle in the endpoint's language."""
+    if isinstance(payload, Alert):
+        return alert_text(payload, options)
+    first = payload.members[0]
+    if len(payload.members) == 1 and first.is_new and not first.resolved_at and not payload.digest:
+        return alert_text(first.alert, options)
     zh = options.language == "zh"
-    return _digest(sent, options, zh) if sent.digest else _group(sent, options, zh)
+    return _digest(payload, options, zh) if payload.digest else _group(payload, options, zh)
 
 
-def _group(bundle: Bundle, options: Options, zh: bool) -> Together:
-    members = ranked(bundle.members)
-    firing, over = [each for each in members if not each.ended], [each for each in members if each.ended]
-    fresh, still = [each for each in firing if each.fresh], [each for each in firing if not each.fresh]
-    counted = [_counted(firing, fresh, zh), *([_over(over, zh)] if over else [])] if firing else [_over(over, zh)]
-    title = _titled(firing or over, ("，" if zh else ", ").join(counted), zh)
+def _group(bundle: Bundle, options: FormatOptions, zh: bool) -> GroupText:
+    members = by_severity(bundle.members)
+    firing, resolved = [each for each in members if not each.resolved_at], [each for each in members if each.resolved_at]
+    new, old = [each for each in firing if each.is_new], [each for each in firing if not each.is_new]
+    counts = [_firing_count(firing, new, zh), *([_resolved_count(resolved, zh)] if resolved else [])]
+    title = _title(firing or resolved, ("，" if zh else ", ").join(counts if firing else counts[1:]), zh)
     sections = [
-        *(_told(each, options) for each in fresh),
-        *(_short(each, options, zh) for each in [*over, *still]),
+        *(_full_section(each, options) for each in new),
+        *(_short_section(each, options, zh) for each in [*resolved, *old]),
     ]
-    return Together(title, title + _named([*firing, *over], options, zh), tuple(sections), zh)
+    return GroupText(title, title + _series_names([*firing, *resolved], options, zh), tuple(sections), zh)
 
 
-def _digest(bundle: Bundle, options: Options, zh: bool) -> Together:
+def _digest(bundle: Bundle, options: FormatOptions, zh: bool) -> GroupText:
     by_series: dict[str, list[Member]] = {}
-    for each in ranked(bundle.members):
+    for each in by_severity(bundle.members):
         by_series.setdefault(each.alert.series, []).append(each)
-    counts = f"{len(bundle.members)} 条预警，涉及 {len(by_series)} 个对象" if zh else _digested(len(bundle.members), len(by_series))
-    title = _titled(ranked(bundle.members), counts, zh)
-    headline = f"{title}（摘要，{when(bundle.at)}）" if zh else f"{title} (digest, {when(bundle.at)})"
-    sections = [_of_series(members, options, zh) for members in by_series.values()]
-    return Together(title, headline, tuple(sections), zh)
+    counts = f"{len(bundle.members)} 条告警，涉及 {len(by_series)} 个对象" if zh else _digest_count(len(bundle.members), len(by_series))
+    title = _title(by_severity(bundle.members), counts, zh)
+    headline = f"{title}（汇总，{format_utc(bundle.at)}）" if zh else f"{title} (digest, {format_utc(bundle.at)})"
+    sections = [_series_section(members, options, zh) for members in by_series.values()]
+    return GroupText(title, headline, tuple(sections), zh)
 
 
-def _of_series(members: Sequence[Member], options: Options, zh: bool) -> Section:
-    """members: of one series, the most severe first"""
-    first = read(members[0].alert, options)
+def _series_section(members: Sequence[Member], options: FormatOptions, zh: bool) -> Section:
+    """members: of one series, most severe first"""
+    first = alert_text(members[0].alert, options)
     stories = max(each.alert.observed for each in members)
     counts = (
-        f"{len(members)} 条预警，最多 {stories} 条负面报道" if zh else f"{_many(len(members), 'alert')}, at most {stories} negative stories"
+        f"{len(members)} 条告警，最多 {stories} 条负面报道" if zh else f"{_plural(len(members), 'alert')}, up to {stories} negative stories"
     )
     lines = []
     for each in sorted(members, key=lambda each: (each.alert.detected_at, each.alert.id)):
-        reading, colon = read(each.alert, options), "：" if zh else ": "
-        ended = f" · {_ended(each.ended, zh)}" if each.ended else ""
-        lines.append(Piece(f"{when(each.alert.detected_at)}{colon}{reading.counts}{ended}", reading.link))
-    return Section(Piece(f"{first.title}{'：' if zh else ': '}{counts}"), tuple(lines), first.evidence)
+        text, colon = alert_text(each.alert, options), "：" if zh else ": "
+        resolved = f" · {_resolved(each.resolved_at, zh)}" if each.resolved_at else ""
+        lines.append(Paragraph(f"{format_utc(each.alert.detected_at)}{colon}{text.observation}{resolved}", text.link))
+    return Section(Paragraph(f"{first.title}{'：' if zh else ': '}{counts}"), tuple(lines), first.evidence)
 
 
-def _told(member: Member, options: Options) -> Section:
-    reading = read(member.alert, options)
-    return Section(Piece(reading.headline, reading.link), (Piece(reading.sentences[0]),), reading.evidence)
+def _full_section(member: Member, options: FormatOptions) -> Section:
+    text = alert_text(member.alert, options)
+    return Section(Paragraph(text.headline, text.link), (Paragraph(text.sentences[0]),), text.evidence)
 
 
-def _short(member: Member, options: Options, zh: bool) -> Section:
-    reading = read(member.alert, options)
-    state = _ended(member.ended, zh) if member.ended else "仍在持续" if zh else "goes on"
-    return Section(Piece(f"{reading.headline} · {state}", reading.link))
+def _short_section(member: Member, options: FormatOptions, zh: bool) -> Section:
+    text = alert_text(member.alert, options)
+    state = _resolved(member.resolved_at, zh) if member.resolved_at else "仍在持续" if zh else "still firing"
+    return Section(Paragraph(f"{text.headline} · {state}", text.link))
 
 
-def _titled(members: Sequence[Member], counts: str, zh: bool) -> str:
-    """members: the most severe first"""
+def _title(members: Sequence[Member], counts: str, zh: bool) -> str:
     severity = SEVERITY[max((each.alert.severity for each in members), key=rank)][zh]
     return f"【{severity}】{counts}" if zh else f"[{severity}] {counts}"
 
 
-def _counted(firing: Sequence[Member], fresh: Sequence[Member], zh: bool) -> str:
+def _firing_count(firing: Sequence[Member], new: Sequence[Member], zh: bool) -> str:
     if zh:
-        return f"{len(firing)} 条预警" + ("" if len(fresh) == len(firing) else f"（新增 {len(fresh)} 条）" if fresh else "仍在持续")
-    counted = _many(len(firing), "alert")
-    return counted + ("" if len(fresh) == len(firing) else f" ({len(fresh)} new)" if fresh else " still firing")
+        return f"{len(firing)} 条告警" + ("" if len(new) == len(firing) else f"（新增 {len(new)} 条）" if new else "仍在持续")
+    count = _plural(len(firing), "alert")
+    return count + ("" if len(new) == len(firing) else f" ({len(new)} new)" if new else " still firing")
 
 
-def _over(over: Sequence[Member], zh: bool) -> str:
-    return f"{len(over)} 条预警已解除" if zh else f"{_many(len(over), 'alert')} over"
+def _resolved_count(resolved: Sequence[Member], zh: bool) -> str:
+    return f"{len(resolved)} 条告警已解除" if zh else f"{_plural(len(resolved), 'alert')} resolved"
 
 
-def _named(members: Sequence[Member], options: Options, zh: bool) -> str:
-    """The first series, the most severe first; "" where there are none."""
-    names = list(dict.fromkeys(_brief(line(series_name(each.alert.series, options.language))) for each in members))
-    shown = ("、" if zh else ", ").join(names[:MOST_NAMES])
-    more = len(names) - MOST_NAMES
+def _series_names(members: Sequence[Member], options: FormatOptions, zh: bool) -> str:
+    """The first series of the members, for a headline."""
+    names = list(dict.fromkeys(_truncate(one_line(series_name(each.alert.series, options.language))) for each in members))
+    shown = ("、" if zh else ", ").join(names[:MAX_NAMES])
+    more = len(names) - MAX_NAMES
     if more > 0:
         shown += f"等 {len(names)} 个对象" if zh else f" and {more} more"
     return f"{'：' if zh else ': '}{shown}"
 
 
-def _brief(name: str) -> str:
-    """A name for a headline: three long ones would fill a message."""
-    shown = list(islice(characters(name), MOST_NAME_CHARS + 1))
-    return name if len(shown) <= MOST_NAME_CHARS else "".join(shown[:MOST_NAME_CHARS]) + "…"
+def _truncate(name: str) -> str:
+    """A name for a headline; three long ones would fill a message."""
+    shown = list(islice(graphemes(name), MAX_NAME_CHARS + 1))
+    return name if len(shown) <= MAX_NAME_CHARS else "".join(shown[:MAX_NAME_CHARS]) + "…"
 
 
-def _ended(ended: datetime, zh: bool) -> str:
-    return f"已解除（自 {when(ended)}）" if zh else f"over since {when(ended)}"
+def _resolved(at: datetime, zh: bool) -> str:
+    return f"已于 {format_utc(at)} 解除" if zh else f"resolved at {format_utc(at)}"
 
 
-def _digested(alerts: int, series: int) -> str:
-    return f"{_many(alerts, 'alert')} on {series if series > 1 else 'one'} series"
+def _digest_count(alerts: int, series: int) -> str:
+    return f"{_plural(alerts, 'alert')} on {series if series > 1 else 'one'} series"
 
 
-def _many(n: int, thing: str) -> str:
-    return f"{n} {thing}" if n == 1 else f"{n} {thing}s"
+def _plural(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

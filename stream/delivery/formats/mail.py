@@ -1,4 +1,4 @@
-"""Alerts as a letter: text and HTML, in the endpoint's language. Pure. Sources: RFC 5322 (form), RFC 3834 (sent by a machine)."""
+"""Alerts as e-mails in plain text and HTML. Pure. Sources: RFC 5322 (format), RFC 3834 (automatic mail)."""
 
 from __future__ import annotations
 
@@ -11,45 +11,47 @@ from email.message import EmailMessage
 from email.policy import SMTP
 
 from core.records import Alert
-from stream.delivery.formats.alert_text import Reading
-from stream.delivery.formats.base import Bundle, Format, Message, Options
-from stream.delivery.formats.group_text import Together, words_of
-from stream.delivery.formats.splitting import Piece
-from stream.delivery.signing import message_id
+from stream.delivery.formats.alert_text import AlertText
+from stream.delivery.formats.base import Bundle, Format, FormatOptions, Message, message_id
+from stream.delivery.formats.group_text import GroupText, render
+from stream.delivery.formats.splitting import Paragraph
 
 _STYLE = "font-family:sans-serif;line-height:1.5"
 
 
-def messages(sent: Alert | Bundle, options: Options, at: datetime) -> list[Message]:
-    """One letter. Its Message-ID is the same at every attempt, so that a mailbox can tell what it has seen."""
-    words = words_of(sent, options)
-    letter = EmailMessage(policy=SMTP)
-    letter["From"] = address_of(options.sender)
-    letter["To"] = [address_of(each) for each in options.recipients]
-    letter["Subject"] = words.headline
-    letter["Date"] = at
-    letter["Message-ID"] = f"<{message_id(sent)}@{address_of(options.sender).domain}>"
-    letter["Auto-Submitted"] = "auto-generated"
-    letter["Content-Language"] = options.language
-    pieces, body = (words.pieces(), _body(words)) if isinstance(words, Reading) else (_all(words), _sections(words))
-    letter.set_content(_text(words.headline, pieces), cte="base64")
-    letter.add_alternative(_html(words.headline, body, options.language), subtype="html", cte="base64")
-    return [Message(letter.as_bytes(), {})]
+def messages(payload: Alert | Bundle, options: FormatOptions, at: datetime) -> list[Message]:
+    """One mail. Its Message-ID is the same at every attempt, so that a mailbox can drop duplicates."""
+    text = render(payload, options)
+    mail = EmailMessage(policy=SMTP)
+    mail["From"] = parse_address(options.sender)
+    mail["To"] = [parse_address(each) for each in options.recipients]
+    mail["Subject"] = text.headline
+    mail["Date"] = at
+    mail["Message-ID"] = f"<{message_id(payload)}@{parse_address(options.sender).domain}>"
+    mail["Auto-Submitted"] = "auto-generated"
+    mail["Content-Language"] = options.language
+    if isinstance(text, AlertText):
+        paragraphs, body = text.paragraphs(), _alert_html(text)
+    else:
+        paragraphs, body = _all_paragraphs(text), _group_html(text)
+    mail.set_content(_plain(text.headline, paragraphs), cte="base64")
+    mail.add_alternative(_html(text.headline, body, options.language), subtype="html", cte="base64")
+    return [Message(mail.as_bytes(), {})]
 
 
-def address_of(written: str) -> Address:
-    """The name and address in "Risk desk <desk@example.com>" or "desk@example.com". Raises ValueError for what is neither."""
-    name, _, spec = written.rpartition("<")
-    if not written.isprintable():
-        raise ValueError("a line end, or another control, in an address")
+def parse_address(text: str) -> Address:
+    """The name and address in "Risk team <risk@example.com>" or "risk@example.com". Raises ValueError."""
+    name, _, spec = text.rpartition("<")
+    if not text.isprintable():
+        raise ValueError("an address must not contain a line break or another control character")
     try:
         return Address(display_name=name.strip().strip('"'), addr_spec=spec.strip().removesuffix(">"))
     except (HeaderParseError, IndexError) as error:
         raise ValueError(str(error)) from error
 
 
-def _text(headline: str, pieces: Sequence[Piece]) -> str:
-    lines = [f"{piece.text}\n  {piece.url}" if piece.url else piece.text for piece in pieces]
+def _plain(headline: str, paragraphs: Sequence[Paragraph]) -> str:
+    lines = [f"{each.text}\n  {each.url}" if each.url else each.text for each in paragraphs]
     return "\n".join([headline, "", *lines, ""])
 
 
@@ -60,35 +62,35 @@ def _html(headline: str, body: str, language: str) -> str:
     )
 
 
-def _body(reading: Reading) -> str:
-    rows = "".join(f"<tr><th align=left>{html.escape(fact.name)}</th><td>{html.escape(fact.value)}</td></tr>" for fact in reading.facts)
+def _alert_html(text: AlertText) -> str:
+    rows = "".join(f"<tr><th align=left>{html.escape(fact.name)}</th><td>{html.escape(fact.value)}</td></tr>" for fact in text.facts)
     return (
-        "".join(f"<p>{html.escape(sentence)}</p>" for sentence in reading.paragraphs())
+        "".join(f"<p>{html.escape(sentence)}</p>" for sentence in text.body())
         + (f"<table>{rows}</table>" if rows else "")
-        + (f"<p>{html.escape(reading.words.articles)}</p>{_list(reading.evidence)}" if reading.evidence else "")
-        + (f"<p>{_link(Piece(reading.words.open, reading.link))}</p>" if reading.link else "")
+        + (f"<p>{html.escape(text.labels.articles)}</p>{_list(text.evidence)}" if text.evidence else "")
+        + (f"<p>{_link(Paragraph(text.labels.open, text.link))}</p>" if text.link else "")
     )
 
 
-def _all(together: Together) -> list[Piece]:
-    """Every paragraph of several alerts, with all their articles: a letter has no limit."""
-    return [piece for section in together.sections for piece in (section.head, *section.lines, *section.articles)]
+def _all_paragraphs(text: GroupText) -> list[Paragraph]:
+    """All paragraphs with all articles: mail has no size limit."""
+    return [each for section in text.sections for each in (section.head, *section.lines, *section.articles)]
 
 
-def _sections(together: Together) -> str:
+def _group_html(text: GroupText) -> str:
     return "".join(
-        f"<h3>{_link(section.head)}</h3>" + "".join(f"<p>{_link(piece)}</p>" for piece in section.lines) + _list(section.articles)
-        for section in together.sections
+        f"<h3>{_link(section.head)}</h3>" + "".join(f"<p>{_link(each)}</p>" for each in section.lines) + _list(section.articles)
+        for section in text.sections
     )
 
 
-def _list(pieces: Sequence[Piece]) -> str:
-    return f"<ul>{''.join(f'<li>{_link(piece)}</li>' for piece in pieces)}</ul>" if pieces else ""
+def _list(paragraphs: Sequence[Paragraph]) -> str:
+    return f"<ul>{''.join(f'<li>{_link(each)}</li>' for each in paragraphs)}</ul>" if paragraphs else ""
 
 
-def _link(piece: Piece) -> str:
-    text = html.escape(piece.text)
-    return f'<a href="{html.escape(piece.url)}">{text}</a>' if piece.url else text
+def _link(paragraph: Paragraph) -> str:
+    text = html.escape(paragraph.text)
+    return f'<a href="{html.escape(paragraph.url)}">{text}</a>' if paragraph.url else text
 
 
 FORMAT = Format("email", messages, transport="smtp")

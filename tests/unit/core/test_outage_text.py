@@ -18,7 +18,7 @@ from dashboard.pages.alert import evidence, why
 from dashboard.pages.components import alert_card
 from dashboard.reads.queries import AlertView
 from dashboard.view import View
-from domain.alert_lifecycle import inhibitions, inhibitor, life_of
+from domain.alert_lifecycle import inhibitions, inhibitor, lifecycle_of
 from stream.delivery.formats import FORMATS
 from stream.delivery.formats.alert_text import alert_text
 from stream.delivery.formats.base import FormatOptions
@@ -31,10 +31,10 @@ LANGUAGES: tuple[Language, ...] = ("en", "zh")
 
 
 def silence(series: str = source_series("新浪财经"), sources: int = 1, **changes: Any) -> Alert:
-    given: dict[str, Any] = {"measure": "silence", "value": 5.0, "limit": 2.25, "severity": "warning"} | changes
+    given: dict[str, Any] = {"measure": "outage", "value": 5.0, "limit": 2.25, "severity": "warning"} | changes
     return Alert(
-        id=alert_id("feed-silent", series, NOON),
-        rule="feed-silent",
+        id=alert_id("source-outage", series, NOON),
+        rule="source-outage",
         series=series,
         window_start=NOON,
         window_s=5 * 3600,
@@ -92,7 +92,7 @@ def test_every_format_says_so_and_counts_no_stories(name: str, language: Languag
 
 def test_a_program_reads_what_was_measured():
     data = json.loads(alert_bodies(silence())[0])["data"]
-    assert (data["measure"], data["value"], data["limit"], data["series"]) == ("silence", 5.0, 2.25, "source:新浪财经")
+    assert (data["measure"], data["value"], data["limit"], data["series"]) == ("outage", 5.0, 2.25, "source:新浪财经")
     assert data["name"] == {"en": "新浪财经", "zh": "新浪财经"}
     assert (data["window_start"], data["window_end"]) == ("2026-11-20T12:00:00.000Z", "2026-11-20T17:00:00.000Z")
 
@@ -125,7 +125,7 @@ def test_silence_speaks_for_silence_alone():
     fallen = silence(MARKET, 4, measure="surprise", value=0.0, limit=0.0)
 
     def speaks(other: Alert, one: Alert) -> bool:
-        return inhibitor(one, [(other, life_of(other, []))], rules, {}) is not None
+        return inhibitor(one, [(other, lifecycle_of(other, []))], rules, {}) is not None
 
     assert speaks(market, source) and speaks(fallen, news)
     assert not speaks(market, news) and not speaks(fallen, source)

@@ -10,21 +10,21 @@ from typing import Any
 import dash
 import pytest
 
-from actions.audited_actions import Deeds
+from actions.audited_actions import AuditedActions
 from core.cache import Cache
 from core.errors import NotFound, UserError
 from core.records import Alert, alert_id
 from core.settings import Settings, Webhook
 from dashboard.app import create_app
 from dashboard.pages import deliveries
-from dashboard.services import OUTCOMES, Desks
+from dashboard.services import OUTCOMES, Services
 from dashboard.view import View
-from storage.store import Delivery, Group, Store, open_store
+from storage.store import Delivery, AlertGroup, Store, open_store
 from stream.delivery.delivery_scheduler import REACH, SCHEDULE_S
 from stream.delivery.formats.generic import TEST
 from tests.unit.dashboard.pages.test_inbox import words_of
 from tests.unit.dashboard.test_app import body
-from tocsin.services.delivery_service import DeliveryDesk
+from tocsin.services.delivery_service import StoredDeliveryService
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 HOOKS = (
@@ -51,13 +51,13 @@ def store(opened: Store) -> Store:
 
 
 @pytest.fixture
-def desk(store: Store) -> DeliveryDesk:
-    return DeliveryDesk(Settings(webhooks=HOOKS), store, lambda: NOW)
+def desk(store: Store) -> StoredDeliveryService:
+    return StoredDeliveryService(Settings(webhooks=HOOKS), store, lambda: NOW)
 
 
 @pytest.fixture
-def app(store: Store, desk: DeliveryDesk) -> dash.Dash:
-    return create_app(store, Settings(dashboard_login="none"), now=lambda: NOW, cache=Cache(patience_s=1), desks=Desks(delivering=desk))
+def app(store: Store, desk: StoredDeliveryService) -> dash.Dash:
+    return create_app(store, Settings(dashboard_login="none"), now=lambda: NOW, cache=Cache(patience_s=1), services=Services(deliveries=desk))
 
 
 def ring(store: Store, name: str) -> str:
@@ -75,17 +75,17 @@ def sent(subject: str, endpoint: str = "desk", attempt: int = 1, status: int = 2
     return Delivery(alert_id=subject, endpoint=endpoint, attempt=attempt, sent_at=at, status=status, error=error)
 
 
-def deeds_of(store: Store) -> Deeds:
-    return Deeds(store, lambda: NOW, lambda: "Ann", "dashboard")
+def deeds_of(store: Store) -> AuditedActions:
+    return AuditedActions(store, lambda: NOW, lambda: "Ann", "dashboard")
 
 
-def test_each_delivery_has_the_outcome_that_the_courier_would_act_on(store: Store, desk: DeliveryDesk):
+def test_each_delivery_has_the_outcome_that_the_courier_would_act_on(store: Store, desk: StoredDeliveryService):
     long_ago = REACH.total_seconds() / 60 + 60
     store.alerts.log(
         [
             sent("taken", attempt=1, status=500, error="HTTP 500", minutes=9),
             sent("taken", attempt=2),
-            sent("spared", minutes=1, status=0, error="waits: it takes only so many messages a minute"),
+            sent("spared", minutes=1, status=0, error="rate limited: the endpoint accepts only so many messages a minute"),
             sent("again", status=503, error="HTTP 503"),
             sent("last", attempt=len(SCHEDULE_S), status=503, error="HTTP 503"),
             sent("private", status=0, error="not sent: 10.0.0.1 is a private address"),
@@ -97,7 +97,7 @@ def test_each_delivery_has_the_outcome_that_the_courier_would_act_on(store: Stor
         ]
     )
     found = desk.log()
-    assert {each.subject: each.outcome for each in found.sent} == {
+    assert {each.subject: each.outcome for each in found.deliveries} == {
         "taken": "delivered",
         "spared": "waiting",
         "again": "failed",
@@ -108,33 +108,33 @@ def test_each_delivery_has_the_outcome_that_the_courier_would_act_on(store: Stor
         "gone": "dead",
         "before": "dead",
     }
-    by_name = {each.subject: each for each in found.sent}
+    by_name = {each.subject: each for each in found.deliveries}
     assert by_name["taken"].attempt == 2
     due = by_name["again"].next_at
     assert due is not None
     assert due > by_name["again"].sent_at
     assert by_name["last"].next_at is None
-    assert [(place.endpoint, place.state) for place in found.places] == [
+    assert [(place.endpoint, place.state) for place in found.endpoints] == [
         ("desk", "waiting"), ("quiet", "paused"), ("left", "gone"), ("former", ""),
     ]  # fmt: skip
-    counts = {place.endpoint: tuple(place.counts[outcome] for outcome in OUTCOMES) for place in found.places}
+    counts = {place.endpoint: tuple(place.counts[outcome] for outcome in OUTCOMES) for place in found.endpoints}
     assert counts == {"desk": (1, 1, 1, 3), "quiet": (0, 0, 0, 0), "left": (0, 0, 0, 2), "former": (0, 0, 0, 1)}
 
 
-def test_what_is_asked_for_once_more_waits_until_another_attempt_was_made(store: Store, desk: DeliveryDesk):
+def test_what_is_asked_for_once_more_waits_until_another_attempt_was_made(store: Store, desk: StoredDeliveryService):
     store.alerts.log([sent("a", attempt=3, status=500, error="HTTP 500"), sent("b")])
     assert desk.replay("desk", ["a", "b"], deeds_of(store)) == 2
     assert desk.replay("desk", ["a"], deeds_of(store)) == 1
-    assert sorted((each.alert_id, each.after, each.who) for each in store.replays.since(NOW)) == [("a", 3, "Ann"), ("b", 1, "Ann")]
-    assert {(each.subject, each.outcome, each.asked_by) for each in desk.log().sent} == {("a", "waiting", "Ann"), ("b", "waiting", "Ann")}
+    assert sorted((each.alert_id, each.after, each.actor) for each in store.replays.since(NOW)) == [("a", 3, "Ann"), ("b", 1, "Ann")]
+    assert {(each.subject, each.outcome, each.requested_by) for each in desk.log().deliveries} == {("a", "waiting", "Ann"), ("b", "waiting", "Ann")}
     store.alerts.log([sent("a", attempt=4, minutes=0)])
-    assert {(each.subject, each.outcome, each.asked_by) for each in desk.log().sent} == {("a", "delivered", ""), ("b", "waiting", "Ann")}
-    noted = [(each.who, each.what, each.about, each.address) for each in store.audit.latest(5)]
+    assert {(each.subject, each.outcome, each.requested_by) for each in desk.log().deliveries} == {("a", "delivered", ""), ("b", "waiting", "Ann")}
+    noted = [(each.actor, each.action, each.target, each.address) for each in store.audit.latest(5)]
     assert noted == [("Ann", "deliveries replayed", "desk", "dashboard")] * 2
     assert "a, b" in {each.after for each in store.audit.latest(5)}
 
 
-def test_all_that_failed_of_an_endpoint_and_nothing_else_is_asked_for(store: Store, desk: DeliveryDesk):
+def test_all_that_failed_of_an_endpoint_and_nothing_else_is_asked_for(store: Store, desk: StoredDeliveryService):
     failed = {"status": 500, "error": "HTTP 500"}
     store.alerts.log(
         [sent("f1", **failed), sent("f2", attempt=10, **failed), sent("ok"), sent(TEST, **failed), sent("other", "former", **failed)]  # type: ignore[arg-type]
@@ -155,23 +155,23 @@ def test_all_that_failed_of_an_endpoint_and_nothing_else_is_asked_for(store: Sto
         ("desk", [str(n) for n in range(501)], "too many at once"),
     ],
 )
-def test_what_cannot_be_sent_once_more_is_said(store: Store, desk: DeliveryDesk, endpoint: str, subjects: list[str], why: str):
+def test_what_cannot_be_sent_once_more_is_said(store: Store, desk: StoredDeliveryService, endpoint: str, subjects: list[str], why: str):
     store.alerts.log([sent("a"), sent(TEST), sent("a", "left", status=410, error="HTTP 410")])
     with pytest.raises(UserError, match=why):
         desk.replay(endpoint, subjects, deeds_of(store))
     assert store.replays.since(NOW) == []
 
 
-def test_a_test_may_be_sent_to_what_is_paused_or_gone(store: Store, desk: DeliveryDesk):
+def test_a_test_may_be_sent_to_what_is_paused_or_gone(store: Store, desk: StoredDeliveryService):
     store.alerts.log([sent(TEST, "left", attempt=2, status=410, error="HTTP 410")])
     for endpoint in ("quiet", "left"):
-        desk.try_out(endpoint, deeds_of(store))
+        desk.send_test(endpoint, deeds_of(store))
     assert sorted((each.endpoint, each.alert_id, each.after) for each in store.replays.since(NOW)) == [
         ("left", TEST, 2),
         ("quiet", TEST, 0),
     ]
     with pytest.raises(NotFound, match="no webhook"):
-        desk.try_out("former", deeds_of(store))
+        desk.send_test("former", deeds_of(store))
 
 
 def shown(app: dash.Dash, **values: Any) -> Any:
@@ -190,10 +190,10 @@ def press(app: dash.Dash, button: str, **values: Any) -> str:
     return json.dumps(answer.json["response"], ensure_ascii=False)
 
 
-def test_the_page_shows_filters_and_asks(app: dash.Dash, store: Store, desk: DeliveryDesk):
+def test_the_page_shows_filters_and_asks(app: dash.Dash, store: Store, desk: StoredDeliveryService):
     credit, energy = ring(store, "topic:credit"), ring(store, "topic:energy")
-    group = Group(id="g1", endpoint="desk", key="k", at=NOW - timedelta(minutes=5), firing=(credit, energy), fresh=(credit, energy))
-    store.groups.keep([group])
+    group = AlertGroup(id="g1", endpoint="desk", key="k", at=NOW - timedelta(minutes=5), firing=(credit, energy), fresh=(credit, energy))
+    store.alert_groups.keep([group])
     store.alerts.log([sent(credit, status=500, error="<b>HTTP 500</b>"), sent(group.subject), sent(TEST)])
     rows = json.dumps(shown(app)["de-rows"], ensure_ascii=False)
     assert f"/alert/{credit}" in rows
@@ -203,7 +203,7 @@ def test_the_page_shows_filters_and_asks(app: dash.Dash, store: Store, desk: Del
     assert "2 in all" not in failed
     assert credit in failed
     assert "Nothing was sent" in json.dumps(shown(app, de_where_value="left")["de-rows"])
-    key = next(deliveries.value_of(each) for each in desk.log().sent if each.subject == credit)
+    key = next(deliveries.value_of(each) for each in desk.log().deliveries if each.subject == credit)
     assert "1 will be sent once more" in press(app, "de-replay", de_chosen_value=[key])
     assert "asked for by local" in json.dumps(shown(app)["de-rows"], ensure_ascii=False)
     assert "A test will be sent to quiet" in press(app, "de-test", de_place_value="quiet")

@@ -12,7 +12,7 @@ from core.records import Alert
 from dashboard.figures.sparkline import sparkline
 from dashboard.reads.operations import endpoints, is_gone, shown
 from dashboard.reads.source_state import HOURS, Known, SourceView, due, starts, state_of, usual_today, usuals, views
-from storage.store import Beat, Delivery, Feed, SourceHours, Visited, Withheld
+from storage.store import Heartbeat, Delivery, Feed, SourceHours, SourceVisit, SuppressedDelivery
 
 NOW = datetime(2026, 11, 23, 10, 30, tzinfo=UTC)  # a Monday
 MINUTE = timedelta(minutes=1)
@@ -26,8 +26,8 @@ def hours(counts: dict[int, int], source: str = "wire") -> SourceHours:
     return SourceHours(source, told, last, last + timedelta(seconds=20))
 
 
-def visit(**changes: Any) -> Visited:
-    made = Visited(
+def visit(**changes: Any) -> SourceVisit:
+    made = SourceVisit(
         source="wire",
         url="https://wire.example/feed",
         interval_s=120,
@@ -107,14 +107,14 @@ def test_what_is_usual_follows_the_hour_of_the_week_and_begins_with_the_sources_
 
 def test_sources_of_all_origins_stand_in_one_list_those_that_want_a_person_first():
     silent = Alert(
-        id="ab", rule="feed-silent", series="source:mute", window_start=NOW, window_s=60, detected_at=NOW, severity="info",
-        observed=0, expected=0, surprise=1, total=0, sources=1, measure="silence",
+        id="ab", rule="source-outage", series="source:mute", window_start=NOW, window_s=60, detected_at=NOW, severity="info",
+        observed=0, expected=0, surprise=1, total=0, sources=1, measure="outage",
     )  # fmt: skip
     known = Known(
         past=[hours({40: 8, 24 * 9: 100, 1: 99})],  # read before what is recent
         recent=[hours({1: 3, 0: 2}), hours({2: 5}, "mute"), hours({1: 1}, "api")],
         visits=[visit(), visit(source="bad", failures=4, outcome="failed")],
-        feeds=[Feed(name="fresh", url="https://fresh.example", body="{}", who="Ann", at=NOW)],
+        feeds=[Feed(name="fresh", url="https://fresh.example", body="{}", actor="Ann", at=NOW)],
         lags={"wire": (3.0, 9.0)},
         dead={"wire": 2},
         alerts=[silent],
@@ -144,8 +144,8 @@ def test_a_sparkline_is_an_image_of_numbers_alone():
     assert sparkline([1, 2], [], "light") != sparkline([1, 2], [], "dark")
 
 
-def beat(id_: str, at: datetime, state: Any = "ready", roles: tuple[str, ...] = ("work",)) -> Beat:
-    return Beat(id=id_, roles=roles, host="h", pid=1, version="1", started_at=NOW - timedelta(days=2), at=at, state=state)
+def beat(id_: str, at: datetime, state: Any = "ready", roles: tuple[str, ...] = ("work",)) -> Heartbeat:
+    return Heartbeat(id=id_, roles=roles, host="h", pid=1, version="1", started_at=NOW - timedelta(days=2), at=at, state=state)
 
 
 def test_a_process_that_is_not_heard_for_a_minute_is_gone_and_stays_in_view_for_an_hour():
@@ -159,14 +159,14 @@ def test_deliveries_count_by_their_last_attempt_and_what_waits_is_told_apart():
     def made(alert: str, endpoint: str, status: int, error: str = "", at: int = 0) -> Delivery:
         return Delivery(alert_id=alert, endpoint=endpoint, attempt=1, sent_at=NOW - at * MINUTE, status=status, error=error)
 
-    def held(alert: str, endpoint: str, cause: Any, until: datetime | None) -> Withheld:
-        return Withheld(alert_id=alert, endpoint=endpoint, cause=cause, owner="x", at=NOW, until=until, text="")
+    def held(alert: str, endpoint: str, cause: Any, until: datetime | None) -> SuppressedDelivery:
+        return SuppressedDelivery(alert_id=alert, endpoint=endpoint, cause=cause, owner="x", at=NOW, until=until, text="")
 
     attempts = [
         made("1", "chat", 200),
         made("2", "chat", 500, at=3),
         made("3", "chat", 0, "refused", at=1),
-        made("4", "chat", 429, "waits: 30 s"),
+        made("4", "chat", 429, "rate limited: 30 s"),
     ]
     holds = [
         held("1", "chat", "silence", NOW + MINUTE),  # it was delivered after all

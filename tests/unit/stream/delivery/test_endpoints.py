@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import pytest
@@ -64,3 +65,25 @@ def test_a_mail_url_is_parsed_into_login_sender_and_recipients():
     assert (endpoint.mail_server.user, endpoint.mail_server.password, endpoint.mail_server.tls) == ("risk@a.example", "p@ss", False)
     assert endpoint.options.sender == "Tocsin <alerts+tocsin@a.example>"
     assert endpoint.options.recipients == ("a@b.example", "风控 <c@d.example>", "e@f.example")
+
+
+@pytest.mark.parametrize(
+    ("hook", "message"),
+    [
+        (Webhook(url="https://a.example/x", secret="whsec_???"), '"whsec_" followed by base64'),
+        (Webhook(url="https://a.example/x", secret="whsec_" + base64.b64encode(b"short").decode()), "24 to 64 bytes; this one holds 5"),
+        (Webhook(url="https://me:pw@a.example/x"), "without a user name"),
+        (Webhook(url="https://"), "http"),
+        (Webhook(url="https://a.example:99999/x"), "host:port"),
+    ],
+)
+def test_an_invalid_url_or_secret_is_rejected(hook: Webhook, message: str):
+    with pytest.raises(SettingsError, match="webhook") as caught:
+        list(endpoints([hook]))
+    assert message in str(caught.value)
+    assert hook.secret == "" or hook.secret not in str(caught.value)
+
+
+def test_two_endpoints_cannot_have_the_same_name():
+    with pytest.raises(SettingsError, match="a name of its own"):
+        list(endpoints([Webhook(url="https://a.example/x"), Webhook(url="https://a.example/y")]))

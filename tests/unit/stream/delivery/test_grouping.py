@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from core.errors import SettingsError
 from core.records import Alert
-from domain.alert_lifecycle import event, life_of
-from storage.store import Group
+from domain.alert_lifecycle import event, lifecycle_of
+from storage.store import AlertGroup
 from stream.delivery.digests import Digest, digest
 from stream.delivery.grouping import Grouping, Item, due, item_of, names_of, next_due
 from tests.helpers.strategies import examples
@@ -38,9 +38,9 @@ def item(name: str, seconds: float = 0.0, *, key: str = "", acknowledged: bool =
     )
 
 
-def run(items: Sequence[Item], moments: Sequence[float], grouping: Grouping = TOGETHER, endpoint: str = "desk") -> list[Group]:
+def run(items: Sequence[Item], moments: Sequence[float], grouping: Grouping = TOGETHER, endpoint: str = "desk") -> list[AlertGroup]:
     """Ask at these moments; of what happened later nobody knows yet."""
-    planned: list[Group] = []
+    planned: list[AlertGroup] = []
     for moment in sorted(moments):
         planned += due(known(items, at(moment)), planned, grouping, endpoint, at(moment))
     return planned
@@ -54,7 +54,7 @@ def known(items: Sequence[Item], now: datetime) -> list[Item]:
     ]
 
 
-def told(groups: Sequence[Group]) -> list[tuple[float, tuple[str, ...], tuple[str, ...]]]:
+def told(groups: Sequence[AlertGroup]) -> list[tuple[float, tuple[str, ...], tuple[str, ...]]]:
     return [((group.at - NOON).total_seconds(), group.firing, group.fresh) for group in groups]
 
 
@@ -175,7 +175,7 @@ def test_an_alert_becomes_an_item_with_its_life():
         total=12,
         sources=4,
     )
-    life = life_of(alert, [event("a1", "acknowledged", "王芳", at(70)), event("a1", "resolved", "bob", at(80))])
+    life = lifecycle_of(alert, [event("a1", "acknowledged", "王芳", at(70)), event("a1", "resolved", "bob", at(80))])
     assert item_of(alert, life) == item("a1", 60, acknowledged=True, resolved=80)
     assert item_of(alert, life, ("kind", "severity")).key == "kind=company\x1fseverity=warning"
     assert item_of(alert, life, (), at(500)).at == at(500)
@@ -280,8 +280,8 @@ def test_how_often_it_is_asked_changes_no_id(items: list[Item], grouping: Groupi
 @given(histories, with_digests, st.lists(st.tuples(st.integers(1, 600), st.booleans()), min_size=1, max_size=20))
 def test_killed_at_any_moment_nothing_rings_twice(items: list[Item], grouping: Grouping, rounds: list[tuple[int, bool]]):
     """A planner keeps its plan before it sends. Whether it dies before or after that, the next one goes on from what was kept."""
-    planned: list[Group] = []
-    sent: dict[str, Group] = {}
+    planned: list[AlertGroup] = []
+    sent: dict[str, AlertGroup] = {}
     now = 0
     for gap_s, dies in rounds:
         now += gap_s

@@ -20,7 +20,7 @@ from core.records import Alert, alert_id
 from core.settings import Webhook
 from stream.delivery.signing import sign, signing_key
 from stream.delivery.webhooks import Job, Webhooks
-from tests.flow.worker_tools import Receiver as Recorder
+from tests.helpers.webhook_server import WebhookServer as Recorder
 from tocsin.runtime.webhook_receiver import Receiver
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
@@ -63,7 +63,7 @@ def post(receiver: Receiver, headers: dict[str, str], body: bytes = BODY) -> int
 def test_what_is_signed_is_taken_once(receiver: Receiver):
     assert [post(receiver, signed()), post(receiver, signed()), post(receiver, signed(ident="alert_2"))] == [204] * 3
     assert [(item.webhook_id, item.data) for item in receiver.received] == [("alert_1", {"id": "a"}), ("alert_2", {"id": "a"})]
-    assert receiver.refused == 0
+    assert receiver.rejected == 0
 
 
 @pytest.mark.parametrize(("away_s", "status"), [(0, 204), (-290, 204), (290, 204), (-310, 401), (310, 401), (-86_400, 401), (10**9, 401)])
@@ -113,7 +113,7 @@ WRONG: dict[str, Callable[[], dict[str, str]]] = {
 @pytest.mark.parametrize("name", WRONG)
 def test_what_is_not_rightly_signed_is_refused(receiver: Receiver, name: str):
     assert post(receiver, WRONG[name]()) == 401
-    assert (receiver.received, receiver.refused) == ([], 1)
+    assert (receiver.received, receiver.rejected) == ([], 1)
 
 
 @pytest.mark.parametrize("body", [BODY + b" ", BODY + b"\n", BODY.replace(b":", b": "), BODY.replace(b"a", b"b"), b"", b"\xff"])
