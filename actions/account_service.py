@@ -1,4 +1,4 @@
-"""What is done to accounts, each change noted in the audit log: the same for the command line and for the dashboard."""
+"""Management of accounts with an audit log entry for each change; used by the command line and the dashboard."""
 
 from __future__ import annotations
 
@@ -16,117 +16,127 @@ from storage.store import AuditEntry, Store
 COMMAND_LINE = "command line"
 
 
-class People:
-    """Everybody who may come in. Every method raises StoreError; names are found however they are cased.
+class AccountService:
+    """Reads and changes accounts. Account names are normalised. Thread safe.
 
-    now: aware UTC
+    Every method raises StoreError.
+
+    Args:
+        now: returns the current time, aware UTC
     """
 
     def __init__(self, store: Store, now: Callable[[], datetime]) -> None:
         self._store, self._now = store, now
-        self._turn = threading.Lock()
+        self._change_lock = threading.Lock()
 
     def get(self, name: str) -> Account:
-        """The account of this name. Raises UserError where there is none."""
+        """The account of this name. Raises NotFound."""
         key = account_name(name)
         found = self._store.accounts.get(key)
         if found is None:
-            raise NotFound(f"nobody has the account {key!r}; `tocsin users list` names them")
+            raise NotFound(f"there is no account {key!r}; `tocsin users list` shows all")
         return found
 
     def make(self, name: str, role: Role, password: str, *, must_change: bool = True) -> Account:
-        """An account as it would be, with its password hashed; it is not kept. Raises UserError."""
+        """A new account with a hashed password; it is not stored. Raises InvalidInput."""
         key, now = account_name(name), self._now()
         _check(password, key)
         return Account(name=key, role=role, hash=passwords.hash_of(password), must_change=must_change, created_at=now, password_at=now)
 
-    def add(self, account: Account, *, who: str, address: str = COMMAND_LINE) -> None:
-        """Keep a new account. Raises UserError where its name is taken."""
+    def add(self, account: Account, *, actor: str, address: str = COMMAND_LINE) -> None:
+        """Store a new account. Raises Conflict if its name is taken."""
         if self._store.accounts.get(account.name) is not None:
-            raise Conflict(f"there is an account {account.name!r} already; `tocsin users passwd` gives it another password")
+            raise Conflict(f"the account {account.name!r} exists already; `tocsin users passwd` sets another password")
         self._store.accounts.put(account)
-        self.note(who, "account added", account.name, after=account.public(), address=address)
+        self.audit(actor, "account added", account.name, after=account.public(), address=address)
 
     def add_first(self, account: Account) -> bool:
-        """Keep an account if nobody has one yet, or only this one has and never chose a password; whether it is the one that is kept.
+        """Store the first account of an installation, or replace it while its password was never changed.
 
-        So a first password that was overlooked is told again, with another word, at the next start.
+        A first password that was overlooked is thus printed again, as a new one, at the next start.
+
+        Returns:
+            Whether `account` is the one that is stored.
         """
         known = self._store.accounts.all()
         if not known or (len(known) == 1 and known[0].name == account.name and known[0].must_change and known[0].hash != account.hash):
             self._store.accounts.put(account)
-            self.note(
+            self.audit(
                 "tocsin", "account password" if known else "account added", account.name, after=account.public(), address="first start"
             )
             known = self._store.accounts.all()
         return any(each.name == account.name and each.hash == account.hash for each in known)
 
-    def set_role(self, name: str, role: Role, *, who: str, address: str = COMMAND_LINE) -> Account:
-        """Give an account another role. Raises UserError, also for the last admin."""
-        return self._change(self.get(name), who, "account role", address, role=role)
+    def set_role(self, name: str, role: Role, *, actor: str, address: str = COMMAND_LINE) -> Account:
+        """Change the role. Raises NotFound, and Conflict for the last admin."""
+        return self._change(self.get(name), actor, "account role", address, role=role)
 
-    def set_disabled(self, name: str, disabled: bool, *, who: str, address: str = COMMAND_LINE) -> Account:
-        """Shut an account out, and end its sessions; or let it in again. Raises UserError, also for the last admin."""
-        what = "account disabled" if disabled else "account enabled"
-        account = self._change(self.get(name), who, what, address, disabled=disabled)
+    def set_disabled(self, name: str, disabled: bool, *, actor: str, address: str = COMMAND_LINE) -> Account:
+        """Disable an account and end its sessions, or enable it. Raises NotFound, and Conflict for the last admin."""
+        action = "account disabled" if disabled else "account enabled"
+        account = self._change(self.get(name), actor, action, address, disabled=disabled)
         if disabled:
             self._end_sessions(account.name)
         return account
 
-    def set_password(self, name: str, password: str, *, who: str, must_change: bool, address: str = COMMAND_LINE) -> Account:
-        """Give an account another password, forget its failed logins, and end its sessions. Raises UserError for a weak one."""
+    def set_password(self, name: str, password: str, *, actor: str, must_change: bool, address: str = COMMAND_LINE) -> Account:
+        """Set a password, reset the failed logins and end all sessions. Raises NotFound, InvalidInput."""
         account = self.get(name)
         _check(password, account.name)
         changed = self._change(
             account,
-            who,
+            actor,
             "account password",
             address,
             hash=passwords.hash_of(password),
             must_change=must_change,
             password_at=self._now(),
         )
-        self._forget_failures(account.name)
+        self._reset_failures(account.name)
         self._end_sessions(account.name)
         return changed
 
-    def unlock(self, name: str, *, who: str, address: str = COMMAND_LINE) -> None:
-        """Forget the failed logins of an account. Raises UserError."""
+    def unlock(self, name: str, *, actor: str, address: str = COMMAND_LINE) -> None:
+        """Reset the failed logins of an account. Raises NotFound."""
         account = self.get(name)
-        self._forget_failures(account.name)
-        self.note(who, "account unlocked", account.name, address=address)
+        self._reset_failures(account.name)
+        self.audit(actor, "account unlocked", account.name, address=address)
 
-    def log_out(self, name: str, *, who: str, address: str = COMMAND_LINE) -> int:
-        """End all sessions of an account; how many there were. Raises UserError."""
+    def log_out(self, name: str, *, actor: str, address: str = COMMAND_LINE) -> int:
+        """End all sessions of an account and return their number. Raises NotFound."""
         account = self.get(name)
         ended = self._end_sessions(account.name)
-        self.note(who, "sessions ended", account.name, after=f"{ended} ended", address=address)
+        self.audit(actor, "sessions ended", account.name, after=f"{ended} ended", address=address)
         return ended
 
     def failures(self, name: str) -> Failures | None:
-        """The failed logins of an account in a row, if there are any."""
+        """The consecutive failed logins of an account; None without any."""
         subject = account_subject(name)
-        return self._store.failures.get([subject]).get(subject)
+        return self._store.login_failures.get([subject]).get(subject)
 
-    def note(self, who: str, what: str, about: str = "", *, before: object = "", after: object = "", address: str = COMMAND_LINE) -> None:
-        """Add to the audit log; what is no text is written as JSON."""
-        entry = AuditEntry(at=self._now(), who=who, what=what, about=about, before=_words(before), after=_words(after), address=address)
+    def audit(
+        self, actor: str, action: str, target: str = "", *, before: object = "", after: object = "", address: str = COMMAND_LINE
+    ) -> None:
+        """Add an entry to the audit log. Values other than strings are written as JSON."""
+        entry = AuditEntry(
+            at=self._now(), actor=actor, action=action, target=target, before=_text(before), after=_text(after), address=address
+        )
         self._store.audit.add([entry])
 
-    def _change(self, account: Account, who: str, what: str, address: str = COMMAND_LINE, **values: object) -> Account:
+    def _change(self, account: Account, actor: str, action: str, address: str = COMMAND_LINE, **values: object) -> Account:
         changed = msgspec.structs.replace(account, **values)
-        with self._turn:  # two admins who take the role from each other at once: one of them stays
-            if _looks_after(account) and not _looks_after(changed) and not self._other_admin(account.name):
-                raise Conflict(f"{account.name} is the last admin: make another one first")
+        with self._change_lock:  # two admins who demote each other at the same time: one of them stays
+            if _is_active_admin(account) and not _is_active_admin(changed) and not self._has_other_admin(account.name):
+                raise Conflict(f"{account.name} is the last admin: make another account an admin first")
             self._store.accounts.put(changed)
-        self.note(who, what, account.name, before=account.public(), after=changed.public(), address=address)
+        self.audit(actor, action, account.name, before=account.public(), after=changed.public(), address=address)
         return changed
 
-    def _other_admin(self, name: str) -> bool:
-        return any(_looks_after(each) and each.name != name for each in self._store.accounts.all())
+    def _has_other_admin(self, name: str) -> bool:
+        return any(_is_active_admin(each) and each.name != name for each in self._store.accounts.all())
 
-    def _forget_failures(self, name: str) -> None:
-        self._store.failures.put([Failures(subject=account_subject(name), count=0, last_at=self._now())])
+    def _reset_failures(self, name: str) -> None:
+        self._store.login_failures.put([Failures(subject=account_subject(name), count=0, last_at=self._now())])
 
     def _end_sessions(self, name: str) -> int:
         sessions = self._store.sessions.of(name)
@@ -134,7 +144,7 @@ class People:
         return len(sessions)
 
 
-def _looks_after(account: Account) -> bool:
+def _is_active_admin(account: Account) -> bool:
     return account.role == "admin" and not account.disabled
 
 
@@ -144,5 +154,5 @@ def _check(password: str, name: str) -> None:
         raise InvalidInput(PASSWORD_FAULTS[fault])
 
 
-def _words(value: object) -> str:
+def _text(value: object) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()

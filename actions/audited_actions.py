@@ -1,6 +1,6 @@
-"""What people and programs do to alerts, silences, labels, tokens and deliveries: written under a name, and noted in the audit log.
+"""Changes by people and programs to alerts, silences, labels, tokens and deliveries, each with an entry in the audit log.
 
-The command line, the API and the pages of the dashboard all do it here, so that nothing is done that is not noted.
+The command line, the API and the dashboard change these only through this module, so that every change is audited.
 """
 
 from __future__ import annotations
@@ -8,101 +8,113 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from actions.account_service import COMMAND_LINE, People
+from actions.account_service import COMMAND_LINE, AccountService
 from core.errors import NotFound
 from domain.alert_lifecycle import AlertEvent, EventKind, Silence, event, silence
-from domain.tokens import Token, room_for_one
+from domain.tokens import Token, check_token_limit
 from storage.store import Label, Replay, Store
 
 PAGES, API = "dashboard", "api"
 
 
-class Deeds:
-    """Writes what was done, in the audit log too. Thread safe. Every method raises SettingsError for what cannot be done, and StoreError.
+class AuditedActions:
+    """Changes with audit log entries. Thread safe.
 
-    who: the name of whoever does it, asked each time; address: where from, for the audit log
-    people: what is done to accounts, which is told who and from where each time
+    Every method raises UserError if the request is not possible, and StoreError.
+
+    Args:
+        now: returns the current time, aware UTC
+        actor: returns the name of whoever acts; called for each action
+        address: where the actor comes from, for the audit log
+
+    Attributes:
+        accounts: changes of accounts
     """
 
-    def __init__(self, store: Store, now: Callable[[], datetime], who: Callable[[], str], address: str = COMMAND_LINE) -> None:
-        self._store, self._now, self.who, self.address = store, now, who, address
-        self.people = People(store, now)
+    def __init__(self, store: Store, now: Callable[[], datetime], actor: Callable[[], str], address: str = COMMAND_LINE) -> None:
+        self._store, self._now, self.actor, self.address = store, now, actor, address
+        self.accounts = AccountService(store, now)
 
     def act(self, alert_id: str, kind: EventKind, text: str = "") -> AlertEvent:
-        """Do something to an alert."""
+        """Add an event to an alert."""
         if self._store.alerts.get(alert_id) is None:
             raise NotFound(f"there is no alert {alert_id[:64]!r}")
-        (done,) = self.act_on([alert_id], kind, text)
-        return done
+        (added,) = self.act_on([alert_id], kind, text)
+        return added
 
     def act_on(
-        self, alert_ids: Sequence[str], kind: EventKind, text: str = "", stand: Callable[[], dict[str, str]] | None = None
+        self, alert_ids: Sequence[str], kind: EventKind, text: str = "", read_states: Callable[[], dict[str, str]] | None = None
     ) -> list[AlertEvent]:
-        """Do the same to alerts that there are: to all of them, or to none.
+        """Add the same event to existing alerts, to all or to none.
 
-        stand: the state of each, by its id; where it is given, the audit log says it as it was before and after
+        Args:
+            read_states: returns the state of each alert by id; if given, the audit log has it before and after the action
         """
-        who, now = self.who(), self._now()
-        done = [event(ident, kind, who, now, text) for ident in alert_ids]
-        before = stand() if stand else {}
-        self._store.lives.add(done)
-        after = stand() if stand else {}
-        for each in done:
-            words = ": ".join(filter(None, (after.get(each.alert_id), each.text)))
-            self._note(f"alert {kind}", each.alert_id, before=before.get(each.alert_id, ""), after=words, who=each.who)
-        return done
+        actor, now = self.actor(), self._now()
+        events = [event(alert_id, kind, actor, now, text) for alert_id in alert_ids]
+        before = read_states() if read_states else {}
+        self._store.alert_lifecycle.add(events)
+        after = read_states() if read_states else {}
+        for each in events:
+            outcome = ": ".join(filter(None, (after.get(each.alert_id), each.text)))
+            self._audit(f"alert {kind}", each.alert_id, before=before.get(each.alert_id, ""), after=outcome, actor=each.actor)
+        return events
 
     def silence(self, series: str, lasts: timedelta, comment: str) -> Silence:
-        """Deliver no alert on series that match, from now on for so long."""
+        """Add a silence for a series pattern that starts now and lasts `lasts`."""
         now = self._now()
-        return self.hush(silence(series=[series], author=self.who(), comment=comment, starts_at=now, ends_at=now + lasts, now=now))
+        return self.add_silence(silence(series=[series], author=self.actor(), comment=comment, starts_at=now, ends_at=now + lasts, now=now))
 
-    def hush(self, made: Silence) -> Silence:
-        """Keep a silence."""
+    def add_silence(self, made: Silence) -> Silence:
+        """Store a silence."""
         self._store.silences.add([made])
-        self._note("silence added", made.id, after=made, who=made.author)
+        self._audit("silence added", made.id, after=made, actor=made.author)
         return made
 
     def end_silence(self, silence_id: str) -> None:
-        """Deliver again what it held back."""
+        """End a silence now."""
         found = [each for each in self._store.silences.find(silence_id) if each.id == silence_id]
         if not found:
             raise NotFound(f"there is no silence {silence_id[:64]!r}")
-        who, now = self.who(), self._now()
-        self._store.silences.end([silence_id], now, who)
-        self._note("silence ended", silence_id, before=f"until {found[0].ends_at.isoformat()}", after=now.isoformat(), who=who)
+        actor, now = self.actor(), self._now()
+        self._store.silences.end([silence_id], now, actor)
+        self._audit("silence ended", silence_id, before=f"until {found[0].ends_at.isoformat()}", after=now.isoformat(), actor=actor)
 
     def label(self, labels: Sequence[Label]) -> None:
-        """Keep what a person says of an article. Raises BadRecord too, for what no model could learn."""
+        """Store labels of articles. Raises BadRecord too, if a label is not valid for its task."""
         self._store.labels.add(labels)
         for each in labels:
-            self._note(f"label {each.task}", each.id, after=", ".join(each.labels), who=each.author)
+            self._audit(f"label {each.task}", each.id, after=", ".join(each.labels), actor=each.author)
 
-    def grant(self, token: Token) -> None:
-        """Let a new token open what it opens."""
-        room_for_one(self._store.tokens.all(), self._now())
+    def add_token(self, token: Token) -> None:
+        """Store a new API token."""
+        check_token_limit(self._store.tokens.all(), self._now())
         self._store.tokens.add([token])
-        self._note("token made", token.id, after=f"{token.name}: {', '.join(token.scopes)}", who=token.author)
+        self._audit("token made", token.id, after=f"{token.name}: {', '.join(token.scopes)}", actor=token.author)
 
-    def revoke(self, token_id: str) -> None:
-        """Let a token that there is open nothing any more."""
-        who = self.who()
-        self._store.tokens.revoke([token_id], self._now(), who)
-        self._note("token revoked", token_id, who=who)
+    def revoke_token(self, token_id: str) -> None:
+        """Revoke an existing API token."""
+        actor = self.actor()
+        self._store.tokens.revoke([token_id], self._now(), actor)
+        self._audit("token revoked", token_id, actor=actor)
 
     def replay(self, endpoint: str, subjects: Mapping[str, int]) -> None:
-        """Ask the worker to send alerts, or groups, to an endpoint once more. subjects: each with the last attempt that was made"""
-        who = self._ask(endpoint, subjects)
-        self._note("deliveries replayed", endpoint, after=", ".join(subjects), who=who)
+        """Ask the worker to deliver alerts or groups to an endpoint again.
+
+        Args:
+            subjects: alert id or group subject to the number of its last attempt
+        """
+        actor = self._request_delivery(endpoint, subjects)
+        self._audit("deliveries replayed", endpoint, after=", ".join(subjects), actor=actor)
 
     def send_test(self, endpoint: str, subject: str, after: int) -> None:
-        """Ask the worker to send an endpoint a test, after so many of them."""
-        self._note("webhook tested", endpoint, who=self._ask(endpoint, {subject: after}))
+        """Ask the worker to send a test to an endpoint. after: number of the last test"""
+        self._audit("webhook tested", endpoint, actor=self._request_delivery(endpoint, {subject: after}))
 
-    def _ask(self, endpoint: str, subjects: Mapping[str, int]) -> str:
-        who, now = self.who(), self._now()
-        self._store.replays.ask([Replay(subject, endpoint, after, now, who) for subject, after in subjects.items()])
-        return who
+    def _request_delivery(self, endpoint: str, subjects: Mapping[str, int]) -> str:
+        actor, now = self.actor(), self._now()
+        self._store.replays.ask([Replay(subject, endpoint, after, now, actor) for subject, after in subjects.items()])
+        return actor
 
-    def _note(self, what: str, about: str, *, who: str, before: str = "", after: object = "") -> None:
-        self.people.note(who, what, about, before=before, after=after, address=self.address)
+    def _audit(self, action: str, target: str, *, actor: str, before: str = "", after: object = "") -> None:
+        self.accounts.audit(actor, action, target, before=before, after=after, address=self.address)

@@ -1,4 +1,4 @@
-"""Who asks: the bearer token of a request, held against those that the store knows."""
+"""Authentication of API requests by bearer token, and the check of scopes."""
 
 from __future__ import annotations
 
@@ -7,70 +7,75 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 
-from api.problems import Refused
+from api.problems import ApiProblem
 from core.cache import Cache
 from core.errors import StoreError
 from domain.tokens import PREFIX, Scope, Token, find
 from storage.store import Store
 
 TTL_S = 2.0
-"""A token that was revoked opens nothing after this long."""
-NOTED = timedelta(minutes=1)
-"""When a token was used is noted this often at most."""
+"""How long a revoked token may still be accepted, seconds."""
+LAST_USED_INTERVAL = timedelta(minutes=1)
+"""Minimum time between two updates of the last use of a token."""
 
 
-class Access:
-    """Who may do what. Thread safe."""
+class TokenAuthenticator:
+    """Authenticates requests by the tokens in the store. Thread safe."""
 
     def __init__(self, store: Store, now: Callable[[], datetime], cache: Cache | None = None) -> None:
         self._store, self._now = store, now
         self._cache = cache or Cache()
-        self._noted: dict[str, datetime] = {}
+        self._last_used: dict[str, datetime] = {}
         self._lock = threading.Lock()
 
     def authenticate(self, authorization: str | None) -> Token:
-        """The token of an Authorization header. Raises Refused (401), StoreError."""
+        """The token of an Authorization header.
+
+        Raises:
+            ApiProblem: 401, no valid token
+            StoreError: the store did not answer
+        """
         scheme, _, secret = (authorization or "").strip().partition(" ")
         secret = secret.strip()
         if scheme.lower() != "bearer" or not secret:
-            raise _unauthorized("a token is needed: Authorization: Bearer " + PREFIX + "…", "")
-        token = find(secret, self._live(), self._now())
+            raise _unauthorized("a token is required: Authorization: Bearer " + PREFIX + "…", "")
+        token = find(secret, self._valid_tokens(), self._now())
         if token is None:
-            raise _unauthorized("this token is not known, has expired or was revoked", ', error="invalid_token"')
-        self._note(token)
+            raise _unauthorized("the token is unknown, expired or revoked", ', error="invalid_token"')
+        self._record_use(token)
         return token
 
-    def holds(self, token: Token) -> bool:
-        """Whether a token that was let in still opens anything, as far as is known. Raises StoreError."""
+    def is_valid(self, token: Token) -> bool:
+        """Whether a token that was authenticated before is still valid. Raises StoreError."""
         now = self._now()
-        return any(each.id == token.id and each.alive(now) for each in self._live())
+        return any(each.id == token.id and each.is_valid(now) for each in self._valid_tokens())
 
-    def _live(self) -> list[Token]:
+    def _valid_tokens(self) -> list[Token]:
         def load() -> list[Token]:
             now = self._now()
-            return [token for token in self._store.tokens.all() if token.alive(now)]
+            return [token for token in self._store.tokens.all() if token.is_valid(now)]
 
         return self._cache.get("tokens", TTL_S, load)
 
-    def _note(self, token: Token) -> None:
+    def _record_use(self, token: Token) -> None:
         now = self._now()
         with self._lock:
-            if now - self._noted.get(token.id, now - NOTED) < NOTED:
+            if now - self._last_used.get(token.id, now - LAST_USED_INTERVAL) < LAST_USED_INTERVAL:
                 return
-            self._noted[token.id] = now
-        with suppress(StoreError):  # who asked is let in all the same
+            self._last_used[token.id] = now
+        with suppress(StoreError):  # the request itself must not fail because of it
             self._store.tokens.used(token.id, now)
 
 
-def demand(token: Token, scope: Scope) -> None:
-    """Raises Refused (403) when the token may not do this."""
+def require_scope(token: Token, scope: Scope) -> None:
+    """Raises ApiProblem (403) if the token lacks the scope."""
     if scope not in token.scopes:
-        raise Refused(
+        raise ApiProblem(
             403,
-            f"this needs the scope {scope!r}, and the token {token.name!r} has {', '.join(token.scopes)}",
+            f"this request needs the scope {scope!r}; the token {token.name!r} has {', '.join(token.scopes)}",
             headers={"WWW-Authenticate": f'Bearer realm="tocsin", error="insufficient_scope", scope="{scope}"'},
         )
 
 
-def _unauthorized(detail: str, more: str) -> Refused:
-    return Refused(401, detail, headers={"WWW-Authenticate": f'Bearer realm="tocsin"{more}'})
+def _unauthorized(detail: str, challenge: str) -> ApiProblem:
+    return ApiProblem(401, detail, headers={"WWW-Authenticate": f'Bearer realm="tocsin"{challenge}'})

@@ -1,4 +1,4 @@
-"""The table of endpoints: from it come the routes, the OpenAPI document, and the tests that nobody gets in without the scope."""
+"""The table of endpoints. The routes, the OpenAPI document and the tests of scopes are made from it."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from api import actions, classify, reads, requests, sse, types
+from api import reads, requests, types, writes
 from domain.tokens import Scope
 
 ROOT = "/api/v1"
-SMALL, LARGE = 1_000_000, 5_000_000
-"""Bytes of a body at most."""
+MAX_BODY_BYTES, MAX_ARTICLES_BODY_BYTES = 1_000_000, 5_000_000
 
 
 class Endpoint(NamedTuple):
     """One endpoint.
 
-    path: below ROOT, with {places}; a {series} may hold slashes
-    handler: a calls.Call to the answer
-    query, body: what is asked, None: no body; read: what the body is read as, where that is not what is documented
-    answer: what comes back, as JSON (as server-sent events where `streams`)
+    Attributes:
+        path: below ROOT, with {placeholders}; a {series} may contain slashes
+        handler: called with a context.RequestContext; returns the response
+        response: type of the response; of one server-sent event if `streams`
+        body: type of the body, None without one
+        decoded_body: what the body is decoded as, if that is not the documented type
     """
 
     method: Literal["GET", "POST", "DELETE"]
@@ -29,70 +30,84 @@ class Endpoint(NamedTuple):
     scope: Scope
     summary: str
     handler: Callable[[Any], Any]
-    answer: type[msgspec.Struct]
-    query: type[requests.Asked] = requests.NoQuery
-    body: type[requests.Asked] | None = None
-    read: type[requests.Asked] | None = None
+    response: type[msgspec.Struct]
+    query: type[requests.RequestModel] = requests.NoQuery
+    body: type[requests.RequestModel] | None = None
+    decoded_body: type[requests.RequestModel] | None = None
     status: int = 200
-    max_bytes: int = SMALL
+    max_bytes: int = MAX_BODY_BYTES
     streams: bool = False
 
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
-        "GET", "/articles", "read", "Articles with their scores, the newest first", reads.articles, types.Articles, requests.ArticlesQuery
+        "GET",
+        "/articles",
+        "read",
+        "List articles and their scores, newest first",
+        reads.list_articles,
+        types.Articles,
+        requests.ArticlesQuery,
     ),
     Endpoint(
         "POST",
         "/articles",
         "ingest",
-        "Push articles as if they had been crawled",
-        classify.push,
-        types.PushedAll,
+        "Push articles to be processed like crawled ones",
+        writes.push_articles,
+        types.PushResults,
         body=requests.ArticlesIn,
-        read=classify.LooseArticles,
+        decoded_body=requests.UncheckedArticlesIn,
         status=202,
-        max_bytes=LARGE,
+        max_bytes=MAX_ARTICLES_BODY_BYTES,
     ),
-    Endpoint("GET", "/articles/{id}", "read", "One article with its score", reads.article, types.ArticleOut, requests.AsOfQuery),
-    Endpoint("GET", "/series", "read", "Series with their totals, by name", reads.series, types.SeriesPage, requests.SeriesQuery),
-    Endpoint("GET", "/series/{series}", "read", "The mood of a series over time", reads.mood, types.Mood, requests.MoodQuery),
+    Endpoint("GET", "/articles/{id}", "read", "Get an article with its score", reads.get_article, types.ArticleOut, requests.AsOfQuery),
+    Endpoint("GET", "/series", "read", "List series with their totals, by name", reads.list_series, types.SeriesPage, requests.SeriesQuery),
     Endpoint(
-        "GET", "/alerts", "read", "Alerts with what became of them, the newest first", reads.alerts, types.Alerts, requests.AlertsQuery
+        "GET",
+        "/series/{series}",
+        "read",
+        "Get the sentiment of a series over time",
+        reads.get_series_history,
+        types.SeriesHistory,
+        requests.SeriesHistoryQuery,
     ),
-    Endpoint("GET", "/alerts/{id}", "read", "All that is known of one alert", reads.alert, types.AlertStory, requests.AsOfQuery),
+    Endpoint("GET", "/alerts", "read", "List alerts with their state, newest first", reads.list_alerts, types.Alerts, requests.AlertsQuery),
+    Endpoint(
+        "GET", "/alerts/{id}", "read", "Get an alert with its events and deliveries", reads.get_alert, types.AlertDetail, requests.AsOfQuery
+    ),
     Endpoint(
         "POST",
         "/alerts/{id}/events",
         "alerts",
-        "Acknowledge, assign, note, resolve or reopen an alert",
-        actions.act,
+        "Acknowledge, assign, comment, resolve or reopen an alert",
+        writes.add_alert_event,
         types.AlertOut,
         body=requests.EventIn,
         status=201,
     ),
-    Endpoint("GET", "/silences", "read", "Who silenced what, the newest first", reads.silences, types.Silences, requests.SilencesQuery),
+    Endpoint("GET", "/silences", "read", "List silences, newest first", reads.list_silences, types.Silences, requests.SilencesQuery),
     Endpoint(
         "POST",
         "/silences",
         "alerts",
-        "Silence what is known for a while",
-        actions.hush,
+        "Add a silence",
+        writes.add_silence,
         types.SilenceOut,
         body=requests.SilenceIn,
         status=201,
     ),
-    Endpoint("DELETE", "/silences/{id}", "alerts", "End a silence before its time", actions.unhush, types.SilenceOut),
-    Endpoint("GET", "/rules", "read", "The rules in force", reads.rules, types.Rules),
-    Endpoint("GET", "/watchlists", "read", "The watchlists in force", reads.watchlists, types.Watchlists),
-    Endpoint("GET", "/feedback", "read", "People's labels, the newest first", reads.labels, types.Labels, requests.LabelsQuery),
+    Endpoint("DELETE", "/silences/{id}", "alerts", "Expire a silence", writes.expire_silence, types.SilenceOut),
+    Endpoint("GET", "/rules", "read", "List the alert rules in force", reads.list_rules, types.Rules),
+    Endpoint("GET", "/watchlists", "read", "List the watchlists in force", reads.list_watchlists, types.Watchlists),
+    Endpoint("GET", "/feedback", "read", "List labels from people, newest first", reads.list_labels, types.Labels, requests.LabelsQuery),
     Endpoint(
         "POST",
         "/feedback",
         "feedback",
-        "Say what articles should have been called; all labels are kept, or none",
-        actions.label,
-        types.Labelled,
+        "Store the correct labels of articles, all or none",
+        writes.add_labels,
+        types.LabelsStored,
         body=requests.LabelsIn,
         status=201,
     ),
@@ -100,8 +115,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "POST",
         "/classify",
         "classify",
-        "Sentiment, topics and companies of texts",
-        classify.classify,
+        "Classify sentiment, topics and companies of texts",
+        writes.classify_texts,
         types.Classified,
         body=requests.TextsIn,
     ),
@@ -109,22 +124,22 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "GET",
         "/stream",
         "read",
-        "Scores and alerts as they come (server-sent events)",
-        sse.listen,
+        "Stream scores and alerts as they are stored (server-sent events)",
+        reads.stream_events,
         types.ScoreEvent,
         requests.StreamQuery,
         streams=True,
     ),
-    Endpoint("GET", "/tokens", "admin", "All tokens, without their secrets", actions.tokens, types.Tokens),
+    Endpoint("GET", "/tokens", "admin", "List tokens without their secrets", reads.list_tokens, types.Tokens),
     Endpoint(
         "POST",
         "/tokens",
         "admin",
-        "Make a token; its secret is shown once",
-        actions.grant,
+        "Create a token; its secret is shown once",
+        writes.create_token,
         types.NewTokenOut,
         body=requests.TokenIn,
         status=201,
     ),
-    Endpoint("DELETE", "/tokens/{id}", "admin", "Revoke a token", actions.revoke, types.TokenOut),
+    Endpoint("DELETE", "/tokens/{id}", "admin", "Revoke a token", writes.revoke_token, types.TokenOut),
 )

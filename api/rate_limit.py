@@ -1,8 +1,4 @@
-"""How often one token may ask: a bucket that holds a minute's requests and fills evenly. Pure but for its lock; `now` is an argument.
-
-take(key, now) ─▶ Left(remaining, wait_s 0): go on, and it is counted
-               └▶ Left(0, wait_s): nothing was counted
-"""
+"""Rate limit per token: a token bucket that holds the requests of one minute and refills evenly (GCRA). The time is an argument."""
 
 from __future__ import annotations
 
@@ -11,44 +7,59 @@ import threading
 from typing import NamedTuple
 
 
-class Left(NamedTuple):
-    """remaining: requests that may follow at once; wait_s: until the next may, 0 when this one may; reset_s: until the bucket is full."""
+class RateLimitState(NamedTuple):
+    """State of a bucket after a request.
+
+    Attributes:
+        remaining: requests that are allowed immediately
+        wait_s: seconds until the next request is allowed; 0 if this one was allowed
+        reset_s: seconds until the bucket is full
+    """
 
     remaining: int
     wait_s: float
     reset_s: float
 
 
-class Buckets:
-    """One bucket a key, in this process alone. Safe to use from several threads.
-
-    per_minute: what a bucket holds, and what flows into it in a minute
-    """
+class RateLimiter:
+    """One bucket per key, local to this process. Thread safe."""
 
     def __init__(self, per_minute: int) -> None:
+        """
+        Args:
+            per_minute: capacity of a bucket, and how much is refilled in a minute
+        """
         self.per_minute = per_minute
-        self._full_at: dict[str, float] = {}  # when each bucket will be full again: all that has to be kept of one (GCRA)
+        self._full_at: dict[str, float] = {}  # GCRA keeps only the time at which each bucket is full again
         self._lock = threading.Lock()
 
-    def take(self, key: str, now: float) -> Left:
-        """Ask for one request at `now`, seconds of a clock that only goes forward."""
+    def take(self, key: str, now: float) -> RateLimitState:
+        """Count one request, unless the bucket is empty.
+
+        Args:
+            key: id of the token
+            now: seconds of a monotonic clock
+
+        Returns:
+            The state; the request was counted if wait_s is 0.
+        """
         each_s = 60.0 / self.per_minute
         with self._lock:
             missing_s = max(0.0, self._full_at.get(key, now) - now)
             wait_s = missing_s + each_s - 60.0
             if wait_s > 1e-9:
-                return Left(0, wait_s, missing_s)
+                return RateLimitState(0, wait_s, missing_s)
             self._full_at[key] = now + missing_s + each_s
             if len(self._full_at) > 10_000:
                 self._full_at = {other: at for other, at in self._full_at.items() if at > now}
         missing_s += each_s
-        return Left(math.floor((60.0 - missing_s) / each_s + 1e-6), 0.0, missing_s)
+        return RateLimitState(math.floor((60.0 - missing_s) / each_s + 1e-6), 0.0, missing_s)
 
 
-def headers(left: Left, per_minute: int) -> dict[str, str]:
-    """What a client is told (draft-ietf-httpapi-ratelimit-headers-10), and when it was too much, when to come again."""
-    told = {
+def headers(state: RateLimitState, per_minute: int) -> dict[str, str]:
+    """Response headers (draft-ietf-httpapi-ratelimit-headers-10), with Retry-After if the request was rejected."""
+    found = {
         "RateLimit-Policy": f'"token";q={per_minute};w=60',
-        "RateLimit": f'"token";r={left.remaining};t={math.ceil(left.wait_s or left.reset_s)}',
+        "RateLimit": f'"token";r={state.remaining};t={math.ceil(state.wait_s or state.reset_s)}',
     }
-    return told | ({"Retry-After": str(math.ceil(left.wait_s))} if left.wait_s else {})
+    return found | ({"Retry-After": str(math.ceil(state.wait_s))} if state.wait_s else {})

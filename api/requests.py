@@ -1,6 +1,6 @@
-"""What is asked of the API: queries and bodies. docs/api.md and the OpenAPI document are made of it.
+"""Request types of the API: query parameters and bodies. The OpenAPI document is made from them.
 
-Times are ISO 8601 with a zone. A field that is not known is refused: a misspelled filter must not look like none.
+Times are ISO 8601 with a UTC offset. Unknown fields are rejected, so that a misspelled filter is an error and not an unfiltered result.
 """
 
 from __future__ import annotations
@@ -16,23 +16,22 @@ from domain.alert_lifecycle import EventKind
 from domain.tokens import Scope
 from storage.tables.labels import Task
 
-MOST = 500
-"""Items on a page."""
-MOST_ARTICLES, MOST_TEXTS, MOST_LABELS = 500, 64, 100
-"""In one request."""
-MOST_POINTS = 2_000
+MAX_PAGE_SIZE = 500
+MAX_ARTICLES, MAX_TEXTS, MAX_LABELS = 500, 64, 100
+"""Items in the body of one request."""
+MAX_POINTS = 2_000
 
-Limit = Annotated[int, Meta(ge=1, le=MOST, description="items on the page at most")]
-Cursor = Annotated[str, Meta(max_length=1_000, description="`next` of the page before; the other parameters must be the same")]
-AsOf = Annotated[Instant, Meta(description="answer as it was known at this time")]
+Limit = Annotated[int, Meta(ge=1, le=MAX_PAGE_SIZE, description="maximum number of items on the page")]
+Cursor = Annotated[str, Meta(max_length=1_000, description="`next` of the previous page; the other parameters must be the same")]
+AsOf = Annotated[Instant, Meta(description="answer from what was known at this time")]
 Since = Annotated[Instant, Meta(description="from this time on")]
 Until = Annotated[Instant, Meta(description="before this time")]
 SeriesKey = Annotated[str, Meta(max_length=300, description='a series, such as "topic:credit", "company:AAPL" or "watchlist:NAME"')]
-Kind = Literal["topic", "company", "sector", "market", "language", "genre", "watchlist"]
+SeriesKind = Literal["topic", "company", "sector", "market", "language", "genre", "watchlist"]
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A query or a body. Its times are such as the store can hold."""
+class RequestModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of queries and bodies. Rejects times that the store cannot hold."""
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
@@ -41,34 +40,34 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
                 raise ValueError(f"Expected a time from {OLDEST.year} to {NEWEST.year} - at `$.{name}`")
 
 
-class NoQuery(Asked, frozen=True, kw_only=True):
+class NoQuery(RequestModel, frozen=True, kw_only=True):
     """No parameters."""
 
 
-class AsOfQuery(Asked, frozen=True, kw_only=True):
-    """One thing, at a time."""
+class AsOfQuery(RequestModel, frozen=True, kw_only=True):
+    """One object, now or at a time in the past."""
 
     as_of: AsOf | None = None
 
 
-class ArticlesQuery(Asked, frozen=True, kw_only=True):
-    """Which articles, the newest first."""
+class ArticlesQuery(RequestModel, frozen=True, kw_only=True):
+    """Filter of articles; newest first."""
 
     series: SeriesKey = "market:all"
     language: Annotated[Literal["zh", "en"] | None, Meta(description="only articles in this language")] = None
     source: Annotated[str, Meta(max_length=200, description="only articles of this source")] = ""
     since: Since | None = None
     until: Until | None = None
-    text: Annotated[Literal["lead", "full"], Meta(description="how much of each text: its first 300 characters, or all of it")] = "lead"
+    text: Annotated[Literal["lead", "full"], Meta(description="the first 300 characters of each text, or the whole text")] = "lead"
     limit: Limit = 50
     cursor: Cursor = ""
     as_of: AsOf | None = None
 
 
-class SeriesQuery(Asked, frozen=True, kw_only=True):
-    """Which series, by name: those touched in [since, until), by default the last day."""
+class SeriesQuery(RequestModel, frozen=True, kw_only=True):
+    """Filter of series with an article in [since, until), by default the last 24 hours; ordered by name."""
 
-    kind: Annotated[Kind | None, Meta(description="only series of this kind")] = None
+    kind: Annotated[SeriesKind | None, Meta(description="only series of this kind")] = None
     since: Since | None = None
     until: Until | None = None
     limit: Limit = 100
@@ -76,22 +75,22 @@ class SeriesQuery(Asked, frozen=True, kw_only=True):
     as_of: AsOf | None = None
 
 
-class MoodQuery(Asked, frozen=True, kw_only=True):
-    """Which stretch of a series, by default the last day, in how long steps."""
+class SeriesHistoryQuery(RequestModel, frozen=True, kw_only=True):
+    """Period of a series, by default the last 24 hours, and the width of a point."""
 
     since: Since | None = None
     until: Until | None = None
-    step_s: Annotated[int, Meta(ge=60, le=7 * 86_400, description=f"width of a point, seconds; at most {MOST_POINTS:,} points")] = 3600
+    step_s: Annotated[int, Meta(ge=60, le=7 * 86_400, description=f"width of a point, seconds; at most {MAX_POINTS:,} points")] = 3600
     as_of: AsOf | None = None
 
 
-class AlertsQuery(Asked, frozen=True, kw_only=True):
-    """Which alerts, the newest first."""
+class AlertsQuery(RequestModel, frozen=True, kw_only=True):
+    """Filter of alerts; newest first."""
 
     series: Annotated[SeriesKey | None, Meta(description="only alerts on this series")] = None
     state: Annotated[
         Literal["pending", "firing", "acknowledged", "resolved"] | None,
-        Meta(description="only alerts in this state; a page may then hold fewer than `limit` and have a `next` all the same"),
+        Meta(description="only alerts in this state; a page may then have fewer than `limit` items and still have a `next`"),
     ] = None
     since: Annotated[Instant, Meta(description="detected from this time on")] | None = None
     until: Annotated[Instant, Meta(description="detected before this time")] | None = None
@@ -100,41 +99,45 @@ class AlertsQuery(Asked, frozen=True, kw_only=True):
     as_of: AsOf | None = None
 
 
-class SilencesQuery(Asked, frozen=True, kw_only=True):
-    """Which silences, the newest first."""
+class SilencesQuery(RequestModel, frozen=True, kw_only=True):
+    """Filter of silences; newest first."""
 
-    ended: Annotated[bool, Meta(description="those that are over too")] = False
+    include_expired: Annotated[bool, Meta(description="include expired silences")] = False
     limit: Limit = 100
     cursor: Cursor = ""
     as_of: AsOf | None = None
 
 
-class LabelsQuery(Asked, frozen=True, kw_only=True):
-    """People's labels, the newest first."""
+class LabelsQuery(RequestModel, frozen=True, kw_only=True):
+    """Page of labels; newest first."""
 
     limit: Limit = 100
     cursor: Cursor = ""
     as_of: AsOf | None = None
 
 
-class StreamQuery(Asked, frozen=True, kw_only=True):
-    """What to listen to."""
+class StreamQuery(RequestModel, frozen=True, kw_only=True):
+    """Filter of the event stream."""
 
     events: Annotated[Literal["all", "score", "alert"], Meta(description="only scores, or only alerts")] = "all"
     series: Annotated[
-        str, Meta(max_length=300, description='only what touches a series of this pattern, such as "company:AAPL" or "topic:*"')
+        str, Meta(max_length=300, description='only events of series that match this pattern, such as "company:AAPL" or "topic:*"')
     ] = "*"
 
 
-class EventIn(Asked, frozen=True, kw_only=True):
-    """What is done to an alert. text: the words of a note, the assignee of "assigned" ("": nobody), else a reason, which may be ""."""
+class EventIn(RequestModel, frozen=True, kw_only=True):
+    """An action on an alert.
+
+    Attributes:
+        text: the note; for "assigned" the assignee ("" removes it); otherwise an optional reason
+    """
 
     kind: EventKind
     text: Annotated[str, Meta(max_length=4_000)] = ""
 
 
-class SilenceIn(Asked, frozen=True, kw_only=True):
-    """A silence to be: as `tocsin alerts silence` has it. starts_at: default now."""
+class SilenceIn(RequestModel, frozen=True, kw_only=True):
+    """A new silence, as `tocsin alerts silence` makes one. `starts_at` is now by default."""
 
     series: Annotated[tuple[str, ...], Meta(min_length=1, max_length=100, description='patterns, such as "topic:*" or "company:AAPL"')]
     rules: Annotated[tuple[str, ...], Meta(max_length=100)] = ()
@@ -142,56 +145,64 @@ class SilenceIn(Asked, frozen=True, kw_only=True):
     most: Severity = "critical"
     starts_at: Instant | None = None
     ends_at: Instant
-    comment: Annotated[str, Meta(max_length=4_000, description="why, for those who wonder")]
+    comment: Annotated[str, Meta(max_length=4_000, description="why the alerts are silenced")]
 
 
-class LabelIn(Asked, frozen=True, kw_only=True):
-    """What an article's labels should be. company: whose sentiment it is, "" for the whole text."""
+class LabelIn(RequestModel, frozen=True, kw_only=True):
+    """The correct labels of an article. `company` is the target of the sentiment; "" for the whole text."""
 
-    id: Annotated[str, Meta(min_length=1, max_length=64, description="of the article")]
+    id: Annotated[str, Meta(min_length=1, max_length=64, description="id of the article")]
     task: Task
     labels: Annotated[tuple[str, ...], Meta(max_length=40)]
     company: Annotated[str, Meta(max_length=64)] = ""
 
 
-class LabelsIn(Asked, frozen=True, kw_only=True):
-    """Labels: all are kept, or none."""
+class LabelsIn(RequestModel, frozen=True, kw_only=True):
+    """Labels; all are stored, or none."""
 
-    labels: Annotated[tuple[LabelIn, ...], Meta(min_length=1, max_length=MOST_LABELS)]
-
-
-class TextsIn(Asked, frozen=True, kw_only=True):
-    """Texts for the model."""
-
-    texts: Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=MAX_TEXT_CHARS)], ...], Meta(min_length=1, max_length=MOST_TEXTS)]
+    labels: Annotated[tuple[LabelIn, ...], Meta(min_length=1, max_length=MAX_LABELS)]
 
 
-class ArticleIn(Asked, frozen=True, kw_only=True):
-    """An article to be read as if it had been crawled. It needs a title or a text; the same one again has the same id.
+class TextsIn(RequestModel, frozen=True, kw_only=True):
+    """Texts to classify."""
 
-    guid: the source's own id, for articles without a url; companies: codes that the source itself attached, such as "00700.HK"
+    texts: Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=MAX_TEXT_CHARS)], ...], Meta(min_length=1, max_length=MAX_TEXTS)]
+
+
+class ArticleIn(RequestModel, frozen=True, kw_only=True):
+    """An article to process like a crawled one. It needs a title or a text; the same article pushed again has the same id.
+
+    Attributes:
+        guid: id of the source itself, for articles without a URL
+        companies: company codes that the source attached, such as "00700.HK"
     """
 
     source: Annotated[str, Meta(min_length=1, max_length=200)]
     url: Annotated[str, Meta(max_length=4_000)] = ""
     guid: Annotated[str, Meta(max_length=1_000)] = ""
     title: Annotated[str, Meta(max_length=10_000)] = ""
-    text: Annotated[str, Meta(max_length=400_000, description=f"what goes beyond {MAX_TEXT_CHARS:,} characters is cut")] = ""
+    text: Annotated[str, Meta(max_length=400_000, description=f"truncated to {MAX_TEXT_CHARS:,} characters")] = ""
     published_at: Instant | None = None
     language: Literal["zh", "en"] | None = None
     genre: Genre = "news"
     companies: Annotated[tuple[Annotated[str, Meta(max_length=64)], ...], Meta(max_length=100)] = ()
 
 
-class ArticlesIn(Asked, frozen=True, kw_only=True):
-    """Articles: those that cannot be used are rejected, each with its reason, and the others go on."""
+class ArticlesIn(RequestModel, frozen=True, kw_only=True):
+    """Articles. Invalid ones are rejected with a reason each; the others are accepted."""
 
-    articles: Annotated[tuple[ArticleIn, ...], Meta(min_length=1, max_length=MOST_ARTICLES)]
+    articles: Annotated[tuple[ArticleIn, ...], Meta(min_length=1, max_length=MAX_ARTICLES)]
 
 
-class TokenIn(Asked, frozen=True, kw_only=True):
-    """A token to be."""
+class UncheckedArticlesIn(RequestModel, frozen=True, kw_only=True):
+    """ArticlesIn whose items are still raw JSON, so that an invalid item does not fail the whole request."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=100, description="signs what is done with it")]
+    articles: Annotated[tuple[msgspec.Raw, ...], Meta(min_length=1, max_length=MAX_ARTICLES)]
+
+
+class TokenIn(RequestModel, frozen=True, kw_only=True):
+    """A new token."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=100, description="actions made with the token are recorded under this name")]
     scopes: Annotated[tuple[Scope, ...], Meta(min_length=1)]
     expires_at: Instant | None = None

@@ -1,6 +1,6 @@
-"""The routes of the API, made from the table of endpoints. Whatever goes wrong below /api comes back as a problem.
+"""Flask routes of the API, made from the table of endpoints. Every error below /api is answered with problem details.
 
-path? 404 ─▶ method? 405 ─▶ token? 401 ─▶ scope? 403 ─▶ too often? 429 ─▶ query, body? 400, 413, 415, 422 ─▶ handler ─▶ answer
+path 404 ─▶ method 405 ─▶ token 401 ─▶ rate limit 429 ─▶ scope 403 ─▶ query and body 400, 413, 415, 422 ─▶ handler ─▶ response
 """
 
 from __future__ import annotations
@@ -18,16 +18,14 @@ from prometheus_client import Counter
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from api import openapi, problems, rate_limit
-from api.authentication import Access, demand
-from api.backends import Backends
-from api.calls import Call
+from api.authentication import TokenAuthenticator, require_scope
+from api.context import Backends, RequestContext
 from api.endpoints import ENDPOINTS, ROOT, Endpoint
-from api.event_feed import Feed
-from api.problems import Refused
-from api.rate_limit import Buckets
-from api.requests import Asked
-from api.sse import Listener
-from core.errors import BrokerError, StoreError
+from api.event_stream import EventFeed, EventStream
+from api.problems import ApiProblem
+from api.rate_limit import RateLimiter
+from api.requests import RequestModel
+from core.errors import BrokerError, TocsinError
 from core.log import get_logger
 from storage.store import Store
 
@@ -39,23 +37,30 @@ log = get_logger("api")
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """What all requests share. Close it before the server: its streams hold the server's threads."""
+    """State that all requests share. Close it before the server: its streams occupy threads of the server."""
 
     store: Store
     now: Callable[[], datetime]
     backends: Backends
-    access: Access
-    buckets: Buckets
-    feed: Feed
+    authenticator: TokenAuthenticator
+    rate_limiter: RateLimiter
+    feed: EventFeed
 
     def close(self) -> None:
-        """End all streams; calling it twice is fine."""
+        """End all streams. May be called twice."""
         self.feed.close()
 
 
 def install(server: Flask, store: Store, now: Callable[[], datetime], backends: Backends) -> Api:
-    """Add the API to `server`."""
-    api = Api(store, now, backends, Access(store, now), Buckets(backends.per_minute), Feed(store, now, most=backends.streams))
+    """Add the routes of the API to `server`."""
+    api = Api(
+        store,
+        now,
+        backends,
+        TokenAuthenticator(store, now),
+        RateLimiter(backends.per_minute),
+        EventFeed(store, now, max_subscribers=backends.streams),
+    )
     by_path: dict[str, list[Endpoint]] = {}
     for endpoint in ENDPOINTS:
         by_path.setdefault(endpoint.path, []).append(endpoint)
@@ -64,21 +69,21 @@ def install(server: Flask, store: Store, now: Callable[[], datetime], backends: 
         server.add_url_rule(rule, f"api {path}", _view(api, path, endpoints), methods=METHODS, provide_automatic_options=False)
     document = msgspec.json.encode(openapi.document(ENDPOINTS))
 
-    def spec() -> Response:
+    def openapi_document() -> Response:
         return Response(document, content_type="application/json")
 
-    def unknown(rest: str = "") -> Response:
-        return problems.response(Refused(404, f"there is nothing at /api/{rest}; {ROOT}/openapi.json lists what there is"))
+    def not_found(rest: str = "") -> Response:
+        return problems.response(ApiProblem(404, f"there is no endpoint /api/{rest}; {ROOT}/openapi.json lists the endpoints"))
 
-    server.add_url_rule(f"{ROOT}/openapi.json", "api document", spec, methods=("GET",))
-    server.add_url_rule("/api/", "api unknown root", unknown, methods=METHODS, provide_automatic_options=False)
-    server.add_url_rule("/api/<path:rest>", "api unknown", unknown, methods=METHODS, provide_automatic_options=False)
+    server.add_url_rule(f"{ROOT}/openapi.json", "api document", openapi_document, methods=("GET",))
+    server.add_url_rule("/api/", "api unknown root", not_found, methods=METHODS, provide_automatic_options=False)
+    server.add_url_rule("/api/<path:rest>", "api unknown", not_found, methods=METHODS, provide_automatic_options=False)
 
     @server.errorhandler(HTTPException)
-    def refused(error: HTTPException) -> Response | HTTPException:
+    def http_error(error: HTTPException) -> Response | HTTPException:
         if not request.path.startswith(PREFIX):
             return error
-        return problems.response(Refused(error.code or 500, error.description or error.name))
+        return problems.response(_http_problem(error))
 
     return api
 
@@ -86,95 +91,120 @@ def install(server: Flask, store: Store, now: Callable[[], datetime], backends: 
 def _view(api: Api, path: str, endpoints: Sequence[Endpoint]) -> Callable[..., Response]:
     by_method = {endpoint.method: endpoint for endpoint in endpoints}
 
-    def view(**parts: str) -> Response:
+    def view(**path_parameters: str) -> Response:
         began = time.monotonic()
         limits: dict[str, str] = {}
         try:
             endpoint = by_method.get("GET" if request.method == "HEAD" else request.method)  # type: ignore[call-overload]
             if endpoint is None:
                 allow = ", ".join(sorted({*by_method, *(["HEAD"] if "GET" in by_method else [])}))
-                raise Refused(405, f"{request.method} is not for {ROOT}{path}: {allow}", headers={"Allow": allow})
-            answer = _answer(api, endpoint, parts, limits)
-        except Refused as error:
-            answer = problems.response(error)
+                raise ApiProblem(405, f"{ROOT}{path} does not support {request.method}, only {allow}", headers={"Allow": allow})
+            response = _respond(api, endpoint, path_parameters, limits)
+        except ApiProblem as problem:
+            response = problems.response(problem)
         except HTTPException as error:
-            answer = problems.response(Refused(error.code or 500, error.description or error.name))
-        except (StoreError, BrokerError) as error:
-            log.warning("api waits", path=path, reason=str(error))
-            what = "the store does not answer" if isinstance(error, StoreError) else "Kafka does not take it"
-            answer = problems.response(Refused(503, what, headers={"Retry-After": "5"}))
+            response = problems.response(_http_problem(error))
+        except TocsinError as error:
+            response = problems.response(_error_problem(error, path))
         except Exception:
-            log.exception("api met the unexpected", path=path)
-            answer = problems.response(Refused(500, "this is a mistake of ours; the server's log has it"))
-        answer.headers.update(limits)
-        REQUESTS.labels(path, answer.status_code).inc()
-        log.debug("api", method=request.method, path=path, status=answer.status_code, ms=round((time.monotonic() - began) * 1000))
-        return answer
+            response = problems.response(_internal_problem(path))
+        response.headers.update(limits)
+        REQUESTS.labels(path, response.status_code).inc()
+        log.debug("api_request", method=request.method, path=path, status=response.status_code, ms=round((time.monotonic() - began) * 1000))
+        return response
 
     return view
 
 
-def _answer(api: Api, endpoint: Endpoint, parts: dict[str, str], limits: dict[str, str]) -> Response:
-    """The answer of one endpoint. limits: gets the headers that every answer to this token carries. Raises Refused, and as handlers do."""
-    token = api.access.authenticate(request.headers.get("Authorization"))
-    left = api.buckets.take(token.id, time.monotonic())
-    limits.update(rate_limit.headers(left, api.backends.per_minute))
-    if left.wait_s:
-        raise Refused(429, f"{api.backends.per_minute} requests a minute are enough: come again in {left.wait_s:.0f} s")
-    demand(token, endpoint.scope)
-    query = _query(endpoint.query)
-    body = _body(endpoint)
-    call: Call[Any, Any] = Call(
+def _http_problem(error: HTTPException) -> ApiProblem:
+    return ApiProblem(error.code or 500, error.description or error.name)
+
+
+def _error_problem(error: TocsinError, path: str) -> ApiProblem:
+    """The problem of an exception, by the HTTP status of its type. Details of the store and of Kafka go to the log only."""
+    if error.http_status < 500:
+        return ApiProblem(error.http_status, str(error))
+    if error.http_status == 503:
+        log.warning("api_backend_unavailable", path=path, reason=str(error))
+        detail = "Kafka does not accept the articles" if isinstance(error, BrokerError) else "the store does not answer"
+        return ApiProblem(503, detail, headers={"Retry-After": "5"})
+    return _internal_problem(path)
+
+
+def _internal_problem(path: str) -> ApiProblem:
+    log.exception("api_request_failed", path=path)
+    return ApiProblem(500, "internal error; the server's log has the details")
+
+
+def _respond(api: Api, endpoint: Endpoint, path_parameters: dict[str, str], limits: dict[str, str]) -> Response:
+    """The response of one endpoint.
+
+    Args:
+        limits: receives the rate limit headers, which every response to this token carries
+
+    Raises:
+        ApiProblem: the request is rejected
+        Exception: whatever the handler raises
+    """
+    token = api.authenticator.authenticate(request.headers.get("Authorization"))
+    state = api.rate_limiter.take(token.id, time.monotonic())
+    limits.update(rate_limit.headers(state, api.backends.per_minute))
+    if state.wait_s:
+        raise ApiProblem(429, f"the limit of {api.backends.per_minute} requests a minute is reached: try again in {state.wait_s:.0f} s")
+    require_scope(token, endpoint.scope)
+    query = _decode_query(endpoint.query)
+    body = _decode_body(endpoint)
+    context: RequestContext[Any, Any] = RequestContext(
         store=api.store,
         backends=api.backends,
         feed=api.feed,
         now=api.now(),
         token=token,
         path=request.path,
-        parts=parts,
+        path_parameters=path_parameters,
         query=query,
         body=body,
         last_event_id=request.headers.get("Last-Event-ID", ""),
-        holds=lambda: api.access.holds(token),
+        token_is_valid=lambda: api.authenticator.is_valid(token),
     )
-    made = endpoint.handler(call)
+    result = endpoint.handler(context)
     if endpoint.method != "GET":
-        log.info("api", done=f"{endpoint.method} {endpoint.path}", by=token.name, token=token.id, **parts)
-    if isinstance(made, Listener):
+        log.info("api_write", request=f"{endpoint.method} {endpoint.path}", by=token.name, token=token.id, **path_parameters)
+    if isinstance(result, EventStream):
         if request.method == "HEAD":
-            made.close()
+            result.close()
             return Response(content_type="text/event-stream")
-        return Response(made, content_type="text/event-stream", headers={"X-Accel-Buffering": "no"}, direct_passthrough=True)
-    return Response(msgspec.json.encode(made), status=endpoint.status, content_type="application/json")
+        return Response(result, content_type="text/event-stream", headers={"X-Accel-Buffering": "no"}, direct_passthrough=True)
+    return Response(msgspec.json.encode(result), status=endpoint.status, content_type="application/json")
 
 
-def _query(kind: type[Asked]) -> Asked:
-    """The query, read as `kind`. Raises Refused."""
+def _decode_query(kind: type[RequestModel]) -> RequestModel:
+    """The query parameters. Raises ApiProblem."""
     given = {}
     for name, values in request.args.lists():
         if len(values) > 1:
-            raise problems.invalid(name, "is given twice")
+            raise problems.invalid_field(name, "is given twice")
         given[name] = values[0]
-    for name in ("since", "until", "as_of"):  # a + that was not escaped is a blank by now
+    for name in ("since", "until", "as_of"):  # a "+" that was not percent-encoded arrives as a space
         if name in given:
             given[name] = given[name][:11] + given[name][11:].replace(" ", "+")
     try:
         return msgspec.convert(given, kind, strict=False)
     except (msgspec.ValidationError, ValueError, OverflowError) as error:
-        raise problems.of_validation(error) from error
+        raise problems.validation_problem(error) from error
 
 
-def _body(endpoint: Endpoint) -> Asked | None:
-    """The body, read as the endpoint wants it. Raises Refused."""
-    kind = endpoint.read or endpoint.body
+def _decode_body(endpoint: Endpoint) -> RequestModel | None:
+    """The body, None for an endpoint without one. Raises ApiProblem."""
+    kind = endpoint.decoded_body or endpoint.body
     if kind is None:
         return None
     if request.mimetype != "application/json":
-        raise Refused(415, f"the body must be application/json, and is {request.mimetype or 'nothing that is known'}")
+        raise ApiProblem(415, f"the body must be application/json, not {request.mimetype or 'of unknown type'}")
     if request.headers.get("Content-Encoding", "identity") != "identity":
-        raise Refused(415, "the body must not be compressed")
+        raise ApiProblem(415, "the body must not be compressed")
     request.max_content_length = endpoint.max_bytes
-    too_large = Refused(413, f"the body is larger than {endpoint.max_bytes:,} bytes: send it in parts")
+    too_large = ApiProblem(413, f"the body is larger than {endpoint.max_bytes:,} bytes: split it")
     if (request.content_length or 0) > endpoint.max_bytes:
         raise too_large
     try:
@@ -184,6 +214,6 @@ def _body(endpoint: Endpoint) -> Asked | None:
     try:
         return msgspec.json.decode(data, type=kind)
     except msgspec.ValidationError as error:
-        raise problems.of_validation(error) from error
+        raise problems.validation_problem(error) from error
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise Refused(400, f"the body is not valid JSON: {error}") from error
+        raise ApiProblem(400, f"the body is not valid JSON: {error}") from error

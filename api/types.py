@@ -1,21 +1,27 @@
-"""What the API answers. docs/api.md and the OpenAPI document are made of it. Times are in UTC."""
+"""Response types of the API, and their construction from stored records. The OpenAPI document is made from them. Times are UTC."""
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal
 
 import msgspec
 
 from core.records import Alert
-from domain.alert_lifecycle import AlertEvent, Life, Silence
+from core.series import series_name
+from core.untrusted_text import safe_url
+from domain.alert_lifecycle import AlertEvent, AlertLifecycle, Silence
 from domain.alert_lifecycle.silences import SilenceState
-from domain.tokens import Scope
-from storage.store import Delivery, Label, Withheld
+from domain.tokens import Scope, Token
+from storage.store import ArticleAsOf, Delivery, Label, SentimentPoint, SeriesTotal, SuppressedDelivery
+
+LEAD_CHARS = 300
+"""Length of the text of an article in a list."""
 
 
 class Sentiment(msgspec.Struct, frozen=True, kw_only=True):
-    """Calibrated probabilities that sum to 1."""
+    """Calibrated class probabilities; they sum to 1."""
 
     negative: float
     neutral: float
@@ -23,7 +29,7 @@ class Sentiment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CompanySentiment(msgspec.Struct, frozen=True, kw_only=True):
-    """What an article says of a company."""
+    """Sentiment of an article towards one company."""
 
     company: str
     sector: str
@@ -33,7 +39,10 @@ class CompanySentiment(msgspec.Struct, frozen=True, kw_only=True):
 class ArticleOut(msgspec.Struct, frozen=True, kw_only=True):
     """An article with its score.
 
-    cut: whether `text` goes on; tone: positive less negative; story: id of the first of its near-duplicates
+    Attributes:
+        story: id of the first article of its group of near-duplicates
+        truncated: whether `text` is only the beginning
+        tone: P(positive) - P(negative), in [-1, 1]
     """
 
     id: str
@@ -43,7 +52,7 @@ class ArticleOut(msgspec.Struct, frozen=True, kw_only=True):
     language: str
     title: str
     text: str
-    cut: bool
+    truncated: bool
     published_at: datetime
     fetched_at: datetime
     story: str
@@ -57,14 +66,21 @@ class ArticleOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Articles(msgspec.Struct, frozen=True, kw_only=True):
-    """A page. next: the cursor of the next one; "": there is none."""
+    """A page of articles. `next` is the cursor of the next page, "" on the last one."""
 
     items: tuple[ArticleOut, ...]
     next: str
 
 
 class SeriesOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A series over a stretch of time: distinct stories, negative ones, sources of those, mean tone."""
+    """Totals of a series over a period.
+
+    Attributes:
+        stories: distinct stories
+        negative: distinct negative stories
+        negative_sources: sources of the negative stories
+        tone: mean tone, in [-1, 1]
+    """
 
     series: str
     name_en: str
@@ -76,7 +92,7 @@ class SeriesOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SeriesPage(msgspec.Struct, frozen=True, kw_only=True):
-    """A page. next: the cursor of the next one; "": there is none."""
+    """A page of series. `next` is the cursor of the next page, "" on the last one."""
 
     since: datetime
     until: datetime
@@ -84,7 +100,7 @@ class SeriesPage(msgspec.Struct, frozen=True, kw_only=True):
     next: str
 
 
-class MoodPointOut(msgspec.Struct, frozen=True, kw_only=True):
+class SeriesPoint(msgspec.Struct, frozen=True, kw_only=True):
     """Distinct stories and mean tone in [start, start + step_s)."""
 
     start: datetime
@@ -93,8 +109,8 @@ class MoodPointOut(msgspec.Struct, frozen=True, kw_only=True):
     tone: float
 
 
-class Mood(msgspec.Struct, frozen=True, kw_only=True):
-    """A series over time; points without an article are left out. Points start at multiples of step_s since 1970."""
+class SeriesHistory(msgspec.Struct, frozen=True, kw_only=True):
+    """A series over time. Points start at multiples of step_s since 1970; points without an article are left out."""
 
     series: str
     name_en: str
@@ -102,59 +118,59 @@ class Mood(msgspec.Struct, frozen=True, kw_only=True):
     since: datetime
     until: datetime
     step_s: int
-    points: tuple[MoodPointOut, ...]
+    points: tuple[SeriesPoint, ...]
 
 
 class AlertOut(Alert, frozen=True, kw_only=True, omit_defaults=False):
-    """An alert with what became of it."""
+    """An alert with its state and history."""
 
-    life: Life
+    lifecycle: AlertLifecycle
 
 
 class Alerts(msgspec.Struct, frozen=True, kw_only=True):
-    """A page. next: the cursor of the next one; "": there is none."""
+    """A page of alerts. `next` is the cursor of the next page, "" on the last one."""
 
     items: tuple[AlertOut, ...]
     next: str
 
 
-class AlertStory(msgspec.Struct, frozen=True, kw_only=True):
-    """All that is known of an alert: what was done to it, who was told, and who was not and why."""
+class AlertDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """An alert with its events, its deliveries, and the deliveries that were suppressed, each with the cause."""
 
     alert: AlertOut
     events: tuple[AlertEvent, ...]
     deliveries: tuple[Delivery, ...]
-    withheld: tuple[Withheld, ...]
+    suppressed: tuple[SuppressedDelivery, ...]
 
 
 class SilenceOut(Silence, frozen=True, kw_only=True):
-    """A silence. status: whether it silences anything now (or at as_of)."""
+    """A silence. `status` is its state now, or at as_of."""
 
     status: SilenceState
 
 
 class Silences(msgspec.Struct, frozen=True, kw_only=True):
-    """A page. next: the cursor of the next one; "": there is none."""
+    """A page of silences. `next` is the cursor of the next page, "" on the last one."""
 
     items: tuple[SilenceOut, ...]
     next: str
 
 
 class RuleOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A rule that rings, and by what figures."""
+    """An alert rule and its parameters."""
 
     name: str
     parameters: dict[str, Any]
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
-    """The rules in force."""
+    """The alert rules in force."""
 
     items: tuple[RuleOut, ...]
 
 
 class WatchlistOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A watchlist as its file has it. filled: whether its past has been counted."""
+    """A watchlist. `backfilled` is whether stored articles have been counted for it."""
 
     name: str
     series: str
@@ -163,30 +179,36 @@ class WatchlistOut(msgspec.Struct, frozen=True, kw_only=True):
     companies: tuple[str, ...]
     topics: tuple[str, ...]
     keywords: tuple[str, ...]
-    filled: bool
+    backfilled: bool
 
 
 class Watchlists(msgspec.Struct, frozen=True, kw_only=True):
-    """The watchlists of the settings."""
+    """The watchlists in force."""
 
     items: tuple[WatchlistOut, ...]
 
 
-class Labelled(msgspec.Struct, frozen=True, kw_only=True):
-    """How many labels were kept."""
+class LabelsStored(msgspec.Struct, frozen=True, kw_only=True):
+    """Number of labels that were stored."""
 
-    kept: int
+    stored: int
 
 
 class Labels(msgspec.Struct, frozen=True, kw_only=True):
-    """A page. next: the cursor of the next one; "": there is none."""
+    """A page of labels. `next` is the cursor of the next page, "" on the last one."""
 
     items: tuple[Label, ...]
     next: str
 
 
 class ClassifiedOut(msgspec.Struct, frozen=True, kw_only=True):
-    """What the model says of a text. companies: those that it names, with the sentiment towards each."""
+    """Prediction of the model for one text.
+
+    Attributes:
+        tone: P(positive) - P(negative), in [-1, 1]
+        topics, risks: probabilities by name
+        companies: companies that the text names, with the sentiment towards each
+    """
 
     language: str
     sentiment: Sentiment
@@ -197,14 +219,20 @@ class ClassifiedOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Classified(msgspec.Struct, frozen=True, kw_only=True):
-    """One item a text, in order."""
+    """Predictions, one per text, in the order of the request."""
 
     model: str
     items: tuple[ClassifiedOut, ...]
 
 
-class Pushed(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one article. id, flags: of the one that was accepted; reason: why it was not."""
+class PushResult(msgspec.Struct, frozen=True, kw_only=True):
+    """Result for one article.
+
+    Attributes:
+        index: position in the request
+        id, flags: of an accepted article
+        reason: why an article was rejected
+    """
 
     index: int
     accepted: bool
@@ -213,16 +241,16 @@ class Pushed(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
-class PushedAll(msgspec.Struct, frozen=True, kw_only=True):
-    """One result an article, in order. What is accepted is safe: it is scored sooner or later, whatever breaks meanwhile."""
+class PushResults(msgspec.Struct, frozen=True, kw_only=True):
+    """Results, one per article, in the order of the request. An accepted article is durable: it will be scored, even after a crash."""
 
     accepted: int
     rejected: int
-    results: tuple[Pushed, ...]
+    results: tuple[PushResult, ...]
 
 
 class TokenOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A token, without its secret: that is kept nowhere."""
+    """A token without its secret, which is stored nowhere."""
 
     id: str
     name: str
@@ -236,43 +264,136 @@ class TokenOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewTokenOut(TokenOut, frozen=True, kw_only=True):
-    """A token with its secret, which is not shown again."""
+    """A token with its secret, which is shown only here."""
 
     token: str
 
 
 class Tokens(msgspec.Struct, frozen=True, kw_only=True):
-    """All tokens that there ever were, the newest first."""
+    """All tokens, expired and revoked ones included, newest first."""
 
     items: tuple[TokenOut, ...]
 
 
 class ScoreEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """An article was scored. series: those that it touches."""
+    """An article was scored. `series` are the series that it counts in."""
 
     article: ArticleOut
     series: tuple[str, ...]
 
 
 class GapEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """Events between these times may have been missed: read them from /articles and /alerts."""
+    """Events between these times may be missing from the stream: read them from /articles and /alerts."""
 
     since: datetime
     until: datetime
 
 
 class FieldError(msgspec.Struct, frozen=True, kw_only=True):
-    """What is wrong with one field. field: its path, such as "labels[2].task"."""
+    """An invalid field. `field` is its path, such as "labels[2].task"."""
 
     field: str
     reason: str
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
-    """Why there is no answer (RFC 9457, application/problem+json)."""
+    """Problem details of an error (RFC 9457, application/problem+json)."""
 
     type: str = "about:blank"
     title: str
     status: int
     detail: str
     errors: tuple[FieldError, ...] = ()
+
+
+def rounded(value: float) -> float:
+    """A probability, or a difference of two, rounded to what single precision holds."""
+    return round(value, 6)
+
+
+def sentiment(negative: float, neutral: float, positive: float) -> Sentiment:
+    """Three rounded probabilities."""
+    return Sentiment(negative=rounded(negative), neutral=rounded(neutral), positive=rounded(positive))
+
+
+def article_out(article: ArticleAsOf, text: Literal["lead", "full"]) -> ArticleOut:
+    """A stored article as the API returns it.
+
+    Args:
+        article: the stored article
+        text: "lead" truncates the text to LEAD_CHARS characters
+
+    Returns:
+        The article; its URL is "" unless it is an http or https link.
+    """
+    truncated = text == "lead" and len(article.text) > LEAD_CHARS
+    return ArticleOut(
+        id=article.id,
+        url=safe_url(article.url),
+        source=article.source,
+        genre=article.genre,
+        language=article.language,
+        title=article.title,
+        text=article.text[:LEAD_CHARS] if truncated else article.text,
+        truncated=truncated,
+        published_at=article.published_at,
+        fetched_at=article.fetched_at,
+        story=article.story,
+        flags=article.flags,
+        sentiment=sentiment(article.p_negative, article.p_neutral, article.p_positive),
+        tone=rounded(article.p_positive - article.p_negative),
+        topics={topic: rounded(p) for topic, p in article.topics.items()},
+        companies=tuple(
+            CompanySentiment(
+                company=each.company, sector=each.sector, sentiment=sentiment(each.p_negative, each.p_neutral, each.p_positive)
+            )
+            for each in article.companies
+        ),
+        model=article.model,
+        scored_at=article.scored_at,
+    )
+
+
+def series_out(total: SeriesTotal) -> SeriesOut:
+    """Totals of a series with its names in both languages."""
+    return SeriesOut(
+        series=total.series,
+        name_en=series_name(total.series, "en"),
+        name_zh=series_name(total.series, "zh"),
+        stories=total.stories,
+        negative=total.negative,
+        negative_sources=total.negative_sources,
+        tone=rounded(total.tone),
+    )
+
+
+def history_out(series: str, since: datetime, until: datetime, step_s: int, points: Sequence[SentimentPoint]) -> SeriesHistory:
+    """A series over time with its names in both languages."""
+    return SeriesHistory(
+        series=series,
+        name_en=series_name(series, "en"),
+        name_zh=series_name(series, "zh"),
+        since=since.astimezone(UTC),
+        until=until.astimezone(UTC),
+        step_s=step_s,
+        points=tuple(
+            SeriesPoint(start=point.start, stories=point.stories, negative=point.negative, tone=rounded(point.tone)) for point in points
+        ),
+    )
+
+
+def alert_out(alert: Alert, lifecycle: AlertLifecycle) -> AlertOut:
+    """An alert with its lifecycle."""
+    return AlertOut(**msgspec.structs.asdict(alert), lifecycle=lifecycle)
+
+
+def silence_out(silence: Silence, at: datetime) -> SilenceOut:
+    """A silence with its state at a time."""
+    return SilenceOut(**msgspec.structs.asdict(silence), status=silence.state(at))
+
+
+def token_out(token: Token) -> TokenOut:
+    """A token without the digest of its secret."""
+    values = msgspec.structs.asdict(token)
+    del values["digest"]
+    return TokenOut(**values)

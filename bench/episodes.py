@@ -9,7 +9,7 @@ import numpy as np
 
 from core.series import kind_of
 from stats.minute_counts import DAY_S, HOUR_S, IntArray, StoryCounts
-from storage.store import NegativeMention
+from storage.store import SeriesArticle
 
 KINDS = {"topic": 0.4, "company": 0.4, "sector": 0.15, "market": 0.05}
 SIZES = {"small": (4, 0.5), "medium": (8, 1.5), "large": (16, 3.0)}
@@ -33,7 +33,7 @@ class Episode(NamedTuple):
     start: int
     length_s: int
     added: StoryCounts
-    told: list[NegativeMention]
+    told: list[SeriesArticle]
 
 
 def draw(
@@ -74,7 +74,7 @@ def _episode(
     else:
         where = np.where(place < 0.2, np.sqrt(place / 0.2) / 3, 1 / 3 + (place - 0.2) / 0.8 * 2 / 3)
     at = np.sort((start + where * length).astype(np.int64))
-    told = [NegativeMention(int(moment), f"e{n}", f"e{n}", str(dice.choice(sources))) for n, moment in enumerate(at)]
+    told = [SeriesArticle(int(moment), f"e{n}", f"e{n}", str(dice.choice(sources))) for n, moment in enumerate(at)]
     return Episode(series, shape, size, int(at[0]), max(60, int(at[-1] - at[0])), StoryCounts.of(at, np.ones(stories, np.int64)), told)
 
 
@@ -84,7 +84,7 @@ def _decoy(series: str, shape: str, tally: StoryCounts, sources: list[str], sinc
     start = int(dice.uniform(since, until - length))
     if shape == "copies":
         at = np.sort((start + dice.random(30) * length).astype(np.int64))
-        told = [NegativeMention(int(moment), f"c{n}", "c0", sources[n % len(sources)]) for n, moment in enumerate(at)]
+        told = [SeriesArticle(int(moment), f"c{n}", "c0", sources[n % len(sources)]) for n, moment in enumerate(at)]
         return Episode(series, shape, "", start, length, StoryCounts.of(at[:1], [1]), told)
     stories = _stories("large", tally, start, length)
     at = np.sort((start + dice.random(stories) * length).astype(np.int64))

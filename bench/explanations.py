@@ -19,12 +19,12 @@ import numpy as np
 from models.heads import SENTIMENTS
 from models.inference.explain import Explanation, Word, explain
 from models.inference.transformer import TransformerClassifier
-from models.templates import Seed
+from models.templates import FilledTemplate
 
 RANDOM_ORDERS = 3
 
 
-class Deletion(msgspec.Struct, frozen=True):
+class DeletionResult(msgspec.Struct, frozen=True):
     """What deleting words does to the class's probability, mean over n texts of a language.
 
     informed, chance: mean drop with the heaviest words first, and in random order
@@ -33,47 +33,47 @@ class Deletion(msgspec.Struct, frozen=True):
 
     language: str
     n: int
-    informed: float
-    chance: float
-    won: float
+    by_weight: float
+    random_order: float
+    better_share: float
 
 
-def measure(classifier: TransformerClassifier, seeds: Sequence[Seed], dice: random.Random) -> list[Deletion]:
+def measure_deletion(classifier: TransformerClassifier, texts: Sequence[FilledTemplate], rng: random.Random) -> list[DeletionResult]:
     """Deletion curves of the likeliest sentiment of each text against random orders, by language. Raises ModelError."""
     drops: dict[str, list[tuple[float, float]]] = {}
-    for seed in seeds:
-        found = explain(classifier, seed.text, "", seed.language)
+    for filled in texts:
+        found = explain(classifier, filled.text, "", filled.language)
         heaviest = sorted(found.words, key=lambda word: -word.weight)
-        orders = [heaviest, *(dice.sample(found.words, len(found.words)) for _ in range(RANDOM_ORDERS))]
-        informed, *others = drop(classifier, found, seed.language, orders)
-        drops.setdefault(seed.language, []).append((informed, fmean(others)))
+        orders = [heaviest, *(rng.sample(found.words, len(found.words)) for _ in range(RANDOM_ORDERS))]
+        by_weight, *others = mean_drops(classifier, found, filled.language, orders)
+        drops.setdefault(filled.language, []).append((by_weight, fmean(others)))
     return [
-        Deletion(
+        DeletionResult(
             language,
             len(pairs),
-            fmean(informed for informed, _ in pairs),
-            fmean(chance for _, chance in pairs),
-            fmean(informed > chance for informed, chance in pairs),
+            fmean(by_weight for by_weight, _ in pairs),
+            fmean(random_order for _, random_order in pairs),
+            fmean(by_weight > random_order for by_weight, random_order in pairs),
         )
         for language, pairs in sorted(drops.items())
     ]
 
 
-def drop(classifier: TransformerClassifier, found: Explanation, language: str, orders: Sequence[Sequence[Word]]) -> list[float]:
+def mean_drops(classifier: TransformerClassifier, found: Explanation, language: str, orders: Sequence[Sequence[Word]]) -> list[float]:
     """For each order of the words: how much of the class's probability is lost, mean over its first 1, 2, ... half of them deleted.
 
     Only for kinds of sentiment without a company, which a deletion could take away.
     """
     half = max(1, len(found.words) // 2)
-    texts = [without(found.text, order[: k + 1]) for order in orders for k in range(half)]
+    texts = [without_words(found.text, order[: k + 1]) for order in orders for k in range(half)]
     logits = classifier.logits([(text, "") for text in texts])[found.head].astype(np.float64) / classifier.temperature(found.head, language)
-    chances = np.exp(logits - logits.max(1, keepdims=True))
-    chances /= chances.sum(1, keepdims=True)
-    left = chances[:, SENTIMENTS.index(found.label)].reshape(len(orders), half)
+    probabilities = np.exp(logits - logits.max(1, keepdims=True))
+    probabilities /= probabilities.sum(1, keepdims=True)
+    left = probabilities[:, SENTIMENTS.index(found.label)].reshape(len(orders), half)
     return [float(value) for value in found.probability - left.mean(1)]
 
 
-def without(text: str, words: Sequence[Word]) -> str:
+def without_words(text: str, words: Sequence[Word]) -> str:
     """The text with these words cut out."""
     parts, at = [], 0
     for word in sorted(words):

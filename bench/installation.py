@@ -30,7 +30,7 @@ from tocsin.runtime.worker_process import WorkerProcess, WorkerProcessPlan
 READY_S = 180.0
 
 
-class Installation:
+class BenchInstallation:
     """While inside, everything runs. workers: processes of one consumer group; shared: others read the store too, so chdb will not do."""
 
     def __init__(self, settings: Settings, *, workers: int = 1, partitions: int = 4, shared: bool = False) -> None:
@@ -157,7 +157,7 @@ class Installation:
             time.sleep(0.002)
 
     def _settle(self) -> None:
-        failed = [done.error for done in self._sender.finished() if done.error]
+        failed = [done.error for done in self._sender.delivery_reports() if done.error]
         if failed:
             raise TocsinError(f"Kafka did not take an article: {failed[0]}")
 

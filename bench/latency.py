@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from bench.installation import Installation
+from bench.installation import BenchInstallation
 from bench.pipeline import BACKLOG, article, articles
 from bench.texts import headlines
 from core.records import Article
@@ -36,7 +36,7 @@ LOOK_S = 0.02
 PATIENCE_S = 30.0
 
 
-class Point(msgspec.Struct, frozen=True, kw_only=True):
+class LatencyPoint(msgspec.Struct, frozen=True, kw_only=True):
     """At one rate, milliseconds from publication. rows, alerts: how many were timed; missed: alerts that did not come in PATIENCE_S."""
 
     share: float
@@ -50,21 +50,21 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     missed: int
 
 
-class Latency(msgspec.Struct, frozen=True, kw_only=True):
+class LatencyResult(msgspec.Struct, frozen=True, kw_only=True):
     """sustained_per_s: articles stored a second when more come than can be scored."""
 
     sustained_per_s: float
-    points: list[Point]
+    points: list[LatencyPoint]
     broker: str
     store: str
     texts: str
 
 
-def measure(settings: Settings, *, data: Path | None = None, seconds: float = 30.0, shares: Sequence[float] = SHARES) -> Latency:
+def measure(settings: Settings, *, data: Path | None = None, seconds: float = 30.0, shares: Sequence[float] = SHARES) -> LatencyResult:
     """`seconds` at each share of the sustained rate. Raises TocsinError; Unavailable without a ClickHouse server."""
     where, every = headlines(40_000, data)
     settings = msgspec.structs.replace(settings, alert_warmup_h=1.0)
-    with Installation(settings, shared=True) as place:
+    with BenchInstallation(settings, shared=True) as place:
         store = wiring.make_store(place.settings, migrate=False)
         try:
             source = articles(every)
@@ -73,17 +73,21 @@ def measure(settings: Settings, *, data: Path | None = None, seconds: float = 30
             points = [_point(place, store, source, share, sustained, seconds) for share in tqdm(shares, desc="latency", unit="rate")]
         finally:
             store.close()
-        return Latency(sustained_per_s=round(sustained, 1), points=points, broker=place.broker_name, store=place.store_name, texts=where)
+        return LatencyResult(
+            sustained_per_s=round(sustained, 1), points=points, broker=place.broker_name, store=place.store_name, texts=where
+        )
 
 
-def _found_history(place: Installation) -> None:
+def _found_history(place: BenchInstallation) -> None:
     """News of two days ago: a stream that has just begun raises no alert."""
     then = datetime.now(UTC) - timedelta(days=2)
     place.publish([article(f"old {n}", f"Acme opens office number {n}", "en", then, company="Acme") for n in range(50)])
     place.drain()
 
 
-def _point(place: Installation, store: Store, source: Iterator[Article], share: float, sustained: float, seconds: float) -> Point:
+def _point(
+    place: BenchInstallation, store: Store, source: Iterator[Article], share: float, sustained: float, seconds: float
+) -> LatencyPoint:
     rate = share * sustained
     bursts = _bursts(share)
     rows: dict[str, float] = {}
@@ -117,7 +121,7 @@ def _point(place: Installation, store: Store, source: Iterator[Article], share: 
             break
         time.sleep(LOOK_S)
     place.drain()
-    return Point(
+    return LatencyPoint(
         share=share,
         articles_per_s=round(sent / seconds, 1),
         rows=len(row_ms),
@@ -133,11 +137,11 @@ def _point(place: Installation, store: Store, source: Iterator[Article], share: 
 def _bursts(share: float) -> Iterator[tuple[str, list[Article]]]:
     """(series, its articles) of one company after another, each with bad news of its own."""
     bad = [each.text for each in read_templates() if each.language == "en" and each.sentiment == "negative" and "{c}" in each.text]
-    dice = random.Random(7)
+    rng = random.Random(7)
     for number in itertools.count():
         company = f"Orvex {round(100 * share)} {number}"
         now = datetime.now(UTC)
-        texts = [text.format(c=company, d="Velt", n=dice.randint(20, 900), p="31%", q="4.1%") for text in dice.sample(bad, BURST)]
+        texts = [text.format(c=company, d="Velt", n=rng.randint(20, 900), p="31%", q="4.1%") for text in rng.sample(bad, BURST)]
         burst = [article(f"{company} {n}", text, "en", now, source=f"paper-{n % 6}", company=company) for n, text in enumerate(texts)]
         yield company_series(company), burst
 

@@ -27,12 +27,12 @@ from models.inference.encoding import pad
 from models.inference.network import Network, Outputs
 from models.inference.transformer import TransformerClassifier
 from models.registry.manifest import WEIGHTS, shipped
-from models.training.calibrate import DevRows, read_dev, score_set
+from models.training.calibrate import DevRows, predict_dev, score_set
 from models.training.data import Row, examples, read_rows
-from models.training.dataset_mix import Lessons
+from models.training.dataset_mix import DatasetMix
 from models.training.fit import encode
 from models.training.methods import MATRICES, METHODS, Adapter
-from models.training.train import MAX_TOKENS, Options, Run, train
+from models.training.train import MAX_TOKENS, Run, TrainingOptions, train
 
 SLICE = "gold_commodity"
 OLD = ("fpb", "twitter_fin", "sentfin", "cfsc", "wwwxmu", "finfe", "twitter_topic", "finnl", "finese", "thucnews", "finer_ord", "cluener")
@@ -72,13 +72,13 @@ def measure(data: Path, *, rows: int = 1500, old_rows: int = 400, start: Path | 
     before = TransformerClassifier.load(start, dtype=torch.float32)
     found = list(read_rows(path))
     extra = tuple(found[:: max(1, len(found) // rows)][:rows])
-    lessons = Lessons.read(data, extra)
-    lessons = replace(
-        lessons,
-        sets={name: rows for name, rows in lessons.sets.items() if name != SLICE},
-        dev={name: rows[:: max(1, len(rows) // 100)] for name, rows in lessons.dev.items() if name in ("fpb", "cfsc")},
+    mix = DatasetMix.read(data, extra)
+    mix = replace(
+        mix,
+        sets={name: rows for name, rows in mix.sets.items() if name != SLICE},
+        dev={name: rows[:: max(1, len(rows) // 100)] for name, rows in mix.dev.items() if name in ("fpb", "cfsc")},
     )
-    bench = _Bench(data, start, lessons, before, old_rows)
+    bench = _Bench(data, start, mix, before, old_rows)
     base = bench.figures(before.network)
     table = [
         Method(name="before", new=base[SLICE], old=_mean(base), lost=0.0, trained=0, megabytes=_size(start), seconds=0.0, per_set=base)
@@ -93,10 +93,10 @@ def measure(data: Path, *, rows: int = 1500, old_rows: int = 400, start: Path | 
 class _Bench:
     """What every row needs."""
 
-    def __init__(self, data: Path, start: Path, lessons: Lessons, before: TransformerClassifier, old_rows: int) -> None:
+    def __init__(self, data: Path, start: Path, mix: DatasetMix, before: TransformerClassifier, old_rows: int) -> None:
         self._data = data
         self._start = start
-        self._lessons = lessons
+        self._mix = mix
         self._labels = before.manifest.labels
         self._folder = tempfile.TemporaryDirectory(prefix="tocsin-methods-")
         self._tests = {}
@@ -108,14 +108,14 @@ class _Bench:
                     some = examples(every[:: max(1, len(every) // old_rows)])
                     self._tests[source] = DevRows(some, *encode(before.tokenizer, some, MAX_TOKENS))
         self._before = before
-        self._options = Options(epochs=1, head_lr_scale=2.0, seeds_per_template=0, checks=1, rehearse=0.5, unlabelled=0)
+        self._options = TrainingOptions(epochs=1, head_lr_scale=2.0, per_template=0, checks=1, rehearse=0.5, unlabelled=0)
 
     def ways(self) -> dict[str, Callable[[Path], Network]]:
         """How each row's network is made."""
         rates = {"full": 5e-5, "lora": 3e-4, "adalora": 1e-3, "ia3": 3e-3, "heads": 2e-3}
         small = replace(self._options, layers=SMALL, lr=1.4e-4, rehearse=0.8)
 
-        def trained(options: Options, *teachers: Path) -> Callable[[Path], Network]:
+        def trained(options: TrainingOptions, *teachers: Path) -> Callable[[Path], Network]:
             return lambda out: self._train(out, options, teachers)
 
         return {
@@ -149,13 +149,13 @@ class _Bench:
         """Mean of its heads' figures for each test file."""
         labels: dict[str, LabelSet] = self._labels
         return {
-            source: round(float(np.mean(list(score_set(source, rows, read_dev(network, rows), labels).values()))), 4)
+            source: round(float(np.mean(list(score_set(source, rows, predict_dev(network, rows), labels).values()))), 4)
             for source, rows in self._tests.items()
         }
 
-    def _train(self, out: Path, options: Options, teachers: tuple[Path, ...] = ()) -> Network:
-        lessons = self._lessons if options.rehearse else replace(self._lessons, sets={})
-        train(None, out, now=datetime.now(UTC), options=options, start=self._start, run=Run(lessons=lessons, teachers=teachers))
+    def _train(self, out: Path, options: TrainingOptions, teachers: tuple[Path, ...] = ()) -> Network:
+        mix = self._mix if options.rehearse else replace(self._mix, sets={})
+        train(None, out, now=datetime.now(UTC), options=options, start=self._start, run=Run(mix=mix, teachers=teachers))
         return TransformerClassifier.load(out, dtype=torch.float32).network
 
     def _trained(self, name: str) -> int:
@@ -186,10 +186,10 @@ class _Exact(Network):
             return super().read(vectors, present)
 
 
-def _twin(network: Network) -> Network:
-    twin = copy.deepcopy(network).float().eval()
-    twin.__class__ = _Exact
-    return twin
+def _exact_copy(network: Network) -> Network:
+    copied = copy.deepcopy(network).float().eval()
+    copied.__class__ = _Exact
+    return copied
 
 
 def dynamic_int8(network: Network) -> Network:
@@ -198,9 +198,9 @@ def dynamic_int8(network: Network) -> Network:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        twin = _twin(network)
-        twin.layers = quantize_dynamic(twin.layers, {nn.Linear}, dtype=torch.qint8)  # type: ignore[no-untyped-call]
-    return twin
+        copied = _exact_copy(network)
+        copied.layers = quantize_dynamic(copied.layers, {nn.Linear}, dtype=torch.qint8)  # type: ignore[no-untyped-call]
+    return copied
 
 
 def static_int8(network: Network, samples: Sequence[Tensor]) -> Network:
@@ -209,16 +209,16 @@ def static_int8(network: Network, samples: Sequence[Tensor]) -> Network:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        twin = _twin(network)
+        copied = _exact_copy(network)
         qconfig = get_default_qconfig("x86")  # type: ignore[no-untyped-call]
-        for layer in twin.layers:  # the matrices alone: norms stay exact
+        for layer in copied.layers:  # the matrices alone: norms stay exact
             for name in MATRICES:
                 wrapped = QuantWrapper(getattr(layer, name))
                 wrapped.qconfig = qconfig
                 setattr(layer, name, wrapped)
-        prepare(twin.layers, inplace=True)  # type: ignore[no-untyped-call]
+        prepare(copied.layers, inplace=True)  # type: ignore[no-untyped-call]
         with torch.inference_mode():
             for ids in samples:
-                twin(ids)
-        convert(twin.layers, inplace=True)  # type: ignore[no-untyped-call]
-    return twin
+                copied(ids)
+        convert(copied.layers, inplace=True)  # type: ignore[no-untyped-call]
+    return copied

@@ -15,7 +15,7 @@ from core.records import Alert
 from core.series import MARKET, SOURCE, key_of, kind_of, source_series
 from stats.minute_counts import DAY_S, HOUR_S, IntArray
 from stats.outage_model import LEAST, STRETCH_S
-from storage.store import Spoke
+from storage.store import SourceActivity
 from storage.timestamps import from_epoch
 from stream.detection.outage import GONE, OutageRule, replay_outages
 
@@ -79,7 +79,7 @@ def measure(path: Path, rule: OutageRule, *, outages: int, seed: int) -> Silence
     )
 
 
-def read(path: Path) -> dict[str, Spoke]:
+def read(path: Path) -> dict[str, SourceActivity]:
     """When each source of the archive was heard."""
     at: dict[str, list[int]] = {}
     try:
@@ -91,7 +91,7 @@ def read(path: Path) -> dict[str, Spoke]:
         raise SettingsError(f"{path}: cannot be read ({error.strerror or error})") from error
     except (KeyError, ValueError, msgspec.DecodeError) as error:
         raise SettingsError(f"{path}: this benchmark needs JSONL rows with source and published ({error})") from error
-    return {name: Spoke(sorted({moment // STRETCH_S for moment in some}), max(some)) for name, some in at.items()}
+    return {name: SourceActivity(sorted({moment // STRETCH_S for moment in some}), max(some)) for name, some in at.items()}
 
 
 def _lasted(alert: Alert, heard: Mapping[str, IntArray], whole: IntArray, until: int) -> int:
@@ -102,7 +102,7 @@ def _lasted(alert: Alert, heard: Mapping[str, IntArray], whole: IntArray, until:
     return (int(later[0]) * STRETCH_S if len(later) else until) - begin
 
 
-def _injected(name: str, at: IntArray, told: Mapping[str, Spoke], rule: OutageRule, number: int, dice: np.random.Generator) -> Outages:
+def _injected(name: str, at: IntArray, told: Mapping[str, SourceActivity], rule: OutageRule, number: int, dice: np.random.Generator) -> Outages:
     """Outages of one source, or of all of them, at times when it is heard the day before and the day after they begin."""
     day, first = DAY_S // STRETCH_S, int(at[0]) + WARM_UP_S // STRETCH_S
     delays: list[float | None] = []
@@ -122,7 +122,7 @@ def _injected(name: str, at: IntArray, told: Mapping[str, Spoke], rule: OutageRu
     )
 
 
-def _delay(name: str, begin: int, told: Mapping[str, Spoke], rule: OutageRule) -> float | None:
+def _delay(name: str, begin: int, told: Mapping[str, SourceActivity], rule: OutageRule) -> float | None:
     """Hours until an outage that begins in the stretch `begin` rings for the source, or for the feed; None: it does not."""
     end, oldest = begin + OUTAGE_S // STRETCH_S, begin - GONE - int(rule.history_s) // STRETCH_S
     cut = {}
@@ -130,7 +130,7 @@ def _delay(name: str, begin: int, told: Mapping[str, Spoke], rule: OutageRule) -
         gone = begin if name in (MARKET, source) else end
         stretches = [at for at in one.stretches if oldest <= at < gone]
         if stretches:
-            cut[source] = Spoke(stretches, stretches[-1] * STRETCH_S)
+            cut[source] = SourceActivity(stretches, stretches[-1] * STRETCH_S)
     for at, fresh in replay_outages(cut, rule, from_epoch(begin * STRETCH_S), from_epoch(end * STRETCH_S)):
         if any(alert.series in (MARKET, source_series(name)) for alert in fresh):
             return (at.timestamp() - begin * STRETCH_S) / HOUR_S

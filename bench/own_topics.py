@@ -54,7 +54,7 @@ CLASSES: dict[str, dict[str, tuple[str, str]]] = {
 }
 
 
-class Mark(msgspec.Struct, frozen=True):
+class TopicScore(msgspec.Struct, frozen=True):
     """One way on one class: average precision, F1 at the cut, and the share of the test texts that are of the class."""
 
     source: str
@@ -65,7 +65,7 @@ class Mark(msgspec.Struct, frozen=True):
     base: float
 
 
-def measure(classifier: TransformerClassifier, data: Path) -> list[Mark]:
+def measure(classifier: TransformerClassifier, data: Path) -> list[TopicScore]:
     """Marks of all ways on all classes of which the set is in `data`. Raises ModelError."""
     seeds = torch.from_numpy(classifier.vectors(background()))
     marks = []
@@ -78,9 +78,9 @@ def measure(classifier: TransformerClassifier, data: Path) -> list[Mark]:
 
 def _of_set(
     classifier: TransformerClassifier, source: str, classes: dict[str, tuple[str, str]], rows: list[list[Row]], seeds: Tensor
-) -> list[Mark]:
-    dice = random.Random(0)
-    train, test = (dice.sample(part, len(part)) for part in rows)
+) -> list[TopicScore]:
+    rng = random.Random(0)
+    train, test = (rng.sample(part, len(part)) for part in rows)
     asked = test[:TESTED] + [row for label in classes for row in [row for row in test[TESTED:] if label in row["labels"]][:40]]
 
     def vectors(texts: Sequence[str]) -> Tensor:
@@ -99,15 +99,15 @@ def _of_set(
             "contrastive": [few_shot("x", drawn, others) for drawn in draws],
         }
         for way, learned in ways.items():
-            said = [each.chances(tested).numpy() for each in learned]
+            said = [each.probabilities(tested).numpy() for each in learned]
             precision = fmean(average_precision(truth, each) for each in said)
-            marks.append(Mark(source, label, way, precision, fmean(f1(truth, each >= 0.5) for each in said), float(truth.mean())))
+            marks.append(TopicScore(source, label, way, precision, fmean(f1(truth, each >= 0.5) for each in said), float(truth.mean())))
     return marks
 
 
-def average_precision(truth: np.ndarray, chances: np.ndarray) -> float:
+def average_precision(truth: np.ndarray, probabilities: np.ndarray) -> float:
     """Mean precision at the rank of each text of the class, ties in the order given."""
-    hits = truth[np.argsort(-chances, kind="stable")]
+    hits = truth[np.argsort(-probabilities, kind="stable")]
     ranks = np.flatnonzero(hits) + 1
     return float(np.mean(np.arange(1, len(ranks) + 1) / ranks)) if len(ranks) else 0.0
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench.installation import Installation
+from bench.installation import BenchInstallation
 from bench.pipeline import articles
 from bench.texts import headlines
 from core.errors import TocsinError
@@ -46,13 +46,13 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
 def measure(settings: Settings, *, data: Path | None = None, docs: int = 8_000, naive_docs: int = 1_000) -> Peer:
     """`docs` articles by a worker and `naive_docs` by each other program. Raises TocsinError; Unavailable without a ClickHouse server."""
     where, every = headlines(docs, data)
-    with Installation(settings, workers=0, shared=True) as place:
+    with BenchInstallation(settings, workers=0, shared=True) as place:
         place.publish(list(itertools.islice(articles(every), naive_docs)))
         place.flush()
         naive = _baseline_rate(place, naive_docs, "transformers_baseline", "SELECT count() FROM naive")
         streamed = _baseline_rate(place, naive_docs, "bytewax_baseline", "SELECT count() FROM streamed") if find_spec("bytewax") else 0.0
         broker, store = place.broker_name, place.store_name
-    with Installation(settings, shared=True) as place:
+    with BenchInstallation(settings, shared=True) as place:
         place.publish(list(itertools.islice(articles(every), docs)))
         place.flush()
         first, began = place.scored(), time.monotonic()
@@ -72,7 +72,7 @@ def measure(settings: Settings, *, data: Path | None = None, docs: int = 8_000, 
     )
 
 
-def _baseline_rate(place: Installation, docs: int, program: str, count: str) -> float:
+def _baseline_rate(place: BenchInstallation, docs: int, program: str, count: str) -> float:
     """Rows a second of another program of bench/, from its first to its last. count: the query for how many it has stored"""
     settings = place.settings
     store = wiring.make_store(settings, migrate=False)

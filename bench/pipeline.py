@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from bench.installation import Installation
+from bench.installation import BenchInstallation
 from bench.texts import headlines
 from core.records import Article, Mention, sha
 from core.settings import Settings
@@ -31,7 +31,7 @@ HEADLINES = 40_000
 ALONE = 4_096
 
 
-class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
+class PipelineThroughput(msgspec.Struct, frozen=True, kw_only=True):
     """docs_per_s: stored, over `seconds` after a warm-up; alone_docs_per_s: by the model alone; ratio: of these.
 
     first_quarter_per_s, last_quarter_per_s: stored in these parts of the time: what an article costs does not grow
@@ -56,11 +56,11 @@ class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
     texts: str
 
 
-def measure(settings: Settings, *, data: Path | None = None, seconds: float = 60.0) -> Pipeline:
+def measure(settings: Settings, *, data: Path | None = None, seconds: float = 60.0) -> PipelineThroughput:
     """Run an installation for `seconds` after its warm-up. Raises TocsinError."""
     where, every = headlines(HEADLINES, data)
     before = alone(every[:ALONE])
-    with Installation(settings) as place:
+    with BenchInstallation(settings) as place:
         source = articles(every)
         began = base = base_rss = late_rss = 0.0
         marks: list[tuple[float, int]] = []
@@ -82,7 +82,7 @@ def measure(settings: Settings, *, data: Path | None = None, seconds: float = 60
         lag, broker, store = place.sent - stored, place.broker_name, place.store_name
     after = alone(every[:ALONE])
     rate, model = (stored - base) / (now - began), statistics.mean([before, after])
-    return Pipeline(
+    return PipelineThroughput(
         docs_per_s=round(rate, 1),
         alone_docs_per_s=round(model, 1),
         ratio=round(rate / model, 3),
@@ -177,7 +177,7 @@ class Overload(msgspec.Struct, frozen=True, kw_only=True):
 def measure_overload(settings: Settings, *, data: Path | None = None, seconds: float = 300.0, times: float = TIMES) -> Overload:
     """Offer `times` the sustained rate for `seconds`. Raises TocsinError."""
     where, every = headlines(40_000, data)
-    with Installation(settings, shared=True) as place, tqdm(desc="overload", unit="article") as bar:
+    with BenchInstallation(settings, shared=True) as place, tqdm(desc="overload", unit="article") as bar:
         source = articles(every)
         sustained = place.saturate(source, BACKLOG, SATURATE_S)
         before, rss_before = place.sent, place.rss_mb()
@@ -232,7 +232,7 @@ WORKERS = (1, 2, 4)
 SCALE_ARTICLES = 4_000
 
 
-class Count(msgspec.Struct, frozen=True, kw_only=True):
+class WorkerCount(msgspec.Struct, frozen=True, kw_only=True):
     """So many workers. ready_s: from their start until all have their partitions; shares: articles that each stored, the most first."""
 
     workers: int
@@ -244,21 +244,23 @@ class Count(msgspec.Struct, frozen=True, kw_only=True):
     shares: list[int]
 
 
-class Scale(msgspec.Struct, frozen=True, kw_only=True):
+class ScaleResult(msgspec.Struct, frozen=True, kw_only=True):
     """counts: the same articles by one, two and four workers."""
 
-    counts: list[Count]
+    counts: list[WorkerCount]
     partitions: int
     broker: str
     store: str
 
 
-def measure_scale(settings: Settings, *, data: Path | None = None, workers: Sequence[int] = WORKERS, count: int = SCALE_ARTICLES) -> Scale:
+def measure_scale(
+    settings: Settings, *, data: Path | None = None, workers: Sequence[int] = WORKERS, count: int = SCALE_ARTICLES
+) -> ScaleResult:
     """`count` articles by each number of workers. Raises TocsinError; Unavailable without a ClickHouse server."""
     _, every = headlines(count, data)
     counts, partitions = [], 4
     for number in tqdm(workers, desc="scale", unit="run"):
-        with Installation(settings, workers=number, partitions=partitions, shared=True) as place:
+        with BenchInstallation(settings, workers=number, partitions=partitions, shared=True) as place:
             place.publish(list(itertools.islice(articles(every), count)))
             place.flush()
             began = time.monotonic()
@@ -272,7 +274,7 @@ def measure_scale(settings: Settings, *, data: Path | None = None, workers: Sequ
                 store.close()
             names = place.broker_name, place.store_name
         counts.append(
-            Count(
+            WorkerCount(
                 workers=number,
                 ready_s=round(place.ready_s, 1),
                 articles=count,
@@ -282,4 +284,4 @@ def measure_scale(settings: Settings, *, data: Path | None = None, workers: Sequ
                 shares=shares,
             )
         )
-    return Scale(counts=counts, partitions=partitions, broker=names[0], store=names[1])
+    return ScaleResult(counts=counts, partitions=partitions, broker=names[0], store=names[1])

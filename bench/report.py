@@ -21,7 +21,7 @@ FOLDER = Path(__file__).resolve().parents[1] / "docs"
 BEGIN, END = "<!-- made by make bench -->", "<!-- end of what make bench makes -->"
 
 
-class Result(msgspec.Struct, frozen=True):
+class BenchResult(msgspec.Struct, frozen=True):
     """What a benchmark said, where and when."""
 
     machine: str
@@ -50,14 +50,14 @@ def run(benchmarks: Mapping[str, Callable[[], Any]], only: Sequence[str], say: C
         raise NotFound(f"there is no benchmark {unknown[0]}: {', '.join(benchmarks)}")
     for name in only or benchmarks:
         say(f"bench {name}")
-        keep(name, benchmarks[name](), folder)
+        save_result(name, benchmarks[name](), folder)
 
 
-def keep(name: str, found: Any, folder: Path = FOLDER) -> None:
+def save_result(name: str, found: Any, folder: Path = FOLDER) -> None:
     """Write down what a benchmark said."""
     path = folder / "performance.json"
-    results = msgspec.json.decode(path.read_bytes(), type=dict[str, Result]) if path.exists() else {}
-    results[name] = Result(machine(), f"{datetime.now(UTC):%Y-%m-%d}", msgspec.to_builtins(found))
+    results = msgspec.json.decode(path.read_bytes(), type=dict[str, BenchResult]) if path.exists() else {}
+    results[name] = BenchResult(machine(), f"{datetime.now(UTC):%Y-%m-%d}", msgspec.to_builtins(found))
     write_whole(path, msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
     page = folder / "performance.md"
     text = page.read_text(encoding="utf-8")
@@ -66,7 +66,7 @@ def keep(name: str, found: Any, folder: Path = FOLDER) -> None:
     write_whole(page, f"{before}{BEGIN}\n\n{tables(results)}\n{END}{after}".encode())
 
 
-def tables(results: Mapping[str, Result]) -> str:
+def tables(results: Mapping[str, BenchResult]) -> str:
     """Every result as Markdown."""
     parts = []
     for name, result in results.items():

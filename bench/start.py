@@ -12,7 +12,7 @@ import msgspec
 from core.errors import TocsinError
 
 
-class Start(msgspec.Struct, frozen=True, kw_only=True):
+class StartTimes(msgspec.Struct, frozen=True, kw_only=True):
     """first_scored_s: seconds from the start of the command's process; model_mb, install_mb: 10^6 bytes on disk."""
 
     first_scored_s: float
@@ -22,7 +22,7 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     install_mb: float
 
 
-def measure() -> Start:
+def measure() -> StartTimes:
     """Run the demo to its alert as a process of its own. Raises TocsinError when it fails."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TOCSIN_")}
     done = subprocess.run(
@@ -33,7 +33,7 @@ def measure() -> Start:
     summary = msgspec.json.decode(done.stdout.splitlines()[-1])
     from models.registry.manifest import shipped
 
-    return Start(
+    return StartTimes(
         first_scored_s=summary["first_scored_s"],
         demo_total_s=summary["total_s"],
         alert_delay_s=summary["alert_delay_s"],

@@ -57,7 +57,7 @@ AT_ONCE = 50_000
 MARK = "INSERT INTO hour_marks SELECT toStartOfHour(published_at) AS hour, toUInt64(1) AS n FROM mentions GROUP BY hour"
 
 
-class Read(msgspec.Struct, frozen=True, kw_only=True):
+class ReadTiming(msgspec.Struct, frozen=True, kw_only=True):
     """One read of the dashboard, milliseconds; cold: the first after a restart of the server."""
 
     name: str
@@ -66,16 +66,16 @@ class Read(msgspec.Struct, frozen=True, kw_only=True):
     p95_ms: float
 
 
-class Size(msgspec.Struct, frozen=True, kw_only=True):
+class StoreSize(msgspec.Struct, frozen=True, kw_only=True):
     """With so many articles. bytes_per_article: on disk, of all tables together."""
 
     articles: int
     mentions: int
     bytes_per_article: float
-    reads: list[Read]
+    reads: list[ReadTiming]
 
 
-class Viewer(NamedTuple):
+class PageReads(NamedTuple):
     """Somebody who opens one page after the other at one moment."""
 
     reads: Reads
@@ -88,7 +88,7 @@ class StoreFigures(msgspec.Struct, frozen=True, kw_only=True):
 
     insert_per_s: float
     batch: int
-    sizes: list[Size]
+    sizes: list[StoreSize]
     store: str
 
 
@@ -129,43 +129,43 @@ def _multiply(store: Store, numbers: range, seed: int, stretch: timedelta, until
     for at in tqdm(range(numbers.start, numbers.stop, step), desc="store: copies", unit="step"):
         _copy(store, range(at, min(at + step, numbers.stop)), stretch, until)
     store.client.command(MARK)
-    store.moods.refresh(datetime.now(UTC), 100_000)
+    store.rollups.refresh(datetime.now(UTC), 100_000)
     _settle(store)
 
 
 def _insert(store: Store, every: Sequence[Document], count: int, until: datetime, stretch: timedelta) -> float:
     """`count` articles over the `stretch` before `until`, as the worker stores them; articles a second. A last few alerts beside them."""
-    dice = random.Random(11)
-    moments = sorted((until - stretch * dice.random()).replace(microsecond=0) for _ in range(count))
+    rng = random.Random(11)
+    moments = sorted((until - stretch * rng.random()).replace(microsecond=0) for _ in range(count))
     took = 0.0
     for start in tqdm(range(0, count, BATCH), desc="store: inserts", unit="batch"):
-        scored = [_scored(every[n % len(every)], n, moments[n], dice) for n in range(start, min(count, start + BATCH))]
+        scored = [_scored(every[n % len(every)], n, moments[n], rng) for n in range(start, min(count, start + BATCH))]
         began = time.perf_counter()
         store.articles.insert(scored)
         store.mentions.insert([item.score for item in scored])
         store.articles.remember(scored)
         took += time.perf_counter() - began
-    store.alerts.insert([_alert(number, until - stretch * dice.random()) for number in range(200)])
+    store.alerts.insert([_alert(number, until - stretch * rng.random()) for number in range(200)])
     return count / took
 
 
-def _scored(document: Document, number: int, moment: datetime, dice: random.Random) -> Scored:
+def _scored(document: Document, number: int, moment: datetime, rng: random.Random) -> Scored:
     """One article of 70 % one and 30 % two topics, and of none, one or two companies; every tenth tells the story of the one before."""
     name = sha(f"bench {number}")
-    companies = dice.sample(range(COMPANIES), dice.choice((0, 1, 1, 2)))
+    companies = rng.sample(range(COMPANIES), rng.choice((0, 1, 1, 2)))
     mentions = tuple(Mention(company=f"C{each:04}", surface=f"Company {each}", sector=f"sector {each % SECTORS}") for each in companies)
-    p = dice.random()
+    p = rng.random()
     article = Article(
         id=name,
         url=f"https://news.example/{name}",
-        source=f"source {dice.randrange(SOURCES)}",
+        source=f"source {rng.randrange(SOURCES)}",
         language="zh" if document.language == "zh" else "en",
         title=f"{document.text} ({number})",
         text=f"{document.text} " * 3,
         published_at=moment,
         fetched_at=moment,
         mentions=mentions,
-        bands=tuple(dice.getrandbits(62) for _ in range(4)),
+        bands=tuple(rng.getrandbits(62) for _ in range(4)),
     )
     score = Score(
         id=name,
@@ -176,7 +176,7 @@ def _scored(document: Document, number: int, moment: datetime, dice: random.Rand
         p_negative=p,
         p_neutral=(1 - p) / 2,
         p_positive=(1 - p) / 2,
-        topics={topic: dice.random() for topic in dice.sample(TOPIC_KEYS, dice.choice((1, 1, 1, 1, 1, 1, 1, 2, 2, 2)))},
+        topics={topic: rng.random() for topic in rng.sample(TOPIC_KEYS, rng.choice((1, 1, 1, 1, 1, 1, 1, 2, 2, 2)))},
         companies=tuple(
             CompanyScore(company=each.company, sector=each.sector, p_negative=p, p_neutral=(1 - p) / 2, p_positive=(1 - p) / 2)
             for each in mentions
@@ -226,22 +226,22 @@ def _settle(store: Store, patience_s: float = 300.0) -> None:
         time.sleep(0.5)
 
 
-def _figures(store: Store, size: int, until: datetime, stretch: timedelta, repeats: int) -> Size:
-    dice = random.Random(5)
+def _figures(store: Store, size: int, until: datetime, stretch: timedelta, repeats: int) -> StoreSize:
+    rng = random.Random(5)
     alerts = [alert.id for alert in store.alerts.latest(200)]
     viewer = _viewer(store, until)
-    cold = {name: _ms(read, viewer) for name, read in _reads(alerts, dice)}
+    cold = {name: _ms(read, viewer) for name, read in _reads(alerts, rng)}
     warm: dict[str, list[float]] = {}
     for _ in tqdm(range(repeats), desc=f"store: reads of {size:,}", unit="round"):
-        moment = until - min(stretch, timedelta(days=3)) * dice.random()
+        moment = until - min(stretch, timedelta(days=3)) * rng.random()
         viewer = _viewer(store, moment)
-        for name, read in _reads(alerts, dice):
+        for name, read in _reads(alerts, rng):
             warm.setdefault(name, []).append(_ms(read, viewer))
     mentions = int(store.client.query("SELECT count() FROM mentions")[0][0])
     articles = int(store.client.query("SELECT count() FROM articles")[0][0])
     size_bytes = int(store.client.query("SELECT sum(bytes_on_disk) FROM system.parts WHERE active AND database = currentDatabase()")[0][0])
     reads = [
-        Read(
+        ReadTiming(
             name=name,
             cold_ms=round(cold[name], 1),
             p50_ms=round(float(np.percentile(times, 50)), 1),
@@ -249,20 +249,20 @@ def _figures(store: Store, size: int, until: datetime, stretch: timedelta, repea
         )
         for name, times in warm.items()
     ]
-    return Size(articles=articles, mentions=mentions, bytes_per_article=round(size_bytes / articles, 1), reads=reads)
+    return StoreSize(articles=articles, mentions=mentions, bytes_per_article=round(size_bytes / articles, 1), reads=reads)
 
 
-def _viewer(store: Store, moment: datetime) -> Viewer:
+def _viewer(store: Store, moment: datetime) -> PageReads:
     cache = Cache()
     reads = Reads(store, lambda: moment, cache)
     upkeep = Upkeep(store, lambda: moment, cache, reads, None)
-    return Viewer(reads, upkeep, ModelReads(store, lambda: moment, cache, None))
+    return PageReads(reads, upkeep, ModelReads(store, lambda: moment, cache, None))
 
 
-def _reads(alerts: Sequence[str], dice: random.Random) -> Iterator[tuple[str, Callable[[Viewer], Any]]]:
+def _reads(alerts: Sequence[str], rng: random.Random) -> Iterator[tuple[str, Callable[[PageReads], Any]]]:
     """Every read of the dashboard by name, in the order of the pages: what one has read, the next need not."""
 
-    def of(read: Callable[..., Any], **asked: Any) -> Callable[[Viewer], Any]:
+    def of(read: Callable[..., Any], **asked: Any) -> Callable[[PageReads], Any]:
         return lambda viewer: read(viewer.reads, **asked)
 
     for key in RANGES:
@@ -274,19 +274,19 @@ def _reads(alerts: Sequence[str], dice: random.Random) -> Iterator[tuple[str, Ca
         yield f"alerts of {key}", of(Reads.rang, range_key=key)
         yield f"search found {key}", of(Reads.find, range_key=key, criteria=Criteria(words="stock 股"), before=None)
         yield f"search in vain {key}", of(Reads.find, range_key=key, criteria=Criteria(words="nowhere 无处"), before=None)
-        yield f"series of a topic {key}", of(Reads.series, series=topic_series(dice.choice(TOPIC_KEYS)), range_key=key)
-        yield f"series of a company {key}", of(Reads.series, series=company_series(f"C{dice.randrange(COMPANIES):04}"), range_key=key)
+        yield f"series of a topic {key}", of(Reads.series, series=topic_series(rng.choice(TOPIC_KEYS)), range_key=key)
+        yield f"series of a company {key}", of(Reads.series, series=company_series(f"C{rng.randrange(COMPANIES):04}"), range_key=key)
     yield "open alerts", of(Reads.alerts)
     yield "newest article", of(Reads.newest)
     yield "articles stored", of(Reads.stored)
-    yield "one alert", of(Reads.alert, alert_id=dice.choice(alerts))
+    yield "one alert", of(Reads.alert, alert_id=rng.choice(alerts))
     yield "sources", lambda viewer: viewer.upkeep.sources()
     yield "system", lambda viewer: viewer.upkeep.system()
     yield "drift of the model", lambda viewer: viewer.models.drift()
     yield "models in use", lambda viewer: viewer.models.uses()
 
 
-def _ms(read: Callable[[Viewer], Any], viewer: Viewer) -> float:
+def _ms(read: Callable[[PageReads], Any], viewer: PageReads) -> float:
     began = time.perf_counter()
     read(viewer)
     return 1e3 * (time.perf_counter() - began)

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from core.errors import SettingsError
 from models.inference.classifier import Document
-from models.templates import grow, read_templates
+from models.templates import fill_templates, read_templates
 
 
 def headlines(count: int, data: Path | None = None) -> tuple[str, list[Document]]:
     """(where they are from, `count` different headlines or fewer). Raises SettingsError when `data` has no stream/*.jsonl.gz."""
     if data is None:
-        seeds = grow(read_templates(), max(1, count // 100), random.Random(0))
+        seeds = fill_templates(read_templates(), max(1, count // 100), random.Random(0))
         found = {seed.text: Document("", seed.text, seed.language) for seed in seeds}
         return "our own templates", _mixed(found.values())[:count]
     files = sorted((data / "stream").glob("*.jsonl.gz"))

@@ -34,5 +34,5 @@ def silence_words(alert: Silent, language: Language) -> str:
     silent, limit = lasting(alert.value, language), lasting(alert.limit, language)
     if language == "zh":
         return f"{f'{alert.sources} 个来源' if alert.sources > 1 else ''}已 {silent}无文章，每周此时段很少沉默超过 {limit}"
-    who = f" from {alert.sources} sources" if alert.sources > 1 else ""
-    return f"no article{who} for {silent}, hardly ever silent for more than {limit} at this time of the week"
+    actor = f" from {alert.sources} sources" if alert.sources > 1 else ""
+    return f"no article{actor} for {silent}, hardly ever silent for more than {limit} at this time of the week"

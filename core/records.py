@@ -230,7 +230,7 @@ class Why(msgspec.Struct, frozen=True, kw_only=True):
             _believable(self, "first_at")
 
 
-Measure = Literal["surprise", "negative_share", "mean_tone", "volume", "risk_event", "silence"]
+Measure = Literal["surprise", "negative_share", "mean_tone", "volume", "risk_event", "outage"]
 """What a rule looks at. surprise: negative stories against the series' own past; silence: hours without an article, likewise."""
 LEVELS: tuple[Measure, ...] = ("negative_share", "mean_tone", "volume", "risk_event")
 """Those that are held against a number that an analyst chose, whatever the past was."""

@@ -22,7 +22,27 @@ _NAMES = {
     "genre:social": ("Social media", "社交媒体"),
     "genre:filing": ("Filings", "公告"),
 }
+_SECTORS = {
+    "autos": ("Autos", "汽车"),
+    "banks": ("Banks", "银行"),
+    "consumer": ("Consumer", "消费"),
+    "energy": ("Energy", "能源"),
+    "health": ("Health care", "医药"),
+    "industrials": ("Industrials", "工业"),
+    "insurance": ("Insurance", "保险"),
+    "internet": ("Internet", "互联网"),
+    "materials": ("Materials", "材料"),
+    "media": ("Media", "传媒"),
+    "real_estate": ("Real estate", "房地产"),
+    "semiconductors": ("Semiconductors", "半导体"),
+    "technology": ("Technology", "科技"),
+    "telecom": ("Telecom", "电信"),
+    "transport": ("Transport", "交通运输"),
+    "utilities": ("Utilities", "公用事业"),
+}
+"""The sectors of ingest/companies/companies.toml; a company list of one's own may have others."""
 _TITLES: dict[str, tuple[str, str]] = {}
+_COMPANIES: dict[str, tuple[str, str]] = {}
 
 
 def topic_series(topic: str) -> str:
@@ -60,11 +80,24 @@ def source_series(name: str) -> str:
     return f"{SOURCE}:{name}"
 
 
-def know_watchlists(titles: Mapping[str, tuple[str, str]]) -> None:
+def register_watchlist_names(titles: Mapping[str, tuple[str, str]]) -> None:
     """From now on `series_name` knows these watchlists, key to (English, Chinese), and none but these. Called once, by tocsin/wiring."""
     known = dict(titles)
     _TITLES.clear()
     _TITLES.update(known)
+
+
+def know_companies(names: Mapping[str, tuple[str, str]]) -> None:
+    """Let `series_name` use these names of companies, key to (English, Chinese), and no others."""
+    known = dict(names)
+    _COMPANIES.clear()
+    _COMPANIES.update(known)
+
+
+def company_name(key: str, language: str) -> str:
+    """The name of a company in `language`; "" where this process does not know it."""
+    english, chinese = _COMPANIES.get(key, ("", ""))
+    return (chinese or english) if language == "zh" else (english or chinese)
 
 
 def kind_of(series: str) -> str:
@@ -83,10 +116,14 @@ def is_series(name: str) -> bool:
 
 
 def series_name(series: str, language: str = "en") -> str:
-    """What people read: the name of a topic or a watchlist in `language`, a company's key, "the whole market"."""
+    """The name of a series in `language`: of a topic, a watchlist, a company, "Whole market"; the key of what is not known by name."""
     kind, _, key = series.partition(":")
     if kind == "topic":
         return topic_name(key, language)
+    if kind == "company":
+        return company_name(key, language) or key
+    if kind == "sector" and key in _SECTORS:
+        return _SECTORS[key][language == "zh"]
     english, chinese = _NAMES.get(series) or (_TITLES.get(key, (key, key)) if kind == "watchlist" else (key, key))
     return chinese if language == "zh" else english
 

@@ -71,7 +71,7 @@ RISKS_BY_KEY: dict[str, Topic] = {risk.key: risk for risk in RISKS}
 _OWN: dict[str, Topic] = {}
 
 
-def know_own_topics(topics: Iterable[Topic]) -> None:
+def register_topic_names(topics: Iterable[Topic]) -> None:
     """From now on `topic_name` knows these topics of the analysts' own, and none but these. Called once, by tocsin/wiring."""
     own = {topic.key: topic for topic in topics}
     _OWN.clear()

@@ -1,4 +1,4 @@
-"""The dashboard, put together: the door to Dash."""
+"""Assembly of the Dash app: pages, API and web server parts."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import dash
 from dash.exceptions import DependencyException
 from flask import Flask
 
-from actions.audited_actions import PAGES, Deeds
+from actions.audited_actions import PAGES, AuditedActions
 from api import routes as api_routes
-from api.backends import Backends
+from api.context import Backends
 from core.cache import Cache
 from core.settings import Settings
 from dashboard import shell
@@ -22,10 +22,10 @@ from dashboard.reads.operations import Upkeep
 from dashboard.reads.queries import Reads
 from dashboard.reads.saved_views import Keeping
 from dashboard.services import Services
-from dashboard.web import chart_script, compression, login_forms, request_guards, routes, sse
-from dashboard.web.authentication import Doors, asking
-from dashboard.web.change_feed import Live
-from dashboard.web.server import API, LIVE
+from dashboard.web import login_forms, request_guards, routes, sse, static_files
+from dashboard.web.authentication import Authenticator, current_name
+from dashboard.web.change_feed import ChangeFeed
+from dashboard.web.server import API, CHANGE_FEED
 from domain.alert_lifecycle import inhibitions
 from storage.store import Store
 
@@ -43,9 +43,7 @@ INDEX = """<!DOCTYPE html>
     <footer>{%config%}{%scripts%}{%renderer%}</footer>
   </body>
 </html>"""
-
-
-NOBODY = Services()
+NO_SERVICES = Services()
 
 
 def _now() -> datetime:
@@ -53,7 +51,7 @@ def _now() -> datetime:
 
 
 def _build(app: dash.Dash) -> str:
-    """A short name of the program that a browser runs: another one when its callbacks or files are others."""
+    """Version of the program in the browser: a digest of Dash's version, the callbacks and the assets."""
     digest = hashlib.blake2b(dash.__version__.encode(), digest_size=6)
     for name in sorted(app.callback_map):
         digest.update(name.encode())
@@ -70,47 +68,54 @@ def create_app(
     title: str = "Tocsin",
     cache: Cache | None = None,
     backends: Backends | None = None,
-    services: Services = NOBODY,
+    services: Services = NO_SERVICES,
 ) -> dash.Dash:
-    """The dashboard and the API over `store`, ready to be served. `store` may be shared with other threads.
+    """The dashboard and the API over a store, ready to be served.
 
-    settings: who is let in, and how; without them, those who have an account
-    now: the time it goes by, aware UTC; cache: what all viewers share
-    backends: what the API can do besides reading the store; services: what the pages can
-    Raises UserError for doors that cannot work.
+    Args:
+        store: may be shared with other threads
+        settings: authentication among others; by default people log in to an account
+        now: wall clock, aware UTC
+        title: name in the header and the browser tab
+        cache: of reads, shared by all viewers
+        backends: what the API can do besides reading the store
+        services: what the pages can do besides reading the store
+
+    Raises:
+        SettingsError: the settings of the login would admit nobody, or everybody
     """
     app = dash.Dash(
         "tocsin-dashboard",
-        server=Flask("tocsin-dashboard", static_folder=None),  # it would hand out the folder static/ of wherever we are started
+        server=Flask("tocsin-dashboard", static_folder=None),  # it would serve a folder static/ of the working directory
         assets_folder=str(Path(__file__).parent / "assets"),
         index_string=INDEX,
         title=title,
         update_title=None,
         serve_locally=True,
-        assets_ignore=r"login\.js",  # the login page's own
-        compress=False,  # it would compress answers too: dashboard.web.compression
-        suppress_callback_exceptions=True,  # components of a page exist while it is shown
+        assets_ignore=r"login\.js",  # of the login page only
+        compress=False,  # it would compress data too: dashboard.web.static_files
+        suppress_callback_exceptions=True,  # components exist only while their page is shown
         meta_tags=[
             {"name": "viewport", "content": "width=device-width, initial-scale=1"},
             {"name": "color-scheme", "content": "light dark"},
             {"name": "referrer", "content": "same-origin"},
         ],
     )
-    app.server.register_error_handler(DependencyException, lambda _: ("there is no such file\n", 404))
+    app.server.register_error_handler(DependencyException, lambda _: ("no such file\n", 404))
     app.layout = shell.layout()
     settings = settings or Settings()
     cache = cache or Cache()
     reads = Reads(store, now, cache, inhibitions(settings.alert_inhibit))
-    doors = Doors(store, settings, now)
+    authenticator = Authenticator(store, settings, now)
     upkeep, versions = Upkeep(store, now, cache, reads, services.consumer_lag), ModelReads(store, now, cache, services.models)
-    shell.register(app, reads, upkeep, versions, Deeds(store, now, asking, PAGES), Keeping(store, now), services)
+    shell.register(app, reads, upkeep, versions, AuditedActions(store, now, current_name, PAGES), Keeping(store, now), services)
     routes.install(app.server, reads)
-    chart_script.install(app.server)
+    static_files.install_plotly(app.server)
     app.server.extensions[API] = api_routes.install(app.server, store, now, backends or Backends())
-    login_forms.install(app.server, doors, title)
-    compression.install(app.server)
-    live = Live(store.changes, reads, cache, now, most=settings.dashboard_viewers, build=_build(app))
-    app.server.extensions[LIVE] = live
-    sse.install(app.server, live, doors)
-    request_guards.install(app.server, app.callback_map, app.csp_hashes(), doors)
+    login_forms.install(app.server, authenticator, title)
+    static_files.install_compression(app.server)
+    changes = ChangeFeed(store.changes, reads, cache, now, max_viewers=settings.dashboard_viewers, build=_build(app))
+    app.server.extensions[CHANGE_FEED] = changes
+    sse.install(app.server, changes, authenticator)
+    request_guards.install(app.server, app.callback_map, app.csp_hashes(), authenticator)
     return app

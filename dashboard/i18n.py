@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, tzinfo
 
 from core.records import Language
+from core.series import key_of, kind_of, series_name
 from dashboard.translations import LABELS
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -15,6 +16,20 @@ def text(key: str, language: Language, **values: object) -> str:
     """The words of `key` in `language`. Raises KeyError for a key that is not in the table."""
     words = LABELS[key][1 if language == "zh" else 0]
     return words.format(**values) if values else words
+
+
+def series_label(series: str, language: Language, name: str = "") -> str:
+    """A series as people read it: a company by its name with its key beside it, anything else by its name.
+
+    Args:
+        name: what the news calls the company; used where this process does not know its name.
+    """
+    known = series_name(series, language)
+    key = key_of(series)
+    if kind_of(series) != "company":
+        return known
+    shown = known if known != key else name
+    return f"{shown} ({key})" if shown and shown != key else key
 
 
 def number(value: float, language: Language) -> str:

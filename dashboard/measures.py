@@ -19,7 +19,7 @@ class Words(NamedTuple):
 
 def words(alert: Alert, language: Language) -> Words:
     """The words of an alert's card; of a silence there is nothing to say beside it."""
-    if alert.measure == "silence":
+    if alert.measure == "outage":
         return Words(silence_words(alert, language), "")
     if alert.measure not in LEVELS:
         counts = i18n.text("alert.counts", language, observed=alert.observed, expected=i18n.decimal(alert.expected))

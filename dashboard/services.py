@@ -1,20 +1,6 @@
-"""What the page of deliveries asks of the process that serves it: the dashboard knows neither endpoints nor when they are tried again.
+"""Ports of the services behind the pages: what the dashboard needs besides the store, and the records that it gets back.
 
-Which words drove a score: what is asked of a model, and the answer on the text. The model itself is tocsin/explaining's.
-
-The dashboard knows no model. It is handed something that explains where a model runs in the same process, and says so where none does.
-
-What the page of sources asks of the process that serves it: to look at a feed, to add and to remove one. No page fetches anything.
-
-What the page of the system asks of the process that serves it: how far the workers are behind. The dashboard knows no Kafka.
-
-What the page of models asks of the process that serves it: the dashboard knows no model, it shows and hands on names and figures.
-
-What the page of rules asks of the process that serves it: the dashboard knows no rules, it shows and hands on their text.
-
-What pages ask of the process that serves them, besides what is stored: the dashboard knows no rules, models or feeds, it shows them.
-
-What the page of watchlists asks of the process that serves it: the dashboard matches nothing, it shows and hands on their text.
+The implementations are in tocsin/services. A service that the process does not offer is None in `Services`, and its page says so.
 """
 
 from __future__ import annotations
@@ -25,22 +11,50 @@ from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 
-from actions.audited_actions import Deeds
+from actions.audited_actions import AuditedActions
 from core.records import Alert
 from storage.store import ArticleRow
 
-Outcome = Literal["delivered", "waiting", "failed", "dead"]
-OUTCOMES: tuple[Outcome, ...] = ("delivered", "waiting", "failed", "dead")
-"""waiting: for its turn, or because somebody asked for it; failed: another attempt is due; dead: none is, or ever will be."""
+DeliveryOutcome = Literal["delivered", "waiting", "failed", "dead"]
+OUTCOMES: tuple[DeliveryOutcome, ...] = ("delivered", "waiting", "failed", "dead")
+"""waiting: rate limited, or requested again; failed: another attempt is due; dead: no further attempt will be made."""
 DAYS = 31
-"""How far back the log reaches."""
+"""How far back the delivery log reaches."""
+
+
+class Services(NamedTuple):
+    """The services that this process offers to the pages; None for one that it does not offer.
+
+    Attributes:
+        explanations: which words drove a score.
+        rules: the alert rules in force.
+        watchlists: the watchlists in force.
+        feeds: feeds that people add on the page of sources.
+        consumer_lag: how far the workers are behind.
+        deliveries: the delivery log, replays and test messages.
+        models: the versions of the model.
+    """
+
+    explanations: ExplanationService | None = None
+    rules: RuleService | None = None
+    watchlists: WatchlistService | None = None
+    feeds: FeedService | None = None
+    consumer_lag: ConsumerLag | None = None
+    deliveries: DeliveryService | None = None
+    models: ModelService | None = None
+
+
+# Deliveries
 
 
 class DeliveryRecord(NamedTuple):
-    """An alert, a group or a test at one endpoint, with its last attempt.
+    """An alert, a group or a test message at one endpoint, with its last attempt.
 
-    subject: what the log calls it; alert_ids: the alerts in it, none for a test
-    next_at: when another attempt is due, as far as is known; asked_by: who wants it sent once more
+    Attributes:
+        subject: key of the delivery in the log.
+        alert_ids: the alerts in it; empty for a test message.
+        next_at: when the next attempt is due, where that is known.
+        requested_by: who asked for it to be sent again; "" for nobody.
     """
 
     subject: str
@@ -49,49 +63,53 @@ class DeliveryRecord(NamedTuple):
     sent_at: datetime
     status: int
     error: str
-    outcome: Outcome
+    outcome: DeliveryOutcome
     alert_ids: tuple[str, ...]
     next_at: datetime | None = None
-    asked_by: str = ""
+    requested_by: str = ""
 
 
 class EndpointStatus(NamedTuple):
-    """An endpoint, and how many of the last DAYS have which outcome there.
+    """An endpoint, and the number of deliveries of the last DAYS by outcome.
 
-    state: ok, waiting, failing, gone, paused or unused; "" for one that the settings have no more
+    Attributes:
+        state: ok, waiting, failing, gone, paused or unused; "" for an endpoint that is no longer in the settings.
     """
 
     endpoint: str
     state: str
     last_at: datetime | None
-    counts: dict[Outcome, int]
+    counts: dict[DeliveryOutcome, int]
 
 
 class DeliveryLog(NamedTuple):
-    """Endpoints as the settings have them, then those that they have no more; deliveries, the newest first."""
+    """Endpoints (configured ones first) and deliveries (newest first)."""
 
-    places: tuple[EndpointStatus, ...]
-    sent: tuple[DeliveryRecord, ...]
+    endpoints: tuple[EndpointStatus, ...]
+    deliveries: tuple[DeliveryRecord, ...]
 
 
 class DeliveryService(Protocol):
-    """Thread safe. Every method raises StoreError, and SettingsError for what cannot be sent; the worker sends within seconds."""
+    """Thread safe. Every method raises StoreError, and UserError for what cannot be sent; the worker sends within seconds."""
 
     def log(self) -> DeliveryLog:
         """The deliveries of the last DAYS."""
 
-    def replay(self, endpoint: str, subjects: Sequence[str], deeds: Deeds) -> int:
-        """Ask for these to be sent there once more; how many were asked for."""
+    def replay(self, endpoint: str, subjects: Sequence[str], actions: AuditedActions) -> int:
+        """Request that these deliveries be sent to an endpoint again. Returns how many were requested."""
 
-    def replay_failed(self, endpoint: str, deeds: Deeds) -> int:
-        """The same for all that failed or are dead there."""
+    def replay_failed(self, endpoint: str, actions: AuditedActions) -> int:
+        """Request that all failed and dead deliveries of an endpoint be sent again. Returns how many were requested."""
 
-    def send_test(self, endpoint: str, deeds: Deeds) -> None:
-        """Ask for a test to be sent there, in its form, though it is paused or gone."""
+    def send_test(self, endpoint: str, actions: AuditedActions) -> None:
+        """Request a test message in the endpoint's format, also where the endpoint is paused or gone."""
+
+
+# Explanations of scores
 
 
 class ExplanationRequest(NamedTuple):
-    """The text whose sentiment is to be explained; company: words that name the one it is towards, "" for the whole text."""
+    """The text whose sentiment is to be explained. company: words that name the company; "" for the sentiment of the whole text"""
 
     title: str
     text: str
@@ -101,7 +119,7 @@ class ExplanationRequest(NamedTuple):
 
 
 class WordWeight(NamedTuple):
-    """text[start:end], and how much it adds to the log odds of the class (negative: takes away)."""
+    """The contribution of text[start:end] to the log odds of the class; below 0 it speaks against the class."""
 
     start: int
     end: int
@@ -109,7 +127,7 @@ class WordWeight(NamedTuple):
 
 
 class Explanation(NamedTuple):
-    """Why `label` has `probability`, by `model`; places are places in `text`, in order."""
+    """Why `model` gives `label` this probability. words: in the order of `text`, which their offsets refer to"""
 
     text: str
     words: tuple[WordWeight, ...]
@@ -119,29 +137,36 @@ class Explanation(NamedTuple):
 
 
 ExplanationService = Callable[[ExplanationRequest], Explanation]
-"""Raises ModelError where the model cannot."""
+"""Raises ModelError where the model cannot explain a text."""
+
+
+# Feeds
 
 
 class FeedProblem(NamedTuple):
-    """What is odd about a feed. key: of the words, dashboard/translations/sources.py, without "feed.problem."; values: that they name"""
+    """A peculiarity of a feed. key: of its text in dashboard/translations, without "feed.problem."; values: for its placeholders"""
 
     key: str
     values: Mapping[str, object] = {}
 
 
 class FeedEntry(NamedTuple):
-    """An entry as a feed has it. published: None: it has no time that can be believed"""
+    """An entry of a feed. published: None where it has no plausible time"""
 
     title: str
     published: datetime | None
 
 
 class FeedPreview(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands at an address. Texts are the feed's own: strangers wrote them.
+    """What an address returned. Its texts were written by strangers.
 
-    url: where it came from in the end; kind: such as "rss20"
-    language: "zh", "en", or "" where it has both; entries: how many; newest: the newest of them
-    size_bytes, took_s: of the answer; interval_s: how often it should be visited, by its own past
+    Attributes:
+        url: the final address, after redirects.
+        kind: format of the feed, such as "rss20".
+        language: "zh" or "en"; "" for a feed with both.
+        entries: number of entries; `newest` holds the newest of them.
+        size_bytes, took_s: size of the response and duration of the request.
+        interval_s: suggested interval between visits, by the times of its entries.
     """
 
     url: str
@@ -157,7 +182,7 @@ class FeedPreview(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewFeed(msgspec.Struct, frozen=True, kw_only=True):
-    """A feed as somebody wants it: the fields of a [[sources]] table that the page asks for."""
+    """A feed to be added: the fields of a [[sources]] table that the page asks for."""
 
     name: str
     url: str
@@ -170,19 +195,24 @@ class NewFeed(msgspec.Struct, frozen=True, kw_only=True):
 class FeedService(Protocol):
     """Thread safe."""
 
-    def preview(self, url: str, who: str) -> FeedPreview:
-        """Fetch and read it as the crawler would, and store nothing. Raises UserError or SourceError for what it cannot be."""
+    def preview(self, url: str, actor: str) -> FeedPreview:
+        """Fetch and parse a feed as the crawler would, without storing it. Raises UserError, SourceError."""
 
-    def add(self, feed: NewFeed, who: str) -> None:
-        """Have the crawler take it up. Raises UserError for what it cannot be, StoreError."""
+    def add(self, feed: NewFeed, actor: str) -> None:
+        """Add a feed for the crawler to visit. Raises UserError, StoreError."""
 
-    def remove(self, name: str, who: str) -> None:
-        """Have the crawler leave it. Raises UserError where nobody added it here, StoreError."""
+    def remove(self, name: str, actor: str) -> None:
+        """Remove a feed. Raises UserError where it was not added on this page, StoreError."""
+
+
+# Kafka
 
 
 ConsumerLag = Callable[[], Mapping[str, list[int]]]
-"""Topic, by the name that this house gives it, to the messages that the workers have not done yet, by partition. Raises BrokerError."""
+"""Topic, by its logical name, to the number of messages that the workers have not committed, by partition. Raises BrokerError."""
 
+
+# Model versions
 
 ModelAction = Literal["promote", "keep", "rollback"]
 
@@ -190,9 +220,13 @@ ModelAction = Literal["promote", "keep", "rollback"]
 class ModelVersion(NamedTuple):
     """A version of the model on disk.
 
-    name: what it is promoted by; model: what its scores call it; parent: the one that it was trained from
-    rows: training set to rows; dev: set to metric to value on its dev split
-    fault: why it cannot be used, "" when it can
+    Attributes:
+        name: by which it is promoted.
+        model: the name that its scores carry.
+        parent: the version that it was trained from.
+        rows: training set to number of rows.
+        dev: dev set to metric to value.
+        fault: why it cannot be used; "" where it can.
     """
 
     name: str
@@ -206,22 +240,31 @@ class ModelVersion(NamedTuple):
 
 
 class ModelChange(NamedTuple):
-    """What happened to a version. origin: the champion until then; who: "" for the gate of a refresh; gate: whether it decided"""
+    """An entry of the versions' history.
+
+    Attributes:
+        origin: the champion until then.
+        who: "" for the promotion gate of a refresh.
+        gate: whether the promotion gate decided.
+    """
 
     when: datetime
     did: ModelAction
     version: str
     origin: str
     why: str
-    who: str
+    actor: str
     gate: bool
 
 
 class ModelVersions(NamedTuple):
-    """The versions of this installation, and what became of them.
+    """The versions of this installation and their history.
 
-    champion: its name, "" where the file that names it is damaged (fault says how); before: the one that a rollback leads to, "" for none
-    history: oldest first; setting: the setting `model`: with another than "champion" the champion does not score
+    Attributes:
+        champion: name of the champion; "" where the file that names it is damaged (`fault` says how).
+        before: the version that a rollback returns to; "" for none.
+        history: oldest first.
+        setting: value of the setting `model`; the champion scores only where it is "champion".
     """
 
     champion: str
@@ -237,9 +280,12 @@ class ModelVersions(NamedTuple):
 
 
 class MetricComparison(NamedTuple):
-    """Two versions on the same rows of a frozen test, in shares of 1. low, high: 95 % interval of now - before.
+    """A metric of two versions on the same rows of a frozen test, as shares of 1.
 
-    group: "all", "language zh" or "class negative"; metric: "accuracy", "macro F1" or "F1"
+    Attributes:
+        group: "all", "language zh" or "class negative".
+        metric: "accuracy", "macro F1" or "F1".
+        low, high: 95 % confidence interval of now - before.
     """
 
     test: str
@@ -253,7 +299,7 @@ class MetricComparison(NamedTuple):
 
 
 class ModelComparison(NamedTuple):
-    """What was measured of two versions beside each other."""
+    """The metrics of two versions on the frozen tests."""
 
     now: str
     before: str
@@ -262,7 +308,7 @@ class ModelComparison(NamedTuple):
 
 
 class CardMetric(NamedTuple):
-    """A figure of the model card: of a test set in a language. metrics: name to (value, low, high), the interval of 95 %."""
+    """Metrics of the model card on one test set. metrics: name to (value, low, high), the 95 % confidence interval"""
 
     task: str
     test: str
@@ -272,11 +318,11 @@ class CardMetric(NamedTuple):
 
 
 Bins = Sequence[tuple[float, float, float]]
-"""Per bin of confidence: how many, the sum of their confidences, how many right."""
+"""Calibration bins: per bin of confidence (rows, sum of their confidences, rows that are right)."""
 
 
 class ModelCard(NamedTuple):
-    """The model card of a version. before, after: language to bins of the sentiment said, before and after calibration."""
+    """The model card of a version. before, after: language to the bins of the predicted sentiment, before and after calibration"""
 
     model: str
     figures: tuple[CardMetric, ...]
@@ -285,15 +331,17 @@ class ModelCard(NamedTuple):
 
 
 class RefreshStatus(NamedTuple):
-    """A refresh that is under way, or the last one.
+    """The running refresh, or the last one.
 
-    state: running, ended (see did), failed (see error), or lost: its process was killed
-    did: promoted, kept back, or nothing to do ("skip"); told: what it says, with the seconds since it began
+    Attributes:
+        state: running, ended (see `did`), failed (see `error`), or lost: its process was killed.
+        did: promoted, kept the champion, or nothing to do ("skip").
+        told: log lines, each with the seconds since the start.
     """
 
     state: Literal["running", "ended", "failed", "lost"]
     began: datetime
-    who: str
+    actor: str
     told: tuple[tuple[float, str], ...] = ()
     ended: datetime | None = None
     did: Literal["promote", "keep", "skip", ""] = ""
@@ -304,44 +352,47 @@ class RefreshStatus(NamedTuple):
 
 
 class ModelService(Protocol):
-    """Thread safe. What changes something is written to the history of the versions and to the audit log, under the name `who`.
+    """Thread safe. Changes are written to the history of the versions and to the audit log, under the name `who`.
 
-    Every method raises SettingsError or ModelError in a sentence for a person where it cannot do what is asked.
+    Every method raises UserError or ModelError, with a sentence for a person, where it cannot do what is asked.
     """
 
     def versions(self) -> ModelVersions:
         """The versions and their history."""
 
     def comparison(self, now: str, before: str) -> ModelComparison | None:
-        """What was measured of these two versions; None: nothing was."""
+        """The measured comparison of two versions; None where they were not compared."""
 
     def card(self) -> ModelCard | None:
-        """The model card of the version that comes with Tocsin; None where it is not installed."""
+        """The model card of the version that is shipped with Tocsin; None where it is not installed."""
 
     def refresh_status(self) -> RefreshStatus | None:
-        """The refresh that is under way in any process, or the last one; None: there was none."""
+        """The refresh that is running in any process, or the last one; None where there was none."""
 
-    def promote(self, version: str, champion: str, why: str, who: str) -> None:
-        """Put `version` in the place of `champion`. Refused when another is champion by now, or its files are not whole."""
+    def promote(self, version: str, champion: str, why: str, actor: str) -> None:
+        """Make `version` the champion. Refused where the champion is no longer `champion`, or files of `version` are damaged."""
 
-    def rollback(self, champion: str, why: str, who: str) -> None:
-        """Go back to the version before `champion`. Refused when another is champion by now, or none was before."""
+    def rollback(self, champion: str, why: str, actor: str) -> None:
+        """Return to the version before `champion`. Refused where the champion is another one by now, or there is none before it."""
 
-    def refresh(self, who: str, force: bool) -> None:
-        """Begin to learn from people's labels, in a process of its own. Refused while one is under way. force: few labels will do."""
+    def refresh(self, actor: str, force: bool) -> None:
+        """Start training on people's labels in a process of its own. Refused while a refresh is running. force: also with few labels"""
+
+
+# Rules and watchlists
 
 
 class ActiveText(NamedTuple):
-    """The rules that ring now. id: of the text that was written here, "" where they come from the settings; who, at: of that text"""
+    """The configuration text in force. id: of a text that was saved here, "" where it comes from the settings; who, at: of that text"""
 
     id: str
     text: str
-    who: str = ""
+    actor: str = ""
     at: datetime | None = None
 
 
 class RulePreview(NamedTuple):
-    """What rules would have rung in [since, until): by rule how often, and the alerts, oldest first."""
+    """The alerts that rules would have raised in [since, until). rules: rule to number of alerts; alerts: oldest first"""
 
     since: datetime
     until: datetime
@@ -354,33 +405,17 @@ class RuleService(Protocol):
     """Thread safe. Every method raises StoreError."""
 
     def active(self) -> ActiveText:
-        """The text of the rules that ring now."""
+        """The rules in force."""
 
     def preview(self, text: str) -> RulePreview:
-        """What these rules would have rung in the last 30 days. Raises UserError with a line for each mistake."""
+        """The alerts that these rules would have raised in the last 30 days. Raises SettingsError with a line for each mistake."""
 
-    def save(self, text: str, base: str, who: str) -> ActiveText:
-        """Put these rules in force in place of those of id `base`. Raises UserError for mistakes, and where others are by now."""
-
-
-class Services(NamedTuple):
-    """Who answers for what; None: it is not to be had from this process, and the pages say so.
-
-    explain: which words drove a score; ruling, watching: the rules and the watchlists in force; feeding: feeds that people add
-    lags: how far the workers are behind; delivering: what was sent, and is to be sent again; modelling: the versions of the model
-    """
-
-    explain: ExplanationService | None = None
-    ruling: RuleService | None = None
-    watching: WatchlistService | None = None
-    feeding: FeedService | None = None
-    lags: ConsumerLag | None = None
-    delivering: DeliveryService | None = None
-    modelling: ModelService | None = None
+    def save(self, text: str, base: str, actor: str) -> ActiveText:
+        """Replace the rules of id `base`. Raises SettingsError for mistakes, and Conflict where the rules changed meanwhile."""
 
 
 class WatchlistMatches(NamedTuple):
-    """What one watchlist would have matched. articles, negative: how many; newest: the last ones, each with what it has of the list"""
+    """The articles that one watchlist would have matched. newest: the last ones, each with the part of the watchlist that matched"""
 
     name: str
     title_en: str
@@ -391,7 +426,7 @@ class WatchlistMatches(NamedTuple):
 
 
 class WatchlistPreview(NamedTuple):
-    """What watchlists would have matched of the articles of [since, until); since is later than was asked for where time ran out."""
+    """Matches in the articles of [since, until); `since` is later than requested where time ran out. read: articles that were read"""
 
     since: datetime
     until: datetime
@@ -403,10 +438,10 @@ class WatchlistService(Protocol):
     """Thread safe. Every method raises StoreError."""
 
     def active(self) -> ActiveText:
-        """The text of the watchlists that are followed now."""
+        """The watchlists in force."""
 
     def preview(self, text: str) -> WatchlistPreview:
-        """What these watchlists would have matched in the last 7 days. Raises UserError with a line for each mistake."""
+        """The articles of the last 7 days that these watchlists would have matched. Raises SettingsError with a line for each mistake."""
 
-    def save(self, text: str, base: str, who: str) -> ActiveText:
-        """Follow these watchlists in place of those of id `base`. Raises UserError for mistakes, and where others are by now."""
+    def save(self, text: str, base: str, actor: str) -> ActiveText:
+        """Replace the watchlists of id `base`. Raises SettingsError for mistakes, and Conflict where they changed meanwhile."""

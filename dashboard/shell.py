@@ -1,8 +1,8 @@
-"""What stands around every page: header, status line, address and clock.
+"""The shell around every page: header, navigation, status line, and the state that the address holds.
 
 address + browser ─▶ resolve (assets/tocsin.js) ─▶ route: which page is drawn ─▶ view: what it shows
-dashboard.web.change_feed ─▶ pulse (assets/live.js) ─▶ tick, when something that the page shows has changed ─▶ the page's refresh
-                                         └▶ status line, title, and the bell (assets/bell.js)
+dashboard.web.change_feed ─▶ changes (assets/live.js) ─▶ tick, if data of the page changed ─▶ refresh of the page
+                                               └▶ status line, title, and notifications (assets/bell.js)
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import dash
 import dash_mantine_components as dmc
 from dash import ClientsideFunction, Input, Output, State, dcc, html
 
-from actions.audited_actions import Deeds
+from actions.audited_actions import AuditedActions
 from core.cache import KINDS
 from core.records import Severity
 from dashboard import i18n
@@ -46,17 +46,17 @@ from dashboard.reads.model_reads import ModelReads
 from dashboard.reads.operations import Upkeep
 from dashboard.reads.queries import Reads
 from dashboard.reads.saved_views import Keeping
-from dashboard.services import Desks
+from dashboard.services import Services
 from dashboard.view import View, parse
-from dashboard.web.authentication import NOBODY_ASKED, current
+from dashboard.web.authentication import LOCAL_USER, current_person
 from dashboard.web.sessions import Person
 from domain.accounts import Role, may
 
 PAGES = (overview, inbox, articles, article, series, alert)
-QUIET_PAGES = (rules, watchlists, sources, system, people, deliveries, models)
-"""Pages that are registered with more than what they read."""
-EVERY_PAGE = (*PAGES, *QUIET_PAGES)
-"""Those that tests look at and `make screenshots` pictures."""
+PAGES_WITH_SERVICES = (rules, watchlists, sources, system, people, deliveries, models)
+"""Pages that are registered with more than their reads."""
+EVERY_PAGE = (*PAGES, *PAGES_WITH_SERVICES)
+"""All pages; tests and `make screenshots` visit each of them."""
 HEADER = (
     # label, address, page
     ("home", "/", overview),
@@ -66,7 +66,7 @@ HEADER = (
     ("rules", rules.PATH, rules),
 )
 OPERATIONS = (
-    # the same, behind one entry of the header: what keeps the pipeline running
+    # the same, in the menu "Operations"
     ("sources", sources.PATH, sources),
     ("system", system.PATH, system),
     ("deliveries", deliveries.PATH, deliveries),
@@ -74,14 +74,14 @@ OPERATIONS = (
     ("people", people.PATH, people),
 )
 KEYS = {"o": "home", "a": "inbox", "s": "find", "w": "watchlists", "r": "rules", "d": "deliveries", "m": "models"}
-"""The letter after g that leads to a page of the header; assets/tocsin.js has their addresses."""
-RESERVED: Mapping[ModuleType, Role] = {people: people.LEAST}
-"""Pages that are not for everybody: what stands on them is refused by dashboard.web.permissions all the same."""
+"""Keyboard shortcuts: the letter after "g" that opens a page. assets/tocsin.js has the addresses."""
+RESTRICTED: Mapping[ModuleType, Role] = {people: people.LEAST}
+"""Pages that need a role. Their callbacks are protected by dashboard.web.permissions as well."""
 VERMILLION = ["#fff1e6", "#ffe1cc", "#ffc299", "#ffa066", "#f98a45", "#ee7420", "#d55e00", "#b04e00", "#8c3e00", "#6b2f00"]
 
 
 def layout() -> Any:
-    """The frame, the same for everybody: header and page are filled in once the browser has said what it is."""
+    """The layout, the same for everybody. Header and page are filled in once the browser has sent its time zone and language."""
     return dmc.MantineProvider(
         [
             dcc.Location(id="url", refresh=False),
@@ -90,9 +90,9 @@ def layout() -> Any:
             dcc.Store(id="view"),
             dcc.Store(id="theme"),
             dcc.Store(id="words"),
-            dcc.Store(id="pulse"),
-            dcc.Store(id="bell-kept"),
-            dcc.Interval(id="tick", disabled=True),  # assets/live.js counts it on when there is something to ask for
+            dcc.Store(id="changes"),
+            dcc.Store(id="bell-saved"),
+            dcc.Interval(id="tick", disabled=True),  # assets/live.js increments it when there is something to fetch
             dcc.Interval(id="second", interval=1_000),
             html.Div(id="header"),
             html.Main(id="page", tabIndex="-1"),
@@ -109,21 +109,21 @@ def layout() -> Any:
 
 
 def header(view: View, zone: str, title: str, path: str, person: Person | None) -> Any:
-    """Name, pages, status, language and theme, and who is logged in."""
+    """The header: name, navigation, status, language, theme, and the person who is logged in."""
 
     def words(key: str, **values: object) -> str:
         return i18n.text(key, view.language, **values)
 
     def links(pages: Iterable[tuple[str, str, ModuleType]]) -> list[Any]:
         return [
-            dcc.Link(words(name), href=href(address, view), className="here" if module.match(path) is not None else "")
+            dcc.Link(words(name), href=href(address, view), className="current" if module.match(path) is not None else "")
             for name, address, module in pages
             if _may_see(module, person)
         ]
 
     operations = html.Details(
         [
-            html.Summary(words("operations"), className="here" if any(module.match(path) is not None for *_, module in OPERATIONS) else ""),
+            html.Summary(words("operations"), className="current" if any(module.match(path) is not None for *_, module in OPERATIONS) else ""),
             html.Div(html.Ul([html.Li(link) for link in links(OPERATIONS)]), className="box"),
         ],
         className="menu",
@@ -148,13 +148,13 @@ def header(view: View, zone: str, title: str, path: str, person: Person | None) 
                     html.Span(
                         [
                             html.Span(words("status.connecting"), id="status-word", role="status"),
-                            html.Span(id="status-age", **{"aria-hidden": "true"}),  # each second: nobody wants to hear that
+                            html.Span(id="status-age", **{"aria-hidden": "true"}),  # changes every second: not for screen readers
                         ],
                         id="status",
                         className="status connecting",
                         title=words("zone", zone=zone),
                     ),
-                    html.Span("", id="aside", className="aside", title=words("status.aside.title")),
+                    html.Span("", id="dead-letters", className="dead-letters", title=words("status.dead_letters.title")),
                     html.Span(words("zone", zone=zone), className="muted zone"),
                 ],
                 className="state",
@@ -201,7 +201,7 @@ def header(view: View, zone: str, title: str, path: str, person: Person | None) 
 
 
 def _keys(view: View) -> Any:
-    """What can be done by keyboard, shown by "?" (assets/tocsin.js)."""
+    """The list of keyboard shortcuts, opened by "?" (assets/tocsin.js)."""
 
     def words(key: str) -> str:
         return i18n.text(key, view.language)
@@ -213,8 +213,8 @@ def _keys(view: View) -> Any:
 
 
 def _person(person: Person | None, view: View) -> list[Any]:
-    """Who is logged in, and the way out; nothing where nobody is asked, a name alone where a proxy asks."""
-    if person is None or person is NOBODY_ASKED:
+    """The account menu: empty without a login, the name only if a proxy authenticates."""
+    if person is None or person is LOCAL_USER:
         return []
     role = i18n.text(f"role.{person.role}", view.language)
     if not person.session:
@@ -227,11 +227,11 @@ def _person(person: Person | None, view: View) -> list[Any]:
 
 
 def _may_see(module: ModuleType, person: Person | None) -> bool:
-    return module not in RESERVED or (person is not None and may(person.role, RESERVED[module]))
+    return module not in RESTRICTED or (person is not None and may(person.role, RESTRICTED[module]))
 
 
 def page(path: str, view: View, person: Person | None = None) -> Any:
-    """The page at an address as `person` may see it, or a friendly dead end."""
+    """The layout of the page at an address, or of a message if it does not exist or the person lacks the role."""
     for module in EVERY_PAGE:
         key = module.match(path)
         if key is not None and not _may_see(module, person):
@@ -241,26 +241,28 @@ def page(path: str, view: View, person: Person | None = None) -> Any:
     return nothing_here("missing.page", view)
 
 
-def _spoken(view: View, title: str, path: str) -> dict[str, Any]:
-    """What the browser needs to know of the page and to say by itself: the status line, ages, the bell, what is wrong with a time range."""
+def _browser_texts(view: View, title: str, path: str) -> dict[str, Any]:
+    """Texts and page properties for the scripts in assets/: status line, ages, notifications, time range errors."""
 
     def several(prefix: str, *names: str) -> dict[str, str]:
         return {name: i18n.text(f"{prefix}.{name}", view.language) for name in names}
 
     found = next((module for module in EVERY_PAGE if module.match(path) is not None), None)
-    return several("status", "connecting", "reconnecting", "live", "updated", "stale", "store", "aside") | {
+    return several("status", "connecting", "reconnecting", "live", "updated", "stale", "store", "dead_letters") | {
         "title": title,
         "follows": list(getattr(found, "FOLLOWS", KINDS if found in PAGES else ())),
         "every": getattr(found, "EVERY_S", 0),
         "ago": several("ago", "now", "minutes", "hours", "days"),
         "bell": several("bell", "off", "on", "blocked", "sound"),
         "severity": several("severity", *get_args(Severity)),
-        "faults": fault_words(view),
+        "range_errors": fault_words(view),
     }
 
 
-def register(app: dash.Dash, reads: Reads, upkeep: Upkeep, versions: ModelReads, deeds: Deeds, keeping: Keeping, desks: Desks) -> None:
-    """The callbacks of the frame and of every page."""
+def register(
+    app: dash.Dash, reads: Reads, upkeep: Upkeep, versions: ModelReads, actions: AuditedActions, keeping: Keeping, services: Services
+) -> None:
+    """Register the callbacks of the shell and of every page."""
     title = str(app.title)
 
     def client(function: str, *arguments: Any, of: str = "tocsin", **options: Any) -> None:
@@ -319,9 +321,9 @@ def register(app: dash.Dash, reads: Reads, upkeep: Upkeep, versions: ModelReads,
         Output("status-word", "children"),
         Output("status-age", "children"),
         Output("status", "className"),
-        Output("aside", "children"),
+        Output("dead-letters", "children"),
         Input("second", "n_intervals"),
-        Input("pulse", "data"),
+        Input("changes", "data"),
         Input("words", "data"),
         of="live",
     )
@@ -340,20 +342,20 @@ def register(app: dash.Dash, reads: Reads, upkeep: Upkeep, versions: ModelReads,
         given = route.get("path") if isinstance(route, Mapping) else None
         path = given if isinstance(given, str) else ""
         zone = i18n.zone_label(view.tz, reads.now())
-        return header(view, zone, title, path, current()), page(path, view, current()), _spoken(view, title, path)
+        return header(view, zone, title, path, current_person()), page(path, view, current_person()), _browser_texts(view, title, path)
 
     for module in PAGES:
         module.register(app, reads)
-    alert_actions.register(app, reads, deeds)
-    alert_verdicts.register(app, reads, deeds)
+    alert_actions.register(app, reads, actions)
+    alert_verdicts.register(app, reads, actions)
     precision.register(app, reads)
-    article.register_actions(app, reads, deeds, desks.explain)
-    rules.register(app, desks.ruling, deeds.who)
-    watchlists.register(app, desks.watching, deeds.who)
+    article.register_actions(app, reads, actions, services.explanations)
+    rules.register(app, services.rules, actions.actor)
+    watchlists.register(app, services.watchlists, actions.actor)
     saved_views.register(app, keeping)
-    deliveries.register(app, reads, deeds, desks.delivering)
-    people.register(app, reads, deeds)
-    models.register(app, versions, deeds.who)
-    sources.register(app, upkeep, desks.feeding, deeds.who)
+    deliveries.register(app, reads, actions, services.deliveries)
+    people.register(app, reads, actions)
+    models.register(app, versions, actions.actor)
+    sources.register(app, upkeep, services.feeds, actions.actor)
     system.register(app, upkeep)
     bell.register(app)

@@ -14,7 +14,7 @@ from core.series import is_series
 from core.taxonomy import all_topics
 from dashboard.time_ranges import DEFAULT_RANGE, range_of
 from storage.search_terms import tidy
-from storage.store import Criteria, Cursor
+from storage.store import Criteria, SearchCursor
 from storage.tables.labels import SENTIMENTS
 
 T = TypeVar("T")
@@ -60,7 +60,7 @@ class View:
     zone: str = "UTC"
     state: States = "open"
     find: Criteria = ANYTHING
-    before: Cursor | None = None
+    before: SearchCursor | None = None
     odd_range: bool = False
     kind: Kind = "topic"
     by: Measure = "negative"
@@ -121,7 +121,7 @@ def criteria(data: Any) -> Criteria:
     return Criteria(**{name: value for name, value in given.items() if value in _ONE_OF.get(name, (value,))})
 
 
-def cursor(text: Any) -> Cursor | None:
+def cursor(text: Any) -> SearchCursor | None:
     """Where a page begins, as an address says it: "1795348800-6f1e..."; None: at the newest article."""
     found = _CURSOR.fullmatch(text) if isinstance(text, str) else None
-    return Cursor(int(found[1]), found[2]) if found else None
+    return SearchCursor(int(found[1]), found[2]) if found else None

@@ -1,1 +1,1 @@
-"""Rules of accounts, API tokens and the life of an alert. Pure: no clock, no store."""
+"""Accounts, API tokens and the lifecycle of alerts as pure functions and records: no clock, no store."""

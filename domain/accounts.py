@@ -1,10 +1,8 @@
-"""Who may come in, and what each may do there: accounts, their roles, their passwords' rules, and the waits after failed logins.
+"""Accounts, their roles, the rules for passwords, and the delays after failed logins.
 
-    viewer   sees everything that the dashboard shows
-    analyst  does what a viewer does, and acts on alerts
-    admin    does what an analyst does, and looks after the installation
-
-Pure: no store, no clock, no hashing.
+viewer   reads everything on the dashboard
+analyst  additionally acts on alerts
+admin    additionally administers the installation
 """
 
 from __future__ import annotations
@@ -22,32 +20,33 @@ from core.errors import InvalidInput
 
 Role = Literal["viewer", "analyst", "admin"]
 ROLES: tuple[Role, ...] = ("viewer", "analyst", "admin")
-"""Each may do all that the ones before it may."""
+"""In ascending order; each includes those before it."""
 
 MAX_NAME_CHARS = 64
 MIN_PASSWORD_CHARS, MAX_PASSWORD_CHARS = 12, 256
 MIN_DISTINCT_CHARS = 5
 PasswordFault = Literal["short", "long", "simple", "name", "same"]
 PASSWORD_FAULTS: dict[PasswordFault, str] = {
-    "short": f"a password has {MIN_PASSWORD_CHARS} characters at least",
-    "long": f"a password has {MAX_PASSWORD_CHARS} characters at most",
-    "simple": f"a password has {MIN_DISTINCT_CHARS} different characters at least",
-    "name": "a password does not hold the account's name",
+    "short": f"a password needs at least {MIN_PASSWORD_CHARS} characters",
+    "long": f"a password may have at most {MAX_PASSWORD_CHARS} characters",
+    "simple": f"a password needs at least {MIN_DISTINCT_CHARS} different characters",
+    "name": "a password must not contain the account's name",
     "same": "the new password is the old one",
 }
 
 FORGET_AFTER = timedelta(hours=24)
-"""Failures are forgotten when none was added for so long."""
+"""The count of failed logins is reset after so long without one."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 30, 900
 FREE = {"account": 5, "address": 20}
-"""Failures before the first wait. Whole offices share an address."""
+"""Failed logins before the first delay. Whole offices share an address."""
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
-    """One person who may come in.
+    """The account of one person.
 
-    hash: of the password, as domain.passwords makes it
-    must_change: the password was made by somebody else: nothing but changing it is allowed
+    Attributes:
+        hash: Argon2id hash of the password, from domain.passwords
+        must_change: the password was set by somebody else; the only permitted action is to change it
     """
 
     name: str
@@ -59,12 +58,17 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     password_at: datetime
 
     def public(self) -> dict[str, object]:
-        """What may be told and noted of it: everything but the hash."""
+        """The fields for the audit log: all but the hash and the name."""
         return {"role": self.role, "must_change": self.must_change, "disabled": self.disabled}
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
-    """One browser that is logged in. id: the hash of what its cookie holds; seen_at: when it last asked for something, to the minute."""
+    """A logged-in browser.
+
+    Attributes:
+        id: hash of the value of its cookie
+        seen_at: time of its last request, to the minute
+    """
 
     id: str
     name: str
@@ -74,7 +78,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Failures(msgspec.Struct, frozen=True, kw_only=True):
-    """Failed logins in a row of one subject, an account or an address."""
+    """Consecutive failed logins of one subject, an account or an address."""
 
     subject: str
     count: int
@@ -87,20 +91,24 @@ def may(role: Role, least: Role) -> bool:
 
 
 def account_name(text: str) -> str:
-    """The name as it is kept: without regard to case or width. Raises InvalidInput for what is no name."""
+    """Normalise an account name: NFKC, stripped, case folded.
+
+    Raises:
+        InvalidInput: the name is empty, too long or has other characters than letters, digits and . _ - @
+    """
     name = unicodedata.normalize("NFKC", text).strip().casefold()
     if not 0 < len(name) <= MAX_NAME_CHARS or not all(char.isalnum() or char in "._-@" for char in name):
-        raise InvalidInput(f"an account's name is 1 to {MAX_NAME_CHARS} letters, digits and . _ - @ of any language")
+        raise InvalidInput(f"an account's name has 1 to {MAX_NAME_CHARS} characters: letters and digits of any language, and . _ - @")
     return name
 
 
 def password_text(text: str) -> str:
-    """A password however its characters were composed: keyboards differ. Source: NIST SP 800-63B-4, 3.1.1.2."""
+    """The password in NFKC, as keyboards compose characters differently (NIST SP 800-63B-4, 3.1.1.2)."""
     return unicodedata.normalize("NFKC", text)
 
 
 def password_fault(password: str, name: str) -> PasswordFault | None:
-    """What is wrong with a new password of this account; None: nothing. Length counts, not a mix of kinds (NIST SP 800-63B-4)."""
+    """Why a new password of this account is rejected, or None. Length counts, not a mix of character classes (NIST SP 800-63B-4)."""
     text = password_text(password)
     if len(text) < MIN_PASSWORD_CHARS:
         return "short"
@@ -112,17 +120,17 @@ def password_fault(password: str, name: str) -> PasswordFault | None:
 
 
 def account_subject(name: str) -> str:
-    """What failures of a name are counted under, whether it has an account or not.
+    """The key under which failed logins of a name are counted, whether an account exists or not.
 
-    16 bits of its hash: a password that was typed for a name is not kept, and names that somebody invents cannot fill the store.
-    Two accounts that share one, 1 in 65,536, wait together.
+    It has 16 bits of the name's hash: a password typed into the name field is not stored, and invented names cannot fill the
+    store. Two accounts with the same key (1 in 65,536) share their delays.
     """
     text = unicodedata.normalize("NFKC", name).strip().casefold().encode("utf-8", "replace")
     return f"account:{hashlib.blake2b(text, digest_size=2).hexdigest()}"
 
 
 def address_subject(address: str) -> str:
-    """What failures of an address are counted under: one household or server has a whole /64 of IPv6."""
+    """The key under which failed logins of an address are counted: of IPv6 its /64, which one household or server owns."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
@@ -135,13 +143,13 @@ def address_subject(address: str) -> str:
 
 
 def failed(before: Failures | None, subject: str, now: datetime) -> Failures:
-    """The failures of a subject after one more."""
+    """The failures of a subject after another one."""
     count = before.count if before is not None and now - before.last_at < FORGET_AFTER else 0
     return Failures(subject=subject, count=count + 1, last_at=now)
 
 
 def wait_s(failures: Iterable[Failures], now: datetime) -> int:
-    """How long until the next attempt is looked at, seconds; 0: now. Each failure past the free ones doubles it."""
+    """Seconds until the next attempt is permitted; 0: now. Each failure past the free ones doubles the delay."""
     longest = 0
     for each in failures:
         past = each.count - FREE[each.subject.partition(":")[0]]

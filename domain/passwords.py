@@ -1,4 +1,4 @@
-"""Passwords: the door to Argon2. Parameters are the library's, which are those of RFC 9106 for machines that do other things too."""
+"""Password hashing with Argon2id. The parameters are the library's defaults: RFC 9106 for machines with limited memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from domain.accounts import MAX_PASSWORD_CHARS, password_text
 
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
-"""Without those that are taken for one another."""
+"""Without characters that are easily confused."""
 
 
 @cache
@@ -20,18 +20,18 @@ def _hasher() -> PasswordHasher:
 
 
 @cache
-def nobodys() -> str:
-    """The hash of a password that nobody knows: what is held against a name without an account, so that it takes as long."""
+def dummy_hash() -> str:
+    """A hash to verify against when a name has no account, so that the response takes as long."""
     return hash_of(secrets.token_urlsafe(24))
 
 
 def hash_of(password: str) -> str:
-    """The Argon2id hash with its salt and parameters; about 50 ms and 64 MiB."""
+    """The Argon2id hash with salt and parameters; takes about 50 ms and 64 MiB."""
     return _hasher().hash(_bytes(password))
 
 
 def verify(hash_: str, password: str) -> bool:
-    """Whether this password made the hash. As slow for a wrong one; False for what is no hash."""
+    """Whether the password matches the hash, in the same time for a wrong one; False for an invalid hash."""
     try:
         return _hasher().verify(hash_, _bytes(password)) and len(password) <= MAX_PASSWORD_CHARS
     except (VerificationError, InvalidHashError):
@@ -39,12 +39,12 @@ def verify(hash_: str, password: str) -> bool:
 
 
 def outdated(hash_: str) -> bool:
-    """Whether it was made with other parameters than today's."""
+    """Whether the hash was made with other parameters than the current ones."""
     return _hasher().check_needs_rehash(hash_)
 
 
 def one_time() -> str:
-    """A password to be read from a screen and typed once: 79 bits, as "k7mq-2xwd-9fhr-tz4n"."""
+    """A random password to read from a screen and type once, such as "k7mq-2xwd-9fhr-tz4n" (79 bits)."""
     return "-".join("".join(secrets.choice(_LETTERS) for _ in range(4)) for _ in range(4))
 
 

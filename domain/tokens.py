@@ -1,4 +1,4 @@
-"""Tokens of the API: who may do what. The secret is shown once and kept nowhere; what is kept is its SHA-256. Pure but for chance."""
+"""API tokens and their scopes. The secret is shown once; only its SHA-256 is stored."""
 
 from __future__ import annotations
 
@@ -16,23 +16,25 @@ from core.records import NEWEST, sha
 from domain.alert_lifecycle import TOCSIN
 
 PREFIX = "tocsin_"
-"""What a secret begins with, so that scanners of repositories know one."""
+"""Prefix of a secret, so that secret scanners recognise it."""
 MAX_NAME_CHARS = 100
 MAX_TOKENS = 1_000
-"""Live ones: every request is held against each of them."""
+"""Limit of valid tokens: each request is compared with all of them."""
 
 Scope = Literal["read", "alerts", "feedback", "ingest", "classify", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
-"""read: everything that is only read; alerts: what is done to alerts, and silences; feedback: labels; ingest: articles; classify: texts
-through the model; admin: tokens. None includes another."""
+"""read: all reads; alerts: actions on alerts and silences; feedback: labels; ingest: articles; classify: texts through the model;
+admin: tokens. No scope includes another."""
 
 
 class Token(msgspec.Struct, frozen=True, kw_only=True):
-    """What a program may do, and who let it.
+    """The permissions of a program.
 
-    name: signs what the program does, as a person's name would
-    digest: SHA-256 of the secret, in hex
-    expires_at: None: never; used_at: the last time that is known, to a minute or so
+    Attributes:
+        name: the actor of the program's actions in the audit log
+        digest: SHA-256 of the secret, in hex
+        expires_at: None: never
+        used_at: last known use, to about a minute
     """
 
     id: str
@@ -46,29 +48,36 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
     revoked_by: str = ""
     used_at: datetime | None = None
 
-    def alive(self, now: datetime) -> bool:
-        """Whether it opens anything at `now`."""
+    def is_valid(self, now: datetime) -> bool:
+        """Whether it is neither revoked nor expired."""
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
 
 def digest_of(secret: str) -> str:
-    """What is kept of a secret. No salt: nobody guesses 256 random bits."""
+    """The digest that is stored. It needs no salt: the secret has 256 random bits."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def new_token(name: str, scopes: Sequence[str], *, author: str, now: datetime, expires_at: datetime | None = None) -> tuple[str, Token]:
-    """(the secret, the token). Raises InvalidInput for one that could do nothing, or that nobody could tell from others."""
+    """Make a token.
+
+    Returns:
+        The secret and the token.
+
+    Raises:
+        InvalidInput: the name, the scopes or the expiry are not usable
+    """
     name, author = name.strip(), author.strip()
     if not name or len(name) > MAX_NAME_CHARS or not name.isprintable():
-        raise InvalidInput(f"a token needs a name, in at most {MAX_NAME_CHARS} printable characters")
+        raise InvalidInput(f"a token needs a name of at most {MAX_NAME_CHARS} printable characters")
     if name.casefold() == TOCSIN:
-        raise InvalidInput(f"{TOCSIN!r} is the program's own name: call the token after who uses it")
+        raise InvalidInput(f"{TOCSIN!r} is reserved for the program itself: name the token after its user")
     unknown = [scope for scope in scopes if scope not in SCOPES]
     if unknown or not scopes:
         wrong = f"there is no scope {unknown[0]!r}" if unknown else "a token needs a scope"
-        raise InvalidInput(f"{wrong}: {', '.join(SCOPES)} are known")
+        raise InvalidInput(f"{wrong}: the scopes are {', '.join(SCOPES)}")
     if expires_at is not None and not now < expires_at < NEWEST:
-        raise InvalidInput(f"a token that expires at {expires_at.isoformat()} opens nothing: give a time to come, before {NEWEST.year}")
+        raise InvalidInput(f"a token cannot expire at {expires_at.isoformat()}: give a time in the future, before {NEWEST.year}")
     secret = PREFIX + secrets.token_urlsafe(32)
     digest = digest_of(secret)
     return secret, Token(
@@ -82,14 +91,14 @@ def new_token(name: str, scopes: Sequence[str], *, author: str, now: datetime, e
     )
 
 
-def room_for_one(tokens: Iterable[Token], now: datetime) -> None:
-    """Raises InvalidInput when there are so many live tokens that no more should be made."""
-    if sum(token.alive(now) for token in tokens) >= MAX_TOKENS:
-        raise Conflict(f"there are {MAX_TOKENS:,} live tokens: revoke those that nobody uses")
+def check_token_limit(tokens: Iterable[Token], now: datetime) -> None:
+    """Raises Conflict when MAX_TOKENS valid tokens exist."""
+    if sum(token.is_valid(now) for token in tokens) >= MAX_TOKENS:
+        raise Conflict(f"there are {MAX_TOKENS:,} valid tokens already; revoke those that are not in use")
 
 
 def find(secret: str, tokens: Iterable[Token], now: datetime) -> Token | None:
-    """The live token of this secret. How long it takes does not tell how much of a digest was right."""
+    """The valid token of this secret, or None. Compares in constant time."""
     digest = digest_of(secret)
     found = [token for token in tokens if hmac.compare_digest(token.digest, digest)]
-    return found[0] if found and found[0].alive(now) else None
+    return found[0] if found and found[0].is_valid(now) else None

@@ -6,29 +6,29 @@ store.mentions    which series each article touched         (mentions, hour_mark
 store.changes     whether anything came                   (the names of parts)
 store.search      articles found by words and facts        (articles)
 store.stories     what a series is about                    (mentions, articles)
-store.moods       the same over days and weeks, summed up   (mood_sums, sums_done)
+store.rollups       the same over days and weeks, summed up   (mood_sums, sums_done)
 store.alerts      what rang, and who was told               (alerts, deliveries)
 store.peaks       how much the past surprised               (peaks)
 store.replays     what people want sent once more           (delivery_replays)
-store.groups      which of it is sent together              (alert_groups)
-store.lives       what became of it, and why not            (alert_events, alert_seen, withheld)
-store.rules       rules written on the dashboard            (rule_texts)
+store.alert_groups      which of it is sent together              (alert_groups)
+store.alert_lifecycle       what became of it, and why not            (alert_events, alert_seen, withheld)
+store.rule_texts       rules written on the dashboard            (rule_texts)
 store.watchlist_texts  watchlists written there         (watchlist_texts)
 store.silences    what people do not want to hear of        (silences, silence_ends)
 store.labels      what people said instead                 (labels)
 store.quality     what the model says, and what people said of it (mentions, articles, labels)
 store.watchlists  which watchlists were given their past    (watchlists)
-store.past        articles and moods as they were known    (articles, mentions)
+store.as_of        articles and moods as they were known    (articles, mentions)
 store.tokens      who may use the API                      (api_tokens, api_token_ends, api_token_uses)
-store.dead        records that could not be used            (dead_letters, dead_states)
+store.dead_letters        records that could not be used            (dead_letters, dead_states)
 store.accounts    who may come in                           (accounts)
 store.sessions    which browsers are logged in              (sessions)
-store.failures    who failed to log in                      (login_failures)
-store.views       addresses kept under a name             (saved_views)
+store.login_failures    who failed to log in                      (login_failures)
+store.saved_views       addresses kept under a name             (saved_views)
 store.audit       who changed what                          (audit)
 store.feeds       feeds that people added                   (feeds)
 store.visits      how the crawler fares with each source    (source_visits)
-store.beats       which processes are alive                 (heartbeats)
+store.heartbeats       which processes are alive                 (heartbeats)
 store.health      how much, how fast, and what was refused  (articles, mentions, dead_letters)
 """
 
@@ -39,108 +39,121 @@ from pathlib import Path
 
 from storage.clickhouse import ClickHouse, connect
 from storage.migrations import migrate, pending
-from storage.tables.accounts import Accounts, LoginFailures, Sessions
-from storage.tables.alert_groups import Group, Groups
-from storage.tables.alert_lifecycle import Cause, Lives, Withheld
-from storage.tables.alerts import Alerts, Delivery, Fact, Rung
-from storage.tables.articles import ArticleRow, Articles, Known, Totals
-from storage.tables.as_of import KnownArticle, New, Past, Place
-from storage.tables.audit import Audit, AuditEntry
-from storage.tables.changes import Changes
-from storage.tables.config_texts import RuleText, RuleTexts
-from storage.tables.dead_letters import DeadLetter, DeadLetters
-from storage.tables.feeds import Feed, Feeds, Sources, Spoke, Visited, Visits
-from storage.tables.health import DeadReason, DiskSpace, Health, Latency, SourceHours, Stage, TableSize
-from storage.tables.heartbeats import Beat, Beats
-from storage.tables.labels import ArticleText, Label, LabelledText, Labels
-from storage.tables.mentions import Mentions, MinuteCounts, MoodLine, MoodPoint, NegativeMention, SeriesTotal, SourceStories, WindowCount
-from storage.tables.peaks import PeakRow, Peaks
-from storage.tables.quality import DaySaid, Judged, Quality, Use
-from storage.tables.replays import Replay, Replays
-from storage.tables.rollups import Moods
-from storage.tables.saved_views import SavedView, SavedViews
-from storage.tables.search import Criteria, Cursor, Found, Search, Version
-from storage.tables.silences import Silences
-from storage.tables.stories import About, Side, Stories, Story
-from storage.tables.tokens import Tokens
-from storage.tables.watchlists import Watchlists
+from storage.tables.accounts import AccountTable, LoginFailureTable, SessionTable
+from storage.tables.alert_groups import AlertGroup, AlertGroupTable
+from storage.tables.alert_lifecycle import AlertLifecycleTable, Cause, SuppressedDelivery
+from storage.tables.alerts import AlertSummary, AlertTable, Delivery, LastAlert
+from storage.tables.articles import ArticleKey, ArticleRow, ArticleTable, Totals
+from storage.tables.as_of import ArticleAsOf, ArticlePosition, AsOfQueries, StoredArticle
+from storage.tables.audit import AuditEntry, AuditTable
+from storage.tables.changes import TableChanges
+from storage.tables.config_texts import ConfigRevision, ConfigRevisionTable
+from storage.tables.dead_letters import DeadLetter, DeadLetterTable
+from storage.tables.feeds import Feed, FeedTable, SourceActivity, SourceQueries, SourceVisit, SourceVisitTable
+from storage.tables.health import DeadReason, DiskSpace, HealthQueries, Latency, LatencyStage, SourceHours, TableSize
+from storage.tables.heartbeats import Heartbeat, HeartbeatTable
+from storage.tables.labels import ArticleText, Label, LabelledText, LabelTable
+from storage.tables.mentions import (
+    MentionTable,
+    MinuteCounts,
+    SentimentPoint,
+    SentimentSeries,
+    SeriesArticle,
+    SeriesTotal,
+    SourceStories,
+    WindowCount,
+)
+from storage.tables.peaks import PeakRow, PeakTable
+from storage.tables.quality import DailyPredictions, LabelledPrediction, ModelUse, QualityQueries
+from storage.tables.replays import Replay, ReplayTable
+from storage.tables.rollups import RollupTable
+from storage.tables.saved_views import SavedView, SavedViewTable
+from storage.tables.search import ArticleSearch, ArticleVersion, Criteria, SearchCursor, SearchPage
+from storage.tables.silences import SilenceTable
+from storage.tables.stories import CompanyProfile, Side, StoryCoverage, StoryQueries
+from storage.tables.tokens import TokenTable
+from storage.tables.watchlists import WatchlistTable
 from storage.timestamps import to_epoch
 
 __all__ = [
-    "About",
-    "Accounts",
-    "Alerts",
+    "AccountTable",
+    "AlertGroup",
+    "AlertGroupTable",
+    "AlertLifecycleTable",
+    "AlertSummary",
+    "AlertTable",
+    "ArticleAsOf",
+    "ArticleKey",
+    "ArticlePosition",
     "ArticleRow",
+    "ArticleSearch",
+    "ArticleTable",
     "ArticleText",
-    "Articles",
-    "Audit",
+    "ArticleVersion",
+    "AsOfQueries",
     "AuditEntry",
-    "Beat",
-    "Beats",
+    "AuditTable",
     "Cause",
-    "Changes",
+    "CompanyProfile",
+    "ConfigRevision",
+    "ConfigRevisionTable",
     "Criteria",
-    "Cursor",
-    "DaySaid",
+    "DailyPredictions",
     "DeadLetter",
-    "DeadLetters",
+    "DeadLetterTable",
     "DeadReason",
     "Delivery",
     "DiskSpace",
-    "Fact",
     "Feed",
-    "Feeds",
-    "Found",
-    "Group",
-    "Groups",
-    "Health",
-    "Judged",
-    "Known",
-    "KnownArticle",
+    "FeedTable",
+    "HealthQueries",
+    "Heartbeat",
+    "HeartbeatTable",
     "Label",
+    "LabelTable",
+    "LabelledPrediction",
     "LabelledText",
-    "Labels",
+    "LastAlert",
     "Latency",
-    "Lives",
-    "LoginFailures",
-    "Mentions",
+    "LatencyStage",
+    "LoginFailureTable",
+    "MentionTable",
     "MinuteCounts",
-    "MoodLine",
-    "MoodPoint",
-    "Moods",
-    "NegativeMention",
-    "New",
+    "ModelUse",
     "PeakRow",
-    "Place",
-    "Quality",
+    "PeakTable",
+    "QualityQueries",
     "Replay",
-    "Replays",
-    "RuleText",
-    "RuleTexts",
-    "Rung",
+    "ReplayTable",
+    "RollupTable",
     "SavedView",
-    "SavedViews",
-    "Search",
+    "SavedViewTable",
+    "SearchCursor",
+    "SearchPage",
+    "SentimentPoint",
+    "SentimentSeries",
+    "SeriesArticle",
     "SeriesTotal",
-    "Sessions",
+    "SessionTable",
     "Side",
-    "Silences",
+    "SilenceTable",
+    "SourceActivity",
     "SourceHours",
+    "SourceQueries",
     "SourceStories",
-    "Sources",
-    "Spoke",
-    "Stage",
+    "SourceVisit",
+    "SourceVisitTable",
     "Store",
-    "Stories",
-    "Story",
+    "StoredArticle",
+    "StoryCoverage",
+    "StoryQueries",
+    "SuppressedDelivery",
+    "TableChanges",
     "TableSize",
+    "TokenTable",
     "Totals",
-    "Use",
-    "Version",
-    "Visited",
-    "Visits",
+    "WatchlistTable",
     "WindowCount",
-    "Withheld",
     "open_store",
 ]
 
@@ -162,36 +175,36 @@ class Store:
 
     def __init__(self, client: ClickHouse) -> None:
         self.client = client
-        self.articles = Articles(client)
-        self.sources = Sources(client)
-        self.mentions = Mentions(client)
-        self.changes = Changes(client)
-        self.search = Search(client)
-        self.stories = Stories(client)
-        self.moods = Moods(client, self.mentions, self.stories)
-        self.alerts = Alerts(client)
-        self.replays = Replays(client)
-        self.groups = Groups(client)
-        self.past = Past(client)
-        self.peaks = Peaks(client)
-        self.lives = Lives(client)
-        self.rules = RuleTexts(client)
-        self.watchlist_texts = RuleTexts(client, "watchlist_texts")
-        self.silences = Silences(client)
-        self.labels = Labels(client)
-        self.quality = Quality(client)
-        self.watchlists = Watchlists(client)
-        self.tokens = Tokens(client)
-        self.dead = DeadLetters(client)
-        self.accounts = Accounts(client)
-        self.sessions = Sessions(client)
-        self.failures = LoginFailures(client)
-        self.views = SavedViews(client)
-        self.audit = Audit(client)
-        self.feeds = Feeds(client)
-        self.visits = Visits(client)
-        self.beats = Beats(client)
-        self.health = Health(client)
+        self.articles = ArticleTable(client)
+        self.sources = SourceQueries(client)
+        self.mentions = MentionTable(client)
+        self.changes = TableChanges(client)
+        self.search = ArticleSearch(client)
+        self.stories = StoryQueries(client)
+        self.rollups = RollupTable(client, self.mentions, self.stories)
+        self.alerts = AlertTable(client)
+        self.replays = ReplayTable(client)
+        self.alert_groups = AlertGroupTable(client)
+        self.as_of = AsOfQueries(client)
+        self.peaks = PeakTable(client)
+        self.alert_lifecycle = AlertLifecycleTable(client)
+        self.rule_texts = ConfigRevisionTable(client)
+        self.watchlist_texts = ConfigRevisionTable(client, "watchlist_texts")
+        self.silences = SilenceTable(client)
+        self.labels = LabelTable(client)
+        self.quality = QualityQueries(client)
+        self.watchlists = WatchlistTable(client)
+        self.tokens = TokenTable(client)
+        self.dead_letters = DeadLetterTable(client)
+        self.accounts = AccountTable(client)
+        self.sessions = SessionTable(client)
+        self.login_failures = LoginFailureTable(client)
+        self.saved_views = SavedViewTable(client)
+        self.audit = AuditTable(client)
+        self.feeds = FeedTable(client)
+        self.visits = SourceVisitTable(client)
+        self.heartbeats = HeartbeatTable(client)
+        self.health = HealthQueries(client)
 
     def migrate(self) -> list[str]:
         """Bring the tables up to date; the names of the steps that were applied."""
@@ -201,9 +214,9 @@ class Store:
         """Names of the migrations that have not been applied."""
         return pending(self.client)
 
-    def told(self, alert_id: str) -> list[Delivery]:
+    def deliveries_of(self, alert_id: str) -> list[Delivery]:
         """Every attempt to deliver this alert, alone or in a group, the oldest first. Raises StoreError."""
-        groups = self.groups.of([alert_id])
+        groups = self.alert_groups.of([alert_id])
         made = self.alerts.deliveries([alert_id, *(group.subject for group in groups)])
         return sorted(made, key=lambda each: (each.sent_at, each.endpoint, each.attempt))
 

@@ -1,66 +1,66 @@
-/* Rings for new alerts: a notice of the desktop and a short sound, once for each alert, however many tabs are open.
+/* Notifications of new alerts: a desktop notification and a short sound, once per alert however many tabs are open.
 
-   Off until somebody switches it on. One tab holds the bell and keeps its line to the server though it be hidden; whichever tab hears
-   of an alert first tells it, and the others find its id among those that were told. */
+   Off by default. One tab holds the bell and keeps its stream although it is hidden. The first tab that receives an alert shows the
+   notification and stores the id of the alert, so that the others leave it out. */
 (function () {
   "use strict";
   var ORDER = { info: 0, warning: 1, critical: 2 };
-  var LEASE_MS = 90000; /* the bell of a tab that is gone is free after so long, where the browser has no locks */
-  var TOLD = 200;
-  var none = function () { return window.dash_clientside.no_update; };
-  var me = String(Math.random()).slice(2);
-  var holding = false, letGo = null;
-  var known = null; /* ids of alerts that this page has heard of */
-  var presses = 0;
+  var LEASE_MS = 90000; /* without the Web Locks API the bell of a closed tab is free after this long */
+  var MAX_IDS = 200;
+  var noUpdate = function () { return window.dash_clientside.no_update; };
+  var tabId = String(Math.random()).slice(2);
+  var holding = false, releaseLock = null;
+  var known = null; /* ids of alerts that this page has received */
+  var clicksSeen = 0;
   var audio = null;
-  var words = null;
+  var texts = null;
 
-  function recall(key) {
+  function load(key) {
     try { return window.localStorage.getItem("tocsin." + key); } catch (_) { return null; }
   }
-  function remember(key, value) {
-    try { window.localStorage.setItem("tocsin." + key, value); } catch (_) { /* private mode: forget */ }
+  function save(key, value) {
+    try { window.localStorage.setItem("tocsin." + key, value); } catch (_) { /* private mode: not saved */ }
   }
-  function level() { var kept = recall("bell"); return kept in ORDER ? kept : ""; } /* the least severity; "": off */
-  function locks() { return window.navigator.locks; } /* only on https and on this machine, as notices are */
+  function minSeverity() { var saved = load("bell"); return saved in ORDER ? saved : ""; } /* "": off */
+  function locks() { return window.navigator.locks; } /* exists only with https or on localhost, like notifications */
 
   /* which tab holds the bell */
-  function hold() {
-    if (!level()) { release(); return; }
-    if (holding || letGo) { return; }
-    if (!locks()) { lease(); return; }
-    letGo = function () {};
+  function acquire() {
+    if (!minSeverity()) { release(); return; }
+    if (holding || releaseLock) { return; }
+    if (!locks()) { renewLease(); return; }
+    releaseLock = function () {};
     locks().request("tocsin-bell", function () {
-      if (!level()) { return null; }
-      hear();
-      return new Promise(function (resolve) { letGo = resolve; });
-    }).then(function () { letGo = null; holding = false; });
+      if (!minSeverity()) { return null; }
+      acquired();
+      return new Promise(function (resolve) { releaseLock = resolve; });
+    }).then(function () { releaseLock = null; holding = false; });
   }
-  function hear() {
+  function acquired() {
     holding = true;
-    if (window.tocsinLive) { window.tocsinLive.open(); } /* else it has yet to be loaded, and opens by itself */
+    if (window.tocsinLive) { window.tocsinLive.open(); } /* otherwise live.js is not loaded yet, and opens by itself */
   }
-  function release() { if (letGo) { letGo(); } holding = false; }
-  function lease() {
-    var other = JSON.parse(recall("bell-held") || "null");
-    if (other && other.by !== me && Date.now() - other.at < LEASE_MS) { holding = false; return; }
-    remember("bell-held", JSON.stringify({ by: me, at: Date.now() }));
-    if (!holding) { hear(); }
+  function release() { if (releaseLock) { releaseLock(); } holding = false; }
+  function renewLease() {
+    var other = JSON.parse(load("bell-lease") || "null");
+    if (other && other.by !== tabId && Date.now() - other.at < LEASE_MS) { holding = false; return; }
+    save("bell-lease", JSON.stringify({ by: tabId, at: Date.now() }));
+    if (!holding) { acquired(); }
   }
-  window.setInterval(function () { if (level() && !locks()) { lease(); } }, LEASE_MS / 3);
+  window.setInterval(function () { if (minSeverity() && !locks()) { renewLease(); } }, LEASE_MS / 3);
 
-  /* calls `tell` in one tab only */
-  function once(id, tell) {
+  /* calls `notify` in one tab only */
+  function once(id, notify) {
     function claim() {
-      var told = JSON.parse(recall("told") || "[]");
-      if (told.indexOf(id) >= 0) { return; }
-      remember("told", JSON.stringify(told.concat(id).slice(-TOLD)));
-      tell();
+      var notified = JSON.parse(load("notified") || "[]");
+      if (notified.indexOf(id) >= 0) { return; }
+      save("notified", JSON.stringify(notified.concat(id).slice(-MAX_IDS)));
+      notify();
     }
-    if (locks()) { locks().request("tocsin-told", claim); } else { window.setTimeout(claim, Math.random() * 400); }
+    if (locks()) { locks().request("tocsin-notified", claim); } else { window.setTimeout(claim, Math.random() * 400); }
   }
 
-  function voice() {
+  function audioContext() {
     var Audio = window.AudioContext || window.webkitAudioContext;
     if (!audio && Audio) { audio = new Audio(); }
     if (audio && audio.state === "suspended") { audio.resume().catch(function () {}); }
@@ -68,7 +68,7 @@
   }
   /* two strokes of a bell; twice for a critical alert */
   function sound(severity) {
-    var context = voice();
+    var context = audioContext();
     if (!context || context.state === "closed") { return; }
     var strokes = severity === "critical" ? [0, 0.25, 0.7, 0.95] : [0, 0.25];
     strokes.forEach(function (after, number) {
@@ -85,75 +85,75 @@
       tone.stop(from + 0.65);
     });
   }
-  function visit(id) {
+  function openAlert(id) {
     window.focus();
     window.dash_clientside.set_props("url", { pathname: "/alert/" + encodeURIComponent(id), search: window.location.search });
   }
-  function show(title, body, id) {
+  function showNotification(title, body, id) {
     if (!window.Notification || window.Notification.permission !== "granted") { return; }
     try {
-      var notice = new window.Notification(title, { body: body, tag: "tocsin-" + id });
-      notice.onclick = function () { notice.close(); if (id !== "test") { visit(id); } };
-    } catch (_) { /* telephones want a service worker: they have the sound */ }
+      var notification = new window.Notification(title, { body: body, tag: "tocsin-" + id });
+      notification.onclick = function () { notification.close(); if (id !== "test") { openAlert(id); } };
+    } catch (_) { /* phones need a service worker: they have the sound only */ }
   }
-  function ring(alert) {
+  function notify(notice) {
     var lang = document.documentElement.lang.slice(0, 2) === "zh" ? "zh" : "en";
-    var severity = words ? words.severity[alert.severity] + " · " : "";
-    sound(alert.severity);
-    show(severity + alert.words[lang][0], alert.words[lang][1], alert.id);
+    var severity = texts ? texts.severity[notice.severity] + " · " : "";
+    sound(notice.severity);
+    showNotification(severity + notice.texts[lang][0], notice.texts[lang][1], notice.id);
   }
-  document.addEventListener("tocsin:pulse", function (event) {
-    var rang = event.detail.pulse.rang || [];
-    var fresh = known === null ? [] : rang.filter(function (alert) { return known.indexOf(alert.id) < 0; });
-    known = (known || []).concat(rang.map(function (alert) { return alert.id; })).slice(-TOLD);
-    var least = level();
+  document.addEventListener("tocsin:change", function (event) {
+    var notices = event.detail.change.notices || [];
+    var added = known === null ? [] : notices.filter(function (notice) { return known.indexOf(notice.id) < 0; });
+    known = (known || []).concat(notices.map(function (notice) { return notice.id; })).slice(-MAX_IDS);
+    var least = minSeverity();
     if (!least) { return; }
-    if (!locks()) { lease(); } /* a hidden tab's timers are slow; what the server says is not */
-    fresh.filter(function (alert) { return ORDER[alert.severity] >= ORDER[least]; }).reverse().forEach(function (alert) {
-      once(alert.id, function () { ring(alert); });
+    if (!locks()) { renewLease(); } /* timers of a hidden tab are slow, events of the server are not */
+    added.filter(function (notice) { return ORDER[notice.severity] >= ORDER[least]; }).reverse().forEach(function (notice) {
+      once(notice.id, function () { notify(notice); });
     });
   });
 
-  /* a browser lets a page sound only after somebody touched it */
+  /* browsers allow sound only after an interaction with the page */
   ["pointerdown", "keydown"].forEach(function (kind) {
-    document.addEventListener(kind, function () { if (level()) { voice(); } }, { capture: true, passive: true });
+    document.addEventListener(kind, function () { if (minSeverity()) { audioContext(); } }, { capture: true, passive: true });
   });
   window.addEventListener("storage", function (event) {
     if (event.key !== "tocsin.bell") { return; }
-    hold();
-    if (words) { window.dash_clientside.set_props("bell-kept", { data: level() }); }
+    acquire();
+    if (texts) { window.dash_clientside.set_props("bell-saved", { data: minSeverity() }); }
   });
 
-  function blocked() { return !!window.Notification && window.Notification.permission === "denied"; }
-  function drawn() {
-    var least = level();
-    var says = !least ? words.off : blocked() ? words.blocked : !window.Notification ? words.sound : words.on;
-    return [least ? "true" : "false", says, least ? {} : { display: "none" }, least || "info"];
+  function isBlocked() { return !!window.Notification && window.Notification.permission === "denied"; }
+  function switchState() {
+    var least = minSeverity();
+    var title = !least ? texts.off : isBlocked() ? texts.blocked : !window.Notification ? texts.sound : texts.on;
+    return [least ? "true" : "false", title, least ? {} : { display: "none" }, least || "info"];
   }
-  window.tocsinBell = { rings: function () { return holding && level() !== ""; } };
+  window.tocsinBell = { isActive: function () { return holding && minSeverity() !== ""; } };
   window.dash_clientside = Object.assign({}, window.dash_clientside, {
     bell: {
-      /* the switch was pressed, a severity chosen, another tab did either, or the header was drawn anew */
-      set: function (clicks, chosen, _kept, given) {
-        if (!given) { return [none(), none(), none(), none()]; }
-        words = Object.assign({ severity: given.severity }, given.bell);
+      /* the switch was clicked, a severity was chosen, another tab did either, or the header was redrawn */
+      set: function (clicks, chosen, _saved, given) {
+        if (!given) { return [noUpdate(), noUpdate(), noUpdate(), noUpdate()]; }
+        texts = Object.assign({ severity: given.severity }, given.bell);
         var causes = window.dash_clientside.callback_context.triggered.map(function (each) { return each.prop_id; }); /* may be several at once */
-        if (causes.includes("bell.n_clicks") && clicks && clicks !== presses) {
-          remember("bell", level() ? "" : chosen || "info");
-          if (level()) {
+        if (causes.includes("bell.n_clicks") && clicks && clicks !== clicksSeen) {
+          save("bell", minSeverity() ? "" : chosen || "info");
+          if (minSeverity()) {
             sound("info");
             if (window.Notification && window.Notification.permission === "default") {
-              window.Notification.requestPermission().then(function () { window.dash_clientside.set_props("bell-kept", { data: Date.now() }); });
+              window.Notification.requestPermission().then(function () { window.dash_clientside.set_props("bell-saved", { data: Date.now() }); });
             }
           }
-        } else if (causes.includes("bell-level.value") && level() && chosen in ORDER) {
-          remember("bell", chosen);
+        } else if (causes.includes("bell-level.value") && minSeverity() && chosen in ORDER) {
+          save("bell", chosen);
         }
-        presses = clicks || 0;
-        hold();
-        return drawn();
+        clicksSeen = clicks || 0;
+        acquire();
+        return switchState();
       }
     }
   });
-  window.setTimeout(hold, 0);
+  window.setTimeout(acquire, 0);
 })();

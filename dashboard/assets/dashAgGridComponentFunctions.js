@@ -1,8 +1,8 @@
-/* Cells of the articles' grid. Everything is a React text node: no HTML is ever made from a title. */
+/* Cells of the article grid. All content is React text nodes, so that a title is never parsed as HTML. */
 var dagcomponentfuncs = (window.dashAgGridComponentFunctions = window.dashAgGridComponentFunctions || {});
 
-/* To a page of ours without loading everything anew, as dcc.Link does it; with a key held down the browser does what it always does. */
-function tocsinGo(event) {
+/* Client-side navigation as dcc.Link does it. With a modifier key the browser opens a tab or window as usual. */
+function tocsinNavigate(event) {
   if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey || event.button) { return; }
   event.preventDefault();
   window.history.pushState({}, "", event.currentTarget.getAttribute("href"));
@@ -14,7 +14,7 @@ dagcomponentfuncs.ArticleTitle = function (props) {
   var url = props.data.url || "";
   var title = React.createElement(
     "a",
-    { href: props.data.page, title: props.value, className: "page", onClick: tocsinGo },
+    { href: props.data.page, title: props.value, className: "page", onClick: tocsinNavigate },
     React.createElement("bdi", null, props.value)
   );
   if (!/^https?:\/\//i.test(url)) { return title; }

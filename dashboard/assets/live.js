@@ -1,119 +1,119 @@
-/* What keeps an open page true: it listens for the server's pulse, asks for what changed and for nothing else, and says how it stands.
+/* Live updates of an open page: subscribes to the change feed of the server, refreshes what changed, and shows the connection status.
 
-   /live ─▶ pulse ─▶ another mark of a kind that this page follows? ─▶ the tick that the refreshes of every page listen to
-   no stream (a proxy holds it, no seat is free) ─▶ /live/state every 5 s, and the stream is tried again now and then */
+   /live ─▶ change ─▶ a version of a kind of data that this page shows changed? ─▶ the interval "tick", the input of every refresh
+   no stream (a proxy buffers it, or too many are open) ─▶ poll /live/state every 5 s, and retry the stream from time to time */
 (function () {
   "use strict";
   var STREAM = "/live";
   var STATE = "/live/state";
-  var FIRST_MS = 8000; /* a stream that says nothing for so long is held on its way */
-  var QUIET_MS = 25000; /* the server speaks every 10 s: a line that is quiet for so long is dead */
-  var SILENT_MS = 10000;
+  var FIRST_EVENT_MS = 8000; /* a stream without an event after this long is blocked on its way */
+  var HEARTBEAT_MS = 25000; /* the server sends an event every 10 s: without one for this long the connection is dead */
+  var STALE_MS = 10000;
   var POLL_MS = 5000;
-  var LOST_MS = 2000;
-  var HIDDEN_MS = 20000; /* a tab that is looked away from for a moment goes on */
-  var KEEP_MS = 600000; /* an open page keeps its login */
-  var GAP_MS = 1000;
-  var STUCK_MS = 30000;
-  var none = function () { return window.dash_clientside.no_update; };
+  var LOST_POLL_MS = 2000;
+  var HIDDEN_MS = 20000; /* a tab that is hidden for a shorter time keeps its stream */
+  var KEEP_SESSION_MS = 600000; /* a hidden page keeps its session alive this often */
+  var MIN_TICK_MS = 1000;
+  var REFRESH_TIMEOUT_MS = 30000;
+  var noUpdate = function () { return window.dash_clientside.no_update; };
 
-  var source = null; /* the stream, or null */
+  var source = null; /* the EventSource, or null */
   var firstTimer = 0, reopenTimer = 0, pollTimer = 0, tickTimer = 0, hideTimer = 0;
-  var tries = 0;
-  var streaming = false; /* the stream spoke since it was opened */
-  var lost = false; /* the last thing that we asked got no answer */
+  var attempts = 0;
+  var streaming = false; /* an event arrived since the stream was opened */
+  var lost = false; /* the last request got no response */
   var polling = false;
-  var said = null; /* the last pulse */
+  var snapshot = null; /* the last snapshot of the change feed */
   var build = null;
-  var skew = 0; /* the server's clock minus ours, ms */
-  var heardAt = Date.now(); /* the last word of the server, or the moment from which we wait for one */
-  var freshAt = Date.now(); /* the last answer to a refresh */
-  var words = null;
-  var marked = null; /* the marks that the page was last drawn by */
-  var turn = 0; /* of a page that is drawn by what the store does not tell */
-  var ticks = 0, tickedAt = 0, asking = 0, answered = false, owed = false;
+  var skew = 0; /* clock of the server minus ours, ms */
+  var receivedAt = Date.now(); /* the last event, or the moment from which we wait for one */
+  var refreshedAt = Date.now(); /* the last response to a refresh */
+  var texts = null;
+  var shownVersions = null; /* the versions that the page was last refreshed for */
+  var period = 0; /* number of the current period, for a page that refreshes by the clock */
+  var ticks = 0, tickedAt = 0, pending = 0, refreshed = false, tickDue = false;
 
-  function follows() { return words && words.follows ? words.follows : ["articles", "alerts", "deeds"]; }
-  function marks(pulse) {
-    return follows().concat("all").map(function (kind) { return kind + ":" + pulse.marks[kind]; }).join(" ");
+  function follows() { return texts && texts.follows ? texts.follows : ["articles", "alerts", "deeds"]; }
+  function versionsOf(change) {
+    return follows().concat("all").map(function (kind) { return kind + ":" + change.versions[kind]; }).join(" ");
   }
-  function set(id, props) { if (words) { window.dash_clientside.set_props(id, props); } } /* not before there is a page */
+  function set(id, props) { if (texts) { window.dash_clientside.set_props(id, props); } } /* not before there is a page */
 
-  /* One refresh at a time: what changes while an answer is on its way is asked for once, after it. */
+  /* One refresh at a time: what changes during a refresh is fetched once after it. */
   function tick() {
     var now = Date.now();
-    var busy = asking > 0 && now - tickedAt < STUCK_MS;
-    if (document.hidden || busy) { owed = true; return; }
+    var busy = pending > 0 && now - tickedAt < REFRESH_TIMEOUT_MS;
+    if (document.hidden || busy) { tickDue = true; return; }
     window.clearTimeout(tickTimer);
-    if (now - tickedAt < GAP_MS) { tickTimer = window.setTimeout(tick, tickedAt + GAP_MS - now); return; }
-    owed = false;
+    if (now - tickedAt < MIN_TICK_MS) { tickTimer = window.setTimeout(tick, tickedAt + MIN_TICK_MS - now); return; }
+    tickDue = false;
     tickedAt = now;
     ticks += 1;
     set("tick", { n_intervals: ticks });
   }
-  function isRefresh(where, options) {
-    return String(where).indexOf("_dash-update-component") >= 0 && !!options && typeof options.body === "string"
+  function isRefresh(resource, options) {
+    return String(resource).indexOf("_dash-update-component") >= 0 && !!options && typeof options.body === "string"
       && options.body.indexOf('"id":"tick"') >= 0;
   }
-  var ask = window.fetch;
-  window.fetch = function (where, options) {
-    var refresh = isRefresh(where, options);
-    if (refresh) { asking += 1; }
-    return ask.apply(this, arguments).then(function (answer) {
-      if (refresh) { asking -= 1; }
-      if (answer.ok && refresh) { freshAt = Date.now(); answered = true; }
-      if (refresh && owed) { window.setTimeout(tick, 0); }
-      return answer;
-    }, function (problem) {
-      if (refresh) { asking -= 1; }
-      if (problem && problem.name === "AbortError") { throw problem; }
-      if (refresh) { owed = true; }
-      if (!lost && !document.hidden) { check(); }
-      throw problem;
+  var originalFetch = window.fetch;
+  window.fetch = function (resource, options) {
+    var refresh = isRefresh(resource, options);
+    if (refresh) { pending += 1; }
+    return originalFetch.apply(this, arguments).then(function (response) {
+      if (refresh) { pending -= 1; }
+      if (response.ok && refresh) { refreshedAt = Date.now(); refreshed = true; }
+      if (refresh && tickDue) { window.setTimeout(tick, 0); }
+      return response;
+    }, function (error) {
+      if (refresh) { pending -= 1; }
+      if (error && error.name === "AbortError") { throw error; }
+      if (refresh) { tickDue = true; }
+      if (!lost && !document.hidden) { fetchState(); }
+      throw error;
     });
   };
 
-  function take(pulse) {
-    var before = said;
-    heardAt = Date.now();
+  function receive(change) {
+    var previous = snapshot;
+    receivedAt = Date.now();
     lost = false;
-    skew = pulse.at * 1000 - heardAt;
-    if (!pulse.rang && before) { pulse.rang = before.rang; }
-    said = pulse;
-    if (build === null) { build = pulse.build; }
-    if (outdated(pulse)) { window.location.reload(); return; }
-    var now = marks(pulse);
-    if (now !== marked) {
-      if (words && (marked !== null || answered || asking > 0)) { tick(); }
-      marked = now;
-    } else if (owed) { tick(); }
-    set("pulse", { data: pulse });
-    document.dispatchEvent(new CustomEvent("tocsin:pulse", { detail: { pulse: pulse, first: before === null } }));
+    skew = change.server_time * 1000 - receivedAt;
+    if (!change.notices && previous) { change.notices = previous.notices; }
+    snapshot = change;
+    if (build === null) { build = change.build; }
+    if (isOutdated(change)) { window.location.reload(); return; }
+    var versions = versionsOf(change);
+    if (versions !== shownVersions) {
+      if (texts && (shownVersions !== null || refreshed || pending > 0)) { tick(); }
+      shownVersions = versions;
+    } else if (tickDue) { tick(); }
+    set("changes", { data: change });
+    document.dispatchEvent(new CustomEvent("tocsin:change", { detail: { change: change, first: previous === null } }));
   }
-  /* nobody's words are lost to an update of the program: it waits until they leave the page that they wrote on */
-  var wroteOn = null;
-  document.addEventListener("input", function (event) { if (event.isTrusted) { wroteOn = window.location.pathname; } }, true);
-  function outdated(pulse) {
-    return build !== pulse.build && wroteOn !== window.location.pathname && window.performance.now() > 60000;
+  /* After an update of the program the page reloads, but not while it has input that a reload would lose. */
+  var editedPath = null;
+  document.addEventListener("input", function (event) { if (event.isTrusted) { editedPath = window.location.pathname; } }, true);
+  function isOutdated(change) {
+    return build !== change.build && editedPath !== window.location.pathname && window.performance.now() > 60000;
   }
 
-  /* hidden tabs keep their line only where they ring for all tabs */
-  function wanted() { return !document.hidden || hideTimer !== 0 || (window.tocsinBell && window.tocsinBell.rings()); }
+  /* A hidden tab keeps its stream only if it shows the notifications for all tabs. */
+  function isActive() { return !document.hidden || hideTimer !== 0 || (window.tocsinBell && window.tocsinBell.isActive()); }
   function open() {
     window.clearTimeout(reopenTimer);
-    if (source || !wanted()) { return; }
+    if (source || !isActive()) { return; }
     if (!window.EventSource) { poll(); return; }
     streaming = false;
     source = new EventSource(STREAM);
-    firstTimer = window.setTimeout(failed, FIRST_MS);
-    source.addEventListener("pulse", function (event) {
+    firstTimer = window.setTimeout(failed, FIRST_EVENT_MS);
+    source.addEventListener("change", function (event) {
       window.clearTimeout(firstTimer);
       streaming = true;
-      tries = 0;
+      attempts = 0;
       stopPolling();
-      take(JSON.parse(event.data));
+      receive(JSON.parse(event.data));
     });
-    source.addEventListener("end", function () { close(); check(); }); /* the answer says where to log in */
+    source.addEventListener("end", function () { close(); fetchState(); }); /* the response redirects to the login */
     source.onerror = failed;
   }
   function close() {
@@ -124,34 +124,36 @@
   }
   function failed() {
     close();
-    tries += 1;
+    attempts += 1;
     window.clearTimeout(reopenTimer);
-    reopenTimer = window.setTimeout(open, Math.min(300000, 1000 * Math.pow(2, Math.min(tries, 9))) * (0.75 + Math.random() / 2));
+    reopenTimer = window.setTimeout(open, Math.min(300000, 1000 * Math.pow(2, Math.min(attempts, 9))) * (0.75 + Math.random() / 2));
     poll();
   }
 
-  function check() {
-    if (!wanted()) { return Promise.resolve(); }
-    return window.fetch(STATE, { cache: "no-store" }).then(function (answer) {
-      if (!answer.ok) { throw new Error("refused: " + answer.status); }
-      return answer.json();
-    }).then(function (pulse) {
-      var was = lost;
-      take(pulse);
-      if (was && !source) { tries = 0; window.clearTimeout(reopenTimer); open(); } /* it is back: listen again at once */
+  function fetchState() {
+    if (!isActive()) { return Promise.resolve(); }
+    return window.fetch(STATE, { cache: "no-store" }).then(function (response) {
+      if (!response.ok) { throw new Error("HTTP status " + response.status); }
+      return response.json();
+    }).then(function (change) {
+      var wasLost = lost;
+      receive(change);
+      if (wasLost && !source) { attempts = 0; window.clearTimeout(reopenTimer); open(); } /* the server is back: reopen the stream now */
     }).catch(function () { lost = true; poll(); });
   }
   function poll() {
     if (polling) { return; }
     polling = true;
-    if (wanted()) { check().then(next); } else { next(); }
+    if (isActive()) { fetchState().then(scheduleNextPoll); } else { scheduleNextPoll(); }
   }
-  function next() {
+  function scheduleNextPoll() {
     window.clearTimeout(pollTimer);
     if (!polling) { return; }
-    var every = lost ? LOST_MS : POLL_MS;
-    /* all who ask do so at the same moments, so that the store is asked once for all of them */
-    pollTimer = window.setTimeout(function () { if (wanted()) { check().then(next); } else { next(); } }, every - (Date.now() + skew) % every);
+    var every = lost ? LOST_POLL_MS : POLL_MS;
+    /* all pages poll at the same moments, so that one read of the store serves all of them */
+    pollTimer = window.setTimeout(function () {
+      if (isActive()) { fetchState().then(scheduleNextPoll); } else { scheduleNextPoll(); }
+    }, every - (Date.now() + skew) % every);
   }
   function stopPolling() { polling = false; window.clearTimeout(pollTimer); }
 
@@ -161,68 +163,69 @@
     if (document.hidden) {
       hideTimer = window.setTimeout(function () {
         hideTimer = 0;
-        if (!wanted()) { window.clearTimeout(reopenTimer); close(); stopPolling(); }
+        if (!isActive()) { window.clearTimeout(reopenTimer); close(); stopPolling(); }
       }, HIDDEN_MS);
       return;
     }
-    if (!streaming) { heardAt = Date.now(); tries = 0; open(); }
-    if (owed) { tick(); }
-    ages();
+    if (!streaming) { receivedAt = Date.now(); attempts = 0; open(); }
+    if (tickDue) { tick(); }
+    updateAges();
   });
   window.addEventListener("offline", function () { lost = true; failed(); });
-  window.addEventListener("online", function () { if (lost) { check(); } });
+  window.addEventListener("online", function () { if (lost) { fetchState(); } });
   window.addEventListener("pagehide", close);
   window.addEventListener("pageshow", function (event) { if (event.persisted) { open(); } });
-  window.setInterval(function () { if (!wanted()) { window.fetch(STATE, { cache: "no-store" }).catch(function () {}); } }, KEEP_MS);
+  window.setInterval(function () { if (!isActive()) { window.fetch(STATE, { cache: "no-store" }).catch(function () {}); } }, KEEP_SESSION_MS);
 
-  function watch() {
+  function checkEverySecond() {
     var now = Date.now();
-    if (source && streaming && now - heardAt > QUIET_MS) { lost = true; failed(); }
-    /* at the same moments for all viewers, so that the cache answers all of them with one reading */
-    var current = words && words.every ? Math.floor((now + skew) / (1000 * words.every)) : 0;
-    if (current !== turn) {
-      if (turn && current && !lost) { tick(); }
-      turn = current;
+    if (source && streaming && now - receivedAt > HEARTBEAT_MS) { lost = true; failed(); }
+    /* at the same moments for all viewers, so that one cached read serves all of them */
+    var current = texts && texts.every ? Math.floor((now + skew) / (1000 * texts.every)) : 0;
+    if (current !== period) {
+      if (period && current && !lost) { tick(); }
+      period = current;
     }
-    /* the page itself says that something failed: it is tried again, though nothing changed */
+    /* a page that shows an error is refreshed although nothing changed */
     if (!document.hidden && !lost && now - tickedAt > 3000 && document.querySelector("[id$='-problem'][role='alert']:not(:empty)")) { tick(); }
   }
-  window.setInterval(watch, 1000);
+  window.setInterval(checkEverySecond, 1000);
 
-  /* how long ago something was, without asking anybody */
-  function ages() {
-    if (!words || !words.ago) { return; }
+  /* "3 minutes ago" is updated in the browser */
+  function updateAges() {
+    if (!texts || !texts.ago) { return; }
     var now = Date.now() + skew;
     Array.prototype.forEach.call(document.querySelectorAll("time.ago[datetime]"), function (element) {
       var minutes = Math.floor((now - Date.parse(element.getAttribute("datetime"))) / 60000);
-      var said = minutes < 1 ? words.ago.now : minutes < 60 ? words.ago.minutes.replace("{n}", minutes)
-        : minutes < 2880 ? words.ago.hours.replace("{n}", Math.floor(minutes / 60)) : words.ago.days.replace("{n}", Math.floor(minutes / 1440));
-      if (element.textContent !== said) { element.textContent = said; }
+      var age = minutes < 1 ? texts.ago.now : minutes < 60 ? texts.ago.minutes.replace("{n}", minutes)
+        : minutes < 2880 ? texts.ago.hours.replace("{n}", Math.floor(minutes / 60)) : texts.ago.days.replace("{n}", Math.floor(minutes / 1440));
+      if (element.textContent !== age) { element.textContent = age; }
     });
   }
-  window.setInterval(ages, 10000);
+  window.setInterval(updateAges, 10000);
 
   window.tocsinLive = { open: open };
   window.dash_clientside = Object.assign({}, window.dash_clientside, {
     live: {
-      /* what the server says of itself, what the page knows of it, and how old what is shown may be */
-      status: function (_second, pulse, given) {
-        if (!given) { return [none(), none(), none(), none()]; }
-        if (words !== given) { words = given; marked = said && marks(said); } /* a new page has just asked for all that it shows */
+      /* status text, age of the data, class of the status, number of dead letters */
+      status: function (_second, _changes, given) {
+        if (!given) { return [noUpdate(), noUpdate(), noUpdate(), noUpdate()]; }
+        if (texts !== given) { texts = given; shownVersions = snapshot && versionsOf(snapshot); } /* a new page has just fetched everything */
         var now = Date.now();
-        var silent = Math.round((now - heardAt) / 1000);
-        var age = Math.round((now - (given.follows.length || given.every ? freshAt : heardAt)) / 1000);
-        var title = (said && said.open ? "(" + said.open + ") " : "") + given.title;
+        var silence = Math.round((now - receivedAt) / 1000);
+        var age = Math.round((now - (given.follows.length || given.every ? refreshedAt : receivedAt)) / 1000);
+        var title = (snapshot && snapshot.open_alerts ? "(" + snapshot.open_alerts + ") " : "") + given.title;
         if (document.title !== title) { document.title = title; }
-        var aside = said && said.aside ? given.aside.replace("{n}", said.aside) : "";
-        if (!said) {
-          return now - heardAt > SILENT_MS ? [given.stale.replace("{s}", silent), "", "status stale", aside] : [given.connecting, "", "status connecting", aside];
+        var deadLetters = snapshot && snapshot.dead_letters ? given.dead_letters.replace("{n}", snapshot.dead_letters) : "";
+        var stale = [given.stale.replace("{s}", silence), "", "status stale", deadLetters];
+        if (!snapshot) {
+          return now - receivedAt > STALE_MS ? stale : [given.connecting, "", "status connecting", deadLetters];
         }
-        if (lost || now - heardAt > QUIET_MS) {
-          return now - heardAt > SILENT_MS ? [given.stale.replace("{s}", silent), "", "status stale", aside] : [given.reconnecting, "", "status connecting", aside];
+        if (lost || now - receivedAt > HEARTBEAT_MS) {
+          return now - receivedAt > STALE_MS ? stale : [given.reconnecting, "", "status connecting", deadLetters];
         }
-        if (!said.store) { return [given.store, "", "status store", aside]; }
-        return [given.live, " · " + given.updated.replace("{s}", age), "status live", aside];
+        if (!snapshot.store_ok) { return [given.store, "", "status store", deadLetters]; }
+        return [given.live, " · " + given.updated.replace("{s}", age), "status live", deadLetters];
       }
     }
   });

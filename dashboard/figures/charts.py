@@ -20,7 +20,7 @@ from dashboard import i18n, measures
 from dashboard.figures.palette import PALETTES, lines_of, palette_of
 from dashboard.reads.usual import Usual
 from dashboard.view import Theme, View
-from storage.store import MoodPoint, WindowCount
+from storage.store import SentimentPoint, WindowCount
 
 FONT = (
     'system-ui, -apple-system, "Segoe UI", Roboto, "PingFang SC", "Microsoft YaHei", "Noto Sans CJK SC", "WenQuanYi Micro Hei", sans-serif'
@@ -32,7 +32,7 @@ def local(moment: datetime, tz: tzinfo) -> str:
     return moment.astimezone(tz).replace(tzinfo=None).isoformat()
 
 
-def middle(point: MoodPoint, width_s: int) -> datetime:
+def middle(point: SentimentPoint, width_s: int) -> datetime:
     """The middle of a window: where a line's point belongs."""
     return point.start + timedelta(seconds=width_s / 2)
 
@@ -97,7 +97,7 @@ def message(words: str, theme: Theme) -> go.Figure:
 
 
 def mood(
-    points: Sequence[MoodPoint],
+    points: Sequence[SentimentPoint],
     topics: Sequence[str],
     alerts: Sequence[Alert],
     bounds: tuple[datetime, datetime, int],
@@ -126,7 +126,7 @@ def mood(
                 x=[local(middle(point, width_s), view.tz) for point in own],
                 y=[round(point.tone, 4) for point in own],
                 customdata=[point.stories for point in own],
-                name=escape((names or {}).get(name) or series_name(name, view.language)),
+                name=escape(_name_of(name, names, view)),
                 uid=_uid(key),
                 mode="lines+markers",
                 line={"color": colour, "width": 2},
@@ -149,6 +149,12 @@ def mood(
     )
 
 
+def _name_of(series: str, names: Mapping[str, str] | None, view: View) -> str:
+    """The name of a series; of a company that this process does not know by name, what the news calls it (`names`)."""
+    known = series_name(series, view.language)
+    return (names or {}).get(series, known) if known == key_of(series) else known
+
+
 def _bells(alerts: Sequence[Alert], height: float, view: View) -> Any:
     colours = palette_of(view)
     counts = [measures.words(alert, view.language).counts for alert in alerts]
@@ -165,7 +171,7 @@ def _bells(alerts: Sequence[Alert], height: float, view: View) -> Any:
 
 
 def heat(
-    points: Sequence[MoodPoint],
+    points: Sequence[SentimentPoint],
     topics: Sequence[str],
     bounds: tuple[datetime, datetime, int],
     view: View,
@@ -186,7 +192,7 @@ def heat(
     colours = palette_of(view)
     trace = go.Heatmap(
         x=[local(start + timedelta(seconds=width_s / 2), view.tz) for start in starts],
-        y=_distinct([escape((names or {}).get(f"{view.kind}:{key}") or series_name(f"{view.kind}:{key}", view.language)) for key in rows]),
+        y=_distinct([escape(_name_of(f"{view.kind}:{key}", names, view)) for key in rows]),
         z=[[None if cell is None else round(cell.tone, 4) for cell in row] for row in found],
         customdata=[[0 if cell is None else cell.stories for cell in row] for row in found],
         zmin=-0.8,
@@ -224,7 +230,7 @@ def _distinct(labels: Sequence[str]) -> list[str]:
     return found
 
 
-def volume(points: Sequence[MoodPoint], bounds: tuple[datetime, datetime, int], view: View, series: str = MARKET) -> go.Figure:
+def volume(points: Sequence[SentimentPoint], bounds: tuple[datetime, datetime, int], view: View, series: str = MARKET) -> go.Figure:
     """Distinct stories of a series per window, negative ones in front, and their share as a line on its own axis."""
     since, until, width_s = bounds
     own = [point for point in points if point.series == series]

@@ -15,11 +15,13 @@ from core.untrusted_text import plain
 from dashboard import i18n
 from dashboard.figures.charts import draw, local, message, time_axis
 from dashboard.figures.palette import GLYPHS, PALETTES, lines_of
-from dashboard.reads.drift import Months, Shift, error_of, interval
-from dashboard.services import Bins, Compared, Move
+from dashboard.reads.drift import Months, Shift
+from dashboard.services import Bins, MetricComparison, ModelChange
 from dashboard.translations import LABELS
 from dashboard.view import View
-from storage.store import DaySaid
+from stats.drift import expected_calibration_error
+from stats.wilson import wilson_bounds
+from storage.store import DailyPredictions
 
 TOPICS = 12
 """Of the topics that moved most, so many are drawn."""
@@ -67,9 +69,9 @@ def reliability(after: Bins, before: Bins, live: Bins, view: View, *, name: str)
         if not rows:
             continue
         most = max(n for n, _, _ in rows)
-        wide = [interval(right, n) for n, _, right in rows]
+        wide = [wilson_bounds(right, n) for n, _, right in rows]
         shares = [right / n for n, _, right in rows]
-        error = error_of(rows) or 0.0
+        error = expected_calibration_error(rows) or 0.0
         traces.append(
             go.Scatter(
                 x=[round(sure / n, 4) for n, sure, _ in rows],
@@ -104,7 +106,7 @@ def reliability(after: Bins, before: Bins, live: Bins, view: View, *, name: str)
     )
 
 
-def _changes(moves: Sequence[Move], split: Months, view: View) -> dict[str, Any]:
+def _changes(moves: Sequence[ModelChange], split: Months, view: View) -> dict[str, Any]:
     """Where the month begins, and where another version became champion: lines, and their names."""
     colours = PALETTES[view.theme]
     base = {"type": "line", "xref": "x", "yref": "paper", "y0": 0, "y1": 1}
@@ -133,7 +135,7 @@ def _changes(moves: Sequence[Move], split: Months, view: View) -> dict[str, Any]
     return {"shapes": shapes, "annotations": notes}
 
 
-def sentiment_days(days: Sequence[DaySaid], split: Months, moves: Sequence[Move], view: View) -> go.Figure:
+def sentiment_days(days: Sequence[DailyPredictions], split: Months, moves: Sequence[ModelChange], view: View) -> go.Figure:
     """The share of each sentiment by day (UTC) over the two months; the last month is shaded, dashed lines are new champions."""
     if not days:
         return message(i18n.text("models.no_news", view.language), view.theme)
@@ -168,7 +170,7 @@ def sentiment_days(days: Sequence[DaySaid], split: Months, moves: Sequence[Move]
     )
 
 
-def confidence_days(days: Sequence[DaySaid], split: Months, moves: Sequence[Move], names: Sequence[str], view: View) -> go.Figure:
+def confidence_days(days: Sequence[DailyPredictions], split: Months, moves: Sequence[ModelChange], names: Sequence[str], view: View) -> go.Figure:
     """The mean probability of what was said by day, a line for each language of `names`."""
     if not days:
         return message(i18n.text("models.no_news", view.language), view.theme)
@@ -211,7 +213,7 @@ def topic_shift(found: Shift, view: View) -> go.Figure:
     return _dumbbells(rows, view, "topics", (i18n.text("models.month_before", view.language), i18n.text("models.month", view.language)))
 
 
-def contest(figures: Sequence[Compared], names: tuple[str, str], view: View) -> go.Figure:
+def contest(figures: Sequence[MetricComparison], names: tuple[str, str], view: View) -> go.Figure:
     """Two versions on the same rows, in one measure: a dot each by test and group; where chance is left out, colour and glyph say so."""
     if not figures:
         return message(i18n.text("models.no_contest", view.language), view.theme)

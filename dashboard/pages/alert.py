@@ -88,7 +88,7 @@ def why(alert: Alert, now: datetime, view: View) -> Any:
     facts = [
         (words("alert.window"), f"{span} ({width})"),
         (words("alert.detected"), i18n.when(alert.detected_at, view.tz, view.language)),
-        *([] if alert.measure == "silence" else [(words("column.source"), words("alert.sources", n=alert.sources))]),
+        *([] if alert.measure == "outage" else [(words("column.source"), words("alert.sources", n=alert.sources))]),
         (words("alert.rule"), plain(alert.rule, 80)),
         (words("alert.id"), alert.id),
     ]
@@ -121,7 +121,7 @@ def _seen(alert: Alert, view: View) -> tuple[str, list[tuple[str, str, str]]]:
         return i18n.text(key, view.language, **values)
 
     name = name_of(alert.series, view)
-    if alert.measure == "silence":
+    if alert.measure == "outage":
         return words("alert.silence", name=name, words=silence_words(alert, view.language)), [
             (words("alert.silent_for"), lasting(alert.value, view.language), "negative"),
             (words("alert.limit"), lasting(alert.limit, view.language), ""),
@@ -177,7 +177,7 @@ def evidence(found: AlertView, view: View) -> list[Any]:
     body = html.Ul(first, className="articles") if first else html.P(i18n.text("alert.no_evidence", view.language), className="muted")
     note = "alert.evidence_help.level" if alert.measure in LEVELS else "alert.evidence_help"
     shown = panel(i18n.text("alert.evidence", view.language), body, note=i18n.text(note, view.language))
-    parts = [] if alert.measure == "silence" else [shown]
+    parts = [] if alert.measure == "outage" else [shown]
     if others:
         parts.append(panel(i18n.text("alert.more_articles", view.language), html.Ul(others, className="articles")))
     return parts

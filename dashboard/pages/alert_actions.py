@@ -9,7 +9,7 @@ import dash
 import dash_mantine_components as dmc
 from dash import Input, Output, State, dcc, html, no_update
 
-from actions.audited_actions import Deeds
+from actions.audited_actions import AuditedActions
 from core.errors import NotFound, StoreError, UserError
 from core.log import get_logger
 from core.untrusted_text import plain
@@ -18,7 +18,7 @@ from dashboard.pages.components import Parts, ago, for_role, href, name_of, pane
 from dashboard.reads.queries import Reads, Story, revision
 from dashboard.view import View, parse
 from domain.alert_lifecycle import AlertEvent, EventKind
-from storage.store import Withheld
+from storage.store import SuppressedDelivery
 
 BUTTONS: dict[str, EventKind] = {
     "ac-acknowledge": "acknowledged",
@@ -55,7 +55,7 @@ def layout(view: View) -> Any:
         words("action.title"),
         [
             dcc.Store(id="ac-seen"),
-            for_role("analyst", [*rows, html.P(id="ac-said", className="said", role="status")], view),
+            for_role("analyst", [*rows, html.P(id="ac-said", className="message", role="status")], view),
             html.Div(id="ac-life"),
         ],
     )
@@ -74,7 +74,7 @@ def life(story: Story, now: datetime, view: View) -> Any:
     held = []
     for each in known.silenced:
         until = i18n.when(each.until, view.tz, view.language)
-        held.append(html.Li(words("action.silenced", who=plain(each.author, 60), until=until, why=plain(each.comment, 200))))
+        held.append(html.Li(words("action.silenced", actor=plain(each.author, 60), until=until, why=plain(each.comment, 200))))
     if known.inhibited:
         other = dcc.Link(name_of(known.inhibited.series, view), href=href(f"/alert/{known.inhibited.alert_id}", view))
         held.append(html.Li([words("action.inhibited"), other]))
@@ -83,13 +83,13 @@ def life(story: Story, now: datetime, view: View) -> Any:
     return html.Div(
         [
             html.Div(head, className="row start"),
-            html.Ul(held, className="held") if held else None,
+            html.Ul(held, className="suppressed") if held else None,
             html.Ol(done, className="events") if done else html.P(words("action.nothing"), className="muted"),
         ]
     )
 
 
-def _withheld(each: Withheld, view: View) -> str:
+def _withheld(each: SuppressedDelivery, view: View) -> str:
     at = i18n.when(each.at, view.tz, view.language)
     return i18n.text("action.withheld", view.language, endpoint=plain(each.endpoint, 80), at=at, why=plain(each.text, 200))
 
@@ -97,10 +97,10 @@ def _withheld(each: Withheld, view: View) -> str:
 def _event(each: AlertEvent, now: datetime, view: View) -> list[Any]:
     did = i18n.text(f"event.{each.kind}", view.language)
     said = [html.Bdi(plain(each.text, 4_000), className="words")] if each.text else []
-    return [html.Bdi(plain(each.who, 100), className="who"), f" {did} ", *said, " ", ago(each.at, now, view, "muted")]
+    return [html.Bdi(plain(each.actor, 100), className="who"), f" {did} ", *said, " ", ago(each.at, now, view, "muted")]
 
 
-def register(app: dash.Dash, reads: Reads, deeds: Deeds) -> None:
+def register(app: dash.Dash, reads: Reads, actions: AuditedActions) -> None:
     """The refresh of the part, and what its buttons do."""
     shown = [Output("ac-life", "children"), *(Output(name, "disabled") for name in list(BUTTONS)[:4]), Output("ac-seen", "data")]
 
@@ -150,7 +150,7 @@ def register(app: dash.Dash, reads: Reads, deeds: Deeds) -> None:
             if pressed == "ac-silence":
                 return _silence(key, str(reason or ""), SPANS.get(str(span), SPANS["4h"]), view), no_update, ""
             with_words = pressed in ("ac-note", "ac-assign")
-            done = deeds.act(key, BUTTONS[pressed], str(words or "") if with_words else "")
+            done = actions.act(key, BUTTONS[pressed], str(words or "") if with_words else "")
         except (UserError, KeyError) as error:
             return html.Span(["✗ ", str(error)], className="sentiment negative"), no_update, no_update
         except StoreError as error:
@@ -164,7 +164,7 @@ def register(app: dash.Dash, reads: Reads, deeds: Deeds) -> None:
         found = reads.alert(key)
         if found is None:
             raise NotFound(f"there is no alert {key[:64]!r}")
-        made = deeds.silence(found.alert.series, lasts, reason)
+        made = actions.silence(found.alert.series, lasts, reason)
         reads.forget(("story", key), "inbox")
         until = i18n.when(made.until, view.tz, view.language)
         return "✓ " + i18n.text("action.silence_made", view.language, series=name_of(found.alert.series, view), until=until)

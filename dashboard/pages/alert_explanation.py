@@ -8,9 +8,10 @@ from urllib.parse import quote
 from dash import dcc, html
 
 from core.records import Alert, Why
+from core.series import company_series
 from core.untrusted_text import plain
 from dashboard import i18n
-from dashboard.pages.components import href
+from dashboard.pages.components import href, name_of
 from dashboard.view import View
 
 
@@ -33,11 +34,14 @@ def because(alert: Alert, view: View) -> Any:
     if why.words:
         rows.append((words("why.words") + _read(why, view), _chips([(each.word, each.stories, "") for each in why.words], view)))
     if why.companies:
-        named = [(each.company, each.stories, f"/series/company/{quote(each.company, safe='')}") for each in why.companies]
+        named = [
+            (name_of(company_series(each.company), view), each.stories, f"/series/company/{quote(each.company, safe='')}")
+            for each in why.companies
+        ]
         rows.append((words("why.companies") + _read(why, view), _chips(named, view)))
     if not rows:
         return None
-    return html.Dl([html.Div([html.Dt(label), html.Dd(value)]) for label, value in rows], className="facts because")
+    return html.Dl([html.Div([html.Dt(label), html.Dd(value)]) for label, value in rows], className="facts explanation")
 
 
 def is_needed(alert: Alert, article: str) -> bool:
@@ -47,7 +51,7 @@ def is_needed(alert: Alert, article: str) -> bool:
 
 def needed(view: View) -> Any:
     """The mark of such an article: glyph and word."""
-    return html.Span("★ " + i18n.text("why.needed", view.language), className="needed", title=i18n.text("why.needed_help", view.language))
+    return html.Span("★ " + i18n.text("why.needed", view.language), className="decisive", title=i18n.text("why.needed_help", view.language))
 
 
 def _read(why: Why, view: View) -> str:

@@ -10,7 +10,7 @@ import dash
 import dash_mantine_components as dmc
 from dash import Input, Output, State, dcc, html, no_update
 
-from actions.audited_actions import Deeds
+from actions.audited_actions import AuditedActions
 from core.errors import StoreError, UserError
 from core.log import get_logger
 from core.untrusted_text import plain
@@ -20,7 +20,7 @@ from dashboard.pages.components import Parts, for_role, mistake, panel
 from dashboard.reads.queries import Reads, revision
 from dashboard.view import View, parse
 from domain.alert_lifecycle import AlertEvent
-from domain.alert_lifecycle.verdicts import KINDS, OF_KIND, VERDICTS, Verdict, last_words, verdict_of
+from domain.alert_lifecycle.verdicts import KINDS, OF_KIND, VERDICTS, Verdict, latest_verdicts, verdict_of
 
 BUTTONS: dict[str, Verdict] = {f"vd-{verdict}": verdict for verdict in VERDICTS}
 GLYPHS: dict[Verdict, str] = {"right": "✓", "false": "✗", "late": "◷"}
@@ -40,7 +40,7 @@ def layout(view: View) -> Any:
     note = dmc.TextInput(
         id="vd-note", placeholder=words("verdict.note"), size="xs", className="grow", **{"aria-label": words("verdict.note")}
     )
-    said = html.Div(id="vd-said", role="status", className="said")
+    said = html.Div(id="vd-said", role="status", className="message")
     return panel(
         words("verdict.title"),
         [
@@ -57,7 +57,7 @@ def given(events: Sequence[AlertEvent], now: datetime, view: View) -> Any:
     verdict = verdict_of(events)
     if verdict is None:
         return html.P(i18n.text("verdict.nobody", view.language), className="muted")
-    rows = [_word(each, now, view) for each in reversed(last_words(events))]
+    rows = [_word(each, now, view) for each in reversed(latest_verdicts(events))]
     head = html.Div(named(verdict, view), className="alert-state")
     return html.Div([head, html.Ol(rows, className="events")])
 
@@ -70,10 +70,10 @@ def named(verdict: Verdict, view: View) -> str:
 def _word(each: AlertEvent, now: datetime, view: View) -> Any:
     ago = html.Span(i18n.ago(each.at, now, view.language), className="muted", title=i18n.clock(each.at, view.tz))
     said = [html.Bdi(plain(each.text, 4_000), className="words"), " "] if each.text else []
-    return html.Li([html.Bdi(plain(each.who, 100), className="who"), f": {named(OF_KIND[each.kind], view)} ", *said, ago])
+    return html.Li([html.Bdi(plain(each.actor, 100), className="who"), f": {named(OF_KIND[each.kind], view)} ", *said, ago])
 
 
-def register(app: dash.Dash, reads: Reads, deeds: Deeds) -> None:
+def register(app: dash.Dash, reads: Reads, actions: AuditedActions) -> None:
     """The refresh of the part, and what its buttons do."""
 
     @app.callback(
@@ -115,7 +115,7 @@ def register(app: dash.Dash, reads: Reads, deeds: Deeds) -> None:
             return no_update, no_update
         verdict = BUTTONS[pressed]
         try:
-            deeds.act(key, KINDS[verdict], str(note or ""))
+            actions.act(key, KINDS[verdict], str(note or ""))
         except UserError as error:
             return mistake(str(error)), no_update
         except StoreError as error:

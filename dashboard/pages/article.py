@@ -8,7 +8,7 @@ import dash
 import dash_mantine_components as dmc
 from dash import Input, Output, State, ctx, dcc, html, no_update
 
-from actions.audited_actions import Deeds
+from actions.audited_actions import AuditedActions
 from core.errors import BadRecord, ModelError, StoreError
 from core.log import get_logger
 from core.untrusted_text import body, plain
@@ -19,7 +19,7 @@ from dashboard.pages import article_labels
 from dashboard.pages.components import Parts, href, nothing_here, panel, sentiment, source_link, store_problem, titled
 from dashboard.reads.details import ArticleView
 from dashboard.reads.queries import Reads, revision
-from dashboard.services import Asked, Explain
+from dashboard.services import ExplanationRequest, ExplanationService
 from dashboard.translations import LABELS
 from dashboard.view import View, parse
 
@@ -176,14 +176,14 @@ def register(app: dash.Dash, reads: Reads) -> None:
         ]
 
 
-def asked(found: ArticleView, company: Any) -> Asked:
+def asked(found: ArticleView, company: Any) -> ExplanationRequest:
     """What the model is asked to explain: the whole text, or the sentiment towards one of its companies (by key)."""
     latest, score = found.versions[0], found.score
     surface = latest.surfaces.get(company, "") if isinstance(company, str) else ""
-    return Asked(latest.title, latest.text, score.language, score.genre, surface)
+    return ExplanationRequest(latest.title, latest.text, score.language, score.genre, surface)
 
 
-def reasons(found: ArticleView, company: Any, explain: Explain, view: View) -> Any:
+def reasons(found: ArticleView, company: Any, explain: ExplanationService, view: View) -> Any:
     """The article's words, marked by how much they drove its sentiment. Raises ModelError."""
     why = explain(asked(found, company))
     label = i18n.text(f"sentiment.{why.label}", view.language) if f"sentiment.{why.label}" in LABELS else plain(why.label, 40)
@@ -195,7 +195,7 @@ def reasons(found: ArticleView, company: Any, explain: Explain, view: View) -> A
     ]
 
 
-def register_actions(app: dash.Dash, reads: Reads, deeds: Deeds, explain: Explain | None) -> None:
+def register_actions(app: dash.Dash, reads: Reads, actions: AuditedActions, explain: ExplanationService | None) -> None:
     """What a person asks for: why, and to have a label noted. explain: None where no model runs"""
 
     @app.callback(
@@ -243,7 +243,7 @@ def register_actions(app: dash.Dash, reads: Reads, deeds: Deeds, explain: Explai
             found = reads.article(key)
             if found is None or model != found.score.model:
                 return i18n.text("feedback.changed", view.language)
-            deeds.label(labels_of(found.score, said, company, chosen, topics, author=deeds.who(), now=reads.now()))
+            actions.label(labels_of(found.score, said, company, chosen, topics, author=actions.actor(), now=reads.now()))
         except BadRecord:
             return i18n.text("feedback.empty", view.language)
         except StoreError as error:

@@ -6,11 +6,12 @@ from typing import Any
 
 import dash_ag_grid as dag
 
+from core.series import company_series
 from core.taxonomy import topic_name
 from core.untrusted_text import plain, safe_url
 from dashboard import i18n
 from dashboard.figures.palette import sentiment_of
-from dashboard.pages.components import article_href, found_href, sentiment_text
+from dashboard.pages.components import article_href, found_href, name_of, sentiment_text
 from dashboard.translations.libraries import GRID_ZH
 from dashboard.view import View
 from dashboard.web.routes import EXPORT_PATH
@@ -75,7 +76,7 @@ def row(article: ArticleRow, view: View) -> dict[str, str]:
         "page": article_href(article.id, view),
         "open": i18n.text("article.open", view.language),
         "topics": ", ".join(topic_name(key, view.language) for key in article.topics),
-        "companies": ", ".join(plain(company, 40) for company in article.companies),
+        "companies": ", ".join(name_of(company_series(company), view) for company in article.companies),
         "sentiment": sentiment,
         "sentiment_text": sentiment_text(sentiment, p, view),
     }

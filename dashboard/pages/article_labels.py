@@ -16,9 +16,9 @@ from dashboard.feedback import WHOLE, known_topics
 from dashboard.figures.palette import GLYPHS, sentiment_of
 from dashboard.pages.components import for_role, name_of, panel, sentiment, series_href
 from dashboard.reads.details import ArticleView
-from dashboard.services import Reasons
+from dashboard.services import Explanation
 from dashboard.view import View
-from storage.store import Label, Version
+from storage.store import Label, ArticleVersion
 
 STRONG = 0.5
 """From this share of the heaviest word's weight a word is marked as strong."""
@@ -85,7 +85,7 @@ def _chip(series: str, note: str, view: View) -> Any:
     )
 
 
-def _version(version: Version, found: ArticleView, view: View) -> Any:
+def _version(version: ArticleVersion, found: ArticleView, view: View) -> Any:
     name, p = sentiment_of(version.p_negative, version.p_neutral, version.p_positive)
     latest = found.versions[0]
     changed = (version.title, version.text) != (latest.title, latest.text)
@@ -95,7 +95,7 @@ def _version(version: Version, found: ArticleView, view: View) -> Any:
     return html.Li([sentiment(name, p, view), " ", html.Span([words, html.Bdi(other)], className="muted small")])
 
 
-def highlighted(reasons: Reasons) -> list[str | html.Mark]:
+def highlighted(reasons: Explanation) -> list[str | html.Mark]:
     """The text with its words marked: for the class and against it, strongly or not. The stylesheet puts a + or a − to each.
 
     Words that weigh the same and follow each other stay marks of their own; faint ones are plain text.

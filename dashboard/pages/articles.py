@@ -10,17 +10,18 @@ from dash import ClientsideFunction, Input, Output, State, dcc, html, no_update
 
 from core.errors import StoreError
 from core.log import get_logger
+from core.series import company_series
 from core.taxonomy import TOPICS
 from core.untrusted_text import plain
 from dashboard import i18n
 from dashboard.figures.palette import GLYPHS
 from dashboard.pages.article_grid import export_href, grid, row
-from dashboard.pages.components import Parts, found_href, panel, store_problem
+from dashboard.pages.components import Parts, found_href, name_of, panel, store_problem
 from dashboard.pages.range_picker import range_picker
 from dashboard.reads.queries import Reads, revision
 from dashboard.view import FILTERS, View, parse
 from storage.search_terms import MAX_CHARS
-from storage.store import Found
+from storage.store import SearchPage
 
 PATH = "/articles"
 log = get_logger("dashboard.articles")
@@ -69,13 +70,13 @@ def _filters(view: View) -> list[Any]:
         return i18n.text(key, view.language)
 
     find, language = view.find, view.language
-    kept = {"source": find.source, "company": find.company}
     choices: dict[str, list[dict[str, str]]] = {
         "language": [_option(key, words(f"lang.{key}")) for key in ("en", "zh")],
         "genre": [_option(key, words(f"genre.{key}")) for key in ("news", "social", "filing")],
         "sentiment": [_option(key, f"{glyph} {words('sentiment.' + key)}") for key, glyph in GLYPHS.items()],
         "topic": [_option(topic.key, topic.zh if language == "zh" else topic.en) for topic in TOPICS],
-        **{name: offered([], value) for name, value in kept.items()},
+        "source": offered([], find.source),
+        "company": companies_offered([], view),
     }
     if find.topic and find.topic not in {option["value"] for option in choices["topic"]}:
         choices["topic"].append(_option(find.topic, find.topic))  # one of the analysts' own
@@ -104,7 +105,12 @@ def offered(values: list[str], chosen: str) -> list[dict[str, str]]:
     return [_option(value, plain(value, 80)) for value in dict.fromkeys([*([chosen] if chosen else []), *values]) if value]
 
 
-def note(found: Found, view: View) -> str:
+def companies_offered(keys: list[str], view: View) -> list[dict[str, str]]:
+    """The options of the company filter, by name; the chosen company is always among them."""
+    return [_option(item["value"], name_of(company_series(item["value"]), view)) for item in offered(keys, view.find.company)]
+
+
+def note(found: SearchPage, view: View) -> str:
     """How much was found, and how far it was looked for."""
     if found.reached is not None:
         return i18n.text("find.reached", view.language, moment=i18n.when(found.reached, view.tz, view.language))
@@ -143,7 +149,7 @@ def register(app: dash.Dash, reads: Reads) -> None:
             parts.new("note", revision((len(found.articles), found.reached)), lambda: note(found, view)),
             parts.new("grid", revision(found.articles), lambda: [row(article, view) for article in found.articles]),
             parts.new("source", revision(choices.sources), lambda: offered(choices.sources, view.find.source)),
-            parts.new("company", revision(choices.companies), lambda: offered(choices.companies, view.find.company)),
+            parts.new("company", revision(choices.companies), lambda: companies_offered(choices.companies, view)),
             parts.new("newest", "", lambda: found_href(PATH, view)),
             parts.new("older", found.then, lambda: found_href(PATH, view, found.then)),
             parts.new("more", found.then is None, lambda: {"display": "none"} if found.then is None else {}),

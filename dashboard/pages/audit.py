@@ -68,7 +68,7 @@ def kind_words(what: str, view: View) -> str:
 def table(found: Sequence[AuditEntry], view: View) -> Any:
     """The entries, or that there are none."""
     if not found:
-        return html.P(i18n.text("audit.none", view.language), className="quiet")
+        return html.P(i18n.text("audit.none", view.language), className="empty-state")
     head = html.Tr([html.Th(i18n.text(f"audit.{name}", view.language), scope="col") for name in ("at", "who", "what", "about", "changed")])
     return html.Div(
         html.Table([html.Thead(head), html.Tbody([_row(each, view) for each in found])], className="table inbox"), className="scroll"
@@ -79,9 +79,9 @@ def _row(entry: AuditEntry, view: View) -> Any:
     return html.Tr(
         [
             html.Td(f"{entry.at.astimezone(view.tz):%Y-%m-%d %H:%M:%S}"),
-            html.Td([html.Bdi(plain(entry.who, 60) or "–"), html.Div(html.Bdi(plain(entry.address, 60)), className="muted small")]),
-            html.Td(kind_words(entry.what, view), title=plain(entry.what, 80)),
-            html.Td(html.Bdi(_short(entry.about)), title=plain(entry.about, 200)),
+            html.Td([html.Bdi(plain(entry.actor, 60) or "–"), html.Div(html.Bdi(plain(entry.address, 60)), className="muted small")]),
+            html.Td(kind_words(entry.action, view), title=plain(entry.action, 80)),
+            html.Td(html.Bdi(_short(entry.target)), title=plain(entry.target, 200)),
             html.Td([*_words("−", entry.before), *_words("+", entry.after)], className="fold"),
         ]
     )
@@ -103,7 +103,7 @@ def _words(sign: str, text: str) -> list[Any]:
 
 def export_href(given: AuditAsked, view: View) -> str:
     """The address of what is asked for as a CSV file."""
-    asked = {"who": given.who, "what": given.what, "span": given.span, "lang": view.language, "zone": view.zone}
+    asked = {"who": given.actor, "what": given.what, "span": given.span, "lang": view.language, "zone": view.zone}
     return f"{AUDIT_PATH}?{urlencode({key: value for key, value in asked.items() if value})}"
 
 
@@ -128,10 +128,10 @@ def register(app: dash.Dash, reads: Reads) -> None:
         State("view", "data"),
         State("theme", "data"),
     )  # type: ignore[untyped-decorator]
-    def show(who: Any, what: Any, span: Any, *given: Any) -> tuple[Any, ...]:
+    def show(actor: Any, what: Any, span: Any, *given: Any) -> tuple[Any, ...]:
         oldest, data, theme = given[-3:]
         view = parse(data, theme)
-        asked = admin.asked(who, what, span, oldest if dash.ctx.triggered_id == "au-older" else None)
+        asked = admin.asked(actor, what, span, oldest if dash.ctx.triggered_id == "au-older" else None)
         try:
             found, (people, kinds) = admin.entries(reads, asked), admin.choices(reads)
         except StoreError as error:

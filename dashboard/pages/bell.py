@@ -46,6 +46,6 @@ def register(app: dash.Dash) -> None:
         Output("bell-level", "value"),
         Input("bell", "n_clicks"),
         Input("bell-level", "value"),
-        Input("bell-kept", "data"),
+        Input("bell-saved", "data"),
         Input("words", "data"),
     )

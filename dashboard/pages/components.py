@@ -15,7 +15,7 @@ import dash_mantine_components as dmc
 from dash import ClientsideFunction, Input, Output, State, dcc, html, no_update
 
 from core.records import Alert
-from core.series import key_of, kind_of, series_name
+from core.series import key_of, kind_of
 from core.untrusted_text import plain, safe_url
 from dashboard import i18n, measures
 from dashboard.figures.charts import message
@@ -23,11 +23,11 @@ from dashboard.figures.palette import GLYPHS, SEVERITY_GLYPHS, STATE_GLYPHS
 from dashboard.translations import LABELS
 from dashboard.translations.libraries import CHART_ZH
 from dashboard.view import FILTERS, OPTIONS, View
-from dashboard.web.authentication import current
+from dashboard.web.authentication import current_person
 from dashboard.web.permissions import allowed
 from domain.accounts import Role
 from domain.alert_lifecycle import State as AlertState
-from storage.store import Cursor, SeriesTotal
+from storage.store import SearchCursor, SeriesTotal
 
 CHART_CONFIG = {
     "displaylogo": False,
@@ -50,7 +50,7 @@ def href(path: str, view: View) -> str:
     return f"{path}?{urlencode(state, safe=',')}"
 
 
-def found_href(path: str, view: View, before: Cursor | None = None) -> str:
+def found_href(path: str, view: View, before: SearchCursor | None = None) -> str:
     """The address of what a view finds: with its filters, and where a page begins."""
     filters = {key: getattr(view.find, name) for key, name in FILTERS.items() if getattr(view.find, name)}
     if before is not None:
@@ -69,10 +69,10 @@ def article_href(article_id: str, view: View) -> str:
 
 
 def series_chip(item: SeriesTotal, view: View, name: str = "") -> Any:
-    """A series as a small link: its name, its stories, and in brackets the negative ones; name: instead of its own."""
+    """A series as a small link: its name, its stories, and in brackets the negative ones. name: what the news calls a company"""
     count = f"{item.stories:,} ({GLYPHS['negative']} {item.negative:,})"
     return dcc.Link(
-        [html.Bdi(plain(name, 60) or name_of(item.series, view)), " ", html.Span(count, className="muted small")],
+        [html.Bdi(name_of(item.series, view, plain(name, 60))), " ", html.Span(count, className="muted small")],
         href=series_href(item.series, view),
         className="chip",
     )
@@ -125,13 +125,13 @@ def counts(alert: Alert, view: View) -> str:
     return measures.words(alert, view.language).counts
 
 
-def name_of(series: str, view: View) -> str:
-    """A series as people read it."""
-    return plain(series_name(series, view.language), 80)
+def name_of(series: str, view: View, name: str = "") -> str:
+    """A series as people read it. name: what the news calls a company whose name is not known here"""
+    return plain(i18n.series_label(series, view.language, name), 80)
 
 
 def _aside(alert: Alert, view: View) -> tuple[str, str]:
-    if alert.measure == "silence":
+    if alert.measure == "outage":
         return i18n.text("alert.last_article", view.language), i18n.when(alert.window_start, view.tz, view.language)
     return measures.words(alert, view.language).beside, i18n.text("alert.sources", view.language, n=alert.sources)
 
@@ -218,7 +218,7 @@ def for_role(least: Role, children: Any, view: View) -> Any:
 
 def may_use(least: Role) -> bool:
     """Whether who asks has at least this role."""
-    person = current()
+    person = current_person()
     return allowed(person.role if person else None, least)
 
 
@@ -238,7 +238,7 @@ def nothing_here(why: str, view: View) -> Any:
             html.P(i18n.text(why, view.language), className="muted"),
             dcc.Link(i18n.text("missing.back", view.language), href=href("/", view), className="button"),
         ],
-        className="nothing",
+        className="not-found",
     )
 
 
@@ -262,7 +262,7 @@ class Parts:
 
 def mistake(words: str) -> Any:
     """What could not be done, and why."""
-    return html.P(["✗ ", words], className="trouble")
+    return html.P(["✗ ", words], className="error-box")
 
 
 def chooser(id_: str, rows: str, label: str, *, several: bool = False) -> Any:

@@ -10,7 +10,7 @@ import dash
 import dash_mantine_components as dmc
 from dash import Input, Output, State, dcc, html, no_update
 
-from actions.audited_actions import Deeds
+from actions.audited_actions import AuditedActions
 from core.errors import StoreError, UserError
 from core.log import get_logger, mask
 from core.untrusted_text import plain
@@ -63,7 +63,7 @@ def layout(view: View, _key: str) -> Any:
             dcc.Store(id="de-seen"),
             html.Div(id="de-problem", role="alert"),
             html.Div(html.H1(words("deliveries")), className="page-head"),
-            html.Div(id="de-said", role="status", className="said"),
+            html.Div(id="de-said", role="status", className="message"),
             panel(
                 words("deliveries.places"),
                 [
@@ -88,7 +88,7 @@ def places(found: Sequence[EndpointStatus], now: datetime, view: View) -> Any:
         return i18n.text(key, view.language)
 
     if not found:
-        return html.P(words("deliveries.no_places"), className="quiet")
+        return html.P(words("deliveries.no_places"), className="empty-state")
     names = ["endpoint", "state", "last", *OUTCOMES]
     head = html.Tr([html.Td(), *(html.Th(words(f"deliveries.{name}"), scope="col") for name in names)])
     rows = []
@@ -110,7 +110,7 @@ def table(found: Sequence[DeliveryRecord], series: Mapping[str, str], now: datet
         return i18n.text(key, view.language, **values)
 
     if not found:
-        return html.P(words("deliveries.none"), className="quiet")
+        return html.P(words("deliveries.none"), className="empty-state")
     names = ("endpoint", "what", "attempt", "result", "sent", "next")
     head = html.Tr([html.Td(), *(html.Th(words(f"deliveries.{name}"), scope="col") for name in names)])
     rows = []
@@ -158,14 +158,14 @@ def _result(each: DeliveryRecord, view: View) -> Any:
 
 
 def _next(each: DeliveryRecord, now: datetime, view: View) -> Any:
-    if each.asked_by:
-        return html.Span(i18n.text("deliveries.asked", view.language, who=plain(each.asked_by, 60)), className="muted")
+    if each.requested_by:
+        return html.Span(i18n.text("deliveries.asked", view.language, actor=plain(each.requested_by, 60)), className="muted")
     if each.next_at is None:
         return "–"
     return i18n.text("deliveries.soon", view.language) if each.next_at <= now else i18n.when(each.next_at, view.tz, view.language)
 
 
-def register(app: dash.Dash, reads: Reads, deeds: Deeds, delivery_service: DeliveryService | None) -> None:
+def register(app: dash.Dash, reads: Reads, actions: AuditedActions, delivery_service: DeliveryService | None) -> None:
     """The refresh of the page, and what its buttons do. delivery_service: None where deliveries are not to be had from here."""
     shown = [
         Output("de-problem", "children"),
@@ -201,12 +201,12 @@ def register(app: dash.Dash, reads: Reads, deeds: Deeds, delivery_service: Deliv
         except UserError as error:
             return [mistake(str(error)), None, None, [], None]
         now = reads.now()
-        rows = [each for each in found.sent if where in (None, "", each.endpoint) and outcome in (None, "", each.outcome)]
+        rows = [each for each in found.deliveries if where in (None, "", each.endpoint) and outcome in (None, "", each.outcome)]
         parts, minute = Parts(seen, view), int(now.timestamp()) // 60
-        names = [{"value": each.endpoint, "label": plain(mask(each.endpoint), 80)} for each in found.places]
+        names = [{"value": each.endpoint, "label": plain(mask(each.endpoint), 80)} for each in found.endpoints]
         return [
             None,
-            parts.new("places", (revision(found.places), minute), lambda: places(found.places, now, view)),
+            parts.new("places", (revision(found.endpoints), minute), lambda: places(found.endpoints, now, view)),
             parts.new("rows", (revision((rows, where, outcome)), minute), lambda: table(rows, series, now, view)),
             parts.new("where", revision(names), lambda: names),
             parts.kept,
@@ -232,9 +232,9 @@ def register(app: dash.Dash, reads: Reads, deeds: Deeds, delivery_service: Deliv
             if not isinstance(place, str) or not place:
                 return mistake(i18n.text("deliveries.choose_place", view.language)), no_update
             if pressed == "de-test":
-                delivery_service.send_test(place, deeds)
+                delivery_service.send_test(place, actions)
                 return "✓ " + i18n.text("deliveries.tested", view.language, endpoint=plain(mask(place), 80)), no_update
-            return _asked(delivery_service.replay_failed(place, deeds), view), no_update
+            return _asked(delivery_service.replay_failed(place, actions), view), no_update
         except UserError as error:
             return mistake(str(error)), no_update
         except StoreError as error:
@@ -251,7 +251,7 @@ def register(app: dash.Dash, reads: Reads, deeds: Deeds, delivery_service: Deliv
                 by_place.setdefault(endpoint, []).append(subject)
         if not by_place:
             return mistake(i18n.text("deliveries.choose", view.language))
-        return _asked(sum(service.replay(endpoint, subjects, deeds) for endpoint, subjects in by_place.items()), view)
+        return _asked(sum(service.replay(endpoint, subjects, actions) for endpoint, subjects in by_place.items()), view)
 
 
 def _asked(count: int, view: View) -> Any:

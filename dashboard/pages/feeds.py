@@ -19,7 +19,7 @@ from dashboard.pages.components import panel
 from dashboard.reads.operations import Upkeep
 from dashboard.services import FeedService, FeedPreview, NewFeed
 from dashboard.view import View, parse
-from dashboard.web.authentication import current
+from dashboard.web.authentication import current_person
 from domain.accounts import may
 
 PAGES = ("never", "when_short", "always")
@@ -32,7 +32,7 @@ def layout(view: View) -> Any:
     def words(key: str) -> str:
         return i18n.text(key, view.language)
 
-    person = current()
+    person = current_person()
     if person is None or not may(person.role, "analyst"):
         return panel(words("feed.title"), html.P(words("feed.viewer"), className="muted"))
     url = dmc.TextInput(
@@ -134,7 +134,7 @@ def suggested(looked: FeedPreview) -> str:
     return (urlsplit(looked.url).hostname or "").removeprefix("www.")
 
 
-def register(app: dash.Dash, upkeep: Upkeep, feed_service: FeedService | None, who: Callable[[], str]) -> None:
+def register(app: dash.Dash, upkeep: Upkeep, feed_service: FeedService | None, actor: Callable[[], str]) -> None:
     """What the form does."""
 
     @app.callback(
@@ -158,7 +158,7 @@ def register(app: dash.Dash, upkeep: Upkeep, feed_service: FeedService | None, w
         if feed_service is None:
             return i18n.text("feed.away", view.language), *same
         try:
-            looked = feed_service.preview(str(url or "")[:4_000], who())
+            looked = feed_service.preview(str(url or "")[:4_000], actor())
         except (UserError, SourceError, StoreError) as error:
             return wrong(error, view), *same
         short = any(problem.key == "short" for problem in looked.problems)
@@ -190,7 +190,7 @@ def register(app: dash.Dash, upkeep: Upkeep, feed_service: FeedService | None, w
             interval_s=float(every_s) if isinstance(every_s, int | float) else 120.0,
         )
         try:
-            feed_service.add(feed, who())
+            feed_service.add(feed, actor())
         except (UserError, StoreError) as error:
             return wrong(error, view)
         upkeep.forget_sources()
@@ -209,7 +209,7 @@ def register(app: dash.Dash, upkeep: Upkeep, feed_service: FeedService | None, w
         if not clicks or not name or feed_service is None:
             return no_update
         try:
-            feed_service.remove(str(name), who())
+            feed_service.remove(str(name), actor())
         except (UserError, StoreError) as error:
             return wrong(error, view)
         upkeep.forget_sources()

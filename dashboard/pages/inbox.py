@@ -60,7 +60,7 @@ def table(rows: Sequence[Inboxed], now: datetime, view: View) -> Any:
     """The alerts of the state that is looked at, newest first, or that there are none."""
     shown = [each for each in rows if view.state == "all" or (each.life.resolved is None) == (view.state == "open")]
     if not shown:
-        return html.P(["● ", i18n.text(NONE[view.state], view.language)], className="quiet")
+        return html.P(["● ", i18n.text(NONE[view.state], view.language)], className="empty-state")
     names = ("state", "severity", "series", "counts", "detected", "assignee")
     head = html.Tr([html.Th(i18n.text(f"inbox.{name}", view.language), scope="col") for name in names])
     body = html.Table([html.Thead(head), html.Tbody([_row(each, now, view) for each in shown[:SHOWN]])], className="table inbox")
@@ -78,7 +78,7 @@ def _row(each: Inboxed, now: datetime, view: View) -> Any:
             html.Td(dcc.Link(html.Bdi(name_of(alert.series, view)), href=href(f"/alert/{alert.id}", view))),
             html.Td(counts(alert, view)),
             html.Td(ago(alert.detected_at, now, view)),
-            html.Td(html.Bdi(plain(life.assignee or (life.acknowledged.who if life.acknowledged else ""), 60))),
+            html.Td(html.Bdi(plain(life.assignee or (life.acknowledged.actor if life.acknowledged else ""), 60))),
         ]
     )
 

@@ -17,7 +17,7 @@ from dashboard.pages.model_parts import contest_note, name_of, share, words
 from dashboard.reads.model_reads import ModelReads
 from dashboard.services import ModelComparison, ModelService, ModelVersions
 from dashboard.view import View, parse
-from dashboard.web.authentication import current
+from dashboard.web.authentication import current_person
 from domain.accounts import may
 
 BUTTONS = {"mo-do-refresh": "refresh", "mo-do-promote": "promote", "mo-do-rollback": "rollback"}
@@ -27,7 +27,7 @@ log = get_logger("dashboard.models")
 
 def layout(view: View) -> list[Any]:
     """The buttons and the question; nothing for whoever is no admin."""
-    person = current()
+    person = current_person()
     if person is None or not may(person.role, "admin"):
         return []
     buttons = [
@@ -104,7 +104,7 @@ def figures_of(found: ModelComparison | None, view: View) -> list[Any]:
     return [html.P(contest_note(found, view), className="muted small"), html.Ul(rows, className="plain")]
 
 
-def register(app: dash.Dash, reads: ModelReads, who: Callable[[], str]) -> None:
+def register(app: dash.Dash, reads: ModelReads, actor: Callable[[], str]) -> None:
     """What the buttons ask, and what is done when it is confirmed."""
 
     @app.callback(Output("mo-which", "data"), Input("tick", "n_intervals"), Input("mo-said", "children"), State("view", "data"))  # type: ignore[untyped-decorator]
@@ -164,7 +164,7 @@ def register(app: dash.Dash, reads: ModelReads, who: Callable[[], str]) -> None:
         if not clicks or service is None or not isinstance(asked, Mapping):
             return (no_update,) * 4
         try:
-            said = done(service, asked, plain(str(why or ""), MAX_WHY_CHARS), bool(force), who(), view)
+            said = done(service, asked, plain(str(why or ""), MAX_WHY_CHARS), bool(force), actor(), view)
         except (UserError, ModelError, OSError) as error:
             return html.Span(["✗ ", plain(str(error), 600)], className="sentiment negative"), False, no_update, no_update
         finally:
@@ -172,16 +172,16 @@ def register(app: dash.Dash, reads: ModelReads, who: Callable[[], str]) -> None:
         return f"✓ {said}", False, "", None
 
 
-def done(service: ModelService, asked: Mapping[str, Any], why: str, force: bool, who: str, view: View) -> str:
+def done(service: ModelService, asked: Mapping[str, Any], why: str, force: bool, actor: str, view: View) -> str:
     """Do what was asked and confirmed; what was done, in a sentence. What a browser sent is not trusted. Raises as Modelling does."""
     what, version, champion = (str(asked.get(key) or "") for key in ("what", "version", "champion"))
     if what == "promote":
-        service.promote(version, champion, why, who)
+        service.promote(version, champion, why, actor)
         return words(view, "done.promote", version=name_of(version, view))
     if what == "rollback":
-        service.rollback(champion, why, who)
+        service.rollback(champion, why, actor)
         return words(view, "done.rollback", version=name_of(version, view))
     if what == "refresh":
-        service.refresh(who, force)
+        service.refresh(actor, force)
         return words(view, "done.refresh")
     raise InvalidInput("there is no such thing to do")

@@ -12,10 +12,11 @@ from core.untrusted_text import plain
 from dashboard import i18n
 from dashboard.figures.model_charts import VERDICTS, group_name, language_name, metric_name, test_name, verdict
 from dashboard.pages.components import tile
-from dashboard.reads.drift import interval, is_right
-from dashboard.services import Card, Contest, Models, Move, Published, Refresh, Version
+from dashboard.reads.drift import is_right
+from dashboard.services import ModelCard, ModelComparison, ModelVersions, ModelChange, CardMetric, RefreshStatus, ModelVersion
 from dashboard.view import View
-from storage.store import Judged, Use
+from stats.wilson import wilson_bounds
+from storage.store import LabelledPrediction, ModelUse
 
 SHIPPED = "shipped"
 RECENT = 12
@@ -47,15 +48,15 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[Any]], label: str) -> An
     return html.Div(html.Table([head, html.Tbody(body)], className="table scores", **{"aria-label": label}), className="scroll")
 
 
-def last_move(found: Models) -> Move | None:
+def last_move(found: ModelVersions) -> ModelChange | None:
     """How the champion came into force; None: it was there from the start."""
     return next((move for move in reversed(found.history) if move.did != "keep" and move.version == found.champion), None)
 
 
-def champion_tiles(found: Models, uses: Sequence[Use], judged: Sequence[Judged], now: datetime, view: View) -> list[Any]:
+def champion_tiles(found: ModelVersions, uses: Sequence[ModelUse], judged: Sequence[LabelledPrediction], now: datetime, view: View) -> list[Any]:
     """Which version is in force, since when and by whom; what it was made of; what scores; what people say of it."""
     move, made = last_move(found), found.find(found.champion)
-    by = "" if move is None else words(view, "by_gate") if move.gate else words(view, "by", who=plain(move.who, 60) or "?")
+    by = "" if move is None else words(view, "by_gate") if move.gate else words(view, "by", actor=plain(move.actor, 60) or "?")
     since = words(view, "always") if move is None else i18n.ago(move.when, now, view.language)
     by = by if move is None else f"{i18n.clock(move.when, view.tz)}, {by}"
     named = plain(made.model, 60) if made is not None and made.model else name_of(found.champion, view)
@@ -68,7 +69,7 @@ def champion_tiles(found: Models, uses: Sequence[Use], judged: Sequence[Judged],
     ]
     own = [each for each in judged if each.task == "sentiment" and made is not None and each.model == made.model]
     right = sum(is_right(each) for each in own)
-    low, high = interval(right, len(own))
+    low, high = wilson_bounds(right, len(own))
     said = words(view, "judged_n", n=len(own), low=f"{low:.0%}", high=f"{high:.0%}") if own else words(view, "judged_none")
     return [*tiles, _tile(words(view, "judged_right"), f"{right / len(own):.0%}" if own else "–", said)]
 
@@ -79,14 +80,14 @@ def _tile(label: str, value: str, note: str) -> Any:
     return made
 
 
-def _made_of(made: Version | None, view: View) -> str:
+def _made_of(made: ModelVersion | None, view: View) -> str:
     if made is None or not made.rows:
         return plain(made.parent, 60) if made is not None else ""
     rows = f"{sum(made.rows.values()):,}"
     return words(view, "parent", parent=plain(made.parent, 60), rows=rows) if made.parent else words(view, "rows", rows=rows)
 
 
-def _scoring(uses: Sequence[Use], view: View) -> Any:
+def _scoring(uses: Sequence[ModelUse], view: View) -> Any:
     if not uses:
         return _tile(words(view, "scoring"), "–", words(view, "scoring_none"))
     total = sum(use.articles for use in uses)
@@ -94,7 +95,7 @@ def _scoring(uses: Sequence[Use], view: View) -> Any:
     return _tile(words(view, "scoring"), plain(uses[0].model, 60), note)
 
 
-def warnings(found: Models, uses: Sequence[Use], view: View) -> list[Any]:
+def warnings(found: ModelVersions, uses: Sequence[ModelUse], view: View) -> list[Any]:
     """What an admin should know: a damaged champion, a setting that leaves it aside, workers that score with another."""
     said = []
     made = found.find(found.champion)
@@ -107,18 +108,18 @@ def warnings(found: Models, uses: Sequence[Use], view: View) -> list[Any]:
     scored_since = uses and (move is None or uses[0].last > move.when + SETTLED)
     if found.setting == "champion" and made is not None and made.model and scored_since and uses[0].model != made.model:
         said.append(words(view, "elsewhere", model=plain(uses[0].model, 60)))
-    return [html.Div(["⚠ ", text], className="trouble warning") for text in said]
+    return [html.Div(["⚠ ", text], className="error-box warning") for text in said]
 
 
-def refresh_state(found: Refresh | None, now: datetime, view: View) -> Any:
+def refresh_state(found: RefreshStatus | None, now: datetime, view: View) -> Any:
     """The refresh that is under way, or what came of the last one."""
     if found is None:
         return html.P(words(view, "refresh.none"), className="muted")
     if found.state == "running":
         seconds = max(0, int((now - found.began).total_seconds()))
         age = words(view, "minutes", m=seconds // 60, s=seconds % 60)
-        who = plain(found.who, 60) or words(view, "refresh.somebody")
-        head = [html.Span("◐ ", **{"aria-hidden": "true"}), words(view, "refresh.running", age=age, who=who)]
+        actor = plain(found.actor, 60) or words(view, "refresh.somebody")
+        head = [html.Span("◐ ", **{"aria-hidden": "true"}), words(view, "refresh.running", age=age, actor=actor)]
         lines = _told(found, view) or [html.Li(words(view, "refresh.starting"))]
         return html.Div([html.P(head, className="sentence"), html.Ul(lines, className="plain")])
     at = i18n.clock(found.ended or found.began, view.tz)
@@ -133,10 +134,10 @@ def refresh_state(found: Refresh | None, now: datetime, view: View) -> Any:
     reasons = [html.Li(plain(reason, 600)) for reason in found.reasons]
     told = _told(found, view)
     more = html.Details([html.Summary(words(view, "refresh.told")), html.Ul(told, className="plain")], className="more") if told else None
-    return html.Div([html.P(f"{glyph} {said}", className="sentence"), html.Ul(reasons, className="held"), more])
+    return html.Div([html.P(f"{glyph} {said}", className="sentence"), html.Ul(reasons, className="suppressed"), more])
 
 
-def _told(found: Refresh, view: View) -> list[Any]:
+def _told(found: RefreshStatus, view: View) -> list[Any]:
     rows = found.told[-LATEST_LINES:]
     return [
         html.Li([html.Span(words(view, "minutes", m=int(at) // 60, s=int(at) % 60), className="muted"), " ", plain(line, 300)])
@@ -144,7 +145,7 @@ def _told(found: Refresh, view: View) -> list[Any]:
     ]
 
 
-def contest_note(found: Contest | None, view: View) -> str:
+def contest_note(found: ModelComparison | None, view: View) -> str:
     """Whom the chart compares, and when they were."""
     if found is None:
         return words(view, "no_contest")
@@ -152,7 +153,7 @@ def contest_note(found: Contest | None, view: View) -> str:
     return words(view, "contest_help", **names, at=i18n.clock(found.at, view.tz))
 
 
-def contest_table(found: Contest | None, view: View) -> Any:
+def contest_table(found: ModelComparison | None, view: View) -> Any:
     """Every figure of two versions beside each other; nothing where nothing was measured."""
     if found is None or not found.figures:
         return None
@@ -177,7 +178,7 @@ def contest_table(found: Contest | None, view: View) -> Any:
     return html.Details([summary, table(heads, rows, words(view, "contest"))], className="more")
 
 
-def card_table(card: Card | None, champion: Version | None, view: View) -> list[Any]:
+def card_table(card: ModelCard | None, champion: ModelVersion | None, view: View) -> list[Any]:
     """The model card's figures by task, test set and language, and whether they are the champion's."""
     if card is None:
         return [html.P(words(view, "no_card"), className="muted")]
@@ -188,7 +189,7 @@ def card_table(card: Card | None, champion: Version | None, view: View) -> list[
     return [said, table(heads, rows, words(view, "card"))]
 
 
-def _published(each: Published, view: View) -> list[Any]:
+def _published(each: CardMetric, view: View) -> list[Any]:
     accuracy, f1, ece = OF_TASK[each.task]
     value, low, high = each.metrics[accuracy]
     return [
@@ -202,7 +203,7 @@ def _published(each: Published, view: View) -> list[Any]:
     ]
 
 
-def dev_table(now: Version | None, before: Version | None, view: View) -> Any:
+def dev_table(now: ModelVersion | None, before: ModelVersion | None, view: View) -> Any:
     """The dev figures of the champion's manifest beside those of the version before it; None: the champion has none."""
     figures: Mapping[str, Mapping[str, float]] = now.dev if now is not None else {}
     rows = []
@@ -227,7 +228,7 @@ def _moved(change: float) -> str:
     return f"{glyph} {100 * change:+.1f}".replace("-", "−")
 
 
-def versions_table(found: Models, view: View) -> Any:
+def versions_table(found: ModelVersions, view: View) -> Any:
     """What lies on disk, the newest first."""
     heads = [words(view, key) for key in ("version", "state", "made", "made_from", "n")]
     rows = []
@@ -242,7 +243,7 @@ def versions_table(found: Models, view: View) -> Any:
     return table(heads, rows, words(view, "versions"))
 
 
-def history_list(found: Models, now: datetime, view: View) -> Any:
+def history_list(found: ModelVersions, now: datetime, view: View) -> Any:
     """Promotions, rollbacks and what was kept back, the newest first, with who and why."""
     if not found.history:
         return html.P(words(view, "no_history"), className="muted")
@@ -256,10 +257,10 @@ def history_list(found: Models, now: datetime, view: View) -> Any:
     return html.Div([shown, rest])
 
 
-def _happened(move: Move, now: datetime, view: View) -> Any:
+def _happened(move: ModelChange, now: datetime, view: View) -> Any:
     glyph = {"promote": "▲", "keep": "●", "rollback": "↩"}[move.did]
     said = words(view, f"did.{move.did}", version=name_of(move.version, view), origin=name_of(move.origin, view) or "?")
-    by = words(view, "by_gate") if move.gate else words(view, "by", who=plain(move.who, 60)) if move.who else ""
+    by = words(view, "by_gate") if move.gate else words(view, "by", actor=plain(move.actor, 60)) if move.actor else ""
     at = html.Span(
         f"{i18n.clock(move.when, view.tz)} · {i18n.ago(move.when, now, view.language)}" + (f" · {by}" if by else ""),
         className="muted small",

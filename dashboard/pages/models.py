@@ -24,7 +24,9 @@ from dashboard.reads.model_reads import Drift, ModelReads
 from dashboard.reads.queries import revision
 from dashboard.services import ModelComparison, ModelVersions
 from dashboard.view import View, parse
-from storage.store import Judged
+from stats.drift import Counts
+from stats.wilson import wilson_bounds
+from storage.store import LabelledPrediction
 
 PATH = "/models"
 LANGUAGES = ("en", "zh")
@@ -61,7 +63,7 @@ def layout(view: View, _key: str) -> Any:
                 words(view, "refresh"),
                 [
                     *model_actions.layout(view),
-                    html.Div(html.P(id="mo-said", className="said", role="status"), hidden=not may_use("admin")),
+                    html.Div(html.P(id="mo-said", className="message", role="status"), hidden=not may_use("admin")),
                     html.Div(id="mo-refreshing"),
                 ],
                 note=words(view, "refresh_help"),
@@ -108,7 +110,7 @@ def shift_tiles(found: Drift, view: View) -> list[Any]:
     return tiles
 
 
-def _share(counts: drift.Counts, key: str) -> str:
+def _share(counts: Counts, key: str) -> str:
     total = sum(counts.values())
     return f"{counts.get(key, 0) / total:.0%}" if total else "–"
 
@@ -124,11 +126,11 @@ def _shift_tile(label: str, moved: Shift, view: View, note: str = "") -> Any:
     return made
 
 
-def wrong_table(judged: Sequence[Judged], view: View) -> Any:
+def wrong_table(judged: Sequence[LabelledPrediction], view: View) -> Any:
     """By version and task, how many of the model's answers people called wrong."""
     rows = []
     for each in drift.wrong_by_model(judged):
-        low, high = drift.interval(each.wrong, each.judged)
+        low, high = wilson_bounds(each.wrong, each.judged)
         said = f"✗ {each.wrong / each.judged:.0%} ({low:.0%} – {high:.0%})"
         bar = html.Span(html.Span(style={"width": f"{100 * each.wrong / each.judged:.0f}%"}), className="meter", **{"aria-hidden": "true"})
         rows.append([plain(each.model, 60), words(view, f"task.{each.task}"), f"{each.judged:,}", html.Span([said, bar])])
@@ -152,7 +154,7 @@ def _drawn(found: ModelComparison | None) -> list[Any]:
     return [] if found is None else [each for each in found.figures if each.metric == "accuracy" and not each.group.startswith("class ")]
 
 
-def register(app: dash.Dash, reads: ModelReads, who: Callable[[], str]) -> None:
+def register(app: dash.Dash, reads: ModelReads, actor: Callable[[], str]) -> None:
     """The refresh of the page: what comes from files every tick, what comes from the store when it is old."""
     outputs = [
         Output("mo-problem", "children"),
@@ -188,7 +190,7 @@ def register(app: dash.Dash, reads: ModelReads, who: Callable[[], str]) -> None:
             log.warning("the versions cannot be read", error=str(error))
             return [_trouble(words(view, "problem", why=plain(str(error), 400))), *[no_update] * (len(outputs) - 1)]
         if found is None:
-            return [html.Div(words(view, "away"), className="quiet"), *[None] * 2, *[no_update] * (len(outputs) - 3)]
+            return [html.Div(words(view, "away"), className="empty-state"), *[None] * 2, *[no_update] * (len(outputs) - 3)]
         uses, judged = _stored(reads)
         now = reads.now()
         minute = int(now.timestamp()) // 60
@@ -217,7 +219,7 @@ def register(app: dash.Dash, reads: ModelReads, who: Callable[[], str]) -> None:
         ]
 
     _register_news(app, reads)
-    model_actions.register(app, reads, who)
+    model_actions.register(app, reads, actor)
     keep_zoom(app, "mo-contest", "mo-days", "mo-sure", "mo-topics", *(f"mo-curve-{language}" for language in LANGUAGES))
 
 
@@ -279,4 +281,4 @@ def _stored(reads: ModelReads) -> tuple[Any, Any]:
 
 
 def _trouble(said: str) -> Any:
-    return html.Div(["⚠ ", said], className="trouble")
+    return html.Div(["⚠ ", said], className="error-box")

@@ -58,7 +58,7 @@ def table(found: list[Mover], names: Mapping[str, str], view: View) -> Any:
 
 
 def _row(mover: Mover, names: Mapping[str, str], view: View) -> Any:
-    name = plain(names.get(mover.series, ""), 60) or name_of(mover.series, view)
+    name = name_of(mover.series, view, plain(names.get(mover.series, ""), 60))
     kind = html.Span(i18n.text(f"kind.{kind_of(mover.series)}", view.language), className="muted small")
     title = html.Th([dcc.Link(html.Bdi(name), href=series_href(mover.series, view)), " ", kind], scope="row")
     most = max(1.0, mover.stories, mover.usual_stories)

@@ -122,17 +122,13 @@ def choices(members: list[SeriesTotal], names: Mapping[str, str], view: View) ->
     """What the chooser offers: all topics, or the busiest of another kind; and what is chosen, though it be silent."""
     topics = [topic.key for topic in all_topics()] if view.kind == "topic" else []
     keys = dict.fromkeys([*topics, *(key_of(item.series) for item in members), *view.topics])
-    return [{"value": key, "label": _label(f"{view.kind}:{key}", names, view)} for key in keys]
+    named = {key: f"{view.kind}:{key}" for key in keys}
+    return [{"value": key, "label": name_of(series, view, plain(names.get(series, ""), 60))} for key, series in named.items()]
 
 
 def names_of(found: Overview) -> dict[str, str]:
     """What the news calls the companies of an overview, by series."""
     return {company_series(key): about.name for key, about in found.names.items() if about.name}
-
-
-def _label(series: str, names: Mapping[str, str], view: View) -> str:
-    name, key = plain(names.get(series, ""), 60), name_of(series, view)
-    return f"{name} ({key})" if name and name != key else key
 
 
 def figures_of(found: Overview, alerts: int, view: View) -> list[Any]:
@@ -144,7 +140,7 @@ def figures_of(found: Overview, alerts: int, view: View) -> list[Any]:
 def cards(alerts: list[Alert], now: datetime, view: View) -> list[Any]:
     """The open alerts, newest first, or that there are none."""
     if not alerts:
-        return [html.Div(["● ", i18n.text("alerts.none", view.language)], className="quiet")]
+        return [html.Div(["● ", i18n.text("alerts.none", view.language)], className="empty-state")]
     shown = [alert_card(alert, now, view) for alert in alerts[:CARDS]]
     if len(alerts) > CARDS:
         rest = [alert_card(alert, now, view) for alert in alerts[CARDS : CARDS + FOLDED]]

@@ -10,7 +10,7 @@ import dash
 import dash_mantine_components as dmc
 from dash import Input, Output, State, dcc, html, no_update
 
-from actions.audited_actions import Deeds
+from actions.audited_actions import AuditedActions
 from core.errors import InvalidInput, StoreError, UserError
 from core.log import get_logger
 from core.untrusted_text import plain
@@ -63,7 +63,7 @@ def layout(view: View, _key: str) -> Any:
                     chooser("pe-chosen", "pe-rows", words("people.chosen")),
                     html.Div([roles("pe-role"), *map(button, BUTTONS[1:])], className="actions after"),
                     html.Div([name, roles("pe-new-role"), button("pe-add", "filled")], className="actions"),
-                    html.Div(id="pe-said", role="status", className="said"),
+                    html.Div(id="pe-said", role="status", className="message"),
                 ],
                 note=words("people.help"),
             ),
@@ -85,7 +85,7 @@ def table(found: Sequence[Known], now: datetime, view: View) -> Any:
         return i18n.text(key, view.language, **values)
 
     if not found:
-        return html.P(words("people.nobody"), className="quiet")
+        return html.P(words("people.nobody"), className="empty-state")
     names = ("name", "role", "state", "sessions", "password_of")
     head = html.Tr([html.Td(), *(html.Th(words(f"people.column.{name}"), scope="col") for name in names)])
     rows = []
@@ -108,7 +108,7 @@ def table(found: Sequence[Known], now: datetime, view: View) -> Any:
     return html.Div(html.Table([html.Thead(head), html.Tbody(rows)], className="table"), className="scroll")
 
 
-def register(app: dash.Dash, reads: Reads, deeds: Deeds) -> None:
+def register(app: dash.Dash, reads: Reads, actions: AuditedActions) -> None:
     """The refresh of the page, and what its buttons do."""
     shown = [Output("pe-problem", "children"), Output("pe-rows", "children"), Output("tk-rows", "children"), Output("pe-seen", "data")]
 
@@ -155,10 +155,10 @@ def register(app: dash.Dash, reads: Reads, deeds: Deeds) -> None:
             return no_update, no_update
         try:
             if pressed == "pe-add":
-                return _add(deeds, str(name or ""), _role(new_role), view), ""
+                return _add(actions, str(name or ""), _role(new_role), view), ""
             if not isinstance(chosen, str) or not chosen:
                 return mistake(i18n.text("people.choose", view.language)), no_update
-            return _do(deeds, pressed, chosen, role, view), no_update
+            return _do(actions, pressed, chosen, role, view), no_update
         except UserError as error:
             return mistake(str(error)), no_update
         except StoreError as error:
@@ -167,21 +167,21 @@ def register(app: dash.Dash, reads: Reads, deeds: Deeds) -> None:
         finally:
             reads.forget("known accounts")
 
-    tokens.register(app, reads, deeds)
+    tokens.register(app, reads, actions)
     audit.register(app, reads)
 
 
-def _add(deeds: Deeds, name: str, role: Role, view: View) -> Any:
+def _add(actions: AuditedActions, name: str, role: Role, view: View) -> Any:
     password = passwords.one_time()
-    account = deeds.people.make(name, role, password)
-    deeds.people.add(account, who=deeds.who(), address=deeds.address)
+    account = actions.accounts.make(name, role, password)
+    actions.accounts.add(account, actor=actions.actor(), address=actions.address)
     said = i18n.text("people.added", view.language, name=account.name, role=i18n.text(f"role.{role}", view.language))
     return once(said, password, i18n.text("people.once", view.language))
 
 
-def _do(deeds: Deeds, pressed: str, name: str, role: Any, view: View) -> Any:
+def _do(actions: AuditedActions, pressed: str, name: str, role: Any, view: View) -> Any:
     """Do to an account what a button says; what is told of it."""
-    people, by = deeds.people, {"who": deeds.who(), "address": deeds.address}
+    people, by = actions.accounts, {"actor": actions.actor(), "address": actions.address}
     if pressed == "pe-password":
         password = passwords.one_time()
         account = people.set_password(name, password, must_change=True, **by)

@@ -22,8 +22,8 @@ from dashboard.reads.queries import Reads, revision
 from dashboard.translations import LABELS
 from dashboard.view import View, parse
 from domain.alert_lifecycle import AlertEvent
-from domain.alert_lifecycle.verdicts import VERDICTS, Judged, Verdict, tally, verdict_of
-from storage.store import Fact, Store
+from domain.alert_lifecycle.verdicts import VERDICTS, VerdictCounts, Verdict, tally, verdict_of
+from storage.store import AlertSummary, Store
 
 DAYS = (31, 90)
 TTL_S = 30.0
@@ -34,29 +34,29 @@ log = get_logger("dashboard.precision")
 class Precision(NamedTuple):
     """Alerts of a while, all together and by rule, kind of series and severity, the most judged first."""
 
-    whole: Judged
-    by: Mapping[str, Mapping[str, Judged]]
+    whole: VerdictCounts
+    by: Mapping[str, Mapping[str, VerdictCounts]]
 
 
 def read(store: Store, since: datetime) -> Precision:
     """Of the alerts that were detected since then. Raises StoreError."""
-    facts, said = store.alerts.facts(since), store.lives.judgements(since)
+    facts, said = store.alerts.facts(since), store.alert_lifecycle.verdicts(since)
     of_alert: dict[str, list[AlertEvent]] = {}
     for each in said:
         of_alert.setdefault(each.alert_id, []).append(each)
     verdicts = {ident: verdict for ident, events in of_alert.items() if (verdict := verdict_of(events)) is not None}
     judged = [(fact, verdicts[fact.id]) for fact in facts if fact.id in verdicts]
 
-    def by(side: str) -> dict[str, Judged]:
+    def by(side: str) -> dict[str, VerdictCounts]:
         groups: list[tuple[str, Verdict]] = [(_group(fact, side), verdict) for fact, verdict in judged]
         found = tally(Counter(_group(fact, side) for fact in facts), groups)
-        return dict(sorted(found.items(), key=lambda item: (-item[1].judged, -item[1].alerts, item[0])))
+        return dict(sorted(found.items(), key=lambda item: (-item[1].with_verdict, -item[1].alerts, item[0])))
 
     whole = tally({"": len(facts)}, [("", verdict) for _, verdict in judged])[""]
     return Precision(whole, {side: by(side) for side in SIDES})
 
 
-def _group(fact: Fact, side: str) -> str:
+def _group(fact: AlertSummary, side: str) -> str:
     return kind_of(fact.series) if side == "kind" else fact.severity if side == "severity" else fact.rule
 
 
@@ -85,10 +85,10 @@ def table(found: Precision, days: int, view: View) -> Any:
 
     whole = found.whole
     if not whole.alerts:
-        return html.P(words("precision.no_alerts", n=days), className="quiet")
-    sentence = html.P(words("precision.judged", judged=whole.judged, alerts=whole.alerts), className="sentence")
-    if not whole.judged:
-        return html.Div([sentence, html.P(words("precision.none"), className="quiet")])
+        return html.P(words("precision.no_alerts", n=days), className="empty-state")
+    sentence = html.P(words("precision.judged", judged=whole.with_verdict, alerts=whole.alerts), className="sentence")
+    if not whole.with_verdict:
+        return html.Div([sentence, html.P(words("precision.none"), className="empty-state")])
     names = [words(f"precision.{name}") for name in ("alerts", "judged_column", *VERDICTS, "share")]
     head = html.Tr([html.Td(), *(html.Th(name, scope="col") for name in names)])
     rows = [_row(words("precision.whole"), whole, view)]
@@ -99,11 +99,11 @@ def table(found: Precision, days: int, view: View) -> Any:
     return html.Div([sentence, html.Div(shown, className="scroll")])
 
 
-def _row(name: str, each: Judged, view: View) -> Any:
+def _row(name: str, each: VerdictCounts, view: View) -> Any:
     known = each.precision
     label = i18n.text("precision.interval", view.language, low=f"{known.low:.0%}", high=f"{known.high:.0%}") if known else ""
     share = [html.Strong(f"{known.share:.0%}"), html.Span(f" {label}", className="muted small")] if known else "–"
-    counts = (each.alerts, each.judged, each.right, each.false, each.late)
+    counts = (each.alerts, each.with_verdict, each.right, each.false, each.late)
     return html.Tr([html.Th(html.Bdi(name), scope="row"), *(html.Td(f"{count:,}") for count in counts), html.Td(share)])
 
 

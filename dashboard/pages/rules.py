@@ -13,7 +13,7 @@ from core.untrusted_text import plain
 from dashboard import i18n
 from dashboard.pages import text_editor
 from dashboard.pages.components import counts, name_of, severity
-from dashboard.services import Foreseen, Ruling
+from dashboard.services import RulePreview, RuleService
 from dashboard.view import View
 
 PATH = "/rules"
@@ -39,7 +39,7 @@ def layout(view: View, _key: str) -> Any:
     return text_editor.layout(EDITOR, view)
 
 
-def foreseen(found: Foreseen, view: View) -> Any:
+def preview(found: RulePreview, view: View) -> Any:
     """What would have rung: a sentence, how often each rule, and the newest alerts."""
 
     def words(key: str, **values: object) -> str:
@@ -49,7 +49,7 @@ def foreseen(found: Foreseen, view: View) -> Any:
     head = words("rules.foreseen", n=len(found.alerts), days=days, stories=f"{found.stories:,}")
     by_rule = [html.Li([html.Bdi(plain(name, 80)), f": {times}"]) for name, times in found.rules.items()]
     rows = [_alert(alert, view) for alert in reversed(found.alerts[-SHOWN:])]
-    return html.Div([html.P(head, className="sentence"), html.Ul(by_rule, className="held"), html.Ul(rows, className="articles")])
+    return html.Div([html.P(head, className="sentence"), html.Ul(by_rule, className="suppressed"), html.Ul(rows, className="articles")])
 
 
 def _alert(alert: Alert, view: View) -> Any:
@@ -58,10 +58,10 @@ def _alert(alert: Alert, view: View) -> Any:
     return html.Li([head, html.Div(said, className="muted small")])
 
 
-def register(app: dash.Dash, ruling: Ruling | None, who: Callable[[], str]) -> None:
-    """What the page shows first, and what its buttons do. ruling: None where rules are not to be had from here."""
+def register(app: dash.Dash, rule_service: RuleService | None, actor: Callable[[], str]) -> None:
+    """What the page shows first, and what its buttons do. rule_service: None where rules are not to be had from here."""
 
     def attempt(text: str, view: View) -> Any:
-        return foreseen(ruling.foresee(text), view) if ruling is not None else None
+        return preview(rule_service.preview(text), view) if rule_service is not None else None
 
-    text_editor.register(app, EDITOR, ruling, attempt, who)
+    text_editor.register(app, EDITOR, rule_service, attempt, actor)

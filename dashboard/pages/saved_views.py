@@ -14,7 +14,7 @@ from core.log import get_logger
 from dashboard import i18n
 from dashboard.reads.saved_views import MAX_NAME_CHARS, Keeping, may_drop
 from dashboard.view import View, parse
-from dashboard.web.authentication import NOBODY_ASKED, current
+from dashboard.web.authentication import LOCAL_USER, current_person
 from dashboard.web.sessions import Person
 from domain.accounts import may
 from storage.store import SavedView
@@ -34,7 +34,7 @@ def menu(view: View, person: Person | None) -> Any:
             dmc.Checkbox(id="vi-team", label=words("views.team"), checked=False, size="xs", my=8),
             dmc.Button(words("views.save"), id="vi-save", size="xs", variant="default", n_clicks=0, **{"aria-label": words("views.save")}),
         ],
-        style={} if may((person or NOBODY_ASKED).role, "analyst") else {"display": "none"},
+        style={} if may((person or LOCAL_USER).role, "analyst") else {"display": "none"},
     )
     said = html.Div(id="vi-said", role="status", className="small")
     box = html.Div([html.Ul(id="vi-list"), form, said, html.Div(id="vi-gone", role="status", className="small"), dcc.Store(id="vi-drop")])
@@ -53,7 +53,7 @@ def _item(saved: SavedView, person: Person, view: View) -> list[Any]:
     joined = "&" if "?" in saved.address else "?"
     parts: list[Any] = [dcc.Link(html.Bdi(saved.name), href=f"{saved.address}{joined}{urlencode(taste)}")]
     if saved.team:
-        parts.append(html.Span(i18n.text("views.of_team", view.language, who=saved.owner), className="muted small"))
+        parts.append(html.Span(i18n.text("views.of_team", view.language, actor=saved.owner), className="muted small"))
     if may_drop(person, saved):
         label = i18n.text("views.drop", view.language, name=saved.name)
         parts.append(
@@ -66,7 +66,7 @@ def register(app: dash.Dash, keeping: Keeping) -> None:
     """The list when the header is drawn; save, and drop."""
 
     def listed(view: View) -> list[Any]:
-        person = current() or NOBODY_ASKED
+        person = current_person() or LOCAL_USER
         try:
             return items(keeping.of(person), person, view)
         except StoreError as error:
@@ -91,7 +91,7 @@ def register(app: dash.Dash, keeping: Keeping) -> None:
         prevent_initial_call=True,
     )  # type: ignore[untyped-decorator]
     def save(clicks: Any, name: Any, team: Any, path: Any, search: Any, data: Any, theme: Any) -> tuple[Any, Any, Any]:
-        view, person = parse(data, theme), current() or NOBODY_ASKED
+        view, person = parse(data, theme), current_person() or LOCAL_USER
         if not clicks:
             return no_update, no_update, no_update
         said = _done(
@@ -108,7 +108,7 @@ def register(app: dash.Dash, keeping: Keeping) -> None:
         prevent_initial_call=True,
     )  # type: ignore[untyped-decorator]
     def drop(asked: Any, data: Any, theme: Any) -> tuple[Any, Any]:
-        view, person = parse(data, theme), current() or NOBODY_ASKED
+        view, person = parse(data, theme), current_person() or LOCAL_USER
         view_id = asked.get("id") if isinstance(asked, dict) else None
         if not isinstance(view_id, str):
             return no_update, no_update

@@ -113,10 +113,9 @@ def _export(series: str, view: View) -> str:
 def _head(series: str, name: str, sector: str, view: View) -> list[Any]:
     """Kind and name; a company by what the news calls it, with its key and a link to its sector."""
     said = i18n.text(f"kind.{kind_of(series)}", view.language)
-    key = name_of(series, view)
-    title = html.H1([html.Bdi(plain(name, 80) or key), html.Span(f" {key}", className="muted key") if name and name != key else None])
+    title = html.H1(html.Bdi(name_of(series, view, plain(name, 80))))
     of = (
-        [" · ", i18n.text("series.of", view.language), dcc.Link(html.Bdi(plain(sector, 60)), href=series_href(sector_series(sector), view))]
+        [" · ", i18n.text("series.of", view.language), dcc.Link(html.Bdi(name_of(sector_series(sector), view)), href=series_href(sector_series(sector), view))]
         if sector
         else []
     )
@@ -151,7 +150,7 @@ def stories(found: list[StoryView], view: View) -> Any:
 def alerts(found: SeriesView, now: datetime, view: View) -> list[Any]:
     """The alerts of the range as cards, newest first, or that there are none."""
     if not found.alerts:
-        return [html.Div(i18n.text("series.no_alerts", view.language), className="quiet")]
+        return [html.Div(i18n.text("series.no_alerts", view.language), className="empty-state")]
     return [alert_card(alert, now, view) for alert in found.alerts]
 
 

@@ -22,7 +22,7 @@ from dashboard.pages.components import Parts, found_href, href, panel, source_li
 from dashboard.reads.operations import SourcesView, Upkeep
 from dashboard.reads.queries import revision
 from dashboard.reads.source_state import STATES, SourceView, due, overdue, usual_today
-from dashboard.services import Feeding
+from dashboard.services import FeedService
 from dashboard.view import View, parse
 from storage.store import Criteria
 
@@ -75,7 +75,7 @@ def table(found: SourcesView, now: datetime, view: View) -> Any:
         return i18n.text(key, view.language)
 
     if not found.rows:
-        return html.P(words("sources.none"), className="quiet")
+        return html.P(words("sources.none"), className="empty-state")
     titles = {name: words(f"sources.{name}_title") for name in ("lag", "negative", "refused")}
     head = html.Tr([html.Th(words(f"sources.{name}"), scope="col", title=titles.get(name)) for name in COLUMNS])
     rows = [_row(row, now, view) for row in found.rows[:SHOWN]]
@@ -135,7 +135,7 @@ def _url(row: SourceView) -> str:
 def _listed(row: SourceView, view: View) -> Any:
     if row.added is not None:
         at = i18n.when(row.added.at, view.tz, view.language)
-        return i18n.text("sources.by", view.language, who=plain(row.added.who, 40), at=at)
+        return i18n.text("sources.by", view.language, actor=plain(row.added.actor, 40), at=at)
     return i18n.text("sources.of_file" if row.visit else "sources.unlisted", view.language)
 
 
@@ -181,8 +181,8 @@ def _visit(row: SourceView, now: datetime, view: View) -> Any:
     ]
 
 
-def register(app: dash.Dash, upkeep: Upkeep, feeding: Feeding | None, who: Callable[[], str]) -> None:
-    """The refresh of the page, and what its form does. feeding: None where feeds cannot be looked at from here."""
+def register(app: dash.Dash, upkeep: Upkeep, feed_service: FeedService | None, actor: Callable[[], str]) -> None:
+    """The refresh of the page, and what its form does. feed_service: None where feeds cannot be looked at from here."""
 
     @app.callback(
         Output("sr-problem", "children"),
@@ -210,4 +210,4 @@ def register(app: dash.Dash, upkeep: Upkeep, feeding: Feeding | None, who: Calla
             parts.kept,
         ]
 
-    feeds.register(app, upkeep, feeding, who)
+    feeds.register(app, upkeep, feed_service, actor)

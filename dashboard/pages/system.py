@@ -21,7 +21,7 @@ from dashboard.pages.sources import health
 from dashboard.reads.operations import CHART_WIDTH_S, Endpoint, SystemView, Upkeep, is_gone
 from dashboard.reads.queries import revision
 from dashboard.view import View, parse
-from storage.store import Beat, DeadReason, Latency, TableSize
+from storage.store import Heartbeat, DeadReason, Latency, TableSize
 
 PATH = "/system"
 LATELY = 2
@@ -102,15 +102,15 @@ def table(
     return html.Div(html.Table([html.Thead(head), html.Tbody(body)], className="table"), className="scroll")
 
 
-def workers(beats: Sequence[Beat], now: datetime, view: View) -> Any:
+def workers(beats: Sequence[Heartbeat], now: datetime, view: View) -> Any:
     """The processes, those that are alive first."""
     if not beats:
-        return html.P(i18n.text("system.workers.none", view.language), className="quiet")
+        return html.P(i18n.text("system.workers.none", view.language), className="empty-state")
     columns = [f"system.{name}" for name in ("state", "roles", "heard", "since", "model", "version", "host")]
     return table(columns, [_worker(beat, now, view) for beat in beats], view, long=(4,))
 
 
-def _worker(beat: Beat, now: datetime, view: View) -> list[Any]:
+def _worker(beat: Heartbeat, now: datetime, view: View) -> list[Any]:
     language = view.language
     state = "gone" if is_gone(beat, now) else beat.state
     roles: list[Any] = [" + ".join(i18n.text(f"system.role.{role}", language) for role in beat.roles if role in ROLES)]
@@ -133,7 +133,7 @@ ROLES = ("crawl", "work", "dashboard", "schedule")
 def stages(found: Latency, view: View) -> Any:
     """How long each stage of the path took."""
     if not found.articles:
-        return html.P(i18n.text("system.latency_none", view.language), className="quiet")
+        return html.P(i18n.text("system.latency_none", view.language), className="empty-state")
     rows = [
         (
             i18n.text(f"system.stage.{stage.name}", view.language),
@@ -148,7 +148,7 @@ def stages(found: Latency, view: View) -> Any:
 def lag(found: Mapping[str, list[int]] | None, view: View) -> Any:
     """Messages that wait, by topic."""
     if found is None:
-        return html.P(i18n.text("system.lag.away", view.language), className="quiet")
+        return html.P(i18n.text("system.lag.away", view.language), className="empty-state")
     missing = i18n.text("system.lag.missing", view.language)
     rows = [
         (name, f"{sum(behind):,}" if behind else missing, f"{max(behind, default=0):,}", str(len(behind))) for name, behind in found.items()
@@ -159,7 +159,7 @@ def lag(found: Mapping[str, list[int]] | None, view: View) -> Any:
 def deliveries(found: Sequence[Endpoint], now: datetime, view: View) -> Any:
     """What became of alerts at each endpoint."""
     if not found:
-        return html.P(i18n.text("system.deliveries.none", view.language), className="quiet")
+        return html.P(i18n.text("system.deliveries.none", view.language), className="empty-state")
     rows = []
     for each in found:
         last = ""
@@ -173,7 +173,7 @@ def deliveries(found: Sequence[Endpoint], now: datetime, view: View) -> Any:
 def dead(found: Sequence[DeadReason], now: datetime, view: View) -> Any:
     """Why records were set aside, the most frequent reason first."""
     if not found:
-        return html.P(["● ", i18n.text("system.dead.none", view.language)], className="quiet")
+        return html.P(["● ", i18n.text("system.dead.none", view.language)], className="empty-state")
     rows = [
         (
             plain(each.stage, 30),

@@ -32,7 +32,7 @@ class TextService(Protocol):
     def active(self) -> ActiveText:
         """The text that is in force."""
 
-    def save(self, text: str, base: str, who: str) -> ActiveText:
+    def save(self, text: str, base: str, actor: str) -> ActiveText:
         """Put it in force in place of that of id `base`. Raises UserError for mistakes, and where another is by now."""
 
 
@@ -76,7 +76,7 @@ def layout(editor: Editor, view: View) -> Any:
     )
 
 
-def register(app: dash.Dash, editor: Editor, service: TextService | None, attempt: Callable[[str, View], Any], who: Callable[[], str]) -> None:
+def register(app: dash.Dash, editor: Editor, service: TextService | None, attempt: Callable[[str, View], Any], actor: Callable[[], str]) -> None:
     """What the page shows first, and what its buttons do.
 
     service: None where the text is not to be had from here; attempt: shows what a text would have done, raises SettingsError, StoreError
@@ -134,7 +134,7 @@ def register(app: dash.Dash, editor: Editor, service: TextService | None, attemp
         if not clicks or service is None:
             return no_update, no_update, no_update
         try:
-            kept = service.save(str(text or ""), str(base or ""), who())
+            kept = service.save(str(text or ""), str(base or ""), actor())
         except (UserError, StoreError) as error:
             return _wrong(editor, error, view), no_update, no_update
         said = html.P(["✓ ", i18n.text(f"{editor.words}.kept", view.language)], className="sentiment positive")
@@ -145,7 +145,7 @@ def _written(editor: Editor, found: ActiveText, view: View) -> str:
     """Who wrote what is in force, and when."""
     if found.at is None:
         return i18n.text(f"{editor.words}.of_settings" if found.text else f"{editor.words}.none", view.language)
-    return i18n.text("rules.by", view.language, who=plain(found.who, 60), at=i18n.when(found.at, view.tz, view.language))
+    return i18n.text("rules.by", view.language, actor=plain(found.actor, 60), at=i18n.when(found.at, view.tz, view.language))
 
 
 def _wrong(editor: Editor, error: Exception, view: View) -> Any:
@@ -153,4 +153,4 @@ def _wrong(editor: Editor, error: Exception, view: View) -> Any:
     if isinstance(error, StoreError):
         get_logger(f"dashboard.{editor.words}").warning("the store did not answer", error=str(error))
         return i18n.text("store.title", view.language)
-    return html.Ul([html.Li(f"✗ {line}") for line in str(error).splitlines()], className="mistakes sentiment negative")
+    return html.Ul([html.Li(f"✗ {line}") for line in str(error).splitlines()], className="errors sentiment negative")

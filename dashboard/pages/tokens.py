@@ -10,7 +10,7 @@ import dash
 import dash_mantine_components as dmc
 from dash import Input, Output, State, html, no_update
 
-from actions.audited_actions import Deeds
+from actions.audited_actions import AuditedActions
 from core.errors import StoreError, UserError
 from core.log import get_logger
 from core.untrusted_text import plain
@@ -60,7 +60,7 @@ def part(view: View) -> Any:
             chooser("tk-chosen", "tk-rows", words("tokens.chosen")),
             html.Div(button("tk-revoke"), className="actions after"),
             html.Div([name, scopes, lasts, button("tk-make", "filled")], className="actions"),
-            html.Div(id="tk-said", role="status", className="said"),
+            html.Div(id="tk-said", role="status", className="message"),
         ],
         note=words("tokens.help"),
     )
@@ -68,7 +68,7 @@ def part(view: View) -> Any:
 
 def state_of(token: Token, now: datetime) -> str:
     """live, expired, or revoked."""
-    return "revoked" if token.revoked_at is not None else "live" if token.alive(now) else "expired"
+    return "revoked" if token.revoked_at is not None else "live" if token.is_valid(now) else "expired"
 
 
 def table(found: Sequence[Token], now: datetime, view: View) -> Any:
@@ -83,15 +83,15 @@ def table(found: Sequence[Token], now: datetime, view: View) -> Any:
     def ended(token: Token) -> datetime:
         return min(at for at in (token.revoked_at, token.expires_at, now) if at is not None)
 
-    listed = [token for token in found if token.alive(now) or ended(token) > now - ENDED_SHOWN]
+    listed = [token for token in found if token.is_valid(now) or ended(token) > now - ENDED_SHOWN]
     if not listed:
-        return html.P(words("tokens.none"), className="quiet")
+        return html.P(words("tokens.none"), className="empty-state")
     names = ("name", "scopes", "author", "expires", "used", "state")
     head = html.Tr([html.Td(), *(html.Th(words(f"tokens.column.{name}"), scope="col") for name in names)])
     rows = []
     for token in listed:
         state = state_of(token, now)
-        by = words("tokens.by", who=plain(token.revoked_by, 60)) if token.revoked_by else ""
+        by = words("tokens.by", actor=plain(token.revoked_by, 60)) if token.revoked_by else ""
         label = {"aria-label": f"{plain(token.name, 60)} {token.id[:10]}"}
         choice = dmc.Radio(value=token.id, size="md", **label) if state == "live" else None
         rows.append(
@@ -110,7 +110,7 @@ def table(found: Sequence[Token], now: datetime, view: View) -> Any:
     return html.Div(html.Table([html.Thead(head), html.Tbody(rows)], className="table"), className="scroll")
 
 
-def register(app: dash.Dash, reads: Reads, deeds: Deeds) -> None:
+def register(app: dash.Dash, reads: Reads, actions: AuditedActions) -> None:
     """What its buttons do."""
 
     @app.callback(
@@ -144,8 +144,8 @@ def register(app: dash.Dash, reads: Reads, deeds: Deeds) -> None:
     def _make(name: str, scopes: Any, lasts: timedelta | None, view: View) -> Any:
         now = reads.now()
         given = [str(scope) for scope in scopes] if isinstance(scopes, list) else []
-        secret, token = new_token(name, given, author=deeds.who(), now=now, expires_at=now + lasts if lasts else None)
-        deeds.grant(token)
+        secret, token = new_token(name, given, author=actions.actor(), now=now, expires_at=now + lasts if lasts else None)
+        actions.add_token(token)
         return once(i18n.text("tokens.made", view.language, name=plain(token.name, 100)), secret, i18n.text("tokens.once", view.language))
 
     def _revoke(chosen: Any, view: View) -> Any:
@@ -153,5 +153,5 @@ def register(app: dash.Dash, reads: Reads, deeds: Deeds) -> None:
         if found is None:
             return mistake(i18n.text("tokens.choose", view.language))
         if found.revoked_at is None:
-            deeds.revoke(found.id)
+            actions.revoke_token(found.id)
         return "✓ " + i18n.text("tokens.revoked", view.language, name=plain(found.name, 100))

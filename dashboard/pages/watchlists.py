@@ -14,7 +14,7 @@ from dashboard import i18n
 from dashboard.figures.palette import sentiment_of
 from dashboard.pages import text_editor
 from dashboard.pages.components import sentiment, series_href, titled
-from dashboard.services import Matched, Tried, Watching
+from dashboard.services import WatchlistMatches, WatchlistPreview, WatchlistService
 from dashboard.view import View
 from storage.store import ArticleRow
 
@@ -39,14 +39,14 @@ def layout(view: View, _key: str) -> Any:
     return text_editor.layout(EDITOR, view)
 
 
-def tried(found: Tried, view: View) -> Any:
+def tried(found: WatchlistPreview, view: View) -> Any:
     """What would have been matched: of how many articles, and by each list how many and the newest."""
     hours = f"{max(1, round((found.until - found.since).total_seconds() / 3600)):,}"
     head = i18n.text("watchlists.tried", view.language, read=f"{found.read:,}", hours=hours)
     return html.Div([html.P(head, className="sentence"), *(part for each in found.lists for part in _matched(each, view))])
 
 
-def _matched(found: Matched, view: View) -> list[Any]:
+def _matched(found: WatchlistMatches, view: View) -> list[Any]:
     title = found.title_zh if view.language == "zh" else found.title_en
     said = i18n.text("watchlists.matched", view.language, articles=f"{found.articles:,}", negative=f"{found.negative:,}")
     link = dcc.Link(html.Bdi(plain(title, 80)), href=series_href(watchlist_series(found.name), view))
@@ -69,10 +69,10 @@ def _item(article: ArticleRow, why: str, view: View) -> Any:
     return html.Li([head, html.Div(told, className="muted small")])
 
 
-def register(app: dash.Dash, watching: Watching | None, who: Callable[[], str]) -> None:
-    """What the page shows first, and what its buttons do. watching: None where watchlists are not to be had from here."""
+def register(app: dash.Dash, watchlist_service: WatchlistService | None, actor: Callable[[], str]) -> None:
+    """What the page shows first, and what its buttons do. watchlist_service: None where watchlists are not to be had from here."""
 
     def attempt(text: str, view: View) -> Any:
-        return tried(watching.attempt(text), view) if watching is not None else None
+        return tried(watchlist_service.preview(text), view) if watchlist_service is not None else None
 
-    text_editor.register(app, EDITOR, watching, attempt, who)
+    text_editor.register(app, EDITOR, watchlist_service, attempt, actor)

@@ -27,7 +27,7 @@ DEFAULT_SPAN = "7d"
 SHOWN, EXPORTED = 100, 50_000
 CHOICES_TTL_S = 15.0
 MAX_CHARS = 4_000
-_COLUMNS = ("at", "who", "address", "what", "about", "before", "after")
+_COLUMNS = ("at", "actor", "address", "action", "target", "before", "after")
 _EVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -43,7 +43,7 @@ class Known(NamedTuple):
 class AuditAsked(NamedTuple):
     """Which entries, newest first. span: a key of SPANS; until: those before this only"""
 
-    who: str = ""
+    actor: str = ""
     what: str = ""
     span: str = DEFAULT_SPAN
     until: datetime | None = None
@@ -52,7 +52,7 @@ class AuditAsked(NamedTuple):
 def read_accounts(store: Store) -> list[Known]:
     """Every account, by name. Raises StoreError."""
     accounts, sessions = store.accounts.all(), store.sessions.live(_EVER)
-    failures = store.failures.get([account_subject(each.name) for each in accounts])
+    failures = store.login_failures.get([account_subject(each.name) for each in accounts])
     found = []
     for account in accounts:
         seen = [each.seen_at for each in sessions if each.name == account.name]
@@ -76,14 +76,14 @@ def choices(reads: Reads) -> tuple[list[str], list[str]]:
     return reads.shared("audit choices", CHOICES_TTL_S, lambda store: store.audit.known())
 
 
-def asked(who: Any, what: Any, span: Any, until: Any = None) -> AuditAsked:
+def asked(actor: Any, what: Any, span: Any, until: Any = None) -> AuditAsked:
     """What a browser asked for; anything odd falls back to everything of the last week."""
     try:
         before = datetime.fromisoformat(until) if isinstance(until, str) else None
     except ValueError:
         before = None
     return AuditAsked(
-        who=who[:MAX_CHARS] if isinstance(who, str) else "",
+        actor=actor[:MAX_CHARS] if isinstance(actor, str) else "",
         what=what[:MAX_CHARS] if isinstance(what, str) else "",
         span=span if isinstance(span, str) and span in SPANS else DEFAULT_SPAN,
         until=before if before is not None and before.tzinfo is not None and before > _EVER else None,
@@ -94,7 +94,7 @@ def entries(reads: Reads, given: AuditAsked, limit: int = SHOWN) -> list[AuditEn
     """The log, as it is asked for; not kept: who looks wants what is there now. Raises StoreError."""
     span = SPANS[given.span]
     since = reads.now() - span if span else None
-    return reads.once(lambda store: store.audit.latest(limit, since=since, until=given.until, who=given.who, what=given.what))
+    return reads.once(lambda store: store.audit.latest(limit, since=since, until=given.until, actor=given.actor, action=given.what))
 
 
 def audit_csv(found: list[AuditEntry], view: View) -> bytes:

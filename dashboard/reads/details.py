@@ -11,7 +11,7 @@ from core.records import Alert, Score
 from core.series import MARKET, company_series, key_of, kind_of
 from dashboard.reads.usual import PAST, Usual, step_of, usual
 from dashboard.time_ranges import Range, bounds, starts
-from storage.store import About, ArticleRow, MoodLine, MoodPoint, SeriesTotal, Store, Story, Version
+from storage.store import CompanyProfile, ArticleRow, SentimentSeries, SentimentPoint, SeriesTotal, Store, StoryCoverage, ArticleVersion
 from storage.tables.rollups import KINDS
 from storage.tables.search import LEAD_CHARS
 from storage.tables.stories import COPIES_WITHIN
@@ -32,7 +32,7 @@ class ArticleView(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     score: Score
-    versions: list[Version]
+    versions: list[ArticleVersion]
     copies: list[ArticleRow]
     revision: str = ""
 
@@ -58,7 +58,7 @@ class SeriesView(msgspec.Struct, frozen=True, kw_only=True):
     since: datetime
     until: datetime
     width_s: int
-    points: list[MoodPoint]
+    points: list[SentimentPoint]
     usual: list[Usual]
     total: SeriesTotal | None
     before: SeriesTotal | None
@@ -66,7 +66,7 @@ class SeriesView(msgspec.Struct, frozen=True, kw_only=True):
     negative: list[StoryView]
     positive: list[StoryView]
     beside: list[SeriesTotal]
-    names: dict[str, About]
+    names: dict[str, CompanyProfile]
     revision: str = ""
 
 
@@ -99,30 +99,30 @@ def lead(article: ArticleRow) -> ArticleRow:
     return msgspec.structs.replace(article, text=article.text[:LEAD_CHARS])
 
 
-def read_past(store: Store, series: str, width_s: int, since: datetime) -> tuple[list[MoodPoint], datetime, datetime]:
+def read_past(store: Store, series: str, width_s: int, since: datetime) -> tuple[list[SentimentPoint], datetime, datetime]:
     """Windows of a series' past before a range from `since` on, and the stretch [since, until) that they tell of. Raises StoreError."""
     lines, first, until = read_past_of(store, [series], width_s, since)
     return [point for line in lines for point in line.points()], first, until
 
 
-def read_past_of(store: Store, series: Sequence[str], width_s: int, since: datetime) -> tuple[list[MoodLine], datetime, datetime]:
+def read_past_of(store: Store, series: Sequence[str], width_s: int, since: datetime) -> tuple[list[SentimentSeries], datetime, datetime]:
     """The same of several series, in columns."""
     step_s = step_of(width_s)
     until = datetime.fromtimestamp(int(since.timestamp()) // step_s * step_s, tz=since.tzinfo)
-    began = store.moods.began()
+    began = store.rollups.began()
     first = max(until - PAST, began) if began is not None else until
-    return (store.moods.lines(series, until - PAST, until, step_s) if first < until else []), first, until
+    return (store.rollups.lines(series, until - PAST, until, step_s) if first < until else []), first, until
 
 
 def read_series(
-    store: Store, series: str, chosen: Range, now: datetime, past: tuple[list[MoodPoint], datetime, datetime], began: datetime | None
+    store: Store, series: str, chosen: Range, now: datetime, past: tuple[list[SentimentPoint], datetime, datetime], began: datetime | None
 ) -> SeriesView:
     """One series over a range; `past` as read_past tells it, `began`: since when anything is followed. Raises StoreError."""
     since, until = bounds(chosen, now)
     span = until - since
     followed = began is not None and began <= since - span + timedelta(seconds=chosen.width_s)
     stories = store.stories  # everything is named with the market
-    beside = store.moods.busiest("company", since, until, BESIDE) if series == MARKET else stories.beside(series, since, until, BESIDE)
+    beside = store.rollups.busiest("company", since, until, BESIDE) if series == MARKET else stories.beside(series, since, until, BESIDE)
     companies = [key_of(item.series) for item in beside] + ([key_of(series)] if kind_of(series) == "company" else [])
     negative, positive = _stories(store, series, since, until)
     return SeriesView(
@@ -130,7 +130,7 @@ def read_series(
         since=since,
         until=until,
         width_s=chosen.width_s,
-        points=store.moods.mood([series], since, until, chosen.width_s),
+        points=store.rollups.sentiment([series], since, until, chosen.width_s),
         usual=usual(*past, step_of(chosen.width_s), starts(since, until, chosen.width_s), chosen.width_s),
         total=_total(store, series, since, until),
         before=_total(store, series, since - span, since) if followed else None,
@@ -144,19 +144,19 @@ def read_series(
 
 def read_choices(store: Store, since: datetime, until: datetime) -> Choices:
     """Raises StoreError."""
-    companies = store.moods.busiest("company", since, until, CHOICES)
+    companies = store.rollups.busiest("company", since, until, CHOICES)
     return Choices(sources=store.stories.sources(since, until, CHOICES), companies=[key_of(item.series) for item in companies])
 
 
 def read_busiest(store: Store, since: datetime, until: datetime, limit: int) -> dict[str, list[SeriesTotal]]:
     """Kind to its busiest series, of kinds that the overview does not draw. Raises StoreError."""
-    return {kind: store.moods.busiest(kind, since, until, limit) for kind in ("company", "sector", "watchlist")}
+    return {kind: store.rollups.busiest(kind, since, until, limit) for kind in ("company", "sector", "watchlist")}
 
 
 def _total(store: Store, series: str, since: datetime, until: datetime) -> SeriesTotal | None:
     if kind_of(series) not in KINDS:
         return store.stories.total(series, since, until)
-    return next((item for item in store.moods.totals(since, until, (kind_of(series),)) if item.series == series), None)
+    return next((item for item in store.rollups.totals(since, until, (kind_of(series),)) if item.series == series), None)
 
 
 def _stories(store: Store, series: str, since: datetime, until: datetime) -> tuple[list[StoryView], list[StoryView]]:
@@ -165,7 +165,7 @@ def _stories(store: Store, series: str, since: datetime, until: datetime) -> tup
     good = store.stories.of_series(series, "positive", since, until, STORIES)
     articles = {article.id: article for article in store.articles.at({story.first_id: story.first for story in (*bad, *good)})}
 
-    def views(found: Sequence[Story]) -> list[StoryView]:
+    def views(found: Sequence[StoryCoverage]) -> list[StoryView]:
         return [
             StoryView(article=lead(articles[story.first_id]), articles=story.articles, sources=story.sources, last=story.last)
             for story in found
@@ -175,7 +175,7 @@ def _stories(store: Store, series: str, since: datetime, until: datetime) -> tup
     return views(bad), views(good)
 
 
-def company_of(series: str, names: dict[str, About]) -> tuple[str, str]:
+def company_of(series: str, names: dict[str, CompanyProfile]) -> tuple[str, str]:
     """(its name, its sector) of a company's series, each "" where it is not known, or the series is no company's."""
     about = names.get(key_of(series)) if series == company_series(key_of(series)) else None
     return (about.name, about.sector) if about else ("", "")

@@ -1,14 +1,12 @@
-"""Does the news, or what the model says of it, look other than a month ago? And is it right as often as it is sure? Pure.
+"""Drift of the news and of the model between two months, and the model's accuracy by version and by confidence. Pure.
 
-Source of the distance and of its limit: Lin (1991), "Divergence measures based on the Shannon entropy"; Evidently takes 0.1 for
-drifted. Of the intervals: Wilson (1927); Brown, Cai and DasGupta (2001), "Interval Estimation for a Binomial Proportion".
+The statistics are in stats/drift.py and stats/wilson.py. Source of the limit DRIFTED: Evidently's default for the Jensen-Shannon distance.
 """
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -16,15 +14,14 @@ from core.series import MARKET, key_of
 from core.taxonomy import RISK_KEYS, TOPIC_KEYS
 from dashboard.figures.palette import sentiment_of
 from dashboard.services import Bins
-from storage.store import DaySaid, Judged, MoodPoint
+from stats.drift import Counts, jensen_shannon_distance
+from storage.store import DailyPredictions, LabelledPrediction, SentimentPoint
 
 SPAN = timedelta(days=30)
 DRIFTED = 0.1
 LEAST = 100
 """Articles (or stories) that a month must have on either side: of fewer, chance alone goes over the limit."""
 BINS = 10
-Z = 1.959964
-Counts = Mapping[str, float]
 
 
 class Months(NamedTuple):
@@ -58,25 +55,13 @@ def months(now: datetime) -> Months:
     return Months(until - 2 * SPAN, until - SPAN, until)
 
 
-def distance(one: Counts, two: Counts) -> float:
-    """The Jensen-Shannon distance of two distributions given by counts, base 2: 0 where they are alike, 1 where nothing is in both."""
-    total = (sum(one.values()), sum(two.values()))
-    if not all(total):
-        return 0.0
-    found = 0.0
-    for key in {*one, *two}:
-        p, q = one.get(key, 0.0) / total[0], two.get(key, 0.0) / total[1]
-        mean = (p + q) / 2
-        found += sum(0.5 * each * math.log2(each / mean) for each in (p, q) if each > 0)
-    return math.sqrt(max(0.0, found))
-
 
 def shift(before: Counts, now: Counts, least: float) -> Shift:
     """The two beside each other. least: the fewer articles or stories of the two months"""
-    return Shift(before, now, distance(before, now) if least >= LEAST else None)
+    return Shift(before, now, jensen_shannon_distance(before, now) if least >= LEAST else None)
 
 
-def sentiments(days: Iterable[DaySaid], split: Months, language: str = "") -> Shift:
+def sentiments(days: Iterable[DailyPredictions], split: Months, language: str = "") -> Shift:
     """Articles by likeliest sentiment in the two months; of one language, or of all."""
     counts: list[dict[str, float]] = [dict.fromkeys(("negative", "neutral", "positive"), 0.0) for _ in range(2)]
     for each in days:
@@ -88,7 +73,7 @@ def sentiments(days: Iterable[DaySaid], split: Months, language: str = "") -> Sh
     return shift(counts[0], counts[1], min(sum(month.values()) for month in counts))
 
 
-def topics(points: Iterable[MoodPoint], split: Months) -> Shift:
+def topics(points: Iterable[SentimentPoint], split: Months) -> Shift:
     """Stories by topic in the two months, as counts; a story may have several topics, and counts for each on each of its days."""
     counts: list[defaultdict[str, float]] = [defaultdict(float), defaultdict(float)]
     stories = [0.0, 0.0]
@@ -101,7 +86,7 @@ def topics(points: Iterable[MoodPoint], split: Months) -> Shift:
     return shift(dict(counts[0]), dict(counts[1]), min(stories))
 
 
-def confidence(days: Iterable[DaySaid], split: Months, language: str = "") -> tuple[float | None, float | None]:
+def confidence(days: Iterable[DailyPredictions], split: Months, language: str = "") -> tuple[float | None, float | None]:
     """The mean probability of what was said, in the two months; None for a month without articles."""
     sums, articles = [0.0, 0.0], [0, 0]
     for each in days:
@@ -113,27 +98,27 @@ def confidence(days: Iterable[DaySaid], split: Months, language: str = "") -> tu
     return before, now
 
 
-def is_right(judged: Judged) -> bool:
+def is_right(judged: LabelledPrediction) -> bool:
     """Whether the model had said what the person says."""
     if judged.task == "sentiment":
-        return (sentiment_of(*judged.said)[0],) == judged.labels
-    said, known = (judged.topics, TOPIC_KEYS) if judged.task == "topic" else (judged.risks, RISK_KEYS)
-    return set(said) & set(known) == set(judged.labels)
+        return (sentiment_of(*judged.predicted)[0],) == judged.labels
+    predicted, known = (judged.topics, TOPIC_KEYS) if judged.task == "topic" else (judged.risks, RISK_KEYS)
+    return set(predicted) & set(known) == set(judged.labels)
 
 
-def bins_of(judged: Iterable[Judged]) -> dict[str, Bins]:
+def bins_of(judged: Iterable[LabelledPrediction]) -> dict[str, Bins]:
     """By language: sentiments that people judged, in BINS bins of the confidence that the model had in them."""
     found: dict[str, list[list[float]]] = {}
     for each in judged:
         if each.task == "sentiment":
-            sure = max(each.said)
+            sure = max(each.predicted)
             row = found.setdefault(each.language, [[0.0] * 3 for _ in range(BINS)])[min(BINS - 1, int(sure * BINS))]
             for place, value in enumerate((1.0, sure, float(is_right(each)))):
                 row[place] += value
     return {language: [(row[0], row[1], row[2]) for row in rows] for language, rows in sorted(found.items())}
 
 
-def wrong_by_model(judged: Iterable[Judged]) -> list[Wrong]:
+def wrong_by_model(judged: Iterable[LabelledPrediction]) -> list[Wrong]:
     """By version and task, the version that was judged last first."""
     counts: dict[tuple[str, str], list[int]] = {}
     for each in judged:
@@ -144,22 +129,9 @@ def wrong_by_model(judged: Iterable[Judged]) -> list[Wrong]:
     return sorted((Wrong(model, task, *row) for (model, task), row in counts.items()), key=lambda each: (order[each.model], each.task))
 
 
-def interval(hits: float, n: float) -> tuple[float, float]:
-    """The 95 % interval of a share of which `hits` of `n` were seen (Wilson); (0, 1) for none."""
-    if n <= 0:
-        return 0.0, 1.0
-    share, z2 = hits / n, Z * Z
-    middle, reach = share + z2 / (2 * n), Z * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
-    return max(0.0, (middle - reach) / (1 + z2 / n)), min(1.0, (middle + reach) / (1 + z2 / n))
 
 
-def error_of(bins: Bins) -> float | None:
-    """The expected calibration error: the mean distance of confidence and share right, by rows; None without any."""
-    total = sum(n for n, _, _ in bins)
-    return sum(abs(sure - right) for _, sure, right in bins) / total if total else None
-
-
-def languages(days: Sequence[DaySaid]) -> list[str]:
+def languages(days: Sequence[DailyPredictions]) -> list[str]:
     """The languages of the news, the busiest first."""
     counts: defaultdict[str, int] = defaultdict(int)
     for each in days:

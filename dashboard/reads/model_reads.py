@@ -13,7 +13,7 @@ from core.taxonomy import TOPIC_KEYS
 from dashboard.reads.drift import months
 from dashboard.reads.queries import revision
 from dashboard.services import ModelCard, ModelComparison, ModelService, ModelVersions, RefreshStatus
-from storage.store import DaySaid, Judged, MoodPoint, Store, Use
+from storage.store import DailyPredictions, LabelledPrediction, SentimentPoint, Store, ModelUse
 
 FILES_TTL_S, PROGRESS_TTL_S = 5.0, 1.0
 USES_TTL_S = 15.0
@@ -29,8 +29,8 @@ class Drift(msgspec.Struct, frozen=True, kw_only=True):
     since: datetime
     middle: datetime
     until: datetime
-    days: list[DaySaid]
-    topics: list[MoodPoint]
+    days: list[DailyPredictions]
+    topics: list[SentimentPoint]
     revision: str = ""
 
 
@@ -63,17 +63,17 @@ class ModelReads:
         service = self.model_service
         return None if service is None else self._cache.get("model card", DRIFT_TTL_S, service.card)
 
-    def uses(self) -> list[Use]:
+    def uses(self) -> list[ModelUse]:
         """The versions that scored the news of the last day. Raises StoreError."""
-        return self._cache.get("uses", USES_TTL_S, lambda: self._store.quality.uses(self.now() - timedelta(days=1)))
+        return self._cache.get("uses", USES_TTL_S, lambda: self._store.quality.model_uses(self.now() - timedelta(days=1)))
 
     def drift(self) -> Drift:
         """The last two months. Raises StoreError."""
         return self._cache.get("drift", DRIFT_TTL_S, self._drift)
 
-    def judged(self) -> list[Judged]:
+    def judged(self) -> list[LabelledPrediction]:
         """The newest of what people said. Raises StoreError."""
-        return self._cache.get("judged", JUDGED_TTL_S, lambda: self._store.quality.judged(JUDGED))
+        return self._cache.get("judged", JUDGED_TTL_S, lambda: self._store.quality.labelled_predictions(JUDGED))
 
     def forget(self) -> None:
         """Read versions and refreshes anew: somebody changed them here."""
@@ -87,6 +87,6 @@ class ModelReads:
             middle=middle,
             until=until,
             days=self._store.quality.days(since, until),
-            topics=self._store.moods.mood(series, since, until, 86_400),
+            topics=self._store.rollups.sentiment(series, since, until, 86_400),
         )
         return msgspec.structs.replace(found, revision=revision(found))

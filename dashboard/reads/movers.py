@@ -20,7 +20,7 @@ from dashboard.reads.details import read_past_of
 from dashboard.reads.usual import Profile, learn, step_of
 from dashboard.time_ranges import Range, bounds
 from dashboard.view import Measure
-from storage.store import MoodLine, MoodPoint, SeriesTotal, Store
+from storage.store import SentimentSeries, SentimentPoint, SeriesTotal, Store
 
 LEAST = 5
 """Stories that a share or a tone is made of at least: one bad story of one is no mood."""
@@ -69,12 +69,12 @@ class Habit(NamedTuple):
 Habits = Mapping[str, Habit]
 
 
-def habits(past: Iterable[MoodLine], series: Sequence[str], since: datetime, until: datetime, step_s: int) -> Habits:
+def habits(past: Iterable[SentimentSeries], series: Sequence[str], since: datetime, until: datetime, step_s: int) -> Habits:
     """What each of `series` usually has, after the past [since, until) in windows of step_s; {} after too short a past."""
     lines = {line.series: line for line in past}
     found: dict[str, Habit] = {}
     for name in series:
-        line = lines.get(name, MoodLine(name, [], [], [], []))
+        line = lines.get(name, SentimentSeries(name, [], [], [], []))
         stories = learn(line.start, line.stories, since, until, step_s)
         negative = learn(line.start, line.negative, since, until, step_s)
         if stories is None or negative is None:
@@ -83,9 +83,9 @@ def habits(past: Iterable[MoodLine], series: Sequence[str], since: datetime, unt
     return found
 
 
-def moved(points: Iterable[MoodPoint], known: Habits, since: datetime, until: datetime) -> list[Mover]:
+def moved(points: Iterable[SentimentPoint], known: Habits, since: datetime, until: datetime) -> list[Mover]:
     """Each series of `known` over [since, until), beside what is usual. points: of that time, in windows as wide as the past's."""
-    now: dict[str, list[MoodPoint]] = {name: [] for name in known}
+    now: dict[str, list[SentimentPoint]] = {name: [] for name in known}
     for point in points:
         now[point.series].append(point)
     return [_mover(name, now[name], habit, since, until) for name, habit in known.items()]
@@ -97,7 +97,7 @@ def furthest(found: Iterable[Mover], by: Measure, limit: int = SHOWN) -> list[Mo
     return [mover for mover in order[:limit] if abs(mover.scores[by]) >= LEAST_SCORE]
 
 
-def _mover(name: str, own: Sequence[MoodPoint], habit: Habit, since: datetime, until: datetime) -> Mover:
+def _mover(name: str, own: Sequence[SentimentPoint], habit: Habit, since: datetime, until: datetime) -> Mover:
     stories, negative = sum(point.stories for point in own), sum(point.negative for point in own)
     tone = sum(point.tone * point.stories for point in own) / stories if stories else habit.tone
     usual_stories, spread = _usual(habit.stories, since, until)
@@ -136,5 +136,5 @@ def read_habits(store: Store, series: Sequence[str], chosen: Range, now: datetim
 def read_moved(store: Store, known: Habits, chosen: Range, now: datetime) -> list[Mover]:
     """How each series of `known` has moved in a range, as far as it is over. Raises StoreError."""
     since, until = bounds(chosen, now)
-    points = store.moods.mood(sorted(known), since, until, step_of(chosen.width_s))
+    points = store.rollups.sentiment(sorted(known), since, until, step_of(chosen.width_s))
     return moved(points, known, since, max(since, min(until, now)))

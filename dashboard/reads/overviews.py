@@ -10,7 +10,7 @@ from core.series import MARKET, key_of, topic_series
 from core.taxonomy import all_topics
 from dashboard.time_ranges import Range, bounds
 from dashboard.view import Kind
-from storage.store import About, MoodPoint, SeriesTotal, Store
+from storage.store import CompanyProfile, SentimentPoint, SeriesTotal, Store
 
 DRAWN = 20
 """Series of a kind that the heat map has at most; there are fewer topics."""
@@ -37,9 +37,9 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     since: datetime
     until: datetime
     width_s: int
-    mood: list[MoodPoint]
+    mood: list[SentimentPoint]
     members: list[SeriesTotal]
-    names: dict[str, About]
+    names: dict[str, CompanyProfile]
     market: SeriesTotal | None
     before: SeriesTotal | None
     revision: str = ""
@@ -48,7 +48,7 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
 def read_overview(store: Store, chosen: Range, kind: Kind, now: datetime) -> Overview:
     """Raises StoreError."""
     since, until = bounds(chosen, now)
-    moods, summed = store.moods, kind in ("topic", "sector")
+    moods, summed = store.rollups, kind in ("topic", "sector")
     totals = moods.totals(since, until, (kind, "market") if summed else ("market",))
     members = [item for item in totals if item.series != MARKET] if summed else moods.busiest(kind, since, until, OFFERED)
     members = sorted(members, key=lambda item: (-item.stories, item.series))[:OFFERED]
@@ -63,7 +63,7 @@ def read_overview(store: Store, chosen: Range, kind: Kind, now: datetime) -> Ove
         since=since,
         until=until,
         width_s=chosen.width_s,
-        mood=moods.mood([MARKET], since, until, chosen.width_s) + moods.mood(drawn, since, until, chosen.width_s),
+        mood=moods.sentiment([MARKET], since, until, chosen.width_s) + moods.sentiment(drawn, since, until, chosen.width_s),
         members=members,
         names=read_names(store, [item.series for item in members], since, until),
         market=next((item for item in totals if item.series == MARKET), None),
@@ -71,7 +71,7 @@ def read_overview(store: Store, chosen: Range, kind: Kind, now: datetime) -> Ove
     )
 
 
-def read_names(store: Store, series: list[str], since: datetime, until: datetime) -> dict[str, About]:
+def read_names(store: Store, series: list[str], since: datetime, until: datetime) -> dict[str, CompanyProfile]:
     """What the companies among `series` were called last, by key. Raises StoreError."""
     companies = [key_of(name) for name in series if name.startswith("company:")]
     return store.stories.about(companies, max(since, until - NAMED_WITHIN), until)

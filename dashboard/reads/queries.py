@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from actions.alert_lifecycles import read_lives
+from actions.alert_lifecycles import read_lifecycles
 from core.cache import KINDS, TTL_S, Cache, Changed
 from core.errors import StoreUnavailable
 from core.records import Alert
@@ -26,8 +26,8 @@ from dashboard.reads.movers import Habits, Mover, candidates, read_habits, read_
 from dashboard.reads.overviews import OFFERED, Overview, read_names, read_overview
 from dashboard.time_ranges import DEFAULT_RANGE, RANGES, Range, bounds, exact, range_of
 from dashboard.view import Kind
-from domain.alert_lifecycle import AlertEvent, Inhibition, Life
-from storage.store import ArticleRow, Criteria, Cursor, Delivery, Found, Label, MoodPoint, SeriesTotal, Store, WindowCount, Withheld
+from domain.alert_lifecycle import AlertEvent, Inhibition, AlertLifecycle
+from storage.store import ArticleRow, Criteria, SearchCursor, Delivery, SearchPage, Label, SentimentPoint, SeriesTotal, Store, WindowCount, SuppressedDelivery
 
 T = TypeVar("T")
 NEWS: tuple[Changed, ...] = ("articles",)
@@ -71,15 +71,15 @@ class Inboxed(NamedTuple):
     """An alert and what became of it."""
 
     alert: Alert
-    life: Life
+    life: AlertLifecycle
 
 
 class Story(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one alert: its life, what was done to it, oldest first, and why it was not sent."""
 
-    life: Life
+    life: AlertLifecycle
     events: list[AlertEvent]
-    withheld: list[Withheld]
+    withheld: list[SuppressedDelivery]
 
 
 def _chosen(range_key: str) -> Range:
@@ -118,13 +118,13 @@ class Reads:
 
         return self._cache.get(("overview", range_key, kind), ttl_s, load, NEWS)
 
-    def moods(self, series: tuple[str, ...], range_key: str) -> list[MoodPoint]:
+    def moods(self, series: tuple[str, ...], range_key: str) -> list[SentimentPoint]:
         """Mood of a few series that were chosen, over a range."""
         chosen = _chosen(range_key)
         since, until = bounds(chosen, self._now())
 
-        def load() -> list[MoodPoint]:
-            return self._store.moods.mood(series, since, until, chosen.width_s)
+        def load() -> list[SentimentPoint]:
+            return self._store.rollups.sentiment(series, since, until, chosen.width_s)
 
         return self._cache.get(("moods", series, range_key), SLOWER * chosen.ttl_s, load, NEWS) if series else []
 
@@ -176,13 +176,13 @@ class Reads:
 
     def set_aside(self) -> int:
         """How many records could not be used and wait for a person."""
-        return self._cache.get("set aside", STORED_TTL_S, self._store.dead.count)
+        return self._cache.get("set aside", STORED_TTL_S, self._store.dead_letters.count)
 
     def alert(self, alert_id: str) -> AlertView | None:
         """One alert and what lies behind it; None: there is no such alert."""
         return self._cache.get(("alert", alert_id), TTL_S, lambda: self._alert(alert_id), KINDS)
 
-    def find(self, range_key: str, criteria: Criteria, before: Cursor | None, limit: int = PAGE_ROWS) -> Found:
+    def find(self, range_key: str, criteria: Criteria, before: SearchCursor | None, limit: int = PAGE_ROWS) -> SearchPage:
         """A page of the articles of a range that fit, newest first."""
         since, until = self._moments(range_key)
         key = ("find", range_key, criteria, before, limit)
@@ -255,7 +255,7 @@ class Reads:
             before = self._cache.get(
                 ("past", series, range_key), PAST_TTL_S, lambda: details.read_past(self._store, series, chosen.width_s, since)
             )
-            found = details.read_series(self._store, series, chosen, now, before, self._store.moods.began())
+            found = details.read_series(self._store, series, chosen, now, before, self._store.rollups.began())
             return msgspec.structs.replace(found, revision=revision(found))
 
         return self._cache.get(("series", series, range_key), SLOWER * chosen.ttl_s, load, KINDS)
@@ -275,7 +275,7 @@ class Reads:
 
     def _inbox(self) -> list[Inboxed]:
         alerts = self._store.alerts.latest(INBOX_ROWS, since=self._now() - timedelta(days=INBOX_DAYS))
-        lives = read_lives(self._store, alerts, self._now(), self._inhibitions)
+        lives = read_lifecycles(self._store, alerts, self._now(), self._inhibitions)
         return [Inboxed(alert, lives[alert.id]) for alert in alerts]
 
     def _story(self, alert_id: str) -> Story | None:
@@ -283,9 +283,9 @@ class Reads:
         if alert is None:
             return None
         return Story(
-            life=read_lives(self._store, [alert], self._now(), self._inhibitions)[alert_id],
-            events=self._store.lives.events([alert_id]),
-            withheld=self._store.lives.withheld([alert_id]),
+            life=read_lifecycles(self._store, [alert], self._now(), self._inhibitions)[alert_id],
+            events=self._store.alert_lifecycle.events([alert_id]),
+            withheld=self._store.alert_lifecycle.suppressed([alert_id]),
         )
 
     def _alert(self, alert_id: str) -> AlertView | None:
@@ -300,6 +300,6 @@ class Reads:
             until=until,
             counts=self._store.mentions.window_counts(alert.series, since, until, alert.window_s),
             articles=self._store.articles.of_series(alert.series, alert.window_start, alert.window_start + width),
-            deliveries=self._store.told(alert_id),
+            deliveries=self._store.deliveries_of(alert_id),
         )
         return msgspec.structs.replace(found, revision=revision(found))

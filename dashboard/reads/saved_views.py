@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from urllib.parse import parse_qsl, urlencode
 
-from actions.account_service import People
+from actions.account_service import AccountService
 from core.errors import Conflict, InvalidInput, NotFound
 from core.untrusted_text import plain
 from dashboard.web.authentication import local_path
@@ -35,11 +35,11 @@ class Keeping:
 
     def __init__(self, store: Store, now: Callable[[], datetime]) -> None:
         self._store, self._now = store, now
-        self._people = People(store, now)
+        self._people = AccountService(store, now)
 
     def of(self, person: Person) -> list[SavedView]:
         """The team's views and the person's own, by name."""
-        return [view for view in self._store.views.all() if view.team or view.owner == person.name]
+        return [view for view in self._store.saved_views.all() if view.team or view.owner == person.name]
 
     def save(self, person: Person, name: str, path: object, search: object, *, team: bool) -> SavedView:
         """Keep an address under a name, in place of the person's own of that name."""
@@ -49,23 +49,23 @@ class Keeping:
             raise InvalidInput("name")
         if not address:
             raise InvalidInput("address")
-        known = self._store.views.all()
+        known = self._store.saved_views.all()
         own = [view for view in known if view.owner == person.name]
         made = SavedView(owner=person.name, name=named, address=address, team=team, at=self._now())
         if len(own) >= MOST and made.id not in {view.id for view in own}:
             raise Conflict("many")
         before = next((view.address for view in own if view.id == made.id), "")
-        self._store.views.put([made])
-        self._people.note(person.name, "view saved", named, before=before, after=address, address="dashboard")
+        self._store.saved_views.put([made])
+        self._people.audit(person.name, "view saved", named, before=before, after=address, address="dashboard")
         return made
 
     def drop(self, person: Person, view_id: str) -> None:
         """Forget a view: one's own, and an admin anybody's of the team."""
-        found = next((view for view in self._store.views.all() if view.id == view_id), None)
+        found = next((view for view in self._store.saved_views.all() if view.id == view_id), None)
         if found is None or not may_drop(person, found):
             raise NotFound("gone" if found is None else "others")
-        self._store.views.put([found], gone=True)
-        self._people.note(person.name, "view dropped", found.name, before=found.address, address="dashboard")
+        self._store.saved_views.put([found], gone=True)
+        self._people.audit(person.name, "view dropped", found.name, before=found.address, address="dashboard")
 
 
 def may_drop(person: Person, view: SavedView) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 from core.records import Alert
 from core.series import source_series
 from dashboard.reads.usual import HOUR_S, PAST, learn
-from storage.store import Feed, SourceHours, Visited
+from storage.store import Feed, SourceHours, SourceVisit
 
 State = Literal["failing", "silent", "late", "new", "past", "ok"]
 STATES: tuple[State, ...] = ("failing", "silent", "late", "new", "past", "ok")
@@ -40,7 +40,7 @@ class SourceView(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     name: str
-    visit: Visited | None
+    visit: SourceVisit | None
     added: Feed | None
     hours: list[int]
     usual: list[float]
@@ -64,7 +64,7 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
 
     past: Sequence[SourceHours]
     recent: Sequence[SourceHours]
-    visits: Sequence[Visited]
+    visits: Sequence[SourceVisit]
     feeds: Sequence[Feed]
     lags: Mapping[str, tuple[float, float]]
     dead: Mapping[str, int]
@@ -78,7 +78,7 @@ def views(known: Known, usuals: Mapping[str, list[float]], now: datetime) -> lis
     week, day = int((now - WEEK).timestamp()), [int(start.timestamp()) for start in starts(now)]
     visits = {visit.source: visit for visit in known.visits}
     feeds = {feed.name: feed for feed in known.feeds}
-    silences = {alert.series: alert.id for alert in known.alerts if alert.measure == "silence"}
+    silences = {alert.series: alert.id for alert in known.alerts if alert.measure == "outage"}
     found = []
     for name in sorted(hours.keys() | visits.keys() | feeds.keys()):
         counts, last = hours.get(name, {}), newest.get(name)
@@ -147,7 +147,7 @@ def usual_today(view: SourceView, now: datetime) -> float | None:
     return sum(view.usual[:-1]) + share * view.usual[-1]
 
 
-def overdue(visit: Visited, now: datetime) -> bool:
+def overdue(visit: SourceVisit, now: datetime) -> bool:
     """Whether the crawler should have visited it by now, and has not."""
     return visit.next_at is not None and now - visit.next_at > max(OVERDUE, timedelta(seconds=visit.interval_s))
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.store import MoodPoint
+from storage.store import SentimentPoint
 
 PAST = timedelta(weeks=4)
 LEAST_PAST = timedelta(days=2)
@@ -68,7 +68,7 @@ class Profile(NamedTuple):
 
 
 def usual(
-    past: Sequence[MoodPoint], since: datetime, until: datetime, step_s: int, starts: Sequence[datetime], width_s: int
+    past: Sequence[SentimentPoint], since: datetime, until: datetime, step_s: int, starts: Sequence[datetime], width_s: int
 ) -> list[Usual]:
     """What each window [start, start + width_s) usually has, after the past [since, until) in windows of step_s; [] after too short a past.
 

@@ -42,8 +42,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "status.updated": ("updated {s} s ago", "{s} 秒前更新"),
     "status.stale": ("stale: no answer for {s} s", "数据停滞：{s} 秒无响应"),
     "status.store": ("store unreachable, trying again", "存储不可用，正在重试"),
-    "status.aside": ("{n} records set aside", "{n} 条记录被搁置"),
-    "status.aside.title": (
+    "status.dead_letters": ("{n} dead letters", "{n} 条死信"),
+    "status.dead_letters.title": (
         "They could not be used, or had left Kafka unread: `tocsin dead-letters list` says why.",
         "这些记录无法使用，或在读取前已从 Kafka 中消失：`tocsin dead-letters list` 会说明原因。",
     ),

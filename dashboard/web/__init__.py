@@ -1,1 +1,1 @@
-"""The server and its doors: who comes in, what a browser may load, and the line on which pages are told what is new."""
+"""The web server of the dashboard: routes, authentication, permissions, static files, and the stream of changes to open pages."""

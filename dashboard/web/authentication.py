@@ -1,15 +1,17 @@
-"""The doors: who asks, and whether they may. One of three, as the setting dashboard_login says.
+"""Authentication of dashboard requests, in one of three modes (setting dashboard_login).
 
-password   a cookie, got at /login for an account's name and password
-header     a proxy before us has asked already, and names them
-none       everybody who reaches this machine's loopback address
+password   a session cookie, set by /login for a name and a password
+header     a reverse proxy has authenticated the user and names them in a header
+none       every request over the loopback interface is the local user
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import ipaddress
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from typing import Any
 from urllib.parse import quote
 
 from flask import Request, Response, g, has_request_context, redirect
@@ -18,140 +20,216 @@ from core.errors import SettingsError
 from core.log import get_logger
 from core.settings import Settings
 from dashboard.web import permissions
-from dashboard.web.proxies import Proxies
 from dashboard.web.server import is_loopback
-from dashboard.web.sessions import Logins, Person
+from dashboard.web.sessions import Person, SessionService
 from domain.accounts import Role
 from storage.store import Store
 
-NOBODY_ASKED = Person(name="local", role="admin")
+LOCAL_USER = Person(name="local", role="admin")
+"""The user of mode "none"."""
+IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 log = get_logger("dashboard.web.authentication")
 
 
-class Doors:
-    """What stands between a request and its answer. Raises SettingsError for settings that let nobody in, or everybody."""
+class TrustedProxies:
+    """Reverse proxies whose headers are trusted. Headers of other clients are ignored."""
+
+    def __init__(self, addresses: str = "") -> None:
+        """
+        Args:
+            addresses: comma-separated IP addresses and networks
+
+        Raises:
+            SettingsError: one of them is malformed
+        """
+        try:
+            self._networks = [ipaddress.ip_network(part.strip()) for part in addresses.split(",") if part.strip()]
+        except ValueError as error:
+            raise SettingsError(f"dashboard_proxies: {error}; expected addresses such as 127.0.0.1, 10.0.0.0/8") from error
+
+    def __bool__(self) -> bool:
+        return bool(self._networks)
+
+    def is_trusted(self, environ: Mapping[str, Any]) -> bool:
+        """Whether the other end of the connection is a trusted proxy."""
+        return self._contains(_parse_address(str(environ.get("REMOTE_ADDR", ""))))
+
+    def client_address(self, environ: Mapping[str, Any]) -> str:
+        """Address of the client: the last one in X-Forwarded-For that is no trusted proxy; "" if it is unknown."""
+        here = _parse_address(str(environ.get("REMOTE_ADDR", "")))
+        hops = str(environ.get("HTTP_X_FORWARDED_FOR", "")).split(",")
+        while hops and self._contains(here):
+            before = _parse_address(hops.pop())
+            if before is None:
+                break
+            here = before
+        return str(here or "")
+
+    def is_https(self, environ: Mapping[str, Any]) -> bool:
+        """Whether the browser uses TLS, to this server or to a trusted proxy."""
+        if self.is_trusted(environ) and environ.get("HTTP_X_FORWARDED_PROTO"):
+            return str(environ["HTTP_X_FORWARDED_PROTO"]).rpartition(",")[2].strip().lower() == "https"
+        return environ.get("wsgi.url_scheme") == "https"
+
+    def user_name(self, environ: Mapping[str, Any], header: str) -> str:
+        """The user that a trusted proxy names in `header`; "" without one."""
+        if not header or not self.is_trusted(environ):
+            return ""
+        value = str(environ.get("HTTP_" + header.upper().replace("-", "_"), ""))
+        try:
+            return value.encode("latin-1").decode().strip()  # WSGI decodes headers as Latin-1
+        except (UnicodeEncodeError, UnicodeDecodeError):
+            return ""
+
+    def _contains(self, address: IpAddress | None) -> bool:
+        return address is not None and any(address in network for network in self._networks)
+
+
+class Authenticator:
+    """Authenticates and authorises requests to the dashboard.
+
+    Attributes:
+        mode: "password", "header" or "none"
+        sessions: logins and sessions of mode "password"
+        max_age: how long a session lasts at most
+    """
 
     def __init__(self, store: Store, settings: Settings, now: Callable[[], datetime]) -> None:
-        self.kind = settings.dashboard_login
-        self._proxies = Proxies(settings.dashboard_proxies)
+        """Raises SettingsError for settings that would admit nobody, or everybody."""
+        self.mode = settings.dashboard_login
+        self._proxies = TrustedProxies(settings.dashboard_proxies)
         self._header = settings.dashboard_user_header
-        self._unknown: Role | None = None if settings.dashboard_unknown_role == "none" else settings.dashboard_unknown_role
+        self._unknown_role: Role | None = None if settings.dashboard_unknown_role == "none" else settings.dashboard_unknown_role
         self._public_https = settings.dashboard_url.startswith("https://")
-        self.longest = timedelta(hours=settings.session_max_h)
-        self.logins = Logins(store, now, idle=timedelta(hours=settings.session_idle_h), longest=self.longest)
-        if self.kind == "header" and not (self._header and self._proxies):
+        self.max_age = timedelta(hours=settings.session_max_h)
+        self.sessions = SessionService(store, now, idle=timedelta(hours=settings.session_idle_h), max_age=self.max_age)
+        if self.mode == "header" and not (self._header and self._proxies):
             raise SettingsError("dashboard_login = header needs dashboard_user_header, and the proxy's address in dashboard_proxies")
-        if self.kind == "none" and not is_loopback(settings.dashboard_host):
+        if self.mode == "none" and not is_loopback(settings.dashboard_host):
             raise SettingsError(
-                f"dashboard_login = none lets in whoever can reach {settings.dashboard_host}: "
+                f"dashboard_login = none admits everybody who can reach {settings.dashboard_host}: "
                 "it is allowed on a loopback address only; set dashboard_host = 127.0.0.1, or another dashboard_login"
             )
 
-    def who(self, asked: Request) -> Person | None:
-        """Who asks; None: nobody we know. Raises StoreError."""
-        if self.kind == "none":
-            return NOBODY_ASKED
-        if self.kind == "header":
-            name = self._proxies.user(asked.environ, self._header)
-            return self.logins.named(name, self._unknown, self.address(asked)) if name else None
-        return self.logins.who(asked.cookies.get(self.cookie(asked), ""))
+    def person(self, request: Request) -> Person | None:
+        """Who makes a request, None if they are unknown. Raises StoreError."""
+        if self.mode == "none":
+            return LOCAL_USER
+        if self.mode == "header":
+            name = self._proxies.user_name(request.environ, self._header)
+            return self.sessions.person_of_proxy(name, self._unknown_role, self.client_address(request)) if name else None
+        return self.sessions.person(request.cookies.get(self.cookie_name(request), ""))
 
-    def refusal(self, asked: Request) -> Response | None:
-        """What one who may not ask for this address gets; None: they may. From here on `current` knows who asks. Raises StoreError."""
+    def authorize(self, request: Request) -> Response | None:
+        """Check the role for a route, and set `current_person`.
+
+        Returns:
+            None if the request is allowed, else the response that rejects it.
+
+        Raises:
+            StoreError: the store did not answer
+        """
         g.person = None
-        rule = asked.url_rule.rule if asked.url_rule is not None else ""
-        least = permissions.least_of_route(asked.method, rule)
-        if not rule or (least == "anyone" and rule != "/login"):
-            return None  # there is no such address, or it is open: nobody need be known
-        g.person = person = self.who(asked)
-        if least == "anyone":
+        rule = request.url_rule.rule if request.url_rule is not None else ""
+        required = permissions.required_role_of_route(request.method, rule)
+        if not rule or (required == "anyone" and rule != "/login"):
+            return None  # an unknown or a public route: no need to look up the session
+        g.person = person = self.person(request)
+        if required == "anyone":
             return None
         if person is None:
-            return self._ask_to_log_in(asked)
-        if person.must_change and rule not in permissions.WITH_ANOTHERS_PASSWORD:
-            return _to("/password") if _wants_page(asked) else _refuse(401, "change your password first, at /password")
-        if not permissions.allowed(person.role, least):
-            log.warning("refused", path=asked.path, who=person.name, role=person.role, needed=least)
-            return _refuse(403, f"this needs the role {least}; yours is {person.role}")
+            return self._login_response(request)
+        if person.must_change and rule not in permissions.ALLOWED_BEFORE_PASSWORD_CHANGE:
+            return _see_other("/password") if _expects_page(request) else _plain(401, "change your password first, at /password")
+        if not permissions.allowed(person.role, required):
+            log.warning("request_forbidden", path=request.path, user=person.name, role=person.role, required=required)
+            return _plain(403, f"this needs the role {required}; yours is {person.role}")
         return None
 
-    def callback_refusal(self, output: str) -> Response | None:
-        """What one who may not call this callback gets; None: they may."""
-        person, least = current(), permissions.least_of_callback(output)
-        if permissions.allowed(person.role if person else None, least):
+    def authorize_callback(self, output: str) -> Response | None:
+        """Check the role for a callback, named by its outputs. Returns None if it is allowed, else the response that rejects it."""
+        person, required = current_person(), permissions.required_role_of_callback(output)
+        if permissions.allowed(person.role if person else None, required):
             return None
-        log.warning("refused", callback=permissions.callback_key(output), who=person.name if person else "", needed=least)
-        return _refuse(403, f"this needs the role {least or 'of nobody'}")
+        log.warning("callback_forbidden", callback=permissions.callback_key(output), user=person.name if person else "", required=required)
+        return _plain(403, f"this needs the role {required}" if required else "nobody may call this")
 
-    def address(self, asked: Request) -> str:
-        """Where a request comes from, through the proxies that we believe."""
-        return self._proxies.client(asked.environ)
+    def client_address(self, request: Request) -> str:
+        """Address of the client, behind trusted proxies."""
+        return self._proxies.client_address(request.environ)
 
-    def https(self, asked: Request) -> bool:
-        """Whether the browser speaks TLS, with us or with a proxy."""
-        return self._public_https or self._proxies.https(asked.environ)
+    def is_https(self, request: Request) -> bool:
+        """Whether the browser uses TLS, to this server or to a proxy."""
+        return self._public_https or self._proxies.is_https(request.environ)
 
-    def cookie(self, asked: Request) -> str:
-        """The name of our cookie. Cookies know no ports: a demo must not log one out of the dashboard beside it."""
-        mark = hashlib.blake2b(asked.host.encode("utf-8", "replace"), digest_size=4).hexdigest()
-        return f"__Host-tocsin-{mark}" if self.https(asked) else f"tocsin-{mark}"
+    def cookie_name(self, request: Request) -> str:
+        """Name of the session cookie. It contains a digest of host and port, because browsers share cookies between ports."""
+        digest = hashlib.blake2b(request.host.encode("utf-8", "replace"), digest_size=4).hexdigest()
+        return f"__Host-tocsin-{digest}" if self.is_https(request) else f"tocsin-{digest}"
 
-    def let_in(self, asked: Request, response: Response, token: str) -> Response:
+    def set_cookie(self, request: Request, response: Response, token: str) -> Response:
         """`response` with the cookie of a session."""
         response.set_cookie(
-            self.cookie(asked),
+            self.cookie_name(request),
             token,
-            max_age=self.longest,
+            max_age=self.max_age,
             path="/",
             httponly=True,
-            samesite="Lax",  # links from chats and mails lead to an alert's page
-            secure=self.https(asked),
+            samesite="Lax",  # links from chats and mails lead to the page of an alert
+            secure=self.is_https(request),
         )
         return response
 
-    def let_out(self, asked: Request, response: Response) -> Response:
-        """`response` that takes the cookie away."""
-        response.delete_cookie(self.cookie(asked), path="/", httponly=True, samesite="Lax", secure=self.https(asked))
+    def delete_cookie(self, request: Request, response: Response) -> Response:
+        """`response` that deletes the session cookie."""
+        response.delete_cookie(self.cookie_name(request), path="/", httponly=True, samesite="Lax", secure=self.is_https(request))
         return response
 
-    def _ask_to_log_in(self, asked: Request) -> Response:
-        if self.kind == "header":
-            return _refuse(403, "the proxy before this dashboard names nobody who may come in")
-        if not _wants_page(asked):
-            return _refuse(401, "log in first, at /login")
-        path = asked.full_path.removesuffix("?")
-        lang = "&lang=" + asked.args["lang"] if asked.args.get("lang") in ("en", "zh") else ""
-        return _to("/login" + (f"?next={quote(path, safe='')}{lang}" if path != "/" else ""))
+    def _login_response(self, request: Request) -> Response:
+        if self.mode == "header":
+            return _plain(403, "the proxy in front of this dashboard names no user who has access")
+        if not _expects_page(request):
+            return _plain(401, "log in first, at /login")
+        path = request.full_path.removesuffix("?")
+        lang = "&lang=" + request.args["lang"] if request.args.get("lang") in ("en", "zh") else ""
+        return _see_other("/login" + (f"?next={quote(path, safe='')}{lang}" if path != "/" else ""))
 
 
-def current() -> Person | None:
-    """Who asks, while a request is answered; None: nobody we know."""
+def current_person() -> Person | None:
+    """Who made the request that is being answered; None if they are unknown, or outside of a request."""
     return g.get("person") if has_request_context() else None
 
 
-def asking() -> str:
-    """The name of the person whose request is being answered."""
-    person = current()
-    return (person or NOBODY_ASKED).name
+def current_name() -> str:
+    """Name of the current person, for the audit log."""
+    return (current_person() or LOCAL_USER).name
 
 
 def local_path(text: str) -> str:
-    """Where to go after a login: a path of ours, "/" for anything else. Browsers read a backslash as a slash."""
-    odd = any(ord(char) < 0x20 or char == "\\" for char in text)
-    return text if text.startswith("/") and not odd and not text.startswith(("//", "/login", "/logout")) else "/"
+    """A path of this server to redirect to after a login, "/" for anything else. Browsers read a backslash as a slash."""
+    unsafe = any(ord(char) < 0x20 or char == "\\" for char in text)
+    return text if text.startswith("/") and not unsafe and not text.startswith(("//", "/login", "/logout")) else "/"
 
 
-def _wants_page(asked: Request) -> bool:
-    """Whether a person waits for it, and not a script."""
-    if asked.method not in ("GET", "HEAD") or asked.headers.get("Sec-Fetch-Dest", "document") != "document":
+def _expects_page(request: Request) -> bool:
+    """Whether a person navigates to a page, rather than a script fetching data."""
+    if request.method not in ("GET", "HEAD") or request.headers.get("Sec-Fetch-Dest", "document") != "document":
         return False
-    return "text/html" in asked.headers.get("Accept", "text/html")
+    return "text/html" in request.headers.get("Accept", "text/html")
 
 
-def _to(path: str) -> Response:
-    answer = redirect(path, 303)
-    return Response(answer.get_data(), status=303, headers=answer.headers)
+def _see_other(path: str) -> Response:
+    response = redirect(path, 303)
+    return Response(response.get_data(), status=303, headers=response.headers)
 
 
-def _refuse(status: int, reason: str) -> Response:
-    return Response(reason + "\n", status=status, mimetype="text/plain")
+def _plain(status: int, text: str) -> Response:
+    return Response(text + "\n", status=status, mimetype="text/plain")
+
+
+def _parse_address(text: str) -> IpAddress | None:
+    try:
+        address = ipaddress.ip_address(text.strip())
+    except ValueError:
+        return None
+    return (address.ipv4_mapped or address) if isinstance(address, ipaddress.IPv6Address) else address

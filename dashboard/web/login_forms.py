@@ -1,4 +1,4 @@
-"""The pages that need no Dash: log in, change one's password, log out. Plain forms, in both languages, without script where need be."""
+"""The pages without Dash: log in, change the password, log out. HTML forms in both languages that work without scripts."""
 
 from __future__ import annotations
 
@@ -11,111 +11,111 @@ from flask import Flask, Response, redirect, request
 from core.errors import StoreError
 from core.records import Language
 from dashboard.i18n import text
-from dashboard.web.authentication import Doors, current, local_path
-from dashboard.web.sessions import Refused
+from dashboard.web.authentication import Authenticator, current_person, local_path
+from dashboard.web.sessions import LoginRejected
 from domain.accounts import MAX_NAME_CHARS, MAX_PASSWORD_CHARS, MIN_PASSWORD_CHARS
 
 _ENVIRONMENT = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-TOO_MANY = 429
+TOO_MANY_REQUESTS = 429
 
 
-def language() -> Language:
-    """The language of the page: as the address says, else as the browser likes it."""
-    asked = request.values.get("lang", "")
-    if asked in ("en", "zh"):
-        return cast("Language", asked)
+def page_language() -> Language:
+    """Language of the page: from the address, else the one that the browser prefers."""
+    requested = request.values.get("lang", "")
+    if requested in ("en", "zh"):
+        return cast("Language", requested)
     return "zh" if request.accept_languages.best_match(["en", "zh"]) == "zh" else "en"
 
 
-def refusal(refused: Refused, spoken: Language) -> str:
-    """What is said of a login that did not succeed: the same whatever was wrong."""
-    if refused.wait_s <= 0:
-        return text("login.wrong", spoken)
-    if refused.wait_s <= 90:
-        return text("login.wait", spoken, s=refused.wait_s)
-    return text("login.wait_minutes", spoken, n=-(-refused.wait_s // 60))
+def rejection_text(rejected: LoginRejected, language: Language) -> str:
+    """Message for a login that failed; the same whatever was wrong."""
+    if rejected.wait_s <= 0:
+        return text("login.wrong", language)
+    if rejected.wait_s <= 90:
+        return text("login.wait", language, s=rejected.wait_s)
+    return text("login.wait_minutes", language, n=-(-rejected.wait_s // 60))
 
 
-def install(server: Flask, doors: Doors, title: str) -> None:
+def install(server: Flask, authenticator: Authenticator, title: str) -> None:
     """Add the pages to `server`."""
-    template = _ENVIRONMENT.from_string((Path(__file__).parent / "door.html").read_text(encoding="utf-8"))
-    limits = {"name_chars": MAX_NAME_CHARS, "least_chars": MIN_PASSWORD_CHARS, "most_chars": MAX_PASSWORD_CHARS}
+    template = _ENVIRONMENT.from_string((Path(__file__).parent / "login.html").read_text(encoding="utf-8"))
+    limits = {"max_name_chars": MAX_NAME_CHARS, "min_password_chars": MIN_PASSWORD_CHARS, "max_password_chars": MAX_PASSWORD_CHARS}
 
-    def page(kind: str, trouble: str = "", status: int = 200, **values: Any) -> Response:
-        spoken = language()
-        person = current()
-        shown = template.render(
+    def render(kind: str, error: str = "", status: int = 200, **values: Any) -> Response:
+        language = page_language()
+        html = template.render(
             kind=kind,
             title=title,
-            lang=spoken,
-            text=lambda key, **named: text(key, spoken, **named),
-            trouble=trouble,
-            person=person,
+            lang=language,
+            text=lambda key, **named: text(key, language, **named),
+            error=error,
+            person=current_person(),
             next=local_path(request.values.get("next", "/")),
             **limits,
             **values,
         )
-        return Response(shown, status=status, mimetype="text/html")
+        return Response(html, status=status, mimetype="text/html")
 
-    def say(refused: Refused) -> tuple[str, int]:
-        return refusal(refused, language()), TOO_MANY if refused.wait_s else 401
+    def rejection(rejected: LoginRejected) -> tuple[str, int]:
+        return rejection_text(rejected, page_language()), TOO_MANY_REQUESTS if rejected.wait_s else 401
 
-    def to(path: str) -> Response:
+    def see_other(path: str) -> Response:
         return cast("Response", redirect(path, 303))
 
     @server.get("/login")
-    def login() -> Response:
-        if doors.kind != "password" or current() is not None:
-            return to(local_path(request.args.get("next", "/")))
-        nobody = not doors.logins.anybody()
-        return page("login", text("login.nobody", language()) if nobody else "", name="")
+    def login_page() -> Response:
+        if authenticator.mode != "password" or current_person() is not None:
+            return see_other(local_path(request.args.get("next", "/")))
+        no_accounts = not authenticator.sessions.has_accounts()
+        return render("login", text("login.nobody", page_language()) if no_accounts else "", name="")
 
     @server.post("/login")
     def log_in() -> Response:
-        if doors.kind != "password":
-            return to("/")
+        if authenticator.mode != "password":
+            return see_other("/")
         name = request.form.get("name", "")[: 2 * MAX_NAME_CHARS]
         try:
-            token = doors.logins.log_in(name, request.form.get("password", ""), doors.address(request))
-            if not isinstance(token, Refused):
-                doors.logins.drop(request.cookies.get(doors.cookie(request), ""))
+            token = authenticator.sessions.log_in(name, request.form.get("password", ""), authenticator.client_address(request))
+            if not isinstance(token, LoginRejected):
+                authenticator.sessions.end(request.cookies.get(authenticator.cookie_name(request), ""))
         except StoreError:
-            return page("login", text("login.store", language()), 503, name=name)
-        if isinstance(token, Refused):
-            trouble, status = say(token)
-            answer = page("login", trouble, status, name=name)
+            return render("login", text("login.store", page_language()), 503, name=name)
+        if isinstance(token, LoginRejected):
+            error, status = rejection(token)
+            response = render("login", error, status, name=name)
             if token.wait_s:
-                answer.headers["Retry-After"] = str(token.wait_s)
-            return answer
-        return doors.let_in(request, to(local_path(request.form.get("next", "/"))), token)
+                response.headers["Retry-After"] = str(token.wait_s)
+            return response
+        return authenticator.set_cookie(request, see_other(local_path(request.form.get("next", "/"))), token)
 
     @server.post("/logout")
     def log_out() -> Response:
-        person = current()
+        person = current_person()
         if person is not None and person.session:
-            doors.logins.log_out(person, doors.address(request))
-        return doors.let_out(request, to("/login" + (f"?lang={language()}" if "lang" in request.values else "")))
+            authenticator.sessions.log_out(person, authenticator.client_address(request))
+        login_path = "/login" + (f"?lang={page_language()}" if "lang" in request.values else "")
+        return authenticator.delete_cookie(request, see_other(login_path))
 
     @server.get("/password")
-    def password() -> Response:
-        person = current()
-        return page("password") if person is not None and person.session else to("/")
+    def password_page() -> Response:
+        person = current_person()
+        return render("password") if person is not None and person.session else see_other("/")
 
     @server.post("/password")
-    def change() -> Response:
-        person = current()
+    def change_password() -> Response:
+        person = current_person()
         if person is None or not person.session:
-            return to("/")
+            return see_other("/")
         old, new = request.form.get("old", ""), request.form.get("new", "")
         if new != request.form.get("again", ""):
-            return page("password", text("password.different", language()), 400)
+            return render("password", text("password.different", page_language()), 400)
         try:
-            found = doors.logins.change_password(person, old, new, doors.address(request))
+            result = authenticator.sessions.change_password(person, old, new, authenticator.client_address(request))
         except StoreError:
-            return page("password", text("login.store", language()), 503)
-        if isinstance(found, Refused):
-            trouble, status = say(found)
-            return page("password", trouble, status)
-        if found in ("short", "long", "simple", "name", "same"):
-            return page("password", text(f"password.{found}", language(), n=MIN_PASSWORD_CHARS), 400)
-        return doors.let_in(request, to("/"), found)
+            return render("password", text("login.store", page_language()), 503)
+        if isinstance(result, LoginRejected):
+            error, status = rejection(result)
+            return render("password", error, status)
+        if result in ("short", "long", "simple", "name", "same"):
+            return render("password", text(f"password.{result}", page_language(), n=MIN_PASSWORD_CHARS), 400)
+        return authenticator.set_cookie(request, see_other("/"), result)

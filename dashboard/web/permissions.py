@@ -1,6 +1,6 @@
-"""Who may ask for what: every address and every callback of the dashboard, with the least role that may use it.
+"""Permissions of the dashboard: the role that each route and each callback requires.
 
-What does not stand here is refused to everybody; a test fails for what is missing, and one tries each line with each role.
+What is not listed is forbidden to everybody. Tests check that nothing is missing, and try each entry with each role.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ from typing import Literal
 
 from domain.accounts import Role, may
 
-Least = Role | Literal["anyone"]
+RequiredRole = Role | Literal["anyone"]
 
 PAGES = ("/", "/<path:path>")
-"""Pages are drawn in the browser: their address is the same for all, and says nothing."""
+"""Pages are drawn in the browser: these routes return the same document for all of them."""
 
 API_PREFIX = "/api/"
 
-ROUTES: Mapping[tuple[str, str], Least] = {
+ROUTES: Mapping[tuple[str, str], RequiredRole] = {
     ("GET", "/"): "viewer",
     ("GET", "/<path:path>"): "viewer",
     ("GET", "/_dash-layout"): "viewer",
     ("GET", "/_dash-dependencies"): "viewer",
     ("GET", "/_reload-hash"): "viewer",
-    ("POST", "/_dash-update-component"): "viewer",  # and then the callback's own
+    ("POST", "/_dash-update-component"): "viewer",  # and then the role of the callback
     ("GET", "/export/articles.csv"): "viewer",
     ("GET", "/export/series.csv"): "viewer",
     ("GET", "/export/audit.csv"): "admin",
@@ -33,7 +33,7 @@ ROUTES: Mapping[tuple[str, str], Least] = {
     ("GET", "/password"): "viewer",
     ("POST", "/password"): "viewer",
     ("POST", "/logout"): "viewer",
-    # what a browser needs before anybody is known, and what a machine asks about our health
+    # before the login, and for health checks
     ("GET", "/login"): "anyone",
     ("POST", "/login"): "anyone",
     ("GET", "/healthz"): "anyone",
@@ -45,7 +45,7 @@ ROUTES: Mapping[tuple[str, str], Least] = {
 }
 
 CALLBACKS: Mapping[str, Role] = {
-    # by the first place that it fills
+    # by the first output
     "header.children": "viewer",
     "ov-problem.children": "viewer",
     "mv-table.children": "viewer",
@@ -72,7 +72,7 @@ CALLBACKS: Mapping[str, Role] = {
     "mo-news-problem.children": "viewer",
     "mo-which.data": "admin",
     "mo-dialog.opened": "admin",
-    # what changes something
+    # changes
     "vi-said.children": "analyst",
     "vi-gone.children": "analyst",
     "wa-kept.children": "analyst",
@@ -84,7 +84,7 @@ CALLBACKS: Mapping[str, Role] = {
     "sr-added.data": "admin",
     "de-said.children": "analyst",
     "vd-said.children": "analyst",
-    # who may come in, and what was done
+    # accounts, tokens and the audit log
     "pe-problem.children": "admin",
     "pe-said.children": "admin",
     "tk-said.children": "admin",
@@ -92,29 +92,29 @@ CALLBACKS: Mapping[str, Role] = {
     "mo-said.children": "admin",
 }
 
-WITH_ANOTHERS_PASSWORD = frozenset({"/password", "/logout"})
-"""All that may be asked for while the password is one that somebody else made."""
+ALLOWED_BEFORE_PASSWORD_CHANGE = frozenset({"/password", "/logout"})
+"""Routes that are allowed while the password is one that an admin set."""
 
 
-def least_of_route(method: str, rule: str) -> Least | None:
-    """The least role for an address; None: it is nobody's. Those of the API ask for tokens, in api."""
+def required_role_of_route(method: str, rule: str) -> RequiredRole | None:
+    """The role for a route; None if it is not listed. Routes of the API are public here: they authenticate by token."""
     if rule.startswith(API_PREFIX):
         return "anyone"
     return ROUTES.get(("POST" if method == "POST" else "GET", rule)) or (ROUTES.get(("POST", rule)) if method == "OPTIONS" else None)
 
 
 def callback_key(output: str) -> str:
-    """What a callback is called in the table: the first of its outputs, as Dash names them."""
+    """Key of a callback in CALLBACKS: the first of its outputs, in Dash's notation."""
     return output.removeprefix("..").removesuffix("..").split("...")[0].split("@")[0]
 
 
-def least_of_callback(output: str) -> Role | None:
-    """The least role for a callback; None: it is nobody's."""
+def required_role_of_callback(output: str) -> Role | None:
+    """The role for a callback; None if it is not listed."""
     return CALLBACKS.get(callback_key(output))
 
 
-def allowed(role: Role | None, least: Least | None) -> bool:
-    """Whether a role (None: nobody is logged in) is enough."""
-    if least == "anyone":
+def allowed(role: Role | None, required: RequiredRole | None) -> bool:
+    """Whether a role is sufficient. role: None without a login; required: None forbids everybody."""
+    if required == "anyone":
         return True
-    return role is not None and least is not None and may(role, least)
+    return role is not None and required is not None and may(role, required)

@@ -1,4 +1,4 @@
-"""The addresses that are not pages: health, metrics, and articles and series as files."""
+"""Routes that are not pages: health checks, metrics, and CSV exports."""
 
 from __future__ import annotations
 
@@ -47,21 +47,21 @@ def articles_csv(articles: list[ArticleRow], view: View) -> bytes:
 
 
 def series_csv(found: SeriesView, view: View) -> bytes:
-    """The windows of a series as a CSV file: what was, what is usual, and how many alerts rang for windows that begin in each."""
+    """The windows of a series as a CSV file: counts, the usual range, and the number of alerts whose window starts in each."""
     points = {point.start: point for point in found.points}
     rows = []
     for number, (start, negative) in enumerate(zip(starts(found.since, found.until, found.width_s), negatives(found), strict=True)):
         point = points.get(start)
         band = [round(value, 3) for value in found.usual[number]] if found.usual else [""] * 3
-        rang = sum(1 for alert in found.alerts if 0 <= (alert.window_start - start).total_seconds() < found.width_s)
-        rows.append((clock(start, view.tz), point.stories if point else 0, negative, round(point.tone, 3) if point else "", *band, rang))
+        alerts = sum(1 for alert in found.alerts if 0 <= (alert.window_start - start).total_seconds() < found.width_s)
+        rows.append((clock(start, view.tz), point.stories if point else 0, negative, round(point.tone, 3) if point else "", *band, alerts))
     names = ("window", "stories", "negative", "tone", "usual_low", "usual", "usual_high", "alerts")
     header = [text("column." + name, view.language) for name in names]
     header[0] += f" ({view.zone})"
     return to_csv(header, rows)
 
 
-def _attached(body: bytes, name: str) -> Response:
+def _csv_response(body: bytes, name: str) -> Response:
     return Response(body, content_type="text/csv; charset=utf-8", headers={"Content-Disposition": f'attachment; filename="{name}"'})
 
 
@@ -90,13 +90,13 @@ def install(server: Flask, reads: Reads) -> None:
         view = parse({**given, "find": given})
         everything = view.find == ANYTHING
         articles = reads.articles(view.range, EXPORT_ROWS) if everything else reads.found(view.range, view.find)
-        return _attached(articles_csv(articles, view), f"tocsin-articles-{view.range}.csv")
+        return _csv_response(articles_csv(articles, view), f"tocsin-articles-{view.range}.csv")
 
     @server.get(AUDIT_PATH)
     def export_audit() -> Response:
         given = request.args
         found = entries(reads, asked(given.get("who"), given.get("what"), given.get("span")), EXPORTED)
-        return _attached(audit_csv(found, parse(given.to_dict())), "tocsin-audit.csv")
+        return _csv_response(audit_csv(found, parse(given.to_dict())), "tocsin-audit.csv")
 
     @server.get(SERIES_EXPORT_PATH)
     def export_series() -> Response:
@@ -104,4 +104,4 @@ def install(server: Flask, reads: Reads) -> None:
         if not is_series(series):
             return Response("series: expected KIND:KEY\n", status=400, mimetype="text/plain")
         name = "".join(char if char.isascii() and char.isalnum() else "-" for char in series)
-        return _attached(series_csv(reads.series(series, view.range), view), f"tocsin-{name}-{view.range}.csv")
+        return _csv_response(series_csv(reads.series(series, view.range), view), f"tocsin-{name}-{view.range}.csv")

@@ -1,4 +1,4 @@
-"""The production server: waitress in a thread of its own."""
+"""The production server: waitress in its own thread."""
 
 from __future__ import annotations
 
@@ -17,31 +17,38 @@ from core.log import get_logger
 
 log = get_logger("dashboard.web.server")
 API = "tocsin-api"
-"""The name under which the Flask app knows the API: to be closed, and to be asked how many may listen."""
-LIVE = "tocsin-live"
-"""The same for what tells open pages what is new."""
+"""Key of the api.routes.Api in the extensions of the Flask app."""
+CHANGE_FEED = "tocsin-change-feed"
+"""Key of the dashboard.web.change_feed.ChangeFeed."""
 THREADS = 8
-"""For pages and the API; each stream, of the API or to a page, has one of its own besides: no number of listeners keeps a page waiting."""
+"""Threads for pages and the API. Each stream has another one, so that open streams never delay a page."""
 CONNECTIONS = 100
 PER_VIEWER = 5
-"""Connections that a browser opens beside the stream: at most six to one host."""
+"""Connections that a browser opens besides the stream: at most six to one host."""
 MAX_BODY_BYTES = 8_000_000
-"""More is refused before anybody reads it; what is smaller and still too large gets an answer that says so."""
+"""Larger bodies are rejected by the server. Smaller limits of single routes answer with an explanation."""
 MEMORY_BYTES = 2_000_000
-"""Of an answer that waits for its client, before it goes to a temporary file: the largest script, compressed, never need."""
-STUCK_S = 60.0
-"""A client that takes nothing for so long while something waits for it is let go: else one that is gone would hold a stream for ever."""
+"""Buffer for a response to a slow client, before waitress uses a temporary file; the largest script fits, compressed."""
+CLIENT_TIMEOUT_S = 60.0
+"""A client that acknowledges no data for this long is disconnected; otherwise one that vanished would hold a stream forever."""
 WsgiApp = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
-class Running:
+class RunningServer:
     """A dashboard that is being served.
 
-    url: where a person finds it; port: the one it got
-    before_close: called first when it is closed, to end what holds its threads
+    Attributes:
+        url: address for a browser
+        port: port that it listens on
     """
 
     def __init__(self, server: Any, host: str, before_close: Callable[[], None] = lambda: None) -> None:
+        """
+        Args:
+            server: the waitress server
+            host: address that it listens on
+            before_close: called first by `close`, to end the streams
+        """
         self._before_close = before_close
         self.port = int(server.effective_port)
         shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host  # noqa: S104
@@ -51,19 +58,19 @@ class Running:
         self._thread.start()
 
     def close(self, timeout_s: float = 5.0) -> None:
-        """Stop serving and free the port; calling it twice is fine."""
+        """Stop serving and free the port. May be called twice."""
         self._before_close()
         if self._thread.is_alive():
-            # The sockets belong to the loop's thread: it closes them itself, and ends as none is left.
+            # The sockets belong to the thread of the loop: it has to close them, and ends when none is left.
             try:
                 self._server.trigger.pull_trigger(lambda: close_all(self._server._map))
-            except OSError as error:  # a store in process that closes may take a descriptor of ours along: seen once in 4,400 tests
-                log.warning("the dashboard's server could not be told to stop; it ends with the process", error=str(error))
+            except OSError as error:  # an embedded store that closes may close a descriptor of ours: seen once in 4,400 tests
+                log.warning("server_not_stopped", error=str(error))
                 return
             self._thread.join(timeout_s)
             self._server.task_dispatcher.shutdown(timeout=timeout_s)
 
-    def __enter__(self) -> Running:
+    def __enter__(self) -> RunningServer:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -71,7 +78,7 @@ class Running:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address."""
+    """Whether an address can be reached from this machine only."""
     if host.lower() == "localhost":
         return True
     try:
@@ -80,8 +87,8 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def only_hosts(app: WsgiApp, names: Sequence[str]) -> WsgiApp:
-    """`app` for requests to one of these hosts, 421 for others: a foreign site whose name is made to mean 127.0.0.1 reads nothing."""
+def restrict_hosts(app: WsgiApp, names: Sequence[str]) -> WsgiApp:
+    """`app` for requests with one of these Host headers, 421 for others: protects against DNS rebinding."""
     allowed = {name.lower() for name in names}
 
     def guarded(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -90,23 +97,31 @@ def only_hosts(app: WsgiApp, names: Sequence[str]) -> WsgiApp:
         if name.lower().strip("[]") in allowed:
             return app(environ, start_response)
         start_response("421 Misdirected Request", [("Content-Type", "text/plain; charset=utf-8")])
-        return [b"this server does not go by that name\n"]
+        return [b"unknown host name\n"]
 
     return guarded
 
 
-def serve(app: dash.Dash, host: str = "127.0.0.1", port: int = 8050, *, hosts: Sequence[str] = (), stuck_s: float = STUCK_S) -> Running:
-    """Serve `app` until `close()`. Port 0: any free one. Raises SettingsError when the address cannot be had.
+def serve(
+    app: dash.Dash, host: str = "127.0.0.1", port: int = 8050, *, hosts: Sequence[str] = (), client_timeout_s: float = CLIENT_TIMEOUT_S
+) -> RunningServer:
+    """Serve `app` until `close()`.
 
-    hosts: further names that the server goes by, such as a proxy's; asked for only on a loopback address
+    Args:
+        port: 0 for any free one
+        hosts: further host names of this server, such as that of a proxy; checked only on a loopback address
+        client_timeout_s: as CLIENT_TIMEOUT_S
+
+    Raises:
+        SettingsError: the address is in use or does not exist
     """
     try:
         family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         listener = socket.socket(family, kind, proto)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux, where connections have it of their listener
-                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(stuck_s * 1000))
+            if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux: connections inherit it from the listener
+                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(client_timeout_s * 1000))
             listener.bind(address)
         except OSError:
             listener.close()
@@ -117,22 +132,22 @@ def serve(app: dash.Dash, host: str = "127.0.0.1", port: int = 8050, *, hosts: S
         ) from error
     wsgi: WsgiApp = app.server.wsgi_app
     if is_loopback(host):
-        wsgi = only_hosts(wsgi, ("localhost", "127.0.0.1", "::1", host, *hosts))
-    api, live = app.server.extensions[API], app.server.extensions[LIVE]
+        wsgi = restrict_hosts(wsgi, ("localhost", "127.0.0.1", "::1", host, *hosts))
+    api, changes = app.server.extensions[API], app.server.extensions[CHANGE_FEED]
 
     def end_streams() -> None:
-        live.close()
+        changes.close()
         api.close()
 
     server = create_server(
         wsgi,
         sockets=[listener],
-        threads=THREADS + api.backends.streams + live.most,
-        connection_limit=CONNECTIONS + api.backends.streams + (1 + PER_VIEWER) * live.most,
+        threads=THREADS + api.backends.streams + changes.max_viewers,
+        connection_limit=CONNECTIONS + api.backends.streams + (1 + PER_VIEWER) * changes.max_viewers,
         asyncore_use_poll=True,  # select() knows no descriptor above 1024
         ident=None,
         max_request_body_size=MAX_BODY_BYTES,
         outbuf_overflow=MEMORY_BYTES,
-        clear_untrusted_proxy_headers=False,  # dashboard.web.proxies knows whom to believe
+        clear_untrusted_proxy_headers=False,  # dashboard.web.authentication knows which proxies to trust
     )
-    return Running(server, host, end_streams)
+    return RunningServer(server, host, end_streams)

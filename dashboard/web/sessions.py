@@ -1,9 +1,9 @@
-"""Who is it? Names and passwords to sessions, and a session's token to the person; no web framework here.
+"""Logins and sessions, independent of the web framework.
 
-    name, password ─▶ waits over? ─▶ Argon2 ─▶ session in the store ─▶ token for the cookie
-    token ─▶ its hash ─▶ session, account (read every 5 s for all viewers together) ─▶ Person
+    name, password ─▶ rate limit ─▶ Argon2 ─▶ session in the store ─▶ token for the cookie
+    token ─▶ its hash ─▶ session and account (cached for 5 s) ─▶ Person
 
-The token is random and the store has only its hash: nothing is signed, so there is no key to keep.
+The token is random and the store has only its hash. Nothing is signed, so there is no secret key.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from actions.account_service import People
+from actions.account_service import AccountService
 from core.cache import Cache
 from core.errors import StoreError, UserError
 from domain import passwords
@@ -38,16 +38,17 @@ from domain.accounts import (
 from storage.store import Store
 
 TTL_S = 5.0
-"""An account that is disabled, or a session that is ended, by another process is noticed within this time."""
-SEEN_EVERY = timedelta(minutes=1)
-PATIENCE_S = 1.0
-"""How long a login waits for the one before it: a hash takes 64 MiB, and eight threads serve everybody."""
-_Known = tuple[dict[str, Session], dict[str, Account]]
+"""A session or an account that another process ended or disabled is accepted for this long at most, seconds."""
+LAST_SEEN_INTERVAL = timedelta(minutes=1)
+"""Minimum time between two updates of the last use of a session."""
+HASH_WAIT_S = 1.0
+"""How long a login waits for another one: a hash takes 64 MiB of memory, so one runs at a time."""
+_Snapshot = tuple[dict[str, Session], dict[str, Account]]
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Who asks. session: "" for one who is known otherwise than by a cookie."""
+    """Who makes a request. session: id of the session, "" without a cookie."""
 
     name: str
     role: Role
@@ -56,133 +57,135 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """A login that did not succeed. wait_s: until the next one is looked at; 0: at once. It never says why."""
+class LoginRejected:
+    """A login that failed; the reason is not disclosed. wait_s: seconds until the next attempt is allowed, 0 at once."""
 
     wait_s: int = 0
 
 
-class Logins:
-    """Logins and sessions over the store. Thread safe; every method raises StoreError.
-
-    idle, longest: a session ends when it was not used for, and lasted, so long
-    """
+class SessionService:
+    """Logins and sessions. Thread safe; every method raises StoreError."""
 
     def __init__(
-        self, store: Store, now: Callable[[], datetime], *, idle: timedelta, longest: timedelta, cache: Cache | None = None
+        self, store: Store, now: Callable[[], datetime], *, idle: timedelta, max_age: timedelta, cache: Cache | None = None
     ) -> None:
-        self._store, self._now, self._idle, self._longest = store, now, idle, longest
-        self._people = People(store, now)
+        self._store, self._now, self._idle, self._max_age = store, now, idle, max_age
+        self._people = AccountService(store, now)
         self._cache = cache or Cache()
-        self._last: _Known | None = None
+        self._last: _Snapshot | None = None
         self._hashing = threading.Lock()
-        passwords.nobodys()  # now, so that the first unknown name takes no longer than others
+        passwords.dummy_hash()  # computed now, so that the first unknown name takes no longer than others
 
-    def anybody(self) -> bool:
-        """Whether there is an account at all."""
-        return bool(self._known()[1])
+    def has_accounts(self) -> bool:
+        """Whether there is any account."""
+        return bool(self._sessions_and_accounts()[1])
 
-    def log_in(self, name: str, password: str, address: str) -> str | Refused:
-        """The token of a new session, or that it was refused."""
-        if not self._hashing.acquire(timeout=PATIENCE_S):
-            return Refused(wait_s=2)
+    def log_in(self, name: str, password: str, address: str) -> str | LoginRejected:
+        """Log in. Returns the token of a new session, or the rejection."""
+        if not self._hashing.acquire(timeout=HASH_WAIT_S):
+            return LoginRejected(wait_s=2)
         try:
-            account = self._checked(name, password, address)
+            account = self._check(name, password, address)
         finally:
             self._hashing.release()
-        if isinstance(account, Refused):
+        if isinstance(account, LoginRejected):
             return account
         if passwords.outdated(account.hash):
             self._store.accounts.put(msgspec.structs.replace(account, hash=passwords.hash_of(password)))
-        self._people.note(account.name, "login", account.name, address=address)
+        self._people.audit(account.name, "login", account.name, address=address)
         return self._open(account.name, address)
 
-    def change_password(self, person: Person, old: str, new: str, address: str) -> str | Refused | PasswordFault:
-        """Change one's own password; every session of the account ends, and the token is that of a new one."""
+    def change_password(self, person: Person, old: str, new: str, address: str) -> str | LoginRejected | PasswordFault:
+        """Change a person's own password. All sessions of the account end; returns the token of a new one, the rejection, or the fault."""
         fault = "same" if old == new else password_fault(new, person.name)
         if fault:
             return fault
-        if not self._hashing.acquire(timeout=PATIENCE_S):
-            return Refused(wait_s=2)
+        if not self._hashing.acquire(timeout=HASH_WAIT_S):
+            return LoginRejected(wait_s=2)
         try:
-            account = self._checked(person.name, old, address)
-            if isinstance(account, Refused):
+            account = self._check(person.name, old, address)
+            if isinstance(account, LoginRejected):
                 return account
-            self._people.set_password(account.name, new, who=account.name, must_change=False, address=address)
+            self._people.set_password(account.name, new, actor=account.name, must_change=False, address=address)
         finally:
             self._hashing.release()
         return self._open(person.name, address)
 
     def log_out(self, person: Person, address: str) -> None:
-        """End the session of this person."""
+        """End the session of a person."""
         session = self._store.sessions.get(person.session)
         if session is not None:
             self._store.sessions.end([session])
-            self._people.note(person.name, "logout", person.name, address=address)
+            self._people.audit(person.name, "logout", person.name, address=address)
         self._cache.drop("sessions")
 
-    def drop(self, token: str) -> None:
-        """End the session of a cookie that a new login replaces, if it is one."""
+    def end(self, token: str) -> None:
+        """End the session of a token, if there is one: a new login replaces it."""
         session = self._store.sessions.get(_hash(token)) if token else None
         if session is not None:
             self._store.sessions.end([session])
 
-    def who(self, token: str) -> Person | None:
-        """Whose session a token is; None: nobody's, or it ended. While the store is away, those who were known stay known."""
+    def person(self, token: str) -> Person | None:
+        """The person of a session, None if it is unknown or has ended. During an outage of the store the last known state is used."""
         if not token:
             return None
-        ident, now = _hash(token), self._now()
-        sessions, accounts = self._known()
-        session = sessions.get(ident)
-        if session is None:  # opened a moment ago, perhaps by another process
-            session = self._store.sessions.get(ident)
-        if session is None or now - session.seen_at > self._idle or now - session.created_at > self._longest:
+        session_id, now = _hash(token), self._now()
+        sessions, accounts = self._sessions_and_accounts()
+        session = sessions.get(session_id)
+        if session is None:  # perhaps opened a moment ago by another process
+            session = self._store.sessions.get(session_id)
+        if session is None or now - session.seen_at > self._idle or now - session.created_at > self._max_age:
             return None
         account = accounts.get(session.name)
         if account is None or account.disabled:
             return None
-        if now - session.seen_at >= SEEN_EVERY:
-            self._seen(sessions, session, now)
-        return Person(name=account.name, role=account.role, must_change=account.must_change, session=ident)
+        if now - session.seen_at >= LAST_SEEN_INTERVAL:
+            self._update_last_seen(sessions, session, now)
+        return Person(name=account.name, role=account.role, must_change=account.must_change, session=session_id)
 
-    def named(self, name: str, unknown: Role | None, address: str) -> Person | None:
-        """The person whom a proxy names. unknown: the role of one without an account; None: such a one is nobody."""
+    def person_of_proxy(self, name: str, unknown_role: Role | None, address: str) -> Person | None:
+        """The person that a proxy names.
+
+        Args:
+            unknown_role: role of a name without an account; None denies access
+            address: address of the client, for the audit log
+        """
         try:
             key = account_name(name)
         except UserError:
             return None
-        account = self._known()[1].get(key)
-        role = account.role if account is not None else unknown
+        account = self._sessions_and_accounts()[1].get(key)
+        role = account.role if account is not None else unknown_role
         if role is None or (account is not None and account.disabled):
             return None
         with contextlib.suppress(StoreError):
-            self._cache.get(("greeted", key, address), self._idle.total_seconds(), lambda: self._greet(key, role, address))
+            self._cache.get(("proxy login", key, address), self._idle.total_seconds(), lambda: self._note_proxy_login(key, role, address))
         return Person(name=key, role=role)
 
-    def _greet(self, name: str, role: Role, address: str) -> bool:
-        self._people.note(name, "login by proxy", name, after=role, address=address)
+    def _note_proxy_login(self, name: str, role: Role, address: str) -> bool:
+        self._people.audit(name, "login by proxy", name, after=role, address=address)
         return True
 
-    def _checked(self, name: str, password: str, address: str) -> Account | Refused:
-        """The account whose password this is. However wrong name and password are, it takes the same way and time."""
+    def _check(self, name: str, password: str, address: str) -> Account | LoginRejected:
+        """The account, if the password is right. An unknown name takes the same steps and time as a wrong password."""
         now, subjects = self._now(), [account_subject(name), address_subject(address)]
-        known = self._store.failures.get(subjects)
-        wait = wait_s(known.values(), now)
+        failures = self._store.login_failures.get(subjects)
+        wait = wait_s(failures.values(), now)
         if wait > 0:
-            return Refused(wait_s=wait)
+            return LoginRejected(wait_s=wait)
         account = self._find(name)
-        right = passwords.verify(account.hash if account is not None else passwords.nobodys(), password)
+        right = passwords.verify(account.hash if account is not None else passwords.dummy_hash(), password)
         if account is not None and right and not account.disabled:
-            if subjects[0] in known:
-                self._store.failures.put([Failures(subject=subjects[0], count=0, last_at=now)])
+            if subjects[0] in failures:
+                self._store.login_failures.put([Failures(subject=subjects[0], count=0, last_at=now)])
             return account
-        after = [failed(known.get(subject), subject, now) for subject in subjects]
-        self._store.failures.put(after)
+        after = [failed(failures.get(subject), subject, now) for subject in subjects]
+        self._store.login_failures.put(after)
         wait = wait_s(after, now)
-        # a name without an account is not noted: it may be a password
-        what, told = ("login locked", f"for {wait} s") if wait else ("login failed", "")
-        self._people.note("", what, account.name if account else "", after=told, address=address)
-        return Refused(wait_s=wait)
+        # a name without an account is not recorded: it may be a password typed into the wrong field
+        action, details = ("login locked", f"for {wait} s") if wait else ("login failed", "")
+        self._people.audit("", action, account.name if account else "", after=details, address=address)
+        return LoginRejected(wait_s=wait)
 
     def _find(self, name: str) -> Account | None:
         try:
@@ -198,11 +201,11 @@ class Logins:
         self._cache.drop("accounts")
         return token
 
-    def _known(self) -> _Known:
-        """Live sessions by id and accounts by name; those of before while the store is away."""
+    def _sessions_and_accounts(self) -> _Snapshot:
+        """Live sessions by id and accounts by name; during an outage of the store those read last."""
         since = self._now() - self._idle
         try:
-            known = (
+            snapshot = (
                 self._cache.get("sessions", TTL_S, lambda: {each.id: each for each in self._store.sessions.live(since)}),
                 self._cache.get("accounts", TTL_S, lambda: {each.name: each for each in self._store.accounts.all()}),
             )
@@ -210,12 +213,12 @@ class Logins:
             if self._last is None:
                 raise
             return self._last
-        self._last = known
-        return known
+        self._last = snapshot
+        return snapshot
 
-    def _seen(self, sessions: dict[str, Session], session: Session, now: datetime) -> None:
+    def _update_last_seen(self, sessions: dict[str, Session], session: Session, now: datetime) -> None:
         sessions[session.id] = seen = msgspec.structs.replace(session, seen_at=now)
-        with contextlib.suppress(StoreError):  # nobody is sent away for it
+        with contextlib.suppress(StoreError):  # the request itself must not fail because of it
             self._store.sessions.put(seen)
 
 

@@ -1,30 +1,42 @@
-"""The life of an alert: what people and time did to it, and what keeps it from being delivered. Pure: no clock, no store.
+"""The lifecycle of an alert: events, the state that follows from them, and what suppresses its delivery. No clock, no store.
 
-events       acknowledged, assigned, resolved ... and the state that follows, whatever order they came in
-silences     what people do not want to hear of for a while
-inhibition   which alert speaks for which
+events       acknowledged, assigned, resolved ... and the resulting state, independent of the order of arrival
+silences     time-limited mutes with an author and a comment
+inhibition   rules by which one alert suppresses others
+verdicts     feedback of people on alerts, and the precision that follows
 """
 
 from __future__ import annotations
 
-from domain.alert_lifecycle.events import TOCSIN, AlertEvent, Deed, EventKind, Life, Muter, State, due_to_resolve, event, life_of
+from domain.alert_lifecycle.events import (
+    TOCSIN,
+    AlertEvent,
+    AlertLifecycle,
+    EventKind,
+    Inhibitor,
+    LifecycleAction,
+    State,
+    due_to_resolve,
+    event,
+    lifecycle_of,
+)
 from domain.alert_lifecycle.inhibition import Inhibition, inhibitions, inhibitor
 from domain.alert_lifecycle.silences import Silence, silence
 
 __all__ = [
     "TOCSIN",
     "AlertEvent",
-    "Deed",
+    "AlertLifecycle",
     "EventKind",
     "Inhibition",
-    "Life",
-    "Muter",
+    "Inhibitor",
+    "LifecycleAction",
     "Silence",
     "State",
     "due_to_resolve",
     "event",
     "inhibitions",
     "inhibitor",
-    "life_of",
+    "lifecycle_of",
     "silence",
 ]

@@ -1,11 +1,11 @@
-"""What was done to an alert, and the state that follows:
+"""Events of an alert, and the state that follows from them:
 
     pending ─▶ firing ─▶ acknowledged ─▶ resolved
-                  ▲           │ unacknowledged   │ reopened, or over its bar again
+                  ▲           │ unacknowledged   │ reopened, or over its threshold again
                   └───────────┴──────────────────┘
 
-Events are only ever added, each with an id of its own; the state is folded from them. So nobody's word is lost, however many
-write at once, and all who read the same events see the same state.
+Events are only added, each under an id that follows from its content. The state is computed from all of them, so that concurrent
+writers lose nothing and every reader of the same events computes the same state.
 """
 
 from __future__ import annotations
@@ -21,123 +21,135 @@ from core.records import Alert, sha
 from domain.alert_lifecycle.silences import Silence
 
 EventKind = Literal[
-    "acknowledged", "unacknowledged", "assigned", "note", "resolved", "reopened", "judged_right", "judged_false", "judged_late"
+    "acknowledged", "unacknowledged", "assigned", "note", "resolved", "reopened", "verdict_right", "verdict_false", "verdict_late"
 ]
-"""To judge an alert (domain/alert_lifecycle/verdicts.py) changes nothing of its state: what was over may be judged as well."""
+"""A verdict (domain/alert_lifecycle/verdicts.py) does not change the state; a resolved alert may get one too."""
 State = Literal["pending", "firing", "acknowledged", "resolved"]
 STATES: tuple[State, ...] = ("pending", "firing", "acknowledged", "resolved")
 
 TOCSIN = "tocsin"
-"""Who resolves what nobody else did; no person may have this name."""
-MAX_WHO_CHARS = 100
+"""The actor of automatic resolution; no person may use this name."""
+MAX_ACTOR_CHARS = 100
 MAX_TEXT_CHARS = 4_000
 
 
 class AlertEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that was done to one alert.
+    """One event of one alert.
 
-    id: from its content, so that the same event written twice is one
-    at: aware UTC, to the microsecond: a person does two things within a second
-    text: the words of a note, the assignee of "assigned" ("": nobody any more), and otherwise a reason, which may be ""
+    Attributes:
+        id: hash of the content, so that the same event written twice is one
+        at: aware UTC, to the microsecond, as a person may act twice within a second
+        text: of "note" its text, of "assigned" the assignee ("" for none), otherwise an optional reason
     """
 
     id: str
     alert_id: str
     at: datetime
     kind: EventKind
-    who: str
+    actor: str
     text: str = ""
 
 
-class Deed(msgspec.Struct, frozen=True, kw_only=True):
-    """Who did something, and when."""
+class LifecycleAction(msgspec.Struct, frozen=True, kw_only=True):
+    """Who acted on an alert, and when."""
 
-    who: str
+    actor: str
     at: datetime
 
 
-class Muter(msgspec.Struct, frozen=True, kw_only=True):
-    """The alert that speaks for another."""
+class Inhibitor(msgspec.Struct, frozen=True, kw_only=True):
+    """The alert that suppresses another one."""
 
     alert_id: str
     series: str
 
 
-class Life(msgspec.Struct, frozen=True, kw_only=True):
-    """An alert's state and what led to it.
+class AlertLifecycle(msgspec.Struct, frozen=True, kw_only=True):
+    """The state of an alert and what led to it.
 
-    last_seen: when its series was over its bar for the last time, as far as is known; never before it was detected
-    reopened: the last time that a person did not believe a resolution
-    silenced, inhibited: what keeps it from being delivered just now; it is stored and shown all the same
+    Attributes:
+        last_breach_at: when its series was last seen over the threshold; not before the alert was detected
+        reopened: the last reopening by a person
+        silenced, inhibited: what suppresses delivery now; the alert is stored and shown all the same
     """
 
     alert_id: str
     state: State
-    last_seen: datetime
-    acknowledged: Deed | None = None
-    resolved: Deed | None = None
-    reopened: Deed | None = None
+    last_breach_at: datetime
+    acknowledged: LifecycleAction | None = None
+    resolved: LifecycleAction | None = None
+    reopened: LifecycleAction | None = None
     assignee: str = ""
     notes: tuple[AlertEvent, ...] = ()
     silenced: tuple[Silence, ...] = ()
-    inhibited: Muter | None = None
+    inhibited: Inhibitor | None = None
 
 
-def event(alert_id: str, kind: EventKind, who: str, at: datetime, text: str = "") -> AlertEvent:
-    """What a person does. Raises InvalidInput for words that cannot be kept, and for who calls themselves Tocsin."""
-    who, text = who.strip(), text.strip()
-    if not who or len(who) > MAX_WHO_CHARS or not who.isprintable():
-        raise InvalidInput(f"who does this must be named, in at most {MAX_WHO_CHARS} printable characters")
-    if who.casefold() == TOCSIN:
-        raise InvalidInput(f"{TOCSIN!r} is the program's own name: say who you are")
+def event(alert_id: str, kind: EventKind, actor: str, at: datetime, text: str = "") -> AlertEvent:
+    """The event of an action by a person.
+
+    Raises:
+        InvalidInput: the actor or the text is missing, too long or not printable, or the actor is "tocsin"
+    """
+    actor, text = actor.strip(), text.strip()
+    if not actor or len(actor) > MAX_ACTOR_CHARS or not actor.isprintable():
+        raise InvalidInput(f"the actor needs a name of at most {MAX_ACTOR_CHARS} printable characters")
+    if actor.casefold() == TOCSIN:
+        raise InvalidInput(f"{TOCSIN!r} is reserved for the program itself: give your own name")
     if len(text) > MAX_TEXT_CHARS:
-        raise InvalidInput(f"a text of {len(text):,} characters is too long: at most {MAX_TEXT_CHARS:,}")
+        raise InvalidInput(f"a text of {len(text):,} characters is too long; the limit is {MAX_TEXT_CHARS:,}")
     if kind == "note" and not text:
-        raise InvalidInput("a note needs words")
-    return _event(alert_id, kind, who, at, text)
+        raise InvalidInput("a note needs a text")
+    return _event(alert_id, kind, actor, at, text)
 
 
-def _event(alert_id: str, kind: EventKind, who: str, at: datetime, text: str) -> AlertEvent:
+def _event(alert_id: str, kind: EventKind, actor: str, at: datetime, text: str) -> AlertEvent:
     at = at.astimezone(UTC)
-    ident = sha("event", alert_id, kind, who, at.isoformat(timespec="microseconds"), text)
-    return AlertEvent(id=ident, alert_id=alert_id, at=at, kind=kind, who=who, text=text)
+    ident = sha("event", alert_id, kind, actor, at.isoformat(timespec="microseconds"), text)
+    return AlertEvent(id=ident, alert_id=alert_id, at=at, kind=kind, actor=actor, text=text)
 
 
-def life_of(alert: Alert, events: Iterable[AlertEvent], last_seen: datetime | None = None, *, hold_s: float = 0.0) -> Life:
-    """The life of `alert` after these events, in any order, doubles and other alerts' included; without what mutes it.
+def lifecycle_of(
+    alert: Alert, events: Iterable[AlertEvent], last_breach_at: datetime | None = None, *, hold_s: float = 0.0
+) -> AlertLifecycle:
+    """The lifecycle of `alert` after these events, without silences and inhibitions.
 
-    The first to acknowledge or to resolve is the one who did, until it is taken back; but a person's resolution takes the place of
-    Tocsin's own. That one is void once the series is over its bar after it, and so is what was acknowledged before; a person's stands.
-    last_seen: None when nobody saw the series over its bar since it was detected
-    hold_s: the alert is pending until its series has been over its bar this long
+    The first acknowledgement or resolution counts until it is undone, except that a person's resolution replaces an automatic
+    one. An automatic resolution is void when the series is over its threshold after it, and so is an earlier acknowledgement;
+    a person's resolution stands.
+
+    Args:
+        events: in any order; duplicates and events of other alerts are ignored
+        last_breach_at: when the series was last over its threshold; None if not since detection
+        hold_s: the alert is pending until its series has been over the threshold for so long, seconds
     """
     own = {each.id: each for each in events if each.alert_id == alert.id}
-    seen = max(alert.detected_at, last_seen or alert.detected_at)
-    acknowledged: Deed | None = None
-    resolved: Deed | None = None
-    reopened: Deed | None = None
+    breach_at = max(alert.detected_at, last_breach_at or alert.detected_at)
+    acknowledged: LifecycleAction | None = None
+    resolved: LifecycleAction | None = None
+    reopened: LifecycleAction | None = None
     assignee = ""
     ordered = sorted(own.values(), key=lambda each: (each.at, each.id))
     for each in ordered:
-        deed = Deed(who=each.who, at=each.at)
+        action = LifecycleAction(actor=each.actor, at=each.at)
         if each.kind == "acknowledged":
-            acknowledged = acknowledged or deed
+            acknowledged = acknowledged or action
         elif each.kind == "unacknowledged":
             acknowledged = None
         elif each.kind == "assigned":
             assignee = each.text
-        elif each.kind == "resolved" and not (each.who == TOCSIN and seen > each.at):
-            resolved = deed if resolved is None or (resolved.who == TOCSIN != each.who) else resolved
+        elif each.kind == "resolved" and not (each.actor == TOCSIN and breach_at > each.at):
+            resolved = action if resolved is None or (resolved.actor == TOCSIN != each.actor) else resolved
         elif each.kind == "resolved" and resolved is None:
             acknowledged = None
         elif each.kind == "reopened":
-            acknowledged, resolved, reopened = None, None, deed
-    holds = seen - alert.detected_at < timedelta(seconds=hold_s)
+            acknowledged, resolved, reopened = None, None, action
+    holds = breach_at - alert.detected_at < timedelta(seconds=hold_s)
     state: State = "resolved" if resolved else "acknowledged" if acknowledged else "pending" if holds else "firing"
-    return Life(
+    return AlertLifecycle(
         alert_id=alert.id,
         state=state,
-        last_seen=seen,
+        last_breach_at=breach_at,
         acknowledged=acknowledged,
         resolved=resolved,
         reopened=reopened,
@@ -146,14 +158,15 @@ def life_of(alert: Alert, events: Iterable[AlertEvent], last_seen: datetime | No
     )
 
 
-def due_to_resolve(life: Life, now: datetime, resolve_after_s: float) -> AlertEvent | None:
-    """The event by which an alert resolves of itself; None: not yet, or it is resolved.
+def due_to_resolve(lifecycle: AlertLifecycle, now: datetime, resolve_after_s: float) -> AlertEvent | None:
+    """The event of automatic resolution, or None if it is not due or the alert is resolved already.
 
-    Its series has not been over its bar for `resolve_after_s`, nor was it reopened since. The event is of the moment when that was
-    so, not of `now`: whoever notices it, and however late, writes the same event.
+    It is due when the series has not been over its threshold for `resolve_after_s` seconds and the alert was not reopened since.
+    The event carries the time at which it became due, not `now`, so that every process writes the same event however late.
     """
-    since = max(life.last_seen, life.reopened.at) if life.reopened else life.last_seen
+    since = max(lifecycle.last_breach_at, lifecycle.reopened.at) if lifecycle.reopened else lifecycle.last_breach_at
     at = since + timedelta(seconds=resolve_after_s)
-    if life.resolved is not None or now < at:
+    if lifecycle.resolved is not None or now < at:
         return None
-    return _event(life.alert_id, "resolved", TOCSIN, at, f"not over its bar since {life.last_seen.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC")
+    text = f"below its threshold since {lifecycle.last_breach_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return _event(lifecycle.alert_id, "resolved", TOCSIN, at, text)

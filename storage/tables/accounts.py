@@ -13,7 +13,7 @@ _FOR_EVER = 2**64 - 1
 """The version of a session that ended: no row that says otherwise, of whatever process and clock, replaces it."""
 
 
-class Accounts:
+class AccountTable:
     """Those who may come in. The row written last counts; none is ever deleted."""
 
     def __init__(self, client: ClickHouse) -> None:
@@ -60,7 +60,7 @@ class Accounts:
         ]
 
 
-class Sessions:
+class SessionTable:
     """Browsers that are logged in. One that ended never comes back."""
 
     def __init__(self, client: ClickHouse) -> None:
@@ -112,7 +112,7 @@ class Sessions:
         return [Session(id=row[0], name=row[1], created_at=from_epoch(row[2]), seen_at=from_epoch(row[3]), address=row[4]) for row in rows]
 
 
-class LoginFailures:
+class LoginFailureTable:
     """Failed logins in a row, by subject: see domain.accounts."""
 
     def __init__(self, client: ClickHouse) -> None:

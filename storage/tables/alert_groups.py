@@ -17,7 +17,7 @@ PREFIX = "group:"
 """Before a group's id where alerts have theirs: no alert's id holds a colon."""
 
 
-class Group(msgspec.Struct, frozen=True, kw_only=True):
+class AlertGroup(msgspec.Struct, frozen=True, kw_only=True):
     """One thing to send to one endpoint, and afterwards a line of the log of what was planned.
 
     id: of endpoint, key, time and members, and nothing else
@@ -49,13 +49,13 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
         return (*self.firing, *self.resolved)
 
 
-class Groups:
+class AlertGroupTable:
     """What was planned to be sent together. Rows are only added, and the same ones again replace themselves."""
 
     def __init__(self, client: ClickHouse) -> None:
         self._client = client
 
-    def keep(self, groups: Sequence[Group]) -> None:
+    def keep(self, groups: Sequence[AlertGroup]) -> None:
         """Keep a plan. Raises StoreError."""
         self._client.insert(
             "alert_groups",
@@ -74,17 +74,17 @@ class Groups:
             },
         )
 
-    def since(self, at: datetime) -> list[Group]:
+    def since(self, at: datetime) -> list[AlertGroup]:
         """Those that were due since then, the oldest first. Raises StoreError."""
         return self._read("at >= toDateTime({since:UInt32})", since=to_epoch(at))
 
-    def get(self, group_id: str) -> Group | None:
+    def get(self, group_id: str) -> AlertGroup | None:
         """The group with this id, if there is one. Raises StoreError."""
         return next(iter(self._read("id = {id:String}", id=group_id)), None)
 
-    def of(self, alert_ids: Sequence[str]) -> list[Group]:
+    def of(self, alert_ids: Sequence[str]) -> list[AlertGroup]:
         """Those that hold one of these alerts, the oldest first. Raises StoreError."""
-        found: dict[str, Group] = {}
+        found: dict[str, AlertGroup] = {}
         for some in chunks(alert_ids):
             rows = self._client.query(
                 """
@@ -98,13 +98,13 @@ class Groups:
                 found |= {group.id: group for group in self._read("id IN {ids:Array(String)}", ids=ids)}
         return sorted(found.values(), key=lambda group: (group.at, group.id))
 
-    def _read(self, where: str, **values: str | int | Sequence[str]) -> list[Group]:
+    def _read(self, where: str, **values: str | int | Sequence[str]) -> list[AlertGroup]:
         rows = self._client.query(f"SELECT {_COLUMNS} FROM alert_groups FINAL WHERE {where} ORDER BY at_us, id", **values)
         return [_group(row) for row in rows]
 
 
-def _group(row: Sequence[Any]) -> Group:
-    return Group(
+def _group(row: Sequence[Any]) -> AlertGroup:
+    return AlertGroup(
         id=row[0],
         endpoint=row[1],
         key=row[2],

@@ -16,7 +16,7 @@ from storage.timestamps import from_epoch, from_us, new_version, to_epoch, to_us
 Cause = Literal["silence", "inhibition", "quiet hours", "resolved", "group", "digest"]
 
 
-class Withheld(msgspec.Struct, frozen=True, kw_only=True):
+class SuppressedDelivery(msgspec.Struct, frozen=True, kw_only=True):
     """Why an alert was not sent to an endpoint when it was due.
 
     cause: group and digest: it waits for others, to be sent together with them
@@ -39,7 +39,7 @@ class Withheld(msgspec.Struct, frozen=True, kw_only=True):
         return self.cause == "resolved"
 
 
-class Lives:
+class AlertLifecycleTable:
     """What was done to alerts, by people and by time. Rows are only added, and the same ones again change nothing."""
 
     def __init__(self, client: ClickHouse) -> None:
@@ -54,7 +54,7 @@ class Lives:
                 "id": [event.id for event in events],
                 "at_us": [to_us(event.at) for event in events],
                 "kind": [event.kind for event in events],
-                "who": [event.who for event in events],
+                "actor": [event.actor for event in events],
                 "text": [event.text for event in events],
                 "version": [new_version()] * len(events),
             },
@@ -66,33 +66,33 @@ class Lives:
         for some in chunks(alert_ids):
             rows = self._client.query(
                 """
-                SELECT id, alert_id, at_us, kind, who, text FROM alert_events FINAL
+                SELECT id, alert_id, at_us, kind, actor, text FROM alert_events FINAL
                 WHERE alert_id IN {ids:Array(String)} ORDER BY alert_id, at_us, id
                 """,
                 ids=some,
             )
-            found += [AlertEvent(id=row[0], alert_id=row[1], at=from_us(row[2]), kind=row[3], who=row[4], text=row[5]) for row in rows]
+            found += [AlertEvent(id=row[0], alert_id=row[1], at=from_us(row[2]), kind=row[3], actor=row[4], text=row[5]) for row in rows]
         return found
 
-    def judgements(self, since: datetime) -> list[AlertEvent]:
+    def verdicts(self, since: datetime) -> list[AlertEvent]:
         """All judgements of alerts that were made since then, oldest first for each alert. Raises StoreError.
 
         An alert is judged after it rang: those of alerts that rang since then are among them.
         """
         rows = self._client.query(
             """
-            SELECT id, alert_id, at_us, kind, who, text FROM alert_events FINAL
+            SELECT id, alert_id, at_us, kind, actor, text FROM alert_events FINAL
             WHERE substring(kind, 1, 7) = 'judged_' AND at_us >= {since:UInt64} ORDER BY alert_id, at_us, id
             """,
             since=to_us(since),
         )
-        return [AlertEvent(id=row[0], alert_id=row[1], at=from_us(row[2]), kind=row[3], who=row[4], text=row[5]) for row in rows]
+        return [AlertEvent(id=row[0], alert_id=row[1], at=from_us(row[2]), kind=row[3], actor=row[4], text=row[5]) for row in rows]
 
-    def seen(self, alert_ids: Sequence[str], at: datetime) -> None:
+    def record_breach(self, alert_ids: Sequence[str], at: datetime) -> None:
         """Note that the series of these alerts were over their bar at that time; an earlier time changes nothing. Raises StoreError."""
         self._client.insert("alert_seen", {"alert_id": list(alert_ids), "at": [to_epoch(at)] * len(alert_ids)})
 
-    def last_seen(self, alert_ids: Sequence[str]) -> dict[str, datetime]:
+    def last_breaches(self, alert_ids: Sequence[str]) -> dict[str, datetime]:
         """When the series of these alerts were over their bar for the last time, of those for which `seen` was told. Raises StoreError."""
         found: dict[str, datetime] = {}
         for some in chunks(alert_ids):
@@ -102,7 +102,7 @@ class Lives:
             found |= {row[0]: from_epoch(row[1]) for row in rows}
         return found
 
-    def withhold(self, items: Sequence[Withheld]) -> None:
+    def suppress(self, items: Sequence[SuppressedDelivery]) -> None:
         """Note why alerts are not sent; the same cause again replaces itself. Raises StoreError."""
         self._client.insert(
             "withheld",
@@ -118,18 +118,18 @@ class Lives:
             },
         )
 
-    def withheld(self, alert_ids: Sequence[str]) -> list[Withheld]:
+    def suppressed(self, alert_ids: Sequence[str]) -> list[SuppressedDelivery]:
         """Why these alerts were not sent when they were due, oldest first for each. Raises StoreError."""
-        found: list[Withheld] = []
+        found: list[SuppressedDelivery] = []
         for some in chunks(alert_ids):
-            found += self._withheld("alert_id IN {ids:Array(String)}", ids=some)
+            found += self._suppressed("alert_id IN {ids:Array(String)}", ids=some)
         return found
 
-    def withheld_since(self, since: datetime) -> list[Withheld]:
+    def suppressed_since(self, since: datetime) -> list[SuppressedDelivery]:
         """The same for all that was withheld since then. Raises StoreError."""
-        return self._withheld("at >= toDateTime({since:UInt32})", since=to_epoch(since))
+        return self._suppressed("at >= toDateTime({since:UInt32})", since=to_epoch(since))
 
-    def _withheld(self, where: str, **values: int | Sequence[str]) -> list[Withheld]:
+    def _suppressed(self, where: str, **values: int | Sequence[str]) -> list[SuppressedDelivery]:
         rows = self._client.query(
             f"""
             SELECT alert_id, endpoint, cause, owner, toUInt32(at), toUInt32(until), text FROM withheld FINAL
@@ -138,7 +138,7 @@ class Lives:
             **values,
         )
         return [
-            Withheld(
+            SuppressedDelivery(
                 alert_id=row[0],
                 endpoint=row[1],
                 cause=row[2],

@@ -43,14 +43,14 @@ _LAST = 2**32 - 1
 """The last moment of a DateTime."""
 
 
-class Rung(NamedTuple):
+class LastAlert(NamedTuple):
     """An alert's id, and when its window ended, seconds since 1970."""
 
     id: str
     end: int
 
 
-class Fact(NamedTuple):
+class AlertSummary(NamedTuple):
     """What an alert is counted by."""
 
     id: str
@@ -98,7 +98,7 @@ def _delivery(row: Sequence[Any]) -> Delivery:
     )
 
 
-class Alerts:
+class AlertTable:
     """What rang, and who was told."""
 
     def __init__(self, client: ClickHouse) -> None:
@@ -236,18 +236,18 @@ class Alerts:
         )
         return [row[0] for row in rows]
 
-    def facts(self, since: datetime) -> list[Fact]:
+    def facts(self, since: datetime) -> list[AlertSummary]:
         """What every alert that was detected since then is counted by, without what it holds. Raises StoreError."""
         rows = self._client.query(
             "SELECT id, rule, series, severity FROM alerts FINAL WHERE detected_at >= toDateTime({since:UInt32})", since=to_epoch(since)
         )
-        return [Fact(*row) for row in rows]
+        return [AlertSummary(*row) for row in rows]
 
-    def last_rung(self, rule: str, series: Sequence[str], since: datetime) -> dict[str, Rung]:
+    def last_alerts(self, rule: str, series: Sequence[str], since: datetime) -> dict[str, LastAlert]:
         """The alert of each of `series` whose window ended last, of windows that began since then. Raises StoreError."""
-        return {name: rung for (_, name), rung in self.last_rungs([rule], series, since).items()}
+        return {name: rung for (_, name), rung in self.last_alerts_of_rules([rule], series, since).items()}
 
-    def last_rungs(self, rules: Sequence[str], series: Sequence[str], since: datetime) -> dict[tuple[str, str], Rung]:
+    def last_alerts_of_rules(self, rules: Sequence[str], series: Sequence[str], since: datetime) -> dict[tuple[str, str], LastAlert]:
         """The same for each of `rules`: (rule, series) to its last alert. Raises StoreError."""
         if not rules or not series:
             return {}
@@ -262,7 +262,7 @@ class Alerts:
             series=series,
             since=to_epoch(since),
         )
-        return {(row[0], row[1]): Rung(row[2], int(row[3])) for row in rows}
+        return {(row[0], row[1]): LastAlert(row[2], int(row[3])) for row in rows}
 
     def log(self, deliveries: Sequence[Delivery]) -> None:
         """Note attempts to deliver. Raises StoreError."""

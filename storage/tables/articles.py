@@ -17,7 +17,7 @@ from storage.timestamps import few_months, from_epoch, new_version, to_epoch
 FIRST_LOOK = timedelta(hours=1)
 
 
-class Known(NamedTuple):
+class ArticleKey(NamedTuple):
     """What the store remembers of an article's first arrival; published_at and story never change after it."""
 
     published_at: datetime
@@ -85,7 +85,7 @@ def article_of(row: Sequence[Any]) -> ArticleRow:
     )
 
 
-class Articles:
+class ArticleTable:
     """Articles with their scores."""
 
     def __init__(self, client: ClickHouse) -> None:
@@ -155,7 +155,7 @@ class Articles:
             },
         )
 
-    def known(self, ids: Sequence[str]) -> dict[str, Known]:
+    def known(self, ids: Sequence[str]) -> dict[str, ArticleKey]:
         """Those of `ids` that were stored before. Raises StoreError."""
         if not ids:
             return {}
@@ -163,7 +163,7 @@ class Articles:
             "SELECT id, toUInt32(published_at), story, fingerprint, model FROM article_keys FINAL WHERE id IN {ids:Array(String)}",
             ids=ids,
         )
-        return {row[0]: Known(from_epoch(row[1]), row[2], int(row[3]), row[4]) for row in rows}
+        return {row[0]: ArticleKey(from_epoch(row[1]), row[2], int(row[3]), row[4]) for row in rows}
 
     def stories(self, bands: Sequence[int], since: datetime, until: datetime) -> dict[int, str]:
         """For each of `bands` the earliest story in [since, until) that has it; bands that none has are left out. Raises StoreError."""

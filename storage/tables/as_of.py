@@ -16,21 +16,21 @@ import msgspec
 from core.records import OLDEST, CompanyScore
 from core.series import ALERTING, MARKET
 from storage.clickhouse import ClickHouse
-from storage.tables.mentions import MoodPoint, SeriesTotal, of_kinds
+from storage.tables.mentions import SentimentPoint, SeriesTotal, of_kinds
 from storage.timestamps import from_epoch, to_epoch
 
 FIRST_LOOK_S = 3600
 _EVER = 2**63 - 1
 
 
-class Place(NamedTuple):
+class ArticlePosition(NamedTuple):
     """Where an article stands in time: seconds since 1970, then its id."""
 
     at: int
     id: str
 
 
-class New(NamedTuple):
+class StoredArticle(NamedTuple):
     """A row in the order of writing. version: when it was written, microseconds since 1970; at: when its article was published."""
 
     version: int
@@ -38,7 +38,7 @@ class New(NamedTuple):
     at: int
 
 
-class KnownArticle(msgspec.Struct, frozen=True, kw_only=True):
+class ArticleAsOf(msgspec.Struct, frozen=True, kw_only=True):
     """An article with all that the latest model known then said of it."""
 
     id: str
@@ -66,8 +66,8 @@ _COLUMNS = """id, url, source, genre, language, title, text, toUInt32(published_
     toUInt32(scored_at)"""
 
 
-def _article(row: Sequence[Any]) -> KnownArticle:
-    return KnownArticle(
+def _article(row: Sequence[Any]) -> ArticleAsOf:
+    return ArticleAsOf(
         id=row[0],
         url=row[1],
         source=row[2],
@@ -97,7 +97,7 @@ def _micros(as_of: datetime | None) -> int:
     return _EVER if as_of is None else int(as_of.timestamp() * 1_000_000)
 
 
-class Past:
+class AsOfQueries:
     """What was known at a time; `as_of` None: all that is known now."""
 
     def __init__(self, client: ClickHouse) -> None:
@@ -110,11 +110,11 @@ class Past:
         series: str = MARKET,
         since: datetime | None = None,
         until: datetime | None = None,
-        after: Place | None = None,
+        after: ArticlePosition | None = None,
         language: str = "",
         source: str = "",
         as_of: datetime | None = None,
-    ) -> list[Place]:
+    ) -> list[ArticlePosition]:
         """The newest articles that touch `series`, published in [since, until), newest first, those behind `after` only. Raises StoreError.
 
         A page and the next one hold no article twice and miss none that was there, whatever is stored meanwhile.
@@ -133,8 +133,8 @@ class Past:
             span *= 8
 
     def _places(
-        self, limit: int, series: str, start: int, end: int, after: Place | None, language: str, source: str, version: int
-    ) -> list[Place]:
+        self, limit: int, series: str, start: int, end: int, after: ArticlePosition | None, language: str, source: str, version: int
+    ) -> list[ArticlePosition]:
         rows = self._client.query(
             """
             SELECT DISTINCT toUInt32(published_at) AS at, id FROM mentions
@@ -153,9 +153,9 @@ class Past:
             language=language,
             source=source,
         )
-        return [Place(int(row[0]), row[1]) for row in rows]
+        return [ArticlePosition(int(row[0]), row[1]) for row in rows]
 
-    def articles(self, places: Sequence[Place], as_of: datetime | None = None) -> list[KnownArticle]:
+    def articles(self, places: Sequence[ArticlePosition], as_of: datetime | None = None) -> list[ArticleAsOf]:
         """The articles that stand there, as they were known, in the same order; those that were not are left out. Raises StoreError."""
         if not places:
             return []
@@ -174,7 +174,7 @@ class Past:
         rank = {place.id: number for number, place in enumerate(places)}
         return sorted(map(_article, rows), key=lambda article: rank[article.id])
 
-    def mood(self, series: str, since: datetime, until: datetime, width_s: int, as_of: datetime | None = None) -> list[MoodPoint]:
+    def sentiment(self, series: str, since: datetime, until: datetime, width_s: int, as_of: datetime | None = None) -> list[SentimentPoint]:
         """As Mentions.mood, of one series. Raises StoreError."""
         rows = self._client.query(
             f"""
@@ -188,7 +188,7 @@ class Past:
             width=width_s,
             version=_micros(as_of),
         )
-        return [MoodPoint(series, from_epoch(int(row[0]) * width_s), float(row[1]), int(row[2]), int(row[3])) for row in rows]
+        return [SentimentPoint(series, from_epoch(int(row[0]) * width_s), float(row[1]), int(row[2]), int(row[3])) for row in rows]
 
     def totals(
         self,
@@ -215,7 +215,7 @@ class Past:
         )
         return [SeriesTotal(row[0], int(row[1]), int(row[2]), int(row[3]), float(row[4])) for row in rows]
 
-    def written(self, version: int, since: datetime, limit: int, after: New | None = None) -> list[New]:
+    def written(self, version: int, since: datetime, limit: int, after: StoredArticle | None = None) -> list[StoredArticle]:
         """Articles published since then whose scores were written after `version`, in that order, behind `after` only. Raises StoreError.
 
         What they touch can be read when they are found here: it was written with them.
@@ -234,7 +234,7 @@ class Past:
             id=after.id if after else "",
             limit=limit,
         )
-        return [New(int(row[0]), row[1], int(row[2])) for row in rows]
+        return [StoredArticle(int(row[0]), row[1], int(row[2])) for row in rows]
 
 
 def _mentions(as_of: datetime | None, where: str) -> str:

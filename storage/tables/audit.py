@@ -25,15 +25,15 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     at: datetime
-    who: str
-    what: str
-    about: str = ""
+    actor: str
+    action: str
+    target: str = ""
     before: str = ""
     after: str = ""
     address: str = ""
 
 
-class Audit:
+class AuditTable:
     """The log. Nothing in it is changed or deleted."""
 
     def __init__(self, client: ClickHouse) -> None:
@@ -46,10 +46,10 @@ class Audit:
             {
                 "at_us": [(each.at - _SINCE_1970) // timedelta(microseconds=1) for each in entries],
                 "id": [secrets.token_hex(8) for _ in entries],
-                "who": [_text(each.who) for each in entries],
+                "actor": [_text(each.actor) for each in entries],
                 "address": [each.address for each in entries],
-                "what": [each.what for each in entries],
-                "about": [_text(each.about) for each in entries],
+                "action": [each.action for each in entries],
+                "target": [_text(each.target) for each in entries],
                 "before": [_text(each.before) for each in entries],
                 "after": [_text(each.after) for each in entries],
                 "version": [new_version() for _ in entries],
@@ -62,9 +62,9 @@ class Audit:
         *,
         since: datetime | None = None,
         until: datetime | None = None,
-        who: str = "",
-        what: str = "",
-        about: str = "",
+        actor: str = "",
+        action: str = "",
+        target: str = "",
     ) -> list[AuditEntry]:
         """The newest entries of [since, until), newest first; only those of a person, of a kind, about a thing. Raises StoreError.
 
@@ -72,25 +72,25 @@ class Audit:
         """
         rows = self._client.query(
             """
-            SELECT at_us, who, what, about, before, after, address FROM audit FINAL
-            WHERE at_us >= {since:UInt64} AND at_us < {until:UInt64} AND ({who:String} = '' OR who = {who:String})
-              AND ({about:String} = '' OR about = {about:String})
-              AND substring(what, 1, length({what:String})) = {what:String}
+            SELECT at_us, actor, action, target, before, after, address FROM audit FINAL
+            WHERE at_us >= {since:UInt64} AND at_us < {until:UInt64} AND ({actor:String} = '' OR actor = {actor:String})
+              AND ({target:String} = '' OR target = {target:String})
+              AND substring(action, 1, length({action:String})) = {action:String}
             ORDER BY at_us DESC, version DESC, id LIMIT {limit:UInt32}
             """,
             since=(since - _SINCE_1970) // timedelta(microseconds=1) if since else 0,
             until=(until - _SINCE_1970) // timedelta(microseconds=1) if until else _FOR_EVER,
-            who=who,
-            what=what,
-            about=about,
+            actor=actor,
+            action=action,
+            target=target,
             limit=limit,
         )
         return [
             AuditEntry(
                 at=_SINCE_1970 + timedelta(microseconds=int(row[0])),
-                who=row[1],
-                what=row[2],
-                about=row[3],
+                actor=row[1],
+                action=row[2],
+                target=row[3],
                 before=row[4],
                 after=row[5],
                 address=row[6],
@@ -100,7 +100,7 @@ class Audit:
 
     def known(self) -> tuple[list[str], list[str]]:
         """Everybody who ever did something, and every kind of thing that was done, in order. Raises StoreError."""
-        rows = self._client.query("SELECT DISTINCT who, what FROM audit")
+        rows = self._client.query("SELECT DISTINCT actor, action FROM audit")
         return sorted({row[0] for row in rows if row[0]}), sorted({row[1] for row in rows})
 
 

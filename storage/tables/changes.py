@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from storage.clickhouse import ClickHouse
 
 
-class Changes:
+class TableChanges:
     """What a reader asks every second, to read the rest only when something came."""
 
     def __init__(self, client: ClickHouse) -> None:

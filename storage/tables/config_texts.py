@@ -11,35 +11,35 @@ from storage.clickhouse import ClickHouse
 _SINCE_1970 = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class RuleText(NamedTuple):
+class ConfigRevision(NamedTuple):
     """Rules or watchlists as somebody wrote them, as TOML; "" means none. id: of its content, writer and moment"""
 
     id: str
     at: datetime
-    who: str
+    actor: str
     text: str
 
 
-class RuleTexts:
+class ConfigRevisionTable:
     """What was written, the newest of which is in force."""
 
     def __init__(self, client: ClickHouse, table: Literal["rule_texts", "watchlist_texts"] = "rule_texts") -> None:
         self._client, self._table = client, table
 
-    def add(self, text: str, who: str, at: datetime) -> RuleText:
+    def add(self, text: str, actor: str, at: datetime) -> ConfigRevision:
         """Put a text in force. Raises StoreError."""
         at_us = (at - _SINCE_1970) // timedelta(microseconds=1)
-        made = RuleText(sha(self._table, text, who, str(at_us)), at, who, text)
-        self._client.insert(self._table, {"id": [made.id], "at_us": [at_us], "who": [who], "text": [text], "version": [at_us]})
+        made = ConfigRevision(sha(self._table, text, actor, str(at_us)), at, actor, text)
+        self._client.insert(self._table, {"id": [made.id], "at_us": [at_us], "actor": [actor], "text": [text], "version": [at_us]})
         return made
 
-    def newest(self) -> RuleText | None:
+    def newest(self) -> ConfigRevision | None:
         """The one in force; None: nobody wrote any yet. Raises StoreError."""
         return next(iter(self.latest(1)), None)
 
-    def latest(self, limit: int = 20) -> list[RuleText]:
+    def latest(self, limit: int = 20) -> list[ConfigRevision]:
         """What was written, the newest first. Raises StoreError."""
         rows = self._client.query(
-            f"SELECT id, at_us, who, text FROM {self._table} FINAL ORDER BY at_us DESC, id LIMIT {{limit:UInt32}}", limit=limit
+            f"SELECT id, at_us, actor, text FROM {self._table} FINAL ORDER BY at_us DESC, id LIMIT {{limit:UInt32}}", limit=limit
         )
-        return [RuleText(row[0], _SINCE_1970 + timedelta(microseconds=int(row[1])), row[2], row[3]) for row in rows]
+        return [ConfigRevision(row[0], _SINCE_1970 + timedelta(microseconds=int(row[1])), row[2], row[3]) for row in rows]

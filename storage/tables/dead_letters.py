@@ -40,7 +40,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
 _SETTLED = "SELECT topic, partition, offset FROM dead_states FINAL"
 
 
-class DeadLetters:
+class DeadLetterTable:
     """Records set aside. Keyed by their place in Kafka: the same one again replaces itself."""
 
     def __init__(self, client: ClickHouse) -> None:

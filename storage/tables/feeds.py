@@ -25,12 +25,12 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     url: str
     body: str
-    who: str
+    actor: str
     at: datetime
     removed: bool = False
 
 
-class Visited(msgspec.Struct, frozen=True, kw_only=True):
+class SourceVisit(msgspec.Struct, frozen=True, kw_only=True):
     """A source that a crawler has on its list, and its last visit.
 
     at: of that visit; None: there was none yet; outcome: "" then
@@ -56,7 +56,7 @@ class Visited(msgspec.Struct, frozen=True, kw_only=True):
     listed: bool = True
 
 
-class Feeds:
+class FeedTable:
     """Feeds that were added, by name; one that was removed keeps its row, and its name may be used again."""
 
     def __init__(self, client: ClickHouse) -> None:
@@ -70,7 +70,7 @@ class Feeds:
                 "name": [feed.name],
                 "url": [feed.url],
                 "body": [feed.body],
-                "who": [feed.who],
+                "actor": [feed.actor],
                 "at_us": [to_us(feed.at)],
                 "removed": [int(feed.removed)],
                 "version": [new_version()],
@@ -79,17 +79,17 @@ class Feeds:
 
     def all(self) -> list[Feed]:
         """Those that are to be crawled, by name. Raises StoreError."""
-        rows = self._client.query("SELECT name, url, body, who, at_us FROM feeds FINAL WHERE removed = 0 ORDER BY name")
-        return [Feed(name=row[0], url=row[1], body=row[2], who=row[3], at=from_us(row[4])) for row in rows]
+        rows = self._client.query("SELECT name, url, body, actor, at_us FROM feeds FINAL WHERE removed = 0 ORDER BY name")
+        return [Feed(name=row[0], url=row[1], body=row[2], actor=row[3], at=from_us(row[4])) for row in rows]
 
 
-class Visits:
+class SourceVisitTable:
     """The last visit to each source: one row each, however often it is visited."""
 
     def __init__(self, client: ClickHouse) -> None:
         self._client = client
 
-    def put(self, visits: Sequence[Visited]) -> None:
+    def put(self, visits: Sequence[SourceVisit]) -> None:
         """Note visits, each in place of the one before it. Raises StoreError."""
         self._client.insert(
             "source_visits",
@@ -112,7 +112,7 @@ class Visits:
             },
         )
 
-    def all(self) -> list[Visited]:
+    def all(self) -> list[SourceVisit]:
         """Every source that is on a crawler's list, by name. Raises StoreError."""
         rows = self._client.query(
             """
@@ -122,7 +122,7 @@ class Visits:
             """
         )
         return [
-            Visited(
+            SourceVisit(
                 source=row[0],
                 url=row[1],
                 origin=row[2],
@@ -156,7 +156,7 @@ def _text(text: str) -> str:
 USUAL_SHARE = 0.95
 
 
-class Spoke(NamedTuple):
+class SourceActivity(NamedTuple):
     """When a source was heard.
 
     stretches: those of width_s, counted since 1970, in which it published anything, ascending
@@ -170,13 +170,13 @@ class Spoke(NamedTuple):
     late_s: int = 0
 
 
-class Sources:
+class SourceQueries:
     """Who was heard, and when."""
 
     def __init__(self, client: ClickHouse) -> None:
         self._client = client
 
-    def told(self, since: datetime, until: datetime, width_s: int, late_s: int = 3_600) -> dict[str, Spoke]:
+    def activity(self, since: datetime, until: datetime, width_s: int, late_s: int = 3_600) -> dict[str, SourceActivity]:
         """Every source of articles published in [since, until). Raises StoreError.
 
         late_s: what was fetched longer after its publication was history by then, and tells nothing of how late news comes
@@ -197,4 +197,4 @@ class Sources:
             width=width_s,
             late_s=late_s,
         )
-        return {row[0]: Spoke([int(at) for at in row[1]], int(row[2]), int(row[3]), int(row[4])) for row in rows}
+        return {row[0]: SourceActivity([int(at) for at in row[1]], int(row[2]), int(row[3]), int(row[4])) for row in rows}

@@ -37,7 +37,7 @@ class DiskSpace(NamedTuple):
     total_bytes: int
 
 
-class Stage(NamedTuple):
+class LatencyStage(NamedTuple):
     """How long a stage of the path took, seconds: for half of the articles, and for all but one in a hundred."""
 
     name: str
@@ -49,7 +49,7 @@ class Latency(NamedTuple):
     """The path from publication to the store. articles: how many it was measured with; 0: there are no stages either"""
 
     articles: int
-    stages: tuple[Stage, ...] = ()
+    stages: tuple[LatencyStage, ...] = ()
 
 
 class DeadReason(NamedTuple):
@@ -75,7 +75,7 @@ class SourceHours(NamedTuple):
     stored_at: datetime
 
 
-class Health:
+class HealthQueries:
     """Reads only."""
 
     def __init__(self, client: ClickHouse) -> None:
@@ -139,7 +139,7 @@ class Health:
         if not rows or not int(rows[0][0]):
             return Latency(0)
         names = ("fetch", "score", "write", "whole")
-        return Latency(int(rows[0][0]), tuple(Stage(name, *_seconds(pair)) for name, pair in zip(names, rows[0][1:], strict=True)))
+        return Latency(int(rows[0][0]), tuple(LatencyStage(name, *_seconds(pair)) for name, pair in zip(names, rows[0][1:], strict=True)))
 
     def dead_reasons(self, since: datetime, limit: int = 20) -> list[DeadReason]:
         """Why records were set aside since then, the most frequent reason first; numbers in a reason count as one. Raises StoreError."""

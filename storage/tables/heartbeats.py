@@ -19,7 +19,7 @@ GONE_S = 60.0
 KEEP = timedelta(days=31)
 
 
-class Beat(msgspec.Struct, frozen=True, kw_only=True):
+class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     """What a process said of itself.
 
     id: of the process, new at each start; roles: crawl, work, dashboard or schedule
@@ -39,13 +39,13 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True):
     waiting: int = 0
 
 
-class Beats:
+class HeartbeatTable:
     """One row for each process; those of whole months that are long over are dropped."""
 
     def __init__(self, client: ClickHouse) -> None:
         self._client = client
 
-    def put(self, beats: Sequence[Beat]) -> None:
+    def put(self, beats: Sequence[Heartbeat]) -> None:
         """Note what processes say. Raises StoreError."""
         self._client.insert(
             "heartbeats",
@@ -64,7 +64,7 @@ class Beats:
             },
         )
 
-    def latest(self, since: datetime, limit: int = 50) -> list[Beat]:
+    def latest(self, since: datetime, limit: int = 50) -> list[Heartbeat]:
         """Processes that were heard since then, the one heard last first. Raises StoreError."""
         rows = self._client.query(
             """
@@ -75,7 +75,7 @@ class Beats:
             limit=limit,
         )
         return [
-            Beat(
+            Heartbeat(
                 id=row[0],
                 roles=tuple(row[1]),
                 host=row[2],

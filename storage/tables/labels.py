@@ -55,7 +55,7 @@ class LabelledText(msgspec.Struct, frozen=True, kw_only=True):
     article: ArticleText
 
 
-class Labels:
+class LabelTable:
     """People's labels: one an article, task and company; who labels again replaces it."""
 
     def __init__(self, client: ClickHouse) -> None:

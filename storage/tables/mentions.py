@@ -53,10 +53,10 @@ class SourceStories(NamedTuple):
     """Distinct negative stories of one source: those that it had first, and all that it told."""
 
     first: int
-    told: int
+    total: int
 
 
-class NegativeMention(NamedTuple):
+class SeriesArticle(NamedTuple):
     """An article of a series, a negative one unless all were asked for. It is the first of its story where id == story.
 
     at: when it was published, seconds since 1970; p_negative: towards the series
@@ -69,7 +69,7 @@ class NegativeMention(NamedTuple):
     p_negative: float = 1.0
 
 
-class MoodPoint(NamedTuple):
+class SentimentPoint(NamedTuple):
     """Mean tone of a series' articles in [start, start + width), with distinct stories and negative ones."""
 
     series: str
@@ -79,7 +79,7 @@ class MoodPoint(NamedTuple):
     negative: int
 
 
-class MoodLine(NamedTuple):
+class SentimentSeries(NamedTuple):
     """The same of all windows in which one series had a story, in no order; start: seconds since 1970."""
 
     series: str
@@ -88,15 +88,15 @@ class MoodLine(NamedTuple):
     stories: list[int]
     negative: list[int]
 
-    def points(self) -> list[MoodPoint]:
+    def points(self) -> list[SentimentPoint]:
         """One for each window, in order of time."""
         rows = sorted(zip(self.start, self.tone, self.stories, self.negative, strict=True))
-        return [MoodPoint(self.series, from_epoch(start), tone, stories, negative) for start, tone, stories, negative in rows]
+        return [SentimentPoint(self.series, from_epoch(start), tone, stories, negative) for start, tone, stories, negative in rows]
 
-    def __or__(self, other: MoodLine) -> MoodLine:
+    def __or__(self, other: SentimentSeries) -> SentimentSeries:
         """With the windows of another line of the series, of another time."""
         start, tone = self.start + other.start, self.tone + other.tone
-        return MoodLine(self.series, start, tone, self.stories + other.stories, self.negative + other.negative)
+        return SentimentSeries(self.series, start, tone, self.stories + other.stories, self.negative + other.negative)
 
 
 def of_kinds(kinds: Sequence[str]) -> str:
@@ -119,13 +119,13 @@ def parameters_of(series: str) -> dict[str, str]:
     return {"series": MARKET, "source": key_of(series)} if kind_of(series) == SOURCE else {"series": series}
 
 
-def line_of(row: Sequence[Any]) -> MoodLine:
+def line_of(row: Sequence[Any]) -> SentimentSeries:
     """The line of a row of its columns: a server may say whole numbers in quotes."""
     series, starts, tones, stories, negative = row
-    return MoodLine(series, [*map(int, starts)], [*map(float, tones)], [*map(int, stories)], [*map(int, negative)])
+    return SentimentSeries(series, [*map(int, starts)], [*map(float, tones)], [*map(int, stories)], [*map(int, negative)])
 
 
-class Mentions:
+class MentionTable:
     """Which series each article touched, and how."""
 
     def __init__(self, client: ClickHouse) -> None:
@@ -224,7 +224,7 @@ class Mentions:
         )
         return {row[0]: SourceStories(int(row[1]), int(row[2])) for row in rows}
 
-    def told(self, series: str, since: datetime, until: datetime, limit: int, *, every: bool = False) -> list[NegativeMention]:
+    def articles_of(self, series: str, since: datetime, until: datetime, limit: int, *, every: bool = False) -> list[SeriesArticle]:
         """The negative articles of `series` (every: all of them) in [since, until), most negative first. Raises StoreError."""
         rows = self._client.query(
             """
@@ -239,9 +239,9 @@ class Mentions:
             until=to_epoch(until),
             limit=limit,
         )
-        return [NegativeMention(*row) for row in rows]
+        return [SeriesArticle(*row) for row in rows]
 
-    def tellers(self, series: str, since: datetime, until: datetime, *, negative: bool) -> int:
+    def source_count(self, series: str, since: datetime, until: datetime, *, negative: bool) -> int:
         """Distinct sources of what was told of `series` in [since, until), perhaps of negative articles only. Raises StoreError."""
         rows = self._client.query(
             """
@@ -256,7 +256,7 @@ class Mentions:
         )
         return int(rows[0][0])
 
-    def negative_articles(self, since: datetime, until: datetime, kinds: Sequence[str] = ALERTING) -> dict[str, list[NegativeMention]]:
+    def negative_articles(self, since: datetime, until: datetime, kinds: Sequence[str] = ALERTING) -> dict[str, list[SeriesArticle]]:
         """Every negative article of [since, until) by series, oldest first. Raises StoreError."""
         rows = self._client.query(
             f"""
@@ -268,9 +268,9 @@ class Mentions:
             since=to_epoch(since),
             until=to_epoch(until),
         )
-        found: dict[str, list[NegativeMention]] = {}
+        found: dict[str, list[SeriesArticle]] = {}
         for name, *mention in rows:
-            found.setdefault(name, []).append(NegativeMention(*mention))
+            found.setdefault(name, []).append(SeriesArticle(*mention))
         return found
 
     def sources(self, since: datetime, until: datetime) -> int:
@@ -342,14 +342,14 @@ class Mentions:
             found.setdefault(series, []).append(from_epoch(last))
         return found
 
-    def mood(self, series: Sequence[str], since: datetime, until: datetime, width_s: int) -> list[MoodPoint]:
+    def sentiment(self, series: Sequence[str], since: datetime, until: datetime, width_s: int) -> list[SentimentPoint]:
         """Mood of each of `series` per window of width_s over [since, until), by series, then time; windows start at k * width_s.
 
         Raises StoreError.
         """
         return [point for line in self.lines(series, since, until, width_s) for point in line.points()]
 
-    def lines(self, series: Sequence[str], since: datetime, until: datetime, width_s: int) -> list[MoodLine]:
+    def lines(self, series: Sequence[str], since: datetime, until: datetime, width_s: int) -> list[SentimentSeries]:
         """The same in columns, by series: thousands of windows come several times as fast. Raises StoreError."""
         if not series:
             return []

@@ -19,7 +19,7 @@ class PeakRow(NamedTuple):
     surprise: float
 
 
-class Peaks:
+class PeakTable:
     """How much the past surprised, by rule."""
 
     def __init__(self, client: ClickHouse) -> None:

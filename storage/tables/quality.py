@@ -17,7 +17,7 @@ SIDE_BY_SIDE = 4
 """Stretches of time that are read at once."""
 
 
-class DaySaid(NamedTuple):
+class DailyPredictions(NamedTuple):
     """What was said of the articles of a language that were published on a day (UTC): how many, by likeliest sentiment.
 
     confidence: the sum of the probabilities of what was said
@@ -36,7 +36,7 @@ class DaySaid(NamedTuple):
         return self.articles - self.negative - self.positive
 
 
-class Use(NamedTuple):
+class ModelUse(NamedTuple):
     """A version that scored articles: how many, and when it scored the last one."""
 
     model: str
@@ -44,7 +44,7 @@ class Use(NamedTuple):
     last: datetime
 
 
-class Judged(NamedTuple):
+class LabelledPrediction(NamedTuple):
     """What a person said of an article beside what the model that they had looked at had said.
 
     said: p_negative, p_neutral, p_positive towards what the label is about; topics, risks: those that the model saw
@@ -54,18 +54,18 @@ class Judged(NamedTuple):
     labels: tuple[str, ...]
     model: str
     language: str
-    said: tuple[float, float, float]
+    predicted: tuple[float, float, float]
     topics: tuple[str, ...]
     risks: tuple[str, ...]
 
 
-class Quality:
+class QualityQueries:
     """Figures about the model."""
 
     def __init__(self, client: ClickHouse) -> None:
         self._client = client
 
-    def days(self, since: datetime, until: datetime) -> list[DaySaid]:
+    def days(self, since: datetime, until: datetime) -> list[DailyPredictions]:
         """What was said of the articles published in [since, until), by day and language. Raises StoreError.
 
         It reads one row an article, of the market's mentions alone. What is FINAL is read by one core, so stretches of the time are
@@ -92,9 +92,9 @@ class Quality:
             series=MARKET,
             **edges,
         )
-        return [DaySaid(from_epoch(int(row[0])), row[1], int(row[2]), int(row[3]), int(row[4]), float(row[5])) for row in rows]
+        return [DailyPredictions(from_epoch(int(row[0])), row[1], int(row[2]), int(row[3]), int(row[4]), float(row[5])) for row in rows]
 
-    def uses(self, since: datetime) -> list[Use]:
+    def model_uses(self, since: datetime) -> list[ModelUse]:
         """The versions that scored what was published since then, the one that scored last first. Raises StoreError."""
         rows = self._client.query(
             """
@@ -103,9 +103,9 @@ class Quality:
             """,
             since=to_epoch(since),
         )
-        return [Use(row[0], int(row[1]), from_epoch(int(row[2]))) for row in rows]
+        return [ModelUse(row[0], int(row[1]), from_epoch(int(row[2]))) for row in rows]
 
-    def judged(self, limit: int) -> list[Judged]:
+    def labelled_predictions(self, limit: int) -> list[LabelledPrediction]:
         """The newest labels of people, at most `limit`, beside what the model that they looked at had said; newest first.
 
         Labels of articles or scores that have left the store are left out. Raises StoreError.
@@ -121,7 +121,7 @@ class Quality:
         scores: dict[tuple[str, str], Sequence[Any]] = {}
         for some in chunks(ids):
             scores |= {(row[0], row[1]): row for row in self._scores(some)}
-        found = (_judged(label, scores.get((label[0], label[4]))) for label in labels)
+        found = (_labelled_prediction(label, scores.get((label[0], label[4]))) for label in labels)
         return [each for each in found if each is not None]
 
     def _scores(self, ids: Sequence[str]) -> list[tuple[Any, ...]]:
@@ -144,7 +144,7 @@ class Quality:
         )
 
 
-def _judged(label: Sequence[Any], score: Sequence[Any] | None) -> Judged | None:
+def _labelled_prediction(label: Sequence[Any], score: Sequence[Any] | None) -> LabelledPrediction | None:
     """The two beside each other; None: the score is gone, or does not name the company."""
     if score is None:
         return None
@@ -155,4 +155,4 @@ def _judged(label: Sequence[Any], score: Sequence[Any] | None) -> Judged | None:
         if company not in towards:
             return None
         said = towards[company]
-    return Judged(task, tuple(labels), model, score[2], said, tuple(score[10]), tuple(score[11]))
+    return LabelledPrediction(task, tuple(labels), model, score[2], said, tuple(score[10]), tuple(score[11]))

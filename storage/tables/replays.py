@@ -20,10 +20,10 @@ class Replay(NamedTuple):
     endpoint: str
     after: int
     at: datetime
-    who: str
+    actor: str
 
 
-class Replays:
+class ReplayTable:
     """What was asked for. Rows are only added, and the same request again replaces itself."""
 
     def __init__(self, client: ClickHouse) -> None:
@@ -38,7 +38,7 @@ class Replays:
                 "endpoint": [each.endpoint for each in replays],
                 "after": [each.after for each in replays],
                 "at_us": [to_us(each.at) for each in replays],
-                "who": [each.who for each in replays],
+                "actor": [each.actor for each in replays],
                 "version": [new_version()] * len(replays),
             },
         )
@@ -47,7 +47,7 @@ class Replays:
         """Those that were made since then, done or not, the oldest first. Raises StoreError."""
         rows = self._client.query(
             """
-            SELECT alert_id, endpoint, after, at_us, who FROM delivery_replays FINAL
+            SELECT alert_id, endpoint, after, at_us, actor FROM delivery_replays FINAL
             WHERE at_us >= {since:UInt64} ORDER BY at_us, alert_id, endpoint
             """,
             since=to_us(at),

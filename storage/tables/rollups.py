@@ -17,8 +17,8 @@ from datetime import UTC, datetime, timedelta
 
 from core.series import kind_of
 from storage.clickhouse import ClickHouse
-from storage.tables.mentions import Mentions, MoodLine, MoodPoint, SeriesTotal, line_of, of_kinds
-from storage.tables.stories import Stories
+from storage.tables.mentions import MentionTable, SentimentPoint, SentimentSeries, SeriesTotal, line_of, of_kinds
+from storage.tables.stories import StoryQueries
 from storage.timestamps import from_epoch, to_epoch
 
 WIDTHS = (86_400, 21_600, 3_600)
@@ -36,30 +36,30 @@ FEWEST, FEWEST_HOURS = 4, 48
 """Stretches of a time that are worth the overhead: a day's mentions are read as soon as its hours' sums."""
 
 
-class Moods:
+class RollupTable:
     """Mood, volume and tone of series over any time."""
 
-    def __init__(self, client: ClickHouse, mentions: Mentions, stories: Stories) -> None:
+    def __init__(self, client: ClickHouse, mentions: MentionTable, stories: StoryQueries) -> None:
         self._client = client
         self._mentions = mentions
         self._stories = stories
 
-    def mood(self, series: Sequence[str], since: datetime, until: datetime, width_s: int) -> list[MoodPoint]:
+    def sentiment(self, series: Sequence[str], since: datetime, until: datetime, width_s: int) -> list[SentimentPoint]:
         """As Mentions.mood, of series of any kinds. Raises StoreError."""
         return [point for line in self.lines(series, since, until, width_s) for point in line.points()]
 
-    def lines(self, series: Sequence[str], since: datetime, until: datetime, width_s: int) -> list[MoodLine]:
+    def lines(self, series: Sequence[str], since: datetime, until: datetime, width_s: int) -> list[SentimentSeries]:
         """As Mentions.lines, of series of any kinds. Raises StoreError."""
         kinds = kinds_of(_width_of(since, until, width_s))
         summed = [name for name in series if kind_of(name) in kinds]
         found = self._summed(summed, since, until, width_s) if summed else []
         found += self._mentions.lines([name for name in series if kind_of(name) not in kinds], since, until, width_s)
-        whole: dict[str, MoodLine] = {}
+        whole: dict[str, SentimentSeries] = {}
         for line in sorted(found, key=lambda line: line.series):
             whole[line.series] = whole[line.series] | line if line.series in whole else line
         return list(whole.values())
 
-    def _summed(self, series: Sequence[str], since: datetime, until: datetime, width_s: int) -> list[MoodLine]:
+    def _summed(self, series: Sequence[str], since: datetime, until: datetime, width_s: int) -> list[SentimentSeries]:
         dirty = self._dirty(since, until, width_s)
         rows = self._client.query(
             """

@@ -29,7 +29,7 @@ class SavedView(msgspec.Struct, frozen=True, kw_only=True):
         return sha("view", self.owner, self.name, str(int(self.team)))
 
 
-class SavedViews:
+class SavedViewTable:
     """The views that are kept; one that was dropped leaves a row that says so."""
 
     def __init__(self, client: ClickHouse) -> None:

@@ -40,14 +40,14 @@ class Criteria(msgspec.Struct, frozen=True, kw_only=True):
     sentiment: str = ""
 
 
-class Cursor(NamedTuple):
+class SearchCursor(NamedTuple):
     """The last article of a page: what follows was published before `at` (epoch seconds), or then and has a greater id."""
 
     at: int
     id: str
 
 
-class Found(msgspec.Struct, frozen=True, kw_only=True):
+class SearchPage(msgspec.Struct, frozen=True, kw_only=True):
     """A page of articles, newest first; of their texts the first LEAD_CHARS.
 
     then: where the next page begins; None: there is no more
@@ -55,11 +55,11 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     articles: list[ArticleRow]
-    then: Cursor | None = None
+    then: SearchCursor | None = None
     reached: datetime | None = None
 
 
-class Version(msgspec.Struct, frozen=True, kw_only=True):
+class ArticleVersion(msgspec.Struct, frozen=True, kw_only=True):
     """An article as one model read it. surfaces: key of a company to the words that name it"""
 
     url: str
@@ -118,15 +118,22 @@ def conditions(criteria: Criteria) -> tuple[str, dict[str, Value]]:
     return " AND ".join(parts) or "1", values
 
 
-class Search:
+class ArticleSearch:
     """Finds articles."""
 
     def __init__(self, client: ClickHouse) -> None:
         self._client = client
 
     def find(
-        self, criteria: Criteria, since: datetime, until: datetime, limit: int, *, before: Cursor | None = None, budget_s: float = BUDGET_S
-    ) -> Found:
+        self,
+        criteria: Criteria,
+        since: datetime,
+        until: datetime,
+        limit: int,
+        *,
+        before: SearchCursor | None = None,
+        budget_s: float = BUDGET_S,
+    ) -> SearchPage:
         """Up to `limit` articles of [since, until) that fit, newest first, from `before` on. Raises StoreError.
 
         Looks into the last hour, then eight times as far back, and so on, while there is time: most searches find a page soon.
@@ -143,12 +150,14 @@ class Search:
             if len(found) > limit or start == since:
                 break
             if time.monotonic() - began >= budget_s:
-                return Found(articles=self._fetch(criteria, found), then=Cursor(to_epoch(start) - 1, ""), reached=start)
+                return SearchPage(articles=self._fetch(criteria, found), then=SearchCursor(to_epoch(start) - 1, ""), reached=start)
             span *= 8
         page = found[:limit]
-        return Found(articles=self._fetch(criteria, page), then=Cursor(*page[-1]) if len(found) > limit else None)
+        return SearchPage(articles=self._fetch(criteria, page), then=SearchCursor(*page[-1]) if len(found) > limit else None)
 
-    def _candidates(self, criteria: Criteria, since: datetime, until: datetime, limit: int, before: Cursor | None) -> list[tuple[int, str]]:
+    def _candidates(
+        self, criteria: Criteria, since: datetime, until: datetime, limit: int, before: SearchCursor | None
+    ) -> list[tuple[int, str]]:
         """(published_at, id) of articles of which some version fits."""
         (may_fit, part), (fits, values) = narrowed(criteria), conditions(criteria)
         after = "AND (published_at < toDateTime({at:UInt32}) OR id > {after:String})" if before is not None else ""
@@ -192,7 +201,7 @@ class Search:
             articles |= {row[0]: article_of(row) for row in rows if row[-1]}
         return [articles[ident] for _, ident in found if ident in articles]
 
-    def versions(self, article_id: str, published_at: datetime, limit: int = 20) -> list[Version]:
+    def versions(self, article_id: str, published_at: datetime, limit: int = 20) -> list[ArticleVersion]:
         """The article as each model read it last, the latest first. Raises StoreError."""
         rows = self._client.query(
             """
@@ -206,7 +215,7 @@ class Search:
             limit=limit,
         )
         return [
-            Version(
+            ArticleVersion(
                 url=row[0],
                 title=row[1],
                 text=row[2],

@@ -10,7 +10,7 @@ from storage.clickhouse import ClickHouse
 from storage.timestamps import from_epoch, new_version, to_epoch
 
 
-class Silences:
+class SilenceTable:
     """What people do not want to hear of, and who ended it."""
 
     def __init__(self, client: ClickHouse) -> None:
@@ -35,14 +35,14 @@ class Silences:
             },
         )
 
-    def end(self, silence_ids: Sequence[str], at: datetime, who: str) -> None:
+    def end(self, silence_ids: Sequence[str], at: datetime, actor: str) -> None:
         """Note that these end at `at`. Where several did so, the earliest counts. Raises StoreError."""
         self._client.insert(
             "silence_ends",
             {
                 "id": list(silence_ids),
                 "ended_at": [to_epoch(at)] * len(silence_ids),
-                "ended_by": [who] * len(silence_ids),
+                "ended_by": [actor] * len(silence_ids),
                 "version": [new_version()] * len(silence_ids),
             },
         )

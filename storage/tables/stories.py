@@ -18,7 +18,7 @@ COPIES_WITHIN = timedelta(days=7)
 """Copies of a story are looked for so long before and after."""
 
 
-class Story(NamedTuple):
+class StoryCoverage(NamedTuple):
     """Near-duplicates of one story: articles, distinct sources, the first's id, and when first and last were published."""
 
     story: str
@@ -29,20 +29,20 @@ class Story(NamedTuple):
     last: datetime
 
 
-class About(NamedTuple):
+class CompanyProfile(NamedTuple):
     """A company as the news names it: the words that named it last, and its sector, each "" where nobody says."""
 
     name: str
     sector: str
 
 
-class Stories:
+class StoryQueries:
     """What lies behind the counts of a series."""
 
     def __init__(self, client: ClickHouse) -> None:
         self._client = client
 
-    def of_series(self, series: str, side: Side, since: datetime, until: datetime, limit: int = 20) -> list[Story]:
+    def of_series(self, series: str, side: Side, since: datetime, until: datetime, limit: int = 20) -> list[StoryCoverage]:
         """Stories of [since, until) that are bad, or good, news for `series`, those that most sources tell first. Raises StoreError."""
         rows = self._client.query(
             f"""
@@ -58,7 +58,7 @@ class Stories:
             until=to_epoch(until),
             limit=limit,
         )
-        return [Story(row[0], int(row[1]), int(row[2]), row[3], from_epoch(row[4]), from_epoch(row[5])) for row in rows]
+        return [StoryCoverage(row[0], int(row[1]), int(row[2]), row[3], from_epoch(row[4]), from_epoch(row[5])) for row in rows]
 
     def copies(self, story: str, around: datetime, limit: int = 50) -> list[str]:
         """Ids of the articles that tell `story`, published near `around`, oldest first. Raises StoreError."""
@@ -149,7 +149,7 @@ class Stories:
         )
         return [str(row[0]) for row in rows]
 
-    def about(self, companies: Sequence[str], since: datetime, until: datetime) -> dict[str, About]:
+    def about(self, companies: Sequence[str], since: datetime, until: datetime) -> dict[str, CompanyProfile]:
         """What the last article of [since, until) about each of `companies` calls it, and its sector; those without one are left out.
 
         Raises StoreError.
@@ -185,4 +185,4 @@ class Stories:
             ids=sorted({str(row[1]) for row in last}),
             companies=companies,
         )
-        return {str(row[0]): About(str(row[1]), str(row[2])) for row in rows}
+        return {str(row[0]): CompanyProfile(str(row[1]), str(row[2])) for row in rows}

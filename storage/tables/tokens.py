@@ -10,7 +10,7 @@ from storage.clickhouse import ClickHouse
 from storage.timestamps import from_epoch, new_version, to_epoch
 
 
-class Tokens:
+class TokenTable:
     """Who may use the API, and who ended that."""
 
     def __init__(self, client: ClickHouse) -> None:
@@ -32,14 +32,14 @@ class Tokens:
             },
         )
 
-    def revoke(self, token_ids: Sequence[str], at: datetime, who: str) -> None:
+    def revoke(self, token_ids: Sequence[str], at: datetime, actor: str) -> None:
         """Note that these open nothing from `at` on. Where several did so, the earliest counts. Raises StoreError."""
         self._client.insert(
             "api_token_ends",
             {
                 "id": list(token_ids),
                 "ended_at": [to_epoch(at)] * len(token_ids),
-                "ended_by": [who] * len(token_ids),
+                "ended_by": [actor] * len(token_ids),
                 "version": [new_version()] * len(token_ids),
             },
         )

@@ -14,7 +14,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 """What a watchlist may be called."""
 
 
-class Watchlists:
+class WatchlistTable:
     """The watchlists whose past is among the mentions."""
 
     def __init__(self, client: ClickHouse) -> None:

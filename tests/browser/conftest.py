@@ -53,10 +53,9 @@ QUIET_MS = 250
 class Site:
     """The dashboard of tests.browser.site: its address, the ids it was filled with, and what it can be told."""
 
-    def __init__(self, folder: Path) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.browser.site", str(folder)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+    def __init__(self, folder: Path, scene: str = "test") -> None:
+        command = [sys.executable, "-m", "tests.browser.site", str(folder), scene]
+        self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         started = self._answer()
         self.url: str = started["url"]
         self.ids: dict[str, str] = started
@@ -70,18 +69,18 @@ class Site:
         assert line, f"the site ended with {self._process.wait()}"
         return json.loads(line)
 
-    def _say(self, word: str) -> None:
+    def _report(self, word: str) -> None:
         stdin = self._stream(self._process.stdin)
         stdin.write(word + "\n")
         stdin.flush()
 
     def tell(self, word: str) -> Any:
-        self._say(word)
+        self._report(word)
         return self._answer()
 
     def stop(self) -> None:
         with self._process:
-            self._say("quit")
+            self._report("quit")
             self._process.wait(20)
 
 

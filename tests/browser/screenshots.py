@@ -1,4 +1,4 @@
-"""`make screenshots`: every page of the dashboard, light and dark, over the invented news of tests.browser.site."""
+"""`make screenshots`: every page of the dashboard, light and dark, over the newsroom of tests.browser.newsroom."""
 
 from __future__ import annotations
 
@@ -17,6 +17,13 @@ SIZE = "1440,1000"
 THEMES = ("light", "dark")
 IN_CHINESE = ("articles",)
 """Pages that are pictured in Chinese."""
+NEWSROOM = {
+    "alert": "alert/{alert}",
+    "article": "article/{article}",
+    "articles": "articles?q=债券&range=7d",
+    "series": "series/sector/real_estate",
+}
+"""Addresses of pages with a part that varies, with ids of tests.browser.newsroom."""
 
 
 class Shot(NamedTuple):
@@ -27,37 +34,36 @@ class Shot(NamedTuple):
     lang: str
 
 
-BESIDES = (
+FURTHER = (
     Shot("overview-zh", Address("overview", ""), "zh"),
     Shot("overview-companies", Address("overview", "?kind=company&colours=red-up"), "en"),
 )
-"""What some pages look like when they are asked otherwise; last, since a browser remembers it."""
+"""The overview with other options; last, since a browser remembers them."""
 
 
 def shots() -> Iterator[Shot]:
-    """One of each page of the shell, and those besides."""
+    """One of each page of the shell, then the further ones."""
     for address in of_the_shell():
         if address.first:
-            yield Shot(address.name, address, "zh" if address.name in IN_CHINESE else "en")
-    yield from BESIDES
+            shown = address._replace(path=NEWSROOM.get(address.name, address.path))
+            yield Shot(address.name, shown, "zh" if address.name in IN_CHINESE else "en")
+    yield from FURTHER
 
 
 def shoot(folder: Path) -> list[Path]:
-    """Picture everything into `folder`; the files that were written."""
+    """Write all pictures into `folder`. Returns their paths."""
     if not subprocess.run(["fc-list", ":lang=zh"], capture_output=True, check=False).stdout:
-        print("  no Chinese font is installed: its signs will be boxes (apt-get install fonts-wqy-zenhei)", file=sys.stderr)
+        print("  no Chinese font is installed, so its characters will be shown as boxes (apt-get install fonts-wqy-zenhei)", file=sys.stderr)
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
     with contextlib.ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tocsin-screens-")))
-        site = Site(scratch / "store")
+        site = Site(scratch / "store", "newsroom")
         stack.callback(site.stop)
         page = Page(stack.enter_context(chromium(scratch / "profile", SIZE)), site.url)
         written += _both(page, "login", "login?lang=en", folder)
-        page.driver.add_cookie(cookie_of(site, "chief"))  # an admin sees all there is
-        for shot in sorted(shots(), key=lambda shot: shot.name == "models"):
-            if shot.name == "models":
-                site.tell("months")  # after the others: their pages are of a young installation
+        page.driver.add_cookie(cookie_of(site, "mei.chen"))  # an admin sees every control
+        for shot in shots():
             written += _both(page, shot.name, shot.address.of(site.ids, shot.lang), folder)
     return written
 

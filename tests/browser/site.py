@@ -18,7 +18,7 @@ import math
 import random
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -27,7 +27,7 @@ from typing import Any
 import dash
 import msgspec
 
-from actions.account_service import People
+from actions.account_service import AccountService
 from core.log import configure
 from core.records import (
     Alert,
@@ -48,13 +48,14 @@ from core.records import (
 from core.series import company_series, sector_series, topic_series
 from core.settings import Settings, Webhook
 from dashboard.app import create_app
-from dashboard.web.server import LIVE, serve
+from dashboard.web.server import CHANGE_FEED, serve
 from domain.accounts import Role
-from storage.store import AuditEntry, Beat, DeadLetter, Delivery, Store, Visited, open_store
-from tests.browser.versions import make_versions
+from storage.store import AuditEntry, Heartbeat, DeadLetter, Delivery, Store, SourceVisit, open_store
+from tests.browser import newsroom
+from tests.browser.versions import FIRST_AGE, IN_TESTS, LOSER_AGE, SECOND_AGE, Names, make_versions
 from tocsin.runtime.first_login import FirstLogin, first_login
 from tocsin.runtime.worker_process import utc_now
-from tocsin.services.factory import desks_of
+from tocsin.services.factory import services_of
 
 PASSWORD = "一二三四五六七八九十甲乙"
 HOSTILE_TITLE = '<script>window.hacked=1</script><img src=x onerror="window.hacked=2"> =HYPERLINK("http://evil.invalid")'
@@ -302,24 +303,24 @@ def fill(store: Store, now: datetime) -> dict[str, str]:
 def upkeep(store: Store, now: datetime) -> None:
     """Processes, visits to sources, one of which fails, and records that were set aside."""
     said: dict[str, Any] = {"host": "desk-1", "version": "0.1.0", "started_at": now - timedelta(hours=5)}
-    store.beats.put(
+    store.heartbeats.put(
         [
-            Beat(id="w1", roles=("work",), pid=41, at=now + timedelta(hours=1), model="tocsin-base-3", **said),
-            Beat(id="w2", roles=("work",), pid=42, at=now - timedelta(minutes=7), model="tocsin-base-3", **said),
-            Beat(id="c1", roles=("crawl",), pid=43, at=now + timedelta(hours=1), waiting=3, **said),
+            Heartbeat(id="w1", roles=("work",), pid=41, at=now + timedelta(hours=1), model="tocsin-base-3", **said),
+            Heartbeat(id="w2", roles=("work",), pid=42, at=now - timedelta(minutes=7), model="tocsin-base-3", **said),
+            Heartbeat(id="c1", roles=("crawl",), pid=43, at=now + timedelta(hours=1), waiting=3, **said),
         ]
     )
     names = [name for language in LANGUAGES for name in SOURCES[language]]
     visits = [
-        Visited(
+        SourceVisit(
             source=name, url=f"https://{name}/feed", interval_s=120, at=now, outcome="ok", entries=20, ok_at=now,
             next_at=now + timedelta(hours=2),
         )
         for name in names[1:]
     ]  # fmt: skip
     failed: dict[str, Any] = {"outcome": "failed", "error": "answered 503 <b>Service</b> Unavailable", "failures": 4, "refused": 2}
-    store.visits.put([*visits, Visited(source=names[0], url=f"https://{names[0]}/feed", interval_s=120, at=now, **failed)])
-    store.dead.insert(
+    store.visits.put([*visits, SourceVisit(source=names[0], url=f"https://{names[0]}/feed", interval_s=120, at=now, **failed)])
+    store.dead_letters.insert(
         [
             DeadLetter(
                 topic="articles", partition=0, offset=n, failed_at=now, stage="decode", reason=f"byte {n} is not JSON", key=b"",
@@ -347,46 +348,55 @@ class _Feed(BaseHTTPRequestHandler):
         """Nobody asks."""
 
 
-def accounts(store: Store) -> tuple[FirstLogin, Callable[[], None]]:
-    """Make the accounts; the first login of the admin, and a way to end all sessions."""
-    people = People(store, lambda: datetime.now(UTC))
+ROLES: Mapping[str, Role] = {"viewer": "viewer", "analyst": "analyst", "chief": "admin"}
+
+
+def accounts(store: Store, roles: Mapping[str, Role]) -> tuple[FirstLogin, Callable[[], None]]:
+    """Make accounts, name to role, and an admin where there are any. Returns the admin's first login and a function that ends all sessions."""
+    people = AccountService(store, lambda: datetime.now(UTC))
     first = first_login()
-    people.add_first(first.account)
-    roles: dict[str, Role] = {"viewer": "viewer", "analyst": "analyst", "chief": "admin"}
+    if roles:
+        people.add_first(first.account)
     for name, role in roles.items():
-        people.add(people.make(name, role, PASSWORD, must_change=False), who="site")
+        people.add(people.make(name, role, PASSWORD, must_change=False), actor="site")
 
     def log_out() -> None:
         for name in (*roles, "admin"):
-            people.log_out(name, who="site")
+            people.log_out(name, actor="site")
 
     return first, log_out
 
 
 def audited(store: Store) -> list[AuditEntry]:
     """What was done to the model, the newest first."""
-    return [each for each in store.audit.latest(50) if each.what.startswith(("model", "refresh"))]
+    return [each for each in store.audit.latest(50) if each.action.startswith(("model", "refresh"))]
 
 
-def main(folder: str, port: int = 0) -> None:
-    """Fill the store, serve, obey."""
+def main(folder: str, scene: str = "test", port: int = 0) -> None:
+    """Fill the store with a scene, serve it, and obey. scene: test, or newsroom (tests.browser.newsroom)"""
     configure("human")  # to stderr: stdout is for the answers
     store = open_store("embedded", Path(folder))
     store.migrate()
-    ids = fill(store, datetime.now(UTC))
-    first, log_out = accounts(store)
-    hooks = (Webhook(name="desk-chat", url="https://chat.example/hook"), Webhook(name="pager", url="https://pager.example/hook"))
-    settings = Settings(data_dir=folder, feeds_allow_private=True, webhooks=hooks)
+    now = utc_now()
+    first, log_out = accounts(store, {} if scene == "newsroom" else ROLES)
+    if scene == "newsroom":
+        names = Names(*(f"tocsin-{now - age:%Y%m%d}" for age in (FIRST_AGE, SECOND_AGE, LOSER_AGE)))
+        settings = newsroom.settings_of(folder)
+        ids = newsroom.fill(store, settings, now, PASSWORD, names)
+        lags = {"articles": [0, 2, 1, 0], "scores": [0, 0, 1, 0], "alerts": [0]}
+    else:
+        names, ids = IN_TESTS, fill(store, now)
+        hooks = (Webhook(name="desk-chat", url="https://chat.example/hook"), Webhook(name="pager", url="https://pager.example/hook"))
+        settings = Settings(data_dir=folder, feeds_allow_private=True, webhooks=hooks)
+        lags = {"articles": [3, 40], "scores": [0], "alerts": []}
     feeds = ThreadingHTTPServer(("127.0.0.1", 0), _Feed)
     threading.Thread(target=feeds.serve_forever, daemon=True).start()
-    make_versions(Path(folder), utc_now())
+    make_versions(Path(folder), now, names)
     stack = contextlib.ExitStack()
-    desks = stack.enter_context(desks_of(settings, store, utc_now))._replace(
-        lags=lambda: {"articles": [3, 40], "scores": [0], "alerts": []}
-    )
+    services = stack.enter_context(services_of(settings, store, utc_now))._replace(consumer_lag=lambda: lags)
 
     def made() -> dash.Dash:
-        return create_app(store, settings, desks=desks)
+        return create_app(store, settings, services=services)
 
     running = serve(made(), "127.0.0.1", port)
     try:
@@ -412,7 +422,7 @@ def main(folder: str, port: int = 0) -> None:
                     store.mentions.insert([row.score for row in rows])
                     store.articles.remember(rows)
                 case "audit":
-                    answer = [{"who": each.who, "what": each.what, "about": each.about} for each in audited(store)]
+                    answer = [{"actor": each.actor, "action": each.action, "target": each.target} for each in audited(store)]
                 case "break":
                     store.client.command("RENAME TABLE alerts TO alerts_gone")
                 case "mend":
@@ -424,7 +434,7 @@ def main(folder: str, port: int = 0) -> None:
                 case "update":
                     running.close()
                     later = made()
-                    live = later.server.extensions[LIVE]
+                    live = later.server.extensions[CHANGE_FEED]
                     live._pulse = msgspec.structs.replace(live._pulse, build="later")
                     running = serve(later, "127.0.0.1", running.port)
                 case "logout":
@@ -439,4 +449,4 @@ def main(folder: str, port: int = 0) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 0)
+    main(sys.argv[1], *sys.argv[2:3], *map(int, sys.argv[3:4]))

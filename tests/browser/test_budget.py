@@ -21,7 +21,7 @@ from typing import NamedTuple
 import pytest
 from selenium import webdriver
 
-from actions.account_service import People
+from actions.account_service import AccountService
 from bench.store import fill
 from dashboard.app import create_app
 from dashboard.web.server import serve
@@ -74,8 +74,8 @@ def large(clickhouse_server: ClickHouseServer, tmp_path_factory: pytest.TempPath
     store = open_store(f"{clickhouse_server.address}/budget", tmp_path_factory.mktemp("budget"))
     store.migrate()
     fill(store, ARTICLES, SPAN, datetime.now(UTC).replace(microsecond=0), seed=10_000)
-    people = People(store, lambda: datetime.now(UTC))
-    people.add(people.make("analyst", "analyst", PASSWORD, must_change=False), who="test")
+    people = AccountService(store, lambda: datetime.now(UTC))
+    people.add(people.make("analyst", "analyst", PASSWORD, must_change=False), actor="test")
     assert store.articles.count() >= ARTICLES
     yield store
     store.close()

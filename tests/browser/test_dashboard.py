@@ -45,7 +45,7 @@ def test_an_alert_leads_to_why_evidence_source_and_deliveries(page: Page, site: 
     page.says("#al-why", "2 of 11 stories: without them it would not have rung")
     assert [chip.text for chip in page.all("#al-why .chip")] == ["停产 6", "<b>turbines</b> 4", "HXD.SH 7", "A/B?c 1"]
     assert "/series/company/A%2FB%3Fc?range=24h&lang=en" in page.all("#al-why a.chip")[1].get_attribute("href")
-    assert len(page.all("#al-evidence .needed")) == 2
+    assert len(page.all("#al-evidence .decisive")) == 2
     page.find("#al-chart .barlayer .trace")
     page.find("#al-chart .shapelayer path")
     link = page.find("#al-evidence .articles a.out")
@@ -167,7 +167,7 @@ def test_a_server_that_went_is_said_and_recovers(page: Page):
 def test_what_is_not_there_is_said_kindly(page: Page, path: str, words: str):
     page.open(path)
     page.says("#page", words)
-    page.press("#page .nothing a.button")
+    page.press("#page .not-found a.button")
     page.find("#ov-alerts .alert-card")
 
 

@@ -56,7 +56,7 @@ def test_a_view_is_saved_for_the_team_found_again_and_deleted(page: Page, lang: 
 def test_watchlists_are_refused_tried_and_saved(page: Page, lang: str):
     english = lang == "en"
     page.open(f"watchlists?lang={lang}")
-    page.find(".pages a.here[href^='/watchlists']")
+    page.find(".pages a.current[href^='/watchlists']")
     page.wait(lambda: page.text("#wa-who"), "what is in force is loaded")
     write(page, LISTS.format(companies='["NOBODY"]'))
     page.press("#wa-try")

@@ -79,7 +79,7 @@ def test_an_admin_promotes_and_goes_back_and_is_asked_first(admin: Page, site: S
     admin.press("#mo-confirm")
     admin.says("#mo-said", f"Rolled back: {SECOND} is the champion.")
     admin.says("#mo-champion", SECOND)
-    said = [(each["who"], each["what"], each["about"]) for each in site.tell("audit")]
+    said = [(each["actor"], each["action"], each["target"]) for each in site.tell("audit")]
     assert said[:2] == [("chief", "model rolled back", SECOND), ("chief", "model promoted", LOSER)]
 
 
@@ -92,7 +92,7 @@ def test_a_refresh_runs_beside_the_page_which_tells_what_came_of_it(admin: Page,
     admin.says("#mo-refreshing", "chief")
     admin.says("#mo-refreshing", "无需更新", timeout_s=200)  # too few labels; the program loads torch first
     ended = ("chief", "refresh ended")
-    admin.wait(lambda: ended in [(each["who"], each["what"]) for each in site.tell("audit")], "it stands in the audit log")
+    admin.wait(lambda: ended in [(each["actor"], each["action"]) for each in site.tell("audit")], "it stands in the audit log")
 
 
 def test_a_phone_shows_it_without_scrolling_sideways(page: Page):

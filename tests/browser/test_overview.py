@@ -84,7 +84,7 @@ def test_companies_sectors_and_their_choice_are_in_the_address(page: Page):
     press(page, Keys.ESCAPE)
     page.press("#kind input[value='sector'] + label")
     page.wait(lambda: asked(page, "kind") == "sector" and not asked(page, "topics"), "what was chosen was of another kind")
-    page.wait(lambda: "energy" in [item.text for item in page.all("#ov-heat .ytick text")], "sectors in the heat map")
+    page.wait(lambda: "Energy" in [item.text for item in page.all("#ov-heat .ytick text")], "sectors in the heat map")
 
 
 def test_movers_are_there_by_each_measure(page: Page):
@@ -119,7 +119,7 @@ def test_keys_lead_to_the_search_and_the_pages_but_not_while_somebody_writes(pag
     assert page.find("#fd-q").get_attribute("value") == "ga?/"
     page.js("document.activeElement.blur()")
     press(page, "g", "a")
-    page.find(".pages a.here[href^='/alerts']")
+    page.find(".pages a.current[href^='/alerts']")
     press(page, "?")
     page.wait(lambda: page.find("#keys").is_displayed(), "the list of keys")
     press(page, Keys.ESCAPE)

@@ -22,7 +22,7 @@ def test_an_admin_adds_somebody_makes_a_token_and_reads_the_log(stranger: Page, 
     page.js(f"window.localStorage.setItem('tocsin.theme', '{theme}')")
     log_in(page, "chief", "people?lang=en")
     page.says("#pe-rows", "analyst")
-    page.says(".pages summary.here", "Operations")
+    page.says(".pages summary.current", "Operations")
     page.find("#pe-name").send_keys(name)
     page.press("#pe-add")
     page.says("#pe-said", f"{name} (viewer) logs in the first time with")

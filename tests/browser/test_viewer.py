@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dashboard import shell
-from dashboard.web.permissions import allowed, least_of_callback
+from dashboard.web.permissions import allowed, required_role_of_callback
 from tests.browser.addresses import of_the_shell
 from tests.browser.conftest import Page, Site
 
@@ -35,7 +35,7 @@ def above(page: Page, role: Any) -> list[dict[str, Any]]:
     told: list[dict[str, Any]] = page.driver.execute_async_script(
         "const done = arguments[0]; fetch('/_dash-dependencies').then(a => a.json()).then(done)"
     )
-    return [each for each in told if not each["clientside_function"] and not allowed(role, least_of_callback(each["output"]))]
+    return [each for each in told if not each["clientside_function"] and not allowed(role, required_role_of_callback(each["output"]))]
 
 
 def ids(node: Any) -> Iterator[str]:

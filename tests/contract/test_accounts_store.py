@@ -45,29 +45,29 @@ def test_a_session_that_ended_stays_ended_whoever_saw_it_last(store: Store):
 
 def test_failures_are_counted_by_subject_and_forgotten(store: Store):
     rows = [Failures(subject=name, count=count, last_at=NOON) for name, count in (("account:ab12", 3), ("address:10.0.0.7", 21))]
-    store.failures.put(rows)
-    assert store.failures.get(["account:ab12", "address:10.0.0.7", "other"]) == {row.subject: row for row in rows}
-    store.failures.put([msgspec.structs.replace(rows[0], count=0)])
-    assert list(store.failures.get([row.subject for row in rows])) == ["address:10.0.0.7"]
+    store.login_failures.put(rows)
+    assert store.login_failures.get(["account:ab12", "address:10.0.0.7", "other"]) == {row.subject: row for row in rows}
+    store.login_failures.put([msgspec.structs.replace(rows[0], count=0)])
+    assert list(store.login_failures.get([row.subject for row in rows])) == ["address:10.0.0.7"]
 
 
 def test_the_audit_log_keeps_order_and_words(store: Store):
     entries = [
         AuditEntry(
             at=NOON + timedelta(microseconds=n),
-            who="王芳",
-            what=what,
-            about="lee",
+            actor="王芳",
+            action=action,
+            target="lee",
             before='{"a": "引号\\\'"}',
             after="\ud800",
             address="::1",
         )
-        for n, what in enumerate(("login", "login failed", "account role"))
+        for n, action in enumerate(("login", "login failed", "account role"))
     ]
     store.audit.add(entries)
     read = [msgspec.structs.replace(entry, after="?") for entry in reversed(entries)]
     assert store.audit.latest() == read
     assert store.audit.latest(1) == read[:1]
-    assert [entry.what for entry in store.audit.latest(what="login")] == ["login failed", "login"]
-    assert store.audit.latest(since=NOON + timedelta(microseconds=2), who="王芳", about="lee") == read[:1]
-    assert store.audit.latest(who="nobody") == []
+    assert [entry.action for entry in store.audit.latest(action="login")] == ["login failed", "login"]
+    assert store.audit.latest(since=NOON + timedelta(microseconds=2), actor="王芳", target="lee") == read[:1]
+    assert store.audit.latest(actor="nobody") == []

@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from actions.alert_lifecycles import read_lives
+from actions.alert_lifecycles import read_lifecycles
 from core.records import Alert, Article, Chart, CompanyCount, CompanyScore, Mention, Score, Scored, Severity, Why, WordCount, alert_id, sha
 from domain.alert_lifecycle import AlertEvent, Silence, event, inhibitions, silence
-from storage.store import Delivery, Group, Store, Withheld
+from storage.store import Delivery, AlertGroup, Store, SuppressedDelivery
 from tests.helpers.strategies import ODD
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -88,82 +88,82 @@ def test_events_come_back_as_they_went_and_in_order(store: Store):
     first = event("a", "acknowledged", "王芳", NOON + timedelta(microseconds=1))
     then = event("a", "note", "Ann O'Hara", NOON + timedelta(microseconds=2), NASTY)
     last = event("a", "unacknowledged", "王芳", NOON + timedelta(microseconds=3))
-    store.lives.add([last, then, event("b", "resolved", "bob", NOON)])
-    store.lives.add([first, then])
-    assert store.lives.events(["a", "nobody"]) == [first, then, last]
+    store.alert_lifecycle.add([last, then, event("b", "resolved", "bob", NOON)])
+    store.alert_lifecycle.add([first, then])
+    assert store.alert_lifecycle.events(["a", "nobody"]) == [first, then, last]
     assert then.text == NASTY
-    assert store.lives.events([]) == []
+    assert store.alert_lifecycle.events([]) == []
 
 
-@pytest.mark.parametrize("who", ["王芳", "bob"])
-def test_who_writes_at_once_loses_nothing(store: Store, who: str):
+@pytest.mark.parametrize("actor", ["王芳", "bob"])
+def test_who_writes_at_once_loses_nothing(store: Store, actor: str):
     """Four threads that write at the same moment, some of them the same things twice."""
-    mine = [event("a", "note", f"{who} {n}", NOON, f"words {n}") for n in range(40)]
+    mine = [event("a", "note", f"{actor} {n}", NOON, f"words {n}") for n in range(40)]
     parts = [mine[0:20], mine[10:30], mine[20:40], mine[0:40:3]]
 
     def write(part: list[AlertEvent]) -> None:
         for each in part:
-            store.lives.add([each])
+            store.alert_lifecycle.add([each])
 
     threads = [threading.Thread(target=write, args=(part,)) for part in parts]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert {each.id for each in store.lives.events(["a"])} == {each.id for each in mine}
-    assert len(store.lives.events(["a"])) == 40
+    assert {each.id for each in store.alert_lifecycle.events(["a"])} == {each.id for each in mine}
+    assert len(store.alert_lifecycle.events(["a"])) == 40
 
 
 def test_the_last_sight_counts_in_whatever_order_it_is_told(store: Store):
     for minutes in (5, 9, 2, 9):
-        store.lives.seen(["a", "b"], NOON + minutes * MINUTE)
-    store.lives.seen(["b"], NOON + 11 * MINUTE)
-    store.lives.seen([], NOON + 60 * MINUTE)
-    assert store.lives.last_seen(["a", "b", "c"]) == {"a": NOON + 9 * MINUTE, "b": NOON + 11 * MINUTE}
+        store.alert_lifecycle.record_breach(["a", "b"], NOON + minutes * MINUTE)
+    store.alert_lifecycle.record_breach(["b"], NOON + 11 * MINUTE)
+    store.alert_lifecycle.record_breach([], NOON + 60 * MINUTE)
+    assert store.alert_lifecycle.last_breaches(["a", "b", "c"]) == {"a": NOON + 9 * MINUTE, "b": NOON + 11 * MINUTE}
 
 
 def test_why_something_was_withheld_is_kept_once_for_each_cause(store: Store):
-    item = Withheld(
+    item = SuppressedDelivery(
         alert_id="a", endpoint="风控", cause="silence", owner="s1", at=NOON, until=NOON + 60 * MINUTE, text="silenced by 王芳: it's <b>"
     )
-    other = Withheld(alert_id="a", endpoint="风控", cause="inhibition", owner="m", at=NOON + MINUTE, until=None, text="the market")
-    store.lives.withhold([item, other])
-    store.lives.withhold([item])
-    assert store.lives.withheld(["a"]) == [item, other]
-    assert store.lives.withheld_since(NOON + MINUTE) == [other]
-    assert store.lives.withheld(["b"]) == []
+    other = SuppressedDelivery(alert_id="a", endpoint="风控", cause="inhibition", owner="m", at=NOON + MINUTE, until=None, text="the market")
+    store.alert_lifecycle.suppress([item, other])
+    store.alert_lifecycle.suppress([item])
+    assert store.alert_lifecycle.suppressed(["a"]) == [item, other]
+    assert store.alert_lifecycle.suppressed_since(NOON + MINUTE) == [other]
+    assert store.alert_lifecycle.suppressed(["b"]) == []
 
 
-def group(name: str, minutes: float = 0.0, **more: Any) -> Group:
+def group(name: str, minutes: float = 0.0, **more: Any) -> AlertGroup:
     given: dict[str, Any] = {"firing": ("a", "b"), "fresh": ("b",), "resolved": ("c",), "ended": (NOON + timedelta(microseconds=7),)} | more
-    return Group(id=sha(name), endpoint="风控 'x' \\", key="kind=topic\x1fseverity=critical", at=NOON + minutes * MINUTE, **given)
+    return AlertGroup(id=sha(name), endpoint="风控 'x' \\", key="kind=topic\x1fseverity=critical", at=NOON + minutes * MINUTE, **given)
 
 
 def test_a_group_comes_back_as_it_was_planned_and_once(store: Store):
     one = group("one", 0.51)
     two = group("two", 3, firing=(), fresh=(), resolved=("b",), digest=True)
     other = group("three", 1, firing=("d",), fresh=("d",), resolved=(), ended=())
-    store.groups.keep([two, other])
-    store.groups.keep([one, two])
-    store.groups.keep([])
-    assert store.groups.since(NOON) == [one, other, two]
-    assert store.groups.since(NOON + 2 * MINUTE) == [two]
-    assert (store.groups.get(one.id), store.groups.get("x")) == (one, None)
-    assert store.groups.of(["b"]) == [one, two]
-    assert store.groups.of(["c", "d", "nobody"]) == [one, other]
-    assert store.groups.of([]) == store.groups.of(["'"]) == []
+    store.alert_groups.keep([two, other])
+    store.alert_groups.keep([one, two])
+    store.alert_groups.keep([])
+    assert store.alert_groups.since(NOON) == [one, other, two]
+    assert store.alert_groups.since(NOON + 2 * MINUTE) == [two]
+    assert (store.alert_groups.get(one.id), store.alert_groups.get("x")) == (one, None)
+    assert store.alert_groups.of(["b"]) == [one, two]
+    assert store.alert_groups.of(["c", "d", "nobody"]) == [one, other]
+    assert store.alert_groups.of([]) == store.alert_groups.of(["'"]) == []
 
 
 def test_an_alert_knows_of_its_deliveries_in_groups(store: Store):
     own, both = alert(), group("one", firing=(alert().id,))
     store.alerts.insert([own])
-    store.groups.keep([both])
+    store.alert_groups.keep([both])
     attempts = [
         Delivery(alert_id=name, endpoint="desk", attempt=1, sent_at=NOON + n * MINUTE, status=204)
         for n, name in enumerate((both.subject, own.id, "group:other"))
     ]
     store.alerts.log(attempts)
-    assert store.told(own.id) == attempts[:2]
+    assert store.deliveries_of(own.id) == attempts[:2]
     assert store.alerts.many([own.id, "nobody", alert("topic:energy").id]) == [own]
     assert store.alerts.many([]) == []
 
@@ -233,28 +233,28 @@ def test_lives_are_read_with_all_that_mutes_them(store: Store):
     store.alerts.insert([sector, company, topic, lone])
     store.articles.insert([told("a", "consumer", 3)])
     store.silences.add([quiet()])
-    store.lives.add([event(company.id, "assigned", "bob", NOON + 2 * MINUTE, "王芳"), event(topic.id, "acknowledged", "bob", NOON)])
-    store.lives.seen([company.id], NOON + 7 * MINUTE)
+    store.alert_lifecycle.add([event(company.id, "assigned", "bob", NOON + 2 * MINUTE, "王芳"), event(topic.id, "acknowledged", "bob", NOON)])
+    store.alert_lifecycle.record_breach([company.id], NOON + 7 * MINUTE)
 
     def lives(minutes: int):
-        return read_lives(store, [company, topic, lone], NOON + minutes * MINUTE, RULES)
+        return read_lifecycles(store, [company, topic, lone], NOON + minutes * MINUTE, RULES)
 
     now = lives(10)
     assert now[company.id].inhibited is not None and now[company.id].inhibited.alert_id == sector.id
-    assert (now[company.id].assignee, now[company.id].last_seen) == ("王芳", NOON + 7 * MINUTE)
+    assert (now[company.id].assignee, now[company.id].last_breach_at) == ("王芳", NOON + 7 * MINUTE)
     assert now[lone.id].inhibited is None
     assert [each.author for each in now[topic.id].silenced] == ["王芳"]
     assert now[topic.id].state == "acknowledged"
     assert lives(120)[topic.id].silenced == ()
-    store.lives.add([event(sector.id, "resolved", "bob", NOON + 20 * MINUTE)])
+    store.alert_lifecycle.add([event(sector.id, "resolved", "bob", NOON + 20 * MINUTE)])
     assert lives(30)[company.id].inhibited is None
-    assert read_lives(store, [], NOON, RULES) == {}
+    assert read_lifecycles(store, [], NOON, RULES) == {}
 
 
 def test_any_words_are_kept_as_they_are(store: Store):
     said = [event("a", "note", f"王芳 {n}", NOON + n * MINUTE, f"-{odd}-") for n, odd in enumerate(ODD)]
-    store.lives.add(said)
-    assert store.lives.events(["a"]) == said
+    store.alert_lifecycle.add(said)
+    assert store.alert_lifecycle.events(["a"]) == said
     kept = [
         silence(series=[f"topic:{odd}x"], author=f"bob {n}", comment=f"-{odd}-", starts_at=NOON, ends_at=NOON + MINUTE, now=NOON)
         for n, odd in enumerate(ODD)

@@ -16,7 +16,7 @@ from core.errors import ModelError
 from core.records import Alert, alert_id, sha
 from core.settings import Settings
 from dashboard.app import create_app
-from dashboard.services import Asked, Desks, Explain, Reasons, Weight
+from dashboard.services import ExplanationRequest, Services, ExplanationService, Explanation, WordWeight
 from storage.store import Store
 from tests.contract.test_store import save
 from tests.contract.test_store_pages import NOON, scored
@@ -78,11 +78,11 @@ def filled(store: Store) -> Store:
 class Desk:
     """The dashboard as a browser meets it; its clock is moved by hand, so that each question may ask the store again."""
 
-    def __init__(self, store: Store, explain: Explain | None = None) -> None:
+    def __init__(self, store: Store, explain: ExplanationService | None = None) -> None:
         self.hands = Hands()
         now = NOON + timedelta(minutes=20)
         self.app = create_app(
-            store, Settings(dashboard_login="none"), now=lambda: now, cache=Cache(self.hands), desks=Desks(explain=explain)
+            store, Settings(dashboard_login="none"), now=lambda: now, cache=Cache(self.hands), services=Services(explanations=explain)
         )
         self.client = self.app.server.test_client()
 
@@ -203,19 +203,19 @@ def test_what_says_nothing_or_is_of_another_reading_is_not_kept(
 
 
 def test_why_marks_the_words_or_says_that_no_model_is_here(filled: Store):
-    questions: list[Asked] = []
+    questions: list[ExplanationRequest] = []
 
-    def explain(asked: Asked) -> Reasons:
+    def explain(asked: ExplanationRequest) -> Explanation:
         questions.append(asked)
         if not asked.company:
             raise ModelError("there is nothing to explain")
-        return Reasons(f"{asked.title} {asked.text}", (Weight(6, 8, 2.0),), "negative", 0.93, "m9")
+        return Explanation(f"{asked.title} {asked.text}", (WordWeight(6, 8, 2.0),), "negative", 0.93, "m9")
 
     def why(desk: Desk, **more: Any) -> dict[str, Any]:
         return desk.ask("ar-reasons.children", ar_explain_n_clicks=1, ar_key_data=sha("crisis"), **more)
 
     told = why(Desk(filled, explain=explain), ar_about_value="ACME")
-    assert questions[0] == Asked("远舟控股债券违约", "远舟控股公司债券未能如期偿付。\n<script>x</script>", "zh", "news", "远舟控股")
+    assert questions[0] == ExplanationRequest("远舟控股债券违约", "远舟控股公司债券未能如期偿付。\n<script>x</script>", "zh", "news", "远舟控股")
     assert told["ar-text"]["hidden"] is True
     assert "negative 93%, says m9" in str(told) and "{'children': '违约', 'className': 'for strong'" in str(told)
     assert "there is nothing to explain" in str(why(Desk(filled, explain=explain), ar_about_value="*"))

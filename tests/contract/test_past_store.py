@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from actions.alert_lifecycles import read_lives
+from actions.alert_lifecycles import read_lifecycles
 from core.errors import InvalidInput
 from core.records import sha
 from core.series import MARKET
 from domain.alert_lifecycle import event, inhibitions, silence
 from domain.tokens import digest_of, find, new_token
-from storage.store import Label, Place, Store
+from storage.store import Label, ArticlePosition, Store
 from tests.contract.test_alert_life_store import MINUTE, alert
 from tests.contract.test_store import NASTY, NOON, TABLES, save, scored
 
@@ -27,10 +27,10 @@ def empty(store: Store) -> None:
         store.client.command(f"TRUNCATE TABLE {table}")
 
 
-def pages(store: Store, size: int, **which: object) -> list[list[Place]]:
-    found: list[list[Place]] = []
+def pages(store: Store, size: int, **which: object) -> list[list[ArticlePosition]]:
+    found: list[list[ArticlePosition]] = []
     while not found or len(found[-1]) == size:
-        found.append(store.past.places(size, after=found[-1][-1] if found else None, **which))  # type: ignore[arg-type]
+        found.append(store.as_of.places(size, after=found[-1][-1] if found else None, **which))  # type: ignore[arg-type]
     return found
 
 
@@ -40,15 +40,15 @@ def test_pages_hold_each_article_once_the_newest_first(store: Store):
     found = [place for page in pages(store, 5) for place in page]
     assert sorted(found, key=lambda place: (-place.at, place.id)) == found
     assert sorted(place.id for place in found) == sorted(map(sha, names))
-    within = store.past.places(99, since=NOON - timedelta(minutes=1000), until=NOON)
+    within = store.as_of.places(99, since=NOON - timedelta(minutes=1000), until=NOON)
     assert {place.id for place in within} == {sha(name) for name in names[3:9]}
 
 
 def test_what_comes_while_pages_are_turned_disturbs_none_of_them(store: Store):
     save(store, *(scored(str(number), minutes=-number) for number in range(6)))
-    first = store.past.places(3)
+    first = store.as_of.places(3)
     save(store, scored("newer", minutes=9), scored("older", minutes=-20), *(scored(str(number), minutes=-number) for number in range(6)))
-    rest = store.past.places(9, after=first[-1])
+    rest = store.as_of.places(9, after=first[-1])
     assert [place.id for place in (*first, *rest)] == [sha(name) for name in ("0", "1", "2", "3", "4", "5", "older")]
 
 
@@ -60,50 +60,50 @@ def test_pages_of_a_series_a_language_and_a_source(store: Store):
         scored("b", source="另一家"),
         msgspec.structs.replace(energy, score=msgspec.structs.replace(energy.score, topics={"energy": 0.9})),
     )
-    assert [place.id for place in store.past.places(9, series="topic:energy")] == [sha("c")]
-    assert [place.id for place in store.past.places(9, source="另一家")] == [sha("b")]
-    assert store.past.places(9, series="topic:nothing") == store.past.places(9, language="zh", series=MARKET, source="x") == []
+    assert [place.id for place in store.as_of.places(9, series="topic:energy")] == [sha("c")]
+    assert [place.id for place in store.as_of.places(9, source="另一家")] == [sha("b")]
+    assert store.as_of.places(9, series="topic:nothing") == store.as_of.places(9, language="zh", series=MARKET, source="x") == []
 
 
 def test_an_article_is_as_it_was_known_then(store: Store):
     save(store, scored("a", negative=0.9, model="m1"), scored("c", minutes=5, model="m1"))
     then = datetime.now(UTC)
     save(store, scored("a", negative=0.2, model="m2"), scored("b", model="m2"))
-    here = [Place(int(NOON.timestamp()), sha(name)) for name in ("b", "a")]
-    now = {item.id: (item.model, round(item.p_negative, 3)) for item in store.past.articles(here)}
+    here = [ArticlePosition(int(NOON.timestamp()), sha(name)) for name in ("b", "a")]
+    now = {item.id: (item.model, round(item.p_negative, 3)) for item in store.as_of.articles(here)}
     assert now == {sha("a"): ("m2", 0.2), sha("b"): ("m2", 0.1)}
-    (known,) = store.past.articles(here, then)
+    (known,) = store.as_of.articles(here, then)
     assert (known.id, known.model, round(known.p_negative, 3)) == (sha("a"), "m1", 0.9)
-    assert [place.id for place in store.past.places(9, as_of=then)] == [sha("c"), sha("a")]
-    assert len(store.past.places(9)) == 3
-    assert store.past.places(9, as_of=NOON - timedelta(days=3000)) == []
+    assert [place.id for place in store.as_of.places(9, as_of=then)] == [sha("c"), sha("a")]
+    assert len(store.as_of.places(9)) == 3
+    assert store.as_of.places(9, as_of=NOON - timedelta(days=3000)) == []
 
 
 def test_moods_and_totals_are_as_they_were_counted_then(store: Store):
     save(store, scored("a", negative=0.9, model="m1"), scored("copy", negative=0.9, story=sha("a"), source="other", model="m1"))
     then = datetime.now(UTC)
     save(store, scored("b", minutes=1, negative=0.8), scored("c", minutes=70, negative=0.1))
-    now = store.past.mood(MARKET, SINCE, UNTIL, 3600)
-    assert now == store.mentions.mood([MARKET], SINCE, UNTIL, 3600)
+    now = store.as_of.sentiment(MARKET, SINCE, UNTIL, 3600)
+    assert now == store.mentions.sentiment([MARKET], SINCE, UNTIL, 3600)
     assert [(point.stories, point.negative) for point in now] == [(2, 2), (1, 0)]
-    (before,) = store.past.mood(MARKET, SINCE, UNTIL, 3600, then)
+    (before,) = store.as_of.sentiment(MARKET, SINCE, UNTIL, 3600, then)
     assert (before.stories, before.negative) == (1, 1)
-    totals = store.past.totals(SINCE, UNTIL, 99)
+    totals = store.as_of.totals(SINCE, UNTIL, 99)
     assert {total.series: total for total in totals} == {total.series: total for total in store.mentions.touched(SINCE, UNTIL)}
     assert [total.series for total in totals] == sorted(total.series for total in totals)
-    first = store.past.totals(SINCE, UNTIL, 2)
-    assert first + store.past.totals(SINCE, UNTIL, 99, after=first[-1].series) == totals
-    market = next(total for total in store.past.totals(SINCE, UNTIL, 99, kinds=["market"], as_of=then))
+    first = store.as_of.totals(SINCE, UNTIL, 2)
+    assert first + store.as_of.totals(SINCE, UNTIL, 99, after=first[-1].series) == totals
+    market = next(total for total in store.as_of.totals(SINCE, UNTIL, 99, kinds=["market"], as_of=then))
     assert (market.stories, market.negative, market.negative_sources) == (1, 1, 2)
 
 
 def test_what_was_written_comes_in_the_order_of_writing(store: Store):
     save(store, scored("a"), scored("b", minutes=-60 * 24 * 5))
-    (first,) = store.past.written(0, SINCE, 9)
+    (first,) = store.as_of.written(0, SINCE, 9)
     save(store, scored("c", minutes=-7), scored("d"))
-    later = store.past.written(first.version, SINCE, 9)
+    later = store.as_of.written(first.version, SINCE, 9)
     assert {new.id for new in later} == {sha("c"), sha("d")}
-    assert store.past.written(first.version, SINCE, 1, after=later[0]) == later[1:]
+    assert store.as_of.written(first.version, SINCE, 1, after=later[0]) == later[1:]
 
 
 def test_alerts_in_pages(store: Store):
@@ -127,16 +127,16 @@ def test_the_life_of_an_alert_is_as_it_was_known_then(store: Store):
     one, market = alert(), msgspec.structs.replace(alert(MARKET), detected_at=NOON + 6 * MINUTE)
     store.alerts.insert([one, market])
     at = one.detected_at
-    store.lives.add([event(one.id, "acknowledged", "王芳", at + 2 * MINUTE), event(one.id, "resolved", "Li", at + 9 * MINUTE)])
+    store.alert_lifecycle.add([event(one.id, "acknowledged", "王芳", at + 2 * MINUTE), event(one.id, "resolved", "Li", at + 9 * MINUTE)])
     hush = silence(series=["topic:*"], author="Li", comment="known", starts_at=at, ends_at=at + 60 * MINUTE, now=at + 3 * MINUTE)
     store.silences.add([hush])
     store.silences.end([hush.id], at + 8 * MINUTE, "Li")
-    store.lives.seen([one.id], at + 7 * MINUTE)
+    store.alert_lifecycle.record_breach([one.id], at + 7 * MINUTE)
     told = []
     for minute in (1, 2, 4, 7, 8, 9):
         moment = at + minute * MINUTE
-        life = read_lives(store, [one], moment, rules, as_of=moment)[one.id]
-        told.append((life.state, len(life.silenced), life.inhibited is not None, life.last_seen > at))
+        life = read_lifecycles(store, [one], moment, rules, as_of=moment)[one.id]
+        told.append((life.state, len(life.silenced), life.inhibited is not None, life.last_breach_at > at))
     assert told == [
         ("firing", 0, False, False),
         ("acknowledged", 0, False, False),
@@ -145,7 +145,7 @@ def test_the_life_of_an_alert_is_as_it_was_known_then(store: Store):
         ("acknowledged", 0, True, True),
         ("resolved", 0, False, True),
     ]
-    (then,) = read_lives(store, [one], at + 4 * MINUTE, rules, as_of=at + 4 * MINUTE)[one.id].silenced
+    (then,) = read_lifecycles(store, [one], at + 4 * MINUTE, rules, as_of=at + 4 * MINUTE)[one.id].silenced
     assert (then.ended_at, then.ended_by) == (None, ""), "nobody knew yet that it would be ended"
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from core.records import sha
-from storage.store import DaySaid, Label, Store, Use
+from storage.store import DailyPredictions, Label, Store, ModelUse
 from tests.contract.test_store import save
 from tests.contract.test_store_pages import NOON, scored
 
@@ -33,9 +33,9 @@ def filled(store: Store) -> Store:
 def test_days_count_each_article_once_by_its_likeliest_sentiment(filled: Store):
     found = filled.quality.days(DAY - timedelta(days=1), DAY + timedelta(days=1))
     assert [each._replace(confidence=round(each.confidence, 4)) for each in found] == [
-        DaySaid(DAY - timedelta(days=1), "en", 1, 0, 0, 0.8),
-        DaySaid(DAY, "en", 2, 2, 0, 1.2),
-        DaySaid(DAY, "zh", 2, 0, 1, 1.3),
+        DailyPredictions(DAY - timedelta(days=1), "en", 1, 0, 0, 0.8),
+        DailyPredictions(DAY, "en", 2, 2, 0, 1.2),
+        DailyPredictions(DAY, "zh", 2, 0, 1, 1.3),
     ]
     assert [each.neutral for each in found] == [1, 0, 1]
     assert filled.quality.days(DAY + timedelta(days=1), DAY + timedelta(days=9)) == []
@@ -45,8 +45,8 @@ def test_a_newer_model_takes_the_older_ones_place_and_both_are_known_to_be_used(
     save(filled, scored("bad", "a", p=(0.1, 0.1, 0.8), model="m2"))
     today = filled.quality.days(DAY, DAY + timedelta(days=1))[0]
     assert (today.articles, today.negative, today.positive) == (2, 1, 1)
-    assert filled.quality.uses(DAY) == [Use("m1", 4, NOON), Use("m2", 1, NOON)]
-    assert filled.quality.uses(NOON + timedelta(days=9)) == []
+    assert filled.quality.model_uses(DAY) == [ModelUse("m1", 4, NOON), ModelUse("m2", 1, NOON)]
+    assert filled.quality.model_uses(NOON + timedelta(days=9)) == []
 
 
 def test_labels_stand_beside_what_the_model_had_said_that_they_looked_at(filled: Store):
@@ -67,7 +67,7 @@ def test_labels_stand_beside_what_the_model_had_said_that_they_looked_at(filled:
             label("gone", "sentiment", "negative", minute=7),
         ]
     )
-    found = filled.quality.judged(100)
+    found = filled.quality.labelled_predictions(100)
     assert [(each.task, each.labels, each.model, each.language) for each in found] == [
         ("sentiment", ("neutral",), "m1", "en"),
         ("sentiment", ("negative",), "m1", "en"),
@@ -76,4 +76,4 @@ def test_labels_stand_beside_what_the_model_had_said_that_they_looked_at(filled:
     ]
     assert [tuple(round(p, 3) for p in each.said) for each in found] == [(0.2, 0.7, 0.1), (0.9, 0.0, 0.1), (0.1, 0.1, 0.8), (0.8, 0.1, 0.1)]
     assert [each.topics for each in found] == [("credit",)] * 4
-    assert len(filled.quality.judged(3)) == 1, "the newest only"
+    assert len(filled.quality.labelled_predictions(3)) == 1, "the newest only"

@@ -10,7 +10,7 @@ import pytest
 
 from core.records import Article, Score, Scored, sha
 from core.series import MARKET, source_series
-from storage.store import Spoke, Store
+from storage.store import SourceActivity, Store
 from stream.detection.auto_resolve import AutoResolver
 from stream.detection.outage import OutageRule
 from stream.detection.outage_monitor import OutageMonitor
@@ -92,12 +92,12 @@ def test_a_source_is_told_of_by_when_it_was_heard(store: Store):
         keep(store, [scored(WIRE, NOON + n * MINUTE, late_s=100 if n < 39 else 3_000)] * 2)
     keep(store, [scored(SINA, NOON - 2 * HOUR, late_s=86_400), scored(SINA, NOON + 5 * HOUR)])
     second = int(NOON.timestamp())
-    found = store.sources.told(NOON - 3 * HOUR, NOON + 5 * HOUR, 300)
+    found = store.sources.activity(NOON - 3 * HOUR, NOON + 5 * HOUR, 300)
     assert found == {
-        WIRE: Spoke([second // 300 + n for n in range(8)], second + 39 * 60, second + 39 * 60 + 3_000, 100),
-        SINA: Spoke([second // 300 - 24], second - 7_200, second - 7_200 + 86_400, 0),
+        WIRE: SourceActivity([second // 300 + n for n in range(8)], second + 39 * 60, second + 39 * 60 + 3_000, 100),
+        SINA: SourceActivity([second // 300 - 24], second - 7_200, second - 7_200 + 86_400, 0),
     }
-    assert store.sources.told(NOON + 9 * HOUR, NOON + 10 * HOUR, 300) == {}
+    assert store.sources.activity(NOON + 9 * HOUR, NOON + 10 * HOUR, 300) == {}
 
 
 def test_a_source_has_stories_like_any_series_though_no_article_touches_it(store: Store):
@@ -118,7 +118,7 @@ def test_a_source_falls_silent_rings_once_over_restarts_and_resolves_when_it_is_
     assert NOON + 20 * MINUTE < rang < NOON + 4 * HOUR
     (alert,) = store.alerts.latest()
     last = max(item.score.published_at for item in spoken(SINA, NOON - timedelta(days=21), NOON)).replace(microsecond=0)
-    assert (alert.measure, alert.window_start, alert.severity) == ("silence", last, "info")
+    assert (alert.measure, alert.window_start, alert.severity) == ("outage", last, "info")
     assert alert.value == pytest.approx((rang - last) / HOUR, abs=0.01) and 0 < alert.limit <= alert.value
 
     assert one.listen(rang + timedelta(seconds=30)) == []
@@ -126,7 +126,7 @@ def test_a_source_falls_silent_rings_once_over_restarts_and_resolves_when_it_is_
     again = listener(store)
     assert again.listen(rang + 2 * HOUR) == [alert], "its publication may have been lost"
     assert again.listen(rang + 2 * HOUR + MINUTE) == []
-    assert store.lives.last_seen([alert.id]) == {alert.id: rang + 2 * HOUR + MINUTE}
+    assert store.alert_lifecycle.last_breaches([alert.id]) == {alert.id: rang + 2 * HOUR + MINUTE}
 
     resolver = AutoResolver(store, 3_600)
     assert resolver.resolve(rang + 3 * HOUR) == []

@@ -13,7 +13,7 @@ from core.errors import BadRecord, SettingsError, StoreUnavailable, StoreError
 from core.records import Alert, Article, CompanyScore, Evidence, Mention, Score, Scored, alert_id, sha
 from storage.clickhouse import Server
 from storage.migrations import MIGRATIONS, add
-from storage.store import DeadLetter, Delivery, Label, PeakRow, Rung, SourceStories, Store
+from storage.store import DeadLetter, Delivery, Label, PeakRow, LastAlert, SourceStories, Store
 from tocsin.runtime.embedded_broker import free_port
 
 TABLES = (
@@ -206,7 +206,7 @@ def test_what_a_source_told_is_what_it_had_first_and_what_it_passed_on(store: St
         scored("later", minutes=30, negative=0.9, source="blog"),
     )
     told = store.mentions.negative_sources("company:ACME", NOON, NOON + timedelta(minutes=30))
-    assert told == {"新华": SourceStories(first=2, told=2), "wire": SourceStories(first=1, told=2)}
+    assert told == {"新华": SourceStories(first=2, total=2), "wire": SourceStories(first=1, total=2)}
     assert store.mentions.negative_sources("company:NONE", NOON, NOON + timedelta(minutes=30)) == {}
 
 
@@ -228,7 +228,7 @@ def test_of_a_series_and_hour_the_greatest_peak_stays_in_whatever_order(store: S
 
 def test_mood_is_the_mean_tone_per_window(store: Store):
     save(store, scored("m0", negative=1.0), scored("m1", minutes=1, negative=0.0, story="q"), scored("m2", minutes=61, negative=1.0))
-    points = store.mentions.mood(["topic:earnings"], NOON, NOON + timedelta(hours=2), 3600)
+    points = store.mentions.sentiment(["topic:earnings"], NOON, NOON + timedelta(hours=2), 3600)
     assert [(p.start, p.stories, p.negative) for p in points] == [(NOON, 2, 1), (NOON + timedelta(hours=1), 1, 1)]
     assert points[0].tone == pytest.approx((-1.0 + 0.5) / 2)
 
@@ -246,36 +246,36 @@ def test_sums_say_what_the_mentions_say_before_and_after_they_are_made(store: St
 
     def same() -> None:
         for width_s in (3600, 6 * 3600, 24 * 3600):
-            exact = store.mentions.mood(names, since, until, width_s)
-            assert [(p.series, p.start, p.stories, p.negative) for p in store.moods.mood(names, since, until, width_s)] == [
+            exact = store.mentions.sentiment(names, since, until, width_s)
+            assert [(p.series, p.start, p.stories, p.negative) for p in store.rollups.sentiment(names, since, until, width_s)] == [
                 (p.series, p.start, p.stories, p.negative) for p in exact
             ]
-            assert [p.tone for p in store.moods.mood(names, since, until, width_s)] == pytest.approx([p.tone for p in exact], abs=1e-6)
-        days = {name: [p for p in store.mentions.mood(names, since, until, 86_400) if p.series == name] for name in names}
-        for total in store.moods.totals(since, until, ["topic", "market", "sector", "language", "genre", "company"]):
+            assert [p.tone for p in store.rollups.sentiment(names, since, until, width_s)] == pytest.approx([p.tone for p in exact], abs=1e-6)
+        days = {name: [p for p in store.mentions.sentiment(names, since, until, 86_400) if p.series == name] for name in names}
+        for total in store.rollups.totals(since, until, ["topic", "market", "sector", "language", "genre", "company"]):
             mine = days.pop(total.series)
             assert (total.stories, total.negative) == (sum(p.stories for p in mine), sum(p.negative for p in mine))
             assert total.tone == pytest.approx(store.mentions.touched(since, until)[0].tone, abs=1e-6)  # all series have the same articles
         assert not days
-        companies = store.mentions.mood(["company:ACME"], since, until, 86_400)
-        (busiest,) = store.moods.busiest("company", since, until, 9)
+        companies = store.mentions.sentiment(["company:ACME"], since, until, 86_400)
+        (busiest,) = store.rollups.busiest("company", since, until, 9)
         assert busiest[:3] == ("company:ACME", sum(p.stories for p in companies), sum(p.negative for p in companies))
 
     same()
     now = NOON + timedelta(minutes=1)
-    assert store.moods.began() == (NOON - timedelta(minutes=29 * 149)).replace(minute=0)
-    assert store.moods.refresh(now) == 3 + 13 + 73
-    assert store.moods.refresh(now) == 0
+    assert store.rollups.began() == (NOON - timedelta(minutes=29 * 149)).replace(minute=0)
+    assert store.rollups.refresh(now) == 3 + 13 + 73
+    assert store.rollups.refresh(now) == 0
     same()
     save(store, *items[40:50], scored("late", minutes=-600, negative=0.99, story="another"))  # a replay, and one that comes late
     same()
-    assert store.moods.refresh(now) == 1 + 2 + 5 + 1
+    assert store.rollups.refresh(now) == 1 + 2 + 5 + 1
     same()
     save(store, *(scored(f"h{n}", minutes=-29 * n, negative=0.0, story=f"story {n % 20}", model="m9") for n in range(60, 70)))
     same()
-    assert store.moods.refresh(now, limit=2) == 2
+    assert store.rollups.refresh(now, limit=2) == 2
     same()
-    assert sum(p.stories for p in store.moods.mood(["market:all"], since, until, 86_400)) > 0
+    assert sum(p.stories for p in store.rollups.sentiment(["market:all"], since, until, 86_400)) > 0
 
 
 def test_a_newer_model_replaces_the_mood_and_keeps_the_old_score(store: Store):
@@ -291,19 +291,19 @@ def test_what_is_written_later_wins_though_the_clock_was_set_back(store: Store, 
         return DeadLetter(topic="t", partition=0, offset=1, failed_at=NOON, stage="decode", reason=reason, key=b"", value=b"x")
 
     save(store, scored("c", title="before", model="m1"))
-    store.dead.insert([letter("before")])
+    store.dead_letters.insert([letter("before")])
     real = time.time_ns
     monkeypatch.setattr(time, "time_ns", lambda: real() - 3600 * 10**9)
     save(store, scored("c", title="after", negative=0.9, model="m2"))
-    store.dead.insert([letter("after")])
-    store.dead.settle([letter("after")], "replayed")
+    store.dead_letters.insert([letter("after")])
+    store.dead_letters.settle([letter("after")], "replayed")
     ident = sha("c")
     assert [(row.title, row.model) for row in store.articles.latest(5)] == [("after", "m2")]
     assert [row.title for row in store.articles.by_id([ident])] == ["after"]
     assert store.articles.known([ident])[ident].model == "m2"
     assert store.mentions.window_counts("market:all", NOON, NOON + timedelta(hours=1), 3600)[0].negative == 1
-    (found,) = store.dead.latest(5, state="replayed")
-    assert (found.reason, store.dead.count()) == ("after", 0)
+    (found,) = store.dead_letters.latest(5, state="replayed")
+    assert (found.reason, store.dead_letters.count()) == ("after", 0)
 
 
 def test_articles_of_a_series_come_most_negative_first(store: Store):
@@ -335,12 +335,12 @@ def test_alerts_and_deliveries_are_kept_once(store: Store):
     assert store.alerts.get("none") is None
     assert store.alerts.count() == 1
     end = int(NOON.timestamp()) + 900
-    assert store.alerts.last_rung("spike", ["topic:credit", "topic:x"], NOON) == {"topic:credit": Rung(alert.id, end)}
-    assert store.alerts.last_rung("spike", ["topic:credit"], NOON + timedelta(seconds=1)) == {}
-    assert store.alerts.last_rung("other", ["topic:credit"], NOON) == store.alerts.last_rung("spike", [], NOON) == {}
+    assert store.alerts.last_alerts("spike", ["topic:credit", "topic:x"], NOON) == {"topic:credit": LastAlert(alert.id, end)}
+    assert store.alerts.last_alerts("spike", ["topic:credit"], NOON + timedelta(seconds=1)) == {}
+    assert store.alerts.last_alerts("other", ["topic:credit"], NOON) == store.alerts.last_alerts("spike", [], NOON) == {}
     day = msgspec.structs.replace(alert, id="day", window_start=NOON - timedelta(hours=23), window_s=86_400)  # began before, ended after
     store.alerts.insert([day])
-    assert store.alerts.last_rung("spike", ["topic:credit"], NOON - timedelta(days=1)) == {"topic:credit": Rung("day", end + 2_700)}
+    assert store.alerts.last_alerts("spike", ["topic:credit"], NOON - timedelta(days=1)) == {"topic:credit": LastAlert("day", end + 2_700)}
     sent = Delivery(alert_id=alert.id, endpoint="desk", attempt=1, sent_at=NOON, status=503, error="busy", taken=2)
     store.alerts.log([sent, sent])
     assert store.alerts.deliveries([alert.id]) == store.alerts.last_attempts(NOON) == [sent]
@@ -356,10 +356,10 @@ def test_dead_letters_keep_the_bytes(store: Store):
     letter = DeadLetter(
         topic="articles", partition=3, offset=2**40, failed_at=NOON, stage="decode", reason="坏 \ud800", key=b"\x00\xff", value=b"{\xff\x00"
     )
-    store.dead.insert([letter])
-    store.dead.insert([letter])
-    assert store.dead.count() == 1
-    assert store.dead.latest(1)[0].value == b"{\xff\x00"
+    store.dead_letters.insert([letter])
+    store.dead_letters.insert([letter])
+    assert store.dead_letters.count() == 1
+    assert store.dead_letters.latest(1)[0].value == b"{\xff\x00"
 
 
 @pytest.mark.parametrize("value", [b"x" * 900_000, bytes(range(256)) * 3_600], ids=["text", "any bytes"])
@@ -368,8 +368,8 @@ def test_a_dead_letter_may_be_as_large_as_a_message(store: Store, value: bytes):
         DeadLetter(topic="articles", partition=0, offset=n, failed_at=NOON, stage="decode", reason="too odd", key=b"", value=value)
         for n in range(3)
     ]
-    store.dead.insert(letters)
-    assert sorted(store.dead.latest(), key=lambda letter: letter.offset) == letters
+    store.dead_letters.insert(letters)
+    assert sorted(store.dead_letters.latest(), key=lambda letter: letter.offset) == letters
 
 
 def label(name: str, *, minutes: int = 0, **more: object) -> Label:
@@ -427,11 +427,11 @@ def test_a_sample_is_the_same_each_time_and_of_one_language(store: Store):
 
 def test_old_months_leave_whole_and_the_rest_stays(store: Store):
     save(store, scored("old", minutes=-60 * 24 * 60), scored("new"))
-    assert store.moods.refresh(NOON) == 2 and store.articles.count() == 2
+    assert store.rollups.refresh(NOON) == 2 and store.articles.count() == 2
     assert store.retire(NOON - timedelta(days=30)) == ["202609"]
     assert [row.url for row in store.articles.latest(5)] == ["https://example.org/new"]
     assert store.retire(NOON - timedelta(days=30)) == []
-    assert (store.moods.began(), store.articles.count()) == (NOON, 1)
+    assert (store.rollups.began(), store.articles.count()) == (NOON, 1)
     assert int(store.client.query("SELECT count() FROM mood_sums")[0][0]) == 0
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from core.records import Alert, Article, CompanyScore, Mention, Score, Scored, alert_id, sha
 from storage.search_terms import MAX_CHARS, MAX_TERMS
-from storage.store import About, Criteria, Cursor, Label, SeriesTotal, Store, Story
+from storage.store import CompanyProfile, Criteria, SearchCursor, Label, SeriesTotal, Store, StoryCoverage
 from tests.contract.test_store import save
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -145,7 +145,7 @@ def test_pages_follow_each_other_without_a_gap_or_a_repetition(store: Store):
     save(store, *(scored(f"p{n}", f"Bond {n}", minutes=-(n // 7) * 50) for n in range(60)))  # seven share a second
     save(store, *(scored(f"p{n}", f"Bond {n}", minutes=-(n // 7) * 50, model="m2") for n in range(0, 60, 3)))
     seen: list[str] = []
-    before: Cursor | None = None
+    before: SearchCursor | None = None
     while True:
         found = store.search.find(Criteria(words="bond"), SINCE, UNTIL, 9, before=before, budget_s=math.inf)
         seen += [article.id for article in found.articles]
@@ -172,7 +172,7 @@ def test_a_search_whose_time_is_up_says_how_far_it_looked_and_goes_on_there(stor
     store.client.command("TRUNCATE TABLE articles")
     save(store, scored("a", "Bond a"), scored("edge", "Bond on the hour", minutes=-60), scored("b", "Bond b", minutes=-260))
     since, seen, reached = NOON - timedelta(hours=5), [], []
-    before: Cursor | None = None
+    before: SearchCursor | None = None
     while True:
         found = store.search.find(Criteria(words="bond"), since, UNTIL, 50, before=before, budget_s=0.0)
         seen += [article.title for article in found.articles]
@@ -230,7 +230,7 @@ def test_whatever_is_searched_for_is_neither_sql_nor_a_pattern(filled: Store, va
     filled.search.find(Criteria(words=value), *span, 5)
     for name in ("language", "source", "genre", "topic", "company", "sentiment"):
         assert filled.search.find(Criteria(**{name: value}), *span, 5).articles == [], name
-    assert filled.search.find(Criteria(words="zzz"), *span, 5, before=Cursor(2**40, value)).articles == []
+    assert filled.search.find(Criteria(words="zzz"), *span, 5, before=SearchCursor(2**40, value)).articles == []
     assert filled.search.versions(value, NOON) == []
     assert filled.stories.of_series(value, "negative", *span) == []
     assert filled.stories.copies(value, NOON) == []
@@ -282,8 +282,8 @@ def test_stories_of_a_series_are_grouped_and_those_that_most_sources_tell_come_f
         return NOON + timedelta(minutes=n)
 
     assert stories.stories.of_series("company:ACME", "negative", since, UNTIL) == [
-        Story(sha("first"), 3, 2, sha("first"), minute(-50), minute(-30)),
-        Story(sha("other"), 1, 1, sha("other"), minute(-20), minute(-20)),
+        StoryCoverage(sha("first"), 3, 2, sha("first"), minute(-50), minute(-30)),
+        StoryCoverage(sha("other"), 1, 1, sha("other"), minute(-20), minute(-20)),
     ]
     assert [story.story for story in stories.stories.of_series("company:ACME", "positive", since, UNTIL)] == [sha("good")]
     assert len(stories.stories.of_series("company:ACME", "negative", since, UNTIL, limit=1)) == 1
@@ -303,7 +303,7 @@ def test_companies_are_named_together_and_have_a_name_and_a_sector(stories: Stor
     assert [row[:3] for row in stories.stories.busiest("company", since, UNTIL, 1)] == [("company:ACME", 3, 2)]
     assert stories.stories.sources(since, UNTIL, 9) == ["wire", "blog", "新华"]
     found = stories.stories.about(["ACME", "BYT", "NONE"], since, UNTIL)
-    assert found == {"ACME": About("Acme Corp", "autos"), "BYT": About("Bytown", "tech")}
+    assert found == {"ACME": CompanyProfile("Acme Corp", "autos"), "BYT": CompanyProfile("Bytown", "tech")}
     assert stories.stories.about([], since, UNTIL) == {}
 
 

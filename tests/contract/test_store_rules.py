@@ -16,11 +16,11 @@ from core.errors import SettingsError
 from core.records import Alert, Article, CompanyScore, Mention, Score, Scored, Severity, encode, sha
 from core.settings import Settings
 from models.inference.keyword import KeywordClassifier
-from storage.store import Rung, Store
+from storage.store import LastAlert, Store
 from stream.detection.evaluator import AlertEvaluator
 from stream.detection.limit_rule import LimitRule
 from stream.detection.outage import OutageRule
-from stream.detection.rules import Rules
+from stream.detection.rules import AlertRules
 from stream.detection.spike_rule import SpikeRule
 from stream.worker.batches import Raw
 from stream.worker.retry import DutyCycle
@@ -132,7 +132,7 @@ def test_what_rings_live_is_what_a_replay_and_a_preview_ring(store: Store):
     items = wire(random.Random(7))
     rang = live(store, items, random.Random(3))
     assert {alert.rule for alert in rang} == {"坏消息", "gloom", "flood", "fraud"}
-    rules = Rules(QUIET, RULES)
+    rules = AlertRules(QUIET, RULES)
     history, begin, end = load_history(store, QUIET, None, None, window_s=rules.window_s)
     again = [found for found in run(history, rules, OutageRule(per_week=0), store, begin, end, lambda _: None) if isinstance(found, BacktestAlert)]
     facts = {alert.id: articles(alert) for alert in rang}
@@ -172,16 +172,16 @@ def test_an_alert_says_what_was_seen_and_shows_what_it_was_seen_on(store: Store)
 def test_an_alert_goes_on_while_its_rule_holds(store: Store):
     bad = [item(f"坏 {n}", n, bad=True, source=f"s{n % 2}") for n in range(6)]
     (share,) = (alert for alert in live(store, bad[:5]) if alert.rule == "坏消息")
-    before = store.lives.last_seen([share.id])[share.id]
+    before = store.alert_lifecycle.last_breaches([share.id])[share.id]
     save(store, bad[5])
     later = NOON + 30 * MINUTE
     again = watcher(store).watch([bad[5].score], later)
     assert share.id in {alert.id for alert in again}, "after a restart it is handed on once more"
-    assert store.lives.last_seen([share.id])[share.id] == later > before
+    assert store.alert_lifecycle.last_breaches([share.id])[share.id] == later > before
     good = [item(f"好 {n}", 31 + n / 10, bad=False, source=f"s{n % 2}") for n in range(9)]
     save(store, *good)
     watcher(store).watch([each.score for each in good], NOON + 33 * MINUTE)
-    assert store.lives.last_seen([share.id])[share.id] == later, "six of fifteen are no reason any more"
+    assert store.alert_lifecycle.last_breaches([share.id])[share.id] == later, "six of fifteen are no reason any more"
 
 
 def test_who_begins_to_watch_rings_what_was_stored_and_history_rings_nothing(store: Store):
@@ -266,9 +266,9 @@ def test_the_last_alerts_of_several_rules_are_one_question(store: Store):
     rows = [alert("r'1", "topic:a", 0), alert("r'1", "topic:a", 5), alert("规则", "topic:a", 1), alert("规则", "topic:b", 2)]
     store.alerts.insert([*rows, *rows])
     end = int(NOON.timestamp()) + 600
-    found = store.alerts.last_rungs(["r'1", "规则", "none"], ["topic:a"], NOON)
-    assert found == {("r'1", "topic:a"): Rung(rows[1].id, end + 300), ("规则", "topic:a"): Rung(rows[2].id, end + 60)}
-    assert store.alerts.last_rungs([], ["topic:a"], NOON) == store.alerts.last_rungs(["r'1"], [], NOON) == {}
+    found = store.alerts.last_alerts_of_rules(["r'1", "规则", "none"], ["topic:a"], NOON)
+    assert found == {("r'1", "topic:a"): LastAlert(rows[1].id, end + 300), ("规则", "topic:a"): LastAlert(rows[2].id, end + 60)}
+    assert store.alerts.last_alerts_of_rules([], ["topic:a"], NOON) == store.alerts.last_alerts_of_rules(["r'1"], [], NOON) == {}
     assert store.alerts.get(rows[0].id) == rows[0]
 
 
@@ -276,8 +276,8 @@ def test_sources_and_tones_are_counted(store: Store):
     items = [item("a", 0, bad=True, source="s1"), item("b", 0.5, bad=False, source="s2"), item("c", 1, bad=True, source="s3", story="a")]
     save(store, *items, *items)
     since, until = NOON, NOON + 5 * MINUTE
-    assert store.mentions.tellers("topic:credit", since, until, negative=True) == 2
-    assert store.mentions.tellers("topic:credit", since, until, negative=False) == 3
-    assert store.mentions.tellers("topic:credit", until, until + MINUTE, negative=False) == 0
+    assert store.mentions.source_count("topic:credit", since, until, negative=True) == 2
+    assert store.mentions.source_count("topic:credit", since, until, negative=False) == 3
+    assert store.mentions.source_count("topic:credit", until, until + MINUTE, negative=False) == 0
     counts = store.mentions.minutes(["topic:credit"], since, until)["topic:credit"]
     assert (counts.negative, counts.stories, counts.tone) == ([1], [2], [-8_500 + 7_500])

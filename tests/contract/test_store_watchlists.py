@@ -11,7 +11,7 @@ from core.records import Article, Scored, encode, sha
 from models.inference.keyword import KeywordClassifier
 from storage.migrations import MIGRATIONS
 from storage.store import Store
-from stream.detection.spike_rule import Rule
+from stream.detection.spike_rule import SpikeRule
 from stream.watchlists.keywords import parse
 from stream.watchlists.matcher import Matcher
 from stream.watchlists.watchlist_backfill import fill, matched
@@ -66,7 +66,7 @@ def test_the_pipeline_matches_what_it_scores(store: Store):
         Article(id=sha(title), source="s", genre="social", language="zh", title=title, published_at=moment, fetched_at=moment)
         for title in ("某公司债券违约，股票停牌", "某公司利润增长")
     ]
-    pipeline = Pipeline(KeywordClassifier(), store, Rule(), matcher=matcher("违约"))
+    pipeline = Pipeline(KeywordClassifier(), store, SpikeRule(), matcher=matcher("违约"))
     batch = pipeline.score([Raw("articles", 0, n, None, encode(article)) for n, article in enumerate(articles)], moment)
     assert [(score.genre, [each.name for each in score.watchlists]) for score in batch.scores] == [("social", ["desk"]), ("social", [])]
     again = pipeline.score([Raw("articles", 0, 9, None, encode(articles[0]))], moment)

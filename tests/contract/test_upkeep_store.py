@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from core.records import Article, Score, Scored, sha
-from storage.store import Beat, DeadLetter, Feed, Store, Visited
+from storage.store import Heartbeat, DeadLetter, Feed, Store, SourceVisit
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 MINUTE = timedelta(minutes=1)
@@ -38,7 +38,7 @@ def tell(store: Store, ident: str, published: datetime, *, source: str = "wire",
 
 
 def test_feeds_are_added_removed_and_added_again(store: Store):
-    feed = Feed(name="财经", url="https://a.example/rss", body='{"name": "财经"}', who="王芳", at=NOW)
+    feed = Feed(name="财经", url="https://a.example/rss", body='{"name": "财经"}', actor="王芳", at=NOW)
     store.feeds.put(feed)
     store.feeds.put(msgspec.structs.replace(feed, name="b"))
     assert store.feeds.all() == [msgspec.structs.replace(feed, name="b"), feed]
@@ -49,14 +49,14 @@ def test_feeds_are_added_removed_and_added_again(store: Store):
 
 
 def test_a_source_has_one_row_that_tells_its_last_visit(store: Store):
-    full = Visited(
+    full = SourceVisit(
         source="wire", url="https://a.example", origin="dashboard", interval_s=90.5, at=NOW, outcome="failed", error="x" * 400 + "\ud800",
         entries=7, published=2, refused=1, failures=3, ok_at=NOW - MINUTE, next_at=NOW + MINUTE,
     )  # fmt: skip
-    store.visits.put([Visited(source="wire", url="https://a.example"), Visited(source="b", url="https://b.example")])
+    store.visits.put([SourceVisit(source="wire", url="https://a.example"), SourceVisit(source="b", url="https://b.example")])
     store.visits.put([full])
     blank, found = store.visits.all()
-    assert blank == Visited(source="b", url="https://b.example")
+    assert blank == SourceVisit(source="b", url="https://b.example")
     assert found == msgspec.structs.replace(full, error="x" * 300)
     store.visits.put([msgspec.structs.replace(full, listed=False)])
     assert [each.source for each in store.visits.all()] == ["b"]
@@ -64,17 +64,17 @@ def test_a_source_has_one_row_that_tells_its_last_visit(store: Store):
 
 
 def test_processes_are_known_by_their_last_word_and_old_months_are_dropped(store: Store):
-    def beat(id_: str, **changes: object) -> Beat:
-        made = Beat(id=id_, roles=("work", "dashboard"), host="h", pid=7, version="0.1", started_at=NOW, at=NOW, model="m-3")
+    def beat(id_: str, **changes: object) -> Heartbeat:
+        made = Heartbeat(id=id_, roles=("work", "dashboard"), host="h", pid=7, version="0.1", started_at=NOW, at=NOW, model="m-3")
         return msgspec.structs.replace(made, **changes)
 
     old = beat("old", started_at=NOW - timedelta(days=90), at=NOW - timedelta(days=80))
-    store.beats.put([beat("a", state="starting", at=NOW - MINUTE), beat("b", waiting=12), old])
-    store.beats.put([beat("a")])
-    assert store.beats.latest(NOW - timedelta(hours=1)) == [beat("a"), beat("b", waiting=12)]
-    assert len(store.beats.latest(NOW - timedelta(days=99))) == 3
-    store.beats.forget(NOW)
-    assert [each.id for each in store.beats.latest(NOW - timedelta(days=99))] == ["a", "b"]
+    store.heartbeats.put([beat("a", state="starting", at=NOW - MINUTE), beat("b", waiting=12), old])
+    store.heartbeats.put([beat("a")])
+    assert store.heartbeats.latest(NOW - timedelta(hours=1)) == [beat("a"), beat("b", waiting=12)]
+    assert len(store.heartbeats.latest(NOW - timedelta(days=99))) == 3
+    store.heartbeats.forget(NOW)
+    assert [each.id for each in store.heartbeats.latest(NOW - timedelta(days=99))] == ["a", "b"]
 
 
 def test_hours_of_sources_count_by_publication(store: Store):
@@ -138,8 +138,8 @@ def test_dead_letters_are_counted_by_reason_and_by_source(store: Store):
         letter(3, "no source", b"\xff not JSON"),
         letter(4, "byte 1 is odd", b'{"source":"wire"}', days=9),
     ]
-    store.dead.insert(letters)
-    store.dead.settle(letters[:1], "replayed")
+    store.dead_letters.insert(letters)
+    store.dead_letters.settle(letters[:1], "replayed")
     odd, none = store.health.dead_reasons(NOW - timedelta(days=7))
     assert (odd.reason, odd.records, odd.unsettled, odd.last_at) == ("byte # is odd", 2, 1, NOW)
     assert (none.reason, none.records, none.unsettled) == ("no source", 1, 1)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from core.records import Article, CompanyScore, Mention, Score, Scored, sha
-from storage.store import NegativeMention, Store
+from storage.store import SeriesArticle, Store
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 START = int(NOON.timestamp())
@@ -40,7 +40,7 @@ def save(store: Store, items: Sequence[Scored]) -> None:
     store.mentions.insert([item.score for item in items])
 
 
-def ids(told: Sequence[NegativeMention]) -> list[str]:
+def ids(told: Sequence[SeriesArticle]) -> list[str]:
     return [mention.id for mention in told]
 
 
@@ -56,13 +56,13 @@ def test_what_was_told_comes_most_negative_first_and_once(store: Store):
     save(store, items)
     save(store, [*items, scored("mild", 1, 0.625, model="m2")])
     end = NOON + timedelta(minutes=15)
-    told = store.mentions.told(ACME, NOON, end, 9)
+    told = store.mentions.articles_of(ACME, NOON, end, 9)
     assert ids(told) == [*sorted([sha("worst"), sha("copy")]), sha("mild")]
-    assert NegativeMention(START + 120, sha("worst"), sha("worst"), "新浪财经", 0.875) in told
+    assert SeriesArticle(START + 120, sha("worst"), sha("worst"), "新浪财经", 0.875) in told
     assert told[-1].p_negative == 0.625, "as it was scored last"
-    assert ids(store.mentions.told(ACME, NOON, end, 2)) == ids(told)[:2]
-    assert ids(store.mentions.told(ACME, NOON, end, 9, every=True)) == [*ids(told), sha("calm")]
-    assert store.mentions.told("company:ACM", NOON, end, 9) == []
+    assert ids(store.mentions.articles_of(ACME, NOON, end, 2)) == ids(told)[:2]
+    assert ids(store.mentions.articles_of(ACME, NOON, end, 9, every=True)) == [*ids(told), sha("calm")]
+    assert store.mentions.articles_of("company:ACM", NOON, end, 9) == []
     (known,) = [mention for mention in store.mentions.negative_articles(NOON, end)["topic:credit"] if mention.id == sha("mild")]
     assert known.p_negative == 0.625
 

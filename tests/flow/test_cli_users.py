@@ -71,7 +71,7 @@ def test_a_person_is_added_changed_and_shut_out(store: Store, capsys: pytest.Cap
     }
     assert "hash" not in row
     assert said(capsys, "users", "enable", "王芳") == "王芳 is enabled\n"
-    assert "nobody has the account 'lee'" in said(capsys, "users", "role", "lee", "admin", code=2)
+    assert "there is no account 'lee'" in said(capsys, "users", "role", "lee", "admin", code=2)
     log = said(capsys, "audit", "list", "--json", "--about", "王芳")
     assert [json.loads(line)["action"] for line in log.splitlines()] == [
         "account enabled",

@@ -74,7 +74,7 @@ class Load:
         self._rate, self._rng, self._crises_at = rate, rng, sorted(crises_at)
         self._stop = threading.Event()
         self._again: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
-        self._flying = 0
+        self._in_flight = 0
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="load", daemon=True)
         self.failures = 0
@@ -100,10 +100,10 @@ class Load:
         self._send(ident, body(ident, company, words, f"desk-{self._rng.randrange(5)}", moment))
 
     def _send(self, ident: str, value: bytes) -> None:
-        while self._flying >= IN_FLIGHT:
+        while self._in_flight >= IN_FLIGHT:
             time.sleep(0.01)
         with self._lock:
-            self._flying += 1
+            self._in_flight += 1
         try:
             future = self._producer.send(self._topic, key=ident.encode() or value[-16:], value=value)
         except KafkaError as error:
@@ -120,7 +120,7 @@ class Load:
                 else:
                     self._ledger.broken[at.partition, at.offset] = value
             with self._lock:
-                self._flying -= 1
+                self._in_flight -= 1
 
         return taken
 
@@ -129,7 +129,7 @@ class Load:
         self.failures += 1
         self._again.put((ident, value))
         with self._lock:
-            self._flying -= 1
+            self._in_flight -= 1
 
     def _run(self) -> None:
         self._producer = KafkaProducer(
@@ -153,7 +153,7 @@ class Load:
                     words = self._rng.choice(BAD) if self._rng.random() < 0.01 else self._rng.choice(CALM)
                     self._article(company, words, datetime.now(UTC))
             self._stop.wait(0.02)
-        while self._flying or not self._again.empty():
+        while self._in_flight or not self._again.empty():
             self._resend()
             time.sleep(0.05)
         self._producer.close(timeout=10)

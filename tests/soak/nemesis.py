@@ -29,7 +29,7 @@ class Nemesis:
     ) -> None:
         self.made: Counter[str] = Counter()
         self.failures: list[str] = []
-        self._say, self._pause_s = say, pause_s
+        self._report, self._pause_s = say, pause_s
         self._began = time.monotonic()
         self._over = threading.Event()
         self._threads = [
@@ -53,9 +53,9 @@ class Nemesis:
             fault = rng.choice(faults)
             seconds = rng.uniform(*fault.last_s)
             self.made[fault.name] += 1
-            self._say(f"{time.monotonic() - self._began:6.1f} s  {fault.name}" + (f" for {seconds:.0f} s" if seconds else ""))
+            self._report(f"{time.monotonic() - self._began:6.1f} s  {fault.name}" + (f" for {seconds:.0f} s" if seconds else ""))
             try:
                 fault.make(seconds)
             except Exception as error:  # a server that did not come up again is a finding too
                 self.failures.append(f"{fault.name}: {error!r}")
-                self._say(f"the fault itself failed: {error!r}")
+                self._report(f"the fault itself failed: {error!r}")

@@ -9,7 +9,7 @@ from typing import cast
 
 import click
 
-from actions.account_service import People
+from actions.account_service import AccountService
 from core.errors import Conflict, InvalidInput, NotFound
 from domain.accounts import FREE, ROLES, Role
 from domain.passwords import one_time
@@ -18,7 +18,7 @@ from tocsin.cli.common import ExampleCommand, ExampleGroup, opened_store, person
 
 NAME = click.argument("name")
 NAMES = click.argument("names", nargs=-1, required=True, metavar="NAME...")
-WHO = click.option("--who", metavar="NAME", help="Who does this, for the audit log. Default: your name on this computer.")
+WHO = click.option("--who", "actor", metavar="NAME", help="Who does this, for the audit log. Default: your name on this computer.")
 
 
 @click.group(
@@ -66,12 +66,12 @@ def list_users(ctx: click.Context, as_json: bool) -> None:
 @click.option("--role", type=click.Choice(ROLES), default="viewer", show_default=True, help="What the account may do.")
 @WHO
 @click.pass_context
-def add(ctx: click.Context, name: str, role: str, who: str | None) -> None:
+def add(ctx: click.Context, name: str, role: str, actor: str | None) -> None:
     """Make an account, and print its first password, which has to be changed at the first login."""
     password = one_time()
     with _changed(ctx) as people:
         account = people.make(name, cast("Role", role), password)
-        people.add(account, who=person(who))
+        people.add(account, actor=person(actor))
     click.echo(f"{account.name} ({account.role}) logs in the first time with: {password}")
 
 
@@ -80,10 +80,10 @@ def add(ctx: click.Context, name: str, role: str, who: str | None) -> None:
 @click.argument("role", type=click.Choice(ROLES))
 @WHO
 @click.pass_context
-def role(ctx: click.Context, name: str, role: str, who: str | None) -> None:
+def role(ctx: click.Context, name: str, role: str, actor: str | None) -> None:
     """Give an account another role."""
     with _changed(ctx) as people:
-        account = people.set_role(name, cast("Role", role), who=person(who))
+        account = people.set_role(name, cast("Role", role), actor=person(actor))
     click.echo(f"{account.name} is {account.role} now")
 
 
@@ -91,11 +91,11 @@ def role(ctx: click.Context, name: str, role: str, who: str | None) -> None:
 @NAME
 @WHO
 @click.pass_context
-def passwd(ctx: click.Context, name: str, who: str | None) -> None:
+def passwd(ctx: click.Context, name: str, actor: str | None) -> None:
     """Print a new password for an account, which has to be changed at the next login; its sessions end."""
     password = one_time()
     with _changed(ctx) as people:
-        account = people.set_password(name, password, who=person(who), must_change=True)
+        account = people.set_password(name, password, actor=person(actor), must_change=True)
     click.echo(f"{account.name} logs in the next time with: {password}")
 
 
@@ -103,29 +103,29 @@ def passwd(ctx: click.Context, name: str, who: str | None) -> None:
 @NAMES
 @WHO
 @click.pass_context
-def disable(ctx: click.Context, names: Sequence[str], who: str | None) -> None:
+def disable(ctx: click.Context, names: Sequence[str], actor: str | None) -> None:
     """Shut accounts out, and end their sessions. Nothing of them is deleted."""
-    _for_each(ctx, names, lambda people, name: f"{people.set_disabled(name, True, who=person(who)).name} is disabled")
+    _for_each(ctx, names, lambda people, name: f"{people.set_disabled(name, True, actor=person(actor)).name} is disabled")
 
 
 @users.command(cls=ExampleCommand, examples="tocsin users enable 王芳")
 @NAMES
 @WHO
 @click.pass_context
-def enable(ctx: click.Context, names: Sequence[str], who: str | None) -> None:
+def enable(ctx: click.Context, names: Sequence[str], actor: str | None) -> None:
     """Let accounts in again."""
-    _for_each(ctx, names, lambda people, name: f"{people.set_disabled(name, False, who=person(who)).name} is enabled")
+    _for_each(ctx, names, lambda people, name: f"{people.set_disabled(name, False, actor=person(actor)).name} is enabled")
 
 
 @users.command(cls=ExampleCommand, examples="tocsin users unlock 王芳")
 @NAMES
 @WHO
 @click.pass_context
-def unlock(ctx: click.Context, names: Sequence[str], who: str | None) -> None:
+def unlock(ctx: click.Context, names: Sequence[str], actor: str | None) -> None:
     """Forget the failed logins of accounts, so that they need not wait."""
 
-    def unlocked(people: People, name: str) -> str:
-        people.unlock(name, who=person(who))
+    def unlocked(people: AccountService, name: str) -> str:
+        people.unlock(name, actor=person(actor))
         return f"{name} may try again"
 
     _for_each(ctx, names, unlocked)
@@ -135,16 +135,16 @@ def unlock(ctx: click.Context, names: Sequence[str], who: str | None) -> None:
 @NAMES
 @WHO
 @click.pass_context
-def logout(ctx: click.Context, names: Sequence[str], who: str | None) -> None:
+def logout(ctx: click.Context, names: Sequence[str], actor: str | None) -> None:
     """End all sessions of accounts: a laptop was lost, or somebody forgot to log out."""
-    _for_each(ctx, names, lambda people, name: f"{name}: {people.log_out(name, who=person(who))} sessions ended")
+    _for_each(ctx, names, lambda people, name: f"{name}: {people.log_out(name, actor=person(actor))} sessions ended")
 
 
-def _people(store: Store) -> People:
-    return People(store, lambda: datetime.now(UTC))
+def _people(store: Store) -> AccountService:
+    return AccountService(store, lambda: datetime.now(UTC))
 
 
-def _for_each(ctx: click.Context, names: Sequence[str], do: Callable[[People, str], str]) -> None:
+def _for_each(ctx: click.Context, names: Sequence[str], do: Callable[[AccountService, str], str]) -> None:
     """Do it to each of these accounts in turn, and print what it says."""
     with _changed(ctx) as people:
         for name in names:
@@ -152,7 +152,7 @@ def _for_each(ctx: click.Context, names: Sequence[str], do: Callable[[People, st
 
 
 @contextmanager
-def _changed(ctx: click.Context) -> Iterator[People]:
+def _changed(ctx: click.Context) -> Iterator[AccountService]:
     with opened_store(ctx) as (_, store):
         yield _people(store)
 
@@ -180,16 +180,16 @@ def tokens() -> None:
 @click.option("--for", "lasts", metavar="TIME", help="How long it opens anything, such as 12h or 90d.  [default: until it is revoked]")
 @WHO
 @click.pass_context
-def create(ctx: click.Context, name: str, scopes: Sequence[str], lasts: str | None, who: str | None) -> None:
+def create(ctx: click.Context, name: str, scopes: Sequence[str], lasts: str | None, actor: str | None) -> None:
     """Make a token that signs as NAME, and print its secret: once, it is kept nowhere."""
-    from actions.audited_actions import Deeds
+    from actions.audited_actions import AuditedActions
     from core.durations import span
     from domain.tokens import new_token
 
     now = datetime.now(UTC)
-    secret, token = new_token(name, scopes, author=person(who), now=now, expires_at=now + span(lasts) if lasts else None)
+    secret, token = new_token(name, scopes, author=person(actor), now=now, expires_at=now + span(lasts) if lasts else None)
     with opened_store(ctx) as (_, store):
-        Deeds(store, lambda: now, lambda: token.author).grant(token)
+        AuditedActions(store, lambda: now, lambda: token.author).add_token(token)
     click.echo(f"token {token.id[:10]} ({', '.join(token.scopes)}); its secret is not shown again:", err=True)
     click.echo(secret)
 
@@ -204,7 +204,7 @@ def list_tokens(ctx: click.Context, everything: bool, as_json: bool) -> None:
 
     now = datetime.now(UTC)
     with opened_store(ctx) as (_, store):
-        found = [token for token in store.tokens.all() if everything or token.alive(now)]
+        found = [token for token in store.tokens.all() if everything or token.is_valid(now)]
     if as_json:
         for token in found:
             print_json(token_out(token))
@@ -214,7 +214,7 @@ def list_tokens(ctx: click.Context, everything: bool, as_json: bool) -> None:
         return
     table = table_of("id", "name", "scopes", "made by", "expires (UTC)", "last used (UTC)", "state")
     for token in found:
-        state = f"revoked by {token.revoked_by}" if token.revoked_at else "live" if token.alive(now) else "expired"
+        state = f"revoked by {token.revoked_by}" if token.revoked_at else "live" if token.is_valid(now) else "expired"
         table.add_row(token.id[:10], token.name, " ".join(token.scopes), token.author, _time(token.expires_at), _time(token.used_at), state)
     results.print(table, markup=False)
 
@@ -223,11 +223,11 @@ def list_tokens(ctx: click.Context, everything: bool, as_json: bool) -> None:
 @click.argument("ident", metavar="ID")
 @WHO
 @click.pass_context
-def revoke(ctx: click.Context, ident: str, who: str | None) -> None:
+def revoke(ctx: click.Context, ident: str, actor: str | None) -> None:
     """Let the token whose id begins so open nothing any more: within seconds, everywhere."""
-    from actions.audited_actions import Deeds
+    from actions.audited_actions import AuditedActions
 
-    now, name = datetime.now(UTC), person(who)
+    now, name = datetime.now(UTC), person(actor)
     with opened_store(ctx) as (_, store):
         found = [token for token in store.tokens.all() if token.id.startswith(ident)]
         if len(found) != 1 or not ident:
@@ -235,7 +235,7 @@ def revoke(ctx: click.Context, ident: str, who: str | None) -> None:
             raise (InvalidInput if found else NotFound)(f"{ident}: {many}; `tocsin tokens list` names them")
         if found[0].revoked_at is not None:
             raise Conflict(f"token {found[0].id[:10]} was revoked at {_time(found[0].revoked_at)} UTC already, by {found[0].revoked_by}")
-        Deeds(store, lambda: now, lambda: name).revoke(found[0].id)
+        AuditedActions(store, lambda: now, lambda: name).revoke_token(found[0].id)
     click.echo(f"token {found[0].id[:10]} ({found[0].name}) opens nothing any more")
 
 
@@ -255,18 +255,18 @@ def audit() -> None:
 
 @audit.command("list", cls=ExampleCommand, examples="tocsin audit list\ntocsin audit list --who 王芳 --since 30d --json")
 @click.option("--since", default="7d", show_default=True, metavar="TIME", help='Done since: "24h" (ago), or a time as ISO 8601 has it.')
-@click.option("--who", default="", metavar="NAME", help="Only what this person did.")
+@click.option("--who", "actor", default="", metavar="NAME", help="Only what this person did.")
 @click.option("--what", default="", metavar="WORDS", help='Only what begins so, such as "login", "login failed" or "account".')
 @click.option("--about", default="", metavar="NAME", help="Only what was done to this account, alert or silence.")
 @click.option("--limit", type=click.IntRange(1), default=200, show_default=True, help="How many, the newest first.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.pass_context
-def list_entries(ctx: click.Context, since: str, who: str, what: str, about: str, limit: int, as_json: bool) -> None:
+def list_entries(ctx: click.Context, since: str, actor: str, what: str, about: str, limit: int, as_json: bool) -> None:
     """What was done, the newest first."""
     from tocsin.services.alert_service import parse_time
 
     with opened_store(ctx) as (_, store):
-        found = store.audit.latest(limit, since=parse_time(since, datetime.now(UTC)), who=who, what=what, about=about)
+        found = store.audit.latest(limit, since=parse_time(since, datetime.now(UTC)), actor=actor, action=what, target=about)
     if as_json:
         for entry in found:
             print_json(entry)
@@ -276,7 +276,7 @@ def list_entries(ctx: click.Context, since: str, who: str, what: str, about: str
         return
     table = table_of("when (UTC)", "who", "from", "what", "about", "before", "after")
     for entry in found:
-        row = (f"{entry.at:%Y-%m-%d %H:%M:%S}", entry.who, entry.address, entry.what, entry.about, entry.before, entry.after)
+        row = (f"{entry.at:%Y-%m-%d %H:%M:%S}", entry.actor, entry.address, entry.action, entry.target, entry.before, entry.after)
         table.add_row(*map(plain, row))
     results.print(table, markup=False)
 

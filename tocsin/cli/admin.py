@@ -52,7 +52,7 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
     with console.status("looking…"):
         for finding in examine(settings):
             findings.append(finding)
-            table.add_row(marks[finding.state], finding.what, finding.detail, finding.mend)
+            table.add_row(marks[finding.state], finding.what, finding.detail, finding.fix)
     if as_json:
         print_json(findings)
     else:

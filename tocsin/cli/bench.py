@@ -277,14 +277,14 @@ def methods(ctx: click.Context, data: str, start: str | None, rows: int, old_row
 @click.pass_context
 def explain(ctx: click.Context, texts: int, as_json: bool) -> None:
     """Deletion curves: how fast the class goes when the explained words are deleted, against words at random."""
-    from bench.explanations import measure
-    from models.templates import grow, read_templates
+    from bench.explanations import measure_deletion
+    from models.templates import fill_templates, read_templates
 
     dice = random.Random(0)  # noqa: S311
-    seeds = grow(read_templates(), 1, dice)
+    seeds = fill_templates(read_templates(), 1, dice)
     drawn = [seed for language in ("en", "zh") for seed in dice.sample([each for each in seeds if each.language == language], texts)]
     with console.status("explaining"):
-        found = measure(ours(settings_of(ctx)), drawn, dice)
+        found = measure_deletion(ours(settings_of(ctx)), drawn, dice)
     for each in found:
         _show(each, as_json)
 

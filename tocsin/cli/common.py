@@ -19,7 +19,8 @@ from core import log
 from core.errors import InvalidInput, StoreUnavailable
 from core.settings import Settings
 from storage.store import Store
-from tocsin.runtime.wiring import know_names, make_store, read_settings
+from tocsin.runtime.first_login import FirstLogin
+from tocsin.runtime.wiring import register_names, make_store, read_settings
 
 console = Console(stderr=True, highlight=False)
 """What happens is told on stderr, so that stdout holds nothing but results."""
@@ -65,7 +66,7 @@ def settings_of(ctx: click.Context, **changes: Any) -> Settings:
     if given:
         settings = msgspec.convert({**msgspec.structs.asdict(settings), **given}, Settings)
     log.configure(settings.log_format, settings.log_level)
-    know_names(settings)
+    register_names(settings)
     return settings
 
 
@@ -77,6 +78,13 @@ def progress_printer() -> Callable[[str], None]:
         console.print(f"[dim]{time.monotonic() - began:6.1f} s[/dim]  {escape(log.mask(message))}", soft_wrap=True)
 
     return notify
+
+
+def print_first_login(first: FirstLogin, url: str) -> None:
+    """Print the first login to the terminal, not through the log, which would mask the password."""
+    validity = "once; you will then choose your own" if first.account.must_change else "until this command ends"
+    console.print(f"log in as {first.account.name} with password {first.password} (valid {validity}):", markup=False, soft_wrap=True)
+    console.print(f"    {first.link(url)}", markup=False, soft_wrap=True)
 
 
 @contextlib.contextmanager
@@ -105,10 +113,10 @@ def in_force(settings: Settings) -> Iterator[Store | None]:
         yield None if store.pending() else store
 
 
-def person(who: str | None) -> str:
+def person(actor: str | None) -> str:
     """Who does this: as the option says, else the name on this computer. Raises SettingsError where nobody knows."""
-    if who is not None:
-        return who
+    if actor is not None:
+        return actor
     try:
         return getpass.getuser()
     except (OSError, KeyError) as error:

@@ -43,7 +43,7 @@ def dead_letters() -> None:
 def list_(ctx: click.Context, stage: str | None, state: Any, limit: int, as_json: bool) -> None:
     """The newest of them."""
     with opened_store(ctx) as (_, store):
-        found = store.dead.latest(limit, stage=stage or "", state=state)
+        found = store.dead_letters.latest(limit, stage=stage or "", state=state)
     if as_json:
         for letter in found:
             print_json(_public(letter))
@@ -100,16 +100,18 @@ def drop(ctx: click.Context, names: Sequence[str], stage: str | None, yes: bool)
         letters = _chosen(store, names, stage)
         if letters and not yes:
             click.confirm(f"forget the bytes of {len(letters)} dead letters for good?", abort=True)
-        store.dead.settle(letters, "dropped")
+        store.dead_letters.settle(letters, "dropped")
         _note(store, letters, "dropped")
     progress_printer()(f"{len(letters)} dropped")
 
 
 def _note(store: Store, letters: Sequence[DeadLetter], state: str) -> None:
-    who, now = person(None), datetime.now(UTC)
+    actor, now = person(None), datetime.now(UTC)
     store.audit.add(
         [
-            AuditEntry(at=now, who=who, what=f"dead letter {state}", about=each.name, before=each.state, after=state, address=COMMAND_LINE)
+            AuditEntry(
+                at=now, actor=actor, action=f"dead letter {state}", target=each.name, before=each.state, after=state, address=COMMAND_LINE
+            )
             for each in letters
         ]
     )
@@ -120,7 +122,7 @@ def _chosen(store: Store, names: Sequence[str], stage: str | None) -> list[DeadL
 
     if bool(names) == bool(stage):
         raise InvalidInput("name dead letters, or a --stage whose open ones are all meant")
-    return find(store, names) if names else store.dead.latest(ALL, stage=stage or "")
+    return find(store, names) if names else store.dead_letters.latest(ALL, stage=stage or "")
 
 
 def _public(letter: DeadLetter) -> dict[str, Any]:

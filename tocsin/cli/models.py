@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 from rich.markup import escape
 
-from actions.audited_actions import Deeds
+from actions.audited_actions import AuditedActions
 from core.errors import BadRecord, InvalidInput, NotFound
 from storage.tables.labels import Label
 from tocsin.cli.common import ExampleCommand, ExampleGroup, print_json, progress_printer, results, settings_of, table_of
@@ -38,7 +38,7 @@ def list_(ctx: click.Context, as_json: bool, history: bool) -> None:
             return
         table = table_of("when", "what", "version", "from", "who", "why")
         for event in events:
-            table.add_row(f"{event.when:%Y-%m-%d %H:%M}", event.action, event.version, event.origin, escape(event.who), escape(event.why))
+            table.add_row(f"{event.when:%Y-%m-%d %H:%M}", event.action, event.version, event.origin, escape(event.actor), escape(event.why))
         results.print(table)
         return
     table = table_of("", "version", "model", "made", "parent", "rows", "")
@@ -68,12 +68,12 @@ def list_(ctx: click.Context, as_json: bool, history: bool) -> None:
 @models.command(cls=ExampleCommand, examples='tocsin models promote tocsin-20261122-030000 --why "better on filings"')
 @click.argument("version")
 @click.option("--why", default="by hand", show_default=True, help="For the history.")
-@click.option("--who", default=None, help="Who does it, for the history.  [default: the user's name]")
+@click.option("--who", "actor", default=None, help="Who does it, for the history.  [default: the user's name]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
-def promote(ctx: click.Context, version: str, why: str, who: str | None, as_json: bool) -> None:
+def promote(ctx: click.Context, version: str, why: str, actor: str | None, as_json: bool) -> None:
     """Make VERSION the champion once all its files are checked; running workers take it up within seconds. "shipped" is one."""
-    event = wiring.make_versions(settings_of(ctx)).promote(version, now=datetime.now(UTC), why=why, who=_user(who))
+    event = wiring.make_versions(settings_of(ctx)).promote(version, now=datetime.now(UTC), why=why, actor=_user(actor))
     if as_json:
         print_json({"champion": version, "from": event.origin if event else version, "changed": event is not None})
     else:
@@ -82,12 +82,12 @@ def promote(ctx: click.Context, version: str, why: str, who: str | None, as_json
 
 @models.command(cls=ExampleCommand, examples='tocsin models rollback --why "calls every recall neutral"')
 @click.option("--why", default="by hand", show_default=True, help="For the history.")
-@click.option("--who", default=None, help="Who does it, for the history.  [default: the user's name]")
+@click.option("--who", "actor", default=None, help="Who does it, for the history.  [default: the user's name]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
-def rollback(ctx: click.Context, why: str, who: str | None, as_json: bool) -> None:
+def rollback(ctx: click.Context, why: str, actor: str | None, as_json: bool) -> None:
     """Go back to the champion before this one, past any that is damaged; running workers follow within seconds."""
-    event = wiring.make_versions(settings_of(ctx)).rollback(now=datetime.now(UTC), why=why, who=_user(who))
+    event = wiring.make_versions(settings_of(ctx)).rollback(now=datetime.now(UTC), why=why, actor=_user(actor))
     if as_json:
         print_json({"champion": event.version, "from": event.origin, "changed": True})
     else:
@@ -122,7 +122,7 @@ def label(
 ) -> None:
     """Say what an article's labels should be: `tocsin refresh` learns from it. The last word on an article counts."""
     settings = settings_of(ctx)
-    now, who = datetime.now(UTC), author or getpass.getuser()
+    now, actor = datetime.now(UTC), author or getpass.getuser()
     given = [
         ("sentiment", company, (sentiment,) if sentiment else None),
         ("topic", "", _names(topics)),
@@ -141,12 +141,12 @@ def label(
             raise NotFound(f"article {article_id} does not name {company}; it names {', '.join(sorted(known)) or 'no company'}")
         model = store.articles.by_id([article_id])[0].model
         labels = [
-            Label(id=article_id, task=task, company=about, labels=names, author=who, model=model, labelled_at=now)  # type: ignore[arg-type]
+            Label(id=article_id, task=task, company=about, labels=names, author=actor, model=model, labelled_at=now)  # type: ignore[arg-type]
             for task, about, names in given
             if names is not None
         ]
         try:
-            Deeds(store, lambda: now, lambda: who).label(labels)
+            AuditedActions(store, lambda: now, lambda: actor).label(labels)
         except BadRecord as error:
             raise InvalidInput(str(error)) from error
     if as_json:
@@ -181,7 +181,7 @@ def _names(text: str | None) -> tuple[str, ...] | None:
 @click.option(
     "--snapshot", type=click.Path(exists=True, dir_okay=False), help="Read labels and articles from this file, not from the store."
 )
-@click.option("--who", default=None, help="Who starts it, for those who look on.  [default: the user's name]")
+@click.option("--who", "actor", default=None, help="Who starts it, for those who look on.  [default: the user's name]")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as one JSON object.")
 @click.pass_context
 def refresh(
@@ -193,15 +193,16 @@ def refresh(
     force: bool,
     limit_s: float | None,
     snapshot: str | None,
-    who: str | None,
+    actor: str | None,
     as_json: bool,
 ) -> None:
     """Learn from people's labels: train a challenger from the champion, measure both on frozen tests, promote it if it is better.
 
     Ends with 0 whether it was promoted or kept back; `tocsin models list --history` tells why.
     """
-    from models.training.refresh import Plan, in_words, read_snapshot, take_snapshot
+    from models.training.refresh import RefreshPlan, read_snapshot, take_snapshot
     from models.training.refresh import refresh as run
+    from models.training.refresh_status import describe_outcome
 
     settings = settings_of(ctx)
     os.nice(10)  # training takes every core: who scores or looks goes first
@@ -210,7 +211,7 @@ def refresh(
     else:
         with closing(wiring.make_store(settings)) as store:
             seen = take_snapshot(store.labels)
-    plan = Plan(
+    plan = RefreshPlan(
         data=_folder(data or settings.refresh_data, "refresh_data"),
         tests=_folder(tests or settings.refresh_tests, "refresh_tests"),
         rehearse=rehearse,
@@ -220,18 +221,18 @@ def refresh(
         limit_s=limit_s,
     )
     notify = progress_printer()
-    outcome = run(wiring.make_versions(settings), seen, plan, now=datetime.now(UTC), say=notify, who=_user(who))
+    outcome = run(wiring.make_versions(settings), seen, plan, now=datetime.now(UTC), report=notify, started_by=_user(actor))
     if as_json:
         print_json(outcome)
         return
-    for line in in_words(outcome):
+    for line in describe_outcome(outcome):
         click.echo(line)
 
 
-def _user(who: str | None) -> str:
+def _user(actor: str | None) -> str:
     """Who does it, as the option says, else the name on this computer; "" in a container where nobody has one."""
-    if who is not None:
-        return who
+    if actor is not None:
+        return actor
     try:
         return getpass.getuser()
     except (OSError, KeyError):

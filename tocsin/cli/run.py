@@ -13,9 +13,9 @@ import click
 from core import log, metrics
 from core.errors import SettingsError, TocsinError
 from core.settings import Settings
-from tocsin.cli.common import ExampleCommand, print_json, progress_printer, settings_of
+from tocsin.cli.common import ExampleCommand, print_first_login, print_json, progress_printer, settings_of
 from tocsin.runtime import wiring
-from tocsin.runtime.crawler_bridge import MAILBOX_FILE, connected
+from tocsin.runtime.crawler_bridge import MAILBOX_FILE, running_bridge
 from tocsin.runtime.heartbeat import heartbeats
 from tocsin.runtime.threads import interrupt_on_signal, stop_on_signal, supervised_thread
 
@@ -54,7 +54,16 @@ def demo(ctx: click.Context, headless: bool, until_alert: bool, as_json: bool, s
     forever = sys.stdout.isatty() and not until_alert
     if forever:
         notify("press Ctrl-C to end")
-    summary = Demo(settings, notify=notify, seed=seed, forever=forever, dashboard=not headless, timeout_s=timeout).run()
+    demo_run = Demo(
+        settings,
+        notify=notify,
+        show_login=print_first_login,
+        seed=seed,
+        forever=forever,
+        dashboard=not headless,
+        timeout_s=timeout,
+    )
+    summary = demo_run.run()
     notify(summary_line(summary))
     if as_json:
         print_json(summary)
@@ -79,7 +88,7 @@ def up(ctx: click.Context, sources: str | None, port: int | None, headless: bool
     """
     from ingest.crawl.sources import load_sources
     from tocsin.runtime.embedded import Stack
-    from tocsin.runtime.first_login import address_of, for_terminal, tell
+    from tocsin.runtime.first_login import dashboard_address, for_terminal
 
     interrupt_on_signal()
     settings = settings_of(ctx, sources=sources, dashboard_port=port)
@@ -92,9 +101,9 @@ def up(ctx: click.Context, sources: str | None, port: int | None, headless: bool
         notify(f"crawling {len(feeds)} feeds; the worker's log is in {stack.log_file}")
         stack.wait_ready()
         if not headless:
-            notify(f"dashboard on {address_of(settings)}")
-            if first is not None and stack.node.metrics().get("tocsin_first_login"):
-                tell(first, address_of(settings))
+            notify(f"dashboard on {dashboard_address(settings)}")
+            if first is not None and stack.worker.metrics().get("tocsin_first_login"):
+                print_first_login(first, dashboard_address(settings))
         notify("ready; press Ctrl-C to end")
         try:
             while True:
@@ -161,10 +170,10 @@ def crawl(ctx: click.Context, sources: str | None) -> None:
     thread.start()
     try:
         with contextlib.ExitStack() as stack:
-            stack.enter_context(metrics.served(settings.metrics_host, settings.metrics_port, publisher.trouble))
+            stack.enter_context(metrics.served(settings.metrics_host, settings.metrics_port, publisher.unhealthy_reason))
             path = wiring.data_dir(settings) / MAILBOX_FILE
             if settings.store != "embedded":
-                stack.enter_context(connected(path, lambda: contextlib.closing(wiring.make_store(settings, migrate=False))))
+                stack.enter_context(running_bridge(path, lambda: contextlib.closing(wiring.make_store(settings, migrate=False))))
             fetcher = stack.enter_context(contextlib.closing(Fetcher()))
             mailbox = stack.enter_context(contextlib.closing(CrawlerMailbox(path)))
             Crawler(feeds, fetcher, outbox, gazetteer, mailbox=mailbox).run(stop)
@@ -183,7 +192,7 @@ def crawl(ctx: click.Context, sources: str | None) -> None:
 @click.pass_context
 def dashboard(ctx: click.Context, host: str | None, port: int | None) -> None:
     """The dashboard alone, over a ClickHouse server."""
-    from tocsin.runtime.first_login import for_terminal, keep, tell
+    from tocsin.runtime.first_login import for_terminal, store_first_account
     from tocsin.runtime.worker_process import dashboard_of
 
     settings = _external(settings_of(ctx, dashboard_host=host, dashboard_port=port), broker=False)
@@ -191,7 +200,7 @@ def dashboard(ctx: click.Context, host: str | None, port: int | None) -> None:
     store = wiring.make_store(settings)
     try:
         first = for_terminal(settings)
-        waits = keep(store, first.account if first else None)
+        waits = store_first_account(store, first.account if first else None)
         with (
             metrics.served(settings.metrics_host, settings.metrics_port, lambda: ""),
             heartbeats(store, ("dashboard",)),
@@ -199,7 +208,7 @@ def dashboard(ctx: click.Context, host: str | None, port: int | None) -> None:
         ):
             progress_printer()(f"dashboard on {url}")
             if first is not None and waits:
-                tell(first, url)
+                print_first_login(first, url)
             stop.wait()
     finally:
         store.close()

@@ -112,11 +112,11 @@ def test(ctx: click.Context, key: str, file: str, as_json: bool) -> None:
     texts = list(texts_of(Path(file)))
     table = table_of("chance", "text")
     for text, vector in zip(texts, classifier.vectors(texts), strict=True):
-        chance = topic.chance(vector)
+        probability = topic.probability(vector)
         if as_json:
-            print_json({"text": text, "chance": chance, "applies": chance >= 0.5})
+            print_json({"text": text, "chance": probability, "applies": probability >= 0.5})
         else:
-            table.add_row(f"{chance:.0%}", escape(text))
+            table.add_row(f"{probability:.0%}", escape(text))
     if not as_json:
         results.print(table)
 

@@ -17,7 +17,7 @@ from tocsin.runtime import wiring
 if TYPE_CHECKING:
     from core.settings import Settings
     from models.evaluation.evaluate import Evaluation
-    from models.evaluation.metrics import Report
+    from models.evaluation.metrics import MetricsReport
     from models.inference.classifier import Classifier
     from models.inference.transformer import TransformerClassifier
 
@@ -86,11 +86,11 @@ def train(
     Interrupted, it leaves a checkpoint beside --out; --resume goes on from there.
     """
     from models.training.data import read_rows
-    from models.training.train import Options, Run
+    from models.training.train import Run, TrainingOptions
     from models.training.train import train as run
 
     settings_of(ctx)
-    options = replace(Options(version=out.name), **{name: value for name, value in given.items() if value is not None})
+    options = replace(TrainingOptions(version=out.name), **{name: value for name, value in given.items() if value is not None})
     rows = tuple(read_rows(extra)) if extra is not None else ()
     manifest = run(
         data, out, now=datetime.now(UTC), options=options, start=start, run=Run(rows, teachers=teachers, logs=logs, resume=resume)
@@ -184,11 +184,11 @@ def evaluate(
         with console.status("scoring"):
             found = evaluate_file(classifier, Path(data), task, genre=genre, seed=13 if seed is None else seed)
     else:
-        from models.evaluation.benchmark import Options, evaluate_trained
+        from models.evaluation.benchmark import FineTuneOptions, evaluate_fine_tuned
 
         given = {"epochs": epochs, "lr": lr, "seed": seed, "limit_s": limit_s}
-        options = Options(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
-        found = evaluate_trained(ours(classifier), Path(train), Path(data), task, options=options, genre=genre)
+        options = FineTuneOptions(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+        found = evaluate_fine_tuned(ours(classifier), Path(train), Path(data), task, options=options, genre=genre)
     for line in found.bad:
         console.print(f"[yellow]left out[/yellow] {escape(line)}", soft_wrap=True)
     if as_json:
@@ -222,7 +222,7 @@ def _show(found: Evaluation) -> None:
     results.print(classes)
 
 
-def _figures(report: Report) -> list[str]:
+def _figures(report: MetricsReport) -> list[str]:
     cells = []
     for name in ("accuracy", "macro_f1", "micro_f1", "weighted_f1", "ece"):
         low, high = report.interval.get(name, (0.0, 0.0))
@@ -271,16 +271,16 @@ def model_card(
     if render:
         paths = render_card(out)
     else:
-        from models.evaluation.benchmark import Options
-        from models.evaluation.scoreboard import Wanted, gather
+        from models.evaluation.benchmark import FineTuneOptions
+        from models.evaluation.scoreboard import ScoreboardPlan, collect_results
 
         folder = data if data is not None else Path(BESIDE)
         if not folder.is_dir():
             raise NotFound(f"{folder}: there is no such folder; name that of the labelled sets with --data FOLDER")
         classifier = ours(wiring.make_classifier(settings))
-        options = Options() if epochs is None else Options(epochs=epochs)
-        wanted = Wanted(_names(baselines), _names(fine_tune), noise, only=_names(only), options=options)
-        paths = write_card(gather(classifier, folder_of(settings), folder, cache, wanted), out)
+        options = FineTuneOptions() if epochs is None else FineTuneOptions(epochs=epochs)
+        wanted = ScoreboardPlan(_names(baselines), _names(fine_tune), noise, only=_names(only), options=options)
+        paths = write_card(collect_results(classifier, folder_of(settings), folder, cache, wanted), out)
     for path in paths:
         click.echo(str(path))
 

@@ -50,7 +50,7 @@ def list_(ctx: click.Context, as_json: bool) -> None:
     """What is in force: the watchlists that were written on the dashboard, else those of the file of the settings."""
     settings = settings_of(ctx)
     with in_force(settings) as store:
-        found = wiring.watchlists_in_force(settings, store) if store else wiring.make_watchlists(settings)
+        found = wiring.active_watchlists(settings, store) if store else wiring.make_watchlists(settings)
     _show(found, as_json)
 
 

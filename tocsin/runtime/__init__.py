@@ -1,1 +1,1 @@
-"""Processes: the embedded mode, the worker, the scheduler, and how settings become objects."""
+"""Processes: the embedded mode, the worker and the scheduler, and construction of objects from settings."""

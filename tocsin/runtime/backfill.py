@@ -1,15 +1,10 @@
-"""Backfill in either mode: rows go into the outbox, the publisher drains it, and, embedded, the worker scores them here.
+"""Backfill archives, through Kafka and the workers or directly into the store.
 
-files.read ─▶ outbox (rows and the line reached, in one transaction) ─▶ publisher ─▶ Kafka `articles` ─▶ worker
+    files.read ─▶ outbox (rows and progress, in one transaction) ─▶ publisher ─▶ Kafka `articles` ─▶ worker      `Backfill`
+    files.read ─▶ batches ─▶ Pipeline.classify_batch ─▶ Pipeline.store_batch (another thread) ─▶ progress        `load`
 
-tocsin.runtime.backfill does it without the broker.
-
-Archives into the store the shortest way: read, scored and stored in this process, without a broker.
-
-    files.read ─▶ batches ─▶ Pipeline.draft ─▶ Pipeline.keep (a thread of its own) ─▶ the line reached, in the outbox
-
-It is the worker's own pipeline, so rows and stories are the same. Nothing watches what it stores: history rings no bell. An article
-must not be scored in two places at once: not for use beside workers that get the same articles.
+`load` uses the worker's own pipeline, so rows and stories are the same. Nothing evaluates alerts on what it stores. An article must
+not be classified in two places at once, so it must not run beside workers that receive the same articles.
 """
 
 from __future__ import annotations
@@ -37,21 +32,25 @@ from tocsin.runtime.embedded import Stack, sole_owner
 from tocsin.runtime.pipeline import make_pipeline
 
 Show = Callable[[BackfillReport, int | None, int], None]
-"""Told the report so far, how many rows there are in all (None while that is not known), and how many are not stored yet."""
+"""Called with the report so far, the total number of rows (None if unknown) and the number of rows not stored yet."""
 
 
 class Backfill:
-    """One backfill.
+    """A backfill through the outbox and Kafka.
 
-    say: told what happens, in words for a person; show: told how far it is
+    Args:
+        settings: of this installation.
+        notify: called with progress messages for a person.
+        show: called with the progress.
+        stack: the embedded mode; tests pass a subclass.
     """
 
     def __init__(self, settings: Settings, *, notify: Callable[[str], None], show: Show, stack: type[Stack] = Stack) -> None:
         self._settings, self._notify, self._show, self._stack = settings, notify, show, stack
 
     def run(self, files: Sequence[str], reading: ReadOptions, stop: threading.Event, *, wait: bool) -> BackfillReport:
-        """Publish all rows; embedded, or with `wait`, return when they are stored. Raises TocsinError."""
-        identities(files)  # a file that is not there is told before anything is started
+        """Publish all rows. In the embedded mode, or with `wait`, return when they are stored. Raises TocsinError."""
+        identities(files)  # a missing file fails before anything is started
         if self._settings.broker == "embedded":
             with self._stack(self._settings, dashboard=False, notify=self._notify) as stack:
                 report = self._publish(files, reading, stack.outbox, stop, stack.check)
@@ -95,7 +94,7 @@ class Backfill:
         )
 
     def _drain(self, report: BackfillReport, stop: threading.Event, waiting: Callable[[], int], check: Callable[[], None]) -> None:
-        """Wait until nothing waits any more, or until interrupted: then it goes on at the next start."""
+        """Wait until no rows are left, or until interrupted; the next run continues."""
         total = report.read + report.resumed
         while (left := waiting()) and not stop.wait(0.25):
             check()
@@ -112,15 +111,15 @@ class Backfill:
             return 1
 
 
-SUMS_AT_ONCE = 20
+ROLLUPS_PER_CALL = 20
 
 
-class _Scoring:
-    """A sink that scores and stores. One batch is stored while the next is classified; how far a file is done is noted after that."""
+class _DirectSink:
+    """A sink that classifies and stores. A batch is stored while the next one is classified; then the file's progress is saved."""
 
     def __init__(self, pipeline: Pipeline, outbox: Outbox) -> None:
         self._pipeline, self._outbox = pipeline, outbox
-        self._pool = ThreadPoolExecutor(1, "keep")
+        self._pool = ThreadPoolExecutor(1, "store")
         self._began = datetime.now(UTC).isoformat()
         self._before: Future[None] | None = None
         self.waiting = 0
@@ -131,36 +130,36 @@ class _Scoring:
 
     def put(self, articles: Sequence[Article], path: str, key: str, state: ArchiveState) -> None:
         """As ingest.archive.backfill.Sink.put. Raises TocsinError, also for the batch before."""
-        place = f"{path}@{sha(key or self._began)[:8]}"  # no topic: what dead letters of this archive are named by
+        place = f"{path}@{sha(key or self._began)[:8]}"  # not a topic: names the dead letters of this archive
         messages = [Raw(place, 0, state.line - len(articles) + n, a.id.encode(), encode(a)) for n, a in enumerate(articles)]
         drafts = self._pipeline.draft(messages, datetime.now(UTC))
-        self.settle()
+        self.wait_stored()
         self.waiting = len(articles)
-        self._before = self._pool.submit(self._keep, drafts, key, state)
+        self._before = self._pool.submit(self._store, drafts, key, state)
 
-    def _keep(self, drafts: Drafts, key: str, state: ArchiveState) -> None:
+    def _store(self, drafts: Drafts, key: str, state: ArchiveState) -> None:
         self._pipeline.keep(drafts, datetime.now(UTC))
         if key:
             self._outbox.put([], archive=key, archive_state=state)
 
-    def settle(self) -> None:
-        """Wait until all that was put is stored. Raises TocsinError."""
+    def wait_stored(self) -> None:
+        """Wait until everything put so far is stored. Raises TocsinError."""
         if self._before is not None:
             self._before.result()
         self._before, self.waiting = None, 0
 
     def has_room(self) -> bool:
-        """As ingest.archive.backfill.Sink.has_room: `put` waits itself."""
+        """Always: `put` itself waits."""
         return True
 
     def close(self) -> None:
-        """End the thread."""
+        """Stop the thread."""
         self._pool.shutdown()
 
 
 def load(files: Sequence[str], settings: Settings, reading: ReadOptions, stop: threading.Event, show: Show) -> BackfillReport:
-    """Score and store all rows of `files`. Raises TocsinError."""
-    identities(files)  # a file that is not there is told before a model is loaded
+    """Classify and store all rows of `files` without a broker. Raises TocsinError."""
+    identities(files)  # a missing file fails before the model is loaded
     folder = wiring.data_dir(settings)
     with contextlib.ExitStack() as stack:
         stack.enter_context(sole_owner(folder))
@@ -168,21 +167,21 @@ def load(files: Sequence[str], settings: Settings, reading: ReadOptions, stop: t
         counts = outbox.counts()
         if counts.pending or (counts.sent and settings.broker == "embedded"):
             raise SettingsError(
-                f"{counts.unsettled} articles of an earlier run wait to be scored: end that with `tocsin up` or `tocsin backfill`"
+                f"{counts.unsettled} articles of an earlier run are not classified yet: finish it with `tocsin up` or `tocsin backfill`"
             )
         store = stack.enter_context(contextlib.closing(wiring.make_store(settings)))
         classifier = stack.enter_context(wiring.following_classifier(settings))
         pipeline = stack.enter_context(contextlib.closing(make_pipeline(settings, store, classifier)))
-        sink = stack.enter_context(contextlib.closing(_Scoring(pipeline, outbox)))
+        sink = stack.enter_context(contextlib.closing(_DirectSink(pipeline, outbox)))
         gazetteer, total = wiring.make_gazetteer(settings), count_rows(files)
 
         def progress(report: BackfillReport) -> None:
             show(report, total, sink.waiting)
 
         report = backfill(files, sink, reading=reading, gazetteer=gazetteer, now=datetime.now(UTC), progress=progress, stop=stop)
-        sink.settle()
+        sink.wait_stored()
         show(report, total, 0)
-        with contextlib.suppress(StoreError):  # what is not summed up here the scheduler sums up
-            while not stop.is_set() and store.moods.refresh(datetime.now(UTC), SUMS_AT_ONCE):
+        with contextlib.suppress(StoreError):  # the scheduler computes the remaining roll-ups
+            while not stop.is_set() and store.rollups.refresh(datetime.now(UTC), ROLLUPS_PER_CALL):
                 pass
         return report

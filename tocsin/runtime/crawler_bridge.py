@@ -1,9 +1,9 @@
-"""Between the store and the crawler, who has none: feeds that people added go to it, and what it tells goes to the store.
+"""Bridge between the store and the crawler: added feeds one way, visits and heartbeats the other.
 
-    store.feeds ─▶ board ─▶ crawler;   crawler ─▶ board ─▶ store.visits, store.beats
+    store.feeds ─▶ mailbox ─▶ crawler;   crawler ─▶ mailbox ─▶ store.visits, store.heartbeats
 
-It runs wherever both can be had: in the crawler's own process beside a ClickHouse server, in the child of `tocsin up`, whose
-store has one owner. While the store does not answer, the crawler goes on with what it knows.
+It runs where both are available: in the crawler's process beside a ClickHouse server, or in the worker process of `tocsin up`,
+whose embedded store has one owner. While the store is unavailable the crawler continues with its known feeds.
 """
 
 from __future__ import annotations
@@ -17,38 +17,38 @@ from core import log
 from core.errors import TocsinError
 from ingest.crawl.crawler_mailbox import CrawlerMailbox, read_heartbeat
 from ingest.crawl.sources import read_visits
-from storage.store import Beat, Store, Visited
+from storage.store import Heartbeat, SourceVisit, Store
 from tocsin import __version__
 
 EVERY_S = 5.0
-MAILBOX_FILE = "board.sqlite"
-"""The file of the board, in data_dir."""
+MAILBOX_FILE = "crawler.sqlite"
+"""File name of the mailbox in data_dir."""
 _log = log.get_logger(__name__)
 
 
 class CrawlerBridge:
-    """One step after the other, each of them cheap: what did not change is not written again. One thread at a time."""
+    """Copies changes between mailbox and store. Unchanged data is not written again. For one thread."""
 
     def __init__(self, mailbox: CrawlerMailbox, store: Store) -> None:
         self._mailbox, self._store = mailbox, store
-        self._sent_visits: dict[str, Visited] = {}
+        self._sent_visits: dict[str, SourceVisit] = {}
         self._last_heartbeat: object = None
 
     def step(self) -> None:
-        """Carry over what changed on either side. Raises StoreError."""
+        """Copy what changed on either side. Raises StoreError."""
         feeds = {feed.name: feed.body.encode() for feed in self._store.feeds.all()}
         if feeds != self._mailbox.all("feed"):
-            self._mailbox.put("feed", feeds, alone=True)
-            _log.info("feeds handed to the crawler", feeds=sorted(feeds))
+            self._mailbox.put("feed", feeds, replace_all=True)
+            _log.info("feeds_sent_to_crawler", feeds=sorted(feeds))
         known = read_visits(self._mailbox)
-        fresh = [visit for name, visit in known.items() if self._sent_visits.get(name) != visit]
-        self._store.visits.put(fresh)
+        changed = [visit for name, visit in known.items() if self._sent_visits.get(name) != visit]
+        self._store.visits.put(changed)
         self._sent_visits = known
         heartbeat = read_heartbeat(self._mailbox)
         if heartbeat is not None and heartbeat != self._last_heartbeat:
-            self._store.beats.put(
+            self._store.heartbeats.put(
                 [
-                    Beat(
+                    Heartbeat(
                         id=heartbeat.id,
                         roles=("crawl",),
                         host=heartbeat.host,
@@ -65,28 +65,28 @@ class CrawlerBridge:
 
 
 @contextlib.contextmanager
-def connected(path: Path, open_store: Callable[[], contextlib.AbstractContextManager[Store]]) -> Iterator[None]:
-    """While inside, a thread carries over between the board in `path` and the store; both are opened when they can be, and again."""
-    over = threading.Event()
+def running_bridge(path: Path, open_store: Callable[[], contextlib.AbstractContextManager[Store]]) -> Iterator[None]:
+    """Run the bridge in a thread while inside; mailbox and store are opened, and reopened after errors, as soon as possible."""
+    stop = threading.Event()
 
     def run() -> None:
-        while not over.is_set():
+        while not stop.is_set():
             try:
                 with contextlib.closing(CrawlerMailbox(path)) as mailbox, open_store() as store:
                     bridge = CrawlerBridge(mailbox, store)
-                    while not over.is_set():
+                    while not stop.is_set():
                         bridge.step()
-                        over.wait(EVERY_S)
+                        stop.wait(EVERY_S)
                     with contextlib.suppress(TocsinError):
-                        bridge.step()  # the crawler's last words
+                        bridge.step()  # the crawler's last visits and heartbeat
             except TocsinError as error:
-                _log.warning("crawler and store do not hear of each other; trying again", error=str(error))
-                over.wait(EVERY_S)
+                _log.warning("crawler_bridge_retry", error=str(error))
+                stop.wait(EVERY_S)
 
-    thread = threading.Thread(target=run, name="liaison", daemon=True)
+    thread = threading.Thread(target=run, name="crawler-bridge", daemon=True)
     thread.start()
     try:
         yield
     finally:
-        over.set()
+        stop.set()
         thread.join(timeout=20)

@@ -1,7 +1,7 @@
-"""The demo: a simulated newswire, crawled by the real crawler over HTTP, through the whole path to a signed webhook.
+"""The demo: a simulated newswire goes through the whole system, from the crawler to a signed webhook.
 
-Nothing here is private to the demo but the newswire itself: what it tells at its end is read from the store and compared
-with the newswire's own ledger of what it published.
+Only the newswire is special to the demo. The summary is read from the store and compared with the newswire's list of published
+articles.
 """
 
 from __future__ import annotations
@@ -25,21 +25,24 @@ from ingest.text.urls import canonical
 from tocsin.newswire import Newswire, Plan
 from tocsin.runtime import wiring
 from tocsin.runtime.embedded import Stack
-from tocsin.runtime.first_login import address_of, first_login, tell
+from tocsin.runtime.first_login import FirstLogin, dashboard_address, first_login
 from tocsin.runtime.webhook_receiver import Received, Receiver
 
 CRISIS_AFTER_S = 30.0
-"""By then the model is loaded and the history scored, and the dashboard has shown some quiet."""
+"""Time to load the model, classify the history and show a quiet dashboard before the crisis."""
 SETTLE_S = 30.0
-"""How long the last articles may take from the newswire to the store once it has fallen silent."""
+"""How long the last articles may take to the store after the newswire has stopped publishing."""
 
 
 class DemoSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """What the demo saw. Times in seconds.
+    """Results of a demo run. Times in seconds.
 
-    articles: distinct articles that the newswire published; lost: those of them that the store does not have
-    duplicates: articles that a reader of the store would see more than once
-    first_scored_s: from the command to the first scored article; alert_delay_s: from the first crisis story to its alert's webhook
+    Attributes:
+        articles: distinct articles that the newswire published.
+        lost: published articles that are not in the store.
+        duplicates: articles that readers of the store see more than once.
+        first_scored_s: from the command to the first scored article.
+        alert_delay_s: from the first crisis article to its alert's webhook.
     """
 
     articles: int
@@ -58,16 +61,30 @@ class DemoSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Demo:
-    """One run.
+    """One run of the demo.
 
-    say: told what happens, in words for a person
-    forever: serve until interrupted, instead of ending once the crisis was alerted
+    Args:
+        settings: of this installation; a temporary data folder replaces theirs.
+        notify: called with progress messages for a person.
+        show_login: called with the first login and the dashboard's address.
+        seed: of the newswire.
+        forever: serve until interrupted instead of ending with the crisis alert.
+        dashboard: whether to serve the dashboard.
+        timeout_s: without a crisis alert within this time the run fails.
     """
 
     def __init__(
-        self, settings: Settings, *, notify: Callable[[str], None], seed: int = 7, forever: bool, dashboard: bool, timeout_s: float = 300.0
+        self,
+        settings: Settings,
+        *,
+        notify: Callable[[str], None],
+        show_login: Callable[[FirstLogin, str], None] = lambda *_: None,
+        seed: int = 7,
+        forever: bool,
+        dashboard: bool,
+        timeout_s: float = 300.0,
     ) -> None:
-        self._settings, self._notify, self._seed = settings, notify, seed
+        self._settings, self._notify, self._show_login, self._seed = settings, notify, show_login, seed
         self._forever, self._dashboard, self._timeout_s = forever, dashboard, timeout_s
         self._began = time.monotonic()
         self._first_scored_s: float | None = None
@@ -75,7 +92,7 @@ class Demo:
         self._status_at = 0.0
 
     def run(self) -> DemoSummary:
-        """Run it in a temporary data folder. Raises TocsinError when the crisis was not alerted in `timeout_s`."""
+        """Run it in a temporary data folder. Raises TocsinError if there is no crisis alert within `timeout_s`."""
         secret = "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
         with tempfile.TemporaryDirectory(prefix="tocsin-demo-", ignore_cleanup_errors=True) as temporary, Receiver(secret) as receiver:
             folder = Path(temporary)
@@ -91,23 +108,23 @@ class Demo:
                 )
                 sources = load_sources(newswire.write_config(folder))
                 wanted = self._dashboard and settings.dashboard_login == "password"
-                first = first_login("demo", must_change=False) if wanted else None  # of a store that goes when we end
+                first = first_login("demo", must_change=False) if wanted else None  # the store is deleted at the end
                 with Stack(settings, sources=sources, dashboard=self._dashboard, notify=self._notify, first=first) as stack:
                     crisis_alert = self._watch(stack, newswire, receiver)
                     newswire.quiesce()
                     if not self._forever:
                         self._settle(stack, newswire)
-                    scored = stack.node.metrics().get("tocsin_scored_total", 0.0)
+                    scored = stack.worker.metrics().get("tocsin_scored_total", 0.0)
                 return self._summarise(settings, newswire, receiver, crisis_alert, int(scored))
             finally:
                 newswire.stop()
 
     def _watch(self, stack: Stack, newswire: Newswire, receiver: Receiver) -> Received | None:
-        """Tell what happens until the crisis was alerted (or for ever); the webhook that told of it."""
+        """Print progress until the crisis is alerted (or for ever). Returns the webhook of the crisis alert."""
         if self._dashboard:
-            self._notify(f"dashboard on {address_of(stack.settings)}")
+            self._notify(f"dashboard on {dashboard_address(stack.settings)}")
             if stack.first is not None:
-                tell(stack.first, address_of(stack.settings))
+                self._show_login(stack.first, dashboard_address(stack.settings))
         crisis_alert: Received | None = None
         try:
             while True:
@@ -117,7 +134,7 @@ class Demo:
                 if crisis_alert is not None and not self._forever:
                     return crisis_alert
                 if not self._forever and time.monotonic() - self._began > self._timeout_s:
-                    raise TocsinError(f"the crisis was not alerted within {self._timeout_s:.0f} s")
+                    raise TocsinError(f"no alert of the crisis within {self._timeout_s:.0f} s")
                 time.sleep(0.1)
         except KeyboardInterrupt:
             if not self._forever:
@@ -128,40 +145,40 @@ class Demo:
     def _report_progress(self, stack: Stack, newswire: Newswire, receiver: Receiver) -> None:
         now = time.monotonic()
         if self._first_scored_s is None or now - self._status_at > 5:
-            scored = stack.node.metrics().get("tocsin_scored_total", 0.0)
+            scored = stack.worker.metrics().get("tocsin_scored_total", 0.0)
             if scored and self._first_scored_s is None:
                 self._first_scored_s = now - self._began
                 self._notify(f"first articles scored after {self._first_scored_s:.1f} s")
             if now - self._status_at > 5:
                 self._status_at = now
-                crisis = " · a crisis is on the wire" if newswire.crisis_started_at else ""
+                crisis = " · crisis in progress" if newswire.crisis_started_at else ""
                 self._notify(f"{len(newswire.published())} articles published, {scored:.0f} scored{crisis}")
         for webhook in receiver.received[self._reported :]:
             self._reported += 1
             data = webhook.data
             self._notify(
-                f"ALERT ({data['severity']}): {series_name(data['series'])}: {data['observed']} negative stories "
-                f"where {data['expected']:.1f} were expected; webhook signed and received"
+                f"ALERT ({data['severity']}): {series_name(data['series'])}: {data['observed']} negative stories, "
+                f"{data['expected']:.1f} expected; signed webhook received"
             )
 
     def _settle(self, stack: Stack, newswire: Newswire) -> None:
-        """Give the last articles time to reach the store."""
-        self._notify("crisis alerted; waiting for the last articles")
+        """Wait until the last articles are stored."""
+        self._notify("crisis alerted; waiting for the last articles to be stored")
         deadline = time.monotonic() + SETTLE_S
-        expected = len(ledger(newswire))
+        expected = len(published_ids(newswire))
         while time.monotonic() < deadline:
             stack.check()
-            if stack.settled() and stack.node.metrics().get("tocsin_scored_total", 0.0) >= expected:
+            if stack.settled() and stack.worker.metrics().get("tocsin_scored_total", 0.0) >= expected:
                 return
             time.sleep(0.1)
 
     def _summarise(
         self, settings: Settings, newswire: Newswire, receiver: Receiver, crisis_alert: Received | None, scored: int
     ) -> DemoSummary:
-        """Read the store, now that nobody else holds it."""
+        """Read the results from the store, which the worker has closed."""
         store = wiring.make_store(settings)
         try:
-            ids = ledger(newswire)
+            ids = published_ids(newswire)
             totals = store.articles.totals()
             rows = store.articles.latest(1)
             started = newswire.crisis_started_at
@@ -176,7 +193,7 @@ class Demo:
                 alert_series=crisis_alert.data["series"] if crisis_alert else "",
                 lost=len(ids - set(store.articles.known(sorted(ids)))),
                 duplicates=store.articles.doubled(),
-                dead_letters=store.dead.count(),
+                dead_letters=store.dead_letters.count(),
                 total_s=round(time.monotonic() - self._began, 1),
                 model=rows[0].model if rows else "",
             )
@@ -184,8 +201,8 @@ class Demo:
             store.close()
 
 
-def ledger(newswire: Newswire) -> set[str]:
-    """The ids of all articles that the newswire published so far."""
+def published_ids(newswire: Newswire) -> set[str]:
+    """Ids of all articles published so far."""
     return {
         article_id(url=canonical(article.url), source=article.source, guid="", title=article.title, published_at=article.published_at)
         for article in newswire.published()
@@ -193,17 +210,17 @@ def ledger(newswire: Newswire) -> set[str]:
 
 
 def is_crisis_alert(webhook: Received, newswire: Newswire) -> bool:
-    """Whether the alert rests on stories of the newswire's crisis."""
+    """Whether the alert's evidence includes crisis articles."""
     crisis = {canonical(article.url) for article in newswire.published() if article.crisis}
     return any(canonical(str(item.get("url", ""))) in crisis for item in webhook.data.get("evidence", ()))
 
 
 def summary_line(summary: DemoSummary) -> str:
-    """The summary for a person."""
-    delay = f"{summary.alert_delay_s:.1f} s after it began" if summary.alert_delay_s is not None else "not"
+    """The summary as one line of text."""
+    delay = f"crisis alerted after {summary.alert_delay_s:.1f} s" if summary.alert_delay_s is not None else "no crisis alert"
     kind, _, key = summary.alert_series.partition(":")
     where = f" ({kind} {BY_KEY[key].en if key in BY_KEY else key})" if key else ""
     return (
-        f"{summary.articles} articles published, {summary.stored} stored, {summary.lost} lost, {summary.duplicates} doubled; "
-        f"{summary.alerts} alerts, {summary.webhooks} webhooks received; the crisis was alerted {delay}{where}"
+        f"{summary.articles} articles published, {summary.stored} stored, {summary.lost} lost, {summary.duplicates} duplicated; "
+        f"{summary.alerts} alerts, {summary.webhooks} webhooks received; {delay}{where}"
     )

@@ -1,4 +1,4 @@
-"""What is missing or wrong on this machine, and how to mend it."""
+"""Checks of `tocsin doctor`: what is missing or wrong on this machine, and how to fix it."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from tocsin.runtime import wiring
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing looked at. mend: what to do when it is not well."""
+    """Result of one check. fix: what to do if it failed."""
 
     what: str
     state: Literal["ok", "note", "wrong"]
     detail: str
-    mend: str = ""
+    fix: str = ""
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
-    """Look at everything a run needs, one finding each. Never raises."""
+    """Check everything that Tocsin needs; one finding each. Never raises."""
     checks: tuple[tuple[str, Callable[[Settings], Finding]], ...] = (
         ("Python", _python),
         ("data folder", _data_folder),
@@ -40,9 +40,9 @@ def examine(settings: Settings) -> Iterator[Finding]:
         try:
             yield check(settings)
         except TocsinError as error:
-            yield Finding(what=what, state="wrong", detail=str(error), mend="see the message")
-        except Exception as error:  # a doctor that falls ill helps nobody
-            yield Finding(what=what, state="wrong", detail=f"{type(error).__name__}: {error}", mend="reinstall with `make setup`")
+            yield Finding(what=what, state="wrong", detail=str(error), fix="see the message")
+        except Exception as error:  # a failing check must not end the others
+            yield Finding(what=what, state="wrong", detail=f"{type(error).__name__}: {error}", fix="reinstall with `make setup`")
 
 
 def _python(_: Settings) -> Finding:
@@ -60,7 +60,7 @@ def _data_folder(settings: Settings) -> Finding:
             what="data folder",
             state="wrong",
             detail=f"{folder}: {free / 2**20:.0f} MB free",
-            mend="free 1 GB there, or set data_dir elsewhere",
+            fix="free 1 GB there, or set data_dir elsewhere",
         )
     return Finding(what="data folder", state="ok", detail=f"{folder}, {free / 2**30:.0f} GB free")
 
@@ -69,7 +69,10 @@ def _model(settings: Settings) -> Finding:
     classifier = wiring.make_classifier(settings)
     state: Literal["ok", "note"] = "note" if settings.model == "keyword" else "ok"
     return Finding(
-        what="model", state=state, detail=classifier.version, mend="" if state == "ok" else 'for tests only: set model to "champion"'
+        what="model",
+        state=state,
+        detail=classifier.version,
+        fix="" if state == "ok" else 'the keyword model is for tests only; set model to "champion"',
     )
 
 
@@ -78,7 +81,7 @@ def _device(_: Settings) -> Finding:
 
     if torch.cuda.is_available():
         return Finding(what="device", state="ok", detail=f"GPU {torch.cuda.get_device_name(0)}")
-    return Finding(what="device", state="ok", detail=f"CPU, {torch.get_num_threads()} threads (no GPU that torch can use)")
+    return Finding(what="device", state="ok", detail=f"CPU, {torch.get_num_threads()} threads (no GPU usable by torch)")
 
 
 def _broker(settings: Settings) -> Finding:
@@ -91,9 +94,7 @@ def _broker(settings: Settings) -> Finding:
     topics = partitions(settings.broker, wiring.names(settings))
     missing = [name for name, count in topics.items() if not count]
     if missing:
-        return Finding(
-            what="broker", state="wrong", detail=f"{settings.broker}: no topic {', '.join(missing)}", mend="run `tocsin migrate`"
-        )
+        return Finding(what="broker", state="wrong", detail=f"{settings.broker}: no topic {', '.join(missing)}", fix="run `tocsin migrate`")
     detail = ", ".join(f"{name} ({count} partitions)" for name, count in topics.items())
     return Finding(what="broker", state="ok", detail=f"{settings.broker}: {detail}")
 
@@ -116,7 +117,7 @@ def _tables(settings: Settings) -> Finding:
         store.close()
     if waiting:
         return Finding(
-            what="store", state="note", detail=f"ClickHouse {version}; not migrated yet: {', '.join(waiting)}", mend="run `tocsin migrate`"
+            what="store", state="note", detail=f"ClickHouse {version}; missing migrations: {', '.join(waiting)}", fix="run `tocsin migrate`"
         )
     return Finding(what="store", state="ok", detail=f"ClickHouse {version}, tables up to date")
 
@@ -131,13 +132,13 @@ def _port(settings: Settings) -> Finding:
                 what="dashboard port",
                 state="wrong",
                 detail=f"{settings.dashboard_host}:{settings.dashboard_port}: {error.strerror}",
-                mend="stop what uses it, or set dashboard_port (0 takes any free one)",
+                fix="stop the program that uses it, or set dashboard_port (0 for any free port)",
             )
     return Finding(what="dashboard port", state="ok", detail=f"{settings.dashboard_host}:{settings.dashboard_port} is free")
 
 
 def _companies(settings: Settings) -> Finding:
-    return Finding(what="companies", state="ok", detail=f"{len(wiring.make_gazetteer(settings).companies)} companies known")
+    return Finding(what="companies", state="ok", detail=f"{len(wiring.make_gazetteer(settings).companies)} companies")
 
 
 def _sources(settings: Settings) -> Finding:
@@ -146,6 +147,8 @@ def _sources(settings: Settings) -> Finding:
     from ingest.crawl.sources import load_sources
 
     if not settings.sources:
-        return Finding(what="sources", state="note", detail="none given", mend="`tocsin up --sources sources.toml`, or try `tocsin demo`")
+        return Finding(
+            what="sources", state="note", detail="none configured", fix="`tocsin up --sources sources.toml`, or try `tocsin demo`"
+        )
     sources = load_sources(Path(settings.sources).expanduser())
     return Finding(what="sources", state="ok", detail=f"{len(sources)} feeds in {settings.sources}")

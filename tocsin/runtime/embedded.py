@@ -1,11 +1,11 @@
-"""The embedded mode: a small parent that owns the broker, the outbox and the crawler, and restarts the one child that does the work.
+"""The embedded mode: a parent process with broker, outbox and crawler that supervises one worker process.
 
     parent ── crawl ─▶ outbox (SQLite) ─▶ publisher ─▶ broker (Tansu, in memory)
-      └─ child (tocsin.runtime.worker_process): score, watch, notify · store (chdb) · dashboard · scheduler
+      └─ child (tocsin.runtime.worker_process): classify, evaluate, deliver · store (chdb) · dashboard · scheduler
 
-The child may die at any point: the broker gives again what it had not acknowledged. The broker may die at any point: what
-had not been scored is still in the outbox, which lets go of an article only when the worker's committed offset has passed it.
-With a Kafka and a ClickHouse of one's own the same parent starts no broker; everything else is the same.
+The child may be killed at any time: the broker redelivers unacknowledged messages. So may the broker: articles not yet scored are
+still in the outbox, which deletes one only after the worker has committed its offset. With an external Kafka and ClickHouse the
+parent starts no broker; everything else is the same.
 """
 
 from __future__ import annotations
@@ -41,23 +41,27 @@ if TYPE_CHECKING:
 _log = log.get_logger(__name__)
 
 EMBEDDED_SESSION_TIMEOUT_S = 6.0
-"""Tansu lets a new group wait half of it before the first partition is given: ready in 4 s instead of 7 at the default of 12."""
-QUICK_DEATHS = 4
-"""A child that ends this often without ever having been ready will not get better by itself, unless it waits for others' servers."""
-SHORT_LIFE_S = 60.0
-"""A child that lived shorter is started again after a wait that doubles."""
+"""Tansu delays the first assignment of a new group by half of it: ready in 4 s instead of 7 s with the default of 12."""
+MAX_EARLY_EXITS = 4
+"""A worker that exits this often before being ready is not restarted, unless it depends on external servers."""
+MIN_UPTIME_S = 60.0
+"""A worker with less uptime is restarted after a delay that doubles each time."""
 DRAIN_S = 60.0
-"""A broker that has grown too large is restarted when all that it holds is stored, and after so long in any case."""
+"""A broker over its memory limit is restarted when all its messages are stored, and at the latest after this time."""
 
-ALONE_S = 2.0
-"""A child whose broker died may do its batch's writing to the end. It can commit nothing any more, and would try for 10 to 30 s."""
+ORPHAN_STOP_TIMEOUT_S = 2.0
+"""Time for a worker whose broker died to finish writing its batch. It cannot commit and would retry for 10 to 30 s."""
 
 
 class Stack:
-    """Everything that runs, as a context manager: started on entering, ended in order on leaving.
+    """The whole embedded mode as a context manager: started on entry, stopped in order on exit.
 
-    say: told what happens, in words for a person
-    first: the account to make for the dashboard where nobody has one
+    Args:
+        settings: of this installation.
+        sources: feeds to crawl; none starts no crawler.
+        dashboard: whether the worker serves the dashboard.
+        notify: called with progress messages for a person.
+        first: account to create if there are none.
     """
 
     def __init__(
@@ -76,13 +80,13 @@ class Stack:
         self.first = first
         self._stop = threading.Event()
         self._exit = contextlib.ExitStack()
-        self._trouble = ""
+        self._failure = ""
         self._was_ready = False
-        self._quick = 0  # children that ended before they were ready, one after the other
-        self._short = 0  # children that ended soon after, one after the other
+        self._early_exits = 0  # consecutive workers that exited before being ready
+        self._short_runs = 0  # consecutive workers with an uptime below MIN_UPTIME_S
         self._started = 0.0
-        self._beginning = False  # the broker is being started anew
-        self._draining = 0.0  # since when the broker is emptied, to be restarted; 0: it is not
+        self._restarting_broker = False
+        self._draining = 0.0  # monotonic time since when the broker is drained for a restart; 0: not
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
@@ -109,10 +113,10 @@ class Stack:
         self.outbox = Outbox(folder / "outbox.sqlite", durable_broker=not embedded)
         stack.callback(self.outbox.close)
         if embedded:
-            self.outbox.rewind()  # a broker in memory begins empty
-        self.node = WorkerProcess(self._plan, None if self._given.log_format == "human" else self.log_file)
+            self.outbox.rewind()  # an in-memory broker starts empty
+        self.worker = WorkerProcess(self._plan, None if self._given.log_format == "human" else self.log_file)
         self._start_worker()
-        stack.callback(self.node.stop)
+        stack.callback(self.worker.stop)
         self.publisher = Publisher(self.outbox, BoundedProducer(settings.broker, wiring.names(settings).articles))
         stack.callback(self.publisher.close)
         threads = [supervised_thread("publisher", partial(self.publisher.run, self._stop), self._give_up)]
@@ -138,7 +142,7 @@ class Stack:
         )
 
     def _give_up(self, why: str) -> None:
-        self._trouble = self._trouble or why
+        self._failure = self._failure or why
 
     def _join(self, threads: Sequence[threading.Thread]) -> None:
         self._stop.set()
@@ -159,96 +163,98 @@ class Stack:
             Crawler(self._sources, fetcher, self.outbox, wiring.make_gazetteer(self.settings), mailbox=mailbox).run(self._stop)
 
     def wait_ready(self, timeout_s: float = 120.0) -> None:
-        """Wait until the worker has its model and its partitions. Raises TocsinError when it cannot."""
+        """Wait until the worker has loaded its model and joined the consumer group. Raises TocsinError on failure or timeout."""
         deadline = time.monotonic() + timeout_s
-        while not self.node.ready():
+        while not self.worker.ready():
             self.check()
             if time.monotonic() > deadline:
                 raise TocsinError(f"the worker was not ready after {timeout_s:.0f} s; see {self.log_file}")
             time.sleep(0.1)
 
     def check(self) -> None:
-        """Raises TocsinError when something ended for good."""
-        if self._trouble:
-            raise TocsinError(self._trouble)
+        """Raise TocsinError if a component has failed for good."""
+        if self._failure:
+            raise TocsinError(self._failure)
 
     @property
     def log_file(self) -> Path:
-        """Where the worker writes its log."""
-        return wiring.data_dir(self._given) / "node.log"
+        """Log file of the worker."""
+        return wiring.data_dir(self._given) / "worker.log"
 
     def settled(self) -> bool:
         """Whether everything in the outbox was published, scored and stored."""
         return self.outbox.counts().unsettled == 0
 
     def _supervise(self) -> None:
-        while not self._stop.wait(0.5) and not self._trouble:
+        while not self._stop.wait(0.5) and not self._failure:
             try:
-                self._look()
+                self._check_processes()
             except TocsinError as error:
-                _log.warning("supervisor will try again", reason=str(error))
-            except Exception as error:  # the supervisor must outlive everything it watches
-                _log.error("supervisor met the unexpected", error=repr(error))
+                _log.warning("supervisor_retry", reason=str(error))
+            except Exception as error:  # the supervisor must not end with an unexpected error
+                _log.error("supervisor_error", error=repr(error))
 
-    def _look(self) -> None:
-        self._was_ready = self._was_ready or self.node.ready()
-        if self.broker is not None and (self._beginning or not self.broker.alive):
-            self._restart_broker("the broker ended; starting it and the worker again")
-        elif self.node.returncode is not None:
-            self._restart_worker(self.node.returncode)
+    def _check_processes(self) -> None:
+        self._was_ready = self._was_ready or self.worker.ready()
+        if self.broker is not None and (self._restarting_broker or not self.broker.alive):
+            self._restart_broker("the broker exited; restarting it and the worker")
+        elif self.worker.returncode is not None:
+            self._restart_worker(self.worker.returncode)
         elif self.broker is not None:
             articles = wiring.names(self.settings).articles
             self.outbox.prune(committed_offsets(self.settings.broker, self.settings.consumer_group, articles))
-            self._relieve(self.broker)
+            self._limit_broker_memory(self.broker)
 
     def _restart_worker(self, code: int) -> None:
-        """Start the ended child again, or give it up."""
-        self._quick = 0 if self._was_ready else self._quick + 1
-        self._short = self._short + 1 if time.monotonic() - self._started < SHORT_LIFE_S else 0
-        alone = self.broker is not None and self.settings.store == "embedded"
-        if code == EXIT_USAGE or (alone and self._quick >= QUICK_DEATHS):
-            self._give_up(f"the worker ended (exit {code}) and would again: {last_reason(self.log_file)}")
+        """Restart the worker, or give up if it would fail again."""
+        self._early_exits = 0 if self._was_ready else self._early_exits + 1
+        self._short_runs = self._short_runs + 1 if time.monotonic() - self._started < MIN_UPTIME_S else 0
+        self_contained = self.broker is not None and self.settings.store == "embedded"
+        if code == EXIT_USAGE or (self_contained and self._early_exits >= MAX_EARLY_EXITS):
+            self._give_up(f"the worker exited with status {code} and is not restarted: {last_reason(self.log_file)}")
             return
-        self._notify(f"the worker ended (exit {code}: {last_reason(self.log_file)}); starting it again")
-        if not self._stop.wait(min(2.0**self._short, 30.0) if self._short > 1 else 0.0):
+        self._notify(f"the worker exited with status {code} ({last_reason(self.log_file)}); restarting it")
+        if not self._stop.wait(min(2.0**self._short_runs, 30.0) if self._short_runs > 1 else 0.0):
             self._start_worker()
 
     def _start_worker(self) -> None:
         self._was_ready, self._started = False, time.monotonic()
-        self.node.start()
+        self.worker.start()
 
-    def _relieve(self, broker: EmbeddedBroker) -> None:
-        """The broker frees no memory: over its limit it is given nothing more, and restarted when all is stored."""
+    def _limit_broker_memory(self, broker: EmbeddedBroker) -> None:
+        """The broker never frees memory: over its limit publishing pauses, and it is restarted when everything is stored."""
         limit = self.settings.broker_max_mb * 1_000_000
         if not self._draining and broker.rss_bytes() > limit:
             self._draining = time.monotonic()
             self.publisher.paused = True
         if self._draining and (not self.outbox.counts().sent or time.monotonic() - self._draining > DRAIN_S):
-            self._restart_broker(f"the broker has grown beyond {self.settings.broker_max_mb} MB; starting it and the worker again")
+            self._restart_broker(f"the broker uses more than {self.settings.broker_max_mb} MB; restarting it and the worker")
 
     def _restart_broker(self, why: str) -> None:
-        """What the broker held is gone: the worker must begin anew, and get again what it had not stored."""
+        """Restart broker and worker; messages that were not stored are published again."""
         if self.broker is None:
             return
-        if not self._beginning:
+        if not self._restarting_broker:
             self._notify(why)
-        self._beginning = True  # until all of it is done: what fails here is done again
-        self.node.stop(STOP_TIMEOUT_S if self.broker.alive else ALONE_S)
+        self._restarting_broker = True  # until every step succeeded: a failed restart is repeated
+        self.worker.stop(STOP_TIMEOUT_S if self.broker.alive else ORPHAN_STOP_TIMEOUT_S)
         self.broker.stop()
         self.broker.start()
         self._ensure_topics()
-        self.publisher.rewound()
+        self.publisher.resend_all()
         self._draining, self.publisher.paused = 0.0, False
         self._start_worker()
-        self._beginning = False
+        self._restarting_broker = False
 
 
 @contextlib.contextmanager
 def sole_owner(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock while inside. Raises SettingsError when another process has it."""
+    """Hold the lock of the data folder while inside. Raises SettingsError if another process holds it."""
     with (folder / "lock").open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise SettingsError(f"another tocsin uses the data folder {folder}; stop it, or set data_dir to another folder") from error
+            raise SettingsError(
+                f"another tocsin process uses the data folder {folder}; stop it, or change data_dir"
+            ) from error
         yield

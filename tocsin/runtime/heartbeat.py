@@ -1,4 +1,4 @@
-"""A process says every few seconds that it is alive, in the store, where the dashboard looks for it."""
+"""Heartbeats: a process writes to the store every few seconds that it is running, for the dashboard's system page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from core import log
 from core.errors import StoreError
-from storage.store import Beat, Store
+from storage.store import Heartbeat, Store
 from storage.tables.heartbeats import EVERY_S, State
 from tocsin import __version__
 
@@ -28,15 +28,19 @@ def heartbeats(
     model: Callable[[], str] = lambda: "",
     every_s: float = EVERY_S,
 ) -> Iterator[None]:
-    """While inside, a thread tells the store that this process is there; at the end, that it has ended.
+    """Write heartbeats from a thread while inside, and "ended" on exit. Store errors are ignored; the next heartbeat replaces it.
 
-    ready: whether it does its work already; model: the version that it scores with by now
-    What the store does not take is told again later: nothing waits for it.
+    Args:
+        store: where heartbeats go.
+        roles: what this process does, such as "work" or "dashboard".
+        ready: whether it has finished starting.
+        model: version of the model in use.
+        every_s: seconds between heartbeats once it is ready.
     """
-    id_, started, over = secrets.token_hex(8), datetime.now(UTC), threading.Event()
+    id_, started, stop = secrets.token_hex(8), datetime.now(UTC), threading.Event()
 
-    def say(state: State) -> None:
-        beat = Beat(
+    def write(state: State) -> None:
+        beat = Heartbeat(
             id=id_,
             roles=tuple(roles),
             host=socket.gethostname(),
@@ -48,24 +52,24 @@ def heartbeats(
             model=model(),
         )
         try:
-            store.beats.put([beat])
+            store.heartbeats.put([beat])
         except StoreError as error:
-            _log.debug("no heartbeat", error=str(error))
+            _log.debug("heartbeat_not_written", error=str(error))
 
     def run() -> None:
         with contextlib.suppress(StoreError):
-            store.beats.forget(started)
+            store.heartbeats.forget(started)
         was_ready = False
-        while not over.is_set():
+        while not stop.is_set():
             was_ready = ready()
-            say("ready" if was_ready else "starting")
-            over.wait(every_s if was_ready else min(1.0, every_s))
-        say("ended")
+            write("ready" if was_ready else "starting")
+            stop.wait(every_s if was_ready else min(1.0, every_s))
+        write("ended")
 
-    thread = threading.Thread(target=run, name="heart", daemon=True)
+    thread = threading.Thread(target=run, name="heartbeat", daemon=True)
     thread.start()
     try:
         yield
     finally:
-        over.set()
+        stop.set()
         thread.join(timeout=5)

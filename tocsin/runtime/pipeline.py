@@ -10,21 +10,29 @@ from storage.store import Store
 from stream.watchlists.matcher import Matcher
 from stream.watchlists.watchlist_backfill import fill
 from stream.worker.pipeline import Pipeline
-from tocsin.runtime.wiring import know_watchlists, rules_in_force, watchlists_in_force
+from tocsin.runtime.wiring import register_watchlist_names, active_rules, active_watchlists
 from tocsin.services.rule_service import RuleFollower
 from tocsin.services.watchlist_service import WatchlistFollower
 
 
 def make_pipeline(settings: Settings, store: Store, classifier: Classifier, *, era: str = "") -> Pipeline:
-    """The worker's three steps over these parts; watchlists that are new get their past first. era: of an embedded broker
+    """Build the worker's pipeline; new watchlists are backfilled first.
 
-    Raises SettingsError for watchlists, rules or a webhook that cannot work, StoreError.
+    Args:
+        settings: of this installation.
+        store: where articles, scores and alerts go.
+        classifier: the model.
+        era: names one run of the embedded broker; "" for Kafka.
+
+    Raises:
+        SettingsError: a watchlist, rule or webhook is invalid.
+        StoreError: the store is unavailable.
     """
     now = datetime.now(UTC)
     following = WatchlistFollower(settings, store)
-    watchlists = watchlists_in_force(settings, store)
-    know_watchlists(watchlists)
-    matcher, rules = Matcher(watchlists), rules_in_force(settings, store, watchlists)
+    watchlists = active_watchlists(settings, store)
+    register_watchlist_names(watchlists)
+    matcher, rules = Matcher(watchlists), active_rules(settings, store, watchlists)
     fill(store, matcher, now - timedelta(days=settings.alert_history_days), now)
     following.begin(matcher)
     return Pipeline.from_settings(

@@ -1,10 +1,10 @@
-"""What happens by the clock, on APScheduler: moods are summed up, old months leave, the model is refreshed. One scheduler an installation.
+"""Scheduled jobs, on APScheduler: roll-ups, retention and model refreshes. One scheduler per installation.
 
-    DATA_DIR/schedule.sqlite   the jobs and when each runs next: what was missed while nothing ran is done once, however late
-             schedule.lock     held by the one scheduler
+    DATA_DIR/schedule.sqlite   the jobs and their next runs; a missed run is made up for once, however late
+             schedule.lock     held by the scheduler
 
-Jobs are kept as the names of functions here and plain arguments. What a job works on, the store and the settings, is that of
-the scheduler that runs in this process (`_Here`).
+Jobs are stored as names of functions in this module with plain arguments. They work on the store and the settings of the scheduler
+that runs in this process (`_Context`).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tocsin.runtime.threads import stop_on_signal
 
 
 def write_label_snapshot(settings: Settings, store: Store, name: str) -> Path:
-    """Put what a refresh reads of the store into a file: an embedded store is open here, and has one owner. Raises StoreError."""
+    """Write the labels that a refresh needs to a file, as an embedded store can only be open in one process. Raises StoreError."""
     from models.training.feedback import take_snapshot, write_snapshot
 
     path = wiring.data_dir(settings) / "models" / name
@@ -39,27 +39,28 @@ def write_label_snapshot(settings: Settings, store: Store, name: str) -> Path:
     return path
 
 
-def refresh_command(labels: Path, *, who: str, force: bool = False) -> list[str]:
-    """The program and its arguments; its stdout is the outcome as one JSON object. force: on few new labels too"""
-    arguments = ["refresh", "--snapshot", str(labels), f"--who={who}", "--json"]
+def refresh_command(labels: Path, *, actor: str, force: bool = False) -> list[str]:
+    """Command line of `tocsin refresh`; it prints its outcome as one JSON object. force: even with few new labels"""
+    arguments = ["refresh", "--snapshot", str(labels), f"--who={actor}", "--json"]
     return [sys.executable, "-m", "tocsin", *arguments, *(["--force"] if force else [])]
 
 
 def environment_with(settings: Settings) -> dict[str, str]:
-    """Our own environment, with these settings in place of those that it names."""
+    """The environment of this process, with its settings replaced by these."""
     return {name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)} | environment(settings)
 
 
-REFRESH, RETENTION, SUMS = "refresh", "retention", "sums"
-SUMS_EVERY_S = 60
-SUMS_AT_ONCE = 100
-"""Of an archive that was loaded, so many stretches are summed up in a minute."""
+REFRESH, RETENTION, ROLLUPS = "refresh", "retention", "rollups"
+ROLLUPS_EVERY_S = 60
+ROLLUPS_PER_RUN = 100
+"""Hours rolled up per run; only a loaded archive has more."""
+WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _log = log.get_logger(__name__)
 
 
 @dataclass(slots=True)
-class _Here:
-    """What the jobs of this process work on. children: programs that a job waits for."""
+class _Context:
+    """What the jobs of this process work on. children: programs that jobs are waiting for"""
 
     settings: Settings
     store: Store
@@ -67,77 +68,144 @@ class _Here:
     stopping: bool = False
 
 
-_here: _Here | None = None
+_context: _Context | None = None
 
 
 def retire_old_months(store: Store, retention_days: int, now: datetime) -> list[str]:
-    """Drop the months that ended more than `retention_days` before `now`; their names. Raises StoreError."""
+    """Drop months that ended more than `retention_days` before `now`. Returns their names. Raises StoreError."""
     dropped = store.retire(now - timedelta(days=retention_days))
     if dropped:
-        _log.info("old months dropped", months=dropped)
+        _log.info("months_dropped", months=dropped)
     return dropped
 
 
 def retention_job(retention_days: int) -> None:
-    """The job `retention`."""
-    if _here is None:
+    """Job `retention`: drop old months."""
+    if _context is None:
         return
     try:
-        retire_old_months(_here.store, retention_days, datetime.now(UTC))
+        retire_old_months(_context.store, retention_days, datetime.now(UTC))
     except StoreError as error:
-        _log.warning("retention postponed", reason=str(error))
+        _log.warning("retention_postponed", reason=str(error))
 
 
-def sums_job() -> None:
-    """The job `sums`, every minute and never kept: charts of weeks read sums, and are right without them."""
-    if _here is None:
+def rollups_job() -> None:
+    """Job `rollups`, every minute and not stored: charts of weeks read roll-ups, and are correct without them."""
+    if _context is None:
         return
     try:
-        count = _here.store.moods.refresh(datetime.now(UTC), SUMS_AT_ONCE)
+        count = _context.store.rollups.refresh(datetime.now(UTC), ROLLUPS_PER_RUN)
     except StoreError as error:
-        _log.warning("sums postponed", reason=str(error))
+        _log.warning("rollups_postponed", reason=str(error))
         return
     if count:
-        _log.info("summed up", stretches=count)
+        _log.info("rollups_refreshed", hours=count)
 
 
 def refresh_job() -> None:
-    """The job `refresh`: `tocsin refresh` in a process of its own, so that a training shares no memory with the scheduler.
+    """Job `refresh`: run `tocsin refresh` in a separate process, so that training shares no memory with the scheduler.
 
-    The labels go there in a file: an embedded store is open here, and has one owner.
+    The labels are passed in a file, as an embedded store can only be open in one process.
     """
-    if _here is None:
+    if _context is None:
         return
     try:
-        path = write_label_snapshot(_here.settings, _here.store, "snapshot.json")
+        path = write_label_snapshot(_context.settings, _context.store, "snapshot.json")
     except StoreError as error:
-        _log.warning("refresh postponed", reason=str(error))
+        _log.warning("refresh_postponed", reason=str(error))
         return
-    code, message, stderr = _run(_here, refresh_command(path, who="scheduler"))
+    code, stdout, stderr = _run(_context, refresh_command(path, actor="scheduler"))
     path.unlink(missing_ok=True)
     if code:
-        _log.error("refresh failed", exit_code=code, reason=(stderr.strip().splitlines() or [""])[-1])
+        _log.error("refresh_failed", exit_code=code, reason=(stderr.strip().splitlines() or [""])[-1])
         return
-    outcome = msgspec.json.decode(message, type=dict[str, Any])
-    _log.info("refresh", **{name: outcome[name] for name in ("action", "champion", "challenger", "new_labels", "reasons")})
+    outcome = msgspec.json.decode(stdout, type=dict[str, Any])
+    _log.info("refresh_finished", **{name: outcome[name] for name in ("action", "champion", "challenger", "new_labels", "reasons")})
 
 
-def _run(here: _Here, command: list[str]) -> tuple[int, str, str]:
-    """Run a program with our settings until it ends: its status, stdout and stderr. It is ended with the scheduler."""
-    env = environment_with(here.settings)
+def _run(context: _Context, command: list[str]) -> tuple[int, str, str]:
+    """Run a program with our settings. Returns status, stdout and stderr. The scheduler's shutdown terminates it."""
+    env = environment_with(context.settings)
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) as child:
-        here.children.append(child)
-        if here.stopping:
+        context.children.append(child)
+        if context.stopping:
             child.terminate()
-        message, stderr = child.communicate()
-        here.children.remove(child)
-    return child.returncode, message, stderr
+        stdout, stderr = child.communicate()
+        context.children.remove(child)
+    return child.returncode, stdout, stderr
+
+
+def cron_trigger(text: str, now: datetime | None = None) -> Any:
+    """Parse a crontab line (minute, hour, day, month, weekday; UTC) to an APScheduler trigger with cron's usual meaning.
+
+    Weekdays count from Sunday, 0 or 7; APScheduler itself counts from Monday. If both day fields are restricted, the job runs
+    when either matches.
+
+    Args:
+        text: such as "0 3 * * 0", Sundays at 03:00.
+        now: the time from which the next run is searched, aware; None for the current time.
+
+    Raises:
+        SettingsError: the line is malformed, or it never matches a date.
+    """
+    from apscheduler.triggers.combining import OrTrigger
+    from apscheduler.triggers.cron import CronTrigger
+
+    fields = text.split()
+    try:
+        if len(fields) != 5:
+            raise ValueError(f"{len(fields)} fields instead of 5")
+        minute, hour, day, month, weekday = fields
+        weekday = _weekday_names(weekday)
+        rest = {"minute": minute, "hour": hour, "month": month, "timezone": UTC}
+        if day.startswith("*") or weekday.startswith("*") or fields[4].startswith("*"):
+            trigger: Any = CronTrigger(day=day, day_of_week=weekday, **rest)
+        else:
+            trigger = OrTrigger([CronTrigger(day=day, **rest), CronTrigger(day_of_week=weekday, **rest)])
+        if trigger.get_next_fire_time(None, now or datetime.now(UTC)) is None:
+            raise ValueError("no date matches")
+    except ValueError as error:
+        message = f'refresh_cron {text!r}: {error}; expected minute, hour, day, month and weekday, such as "0 3 * * 0" (Sundays at 03:00)'
+        raise SettingsError(message) from error
+    return trigger
+
+
+def _weekday_names(field: str) -> str:
+    """A cron weekday field as a list of names, which APScheduler reads as cron does; "*" for all. Raises ValueError."""
+    days: set[int] = set()
+    for part in field.lower().split(","):
+        span, slash, step = part.partition("/")
+        first, dash, last = span.partition("-")
+        if slash and not (step.isdecimal() and int(step)):
+            raise ValueError(f"weekday {part!r}: the step must be a positive number")
+        if span == "*":
+            start, end = 0, 6
+        else:
+            start = _weekday(first)
+            end = _weekday(last) if dash else start
+            if dash and last == "sun":
+                end = 7
+            if slash and not dash:
+                raise ValueError(f"weekday {part!r}: a step needs a range or *")
+        if end < start:
+            raise ValueError(f"weekday {part!r}: the range is reversed")
+        days |= {day % 7 for day in range(start, end + 1, int(step) if slash else 1)}
+    return "*" if len(days) == 7 else ",".join(WEEKDAYS[day] for day in sorted(days))
+
+
+def _weekday(text: str) -> int:
+    """A weekday as a number from 0 (Sunday) to 7 (Sunday). Raises ValueError."""
+    if text in WEEKDAYS:
+        return WEEKDAYS.index(text)
+    if not text.isdecimal() or int(text) > 7:
+        raise ValueError(f"weekday {text!r}: expected 0 to 7 (0 and 7 are Sunday) or sun to sat")
+    return int(text)
 
 
 def make_scheduler(settings: Settings, database: Path) -> Any:
-    """A scheduler whose jobs are those of the settings, started but paused; `database` keeps them from run to run.
+    """A scheduler with the jobs of the settings, started but paused. `database` stores them between runs.
 
-    Raises SettingsError for a time that is none.
+    Raises SettingsError for an invalid refresh_cron.
     """
     from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED
     from apscheduler.jobstores.memory import MemoryJobStore
@@ -145,19 +213,14 @@ def make_scheduler(settings: Settings, database: Path) -> Any:
     from apscheduler.schedulers.background import BackgroundScheduler
     from apscheduler.triggers.cron import CronTrigger
 
-    try:
-        refresh_at = CronTrigger.from_crontab(settings.refresh_cron, timezone=UTC) if settings.refresh_cron.strip() else None
-    except ValueError as error:
-        raise SettingsError(
-            f'refresh_cron {settings.refresh_cron!r}: {error}; minute, hour, day, month and day of the week are wanted, such as "0 3 * * *"'
-        ) from error
+    refresh_at = cron_trigger(settings.refresh_cron) if settings.refresh_cron.strip() else None
     scheduler = BackgroundScheduler(
         timezone=UTC,
         jobstores={"default": SQLAlchemyJobStore(url=f"sqlite:///{database}"), "memory": MemoryJobStore()},
         job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
     )
     scheduler.add_listener(
-        lambda event: _log.error("job failed, missed or still running", job=event.job_id, reason=str(getattr(event, "exception", ""))),
+        lambda event: _log.error("job_not_run", job=event.job_id, reason=str(getattr(event, "exception", ""))),
         EVENT_JOB_ERROR | EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES,
     )
     scheduler.start(paused=True)
@@ -165,14 +228,14 @@ def make_scheduler(settings: Settings, database: Path) -> Any:
     retention = CronTrigger(hour=3, timezone=UTC) if days else None
     _put(scheduler, RETENTION, retention_job, [days], retention)
     if days:
-        scheduler.modify_job(RETENTION, next_run_time=datetime.now(UTC))  # at each start too
+        scheduler.modify_job(RETENTION, next_run_time=datetime.now(UTC))  # also at each start
     _put(scheduler, REFRESH, refresh_job, [], refresh_at)
-    scheduler.add_job(sums_job, "interval", seconds=SUMS_EVERY_S, id=SUMS, jobstore="memory", next_run_time=datetime.now(UTC))
+    scheduler.add_job(rollups_job, "interval", seconds=ROLLUPS_EVERY_S, id=ROLLUPS, jobstore="memory", next_run_time=datetime.now(UTC))
     return scheduler
 
 
 def _put(scheduler: Any, name: str, job: Callable[..., None], arguments: list[int], trigger: Any) -> None:
-    """Make the stored job what the settings say. One that is so already is left alone: it knows what it missed."""
+    """Add, replace or remove a stored job. An unchanged one is kept, as it knows whether a run was missed."""
     known = scheduler.get_job(name)
     if trigger is None:
         if known is not None:
@@ -183,7 +246,7 @@ def _put(scheduler: Any, name: str, job: Callable[..., None], arguments: list[in
 
 
 def next_runs(scheduler: Any) -> dict[str, datetime]:
-    """Job to the time of its next run, the soonest first; without those of every minute."""
+    """Next run of each stored job, soonest first."""
     return {
         job.id: job.next_run_time for job in sorted(scheduler.get_jobs("default"), key=lambda job: job.next_run_time) if job.next_run_time
     }
@@ -191,35 +254,35 @@ def next_runs(scheduler: Any) -> dict[str, datetime]:
 
 @contextlib.contextmanager
 def running_scheduler(settings: Settings, store: Store) -> Iterator[dict[str, datetime]]:
-    """The jobs run in threads of this process while inside; when each runs next.
+    """Run the jobs in threads of this process while inside; yields the next run of each.
 
-    Raises SettingsError when another scheduler has this data folder.
+    Raises SettingsError if another scheduler uses the data folder.
     """
-    global _here  # noqa: PLW0603  kept jobs are names: they find what they work on here
+    global _context  # noqa: PLW0603  stored jobs are function names and find their context here
     folder = wiring.data_dir(settings)
-    busy = SettingsError(f"another scheduler runs on the data folder {folder}: one is enough; stop it, or set data_dir to another folder")
+    busy = SettingsError(f"another scheduler runs on the data folder {folder}; stop it, or set data_dir to another folder")
     with sole(folder / "schedule.lock", busy):
         scheduler = make_scheduler(settings, folder / "schedule.sqlite")
-        here = _here = _Here(settings, store)
+        context = _context = _Context(settings, store)
         try:
             runs = next_runs(scheduler)
             scheduler.resume()
             yield runs
         finally:
-            here.stopping = True
-            for child in list(here.children):
+            context.stopping = True
+            for child in list(context.children):
                 child.terminate()
             scheduler.shutdown(wait=True)
-            _here = None
+            _context = None
 
 
 def run_scheduler(settings: Settings, store: Store, notify: Callable[[str], None] = lambda _: None) -> None:
-    """The scheduler as a process of its own, until SIGTERM or SIGINT. say: told when each job runs next."""
+    """Run the scheduler until SIGTERM or SIGINT. notify: called with the next run of each job."""
     stop = stop_on_signal()
     with running_scheduler(settings, store) as runs:
         for job, moment in runs.items():
-            notify(f"{job} runs next at {moment:%Y-%m-%d %H:%M:%S} UTC")
+            notify(f"{job}: next run at {moment:%Y-%m-%d %H:%M:%S} UTC")
         if not runs:
-            notify("nothing is scheduled: see the settings refresh_cron and retention_days")
-        _log.info("scheduler ready", **{job: moment.isoformat(timespec="seconds") for job, moment in runs.items()})
+            notify("no jobs are scheduled; see the settings refresh_cron and retention_days")
+        _log.info("scheduler_ready", **{job: moment.isoformat(timespec="seconds") for job, moment in runs.items()})
         stop.wait()

@@ -1,4 +1,4 @@
-"""A webhook receiver on loopback, as a risk team would run one: it checks each signature before it believes the body."""
+"""A webhook receiver on the loopback address that verifies signatures (Standard Webhooks 1.0.0)."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from stream.delivery.signing import sign, signing_key
 
 MAX_BODY_BYTES = 1_000_000
 MAX_DIGITS = 12
-"""Of a timestamp."""
+"""Most digits of a timestamp."""
 TOLERANCE_S = 300.0
-"""A webhook whose timestamp is further off is refused: it may be replayed. Source: Standard Webhooks 1.0.0."""
+"""Webhooks with an older or later timestamp are rejected as possible replays. Source: Standard Webhooks 1.0.0."""
 
 
 class _Event(msgspec.Struct):
@@ -24,7 +24,7 @@ class _Event(msgspec.Struct):
 
 
 class Received(NamedTuple):
-    """One webhook whose signature was right: its id, its `data`, and when it came (epoch seconds)."""
+    """A webhook with a valid signature. at: when it arrived, Unix time in seconds."""
 
     webhook_id: str
     data: dict[str, Any]
@@ -32,12 +32,12 @@ class Received(NamedTuple):
 
 
 class Receiver:
-    """Listens from a thread while inside its `with`. `received` grows; the same webhook-id again is counted once."""
+    """Receives webhooks in a thread while inside its `with`. `received` holds each webhook-id once."""
 
     def __init__(self, secret: str, port: int = 0) -> None:
         self._key = signing_key(secret)
         self.received: list[Received] = []
-        self.refused = 0
+        self.rejected = 0
         self._lock = threading.Lock()
         outer = self
 
@@ -50,7 +50,7 @@ class Receiver:
                 self.end_headers()
 
             def log_message(self, *_args: object) -> None:
-                """The demo tells what came in its own words."""
+                """Log nothing: the demo prints its own messages."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self._server.daemon_threads = True
@@ -59,7 +59,7 @@ class Receiver:
     def _take(self, headers: dict[str, str], body: bytes) -> int:
         lower = {name.lower(): value for name, value in headers.items()}
         if not self._signed(lower, body):
-            self.refused += 1
+            self.rejected += 1
             return 401
         try:
             data = msgspec.json.decode(body, type=_Event).data
@@ -76,9 +76,9 @@ class Receiver:
             return False
         if abs(time.time() - int(timestamp)) > TOLERANCE_S:
             return False
-        right = sign(self._key, ident, int(timestamp), body).encode()
+        expected = sign(self._key, ident, int(timestamp), body).encode()
         given = headers.get("webhook-signature", "").encode("utf-8", "replace").split()
-        return any(hmac.compare_digest(right, each) for each in given)
+        return any(hmac.compare_digest(expected, each) for each in given)
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, name="receiver", daemon=True).start()

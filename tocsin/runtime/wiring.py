@@ -1,4 +1,4 @@
-"""Settings to objects: the one place that knows which adapter stands behind each port, embedded or not."""
+"""Construct objects from settings: store, classifier, gazetteer, watchlists and rules."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from ingest.companies.gazetteer import Gazetteer
     from models.inference.classifier import Classifier
     from models.registry.versions import Versions
-    from stream.detection.rules import Rules
+    from stream.detection.rules import AlertRules
     from stream.watchlists.watchlists import Watchlist
 
 CONFIG_VARIABLE = "TOCSIN_CONFIG"
 
 
 def read_settings(config: str | None = None, environment: Mapping[str, str] | None = None) -> Settings:
-    """Settings from the TOML file `config` (or the one TOCSIN_CONFIG names) and the environment. Raises SettingsError."""
+    """Read settings from the TOML file `config` (default: TOCSIN_CONFIG) and the environment. Raises SettingsError."""
     environment = os.environ if environment is None else environment
     path = config or environment.get(CONFIG_VARIABLE, "")
     if not path:
@@ -43,14 +43,14 @@ def read_settings(config: str | None = None, environment: Mapping[str, str] | No
 
 
 def data_dir(settings: Settings) -> Path:
-    """The data folder, made if it is not there. Raises SettingsError."""
+    """The data folder, created if missing. Raises SettingsError."""
     path = Path(settings.data_dir).expanduser()
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SettingsError(f"data_dir {path} cannot be made: {error.strerror}; set data_dir to a folder you may write to") from error
+        raise SettingsError(f"data_dir {path} cannot be created: {error.strerror}; set data_dir to a writable folder") from error
     if not os.access(path, os.W_OK):
-        raise SettingsError(f"data_dir {path} cannot be written to; set data_dir to a folder you may write to")
+        raise SettingsError(f"data_dir {path} is not writable; set data_dir to a writable folder")
     return path
 
 
@@ -60,7 +60,7 @@ def names(settings: Settings) -> TopicNames:
 
 
 def make_store(settings: Settings, *, migrate: bool = True) -> Store:
-    """The store, brought up to date unless told not to. Raises SettingsError, StoreError."""
+    """Open the store and, with `migrate`, apply missing migrations. Raises SettingsError, StoreError."""
     store = open_store(settings.store, data_dir(settings))
     if migrate:
         store.migrate()
@@ -68,7 +68,7 @@ def make_store(settings: Settings, *, migrate: bool = True) -> Store:
 
 
 def make_classifier(settings: Settings) -> Classifier:
-    """The classifier that the settings name, as it is now. Raises ModelError, SettingsError."""
+    """Load the configured classifier. Raises ModelError, SettingsError."""
     if settings.model == "keyword":
         from models.inference.keyword import KeywordClassifier
 
@@ -80,14 +80,14 @@ def make_classifier(settings: Settings) -> Classifier:
     path = None if settings.model == "shipped" else Path(settings.model).expanduser()
     if path is not None and not path.is_dir():
         raise SettingsError(
-            f'model {settings.model!r}: there is no such folder; "champion" is the promoted model, "shipped" the one that comes with Tocsin'
+            f'model {settings.model!r}: no such folder; "champion" is the promoted model, "shipped" the one included in Tocsin'
         )
     return _loader(settings)(path)
 
 
 @contextlib.contextmanager
 def following_classifier(settings: Settings) -> Iterator[Classifier]:
-    """The classifier that the settings name; the champion is followed when another is promoted. Raises ModelError, SettingsError."""
+    """Load the configured classifier; a newly promoted champion replaces it while inside. Raises ModelError, SettingsError."""
     if settings.model != "champion":
         yield make_classifier(settings)
         return
@@ -105,22 +105,22 @@ def make_versions(settings: Settings) -> Versions:
 
 
 def topics_dir(settings: Settings) -> Path:
-    """Where the analysts' own topics lie; the folder need not be there."""
+    """Folder of user-defined topics; it may not exist."""
     return Path(settings.data_dir).expanduser() / "models" / "topics"
 
 
-def know_names(settings: Settings) -> None:
-    """Let this process name the analysts' own topics and watchlists to people."""
+def register_names(settings: Settings) -> None:
+    """Register the display names of user-defined topics and watchlists in this process."""
     from core import series, taxonomy
     from models.inference.topic_files import names_of
     from stream.watchlists.watchlists import titles_of
 
-    taxonomy.know_own_topics(names_of(topics_dir(settings)))
-    series.know_watchlists(titles_of(Path(settings.watchlists).expanduser()) if settings.watchlists else {})
+    taxonomy.register_topic_names(names_of(topics_dir(settings)))
+    series.register_watchlist_names(titles_of(Path(settings.watchlists).expanduser()) if settings.watchlists else {})
 
 
 def _loader(settings: Settings) -> Callable[[Path | None], Classifier]:
-    """Loads a model, with the analysts' own topics beside its own: a new champion learns them too."""
+    """A function that loads a model and adds the user-defined topics to it."""
 
     def load(folder: Path | None) -> Classifier:
         from models.inference.loader import load_classifier
@@ -136,16 +136,16 @@ def _loader(settings: Settings) -> Callable[[Path | None], Classifier]:
 
 
 def make_gazetteer(settings: Settings) -> Gazetteer:
-    """The companies to look for. Raises SettingsError."""
+    """The gazetteer of the settings. Raises SettingsError."""
     from ingest.companies.gazetteer import load_companies
 
     return load_companies(Path(settings.companies).expanduser() if settings.companies else None)
 
 
 def make_watchlists(settings: Settings, path: Path | None = None, *, text: str | None = None) -> tuple[Watchlist, ...]:
-    """The watchlists of `text`, or of `path`, else those that the settings name, perhaps none.
+    """Parse the watchlists of `text` or `path`; by default those of the settings, if any.
 
-    Raises SettingsError with a line for each mistake.
+    Raises SettingsError with a line for each error.
     """
     if text is None and path is None and not settings.watchlists:
         return ()
@@ -163,37 +163,47 @@ def make_watchlists(settings: Settings, path: Path | None = None, *, text: str |
     return load_watchlists(path or Path(settings.watchlists).expanduser(), gazetteer.companies.keys(), topics, link)
 
 
-def watchlists_in_force(settings: Settings, store: Store) -> tuple[Watchlist, ...]:
-    """Those that were written on the dashboard last and can be used, else those that the settings name. Raises SettingsError, StoreError.
+def active_watchlists(settings: Settings, store: Store) -> tuple[Watchlist, ...]:
+    """The latest valid watchlists saved on the dashboard, else those of the settings. Raises SettingsError, StoreError.
 
-    A company that they name may be gone from the list meanwhile: that must not keep the worker from starting.
+    A saved text may name a company that was removed since; that must not prevent the worker from starting.
     """
     written = store.watchlist_texts.latest()
     for each in written:
         try:
             return make_watchlists(settings, text=each.text)
         except SettingsError as error:
-            log.get_logger(__name__).warning("watchlists cannot be used; those before count", by=each.who, error=str(error))
+            log.get_logger(__name__).warning("watchlists_invalid_using_previous", by=each.actor, error=str(error))
     return () if written else make_watchlists(settings)
 
 
-def rules_in_force(settings: Settings, store: Store, watchlists: Sequence[Watchlist] | None = None) -> Rules:
-    """Likewise the rules. watchlists: those in force, where they are known already. Raises SettingsError, StoreError."""
-    watchlists = watchlists_in_force(settings, store) if watchlists is None else watchlists
-    written = store.rules.latest()
+def active_rules(settings: Settings, store: Store, watchlists: Sequence[Watchlist] | None = None) -> AlertRules:
+    """The latest valid rules saved on the dashboard, else those of the settings.
+
+    Args:
+        settings: of this installation.
+        store: where rules are saved.
+        watchlists: the active watchlists, if known.
+
+    Raises:
+        SettingsError: the rules of the settings are invalid.
+        StoreError: the store is unavailable.
+    """
+    watchlists = active_watchlists(settings, store) if watchlists is None else watchlists
+    written = store.rule_texts.latest()
     for each in written:
         try:
             return make_rules(settings, text=each.text, watchlists=watchlists)
         except SettingsError as error:
-            log.get_logger(__name__).warning("rules cannot be used; those before count", by=each.who, error=str(error))
+            log.get_logger(__name__).warning("rules_invalid_using_previous", by=each.actor, error=str(error))
     return make_rules(settings, text="") if written else make_rules(settings, watchlists=watchlists)
 
 
-def know_watchlists(watchlists: Sequence[Watchlist]) -> None:
-    """Let this process name these watchlists to people, and no others."""
+def register_watchlist_names(watchlists: Sequence[Watchlist]) -> None:
+    """Register the display names of these watchlists in this process, replacing earlier ones."""
     from core import series
 
-    series.know_watchlists({each.name: (each.title_en, each.title_zh) for each in watchlists})
+    series.register_watchlist_names({each.name: (each.title_en, each.title_zh) for each in watchlists})
 
 
 def know_companies(settings: Settings) -> None:
@@ -206,18 +216,18 @@ def know_companies(settings: Settings) -> None:
 
 def make_rules(
     settings: Settings, path: Path | None = None, *, text: str | None = None, watchlists: Sequence[Watchlist] | None = None
-) -> Rules:
-    """The detector as the settings have it, with the rules of `text`, or of `path`, else of the file that they name, perhaps none.
+) -> AlertRules:
+    """The detector of the settings with the rules of `text` or `path`; by default those of the settings, if any.
 
-    watchlists: those that rules may be about; None: those of the settings
-    Raises SettingsError with a line for each mistake.
+    watchlists: which rules may refer to; None for those of the settings
+    Raises SettingsError with a line for each error.
     """
-    from stream.detection.rules import Rules, load_rules, parse_rules
+    from stream.detection.rules import AlertRules, load_rules, parse_rules
     from stream.detection.spike_rule import SpikeRule
 
     detector = SpikeRule.from_settings(settings)
     if text is None and path is None and not settings.alert_rules:
-        return Rules(detector)
+        return AlertRules(detector)
     companies = make_gazetteer(settings).companies
     keys = {
         "topic": _topic_keys(settings),

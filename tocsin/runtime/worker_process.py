@@ -1,7 +1,8 @@
-"""The worker process of any mode: score, watch and notify on Faust, and, when asked, the dashboard and the scheduler beside them.
+"""The worker process of any mode, and the handle by which the embedded mode runs it as a child.
 
-`python -m tocsin.runtime.worker_process` is how the embedded mode runs it: one JSON line on stdin says what to run, and the end of stdin
-(the parent is gone) ends it. The process may die at any point and nothing is lost.
+It classifies, evaluates and delivers on Faust, and optionally serves the dashboard and runs the scheduler. The embedded mode starts
+`python -m tocsin.runtime.worker_process`: one JSON line on stdin is the plan, and the end of stdin (the parent is gone) ends it. The
+process may be killed at any time without losing data.
 """
 
 from __future__ import annotations
@@ -30,10 +31,9 @@ from core.settings import Settings
 from domain.accounts import Account
 from storage.store import Store
 from tocsin.runtime import wiring
-from tocsin.runtime.crawler_bridge import MAILBOX_FILE, connected
-from tocsin.runtime.first_login import keep
+from tocsin.runtime.crawler_bridge import MAILBOX_FILE, running_bridge
+from tocsin.runtime.first_login import store_first_account
 from tocsin.runtime.heartbeat import heartbeats
-from tocsin.runtime.pipeline import make_pipeline
 from tocsin.services.explanation_service import ScoreExplainer
 
 if TYPE_CHECKING:
@@ -47,7 +47,12 @@ STOP_TIMEOUT_S = 40.0
 
 
 class WorkerProcess:
-    """The child process. make_plan: what it runs, asked at each start."""
+    """Handle of the child process.
+
+    Args:
+        make_plan: called at each start.
+        log_file: takes its output; None inherits ours.
+    """
 
     def __init__(self, make_plan: Callable[[], WorkerProcessPlan], log_file: Path | None) -> None:
         self._make_plan = make_plan
@@ -56,7 +61,7 @@ class WorkerProcess:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it, again if it ended; it is not ready yet."""
+        """Start or restart it. It is not ready yet; see `ready`."""
         self._close_stdin()
         plan = self._make_plan()
         host = plan.settings.metrics_host
@@ -72,18 +77,18 @@ class WorkerProcess:
             )
         stdin = self._process.stdin
         if stdin is not None:
-            with contextlib.suppress(BrokenPipeError):  # it ended already: `returncode` tells
+            with contextlib.suppress(BrokenPipeError):  # it has exited already: see `returncode`
                 stdin.write(msgspec.json.encode(plan) + b"\n")
                 stdin.flush()
 
     @property
     def returncode(self) -> int | None:
-        """Its exit status once it has ended."""
+        """Exit status; None while it runs."""
         return self._process.poll() if self._process else None
 
     @property
     def pid(self) -> int | None:
-        """Its process id."""
+        """Process id."""
         return self._process.pid if self._process else None
 
     def ready(self) -> bool:
@@ -91,11 +96,11 @@ class WorkerProcess:
         return _get(self._metrics, "/healthz") == "ok"
 
     def metrics(self) -> dict[str, float]:
-        """Its counters summed over their labels; empty while it does not answer."""
+        """Its counters, summed over labels; empty while it does not respond."""
         return counters(_get(self._metrics, "/metrics"))
 
     def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
-        """Ask it to end, and wait; by force after `timeout_s`."""
+        """Send SIGTERM and wait; SIGKILL after `timeout_s`."""
         if self._process is None:
             return
         self._close_stdin()
@@ -104,7 +109,7 @@ class WorkerProcess:
             try:
                 self._process.wait(timeout_s)
             except subprocess.TimeoutExpired:
-                _log.warning("node had to be killed", timeout_s=timeout_s)
+                _log.warning("worker_killed", timeout_s=timeout_s)
                 self._process.kill()
                 self._process.wait()
 
@@ -115,7 +120,7 @@ class WorkerProcess:
 
 
 def counters(exposition: str) -> dict[str, float]:
-    """Prometheus text to {metric: sum over its labels}."""
+    """Parse Prometheus text to {metric: sum over labels}."""
     totals: dict[str, float] = {}
     for family in text_string_to_metric_families(exposition):
         for sample in family.samples:
@@ -124,14 +129,14 @@ def counters(exposition: str) -> dict[str, float]:
     return totals
 
 
-def _get(place: str, path: str) -> str:
-    with contextlib.suppress(OSError, ValueError), urllib.request.urlopen(f"http://{place}{path}", timeout=2) as answer:
-        return str(answer.read().decode())
+def _get(address: str, path: str) -> str:
+    with contextlib.suppress(OSError, ValueError), urllib.request.urlopen(f"http://{address}{path}", timeout=2) as response:
+        return str(response.read().decode())
     return ""
 
 
 def last_reason(log_file: Path) -> str:
-    """The last error that the worker logged, for a message to a person."""
+    """The last error in the worker's log, for an error message."""
     with contextlib.suppress(OSError):
         for line in reversed(log_file.read_text(errors="replace").splitlines()[-200:]):
             with contextlib.suppress(msgspec.DecodeError):
@@ -144,13 +149,17 @@ def last_reason(log_file: Path) -> str:
 
 
 class WorkerProcessPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What one process runs.
+    """What one worker process runs.
 
-    session_timeout_s: after which the broker gives a dead worker's partitions away
-    broker_pid: of the embedded broker, to be ended with us should the parent be gone; 0: none
-    era: of the embedded broker, which numbers its messages anew at each start; "": Kafka's numbers are for ever
-    first: the account to make for the dashboard where nobody has one; its password stays with the parent
-    outbox: whether the parent publishes what is put into the outbox of data_dir, and its crawler looks at the board there
+    Attributes:
+        settings: of this installation.
+        dashboard: whether it serves the dashboard.
+        schedule: whether it runs the scheduler.
+        session_timeout_s: seconds after which the broker reassigns a dead worker's partitions.
+        broker_pid: the embedded broker, terminated with this process if the parent is gone; 0 for none.
+        era: names one run of the embedded broker, whose offsets start from zero at each start; "" for Kafka.
+        first: account to create if there are none; its password stays in the parent.
+        outbox: whether the parent publishes the outbox in data_dir and its crawler reads the mailbox there.
     """
 
     settings: Settings
@@ -164,16 +173,17 @@ class WorkerProcessPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def utc_now() -> datetime:
-    """The wall clock, aware."""
+    """The current time, aware UTC."""
     return datetime.now(UTC)
 
 
 def run_worker_process(plan: WorkerProcessPlan, stop: threading.Event | None = None) -> None:
-    """Run until SIGTERM, SIGINT or `stop`. On the main thread. Raises TocsinError for what a person has to mend."""
+    """Run until SIGTERM, SIGINT or `stop`. Call it on the main thread. Raises TocsinError for errors that an operator must fix."""
     from stream.worker.app import run_worker
+    from tocsin.runtime.pipeline import make_pipeline
 
     settings = plan.settings
-    wiring.know_names(settings)
+    wiring.register_names(settings)
     ready = threading.Event()
     with contextlib.ExitStack() as stack:
         stack.enter_context(metrics.served(settings.metrics_host, settings.metrics_port, lambda: "" if ready.is_set() else "starting"))
@@ -183,11 +193,11 @@ def run_worker_process(plan: WorkerProcessPlan, stop: threading.Event | None = N
         roles = ["work", *(["dashboard"] if plan.dashboard else []), *(["schedule"] if plan.schedule else [])]
         stack.enter_context(heartbeats(store, roles, ready=ready.is_set, model=lambda: current[0].version if current else ""))
         if plan.outbox:
-            stack.enter_context(connected(wiring.data_dir(settings) / MAILBOX_FILE, lambda: contextlib.nullcontext(store)))
+            stack.enter_context(running_bridge(wiring.data_dir(settings) / MAILBOX_FILE, lambda: contextlib.nullcontext(store)))
         explainer = ScoreExplainer()
         model: Future[Classifier] | None = None
         if plan.dashboard:
-            metrics.FIRST_LOGIN.set(keep(store, plan.first))
+            metrics.FIRST_LOGIN.set(store_first_account(store, plan.first))
             model = Future()
             outbox = wiring.data_dir(settings) / "outbox.sqlite" if plan.outbox else None
             stack.enter_context(dashboard_of(settings, store, explain=explainer, outbox=outbox, model=model))
@@ -201,14 +211,14 @@ def run_worker_process(plan: WorkerProcessPlan, stop: threading.Event | None = N
         if model is not None:
             from models.inference.classifier import LockedClassifier
 
-            classifier = LockedClassifier(classifier)  # the API asks it too
+            classifier = LockedClassifier(classifier)  # the API uses it too
             model.set_result(classifier)
-        _log.info("model ready", model=classifier.version)
+        _log.info("model_ready", model=classifier.version)
         pipeline = make_pipeline(settings, store, classifier, era=plan.era)
 
         async def main() -> None:
-            wanted = asyncio.Event()
-            with _stopping(asyncio.get_running_loop(), wanted.set, stop):
+            stop_requested = asyncio.Event()
+            with _stopping(asyncio.get_running_loop(), stop_requested.set, stop):
                 await run_worker(
                     pipeline,
                     broker=settings.broker,
@@ -217,7 +227,7 @@ def run_worker_process(plan: WorkerProcessPlan, stop: threading.Event | None = N
                     batch_max=settings.batch_max,
                     batch_wait_s=settings.batch_wait_ms / 1000,
                     data_dir=wiring.data_dir(settings) / "faust",
-                    stop=wanted,
+                    stop=stop_requested,
                     session_timeout_s=plan.session_timeout_s,
                     on_ready=ready.set,
                 )
@@ -234,22 +244,29 @@ def dashboard_of(
     outbox: Path | None = None,
     model: Future[Classifier] | None = None,
 ) -> Iterator[str]:
-    """The dashboard and the API served from threads of this process; its address. Raises SettingsError.
+    """Serve the dashboard and the API from threads of this process; yields the address.
 
-    explain: of the model that runs in it; outbox, model: as tocsin.services.api_backends.backends has them
+    Args:
+        settings: of this installation.
+        store: what they read and write.
+        explain: explains scores; None if no model runs in this process.
+        outbox, model: see tocsin.services.api_backends.backends.
+
+    Raises:
+        SettingsError: the address or a setting is invalid.
     """
     from dashboard.app import create_app
     from dashboard.web.server import serve
     from tocsin.services.api_backends import backends
     from tocsin.services.factory import services_of
 
-    public = urlsplit(settings.dashboard_url).hostname  # a proxy on this machine asks for it by that name
+    public = urlsplit(settings.dashboard_url).hostname  # a proxy on this machine uses that host name
     if settings.dashboard_login == "password" and not store.accounts.all():
-        _log.warning("nobody has an account for the dashboard", mend="tocsin users add NAME --role admin")
-    with backends(settings, store, outbox=outbox, model=model) as able, services_of(settings, store, utc_now, explain) as services:
-        app = create_app(store, settings, now=utc_now, backends=able, services=services)
+        _log.warning("no_dashboard_accounts", fix="tocsin users add NAME --role admin")
+    with backends(settings, store, outbox=outbox, model=model) as api_backends, services_of(settings, store, utc_now, explain) as services:
+        app = create_app(store, settings, now=utc_now, backends=api_backends, services=services)
         running = serve(app, settings.dashboard_host, settings.dashboard_port, hosts=(public,) if public else ())
-        _log.info("dashboard ready", url=running.url)
+        _log.info("dashboard_ready", url=running.url)
         try:
             yield running.url
         finally:
@@ -258,14 +275,14 @@ def dashboard_of(
 
 @contextlib.contextmanager
 def _stopping(loop: asyncio.AbstractEventLoop, ask: Callable[[], None], stop: threading.Event | None) -> Iterator[None]:
-    """While inside, a signal or `stop` calls `ask` on the loop."""
+    """While inside, SIGTERM, SIGINT or `stop` calls `ask` on the loop."""
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ask)
     if stop is not None:
 
         def wait() -> None:
             stop.wait()
-            with contextlib.suppress(RuntimeError):  # the loop has ended already
+            with contextlib.suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(ask)
 
         threading.Thread(target=wait, name="stop", daemon=True).start()
@@ -277,14 +294,14 @@ def _stopping(loop: asyncio.AbstractEventLoop, ask: Callable[[], None], stop: th
 
 
 def _watch_parent(stop: threading.Event) -> None:
-    """The parent holds our stdin open; when it is gone, so are we."""
-    while os.read(sys.stdin.fileno(), 4096):  # not through the buffer: a thread that waits in it would abort our own exit
+    """Set `stop` when the parent, which holds our stdin open, is gone."""
+    while os.read(sys.stdin.fileno(), 4096):  # unbuffered: a thread waiting in the buffer would abort the interpreter's exit
         pass
     stop.set()
 
 
 def main() -> int:
-    """Entry of the embedded mode's child."""
+    """Entry point of the embedded mode's child process."""
     with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as stdin:
         plan = msgspec.json.decode(stdin.readline(), type=WorkerProcessPlan)
     log.configure(plan.settings.log_format, plan.settings.log_level)
@@ -293,10 +310,10 @@ def main() -> int:
     try:
         run_worker_process(plan, stop)
     except TocsinError as error:
-        _log.error("node ends", reason=str(error))
+        _log.error("worker_failed", reason=str(error))
         return EXIT_TEMPFAIL if error.exit_code == EXIT_TEMPFAIL else EXIT_USAGE
     finally:
-        if plan.broker_pid and os.getppid() != parent:  # it was killed and could not tidy up
+        if plan.broker_pid and os.getppid() != parent:  # the parent was killed and could not stop the broker
             with contextlib.suppress(ProcessLookupError):
                 os.kill(plan.broker_pid, signal.SIGTERM)
     return 0

@@ -1,1 +1,1 @@
-"""What the dashboard, the API and the command line ask for beyond reading the store."""
+"""Services behind the dashboard, the API and the command line."""

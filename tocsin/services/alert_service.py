@@ -1,4 +1,4 @@
-"""What people do with alerts and silences at the command line: found by the beginnings of their ids, shown with all that became of them."""
+"""Alerts and silences for the command line: found by id prefix, with lifecycle, deliveries and suppression."""
 
 from __future__ import annotations
 
@@ -8,61 +8,61 @@ from typing import Any
 
 import msgspec
 
-from actions.alert_lifecycles import read_lives
+from actions.alert_lifecycles import read_lifecycles
 from core.durations import span
 from core.errors import InvalidInput, NotFound, UserError
 from core.records import Alert
 from core.settings import Settings
-from domain.alert_lifecycle import AlertEvent, Life, Silence, inhibitions
-from storage.store import Delivery, Group, Store, Withheld
+from domain.alert_lifecycle import AlertEvent, AlertLifecycle, Silence, inhibitions
+from storage.store import AlertGroup, Delivery, Store, SuppressedDelivery
 
 SHORTEST_PREFIX = 4
 SHOWN_CHARS = 10
 
 
 class AlertWithLifecycle(msgspec.Struct, frozen=True, kw_only=True):
-    """An alert with its life."""
+    """An alert with its lifecycle state."""
 
     alert: Alert
-    life: Life
+    life: AlertLifecycle
 
     def public(self) -> dict[str, Any]:
-        """As one flat JSON object: the alert's own fields, and its life's."""
+        """One flat dict: the fields of the alert and of its lifecycle state."""
         return {**msgspec.to_builtins(self.alert), **msgspec.to_builtins(self.life)}
 
 
 class AlertDetails(msgspec.Struct, frozen=True, kw_only=True):
-    """All that is known of one alert: also what was done to it, who was told, alone or in which groups, and who was not and why."""
+    """One alert with its events, deliveries (alone or in groups) and suppressed deliveries."""
 
     view: AlertWithLifecycle
     events: tuple[AlertEvent, ...]
     deliveries: tuple[Delivery, ...]
-    withheld: tuple[Withheld, ...]
-    groups: tuple[Group, ...] = ()
+    withheld: tuple[SuppressedDelivery, ...]
+    groups: tuple[AlertGroup, ...] = ()
 
 
 def list_alerts(store: Store, settings: Settings, now: datetime, *, since: datetime | None, limit: int) -> list[AlertWithLifecycle]:
-    """The newest alerts with their lives, newest first. Raises UserError, StoreError."""
+    """The newest alerts with their lifecycle states, newest first. Raises UserError, StoreError."""
     alerts = store.alerts.latest(limit, since=since)
-    lives = read_lives(store, alerts, now, inhibitions(settings.alert_inhibit))
+    lives = read_lifecycles(store, alerts, now, inhibitions(settings.alert_inhibit))
     return [AlertWithLifecycle(alert=alert, life=lives[alert.id]) for alert in alerts]
 
 
 def read_details(store: Store, settings: Settings, name: str, now: datetime) -> AlertDetails:
-    """All that is known of the alert whose id begins with `name`. Raises UserError where there is none, or more than one."""
+    """The alert whose id begins with `name`. Raises UserError if there is none, or more than one."""
     (alert,) = find(store, [name])
-    life = read_lives(store, [alert], now, inhibitions(settings.alert_inhibit))[alert.id]
+    life = read_lifecycles(store, [alert], now, inhibitions(settings.alert_inhibit))[alert.id]
     return AlertDetails(
         view=AlertWithLifecycle(alert=alert, life=life),
-        events=tuple(store.lives.events([alert.id])),
-        deliveries=tuple(store.told(alert.id)),
-        groups=tuple(store.groups.of([alert.id])),
-        withheld=tuple(store.lives.withheld([alert.id])),
+        events=tuple(store.alert_lifecycle.events([alert.id])),
+        deliveries=tuple(store.deliveries_of(alert.id)),
+        groups=tuple(store.alert_groups.of([alert.id])),
+        withheld=tuple(store.alert_lifecycle.suppressed([alert.id])),
     )
 
 
 def find(store: Store, names: Sequence[str]) -> list[Alert]:
-    """The alerts whose ids are, or begin with, these. Raises UserError for one that there is not, or that is not the only one."""
+    """The alerts with these ids or id prefixes. Raises UserError if one is missing or ambiguous."""
     found: dict[str, Alert] = {}
     for name in names:
         ident = _only(name, [name] if store.alerts.get(name) else store.alerts.find(_prefix(name, "alert")), "alert")
@@ -73,35 +73,35 @@ def find(store: Store, names: Sequence[str]) -> list[Alert]:
 
 
 def states(store: Store, settings: Settings, alerts: Sequence[Alert], now: datetime) -> dict[str, str]:
-    """What state each alert is in, by id. Raises UserError, StoreError."""
-    lives = read_lives(store, alerts, now, inhibitions(settings.alert_inhibit))
+    """State of each alert, by id. Raises UserError, StoreError."""
+    lives = read_lifecycles(store, alerts, now, inhibitions(settings.alert_inhibit))
     return {alert.id: lives[alert.id].state for alert in alerts}
 
 
 def find_silence(store: Store, name: str) -> Silence:
-    """The silence whose id is, or begins with, this. Raises UserError as `find` does."""
+    """The silence with this id or id prefix. Raises UserError as `find` does."""
     found = {each.id: each for each in store.silences.find(_prefix(name, "silence"))}
     return found[_only(name, list(found), "silence")]
 
 
 def _prefix(name: str, kind: str) -> str:
     if len(name) < SHORTEST_PREFIX:
-        raise InvalidInput(f"{kind} {name!r}: give {SHORTEST_PREFIX} characters of its id at least")
+        raise InvalidInput(f"{kind} {name!r}: give at least {SHORTEST_PREFIX} characters of its id")
     return name
 
 
 def _only(name: str, ids: Sequence[str], kind: str) -> str:
-    listed = "`tocsin alerts list`" if kind == "alert" else "`tocsin alerts silences --ended`"
+    listed = "`tocsin alerts list`" if kind == "alert" else "`tocsin alerts silences --expired`"
     if not ids:
-        raise NotFound(f"{name}: there is no such {kind}; {listed} names them")
+        raise NotFound(f"{name}: no such {kind}; {listed} shows the ids")
     if len(ids) > 1:
         some = ", ".join(each[: len(name) + 4] for each in ids[:4])
-        raise InvalidInput(f"{name}: {len(ids)} or more {kind}s begin so ({some}); give more of the id")
+        raise InvalidInput(f"{name}: {len(ids)} or more {kind}s match ({some}); give more characters")
     return ids[0]
 
 
 def parse_time(text: str, now: datetime) -> datetime:
-    """The time in words: "2h" is two hours before `now`; else as ISO 8601 has it, in UTC where it says no zone. Raises UserError."""
+    """Parse a time: "2h" is two hours before `now`; otherwise ISO 8601, UTC if it has no zone. Raises UserError."""
     try:
         return now - span(text)
     except UserError:
@@ -110,4 +110,4 @@ def parse_time(text: str, now: datetime) -> datetime:
         found = datetime.fromisoformat(text)
         return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError) as error:
-        raise InvalidInput(f"{text!r} is no time: expected such as 24h (ago) or 2026-11-20T08:00:00+08:00") from error
+        raise InvalidInput(f"{text!r} is not a time; expected such as 24h (ago) or 2026-11-20T08:00:00+08:00") from error

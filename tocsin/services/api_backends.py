@@ -1,7 +1,7 @@
-"""What the API can do besides reading the store, for each way to run it.
+"""API backends besides the store: pushing articles, classifying texts, active rules and watchlists.
 
-tocsin up          pushed articles ─▶ the parent's outbox (SQLite) ─▶ its publisher ─▶ broker; texts ─▶ the worker's model
-tocsin dashboard   pushed articles ─▶ Kafka, acknowledged;                                     texts ─▶ a model of its own, when asked
+tocsin up          pushed articles ─▶ the parent's outbox (SQLite) ─▶ publisher ─▶ broker;  texts ─▶ the worker's model
+tocsin dashboard   pushed articles ─▶ Kafka, acknowledged;                                  texts ─▶ a model loaded on demand
 """
 
 from __future__ import annotations
@@ -36,19 +36,22 @@ if TYPE_CHECKING:
     from ingest.companies.gazetteer import Gazetteer
 
 TIMEOUT_S = 10.0
-"""As long as Kafka is waited for before a client is told to come again."""
-WAITING = 4
-"""Requests for the model that may wait for each other; more are told to come again."""
+"""How long a push waits for Kafka before the client is told to retry."""
+MAX_WAITING_REQUESTS = 4
+"""Requests that may wait for the model; further ones are told to retry."""
 
 
 @contextlib.contextmanager
 def backends(
     settings: Settings, store: Store, *, outbox: Path | None = None, model: Future[Classifier] | None = None
 ) -> Iterator[Backends]:
-    """What these settings let the API do, while inside.
+    """The API backends of these settings, open while inside.
 
-    outbox: another process's, who publishes what is put there; else Kafka is given articles directly, where the settings name one
-    model: another's, which may be shared between threads, once it is there; else one is loaded when it is asked for
+    Args:
+        settings: of this installation.
+        store: for rules and watchlists.
+        outbox: outbox of the process that publishes; None to send articles to Kafka directly, if the settings name one.
+        model: a thread-safe classifier, once it is loaded; None to load one on demand.
     """
     gazetteer = cache(lambda: wiring.make_gazetteer(settings))
     with contextlib.ExitStack() as stack:
@@ -78,14 +81,14 @@ def backends(
 
 def _shared(model: Future[Classifier]) -> Classifier:
     if not model.done():
-        raise ModelError("it is still being loaded")
+        raise ModelError("the model is still loading")
     return model.result()
 
 
 def rules(settings: Settings, store: Store) -> list[RuleOut]:
-    """The rules in force: the detector, and an analyst's own, as the dashboard or the file has them. Raises UserError, StoreError."""
-    made = wiring.rules_in_force(settings, store)
-    parameters: list[dict[str, Any]] = [{"kind": "spike", **asdict(made.detector)}, *map(asdict, made.own)]
+    """The active rules: the detector and the user-defined rules. Raises UserError, StoreError."""
+    made = wiring.active_rules(settings, store)
+    parameters: list[dict[str, Any]] = [{"kind": "spike", **asdict(made.detector)}, *map(asdict, made.limit_rules)]
     return [RuleOut(name=each.pop("name"), parameters=each) for each in parameters]
 
 
@@ -120,12 +123,12 @@ class TextClassifier:
         self._load, self._gazetteer = load, gazetteer
         self._classifier: Classifier | None = None
         self._lock = threading.Lock()
-        self._room = threading.BoundedSemaphore(WAITING)
+        self._room = threading.BoundedSemaphore(MAX_WAITING_REQUESTS)
 
     def __call__(self, texts: Sequence[str]) -> Classified:
-        """One item a text, in order. Raises ModelError."""
+        """Classify texts, one item each, in order. Raises ModelError."""
         if not self._room.acquire(blocking=False):
-            raise ModelError("others keep it busy")
+            raise ModelError("the model is busy")
         try:
             return self._classify(texts)
         finally:
@@ -165,11 +168,11 @@ class TextClassifier:
 class ArticlePusher:
     """backends.Push. place: IntoOutbox or IntoKafka: takes articles, and says why it will never take some, by index"""
 
-    def __init__(self, gazetteer: Callable[[], Gazetteer], place: OutboxTarget | KafkaTarget) -> None:
-        self._gazetteer, self._place = gazetteer, place
+    def __init__(self, gazetteer: Callable[[], Gazetteer], target: OutboxTarget | KafkaTarget) -> None:
+        self._gazetteer, self._target = gazetteer, target
 
     def __call__(self, given: Sequence[ArticleIn], now: datetime) -> list[PushResult]:
-        """One result each. Raises BrokerError, StoreError."""
+        """Push articles; one result each. Raises BrokerError, StoreError."""
         results: dict[int, PushResult] = {}
         built: dict[int, Article] = {}
         for index, each in enumerate(given):
@@ -179,9 +182,9 @@ class ArticlePusher:
             except BadRecord as error:
                 built.pop(index, None)
                 results[index] = PushResult(index=index, accepted=False, reason=error.reason)
-        refused = self._place.take(built)
+        rejected = self._target.send(built)
         for index, article in built.items():
-            why = refused.get(index, "")
+            why = rejected.get(index, "")
             results[index] = (
                 PushResult(index=index, accepted=False, reason=why)
                 if why
@@ -190,8 +193,8 @@ class ArticlePusher:
         return [results[index] for index in range(len(given))]
 
     def close(self) -> None:
-        """Let go of where articles go to; calling it twice is fine."""
-        self._place.close()
+        """Close the target. May be called twice."""
+        self._target.close()
 
 
 def _raw(given: ArticleIn) -> RawArticle:
@@ -209,15 +212,15 @@ def _raw(given: ArticleIn) -> RawArticle:
 
 
 class OutboxTarget:
-    """The outbox of the process that crawls and publishes: what is there survives us, the broker and a power cut."""
+    """The outbox of the process that publishes; articles in it survive crashes and power failures."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._outbox: Outbox | None = None
         self._lock = threading.Lock()
 
-    def take(self, articles: dict[int, Article]) -> dict[int, str]:
-        """Keep all of them, or none. Raises StoreError, BrokerError where too much waits already."""
+    def send(self, articles: dict[int, Article]) -> dict[int, str]:
+        """Store all articles or none. Raises StoreError, BrokerError if the outbox is full."""
         with self._lock:
             outbox = self._outbox = self._outbox or Outbox(self._path, durable_broker=True, append_only=True)
         if outbox.full:
@@ -239,35 +242,35 @@ class KafkaTarget:
         self._sender, self._timeout_s = sender, timeout_s
         self._lock = threading.Lock()
 
-    def take(self, articles: dict[int, Article]) -> dict[int, str]:
-        """Index to why Kafka will never take it, of those that it refuses. Raises BrokerError: some may be there all the same."""
+    def send(self, articles: dict[int, Article]) -> dict[int, str]:
+        """Send articles. Returns index to reason for those that Kafka rejects. Raises BrokerError; some may still have arrived."""
         if not self._lock.acquire(timeout=self._timeout_s):
-            raise BrokerError("others keep Kafka busy")
+            raise BrokerError("other requests are being sent to Kafka")
         try:
             return self._send(articles)
         except BrokerError:
-            self._sender.forget()  # what is in flight belongs to nobody any more; the client sends it again, under the same ids
+            self._sender.reset()  # the client sends the articles again, with the same ids
             raise
         finally:
             self._lock.release()
 
     def _send(self, articles: dict[int, Article]) -> dict[int, str]:
         deadline = time.monotonic() + self._timeout_s
-        refused: dict[int, str] = {}
+        rejected: dict[int, str] = {}
         for index, article in articles.items():
             self._sender.send(index, article.id.encode(), encode(article))
         while self._sender.in_flight:
-            for done in self._sender.finished():
+            for done in self._sender.delivery_reports():
                 if done.error and not done.fatal:
                     raise BrokerError(f"Kafka at {self._sender.bootstrap}: {done.error}")
                 if done.error:
-                    refused[done.token] = f"Kafka refuses it: {done.error}"
+                    rejected[done.token] = f"rejected by Kafka: {done.error}"
             if time.monotonic() > deadline:
-                raise BrokerError(f"Kafka at {self._sender.bootstrap} has not taken all within {self._timeout_s:.0f} s")
+                raise BrokerError(f"Kafka at {self._sender.bootstrap} has not acknowledged all articles within {self._timeout_s:.0f} s")
             if self._sender.in_flight:
                 self._sender.wake.wait(0.1)
-        return refused
+        return rejected
 
     def close(self) -> None:
-        """Let go of the producer."""
+        """Close the producer."""
         self._sender.close()

@@ -1,9 +1,9 @@
-"""History once more: archives are scored once, into a store of their own that is kept, and then replayed as often as is asked.
+"""Backtest rules on history: archives are classified once into a store of their own, then replayed any number of times.
 
-FILE... ─▶ tocsin.runtime.backfill (the worker's own pipeline) ─▶ data_dir/backtests/KEY ─┐
+FILE... ─▶ tocsin.runtime.backfill (the worker's pipeline) ─▶ data_dir/backtests/KEY ─┐
                                                  --store: the store of the settings ─┴─▶ Heard ─▶ stream.detection.replay ─▶ alerts
 
-tocsin/services/replay.py asks the same of the last days, for rules that are not in force yet.
+tocsin/services/replay.py also previews rules on the stored news of the last days.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from core.settings import Settings
 from ingest.archive.backfill import BackfillReport, identities
 from ingest.archive.files import ReadOptions
 from storage.store import Store
-from stream.detection.attribution import group_stories, needed
+from stream.detection.attribution import decisive_stories, group_stories
 from stream.detection.limit_evaluator import limit_evidence
 from stream.detection.outage import OutageRule, replay_outages
 from stream.detection.replay import ReplayData, ReplayedMinute, replay
-from stream.detection.rules import Rules
+from stream.detection.rules import AlertRules
 from tocsin.runtime import wiring
 from tocsin.runtime.backfill import Show, load
 from tocsin.services.replay import limit_alerts
@@ -55,7 +55,7 @@ class BacktestAlert(msgspec.Struct, frozen=True, kw_only=True):
     observed: int
     expected: float
     surprise: float
-    bar: float
+    threshold: float
     total: int
     sources: int
     measure: Measure
@@ -63,8 +63,8 @@ class BacktestAlert(msgspec.Struct, frozen=True, kw_only=True):
     limit: float
     event: str
     evidence: tuple[str, ...]
-    carried: int = 0
-    needed: tuple[str, ...] = ()
+    decisive_count: int = 0
+    decisive_article_ids: tuple[str, ...] = ()
 
 
 class BacktestSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,24 +78,24 @@ class BacktestSummary(msgspec.Struct, frozen=True, kw_only=True):
     series: int
     articles: int
     alerts: int
-    silences: int
+    outages: int
     alerts_per_week: float
     false_per_week: float
-    bar: float
+    threshold: float
 
 
 Progress = Callable[[float], None]
-"""Told the share that is done."""
+"""Called with the completed fraction, in [0, 1]."""
 
 
 @contextlib.contextmanager
 def archive_store(files: Sequence[str], settings: Settings, reading: ReadOptions, stop: threading.Event, show: Show) -> Iterator[Store]:
-    """The store that holds `files`, scored by the model of the settings: made at the first time, kept for the next.
+    """The store with the classified articles of `files`; built once and then reused.
 
-    Raises UserError for stdin, which cannot be read twice, and TocsinError; when it was interrupted, what was scored is kept.
+    Raises UserError for stdin, which cannot be identified, and TocsinError; an interrupted run continues the next time.
     """
     if "-" in files:
-        raise InvalidInput("a backtest reads its files by name: stdin cannot be told from what it was the last time")
+        raise InvalidInput("a backtest cannot read stdin: name the files")
     model = settings.model
     if model == "champion":
         versions = wiring.make_versions(settings)
@@ -108,52 +108,52 @@ def archive_store(files: Sequence[str], settings: Settings, reading: ReadOptions
     if not done.exists():
         report: BackfillReport = load(files, own, reading, stop, show)
         if report.interrupted:
-            raise TocsinError("interrupted; what was scored is kept: the same command goes on from here")
+            raise TocsinError("interrupted; run the same command again to continue")
         done.write_bytes(msgspec.json.encode(report))
     with contextlib.closing(wiring.make_store(own)) as store:
         yield store
 
 
 def run(
-    history: ReplayData, rules: Rules, silence: OutageRule, store: Store, since: datetime, until: datetime, show: Progress
+    history: ReplayData, rules: AlertRules, outage_rule: OutageRule, store: Store, since: datetime, until: datetime, show: Progress
 ) -> Iterator[BacktestAlert | BacktestSummary]:
     """Every alert, then the summary. store: the one that was heard. Raises StoreError."""
-    alerts, silences, bar = 0, 0, 0.0
+    alerts, outages, threshold = 0, 0, 0.0
     whole = max((until - since).total_seconds(), 1.0)
-    silent = (ReplayedMinute(at, fresh, bar=0.0) for at, fresh in replay_outages(history.spoke, silence, since, until))
+    silent = (ReplayedMinute(at, found, threshold=0.0) for at, found in replay_outages(history.activity, outage_rule, since, until))
     spoken = replay(history, rules.detector, since, until, limit_alerts(history, rules, store, since, until))
     for moment in heapq.merge(spoken, silent, key=lambda moment: moment.at):
-        bar = moment.bar or bar
+        threshold = moment.threshold or threshold
         show((moment.at - since).total_seconds() / whole)
         for alert in moment.alerts:
             alerts += 1
-            silences += alert.measure == "silence"
-            yield _told(alert, moment, history, store, bar)
+            outages += alert.measure == "outage"
+            yield _told(alert, moment, history, store, threshold)
     yield BacktestSummary(
         since=since,
         until=until,
-        series=len(history.tallies),
+        series=len(history.counts),
         articles=len(history.between(MARKET, since, until)),
         alerts=alerts,
-        silences=silences,
-        alerts_per_week=round((alerts - silences) / (whole / WEEK.total_seconds()), 2),
+        outages=outages,
+        alerts_per_week=round((alerts - outages) / (whole / WEEK.total_seconds()), 2),
         false_per_week=rules.detector.false_per_week,
-        bar=round(bar, 3),
+        threshold=round(threshold, 3),
     )
 
 
-def _told(alert: Alert, moment: ReplayedMinute, history: ReplayData, store: Store, bar: float) -> BacktestAlert:
-    if alert.measure == "silence":
+def _told(alert: Alert, moment: ReplayedMinute, history: ReplayData, store: Store, threshold: float) -> BacktestAlert:
+    if alert.measure == "outage":
         return _backtest_alert(alert, [], 0.0, [])
     if alert.measure in LEVELS:
         return _backtest_alert(alert, [item.id for item in limit_evidence(store, alert)], 0.0, [])
     articles = history.between(alert.series, alert.window_start, alert.window_start + timedelta(seconds=alert.window_s))
-    judged = moment.judged.get(alert.id)
-    carried = needed(group_stories(articles), judged) if judged is not None else []
-    return _backtest_alert(alert, [mention.id for mention in articles], bar, [story.article for story in carried])
+    decision = moment.decisions.get(alert.id)
+    decisive = decisive_stories(group_stories(articles), decision) if decision is not None else []
+    return _backtest_alert(alert, [mention.id for mention in articles], threshold, [story.article for story in decisive])
 
 
-def _backtest_alert(alert: Alert, evidence: Sequence[str], bar: float, carried: Sequence[str]) -> BacktestAlert:
+def _backtest_alert(alert: Alert, evidence: Sequence[str], threshold: float, decisive: Sequence[str]) -> BacktestAlert:
     return BacktestAlert(
         id=alert.id,
         rule=alert.rule,
@@ -165,7 +165,7 @@ def _backtest_alert(alert: Alert, evidence: Sequence[str], bar: float, carried: 
         observed=alert.observed,
         expected=alert.expected,
         surprise=alert.surprise,
-        bar=round(bar, 3),
+        threshold=round(threshold, 3),
         total=alert.total,
         sources=alert.sources,
         measure=alert.measure,
@@ -173,6 +173,6 @@ def _backtest_alert(alert: Alert, evidence: Sequence[str], bar: float, carried: 
         limit=alert.limit,
         event=alert.event,
         evidence=tuple(evidence),
-        carried=len(carried),
-        needed=tuple(carried),
+        decisive_count=len(decisive),
+        decisive_article_ids=tuple(decisive),
     )

@@ -1,4 +1,4 @@
-"""What people write on the dashboard in place of a file, rules and watchlists: the newest text counts, the audit log says whose it is."""
+"""Versioned configuration texts, rules and watchlists, saved on the dashboard in place of a file."""
 
 from __future__ import annotations
 
@@ -8,55 +8,65 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from actions.account_service import People
+from actions.account_service import AccountService
 from core.errors import Conflict, InvalidInput
 from dashboard.services import ActiveText
-from storage.store import RuleTexts, Store
+from storage.store import ConfigRevisionTable, Store
 
 
 class ConfigText:
-    """One such text. Thread safe.
+    """One kind of configuration text. The newest version is active. Thread safe.
 
-    what: as messages and the audit log call it; texts: where it is kept; file: what counts until somebody wrote one, "" for none
+    Args:
+        what: its name in messages and in the audit log.
+        texts: table of the versions.
+        file: active until a version is saved; "" for none.
+        store: for the audit log.
+        now: the current time.
+        most_chars: longest text accepted.
     """
 
-    def __init__(self, what: str, texts: RuleTexts, file: str, store: Store, now: Callable[[], datetime], *, most_chars: int) -> None:
+    def __init__(
+        self, what: str, texts: ConfigRevisionTable, file: str, store: Store, now: Callable[[], datetime], *, most_chars: int
+    ) -> None:
         self._what, self._texts, self._file, self._store, self._now, self._most = what, texts, file, store, now, most_chars
-        self._turn = threading.Lock()
+        self._preview_lock = threading.Lock()
 
     def active(self) -> ActiveText:
         """The newest text of the store, else that of the file. Raises StoreError."""
         found = self._texts.newest()
         if found is not None:
-            return ActiveText(found.id, found.text, found.who, found.at)
+            return ActiveText(found.id, found.text, found.actor, found.at)
         try:
             return ActiveText("", Path(self._file).expanduser().read_text("utf-8") if self._file else "")
-        except (OSError, UnicodeDecodeError):  # the worker complains of it
+        except (OSError, UnicodeDecodeError):  # the worker reports it
             return ActiveText("", "")
 
-    def put(self, text: str, base: str, who: str) -> ActiveText:
-        """Put a text in force in the place of the one of id `base`, with a line in the audit log.
+    def put(self, text: str, base: str, actor: str) -> ActiveText:
+        """Save a new version that replaces version `base`, with an audit entry.
 
         Raises UserError where another is in force by now, StoreError.
         """
         before = self.active()
         if before.id != base:
-            raise Conflict(f"{before.who} has changed the {self._what} meanwhile: load the page again, and look at what they are now")
-        made = self._texts.add(text, who, self._now())
-        People(self._store, self._now).note(who, f"{self._what} changed", made.id, before=before.text, after=text, address="dashboard")
-        return ActiveText(made.id, made.text, made.who, made.at)
+            raise Conflict(f"{before.actor} has changed the {self._what} in the meantime; reload the page to see the current version")
+        made = self._texts.add(text, actor, self._now())
+        AccountService(self._store, self._now).audit(
+            actor, f"{self._what} changed", made.id, before=before.text, after=text, address="dashboard"
+        )
+        return ActiveText(made.id, made.text, made.actor, made.at)
 
     def check_length(self, text: str) -> None:
-        """Raises UserError for a text that nobody wrote by hand."""
+        """Raises UserError for a text that is too long."""
         if len(text) > self._most:
             raise InvalidInput(f"{len(text):,} characters of {self._what} are too many: at most {self._most:,}")
 
     @contextmanager
     def exclusive_preview(self) -> Iterator[None]:
-        """While inside, nobody else tries a text: a trial reads much. Raises UserError where somebody does already."""
-        if not self._turn.acquire(blocking=False):
-            raise Conflict(f"other {self._what} are being tried; ask again in some seconds")
+        """Allow one preview at a time, as it reads much data. Raises UserError if one is running."""
+        if not self._preview_lock.acquire(blocking=False):
+            raise Conflict(f"a preview of other {self._what} is running; try again in a few seconds")
         try:
             yield
         finally:
-            self._turn.release()
+            self._preview_lock.release()

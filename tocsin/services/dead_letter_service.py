@@ -1,9 +1,9 @@
-"""What people do with records that could not be used: send them once more, after mending what refused them.
+"""Dead letters for the command line: find them, and replay them once their cause is fixed.
 
-    Kafka ─▶ the same bytes into the topic they came from
-    embedded ─▶ into the outbox: `tocsin up` sends what waits there
+    Kafka ─▶ the same bytes to their topic of origin
+    embedded ─▶ to the outbox, which `tocsin up` publishes
 
-A replayed record that is refused again is a new dead letter, at its new place.
+A replayed record that fails again is a new dead letter with a new offset.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ TIMEOUT_S = 60.0
 
 
 def find(store: Store, names: Sequence[str]) -> list[DeadLetter]:
-    """The dead letters of these names, in order. Raises UserError for one that there is not."""
+    """The dead letters of these names, in order. Raises UserError if one is missing."""
     found = []
     for name in names:
         topic, partition, offset = [*name.rsplit("/", 2), "", ""][:3]
-        letter = store.dead.get(topic, int(partition), int(offset)) if partition.isdecimal() and offset.isdecimal() else None
+        letter = store.dead_letters.get(topic, int(partition), int(offset)) if partition.isdecimal() and offset.isdecimal() else None
         if letter is None:
-            raise NotFound(f"{name}: there is no such dead letter; `tocsin dead-letters list` names them")
+            raise NotFound(f"{name}: no such dead letter; `tocsin dead-letters list` shows the names")
         found.append(letter)
     return found
 
 
 def replay(store: Store, letters: Sequence[DeadLetter], settings: Settings) -> None:
-    """Send `letters` once more, and note that. Raises UserError where one has no bytes or cannot go there, BrokerError."""
+    """Send `letters` again and mark them as replayed. Raises UserError if one cannot be replayed, BrokerError."""
     for letter in letters:
         if letter.state == "dropped":
-            raise Conflict(f"{letter.name} was dropped: its bytes are gone")
+            raise Conflict(f"{letter.name} was dropped: its content is deleted")
         if not letter.value:
-            raise Conflict(f"{letter.name} has no bytes to send: {letter.reason}")
+            raise Conflict(f"{letter.name} has no content to send: {letter.reason}")
     if settings.broker == "embedded":
         _to_outbox(letters, settings)
     else:
         _to_kafka(letters, settings)
-    store.dead.settle(letters, "replayed")
+    store.dead_letters.settle(letters, "replayed")
 
 
 def _to_outbox(letters: Sequence[DeadLetter], settings: Settings) -> None:
@@ -65,13 +65,13 @@ def _to_outbox(letters: Sequence[DeadLetter], settings: Settings) -> None:
 def _to_kafka(letters: Sequence[DeadLetter], settings: Settings) -> None:
     names = wiring.names(settings)
     for topic in {letter.topic for letter in letters}:
-        to = topic if topic in names else names.articles  # an archive that was loaded directly was never in Kafka
+        to = topic if topic in names else names.articles  # directly loaded archives were never in Kafka
         with contextlib.closing(BoundedProducer(settings.broker, to)) as sender:
             for number, letter in enumerate(each for each in letters if each.topic == topic):
                 sender.send(number, letter.key, letter.value)
             deadline = time.monotonic() + TIMEOUT_S
             while sender.in_flight:
-                failed = [done.error for done in sender.finished() if done.error]
+                failed = [done.error for done in sender.delivery_reports() if done.error]
                 if failed or time.monotonic() > deadline:
-                    raise BrokerError(f"Kafka at {settings.broker} did not take all: {failed[0] if failed else 'no answer'}")
+                    raise BrokerError(f"Kafka at {settings.broker} did not acknowledge all: {failed[0] if failed else 'no answer'}")
                 sender.wake.wait(0.1)

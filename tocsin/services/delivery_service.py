@@ -1,6 +1,7 @@
-"""Deliveries as people look at them, and what they ask to be sent once more; the worker sends it (stream/delivery/delivery_scheduler.py).
+"""The delivery log, replays and test deliveries, for the dashboard and the command line.
 
-For the command line and for the dashboard, whose process sends nothing itself: it may not reach the endpoints at all.
+The worker sends replays and tests (stream/delivery/delivery_scheduler.py): the dashboard's process may have no access to the
+endpoints.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ MOST_AT_ONCE = 500
 
 
 class EndpointState(msgspec.Struct, frozen=True, kw_only=True):
-    """An endpoint as it is now.
+    """Current state of an endpoint.
 
-    state: ok, waiting (spared for a moment), failing, gone (410: nothing more is sent to it), paused (by its setting) or unused
+    state: ok, waiting (rate limited), failing, gone (410: nothing more is sent), paused (by its setting) or unused
     """
 
     endpoint: str
@@ -38,7 +39,7 @@ class EndpointState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def states(settings: Settings, lasts: Sequence[Delivery]) -> list[EndpointState]:
-    """Every endpoint of the settings. Raises UserError. lasts: the last attempts of a while"""
+    """The state of every configured endpoint. Raises UserError. lasts: last attempts of a period"""
     found = []
     for endpoint in parsed(settings.webhooks):
         own = sorted((last for last in lasts if last.endpoint == endpoint.label), key=lambda last: last.sent_at)
@@ -60,13 +61,13 @@ def states(settings: Settings, lasts: Sequence[Delivery]) -> list[EndpointState]
 
 
 class StoredDeliveryService:
-    """As dashboard.services.Delivering has it."""
+    """Implements dashboard.services.DeliveryService."""
 
     def __init__(self, settings: Settings, store: Store, now: Callable[[], datetime]) -> None:
         self._settings, self._store, self._now = settings, store, now
 
     def log(self) -> DeliveryLog:
-        """The deliveries of the last DAYS. Raises UserError for webhooks that cannot work, StoreError."""
+        """The deliveries of the last DAYS. Raises UserError for invalid webhooks, StoreError."""
         now = self._now()
         since = now - timedelta(days=DAYS)
         lasts = self._store.alerts.last_attempts(since)
@@ -80,27 +81,27 @@ class StoredDeliveryService:
         return DeliveryLog(tuple(places), tuple(sent))
 
     def replay(self, endpoint: str, subjects: Sequence[str], actions: AuditedActions) -> int:
-        """Ask for these to be sent there once more; how many. Raises UserError, StoreError."""
+        """Request a replay of these deliveries. Returns how many. Raises UserError, StoreError."""
         self._must_be_open(endpoint)
         if len(subjects) > MOST_AT_ONCE:
-            raise InvalidInput(f"{len(subjects)} deliveries are too many at once: at most {MOST_AT_ONCE}")
+            raise InvalidInput(f"{len(subjects)} deliveries are too many; the limit is {MOST_AT_ONCE}")
         made = self._store.alerts.deliveries(list(subjects))
         last = {each.alert_id: each.attempt for each in made if each.endpoint == endpoint}
         unknown = [subject for subject in subjects if subject not in last or subject == TEST]
         if unknown:
-            raise NotFound(f"{unknown[0][:64]!r} was never sent to {endpoint}: there is nothing to send once more")
+            raise NotFound(f"{unknown[0][:64]!r} was never sent to {endpoint}")
         actions.replay(endpoint, last)
         return len(last)
 
     def replay_failed(self, endpoint: str, actions: AuditedActions) -> int:
-        """The same for all that failed or are dead there, the newest where they are too many. Raises UserError, StoreError."""
+        """Request a replay of all failed and dead deliveries, the newest if there are too many. Raises UserError, StoreError."""
         self._must_be_open(endpoint)
         found = [each.subject for each in self.log().deliveries if each.endpoint == endpoint and each.outcome in ("failed", "dead")]
         subjects = [subject for subject in found if subject != TEST][:MOST_AT_ONCE]
         return self.replay(endpoint, subjects, actions) if subjects else 0
 
     def send_test(self, endpoint: str, actions: AuditedActions) -> None:
-        """Ask for a test. Raises UserError, StoreError."""
+        """Request a test delivery. Raises UserError, StoreError."""
         self._state(endpoint)
         made = [each.attempt for each in self._store.alerts.deliveries([TEST]) if each.endpoint == endpoint]
         actions.send_test(endpoint, TEST, max(made, default=0))
@@ -109,15 +110,15 @@ class StoredDeliveryService:
         found = states(self._settings, self._store.alerts.last_attempts(self._now() - timedelta(days=DAYS)))
         state = next((each.state for each in found if each.endpoint == endpoint), None)
         if state is None:
-            raise NotFound(f"there is no webhook {endpoint[:64]!r}: {', '.join(each.endpoint for each in found) or 'none is set'}")
+            raise NotFound(f"no webhook {endpoint[:64]!r}: {', '.join(each.endpoint for each in found) or 'none are configured'}")
         return state
 
     def _must_be_open(self, endpoint: str) -> None:
         state = self._state(endpoint)
         if state == "paused":
-            raise Conflict(f"{endpoint} is paused by its setting: nothing is sent to it")
+            raise Conflict(f"{endpoint} is paused in the settings")
         if state == "gone":
-            raise Conflict(f"{endpoint} said that it is gone (410): send a test first, it is used again when it takes that")
+            raise Conflict(f"{endpoint} is gone (410); send a test first: it is used again once a test succeeds")
 
 
 def _newest_first(each: DeliveryRecord) -> tuple[float, str, str]:

@@ -1,4 +1,4 @@
-"""The words behind a score, for the dashboard in the worker's process: asked of the model that scores at the moment."""
+"""Explains scores with the worker's current model, for the dashboard in the same process."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ TIMEOUT_S = 20.0
 
 
 class ScoreExplainer:
-    """Explains scores, one at a time: an integral takes as much as scoring some dozen texts, and the worker comes first.
+    """Implements dashboard.services.ExplanationService, one request at a time: one costs as much as classifying some dozen texts.
 
-    It shares the worker's network, whose forward pass keeps nothing (a test holds both to the same answers at the same time).
+    It shares the worker's network, whose forward pass keeps no state (a test runs both at the same time).
     """
 
     def __init__(self) -> None:
@@ -22,21 +22,21 @@ class ScoreExplainer:
         self._turn = threading.Lock()
 
     def use(self, classifier: Classifier) -> None:
-        """From now on explain with this one, or with the one that it is at the time."""
+        """Set the classifier; if it follows the champion, the current one explains."""
         self._classifier = classifier
 
     def __call__(self, asked: ExplanationRequest) -> Explanation:
-        """Raises ModelError while there is no model, for one that is no network of ours, and for a text without words."""
+        """Raises ModelError without a model, for a model that is not one of our networks, and for a text without words."""
         if self._classifier is None:
-            raise ModelError("the model is still being loaded; ask again in some seconds")
+            raise ModelError("the model is still loading; try again in a few seconds")
         from models.inference.explain import explain
         from models.inference.transformer import TransformerClassifier
 
         classifier = current_model(self._classifier)
         if not isinstance(classifier, TransformerClassifier):
-            raise ModelError(f"the model {classifier.version} is no network of ours; only those can be explained")
+            raise ModelError(f"the model {classifier.version} cannot be explained: it is not a network of ours")
         if not self._turn.acquire(timeout=TIMEOUT_S):
-            raise ModelError("other texts are being explained; ask again in some seconds")
+            raise ModelError("another text is being explained; try again in a few seconds")
         try:
             found = explain(classifier, asked.title, asked.text, asked.language, asked.company, genre=asked.genre)
         finally:

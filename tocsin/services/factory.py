@@ -42,8 +42,8 @@ def services_of(
     """All services over one store. now: the time, aware UTC; explain: of the model that runs in this process"""
     with contextlib.suppress(SettingsError):
         wiring.know_companies(settings)
-    with contextlib.suppress(SettingsError):  # of a file that is wrong: the worker complains of it
-        wiring.know_watchlists(wiring.watchlists_in_force(settings, store))
+    with contextlib.suppress(SettingsError):  # an invalid file: the worker reports it
+        wiring.register_watchlist_names(wiring.active_watchlists(settings, store))
     with contextlib.closing(LocalModelService(settings, store, now)) as models:
         yield Services(
             explanations=explain,

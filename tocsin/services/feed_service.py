@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from actions.account_service import People
+from actions.account_service import AccountService
 from core.errors import Conflict, InvalidInput, NotFound, SourceError
 from core.settings import Settings
 from dashboard.services import FeedEntry, FeedPreview, FeedProblem, NewFeed
@@ -45,7 +45,7 @@ class StoredFeedService:
         self._settings, self._store, self._now, self._look_s = settings, store, now, look_s
         self._turns = threading.BoundedSemaphore(AT_ONCE)
 
-    def preview(self, url: str, who: str) -> FeedPreview:
+    def preview(self, url: str, actor: str) -> FeedPreview:
         """What stands there. Raises UserError, SourceError, StoreError."""
         address = _address(url)
         if not self._turns.acquire(blocking=False):
@@ -57,10 +57,10 @@ class StoredFeedService:
             took_s = time.monotonic() - began
         finally:
             self._turns.release()
-            People(self._store, self._now).note(who, "feed looked at", address[:500], address=PAGES)
+            AccountService(self._store, self._now).audit(actor, "feed looked at", address[:500], address=PAGES)
         return preview_of(found, fetched, address, self._known(), self._now(), took_s)
 
-    def add(self, feed: NewFeed, who: str) -> None:
+    def add(self, feed: NewFeed, actor: str) -> None:
         """Have it crawled. Raises UserError, StoreError."""
         row = msgspec.to_builtins(feed) | {"url": _address(feed.url), "name": clean_text.clean(feed.name)[:200]}
         if self._settings.feeds_allow_private:
@@ -77,16 +77,16 @@ class StoredFeedService:
         if len(self._store.feeds.all()) >= MAX_FEEDS:
             raise Conflict(f"{MAX_FEEDS} feeds were added already; more belong into a file of sources")
         body = msgspec.json.encode(row).decode()
-        self._store.feeds.put(Feed(name=source.name, url=source.url, body=body, who=who, at=self._now()))
-        People(self._store, self._now).note(who, "feed added", source.name, after=body, address=PAGES)
+        self._store.feeds.put(Feed(name=source.name, url=source.url, body=body, actor=actor, at=self._now()))
+        AccountService(self._store, self._now).audit(actor, "feed added", source.name, after=body, address=PAGES)
 
-    def remove(self, name: str, who: str) -> None:
+    def remove(self, name: str, actor: str) -> None:
         """Have it left. Raises UserError, StoreError."""
         feed = next((each for each in self._store.feeds.all() if each.name == name), None)
         if feed is None:
             raise NotFound(f"nobody added {name[:100]!r} here: sources of a file are removed there")
-        self._store.feeds.put(msgspec.structs.replace(feed, removed=True, who=who, at=self._now()))
-        People(self._store, self._now).note(who, "feed removed", name, before=feed.body, address=PAGES)
+        self._store.feeds.put(msgspec.structs.replace(feed, removed=True, actor=actor, at=self._now()))
+        AccountService(self._store, self._now).audit(actor, "feed removed", name, before=feed.body, address=PAGES)
 
     def _known(self) -> dict[str, str]:
         """Name to address of every source that is crawled, or will be."""
@@ -104,7 +104,7 @@ class StoredFeedService:
                 raise
 
 
-def preview_of(found: feeds.Feed, fetched: Fetched, asked: str, known: dict[str, str], now: datetime, took_s: float) -> FeedPreview:
+def preview_of(found: feeds.ParsedFeed, fetched: Fetched, asked: str, known: dict[str, str], now: datetime, took_s: float) -> FeedPreview:
     """What is to be said of a feed. known: name to address of the sources that there are. Pure."""
     entries = [_entry(entry, now) for entry in found.entries]
     moments = sorted((entry.published for entry in entries if entry.published), reverse=True)
@@ -128,7 +128,7 @@ def preview_of(found: feeds.Feed, fetched: Fetched, asked: str, known: dict[str,
 
 
 def problems(
-    found: feeds.Feed,
+    found: feeds.ParsedFeed,
     entries: Sequence[FeedEntry],
     moments: Sequence[datetime],
     url: str,

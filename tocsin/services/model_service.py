@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from actions.account_service import People
+from actions.account_service import AccountService
 from core import log
 from core.errors import Conflict, ModelError, StoreError, UserError
 from core.settings import Settings
@@ -25,9 +25,9 @@ from dashboard.services import (
     RefreshStatus,
 )
 from models.evaluation.card_reader import read_card
-from models.registry.versions import Entry, Event, Versions
+from models.registry.versions import HistoryEntry, VersionEntry, Versions
 from models.training.promotion_gate import Comparison
-from models.training.refresh_status import Progress, read_measured, read_progress
+from models.training.refresh_status import RefreshProgress, read_measurement, read_progress
 from storage.store import Store
 from tocsin.runtime import scheduler, wiring
 
@@ -41,7 +41,7 @@ class LocalModelService:
 
     def __init__(self, settings: Settings, store: Store, now: Callable[[], datetime]) -> None:
         self._settings, self._store, self._now = settings, store, now
-        self._people = People(store, now)
+        self._people = AccountService(store, now)
         self._lock = threading.Lock()
         self._own: _Own | None = None
         self._closed = False
@@ -68,7 +68,7 @@ class LocalModelService:
         versions = self._versions()
         for challenger, other in ((now, before), (before, now)):
             versions.folder(challenger)  # no path out of the folder
-            found = read_measured(versions.root, challenger)
+            found = read_measurement(versions.root, challenger)
             if found is not None and found.against == other:
                 return ModelComparison(
                     now, before, found.at, tuple(_compared(each, turned=challenger == before) for each in found.comparisons)
@@ -86,29 +86,29 @@ class LocalModelService:
         """Ours from the moment it was asked for, else what the file says of the last one in any process."""
         own, found = self._own, read_progress(self._versions().root)
         if own is not None and (found is None or found[0].began < own.began or (own.error and found[0].ended is None)):
-            return RefreshStatus("failed" if own.error else "running", own.began, own.who, error=own.error)
+            return RefreshStatus("failed" if own.error else "running", own.began, own.actor, error=own.error)
         return None if found is None else _refresh(*found)
 
-    def promote(self, version: str, champion: str, why: str, who: str) -> None:
+    def promote(self, version: str, champion: str, why: str, actor: str) -> None:
         """As `tocsin models promote`."""
-        event = self._versions().promote(version, now=self._now(), why=why or "by hand", expected=champion, who=who)
+        event = self._versions().promote(version, now=self._now(), why=why or "by hand", expected=champion, actor=actor)
         if event is None:
             raise Conflict(f"{version} is the champion already")
-        self._note(who, "model promoted", version, {"champion": event.origin}, {"champion": version, "why": event.why})
+        self._note(actor, "model promoted", version, {"champion": event.origin}, {"champion": version, "why": event.why})
 
-    def rollback(self, champion: str, why: str, who: str) -> None:
+    def rollback(self, champion: str, why: str, actor: str) -> None:
         """As `tocsin models rollback`."""
-        event = self._versions().rollback(now=self._now(), why=why or "by hand", expected=champion, who=who)
-        self._note(who, "model rolled back", event.version, {"champion": event.origin}, {"champion": event.version, "why": event.why})
+        event = self._versions().rollback(now=self._now(), why=why or "by hand", expected=champion, actor=actor)
+        self._note(actor, "model rolled back", event.version, {"champion": event.origin}, {"champion": event.version, "why": event.why})
 
-    def refresh(self, who: str, force: bool) -> None:
+    def refresh(self, actor: str, force: bool) -> None:
         """As `tocsin refresh`; it returns at once."""
         with self._lock:
             known = self.refresh_status()
             if self._closed or (known is not None and known.state == "running"):
                 raise Conflict("a refresh is under way already; wait for it")
-            self._note(who, "refresh started", after={"force": force})
-            own = self._own = _Own(datetime.now(UTC), who)  # the other process goes by this clock
+            self._note(actor, "refresh started", after={"force": force})
+            own = self._own = _Own(datetime.now(UTC), actor)  # the other process goes by this clock
             own.thread = threading.Thread(target=self._run, args=(own, force), name="refresh", daemon=True)
             own.thread.start()
 
@@ -129,11 +129,11 @@ class LocalModelService:
         except (StoreError, UserError, ModelError, OSError) as error:
             own.error = str(error)
         if own.error:
-            _log.error("refresh failed", reason=own.error, by=own.who)
+            _log.error("refresh failed", reason=own.error, by=own.actor)
         found = read_progress(self._versions().root)
         outcome = found[0].outcome if found is not None and found[0].began >= own.began else None
         message = {"action": outcome.action, "champion": outcome.champion, "reasons": outcome.reasons} if outcome else {"error": own.error}
-        self._note(own.who, "refresh ended", outcome.challenger if outcome else "", {"champion": before}, message)
+        self._note(own.actor, "refresh ended", outcome.challenger if outcome else "", {"champion": before}, message)
 
     def _wait(self, own: _Own, force: bool) -> str:
         """Run the program to its end; why it failed, "" where it did not."""
@@ -143,7 +143,7 @@ class LocalModelService:
                 if self._closed:
                     return "the dashboard was stopped"
                 own.child = subprocess.Popen(
-                    scheduler.refresh_command(labels, who=own.who, force=force),
+                    scheduler.refresh_command(labels, actor=own.actor, force=force),
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.PIPE,
                     text=True,
@@ -160,31 +160,31 @@ class LocalModelService:
     def _versions(self) -> Versions:
         return wiring.make_versions(self._settings)
 
-    def _note(self, who: str, what: str, about: str = "", before: object = "", after: object = "") -> None:
+    def _note(self, actor: str, what: str, about: str = "", before: object = "", after: object = "") -> None:
         try:
-            self._people.note(who, what, about, before=before, after=after, address=PAGES)
+            self._people.audit(actor, what, about, before=before, after=after, address=PAGES)
         except StoreError as error:  # it is done, and the history of the versions says by whom
-            _log.error("not in the audit log", what=what, about=about, by=who, reason=str(error))
+            _log.error("not in the audit log", what=what, about=about, by=actor, reason=str(error))
 
 
 class _Own:
     """A refresh that was begun here. error: why it failed, "" until then"""
 
-    def __init__(self, began: datetime, who: str) -> None:
-        self.began, self.who, self.error = began, who, ""
+    def __init__(self, began: datetime, actor: str) -> None:
+        self.began, self.actor, self.error = began, actor, ""
         self.thread = threading.Thread()
         self.child: subprocess.Popen[str] | None = None
 
 
-def _version(entry: Entry) -> ModelVersion:
+def _version(entry: VersionEntry) -> ModelVersion:
     made = entry.manifest
     if made is None:
         return ModelVersion(entry.version, champion=entry.champion, fault=entry.fault)
     return ModelVersion(entry.version, made.version, made.created, made.parent, made.data, made.dev, entry.champion, entry.fault)
 
 
-def _move(event: Event) -> ModelChange:
-    return ModelChange(event.when, event.action, event.version, event.origin, event.why, event.who, event.labels_until is not None)
+def _move(event: HistoryEntry) -> ModelChange:
+    return ModelChange(event.when, event.action, event.version, event.origin, event.why, event.actor, event.labels_until is not None)
 
 
 def _compared(each: Comparison, *, turned: bool) -> MetricComparison:
@@ -194,10 +194,12 @@ def _compared(each: Comparison, *, turned: bool) -> MetricComparison:
     return MetricComparison(each.test, each.group, each.metric, each.n, each.champion, each.challenger, each.low, each.high)
 
 
-def _refresh(found: Progress, alive: bool) -> RefreshStatus:
+def _refresh(found: RefreshProgress, alive: bool) -> RefreshStatus:
     if found.ended is None:
-        return RefreshStatus("running" if alive else "lost", found.began, found.who, found.told)
+        return RefreshStatus("running" if alive else "lost", found.began, found.started_by, found.lines)
     if found.outcome is None:
-        return RefreshStatus("failed", found.began, found.who, found.told, found.ended, error=found.error)
+        return RefreshStatus("failed", found.began, found.started_by, found.lines, found.ended, error=found.error)
     out = found.outcome
-    return RefreshStatus("ended", found.began, found.who, found.told, found.ended, out.action, out.champion, out.challenger, out.reasons)
+    return RefreshStatus(
+        "ended", found.began, found.started_by, found.lines, found.ended, out.action, out.champion, out.challenger, out.reasons
+    )

@@ -11,14 +11,14 @@ from core.errors import NotFound, UserError
 from core.records import Alert
 from core.series import MARKET
 from stats.minute_counts import StoryCounts
-from stats.outage_model import STRETCH_S
+from stats.outage_model import SLOT_S
 from storage.store import Store
 from storage.timestamps import from_epoch
 from stream.detection.limit_evaluator import limit_evidence
 from stream.detection.limit_rule import risk_articles
-from stream.detection.outage import GONE
+from stream.detection.outage import RETIRED_SLOTS
 from stream.detection.replay import ReplayData, replay, replay_limit_rules
-from stream.detection.rules import Rules
+from stream.detection.rules import AlertRules
 from stream.detection.spike_rule import SpikeRule
 
 WITH_EVIDENCE = 50
@@ -40,21 +40,21 @@ def load_history(
     end = until or datetime.now(UTC) + timedelta(days=1)
     reach = timedelta(0) if rule.paused else timedelta(seconds=rule.history_s) + timedelta(days=2)
     past = max(first, begin - max(reach, timedelta(seconds=window_s)))
-    tallies = {series: StoryCounts.of(*columns) for series, columns in store.mentions.minutes(None, past, end).items()}
-    if MARKET not in tallies or begin >= end:
+    counts = {series: StoryCounts.of(*columns) for series, columns in store.mentions.minutes(None, past, end).items()}
+    if MARKET not in counts or begin >= end:
         raise NotFound(f"there is no article between {begin:%Y-%m-%d %H:%M} and {end:%Y-%m-%d %H:%M} UTC")
-    last = from_epoch(int(tallies[MARKET].at[-1]) + 60)
+    last = from_epoch(int(counts[MARKET].at[-1]) + 60)
     articles = {} if rule.paused else store.mentions.negative_articles(past, end)
-    spoke = store.sources.told(past - timedelta(seconds=GONE * STRETCH_S), end, STRETCH_S)
-    return ReplayData(tallies, articles, store.mentions.sources(past, end), spoke), begin, min(end, last)
+    spoke = store.sources.activity(past - timedelta(seconds=RETIRED_SLOTS * SLOT_S), end, SLOT_S)
+    return ReplayData(counts, articles, store.mentions.sources(past, end), spoke), begin, min(end, last)
 
 
-def limit_alerts(history: ReplayData, rules: Rules, store: Store, since: datetime, until: datetime) -> dict[int, list[Alert]]:
+def limit_alerts(history: ReplayData, rules: AlertRules, store: Store, since: datetime, until: datetime) -> dict[int, list[Alert]]:
     """What an analyst's own rules would have rung in [since, until): the end of a minute to its alerts. Raises StoreError."""
     before = timedelta(seconds=rules.window_s)
-    risky = any(rule.kind == "risk_event" for rule in rules.own)
+    risky = any(rule.kind == "risk_event" for rule in rules.limit_rules)
     risks = risk_articles(store.articles.risky(since - before, until)) if risky else {}
-    return replay_limit_rules(history.tallies, risks, rules.own, store.mentions, since, until)
+    return replay_limit_rules(history.counts, risks, rules.limit_rules, store.mentions, since, until)
 
 
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,13 +71,13 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     alerts: tuple[Alert, ...]
 
 
-def preview(store: Store, rules: Rules, since: datetime, until: datetime) -> Preview:
+def preview(store: Store, rules: AlertRules, since: datetime, until: datetime) -> Preview:
     """What the rules of a file would have raised in [since, until), through the code that watches the stream, with a virtual clock.
 
     The detector is asked only where a rule of the file gives it numbers. Raises StoreError.
     """
     detector = rules.detector if rules.detector_overridden else dataclasses.replace(rules.detector, paused=True)
-    names = [rule.name for rule in (*((detector,) if rules.detector_overridden else ()), *rules.own) if not rule.paused]
+    names = [rule.name for rule in (*((detector,) if rules.detector_overridden else ()), *rules.limit_rules) if not rule.paused]
     try:
         history, begin, end = load_history(store, detector, since, until, window_s=rules.window_s)
     except UserError:  # nothing is stored of that time
@@ -89,7 +89,7 @@ def preview(store: Store, rules: Rules, since: datetime, until: datetime) -> Pre
     return Preview(
         since=begin,
         until=until,
-        stories=int(history.tallies[MARKET].count_all(int(begin.timestamp()), int(end.timestamp()))),
+        stories=int(history.counts[MARKET].count_all(int(begin.timestamp()), int(end.timestamp()))),
         rules={name: sum(alert.rule == name for alert in alerts) for name in names},
         alerts=(*alerts[:shown], *articles),
     )

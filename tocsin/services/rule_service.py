@@ -9,8 +9,8 @@ from core import log
 from core.errors import StoreError, UserError
 from core.settings import Settings
 from dashboard.services import ActiveText, RulePreview
-from storage.store import RuleText, Store
-from stream.detection.rules import Rules
+from storage.store import ConfigRevision, Store
+from stream.detection.rules import AlertRules
 from tocsin.runtime import wiring
 from tocsin.services.config_text import ConfigText
 from tocsin.services.replay import preview
@@ -25,7 +25,7 @@ class StoredRuleService:
 
     def __init__(self, settings: Settings, store: Store, now: Callable[[], datetime]) -> None:
         self._settings, self._store, self._now = settings, store, now
-        self._text = ConfigText("rules", store.rules, settings.alert_rules, store, now, most_chars=MAX_CHARS)
+        self._text = ConfigText("rules", store.rule_texts, settings.alert_rules, store, now, most_chars=MAX_CHARS)
         self.active = self._text.active
 
     def preview(self, text: str) -> RulePreview:
@@ -36,14 +36,14 @@ class StoredRuleService:
             found = preview(self._store, rules, until - timedelta(days=DAYS), until)
         return RulePreview(found.since, found.until, found.stories, found.rules, found.alerts)
 
-    def save(self, text: str, base: str, who: str) -> ActiveText:
+    def save(self, text: str, base: str, actor: str) -> ActiveText:
         """Put them in force, with a line in the audit log. Raises UserError, StoreError."""
         self._checked(text)
-        return self._text.put(text, base, who)
+        return self._text.put(text, base, actor)
 
-    def _checked(self, text: str) -> Rules:
+    def _checked(self, text: str) -> AlertRules:
         self._text.check_length(text)
-        return wiring.make_rules(self._settings, text=text, watchlists=wiring.watchlists_in_force(self._settings, self._store))
+        return wiring.make_rules(self._settings, text=text, watchlists=wiring.active_watchlists(self._settings, self._store))
 
 
 class RuleFollower:
@@ -53,10 +53,10 @@ class RuleFollower:
         self._settings, self._store = settings, store
         self._known = ""
 
-    def __call__(self) -> Rules | None:
+    def __call__(self) -> AlertRules | None:
         """Rules that were written since it was asked last; None: none, or such as cannot be used, or the store does not answer."""
         try:
-            found = self._store.rules.newest()
+            found = self._store.rule_texts.newest()
             if found is None or found.id == self._known:
                 return None
             self._known = found.id
@@ -65,12 +65,12 @@ class RuleFollower:
             _log.warning("rules will be asked for again", error=str(error))
             return None
 
-    def _made(self, found: RuleText) -> Rules | None:
+    def _made(self, found: ConfigRevision) -> AlertRules | None:
         try:
-            watchlists = wiring.watchlists_in_force(self._settings, self._store)
+            watchlists = wiring.active_watchlists(self._settings, self._store)
             rules = wiring.make_rules(self._settings, text=found.text, watchlists=watchlists)
         except UserError as error:  # a company that they name is gone from the list, perhaps
-            _log.warning("rules cannot be used; those before stay in force", by=found.who, error=str(error))
+            _log.warning("rules cannot be used; those before stay in force", by=found.actor, error=str(error))
             return None
-        _log.info("rules in force", by=found.who, rules=[rule.name for rule in rules.own])
+        _log.info("rules in force", by=found.actor, rules=[rule.name for rule in rules.limit_rules])
         return rules

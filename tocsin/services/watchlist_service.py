@@ -51,8 +51,8 @@ class CurrentWatchlists:
         now = newest.id if newest else ""
         with self._lock:
             if self._known is None or self._known[0] != now:
-                found = wiring.watchlists_in_force(self._settings, self._store)
-                wiring.know_watchlists(found)
+                found = wiring.active_watchlists(self._settings, self._store)
+                wiring.register_watchlist_names(found)
                 self._known = now, found
             return self._known[1]
 
@@ -78,12 +78,12 @@ class StoredWatchlistService:
         with self._text.exclusive_preview():
             return self._tried(watchlists)
 
-    def save(self, text: str, base: str, who: str) -> ActiveText:
+    def save(self, text: str, base: str, actor: str) -> ActiveText:
         """Put them in force, with a line in the audit log. Raises UserError, StoreError."""
         watchlists = self._checked(text)
         self._check_rules(watchlists)
-        made = self._text.put(text, base, who)
-        wiring.know_watchlists(watchlists)
+        made = self._text.put(text, base, actor)
+        wiring.register_watchlist_names(watchlists)
         return made
 
     def _checked(self, text: str) -> tuple[Watchlist, ...]:
@@ -95,7 +95,7 @@ class StoredWatchlistService:
 
     def _check_rules(self, watchlists: tuple[Watchlist, ...]) -> None:
         """A rule that names a watchlist which is gone could not be used any more."""
-        rules = self._store.rules.newest()
+        rules = self._store.rule_texts.newest()
         try:
             wiring.make_rules(self._settings, text=rules.text if rules else None, watchlists=watchlists)
         except UserError as error:
@@ -193,10 +193,10 @@ class WatchlistFollower:
         try:
             watchlists = wiring.make_watchlists(self._settings, text=found.text)
         except UserError as error:  # a company that they name is gone from the list, perhaps
-            _log.warning("watchlists cannot be used; those before stay in force", by=found.who, error=str(error))
+            _log.warning("watchlists cannot be used; those before stay in force", by=found.actor, error=str(error))
             return
         matcher = Matcher(watchlists)
-        wiring.know_watchlists(watchlists)
+        wiring.register_watchlist_names(watchlists)
         new, now = due(self._store, matcher), self._now()
         since = now - timedelta(days=self._settings.alert_history_days)
         if new:

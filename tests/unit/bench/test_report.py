@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench.report import BEGIN, END, keep, run
+from bench.report import BEGIN, END, run, save_result
 from core.errors import NotFound
 
 
@@ -34,9 +34,9 @@ def docs(tmp_path: Path) -> Path:
 
 
 def test_the_last_result_of_each_stands_between_the_marks_and_the_rest_stays(docs: Path):
-    keep("one", Found(1.5, [], []), docs)
-    keep("two", Found(1234.5, [3, 4], [Size(1_000_000, [Read("overview", 9.5)])]), docs)
-    keep("one", Found(2.5, [], []), docs)
+    save_result("one", Found(1.5, [], []), docs)
+    save_result("two", Found(1234.5, [3, 4], [Size(1_000_000, [Read("overview", 9.5)])]), docs)
+    save_result("one", Found(2.5, [], []), docs)
     page = (docs / "performance.md").read_text(encoding="utf-8")
     assert page.startswith(f"# Before\n\n{BEGIN}\n") and page.endswith(f"{END}\n\n## After 之后\n")
     assert "old" not in page and "1.5 |" not in page

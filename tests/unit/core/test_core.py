@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from core.errors import BadRecord, SettingsError
 from core.log import mask
 from core.records import NEWEST, OLDEST, Article, CompanyScore, Score, WatchlistScore, alert_id, article_id, clamp_published, decode, encode
-from core.series import ALERTING, facts, is_negative, kind_of, know_watchlists, series_name
+from core.series import ALERTING, facts, is_negative, kind_of, register_watchlist_names, series_name
 from core.settings import build
 from core.taxonomy import TOPICS
 from dashboard.translations import LABELS
@@ -151,13 +151,13 @@ class TestSeries:
 
     def test_a_watchlist_is_called_by_its_title(self):
         assert series_name("watchlist:property", "zh") == "property"
-        know_watchlists({"property": ("Developers' debt", "房企债务")})
+        register_watchlist_names({"property": ("Developers' debt", "房企债务")})
         try:
             assert series_name("watchlist:property") == "Developers' debt"
             assert series_name("watchlist:property", "zh") == "房企债务"
             assert series_name("company:property") == "property"
         finally:
-            know_watchlists({})
+            register_watchlist_names({})
 
     def test_negative_means_likeliest(self):
         assert is_negative(0.5, 0.3, 0.2)

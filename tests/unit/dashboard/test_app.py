@@ -21,7 +21,7 @@ from core.settings import Settings
 from dashboard.app import create_app
 from dashboard.web.compression import Compressed
 from dashboard.web.permissions import callback_key
-from dashboard.web.server import LIVE, is_loopback, serve
+from dashboard.web.server import CHANGE_FEED, is_loopback, serve
 from storage.store import Store
 from tests.unit.dashboard.reads.test_queries import NOW, EmptyClickHouse, Hands
 
@@ -230,9 +230,9 @@ def test_an_unknown_alert_is_a_friendly_page(app: dash.Dash, client: Any):
 def test_records_that_were_set_aside_are_counted_for_the_header(monkeypatch: pytest.MonkeyPatch):
     store = Store(EmptyClickHouse())
     app = create_app(store, OPEN, now=lambda: NOW, cache=Cache(Hands()))
-    monkeypatch.setattr(store.dead, "count", lambda: 12)
+    monkeypatch.setattr(store.dead_letters, "count", lambda: 12)
     assert app.server.test_client().get("/live/state").json["aside"] == 12
-    app.server.extensions[LIVE].close()
+    app.server.extensions[CHANGE_FEED].close()
 
 
 def test_a_lost_store_is_said_and_recovers(far_side: EmptyClickHouse):
@@ -251,7 +251,7 @@ def test_a_lost_store_is_said_and_recovers(far_side: EmptyClickHouse):
     far_side.down = False
     clock.time += TTL_S
     assert client.get("/readyz").status_code == 200
-    live = app.server.extensions[LIVE]
+    live = app.server.extensions[CHANGE_FEED]
     live.look()
     assert client.get("/live/state").json["store"] is True
     live.close()

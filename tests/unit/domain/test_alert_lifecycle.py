@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from core.errors import UserError
 from core.records import Alert, Severity, alert_id
-from domain.alert_lifecycle import TOCSIN, AlertEvent, Life, Silence, due_to_resolve, event, inhibitions, inhibitor, life_of, silence
+from domain.alert_lifecycle import TOCSIN, AlertEvent, AlertLifecycle, Silence, due_to_resolve, event, inhibitions, inhibitor, lifecycle_of, silence
 from domain.alert_lifecycle.events import MAX_TEXT_CHARS
-from domain.alert_lifecycle.silences import ending, matches, silencing
+from domain.alert_lifecycle.silences import ending_soon, matches, active_silences
 from tests.helpers.strategies import examples
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -45,13 +45,13 @@ def alert(series: str = "topic:credit", *, severity: Severity = "warning", minut
 ALERT = alert()
 
 
-def did(kind: Any, minutes: float, who: str = "王芳", text: str = "") -> AlertEvent:
-    return event(ALERT.id, kind, who, at(minutes), text or ("words" if kind == "note" else ""))
+def did(kind: Any, minutes: float, actor: str = "王芳", text: str = "") -> AlertEvent:
+    return event(ALERT.id, kind, actor, at(minutes), text or ("words" if kind == "note" else ""))
 
 
 def resolved_by_tocsin(minutes: float) -> AlertEvent:
     """As Tocsin writes it for an alert that was last seen an hour earlier."""
-    made = due_to_resolve(life_of(ALERT, [], at(minutes - 60)), at(10_000), HOUR_S)
+    made = due_to_resolve(lifecycle_of(ALERT, [], at(minutes - 60)), at(10_000), HOUR_S)
     assert made is not None
     assert made.at == at(minutes)
     return made
@@ -73,59 +73,59 @@ def resolved_by_tocsin(minutes: float) -> AlertEvent:
     ],
 )
 def test_states_follow_one_another(events: list[AlertEvent], state: str):
-    assert life_of(ALERT, events).state == state
+    assert lifecycle_of(ALERT, events).state == state
 
 
 def test_who_did_what_and_when_is_told():
-    life = life_of(
+    life = lifecycle_of(
         ALERT,
         [did("acknowledged", 1), did("acknowledged", 2, "bob"), did("assigned", 3, "bob", "李雷"), did("note", 4, text="发行人已回应")],
     )
     assert life.acknowledged is not None
-    assert (life.acknowledged.who, life.acknowledged.at) == ("王芳", at(1))
+    assert (life.acknowledged.actor, life.acknowledged.at) == ("王芳", at(1))
     assert life.assignee == "李雷"
-    assert [(each.who, each.text) for each in life.notes] == [("王芳", "发行人已回应")]
-    assert life_of(ALERT, [did("assigned", 1, text="bob"), event(ALERT.id, "assigned", "bob", at(2), "")]).assignee == ""
+    assert [(each.actor, each.text) for each in life.notes] == [("王芳", "发行人已回应")]
+    assert lifecycle_of(ALERT, [did("assigned", 1, text="bob"), event(ALERT.id, "assigned", "bob", at(2), "")]).assignee == ""
 
 
 def test_it_is_pending_until_it_lasted_as_long_as_is_wanted():
-    assert life_of(ALERT, [], hold_s=60).state == "pending"
-    assert life_of(ALERT, [], at(0.9), hold_s=60).state == "pending"
-    assert life_of(ALERT, [], at(1), hold_s=60).state == "firing"
-    assert life_of(ALERT, [did("acknowledged", 0)], hold_s=60).state == "acknowledged"
+    assert lifecycle_of(ALERT, [], hold_s=60).state == "pending"
+    assert lifecycle_of(ALERT, [], at(0.9), hold_s=60).state == "pending"
+    assert lifecycle_of(ALERT, [], at(1), hold_s=60).state == "firing"
+    assert lifecycle_of(ALERT, [did("acknowledged", 0)], hold_s=60).state == "acknowledged"
 
 
 def test_it_resolves_of_itself_an_hour_after_it_was_last_seen():
-    life = life_of(ALERT, [], at(20))
+    life = lifecycle_of(ALERT, [], at(20))
     assert due_to_resolve(life, at(79), HOUR_S) is None
     made = due_to_resolve(life, at(80), HOUR_S)
     assert made is not None
-    assert (made.who, made.at, made.kind) == (TOCSIN, at(80), "resolved")
+    assert (made.actor, made.at, made.kind) == (TOCSIN, at(80), "resolved")
     assert due_to_resolve(life, at(500), HOUR_S) == made, "whoever notices it late writes the same event"
-    assert due_to_resolve(life_of(ALERT, [made], at(20)), at(500), HOUR_S) is None
-    assert life_of(ALERT, [made], at(20)).state == "resolved"
+    assert due_to_resolve(lifecycle_of(ALERT, [made], at(20)), at(500), HOUR_S) is None
+    assert lifecycle_of(ALERT, [made], at(20)).state == "resolved"
 
 
 def test_over_its_bar_again_it_fires_again_but_a_persons_word_stands():
     own = resolved_by_tocsin(60)
-    again = life_of(ALERT, [did("acknowledged", 5), own], at(61))
+    again = lifecycle_of(ALERT, [did("acknowledged", 5), own], at(61))
     assert (again.state, again.acknowledged) == ("firing", None)
     assert due_to_resolve(again, at(121), HOUR_S) is not None
-    assert life_of(ALERT, [did("acknowledged", 62), own], at(63)).state == "acknowledged"
-    assert life_of(ALERT, [did("resolved", 60)], at(61)).state == "resolved"
+    assert lifecycle_of(ALERT, [did("acknowledged", 62), own], at(63)).state == "acknowledged"
+    assert lifecycle_of(ALERT, [did("resolved", 60)], at(61)).state == "resolved"
     for minutes in (59, 70):
-        both = life_of(ALERT, [own, did("resolved", minutes)])
+        both = lifecycle_of(ALERT, [own, did("resolved", minutes)])
         assert both.resolved is not None
-        assert (both.resolved.who, both.resolved.at) == ("王芳", at(minutes))
+        assert (both.resolved.actor, both.resolved.at) == ("王芳", at(minutes))
 
 
 def test_reopened_it_has_another_hour():
-    life = life_of(ALERT, [resolved_by_tocsin(60), did("reopened", 90)])
+    life = lifecycle_of(ALERT, [resolved_by_tocsin(60), did("reopened", 90)])
     assert life.state == "firing"
     assert due_to_resolve(life, at(149), HOUR_S) is None
     made = due_to_resolve(life, at(150), HOUR_S)
     assert made is not None
-    assert life_of(ALERT, [resolved_by_tocsin(60), did("reopened", 90), made]).state == "resolved"
+    assert lifecycle_of(ALERT, [resolved_by_tocsin(60), did("reopened", 90), made]).state == "resolved"
 
 
 KINDS = ("acknowledged", "unacknowledged", "assigned", "note", "resolved", "reopened")
@@ -144,10 +144,10 @@ def test_order_and_doubles_change_nothing(events: list[AlertEvent], seen: int | 
     last_seen = None if seen is None else at(seen)
     mixed = [*events, *events[: len(events) // 2]]
     chance.shuffle(mixed)
-    life = life_of(ALERT, events, last_seen)
-    assert life_of(ALERT, mixed, last_seen) == life
+    life = lifecycle_of(ALERT, events, last_seen)
+    assert lifecycle_of(ALERT, mixed, last_seen) == life
     assert (life.state == "resolved") == (life.resolved is not None)
-    assert life.last_seen >= ALERT.detected_at
+    assert life.last_breach_at >= ALERT.detected_at
     assert len(life.notes) == len({each.id for each in events if each.kind == "note"})
 
 
@@ -156,11 +156,11 @@ def test_order_and_doubles_change_nothing(events: list[AlertEvent], seen: int | 
 def test_in_the_end_everything_resolves_and_once(events: list[AlertEvent], sights: Sequence[int]):
     """Whatever was done: Tocsin resolves what nobody did, and writing its event makes it so."""
     last_seen = max((at(sight) for sight in sights), default=None)
-    life = life_of(ALERT, events, last_seen)
+    life = lifecycle_of(ALERT, events, last_seen)
     made = due_to_resolve(life, at(10_000), HOUR_S)
     assert (made is None) == (life.state == "resolved")
     if made is not None:
-        after = life_of(ALERT, [*events, made, made], last_seen)
+        after = lifecycle_of(ALERT, [*events, made, made], last_seen)
         assert after.state == "resolved"
         assert due_to_resolve(after, at(20_000), HOUR_S) is None
 
@@ -176,9 +176,9 @@ def test_in_the_end_everything_resolves_and_once(events: list[AlertEvent], sight
     ],
 )
 def test_what_cannot_be_kept_is_refused_with_a_sentence(given_: tuple[Any, str, str], why: str):
-    kind, who, text = given_
+    kind, actor, text = given_
     with pytest.raises(UserError, match=why):
-        event("a", kind, who, NOON, text)
+        event("a", kind, actor, NOON, text)
 
 
 # silences
@@ -215,11 +215,11 @@ def quiet(**changes: Any) -> Silence:
 def test_a_silence_lasts_from_its_start_to_before_its_end():
     one = quiet(starts_at=at(10))
     assert [one.state(at(minutes)) for minutes in (9, 10, 59, 60)] == ["waiting", "active", "active", "ended"]
-    assert silencing([one], ALERT, at(9)) == ()
-    assert silencing([one], ALERT, at(10)) == (one,)
+    assert active_silences([one], ALERT, at(9)) == ()
+    assert active_silences([one], ALERT, at(10)) == (one,)
     longer = quiet(ends_at=at(90))
-    assert silencing([one, longer], ALERT, at(10)) == (longer, one)
-    assert ending([one, longer], at(50)) == [one]
+    assert active_silences([one, longer], ALERT, at(10)) == (longer, one)
+    assert ending_soon([one, longer], at(50)) == [one]
 
 
 def test_a_silence_is_about_its_severities_and_rules():
@@ -254,8 +254,8 @@ RULES = inhibitions("market > *; sector > company")
 SECTORS = {"600519.SH": "consumer", "AAPL": "tech"}
 
 
-def firing(one: Alert, *events: AlertEvent) -> tuple[Alert, Life]:
-    return one, life_of(one, events)
+def firing(one: Alert, *events: AlertEvent) -> tuple[Alert, AlertLifecycle]:
+    return one, lifecycle_of(one, events)
 
 
 def test_the_market_speaks_for_its_members_and_a_sector_for_its_companies():
@@ -285,7 +285,7 @@ def test_only_an_alert_of_the_same_episode_that_people_hear_of_speaks():
     assert inhibitor(alert("topic:credit", minutes=-5), [firing(whole)], RULES, {}) is None, "it was there before"
     assert inhibitor(member, [firing(whole, event(whole.id, "acknowledged", "bob", at(1)))], RULES, {}) == whole
     assert inhibitor(member, [firing(whole, event(whole.id, "resolved", "bob", at(1)))], RULES, {}) is None
-    hushed = Life(alert_id=whole.id, state="firing", last_seen=NOON, silenced=(quiet(series=["market:*"]),))
+    hushed = AlertLifecycle(alert_id=whole.id, state="firing", last_breach_at=NOON, silenced=(quiet(series=["market:*"]),))
     assert inhibitor(member, [(whole, hushed)], RULES, {}) is None, "nobody would hear of either"
 
 

@@ -9,26 +9,24 @@ from typing import Any
 
 import dash
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from actions.audited_actions import Deeds
+from actions.audited_actions import AuditedActions
 from core.cache import Cache
 from core.records import Alert
 from core.settings import Settings
 from dashboard.app import create_app
 from dashboard.pages import alert_verdicts, precision
 from dashboard.view import View
-from domain.alert_lifecycle import AlertEvent, event, life_of
-from domain.alert_lifecycle.verdicts import KINDS, VERDICTS, Judged, Verdict, last_words, tally, verdict_of, wilson
+from domain.alert_lifecycle import AlertEvent, event, lifecycle_of
+from domain.alert_lifecycle.verdicts import KINDS, VERDICTS, VerdictCounts, Verdict, latest_verdicts, tally, verdict_of
 from storage.store import Store, open_store
-from tests.api_desk import Desk
+from tests.helpers.api import Desk
 from tests.unit.dashboard.pages.test_inbox import NOW, ring, words_of
 from tests.unit.dashboard.test_app import body
 
 
-def said(who: str, verdict: Verdict, minute: int, text: str = "") -> AlertEvent:
-    return event("a", KINDS[verdict], who, NOW + timedelta(minutes=minute), text)
+def said(actor: str, verdict: Verdict, minute: int, text: str = "") -> AlertEvent:
+    return event("a", KINDS[verdict], actor, NOW + timedelta(minutes=minute), text)
 
 
 @pytest.mark.parametrize(
@@ -44,10 +42,10 @@ def said(who: str, verdict: Verdict, minute: int, text: str = "") -> AlertEvent:
     ],
 )
 def test_the_last_word_of_each_person_counts_and_most_of_them_decide(words: list[tuple[str, Verdict]], verdict: Verdict | None):
-    events = [said(who, word, minute) for minute, (who, word) in enumerate(words)]
+    events = [said(actor, word, minute) for minute, (actor, word) in enumerate(words)]
     noise = [event("a", "note", "Ann", NOW + timedelta(hours=1), "x"), event("a", "acknowledged", "Bob", NOW)]
     assert verdict_of(events[::-1] + noise) == verdict
-    assert len(last_words(events + noise)) == len({who for who, _ in words})
+    assert len(latest_verdicts(events + noise)) == len({actor for actor, _ in words})
 
 
 def test_a_judgement_changes_nothing_of_an_alerts_state():
@@ -56,30 +54,12 @@ def test_a_judgement_changes_nothing_of_an_alerts_state():
         observed=3, expected=0.1, surprise=4.0, total=3, sources=2,
     )  # fmt: skip
     events = [event("a", "resolved", "Ann", NOW + timedelta(minutes=1))]
-    assert life_of(alert, events) == life_of(alert, [*events, *(said("Bob", verdict, 5) for verdict in VERDICTS)])
-
-
-@pytest.mark.parametrize(
-    ("hits", "n", "low", "high"), [(8, 10, 0.4902, 0.9433), (0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (1, 1, 0.2065, 1.0)]
-)
-def test_the_interval_is_wilsons(hits: int, n: int, low: float, high: float):
-    found = wilson(hits, n)
-    assert (round(found.low, 4), round(found.high, 4)) == (low, high)
-
-
-@given(st.integers(1, 10_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_an_interval_holds_its_share_and_more_of_the_same_narrows_it(counts: tuple[int, int]):
-    hits, n = counts
-    found, more = wilson(hits, n), wilson(10 * hits, 10 * n)
-    assert 0 <= found.low <= found.share <= found.high <= 1
-    assert more.high - more.low < found.high - found.low
-    other = wilson(n - hits, n)
-    assert other.low == pytest.approx(1 - found.high)
+    assert lifecycle_of(alert, events) == lifecycle_of(alert, [*events, *(said("Bob", verdict, 5) for verdict in VERDICTS)])
 
 
 def test_a_tally_counts_those_that_nobody_judged():
     found = tally({"spike": 4, "own": 1}, [("spike", "right"), ("spike", "right"), ("spike", "late")])
-    assert found == {"spike": Judged(4, 2, 0, 1), "own": Judged(1)}
+    assert found == {"spike": VerdictCounts(4, 2, 0, 1), "own": VerdictCounts(1)}
     known = found["spike"].precision
     assert known is not None
     assert known.share == pytest.approx(2 / 3)
@@ -122,19 +102,19 @@ def test_a_judgement_is_kept_with_who_and_why_and_counted_at_once(app: dash.Dash
     assert "0 of 2 alerts were judged" in before
     answer = post(app, "vd-said.children", "vd-false", vd_false_n_clicks=1, al_key_data=key, vd_note_value="<b>旧闻</b>")
     assert "False alarm" in json.dumps(answer)
-    (kept,) = store.lives.events([key])
-    assert (kept.kind, kept.who, kept.text) == ("judged_false", "local", "<b>旧闻</b>")
+    (kept,) = store.alert_lifecycle.events([key])
+    assert (kept.kind, kept.actor, kept.text) == ("verdict_false", "local", "<b>旧闻</b>")
     (noted,) = store.audit.latest(2)
-    assert (noted.who, noted.what, noted.about, noted.address) == ("local", "alert judged_false", key, "dashboard")
+    assert (noted.actor, noted.action, noted.target, noted.address) == ("local", "alert verdict_false", key, "dashboard")
     shown = json.dumps(post(app, "vd-given.children", al_key_data=key), ensure_ascii=False)
     assert "✗ False alarm" in shown
     assert "<b>旧闻</b>" in shown
-    Deeds(store, lambda: NOW + timedelta(seconds=30), lambda: "Ann").act(other, "judged_right")
+    AuditedActions(store, lambda: NOW + timedelta(seconds=30), lambda: "Ann").act(other, "verdict_right")
     after = precision.read(store, NOW - timedelta(days=31))
-    assert after.whole == Judged(2, 1, 1, 0)
-    assert after.by["kind"] == {"company": Judged(1, 1, 0, 0), "topic": Judged(1, 0, 1, 0)}
-    assert after.by["rule"] == {"spike": Judged(2, 1, 1, 0)}
-    assert precision.read(store, NOW - timedelta(days=90)).whole == Judged(3, 1, 1, 0)
+    assert after.whole == VerdictCounts(2, 1, 1, 0)
+    assert after.by["kind"] == {"company": VerdictCounts(1, 1, 0, 0), "topic": VerdictCounts(1, 0, 1, 0)}
+    assert after.by["rule"] == {"spike": VerdictCounts(2, 1, 1, 0)}
+    assert precision.read(store, NOW - timedelta(days=90)).whole == VerdictCounts(3, 1, 1, 0)
     panel = json.dumps(post(app, "pr-table.children", pr_days_value="90"), ensure_ascii=False)
     assert "2 of 3 alerts were judged" in panel
     assert "50%" in panel
@@ -152,16 +132,16 @@ def test_an_alert_that_there_is_not_is_not_judged(app: dash.Dash, store: Store, 
 @pytest.mark.parametrize(("language", "words"), [("en", "Nobody has judged it yet."), ("zh", "尚无人评价。")])
 def test_nothing_is_said_of_what_nobody_judged(language: Any, words: str):
     assert words in words_of(alert_verdicts.given([], NOW, View(language=language)))
-    none = precision.Precision(Judged(0), {side: {} for side in precision.SIDES})
+    none = precision.Precision(VerdictCounts(0), {side: {} for side in precision.SIDES})
     assert "31" in words_of(precision.table(none, 31, View(language=language)))
 
 
 def test_a_program_judges_through_the_api(store: Store):
     desk = Desk(store)
     key = ring(store)
-    desk.post(f"/alerts/{key}/events", {"kind": "judged_late", "text": "已收盘"})
+    desk.post(f"/alerts/{key}/events", {"kind": "verdict_late", "text": "已收盘"})
     story = desk.get(f"/alerts/{key}")
     desk.close()
-    assert [(each["kind"], each["who"], each["text"]) for each in story["events"]] == [("judged_late", "研究组 alerts", "已收盘")]
+    assert [(each["kind"], each["actor"], each["text"]) for each in story["events"]] == [("verdict_late", "研究组 alerts", "已收盘")]
     assert story["alert"]["life"]["state"] == "firing"
-    assert verdict_of(store.lives.judgements(datetime(2020, 1, 1, tzinfo=UTC))) == "late"
+    assert verdict_of(store.alert_lifecycle.verdicts(datetime(2020, 1, 1, tzinfo=UTC))) == "late"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from core.errors import ModelError
 from core.taxonomy import TOPIC_KEYS
 from models.inference.encoding import around, compose, pack, rows_of, width_of
-from models.templates import grow, read_templates
+from models.templates import fill_templates, read_templates
 from models.training.data import examples, sentiment_targets
 from models.training.label_mapping import MAPPINGS, known_topics, topic_targets
 
@@ -126,9 +126,9 @@ def test_seeds_are_whole_and_grow_the_same_from_the_same_dice():
     assert {t.sentiment for t in templates} == {"negative", "neutral", "positive"}
     assert {t.language for t in templates} == {"en", "zh"}
     assert {key for t in templates for key in t.topics} == set(TOPIC_KEYS)
-    grown = grow(templates, 2, random.Random(5))
+    grown = fill_templates(templates, 2, random.Random(5))
     assert len(grown) == 2 * len(templates)
-    assert grown == grow(templates, 2, random.Random(5))
+    assert grown == fill_templates(templates, 2, random.Random(5))
     assert not [seed.text for seed in grown if "{" in seed.text]
 
 

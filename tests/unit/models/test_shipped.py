@@ -12,7 +12,7 @@ import torch
 
 from core.errors import ModelError
 from models.evaluation.evaluate import evaluate_file
-from models.inference.classifier import Document, Prediction, flaw
+from models.inference.classifier import Document, Prediction, invalid_reason
 from models.inference.loader import load_classifier
 from models.inference.transformer import TransformerClassifier
 from models.registry.manifest import MANIFEST, WEIGHTS, shipped
@@ -131,7 +131,7 @@ def test_a_text_of_no_words_has_an_answer_all_the_same(classifier, words: str):
         Document("Velmont soars", ""),
     ]
     for document, found in zip(documents, classifier.classify(documents), strict=True):
-        assert flaw(found, len(document.companies)) == ""
+        assert invalid_reason(found, len(document.companies)) == ""
         assert found.topics
 
 

@@ -15,7 +15,7 @@ from dashboard.figures import charts
 from dashboard.pages.alert import shown_until
 from dashboard.reads.queries import AlertView
 from dashboard.view import View
-from storage.store import MoodPoint, WindowCount
+from storage.store import SentimentPoint, WindowCount
 
 SINCE = datetime(2026, 11, 22, tzinfo=UTC)
 WIDTH_S = 3_600
@@ -25,8 +25,8 @@ EN = View()
 ZH = View(language="zh", theme="dark", zone="Asia/Shanghai")
 
 
-def point(series: str, hour: int, tone: float, stories: int = 4, negative: int = 1) -> MoodPoint:
-    return MoodPoint(series, SINCE + timedelta(hours=hour), tone, stories, negative)
+def point(series: str, hour: int, tone: float, stories: int = 4, negative: int = 1) -> SentimentPoint:
+    return SentimentPoint(series, SINCE + timedelta(hours=hour), tone, stories, negative)
 
 
 POINTS = [

@@ -11,7 +11,7 @@ from typing import Any
 import dash
 import pytest
 
-from actions.audited_actions import Deeds
+from actions.audited_actions import AuditedActions
 from core.cache import Cache
 from core.errors import InvalidInput, NotFound
 from core.records import Alert, alert_id
@@ -22,7 +22,7 @@ from dashboard.pages import alert_actions, inbox
 from dashboard.reads.queries import Reads
 from dashboard.view import View, parse
 from domain.alert_lifecycle import TOCSIN, inhibitions
-from storage.store import Store, Withheld, open_store
+from storage.store import Store, SuppressedDelivery, open_store
 from tests.unit.dashboard.test_app import body
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -84,8 +84,8 @@ def test_the_buttons_write_what_was_done_and_by_whom(app: dash.Dash, store: Stor
     assert press(app, "ac-assign", key, ac_words_value="李雷")[0] == 200
     status, said = press(app, "ac-note", key, ac_words_value="已联系 <b>desk</b> =1+1")
     assert (status, "noted" in said) == (200, True)
-    events = store.lives.events([key])
-    assert sorted((each.kind, each.who, each.text) for each in events) == [
+    events = store.alert_lifecycle.events([key])
+    assert sorted((each.kind, each.actor, each.text) for each in events) == [
         ("acknowledged", "local", ""),
         ("assigned", "local", "李雷"),
         ("note", "local", "已联系 <b>desk</b> =1+1"),
@@ -93,7 +93,7 @@ def test_the_buttons_write_what_was_done_and_by_whom(app: dash.Dash, store: Stor
     story = reads_of(store).story(key)
     assert story is not None
     assert (story.life.state, story.life.assignee) == ("acknowledged", "李雷")
-    noted = [(entry.who, entry.what, entry.about, entry.after) for entry in store.audit.latest(3)]
+    noted = [(entry.actor, entry.action, entry.target, entry.after) for entry in store.audit.latest(3)]
     assert ("local", "alert note", key, "已联系 <b>desk</b> =1+1") in noted
     assert press(app, "ac-resolve", key)[0] == 200
     assert reads_of(store).alerts() == []
@@ -111,7 +111,7 @@ def test_a_silence_holds_the_series_back_and_says_until_when(app: dash.Dash, sto
     story = reads_of(store, made.starts_at).story(key)
     assert story is not None
     assert [each.id for each in story.life.silenced] == [made.id]
-    Deeds(store, lambda: NOW + timedelta(minutes=1), lambda: "Ann").end_silence(made.id)
+    AuditedActions(store, lambda: NOW + timedelta(minutes=1), lambda: "Ann").end_silence(made.id)
     (ended,) = store.silences.all()
     assert (ended.ended_by, ended.state(NOW + timedelta(minutes=2))) == ("Ann", "ended")
 
@@ -138,12 +138,12 @@ def test_an_alert_that_there_is_not_gets_no_events(app: dash.Dash, store: Store,
     assert store.client.query("SELECT count() FROM alert_events")[0][0] == 0
     assert store.silences.all() == []
     with pytest.raises(NotFound, match="there is no silence"):
-        Deeds(store, lambda: NOW, lambda: "Ann").end_silence("nope")
+        AuditedActions(store, lambda: NOW, lambda: "Ann").end_silence("nope")
 
 
 def test_nobody_acts_under_the_name_of_the_program(store: Store):
     with pytest.raises(InvalidInput, match="own name"):
-        Deeds(store, lambda: NOW, lambda: TOCSIN).act(ring(store), "acknowledged")
+        AuditedActions(store, lambda: NOW, lambda: TOCSIN).act(ring(store), "acknowledged")
 
 
 @pytest.mark.parametrize(("language", "open_word"), [("en", "Firing"), ("zh", "报警中")])
@@ -159,7 +159,7 @@ def test_the_inbox_lists_what_is_asked_for_and_marks_what_is_not_delivered(store
     assert ("not delivered" if language == "en" else "不推送") in words  # the market speaks for credit
     resolved = inbox.table(rows, NOW, View(language=language, state="resolved"))
     assert ("was resolved" if language == "en" else "没有已解除") in words_of(resolved)
-    Deeds(store, lambda: NOW, lambda: "Ann").act(credit, "resolved")
+    AuditedActions(store, lambda: NOW, lambda: "Ann").act(credit, "resolved")
     rows = reads_of(store).inbox()
     assert open_word not in words_of(inbox.table(rows, NOW, View(language=language, state="resolved")))
     assert open_word in words_of(inbox.table(rows, NOW, View(language=language, state="all")))
@@ -167,10 +167,10 @@ def test_the_inbox_lists_what_is_asked_for_and_marks_what_is_not_delivered(store
 
 def test_an_alerts_page_says_why_it_was_not_sent(store: Store):
     key = ring(store)
-    why = Withheld(
+    why = SuppressedDelivery(
         alert_id=key, endpoint="desk", cause="quiet hours", owner="quiet hours", at=NOW, until=None, text="quiet hours until 08:00"
     )
-    store.lives.withhold([why])
+    store.alert_lifecycle.suppress([why])
     story = reads_of(store).story(key)
     assert story is not None
     words = words_of(alert_actions.life(story, NOW, View()))

@@ -28,11 +28,11 @@ from dashboard.pages.components import found_href, series_href, source_link
 from dashboard.pages.overview import cards
 from dashboard.reads.details import SeriesView
 from dashboard.reads.usual import Usual, step_of, usual
-from dashboard.services import Reasons, Weight
+from dashboard.services import Explanation, WordWeight
 from dashboard.time_ranges import starts
 from dashboard.view import ANYTHING, View, parse
 from dashboard.web.routes import articles_csv, series_csv
-from storage.store import ArticleRow, Criteria, Cursor, MoodPoint
+from storage.store import ArticleRow, Criteria, SearchCursor, SentimentPoint
 
 SINCE = datetime(2026, 11, 16, tzinfo=UTC)  # a Monday
 UNTIL = SINCE + timedelta(hours=6)
@@ -54,8 +54,8 @@ def asked(address: str) -> dict[str, Any]:
         Criteria(source="新华 & Co?", company="600519.SH"),
     ],
 )
-@pytest.mark.parametrize("before", [None, Cursor(1_795_348_800, "6f1e"), Cursor(1, "")])
-def test_an_address_holds_the_whole_search(find: Criteria, before: Cursor | None):
+@pytest.mark.parametrize("before", [None, SearchCursor(1_795_348_800, "6f1e"), SearchCursor(1, "")])
+def test_an_address_holds_the_whole_search(find: Criteria, before: SearchCursor | None):
     view = View(range="7d", language="zh", find=find)
     found = parse(asked(found_href("/articles", view, before)))
     assert (found.range, found.language, found.find, found.before) == ("7d", "zh", find, before)
@@ -113,9 +113,9 @@ def mean_at(hour: int) -> float:
     return (6.0 if 8 <= hour % 24 < 18 else 1.0) * (0.5 if hour // 24 % 7 == 6 else 1.0)
 
 
-def past_of(hours: range, dispersion: float, dice: random.Random) -> list[MoodPoint]:
+def past_of(hours: range, dispersion: float, dice: random.Random) -> list[SentimentPoint]:
     counts = [(hour, negative_binomial(mean_at(hour), dispersion, dice)) for hour in hours]
-    return [MoodPoint("topic:x", SINCE + timedelta(hours=hour), 0.0, count, count) for hour, count in counts if count]
+    return [SentimentPoint("topic:x", SINCE + timedelta(hours=hour), 0.0, count, count) for hour, count in counts if count]
 
 
 @pytest.mark.parametrize("dispersion", [0.0, 0.3])
@@ -135,7 +135,7 @@ def test_most_hours_lie_in_the_band_and_its_middle_is_the_mean(dispersion: float
 def test_a_past_crisis_does_not_widen_the_band():
     dice = random.Random(3)
     past = past_of(range(-672, 0), 0.1, dice)
-    wild = [MoodPoint("topic:x", SINCE + timedelta(hours=n), 0.0, 80, 80) for n in range(-60, -52)]
+    wild = [SentimentPoint("topic:x", SINCE + timedelta(hours=n), 0.0, 80, 80) for n in range(-60, -52)]
     crisis = [point for point in past if point.start not in {other.start for other in wild}] + wild
     hour = [SINCE + timedelta(hours=100)]
     calm, after = (usual(each, SINCE - timedelta(weeks=4), SINCE, 3_600, hour, 3_600)[0] for each in (past, crisis))
@@ -143,10 +143,10 @@ def test_a_past_crisis_does_not_widen_the_band():
 
 
 def test_windows_share_an_hour_and_wide_ones_sum_it_up():
-    past = [MoodPoint("topic:x", SINCE + timedelta(hours=n), 0.0, 4, 4) for n in range(-672, 0)]
+    past = [SentimentPoint("topic:x", SINCE + timedelta(hours=n), 0.0, 4, 4) for n in range(-672, 0)]
     (quarter,) = usual(past, SINCE - timedelta(weeks=4), SINCE, step_of(900), [SINCE + timedelta(minutes=15)], 900)
     assert quarter.mean == pytest.approx(1.0)
-    days = [MoodPoint("topic:x", SINCE + timedelta(days=n), 0.0, 9, 9) for n in range(-28, 0)]
+    days = [SentimentPoint("topic:x", SINCE + timedelta(days=n), 0.0, 9, 9) for n in range(-28, 0)]
     (day,) = usual(days, SINCE - timedelta(weeks=4), SINCE, step_of(86_400), [SINCE], 86_400)
     assert day.mean == pytest.approx(9.0)
 
@@ -210,8 +210,8 @@ def shown(parts: list[str | html.Mark]) -> str:
 
 def test_words_are_marked_by_what_they_weigh():
     text = "Acme missed a payment, 股价上涨"
-    words = (Weight(0, 4, 0.05), Weight(5, 11, 2.0), Weight(12, 13, -0.1), Weight(14, 21, 0.8), Weight(23, 25, -1.2))
-    parts = highlighted(Reasons(text, words, "negative", 0.9, "m"))
+    words = (WordWeight(0, 4, 0.05), WordWeight(5, 11, 2.0), WordWeight(12, 13, -0.1), WordWeight(14, 21, 0.8), WordWeight(23, 25, -1.2))
+    parts = highlighted(Explanation(text, words, "negative", 0.9, "m"))
     assert shown(parts) == text
     marks = [(part.children, part.className) for part in parts if not isinstance(part, str)]
     assert marks == [("missed", "for strong"), ("payment", "for"), ("股价", "against strong")]
@@ -222,9 +222,9 @@ def test_marks_lose_no_character_of_a_text(text: str, lengths: list[tuple[int, f
     words, at = [], 0
     for length, weight in lengths:
         if at < len(text):
-            words.append(Weight(at, min(len(text), at + length), weight))
+            words.append(WordWeight(at, min(len(text), at + length), weight))
             at += length
-    assert shown(highlighted(Reasons(text, tuple(words), "x", 0.5, "m"))) == body(text)
+    assert shown(highlighted(Explanation(text, tuple(words), "x", 0.5, "m"))) == body(text)
     assert len(body(text)) == len(text)
     assert not set(body(text)) & set("\u202e\u2066\x00\x1b\r")
 
@@ -298,7 +298,7 @@ def test_a_series_as_a_file_has_a_line_a_window_and_no_formula():
         since=SINCE,
         until=UNTIL,
         width_s=3_600,
-        points=[MoodPoint("topic:energy", SINCE + timedelta(hours=2), -0.5, 9, 7)],
+        points=[SentimentPoint("topic:energy", SINCE + timedelta(hours=2), -0.5, 9, 7)],
         usual=BAND,
         total=None,
         before=None,

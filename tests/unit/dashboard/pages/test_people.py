@@ -13,7 +13,7 @@ from typing import Any
 import dash
 import pytest
 
-from actions.account_service import People
+from actions.account_service import AccountService
 from core.cache import Cache
 from core.settings import Settings
 from dashboard.app import create_app
@@ -21,7 +21,7 @@ from dashboard.pages import audit
 from dashboard.reads import admin
 from dashboard.shell import header, page
 from dashboard.view import View
-from dashboard.web.authentication import NOBODY_ASKED
+from dashboard.web.authentication import LOCAL_USER
 from dashboard.web.sessions import Person
 from domain.tokens import digest_of
 from storage.store import AuditEntry, Store, open_store
@@ -46,8 +46,8 @@ def store(opened: Store) -> Store:
     """With one admin, root."""
     for table in TABLES:
         opened.client.command(f"TRUNCATE TABLE {table}")
-    people = People(opened, lambda: NOW)
-    people.add(people.make("root", "admin", PASSWORD, must_change=False), who="tests")
+    people = AccountService(opened, lambda: NOW)
+    people.add(people.make("root", "admin", PASSWORD, must_change=False), actor="tests")
     return opened
 
 
@@ -95,7 +95,7 @@ def test_an_account_is_made_changed_and_shut_out_and_the_log_has_it_all(app: das
     assert "may try again" in press(app, "pe-unlock", pe_chosen_value="王芳")
     assert "is disabled" in press(app, "pe-disable", pe_chosen_value="王芳")
     assert "is enabled" in press(app, "pe-enable", pe_chosen_value="王芳")
-    noted = [(each.who, each.what, each.address) for each in store.audit.latest(20, about="王芳")]
+    noted = [(each.actor, each.action, each.address) for each in store.audit.latest(20, target="王芳")]
     kinds = ["added", "role", "password", "disabled", "enabled", "unlocked"]
     assert sorted(noted) == sorted(
         [*(("local", f"account {kind}", "dashboard") for kind in kinds), ("local", "sessions ended", "dashboard")]
@@ -111,8 +111,8 @@ def test_the_last_admin_stays_one(app: dash.Dash, store: Store, button: str, val
     account = store.accounts.get("root")
     assert account is not None
     assert (account.role, account.disabled) == ("admin", False)
-    people = People(store, lambda: NOW)
-    people.add(people.make("lee", "admin", PASSWORD), who="tests")
+    people = AccountService(store, lambda: NOW)
+    people.add(people.make("lee", "admin", PASSWORD), actor="tests")
     assert "last admin" not in press(app, button, pe_chosen_value="root", **values)
 
 
@@ -124,7 +124,7 @@ def test_the_last_admin_stays_one(app: dash.Dash, store: Store, button: str, val
         ("pe-add", {"pe_name_value": "ROOT", "pe_new_role_value": "viewer"}, "there is an account 'root' already"),
         ("pe-add", {"pe_name_value": "eve", "pe_new_role_value": "owner"}, "no such role"),
         ("pe-disable", {}, "Choose an account"),
-        ("pe-disable", {"pe_chosen_value": "nobody"}, "nobody has the account"),
+        ("pe-disable", {"pe_chosen_value": "nobody"}, "there is no account"),
         ("pe-role-set", {"pe_chosen_value": ["root"], "pe_role_value": "viewer"}, "Choose an account"),
         ("tk-make", {"tk_name_value": "", "tk_scopes_value": ["read"]}, "needs a name"),
         ("tk-make", {"tk_name_value": "desk", "tk_scopes_value": ["root"]}, "there is no scope"),
@@ -156,18 +156,18 @@ def test_a_token_is_made_shown_once_and_revoked(app: dash.Dash, store: Store):
     rows = json.dumps(shown(app, "tk-rows.children"), ensure_ascii=False)
     assert "revoked" in rows
     assert token.id not in rows, "one that is revoked cannot be chosen"
-    assert [each.what for each in store.audit.latest(2)] == ["token revoked", "token made"]
+    assert [each.action for each in store.audit.latest(2)] == ["token revoked", "token made"]
     press(app, "tk-make", tk_name_value="evermore", tk_scopes_value=["read"], tk_lasts_value="ever")
     assert store.tokens.all()[0].expires_at is None
 
 
 def test_the_log_is_filtered_paged_and_exported_as_text(app: dash.Dash, store: Store):
     def entry(n: int, **more: str) -> AuditEntry:
-        given = {"who": "Ann", "what": "alert note", "about": f"a{n}", "after": "=HYPERLINK(1)", **more}
+        given = {"actor": "Ann", "action": "alert note", "target": f"a{n}", "after": "=HYPERLINK(1)", **more}
         return AuditEntry(at=NOW - timedelta(minutes=n), **given)
 
     store.audit.add([entry(n) for n in range(admin.SHOWN + 20)])
-    store.audit.add([entry(1, who="Bob", what="login"), entry(60 * 24 * 40, who="Bob", what="old deed")])
+    store.audit.add([entry(1, actor="Bob", what="login"), entry(60 * 24 * 40, actor="Bob", what="old deed")])
     first = shown(app, "au-rows.children")
     assert first["au-older"]["disabled"] is False
     oldest = first["au-oldest"]["data"]
@@ -199,7 +199,7 @@ def test_odd_questions_are_answered(app: dash.Dash, odd: Any):
 
 
 def test_what_was_written_is_data_and_long_text_is_folded():
-    entry = AuditEntry(at=NOW, who="<script>", what="rules changed", before="", after="x" * 500)
+    entry = AuditEntry(at=NOW, actor="<script>", action="rules changed", before="", after="x" * 500)
     for language, words in (("en", "changed the rules"), ("zh", "更改规则")):
         said = words_of(audit.table([entry], View(language=language)))  # type: ignore[arg-type]
         assert words in said
@@ -209,7 +209,7 @@ def test_what_was_written_is_data_and_long_text_is_folded():
 
 
 def test_only_admins_are_led_to_the_page():
-    for person, seen in ((NOBODY_ASKED, True), (Person("a", "admin"), True), (Person("b", "analyst"), False), (None, False)):
+    for person, seen in ((LOCAL_USER, True), (Person("a", "admin"), True), (Person("b", "analyst"), False), (None, False)):
         led = "/people?" in words_of(header(View(), "UTC", "Tocsin", "/", person))
         drawn = "pe-rows" in words_of(page("/people", View(), person))
         assert led is drawn is seen

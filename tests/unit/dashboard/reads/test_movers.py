@@ -13,23 +13,23 @@ from dashboard.pages.movers import table
 from dashboard.reads.movers import LEAST_SCORE, Mover, furthest, habits, moved
 from dashboard.reads.queries import Reads
 from dashboard.view import View
-from storage.store import MoodLine, MoodPoint, Store
-from tests.api_desk import real_store
+from storage.store import SentimentSeries, SentimentPoint, Store
+from tests.helpers.stores import migrated_store
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)  # a Monday
 HOUR = timedelta(hours=1)
 
 
-def point(series: str, start: datetime, stories: int, negative: int, tone: float = 0.0) -> MoodPoint:
-    return MoodPoint(series, start, tone, stories, negative)
+def point(series: str, start: datetime, stories: int, negative: int, tone: float = 0.0) -> SentimentPoint:
+    return SentimentPoint(series, start, tone, stories, negative)
 
 
-def past(series: str, by_hour: dict[int, int], share: float = 0.2, hours: int = 4 * 168) -> list[MoodLine]:
+def past(series: str, by_hour: dict[int, int], share: float = 0.2, hours: int = 4 * 168) -> list[SentimentSeries]:
     """Each day the same number of stories at the same hours, `share` of them negative."""
     told = [hour for hour in (NOW - HOUR * n for n in range(1, hours + 1)) if by_hour.get(hour.hour)]
     counts = [by_hour[hour.hour] for hour in told]
     starts = [int(hour.timestamp()) for hour in told]
-    return [MoodLine(series, starts, [0.0] * len(told), counts, [round(share * count) for count in counts])]
+    return [SentimentSeries(series, starts, [0.0] * len(told), counts, [round(share * count) for count in counts])]
 
 
 def test_what_is_busy_at_this_hour_every_day_has_not_moved():
@@ -69,7 +69,7 @@ def test_one_bad_story_is_no_mood_and_a_short_past_says_nothing():
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    with real_store(tmp_path_factory.mktemp("movers")) as opened:
+    with migrated_store(tmp_path_factory.mktemp("movers")) as opened:
         yield opened
 
 
@@ -117,7 +117,7 @@ def test_a_company_in_a_crisis_leads_the_table_whether_or_not_sums_were_made(sto
     assert "HXD 公司" in shown and "/series/company/HXD" in shown
     assert ("usually" if language == "en" else "常态") in shown
     assert "↑" in shown  # never by colour alone
-    assert store.moods.refresh(NOW + timedelta(minutes=1)) >= 0
+    assert store.rollups.refresh(NOW + timedelta(minutes=1)) >= 0
     again, _ = looked()
     assert [(mover.series, mover.stories, mover.negative) for mover in again] == [(m.series, m.stories, m.negative) for m in found]
 

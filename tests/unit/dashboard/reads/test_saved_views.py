@@ -16,7 +16,7 @@ from dashboard.reads.saved_views import MAX_ADDRESS_CHARS, MOST, Keeping, kept_a
 from dashboard.view import View
 from dashboard.web.sessions import Person
 from storage.store import Store
-from tests.api_desk import real_store
+from tests.helpers.stores import migrated_store
 from tests.unit.dashboard.test_app import body
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, 250, tzinfo=UTC)
@@ -25,7 +25,7 @@ ANN, LI, ADMIN = Person("ann", "analyst"), Person("李", "analyst"), Person("roo
 
 @pytest.fixture(scope="module")
 def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    with real_store(tmp_path_factory.mktemp("views")) as store:
+    with migrated_store(tmp_path_factory.mktemp("views")) as store:
         yield store
 
 
@@ -44,7 +44,7 @@ def test_ones_own_are_ones_own_and_the_teams_are_everybodys(keeping: Keeping, op
         ("早班", "/?range=6h&kind=company&topics=A,B"),
     ]
     assert [view.name for view in keeping.of(LI)] == ["早班"]
-    assert [(entry.who, entry.about) for entry in opened.audit.latest(5, what="view")] == [("ann", "mine"), ("ann", "早班")]
+    assert [(entry.actor, entry.target) for entry in opened.audit.latest(5, action="view")] == [("ann", "mine"), ("ann", "早班")]
     keeping.save(ANN, "早班", "/", "?range=7d", team=True)
     assert [view.address for view in keeping.of(LI)] == ["/?range=7d"]
 

@@ -11,7 +11,7 @@ from core.errors import SettingsError
 from core.settings import Settings
 from dashboard.app import create_app
 from dashboard.web.authentication import local_path
-from dashboard.web.permissions import API_PREFIX, CALLBACKS, ROUTES, allowed, callback_key, least_of_callback, least_of_route
+from dashboard.web.permissions import API_PREFIX, CALLBACKS, ROUTES, allowed, callback_key, required_role_of_callback, required_role_of_route
 from dashboard.web.proxies import Proxies
 from storage.store import Store
 from tests.unit.dashboard.reads.test_queries import NOW, EmptyClickHouse
@@ -40,11 +40,11 @@ def test_every_callback_has_a_role_and_no_line_is_without_its_callback(app: dash
 
 
 def test_what_is_not_in_the_table_is_nobodys():
-    assert least_of_route("DELETE", "/nowhere") is least_of_callback("nowhere.children") is None
+    assert required_role_of_route("DELETE", "/nowhere") is required_role_of_callback("nowhere.children") is None
     assert not any(allowed(role, None) for role in (None, "viewer", "analyst", "admin"))
-    assert least_of_route("HEAD", "/metrics") == least_of_route("OPTIONS", "/metrics") == "analyst"
-    assert least_of_route("OPTIONS", "/logout") == "viewer"
-    assert least_of_callback("..ov-problem.children...ov-grid.rowData..") == "viewer"
+    assert required_role_of_route("HEAD", "/metrics") == required_role_of_route("OPTIONS", "/metrics") == "analyst"
+    assert required_role_of_route("OPTIONS", "/logout") == "viewer"
+    assert required_role_of_callback("..ov-problem.children...ov-grid.rowData..") == "viewer"
     assert callback_key("url.search@88c3") == "url.search"
 
 

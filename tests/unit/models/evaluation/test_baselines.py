@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from core.errors import SettingsError
 from models.evaluation.baselines import evaluate_baseline, tokens_of
 from models.evaluation.labelled_files import Labelled
-from models.evaluation.reliability import diagram, error_of, reliability, together
-from models.evaluation.robustness import KINDS, falls, noisy, sample_of, typos
-from models.inference.classifier import Document, Prediction, Sentiment
+from models.evaluation.reliability import diagram, ece_of_bins, merge_reliability, reliability
+from models.evaluation.robustness import KINDS, measure_noise, noisy, sample_of, typos
+from models.inference.classifier import Document, Prediction, SentimentProbabilities
 from models.inference.keyword import KeywordClassifier
 from models.registry.manifest import Abstention
 from tests.unit.models.evaluation.test_evaluate import sentences, write
@@ -87,18 +87,20 @@ class Shouting:
     version = "shouting"
 
     def classify(self, documents: Sequence[Document]) -> list[Prediction]:
-        good, bad = Sentiment(0.9, 0.05, 0.05), Sentiment(0.05, 0.05, 0.9)
+        good, bad = SentimentProbabilities(0.9, 0.05, 0.05), SentimentProbabilities(0.05, 0.05, 0.9)
         return [Prediction(bad if d.text.isupper() else good, {"other": 1.0}) for d in documents]
 
 
 def test_a_fall_is_measured_on_the_same_rows():
     rows = [Labelled(i, f"Acme falls {i}", ("negative",), True, "en", True) for i in range(20)]
-    found = {fall.kind: fall for fall in falls(Shouting(), [*rows, Labelled(99, "x", ("positive",), True, "en", True)], "sentiment")}
+    found = {
+        fall.kind: fall for fall in measure_noise(Shouting(), [*rows, Labelled(99, "x", ("positive",), True, "en", True)], "sentiment")
+    }
     assert (found["upper"].clean, found["upper"].noisy) == (20 / 21, 1 / 21)
     assert found["truncated"].noisy == found["truncated"].clean
     assert "traditional" not in found
     chinese = [Labelled(1, "债券违约", ("negative",), True, "zh", True), Labelled(2, "业绩大涨", ("positive",), True, "zh", True)]
-    assert {fall.kind for fall in falls(KeywordClassifier(), chinese, "sentiment")} >= {"traditional", "half_width", "typos"}
+    assert {fall.kind for fall in measure_noise(KeywordClassifier(), chinese, "sentiment")} >= {"traditional", "half_width", "typos"}
 
 
 def test_a_sample_is_evenly_spaced():
@@ -120,11 +122,14 @@ def test_raw_probabilities_come_back_from_calibrated_ones():
     found = reliability(labels, calibrated, heads, languages, temperatures, abstain)
     assert sum(c for _, c, _ in found.before["en"]) == pytest.approx(2 * raw.max())
     assert sum(c for _, c, _ in found.after["en"]) == pytest.approx(2 * calibrated.max())
-    assert error_of(found.after["en"]) == pytest.approx(calibrated.max() - 0.5)
-    assert [(key, sure.n, sure.said, sure.right) for key, sure in found.sure.items()] == [("sentiment.en", 2, 2, 1), ("social.zh", 1, 0, 0)]
-    twice = together([found, found])
-    assert twice.sure["sentiment.en"].n == 4
-    assert error_of(twice.after["zh"]) == error_of(found.after["zh"])
+    assert ece_of_bins(found.after["en"]) == pytest.approx(calibrated.max() - 0.5)
+    assert [(key, abstention.n, abstention.answered, abstention.right) for key, abstention in found.abstention.items()] == [
+        ("sentiment.en", 2, 2, 1),
+        ("social.zh", 1, 0, 0),
+    ]
+    twice = merge_reliability([found, found])
+    assert twice.abstention["sentiment.en"].n == 4
+    assert ece_of_bins(twice.after["zh"]) == ece_of_bins(found.after["zh"])
     picture = diagram(found)
     assert picture.count("<circle") == 4
     assert "en: ECE" in picture

@@ -10,15 +10,15 @@ import pytest
 
 from core.errors import ModelError, SettingsError
 from core.taxonomy import TOPIC_KEYS
-from models.evaluation.card import DIAGRAM, JSON, MARKDOWN, references, render_card, write_card
+from models.evaluation.card import DIAGRAM, JSON, MARKDOWN, reference_scores, render_card, write_card
 from models.evaluation.metrics import METRICS
-from models.evaluation.scoreboard import Cache, Facts, Results, Speed, Wanted, files_in, gather
+from models.evaluation.scoreboard import Facts, ResultCache, Results, ScoreboardPlan, Speed, collect_results, files_in
 from models.inference.transformer import TransformerClassifier
 from models.registry.manifest import Abstention
 from tests.tiny import tiny_classifier, tiny_network
 from tests.unit.models.evaluation.test_evaluate import sentences, write
 
-WANTED = Wanted(baselines=("tfidf",), sample=4, resamples=10)
+WANTED = ScoreboardPlan(baselines=("tfidf",), sample=4, resamples=10)
 
 
 def folder_of(path: Path) -> Path:
@@ -61,7 +61,7 @@ def measured(tmp_path_factory) -> tuple[Path, Path, Results]:
     """(data, cache, results)"""
     base = tmp_path_factory.mktemp("card")
     data = folder_of(base / "data")
-    return data, base / "cache", gather(classifier_of(), base / "weights", data, base / "cache", WANTED)
+    return data, base / "cache", collect_results(classifier_of(), base / "weights", data, base / "cache", WANTED)
 
 
 def test_every_file_is_measured_or_says_why_not(measured):
@@ -80,7 +80,7 @@ def test_every_file_is_measured_or_says_why_not(measured):
     assert (fpb.ours.n, fpb.ours.bad_rows, fpb.ours.bad) == (30, 1, ())
     assert fpb.baselines["tfidf"].accuracy == 1.0
     assert fpb.reliability is not None
-    assert {fall.kind for fall in fpb.falls} == {"typos", "full_width", "truncated", "upper", "stray"}
+    assert {result.kind for result in fpb.noise} == {"typos", "full_width", "truncated", "upper", "stray"}
     assert "--train" in found["topic", "mine"].missing
     assert found["topic", "mine"].baselines["tfidf"].accuracy > 0.8  # a file that the model cannot answer still has its baseline
     assert "tags" in found["entities", "names"].missing
@@ -95,11 +95,11 @@ def test_what_was_measured_is_not_measured_again(measured):
     data, cache, results = measured
     made = classifier_of()
     silent = Silent(made.network, made.tokenizer, made.manifest)
-    assert gather(silent, cache.parent / "weights", data, cache, WANTED) == results
+    assert collect_results(silent, cache.parent / "weights", data, cache, WANTED) == results
 
 
 def test_a_changed_file_is_measured_again(tmp_path):
-    cache, made = Cache(tmp_path), []
+    cache, made = ResultCache(tmp_path), []
 
     def compute() -> int:
         made.append(1)
@@ -166,7 +166,7 @@ def test_rendering_without_figures_says_what_to_do(tmp_path):
 
 
 def test_marks_name_a_measure_of_ours_and_a_source():
-    assert all(mark.metric in METRICS and mark.source and 0 < mark.value < 1 for mark in references().mark)
+    assert all(each.metric in METRICS and each.source and 0 < each.value < 1 for each in reference_scores().reference)
 
 
 def test_the_command_measures_and_renders(tmp_path, monkeypatch, capsys):

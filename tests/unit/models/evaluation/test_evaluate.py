@@ -15,11 +15,11 @@ import torch
 
 from core.errors import ModelError, SettingsError
 from core.taxonomy import TOPIC_KEYS
-from models.evaluation.benchmark import Options, evaluate_trained, in_dev
+from models.evaluation.benchmark import FineTuneOptions, evaluate_fine_tuned, in_dev
 from models.evaluation.evaluate import evaluate_file, own_set, to_tokens
 from models.evaluation.labelled_files import read_labelled, read_tagged
 from models.heads import LabelSet
-from models.inference.classifier import Document, Prediction, Sentiment
+from models.inference.classifier import Document, Prediction, SentimentProbabilities
 from models.inference.keyword import KeywordClassifier
 from models.inference.transformer import TransformerClassifier
 from tests.tiny import tiny_classifier, tiny_network
@@ -44,12 +44,15 @@ class Fixed:
     version = "fixed-1"
 
     def __init__(self, **said: Any) -> None:
-        self.said = {"sentiment": Sentiment(0.2, 0.5, 0.3), "topics": {"legal": 0.9}, **said}
+        self.said = {"sentiment": SentimentProbabilities(0.2, 0.5, 0.3), "topics": {"legal": 0.9}, **said}
         self.asked: list[Document] = []
 
     def classify(self, documents: Sequence[Document]) -> list[Prediction]:
         self.asked += documents
-        return [Prediction(**self.said, companies=(Sentiment(0.9, 0.05, 0.05),) * len(document.companies)) for document in documents]
+        return [
+            Prediction(**self.said, companies=(SentimentProbabilities(0.9, 0.05, 0.05),) * len(document.companies))
+            for document in documents
+        ]
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -201,15 +204,15 @@ def test_numbers_are_labels_too(tmp_path):
 
 
 WORDS = {"north": ("snow", "frost", "ice"), "south": ("sand", "sun", "heat")}
-QUICK = Options(epochs=6, lr=3e-3, batch_tokens=256, threads=1, patience=4)
+QUICK = FineTuneOptions(epochs=6, lr=3e-3, batch_tokens=256, threads=1, patience=4)
 
 
 def sentences(count: int, seed: int, *, multi: bool = False) -> list[dict[str, Any]]:
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     rows = []
     for i in range(count):
-        labels = dice.choice((["north"], ["south"], ["north", "south"])) if multi else [dice.choice(("north", "south"))]
-        text = " ".join(dice.choice(WORDS[label]) for label in labels for _ in range(2)) + f" {seed} {i}"
+        labels = rng.choice((["north"], ["south"], ["north", "south"])) if multi else [rng.choice(("north", "south"))]
+        text = " ".join(rng.choice(WORDS[label]) for label in labels for _ in range(2)) + f" {seed} {i}"
         rows.append({"text": text, "labels": labels} if multi else {"text": text, "label": labels[0], "lang": "en"})
     return rows
 
@@ -221,28 +224,28 @@ def test_a_fresh_head_learns_the_labels_of_a_file(tmp_path, multi):
     data = write(tmp_path / "test.jsonl.gz", [*asked, "broken"], packed=True)
     classifier = tiny_classifier()
     before = {name: value.clone() for name, value in classifier.network.state_dict().items()}
-    found = evaluate_trained(classifier, learned, data, "topic", options=QUICK, resamples=20)
+    found = evaluate_fine_tuned(classifier, learned, data, "topic", options=QUICK, resamples=20)
     assert found.micro_f1 > 0.9
     assert found.label_space == "trained:train.jsonl"
     assert (found.n, found.bad_rows) == (40, 1)
     assert found.training is not None
     assert found.training["labels"] == 2
     assert sum(int(found.training[name]) for name in ("rows", "dev_rows")) == 240
-    again = evaluate_trained(classifier, learned, data, "topic", options=QUICK, resamples=20)
+    again = evaluate_fine_tuned(classifier, learned, data, "topic", options=QUICK, resamples=20)
     assert (again.per_class, again.ece) == (found.per_class, found.ece)
     assert all(bool((value == before[name]).all()) for name, value in classifier.network.state_dict().items())
 
 
 def test_entities_are_learned_from_a_file_too(tmp_path):
-    dice = random.Random(1)
+    rng = random.Random(1)
 
     def row(i: int) -> dict[str, Any]:
-        name, place = dice.choice(("Brenholm", "Tallis")), dice.choice(("Lisbon", "Ostrava"))
+        name, place = rng.choice(("Brenholm", "Tallis")), rng.choice(("Lisbon", "Ostrava"))
         return {"tokens": [name, "opens", "in", place, str(i)], "tags": ["B-ORG", "O", "O", "B-LOC", "O"], "lang": "en"}
 
     learned = write(tmp_path / "train.jsonl", [row(i) for i in range(200)])
     data = write(tmp_path / "test.jsonl", [row(i) for i in range(500, 520)])
-    found = evaluate_trained(tiny_classifier(), learned, data, "entities", options=QUICK, resamples=0)
+    found = evaluate_fine_tuned(tiny_classifier(), learned, data, "entities", options=QUICK, resamples=0)
     assert found.micro_f1 > 0.9
     assert set(found.per_class) == {"ORG", "LOC"}
 
@@ -250,7 +253,7 @@ def test_entities_are_learned_from_a_file_too(tmp_path):
 def test_texts_of_the_test_file_are_not_trained_on(tmp_path):
     rows = sentences(60, 1)
     shouted = [{**row, "text": str(row["text"]).upper()} for row in rows[:20]]
-    found = evaluate_trained(
+    found = evaluate_fine_tuned(
         tiny_classifier(), write(tmp_path / "train.jsonl", rows), write(tmp_path / "t.jsonl", shouted), "topic", options=QUICK, resamples=0
     )
     assert found.training is not None
@@ -261,7 +264,7 @@ def test_texts_of_the_test_file_are_not_trained_on(tmp_path):
 def test_one_label_cannot_be_learned(tmp_path):
     path = write(tmp_path / "train.jsonl", [{"text": str(i), "label": "x"} for i in range(30)])
     with pytest.raises(SettingsError, match="1 label"):
-        evaluate_trained(tiny_classifier(), path, write(tmp_path / "t.jsonl", [{"text": "a", "label": "x"}]), "topic", options=QUICK)
+        evaluate_fine_tuned(tiny_classifier(), path, write(tmp_path / "t.jsonl", [{"text": "a", "label": "x"}]), "topic", options=QUICK)
 
 
 def test_dev_is_about_a_tenth_and_does_not_see_case_or_space():

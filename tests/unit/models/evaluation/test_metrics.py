@@ -7,15 +7,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.evaluation.metrics import METRICS, expected_calibration_error, intervals, multi_tally, report_of, single_tally, span_tally
+from models.evaluation.metrics import (
+    METRICS,
+    bootstrap_intervals,
+    expected_calibration_error,
+    metrics_report,
+    multi_label_counts,
+    single_label_counts,
+    span_counts,
+)
 
 NAMES = ("negative", "neutral", "positive")
 
 
 def test_exclusive_golden():
     # truth: n n u p; said: n u u p
-    chances = np.array([[0.8, 0.1, 0.1], [0.3, 0.6, 0.1], [0.1, 0.7, 0.2], [0.0, 0.1, 0.9]])
-    found = report_of(single_tally(["negative", "negative", "neutral", "positive"], chances, NAMES))
+    probabilities = np.array([[0.8, 0.1, 0.1], [0.3, 0.6, 0.1], [0.1, 0.7, 0.2], [0.0, 0.1, 0.9]])
+    found = metrics_report(single_label_counts(["negative", "negative", "neutral", "positive"], probabilities, NAMES))
     assert found.n == 4
     assert found.accuracy == found.micro_f1 == 0.75
     assert found.macro_f1 == pytest.approx((2 / 3 + 2 / 3 + 1) / 3)
@@ -27,7 +35,7 @@ def test_exclusive_golden():
 
 
 def test_a_truth_that_cannot_be_said_is_a_miss():
-    found = report_of(single_tally(["a", "z"], np.array([[0.9, 0.1], [0.6, 0.4]]), ("a", "b")))
+    found = metrics_report(single_label_counts(["a", "z"], np.array([[0.9, 0.1], [0.6, 0.4]]), ("a", "b")))
     assert found.accuracy == 0.5
     assert found.per_class["z"].recall == 0.0
     assert found.macro_f1 == pytest.approx((2 / 3 + 0) / 2)
@@ -36,7 +44,7 @@ def test_a_truth_that_cannot_be_said_is_a_miss():
 def test_multi_label_golden():
     truth = [frozenset({"legal"}), frozenset({"legal", "macro"}), frozenset[str]()]
     said = [{"legal": 0.9, "crypto": 0.8}, {"macro": 0.7}, {}]
-    found = report_of(multi_tally(truth, said, ("legal", "macro")))
+    found = metrics_report(multi_label_counts(truth, said, ("legal", "macro")))
     assert found.accuracy == pytest.approx(2 / 3)  # crypto is not looked at; the second lacks legal; the third is rightly silent
     assert found.micro_f1 == pytest.approx(2 * 2 / (2 + 3))
     assert found.per_class["legal"].recall == 0.5
@@ -50,7 +58,7 @@ def test_spans_need_type_and_both_boundaries():
         [((0, 4, "LOC"), 0.7)],
         [],
     ]
-    found = report_of(span_tally(truth, said, ("PER", "ORG", "LOC")))
+    found = metrics_report(span_counts(truth, said, ("PER", "ORG", "LOC")))
     assert found.micro_f1 == pytest.approx(2 * 1 / (3 + 3))
     assert found.per_class["PER"].f1 == 1.0
     assert found.per_class["ORG"].support == 2
@@ -66,8 +74,8 @@ def test_calibration_error_is_the_gap_between_said_and_true():
 
 
 def test_languages_are_measured_apart():
-    chances = np.array([[0.8, 0.2], [0.4, 0.6], [0.9, 0.1]])
-    found = report_of(single_tally(["a", "b", "b"], chances, ("a", "b")), ["en", "en", "zh"], resamples=20)
+    probabilities = np.array([[0.8, 0.2], [0.4, 0.6], [0.9, 0.1]])
+    found = metrics_report(single_label_counts(["a", "b", "b"], probabilities, ("a", "b")), ["en", "en", "zh"], resamples=20)
     assert found.by_language["en"].accuracy == 1.0
     assert found.by_language["zh"].accuracy == 0.0
     assert found.by_language["zh"].interval["accuracy"] == (0.0, 0.0)
@@ -75,25 +83,25 @@ def test_languages_are_measured_apart():
 
 def test_the_interval_of_a_share_is_that_of_the_binomial():
     """200 of 400 right: 1.96 * sqrt(.25 / 400) = .049 either side; percentiles of 1,000 resamples lie within .01 of it."""
-    chances = np.tile([[0.6, 0.4]], (400, 1))
-    low, high = intervals(single_tally(["a", "b"] * 200, chances, ("a", "b")))["accuracy"]
+    probabilities = np.tile([[0.6, 0.4]], (400, 1))
+    low, high = bootstrap_intervals(single_label_counts(["a", "b"] * 200, probabilities, ("a", "b")))["accuracy"]
     assert low == pytest.approx(0.451, abs=0.01)
     assert high == pytest.approx(0.549, abs=0.01)
 
 
 def test_the_same_seed_gives_the_same_interval_and_another_does_not():
-    dice = np.random.default_rng(5)
-    tally = single_tally(dice.choice(["a", "b"], 60).tolist(), dice.dirichlet((1, 1), 60), ("a", "b"))
-    assert intervals(tally, 200, 1) == intervals(tally, 200, 1) != intervals(tally, 200, 2)
+    rng = np.random.default_rng(5)
+    row_counts = single_label_counts(rng.choice(["a", "b"], 60).tolist(), rng.dirichlet((1, 1), 60), ("a", "b"))
+    assert bootstrap_intervals(row_counts, 200, 1) == bootstrap_intervals(row_counts, 200, 1) != bootstrap_intervals(row_counts, 200, 2)
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(0.01, 1), st.floats(0.01, 1), st.floats(0.01, 1)), min_size=1, max_size=30))
 def test_every_figure_is_a_share_inside_its_interval_and_order_does_not_matter(rows):
     labels = [row[0] for row in rows]
-    chances = np.array([row[1:] for row in rows])
-    chances /= chances.sum(1, keepdims=True)
-    found = report_of(single_tally(labels, chances, "abc"), resamples=30)
-    back = report_of(single_tally(labels[::-1], chances[::-1], "abc"))
+    probabilities = np.array([row[1:] for row in rows])
+    probabilities /= probabilities.sum(1, keepdims=True)
+    found = metrics_report(single_label_counts(labels, probabilities, "abc"), resamples=30)
+    back = metrics_report(single_label_counts(labels[::-1], probabilities[::-1], "abc"))
     for name in METRICS:
         value = getattr(found, name)
         low, high = found.interval[name]
@@ -103,5 +111,5 @@ def test_every_figure_is_a_share_inside_its_interval_and_order_does_not_matter(r
 
 
 def test_no_rows_are_no_error():
-    found = report_of(single_tally([], np.zeros((0, 2)), ("a", "b")))
+    found = metrics_report(single_label_counts([], np.zeros((0, 2)), ("a", "b")))
     assert (found.n, found.accuracy, found.ece) == (0, 0.0, 0.0)

@@ -69,8 +69,8 @@ def versions(tiny: Path) -> Versions:
 def follow(versions: Versions) -> Iterator[Callable[..., ChampionClassifier]]:
     made: list[ChampionClassifier] = []
 
-    def start(load: Callable[[Path], Classifier] = load_classifier, **pace: float) -> ChampionClassifier:
-        made.append(ChampionClassifier(versions, load, poll_s=0.01, **pace))
+    def start(load: Callable[[Path], Classifier] = load_classifier, **training_schedule: float) -> ChampionClassifier:
+        made.append(ChampionClassifier(versions, load, poll_s=0.01, **training_schedule))
         return made[-1]
 
     yield start
@@ -125,7 +125,7 @@ def test_a_version_that_does_not_load_changes_nothing_and_is_tried_again(
     weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     try:
         versions.champion_file.write_text("v1\n")
-        until(lambda: "the new champion is not used" in "".join(capfd.readouterr()), "it says so", 20)
+        until(lambda: "champion_not_loaded" in "".join(capfd.readouterr()), "it says so", 20)
         assert classifier.version == "v2"
         assert classifier.classify([Document("goes on", "")])
     finally:
@@ -158,7 +158,7 @@ def test_a_version_of_nan_is_not_used_whoever_promotes_it(tmp_path: Path, capfd:
     try:
         before = classifier.classify([Document("Lender defaults", "")])
         versions.promote("nan", now=NOON, why="by hand")
-        until(lambda: "the new champion is not used" in "".join(capfd.readouterr()), "it says so", 20)
+        until(lambda: "champion_not_loaded" in "".join(capfd.readouterr()), "it says so", 20)
         assert classifier.version == SHIPPED
         assert classifier.classify([Document("Lender defaults", "")]) == before
         with pytest.raises(ModelError, match=r"'nan' cannot be used.*nan.*tocsin models rollback"):
@@ -216,7 +216,7 @@ def test_promoting_while_the_pipeline_scores_loses_and_doubles_nothing(
     assert said == sorted(said, key=order.index)
     assert set(said) == set(order)
     stored = store.client.query("SELECT id, model FROM articles")
-    dead = store.dead.count()
+    dead = store.dead_letters.count()
     assert len(stored) == len({row[0] for row in stored}) == number - dead
     assert {row[1] for row in stored} == set(order)
     assert {row[0]: row[1] for row in store.client.query("SELECT id, model FROM article_keys FINAL")} == dict(stored)

@@ -8,7 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from models.inference.engine import DeviceEngine, PackedEngine, PaddedEngine, attention_width, choose, few, groups_of, pack_tokens, sample
+from models.inference.engine import (
+    DeviceEngine,
+    PackedEngine,
+    PaddedEngine,
+    agreement_sample,
+    attention_groups,
+    attention_width,
+    choose_engine,
+    pack_tokens,
+    padded_row_count,
+)
 from tests.tiny import HEADS, shipped_tokenizer, tiny_network
 
 OUTPUTS = {**HEADS, "risks": 16, "tags": 7}
@@ -47,14 +57,14 @@ def test_what_a_device_says_is_what_the_network_says(batch_tokens: int):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_cannot_is_left_aside(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)  # a driver that says so, and then fails
-    engine, _ = choose(tiny_network(OUTPUTS), shipped_tokenizer())
+    engine, _ = choose_engine(tiny_network(OUTPUTS), shipped_tokenizer())
     assert isinstance(engine, PackedEngine)
     assert engine.device.type == "cpu"
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="wants a GPU")
 def test_a_gpu_is_used_where_there_is_one():
-    engine, dtype = choose(tiny_network(OUTPUTS), shipped_tokenizer())
+    engine, dtype = choose_engine(tiny_network(OUTPUTS), shipped_tokenizer())
     assert (type(engine), engine.device.type, dtype) == (DeviceEngine, "cuda", torch.bfloat16)
     exact, found = PaddedEngine(tiny_network(OUTPUTS)).read(IDS), engine.read(IDS)
     np.testing.assert_allclose(found.pooled, exact.pooled, atol=0.05)
@@ -92,12 +102,12 @@ def test_packs_hold_every_text_once_and_keep_to_the_budget():
 
 def test_groups_hold_every_token_once_and_have_few_shapes():
     lengths = [20, 17, 9, 9, 9, 8, 3]
-    groups = groups_of(lengths, torch.float32)
+    groups = attention_groups(lengths, torch.float32)
     assert [(g.tokens, g.rows, g.width) for g in groups] == [(slice(0, 37), 2, 24), (slice(37, 64), 3, 16), (slice(64, 75), 2, 8)]
     for group in groups:
         assert group.places[group.back].tolist() == list(range(group.tokens.start, group.tokens.stop))
         assert int(group.present.sum()) == len(group.back)
-    assert [few(n) for n in (1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 97)] == [1, 2, 3, 4, 6, 6, 8, 8, 12, 12, 16, 128]
+    assert [padded_row_count(n) for n in (1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 97)] == [1, 2, 3, 4, 6, 6, 8, 8, 12, 12, 16, 128]
     assert [attention_width(n) for n in (1, 8, 9, 64, 65, 100, 129, 256)] == [8, 8, 16, 64, 80, 112, 160, 256]
     assert len({attention_width(n) for n in range(1, 257)}) == 16
 
@@ -105,7 +115,7 @@ def test_groups_hold_every_token_once_and_have_few_shapes():
 def test_an_engine_whose_labels_differ_is_not_chosen(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
     """Where oneDNN computed nonsense, the network as it is would be used, and it is said."""
     network = tiny_network(OUTPUTS)
-    assert isinstance(choose(network, shipped_tokenizer())[0], PackedEngine)
+    assert isinstance(choose_engine(network, shipped_tokenizer())[0], PackedEngine)
     real = PackedEngine.read
 
     def wrong(self: PackedEngine, ids: list[list[int]]) -> object:
@@ -113,12 +123,12 @@ def test_an_engine_whose_labels_differ_is_not_chosen(monkeypatch: pytest.MonkeyP
         return found._replace(logits={name: -values for name, values in found.logits.items()})
 
     monkeypatch.setattr(PackedEngine, "read", wrong)
-    engine, dtype = choose(network, shipped_tokenizer())
+    engine, dtype = choose_engine(network, shipped_tokenizer())
     assert (type(engine), dtype) == (PaddedEngine, torch.float32)
 
 
 def test_the_sample_is_in_both_languages():
     tokenizer = shipped_tokenizer()
-    texts = [tokenizer.decode(row) for row in sample(tokenizer)]
+    texts = [tokenizer.decode(row) for row in agreement_sample(tokenizer)]
     assert 150 <= len(texts) <= 400
     assert sum(any("一" <= sign <= "鿿" for sign in text) for text in texts) > 50

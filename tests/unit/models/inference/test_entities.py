@@ -93,10 +93,10 @@ def test_tags_of_spans_are_those_spans_again(parts):
 
 def test_the_best_legal_sequence_is_found():
     """Viterbi against all sequences of four, tried one by one."""
-    dice = np.random.default_rng(1)
+    rng = np.random.default_rng(1)
     illegal = {(a, b) for a, b in product(range(7), repeat=2) if TAG_NAMES[b][0] == "I" and TAG_NAMES[b][2:] != TAG_NAMES[a][2:]}
     for _ in range(20):
-        scores = dice.normal(size=(4, 7)) * 2
+        scores = rng.normal(size=(4, 7)) * 2
         paths = (path for path in product(range(7), repeat=4) if TAG_NAMES[path[0]][0] != "I")
         legal = (path for path in paths if not illegal & set(pairwise(path)))
         assert tuple(viterbi(scores)) == max(legal, key=lambda path: sum(scores[i, tag] for i, tag in enumerate(path)))
@@ -121,11 +121,11 @@ FRAMES = (
 )
 
 
-def _sentences(dice: random.Random, count: int = 1) -> tuple[str, list[Span]]:
+def _sentences(rng: random.Random, count: int = 1) -> tuple[str, list[Span]]:
     text, spans = "", []
-    for part in " . ".join(dice.choices(FRAMES, k=count)).replace("}", "{").split("{"):
+    for part in " . ".join(rng.choices(FRAMES, k=count)).replace("}", "{").split("{"):
         if part in NAMES:
-            name = dice.choice(NAMES[part])
+            name = rng.choice(NAMES[part])
             spans.append(Span(len(text), len(text) + len(name), part))
             text += name
         else:
@@ -136,11 +136,11 @@ def _sentences(dice: random.Random, count: int = 1) -> tuple[str, list[Span]]:
 @pytest.fixture(scope="module")
 def tagger() -> TransformerClassifier:
     """A tiny network that has learned our few names in a few seconds."""
-    dice = random.Random(3)
+    rng = random.Random(3)
     network = tiny_network({"sentiment": 3, "tags": len(TAG_NAMES)}, hidden=32, positions=64)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-2)
     for _ in range(60):
-        rows = [_sentences(dice, 3) for _ in range(16)]
+        rows = [_sentences(rng, 3) for _ in range(16)]
         ids = pad(encode_pairs(shipped_tokenizer(), [(text, "") for text, _ in rows], 32))
         wanted = torch.full(ids.shape, IGNORED)
         for i, (text, spans) in enumerate(rows):
@@ -154,8 +154,8 @@ def tagger() -> TransformerClassifier:
 
 
 def test_what_was_learned_is_read_in_characters_of_the_text(tagger):
-    dice = random.Random(4)
-    rows = [_sentences(dice) for _ in range(30)]
+    rng = random.Random(4)
+    rows = [_sentences(rng) for _ in range(30)]
     found = tag_spans(tagger, [text for text, _ in rows])
     for (text, spans), read in zip(rows, found, strict=True):
         assert [span[:3] for span in read] == [span[:3] for span in spans], text
@@ -164,8 +164,8 @@ def test_what_was_learned_is_read_in_characters_of_the_text(tagger):
 
 def test_a_long_text_is_read_to_its_end_in_windows(tagger):
     """Thirty sentences in windows of 32 pieces: names at the seams are whole, and each is found once."""
-    dice = random.Random(5)
-    whole, wanted = _sentences(dice, 30)
+    rng = random.Random(5)
+    whole, wanted = _sentences(rng, 30)
     found = {span[:3] for span in tag_spans(tagger, [whole], max_tokens=32)[0]}
     hits = sum(span[:3] in found for span in wanted)
     assert hits >= 0.9 * len(wanted)
@@ -179,7 +179,7 @@ def test_no_text_and_an_empty_one_have_no_spans(tagger):
 
 
 def test_a_text_is_tagged_alike_alone_and_among_others(tagger):
-    dice = random.Random(6)
-    texts = [_sentences(dice)[0] for _ in range(9)]
+    rng = random.Random(6)
+    texts = [_sentences(rng)[0] for _ in range(9)]
     together = tag_spans(tagger, texts)
     assert [[span[:3] for span in spans] for spans in together] == [[span[:3] for span in tag_spans(tagger, [text])[0]] for text in texts]

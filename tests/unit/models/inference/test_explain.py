@@ -10,14 +10,14 @@ import pytest
 import torch
 from captum.attr import IntegratedGradients
 
-from bench.explanations import measure, without
+from bench.explanations import measure_deletion, without_words
 from core.errors import ModelError
 from models.inference.encoding import encode_pairs
-from models.inference.entities import Piece
-from models.inference.explain import Word, explain, integrate, join_words, log_odds
+from models.inference.entities import TokenPiece
+from models.inference.explain import Word, explain, integrated_gradients, join_words, log_odds
 from models.inference.loader import load_classifier
 from models.inference.transformer import TransformerClassifier
-from models.templates import grow, read_templates
+from models.templates import fill_templates, read_templates
 from tests.tiny import shipped_tokenizer, tiny_classifier, tiny_network
 from tocsin.cli import main
 
@@ -66,7 +66,7 @@ def test_the_integral_is_captums(tiny):
     """An independent judge: captum's integrated gradients on the same network, from the same blanks, with the same points."""
     ids = encode_pairs(shipped_tokenizer(), [(TEXTS[0][0], "")], 64)[0]
     places = list(range(1, len(ids) - 1))
-    weights, _ = integrate(tiny, ids, places, "sentiment", 0, 16)
+    weights, _ = integrated_gradients(tiny, ids, places, "sentiment", 0, 16)
     network = tiny.network
     with torch.no_grad():
         there = network.words(torch.tensor([ids]))
@@ -83,7 +83,7 @@ def test_the_integral_is_captums(tiny):
 def test_pieces_of_a_word_are_one_and_chinese_pieces_stay():
     text = "AT&T's 3.5%，苹果公司"
     ends = (0, 2, 4, 6), (7, 10, 11, 12, 14, 16)
-    pieces = [Piece(1, *place) for part in ends for place in pairwise(part)]
+    pieces = [TokenPiece(1, *place) for part in ends for place in pairwise(part)]
     words = [(text[start:end], weight) for start, end, weight in join_words(text, pieces, [1.0] * 8)]
     assert words == [("AT&T's", 3.0), ("3.5", 1.0), ("%", 1.0), ("，", 1.0), ("苹果", 1.0), ("公司", 1.0)]
 
@@ -107,20 +107,20 @@ def test_what_is_not_there_is_said(tiny):
 
 def test_deleting_words_leaves_the_rest():
     text = "Acme fell 3%"
-    assert without(text, [Word(5, 9, "fell", 1.0), Word(0, 4, "Acme", 2.0)]) == "  3%"
+    assert without_words(text, [Word(5, 9, "fell", 1.0), Word(0, 4, "Acme", 2.0)]) == "  3%"
 
 
 def test_heavy_words_count_more_than_any_words():
     """Deletion curves of the shipped model on our own sentences: the heaviest words first takes the class away twice as fast."""
     classifier = load_classifier()
     assert isinstance(classifier, TransformerClassifier)
-    seeds = grow(read_templates(), 1, random.Random(7))
-    dice = random.Random(1)
-    chosen = [seed for language in ("en", "zh") for seed in dice.sample([each for each in seeds if each.language == language], 6)]
-    for said in measure(classifier, chosen, random.Random(3)):
+    seeds = fill_templates(read_templates(), 1, random.Random(7))
+    rng = random.Random(1)
+    chosen = [seed for language in ("en", "zh") for seed in rng.sample([each for each in seeds if each.language == language], 6)]
+    for said in measure_deletion(classifier, chosen, random.Random(3)):
         assert said.n == 6
-        assert said.informed > 2 * said.chance, said
-        assert said.won > 0.5, said
+        assert said.by_weight > 2 * said.random_order, said
+        assert said.better_share > 0.5, said
 
 
 @pytest.mark.parametrize(("text", "word"), [("Brenholm Steel files for bankruptcy", "bankruptcy"), ("远舟控股公司债券构成违约", "违约")])

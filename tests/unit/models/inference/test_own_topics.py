@@ -13,9 +13,9 @@ import torch
 
 from core.errors import ModelError
 from core.series import series_name, topic_series
-from core.taxonomy import TOPIC_KEYS, know_own_topics
+from core.taxonomy import TOPIC_KEYS, register_topic_names
 from models.inference.classifier import Document
-from models.inference.own_topics import Learned, add, background, few_shot, load_topics, pack, unpack, zero_shot
+from models.inference.own_topics import LearnedTopic, add, background, few_shot, load_topics, pack, unpack, zero_shot
 from models.inference.topic_files import OwnTopic, check_key, read_topics, remove_topic
 from models.inference.transformer import TransformerClassifier
 from tests.tiny import tiny_classifier, tiny_network
@@ -45,23 +45,23 @@ def _topic(key: str = "sports", examples: tuple[str, ...] = SPORTS, description:
 
 def test_examples_are_told_from_other_vectors():
     """Eight vectors around one direction among 300 others: unseen ones of both kinds are told apart, better than by the name alone."""
-    dice = torch.Generator().manual_seed(4)
-    direction = torch.randn(24, generator=dice)
-    others, unseen = torch.randn(300, 24, generator=dice), torch.randn(200, 24, generator=dice)
-    mine = torch.randn(40, 24, generator=dice) + 1.2 * direction
+    rng = torch.Generator().manual_seed(4)
+    direction = torch.randn(24, generator=rng)
+    others, unseen = torch.randn(300, 24, generator=rng), torch.randn(200, 24, generator=rng)
+    mine = torch.randn(40, 24, generator=rng) + 1.2 * direction
     few = few_shot("x", mine[:8], others)
-    right = float((few.chances(mine[8:]) >= 0.5).float().mean() + (few.chances(unseen) < 0.5).float().mean()) / 2
+    right = float((few.probabilities(mine[8:]) >= 0.5).float().mean() + (few.probabilities(unseen) < 0.5).float().mean()) / 2
     assert right > 0.85
-    vague = direction + torch.randn(2, 24, generator=dice)
+    vague = direction + torch.randn(2, 24, generator=rng)
     zero = zero_shot("x", vague, others)
-    assert float((zero.chances(mine) >= 0.5).float().mean()) > float((zero.chances(unseen) >= 0.5).float().mean()) + 0.3
+    assert float((zero.probabilities(mine) >= 0.5).float().mean()) > float((zero.probabilities(unseen) >= 0.5).float().mean()) + 0.3
 
 
 def test_a_description_alone_leaves_out_nearly_all_of_the_background():
-    dice = torch.Generator().manual_seed(5)
-    others = torch.randn(400, 16, generator=dice)
-    zero = zero_shot("x", torch.randn(2, 16, generator=dice), others)
-    assert 0.03 < float((zero.chances(others) >= 0.5).float().mean()) < 0.07
+    rng = torch.Generator().manual_seed(5)
+    others = torch.randn(400, 16, generator=rng)
+    zero = zero_shot("x", torch.randn(2, 16, generator=rng), others)
+    assert 0.03 < float((zero.probabilities(others) >= 0.5).float().mean()) < 0.07
 
 
 def test_learning_is_the_same_each_time(tiny):
@@ -74,7 +74,7 @@ def test_a_topic_is_kept_and_read_back(tiny, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["sports.json", "sports.safetensors"]
     (read,) = load_topics(tiny, tmp_path)
     vector = tiny.vectors(["The home side won"])[0]
-    assert read.chance(vector) == learned.chance(vector)
+    assert read.probability(vector) == learned.probability(vector)
     assert remove_topic(tmp_path, "sports")
     assert load_topics(tiny, tmp_path) == ()
     assert not remove_topic(tmp_path, "sports")
@@ -121,7 +121,7 @@ class Always:
     key: str
     sure: float
 
-    def chance(self, pooled: np.ndarray) -> float:
+    def probability(self, pooled: np.ndarray) -> float:
         """As it was told."""
         assert pooled.shape == (32,)
         return self.sure
@@ -140,7 +140,7 @@ def test_a_text_has_the_same_own_topics_alone_and_among_others(tiny, tmp_path):
     classifier = tiny_classifier(tiny_network(seed=1))
     (learned,) = load_topics(classifier, tmp_path)
     documents = [Document(text, "") for text in (*SPORTS, *background()[:20])]
-    classifier.extra_topics = (Learned("sports", learned.centre, learned.projection, learned.weight, torch.tensor(9.0)),)  # all apply
+    classifier.extra_topics = (LearnedTopic("sports", learned.centre, learned.projection, learned.weight, torch.tensor(9.0)),)  # all apply
     together = [prediction.topics["sports"] for prediction in classifier.classify(documents)]
     alone = [classifier.classify([document])[0].topics["sports"] for document in documents]
     assert together == pytest.approx(alone, abs=1e-4)
@@ -149,12 +149,12 @@ def test_a_text_has_the_same_own_topics_alone_and_among_others(tiny, tmp_path):
 def test_people_read_the_names():
     from core.taxonomy import Topic
 
-    know_own_topics([Topic("sports", "Sports", "体育")])
+    register_topic_names([Topic("sports", "Sports", "体育")])
     try:
         assert series_name(topic_series("sports"), "zh") == "体育"
         assert series_name(topic_series("sports")) == "Sports"
     finally:
-        know_own_topics([])
+        register_topic_names([])
     assert series_name(topic_series("sports")) == "sports"
 
 

@@ -12,7 +12,7 @@ import pytest
 from core.errors import ModelError
 from core.taxonomy import TOPIC_KEYS
 from models.registry.manifest import MANIFEST, WEIGHTS, Manifest, write_version
-from models.registry.versions import KEPT_LOSERS, SHIPPED, Versions
+from models.registry.versions import KEPT_REJECTED, SHIPPED, Versions
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 FILES = {name: name.encode() for name in ("model.safetensors", "tokenizer.json", "config.json", "README.md")}
@@ -169,7 +169,7 @@ def test_the_list_has_all_oldest_first_and_says_what_is_wrong(versions: Versions
 
 def test_old_losers_are_deleted_and_nothing_else(versions: Versions):
     versions.promote("v1", now=NOON, why="")
-    names = [f"c{number}" for number in range(KEPT_LOSERS + 2)]
+    names = [f"c{number}" for number in range(KEPT_REJECTED + 2)]
     for name in names:
         write(versions.folder(name), name)
         versions.keep(name, now=NOON, why="not better")

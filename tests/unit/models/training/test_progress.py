@@ -10,24 +10,34 @@ from pathlib import Path
 import pytest
 
 from core.errors import ModelError
-from models.training.refresh_status import FILE, LINES, SILENT_S, Measured, Outcome, Reporter, keep_measured, read_measured, read_progress
+from models.training.refresh_status import (
+    FILE,
+    MAX_LINES,
+    STALE_S,
+    GateMeasurement,
+    ProgressFile,
+    RefreshOutcome,
+    read_measurement,
+    read_progress,
+    save_measurement,
+)
 from tests.helpers.waiting import until
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
-OUTCOME = Outcome(action="skip", champion="shipped", reasons=("few labels",), new_labels=3)
+OUTCOME = RefreshOutcome(action="skip", champion="shipped", reasons=("few labels",), new_labels=3)
 
 
 def test_a_refresh_tells_its_steps_and_its_end(tmp_path: Path):
-    heard: list[str] = []
+    reported: list[str] = []
     assert read_progress(tmp_path) is None
-    with Reporter(tmp_path, now=NOON, who="王芳", say=heard.append) as report:
-        report("training on 80 labels")
+    with ProgressFile(tmp_path, now=NOON, started_by="王芳", report=reported.append) as progress_file:
+        progress_file("training on 80 labels")
         found = read_progress(tmp_path)
         assert found is not None
         progress, alive = found
-        assert (alive, progress.who, progress.ended) == (True, "王芳", None)
-        assert [line for _, line in progress.told] == heard == ["training on 80 labels"]
-        report.end(OUTCOME)
+        assert (alive, progress.started_by, progress.ended) == (True, "王芳", None)
+        assert [line for _, line in progress.lines] == reported == ["training on 80 labels"]
+        progress_file.end(OUTCOME)
     found = read_progress(tmp_path)
     assert found is not None
     assert (found[0].outcome, found[0].error, found[1]) == (OUTCOME, "", False)
@@ -36,7 +46,7 @@ def test_a_refresh_tells_its_steps_and_its_end(tmp_path: Path):
 
 
 def test_one_that_fails_says_why(tmp_path: Path):
-    with pytest.raises(ModelError), Reporter(tmp_path, now=NOON, who="", say=lambda _: None):
+    with pytest.raises(ModelError), ProgressFile(tmp_path, now=NOON, started_by="", report=lambda _: None):
         raise ModelError("the disk is full")
     found = read_progress(tmp_path)
     assert found is not None
@@ -44,13 +54,13 @@ def test_one_that_fails_says_why(tmp_path: Path):
 
 
 def test_one_that_was_killed_is_told_from_one_that_runs(tmp_path: Path):
-    with Reporter(tmp_path, now=NOON, who="", say=lambda _: None, beat_s=0.01) as report:
-        old = time.time() - SILENT_S - 5
+    with ProgressFile(tmp_path, now=NOON, started_by="", report=lambda _: None, heartbeat_s=0.01) as progress_file:
+        old = time.time() - STALE_S - 5
         os.utime(tmp_path / FILE, (old, old))
         until(lambda: (read_progress(tmp_path) or (None, False))[1], "the beat makes it young again", 30)
-        report("x")
+        progress_file("x")
         kept = (tmp_path / FILE).read_bytes()
-        report.end(OUTCOME)
+        progress_file.end(OUTCOME)
     (tmp_path / FILE).write_bytes(kept)  # as a killed process leaves it
     os.utime(tmp_path / FILE, (old, old))
     found = read_progress(tmp_path)
@@ -59,19 +69,19 @@ def test_one_that_was_killed_is_told_from_one_that_runs(tmp_path: Path):
 
 
 def test_the_file_stays_small_and_a_torn_one_is_none(tmp_path: Path):
-    with Reporter(tmp_path, now=NOON, who="", say=lambda _: None) as report:
-        for number in range(LINES + 3):
-            report(str(number))
+    with ProgressFile(tmp_path, now=NOON, started_by="", report=lambda _: None) as progress_file:
+        for number in range(MAX_LINES + 3):
+            progress_file(str(number))
         found = read_progress(tmp_path)
         assert found is not None
-        assert [line for _, line in found[0].told] == [str(number) for number in range(3, LINES + 3)]
-        report.end(OUTCOME)
+        assert [line for _, line in found[0].lines] == [str(number) for number in range(3, MAX_LINES + 3)]
+        progress_file.end(OUTCOME)
     (tmp_path / FILE).write_bytes(b'{"began"')
     assert read_progress(tmp_path) is None
 
 
 def test_what_was_measured_of_a_version_is_read_back(tmp_path: Path):
-    measured = Measured(version="v1", against="shipped", at=NOON, reasons=("better",), comparisons=())
-    keep_measured(tmp_path, measured)
-    assert read_measured(tmp_path, "v1") == measured
-    assert read_measured(tmp_path, "v2") is None
+    measured = GateMeasurement(version="v1", against="shipped", at=NOON, reasons=("better",), comparisons=())
+    save_measurement(tmp_path, measured)
+    assert read_measurement(tmp_path, "v1") == measured
+    assert read_measurement(tmp_path, "v2") is None

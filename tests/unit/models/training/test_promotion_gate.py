@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from models.evaluation.metrics import multi_tally, report_of
-from models.training.promotion_gate import LEAST_ROWS, Labels, Trial, Verdict, compare, judge
+from models.evaluation.metrics import metrics_report, multi_label_counts
+from models.training.promotion_gate import MIN_ROWS, GateDecision, PairedPredictions, RowLabels, compare, decide
 
 CLASSES = ("negative", "neutral", "positive")
 
 
-def single(names: Sequence[str]) -> tuple[Labels, ...]:
+def single(names: Sequence[str]) -> tuple[RowLabels, ...]:
     return tuple(frozenset((name,)) for name in names)
 
 
@@ -22,105 +22,105 @@ def wrong(name: str) -> str:
     return CLASSES[(CLASSES.index(name) + 1) % 3]
 
 
-def trial(n: int, before: Callable[[int], bool], after: Callable[[int], bool], *, name: str = "old", new: bool = False) -> Trial:
+def pair(n: int, before: Callable[[int], bool], after: Callable[[int], bool], *, name: str = "old", new: bool = False) -> PairedPredictions:
     """n rows of three classes in two languages; `before` and `after` say which rows each model gets right."""
     truth = [CLASSES[i % 3] for i in range(n)]
     languages = tuple("zh" if i % 2 else "en" for i in range(n))
     sides = [single([label if right(i) else wrong(label) for i, label in enumerate(truth)]) for right in (before, after)]
-    return Trial(name, languages, single(truth), sides[0], sides[1], CLASSES, new)
+    return PairedPredictions(name, languages, single(truth), sides[0], sides[1], CLASSES, new)
 
 
-def same(n: int = 600) -> Trial:
-    return trial(n, lambda i: i % 10 != 0, lambda i: i % 10 != 0)
+def same(n: int = 600) -> PairedPredictions:
+    return pair(n, lambda i: i % 10 != 0, lambda i: i % 10 != 0)
 
 
-def better() -> Trial:
-    return trial(60, lambda i: i % 2 == 0, lambda i: i % 6 != 1, name="new", new=True)
+def better() -> PairedPredictions:
+    return pair(60, lambda i: i % 2 == 0, lambda i: i % 6 != 1, name="new", new=True)
 
 
-def said(verdict: Verdict) -> str:
-    return "; ".join(verdict.reasons)
+def predicted(decision: GateDecision) -> str:
+    return "; ".join(decision.reasons)
 
 
 def test_a_clear_gain_without_a_loss_is_promoted():
-    verdict = judge([same(), better()])
-    assert verdict.promote, said(verdict)
-    assert "better beyond chance" in said(verdict)
+    decision = decide([same(), better()])
+    assert decision.promote, predicted(decision)
+    assert "better beyond chance" in predicted(decision)
 
 
 def test_the_same_input_gives_the_same_verdict():
-    assert judge([same(), better()]) == judge([same(), better()])
+    assert decide([same(), better()]) == decide([same(), better()])
 
 
 def test_a_gain_inside_its_interval_is_kept_back():
-    small = trial(60, lambda i: i % 10 != 0, lambda i: i % 10 != 0 or i == 0, name="new", new=True)
-    verdict = judge([same(), small])
-    assert not verdict.promote
-    assert "not better beyond chance" in said(verdict)
+    small = pair(60, lambda i: i % 10 != 0, lambda i: i % 10 != 0 or i == 0, name="new", new=True)
+    decision = decide([same(), small])
+    assert not decision.promote
+    assert "not better beyond chance" in predicted(decision)
 
 
 def test_an_equal_or_worse_challenger_is_kept_back():
     for after in (lambda i: i % 2 == 0, lambda i: i % 4 == 0):
-        assert not judge([trial(80, lambda i: i % 2 == 0, after, name="new", new=True)]).promote
+        assert not decide([pair(80, lambda i: i % 2 == 0, after, name="new", new=True)]).promote
 
 
-@pytest.mark.parametrize("trials", [[], [same()], [Trial("new", (), (), (), (), CLASSES, new=True)]])
-def test_without_new_rows_nothing_is_promoted(trials: list[Trial]):
-    verdict = judge(trials)
-    assert not verdict.promote
-    assert "nothing shows a gain" in said(verdict)
+@pytest.mark.parametrize("trials", [[], [same()], [PairedPredictions("new", (), (), (), (), CLASSES, new=True)]])
+def test_without_new_rows_nothing_is_promoted(pairs: list[PairedPredictions]):
+    decision = decide(pairs)
+    assert not decision.promote
+    assert "nothing shows a gain" in predicted(decision)
 
 
 def test_a_class_that_breaks_stops_it_however_good_the_rest_gets():
     """Half of the positive rows go wrong; all else that was wrong, twice as much, gets right: the whole gains."""
-    broken = trial(900, lambda i: i % 3 == 2 or i % 2 == 1, lambda i: i % 3 != 2 or i % 2 == 1)
-    verdict = judge([broken, better()])
-    whole = next(c for c in verdict.comparisons if c.test == "old" and c.metric == "accuracy" and c.group == "all")
+    broken = pair(900, lambda i: i % 3 == 2 or i % 2 == 1, lambda i: i % 3 != 2 or i % 2 == 1)
+    decision = decide([broken, better()])
+    whole = next(c for c in decision.comparisons if c.test == "old" and c.metric == "accuracy" and c.group == "all")
     assert whole.difference > 0
-    assert not verdict.promote
-    assert "class positive" in said(verdict)
+    assert not decision.promote
+    assert "class positive" in predicted(decision)
 
 
 def test_a_language_that_breaks_stops_it():
-    broken = trial(900, lambda i: i % 10 != 0, lambda i: (i % 10 != 0 and not (i % 2 and i % 18 == 1)) or i % 20 == 0)
-    verdict = judge([broken, better()])
-    assert not verdict.promote
-    assert "language zh" in said(verdict)
+    broken = pair(900, lambda i: i % 10 != 0, lambda i: (i % 10 != 0 and not (i % 2 and i % 18 == 1)) or i % 20 == 0)
+    decision = decide([broken, better()])
+    assert not decision.promote
+    assert "language zh" in predicted(decision)
 
 
 def test_a_loss_inside_the_margin_passes_and_a_wider_one_does_not():
     """3,000 rows: 0.7 points lost is within the point that is allowed; 2 points at once in every class are not."""
-    little = trial(3000, lambda i: True, lambda i: i % 151 != 0)
-    assert judge([little, better()]).promote
-    much = trial(3000, lambda i: True, lambda i: i % 47 != 0)
-    assert not judge([much, better()]).promote
-    assert judge([much, better()], margin=0.05).promote
+    little = pair(3000, lambda i: True, lambda i: i % 151 != 0)
+    assert decide([little, better()]).promote
+    much = pair(3000, lambda i: True, lambda i: i % 47 != 0)
+    assert not decide([much, better()]).promote
+    assert decide([much, better()], margin=0.05).promote
 
 
 def test_few_rows_get_a_wider_margin_but_never_more_than_five_points():
-    few = trial(60, lambda i: True, lambda i: i not in (0, 1, 2, 3))
+    few = pair(60, lambda i: True, lambda i: i not in (0, 1, 2, 3))
     found = [c for c in compare(few, margin=0.01) if c.metric == "accuracy"]
     assert max(c.margin for c in found) == pytest.approx(0.05)
-    assert not judge([few, better()]).promote
-    one_row = trial(60, lambda i: True, lambda i: i != 0)
-    assert judge([one_row, better()]).promote
+    assert not decide([few, better()]).promote
+    one_row = pair(60, lambda i: True, lambda i: i != 0)
+    assert decide([one_row, better()]).promote
 
 
 def test_a_class_with_hardly_any_rows_is_not_judged_by_itself():
-    truth = ["neutral"] * 300 + ["positive"] * (LEAST_ROWS - 1)
-    after = ["neutral"] * 301 + ["positive"] * (LEAST_ROWS - 2)
-    old = Trial("old", ("en",) * len(truth), single(truth), single(truth), single(after), CLASSES)
+    truth = ["neutral"] * 300 + ["positive"] * (MIN_ROWS - 1)
+    after = ["neutral"] * 301 + ["positive"] * (MIN_ROWS - 2)
+    old = PairedPredictions("old", ("en",) * len(truth), single(truth), single(truth), single(after), CLASSES)
     assert next(c for c in compare(old, margin=0.01) if c.group == "class positive").fine
 
 
 def test_figures_are_those_of_the_report_and_intervals_hold_them():
     """F1 by class is what `evaluate` prints, and the interval is close to the normal one of a paired difference."""
-    dice = random.Random(3)
+    rng = random.Random(3)
     names = ("a", "b", "c", "d")
-    truth, one, two = ([frozenset(n for n in names if dice.random() < 0.4) for _ in range(400)] for _ in range(3))
-    found = compare(Trial("t", ("en",) * 400, tuple(truth), tuple(one), tuple(two), names), margin=0.01)
+    truth, one, two = ([frozenset(n for n in names if rng.random() < 0.4) for _ in range(400)] for _ in range(3))
+    found = compare(PairedPredictions("t", ("en",) * 400, tuple(truth), tuple(one), tuple(two), names), margin=0.01)
     for side, labels in (("champion", one), ("challenger", two)):
-        report = report_of(multi_tally(truth, [dict.fromkeys(row, 1.0) for row in labels], names))
+        report = metrics_report(multi_label_counts(truth, [dict.fromkeys(row, 1.0) for row in labels], names))
         assert next(getattr(c, side) for c in found if c.metric == "accuracy") == pytest.approx(report.accuracy)
         assert next(getattr(c, side) for c in found if c.metric == "macro F1") == pytest.approx(report.macro_f1)
         for name in names:
@@ -136,8 +136,8 @@ def test_a_false_promotion_is_rare():
     """Two models that are equally good, 200 times: at most 2.5 % are taken for better, give or take."""
     promoted = 0
     for seed in range(200):
-        dice = random.Random(seed)
-        rights = [[dice.random() < 0.7 for _ in range(60)] for _ in range(2)]
-        noise = trial(60, lambda i, r=rights: r[0][i], lambda i, r=rights: r[1][i], name="new", new=True)  # type: ignore[misc]
-        promoted += judge([noise], resamples=300).promote
+        rng = random.Random(seed)
+        rights = [[rng.random() < 0.7 for _ in range(60)] for _ in range(2)]
+        noise = pair(60, lambda i, r=rights: r[0][i], lambda i, r=rights: r[1][i], name="new", new=True)  # type: ignore[misc]
+        promoted += decide([noise], resamples=300).promote
     assert promoted <= 12

@@ -20,17 +20,18 @@ from core.files import sole
 from core.records import sha
 from core.taxonomy import TOPIC_KEYS
 from models.heads import SENTIMENTS, head_sizes
-from models.inference.classifier import Classifier, Document, Prediction, Sentiment
+from models.inference.classifier import Classifier, Document, Prediction, SentimentProbabilities
 from models.inference.encoding import encode_pairs, pad
 from models.inference.keyword import KeywordClassifier
 from models.inference.loader import load_classifier
 from models.inference.transformer import TransformerClassifier
 from models.registry.manifest import README, Manifest, read_verified, write_version
 from models.registry.versions import SHIPPED, Versions
-from models.templates import grow, read_templates
+from models.templates import fill_templates, read_templates
 from models.training.feedback import Snapshot, document_of, feedback_rows, is_frozen, read_snapshot, rehearsal_from_articles, write_snapshot
-from models.training.frozen_tests import from_folder, from_labels, from_seeds
-from models.training.refresh import LEAST_REHEARSED, Outcome, Plan, Task, in_words, refresh, train_from
+from models.training.frozen_tests import from_folder, from_labels, from_templates
+from models.training.refresh import MIN_REHEARSED, RefreshPlan, TrainingTask, refresh, train_from
+from models.training.refresh_status import RefreshOutcome, describe_outcome
 from storage.store import ArticleText, Label, LabelledText
 from tests.tiny import tiny_network
 from tests.versions import nan_network, write_tiny
@@ -73,9 +74,9 @@ class Learner(KeywordClassifier):
     def _predict(self, document: Document) -> Prediction:
         found = super().classify([document])[0]
         if document.language == self._about.get("spoilt"):
-            return Prediction(Sentiment(0.0, 0.0, 1.0), found.topics, found.companies)
+            return Prediction(SentimentProbabilities(0.0, 0.0, 1.0), found.topics, found.companies)
         if any(word in document.title for word in self._about["words"]):
-            return Prediction(Sentiment(0.95, 0.05, 0.0), found.topics, found.companies)
+            return Prediction(SentimentProbabilities(0.95, 0.05, 0.0), found.topics, found.companies)
         return found
 
 
@@ -90,10 +91,10 @@ class School:
     """A trainer: learns "zorbles" where the rows say it is negative, and takes down what it was given."""
 
     def __init__(self, **about: object) -> None:
-        self.tasks: list[Task] = []
+        self.tasks: list[TrainingTask] = []
         self._about = about
 
-    def __call__(self, task: Task) -> Manifest:
+    def __call__(self, task: TrainingTask) -> Manifest:
         self.tasks.append(task)
         words = {word for row in task.rows for word in row["text"].split() if row.get("label") == "negative" and word.endswith("bles")}
         return write_learner(task.out, task.version, words=sorted(words), **self._about)
@@ -105,9 +106,9 @@ def versions(tmp_path: Path) -> Versions:
     return Versions(tmp_path / "data", shipped=tmp_path / "shipped")
 
 
-def run(versions: Versions, labels: Sequence[LabelledText], trainer: School, *, at: int = 0, **plan: object) -> Outcome:
+def run(versions: Versions, labels: Sequence[LabelledText], trainer: School, *, at: int = 0, **plan: object) -> RefreshOutcome:
     snapshot = Snapshot(tuple(labels), ())
-    return refresh(versions, snapshot, Plan(resamples=200, **plan), now=NOON + timedelta(days=at), trainer=trainer, load=Learner)  # type: ignore[arg-type]
+    return refresh(versions, snapshot, RefreshPlan(resamples=200, **plan), now=NOON + timedelta(days=at), trainer=trainer, load=Learner)  # type: ignore[arg-type]
 
 
 def test_what_was_learned_is_promoted_and_the_history_says_why(versions: Versions):
@@ -119,7 +120,7 @@ def test_what_was_learned_is_promoted_and_the_history_says_why(versions: Version
     assert (event.action, event.origin, event.labels_until) == ("promote", SHIPPED, NOON + timedelta(seconds=1))
     assert "better beyond chance" in event.why
     assert outcome.learned + outcome.frozen == outcome.new_labels == 100
-    assert any("promoted" in line for line in in_words(outcome))
+    assert any("promoted" in line for line in describe_outcome(outcome))
 
 
 def test_the_frozen_fifth_is_never_trained_on(versions: Versions):
@@ -139,7 +140,7 @@ def test_copies_of_a_story_are_on_one_side():
 
 def test_a_challenger_that_learned_nothing_is_kept_back(versions: Versions):
     class Idle(School):
-        def __call__(self, task: Task) -> Manifest:
+        def __call__(self, task: TrainingTask) -> Manifest:
             self.tasks.append(task)
             return write_learner(task.out, task.version)
 
@@ -169,7 +170,7 @@ def test_frozen_tests_of_a_folder_can_stop_it(versions: Versions, tmp_path: Path
             return super()._predict(Document(document.title or document.text, "", document.language, document.companies))
 
     snapshot = Snapshot(corrections(100), ())
-    outcome = refresh(versions, snapshot, Plan(tests=folder, resamples=200), now=NOON, trainer=School(), load=Titles)
+    outcome = refresh(versions, snapshot, RefreshPlan(tests=folder, resamples=200), now=NOON, trainer=School(), load=Titles)
     assert outcome.action == "keep"
     assert any(reason.startswith("calm.test, all: accuracy lost 100.0 points") for reason in outcome.reasons)
 
@@ -201,7 +202,7 @@ def test_labels_count_as_new_until_they_were_tried_and_older_ones_are_learned_ag
 
 def test_a_training_that_fails_leaves_nothing_behind(versions: Versions):
     class Dies(School):
-        def __call__(self, task: Task) -> Manifest:
+        def __call__(self, task: TrainingTask) -> Manifest:
             super().__call__(task)
             raise ModelError("out of memory")
 
@@ -213,7 +214,7 @@ def test_a_training_that_fails_leaves_nothing_behind(versions: Versions):
 
 def test_a_person_who_promotes_meanwhile_is_not_overruled(versions: Versions):
     class Slow(School):
-        def __call__(self, task: Task) -> Manifest:
+        def __call__(self, task: TrainingTask) -> Manifest:
             write_learner(versions.folder("by-hand"), "by-hand")
             versions.promote("by-hand", now=NOON, why="by hand")
             return super().__call__(task)
@@ -234,7 +235,7 @@ def test_a_challenger_that_cannot_be_used_is_kept_back(versions: Versions):
             raise ModelError("the weights do not fit")
         return Learner(folder)
 
-    outcome = refresh(versions, Snapshot(corrections(100), ()), Plan(resamples=200), now=NOON, trainer=School(), load=load)
+    outcome = refresh(versions, Snapshot(corrections(100), ()), RefreshPlan(resamples=200), now=NOON, trainer=School(), load=load)
     assert outcome.action == "keep"
     assert "cannot be used" in outcome.reasons[0]
 
@@ -243,10 +244,10 @@ def test_a_challenger_of_nan_is_kept_back(tmp_path: Path):
     write_tiny(tmp_path / "shipped", "tiny")
     versions = Versions(tmp_path / "data", shipped=tmp_path / "shipped")
 
-    def diverge(task: Task) -> Manifest:
+    def diverge(task: TrainingTask) -> Manifest:
         return write_tiny(task.out, task.version, network=nan_network(), parent="tiny")
 
-    outcome = refresh(versions, Snapshot(corrections(100), ()), Plan(resamples=200), now=NOON, trainer=diverge)
+    outcome = refresh(versions, Snapshot(corrections(100), ()), RefreshPlan(resamples=200), now=NOON, trainer=diverge)
     assert (outcome.action, versions.champion()) == ("keep", SHIPPED)
     assert "cannot be used" in outcome.reasons[0] and "nan" in outcome.reasons[0]
 
@@ -268,8 +269,8 @@ def test_rows_say_what_was_labelled():
         {**same, "task": "risk", "labels": []},
     ]
     assert document_of(text, "GONE") is None
-    exams = {exam.task: exam for exam in from_labels("x", labels, new=True)}
-    assert {task: len(exam.cases) for task, exam in exams.items()} == {"sentiment": 2, "topic": 1, "risk": 1}
+    tests = {test.task: test for test in from_labels("x", labels, new=True)}
+    assert {task: len(test.cases) for task, test in tests.items()} == {"sentiment": 2, "topic": 1, "risk": 1}
 
 
 def test_rehearsal_has_what_the_champion_is_sure_of_and_nothing_that_people_labelled(versions: Versions):
@@ -290,7 +291,7 @@ def test_the_share_of_old_rows_is_what_was_asked_for(versions: Versions, tmp_pat
         file.writelines(json.dumps({"text": f"Profit {n}", "label": "neutral", "lang": "en", "source": "fpb"}) + "\n" for n in range(3000))
     school = School()
     outcome = run(versions, corrections(100), school, data=tmp_path / "sets")
-    assert outcome.rehearsed == LEAST_REHEARSED
+    assert outcome.rehearsed == MIN_REHEARSED
     outcome = run(versions, corrections(100), school, data=tmp_path / "sets", rehearse=0.95, force=True, at=1)
     assert outcome.rehearsed == round(outcome.learned * 19)
     outcome = run(versions, corrections(100), school, data=tmp_path / "sets", rehearse=0.0, force=True, at=2)
@@ -310,21 +311,21 @@ def test_a_folder_of_tests_is_read_by_what_its_rows_say(tmp_path: Path):
     for name, rows in files.items():
         (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
     said: list[str] = []
-    exams = {exam.name: exam for exam in from_folder(tmp_path, said.append)}
-    assert {name: exam.task for name, exam in exams.items()} == {
+    tests = {test.name: test for test in from_folder(tmp_path, said.append)}
+    assert {name: test.task for name, test in tests.items()} == {
         "tone": "sentiment",
         "topics": "topic",
         "risks": "risk",
         "mapped": "topic",
     }
-    assert exams["tone"].classes == ("negative", "positive")
-    assert exams["tone"].cases[1].document.companies == ("B",)
-    assert exams["mapped"].cases[0].truth == {"shareholder_returns"}
-    assert "real_estate" not in exams["mapped"].classes
+    assert tests["tone"].classes == ("negative", "positive")
+    assert tests["tone"].cases[1].document.companies == ("B",)
+    assert tests["mapped"].cases[0].truth == {"shareholder_returns"}
+    assert "real_estate" not in tests["mapped"].classes
     assert len(said) == 1
     assert "odd.jsonl" in said[0]
     (tmp_path / "one.test.jsonl").write_text(json.dumps(files["tone.jsonl"][0]) + "\n")
-    assert [exam.name for exam in from_folder(tmp_path)] == ["one.test"]
+    assert [test.name for test in from_folder(tmp_path)] == ["one.test"]
     empty = tmp_path / "empty"
     empty.mkdir()
     with pytest.raises(SettingsError, match="frozen tests"):
@@ -332,9 +333,9 @@ def test_a_folder_of_tests_is_read_by_what_its_rows_say(tmp_path: Path):
 
 
 def test_the_built_in_cases_are_always_the_same_in_both_languages():
-    one, other = from_seeds(), from_seeds()
+    one, other = from_templates(), from_templates()
     assert one == other
-    assert {case.document.language for exam in one for case in exam.cases} == {"zh", "en"}
+    assert {case.document.language for test in one for case in test.cases} == {"zh", "en"}
 
 
 def test_a_snapshot_comes_back_as_it_went(tmp_path: Path):
@@ -346,16 +347,16 @@ def test_a_snapshot_comes_back_as_it_went(tmp_path: Path):
         read_snapshot(tmp_path / "bad.json")
 
 
-def fine_tune(task: Task) -> Manifest:
+def fine_tune(task: TrainingTask) -> Manifest:
     """A real training in small: every weight of the start's network, on the sentiments and topics of the rows."""
     classifier = load_classifier(task.start)
     assert isinstance(classifier, TransformerClassifier)
-    network, dice = classifier.network.float().train(), random.Random(task.seed)
+    network, rng = classifier.network.float().train(), random.Random(task.seed)
     torch.manual_seed(task.seed)
     ids = encode_pairs(classifier.tokenizer, [(row["text"], "") for row in task.rows], 32)
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
     for _ in range(200):
-        batch = dice.sample(range(len(ids)), 48)
+        batch = rng.sample(range(len(ids)), 48)
         outputs = network(pad([ids[i] for i in batch])).logits
         tone = [n for n, i in enumerate(batch) if task.rows[i]["task"] == "sentiment"]
         about = [n for n, i in enumerate(batch) if task.rows[i]["task"] == "topic"]
@@ -376,10 +377,10 @@ def test_a_real_network_learns_from_labels_and_takes_over(tmp_path: Path):
     write_tiny(tmp_path / "shipped", "untrained", network=network)
     versions = Versions(tmp_path / "data", shipped=tmp_path / "shipped")
     labels = []
-    for n, seed in enumerate(grow(read_templates(), 3, random.Random(5))):
+    for n, seed in enumerate(fill_templates(read_templates(), 3, random.Random(5))):
         text = article(f"seed-{n}", seed.text, seed.language)
         labels += [labelled(text, seed.sentiment), labelled(text, *seed.topics, task="topic")]
-    plan = Plan(resamples=200, margin=0.15)  # so small a network, from nothing, trades one class for another
+    plan = RefreshPlan(resamples=200, margin=0.15)  # so small a network, from nothing, trades one class for another
     outcome = refresh(versions, Snapshot(tuple(labels), ()), plan, now=NOON, trainer=fine_tune)
     assert outcome.action == "promote", outcome.reasons
     assert outcome.comparisons[0].low > 0
@@ -392,7 +393,7 @@ def test_a_real_network_learns_from_labels_and_takes_over(tmp_path: Path):
 def test_a_champion_without_a_head_that_training_wants_is_said(tmp_path: Path):
     write_tiny(tmp_path / "start", "two-heads")
     with pytest.raises(ModelError, match=r"no head company, risks, social, tags"):
-        train_from(Task(tmp_path / "start", tmp_path / "out", "v", (), NOON, 1, None))
+        train_from(TrainingTask(tmp_path / "start", tmp_path / "out", "v", (), NOON, 1, None))
 
 
 def test_the_real_trainer_goes_on_from_the_champion(tmp_path: Path):
@@ -408,7 +409,7 @@ def test_the_real_trainer_goes_on_from_the_champion(tmp_path: Path):
         }
         for n in range(40)
     ]
-    made = train_from(Task(tmp_path / "start", tmp_path / "out", "v1", tuple(rows), NOON, 1, 3.0))
+    made = train_from(TrainingTask(tmp_path / "start", tmp_path / "out", "v1", tuple(rows), NOON, 1, 3.0))
     assert (made.version, made.parent, list(made.data)) == ("v1", "v0", ["feedback"])
     document = Document("Company 7 zorbles its plant", "")
     before, after = (load_classifier(tmp_path / name).classify([document])[0].sentiment.negative for name in ("start", "out"))

@@ -23,20 +23,20 @@ from models.inference.network import Network
 from models.inference.transformer import TransformerClassifier
 from models.inference.weight_packing import pack_weights, unpack_weights
 from models.registry.manifest import CONFIG, README, TOKENIZER, WEIGHTS, Manifest, read_verified, shipped, write_version
-from models.templates import grow, read_templates
-from models.training.checkpoint import Keeper
+from models.templates import fill_templates, read_templates
+from models.training.checkpoint import Checkpointer
 from models.training.data import own_labels, read_split
-from models.training.dataset_mix import Lessons
+from models.training.dataset_mix import DatasetMix
 from models.training.derive import average, recalibrate
-from models.training.fit import class_weights, schedule
-from models.training.losses import sentiment_loss, yes_no_loss
+from models.training.fit import class_weights, learning_rate_factor
+from models.training.losses import binary_loss, sentiment_loss
 from models.training.methods import METHODS, Adapter, prune
-from models.training.parallel import Accelerated, Crew
-from models.training.train import Options, Run, train
+from models.training.parallel import AcceleratedGradients, ThreadedGradients
+from models.training.train import Run, TrainingOptions, train
 from tests.tiny import shipped_tokenizer
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-QUICK = Options(epochs=1, layers=(0, 1), lr=5e-3, head_lr_scale=2.0, batch_tokens=512, seeds_per_template=0, checks=1, version="tiny-2")
+QUICK = TrainingOptions(epochs=1, layers=(0, 1), lr=5e-3, head_lr_scale=2.0, batch_tokens=512, per_template=0, checks=1, version="tiny-2")
 LABELS = {"finnl": LabelSet(("经济", "债券"), exclusive=False)}
 
 
@@ -50,7 +50,7 @@ def _write(path: Path, rows: list[dict[str, Any]]) -> None:
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of labelled sets under the names that training knows."""
     folder = tmp_path_factory.mktemp("data")
-    seeds = grow(read_templates(), 1, random.Random(1))
+    seeds = fill_templates(read_templates(), 1, random.Random(1))
     for split in ("train", "dev"):
         some = seeds[::2] if split == "train" else seeds[1::2]
         said = [{"text": s.text, "label": s.sentiment, "lang": s.language, "genre": "news", "source": "fpb"} for s in some]
@@ -146,7 +146,7 @@ def test_the_same_seed_gives_the_same_weights(data, start, tmp_path):
 
 def test_an_interrupted_run_ends_where_it_would_have(data, start, tmp_path, monkeypatch):
     whole = train(data, tmp_path / "whole", now=NOW, options=QUICK, start=start)
-    real = Crew.gradients
+    real = ThreadedGradients.gradients
     steps: list[int] = []
 
     def interrupted(self, batches):
@@ -155,7 +155,7 @@ def test_an_interrupted_run_ends_where_it_would_have(data, start, tmp_path, monk
         steps.append(1)
         return real(self, batches)
 
-    monkeypatch.setattr(Crew, "gradients", interrupted)
+    monkeypatch.setattr(ThreadedGradients, "gradients", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train(data, tmp_path / "cut", now=NOW, options=QUICK, start=start)
     monkeypatch.undo()
@@ -165,7 +165,7 @@ def test_an_interrupted_run_ends_where_it_would_have(data, start, tmp_path, monk
 
 
 def test_a_checkpoint_of_another_run_is_refused(data, start, tmp_path, monkeypatch):
-    monkeypatch.setattr(Crew, "gradients", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(ThreadedGradients, "gradients", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         train(data, tmp_path / "v", now=NOW, options=QUICK, start=start)
     monkeypatch.undo()
@@ -232,7 +232,7 @@ def test_a_teacher_with_another_vocabulary_is_refused(data, start, tmp_path):
 
 def test_extra_rows_are_learned_beside_a_share_of_the_old(data):
     extra = [{"text": f"gold falls {i}", "label": "negative", "lang": "en", "source": "feedback"} for i in range(200)]
-    lessons = Lessons.read(data, extra)
+    lessons = DatasetMix.read(data, extra)
     assert 5 < len(lessons.dev["feedback"]) < 40  # about a tenth is kept for dev, by hash
     learned = len(lessons.extra["feedback"])
     assert learned + len(lessons.dev["feedback"]) == 200
@@ -261,7 +261,7 @@ def test_losses_ask_only_what_is_known():
     assert sentiment_loss(logits, right, every).item() == pytest.approx(-np.log(np.exp(2) / (np.exp(2) + 1 + np.exp(-1))))
     either = torch.tensor([[False, True, True]])
     assert sentiment_loss(logits, either, every).item() == pytest.approx(-np.log((1 + np.exp(-1)) / (np.exp(2) + 1 + np.exp(-1))))
-    assert yes_no_loss(torch.tensor([[0.0, 9.0]]), torch.ones(1, 2), torch.tensor([[1.0, 0.0]])).item() == pytest.approx(np.log(2))
+    assert binary_loss(torch.tensor([[0.0, 9.0]]), torch.ones(1, 2), torch.tensor([[1.0, 0.0]])).item() == pytest.approx(np.log(2))
 
 
 def test_rare_classes_get_a_greater_say(data):
@@ -274,10 +274,10 @@ def test_rare_classes_get_a_greater_say(data):
 
 
 def test_the_pace_rises_and_falls():
-    assert schedule(0.03, 0.06) == pytest.approx(0.5)
-    assert schedule(0.06, 0.06) == pytest.approx(1.0)
-    assert schedule(0.53, 0.06) == pytest.approx(0.5)
-    assert schedule(1.0, 0.06) == 0.01
+    assert learning_rate_factor(0.03, 0.06) == pytest.approx(0.5)
+    assert learning_rate_factor(0.06, 0.06) == pytest.approx(1.0)
+    assert learning_rate_factor(0.53, 0.06) == pytest.approx(0.5)
+    assert learning_rate_factor(1.0, 0.06) == 0.01
 
 
 def test_two_threads_find_the_gradient_of_one(data, start):
@@ -285,9 +285,9 @@ def test_two_threads_find_the_gradient_of_one(data, start):
     from models.training.losses import Batch
 
     def batch(seed: int) -> Batch:
-        dice = torch.Generator().manual_seed(seed)
-        ids = pad([[0, *torch.randint(5, 500, (6,), generator=dice).tolist(), 2] for _ in range(4)])
-        flags = torch.eye(3, dtype=torch.bool)[torch.randint(0, 3, (4,), generator=dice)]
+        rng = torch.Generator().manual_seed(seed)
+        ids = pad([[0, *torch.randint(5, 500, (6,), generator=rng).tolist(), 2] for _ in range(4)])
+        flags = torch.eye(3, dtype=torch.bool)[torch.randint(0, 3, (4,), generator=rng)]
         none = torch.zeros(4, 21), torch.zeros(4, 21), torch.zeros(4, 16), torch.zeros(4, 16)
         return Batch(ids, flags, torch.ones_like(flags), torch.zeros(4, dtype=torch.int64), torch.ones(4), *none,
                      torch.full((4,), -1), torch.zeros(4, 2), torch.full(ids.shape, -100))  # fmt: skip
@@ -301,7 +301,7 @@ def test_two_threads_find_the_gradient_of_one(data, start):
     for threads in (1, 2):
         torch.manual_seed(5)
         network = Network(Shape(600, 32, 1, 2, 64, 32, 1e-5, head_sizes(LABELS)))
-        crew = Crew(network, loss, threads)
+        crew = ThreadedGradients(network, loss, threads)
         if threads == 2:
             crew.gradients([batch(1), batch(2)])
             found.append(_slope(network))
@@ -318,7 +318,7 @@ def test_one_process_of_accelerate_trains_too():
     from accelerate import Accelerator
 
     network = Network(Shape(100, 32, 1, 2, 64, 32, 1e-5, head_sizes({})))
-    engine = Accelerated(network, lambda outputs, batch: outputs.logits["sentiment"].square().sum(), Accelerator(cpu=True))
+    engine = AcceleratedGradients(network, lambda outputs, batch: outputs.logits["sentiment"].square().sum(), Accelerator(cpu=True))
     assert engine.share(list(range(7))) == list(range(7))
     engine.close()
 
@@ -326,11 +326,11 @@ def test_one_process_of_accelerate_trains_too():
 def test_a_damaged_checkpoint_is_named(tmp_path):
     network = Network(Shape(50, 16, 1, 2, 32, 32, 1e-5, {"sentiment": 3}))
     optimizer = torch.optim.AdamW(network.parameters())
-    Keeper(tmp_path / "c", "run", resume=False).write(network, optimizer, 3, 1.0)
+    Checkpointer(tmp_path / "c", "run", resume=False).write(network, optimizer, 3, 1.0)
     (tmp_path / "c" / "network.safetensors").write_bytes(b"half")
     with pytest.raises(ModelError, match="cannot be read"):
-        Keeper(tmp_path / "c", "run", resume=True).restore(network, optimizer)
-    assert Keeper(tmp_path / "c", "run", resume=False).restore(network, optimizer) == (0, 0.0)
+        Checkpointer(tmp_path / "c", "run", resume=True).restore(network, optimizer)
+    assert Checkpointer(tmp_path / "c", "run", resume=False).restore(network, optimizer) == (0, 0.0)
 
 
 def test_the_shipped_folder_is_not_written_to():

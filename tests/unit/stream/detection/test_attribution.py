@@ -1,4 +1,4 @@
-"""Which stories carry an alert, and what is said of them: brute force is the judge on small windows."""
+"""Attribution of alerts, compared with brute force on small windows."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from hypothesis import strategies as st
 from core.records import MAX_NEEDED, Alert, CompanyCount, WordCount, alert_id, decode, encode
 from stats.minute_counts import StoryCounts
 from stats.spikes import Spike, surprise
-from storage.store import ArticleRow, NegativeMention
+from storage.store import ArticleRow, SeriesArticle
 from stream.detection.attribution import (
-    STEPS,
-    Judged,
-    Story,
+    CHART_STEPS,
+    SpikeDecision,
+    WindowStory,
     chart_for,
+    chart_steps,
+    decisive_stories,
     exceeds_threshold,
+    explanation,
     first_story,
     group_stories,
-    needed,
     sources_of,
-    steps,
-    why,
 )
-from stream.detection.spike_rule import SpikeRule, corroborated, decide
+from stream.detection.spike_rule import SpikeRule, build_alert, corroborated
 from tests.helpers.strategies import examples
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -37,28 +37,32 @@ START = int(NOON.timestamp())
 RULE = SpikeRule()
 
 
-def judged(*, rule: SpikeRule = RULE, bar: float = 3.0, expected: float = 0.3, feed_sources: int = 5) -> Judged:
-    return Judged(rule, Spike(START + 900, 900, 0, expected, 0.25, 0.0), bar, feed_sources)
+def decision(*, rule: SpikeRule = RULE, threshold: float = 3.0, expected: float = 0.3, feed_sources: int = 5) -> SpikeDecision:
+    return SpikeDecision(rule, Spike(START + 900, 900, 0, expected, 0.25, 0.0), threshold, feed_sources)
 
 
-def mention(story: str, source: str, *, at: int = 0, p: float = 0.9, copy: str = "") -> NegativeMention:
-    return NegativeMention(START + at, copy or story, story, source, p)
+def mention(story: str, source: str, *, at: int = 0, p: float = 0.9, copy: str = "") -> SeriesArticle:
+    return SeriesArticle(START + at, copy or story, story, source, p)
 
 
-def alert_of(stories: Sequence[Story], by: Judged) -> Alert | None:
-    """What the ringer makes of these stories: as stream/detection/detector.py and stats/spikes.py have it, word for word."""
+def alert_of(stories: Sequence[WindowStory], by: SpikeDecision) -> Alert | None:
+    """The alert of these stories, computed as stream/detection/detector.py and stats/spikes.py do."""
     observed = sum(bool(story.origin) for story in stories)
     if observed < by.rule.min_stories or observed < by.rule.min_ratio * by.spike.expected:
         return None
     spike = by.spike._replace(observed=observed, surprise=surprise(observed, by.spike.expected, by.spike.dispersion))
-    told = sources_of(stories)
-    borne = corroborated(spike, told.values(), by.rule, by.feed_sources)
-    return borne and decide("topic:credit", borne, bar=by.bar, total=observed, sources=len(told), rule=by.rule, now=NOON)
+    mentions = sources_of(stories)
+    spike_after = corroborated(spike, mentions.values(), by.rule, by.feed_sources)
+    return spike_after and build_alert(
+        "topic:credit", spike_after, threshold=by.threshold, total=observed, sources=len(sources), rule=by.rule, now=NOON
+    )
+        "topic:credit", spike_after, threshold=by.threshold, total=observed, sources=len(mentions), rule=by.rule, now=NOON
+    )
 
 
 @st.composite
-def windows(draw: st.DrawFn) -> list[NegativeMention]:
-    """Up to eight stories: who had each first (nobody in the window: only copies of it came), and who copied it."""
+def windows(draw: st.DrawFn) -> list[SeriesArticle]:
+    """Up to eight stories, each with its first source ("": only copies are in the window) and the sources that copied it."""
     names = ["s0", "s1", "新浪", "s3"]
     found = []
     for n in range(draw(st.integers(1, 8))):
@@ -78,8 +82,8 @@ rules = st.builds(
     st.integers(1, 4),
     st.sampled_from([1.0, 2.0, 4.0]),
 )
-judges = st.builds(
-    lambda rule, bar, expected, feed: judged(rule=rule, bar=bar, expected=expected, feed_sources=feed),
+decisions = st.builds(
+    lambda rule, threshold, expected, feed: decision(rule=rule, threshold=threshold, expected=expected, feed_sources=feed),
     rules,
     st.floats(0.0, 6.0),
     st.sampled_from([0.05, 0.3, 1.2]),
@@ -88,59 +92,59 @@ judges = st.builds(
 
 
 @examples(300)
-@given(windows(), judges)
-def test_without_the_needed_stories_it_does_not_ring_and_no_fewer_would_do(told: list[NegativeMention], by: Judged):
-    stories = group_stories(told)
-    rang = alert_of(stories, by) is not None
-    assert exceeds_threshold(stories, by) is rang
-    carried = needed(stories, by)
-    assert bool(carried) is rang
-    if not rang:
+@given(windows(), decisions)
+def test_decisive_stories_are_the_smallest_set_without_which_no_alert_is_raised(mentions: list[SeriesArticle], by: SpikeDecision):
+    stories = group_stories(mentions)
+    raised = alert_of(stories, by) is not None
+    assert exceeds_threshold(stories, by) is raised
+    decisive = decisive_stories(stories, by)
+    assert bool(decisive) is raised
+    if not raised:
         return
-    assert alert_of([story for story in stories if story not in carried], by) is None
-    for size in range(len(carried)):
+    assert alert_of([story for story in stories if story not in decisive], by) is None
+    for size in range(len(decisive)):
         for fewer in combinations(stories, size):
             assert alert_of([story for story in stories if story not in fewer], by) is not None
 
 
 @examples(60)
-@given(windows(), judges, st.randoms(use_true_random=False))
-def test_the_order_in_which_articles_come_changes_nothing(told: list[NegativeMention], by: Judged, chance):
-    stories = group_stories(told)
-    again = group_stories(chance.sample(told, len(told)))
+@given(windows(), decisions, st.randoms(use_true_random=False))
+def test_attribution_does_not_depend_on_the_order_of_articles(mentions: list[SeriesArticle], by: SpikeDecision, chance):
+    stories = group_stories(mentions)
+    again = group_stories(chance.sample(mentions, len(mentions)))
     assert again == stories
-    assert needed(again, by) == needed(stories, by)
+    assert decisive_stories(again, by) == decisive_stories(stories, by)
 
 
-def test_where_there_is_a_choice_the_most_negative_stories_are_named():
-    told = [mention(f"story{n}", f"s{n % 4}", p=0.5 + 0.05 * n) for n in range(8)]
-    stories = group_stories(told)
-    carried = needed(stories, judged(bar=0.0, rule=replace(RULE, min_stories=6)))
-    assert [story.article for story in carried] == ["story7", "story6", "story5"]
+def test_of_equally_small_sets_the_most_negative_stories_are_decisive():
+    mentions = [mention(f"story{n}", f"s{n % 4}", p=0.5 + 0.05 * n) for n in range(8)]
+    stories = group_stories(mentions)
+    decisive = decisive_stories(stories, decision(threshold=0.0, rule=replace(RULE, min_stories=6)))
+    assert [story.article for story in decisive] == ["story7", "story6", "story5"]
 
 
-def test_a_flood_that_one_other_source_bears_out_stands_on_that_one():
-    """s0 tells twelve stories, s1 two: without one of s1's, three are borne out, which is too few; of s0's eleven would have to go."""
-    told = [mention(f"flood{n}", "s0", p=0.99) for n in range(12)] + [mention(f"other{n}", "s1", p=0.7) for n in range(2)]
-    assert {story.article for story in needed(group_stories(told), judged())} == {"other0"}
+def test_a_flood_that_one_other_source_corroborates_depends_on_that_source():
+    """s0 has twelve stories, s1 two. Without one of s1's only three count, which is too few; of s0's, eleven would have to go."""
+    mentions = [mention(f"flood{n}", "s0", p=0.99) for n in range(12)] + [mention(f"other{n}", "s1", p=0.7) for n in range(2)]
+    assert {story.article for story in decisive_stories(group_stories(mentions), decision())} == {"other0"}
 
 
-def test_copies_of_what_came_before_the_window_bear_out_and_may_be_needed():
-    told = [mention(f"flood{n}", "s0", p=0.99) for n in range(6)] + [
+def test_copies_of_earlier_stories_corroborate_and_may_be_decisive():
+    mentions = [mention(f"flood{n}", "s0", p=0.99) for n in range(6)] + [
         mention("old", "s1", copy="a copy"),
         mention("old", "s2", copy="another"),
     ]
-    stories = group_stories(told)
+    stories = group_stories(mentions)
     assert [story.origin for story in stories if story.article == "a copy"] == [""]
-    assert [story.article for story in needed(stories, judged())] == ["a copy"]
+    assert [story.article for story in decisive_stories(stories, decision())] == ["a copy"]
 
 
-def test_the_least_count_is_reached_from_many_as_from_few():
-    told = [mention(f"story{n:04}", f"s{n % 30}") for n in range(1_500)]
-    carried = needed(group_stories(told), judged(bar=5.0, feed_sources=30))
-    left = [story for story in group_stories(told) if story not in set(carried)]
-    assert not exceeds_threshold(left, judged(bar=5.0, feed_sources=30))
-    assert exceeds_threshold([*left, carried[0]], judged(bar=5.0, feed_sources=30))
+def test_decisive_stories_of_a_large_window_are_minimal():
+    mentions = [mention(f"story{n:04}", f"s{n % 30}") for n in range(1_500)]
+    decisive = decisive_stories(group_stories(mentions), decision(threshold=5.0, feed_sources=30))
+    left = [story for story in group_stories(mentions) if story not in set(decisive)]
+    assert not exceeds_threshold(left, decision(threshold=5.0, feed_sources=30))
+    assert exceeds_threshold([*left, decisive[0]], decision(threshold=5.0, feed_sources=30))
 
 
 def alert(*, window_s: int = 900) -> Alert:
@@ -152,14 +156,14 @@ def alert(*, window_s: int = 900) -> Alert:
 
 @pytest.mark.parametrize("window_s", [300, 900, 3_600, 7_260, 86_400, 366 * 86_400])
 def test_a_chart_ends_with_the_window_and_has_steps_before_it(window_s: int):
-    starts, width = steps(alert(window_s=window_s))
+    starts, width = chart_steps(alert(window_s=window_s))
     end = START + window_s
-    assert (len(starts), int(starts[-1]) + width) == (STEPS, end)
-    assert width * STEPS > window_s and width % 60 == 0
+    assert (len(starts), int(starts[-1]) + width) == (CHART_STEPS, end)
+    assert width * CHART_STEPS > window_s and width % 60 == 0
     bad = StoryCounts.of([START, START, end - 60, end, int(starts[0])], [1, 1, 1, 1, 1])
-    made = chart_for(alert(window_s=window_s), bad, [0.25] * STEPS)
-    assert sum(made.negative) == 4, "what came after the window is no part of it"
-    assert (made.negative[0], made.step_s, made.expected) == (1, width, (0.25,) * STEPS)
+    made = chart_for(alert(window_s=window_s), bad, [0.25] * CHART_STEPS)
+    assert sum(made.negative) == 4, "stories after the window are not counted"
+    assert (made.negative[0], made.step_s, made.expected) == (1, width, (0.25,) * CHART_STEPS)
     assert chart_for(alert(window_s=window_s), bad).expected == ()
 
 
@@ -170,29 +174,29 @@ def row(name: str, *companies: str) -> ArticleRow:
     )  # fmt: skip
 
 
-def test_all_that_is_said_of_stories_counts_stories():
-    told = [mention("a", "新浪财经", at=30), mention("a", "wire", at=5, copy="a2"), mention("b", "wire", at=40, p=0.99)]
-    stories = group_stories(told)
+def test_an_explanation_counts_stories_and_not_articles():
+    mentions = [mention("a", "新浪财经", at=30), mention("a", "wire", at=5, copy="a2"), mention("b", "wire", at=40, p=0.99)]
+    stories = group_stories(mentions)
     assert [(story.article, sorted(story.sources)) for story in stories] == [("b", ["wire"]), ("a", ["wire", "新浪财经"])]
     first = first_story(stories)
-    assert first is not None and (first.article, first.teller) == ("a", "wire")
-    made = why(
+    assert first is not None and (first.article, first.first_source) == ("a", "wire")
+    made = explanation(
         stories,
         [row("b", "600519.SH", "ACME", "ACME"), row("a", "ACME", "NLS")],
         [WordCount(word="违约", stories=2)],
-        carried=stories[:1],
+        decisive=stories[:1],
         own="600519.SH",
     )
     assert (made.stories, made.read, made.more, made.carried, made.needed) == (2, 2, False, 1, ("b",))
     assert made.companies == (CompanyCount(company="ACME", stories=2), CompanyCount(company="NLS", stories=1))
     assert (made.first_source, made.first_at, made.words[0].word) == ("wire", NOON + timedelta(seconds=5), "违约")
-    many = why(stories, [], carried=stories * MAX_NEEDED)
+    many = explanation(stories, [], decisive=stories * MAX_NEEDED)
     assert (many.carried, len(many.needed)) == (2 * MAX_NEEDED, MAX_NEEDED)
-    rang = msgspec.structs.replace(alert(), why=made)
+    rang = msgspec.structs.replace(alert(), explanation=made)
     assert decode(encode(rang), Alert) == rang
 
 
-def test_a_window_without_articles_has_a_why_without_words():
-    made = why([], [])
+def test_a_window_without_articles_has_an_empty_explanation():
+    made = explanation([], [])
     assert (made.stories, made.needed, made.words, made.companies, made.first_source, made.first_at) == (0, (), (), (), "", None)
-    assert needed([], judged()) == []
+    assert decisive_stories([], decision()) == []

@@ -1,4 +1,4 @@
-"""What rings does not depend on how news arrive. The store is a dictionary here; over real ones: tests/flow/test_worker_pipeline.py."""
+"""Alerts do not depend on how news arrives. The store is a dictionary here; with a real one: tests/flow/test_worker_pipeline.py."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from core.errors import StoreError, StoreUnavailable
 from core.records import Alert, CompanyScore, Score, sha
 from core.series import MARKET, company_series, facts, is_negative
-from storage.store import ArticleRow, MinuteCounts, NegativeMention, PeakRow, Rung, SourceStories, Store
+from storage.store import ArticleRow, LastAlert, MinuteCounts, PeakRow, SeriesArticle, SourceStories, Store
 from stream.detection.evaluator import AlertEvaluator
 from stream.detection.spike_rule import SpikeRule
 from stream.worker.retry import DutyCycle
@@ -29,13 +29,13 @@ COMPANIES = ("600519.SH", "ACME")
 
 
 class Memory:
-    """All that a Watcher asks of a store, as the store's own docstrings have it."""
+    """The parts of a store that an AlertEvaluator uses, in memory."""
 
     def __init__(self, scores: Sequence[Score] = ()) -> None:
         self.scores: dict[str, Score] = {}
-        self.rang: dict[str, Alert] = {}
-        self.noted: dict[tuple[str, datetime], PeakRow] = {}
-        self.lives_seen: Counter[str] = Counter()
+        self.raised: dict[str, Alert] = {}
+        self.peaks_stored: dict[tuple[str, datetime], PeakRow] = {}
+        self.breaches: Counter[str] = Counter()
         self.mentions = self.alerts = self.peaks = self.articles = self.lives = self
         self.arrive(scores)
 
@@ -43,7 +43,7 @@ class Memory:
         self.scores |= {score.id: score for score in scores}
 
     def seen(self, alert_ids: Sequence[str], at: datetime) -> None:
-        self.lives_seen.update(alert_ids)
+        self.breaches.update(alert_ids)
 
     def _facts(self, since: datetime, until: datetime) -> Iterator[tuple[Score, str, bool]]:
         for score in self.scores.values():
@@ -82,22 +82,22 @@ class Memory:
         return found
 
     def insert(self, alerts: Sequence[Alert]) -> None:
-        self.rang |= {alert.id: alert for alert in alerts}
+        self.raised |= {alert.id: alert for alert in alerts}
 
     def get(self, ident: str) -> Alert | None:
-        return self.rang.get(ident)
+        return self.raised.get(ident)
 
-    def last_rung(self, rule: str, series: Sequence[str], since: datetime) -> dict[str, Rung]:
-        found: dict[str, Rung] = {}
-        for alert in self.rang.values():
+    def last_alerts(self, rule: str, series: Sequence[str], since: datetime) -> dict[str, LastAlert]:
+        found: dict[str, LastAlert] = {}
+        for alert in self.raised.values():
             end = int(alert.window_start.timestamp()) + alert.window_s
-            if alert.series in series and alert.window_start >= since and end >= found.get(alert.series, Rung("", 0)).end:
-                found[alert.series] = Rung(alert.id, end)
+            if alert.series in series and alert.window_start >= since and end >= found.get(alert.series, LastAlert("", 0)).end:
+                found[alert.series] = LastAlert(alert.id, end)
         return found
 
-    def told(self, series: str, since: datetime, until: datetime, limit: int, *, every: bool) -> list[NegativeMention]:
+    def told(self, series: str, since: datetime, until: datetime, limit: int, *, every: bool) -> list[SeriesArticle]:
         found = [
-            NegativeMention(int(score.published_at.timestamp()), score.id, score.story, score.source, score.p_negative)
+            SeriesArticle(int(score.published_at.timestamp()), score.id, score.story, score.source, score.p_negative)
             for score, name, bad in self._facts(since, until)
             if name == series and (bad or every)
         ]
@@ -116,10 +116,10 @@ class Memory:
         return NOON - timedelta(days=7)
 
     def since(self, rule: str, since: datetime) -> list[PeakRow]:
-        return [peak for peak in self.noted.values() if peak.end >= since]
+        return [peak for peak in self.peaks_stored.values() if peak.end >= since]
 
     def note(self, rule: str, peaks: Sequence[PeakRow]) -> None:
-        self.noted |= {(peak.series, peak.end): peak for peak in peaks}
+        self.peaks_stored |= {(peak.series, peak.end): peak for peak in peaks}
 
 
 def row(score: Score) -> ArticleRow:
@@ -155,19 +155,19 @@ def story(name: str, minute: float, *, bad: bool = True, source: str = "s0", com
 CALM = [story(f"calm {n}", -60 * n - 30, bad=False, source=f"s{n % 4}", company=COMPANIES[n % 2]) for n in range(72)]
 
 
-def watcher(memory: Memory, rule: SpikeRule = RULE) -> AlertEvaluator:
+def evaluator(memory: Memory, rule: SpikeRule = RULE) -> AlertEvaluator:
     return AlertEvaluator(cast(Store, memory), rule, DutyCycle(share=1.0))
 
 
 def arriving(batches: Sequence[Sequence[Score]], *, chance: random.Random, restart: bool) -> Memory:
-    """Each batch stored and watched, some twice; by one watcher, or each by one that has just begun."""
+    """Each batch is stored and evaluated, some twice; by one evaluator, or each by a new one."""
     memory = Memory(CALM)
-    one = watcher(memory)
+    one = evaluator(memory)
     for number, batch in enumerate(batches):
         memory.arrive(batch)
-        seen = watcher(memory) if restart else one
+        seen = evaluator(memory) if restart else one
         for _ in range(chance.choice([1, 1, 2])):
-            seen.watch(batch, at(50 + number / 60))
+            seen.evaluate(batch, at(50 + number / 60))
     return memory
 
 
@@ -178,7 +178,7 @@ news = st.lists(
 
 @examples(60)
 @given(news, st.booleans(), st.randoms(use_true_random=False))
-def test_order_of_arrival_and_repetitions_change_neither_what_rings_nor_how_often(
+def test_alerts_depend_neither_on_the_order_of_arrival_nor_on_repetitions(
     crisis: list[tuple[int, str, str]], restart: bool, chance: random.Random
 ):
     scores = [story(f"crisis {n}", minute, source=source, company=company) for n, (minute, source, company) in enumerate(crisis)]
@@ -190,25 +190,25 @@ def test_order_of_arrival_and_repetitions_change_neither_what_rings_nor_how_ofte
         batches.append(scores[:size])
         scores = scores[size:]
     pieces = arriving([*batches, *chance.sample(batches, min(2, len(batches)))], chance=chance, restart=restart)
-    assert Counter(alert.series for alert in pieces.rang.values()) == Counter(alert.series for alert in at_once.rang.values())
-    assert all(number == 1 for number in Counter(alert.series for alert in pieces.rang.values()).values())
+    assert Counter(alert.series for alert in pieces.raised.values()) == Counter(alert.series for alert in at_once.raised.values())
+    assert all(number == 1 for number in Counter(alert.series for alert in pieces.raised.values()).values())
 
 
 def crisis(first: float = 0, number: int = 8, *, name: str = "crisis") -> list[Score]:
     return [story(f"{name} {n}", first + n, source=f"s{n % 3}", company="600519.SH") for n in range(number)]
 
 
-def test_a_crisis_rings_for_its_company_and_the_market():
+def test_a_crisis_raises_alerts_for_its_company_and_the_market():
     memory = Memory([*CALM, *crisis()])
-    found = watcher(memory).watch(crisis(), at(8))
+    found = evaluator(memory).evaluate(crisis(), at(8))
     assert {alert.series for alert in found} == {company_series("600519.SH"), MARKET, "language:zh", "genre:news"}
     assert all(alert.window_start + timedelta(seconds=alert.window_s) <= at(8) for alert in found)
-    assert {alert.id for alert in watcher(memory).catch_up(at(9))} == {alert.id for alert in found} == set(memory.rang)
+    assert {alert.id for alert in evaluator(memory).catch_up(at(9))} == {alert.id for alert in found} == set(memory.raised)
 
 
-def test_an_alert_says_which_stories_carry_it_and_how_it_came():
+def test_an_alert_is_explained_by_decisive_stories_terms_and_a_chart():
     memory = Memory([*CALM, *crisis()])
-    for alert in watcher(memory).watch(crisis(), at(8)):
+    for alert in evaluator(memory).evaluate(crisis(), at(8)):
         why = alert.why
         assert why is not None and why.chart is not None
         assert (why.stories, why.read, why.more, why.first_source, why.first_at) == (alert.observed, alert.observed, False, "s0", at(0))
@@ -220,63 +220,63 @@ def test_an_alert_says_which_stories_carry_it_and_how_it_came():
         assert sum(why.chart.negative) == alert.observed
         assert len(why.chart.expected) == len(why.chart.negative) and max(why.chart.expected) < 1
         cut = Memory([*CALM, *(score for score in crisis() if score.id not in why.needed)])
-        assert alert.id not in {other.id for other in watcher(cut).catch_up(at(8))}
+        assert alert.id not in {other.id for other in evaluator(cut).catch_up(at(8))}
 
 
 @pytest.mark.parametrize("error", [StoreError("gone"), StoreUnavailable("away"), ValueError("a bug of ours")])
-def test_what_cannot_be_explained_rings_all_the_same(error: Exception):
-    class Mute(Memory):
+def test_an_alert_that_cannot_be_explained_is_raised_without_explanation(error: Exception):
+    class FailingStore(Memory):
         def latest(self, limit: int, *, since: datetime, until: datetime) -> list[ArticleRow]:
             raise error
 
-    memory = Mute([*CALM, *crisis()])
-    found = watcher(memory).watch(crisis(), at(8))
+    memory = FailingStore([*CALM, *crisis()])
+    found = evaluator(memory).evaluate(crisis(), at(8))
     assert found and all(alert.why is None and alert.evidence for alert in found)
-    assert set(memory.rang) == {alert.id for alert in found}
+    assert set(memory.raised) == {alert.id for alert in found}
 
 
-def test_history_rings_nothing_and_a_clock_that_runs_ahead_rings_once():
+def test_old_stories_raise_no_alert_and_future_ones_raise_it_once():
     memory = Memory([*CALM, *crisis()])
-    assert watcher(memory).watch(crisis(), at(70)) == []
-    assert watcher(memory).catch_up(at(70)) == []
-    assert memory.rang == {}
-    seen = watcher(memory)
-    first = seen.watch(crisis(), at(-20))
+    assert evaluator(memory).evaluate(crisis(), at(70)) == []
+    assert evaluator(memory).catch_up(at(70)) == []
+    assert memory.raised == {}
+    seen = evaluator(memory)
+    first = seen.evaluate(crisis(), at(-20))
     assert first
     for minute in (-19, 0, 9, 30):
-        assert seen.watch(crisis(), at(minute)) == []
-    assert len(memory.rang) == len(first)
+        assert seen.evaluate(crisis(), at(minute)) == []
+    assert len(memory.raised) == len(first)
 
 
-def test_an_episode_stays_quiet_and_the_next_one_rings_without_what_rang_before():
+def test_a_cooldown_follows_an_alert_and_the_next_alert_counts_only_later_stories():
     memory = Memory([*CALM, *crisis()])
-    seen = watcher(memory)
-    (before, *_) = [alert for alert in seen.watch(crisis(), at(8)) if alert.series != MARKET]
+    seen = evaluator(memory)
+    (before, *_) = [alert for alert in seen.evaluate(crisis(), at(8)) if alert.series != MARKET]
     end = before.window_start + timedelta(seconds=before.window_s)
     again = crisis(120, name="in the cool-down")
     memory.arrive(again)
-    assert seen.watch(again, at(128)) == []
-    assert memory.lives_seen[before.id] == 2, "who resolves alerts must know that this one goes on"
+    assert seen.evaluate(again, at(128)) == []
+    assert memory.breaches[before.id] == 2, "auto-resolution needs to know that the alert is ongoing"
     later = crisis(4 * 60 + 20, name="after it")
     memory.arrive(later)
-    (after, *_) = [alert for alert in seen.watch(later, at(4 * 60 + 30)) if alert.series != MARKET]
+    (after, *_) = [alert for alert in seen.evaluate(later, at(4 * 60 + 30)) if alert.series != MARKET]
     assert after.window_start >= end
     assert after.observed <= len(again) + len(later)
 
 
-def test_what_rang_is_not_counted_once_more():
-    """A crisis that goes on, and a cool-down of a minute: the windows of its alerts do not overlap."""
+def test_windows_of_successive_alerts_do_not_overlap():
+    """A long crisis with a cooldown of a minute."""
     memory = Memory([*CALM, *crisis(number=40)])
-    watcher(memory, replace(RULE, cooldown_s=60)).watch(crisis(number=40), at(45))
-    its = [alert for alert in memory.rang.values() if alert.series == company_series("600519.SH")]
+    evaluator(memory, replace(RULE, cooldown_s=60)).evaluate(crisis(number=40), at(45))
+    its = [alert for alert in memory.raised.values() if alert.series == company_series("600519.SH")]
     ours = sorted(its, key=lambda alert: alert.window_start)
     assert len(ours) >= 2
     for before, after in itertools.pairwise(ours):
         assert after.window_start >= before.window_start + timedelta(seconds=before.window_s)
 
 
-def test_a_peak_is_noted_for_the_bar_even_when_nothing_rings():
+def test_a_peak_is_stored_for_the_threshold_even_without_an_alert():
     memory = Memory([*CALM, *crisis(number=4)])
-    assert watcher(memory, replace(RULE, false_per_week=1e-9)).watch(crisis(number=4), at(5)) == []
-    (peak,) = [peak for peak in memory.noted.values() if peak.series == company_series("600519.SH")][-1:]
+    assert evaluator(memory, replace(RULE, false_per_week=1e-9)).evaluate(crisis(number=4), at(5)) == []
+    (peak,) = [peak for peak in memory.peaks_stored.values() if peak.series == company_series("600519.SH")][-1:]
     assert peak.surprise > 4 and peak.end <= at(5)

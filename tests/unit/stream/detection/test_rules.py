@@ -1,4 +1,4 @@
-"""A file of rules: what it says, what it leaves to the settings, and every mistake at once."""
+"""Rules files: their fields, defaults from the settings, and mistakes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from core.errors import SettingsError
 from core.taxonomy import TOPIC_KEYS
 from stream.detection.limit_rule import LimitRule
-from stream.detection.rules import KINDS, Rules, load_rules
+from stream.detection.rules import KINDS, AlertRules, load_rules
 from stream.detection.spike_rule import SpikeRule
 
 EXAMPLE = Path(__file__).resolve().parents[4] / "deploy" / "rules.example.toml"
@@ -17,7 +17,7 @@ KEYS = {"topic": TOPIC_KEYS, "company": ["AAPL", "600519.SH"], "watchlist": []}
 SHARE = 'kind = "negative_share"\nname = "a"\nseries = ["*"]\nover = 0.6\n'
 
 
-def loaded(folder: Path, text: str, detector: SpikeRule | None = None) -> Rules:
+def loaded(folder: Path, text: str, detector: SpikeRule | None = None) -> AlertRules:
     path = folder / "规则.toml"
     path.write_text(text, encoding="utf-8")
     return load_rules(path, detector or SpikeRule(), KEYS)
@@ -29,7 +29,7 @@ def mistakes(folder: Path, text: str) -> list[str]:
     return str(caught.value).splitlines()
 
 
-def test_a_rule_says_what_it_wants_and_the_settings_the_rest(tmp_path: Path):
+def test_fields_that_a_rule_leaves_out_come_from_the_settings(tmp_path: Path):
     detector = SpikeRule(cooldown_s=7_200.0)
     text = """
         [[rules]]
@@ -66,17 +66,17 @@ def test_a_rule_says_what_it_wants_and_the_settings_the_rest(tmp_path: Path):
     """
     rules = loaded(tmp_path, text, detector)
     assert (rules.detector, rules.detector_overridden, rules.window_s) == (detector, False, 3600)
-    share, gloom, flood, fraud = rules.own
+    share, gloom, flood, fraud = rules.limit_rules
     assert share == LimitRule(
         name="负面占比", kind="negative_share", limit=0.6, series=("topic:*", "company:600519.sh"), severity="warning",
         cooldown_s=7_200.0, min_stories=8, min_sources=2,
     )  # fmt: skip
-    assert share.about("company:600519.SH") and share.about("topic:energy") and not share.about("company:AAPL")
+    assert share.follows("company:600519.SH") and share.follows("topic:energy") and not share.follows("company:AAPL")
     assert (gloom.limit, gloom.window_s, gloom.cooldown_s, gloom.paused, gloom.min_stories) == (-0.25, 1800, 36 * 3600, True, 5)
     assert (flood.limit, fraud.limit, fraud.min_stories, fraud.events) == (50.0, 0.8, 1, ("fraud", "accounting_fraud"))
 
 
-def test_a_rule_of_kind_spike_gives_the_detector_other_numbers(tmp_path: Path):
+def test_a_rule_of_kind_spike_changes_the_spike_rule(tmp_path: Path):
     text = """
         [[rules]]
         name = "negative-spike"
@@ -88,14 +88,14 @@ def test_a_rule_of_kind_spike_gives_the_detector_other_numbers(tmp_path: Path):
         series = ["company:*"]
     """
     rules = loaded(tmp_path, text, SpikeRule(min_sources=4, history_s=86_400.0))
-    assert (rules.own, rules.detector_overridden) == ((), True)
+    assert (rules.limit_rules, rules.detector_overridden) == ((), True)
     assert rules.detector == SpikeRule(
         min_sources=4, history_s=86_400.0, false_per_week=0.25, min_ratio=3, cooldown_s=8 * 3600.0, warmup_s=2 * 86_400.0,
         series=("company:*",),
     )  # fmt: skip
 
 
-def test_every_mistake_is_told_at_once_with_its_place(tmp_path: Path):
+def test_all_mistakes_are_reported_at_once_with_their_place(tmp_path: Path):
     text = """
         [[rules]]
         name = "a"
@@ -126,8 +126,8 @@ def test_every_mistake_is_told_at_once_with_its_place(tmp_path: Path):
         ("number 2 (a): series: there is no company 'APPL'", "did you mean 'AAPL'?"),
         ("number 2 (a): name: number 1 has the same", ""),
         ("number 3: name is missing", ""),
-        ("number 3: series: wanted is a list of patterns", ""),
-        ("number 3: over: 80: wanted is a probability", "did you mean 0.8?"),
+        ("number 3: series: expected a list of patterns", ""),
+        ("number 3: over: 80: expected a probability", "did you mean 0.8?"),
         ("number 3: events: 'frauds'", "did you mean 'fraud'?"),
         ("number 3: severity: 'flsh'", "did you mean 'critical'?"),
         ("number 3: window: '1 hour' is no length of time", ""),
@@ -139,10 +139,10 @@ def test_every_mistake_is_told_at_once_with_its_place(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("over = true", "over: True"),
-        ("over = 1.0", "over: 1.0: wanted is a share"),
+        ("over = 1.0", "over: 1.0: expected a share"),
         ("over = nan", "over: nan"),
         ("window = 0", "window: 0"),
         ('window = "8d"', "window: '8d'"),
@@ -153,33 +153,33 @@ def test_every_mistake_is_told_at_once_with_its_place(tmp_path: Path):
         ('paused = "no"', "paused: 'no'"),
         ('name = "a*"', "name: 'a*'"),
         ('name = "test"', "webhooks test"),
-        ('name = "negative-spike"', "the detector's own"),
+        ('name = "negative-spike"', "the spike detector's name"),
         ('series = ["company:"]', "series: 'company:'"),
-        ("series = [1]", "wanted is a list of patterns"),
+        ("series = [1]", "expected a list of patterns"),
         ("min_ratio = 3", "no field 'min_ratio' in a rule of kind 'negative_share'"),
     ],
 )
-def test_a_wrong_value_is_refused_with_a_sentence(tmp_path: Path, line: str, said: str):
+def test_a_wrong_value_is_refused_with_its_reason(tmp_path: Path, line: str, message: str):
     field = line.split(" = ", maxsplit=1)[0]
     kept = "".join(each + "\n" for each in SHARE.splitlines() if not each.startswith(field))
-    (told,) = mistakes(tmp_path, f"[[rules]]\n{kept}{line}\n")
-    assert said in told
+    (mistake,) = mistakes(tmp_path, f"[[rules]]\n{kept}{line}\n")
+    assert message in mistake
 
 
-def test_there_is_one_detector_and_a_file_that_is_none_is_told_of(tmp_path: Path):
+def test_a_second_spike_rule_and_a_malformed_file_are_refused(tmp_path: Path):
     spike = '[[rules]]\nname = "{}"\nkind = "spike"\n'
-    (told,) = mistakes(tmp_path, spike.format("x") + spike.format("y"))
-    assert "number 2 (y): kind: there is a rule of kind 'spike' above" in told
-    for text, said in (
+    (mistake,) = mistakes(tmp_path, spike.format("x") + spike.format("y"))
+    assert "number 2 (y): kind: there is a rule of kind 'spike' above" in mistake
+    for text, message in (
         ("[[rule]]\n", "no 'rule' here, only [[rules]]"),
         ("rules = [1]", "is not a table"),
         ("=", "is not TOML"),
         ("", "holds no"),
     ):
-        assert said in mistakes(tmp_path, text)[0]
+        assert message in mistakes(tmp_path, text)[0]
 
 
 def test_the_example_shows_a_rule_of_every_kind():
     rules = load_rules(EXAMPLE, SpikeRule())
-    assert {rule.kind for rule in rules.own} | {"spike"} == set(KINDS)
+    assert {rule.kind for rule in rules.limit_rules} | {"spike"} == set(KINDS)
     assert rules.detector_overridden

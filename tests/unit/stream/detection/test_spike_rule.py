@@ -10,7 +10,7 @@ from core.records import Alert, alert_id
 from core.settings import Settings
 from stats.spikes import Spike, surprise
 from storage.store import ArticleRow, SourceStories
-from stream.detection.spike_rule import MAX_EVIDENCE, SpikeRule, corroborated, decide, evidence, severity
+from stream.detection.spike_rule import MAX_EVIDENCE, SpikeRule, build_alert, corroborated, evidence_of, severity_of
 from tests.helpers.strategies import examples
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -23,12 +23,14 @@ def spike(observed: int, *, expected: float = 0.05, width_s: int = 900) -> Spike
     return Spike(end, width_s, observed, expected, 0.25, surprise(observed, expected, 0.25))
 
 
-def ring(observed: int = 12, bar: float = 6.0) -> Alert | None:
-    return decide(SERIES, spike(observed), bar=bar, total=observed + 3, sources=4, rule=RULE, now=NOON + timedelta(minutes=9))
+def alert_of(observed: int = 12, threshold: float = 6.0) -> Alert | None:
+    return build_alert(
+        SERIES, spike(observed), threshold=threshold, total=observed + 3, sources=4, rule=RULE, now=NOON + timedelta(minutes=9)
+    )
 
 
-def test_a_spike_rings_and_says_what_it_saw():
-    alert = ring()
+def test_an_alert_holds_the_figures_of_its_spike():
+    alert = alert_of()
     assert alert is not None
     assert (alert.observed, alert.total, alert.sources, alert.window_start, alert.window_s) == (12, 15, 4, NOON, 900)
     assert (alert.id, alert.rule, alert.series) == (alert_id(RULE.name, SERIES, NOON), RULE.name, SERIES)
@@ -36,57 +38,57 @@ def test_a_spike_rings_and_says_what_it_saw():
     assert alert.surprise == pytest.approx(spike(12).surprise, abs=1e-3)
 
 
-def test_what_is_not_over_the_bar_or_too_little_stays_silent():
-    strength = spike(12).surprise
-    assert ring(bar=strength) is not None
-    assert ring(bar=strength + 0.001) is None
-    assert ring(2, bar=0.0) is None
-    assert ring(3, bar=0.0) is not None
+def test_a_spike_below_the_threshold_or_min_stories_raises_no_alert():
+    surprise_ = spike(12).surprise
+    assert alert_of(threshold=surprise_) is not None
+    assert alert_of(threshold=surprise_ + 0.001) is None
+    assert alert_of(2, threshold=0.0) is None
+    assert alert_of(3, threshold=0.0) is not None
 
 
 @examples(60)
 @given(st.integers(0, 60), st.floats(0, 30))
-def test_more_negative_stories_never_silence_an_alert(observed: int, bar: float):
-    if ring(observed, bar) is not None:
-        assert ring(observed + 1, bar) is not None
+def test_more_negative_stories_never_prevent_an_alert(observed: int, threshold: float):
+    if alert_of(observed, threshold) is not None:
+        assert alert_of(observed + 1, threshold) is not None
 
 
 @pytest.mark.parametrize(
     ("over", "observed", "want"),
     [(0.0, 50, "info"), (2.5, 5, "info"), (2.5, 6, "warning"), (9.0, 8, "warning"), (4.0, 9, "critical"), (1.9, 99, "info")],
 )
-def test_severity_needs_surprise_and_size(over: float, observed: int, want: str):
-    assert severity(over, observed, RULE) == want
+def test_severity_needs_both_surprise_and_stories(over: float, observed: int, want: str):
+    assert severity_of(over, observed, RULE) == want
 
 
-def borne(*told: tuple[int, int], feed_sources: int = 9, rule: SpikeRule = RULE) -> Spike | None:
-    """told: (stories that it had first, stories that it told) of each source."""
-    found = spike(max(1, sum(first for first, _ in told)))
-    return corroborated(found, [SourceStories(*each) for each in told], rule, feed_sources)
+def corroborate(*stories: tuple[int, int], feed_sources: int = 9, rule: SpikeRule = RULE) -> Spike | None:
+    """stories: (stories that it published first, all its stories) of each source."""
+    found = spike(max(1, sum(first for first, _ in stories)))
+    return corroborated(found, [SourceStories(*each) for each in stories], rule, feed_sources)
 
 
-def test_stories_of_several_sources_count_whole():
-    assert borne((4, 4), (3, 3), (2, 4)) == spike(9)
-    assert borne((4, 4), (2, 2)) == spike(6)
+def test_stories_of_balanced_sources_count_in_full():
+    assert corroborate((4, 4), (3, 3), (2, 4)) == spike(9)
+    assert corroborate((4, 4), (2, 2)) == spike(6)
 
 
-def test_one_source_that_floods_does_not_ring_by_itself_nor_with_one_story_of_another():
-    assert borne((40, 40)) is None
-    flooded = borne((40, 40), (1, 1))
+def test_stories_of_one_source_count_up_to_twice_those_of_the_others():
+    assert corroborate((40, 40)) is None
+    flooded = corroborate((40, 40), (1, 1))
     assert flooded is not None
-    assert flooded.observed == 3  # twice the other's, and that one
+    assert flooded.observed == 3  # twice the other's story, and that one
     assert flooded.surprise == surprise(3, 0.05, 0.25) < spike(41).surprise
-    passed_on = borne((18, 18), (0, 5), (0, 4))  # others pass on what one source broke
-    assert passed_on == spike(18)
+    copied = corroborate((18, 18), (0, 5), (0, 4))  # others copy the stories of one source
+    assert copied == spike(18)
 
 
-def test_a_feed_of_one_source_is_believed_as_there_is_no_other():
-    assert borne((12, 12), feed_sources=1) == spike(12)
-    assert borne((12, 12), feed_sources=0) == spike(12)
-    assert borne((12, 12), feed_sources=2) is None
-    assert borne((12, 12), rule=SpikeRule(min_sources=1)) == spike(12)
-    assert borne((6, 6), (6, 6), rule=SpikeRule(min_sources=3)) is None
-    assert borne((6, 6), (6, 6), rule=SpikeRule(min_sources=3), feed_sources=2) == spike(12)
+def test_a_feed_of_one_source_needs_no_corroboration():
+    assert corroborate((12, 12), feed_sources=1) == spike(12)
+    assert corroborate((12, 12), feed_sources=0) == spike(12)
+    assert corroborate((12, 12), feed_sources=2) is None
+    assert corroborate((12, 12), rule=SpikeRule(min_sources=1)) == spike(12)
+    assert corroborate((6, 6), (6, 6), rule=SpikeRule(min_sources=3)) is None
+    assert corroborate((6, 6), (6, 6), rule=SpikeRule(min_sources=3), feed_sources=2) == spike(12)
 
 
 sources = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 10)).map(lambda each: (each[0], sum(each))), min_size=1, max_size=5)
@@ -94,11 +96,11 @@ sources = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 10)).map(lambda 
 
 @examples(200)
 @given(sources, st.integers(0, 5), st.booleans())
-def test_one_more_story_or_copy_of_any_source_never_lowers_what_is_borne_out(told: list[tuple[int, int]], place: int, new: bool):
-    before = borne(*told)
-    first, every = told[place] if place < len(told) else (0, 0)
-    more = [*told[:place], (first + new, every + 1), *told[place + 1 :]]
-    after = borne(*more)
+def test_one_more_story_or_copy_never_lowers_the_corroborated_count(stories: list[tuple[int, int]], place: int, new: bool):
+    before = corroborate(*stories)
+    first, every = stories[place] if place < len(stories) else (0, 0)
+    more = [*stories[:place], (first + new, every + 1), *stories[place + 1 :]]
+    after = corroborate(*more)
     if before is not None:
         assert after is not None
         assert after.observed >= before.observed
@@ -126,15 +128,15 @@ def row(name: str, story: str, p_negative: float = 0.9) -> ArticleRow:
     )
 
 
-def test_evidence_shows_each_story_once_and_never_more_than_was_counted():
-    shown = evidence([row("a", "s1"), row("b", "s1"), row("c", "s2"), row("d", "s3")], observed=2)
+def test_evidence_has_one_article_per_story_up_to_the_limit():
+    shown = evidence_of([row("a", "s1"), row("b", "s1"), row("c", "s2"), row("d", "s3")], limit=2)
     assert [item.id for item in shown] == ["a", "c"]
     assert shown[0].title.startswith("公司公告")
-    assert len(evidence([row(str(n), str(n)) for n in range(20)], observed=20)) == MAX_EVIDENCE
-    assert evidence([], observed=4) == ()
+    assert len(evidence_of([row(str(n), str(n)) for n in range(20)], limit=20)) == MAX_EVIDENCE
+    assert evidence_of([], limit=4) == ()
 
 
-def test_the_rule_is_what_the_settings_say():
+def test_the_rule_is_read_from_the_settings():
     settings = Settings(
         alert_history_days=7, alert_warmup_h=2, alert_min_sources=3, alert_cooldown_s=60, alert_lateness_s=120, alert_false_per_week=3
     )

@@ -79,7 +79,7 @@ def test_mistakes_end_with_a_line_for_each_and_status_2(file: Path, capsys: pyte
     assert main(["rules", "check", str(file)]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 3
-    assert "number 1 (多为负面): over: 60: wanted is a share from 0 to under 1, such as 0.6; did you mean 0.6?" in lines[0]
+    assert "number 1 (多为负面): over: 60: expected a share from 0 to under 1, such as 0.6; did you mean 0.6?" in lines[0]
     assert "number 1 (多为负面): series: there is no topic 'earning': did you mean 'earnings'?" in lines[1]
     assert "number 2 (fraud [bold]): series: there is no company 'APPL'" in lines[2]
     assert all(str(file) in line for line in lines)

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from core.series import know_watchlists, series_name
+from core.series import register_watchlist_names, series_name
 from core.settings import Settings
 from storage.store import Store
 from tests.contract.test_store import save, scored
@@ -54,7 +54,7 @@ def test_check_shows_what_is_in_a_file(file: Path, monkeypatch: pytest.MonkeyPat
         assert (first["name"], first["title_zh"], first["companies"]) == ("property", "房企债务", ["000002.SZ"])
         assert series_name("watchlist:property", "zh") == "房企债务"  # every command knows the titles
     finally:
-        know_watchlists({})
+        register_watchlist_names({})
 
 
 def test_mistakes_end_with_a_line_for_each_and_status_2(file: Path, capsys: pytest.CaptureFixture[str]):
@@ -124,7 +124,7 @@ def test_list_tells_what_was_written_on_the_dashboard(tmp_path: Path, monkeypatc
     monkeypatch.setenv("TOCSIN_DATA_DIR", str(tmp_path))
     with contextlib.closing(wiring.make_store(Settings(data_dir=str(tmp_path)))) as store:
         store.watchlist_texts.add('[[watchlist]]\nname = "written"\nkeywords = ["债券"]\n', "王芳", datetime.now(UTC))
-        store.rules.add('[[rules]]\nname = "flood"\nkind = "volume"\nseries = ["watchlist:written"]\nover = 5\n', "Ann", datetime.now(UTC))
+        store.rule_texts.add('[[rules]]\nname = "flood"\nkind = "volume"\nseries = ["watchlist:written"]\nover = 5\n', "Ann", datetime.now(UTC))
     assert main(["watchlists", "list", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["name"] == "written"
     assert main(["rules", "list", "--json"]) == 0

@@ -31,5 +31,5 @@ def test_the_command_asks_for_the_same(tmp_path: Path, monkeypatch: pytest.Monke
     (asked,) = store.replays.since(now - timedelta(minutes=1))
     (noted,) = store.audit.latest(5)
     store.close()
-    assert (asked.alert_id, asked.after, asked.who) == (ident, 1, "王芳")
-    assert (noted.who, noted.what, noted.about, noted.address) == ("王芳", "deliveries replayed", "desk", "command line")
+    assert (asked.alert_id, asked.after, asked.actor) == (ident, 1, "王芳")
+    assert (noted.actor, noted.action, noted.target, noted.address) == ("王芳", "deliveries replayed", "desk", "command line")

@@ -8,7 +8,7 @@ from itertools import combinations
 import pytest
 
 from core.taxonomy import TOPIC_KEYS
-from ingest.text.near_duplicates import bands
+from ingest.text.near_duplicates import lsh_bands
 from tocsin.newswire.script import Plan, PublishedArticle, Timeline, crisis, decoys, history, live_minute
 
 START = datetime(2026, 11, 22, 6, 0, tzinfo=UTC)
@@ -128,7 +128,7 @@ def test_the_deduplication_of_ingest_joins_copies_and_no_crisis_stories(past, ba
     articles = [*past, *bad_news, *live]
     by_band = defaultdict(list)
     for article in articles:
-        for band in bands(article.title, article.text):
+        for band in lsh_bands(article.title, article.text):
             by_band[band].append(article)
     joined = {
         frozenset((a.source + a.url, b.source + b.url)): (a, b)

@@ -23,9 +23,9 @@ from dashboard.figures.model_charts import reliability, verdict
 from dashboard.services import Services
 from dashboard.translations import LABELS
 from dashboard.view import View
-from models.evaluation.card_reader import PLACES, read_card
+from models.evaluation.card_reader import CARD_PATHS, read_card
 from models.registry.versions import SHIPPED, Versions
-from models.training.refresh_status import FILE, Reporter
+from models.training.refresh_status import FILE, ProgressFile
 from storage.store import Store
 from tests.helpers.stores import migrated_store
 from tests.browser.versions import FIRST, KEPT, LOSER, SECOND, make_versions
@@ -62,7 +62,7 @@ def desk(store: Store, versions: Versions, tmp_path: Path) -> Iterator[LocalMode
 
 
 def audit(store: Store) -> list[tuple[str, str, str, str, str]]:
-    return [(each.who, each.what, each.about, each.before, each.after) for each in store.audit.latest(10)]
+    return [(each.actor, each.action, each.target, each.before, each.after) for each in store.audit.latest(10)]
 
 
 def test_versions_and_their_history_are_those_of_the_command_line(desk: LocalModelService, versions: Versions):
@@ -82,10 +82,10 @@ def test_a_promotion_stands_in_the_history_and_in_the_audit_log(desk: LocalModel
     desk.promote(LOSER, SECOND, "更适合公告", "王芳")
     assert versions.champion() == LOSER
     event = versions.history()[-1]
-    assert (event.who, event.why, event.origin) == ("王芳", "更适合公告", SECOND)
+    assert (event.actor, event.why, event.origin) == ("王芳", "更适合公告", SECOND)
     desk.rollback(LOSER, "", "Ann")
     assert versions.champion() == SECOND
-    assert (versions.history()[-1].who, versions.history()[-1].why) == ("Ann", "by hand")
+    assert (versions.history()[-1].actor, versions.history()[-1].why) == ("Ann", "by hand")
     assert audit(store) == [
         ("Ann", "model rolled back", SECOND, f'{{"champion":"{LOSER}"}}', f'{{"champion":"{SECOND}","why":"by hand"}}'),
         ("王芳", "model promoted", LOSER, f'{{"champion":"{SECOND}"}}', f'{{"champion":"{LOSER}","why":"更适合公告"}}'),
@@ -141,24 +141,24 @@ def test_a_refresh_runs_in_a_process_of_its_own_and_what_came_of_it_is_kept(desk
     assert time.monotonic() - began < 5
     found = desk.refresh_status()
     assert found is not None
-    assert (found.state, found.who) == ("running", "王芳")
+    assert (found.state, found.actor) == ("running", "王芳")
     with pytest.raises(Conflict, match="under way"):
         desk.refresh("Ann", force=False)
     until(lambda: audit(store)[0][1] == "refresh ended", "its end is in the audit log", 200)
     found = desk.refresh_status()
     assert found is not None
-    assert (found.state, found.did, found.who, found.reasons) == ("ended", "skip", "王芳", ("no label to learn from",))
+    assert (found.state, found.did, found.actor, found.reasons) == ("ended", "skip", "王芳", ("no label to learn from",))
     assert [each[1] for each in audit(store)] == ["refresh ended", "refresh started"]
     assert '"action":"skip"' in audit(store)[0][4]
     assert list(versions.root.glob("snapshot*")) == []
 
 
 def test_a_refresh_elsewhere_is_seen_and_not_joined(desk: LocalModelService, versions: Versions):
-    with Reporter(versions.root, now=datetime.now(UTC), who="scheduler", say=lambda _: None) as report:
+    with ProgressFile(versions.root, now=datetime.now(UTC), started_by="scheduler", report=lambda _: None) as report:
         report("training")
         found = desk.refresh_status()
         assert found is not None
-        assert (found.state, found.who, found.told[0][1]) == ("running", "scheduler", "training")
+        assert (found.state, found.actor, found.told[0][1]) == ("running", "scheduler", "training")
         with pytest.raises(Conflict, match="under way"):
             desk.refresh("Ann", force=False)
         old = time.time() - 600
@@ -239,7 +239,7 @@ def test_the_model_card_is_found_in_a_checkout_and_put_into_the_wheel():
     assert sum(n for n, _, _ in found.after["zh"]) == 2732  # rows of docs/model-card.md
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["hatch"]["build"]["targets"]["wheel"]
     placed = {(ROOT / source).resolve(): (ROOT / target).resolve() for source, target in wheel["force-include"].items()}
-    assert placed[PLACES[0].resolve()] == PLACES[1].resolve()
+    assert placed[CARD_PATHS[0].resolve()] == CARD_PATHS[1].resolve()
     assert read_card(ROOT / "nowhere.json") is None
 
 

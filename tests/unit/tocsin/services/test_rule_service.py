@@ -86,17 +86,17 @@ def test_rules_are_tried_on_the_stored_news_before_they_are_in_force(desk: Store
     assert (found.rules, [alert.series for alert in found.alerts]) == ({"洪水": 1}, ["topic:credit"])
     assert found.stories == 7
     assert desk.active().text == ""
-    assert store.rules.latest() == []
+    assert store.rule_texts.latest() == []
 
 
 def test_what_is_saved_is_in_force_and_says_by_whom(desk: StoredRuleService, store: Store):
     kept = desk.save(FLOOD, "", "王芳")
     assert desk.active() == kept
-    assert (kept.who, kept.text) == ("王芳", FLOOD)
+    assert (kept.actor, kept.text) == ("王芳", FLOOD)
     again = desk.save("", kept.id, "Ann")
-    assert [each.who for each in store.rules.latest()] == ["Ann", "王芳"]
-    noted = store.audit.latest(2, what="rules")
-    assert [(entry.who, entry.before, entry.after) for entry in noted] == [("Ann", FLOOD, ""), ("王芳", "", FLOOD)]
+    assert [each.actor for each in store.rule_texts.latest()] == ["Ann", "王芳"]
+    noted = store.audit.latest(2, action="rules")
+    assert [(entry.actor, entry.before, entry.after) for entry in noted] == [("Ann", FLOOD, ""), ("王芳", "", FLOOD)]
     with pytest.raises(Conflict, match="Ann has changed the rules meanwhile"):
         desk.save(FLOOD, kept.id, "王芳")
     assert desk.active() == again
@@ -117,7 +117,7 @@ def test_mistakes_are_told_and_nothing_is_kept(desk: StoredRuleService, store: S
         with pytest.raises(UserError) as told:
             ask()
         assert all(mistake in str(told.value) for mistake in mistakes), str(told.value)
-    assert store.rules.latest() == []
+    assert store.rule_texts.latest() == []
 
 
 def test_the_file_of_the_settings_counts_until_somebody_saves(store: Store, clock: Callable[[], datetime], tmp_path: Path):
@@ -144,7 +144,7 @@ def test_who_watches_takes_them_up_within_half_a_minute_and_keeps_those_that_can
     later += timedelta(seconds=20)
     (alert,) = pipeline.watch(tell(store, 1, later), later)
     assert (alert.rule, alert.series) == ("洪水", "topic:credit")
-    store.rules.add(WRONG, "Ann", NOW + timedelta(minutes=5))
+    store.rule_texts.add(WRONG, "Ann", NOW + timedelta(minutes=5))
     assert kept.text == FLOOD
     much_later = NOW + timedelta(hours=5)
     (again,) = pipeline.watch(tell(store, 7, much_later), much_later)
@@ -173,8 +173,8 @@ def test_the_page_shows_tries_and_saves(desk: StoredRuleService, store: Store, l
     assert ("Written by local" if language == "en" else "local 写于") in str(kept)
     late = ask("ru-kept.children", "ru-save.n_clicks", ru_save_n_clicks=1, ru_text_value="", ru_base_data="")
     assert "changed the rules meanwhile" in str(late)
-    assert store.rules.newest() is not None
-    assert wiring.make_rules(Settings(data_dir=str(tmp_path)), text=FLOOD).own[0].name == "洪水"
+    assert store.rule_texts.newest() is not None
+    assert wiring.make_rules(Settings(data_dir=str(tmp_path)), text=FLOOD).limit_rules[0].name == "洪水"
 
 
 def test_a_page_without_anybody_who_keeps_rules_says_so(store: Store):

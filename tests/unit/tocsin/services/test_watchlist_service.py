@@ -57,7 +57,7 @@ def store(opened: Store) -> Iterator[Store]:
     for table in ("watchlist_texts", "rule_texts", "watchlists", "audit", "articles", "article_keys", "mentions", "alerts"):
         opened.client.command(f"TRUNCATE TABLE {table}")
     yield opened
-    wiring.know_watchlists(())
+    wiring.register_watchlist_names(())
 
 
 @pytest.fixture
@@ -118,8 +118,8 @@ def test_what_is_saved_is_in_force_noted_and_not_overwritten_unseen(desk: Stored
     kept = desk.save(BONDS, "", "王芳")
     assert desk.active() == kept
     assert series_name("watchlist:bonds", "zh") == "债券关注"
-    (noted,) = store.audit.latest(2, what="watchlists")
-    assert (noted.who, noted.before, noted.after) == ("王芳", "", BONDS)
+    (noted,) = store.audit.latest(2, action="watchlists")
+    assert (noted.actor, noted.before, noted.after) == ("王芳", "", BONDS)
     with pytest.raises(Conflict, match="王芳 has changed the watchlists meanwhile"):
         desk.save("", "", "Ann")
     assert desk.save("", kept.id, "Ann").text == ""
@@ -133,7 +133,7 @@ def test_a_watchlist_that_a_rule_is_about_cannot_be_taken_out(desk: StoredWatchl
     rules.save(FLOOD, "", "Ann")
     with pytest.raises(Conflict, match="a rule in force needs it"):
         desk.save("", kept.id, "王芳")
-    assert [each.name for each in wiring.rules_in_force(settings, store).own] == ["flood"]
+    assert [each.name for each in wiring.active_rules(settings, store).limit_rules] == ["flood"]
 
 
 def arrived(title: str, number: int, moment: datetime) -> Raw:
@@ -164,7 +164,7 @@ def test_who_scores_gives_it_its_past_then_follows_it_and_misses_nothing_in_betw
         pipeline.score([arrived(f"债券 {number}", number, NOW)], NOW)
         following.wait()
     assert followed(store) == 12  # those before stay in force
-    assert [each.name for each in wiring.watchlists_in_force(settings, store)] == ["bonds"]
+    assert [each.name for each in wiring.active_watchlists(settings, store)] == ["bonds"]
     pipeline.close()
 
 
@@ -172,7 +172,7 @@ def test_a_worker_that_starts_later_follows_what_is_written_and_not_the_file(des
     path = tmp_path / "watchlists.toml"
     path.write_text(BONDS.replace("bonds", "of_file"), "utf-8")
     settings = Settings(data_dir=str(tmp_path), watchlists=str(path))
-    assert [each.name for each in wiring.watchlists_in_force(settings, store)] == ["of_file"]
+    assert [each.name for each in wiring.active_watchlists(settings, store)] == ["of_file"]
     assert StoredWatchlistService(settings, store, lambda: NOW).active().text == path.read_text("utf-8")
     desk.save(BONDS, "", "王芳")
     tell(store, 7, NOW - timedelta(days=2))
@@ -192,7 +192,7 @@ def test_the_api_tells_what_is_in_force(desk: StoredWatchlistService, store: Sto
         (told,) = able.watchlists()
         assert (told.name, told.title_zh, told.keywords, told.filled) == ("bonds", "债券关注", ("债券 | bond",), False)
         assert [rule.name for rule in able.rules()] == ["negative-spike", "flood"]
-        store.watchlists.mark({each.name: each.digest for each in Matcher(wiring.watchlists_in_force(settings, store)).watchlists})
+        store.watchlists.mark({each.name: each.digest for each in Matcher(wiring.active_watchlists(settings, store)).watchlists})
         assert able.watchlists()[0].filled
 
 
