@@ -1,4 +1,4 @@
-"""What came from a feed, a page or an archive -> an Article: the one function that crawler and backfill share."""
+"""Build an Article from a feed entry, a page or an archive row; used by the crawler, the API and the backfill."""
 
 from __future__ import annotations
 
@@ -15,24 +15,25 @@ from ingest.text import clean_text, dates, near_duplicates, personal_data
 from ingest.text.urls import canonical
 
 MAX_RAW_CHARS = 20 * MAX_TEXT_CHARS
-"""Markup and all; what lies behind it is not even looked at."""
+"""Longer raw texts, markup included, are cut before cleaning."""
 
 
 class Stock(NamedTuple):
-    """A company that the source itself attached: its code, such as "00700.HK", and its name or ""."""
+    """A company attached by the source: its code, such as "00700.HK", and its name or ""."""
 
     code: str
     name: str
 
 
 class RawArticle(NamedTuple):
-    """An article as it came. Each field but `source` may be "".
+    """An unprocessed article. Every field but `source` may be "".
 
-    guid: the source's own id
-    published: as the source wrote it
-    language: "zh", "en", or "" to look at the text
-    guid_first: the guid says which article it is, not the URL: for archives, whose ids are their own, and whose rows
-        may all carry the address of one page
+    Attributes:
+        guid: the source's own id.
+        published: as written by the source.
+        language: "zh", "en", or "" to detect it.
+        stocks: companies attached by the source.
+        guid_first: identify the article by its guid, not its URL: archives have ids of their own, and all rows may carry one URL.
     """
 
     source: str
@@ -49,12 +50,19 @@ class RawArticle(NamedTuple):
 
 
 def build_article(raw: RawArticle, *, fetched_at: datetime, zone: tzinfo, gazetteer: Gazetteer) -> Article:
-    """The article that `raw` is. The same input gives the same article, its id above all, whenever it is read.
+    """Build an article. The same input always gives the same article and id.
 
-    zone: of times that name none
-    Personal data in posts (genre "social") is masked before anything else sees it; what stood there is kept nowhere.
-    Flags: "cut" (title or text was too long), "date" (no believable time came: `fetched_at` stands in), "masked" (personal data)
-    Raises BadRecord when there is neither title nor text, or no source.
+    Personal data in posts (genre "social") is masked first and stored nowhere. Flags: "cut" (title or text was too long),
+    "date" (no plausible time: `fetched_at` is used), "masked" (personal data).
+
+    Args:
+        raw: the unprocessed article.
+        fetched_at: aware.
+        zone: time zone of dates without one.
+        gazetteer: finds companies in the text.
+
+    Raises:
+        BadRecord: neither title nor text, or no source.
     """
     title, body = clean_text.clean(raw.title[:MAX_RAW_CHARS]), clean_text.clean(raw.text[:MAX_RAW_CHARS])
     if not title and not body:
@@ -83,7 +91,7 @@ def build_article(raw: RawArticle, *, fetched_at: datetime, zone: tzinfo, gazett
                 source=source,
                 guid=guid,
                 title=title or body[:200],
-                published_at=OLDEST if replaced else published_at,  # never the moment of reading: it differs each time
+                published_at=OLDEST if replaced else published_at,  # never the time of fetching, which differs each time
             ),
             url=url,
             source=source,
@@ -94,7 +102,7 @@ def build_article(raw: RawArticle, *, fetched_at: datetime, zone: tzinfo, gazett
             published_at=published_at.astimezone(UTC),
             fetched_at=fetched_at.astimezone(UTC),
             mentions=gazetteer.mentions(f"{title}\n{body}", [(code, clean_text.clean(name)) for code, name in raw.stocks]),
-            bands=near_duplicates.bands(title, body),
+            bands=near_duplicates.lsh_bands(title, body),
             flags=tuple(dict.fromkeys(flags)),
         )
     except (ValueError, OverflowError, msgspec.ValidationError) as error:
@@ -108,7 +116,7 @@ def _language(raw: RawArticle, title: str, body: str) -> Language:
 
 
 def stocks_of(value: object) -> tuple[Stock, ...]:
-    """The companies in a row's `stocks`: a list of {code, name}, of codes, or nothing."""
+    """Parse the companies in a row's `stocks`: a list of {code, name}, a list of codes, or nothing."""
     if not isinstance(value, Iterable) or isinstance(value, str | bytes):
         return ()
     found = []

@@ -1,10 +1,10 @@
-"""Archives -> a sink, with a memory of how far each file is done.
+"""Read archives into a sink, keeping the progress of each file.
 
     files.read ─▶ batches ─▶ sink.put(articles + the line reached)
-                               ├─ IntoOutbox: both in one transaction ─▶ Publisher ─▶ Kafka `articles`
-                               └─ tocsin.runtime.backfill: scored and stored here, without a broker
+                               ├─ OutboxSink: both in one transaction ─▶ Publisher ─▶ Kafka `articles`
+                               └─ tocsin.runtime.backfill: scored and stored directly, without a broker
 
-Interrupted at any point, the next run goes on with the first row that the sink has not taken: none is lost and none comes twice.
+An interrupted run continues with the first row that the sink does not have: no row is lost or read twice.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from ingest.companies.gazetteer import Gazetteer
 from ingest.kafka.outbox import ArchiveState, Outbox
 
 BATCH_ROWS = 500
-MAX_WAITING = 20_000
-"""Rows that may wait in the outbox before reading pauses: a minute of a fast worker's food, some 20 MB."""
+MAX_PENDING = 20_000
+"""Pending rows in the outbox at which reading pauses: about a minute of work for a fast worker, 20 MB."""
 MAX_REJECTED_KEPT = 1_000
 
 
 class FileRejected(msgspec.Struct, frozen=True):
-    """A row that was set aside."""
+    """A rejected row of a file."""
 
     path: str
     line: int
@@ -39,7 +39,7 @@ class FileRejected(msgspec.Struct, frozen=True):
 
 
 class BackfillReport(msgspec.Struct):
-    """What a backfill did. rejected: the first MAX_REJECTED_KEPT of rejected_count. resumed: rows that earlier runs had done."""
+    """Result of a backfill. rejected: the first MAX_REJECTED_KEPT of rejected_count; resumed: rows done by earlier runs."""
 
     read: int = 0
     published: int = 0
@@ -50,23 +50,23 @@ class BackfillReport(msgspec.Struct):
 
 
 class Sink(Protocol):
-    """What takes the articles of archives."""
+    """Destination of archived articles."""
 
     def archive(self, key: str) -> ArchiveState:
-        """How far an archive is done."""
+        """Progress of an archive."""
         ...
 
     def put(self, articles: Sequence[Article], path: str, key: str, state: ArchiveState) -> None:
-        """Take articles of `path`; once they are safe, `state` is remembered under `key`, or nothing when that is ""."""
+        """Accept articles of `path`. Once they are safe, save `state` under `key`, unless that is ""."""
         ...
 
     def has_room(self) -> bool:
-        """Whether more may be put now."""
+        """Whether more articles may be put now."""
         ...
 
 
 class OutboxSink:
-    """Into the outbox, which a Publisher must be draining."""
+    """Writes to the outbox; a Publisher must be running."""
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
@@ -81,7 +81,7 @@ class OutboxSink:
 
     def has_room(self) -> bool:
         """As Sink.has_room."""
-        return self._outbox.counts().unsettled <= MAX_WAITING and not self._outbox.full
+        return self._outbox.counts().unsettled <= MAX_PENDING and not self._outbox.full
 
 
 def backfill(
@@ -94,10 +94,19 @@ def backfill(
     progress: Callable[[BackfillReport], None] = lambda _: None,
     stop: threading.Event | None = None,
 ) -> BackfillReport:
-    """Put all rows of `paths` into `sink`. Ends early when `stop` is set (`interrupted`).
+    """Read all rows of `paths` into `sink`. Stops early when `stop` is set (`interrupted`).
 
-    progress: called after each batch and while waiting for room; what it raises ends the backfill
-    Raises SettingsError for a file that cannot be read, and what the sink raises.
+    Args:
+        paths: archive files; "-" is stdin.
+        sink: destination.
+        reading: how to read the files.
+        gazetteer: finds companies.
+        now: fetched_at of the articles.
+        progress: called after each batch and while waiting for the sink; its exceptions end the backfill.
+        stop: set to interrupt.
+
+    Raises:
+        SettingsError: a file cannot be read.
     """
     report, stop = BackfillReport(), stop or threading.Event()
     keys = identities(paths)
@@ -127,7 +136,7 @@ def _file(
     articles: dict[str, Article] = {}
     line, rows = state.line, state.rows
 
-    def keep(*, complete: bool) -> None:
+    def flush(*, complete: bool) -> None:
         sink.put(list(articles.values()), path, key, ArchiveState(line, rows, complete))
         articles.clear()
         progress(report)
@@ -148,17 +157,17 @@ def _file(
             report.published += 1
             articles[row.article.id] = row.article
         if len(articles) >= BATCH_ROWS:
-            keep(complete=False)
-    keep(complete=not stop.is_set())
+            flush(complete=False)
+    flush(complete=not stop.is_set())
 
 
 def identities(paths: Sequence[str]) -> dict[str, str]:
-    """Each path with its file's identity, "" for stdin: all files are looked at before any is begun. Raises SettingsError."""
+    """Identity of each path, "" for stdin; fails before any file is read. Raises SettingsError."""
     return {path: "" if path == "-" else identity(path) for path in paths}
 
 
 def identity(path: str) -> str:
-    """A file's identity: path, size, time of change and a hash of its first 64 kB. Raises SettingsError when it cannot be read."""
+    """Identity of a file: path, size, modification time and a hash of its first 64 KiB. Raises SettingsError if unreadable."""
     try:
         place = Path(path).resolve(strict=True)
         facts = place.stat()

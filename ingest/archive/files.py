@@ -1,6 +1,6 @@
-"""Archives -> articles: JSONL, CSV and Parquet, each also in gzip; "-" is stdin.
+"""Read articles from archives: JSONL, CSV and Parquet, also gzipped; "-" is stdin.
 
-rows with their line numbers ─▶ the field map ─▶ build_article ─▶ Row, or Rejected with the reason; nothing stops the reading
+rows with line numbers ─▶ field map ─▶ build_article ─▶ Row, or Rejected with a reason; reading continues
 """
 
 from __future__ import annotations
@@ -35,27 +35,27 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "stocks": ("stocks", "symbols", "tickers", "股票"),
     "genre": ("genre",),
 }  # fmt: skip
-"""Our fields, and the column names that are taken for each without being told, the best first; case does not matter."""
+"""Our fields and the column names recognized for each, best first; case-insensitive."""
 
 MAX_LINE_BYTES = 4 * 1024 * 1024
 
 
 class Row(NamedTuple):
-    """A row that became an article."""
+    """A row with its article."""
 
     line: int
     article: Article
 
 
 class Rejected(NamedTuple):
-    """A row that did not. `line` counts from 1 as an editor does (a Parquet row: its number)."""
+    """A rejected row. line: counted from 1, as in an editor (Parquet: the row number)."""
 
     line: int
     reason: str
 
 
 class ReadOptions(NamedTuple):
-    """How to read archives. fields: our field -> their column; source: for rows that name none."""
+    """How to read archives. fields: our field to their column; source: of rows without one; zone: of times without one."""
 
     fields: Mapping[str, str]
     source: str
@@ -63,13 +63,21 @@ class ReadOptions(NamedTuple):
 
 
 def read(path: str, reading: ReadOptions, *, gazetteer: Gazetteer, now: datetime, after: int = 0) -> Iterator[Row | Rejected]:
-    """The rows of an archive whose line number is greater than `after`, in order. Raises SettingsError when it cannot be read at all.
+    """Read the rows of an archive after line `after`, in order.
 
-    now: becomes fetched_at
+    Args:
+        path: the file; "-" is stdin.
+        reading: how to read it.
+        gazetteer: finds companies.
+        now: fetched_at of the articles.
+        after: lines already read.
+
+    Raises:
+        SettingsError: the file cannot be read, or the field map is invalid.
     """
     unknown = sorted(set(reading.fields) - set(FIELDS))
     if unknown:
-        raise SettingsError(f"field map: there is no field {unknown[0]!r}; the fields are {', '.join(FIELDS)}")
+        raise SettingsError(f"field map: unknown field {unknown[0]!r}; the fields are {', '.join(FIELDS)}")
     source = reading.source or ("stdin" if path == "-" else Path(path).name.partition(".")[0])
     names: dict[tuple[str, ...], dict[str, str]] = {}
     for line, columns in _rows(path, after):
@@ -80,7 +88,7 @@ def read(path: str, reading: ReadOptions, *, gazetteer: Gazetteer, now: datetime
         if shape not in names:
             if len(names) > 1_000:
                 names.clear()
-            names[shape] = _guess(shape, reading.fields)
+            names[shape] = _map_columns(shape, reading.fields)
         try:
             raw = _raw(columns, names[shape], source)
             yield Row(line, build_article(raw, fetched_at=now, zone=reading.zone, gazetteer=gazetteer))
@@ -88,8 +96,8 @@ def read(path: str, reading: ReadOptions, *, gazetteer: Gazetteer, now: datetime
             yield Rejected(line, error.reason)
 
 
-def _guess(columns: tuple[str, ...], given: Mapping[str, str]) -> dict[str, str]:
-    """Our field -> their column, for rows of this shape."""
+def _map_columns(columns: tuple[str, ...], given: Mapping[str, str]) -> dict[str, str]:
+    """Our field to their column, for rows with these columns."""
     lower = {str(column).strip().lower(): column for column in reversed(columns)}
     found = {}
     for field, names in FIELDS.items():
@@ -126,12 +134,12 @@ def _raw(columns: Mapping[str, Any], names: Mapping[str, str], source: str) -> R
 
 
 def _number(value: Any) -> str:
-    """12.0 as "12": a Parquet file may keep whole numbers as floats."""
+    """12.0 as "12": Parquet files may store integers as floats."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _rows(path: str, after: int) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    """(line, columns), or (line, why it is no row)."""
+    """(line, columns), or (line, reason for rejection)."""
     kind = _kind(path)
     if kind == "parquet":
         yield from _parquet(path, after)
@@ -141,19 +149,19 @@ def _rows(path: str, after: int) -> Iterator[tuple[int, dict[str, Any] | str]]:
             if kind == "":
                 kind = "jsonl" if stream.peek(1)[:1].lstrip(b"\xef") in (b"{", b"") else "csv"
             yield from (_jsonl if kind == "jsonl" else _csv)(stream, after)
-        except (OSError, EOFError) as error:  # a gzip file that was cut off, a disk that fails
+        except (OSError, EOFError) as error:  # truncated gzip, disk error
             raise SettingsError(f"{path}: cannot be read to its end ({error})") from error
 
 
 def _kind(path: str) -> str:
-    """ "jsonl", "csv", "parquet", or "" where the name does not say."""
+    """ "jsonl", "csv" or "parquet" by the file name; "" for stdin."""
     name = path.lower().removesuffix(".gz")
     for kind, endings in (("jsonl", (".jsonl", ".ndjson", ".json")), ("csv", (".csv",)), ("parquet", (".parquet", ".pq"))):
         if name.endswith(endings):
             return kind
     if path == "-":
         return ""
-    raise SettingsError(f"{path}: the name says no format; use .jsonl, .csv or .parquet, each also with .gz, or - for stdin")
+    raise SettingsError(f"{path}: unknown file type; use .jsonl, .csv or .parquet, also with .gz, or - for stdin")
 
 
 @contextmanager
@@ -186,7 +194,7 @@ def _jsonl(stream: io.BufferedReader, after: int) -> Iterator[tuple[int, dict[st
         try:
             value = decoder.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            try:  # slower and more forgiving: lone surrogates, control characters
+            try:  # slower and more lenient: lone surrogates, control characters
                 value = json.loads(line.decode("utf-8"), strict=False)
             except (ValueError, RecursionError) as error:
                 yield number, f"not JSON ({error})"[:300]
@@ -239,11 +247,11 @@ def _parquet(path: str, after: int) -> Iterator[tuple[int, dict[str, Any] | str]
                 if number > after:
                     yield number, row
     except (pyarrow.ArrowException, OSError, ValueError) as error:
-        raise SettingsError(f"{path}: is not Parquet that can be read ({error})") from error
+        raise SettingsError(f"{path}: is not readable Parquet ({error})") from error
 
 
 def count_rows(paths: Sequence[str], limit_bytes: int = 1 << 28) -> int | None:
-    """How many lines the archives have in all; None where counting would take long (stdin, more than `limit_bytes`) or fails."""
+    """Total lines of the archives; None if counting takes too long (stdin, more than `limit_bytes`) or fails."""
     total = 0
     for path in paths:
         try:

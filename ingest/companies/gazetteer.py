@@ -1,9 +1,9 @@
-"""Which listed companies a text names: names and aliases of both languages, found in one pass.
+"""Find listed companies in texts by their names and aliases in both languages, in one pass.
 
-    text ─▶ lower case ─▶ places where an alias may begin ─▶ lengths of aliases that begin so ─▶ longest match ─▶ one Mention a company
+    text ─▶ lower case ─▶ positions where an alias may begin ─▶ candidate lengths ─▶ longest match ─▶ one Mention per company
 
-English aliases match whole words; Chinese has no spaces, so its aliases match anywhere. `exact` aliases must be written
-as they stand ("Apple", not "apple"); `unless` holds longer phrases in which an alias means something else ("苹果期货").
+English aliases match whole words; Chinese has no spaces, so Chinese aliases match anywhere. `exact` aliases are case-sensitive
+("Apple", not "apple"); `unless` lists longer phrases in which an alias means something else ("苹果期货").
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SECTORS = (
     "materials", "telecom", "utilities", "media", "transport",
 )  # fmt: skip
 SHORT_CHARS = 4
-"""An English alias of so few letters is only matched as it is written: 'GM', 'Nio', 'Arm'."""
+"""English aliases up to this length are case-sensitive: 'GM', 'Nio', 'Arm'."""
 
 _CODE = re.compile(r"(\d{6})\.(SH|SS|SZ|BJ)|(\d{1,5})\.HK|(?:\$)?([A-Z]{1,5}(?:\.[A-Z])?)(?:\.(?:US|N|O|OQ))?", re.IGNORECASE | re.ASCII)
 _LISTED = re.compile(r"\d{6}\.(?:SH|SS|SZ|BJ)|\d{1,5}\.HK|\$[A-Z]{1,5}", re.IGNORECASE | re.ASCII)
@@ -40,8 +40,8 @@ _EDGE = re.compile(r"[a-z0-9]")
 class Company(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One listed company: a [[companies]] table.
 
-    sector: one of SECTORS, or "" where a list does not say
-    weak: names that are also words; they name the company only where something else says that a company stands there
+    sector: one of SECTORS, or "" if unknown
+    weak: names that are also common words; they only count where the model's tag head finds an organisation
     """
 
     key: Annotated[str, Meta(pattern=r"^[A-Z0-9.\-]{1,20}$", description="its main listing: AAPL, 00700.HK, 600519.SH, SAP.DE, 7203.T")]
@@ -56,7 +56,7 @@ class Company(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Gazetteer:
-    """Finds companies. Built once, then only read: safe for all threads."""
+    """Finds companies. Immutable after construction, so thread safe."""
 
     def __init__(self, companies: Iterable[Company]) -> None:
         self.companies = {company.key: company for company in companies}
@@ -76,19 +76,19 @@ class Gazetteer:
         for code in (company.key, *company.codes):
             self._by_code[code] = company
             for spelling in code_spellings(code):
-                self._learn(spelling, company, exact=True)
+                self._add_alias(spelling, company, exact=True)
         for phrase in company.unless:
             self._by_alias[phrase.lower()] = None
         for alias in company.exact:
-            self._learn(alias, company, exact=True)
+            self._add_alias(alias, company, exact=True)
         for alias in (company.name_en, company.name_zh, *company.aliases):
             if alias not in company.exact and alias not in company.weak:
-                self._learn(alias, company, exact=alias.isascii() and len(alias) <= SHORT_CHARS)
+                self._add_alias(alias, company, exact=alias.isascii() and len(alias) <= SHORT_CHARS)
 
         for name in {*map(plain_name, (company.name_en, company.name_zh, *company.aliases, *company.exact, *company.weak))} - {""}:
             self._by_name[name] = company if name not in self._by_name else None
 
-    def _learn(self, alias: str, company: Company, *, exact: bool) -> None:
+    def _add_alias(self, alias: str, company: Company, *, exact: bool) -> None:
         if not alias:
             return
         low = alias.lower()
@@ -99,13 +99,18 @@ class Gazetteer:
             self._exact.setdefault(low, set()).add(alias)
 
     def mentions(self, text: str, given: Sequence[tuple[str, str]] = ()) -> tuple[Mention, ...]:
-        """The companies that `text` names, in order, each once with the words that name it first; then those of `given`.
+        """Find the companies in `text`.
 
-        given: (code, name) as the source attached them; what is no share's code (a fund, a board) is left out
+        Args:
+            text: title and text of an article.
+            given: (code, name) pairs attached by the source; codes of funds and indexes are ignored.
+
+        Returns:
+            Each company once, with its first surface form, in order of appearance; then those of `given`.
         """
         found: dict[str, Mention] = {}
         low = text.lower()
-        if len(low) != len(text):  # a letter such as 'İ' grows when it is lowered, and places would shift
+        if len(low) != len(text):  # letters such as 'İ' become longer in lower case, which would shift offsets
             low = "".join(char.lower() if len(char.lower()) == 1 else char for char in text)
         end = 0
         for place in self._begin.finditer(low):
@@ -130,7 +135,7 @@ class Gazetteer:
         return tuple(found.values())
 
     def _longest(self, low: str, start: int) -> str:
-        """The longest alias that stands at `start`, whole words only if it ends in English; "" for none."""
+        """The longest alias at `start`, whole words only if it ends in a Latin letter; "" if none."""
         for length in (*self._lengths.get(low[start : start + 2], ()), *self._lengths.get(low[start], ())):
             alias, after = low[start : start + length], low[start + length : start + length + 1]
             if alias in self._by_alias and not (_EDGE.match(alias[-1]) and _EDGE.match(after)):
@@ -138,16 +143,16 @@ class Gazetteer:
         return ""
 
     def link(self, name: str) -> Company | None:
-        """The company that an organisation's name means: any of its names or codes, whatever the legal form, case and width.
+        """Link the name of an organisation to a company, ignoring legal form, case and character width.
 
-        None when no company has it, or more than one. That an organisation is meant is the caller's to know: weak names count here.
+        Weak names count here: the caller knows that an organisation is meant. None if no company, or more than one, has the name.
         """
         known = self._by_code.get(share_code(name)) if _LISTED.fullmatch(name.strip()) else None
         return known or self._by_name.get(plain_name(name))
 
 
 def share_code(code: str) -> str:
-    """A share's code in the form of a company's key: "00700.HK", "600519.SH", "AAPL"; "" for what is no share's code."""
+    """Normalize a share's code to a company key: "00700.HK", "600519.SH", "AAPL"; "" if it is not one."""
     found = _CODE.fullmatch(unicodedata.normalize("NFKC", code).strip())
     if not found:
         return ""
@@ -165,13 +170,13 @@ def without_form(name: str) -> str:
 
 
 def plain_name(name: str) -> str:
-    """What stays the same of a name in all its spellings: no legal form, no marks, one width, lower case; "" for no letters at all."""
+    """Normalized name for matching: no legal form or punctuation, ASCII width, lower case; "" if nothing is left."""
     plain = without_form(unicodedata.normalize("NFKC", name)).casefold()
     return re.sub(r"[\W_]+", "", plain.removeprefix("the "))
 
 
 def code_spellings(code: str) -> list[str]:
-    """How a code is written in news; a bare ticker such as T or ALL is a word and is not among them."""
+    """Spellings of a code in news. Bare tickers such as T or ALL are words and not included."""
     number, _, market = code.partition(".")
     if market == "HK":
         return [code, *([f"{number[1:]}.HK"] if number.startswith("0") else [])]
@@ -183,7 +188,7 @@ def code_spellings(code: str) -> list[str]:
 
 
 def _beginnings(letters: Sequence[str]) -> str:
-    """A regular expression for where an alias may begin: English ones at the beginning of a word."""
+    """Regular expression for positions where an alias may begin: English ones at a word boundary."""
     english = "".join(re.escape(char) for char in letters if char.isascii())
     chinese = "".join(re.escape(char) for char in letters if not char.isascii())
     parts = [rf"(?<![a-z0-9])[{english}]" if english else "", f"[{chinese}]" if chinese else ""]
@@ -191,11 +196,11 @@ def _beginnings(letters: Sequence[str]) -> str:
 
 
 def load_companies(path: Path | None = None) -> Gazetteer:
-    """The gazetteer of a TOML file; of the shipped one for None. Raises SettingsError naming the file and the company."""
+    """Load the gazetteer from a TOML file; None for the shipped one. Raises SettingsError with the file and the company."""
     path = path or Path(__file__).with_name("companies.toml")
     rows = read_toml(path, "companies").get("companies")
     if not isinstance(rows, list):
-        raise SettingsError(f"companies {path}: holds no [[companies]] table")
+        raise SettingsError(f"companies {path}: has no [[companies]] table")
     companies = []
     for number, row in enumerate(rows, 1):
         where = f"companies {path}: [[companies]] number {number}" + (
@@ -206,7 +211,7 @@ def load_companies(path: Path | None = None) -> Gazetteer:
         except msgspec.ValidationError as error:
             raise SettingsError(f"{where}: {error}") from error
         if company.sector not in ("", *SECTORS):
-            raise SettingsError(f"{where}: sector {company.sector!r} is none of {', '.join(SECTORS)}")
+            raise SettingsError(f"{where}: sector {company.sector!r} is not one of {', '.join(SECTORS)}")
         companies.append(company)
     try:
         return Gazetteer(companies)

@@ -1,10 +1,10 @@
-"""How do lists of symbols become companies to look for? Names as news writes them, and of each whether it says enough by itself.
+"""Build the gazetteer's companies from lists of symbols, with strong and weak aliases.
 
     FOLDER/*.csv ─▶ listings (code, names, sector) ─▶ joined by code with the shipped companies ─▶ aliases, strong or weak
-                 ─▶ a name of two companies is dropped ─▶ [[companies]] in TOML
+                 ─▶ names shared by two companies are dropped ─▶ [[companies]] in TOML
 
-A weak alias is a common word or a short name ("太阳能", "万科", "Target"): it counts only with a second sign, an organisation found
-by the model's tag head in just that place (`Gazetteer.link`). What is known of a shipped company is kept and only added to.
+A weak alias is a common word or a short name ("太阳能", "万科", "Target"): it only counts where the model's tag head finds an
+organisation (`Gazetteer.link`). Entries of shipped companies are kept and only extended.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _GICS = {
     "Materials": "materials", "Utilities": "utilities", "Real Estate": "real_estate", "Consumer Discretionary": "consumer",
     "Consumer Staples": "consumer", "Communication Services": "media", "Financials": "banks",
 }  # fmt: skip
-#: Words of an industry's Chinese name and our sector, the first that fits.
+# Words of a Chinese industry name and our sector; the first match counts.
 _INDUSTRIES = {
     "银行|城商行|农商行": "banks",
     "保险": "insurance",
@@ -65,7 +65,7 @@ _INDUSTRIES = {
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """One row of a list: a share, its name, the full name where the list has one, and its sector or ""."""
+    """One row of a list. full_name, sector: "" if the list has none."""
 
     key: str
     name: str
@@ -75,10 +75,10 @@ class Listing:
 
 
 def read_listings(folder: Path) -> list[Listing]:
-    """The shares in the lists of `folder`, in the order of the files' names; funds, rights and bonds are left out.
+    """Read the shares in the CSV files of `folder`, in order of file names; funds, rights and bonds are skipped.
 
-    A file is known by its columns: code, exchange, name (and lang) of open stock lists; Symbol, Security of index members;
-    code, exchange, full_name, short_name of company registers. Raises SettingsError when the folder holds no such file.
+    The format follows from the columns: code, exchange, name (and lang) of open stock lists; Symbol, Security of index members;
+    code, exchange, full_name, short_name of company registers. Raises SettingsError if the folder has no such file.
     """
     found: list[Listing] = []
     for path in sorted(folder.glob("*.csv")):
@@ -93,12 +93,12 @@ def read_listings(folder: Path) -> list[Listing]:
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise SettingsError(f"symbols {path}: cannot be read ({error})") from error
     if not found:
-        raise SettingsError(f"symbols {folder}: no CSV with columns code, exchange, name, or Symbol, Security, is here")
+        raise SettingsError(f"symbols {folder}: no CSV file with columns code, exchange, name or Symbol, Security")
     return found
 
 
 def _printable(line: str) -> str:
-    """The line without control characters, which TOML cannot hold and no name has."""
+    """The line without control characters, which TOML does not allow."""
     return _CONTROL.sub("", line)
 
 
@@ -125,9 +125,9 @@ def _industry(name: str) -> str:
 
 
 def build(listings: Iterable[Listing], base: Iterable[Company], common: Collection[str] = ()) -> list[Company]:
-    """Companies of `base` and of all listings, sorted by key after those of `base`; no alias names two of them.
+    """Companies of `base`, then those of the listings sorted by key. No alias belongs to two companies.
 
-    common: words of everyday language in lower case; a name that is one, or in English is made of them, is weak
+    common: everyday words in lower case; a name that is one, or in English consists of them, is weak
     """
     known = list(base)
     by_code = {code: company.key for company in known for code in (company.key, *company.codes)}
@@ -170,7 +170,7 @@ def _company(key: str, rows: list[Listing], names: tuple[tuple[str, ...], ...]) 
             },
             Company,
         )  # fmt: skip
-    except msgspec.ValidationError:  # a code that is none of ours, such as a test symbol
+    except msgspec.ValidationError:  # an invalid code, such as a test symbol
         return None
 
 
@@ -183,7 +183,7 @@ def _kept(names: Iterable[str], free: Collection[str]) -> tuple[str, ...]:
 
 
 def _names(rows: Iterable[Listing], common: Collection[str]) -> tuple[set[str], set[str], set[str]]:
-    """(strong in any case, strong as written, weak) names of one company."""
+    """Names of one company: (strong, strong and case-sensitive, weak)."""
     strong: set[str] = set()
     exact: set[str] = set()
     weak: set[str] = set()

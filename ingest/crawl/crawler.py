@@ -1,12 +1,12 @@
-"""The crawler: feeds -> articles in the outbox.
+"""The crawler: visits due sources and puts their new articles into the outbox.
 
     due source ─▶ fetch (304: nothing new) ─▶ feeds.parse ─▶ new or changed entries ─▶ (page, where full_text says so)
-        ─▶ build_article ─▶ outbox.put(articles + what was seen + when next) ─▶ Publisher ─▶ Kafka `articles`
+        ─▶ build_article ─▶ outbox.put(articles, seen entries, next visit) ─▶ Publisher ─▶ Kafka `articles`
 
-Which sources there are, and who is told of each visit: ingest/crawl/sources.py.
+The list of sources and the records of visits: ingest/crawl/sources.py.
 
-A visit ends in one transaction: killed at any point, it has happened or it has not. A source that fails is asked less and less
-often, and never sooner than its server wants.
+A visit ends in one transaction, so a crash never leaves half a visit. A failing source is visited less and less often, and never
+sooner than its server's Retry-After allows.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ from ingest.text import clean_text
 from storage.tables.feeds import Outcome
 
 SHORT_TEXT_CHARS = 280
-"""`full_text = "when_short"` reads the page of an entry whose text is shorter."""
+"""With `full_text = "when_short"` the article page is fetched if the feed's text is shorter than this."""
 
 MAX_BACKOFF_S = 6 * 3600.0
 HOUSEKEEPING = timedelta(hours=6)
-LOOK_AGAIN = timedelta(seconds=5)
-"""So often the board is asked which feeds were added or removed."""
+MAILBOX_POLL_INTERVAL = timedelta(seconds=5)
+"""How often the mailbox is polled for added and removed feeds."""
 
 log = get_logger(__name__)
 
 
 class Visit(NamedTuple):
-    """What one visit to a source brought. outcome: "ok", "not_modified" or "failed"."""
+    """Result of one visit to a source. outcome: "ok", "not_modified" or "failed"."""
 
     source: str
     outcome: Outcome
@@ -58,9 +58,15 @@ class Visit(NamedTuple):
 
 
 class Crawler:
-    """Visits each source when it is due. `now` is a parameter everywhere but in `run`.
+    """Visits each source when it is due. Every method but `run` takes `now` as a parameter.
 
-    sources: those of the file; board: where others are found, and where each visit is told of
+    Args:
+        sources: the sources of the configuration file.
+        fetcher: HTTP client.
+        outbox: where new articles are written.
+        gazetteer: finds companies in texts.
+        workers: how many sources are visited at the same time.
+        mailbox: exchange with the store: feeds added on the dashboard, records of visits; None for neither.
     """
 
     def __init__(
@@ -84,7 +90,7 @@ class Crawler:
         self._random = random.Random()  # noqa: S311 -- spreads visits, guards nothing
 
     def run(self, stop: threading.Event) -> None:
-        """Crawl until `stop` is set; then the fetcher is closed, and visits under way are as if they had not begun."""
+        """Crawl until `stop` is set. The fetcher is closed then, and visits in progress leave no trace."""
         due = {source.name: self._outbox.state(source.name).next_due for source in self.sources}
         busy: dict[str, Future[Visit]] = {}
         wake = threading.Event()
@@ -97,9 +103,9 @@ class Crawler:
                     if name in due:
                         due[name] = self._outbox.state(name).next_due
                 if now >= look:
-                    self._take_up(due, now)
-                    self._heartbeat.tell(now)
-                    look = now + LOOK_AGAIN
+                    self._apply_source_changes(due, now)
+                    self._heartbeat.write(now)
+                    look = now + MAILBOX_POLL_INTERVAL
                 if self._outbox.full:
                     log.warning("outbox_full", size=self._outbox.counts().size)
                     stop.wait(5.0)
@@ -118,8 +124,8 @@ class Crawler:
             self._stopping.set()
             self._fetcher.close()
 
-    def _take_up(self, due: dict[str, float], now: datetime) -> None:
-        """Have `due` hold the sources that there are now; a new one is due at once, whatever became of an earlier one of its name."""
+    def _apply_source_changes(self, due: dict[str, float], now: datetime) -> None:
+        """Update `due` to the current sources. A new one is due at once, whatever an earlier source of its name left behind."""
         self.sources = self._source_list.sources()
         names = {source.name for source in self.sources}
         for name in [name for name in due if name not in names]:
@@ -132,27 +138,27 @@ class Crawler:
             due[name] = 0.0
 
     def crawl_once(self, now: datetime) -> list[Visit]:
-        """Visit each source that is due at `now`, one after the other."""
+        """Visit each source that is due at `now`, one after another."""
         self.sources = self._source_list.sources()
         return [self.visit(source, now) for source in self.sources if self._outbox.state(source.name).next_due <= now.timestamp()]
 
     def visit(self, source: Source, now: datetime) -> Visit:
-        """One visit from the request to the transaction. Never raises: a failure is noted and backs the source off."""
+        """One visit, from the request to the transaction. Never raises: a failure is recorded and delays the next visit."""
         state = self._outbox.state(source.name)
         try:
             visit = self._read(source, state, now)
         except (SourceError, LocalStoreError) as error:
             visit = self._failed(source, state, now, error)
-        except Exception as error:  # one source's surprise must not end the crawl of all
-            log.exception("visit_broke", source=source.name)
+        except Exception as error:  # an unexpected error of one source must not stop the others
+            log.exception("visit_error", source=source.name)
             visit = self._failed(source, state, now, error)
         FETCHES.labels(source.name, visit.outcome).inc()
         (log.info if visit.published or visit.outcome == "failed" else log.debug)("visit", **visit._asdict())
         if not self._stopping.is_set():
-            self._tell(source, visit, state, now)
+            self._record(source, visit, state, now)
         return visit
 
-    def _tell(self, source: Source, visit: Visit, state: SourceState, now: datetime) -> None:
+    def _record(self, source: Source, visit: Visit, state: SourceState, now: datetime) -> None:
         with suppress(LocalStoreError):
             state = self._outbox.state(source.name)
         self._source_list.record_visit(
@@ -201,13 +207,13 @@ class Crawler:
 
     def _failed(self, source: Source, state: SourceState, now: datetime, error: Exception) -> Visit:
         wait_s = backoff_s(source.interval_s, state.failures + 1, error.retry_after_s if isinstance(error, SourceError) else None)
-        if self._stopping.is_set():  # it is we who broke it off
+        if self._stopping.is_set():  # we cancelled it ourselves
             return Visit(source.name, "failed", error=str(error))
         after = state._replace(next_due=now.timestamp() + wait_s, failures=state.failures + 1)
         try:
             self._outbox.put([], source=source.name, state=after, now=now)
         except LocalStoreError as second:
-            log.error("outbox_failed", source=source.name, error=str(second))
+            log.error("outbox_error", source=source.name, error=str(second))
         return Visit(source.name, "failed", error=str(error) or type(error).__name__)
 
     def _article(self, source: Source, entry: Entry, now: datetime) -> Article:
@@ -220,7 +226,7 @@ class Crawler:
             except SourceError as error:
                 if self._stopping.is_set():
                     raise
-                flags = ("no_page",)  # the feed's own words go out at once; waiting for the page could miss the news
+                flags = ("no_page",)  # publish the feed's text now: waiting for the page would delay the news
                 log.info("page_failed", source=source.name, error=str(error))
             else:
                 title = title or page.title
@@ -241,23 +247,26 @@ class Crawler:
 
 
 def wants_page(source: Source, summary: str) -> bool:
-    """Whether the entry's page is to be read."""
+    """Whether the article page has to be fetched."""
     if source.full_text == "when_short":
         return len(clean_text.clean(summary)) < SHORT_TEXT_CHARS
     return source.full_text == "always"
 
 
 def entry_key(entry: Entry) -> str:
-    """What tells an entry from the others of its feed: its guid, else its link, else its title and time."""
+    """Key of an entry within its feed: its guid, else its link, else its title and time."""
     return (entry.guid or entry.link or f"{entry.title}\n{entry.published}")[:1_000]
 
 
 def fingerprint(entry: Entry) -> int:
-    """Of the words that people read: markup and tracking pixels may change without making news."""
+    """63-bit hash of the visible text: changed markup or tracking pixels are no new version."""
     words = f"{clean_text.clean(entry.title)}\n{clean_text.clean(entry.summary)}"
     return int.from_bytes(hashlib.blake2b(words.encode(), digest_size=8).digest(), "big") >> 1
 
 
 def backoff_s(interval_s: float, failures: int, retry_after_s: float | None) -> float:
-    """How long to leave a failing source alone: its interval doubled with each failure up to six hours, or longer if its server asks."""
+    """Seconds until a failing source is visited again.
+
+    The interval, doubled with each failure up to six hours, or the server's Retry-After if that is longer.
+    """
     return max(min(max(interval_s, 1.0) * 2.0 ** min(failures, 16), max(MAX_BACKOFF_S, interval_s)), retry_after_s or 0.0)

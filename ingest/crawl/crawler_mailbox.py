@@ -1,8 +1,8 @@
-"""What the crawler and the rest of Tocsin tell each other, in one SQLite file: feeds to take up, and how each visit went.
+"""The SQLite mailbox between the crawler and the store: added feeds one way, visits and heartbeats the other.
 
-    store ─▶ (tocsin/runtime/crawler_bridge.py) ─▶ feeds ─▶ Crawler ─▶ visits, its own state ─▶ (tocsin/runtime/crawler_bridge.py) ─▶ store
+    store ─▶ (tocsin/runtime/crawler_bridge.py) ─▶ feeds ─▶ Crawler ─▶ visits, heartbeat ─▶ (tocsin/runtime/crawler_bridge.py) ─▶ store
 
-The crawler needs no store for its work: it goes on with what it knows while there is none, and over its own restarts.
+The crawler needs no store: without one, and across restarts, it continues with the feeds in its mailbox.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from storage.tables.heartbeats import EVERY_S, State
 
 Kind = Literal["feed", "visit", "crawler"]
 
-_SCHEMA = "CREATE TABLE IF NOT EXISTS notes (kind TEXT NOT NULL, name TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (kind, name))"
+_SCHEMA = "CREATE TABLE IF NOT EXISTS messages (kind TEXT NOT NULL, name TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (kind, name))"
 
 
 class CrawlerMailbox:
-    """Notes by kind and name, each a JSON text. Several processes, any number of threads. Every method raises LocalStoreError."""
+    """Messages by kind and name, each a JSON text. Safe for several processes and threads. Every method raises LocalStoreError."""
 
     def __init__(self, path: Path) -> None:
-        """Open the file, or make it. Raises SettingsError."""
+        """Open or create the file. Raises SettingsError."""
         self.path = path
         self._lock = threading.Lock()
         try:
@@ -47,22 +47,30 @@ class CrawlerMailbox:
             raise SettingsError(f"{path} cannot be opened ({error}): check data_dir") from error
 
     def all(self, kind: Kind) -> dict[str, bytes]:
-        """The notes of a kind, by name."""
+        """The messages of a kind, by name."""
         with self._lock:
             try:
-                return dict(self._db.execute("SELECT name, body FROM notes WHERE kind = ? ORDER BY name", (kind,)))
+                return dict(self._db.execute("SELECT name, body FROM messages WHERE kind = ? ORDER BY name", (kind,)))
             except sqlite3.Error as error:
                 raise LocalStoreError(f"{self.path}: {error}") from error
 
-    def put(self, kind: Kind, notes: Mapping[str, bytes], *, alone: bool = False) -> None:
-        """Write notes, each in place of the one of its name. alone: those of other names go."""
+    def put(self, kind: Kind, messages: Mapping[str, bytes], *, replace_all: bool = False) -> None:
+        """Write messages; each replaces the one of its name.
+
+        Args:
+            kind: the kind of all of them.
+            messages: name to JSON.
+            replace_all: delete messages of this kind with other names.
+        """
         with self._lock:
             try:
                 self._db.execute("BEGIN IMMEDIATE")
                 try:
-                    if alone:
-                        self._db.execute("DELETE FROM notes WHERE kind = ?", (kind,))
-                    self._db.executemany("INSERT OR REPLACE INTO notes VALUES (?, ?, ?)", [(kind, *note) for note in notes.items()])
+                    if replace_all:
+                        self._db.execute("DELETE FROM messages WHERE kind = ?", (kind,))
+                    self._db.executemany(
+                        "INSERT OR REPLACE INTO messages VALUES (?, ?, ?)", [(kind, *message) for message in messages.items()]
+                    )
                 except BaseException:
                     self._db.execute("ROLLBACK")
                     raise
@@ -71,7 +79,7 @@ class CrawlerMailbox:
                 raise LocalStoreError(f"{self.path}: {error}") from error
 
     def close(self) -> None:
-        """Close the file; calling it twice is fine."""
+        """Close the file. May be called twice."""
         with self._lock:
             self._db.close()
 
@@ -80,7 +88,7 @@ log = get_logger(__name__)
 
 
 class CrawlerHeartbeat(msgspec.Struct, frozen=True, kw_only=True):
-    """A crawler that is alive. id: of its process; waiting: articles in its outbox that Kafka has not"""
+    """Heartbeat of a crawler process. id: random, of the process; waiting: articles in its outbox that Kafka does not have yet."""
 
     id: str
     host: str
@@ -92,7 +100,7 @@ class CrawlerHeartbeat(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HeartbeatWriter:
-    """Tells, at most every EVERY_S, that the crawler is there; on leaving, that it has ended. board: None: nobody is told"""
+    """Writes the crawler's heartbeat, at most every EVERY_S, and "ended" on exit. mailbox: None writes nothing."""
 
     def __init__(self, mailbox: CrawlerMailbox | None, outbox: Outbox) -> None:
         self._mailbox, self._outbox = mailbox, outbox
@@ -107,8 +115,8 @@ class HeartbeatWriter:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._put(datetime.now(UTC), "ended")
 
-    def tell(self, now: datetime) -> None:
-        """Say so, where it is time."""
+    def write(self, now: datetime) -> None:
+        """Write a heartbeat if one is due."""
         if now >= self._next:
             self._next = now + timedelta(seconds=EVERY_S)
             self._put(now, "ready")
@@ -126,13 +134,13 @@ class HeartbeatWriter:
             waiting=self._outbox.counts().pending,
         )
         try:
-            self._mailbox.put("crawler", {"crawler": msgspec.json.encode(heartbeat)}, alone=True)
+            self._mailbox.put("crawler", {"crawler": msgspec.json.encode(heartbeat)}, replace_all=True)
         except LocalStoreError as failure:
-            log.warning("the heartbeat is not told", error=str(failure))
+            log.warning("heartbeat_not_written", error=str(failure))
 
 
 def read_heartbeat(mailbox: CrawlerMailbox) -> CrawlerHeartbeat | None:
-    """The crawler's last heartbeat; None: there was none yet. Raises LocalStoreError."""
+    """The crawler's last heartbeat; None if there is none. Raises LocalStoreError."""
     body = mailbox.all("crawler").get("crawler")
     try:
         return msgspec.json.decode(body, type=CrawlerHeartbeat) if body else None

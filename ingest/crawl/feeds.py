@@ -1,4 +1,4 @@
-"""A feed's bytes -> its entries. RSS and Atom through feedparser, which only ever sees UTF-8 bytes that were checked before."""
+"""Parse RSS and Atom feeds with feedparser, which is only given UTF-8 bytes that were checked first."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 class Entry(NamedTuple):
-    """One entry as the feed has it: text still with its markup, `published` still as it was written.
+    """One feed entry, unprocessed: texts with markup, `published` as written.
 
     link: absolute, http or https, or ""
     """
@@ -34,13 +34,13 @@ class Entry(NamedTuple):
 
 
 def charset_of(content_type: str) -> str:
-    """The charset that a Content-Type names; "" when it names none."""
+    """The charset in a Content-Type header; "" if there is none."""
     found = _CHARSET.search(content_type)
     return found.group(1) if found else ""
 
 
-class Feed(NamedTuple):
-    """A whole feed. version: such as "rss20" or "atom10"; title, language: as the feed has them, "" where it has none"""
+class ParsedFeed(NamedTuple):
+    """A parsed feed. version: such as "rss20" or "atom10"; title, language: unprocessed, "" if absent."""
 
     version: str
     title: str
@@ -49,15 +49,21 @@ class Feed(NamedTuple):
 
 
 def parse(data: bytes, *, url: str, content_type: str = "", kind: str = "auto") -> list[Entry]:
-    """The entries in the feed's order; [] for a feed that has none. As `read` otherwise."""
+    """The entries in the feed's order; [] for an empty feed. Otherwise like `read`."""
     return read(data, url=url, content_type=content_type, kind=kind).entries
 
 
-def read(data: bytes, *, url: str, content_type: str = "", kind: str = "auto") -> Feed:
-    """The feed with its entries in its own order.
+def read(data: bytes, *, url: str, content_type: str = "", kind: str = "auto") -> ParsedFeed:
+    """Parse a feed, keeping the order of its entries.
 
-    kind: "rss" or "atom" refuses the other; "auto" takes what comes
-    Raises SourceError for what is no feed, is too large, or declares entities (which can blow up or read files).
+    Args:
+        data: the response body.
+        url: its address, for relative links and messages.
+        content_type: the Content-Type header.
+        kind: "rss" or "atom" rejects the other format; "auto" accepts both.
+
+    Raises:
+        SourceError: not a feed, too large, or it declares entities (which can exhaust memory or read files).
     """
     if len(data) > MAX_FEED_BYTES:
         raise SourceError(f"{url}: the feed has {len(data)} bytes, more than {MAX_FEED_BYTES}")
@@ -68,30 +74,30 @@ def read(data: bytes, *, url: str, content_type: str = "", kind: str = "auto") -
     text = _from_first_element(_xml_text(text), url)
     try:
         parsed = _feedparser().parse(
-            io.BytesIO(text.encode("utf-8")),  # bytes that are a path would be opened
+            io.BytesIO(text.encode("utf-8")),  # feedparser would open bytes that look like a path
             response_headers={"content-type": "application/xml; charset=utf-8"},
             resolve_relative_uris=False,
-            sanitize_html=False,  # it is turned into plain text later
+            sanitize_html=False,  # converted to plain text later
         )
     except (ValueError, TypeError, AttributeError, AssertionError, LookupError, ArithmeticError, RecursionError) as error:
         raise SourceError(f"{url}: the feed cannot be read ({type(error).__name__}: {error})") from error
     version = str(parsed.get("version") or "")
     if not parsed.entries and not version:
-        raise SourceError(f"{url}: what came is neither RSS nor Atom")
+        raise SourceError(f"{url}: the response is neither RSS nor Atom")
     if (kind == "rss" and version.startswith("atom")) or (kind == "atom" and version.startswith("rss")):
         raise SourceError(f"{url}: is {version}, but the source's kind is {kind!r}")
     feed_info = {name: _NOT_XML.sub("", str(parsed.feed.get(name) or "")) for name in ("title", "language")}
-    return Feed(version, feed_info["title"], feed_info["language"], [_entry(entry, url) for entry in parsed.entries])
+    return ParsedFeed(version, feed_info["title"], feed_info["language"], [_entry(entry, url) for entry in parsed.entries])
 
 
 def _xml_text(text: str) -> str:
-    """Only characters that XML may hold. An emoji written as two halves ("&#55357;&#56832;", as Java and Windows do) becomes one."""
+    """Keep only characters allowed in XML; join surrogate pairs ("&#55357;&#56832;", as Java and Windows write emoji)."""
     text = _REFERENCE.sub(_referred, _NOT_XML.sub("", text))
     return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
 
 
 def _referred(reference: re.Match[str]) -> str:
-    """The reference itself where an XML parser can read it, half a pair as the half, "" for what is no character."""
+    """Resolve a numeric reference: unchanged if an XML parser can read it, a surrogate as that character, "" if invalid."""
     hexadecimal, decimal = reference.groups()
     if len(hexadecimal or decimal) > 7:
         return ""
@@ -102,9 +108,9 @@ def _referred(reference: re.Match[str]) -> str:
 
 
 def _from_first_element(text: str, url: str) -> str:
-    """The feed without what stands before its first element: comments, processing instructions, a server's warning in plain words.
+    """Drop everything before the first element: comments, processing instructions, a server's plain-text warning.
 
-    Raises SourceError for a document type, which may only stand there.
+    Raises SourceError for a document type declaration, which can only appear there.
     """
     position = 0
     while found := _PROLOG.match(text, position):
@@ -112,13 +118,13 @@ def _from_first_element(text: str, url: str) -> str:
     element = _ELEMENT.search(text, position)
     start = element.start() if element else len(text)
     if "<!" in text[position:start]:
-        raise SourceError(f"{url}: the feed declares a document type or entities, which is refused")
+        raise SourceError(f"{url}: the feed declares a document type or entities, which are not allowed")
     return text[start:]
 
 
 @cache
 def _feedparser() -> Any:
-    """feedparser without its search of authors for addresses and of tags for doubles: both take the square of their length."""
+    """feedparser without its author-address search and tag deduplication: both take quadratic time."""
     import feedparser
     from feedparser import mixin
 

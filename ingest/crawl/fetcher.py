@@ -1,9 +1,9 @@
-"""The polite and careful HTTP client of the crawler: the door to httpx.
+"""The crawler's HTTP client, on httpx: robots.txt, request spacing, address checks, size and time limits.
 
-    get ─▶ scheme ─▶ robots.txt ─▶ the host's turn ─▶ resolve and vet every address ─▶ connect to the vetted one
-        ─▶ status (304, redirect: once more from the start, 429) ─▶ body, unpacked under a limit, before the deadline
+    get ─▶ scheme ─▶ robots.txt ─▶ per-host pacing ─▶ resolve and check every address ─▶ connect to the checked one
+        ─▶ status (304, redirect: start over, 429) ─▶ body, decompressed up to a limit, before the deadline
 
-A feed's address comes from a person, but redirects and links come from strangers: each hop is treated as new.
+A feed's address comes from a user, but redirects and links are untrusted: each hop is checked like a new request.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ USER_AGENT = "Tocsin/0.1"
 MAX_BODY_BYTES = 8 * 1024 * 1024
 MAX_HOPS = 5
 MAX_PACING_WAIT_S = 30.0
-"""Who would have to wait longer for a host's turn is told to come back instead."""
+"""If pacing would delay a request longer than this, it fails with a retry time instead."""
 
 
 class Fetched(NamedTuple):
-    """An answer. url: where it came from in the end. not_modified: nothing new, and the body is empty."""
+    """A response. url: after redirects; not_modified: HTTP 304, the body is empty."""
 
     status: int
     url: str
@@ -44,10 +44,15 @@ class Fetched(NamedTuple):
 
 
 class Fetcher:
-    """Fetches over HTTP. Safe to use from several threads; `close` ends what is under way.
+    """Fetches over HTTP. Thread safe; `close` cancels requests in progress.
 
-    host_delay_s: least time from one request to a host to the next; a robots.txt may ask for more
-    deadline_s: for one `get` with its redirects, from the first byte sent to the last byte read
+    Args:
+        user_agent: sent with each request and matched in robots.txt.
+        host_delay_s: least seconds between requests to one host; a robots.txt may require more.
+        deadline_s: seconds for one `get` with its redirects, from the first byte sent to the last byte read.
+        idle_s: seconds without data after which a request fails.
+        max_bytes: largest body, decompressed.
+        resolver: host name to addresses.
     """
 
     def __init__(
@@ -66,20 +71,21 @@ class Fetcher:
         self._max_bytes = max_bytes
         self._pacer = HostPacer(host_delay_s)
         self._robots = Robots(user_agent)
-        context = httpx.create_ssl_context()  # SSL_CERT_FILE adds an authority of one's own
+        context = httpx.create_ssl_context()  # SSL_CERT_FILE adds a certificate authority
         self._transports = {private: Guarded(resolver, context, allow_private=private) for private in (False, True)}
         self._lock = threading.Lock()
         self._busy, self._closing = 0, threading.Event()
 
     def get(self, url: str, *, etag: str = "", last_modified: str = "", allow_private: bool = False, limit: int | None = None) -> Fetched:
-        """The answer for `url`: 200, or 304 when `etag` or `last_modified` say that nothing changed.
+        """Fetch `url`: status 200, or 304 if `etag` or `last_modified` still match.
 
-        Raises SourceError: refused by us (address, scheme, robots, size), by the server (any other status), not reached, or closing.
+        Raises:
+            SourceError: not allowed (address, scheme, robots.txt, size), any other status, unreachable, or the fetcher is closing.
         """
-        with self._under_way():
+        with self._in_progress():
             fetched = self._get(url, etag, last_modified, allow_private, limit or self._max_bytes)
-            if self._closing.is_set():  # an answer without a length ends where it is cut, and looks whole
-                raise SourceError(f"{url}: we are closing")
+            if self._closing.is_set():  # a response without a length looks complete when its connection is cut
+                raise SourceError(f"{url}: the fetcher is closing")
             return fetched
 
     def _get(self, url: str, etag: str, last_modified: str, allow_private: bool, limit: int) -> Fetched:
@@ -91,16 +97,16 @@ class Fetcher:
             self._permit(here, deadline, allow_private)
             response = self._request(here, conditional, deadline, allow_private)
             try:
-                following = _redirect(response, here)
-                if not following:
+                target = _redirect(response, here)
+                if not target:
                     return self._answer(response, here, conditional, deadline, limit)
             finally:
                 response.close()
-            here = following
+            here = target
         raise SourceError(f"{url}: more than {MAX_HOPS} redirects, the last to {here}")
 
     def _permit(self, url: str, deadline: Deadline, allow_private: bool) -> None:
-        """Wait for the host's turn, or raise SourceError when its robots.txt forbids the page."""
+        """Wait for the host's pacing; raise SourceError if its robots.txt disallows the URL."""
 
         def read(address: str) -> tuple[int, bytes]:
             return self._read_robots(address, deadline, allow_private)
@@ -109,25 +115,25 @@ class Fetcher:
             raise SourceError(f"{url[:200]}: is not an http or https address")
         if not self._robots.allows(url, read):
             retry_in_s = self._robots.retry_in_s(url)
-            why = f"its robots.txt does not allow {self.user_agent}" if retry_in_s is None else "its robots.txt cannot be read now"
+            why = f"its robots.txt does not allow {self.user_agent}" if retry_in_s is None else "its robots.txt is unavailable"
             raise SourceError(f"{url}: {why}", retry_after_s=retry_in_s)
         self._pacer.wait(host_of(url), at_least_s=self._robots.delay_s(url))
-        deadline.restart()  # waiting for our own turn is not the server's fault
+        deadline.restart()  # our own pacing does not count against the server
 
     def _read_robots(self, url: str, deadline: Deadline, allow_private: bool) -> tuple[int, bytes]:
-        """Status and the first 512 kB of a robots.txt, redirects followed."""
+        """Status and the first 512 KiB of a robots.txt, following redirects."""
         for _ in range(MAX_HOPS + 1):
             if not canonical(url):
                 return 404, b""
             response = self._request(url, {}, deadline, allow_private)
             try:
-                following = _redirect(response, url)
-                if not following:
+                target = _redirect(response, url)
+                if not target:
                     body = _body(response, deadline, Robots.MAX_BYTES, truncate=True) if response.status_code == 200 else b""
                     return response.status_code, body
             finally:
                 response.close()
-            url = following
+            url = target
         return 404, b""  # RFC 9309, 2.3.1.2: after five redirects it may be taken as unavailable
 
     def _request(self, url: str, conditional: dict[str, str], deadline: Deadline, allow_private: bool) -> httpx.Response:
@@ -135,7 +141,7 @@ class Fetcher:
         headers = {
             "User-Agent": self.user_agent,
             "Accept": "application/rss+xml, application/atom+xml, application/xml;q=0.9, text/html;q=0.8, */*;q=0.5",
-            "Accept-Encoding": "gzip",  # nothing whose unpacking we cannot bound
+            "Accept-Encoding": "gzip",  # only what we can decompress with a limit
             **conditional,
         }
         try:
@@ -154,7 +160,7 @@ class Fetcher:
             wait_s = retry_after_s(headers.get("retry-after", ""), headers.get("date", ""))
             if status in (429, 503):
                 self._pacer.pause(host_of(url), wait_s if wait_s is not None else 60.0)
-            raise SourceError(f"{url}: answered {status} {response.reason_phrase}", retry_after_s=wait_s)
+            raise SourceError(f"{url}: HTTP {status} {response.reason_phrase}", retry_after_s=wait_s)
         try:
             body = _body(response, deadline, limit)
         except (httpx.HTTPError, OSError) as error:
@@ -164,11 +170,11 @@ class Fetcher:
         return Fetched(200, url, body, headers.get("content-type", ""), headers.get("etag", ""), headers.get("last-modified", ""))
 
     @contextlib.contextmanager
-    def _under_way(self) -> Iterator[None]:
-        """The last to end after `close` closes the connections: httpx would leave one that is in use then to nobody."""
+    def _in_progress(self) -> Iterator[None]:
+        """The last request after `close` closes the connections: httpx leaks one that is still in use."""
         with self._lock:
             if self._closing.is_set():
-                raise SourceError("we are closing")
+                raise SourceError("the fetcher is closing")
             self._busy += 1
         try:
             yield
@@ -184,7 +190,7 @@ class Fetcher:
             transport.close()
 
     def close(self) -> None:
-        """End what is under way, and what waits for a host's turn; nothing is fetched any more. Calling it twice is fine."""
+        """Cancel requests in progress and waiting ones; later calls to `get` fail. May be called twice."""
         with self._lock:
             self._closing.set()
             idle = not self._busy
@@ -196,7 +202,7 @@ class Fetcher:
 
 
 def _redirect(response: httpx.Response, url: str) -> str:
-    """Where the answer sends us; "" when it is no redirect. Raises SourceError for a place that is not http or https."""
+    """The target of a redirect; "" if it is none. Raises SourceError for a target that is not http or https."""
     if response.status_code not in (301, 302, 303, 307, 308):
         return ""
     location = response.headers.get("location", "")
@@ -210,10 +216,10 @@ def _redirect(response: httpx.Response, url: str) -> str:
 
 
 def _body(response: httpx.Response, deadline: Deadline, limit: int, *, truncate: bool = False) -> bytes:
-    """The body, unpacked; at most `limit` bytes of it are ever in memory. Raises SourceError when it is longer, unless `truncate`."""
+    """The decompressed body, never more than `limit` bytes in memory. Raises SourceError if it is longer, unless `truncate`."""
     encoding = response.headers.get("content-encoding", "identity").strip().lower() or "identity"
     if encoding not in ("identity", "gzip", "x-gzip"):
-        raise SourceError(f"the answer is packed with {encoding!r}, which was not offered")
+        raise SourceError(f"unsupported Content-Encoding {encoding!r}")
     unpack = _Gunzip(limit) if encoding != "identity" else _Plain(limit)
     with deadline:
         for chunk in response.iter_raw():
@@ -221,15 +227,15 @@ def _body(response: httpx.Response, deadline: Deadline, limit: int, *, truncate:
             if unpack.over:
                 if truncate:
                     break
-                raise SourceError(f"the answer is longer than {limit} bytes")
+                raise SourceError(f"the response is longer than {limit} bytes")
             deadline.left_s()
     if not unpack.over and not unpack.whole:
-        raise SourceError("the packed answer ends too early")
+        raise SourceError("the compressed response is truncated")
     return bytes(unpack.data[:limit])
 
 
 class _Plain:
-    """Collects what comes, one byte over `limit` at most."""
+    """Collects a body, at most one byte over `limit`."""
 
     whole = True
 
@@ -246,7 +252,7 @@ class _Plain:
 
 
 class _Gunzip(_Plain):
-    """Unpacks gzip, several members too, and never more than `limit` + 1 bytes: 2 GiB of zeros fit into 2 MB."""
+    """Decompresses gzip, with several members, to at most `limit` + 1 bytes: 2 MB can hold 2 GiB of zeros."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(limit)
@@ -267,12 +273,12 @@ class _Gunzip(_Plain):
             try:
                 self.data += self._inflate.decompress(chunk, self._room - len(self.data))
             except zlib.error as error:
-                raise SourceError(f"the answer is not the gzip it claims to be ({error})") from error
+                raise SourceError(f"the response is not valid gzip ({error})") from error
             chunk = self._inflate.unused_data if self._inflate.eof else self._inflate.unconsumed_tail
 
 
 class HostPacer:
-    """When each host may be asked next."""
+    """Spaces requests to each host."""
 
     def __init__(self, delay_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._delay_s = delay_s
@@ -282,25 +288,25 @@ class HostPacer:
         self._closed = threading.Event()
 
     def wait(self, host: str, at_least_s: float = 0.0) -> None:
-        """Return when it is our turn. Raises SourceError when that is more than MAX_TURN_S away."""
+        """Wait until a request to the host may be sent. Raises SourceError when that is more than MAX_TURN_S away."""
         with self._lock:
             now = self._clock()
-            turn = max(now, self._next.get(host, 0.0))
-            if turn - now > MAX_PACING_WAIT_S:
-                raise SourceError(f"{host}: asked us to wait {turn - now:.0f} s", retry_after_s=turn - now)
-            self._next[host] = turn + max(self._delay_s, at_least_s)
+            start = max(now, self._next.get(host, 0.0))
+            if start - now > MAX_PACING_WAIT_S:
+                raise SourceError(f"{host}: the next request is allowed in {start - now:.0f} s", retry_after_s=start - now)
+            self._next[host] = start + max(self._delay_s, at_least_s)
             if len(self._next) > 10_000:
                 self._next = {name: moment for name, moment in self._next.items() if moment > now}
-        if turn > now and self._closed.wait(turn - now):
-            raise SourceError(f"{host}: we are closing")
+        if start > now and self._closed.wait(start - now):
+            raise SourceError(f"{host}: the fetcher is closing")
 
     def pause(self, host: str, wait_s: float) -> None:
-        """Leave the host alone for `wait_s`."""
+        """Send nothing to the host for `wait_s` seconds."""
         with self._lock:
             self._next[host] = max(self._next.get(host, 0.0), self._clock() + wait_s)
 
     def close(self) -> None:
-        """End all waiting."""
+        """Cancel all waits."""
         self._closed.set()
 
 

@@ -1,4 +1,7 @@
-"""An article's page -> its title, text and time. Extraction is trafilatura's; the time is read here, as its day alone is too coarse."""
+"""Extract title, text and publication time from an article page.
+
+trafilatura extracts the text. It returns only the day of publication, so the time is read here.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ _DATE_PUBLISHED = re.compile(r'"datePublished"\s*:\s*"([^"]{6,60})"')
 
 
 class Page(NamedTuple):
-    """What a page says. Each may be "": `published` is as the page writes it."""
+    """Content of an article page. Each field may be ""; `published` is as written."""
 
     title: str
     text: str
@@ -33,7 +36,7 @@ class Page(NamedTuple):
 
 
 def extract(data: bytes, *, url: str, content_type: str = "") -> Page:
-    """The article on a page; empty text where there is none. Raises SourceError for what cannot be read at all."""
+    """Extract the article; its text is "" if the page has none. Raises SourceError if the page cannot be parsed."""
     if len(data) > MAX_PAGE_BYTES:
         raise SourceError(f"{url}: the page has {len(data)} bytes, more than {MAX_PAGE_BYTES}")
     try:
@@ -56,12 +59,12 @@ def extract(data: bytes, *, url: str, content_type: str = "") -> Page:
 
 
 def _json_ld_date(html: str) -> str:
-    """datePublished of the page's own description of its article (schema.org in JSON-LD)."""
+    """datePublished in the page's JSON-LD (schema.org); "" if absent."""
     for block in _json_ld(html):
         try:
             value = msgspec.json.decode(block.strip())
         except (msgspec.DecodeError, ValueError):
-            found = _DATE_PUBLISHED.search(block)  # a stray comma or comment: the date can still be read
+            found = _DATE_PUBLISHED.search(block)  # invalid JSON (a stray comma, a comment): search for the date
             date = found.group(1) if found else ""
         else:
             date = _find_date(value, depth=0)
@@ -71,7 +74,7 @@ def _json_ld_date(html: str) -> str:
 
 
 def _json_ld(html: str) -> Iterator[str]:
-    """What stands in scripts of that type. From tag to tag: a pattern over both would take the square of a hostile page's length."""
+    """The JSON-LD scripts. Scans tag by tag: one pattern over both tags takes quadratic time on a hostile page."""
     position = 0
     while start := _SCRIPT.search(html, position):
         end = _SCRIPT_END.search(html, start.end())
@@ -97,7 +100,7 @@ def _find_date(value: Any, depth: int) -> str:
 
 
 def _meta_date(tree: Any) -> str:
-    """The time in the page's meta elements, the best name first; else that of its first <time datetime>."""
+    """The time in the page's meta elements, best name first; else that of the first <time datetime>."""
     named: dict[str, str] = {}
     for meta in tree.iterfind(".//meta"):
         name = (meta.get("property") or meta.get("name") or meta.get("itemprop") or "").lower()

@@ -1,4 +1,4 @@
-"""What the robots.txt of each site allows: RFC 9309, with protego reading the rules."""
+"""robots.txt rules of each site (RFC 9309), parsed by protego."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ingest.text.urls import canonical
 from net.guarded_transport import Refused
 
 ReadRobots = Callable[[str], tuple[int, bytes]]
-"""URL of a robots.txt -> (status, body), redirects followed; raises SourceError when it cannot be reached."""
+"""URL of a robots.txt -> (status, body), following redirects. Raises SourceError if it is unreachable."""
 
 KEEP_S = 24 * 3600.0
 KEEP_FAILURE_S = 600.0
@@ -21,7 +21,7 @@ MAX_DELAY_S = 60.0
 
 
 class _Rules(NamedTuple):
-    """The rules of one site until `until`. parsed: None allows everything; reachable: False forbids everything."""
+    """Cached rules of one site. parsed: None allows everything; until: expiry; reachable: False disallows everything."""
 
     parsed: Any
     until: float
@@ -29,9 +29,9 @@ class _Rules(NamedTuple):
 
 
 class Robots:
-    """Remembers the rules of each site for a day, and its silence for ten minutes. Safe for several threads."""
+    """Caches the rules of each site for a day, and a failure to read them for ten minutes. Thread safe."""
 
-    MAX_BYTES = 512 * 1024  # at least 500 KiB have to be read; what follows is ignored
+    MAX_BYTES = 512 * 1024  # RFC 9309: at least 500 KiB must be parsed; the rest is ignored
 
     def __init__(self, user_agent: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._agent = user_agent
@@ -40,7 +40,7 @@ class Robots:
         self._lock = threading.Lock()
 
     def allows(self, url: str, read: ReadRobots) -> bool:
-        """Whether `url` may be fetched; its site's robots.txt is read through `read` where it is not known."""
+        """Whether `url` may be fetched. `read` fetches the site's robots.txt if it is not cached."""
         site = _site(url)
         rules = self._rules.get(site)
         if rules is None or rules.until <= self._clock():
@@ -54,7 +54,7 @@ class Robots:
         return rules.parsed is None or bool(rules.parsed.can_fetch(url, self._agent))
 
     def _load(self, site: str, read: ReadRobots, old: _Rules | None) -> _Rules:
-        """4xx: no rules, all is allowed. Unreachable, 5xx, 429: what was known before, else nothing is allowed for a while."""
+        """4xx: no rules, everything is allowed. Unreachable, 5xx or 429: the previous rules, else nothing is allowed for a while."""
         try:
             status, body = read(f"{site}/robots.txt")
         except Refused:
@@ -73,13 +73,13 @@ class Robots:
         return _Rules(None, now + KEEP_FAILURE_S, reachable=False)
 
     def delay_s(self, url: str) -> float:
-        """The Crawl-delay that the site asks for, at most MAX_DELAY_S; 0 for none."""
+        """The site's Crawl-delay in seconds, at most MAX_DELAY_S; 0 for none."""
         rules = self._rules.get(_site(url))
         delay = rules.parsed.crawl_delay(self._agent) if rules and rules.parsed is not None else None
         return min(float(delay), MAX_DELAY_S) if delay else 0.0
 
     def retry_in_s(self, url: str) -> float | None:
-        """When a refusal may end: seconds until a silent site's robots.txt is asked for again; None for a plain "no"."""
+        """Seconds until an unavailable robots.txt is fetched again; None if the rules themselves disallow the URL."""
         rules = self._rules.get(_site(url))
         return max(rules.until - self._clock(), 0.0) if rules and not rules.reachable else None
 

@@ -1,4 +1,7 @@
-"""The sources to crawl: [[sources]] tables of a TOML file."""
+"""Crawler sources: the [[sources]] tables of a TOML file, feeds added on the dashboard, and the record of each visit.
+
+A feed added on the dashboard is ignored if a source of the file has its name or its address: the file takes precedence.
+"""
 
 from __future__ import annotations
 
@@ -19,55 +22,55 @@ from core.toml_files import read_rows
 from ingest.crawl.crawler_mailbox import CrawlerMailbox
 from ingest.kafka.outbox import SourceState
 from ingest.text.urls import canonical
-from storage.tables.feeds import Origin, Outcome, Visited
+from storage.tables.feeds import Origin, Outcome, SourceVisit
 
 FullText = Literal["never", "always", "when_short"]
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One feed that is read again and again."""
+    """One feed that is visited at an interval."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=200, description="what articles call it; each source has its own")]
+    name: Annotated[str, Meta(min_length=1, max_length=200, description="unique name, shown as the source of its articles")]
     url: Annotated[str, Meta(min_length=1, description="address of the feed, http or https")]
-    kind: Annotated[Literal["auto", "rss", "atom"], Meta(description="what the feed is; auto: look")] = "auto"
+    kind: Annotated[Literal["auto", "rss", "atom"], Meta(description="feed format; auto detects it")] = "auto"
     genre: Annotated[Genre, Meta(description="news, social or filing")] = "news"
-    language: Annotated[Literal["", "zh", "en"], Meta(description="zh or en; empty: look at each article")] = ""
-    interval_s: Annotated[float, Meta(gt=0, le=604_800, description="seconds from one visit to the next")] = 120.0
-    timezone: Annotated[str, Meta(description="zone of times that name none, such as Asia/Shanghai")] = "UTC"
-    full_text: Annotated[
-        FullText, Meta(description="whether to read the article's page: never, always, or when the feed's text is short")
-    ] = "never"
-    max_items: Annotated[int, Meta(ge=1, le=10_000, description="entries read from one visit at most")] = 200
-    allow_private: Annotated[bool, Meta(description="let the source lie on a loopback or private address")] = False
+    language: Annotated[Literal["", "zh", "en"], Meta(description="zh or en; empty detects the language of each article")] = ""
+    interval_s: Annotated[float, Meta(gt=0, le=604_800, description="seconds between visits")] = 120.0
+    timezone: Annotated[str, Meta(description="time zone of dates without one, such as Asia/Shanghai")] = "UTC"
+    full_text: Annotated[FullText, Meta(description="fetch the article page: never, always, or when_short (the feed's text is short)")] = (
+        "never"
+    )
+    max_items: Annotated[int, Meta(ge=1, le=10_000, description="most entries read per visit")] = 200
+    allow_private: Annotated[bool, Meta(description="allow loopback and private addresses")] = False
 
     @property
     def zone(self) -> ZoneInfo:
-        """The zone of times that name none."""
+        """Time zone of dates without one."""
         return ZoneInfo(self.timezone)
 
 
 def load_sources(path: Path) -> list[Source]:
-    """The sources of a TOML file. Raises SettingsError naming the file, the source and the field."""
+    """Read the sources of a TOML file. Raises SettingsError with the file, the source and the field."""
     rows = read_rows(path, "sources", "sources")
     sources = [source_of(row, f"sources {path}: [[sources]] number {number}") for number, row in enumerate(rows, 1)]
     names: set[str] = set()
     for source in sources:
         if source.name in names:
-            raise SettingsError(f"sources {path}: two sources are named {source.name!r}; give each its own name")
+            raise SettingsError(f"sources {path}: two sources are named {source.name!r}; names must be unique")
         names.add(source.name)
     return sources
 
 
 def source_of(row: Any, where: str) -> Source:
-    """The source of a table. where: what it is called in messages. Raises SettingsError naming the field."""
+    """Parse one table. where: how messages refer to it. Raises SettingsError with the field."""
     if not isinstance(row, dict):
-        raise SettingsError(f"{where}: is not a table")
+        raise SettingsError(f"{where} is not a table")
     if isinstance(row.get("name"), str) and row["name"]:
         where += f" ({row['name']})"
     hints = get_type_hints(Source, include_extras=True)
     for name, value in row.items():
         if name not in hints:
-            raise SettingsError(f"{where}: there is no field {name!r}; the fields are {', '.join(hints)}")
+            raise SettingsError(f"{where}: unknown field {name!r}; the fields are {', '.join(hints)}")
         try:
             msgspec.convert(value, hints[name])
         except msgspec.ValidationError as error:
@@ -81,49 +84,52 @@ def source_of(row: Any, where: str) -> Source:
     try:
         ZoneInfo(source.timezone)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise SettingsError(f"{where}: timezone: {source.timezone!r} is not a zone such as 'Asia/Shanghai' or 'UTC'") from error
+        raise SettingsError(f"{where}: timezone: {source.timezone!r} is not a time zone such as 'Asia/Shanghai' or 'UTC'") from error
     return source
 
 
-KEEP_DAYS = 7
+REJECTED_DAYS = 7
+"""Rejected entries are counted over this many days."""
 log = get_logger(__name__)
 
 
-class _Note(msgspec.Struct, frozen=True):
-    """What stands on the board: the visit, and the refused entries by day (days since 1970)."""
+class _VisitRecord(msgspec.Struct, frozen=True):
+    """A mailbox message: the last visit, and rejected entries per day (days since 1970)."""
 
-    visit: Visited
+    visit: SourceVisit
     refused: dict[int, int] = {}
 
 
 class SourceList:
-    """The list of sources, asked again and again. Thread safe. What the board does not take is logged: crawling goes on.
+    """The current sources and the record of their visits. Thread safe. Mailbox errors are logged; crawling continues.
 
-    given: those of the file; board: None: there are no others, and nobody is told
+    Args:
+        given: the sources of the file.
+        mailbox: holds added feeds and takes the records; None for neither.
     """
 
     def __init__(self, given: Sequence[Source], mailbox: CrawlerMailbox | None = None) -> None:
         self._given, self._mailbox = list(given), mailbox
         self._lock = threading.Lock()
-        self._notes: dict[str, _Note] = {}
+        self._records: dict[str, _VisitRecord] = {}
         self._bodies: dict[str, bytes] | None = None
         self._added: list[Source] = []
         if mailbox is not None:
-            self._recall(mailbox)
+            self._load_records(mailbox)
 
     def sources(self) -> list[Source]:
-        """All that are to be crawled now. The board is asked; where it does not answer, those of the last time."""
+        """All sources to crawl now. If the mailbox cannot be read, those of the last successful read."""
         if self._mailbox is None:
             return list(self._given)
         try:
             bodies = self._mailbox.all("feed")
         except LocalStoreError as error:
-            log.warning("feeds will be asked for again", error=str(error))
+            log.warning("added_feeds_not_read", error=str(error))
             return [*self._given, *self._added]
         with self._lock:
             if bodies != self._bodies:
-                self._bodies, self._added = bodies, added(self._given, bodies)
-                self._list([*self._given, *self._added])
+                self._bodies, self._added = bodies, added_sources(self._given, bodies)
+                self._record_listing([*self._given, *self._added])
             return [*self._given, *self._added]
 
     def record_visit(
@@ -138,13 +144,13 @@ class SourceList:
         published: int = 0,
         refused: int = 0,
     ) -> None:
-        """Tell how a visit went; state: of the source after it."""
+        """Record the result of a visit. state: of the source after it."""
         if self._mailbox is None:
             return
         today = int(now.timestamp()) // 86_400
         with self._lock:
-            before = self._notes.get(source.name)
-            days = {day: count for day, count in (before.refused if before else {}).items() if day > today - KEEP_DAYS}
+            before = self._records.get(source.name)
+            days = {day: count for day, count in (before.refused if before else {}).items() if day > today - REJECTED_DAYS}
             if refused:
                 days[today] = days.get(today, 0) + refused
             visit = msgspec.structs.replace(
@@ -159,15 +165,15 @@ class SourceList:
                 ok_at=now if outcome != "failed" else (before.visit.ok_at if before else None),
                 next_at=datetime.fromtimestamp(state.next_due, UTC) if state.next_due else None,
             )
-            self._notes[source.name] = note = _Note(visit, days)
-        self._put({source.name: note})
+            self._records[source.name] = record = _VisitRecord(visit, days)
+        self._put({source.name: record})
 
-    def _list(self, sources: Sequence[Source]) -> None:
-        """Have the board know who is on the list, and who no longer is."""
-        changed: dict[str, _Note] = {}
+    def _record_listing(self, sources: Sequence[Source]) -> None:
+        """Update the records: which sources are listed now and which no longer are."""
+        changed: dict[str, _VisitRecord] = {}
         wanted = {source.name: source for source in sources}
         for name, source in wanted.items():
-            before, blank = self._notes.get(name), self._blank(source)
+            before, blank = self._records.get(name), self._blank(source)
             same = before is not None and (before.visit.url, before.visit.origin, before.visit.interval_s, before.visit.listed) == (
                 blank.url,
                 blank.origin,
@@ -178,42 +184,42 @@ class SourceList:
                 continue
             if before is not None and before.visit.url == source.url:
                 blank = msgspec.structs.replace(before.visit, origin=blank.origin, interval_s=blank.interval_s, listed=True)
-            changed[name] = _Note(blank, before.refused if before else {})
-        for name, note in self._notes.items():
-            if name not in wanted and note.visit.listed:
-                changed[name] = msgspec.structs.replace(note, visit=msgspec.structs.replace(note.visit, listed=False))
-        self._notes |= changed
+            changed[name] = _VisitRecord(blank, before.refused if before else {})
+        for name, record in self._records.items():
+            if name not in wanted and record.visit.listed:
+                changed[name] = msgspec.structs.replace(record, visit=msgspec.structs.replace(record.visit, listed=False))
+        self._records |= changed
         self._put(changed)
 
-    def _blank(self, source: Source) -> Visited:
+    def _blank(self, source: Source) -> SourceVisit:
         origin: Origin = "file" if source in self._given else "dashboard"
-        return Visited(source=source.name, url=source.url, origin=origin, interval_s=source.interval_s)
+        return SourceVisit(source=source.name, url=source.url, origin=origin, interval_s=source.interval_s)
 
-    def _recall(self, mailbox: CrawlerMailbox) -> None:
+    def _load_records(self, mailbox: CrawlerMailbox) -> None:
         try:
             for name, body in mailbox.all("visit").items():
-                self._notes[name] = msgspec.json.decode(body, type=_Note)
-        except (LocalStoreError, msgspec.MsgspecError) as error:  # told anew by the next visits
-            log.warning("earlier visits are not known", error=str(error))
+                self._records[name] = msgspec.json.decode(body, type=_VisitRecord)
+        except (LocalStoreError, msgspec.MsgspecError) as error:  # the next visits write them anew
+            log.warning("visit_records_not_read", error=str(error))
 
-    def _put(self, notes: dict[str, _Note]) -> None:
-        if self._mailbox is None or not notes:
+    def _put(self, records: dict[str, _VisitRecord]) -> None:
+        if self._mailbox is None or not records:
             return
         try:
-            self._mailbox.put("visit", {name: msgspec.json.encode(note) for name, note in notes.items()})
+            self._mailbox.put("visit", {name: msgspec.json.encode(record) for name, record in records.items()})
         except LocalStoreError as error:
-            log.warning("visits are not told", error=str(error))
+            log.warning("visit_records_not_written", error=str(error))
 
 
-def added(given: Sequence[Source], bodies: dict[str, bytes]) -> list[Source]:
-    """The feeds of these notes that `given` leaves room for, by name; what is none is logged and left out."""
+def added_sources(given: Sequence[Source], bodies: dict[str, bytes]) -> list[Source]:
+    """The added feeds whose name and address no given source has, sorted by name. Invalid ones are logged and left out."""
     names, addresses = {source.name for source in given}, {canonical(source.url) for source in given}
     found = []
     for name, body in sorted(bodies.items()):
         try:
             source = source_of(msgspec.json.decode(body), f"feed {name!r}")
         except (SettingsError, msgspec.MsgspecError) as error:
-            log.warning("a feed cannot be used", feed=name, error=str(error))
+            log.warning("added_feed_invalid", feed=name, error=str(error))
             continue
         if source.name != name or source.name in names or canonical(source.url) in addresses:
             continue
@@ -223,9 +229,9 @@ def added(given: Sequence[Source], bodies: dict[str, bytes]) -> list[Source]:
     return found
 
 
-def read_visits(mailbox: CrawlerMailbox) -> dict[str, Visited]:
-    """What was told of each source. Raises LocalStoreError."""
+def read_visits(mailbox: CrawlerMailbox) -> dict[str, SourceVisit]:
+    """The last visit to each source, by name. Raises LocalStoreError."""
     try:
-        return {name: msgspec.json.decode(body, type=_Note).visit for name, body in mailbox.all("visit").items()}
+        return {name: msgspec.json.decode(body, type=_VisitRecord).visit for name, body in mailbox.all("visit").items()}
     except msgspec.MsgspecError as error:
         raise LocalStoreError(f"{mailbox.path}: {error}") from error

@@ -1,1 +1,1 @@
-"""The outbox, the producer and the Kafka client of everything that publishes."""
+"""Publishing to Kafka: outbox, publisher, producer and admin client."""

@@ -1,4 +1,4 @@
-"""The door to Kafka for everything that writes: topics, offsets, and producers that are made and ended properly."""
+"""Kafka client functions on kafka-python: topics, committed offsets, lag, and producers that are closed properly."""
 
 from __future__ import annotations
 
@@ -16,10 +16,18 @@ MAX_REQUEST_BYTES = 1_000_000
 
 
 def ensure_topics(bootstrap: str, names: TopicNames, *, partitions: int, replication: int, deadline_s: float = 20.0) -> None:
-    """Create the topics that do not exist. Tries until the broker is up; raises BrokerError after `deadline_s`.
+    """Create missing topics, waiting for the broker to come up.
 
-    partitions: of `articles`. `scores` and `alerts` have one: one evaluator is active and the others stand by, as two could
-        ring one episode at slightly different window starts
+    Args:
+        bootstrap: bootstrap servers.
+        names: the topics of this installation.
+        partitions: of `articles`. `scores` and `alerts` have one partition, so one evaluator is active and the others stand by:
+            two could raise one episode with slightly different window starts.
+        replication: replication factor.
+        deadline_s: how long to try.
+
+    Raises:
+        BrokerError: no success within `deadline_s`.
     """
     from kafka.errors import TopicAlreadyExistsError
 
@@ -31,19 +39,19 @@ def ensure_topics(bootstrap: str, names: TopicNames, *, partitions: int, replica
             with _Admin(bootstrap, timeout_s=max(1.0, min(10.0, end - time.monotonic()))) as admin:
                 missing = {name: options for name, options in wanted.items() if name not in set(admin.list_topics())}
                 for name, options in missing.items():
-                    with suppress(TopicAlreadyExistsError):  # somebody else was faster
+                    with suppress(TopicAlreadyExistsError):  # created by another process
                         admin.create_topics({name: options}, wait_for_metadata=True)
             return
         except errors() as error:
             if time.monotonic() >= end:
                 if isinstance(error, BrokerError):
                     raise
-                raise BrokerError(f"Kafka at {bootstrap}: the topics cannot be made ({describe_error(error)})") from error
+                raise BrokerError(f"Kafka at {bootstrap}: the topics cannot be created ({describe_error(error)})") from error
             time.sleep(0.2)
 
 
 def committed_offsets(bootstrap: str, group: str, topic: str) -> dict[int, int]:
-    """The next offset that `group` will read, by partition; partitions without a commit are left out. Raises BrokerError."""
+    """Committed offsets of `group` by partition; partitions without one are left out. Raises BrokerError."""
     try:
         with _Admin(bootstrap, timeout_s=10.0) as admin:
             offsets = admin.list_group_offsets({group: None}).get(group, {})
@@ -53,12 +61,12 @@ def committed_offsets(bootstrap: str, group: str, topic: str) -> dict[int, int]:
 
 
 def lag(bootstrap: str, group: str, topic: str) -> int:
-    """Messages of the topic that the group has not committed yet. Raises BrokerError."""
+    """Consumer lag of the group on the topic, in messages. Raises BrokerError."""
     return sum(lags(bootstrap, group, [topic])[topic])
 
 
 def lags(bootstrap: str, group: str, topics: Sequence[str], timeout_s: float = 10.0) -> dict[str, list[int]]:
-    """Of each topic, by partition: messages that the group has not committed yet; [] for one that is not there. Raises BrokerError."""
+    """Consumer lag of the group by topic and partition; [] for a missing topic. Raises BrokerError."""
     from kafka import TopicPartition
     from kafka.admin import OffsetSpec
 
@@ -80,7 +88,7 @@ def lags(bootstrap: str, group: str, topics: Sequence[str], timeout_s: float = 1
 
 
 def partitions(bootstrap: str, topics: Sequence[str]) -> dict[str, int]:
-    """How many partitions each of `topics` has; 0 for one that is not there. Raises BrokerError."""
+    """Number of partitions of each topic; 0 for a missing topic. Raises BrokerError."""
     try:
         with _Admin(bootstrap, timeout_s=5.0) as admin:
             known = {row["name"]: len(row["partitions"]) for row in admin.describe_topics() if not row.get("error_code")}
@@ -90,7 +98,7 @@ def partitions(bootstrap: str, topics: Sequence[str]) -> dict[str, int]:
 
 
 class _Admin:
-    """An admin client that is closed at the end and whose failure to start is a BrokerError."""
+    """Context manager for an admin client. Raises BrokerError if it cannot connect."""
 
     def __init__(self, bootstrap: str, timeout_s: float) -> None:
         self._bootstrap = bootstrap
@@ -114,7 +122,7 @@ class _Admin:
 
 
 def open_producer(bootstrap: str) -> Any:
-    """An idempotent producer that waits for all replicas. Raises BrokerError."""
+    """Open an idempotent producer with acks=all. Raises BrokerError."""
     from kafka import KafkaProducer
 
     return _open(
@@ -122,7 +130,7 @@ def open_producer(bootstrap: str) -> Any:
         bootstrap,
         acks="all",
         enable_idempotence=True,
-        delivery_timeout_ms=DELIVERY_TIMEOUT_S * 1000,  # longer than an outage should last: after it the producer may hang for ever
+        delivery_timeout_ms=DELIVERY_TIMEOUT_S * 1000,  # longer than most outages: after it the producer may hang for ever
         request_timeout_ms=30_000,
         max_block_ms=5_000,
         bootstrap_timeout_ms=5_000,
@@ -132,11 +140,11 @@ def open_producer(bootstrap: str) -> Any:
     )
 
 
-def abandon(producer: Any) -> None:
-    """Stop a producer without waiting for its messages.
+def force_close(producer: Any) -> None:
+    """Close a producer without waiting for its messages.
 
-    Its own `close` first waits for a flush that a wedged producer never ends, then leaves the thread running; and when the
-    object is collected it tries once more. So its thread is told to drop everything, which ends the flush.
+    `close` waits for a flush that a hanging producer never completes, then leaves its thread running, and tries again when the
+    object is garbage collected. Dropping all batches in the sender thread ends the flush.
     """
     with suppress(Exception):
         producer._sender.force_close()
@@ -147,10 +155,10 @@ def abandon(producer: Any) -> None:
 
 
 def _open(kind: Callable[..., Any], bootstrap: str, **options: Any) -> Any:
-    """A client of kafka-python. Raises BrokerError; one that cannot start is taken apart, as it leaves its sockets and thread behind."""
+    """Open a client. Raises BrokerError; a client that cannot start is closed here, as kafka-python leaks its sockets and thread."""
     from kafka.net.compat import KafkaNetClient
 
-    _reach(bootstrap, 5.0)
+    _check_reachable(bootstrap, 5.0)
     opened: list[Any] = []
 
     def network(**config: Any) -> Any:
@@ -166,8 +174,8 @@ def _open(kind: Callable[..., Any], bootstrap: str, **options: Any) -> Any:
         raise BrokerError(f"Kafka at {bootstrap} cannot be reached ({describe_error(error)})") from error
 
 
-def _reach(bootstrap: str, timeout_s: float) -> None:
-    """Raises BrokerError at once where nobody listens: a client that is made then waits its full time, and leaves sockets open."""
+def _check_reachable(bootstrap: str, timeout_s: float) -> None:
+    """Raise BrokerError at once if nothing listens: a client would wait for its full timeout and leak sockets."""
     failure: Exception | None = None
     for address in bootstrap.split(","):
         host, _, port = address.strip().rpartition(":")
@@ -180,20 +188,20 @@ def _reach(bootstrap: str, timeout_s: float) -> None:
 
 
 def errors() -> tuple[type[BaseException], ...]:
-    """What kafka-python raises when a broker cannot be reached or refuses."""
+    """Exceptions of kafka-python for an unreachable broker or a rejected request."""
     from kafka.errors import KafkaError
 
     return (BrokerError, KafkaError, OSError, ValueError, AssertionError)
 
 
 def fatal_errors() -> tuple[type[BaseException], ...]:
-    """Errors after which the same message will never be taken."""
+    """Exceptions after which a message will never be accepted."""
     from kafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
 
     return (MessageSizeTooLargeError, RecordListTooLargeError)
 
 
 def describe_error(error: BaseException) -> str:
-    """An error in one line."""
-    name, words = type(error).__name__, str(error)
-    return words[:300] if words.startswith(name) else f"{name}: {words}"[:300] if words else name
+    """An exception as one line."""
+    name, text = type(error).__name__, str(error)
+    return text[:300] if text.startswith(name) else f"{name}: {text}"[:300] if text else name

@@ -1,10 +1,10 @@
-"""The durable outbox: what was crawled and is not yet safe in Kafka, with what each source was last seen to hold.
+"""The durable outbox: articles not yet safe in Kafka, and the crawl state of each source, in one SQLite file.
 
-    put ─▶ pending ─▶ (Publisher) ─▶ sent ─▶ prune: forgotten once the workers have committed past it
-                ◀── rewind: the in-memory broker was restarted and has lost what it held
+    put ─▶ pending ─▶ (Publisher) ─▶ sent ─▶ prune: deleted once the workers have committed its offset
+                ◀── rewind: the in-memory broker was restarted and lost its messages
 
-One SQLite file. An article and its source's new state are written in one transaction: a crash leaves both or neither,
-so nothing is lost and nothing is crawled twice.
+An article and its source's new state are written in one transaction: a crash leaves both or neither, so nothing is lost and
+nothing is crawled twice.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ CREATE TABLE IF NOT EXISTS totals (
     one INTEGER PRIMARY KEY CHECK (one = 1), pending INTEGER NOT NULL, sent INTEGER NOT NULL, size INTEGER NOT NULL);
 """
 _COUNTED = "SELECT 1, count(*) - count(part), count(part), coalesce(sum(size), 0) FROM outbox"
-"""How much is in the box, counted; the table totals has the same at any time, changed in the transaction that changes the box."""
+"""Counts of the table outbox; `totals` always holds the same numbers, updated in the same transaction."""
 
 
-class Waiting(NamedTuple):
-    """One article to send. `number` grows in the order of putting."""
+class PendingArticle(NamedTuple):
+    """One article to send. number: ascending in insertion order."""
 
     number: int
     key: bytes
@@ -49,7 +49,7 @@ class Waiting(NamedTuple):
 
 
 class SourceState(NamedTuple):
-    """What is remembered of a source. next_due: epoch seconds; 0: at once."""
+    """Crawl state of a source. next_due: Unix time in seconds; 0: due now."""
 
     etag: str = ""
     last_modified: str = ""
@@ -58,7 +58,7 @@ class SourceState(NamedTuple):
 
 
 class ArchiveState(NamedTuple):
-    """How far an archive is done. line: the last line read; rows: how many rows that were."""
+    """Progress of an archive. line: last line read; rows: rows read."""
 
     line: int = 0
     rows: int = 0
@@ -66,7 +66,7 @@ class ArchiveState(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """Rows that wait, rows sent and kept, and the bytes of both."""
+    """Pending rows, sent rows still kept, and the bytes of both."""
 
     pending: int
     sent: int
@@ -74,18 +74,20 @@ class Counts(NamedTuple):
 
     @property
     def unsettled(self) -> int:
-        """Rows that are not stored yet, as far as is known."""
+        """Rows not known to be stored yet."""
         return self.pending + self.sent
 
 
 class Outbox:
-    """One file, one process, any number of threads. `wake` is set whenever something is to be sent.
+    """The outbox file. Thread safe. `wake` is set when there is something to send.
 
-    durable_broker: the broker keeps what it acknowledged (Kafka), so sent rows are forgotten at once;
-        False for the in-memory broker: they are kept until the workers' committed offsets have passed them
-    max_bytes: when this much waits, `full` is true and the crawler pauses: nothing is dropped, the sources keep their news
-    guest: another process owns the box and publishes; this one only puts, and what it puts survives a power cut too: nobody would
-        find it again at its source
+    Args:
+        path: the SQLite file.
+        durable_broker: True for Kafka: sent rows are deleted at once. False for the in-memory broker: they are kept until the
+            workers have committed their offsets.
+        max_bytes: at this size `full` is true and the crawler pauses; nothing is dropped.
+        append_only: another process owns and publishes the outbox; this one only adds articles, which survive a power failure, as
+            no crawler could fetch them again.
     """
 
     def __init__(self, path: Path, *, durable_broker: bool, max_bytes: int = 1 << 30, append_only: bool = False) -> None:
@@ -99,8 +101,8 @@ class Outbox:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10.0)
             self._db.execute("PRAGMA journal_mode = WAL")
-            # NORMAL: a killed process loses nothing. A power cut may take back the last moments, but the articles together
-            # with the state that says they were seen, so that the next visit finds them again.
+            # NORMAL: a killed process loses nothing. A power failure may lose the last transactions, but articles together with
+            # the record that they were seen, so the next visit finds them again.
             self._db.execute(f"PRAGMA synchronous = {'FULL' if append_only else 'NORMAL'}")
             self._db.executescript(_SCHEMA)
             self._db.execute(f"INSERT OR {'IGNORE' if append_only else 'REPLACE'} INTO totals {_COUNTED}")
@@ -141,10 +143,10 @@ class Outbox:
         archive: str = "",
         archive_state: ArchiveState | None = None,
     ) -> None:
-        """Keep articles, the new state of their source or archive and the fingerprints of the entries just seen: all or nothing.
+        """Store articles, the new state of their source or archive, and fingerprints of seen entries, in one transaction.
 
-        An older version of an article that still waits is replaced, so that versions never arrive in the wrong order.
-        Raises LocalStoreError (the disk is full, say); then nothing was kept.
+        An older pending version of an article is replaced, so that versions never arrive in the wrong order.
+        Raises LocalStoreError (such as a full disk); then nothing was stored.
         """
         rows = [(article.id, body, len(body)) for article in articles for body in (encode(article),)]
         with self._transaction() as db:
@@ -167,14 +169,14 @@ class Outbox:
         if rows:
             self.wake.set()
 
-    def pending(self, limit: int, after: int = 0) -> list[Waiting]:
-        """The oldest articles to send whose number is greater than `after`, in order. Raises LocalStoreError."""
+    def pending(self, limit: int, after: int = 0) -> list[PendingArticle]:
+        """The oldest pending articles with a number greater than `after`, in order. Raises LocalStoreError."""
         with self._reading() as db:
             rows = db.execute("SELECT n, id, body FROM outbox WHERE part IS NULL AND n > ? ORDER BY n LIMIT ?", (after, limit))
-            return [Waiting(number, key.encode(), body) for number, key, body in rows]
+            return [PendingArticle(number, key.encode(), body) for number, key, body in rows]
 
     def sent(self, done: Sequence[tuple[int, int, int]]) -> None:
-        """Note (number, partition, offset) of articles that the broker acknowledged. Unknown numbers are fine."""
+        """Mark articles as acknowledged: (number, partition, offset) each. Unknown numbers are ignored."""
         if not done:
             return
         gone = freed = 0
@@ -190,14 +192,14 @@ class Outbox:
         self.counts()
 
     def discard(self, number: int) -> None:
-        """Forget an article that the broker will never take."""
+        """Delete an article that the broker will never accept."""
         with self._transaction() as db:
             sizes = db.execute("DELETE FROM outbox WHERE n = ? AND part IS NULL RETURNING size", (number,)).fetchall()
             _change(db, pending=-len(sizes), size=-sum(size for (size,) in sizes))
         self.counts()
 
     def prune(self, committed: Mapping[int, int]) -> int:
-        """Forget sent articles below the committed offset of their partition: {partition: next offset to read}. Returns how many."""
+        """Delete sent articles below the committed offsets, {partition: next offset to read}. Returns how many."""
         gone = freed = 0
         with self._transaction() as db:
             for partition, offset in committed.items():
@@ -208,9 +210,9 @@ class Outbox:
         return gone
 
     def rewind(self) -> int:
-        """Everything that is kept waits again: the broker lost what it held. Returns how many were sent before.
+        """Make all kept articles pending again, as the broker lost its messages. Returns how many had been sent.
 
-        Of several versions of an article only the newest is sent again.
+        Of several versions of an article only the newest is kept.
         """
         with self._transaction() as db:
             again = db.execute("UPDATE outbox SET part = NULL, place = NULL WHERE part IS NOT NULL").rowcount
@@ -221,19 +223,19 @@ class Outbox:
         return again
 
     def state(self, source: str) -> SourceState:
-        """What is remembered of a source; the defaults for a new one. Raises LocalStoreError."""
+        """Crawl state of a source; defaults for a new one. Raises LocalStoreError."""
         with self._reading() as db:
             row = db.execute("SELECT etag, last_modified, next_due, failures FROM sources WHERE name = ?", (source,)).fetchone()
         return SourceState(*row) if row else SourceState()
 
     def archive(self, key: str) -> ArchiveState:
-        """How far the archive with this identity is done; the beginning for a new one. Raises LocalStoreError."""
+        """Progress of the archive with this identity; zero for a new one. Raises LocalStoreError."""
         with self._reading() as db:
             row = db.execute("SELECT line, rows, complete FROM archives WHERE key = ?", (key,)).fetchone()
         return ArchiveState(row[0], row[1], bool(row[2])) if row else ArchiveState()
 
     def seen(self, source: str, entries: Sequence[str]) -> dict[str, int]:
-        """The fingerprints of those of the source's entries that were seen before. Raises LocalStoreError."""
+        """Fingerprints of those entries of the source that were seen before. Raises LocalStoreError."""
         found: dict[str, int] = {}
         with self._reading() as db:
             for start in range(0, len(entries), 500):
@@ -244,24 +246,24 @@ class Outbox:
         return found
 
     def forget_seen(self, now: datetime, keep: timedelta = timedelta(days=30)) -> int:
-        """Forget entries that no visit has found for `keep`. Returns how many."""
+        """Delete fingerprints of entries not seen for `keep`. Returns how many."""
         with self._transaction() as db:
             return db.execute("DELETE FROM seen WHERE at < ?", ((now - keep).timestamp(),)).rowcount
 
     @property
     def full(self) -> bool:
-        """Whether so much waits that nothing more should be fetched for now."""
+        """Whether the outbox has reached `max_bytes`, so that crawling should pause."""
         return self.counts().size >= self.max_bytes
 
     def counts(self) -> Counts:
-        """How much is in the box, whoever put it there; what was known last where the file does not answer."""
+        """Current counts, including other processes' articles; the last known ones if the file cannot be read."""
         with suppress(LocalStoreError), self._reading() as db:
             self._counts = Counts(*db.execute("SELECT pending, sent, size FROM totals").fetchone())
             OUTBOX.set(self._counts.pending)
         return self._counts
 
     def close(self) -> None:
-        """Close the file; calling it twice is fine."""
+        """Close the file. May be called twice."""
         with self._lock:
             self._db.close()
 

@@ -1,10 +1,10 @@
-"""A bounded, self-healing producer: messages in, and for each one, once, how it ended.
+"""A producer with bounded in-flight messages that replaces itself when it hangs; one delivery report per message.
 
-    send ─▶ in flight (bounded) ─▶ broker ─▶ acknowledged ─▶ finished
-                └─ oldest in flight too old, or one failed: drop the producer, make a new one, send again
+    send ─▶ in flight (bounded) ─▶ broker ─▶ acknowledged ─▶ delivery report
+                └─ oldest message too old, or one failed: replace the producer and send all in flight again
 
-kafka-python's producer accepts without end while a broker is silent, and an idempotent one may never send again after
-its first timeout. So what is in flight is counted here, and a watchdog replaces a producer that hangs.
+kafka-python's producer accepts messages without limit while a broker does not respond, and an idempotent one may never send again
+after its first timeout. So messages in flight are counted here, and a producer that hangs is replaced.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ log = get_logger(__name__)
 
 
 class DeliveryReport(NamedTuple):
-    """The end of one message: acknowledged at (partition, offset), or `error` says why not; `fatal`: it never will be."""
+    """Result of one message: its partition and offset, or an error. fatal: retrying cannot succeed."""
 
     token: int
     partition: int
@@ -39,10 +39,14 @@ class _InFlight(NamedTuple):
 
 
 class BoundedProducer:
-    """A bounded, self-healing producer. Used by one thread; at least once.
+    """At-least-once producer with bounded in-flight messages. For one thread.
 
-    max_in_flight, max_in_flight_bytes: as much may be sent and not yet acknowledged
-    stuck_s: when the oldest message in flight is older, the producer is replaced and all are sent again
+    Args:
+        bootstrap: bootstrap servers.
+        topic: where messages go.
+        max_in_flight: most messages sent and not yet acknowledged.
+        max_in_flight_bytes: the same in bytes.
+        stuck_s: age of the oldest message in flight at which the producer is replaced.
     """
 
     def __init__(
@@ -51,16 +55,16 @@ class BoundedProducer:
         self.bootstrap = bootstrap
         self.topic = topic
         self.stuck_s = stuck_s
-        self.renewals = 0
+        self.replacements = 0
         self.wake = threading.Event()
         self._max_count = max_in_flight
         self._max_bytes = max_in_flight_bytes
         self._in_flight: dict[int, _InFlight] = {}
         self._in_flight_bytes = 0
-        self._done: deque[DeliveryReport] = deque()  # filled by the producer's thread; appending is atomic
+        self._reports: deque[DeliveryReport] = deque()  # filled by the sender thread; append is atomic
         self._producer: Any = None
-        self._era = 0
-        self._broken = False  # it failed: to be replaced before anything more is sent
+        self._generation = 0
+        self._broken = False  # to be replaced before the next message
 
     def has_room(self) -> bool:
         """Whether one more message may be sent now."""
@@ -68,13 +72,13 @@ class BoundedProducer:
 
     @property
     def in_flight(self) -> int:
-        """Messages sent and not yet ended."""
+        """Number of messages sent and not yet acknowledged."""
         return len(self._in_flight)
 
     def send(self, token: int, key: bytes, value: bytes) -> None:
-        """Send one message; its end comes out of `finished` under `token`. Raises BrokerError: then it was not sent."""
+        """Send one message; `delivery_reports` returns its result under `token`. Raises BrokerError if it was not sent."""
         in_flight_message = _InFlight(key, value, time.monotonic())
-        self._hand_over(token, in_flight_message)
+        self._submit(token, in_flight_message)
         self._in_flight[token] = in_flight_message
         self._in_flight_bytes += len(value)
 
@@ -82,26 +86,26 @@ class BoundedProducer:
         """Whether the message is in flight."""
         return token in self._in_flight
 
-    def _hand_over(self, token: int, in_flight_message: _InFlight) -> None:
+    def _submit(self, token: int, in_flight_message: _InFlight) -> None:
         if self._producer is None:
             self._producer = client.open_producer(self.bootstrap)
-        producer, era = self._producer, self._era
+        producer, era = self._producer, self._generation
         try:
             future = producer.send(self.topic, value=in_flight_message.value, key=in_flight_message.key)
         except client.fatal_errors() as error:
-            self._done.append(DeliveryReport(token, -1, -1, client.describe_error(error), fatal=True))
+            self._reports.append(DeliveryReport(token, -1, -1, client.describe_error(error), fatal=True))
             return
         except client.errors() as error:
-            raise BrokerError(f"Kafka at {self.bootstrap} takes nothing ({client.describe_error(error)})") from error
+            raise BrokerError(f"Kafka at {self.bootstrap} accepts no messages ({client.describe_error(error)})") from error
 
         def succeeded(at: Any) -> None:
-            if era == self._era:
-                self._done.append(DeliveryReport(token, at.partition, at.offset))
+            if era == self._generation:
+                self._reports.append(DeliveryReport(token, at.partition, at.offset))
                 self.wake.set()
 
         def failed(error: BaseException) -> None:
-            if producer is self._producer:  # what a dropped producer says no longer counts
-                self._done.append(
+            if producer is self._producer:  # ignore a producer that was replaced
+                self._reports.append(
                     DeliveryReport(token, -1, -1, client.describe_error(error), fatal=isinstance(error, client.fatal_errors()))
                 )
                 self.wake.set()
@@ -109,20 +113,20 @@ class BoundedProducer:
         future.add_callback(succeeded)
         future.add_errback(failed)
 
-    def finished(self) -> list[DeliveryReport]:
-        """Messages that ended since the last call, each once. Replaces a producer that hangs or failed. Raises BrokerError as `send` does.
+    def delivery_reports(self) -> list[DeliveryReport]:
+        """Delivery reports since the last call, each once. Replaces a producer that hangs or failed. Raises BrokerError as `send`.
 
-        After an error an idempotent producer asks for a new epoch, which a broker that was restarted without its memory refuses for
-        ever, and batches in flight at that moment are lost: so the first error ends a producer.
+        The first error ends a producer: an idempotent one then requests a new epoch, which a broker that lost its memory in a
+        restart rejects for ever, and batches in flight at that time are lost.
         """
         self.wake.clear()
         if self._broken:
-            self.renew()
+            self.replace_producer()
         ended = []
-        while self._done:
-            done = self._done.popleft()
+        while self._reports:
+            done = self._reports.popleft()
             in_flight_message = self._in_flight.pop(done.token, None)
-            if in_flight_message is not None:  # else it was sent twice and both arrived
+            if in_flight_message is not None:  # None: sent twice, and both arrived
                 self._in_flight_bytes -= len(in_flight_message.value)
                 ended.append(done)
         if ended:
@@ -130,41 +134,41 @@ class BoundedProducer:
             PUBLISH_ERRORS.inc(sum(bool(done.error) for done in ended))
             self._broken = any(done.error and not done.fatal for done in ended)
         elif self._in_flight and time.monotonic() - next(iter(self._in_flight.values())).since > self.stuck_s:
-            self.renew()
+            self.replace_producer()
         return ended
 
-    def renew(self) -> None:
-        """A new producer, and everything in flight sent again: at worst twice, and ids make that harmless. Raises BrokerError."""
-        self.renewals += 1
+    def replace_producer(self) -> None:
+        """Open a new producer and send everything in flight again; ids make duplicates harmless. Raises BrokerError."""
+        self.replacements += 1
         log.warning("producer_replaced", broker=self.bootstrap, in_flight=len(self._in_flight), failed=self._broken)
-        self._broken = True  # until all is handed over
+        self._broken = True  # until everything is sent again
         self._drop()
         waiting, now = list(self._in_flight.items()), time.monotonic()
         self._in_flight = {token: in_flight_message._replace(since=now) for token, in_flight_message in waiting}
         for token, in_flight_message in waiting:
-            self._hand_over(token, in_flight_message)
+            self._submit(token, in_flight_message)
         self._broken = False
 
-    def forget(self) -> None:
-        """Drop the producer and everything in flight; nothing of it comes out of `finished` any more."""
-        self._era += 1
+    def reset(self) -> None:
+        """Drop the producer and everything in flight, without delivery reports."""
+        self._generation += 1
         self._drop()
         self._in_flight.clear()
         self._in_flight_bytes = 0
-        self._done.clear()
+        self._reports.clear()
         self._broken = False
 
     def _drop(self) -> None:
         producer, self._producer = self._producer, None
         if producer is not None:
-            client.abandon(producer)
+            client.force_close(producer)
 
     def close(self, timeout_s: float = 5.0) -> None:
-        """Give what is in flight `timeout_s` to arrive, then let go of the producer. Calling it twice is fine."""
+        """Wait up to `timeout_s` for messages in flight, then close the producer. May be called twice."""
         producer, self._producer = self._producer, None
         if producer is None:
             return
         try:
             producer.close(timeout=timeout_s)
         except client.errors():
-            client.abandon(producer)
+            client.force_close(producer)

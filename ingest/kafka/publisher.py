@@ -1,8 +1,8 @@
-"""Drains the outbox into the topic `articles`.
+"""Publish the outbox to the topic `articles`.
 
 outbox.pending ─▶ Sender ─▶ acknowledged ─▶ outbox.sent
-                    ├─ failed for now ─▶ stays in the outbox, sent again
-                    └─ refused for good (too large for the broker) ─▶ logged, counted, forgotten
+                    ├─ failed ─▶ stays in the outbox, sent again
+                    └─ rejected for good (too large for the broker) ─▶ logged, counted, deleted
 """
 
 from __future__ import annotations
@@ -21,68 +21,68 @@ log = get_logger(__name__)
 
 
 class Publisher:
-    """Drains the outbox into the topic `articles`. What fails stays in the outbox and is sent again.
+    """Publishes the outbox to the topic `articles`. Failed messages stay in the outbox and are sent again.
 
-    paused: nothing more is sent while it is set; what is in flight goes on
+    paused: while True nothing more is sent; messages in flight continue
     """
 
-    def __init__(self, outbox: Outbox, sender: BoundedProducer, *, retry_s: float = 1.0) -> None:
+    def __init__(self, outbox: Outbox, producer: BoundedProducer, *, retry_s: float = 1.0) -> None:
         self.paused = False
-        self._moved = time.monotonic()  # when the broker last took something, or nothing waited
+        self._moved = time.monotonic()  # when a message was last acknowledged, or nothing was pending
         self._outbox = outbox
-        self._sender = sender
+        self._producer = producer
         self._retry_s = retry_s
-        self._last = 0  # the greatest number handed to the sender
+        self._last = 0  # the greatest number sent
         self._lock = threading.Lock()
-        sender.wake = outbox.wake  # one event to wait for: something to send, or something that ended
+        producer.wake = outbox.wake  # one event for new messages and delivery reports
 
     def run(self, stop: threading.Event) -> None:
-        """Publish until `stop` is set; outages are waited out."""
+        """Publish until `stop` is set, waiting out outages."""
         while not stop.is_set():
             if not self._step():
                 stop.wait(self._retry_s)
             else:
                 self._outbox.wake.wait(0.5)
 
-    def trouble(self, limit_s: float = 60.0) -> str:
-        """What keeps articles from Kafka, or from the outbox; "" when nothing does, or not for long."""
+    def unhealthy_reason(self, limit_s: float = 60.0) -> str:
+        """Why articles are not published or crawled for `limit_s`; "" while all is well."""
         waiting = self._outbox.counts()
         if self._outbox.full:
-            return f"the outbox is full ({waiting.size} bytes): nothing is fetched until Kafka takes what waits"
+            return f"the outbox is full ({waiting.size} bytes): crawling is paused until Kafka accepts messages"
         still_s = time.monotonic() - self._moved
         if waiting.pending and still_s > limit_s:
-            return f"Kafka has taken nothing for {still_s:.0f} s; {waiting.pending} articles wait in the outbox"
+            return f"Kafka has accepted nothing for {still_s:.0f} s; {waiting.pending} articles are pending in the outbox"
         return ""
 
     def _step(self) -> bool:
-        """Take in what ended and send what waits; False when the broker does not take it."""
+        """Process delivery reports and send pending articles. False if the broker does not accept them."""
         with self._lock:
             try:
                 if not self._settle():
                     return False
-                while not self.paused and self._sender.has_room() and (rows := self._outbox.pending(500, after=self._last)):
+                while not self.paused and self._producer.has_room() and (rows := self._outbox.pending(500, after=self._last)):
                     for row in rows:
-                        if not self._sender.has_room():
+                        if not self._producer.has_room():
                             break
-                        if not self._sender.holds(row.number):
-                            self._sender.send(row.number, row.key, row.body)
+                        if not self._producer.holds(row.number):
+                            self._producer.send(row.number, row.key, row.body)
                         self._last = row.number
             except (BrokerError, LocalStoreError) as error:
                 if isinstance(error, LocalStoreError):
-                    self._last = 0  # what ended could not be noted: it still waits, and goes again
-                log.warning("publish_waits", error=str(error), pending=self._outbox.counts().pending)
+                    self._last = 0  # the reports were not saved: those articles are still pending and are sent again
+                log.warning("publish_delayed", error=str(error), pending=self._outbox.counts().pending)
                 return False
         return True
 
     def _settle(self) -> bool:
-        """Take in what ended; False when some have to be sent again."""
-        ended = self._sender.finished()
+        """Process delivery reports. False if some messages have to be sent again."""
+        ended = self._producer.delivery_reports()
         if any(not done.error for done in ended) or not self._outbox.counts().pending:
             self._moved = time.monotonic()
         self._outbox.sent([(done.token, done.partition, done.offset) for done in ended if not done.error])
         for done in ended:
             if done.error and done.fatal:
-                log.error("article_refused", number=done.token, error=done.error)
+                log.error("article_rejected", number=done.token, error=done.error)
                 DEAD.labels("publish").inc()
                 self._outbox.discard(done.token)
         again = [done for done in ended if done.error and not done.fatal]
@@ -91,30 +91,30 @@ class Publisher:
             self._last = min(self._last, min(done.token for done in again) - 1)
         return not again
 
-    def rewound(self) -> None:
-        """The broker was restarted and has lost its memory: everything that the outbox keeps is sent again, by a new producer.
+    def resend_all(self) -> None:
+        """Send everything in the outbox again with a new producer: the in-memory broker was restarted.
 
-        What the old producer still has to say is about the old broker and does not count.
+        Delivery reports of the old producer are discarded.
         """
         with self._lock:
-            self._sender.forget()
+            self._producer.reset()
             self._outbox.rewind()
             self._last = 0
         self._outbox.wake.set()
 
     def flush(self, timeout_s: float) -> bool:
-        """Wait until nothing waits and nothing is in flight; False when `timeout_s` was not enough."""
+        """Wait until nothing is pending or in flight. False if that took longer than `timeout_s`."""
         end = time.monotonic() + timeout_s
         while time.monotonic() < end:
             self._step()
-            if not self._outbox.counts().pending and not self._sender.in_flight:
+            if not self._outbox.counts().pending and not self._producer.in_flight:
                 return True
             self._outbox.wake.wait(0.05)
         return False
 
     def close(self) -> None:
-        """Let go of the producer. What was not acknowledged is still in the outbox."""
+        """Close the producer. Unacknowledged articles stay in the outbox."""
         with self._lock:
-            self._sender.close()
+            self._producer.close()
             with suppress(BrokerError, LocalStoreError):
                 self._settle()

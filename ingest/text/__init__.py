@@ -1,1 +1,1 @@
-"""Text cleaning: charsets, dates, URLs, near-duplicates, personal data."""
+"""Text processing: decoding, cleaning, dates, URLs, near duplicates, personal data."""

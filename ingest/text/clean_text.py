@@ -1,6 +1,9 @@
-"""Text as people read it: no tags, no entities, no control characters; nothing that carries meaning is lost.
+"""Bytes to plain text: character encodings, then markup, entities and control characters.
 
-Every rule here names what it removes. A rule that kept only what it knows would delete Chinese, as many tools do.
+    byte order mark ─▶ UTF-16/32 by its zero bytes ─▶ strict UTF-8 ─▶ declared encoding ─▶ chardet ─▶ BadRecord
+
+A declared encoding is only used if the decoded text looks plausible: servers often declare what a template says. Cleaning
+removes what its rules list and keeps everything else; rules that keep only known characters delete Chinese in many tools.
 """
 
 from __future__ import annotations
@@ -36,10 +39,10 @@ _WIDER = {
     "latin-1": "cp1252",
     "iso8859-9": "cp1254",
 }
-"""Names that are declared for a wider encoding than they name; browsers read them so too."""
+"""Declared names that stand for a wider encoding in practice; browsers do the same."""
 
 _NO_CHARSETS = frozenset({"idna", "punycode", "unicode-escape", "raw-unicode-escape", "utf-7", "undefined"})
-"""Codecs of Python's that no page is written in; some make text of what is none, half pairs among it."""
+"""Python codecs that no page uses; some decode any bytes, even to lone surrogates."""
 
 _SEVEN_BIT = frozenset({"iso2022_jp", "iso2022_kr", "hz"})
 _DECLARED = re.compile(rb"""(?:<\?xml[^>]*?encoding|<meta[^>]*?charset)\s*=\s*["']?\s*([A-Za-z0-9_:.\-]{2,40})""", re.IGNORECASE)
@@ -47,8 +50,8 @@ _HIGH_RUN = re.compile(
     r"[\u0080-\u009f\u00a1-\u00ff\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2018-\u2022\u20ac\u2122]{4,}"
 )
 _ACCENTED = re.compile(r"[\u00c0-\u00ff]")
-"""Four characters of the upper half of windows-1252 in a row, a third of them letters: no European language writes so, wrongly read
-bytes do. (Rows of bullets and of no-break spaces are common.)"""
+"""Four or more characters of the upper half of windows-1252 in a row, a third of them letters: a sign of wrongly decoded bytes, as no
+European language has such runs. (Runs of bullets or no-break spaces are common.)"""
 
 _HAN = re.compile("[\u4e00-\u9fff]")
 _COMMON = frozenset(
@@ -59,13 +62,18 @@ _COMMON = frozenset(
     "企业务司上证深港美币率增降持续投融信息告布示预消费汽车科技能源油金"
     "這為個國時來們於對會發動過說產種後學經進著電裡現實體制機當點從業應開還樣與關數氣變條沒結問無係軍圖漲跌億萬報盤銀價務證幣續資訊"
 )
-"""Frequent characters, simplified and traditional: 60 to 80 % of running Chinese, a few per cent of Chinese read wrongly."""
+"""Frequent characters, simplified and traditional: 60 to 80 % of Chinese text, a few per cent of wrongly decoded text."""
 
 
 def decode(data: bytes, declared: str = "") -> str:
-    """The text in `data`. `declared` is the charset of the Content-Type, which goes before the document's own; "" when there is none.
+    """Decode a document.
 
-    Raises BadRecord when no reading looks like text.
+    Args:
+        data: the bytes.
+        declared: charset of the Content-Type header, which takes precedence over the document's own; "" if absent.
+
+    Raises:
+        BadRecord: no encoding gives plausible text.
     """
     for mark, name in _BOMS:
         if data.startswith(mark):
@@ -81,10 +89,10 @@ def decode(data: bytes, declared: str = "") -> str:
         text = data.decode("utf-8", "replace")
         lost, foreign = text.count("\ufffd"), _foreign(text)
         if 10 * lost <= foreign and lost <= max(1, 0.02 * foreign):
-            return text  # cut inside a character, or a stray byte
+            return text  # truncated inside a character, or a stray byte
     for name in names:
-        if (reading := _lenient(data, name)) is not None and plausible(reading):
-            return reading
+        if (decoded := _lenient(data, name)) is not None and plausible(decoded):
+            return decoded
     return _guessed(data, names)
 
 
@@ -96,15 +104,15 @@ def _guessed(data: bytes, names: list[str]) -> str:
         if name and name not in names and (text := _lenient(data, name)) is not None and plausible(text):
             return text
     raise BadRecord(
-        f"the bytes are text in no encoding that fits (declared: {', '.join(names) or 'none'}; guessed: {found or 'none'})", stage="charset"
+        f"no encoding gives plausible text (declared: {', '.join(names) or 'none'}; guessed: {found or 'none'})", stage="charset"
     )
 
 
 def plausible(text: str) -> bool:
-    """Whether a reading looks like text that somebody wrote, as far as its non-ASCII part can tell.
+    """Whether decoded text is plausible, judged by its non-ASCII characters.
 
-    Three signs of bytes read wrongly: marks of lost characters, long runs from the upper half of windows-1252, and Han
-    characters that are nearly all rare.
+    Three signs of a wrong encoding: replacement characters, long runs from the upper half of windows-1252, and Han characters
+    that are nearly all rare.
     """
     foreign = _foreign(text)
     if not foreign:
@@ -118,7 +126,7 @@ def plausible(text: str) -> bool:
 
 
 def _accepted(text: str, name: str) -> str:
-    """A reading that has good reasons is refused only when it is plainly garbled: text that was encoded twice is repaired."""
+    """Accept text of a likely encoding unless it is clearly garbled; repair text that was encoded twice."""
     if plausible(text):
         return text
     try:
@@ -131,22 +139,22 @@ def _accepted(text: str, name: str) -> str:
     if repaired and plausible(repaired):
         return repaired
     if _garbled(text) or text.count("\ufffd") > 0.3 * _foreign(text):
-        raise BadRecord(f"the text is garbled (read as {name})", stage="charset")
-    return text  # rare Han characters in valid Unicode: a list of names, perhaps
+        raise BadRecord(f"the text is garbled (decoded as {name})", stage="charset")
+    return text  # rare Han characters in valid Unicode, such as a list of names
 
 
 def _garbled(text: str) -> int:
-    """How many characters stand in runs that look like bytes read as windows-1252."""
+    """Number of characters in runs that look like bytes decoded as windows-1252."""
     return sum(len(run) for run in _HIGH_RUN.findall(text) if 3 * len(_ACCENTED.findall(run)) >= len(run))
 
 
 def _foreign(text: str) -> int:
-    """How many characters are not ASCII."""
+    """Number of non-ASCII characters."""
     return 0 if text.isascii() else len(text) - len(text.encode("ascii", "ignore"))
 
 
 def _known(name: str) -> str:
-    """Python's name of the widest encoding that is meant by `name`; "" when there is none."""
+    """Python's name of the widest encoding that `name` stands for; "" if unknown."""
     try:
         normal = codecs.lookup(name.strip(" \"'").lower()).name if name else ""
     except (LookupError, ValueError):
@@ -170,7 +178,7 @@ def _lenient(data: bytes, name: str) -> str | None:
     try:
         return data.decode(name, "replace")
     except (UnicodeError, LookupError, TypeError, ValueError):
-        return None  # codecs such as "hex" or "zlib" are no charsets
+        return None  # codecs such as "hex" or "zlib" are not charsets
 
 
 _TAGS = (
@@ -180,34 +188,34 @@ _TAGS = (
     "|tbody|td|textarea|tfoot|th|thead|time|title|tr|tt|u|ul|var|video|wbr"
 )
 _INLINE = "a|abbr|acronym|b|big|cite|code|del|em|font|i|ins|label|mark|q|s|small|span|strike|strong|sub|sup|time|tt|u|var|wbr"
-"""Elements that do not end a word: '<b>银</b>行' is one word, '<p>银</p><p>行</p>' is two."""
+"""Inline elements do not separate words: '<b>银</b>行' is one word, '<p>银</p><p>行</p>' is two."""
 
 _UNSEEN = re.compile(
     r"<!--.*?(?:-->|\Z)|<!\[CDATA\[|\]\]>|<(script|style|noscript|iframe|svg)\b[^<>]*>.*?(?:</\1\s*>|\Z)", re.IGNORECASE | re.DOTALL
 )
-"""What browsers do not show. Left open, it lasts to the end, as in a browser. No pattern looks further than it must: texts are hostile."""
+"""What browsers do not display; unclosed, it extends to the end. The pattern is linear in time, as texts are untrusted."""
 
 _INLINE_TAG = re.compile(rf"</?(?:{_INLINE})(?:\s[^<>]*)?/?>", re.IGNORECASE)
 _TAG = re.compile(rf"<(?=[a-z/!])(?:/?(?:{_TAGS}|script|\w+:\w+)(?:\s[^<>]*)?/?|!doctype[^<>]*)>", re.IGNORECASE)
-"""Only the names of HTML elements count: 'PE<15 and ROE>20' is prose."""
+"""Only known HTML element names match: 'PE<15 and ROE>20' is text."""
 
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 _UNWANTED = re.compile(
-    "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f"  # control characters that are no white space
-    "\ud800-\udfff"  # halves of a pair: no text
-    "\u00ad\u200b\u200e\u200f\u2060\ufeff"  # soft hyphen, zero width, marks of direction, byte order
-    "\u202a-\u202e\u2066-\u2069"  # turning the reading direction: a way to disguise text
-    "\ufdd0-\ufdef\ufffe\uffff\ufffd]"  # no characters, and the mark of a lost one
+    "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f"  # control characters other than white space
+    "\ud800-\udfff"  # surrogates
+    "\u00ad\u200b\u200e\u200f\u2060\ufeff"  # soft hyphen, zero width, direction marks, byte order mark
+    "\u202a-\u202e\u2066-\u2069"  # direction overrides, which can disguise text
+    "\ufdd0-\ufdef\ufffe\uffff\ufffd]"  # noncharacters and the replacement character
 )
 _HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 _LATIN = re.compile("[A-Za-z\u00c0-\u024f]")
 
 LETTERS_PER_HAN = 3
-"""One Han character says about as much as three Latin letters: '苹果 iPhone 17 Pro Max 发布' is Chinese."""
+"""One Han character weighs as much as three Latin letters: '苹果 iPhone 17 Pro Max 发布' is Chinese."""
 
 
 def clean(text: str) -> str:
-    """Plain text in Unicode's normal form C, with each run of white space as one space; "" for nothing readable."""
+    """Plain text in Unicode normalization form C, with white space collapsed; "" if nothing is left."""
     if "<" in text or "&" in text:
         text = _without_markup(text)
     if not text.isprintable() or "\ufffd" in text:
@@ -221,7 +229,7 @@ def clean(text: str) -> str:
 
 
 def _without_markup(text: str) -> str:
-    """Tags out, entities decoded. Feeds often escape twice, so that tags appear only after decoding: those go too."""
+    """Remove tags and decode entities. Twice, as many feeds are escaped twice and tags only appear after decoding."""
     for _ in range(2):
         if "<" in text:
             text = _UNSEEN.sub(" ", text)
@@ -239,14 +247,14 @@ def _without_markup(text: str) -> str:
 
 
 def cut(text: str, limit: int) -> tuple[str, bool]:
-    """At most `limit` characters of `text`, and whether some were cut off."""
+    """The first `limit` characters of `text`, and whether it was longer."""
     if len(text) <= limit:
         return text, False
     return text[:limit].rstrip(), True
 
 
 def language(text: str) -> Language:
-    """ "zh" when Han characters say at least as much as Latin letters do, else "en"; "en" for text with neither."""
+    """ "zh" if Han characters outweigh Latin letters (LETTERS_PER_HAN), else "en"; "en" for text with neither."""
     sample = text[:300]
     if sample.isascii():
         return "en"

@@ -1,7 +1,7 @@
-"""Publication times as sources write them, read without guessing: an unclear one is None, and the article says so.
+"""Parse publication times as sources write them. Ambiguous ones give None, and the article is flagged.
 
-A time without a zone is in the zone of its source. Feed libraries take it for UTC, read "CST" as Chicago's even on a
-Chinese site, and take "2026年11月22日" for the first of the month.
+A time without a zone is in its source's time zone. Feed libraries assume UTC, read "CST" as US Central even on a Chinese site,
+and parse "2026年11月22日" as the first of the month.
 """
 
 from __future__ import annotations
@@ -39,14 +39,16 @@ _HOURS = {
     "bst": 1, "west": 1, "cet": 1, "cest": 2, "eet": 2, "eest": 3, "msk": 3, "ist": 5.5, "hkt": 8, "sgt": 8, "jst": 9, "kst": 9,
     "aest": 10, "aedt": 11,
 }  # fmt: skip
-"""Hours from UTC of the names that feeds use. "CST" is China's where the source's own zone is eight hours ahead."""
+"""UTC offsets in hours of the zone names in feeds. "CST" means China Standard Time if the source's zone is UTC+8."""
 
 
 def parse(text: str, zone: tzinfo, now: datetime) -> datetime | None:
-    """The moment that `text` names, in UTC; None when it names none, an ambiguous or an impossible one.
+    """Parse a time to UTC; None if it is missing, ambiguous or impossible.
 
-    zone: of the source, for times that name none
-    now: aware; for "5分钟前", and for days without a year (the latest such day that is not in the future)
+    Args:
+        text: as written.
+        zone: the source's time zone, for times without one.
+        now: aware; for "5分钟前" and for days without a year (the latest such day that is not in the future).
     """
     text = text[:120] if text.isascii() else unicodedata.normalize("NFKC", text[:120])
     text = " ".join(text.split()).strip(" ,;|")
@@ -73,7 +75,7 @@ def _parse(text: str, zone: tzinfo, now: datetime) -> datetime | None:
             return _moment(part, one, two, zone, now)
         if two <= 12 < one or one == two:
             return _moment(part, two, one, zone, now)
-        return None  # 03/04/2026 is a day in March or in April
+        return None  # 03/04/2026 may be in March or in April
     return _relative(text, zone, now)
 
 
@@ -90,7 +92,7 @@ def _moment(part: dict[str, str | None], month: int, day: int, zone: tzinfo, now
         return None
     carry = timedelta()
     if hour == 24 and minute == second == 0:
-        hour, carry = 0, timedelta(days=1)  # midnight at the end of the day
+        hour, carry = 0, timedelta(days=1)  # midnight at the end of the day (24:00)
     if second == 60:
         second, carry = 59, timedelta(seconds=1)  # a leap second
     year = part["year"]
@@ -108,7 +110,7 @@ def _moment(part: dict[str, str | None], month: int, day: int, zone: tzinfo, now
 
 
 def _zone(name: str, own: tzinfo) -> tzinfo | None:
-    """The zone that `name` means for a source in the zone `own`; None for a name nobody knows."""
+    """The time zone called `name` for a source in the zone `own`; None if unknown."""
     name = name.lower().replace(" ", "")
     if not name:
         return own

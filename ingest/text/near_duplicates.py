@@ -1,4 +1,4 @@
-"""MinHash bands of an article: two articles that share a band are versions of one story.
+"""MinHash LSH bands of an article: two articles that share a band are versions of one story.
 
     lead of the text ─▶ words, numbers, Han characters ─▶ shingles, and each number several times ─▶ MinHash (64) ─▶ 16 bands of 4
 
@@ -24,13 +24,13 @@ ROWS = 4
 BANDS = PERMUTATIONS // ROWS
 SHINGLE_HAN = 5
 SHINGLE_WORDS = 3
-"""Tokens in a shingle: five Han characters say about as much as three English words."""
+"""Tokens per shingle: five Han characters carry about as much as three English words."""
 
 NUMBER_WEIGHTS = (0, 2, 6, 12)
-"""How often a number counts, by its digits; longer ones as the last. Many stories share a "2%", few a "1241.87"."""
+"""Weight of a number by its digits; the last weight applies to longer ones. Many stories share "2%", few "1241.87"."""
 
 MIN_TOKENS = 8
-"""A text with fewer tokens ("午间公告") says too little to be taken for the same story as another."""
+"""Texts with fewer tokens ("午间公告") have no bands: too short to be matched."""
 
 LEAD_TOKENS = 64
 
@@ -46,16 +46,16 @@ _STEPS = tuple(0x9E3779B1 * copy for copy in range(1, max(NUMBER_WEIGHTS) + 1))
 
 U32: TypeAlias = np.ndarray[Any, np.dtype[np.uint32]]
 
-_SEED = np.random.RandomState(1)  # the one generator of numpy whose numbers never change
+_SEED = np.random.RandomState(1)  # the numpy generator whose stream is frozen
 _FACTORS: U32 = _SEED.randint(0, 1 << 31, PERMUTATIONS, dtype=np.uint32) * np.uint32(2) + np.uint32(1)  # odd: a bijection modulo 2**32
 _OFFSETS: U32 = _SEED.randint(0, 1 << 32, PERMUTATIONS, dtype=np.uint32)
 _PRIME = np.uint64(0x9E3779B97F4A7C15)
 _SALT = np.arange(1, BANDS + 1, dtype=np.uint64) * np.uint64(0xD1B54A32D192ED03)
-"""Band 3 of one article must not meet band 5 of another."""
+"""Makes values of different bands distinct, so that band 3 of one article never equals band 5 of another."""
 
 
 class _Codes(dict[str, int]):
-    """A 32-bit code for each token, computed once: news says the same words again and again."""
+    """Cache of 32-bit hashes of tokens."""
 
     def __missing__(self, token: str) -> int:
         if len(self) > 200_000:
@@ -67,10 +67,10 @@ class _Codes(dict[str, int]):
 _code = _Codes().__getitem__
 
 
-def bands(title: str, text: str) -> tuple[int, ...]:
-    """16 numbers of 63 bits; () when there is too little text to tell.
+def lsh_bands(title: str, text: str) -> tuple[int, ...]:
+    """LSH bands of an article: 16 numbers of 63 bits, or () if the text is too short.
 
-    The text decides, as copies often carry another headline; the title counts only where there is hardly any text.
+    Computed from the text, as copies often have another headline; the title is only used if there is hardly any text.
     """
     tokens = _tokens(_body(text))
     if len(tokens) < 2 * MIN_TOKENS:
@@ -87,7 +87,7 @@ def bands(title: str, text: str) -> tuple[int, ...]:
 
 
 def _body(text: str) -> str:
-    """The text without the headline in 【】 and the dateline that agencies put before it."""
+    """The text without a leading headline in 【】 and an agency's dateline."""
     text = _HEADLINE.sub("", text, count=1)
     return _DATELINE.sub("", text, count=1)
 
@@ -97,13 +97,13 @@ def _tokens(text: str) -> list[str]:
 
 
 def _shingles(tokens: list[str]) -> U32:
-    """Hashes of the runs of tokens, and those of each number that is no part of a date, NUMBER_WEIGHTS times: shape (n,)."""
-    size = SHINGLE_HAN if sum(map(len, tokens)) < 2 * len(tokens) else SHINGLE_WORDS  # tokens of one character: Chinese
+    """Hashes of the shingles, and of each number outside dates, repeated by NUMBER_WEIGHTS. Shape (n,)."""
+    size = SHINGLE_HAN if sum(map(len, tokens)) < 2 * len(tokens) else SHINGLE_WORDS  # single-character tokens: Chinese
     codes = np.array(list(map(_code, tokens)), dtype=np.uint32)
     runs = len(tokens) - size + 1
     mixed = codes[:runs]
     for place in range(1, size):
-        mixed = mixed * np.uint32(0x01000193) + codes[place : place + runs]  # wraps, as it should
+        mixed = mixed * np.uint32(0x01000193) + codes[place : place + runs]  # wraps modulo 2**32
     last = len(tokens) - 1
     places = [place for place, token in enumerate(tokens) if token[0] in _DIGITS]
     numbers = {tokens[place] for place in places if place == last or tokens[place + 1] not in _DATE_UNITS}
@@ -117,8 +117,8 @@ def _weight(number: str) -> int:
 
 
 def sketch(shingles: U32) -> U32:
-    """The MinHash values of a set of hashes: shape (PERMUTATIONS,)."""
-    hashes = shingles ^ (shingles >> np.uint32(16))  # the finaliser of MurmurHash3, so that weak hashes spread
+    """MinHash values of a set of hashes. Shape (PERMUTATIONS,)."""
+    hashes = shingles ^ (shingles >> np.uint32(16))  # the MurmurHash3 finalizer, which spreads weak hashes
     hashes = hashes * np.uint32(0x85EBCA6B)
     hashes = hashes ^ (hashes >> np.uint32(13))
     hashes = hashes * np.uint32(0xC2B2AE35)

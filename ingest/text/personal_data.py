@@ -1,8 +1,8 @@
-"""Personal data in what people post: telephone numbers, identity cards, bank cards and mail addresses are masked, the rest stays.
+"""Mask personal data in social posts: telephone numbers, identity cards, bank cards and e-mail addresses.
 
-Numbers are what posts on markets are full of, so a number counts as personal only where its own rules say so: the check digit of an
-identity card (GB 11643-1999, ISO 7064 MOD 11-2) and its date, the issuer's prefix and the check digit of a bank card
-(ISO/IEC 7812-1, Luhn), the form of a telephone number (ITU-T E.164; mainland mobiles 1[3-9] and nine digits). Amounts do not.
+Posts about markets are full of numbers, so a number is only masked if it passes the rules of its kind: date and check digit of an
+identity card (GB 11643-1999, ISO 7064 MOD 11-2), issuer prefix and check digit of a bank card (ISO/IEC 7812-1, Luhn), the format of
+a telephone number (ITU-T E.164; mainland mobiles: 1[3-9] and nine digits). Amounts are not masked.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _NAMES: dict[Kind, str] = {"e-mail": "邮箱", "identity card": "身份证", "ba
 _WIDE = str.maketrans(
     {0xFF10 + digit: str(digit) for digit in range(10)} | {"－": "-", "＋": "+", "＠": "@", "．": ".", "Ｘ": "X", "ｘ": "x"}
 )
-"""Full width to plain, sign for sign: a place in one text is the same place in the other."""
+"""Full-width to ASCII, one character for one, so that offsets stay the same."""
 
 _BEFORE = r"(?<![\d.,$¥￥€£])(?<![\d][- ])"
 _AFTER = r"(?![\d%])(?![.,]\d)(?!\s?(?:元|股|万|亿|手|吨|美元|港元|人民币|点|份|shares|yuan|dollars|RMB|USD|CNY|HKD))"
-"""What stands around an amount, and around no telephone number."""
+"""Context of amounts, which telephone numbers do not have."""
 
 _MAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@(?:[\w-]{1,63}\.){1,8}[A-Za-z]{2,24}(?![\w-])", re.ASCII)
 _IDENTITY = re.compile(r"(?<!\d)[1-9]\d{5}(?:19|20)\d{9}[\dXx](?![\dXx])")
@@ -42,14 +42,14 @@ _ISSUERS = re.compile(r"4|5[1-5]|2(?:2[2-9]|[3-6]|7[01])|3[47]|35|6(?:011|2|4[4-
 
 
 class Masked(NamedTuple):
-    """kinds: what was found, each once, in order of their names."""
+    """A masked text. kinds: the kinds found, sorted, each once."""
 
     text: str
     kinds: tuple[Kind, ...]
 
 
 def mask(text: str, language: Language) -> Masked:
-    """The text with a word for each piece of personal data in its place: "[phone]", "[电话]"."""
+    """Replace each piece of personal data with its kind: "[phone]", "[电话]"."""
     plain = text.translate(_WIDE)
     found: list[Kind] = []
     for kind, pattern, true in _RULES:
@@ -68,7 +68,7 @@ def mask(text: str, language: Language) -> Masked:
 
 
 def _is_identity(number: str) -> bool:
-    """Whether date and check digit are those of a card."""
+    """Whether date and check digit are valid."""
     try:
         date(int(number[6:10]), int(number[10:12]), int(number[12:14]))
     except ValueError:
@@ -78,7 +78,7 @@ def _is_identity(number: str) -> bool:
 
 
 def _is_bank_card(number: str) -> bool:
-    """Whether an issuer's prefix, the length and the check digit are those of a card."""
+    """Whether issuer prefix, length and check digit are valid."""
     digits = [int(sign) for sign in number if sign.isdigit()]
     if not 13 <= len(digits) <= 19 or not _ISSUERS.match(re.sub(r"\D", "", number)):
         return False
@@ -87,7 +87,7 @@ def _is_bank_card(number: str) -> bool:
 
 
 def _is_phone(number: str) -> bool:
-    """Whether it has as many digits as a number may have; fewer than nine behind a plus are an amount."""
+    """Whether the number of digits is valid; with a plus sign and fewer than nine digits it is an amount."""
     return (9 if number.startswith("+") else 7) <= sum(sign.isdigit() for sign in number) <= 15
 
 
@@ -97,4 +97,4 @@ _RULES: tuple[tuple[Kind, re.Pattern[str], Callable[[str], bool]], ...] = (
     ("bank card", _BANK_CARD, _is_bank_card),
     ("phone", _PHONE, _is_phone),
 )
-"""In this order: a card holds what looks like a telephone number."""
+"""In this order: card numbers contain what looks like a telephone number."""

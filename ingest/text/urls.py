@@ -1,4 +1,4 @@
-"""One spelling for every URL of the same page, so that an article has one identity however it was linked."""
+"""Canonical URLs: one spelling per page, so that an article has one identity however it is linked."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
 MAX_URL_CHARS = 4_000
-"""What records.Article holds; nothing longer is a link to an article."""
+"""Limit of records.Article; longer URLs are rejected."""
 
 _DEFAULT_PORT = {"http": 80, "https": 443}
 _TRACKING = re.compile(
@@ -15,7 +15,7 @@ _TRACKING = re.compile(
     r"|cmpid|ocid|ncid|smid|sr_share|share_token|from_source|vd_source|cmp|ns_(?:source|mchannel|campaign|linkname))",
     re.IGNORECASE,
 )
-"""Parameters that say how a reader came, never what is read."""
+"""Tracking parameters, which do not select content."""
 
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\x9f\ud800-\udfff]")
 
@@ -51,14 +51,14 @@ def canonical(url: str) -> str:
 
 
 def _encoded(part: str) -> str:
-    """Percent-encode what may not stand in a URL, and leave what is encoded already."""
+    """Percent-encode characters not allowed in a URL; keep existing escapes."""
     if part.isascii() and part.isprintable() and not any(char in part for char in ' "<>\\^`{|}'):
         return part
     return quote(part, safe="/%:@!$&'()*+,;=~?-._[]")
 
 
 def absolute(base: str, link: str) -> str:
-    """`link` as an absolute http(s) URL, read relative to `base`; "" when it is none (nothing, `javascript:`, `data:`, nonsense)."""
+    """Resolve `link` against `base`; "" if the result is not an http(s) URL (empty, `javascript:`, `data:`)."""
     if not link.strip():
         return ""
     try:
@@ -69,5 +69,5 @@ def absolute(base: str, link: str) -> str:
 
 
 def host_of(url: str) -> str:
-    """The host in lower case, with its port where that is not the scheme's own; "" when there is none."""
+    """The host in lower case, with a non-default port; "" if there is none."""
     return urlsplit(canonical(url)).netloc

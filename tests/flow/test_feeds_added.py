@@ -21,7 +21,7 @@ from core.records import Language
 from core.settings import Settings
 from dashboard.app import create_app
 from dashboard.pages import sources, system
-from dashboard.services import Services, NewFeed
+from dashboard.services import NewFeed, Services
 from dashboard.view import View
 from dashboard.web.sessions import Person
 from domain.accounts import Role
@@ -29,13 +29,12 @@ from ingest.companies.gazetteer import load_companies
 from ingest.crawl.crawler import Crawler
 from ingest.crawl.crawler_mailbox import CrawlerMailbox
 from ingest.crawl.fetcher import Fetcher
-from ingest.crawl.sources import read_visits
-from ingest.crawl.sources import Source
+from ingest.crawl.sources import Source, read_visits
 from ingest.kafka.outbox import Outbox
 from storage.store import Store, open_store
-from tests.site import Answer, Site
-from tests.unit.dashboard.test_app import body
+from tests.helpers.dashboard import callback_body
 from tests.helpers.waiting import until
+from tests.site import Answer, Site
 from tocsin.runtime import crawler_bridge
 from tocsin.runtime.crawler_bridge import CrawlerBridge, running_bridge
 from tocsin.runtime.heartbeat import heartbeats
@@ -68,7 +67,7 @@ def site() -> Iterator[Site]:
 
 @pytest.fixture
 def desk(store: Store) -> StoredFeedService:
-    return StoredFeedService(Settings(feeds_allow_private=True), store, lambda: datetime.now(UTC), look_s=3)
+    return StoredFeedService(Settings(feeds_allow_private=True), store, lambda: datetime.now(UTC), timeout_s=3)
 
 
 def rss(count: int, title: str = "海港财经", every: timedelta = timedelta(minutes=20), **odd: str) -> bytes:
@@ -333,7 +332,7 @@ def test_the_page_tests_adds_and_removes(desk: StoredFeedService, store: Store, 
     site.pages["/feed"] = Answer(rss(3, title="<script>x</script>"))
 
     def ask(output: str, changed: str, **values: Any) -> str:
-        sent = body(app, output, view_data={"lang": language}, **values) | {"changedPropIds": [changed]}
+        sent = callback_body(app, output, view_data={"lang": language}, **values) | {"changedPropIds": [changed]}
         answer = client.post("/_dash-update-component", json=sent)
         assert answer.status_code in (200, 204), answer.text
         return str(answer.json["response"]) if answer.status_code == 200 else ""

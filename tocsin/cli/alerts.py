@@ -290,7 +290,9 @@ def _print_details(found: AlertDetails) -> None:
         else f"{alert.total} in all, {alert.observed} negative, {alert.sources} sources"
     )
     lines.append(f"{seen}{limit_text}; {counted}")
-    lines.append(f"state: {life.state}{f' by {_by(found.view)}' if _by(found.view) else ''}; last over its bar {_time(life.last_breach_at)} UTC")
+    lines.append(
+        f"state: {life.state}{f' by {_by(found.view)}' if _by(found.view) else ''}; last over its bar {_time(life.last_breach_at)} UTC"
+    )
     if life.assignee:
         lines.append(f"assigned to: {life.assignee}")
     lines += [f"silenced until {_time(each.until)} UTC by {each.author}: {each.comment} ({_short(each.id)})" for each in life.silenced]

@@ -20,7 +20,7 @@ from core.errors import InvalidInput, StoreUnavailable
 from core.settings import Settings
 from storage.store import Store
 from tocsin.runtime.first_login import FirstLogin
-from tocsin.runtime.wiring import register_names, make_store, read_settings
+from tocsin.runtime.wiring import make_store, read_settings, register_names
 
 console = Console(stderr=True, highlight=False)
 """What happens is told on stderr, so that stdout holds nothing but results."""

@@ -65,7 +65,7 @@ def check(ctx: click.Context, file: str | None, as_json: bool) -> None:
 
 def _show(found: Sequence[Watchlist], as_json: bool) -> None:
     for each in found:
-        any_of, all_of, none_of = ([term.written for term in each.of_sign(sign)] for sign in ("", "+", "!"))
+        any_of, all_of, none_of = ([term.text for term in each.of_sign(sign)] for sign in ("", "+", "!"))
         if as_json:
             names = {"name": each.name, "title_en": each.title_en, "title_zh": each.title_zh}
             print_json({**names, "companies": each.companies, "topics": each.topics, "keywords": [*any_of, *all_of, *none_of]})
@@ -123,7 +123,7 @@ def _try_texts(settings: Settings, loaded: Sequence[Watchlist], texts: Sequence[
             continue
         results.print(escape(text), soft_wrap=True)
         for hit in hits:
-            results.print(f"  {hit.name}: {escape(hit.why)}", soft_wrap=True)
+            results.print(f"  {hit.name}: {escape(hit.reason)}", soft_wrap=True)
         if not hits:
             results.print("  on no watchlist")
 
@@ -150,13 +150,13 @@ class _Matched(NamedTuple):
 
 def _try_store(settings: Settings, loaded: Sequence[Watchlist], days: float, as_json: bool) -> None:
     from stream.watchlists.matcher import Matcher
-    from stream.watchlists.watchlist_backfill import matched
+    from stream.watchlists.watchlist_backfill import matched_articles
 
     now = datetime.now(UTC)
     by_name: dict[str, list[_Matched]] = {each.name: [] for each in loaded}
     read = 0
     with contextlib.closing(wiring.make_store(settings, migrate=False)) as store, console.status("reading the stored articles"):
-        for rows, found in matched(store, Matcher(loaded), now - timedelta(days=days), now):
+        for rows, found in matched_articles(store, Matcher(loaded), now - timedelta(days=days), now):
             read += len(rows)
             for row, hits in zip(rows, found, strict=True):
                 for hit in hits:
@@ -169,7 +169,7 @@ def _try_store(settings: Settings, loaded: Sequence[Watchlist], days: float, as_
         counted = f"{len(own)} of {read} articles in the last {days:g} days, {negative} of them negative"
         results.print(f"{name}: would have matched {counted}", soft_wrap=True)
         for row, hit in reversed(own[-SHOWN:]):
-            told = f"{row.published_at:%Y-%m-%d %H:%M} {row.source}: {row.title or row.text[:120]} ({hit.why})"
+            told = f"{row.published_at:%Y-%m-%d %H:%M} {row.source}: {row.title or row.text[:120]} ({hit.reason})"
             results.print(f"  {escape(told)}", soft_wrap=True)
 
 

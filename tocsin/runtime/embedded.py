@@ -254,7 +254,5 @@ def sole_owner(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise SettingsError(
-                f"another tocsin process uses the data folder {folder}; stop it, or change data_dir"
-            ) from error
+            raise SettingsError(f"another tocsin process uses the data folder {folder}; stop it, or change data_dir") from error
         yield

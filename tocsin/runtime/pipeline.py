@@ -8,9 +8,9 @@ from core.settings import Settings
 from models.inference.classifier import Classifier
 from storage.store import Store
 from stream.watchlists.matcher import Matcher
-from stream.watchlists.watchlist_backfill import fill
+from stream.watchlists.watchlist_backfill import backfill_watchlists
 from stream.worker.pipeline import Pipeline
-from tocsin.runtime.wiring import register_watchlist_names, active_rules, active_watchlists
+from tocsin.runtime.wiring import active_rules, active_watchlists, register_watchlist_names
 from tocsin.services.rule_service import RuleFollower
 from tocsin.services.watchlist_service import WatchlistFollower
 
@@ -33,7 +33,7 @@ def make_pipeline(settings: Settings, store: Store, classifier: Classifier, *, e
     watchlists = active_watchlists(settings, store)
     register_watchlist_names(watchlists)
     matcher, rules = Matcher(watchlists), active_rules(settings, store, watchlists)
-    fill(store, matcher, now - timedelta(days=settings.alert_history_days), now)
+    backfill_watchlists(store, matcher, now - timedelta(days=settings.alert_history_days), now)
     following.begin(matcher)
     return Pipeline.from_settings(
         settings, store, classifier, matcher=matcher, rules=rules, era=era, written=RuleFollower(settings, store), following=following

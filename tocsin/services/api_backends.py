@@ -117,7 +117,7 @@ def _watchlists(settings: Settings, store: Store) -> Callable[[], list[Watchlist
 
 
 class TextClassifier:
-    """context.Classify. load: the classifier, asked for once it is needed; it may be shared between threads"""
+    """Implements api.context.Classify. load: loads a thread-safe classifier, called at the first request."""
 
     def __init__(self, load: Callable[[], Classifier], gazetteer: Callable[[], Gazetteer]) -> None:
         self._load, self._gazetteer = load, gazetteer
@@ -166,7 +166,7 @@ class TextClassifier:
 
 
 class ArticlePusher:
-    """backends.Push. place: IntoOutbox or IntoKafka: takes articles, and says why it will never take some, by index"""
+    """Implements api.context.Push. target: where articles go."""
 
     def __init__(self, gazetteer: Callable[[], Gazetteer], target: OutboxTarget | KafkaTarget) -> None:
         self._gazetteer, self._target = gazetteer, target
@@ -236,10 +236,10 @@ class OutboxTarget:
 
 
 class KafkaTarget:
-    """The topic `articles`, acknowledged by all replicas that are in sync. One request at a time: `Sender` is of one thread."""
+    """The topic `articles`, acknowledged by all in-sync replicas. One request at a time, as the producer is for one thread."""
 
-    def __init__(self, sender: BoundedProducer, timeout_s: float = TIMEOUT_S) -> None:
-        self._sender, self._timeout_s = sender, timeout_s
+    def __init__(self, producer: BoundedProducer, timeout_s: float = TIMEOUT_S) -> None:
+        self._producer, self._timeout_s = producer, timeout_s
         self._lock = threading.Lock()
 
     def send(self, articles: dict[int, Article]) -> dict[int, str]:
@@ -249,7 +249,7 @@ class KafkaTarget:
         try:
             return self._send(articles)
         except BrokerError:
-            self._sender.reset()  # the client sends the articles again, with the same ids
+            self._producer.reset()  # the client sends the articles again, with the same ids
             raise
         finally:
             self._lock.release()
@@ -258,19 +258,19 @@ class KafkaTarget:
         deadline = time.monotonic() + self._timeout_s
         rejected: dict[int, str] = {}
         for index, article in articles.items():
-            self._sender.send(index, article.id.encode(), encode(article))
-        while self._sender.in_flight:
-            for done in self._sender.delivery_reports():
+            self._producer.send(index, article.id.encode(), encode(article))
+        while self._producer.in_flight:
+            for done in self._producer.delivery_reports():
                 if done.error and not done.fatal:
-                    raise BrokerError(f"Kafka at {self._sender.bootstrap}: {done.error}")
+                    raise BrokerError(f"Kafka at {self._producer.bootstrap}: {done.error}")
                 if done.error:
                     rejected[done.token] = f"rejected by Kafka: {done.error}"
             if time.monotonic() > deadline:
-                raise BrokerError(f"Kafka at {self._sender.bootstrap} has not acknowledged all articles within {self._timeout_s:.0f} s")
-            if self._sender.in_flight:
-                self._sender.wake.wait(0.1)
+                raise BrokerError(f"Kafka at {self._producer.bootstrap} has not acknowledged all articles within {self._timeout_s:.0f} s")
+            if self._producer.in_flight:
+                self._producer.wake.wait(0.1)
         return rejected
 
     def close(self) -> None:
         """Close the producer."""
-        self._sender.close()
+        self._producer.close()

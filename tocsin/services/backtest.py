@@ -38,11 +38,13 @@ WEEK = timedelta(days=7)
 
 
 class BacktestAlert(msgspec.Struct, frozen=True, kw_only=True):
-    """An alert of a replay, as core.records has it.
+    """An alert of a backtest. Fields not listed here are as in core.records.Alert.
 
-    start: of its window; bar: the surprise that rang at that moment, 0: none was asked for
-    evidence: ids of its negative articles, of an analyst's own rule those that the alert shows
-    carried, needed: as core.records.Why has them
+    Attributes:
+        start: start of its window.
+        threshold: alert threshold (surprise) at that time; 0 if its rule has none.
+        evidence: ids of its negative articles; for a limit rule, those that the alert shows.
+        decisive_count, decisive_article_ids: the smallest sufficient evidence.
     """
 
     id: str
@@ -68,9 +70,13 @@ class BacktestAlert(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BacktestSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole replay of [since, until). articles: negative ones that the detector looked at; bar: the last one.
+    """Summary of a backtest over [since, until).
 
-    silences: how many of the alerts are of silence; alerts_per_week: of the others
+    Attributes:
+        articles: negative articles evaluated.
+        outages: how many of the alerts are outage alerts.
+        alerts_per_week: rate of the other alerts.
+        threshold: the last alert threshold.
     """
 
     since: datetime
@@ -117,18 +123,18 @@ def archive_store(files: Sequence[str], settings: Settings, reading: ReadOptions
 def run(
     history: ReplayData, rules: AlertRules, outage_rule: OutageRule, store: Store, since: datetime, until: datetime, show: Progress
 ) -> Iterator[BacktestAlert | BacktestSummary]:
-    """Every alert, then the summary. store: the one that was heard. Raises StoreError."""
+    """Replay the history. Yields each alert, then the summary. Raises StoreError."""
     alerts, outages, threshold = 0, 0, 0.0
     whole = max((until - since).total_seconds(), 1.0)
-    silent = (ReplayedMinute(at, found, threshold=0.0) for at, found in replay_outages(history.activity, outage_rule, since, until))
-    spoken = replay(history, rules.detector, since, until, limit_alerts(history, rules, store, since, until))
-    for moment in heapq.merge(spoken, silent, key=lambda moment: moment.at):
+    outage_minutes = (ReplayedMinute(at, found, threshold=0.0) for at, found in replay_outages(history.activity, outage_rule, since, until))
+    spike_minutes = replay(history, rules.detector, since, until, limit_alerts(history, rules, store, since, until))
+    for moment in heapq.merge(spike_minutes, outage_minutes, key=lambda moment: moment.at):
         threshold = moment.threshold or threshold
         show((moment.at - since).total_seconds() / whole)
         for alert in moment.alerts:
             alerts += 1
             outages += alert.measure == "outage"
-            yield _told(alert, moment, history, store, threshold)
+            yield _with_evidence(alert, moment, history, store, threshold)
     yield BacktestSummary(
         since=since,
         until=until,
@@ -142,7 +148,7 @@ def run(
     )
 
 
-def _told(alert: Alert, moment: ReplayedMinute, history: ReplayData, store: Store, threshold: float) -> BacktestAlert:
+def _with_evidence(alert: Alert, moment: ReplayedMinute, history: ReplayData, store: Store, threshold: float) -> BacktestAlert:
     if alert.measure == "outage":
         return _backtest_alert(alert, [], 0.0, [])
     if alert.measure in LEVELS:

@@ -1,4 +1,4 @@
-"""What the process of the dashboard can do besides showing what is stored: each service of dashboard.services by what has it."""
+"""Build the services of the dashboard (dashboard.services.Services) for one process."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from tocsin.services.model_service import LocalModelService
 from tocsin.services.rule_service import StoredRuleService
 from tocsin.services.watchlist_service import StoredWatchlistService
 
-TIMEOUT_S = 4.0
+LAG_TIMEOUT_S = 4.0
 
 
 def consumer_lag_reader(settings: Settings) -> ConsumerLag | None:
-    """Asks the broker of these settings; None where they name none: a dashboard of its own beside an embedded one."""
+    """A function that reads the consumer lag from Kafka, so that stopped workers count too; None with the embedded broker."""
     return None if settings.broker == "embedded" else partial(_lags, settings)
 
 
@@ -31,7 +31,7 @@ def _lags(settings: Settings) -> Mapping[str, list[int]]:
 
     names = wiring.names(settings)
     topics = {"articles": names.articles, "scores": names.scores, "alerts": names.alerts}
-    found = lags(settings.broker, settings.consumer_group, list(topics.values()), TIMEOUT_S)
+    found = lags(settings.broker, settings.consumer_group, list(topics.values()), LAG_TIMEOUT_S)
     return {name: found[topic] for name, topic in topics.items()}
 
 
@@ -39,7 +39,14 @@ def _lags(settings: Settings) -> Mapping[str, list[int]]:
 def services_of(
     settings: Settings, store: Store, now: Callable[[], datetime], explain: ExplanationService | None = None
 ) -> Iterator[Services]:
-    """All services over one store. now: the time, aware UTC; explain: of the model that runs in this process"""
+    """Open all services over one store.
+
+    Args:
+        settings: of this installation.
+        store: what they read and write.
+        now: the current time, aware UTC.
+        explain: explains scores; None if no model runs in this process.
+    """
     with contextlib.suppress(SettingsError):
         wiring.know_companies(settings)
     with contextlib.suppress(SettingsError):  # an invalid file: the worker reports it

@@ -1,4 +1,4 @@
-"""Feeds on the dashboard: looked at with the crawler's own fetcher and parser, and added to or taken from what it crawls."""
+"""Preview, add and remove feeds on the dashboard, with the crawler's fetcher and parser."""
 
 from __future__ import annotations
 
@@ -23,92 +23,102 @@ from ingest.text import clean_text, dates
 from ingest.text.urls import canonical
 from storage.store import Feed, Store
 
-PAGES = "dashboard"
-LOOK_S = 20.0
-"""A look takes so long at most, redirects and robots.txt and all."""
+ADDRESS = "dashboard"
+"""Origin of the audit entries."""
+PREVIEW_TIMEOUT_S = 20.0
+"""Longest time for a preview, including redirects and robots.txt."""
 MAX_FEED_BYTES = 4 * 1024 * 1024
-AT_ONCE = 2
-NEWEST = 5
+MAX_PREVIEWS = 2
+NEWEST_SHOWN = 5
 MAX_FEEDS = 500
-OLD = timedelta(days=7)
+STALE = timedelta(days=7)
 SHORT_CHARS = 40
-"""Texts that are shorter say little more than their title."""
-LEAST_INTERVAL_S = 10.0
-"""Nobody's server is asked more often for what was added here."""
+"""Shorter texts add little to the title."""
+MIN_INTERVAL_S = 10.0
+"""Shortest interval of a feed added on the dashboard."""
 INTERVALS_S = (60, 120, 300, 600, 900, 1800, 3600)
 
 
 class StoredFeedService:
-    """As dashboard.services.Feeding has it."""
+    """Implements dashboard.services.FeedService."""
 
-    def __init__(self, settings: Settings, store: Store, now: Callable[[], datetime], *, look_s: float = LOOK_S) -> None:
-        self._settings, self._store, self._now, self._look_s = settings, store, now, look_s
-        self._turns = threading.BoundedSemaphore(AT_ONCE)
+    def __init__(self, settings: Settings, store: Store, now: Callable[[], datetime], *, timeout_s: float = PREVIEW_TIMEOUT_S) -> None:
+        self._settings, self._store, self._now, self._timeout_s = settings, store, now, timeout_s
+        self._slots = threading.BoundedSemaphore(MAX_PREVIEWS)
 
     def preview(self, url: str, actor: str) -> FeedPreview:
-        """What stands there. Raises UserError, SourceError, StoreError."""
+        """Fetch and parse a feed without storing anything. Raises UserError, SourceError, StoreError."""
         address = _address(url)
-        if not self._turns.acquire(blocking=False):
-            raise Conflict("other feeds are being looked at; ask again in some seconds")
+        if not self._slots.acquire(blocking=False):
+            raise Conflict("other feeds are being previewed; try again in a few seconds")
         try:
             began = time.monotonic()
             fetched = self._fetch(address)
             found = feeds.read(fetched.body, url=fetched.url, content_type=fetched.content_type)
             took_s = time.monotonic() - began
         finally:
-            self._turns.release()
-            AccountService(self._store, self._now).audit(actor, "feed looked at", address[:500], address=PAGES)
+            self._slots.release()
+            AccountService(self._store, self._now).audit(actor, "feed looked at", address[:500], address=ADDRESS)
         return preview_of(found, fetched, address, self._known(), self._now(), took_s)
 
     def add(self, feed: NewFeed, actor: str) -> None:
-        """Have it crawled. Raises UserError, StoreError."""
+        """Add a feed to the crawler. Raises UserError, StoreError."""
         row = msgspec.to_builtins(feed) | {"url": _address(feed.url), "name": clean_text.clean(feed.name)[:200]}
         if self._settings.feeds_allow_private:
             row["allow_private"] = True
         source = source_of(row, "feed")
-        if source.interval_s < LEAST_INTERVAL_S:
-            raise InvalidInput(f"interval_s: {source.interval_s:g} s is too often; {LEAST_INTERVAL_S:g} s is the least")
+        if source.interval_s < MIN_INTERVAL_S:
+            raise InvalidInput(f"interval_s: {source.interval_s:g} s is too short; the minimum is {MIN_INTERVAL_S:g} s")
         known = self._known()
         if source.name in known:
-            raise Conflict(f"there is a source {source.name!r} already: give this one another name")
+            raise Conflict(f"a source named {source.name!r} already exists")
         duplicate = _duplicate(source.url, known)
         if duplicate:
-            raise Conflict(f"{duplicate!r} has this address already")
+            raise Conflict(f"{duplicate!r} already has this address")
         if len(self._store.feeds.all()) >= MAX_FEEDS:
-            raise Conflict(f"{MAX_FEEDS} feeds were added already; more belong into a file of sources")
+            raise Conflict(f"{MAX_FEEDS} feeds have been added, which is the limit; put further ones into a sources file")
         body = msgspec.json.encode(row).decode()
         self._store.feeds.put(Feed(name=source.name, url=source.url, body=body, actor=actor, at=self._now()))
-        AccountService(self._store, self._now).audit(actor, "feed added", source.name, after=body, address=PAGES)
+        AccountService(self._store, self._now).audit(actor, "feed added", source.name, after=body, address=ADDRESS)
 
     def remove(self, name: str, actor: str) -> None:
-        """Have it left. Raises UserError, StoreError."""
+        """Remove an added feed. Raises UserError, StoreError."""
         feed = next((each for each in self._store.feeds.all() if each.name == name), None)
         if feed is None:
-            raise NotFound(f"nobody added {name[:100]!r} here: sources of a file are removed there")
+            raise NotFound(f"{name[:100]!r} was not added on the dashboard; sources of a file are removed there")
         self._store.feeds.put(msgspec.structs.replace(feed, removed=True, actor=actor, at=self._now()))
-        AccountService(self._store, self._now).audit(actor, "feed removed", name, before=feed.body, address=PAGES)
+        AccountService(self._store, self._now).audit(actor, "feed removed", name, before=feed.body, address=ADDRESS)
 
     def _known(self) -> dict[str, str]:
-        """Name to address of every source that is crawled, or will be."""
+        """Name to address of all current sources."""
         listed = {visit.source: visit.url for visit in self._store.visits.all() if visit.origin == "file"}
         return listed | {feed.name: feed.url for feed in self._store.feeds.all()}
 
     def _fetch(self, url: str) -> Fetched:
-        fetcher = Fetcher(deadline_s=self._look_s, host_delay_s=0.2)
-        with _closed_after(fetcher, self._look_s) as late:
+        fetcher = Fetcher(deadline_s=self._timeout_s, host_delay_s=0.2)
+        with _closed_after(fetcher, self._timeout_s) as late:
             try:
                 return fetcher.get(url, allow_private=self._settings.feeds_allow_private, limit=MAX_FEED_BYTES)
             except SourceError as error:
                 if late.is_set():
-                    raise SourceError(f"{url}: took longer than {self._look_s:.0f} s") from error
+                    raise SourceError(f"{url}: took longer than {self._timeout_s:.0f} s") from error
                 raise
 
 
 def preview_of(found: feeds.ParsedFeed, fetched: Fetched, asked: str, known: dict[str, str], now: datetime, took_s: float) -> FeedPreview:
-    """What is to be said of a feed. known: name to address of the sources that there are. Pure."""
+    """Build the preview of a fetched feed. Pure.
+
+    Args:
+        found: the parsed feed.
+        fetched: the response.
+        asked: the address requested.
+        known: name to address of existing sources.
+        now: the current time, aware.
+        took_s: duration of the request.
+    """
     entries = [_entry(entry, now) for entry in found.entries]
     moments = sorted((entry.published for entry in entries if entry.published), reverse=True)
-    newest = sorted(entries, key=lambda entry: entry.published or datetime.min.replace(tzinfo=UTC), reverse=True)[:NEWEST]
+    newest = sorted(entries, key=lambda entry: entry.published or datetime.min.replace(tzinfo=UTC), reverse=True)[:NEWEST_SHOWN]
     languages = {
         clean_text.language(f"{entry.title} {clean_text.clean(raw.summary[:1_000])}")
         for entry, raw in zip(entries, found.entries, strict=True)
@@ -136,7 +146,7 @@ def problems(
     known: dict[str, str],
     now: datetime,
 ) -> Iterator[FeedProblem]:
-    """What is odd about it, the gravest first. moments: of its entries, the newest first. Pure."""
+    """Problems of a feed, most severe first. moments: publication times, newest first. Pure."""
     duplicate = _duplicate(url, known) or _duplicate(asked, known)
     if duplicate:
         yield FeedProblem("known", {"name": duplicate})
@@ -153,7 +163,7 @@ def problems(
         "short": sum(len(clean_text.clean(entry.summary[:5_000])) < SHORT_CHARS for entry in found.entries),
     }
     yield from (FeedProblem(key, {"n": count, "all": len(entries)}) for key, count in counts.items() if count)
-    if moments and now - moments[0] > OLD:
+    if moments and now - moments[0] > STALE:
         yield FeedProblem("old", {"days": (now - moments[0]).days})
     most = Source(name="x", url=url).max_items
     if len(entries) > most:
@@ -161,7 +171,7 @@ def problems(
 
 
 def interval(moments: Sequence[datetime]) -> float:
-    """Seconds from one visit to the next: about half the usual gap between entries, from a minute to an hour."""
+    """Suggested seconds between visits: about half the median gap between entries, from a minute to an hour."""
     gaps = sorted((later - earlier).total_seconds() for later, earlier in itertools.pairwise(moments))
     if not gaps:
         return 300.0
@@ -174,12 +184,12 @@ def _entry(entry: feeds.Entry, now: datetime) -> FeedEntry:
 
 
 def _duplicate(url: str, known: dict[str, str]) -> str:
-    """The source that has this address; "" for none."""
+    """Name of the source with this address; "" if none."""
     return next((name for name, address in known.items() if canonical(address) == canonical(url)), "")
 
 
 def _address(url: str) -> str:
-    """The address as it will be asked for. Raises UserError."""
+    """Normalize an address entered by a user. Raises UserError."""
     address = url.strip()
     if address and "://" not in address:
         address = f"https://{address}"
@@ -187,15 +197,13 @@ def _address(url: str) -> str:
         raise InvalidInput(f"{url.strip()[:200]!r} is not an http or https address")
     parts = urlsplit(address)
     if parts.username or parts.password:
-        raise InvalidInput(
-            "an address with a user name or password would be shown to everybody: such a feed belongs into a file of sources"
-        )
+        raise InvalidInput("an address with a user name or password would be visible to all users; put such a feed into a sources file")
     return address
 
 
 @contextmanager
 def _closed_after(fetcher: Fetcher, limit_s: float) -> Iterator[threading.Event]:
-    """While inside, a timer; when its time is over, what the fetcher does ends. The event tells that it was so."""
+    """Close the fetcher after `limit_s`, cancelling its request. The event is set if that happened."""
     late = threading.Event()
 
     def cut() -> None:

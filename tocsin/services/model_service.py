@@ -1,6 +1,6 @@
-"""The versions of the model for the dashboard: the files and the program that the command line uses, and no second way.
+"""Model versions for the dashboard, through the same code and program as the command line.
 
-promote, roll back ─▶ models.registry.versions, as `tocsin models`       refresh ─▶ `tocsin refresh` in a process of its own
+promote, roll back ─▶ models.registry.versions, as `tocsin models`       refresh ─▶ `tocsin refresh` in a separate process
 """
 
 from __future__ import annotations
@@ -31,19 +31,20 @@ from models.training.refresh_status import RefreshProgress, read_measurement, re
 from storage.store import Store
 from tocsin.runtime import scheduler, wiring
 
-PAGES = "dashboard"
+ADDRESS = "dashboard"
+"""Origin of the audit entries."""
 LABELS = "snapshot-dashboard.json"
 _log = log.get_logger(__name__)
 
 
 class LocalModelService:
-    """As dashboard.services.Modelling has it. Close it to end the refresh that it began."""
+    """Implements dashboard.services.ModelService. `close` ends a refresh that it started."""
 
     def __init__(self, settings: Settings, store: Store, now: Callable[[], datetime]) -> None:
         self._settings, self._store, self._now = settings, store, now
         self._people = AccountService(store, now)
         self._lock = threading.Lock()
-        self._own: _Own | None = None
+        self._own: _RunningRefresh | None = None
         self._closed = False
 
     def versions(self) -> ModelVersions:
@@ -64,26 +65,26 @@ class LocalModelService:
         )
 
     def comparison(self, now: str, before: str) -> ModelComparison | None:
-        """What was measured of these two, whichever of them was the challenger."""
+        """The comparison of these two versions, whichever was the challenger; None if there is none."""
         versions = self._versions()
         for challenger, other in ((now, before), (before, now)):
-            versions.folder(challenger)  # no path out of the folder
+            versions.folder(challenger)  # rejects paths outside the folder
             found = read_measurement(versions.root, challenger)
             if found is not None and found.against == other:
                 return ModelComparison(
-                    now, before, found.at, tuple(_compared(each, turned=challenger == before) for each in found.comparisons)
+                    now, before, found.at, tuple(_compared(each, swapped=challenger == before) for each in found.comparisons)
                 )
         return None
 
     def card(self) -> ModelCard | None:
-        """The model card that is installed."""
+        """The installed model card."""
         found = read_card()
         if found is None:
             return None
         return ModelCard(found.version, tuple(CardMetric(*each) for each in found.figures), found.before, found.after)
 
     def refresh_status(self) -> RefreshStatus | None:
-        """Ours from the moment it was asked for, else what the file says of the last one in any process."""
+        """Status of our own refresh from its request on; else the last recorded one of any process."""
         own, found = self._own, read_progress(self._versions().root)
         if own is not None and (found is None or found[0].began < own.began or (own.error and found[0].ended is None)):
             return RefreshStatus("failed" if own.error else "running", own.began, own.actor, error=own.error)
@@ -93,7 +94,7 @@ class LocalModelService:
         """As `tocsin models promote`."""
         event = self._versions().promote(version, now=self._now(), why=why or "by hand", expected=champion, actor=actor)
         if event is None:
-            raise Conflict(f"{version} is the champion already")
+            raise Conflict(f"{version} is already the champion")
         self._note(actor, "model promoted", version, {"champion": event.origin}, {"champion": version, "why": event.why})
 
     def rollback(self, champion: str, why: str, actor: str) -> None:
@@ -102,18 +103,18 @@ class LocalModelService:
         self._note(actor, "model rolled back", event.version, {"champion": event.origin}, {"champion": event.version, "why": event.why})
 
     def refresh(self, actor: str, force: bool) -> None:
-        """As `tocsin refresh`; it returns at once."""
+        """Start `tocsin refresh`; returns at once."""
         with self._lock:
             known = self.refresh_status()
             if self._closed or (known is not None and known.state == "running"):
-                raise Conflict("a refresh is under way already; wait for it")
+                raise Conflict("a refresh is already running")
             self._note(actor, "refresh started", after={"force": force})
-            own = self._own = _Own(datetime.now(UTC), actor)  # the other process goes by this clock
+            own = self._own = _RunningRefresh(datetime.now(UTC), actor)  # the other process uses the system clock
             own.thread = threading.Thread(target=self._run, args=(own, force), name="refresh", daemon=True)
             own.thread.start()
 
     def close(self, timeout_s: float = 10.0) -> None:
-        """End the refresh that was begun here, if it still runs; the next one begins anew."""
+        """End a refresh started here, if it is still running."""
         with self._lock:
             self._closed, own = True, self._own
             if own is not None and own.child is not None:
@@ -121,7 +122,7 @@ class LocalModelService:
         if own is not None:
             own.thread.join(timeout_s)
 
-    def _run(self, own: _Own, force: bool) -> None:
+    def _run(self, own: _RunningRefresh, force: bool) -> None:
         before = ""
         try:
             before = self._versions().champion()
@@ -135,8 +136,8 @@ class LocalModelService:
         message = {"action": outcome.action, "champion": outcome.champion, "reasons": outcome.reasons} if outcome else {"error": own.error}
         self._note(own.actor, "refresh ended", outcome.challenger if outcome else "", {"champion": before}, message)
 
-    def _wait(self, own: _Own, force: bool) -> str:
-        """Run the program to its end; why it failed, "" where it did not."""
+    def _wait(self, own: _RunningRefresh, force: bool) -> str:
+        """Run the program until it ends. Returns why it failed, "" if it succeeded."""
         labels = scheduler.write_label_snapshot(self._settings, self._store, LABELS)
         try:
             with self._lock:
@@ -155,20 +156,20 @@ class LocalModelService:
             labels.unlink(missing_ok=True)
         if not own.child.returncode:
             return ""
-        return (stderr.strip().splitlines() or [f"it ended with status {own.child.returncode}"])[-1].strip()
+        return (stderr.strip().splitlines() or [f"exit status {own.child.returncode}"])[-1].strip()
 
     def _versions(self) -> Versions:
         return wiring.make_versions(self._settings)
 
     def _note(self, actor: str, what: str, about: str = "", before: object = "", after: object = "") -> None:
         try:
-            self._people.audit(actor, what, about, before=before, after=after, address=PAGES)
-        except StoreError as error:  # it is done, and the history of the versions says by whom
-            _log.error("not in the audit log", what=what, about=about, by=actor, reason=str(error))
+            self._people.audit(actor, what, about, before=before, after=after, address=ADDRESS)
+        except StoreError as error:  # the action is done and recorded in the version history
+            _log.error("audit_entry_not_written", what=what, about=about, by=actor, reason=str(error))
 
 
-class _Own:
-    """A refresh that was begun here. error: why it failed, "" until then"""
+class _RunningRefresh:
+    """A refresh started here. error: why it failed, "" if it did not."""
 
     def __init__(self, began: datetime, actor: str) -> None:
         self.began, self.actor, self.error = began, actor, ""
@@ -187,9 +188,9 @@ def _move(event: HistoryEntry) -> ModelChange:
     return ModelChange(event.when, event.action, event.version, event.origin, event.why, event.actor, event.labels_until is not None)
 
 
-def _compared(each: Comparison, *, turned: bool) -> MetricComparison:
-    """A comparison as it was, or with its sides turned round."""
-    if turned:
+def _compared(each: Comparison, *, swapped: bool) -> MetricComparison:
+    """A comparison, with its sides swapped if `swapped`."""
+    if swapped:
         return MetricComparison(each.test, each.group, each.metric, each.n, each.challenger, each.champion, -each.high, -each.low)
     return MetricComparison(each.test, each.group, each.metric, each.n, each.champion, each.challenger, each.low, each.high)
 

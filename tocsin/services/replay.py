@@ -22,35 +22,46 @@ from stream.detection.rules import AlertRules
 from stream.detection.spike_rule import SpikeRule
 
 WITH_EVIDENCE = 50
-"""So many alerts, the newest, come with the articles behind them: each takes a question to the store."""
+"""Only the newest alerts include their articles, as each needs a query."""
 
 
 def load_history(
     store: Store, rule: SpikeRule, since: datetime | None, until: datetime | None, *, window_s: int = 0
 ) -> tuple[ReplayData, datetime, datetime]:
-    """What was told in [since, until), with the past that the rule reads before it; the bounds where none were given.
+    """Load the stored articles of [since, until) and the history that the rule needs before it.
 
-    A paused rule reads nothing but counts. window_s: the widest window of an analyst's own rules
-    Raises UserError when there is nothing, StoreError.
+    Args:
+        store: what is replayed.
+        rule: the detector; if it is paused only counts are loaded.
+        since: start; None for the first article.
+        until: end; None for the last article.
+        window_s: the widest window of the limit rules.
+
+    Returns:
+        The data, and the actual start and end.
+
+    Raises:
+        NotFound: no article in that time.
+        StoreError: the store is unavailable.
     """
     first = store.mentions.first_seen([MARKET]).get(MARKET)
     if first is None:
-        raise NotFound("there is no article to replay")
+        raise NotFound("no article to replay")
     begin = from_epoch(int(max(since or first, first).timestamp()) // 60 * 60)
     end = until or datetime.now(UTC) + timedelta(days=1)
     reach = timedelta(0) if rule.paused else timedelta(seconds=rule.history_s) + timedelta(days=2)
     past = max(first, begin - max(reach, timedelta(seconds=window_s)))
     counts = {series: StoryCounts.of(*columns) for series, columns in store.mentions.minutes(None, past, end).items()}
     if MARKET not in counts or begin >= end:
-        raise NotFound(f"there is no article between {begin:%Y-%m-%d %H:%M} and {end:%Y-%m-%d %H:%M} UTC")
+        raise NotFound(f"no article between {begin:%Y-%m-%d %H:%M} and {end:%Y-%m-%d %H:%M} UTC")
     last = from_epoch(int(counts[MARKET].at[-1]) + 60)
     articles = {} if rule.paused else store.mentions.negative_articles(past, end)
-    spoke = store.sources.activity(past - timedelta(seconds=RETIRED_SLOTS * SLOT_S), end, SLOT_S)
-    return ReplayData(counts, articles, store.mentions.sources(past, end), spoke), begin, min(end, last)
+    activity = store.sources.activity(past - timedelta(seconds=RETIRED_SLOTS * SLOT_S), end, SLOT_S)
+    return ReplayData(counts, articles, store.mentions.sources(past, end), activity), begin, min(end, last)
 
 
 def limit_alerts(history: ReplayData, rules: AlertRules, store: Store, since: datetime, until: datetime) -> dict[int, list[Alert]]:
-    """What an analyst's own rules would have rung in [since, until): the end of a minute to its alerts. Raises StoreError."""
+    """Alerts of the limit rules in [since, until), by end of minute (Unix time in seconds). Raises StoreError."""
     before = timedelta(seconds=rules.window_s)
     risky = any(rule.kind == "risk_event" for rule in rules.limit_rules)
     risks = risk_articles(store.articles.risky(since - before, until)) if risky else {}
@@ -58,10 +69,12 @@ def limit_alerts(history: ReplayData, rules: AlertRules, store: Store, since: da
 
 
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
-    """What would have rung in [since, until).
+    """Alerts that rules would have raised in [since, until).
 
-    stories: distinct ones that were told then; rules: each rule that is not paused, to how often it rang
-    alerts: oldest first
+    Attributes:
+        stories: distinct stories of that time.
+        rules: number of alerts of each rule that is not paused.
+        alerts: oldest first.
     """
 
     since: datetime
@@ -72,24 +85,24 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def preview(store: Store, rules: AlertRules, since: datetime, until: datetime) -> Preview:
-    """What the rules of a file would have raised in [since, until), through the code that watches the stream, with a virtual clock.
+    """Replay stored news through the rules of a file, with the worker's code and a virtual clock.
 
-    The detector is asked only where a rule of the file gives it numbers. Raises StoreError.
+    The detector only runs if the file changes its parameters. Raises StoreError.
     """
     detector = rules.detector if rules.detector_overridden else dataclasses.replace(rules.detector, paused=True)
     names = [rule.name for rule in (*((detector,) if rules.detector_overridden else ()), *rules.limit_rules) if not rule.paused]
     try:
         history, begin, end = load_history(store, detector, since, until, window_s=rules.window_s)
-    except UserError:  # nothing is stored of that time
+    except UserError:  # no article in that time
         return Preview(since=since, until=until, stories=0, rules=dict.fromkeys(names, 0), alerts=())
     own = limit_alerts(history, rules, store, begin, end)
     alerts = [alert for moment in replay(history, detector, begin, end, own) for alert in moment.alerts]
     shown = max(0, len(alerts) - WITH_EVIDENCE)
-    articles = [msgspec.structs.replace(alert, evidence=limit_evidence(store, alert)) for alert in alerts[shown:]]
+    newest = [msgspec.structs.replace(alert, evidence=limit_evidence(store, alert)) for alert in alerts[shown:]]
     return Preview(
         since=begin,
         until=until,
         stories=int(history.counts[MARKET].count_all(int(begin.timestamp()), int(end.timestamp()))),
         rules={name: sum(alert.rule == name for alert in alerts) for name in names},
-        alerts=(*alerts[:shown], *articles),
+        alerts=(*alerts[:shown], *newest),
     )

@@ -1,4 +1,4 @@
-"""Rules that are written on the dashboard: checked, tried on the stored news, kept in the store, taken up by workers within a minute."""
+"""Rules edited on the dashboard: validated, previewed on stored news, saved, and loaded by workers within a minute."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _log = log.get_logger(__name__)
 
 
 class StoredRuleService:
-    """As dashboard.services.Ruling has it."""
+    """Implements dashboard.services.RuleService."""
 
     def __init__(self, settings: Settings, store: Store, now: Callable[[], datetime]) -> None:
         self._settings, self._store, self._now = settings, store, now
@@ -29,7 +29,7 @@ class StoredRuleService:
         self.active = self._text.active
 
     def preview(self, text: str) -> RulePreview:
-        """What they would have rung. Raises UserError, StoreError."""
+        """Alerts that these rules would have raised in the last DAYS. Raises UserError, StoreError."""
         rules = self._checked(text)
         with self._text.exclusive_preview():
             until = self._now()
@@ -37,7 +37,7 @@ class StoredRuleService:
         return RulePreview(found.since, found.until, found.stories, found.rules, found.alerts)
 
     def save(self, text: str, base: str, actor: str) -> ActiveText:
-        """Put them in force, with a line in the audit log. Raises UserError, StoreError."""
+        """Save and activate the rules, with an audit entry. Raises UserError, StoreError."""
         self._checked(text)
         return self._text.put(text, base, actor)
 
@@ -47,14 +47,14 @@ class StoredRuleService:
 
 
 class RuleFollower:
-    """The rules of the store, for a worker: asked again and again, it tells what is new. One thread at a time."""
+    """Polls the store for newly saved rules, for a worker. For one thread."""
 
     def __init__(self, settings: Settings, store: Store) -> None:
         self._settings, self._store = settings, store
         self._known = ""
 
     def __call__(self) -> AlertRules | None:
-        """Rules that were written since it was asked last; None: none, or such as cannot be used, or the store does not answer."""
+        """Rules saved since the last call; None if there are none, they are invalid, or the store is unavailable."""
         try:
             found = self._store.rule_texts.newest()
             if found is None or found.id == self._known:
@@ -62,15 +62,15 @@ class RuleFollower:
             self._known = found.id
             return self._made(found)
         except StoreError as error:
-            _log.warning("rules will be asked for again", error=str(error))
+            _log.warning("rules_not_read", error=str(error))
             return None
 
     def _made(self, found: ConfigRevision) -> AlertRules | None:
         try:
             watchlists = wiring.active_watchlists(self._settings, self._store)
             rules = wiring.make_rules(self._settings, text=found.text, watchlists=watchlists)
-        except UserError as error:  # a company that they name is gone from the list, perhaps
-            _log.warning("rules cannot be used; those before stay in force", by=found.actor, error=str(error))
+        except UserError as error:  # such as a company that was removed from the list
+            _log.warning("rules_invalid_keeping_previous", by=found.actor, error=str(error))
             return None
-        _log.info("rules in force", by=found.actor, rules=[rule.name for rule in rules.limit_rules])
+        _log.info("rules_activated", by=found.actor, rules=[rule.name for rule in rules.limit_rules])
         return rules

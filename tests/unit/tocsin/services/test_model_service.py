@@ -27,11 +27,10 @@ from models.evaluation.card_reader import CARD_PATHS, read_card
 from models.registry.versions import SHIPPED, Versions
 from models.training.refresh_status import FILE, ProgressFile
 from storage.store import Store
-from tests.helpers.stores import migrated_store
 from tests.browser.versions import FIRST, KEPT, LOSER, SECOND, make_versions
+from tests.helpers.dashboard import CALLBACK_PATH, EmptyClickHouse, callback_body
+from tests.helpers.stores import migrated_store
 from tests.helpers.waiting import until
-from tests.unit.dashboard.reads.test_queries import EmptyClickHouse
-from tests.unit.dashboard.test_app import CALLBACK, body
 from tocsin.services.model_service import LocalModelService
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -193,7 +192,7 @@ def test_a_refresh_that_cannot_begin_says_why(store: Store, versions: Versions, 
 
 def page(desk: LocalModelService | None, store: Store, **values: Any) -> dict[str, Any]:
     app = create_app(store, Settings(dashboard_login="none"), now=lambda: NOW, cache=Cache(patience_s=1), services=Services(models=desk))
-    answer = app.server.test_client().post(CALLBACK, json=body(app, "mo-problem.children", **values))
+    answer = app.server.test_client().post(CALLBACK_PATH, json=callback_body(app, "mo-problem.children", **values))
     assert answer.status_code == 200, answer.text
     return dict(answer.json["response"])
 

@@ -20,7 +20,7 @@ from models.inference.keyword import KeywordClassifier
 from storage.store import Store, open_store
 from stream.detection.spike_rule import SpikeRule
 from stream.worker.pipeline import Pipeline
-from tests.unit.dashboard.test_app import body
+from tests.helpers.dashboard import callback_body
 from tocsin.runtime import wiring
 from tocsin.services.rule_service import MAX_CHARS, RuleFollower, StoredRuleService
 
@@ -46,7 +46,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 @pytest.fixture
 def store(opened: Store) -> Store:
-    for table in ("rule_texts", "audit", "articles", "article_keys", "mentions", "alerts", "alert_seen"):
+    for table in ("rule_texts", "audit", "articles", "article_keys", "mentions", "alerts", "alert_last_breach"):
         opened.client.command(f"TRUNCATE TABLE {table}")
     return opened
 
@@ -159,7 +159,7 @@ def test_the_page_shows_tries_and_saves(desk: StoredRuleService, store: Store, l
     client = app.server.test_client()
 
     def ask(output: str, changed: str, **values: Any) -> dict[str, Any]:
-        sent = body(app, output, view_data={"lang": language}, **values) | {"changedPropIds": [changed]}
+        sent = callback_body(app, output, view_data={"lang": language}, **values) | {"changedPropIds": [changed]}
         answer = client.post("/_dash-update-component", json=sent)
         assert answer.status_code == 200, answer.text
         return dict(answer.json["response"])
@@ -179,6 +179,6 @@ def test_the_page_shows_tries_and_saves(desk: StoredRuleService, store: Store, l
 
 def test_a_page_without_anybody_who_keeps_rules_says_so(store: Store):
     app = create_app(store, Settings(dashboard_login="none"), now=lambda: NOW, cache=Cache(patience_s=1))
-    sent = body(app, "ru-text.value", ru_text_id="ru-text", view_data={"lang": "en"})
+    sent = callback_body(app, "ru-text.value", ru_text_id="ru-text", view_data={"lang": "en"})
     answer = app.server.test_client().post("/_dash-update-component", json=sent)
     assert "cannot be changed from here" in answer.text

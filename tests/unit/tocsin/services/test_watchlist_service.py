@@ -24,15 +24,15 @@ from stream.detection.spike_rule import SpikeRule
 from stream.watchlists.matcher import Matcher
 from stream.worker.batches import Raw
 from stream.worker.pipeline import Pipeline
+from tests.helpers.dashboard import callback_body
 from tests.helpers.stores import migrated_store
-from tests.unit.dashboard.test_app import body
 from tests.unit.tocsin.services.test_rule_service import tell
 from tocsin.cli import main
 from tocsin.runtime import wiring
 from tocsin.runtime.pipeline import make_pipeline
 from tocsin.services.api_backends import backends
 from tocsin.services.rule_service import StoredRuleService
-from tocsin.services.watchlist_service import MAX_CHARS, WatchlistFollower, StoredWatchlistService
+from tocsin.services.watchlist_service import MAX_CHARS, StoredWatchlistService, WatchlistFollower
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 BONDS = """
@@ -100,7 +100,7 @@ def test_watchlists_are_tried_on_a_week_before_they_are_in_force(desk: StoredWat
         (WRONG, ["number 1 (Bonds!): name", "companies: 'NOBODY'", "did you mean 'credit'", "keywords: '/(/'"]),
         ("[[watchlist", ["not TOML"]),
         ("[[rules]]\nx = 1\n", ["'rules'"]),
-        (BONDS + BONDS, ["number 1 has the same"]),
+        (BONDS + BONDS, ["also used by number 1"]),
         ("x" * (MAX_CHARS + 1), ["too many"]),
     ],
 )
@@ -205,7 +205,7 @@ def test_the_page_shows_tries_and_saves(desk: StoredWatchlistService, store: Sto
     client = app.server.test_client()
 
     def ask(output: str, changed: str, **values: Any) -> dict[str, Any]:
-        sent = body(app, output, view_data={"lang": language}, **values) | {"changedPropIds": [changed]}
+        sent = callback_body(app, output, view_data={"lang": language}, **values) | {"changedPropIds": [changed]}
         answer = client.post("/_dash-update-component", json=sent)
         assert answer.status_code == 200, answer.text
         return dict(answer.json["response"])
