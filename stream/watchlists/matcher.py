@@ -1,6 +1,7 @@
-"""Which watchlists is an article on, and how negative is it towards each? Pure.
+"""Matches articles with watchlists, and scores the sentiment towards each watchlist. Pure.
 
-an article is on a watchlist  =  any company, topic or plain keyword of it  and  all its +keywords  and  none of its !keywords
+An article matches a watchlist if it has any of its companies, topics or plain keywords, all of its +keywords, and none of its
+!keywords.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ import msgspec
 
 from core.records import CompanyScore, Score, Scored, WatchlistScore
 from core.series import company_series, topic_series
-from stream.watchlists.keywords import Finder, fold_article, has, keys_of
+from stream.watchlists.keywords import KeywordFinder, fold_article, match_keys, occurs
 from stream.watchlists.watchlists import Watchlist
 
 
 class Subject(NamedTuple):
-    """What is matched of an article. companies, topics: keys"""
+    """The fields of an article that are matched. companies, topics: keys"""
 
     title: str
     text: str
@@ -26,7 +27,7 @@ class Subject(NamedTuple):
 
 
 class Hit(NamedTuple):
-    """An article is on a watchlist. companies, topics: those of the watchlist that it has; keywords: as they are written"""
+    """A match of an article and a watchlist, with the companies, topics and keywords (as written) that matched."""
 
     name: str
     companies: tuple[str, ...]
@@ -34,30 +35,30 @@ class Hit(NamedTuple):
     keywords: tuple[str, ...]
 
     @property
-    def why(self) -> str:
-        """What the article has of the watchlist, in a line."""
+    def reason(self) -> str:
+        """What matched, on one line."""
         parts = (("companies", self.companies), ("topics", self.topics), ("keywords", self.keywords))
         return "; ".join(f"{field} {', '.join(values)}" for field, values in parts if values)
 
 
 class Matcher:
-    """Matches articles with watchlists. Built once, then only read: safe for all threads."""
+    """Matches articles with watchlists. Immutable, so safe to use from several threads."""
 
     def __init__(self, watchlists: Sequence[Watchlist] = ()) -> None:
         self.watchlists = tuple(watchlists)
-        self._finder = Finder(term for watchlist in watchlists for term in watchlist.terms)
+        self._finder = KeywordFinder(term for watchlist in watchlists for term in watchlist.terms)
         self._by_key: dict[str, set[int]] = {}
-        """What puts an article on a watchlist, to the watchlists' numbers; most articles have none of it."""
+        """From companies, topics and plain keywords to the indices of watchlists; most articles have none of them."""
         for number, watchlist in enumerate(watchlists):
-            words = [key for term in watchlist.of_sign("") for key in keys_of(term)]
+            words = [key for term in watchlist.of_sign("") for key in match_keys(term)]
             for key in (*map(company_series, watchlist.companies), *map(topic_series, watchlist.topics), *words):
                 self._by_key.setdefault(key, set()).add(number)
 
     def match(self, subjects: Sequence[Subject]) -> list[list[Hit]]:
-        """The watchlists that each is on, in the order of the file. An article's do not depend on the others."""
+        """The matches of each article, in the order of the file. Independent of the other articles."""
         if not self.watchlists:
             return [[] for _ in subjects]
-        found = self._finder.found([fold_article(subject.title, subject.text) for subject in subjects])
+        found = self._finder.find([fold_article(subject.title, subject.text) for subject in subjects])
         return [self._hits(subject, words) for subject, words in zip(subjects, found, strict=True)]
 
     def _hits(self, subject: Subject, words: set[str]) -> list[Hit]:
@@ -66,8 +67,8 @@ class Matcher:
         hits = (_hit(self.watchlists[number], subject, words) for number in sorted(numbers))
         return [hit for hit in hits if hit is not None]
 
-    def mark(self, scored: Sequence[Scored]) -> list[Scored]:
-        """The same articles, their scores with the watchlists that they are on."""
+    def add_watchlists(self, scored: Sequence[Scored]) -> list[Scored]:
+        """The same articles, with their watchlists in the scores."""
         subjects = [Subject(item.article.title, item.article.text, companies_of(item.score), item.score.topics) for item in scored]
         return [
             msgspec.structs.replace(item, score=with_hits(item.score, hits)) if hits else item
@@ -75,47 +76,47 @@ class Matcher:
         ]
 
 
-class Following(Protocol):
-    """Tells whoever scores of other watchlists."""
+class MatcherUpdates(Protocol):
+    """Supplies a new matcher when the watchlists change."""
 
     def __call__(self) -> Matcher | None:
-        """The matcher from now on, where it is another than before: asked before each batch is stored, never waits."""
+        """The new matcher, or None if the watchlists are unchanged. Called before each batch is stored; never blocks."""
 
     def close(self) -> None:
-        """Stop what is under way; it is begun anew by the next process."""
+        """Stops a backfill in progress; the next process starts it again."""
 
 
-class TheSame:
-    """Following where watchlists do not change while the process runs."""
+class NoMatcherUpdates:
+    """MatcherUpdates for watchlists that do not change while the process runs."""
 
     def __call__(self) -> Matcher | None:
         """None."""
         return None
 
     def close(self) -> None:
-        """Nothing is under way."""
+        """Does nothing."""
 
 
 def _hit(watchlist: Watchlist, subject: Subject, words: set[str]) -> Hit | None:
     companies = tuple(company for company in watchlist.companies if company in subject.companies)
     topics = tuple(topic for topic in watchlist.topics if topic in subject.topics)
-    there = [term for term in watchlist.terms if has(term, words)]
-    plain = [term.written for term in there if not term.sign]
-    must = [term.written for term in there if term.sign == "+"]
-    if not (companies or topics or plain) or len(must) < len(watchlist.of_sign("+")) or any(term.sign == "!" for term in there):
+    found = [term for term in watchlist.terms if occurs(term, words)]
+    plain = [term.text for term in found if not term.sign]
+    required = [term.text for term in found if term.sign == "+"]
+    if not (companies or topics or plain) or len(required) < len(watchlist.of_sign("+")) or any(term.sign == "!" for term in found):
         return None
-    return Hit(watchlist.name, companies, topics, (*plain, *must))
+    return Hit(watchlist.name, companies, topics, (*plain, *required))
 
 
 def companies_of(score: Score) -> list[str]:
-    """Keys of the companies that have a sentiment of their own."""
+    """Keys of the companies with a sentiment score of their own."""
     return [company.company for company in score.companies]
 
 
 def with_hits(score: Score, hits: Sequence[Hit]) -> Score:
     """The score with these watchlists.
 
-    Where the article names companies of a watchlist, the most negative sentiment towards one of them counts; else the article's own.
+    The sentiment towards a watchlist is the most negative one towards its companies, or that of the article if it names none.
     """
     return msgspec.structs.replace(score, watchlists=tuple(_towards(score, hit) for hit in hits))
 

@@ -1,4 +1,4 @@
-"""Watchlists: [[watchlist]] tables of a TOML file, each a series of what an analyst follows. All mistakes are told at once."""
+"""Watchlists: the [[watchlist]] tables of a TOML file. Each is a series of its own. All mistakes are reported at once."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import msgspec
 from core.errors import SettingsError
 from core.toml_files import parse_toml, read_rows, rows_of
 from storage.tables.watchlists import NAME
-from stream.watchlists.keywords import Term, keys_of, parse
+from stream.watchlists.keywords import Term, match_keys, parse_keyword
 
 MAX_TITLE_CHARS = 80
 _FIELDS: dict[str, type[Any]] = {"name": str, "title_en": str, "title_zh": str, "companies": list, "topics": list, "keywords": list}
 
 
 class Watchlist(msgspec.Struct, frozen=True, kw_only=True):
-    """What one watchlist follows: articles that name one of `companies`, are of one of `topics` or have one of the plain keywords.
+    """Selects articles that name one of `companies`, have one of `topics`, or contain one of the plain keywords.
 
-    name: its key, which never changes
+    name: the key of its series
     companies, topics: keys
-    terms: the keywords; those with + must all be there, and one with ! shuts the article out, whatever else it has
+    terms: the keywords; those with + are all required, and any with ! excludes the article
     """
 
     name: str
@@ -40,7 +40,7 @@ class Watchlist(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def digest(self) -> str:
-        """The same for the same things looked for, in any order, whatever the titles."""
+        """Hash of the definition, independent of the order of its parts and of the titles."""
         parts = [sorted(self.companies), sorted(self.topics), sorted([term.sign, sorted(term.words), term.pattern] for term in self.terms)]
         return hashlib.blake2b(msgspec.json.encode(parts), digest_size=16).hexdigest()
 
@@ -48,10 +48,16 @@ class Watchlist(msgspec.Struct, frozen=True, kw_only=True):
 def load_watchlists(
     path: Path, companies: Collection[str], topics: Collection[str], link: Callable[[str], str] = lambda name: ""
 ) -> tuple[Watchlist, ...]:
-    """The watchlists of a TOML file.
+    """Reads the watchlists of a TOML file.
 
-    companies, topics: the keys there are; link: the company that a name or another code means, "" for none
-    Raises SettingsError with a line for each mistake: file, watchlist and entry.
+    Args:
+        path: the file.
+        companies: the known keys.
+        topics: the known keys.
+        link: from a name or another code of a company to its key, "" for none.
+
+    Raises:
+        SettingsError: one line per mistake, with file, watchlist and entry.
     """
     return _watchlists(read_rows(path, "watchlists", "watchlist"), f"watchlists {path}", companies, topics, link)
 
@@ -59,7 +65,7 @@ def load_watchlists(
 def parse_watchlists(
     text: str, where: str, companies: Collection[str], topics: Collection[str], link: Callable[[str], str] = lambda name: ""
 ) -> tuple[Watchlist, ...]:
-    """The watchlists of a text; nothing at all means none. where: what it is called in messages. Raises as `load_watchlists`."""
+    """Parses the watchlists of a text; an empty text has none. where: its name in error messages. Raises as `load_watchlists`."""
     table = parse_toml(text, where)
     return _watchlists(rows_of(table, where, "watchlist"), where, companies, topics, link) if table else ()
 
@@ -75,7 +81,7 @@ def _watchlists(
         where = f"{source}: number {number}" + (f" ({named})" if named else "")
         wrong = list(_mistakes(row, companies, topics, link))
         if named and seen.setdefault(str(named), number) != number:
-            wrong.append(f"name: number {seen[str(named)]} has the same; give each its own")
+            wrong.append(f"name: also used by number {seen[str(named)]}; names must be unique")
         mistakes += [f"{where}: {each}" for each in wrong]
         if not wrong:
             found.append(_watchlist(row))
@@ -85,7 +91,7 @@ def _watchlists(
 
 
 def titles_of(path: Path) -> dict[str, tuple[str, str]]:
-    """Name to (English, Chinese) title, for people. What cannot be read is passed over: the worker complains of it."""
+    """From name to (English, Chinese) title. Ignores errors, which the worker reports."""
     try:
         rows = read_rows(path, "watchlists", "watchlist")
     except SettingsError:
@@ -94,68 +100,70 @@ def titles_of(path: Path) -> dict[str, tuple[str, str]]:
 
 
 def _mistakes(row: Any, companies: Collection[str], topics: Collection[str], link: Callable[[str], str]) -> Iterator[str]:
-    """What is wrong with one table, a clause each."""
+    """The mistakes of one table."""
     if not isinstance(row, dict):
         yield "is not a table"
         return
     for field, value in row.items():
         kind = _FIELDS.get(field)
         if kind is None:
-            yield f"there is no field {field!r}; the fields are {', '.join(_FIELDS)}"
+            yield f"unknown field {field!r}; the fields are {', '.join(_FIELDS)}"
         elif not isinstance(value, kind) or (kind is list and not all(isinstance(item, str) for item in value)):
-            yield f"{field}: is not {'a string' if kind is str else 'a list of strings'}"
+            yield f"{field}: must be {'a string' if kind is str else 'a list of strings'}"
         elif kind is list and not value:
-            yield f"{field}: is empty; leave it out"
+            yield f"{field}: is empty; remove it"
     name = row.get("name", "")
     if isinstance(name, str) and not NAME.fullmatch(name):
-        yield f"name: {name!r}: wanted are 1 to 40 small letters, digits, - and _, a letter or digit first"
+        yield f"name: {name!r} must be 1 to 40 lower-case letters, digits, - and _, starting with a letter or digit"
     for field in ("title_en", "title_zh"):
         title = row.get(field, "-")
         if isinstance(title, str) and not 1 <= len(title.strip()) <= MAX_TITLE_CHARS:
-            yield f"{field}: has 1 to {MAX_TITLE_CHARS} characters"
+            yield f"{field}: must have 1 to {MAX_TITLE_CHARS} characters"
     for company in _strings(row, "companies"):
         if company not in companies:
             meant = link(company)
-            yield f"companies: {company!r} is not known; " + (
-                f"did you mean {meant!r}?" if meant else "`tocsin companies link NAME` says the key of a company"
+            yield f"companies: {company!r} is unknown; " + (
+                f"did you mean {meant!r}?" if meant else "find its key with `tocsin companies link NAME`"
             )
     for topic in _strings(row, "topics"):
         if topic not in topics:
             near = difflib.get_close_matches(topic, topics, 1)
-            yield f"topics: {topic!r} is not known; " + (f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(topics))}")
-    yield from _twice("companies", _strings(row, "companies"))
-    yield from _twice("topics", _strings(row, "topics"))
+            yield f"topics: {topic!r} is unknown; " + (
+                f"did you mean {near[0]!r}?" if near else f"the topics are {', '.join(sorted(topics))}"
+            )
+    yield from _duplicates("companies", _strings(row, "companies"))
+    yield from _duplicates("topics", _strings(row, "topics"))
     yield from _keywords(row)
 
 
 def _keywords(row: dict[str, Any]) -> Iterator[str]:
     terms, given = [], _strings(row, "keywords")
     wrong = False
-    for written in given:
+    for text in given:
         try:
-            terms.append(parse(written))
+            terms.append(parse_keyword(text))
         except ValueError as error:
             wrong = True
-            yield f"keywords: {written!r} {error}"
-    yield from _twice("keywords", given)
-    shut: dict[str, Term] = {word: term for term in terms if term.sign == "!" for word in keys_of(term)}
+            yield f"keywords: {text!r} {error}"
+    yield from _duplicates("keywords", given)
+    excluded: dict[str, Term] = {word: term for term in terms if term.sign == "!" for word in match_keys(term)}
     for term in terms:
-        own = set(keys_of(term))
-        if term.sign != "!" and own <= shut.keys():
+        own = set(match_keys(term))
+        if term.sign != "!" and own <= excluded.keys():
             wrong = True
-            yield f"keywords: {term.written!r} is shut out by {shut[min(own)].written!r}"
+            yield f"keywords: {term.text!r} is excluded by {excluded[min(own)].text!r}"
     if not wrong and not any(not term.sign for term in terms) and not _strings(row, "companies") and not _strings(row, "topics"):
-        signed = " beside those with + and !" if terms else ""
-        yield f"looks for nothing: give companies, topics or a keyword without a sign{signed}"
+        signed = " besides those with + and !" if terms else ""
+        yield f"matches nothing: add companies, topics or a keyword without a sign{signed}"
 
 
-def _twice(field: str, given: Sequence[str]) -> Iterator[str]:
+def _duplicates(field: str, given: Sequence[str]) -> Iterator[str]:
     for value in sorted({value for value in given if given.count(value) > 1}):
-        yield f"{field}: {value!r} is given twice"
+        yield f"{field}: {value!r} is duplicated"
 
 
 def _strings(row: dict[str, Any], field: str) -> list[str]:
-    """The strings of a list, none where there is something else: that is told apart."""
+    """The strings of a list; [] for anything else, which is reported separately."""
     value = row.get(field, [])
     return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
 
@@ -173,5 +181,5 @@ def _watchlist(row: dict[str, Any]) -> Watchlist:
         title_zh=chinese,
         companies=tuple(row.get("companies", ())),
         topics=tuple(row.get("topics", ())),
-        terms=tuple(parse(written) for written in row.get("keywords", ())),
+        terms=tuple(parse_keyword(text) for text in row.get("keywords", ())),
     )

@@ -11,7 +11,7 @@ import msgspec
 from core.errors import BadRecord
 from core.records import Article, CompanyScore, Score, decode
 from models.inference.classifier import Prediction
-from storage.store import DeadLetter, Known
+from storage.store import DeadLetter, ArticleKey
 
 RecordT = TypeVar("RecordT")
 
@@ -72,7 +72,7 @@ def latest_versions(articles: Sequence[tuple[Raw, Article]]) -> list[tuple[Raw, 
     return list(versions.values())
 
 
-def as_known(article: Article, known: Known | None) -> Article:
+def as_known(article: Article, known: ArticleKey | None) -> Article:
     """The article with the time at which it was first published: the rows that replace each other are keyed by it."""
     if known is None:
         return article

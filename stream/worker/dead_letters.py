@@ -50,7 +50,7 @@ class Aside:
     def _put(self, dead: Sequence[DeadLetter]) -> None:
         if self._era:
             dead = [msgspec.structs.replace(letter, topic=f"{letter.topic}@{self._era}") for letter in dead]
-        self._store.dead.insert(dead)
+        self._store.dead_letters.insert(dead)
         for letter in dead:
             metrics.DEAD.labels(letter.stage).inc()
 
@@ -65,7 +65,7 @@ class Aside:
         now = datetime.now(UTC)
         try:
             self._store.mentions.minutes([MARKET], now, now)
-            self._store.alerts.last_rung("", [MARKET], now)
+            self._store.alerts.last_alerts("", [MARKET], now)
             self._store.alerts.deliveries([MARKET])
         except StoreError:
             return False
@@ -90,6 +90,6 @@ def is_refusal(error: Exception) -> bool:
 def flood_of(share: float, store: Store, now: datetime) -> Flood:
     """A flood watch that knows what was set aside lately, in whatever era. Raises StoreError."""
     recent: Counter[str] = Counter()
-    for topic, count in store.dead.by_topic(now - MEMORY).items():
+    for topic, count in store.dead_letters.by_topic(now - MEMORY).items():
         recent[topic.partition("@")[0]] += count
     return Flood(share, recent)

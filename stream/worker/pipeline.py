@@ -21,7 +21,7 @@ from core.chunks import chunks
 from core.records import Alert, Article, Score, Scored
 from core.settings import Settings
 from models.inference.classifier import Classifier, Document, Prediction, current_model, run_smoke_test
-from storage.store import DeadLetter, Delivery, Known, Store
+from storage.store import DeadLetter, Delivery, ArticleKey, Store
 from stream.delivery.delivery_scheduler import Courier
 from stream.delivery.group_planner import Planner
 from stream.delivery.suppression import Gate, Muting
@@ -31,9 +31,9 @@ from stream.detection.evaluator import AlertEvaluator
 from stream.detection.limit_rule import LimitRule
 from stream.detection.outage import OutageRule
 from stream.detection.outage_monitor import OutageMonitor
-from stream.detection.rules import Rules
+from stream.detection.rules import AlertRules
 from stream.detection.spike_rule import SpikeRule
-from stream.watchlists.matcher import Following, Matcher, TheSame
+from stream.watchlists.matcher import MatcherUpdates, Matcher, NoMatcherUpdates
 from stream.worker import stories
 from stream.worker.batches import Batch, Raw, as_known, dead_letter, latest_versions, mentioned, read, score_of
 from stream.worker.circuit_breaker import Flood
@@ -61,7 +61,7 @@ class Drafts(NamedTuple):
 
     articles: list[Article]
     arrived: dict[str, Raw]
-    known: dict[str, Known]
+    known: dict[str, ArticleKey]
     again: list[str]
     predictions: dict[str, Prediction]
     dead: list[DeadLetter]
@@ -73,7 +73,7 @@ class Drafts(NamedTuple):
 class Pipeline:
     """The steps over one store. Each step belongs to one thread; different steps may run at the same time.
 
-    thresholds: an analyst's own rules; written: asked every half a minute for rules that were written since, None: none were
+    limit_rules: the analysts' own rules; written: asked every half a minute for rules that were written since, None: none were
     matcher: of the watchlists; following: asked before each batch for other ones; era: as Aside has it
     """
 
@@ -91,10 +91,10 @@ class Pipeline:
         era: str = "",
         muting: Muting | None = None,
         resolve_after_s: float = 3600.0,
-        thresholds: Sequence[LimitRule] = (),
-        silence: OutageRule | None = None,
-        written: Callable[[], Rules | None] = lambda: None,
-        following: Following | None = None,
+        limit_rules: Sequence[LimitRule] = (),
+        outage_rule: OutageRule | None = None,
+        written: Callable[[], AlertRules | None] = lambda: None,
+        following: MatcherUpdates | None = None,
     ) -> None:
         self._classifier = classifier
         self._store = store = retrying(store, retry or RetryPolicy())
@@ -105,13 +105,13 @@ class Pipeline:
         self._courier = Courier(self._webhooks, store.alerts, gate, planner=planner, replays=store.replays)
         self._resolver = AutoResolver(store, resolve_after_s)
         self._memo = Memo()
-        self._matcher, self._following = matcher or Matcher(), following or TheSame()
+        self._matcher, self._following = matcher or Matcher(), following or NoMatcherUpdates()
         self._drafted: frozenset[str] = frozenset()
         self._written, self._asked, self._duty_cycle = written, datetime.min.replace(tzinfo=UTC), duty_cycle or DutyCycle()
-        self._new_watcher = partial(AlertEvaluator, store, rule, self._duty_cycle, thresholds)
-        self._watcher = self._new_watcher()
-        self._new_listener = partial(OutageMonitor, store, silence or OutageRule())
-        self._listener = self._new_listener()
+        self._new_evaluator = partial(AlertEvaluator, store, rule, self._duty_cycle, limit_rules)
+        self._evaluator = self._new_evaluator()
+        self._new_outage_monitor = partial(OutageMonitor, store, outage_rule or OutageRule())
+        self._outage_monitor = self._new_outage_monitor()
         self._aside = Aside(store, flood or Flood(share=1.0), era)
         self._taken: Scored | None = None
 
@@ -123,16 +123,16 @@ class Pipeline:
         classifier: Classifier,
         *,
         matcher: Matcher | None = None,
-        rules: Rules | None = None,
+        rules: AlertRules | None = None,
         era: str = "",
-        written: Callable[[], Rules | None] = lambda: None,
-        following: Following | None = None,
+        written: Callable[[], AlertRules | None] = lambda: None,
+        following: MatcherUpdates | None = None,
     ) -> Pipeline:
         """The pipeline that the settings describe; rules: those in force, None: the detector's alone.
 
         Raises SettingsError for a webhook that cannot work, StoreError.
         """
-        rules = rules or Rules(SpikeRule.from_settings(settings))
+        rules = rules or AlertRules(SpikeRule.from_settings(settings))
         flood = flood_of(settings.dead_share, store, datetime.now(UTC))
         webhooks = Webhooks(settings.webhooks, link_base=settings.dashboard_url)
         return cls(
@@ -145,8 +145,8 @@ class Pipeline:
             era=era,
             muting=Muting.from_settings(settings, webhooks.labels),
             resolve_after_s=settings.alert_resolve_after_s,
-            thresholds=rules.own,
-            silence=OutageRule.from_settings(settings),
+            limit_rules=rules.limit_rules,
+            outage_rule=OutageRule.from_settings(settings),
             written=written,
             following=following,
         )
@@ -204,7 +204,7 @@ class Pipeline:
         story_of = self._stories(fresh, known)
         scored = [Scored(article=a, score=score_of(a, drafts.predictions[a.id], story_of[a.id], version, now)) for a in fresh]
         self._matcher = self._following() or self._matcher
-        kept, refused = self._keep(self._matcher.mark(scored))
+        kept, refused = self._keep(self._matcher.add_watchlists(scored))
         dead += [dead_letter(drafts.arrived[item.article.id], "store", str(error), now) for item, error in refused]
         self._aside.keep(dead, drafts.topic, drafts.messages)
         self._store.articles.remember(kept)
@@ -214,13 +214,13 @@ class Pipeline:
         scores = [item.score for item in kept] + self._stored_scores(repeated, now)
         return Batch(scores, dead, len(kept), len(repeated))
 
-    def _known(self, ids: Sequence[str]) -> dict[str, Known]:
-        found: dict[str, Known] = {}
+    def _known(self, ids: Sequence[str]) -> dict[str, ArticleKey]:
+        found: dict[str, ArticleKey] = {}
         for some in chunks(ids):
             found |= self._store.articles.known(some)
         return found
 
-    def _stories(self, articles: Sequence[Article], known: dict[str, Known]) -> dict[str, str]:
+    def _stories(self, articles: Sequence[Article], known: dict[str, ArticleKey]) -> dict[str, str]:
         """Article id to story: the one it had when it was first seen, else that of a near-duplicate, else its own id."""
         stored: dict[int, str] = {}
         new = [article for article in articles if article.id not in known]
@@ -251,7 +251,7 @@ class Pipeline:
             write([self._taken])  # rows are to blame only where the store still takes one that it took before
         return [item for item, _ in kept], refused
 
-    def _stored_scores(self, repeated: dict[str, Known], now: datetime) -> list[Score]:
+    def _stored_scores(self, repeated: dict[str, ArticleKey], now: datetime) -> list[Score]:
         """The scores of articles that came again: a crash may have come between storing and publishing them.
 
         Only those that `watch` would still look at, so that an archive that is loaded again costs nothing.
@@ -264,7 +264,7 @@ class Pipeline:
             found += self._store.articles.scores(some, since, until)
         return found
 
-    def _count(self, kept: Sequence[Scored], repeated: int, known: dict[str, Known], now: datetime) -> None:
+    def _count(self, kept: Sequence[Scored], repeated: int, known: dict[str, ArticleKey], now: datetime) -> None:
         late_s = (datetime.now(UTC) - now).total_seconds()
         metrics.REPEATED.inc(repeated)
         before = [(item.article, known[item.article.id]) for item in kept if item.article.id in known]
@@ -298,9 +298,9 @@ class Pipeline:
 
         def look(some: Sequence[Score]) -> list[list[Alert]]:
             try:
-                return [self._watcher.watch(some, now), *([] for _ in some[1:])]
+                return [self._evaluator.evaluate(some, now), *([] for _ in some[1:])]
             except Exception:
-                self._watcher = self._new_watcher()  # as after a restart: what it had raised is handed on again
+                self._evaluator = self._new_evaluator()  # as after a restart: what it had raised is handed on again
                 raise
 
         done, blamed = isolate(scores, look, self._aside.is_a_records_fault)
@@ -314,18 +314,18 @@ class Pipeline:
             return
         self._asked, found = now, self._written()
         if found is not None:
-            self._new_watcher = partial(AlertEvaluator, self._store, found.detector, self._duty_cycle, found.own)
-            self._watcher = self._new_watcher()
+            self._new_evaluator = partial(AlertEvaluator, self._store, found.detector, self._duty_cycle, found.limit_rules)
+            self._evaluator = self._new_evaluator()
 
     def catch_up(self, now: datetime) -> list[Alert]:
         """The alerts of what is stored since an hour: for who begins to watch. Raises as `watch` does."""
-        self._listener = self._new_listener()  # what it had raised may not have been published
+        self._outage_monitor = self._new_outage_monitor()  # what it had raised may not have been published
         self._take_up(now)
-        return self._watcher.catch_up(now)
+        return self._evaluator.catch_up(now)
 
     def listen(self, now: datetime) -> list[Alert]:
         """The alerts of sources that are silent, stored; handed on once more after a restart, as `watch` does. Raises StoreError."""
-        return self._listener.listen(now)
+        return self._outage_monitor.poll(now)
 
     # alerts ─▶ deliveries
 
@@ -357,7 +357,7 @@ def _classify(memo: Memo, model: Classifier, articles: Sequence[Article]) -> lis
     return memo.classify(model, documents)
 
 
-def _same(article: Article, known: Known | None, model: str) -> bool:
+def _same(article: Article, known: ArticleKey | None, model: str) -> bool:
     """Whether nothing of the article has changed since this model scored it."""
     return known is not None and known.model == model and known.fingerprint == article.fingerprint
 

@@ -9,12 +9,11 @@ import pytest
 
 from core.records import Article, Scored, encode, sha
 from models.inference.keyword import KeywordClassifier
-from storage.migrations import MIGRATIONS
 from storage.store import Store
 from stream.detection.spike_rule import SpikeRule
-from stream.watchlists.keywords import parse
+from stream.watchlists.keywords import parse_keyword
 from stream.watchlists.matcher import Matcher
-from stream.watchlists.watchlist_backfill import fill, matched
+from stream.watchlists.watchlist_backfill import backfill_watchlists, matched_articles
 from stream.watchlists.watchlists import Watchlist
 from stream.worker.batches import Raw
 from stream.worker.pipeline import Pipeline
@@ -26,12 +25,12 @@ SINCE, UNTIL = NOON - timedelta(days=2), NOON + timedelta(hours=2)
 
 @pytest.fixture(autouse=True)
 def empty(store: Store) -> None:
-    for table in (*TABLES, "hour_marks"):
+    for table in (*TABLES, "dirty_hours"):
         store.client.command(f"TRUNCATE TABLE {table}")
 
 
 def matcher(*keywords: str, companies: tuple[str, ...] = ()) -> Matcher:
-    terms = tuple(parse(keyword) for keyword in keywords)
+    terms = tuple(parse_keyword(keyword) for keyword in keywords)
     return Matcher([Watchlist(name="desk", title_en="Desk", title_zh="关注", companies=companies, terms=terms)])
 
 
@@ -48,7 +47,7 @@ ITEMS = (
 
 
 def test_what_is_on_a_watchlist_is_counted_and_comes_back_with_the_score(store: Store):
-    save(store, *matcher("违约 | default").mark(ITEMS))
+    save(store, *matcher("违约 | default").add_watchlists(ITEMS))
     assert counted(store) == [(1, 2)]  # the copy is the same story
     assert "watchlist:desk" in {total.series for total in store.mentions.touched(SINCE, UNTIL)}
     assert list(store.mentions.negative(SINCE, 600, ["watchlist"])) == ["watchlist:desk"]
@@ -79,17 +78,17 @@ def test_a_new_watchlist_gets_its_past_once(store: Store):
     save(store, *ITEMS)
     assert counted(store) == []
     first = matcher("违约 | default")
-    assert fill(store, first, SINCE, UNTIL) == 3
+    assert backfill_watchlists(store, first, SINCE, UNTIL) == 3
     assert counted(store) == [(1, 2)]
-    assert fill(store, first, SINCE, UNTIL) == 0
-    assert fill(store, matcher("default | 违约"), SINCE, UNTIL) == 0  # the same in other words
+    assert backfill_watchlists(store, first, SINCE, UNTIL) == 0
+    assert backfill_watchlists(store, matcher("default | 违约"), SINCE, UNTIL) == 0  # the same in other words
     assert store.watchlists.filled() == {"desk": first.watchlists[0].digest}
 
 
 def test_a_watchlist_that_changes_forgets_what_it_looked_for(store: Store):
     save(store, *ITEMS)
-    fill(store, matcher("违约 | default"), SINCE, UNTIL)
-    assert fill(store, matcher("Profit"), SINCE, UNTIL) == 1
+    backfill_watchlists(store, matcher("违约 | default"), SINCE, UNTIL)
+    assert backfill_watchlists(store, matcher("Profit"), SINCE, UNTIL) == 1
     until(lambda: counted(store) == [(1, 1)], "the store deletes in its own time", 30)
     (watched,) = store.articles.scores([sha("d")], SINCE, UNTIL)
     assert [each.name for each in watched.watchlists] == ["desk"]
@@ -97,26 +96,5 @@ def test_a_watchlist_that_changes_forgets_what_it_looked_for(store: Store):
 
 def test_companies_of_a_watchlist_are_found_in_the_past_too(store: Store):
     save(store, *ITEMS)
-    assert fill(store, matcher("!违约", companies=("ACME",)), SINCE, UNTIL) == 2
-    assert sum(len(rows) for rows, _ in matched(store, matcher("x"), SINCE, UNTIL)) == 4
-
-
-def test_languages_and_genres_get_the_past_of_the_stored_articles(store: Store):
-    """As if the articles had been stored by the version before: the migration counts them."""
-    now = datetime.now(UTC).replace(microsecond=0)
-    old = [at(item, now - timedelta(days=days)) for days, item in enumerate(ITEMS)]
-    save(store, *old, at(scored("ancient"), now - timedelta(days=500)))
-    wanted = "series, id, negative, toInt32(round(100 * tone)) FROM mentions FINAL"
-    kinds = f"AND (series LIKE 'language:%' OR series LIKE 'genre:%') AND published_at >= toDateTime({int(now.timestamp()) - 86_400 * 30})"
-    before = store.client.query(f"SELECT {wanted} WHERE 1 {kinds} ORDER BY series, id")
-    assert len(before) == 2 * len(ITEMS)
-    store.client.command("TRUNCATE TABLE mentions")
-    (migration,) = [each for each in MIGRATIONS if each.name == "0009_language_genre_watchlists"]
-    for statement in (*migration.statements, *migration.statements):
-        store.client.command(statement)
-    assert store.client.query(f"SELECT {wanted} WHERE 1 {kinds} ORDER BY series, id") == before
-
-
-def at(item: Scored, moment: datetime) -> Scored:
-    article = msgspec.structs.replace(item.article, published_at=moment, fetched_at=moment)
-    return Scored(article=article, score=msgspec.structs.replace(item.score, published_at=moment))
+    assert backfill_watchlists(store, matcher("!违约", companies=("ACME",)), SINCE, UNTIL) == 2
+    assert sum(len(rows) for rows, _ in matched_articles(store, matcher("x"), SINCE, UNTIL)) == 4
