@@ -1,1 +1,1 @@
-"""Statistics of counts over time: baselines, spikes, thresholds, gaps. Pure."""
+"""Statistics of story counts and gaps: seasonal baseline, spikes, alert threshold, outages, drift. Pure."""

@@ -1,7 +1,7 @@
-"""New stories of a series, minute by minute. Pure.
+"""New stories of a series per minute, as sorted arrays with running sums. Pure.
 
-A story counts once, where its first article was published: copies that follow, an hour or a day later, add nothing. So counts of
-stretches of time can be added up, and any window is a difference of two sums.
+A story counts once, in the minute in which its first article was published; later copies add nothing. Counts of adjacent intervals can
+therefore be added, and the count of any window is the difference of two running sums.
 """
 
 from __future__ import annotations
@@ -19,92 +19,100 @@ MINUTE_S, HOUR_S, DAY_S = 60, 3_600, 86_400
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Tally:
-    """Stories of one series.
+class StoryCounts:
+    """Stories of one series per minute.
 
-    at: starts of the minutes that had any, seconds since 1970, ascending; negative, total: how many, [len(at)]
-    tone: the sum of their tones, in 1/10,000, [len(at)]
+    Attributes:
+        at: Starts of the minutes that have stories, seconds since 1970, ascending, [n].
+        negative: Negative stories of each of these minutes, [n].
+        total: All stories of each of these minutes, [n].
+        tone: Sum of the stories' tones in units of 1/10,000, [n].
     """
 
     at: IntArray
     negative: IntArray
     total: IntArray
     tone: IntArray
-    _sums: IntArray = field(init=False, repr=False)
-    _totals: IntArray = field(init=False, repr=False)
-    _tones: IntArray = field(init=False, repr=False)
+    _negative_sums: IntArray = field(init=False, repr=False)
+    _total_sums: IntArray = field(init=False, repr=False)
+    _tone_sums: IntArray = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_sums", np.concatenate(([0], np.cumsum(self.negative))))
-        object.__setattr__(self, "_totals", np.concatenate(([0], np.cumsum(self.total))))
-        object.__setattr__(self, "_tones", np.concatenate(([0], np.cumsum(self.tone))))
+        object.__setattr__(self, "_negative_sums", np.concatenate(([0], np.cumsum(self.negative))))
+        object.__setattr__(self, "_total_sums", np.concatenate(([0], np.cumsum(self.total))))
+        object.__setattr__(self, "_tone_sums", np.concatenate(([0], np.cumsum(self.tone))))
 
     @classmethod
     def of(cls, at: ArrayLike, negative: ArrayLike, total: ArrayLike | None = None, tone: ArrayLike | None = None) -> Self:
-        """From minutes (or moments: their minutes are taken) in any order; those named twice are added up.
+        """Build counts from moments in any order; moments of the same minute are added up.
 
-        total: one story each where it is not given; tone: 0
+        Args:
+            at: Seconds since 1970, [n]; rounded down to the minute.
+            negative: Negative stories of each moment, [n].
+            total: All stories of each moment, [n]; 1 each where it is None.
+            tone: Sum of tones in 1/10,000, [n]; 0 where it is None.
         """
         minutes, place = np.unique(np.asarray(at, np.int64) // MINUTE_S * MINUTE_S, return_inverse=True)
         bad = np.asarray(negative, np.int64)
         every = np.ones_like(bad) if total is None else np.asarray(total, np.int64)
         tones = np.zeros_like(bad) if tone is None else np.asarray(tone, np.int64)
-        return cls(minutes, *(_added(place, each, len(minutes)) for each in (bad, every, tones)))
+        return cls(minutes, *(_sum_by_place(place, each, len(minutes)) for each in (bad, every, tones)))
 
     def __len__(self) -> int:
         return len(self.at)
 
-    def then(self, later: Tally) -> Tally:
-        """This, and what came after all of it."""
+    def then(self, later: StoryCounts) -> StoryCounts:
+        """These counts followed by `later`, all of whose minutes come after them."""
         if not len(later):
             return self
-        return Tally(*self._joined(later))
+        return StoryCounts(*self._joined(later))
 
-    def __add__(self, other: Tally) -> Tally:
-        return Tally.of(*self._joined(other))
+    def __add__(self, other: StoryCounts) -> StoryCounts:
+        return StoryCounts.of(*self._joined(other))
 
-    def _joined(self, other: Tally) -> list[IntArray]:
+    def _joined(self, other: StoryCounts) -> list[IntArray]:
         pairs = ((self.at, other.at), (self.negative, other.negative), (self.total, other.total), (self.tone, other.tone))
         return [np.concatenate(pair) for pair in pairs]
 
-    def between(self, since: int, until: int) -> Tally:
-        """The part in [since, until)."""
+    def between(self, since: int, until: int) -> StoryCounts:
+        """The counts of the minutes that begin in [since, until)."""
         part = slice(*np.searchsorted(self.at, (since, until)))
-        return Tally(self.at[part], self.negative[part], self.total[part], self.tone[part])
+        return StoryCounts(self.at[part], self.negative[part], self.total[part], self.tone[part])
 
-    def ends(self, since: int, until: int) -> list[int]:
-        """The ends of the minutes that begin in [since, until) and have negative stories, ascending."""
+    def negative_minute_ends(self, since: int, until: int) -> list[int]:
+        """Ends of the minutes that begin in [since, until) and have negative stories, ascending."""
         part = self.between(since, until)
         return [int(minute) + MINUTE_S for minute in part.at[part.negative > 0]]
 
-    def told(self, since: int, until: int) -> list[int]:
-        """The ends of the minutes that begin in [since, until) and have any stories, ascending."""
+    def minute_ends(self, since: int, until: int) -> list[int]:
+        """Ends of the minutes that begin in [since, until) and have any stories, ascending."""
         return [int(minute) + MINUTE_S for minute in self.between(since, until).at]
 
     def count(self, since: ArrayLike, until: ArrayLike) -> IntArray:
-        """Negative stories in each [since, until), of any shape."""
-        found: IntArray = self._sums[np.searchsorted(self.at, until)] - self._sums[np.searchsorted(self.at, since)]
-        return found
+        """Negative stories in each [since, until); arrays of any shape."""
+        return self._difference(self._negative_sums, since, until)
 
     def count_all(self, since: ArrayLike, until: ArrayLike) -> IntArray:
-        """All stories in each [since, until), of any shape."""
-        found: IntArray = self._totals[np.searchsorted(self.at, until)] - self._totals[np.searchsorted(self.at, since)]
-        return found
+        """All stories in each [since, until); arrays of any shape."""
+        return self._difference(self._total_sums, since, until)
 
-    def tones(self, since: ArrayLike, until: ArrayLike) -> IntArray:
-        """The sum of the tones of all stories in each [since, until), of any shape, in 1/10,000."""
-        found: IntArray = self._tones[np.searchsorted(self.at, until)] - self._tones[np.searchsorted(self.at, since)]
+    def tone_sum(self, since: ArrayLike, until: ArrayLike) -> IntArray:
+        """Sum of the tones of all stories in each [since, until), in 1/10,000; arrays of any shape."""
+        return self._difference(self._tone_sums, since, until)
+
+    def _difference(self, sums: IntArray, since: ArrayLike, until: ArrayLike) -> IntArray:
+        found: IntArray = sums[np.searchsorted(self.at, until)] - sums[np.searchsorted(self.at, since)]
         return found
 
     def binned(self, first: int, last: int, width_s: int) -> tuple[IntArray, IntArray]:
-        """Negative and all stories of each stretch of width_s of [first, last), counted since 1970."""
+        """Negative and all stories per bin of `width_s`, for the bins [first, last) counted since 1970; two arrays [last - first]."""
         part = self.between(first * width_s, last * width_s)
         place = part.at // width_s - first
-        return _added(place, part.negative, last - first), _added(place, part.total, last - first)
+        return _sum_by_place(place, part.negative, last - first), _sum_by_place(place, part.total, last - first)
 
 
-def _added(place: NDArray[np.intp] | IntArray, amount: IntArray, size: int) -> IntArray:
+def _sum_by_place(place: NDArray[np.intp] | IntArray, amount: IntArray, size: int) -> IntArray:
     return np.bincount(place, weights=amount, minlength=size).astype(np.int64)
 
 
-EMPTY = Tally.of([], [])
+EMPTY = StoryCounts.of([], [])

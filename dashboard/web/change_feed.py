@@ -31,8 +31,8 @@ from storage.store import TableChanges
 VIEWERS = Gauge("tocsin_dashboard_viewers", "Open dashboard pages that receive changes")
 TABLES: dict[Changed, tuple[str, ...]] = {
     "articles": ("articles", "mentions"),
-    "alerts": ("alerts", "alert_seen"),
-    "deeds": ("alert_events", "silences", "silence_ends", "withheld", "deliveries", "delivery_replays", "labels"),
+    "alerts": ("alerts", "alert_last_breach"),
+    "deeds": ("alert_events", "silences", "silence_ends", "suppressed_deliveries", "deliveries", "delivery_replays", "labels"),
 }
 """Tables whose changes count as a change of each kind."""
 POLL_S = 1.0

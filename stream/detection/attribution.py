@@ -1,11 +1,11 @@
-"""Why did an alert ring? The fewest stories that carry it, who told the first, what they say, and how it came. Pure.
+"""Attribution of an alert: its decisive stories, first source, salient terms, companies and chart. Pure.
 
-    articles of the window ─▶ stories ─┬─▶ needed: without these it would not have rung, and no fewer would do
-                                       ├─▶ who told the first of them, and when
-          their texts, usual texts ────┼─▶ words, companies
-          minutes of the series, its past ─▶ chart
+    articles of the window ─▶ stories ─┬─▶ decisive stories: the fewest without which the alert would not have been raised
+                                       ├─▶ first story and its source
+          their texts, usual texts ────┼─▶ salient terms, companies
+          counts of the series, its baseline ─▶ chart
 
-What holds for any alert is `why`; which stories are needed can be said where a spike was judged (`Judged`).
+`explanation` works for any alert; decisive stories need the decision of the spike detector (`SpikeDecision`).
 """
 
 from __future__ import annotations
@@ -20,116 +20,140 @@ from typing import NamedTuple
 import numpy as np
 
 from core.records import MAX_NEEDED, Alert, Chart, CompanyCount, Why, WordCount
-from stats.minute_counts import MINUTE_S, IntArray, Tally
+from stats.minute_counts import MINUTE_S, IntArray, StoryCounts
 from stats.spikes import Spike, surprise
-from storage.store import ArticleRow, NegativeMention, SourceStories
+from storage.store import ArticleRow, SeriesArticle, SourceStories
 from storage.timestamps import from_epoch, to_epoch
-from stream.detection.spike_rule import Rule, corroborated, is_enough, sources_needed
+from stream.detection.spike_rule import MAX_SOURCE_RATIO, SpikeRule, corroborated, is_alert, required_sources
 
-MOST_COMPANIES = 8
-STEPS = 36
-STEPS_IN_WINDOW = 4
-SHORTEST_STEP_S = 300
-TRIED = 1_000
-"""So many ways to choose the sources that stay are tried; where a rule asks for three and a crowd has spoken there may be more."""
+MAX_COMPANIES = 8
+CHART_STEPS = 36
+STEPS_PER_WINDOW = 4
+MIN_STEP_S = 300
+MAX_COMBINATIONS = 1_000
+"""Choices of the sources that remain are tried up to this number; many sources and a rule that asks for three have more."""
 
 
-class Judged(NamedTuple):
-    """What an alert was judged by. spike: as it was counted, before sources had to bear it out; bar: the surprise that rang"""
+class SpikeDecision(NamedTuple):
+    """What a spike alert was decided by.
 
-    rule: Rule
+    Attributes:
+        rule: The rule in force.
+        spike: The spike as counted, before corroboration.
+        threshold: The alert threshold in force.
+        feed_sources: Number of sources of the feed.
+    """
+
+    rule: SpikeRule
     spike: Spike
-    bar: float
+    threshold: float
     feed_sources: int
 
 
-class Story(NamedTuple):
+class WindowStory(NamedTuple):
     """A story in a window.
 
-    article, p_negative: of its articles there the most negative; at, teller: when it was told first there, and by whom
-    origin: the source of its first article; "" where that came before the window: it is not counted there, but bears others out
-    sources: who told it
+    Attributes:
+        article: Its most negative article in the window.
+        p_negative: Probability that this article is negative.
+        at: When the story first appeared in the window, seconds since 1970.
+        first_source: The source of that article.
+        origin: The source of the story's first article; "" where it was published before the window. Such a story is not counted, but
+            corroborates others.
+        sources: All sources of the story in the window.
     """
 
     article: str
     p_negative: float
     at: int
-    teller: str
+    first_source: str
     origin: str
     sources: frozenset[str]
 
 
-def stories_of(mentions: Iterable[NegativeMention]) -> list[Story]:
-    """The stories that these articles tell, the most negative first. Their order changes nothing."""
-    by_story: dict[str, list[NegativeMention]] = {}
+def group_stories(mentions: Iterable[SeriesArticle]) -> list[WindowStory]:
+    """The stories of these articles, the most negative first. The order of the articles does not matter."""
+    by_story: dict[str, list[SeriesArticle]] = {}
     for mention in sorted(mentions):
         by_story.setdefault(mention.story, []).append(mention)
     found = []
-    for story, told in by_story.items():
-        worst = min(told, key=lambda mention: (-mention.p_negative, mention.id))
-        origin = next((mention.source for mention in told if mention.id == story), "")
-        sources = frozenset(mention.source for mention in told)
-        found.append(Story(worst.id, worst.p_negative, told[0].at, told[0].source, origin, sources))
+    for story, articles in by_story.items():
+        worst = min(articles, key=lambda mention: (-mention.p_negative, mention.id))
+        origin = next((mention.source for mention in articles if mention.id == story), "")
+        sources = frozenset(mention.source for mention in articles)
+        found.append(WindowStory(worst.id, worst.p_negative, articles[0].at, articles[0].source, origin, sources))
     return sorted(found, key=lambda story: (-story.p_negative, story.article))
 
 
-def told_by(stories: Iterable[Story]) -> dict[str, SourceStories]:
-    """What each source told."""
+def sources_of(stories: Iterable[WindowStory]) -> dict[str, SourceStories]:
+    """Stories of each source."""
     first: Counter[str] = Counter()
     every: Counter[str] = Counter()
     for story in stories:
         every.update(story.sources)
         first.update([story.origin] if story.origin else [])
-    return {source: SourceStories(first[source], told) for source, told in every.items()}
+    return {source: SourceStories(first[source], number) for source, number in every.items()}
 
 
-def would_ring(stories: Sequence[Story], judged: Judged) -> bool:
-    """Whether the window would ring with these stories alone."""
+def exceeds_threshold(stories: Sequence[WindowStory], decision: SpikeDecision) -> bool:
+    """Whether these stories alone would have raised the alert."""
     observed = sum(bool(story.origin) for story in stories)
-    if observed < _least_counted(judged):
+    if observed < _min_counted(decision):
         return False
-    borne = corroborated(_spike(judged, observed), told_by(stories).values(), judged.rule, judged.feed_sources)
-    return borne is not None and is_enough(borne, judged.bar, judged.rule)
+    spike = corroborated(_spike_of(decision, observed), sources_of(stories).values(), decision.rule, decision.feed_sources)
+    return spike is not None and is_alert(spike, decision.threshold, decision.rule)
 
 
-def needed(stories: Sequence[Story], judged: Judged) -> list[Story]:
-    """The fewest of `stories`, given most negative first, without which their window would not ring; [] where it does not ring with all.
+def decisive_stories(stories: Sequence[WindowStory], decision: SpikeDecision) -> list[WindowStory]:
+    """The fewest stories without which the alert would not have been raised; of sets of one size the most negative one.
 
-    Of sets of one size that with the most negative stories. There are three ways to stay silent, each with its own fewest: too few
-    stories are new, too few are borne out, too few sources speak.
+    An alert is prevented in three ways, each with its own smallest set: too few new stories, too few corroborated ones, or too few
+    sources.
+
+    Args:
+        stories: All stories of the window, the most negative first.
+        decision: What the alert was decided by.
+
+    Returns:
+        [] where all stories together do not exceed the threshold.
     """
-    if not would_ring(stories, judged):
+    if not exceeds_threshold(stories, decision):
         return []
     counts = range(1, len(stories) + 1)
-    least_borne = counts[bisect_left(counts, True, key=lambda count: is_enough(_spike(judged, count), judged.bar, judged.rule))]
+    corroborated_min = counts[
+        bisect_left(counts, True, key=lambda count: is_alert(_spike_of(decision, count), decision.threshold, decision.rule))
+    ]
     counted = {story: int(bool(story.origin)) for story in stories}
-    ways = [_heaviest(counted, max(_least_counted(judged), least_borne))]
-    if judged.feed_sources >= 2 and judged.rule.min_sources >= 2:
-        ways += [_heaviest(_borne_by_others(stories, loud), least_borne) for loud in sorted({story.origin for story in stories} - {""})]
-    ways += _sources_gone(stories, sources_needed(judged.rule, judged.feed_sources) - 1)
-    fewest = min(ways, key=lambda way: (len(way), -sum(story.p_negative for story in way)))
+    sets = [_largest_first(counted, max(_min_counted(decision), corroborated_min))]
+    if decision.feed_sources >= 2 and decision.rule.min_sources >= 2:
+        origins = sorted({story.origin for story in stories} - {""})
+        sets += [_largest_first(_weights_against(stories, origin), corroborated_min) for origin in origins]
+    sets += _without_sources(stories, required_sources(decision.rule, decision.feed_sources) - 1)
+    fewest = min(sets, key=lambda some: (len(some), -sum(story.p_negative for story in some)))
     return [story for story in stories if story in set(fewest)]
 
 
-def _spike(judged: Judged, observed: int) -> Spike:
-    spike = judged.spike
+def _spike_of(decision: SpikeDecision, observed: int) -> Spike:
+    spike = decision.spike
     return spike._replace(observed=observed, surprise=surprise(observed, spike.expected, spike.dispersion))
 
 
-def _least_counted(judged: Judged) -> int:
-    """So many new stories a window needs to be judged at all."""
-    return max(judged.rule.min_stories, math.ceil(judged.rule.min_ratio * judged.spike.expected))
+def _min_counted(decision: SpikeDecision) -> int:
+    """New stories that a window needs to be tested at all."""
+    return max(decision.rule.min_stories, math.ceil(decision.rule.min_ratio * decision.spike.expected))
 
 
-def _borne_by_others(stories: Sequence[Story], loud: str) -> dict[Story, int]:
-    """What each story adds to what is borne out when `loud` is the source that told most: one for each new story of the others, and two
-    for each telling by them, as the loudest counts up to twice those (stream.detection.spike_rule.corroborated)."""
-    return {story: int(story.origin not in ("", loud)) + 2 * len(story.sources - {loud}) for story in stories}
+def _weights_against(stories: Sequence[WindowStory], largest: str) -> dict[WindowStory, int]:
+    """What each story adds to the corroborated count where `largest` is the source with most stories.
+
+    One for each new story of the others, and MAX_SOURCE_RATIO for each report by them (stream.detection.spike_rule.corroborated).
+    """
+    return {story: int(story.origin not in ("", largest)) + MAX_SOURCE_RATIO * len(story.sources - {largest}) for story in stories}
 
 
-def _heaviest(weights: dict[Story, int], least: int) -> list[Story]:
-    """The fewest stories, most negative first where they weigh the same, without which the others weigh less than `least`."""
-    left, found = sum(weights.values()), list[Story]()
+def _largest_first(weights: dict[WindowStory, int], least: int) -> list[WindowStory]:
+    """The fewest stories without which the others weigh less than `least`; the most negative first where weights are equal."""
+    left, found = sum(weights.values()), list[WindowStory]()
     for story in sorted(weights, key=lambda story: (-weights[story], -story.p_negative, story.article)):
         if left < least:
             break
@@ -138,62 +162,82 @@ def _heaviest(weights: dict[Story, int], least: int) -> list[Story]:
     return found
 
 
-def _sources_gone(stories: Sequence[Story], left: int) -> list[list[Story]]:
-    """For each choice of `left` sources: the stories that must go so that no others speak."""
-    names = sorted({name for story in stories if len(story.sources) <= left for name in story.sources})
-    left = min(left, len(names))
-    if math.comb(len(names), left) > TRIED:
+def _without_sources(stories: Sequence[WindowStory], remaining: int) -> list[list[WindowStory]]:
+    """For each choice of `remaining` sources: the stories to remove so that no other source reports."""
+    names = sorted({name for story in stories if len(story.sources) <= remaining for name in story.sources})
+    remaining = min(remaining, len(names))
+    if math.comb(len(names), remaining) > MAX_COMBINATIONS:
         return []
-    return [[story for story in stories if not story.sources <= set(stay)] for stay in combinations(names, left)]
+    return [[story for story in stories if not story.sources <= set(kept)] for kept in combinations(names, remaining)]
 
 
-def first_told(stories: Iterable[Story]) -> Story | None:
-    """The story that was told first in the window."""
+def first_story(stories: Iterable[WindowStory]) -> WindowStory | None:
+    """The story that appeared first in the window."""
     return min(stories, key=lambda story: (story.at, story.article), default=None)
 
 
-def steps(alert: Alert) -> tuple[IntArray, int]:
-    """The starts of an alert's chart's steps, seconds since 1970, and their width: a few in the window, which is at the end."""
-    width = max(SHORTEST_STEP_S, -(-alert.window_s // STEPS_IN_WINDOW // MINUTE_S) * MINUTE_S)
+def chart_steps(alert: Alert) -> tuple[IntArray, int]:
+    """The steps of an alert's chart, whose last ones are the window.
+
+    Returns:
+        Starts of the steps, seconds since 1970, [CHART_STEPS], and their width in seconds.
+    """
+    width = max(MIN_STEP_S, -(-alert.window_s // STEPS_PER_WINDOW // MINUTE_S) * MINUTE_S)
     end = to_epoch(alert.window_start) + alert.window_s
-    starts: IntArray = end - width * np.arange(STEPS, 0, -1, dtype=np.int64)
+    starts: IntArray = end - width * np.arange(CHART_STEPS, 0, -1, dtype=np.int64)
     return starts, width
 
 
-def chart_of(alert: Alert, tally: Tally, expected: Sequence[float] = ()) -> Chart:
-    """The chart of an alert on the series that `tally` counts. expected: of each of `steps`; () where that is not known"""
-    starts, width = steps(alert)
+def chart_for(alert: Alert, counts: StoryCounts, expected: Sequence[float] = ()) -> Chart:
+    """The chart of an alert.
+
+    Args:
+        alert: The alert.
+        counts: Stories of its series.
+        expected: Negative stories to expect in each of `chart_steps`; () where there is no baseline.
+    """
+    starts, width = chart_steps(alert)
     return Chart(
         start=from_epoch(int(starts[0])),
         step_s=width,
-        negative=tuple(int(count) for count in tally.count(starts, starts + width)),
+        negative=tuple(int(count) for count in counts.count(starts, starts + width)),
         expected=tuple(round(float(amount), 3) for amount in expected),
     )
 
 
-def why(
-    stories: Sequence[Story],
+def explanation(
+    stories: Sequence[WindowStory],
     articles: Sequence[ArticleRow],
     words: Sequence[WordCount] = (),
     *,
-    carried: Sequence[Story] = (),
+    decisive: Sequence[WindowStory] = (),
     more: bool = False,
     own: str = "",
     chart: Chart | None = None,
 ) -> Why:
-    """All of it. articles: one for each story that was read; carried: as `needed` has them; own: the company that the alert is about"""
-    first = first_told(stories)
+    """The explanation of an alert.
+
+    Args:
+        stories: Stories of the window.
+        articles: One article of each story that was read.
+        words: Salient terms.
+        decisive: As `decisive_stories` returns them.
+        more: Whether the window has more articles than were looked at.
+        own: The company that the alert is about; it is not listed.
+        chart: As `chart_for` returns it.
+    """
+    first = first_story(stories)
     named = Counter(company for article in articles for company in dict.fromkeys(article.companies) if company != own)
-    most = sorted(named.items(), key=lambda item: (-item[1], item[0]))[:MOST_COMPANIES]
+    companies = sorted(named.items(), key=lambda item: (-item[1], item[0]))[:MAX_COMPANIES]
     return Why(
         stories=len(stories),
         more=more,
-        carried=len(carried),
-        needed=tuple(story.article for story in carried[:MAX_NEEDED]),
+        carried=len(decisive),
+        needed=tuple(story.article for story in decisive[:MAX_NEEDED]),
         read=len(articles),
         words=tuple(words),
-        companies=tuple(CompanyCount(company=company, stories=count) for company, count in most),
-        first_source=first.teller if first else "",
+        companies=tuple(CompanyCount(company=company, stories=count) for company, count in companies),
+        first_source=first.first_source if first else "",
         first_at=from_epoch(first.at) if first else None,
         chart=chart,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from actions.alert_lifecycles import read_lives
+from actions.alert_lifecycles import read_lifecycles
 from core import log
 from domain.alert_lifecycle import AlertEvent, due_to_resolve
 from storage.store import Store
@@ -36,9 +36,9 @@ class AutoResolver:
         if self._checked_at is not None and now - self._checked_at < INTERVAL:
             return []
         alerts = self._store.alerts.latest(MAX_ALERTS, since=now - MAX_AGE)
-        lives = read_lives(self._store, alerts, now, ())
+        lives = read_lifecycles(self._store, alerts, now, ())
         events = [event for life in lives.values() if (event := due_to_resolve(life, now, self._after_s)) is not None]
-        self._store.lives.add(events)
+        self._store.alert_lifecycle.add(events)
         self._checked_at = now
         for event in events:
             _log.info("alert_resolved", alert=event.alert_id, reason=event.text)

@@ -1,182 +1,185 @@
-"""Which moments of which series surprise: the past of a series, and its windows. Pure but for what it remembers.
+"""The spike detector: from counts of a series to alerts. Pure apart from what it caches; what it must look up comes through ports.
 
-The same object serves the stream, where tallies come from the store as stories do, and a backtest, where they are all there: it looks
-at nothing after the moment that is judged.
+    counts per minute ─▶ windows of five widths ─▶ surprise of each ─▶ corroborated by sources? ─▶ over the threshold?
+                         (SpikeScorer, stats/spikes.py)                (spike_rule.py)              (threshold.py)
+        ─▶ after the cooldown of the series' last alert? ─▶ Alert
 
-From moments of series to alerts: spikes, sources that bear them out, the bar, the episode. Pure: what it asks, it asks its ground.
-
-The stream gives it the store as ground (evaluator.py), a backtest what it has read of the past (replay.py).
+The same code runs in the worker, on the store (evaluator.py), and in a backtest, on data in memory (replay.py). It never looks at anything
+after the moment that it evaluates.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple, Protocol, TypeVar, cast
+from typing import NamedTuple, Protocol
 
 from core.records import Alert
 from core.series import MARKET
-from stats.minute_counts import HOUR_S, IntArray, Tally
-from stats.seasonal_baseline import Baseline, Feed, baseline, feed_of, within
-from stats.spikes import PAST_WIDTHS, Spike, spikes
-from storage.store import Rung, SourceStories
+from stats.minute_counts import HOUR_S, IntArray, StoryCounts
+from stats.seasonal_baseline import BaselineFitter, rate_integral
+from stats.spikes import PAST_WIDTHS, Spike, find_spikes
+from storage.store import LastAlert, SourceStories
 from storage.timestamps import from_epoch
-from stream.detection.attribution import Judged
-from stream.detection.spike_rule import Rule, corroborated, decide
-from stream.detection.threshold import Bar
-
-LAG_H = 24
-"""The past ends so long before the moment that is judged, or a quarter of what is known: what creeps up over a day must not become its
-own past."""
-KEPT = 20_000
-ItemT = TypeVar("ItemT")
+from stream.detection.attribution import SpikeDecision
+from stream.detection.spike_rule import SpikeRule, build_alert, corroborated
+from stream.detection.threshold import AlertThreshold
 
 
-class Judge:
-    """One rule over any number of series. One thread at a time."""
+class SpikeScorer:
+    """Scores windows of any number of series by one rule, with cached baselines. One thread at a time."""
 
-    def __init__(self, rule: Rule) -> None:
+    def __init__(self, rule: SpikeRule) -> None:
         self._rule = rule
-        self._widths_h = tuple(sorted({max(1, width // HOUR_S) for width in rule.widths_s}))
-        self._kept: OrderedDict[Hashable, object] = OrderedDict()
+        self._fitter = BaselineFitter(rule.history_s, sorted({max(1, width // HOUR_S) for width in rule.widths_s}))
 
-    def spikes(self, series: str, tally: Tally, market: Tally, end: int, since: int = 0) -> list[Spike]:
-        """The windows of `series` that end at `end` and begin at `since` or later, if worth a look: the most surprising first.
+    def spikes(self, series: str, counts: StoryCounts, market: StoryCounts, end: int, since: int = 0) -> list[Spike]:
+        """Windows of `series` that end at `end` and begin at `since` or later, the most surprising first.
 
-        market: all stories of the feed; both tallies reach back as far as the rule's history, and a day
+        Args:
+            series: Name of the series.
+            counts: Its stories; they reach back as far as the rule's history, and two days.
+            market: All stories of the feed, likewise.
+            end, since: Seconds since 1970.
         """
         rule, longest = self._rule, max(self._rule.widths_s)
-        if len(market) == 0 or int(tally.count(end - longest, end)) < rule.min_stories:
+        if len(market) == 0 or int(counts.count(end - longest, end)) < rule.min_stories:
             return []
         began, hour = int(market.at[0]), (end - 1) // HOUR_S
         widths = [width for width in rule.widths_s if end - width >= since and PAST_WIDTHS * width <= end - began]
         if not widths or end - began < rule.warmup_s:
             return []
-        feed, usual = self._past(series, tally, market, hour)
-        silences = self._once((hour, end), lambda: feed.silences(market, end - longest, end))
-        return spikes(tally, usual, end, widths, silences=silences, least=rule.min_stories, ratio=rule.min_ratio)
+        feed, baseline = self._fitter.fit(series, counts, market, hour)
+        outages = self._fitter.outages(feed, market, end - longest, end)
+        return find_spikes(counts, baseline, end, widths, outages=outages, min_stories=rule.min_stories, min_ratio=rule.min_ratio)
 
-    def expected(self, series: str, tally: Tally, market: Tally, starts: IntArray, step_s: int) -> list[float]:
-        """How many negative stories the past of `series` lets expect in each step from one of `starts`; [] where there is none yet."""
+    def expected(self, series: str, counts: StoryCounts, market: StoryCounts, starts: IntArray, step_s: int) -> list[float]:
+        """Negative stories to expect in each step of `step_s` from one of `starts`; [] where there is no baseline yet."""
         hour = (int(starts[-1]) + step_s - 1) // HOUR_S
         if len(market) == 0 or (hour - int(market.at[0]) // HOUR_S) * HOUR_S < max(HOUR_S, self._rule.warmup_s):
             return []
-        return [float(amount) for amount in within(self._past(series, tally, market, hour)[1].negative, starts, starts + step_s)]
-
-    def _past(self, series: str, tally: Tally, market: Tally, hour: int) -> tuple[Feed, Baseline]:
-        """The rhythm of the feed and of `series`, as they are known in this hour since 1970."""
-        began = int(market.at[0]) // HOUR_S
-        last = hour - min(LAG_H, (hour - began) // 4)
-        first = max(began, last - int(self._rule.history_s) // HOUR_S)
-        feed = self._once((hour,), lambda: feed_of(market, first, hour))
-        return feed, self._once((series, last), lambda: baseline(tally, feed, first, last, self._widths_h))
+        _, baseline = self._fitter.fit(series, counts, market, hour)
+        return [float(amount) for amount in rate_integral(baseline.negative, starts, starts + step_s)]
 
     def forget(self, series: str) -> None:
-        """What was known of the past of `series` is out of date."""
-        for key in [key for key in self._kept if isinstance(key, tuple) and key[0] == series]:
-            del self._kept[key]
-
-    def _once(self, key: Hashable, make: Callable[[], ItemT]) -> ItemT:
-        if key not in self._kept:
-            self._kept[key] = make()
-            if len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
-        return cast(ItemT, self._kept[key])
+        """Drop the cached baselines of `series`, whose past has changed."""
+        self._fitter.forget(series)
 
 
-class Ground(Protocol):
-    """What is known of a series beyond its tally."""
+class MentionSource(Protocol):
+    """What the detector looks up beside counts: storage.store.Mentions, or memory (stream/detection/replay.py)."""
 
     def negative_sources(self, series: str, since: datetime, until: datetime) -> Mapping[str, SourceStories]:
-        """What each source told in [since, until), negative articles only."""
+        """Negative stories of each source in [since, until)."""
 
 
-class Borne(NamedTuple):
-    """spike: as far as sources bear each other out; counted: as it was counted; sources: how many there are"""
+class CorroboratedSpike(NamedTuple):
+    """A spike before and after corroboration. spike: corroborated; counted: as counted; sources: how many reported"""
 
     spike: Spike
     counted: Spike
     sources: int
 
 
-class Rings(NamedTuple):
-    """fresh: alerts, without evidence; going_on: ids of alerts whose episodes go on; judged: what each fresh one was judged by, by id"""
+class Detections(NamedTuple):
+    """What a detector found.
 
-    fresh: list[Alert]
-    going_on: set[str]
-    judged: dict[str, Judged]
+    Attributes:
+        alerts: New alerts, without evidence.
+        ongoing_ids: Ids of earlier alerts whose episodes go on.
+        decisions: By id of a new spike alert, what it was decided by.
+    """
+
+    alerts: list[Alert]
+    ongoing_ids: set[str]
+    decisions: dict[str, SpikeDecision]
 
 
-class Ringer:
-    """One rule over all series. One thread at a time."""
+class SpikeDetector:
+    """One spike rule over all series. One thread at a time."""
 
-    def __init__(self, rule: Rule, ground: Ground, bar: Bar) -> None:
-        self._rule, self._ground, self._bar = rule, ground, bar
-        self._judge = Judge(rule)
+    def __init__(self, rule: SpikeRule, mentions: MentionSource, threshold: AlertThreshold) -> None:
+        self._rule, self._mentions, self._threshold = rule, mentions, threshold
+        self._scorer = SpikeScorer(rule)
 
     def forget(self, series: str) -> None:
-        """What was known of the past of `series` is out of date."""
-        self._judge.forget(series)
+        """Drop the cached baselines of `series`, whose past has changed."""
+        self._scorer.forget(series)
 
-    def spikes(self, series: str, tallies: Mapping[str, Tally], ends: Sequence[int]) -> list[Spike]:
-        """The spikes of `series` in windows that end at `ends`, seconds since 1970; tallies: with that of the market."""
-        return [found[0] for end in ends if (found := self._judge.spikes(series, tallies[series], tallies[MARKET], end))]
+    def spikes(self, series: str, counts: Mapping[str, StoryCounts], ends: Sequence[int]) -> list[Spike]:
+        """The strongest spike of `series` for each of `ends` that has one.
 
-    def expected(self, series: str, tallies: Mapping[str, Tally], starts: IntArray, step_s: int) -> list[float]:
-        """As Judge.expected; tallies: with that of the market."""
-        return self._judge.expected(series, tallies[series], tallies[MARKET], starts, step_s)
+        Args:
+            series: Name of the series.
+            counts: Stories by series, the market's among them.
+            ends: Ends of windows, seconds since 1970.
+        """
+        return [found[0] for end in ends if (found := self._scorer.spikes(series, counts[series], counts[MARKET], end))]
 
-    def ring(self, spikes: Mapping[str, Sequence[Spike]], tallies: Mapping[str, Tally], last: Mapping[str, Rung], now: datetime) -> Rings:
-        """What rings, of spikes in order of time. last: what each series rang last. Raises what ground and bar raise."""
-        bar = self._bar.at(now)
-        rings = Rings([], set(), {})
-        for series, found in spikes.items():
+    def expected(self, series: str, counts: Mapping[str, StoryCounts], starts: IntArray, step_s: int) -> list[float]:
+        """As SpikeScorer.expected; counts: by series, the market's among them."""
+        return self._scorer.expected(series, counts[series], counts[MARKET], starts, step_s)
+
+    def detect(
+        self, spikes: Mapping[str, Sequence[Spike]], counts: Mapping[str, StoryCounts], last: Mapping[str, LastAlert], now: datetime
+    ) -> Detections:
+        """The alerts of these spikes. Raises what the ports raise.
+
+        Args:
+            spikes: Spikes by series, in order of time.
+            counts: Stories by series, the market's among them.
+            last: The last alert of each series.
+            now: Time of detection.
+        """
+        threshold = self._threshold.at(now)
+        found = Detections([], set(), {})
+        for series, some in spikes.items():
             before = last.get(series)
-            for spike in found:
-                rang = self._judged(series, spike, tallies, before, bar, now)
-                if rang is not None:
-                    alert, judged = rang
-                    before = Rung(alert.id, spike.end)
-                    rings.fresh.append(alert)
-                    rings.judged[alert.id] = judged
-                elif before is not None and spike.surprise >= bar:
-                    rings.going_on.add(before.id)
-        return rings
+            for spike in some:
+                raised = self._evaluate(series, spike, counts, before, threshold, now)
+                if raised is not None:
+                    alert, decision = raised
+                    before = LastAlert(alert.id, spike.end)
+                    found.alerts.append(alert)
+                    found.decisions[alert.id] = decision
+                elif before is not None and spike.surprise >= threshold:
+                    found.ongoing_ids.add(before.id)
+        return found
 
-    def _judged(
-        self, series: str, spike: Spike, tallies: Mapping[str, Tally], last: Rung | None, bar: float, now: datetime
-    ) -> tuple[Alert, Judged] | None:
-        """The alert that `spike` raises after the one that its series raised last, and what it was judged by."""
-        if spike.surprise < bar and not self._bar.worth_noting(series, spike):
+    def _evaluate(
+        self, series: str, spike: Spike, counts: Mapping[str, StoryCounts], last: LastAlert | None, threshold: float, now: datetime
+    ) -> tuple[Alert, SpikeDecision] | None:
+        """The alert that `spike` raises after the last one of its series, and what it was decided by."""
+        if spike.surprise < threshold and not self._threshold.is_new_peak(series, spike):
             return None
-        borne = self._borne(series, tallies, spike.end, 0, now)
-        if borne is not None:
-            self._bar.note(series, borne.spike)
-        if borne is not None and last is not None:
+        best = self._corroborate(series, counts, spike.end, 0, now)
+        if best is not None:
+            self._threshold.add_peak(series, best.spike)
+        if best is not None and last is not None:
             if spike.end < last.end + self._rule.cooldown_s:
                 return None
-            if spike.end - borne.spike.width_s < last.end:  # what rang already is not counted once more
-                borne = self._borne(series, tallies, spike.end, last.end, now)
-        if borne is None:
+            if spike.end - best.spike.width_s < last.end:  # stories of the last alert are not counted again
+                best = self._corroborate(series, counts, spike.end, last.end, now)
+        if best is None:
             return None
-        spike = borne.spike
-        total = int(tallies[series].count_all(spike.end - spike.width_s, spike.end))
-        alert = decide(series, spike, bar=bar, total=total, sources=borne.sources, rule=self._rule, now=now)
-        return None if alert is None else (alert, Judged(self._rule, borne.counted, bar, self._bar.feed_sources(now)))
+        spike = best.spike
+        total = int(counts[series].count_all(spike.end - spike.width_s, spike.end))
+        alert = build_alert(series, spike, threshold=threshold, total=total, sources=best.sources, rule=self._rule, now=now)
+        if alert is None:
+            return None
+        return alert, SpikeDecision(self._rule, best.counted, threshold, self._threshold.feed_sources(now))
 
-    def _borne(self, series: str, tallies: Mapping[str, Tally], end: int, since: int, now: datetime) -> Borne | None:
-        """The strongest spike that ends there, as far as sources bear each other out.
+    def _corroborate(self, series: str, counts: Mapping[str, StoryCounts], end: int, since: int, now: datetime) -> CorroboratedSpike | None:
+        """The strongest spike that ends at `end` after corroboration.
 
-        Of all widths: one source's flood fills the wide windows, and others' bad news may still stand out in a narrow one.
+        All widths are tried: a flood of one source fills the wide windows, and the others' bad news may still stand out in a narrow one.
         """
-        best: Borne | None = None
-        for spike in self._judge.spikes(series, tallies[series], tallies[MARKET], end, since):
+        best: CorroboratedSpike | None = None
+        for spike in self._scorer.spikes(series, counts[series], counts[MARKET], end, since):
             if best is not None and spike.surprise <= best.spike.surprise:
                 break
-            start, stop = (from_epoch(moment) for moment in (end - spike.width_s, end))
-            told = self._ground.negative_sources(series, start, stop)
-            borne = corroborated(spike, told.values(), self._rule, self._bar.feed_sources(now))
-            if borne is not None and (best is None or borne.surprise > best.spike.surprise):
-                best = Borne(borne, spike, len(told))
+            sources = self._mentions.negative_sources(series, from_epoch(end - spike.width_s), from_epoch(end))
+            found = corroborated(spike, sources.values(), self._rule, self._threshold.feed_sources(now))
+            if found is not None and (best is None or found.surprise > best.spike.surprise):
+                best = CorroboratedSpike(found, spike, len(sources))
         return best

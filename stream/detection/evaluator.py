@@ -102,9 +102,7 @@ class AlertEvaluator:
         self._returned.update(alert.id for alert in found)
         return found
 
-    def _detect_spikes(
-        self, negative: Mapping[str, Sequence[datetime]], now: datetime
-    ) -> tuple[Detections, Mapping[str, StoryCounts]]:
+    def _detect_spikes(self, negative: Mapping[str, Sequence[datetime]], now: datetime) -> tuple[Detections, Mapping[str, StoryCounts]]:
         """Spike alerts, without evidence, of the series and moments in `negative`, and the counts they were found in."""
         oldest = now - timedelta(seconds=self._rule.max_age_s)
         followed = {} if self._rule.paused else {name: some for name, some in negative.items() if matches(self._rule.series, name)}
@@ -119,7 +117,7 @@ class AlertEvaluator:
         threshold = self._threshold.at(now)
         high = [name for name, found in spikes.items() if any(spike.surprise >= threshold for spike in found)]
         reach = max(self._rule.widths_s) + max(self._rule.cooldown_s, *self._rule.widths_s)
-        last = self._store.alerts.last_rung(self._rule.name, high, oldest - timedelta(seconds=reach))
+        last = self._store.alerts.last_alerts(self._rule.name, high, oldest - timedelta(seconds=reach))
         return self._detector.detect(spikes, counts, last, now), counts
 
     def _record_breaches(self, idents: Collection[str], now: datetime) -> None:
@@ -127,7 +125,7 @@ class AlertEvaluator:
         late = now - timedelta(seconds=MINUTE_S)
         new = sorted(ident for ident in idents if self._last_breach.get(ident, late) <= late)
         if new:
-            self._store.lives.seen(new, now)
+            self._store.alert_lifecycle.record_breach(new, now)
         self._last_breach = {ident: at for ident, at in self._last_breach.items() if at > late} | dict.fromkeys(new, now)
 
     def _stored(self, idents: Sequence[str]) -> list[Alert]:

@@ -1,6 +1,6 @@
-"""An analyst's own rules over the store: which series scores touched, and what the store says of them.
+"""Evaluates limit rules over the store: which series the scores concern, and which alerts their counts raise.
 
-Beside the detector (evaluator.py), on the same minutes. Without rules, or where no rule is about what was touched, nothing is asked.
+Runs beside the spike detector (evaluator.py). Without rules, or where no rule follows the series, nothing is queried.
 """
 
 from __future__ import annotations
@@ -13,111 +13,128 @@ from core.records import Alert, Evidence, Score
 from core.series import facts, is_negative
 from stats.minute_counts import EMPTY, MINUTE_S
 from storage.store import Store
-from stream.detection.detector import Rings
-from stream.detection.limit_rule import RiskStory, Threshold, Told, moments, ring, risk_stories
-from stream.detection.minute_counts_cache import Tallies
-from stream.detection.spike_rule import evidence
+from stream.detection.detector import Detections
+from stream.detection.limit_rule import LimitRule, RiskArticle, SeriesData, breach_ends, evaluate_limit, risk_articles
+from stream.detection.minute_counts_cache import MinuteCountsCache
+from stream.detection.spike_rule import evidence_of
 
-FOR_EVER = 2**40
-AHEAD = timedelta(days=1)
-"""So far into the future a story may be dated: no clock is that wrong."""
+FAR_FUTURE = 2**40
+MAX_CLOCK_ERROR = timedelta(days=1)
+"""A story may be dated so far in the future."""
+MAX_ARTICLES = 500
+SERIES_ARTICLES = 50
 
 
-class Touched(NamedTuple):
-    """Where to look. began: series to the first moment at which something new was told of it; risky: some of it tells of a risk event."""
+class AffectedSeries(NamedTuple):
+    """The series to evaluate.
+
+    Attributes:
+        began: By series, the publication time of its first new article.
+        with_risks: Whether any new article is about a risk event.
+    """
 
     began: dict[str, datetime]
-    risky: bool
+    with_risks: bool
 
 
-NOWHERE = Touched({}, False)
+NONE_AFFECTED = AffectedSeries({}, False)
 
 
-class _Held(NamedTuple):
-    """A rule that holds for a series at these moments."""
+class _Candidate(NamedTuple):
+    """A rule and a series that is beyond the limit in the windows that end at `ends`."""
 
-    rule: Threshold
+    rule: LimitRule
     series: str
-    told: Told
+    data: SeriesData
     ends: list[int]
 
 
-class Levels:
-    """Keeps no state that a restart would miss. One thread at a time. max_age_s: a story of longer ago is history and rings nothing"""
+class LimitEvaluator:
+    """Evaluates the limit rules. A restart loses nothing. One thread at a time.
 
-    def __init__(self, store: Store, rules: Iterable[Threshold], max_age_s: float) -> None:
+    Args:
+        store: Retries its calls (stream.worker.retry.retrying).
+        rules: The rules; paused ones are ignored.
+        max_age_s: A story published longer ago raises no alert.
+    """
+
+    def __init__(self, store: Store, rules: Iterable[LimitRule], max_age_s: float) -> None:
         self._store, self._max_age = store, timedelta(seconds=max_age_s)
         self._rules = [rule for rule in rules if not rule.paused]
         self._window = timedelta(seconds=max((rule.window_s for rule in self._rules), default=0))
-        self._events = any(rule.kind == "risk_event" for rule in self._rules)
-        self._tallies = Tallies(store.mentions, (self._window + self._max_age).total_seconds())
+        self._has_risk_rules = any(rule.kind == "risk_event" for rule in self._rules)
+        self._counts = MinuteCountsCache(store.mentions, (self._window + self._max_age).total_seconds())
 
-    def touched(self, scores: Sequence[Score], now: datetime) -> Touched:
-        """Where these scores, which are stored, tell to look."""
+    def affected(self, scores: Sequence[Score], now: datetime) -> AffectedSeries:
+        """The series that these scores, which are stored, concern."""
         if not self._rules:
-            return NOWHERE
-        self._tallies.heard(scores)
+            return NONE_AFFECTED
+        self._counts.invalidate(scores)
         began: dict[str, datetime] = {}
         for score in scores:
             if score.published_at >= now - self._max_age:
                 for series, *_ in facts(score):
                     began[series] = min(began.get(series, score.published_at), score.published_at)
-        risky = self._events and any(score.risks for score in scores)
-        return Touched(self._watched(began, risky), risky)
+        with_risks = self._has_risk_rules and any(score.risks for score in scores)
+        return AffectedSeries(self._followed(began, with_risks), with_risks)
 
-    def stored(self, now: datetime) -> Touched:
-        """Everywhere that something was told of that is no history yet. Raises StoreError."""
+    def affected_in_store(self, now: datetime) -> AffectedSeries:
+        """The series of all articles in the store that are recent enough. Raises StoreError."""
         if not self._rules:
-            return NOWHERE
+            return NONE_AFFECTED
         since = now - self._max_age
-        began = {row.series: since for row in self._store.mentions.touched(since, now + AHEAD)}
-        return Touched(self._watched(began, self._events), self._events)
+        began = {row.series: since for row in self._store.mentions.touched(since, now + MAX_CLOCK_ERROR)}
+        return AffectedSeries(self._followed(began, self._has_risk_rules), self._has_risk_rules)
 
-    def ring(self, touched: Touched, now: datetime) -> Rings:
-        """The alerts of these series from these moments on, without evidence, not stored. Raises StoreError."""
-        rings = Rings([], set(), {})
-        if not touched.began:
-            return rings
-        held = list(self._held(touched, now))
-        reach = max((it.rule.window_s + max(it.rule.cooldown_s, it.rule.window_s) for it in held), default=0.0)
-        names, series = sorted({it.rule.name for it in held}), sorted({it.series for it in held})
-        last = self._store.alerts.last_rungs(names, series, now - self._max_age - timedelta(seconds=reach))
-        for it in held:
-            found = ring(it.rule, it.series, it.told, it.ends, last.get((it.rule.name, it.series)), self._store.mentions, now)
-            rings.fresh.extend(found.fresh)
-            rings.going_on.update(found.going_on)
-        return rings
+    def evaluate(self, affected: AffectedSeries, now: datetime) -> Detections:
+        """The alerts of these series, without evidence, not stored yet. Raises StoreError."""
+        found = Detections([], set(), {})
+        if not affected.began:
+            return found
+        candidates = list(self._candidates(affected, now))
+        reach = max((it.rule.window_s + max(it.rule.cooldown_s, it.rule.window_s) for it in candidates), default=0.0)
+        names, series = sorted({it.rule.name for it in candidates}), sorted({it.series for it in candidates})
+        last = self._store.alerts.last_alerts_of_rules(names, series, now - self._max_age - timedelta(seconds=reach))
+        for it in candidates:
+            own = evaluate_limit(it.rule, it.series, it.data, it.ends, last.get((it.rule.name, it.series)), self._store.mentions, now)
+            found.alerts.extend(own.alerts)
+            found.ongoing_ids.update(own.ongoing_ids)
+        return found
 
-    def _held(self, touched: Touched, now: datetime) -> Iterator[_Held]:
-        tallies, risks = self._tallies.of(touched.began, now), self._risks(touched, now)
-        for series, since in sorted(touched.began.items()):
-            told = Told(tallies.get(series, EMPTY), risks.get(series, ()))
+    def _candidates(self, affected: AffectedSeries, now: datetime) -> Iterator[_Candidate]:
+        counts, risks = self._counts.get(affected.began, now), self._risks(affected, now)
+        for series, since in sorted(affected.began.items()):
+            data = SeriesData(counts.get(series, EMPTY), risks.get(series, ()))
+            first = int(since.timestamp()) // MINUTE_S * MINUTE_S
             for rule in self._rules:
-                ends = moments(rule, told, int(since.timestamp()) // MINUTE_S * MINUTE_S, FOR_EVER) if rule.about(series) else []
+                ends = breach_ends(rule, data, first, FAR_FUTURE) if rule.follows(series) else []
                 if ends:
-                    yield _Held(rule, series, told, ends)
+                    yield _Candidate(rule, series, data, ends)
 
-    def _watched(self, began: dict[str, datetime], risky: bool) -> dict[str, datetime]:
-        rules = [rule for rule in self._rules if risky or rule.kind != "risk_event"]
-        return {series: since for series, since in began.items() if any(rule.about(series) for rule in rules)}
+    def _followed(self, began: dict[str, datetime], with_risks: bool) -> dict[str, datetime]:
+        rules = [rule for rule in self._rules if with_risks or rule.kind != "risk_event"]
+        return {series: since for series, since in began.items() if any(rule.follows(series) for rule in rules)}
 
-    def _risks(self, touched: Touched, now: datetime) -> dict[str, list[RiskStory]]:
-        if not touched.risky:
+    def _risks(self, affected: AffectedSeries, now: datetime) -> dict[str, list[RiskArticle]]:
+        if not affected.with_risks:
             return {}
-        return risk_stories(self._store.articles.risky(now - self._max_age - self._window, now + AHEAD))
+        return risk_articles(self._store.articles.risky(now - self._max_age - self._window, now + MAX_CLOCK_ERROR))
 
 
-def evidence_of(store: Store, alert: Alert) -> tuple[Evidence, ...]:
-    """The articles to show with an alert: those that its rule looked at, the most negative, or likeliest, first. Raises StoreError."""
+def limit_evidence(store: Store, alert: Alert) -> tuple[Evidence, ...]:
+    """The articles to show with an alert of a limit rule: those that it counted, most negative or most probable first.
+
+    Raises StoreError.
+    """
     end = alert.window_start + timedelta(seconds=alert.window_s)
     if alert.measure != "risk_event":
-        articles = store.articles.of_series(alert.series, alert.window_start, end, limit=50)
-        return evidence(articles, alert.total if alert.measure in ("volume", "mean_tone") else alert.observed)
-    telling = {
+        articles = store.articles.of_series(alert.series, alert.window_start, end, limit=SERIES_ARTICLES)
+        return evidence_of(articles, alert.total if alert.measure in ("volume", "mean_tone") else alert.observed)
+    probabilities = {
         score.id: score.risks[alert.event]
         for score in store.articles.risky(alert.window_start, end)
         if round(score.risks.get(alert.event, 0.0), 4) >= alert.limit
         and any(series == alert.series and is_negative(*p) for series, *p in facts(score))
     }
-    articles = sorted(store.articles.by_id(list(telling)[:500], alert.window_start, end), key=lambda it: (-telling[it.id], it.id))
-    return evidence(articles, len(articles))
+    articles = store.articles.by_id(list(probabilities)[:MAX_ARTICLES], alert.window_start, end)
+    return evidence_of(sorted(articles, key=lambda it: (-probabilities[it.id], it.id)), len(articles))

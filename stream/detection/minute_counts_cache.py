@@ -13,10 +13,11 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from core.chunks import chunks
 from core.records import Score
 from core.series import MARKET, facts
 from stats.minute_counts import EMPTY, HOUR_S, StoryCounts
-from storage.store import Mentions
+from storage.store import MentionTable
 from storage.timestamps import from_epoch
 
 TTL_S = 900.0
@@ -24,8 +25,6 @@ TTL_S = 900.0
 MAX_SERIES = 5_000
 STEP_S = 300
 """The minutes that are read on each call: up to twice as many seconds."""
-SERIES_PER_QUERY = 2_000
-"""ClickHouse reads at most 256 kB of SQL, and old servers get the values in the text."""
 
 
 class _Entry(NamedTuple):
@@ -45,7 +44,7 @@ class MinuteCountsCache:
         clock: Monotonic clock.
     """
 
-    def __init__(self, mentions: Mentions, history_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, mentions: MentionTable, history_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._mentions, self._history_s, self._clock = mentions, int(history_s), clock
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
 
@@ -92,7 +91,7 @@ class MinuteCountsCache:
     def _read(self, names: Sequence[str], since: int, until: int) -> dict[str, StoryCounts]:
         start, end = (from_epoch(moment) for moment in (since, until))
         found: dict[str, StoryCounts] = {}
-        for first in range(0, len(names), SERIES_PER_QUERY):
-            rows = self._mentions.minutes(names[first : first + SERIES_PER_QUERY], start, end)
+        for some in chunks(names):
+            rows = self._mentions.minutes(some, start, end)
             found |= {name: StoryCounts.of(*columns) for name, columns in rows.items()}
         return found

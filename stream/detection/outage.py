@@ -1,11 +1,11 @@
-"""Who is silent: one source, or the feed? Pure: it is given what was heard, and the clock.
+"""Outage detector: which sources, or the whole feed, have published nothing for longer than their gap model explains. Pure.
 
-    each source's silence, against its own bar ─┬─▶ nobody was heard since, and that is strange in itself ─▶ one alert on the market
-                                                ├─▶ most others that were due are mute too ─────────────────▶ one alert on the market
-                                                └─▶ others speak ───────────────────────────────────────────▶ an alert on the source
+    gap of each source, against its own threshold ─┬─▶ no source has published since, and that exceeds the market's threshold ─▶ market
+                                                   ├─▶ most other sources that were due are silent too ──────────────────────▶ market
+                                                   └─▶ other sources publish ────────────────────────────────────────────────▶ the source
 
-What the market is expected to say leaves out sources that were silent before. When the feed is back, or we are, every source has its
-whole limit once more: their backlogs do not come in one moment.
+The market's gap model leaves out sources that were in outage before. After an outage of the feed, or of this process, every source gets
+its whole limit again, because backlogs do not arrive in one moment.
 """
 
 from __future__ import annotations
@@ -21,37 +21,38 @@ from core.records import Alert, alert_id
 from core.series import MARKET, source_series
 from core.settings import Settings
 from stats.minute_counts import DAY_S, HOUR_S, IntArray
-from stats.outage_model import DAY, LEAST_SILENT, STRETCH_S, Rhythm, rhythm
-from storage.store import Rung, Spoke
+from stats.outage_model import MIN_GAP_SLOTS, SLOT_S, SLOTS_PER_DAY, GapModel, fit_gap_model
+from storage.store import LastAlert, SourceActivity
 from storage.timestamps import from_epoch
-from stream.detection.detector import Rings
+from stream.detection.detector import Detections
 
-GONE = 14 * DAY
-"""Nobody waits any more for a source that was not heard in so many stretches."""
-DOUBT = 1.0
-"""A silence that chance brings about less than once in ten counts as one where sources are asked what they hear of each other."""
-MANY = 2
-"""So many others must have been due before they may say that it is the feed."""
+RETIRED_SLOTS = 14 * SLOTS_PER_DAY
+"""A source without an article for so many slots is no longer followed."""
+SILENT_SURPRISE = 1.0
+"""A source counts as silent in the vote of the sources if p < 0.1."""
+MIN_VOTES = 2
+"""Other sources that must take part in the vote that the feed is in outage."""
 
 
 @dataclass(frozen=True, slots=True)
-class SilenceRule:
-    """When a silence rings.
+class OutageRule:
+    """When a gap raises an alert.
 
-    per_week: false alarms a week that the analyst accepts, over all sources together; 0: none rings
-    history_s: how far back a source's own past is read
-    cooldown_s: what falls silent again so soon after its alert is told by that one
-    late_s: what came longer after its publication was history, and tells nothing of how late news comes
+    Attributes:
+        per_week: Accepted false alerts a week, over all sources together; 0: the rule is off.
+        history_s: How far back the past of a source is read.
+        cooldown_s: A gap that begins so soon after an alert belongs to it.
+        late_s: An article that arrives longer after its publication than this does not count as a delay of its source.
     """
 
-    name: str = "feed-silent"
+    name: str = "source-outage"
     per_week: float = 0.25
     history_s: float = 28 * DAY_S
     cooldown_s: float = 4 * HOUR_S
     late_s: float = HOUR_S
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> SilenceRule:
+    def from_settings(cls, settings: Settings) -> OutageRule:
         """The rule that the settings describe."""
         return cls(
             per_week=settings.alert_silence_per_week,
@@ -61,11 +62,16 @@ class SilenceRule:
         )
 
 
-class Silence(NamedTuple):
-    """Somebody is silent beyond the limit.
+class Outage(NamedTuple):
+    """A gap beyond its limit.
 
-    since: the last article, seconds since 1970; limit_s: how long it may be silent at this time of the week
-    sources: how many are silent; rings: False where another silence speaks for this one, or its clock has only just begun
+    Attributes:
+        series: Series of the source, or the market.
+        since: Time of the last article, seconds since 1970.
+        limit_s: Length of a gap that raises an alert at this time of the week.
+        surprise: Surprise of the gap.
+        sources: Number of sources in outage.
+        is_alert: False where another outage covers this one, or its limit has only just restarted.
     """
 
     series: str
@@ -73,194 +79,227 @@ class Silence(NamedTuple):
     limit_s: int
     surprise: float
     sources: int
-    rings: bool
+    is_alert: bool
 
 
-class _Ear(NamedTuple):
-    """A source, or several as one, that was heard last in the stretch `last`; from the stretch `reached` on its silence is over the bar."""
+class _SourceState(NamedTuple):
+    """A source, or several as one.
+
+    Attributes:
+        name: Name of the (first) source.
+        since: Time of the last article, seconds since 1970.
+        last: Slot of the last article.
+        late_s: Usual delay of the source in seconds.
+        model: Gap model.
+        quiet: Factor of the surprise after a quiet day.
+        threshold: Threshold of the surprise.
+        breach_slot: First slot at which the gap exceeds the threshold.
+        per_week: Accepted false alerts a week to which the threshold belongs.
+    """
 
     name: str
     since: int
     last: int
     late_s: int
-    rhythm: Rhythm
+    model: GapModel
     quiet: float
-    bar: float
-    reached: int
+    threshold: float
+    breach_slot: int
     per_week: float
 
     @property
-    def rings_at(self) -> int:
-        """Seconds since 1970: what was published until then would be here, but for what is later than usual."""
-        return self.reached * STRETCH_S + self.late_s
+    def breach_at(self) -> int:
+        """When the gap exceeds the threshold, the usual delay included, seconds since 1970."""
+        return self.breach_slot * SLOT_S + self.late_s
 
     def surprise(self, now: int, since: int = 0) -> float:
-        """Of its silence until `now`, as far as it lies after the stretch `since`."""
-        return self.quiet * float(self.rhythm.surprise(max(self.last, since), (now - self.late_s) // STRETCH_S))
+        """Surprise of the gap until `now`, of the part after the slot `since`."""
+        return self.quiet * float(self.model.surprise(max(self.last, since), (now - self.late_s) // SLOT_S))
 
-    def expected(self, now: int, since: int) -> float:
-        """The surprise if it had been silent since the stretch `since`, at least."""
-        return self.quiet * float(self.rhythm.surprise(since, (now - self.late_s) // STRETCH_S))
+    def surprise_since(self, now: int, since: int) -> float:
+        """Surprise that a gap since the slot `since` would have."""
+        return self.quiet * float(self.model.surprise(since, (now - self.late_s) // SLOT_S))
 
-    def silence(self, series: str, now: int, back: int, *, sources: int = 1, held: bool = False) -> Silence:
-        rings = not held and self.surprise(now, back // STRETCH_S) >= self.bar
-        return Silence(series, self.since, self.rings_at - self.since, self.surprise(now), sources, rings)
+    def outage(self, series: str, now: int, restarted: int, *, sources: int = 1, covered: bool = False) -> Outage:
+        is_alert = not covered and self.surprise(now, restarted // SLOT_S) >= self.threshold
+        return Outage(series, self.since, self.breach_at - self.since, self.surprise(now), sources, is_alert)
 
 
-class Hearing:
-    """Judges what it was told last. One thread at a time."""
+class OutageDetector:
+    """Finds outages in the activity of sources that was set last. One thread at a time.
 
-    def __init__(self, rule: SilenceRule, told: Mapping[str, Spoke] | None = None) -> None:
-        self._rule, self._reach = rule, int(rule.history_s) // STRETCH_S
-        self._rhythms: dict[tuple[tuple[str, ...], int], Rhythm | None] = {}
-        self.hear(told or {})
+    Args:
+        rule: The rule in force.
+        activity: By source, when it published.
+    """
 
-    def hear(self, told: Mapping[str, Spoke]) -> None:
-        """From now on this is what each source told; what is known of its rhythm stays."""
-        self._told = dict(sorted(told.items()))
-        self._heard = {name: np.asarray(one.stretches, np.int64) for name, one in self._told.items()}
-        self._ears: dict[tuple[str, ...], _Ear] = {}
+    def __init__(self, rule: OutageRule, activity: Mapping[str, SourceActivity] | None = None) -> None:
+        self._rule, self._history = rule, int(rule.history_s) // SLOT_S
+        self._models: dict[tuple[tuple[str, ...], int], GapModel | None] = {}
+        self.set_activity(activity or {})
+
+    def set_activity(self, activity: Mapping[str, SourceActivity]) -> None:
+        """Replace the activity of all sources; their gap models are kept."""
+        self._activity = dict(sorted(activity.items()))
+        self._slots = {name: np.asarray(one.stretches, np.int64) for name, one in self._activity.items()}
+        self._states: dict[tuple[str, ...], _SourceState] = {}
 
     def forget(self) -> None:
-        """The past may be another one now."""
-        self._rhythms.clear()
+        """Drop the gap models: the past may have changed."""
+        self._models.clear()
 
-    def silent(self, now: int, back: int = 0) -> list[Silence]:
-        """All that are over their limits at `now`, the market first; what is dated after `now` is not looked at.
+    def outages(self, now: int, restarted: int = 0) -> list[Outage]:
+        """All outages at `now`, the market's first. Articles dated after `now` are ignored.
 
-        back: when the feed, or who listens, was away last: until then nobody is expected to have been heard. Seconds since 1970.
+        Args:
+            now: Seconds since 1970.
+            restarted: End of the last outage of the feed or of this process, seconds since 1970; no article is expected before it.
         """
         if self._rule.per_week <= 0:
             return []
-        lasts = self._lasts(now)
+        lasts = self._last_slots(now)
         newest = max(lasts.values(), default=0)
-        per_week, end = self._budget(lasts), now // STRETCH_S
-        ears = [self._ear((name,), last, per_week) for name, last in lasts.items() if last + 1 < end]
-        over = [ear for ear in ears if ear is not None and now >= ear.rings_at]
-        before = {ear.name for ear in over if ear.reached <= newest}
+        per_week, end = self._share_of_budget(lasts), now // SLOT_S
+        states = [self._state((name,), last, per_week) for name, last in lasts.items() if last + 1 < end]
+        over = [state for state in states if state is not None and now >= state.breach_at]
+        before = {state.name for state in over if state.breach_slot <= newest}
         names = tuple(name for name in lasts if name not in before)
-        whole = self._ear(names, newest, per_week) if names and newest + 1 < end else None
-        head = whole.silence(MARKET, now, back, sources=len(names)) if whole is not None and now >= whole.rings_at else None
+        whole = self._state(names, newest, per_week) if names and newest + 1 < end else None
+        market = whole.outage(MARKET, now, restarted, sources=len(names)) if whole is not None and now >= whole.breach_at else None
         for one in over:
-            head = head or self._most(one, now, back)
-        found = [head] if head else []
+            market = market or self._by_vote(one, now, restarted)
+        found = [market] if market else []
         for one in over:
             alone = all(last <= one.last for name, last in lasts.items() if name != one.name)
-            found.append(one.silence(source_series(one.name), now, back, held=alone or head is not None))
+            found.append(one.outage(source_series(one.name), now, restarted, covered=alone or market is not None))
         return found
 
-    def _lasts(self, now: int) -> dict[str, int]:
-        """The stretch in which each source was heard last; without those that nobody waits for any more."""
-        end = now // STRETCH_S
-        places = {name: int(np.searchsorted(heard, end, side="right")) for name, heard in self._heard.items()}
-        return {name: last for name, at in places.items() if at and (last := int(self._heard[name][at - 1])) > end - GONE}
+    def _last_slots(self, now: int) -> dict[str, int]:
+        """Slot of the last article of each source that is still followed."""
+        end = now // SLOT_S
+        places = {name: int(np.searchsorted(slots, end, side="right")) for name, slots in self._slots.items()}
+        return {name: last for name, at in places.items() if at and (last := int(self._slots[name][at - 1])) > end - RETIRED_SLOTS}
 
-    def _budget(self, lasts: Mapping[str, int]) -> float:
-        """How often a week each of those that are judged may ring falsely, the market being one."""
-        return self._rule.per_week / (1 + sum(self._rhythm((name,), last) is not None for name, last in lasts.items()))
+    def _share_of_budget(self, lasts: Mapping[str, int]) -> float:
+        """Accepted false alerts a week of each source with a model, and of the market."""
+        return self._rule.per_week / (1 + sum(self._model((name,), last) is not None for name, last in lasts.items()))
 
-    def _most(self, one: _Ear, now: int, back: int) -> Silence | None:
-        """The market's silence, where most of the others that were due were mute when `one` went over its limit, and still are."""
-        then = self._others(one, one.rings_at)
-        if not _mostly_mute(then, one, one.rings_at):  # who was over its limit before has been told of, and bears no witness
+    def _by_vote(self, one: _SourceState, now: int, restarted: int) -> Outage | None:
+        """The market's outage, where most other sources that were due were silent when `one` exceeded its limit, and still are."""
+        then = self._others(one, one.breach_at)
+        if not _silent_majority(then, one, one.breach_at):  # sources that were over their limit before have no vote
             return None
-        names = {ear.name for ear in then}
-        ears = [ear for ear in self._others(one, now) if ear.name in names]
-        mute = _mostly_mute(ears, one, now)
-        if not mute:
+        names = {state.name for state in then}
+        states = [state for state in self._others(one, now) if state.name in names]
+        silent = _silent_majority(states, one, now)
+        if not silent:
             return None
-        silence = one.silence(MARKET, now, back, sources=len(mute) + 1)
-        since = max(ear.since for ear in (one, *mute))
-        return silence._replace(since=since, limit_s=max(0, one.rings_at - since))
+        outage = one.outage(MARKET, now, restarted, sources=len(silent) + 1)
+        since = max(state.since for state in (one, *silent))
+        return outage._replace(since=since, limit_s=max(0, one.breach_at - since))
 
-    def _others(self, one: _Ear, now: int) -> list[_Ear]:
-        lasts = self._lasts(now)
-        per_week = self._budget(lasts)
-        ears = [self._ear((name,), last, per_week) for name, last in lasts.items() if name != one.name]
-        return [ear for ear in ears if ear is not None and ear.rings_at >= one.rings_at]
+    def _others(self, one: _SourceState, now: int) -> list[_SourceState]:
+        lasts = self._last_slots(now)
+        per_week = self._share_of_budget(lasts)
+        states = [self._state((name,), last, per_week) for name, last in lasts.items() if name != one.name]
+        return [state for state in states if state is not None and state.breach_at >= one.breach_at]
 
-    def _ear(self, names: tuple[str, ...], last: int, per_week: float) -> _Ear | None:
-        """These as one. None: too little is known of them."""
-        kept = self._ears.get(names)
-        if kept is not None and kept.last == last and kept.per_week == per_week:
-            return kept
-        found = self._rhythm(names, last)
-        if found is None:
+    def _state(self, names: tuple[str, ...], last: int, per_week: float) -> _SourceState | None:
+        """The state of these sources as one; None where too little is known."""
+        cached = self._states.get(names)
+        if cached is not None and cached.last == last and cached.per_week == per_week:
+            return cached
+        model = self._model(names, last)
+        if model is None:
             return None
-        told = [self._told[name] for name in names]
-        since = max([last * STRETCH_S, *(one.last for one in told if one.last // STRETCH_S == last)])
-        quiet = float(found.quiet(self._of(names, last + 1 - DAY, last + 1), last))
-        bar = found.bar(per_week)
-        reached = max(last + 1 + LEAST_SILENT, found.reached(last, bar / quiet))
-        ear = _Ear(names[0], since, last, max(one.late_s for one in told), found, quiet, bar, reached, per_week)
-        self._ears[names] = ear
-        return ear
+        activity = [self._activity[name] for name in names]
+        since = max([last * SLOT_S, *(one.last for one in activity if one.last // SLOT_S == last)])
+        quiet = float(model.quiet_factor(self._slots_of(names, last + 1 - SLOTS_PER_DAY, last + 1), last))
+        threshold = model.threshold(per_week)
+        breach_slot = max(last + 1 + MIN_GAP_SLOTS, model.slot_at(last, threshold / quiet))
+        late_s = max(one.late_s for one in activity)
+        state = _SourceState(names[0], since, last, late_s, model, quiet, threshold, breach_slot, per_week)
+        self._states[names] = state
+        return state
 
-    def _rhythm(self, names: tuple[str, ...], last: int) -> Rhythm | None:
-        """Of all these as one, from the days before that of `last`: whoever looks, and when, finds the same."""
-        day = last // DAY * DAY
-        if (names, day) not in self._rhythms:
-            self._rhythms[names, day] = rhythm(self._of(names, day - self._reach, day), day, self._reach)
-        return self._rhythms[names, day]
+    def _model(self, names: tuple[str, ...], last: int) -> GapModel | None:
+        """The gap model of these sources as one, from the days before that of `last`, so that it is the same at any time of the day."""
+        day = last // SLOTS_PER_DAY * SLOTS_PER_DAY
+        if (names, day) not in self._models:
+            self._models[names, day] = fit_gap_model(self._slots_of(names, day - self._history, day), day, self._history)
+        return self._models[names, day]
 
-    def _of(self, names: Sequence[str], since: int, until: int) -> IntArray:
-        """The stretches of [since, until) in which any of these was heard."""
-        parts = [heard[slice(*np.searchsorted(heard, (since, until)))] for heard in (self._heard[name] for name in names)]
+    def _slots_of(self, names: Sequence[str], since: int, until: int) -> IntArray:
+        """Slots of [since, until) in which any of these sources published."""
+        parts = [slots[slice(*np.searchsorted(slots, (since, until)))] for slots in (self._slots[name] for name in names)]
         return parts[0] if len(parts) == 1 else np.unique(np.concatenate(parts))
 
 
-def _mostly_mute(ears: Sequence[_Ear], one: _Ear, now: int) -> list[_Ear]:
-    """Those of `ears` that are mute, where they are more than those that speak; an ear to which nothing was due is neither."""
-    mute = [ear for ear in ears if ear.surprise(now) >= DOUBT]
-    loud = sum(ear.surprise(now) < DOUBT <= ear.expected(now, one.last) for ear in ears)
-    return mute if len(mute) > loud and len(mute) + loud >= MANY else []
+def _silent_majority(states: Sequence[_SourceState], one: _SourceState, now: int) -> list[_SourceState]:
+    """The silent ones of `states`, where they outnumber those that publish. Sources that were not due do not vote."""
+    silent = [state for state in states if state.surprise(now) >= SILENT_SURPRISE]
+    publishing = sum(state.surprise(now) < SILENT_SURPRISE <= state.surprise_since(now, one.last) for state in states)
+    return silent if len(silent) > publishing and len(silent) + publishing >= MIN_VOTES else []
 
 
-def settle(silences: Sequence[Silence], last: Mapping[str, Rung], rule: SilenceRule, now: int) -> Rings:
-    """One alert for each outage. last: what each series rang last"""
-    rings = Rings([], set(), {})
-    for silence in silences:
-        before = last.get(silence.series)
-        if before is not None and silence.since < before.end + rule.cooldown_s:
-            rings.going_on.add(before.id)
-        elif silence.rings:
-            rings.fresh.append(_alert(silence, rule, now))
-    return rings
+def to_detections(outages: Sequence[Outage], last: Mapping[str, LastAlert], rule: OutageRule, now: int) -> Detections:
+    """One alert for each outage.
+
+    Args:
+        outages: As OutageDetector.outages returns them.
+        last: The last alert of each series.
+        rule: The rule in force.
+        now: Seconds since 1970.
+    """
+    found = Detections([], set(), {})
+    for outage in outages:
+        before = last.get(outage.series)
+        if before is not None and outage.since < before.end + rule.cooldown_s:
+            found.ongoing_ids.add(before.id)
+        elif outage.is_alert:
+            found.alerts.append(_alert(outage, rule, now))
+    return found
 
 
-def _alert(silence: Silence, rule: SilenceRule, now: int) -> Alert:
-    start = from_epoch(silence.since)
-    length_s = max(1, now - silence.since)
+def _alert(outage: Outage, rule: OutageRule, now: int) -> Alert:
+    start = from_epoch(outage.since)
+    length_s = max(1, now - outage.since)
     return Alert(
-        id=alert_id(rule.name, silence.series, start),
+        id=alert_id(rule.name, outage.series, start),
         rule=rule.name,
-        series=silence.series,
+        series=outage.series,
         window_start=start,
         window_s=length_s,
         detected_at=from_epoch(now),
-        severity="warning" if silence.series == MARKET else "info",
+        severity="warning" if outage.series == MARKET else "info",
         observed=0,
         expected=0.0,
-        surprise=round(silence.surprise, 3),
+        surprise=round(outage.surprise, 3),
         total=0,
-        sources=silence.sources,
-        measure="silence",
+        sources=outage.sources,
+        measure="outage",
         value=round(length_s / HOUR_S, 2),
-        limit=round(min(silence.limit_s, length_s) / HOUR_S, 2),
+        limit=round(min(outage.limit_s, length_s) / HOUR_S, 2),
     )
 
 
-def replay_silences(
-    told: Mapping[str, Spoke], rule: SilenceRule, since: datetime, until: datetime
+def replay_outages(
+    activity: Mapping[str, SourceActivity], rule: OutageRule, since: datetime, until: datetime
 ) -> Iterator[tuple[datetime, list[Alert]]]:
-    """What would have rung in [since, until), with a virtual clock that goes on in silences; only moments at which anything rang."""
-    hearing, rang, back = Hearing(rule, told), dict[str, Rung](), 0
-    for stretch in range(int(since.timestamp()) // STRETCH_S + 1, int(until.timestamp()) // STRETCH_S + 1):
-        now = stretch * STRETCH_S
-        silences = hearing.silent(now, back)
-        if silences and silences[0].series == MARKET:
-            back = now
-        fresh = settle(silences, rang, rule, now).fresh
-        rang |= {alert.series: Rung(alert.id, now) for alert in fresh}
-        if fresh:
-            yield from_epoch(now), fresh
+    """The alerts of [since, until) by a virtual clock that advances one slot at a time; moments without alerts are left out.
+
+    Args:
+        activity: By source, when it published.
+        rule: The rule.
+        since, until: The time to replay; what lies before `since` is the past.
+    """
+    detector, last, restarted = OutageDetector(rule, activity), dict[str, LastAlert](), 0
+    for slot in range(int(since.timestamp()) // SLOT_S + 1, int(until.timestamp()) // SLOT_S + 1):
+        now = slot * SLOT_S
+        outages = detector.outages(now, restarted)
+        if outages and outages[0].series == MARKET:
+            restarted = now
+        alerts = to_detections(outages, last, rule, now).alerts
+        last |= {alert.series: LastAlert(alert.id, now) for alert in alerts}
+        if alerts:
+            yield from_epoch(now), alerts

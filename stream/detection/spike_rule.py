@@ -1,4 +1,4 @@
-"""Does a spike ring? The rule of an analyst, applied to what the store counted. Pure: no clock, no store."""
+"""The spike rule: its settings, corroboration by sources, severity, and the alert it raises. Pure: no clock, no store."""
 
 from __future__ import annotations
 
@@ -13,25 +13,28 @@ from storage.store import ArticleRow, SourceStories
 from storage.timestamps import from_epoch
 
 MAX_EVIDENCE = 6
-URGENT_OVER, FLASH_OVER = 2.0, 4.0
-"""How far over the bar, in powers of ten of the chance, an alert is urgent or flash; its size must agree (severity)."""
-LOUDEST = 2
-"""A source's stories count up to so many times those that others told: one that floods does not ring by itself."""
+WARNING_EXCESS, CRITICAL_EXCESS = 2.0, 4.0
+"""Surprise over the threshold from which an alert is warning or critical; it needs stories enough, too (`severity_of`)."""
+MAX_SOURCE_RATIO = 2
+"""A source's stories count up to so many times those of all other sources, so that one that floods raises no alert by itself."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """When to ring.
+class SpikeRule:
+    """When a spike raises an alert.
 
-    widths_s: widths of the windows in which stories are counted, ascending
-    history_s: how far back a series' own past is read
-    warmup_s: nothing rings before the feed was followed this long
-    false_per_week: false alarms a week that the analyst accepts, over all series together
-    min_stories, min_sources: distinct negative stories, and sources of them, that an alert needs; a feed with fewer sources needs all
-    min_ratio: observed over expected that an alert needs
-    cooldown_s: from the end of a window that rang, its series stays quiet this long
-    max_age_s: a story published longer ago than this is history and rings nothing (an archive being loaded, a long outage)
-    series: patterns of the series that it is about, none: all; paused: nothing rings
+    Attributes:
+        widths_s: Widths of the windows in which stories are counted, ascending, in seconds.
+        history_s: How far back the past of a series is read.
+        warmup_s: No alert is raised before the feed was followed for this long.
+        false_per_week: Accepted false alerts a week, over all series together.
+        min_stories: Distinct negative stories that an alert needs.
+        min_sources: Distinct sources of them that an alert needs; a feed with fewer sources needs all of them.
+        min_ratio: Ratio of observed to expected stories that an alert needs.
+        cooldown_s: From the end of the window of an alert, its series raises no other alert for this long.
+        max_age_s: A story published longer ago raises no alert (while an archive is loaded, or after a long outage).
+        series: Patterns of the series that are followed; all where it is empty.
+        paused: Whether the rule is off.
     """
 
     name: str = "negative-spike"
@@ -48,7 +51,7 @@ class Rule:
     paused: bool = False
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Rule:
+    def from_settings(cls, settings: Settings) -> SpikeRule:
         """The rule that the settings alert_* describe."""
         return cls(
             history_s=settings.alert_history_days * 86_400.0,
@@ -62,39 +65,53 @@ class Rule:
         )
 
 
-def corroborated(spike: Spike, told: Collection[SourceStories], rule: Rule, feed_sources: int) -> Spike | None:
-    """The spike as far as sources bear each other out; None when too few of them speak.
+def corroborated(spike: Spike, sources: Collection[SourceStories], rule: SpikeRule, feed_sources: int) -> Spike | None:
+    """The spike with the stories of the source that published most limited by those of the others.
 
-    told: what each source told in its window; feed_sources: how many sources the feed has at all
+    Args:
+        spike: As counted.
+        sources: Stories of each source in the window.
+        rule: The rule in force.
+        feed_sources: Number of sources that the feed has.
+
+    Returns:
+        None where too few sources reported.
     """
-    if len(told) < sources_needed(rule, feed_sources):
+    if len(sources) < required_sources(rule, feed_sources):
         return None
     if feed_sources < 2 or rule.min_sources < 2:
         return spike
-    loud = max(told, key=lambda source: (source.first, source.told))
-    others = sum(source.told for source in told) - loud.told
-    borne = spike.observed - max(0, loud.first - LOUDEST * others)
-    if borne == spike.observed:
+    largest = max(sources, key=lambda source: (source.first, source.total))
+    others = sum(source.total for source in sources) - largest.total
+    observed = spike.observed - max(0, largest.first - MAX_SOURCE_RATIO * others)
+    if observed == spike.observed:
         return spike
-    return spike._replace(observed=borne, surprise=surprise(borne, spike.expected, spike.dispersion))
+    return spike._replace(observed=observed, surprise=surprise(observed, spike.expected, spike.dispersion))
 
 
-def sources_needed(rule: Rule, feed_sources: int) -> int:
-    """How many sources must speak: all, where the feed has fewer than the rule asks for."""
+def required_sources(rule: SpikeRule, feed_sources: int) -> int:
+    """Number of sources that must report: all of them where the feed has fewer than the rule asks for."""
     return min(rule.min_sources, max(1, feed_sources))
 
 
-def is_enough(borne: Spike, bar: float, rule: Rule) -> bool:
-    """Whether what sources bear out rings."""
-    return borne.surprise >= bar and borne.observed >= rule.min_stories
+def is_alert(spike: Spike, threshold: float, rule: SpikeRule) -> bool:
+    """Whether a corroborated spike raises an alert."""
+    return spike.surprise >= threshold and spike.observed >= rule.min_stories
 
 
-def decide(series: str, spike: Spike, *, bar: float, total: int, sources: int, rule: Rule, now: datetime) -> Alert | None:
-    """The alert that `spike` raises, without evidence; None when it is nothing to ring for.
+def build_alert(series: str, spike: Spike, *, threshold: float, total: int, sources: int, rule: SpikeRule, now: datetime) -> Alert | None:
+    """The alert of a corroborated spike, without evidence; None where it raises none.
 
-    bar: the surprise that rings; total: new stories in the window; sources: distinct sources of the negative ones
+    Args:
+        series: The series of the spike.
+        spike: The spike, corroborated.
+        threshold: The alert threshold in force.
+        total: All stories in the window.
+        sources: Distinct sources of the negative ones.
+        rule: The rule in force.
+        now: Time of detection.
     """
-    if not is_enough(spike, bar, rule):
+    if not is_alert(spike, threshold, rule):
         return None
     start = from_epoch(spike.end - spike.width_s)
     return Alert(
@@ -104,7 +121,7 @@ def decide(series: str, spike: Spike, *, bar: float, total: int, sources: int, r
         window_start=start,
         window_s=spike.width_s,
         detected_at=now,
-        severity=severity(spike.surprise - bar, spike.observed, rule),
+        severity=severity_of(spike.surprise - threshold, spike.observed, rule),
         observed=spike.observed,
         expected=round(spike.expected, 4),
         surprise=round(spike.surprise, 3),
@@ -113,20 +130,17 @@ def decide(series: str, spike: Spike, *, bar: float, total: int, sources: int, r
     )
 
 
-def severity(over: float, observed: int, rule: Rule) -> Severity:
-    """watch, urgent or flash: how far over the bar, provided that it is not three stories only."""
-    if over >= FLASH_OVER and observed >= 3 * rule.min_stories:
+def severity_of(excess: float, observed: int, rule: SpikeRule) -> Severity:
+    """info, warning or critical, by the surprise over the threshold and the number of stories."""
+    if excess >= CRITICAL_EXCESS and observed >= 3 * rule.min_stories:
         return "critical"
-    if over >= URGENT_OVER and observed >= 2 * rule.min_stories:
+    if excess >= WARNING_EXCESS and observed >= 2 * rule.min_stories:
         return "warning"
     return "info"
 
 
-def evidence(articles: Sequence[ArticleRow], observed: int) -> tuple[Evidence, ...]:
-    """The articles to show with an alert: one for each story, in the order given (most negative first), at most MAX_EVIDENCE.
-
-    observed: distinct negative stories; there is no evidence beyond them
-    """
+def evidence_of(articles: Sequence[ArticleRow], limit: int) -> tuple[Evidence, ...]:
+    """The articles to show with an alert, in the order given: one for each story, at most `limit` and MAX_EVIDENCE."""
     by_story: dict[str, ArticleRow] = {}
     for article in articles:
         by_story.setdefault(article.story, article)
@@ -139,5 +153,5 @@ def evidence(articles: Sequence[ArticleRow], observed: int) -> tuple[Evidence, .
             published_at=article.published_at,
             p_negative=article.p_negative,
         )
-        for article in list(by_story.values())[: min(observed, MAX_EVIDENCE)]
+        for article in list(by_story.values())[: min(limit, MAX_EVIDENCE)]
     )

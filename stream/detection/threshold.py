@@ -1,6 +1,6 @@
-"""The bar of alerts, as the store knows the past: peaks go there, and the bar is learned from them once an hour.
+"""The alert threshold: peaks are kept in the store, and the threshold is fitted to them once an hour.
 
-Whoever watches, and after any restart, the bar of an hour is the same: it rests on what was before that hour alone.
+The threshold of an hour depends only on what happened before that hour, so it is the same in every worker and after any restart.
 """
 
 from __future__ import annotations
@@ -10,91 +10,90 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from core import metrics
-from stats import extreme_value
+from stats.extreme_value import PEAK_MIN, PeakTracker, prior_threshold
 from stats.minute_counts import HOUR_S
 from stats.spikes import Spike
 from storage.store import PeakRow
 from storage.timestamps import from_epoch
-from stream.detection.spike_rule import Rule
+from stream.detection.spike_rule import SpikeRule
 
-REACH_S = 56 * 86_400
-"""The past that the bar is learned from: eight weeks."""
-FORGET_AFTER = 10_000
+HISTORY_S = 56 * 86_400
+"""The threshold is fitted to the peaks of eight weeks."""
+MAX_REMEMBERED = 10_000
 
 
-class Peaks(Protocol):
-    """Where peaks are kept: storage.store.Peaks, or a list."""
+class PeakStore(Protocol):
+    """Where peaks are kept: storage.store.Peaks, or memory (stream/detection/replay.py)."""
 
     def note(self, rule: str, peaks: Sequence[PeakRow]) -> None:
-        """Keep peaks; of one series and hour the greatest stays."""
+        """Store peaks; of one series and hour the greatest is kept."""
 
     def since(self, rule: str, since: datetime) -> list[PeakRow]:
         """The peaks of windows that ended since then, oldest first."""
 
     def began(self, rule: str, now: datetime) -> datetime:
-        """Since when somebody notes peaks: `now`, if nobody has."""
+        """Since when peaks are recorded: `now` on the first call."""
 
 
-class Scope(Protocol):
-    """How much there is to be watched: storage.store.Mentions, or what was read of it."""
+class FeedSize(Protocol):
+    """How many sources and series there are: storage.store.Mentions, or memory (stream/detection/replay.py)."""
 
     def sources(self, since: datetime, until: datetime) -> int:
-        """Distinct sources of anything in [since, until)."""
+        """Distinct sources of articles in [since, until)."""
 
     def series_count(self, since: datetime, until: datetime) -> int:
-        """Distinct series touched in [since, until)."""
+        """Distinct series with articles in [since, until)."""
 
 
-class Bar:
-    """How much surprise rings. One thread at a time."""
+class AlertThreshold:
+    """The surprise from which a spike raises an alert. One thread at a time."""
 
-    def __init__(self, rule: Rule, peaks: Peaks, scope: Scope) -> None:
-        self._rule, self._peaks, self._scope = rule, peaks, scope
-        self._known: tuple[int, float, int] | None = None
+    def __init__(self, rule: SpikeRule, peaks: PeakStore, size: FeedSize) -> None:
+        self._rule, self._peaks, self._size = rule, peaks, size
+        self._fitted: tuple[int, float, int] | None = None
         self._highest: dict[tuple[str, int], float] = {}
         self._new: dict[tuple[str, int], PeakRow] = {}
 
     def at(self, now: datetime) -> float:
-        """The surprise that rings at `now`. Raises StoreError."""
+        """The threshold at `now`. Raises StoreError."""
         return self._of_hour(now)[1]
 
     def feed_sources(self, now: datetime) -> int:
-        """How many sources the feed had in the last week. Raises StoreError."""
+        """Number of sources that the feed had in the last week. Raises StoreError."""
         return self._of_hour(now)[2]
 
     def _of_hour(self, now: datetime) -> tuple[int, float, int]:
         hour = int(now.timestamp()) // HOUR_S
-        if self._known is None or self._known[0] != hour:
+        if self._fitted is None or self._fitted[0] != hour:
             start = from_epoch(hour * HOUR_S)
-            self._known = (hour, self._learn(start), self._scope.sources(start - timedelta(days=7), start))
-            metrics.ALERT_BAR.set(self._known[1])
-        return self._known
+            self._fitted = (hour, self._fit(start), self._size.sources(start - timedelta(days=7), start))
+            metrics.ALERT_BAR.set(self._fitted[1])
+        return self._fitted
 
-    def _learn(self, start: datetime) -> float:
-        rule, reach = self._rule, timedelta(seconds=REACH_S)
+    def _fit(self, start: datetime) -> float:
+        rule = self._rule
         began = self._peaks.began(rule.name, start)
-        n_series = self._scope.series_count(start - timedelta(seconds=rule.history_s), start)
-        peaks = extreme_value.Peaks(REACH_S, rule.cooldown_s)
-        for peak in self._peaks.since(rule.name, start - reach):
-            peaks.note(peak.series, int(peak.end.timestamp()), peak.width_s, peak.surprise)
-        otherwise = extreme_value.theory(rule.false_per_week, n_series, min(rule.widths_s))
-        return peaks.bar(int(start.timestamp()), int(began.timestamp()), rule.false_per_week, otherwise)
+        n_series = self._size.series_count(start - timedelta(seconds=rule.history_s), start)
+        tracker = PeakTracker(HISTORY_S, rule.cooldown_s)
+        for peak in self._peaks.since(rule.name, start - timedelta(seconds=HISTORY_S)):
+            tracker.add(peak.series, int(peak.end.timestamp()), peak.width_s, peak.surprise)
+        prior = prior_threshold(rule.false_per_week, n_series, min(rule.widths_s))
+        return tracker.threshold(int(start.timestamp()), int(began.timestamp()), rule.false_per_week, prior)
 
-    def worth_noting(self, series: str, spike: Spike) -> bool:
-        """Whether it is the greatest of its series and hour that this process has seen, and over what is chance."""
-        return spike.surprise >= extreme_value.OVER and spike.surprise > self._highest.get((series, spike.end // HOUR_S), 0.0)
+    def is_new_peak(self, series: str, spike: Spike) -> bool:
+        """Whether the spike is a peak, and the greatest of its series and hour so far in this process."""
+        return spike.surprise >= PEAK_MIN and spike.surprise > self._highest.get((series, spike.end // HOUR_S), 0.0)
 
-    def note(self, series: str, spike: Spike) -> None:
-        """Remember a peak until `keep` is called."""
+    def add_peak(self, series: str, spike: Spike) -> None:
+        """Remember a peak until `save_peaks` is called."""
         key = (series, spike.end // HOUR_S)
-        if len(self._highest) > FORGET_AFTER:
+        if len(self._highest) > MAX_REMEMBERED:
             self._highest.clear()
         self._highest[key] = spike.surprise
-        end = from_epoch(spike.end)
-        self._new[key] = PeakRow(series, end, spike.width_s, spike.surprise)
+        self._new[key] = PeakRow(series, from_epoch(spike.end), spike.width_s, spike.surprise)
 
-    def keep(self) -> None:
-        """Keep what was noted. Raises StoreError; what was not stored is tried again with what is noted next."""
+    def save_peaks(self) -> None:
+        """Store the peaks that were added. Raises StoreError; the peaks are then stored by the next call."""
         if self._new:
             self._peaks.note(self._rule.name, list(self._new.values()))
             self._new.clear()

@@ -21,7 +21,7 @@ NASTY = "it's \"a\" back\\slash\ttab\nline 中文，全角 100%s {x:String} '; D
 RULES = inhibitions("market > *; sector > company")
 
 
-TABLES = ("alerts", "alert_events", "alert_seen", "withheld", "silences", "silence_ends", "articles")
+TABLES = ("alerts", "alert_events", "alert_last_breach", "suppressed_deliveries", "silences", "silence_ends", "articles")
 
 
 @pytest.fixture(autouse=True)

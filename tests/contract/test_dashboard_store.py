@@ -16,19 +16,18 @@ from core.errors import ModelError
 from core.records import Alert, alert_id, sha
 from core.settings import Settings
 from dashboard.app import create_app
-from dashboard.services import ExplanationRequest, Services, ExplanationService, Explanation, WordWeight
+from dashboard.services import Explanation, ExplanationRequest, ExplanationService, Services, WordWeight
 from storage.store import Store
 from tests.contract.test_store import save
 from tests.contract.test_store_pages import NOON, scored
-from tests.unit.dashboard.reads.test_queries import Hands
-from tests.unit.dashboard.test_app import CALLBACK, body
+from tests.helpers.dashboard import CALLBACK_PATH, ManualClock, callback_body
 
 ACME = {"ACME": ("远舟控股", "autos", 0.9), "BYT": ("Bytown", "tech", 0.2)}
 
 
 @pytest.fixture(scope="module")
 def filled(store: Store) -> Store:
-    for table in ("articles", "article_keys", "mentions", "alerts", "labels", "mood_sums", "hour_marks", "sums_done"):
+    for table in ("articles", "article_keys", "mentions", "alerts", "labels", "rollups", "dirty_hours", "rollup_watermarks"):
         store.client.command(f"TRUNCATE TABLE {table}")
     quiet = [scored(f"quiet {n}", f"Nothing new {n}", minutes=-60 * n, p=(0.1, 0.8, 0.1), source="ledger") for n in range(26, 26 + 24 * 5)]
     save(
@@ -79,7 +78,7 @@ class Desk:
     """The dashboard as a browser meets it; its clock is moved by hand, so that each question may ask the store again."""
 
     def __init__(self, store: Store, explain: ExplanationService | None = None) -> None:
-        self.hands = Hands()
+        self.hands = ManualClock()
         now = NOON + timedelta(minutes=20)
         self.app = create_app(
             store, Settings(dashboard_login="none"), now=lambda: now, cache=Cache(self.hands), services=Services(explanations=explain)
@@ -88,10 +87,10 @@ class Desk:
 
     def ask(self, output: str, triggered: str = "", **values: Any) -> dict[str, Any]:
         self.hands.time += 1_000
-        sent = body(self.app, output, **values)
+        sent = callback_body(self.app, output, **values)
         if triggered:
             sent["changedPropIds"] = [triggered]
-        answer = self.client.post(CALLBACK, json=sent)
+        answer = self.client.post(CALLBACK_PATH, json=sent)
         assert answer.status_code in (200, 204), answer.text
         return dict(answer.json["response"]) if answer.status_code == 200 else {}
 

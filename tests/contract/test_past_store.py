@@ -22,7 +22,7 @@ SINCE, UNTIL = NOON - timedelta(days=2), NOON + timedelta(hours=2)
 
 @pytest.fixture(autouse=True)
 def empty(store: Store) -> None:
-    more = ("hour_marks", "alert_events", "alert_seen", "silences", "silence_ends", "api_tokens", "api_token_ends", "api_token_uses")
+    more = ("dirty_hours", "alert_events", "alert_last_breach", "silences", "silence_ends", "api_tokens", "api_token_ends", "api_token_uses")
     for table in (*TABLES, *more):
         store.client.command(f"TRUNCATE TABLE {table}")
 

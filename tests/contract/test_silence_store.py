@@ -24,7 +24,7 @@ RULE = OutageRule()
 
 @pytest.fixture(autouse=True)
 def empty(store: Store) -> None:
-    for table in ("articles", "mentions", "hour_marks", "alerts", "alert_events", "alert_seen"):
+    for table in ("articles", "mentions", "dirty_hours", "alerts", "alert_events", "alert_last_breach"):
         store.client.command(f"TRUNCATE TABLE {table}")
 
 

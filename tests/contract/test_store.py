@@ -12,24 +12,24 @@ import pytest
 from core.errors import BadRecord, SettingsError, StoreUnavailable, StoreError
 from core.records import Alert, Article, CompanyScore, Evidence, Mention, Score, Scored, alert_id, sha
 from storage.clickhouse import Server
-from storage.migrations import MIGRATIONS, add
+from storage.migrations import Column, add, check_schema
 from storage.store import DeadLetter, Delivery, Label, PeakRow, LastAlert, SourceStories, Store
 from tocsin.runtime.embedded_broker import free_port
 
 TABLES = (
     "articles",
     "article_keys",
-    "story_bands",
+    "lsh_bands",
     "mentions",
     "alerts",
     "deliveries",
     "dead_letters",
-    "dead_states",
+    "dead_letter_states",
     "labels",
     "watchlists",
     "peaks",
 )
-SUMS = ("mood_sums", "hour_marks", "sums_done")
+SUMS = ("rollups", "dirty_hours", "rollup_watermarks")
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 NASTY = [
     "it's",
@@ -341,15 +341,30 @@ def test_alerts_and_deliveries_are_kept_once(store: Store):
     day = msgspec.structs.replace(alert, id="day", window_start=NOON - timedelta(hours=23), window_s=86_400)  # began before, ended after
     store.alerts.insert([day])
     assert store.alerts.last_alerts("spike", ["topic:credit"], NOON - timedelta(days=1)) == {"topic:credit": LastAlert("day", end + 2_700)}
-    sent = Delivery(alert_id=alert.id, endpoint="desk", attempt=1, sent_at=NOON, status=503, error="busy", taken=2)
+    sent = Delivery(alert_id=alert.id, endpoint="desk", attempt=1, sent_at=NOON, status=503, error="busy", parts_delivered=2)
     store.alerts.log([sent, sent])
     assert store.alerts.deliveries([alert.id]) == store.alerts.last_attempts(NOON) == [sent]
 
 
 def test_a_column_that_a_killed_migration_added_is_not_added_again(store: Store):
-    (column,) = next(migration.columns for migration in MIGRATIONS if migration.columns)
+    store.client.command("CREATE TABLE IF NOT EXISTS grown (id String) ENGINE = MergeTree ORDER BY id")
     for _ in range(2):
-        add(store.client, column)
+        add(store.client, Column("grown", "name", "String"))
+    store.client.insert("grown", {"id": ["a"], "name": ["b"]})
+    assert store.client.query("SELECT id, name FROM grown") == [("a", "b")]
+    store.client.command("DROP TABLE grown")
+
+
+def test_a_store_of_an_earlier_version_is_refused(store: Store):
+    store.client.insert("migrations", {"name": ["0001_articles"], "applied_at": [1]})
+    try:
+        with pytest.raises(SettingsError, match="unreleased version and cannot be migrated: set `store` to a new database"):
+            store.migrate()
+        with pytest.raises(SettingsError, match="cannot be migrated"):
+            check_schema(store.client)
+    finally:
+        store.client.command("TRUNCATE TABLE migrations")
+        assert store.migrate() == ["0001_baseline"]  # applied again, as after a kill between a step and its entry
 
 
 def test_dead_letters_keep_the_bytes(store: Store):
@@ -432,7 +447,7 @@ def test_old_months_leave_whole_and_the_rest_stays(store: Store):
     assert [row.url for row in store.articles.latest(5)] == ["https://example.org/new"]
     assert store.retire(NOON - timedelta(days=30)) == []
     assert (store.rollups.began(), store.articles.count()) == (NOON, 1)
-    assert int(store.client.query("SELECT count() FROM mood_sums")[0][0]) == 0
+    assert int(store.client.query("SELECT count() FROM rollups")[0][0]) == 0
 
 
 def test_a_bad_value_is_refused_and_the_store_goes_on(store: Store):

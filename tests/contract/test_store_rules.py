@@ -53,7 +53,7 @@ RULES = (
 
 @pytest.fixture(autouse=True)
 def empty(store: Store) -> None:
-    for table in (*TABLES, "alert_seen", "hour_marks"):
+    for table in (*TABLES, "alert_last_breach", "dirty_hours"):
         store.client.command(f"TRUNCATE TABLE {table}")
 
 

@@ -198,7 +198,7 @@ def test_nothing_was_dropped_or_changed_by_what_readers_asked_with(filled: Store
     assert filled.pending() == []
     assert filled.alerts.get("a" * 32) is not None
     assert filled.articles.known(["b" * 32])
-    assert filled.dead.count() == 1
+    assert filled.dead_letters.count() == 1
 
 
 def test_half_a_character_is_refused_by_the_store_and_stops_nothing(store: Store):

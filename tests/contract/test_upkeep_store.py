@@ -13,7 +13,7 @@ from storage.store import Heartbeat, DeadLetter, Feed, Store, SourceVisit
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 MINUTE = timedelta(minutes=1)
-TABLES = ("articles", "article_keys", "mentions", "dead_letters", "dead_states", "feeds", "source_visits", "heartbeats")
+TABLES = ("articles", "article_keys", "mentions", "dead_letters", "dead_letter_states", "feeds", "source_visits", "heartbeats")
 
 
 @pytest.fixture(autouse=True)

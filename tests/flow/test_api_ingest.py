@@ -1,4 +1,4 @@
-"""Articles that a program pushes: through a real broker, or through `tocsin up` and out again as scores; nothing acknowledged is lost."""
+"""Articles pushed through the API reach Kafka, or are scored by `tocsin up`; nothing acknowledged is lost."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def store(clickhouse_server: ClickHouseServer, tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(results, "width", 240)
     made = open_store(address, tmp_path)
     made.migrate()
-    for table in ("alerts", "deliveries", "alert_events", "withheld", "silences", "silence_ends", "alert_groups", "audit"):
+    for table in ("alerts", "deliveries", "alert_events", "suppressed_deliveries", "silences", "silence_ends", "alert_groups", "audit"):
         made.client.command(f"TRUNCATE TABLE {table}")
     made.alerts.insert([ONE, TWO, OLD])
     yield made
@@ -135,7 +135,7 @@ def test_one_is_shown_with_who_was_told_and_who_was_not_and_why(store: Store, ca
     assert "first told by 新浪" in told and "holds more than the 900" in told
     (row,) = rows(capsys, "show", A)
     assert (row["why"]["needed"], row["why"]["words"][0]["word"]) == (["e"], "违约")
-    assert (row["deliveries"][0]["status"], row["withheld"][0]["cause"], row["inhibited"]["series"]) == (503, "silence", "market:all")
+    assert (row["deliveries"][0]["status"], row["suppressed_deliveries"][0]["cause"], row["inhibited"]["series"]) == (503, "silence", "market:all")
 
 
 def test_one_is_shown_with_the_group_in_which_it_went_out(store: Store, capsys: pytest.CaptureFixture[str]):

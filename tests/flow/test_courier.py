@@ -206,12 +206,12 @@ def test_an_alert_of_several_messages_goes_on_after_those_that_were_taken_over_a
             door.close()
             if made[-1].delivered:
                 break
-            assert is_rate_limited(made[-1]) and made[-1].taken == len(chat.messages) == 20
+            assert is_rate_limited(made[-1]) and made[-1].parts_delivered == len(chat.messages) == 20
         assert made[-1].delivered and restart == 1
-        assert len(set(chat.ids)) == len(chat.ids) == made[-1].taken > 20
+        assert len(set(chat.ids)) == len(chat.ids) == made[-1].parts_delivered > 20
         assert chat.rejections == []
     (row,) = store.alerts.deliveries([long.id])
-    assert (row.attempt, row.taken, row.delivered) == (1, len(chat.ids), True)
+    assert (row.attempt, row.parts_delivered, row.delivered) == (1, len(chat.ids), True)
 
 
 def test_what_an_endpoint_does_not_want_is_neither_sent_nor_logged(store: Store, receiver: WebhookServer, clock: Clock):

@@ -100,7 +100,7 @@ def test_what_rings_says_why_and_is_silent_without_what_it_names(store: Store):
     assert why.chart is not None
     assert (sum(why.chart.negative), len(why.chart.expected)) == (8, len(why.chart.negative))
 
-    for table in ("alerts", "peaks", "alert_seen", "articles", "mentions", "article_keys"):
+    for table in ("alerts", "peaks", "alert_last_breach", "articles", "mentions", "article_keys"):
         store.client.command(f"TRUNCATE TABLE {table}")
     save(store, calm())
     without = [item for item in crisis() if item.score.story not in {sha(f"bad{n}") for n in range(8) if sha(f"bad{n}") in why.needed}]

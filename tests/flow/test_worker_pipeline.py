@@ -30,7 +30,7 @@ from tests.helpers.worker import article
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 RULE = SpikeRule(warmup_s=3600, false_per_week=100)
 UNHURRIED = DutyCycle(share=1.0)
-TABLES = ("articles", "article_keys", "story_bands", "mentions", "alerts", "deliveries", "dead_letters", "dead_states", "peaks")
+TABLES = ("articles", "article_keys", "lsh_bands", "mentions", "alerts", "deliveries", "dead_letters", "dead_letter_states", "peaks")
 
 
 @pytest.fixture(scope="module")

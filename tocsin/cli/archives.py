@@ -1,4 +1,4 @@
-"""Command `backfill`: archives into the pipeline, through the outbox and Kafka topic of live news, or directly."""
+"""Commands `backfill` and `backtest`: process archives, and replay history through the rules."""
 
 from __future__ import annotations
 
@@ -31,19 +31,25 @@ if TYPE_CHECKING:
     cls=ExampleCommand,
     examples="""
     tocsin backfill news-2025.jsonl.gz news-2026.parquet
-    tocsin backfill --map published=pub_time --map text=content --source mydesk --timezone Asia/Shanghai dump.csv
+    tocsin backfill --map published=pub_time --map text=content --source newsroom --timezone Asia/Shanghai dump.csv
     tocsin backfill --direct ten-years.parquet
     zcat old.jsonl.gz | tocsin backfill - --json
     """,
 )
 @click.argument("files", nargs=-1, required=True)
 @click.option(
-    "--map", "fields", multiple=True, metavar="FIELD=COLUMN", help="Our field and your column; may be given again. Known names are guessed."
+    "--map",
+    "fields",
+    multiple=True,
+    metavar="FIELD=COLUMN",
+    help="Field and its column; may be repeated. Common column names are recognized.",
 )
-@click.option("--source", default="", help="Source of rows that name none.  [default: the file's name]")
-@click.option("--timezone", "zone_name", default="UTC", show_default=True, help="Zone of times that have none.")
-@click.option("--no-wait", is_flag=True, help="With a Kafka of your own: end when everything is published, not when it is scored.")
-@click.option("--direct", is_flag=True, help="Score and store here, without the broker and without alerts; not beside workers.")
+@click.option("--source", default="", help="Source of rows without one.  [default: the file name]")
+@click.option("--timezone", "zone_name", default="UTC", show_default=True, help="Time zone of times without one.")
+@click.option("--no-wait", is_flag=True, help="With an external Kafka: end when all rows are published, without waiting for the workers.")
+@click.option(
+    "--direct", is_flag=True, help="Classify and store in this process, without broker and alerts. Not while workers are running."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
 @click.pass_context
 def backfill(
@@ -56,20 +62,20 @@ def backfill(
     direct: bool,
     as_json: bool,
 ) -> None:
-    """Score and store archives: JSONL, CSV or Parquet, each also gzipped; "-" is JSONL or CSV on stdin.
+    """Classify and store archives: JSONL, CSV or Parquet, also gzipped; "-" is JSONL or CSV on stdin.
 
-    Interrupted, the same call goes on where it stopped. Rows that cannot be used are named by line number; the rest go on.
-    With the embedded broker everything is scored and stored when the command ends.
+    An interrupted run continues if the same command is run again. Invalid rows are reported with their line numbers and skipped.
+    With the embedded broker all rows are stored when the command ends.
     """
     from ingest.archive.files import ReadOptions
     from tocsin.runtime.backfill import Backfill, load
 
     if direct and no_wait:
-        raise InvalidInput("--direct has nothing to wait for: leave --no-wait out")
-    reading = ReadOptions(fields=dict(pair(text) for text in fields), source=source, zone=zone(zone_name))
+        raise InvalidInput("--no-wait cannot be combined with --direct")
+    reading = ReadOptions(fields=dict(parse_mapping(text) for text in fields), source=source, zone=parse_zone(zone_name))
     settings = settings_of(ctx)
     notify = progress_printer()
-    with interruptible() as stop, bars() as show:
+    with interruptible() as stop, progress_bars() as show:
         if direct:
             report = load(files, settings, reading, stop, show)
         else:
@@ -78,34 +84,34 @@ def backfill(
         console.print(f"rejected {row.path}:{row.line}: {row.reason}", markup=False)
     if report.rejected_count > len(report.rejected):
         console.print(f"… and {report.rejected_count - len(report.rejected)} more")
-    words = f"{report.read} rows read, {report.published} published, {report.rejected_count} rejected"
-    notify(f"{words}, {report.resumed} done by earlier runs" if report.resumed else words)
+    counts = f"{report.read} rows read, {report.published} published, {report.rejected_count} rejected"
+    notify(f"{counts}, {report.resumed} done by earlier runs" if report.resumed else counts)
     if as_json:
         print_json(report)
     if report.interrupted:
-        notify("interrupted: the same command goes on from here")
+        notify("interrupted; run the same command again to continue")
         sys.exit(130)
 
 
-def pair(text: str) -> tuple[str, str]:
-    """ "field=column" in two. Raises InvalidInput."""
+def parse_mapping(text: str) -> tuple[str, str]:
+    """Split "field=column". Raises InvalidInput."""
     field, equals, column = text.partition("=")
     if not (field and equals and column):
         raise InvalidInput(f"--map {text}: expected FIELD=COLUMN, such as published=pub_time")
     return field, column
 
 
-def zone(name: str) -> ZoneInfo:
-    """The time zone of that name. Raises InvalidInput."""
+def parse_zone(name: str) -> ZoneInfo:
+    """Parse a time zone. Raises InvalidInput."""
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise InvalidInput(f"--timezone {name}: there is no such time zone; Asia/Shanghai is one") from error
+        raise InvalidInput(f"--timezone {name}: no such time zone; an example is Asia/Shanghai") from error
 
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[threading.Event]:
-    """The first Ctrl-C or SIGTERM sets the event; a second one ends at once."""
+    """An event that the first Ctrl-C or SIGTERM sets; the second one ends the process."""
     stop = threading.Event()
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
@@ -123,8 +129,8 @@ def interruptible() -> Iterator[threading.Event]:
 
 
 @contextlib.contextmanager
-def bars() -> Iterator[Show]:
-    """Two bars, read and stored; `show(name, report, total, waiting)` moves them."""
+def progress_bars() -> Iterator[Show]:
+    """Two progress bars, rows read and rows stored; yields the function that updates them."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         reading = progress.add_task("read", total=None)
@@ -148,17 +154,17 @@ def bars() -> Iterator[Show]:
     """,
 )
 @click.argument("files", nargs=-1)
-@click.option("--store", "stored", is_flag=True, help="Replay what the store of the settings holds, instead of files.")
-@click.option("--from", "since", metavar="TIME", help="First moment, such as 2026-10-01 or 2026-10-01T09:30+08:00.  [default: the first]")
+@click.option("--store", "stored", is_flag=True, help="Replay the store of the settings instead of files.")
+@click.option("--from", "since", metavar="TIME", help="Start, such as 2026-10-01 or 2026-10-01T09:30+08:00.  [default: the first article]")
 @click.option("--to", "until", metavar="TIME", help="End.  [default: the last article]")
-@click.option("--rules", "rules_file", metavar="FILE", help="Rules in place of those of the setting alert_rules.")
-@click.option("--false-per-week", type=click.FloatRange(min=0, min_open=True), help="In place of the setting alert_false_per_week.")
-@click.option("--min-stories", type=click.IntRange(min=1), help="In place of the setting alert_min_stories.")
-@click.option("--min-sources", type=click.IntRange(min=1), help="In place of the setting alert_min_sources.")
-@click.option("--map", "fields", multiple=True, metavar="FIELD=COLUMN", help="Our field and your column, as `tocsin backfill` has it.")
-@click.option("--source", default="", help="Source of rows that name none.  [default: the file's name]")
-@click.option("--timezone", "zone_name", default="UTC", show_default=True, help="Zone of times that have none.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object an alert, then one that sums up.")
+@click.option("--rules", "rules_file", metavar="FILE", help="Rules file.  [default: the setting alert_rules]")
+@click.option("--false-per-week", type=click.FloatRange(min=0, min_open=True), help="Overrides the setting alert_false_per_week.")
+@click.option("--min-stories", type=click.IntRange(min=1), help="Overrides the setting alert_min_stories.")
+@click.option("--min-sources", type=click.IntRange(min=1), help="Overrides the setting alert_min_sources.")
+@click.option("--map", "fields", multiple=True, metavar="FIELD=COLUMN", help="Field and its column, as in `tocsin backfill`.")
+@click.option("--source", default="", help="Source of rows without one.  [default: the file name]")
+@click.option("--timezone", "zone_name", default="UTC", show_default=True, help="Time zone of times without one.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per alert, then a summary.")
 @click.pass_context
 def backtest(
     ctx: click.Context,
@@ -175,10 +181,10 @@ def backtest(
     zone_name: str,
     as_json: bool,
 ) -> None:
-    """What would have rung: history with a virtual clock, through the code that watches the stream.
+    """Replay history through the rules with the worker's code and a virtual clock, and show the alerts.
 
-    FILES are scored once and kept in the data folder, so a second run takes seconds. The bar is learned from the past as it goes, as
-    live, so the first weeks of an archive ring seldom. Times without a zone are UTC.
+    FILES are classified once and kept in the data folder, so further runs take seconds. The alert threshold is learned from earlier
+    articles, as in live operation, so the first weeks of an archive have few alerts. Times without a zone are UTC.
     """
     from core.outage_text import lasting
     from ingest.archive.files import ReadOptions
@@ -188,7 +194,7 @@ def backtest(
     from tocsin.services.replay import load_history
 
     if bool(files) == stored:
-        raise InvalidInput("name files to replay, or --store; not both")
+        raise InvalidInput("give either FILES or --store")
     begin, end = _moment("--from", since), _moment("--to", until)
     settings = settings_of(ctx, alert_false_per_week=false_per_week, alert_min_stories=min_stories, alert_min_sources=min_sources)
     notify, rules = progress_printer(), wiring.make_rules(settings, Path(rules_file) if rules_file else None)
@@ -199,13 +205,13 @@ def backtest(
         if stored:
             store = stack.enter_context(contextlib.closing(wiring.make_store(settings)))
         else:
-            reading = ReadOptions(fields=dict(pair(text) for text in fields), source=source, zone=zone(zone_name))
-            with interruptible() as stop, bars() as show:
+            reading = ReadOptions(fields=dict(parse_mapping(text) for text in fields), source=source, zone=parse_zone(zone_name))
+            with interruptible() as stop, progress_bars() as show:
                 store = stack.enter_context(archive_store(files, settings, reading, stop, show))
         history, begin, end = load_history(store, rules.detector, begin, end, window_s=rules.window_s)
         notify(f"replaying {begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC, {len(history.counts)} series")
-        table = table_of("detected (UTC)", "severity", "series", "stories", "expected", "window", "odds, or rule")
-        with _bar() as progress:
+        table = table_of("detected (UTC)", "severity", "series", "stories", "expected", "window", "odds or rule")
+        with _progress_bar() as progress:
             for found in run(history, rules, OutageRule.from_settings(settings), store, begin, end, progress):
                 if as_json:
                     print_json(found)
@@ -223,24 +229,24 @@ def backtest(
                 else:
                     results.print(table)
                     results.print(
-                        f"{found.alerts - found.outages} alerts, {found.alerts_per_week} a week (budget: {found.false_per_week} false "
+                        f"{found.alerts - found.outages} alerts, {found.alerts_per_week} per week (target: {found.false_per_week} false "
                         f"ones), of {found.articles} negative articles in {found.series} series; {found.outages} outages"
                     )
 
 
 def _moment(option: str, text: str | None) -> datetime | None:
-    """The moment that `text` names; without a zone it is UTC. Raises SettingsError."""
+    """Parse a time; UTC if it has no zone. Raises SettingsError."""
     if text is None:
         return None
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise InvalidInput(f"{option} {text}: not a time such as 2026-10-01 or 2026-10-01T09:30+08:00") from error
+        raise InvalidInput(f"{option} {text}: expected a time such as 2026-10-01 or 2026-10-01T09:30+08:00") from error
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 @contextlib.contextmanager
-def _bar() -> Iterator[Callable[[float], None]]:
+def _progress_bar() -> Iterator[Callable[[float], None]]:
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
         task = progress.add_task("replayed", total=1.0)

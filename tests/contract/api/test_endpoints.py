@@ -144,7 +144,9 @@ class TestReads:
         one = alert(at=NOON)
         harness.store.alerts.insert([one])
         harness.store.alerts.log([Delivery(alert_id=one.id, endpoint="风控", attempt=1, sent_at=NOON + 3 * MINUTE, status=200)])
-        why = SuppressedDelivery(alert_id=one.id, endpoint="desk", cause="quiet hours", owner="q", at=NOON + 2 * MINUTE, until=None, text="夜里")
+        why = SuppressedDelivery(
+            alert_id=one.id, endpoint="desk", cause="quiet hours", owner="q", at=NOON + 2 * MINUTE, until=None, text="夜里"
+        )
         harness.store.alert_lifecycle.suppress([why])
         harness.now = NOON + 5 * MINUTE
         harness.post(f"/alerts/{one.id}/events", {"kind": "note", "text": "发行人已回应"})
@@ -167,7 +169,12 @@ class TestActions:
         done = harness.post(f"/alerts/{one.id}/events", {"kind": "acknowledged", "text": "calling the issuer"})
         assert done["lifecycle"]["acknowledged"] == {"actor": "研究组 alerts", "at": "2026-11-20T12:05:00Z"}
         noted = harness.store.audit.latest(1, target=one.id, since=harness.now)[0]
-        assert (noted.actor, noted.action, noted.after, noted.address) == ("研究组 alerts", "alert acknowledged", "calling the issuer", "api")
+        assert (noted.actor, noted.action, noted.after, noted.address) == (
+            "研究组 alerts",
+            "alert acknowledged",
+            "calling the issuer",
+            "api",
+        )
         assert done["lifecycle"]["state"] == "acknowledged"
         assert harness.post(f"/alerts/{one.id}/events", {"kind": "assigned", "text": "王芳"})["lifecycle"]["assignee"] == "王芳"
         assert harness.post(f"/alerts/{one.id}/events", {"kind": "resolved"})["lifecycle"]["state"] == "resolved"

@@ -18,11 +18,11 @@ from dashboard.app import create_app
 from dashboard.pages import alert_verdicts, precision
 from dashboard.view import View
 from domain.alert_lifecycle import AlertEvent, event, lifecycle_of
-from domain.alert_lifecycle.verdicts import KINDS, VERDICTS, VerdictCounts, Verdict, latest_verdicts, tally, verdict_of
+from domain.alert_lifecycle.verdicts import KINDS, VERDICTS, Verdict, VerdictCounts, latest_verdicts, tally, verdict_of
 from storage.store import Store, open_store
 from tests.helpers.api import Desk
+from tests.helpers.dashboard import callback_body
 from tests.unit.dashboard.pages.test_inbox import NOW, ring, words_of
-from tests.unit.dashboard.test_app import body
 
 
 def said(actor: str, verdict: Verdict, minute: int, text: str = "") -> AlertEvent:
@@ -76,7 +76,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 @pytest.fixture
 def store(opened: Store) -> Store:
-    for table in ("alerts", "alert_events", "alert_seen", "silences", "audit"):
+    for table in ("alerts", "alert_events", "alert_last_breach", "silences", "audit"):
         opened.client.command(f"TRUNCATE TABLE {table}")
     return opened
 
@@ -87,7 +87,7 @@ def app(store: Store) -> dash.Dash:
 
 
 def post(app: dash.Dash, output: str, button: str = "", **values: Any) -> Any:
-    asked = body(app, output, view_data={"lang": "en"}, **values)
+    asked = callback_body(app, output, view_data={"lang": "en"}, **values)
     if button:
         asked["changedPropIds"] = [f"{button}.n_clicks"]
     answer = app.server.test_client().post("/_dash-update-component", json=asked)
@@ -123,7 +123,7 @@ def test_a_judgement_is_kept_with_who_and_why_and_counted_at_once(app: dash.Dash
 
 @pytest.mark.parametrize("key", ["none", "", None, 7, "x' OR 1=1 --"])
 def test_an_alert_that_there_is_not_is_not_judged(app: dash.Dash, store: Store, key: Any):
-    asked = body(app, "vd-said.children", view_data={"lang": "en"}, vd_right_n_clicks=1, al_key_data=key)
+    asked = callback_body(app, "vd-said.children", view_data={"lang": "en"}, vd_right_n_clicks=1, al_key_data=key)
     asked["changedPropIds"] = ["vd-right.n_clicks"]
     assert app.server.test_client().post("/_dash-update-component", json=asked).status_code in (200, 204)
     assert store.client.query("SELECT count() FROM alert_events")[0][0] == 0

@@ -1,4 +1,4 @@
-"""The doors over a real store: each line of the table of roles tried with each role, and the forms as a browser uses them."""
+"""Authentication and permissions over a real store: every route and callback with every role, and the login forms."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dashboard.web.permissions import CALLBACKS, PAGES, ROUTES, allowed, callbac
 from dashboard.web.server import CHANGE_FEED
 from domain.accounts import FREE, ROLES, Failures, Role, account_subject
 from storage.store import Store
-from tests.unit.dashboard.test_app import CALLBACK, body
+from tests.helpers.dashboard import CALLBACK_PATH, callback_body
 
 PASSWORD, NEXT = "k7mq-2xwd-9fhr", "一二三四五六七八九十甲乙"
 HTML_JS = "html/dash_html_components.min.js"
@@ -26,8 +26,8 @@ PATHS = {
     "/assets/<path:filename>": "/assets/tocsin.css",
     "/_dash-component-suites/<string:package_name>/<path:fingerprinted_path>": f"/_dash-component-suites/dash/{HTML_JS}",
 }
-REFUSED = (401, 403)
-SCRIPT, PERSON = {"Accept": "application/json"}, {"Accept": "text/html"}
+REJECTED = (401, 403)
+FETCH, NAVIGATION = {"Accept": "application/json"}, {"Accept": "text/html"}
 
 
 def now() -> datetime:
@@ -36,7 +36,7 @@ def now() -> datetime:
 
 @pytest.fixture(scope="module")
 def store(embedded_store: Store) -> Store:
-    """With an account of each role, one that must change its password, and one that is shut out."""
+    """A store with an account of each role, one that must change its password, and a disabled one."""
     people = AccountService(embedded_store, now)
     for role in ROLES:
         people.add(people.make(f"the-{role}", role, PASSWORD, must_change=False), actor="root")
@@ -64,7 +64,7 @@ def log_in(client: Any, name: str, password: str = PASSWORD, **fields: str) -> A
 
 @pytest.fixture(scope="module")
 def clients(app: dash.Dash, store: Store) -> dict[Role | None, Any]:
-    """A browser of each role; None: of somebody unknown."""
+    """A browser per role; None without a login."""
     made: dict[Role | None, Any] = {None: app.server.test_client()}
     for role in ROLES:
         made[role] = app.server.test_client()
@@ -72,24 +72,26 @@ def clients(app: dash.Dash, store: Store) -> dict[Role | None, Any]:
     return made
 
 
-def called(client: Any, app: dash.Dash, method: str, rule: str, headers: dict[str, str]) -> Any:
+def request_route(client: Any, app: dash.Dash, method: str, rule: str, headers: dict[str, str]) -> Any:
     path = PATHS.get(rule, rule)
-    if path == CALLBACK:
-        return client.post(path, json=body(app, "in-problem.children"))
+    if path == CALLBACK_PATH:
+        return client.post(path, json=callback_body(app, "in-problem.children"))
     return client.open(path, method=method, headers=headers, data={} if method == "POST" else None)
 
 
 @pytest.mark.parametrize("role", [None, *ROLES])
 @pytest.mark.parametrize(("method", "rule"), sorted(ROUTES))
-def test_each_address_is_for_its_roles_only(app: dash.Dash, clients: dict[Role | None, Any], method: str, rule: str, role: Role | None):
+def test_each_route_is_allowed_for_its_roles_only(
+    app: dash.Dash, clients: dict[Role | None, Any], method: str, rule: str, role: Role | None
+):
     if rule == "/logout" and role is not None:
         client = app.server.test_client()
         log_in(client, f"the-{role}")
     else:
         client = clients[role]
-    answer = called(client, app, method, rule, SCRIPT)
+    answer = request_route(client, app, method, rule, FETCH)
     if allowed(role, ROUTES[method, rule]):
-        assert answer.status_code not in REFUSED or (method, rule) == ("POST", "/login")
+        assert answer.status_code not in REJECTED or (method, rule) == ("POST", "/login")
         assert answer.status_code < 500
     else:
         assert answer.status_code == (401 if role is None else 403)
@@ -98,10 +100,10 @@ def test_each_address_is_for_its_roles_only(app: dash.Dash, clients: dict[Role |
 
 @pytest.mark.parametrize("role", [None, *ROLES])
 @pytest.mark.parametrize("name", sorted(CALLBACKS))
-def test_each_callback_is_for_its_roles_only(app: dash.Dash, clients: dict[Role | None, Any], name: str, role: Role | None):
-    asked = body(app, name)
+def test_each_callback_is_allowed_for_its_roles_only(app: dash.Dash, clients: dict[Role | None, Any], name: str, role: Role | None):
+    asked = callback_body(app, name)
     assert callback_key(asked["output"]) == name
-    answer = clients[role].post(CALLBACK, json=asked)
+    answer = clients[role].post(CALLBACK_PATH, json=asked)
     if allowed(role, CALLBACKS[name]):
         assert answer.status_code in (200, 204)
     else:
@@ -109,39 +111,39 @@ def test_each_callback_is_for_its_roles_only(app: dash.Dash, clients: dict[Role 
         assert answer.text == ("log in first, at /login\n" if role is None else f"this needs the role {CALLBACKS[name]}\n")
 
 
-def test_a_callback_without_a_line_in_the_table_is_nobodys(
+def test_a_callback_that_is_not_listed_is_forbidden_to_everybody(
     app: dash.Dash, clients: dict[Role | None, Any], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.delitem(CALLBACKS, "in-problem.children")
-    assert clients["admin"].post(CALLBACK, json=body(app, "in-problem.children")).status_code == 403
+    assert clients["admin"].post(CALLBACK_PATH, json=callback_body(app, "in-problem.children")).status_code == 403
 
 
 @pytest.mark.parametrize("rule", PAGES)
-def test_a_person_is_led_to_the_login_and_back(client: Any, rule: str):
+def test_a_page_redirects_to_the_login_and_back(client: Any, rule: str):
     path = PATHS.get(rule, rule)
-    answer = client.get(path + "?lang=zh&range=7d", headers=PERSON)
+    answer = client.get(path + "?lang=zh&range=7d", headers=NAVIGATION)
     assert answer.status_code == 303
     asked = client.get(answer.headers["Location"])
     assert 'lang="zh-CN"' in asked.text
     back = re.search(r'name="next" value="([^"]*)"', asked.text)
     assert back is not None
-    led = log_in(client, "the-viewer", next=back[1].replace("&amp;", "&"))
-    assert led.headers["Location"] == path + "?lang=zh&range=7d"
-    assert client.get("/login").headers["Location"] == "/", "who is logged in need not do it again"
+    redirected = log_in(client, "the-viewer", next=back[1].replace("&amp;", "&"))
+    assert redirected.headers["Location"] == path + "?lang=zh&range=7d"
+    assert client.get("/login").headers["Location"] == "/", "after a login the form redirects"
 
 
-def test_what_is_served_to_nobody_in_particular_says_nothing(client: Any):
+def test_without_a_login_only_health_checks_are_answered(client: Any):
     texts = [
-        client.get(path, headers=SCRIPT).text for path in ("/", "/_dash-layout", "/_dash-dependencies", "/export/articles.csv", "/metrics")
+        client.get(path, headers=FETCH).text for path in ("/", "/_dash-layout", "/_dash-dependencies", "/export/articles.csv", "/metrics")
     ]
     assert set(texts) == {"log in first, at /login\n"}
     assert client.get("/healthz").text == "ok\n"
     assert client.get("/readyz").text == "ready\n"
-    assert client.get("/static/anything").status_code == 303, "no folder of wherever we were started is handed out"
+    assert client.get("/static/anything").status_code == 303, "no static folder of the working directory is served"
 
 
 @pytest.mark.parametrize(("scheme", "name", "secure"), [("http", "tocsin-", False), ("https", "__Host-tocsin-", True)])
-def test_the_cookie_is_for_the_browser_alone(client: Any, scheme: str, name: str, secure: bool):
+def test_the_session_cookie_has_its_security_attributes(client: Any, scheme: str, name: str, secure: bool):
     answer = client.post("/login", data={"name": "the-viewer", "password": PASSWORD}, base_url=f"{scheme}://localhost")
     cookie = answer.headers["Set-Cookie"]
     assert cookie.startswith(name)
@@ -150,7 +152,7 @@ def test_the_cookie_is_for_the_browser_alone(client: Any, scheme: str, name: str
     assert "Domain" not in cookie
 
 
-def test_a_login_gets_a_new_session_and_ends_the_one_it_replaces(client: Any, store: Store):
+def test_a_login_creates_a_session_and_ends_the_one_it_replaces(client: Any, store: Store):
     log_in(client, "the-viewer")
     first = client.get_cookie(next(iter(client._cookies.values())).key)
     before = {each.id for each in store.sessions.of("the-viewer")}
@@ -161,31 +163,33 @@ def test_a_login_gets_a_new_session_and_ends_the_one_it_replaces(client: Any, st
     assert len(before - {each.id for each in store.sessions.of("the-viewer")}) == 1
 
 
-def test_logging_out_ends_the_session_and_not_only_the_cookie(client: Any, app: dash.Dash):
+def test_a_logout_ends_the_session_and_deletes_the_cookie(client: Any, app: dash.Dash):
     log_in(client, "the-viewer")
     (cookie,) = client._cookies.values()
     thief = app.server.test_client()
     thief.set_cookie(cookie.key, cookie.value)
-    assert thief.get("/", headers=PERSON).status_code == 200
+    assert thief.get("/", headers=NAVIGATION).status_code == 200
     out = client.post("/logout?lang=zh")
     assert (out.status_code, out.headers["Location"]) == (303, "/login?lang=zh")
     assert not client._cookies
-    assert thief.get("/", headers=PERSON).status_code == 303
+    assert thief.get("/", headers=NAVIGATION).status_code == 303
 
 
 @pytest.mark.parametrize(("lang", "words"), [("en", "Name or password is not right."), ("zh", "用户名或密码不正确。")])
 @pytest.mark.parametrize("name", ["the-viewer", "former", "<script>alert(1)</script>"])
-def test_a_refused_login_never_says_why(client: Any, store: Store, name: str, lang: str, words: str):
+def test_a_failed_login_does_not_disclose_the_reason(client: Any, store: Store, name: str, lang: str, words: str):
     answer = log_in(client, name, PASSWORD if name == "former" else "wrong", lang=lang)
     assert answer.status_code == 401
     assert words in answer.text
     assert "<script>alert" not in answer.text
     assert "Set-Cookie" not in answer.headers
-    store.login_failures.put([Failures(subject=subject, count=0, last_at=now()) for subject in (account_subject(name), "address:127.0.0.1")])
+    store.login_failures.put(
+        [Failures(subject=subject, count=0, last_at=now()) for subject in (account_subject(name), "address:127.0.0.1")]
+    )
 
 
 @pytest.mark.parametrize(("lang", "words"), [("en", "Too many attempts. Try again in"), ("zh", "尝试次数过多")])
-def test_a_locked_account_says_how_long(client: Any, store: Store, lang: str, words: str):
+def test_a_locked_account_shows_the_waiting_time(client: Any, store: Store, lang: str, words: str):
     locked = Failures(subject=account_subject("the-viewer"), count=FREE["account"] + 2, last_at=now())
     store.login_failures.put([locked])
     answer = log_in(client, "the-viewer", lang=lang)
@@ -196,11 +200,11 @@ def test_a_locked_account_says_how_long(client: Any, store: Store, lang: str, wo
     assert log_in(client, "the-viewer").status_code == 303
 
 
-def test_who_has_anothers_password_can_do_nothing_but_change_it(client: Any, app: dash.Dash, store: Store):
+def test_a_password_set_by_an_admin_must_be_changed_first(client: Any, app: dash.Dash, store: Store):
     assert log_in(client, "newcomer").headers["Location"] == "/"
-    assert client.get("/alert/7", headers=PERSON).headers["Location"] == "/password"
-    assert client.post(CALLBACK, json=body(app, "in-problem.children")).status_code == 401
-    assert client.get("/metrics", headers=SCRIPT).status_code == 401
+    assert client.get("/alert/7", headers=NAVIGATION).headers["Location"] == "/password"
+    assert client.post(CALLBACK_PATH, json=callback_body(app, "in-problem.children")).status_code == 401
+    assert client.get("/metrics", headers=FETCH).status_code == 401
     page = client.get("/password?lang=zh").text
     assert "当前密码由他人设定" in page
 
@@ -217,14 +221,14 @@ def test_who_has_anothers_password_can_do_nothing_but_change_it(client: Any, app
         answer = change(old, new, again)
         assert (answer.status_code, words in answer.text) == (status, True)
     assert change(PASSWORD, NEXT).headers["Location"] == "/"
-    assert client.get("/", headers=PERSON).status_code == 200
-    told = [entry.action for entry in store.audit.latest(target="newcomer")]
-    assert told == ["account password", "login failed", "login", "account added"]
+    assert client.get("/", headers=NAVIGATION).status_code == 200
+    actions = [entry.action for entry in store.audit.latest(target="newcomer")]
+    assert actions == ["account password", "login failed", "login", "account added"]
     assert PASSWORD not in repr(store.audit.latest())
 
 
 @pytest.mark.parametrize("path", ["/login", "/logout", "/password"])
-def test_forms_of_other_sites_are_refused(app: dash.Dash, clients: dict[Role | None, Any], path: str):
+def test_forms_of_other_sites_are_rejected(app: dash.Dash, clients: dict[Role | None, Any], path: str):
     for headers in (
         {"Origin": "https://evil.example"},
         {"Origin": "null"},
@@ -232,10 +236,10 @@ def test_forms_of_other_sites_are_refused(app: dash.Dash, clients: dict[Role | N
         {"Origin": "http://localhost:3000"},
     ):
         assert clients["admin"].post(path, headers=headers).status_code == 403
-    assert clients["admin"].get("/", headers=PERSON).status_code == 200, "nobody was logged out"
+    assert clients["admin"].get("/", headers=NAVIGATION).status_code == 200, "nobody was logged out"
 
 
-def test_the_pages_carry_the_headers_and_no_script_of_their_own(client: Any):
+def test_login_pages_have_security_headers_and_no_inline_scripts(client: Any):
     answer = client.get("/login")
     assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
     assert answer.headers["Cache-Control"] == "no-store"
@@ -245,12 +249,14 @@ def test_the_pages_carry_the_headers_and_no_script_of_their_own(client: Any):
         assert f'<label for="{field}">' in answer.text
 
 
-def test_the_dashboard_says_who_is_logged_in(app: dash.Dash, clients: dict[Role | None, Any]):
-    drawn = clients["viewer"].post(CALLBACK, json=body(app, "header.children", route_data={"path": "/"}, view_data={"lang": "zh"}))
+def test_the_header_shows_who_is_logged_in(app: dash.Dash, clients: dict[Role | None, Any]):
+    drawn = clients["viewer"].post(
+        CALLBACK_PATH, json=callback_body(app, "header.children", route_data={"path": "/"}, view_data={"lang": "zh"})
+    )
     assert all(words in drawn.json["response"]["header"]["children"].__repr__() for words in ("the-viewer", "退出登录", "查看者"))
 
 
-def test_a_proxy_names_who_asks(store: Store):
+def test_a_trusted_proxy_names_the_user(store: Store):
     settings = Settings(dashboard_login="header", dashboard_user_header="X-Remote-User", dashboard_proxies="127.0.0.1")
     client: Any = create_app(store, settings).server.test_client()
 
@@ -262,11 +268,11 @@ def test_a_proxy_names_who_asks(store: Store):
     assert asked(X_Remote_User="the-viewer") == 403
     assert asked("/", X_Remote_User="the-viewer") == 200
     assert asked("/", X_Remote_User="former") == asked("/", X_Remote_User="stranger") == asked("/") == 403
-    assert asked(peer="203.0.113.5", X_Remote_User="the-admin") == 403, "only the proxy is believed"
-    assert log_in(client, "the-admin").headers["Location"] == "/", "there is one way in, and it is not this one"
+    assert asked(peer="203.0.113.5", X_Remote_User="the-admin") == 403, "headers of other clients are ignored"
+    assert log_in(client, "the-admin").headers["Location"] == "/", "the login form is disabled"
     assert "Set-Cookie" not in log_in(client, "the-admin").headers
 
 
-def test_sessions_last_as_long_as_the_settings_say(store: Store):
+def test_the_cookie_lasts_as_long_as_the_setting(store: Store):
     client: Any = create_app(store, Settings(session_max_h=1)).server.test_client()
     assert "Max-Age=3600" in log_in(client, "the-viewer").headers["Set-Cookie"]

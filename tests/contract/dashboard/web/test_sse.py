@@ -1,4 +1,4 @@
-"""The pulse over the real server, a real store and real logins: what it costs with fifty open dashboards, and when a line ends."""
+"""The stream of changes over a real server with real logins: cost of fifty open pages, contents, and end of a stream."""
 
 from __future__ import annotations
 
@@ -23,86 +23,83 @@ from dashboard.web import change_feed, sse
 from dashboard.web.server import CHANGE_FEED, RunningServer, serve
 from storage.clickhouse import ClickHouse
 from storage.store import Store
-from tests.helpers.stores import migrated_store
 from tests.contract.test_alert_life_store import alert
 from tests.contract.test_store import NOON, save, scored
+from tests.helpers.dashboard import CALLBACK_PATH, ManualClock, callback_body
 from tests.helpers.waiting import until
-from tests.unit.dashboard.reads.test_queries import Hands
-from tests.unit.dashboard.test_app import CALLBACK, body
 
 PASSWORD = "一二三四五六七八九十甲乙"
 PAGES = ("ov-problem", "mv-table", "in-problem", "al-problem", "ac-life", "se-problem", "fd-problem")
-"""What one open dashboard of this test shows, all at once: every page that refreshes itself but an article's."""
+"""The pages that refresh themselves, except that of an article; a Dashboard shows all of them at once."""
 VIEWS = (("en", "Asia/Shanghai"), ("zh", "America/New_York"))
-BY_THE_CLOCK = re.compile(r"max_block_number|FROM (sessions|accounts|login_failures)\b")
-"""Asked every second or every five, whoever looks: counted apart."""
+PERIODIC = re.compile(r"max_block_number|FROM (sessions|accounts|login_failures)\b")
+"""Queries that run periodically, however many viewers there are."""
 
 
-class Counting:
-    """A ClickHouse that writes down what it is asked. between_looks: hold it, and nobody looks for what is new meanwhile"""
+class RecordingClickHouse:
+    """A ClickHouse client that records its queries. Nobody polls for changes while a test holds `between_polls`."""
 
     def __init__(self, client: ClickHouse) -> None:
-        self._client, self.asked = client, list[str]()
-        self.between_looks = threading.Lock()
+        self._client, self.queries = client, list[str]()
+        self.between_polls = threading.Lock()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
 
     def query(self, sql: str, **values: Any) -> Any:
-        self.asked.append(sql)
-        with self.between_looks if "max_block_number" in sql else nullcontext():
+        self.queries.append(sql)
+        with self.between_polls if "max_block_number" in sql else nullcontext():
             return self._client.query(sql, **values)
 
     def reads(self) -> int:
-        return sum(1 for sql in self.asked if not BY_THE_CLOCK.search(sql))
+        return sum(1 for sql in self.queries if not PERIODIC.search(sql))
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    with migrated_store(tmp_path_factory.mktemp("pulses")) as made:
-        people = AccountService(made, lambda: datetime.now(UTC))
-        people.add(people.make("王芳", "viewer", PASSWORD, must_change=False), actor="root")
-        people.add(people.make("Li", "viewer", PASSWORD, must_change=False), actor="root")
-        save(made, *(scored(str(number), minutes=minutes_ago(number), negative=0.9) for number in range(1, 40)))
-        yield made
+def store(embedded_store: Store) -> Store:
+    people = AccountService(embedded_store, lambda: datetime.now(UTC))
+    people.add(people.make("王芳", "viewer", PASSWORD, must_change=False), actor="root")
+    people.add(people.make("Li", "viewer", PASSWORD, must_change=False), actor="root")
+    save(embedded_store, *(scored(str(number), minutes=minutes_ago(number), negative=0.9) for number in range(1, 40)))
+    return embedded_store
 
 
 def minutes_ago(minutes: int) -> int:
     return int((datetime.now(UTC) - NOON).total_seconds() // 60) - minutes
 
 
-def ring(store: Store, name: str) -> str:
-    rang = alert(f"company:{name}", at=datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=2))
-    store.alerts.insert([rang])
-    return rang.id
+def add_alert(store: Store, name: str) -> str:
+    added = alert(f"company:{name}", at=datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=2))
+    store.alerts.insert([added])
+    return added.id
 
 
-class Desk:
-    """A dashboard that is served over a store whose questions are counted."""
+class Deployment:
+    """A dashboard over a store whose queries are recorded."""
 
     def __init__(self, store: Store, **settings: Any) -> None:
-        self.far_side = Counting(store.client)
-        self.hands = Hands()  # of the cache: what is kept for its time is moved by hand, what changed is told by the wall clock
-        self.app = create_app(Store(self.far_side), Settings(**settings), cache=Cache(self.hands))
-        self.live = self.app.server.extensions[CHANGE_FEED]
-        self.live.poll_s = 0.05
+        self.far_side = RecordingClickHouse(store.client)
+        self.clock = ManualClock()  # of the cache; changes are detected by the wall clock
+        self.app = create_app(Store(self.far_side), Settings(**settings), cache=Cache(self.clock))
+        self.feed = self.app.server.extensions[CHANGE_FEED]
+        self.feed.poll_s = 0.05
 
     @contextmanager
     def served(self) -> Iterator[RunningServer]:
         with serve(self.app, "127.0.0.1", 0) as running:
             yield running
 
-    def marks(self) -> dict[str, str]:
-        return dict(self.live.hear(-1, 0)[1].marks)
+    def versions(self) -> dict[str, str]:
+        return dict(self.feed.wait(-1, 0)[1].versions)
 
-    def polled(self) -> int:
-        return sum(1 for sql in self.far_side.asked if "max_block_number" in sql)
+    def polls(self) -> int:
+        return sum(1 for sql in self.far_side.queries if "max_block_number" in sql)
 
     def pass_time(self, seconds: float) -> None:
-        """Let everything that is kept for its time grow old, and wait until it is told again what changed."""
-        self.hands.time += seconds
-        before = self.polled()
-        until(lambda: self.polled() >= before + 2, "the next look at the store", 300)
+        """Let cached values expire, and wait for two more polls."""
+        self.clock.time += seconds
+        before = self.polls()
+        until(lambda: self.polls() >= before + 2, "two polls of the store", 300)
 
 
 def connect(running: RunningServer) -> http.client.HTTPConnection:
@@ -110,24 +107,26 @@ def connect(running: RunningServer) -> http.client.HTTPConnection:
 
 
 def log_in(running: RunningServer, name: str = "王芳") -> str:
-    line = connect(running)
-    line.request("POST", "/login", urlencode({"name": name, "password": PASSWORD}), {"Content-Type": "application/x-www-form-urlencoded"})
-    cookie = str(line.getresponse().headers["Set-Cookie"]).partition(";")[0]
-    line.close()
+    connection = connect(running)
+    connection.request(
+        "POST", "/login", urlencode({"name": name, "password": PASSWORD}), {"Content-Type": "application/x-www-form-urlencoded"}
+    )
+    cookie = str(connection.getresponse().headers["Set-Cookie"]).partition(";")[0]
+    connection.close()
     return cookie
 
 
 class Stream:
-    """One line of GET /live."""
+    """One stream of GET /live."""
 
     def __init__(self, running: RunningServer, cookie: str = "", **headers: str) -> None:
-        self.line = connect(running)
-        self.line.request("GET", "/live", headers={"Accept": "text/event-stream", "Cookie": cookie, **headers})
-        self.answer = self.line.getresponse()
+        self.connection = connect(running)
+        self.connection.request("GET", "/live", headers={"Accept": "text/event-stream", "Cookie": cookie, **headers})
+        self.response = self.connection.getresponse()
 
     def events(self) -> Iterator[tuple[str, Any]]:
         kind = ""
-        while line := self.answer.readline():
+        while line := self.response.readline():
             name, _, value = line.decode().rstrip("\n").partition(": ")
             if name == "event":
                 kind = value
@@ -135,131 +134,134 @@ class Stream:
                 yield kind, json.loads(value)
 
     def close(self) -> None:
-        self.answer.close()
-        self.line.close()
+        self.response.close()
+        self.connection.close()
 
 
 class Dashboard(threading.Thread):
-    """An open dashboard as assets/live.js has it: it listens, and refreshes its pages when marks changed. drawn: by these marks"""
+    """An open dashboard that works like assets/live.js: it refreshes its pages when versions change. shown: the versions at the last refresh"""
 
-    def __init__(self, desk: Desk, running: RunningServer, cookie: str, alert_id: str, view: tuple[str, str]) -> None:
+    def __init__(self, deployment: Deployment, running: RunningServer, cookie: str, alert_id: str, view: tuple[str, str]) -> None:
         super().__init__(daemon=True)
-        self.desk, self.cookie, self.key, (self.lang, self.zone) = desk, cookie, alert_id, view
-        self.line, self.stream = connect(running), Stream(running, cookie)
-        self.drawn: dict[str, str] = {}
+        self.deployment, self.cookie, self.key, (self.lang, self.zone) = deployment, cookie, alert_id, view
+        self.connection, self.stream = connect(running), Stream(running, cookie)
+        self.shown: dict[str, str] = {}
         self.seen: dict[str, Any] = {}
-        self.asked = 0
+        self.requests = 0
         self.start()
 
     def run(self) -> None:
-        for kind, pulse in self.stream.events():
-            assert kind == "pulse"
-            if pulse["marks"] != self.drawn:
+        for kind, change in self.stream.events():
+            assert kind == "change"
+            if change["versions"] != self.shown:
                 for page in PAGES:
                     self.refresh(page)
-                self.drawn = pulse["marks"]
+                self.shown = change["versions"]
 
-    def leave(self) -> None:
+    def close(self) -> None:
         self.join(60)
         self.stream.close()
-        self.line.close()
+        self.connection.close()
 
     def refresh(self, page: str) -> None:
         view = {"range": "24h", "lang": self.lang, "zone": self.zone, "state": "open"}
         prefix = page.partition("-")[0]
         given = {"view_data": view, "al_key_data": self.key, "se_key_data": "company:ACME", f"{prefix}_seen_data": self.seen.get(prefix)}
-        self.line.request(
-            "POST", CALLBACK, json.dumps(body(self.desk.app, page, **given)), {"Content-Type": "application/json", "Cookie": self.cookie}
+        self.connection.request(
+            "POST",
+            CALLBACK_PATH,
+            json.dumps(callback_body(self.deployment.app, page, **given)),
+            {"Content-Type": "application/json", "Cookie": self.cookie},
         )
-        answer = self.line.getresponse()
-        found = json.loads(answer.read())["response"]
-        assert answer.status == 200
+        response = self.connection.getresponse()
+        found = json.loads(response.read())["response"]
+        assert response.status == 200
         assert not (found.get(f"{prefix}-problem") or {}).get("children"), found
         self.seen[prefix] = found[f"{prefix}-seen"]["data"]
-        self.asked += 1
+        self.requests += 1
 
 
 def cost(store: Store, viewers: Sequence[tuple[str, str]], tag: str) -> tuple[int, int]:
-    """Reads of the store while the same things happen before these viewers; how often the viewers asked."""
-    desk = Desk(store, dashboard_viewers=len(viewers))
-    with desk.served() as running:
+    """Reads of the store, and requests of the viewers, during the same sequence of changes."""
+    deployment = Deployment(store, dashboard_viewers=len(viewers))
+    with deployment.served() as running:
         cookie = log_in(running)
-        key = ring(store, f"{tag}0")
-        open_pages = [Dashboard(desk, running, cookie, key, view) for view in viewers]
+        key = add_alert(store, f"{tag}0")
+        open_pages = [Dashboard(deployment, running, cookie, key, view) for view in viewers]
 
         def caught_up() -> None:
-            desk.pass_time(0)
-            until(lambda: all(each.drawn == desk.marks() for each in open_pages), "every page is drawn by the last marks", 300)
+            deployment.pass_time(0)
+            until(lambda: all(each.shown == deployment.versions() for each in open_pages), "every page shows the last versions", 300)
 
         caught_up()
-        before, asked = desk.far_side.reads(), sum(each.asked for each in open_pages)
+        before, requests = deployment.far_side.reads(), sum(each.requests for each in open_pages)
         for number in (1, 2):
-            desk.pass_time(60)
-            with desk.far_side.between_looks:  # an article is stored in two steps, and must not be news twice for some and once for others
+            deployment.pass_time(60)
+            with deployment.far_side.between_polls:  # an article is stored in two steps, which must count as one change for all
                 if number == 2:
-                    ring(store, f"{tag}{number}")
+                    add_alert(store, f"{tag}{number}")
                 else:
                     save(store, scored(f"{tag}{number}", minutes=minutes_ago(0), negative=0.9))
-            desk.pass_time(0)
-            until(lambda: not desk.live._waiting, "it was told", 300)
+            deployment.pass_time(0)
+            until(lambda: not deployment.feed._unpublished, "the change is published", 300)
             caught_up()
-        total = desk.far_side.reads() - before, sum(each.asked for each in open_pages) - asked
+        total = deployment.far_side.reads() - before, sum(each.requests for each in open_pages) - requests
         began = time.monotonic()
-        desk.pass_time(0)
-        until(lambda: time.monotonic() - began > 0.5, "a while in which nothing happens", 300)
-        assert desk.far_side.reads() - before == total[0], "nothing is read while nothing changes"
-        desk.live.close()
+        deployment.pass_time(0)
+        until(lambda: time.monotonic() - began > 0.5, "half a second without changes", 300)
+        assert deployment.far_side.reads() - before == total[0], "nothing is read while nothing changes"
+        deployment.feed.close()
         for each in open_pages:
-            each.leave()
+            each.close()
         return total
 
 
-def test_fifty_open_dashboards_cost_the_store_as_much_as_one(store: Store, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(change_feed, "SAFETY_S", 1e9)  # all this takes longer with fifty, and nothing may be read for that
-    monkeypatch.setattr(change_feed, "SETTLED_S", 1e9)
+def test_fifty_open_dashboards_read_the_store_as_often_as_one(store: Store, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(change_feed, "REFRESH_S", 1e9)  # fifty take longer, which must not cause periodic reads
+    monkeypatch.setattr(change_feed, "SETTLE_S", 1e9)
     one, _ = cost(store, VIEWS[:1], "one")
-    assert one >= 2 * 4, "there is something to read"
-    fifty, asked_by_fifty = cost(store, VIEWS * 25, "fifty")
-    assert asked_by_fifty >= 50 * 2 * len(PAGES), "and all fifty were shown it"
+    assert one >= 2 * 4, "the changes cause reads"
+    fifty, requests_of_fifty = cost(store, VIEWS * 25, "fifty")
+    assert requests_of_fifty >= 50 * 2 * len(PAGES), "all fifty refreshed their pages"
     assert fifty <= 1.2 * one, f"{fifty} reads for 50 viewers, {one} for one"
 
 
-def test_a_line_says_what_is_new_and_is_not_for_strangers_nor_for_other_sites(store: Store):
-    desk = Desk(store, dashboard_viewers=2)
-    with desk.served() as running:
+def test_a_stream_sends_changes_and_needs_a_login_and_the_same_origin(store: Store):
+    deployment = Deployment(store, dashboard_viewers=2)
+    with deployment.served() as running:
         cookie = log_in(running)
         refused = Stream(running)
-        assert refused.answer.status == 401
+        assert refused.response.status == 401
         foreign = Stream(running, cookie, **{"Sec-Fetch-Site": "cross-site"})
-        assert foreign.answer.status == 403
+        assert foreign.response.status == 403
         first, second = Stream(running, cookie), Stream(running, cookie)
-        assert first.answer.headers["Content-Type"] == "text/event-stream"
-        assert first.answer.headers["Cache-Control"] == "no-store"
-        heard, also = first.events(), second.events()
-        (_, now), _ = next(heard), next(also)
-        id_ = ring(store, "TOLD")
-        kind, pulse = next(heard)
-        assert (kind, pulse["rang"][0]["id"], pulse["open"]) == ("pulse", id_, now["open"] + 1)
-        assert {name for name, mark in pulse["marks"].items() if mark != now["marks"][name]} == {"alerts"}
+        assert first.response.headers["Content-Type"] == "text/event-stream"
+        assert first.response.headers["Cache-Control"] == "no-store"
+        events, others = first.events(), second.events()
+        (_, now), _ = next(events), next(others)
+        id_ = add_alert(store, "NEW")
+        kind, change = next(events)
+        assert (kind, change["notices"][0]["id"], change["open_alerts"]) == ("change", id_, now["open_alerts"] + 1)
+        assert {name for name, version in change["versions"].items() if version != now["versions"][name]} == {"alerts"}
         full = Stream(running, cookie)
-        assert (full.answer.status, full.answer.headers["Retry-After"]) == (503, "60")
-        line = connect(running)
-        line.request("GET", sse.STATE_PATH, headers={"Cookie": cookie})  # who has no seat asks
-        assert json.loads(line.getresponse().read())["marks"] == pulse["marks"]
-        line.request("HEAD", "/live", headers={"Cookie": cookie})
-        assert line.getresponse().read() == b""
+        assert (full.response.status, full.response.headers["Retry-After"]) == (503, "60")
+        connection = connect(running)
+        connection.request("GET", sse.STATE_PATH, headers={"Cookie": cookie})  # a page without a stream polls
+        assert json.loads(connection.getresponse().read())["versions"] == change["versions"]
+        connection.request("HEAD", "/live", headers={"Cookie": cookie})
+        assert connection.getresponse().read() == b""
         save(store, scored("later", minutes=minutes_ago(0)))
-        assert next(heard)[1]["rang"] is None, "what is as before is not sent again"
+        assert next(events)[1]["notices"] is None, "unchanged notices are not sent again"
         for each in (refused, foreign, first, second, full):
             each.close()
-        line.close()
+        connection.close()
 
 
-def test_a_line_ends_with_its_login_and_with_the_server(store: Store, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(sse, "GLANCE_S", 0.05)
+def test_a_stream_ends_with_its_session_and_with_the_server(store: Store, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sse, "SESSION_CHECK_S", 0.05)
     monkeypatch.setattr("dashboard.web.sessions.TTL_S", 0.05)
-    desk = Desk(store)
-    with desk.served() as running:
+    deployment = Deployment(store)
+    with deployment.served() as running:
         ended, stays = Stream(running, log_in(running, "Li")), Stream(running, log_in(running))
         next(ended.events()), next(stays.events())
         AccountService(store, lambda: datetime.now(UTC)).log_out("Li", actor="root")
@@ -267,19 +269,19 @@ def test_a_line_ends_with_its_login_and_with_the_server(store: Store, monkeypatc
         began = time.monotonic()
         running.close()
         assert time.monotonic() - began < 5
-        assert "end" not in [kind for kind, _ in stays.events()], "the page will come back"
-        assert desk.live._viewers == 0
+        assert "end" not in [kind for kind, _ in stays.events()], "the page reconnects"
+        assert deployment.feed._viewers == 0
         ended.close()
         stays.close()
 
 
-def test_a_page_that_goes_gives_its_seat_back(store: Store, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(sse, "GLANCE_S", 0.02)
-    monkeypatch.setattr(sse, "BEAT_S", 0.05)
-    desk = Desk(store, dashboard_login="none")
-    with desk.served() as running:
+def test_a_closed_page_is_unsubscribed(store: Store, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sse, "SESSION_CHECK_S", 0.02)
+    monkeypatch.setattr(sse, "HEARTBEAT_S", 0.05)
+    deployment = Deployment(store, dashboard_login="none")
+    with deployment.served() as running:
         gone = Stream(running)
         events = gone.events()
-        assert [next(events)[0] for _ in range(3)] == ["pulse"] * 3, "a sign of life while nothing happens"
+        assert [next(events)[0] for _ in range(3)] == ["change"] * 3, "heartbeats without changes"
         gone.close()
-        until(lambda: desk.live._viewers == 0, "the seat is free", 300)
+        until(lambda: deployment.feed._viewers == 0, "the page is unsubscribed", 300)

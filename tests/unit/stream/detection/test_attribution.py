@@ -51,12 +51,10 @@ def alert_of(stories: Sequence[WindowStory], by: SpikeDecision) -> Alert | None:
     if observed < by.rule.min_stories or observed < by.rule.min_ratio * by.spike.expected:
         return None
     spike = by.spike._replace(observed=observed, surprise=surprise(observed, by.spike.expected, by.spike.dispersion))
-    mentions = sources_of(stories)
-    spike_after = corroborated(spike, mentions.values(), by.rule, by.feed_sources)
+    sources = sources_of(stories)
+    spike_after = corroborated(spike, sources.values(), by.rule, by.feed_sources)
     return spike_after and build_alert(
         "topic:credit", spike_after, threshold=by.threshold, total=observed, sources=len(sources), rule=by.rule, now=NOON
-    )
-        "topic:credit", spike_after, threshold=by.threshold, total=observed, sources=len(mentions), rule=by.rule, now=NOON
     )
 
 
@@ -192,8 +190,8 @@ def test_an_explanation_counts_stories_and_not_articles():
     assert (made.first_source, made.first_at, made.words[0].word) == ("wire", NOON + timedelta(seconds=5), "违约")
     many = explanation(stories, [], decisive=stories * MAX_NEEDED)
     assert (many.carried, len(many.needed)) == (2 * MAX_NEEDED, MAX_NEEDED)
-    rang = msgspec.structs.replace(alert(), explanation=made)
-    assert decode(encode(rang), Alert) == rang
+    explained = msgspec.structs.replace(alert(), why=made)
+    assert decode(encode(explained), Alert) == explained
 
 
 def test_a_window_without_articles_has_an_empty_explanation():

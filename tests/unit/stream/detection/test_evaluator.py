@@ -36,13 +36,13 @@ class Memory:
         self.raised: dict[str, Alert] = {}
         self.peaks_stored: dict[tuple[str, datetime], PeakRow] = {}
         self.breaches: Counter[str] = Counter()
-        self.mentions = self.alerts = self.peaks = self.articles = self.lives = self
+        self.mentions = self.alerts = self.peaks = self.articles = self.alert_lifecycle = self
         self.arrive(scores)
 
     def arrive(self, scores: Sequence[Score]) -> None:
         self.scores |= {score.id: score for score in scores}
 
-    def seen(self, alert_ids: Sequence[str], at: datetime) -> None:
+    def record_breach(self, alert_ids: Sequence[str], at: datetime) -> None:
         self.breaches.update(alert_ids)
 
     def _facts(self, since: datetime, until: datetime) -> Iterator[tuple[Score, str, bool]]:
@@ -62,11 +62,11 @@ class Memory:
         return found
 
     def negative_sources(self, series: str, since: datetime, until: datetime) -> dict[str, SourceStories]:
-        told: dict[str, set[tuple[str, bool]]] = {}
+        stories: dict[str, set[tuple[str, bool]]] = {}
         for score, name, bad in self._facts(since, until):
             if name == series and bad:
-                told.setdefault(score.source, set()).add((score.story, score.id == score.story))
-        return {source: SourceStories(sum(new for _, new in some), len({story for story, _ in some})) for source, some in told.items()}
+                stories.setdefault(score.source, set()).add((score.story, score.id == score.story))
+        return {source: SourceStories(sum(new for _, new in some), len({story for story, _ in some})) for source, some in stories.items()}
 
     def sources(self, since: datetime, until: datetime) -> int:
         return len({score.source for score, _, _ in self._facts(since, until)})
@@ -95,7 +95,7 @@ class Memory:
                 found[alert.series] = LastAlert(alert.id, end)
         return found
 
-    def told(self, series: str, since: datetime, until: datetime, limit: int, *, every: bool) -> list[SeriesArticle]:
+    def articles_of(self, series: str, since: datetime, until: datetime, limit: int, *, every: bool) -> list[SeriesArticle]:
         found = [
             SeriesArticle(int(score.published_at.timestamp()), score.id, score.story, score.source, score.p_negative)
             for score, name, bad in self._facts(since, until)

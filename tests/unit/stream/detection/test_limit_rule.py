@@ -178,8 +178,8 @@ def facts_of(alerts: Sequence[Alert]) -> list[tuple[str, str, float, int]]:
 @given(stories, st.randoms(use_true_random=False))
 def test_alerts_depend_neither_on_the_order_of_stories_nor_on_restarts(some: list[tuple[int, float]], chance: random.Random):
     whole, cut = data(*some), START + 60 * chance.randint(0, 200)
-    rang = replay_limit_rules({MAOTAI: whole.counts}, {}, RULES, Sources(), NOON, NOON + timedelta(hours=4))
-    once = [alert for alerts in rang.values() for alert in alerts]
+    replayed = replay_limit_rules({MAOTAI: whole.counts}, {}, RULES, Sources(), NOON, NOON + timedelta(hours=4))
+    once = [alert for alerts in replayed.values() for alert in alerts]
     shuffled = data(*chance.sample(some, len(some)))
     again: list[Alert] = []
     for rule in RULES:
@@ -199,5 +199,5 @@ def test_alerts_depend_neither_on_the_order_of_stories_nor_on_restarts(some: lis
 def test_paused_rules_and_rules_for_other_series_raise_no_alert():
     bad = data(*((n, -0.9) for n in range(8)))
     rules = (replace(SHARE, paused=True), replace(SHARE, series=("company:AAPL", "topic:*")), replace(SHARE, series=("COMPANY:*",)))
-    rang = replay_limit_rules({MAOTAI: bad.counts}, {}, rules, Sources(), NOON, NOON + timedelta(hours=1))
-    assert [alert.series for alerts in rang.values() for alert in alerts] == [MAOTAI]
+    replayed = replay_limit_rules({MAOTAI: bad.counts}, {}, rules, Sources(), NOON, NOON + timedelta(hours=1))
+    assert [alert.series for alerts in replayed.values() for alert in alerts] == [MAOTAI]

@@ -113,7 +113,7 @@ def test_all_mistakes_are_reported_at_once_with_their_place(tmp_path: Path):
         series = []
         over = 80
         events = ["frauds"]
-        severity = "flsh"
+        severity = "critcal"
         window = "1 hour"
     """
     lines = mistakes(tmp_path, text)
@@ -129,7 +129,7 @@ def test_all_mistakes_are_reported_at_once_with_their_place(tmp_path: Path):
         ("number 3: series: expected a list of patterns", ""),
         ("number 3: over: 80: expected a probability", "did you mean 0.8?"),
         ("number 3: events: 'frauds'", "did you mean 'fraud'?"),
-        ("number 3: severity: 'flsh'", "did you mean 'critical'?"),
+        ("number 3: severity: 'critcal'", "did you mean 'critical'?"),
         ("number 3: window: '1 hour' is no length of time", ""),
     ]
     assert all(line.startswith(f"rules {tmp_path / '规则.toml'}: number ") for line in lines)
