@@ -1,4 +1,4 @@
-"""Command `users`: who may open the dashboard, and what each may do there."""
+"""Commands `users`, `tokens` and `audit`: dashboard accounts, API tokens, and the audit log."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tocsin.cli.common import ExampleCommand, ExampleGroup, opened_store, person
 
 NAME = click.argument("name")
 NAMES = click.argument("names", nargs=-1, required=True, metavar="NAME...")
-WHO = click.option("--who", "actor", metavar="NAME", help="Who does this, for the audit log. Default: your name on this computer.")
+WHO = click.option("--who", "actor", metavar="NAME", help="Acting user, for the audit log.  [default: your login name]")
 
 
 @click.group(
@@ -30,17 +30,17 @@ WHO = click.option("--who", "actor", metavar="NAME", help="Who does this, for th
     """,
 )
 def users() -> None:
-    """Who may open the dashboard: viewers see, analysts act on alerts too, admins look after the rest.
+    """Manage dashboard accounts.
 
-    A change is noticed by a running dashboard within 5 seconds. With the embedded store: while `tocsin up` is stopped.
+    Viewers can read, analysts can also act on alerts, admins can do everything. A running dashboard applies changes within 5 seconds. The embedded store can only be used while `tocsin up` is stopped.
     """
 
 
 @users.command("list", cls=ExampleCommand, examples="tocsin users list\ntocsin users list --json")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @click.pass_context
 def list_users(ctx: click.Context, as_json: bool) -> None:
-    """Every account, disabled ones too."""
+    """List all accounts, including disabled ones."""
     with opened_store(ctx) as (_, store):
         people = _people(store)
         found = [(account, people.failures(account.name), len(store.sessions.of(account.name))) for account in store.accounts.all()]
@@ -50,9 +50,9 @@ def list_users(ctx: click.Context, as_json: bool) -> None:
             print_json({**row, "failed_logins": failures.count if failures else 0, "sessions": sessions})
         return
     if not found:
-        click.echo("nobody has an account; `tocsin users add NAME --role admin` makes one")
+        click.echo("no accounts; create one with `tocsin users add NAME --role admin`")
         return
-    table = table_of("name", "role", "state", "password of (UTC)", "sessions")
+    table = table_of("name", "role", "state", "password set (UTC)", "sessions")
     for account, failures, sessions in found:
         state = "disabled" if account.disabled else "must change the password" if account.must_change else "active"
         if failures and failures.count >= FREE["account"]:
@@ -63,16 +63,19 @@ def list_users(ctx: click.Context, as_json: bool) -> None:
 
 @users.command(cls=ExampleCommand, examples="tocsin users add 王芳 --role analyst\ntocsin users add lee --role admin")
 @NAME
-@click.option("--role", type=click.Choice(ROLES), default="viewer", show_default=True, help="What the account may do.")
+@click.option("--role", type=click.Choice(ROLES), default="viewer", show_default=True, help="Role of the account.")
 @WHO
 @click.pass_context
 def add(ctx: click.Context, name: str, role: str, actor: str | None) -> None:
-    """Make an account, and print its first password, which has to be changed at the first login."""
+    """Create an account and print its initial password.
+
+    The password must be changed at the first login.
+    """
     password = one_time()
     with _changed(ctx) as people:
         account = people.make(name, cast("Role", role), password)
         people.add(account, actor=person(actor))
-    click.echo(f"{account.name} ({account.role}) logs in the first time with: {password}")
+    click.echo(f"created {account.name} ({account.role}); initial password: {password}")
 
 
 @users.command(cls=ExampleCommand, examples="tocsin users role 王芳 admin")
@@ -81,10 +84,10 @@ def add(ctx: click.Context, name: str, role: str, actor: str | None) -> None:
 @WHO
 @click.pass_context
 def role(ctx: click.Context, name: str, role: str, actor: str | None) -> None:
-    """Give an account another role."""
+    """Change the role of an account."""
     with _changed(ctx) as people:
         account = people.set_role(name, cast("Role", role), actor=person(actor))
-    click.echo(f"{account.name} is {account.role} now")
+    click.echo(f"{account.name} now has the role {account.role}")
 
 
 @users.command(cls=ExampleCommand, examples="tocsin users passwd 王芳")
@@ -92,11 +95,11 @@ def role(ctx: click.Context, name: str, role: str, actor: str | None) -> None:
 @WHO
 @click.pass_context
 def passwd(ctx: click.Context, name: str, actor: str | None) -> None:
-    """Print a new password for an account, which has to be changed at the next login; its sessions end."""
+    """Reset a password and end the account's sessions. The new password must be changed at the next login."""
     password = one_time()
     with _changed(ctx) as people:
         account = people.set_password(name, password, actor=person(actor), must_change=True)
-    click.echo(f"{account.name} logs in the next time with: {password}")
+    click.echo(f"new password of {account.name}: {password}")
 
 
 @users.command(cls=ExampleCommand, examples="tocsin users disable 王芳 lee")
@@ -104,7 +107,7 @@ def passwd(ctx: click.Context, name: str, actor: str | None) -> None:
 @WHO
 @click.pass_context
 def disable(ctx: click.Context, names: Sequence[str], actor: str | None) -> None:
-    """Shut accounts out, and end their sessions. Nothing of them is deleted."""
+    """Disable accounts and end their sessions. Nothing is deleted."""
     _for_each(ctx, names, lambda people, name: f"{people.set_disabled(name, True, actor=person(actor)).name} is disabled")
 
 
@@ -113,7 +116,7 @@ def disable(ctx: click.Context, names: Sequence[str], actor: str | None) -> None
 @WHO
 @click.pass_context
 def enable(ctx: click.Context, names: Sequence[str], actor: str | None) -> None:
-    """Let accounts in again."""
+    """Enable disabled accounts."""
     _for_each(ctx, names, lambda people, name: f"{people.set_disabled(name, False, actor=person(actor)).name} is enabled")
 
 
@@ -122,11 +125,11 @@ def enable(ctx: click.Context, names: Sequence[str], actor: str | None) -> None:
 @WHO
 @click.pass_context
 def unlock(ctx: click.Context, names: Sequence[str], actor: str | None) -> None:
-    """Forget the failed logins of accounts, so that they need not wait."""
+    """Reset failed logins, so that the account can log in without waiting."""
 
     def unlocked(people: AccountService, name: str) -> str:
         people.unlock(name, actor=person(actor))
-        return f"{name} may try again"
+        return f"{name} is unlocked"
 
     _for_each(ctx, names, unlocked)
 
@@ -136,7 +139,7 @@ def unlock(ctx: click.Context, names: Sequence[str], actor: str | None) -> None:
 @WHO
 @click.pass_context
 def logout(ctx: click.Context, names: Sequence[str], actor: str | None) -> None:
-    """End all sessions of accounts: a laptop was lost, or somebody forgot to log out."""
+    """End all sessions of accounts, for example after a laptop was lost."""
     _for_each(ctx, names, lambda people, name: f"{name}: {people.log_out(name, actor=person(actor))} sessions ended")
 
 
@@ -145,7 +148,7 @@ def _people(store: Store) -> AccountService:
 
 
 def _for_each(ctx: click.Context, names: Sequence[str], do: Callable[[AccountService, str], str]) -> None:
-    """Do it to each of these accounts in turn, and print what it says."""
+    """Call `do` for each account and print its result."""
     with _changed(ctx) as people:
         for name in names:
             click.echo(do(people, name))
@@ -157,7 +160,7 @@ def _changed(ctx: click.Context) -> Iterator[AccountService]:
         yield _people(store)
 
 
-JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 
 
 @click.group(
@@ -165,7 +168,10 @@ JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a l
     examples="tocsin tokens create 风控 --scope read --scope alerts\ntocsin tokens list\ntocsin tokens revoke 3f9c21",
 )
 def tokens() -> None:
-    """Tokens of the API (docs/api.md): what a program may do. With the embedded store, while nothing else runs."""
+    """Manage API tokens (docs/api.md).
+
+    The embedded store can only be used while `tocsin up` is stopped.
+    """
 
 
 @tokens.command(
@@ -176,12 +182,12 @@ def tokens() -> None:
     """,
 )
 @click.argument("name")
-@click.option("--scope", "scopes", multiple=True, required=True, help="read, alerts, feedback, ingest, classify or admin; repeatable.")
-@click.option("--for", "lasts", metavar="TIME", help="How long it opens anything, such as 12h or 90d.  [default: until it is revoked]")
+@click.option("--scope", "scopes", multiple=True, required=True, help="read, alerts, feedback, ingest, classify or admin; may be repeated.")
+@click.option("--for", "lasts", metavar="TIME", help="Lifetime, such as 12h or 90d.  [default: until revoked]")
 @WHO
 @click.pass_context
 def create(ctx: click.Context, name: str, scopes: Sequence[str], lasts: str | None, actor: str | None) -> None:
-    """Make a token that signs as NAME, and print its secret: once, it is kept nowhere."""
+    """Create a token called NAME and print its secret, which is stored nowhere."""
     from actions.audited_actions import AuditedActions
     from core.durations import span
     from domain.tokens import new_token
@@ -190,16 +196,16 @@ def create(ctx: click.Context, name: str, scopes: Sequence[str], lasts: str | No
     secret, token = new_token(name, scopes, author=person(actor), now=now, expires_at=now + span(lasts) if lasts else None)
     with opened_store(ctx) as (_, store):
         AuditedActions(store, lambda: now, lambda: token.author).add_token(token)
-    click.echo(f"token {token.id[:10]} ({', '.join(token.scopes)}); its secret is not shown again:", err=True)
+    click.echo(f"token {token.id[:10]} ({', '.join(token.scopes)}); the secret is only shown once:", err=True)
     click.echo(secret)
 
 
 @tokens.command("list", cls=ExampleCommand, examples="tocsin tokens list\ntocsin tokens list --all --json")
-@click.option("--all", "everything", is_flag=True, help="Those that open nothing any more too.")
+@click.option("--all", "everything", is_flag=True, help="Include revoked and expired tokens.")
 @JSON
 @click.pass_context
 def list_tokens(ctx: click.Context, everything: bool, as_json: bool) -> None:
-    """Who may do what, and when they last did; the newest first."""
+    """List tokens with scopes and last use, newest first."""
     from api.types import token_out
 
     now = datetime.now(UTC)
@@ -210,11 +216,11 @@ def list_tokens(ctx: click.Context, everything: bool, as_json: bool) -> None:
             print_json(token_out(token))
         return
     if not found:
-        click.echo("there are no tokens; `tocsin tokens create` makes one")
+        click.echo("no tokens; create one with `tocsin tokens create`")
         return
-    table = table_of("id", "name", "scopes", "made by", "expires (UTC)", "last used (UTC)", "state")
+    table = table_of("id", "name", "scopes", "created by", "expires (UTC)", "last used (UTC)", "state")
     for token in found:
-        state = f"revoked by {token.revoked_by}" if token.revoked_at else "live" if token.is_valid(now) else "expired"
+        state = f"revoked by {token.revoked_by}" if token.revoked_at else "active" if token.is_valid(now) else "expired"
         table.add_row(token.id[:10], token.name, " ".join(token.scopes), token.author, _time(token.expires_at), _time(token.used_at), state)
     results.print(table, markup=False)
 
@@ -224,19 +230,19 @@ def list_tokens(ctx: click.Context, everything: bool, as_json: bool) -> None:
 @WHO
 @click.pass_context
 def revoke(ctx: click.Context, ident: str, actor: str | None) -> None:
-    """Let the token whose id begins so open nothing any more: within seconds, everywhere."""
+    """Revoke the token with this id or id prefix. It takes effect within seconds."""
     from actions.audited_actions import AuditedActions
 
     now, name = datetime.now(UTC), person(actor)
     with opened_store(ctx) as (_, store):
         found = [token for token in store.tokens.all() if token.id.startswith(ident)]
         if len(found) != 1 or not ident:
-            many = f"{len(found)} tokens begin so; give more of the id" if found else "there is no such token"
-            raise (InvalidInput if found else NotFound)(f"{ident}: {many}; `tocsin tokens list` names them")
+            many = f"{len(found)} tokens match; give more characters" if found else "no such token"
+            raise (InvalidInput if found else NotFound)(f"{ident}: {many}; `tocsin tokens list` shows the ids")
         if found[0].revoked_at is not None:
-            raise Conflict(f"token {found[0].id[:10]} was revoked at {_time(found[0].revoked_at)} UTC already, by {found[0].revoked_by}")
+            raise Conflict(f"token {found[0].id[:10]} was already revoked at {_time(found[0].revoked_at)} UTC by {found[0].revoked_by}")
         AuditedActions(store, lambda: now, lambda: name).revoke_token(found[0].id)
-    click.echo(f"token {found[0].id[:10]} ({found[0].name}) opens nothing any more")
+    click.echo(f"token {found[0].id[:10]} ({found[0].name}) is revoked")
 
 
 def _time(at: datetime | None) -> str:
@@ -247,22 +253,22 @@ def _time(at: datetime | None) -> str:
     cls=ExampleGroup, examples="tocsin audit list\ntocsin audit list --what login --since 24h\ntocsin audit list --about 王芳 --json"
 )
 def audit() -> None:
-    """Who changed what, when, from where, and what it was before; logins and refused ones too.
+    """Show the audit log.
 
-    With the embedded store: while `tocsin up` is stopped.
+    It has changes with their previous values, logins and failed logins. The embedded store can only be used while `tocsin up` is stopped.
     """
 
 
 @audit.command("list", cls=ExampleCommand, examples="tocsin audit list\ntocsin audit list --who 王芳 --since 30d --json")
-@click.option("--since", default="7d", show_default=True, metavar="TIME", help='Done since: "24h" (ago), or a time as ISO 8601 has it.')
-@click.option("--who", "actor", default="", metavar="NAME", help="Only what this person did.")
-@click.option("--what", default="", metavar="WORDS", help='Only what begins so, such as "login", "login failed" or "account".')
-@click.option("--about", default="", metavar="NAME", help="Only what was done to this account, alert or silence.")
-@click.option("--limit", type=click.IntRange(1), default=200, show_default=True, help="How many, the newest first.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--since", default="7d", show_default=True, metavar="TIME", help="Entries since then: 24h (ago), or an ISO 8601 time.")
+@click.option("--who", "actor", default="", metavar="NAME", help="Only actions of this user.")
+@click.option("--what", default="", metavar="WORDS", help='Only actions that start with this, such as "login" or "account".')
+@click.option("--about", default="", metavar="NAME", help="Only actions on this account, alert or silence.")
+@click.option("--limit", type=click.IntRange(1), default=200, show_default=True, help="Most entries shown.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @click.pass_context
 def list_entries(ctx: click.Context, since: str, actor: str, what: str, about: str, limit: int, as_json: bool) -> None:
-    """What was done, the newest first."""
+    """List audit entries, newest first."""
     from tocsin.services.alert_service import parse_time
 
     with opened_store(ctx) as (_, store):
@@ -272,7 +278,7 @@ def list_entries(ctx: click.Context, since: str, actor: str, what: str, about: s
             print_json(entry)
         return
     if not found:
-        click.echo(f"nothing was noted since {since}")
+        click.echo(f"no audit entries since {since}")
         return
     table = table_of("when (UTC)", "who", "from", "what", "about", "before", "after")
     for entry in found:

@@ -1,4 +1,4 @@
-"""Command `alerts`: what rang, who is on it, and what became of it."""
+"""Command `alerts`: list, acknowledge, assign, resolve, label and silence alerts."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from tocsin.services.alert_service import AlertDetails, AlertWithLifecycle
 
 STATES = ("pending", "firing", "acknowledged", "resolved")
-JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 IDS = click.argument("ids", nargs=-1, required=True, metavar="ID...")
-WHO = click.option("--who", "actor", metavar="NAME", help="Who does this. Default: your name on this computer.")
-BECAUSE = click.option("--because", default="", metavar="TEXT", help="Why, for those who read it later.")
+WHO = click.option("--who", "actor", metavar="NAME", help="Acting user.  [default: your login name]")
+BECAUSE = click.option("--because", default="", metavar="TEXT", help="Reason, shown in the alert's timeline.")
 
 
 @click.group(
@@ -37,20 +37,20 @@ BECAUSE = click.option("--because", default="", metavar="TEXT", help="Why, for t
     """,
 )
 def alerts() -> None:
-    """What rang, and what becomes of it.
+    """List alerts and act on them.
 
-    An ID may be given by its first characters. With the embedded store: while `tocsin up` is stopped.
+    An ID may be abbreviated to its first characters. The embedded store can only be used while `tocsin up` is stopped.
     """
 
 
 @alerts.command("list", cls=ExampleCommand, examples="tocsin alerts list --since 24h\ntocsin alerts list --state firing --json")
-@click.option("--state", type=click.Choice(STATES), help="Only those in this state.")
-@click.option("--since", default="7d", show_default=True, metavar="TIME", help='Detected since: "24h" (ago), or a time as ISO 8601 has it.')
-@click.option("--limit", type=click.IntRange(1), default=200, show_default=True, help="How many are looked at, the newest first.")
+@click.option("--state", type=click.Choice(STATES), help="Only alerts in this state.")
+@click.option("--since", default="7d", show_default=True, metavar="TIME", help="Detected since then: 24h (ago), or an ISO 8601 time.")
+@click.option("--limit", type=click.IntRange(1), default=200, show_default=True, help="Most alerts read, newest first.")
 @JSON
 @click.pass_context
 def list_(ctx: click.Context, state: str | None, since: str, limit: int, as_json: bool) -> None:
-    """The newest, with their states and what mutes them."""
+    """List the newest alerts with their states."""
     from domain.alert_lifecycle.silences import ending_soon
     from tocsin.services.alert_service import list_alerts, parse_time
 
@@ -69,7 +69,7 @@ def list_(ctx: click.Context, state: str | None, since: str, limit: int, as_json
             print_json(view.public())
         return
     if not found:
-        click.echo(f"no alerts{f' are {state}' if state else ''} since {since}")
+        click.echo(f"no {f'{state} ' if state else ''}alerts since {since}")
         return
     table = table_of("id", "when (UTC)", "severity", "series", "state", "by", "muted")
     for view in found:
@@ -84,7 +84,7 @@ def list_(ctx: click.Context, state: str | None, since: str, limit: int, as_json
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
 def show(ctx: click.Context, ident: str, as_json: bool) -> None:
-    """One alert: what was done to it, who was told, and who was not and why."""
+    """Show one alert with its timeline, deliveries and suppressed deliveries."""
     from tocsin.services.alert_service import read_details
 
     with opened_store(ctx) as (settings, store):
@@ -95,13 +95,13 @@ def show(ctx: click.Context, ident: str, as_json: bool) -> None:
     _print_details(found)
 
 
-@alerts.command(cls=ExampleCommand, examples='tocsin alerts ack 3f9c21 88ab01 --who 王芳 --because "the desk is calling the issuer"')
+@alerts.command(cls=ExampleCommand, examples='tocsin alerts ack 3f9c21 88ab01 --who 王芳 --because "calling the issuer"')
 @IDS
 @WHO
 @BECAUSE
 @click.pass_context
 def ack(ctx: click.Context, ids: Sequence[str], actor: str | None, because: str) -> None:
-    """Say that somebody is on it."""
+    """Acknowledge alerts."""
     _do(ctx, ids, "acknowledged", actor, because)
 
 
@@ -111,17 +111,17 @@ def ack(ctx: click.Context, ids: Sequence[str], actor: str | None, because: str)
 @BECAUSE
 @click.pass_context
 def unack(ctx: click.Context, ids: Sequence[str], actor: str | None, because: str) -> None:
-    """Take that back: nobody is on it."""
+    """Withdraw an acknowledgement."""
     _do(ctx, ids, "unacknowledged", actor, because)
 
 
 @alerts.command(cls=ExampleCommand, examples='tocsin alerts assign 3f9c21 --to 王芳\ntocsin alerts assign 3f9c21 --to ""')
 @IDS
-@click.option("--to", required=True, metavar="NAME", help='Whose it is from now on; "": nobody\'s.')
+@click.option("--to", required=True, metavar="NAME", help='The assignee; "" removes it.')
 @WHO
 @click.pass_context
 def assign(ctx: click.Context, ids: Sequence[str], to: str, actor: str | None) -> None:
-    """Say whose it is."""
+    """Assign alerts to somebody."""
     _do(ctx, ids, "assigned", actor, to)
 
 
@@ -131,7 +131,7 @@ def assign(ctx: click.Context, ids: Sequence[str], to: str, actor: str | None) -
 @WHO
 @click.pass_context
 def note(ctx: click.Context, ident: str, words: str, actor: str | None) -> None:
-    """Add words to it."""
+    """Add a comment to an alert."""
     _do(ctx, [ident], "note", actor, words)
 
 
@@ -141,7 +141,7 @@ def note(ctx: click.Context, ident: str, words: str, actor: str | None) -> None:
 @BECAUSE
 @click.pass_context
 def resolve(ctx: click.Context, ids: Sequence[str], actor: str | None, because: str) -> None:
-    """Say that it is over. What nobody resolves does so of itself, by the setting alert_resolve_after_s."""
+    """Resolve alerts. Others resolve automatically after the setting alert_resolve_after_s."""
     _do(ctx, ids, "resolved", actor, because)
 
 
@@ -151,18 +151,18 @@ def resolve(ctx: click.Context, ids: Sequence[str], actor: str | None, because: 
 @BECAUSE
 @click.pass_context
 def reopen(ctx: click.Context, ids: Sequence[str], actor: str | None, because: str) -> None:
-    """Say that it is not over: it fires again, and nobody is on it."""
+    """Reopen resolved alerts; they fire again, without an acknowledgement."""
     _do(ctx, ids, "reopened", actor, because)
 
 
-@alerts.command(cls=ExampleCommand, examples='tocsin alerts judge 3f9c21 false --because "an old story, told again"')
+@alerts.command(cls=ExampleCommand, examples='tocsin alerts judge 3f9c21 false --because "an old story, republished"')
 @click.argument("ident", metavar="ID")
 @click.argument("verdict", type=click.Choice(VERDICTS))
 @WHO
 @BECAUSE
 @click.pass_context
 def judge(ctx: click.Context, ident: str, verdict: Any, actor: str | None, because: str) -> None:
-    """Say whether it was of use (right), a false alarm (false), or came too late (late). Your last word counts."""
+    """Label an alert as useful (right), a false alarm (false) or too late (late). Your last label counts."""
     _do(ctx, [ident], KINDS[verdict], actor, because)
 
 
@@ -174,13 +174,13 @@ def judge(ctx: click.Context, ident: str, verdict: Any, actor: str | None, becau
     """,
 )
 @click.option(
-    "--series", required=True, multiple=True, metavar="PATTERN", help='What about, such as "topic:*" or company:AAPL; repeatable.'
+    "--series", required=True, multiple=True, metavar="PATTERN", help='Series to match, such as "topic:*" or company:AAPL; may be repeated.'
 )
-@click.option("--rule", "rules", multiple=True, metavar="PATTERN", help="Only alerts of these rules; repeatable.")
-@click.option("--least", type=click.Choice(SEVERITIES), default="info", show_default=True, help="The least severity that is silenced.")
-@click.option("--most", type=click.Choice(SEVERITIES), default="critical", show_default=True, help="The highest severity that is silenced.")
-@click.option("--for", "lasts", required=True, metavar="TIME", help="How long, such as 45m, 2h, 3d or 1d12h.")
-@click.option("--comment", required=True, metavar="TEXT", help="Why, for those who wonder.")
+@click.option("--rule", "rules", multiple=True, metavar="PATTERN", help="Only alerts of matching rules; may be repeated.")
+@click.option("--least", type=click.Choice(SEVERITIES), default="info", show_default=True, help="Lowest severity to silence.")
+@click.option("--most", type=click.Choice(SEVERITIES), default="critical", show_default=True, help="Highest severity to silence.")
+@click.option("--for", "lasts", required=True, metavar="TIME", help="Duration, such as 45m, 2h, 3d or 1d12h.")
+@click.option("--comment", required=True, metavar="TEXT", help="Reason for the silence.")
 @WHO
 @JSON
 @click.pass_context
@@ -195,7 +195,7 @@ def silence(
     actor: str | None,
     as_json: bool,
 ) -> None:
-    """Keep alerts from being delivered for a while. They are stored and shown all the same."""
+    """Suppress deliveries of matching alerts for a while. They are still stored and shown."""
     from core.durations import span
     from domain.alert_lifecycle import silence as made
 
@@ -220,11 +220,11 @@ def silence(
 
 
 @alerts.command(cls=ExampleCommand, examples="tocsin alerts silences\ntocsin alerts silences --ended --json")
-@click.option("--ended", is_flag=True, help="Those that are over too.")
+@click.option("--ended", is_flag=True, help="Include ended silences.")
 @JSON
 @click.pass_context
 def silences(ctx: click.Context, ended: bool, as_json: bool) -> None:
-    """Who silenced what, until when and why; the newest first."""
+    """List silences, newest first."""
     now = datetime.now(UTC)
     with opened_store(ctx) as (_, store):
         found = [each for each in store.silences.all() if ended or each.state(now) != "ended"]
@@ -233,7 +233,7 @@ def silences(ctx: click.Context, ended: bool, as_json: bool) -> None:
             print_json({**msgspec.to_builtins(each), "state": each.state(now)})
         return
     if not found:
-        click.echo("nothing is silenced")
+        click.echo("no silences")
         return
     table = table_of("id", "state", "until (UTC)", "series", "rules", "severity", "author", "comment")
     for each in found:
@@ -249,20 +249,20 @@ def silences(ctx: click.Context, ended: bool, as_json: bool) -> None:
 @WHO
 @click.pass_context
 def unsilence(ctx: click.Context, ident: str, actor: str | None) -> None:
-    """End a silence before its time. It stays known, with who ended it."""
+    """End a silence now. It stays listed (--ended) with who ended it."""
     from tocsin.services.alert_service import find_silence
 
     now, name = datetime.now(UTC), person(actor)
     with opened_store(ctx) as (_, store):
         one = find_silence(store, ident)
         if one.state(now) == "ended":
-            raise Conflict(f"silence {_short(one.id)} ended at {_time(one.until)} UTC already{_ender(one)}")
+            raise Conflict(f"silence {_short(one.id)} already ended at {_time(one.until)} UTC{_ender(one)}")
         AuditedActions(store, lambda: now, lambda: name).end_silence(one.id)
     click.echo(f"silence {_short(one.id)} ended")
 
 
 def _do(ctx: click.Context, ids: Sequence[str], kind: EventKind, actor: str | None, text: str) -> None:
-    """Note what was done to these alerts: to all of them, or to none where one cannot be found."""
+    """Record an action on all of these alerts, or on none if one is not found."""
     from tocsin.services.alert_service import find, states
 
     now, name = datetime.now(UTC), person(actor)
@@ -282,50 +282,48 @@ def _print_details(found: AlertDetails) -> None:
     lines: list[str] = [alert.id]
     lines.append(f"{alert.series} ({alert.severity}, rule {alert.rule}), detected {_time(alert.detected_at)} UTC")
     seen, _, limit = describe_measure(alert, zh=False)
-    limit_text = f" (the rule rings {limit})" if limit else ""
-    silent = alert.measure == "outage"
+    limit_text = f" (limit: {limit})" if limit else ""
+    is_outage = alert.measure == "outage"
     counted = (
-        f"the last came {_time(alert.window_start)} UTC"
-        if silent
-        else f"{alert.total} in all, {alert.observed} negative, {alert.sources} sources"
+        f"last article at {_time(alert.window_start)} UTC"
+        if is_outage
+        else f"{alert.total} stories, {alert.observed} negative, {alert.sources} sources"
     )
     lines.append(f"{seen}{limit_text}; {counted}")
-    lines.append(
-        f"state: {life.state}{f' by {_by(found.view)}' if _by(found.view) else ''}; last over its bar {_time(life.last_breach_at)} UTC"
-    )
+    lines.append(f"state: {life.state}{f' by {_by(found.view)}' if _by(found.view) else ''}; last breach {_time(life.last_breach_at)} UTC")
     if life.assignee:
         lines.append(f"assigned to: {life.assignee}")
     lines += [f"silenced until {_time(each.until)} UTC by {each.author}: {each.comment} ({_short(each.id)})" for each in life.silenced]
     if life.inhibited:
-        lines.append(f"spoken for by the alert on {life.inhibited.series} ({_short(life.inhibited.alert_id)})")
+        lines.append(f"inhibited by the alert on {life.inhibited.series} ({_short(life.inhibited.alert_id)})")
     lines += _explanation_lines(alert)
-    needed = set(alert.why.needed) if alert.why else set()
+    needed = set(alert.why.decisive_article_ids) if alert.why else set()
     lines += [f"{'*' if item.id in needed else ' '} {_time(item.published_at)}  {item.source}: {item.title}" for item in alert.evidence]
     for line in lines:
         click.echo(plain(line))
     rows: list[tuple[datetime, str, str, str]] = [(each.at, each.actor, each.kind, each.text) for each in found.events]
     together = {group.subject: f", {_together(group)}" for group in found.groups}
     for sent in found.deliveries:
-        words = (sent.error or f"taken (HTTP {sent.status})") + together.get(sent.alert_id, "")
-        rows += [(sent.sent_at, sent.endpoint, f"attempt {sent.attempt}", words)]
-    rows += [(each.at, each.endpoint, "withheld", each.text) for each in found.withheld]
-    table = table_of("when (UTC)", "who", "what", "words")
-    for at, actor, what, words in sorted(rows):
-        table.add_row(_time(at), plain(actor), what, plain(words))
+        details = (sent.error or f"delivered (HTTP {sent.status})") + together.get(sent.alert_id, "")
+        rows += [(sent.sent_at, sent.endpoint, f"attempt {sent.attempt}", details)]
+    rows += [(each.at, each.endpoint, "suppressed", each.text) for each in found.withheld]
+    table = table_of("when (UTC)", "by", "event", "details")
+    for at, actor, event, details in sorted(rows):
+        table.add_row(_time(at), plain(actor), event, plain(details))
     if rows:
         results.print(table, markup=False)
 
 
 def _explanation_lines(alert: Alert) -> list[str]:
-    """Why it rang, in lines; the stories that carry it are marked below them."""
+    """Explanation of the alert, as lines; decisive stories are marked with * below."""
     why = alert.why
     if why is None or not why.stories:
         return []
     lines = []
-    if why.carried:
-        lines.append(f"would not have rung without {why.carried} of its {why.stories} stories (*)")
+    if why.decisive_count:
+        lines.append(f"no alert without {why.decisive_count} of its {why.stories} stories (*)")
     if why.first_at is not None:
-        lines.append(f"first told by {why.first_source} at {_time(why.first_at)}")
+        lines.append(f"first source: {why.first_source}, {_time(why.first_at)}")
     some = f" of the {why.read} most negative stories" if why.read < why.stories else ""
     for name, counts in (
         ("words", [(each.word, each.stories) for each in why.words]),
@@ -334,7 +332,7 @@ def _explanation_lines(alert: Alert) -> list[str]:
         if counts:
             lines.append(f"{name}{some}: {', '.join(f'{what} ({stories})' for what, stories in counts)}")
     if why.more:
-        lines.append(f"the window holds more than the {why.stories} stories that were looked at")
+        lines.append(f"the window has more than the {why.stories} stories analysed")
     return lines
 
 
@@ -350,8 +348,8 @@ def _by(view: AlertWithLifecycle) -> str:
 
 def _muted(view: AlertWithLifecycle) -> str:
     life = view.life
-    told = [f"silenced by {each.author} until {_time(each.until)}" for each in life.silenced[:1]]
-    return "; ".join([*told, *([f"spoken for by {life.inhibited.series}"] if life.inhibited else [])])
+    muted = [f"silenced by {each.author} until {_time(each.until)}" for each in life.silenced[:1]]
+    return "; ".join([*muted, *([f"inhibited by {life.inhibited.series}"] if life.inhibited else [])])
 
 
 def _silence_state(one: Silence, now: datetime) -> str:

@@ -62,9 +62,9 @@ def backfill(
     direct: bool,
     as_json: bool,
 ) -> None:
-    """Classify and store archives: JSONL, CSV or Parquet, also gzipped; "-" is JSONL or CSV on stdin.
+    """Classify and store archives of articles.
 
-    An interrupted run continues if the same command is run again. Invalid rows are reported with their line numbers and skipped.
+    FILES are JSONL, CSV or Parquet, also gzipped; "-" is JSONL or CSV on stdin. An interrupted run continues if the same command is run again. Invalid rows are reported with their line numbers and skipped.
     With the embedded broker all rows are stored when the command ends.
     """
     from ingest.archive.files import ReadOptions
@@ -181,9 +181,9 @@ def backtest(
     zone_name: str,
     as_json: bool,
 ) -> None:
-    """Replay history through the rules with the worker's code and a virtual clock, and show the alerts.
+    """Show the alerts that the rules would have raised on history.
 
-    FILES are classified once and kept in the data folder, so further runs take seconds. The alert threshold is learned from earlier
+    History is replayed through the worker's code with a virtual clock. FILES are classified once and kept in the data folder, so further runs take seconds. The alert threshold is learned from earlier
     articles, as in live operation, so the first weeks of an archive have few alerts. Times without a zone are UTC.
     """
     from core.outage_text import lasting
@@ -229,8 +229,8 @@ def backtest(
                 else:
                     results.print(table)
                     results.print(
-                        f"{found.alerts - found.outages} alerts, {found.alerts_per_week} per week (target: {found.false_per_week} false "
-                        f"ones), of {found.articles} negative articles in {found.series} series; {found.outages} outages"
+                        f"{found.alerts - found.outages} alerts, {found.alerts_per_week} per week (target: {found.false_per_week} "
+                        f"false alarms), {found.articles} negative articles in {found.series} series; {found.outages} outage alerts"
                     )
 
 

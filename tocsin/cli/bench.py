@@ -1,4 +1,4 @@
-"""Command `bench`: the figures that are written down, each one run."""
+"""Command `bench`: the benchmarks of docs/performance.md."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import click
 import msgspec
 
 from core.errors import InvalidInput
-from tocsin.cli.archives import bars, interruptible, zone
+from tocsin.cli.archives import interruptible, parse_zone, progress_bars
 from tocsin.cli.common import ExampleCommand, ExampleGroup, console, print_json, progress_printer, results, settings_of, table_of
 from tocsin.cli.topics import ours
 
 STREAMS = click.option(
     "--data",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder with stream/*.jsonl.gz.  [default: our own headlines]",
+    help="Folder with stream/*.jsonl.gz.  [default: built-in headlines]",
 )
 ALERT_COLUMNS = ("false_per_week", "recall", "delay_p50", "delay_p90", "precision", "decoys")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -25,15 +25,15 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON obje
 
 @click.group(cls=ExampleGroup, examples="tocsin bench start --json\ntocsin bench archives news-2026.jsonl.gz --json")
 def bench() -> None:
-    """Measure this machine."""
+    """Run benchmarks on this machine."""
 
 
 @bench.command("all", cls=ExampleCommand, examples="tocsin bench all --data ~/data\ntocsin bench all --only classify --only store")
 @STREAMS
-@click.option("--only", multiple=True, help="Name of a benchmark; may be repeated.  [default: all of them, an hour]")
+@click.option("--only", multiple=True, help="Name of a benchmark; may be repeated.  [default: all, about an hour]")
 @click.pass_context
 def all_(ctx: click.Context, data: Path | None, only: tuple[str, ...]) -> None:
-    """The benchmarks of docs/performance.md, one after the other, into its table."""
+    """Run the benchmarks of docs/performance.md and update its table."""
     from bench import classify, latency, peer, pipeline, report, start, store
     from models.registry.manifest import shipped
 
@@ -57,13 +57,13 @@ def all_(ctx: click.Context, data: Path | None, only: tuple[str, ...]) -> None:
 @click.argument("files", nargs=-1)
 @STREAMS
 @click.option("--episodes", type=click.IntRange(min=12), default=600, show_default=True, help="Episodes injected into each archive.")
-@click.option("--seed", type=int, default=7, show_default=True, help="Which.")
+@click.option("--seed", type=int, default=7, show_default=True, help="Random seed.")
 @JSON
 @click.pass_context
 def alerts(ctx: click.Context, files: tuple[str, ...], data: Path | None, episodes: int, seed: int, as_json: bool) -> None:
-    """Bad news injected into real archives: what the default rule finds, how soon, and how often it rings falsely, beside other ways.
+    """Inject negative episodes into real archives and measure recall, delay and false alarms of the default rule and of baselines.
 
-    FILES, or the archives of --data, are scored once and kept in the data folder (ten minutes for 100,000 articles).
+    FILES, or the archives of --data, are classified once and kept in the data folder (ten minutes for 100,000 articles).
     """
     from bench.alerts import ARCHIVES, measure
     from ingest.archive.files import ReadOptions
@@ -73,52 +73,56 @@ def alerts(ctx: click.Context, files: tuple[str, ...], data: Path | None, episod
 
     paths = list(files) or [str(data / "stream" / f"{name}.jsonl.gz") for name in ARCHIVES if data]
     if not paths:
-        raise InvalidInput("name archives, or the folder that has them with --data")
-    settings, report, reading = settings_of(ctx), progress_printer(), ReadOptions(fields={}, source="", zone=zone("UTC"))
+        raise InvalidInput("name archives, or give their folder with --data")
+    settings, report, reading = settings_of(ctx), progress_printer(), ReadOptions(fields={}, source="", zone=parse_zone("UTC"))
     found = []
     for path in paths:
-        with interruptible() as stop, bars() as show, archive_store([path], settings, reading, stop, show) as store:
+        with interruptible() as stop, progress_bars() as show, archive_store([path], settings, reading, stop, show) as store:
             history, _, _ = load_history(store, SpikeRule(), None, None)
         found.append(measure(Path(path).name.partition(".")[0], history, SpikeRule(), episodes=episodes, seed=seed, step=report))
     if as_json:
         print_json(found)
         return
     for figures in found:
-        table = table_of("detector", "false a week", "recall", "delay p50", "p90", "precision", "decoys")
+        table = table_of("detector", "false per week", "recall", "delay p50", "p90", "precision", "decoys")
         for each in figures.detectors:
             table.add_row(each.name, *(str(getattr(each, name)) for name in ALERT_COLUMNS))
         results.print(f"{figures.archive}: {figures.weeks} weeks, {figures.series} series; medium and large episodes")
         results.print(table)
 
 
-@bench.command(cls=ExampleCommand, examples="tocsin bench silence --data ~/data --json\ntocsin bench silence news.jsonl.gz --outages 20")
+@bench.command(
+    "outages", cls=ExampleCommand, examples="tocsin bench outages --data ~/data --json\ntocsin bench outages news.jsonl.gz --outages 20"
+)
 @click.argument("files", nargs=-1)
 @STREAMS
-@click.option("--outages", type=click.IntRange(1), default=100, show_default=True, help="Of each source, and of the whole feed.")
-@click.option("--seed", type=int, default=7, show_default=True, help="Which.")
+@click.option(
+    "--outages", type=click.IntRange(1), default=100, show_default=True, help="Simulated outages of each source and of the whole feed."
+)
+@click.option("--seed", type=int, default=7, show_default=True, help="Random seed.")
 @JSON
 @click.pass_context
-def silence(ctx: click.Context, files: tuple[str, ...], data: Path | None, outages: int, seed: int, as_json: bool) -> None:
-    """How often silence rings on real archives (FILES, or those of --data), and how soon an outage of a source or of all is noticed."""
+def outages_(ctx: click.Context, files: tuple[str, ...], data: Path | None, outages: int, seed: int, as_json: bool) -> None:
+    """Measure false outage alerts on real archives (FILES, or those of --data), and the delay until simulated outages are detected."""
     from bench.alerts import ARCHIVES
     from bench.outage import measure
     from stream.detection.outage import OutageRule
 
     paths = [*map(Path, files)] or [data / "stream" / f"{name}.jsonl.gz" for name in ARCHIVES if data]
     if not paths:
-        raise InvalidInput("name archives, or the folder that has them with --data")
+        raise InvalidInput("name archives, or give their folder with --data")
     rule = OutageRule.from_settings(settings_of(ctx))
-    with console.status("listening"):
+    with console.status("replaying"):
         found = [measure(path, rule, outages=outages, seed=seed) for path in paths]
     if as_json:
         print_json(found)
         return
     for figures in found:
-        table = table_of("series", "stretches a day", "outages", "noticed", "hours, median", "p90")
+        table = table_of("series", "slots per day", "outages", "detected", "hours p50", "p90")
         for each in figures.injected:
             table.add_row(*map(str, msgspec.structs.astuple(each)))
         results.print(
-            f"{figures.archive}: {figures.weeks} weeks, {figures.false_per_week} false alarms a week, {figures.gaps} of real gaps"
+            f"{figures.archive}: {figures.weeks} weeks, {figures.false_per_week} false alarms per week, {figures.gaps} in real gaps"
         )
         results.print(table)
 
@@ -127,23 +131,25 @@ def silence(ctx: click.Context, files: tuple[str, ...], data: Path | None, outag
 @JSON
 @click.pass_context
 def start(ctx: click.Context, as_json: bool) -> None:
-    """Seconds from the command to the first scored article, and the size of the installation."""
+    """Measure the time to the first scored article, and the size of the installation."""
     from bench.start import measure
 
     settings_of(ctx)
-    with console.status("running the demo to its alert"):
+    with console.status("running the demo until its alert"):
         _show(measure(), as_json)
 
 
 @bench.command(cls=ExampleCommand, examples="tocsin bench classify --json\ntocsin bench classify --data ~/data --docs 8192")
 @STREAMS
-@click.option("--docs", type=click.IntRange(64), default=4096, show_default=True, help="Headlines for our engine in a round.")
-@click.option("--hf-docs", type=click.IntRange(32), default=512, show_default=True, help="Headlines of them for the pipeline.")
-@click.option("--repeats", type=click.IntRange(1), default=5, show_default=True, help="Rounds; medians are given.")
+@click.option("--docs", type=click.IntRange(64), default=4096, show_default=True, help="Headlines per round for our engine.")
+@click.option(
+    "--hf-docs", type=click.IntRange(32), default=512, show_default=True, help="Headlines per round for the transformers pipeline."
+)
+@click.option("--repeats", type=click.IntRange(1), default=5, show_default=True, help="Rounds; the medians are reported.")
 @JSON
 @click.pass_context
 def classify(ctx: click.Context, data: Path | None, docs: int, hf_docs: int, repeats: int, as_json: bool) -> None:
-    """Headlines a second, beside transformers' own pipeline on the same weights and texts."""
+    """Compare headlines per second with the transformers pipeline on the same weights and texts."""
     from bench.classify import measure
     from models.registry.manifest import shipped
 
@@ -153,11 +159,11 @@ def classify(ctx: click.Context, data: Path | None, docs: int, hf_docs: int, rep
 
 @bench.command(cls=ExampleCommand, examples="tocsin bench pipeline --json\ntocsin bench pipeline --data ~/data --seconds 1200")
 @STREAMS
-@click.option("--seconds", type=click.FloatRange(1.0), default=60.0, show_default=True, help="How long, after a warm-up.")
+@click.option("--seconds", type=click.FloatRange(1.0), default=60.0, show_default=True, help="Duration after warm-up.")
 @JSON
 @click.pass_context
 def pipeline(ctx: click.Context, data: Path | None, seconds: float, as_json: bool) -> None:
-    """Articles a second from Kafka to the store, beside the model alone; memory and lag. Real servers where they are installed."""
+    """Measure articles per second from Kafka to the store and for the model alone, memory and lag. Uses real servers if installed."""
     from bench.pipeline import measure
 
     _show(measure(settings_of(ctx), data=data, seconds=seconds), as_json)
@@ -165,11 +171,11 @@ def pipeline(ctx: click.Context, data: Path | None, seconds: float, as_json: boo
 
 @bench.command(cls=ExampleCommand, examples="tocsin bench latency --json")
 @STREAMS
-@click.option("--seconds", type=click.FloatRange(1.0), default=30.0, show_default=True, help="How long at each rate.")
+@click.option("--seconds", type=click.FloatRange(1.0), default=30.0, show_default=True, help="Duration at each rate.")
 @JSON
 @click.pass_context
 def latency(ctx: click.Context, data: Path | None, seconds: float, as_json: bool) -> None:
-    """From publication to the row, and to the alert, at 10, 50 and 90 % of the sustained rate. Wants a ClickHouse server."""
+    """Measure latency from publication to storage and to alert at 10, 50 and 90 % of the sustained rate. Needs a ClickHouse server."""
     from bench.latency import measure
 
     _show(measure(settings_of(ctx), data=data, seconds=seconds), as_json)
@@ -177,12 +183,12 @@ def latency(ctx: click.Context, data: Path | None, seconds: float, as_json: bool
 
 @bench.command(cls=ExampleCommand, examples="tocsin bench scale --json\ntocsin bench scale --workers 1 --workers 2")
 @STREAMS
-@click.option("--workers", type=click.IntRange(1, 64), multiple=True, help="How many; may be repeated.  [default: 1, 2 and 4]")
-@click.option("--count", type=click.IntRange(1), default=4000, show_default=True, help="Articles for each number of workers.")
+@click.option("--workers", type=click.IntRange(1, 64), multiple=True, help="Number of workers; may be repeated.  [default: 1, 2 and 4]")
+@click.option("--count", type=click.IntRange(1), default=4000, show_default=True, help="Articles per run.")
 @JSON
 @click.pass_context
 def scale(ctx: click.Context, data: Path | None, workers: tuple[int, ...], count: int, as_json: bool) -> None:
-    """The same articles by one, two and four workers: how the work splits, and that nothing is lost or doubled."""
+    """Process the same articles with one, two and four workers; check that none is lost or duplicated."""
     from bench.pipeline import WORKERS, measure_scale
 
     _show(measure_scale(settings_of(ctx), data=data, workers=workers or WORKERS, count=count), as_json)
@@ -190,12 +196,14 @@ def scale(ctx: click.Context, data: Path | None, workers: tuple[int, ...], count
 
 @bench.command(cls=ExampleCommand, examples="tocsin bench overload --json\ntocsin bench overload --seconds 60 --times 2")
 @STREAMS
-@click.option("--seconds", type=click.FloatRange(1.0), default=300.0, show_default=True, help="How long too much is offered.")
-@click.option("--times", type=click.FloatRange(1.1), default=3.0, show_default=True, help="How much of the sustained rate is offered.")
+@click.option("--seconds", type=click.FloatRange(1.0), default=300.0, show_default=True, help="Duration of the overload.")
+@click.option(
+    "--times", type=click.FloatRange(1.1), default=3.0, show_default=True, help="Offered load as a multiple of the sustained rate."
+)
 @JSON
 @click.pass_context
 def overload(ctx: click.Context, data: Path | None, seconds: float, times: float, as_json: bool) -> None:
-    """Three times what the worker can take, for five minutes, and the backlog afterwards. Wants a ClickHouse server."""
+    """Offer three times the sustained rate for five minutes, then measure how the backlog drains. Needs a ClickHouse server."""
     from bench.pipeline import measure_overload
 
     _show(measure_overload(settings_of(ctx), data=data, seconds=seconds, times=times), as_json)
@@ -204,11 +212,11 @@ def overload(ctx: click.Context, data: Path | None, seconds: float, times: float
 @bench.command(cls=ExampleCommand, examples="tocsin bench peer --json")
 @STREAMS
 @click.option("--docs", type=click.IntRange(512), default=8000, show_default=True, help="Articles for our worker.")
-@click.option("--naive-docs", type=click.IntRange(64), default=1000, show_default=True, help="Articles for the other program.")
+@click.option("--naive-docs", type=click.IntRange(64), default=1000, show_default=True, help="Articles for the naive program.")
 @JSON
 @click.pass_context
 def peer(ctx: click.Context, data: Path | None, docs: int, naive_docs: int, as_json: bool) -> None:
-    """The same job as one would otherwise write it: kafka-python, transformers' pipeline, an insert for each row."""
+    """Compare with a naive program: kafka-python, the transformers pipeline and one insert per row."""
     from bench.peer import measure
 
     _show(measure(settings_of(ctx), data=data, docs=docs, naive_docs=naive_docs), as_json)
@@ -216,12 +224,14 @@ def peer(ctx: click.Context, data: Path | None, docs: int, naive_docs: int, as_j
 
 @bench.command(cls=ExampleCommand, examples="tocsin bench store --json\ntocsin bench store --size 1000000")
 @STREAMS
-@click.option("--size", "sizes", type=click.IntRange(1), multiple=True, help="Articles; may be repeated.  [default: 1 and 10 million]")
-@click.option("--seed", type=click.IntRange(1), default=100_000, show_default=True, help="Articles that go in as the worker's do.")
+@click.option(
+    "--size", "sizes", type=click.IntRange(1), multiple=True, help="Number of articles; may be repeated.  [default: 1 and 10 million]"
+)
+@click.option("--seed", type=click.IntRange(1), default=100_000, show_default=True, help="Articles inserted the way the worker does.")
 @JSON
 @click.pass_context
 def store(ctx: click.Context, data: Path | None, sizes: tuple[int, ...], seed: int, as_json: bool) -> None:
-    """Inserts a second, and every read of the dashboard, cold and warm, with millions of articles. Wants a ClickHouse server."""
+    """Measure inserts per second and every dashboard query, cold and warm, with millions of articles. Needs a ClickHouse server."""
     from bench.store import SIZES, measure
 
     settings_of(ctx)
@@ -233,7 +243,7 @@ def store(ctx: click.Context, data: Path | None, sizes: tuple[int, ...], seed: i
 @JSON
 @click.pass_context
 def archives(ctx: click.Context, files: tuple[str, ...], as_json: bool) -> None:
-    """Whole archives into a new store: distinct articles by the files' own ids beside those stored, and articles a second."""
+    """Backfill whole archives into a new store; compare distinct ids in files and store, and measure articles per second."""
     from bench.archives import measure
 
     with console.status("backfilling"):
@@ -249,7 +259,7 @@ def archives(ctx: click.Context, files: tuple[str, ...], as_json: bool) -> None:
 @JSON
 @click.pass_context
 def methods(ctx: click.Context, data: str, start: str | None, rows: int, old_rows: int, only: tuple[str, ...], as_json: bool) -> None:
-    """Ways of fine-tuning on a new slice: quality there, what the old test files lose, numbers moved, size and seconds."""
+    """Compare fine-tuning methods on a new data slice: quality, forgetting, trained parameters, size and time."""
     from bench.methods import measure
 
     settings_of(ctx)
@@ -272,11 +282,11 @@ def methods(ctx: click.Context, data: str, start: str | None, rows: int, old_row
 
 
 @bench.command(cls=ExampleCommand, examples="tocsin bench explain --json")
-@click.option("--texts", type=click.IntRange(2), default=50, show_default=True, help="Built-in sentences of each language.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--texts", type=click.IntRange(2), default=50, show_default=True, help="Built-in sentences per language.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @click.pass_context
 def explain(ctx: click.Context, texts: int, as_json: bool) -> None:
-    """Deletion curves: how fast the class goes when the explained words are deleted, against words at random."""
+    """Measure deletion curves: how fast the class probability falls if explained words are deleted, and for random words."""
     from bench.explanations import measure_deletion
     from models.templates import fill_templates, read_templates
 
@@ -291,15 +301,15 @@ def explain(ctx: click.Context, texts: int, as_json: bool) -> None:
 
 @bench.command(cls=ExampleCommand, examples="tocsin bench topics --data ~/data --json")
 @click.option("--data", type=click.Path(exists=True, file_okay=False), required=True, help="Folder with topic/ of labelled sets.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @click.pass_context
 def topics(ctx: click.Context, data: str, as_json: bool) -> None:
-    """Topics of one's own: eight texts a class, with and without the contrastive step, against its name alone."""
+    """Measure user-defined topics learned from eight texts, with and without contrastive training, and from the name alone."""
     from bench.own_topics import measure
 
     with console.status("learning"):
         found = measure(ours(settings_of(ctx)), Path(data))
-    table = table_of("set", "class", "way", "average precision", "F1", "share of the class")
+    table = table_of("set", "class", "method", "average precision", "F1", "base rate")
     for mark in found:
         if as_json:
             print_json(mark)
@@ -314,7 +324,7 @@ def topics(ctx: click.Context, data: str, as_json: bool) -> None:
 @JSON
 @click.pass_context
 def linking(ctx: click.Context, file: str, as_json: bool) -> None:
-    """Companies found by the text alone beside those that the agency attached (`stocks`), in 2,000 rows of FILE."""
+    """Compare companies found in texts with those attached by the source (`stocks`), in 2,000 rows of FILE."""
     from bench.linking import measure
     from tocsin.runtime import wiring
 

@@ -1,4 +1,4 @@
-"""Commands about a text: classify."""
+"""Commands `classify`, `explain` and `companies`."""
 
 from __future__ import annotations
 
@@ -31,10 +31,13 @@ if TYPE_CHECKING:
     """,
 )
 @click.argument("texts", nargs=-1, required=True)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @click.pass_context
 def classify(ctx: click.Context, texts: tuple[str, ...], as_json: bool) -> None:
-    """Say the sentiment and the topics of each text; "-" reads one a line from stdin."""
+    """Classify the sentiment and topics of texts; "-" reads stdin.
+
+    Texts on stdin are one per line.
+    """
     from models.inference.classifier import Document
 
     lines = [line.strip() for text in texts for line in (sys.stdin if text == "-" else [text]) if line.strip()]
@@ -73,7 +76,7 @@ def classify(ctx: click.Context, texts: tuple[str, ...], as_json: bool) -> None:
 
 
 def entities_of(classifier: Classifier, gazetteer: Gazetteer, lines: list[str]) -> list[list[dict[str, Any]]]:
-    """What the tag head finds in each line, organisations with the company they mean; nothing where the model has no such head."""
+    """Entities in each line, organisations linked to companies; empty if the model has no tag head."""
     from models.heads import TAGS
     from models.inference.entities import tag_spans
     from models.inference.transformer import TransformerClassifier
@@ -99,13 +102,13 @@ def language_of(text: str) -> str:
 
 
 def label_of(sentiment: tuple[float, float, float]) -> str:
-    """The likeliest class with its probability."""
+    """The most likely class with its probability."""
     best = max(range(3), key=lambda position: sentiment[position])
     return f"{('negative', 'neutral', 'positive')[best]} {sentiment[best]:.0%}"
 
 
 STRONG = 0.5
-"""From this share of the heaviest word's weight a word is told as strong."""
+"""Words with at least this fraction of the greatest weight are marked as strong."""
 FAINT = 0.15
 
 
@@ -118,24 +121,27 @@ FAINT = 0.15
     """,
 )
 @click.argument("text")
-@click.option("--company", default="", help="Explain the sentiment towards this company of the text.")
+@click.option("--company", default="", help="Explain the sentiment towards this company.")
 @click.option(
-    "--head", type=click.Choice(["sentiment", "topics", "risks"]), default="sentiment", show_default=True, help="What is explained."
+    "--head", type=click.Choice(["sentiment", "topics", "risks"]), default="sentiment", show_default=True, help="Model head to explain."
 )
-@click.option("--class", "label", help="The class to explain, such as negative or credit; by default the likeliest.")
+@click.option("--class", "label", help="Class to explain, such as negative or credit.  [default: the most likely]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
 def explain(ctx: click.Context, text: str, company: str, head: str, label: str | None, as_json: bool) -> None:
-    """Show which words of a text speak for a class (+) and which against it (-), by integrated gradients."""
+    """Show which words support a class and which contradict it.
+
+    Words for the class are marked with +, words against it with -, by integrated gradients.
+    """
     from models.inference.explain import explain as run
     from models.inference.transformer import TransformerClassifier
 
     if not text.strip():
-        raise InvalidInput("TEXT is empty: there is nothing to explain")
+        raise InvalidInput("TEXT is empty")
     with console.status("loading the model"):
         classifier = wiring.make_classifier(settings_of(ctx))
     if not isinstance(classifier, TransformerClassifier):
-        raise ModelError(f"the model {classifier.version} is no network of ours; only those can be explained: set model to one")
+        raise ModelError(f"the model {classifier.version} cannot be explained: it is not a network of ours")
     found = run(classifier, text, "", language_of(text), company, head=head, label=label)
     if as_json:
         print_json(
@@ -155,9 +161,9 @@ def explain(ctx: click.Context, text: str, company: str, head: str, label: str |
 
 
 def highlighted(found: Explanation) -> Text:
-    """The text with its words marked: green and + for the class, red and - against it, twice for strong ones.
+    """The text with its words marked: green and + for the class, red and - against it, doubled for strong ones.
 
-    The signs say all that the colours say.
+    The signs carry the same information as the colours.
     """
     shown, at = Text(), 0
     most = max(abs(word.weight) for word in found.words)
@@ -179,7 +185,7 @@ def highlighted(found: Explanation) -> Text:
     cls=ExampleGroup, examples="tocsin companies build --symbols ~/symbols --out companies.toml\ntocsin companies link 'Apple Inc.'"
 )
 def companies() -> None:
-    """The companies that news is searched for."""
+    """Build the list of recognized companies and look up names."""
 
 
 @companies.command(cls=ExampleCommand, examples="tocsin companies build --symbols ~/symbols --out companies.toml")
@@ -187,14 +193,14 @@ def companies() -> None:
     "--symbols",
     type=click.Path(exists=True, file_okay=False),
     required=True,
-    help="Folder of CSV lists: code, exchange, name ...",
+    help="Folder of CSV lists with columns such as code, exchange, name.",
 )
-@click.option("--out", type=click.Path(dir_okay=False), required=True, help="TOML file to write; set `companies` to it.")
+@click.option("--out", type=click.Path(dir_okay=False), required=True, help="TOML file to write, for the setting `companies`.")
 @click.pass_context
 def build(ctx: click.Context, symbols: str, out: str) -> None:
-    """Write the companies of these lists, together with the present ones, as a file for the setting `companies`.
+    """Merge lists of symbols with the current companies into a file for the setting `companies`.
 
-    Names that are everyday words are marked weak: they count only where the model finds an organisation.
+    Names that are everyday words are marked weak: they only count where the model finds an organisation.
     """
     from ingest.companies.symbol_lists import build as run
     from ingest.companies.symbol_lists import read_listings, to_toml
@@ -209,17 +215,17 @@ def build(ctx: click.Context, symbols: str, out: str) -> None:
 
 @companies.command(cls=ExampleCommand, examples="tocsin companies link 'Apple Inc.'\ntocsin companies link --json 贵州茅台")
 @click.argument("names", nargs=-1, required=True)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @click.pass_context
 def link(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
-    """Say which company each name means, whatever its legal form, case and width."""
+    """Look up the company of each name, ignoring legal form, case and character width."""
     gazetteer = wiring.make_gazetteer(settings_of(ctx))
     for name in names:
         found = gazetteer.link(name)
         if as_json:
             print_json({"name": name, "company": found.key if found else None})
         else:
-            click.echo(f"{name}: {f'{found.key} {found.name_en}' if found else 'no company, or more than one'}")
+            click.echo(f"{name}: {f'{found.key} {found.name_en}' if found else 'no unique company'}")
 
 
 COMMANDS = (classify, explain, companies)

@@ -1,4 +1,4 @@
-"""What every command shares: the settings, the way to speak, and help with examples."""
+"""Shared by all commands: settings, output, and help with examples."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from tocsin.runtime.first_login import FirstLogin
 from tocsin.runtime.wiring import make_store, read_settings, register_names
 
 console = Console(stderr=True, highlight=False)
-"""What happens is told on stderr, so that stdout holds nothing but results."""
+"""For progress messages: stderr, so that stdout only has results."""
 
 results = Console(highlight=False)
 
 
 def table_of(*headings: str) -> Table:
-    """A plain table whose cells are folded, never cut."""
+    """A plain table that wraps long cells."""
     table = Table(box=None, pad_edge=False)
     for heading in headings:
         table.add_column(heading, overflow="fold")
@@ -37,7 +37,7 @@ def table_of(*headings: str) -> Table:
 
 
 class _Examples(click.Command):
-    """Help that ends with examples, kept as they are written."""
+    """A command whose help ends with examples."""
 
     def __init__(self, *args: Any, examples: str = "", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -60,7 +60,7 @@ class ExampleGroup(_Examples, click.Group):
 
 
 def settings_of(ctx: click.Context, **changes: Any) -> Settings:
-    """The settings of this call with the options that were given put over them; logging is set up as they say."""
+    """Read the settings, override them with given options, and configure logging."""
     settings = read_settings(ctx.find_root().params.get("config"))
     given = {name: value for name, value in changes.items() if value is not None}
     if given:
@@ -71,7 +71,7 @@ def settings_of(ctx: click.Context, **changes: Any) -> Settings:
 
 
 def progress_printer() -> Callable[[str], None]:
-    """A function that says a line with the seconds since now in front."""
+    """A function that prints a progress message with the seconds elapsed since now."""
     began = time.monotonic()
 
     def notify(message: str) -> None:
@@ -89,15 +89,15 @@ def print_first_login(first: FirstLogin, url: str) -> None:
 
 @contextlib.contextmanager
 def opened_store(ctx: click.Context) -> Iterator[tuple[Settings, Store]]:
-    """The settings of this call and the store that they name, brought up to date. Raises SettingsError, StoreError."""
+    """The settings and the open, migrated store. Raises SettingsError, StoreError."""
     settings = settings_of(ctx)
     with contextlib.closing(make_store(settings)) as store:
         yield settings, store
 
 
 @contextlib.contextmanager
-def in_force(settings: Settings) -> Iterator[Store | None]:
-    """The store, to ask it what was written on the dashboard; None where there is none yet, or its owner runs: then that is said."""
+def existing_store(settings: Settings) -> Iterator[Store | None]:
+    """The store, for configuration saved on the dashboard; None if it does not exist or, with a message, if it is in use."""
     if settings.store == "embedded" and not any(Path(settings.data_dir).expanduser().glob("*")):
         yield None
         return
@@ -106,7 +106,7 @@ def in_force(settings: Settings) -> Iterator[Store | None]:
     except StoreUnavailable:
         if settings.store != "embedded":
             raise
-        console.print("the store is in use by `tocsin up`: what was written on the dashboard is shown there, here is what the settings say")
+        console.print("the store is in use by `tocsin up`, so this shows the settings; see the dashboard for what was saved there")
         yield None
         return
     with contextlib.closing(store):
@@ -114,17 +114,17 @@ def in_force(settings: Settings) -> Iterator[Store | None]:
 
 
 def person(actor: str | None) -> str:
-    """Who does this: as the option says, else the name on this computer. Raises SettingsError where nobody knows."""
+    """The acting user: the option, else the login name. Raises SettingsError if unknown."""
     if actor is not None:
         return actor
     try:
         return getpass.getuser()
     except (OSError, KeyError) as error:
-        raise InvalidInput("nobody knows who you are: give --who NAME") from error
+        raise InvalidInput("your login name is unknown; give --who NAME") from error
 
 
 def plain(text: str) -> str:
-    """Words of others on a terminal: what would move the cursor or turn the text around is no letter."""
+    """Untrusted text for a terminal: control and direction characters are replaced."""
     return "".join(each if each.isprintable() else " " if each.isspace() else "\ufffd" for each in text)
 
 

@@ -1,4 +1,4 @@
-"""Command `dead-letters`: records that could not be used, with their reasons, and what to make of them."""
+"""Command `dead-letters`: list, show, replay and drop records that could not be processed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 STAGES = ("decode", "model", "store", "watch", "notify", "gap")
 STATES = ("open", "replayed", "dropped")
-STAGE = click.option("--stage", type=click.Choice(STAGES), help="Only those that this stage refused.")
+STAGE = click.option("--stage", type=click.Choice(STAGES), help="Only dead letters of this stage.")
 ALL = 100_000
 
 
@@ -29,19 +29,23 @@ ALL = 100_000
     examples="tocsin dead-letters list\ntocsin dead-letters replay --stage model\ntocsin dead-letters drop articles/0/123",
 )
 def dead_letters() -> None:
-    """Records that could not be used: set aside with their reason, while all others went on."""
+    """Manage records that could not be processed. They are kept with the reason; processing continues without them."""
 
 
 @dead_letters.command("list", cls=ExampleCommand, examples="tocsin dead-letters list --stage decode\ntocsin dead-letters list --json")
 @STAGE
 @click.option(
-    "--state", type=click.Choice(["open", "replayed", "dropped"]), default="open", show_default=True, help="What was made of them."
+    "--state",
+    type=click.Choice(["open", "replayed", "dropped"]),
+    default="open",
+    show_default=True,
+    help="Only dead letters in this state.",
 )
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="How many, the newest first.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="Most dead letters shown.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @click.pass_context
 def list_(ctx: click.Context, stage: str | None, state: Any, limit: int, as_json: bool) -> None:
-    """The newest of them."""
+    """List dead letters, newest first."""
     with opened_store(ctx) as (_, store):
         found = store.dead_letters.latest(limit, stage=stage or "", state=state)
     if as_json:
@@ -49,7 +53,7 @@ def list_(ctx: click.Context, stage: str | None, state: Any, limit: int, as_json
             print_json(_public(letter))
         return
     if not found:
-        click.echo(f"no dead letters are {state}")
+        click.echo(f"no {state} dead letters")
         return
     table = table_of("name", "when", "stage", "reason")
     for letter in found:
@@ -62,7 +66,7 @@ def list_(ctx: click.Context, stage: str | None, state: Any, limit: int, as_json
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
 def show(ctx: click.Context, name: str, as_json: bool) -> None:
-    """One of them, with its bytes as text."""
+    """Show one dead letter with its content as text."""
     from tocsin.services.dead_letter_service import find
 
     with opened_store(ctx) as (_, store):
@@ -79,27 +83,30 @@ def show(ctx: click.Context, name: str, as_json: bool) -> None:
 @STAGE
 @click.pass_context
 def replay(ctx: click.Context, names: Sequence[str], stage: str | None) -> None:
-    """Send them once more, when what refused them is mended. With the embedded broker: while `tocsin up` is stopped."""
+    """Send dead letters again once their cause is fixed.
+
+    The embedded broker can only be used while `tocsin up` is stopped.
+    """
     from tocsin.services.dead_letter_service import replay as send
 
     with opened_store(ctx) as (settings, store):
         letters = _chosen(store, names, stage)
         send(store, letters, settings)
         _note(store, letters, "replayed")
-    progress_printer()(f"{len(letters)} sent once more" + ("; `tocsin up` scores them" if settings.broker == "embedded" else ""))
+    progress_printer()(f"{len(letters)} sent again" + ("; `tocsin up` will process them" if settings.broker == "embedded" else ""))
 
 
 @dead_letters.command(cls=ExampleCommand, examples="tocsin dead-letters drop articles/0/123\ntocsin dead-letters drop --stage decode --yes")
 @click.argument("names", nargs=-1)
 @STAGE
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.pass_context
 def drop(ctx: click.Context, names: Sequence[str], stage: str | None, yes: bool) -> None:
-    """Forget their bytes for good; that they were there stays known."""
+    """Delete the content of dead letters for good; their entries remain."""
     with opened_store(ctx) as (_, store):
         letters = _chosen(store, names, stage)
         if letters and not yes:
-            click.confirm(f"forget the bytes of {len(letters)} dead letters for good?", abort=True)
+            click.confirm(f"permanently delete the content of {len(letters)} dead letters?", abort=True)
         store.dead_letters.settle(letters, "dropped")
         _note(store, letters, "dropped")
     progress_printer()(f"{len(letters)} dropped")
@@ -121,12 +128,12 @@ def _chosen(store: Store, names: Sequence[str], stage: str | None) -> list[DeadL
     from tocsin.services.dead_letter_service import find
 
     if bool(names) == bool(stage):
-        raise InvalidInput("name dead letters, or a --stage whose open ones are all meant")
+        raise InvalidInput("give the names of dead letters, or --stage for all open ones of a stage")
     return find(store, names) if names else store.dead_letters.latest(ALL, stage=stage or "")
 
 
 def _public(letter: DeadLetter) -> dict[str, Any]:
-    """As people read it: bytes as text, what is no text marked."""
+    """As plain data, bytes decoded with backslash escapes."""
     shown = {name: value for name, value in msgspec.structs.asdict(letter).items() if name not in ("key", "value")}
     texts = {name: getattr(letter, name).decode("utf-8", "backslashreplace") for name in ("key", "value")}
     return {"name": letter.name, **shown, **texts}

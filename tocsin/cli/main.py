@@ -1,4 +1,4 @@
-"""`tocsin`: the group of commands, and the one place where an error becomes a sentence and an exit status."""
+"""The command group `tocsin`, and the conversion of errors to messages and exit codes."""
 
 from __future__ import annotations
 
@@ -33,12 +33,14 @@ DEBUG_VARIABLE = "TOCSIN_DEBUG"
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(tocsin.__version__, prog_name="tocsin")
-@click.option("--config", type=click.Path(dir_okay=False), help="TOML file of settings; also TOCSIN_CONFIG. `tocsin settings` lists them.")
+@click.option(
+    "--config", type=click.Path(dir_okay=False), help="TOML settings file; default: TOCSIN_CONFIG. `tocsin settings` lists all settings."
+)
 def group(config: str | None) -> None:
-    """Tocsin watches financial news in Chinese and English, scores every article by topic and sentiment, and rings when
-    negative news rises beyond what chance explains.
+    """Tocsin monitors financial news in Chinese and English. It classifies every article by topic and sentiment, and raises an
+    alert when there is significantly more negative news than usual.
 
-    Begin with `tocsin demo`; then `tocsin up --sources sources.toml` with feeds of your own.
+    Start with `tocsin demo`, then run `tocsin up --sources sources.toml` with your own feeds.
     """
 
 
@@ -63,7 +65,14 @@ for module in (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; the exit status: 0 well, 1 it failed, 2 a setting or argument is wrong, 75 later may help, 130 interrupted."""
+    """Run one command.
+
+    Args:
+        arguments: without the program name; None for those of the process.
+
+    Returns:
+        The exit code: 0 success, 1 failure, 2 invalid settings or arguments, 75 temporary failure, 130 interrupted.
+    """
     try:
         status = group.main(args=list(arguments) if arguments is not None else None, prog_name="tocsin", standalone_mode=False)
     except click.exceptions.Abort:
@@ -74,15 +83,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         error.show(sys.stderr)
         return error.exit_code
     except TocsinError as error:
-        return _complain(str(error), error.exit_code, error)
+        return _report_error(str(error), error.exit_code, error)
     except BrokenPipeError:
         return 1
     except Exception as error:
-        return _complain(f"unexpected {type(error).__name__}: {error} (set {DEBUG_VARIABLE}=1 to see where)", 1, error)
+        return _report_error(f"unexpected {type(error).__name__}: {error} (set {DEBUG_VARIABLE}=1 for a traceback)", 1, error)
     return status if isinstance(status, int) else 0
 
 
-def _complain(message: str, status: int, error: BaseException) -> int:
+def _report_error(message: str, status: int, error: BaseException) -> int:
     if os.environ.get(DEBUG_VARIABLE):
         raise error
     click.echo(f"tocsin: {mask(message)}", err=True)

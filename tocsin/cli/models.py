@@ -1,4 +1,4 @@
-"""Commands about the versions of the model: models, label, refresh."""
+"""Commands `models`, `label` and `refresh`."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from tocsin.runtime import wiring
 
 @click.group(cls=ExampleGroup, examples="tocsin models list\ntocsin models promote VERSION\ntocsin models rollback")
 def models() -> None:
-    """The versions of the model on this installation, and which of them is the champion."""
+    """Manage the model versions of this installation."""
 
 
 @models.command("list", cls=ExampleCommand, examples="tocsin models list\ntocsin models list --json")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-@click.option("--history", is_flag=True, help="What was promoted, kept back or rolled back, and why, instead.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
+@click.option("--history", is_flag=True, help="Show promotions, rejections and rollbacks with their reasons instead.")
 @click.pass_context
 def list_(ctx: click.Context, as_json: bool, history: bool) -> None:
-    """The versions, the champion marked; it scores where the setting `model` is "champion"."""
+    """List the versions. The champion is in use if the setting `model` is "champion"."""
     versions = wiring.make_versions(settings_of(ctx))
     if history:
         events = versions.history()
@@ -36,12 +36,12 @@ def list_(ctx: click.Context, as_json: bool, history: bool) -> None:
             for event in events:
                 print_json(event)
             return
-        table = table_of("when", "what", "version", "from", "who", "why")
+        table = table_of("when", "event", "version", "from", "by", "reason")
         for event in events:
             table.add_row(f"{event.when:%Y-%m-%d %H:%M}", event.action, event.version, event.origin, escape(event.actor), escape(event.why))
         results.print(table)
         return
-    table = table_of("", "version", "model", "made", "parent", "rows", "")
+    table = table_of("", "version", "model", "created", "parent", "rows", "")
     for entry in versions.entries():
         made = entry.manifest
         if as_json:
@@ -62,36 +62,38 @@ def list_(ctx: click.Context, as_json: bool, history: bool) -> None:
         table.add_row("[green]champion[/green]" if entry.champion else "", entry.version, *cells, escape(entry.fault))
     if not as_json:
         results.print(table)
-    versions.champion()  # a damaged file is an error, and said last
+    versions.champion()  # a damaged file is reported last
 
 
 @models.command(cls=ExampleCommand, examples='tocsin models promote tocsin-20261122-030000 --why "better on filings"')
 @click.argument("version")
-@click.option("--why", default="by hand", show_default=True, help="For the history.")
-@click.option("--who", "actor", default=None, help="Who does it, for the history.  [default: the user's name]")
+@click.option("--why", default="by hand", show_default=True, help="Reason, for the history.")
+@click.option("--who", "actor", default=None, help="Acting user, for the history.  [default: your login name]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
 def promote(ctx: click.Context, version: str, why: str, actor: str | None, as_json: bool) -> None:
-    """Make VERSION the champion once all its files are checked; running workers take it up within seconds. "shipped" is one."""
+    """Verify the files of VERSION and make it the champion; workers load it within seconds. "shipped" is the included model."""
     event = wiring.make_versions(settings_of(ctx)).promote(version, now=datetime.now(UTC), why=why, actor=_user(actor))
     if as_json:
         print_json({"champion": version, "from": event.origin if event else version, "changed": event is not None})
     else:
-        click.echo(f"the champion is {version}" + (f", it was {event.origin or 'damaged'}" if event else " already"))
+        click.echo(
+            f"{version} is {'now' if event else 'already'} the champion" + (f"; before: {event.origin or 'damaged'}" if event else "")
+        )
 
 
-@models.command(cls=ExampleCommand, examples='tocsin models rollback --why "calls every recall neutral"')
-@click.option("--why", default="by hand", show_default=True, help="For the history.")
-@click.option("--who", "actor", default=None, help="Who does it, for the history.  [default: the user's name]")
+@models.command(cls=ExampleCommand, examples='tocsin models rollback --why "classifies every recall as neutral"')
+@click.option("--why", default="by hand", show_default=True, help="Reason, for the history.")
+@click.option("--who", "actor", default=None, help="Acting user, for the history.  [default: your login name]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
 def rollback(ctx: click.Context, why: str, actor: str | None, as_json: bool) -> None:
-    """Go back to the champion before this one, past any that is damaged; running workers follow within seconds."""
+    """Return to the previous champion that is not damaged; workers load it within seconds."""
     event = wiring.make_versions(settings_of(ctx)).rollback(now=datetime.now(UTC), why=why, actor=_user(actor))
     if as_json:
         print_json({"champion": event.version, "from": event.origin, "changed": True})
     else:
-        click.echo(f"the champion is {event.version}, it was {event.origin or 'damaged'}")
+        click.echo(f"{event.version} is now the champion; before: {event.origin or 'damaged'}")
 
 
 @click.command(
@@ -103,11 +105,11 @@ def rollback(ctx: click.Context, why: str, actor: str | None, as_json: bool) -> 
     """,
 )
 @click.argument("article_id")
-@click.option("--sentiment", type=click.Choice(["negative", "neutral", "positive"]), help="Of the text, or towards --company.")
-@click.option("--company", default="", help="Key of a company that the article names, such as AAPL or 600519.SH.")
-@click.option("--topics", help="All that apply, apart by commas.")
-@click.option("--risks", help='All risk events that apply, apart by commas; "none" for none.')
-@click.option("--author", default=None, help="Who says so.  [default: the user's name]")
+@click.option("--sentiment", type=click.Choice(["negative", "neutral", "positive"]), help="Sentiment of the text, or towards --company.")
+@click.option("--company", default="", help="Company named in the article, such as AAPL or 600519.SH.")
+@click.option("--topics", help="All topics that apply, separated by commas.")
+@click.option("--risks", help='All risk events that apply, separated by commas; "none" for none.')
+@click.option("--author", default=None, help="Author of the labels.  [default: your login name]")
 @click.option("--json", "as_json", is_flag=True, help="Print the stored labels as one JSON list.")
 @click.pass_context
 def label(
@@ -120,7 +122,10 @@ def label(
     author: str | None,
     as_json: bool,
 ) -> None:
-    """Say what an article's labels should be: `tocsin refresh` learns from it. The last word on an article counts."""
+    """Correct the labels of an article.
+
+    `tocsin refresh` learns from the corrections. The last label counts.
+    """
     settings = settings_of(ctx)
     now, actor = datetime.now(UTC), author or getpass.getuser()
     given = [
@@ -129,13 +134,13 @@ def label(
         ("risk", "", () if risks == "none" else _names(risks)),
     ]
     if not any(names is not None for _, _, names in given):
-        raise InvalidInput("nothing to note: give --sentiment, --topics or --risks")
+        raise InvalidInput("no labels: give --sentiment, --topics or --risks")
     if company and not sentiment:
-        raise InvalidInput("--company goes with --sentiment: topics and risk events are the text's")
+        raise InvalidInput("--company requires --sentiment: topics and risk events apply to the text")
     with closing(wiring.make_store(settings)) as store:
         texts = store.labels.texts([article_id])
         if article_id not in texts:
-            raise NotFound(f"there is no article {article_id} in the store; the dashboard and webhooks give the id of each")
+            raise NotFound(f"no article {article_id} in the store; the dashboard and webhooks show the ids")
         known = texts[article_id].companies
         if company and company not in known:
             raise NotFound(f"article {article_id} does not name {company}; it names {', '.join(sorted(known)) or 'no company'}")
@@ -153,7 +158,7 @@ def label(
         print_json(labels)
         return
     for each in labels:
-        click.echo(f"noted: {each.task}{' towards ' + each.company if each.company else ''} is {', '.join(each.labels) or 'none'}")
+        click.echo(f"labelled: {each.task}{' towards ' + each.company if each.company else ''} is {', '.join(each.labels) or 'none'}")
 
 
 def _names(text: str | None) -> tuple[str, ...] | None:
@@ -169,19 +174,23 @@ def _names(text: str | None) -> tuple[str, ...] | None:
     """,
 )
 @click.option(
-    "--data", type=click.Path(exists=True, file_okay=False), help="Labelled sets to rehearse.  [default: the setting refresh_data]"
+    "--data", type=click.Path(exists=True, file_okay=False), help="Labelled sets for rehearsal.  [default: the setting refresh_data]"
 )
-@click.option("--tests", type=click.Path(exists=True, file_okay=False), help="Frozen tests.  [default: the setting refresh_tests]")
 @click.option(
-    "--rehearse", type=click.FloatRange(0, 0.99), default=0.8, show_default=True, help="Share of old rows among those trained on."
+    "--tests", type=click.Path(exists=True, file_okay=False), help="Folder of frozen tests.  [default: the setting refresh_tests]"
 )
-@click.option("--min-labels", type=click.IntRange(1), default=50, show_default=True, help="New labels that a refresh needs.")
-@click.option("--force", is_flag=True, help="Train on fewer new labels too. The gate stays: `tocsin models promote` is the way around it.")
-@click.option("--limit-s", type=click.FloatRange(1), help="Seconds after which training ends.")
 @click.option(
-    "--snapshot", type=click.Path(exists=True, dir_okay=False), help="Read labels and articles from this file, not from the store."
+    "--rehearse", type=click.FloatRange(0, 0.99), default=0.8, show_default=True, help="Fraction of training rows taken from old data."
 )
-@click.option("--who", "actor", default=None, help="Who starts it, for those who look on.  [default: the user's name]")
+@click.option("--min-labels", type=click.IntRange(1), default=50, show_default=True, help="Least number of new labels.")
+@click.option(
+    "--force", is_flag=True, help="Train even with fewer new labels. The promotion gate still applies; `tocsin models promote` bypasses it."
+)
+@click.option("--limit-s", type=click.FloatRange(1), help="Limit of the training time in seconds.")
+@click.option(
+    "--snapshot", type=click.Path(exists=True, dir_okay=False), help="Read labels and articles from this file instead of the store."
+)
+@click.option("--who", "actor", default=None, help="Acting user, shown on the dashboard.  [default: your login name]")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as one JSON object.")
 @click.pass_context
 def refresh(
@@ -196,16 +205,16 @@ def refresh(
     actor: str | None,
     as_json: bool,
 ) -> None:
-    """Learn from people's labels: train a challenger from the champion, measure both on frozen tests, promote it if it is better.
+    """Train on new labels and promote the result if it is better.
 
-    Ends with 0 whether it was promoted or kept back; `tocsin models list --history` tells why.
+    Trains a challenger from the champion and compares both on frozen tests. The exit code is 0 whether it was promoted or not; `tocsin models list --history` shows the reasons.
     """
     from models.training.refresh import RefreshPlan, read_snapshot, take_snapshot
     from models.training.refresh import refresh as run
     from models.training.refresh_status import describe_outcome
 
     settings = settings_of(ctx)
-    os.nice(10)  # training takes every core: who scores or looks goes first
+    os.nice(10)  # training uses all cores: workers and the dashboard take precedence
     if snapshot:
         seen = read_snapshot(Path(snapshot))
     else:
@@ -230,7 +239,7 @@ def refresh(
 
 
 def _user(actor: str | None) -> str:
-    """Who does it, as the option says, else the name on this computer; "" in a container where nobody has one."""
+    """The acting user: the option, else the login name; "" in a container without one."""
     if actor is not None:
         return actor
     try:
@@ -242,7 +251,7 @@ def _user(actor: str | None) -> str:
 def _folder(text: str, name: str) -> Path | None:
     path = Path(text).expanduser() if text else None
     if path is not None and not path.is_dir():
-        raise NotFound(f"{name} {text}: there is no such folder")
+        raise NotFound(f"{name} {text}: no such folder")
     return path
 
 

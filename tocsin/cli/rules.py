@@ -1,4 +1,4 @@
-"""Commands `rules check`, `list` and `preview`: what rings, every mistake of a file of rules, and what they would have raised."""
+"""Command `rules`: check, list and preview alert rules."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from core.errors import InvalidInput
 from core.series import series_name
-from tocsin.cli.common import ExampleCommand, ExampleGroup, console, in_force, print_json, results, settings_of, table_of
+from tocsin.cli.common import ExampleCommand, ExampleGroup, console, existing_store, print_json, results, settings_of, table_of
 from tocsin.runtime import wiring
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from stream.detection.spike_rule import SpikeRule
     from tocsin.services.replay import Preview
 
-JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 
 
 @click.group(
@@ -33,7 +33,10 @@ JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a l
     """,
 )
 def rules() -> None:
-    """Rules: when an alert rings. Running workers take a changed file up when started again, and what the dashboard saves at once."""
+    """Check, list and preview alert rules.
+
+    Workers load a changed file when they are restarted, and rules saved on the dashboard within a minute.
+    """
 
 
 @rules.command(cls=ExampleCommand, examples="tocsin rules check rules.toml\ntocsin rules check rules.toml --json")
@@ -41,7 +44,10 @@ def rules() -> None:
 @JSON
 @click.pass_context
 def check(ctx: click.Context, file: str | None, as_json: bool) -> None:
-    """Show what is in FILE (default: the setting `alert_rules`), or every mistake in it; then the exit status is 2."""
+    """Validate a file and show its rules.
+
+    FILE defaults to the setting `alert_rules`. With errors, all of them are listed and the exit code is 2.
+    """
     found = _load(ctx, file)
     _show(found, as_json, detector=found.detector_overridden)
 
@@ -50,41 +56,44 @@ def check(ctx: click.Context, file: str | None, as_json: bool) -> None:
 @JSON
 @click.pass_context
 def list_(ctx: click.Context, as_json: bool) -> None:
-    """What is in force: the detector, and the rules that were written on the dashboard, else those of the file of the settings."""
+    """List the active rules.
+
+    They are the detector and the rules saved on the dashboard, or else those of the settings.
+    """
     settings = settings_of(ctx)
-    with in_force(settings) as store:
+    with existing_store(settings) as store:
         found = wiring.active_rules(settings, store) if store else wiring.make_rules(settings)
     _show(found, as_json, detector=True)
 
 
 @rules.command(cls=ExampleCommand, examples="tocsin rules preview rules.toml\ntocsin rules preview rules.toml --days 7 --json")
 @click.argument("file", type=click.Path(dir_okay=False), required=False)
-@click.option("--days", type=click.FloatRange(0, 366, min_open=True), default=30.0, show_default=True, help="How far back.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object an alert, then one that sums up.")
+@click.option("--days", type=click.FloatRange(0, 366, min_open=True), default=30.0, show_default=True, help="Days to replay.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per alert, then a summary.")
 @click.pass_context
 def preview(ctx: click.Context, file: str | None, days: float, as_json: bool) -> None:
-    """What the rules of FILE (default: the setting `alert_rules`) would have raised on the stored news of the last days.
+    """Show the alerts that rules would have raised on stored news.
 
-    Through the code that watches the stream, with a virtual clock. The detector is asked only where FILE has a rule for it.
+    FILE defaults to the setting `alert_rules`. Replays the news through the worker's code with a virtual clock. The detector only runs if FILE has a rule for it.
     """
-    from tocsin.services.replay import preview as asked
+    from tocsin.services.replay import preview as preview_rules
 
     found, settings = _load(ctx, file), settings_of(ctx)
     now = datetime.now(UTC)
     with contextlib.closing(wiring.make_store(settings)) as store, console.status("replaying the stored news"):
-        seen = asked(store, found, now - timedelta(days=days), now)
+        seen = preview_rules(store, found, now - timedelta(days=days), now)
     if as_json:
         for alert in seen.alerts:
             print_json(alert)
         print_json({"days": days, "since": seen.since, "until": seen.until, "stories": seen.stories, "rules": seen.rules})
         return
-    _tell(seen, days)
+    _print_preview(seen, days)
 
 
 def _load(ctx: click.Context, file: str | None) -> AlertRules:
     settings = settings_of(ctx)
     if not file and not settings.alert_rules:
-        raise InvalidInput("no rules: give FILE, or set `alert_rules` to one")
+        raise InvalidInput("no rules: give FILE or set `alert_rules`")
     return wiring.make_rules(settings, Path(file) if file else None)
 
 
@@ -103,7 +112,7 @@ def _show(found: AlertRules, as_json: bool, *, detector: bool) -> None:
 
 
 def _row(rule: LimitRule) -> dict[str, Any]:
-    """A rule as its file has it, with what it leaves out. over: or below, whichever it has"""
+    """A rule as in its file, including defaults."""
     limit = "below" if rule.kind == "mean_tone" else "over"
     stories = {} if rule.kind == "volume" else {"min_stories": rule.min_stories}
     return {
@@ -136,7 +145,7 @@ def _detector(rule: SpikeRule) -> dict[str, Any]:
     }
 
 
-def _tell(seen: Preview, days: float) -> None:
+def _print_preview(seen: Preview, days: float) -> None:
     from stream.delivery.formats.alert_text import describe_measure
 
     n = len(seen.alerts)
@@ -144,14 +153,20 @@ def _tell(seen: Preview, days: float) -> None:
     counted = f"{n} alert{'' if n == 1 else 's'} in the last {days:g} days, of {seen.stories:,} stories"
     results.print(escape(f"{counted}: {each}"), soft_wrap=True)
     if seen.stories and seen.since > seen.until - timedelta(days=days):
-        results.print(f"the stored news begins at {seen.since:%Y-%m-%d %H:%M} UTC", soft_wrap=True)
+        results.print(f"stored news begins at {seen.since:%Y-%m-%d %H:%M} UTC", soft_wrap=True)
     if not n:
         return
-    table = table_of("when (UTC)", "rule", "severity", "series", "what")
+    table = table_of("when (UTC)", "rule", "severity", "series", "description")
     for alert in seen.alerts:
-        told = describe_measure(alert, zh=False).observation
+        description = describe_measure(alert, zh=False).observation
         first = f"{alert.evidence[0].source}: {alert.evidence[0].title}" if alert.evidence else ""
-        row = (f"{alert.detected_at:%Y-%m-%d %H:%M}", alert.rule, alert.severity, series_name(alert.series), f"{told}. {first}".strip())
+        row = (
+            f"{alert.detected_at:%Y-%m-%d %H:%M}",
+            alert.rule,
+            alert.severity,
+            series_name(alert.series),
+            f"{description}. {first}".strip(),
+        )
         table.add_row(*map(escape, row))
     results.print(table)
 
@@ -161,7 +176,7 @@ def _plain(value: Any) -> str:
 
 
 def _span(seconds: float) -> str:
-    """As it is written in a file: "1h", "90m", "0m"."""
+    """Format a duration as in a rules file: "1h", "90m", "0m"."""
     minutes = int(seconds) // 60
     for unit, length in (("d", 1440), ("h", 60)):
         if minutes and minutes % length == 0:

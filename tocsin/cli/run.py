@@ -1,4 +1,4 @@
-"""Commands that run the whole path on one machine: demo and up."""
+"""Commands that run the system: `demo` and `up` on one machine; `crawl`, `work`, `dashboard` and `schedule` as single roles."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ from tocsin.runtime.threads import interrupt_on_signal, stop_on_signal, supervis
     """,
 )
 @click.option("--headless", is_flag=True, help="Without the dashboard.")
-@click.option("--until-alert", is_flag=True, help="End once the crisis was alerted (the default when stdout is not a terminal).")
+@click.option("--until-alert", is_flag=True, help="End with the crisis alert (default if stdout is not a terminal).")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object as the last line.")
-@click.option("--seed", type=int, default=7, show_default=True, help="Of the newswire: the same seed tells the same stories.")
-@click.option("--port", type=click.IntRange(0, 65535), help="Of the dashboard; 0 takes any free one.  [default: 8050, or a free one]")
+@click.option("--seed", type=int, default=7, show_default=True, help="Random seed of the newswire.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port of the dashboard; 0 for any free port.  [default: 8050, or a free port]")
 @click.option(
-    "--timeout", type=click.FloatRange(10), default=300.0, show_default=True, help="Seconds after which a missing alert is a failure."
+    "--timeout", type=click.FloatRange(10), default=300.0, show_default=True, help="Fail if there is no alert after so many seconds."
 )
 @click.pass_context
 def demo(ctx: click.Context, headless: bool, until_alert: bool, as_json: bool, seed: int, port: int | None, timeout: float) -> None:
-    """Crawl a simulated bilingual newswire, and ring when a crisis breaks out on it.
+    """Show the system at work on a simulated newswire.
 
-    Everything runs here, on an embedded broker and store in a temporary folder: no Docker, no Java, no GPU, no network.
+    Crawls a simulated bilingual newswire and raises an alert when a crisis breaks out on it. Everything runs on this machine with an embedded broker and store in a temporary folder: no Docker, Java, GPU or network needed.
     """
     from tocsin.runtime.demo import Demo, summary_line
     from tocsin.runtime.embedded_broker import accepts, free_port
@@ -49,11 +49,11 @@ def demo(ctx: click.Context, headless: bool, until_alert: bool, as_json: bool, s
     settings = settings_of(ctx, broker="embedded", store="embedded", dashboard_port=port)
     if not settings.dashboard_port or (port is None and accepts(settings.dashboard_host, settings.dashboard_port)):
         settings = settings_of(ctx, broker="embedded", store="embedded", dashboard_port=free_port())
-    log.configure(settings.log_format, "warning")  # the demo tells in its own words
+    log.configure(settings.log_format, "warning")  # the demo prints its own messages
     notify = progress_printer()
     forever = sys.stdout.isatty() and not until_alert
     if forever:
-        notify("press Ctrl-C to end")
+        notify("press Ctrl-C to stop")
     demo_run = Demo(
         settings,
         notify=notify,
@@ -77,14 +77,14 @@ def demo(ctx: click.Context, headless: bool, until_alert: bool, as_json: bool, s
     TOCSIN_BROKER=kafka:9092 tocsin up --sources sources.toml
     """,
 )
-@click.option("--sources", type=click.Path(), help="TOML file of the feeds to crawl (deploy/sources.example.toml shows one).")
-@click.option("--port", type=click.IntRange(0, 65535), help="Of the dashboard.  [default: the setting dashboard_port]")
+@click.option("--sources", type=click.Path(), help="TOML file of the feeds to crawl; see deploy/sources.example.toml.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port of the dashboard.  [default: the setting dashboard_port]")
 @click.option("--headless", is_flag=True, help="Without the dashboard.")
 @click.pass_context
 def up(ctx: click.Context, sources: str | None, port: int | None, headless: bool) -> None:
-    """Crawl your own feeds, score them, and serve the dashboard, until Ctrl-C.
+    """Run everything: crawler, worker and dashboard.
 
-    With the default settings the broker and the store are embedded; what was crawled stays in data_dir.
+    Crawls your feeds, classifies articles, raises alerts and serves the dashboard, until Ctrl-C. By default the broker and the store are embedded, and all data is kept in data_dir.
     """
     from ingest.crawl.sources import load_sources
     from tocsin.runtime.embedded import Stack
@@ -93,7 +93,7 @@ def up(ctx: click.Context, sources: str | None, port: int | None, headless: bool
     interrupt_on_signal()
     settings = settings_of(ctx, sources=sources, dashboard_port=port)
     if not settings.sources:
-        raise SettingsError("no sources: give --sources FILE; deploy/sources.example.toml shows one, and `tocsin demo` needs none")
+        raise SettingsError("no sources: give --sources FILE; see deploy/sources.example.toml, or try `tocsin demo`")
     feeds = load_sources(Path(settings.sources).expanduser())
     notify = progress_printer()
     first = None if headless else for_terminal(settings)
@@ -104,7 +104,7 @@ def up(ctx: click.Context, sources: str | None, port: int | None, headless: bool
             notify(f"dashboard on {dashboard_address(settings)}")
             if first is not None and stack.worker.metrics().get("tocsin_first_login"):
                 print_first_login(first, dashboard_address(settings))
-        notify("ready; press Ctrl-C to end")
+        notify("ready; press Ctrl-C to stop")
         try:
             while True:
                 stack.check()
@@ -113,11 +113,11 @@ def up(ctx: click.Context, sources: str | None, port: int | None, headless: bool
             notify("stopping")
 
 
-_EXTERNAL = "this role runs beside others: set `{name}` to the address of a {what}; `tocsin up` runs everything embedded"
+_EXTERNAL = "a single role needs external servers: set `{name}` to the address of a {what}; `tocsin up` runs everything embedded"
 
 
 def _external(settings: Settings, *, broker: bool = True, store: bool = True) -> Settings:
-    """Roles are separate processes: an embedded broker or store, which has one owner, cannot serve them."""
+    """Check that broker and store are external: embedded ones can only be used by one process."""
     if broker and settings.broker == "embedded":
         raise SettingsError(_EXTERNAL.format(name="broker", what="Kafka"))
     if store and settings.store == "embedded":
@@ -130,7 +130,10 @@ def _external(settings: Settings, *, broker: bool = True, store: bool = True) ->
 )
 @click.pass_context
 def work(ctx: click.Context) -> None:
-    """One worker: score, watch and notify. Start as many as there are partitions at most."""
+    """Run one worker.
+
+    It classifies articles, evaluates rules and delivers alerts. Run at most one per partition.
+    """
     from tocsin.runtime.worker_process import WorkerProcessPlan, run_worker_process
 
     run_worker_process(WorkerProcessPlan(settings=_external(settings_of(ctx)), dashboard=False, schedule=False))
@@ -140,9 +143,9 @@ def work(ctx: click.Context) -> None:
 @click.option("--sources", type=click.Path(), help="TOML file of the feeds to crawl.")
 @click.pass_context
 def crawl(ctx: click.Context, sources: str | None) -> None:
-    """The crawler: feeds to Kafka, through an outbox on disk.
+    """Run the crawler.
 
-    Where the setting `store` names a ClickHouse server, feeds that were added on the dashboard are crawled too, and it shows how they fare.
+    It publishes the articles of feeds to Kafka, through an outbox on disk. With a ClickHouse server in the setting `store` it also crawls feeds added on the dashboard and reports the state of all feeds.
     """
     from ingest.crawl.crawler import Crawler
     from ingest.crawl.crawler_mailbox import CrawlerMailbox
@@ -154,16 +157,16 @@ def crawl(ctx: click.Context, sources: str | None) -> None:
 
     settings = _external(settings_of(ctx, sources=sources), store=False)
     if not settings.sources:
-        raise SettingsError("no sources: give --sources FILE, or set `sources`")
+        raise SettingsError("no sources: give --sources FILE or set `sources`")
     feeds = load_sources(Path(settings.sources).expanduser())
     gazetteer = wiring.make_gazetteer(settings)
     stop = stop_on_signal()
     outbox = Outbox(wiring.data_dir(settings) / "outbox.sqlite", durable_broker=True)
     publisher = Publisher(outbox, BoundedProducer(settings.broker, wiring.names(settings).articles))
-    failed: list[str] = []
+    failures: list[str] = []
 
     def give_up(why: str) -> None:
-        failed.append(why)
+        failures.append(why)
         stop.set()
 
     thread = supervised_thread("publisher", partial(publisher.run, stop), give_up)
@@ -182,8 +185,8 @@ def crawl(ctx: click.Context, sources: str | None) -> None:
         thread.join()
         publisher.close()
         outbox.close()
-    if failed:
-        raise TocsinError(failed[0])
+    if failures:
+        raise TocsinError(failures[0])
 
 
 @click.command(cls=ExampleCommand, examples="TOCSIN_STORE=clickhouse://default:@clickhouse:9000/tocsin tocsin dashboard")
@@ -191,7 +194,7 @@ def crawl(ctx: click.Context, sources: str | None) -> None:
 @click.option("--port", type=click.IntRange(0, 65535), help="Port.  [default: the setting dashboard_port]")
 @click.pass_context
 def dashboard(ctx: click.Context, host: str | None, port: int | None) -> None:
-    """The dashboard alone, over a ClickHouse server."""
+    """Run the dashboard on a ClickHouse server."""
     from tocsin.runtime.first_login import for_terminal, store_first_account
     from tocsin.runtime.worker_process import dashboard_of
 
@@ -217,7 +220,10 @@ def dashboard(ctx: click.Context, host: str | None, port: int | None) -> None:
 @click.command(cls=ExampleCommand, examples="TOCSIN_STORE=clickhouse://default:@clickhouse:9000/tocsin tocsin schedule")
 @click.pass_context
 def schedule(ctx: click.Context) -> None:
-    """The scheduler: old months leave the store (retention_days), the model is refreshed (refresh_cron). One per installation."""
+    """Run the scheduler.
+
+    It drops old months (retention_days) and refreshes the model (refresh_cron). Run one per installation.
+    """
     from tocsin.runtime.scheduler import run_scheduler
 
     settings = _external(settings_of(ctx), broker=False)

@@ -1,4 +1,4 @@
-"""Commands `topics add|list|remove|test`: topics of the analysts' own, learned from a few examples or from a description."""
+"""Command `topics`: user-defined topics, learned from a few examples or from a description."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from models.inference.transformer import TransformerClassifier
 
 STORED = 300
-"""Stored articles that stand for other news, at most."""
+"""Most stored articles used as background, that is, as examples of other news."""
 
 
 @click.group(
@@ -32,7 +32,10 @@ STORED = 300
     """,
 )
 def topics() -> None:
-    """Topics of your own, beside the 21 that every model has. Running workers take them up when they are started again."""
+    """Manage user-defined topics.
+
+    They are added to the 21 built-in ones. Workers load them when they are restarted.
+    """
 
 
 @topics.command(
@@ -43,19 +46,21 @@ def topics() -> None:
     """,
 )
 @click.argument("key")
-@click.option("--name-en", required=True, help="What people read, in English.")
-@click.option("--name-zh", required=True, help="What people read, in Chinese.")
-@click.option("--examples", type=click.Path(exists=True, dir_okay=False), help="About 8 texts of it: JSONL with text, or one a line.")
-@click.option("--description", default="", help="What the topic is about; with no examples this is all that is known.")
+@click.option("--name-en", required=True, help="English display name.")
+@click.option("--name-zh", required=True, help="Chinese display name.")
+@click.option(
+    "--examples", type=click.Path(exists=True, dir_okay=False), help="File with about 8 example texts: JSONL with text, or one per line."
+)
+@click.option("--description", default="", help="Description of the topic; used if there are no examples.")
 @click.pass_context
 def add(ctx: click.Context, key: str, name_en: str, name_zh: str, examples: str | None, description: str) -> None:
-    """Learn a topic from a few examples, or from its names and description alone; one of the same key is replaced."""
+    """Learn a topic from a few examples, or from its names and description. Replaces a topic with the same key."""
     from models.inference.own_topics import add as learn
     from models.inference.own_topics import background
     from models.inference.topic_files import OwnTopic, check_key
 
     if not examples and not description:
-        raise InvalidInput("--examples FILE or --description TEXT is wanted: a name alone says too little")
+        raise InvalidInput("give --examples FILE or --description TEXT")
     settings = settings_of(ctx)
     check_key(key)
     texts = tuple(texts_of(Path(examples))) if examples else ()
@@ -63,17 +68,17 @@ def add(ctx: click.Context, key: str, name_en: str, name_zh: str, examples: str 
     with console.status("learning"):
         learn(ours(settings), wiring.topics_dir(settings), topic, background(stored_texts(settings)))
     how = f"{len(texts)} examples" if texts else "its description"
-    click.echo(f"topic {key} learned from {how}; workers take it up when they are started again")
+    click.echo(f"topic {key} learned from {how}; workers load it when they are restarted")
 
 
 @topics.command(name="list", cls=ExampleCommand, examples="tocsin topics list --json")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @click.pass_context
 def list_topics(ctx: click.Context, as_json: bool) -> None:
-    """Show the topics of your own."""
+    """List user-defined topics."""
     from models.inference.topic_files import read_topics
 
-    table = table_of("key", "English", "Chinese", "learned from", "on model")
+    table = table_of("key", "English", "Chinese", "learned from", "model")
     for topic in read_topics(wiring.topics_dir(settings_of(ctx))):
         if as_json:
             print_json({"key": topic.key, "en": topic.name_en, "zh": topic.name_zh, "examples": len(topic.examples), "model": topic.model})
@@ -88,33 +93,36 @@ def list_topics(ctx: click.Context, as_json: bool) -> None:
 @click.argument("key")
 @click.pass_context
 def remove(ctx: click.Context, key: str) -> None:
-    """Take a topic away; what was scored with it stays in the store."""
+    """Remove a topic. Stored articles keep it."""
     from models.inference.topic_files import remove_topic
 
     if not remove_topic(wiring.topics_dir(settings_of(ctx)), key):
-        raise NotFound(f"there is no topic {key!r}; `tocsin topics list` shows those there are")
-    click.echo(f"topic {key} removed; workers forget it when they are started again")
+        raise NotFound(f"no topic {key!r}; see `tocsin topics list`")
+    click.echo(f"topic {key} removed; workers drop it when they are restarted")
 
 
 @topics.command(cls=ExampleCommand, examples="tocsin topics test rare_earths tomorrow.txt --json")
 @click.argument("key")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @click.pass_context
 def test(ctx: click.Context, key: str, file: str, as_json: bool) -> None:
-    """Say how likely the topic applies to each text of FILE (JSONL with text, or one a line); from 50 % on it does."""
+    """Show the probability of a topic for each text of a file.
+
+    FILE is JSONL with text, or has one text per line. The topic applies from 50 %.
+    """
     settings = settings_of(ctx)
     with console.status("loading the model"):
         classifier = ours(settings)
     topic = next((topic for topic in classifier.extra_topics if topic.key == key), None)
     if topic is None:
-        raise NotFound(f"there is no topic {key!r}; `tocsin topics list` shows those there are")
+        raise NotFound(f"no topic {key!r}; see `tocsin topics list`")
     texts = list(texts_of(Path(file)))
-    table = table_of("chance", "text")
+    table = table_of("probability", "text")
     for text, vector in zip(texts, classifier.vectors(texts), strict=True):
         probability = topic.probability(vector)
         if as_json:
-            print_json({"text": text, "chance": probability, "applies": probability >= 0.5})
+            print_json({"text": text, "probability": probability, "applies": probability >= 0.5})
         else:
             table.add_row(f"{probability:.0%}", escape(text))
     if not as_json:
@@ -122,17 +130,17 @@ def test(ctx: click.Context, key: str, file: str, as_json: bool) -> None:
 
 
 def ours(settings: Settings) -> TransformerClassifier:
-    """The classifier that the settings name, when it is a network of ours. Raises ModelError."""
+    """The configured classifier. Raises ModelError if it is not one of our networks."""
     from models.inference.transformer import TransformerClassifier
 
     classifier = wiring.make_classifier(settings)
     if not isinstance(classifier, TransformerClassifier):
-        raise ModelError(f"the model {classifier.version} is no network of ours; only those learn topics: set model to one")
+        raise ModelError(f"the model {classifier.version} cannot learn topics: it is not a network of ours")
     return classifier
 
 
 def texts_of(path: Path) -> list[str]:
-    """The texts of a file: JSONL with text, or one a line. Raises InvalidInput."""
+    """Read texts from a file: JSONL with text, or one per line. Raises InvalidInput."""
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
@@ -145,14 +153,14 @@ def texts_of(path: Path) -> list[str]:
         try:
             texts.append(str(json.loads(line)["text"]))
         except (ValueError, KeyError, TypeError) as error:
-            raise InvalidInput(f'{path}, line {number}: no JSON object with "text"') from error
+            raise InvalidInput(f'{path}, line {number}: not a JSON object with "text"') from error
     if not texts:
-        raise InvalidInput(f"{path}: holds no text")
+        raise InvalidInput(f"{path}: contains no text")
     return texts
 
 
 def stored_texts(settings: Settings) -> list[str]:
-    """Titles and leads of the newest stored articles, which stand for other news; none where there is no store to be opened."""
+    """Titles and leads of the newest stored articles as background; none if the store cannot be opened."""
     from models.inference.encoding import compose
 
     if settings.store == "embedded" and not (Path(settings.data_dir).expanduser() / "store").is_dir():
@@ -161,7 +169,7 @@ def stored_texts(settings: Settings) -> list[str]:
         with contextlib.closing(wiring.make_store(settings, migrate=False)) as store:
             return [compose(row.title, row.text) for row in store.articles.latest(STORED)]
     except StoreError as error:
-        console.print(f"learning without stored articles: {escape(str(error))}")
+        console.print(f"learning without background articles: {escape(str(error))}")
         return []
 
 

@@ -1,4 +1,4 @@
-"""The commands that make a model: train, calibrate, average."""
+"""Commands `train`, `calibrate`, `average`, `evaluate` and `model-card`."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ METHODS = ("full", "lora", "adalora", "ia3", "heads")
 
 
 class Layers(click.ParamType):
-    """Numbers of layers, "0,2,4"."""
+    """Parameter type for layer numbers such as "0,2,4"."""
 
     name = "LAYERS"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        """The numbers in order."""
+        """Parse and validate the numbers."""
         try:
             layers = tuple(int(part) for part in str(value).split(","))
         except ValueError:
-            self.fail(f"{value!r}: numbers apart by commas are wanted, such as 0,2,4", param, ctx)
+            self.fail(f"{value!r}: expected numbers separated by commas, such as 0,2,4", param, ctx)
         if list(layers) != sorted(set(layers)) or layers[0] < 0:
-            self.fail(f"{value!r}: rising numbers from 0 are wanted", param, ctx)
+            self.fail(f"{value!r}: expected ascending numbers from 0", param, ctx)
         return layers
 
 
@@ -51,23 +51,23 @@ class Layers(click.ParamType):
     accelerate launch --num_processes 4 -m tocsin train --data ~/data --out ~/models/mine
     """,
 )
-@click.option("--data", type=FOLDER, help="Folder with sentiment/, topic/, ner/ of labelled sets; not needed with --extra and --start.")
-@click.option("--extra", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="JSONL (.gz) of more labelled rows to learn.")
+@click.option("--data", type=FOLDER, help="Folder with sentiment/, topic/, ner/ of labelled sets; optional with --extra and --start.")
+@click.option("--extra", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="JSONL (.gz) of additional labelled rows.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder to write the version to.")
-@click.option("--start", type=FOLDER, help="Version to go on from; without it, the pre-trained body.")
-@click.option("--method", type=click.Choice(METHODS), help="Which weights are moved.  [default: full]")
+@click.option("--start", type=FOLDER, help="Version to continue from.  [default: the pre-trained backbone]")
+@click.option("--method", type=click.Choice(METHODS), help="Which weights are trained.  [default: full]")
 @click.option("--layers", type=Layers(), help="Layers to keep, such as 0,2,4,6,8,11.  [default: all]")
-@click.option("--teacher", "teachers", type=FOLDER, multiple=True, help="Version to learn from besides; several are an ensemble.")
-@click.option("--prune", type=click.FloatRange(0.0, 0.95), help="Share of the encoder's weights to set to 0.  [default: 0]")
+@click.option("--teacher", "teachers", type=FOLDER, multiple=True, help="Version to distil from; several form an ensemble.")
+@click.option("--prune", type=click.FloatRange(0.0, 0.95), help="Fraction of the encoder's weights to prune.  [default: 0]")
 @click.option("--epochs", type=click.IntRange(1, 100), help="Passes over the data.  [default: 2]")
 @click.option("--lr", type=click.FloatRange(min=0.0, min_open=True), help="Peak learning rate.  [default: 1.4e-4]")
-@click.option("--rehearse", type=click.FloatRange(0.0, 0.99), help="Share of old rows beside the --extra ones.  [default: 0.7]")
-@click.option("--threads", type=click.IntRange(1, 256), help="CPU threads, each with a batch of its own.  [default: 2]")
-@click.option("--seed", type=int, help="Of everything random.  [default: 13]")
-@click.option("--limit-s", type=click.FloatRange(min=1.0), help="End the schedule after so many seconds.")
+@click.option("--rehearse", type=click.FloatRange(0.0, 0.99), help="Fraction of old rows beside the --extra ones.  [default: 0.7]")
+@click.option("--threads", type=click.IntRange(1, 256), help="CPU threads, each with its own batch.  [default: 2]")
+@click.option("--seed", type=int, help="Random seed.  [default: 13]")
+@click.option("--limit-s", type=click.FloatRange(min=1.0), help="Limit of the training time in seconds.")
 @click.option("--version", help="Name of the version.  [default: the folder's name]")
 @click.option("--logs", type=click.Path(file_okay=False, path_type=Path), help="Folder for TensorBoard.")
-@click.option("--resume", is_flag=True, help="Go on from the checkpoint of an interrupted full run, same options.")
+@click.option("--resume", is_flag=True, help="Continue an interrupted full run with the same options.")
 @click.pass_context
 def train(
     ctx: click.Context,
@@ -81,9 +81,9 @@ def train(
     resume: bool,
     **given: Any,
 ) -> None:
-    """Fine-tune the bilingual model on labelled sets and write a version that `model` can be set to. Needs the extra "train".
+    """Fine-tune the model on labelled sets.
 
-    Interrupted, it leaves a checkpoint beside --out; --resume goes on from there.
+    Writes a version for the setting `model`. Needs the extra "train". An interrupted run leaves a checkpoint beside --out; --resume continues it.
     """
     from models.training.data import read_rows
     from models.training.train import Run, TrainingOptions
@@ -100,12 +100,15 @@ def train(
 
 @click.command(cls=ExampleCommand, examples="tocsin calibrate --data ~/data --start ~/models/mine --out ~/models/mine-2")
 @click.option("--data", type=FOLDER, required=True, help="Folder with the dev splits of labelled sets.")
-@click.option("--start", type=FOLDER, required=True, help="Version whose weights are kept.")
+@click.option("--start", type=FOLDER, required=True, help="Version with the weights.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder to write the version to.")
 @click.option("--version", help="Name of the version.  [default: the folder's name]")
 @click.pass_context
 def calibrate(ctx: click.Context, /, data: Path, start: Path, out: Path, version: str | None) -> None:
-    """Fit temperatures, thresholds and where to abstain anew on dev sets; no weight moves. Needs the extra "train"."""
+    """Refit calibration and decision thresholds.
+
+    Fits temperatures, thresholds and abstention on dev sets; weights are unchanged. Needs the extra "train".
+    """
     from models.training.derive import recalibrate
 
     settings_of(ctx)
@@ -118,17 +121,27 @@ def calibrate(ctx: click.Context, /, data: Path, start: Path, out: Path, version
     examples="tocsin average --data ~/data --start ~/models/first 0.3 --start ~/models/second 0.7 --out ~/models/mean",
 )
 @click.option("--data", type=FOLDER, required=True, help="Folder with the dev splits of labelled sets.")
-@click.option("--start", "starts", type=(FOLDER, click.FloatRange(min=0.0)), multiple=True, required=True, help="Version, and its share.")
+@click.option(
+    "--start",
+    "starts",
+    type=(FOLDER, click.FloatRange(min=0.0)),
+    multiple=True,
+    required=True,
+    help="Version and its weight in the average.",
+)
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder to write the version to.")
 @click.option("--version", help="Name of the version.  [default: the folder's name]")
 @click.pass_context
 def average(ctx: click.Context, /, data: Path, starts: tuple[tuple[Path, float], ...], out: Path, version: str | None) -> None:
-    """Write the mean of versions of one shape, such as two stops on one way of training. Needs the extra "train"."""
+    """Average the weights of several versions.
+
+    They must have the same architecture, such as two checkpoints of one run. Needs the extra "train".
+    """
     from models.training.derive import average as run
 
     settings_of(ctx)
     if not sum(share for _, share in starts):
-        raise click.BadParameter("one of the shares at least must be over 0", param_hint="--start")
+        raise click.BadParameter("at least one weight must be greater than 0", param_hint="--start")
     manifest = run(data, starts, out, now=datetime.now(UTC), version=version or out.name)
     click.echo(f"wrote {manifest.version} to {out}")
 
@@ -149,12 +162,14 @@ BESIDE = "../shared/data"
 )
 @click.option("--data", type=click.Path(exists=True, dir_okay=False), required=True, help="JSONL (.gz) of labelled rows.")
 @click.option("--task", type=click.Choice(TASKS), required=True, help="What to measure.")
-@click.option("--train", type=click.Path(exists=True, dir_okay=False), help="Fine-tune a fresh head and a copy of the encoder first.")
-@click.option("--genre", type=click.Choice(GENRES), default="news", show_default=True, help="Of rows that name none.")
-@click.option("--epochs", type=click.IntRange(1, 100), help="With --train: passes over it, 3 unless dev says stop.")
-@click.option("--lr", type=click.FloatRange(0, min_open=True), help="With --train: peak learning rate, 8e-5.")
-@click.option("--seed", type=int, help="Of the resampling and, with --train, of everything random; 13.")
-@click.option("--limit-s", type=click.FloatRange(0, min_open=True), help="With --train: end the fine-tuning after so many seconds.")
+@click.option(
+    "--train", type=click.Path(exists=True, dir_okay=False), help="First fine-tune a new head and a copy of the encoder on this file."
+)
+@click.option("--genre", type=click.Choice(GENRES), default="news", show_default=True, help="Genre of rows without one.")
+@click.option("--epochs", type=click.IntRange(1, 100), help="With --train: epochs, with early stopping.  [default: 3]")
+@click.option("--lr", type=click.FloatRange(0, min_open=True), help="With --train: peak learning rate.  [default: 8e-5]")
+@click.option("--seed", type=int, help="Random seed.  [default: 13]")
+@click.option("--limit-s", type=click.FloatRange(0, min_open=True), help="With --train: limit of the fine-tuning time in seconds.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
 def evaluate(
@@ -169,12 +184,12 @@ def evaluate(
     limit_s: float | None,
     as_json: bool,
 ) -> None:
-    """Measure the model on a labelled file, with 95 % bootstrap intervals.
+    """Evaluate the model on a labelled file.
 
-    Each row of the file is a JSON object with a text and its label or labels, and perhaps entity or aspect, genre and lang; for
-    entities with tokens and BIO tags. Rows that cannot be used are counted and named by line.
+    The figures have 95 % bootstrap intervals. Each row is a JSON object with text and label or labels, and optionally entity or aspect, genre and lang; for entities, with
+    tokens and BIO tags. Invalid rows are counted and reported with their line numbers.
 
-    With --train any labels will do: what is measured then is how good the encoder becomes on them.
+    With --train the labels may be any: this measures how well the encoder learns them.
     """
     from models.evaluation.evaluate import evaluate_file
 
@@ -190,7 +205,7 @@ def evaluate(
         options = FineTuneOptions(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
         found = evaluate_fine_tuned(ours(classifier), Path(train), Path(data), task, options=options, genre=genre)
     for line in found.bad:
-        console.print(f"[yellow]left out[/yellow] {escape(line)}", soft_wrap=True)
+        console.print(f"[yellow]skipped[/yellow] {escape(line)}", soft_wrap=True)
     if as_json:
         print_json(found)
     else:
@@ -198,23 +213,25 @@ def evaluate(
 
 
 def ours(classifier: Classifier) -> TransformerClassifier:
-    """The classifier as one of our networks. Raises ModelError when it is none."""
+    """The classifier as one of our networks. Raises ModelError if it is not one."""
     from models.inference.transformer import TransformerClassifier
 
     if not isinstance(classifier, TransformerClassifier):
-        raise ModelError(f'model {classifier.version} is no network of ours; set model to "shipped" or to what `tocsin train` wrote')
+        raise ModelError(
+            f'model {classifier.version} is not a network of ours; set model to "shipped" or to a version written by `tocsin train`'
+        )
     return classifier
 
 
 def _show(found: Evaluation) -> None:
-    left_out = f", {found.bad_rows} rows left out" if found.bad_rows else ""
+    left_out = f", {found.bad_rows} rows skipped" if found.bad_rows else ""
     results.print(f"{found.data}: {found.n} rows{left_out}, {found.task} ({found.label_space}) by {found.model}, {found.seconds:.1f} s")
     table = table_of("", "accuracy", "macro F1", "micro F1", "weighted F1", "ECE", "rows")
     table.add_row("all", *_figures(found))
     for language, part in found.by_language.items():
         table.add_row(escape(language), *_figures(part))
     if found.mapped is not None:
-        table.add_row("in our topics", *_figures(found.mapped))
+        table.add_row("mapped to our topics", *_figures(found.mapped))
     results.print(table)
     classes = table_of("class", "precision", "recall", "F1", "rows")
     for name, score in found.per_class.items():
@@ -239,15 +256,21 @@ def _figures(report: MetricsReport) -> list[str]:
     tocsin model-card --render
     """,
 )
-@click.option("--data", type=click.Path(path_type=Path), help=f"Folder with sentiment/, topic/, ner/ of SET.test.jsonl.gz; else {BESIDE}.")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("docs"), show_default=True, help="Where to write.")
-@click.option("--cache", type=click.Path(path_type=Path), default=Path(".cache/evaluate"), show_default=True, help="Figures so far.")
-@click.option("--only", default="", help="Sets to measure, by comma; all if left out.")
-@click.option("--baselines", default="tfidf", show_default=True, help="Of tfidf and textcnn, by comma; trained on the same rows.")
-@click.option("--fine-tune", default="", help="Sets on which a copy is fine-tuned besides, by comma.")
-@click.option("--epochs", type=click.IntRange(1, 100), help="Of each fine-tuning.")
-@click.option("--noise", type=click.IntRange(0), default=300, show_default=True, help="Rows of a file to measure under noise.")
-@click.option("--render", is_flag=True, help="Write the card anew from the figures in OUT; measure nothing.")
+@click.option(
+    "--data", type=click.Path(path_type=Path), help=f"Folder with sentiment/, topic/, ner/ of SET.test.jsonl.gz.  [default: {BESIDE}]"
+)
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("docs"), show_default=True, help="Output folder.")
+@click.option(
+    "--cache", type=click.Path(path_type=Path), default=Path(".cache/evaluate"), show_default=True, help="Folder of intermediate results."
+)
+@click.option("--only", default="", help="Sets to measure, separated by commas.  [default: all]")
+@click.option(
+    "--baselines", default="tfidf", show_default=True, help="Baselines trained on the same rows: tfidf, textcnn, separated by commas."
+)
+@click.option("--fine-tune", default="", help="Sets on which a copy is also fine-tuned, separated by commas.")
+@click.option("--epochs", type=click.IntRange(1, 100), help="Epochs of each fine-tuning.")
+@click.option("--noise", type=click.IntRange(0), default=300, show_default=True, help="Rows per file for the noise test.")
+@click.option("--render", is_flag=True, help="Render the card again from the figures in OUT, without measuring.")
 @click.pass_context
 def model_card(
     ctx: click.Context,
@@ -261,9 +284,9 @@ def model_card(
     noise: int,
     render: bool,
 ) -> None:
-    """Measure the model on every test file of a folder and write model-card.md, with its figures and a diagram.
+    """Evaluate the model on all test files and write the model card.
 
-    Takes a while; an interrupted run goes on where it was. Needs the extra "train".
+    Writes model-card.md with its figures and a diagram. An interrupted run continues where it stopped. Needs the extra "train".
     """
     from models.evaluation.card import render_card, write_card
 
@@ -276,7 +299,7 @@ def model_card(
 
         folder = data if data is not None else Path(BESIDE)
         if not folder.is_dir():
-            raise NotFound(f"{folder}: there is no such folder; name that of the labelled sets with --data FOLDER")
+            raise NotFound(f"{folder}: no such folder; give the labelled sets with --data FOLDER")
         classifier = ours(wiring.make_classifier(settings))
         options = FineTuneOptions() if epochs is None else FineTuneOptions(epochs=epochs)
         wanted = ScoreboardPlan(_names(baselines), _names(fine_tune), noise, only=_names(only), options=options)
@@ -286,7 +309,7 @@ def model_card(
 
 
 def folder_of(settings: Settings) -> Path:
-    """The version folder that the settings name, for the size of its files."""
+    """The configured version folder, for the size of its files."""
     from models.registry.manifest import shipped
 
     if settings.model == "champion":

@@ -1,4 +1,4 @@
-"""Commands `watchlists check` and `watchlists try`: what a file of watchlists follows, and what it would have matched."""
+"""Command `watchlists`: list, check and try watchlists."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.markup import escape
 from core.errors import InvalidInput
 from core.series import is_negative
 from tocsin.cli.classify import language_of
-from tocsin.cli.common import ExampleCommand, ExampleGroup, console, in_force, print_json, results, settings_of
+from tocsin.cli.common import ExampleCommand, ExampleGroup, console, existing_store, print_json, results, settings_of
 from tocsin.runtime import wiring
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from stream.watchlists.watchlists import Watchlist
 
 SHOWN = 5
-"""Articles of a watchlist that are shown, the newest."""
+"""Newest articles shown per watchlist."""
 _FILE = click.argument("file", type=click.Path(dir_okay=False), required=False)
 
 
@@ -37,29 +37,35 @@ _FILE = click.argument("file", type=click.Path(dir_okay=False), required=False)
     """,
 )
 def watchlists() -> None:
-    """Watchlists: companies, topics and keywords followed as one series.
+    """List, check and try watchlists.
 
-    Workers take a changed file up when started again, and what the dashboard saves at once.
+    A watchlist follows companies, topics and keywords as one series. Workers load a changed file when they are restarted, and watchlists saved on the dashboard within a minute.
     """
 
 
 @watchlists.command("list", cls=ExampleCommand, examples="tocsin watchlists list\ntocsin watchlists list --json")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @click.pass_context
 def list_(ctx: click.Context, as_json: bool) -> None:
-    """What is in force: the watchlists that were written on the dashboard, else those of the file of the settings."""
+    """List the active watchlists.
+
+    They are those saved on the dashboard, or else those of the settings.
+    """
     settings = settings_of(ctx)
-    with in_force(settings) as store:
+    with existing_store(settings) as store:
         found = wiring.active_watchlists(settings, store) if store else wiring.make_watchlists(settings)
     _show(found, as_json)
 
 
 @watchlists.command(cls=ExampleCommand, examples="tocsin watchlists check watchlists.toml\ntocsin watchlists check --json")
 @_FILE
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @click.pass_context
 def check(ctx: click.Context, file: str | None, as_json: bool) -> None:
-    """Show what is in FILE (default: the setting `watchlists`), or every mistake in it; then the exit status is 2."""
+    """Validate a file and show its watchlists.
+
+    FILE defaults to the setting `watchlists`. With errors, all of them are listed and the exit code is 2.
+    """
     _show(_load(settings_of(ctx), file), as_json)
 
 
@@ -92,12 +98,15 @@ def _show(found: Sequence[Watchlist], as_json: bool) -> None:
     """,
 )
 @_FILE
-@click.option("--text", "texts", multiple=True, help="A text to match; may be given again. Without it: the stored articles.")
-@click.option("--days", type=click.FloatRange(0, 366, min_open=True), default=7.0, show_default=True, help="How far back, of stored ones.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--text", "texts", multiple=True, help="Text to match; may be repeated.  [default: match stored articles]")
+@click.option("--days", type=click.FloatRange(0, 366, min_open=True), default=7.0, show_default=True, help="Days of stored articles.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @click.pass_context
 def try_(ctx: click.Context, file: str | None, texts: tuple[str, ...], days: float, as_json: bool) -> None:
-    """Say what the watchlists of FILE (default: the setting `watchlists`) match: texts, or the stored articles of the last days."""
+    """Match watchlists against texts or stored articles.
+
+    FILE defaults to the setting `watchlists`. Without --text, recently stored articles are matched.
+    """
     settings = settings_of(ctx)
     loaded = _load(settings, file)
     if texts:
@@ -109,7 +118,7 @@ def try_(ctx: click.Context, file: str | None, texts: tuple[str, ...], days: flo
 def _load(settings: Settings, file: str | None) -> tuple[Watchlist, ...]:
     loaded = wiring.make_watchlists(settings, Path(file) if file else None)
     if not loaded:
-        raise InvalidInput("no watchlists: give FILE, or set `watchlists` to one")
+        raise InvalidInput("no watchlists: give FILE or set `watchlists`")
     return loaded
 
 
@@ -125,11 +134,11 @@ def _try_texts(settings: Settings, loaded: Sequence[Watchlist], texts: Sequence[
         for hit in hits:
             results.print(f"  {hit.name}: {escape(hit.reason)}", soft_wrap=True)
         if not hits:
-            results.print("  on no watchlist")
+            results.print("  no match")
 
 
 def _subjects(settings: Settings, texts: Sequence[str], *, topics: bool) -> list[Subject]:
-    """Texts with the companies that they name; and with their topics, which takes the model, where they are wanted."""
+    """Texts with their companies and, if needed, with topics from the model."""
     from models.inference.classifier import Document
     from stream.watchlists.matcher import Subject
 
@@ -167,10 +176,10 @@ def _try_store(settings: Settings, loaded: Sequence[Watchlist], days: float, as_
             print_json({"name": name, "days": days, "read": read, "articles": len(own), "negative": negative, "newest": _newest(own)})
             continue
         counted = f"{len(own)} of {read} articles in the last {days:g} days, {negative} of them negative"
-        results.print(f"{name}: would have matched {counted}", soft_wrap=True)
+        results.print(f"{name}: matched {counted}", soft_wrap=True)
         for row, hit in reversed(own[-SHOWN:]):
-            told = f"{row.published_at:%Y-%m-%d %H:%M} {row.source}: {row.title or row.text[:120]} ({hit.reason})"
-            results.print(f"  {escape(told)}", soft_wrap=True)
+            line = f"{row.published_at:%Y-%m-%d %H:%M} {row.source}: {row.title or row.text[:120]} ({hit.reason})"
+            results.print(f"  {escape(line)}", soft_wrap=True)
 
 
 def _newest(own: Sequence[_Matched]) -> list[dict[str, object]]:

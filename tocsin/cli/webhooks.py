@@ -1,4 +1,4 @@
-"""`tocsin webhooks`: the endpoints of the settings, how they last answered, a test, and what is sent once more."""
+"""Command `webhooks`: state of the endpoints, test deliveries and replays."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from tocsin.runtime import wiring
 
 @click.group(cls=ExampleGroup, examples="tocsin webhooks list\ntocsin --config tocsin.toml webhooks test")
 def webhooks() -> None:
-    """Where alerts are sent: how each endpoint last answered, a test, and what is sent once more."""
+    """Show the state of webhook endpoints, send tests, and replay deliveries."""
 
 
 @webhooks.command("list", cls=ExampleCommand, examples="tocsin webhooks list --json")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object an endpoint.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per endpoint.")
 @click.pass_context
 def list_(ctx: click.Context, as_json: bool) -> None:
-    """Each endpoint with its last answer, and how many alerts wait for it to come back."""
+    """List endpoints with their last response and the number of pending alerts."""
     from tocsin.services.delivery_service import states
 
     settings = _configured(settings_of(ctx))
     with contextlib.closing(wiring.make_store(settings)) as store:
         lasts = store.alerts.last_attempts(datetime.now(UTC) - timedelta(days=30))
-    table = table_of("endpoint", "state", "last attempt", "answer", "waiting")
+    table = table_of("endpoint", "state", "last attempt", "response", "pending")
     for found in states(settings, lasts):
         if as_json:
             print_json(found)
@@ -43,14 +43,14 @@ def list_(ctx: click.Context, as_json: bool) -> None:
         results.print(table)
 
 
-@webhooks.command(cls=ExampleCommand, examples="tocsin webhooks test\ntocsin webhooks test 'risk desk' --json")
+@webhooks.command(cls=ExampleCommand, examples="tocsin webhooks test\ntocsin webhooks test 'risk team' --json")
 @click.argument("endpoints", nargs=-1)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object an endpoint.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per endpoint.")
 @click.pass_context
 def test(ctx: click.Context, endpoints: tuple[str, ...], as_json: bool) -> None:
-    """Send a test to ENDPOINTS (all when none is named), each in its format, whatever its filters and though it is paused.
+    """Send a test to endpoints.
 
-    One that is gone is used again when it takes it.
+    ENDPOINTS defaults to all. Each gets the test in its format, regardless of filters and pausing. An endpoint that is gone (410) is used again if the test succeeds.
     """
     from stream.delivery.formats.generic import make_test_alert
     from stream.delivery.webhooks import Job, Webhooks
@@ -60,7 +60,7 @@ def test(ctx: click.Context, endpoints: tuple[str, ...], as_json: bool) -> None:
     with contextlib.closing(made_door) as door, contextlib.closing(wiring.make_store(settings)) as store:
         unknown = sorted(set(endpoints) - set(door.labels))
         if unknown:
-            raise NotFound(f"there is no webhook {unknown[0]!r}: {', '.join(door.labels)}")
+            raise NotFound(f"no webhook {unknown[0]!r}: {', '.join(door.labels)}")
         now = datetime.now(UTC)
         number = max((delivery.attempt for delivery in store.alerts.deliveries([make_test_alert(now).id])), default=0) + 1
         made = door.send([Job(label, make_test_alert(now), number) for label in endpoints or door.labels])
@@ -69,49 +69,49 @@ def test(ctx: click.Context, endpoints: tuple[str, ...], as_json: bool) -> None:
         if as_json:
             print_json(delivery)
         else:
-            click.echo(f"{delivery.endpoint}: {delivery.error or f'taken ({delivery.status})'}")
+            click.echo(f"{delivery.endpoint}: {delivery.error or f'delivered ({delivery.status})'}")
     if any(not delivery.delivered for delivery in made):
         ctx.exit(1)
 
 
 @webhooks.command(
-    cls=ExampleCommand, examples="tocsin webhooks replay 'risk desk' --failed\ntocsin webhooks replay 'risk desk' 3f9c21 --who 王芳"
+    cls=ExampleCommand, examples="tocsin webhooks replay 'risk team' --failed\ntocsin webhooks replay 'risk team' 3f9c21 --who 王芳"
 )
 @click.argument("endpoint")
 @click.argument("ids", nargs=-1, metavar="[ALERT]...")
-@click.option("--failed", is_flag=True, help="All that failed there in the last 31 days.")
-@click.option("--who", "actor", metavar="NAME", help="Who wants it, for the audit log. Default: your name on this computer.")
+@click.option("--failed", is_flag=True, help="All failed deliveries of the last 31 days.")
+@click.option("--who", "actor", metavar="NAME", help="Acting user, for the audit log.  [default: your login name]")
 @click.pass_context
 def replay(ctx: click.Context, endpoint: str, ids: tuple[str, ...], failed: bool, actor: str | None) -> None:
-    """Have alerts sent to ENDPOINT once more, whether it took them or not. The worker does it, within seconds while it runs.
+    """Send alerts to ENDPOINT again, delivered or not. A running worker does so within seconds.
 
-    With the embedded store: while `tocsin up` is stopped; they are sent when it starts, and the dashboard's page of deliveries does
-    the same at any time.
+    The embedded store can only be used while `tocsin up` is stopped; the alerts are then sent when it starts. The deliveries page of
+    the dashboard works at any time.
     """
     from tocsin.services.alert_service import find
     from tocsin.services.delivery_service import StoredDeliveryService
 
     if failed == bool(ids):
-        raise InvalidInput("give the ids of alerts, or --failed")
+        raise InvalidInput("give alert ids or --failed")
     now, name = datetime.now(UTC), person(actor)
     settings = _configured(settings_of(ctx))
     with contextlib.closing(wiring.make_store(settings)) as store:
         desk, actions = StoredDeliveryService(settings, store, lambda: now), AuditedActions(store, lambda: now, lambda: name)
         if failed:
-            asked = desk.replay_failed(endpoint, actions)
+            requested = desk.replay_failed(endpoint, actions)
         else:
-            asked = desk.replay(endpoint, [_subject(store, alert.id, endpoint) for alert in find(store, ids)], actions)
-    click.echo(f"{endpoint}: {asked} will be sent once more")
+            requested = desk.replay(endpoint, [_subject(store, alert.id, endpoint) for alert in find(store, ids)], actions)
+    click.echo(f"{endpoint}: {requested} will be sent again")
 
 
 def _subject(store: Store, alert_id: str, endpoint: str) -> str:
-    """What the log of an endpoint calls an alert: the last group that it went out in, where it did."""
+    """Delivery id of an alert at an endpoint: the last group it was sent in, if any, else its own."""
     return next((each.alert_id for each in reversed(store.deliveries_of(alert_id)) if each.endpoint == endpoint), alert_id)
 
 
 def _configured(settings: Settings) -> Settings:
     if not settings.webhooks:
-        raise SettingsError("no webhooks: [[webhooks]] tables of the settings file name them; deploy/tocsin.example.toml shows one")
+        raise SettingsError("no webhooks: add [[webhooks]] tables to the settings file; see deploy/tocsin.example.toml")
     return settings
 
 

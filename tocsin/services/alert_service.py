@@ -91,7 +91,7 @@ def _prefix(name: str, kind: str) -> str:
 
 
 def _only(name: str, ids: Sequence[str], kind: str) -> str:
-    listed = "`tocsin alerts list`" if kind == "alert" else "`tocsin alerts silences --expired`"
+    listed = "`tocsin alerts list`" if kind == "alert" else "`tocsin alerts silences --ended`"
     if not ids:
         raise NotFound(f"{name}: no such {kind}; {listed} shows the ids")
     if len(ids) > 1:
