@@ -47,14 +47,14 @@ COPIES = {
     "articles": {"id": _SELF, "story": _SELF, "published_at": _MOMENT, "fetched_at": _MOMENT},
     "mentions": {"id": _SELF, "story": _SELF, "published_at": _MOMENT},
     "article_keys": {"id": _SELF, "story": _SELF, "published_at": _MOMENT},
-    "story_bands": {"band": "bitXor(band, copy)", "story": _SELF, "published_at": _MOMENT},
+    "lsh_bands": {"band": "bitXor(band, copy)", "story": _SELF, "published_at": _MOMENT},
 }
 """What the copy of that number differs in from the row, for each table."""
 AT_ONCE = 50_000
 """Articles that are copied in one statement: more need more memory than the server of the tests has, and more time on a busy machine."""
 
 
-MARK = "INSERT INTO hour_marks SELECT toStartOfHour(published_at) AS hour, toUInt64(1) AS n FROM mentions GROUP BY hour"
+MARK = "INSERT INTO dirty_hours SELECT toStartOfHour(published_at) AS hour, toUInt64(1) AS n FROM mentions GROUP BY hour"
 
 
 class ReadTiming(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,7 +165,7 @@ def _scored(document: Document, number: int, moment: datetime, rng: random.Rando
         published_at=moment,
         fetched_at=moment,
         mentions=mentions,
-        bands=tuple(rng.getrandbits(62) for _ in range(4)),
+        lsh_bands=tuple(rng.getrandbits(62) for _ in range(4)),
     )
     score = Score(
         id=name,

@@ -1,14 +1,13 @@
-"""The sizes of a network and the names of what it says: what its files are read with, without torch.
+"""Heads of a model and sizes of its network. Needs no torch.
 
-Which heads does a model have, and what does each output stand for?
-
-sentiment   a news text as a whole            negative, neutral, positive
-social      a post as a whole                 the same classes: posts and wire copy are labelled by other habits
-company     one company of a text             the same classes
-topics      a text                            core.taxonomy.TOPIC_KEYS, each yes or no
-risks       a text                            core.taxonomy.RISK_KEYS, each yes or no
-labels      a text                            the own labels of each set that trained the model (`LabelSet`)
-tags        every token                       TAG_NAMES
+HEAD        INPUT                             OUTPUTS
+sentiment   a news text                       negative, neutral, positive
+social      a social media post               the same classes; a head of its own, as annotators label posts and news differently
+company     a text and one of its companies   the same classes
+topics      a text                            core.taxonomy.TOPIC_KEYS, multi-label
+risks       a text                            core.taxonomy.RISK_KEYS, multi-label
+labels      a text                            the original labels of each training set (`LabelSet`)
+tags        every token                       TAG_NAMES (BIO)
 """
 
 from __future__ import annotations
@@ -24,12 +23,12 @@ from core.taxonomy import RISK_KEYS, TOPIC_KEYS
 
 SENTIMENTS = ("negative", "neutral", "positive")
 TAGS = "tags"
-"""The one head that speaks of every token."""
+"""The one head with an output for every token."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The sizes of an encoder; outputs: the size of each of its heads, by name."""
+    """Sizes of an encoder. outputs: head -> number of outputs."""
 
     vocabulary: int
     hidden: int
@@ -48,9 +47,9 @@ LABELS = "labels"
 
 
 class LabelSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The own labels of a training set, in the order of their outputs.
+    """The original labels of a training set, in the order of their outputs.
 
-    exclusive: each row has exactly one
+    exclusive: each row has exactly one label (softmax); else any number of them (sigmoid)
     """
 
     names: tuple[str, ...]
@@ -58,14 +57,14 @@ class LabelSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @classmethod
     def of(cls, rows: Sequence[Sequence[str]], fewest: int = 1) -> Self:
-        """Of the labels of each row: those that `fewest` rows have at least, the commonest first."""
+        """The label set of rows, given as the labels of each row: labels of at least `fewest` rows, most frequent first."""
         counts = Counter(label for labels in rows for label in labels)
         names = tuple(label for label, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])) if count >= fewest)
         return cls(names, exclusive=all(len(labels) == 1 for labels in rows))
 
 
 def head_sizes(label_sets: Mapping[str, LabelSet]) -> dict[str, int]:
-    """Outputs by head. The label sets lie one after the other in one head."""
+    """Head -> number of outputs. All label sets share one head, one after the other."""
     sizes = {name: len(SENTIMENTS) for name in SENTIMENT_HEADS}
     sizes |= {"topics": len(TOPIC_KEYS), "risks": len(RISK_KEYS), TAGS: len(TAG_NAMES)}
     if label_sets:
@@ -74,7 +73,7 @@ def head_sizes(label_sets: Mapping[str, LabelSet]) -> dict[str, int]:
 
 
 def label_columns(label_sets: Mapping[str, LabelSet]) -> dict[str, slice]:
-    """Where each set's labels lie among the outputs of the head `labels`."""
+    """Training set -> its columns among the outputs of the head `labels`."""
     places, start = {}, 0
     for source, each in label_sets.items():
         places[source] = slice(start, start + len(each.names))
@@ -83,6 +82,12 @@ def label_columns(label_sets: Mapping[str, LabelSet]) -> dict[str, slice]:
 
 
 def sentiment_head(target: str, genre: str, present: Collection[str] = SENTIMENT_HEADS) -> str:
-    """The head that reads such a text: of a company, of a post, else of news; `sentiment` where a model has no other."""
+    """The sentiment head for a text: `company` with a target, `social` for posts, else `sentiment`.
+
+    Args:
+        target: company that the sentiment is towards, or "".
+        genre: genre of the text.
+        present: heads of the model; without the specific one, `sentiment` is used.
+    """
     name = "company" if target else "social" if genre == "social" else "sentiment"
     return name if name in present else "sentiment"

@@ -1,7 +1,7 @@
-"""Clear cases, written by us: what no labelled set has enough of, above all neutral Chinese wire news.
+"""Headline templates written for this project: clear cases that labelled sets lack, above all neutral Chinese agency news.
 
-Each template has {c}, an invented company, and perhaps {d} (another one), {n} (a number) and {p} (a per cent figure). The
-names are invented at random, so that the model learns the event and not the company.
+Each template has {c}, an invented company, and may have {d} (another one), {n} (a number) and {p} (a percentage). Names are random, so
+that the model learns the event and not the company.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from importlib import resources
 from core.errors import ModelError
 from core.taxonomy import BY_KEY
 
-FILLED = 0.4  # of the seeds go on with facts that say nothing
+FILLER_SHARE = 0.4  # share of filled templates that continue with neutral facts
 
 _EN_STARTS = (
     "Al",
@@ -83,7 +83,7 @@ _ZH_FIRST = "华金天海中东恒瑞泰安嘉鼎永新博云宏远星晨凯融�
 _ZH_SECOND = "兴达信源辰川润丰泽禾泓岳图诺科航维德茂翔锐灵铭朗沃能"
 _ZH_KINDS = ("股份", "集团", "科技", "控股", "地产", "银行", "医药", "能源", "证券", "电子", "汽车", "新材", "重工", "软件", "食品")
 
-#: What follows a lead in wire copy and says nothing good or bad; it must not dilute what the lead said.
+#: Neutral sentences as they follow a lead in agency copy; they must not change the predicted sentiment of the lead.
 _FILLERS = {
     "en": (
         "The company was established in 19{y} and is run from {d}'s former offices.",
@@ -110,8 +110,8 @@ _FILLERS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Seed:
-    """One filled template."""
+class FilledTemplate:
+    """A headline made from a template."""
 
     text: str
     company: str
@@ -122,7 +122,7 @@ class Seed:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """One line of seeds.tsv."""
+    """One line of templates.tsv."""
 
     language: str
     sentiment: str
@@ -131,7 +131,7 @@ class Template:
 
 
 def read_templates(lines: str | None = None) -> tuple[Template, ...]:
-    """The templates of models/seeds.tsv (or of `lines`), in order. Raises ModelError on a malformed line."""
+    """The templates of models/templates.tsv, or of `lines`, in order. Raises ModelError for a malformed line."""
     text = resources.files("models").joinpath("templates.tsv").read_text(encoding="utf8") if lines is None else lines
     templates = []
     for number, line in enumerate(text.splitlines(), start=1):
@@ -140,32 +140,32 @@ def read_templates(lines: str | None = None) -> tuple[Template, ...]:
         parts = line.split("\t")
         topics = tuple(parts[2].split(",")) if len(parts) == 4 else ()
         if not topics or any(topic not in BY_KEY for topic in topics):
-            message = f"models/seeds.tsv line {number}: language, sentiment, known topics and text are wanted, apart by tabs"
+            message = f"models/templates.tsv line {number}: expected language, sentiment, known topics and text, separated by tabs"
             raise ModelError(message)
         templates.append(Template(parts[0], parts[1], topics, parts[3]))
     return tuple(templates)
 
 
-def company_name(language: str, dice: random.Random) -> str:
-    """An invented company."""
+def company_name(language: str, rng: random.Random) -> str:
+    """A random invented company name in a language."""
     if language == "zh":
-        return dice.choice(_ZH_FIRST) + dice.choice(_ZH_SECOND) + dice.choice(_ZH_KINDS)
-    return dice.choice(_EN_STARTS) + dice.choice(_EN_MIDDLES) + dice.choice(_EN_ENDS) + dice.choice(_EN_KINDS)
+        return rng.choice(_ZH_FIRST) + rng.choice(_ZH_SECOND) + rng.choice(_ZH_KINDS)
+    return rng.choice(_EN_STARTS) + rng.choice(_EN_MIDDLES) + rng.choice(_EN_ENDS) + rng.choice(_EN_KINDS)
 
 
-def grow(templates: tuple[Template, ...], per_template: int, dice: random.Random) -> list[Seed]:
-    """Each template filled `per_template` times, with other names and figures each time."""
-    return [_fill(template, dice) for template in templates for _ in range(per_template)]
+def fill_templates(templates: tuple[Template, ...], per_template: int, rng: random.Random) -> list[FilledTemplate]:
+    """Fill each template `per_template` times, with different names and figures each time."""
+    return [_fill(template, rng) for template in templates for _ in range(per_template)]
 
 
-def _fill(template: Template, dice: random.Random) -> Seed:
-    company, other = company_name(template.language, dice), company_name(template.language, dice)
-    whole = dice.choice((dice.randint(2, 9), dice.randint(10, 99), dice.randint(100, 950)))
-    number = f"{whole}{dice.choice(('', '', f'.{dice.randint(1, 9)}'))}"
-    text = template.text.format(c=company, d=other, n=number, p=f"{dice.randint(3, 80)}%", q=f"{dice.randint(1, 9)}.{dice.randint(0, 9)}%")
-    if dice.random() < FILLED:
-        facts = dice.sample(_FILLERS[template.language], dice.randint(1, 3))
-        filled = [fact.format(d=other, n=dice.randint(2, 95), y=dice.randint(50, 99)) for fact in facts]
+def _fill(template: Template, rng: random.Random) -> FilledTemplate:
+    company, other = company_name(template.language, rng), company_name(template.language, rng)
+    whole = rng.choice((rng.randint(2, 9), rng.randint(10, 99), rng.randint(100, 950)))
+    number = f"{whole}{rng.choice(('', '', f'.{rng.randint(1, 9)}'))}"
+    text = template.text.format(c=company, d=other, n=number, p=f"{rng.randint(3, 80)}%", q=f"{rng.randint(1, 9)}.{rng.randint(0, 9)}%")
+    if rng.random() < FILLER_SHARE:
+        facts = rng.sample(_FILLERS[template.language], rng.randint(1, 3))
+        filled = [fact.format(d=other, n=rng.randint(2, 95), y=rng.randint(50, 99)) for fact in facts]
         stop, gap = ("。", "") if template.language == "zh" else (". ", " ")
         text = text + stop + gap.join(filled)
-    return Seed(text, company, template.language, template.sentiment, template.topics)
+    return FilledTemplate(text, company, template.language, template.sentiment, template.topics)

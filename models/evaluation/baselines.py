@@ -1,7 +1,7 @@
-"""How much of a figure is the set, and how much the encoder? Two plain classifiers, trained on the same rows and measured alike.
+"""Baseline classifiers, trained and evaluated on the same rows as the encoder.
 
-    tfidf     TF-IDF of words (1 to 2) or, in Chinese, characters (1 to 3), and logistic regression, its C chosen on dev
-    textcnn   a convolution over learned word or character vectors (Kim 2014), stopped by dev
+    tfidf     TF-IDF of word 1- to 2-grams, in Chinese of character 1- to 3-grams, and logistic regression, with C chosen on dev
+    textcnn   a convolutional network over learned word or character embeddings (Kim 2014), with early stopping on dev
 
 Needs the extra "train".
 """
@@ -24,116 +24,131 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from core.errors import SettingsError
-from models.evaluation.benchmark import in_dev, labels_of, unseen
-from models.evaluation.evaluate import Evaluation, Judged, evaluation_of, own_tally, read_rows_of
+from models.evaluation.benchmark import in_dev, labels_of, without_test_texts
+from models.evaluation.evaluate import Evaluation, ScoredRows, evaluation_of, own_label_counts, read_rows_of
 from models.evaluation.labelled_files import NEWS, Labelled
-from models.evaluation.metrics import RESAMPLES, report_of
+from models.evaluation.metrics import RESAMPLES, metrics_report
 from models.heads import LabelSet
 
 Floats = npt.NDArray[np.float64]
 Logits = npt.NDArray[np.floating]
 
-STRENGTHS = (1.0, 4.0, 16.0)  # of C, the inverse of regularisation
-FEWEST_POSITIVES = 20  # rows of a label that is not exclusive, below which it is never said
-LARGE = 250_000  # rows times classes
+STRENGTHS = (1.0, 4.0, 16.0)  # values of C, the inverse regularisation strength
+MIN_POSITIVES = 20  # a multi-label class with fewer rows is never predicted
+LARGE_PROBLEM = 250_000  # rows x classes, above which stochastic gradient descent is used
 FEATURES = 150_000
-FEWEST_DEV = 20
+MIN_DEV_ROWS = 20
 
 
-class Baseline(Protocol):
-    """A classifier that learns from rows."""
+class BaselineClassifier(Protocol):
+    """A classifier that is trained on labelled rows."""
 
     def fit(self, rows: Sequence[Labelled], dev: Sequence[Labelled], labels: LabelSet, seed: int) -> None:
-        """Learn from `rows`; `dev` is for choosing only."""
+        """Train on `rows`; `dev` is used for model selection only."""
         ...
 
     def logits(self, rows: Sequence[Labelled]) -> Logits:
-        """(N, C) over the labels: softmax or, where they are not exclusive, sigmoid gives probabilities."""
+        """Logits (N, C) over the labels, for softmax if they are exclusive, else for sigmoid."""
         ...
 
 
 def evaluate_baseline(
     name: str, train: Path, data: Path, task: str, *, seed: int = 13, genre: str = NEWS, resamples: int = RESAMPLES
 ) -> Evaluation:
-    """The figures on `data` of the baseline `name`, trained on `train`. Raises SettingsError for unusable files and unknown names."""
+    """Train a baseline on one file and evaluate it on another.
+
+    Args:
+        name: one of BASELINES.
+        train: training file.
+        data: test file; texts in it are removed from the training rows.
+        task: "sentiment", "topic" or "risk".
+        seed: random seed.
+        genre: genre of rows that name none.
+        resamples: bootstrap resamples.
+
+    Raises:
+        SettingsError: a file has no usable rows, or the name is unknown.
+    """
     if name not in BASELINES:
-        message = f"unknown baseline {name!r}: {' or '.join(BASELINES)} is wanted"
+        message = f"unknown baseline {name!r}: use {' or '.join(BASELINES)}"
         raise SettingsError(message)
     kind = "sentiment" if task == "sentiment" else "topic"
-    rows, learned = read_rows_of(data, kind, genre=genre), read_rows_of(train, kind, genre=genre)
+    rows, training = read_rows_of(data, kind, genre=genre), read_rows_of(train, kind, genre=genre)
     started = monotonic()
-    fresh = unseen(learned.rows, rows.rows)
-    dev, kept = [row for row in fresh if in_dev(row.text)], [row for row in fresh if not in_dev(row.text)]
+    usable = without_test_texts(training.rows, rows.rows)
+    dev, kept = [row for row in usable if in_dev(row.text)], [row for row in usable if not in_dev(row.text)]
     labels = labels_of(kept, str(train))
     baseline = BASELINES[name]()
-    baseline.fit(kept, dev if len(dev) >= FEWEST_DEV else [], labels, seed)
-    tally = own_tally([frozenset(row.labels) for row in rows.rows], baseline.logits(rows.rows), labels.names, exclusive=labels.exclusive)
-    judged = Judged(tally, [row.language if row.named else "" for row in rows.rows], f"trained:{train.name}")
-    found = evaluation_of(judged, rows.bad, task, name, data, monotonic() - started, resamples=resamples)
-    return msgspec.structs.replace(found, training={"file": train.name, "rows": len(kept), "dev_rows": len(dev), "seed": seed})
+    baseline.fit(kept, dev if len(dev) >= MIN_DEV_ROWS else [], labels, seed)
+    row_counts = own_label_counts(
+        [frozenset(row.labels) for row in rows.rows], baseline.logits(rows.rows), labels.names, exclusive=labels.exclusive
+    )
+    scored = ScoredRows(row_counts, [row.language if row.named else "" for row in rows.rows], f"trained:{train.name}")
+    evaluation = evaluation_of(scored, rows.bad, task, name, data, monotonic() - started, resamples=resamples)
+    return msgspec.structs.replace(evaluation, training={"file": train.name, "rows": len(kept), "dev_rows": len(dev), "seed": seed})
 
 
 def score_of(truth: Sequence[frozenset[str]], logits: Logits, labels: LabelSet) -> float:
-    """What dev chooses by: macro and micro F1 together."""
-    report = report_of(own_tally(truth, logits.astype(np.float64), labels.names, exclusive=labels.exclusive))
+    """The score for model selection on dev: macro F1 plus micro F1."""
+    report = metrics_report(own_label_counts(truth, logits.astype(np.float64), labels.names, exclusive=labels.exclusive))
     return report.macro_f1 + report.micro_f1
 
 
 def words_of(row: Labelled) -> str:
-    """The row's text with its target at the end: all that a bag of words can be told of it."""
+    """The row's text with its target appended, as a bag of words has no other way to represent the target."""
     return f"{row.text} {row.target}" if row.target else row.text
 
 
 def targets_of(rows: Sequence[Labelled], labels: LabelSet) -> npt.NDArray[np.int_]:
-    """(N, C) of 0 and 1."""
+    """Indicator matrix (N, C) of the labels."""
     return np.array([[int(name in row.labels) for name in labels.names] for row in rows]).reshape(-1, len(labels.names))
 
 
 class Tfidf:
-    """TF-IDF and logistic regression, by scikit-learn; one for each label where they are not exclusive."""
+    """TF-IDF and logistic regression by scikit-learn; one-vs-rest if the labels are not exclusive."""
 
     def fit(self, rows: Sequence[Labelled], dev: Sequence[Labelled], labels: LabelSet, seed: int) -> None:
-        """Learn once for each strength, keep the best on dev; without dev the middle one."""
+        """Train once per value of C and keep the best on dev; without dev, use the middle value."""
         from sklearn.feature_extraction.text import TfidfVectorizer
 
         chinese = 2 * sum(row.language == "zh" for row in rows) > len(rows)
-        fewest = 2 if len(rows) > 500 else 1
+        min_df = 2 if len(rows) > 500 else 1
         shape = {"analyzer": "char", "ngram_range": (1, 3)} if chinese else {"analyzer": "word", "ngram_range": (1, 2)}
-        self._vectors = TfidfVectorizer(**shape, min_df=fewest, max_features=FEATURES, sublinear_tf=True, token_pattern=_WORD.pattern)
+        self._vectors = TfidfVectorizer(**shape, min_df=min_df, max_features=FEATURES, sublinear_tf=True, token_pattern=_WORD.pattern)
         features = self._vectors.fit_transform([words_of(row) for row in rows])
         self._labels = labels
         targets = targets_of(rows, labels)
-        self._columns = np.flatnonzero(targets.sum(0) >= min(FEWEST_POSITIVES, len(rows) // 10))
-        large = len(rows) * len(self._columns) > LARGE
+        self._columns = np.flatnonzero(targets.sum(0) >= min(MIN_POSITIVES, len(rows) // 10))
+        large = len(rows) * len(self._columns) > LARGE_PROBLEM
         best = -1.0
         for strength in STRENGTHS if dev and not large else STRENGTHS[1:2]:
             model = self._regression(strength, seed, large=large)
             model.fit(features, targets.argmax(1) if labels.exclusive else targets[:, self._columns])
-            score = score_of([frozenset(row.labels) for row in dev], self._read(model, dev), labels) if dev else 0.0
+            score = score_of([frozenset(row.labels) for row in dev], self._decision(model, dev), labels) if dev else 0.0
             if score > best:
                 best, self._model = score, model
 
     def logits(self, rows: Sequence[Labelled]) -> Logits:
-        """(N, C)."""
-        return self._read(self._model, rows)
+        """Logits (N, C)."""
+        return self._decision(self._model, rows)
 
     def _regression(self, strength: float, seed: int, *, large: bool):  # type: ignore[no-untyped-def]  # noqa: ANN202
         from sklearn.linear_model import LogisticRegression, SGDClassifier
         from sklearn.multiclass import OneVsRestClassifier
 
-        if large:  # the same regression by stochastic gradient descent: minutes instead of hours
+        if large:  # the same model by stochastic gradient descent, in minutes instead of hours
             model = SGDClassifier(loss="log_loss", alpha=1e-6, random_state=seed)
             return model if self._labels.exclusive else OneVsRestClassifier(model)
         if self._labels.exclusive:
             return LogisticRegression(C=strength, max_iter=1000, random_state=seed)
         return OneVsRestClassifier(LogisticRegression(C=strength, solver="liblinear", random_state=seed))
 
-    def _read(self, model, rows: Sequence[Labelled]) -> Logits:  # type: ignore[no-untyped-def]  # noqa: ANN001
-        said = np.asarray(model.decision_function(self._vectors.transform([words_of(row) for row in rows])), dtype=np.float64)
-        if said.ndim == 1:  # two classes: one logit stands for both
-            said = np.stack([np.zeros_like(said), said], axis=1)
+    def _decision(self, model, rows: Sequence[Labelled]) -> Logits:  # type: ignore[no-untyped-def]  # noqa: ANN001
+        scores = np.asarray(model.decision_function(self._vectors.transform([words_of(row) for row in rows])), dtype=np.float64)
+        if scores.ndim == 1:  # with two classes scikit-learn returns one logit
+            scores = np.stack([np.zeros_like(scores), scores], axis=1)
         out = np.full((len(rows), len(self._labels.names)), -1e9)
-        out[:, model.classes_ if self._labels.exclusive else self._columns] = said
+        out[:, model.classes_ if self._labels.exclusive else self._columns] = scores
         return out
 
 
@@ -142,14 +157,14 @@ _TOKEN = re.compile(r"[㐀-鿿]|[a-z]+|\d|[^\s\w]")
 
 
 class TextCnn:
-    """Convolutions of widths 2, 3 and 4 over learned vectors of words (characters in Chinese), their maxima, a linear layer."""
+    """Convolutions of widths 2, 3 and 4 over embeddings of words (characters in Chinese), max pooling, and a linear layer."""
 
     size, filters, longest, epochs, patience, rate, vocabulary = 128, 100, 160, 12, 2, 1e-3, 30_000
 
     def fit(self, rows: Sequence[Labelled], dev: Sequence[Labelled], labels: LabelSet, seed: int) -> None:
-        """Learn until dev is no better; without dev for half the epochs."""
+        """Train with early stopping on dev; without dev, for half the epochs."""
         torch.manual_seed(seed)
-        dice = random.Random(seed)  # noqa: S311
+        rng = random.Random(seed)  # noqa: S311
         counts = Counter(token for row in rows for token in tokens_of(row))
         self._ids = {token: i + 2 for i, (token, n) in enumerate(counts.most_common(self.vocabulary)) if n > 1 or len(rows) < 500}
         self._net = _Convolutions(len(self._ids) + 2, self.size, self.filters, len(labels.names))
@@ -158,13 +173,13 @@ class TextCnn:
         best, stale, kept = -1.0, 0, None
         for _ in range(self.epochs if dev else self.epochs // 2):
             self._net.train()
-            for batch in _like_lengths(ids, dice):
-                said = self._net(_padded([ids[i] for i in batch]))
-                wanted = targets[batch]
+            for batch in _batches_of_similar_length(ids, rng):
+                scores = self._net(_padded([ids[i] for i in batch]))
+                expected = targets[batch]
                 if labels.exclusive:
-                    loss = functional.cross_entropy(said, wanted.argmax(1))
+                    loss = functional.cross_entropy(scores, expected.argmax(1))
                 else:
-                    loss = functional.binary_cross_entropy_with_logits(said, wanted)
+                    loss = functional.binary_cross_entropy_with_logits(scores, expected)
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
@@ -179,7 +194,7 @@ class TextCnn:
             self._net.load_state_dict(kept)
 
     def logits(self, rows: Sequence[Labelled]) -> Logits:
-        """(N, C)."""
+        """Logits (N, C)."""
         self._net.eval()
         with torch.inference_mode():
             parts = [self._net(_padded([self._encode(row) for row in rows[i : i + 256]])).numpy() for i in range(0, len(rows), 256)]
@@ -190,7 +205,7 @@ class TextCnn:
 
 
 def tokens_of(row: Labelled) -> list[str]:
-    """Words, single Chinese characters, digits and marks, in lower case."""
+    """Lower-case words, single Chinese characters, digits and punctuation marks."""
     return _TOKEN.findall(words_of(row).lower())
 
 
@@ -204,8 +219,8 @@ class _Convolutions(nn.Module):
     def forward(self, ids: Tensor) -> Tensor:
         """ids: (B, L); logits (B, C)."""
         x = functional.dropout(self.words(ids).transpose(1, 2), 0.2, self.training)
-        found = torch.cat([functional.relu(width(x)).amax(2) for width in self.widths], 1)  # (B, 3 F)
-        out: Tensor = self.out(functional.dropout(found, 0.5, self.training))
+        evaluation = torch.cat([functional.relu(width(x)).amax(2) for width in self.widths], 1)  # (B, 3 F)
+        out: Tensor = self.out(functional.dropout(evaluation, 0.5, self.training))
         return out
 
 
@@ -216,11 +231,11 @@ def _padded(rows: Sequence[Sequence[int]]) -> Tensor:
     return out
 
 
-def _like_lengths(ids: Sequence[Sequence[int]], dice: random.Random, size: int = 64) -> list[list[int]]:
-    """Batches of like lengths in random order."""
-    order = sorted(range(len(ids)), key=lambda i: (len(ids[i]) // 8, dice.random()))
+def _batches_of_similar_length(ids: Sequence[Sequence[int]], rng: random.Random, size: int = 64) -> list[list[int]]:
+    """Batches of texts of similar lengths, in random order."""
+    order = sorted(range(len(ids)), key=lambda i: (len(ids[i]) // 8, rng.random()))
     batches = [order[start : start + size] for start in range(0, len(order), size)]
-    dice.shuffle(batches)
+    rng.shuffle(batches)
     return batches
 
 

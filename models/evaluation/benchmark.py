@@ -1,10 +1,10 @@
-"""How good does the encoder become on any labelled set? A fresh head and a copy of the encoder, fine-tuned on its own labels.
+"""Fine-tuning benchmark: a copy of the encoder with a new head, trained and evaluated on one labelled set.
 
-    TRAIN ─▶ rows ─┬─ nine in ten ─▶ models.training.fit ─▶ best on dev ─▶ temperature ─▶ figures on DATA
+    TRAIN ─▶ rows ─┬─ nine in ten ─▶ models.training.fit ─▶ best weights on dev ─▶ temperature ─▶ metrics on DATA
                    └─ one in ten, by hash of the text ─▶ dev
 
-Texts of DATA are taken out of TRAIN first. The classifier itself is left as it was. The same files, options and number of
-threads give the same figures, unless the run was ended by the clock.
+Texts of DATA are removed from TRAIN first. The classifier itself is not changed. The same files, options and number of threads give
+the same metrics, unless the run ended by its time limit.
 """
 
 from __future__ import annotations
@@ -23,28 +23,32 @@ import torch
 from torch import Tensor
 
 from core.errors import SettingsError
-from models.evaluation.evaluate import Evaluation, Judged, entity_tally, evaluation_of, own_tally, read_rows_of
+from models.evaluation.evaluate import Evaluation, ScoredRows, entity_counts, evaluation_of, own_label_counts, read_rows_of
 from models.evaluation.labelled_files import NEWS, Labelled, Tagged
-from models.evaluation.metrics import RESAMPLES, report_of
+from models.evaluation.metrics import RESAMPLES, metrics_report
 from models.heads import LABELS, TAG_NAMES, TAGS, LabelSet
 from models.inference.network import Network
 from models.inference.transformer import TransformerClassifier
-from models.training.calibrate import DevRows, own_temperature, read_dev
+from models.training.calibrate import DevRows, own_temperature, predict_dev
 from models.training.data import Example
-from models.training.fit import Hooks, Pace, encode, fit
+from models.training.fit import Hooks, TrainingSchedule, encode, fit
 from models.training.losses import batch_loss
-from models.training.progress import Stopper
+from models.training.progress import EarlyStopping
 
 Floats = npt.NDArray[np.float64]
 
 OWN = "own"
-FEWEST_DEV = 20  # rows, below which dev says nothing and the last weights are kept
-MOST_DEV = 2000  # evenly spaced: enough to stop by
+MIN_DEV_ROWS = 20  # with fewer rows dev is not used and the last weights are kept
+MAX_DEV_ROWS = 2000  # evenly spaced rows for early stopping
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """One fine-tuning. patience: looks at dev, two an epoch, without a better one before it stops; limit_s: the clock ends it earlier."""
+class FineTuneOptions:
+    """Options of one fine-tuning run.
+
+    patience: checks on dev, two per epoch, without improvement before it stops
+    limit_s: time limit in seconds; None for none
+    """
 
     epochs: int = 3
     lr: float = 8e-5
@@ -55,14 +59,17 @@ class Options:
     patience: int = 2
     limit_s: float | None = None
 
-    def pace(self) -> Pace:
-        """The settings of the loop."""
-        return Pace(self.lr, self.head_lr_scale, 0.06, 0.01, self.batch_tokens, 0.0, self.threads, self.limit_s)
+    def training_schedule(self) -> TrainingSchedule:
+        """The options of the training loop."""
+        return TrainingSchedule(self.lr, self.head_lr_scale, 0.06, 0.01, self.batch_tokens, 0.0, self.threads, self.limit_s)
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
-    """A fine-tuned copy behind the port, the labels of its fresh head, what their logits are divided by, and how it came about."""
+class FineTuned:
+    """A fine-tuned copy of a classifier.
+
+    labels: labels of its new head; temperature: divisor of their logits; training: description of the run
+    """
 
     classifier: TransformerClassifier
     labels: LabelSet
@@ -70,29 +77,47 @@ class Trained:
     training: dict[str, float | int | str]
 
 
-def evaluate_trained(
+def evaluate_fine_tuned(
     classifier: TransformerClassifier,
     train: Path,
     data: Path,
     task: str,
     *,
-    options: Options | None = None,
+    options: FineTuneOptions | None = None,
     genre: str = NEWS,
     resamples: int = RESAMPLES,
 ) -> Evaluation:
-    """Fine-tune a copy on `train`, measure it on `data`. Raises SettingsError when a file has no usable row or one label only."""
-    own = "entities" if task == "entities" else "topic"  # their own labels, whatever they are
-    rows, learned = read_rows_of(data, own, genre=genre), read_rows_of(train, own, genre=genre)
+    """Fine-tune a copy of a classifier on one file and evaluate it on another.
+
+    Args:
+        classifier: supplies the encoder.
+        train: training file.
+        data: test file.
+        task: "entities" for tagged rows; other tasks use the labels of the files as they are.
+        options: options of the run; None for the defaults.
+        genre: genre of rows that name none.
+        resamples: bootstrap resamples.
+
+    Raises:
+        SettingsError: a file has no usable row, or the training rows have a single label.
+    """
+    own = "entities" if task == "entities" else "topic"  # the labels of the files, whatever they are
+    rows, training_rows = read_rows_of(data, own, genre=genre), read_rows_of(train, own, genre=genre)
     started = monotonic()
-    trained = fine_tune(classifier, unseen(learned.rows, rows.rows), where=str(train), options=options or Options())
-    judged = judge_trained(trained, rows.rows, f"trained:{train.name}")
-    found = evaluation_of(judged, rows.bad, task, classifier.version, data, monotonic() - started, resamples=resamples)
-    counted = {"bad_rows": len(learned.bad), "seen_in_data": len(learned.rows) - len(unseen(learned.rows, rows.rows))}
+    trained = fine_tune(
+        classifier, without_test_texts(training_rows.rows, rows.rows), where=str(train), options=options or FineTuneOptions()
+    )
+    scored = score_fine_tuned(trained, rows.rows, f"trained:{train.name}")
+    found = evaluation_of(scored, rows.bad, task, classifier.version, data, monotonic() - started, resamples=resamples)
+    counted = {
+        "bad_rows": len(training_rows.bad),
+        "seen_in_data": len(training_rows.rows) - len(without_test_texts(training_rows.rows, rows.rows)),
+    }
     return msgspec.structs.replace(found, training=trained.training | counted)
 
 
-def unseen(rows: Sequence[Any], tests: Sequence[Any]) -> list[Any]:
-    """The rows whose text is not among those of `tests`, compared without case and white space."""
+def without_test_texts(rows: Sequence[Any], tests: Sequence[Any]) -> list[Any]:
+    """The rows whose text is not in `tests`; case and white space are ignored."""
     held = {_plain(row.text) for row in tests}
     return [row for row in rows if _plain(row.text) not in held]
 
@@ -102,24 +127,34 @@ def _plain(text: str) -> str:
 
 
 def in_dev(text: str) -> bool:
-    """Whether a text belongs to the tenth that is not trained on: by its hash, so always the same."""
+    """Whether a text belongs to the tenth that is held out for dev, by its hash."""
     return int(hashlib.sha256(_plain(text).encode("utf-8", "surrogatepass")).hexdigest()[:8], 16) % 10 == 0
 
 
-def fine_tune(classifier: TransformerClassifier, rows: Sequence[Any], *, where: str, options: Options) -> Trained:
-    """A copy of the encoder with a fresh head, trained on rows (all Labelled, or all Tagged). Raises SettingsError."""
+def fine_tune(classifier: TransformerClassifier, rows: Sequence[Any], *, where: str, options: FineTuneOptions) -> FineTuned:
+    """Train a copy of the encoder with a new head.
+
+    Args:
+        classifier: supplies the encoder.
+        rows: all Labelled or all Tagged.
+        where: name of the file, for messages.
+        options: options of the run.
+
+    Raises:
+        SettingsError: no row is left for training, or the rows have a single label.
+    """
     started = monotonic()
     dev = [row for row in rows if in_dev(row.text)]
-    learned = [row for row in rows if not in_dev(row.text)]
-    labels = LabelSet(("entities",), exclusive=True) if _tagged(rows) else labels_of(learned, where)
-    if not learned:
-        message = f"{where}: no row is left to train on; those of the test file are taken out"
+    training_rows = [row for row in rows if not in_dev(row.text)]
+    labels = LabelSet(("entities",), exclusive=True) if _tagged(rows) else labels_of(training_rows, where)
+    if not training_rows:
+        message = f"{where}: no row is left for training; those of the test file are removed"
         raise SettingsError(message)
     torch.manual_seed(options.seed)
-    network = _fresh(classifier, {TAGS: len(TAG_NAMES)} if _tagged(rows) else {LABELS: len(labels.names)})
+    network = _with_new_heads(classifier, {TAGS: len(TAG_NAMES)} if _tagged(rows) else {LABELS: len(labels.names)})
     label_sets = {} if _tagged(rows) else {OWN: labels}
-    examples = [_example(row) for row in learned]
-    watch = _Watch(network, classifier, dev[:: max(1, -(-len(dev) // MOST_DEV))], labels, options.patience)
+    examples = [_example(row) for row in training_rows]
+    monitor = _DevMonitor(network, classifier, dev[:: max(1, -(-len(dev) // MAX_DEV_ROWS))], labels, options.patience)
     steps = fit(
         network,
         classifier.tokenizer,
@@ -129,44 +164,44 @@ def fine_tune(classifier: TransformerClassifier, rows: Sequence[Any], *, where: 
         epochs=options.epochs,
         max_tokens=classifier.manifest.max_tokens,
         class_power=0.0,
-        pace=options.pace(),
+        training_schedule=options.training_schedule(),
         seed=options.seed,
-        hooks=Hooks(watch, 2 * options.epochs),
+        hooks=Hooks(monitor, 2 * options.epochs),
     )
-    if watch.best:
-        network.load_state_dict(watch.best)
+    if monitor.best:
+        network.load_state_dict(monitor.best)
     network.to("cpu")
     training: dict[str, float | int | str] = {
         "file": Path(where).name,
-        "rows": len(learned),
+        "rows": len(training_rows),
         "dev_rows": len(dev),
         "labels": len(labels.names),
         "steps": steps,
         "seed": options.seed,
-        "dev": round(watch.score, 4),
-        "temperature": watch.temperature,
+        "dev": round(monitor.score, 4),
+        "temperature": monitor.temperature,
         "seconds": round(monotonic() - started, 1),
     }
     manifest = msgspec.structs.replace(classifier.manifest, temperatures={})
-    dtype = getattr(torch, classifier.precision)  # what was found good for the encoder that this one was copied from
-    return Trained(TransformerClassifier(network, classifier.tokenizer, manifest, dtype=dtype), labels, watch.temperature, training)
+    dtype = getattr(torch, classifier.precision)  # the precision that was selected for the original encoder
+    return FineTuned(TransformerClassifier(network, classifier.tokenizer, manifest, dtype=dtype), labels, monitor.temperature, training)
 
 
-def judge_trained(trained: Trained, rows: Sequence[Any], label_space: str) -> Judged:
-    """What a fine-tuned copy says of rows, against their labels."""
+def score_fine_tuned(trained: FineTuned, rows: Sequence[Any], label_space: str) -> ScoredRows:
+    """Predict rows with a fine-tuned copy and count the results against their labels."""
     languages = [row.language if row.named else "" for row in rows]
     if _tagged(rows):
-        return Judged(entity_tally(trained.classifier, rows), languages, label_space)
+        return ScoredRows(entity_counts(trained.classifier, rows), languages, label_space)
     logits = trained.classifier.logits([(row.text, row.target) for row in rows])[LABELS].astype(np.float64) / trained.temperature
     truth = [frozenset(row.labels) for row in rows]
-    return Judged(own_tally(truth, logits, trained.labels.names, exclusive=trained.labels.exclusive), languages, label_space)
+    return ScoredRows(own_label_counts(truth, logits, trained.labels.names, exclusive=trained.labels.exclusive), languages, label_space)
 
 
 def labels_of(rows: Sequence[Labelled], where: str) -> LabelSet:
-    """The labels of rows, the commonest first. Raises SettingsError when there are fewer than two."""
+    """The labels of rows, most frequent first. Raises SettingsError for fewer than two."""
     own = LabelSet.of([row.labels for row in rows])
     if len(own.names) < 2:
-        message = f"{where}: its rows have {len(own.names)} label ({', '.join(own.names)}); two at least are wanted to learn a difference"
+        message = f"{where}: its rows have {len(own.names)} label ({', '.join(own.names)}); at least two are required for training"
         raise SettingsError(message)
     return own
 
@@ -181,8 +216,8 @@ def _example(row: Labelled | Tagged) -> Example:
     return Example(OWN, row.language, row.text, row.target, labels=row.labels)
 
 
-def _fresh(classifier: TransformerClassifier, outputs: dict[str, int]) -> Network:
-    """A copy of the encoder in fp32 with new heads."""
+def _with_new_heads(classifier: TransformerClassifier, outputs: dict[str, int]) -> Network:
+    """A copy of the encoder in fp32 with new, random heads."""
     network = Network(replace(classifier.network.shape, outputs=outputs))
     kept = {name: value.float() for name, value in classifier.network.state_dict().items() if name.startswith(_ENCODER)}
     network.load_state_dict(kept, strict=False)
@@ -192,13 +227,13 @@ def _fresh(classifier: TransformerClassifier, outputs: dict[str, int]) -> Networ
 _ENCODER = ("words.", "places.", "norm.", "layers.")
 
 
-class _Watch:
-    """Looks at dev now and then, and keeps the best weights with their temperature."""
+class _DevMonitor:
+    """Evaluates dev during training and keeps the best weights with their temperature."""
 
     def __init__(self, network: Network, classifier: TransformerClassifier, dev: Sequence[Any], labels: LabelSet, patience: int) -> None:
         self._network = network
         self._labels = labels
-        self._stopper = Stopper(patience)
+        self._stopper = EarlyStopping(patience)
         self._truth = [frozenset(row.labels) for row in dev if isinstance(row, Labelled)]
         examples = [_example(row) for row in dev]
         self._rows = DevRows(examples, *encode(classifier.tokenizer, examples, classifier.manifest.max_tokens))
@@ -207,15 +242,15 @@ class _Watch:
         self.temperature = 1.0
 
     def __call__(self, step: int, total: int) -> bool:
-        """Whether to go on: there was a better one among the last looks, or dev is too small to say."""
+        """Whether to continue: the score improved recently, or dev is too small to decide."""
         del step, total
-        if len(self._rows.examples) < FEWEST_DEV:
+        if len(self._rows.examples) < MIN_DEV_ROWS:
             return True
-        logits, tags = read_dev(self._network, self._rows)
+        logits, tags = predict_dev(self._network, self._rows)
         score, temperature = tags, 1.0
         if self._truth:
             own = logits[LABELS].astype(np.float64)
-            report = report_of(own_tally(self._truth, own, self._labels.names, exclusive=self._labels.exclusive))
+            report = metrics_report(own_label_counts(self._truth, own, self._labels.names, exclusive=self._labels.exclusive))
             score = report.macro_f1 + report.micro_f1
             temperature = own_temperature(own, self._truth, self._labels)
         go_on = self._stopper.go_on(score)

@@ -1,4 +1,4 @@
-"""What does the model card say of the shipped model? Read without torch; nothing is measured here."""
+"""Reader of the published model card's figures, for the dashboard. Needs no torch."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import NamedTuple
 import msgspec
 
 METRICS = ("accuracy", "macro_f1", "micro_f1", "ece")
-PLACES = (Path(__file__).parents[2] / "docs" / "model-card.json", Path(__file__).parent / "model-card.json")
-"""In a checkout, and in a wheel (pyproject.toml puts it there)."""
+CARD_PATHS = (Path(__file__).parents[2] / "docs" / "model-card.json", Path(__file__).parent / "model-card.json")
+"""In a checkout, and in a wheel, where pyproject.toml puts it."""
 
 Bins = tuple[tuple[float, float, float], ...]
 
@@ -50,8 +50,8 @@ class _Card(msgspec.Struct, frozen=True):
     files: tuple[_File, ...]
 
 
-class Figures(NamedTuple):
-    """One test set in one language. metrics: of METRICS, (value, low, high); low and high are the value where nobody resampled."""
+class TestSetFigures(NamedTuple):
+    """Metrics of one test set in one language. metrics: of METRICS -> (value, low, high); low = high = value without an interval."""
 
     task: str
     test: str
@@ -60,24 +60,24 @@ class Figures(NamedTuple):
     metrics: Mapping[str, tuple[float, float, float]]
 
 
-class Published(NamedTuple):
-    """The card of a version: its figures, and by language the sums of its reliability bins, before and after calibration."""
+class ModelCard(NamedTuple):
+    """The card of a version. before, after: language -> sums of the reliability bins before and after calibration."""
 
     version: str
-    figures: tuple[Figures, ...]
+    figures: tuple[TestSetFigures, ...]
     before: Mapping[str, Bins]
     after: Mapping[str, Bins]
 
 
-def read_card(path: Path | None = None) -> Published | None:
-    """The card at `path`, else the one that comes with Tocsin; None: there is none, or none of this version's form."""
-    place = path or next((each for each in PLACES if each.is_file()), PLACES[0])
+def read_card(path: Path | None = None) -> ModelCard | None:
+    """Read the card at `path`, or the one that comes with Tocsin. None if it is missing or has another format."""
+    place = path or next((each for each in CARD_PATHS if each.is_file()), CARD_PATHS[0])
     try:
         card = msgspec.json.decode(place.read_bytes(), type=_Card)
     except (OSError, msgspec.MsgspecError):
         return None
     curves = [file.reliability for file in card.files if file.reliability is not None]
-    return Published(
+    return ModelCard(
         card.facts.version,
         tuple(figures for file in card.files for figures in _figures(file)),
         _sums([each.before for each in curves]),
@@ -85,7 +85,7 @@ def read_card(path: Path | None = None) -> Published | None:
     )
 
 
-def _figures(file: _File) -> list[Figures]:
+def _figures(file: _File) -> list[TestSetFigures]:
     if file.ours is None:
         return []
     reports: Mapping[str, _Report] = file.ours.by_language or {"": file.ours}
@@ -94,7 +94,7 @@ def _figures(file: _File) -> list[Figures]:
         interval = report.interval or (file.ours.interval if len(reports) == 1 else {})
         values = {name: getattr(report, name) for name in METRICS}
         metrics = {name: (value, *interval.get(name, (value, value))) for name, value in values.items()}
-        found.append(Figures(file.task, file.name, language, report.n, metrics))
+        found.append(TestSetFigures(file.task, file.name, language, report.n, metrics))
     return found
 
 

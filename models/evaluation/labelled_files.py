@@ -1,8 +1,8 @@
-"""Which rows of a labelled file can be used, and what is wrong with the others?
+"""Readers of labelled files: usable rows, and a message for each invalid one.
 
-    FILE.jsonl[.gz] ─▶ lines ─▶ Labelled (text, label or labels) or Tagged (tokens, BIO tags), and the bad rows by line
+    FILE.jsonl[.gz] ─▶ lines ─▶ Labelled (text, label or labels) or Tagged (tokens, BIO tags), and invalid rows by line number
 
-One bad row never stops a file; a file that cannot be read or has no usable row does.
+Invalid rows are skipped. A file that cannot be read or has no usable row is an error.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ NEWS = "news"
 class Labelled:
     """One labelled text.
 
-    line: its place in the file, from 1
-    language: as the row says, else "zh" where it holds Chinese characters and "en" where not; `named`: whether the row says it
-    target: the company or aspect that the sentiment is towards, or ""
-    single: the row has the field `label`: it can have one only
+    line: line number, from 1
+    language: from the row, else "zh" if the text has Chinese characters and "en" if not; `named`: whether the row states it
+    target: company or aspect of the sentiment, or ""
+    single: whether the row has the field `label`, that is, exactly one label
     """
 
     line: int
@@ -52,7 +52,7 @@ class Labelled:
 class Tagged:
     """One sentence with its entities.
 
-    spans: places of its entities in `text`; tokens: (first character, the one after the last) of each token
+    spans: entities by their offsets in `text`; tokens: (start, end) of each token in `text`
     """
 
     line: int
@@ -66,22 +66,28 @@ class Tagged:
 
 @dataclass(frozen=True, slots=True)
 class Rows(Generic[RowT]):
-    """The usable rows in order, and a sentence for each of the others that names its line."""
+    """The usable rows in order, and a message with the line number for each invalid one."""
 
     rows: list[RowT]
     bad: list[str]
 
 
 def read_labelled(path: Path, *, genre: str = NEWS, may_be_empty: bool = False) -> Rows[Labelled]:
-    """Rows with a text and a label or labels. Raises SettingsError when the file cannot be read or has no such row.
+    """Read rows with a text and a label or labels.
 
-    genre: of rows that name none; may_be_empty: an empty list of labels says that none holds, otherwise it is a bad row
+    Args:
+        path: the file.
+        genre: genre of rows that name none.
+        may_be_empty: accept an empty list of labels, which means that no label applies; else such a row is invalid.
+
+    Raises:
+        SettingsError: the file cannot be read or has no usable row.
     """
     return _read(path, lambda line, row: _labelled(line, row, genre, may_be_empty))
 
 
 def read_tagged(path: Path) -> Rows[Tagged]:
-    """Rows with tokens and BIO tags. Raises SettingsError when the file cannot be read or has no such row."""
+    """Read rows with tokens and BIO tags. Raises SettingsError when the file cannot be read or has no usable row."""
     return _read(path, _tagged)
 
 
@@ -94,13 +100,13 @@ def _read(path: Path, row_of: Callable[[int, Row], RowT]) -> Rows[RowT]:
         try:
             row = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
             if not isinstance(row, dict):
-                raise ValueError("an object is wanted")
+                raise ValueError("not a JSON object")
             rows.append(row_of(number, row))
         except (ValueError, RecursionError, ModelError) as error:
             bad.append(f"line {number}: {error}")
     if not rows:
         why = f"; {bad[0]}" if bad else ": it is empty"
-        message = f"{path}: none of its {len(bad)} rows can be used{why}"
+        message = f"{path}: none of its {len(bad)} rows is usable{why}"
         raise SettingsError(message)
     return Rows(rows, bad)
 
@@ -113,7 +119,7 @@ def _lines(path: Path) -> Iterator[bytes]:
             file: BinaryIO = gzip.GzipFile(fileobj=plain) if packed else plain  # type: ignore[assignment]
             yield from file
     except (OSError, EOFError, zlib.error) as error:
-        message = f"{path}: cannot be read ({error or type(error).__name__}); JSONL is wanted, plain or gzip"
+        message = f"{path}: cannot be read ({error or type(error).__name__}); expected JSONL, plain or gzip"
         raise SettingsError(message) from error
 
 
@@ -147,7 +153,7 @@ def _labelled(line: int, row: Row, genre: str, may_be_empty: bool) -> Labelled:
 def _tagged(line: int, row: Row) -> Tagged:
     tokens, tags = row.get("tokens"), row.get("tags")
     if not (isinstance(tokens, list) and isinstance(tags, list) and tokens):
-        raise ValueError("tokens and tags are wanted, a list each")
+        raise ValueError("tokens and tags must be lists")
     if not all(isinstance(value, str) for value in [*tokens, *tags]):
         raise ValueError("a token or a tag is not a string")
     language, named = _language(row, "".join(tokens))
@@ -156,7 +162,7 @@ def _tagged(line: int, row: Row) -> Tagged:
 
 
 def token_places(tokens: Sequence[str], language: str) -> tuple[tuple[int, int], ...]:
-    """Where each token stands in the text that `spans_of_bio` joins them to."""
+    """(start, end) of each token in the text made by `spans_of_bio`."""
     gap, at, places = 0 if language == "zh" else 1, 0, []
     for token in tokens:
         places.append((at, at + len(token)))
@@ -172,7 +178,7 @@ def _text(row: Row, name: str) -> str:
 
 
 def _language(row: Row, text: str) -> tuple[str, bool]:
-    said = row.get("lang")
-    if isinstance(said, str) and said.strip():
-        return said.strip().lower().replace("_", "-").partition("-")[0], True
+    given = row.get("lang")
+    if isinstance(given, str) and given.strip():
+        return given.strip().lower().replace("_", "-").partition("-")[0], True
     return ("zh" if _CHINESE.search(text) else "en"), False

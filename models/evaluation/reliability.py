@@ -1,6 +1,7 @@
-"""Is a sentiment said with probability p right in p of all cases, before and after calibration? And where does it abstain?
+"""Reliability of sentiment probabilities before and after calibration, and the effect of abstention.
 
-A calibrated probability is proportional to exp(logit / T), so the raw one is proportional to its T-th power: nothing is scored twice.
+A calibrated probability is proportional to exp(logit / T), so the uncalibrated one is proportional to its T-th power, and nothing has
+to be scored twice.
 """
 
 from __future__ import annotations
@@ -19,39 +20,52 @@ from models.registry.manifest import Abstention
 
 Floats = npt.NDArray[np.float64]
 Bins = tuple[tuple[float, float, float], ...]
-"""Per bin of confidence: how many, the sum of confidences, how many right."""
+"""For each confidence bin: number of predictions, sum of confidences, number of correct ones."""
 
 
-class Sure(msgspec.Struct, frozen=True):
-    """n rows of a head and language; of how many the model was sure enough to speak, and how many of those were right."""
+class AbstentionResult(msgspec.Struct, frozen=True):
+    """Abstention of one head and language. n: rows; answered: rows at or over the threshold; right: correct ones among these."""
 
     n: int
-    said: int
+    answered: int
     right: int
 
 
 class Reliability(msgspec.Struct, frozen=True):
-    """By language: bins of the sentiment said, before and after calibration; by "HEAD.LANGUAGE": what abstaining leaves."""
+    """Reliability of predicted sentiments.
+
+    before, after: language -> bins before and after calibration
+    abstention: "HEAD.LANGUAGE" -> effect of the abstention threshold
+    """
 
     before: dict[str, Bins]
     after: dict[str, Bins]
-    sure: dict[str, Sure]
+    abstention: dict[str, AbstentionResult]
 
 
 def reliability(
     labels: Sequence[str],
-    chances: Floats,
+    probabilities: Floats,
     heads: Sequence[str],
     languages: Sequence[str],
     temperatures: Mapping[str, float],
     abstain: Mapping[str, Abstention],
 ) -> Reliability:
-    """Of sentiments (N,) and their calibrated probabilities (N, 3), by head and language. Classes that never occur are not said."""
+    """Compute the reliability of N predictions. Classes that do not occur in `labels` are never predicted.
+
+    Args:
+        labels: true sentiments (N,).
+        probabilities: calibrated, (N, 3).
+        heads: head of each row (N,).
+        languages: language of each row (N,).
+        temperatures: "HEAD.LANGUAGE" -> temperature.
+        abstain: "HEAD.LANGUAGE" -> abstention rule.
+    """
     classes = [i for i, name in enumerate(SENTIMENTS) if name in set(labels)]
     truth = np.array([SENTIMENTS.index(label) for label in labels])
     keys = [f"{head}.{language}" for head, language in zip(heads, languages, strict=True)]
     scale = np.array([temperatures.get(key, temperatures.get(f"{key.partition('.')[0]}.en", 1.0)) for key in keys])
-    limited = np.clip(chances[:, classes], 1e-300, None)
+    limited = np.clip(probabilities[:, classes], 1e-300, None)
     raw = limited ** scale[:, None]
     places = np.array(classes)
     found: dict[str, dict[str, Bins]] = {"before": {}, "after": {}}
@@ -67,35 +81,35 @@ def reliability(
     counts: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
     for i, key in enumerate(keys):
         if key in abstain:
-            said = bool(shares[i].max() >= abstain[key].threshold)
-            for column, value in enumerate((1, said, said and bool(right[i]))):
+            answered = bool(shares[i].max() >= abstain[key].threshold)
+            for column, value in enumerate((1, answered, answered and bool(right[i]))):
                 counts[key][column] += int(value)
-    return Reliability(found["before"], found["after"], {key: Sure(*values) for key, values in sorted(counts.items())})
+    return Reliability(found["before"], found["after"], {key: AbstentionResult(*values) for key, values in sorted(counts.items())})
 
 
-def together(parts: Sequence[Reliability]) -> Reliability:
-    """The sums of several files."""
+def merge_reliability(parts: Sequence[Reliability]) -> Reliability:
+    """The sums over several files."""
     before: dict[str, Bins] = {}
     after: dict[str, Bins] = {}
-    sure: dict[str, Sure] = {}
+    abstention: dict[str, AbstentionResult] = {}
     for part in parts:
         for total, more in ((before, part.before), (after, part.after)):
             for language, bins in more.items():
                 old = total.get(language, ((0.0, 0.0, 0.0),) * BINS)
                 total[language] = tuple((a + x, b + y, c + z) for (a, b, c), (x, y, z) in zip(old, bins, strict=True))
-        for key, each in part.sure.items():
-            was = sure.get(key, Sure(0, 0, 0))
-            sure[key] = Sure(was.n + each.n, was.said + each.said, was.right + each.right)
-    return Reliability(before, after, sure)
+        for key, each in part.abstention.items():
+            was = abstention.get(key, AbstentionResult(0, 0, 0))
+            abstention[key] = AbstentionResult(was.n + each.n, was.answered + each.answered, was.right + each.right)
+    return Reliability(before, after, abstention)
 
 
-def error_of(bins: Bins) -> float:
-    """The expected calibration error of summed bins."""
+def ece_of_bins(bins: Bins) -> float:
+    """Expected calibration error of summed bins."""
     return float(calibration_error(np.array(bins).T))
 
 
 def diagram(found: Reliability) -> str:
-    """A reliability diagram as SVG: a panel a language, share right over confidence, before (hollow) and after (filled) calibration."""
+    """Reliability diagram as SVG, one panel per language: accuracy over confidence before (hollow) and after (filled) calibration."""
     size, gap, edge = 260, 60, 46
     panels = []
     for number, language in enumerate(sorted(found.after)):
@@ -105,7 +119,7 @@ def diagram(found: Reliability) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{size + 92}" viewBox="0 0 {width} {size + 92}" '
         'font-family="sans-serif" font-size="12">\n'
-        "<title>Reliability of the sentiment said, by language</title>\n"
+        "<title>Reliability of predicted sentiment by language</title>\n"
         f'<rect width="{width}" height="{size + 92}" fill="white"/>\n' + "\n".join(panels) + "\n</svg>\n"
     )
 
@@ -114,13 +128,13 @@ def _panel(language: str, before: Bins, after: Bins, left: int, top: int, size: 
     lines = [
         f'<rect x="{left}" y="{top}" width="{size}" height="{size}" fill="none" stroke="#999"/>',
         f'<line x1="{left}" y1="{top + size}" x2="{left + size}" y2="{top}" stroke="#999" stroke-dasharray="4 4"/>',
-        f'<text x="{left}" y="{top - 12}" font-weight="bold">{escape(language)}: ECE {error_of(before):.3f} before (hollow), '
-        f"{error_of(after):.3f} after</text>"
+        f'<text x="{left}" y="{top - 12}" font-weight="bold">{escape(language)}: ECE {ece_of_bins(before):.3f} before (hollow), '
+        f"{ece_of_bins(after):.3f} after</text>"
         if before
         else f'<text x="{left}" y="{top - 12}">{escape(language)}</text>',
         f'<text x="{left + size // 2}" y="{top + size + 34}" text-anchor="middle">confidence</text>',
         f'<text x="{left - 32}" y="{top + size // 2}" text-anchor="middle" transform="rotate(-90 {left - 32} {top + size // 2})">'
-        "share right</text>",
+        "accuracy</text>",
     ]
     for tick in (0.0, 0.5, 1.0):
         lines.append(f'<text x="{left + tick * size:.0f}" y="{top + size + 16}" text-anchor="middle">{tick:g}</text>')

@@ -1,14 +1,14 @@
-"""How much do figures fall when the text is not clean? Seeded noise of the kinds that news and posts bring.
+"""Robustness: accuracy on texts with seeded noise as it occurs in news and posts.
 
     typos         one letter in twelve swapped with the next, dropped or doubled
-    full_width    ａｌｌ　ｌｅｔｔｅｒｓ of ASCII in full width
-    half_width    full-width letters and marks, as Chinese text has, in ASCII
+    full_width    ASCII characters in ｆｕｌｌ　ｗｉｄｔｈ
+    half_width    full-width letters and punctuation, as in Chinese text, in ASCII
     traditional   simplified Chinese in traditional characters (OpenCC; extra "train")
-    truncated     the first six tenths of the text
+    truncated     the first 60 % of the text
     upper         upper case
-    stray         tags, a link and an emoji in between
+    stray         inserted tags, a link and an emoji
 
-The same text and seed always give the same noise, whatever else is measured.
+The noise depends on the text and the seed only.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from functools import cache
 
 import msgspec
 
-from models.evaluation.evaluate import judge
+from models.evaluation.evaluate import score_rows
 from models.evaluation.labelled_files import Labelled
-from models.evaluation.metrics import report_of
+from models.evaluation.metrics import metrics_report
 from models.inference.classifier import Classifier
 
 SAMPLE = 300
@@ -37,8 +37,8 @@ _FULL = {half: full for full, half in _HALF.items()}
 _BOTH = ("en", "zh")
 
 
-class Fall(msgspec.Struct, frozen=True):
-    """Accuracy of the same n rows as they are and with noise, and how many of them the noise changed at all."""
+class NoiseResult(msgspec.Struct, frozen=True):
+    """Effect of one kind of noise. clean, noisy: accuracy on the same n rows; changed: rows that the noise altered."""
 
     kind: str
     language: str
@@ -48,12 +48,12 @@ class Fall(msgspec.Struct, frozen=True):
     noisy: float
 
 
-def typos(text: str, dice: random.Random) -> str:
-    """About one letter in TYPO_EVERY, one at least, is swapped with the next, dropped or doubled."""
+def typos(text: str, rng: random.Random) -> str:
+    """Swap, drop or double about one letter in TYPO_EVERY, at least one."""
     letters = [i for i, character in enumerate(text) if character.isalpha()]
     out = list(text)
-    for i in dice.sample(letters, min(len(letters), max(1, len(letters) // TYPO_EVERY))):
-        kind = dice.randrange(3)
+    for i in rng.sample(letters, min(len(letters), max(1, len(letters) // TYPO_EVERY))):
+        kind = rng.randrange(3)
         if kind == 0 and i + 1 < len(text) and text[i + 1].isalpha():
             out[i], out[i + 1] = out[i + 1], out[i]
         elif kind == 1:
@@ -63,18 +63,18 @@ def typos(text: str, dice: random.Random) -> str:
     return "".join(out)
 
 
-def full_width(text: str, _dice: random.Random) -> str:
-    """ASCII in full width, spaces left."""
+def full_width(text: str, _rng: random.Random) -> str:
+    """Convert ASCII to full width, except spaces."""
     return text.translate({half: full for half, full in _FULL.items() if half != 0x20})
 
 
-def half_width(text: str, _dice: random.Random) -> str:
-    """Full-width letters and marks in ASCII."""
+def half_width(text: str, _rng: random.Random) -> str:
+    """Convert full-width letters and punctuation to ASCII."""
     return text.translate(_HALF)
 
 
-def traditional(text: str, _dice: random.Random) -> str:
-    """Simplified Chinese in traditional characters."""
+def traditional(text: str, _rng: random.Random) -> str:
+    """Convert simplified to traditional Chinese."""
     return str(_converter().convert(text))
 
 
@@ -85,21 +85,21 @@ def _converter():  # type: ignore[no-untyped-def]  # noqa: ANN202
     return OpenCC("s2t")
 
 
-def truncated(text: str, _dice: random.Random) -> str:
-    """The first KEPT of the characters, at least one."""
+def truncated(text: str, _rng: random.Random) -> str:
+    """Keep the first KEPT of the characters, at least one."""
     return text[: max(1, round(len(text) * KEPT))]
 
 
-def upper(text: str, _dice: random.Random) -> str:
-    """Upper case."""
+def upper(text: str, _rng: random.Random) -> str:
+    """Convert to upper case."""
     return text.upper()
 
 
-def stray(text: str, dice: random.Random) -> str:
-    """Three pieces of STRAY between words, or between characters where there are no spaces."""
+def stray(text: str, rng: random.Random) -> str:
+    """Insert three items of STRAY between words, or between characters if there are no spaces."""
     parts = re.split(r"(?<=\s)", text) if " " in text else list(text)
-    for piece in dice.sample(STRAY, 3):
-        parts.insert(dice.randrange(len(parts) + 1), piece)
+    for piece in rng.sample(STRAY, 3):
+        parts.insert(rng.randrange(len(parts) + 1), piece)
     return "".join(parts)
 
 
@@ -112,18 +112,18 @@ KINDS: Mapping[str, tuple[Callable[[str, random.Random], str], tuple[str, ...]]]
     "upper": (upper, ("en",)),
     "stray": (stray, _BOTH),
 }
-"""kind -> (what it does, the languages that it is of)"""
+"""Kind of noise -> (function, languages it applies to)."""
 
 
 def noisy(text: str, kind: str, seed: int = 13) -> str:
-    """The text with noise of one kind; never empty. Raises KeyError for an unknown kind."""
+    """Add one kind of noise to a text; the result is never blank. Raises KeyError for an unknown kind."""
     digest = hashlib.sha256(f"{seed}\n{kind}\n{text}".encode("utf-8", "surrogatepass")).digest()
     found = KINDS[kind][0](text, random.Random(digest))  # noqa: S311
     return found if found.strip() else text
 
 
 def sample_of(rows: Sequence[Labelled], count: int = SAMPLE) -> list[Labelled]:
-    """About `count` rows, evenly spaced: files are often sorted by class."""
+    """About `count` rows, evenly spaced, because files are often sorted by class."""
     step = max(1, -(-len(rows) // count))
     return list(rows[::step])
 
@@ -134,19 +134,19 @@ class _Set:
     rows: list[Labelled]
 
 
-def falls(classifier: Classifier, rows: Sequence[Labelled], task: str, *, seed: int = 13, count: int = SAMPLE) -> list[Fall]:
+def measure_noise(classifier: Classifier, rows: Sequence[Labelled], task: str, *, seed: int = 13, count: int = SAMPLE) -> list[NoiseResult]:
     """What each kind of noise does to the accuracy on a sample of rows. Raises what `models.evaluation.evaluate.judge` does."""
     sample = sample_of(rows, count)
     found = []
     for part in (_Set(language, [row for row in sample if row.language == language]) for language in _BOTH):
         if not part.rows:
             continue
-        clean = report_of(judge(classifier, part.rows, task).tally).accuracy
+        clean = metrics_report(score_rows(classifier, part.rows, task).row_counts).accuracy
         for kind, (_, languages) in KINDS.items():
             if part.language not in languages:
                 continue
             changed = [replace(row, text=noisy(row.text, kind, seed)) for row in part.rows]
-            after = report_of(judge(classifier, changed, task).tally).accuracy
+            after = metrics_report(score_rows(classifier, changed, task).row_counts).accuracy
             moved = sum(one.text != other.text for one, other in zip(part.rows, changed, strict=True))
-            found.append(Fall(kind, part.language, len(part.rows), moved, clean, after))
+            found.append(NoiseResult(kind, part.language, len(part.rows), moved, clean, after))
     return found

@@ -1,9 +1,9 @@
-"""Which figures does the model card show, and how are they gathered over hours without being lost?
+"""Collects all figures of the model card, which takes hours, with a cache on disk.
 
-    FOLDER/{sentiment,topic,ner}/SET.test.jsonl.gz ─▶ ours · baselines on SET.train · fine-tuned · noise ─▶ Results
+    FOLDER/{sentiment,topic,ner}/SET.test.jsonl.gz ─▶ our model · baselines on SET.train · fine-tuned copy · noise ─▶ Results
 
-Every figure is kept in a file of its own as soon as it is known, under the model's version and a hash of what it was made of, so
-a run that was interrupted goes on where it was, and a changed file is measured again.
+Every figure is cached in its own file, under the model's version and a hash of its inputs, so an interrupted run resumes, and a
+changed file is evaluated again.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 from core.errors import ModelError, SettingsError
 from core.files import write_whole
 from models.evaluation.baselines import evaluate_baseline
-from models.evaluation.benchmark import Options, evaluate_trained
-from models.evaluation.evaluate import TASKS, Evaluation, evaluation_of, judge, read_rows_of
+from models.evaluation.benchmark import FineTuneOptions, evaluate_fine_tuned
+from models.evaluation.evaluate import TASKS, Evaluation, evaluation_of, read_rows_of, score_rows
 from models.evaluation.metrics import RESAMPLES
 from models.evaluation.reliability import Reliability, reliability
-from models.evaluation.robustness import SAMPLE, Fall, falls
+from models.evaluation.robustness import SAMPLE, NoiseResult, measure_noise
 from models.inference.classifier import Document
 from models.inference.transformer import TransformerClassifier
 from models.registry.manifest import Abstention
-from models.templates import grow, read_templates
+from models.templates import fill_templates, read_templates
 
 FOLDERS = (("sentiment", "sentiment"), ("topic", "topic"), ("ner", "entities"))
 RISK_SETS = ("finese",)
-MOST_CLASSES = 40  # of a set whose classes are each shown
+MAX_CLASSES = 40  # sets with more classes are shown without scores per class
 SPEED_DOCUMENTS = 1024
 PASSES = 3
 ValueT = TypeVar("ValueT")
 
 
-class HeldOut(NamedTuple):
-    """One file to measure on, and its training part where there is one."""
+class HeldOutFile(NamedTuple):
+    """A test file, and the training file of the same set if there is one."""
 
     task: str
     name: str
@@ -51,15 +51,19 @@ class HeldOut(NamedTuple):
     train: Path | None
 
 
-class Ours(msgspec.Struct, frozen=True):
-    """The model's own figures on a file; reliability for sentiment only."""
+class OwnFigures(msgspec.Struct, frozen=True):
+    """The model's results on a file; reliability for sentiment only."""
 
     evaluation: Evaluation
     reliability: Reliability | None = None
 
 
-class Scored(msgspec.Struct, frozen=True):
-    """All figures of one file. missing: why the model has none, or ""."""
+class FileScores(msgspec.Struct, frozen=True):
+    """All results of one file.
+
+    missing: why the model has no result, or ""
+    ours: result of the model; baselines: by name; trained: of a fine-tuned copy; noise: robustness on a sample
+    """
 
     task: str
     name: str
@@ -68,11 +72,11 @@ class Scored(msgspec.Struct, frozen=True):
     reliability: Reliability | None = None
     baselines: dict[str, Evaluation] = {}
     trained: Evaluation | None = None
-    falls: tuple[Fall, ...] = ()
+    noise: tuple[NoiseResult, ...] = ()
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """What the model is: from its manifest, its network and its folder."""
+    """Facts about the model from its manifest, its network and its folder."""
 
     version: str
     created: str
@@ -90,7 +94,7 @@ class Facts(msgspec.Struct, frozen=True):
 
 
 class Speed(msgspec.Struct, frozen=True):
-    """Headlines classified, in how many seconds, by how many threads; whether the CPU multiplies bf16 in hardware."""
+    """Speed of classification. documents: headlines classified in `seconds`; bf16: whether the encoder ran in bf16."""
 
     documents: int
     seconds: float
@@ -99,108 +103,132 @@ class Speed(msgspec.Struct, frozen=True):
 
 
 class Results(msgspec.Struct, frozen=True):
-    """Everything that the model card says in figures."""
+    """All figures of the model card."""
 
     facts: Facts
     speed: Speed
-    files: tuple[Scored, ...]
+    files: tuple[FileScores, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What is measured. sample: rows of a file under noise, 0 for none; trained: sets that a copy is fine-tuned on besides."""
+class ScoreboardPlan:
+    """What to evaluate.
+
+    baselines: names of baselines; trained: sets on which a copy is fine-tuned
+    sample: rows per file for robustness, 0 for none; resamples: of the bootstrap
+    only: names of sets; empty for all; options: of fine-tuning
+    """
 
     baselines: tuple[str, ...] = ("tfidf",)
     trained: tuple[str, ...] = ()
     sample: int = SAMPLE
     resamples: int = RESAMPLES
     only: tuple[str, ...] = ()
-    options: Options = field(default_factory=Options)
+    options: FineTuneOptions = field(default_factory=FineTuneOptions)
 
 
-def files_in(folder: Path, only: Sequence[str] = ()) -> list[HeldOut]:
-    """The test files of a folder of labelled sets, by task and name. Raises SettingsError when there is none."""
+def files_in(folder: Path, only: Sequence[str] = ()) -> list[HeldOutFile]:
+    """The test files of a folder of labelled sets, by task and name. Raises SettingsError if there is none."""
     found = []
     for below, task in FOLDERS:
         for data in sorted((folder / below).glob("*.test.jsonl*")):
             name = data.name.partition(".test.")[0]
             train = next(iter(sorted(data.parent.glob(f"{name}.train.jsonl*"))), None)
             tasks = (task, "risk") if name in RISK_SETS else (task,)
-            found += [HeldOut(each, name, data, train) for each in tasks if not only or name in only]
+            found += [HeldOutFile(each, name, data, train) for each in tasks if not only or name in only]
     if not found:
         below = " or ".join(f"{name}/" for name, _ in FOLDERS)
-        message = f"{folder}: no SET.test.jsonl(.gz) below {below}; give the folder of labelled sets with --data"
+        message = f"{folder}: no SET.test.jsonl(.gz) in {below}; give the folder of labelled sets with --data"
         raise SettingsError(message)
     return sorted(found, key=lambda each: (TASKS.index(each.task), each.name))
 
 
-class Cache:
-    """Values kept as JSON files in `folder`, each under a stamp of what it was made of."""
+class ResultCache:
+    """A cache of JSON files in `folder`, each with a stamp that identifies its inputs."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def get(self, key: str, stamp: str, kind: type[ValueT], compute: Callable[[], ValueT]) -> ValueT:
-        """The value under `key`: as it was kept under the same stamp, else computed and kept. Raises what `compute` does."""
+        """The value of `key` if it was stored with the same stamp, else the result of `compute`, which is stored."""
         path = self._folder / f"{key}.json"
         if path.is_file():
             try:
-                kept = msgspec.json.decode(path.read_bytes())
-                if kept["stamp"] == stamp:
-                    return msgspec.convert(kept["value"], kind)
+                model_cache = msgspec.json.decode(path.read_bytes())
+                if model_cache["stamp"] == stamp:
+                    return msgspec.convert(model_cache["value"], kind)
             except (msgspec.MsgspecError, KeyError, TypeError):
-                pass  # half a file, or one of an older program: it is made again
+                pass  # an incomplete file, or one of an older program, is replaced
         value = compute()
         self._folder.mkdir(parents=True, exist_ok=True)
         write_whole(path, msgspec.json.encode({"stamp": stamp, "value": value}))
         return value
 
 
-def gather(classifier: TransformerClassifier, weights: Path, folder: Path, cache: Path, wanted: Wanted) -> Results:
-    """All figures over the test files of `folder`; weights: the version's folder, for its size. Raises SettingsError, ModelError."""
-    files = files_in(folder, wanted.only)
+def collect_results(classifier: TransformerClassifier, weights: Path, folder: Path, cache: Path, plan: ScoreboardPlan) -> Results:
+    """Evaluate a model on all test files of a folder.
+
+    Args:
+        classifier: the model.
+        weights: its version folder, for the size on disk.
+        folder: folder of labelled sets.
+        cache: folder of cached results.
+        plan: what to evaluate.
+
+    Raises:
+        SettingsError: the folder has no test files.
+        ModelError: the model fails.
+    """
+    files = files_in(folder, plan.only)
     digest = _digest(weights / "manifest.json") if (weights / "manifest.json").is_file() else ""
-    kept = Cache(cache / f"{classifier.version}-{digest[:12]}")
-    plain = Cache(cache / "baselines")
+    model_cache = ResultCache(cache / f"{classifier.version}-{digest[:12]}")
+    baseline_cache = ResultCache(cache / "baselines")
     with tqdm(files, unit="file") as bar:
-        scored = [_scored(classifier, file, kept, plain, wanted, bar.set_postfix_str) for file in bar]
-    speed = kept.get("speed", f"{SPEED_DOCUMENTS}", Speed, lambda: speed_of(classifier))
+        scored = [_scored(classifier, file, model_cache, baseline_cache, plan, bar.set_postfix_str) for file in bar]
+    speed = model_cache.get("speed", f"{SPEED_DOCUMENTS}", Speed, lambda: speed_of(classifier))
     return Results(facts_of(classifier, weights), speed, tuple(scored))
 
 
 def _scored(
-    classifier: TransformerClassifier, file: HeldOut, kept: Cache, plain: Cache, wanted: Wanted, tell: Callable[[str], object]
-) -> Scored:
+    classifier: TransformerClassifier,
+    file: HeldOutFile,
+    model_cache: ResultCache,
+    baseline_cache: ResultCache,
+    plan: ScoreboardPlan,
+    report_step: Callable[[str], object],
+) -> FileScores:
     key = f"{file.task}.{file.name}"
-    stamp = _stamp(file, wanted.resamples)
-    tell(f"{key}: ours")
+    stamp = _stamp(file, plan.resamples)
+    report_step(f"{key}: ours")
     ours, missing = None, ""
     try:
-        ours = kept.get(f"{key}.ours", stamp, Ours, lambda: _ours(classifier, file, wanted.resamples))
+        ours = model_cache.get(f"{key}.ours", stamp, OwnFigures, lambda: _own_figures(classifier, file, plan.resamples))
     except (ModelError, SettingsError) as error:
         missing = str(error)
     baselines, train = {}, file.train
     trained: Evaluation | None = None
-    noise: tuple[Fall, ...] = ()
+    noise: tuple[NoiseResult, ...] = ()
     if train is not None and file.task in ("sentiment", "topic", "risk"):
-        for name in wanted.baselines:
-            tell(f"{key}: {name}")
-            compute = partial(_baseline, name, file, train, wanted.resamples)
-            baselines[name] = plain.get(f"{key}.{name}", stamp, Evaluation, compute)
-    if train is not None and file.name in wanted.trained:
-        tell(f"{key}: fine-tuning")
-        trained = kept.get(
+        for name in plan.baselines:
+            report_step(f"{key}: {name}")
+            compute = partial(_baseline, name, file, train, plan.resamples)
+            baselines[name] = baseline_cache.get(f"{key}.{name}", stamp, Evaluation, compute)
+    if train is not None and file.name in plan.trained:
+        report_step(f"{key}: fine-tuning")
+        trained = model_cache.get(
             f"{key}.trained",
-            f"{stamp} {wanted.options}",
+            f"{stamp} {plan.options}",
             Evaluation,
-            lambda: _brief(evaluate_trained(classifier, train, file.data, file.task, options=wanted.options, resamples=wanted.resamples)),
+            lambda: _without_details(
+                evaluate_fine_tuned(classifier, train, file.data, file.task, options=plan.options, resamples=plan.resamples)
+            ),
         )
-    if ours is not None and wanted.sample and file.task != "entities":
-        tell(f"{key}: noise")
+    if ours is not None and plan.sample and file.task != "entities":
+        report_step(f"{key}: noise")
         rows = read_rows_of(file.data, file.task).rows
-        hit = partial(falls, classifier, rows, file.task, count=wanted.sample)
-        noise = kept.get(f"{key}.noise", f"{stamp} {wanted.sample}", tuple[Fall, ...], lambda: tuple(hit()))
-    return Scored(
+        measure_sample = partial(measure_noise, classifier, rows, file.task, count=plan.sample)
+        noise = model_cache.get(f"{key}.noise", f"{stamp} {plan.sample}", tuple[NoiseResult, ...], lambda: tuple(measure_sample()))
+    return FileScores(
         file.task,
         file.name,
         missing,
@@ -212,33 +240,33 @@ def _scored(
     )
 
 
-def _baseline(name: str, file: HeldOut, train: Path, resamples: int) -> Evaluation:
-    return _brief(evaluate_baseline(name, train, file.data, file.task, resamples=resamples))
+def _baseline(name: str, file: HeldOutFile, train: Path, resamples: int) -> Evaluation:
+    return _without_details(evaluate_baseline(name, train, file.data, file.task, resamples=resamples))
 
 
-def _ours(classifier: TransformerClassifier, file: HeldOut, resamples: int) -> Ours:
+def _own_figures(classifier: TransformerClassifier, file: HeldOutFile, resamples: int) -> OwnFigures:
     rows = read_rows_of(file.data, file.task)
     started = monotonic()
-    judged = judge(classifier, rows.rows, file.task, where=str(file.data))
+    scored = score_rows(classifier, rows.rows, file.task, where=str(file.data))
     seconds = monotonic() - started
-    found = evaluation_of(judged, rows.bad, file.task, classifier.version, file.data, seconds, resamples=resamples)
+    found = evaluation_of(scored, rows.bad, file.task, classifier.version, file.data, seconds, resamples=resamples)
     curve = None
-    if judged.sentiments is not None:
+    if scored.sentiments is not None:
         manifest = classifier.manifest
         labels, languages = [row.labels[0].lower() for row in rows.rows], [row.language for row in rows.rows]
-        curve = reliability(labels, judged.sentiments, judged.heads, languages, manifest.temperatures, manifest.abstain)
-    return Ours(_brief(found), curve)
+        curve = reliability(labels, scored.sentiments, scored.heads, languages, manifest.temperatures, manifest.abstain)
+    return OwnFigures(_without_details(found), curve)
 
 
-def _brief(found: Evaluation) -> Evaluation:
-    """Without the single classes of a set that has very many, and without lines of the file."""
-    if len(found.per_class) <= MOST_CLASSES:
+def _without_details(found: Evaluation) -> Evaluation:
+    """The evaluation without messages about rows, and without scores per class if there are very many."""
+    if len(found.per_class) <= MAX_CLASSES:
         return msgspec.structs.replace(found, bad=())
     parts = {name: msgspec.structs.replace(part, per_class={}) for name, part in found.by_language.items()}
     return msgspec.structs.replace(found, bad=(), per_class={}, by_language=parts)
 
 
-def _stamp(file: HeldOut, resamples: int) -> str:
+def _stamp(file: HeldOutFile, resamples: int) -> str:
     train = _digest(file.train) if file.train is not None else ""
     return f"{_digest(file.data)} {train} {resamples}"
 
@@ -248,7 +276,7 @@ def _digest(path: Path) -> str:
 
 
 def facts_of(classifier: TransformerClassifier, weights: Path) -> Facts:
-    """What the model is."""
+    """The facts about a model; weights: its version folder."""
     shape, manifest = classifier.network.shape, classifier.manifest
     return Facts(
         version=manifest.version,
@@ -272,10 +300,10 @@ def _plain_files(folder: Path) -> Iterator[Path]:
 
 
 def speed_of(classifier: TransformerClassifier, documents: int = SPEED_DOCUMENTS) -> Speed:
-    """How fast built-in headlines of both languages are classified: the best of PASSES, after a first that makes the kernels."""
-    dice = random.Random(13)  # noqa: S311
-    seeds = grow(read_templates(), 12, dice)
-    batch = [Document(seed.text, "", seed.language) for seed in dice.sample(seeds, min(documents, len(seeds)))]
+    """Speed on built-in headlines of both languages: the best of PASSES, after a first pass that compiles the kernels."""
+    rng = random.Random(13)  # noqa: S311
+    texts = fill_templates(read_templates(), 12, rng)
+    batch = [Document(filled.text, "", filled.language) for filled in rng.sample(texts, min(documents, len(texts)))]
     classifier.classify(batch)
     passes = []
     for _ in range(PASSES):

@@ -1,6 +1,4 @@
-"""In which batches is a pile of texts run? Like lengths together, under a budget of tokens, padding counted.
-
-What does the network read? Token ids of a text, or of a text and the company that the sentiment is towards.
+"""Input of the network: composing texts, token ids, and batches of similar length under a token budget.
 
 <s> text </s>                      a document
 <s> text </s> </s> company </s>    sentiment towards a company
@@ -19,9 +17,14 @@ from core.errors import ModelError
 
 
 def pack(lengths: Sequence[int], budget_tokens: int) -> list[list[int]]:
-    """Batches of indices into `lengths`, longest first, each with (its longest) x (its size) <= budget_tokens.
+    """Group texts of similar length into batches, longest first.
 
-    Every index is in exactly one batch; one longer than the budget is alone in its own. Empty for no texts.
+    Args:
+        lengths: tokens of each text.
+        budget_tokens: limit for (longest text of a batch) x (texts in the batch), that is, with padding.
+
+    Returns:
+        Lists of indices into `lengths`, each index in exactly one of them. A text longer than the budget has its own batch.
     """
     batches: list[list[int]] = []
     width = 0
@@ -38,15 +41,15 @@ WIDTH_STEP = 8
 
 
 def width_of(length: int) -> int:
-    """The width that a text of `length` tokens is padded to: a multiple of WIDTH_STEP."""
+    """The width to which a text of `length` tokens is padded: the next multiple of WIDTH_STEP."""
     return max(1, -(-length // WIDTH_STEP)) * WIDTH_STEP
 
 
 def rows_of(rows: int, width: int, budget_tokens: int) -> int:
-    """How many rows a batch of `rows` texts is padded to: all that the budget allows, or the next power of two if that is less.
+    """The number of rows to which a batch is padded: the next power of two, at most what the budget allows at this width.
 
-    With width_of it keeps the number of different shapes under a hundred: the CPU's matrix kernels are compiled per shape,
-    which costs more than running them (28 texts of 75 tokens: 7 times).
+    Together with `width_of` it keeps the number of shapes under a hundred. CPU matrix kernels are compiled per shape, which takes
+    longer than running them (7 times for 28 texts of 75 tokens).
     """
     full = max(1, budget_tokens // width)
     return max(rows, min(full, 1 << (rows - 1).bit_length())) if rows else 0
@@ -54,20 +57,20 @@ def rows_of(rows: int, width: int, budget_tokens: int) -> int:
 
 PAD_ID = 1
 TARGET_TOKENS = 16
-CHARACTERS_PER_TOKEN = 8  # more than any of our pieces needs on average; the rest of a long text is never tokenised
+CHARACTERS_PER_TOKEN = 8  # above the average length of a piece, so the rest of a long text is never tokenised
 
 
 def mask_id(tokenizer: Tokenizer) -> int:
-    """The id of <mask>. Raises ModelError when the tokenizer has none."""
+    """The token id of <mask>. Raises ModelError when the tokenizer has none."""
     found = tokenizer.token_to_id("<mask>")
     if found is None:
-        message = "the tokenizer has no <mask>: it is not one of ours"
+        message = "the tokenizer has no <mask> token: it was not made by Tocsin"
         raise ModelError(message)
     return found
 
 
 def compose(title: str, text: str) -> str:
-    """Title and text as one, the title once: wire copy often begins with its own title, in 【】 or bare."""
+    """Join title and text. The title is not repeated where the text begins with it, plain or in 【】, as agency copy often does."""
     title, text = title.strip(), text.strip()
     if not title:
         return text
@@ -79,13 +82,22 @@ def compose(title: str, text: str) -> str:
 
 
 def around(text: str, company: str, characters: int) -> str:
-    """`text` from shortly before the first mention of `company`, when that mention is beyond the first `characters`."""
+    """The text from shortly before the first mention of `company`, if that mention is beyond the first `characters`."""
     at = text.find(company)
     return text if at + len(company) <= characters else text[at - characters // 3 :]
 
 
 def encode_pairs(tokenizer: Tokenizer, pairs: Sequence[tuple[str, str]], max_tokens: int) -> list[list[int]]:
-    """Token ids of (text, company or ""): the text cut to `max_tokens` with its marks, the company to TARGET_TOKENS."""
+    """Tokenise pairs of a text and a company or "".
+
+    Args:
+        tokenizer: the model's tokenizer.
+        pairs: N pairs.
+        max_tokens: limit of the text part, special tokens included. A company is cut to TARGET_TOKENS.
+
+    Returns:
+        N lists of token ids.
+    """
     limit = max_tokens * CHARACTERS_PER_TOKEN
     texts = [encoding.ids for encoding in tokenizer.encode_batch_fast([text[:limit] for text, _ in pairs])]
     names = iter(tokenizer.encode_batch_fast([name for _, name in pairs if name]))
@@ -100,7 +112,7 @@ def encode_pairs(tokenizer: Tokenizer, pairs: Sequence[tuple[str, str]], max_tok
 
 
 def pad(rows: Sequence[Sequence[int]], shape: tuple[int, int] | None = None) -> Tensor:
-    """Token ids of rows padded to `shape`, at least (B, L); without it to (B, the longest), L >= 1."""
+    """Token ids (B, L) as int64, padded with PAD_ID: to `shape`, which must be large enough, or to the longest row (at least 1)."""
     wanted = shape or (len(rows), max(1, *map(len, rows)) if rows else 1)
     out = np.full(wanted, PAD_ID, dtype=np.int64)
     for i, row in enumerate(rows):

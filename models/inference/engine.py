@@ -1,18 +1,22 @@
-"""How are many texts run through a network fast? Packed, without a token of padding between them, a pack on each core.
+"""Inference engines, which run many texts through a network, and the choice of the fastest correct one.
 
-    token ids ─▶ packs of like lengths ─▶ lanes: [tokens of a pack, one after the other] ─▶ encoder ─▶ mean of each text ─▶ heads
+CPU (PackedEngine): texts are packed without padding, one pack per core.
 
-In a pack the matrix products see one long row of tokens without padding; attention, a tenth of the work, runs over groups of texts
-that are padded to one of few widths: a kernel is compiled, and kept, for every shape of a product (0.7 MB and 0.5 ms each, as much as
-running it ten times). Weights are laid out once for oneDNN's kernels: `torch.nn.Linear` does that again at every call, which takes
-three times as long as the product itself (docs/performance.md).
+    token ids ─▶ packs of similar lengths ─▶ lanes: [tokens of a pack, one after the other] ─▶ encoder ─▶ mean of each text ─▶ heads
 
-How are many texts run through a network on a GPU? In large batches of like lengths, all of them under way before one is waited for.
+Matrix products see one long row of tokens without padding. Attention, a tenth of the work, runs over groups of texts padded to one of
+few widths, because a kernel is compiled and cached for every shape (0.7 MB and 0.5 ms each, as much as running it ten times). Weights
+are laid out once for oneDNN's kernels; `torch.nn.Linear` repeats that at every call, which takes three times as long as the product
+itself (docs/performance.md).
 
-    token ids ─▶ batches of like lengths ─▶ pinned memory ─▶ device: encoder with fused attention, heads ─▶ one table ─▶ back, once
+GPU (DeviceEngine): large batches of similar lengths are queued without waiting for a result, so that the GPU is never idle.
 
-A GPU is told what to do and goes on by itself: while it works on one batch the next is packed and copied, and nothing waits until the
-last has been handed over. Workers that share a GPU are processes of their own, each with its copy of the network (40 MB).
+    token ids ─▶ batches of similar lengths ─▶ pinned memory ─▶ device: encoder with fused attention, heads ─▶ one table ─▶ one copy back
+
+Workers that share a GPU are separate processes, each with its own copy of the network (40 MB).
+
+Choice (`choose_engine`): bf16 on a GPU; else, or if its labels differ from fp32, bf16 on the CPU if the CPU multiplies it in hardware
+(AMX, AVX512-BF16); else fp32; else the network as it is.
 """
 
 from __future__ import annotations
@@ -36,44 +40,49 @@ from core.log import get_logger
 from models.heads import TAGS
 from models.inference.encoding import PAD_ID, encode_pairs, pack, pad, rows_of, width_of
 from models.inference.network import Layer, Network
-from models.templates import grow, read_templates
+from models.templates import fill_templates, read_templates
 
 Floats = npt.NDArray[np.float32]
 
 PACK_TOKENS = 2048
-FEWEST_TOKENS = 256  # of a pack that is split off for another core
+FEWEST_TOKENS = 256  # smallest pack worth giving to another core
 TOKEN_STEP = 256
-"""Packs are rounded up to this: a kernel is compiled for every new shape, which costs more than running it."""
+"""Packs are padded to a multiple of this, because compiling a kernel for a new shape takes longer than running it."""
 
 SCORE_LIMIT = 60.0
 TINY = 1e-30
-"""Below any sum of weights: what keeps the rows without a text finite."""
+"""Smaller than any sum of attention weights; avoids a division by zero in the padding rows of a group."""
 CORES = torch.get_num_threads()
-"""As torch found them at the start: what it says later is of the thread that asks."""
+"""Read at import, because torch's answer later depends on the calling thread."""
 
 
-class Reading(NamedTuple):
-    """What a network says of texts, in their order: logits (N, size) by head but for the tags, and pooled vectors (N, H)."""
+class EngineOutput(NamedTuple):
+    """Outputs for N texts in order: logits (N, size) by head, without tags, and pooled vectors (N, H)."""
 
     logits: dict[str, Floats]
     pooled: Floats
 
 
-class Engine(Protocol):
+class InferenceEngine(Protocol):
     """Runs texts through a network."""
 
     @property
     def device(self) -> torch.device:
-        """Where it does."""
+        """Device of the computation."""
         ...
 
-    def read(self, ids: Sequence[Sequence[int]]) -> Reading:
-        """What the network says of texts, given as token ids, none empty."""
+    def read(self, ids: Sequence[Sequence[int]]) -> EngineOutput:
+        """Compute the outputs for N texts, given as non-empty lists of token ids."""
         ...
 
 
 def padded_batches(ids: Sequence[Sequence[int]], budget_tokens: int = PACK_TOKENS) -> Iterator[tuple[list[int], Tensor]]:
-    """(places in `ids`, their token ids padded (B, L)), B as many or more, in few shapes, each of at most `budget_tokens`."""
+    """Batches of similar lengths in few shapes.
+
+    Yields:
+        Indices into `ids`, and their token ids padded to (B, L) with B * L <= budget_tokens. B may exceed the number of indices; the
+        rows beyond them are padding.
+    """
     widths = [width_of(len(row)) for row in ids]
     for batch in pack(widths, budget_tokens):
         width = widths[batch[0]]
@@ -81,14 +90,14 @@ def padded_batches(ids: Sequence[Sequence[int]], budget_tokens: int = PACK_TOKEN
 
 
 class PaddedEngine:
-    """The network as it is, on batches padded to their longest. Slower, for wherever oneDNN is not: it defines what is right."""
+    """The network unchanged, on padded batches. The slowest engine: a reference for the others, and the fallback without oneDNN."""
 
     def __init__(self, network: Network, *, batch_tokens: int = PACK_TOKENS) -> None:
         self._network = network.eval()
         self._batch_tokens = batch_tokens
         self.device = network.words.weight.device
 
-    def read(self, ids: Sequence[Sequence[int]]) -> Reading:
+    def read(self, ids: Sequence[Sequence[int]]) -> EngineOutput:
         """What the network says of texts, in order."""
         shape_of = self._network.shape
         logits = {name: np.zeros((len(ids), size), np.float32) for name, size in shape_of.outputs.items() if name != TAGS}
@@ -99,14 +108,17 @@ class PaddedEngine:
                 pooled[batch] = outputs.pooled[: len(batch)].cpu().numpy()
                 for name, rows in logits.items():
                     rows[batch] = outputs.logits[name][: len(batch)].cpu().numpy()
-        return Reading(logits, pooled)
+        return EngineOutput(logits, pooled)
 
 
 class PackedEngine:
-    """The encoder on packs. Every core runs a pack of its own: two that share each product wait for each other at each.
+    """Runs packs of texts, one pack per core; cores that share a product would wait for each other at every operation.
 
-    lanes: packs at a time; None: one a core
-    pack_tokens: tokens in a pack
+    Args:
+        network: the network in fp32.
+        dtype: precision of the encoder.
+        lanes: packs that run at the same time; None: one per core.
+        pack_tokens: tokens in a pack.
     """
 
     def __init__(self, network: Network, dtype: torch.dtype, *, lanes: int | None = None, pack_tokens: int = PACK_TOKENS) -> None:
@@ -118,22 +130,22 @@ class PackedEngine:
         self._heads = {name: (head.weight.detach().float(), head.bias.detach().float()) for name, head in heads.items()}
         self._pool = ThreadPoolExecutor(self._lanes, "engine", initializer=torch.set_num_threads, initargs=(1,))
 
-    def read(self, ids: Sequence[Sequence[int]]) -> Reading:
+    def read(self, ids: Sequence[Sequence[int]]) -> EngineOutput:
         """What the network says of texts, in order."""
         lengths = [len(row) for row in ids]
         turns = max(1, -(-sum(lengths) // (self._lanes * self._pack_tokens)))
-        share = -(-sum(lengths) // (self._lanes * turns))  # so that all lanes end together
+        share = -(-sum(lengths) // (self._lanes * turns))  # so that all lanes finish at the same time
         packs = pack_tokens(lengths, max(FEWEST_TOKENS, share + max(lengths, default=0) // 2))
         pooled = torch.zeros(len(ids), self._encoder.hidden)
         for rows, vectors in zip(packs, self._pool.map(lambda rows: self._encoder([ids[i] for i in rows]), packs), strict=True):
             pooled[rows] = vectors
         with torch.inference_mode():
             logits = {name: functional.linear(pooled, weight, bias).numpy() for name, (weight, bias) in self._heads.items()}
-        return Reading(logits, pooled.numpy())
+        return EngineOutput(logits, pooled.numpy())
 
 
 def pack_tokens(lengths: Sequence[int], budget_tokens: int) -> list[list[int]]:
-    """Packs of indices into `lengths`, longest first, each of at most `budget_tokens` in sum, or of one text."""
+    """Packs of indices into `lengths`, longest first, each with at most `budget_tokens` in total, or with one text."""
     packs: list[list[int]] = []
     tokens = 0
     for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
@@ -146,13 +158,13 @@ def pack_tokens(lengths: Sequence[int], budget_tokens: int) -> list[list[int]]:
     return packs
 
 
-class Group(NamedTuple):
-    """Texts of a pack that attend at one width W, computed as R rows, the texts first; what lies beyond a text is dropped.
+class AttentionGroup(NamedTuple):
+    """Texts of a pack whose attention is computed at one width W, as R rows, of which the last may be padding.
 
-    tokens: (first, after the last) of the pack; rows, width: R and W
-    places: (R * W), the token of the pack at each place
-    present: (R, 1, 1, W), 1 where a text has a token, else 0
-    back: the place of each token
+    tokens: slice of the pack; rows, width: R and W
+    places: (R * W,), index in the pack of the token at each position (gather)
+    present: (R, 1, 1, W), 1 for a token, 0 for padding
+    back: (T,), position of each token (scatter)
     """
 
     tokens: slice
@@ -163,19 +175,19 @@ class Group(NamedTuple):
     back: Tensor
 
 
-def groups_of(lengths: Sequence[int], dtype: torch.dtype) -> list[Group]:
-    """The groups of a pack of texts of these lengths, like ones beside each other."""
+def attention_groups(lengths: Sequence[int], dtype: torch.dtype) -> list[AttentionGroup]:
+    """The groups of a pack of texts of these lengths, which must be sorted."""
     found, start = [], 0
     for width, group in groupby(lengths, attention_width):
         mine = np.array(list(group))
-        rows, tokens = few(len(mine)), int(mine.sum())
+        rows, tokens = padded_row_count(len(mine)), int(mine.sum())
         ends = np.cumsum(mine)
         within = np.arange(width)
         present = within < np.pad(mine, (0, rows - len(mine)))[:, None]
         places = start + np.where(present, np.pad(ends - mine, (0, rows - len(mine)))[:, None] + within, 0)
         back = np.flatnonzero(present)
         found.append(
-            Group(
+            AttentionGroup(
                 slice(start, start + tokens),
                 rows,
                 width,
@@ -189,19 +201,19 @@ def groups_of(lengths: Sequence[int], dtype: torch.dtype) -> list[Group]:
 
 
 def attention_width(length: int) -> int:
-    """The width at which a text of `length` tokens attends: a multiple of 8, and of an eighth of a long one."""
+    """Padded width for a text of `length` tokens: the next multiple of 8, or of an eighth of the next power of two if that is more."""
     step = max(8, 1 << max(0, length - 1).bit_length() >> 3)
     return -(-length // step) * step
 
 
-def few(texts: int) -> int:
-    """`texts` rounded up to 2^n or 3 * 2^n."""
+def padded_row_count(texts: int) -> int:
+    """The number of texts rounded up to 2^n or 3 * 2^n."""
     power = 1 << (texts - 1).bit_length()
     return power * 3 // 4 if power >= 4 and texts <= power * 3 // 4 else power
 
 
 class Encoder:
-    """The encoder of a network, for inference on packs of tokens; the softmax scale is in its weights."""
+    """The encoder of a network for packs of tokens. The scale of attention, 1/sqrt(d), is folded into the query weights."""
 
     def __init__(self, network: Network, dtype: torch.dtype) -> None:
         shape = network.shape
@@ -212,7 +224,7 @@ class Encoder:
         self._layers = [_PackedLayer(layer, dtype) for layer in network.layers if isinstance(layer, Layer)]
 
     def __call__(self, rows: Sequence[Sequence[int]]) -> Tensor:
-        """Pooled vectors (N, H) in fp32 of texts given as token ids, sorted by length."""
+        """Pooled vectors (N, H) in fp32 of N texts, given as token ids and sorted by length."""
         lengths = [len(row) for row in rows]
         tokens = sum(lengths)
         room = -(-tokens // TOKEN_STEP) * TOKEN_STEP
@@ -221,7 +233,7 @@ class Encoder:
         places = np.zeros(room, dtype=np.int64)
         places[:tokens] = np.concatenate([np.arange(length) for length in lengths])
         with torch.inference_mode():
-            groups = groups_of(lengths, self._words.dtype)
+            groups = attention_groups(lengths, self._words.dtype)
             x = functional.embedding(torch.from_numpy(ids), self._words) + functional.embedding(torch.from_numpy(places), self._places)
             x = self._norm(x)
             for layer in self._layers:
@@ -232,7 +244,7 @@ class Encoder:
 
 
 class _Norm:
-    """LayerNorm."""
+    """LayerNorm in a given precision."""
 
     def __init__(self, norm: nn.LayerNorm, dtype: torch.dtype) -> None:
         self._weight, self._bias, self._eps = norm.weight.detach().to(dtype), norm.bias.detach().to(dtype), norm.eps
@@ -242,14 +254,14 @@ class _Norm:
 
 
 class _Linear:
-    """A linear layer whose weights are laid out once."""
+    """A linear layer whose weights are laid out once for oneDNN."""
 
     def __init__(self, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> None:
         self._weight = torch.ops.mkldnn._reorder_linear_weight(weight.detach().to(dtype).contiguous(), PACK_TOKENS)
         self._bias = bias.detach().to(dtype)
 
     def __call__(self, x: Tensor, add: Tensor | None = None) -> Tensor:
-        """x W + b, and `add`."""
+        """x W + b, plus `add` if given."""
         ops = torch.ops.mkldnn._linear_pointwise
         found: Tensor = (
             ops(x, self._weight, self._bias, "none", [], "none") if add is None else ops.binary(x, add, self._weight, self._bias, "add")
@@ -258,7 +270,7 @@ class _Linear:
 
 
 class _PackedLayer:
-    """One transformer layer on packed tokens."""
+    """One transformer layer for packed tokens."""
 
     def __init__(self, layer: Layer, dtype: torch.dtype) -> None:
         hidden = layer.attended.in_features
@@ -271,21 +283,21 @@ class _PackedLayer:
         self._narrow = _Linear(layer.narrow.weight, layer.narrow.bias, dtype)
         self._attended_norm, self._norm = _Norm(layer.attended_norm, dtype), _Norm(layer.norm, dtype)
 
-    def __call__(self, x: Tensor, groups: Sequence[Group]) -> Tensor:
-        """x: (T, H)."""
+    def __call__(self, x: Tensor, groups: Sequence[AttentionGroup]) -> Tensor:
+        """x: (T, H), the tokens of a pack; returns (T, H)."""
         x = self._attended_norm(self._attended(self._mixed(self._qkv(x), groups), add=x))
         return self._norm(self._narrow(functional.gelu(self._wide(x)), add=x))
 
-    def _mixed(self, qkv: Tensor, groups: Sequence[Group]) -> Tensor:
-        """Attention within each text: (T, 3H) to (T, H)."""
+    def _mixed(self, qkv: Tensor, groups: Sequence[AttentionGroup]) -> Tensor:
+        """Attention within each text: queries, keys and values (T, 3H) to (T, H)."""
         heads, size = self._heads, self._size
         out = qkv.new_zeros(len(qkv), heads * size)
         for tokens, rows, width, places, present, back in groups:
             part = qkv.index_select(0, places).view(rows, width, 3, heads, size)
             q, k, v = part.permute(2, 0, 3, 1, 4).reshape(3, rows * heads, width, size)
             scores = torch.bmm(q, k.transpose(1, 2))
-            # torch's softmax is made for long rows: on 24 numbers it takes six times as long as this does, and a row's maximum
-            # three times. No encoder comes near the limit, which is there so that the sum is never 0 nor infinite.
+            # torch's softmax is optimised for long rows: for 24 numbers it takes six times as long as this, and subtracting the row's
+            # maximum three times. The limit keeps the sum positive and finite; scores of real encoders stay far below it.
             weights = scores.clamp_(-SCORE_LIMIT, SCORE_LIMIT).exp_()
             weights.view(rows, heads, width, width).mul_(present)
             mixed = torch.bmm(weights, v).div_(weights.sum(-1, keepdim=True).clamp_(min=TINY))
@@ -294,13 +306,20 @@ class _PackedLayer:
 
 
 BATCH_TOKENS = 32_768
-"""Tokens of a batch, padding counted: fewer leave a large GPU waiting for its orders."""
+"""Tokens of a batch including padding; with fewer, a large GPU waits for kernel launches."""
 
 
 class DeviceEngine:
-    """A copy of a network on a device. Raises RuntimeError where the device cannot, such as for want of memory.
+    """Runs a copy of a network on a device.
 
-    dtype: of the encoder; the heads stay in fp32
+    Args:
+        network: the network in fp32.
+        device: usually a GPU.
+        dtype: precision of the encoder; the heads stay in fp32.
+        batch_tokens: tokens of a batch, padding included.
+
+    Raises:
+        RuntimeError: the device cannot run it, for example for lack of memory.
     """
 
     def __init__(self, network: Network, device: torch.device, dtype: torch.dtype, *, batch_tokens: int = BATCH_TOKENS) -> None:
@@ -311,7 +330,7 @@ class DeviceEngine:
         self.device = device
         self._batch_tokens = batch_tokens
 
-    def read(self, ids: Sequence[Sequence[int]]) -> Reading:
+    def read(self, ids: Sequence[Sequence[int]]) -> EngineOutput:
         """What the network says of texts, in order."""
         shape = self._network.shape
         sizes = {name: size for name, size in shape.outputs.items() if name != TAGS}
@@ -327,17 +346,17 @@ class DeviceEngine:
         table = np.empty_like(found)
         table[order] = found
         pooled, *columns = np.split(table, np.cumsum([shape.hidden, *sizes.values()])[:-1], axis=1)
-        return Reading(dict(zip(sizes, columns, strict=True)), pooled)
+        return EngineOutput(dict(zip(sizes, columns, strict=True)), pooled)
 
 
-AGREEMENT = 0.995
-SAMPLE = 200
-"""Texts of our own, in both languages, whose sentiment must come out the same."""
+MIN_AGREEMENT = 0.995
+AGREEMENT_TEXTS = 200
+"""Number of built-in texts, in both languages, on whose sentiment an engine must agree with fp32."""
 _log = get_logger(__name__)
 
 
-def bf16_is_fast() -> bool:
-    """Whether this CPU multiplies bf16 matrices in hardware; elsewhere fp32 is as fast and exact."""
+def has_fast_bf16() -> bool:
+    """Whether this CPU multiplies bf16 matrices in hardware; otherwise fp32 is as fast and more exact."""
     known = torch.cpu.get_capabilities()
     return bool(known.get("amx_bf16", False) or known.get("avx512_bf16", False))
 
@@ -346,47 +365,53 @@ def _has_onednn() -> bool:
     return bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
 
 
-def choose(network: Network, tokenizer: Tokenizer, lanes: int | None = None) -> tuple[Engine, torch.dtype]:
-    """The fastest engine whose sentiments agree with the network's in fp32 on the sample, and its precision.
+def choose_engine(network: Network, tokenizer: Tokenizer, lanes: int | None = None) -> tuple[InferenceEngine, torch.dtype]:
+    """The fastest engine whose predicted sentiments agree with PaddedEngine in fp32 on the sample.
 
-    network: in fp32; lanes: cores to use, None: all
+    Args:
+        network: the network in fp32.
+        tokenizer: its tokenizer.
+        lanes: CPU cores to use; None: all.
+
+    Returns:
+        The engine and the precision of its encoder.
     """
-    ids = sample(tokenizer)
+    ids = agreement_sample(tokenizer)
     exact = _sentiments(PaddedEngine(network), ids)
     for make, dtype in _candidates(network, lanes):
         try:
             engine = make()
             agreement = float((_sentiments(engine, ids) == exact).float().mean())
-        except RuntimeError as error:  # a GPU without memory, or too old for what is asked
-            _log.warning("engine_fails", precision=str(dtype), error=str(error))
+        except RuntimeError as error:  # a GPU with too little memory, or without the operations needed
+            _log.warning("engine_failed", precision=str(dtype), error=str(error))
             continue
-        if agreement >= AGREEMENT:
+        if agreement >= MIN_AGREEMENT:
             return engine, dtype
         _log.warning(
-            "engine_disagrees", engine=type(engine).__name__, precision=str(dtype), agreement=round(agreement, 4), wanted=AGREEMENT
+            "engine_disagrees", engine=type(engine).__name__, precision=str(dtype), agreement=round(agreement, 4), required=MIN_AGREEMENT
         )
     return PaddedEngine(network), torch.float32
 
 
-def engine_in(dtype: torch.dtype, network: Network, lanes: int | None = None) -> Engine:
-    """The fastest engine of a precision that somebody else has chosen."""
+def engine_in(dtype: torch.dtype, network: Network, lanes: int | None = None) -> InferenceEngine:
+    """The fastest CPU engine of a given precision."""
     return PackedEngine(network, dtype, lanes=lanes) if _has_onednn() else PaddedEngine(network.cast_encoder(dtype))
 
 
-def _candidates(network: Network, lanes: int | None) -> Iterator[tuple[Callable[[], Engine], torch.dtype]]:
-    if torch.cuda.is_available():  # CUDA_VISIBLE_DEVICES chooses one, or none
+def _candidates(network: Network, lanes: int | None) -> Iterator[tuple[Callable[[], InferenceEngine], torch.dtype]]:
+    if torch.cuda.is_available():  # CUDA_VISIBLE_DEVICES selects the GPU, or none
         yield lambda: DeviceEngine(network, torch.device("cuda"), torch.bfloat16), torch.bfloat16
     if _has_onednn():
-        if bf16_is_fast():
+        if has_fast_bf16():
             yield lambda: PackedEngine(network, torch.bfloat16, lanes=lanes), torch.bfloat16
         yield lambda: PackedEngine(network, torch.float32, lanes=lanes), torch.float32
 
 
-def sample(tokenizer: Tokenizer) -> list[list[int]]:
-    """Token ids of the sample, always the same."""
-    texts = [seed.text for seed in grow(read_templates(), 1, random.Random(0))]  # noqa: S311
-    return encode_pairs(tokenizer, [(text, "") for text in texts[:: max(1, len(texts) // SAMPLE)]], 64)
+def agreement_sample(tokenizer: Tokenizer) -> list[list[int]]:
+    """Token ids of the built-in texts, always the same."""
+    texts = [seed.text for seed in fill_templates(read_templates(), 1, random.Random(0))]  # noqa: S311
+    return encode_pairs(tokenizer, [(text, "") for text in texts[:: max(1, len(texts) // AGREEMENT_TEXTS)]], 64)
 
 
-def _sentiments(engine: Engine, ids: Sequence[Sequence[int]]) -> torch.Tensor:
+def _sentiments(engine: InferenceEngine, ids: Sequence[Sequence[int]]) -> torch.Tensor:
     return torch.from_numpy(engine.read(ids).logits["sentiment"]).argmax(1)

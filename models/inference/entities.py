@@ -1,11 +1,10 @@
-"""Which persons, organisations and places does a text name, and where? The head `tags` as spans of the text as it was given.
+"""Named entities: persons, organisations and locations of a text as character spans, from the head `tags`.
 
-    text ─▶ pieces with places ─▶ overlapping windows ─▶ tag logits, each piece from the window that sees most around it
-         ─▶ Viterbi over legal BIO sequences ─▶ [Span]
+    text ─▶ pieces with offsets ─▶ overlapping windows ─▶ tag logits, each piece from the window with most context around it
+         ─▶ Viterbi over valid BIO sequences ─▶ [Span]
 
-Places are characters of the given text, never of what the tokenizer makes of it: its NFKC turns one "㈱" into three pieces, and
-all three point at that one character. The piece "▁" alone stands for a space or for the beginning of the text: it is no part of
-any span, neither in training nor in reading.
+Offsets refer to the given text, not to its normalised form: NFKC turns "㈱" into three pieces, and all three have the offset of that
+one character. The piece "▁" alone stands for a space or the beginning of the text; it is not part of any span.
 """
 
 from __future__ import annotations
@@ -28,10 +27,10 @@ from models.inference.transformer import TransformerClassifier
 Floats = npt.NDArray[np.float64]
 
 IGNORED = -100
-"""The tag id that torch's cross entropy leaves out: of <s>, </s> and bare spaces."""
+"""The target that torch's cross entropy ignores; used for <s>, </s> and bare spaces."""
 SPACE = "▁"
 OVERLAP = 4
-"""Neighbouring windows share one piece in so many."""
+"""Neighbouring windows share a quarter of their pieces (1 in 4)."""
 
 _IDS = {name: i for i, name in enumerate(TAG_NAMES)}
 _KINDS = tuple(name[2:] for name in TAG_NAMES)  # "" for O
@@ -53,10 +52,10 @@ class Span(NamedTuple):
     probability: float = 1.0
 
 
-class Piece(NamedTuple):
-    """One piece of the tokenizer: text[start:end], its space left out; start == end for one that stands for no character.
+class TokenPiece(NamedTuple):
+    """One piece of the tokenizer: text[start:end], without the leading space.
 
-    place: where it stands among the text's token ids
+    place: its position among the text's token ids
     """
 
     place: int
@@ -64,10 +63,10 @@ class Piece(NamedTuple):
     end: int
 
 
-def pieces_of(text: str, encoding: Encoding) -> list[Piece]:
-    """The pieces of an encoded text that stand for characters of it, in order; marks and bare spaces are left out.
+def pieces_of(text: str, encoding: Encoding) -> list[TokenPiece]:
+    """The pieces of an encoded text, in order, without special tokens and bare spaces.
 
-    Several pieces may share one character, and a mark that NFKC joined to its letter belongs to that letter's piece.
+    Several pieces may share one character. A combining mark that NFKC joined to its letter belongs to that letter's piece.
     """
     found = []
     rows = zip(encoding.tokens, encoding.offsets, encoding.special_tokens_mask, strict=True)
@@ -80,17 +79,23 @@ def pieces_of(text: str, encoding: Encoding) -> list[Piece]:
         while end < len(text) and unicodedata.combining(text[end]):
             end += 1
         if start < end:
-            found.append(Piece(place, start, end))
+            found.append(TokenPiece(place, start, end))
     return found
 
 
 def spans_of_bio(tokens: Sequence[str], tags: Sequence[str], language: str) -> tuple[str, list[Span]]:
-    """(text, its spans) of a sentence tagged token by token; tokens are joined by nothing in Chinese and by a space elsewhere.
+    """Convert BIO tags of tokens to a text and its spans.
 
-    An I- that follows O or another kind begins a span; kinds that are not ours are O. Raises ModelError when the two differ in length.
+    Args:
+        tokens: joined without spaces in Chinese, else with a space between two.
+        tags: one for each token. I-X after O or another type begins a span; unknown types count as O.
+        language: language of the sentence.
+
+    Raises:
+        ModelError: the numbers of tokens and tags differ.
     """
     if len(tokens) != len(tags):
-        message = f"{len(tokens)} tokens have {len(tags)} tags; one tag a token is wanted ({' '.join(tokens[:5])} ...)"
+        message = f"{len(tokens)} tokens have {len(tags)} tags; one tag per token is required ({' '.join(tokens[:5])} ...)"
         raise ModelError(message)
     gap = "" if language == "zh" else " "
     spans: list[Span] = []
@@ -107,13 +112,13 @@ def spans_of_bio(tokens: Sequence[str], tags: Sequence[str], language: str) -> t
 
 
 def tag_ids(tokenizer: Tokenizer, text: str, spans: Iterable[Span], max_tokens: int) -> list[int]:
-    """The tag of each token id that `encode_pairs(tokenizer, [(text, "")], max_tokens)` gives; IGNORED for those without characters.
+    """The tag id of each token that `encode_pairs(tokenizer, [(text, "")], max_tokens)` returns; IGNORED for special tokens and spaces.
 
-    A piece belongs to the span that covers at least half of it. Pieces beyond `max_tokens` are dropped; the last id stays </s>.
+    A piece belongs to the span that covers at least half of it. Pieces beyond `max_tokens` are dropped; the last token stays </s>.
     """
     encoding = tokenizer.encode(text[: max_tokens * CHARACTERS_PER_TOKEN])
     ids = [IGNORED] * len(encoding.ids)
-    ordered, current, begun = sorted(spans), 0, -1
+    ordered, current, last_span = sorted(spans), 0, -1
     for piece in pieces_of(text, encoding):
         while current < len(ordered) and ordered[current].end <= piece.start:
             current += 1
@@ -122,24 +127,32 @@ def tag_ids(tokenizer: Tokenizer, text: str, spans: Iterable[Span], max_tokens: 
         if 2 * covered < piece.end - piece.start:
             ids[piece.place] = _IDS["O"]
             continue
-        ids[piece.place] = _IDS[f"{'I' if within == begun else 'B'}-{ordered[within].kind}"]
-        begun = within
+        ids[piece.place] = _IDS[f"{'I' if within == last_span else 'B'}-{ordered[within].kind}"]
+        last_span = within
     return ids if len(ids) <= max_tokens else [*ids[: max_tokens - 1], IGNORED]
 
 
-def _overlap(piece: Piece, span: Span) -> int:
+def _overlap(piece: TokenPiece, span: Span) -> int:
     return max(0, min(piece.end, span.end) - max(piece.start, span.start))
 
 
 def tag_spans(classifier: TransformerClassifier, texts: Sequence[str], *, max_tokens: int | None = None) -> list[list[Span]]:
-    """The spans of each text, in order of their places; a text's spans do not depend on the others.
+    """Find the entities of texts.
 
-    max_tokens: the length of a window, by default what the model was trained at; a longer text is read in several, to its end
-    Raises ModelError when the model has no head `tags` or cannot read.
+    Args:
+        classifier: the model.
+        texts: N texts of any length.
+        max_tokens: length of a window; None for the length used in training. A longer text is read in several windows.
+
+    Returns:
+        The spans of each text, by position. They do not depend on the other texts.
+
+    Raises:
+        ModelError: the model has no head `tags`, or fails.
     """
     network = classifier.network
     if TAGS not in network.shape.outputs:
-        message = f"the model {classifier.version} has no head {TAGS!r}: it finds no entities; choose or train one that has it"
+        message = f"the model {classifier.version} has no head {TAGS!r} for entities; choose or train a version that has it"
         raise ModelError(message)
     length = min(max_tokens or classifier.manifest.max_tokens, network.shape.positions // 2)
     encodings = classifier.tokenizer.encode_batch(list(texts))
@@ -153,7 +166,7 @@ def tag_spans(classifier: TransformerClassifier, texts: Sequence[str], *, max_to
 
 
 class _Window(NamedTuple):
-    """Pieces [start, end) are read together, and of them [first, last) are taken from this reading."""
+    """A window over the pieces [start, end), of which the tags of [first, last) are used."""
 
     start: int
     end: int
@@ -162,7 +175,7 @@ class _Window(NamedTuple):
 
 
 def _windows(pieces: int, size: int) -> list[_Window]:
-    """Windows over `pieces`: each piece is taken once, and far from a window's edge where another window overlaps."""
+    """Windows of `size` over all pieces. Each piece is used from one window, away from its edge where two windows overlap."""
     shared = size // OVERLAP
     step = size - shared
     starts = range(0, max(1, pieces - shared), step)
@@ -178,7 +191,7 @@ def _windows(pieces: int, size: int) -> list[_Window]:
 
 
 def _tag_logits(classifier: TransformerClassifier, ids: Sequence[Sequence[int]]) -> list[npt.NDArray[np.float32]]:
-    """Tag logits (its length, 7) of each row of token ids."""
+    """Tag logits (L, 7) of each row of L token ids."""
     logits: list[npt.NDArray[np.float32]] = [np.zeros((0, len(TAG_NAMES)), np.float32)] * len(ids)
     try:
         with torch.inference_mode():
@@ -192,45 +205,51 @@ def _tag_logits(classifier: TransformerClassifier, ids: Sequence[Sequence[int]])
     return logits
 
 
-def _spans(pieces: Sequence[Piece], logits: Floats) -> list[Span]:
-    """The spans of the likeliest legal sequence of tags; logits: (ids of the text, 7)."""
+def _spans(pieces: Sequence[TokenPiece], logits: Floats) -> list[Span]:
+    """The spans of the most probable valid tag sequence. logits: (L, 7) for the token ids of the text."""
     if not pieces:
         return []
     rows = logits[[piece.place for piece in pieces]]
-    chances = np.exp(rows - rows.max(1, keepdims=True))
-    chances /= chances.sum(1, keepdims=True)
+    probabilities = np.exp(rows - rows.max(1, keepdims=True))
+    probabilities /= probabilities.sum(1, keepdims=True)
     spans: list[Span] = []
     parts: list[float] = []
     last = ""
-    for piece, tag, chance in zip(pieces, viterbi(np.log(chances + 1e-30)), chances, strict=True):
+    for piece, tag, row in zip(pieces, viterbi(np.log(probabilities + 1e-30)), probabilities, strict=True):
         kind = _KINDS[tag]
         if kind:
-            sure = float(chance[_IDS[f"B-{kind}"]] + chance[_IDS[f"I-{kind}"]])
+            confidence = float(row[_IDS[f"B-{kind}"]] + row[_IDS[f"I-{kind}"]])
             if kind == last and TAG_NAMES[tag].startswith("I"):
-                parts.append(sure)
+                parts.append(confidence)
                 spans[-1] = Span(spans[-1].start, max(spans[-1].end, piece.end), kind, sum(parts) / len(parts))
             else:
-                parts = [sure]
-                spans.append(Span(piece.start, piece.end, kind, sure))
+                parts = [confidence]
+                spans.append(Span(piece.start, piece.end, kind, confidence))
         last = kind
     return spans
 
 
 def viterbi(scores: Floats) -> list[int]:
-    """The tags of the best sequence in which I-X follows only B-X or I-X; scores: log probabilities (N, 7), N >= 1.
+    """The best tag sequence in which I-X follows only B-X or I-X; all valid transitions have the same weight.
 
-    All legal steps cost the same. Source: Forney (1973), The Viterbi algorithm.
+    Args:
+        scores: log probabilities (N, 7), N >= 1.
+
+    Returns:
+        N tag ids.
+
+    Source: Forney (1973), The Viterbi algorithm.
     """
     likeliest: list[int] = scores.argmax(1).tolist()
     if _FIRST[likeliest[0]] == 0 and not _NEXT[likeliest[:-1], likeliest[1:]].any():
         return likeliest
     best = _FIRST + scores[0]
-    came = np.zeros(scores.shape, np.int64)
+    back_pointers = np.zeros(scores.shape, np.int64)
     for i in range(1, len(scores)):
         through = best[:, None] + _NEXT
-        came[i] = through.argmax(0)
+        back_pointers[i] = through.argmax(0)
         best = through.max(0) + scores[i]
     path = [int(best.argmax())]
     for i in range(len(scores) - 1, 0, -1):
-        path.append(int(came[i][path[-1]]))
+        path.append(int(back_pointers[i][path[-1]]))
     return path[::-1]

@@ -1,10 +1,10 @@
-"""Why does the model say so? What each word of a text adds to, or takes from, the log odds of one class.
+"""Explanation of a prediction: how much each word adds to the log odds of one class, by integrated gradients.
 
-    text ─▶ word vectors ─▶ some points on the way from blank vectors to them, one batch ─▶ gradients ─▶ weights of pieces ─▶ words
+    text ─▶ embeddings ─▶ points between a blank baseline and them, one batch ─▶ gradients ─▶ weights of pieces ─▶ weights of words
 
-Integrated gradients (Sundararajan, Taly and Yan 2017, Axiomatic attribution for deep networks): the weights of all words add up to
-the log odds of the text less those of the same text with every word blank, to the accuracy of the integral (`Explanation.gap`).
-Places, marks and the company that the text is read for stay as they are. bench/explanations.py holds the weights against the model.
+Source: Sundararajan, Taly and Yan (2017), Axiomatic attribution for deep networks. The weights of all words sum to the log odds of the
+text minus those of the same text with every word blank, up to the error of the integral (`Explanation.gap`). Positions, special
+tokens and the target company are held fixed. bench/explanations.py evaluates the weights by deleting words.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from core.errors import ModelError
 from models.heads import SENTIMENT_HEADS, SENTIMENTS, sentiment_head
 from models.inference.classifier import Document
 from models.inference.encoding import CHARACTERS_PER_TOKEN, compose, encode_pairs
-from models.inference.entities import Piece, pieces_of
+from models.inference.entities import TokenPiece, pieces_of
 from models.inference.probabilities import sigmoid, softmax
 from models.inference.transformer import TransformerClassifier, company_pair
 
 POINT_TOKENS = 1536
-"""Tokens in all points of one integral together: a title gets MOST_STEPS points, a full text of 96 tokens 16."""
-FEWEST_STEPS, MOST_STEPS = 8, 32
+"""Token budget of one integral over all its points: a title gets MAX_STEPS points, a text of 96 tokens gets 16."""
+MIN_STEPS, MAX_STEPS = 8, 32
 BLANK = "<mask>"
-EXPLAINED = ("sentiment", "topics", "risks")
+EXPLAINED_HEADS = ("sentiment", "topics", "risks")
 
-#: What is joined to one word: letters and digits of scripts that have spaces, with marks inside such as in 3.5, don't, AT&T.
+#: Pieces joined to one word: letters and digits of scripts with spaces, and punctuation inside words as in 3.5, don't, AT&T.
 _WORD = re.compile(r"[^\W_\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff]+(?:['’.,&/-][^\W_\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff]+)*")
 
 
 class Word(NamedTuple):
-    """text[start:end] of the explained text, and how much it adds to the log odds of the class (negative: takes away)."""
+    """One word, text[start:end] of the explained text. weight: its contribution to the log odds of the class, in either direction."""
 
     start: int
     end: int
@@ -47,13 +47,13 @@ class Word(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why `label` has `probability`.
+    """Explanation of one label.
 
-    text: what was explained; all places are places in it
-    words: in order, all that was read and is not space; what follows the last word was beyond the model's length
-    head: the head that was asked, such as "company" when the sentiment was towards one
-    probability: calibrated, as `classify` says it
-    gap: log odds that the words' weights do not account for: the integral's own error
+    text: the explained text; offsets of words refer to it
+    words: in order, without white space; text after the last word is beyond the model's length
+    head: the network's head, such as "company" for a sentiment towards a company
+    probability: of `label`, calibrated as in `classify`
+    gap: log odds that the weights do not account for, the numerical error of the integral
     """
 
     text: str
@@ -76,17 +76,27 @@ def explain(
     label: str | None = None,
     steps: int | None = None,
 ) -> Explanation:
-    """The words of an article behind one class of one head.
+    """Explain one class of one head for an article.
 
-    company: a name in the text that the sentiment is towards; head: one of EXPLAINED; label: the class, by default the likeliest
-    steps: points of the integral, by default as many as POINT_TOKENS allows; time grows with them
-    Raises ModelError for a text without words, and for a head or a class that the model does not have.
+    Args:
+        classifier: the model.
+        title: title of the article.
+        text: text of the article.
+        language: "en" or "zh".
+        company: a company named in the text, for the sentiment towards it.
+        genre: genre of the article.
+        head: one of EXPLAINED_HEADS.
+        label: the class; None for the most probable one.
+        steps: points of the integral; None for as many as POINT_TOKENS allows. Time is proportional to it.
+
+    Raises:
+        ModelError: the text has no words, or the model has no such head or class.
     """
     whole = compose(title, text) if title.strip() and text.strip() else title or text
     name = head_of(classifier, head, company, genre)
     labels = labels_of(classifier, name)
     if label is not None and label not in labels:
-        message = f"{label!r} is no class of {name}; its classes are {', '.join(labels)}"
+        message = f"{label!r} is not a class of {name}; its classes are {', '.join(labels)}"
         raise ModelError(message)
     read, company = company_pair(whole, company if name in SENTIMENT_HEADS else "", language)
     before = len(whole) - len(read)
@@ -96,72 +106,82 @@ def explain(
     kept = len(ids) if not company else min(len(encoding.ids), limit)
     pieces = [piece for piece in pieces_of(read, encoding) if piece.place < kept - 1]
     if not pieces:
-        message = "a text with words is wanted: there is nothing to explain"
+        message = "the text has no words, so there is nothing to explain"
         raise ModelError(message)
     temperature = classifier.temperature(name, language)
     odds = classifier.logits([(read, company)])[name][0].astype(np.float64) / temperature
-    chances = softmax(odds) if name in SENTIMENT_HEADS else sigmoid(odds)
-    chosen = labels.index(label) if label is not None else int(chances.argmax())
-    weights, gap = integrate(classifier, ids, [piece.place for piece in pieces], name, chosen, steps or steps_for(len(ids)))
+    probabilities = softmax(odds) if name in SENTIMENT_HEADS else sigmoid(odds)
+    class_index = labels.index(label) if label is not None else int(probabilities.argmax())
+    weights, gap = integrated_gradients(classifier, ids, [piece.place for piece in pieces], name, class_index, steps or steps_for(len(ids)))
     words = tuple(
         Word(start + before, end + before, read[start:end], weight / temperature)
         for start, end, weight in join_words(read, pieces, weights)
     )
-    return Explanation(whole, words, name, labels[chosen], float(chances[chosen]), gap / temperature)
+    return Explanation(whole, words, name, labels[class_index], float(probabilities[class_index]), gap / temperature)
 
 
 def explain_document(classifier: TransformerClassifier, document: Document) -> Explanation:
-    """The words behind the likeliest sentiment of a document, towards its first company when it has one. Raises ModelError."""
+    """Explain the most probable sentiment of a document, towards its first company if it has one. Raises ModelError."""
     company = document.companies[0] if document.companies else ""
     return explain(classifier, document.title, document.text, document.language, company, genre=document.genre)
 
 
 def head_of(classifier: TransformerClassifier, head: str, company: str = "", genre: str = "news") -> str:
-    """The network's name of the head that is meant. Raises ModelError when the model does not have it."""
+    """The network's head for one of EXPLAINED_HEADS. Raises ModelError when the model does not have it."""
     present = classifier.network.shape.outputs
     name = sentiment_head(company, genre, present) if head == "sentiment" else head
-    if head not in EXPLAINED or name not in present:
-        message = (
-            f"the model {classifier.version} has no head {head!r} to explain; it has {', '.join(h for h in EXPLAINED if h in present)}"
-        )
+    if head not in EXPLAINED_HEADS or name not in present:
+        available = ", ".join(each for each in EXPLAINED_HEADS if each in present)
+        message = f"the model {classifier.version} has no head {head!r} to explain; it has {available}"
         raise ModelError(message)
     return name
 
 
 def labels_of(classifier: TransformerClassifier, head: str) -> tuple[str, ...]:
-    """The classes of a head of EXPLAINED or of a kind of sentiment, in the order of its outputs."""
+    """The classes of a head, in the order of its outputs."""
     return {"topics": classifier.manifest.topics, "risks": classifier.manifest.risks}.get(head, SENTIMENTS)
 
 
 def steps_for(tokens: int) -> int:
-    """How many points an integral over so many tokens gets."""
-    return max(FEWEST_STEPS, min(MOST_STEPS, POINT_TOKENS // tokens))
+    """Number of points of an integral over this many tokens."""
+    return max(MIN_STEPS, min(MAX_STEPS, POINT_TOKENS // tokens))
 
 
-def integrate(
-    classifier: TransformerClassifier, ids: Sequence[int], places: Sequence[int], head: str, chosen: int, steps: int
+def integrated_gradients(
+    classifier: TransformerClassifier, ids: Sequence[int], places: Sequence[int], head: str, class_index: int, steps: int
 ) -> tuple[list[float], float]:
-    """(weight of the token at each of `places`, the integral's error), in log odds before calibration.
+    """Integrated gradients of one output, by Gauss-Legendre quadrature.
 
-    The points are those of Gauss and Legendre. Blank is `<mask>`: from `<pad>` the error is a third, but the words found heavy count
-    for less when they are deleted (models/LOG.md).
+    The baseline embedding is that of `<mask>`. With `<pad>` the numerical error is a third, but deleting the words with the largest
+    weights changes the probability less (models/LOG.md).
+
+    Args:
+        classifier: the model.
+        ids: token ids (L,).
+        places: positions of the tokens to attribute to.
+        head: name of the head.
+        class_index: index of the output.
+        steps: number of points.
+
+    Returns:
+        The weight of each of `places` and the error of the integral, both in log odds before calibration.
     """
     network = classifier.network
     blank = classifier.tokenizer.token_to_id(BLANK)
     points, shares = np.polynomial.legendre.leggauss(steps)
     try:
         with torch.no_grad():
-            there = network.words(torch.tensor([list(ids)]))[0].float()  # (L, H)
-            here = there.clone()
-            here[list(places)] = network.words(torch.tensor(blank)).float()
-        way = there - here
+            embeddings = network.words(torch.tensor([list(ids)]))[0].float()  # (L, H)
+            baseline = embeddings.clone()
+            baseline[list(places)] = network.words(torch.tensor(blank)).float()
+        difference = embeddings - baseline
         alphas = torch.tensor([*((points + 1) / 2), 0.0, 1.0], dtype=torch.float32)  # the two ends only for the error
-        vectors = (here + alphas[:, None, None] * way).requires_grad_()  # (steps + 2, L, H)
+        vectors = (baseline + alphas[:, None, None] * difference).requires_grad_()  # (steps + 2, L, H)
         present = torch.ones(vectors.shape[:2], dtype=torch.bool)
-        odds = log_odds(network.read(vectors.to(network.words.weight.dtype), present).logits[head], head)[:, chosen]
+        odds = log_odds(network.read(vectors.to(network.words.weight.dtype), present).logits[head], head)[:, class_index]
         gradients = torch.autograd.grad(odds[:-2].sum(), vectors)[0][:-2]
         weight = torch.tensor(shares / 2, dtype=torch.float32)
-        found = ((weight[:, None, None] * gradients).sum(0) * way).sum(-1).tolist()  # (L)
+        found = ((weight[:, None, None] * gradients).sum(0) * difference).sum(-1).tolist()  # (L)
     except RuntimeError as error:
         message = f"the model {classifier.version} could not explain a text of {len(ids)} tokens ({error})"
         raise ModelError(message) from error
@@ -170,15 +190,15 @@ def integrate(
 
 
 def log_odds(logits: Tensor, head: str) -> Tensor:
-    """Log odds (N, size) of each class: against all others where one class is right, else its logit."""
+    """Log odds (N, size) of each class: against all other classes for a sentiment head, else the logit itself."""
     if head not in SENTIMENT_HEADS:
         return logits
     others = [logits[:, [j for j in range(logits.shape[1]) if j != i]].logsumexp(-1) for i in range(logits.shape[1])]
     return logits - torch.stack(others, -1)
 
 
-def join_words(text: str, pieces: Sequence[Piece], weights: Sequence[float]) -> Iterator[tuple[int, int, float]]:
-    """(start, end, weight) of each word: pieces of one word of a script with spaces are one, and so are pieces of one character."""
+def join_words(text: str, pieces: Sequence[TokenPiece], weights: Sequence[float]) -> Iterator[tuple[int, int, float]]:
+    """Merge pieces of the same word, or of the same character, and sum their weights; yields (start, end, weight)."""
     word_of = {place: match.start() for match in _WORD.finditer(text) for place in range(match.start(), match.end())}
     start = end = -1
     total = 0.0

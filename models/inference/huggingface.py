@@ -1,7 +1,7 @@
-"""Any Hugging Face sequence-classification directory in the place of our model: sentiment only, topics are "other".
+"""Classifier for a Hugging Face sequence-classification directory: sentiment only, the topic is always "other".
 
-Offline, safetensors only, no code from the directory. Its labels must be ours by name (negative, neutral, positive, or
-bearish, bullish); a model without a neutral class never says neutral, and its probabilities are as calibrated as it is.
+It loads offline, from safetensors only, and runs no code of the directory. Its labels must be named negative, neutral and positive,
+or bearish and bullish. A model without a neutral class never predicts neutral. Probabilities are not calibrated here.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ import torch
 
 from core.errors import ModelError
 from models.heads import SENTIMENTS
-from models.inference.classifier import Document, Prediction, Sentiment
+from models.inference.classifier import Document, Prediction, SentimentProbabilities
 from models.inference.encoding import around, compose, pack
 
 SYNONYMS = {"bearish": "negative", "bullish": "positive"}
-NEUTRAL = Sentiment(0.0, 1.0, 0.0)
+NEUTRAL = SentimentProbabilities(0.0, 1.0, 0.0)
 WINDOW_CHARACTERS = 320
 
 
 def columns(names: dict[int, str]) -> list[int]:
-    """Which of our classes each output is, from the directory's id -> label. Raises ModelError for a label that is not ours."""
+    """The index in SENTIMENTS of each output, from id -> label of the directory. Raises ModelError for an unknown label."""
     found = []
     for _, name in sorted(names.items()):
         ours = SYNONYMS.get(name.lower(), name.lower())
         if ours not in SENTIMENTS:
-            message = f"the model's label {name!r} is none of {', '.join(SENTIMENTS)}: rename it in id2label of its config.json"
+            message = f"the model's label {name!r} is not one of {', '.join(SENTIMENTS)}: rename it in id2label of its config.json"
             raise ModelError(message)
         found.append(SENTIMENTS.index(ours))
     return found
 
 
 class HuggingFaceClassifier:
-    """Labels documents with a model that is not ours. Not thread safe: one thread at a time."""
+    """Classifies documents with a transformers model. Not thread safe."""
 
     def __init__(self, model: Any, tokenizer: Any, version: str, *, max_tokens: int = 96, batch_tokens: int = 2048) -> None:
         self._model = model.eval()
@@ -48,7 +48,16 @@ class HuggingFaceClassifier:
 
     @classmethod
     def load(cls, folder: Path, *, threads: int | None = None, max_tokens: int | None = None) -> Self:
-        """The model in `folder`. Raises ModelError when it cannot be loaded offline, safely."""
+        """Load the model in `folder`.
+
+        Args:
+            folder: the directory.
+            threads: CPU threads for torch; None keeps torch's setting.
+            max_tokens: longer texts are truncated; None: 96.
+
+        Raises:
+            ModelError: it cannot be loaded offline, or has no safetensors.
+        """
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
         if threads is not None:
@@ -64,23 +73,23 @@ class HuggingFaceClassifier:
 
     @property
     def version(self) -> str:
-        """`hf-` and the directory's name."""
+        """The name of the directory, after "hf-"."""
         return self._version
 
     def classify(self, documents: Sequence[Document]) -> list[Prediction]:
-        """One prediction per document, in order; a company's sentiment is that of the text around its mention."""
+        """One prediction per document, in order. The sentiment towards a company is that of the text around its mention."""
         texts = [compose(document.title, document.text) for document in documents]
-        wanted = dict.fromkeys(text for text in texts if text)
+        unique = dict.fromkeys(text for text in texts if text)
         for text, document in zip(texts, documents, strict=True):
-            wanted.update(dict.fromkeys(around(text, company, WINDOW_CHARACTERS) for company in document.companies if text))
-        scored = self._score(list(wanted))
+            unique.update(dict.fromkeys(around(text, company, WINDOW_CHARACTERS) for company in document.companies if text))
+        scored = self._score(list(unique))
         found = []
         for text, document in zip(texts, documents, strict=True):
             towards = tuple(scored[around(text, company, WINDOW_CHARACTERS)] if text else NEUTRAL for company in document.companies)
             found.append(Prediction(scored[text] if text else NEUTRAL, {"other": 1.0}, towards))
         return found
 
-    def _score(self, texts: list[str]) -> dict[str, Sentiment]:
+    def _score(self, texts: list[str]) -> dict[str, SentimentProbabilities]:
         if not texts:
             return {}
         ids = self._tokenizer(texts, truncation=True, max_length=self._max_tokens)["input_ids"]
@@ -88,10 +97,10 @@ class HuggingFaceClassifier:
         with torch.inference_mode():
             for batch in pack([len(row) for row in ids], self._batch_tokens):
                 inputs = self._tokenizer.pad({"input_ids": [ids[i] for i in batch]}, return_tensors="pt")
-                chance = self._model(**inputs).logits.float().softmax(-1).numpy().astype(np.float64)
-                for i, row in zip(batch, chance, strict=True):
+                probabilities = self._model(**inputs).logits.float().softmax(-1).numpy().astype(np.float64)
+                for i, row in zip(batch, probabilities, strict=True):
                     whole = [0.0, 0.0, 0.0]
                     for column, p in zip(self._columns, row.tolist(), strict=True):
                         whole[column] += p
-                    scored[texts[i]] = Sentiment(*(p / sum(whole) for p in whole))
+                    scored[texts[i]] = SentimentProbabilities(*(p / sum(whole) for p in whole))
         return scored

@@ -1,11 +1,10 @@
-"""Which fixed phrases name a topic? They stand in for labels that no set has, and serve the keyword stand-in.
+"""Phrases that indicate a topic or a risk event, and a classifier by keywords for tests.
 
-Written for this project. A phrase is evidence, not truth: `models.training.label_mapping` gives it less weight than a label.
+The phrases were written for this project. In training they replace labels that no data set has, with less weight than a label
+(`models.training.label_mapping`).
 
-A stand-in that counts words, for tests and for the faults ring: no weights, no torch, a few microseconds a document.
-
-It is honest about what it is: it knows some sixty words a language, no grammar beyond one negation, and its probabilities are not
-calibrated. It is never the default of a run.
+The keyword classifier needs no weights and no torch and takes a few microseconds per document. It knows about sixty words per
+language and simple negation, and its probabilities are not calibrated. It is never the default.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from models.inference.classifier import Document, Prediction, Sentiment
+from models.inference.classifier import Document, Prediction, SentimentProbabilities
 
 HINTS: Mapping[str, re.Pattern[str]] = {
     key: re.compile(pattern, re.IGNORECASE)
@@ -40,7 +39,7 @@ HINTS: Mapping[str, re.Pattern[str]] = {
     }.items()
 }
 
-#: English only: Chinese has labels for these (finese).
+#: English only: the Chinese set finese has labels for these.
 RISK_HINTS: Mapping[str, re.Pattern[str]] = {
     key: re.compile(pattern, re.IGNORECASE)
     for key, pattern in {
@@ -67,7 +66,7 @@ RISK_HINTS: Mapping[str, re.Pattern[str]] = {
 }
 
 
-NEUTRAL = Sentiment(0.0, 1.0, 0.0)
+NEUTRAL = SentimentProbabilities(0.0, 1.0, 0.0)
 
 _NEGATIVE_EN = (
     r"default\w*|bankrupt\w*|insolven\w*|fraud\w*|probe[sd]?|investigat\w+|lawsuits?|sued?|sues|fined?|raid(?:s|ed)?|arrest\w*|"
@@ -101,15 +100,15 @@ _MORE_TOPICS = {
 
 
 class KeywordClassifier:
-    """Counts good and bad words. Deterministic; a document's result never depends on its batch."""
+    """Counts positive and negative words. Deterministic; a document's result does not depend on its batch."""
 
     @property
     def version(self) -> str:
-        """Always keyword-1."""
+        """Always "keyword-1"."""
         return "keyword-1"
 
     def classify(self, documents: Sequence[Document]) -> list[Prediction]:
-        """One prediction per document, in order. An empty document is neutral; companies get the sentiment of the whole."""
+        """One prediction per document, in order. Empty documents are neutral; companies get the document's sentiment."""
         return [_predict(document) for document in documents]
 
 
@@ -121,15 +120,15 @@ def _predict(document: Document) -> Prediction:
     return Prediction(sentiment, topics, (sentiment,) * len(document.companies))
 
 
-def _sentiment(text: str) -> Sentiment:
-    """Weights 0.25 + 3 a word that is not negated, against 1.5 for neutral: 0.65 for one bad word, 0.78 for two."""
+def _sentiment(text: str) -> SentimentProbabilities:
+    """Weights of 0.25 plus 3 per word without negation, against 1.5 for neutral: 0.65 for one negative word, 0.78 for two."""
     negative = sum(not _negated(text, match.start()) for match in _NEGATIVE.finditer(text))
     positive = sum(not _negated(text, match.start()) for match in _POSITIVE.finditer(text))
     if not negative and not positive:
-        return Sentiment(0.05, 0.9, 0.05) if text else NEUTRAL
+        return SentimentProbabilities(0.05, 0.9, 0.05) if text else NEUTRAL
     weights = (0.25 + 3.0 * negative, 1.5, 0.25 + 3.0 * positive)
     total = sum(weights)
-    return Sentiment(weights[0] / total, weights[1] / total, weights[2] / total)
+    return SentimentProbabilities(weights[0] / total, weights[1] / total, weights[2] / total)
 
 
 def _negated(text: str, at: int) -> bool:

@@ -1,11 +1,11 @@
-"""What is computed: one BERT-shaped encoder, mean pooling, and linear heads, in one forward pass.
+"""The network: a BERT encoder, mean pooling, and linear heads, in one forward pass.
 
     ids (B, L) ─▶ encoder ─┬─▶ (B, L, H) ─▶ tags (B, L, 7)
                            └─▶ mean over tokens ─▶ (B, H) ─▶ sentiment, social, company (B, 3), topics (B, 21), risks ...
 
-`company` reads the pair `text </s> </s> company`; heads.py says what each head means. The encoder is `transformers.BertModel`
-without dropout, token types and pooler, written out because importing that class costs more than a worker's whole start;
-a test holds the two together.
+`company` reads the pair `text </s> </s> company`; models/heads.py defines the heads. The encoder computes what
+`transformers.BertModel` does without dropout, token types and pooler. It is written out here because importing that class takes
+longer than the whole start of a worker; a test compares the two. Attribute names are also the names of the stored weights.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from models.inference.encoding import PAD_ID
 
 
 class Layer(nn.Module):
-    """One transformer layer, normalised after each half (post-LN)."""
+    """One transformer layer, normalised after attention and after the feed-forward part (post-LN)."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.heads = shape.heads
-        self.fused = False  # one kernel for all of attention: on a GPU the fastest, on a CPU twice as slow as its parts
+        self.fused = False  # fused attention kernel: fastest on a GPU, twice as slow as its parts on a CPU
         self.qkv = nn.Linear(shape.hidden, 3 * shape.hidden)
         self.attended = nn.Linear(shape.hidden, shape.hidden)
         self.attended_norm = nn.LayerNorm(shape.hidden, eps=shape.eps)
@@ -37,7 +37,7 @@ class Layer(nn.Module):
         self.norm = nn.LayerNorm(shape.hidden, eps=shape.eps)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """x: (B, L, H); mask: (B, 1, 1, L), 0 for a token and -inf-like for padding."""
+        """x: (B, L, H); mask: (B, 1, 1, L), 0 for tokens and -1e4 for padding. Returns (B, L, H)."""
         rows, length, hidden = x.shape
         qkv = self.qkv(x).view(rows, length, 3, self.heads, hidden // self.heads).permute(2, 0, 3, 1, 4)
         q, k, v = qkv[0], qkv[1], qkv[2]  # each (B, heads, L, d)
@@ -53,14 +53,14 @@ class Layer(nn.Module):
 
 
 class Outputs(NamedTuple):
-    """What one forward pass gives: the pooled vectors (B, H) in fp32, and logits in fp32 by head, (B, size), or (B, L, size) for tags."""
+    """Outputs of one forward pass in fp32: pooled vectors (B, H), and logits by head, (B, size), or (B, L, size) for tags."""
 
     pooled: Tensor
     logits: dict[str, Tensor]
 
 
 class Network(nn.Module):
-    """The encoder and its heads, each a linear layer under its own name."""
+    """The encoder and its heads, each a linear layer named after the head."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -73,22 +73,22 @@ class Network(nn.Module):
             self.add_module(name, nn.Linear(shape.hidden, size))
 
     def head(self, name: str) -> nn.Linear:
-        """The linear layer of a head. Raises AttributeError when the network has none of that name."""
+        """The linear layer of a head. Raises AttributeError when the network has no such head."""
         layer: nn.Linear = getattr(self, name)
         return layer
 
     def cast_encoder(self, dtype: torch.dtype) -> Network:
-        """Itself, with the encoder in `dtype`; the heads stay in fp32."""
+        """Convert the encoder to `dtype` in place, leaving the heads in fp32, and return the network."""
         for part in (self.words, self.places, self.norm, self.layers):
             part.to(dtype)
         return self
 
     def forward(self, ids: Tensor) -> Outputs:
-        """Everything about padded token ids (B, L)."""
+        """Compute all heads for padded token ids (B, L)."""
         return self.read(self.words(ids), ids != PAD_ID)
 
     def read(self, vectors: Tensor, present: Tensor) -> Outputs:
-        """Everything about word vectors (B, L, H) of which `present` (B, L) are tokens; attributions begin at the vectors."""
+        """Compute all heads for word embeddings (B, L, H); `present` (B, L) marks tokens. Attributions start from embeddings."""
         places = torch.arange(present.shape[1], device=present.device)
         x = self.norm(vectors + self.places(places))
         mask = torch.zeros(present.shape, dtype=x.dtype, device=x.device).masked_fill(~present, -1e4)[:, None, None, :]
@@ -112,11 +112,11 @@ _PARTS = {
     "output.dense": "narrow",
     "output.LayerNorm": "norm",
 }
-"""BertModel's name of each part of a layer, and ours."""
+"""BertModel's name of each part of a layer -> its name here."""
 
 
 def from_bert(state: Mapping[str, Tensor], layers: int) -> dict[str, Tensor]:
-    """Encoder weights of a BertModel under our names. Its single used token type is added to the positions."""
+    """Convert a BertModel state to this network's encoder state. The one token type in use is added to the positions."""
     types = state["embeddings.token_type_embeddings.weight"][0]
     mine = {
         "words.weight": state["embeddings.word_embeddings.weight"],
@@ -134,7 +134,7 @@ def from_bert(state: Mapping[str, Tensor], layers: int) -> dict[str, Tensor]:
 
 
 def to_bert(state: Mapping[str, Tensor], layers: int) -> dict[str, Tensor]:
-    """The encoder's weights under BertModel's names: the inverse of `from_bert`, with a token type of zeros."""
+    """Convert an encoder state to BertModel's names: the inverse of `from_bert`, with a token type of zeros."""
     theirs = {
         "embeddings.word_embeddings.weight": state["words.weight"],
         "embeddings.position_embeddings.weight": state["places.weight"],

@@ -1,4 +1,4 @@
-"""From logits to probabilities, in fp64."""
+"""Softmax and sigmoid in fp64."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ Floats = npt.NDArray[np.float64]
 
 
 def softmax(logits: npt.NDArray[Any]) -> Floats:
-    """Probabilities (..., C) of classes of which one holds, from logits (..., C)."""
+    """Probabilities (..., C) of mutually exclusive classes from logits (..., C)."""
     exact = logits.astype(np.float64)
     weights = np.exp(exact - exact.max(-1, keepdims=True))
     return np.asarray(weights / weights.sum(-1, keepdims=True))
 
 
 def sigmoid(logits: npt.NDArray[Any]) -> Floats:
-    """Probabilities of questions that are each answered yes or no, from their logits."""
+    """Probabilities of independent labels from their logits, of any shape."""
     return np.asarray(1.0 / (1.0 + np.exp(-logits.astype(np.float64))))

@@ -1,8 +1,9 @@
-"""The analysts' own topics on disk: what each is, and what was learned for it. No torch is needed to read their names.
+"""Own topics on disk: definitions and trained weights. Needs no torch.
 
-    DATA_DIR/models/topics/  KEY.json (what it is, the hash of its weights; written last)  KEY.safetensors (what was learned)
+    DATA_DIR/models/topics/  KEY.json (definition, hash of the weights; written last)  KEY.safetensors (trained weights)
 
-The examples stay in the file, so that the topic is learned anew when another model takes over: vectors of two models do not compare.
+The examples are stored with the definition, because the topic is trained again when the model changes: pooled vectors of two models
+are not comparable.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ _KEY = re.compile(r"[a-z][a-z0-9_]{1,39}")
 
 
 class OwnTopic(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a topic is.
+    """Definition of an own topic.
 
-    description: what it is about, in any of the two languages; with no examples it is all that is known (zero-shot)
-    examples: texts of the topic
-    model: the version that it was learned on; weights: SHA-256 of its safetensors file
+    description: what it is about, in either language; the only information about it if there are no examples (zero-shot)
+    examples: texts about the topic
+    model: version that it was trained on; weights: SHA-256 of its safetensors file
     """
 
     key: str
@@ -40,16 +41,16 @@ class OwnTopic(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def check_key(key: str) -> str:
-    """`key` itself. Raises ModelError when no own topic can be called so."""
+    """Return `key` if it is valid for an own topic. Raises ModelError otherwise."""
     if not _KEY.fullmatch(key) or key in BY_KEY:
-        taken = "is one of Tocsin's own topics" if key in BY_KEY else "has 2 to 40 small letters, digits and underscores, a letter first"
-        message = f"topic {key!r}: a key {taken}; choose another"
+        why = "it is a built-in topic" if key in BY_KEY else "a key has 2 to 40 lower-case letters, digits and underscores, a letter first"
+        message = f"topic {key!r}: {why}; choose another key"
         raise ModelError(message)
     return key
 
 
 def write_topic(folder: Path, topic: OwnTopic, weights: bytes) -> OwnTopic:
-    """Write a topic, its description last and by rename, so that half a topic is never read. Raises ModelError."""
+    """Write a topic and return it with the hash of its weights. The definition is renamed into place last. Raises ModelError."""
     complete = msgspec.structs.replace(topic, weights=hashlib.sha256(weights).hexdigest())
     path = folder / f"{check_key(topic.key)}.json"
     try:
@@ -64,26 +65,26 @@ def write_topic(folder: Path, topic: OwnTopic, weights: bytes) -> OwnTopic:
 
 
 def read_topic(path: Path) -> OwnTopic:
-    """The topic that a KEY.json describes. Raises ModelError."""
+    """Read the topic of a KEY.json. Raises ModelError."""
     try:
         topic = msgspec.json.decode(path.read_bytes(), type=OwnTopic)
     except (OSError, msgspec.MsgspecError) as error:
-        message = f"{path}: not a topic of this version of Tocsin ({error}); `tocsin topics remove {path.stem}` takes it away"
+        message = f"{path}: not a topic of this version of Tocsin ({error}); `tocsin topics remove {path.stem}` removes it"
         raise ModelError(message) from error
     if topic.key != path.stem:
-        message = f"{path}: describes the topic {topic.key!r}; a topic's file has its name"
+        message = f"{path}: contains the topic {topic.key!r}; the file of a topic must be named after its key"
         raise ModelError(message)
     check_key(topic.key)
     return topic
 
 
 def read_topics(folder: Path) -> list[OwnTopic]:
-    """The topics of a folder by key; none when it is not there. Raises ModelError."""
+    """The topics of a folder, by key; none if the folder does not exist. Raises ModelError."""
     return [read_topic(path) for path in sorted(folder.glob("*.json"))]
 
 
 def read_weights(folder: Path, topic: OwnTopic) -> bytes:
-    """What was learned for a topic, its hash checked. Raises ModelError."""
+    """Read the trained weights of a topic and verify their hash. Raises ModelError."""
     path = folder / f"{topic.key}.safetensors"
     try:
         content = path.read_bytes()
@@ -97,7 +98,7 @@ def read_weights(folder: Path, topic: OwnTopic) -> bytes:
 
 
 def remove_topic(folder: Path, key: str) -> bool:
-    """Take a topic away; whether it was there."""
+    """Remove a topic; whether it existed."""
     there = False
     for suffix in (".json", ".safetensors", ".json.part"):
         path = folder / f"{check_key(key)}{suffix}"
@@ -107,7 +108,7 @@ def remove_topic(folder: Path, key: str) -> bool:
 
 
 def names_of(folder: Path) -> list[Topic]:
-    """The names of the topics of a folder, for people. A file that cannot be read is passed over: the worker complains of it."""
+    """The names of the topics of a folder, for display. Unreadable files are skipped; the worker reports them."""
     named = []
     for path in sorted(folder.glob("*.json")):
         try:

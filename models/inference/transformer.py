@@ -1,8 +1,8 @@
-"""The classifier of every run: the bilingual encoder behind the port.
+"""The default classifier: our bilingual encoder behind the Classifier port.
 
-    documents ─▶ compose ─▶ unique (text, company) ─▶ token ids ─▶ token-budget batches ─▶ one forward each ─▶ predictions
+    documents ─▶ compose ─▶ unique (text, company) ─▶ token ids ─▶ token-budget batches ─▶ one forward pass each ─▶ predictions
 
-A document and its companies are scored in the same batches, and a text that comes twice is scored once.
+Documents and their companies share batches, and a text that occurs twice is scored once.
 """
 
 from __future__ import annotations
@@ -19,39 +19,42 @@ from tokenizers import Tokenizer
 from core.errors import ModelError
 from core.taxonomy import RISK_KEYS, TOPIC_KEYS
 from models.heads import sentiment_head
-from models.inference.classifier import Document, Prediction, Sentiment
+from models.inference.classifier import Document, Prediction, SentimentProbabilities
 from models.inference.encoding import around, compose, encode_pairs
-from models.inference.engine import Floats, Reading, choose, engine_in
+from models.inference.engine import EngineOutput, Floats, choose_engine, engine_in
 from models.inference.network import Network
 from models.inference.probabilities import sigmoid, softmax
 from models.inference.weight_packing import unpack_weights
 from models.registry.manifest import CONFIG, TOKENIZER, WEIGHTS, Manifest, read_shape, read_verified
 
-NEUTRAL = Sentiment(0.0, 1.0, 0.0)
-LEAD_CHARACTERS = {"zh": 120}  # of a text surely inside the model's length, when looking for a company's mention
+NEUTRAL = SentimentProbabilities(0.0, 1.0, 0.0)
+LEAD_CHARACTERS = {"zh": 120}  # characters that certainly fit the model's length; a company's mention beyond them is moved forward
 LEAD_CHARACTERS_ELSE = 320
 
 
 class ExtraTopic(Protocol):
-    """A topic that is no output of the network, but is read from its pooled vector."""
+    """A topic that is not an output of the network but computed from its pooled vector."""
 
     @property
     def key(self) -> str:
-        """What is stored and sent."""
+        """The topic's key, as stored and sent."""
         ...
 
-    def chance(self, pooled: Floats) -> float:
-        """How likely it applies to a text with this pooled vector (H,); from 0.5 on it does."""
+    def probability(self, pooled: Floats) -> float:
+        """Probability that the topic applies to a text with this pooled vector (H,); it applies from 0.5."""
         ...
 
 
 class TransformerClassifier:
-    """Labels documents with a network of ours. Not thread safe: one thread at a time.
+    """Classifies documents with our network. Not thread safe.
 
-    network: in fp32
-    max_tokens: longer documents are cut to their title and lead
-    dtype: of the encoder; None chooses the fastest that agrees with fp32 here (models/inference/engine.py)
-    threads: cores to use; None: all
+    Args:
+        network: the network in fp32.
+        tokenizer: its tokenizer.
+        manifest: calibration and labels of the version.
+        max_tokens: documents are cut at this length; None: the length used in training.
+        dtype: precision of the encoder; None selects the fastest that agrees with fp32 on this machine (models/inference/engine.py).
+        threads: CPU cores to use; None: all.
     """
 
     def __init__(
@@ -65,24 +68,24 @@ class TransformerClassifier:
         threads: int | None = None,
     ) -> None:
         network.eval()
-        self._engine, chosen = choose(network, tokenizer, threads) if dtype is None else (engine_in(dtype, network, threads), dtype)
+        self._engine, chosen = choose_engine(network, tokenizer, threads) if dtype is None else (engine_in(dtype, network, threads), dtype)
         self._network = network.cast_encoder(chosen)
         self._tokenizer = tokenizer
         self._manifest = manifest
         self._max_tokens = min(max_tokens or manifest.max_tokens, network.shape.positions // 2)
         self._topic_cuts = np.array([manifest.thresholds.get(key, 0.5) for key in TOPIC_KEYS])
         self.extra_topics: tuple[ExtraTopic, ...] = ()
-        """The analysts' own topics (models/inference/own_topics.py): read from the same forward pass as all else."""
+        """The analysts' own topics (models/inference/own_topics.py), computed from the same forward pass."""
         self._risk_cuts = np.array([manifest.thresholds.get(f"risk:{key}", 0.5) for key in RISK_KEYS])
 
     @classmethod
     def load(cls, folder: Path, *, threads: int | None = None, max_tokens: int | None = None, dtype: torch.dtype | None = None) -> Self:
-        """The classifier in a version folder, every byte of it checked. Raises ModelError."""
+        """Load a version folder, verifying the hash of every file. Arguments as for the class. Raises ModelError."""
         if threads is not None:
             torch.set_num_threads(threads)
         manifest, contents = read_verified(folder)
         shape = read_shape(contents[CONFIG])
-        network = Network(shape)  # not on the meta device: that imports half of torch first, 4 s where this takes 0.3
+        network = Network(shape)  # not on the meta device, whose imports take 4 s where this takes 0.3 s
         try:
             network.load_state_dict(unpack_weights(contents[WEIGHTS]), assign=True)
             tokenizer = Tokenizer.from_buffer(contents[TOKENIZER])
@@ -93,43 +96,48 @@ class TransformerClassifier:
 
     @property
     def version(self) -> str:
-        """The manifest's name for this model."""
+        """The version name in the manifest."""
         return self._manifest.version
 
     @property
     def network(self) -> Network:
-        """The network itself, for attributions and tags."""
+        """The network, for attributions and entity tags."""
         return self._network
 
     @property
     def precision(self) -> str:
-        """What the encoder computes in: "bfloat16" or "float32"."""
+        """Precision of the encoder: "bfloat16" or "float32"."""
         return str(self._network.words.weight.dtype).removeprefix("torch.")
 
     @property
     def device(self) -> torch.device:
-        """Where the encoder computes; attributions and tags are made on the CPU."""
+        """Device of the encoder; attributions and entity tags are computed on the CPU."""
         return self._engine.device
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """What turns text into its ids."""
+        """The tokenizer of the network."""
         return self._tokenizer
 
     @property
     def max_tokens(self) -> int:
-        """Where a text is cut, its marks counted."""
+        """Length at which a text is cut, special tokens included."""
         return self._max_tokens
 
     @property
     def manifest(self) -> Manifest:
-        """What the model is and how it was made."""
+        """Description, calibration and origin of the version."""
         return self._manifest
 
     def classify(self, documents: Sequence[Document]) -> list[Prediction]:
-        """One prediction per document, in order; a document's result does not depend on its batch (to 1e-3; 0.01 in bf16).
+        """Classify documents.
 
-        An empty document is neutral and "other". Raises ModelError.
+        Returns:
+            One prediction per document, in order. A document's prediction does not depend on the others (to 1e-3 in fp32, 0.01 in
+            bf16). An empty document is neutral with the topic "other".
+
+        Raises:
+            ModelError: the network fails.
         """
         texts = [compose(document.title, document.text) for document in documents]
         places: dict[tuple[str, str], int] = {}
@@ -142,31 +150,31 @@ class TransformerClassifier:
         scored = [place for place, text in enumerate(texts) if text]
         rows = [places[texts[place], ""] for place in scored]
         languages = [documents[place].language for place in scored]
-        tones = self._tones(logits, rows, [sentiment_head("", documents[place].genre, logits) for place in scored], languages)
-        topics = self._said(logits["topics"][rows], "topics", languages)
-        risks = self._said(logits["risks"][rows], "risks", languages) if "risks" in logits else [{} for _ in scored]
+        sentiments = self._sentiments(logits, rows, [sentiment_head("", documents[place].genre, logits) for place in scored], languages)
+        topics = self._over_threshold(logits["topics"][rows], "topics", languages)
+        risks = self._over_threshold(logits["risks"][rows], "risks", languages) if "risks" in logits else [{} for _ in scored]
         pairs = [
             (places[company_pair(texts[place], company, documents[place].language)], documents[place].language)
             for place in scored
             for company in documents[place].companies
         ]
         company = sentiment_head("company", "", logits)
-        towards = iter(self._tones(logits, [row for row, _ in pairs], [company] * len(pairs), [language for _, language in pairs]))
+        towards = iter(self._sentiments(logits, [row for row, _ in pairs], [company] * len(pairs), [language for _, language in pairs]))
         found = [Prediction(NEUTRAL, {"other": 1.0}, (NEUTRAL,) * len(document.companies)) for document in documents]
         for n, place in enumerate(scored):
             own = self._own_topics(pooled[rows[n]])
-            found[place] = Prediction(tones[n], topics[n] | own, tuple(islice(towards, len(documents[place].companies))), risks[n])
+            found[place] = Prediction(sentiments[n], topics[n] | own, tuple(islice(towards, len(documents[place].companies))), risks[n])
         return found
 
     def logits(self, pairs: Sequence[tuple[str, str]]) -> dict[str, Floats]:
-        """Raw logits (N, size) by head of (text, company or "") in their order; without the tags of tokens."""
+        """Raw logits (N, size) by head, without token tags, for N pairs of a text and a company or ""."""
         return self._forward(pairs).logits
 
     def vectors(self, texts: Sequence[str]) -> Floats:
-        """The pooled vectors (N, H) of texts, in order: what own topics are learned on."""
+        """Pooled vectors (N, H) of N texts; own topics are trained on them."""
         return self._forward([(text, "") for text in texts]).pooled
 
-    def _forward(self, pairs: Sequence[tuple[str, str]]) -> Reading:
+    def _forward(self, pairs: Sequence[tuple[str, str]]) -> EngineOutput:
         try:
             return self._engine.read(encode_pairs(self._tokenizer, pairs, self._max_tokens))
         except RuntimeError as error:
@@ -174,45 +182,50 @@ class TransformerClassifier:
             raise ModelError(message) from error
 
     def temperature(self, head: str, language: str) -> float:
-        """What the logits of a head are divided by for texts in a language, or those of `labels` for a set's own.
+        """The calibration temperature: logits are divided by it.
 
-        English stands in for a language that was not measured; a set that was not is left as it is.
+        Args:
+            head: name of the head.
+            language: language of the text; for the head `labels`, the training set. A language without a temperature uses the
+                English one; a set without one uses 1.
         """
         temperatures = self._manifest.temperatures
         return temperatures.get(f"{head}.{language}", temperatures.get(f"{head}.en", 1.0))
 
-    def _tones(self, logits: Mapping[str, Floats], rows: Sequence[int], heads: Sequence[str], languages: Sequence[str]) -> list[Sentiment]:
-        """The sentiment of each of `rows`, by the head and in the language beside it."""
+    def _sentiments(
+        self, logits: Mapping[str, Floats], rows: Sequence[int], heads: Sequence[str], languages: Sequence[str]
+    ) -> list[SentimentProbabilities]:
+        """Sentiment of each of `rows`, by the head and language at the same position."""
         found = np.zeros((len(rows), 3))
         for head in set(heads):
             mine = [n for n, name in enumerate(heads) if name == head]
             scale = np.array([self.temperature(head, languages[n]) for n in mine])[:, None]
             found[mine] = softmax(logits[head][[rows[n] for n in mine]] / scale)
-        return [Sentiment(*row) for row in found.tolist()]
+        return [SentimentProbabilities(*row) for row in found.tolist()]
 
-    def _said(self, logits: Floats, head: str, languages: Sequence[str]) -> list[dict[str, float]]:
-        """For each row of (N, C) the topics or risks at or over their thresholds, likeliest first; of topics the likeliest at least."""
+    def _over_threshold(self, logits: Floats, head: str, languages: Sequence[str]) -> list[dict[str, float]]:
+        """For each row of logits (N, C) the labels at or over their thresholds, most probable first; at least one topic."""
         keys, cuts = (TOPIC_KEYS, self._topic_cuts) if head == "topics" else (RISK_KEYS, self._risk_cuts)
         scale = np.array([self.temperature(head, language) for language in languages])[:, None]
-        chances = sigmoid(logits / scale) if len(logits) else logits.astype(np.float64)
-        over = chances >= cuts
+        probabilities = sigmoid(logits / scale) if len(logits) else logits.astype(np.float64)
+        over = probabilities >= cuts
         if head == "topics" and len(logits):
-            silent = ~over.any(1)
-            over[silent, chances[silent].argmax(1)] = True
+            none_over = ~over.any(1)
+            over[none_over, probabilities[none_over].argmax(1)] = True
         found: list[dict[str, float]] = [{} for _ in languages]
         places, columns = np.nonzero(over)
-        said = chances[places, columns]
-        for n in np.lexsort((-said, places)).tolist():
-            found[places[n]][keys[columns[n]]] = float(said[n])
+        values = probabilities[places, columns]
+        for n in np.lexsort((-values, places)).tolist():
+            found[places[n]][keys[columns[n]]] = float(values[n])
         return found
 
     def _own_topics(self, pooled: Floats) -> dict[str, float]:
-        """The analysts' own topics that apply to a text's pooled vector (H,)."""
-        chances = {topic.key: topic.chance(pooled) for topic in self.extra_topics}
-        return {key: chance for key, chance in chances.items() if chance >= 0.5}
+        """The own topics that apply to a text with this pooled vector (H,), with their probabilities."""
+        probabilities = {topic.key: topic.probability(pooled) for topic in self.extra_topics}
+        return {key: probability for key, probability in probabilities.items() if probability >= 0.5}
 
 
 def company_pair(text: str, company: str, language: str) -> tuple[str, str]:
-    """What is scored for a company: its name beside the text, from near its mention when that is late."""
+    """The pair of text and company that is scored; the text starts near the mention where that is late."""
     name = company.strip()
     return (around(text, name, LEAD_CHARACTERS.get(language, LEAD_CHARACTERS_ELSE)), name) if name else (text, "")

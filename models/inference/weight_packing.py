@@ -1,8 +1,8 @@
-"""How are 26 million weights kept in 26 MB? Matrices as int8 with one scale per row, the rest as they are.
+"""Weights on disk: matrices as int8 with one scale per row, everything else in fp32, in safetensors.
 
-    w (R, C) fp32  ⇄  w.int8 (R, C) int8, w.scale (R,) fp32      w ≈ w.int8 * w.scale
+    w (R, C) fp32  ⇄  w.int8 (R, C) int8, w.scale (R,) fp32      w ≈ w.int8 * w.scale,  w.scale = max |w| of the row / 127
 
-Row-wise absmax rounding; models/LOG.md has what it costs. Safetensors only: reading it runs no code.
+Reading a safetensors file executes no code. The loss of quality is in models/LOG.md.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _ROUNDED = ("words.", "places.", "layers.")  # the heads are small and stay exac
 
 
 def pack_weights(state: Mapping[str, Tensor]) -> bytes:
-    """A safetensors file of `state`."""
+    """Serialise a state dictionary to safetensors, with the encoder's matrices rounded to int8."""
     packed: dict[str, Tensor] = {}
     for name, value in state.items():
         if value.dim() == 2 and name.startswith(_ROUNDED):
@@ -33,7 +33,7 @@ def pack_weights(state: Mapping[str, Tensor]) -> bytes:
 
 
 def unpack_weights(content: bytes) -> dict[str, Tensor]:
-    """The fp32 state in a safetensors file. Raises ModelError when it is not one."""
+    """The fp32 state dictionary of a safetensors file. Raises ModelError when the content is not one."""
     try:
         packed = load(content)
     except SafetensorError as error:

@@ -1,9 +1,9 @@
-"""Is this folder a model of ours, whole and unchanged? A manifest, written last, holds the SHA-256 of every file.
+"""Files of a model version and its manifest, which is written last and holds the SHA-256 of every file. Needs no torch.
 
     VERSION/  model.safetensors  tokenizer.json  config.json  README.md  manifest.json
 
-Nothing else may lie beside them: no pickle, no code, no links. What is checked is what is used: files are read once, and the
-bytes that were hashed are the bytes that are loaded.
+No other files are accepted: no pickle, no code, no links. Each file is read once, so the bytes that were verified are the bytes that
+are loaded.
 """
 
 from __future__ import annotations
@@ -33,24 +33,29 @@ def shipped() -> Path:
 
 
 class Abstention(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """From which calibrated probability a sentiment is right 19 times in 20 on dev, and on what share of texts it is that sure."""
+    """Abstention rule of a sentiment head, from the dev sets.
+
+    threshold: calibrated probability from which predictions have a precision of 95 %
+    coverage: share of texts with a prediction at or over the threshold
+    """
 
     threshold: float
     coverage: float
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a version is, where it came from, and how to read its numbers.
+    """Description of a version: labels, calibration and origin.
 
-    sentiments, topics, risks: the order of those heads' outputs; risks is empty where the model has no such head
-    labels: training set -> its own labels, as the head `labels` has them
-    temperatures: "HEAD.LANGUAGE", or "labels.SET" -> what its logits are divided by
+    sentiments, topics, risks: outputs of these heads in order; risks is empty if the model has no such head
+    labels: training set -> its original labels, in the order of the head `labels`
+    temperatures: "HEAD.LANGUAGE" or "labels.SET" -> divisor of the logits
     thresholds: topic, or "risk:" and a risk event -> calibrated probability from which it applies
-    abstain: "HEAD.LANGUAGE" -> where to abstain for 95 % precision
-    parent: the version that training went on from
-    max_tokens: the length the model was trained at; longer documents are cut
-    data: set -> training rows; dev: set -> metric -> value on its dev split
-    files: name -> SHA-256 in hex
+    abstain: "HEAD.LANGUAGE" -> abstention rule for a precision of 95 %
+    parent: version from which training started, or ""
+    max_tokens: length in training; longer documents are cut
+    data: training set -> rows; dev: set -> metric -> value on its dev split
+    settings: options of the training run
+    files: file name -> SHA-256 in hex
     """
 
     version: str
@@ -71,14 +76,18 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read_verified(folder: Path) -> tuple[Manifest, dict[str, bytes]]:
-    """(manifest, content of each of its files), every byte checked.
+    """Read a version folder and verify the hash of every file.
 
-    Raises ModelError when a file is missing, changed, a link, or not one of ours, and when the labels are not this program's.
+    Returns:
+        The manifest, and file name -> content.
+
+    Raises:
+        ModelError: a file is missing, changed, a link or not in the manifest, or the labels are not those of this program.
     """
     manifest = read_manifest(folder)
     extra = sorted(path.name for path in folder.iterdir() if path.name not in {*manifest.files, MANIFEST})
     if extra:
-        message = f"{folder}: {extra[0]} is not in the manifest; a model folder holds safetensors and JSON only, so remove it"
+        message = f"{folder}: {extra[0]} is not in the manifest; a model folder may hold safetensors and JSON only: remove it"
         raise ModelError(message)
     contents = {}
     for name, digest in manifest.files.items():
@@ -91,9 +100,9 @@ def read_verified(folder: Path) -> tuple[Manifest, dict[str, bytes]]:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """What a version folder says of itself; its files are not looked at. Raises ModelError."""
+    """Read the manifest of a version folder without verifying its files. Raises ModelError."""
     if not (folder / MANIFEST).is_file():
-        message = f"{folder}: there is no {MANIFEST}: not a model of ours, or its training did not end"
+        message = f"{folder}: no {MANIFEST}: not a Tocsin model, or its training did not finish"
         raise ModelError(message)
     try:
         manifest = msgspec.json.decode(read_plain_file(folder / MANIFEST), type=Manifest)
@@ -101,10 +110,10 @@ def read_manifest(folder: Path) -> Manifest:
         message = f"{folder / MANIFEST}: not a manifest of this version of Tocsin ({error})"
         raise ModelError(message) from error
     if sorted(manifest.files) != sorted(FILES):
-        message = f"{folder / MANIFEST}: names {sorted(manifest.files)}, where {sorted(FILES)} are wanted"
+        message = f"{folder / MANIFEST}: lists the files {sorted(manifest.files)} instead of {sorted(FILES)}"
         raise ModelError(message)
     if manifest.sentiments != SENTIMENTS or manifest.topics != TOPIC_KEYS or manifest.risks not in ((), RISK_KEYS):
-        message = f"{folder / MANIFEST}: the model's labels are not this program's; train it again for the present taxonomy"
+        message = f"{folder / MANIFEST}: the model's labels differ from this program's taxonomy; train the model again"
         raise ModelError(message)
     return manifest
 
@@ -112,7 +121,7 @@ def read_manifest(folder: Path) -> Manifest:
 def read_plain_file(path: Path) -> bytes:
     """The bytes of a regular file. Raises ModelError for a link, a folder or an unreadable file."""
     if path.is_symlink() or not path.is_file():
-        message = f"{path}: a plain file is wanted"
+        message = f"{path}: not a plain file"
         raise ModelError(message)
     try:
         return path.read_bytes()
@@ -122,7 +131,11 @@ def read_plain_file(path: Path) -> bytes:
 
 
 def write_version(folder: Path, contents: dict[str, bytes], manifest: Manifest) -> Manifest:
-    """Write a version folder, its manifest last (with the hashes filled in), so that half a version is never loaded."""
+    """Write a version folder, the manifest last and with all hashes, so that an incomplete version is never loaded.
+
+    Returns:
+        The manifest with the hashes of `contents`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MANIFEST).unlink(missing_ok=True)
     for name, content in contents.items():
@@ -134,9 +147,9 @@ def write_version(folder: Path, contents: dict[str, bytes], manifest: Manifest) 
 
 
 def read_shape(content: bytes) -> Shape:
-    """The encoder's sizes from config.json. Raises ModelError."""
+    """Sizes of the network from the content of config.json. Raises ModelError."""
     try:
         return msgspec.json.decode(content, type=Shape)
     except msgspec.MsgspecError as error:
-        message = f"{CONFIG} does not give an encoder's sizes ({error})"
+        message = f"{CONFIG}: not the sizes of a network ({error})"
         raise ModelError(message) from error

@@ -1,11 +1,11 @@
-"""Which version of the model is in force, which were before it, and why? Files only; no torch until a version is opened.
+"""Registry of model versions: which one is the champion, which were before it, and why. Needs no torch.
 
     DATA_DIR/models/versions/VERSION/   a version folder (models/registry/manifest.py), its manifest written last
-                    champion            the name of the version in force; not there: the shipped one
-                    history.jsonl       what was promoted, kept back or rolled back, when and why; only ever added to
+                    champion            name of the current version; without the file it is the shipped one
+                    history.jsonl       promotions, rejections and rollbacks with time and reason; append-only
 
-`champion` is moved by rename, so a reader sees the old name or the new one. The history is written before it: what a crash
-leaves between the two is a line about a move that did not happen, and `rollback` passes over it.
+`champion` is replaced by rename, so a reader sees either the old name or the new one. The history is written first: after a crash
+between the two it has a line about a change that did not happen, which `rollback` ignores.
 """
 
 from __future__ import annotations
@@ -26,22 +26,23 @@ if TYPE_CHECKING:
     from models.registry.manifest import Manifest
 
 CHECKPOINT = ".checkpoint"
-"""What the folder of a training that is under way ends with: it lies beside the version it will be."""
+"""Suffix of the folder of a training run in progress, beside the version that it will write."""
 SHIPPED = "shipped"
-"""The name of the version that comes with Tocsin: always there, never deleted."""
-KEPT_LOSERS = 3
-"""Challengers that were not promoted stay on disk this many: one may still be looked at, and each takes some 40 MB."""
+"""Name of the version that comes with Tocsin; it is never deleted."""
+KEPT_REJECTED = 3
+"""Number of rejected challengers kept on disk, for inspection; each takes about 40 MB."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 Action = Literal["promote", "keep", "rollback"]
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"origin": "from"}):
+class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"origin": "from"}):
     """One line of the history.
 
-    version: promoted, kept back, or gone back to; origin: the champion until then ("from" in the file)
-    labels_until: where a refresh read labels of people up to; None when it was no refresh
-    who: the person who did it; "" for the gate, and for what was done before persons were kept
+    action: "promote", "keep" (the champion was kept, `version` was rejected) or "rollback"
+    version: the version promoted, rejected or restored; origin: the champion before ("from" in the file)
+    labels_until: end of the analysts' labels that a refresh used; None if it was not a refresh
+    actor: the person who did it; "" for the promotion gate
     """
 
     when: datetime
@@ -50,11 +51,11 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, renam
     origin: str
     why: str
     labels_until: datetime | None = None
-    who: str = ""
+    actor: str = ""
 
 
-class Entry(NamedTuple):
-    """One version on disk. fault: why it cannot be used, "" when it can, as far as its manifest tells."""
+class VersionEntry(NamedTuple):
+    """One version on disk. fault: why it cannot be used according to its manifest, or ""."""
 
     version: str
     folder: Path
@@ -64,7 +65,12 @@ class Entry(NamedTuple):
 
 
 class Versions:
-    """The versions of one installation. shipped: the folder of the model that comes with Tocsin; None is the real one."""
+    """The versions of one installation.
+
+    Args:
+        data_dir: data folder of the installation.
+        shipped: folder of the model that comes with Tocsin; None for the real one.
+    """
 
     def __init__(self, data_dir: Path, *, shipped: Path | None = None) -> None:
         self.root = data_dir / "models"
@@ -72,44 +78,44 @@ class Versions:
         self._shipped = shipped if shipped is not None else Path(__file__).parents[1] / "weights"
 
     def folder(self, version: str) -> Path:
-        """Where a version lies, or would. Raises ModelError for a name that no version can have."""
+        """The folder of a version, which need not exist. Raises ModelError for an invalid name."""
         if version == SHIPPED:
             return self._shipped
         if not _NAME.fullmatch(version):
-            message = f"model version {version!r}: a name has letters, digits, points, hyphens and underscores only; `tocsin models list`"
+            message = f"model version {version!r}: a name has only letters, digits, dots, hyphens and underscores; see `tocsin models list`"
             raise ModelError(message)
         return self.root / "versions" / version
 
     def champion(self) -> str:
-        """The version in force. Raises ModelError when the file that names it cannot be read or names none."""
+        """Name of the current version. Raises ModelError when the champion file cannot be read or has no valid name."""
         try:
             name = self.champion_file.read_text(encoding="utf-8").strip()
         except FileNotFoundError:
             return SHIPPED
         except (OSError, UnicodeDecodeError) as error:
-            message = f"{self.champion_file}: cannot be read ({error}); `tocsin models rollback` goes back to a version that is whole"
+            message = f"{self.champion_file}: cannot be read ({error}); `tocsin models rollback` restores a complete version"
             raise ModelError(message) from error
         if name != SHIPPED and not _NAME.fullmatch(name):
-            message = f"{self.champion_file}: names no version; `tocsin models rollback` goes back to a version that is whole"
+            message = f"{self.champion_file}: not the name of a version; `tocsin models rollback` restores a complete version"
             raise ModelError(message)
         return name
 
     def open(self, version: str) -> Manifest:
-        """The manifest of a version, every byte of it checked. Raises ModelError naming the file that is wrong."""
+        """Verify all files of a version and return its manifest. Raises ModelError that names the invalid file."""
         from models.registry.manifest import read_verified
 
         folder = self.folder(version)
         if not folder.is_dir():
-            message = f"model version {version!r} is not in {folder.parent}; `tocsin models list` shows what is there"
+            message = f"model version {version!r} is not in {folder.parent}; `tocsin models list` shows the available versions"
             raise ModelError(message)
         manifest, _ = read_verified(folder)
         if version not in (SHIPPED, manifest.version):
-            message = f"{folder}: its manifest calls it {manifest.version!r}; the folder of a version has its name"
+            message = f"{folder}: its manifest has the version {manifest.version!r}; the folder must have the same name"
             raise ModelError(message)
         return manifest
 
-    def entries(self) -> list[Entry]:
-        """The shipped version, and the others with the newest last; their files are not checked here."""
+    def entries(self) -> list[VersionEntry]:
+        """All versions: the shipped one, then the others, newest last. Their files are not verified."""
         names = [SHIPPED]
         if (self.root / "versions").is_dir():
             names += sorted(path.name for path in (self.root / "versions").iterdir() if path.is_dir() and _may_be_version(path.name))
@@ -125,15 +131,15 @@ class Versions:
             *sorted(dated, key=lambda entry: entry.manifest.created if entry.manifest else datetime.max),
         ]
 
-    def _entry(self, version: str, champion: str) -> Entry:
+    def _entry(self, version: str, champion: str) -> VersionEntry:
         from models.registry.manifest import read_manifest
 
         folder = self.folder(version)
         try:
             manifest = read_manifest(folder)
         except ModelError as error:
-            return Entry(version, folder, version == champion, None, str(error))
-        return Entry(version, folder, version == champion, manifest, "")
+            return VersionEntry(version, folder, version == champion, None, str(error))
+        return VersionEntry(version, folder, version == champion, manifest, "")
 
     def promote(
         self,
@@ -143,11 +149,23 @@ class Versions:
         why: str,
         expected: str | None = None,
         labels_until: datetime | None = None,
-        who: str = "",
-    ) -> Event | None:
-        """Make `version` the champion, once every byte of it was checked; None when it is already.
+        actor: str = "",
+    ) -> HistoryEntry | None:
+        """Make a version the champion after verifying its files.
 
-        expected: the champion that the decision was made against. Raises ModelError when that has changed, or the version is not whole.
+        Args:
+            version: the version to promote.
+            now: time of the promotion.
+            why: reason, for the history.
+            expected: the champion against which the version was compared; None to skip the check.
+            labels_until: end of the labels that a refresh used.
+            actor: the person who promotes it; "" for the gate.
+
+        Returns:
+            The history entry; None if the version is already the champion.
+
+        Raises:
+            ModelError: the version is incomplete, or the champion is no longer `expected`.
         """
         self.open(version)
         with locked(self.root / "lock"):
@@ -156,21 +174,30 @@ class Versions:
                 return None
             if expected is not None and origin != expected:
                 message = (
-                    f"model version {version!r} was measured against {expected!r}, but the champion is {origin!r} by now: refresh again"
+                    f"model version {version!r} was compared with {expected!r}, but the champion is now {origin!r}: run the refresh again"
                 )
                 raise ModelError(message)
-            event = Event(when=now, action="promote", version=version, origin=origin, why=why, labels_until=labels_until, who=who)
-            return self._move(event)
+            event = HistoryEntry(
+                when=now, action="promote", version=version, origin=origin, why=why, labels_until=labels_until, actor=actor
+            )
+            return self._set_champion(event)
 
-    def rollback(self, *, now: datetime, why: str, expected: str | None = None, who: str = "") -> Event:
-        """Go back to the champion before this one; past any that is damaged or gone. Raises ModelError when there is none before it.
+    def rollback(self, *, now: datetime, why: str, expected: str | None = None, actor: str = "") -> HistoryEntry:
+        """Return to the previous champion, skipping versions that are damaged or missing.
 
-        expected: the champion that somebody wants to be rid of; ModelError when it is another by now.
+        Args:
+            now: time of the rollback.
+            why: reason, for the history.
+            expected: the champion to be replaced; None to skip the check.
+            actor: the person who does it.
+
+        Raises:
+            ModelError: there is no previous champion, or the champion is no longer `expected`.
         """
         with locked(self.root / "lock"):
             origin = self._champion_or_fault()
             if expected is not None and origin != expected:
-                message = f"the champion is {origin!r} by now, no longer {expected!r}: somebody else was quicker; look at it again"
+                message = f"the champion is now {origin!r}, not {expected!r}: it was changed meanwhile; check again"
                 raise ModelError(message)
             faults = []
             for version in self._before(origin):
@@ -179,28 +206,32 @@ class Versions:
                 except ModelError as error:
                     faults.append(str(error))
                     continue
-                why_all = "; ".join([why, *(f"passed over: {fault}" for fault in faults)])
-                return self._move(Event(when=now, action="rollback", version=version, origin=origin, why=why_all, who=who))
+                why_all = "; ".join([why, *(f"skipped: {fault}" for fault in faults)])
+                return self._set_champion(
+                    HistoryEntry(when=now, action="rollback", version=version, origin=origin, why=why_all, actor=actor)
+                )
         if faults:
-            message = f"no version before {origin!r} is whole: {'; '.join(faults)}"
+            message = f"no version before {origin!r} is complete: {'; '.join(faults)}"
             raise ModelError(message)
-        message = f"the champion is {origin!r} and no other was before it: there is nothing to go back to"
+        message = f"the champion is {origin!r} and there is no earlier one: nothing to roll back to"
         raise ModelError(message)
 
-    def keep(self, version: str, *, now: datetime, why: str, labels_until: datetime | None = None) -> Event:
-        """Note that a challenger was not promoted, and delete the folders of older ones of its kind."""
+    def keep(self, version: str, *, now: datetime, why: str, labels_until: datetime | None = None) -> HistoryEntry:
+        """Record that a challenger was rejected, and delete the folders of older rejected ones."""
         with locked(self.root / "lock"):
-            event = Event(when=now, action="keep", version=version, origin=self._champion_or_fault(), why=why, labels_until=labels_until)
-            self._note(event)
+            event = HistoryEntry(
+                when=now, action="keep", version=version, origin=self._champion_or_fault(), why=why, labels_until=labels_until
+            )
+            self._append_history(event)
             self._prune()
         return event
 
     def before(self) -> str:
-        """The version that `rollback` tries first; "" when none was before the champion."""
+        """The version that `rollback` tries first; "" if there is none."""
         return next(iter(self._before(self._champion_or_fault())), "")
 
-    def history(self) -> list[Event]:
-        """What happened, oldest first; a line that a crash cut short is left out."""
+    def history(self) -> list[HistoryEntry]:
+        """All history entries, oldest first; an incomplete line left by a crash is skipped."""
         try:
             lines = (self.root / "history.jsonl").read_bytes().splitlines()
         except FileNotFoundError:
@@ -208,20 +239,20 @@ class Versions:
         events = []
         for line in lines:
             try:
-                events.append(msgspec.json.decode(line, type=Event))
+                events.append(msgspec.json.decode(line, type=HistoryEntry))
             except msgspec.MsgspecError:
                 continue
         return events
 
     def _champion_or_fault(self) -> str:
-        """The champion; "" when the file is damaged: it is about to be replaced."""
+        """The champion; "" if the file is damaged, as it is about to be replaced."""
         try:
             return self.champion()
         except ModelError:
             return ""
 
     def _before(self, champion: str) -> list[str]:
-        """Earlier champions, the latest first, "shipped" last, without `champion` itself."""
+        """Earlier champions, latest first and "shipped" last, without `champion`."""
         stack = [SHIPPED]
         for event in self.history():
             if event.action == "promote":
@@ -235,25 +266,25 @@ class Versions:
             stack.pop()
         return [version for version in dict.fromkeys([*reversed(stack), SHIPPED]) if version != champion]
 
-    def _move(self, event: Event) -> Event:
-        self._note(event)
+    def _set_champion(self, event: HistoryEntry) -> HistoryEntry:
+        self._append_history(event)
         write_whole(self.champion_file, f"{event.version}\n".encode())
         return event
 
-    def _note(self, event: Event) -> None:
+    def _append_history(self, event: HistoryEntry) -> None:
         path = self.root / "history.jsonl"
         with path.open("a+b") as file:
-            torn = file.tell() > 0 and _last_byte(path) != b"\n"
-            file.write((b"\n" if torn else b"") + msgspec.json.encode(event) + b"\n")
+            incomplete = file.tell() > 0 and _last_byte(path) != b"\n"
+            file.write((b"\n" if incomplete else b"") + msgspec.json.encode(event) + b"\n")
             file.flush()
             os.fsync(file.fileno())
 
     def _prune(self) -> None:
         events = self.history()
-        safe = {event.version for event in events if event.action != "keep"} | {event.origin for event in events}
-        safe.add(self._champion_or_fault())
-        losers = [event.version for event in events if event.action == "keep" and event.version not in safe]
-        for version in list(dict.fromkeys(reversed(losers)))[KEPT_LOSERS:]:
+        kept = {event.version for event in events if event.action != "keep"} | {event.origin for event in events}
+        kept.add(self._champion_or_fault())
+        rejected = [event.version for event in events if event.action == "keep" and event.version not in kept]
+        for version in list(dict.fromkeys(reversed(rejected)))[KEPT_REJECTED:]:
             if version != SHIPPED:
                 shutil.rmtree(self.folder(version), ignore_errors=True)
 

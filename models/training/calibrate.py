@@ -1,6 +1,8 @@
-"""When the model says 0.9, is it right nine times in ten? Temperatures per head and language, thresholds per topic and risk, from dev.
+"""Calibration on dev sets: temperatures per head and language, thresholds per topic and risk event, abstention per sentiment head.
 
 logits ─▶ / temperature ─▶ softmax (sentiment heads) or sigmoid (topics, risks) ─▶ >= threshold
+
+Temperature scaling: Guo et al. (2017), On Calibration of Modern Neural Networks, section 4.2.
 """
 
 from __future__ import annotations
@@ -25,24 +27,24 @@ from models.training.data import Example
 from models.training.losses import UNTAGGED
 
 LANGUAGES = ("en", "zh")
-FEWEST_ROWS = 50  # of a set and head, below which dev says nothing
-FEWEST_POSITIVES = 12
-PRECISION = 0.95
-NOT_SENTIMENT = ("finese", "finnsp")  # they say one side only
+MIN_ROWS = 50  # a head of a set with fewer dev rows is not used
+MIN_POSITIVES = 12
+TARGET_PRECISION = 0.95
+ONE_SIDED_SETS = ("finese", "finnsp")  # sets that label one sentiment only
 
 Floats = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True, slots=True)
 class DevRows:
-    """A dev set: its examples, their token ids, and the tag ids of those that have spans, by place."""
+    """A dev set: examples, their token ids, and index -> tag ids for examples with spans."""
 
     examples: list[Example]
     ids: list[list[int]]
     tags: dict[int, list[int]] = field(default_factory=dict)
 
     def some(self, rows: int) -> DevRows:
-        """About `rows` of them, evenly spaced: the files are sorted by class."""
+        """About `rows` of them, evenly spaced, because the files are sorted by class."""
         step = max(1, len(self.ids) // rows)
         places = range(0, len(self.ids), step)
         tags = {new: self.tags[old] for new, old in enumerate(places) if old in self.tags}
@@ -52,15 +54,15 @@ class DevRows:
 Logits = dict[str, Floats]
 
 
-class Reading(NamedTuple):
-    """What a network says of a dev set: logits (N, size) by head, and the share of tagged pieces whose tag is right (1 without any)."""
+class DevOutputs(NamedTuple):
+    """Outputs for a dev set of N rows. logits: (N, size) by head; tags: accuracy of entity tags, 1 without any."""
 
     logits: Logits
     tags: float
 
 
-def read_dev(network: Network, rows: DevRows, budget_tokens: int = 4096) -> Reading:
-    """What the network says of `rows`, in their order, under bf16 autocast."""
+def predict_dev(network: Network, rows: DevRows, budget_tokens: int = 4096) -> DevOutputs:
+    """Compute the outputs for `rows`, in order, under bf16 autocast. budget_tokens: of a batch, padding included."""
     logits: Logits = {name: np.zeros((len(rows.ids), n), np.float32) for name, n in network.shape.outputs.items() if name != TAGS}
     right = seen = 0
     network.eval()
@@ -76,30 +78,42 @@ def read_dev(network: Network, rows: DevRows, budget_tokens: int = 4096) -> Read
                 truth = np.array(rows.tags.get(row, ()), dtype=np.int64)
                 known = truth != UNTAGGED
                 if known.any():
-                    said = found[TAGS][place, : len(truth)].argmax(-1).numpy()
-                    entity = known & ((truth > 0) | (said > 0))  # pieces outside any entity are easy and many
-                    right += int((said == truth)[entity].sum())
+                    predicted = found[TAGS][place, : len(truth)].argmax(-1).numpy()
+                    entity = known & ((truth > 0) | (predicted > 0))  # pieces outside entities are easy and numerous
+                    right += int((predicted == truth)[entity].sum())
                     seen += int(entity.sum())
-    return Reading(logits, right / seen if seen else 1.0)
+    return DevOutputs(logits, right / seen if seen else 1.0)
 
 
 def score_set(
     source: str,
     rows: DevRows,
-    reading: Reading,
+    dev_outputs: DevOutputs,
     label_sets: Mapping[str, LabelSet],
     thresholds: Mapping[str, float] | None = None,
     temperatures: Mapping[str, float] | None = None,
 ) -> dict[str, float]:
-    """Metric -> value of one dev set: macro F1 of each sentiment head, micro F1 of topics, risks and own labels, share of right tags."""
-    logits, tags = reading
+    """Metrics of one dev set: macro F1 of each sentiment head; micro F1 of topics, risks and original labels; accuracy of tags.
+
+    Args:
+        source: name of the set.
+        rows: its rows.
+        dev_outputs: outputs of the network for them.
+        label_sets: original labels by set.
+        thresholds: of the calibration; None: 0.5.
+        temperatures: of the calibration; None: 1.
+
+    Returns:
+        Metric -> value in [0, 1].
+    """
+    logits, tags = dev_outputs
     parts = {}
     for name in SENTIMENT_HEADS:
-        mine = [i for i, e in enumerate(rows.examples) if e.head == name and sum(e.right) == 1 and sum(e.possible) > 1]
-        if len(mine) >= FEWEST_ROWS and source not in NOT_SENTIMENT:
-            truth = np.array([rows.examples[i].right.index(True) for i in mine])
-            possible = np.array([rows.examples[i].possible for i in mine])
-            parts[f"{name}_macro_f1"] = _macro_f1(truth, np.where(possible, logits[name][mine], -1e9).argmax(1))
+        rows_of_head = [i for i, e in enumerate(rows.examples) if e.head == name and sum(e.right) == 1 and sum(e.possible) > 1]
+        if len(rows_of_head) >= MIN_ROWS and source not in ONE_SIDED_SETS:
+            truth = np.array([rows.examples[i].right.index(True) for i in rows_of_head])
+            possible = np.array([rows.examples[i].possible for i in rows_of_head])
+            parts[f"{name}_macro_f1"] = _macro_f1(truth, np.where(possible, logits[name][rows_of_head], -1e9).argmax(1))
     for name, keys, prefix in (("topics", TOPIC_KEYS, ""), ("risks", RISK_KEYS, "risk:")):
         weights = np.array([getattr(e, f"{name[:-1]}_weights") for e in rows.examples])
         if (weights >= 1.0).any():
@@ -111,60 +125,63 @@ def score_set(
         own = logits[LABELS][:, label_columns(label_sets)[source]]
         names = label_sets[source].names
         truth = np.array([[name in e.labels for name in names] for e in rows.examples])
-        said = own == own.max(1, keepdims=True) if label_sets[source].exclusive else own >= 0.0
-        parts["own_labels_micro_f1"] = _micro_f1(truth, said, np.ones_like(truth))
+        predicted = own == own.max(1, keepdims=True) if label_sets[source].exclusive else own >= 0.0
+        parts["own_labels_micro_f1"] = _micro_f1(truth, predicted, np.ones_like(truth))
     if rows.tags:
         parts["entity_tags"] = tags
     return {name: round(float(value), 4) for name, value in parts.items()}
 
 
-def _micro_f1(truth: npt.NDArray[np.bool_], said: npt.NDArray[np.bool_], counted: npt.NDArray[np.bool_]) -> float:
-    truth, said = truth & counted, said & counted
-    return float(2 * (truth & said).sum() / max(1, truth.sum() + said.sum()))
+def _micro_f1(truth: npt.NDArray[np.bool_], predicted: npt.NDArray[np.bool_], counted: npt.NDArray[np.bool_]) -> float:
+    truth, predicted = truth & counted, predicted & counted
+    return float(2 * (truth & predicted).sum() / max(1, truth.sum() + predicted.sum()))
 
 
-def _macro_f1(truth: npt.NDArray[np.int_], said: npt.NDArray[np.int_]) -> float:
+def _macro_f1(truth: npt.NDArray[np.int_], predicted: npt.NDArray[np.int_]) -> float:
     scores = []
     for c in set(truth.tolist()):
-        hits = int(((truth == c) & (said == c)).sum())
-        scores.append(2 * hits / max(1, int((truth == c).sum() + (said == c).sum())))
+        hits = int(((truth == c) & (predicted == c)).sum())
+        scores.append(2 * hits / max(1, int((truth == c).sum() + (predicted == c).sum())))
     return float(np.mean(scores))
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What the manifest says of how to read the model's numbers; see `models.registry.manifest.Manifest`."""
+    """The calibration part of a manifest; see `models.registry.manifest.Manifest`."""
 
     temperatures: dict[str, float]
     thresholds: dict[str, float]
     abstain: dict[str, Abstention]
 
 
-def kept(parent: Manifest) -> Calibration:
-    """The calibration of the version that a run went on from."""
+def calibration_of(parent: Manifest) -> Calibration:
+    """The calibration of an existing version."""
     return Calibration(dict(parent.temperatures), dict(parent.thresholds), dict(parent.abstain))
 
 
-def calibrate(dev: Mapping[str, DevRows], readings: Mapping[str, Reading], label_sets: Mapping[str, LabelSet]) -> Calibration:
-    """What fits dev best, as it was read; each set has the same say, and its own labels have a temperature of their own."""
-    logits = {source: reading.logits for source, reading in readings.items()}
+def calibrate(dev: Mapping[str, DevRows], outputs_by_set: Mapping[str, DevOutputs], label_sets: Mapping[str, LabelSet]) -> Calibration:
+    """Fit the calibration to the outputs on dev sets. Every set has the same weight; original labels have one temperature per set."""
+    logits = {source: dev_outputs.logits for source, dev_outputs in outputs_by_set.items()}
     temperatures: dict[str, float] = {}
     abstain: dict[str, Abstention] = {}
     for language in LANGUAGES:
         for head in SENTIMENT_HEADS:
             chosen = {
-                source: mine
+                source: rows_of_head
                 for source, rows in dev.items()
-                if source not in NOT_SENTIMENT and len(mine := _speaking(rows.examples, head, language)) >= FEWEST_ROWS
+                if source not in ONE_SIDED_SETS and len(rows_of_head := _rows_of_head(rows.examples, head, language)) >= MIN_ROWS
             }
-            losses = [_sentiment_nll(dev[source].examples, mine, logits[source][head]) for source, mine in chosen.items()]
+            losses = [_sentiment_nll(dev[source].examples, rows_of_head, logits[source][head]) for source, rows_of_head in chosen.items()]
             temperatures[f"{head}.{language}"] = best_temperature(losses)
             if chosen:
-                found = [_sure(dev[s].examples, mine, logits[s][head], temperatures[f"{head}.{language}"]) for s, mine in chosen.items()]
+                found = [
+                    _confidences(dev[s].examples, rows_of_head, logits[s][head], temperatures[f"{head}.{language}"])
+                    for s, rows_of_head in chosen.items()
+                ]
                 abstain[f"{head}.{language}"] = _abstention(np.concatenate([f[0] for f in found]), np.concatenate([f[1] for f in found]))
         for head in ("topics", "risks"):
             each = [
-                _yes_no_nll(rows.examples, head, logits[source][head])
+                _binary_nll(rows.examples, head, logits[source][head])
                 for source, rows in dev.items()
                 if rows.examples[0].language == language and any(max(getattr(e, f"{head[:-1]}_weights")) >= 1.0 for e in rows.examples)
             ]
@@ -180,25 +197,27 @@ def calibrate(dev: Mapping[str, DevRows], readings: Mapping[str, Reading], label
     return Calibration(temperatures, thresholds | {f"risk:{key}": cut for key, cut in risks.items()}, abstain)
 
 
-def _speaking(examples: Sequence[Example], head: str, language: str) -> list[int]:
+def _rows_of_head(examples: Sequence[Example], head: str, language: str) -> list[int]:
     return [i for i, e in enumerate(examples) if e.language == language and e.head == head and any(e.possible)]
 
 
-def _sure(examples: Sequence[Example], chosen: list[int], logits: Floats, temperature: float) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    """(confidence, right or not) of each chosen row, among the classes its set can say."""
+def _confidences(
+    examples: Sequence[Example], chosen: list[int], logits: Floats, temperature: float
+) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """Confidence and correctness of each chosen row, among the classes that its set can have."""
     possible = np.array([examples[i].possible for i in chosen])
     right = np.array([examples[i].right for i in chosen])
     scaled = np.where(possible, logits[chosen] / temperature, -1e9)
-    chance = np.exp(scaled - scaled.max(1, keepdims=True))
-    chance /= chance.sum(1, keepdims=True)
-    return chance.max(1), right[np.arange(len(chosen)), chance.argmax(1)]
+    probabilities = np.exp(scaled - scaled.max(1, keepdims=True))
+    probabilities /= probabilities.sum(1, keepdims=True)
+    return probabilities.max(1), right[np.arange(len(chosen)), probabilities.argmax(1)]
 
 
 def _abstention(confidence: Floats, right: npt.NDArray[np.bool_]) -> Abstention:
-    """The lowest confidence at or over which PRECISION of dev is right; nothing is sure enough: threshold 1, coverage 0."""
+    """The lowest confidence with a precision of TARGET_PRECISION on dev; threshold 1 and coverage 0 if there is none."""
     order = np.argsort(-confidence)
     precision = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
-    enough = np.flatnonzero((precision >= PRECISION) & (np.arange(1, len(order) + 1) >= 20))
+    enough = np.flatnonzero((precision >= TARGET_PRECISION) & (np.arange(1, len(order) + 1) >= 20))
     if len(enough) == 0:
         return Abstention(1.0, 0.0)
     last = int(enough[-1])
@@ -218,7 +237,7 @@ def _sentiment_nll(examples: Sequence[Example], chosen: list[int], logits: Float
     return nll
 
 
-def _yes_no_nll(examples: Sequence[Example], head: str, logits: Floats) -> Callable[[float], float]:
+def _binary_nll(examples: Sequence[Example], head: str, logits: Floats) -> Callable[[float], float]:
     targets = torch.tensor([getattr(e, head) for e in examples])
     weights = torch.tensor([getattr(e, f"{head[:-1]}_weights") for e in examples])
     known: Tensor = (weights >= 1.0).float()
@@ -232,25 +251,25 @@ def _yes_no_nll(examples: Sequence[Example], head: str, logits: Floats) -> Calla
 
 
 def own_temperature(logits: npt.NDArray[np.float64], truth: Sequence[frozenset[str]], labels: LabelSet) -> float:
-    """What to divide logits (N, C) by so that the truth is likeliest; rows of which no label has an output are left out."""
+    """The temperature with the highest likelihood for logits (N, C). Rows without a label among the outputs are ignored."""
     real = np.array([[name in row for name in labels.names] for row in truth])
-    kept = real.any(1)
-    if not kept.any():
+    labelled = real.any(1)
+    if not labelled.any():
         return 1.0
 
     def loss(temperature: float) -> float:
-        scaled = logits[kept] / temperature
+        scaled = logits[labelled] / temperature
         if labels.exclusive:
             top = scaled.max(1, keepdims=True)
-            return float((top[:, 0] + np.log(np.exp(scaled - top).sum(1)) - scaled[real[kept]]).mean())
-        chances = np.clip(sigmoid(scaled), 1e-9, 1 - 1e-9)
-        return float(-np.where(real[kept], np.log(chances), np.log(1 - chances)).mean())
+            return float((top[:, 0] + np.log(np.exp(scaled - top).sum(1)) - scaled[real[labelled]]).mean())
+        probabilities = np.clip(sigmoid(scaled), 1e-9, 1 - 1e-9)
+        return float(-np.where(real[labelled], np.log(probabilities), np.log(1 - probabilities)).mean())
 
     return best_temperature([loss])
 
 
 def best_temperature(losses: Sequence[Callable[[float], float]], steps: int = 60) -> float:
-    """The temperature in [0.5, 4], of a grid of `steps`, with the least mean loss; 1 where dev says nothing."""
+    """The temperature in [0.5, 4] with the lowest sum of losses on a geometric grid of `steps`; 1 without any loss function."""
     if not losses:
         return 1.0
     grid = [round(0.5 * math.pow(8.0, step / steps), 4) for step in range(steps + 1)]
@@ -260,30 +279,30 @@ def best_temperature(losses: Sequence[Callable[[float], float]], steps: int = 60
 def _thresholds(
     head: str, keys: Sequence[str], dev: Mapping[str, DevRows], logits: Mapping[str, Logits], temperatures: Mapping[str, float]
 ) -> dict[str, float]:
-    """Per key the probability in [0.1, 0.8] with the best F1 over the dev rows that know it; 0.5 under FEWEST_POSITIVES."""
-    truth, known, chance = [], [], []
+    """Key -> threshold in [0.1, 0.8] with the best F1 on dev rows that label it; 0.5 for fewer than MIN_POSITIVES positive rows."""
+    truth, known, probabilities = [], [], []
     for source, rows in dev.items():
         weights = np.array([getattr(e, f"{head[:-1]}_weights") for e in rows.examples])
         if (weights >= 0.5).any():
             truth.append(np.array([getattr(e, head) for e in rows.examples]) > 0.5)
             known.append(weights >= 0.5)
             scale = np.array([temperatures[f"{head}.{e.language}"] for e in rows.examples])[:, None]
-            chance.append(sigmoid(logits[source][head] / scale))
+            probabilities.append(sigmoid(logits[source][head] / scale))
     if not truth:
         return dict.fromkeys(keys, 0.5)
-    all_truth, all_known, all_chance = np.concatenate(truth), np.concatenate(known), np.concatenate(chance)
+    all_truth, all_known, all_probabilities = np.concatenate(truth), np.concatenate(known), np.concatenate(probabilities)
     thresholds = {}
     for column, key in enumerate(keys):
         counted = all_known[:, column]
         positive = all_truth[counted, column]
-        enough = positive.sum() >= FEWEST_POSITIVES
-        thresholds[key] = _best_threshold(positive, all_chance[counted, column]) if enough else 0.5
+        enough = positive.sum() >= MIN_POSITIVES
+        thresholds[key] = _best_threshold(positive, all_probabilities[counted, column]) if enough else 0.5
     return thresholds
 
 
-def _best_threshold(truth: npt.NDArray[np.bool_], chance: Floats) -> float:
+def _best_threshold(truth: npt.NDArray[np.bool_], probabilities: Floats) -> float:
     def f1(cut: float) -> float:
-        said = chance >= cut
-        return float(2 * (truth & said).sum() / max(1, truth.sum() + said.sum()))
+        predicted = probabilities >= cut
+        return float(2 * (truth & predicted).sum() / max(1, truth.sum() + predicted.sum()))
 
     return max((round(0.10 + 0.02 * i, 2) for i in range(36)), key=f1)

@@ -1,7 +1,7 @@
-"""What is kept of a run so that it can go on after an end it did not choose? Weights and moments in safetensors, the rest in JSON.
+"""Checkpoints of a training run, so that it can be resumed after an interruption.
 
-FOLDER/network.safetensors, optimizer.safetensors   each written whole beside its place, then moved there
-FOLDER/state.json                                   last: a checkpoint without it does not count
+FOLDER/network.safetensors, optimizer.safetensors   weights and moments, written to a temporary folder that is then renamed
+FOLDER/state.json                                   written last; a checkpoint without it is ignored
 """
 
 from __future__ import annotations
@@ -24,17 +24,21 @@ EVERY_S = 600.0
 
 
 class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a run was. run: what it was a run of; another run does not go on from it."""
+    """State of a run. run: hash of its options, by which a checkpoint of another run is recognised; step, elapsed_s: done so far."""
 
     run: str
     step: int
     elapsed_s: float
 
 
-class Keeper:
-    """Writes a checkpoint every EVERY_S seconds into `folder`, and restores the one that is there.
+class Checkpointer:
+    """Writes a checkpoint regularly, and restores an existing one.
 
-    run: anything that tells runs apart, such as the repr of their options
+    Args:
+        folder: folder of the checkpoint.
+        run: identifies the run, such as the repr of its options.
+        resume: whether to restore an existing checkpoint.
+        every_s: seconds between two checkpoints.
     """
 
     def __init__(self, folder: Path, run: str, *, resume: bool, every_s: float = EVERY_S) -> None:
@@ -45,21 +49,25 @@ class Keeper:
         self._last = monotonic()
 
     def restore(self, network: Network, optimizer: torch.optim.Optimizer) -> tuple[int, float]:
-        """(steps made, seconds they took) with weights and moments put back; (0, 0) when there is nothing to go on from.
+        """Restore weights and optimizer moments.
 
-        Raises ModelError when the checkpoint is another run's, or damaged.
+        Returns:
+            Steps done and seconds elapsed; (0, 0) if there is nothing to restore.
+
+        Raises:
+            ModelError: the checkpoint belongs to another run, or is damaged.
         """
         if not self._resume or not (self._folder / STATE).is_file():
             return 0, 0.0
         try:
             state = msgspec.json.decode((self._folder / STATE).read_bytes(), type=State)
             if state.run != self._run:
-                message = f"{self._folder}: the checkpoint is of a run with other options or data; remove it or repeat its options"
+                message = f"{self._folder}: the checkpoint is of a run with other options or data; remove it, or use the same options"
                 raise ModelError(message)
             network.load_state_dict(load_file(self._folder / "network.safetensors"))
             moments = load_file(self._folder / "optimizer.safetensors")
         except (SafetensorError, OSError, RuntimeError, msgspec.MsgspecError) as error:
-            message = f"{self._folder}: the checkpoint cannot be read ({error}); remove it to begin anew"
+            message = f"{self._folder}: the checkpoint cannot be read ({error}); remove it to start again"
             raise ModelError(message) from error
         own = optimizer.state_dict()
         own["state"] = {}
@@ -70,12 +78,12 @@ class Keeper:
         return state.step, state.elapsed_s
 
     def tick(self, network: Network, optimizer: torch.optim.Optimizer, step: int, elapsed_s: float) -> None:
-        """Write when it is time."""
+        """Write a checkpoint if it is due."""
         if monotonic() - self._last >= self._every_s:
             self.write(network, optimizer, step, elapsed_s)
 
     def write(self, network: Network, optimizer: torch.optim.Optimizer, step: int, elapsed_s: float) -> None:
-        """Write now. The old checkpoint counts until the new one is whole."""
+        """Write a checkpoint now. The old one stays valid until the new one is complete."""
         partial = self._folder.with_name(self._folder.name + ".part")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
@@ -89,5 +97,5 @@ class Keeper:
         self._last = monotonic()
 
     def clear(self) -> None:
-        """Remove the checkpoint: the run ended well."""
+        """Remove the checkpoint after a successful run."""
         shutil.rmtree(self._folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""What does a run learn from? The labelled sets, rows that came since, and how much of the one is repeated beside the other."""
+"""The data of a training run: labelled sets, additional rows, and the proportion of both in an epoch."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ DEV_TENTH = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Lessons:
-    """sets: the labelled sets by name; extra: rows that came since, by source; dev: what is looked at, by either."""
+class DatasetMix:
+    """Data of a run. sets: labelled sets by name; extra: additional rows by source; dev: held-out examples of both."""
 
     sets: Mapping[str, list[Example]]
     extra: Mapping[str, list[Example]]
@@ -24,26 +24,30 @@ class Lessons:
 
     @classmethod
     def read(cls, data: Path | None, extra: Iterable[Row]) -> Self:
-        """From a folder of labelled sets (None: none) and extra rows, of whose texts a tenth is kept for dev. Raises ModelError."""
+        """Read a folder of labelled sets, or None, and additional rows, of which a tenth is held out for dev. Raises ModelError."""
         sets = read_split(data, "train") if data is not None else {}
         dev = read_split(data, "dev") if data is not None else {}
-        learned: dict[str, list[Row]] = {}
-        looked: dict[str, list[Row]] = {}
+        training: dict[str, list[Row]] = {}
+        held_out: dict[str, list[Row]] = {}
         for row in extra:
             kept = int(hashlib.sha1(str(row["text"]).encode(), usedforsecurity=False).hexdigest()[:8], 16) % DEV_TENTH == 0
-            (looked if kept else learned).setdefault(str(row.get("source", "extra")), []).append(row)
-        more = {source: examples(rows) for source, rows in looked.items()}
-        return cls(sets, {source: examples(rows) for source, rows in learned.items()}, {**dev, **{s: e for s, e in more.items() if e}})
+            (held_out if kept else training).setdefault(str(row.get("source", "extra")), []).append(row)
+        held_out_examples = {source: examples(rows) for source, rows in held_out.items()}
+        return cls(
+            sets,
+            {source: examples(rows) for source, rows in training.items()},
+            {**dev, **{s: e for s, e in held_out_examples.items() if e}},
+        )
 
     def count(self) -> int:
-        """Training examples in all."""
+        """Total number of training examples."""
         return sum(map(len, [*self.sets.values(), *self.extra.values()]))
 
-    def draw(self, rehearse: float, dice: random.Random) -> list[Example]:
-        """One epoch: the labelled sets; with extra rows all of these, and of the sets so many that they are `rehearse` of it."""
+    def draw(self, rehearse: float, rng: random.Random) -> list[Example]:
+        """Draw one epoch: the labelled sets; or all extra rows, with a share `rehearse` of the epoch from the labelled sets."""
         new: Sequence[Example] = [example for found in self.extra.values() for example in found]
-        old = draw_epoch(self.sets, dice)
+        old = draw_epoch(self.sets, rng)
         if not new:
             return old
         wanted = round(len(new) * rehearse / max(1e-9, 1.0 - rehearse))
-        return [*new, *(old if len(old) <= wanted else dice.sample(old, wanted))]
+        return [*new, *(old if len(old) <= wanted else rng.sample(old, wanted))]

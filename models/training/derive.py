@@ -1,7 +1,6 @@
-"""Versions that are made of others without training: read anew by other dev sets, or the mean of several.
+"""Versions derived from others without training: recalibration on other dev sets, and averages of weights.
 
-The mean of two stops on one way of training is often better than either: what the later one learned by heart is halved, what both
-learned stays (Wortsman et al., Model soups, 2022).
+The average of two checkpoints of one training run is often better than either (Wortsman et al. 2022, Model soups).
 """
 
 from __future__ import annotations
@@ -19,22 +18,44 @@ from models.inference.network import Network
 from models.inference.weight_packing import pack_weights, unpack_weights
 from models.registry.manifest import CONFIG, TOKENIZER, WEIGHTS, Manifest, read_shape, read_verified, write_version
 from models.training.data import read_split
-from models.training.train import dev_rows, measured
+from models.training.train import calibrate_and_score, dev_rows_of
 
 
 def recalibrate(data: Path, start: Path, out: Path, *, now: datetime, version: str) -> Manifest:
-    """Write to `out` the version in `start` with its weights as they are, read anew by the dev sets in `data`; its manifest.
+    """Recalibrate a version on other dev sets, with its weights unchanged.
 
-    Raises ModelError.
+    Args:
+        data: folder of labelled sets.
+        start: the version folder.
+        out: folder of the new version.
+        now: time of creation.
+        version: name of the new version.
+
+    Returns:
+        The manifest of the new version.
+
+    Raises:
+        ModelError: the version or the data cannot be read.
     """
     parent, contents = read_verified(start)
     return _write(data, out, contents, msgspec.structs.replace(parent, version=version, created=now, parent=parent.version))
 
 
 def average(data: Path, starts: Sequence[tuple[Path, float]], out: Path, *, now: datetime, version: str) -> Manifest:
-    """Write to `out` the mean of versions of one shape, each with its share, calibrated by the dev sets in `data`; its manifest.
+    """Average the weights of versions and calibrate the result.
 
-    Raises ModelError where they are not of one shape, tokenizer and set of labels.
+    Args:
+        data: folder of labelled sets, for calibration.
+        starts: version folders with their weights in the average.
+        out: folder of the new version.
+        now: time of creation.
+        version: name of the new version.
+
+    Returns:
+        The manifest of the new version.
+
+    Raises:
+        ModelError: the versions differ in sizes, tokenizer or labels.
     """
     read = [(*read_verified(folder), share) for folder, share in starts]
     last, contents, _ = read[-1]
@@ -42,7 +63,7 @@ def average(data: Path, starts: Sequence[tuple[Path, float]], out: Path, *, now:
     mean: dict[str, Tensor] = {}
     for manifest, theirs, share in read:
         if (read_shape(theirs[CONFIG]), _pieces(theirs), manifest.labels) != (read_shape(contents[CONFIG]), _pieces(contents), last.labels):
-            message = f"{manifest.version} and {last.version} differ in shape, vocabulary or labels: they have no mean"
+            message = f"{manifest.version} and {last.version} differ in sizes, vocabulary or labels: they cannot be averaged"
             raise ModelError(message)
         for name, value in unpack_weights(theirs[WEIGHTS]).items():
             part = value.float() * (share / total)
@@ -58,12 +79,12 @@ def _pieces(contents: dict[str, bytes]) -> dict[str, int]:
 
 
 def _write(data: Path, out: Path, contents: dict[str, bytes], manifest: Manifest) -> Manifest:
-    """Calibrate by dev, and write."""
+    """Calibrate on dev and write the version."""
     network = Network(read_shape(contents[CONFIG]))
     network.load_state_dict(unpack_weights(contents[WEIGHTS]))
     tokenizer = Tokenizer.from_buffer(contents[TOKENIZER])
-    dev = {source: dev_rows(tokenizer, found) for source, found in read_split(data, "dev").items()}
-    found, scores = measured(network, dev, manifest.labels, None)
+    dev = {source: dev_rows_of(tokenizer, found) for source, found in read_split(data, "dev").items()}
+    found, scores = calibrate_and_score(network, dev, manifest.labels, None)
     changed = msgspec.structs.replace(
         manifest, temperatures=found.temperatures, thresholds=found.thresholds, abstain=found.abstain, dev=scores
     )

@@ -1,6 +1,6 @@
-"""The training loop: where is the time spent, and what happens at a step?
+"""The training loop.
 
-examples ─▶ token ids ─▶ token-budget batches ─▶ crew: forward, backward ─▶ AdamW
+examples ─▶ token ids ─▶ token-budget batches ─▶ gradients by threads or processes (models.training.parallel) ─▶ AdamW
 """
 
 from __future__ import annotations
@@ -22,25 +22,26 @@ from models.heads import SENTIMENT_HEADS, LabelSet, label_columns
 from models.inference.encoding import PAD_ID, encode_pairs, mask_id, pack, pad, width_of
 from models.inference.entities import tag_ids
 from models.inference.network import Network
-from models.training.checkpoint import Keeper
+from models.training.checkpoint import Checkpointer
 from models.training.data import Example
 from models.training.losses import UNTAGGED, Batch
-from models.training.parallel import Loss, engine_for
+from models.training.parallel import Loss, gradient_engine
 
 LOG_EVERY = 20
-POOL = 6000  # rows among which like lengths are brought together, so that batches differ between epochs
+POOL = 6000  # rows are sorted by length within pools of this size only, so that batches differ between epochs
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
-    """How fast, and for how long.
+class TrainingSchedule:
+    """Learning rate schedule and batch size.
 
-    lr: peak, reached after `warmup` (share of the run), then linear to 0
-    head_lr_scale: the heads begin from nothing, and their rare answers never rise at the encoder's pace
-    batch_tokens: padded tokens of one thread at one step
-    mask_tokens: share of the pieces that are hidden from the network, so that no single one decides
-    limit_s: where the machine is too slow for all steps, the schedule ends after so many seconds; only a run that ends
-        before it can be repeated exactly
+    lr: peak learning rate, reached after `warmup` (share of the run), then linear decay to 0
+    head_lr_scale: factor for the heads, which start from random weights; with the encoder's rate rare labels are never predicted
+    weight_decay: of the encoder's matrices
+    batch_tokens: padded tokens per thread and step
+    mask_tokens: share of the tokens replaced by <mask>, as regularisation
+    threads: CPU threads that compute gradients
+    limit_s: time limit in seconds, to which the schedule is shortened if necessary; only a run that ends before it is reproducible
     """
 
     lr: float
@@ -62,14 +63,14 @@ class Epoch(Protocol):
 
 
 def encode(tokenizer: Tokenizer, found: Sequence[Example], max_tokens: int) -> tuple[list[list[int]], dict[int, list[int]]]:
-    """Token ids of each example, and the tag ids of those that have spans, by their place."""
+    """Token ids of each example, and index -> tag ids for examples with spans."""
     ids = encode_pairs(tokenizer, [(example.text, example.target) for example in found], max_tokens)
     tags = {i: tag_ids(tokenizer, e.text, e.spans, max_tokens) for i, e in enumerate(found) if e.spans is not None}
     return ids, tags
 
 
 def class_weights(found: Sequence[Example], power: float) -> list[float]:
-    """(mean count / count) ** power of each example's sentiment among those of its set: 0 leaves the classes as they are."""
+    """Weight of each example, (mean class count / class count) ** power within its set; power 0 gives equal weights."""
     counts: dict[tuple[str, tuple[bool, bool, bool]], int] = {}
     for example in found:
         key = example.source, example.right
@@ -81,22 +82,22 @@ def class_weights(found: Sequence[Example], power: float) -> list[float]:
     return [float((means[e.source] / counts[e.source, e.right]) ** power) for e in found]
 
 
-def batches(lengths: Sequence[int], budget_tokens: int, dice: random.Random) -> list[list[int]]:
-    """Batches of like lengths from a random order: sorted in pools only."""
+def batches(lengths: Sequence[int], budget_tokens: int, rng: random.Random) -> list[list[int]]:
+    """Batches of indices of similar lengths, from a random order that is sorted within pools only."""
     order = list(range(len(lengths)))
-    dice.shuffle(order)
+    rng.shuffle(order)
     found: list[list[int]] = []
     for start in range(0, len(order), POOL):
         pool = order[start : start + POOL]
         found += [[pool[i] for i in batch] for batch in pack([width_of(lengths[i]) for i in pool], budget_tokens)]
-    dice.shuffle(found)
+    rng.shuffle(found)
     return found
 
 
 class Collator:
-    """Makes batches of encoded examples."""
+    """Builds batches from encoded examples."""
 
-    def __init__(self, label_sets: Mapping[str, LabelSet], pace: Pace, seed: int, mask_id: int) -> None:
+    def __init__(self, label_sets: Mapping[str, LabelSet], training_schedule: TrainingSchedule, seed: int, mask_id: int) -> None:
         self._mask_id = mask_id
         self._seed = seed
         columns = label_columns(label_sets)
@@ -106,7 +107,7 @@ class Collator:
         }
         self._outputs = sum(len(each.names) for each in label_sets.values())
         self._exclusive = {source for source, each in label_sets.items() if each.exclusive}
-        self._pace = pace
+        self._training_schedule = training_schedule
 
     def __call__(
         self,
@@ -117,7 +118,19 @@ class Collator:
         rows: Sequence[int],
         step: int,
     ) -> Batch:
-        """The batch of `rows`, padded to one of few widths, for matrix kernels are made per shape; `step` decides what is hidden."""
+        """Build the batch of `rows`.
+
+        Args:
+            found: all examples of the epoch.
+            ids: their token ids.
+            tags: index -> tag ids.
+            weights: their class weights.
+            rows: indices of the batch.
+            step: step number, which seeds the masking.
+
+        Returns:
+            The batch, padded to one of few widths, because matrix kernels are compiled per shape.
+        """
         width = width_of(max(len(ids[i]) for i in rows))
         some = [found[i] for i in rows]
         padded = pad([ids[i] for i in rows], (len(rows), width))
@@ -132,7 +145,7 @@ class Collator:
                 sets[place] = self._number[example.source]
                 labels[place, columns] = 1.0
         noise = np.random.default_rng((self._seed, step, rows[0]))
-        hidden = torch.from_numpy(noise.random(padded.shape) < self._pace.mask_tokens) & (padded != PAD_ID)
+        hidden = torch.from_numpy(noise.random(padded.shape) < self._training_schedule.mask_tokens) & (padded != PAD_ID)
         hidden[:, 0] = False
         hidden &= (tagged == UNTAGGED).all(1, keepdim=True)
         return Batch(
@@ -151,40 +164,40 @@ class Collator:
         )
 
 
-def optimizer_for(network: Network, pace: Pace) -> torch.optim.AdamW:
-    """AdamW with the heads at a pace of their own and no decay on them, on biases and on norms."""
+def optimizer_for(network: Network, training_schedule: TrainingSchedule) -> torch.optim.AdamW:
+    """AdamW with a separate learning rate for the heads, and no weight decay for heads, biases and norms."""
     heads = [p for name in network.shape.outputs for p in network.head(name).parameters()]
     in_heads = {id(p) for p in heads}
-    body = [p for p in network.parameters() if p.requires_grad and id(p) not in in_heads]
-    decay, plain = [p for p in body if p.dim() > 1], [p for p in body if p.dim() <= 1]
+    encoder = [p for p in network.parameters() if p.requires_grad and id(p) not in in_heads]
+    decay, plain = [p for p in encoder if p.dim() > 1], [p for p in encoder if p.dim() <= 1]
     groups = [
-        {"params": decay, "weight_decay": pace.weight_decay, "scale": 1.0},
+        {"params": decay, "weight_decay": training_schedule.weight_decay, "scale": 1.0},
         {"params": plain, "weight_decay": 0.0, "scale": 1.0},
-        {"params": heads, "weight_decay": 0.0, "scale": pace.head_lr_scale},
+        {"params": heads, "weight_decay": 0.0, "scale": training_schedule.head_lr_scale},
     ]
-    return torch.optim.AdamW(groups, lr=pace.lr, betas=(0.9, 0.98), fused=True)
+    return torch.optim.AdamW(groups, lr=training_schedule.lr, betas=(0.9, 0.98), fused=True)
 
 
-def schedule(done: float, warmup: float) -> float:
-    """Share of the peak learning rate when `done` of the run is behind: up linearly, down linearly, never quite 0."""
+def learning_rate_factor(done: float, warmup: float) -> float:
+    """Factor of the peak learning rate when the share `done` of the run is complete: linear warmup and decay, at least 0.01."""
     return max(0.01, done / warmup if done < warmup else (1.0 - done) / (1.0 - warmup))
 
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """What a run does besides its steps.
+    """Callbacks of a training run.
 
-    check: looks at the network, `checks` times in the run, the last time at its end; whether to go on
+    check: evaluates the network, `checks` times in the run, the last time at its end; gets (step, total), returns whether to continue
     log: gets (step, figures) every LOG_EVERY steps
-    after_step: gets the step's number, after the weights moved
-    keeper: writes checkpoints, and begins from one when it has it
+    after_step: gets the step number after each update of the weights
+    checkpoints: writes checkpoints and restores one at the start
     """
 
     check: Callable[[int, int], bool]
     checks: int
     log: Callable[[int, Mapping[str, float]], None] = lambda _step, _figures: None
     after_step: Callable[[int], None] = lambda _step: None
-    keeper: Keeper | None = None
+    checkpoints: Checkpointer | None = None
 
 
 def fit(
@@ -197,16 +210,33 @@ def fit(
     epochs: int,
     max_tokens: int,
     class_power: float,
-    pace: Pace,
+    training_schedule: TrainingSchedule,
     seed: int,
     hooks: Hooks,
 ) -> int:
-    """Train the network in place; the number of steps made. The same seed and thread count give the same weights."""
-    dice = random.Random(seed)  # noqa: S311
-    collate = Collator(label_sets, pace, seed, mask_id(tokenizer))
-    engine = engine_for(network, loss, pace.threads, timed=pace.limit_s is not None)
-    optimizer = optimizer_for(network, pace)
-    begin, before_s = hooks.keeper.restore(network, optimizer) if hooks.keeper is not None else (0, 0.0)
+    """Train a network in place. The same seed and thread count give the same weights.
+
+    Args:
+        network: the network.
+        tokenizer: its tokenizer.
+        draw: draws the examples of an epoch.
+        label_sets: original labels by set.
+        loss: loss of a batch, summed over its rows.
+        epochs: number of epochs.
+        max_tokens: longer texts are cut.
+        class_power: see `class_weights`.
+        training_schedule: learning rate and batch size.
+        seed: random seed.
+        hooks: callbacks.
+
+    Returns:
+        The number of steps done.
+    """
+    rng = random.Random(seed)  # noqa: S311
+    collate = Collator(label_sets, training_schedule, seed, mask_id(tokenizer))
+    engine = gradient_engine(network, loss, training_schedule.threads, timed=training_schedule.limit_s is not None)
+    optimizer = optimizer_for(network, training_schedule)
+    begin, before_s = hooks.checkpoints.restore(network, optimizer) if hooks.checkpoints is not None else (0, 0.0)
     started = monotonic() - before_s
     step = total = checked = 0
     mean = 0.0
@@ -215,17 +245,23 @@ def fit(
             found = draw()
             ids, tags = encode(tokenizer, found, max_tokens)
             weights = class_weights(found, class_power)
-            lots = batches([len(row) for row in ids], pace.batch_tokens, dice)
-            groups = engine.share([[lot for lot in group if lot] for group in zip_longest(*[iter(lots)] * engine.lanes, fillvalue=[])])
+            batch_rows = batches([len(row) for row in ids], training_schedule.batch_tokens, rng)
+            groups = engine.share(
+                [[lot for lot in group if lot] for group in zip_longest(*[iter(batch_rows)] * engine.lanes, fillvalue=[])]
+            )
             total = total or len(groups) * epochs
             tqdm.write(f"epoch {epoch + 1}: {len(found)} examples, {sum(map(len, ids))} tokens, {len(groups)} steps")
             bar = tqdm(groups, desc=f"epoch {epoch + 1}/{epochs}", mininterval=5.0, unit="step")
             for group in bar:
-                if step < begin:  # a run that goes on draws what was drawn, and computes from where it was
+                if step < begin:  # a resumed run repeats the random draws and computes from the step of the checkpoint
                     step += 1
                     continue
-                done = step / total if pace.limit_s is None else max(step / total, (monotonic() - started) / pace.limit_s)
-                rate = pace.lr * schedule(done, pace.warmup)
+                done = (
+                    step / total
+                    if training_schedule.limit_s is None
+                    else max(step / total, (monotonic() - started) / training_schedule.limit_s)
+                )
+                rate = training_schedule.lr * learning_rate_factor(done, training_schedule.warmup)
                 for each in optimizer.param_groups:
                     each["lr"] = rate * each["scale"]
                 network.train()
@@ -238,8 +274,8 @@ def fit(
                 if step % LOG_EVERY == 0:
                     bar.set_postfix(loss=f"{mean:.3f}", lr=f"{rate:.1e}")
                     hooks.log(step, {"loss": now, "learning rate": rate})
-                if hooks.keeper is not None:
-                    hooks.keeper.tick(network, optimizer, step, monotonic() - started)
+                if hooks.checkpoints is not None:
+                    hooks.checkpoints.tick(network, optimizer, step, monotonic() - started)
                 over = step >= total or done >= 1.0
                 if over or done * hooks.checks >= checked + 1:
                     checked += 1
@@ -247,8 +283,8 @@ def fit(
                         return step
         return step
     except KeyboardInterrupt:
-        if hooks.keeper is not None:
-            hooks.keeper.write(network, optimizer, step, monotonic() - started)
+        if hooks.checkpoints is not None:
+            hooks.checkpoints.write(network, optimizer, step, monotonic() - started)
         raise
     finally:
         engine.close()

@@ -1,6 +1,6 @@
-"""The frozen tests that champion and challenger are put to, and what each says of them.
+"""Frozen tests on which champion and challenger are compared, and both models' predictions for them.
 
-people's frozen labels, clear cases of our own, files of a folder ─▶ [Exam] ─▶ both models ─▶ [Trial] ─▶ models.training.promotion_gate
+frozen labels of analysts, filled templates, files of a folder ─▶ [FrozenTest] ─▶ both models ─▶ [PairedPredictions] ─▶ promotion_gate
 """
 
 from __future__ import annotations
@@ -16,32 +16,37 @@ from core.errors import SettingsError
 from core.taxonomy import RISK_KEYS, TOPIC_KEYS
 from models.heads import SENTIMENTS
 from models.inference.classifier import Classifier, Document, Prediction
-from models.templates import grow, read_templates
+from models.templates import fill_templates, read_templates
 from models.training.data import Row, read_rows
-from models.training.feedback import SLICE, document_of
+from models.training.feedback import BATCH_SIZE, document_of
 from models.training.label_mapping import MAPPINGS, known_topics, risks_of, topics_of
-from models.training.promotion_gate import Labels, Trial
+from models.training.promotion_gate import PairedPredictions, RowLabels
 from storage.store import LabelledText
 
-SEEDS = 2_026
+TEMPLATE_SEED = 2_026
 PER_TEMPLATE = 3
 ROWS = 3000
-"""Of one file at most, evenly spaced: both models read each."""
+"""Maximum number of rows of one file, evenly spaced."""
 
-_UNSURE_OF_SEEDS = ("technology", "business", "markets", "macro")  # our templates do not say these of every text they hold of
+_UNDECIDED_BY_TEMPLATES = (
+    "technology",
+    "business",
+    "markets",
+    "macro",
+)  # applies to more texts than the templates list
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One question with its answer."""
+    """One document with its true labels."""
 
     document: Document
-    truth: Labels
+    truth: RowLabels
 
 
 @dataclass(frozen=True, slots=True)
-class Exam:
-    """The questions of one task; classes: those that can be answered."""
+class FrozenTest:
+    """The cases of one test. classes: the labels that are scored; new: whether the labels are new since the last promotion."""
 
     name: str
     task: str
@@ -50,45 +55,56 @@ class Exam:
     new: bool = False
 
 
-def from_labels(name: str, labels: Iterable[LabelledText], *, new: bool) -> list[Exam]:
-    """People's labels, an exam a task."""
+def from_labels(name: str, labels: Iterable[LabelledText], *, new: bool) -> list[FrozenTest]:
+    """Tests from analysts' labels, one per task."""
     by_task: defaultdict[str, list[Case]] = defaultdict(list)
     for each in labels:
         document = document_of(each.article, each.label.company)
         if document is not None:
             by_task[each.label.task].append(Case(document, frozenset(each.label.labels)))
     classes = {"sentiment": SENTIMENTS, "topic": TOPIC_KEYS, "risk": RISK_KEYS}
-    return [Exam(f"{name}: {task}", task, tuple(cases), classes[task], new) for task, cases in sorted(by_task.items())]
+    return [FrozenTest(f"{name}: {task}", task, tuple(cases), classes[task], new) for task, cases in sorted(by_task.items())]
 
 
-def from_seeds() -> list[Exam]:
-    """Our own clear cases in both languages, always the same ones."""
-    seeds = grow(read_templates(), PER_TEMPLATE, random.Random(SEEDS))  # noqa: S311
-    topics = tuple(key for key in TOPIC_KEYS if key not in _UNSURE_OF_SEEDS)
-    documents = [Document("", seed.text, seed.language) for seed in seeds]
-    tone = tuple(Case(document, frozenset((seed.sentiment,))) for document, seed in zip(documents, seeds, strict=True))
-    about = tuple(Case(document, frozenset(seed.topics)) for document, seed in zip(documents, seeds, strict=True))
-    return [Exam("clear cases: sentiment", "sentiment", tone, SENTIMENTS), Exam("clear cases: topic", "topic", about, topics)]
+def from_templates() -> list[FrozenTest]:
+    """Tests from filled templates in both languages, always the same."""
+    filled_templates = fill_templates(read_templates(), PER_TEMPLATE, random.Random(TEMPLATE_SEED))  # noqa: S311
+    topics = tuple(key for key in TOPIC_KEYS if key not in _UNDECIDED_BY_TEMPLATES)
+    documents = [Document("", filled.text, filled.language) for filled in filled_templates]
+    sentiment_rows = tuple(
+        Case(document, frozenset((filled.sentiment,))) for document, filled in zip(documents, filled_templates, strict=True)
+    )
+    topic_cases = tuple(Case(document, frozenset(filled.topics)) for document, filled in zip(documents, filled_templates, strict=True))
+    return [
+        FrozenTest("clear cases: sentiment", "sentiment", sentiment_rows, SENTIMENTS),
+        FrozenTest("clear cases: topic", "topic", topic_cases, topics),
+    ]
 
 
-def from_folder(folder: Path, say: Callable[[str], None] = lambda _: None) -> list[Exam]:
-    """An exam for each .jsonl or .jsonl.gz file below `folder`; of those with ".test." in the name alone, where there are any.
+def from_folder(folder: Path, report: Callable[[str], None] = lambda _: None) -> list[FrozenTest]:
+    """A test for each .jsonl or .jsonl.gz file below a folder; only those with ".test." in the name, if there are any.
 
-    say: told which files ask what nobody here answers. Raises SettingsError when none can be used, ModelError for a file that is not JSON.
+    Args:
+        folder: the folder.
+        report: called with a message for each file without known labels.
+
+    Raises:
+        SettingsError: no file is usable.
+        ModelError: a file is not JSON.
     """
     files = sorted(path for path in folder.rglob("*") if path.name.endswith((".jsonl", ".jsonl.gz")) and path.is_file())
     named = [path for path in files if ".test." in path.name]
-    exams = []
+    tests = []
     for path in named or files:
         found = _from_rows(path.name.split(".jsonl")[0], _rows(path))
         if found is None:
-            say(f"{path}: its labels are no sentiments, topics or risk events that are known; not used as a test")
+            report(f"{path}: not used as a test, because its labels are not known sentiments, topics or risk events")
         else:
-            exams.append(found)
-    if not exams:
-        message = f"{folder}: no .jsonl file with sentiments, topics or risk events in it; it cannot serve as frozen tests"
+            tests.append(found)
+    if not tests:
+        message = f"{folder}: no .jsonl file with sentiments, topics or risk events; it cannot be used for frozen tests"
         raise SettingsError(message)
-    return exams
+    return tests
 
 
 def _rows(path: Path) -> list[Row]:
@@ -96,33 +112,35 @@ def _rows(path: Path) -> list[Row]:
     return rows[:: max(1, -(-len(rows) // ROWS))]
 
 
-def _from_rows(name: str, rows: Sequence[Row]) -> Exam | None:
-    tone = [row for row in rows if row.get("label") in SENTIMENTS]
-    if tone:
-        occur = tuple(label for label in SENTIMENTS if any(row["label"] == label for row in tone))
-        classes = occur if len(occur) > 1 else SENTIMENTS  # a set that knows no neutral does not ask for it
-        return Exam(name, "sentiment", tuple(Case(_document(row), frozenset((row["label"],))) for row in tone), classes)
+def _from_rows(name: str, rows: Sequence[Row]) -> FrozenTest | None:
+    sentiment_rows = [row for row in rows if row.get("label") in SENTIMENTS]
+    if sentiment_rows:
+        occur = tuple(label for label in SENTIMENTS if any(row["label"] == label for row in sentiment_rows))
+        classes = occur if len(occur) > 1 else SENTIMENTS  # a set without the neutral class does not test it
+        return FrozenTest(name, "sentiment", tuple(Case(_document(row), frozenset((row["label"],))) for row in sentiment_rows), classes)
     labelled = [row for row in rows if isinstance(row.get("labels"), list)]
-    said = {str(label) for row in labelled for label in row["labels"]}
+    predicted = {str(label) for row in labelled for label in row["labels"]}
     sources = {str(row.get("source", "")) for row in labelled}
     source = sources.pop() if len(sources) == 1 else ""
     if not labelled:
         return None
-    if said <= set(RISK_KEYS) and (said or all(row.get("task") == "risk" for row in labelled)):
-        return _exam(name, "risk", labelled, frozenset, RISK_KEYS)
+    if predicted <= set(RISK_KEYS) and (predicted or all(row.get("task") == "risk" for row in labelled)):
+        return _frozen_test(name, "risk", labelled, frozenset, RISK_KEYS)
     if source == "finese":
-        return _exam(name, "risk", labelled, risks_of, RISK_KEYS)
-    if said <= set(TOPIC_KEYS):
-        return _exam(name, "topic", labelled, frozenset, TOPIC_KEYS)
+        return _frozen_test(name, "risk", labelled, risks_of, RISK_KEYS)
+    if predicted <= set(TOPIC_KEYS):
+        return _frozen_test(name, "topic", labelled, frozenset, TOPIC_KEYS)
     if source in MAPPINGS:
         mapped = [row for row in labelled if topics_of(source, [str(label) for label in row["labels"]])]
         if mapped:
-            return _exam(name, "topic", mapped, partial(topics_of, source), known_topics(source))
+            return _frozen_test(name, "topic", mapped, partial(topics_of, source), known_topics(source))
     return None
 
 
-def _exam(name: str, task: str, rows: Sequence[Row], truth: Callable[[list[str]], Labels], classes: tuple[str, ...]) -> Exam:
-    return Exam(name, task, tuple(Case(_document(row), truth([str(label) for label in row["labels"]])) for row in rows), classes)
+def _frozen_test(
+    name: str, task: str, rows: Sequence[Row], truth: Callable[[list[str]], RowLabels], classes: tuple[str, ...]
+) -> FrozenTest:
+    return FrozenTest(name, task, tuple(Case(_document(row), truth([str(label) for label in row["labels"]])) for row in rows), classes)
 
 
 def _document(row: Row) -> Document:
@@ -130,36 +148,36 @@ def _document(row: Row) -> Document:
     return Document("", row["text"], str(row.get("lang") or "en"), (target,) if target else (), str(row.get("genre") or "news"))
 
 
-def sit(classifier: Classifier, exams: Sequence[Exam]) -> list[tuple[Labels, ...]]:
-    """What a classifier answers to each exam's cases, in order. Raises ModelError."""
+def predict_tests(classifier: Classifier, tests: Sequence[FrozenTest]) -> list[tuple[RowLabels, ...]]:
+    """Predicted labels for the cases of each test, in order. Raises ModelError."""
     answers = []
-    for exam in exams:
-        said: list[Labels] = []
-        for start in range(0, len(exam.cases), SLICE):
-            some = exam.cases[start : start + SLICE]
-            said += [_answer(exam, p) for p in classifier.classify([case.document for case in some])]
-        answers.append(tuple(said))
+    for test in tests:
+        predicted: list[RowLabels] = []
+        for start in range(0, len(test.cases), BATCH_SIZE):
+            some = test.cases[start : start + BATCH_SIZE]
+            predicted += [_answer(test, p) for p in classifier.classify([case.document for case in some])]
+        answers.append(tuple(predicted))
     return answers
 
 
-def _answer(exam: Exam, prediction: Prediction) -> Labels:
-    if exam.task == "sentiment":
-        chances = prediction.companies[0] if prediction.companies else prediction.sentiment
-        return frozenset((max(exam.classes, key=lambda name: chances[SENTIMENTS.index(name)]),))
-    return frozenset(prediction.topics if exam.task == "topic" else prediction.risks) & frozenset(exam.classes)
+def _answer(test: FrozenTest, prediction: Prediction) -> RowLabels:
+    if test.task == "sentiment":
+        probabilities = prediction.companies[0] if prediction.companies else prediction.sentiment
+        return frozenset((max(test.classes, key=lambda name: probabilities[SENTIMENTS.index(name)]),))
+    return frozenset(prediction.topics if test.task == "topic" else prediction.risks) & frozenset(test.classes)
 
 
-def trials_of(exams: Sequence[Exam], champion: Classifier, challenger: Classifier) -> list[Trial]:
-    """Both models' answers side by side. Raises ModelError."""
+def paired_predictions(tests: Sequence[FrozenTest], champion: Classifier, challenger: Classifier) -> list[PairedPredictions]:
+    """Predictions of both models for each test. Raises ModelError."""
     return [
-        Trial(
-            exam.name,
-            tuple(case.document.language for case in exam.cases),
-            tuple(case.truth for case in exam.cases),
+        PairedPredictions(
+            test.name,
+            tuple(case.document.language for case in test.cases),
+            tuple(case.truth for case in test.cases),
             before,
             after,
-            exam.classes,
-            exam.new,
+            test.classes,
+            test.new,
         )
-        for exam, before, after in zip(exams, sit(champion, exams), sit(challenger, exams), strict=True)
+        for test, before, after in zip(tests, predict_tests(champion, tests), predict_tests(challenger, tests), strict=True)
     ]

@@ -1,13 +1,13 @@
-"""What does each source label mean in our taxonomy, and which topics does a set know nothing about?
+"""Mapping of the labels of data sets to our taxonomy.
 
-A set supervises a topic only where its labels decide it: every (row, topic) pair has a target in {0, 1} and a weight, and
-weight 0 keeps the pair out of the loss. So a topic labelled in one language only is learned for both.
+A set supervises a topic only where its labels decide it: every (row, topic) pair has a target in {0, 1} and a weight, and weight 0
+excludes the pair from the loss. A topic labelled in one language only is thus trained for both.
 
-    the row's own labels ─▶ LABELS          weight 1
-    phrases of the text  ─▶ HINTS           weight 0.7 where the phrase is there, HINT_ABSENT where it is not
+    labels of the row    ─▶ SourceLabels.labels     weight 1
+    phrases of the text  ─▶ HINTS                   weight HINT_PRESENT with the phrase, HINT_ABSENT without it
 
-Hints stand in for labels that no set has (Chinese company events, crypto and chips in English): "回购", "semiconductor".
-The documented table is MAPPINGS below.
+Phrases replace labels that no set has (Chinese company events, crypto and chips in English), such as "回购" and "semiconductor".
+The table is MAPPINGS below.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ FINANCE = tuple(key for key in TOPIC_KEYS if key != "other")
 
 @dataclass(frozen=True, slots=True)
 class SourceLabels:
-    """How one topic set speaks about our taxonomy.
+    """Mapping of one topic set.
 
-    labels: source label -> topics that hold; a label that is left out says nothing
-    known: topics whose absence the set decides (target 0, weight `absent`)
-    unsure: source label -> topics that it leaves open, taken out of `known` for its rows
-    hinted: topics that HINTS may decide where the labels do not
-    only_mapped: rows without a mapped label are left out
+    labels: label -> topics that apply; an unlisted label is not used
+    known: topics that do not apply to a row without such a label (target 0, weight `absent`)
+    unsure: label -> topics that it leaves undecided, removed from `known` for its rows
+    hinted: topics decided by HINTS where the labels do not
+    only_mapped: ignore rows without a mapped label
     """
 
     labels: Mapping[str, tuple[str, ...]]
@@ -111,7 +111,7 @@ FINESE = SourceLabels(
         "业绩下滑": ("earnings",),
     },
     known=("legal", "management", "mergers", "ratings", "politics", "macro", "crypto", "currencies"),
-    absent=0.5,  # its texts glue several headlines together
+    absent=0.5,  # its texts are concatenations of several headlines
     unsure={
         "其他": FINANCE,
         "实控人股东变更": ("mergers", "management"),
@@ -230,7 +230,7 @@ AG_NEWS = SourceLabels(
     unsure={"Business": FINANCE, "World": ("other", "legal", "macro", "energy"), "Sci-Tech": (*COMPANY, "other", "markets")},
 )
 
-#: Sentiment sets of headlines: their topics come from phrases alone.
+#: Sentiment sets of headlines, whose topics come from phrases only.
 HINTS_ONLY = SourceLabels(labels={}, known=(), hinted=(*COMPANY, *SECTORS, "energy", "currencies", "credit", "central_banks"))
 
 MAPPINGS: Mapping[str, SourceLabels] = {
@@ -245,7 +245,7 @@ MAPPINGS: Mapping[str, SourceLabels] = {
     "sentfin": HINTS_ONLY,
 }
 
-#: Event types of finese to ours; 其他 says that none holds.
+#: Event types of finese -> risk events; 其他 means that none applies.
 FINESE_RISKS: Mapping[str, str] = {
     "信批违规": "disclosure",
     "交易违规": "trading",
@@ -269,26 +269,26 @@ FINESE_RISKS: Mapping[str, str] = {
     "歇业停业": "closure",
 }
 
-#: Events that say nothing about good or bad by themselves.
+#: Events that are neither positive nor negative by themselves.
 _UNDECIDED_EVENTS = frozenset(("评级调整", "实控人股东变更"))
 NEGATIVE_EVENTS = frozenset(FINESE_RISKS) - _UNDECIDED_EVENTS
 
-#: English sets of news, in which phrases stand in for the risk labels that only Chinese has.
+#: English news sets, in which phrases replace risk labels, which exist for Chinese only.
 RISKS_HINTED = frozenset(("fpb", "sentfin", "twitter_topic", "twitter_fin", "reuters21578"))
 
 
 def topics_of(source: str, labels: Sequence[str]) -> frozenset[str]:
-    """Our topics that labels of a mapped source name."""
+    """The topics to which labels of a mapped source correspond."""
     return frozenset(key for label in labels for key in MAPPINGS[source].labels.get(label, ()))
 
 
 def risks_of(labels: Sequence[str]) -> frozenset[str]:
-    """Our risk events that event types of finese name."""
+    """The risk events to which event types of finese correspond."""
     return frozenset(FINESE_RISKS[label] for label in labels if label in FINESE_RISKS)
 
 
 def risk_targets(source: str, labels: Sequence[str], text: str) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
-    """(targets, weights) over RISK_KEYS of one row; None when the set says nothing about risk events."""
+    """(targets, weights) over RISK_KEYS for one row; None if the set has no information about risk events."""
     if source == "finese":
         present = risks_of(labels)
         return tuple(float(key in present) for key in RISK_KEYS), (1.0,) * len(RISK_KEYS)
@@ -300,7 +300,7 @@ def risk_targets(source: str, labels: Sequence[str], text: str) -> tuple[tuple[f
 
 
 def topic_targets(source: str, labels: Sequence[str], text: str) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
-    """(targets, weights) over TOPIC_KEYS of one row; None when the set or the row says nothing about topics."""
+    """(targets, weights) over TOPIC_KEYS for one row; None if the set or the row has no information about topics."""
     mapping = MAPPINGS.get(source)
     if mapping is None:
         return None
@@ -323,7 +323,7 @@ def topic_targets(source: str, labels: Sequence[str], text: str) -> tuple[tuple[
 
 
 def known_topics(source: str) -> tuple[str, ...]:
-    """Topics that the labels of `source` decide, in the taxonomy's order: what it can be scored on."""
+    """Topics to which labels of `source` map, in the order of the taxonomy; the set is scored on these."""
     mapping = MAPPINGS[source]
-    said = {key for keys in mapping.labels.values() for key in keys}
-    return tuple(key for key in TOPIC_KEYS if key in said)
+    mapped = {key for keys in mapping.labels.values() for key in keys}
+    return tuple(key for key in TOPIC_KEYS if key in mapped)

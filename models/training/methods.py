@@ -1,13 +1,13 @@
-"""Which of the network's weights does a training move? All of them, or those of an adapter that is merged at the end.
+"""Fine-tuning methods: which weights are trained. Adapters are merged into the network at the end.
 
     full      every weight
     lora      low-rank updates of every matrix of the encoder         Hu et al. 2021
-    adalora   the same, ranks given to the matrices that need them    Zhang et al. 2023
+    adalora   the same, with ranks allocated to important matrices    Zhang et al. 2023
     ia3       a scale per output of keys, values and feed-forward     Liu et al. 2022
-    heads     the heads alone, on the encoder as it is
+    heads     the heads only, with the encoder frozen
 
-The adapters are peft's. The heads always learn whole. A pruned network keeps its zeros: the smallest weights of the encoder's
-matrices, over all of them together (Han et al. 2015).
+The adapters are those of peft. The heads are always trained. Pruning sets the smallest weights over all matrices of the encoder to 0
+and keeps them there (Han et al. 2015).
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ RANK = 16
 
 
 class Adapter:
-    """A network made ready for a method: `after_step(step)` after every step, `merge()` at the end."""
+    """Prepares a network for a method. Call `after_step(step)` after every step and `merge()` at the end."""
 
     def __init__(self, network: Network, method: Method, *, steps: int) -> None:
-        """steps: of the whole run, by which AdaLoRA plans its ranks."""
+        """steps: total number of steps, for the rank schedule of AdaLoRA."""
         self._network = network
         self._method = method
         self._wrapped: Any = None
@@ -44,16 +44,16 @@ class Adapter:
 
     @property
     def trained(self) -> int:
-        """How many numbers the method moves."""
+        """Number of trainable parameters."""
         return sum(p.numel() for p in self._network.parameters() if p.requires_grad)
 
     def after_step(self, step: int) -> None:
-        """Give ranks anew, where the method does."""
+        """Reallocate ranks, if the method does."""
         if self._method == "adalora":
             self._wrapped.base_model.update_and_allocate(step)
 
     def merge(self) -> None:
-        """Put what was learned into the network's own matrices, and every weight back to trainable."""
+        """Merge the adapter into the network's matrices, and make all weights trainable again."""
         if self._wrapped is not None:
             self._wrapped.merge_and_unload()
         self._network.requires_grad_(True)
@@ -83,7 +83,7 @@ def _wrap(network: Network, method: Method, steps: int) -> Any:
 
 
 def prune(network: Network, share: float) -> Callable[[int], None]:
-    """Set the smallest `share` of the encoder's matrix weights to 0; call what is returned after each step to keep them there."""
+    """Set the smallest `share` of the encoder's matrix weights to 0. Call the returned function after each step to keep them 0."""
     matrices = [module.weight for layer in network.layers for module in layer.modules() if isinstance(module, nn.Linear)]
     with torch.no_grad():
         sizes = torch.cat([matrix.abs().flatten() for matrix in matrices])

@@ -1,7 +1,7 @@
-"""Who computes the gradients of a step? Threads of this process on a CPU, or the processes of `accelerate launch` on GPUs.
+"""Data-parallel gradients: by threads of this process on a CPU, or by the processes of `accelerate launch` on GPUs.
 
-Every thread computes with one core on the same weights and gradients of its own: threads that share every matrix wait for each
-other at every operation, and a busy neighbour then costs ten times its share (models/LOG.md).
+Each thread uses one core, shares the weights and has its own gradients. Threads that share each matrix operation wait for each other at
+every one, and another busy process then slows training tenfold (models/LOG.md).
 """
 
 from __future__ import annotations
@@ -22,62 +22,62 @@ Loss = Callable[[Outputs, Batch], Tensor]
 """The loss of a batch, summed over its rows."""
 
 
-class Engine(Protocol):
+class GradientEngine(Protocol):
     """Computes the gradients of one step from `lanes` batches of each process."""
 
     lanes: int
 
     def gradients(self, batches: Sequence[Batch]) -> float:
-        """Leave the gradient of the mean loss over all rows in the network; that loss."""
+        """Compute the gradient of the mean loss over all rows, in the network's `grad`, and return that loss."""
         ...
 
     def share(self, groups: Sequence[Any]) -> Sequence[Any]:
-        """The groups of batches that this process computes."""
+        """The groups of batches that this process computes, one group per step."""
         ...
 
     def close(self) -> None:
-        """Release what was taken."""
+        """Release threads or processes."""
         ...
 
 
-class Crew:
-    """Threads that each compute the gradients of one batch, on weights they share."""
+class ThreadedGradients:
+    """Threads that each compute the gradients of one batch, with shared weights."""
 
     def __init__(self, network: Network, loss: Loss, threads: int) -> None:
         self.lanes = threads
         self._network = network
         self._loss = loss
-        self._copies = [network]
+        self._replicas = [network]
         for _ in range(threads - 1):
-            twin = copy.deepcopy(network)
-            for theirs, ours in zip(twin.parameters(), network.parameters(), strict=True):
-                theirs.data = ours.data
-            self._copies.append(twin)
+            replica = copy.deepcopy(network)
+            for replica_parameter, parameter in zip(replica.parameters(), network.parameters(), strict=True):
+                replica_parameter.data = parameter.data
+            self._replicas.append(replica)
         cores = torch.get_num_threads()
         self._pool = ThreadPoolExecutor(threads, initializer=lambda: torch.set_num_threads(max(1, cores // threads)))
 
     def gradients(self, batches: Sequence[Batch]) -> float:
-        """Leave the gradient of the mean loss over all rows in the network; that loss. At most one batch a thread."""
+        """Compute the gradient of the mean loss over all rows, and return that loss. At most one batch per thread."""
         rows = sum(len(batch.ids) for batch in batches)
 
-        def work(twin: Network, batch: Batch) -> float:
-            twin.zero_grad(set_to_none=True)
+        def work(replica: Network, batch: Batch) -> float:
+            replica.zero_grad(set_to_none=True)
             with torch.autocast("cpu", dtype=torch.bfloat16):
-                outputs = twin(batch.ids)
+                outputs = replica(batch.ids)
             loss = self._loss(outputs, batch) / rows
             loss.backward()  # type: ignore[no-untyped-call]
             return float(loss.detach())
 
-        twins = self._copies[: len(batches)]
-        total = sum(self._pool.map(work, twins, batches))
-        for twin in twins[1:]:
-            for theirs, ours in zip(twin.parameters(), self._network.parameters(), strict=True):
-                if theirs.grad is not None:
-                    ours.grad = theirs.grad if ours.grad is None else ours.grad.add_(theirs.grad)
+        replicas = self._replicas[: len(batches)]
+        total = sum(self._pool.map(work, replicas, batches))
+        for replica in replicas[1:]:
+            for replica_parameter, parameter in zip(replica.parameters(), self._network.parameters(), strict=True):
+                if replica_parameter.grad is not None:
+                    parameter.grad = replica_parameter.grad if parameter.grad is None else parameter.grad.add_(replica_parameter.grad)
         return total
 
     def share(self, groups: Sequence[Any]) -> Sequence[Any]:
-        """All of them."""
+        """All groups."""
         return groups
 
     def close(self) -> None:
@@ -85,8 +85,8 @@ class Crew:
         self._pool.shutdown()
 
 
-class Accelerated:
-    """One batch a process, on the device that `accelerate launch` gave it, gradients averaged over the processes."""
+class AcceleratedGradients:
+    """One batch per process, on the device given by `accelerate launch`; gradients are averaged over the processes."""
 
     lanes = 1
 
@@ -97,7 +97,7 @@ class Accelerated:
         self._network = accelerator.prepare_model(network)
 
     def gradients(self, batches: Sequence[Batch]) -> float:
-        """Leave the gradient of the mean loss over all rows in the network; that loss."""
+        """Compute the gradient of the mean loss over the process's rows, averaged over processes, and return that loss."""
         device = self._accelerator.device
         batch = to_device(batches[0], device)
         self._network.zero_grad(set_to_none=True)
@@ -108,33 +108,40 @@ class Accelerated:
         return float(loss.detach())
 
     def share(self, groups: Sequence[Any]) -> Sequence[Any]:
-        """Every n-th of them; all processes get as many."""
+        """Every n-th group; all processes get the same number."""
         count = self._accelerator.num_processes
         return groups[self._accelerator.process_index : len(groups) // count * count : count]
 
     def close(self) -> None:
-        """Wait for the others."""
+        """Wait for the other processes."""
         self._accelerator.wait_for_everyone()
 
 
 def is_main() -> bool:
-    """Whether this process is the one that writes: the first of those that `accelerate launch` started, or the only one."""
+    """Whether this process writes files: the first one of `accelerate launch`, or the only one."""
     from accelerate import PartialState
 
     return bool(PartialState().is_main_process)
 
 
-def engine_for(network: Network, loss: Loss, threads: int, *, timed: bool = False) -> Engine:
-    """The processes of `accelerate launch` when it started this one or there is a GPU, else threads.
+def gradient_engine(network: Network, loss: Loss, threads: int, *, timed: bool = False) -> GradientEngine:
+    """AcceleratedGradients if there is a GPU or several processes, else ThreadedGradients.
 
-    timed: the run ends by the clock. Raises ModelError where that cannot be.
+    Args:
+        network: the network.
+        loss: loss of a batch.
+        threads: CPU threads.
+        timed: whether the run has a time limit.
+
+    Raises:
+        ModelError: several processes with a time limit.
     """
     from accelerate import Accelerator
 
     accelerator = Accelerator()
     if accelerator.num_processes > 1 and timed:
-        message = "a run of several processes cannot end by the clock, for their clocks differ: leave out limit_s"
+        message = "a run of several processes cannot have a time limit, because their clocks differ: leave out limit_s"
         raise ModelError(message)
     if accelerator.num_processes > 1 or accelerator.device.type != "cpu":
-        return Accelerated(network, loss, accelerator)
-    return Crew(network, loss, threads)
+        return AcceleratedGradients(network, loss, accelerator)
+    return ThreadedGradients(network, loss, threads)

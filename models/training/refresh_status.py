@@ -25,10 +25,12 @@ from core.files import write_whole
 from models.training.promotion_gate import Comparison
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of a refresh.
+class RefreshOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """Outcome of a refresh.
 
-    new_labels: given since the last attempt; learned, rehearsed: rows trained on; frozen: labels held back as a test
+    action: "promote", "keep" (the champion was kept) or "skip" (nothing was trained)
+    champion: the champion afterwards; challenger: the new version, or ""; reasons: of the decision
+    new_labels: labels since the last attempt; learned, rehearsed: training rows of each kind; frozen: labels held out for testing
     """
 
     action: Literal["promote", "keep", "skip"]
@@ -43,8 +45,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
 
 
-class Measured(msgspec.Struct, frozen=True, kw_only=True):
-    """What the gate measured of a version, on rows that it and the champion of then (`against`) never saw."""
+class GateMeasurement(msgspec.Struct, frozen=True, kw_only=True):
+    """The gate's comparison of a version with the champion at that time (`against`), on rows that neither was trained on."""
 
     version: str
     against: str
@@ -57,27 +59,27 @@ def _place(root: Path, version: str) -> Path:
     return root / "measured" / f"{version}.json"
 
 
-def keep_measured(root: Path, measured: Measured) -> None:
-    """Keep the figures beside the versions of `root`; they stay when the version itself is deleted."""
+def save_measurement(root: Path, measured: GateMeasurement) -> None:
+    """Store a measurement in the registry folder `root`; it stays when the version is deleted."""
     path = _place(root, measured.version)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, msgspec.json.encode(measured))
 
 
-def read_measured(root: Path, version: str) -> Measured | None:
-    """What was measured of a version, a name that Versions.folder takes; None: nothing, or nothing that can be read."""
+def read_measurement(root: Path, version: str) -> GateMeasurement | None:
+    """The measurement of a version; None if there is none that can be read."""
     try:
-        return msgspec.json.decode(_place(root, version).read_bytes(), type=Measured)
+        return msgspec.json.decode(_place(root, version).read_bytes(), type=GateMeasurement)
     except (OSError, msgspec.MsgspecError):
         return None
 
 
-def in_words(outcome: Outcome) -> list[str]:
-    """The outcome for a person: what was decided, why, and the figures that weighed."""
+def describe_outcome(outcome: RefreshOutcome) -> list[str]:
+    """The outcome as lines of text: decision, reasons, and the figures that mattered."""
     if outcome.action == "skip":
         return [f"nothing to do: {'; '.join(outcome.reasons)}; the champion is {outcome.champion}"]
     first = {
-        "promote": f"promoted {outcome.challenger}: running workers take it up within seconds",
+        "promote": f"promoted {outcome.challenger}: running workers load it within seconds",
         "keep": f"kept {outcome.champion}; {outcome.challenger} was not promoted",
     }[outcome.action]
     lines = [first, *(f"  {reason}" for reason in outcome.reasons)]
@@ -91,49 +93,57 @@ def in_words(outcome: Outcome) -> list[str]:
 
 
 FILE = "refresh.json"
-BEAT_S = 5.0
-SILENT_S = 60.0
-"""Without a beat for so long it is over: training takes every core, so a beat may come late."""
-LINES = 50
+HEARTBEAT_S = 5.0
+STALE_S = 60.0
+"""A refresh whose file was not touched for this long has ended. The margin is wide, because training uses every core."""
+MAX_LINES = 50
 
 
-class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """One refresh.
+class RefreshProgress(msgspec.Struct, frozen=True, kw_only=True):
+    """Progress of one refresh.
 
-    who: started it, "" where nobody is known; told: what it said, each line with its seconds since `began`
-    ended: None while it is under way; then either `outcome`, or `error` in a sentence
+    started_by: the person, or ""
+    lines: progress messages with seconds since `began`
+    ended: None while it runs; then either `outcome` or `error` is set
     """
 
     began: datetime
-    who: str = ""
-    told: tuple[tuple[float, str], ...] = ()
+    started_by: str = ""
+    lines: tuple[tuple[float, str], ...] = ()
     ended: datetime | None = None
-    outcome: Outcome | None = None
+    outcome: RefreshOutcome | None = None
     error: str = ""
 
 
-def read_progress(root: Path) -> tuple[Progress, bool] | None:
-    """(the refresh under way, or the last one; whether its process still gives signs of life). None: there was none that can be read."""
+def read_progress(root: Path) -> tuple[RefreshProgress, bool] | None:
+    """The running or the last refresh, and whether its process is alive. None if there is none that can be read."""
     path = root / FILE
     try:
-        found = msgspec.json.decode(path.read_bytes(), type=Progress)
-        return found, found.ended is None and time.time() - path.stat().st_mtime < SILENT_S
+        found = msgspec.json.decode(path.read_bytes(), type=RefreshProgress)
+        return found, found.ended is None and time.time() - path.stat().st_mtime < STALE_S
     except (OSError, msgspec.MsgspecError):
         return None
 
 
-class Reporter:
-    """Writes the file while inside; call it with each line, and `end` with what came of it. Without an end it failed.
+class ProgressFile:
+    """Context manager that writes the progress file. Call it with each message, and `end` with the outcome.
 
-    root: the folder of the versions, which is there
+    Args:
+        root: the registry folder, which must exist.
+        now: time of the start.
+        started_by: the person who started it, or "".
+        report: receives each message too.
+        heartbeat_s: seconds between two touches of the file.
     """
 
-    def __init__(self, root: Path, *, now: datetime, who: str, say: Callable[[str], None], beat_s: float = BEAT_S) -> None:
-        self._path, self._say, self._beat_s = root / FILE, say, beat_s
+    def __init__(
+        self, root: Path, *, now: datetime, started_by: str, report: Callable[[str], None], heartbeat_s: float = HEARTBEAT_S
+    ) -> None:
+        self._path, self._report, self._heartbeat_s = root / FILE, report, heartbeat_s
         self._clock = time.monotonic()
-        self._progress = Progress(began=now, who=who)
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="refresh beat", daemon=True)
+        self._progress = RefreshProgress(began=now, started_by=started_by)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._touch, name="refresh beat", daemon=True)
 
     def __enter__(self) -> Self:
         self._write()
@@ -141,22 +151,22 @@ class Reporter:
         return self
 
     def __exit__(self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None) -> None:
-        self._over.set()
+        self._stopped.set()
         self._thread.join()
         if error is not None:
-            words = str(error) if isinstance(error, TocsinError) else f"{type(error).__name__}: {error}"
-            self._progress = msgspec.structs.replace(self._progress, ended=self._now(), error=words)
+            text = str(error) if isinstance(error, TocsinError) else f"{type(error).__name__}: {error}"
+            self._progress = msgspec.structs.replace(self._progress, ended=self._now(), error=text)
             self._write()
 
     def __call__(self, line: str) -> None:
-        """Tell what is done now."""
-        self._say(line)
-        told = (*self._progress.told, (round(time.monotonic() - self._clock, 1), line))
-        self._progress = msgspec.structs.replace(self._progress, told=told[-LINES:])
+        """Add a progress message."""
+        self._report(line)
+        lines = (*self._progress.lines, (round(time.monotonic() - self._clock, 1), line))
+        self._progress = msgspec.structs.replace(self._progress, lines=lines[-MAX_LINES:])
         self._write()
 
-    def end(self, outcome: Outcome) -> None:
-        """Tell what came of it."""
+    def end(self, outcome: RefreshOutcome) -> None:
+        """Record the outcome."""
         self._progress = msgspec.structs.replace(self._progress, ended=self._now(), outcome=outcome)
         self._write()
 
@@ -166,7 +176,7 @@ class Reporter:
     def _write(self) -> None:
         write_whole(self._path, msgspec.json.encode(self._progress))
 
-    def _beat(self) -> None:
-        while not self._over.wait(self._beat_s):
-            with contextlib.suppress(OSError):  # a full disk ends the training, not its telling
+    def _touch(self) -> None:
+        while not self._stopped.wait(self._heartbeat_s):
+            with contextlib.suppress(OSError):  # a full disk must not end the heartbeat thread
                 os.utime(self._path)

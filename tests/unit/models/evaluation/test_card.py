@@ -127,12 +127,12 @@ def test_the_card_has_all_its_parts_and_is_the_same_again(measured, tmp_path):
     assert [path.name for path in write_card(results, tmp_path)] == [JSON, MARKDOWN, DIAGRAM]
     first = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     text = first[MARKDOWN].decode()
-    titles = ("Sentiment", "Topics", "Risk events", "Entities", "The two languages", "Beside published marks", "Calibration")
-    for title in (*titles, "Robustness", "Speed and size", "Where it comes from", "Limits"):
+    titles = ("Sentiment", "Topics", "Risk events", "Entities", "By language", "Published scores", "Calibration")
+    for title in (*titles, "Robustness", "Speed and size", "Origin", "Limits"):
         assert f"\n## {title}" in text
     assert "FinBERT (Araci 2019)" in text
     assert "sentiment.en" in text
-    assert "not measured" in text
+    assert "not evaluated" in text
     assert "CC BY-NC-SA 3.0" in text
     ElementTree.fromstring(first[DIAGRAM])  # well formed; our own words
     (tmp_path / MARKDOWN).unlink()
@@ -158,10 +158,10 @@ def test_every_row_of_a_table_has_as_many_cells_as_its_head(measured, tmp_path):
 
 
 def test_rendering_without_figures_says_what_to_do(tmp_path):
-    with pytest.raises(SettingsError, match="measure first"):
+    with pytest.raises(SettingsError, match="model-card --data FOLDER` first"):
         render_card(tmp_path)
     (tmp_path / JSON).write_text("{}")
-    with pytest.raises(SettingsError, match="measure again"):
+    with pytest.raises(SettingsError, match="not the format"):
         render_card(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""The gate: it lets through what is better beyond chance, and nothing that pays for it elsewhere."""
+"""The gate: it lets through what is significantly better, and nothing that pays for it elsewhere."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def predicted(decision: GateDecision) -> str:
 def test_a_clear_gain_without_a_loss_is_promoted():
     decision = decide([same(), better()])
     assert decision.promote, predicted(decision)
-    assert "better beyond chance" in predicted(decision)
+    assert "significantly better" in predicted(decision)
 
 
 def test_the_same_input_gives_the_same_verdict():
@@ -56,7 +56,7 @@ def test_a_gain_inside_its_interval_is_kept_back():
     small = pair(60, lambda i: i % 10 != 0, lambda i: i % 10 != 0 or i == 0, name="new", new=True)
     decision = decide([same(), small])
     assert not decision.promote
-    assert "not better beyond chance" in predicted(decision)
+    assert "not significantly better" in predicted(decision)
 
 
 def test_an_equal_or_worse_challenger_is_kept_back():

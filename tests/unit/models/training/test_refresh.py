@@ -118,7 +118,7 @@ def test_what_was_learned_is_promoted_and_the_history_says_why(versions: Version
     assert outcome.champion == outcome.challenger == versions.champion() == "tocsin-test-r20261120-120000"
     event = versions.history()[-1]
     assert (event.action, event.origin, event.labels_until) == ("promote", SHIPPED, NOON + timedelta(seconds=1))
-    assert "better beyond chance" in event.why
+    assert "significantly better" in event.why
     assert outcome.learned + outcome.frozen == outcome.new_labels == 100
     assert any("promoted" in line for line in describe_outcome(outcome))
 
@@ -147,7 +147,7 @@ def test_a_challenger_that_learned_nothing_is_kept_back(versions: Versions):
     outcome = run(versions, corrections(100), Idle())
     assert (outcome.action, outcome.champion, versions.champion()) == ("keep", SHIPPED, SHIPPED)
     assert versions.history()[-1].action == "keep"
-    assert "not better beyond chance" in versions.history()[-1].why
+    assert "not significantly better" in versions.history()[-1].why
 
 
 def test_a_challenger_that_forgets_a_language_is_kept_back(versions: Versions):
@@ -155,7 +155,7 @@ def test_a_challenger_that_forgets_a_language_is_kept_back(versions: Versions):
     outcome = run(versions, labels, School(spoilt="zh"))
     assert outcome.action == "keep"
     assert any("language zh" in reason for reason in outcome.reasons)
-    assert any("better beyond chance" in reason for reason in outcome.reasons)
+    assert any("significantly better" in reason for reason in outcome.reasons)
 
 
 def test_frozen_tests_of_a_folder_can_stop_it(versions: Versions, tmp_path: Path):
