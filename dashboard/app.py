@@ -18,9 +18,9 @@ from core.cache import Cache
 from core.settings import Settings
 from dashboard import shell
 from dashboard.reads.model_reads import ModelReads
-from dashboard.reads.operations import Upkeep
+from dashboard.reads.operations import OperationsReads
 from dashboard.reads.queries import Reads
-from dashboard.reads.saved_views import Keeping
+from dashboard.reads.saved_views import SavedViewActions
 from dashboard.services import Services
 from dashboard.web import login_forms, request_guards, routes, sse, static_files
 from dashboard.web.authentication import Authenticator, current_name
@@ -107,8 +107,10 @@ def create_app(
     cache = cache or Cache()
     reads = Reads(store, now, cache, inhibitions(settings.alert_inhibit))
     authenticator = Authenticator(store, settings, now)
-    upkeep, versions = Upkeep(store, now, cache, reads, services.consumer_lag), ModelReads(store, now, cache, services.models)
-    shell.register(app, reads, upkeep, versions, AuditedActions(store, now, current_name, PAGES), Keeping(store, now), services)
+    operations_reads = OperationsReads(store, now, cache, reads, services.consumer_lag)
+    versions = ModelReads(store, now, cache, services.models)
+    actions = AuditedActions(store, now, current_name, PAGES)
+    shell.register(app, reads, operations_reads, versions, actions, SavedViewActions(store, now), services)
     routes.install(app.server, reads)
     static_files.install_plotly(app.server)
     app.server.extensions[API] = api_routes.install(app.server, store, now, backends or Backends())

@@ -40,12 +40,12 @@ from dashboard.pages import (
     system,
     watchlists,
 )
-from dashboard.pages.components import href, nothing_here
+from dashboard.pages.components import href, not_found
 from dashboard.pages.range_picker import fault_words
 from dashboard.reads.model_reads import ModelReads
-from dashboard.reads.operations import Upkeep
+from dashboard.reads.operations import OperationsReads
 from dashboard.reads.queries import Reads
-from dashboard.reads.saved_views import Keeping
+from dashboard.reads.saved_views import SavedViewActions
 from dashboard.services import Services
 from dashboard.view import View, parse
 from dashboard.web.authentication import LOCAL_USER, current_person
@@ -61,7 +61,7 @@ HEADER = (
     # label, address, page
     ("home", "/", overview),
     ("inbox", inbox.PATH, inbox),
-    ("find", articles.PATH, articles),
+    ("search", articles.PATH, articles),
     ("watchlists", watchlists.PATH, watchlists),
     ("rules", rules.PATH, rules),
 )
@@ -73,7 +73,7 @@ OPERATIONS = (
     ("models", models.PATH, models),
     ("people", people.PATH, people),
 )
-KEYS = {"o": "home", "a": "inbox", "s": "find", "w": "watchlists", "r": "rules", "d": "deliveries", "m": "models"}
+KEYS = {"o": "home", "a": "inbox", "s": "search", "w": "watchlists", "r": "rules", "d": "deliveries", "m": "models"}
 """Keyboard shortcuts: the letter after "g" that opens a page. assets/tocsin.js has the addresses."""
 RESTRICTED: Mapping[ModuleType, Role] = {people: people.LEAST}
 """Pages that need a role. Their callbacks are protected by dashboard.web.permissions as well."""
@@ -123,7 +123,9 @@ def header(view: View, zone: str, title: str, path: str, person: Person | None) 
 
     operations = html.Details(
         [
-            html.Summary(words("operations"), className="current" if any(module.match(path) is not None for *_, module in OPERATIONS) else ""),
+            html.Summary(
+                words("operations"), className="current" if any(module.match(path) is not None for *_, module in OPERATIONS) else ""
+            ),
             html.Div(html.Ul([html.Li(link) for link in links(OPERATIONS)]), className="box"),
         ],
         className="menu",
@@ -235,10 +237,10 @@ def page(path: str, view: View, person: Person | None = None) -> Any:
     for module in EVERY_PAGE:
         key = module.match(path)
         if key is not None and not _may_see(module, person):
-            return nothing_here("people.refused", view)
+            return not_found("people.refused", view)
         if key is not None:
             return module.layout(view, key)
-    return nothing_here("missing.page", view)
+    return not_found("missing.page", view)
 
 
 def _browser_texts(view: View, title: str, path: str) -> dict[str, Any]:
@@ -252,7 +254,7 @@ def _browser_texts(view: View, title: str, path: str) -> dict[str, Any]:
         "title": title,
         "follows": list(getattr(found, "FOLLOWS", KINDS if found in PAGES else ())),
         "every": getattr(found, "EVERY_S", 0),
-        "ago": several("ago", "now", "minutes", "hours", "days"),
+        "ago": {"now": i18n.text("ago.now", view.language), "locale": i18n.LOCALES[view.language].replace("_", "-")},
         "bell": several("bell", "off", "on", "blocked", "sound"),
         "severity": several("severity", *get_args(Severity)),
         "range_errors": fault_words(view),
@@ -260,7 +262,13 @@ def _browser_texts(view: View, title: str, path: str) -> dict[str, Any]:
 
 
 def register(
-    app: dash.Dash, reads: Reads, upkeep: Upkeep, versions: ModelReads, actions: AuditedActions, keeping: Keeping, services: Services
+    app: dash.Dash,
+    reads: Reads,
+    operations_reads: OperationsReads,
+    versions: ModelReads,
+    actions: AuditedActions,
+    view_actions: SavedViewActions,
+    services: Services,
 ) -> None:
     """Register the callbacks of the shell and of every page."""
     title = str(app.title)
@@ -287,7 +295,7 @@ def register(
     client(
         "setFree",
         Output("url", "search", allow_duplicate=True),
-        Output("range-said", "children"),
+        Output("range-message", "children"),
         Input("range-show", "n_clicks"),
         State("range-from", "value"),
         State("range-to", "value"),
@@ -352,10 +360,10 @@ def register(
     article.register_actions(app, reads, actions, services.explanations)
     rules.register(app, services.rules, actions.actor)
     watchlists.register(app, services.watchlists, actions.actor)
-    saved_views.register(app, keeping)
+    saved_views.register(app, view_actions)
     deliveries.register(app, reads, actions, services.deliveries)
     people.register(app, reads, actions)
     models.register(app, versions, actions.actor)
-    sources.register(app, upkeep, services.feeds, actions.actor)
-    system.register(app, upkeep)
+    sources.register(app, operations_reads, services.feeds, actions.actor)
+    system.register(app, operations_reads)
     bell.register(app)

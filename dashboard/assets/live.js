@@ -195,10 +195,11 @@
   function updateAges() {
     if (!texts || !texts.ago) { return; }
     var now = Date.now() + skew;
+    var relative = new Intl.RelativeTimeFormat(texts.ago.locale, { numeric: "always" }); /* the same formats as dashboard/i18n.py */
     Array.prototype.forEach.call(document.querySelectorAll("time.ago[datetime]"), function (element) {
       var minutes = Math.floor((now - Date.parse(element.getAttribute("datetime"))) / 60000);
-      var age = minutes < 1 ? texts.ago.now : minutes < 60 ? texts.ago.minutes.replace("{n}", minutes)
-        : minutes < 2880 ? texts.ago.hours.replace("{n}", Math.floor(minutes / 60)) : texts.ago.days.replace("{n}", Math.floor(minutes / 1440));
+      var age = minutes < 1 ? texts.ago.now : minutes < 60 ? relative.format(-minutes, "minute")
+        : minutes < 1440 ? relative.format(-Math.floor(minutes / 60), "hour") : relative.format(-Math.floor(minutes / 1440), "day");
       if (element.textContent !== age) { element.textContent = age; }
     });
   }

@@ -51,7 +51,7 @@
     if (!document.getElementById("range")) { return; }
     var ends = parseRange(key), set = window.dash_clientside.set_props;
     set("range", { value: ends ? "" : key });
-    set("range-said", { children: "" });
+    set("range-message", { children: "" });
     if (ends) {
       set("range-from", { value: localInput(ends[0]) });
       set("range-to", { value: localInput(ends[1]) });

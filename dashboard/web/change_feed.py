@@ -25,7 +25,7 @@ from core.records import Severity
 from core.series import series_name
 from core.untrusted_text import plain
 from dashboard import measures
-from dashboard.reads.queries import Inboxed, Reads
+from dashboard.reads.queries import InboxRow, Reads
 from storage.store import TableChanges
 
 VIEWERS = Gauge("tocsin_dashboard_viewers", "Open dashboard pages that receive changes")
@@ -236,7 +236,7 @@ class ChangeFeed:
         *,
         everything: bool,
         store_ok: bool,
-        inbox: Sequence[Inboxed] | None = None,
+        inbox: Sequence[InboxRow] | None = None,
         dead_letters: int = 0,
     ) -> None:
         with self._published:
@@ -255,7 +255,7 @@ class ChangeFeed:
             self._published.notify_all()
 
 
-def alert_notices(inbox: Sequence[Inboxed], now: datetime) -> tuple[AlertNotice, ...]:
+def alert_notices(inbox: Sequence[InboxRow], now: datetime) -> tuple[AlertNotice, ...]:
     """The alerts of an inbox that may raise a notification: recent, firing, and neither silenced nor inhibited."""
     firing = [each.alert for each in inbox if each.life.state == "firing" and not each.life.silenced and not each.life.inhibited]
     return tuple(

@@ -21,7 +21,7 @@ from core.settings import Settings, Webhook
 from domain.accounts import Role
 from domain.alert_lifecycle import EventKind, event
 from domain.tokens import new_token
-from storage.store import AuditEntry, Heartbeat, DeadLetter, Delivery, Feed, Label, SavedView, Store, SourceVisit
+from storage.store import AuditEntry, DeadLetter, Delivery, Feed, Heartbeat, Label, SavedView, SourceVisit, Store
 from stream.detection.explainer import Explainer
 from stream.detection.replay import replay
 from stream.detection.spike_rule import SpikeRule
@@ -119,7 +119,7 @@ def published(now: datetime) -> Iterator[tuple[str, PublishedArticle]]:
         plan = Plan(
             crisis_sector=sector, crisis_after_s=0.0, crisis_lasts_s=lasts.total_seconds(), crisis_stories=stories, copied_share=0.5
         )
-        rng = random.Random(f"{SEED} crisis {number}")  # noqa: S311 -- invented news, not secrets
+        rng = random.Random(f"{SEED} crisis {number}")
         whole = crisis(SEED + number, now - ago, plan)
         kept = {each.story for each in whole if each.companies[0] == company or rng.random() < 0.3}
         parts[f"crisis {number}"] = [each for each in whole if each.story in kept]
@@ -138,7 +138,7 @@ def scored(now: datetime, names: Names) -> list[Told]:
 
 
 def _score(story: str, each: PublishedArticle, first: dict[str, str], names: Names, now: datetime) -> Scored:
-    rng = random.Random(f"{story} {each.source}")  # noqa: S311 -- scores of invented news, not secrets
+    rng = random.Random(f"{story} {each.source}")
     url = f"https://{_SLUGS[each.source]}.example{each.url}"
     id_ = article_id(url=url, source=each.source, guid=story, title=each.title, published_at=each.published_at)
     first.setdefault(story, id_)
@@ -262,7 +262,7 @@ def detect(store: Store, settings: Settings, now: datetime) -> list[Alert]:
 
 def _severity(alert: Alert) -> Severity:
     """A mix of severities: so small a newsroom has hardly any alert that the detector would call critical."""
-    return "critical" if alert.observed >= 8 and alert.surprise >= 9 else "warning" if alert.surprise >= 7.5 else "info"
+    return "critical" if alert.surprise >= 10 else "warning" if alert.surprise >= 7 else "info"
 
 
 def operate(store: Store, now: datetime, names: Names) -> None:
@@ -339,7 +339,7 @@ def operate(store: Store, now: datetime, names: Names) -> None:
 
 def work(store: Store, alerts: Sequence[Alert], now: datetime) -> None:
     """Deliveries of all alerts, and what the team did about them."""
-    rng = random.Random(SEED)  # noqa: S311 -- invented actions, not secrets
+    rng = random.Random(SEED)
     people = [name for name, role in TEAM if role != "viewer"]
     deliveries: list[Delivery] = []
     events = []
@@ -357,7 +357,9 @@ def work(store: Store, alerts: Sequence[Alert], now: datetime) -> None:
         seen = alert.detected_at + timedelta(minutes=rng.randint(3, 25))
         events.append(event(alert.id, "acknowledged", actor, seen))
         if number % 4 == 0:
-            events.append(event(alert.id, "note", actor, seen + timedelta(minutes=6), "Confirmed with two sources; the desk is covering it."))
+            events.append(
+                event(alert.id, "note", actor, seen + timedelta(minutes=6), "Confirmed with two sources; the desk is covering it.")
+            )
         events.append(event(alert.id, "resolved", actor, seen + timedelta(hours=2, minutes=rng.randint(0, 90))))
         if number % 5:
             events.append(event(alert.id, rng.choice(verdicts), rng.choice(people), seen + timedelta(hours=3)))
@@ -380,13 +382,13 @@ def _deliveries(alert: Alert, sent: datetime, number: int) -> list[Delivery]:
     least: Severity = "critical"
     if alert.severity == least:
         refused = {"status": 0, "error": "connection refused"} if number % 7 == 3 else {"status": 202}
-        found.append(Delivery(alert_id=alert.id, endpoint="on-call", attempt=1, sent_at=sent, **refused))  # type: ignore[arg-type]
+        found.append(Delivery(alert_id=alert.id, endpoint="on-call", attempt=1, sent_at=sent, **refused))
     return found
 
 
 def label(store: Store, told: Sequence[Told], now: datetime) -> None:
     """The team's labels of the last weeks: they say what the author had in mind."""
-    rng = random.Random(SEED)  # noqa: S311 -- invented labels, not secrets
+    rng = random.Random(SEED)
     recent = [each for each in told if each.scored.score.published_at > now - timedelta(days=20)]
     labels = [
         Label(
@@ -418,7 +420,9 @@ def administrate(store: Store, now: datetime, password: str) -> None:
     store.saved_views.put(
         [
             SavedView(owner="lin.wei", name="Credit desk", address="/?range=24h&kind=watchlist", team=True, at=now - timedelta(days=20)),
-            SavedView(owner="mei.chen", name="Banks, 7 days", address="/series/sector/banks?range=7d", team=False, at=now - timedelta(days=5)),
+            SavedView(
+                owner="mei.chen", name="Banks, 7 days", address="/series/sector/banks?range=7d", team=False, at=now - timedelta(days=5)
+            ),
         ]
     )
     log = (
@@ -434,4 +438,3 @@ def administrate(store: Store, now: datetime, password: str) -> None:
         for ago, actor, what, about, before, after in log
     ]
     store.audit.add(entries)
-

@@ -53,7 +53,9 @@ def shots() -> Iterator[Shot]:
 def shoot(folder: Path) -> list[Path]:
     """Write all pictures into `folder`. Returns their paths."""
     if not subprocess.run(["fc-list", ":lang=zh"], capture_output=True, check=False).stdout:
-        print("  no Chinese font is installed, so its characters will be shown as boxes (apt-get install fonts-wqy-zenhei)", file=sys.stderr)
+        print(
+            "  no Chinese font is installed, so its characters will be shown as boxes (apt-get install fonts-wqy-zenhei)", file=sys.stderr
+        )
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
     with contextlib.ExitStack() as stack:

@@ -50,7 +50,7 @@ from core.settings import Settings, Webhook
 from dashboard.app import create_app
 from dashboard.web.server import CHANGE_FEED, serve
 from domain.accounts import Role
-from storage.store import AuditEntry, Heartbeat, DeadLetter, Delivery, Store, SourceVisit, open_store
+from storage.store import AuditEntry, DeadLetter, Delivery, Heartbeat, SourceVisit, Store, open_store
 from tests.browser import newsroom
 from tests.browser.versions import FIRST_AGE, IN_TESTS, LOSER_AGE, SECOND_AGE, Names, make_versions
 from tocsin.runtime.first_login import FirstLogin, first_login
@@ -261,8 +261,8 @@ def fill(store: Store, now: datetime) -> dict[str, str]:
     ]
     why = Why(
         stories=11,
-        carried=2,
-        needed=tuple(item.id for item in evidence[:2]),
+        decisive_count=2,
+        decisive_article_ids=tuple(item.id for item in evidence[:2]),
         read=11,
         words=(WordCount(word="停产", stories=6), WordCount(word="<b>turbines</b>", stories=4)),
         companies=(CompanyCount(company="HXD.SH", stories=7), CompanyCount(company="A/B?c", stories=1)),
@@ -296,11 +296,11 @@ def fill(store: Store, now: datetime) -> dict[str, str]:
             ),
         ]
     )
-    upkeep(store, now)
+    operations_reads(store, now)
     return {"energy": alerts[0].id, "company": alerts[1].id, "article": evidence[2].id}
 
 
-def upkeep(store: Store, now: datetime) -> None:
+def operations_reads(store: Store, now: datetime) -> None:
     """Processes, visits to sources, one of which fails, and records that were set aside."""
     said: dict[str, Any] = {"host": "desk-1", "version": "0.1.0", "started_at": now - timedelta(hours=5)}
     store.heartbeats.put(
@@ -352,7 +352,7 @@ ROLES: Mapping[str, Role] = {"viewer": "viewer", "analyst": "analyst", "chief": 
 
 
 def accounts(store: Store, roles: Mapping[str, Role]) -> tuple[FirstLogin, Callable[[], None]]:
-    """Make accounts, name to role, and an admin where there are any. Returns the admin's first login and a function that ends all sessions."""
+    """Make accounts, name to role, and an admin if there are any. Returns the admin's first login, and what ends all sessions."""
     people = AccountService(store, lambda: datetime.now(UTC))
     first = first_login()
     if roles:
@@ -372,7 +372,7 @@ def audited(store: Store) -> list[AuditEntry]:
     return [each for each in store.audit.latest(50) if each.action.startswith(("model", "refresh"))]
 
 
-def main(folder: str, scene: str = "test", port: int = 0) -> None:
+def main(folder: str, scene: str = "test", port: str = "0") -> None:
     """Fill the store with a scene, serve it, and obey. scene: test, or newsroom (tests.browser.newsroom)"""
     configure("human")  # to stderr: stdout is for the answers
     store = open_store("embedded", Path(folder))
@@ -398,7 +398,7 @@ def main(folder: str, scene: str = "test", port: int = 0) -> None:
     def made() -> dash.Dash:
         return create_app(store, settings, services=services)
 
-    running = serve(made(), "127.0.0.1", port)
+    running = serve(made(), "127.0.0.1", int(port))
     try:
         feed = f"http://127.0.0.1:{feeds.server_port}/feed"
         print(json.dumps({"url": running.url, "link": first.link(running.url), "feed": feed, **ids}), flush=True)
@@ -449,4 +449,4 @@ def main(folder: str, scene: str = "test", port: int = 0) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], *sys.argv[2:3], *map(int, sys.argv[3:4]))
+    main(sys.argv[1], *sys.argv[2:])

@@ -40,11 +40,11 @@ def test_nothing_is_fetched_from_elsewhere(page: Page, site: Site):
 def test_an_alert_leads_to_why_evidence_source_and_deliveries(page: Page, site: Site):
     overview(page)
     page.press(f".alert-card[href*='{site.ids['energy']}']")
-    page.says("#al-why", "suggests 0.84. That is 1 in 200 million by chance.")
+    page.says("#al-summary", "suggests 0.84. That is 1 in 200 million by chance.")
     assert f"/alert/{site.ids['energy']}?range=24h&lang=en" in page.driver.current_url
-    page.says("#al-why", "2 of 11 stories: without them it would not have rung")
-    assert [chip.text for chip in page.all("#al-why .chip")] == ["停产 6", "<b>turbines</b> 4", "HXD.SH 7", "A/B?c 1"]
-    assert "/series/company/A%2FB%3Fc?range=24h&lang=en" in page.all("#al-why a.chip")[1].get_attribute("href")
+    page.says("#al-summary", "2 of 11 stories: without them it would not have rung")
+    assert [chip.text for chip in page.all("#al-summary .chip")] == ["停产 6", "<b>turbines</b> 4", "HXD.SH 7", "A/B?c 1"]
+    assert "/series/company/A%2FB%3Fc?range=24h&lang=en" in page.all("#al-summary a.chip")[1].get_attribute("href")
     assert len(page.all("#al-evidence .decisive")) == 2
     page.find("#al-chart .barlayer .trace")
     page.find("#al-chart .shapelayer path")

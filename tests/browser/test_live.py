@@ -145,7 +145,7 @@ def test_a_page_takes_an_update_of_the_program_up_but_never_somebodys_words(page
         site.tell("up")
     try:
         page.open(f"alert/{site.ids['energy']}?lang=en")
-        page.says("#ac-life", "Firing")
+        page.says("#ac-timeline", "Firing")
         page.says("#status", "live")
         page.js("window.stays = 1")
         if writes:
@@ -159,7 +159,7 @@ def test_a_page_takes_an_update_of_the_program_up_but_never_somebodys_words(page
             assert page.js("return window.stays") == 1
         else:
             page.wait(lambda: page.js("return window.stays") is None, "it loads itself anew")
-            page.says("#ac-life", "Firing")
+            page.says("#ac-timeline", "Firing")
     finally:
         page.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", script)
     assert all("ERR_" in line or "the server did not respond" in line for line in page.complaints())
@@ -261,7 +261,7 @@ def test_a_new_alert_rings_once_in_however_many_tabs_and_leads_to_its_page(heard
         assert told.count(id_) == 1
         page.driver.switch_to.window(handles[0 if notices[0] else 1])
         page.js("window.stays = 1; window.notice.dispatchEvent(new Event('click'))")
-        page.says("#al-why", "NEW")
+        page.says("#al-summary", "NEW")
         assert f"/alert/{id_}?" in page.driver.current_url
         assert page.js("return window.stays") == 1
     finally:

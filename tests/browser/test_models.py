@@ -41,7 +41,7 @@ def test_what_an_analyst_sends_by_hand_is_refused(page: Page):
     sent = (
         "const part = (id, property, value) => ({id, property, value});"
         "return fetch('/_dash-dependencies').then(a => a.json()).then(all => {"
-        "  const known = all.find(each => each.output.includes('mo-said.children'));"
+        "  const known = all.find(each => each.output.includes('mo-message.children'));"
         "  const places = known.output.replace(/^\\.\\.|\\.\\.$/g, '').split('...').map(each => each.split('.'));"
         "  return fetch('/_dash-update-component', {method: 'POST', headers: {'Content-Type': 'application/json'}, body: JSON.stringify({"
         "    output: known.output, outputs: places.map(([id, property]) => ({id, property})), changedPropIds: ['mo-confirm.n_clicks'],"
@@ -70,14 +70,14 @@ def test_an_admin_promotes_and_goes_back_and_is_asked_first(admin: Page, site: S
     admin.says("#mo-champion", SECOND)
     admin.find("#mo-why").send_keys("对手更好 <b>x</b>")
     admin.press("#mo-confirm")
-    admin.says("#mo-said", f"{LOSER} is the champion.")
+    admin.says("#mo-message", f"{LOSER} is the champion.")
     admin.says("#mo-champion", LOSER)
     admin.says("#mo-champion", "by chief")
     admin.says("#mo-history", "对手更好 <b>x</b>")
     admin.press("#mo-do-rollback")
     admin.says("#mo-question", f"Go back from {LOSER} to {SECOND}?")
     admin.press("#mo-confirm")
-    admin.says("#mo-said", f"Rolled back: {SECOND} is the champion.")
+    admin.says("#mo-message", f"Rolled back: {SECOND} is the champion.")
     admin.says("#mo-champion", SECOND)
     said = [(each["actor"], each["action"], each["target"]) for each in site.tell("audit")]
     assert said[:2] == [("chief", "model rolled back", SECOND), ("chief", "model promoted", LOSER)]
@@ -88,7 +88,7 @@ def test_a_refresh_runs_beside_the_page_which_tells_what_came_of_it(admin: Page,
     admin.press("#mo-do-refresh")
     admin.says("#mo-question", "用人工标注训练新版本")
     admin.press("#mo-confirm")
-    admin.says("#mo-said", "更新已开始")
+    admin.says("#mo-message", "更新已开始")
     admin.says("#mo-refreshing", "chief")
     admin.says("#mo-refreshing", "无需更新", timeout_s=200)  # too few labels; the program loads torch first
     ended = ("chief", "refresh ended")

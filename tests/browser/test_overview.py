@@ -39,11 +39,11 @@ def test_a_free_range_is_refused_or_shown_and_is_the_same_moments_on_every_page(
     now = datetime.now(SHANGHAI).replace(second=0, microsecond=0, tzinfo=None)
     since, until = now - timedelta(hours=20), now - timedelta(hours=14)
     page.press("#range-show")
-    page.says("#range-said", "Give both moments")
+    page.says("#range-message", "Give both moments")
     set_moment(page, "range-from", f"{until:%Y-%m-%dT%H:%M}")
     set_moment(page, "range-to", f"{since:%Y-%m-%dT%H:%M}")
     page.press("#range-show")
-    page.says("#range-said", "ends before it begins")
+    page.says("#range-message", "ends before it begins")
     assert asked(page, "range") in ("", "24h")
     set_moment(page, "range-from", f"{since:%Y-%m-%dT%H:%M}")
     set_moment(page, "range-to", f"{until:%Y-%m-%dT%H:%M}")
@@ -51,7 +51,7 @@ def test_a_free_range_is_refused_or_shown_and_is_the_same_moments_on_every_page(
     page.wait(lambda: len(asked(page, "range")) > 3, "the range in the address")
     utc = [moment.replace(tzinfo=SHANGHAI).astimezone(UTC) for moment in (since, until)]
     assert asked(page, "range") == "-".join(f"{moment:%Y%m%dT%H%MZ}" for moment in utc)
-    assert page.text("#range-said") == ""
+    assert page.text("#range-message") == ""
     page.says("#ov-mood-note", "15 min")
     page.wait(lambda: page.all("#ov-mood .scatterlayer .trace"), "lines")
     page.press("#ov-busiest a[href^='/series/topic/macro']")
@@ -66,7 +66,7 @@ def test_a_free_range_is_refused_or_shown_and_is_the_same_moments_on_every_page(
 
 def test_an_address_with_a_range_that_is_none_says_so_and_shows_a_day(page: Page):
     page.open("?lang=zh&range=20261121T0000Z-20261120T0000Z")
-    page.says("#range-said", "时间范围无效")
+    page.says("#range-message", "时间范围无效")
     page.find("#ov-mood .scatterlayer .trace")
     assert page.find("#range input[value='24h']").is_selected()
 

@@ -29,11 +29,11 @@ def test_a_search_in_chinese_leads_to_an_article_where_its_label_is_put_right(pa
     page.says("#ar-head h1", "恒曦电力因设备故障停产两座电厂")
     assert page.find("#ar-head a.out").get_attribute("rel") == "noopener noreferrer nofollow"
     page.press("#ar-explain")
-    page.says("#ar-reasons", "本进程没有运行模型")
+    page.says("#ar-explanation", "本进程没有运行模型")
     page.press(".wrong summary")
     page.press("#ar-sentiment input[value='neutral'] + label")
     page.press("#ar-save")
-    page.says("#ar-said", "已记录")
+    page.says("#ar-message", "已记录")
     page.says("#ar-labels", "情绪：● 中性 — analyst")
     assert page.text("#ar-labels").count("invented") == 1
     page.driver.refresh()
@@ -51,11 +51,11 @@ def test_a_series_shows_its_alert_and_leads_to_its_articles_and_companies(page: 
     page.press("#range input[value='6h'] + label")
     page.says("#se-trend-note", "15 min")
     assert "range=6h" in page.driver.current_url
-    page.press("#se-beside a[href^='/series/company/HXD.SH']")
+    page.press("#se-related a[href^='/series/company/HXD.SH']")
     page.says("#se-head h1", "恒曦电力")
     page.find("#se-head a[href^='/series/sector/energy']")
     page.press(f"#se-alerts .alert-card[href*='{site.ids['company']}']")
-    page.press("#al-why h1 a[href^='/series/company/HXD.SH']")
+    page.press("#al-summary h1 a[href^='/series/company/HXD.SH']")
     page.says("#se-head h1", "恒曦电力")
     assert "range=6h" in page.driver.current_url
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.browser.conftest import Page, Site
+from tests.browser.conftest import Page, Site, fill, refusals
 from tests.browser.site import PASSWORD
-from tests.browser.test_doors import fill, refusals
 
 
 def log_in(page: Page, name: str, path: str, password: str = PASSWORD) -> None:
@@ -25,18 +24,18 @@ def test_an_admin_adds_somebody_makes_a_token_and_reads_the_log(stranger: Page, 
     page.says(".pages summary.current", "Operations")
     page.find("#pe-name").send_keys(name)
     page.press("#pe-add")
-    page.says("#pe-said", f"{name} (viewer) logs in the first time with")
-    password = page.text("#pe-said .secret")
+    page.says("#pe-message", f"{name} (viewer) logs in the first time with")
+    password = page.text("#pe-message .secret")
     page.says("#pe-rows", name)
     page.press(f"#pe-rows input[value='{name}']")
     page.press("#pe-disable")
-    page.says("#pe-said", f"{name} is disabled")
+    page.says("#pe-message", f"{name} is disabled")
     page.press("#pe-enable")
-    page.says("#pe-said", f"{name} is enabled")
+    page.says("#pe-message", f"{name} is enabled")
     page.find("#tk-name").send_keys("desk " + theme)
     page.press("#tk-make")
-    page.says("#tk-said", "Shown once")
-    assert page.text("#tk-said .secret").startswith("tocsin_")
+    page.says("#tk-message", "Shown once")
+    assert page.text("#tk-message .secret").startswith("tocsin_")
     page.says("#tk-rows", "desk " + theme)
     page.says("#au-rows", "made a token")
     page.says("#au-rows", "enabled an account")

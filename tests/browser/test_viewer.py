@@ -84,7 +84,7 @@ def test_no_page_offers_a_viewer_what_is_not_theirs(looking: Page, session: dict
 
 def test_the_server_refuses_what_a_viewer_forges(looking: Page, site: Site):
     looking.open(f"alert/{site.ids['company']}?lang=en")
-    looking.says("#ac-life", "Firing")
+    looking.says("#ac-timeline", "Firing")
     refused = above(looking, "viewer")
     answers = {each["output"]: looking.driver.execute_async_script(FORGED, forged(each)) for each in refused}
     assert answers
@@ -92,5 +92,5 @@ def test_the_server_refuses_what_a_viewer_forges(looking: Page, site: Site):
     assert looking.driver.execute_async_script("const done = arguments[0]; fetch('/metrics').then(a => done(a.status))") == 403
     looking.driver.refresh()
     looking.settle()
-    assert "Nobody has done anything yet." in looking.text("#ac-life")
+    assert "Nobody has done anything yet." in looking.text("#ac-timeline")
     assert all("status of 403" in line for line in looking.complaints())

@@ -66,5 +66,5 @@ def make_versions(data_dir: Path, now: datetime, names: Names = IN_TESTS) -> Ver
         if version == names.loser:
             versions.keep(version, now=at, why=KEPT, labels_until=at)
         else:
-            versions.promote(version, now=at, why="better beyond chance", labels_until=at)
+            versions.promote(version, now=at, why="significantly better", labels_until=at)
     return versions

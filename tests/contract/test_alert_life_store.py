@@ -62,7 +62,7 @@ def quiet(author: str = "王芳", *, series: str = "topic:*", minutes: int = 120
 
 def test_what_a_rule_saw_and_why_it_rang_are_kept(store: Store):
     why = Why(
-        needed=("a", "b"),
+        decisive_article_ids=("a", "b"),
         words=(WordCount(word="违约", stories=3), WordCount(word="O'Hara's \\ default", stories=2)),
         companies=(CompanyCount(company="600519.SH", stories=2),),
         first_source="新浪财经",
@@ -135,14 +135,14 @@ def test_why_something_was_withheld_is_kept_once_for_each_cause(store: Store):
 
 
 def group(name: str, minutes: float = 0.0, **more: Any) -> AlertGroup:
-    given: dict[str, Any] = {"firing": ("a", "b"), "fresh": ("b",), "resolved": ("c",), "ended": (NOON + timedelta(microseconds=7),)} | more
+    given: dict[str, Any] = {"firing": ("a", "b"), "new_alerts": ("b",), "resolved": ("c",), "ended": (NOON + timedelta(microseconds=7),)} | more
     return AlertGroup(id=sha(name), endpoint="风控 'x' \\", key="kind=topic\x1fseverity=critical", at=NOON + minutes * MINUTE, **given)
 
 
 def test_a_group_comes_back_as_it_was_planned_and_once(store: Store):
     one = group("one", 0.51)
-    two = group("two", 3, firing=(), fresh=(), resolved=("b",), digest=True)
-    other = group("three", 1, firing=("d",), fresh=("d",), resolved=(), ended=())
+    two = group("two", 3, firing=(), new_alerts=(), resolved=("b",), digest=True)
+    other = group("three", 1, firing=("d",), new_alerts=("d",), resolved=(), ended=())
     store.alert_groups.keep([two, other])
     store.alert_groups.keep([one, two])
     store.alert_groups.keep([])

@@ -148,7 +148,7 @@ def test_no_search_and_no_address_is_sql(desk: Desk, value: str):
     assert "fd-grid" in desk.search(**dict.fromkeys(("language", "source", "genre", "topic", "company", "sentiment", "before"), value))
     assert "No article with this id" in str(desk.ask("ar-head.children", ar_key_data=value))
     desk.ask("se-kpis.children", se_key_data=f"company:{value}")
-    desk.ask("ar-said.children", "ar-save.n_clicks", ar_save_n_clicks=1, ar_key_data=value, ar_model_data=value)
+    desk.ask("ar-message.children", "ar-save.n_clicks", ar_save_n_clicks=1, ar_key_data=value, ar_model_data=value)
     assert titles(desk.search(q="违约"))
 
 
@@ -167,9 +167,9 @@ def test_an_article_shows_its_words_scores_versions_and_copies(desk: Desk):
 
 def test_what_a_person_says_is_kept_with_the_model_and_shown(desk: Desk, filled: Store):
     key = {"ar_key_data": sha("crisis"), "ar_model_data": "m9"}
-    noted = desk.ask("ar-said.children", "ar-save.n_clicks", ar_save_n_clicks=1, ar_about_value="BYT", ar_sentiment_value="neutral", **key)
-    assert noted["ar-said"]["children"] == "Noted."
-    desk.ask("ar-said.children", "ar-right.n_clicks", ar_right_n_clicks=1, ar_about_value="*", **key)
+    noted = desk.ask("ar-message.children", "ar-save.n_clicks", ar_save_n_clicks=1, ar_about_value="BYT", ar_sentiment_value="neutral", **key)
+    assert noted["ar-message"]["children"] == "Noted."
+    desk.ask("ar-message.children", "ar-right.n_clicks", ar_right_n_clicks=1, ar_about_value="*", **key)
     labels = filled.labels.of_article(sha("crisis"))
     assert [(label.task, label.company, label.labels) for label in labels] == [
         ("sentiment", "", ("negative",)),
@@ -196,8 +196,8 @@ def test_what_says_nothing_or_is_of_another_reading_is_not_kept(
 ):
     clicked = triggered.replace("-", "_").replace(".", "_")
     sent = {clicked: 1, "ar_key_data": sha("crisis"), "ar_model_data": "m9", **values}
-    assert desk.ask("ar-said.children", triggered, **sent)["ar-said"]["children"] == words
-    assert desk.ask("ar-said.children", triggered, **{**sent, clicked: None}) == {}  # a page that was drawn, not a click
+    assert desk.ask("ar-message.children", triggered, **sent)["ar-message"]["children"] == words
+    assert desk.ask("ar-message.children", triggered, **{**sent, clicked: None}) == {}  # a page that was drawn, not a click
     assert filled.labels.of_article(sha("crisis")) == []
 
 
@@ -211,7 +211,7 @@ def test_why_marks_the_words_or_says_that_no_model_is_here(filled: Store):
         return Explanation(f"{asked.title} {asked.text}", (WordWeight(6, 8, 2.0),), "negative", 0.93, "m9")
 
     def why(desk: Desk, **more: Any) -> dict[str, Any]:
-        return desk.ask("ar-reasons.children", ar_explain_n_clicks=1, ar_key_data=sha("crisis"), **more)
+        return desk.ask("ar-explanation.children", ar_explain_n_clicks=1, ar_key_data=sha("crisis"), **more)
 
     told = why(Desk(filled, explain=explain), ar_about_value="ACME")
     assert questions[0] == ExplanationRequest("远舟控股债券违约", "远舟控股公司债券未能如期偿付。\n<script>x</script>", "zh", "news", "远舟控股")
@@ -219,7 +219,7 @@ def test_why_marks_the_words_or_says_that_no_model_is_here(filled: Store):
     assert "negative 93%, says m9" in str(told) and "{'children': '违约', 'className': 'for strong'" in str(told)
     assert "there is nothing to explain" in str(why(Desk(filled, explain=explain), ar_about_value="*"))
     assert "No model runs in this process" in str(why(Desk(filled)))
-    assert Desk(filled, explain=explain).ask("ar-reasons.children", ar_key_data=sha("crisis")) == {}
+    assert Desk(filled, explain=explain).ask("ar-explanation.children", ar_key_data=sha("crisis")) == {}
 
 
 def test_a_series_shows_what_is_usual_its_alert_its_stories_and_who_is_named(desk: Desk):
@@ -232,7 +232,7 @@ def test_a_series_shows_what_is_usual_its_alert_its_stories_and_who_is_named(des
     assert alert_id("r", "company:ACME", NOON - timedelta(minutes=10)) in said["se-alerts"]
     assert "2 articles by 2 sources" in said["se-negative"] and f"/article/{sha('crisis')}" in said["se-negative"]
     assert "None in this time range." in said["se-positive"]
-    assert "Bytown" in said["se-beside"] and "/series/company/BYT" in said["se-beside"]
+    assert "Bytown" in said["se-related"] and "/series/company/BYT" in said["se-related"]
     assert "usual" in found["se-trend-note"]["children"]
 
 
@@ -242,7 +242,7 @@ def test_a_series_shows_what_is_usual_its_alert_its_stories_and_who_is_named(des
 )
 def test_every_kind_of_series_and_range_has_a_page_and_a_file(desk: Desk, name: str, range_key: str):
     found = desk.ask("se-kpis.children", se_key_data=name, view_data={"range": range_key, "lang": "zh"})
-    assert set(found) >= {"se-kpis", "se-trend-fresh", "se-volume-fresh", "se-negative", "se-positive", "se-beside"}
+    assert set(found) >= {"se-kpis", "se-trend-fresh", "se-volume-fresh", "se-negative", "se-positive", "se-related"}
     _, *lines = desk.rows("/export/series.csv", series=name, range=range_key)
     assert sum(int(line[2]) for line in lines) == (0 if name == "watchlist:none" else 1)
     assert 20 <= len(lines) <= 30

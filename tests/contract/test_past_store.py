@@ -201,10 +201,10 @@ class TestTokens:
         [
             ("", ["read"], None, "needs a name"),
             ("a\nb", ["read"], None, "printable"),
-            ("Tocsin", ["read"], None, "own name"),
+            ("Tocsin", ["read"], None, "reserved for the program"),
             ("a", [], None, "needs a scope"),
             ("a", ["write"], None, "no scope 'write'"),
-            ("a", ["read"], NOON, "opens nothing"),
+            ("a", ["read"], NOON, "in the future"),
         ],
     )
     def test_a_token_that_makes_no_sense_is_not_made(self, name: str, scopes: list[str], expires_at: datetime | None, why: str):

@@ -74,6 +74,6 @@ def test_labels_stand_beside_what_the_model_had_said_that_they_looked_at(filled:
         ("topic", ("credit", "macro"), "m2", "en"),
         ("sentiment", ("neutral",), "m1", "en"),
     ]
-    assert [tuple(round(p, 3) for p in each.said) for each in found] == [(0.2, 0.7, 0.1), (0.9, 0.0, 0.1), (0.1, 0.1, 0.8), (0.8, 0.1, 0.1)]
+    assert [tuple(round(p, 3) for p in each.predicted) for each in found] == [(0.2, 0.7, 0.1), (0.9, 0.0, 0.1), (0.1, 0.1, 0.8), (0.8, 0.1, 0.1)]
     assert [each.topics for each in found] == [("credit",)] * 4
     assert len(filled.quality.labelled_predictions(3)) == 1, "the newest only"

@@ -77,7 +77,7 @@ def scored(
         published_at=moment,
         fetched_at=moment,
         mentions=(Mention(company="ACME", surface="Acme", sector="autos"),),
-        bands=extra.get("bands", (1, 2)),  # type: ignore[arg-type]
+        lsh_bands=extra.get("bands", (1, 2)),  # type: ignore[arg-type]
     )
     rest = (1 - negative) / 2
     score = Score(

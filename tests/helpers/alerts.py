@@ -33,7 +33,7 @@ def sample_alert(title: str = MARKUP_TITLE, n: int = 2, **fields: Any) -> Alert:
 def sample_explanation(words: int = 2, **fields: Any) -> Why:
     """An explanation with so many keywords and two companies."""
     defaults: dict[str, Any] = {
-        "stories": 9, "carried": 3, "needed": ("0", "1", "x"), "read": 9,
+        "stories": 9, "decisive_count": 3, "decisive_article_ids": ("0", "1", "x"), "read": 9,
         "first_source": "Reuters", "first_at": NOON + timedelta(minutes=3),
         "words": tuple(WordCount(word=word, stories=7) for word in ("default", "债券", "bond", "违约", "coupon", "panic"))[:words],
         "companies": (CompanyCount(company="600519.SH", stories=4), CompanyCount(company="ACME", stories=1)),

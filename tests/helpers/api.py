@@ -29,8 +29,8 @@ from tests.contract.test_store import NOON, scored
 DOCUMENT = openapi.document(ENDPOINTS)
 _REGISTRY: Registry[Any] = Registry().with_resource("urn:api", Resource.from_contents(DOCUMENT, default_specification=DRAFT202012))
 TABLES = (
-    "articles", "article_keys", "story_bands", "mentions", "hour_marks", "alerts", "deliveries", "alert_events", "alert_seen", "withheld",
-    "silences", "silence_ends", "labels", "api_tokens", "api_token_ends", "api_token_uses",
+    "articles", "article_keys", "lsh_bands", "mentions", "dirty_hours", "alerts", "deliveries", "alert_events", "alert_last_breach",
+    "suppressed_deliveries", "silences", "silence_ends", "labels", "api_tokens", "api_token_ends", "api_token_uses",
 )  # fmt: skip
 
 VALID_BODIES: dict[str, Any] = {

@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from core.records import (
-    MAX_NEEDED,
+    MAX_DECISIVE,
     MAX_TEXT_CHARS,
     MAX_TITLE_CHARS,
     NEWEST,
@@ -78,7 +78,7 @@ articles = st.builds(
     published_at=moments,
     fetched_at=moments,
     mentions=st.lists(mentions, max_size=3).map(tuple),
-    bands=st.lists(st.integers(0, 2**63 - 1), max_size=3).map(tuple),
+    lsh_bands=st.lists(st.integers(0, 2**63 - 1), max_size=3).map(tuple),
     flags=st.lists(texts(20), max_size=2).map(tuple),
 )
 company_scores = st.builds(CompanyScore, company=texts(64, 1), sector=texts(64), p_negative=shares, p_neutral=shares, p_positive=shares)
@@ -109,8 +109,8 @@ whys = st.builds(
     Why,
     stories=counts,
     more=st.booleans(),
-    carried=counts,
-    needed=st.lists(texts(64, 1), max_size=MAX_NEEDED).map(tuple),
+    decisive_count=counts,
+    decisive_article_ids=st.lists(texts(64, 1), max_size=MAX_DECISIVE).map(tuple),
     read=counts,
     words=st.lists(st.builds(WordCount, word=texts(40, 1), stories=counts), max_size=20).map(tuple),
     companies=st.lists(st.builds(CompanyCount, company=texts(64, 1), stories=counts), max_size=20).map(tuple),

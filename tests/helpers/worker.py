@@ -142,6 +142,6 @@ def article(
         published_at=more.pop("published_at", moment),
         fetched_at=datetime.now(UTC),
         mentions=(Mention(company="STAR", surface="星河石油" if chinese else "Starriver Oil", sector="energy"),),
-        bands=tuple(bands),
+        lsh_bands=tuple(bands),
         **more,
     )

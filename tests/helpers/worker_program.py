@@ -30,7 +30,7 @@ from models.inference.classifier import Document, Prediction
 from models.inference.keyword import KeywordClassifier
 from storage.clickhouse import Server
 from storage.store import Delivery, Store, open_store
-from stream.delivery.suppression import Muting
+from stream.delivery.suppression import SuppressionPolicy
 from stream.delivery.webhooks import Webhooks
 from stream.detection.spike_rule import SpikeRule
 from stream.worker import app, watchdogs
@@ -57,7 +57,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     stuck_s: float = 180.0
     stall_s: float = 30.0
     block_loop: bool = False
-    dead_share: float = 1.0
+    dead_letter_max_ratio: float = 1.0
     session_timeout_s: float = 6.0
     leave_s: float = watchdogs.LEAVE_S
     rebalance_timeout_s: float = app.REBALANCE_TIMEOUT_S
@@ -219,8 +219,8 @@ def main() -> None:
     faulty(store, plan)
     rule = SpikeRule(warmup_s=plan.warmup_s, false_per_week=100.0)
     retry = RetryPolicy(deadline_s=plan.patience_s, sleep=said_sleep)
-    flood = flood_of(plan.dead_share, store, datetime.now(UTC))
-    every = Muting(rules=())  # no alert speaks for another: each is delivered, so that each can be missed
+    flood = flood_of(plan.dead_letter_max_ratio, store, datetime.now(UTC))
+    every = SuppressionPolicy(rules=())  # no alert speaks for another: each is delivered, so that each can be missed
     pipeline = Pipeline(Poisonable(), store, rule, Webhooks(plan.webhooks), retry=retry, flood=flood, muting=every)
     asyncio.run(_run(plan, pipeline))
     pipeline.close()

@@ -179,7 +179,7 @@ class TestActions:
         assert harness.post(f"/alerts/{one.id}/events", {"kind": "assigned", "text": "王芳"})["lifecycle"]["assignee"] == "王芳"
         assert harness.post(f"/alerts/{one.id}/events", {"kind": "resolved"})["lifecycle"]["state"] == "resolved"
         empty = harness.request("POST", f"/alerts/{one.id}/events", {"kind": "note", "text": " "})
-        assert (empty.status_code, empty.json["detail"]) == (422, "a note needs words")
+        assert (empty.status_code, empty.json["detail"]) == (422, "a note needs a text")
         assert invalid_fields(harness.request("POST", f"/alerts/{one.id}/events", {"kind": "shouted"})) == ["kind"]
         assert harness.request("POST", f"/alerts/{'e' * 32}/events", {"kind": "resolved"}).status_code == 404
 
@@ -215,10 +215,10 @@ class TestActions:
     @pytest.mark.parametrize(
         ("change", "reason"),
         [
-            ({"series": ["topic"]}, "is no pattern of series"),
+            ({"series": ["topic"]}, "is not a series pattern"),
             ({"comment": " "}, "needs a comment"),
             ({"ends_at": "2026-11-20T11:00:00Z"}, "must end after it starts"),
-            ({"least": "critical", "most": "info"}, "is about nothing"),
+            ({"least": "critical", "most": "info"}, "covers nothing"),
         ],
     )
     def test_an_invalid_silence_is_rejected(self, harness: ApiHarness, change: dict[str, Any], reason: str):

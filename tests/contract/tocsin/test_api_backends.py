@@ -20,7 +20,7 @@ from models.inference.keyword import KeywordClassifier
 from storage.store import Store
 from tests.contract.test_store import NOON
 from tocsin.runtime.wiring import make_gazetteer
-from tocsin.services.api_backends import WAITING, TextClassifier, backends
+from tocsin.services.api_backends import MAX_WAITING_REQUESTS, TextClassifier, backends
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +117,7 @@ def test_classifications_take_turns_and_too_many_are_rejected(tmp_path: Path):
     assert isinstance(shared, SwitchableClassifier)
     gazetteer = make_gazetteer(settings(tmp_path))
     classify = TextClassifier(lambda: shared, lambda: gazetteer)
-    threads = [threading.Thread(target=classify, args=(["a"],)) for _ in range(WAITING)]
+    threads = [threading.Thread(target=classify, args=(["a"],)) for _ in range(MAX_WAITING_REQUESTS)]
     threads.append(threading.Thread(target=current_model(shared).classify, args=([Document("b", "")],)))  # the worker
     for thread in threads:
         thread.start()

@@ -11,8 +11,10 @@ import dash
 import pytest
 
 from actions.account_service import AccountService
+from core.records import Language
 from core.settings import Settings
 from dashboard.app import create_app
+from dashboard.i18n import text
 from dashboard.web.permissions import CALLBACKS, PAGES, ROUTES, allowed, callback_key
 from dashboard.web.server import CHANGE_FEED
 from domain.accounts import FREE, ROLES, Failures, Role, account_subject
@@ -27,6 +29,7 @@ PATHS = {
     "/_dash-component-suites/<string:package_name>/<path:fingerprinted_path>": f"/_dash-component-suites/dash/{HTML_JS}",
 }
 REJECTED = (401, 403)
+LANGUAGES: tuple[Language, ...] = ("en", "zh")
 FETCH, NAVIGATION = {"Accept": "application/json"}, {"Accept": "text/html"}
 
 
@@ -175,12 +178,12 @@ def test_a_logout_ends_the_session_and_deletes_the_cookie(client: Any, app: dash
     assert thief.get("/", headers=NAVIGATION).status_code == 303
 
 
-@pytest.mark.parametrize(("lang", "words"), [("en", "Name or password is not right."), ("zh", "用户名或密码不正确。")])
+@pytest.mark.parametrize("lang", LANGUAGES)
 @pytest.mark.parametrize("name", ["the-viewer", "former", "<script>alert(1)</script>"])
-def test_a_failed_login_does_not_disclose_the_reason(client: Any, store: Store, name: str, lang: str, words: str):
+def test_a_failed_login_does_not_disclose_the_reason(client: Any, store: Store, name: str, lang: Language):
     answer = log_in(client, name, PASSWORD if name == "former" else "wrong", lang=lang)
     assert answer.status_code == 401
-    assert words in answer.text
+    assert text("login.wrong", lang) in answer.text
     assert "<script>alert" not in answer.text
     assert "Set-Cookie" not in answer.headers
     store.login_failures.put(
@@ -188,14 +191,14 @@ def test_a_failed_login_does_not_disclose_the_reason(client: Any, store: Store, 
     )
 
 
-@pytest.mark.parametrize(("lang", "words"), [("en", "Too many attempts. Try again in"), ("zh", "尝试次数过多")])
-def test_a_locked_account_shows_the_waiting_time(client: Any, store: Store, lang: str, words: str):
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_a_locked_account_shows_the_waiting_time(client: Any, store: Store, lang: Language):
     locked = Failures(subject=account_subject("the-viewer"), count=FREE["account"] + 2, last_at=now())
     store.login_failures.put([locked])
     answer = log_in(client, "the-viewer", lang=lang)
     assert answer.status_code == 429
     assert 100 < int(answer.headers["Retry-After"]) <= 121
-    assert words in answer.text
+    assert text("login.wait_minutes", lang, n=2) in answer.text or text("login.wait_minutes", lang, n=3) in answer.text
     AccountService(store, now).unlock("the-viewer", actor="root")
     assert log_in(client, "the-viewer").status_code == 303
 
@@ -206,17 +209,17 @@ def test_a_password_set_by_an_admin_must_be_changed_first(client: Any, app: dash
     assert client.post(CALLBACK_PATH, json=callback_body(app, "in-problem.children")).status_code == 401
     assert client.get("/metrics", headers=FETCH).status_code == 401
     page = client.get("/password?lang=zh").text
-    assert "当前密码由他人设定" in page
+    assert text("password.must", "zh") in page
 
     def change(old: str, new: str, again: str = "") -> Any:
         return client.post("/password", data={"old": old, "new": new, "again": again or new, "lang": "en"})
 
     for old, new, again, status, words in (
-        ("wrong", NEXT, "", 401, "Name or password is not right."),
-        (PASSWORD, NEXT, "another", 400, "not the same"),
-        (PASSWORD, "short", "", 400, "fewer than 12"),
-        (PASSWORD, PASSWORD, "", 400, "is the old one"),
-        (PASSWORD, "I-am-Newcomer", "", 400, "holds your name"),
+        ("wrong", NEXT, "", 401, text("login.wrong", "en")),
+        (PASSWORD, NEXT, "another", 400, text("password.different", "en")),
+        (PASSWORD, "short", "", 400, text("password.short", "en", n=12)),
+        (PASSWORD, PASSWORD, "", 400, text("password.same", "en")),
+        (PASSWORD, "I-am-Newcomer", "", 400, text("password.name", "en")),
     ):
         answer = change(old, new, again)
         assert (answer.status_code, words in answer.text) == (status, True)
@@ -253,7 +256,10 @@ def test_the_header_shows_who_is_logged_in(app: dash.Dash, clients: dict[Role | 
     drawn = clients["viewer"].post(
         CALLBACK_PATH, json=callback_body(app, "header.children", route_data={"path": "/"}, view_data={"lang": "zh"})
     )
-    assert all(words in drawn.json["response"]["header"]["children"].__repr__() for words in ("the-viewer", "退出登录", "查看者"))
+    assert all(
+        words in drawn.json["response"]["header"]["children"].__repr__()
+        for words in ("the-viewer", text("logout", "zh"), text("role.viewer", "zh"))
+    )
 
 
 def test_a_trusted_proxy_names_the_user(store: Store):

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from core.cache import TOLD_S, TTL_S, Cache
-from dashboard.reads.queries import Inboxed, Reads
+from dashboard.reads.queries import InboxRow, Reads
 from dashboard.web import change_feed as module
 from dashboard.web.change_feed import ARTICLES_INTERVAL_S, REFRESH_S, SETTLE_S, ChangeFeed, TooManyViewers, alert_notices
 from domain.alert_lifecycle import event
@@ -153,7 +153,7 @@ def test_only_recent_alerts_that_are_not_silenced_raise_notifications(store: Sto
 def test_a_notice_is_one_line_of_plain_text(store: Store):
     store.alerts.insert([alert("company:<b>\u202eevil\nname", at=NOON)])
     (inboxed,) = Reads(store, lambda: NOW).inbox()
-    assert isinstance(inboxed, Inboxed)
+    assert isinstance(inboxed, InboxRow)
     assert alert_notices([inboxed], NOW)[0].texts["en"][0] == "<b> evil name"
 
 

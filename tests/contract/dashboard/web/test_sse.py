@@ -29,7 +29,7 @@ from tests.helpers.dashboard import CALLBACK_PATH, ManualClock, callback_body
 from tests.helpers.waiting import until
 
 PASSWORD = "一二三四五六七八九十甲乙"
-PAGES = ("ov-problem", "mv-table", "in-problem", "al-problem", "ac-life", "se-problem", "fd-problem")
+PAGES = ("ov-problem", "mv-table", "in-problem", "al-problem", "ac-timeline", "se-problem", "fd-problem")
 """The pages that refresh themselves, except that of an article; a Dashboard shows all of them at once."""
 VIEWS = (("en", "Asia/Shanghai"), ("zh", "America/New_York"))
 PERIODIC = re.compile(r"max_block_number|FROM (sessions|accounts|login_failures)\b")
@@ -139,7 +139,7 @@ class Stream:
 
 
 class Dashboard(threading.Thread):
-    """An open dashboard that works like assets/live.js: it refreshes its pages when versions change. shown: the versions at the last refresh"""
+    """An open dashboard that works like assets/live.js. shown: the versions at its last refresh"""
 
     def __init__(self, deployment: Deployment, running: RunningServer, cookie: str, alert_id: str, view: tuple[str, str]) -> None:
         super().__init__(daemon=True)

@@ -10,7 +10,7 @@ import msgspec
 from dash.development.base_component import Component
 
 from core.records import Alert, CompanyCount, Why, WordCount
-from dashboard.pages.alert_explanation import because, is_needed, needed
+from dashboard.pages.alert_explanation import decisive_mark, explanation_list, is_decisive
 from dashboard.view import View
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -18,8 +18,8 @@ EN, ZH = View(), View(language="zh", zone="Asia/Shanghai")
 WHY = Why(
     stories=900,
     more=True,
-    carried=3,
-    needed=("a",),
+    decisive_count=3,
+    decisive_article_ids=("a",),
     read=300,
     words=(WordCount(word="违约", stories=8),),
     companies=(CompanyCount(company="600519.SH", stories=2), CompanyCount(company="a/b?x=1#\u202e", stories=1)),
@@ -45,7 +45,7 @@ def texts(node: Any) -> list[str]:
 
 
 def test_it_is_said_in_either_language_and_in_the_viewers_time():
-    english, chinese = (" ".join("".join(texts(because(alert(), view))).split()) for view in (EN, ZH))
+    english, chinese = (" ".join("".join(texts(explanation_list(alert(), view))).split()) for view in (EN, ZH))
     assert "3 of 900+ stories: without them it would not have rung" in english
     assert "新浪财经 · 22 Nov 12:03" in english and "Words (of the 300 most negative stories)违约 8" in english
     assert "900+ 条中的 3 条：缺了它们就不会报警" in chinese
@@ -53,17 +53,17 @@ def test_it_is_said_in_either_language_and_in_the_viewers_time():
 
 
 def test_companies_lead_to_their_series_whatever_they_are_called():
-    made = json.loads(json.dumps(because(alert(), EN), default=lambda part: part.to_plotly_json()))
+    made = json.loads(json.dumps(explanation_list(alert(), EN), default=lambda part: part.to_plotly_json()))
     paths = [found for found in json.dumps(made).split('"') if found.startswith("/series/")]
     assert paths == ["/series/company/600519.SH?range=24h&lang=en", "/series/company/a%2Fb%3Fx%3D1%23%E2%80%AE?range=24h&lang=en"]
-    assert "\u202e" not in "".join(texts(because(alert(), EN)))
+    assert "\u202e" not in "".join(texts(explanation_list(alert(), EN)))
 
 
 def test_an_alert_of_before_or_without_stories_says_nothing():
-    assert because(alert(None), EN) is because(alert(Why()), EN) is None
-    assert because(alert(msgspec.structs.replace(WHY, carried=0, words=(), companies=(), first_at=None)), ZH) is None
+    assert explanation_list(alert(None), EN) is explanation_list(alert(Why()), EN) is None
+    assert explanation_list(alert(msgspec.structs.replace(WHY, decisive_count=0, words=(), companies=(), first_at=None)), ZH) is None
 
 
 def test_the_articles_that_carry_it_are_marked():
-    assert is_needed(alert(), "a") and not is_needed(alert(), "b") and not is_needed(alert(None), "a")
-    assert texts(needed(EN)) == ["★ needed"] and texts(needed(ZH)) == ["★ 关键"]
+    assert is_decisive(alert(), "a") and not is_decisive(alert(), "b") and not is_decisive(alert(None), "a")
+    assert texts(decisive_mark(EN)) == ["★ needed"] and texts(decisive_mark(ZH)) == ["★ 关键"]

@@ -19,11 +19,11 @@ from dashboard.app import create_app
 from dashboard.pages import deliveries
 from dashboard.services import OUTCOMES, Services
 from dashboard.view import View
-from storage.store import Delivery, AlertGroup, Store, open_store
-from stream.delivery.delivery_scheduler import REACH, SCHEDULE_S
+from storage.store import AlertGroup, Delivery, Store, open_store
+from stream.delivery.delivery_scheduler import MAX_DELIVERY_AGE, RETRY_SCHEDULE_S
 from stream.delivery.formats.generic import TEST
+from tests.helpers.dashboard import callback_body
 from tests.unit.dashboard.pages.test_inbox import words_of
-from tests.unit.dashboard.test_app import body
 from tocsin.services.delivery_service import StoredDeliveryService
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -57,7 +57,9 @@ def desk(store: Store) -> StoredDeliveryService:
 
 @pytest.fixture
 def app(store: Store, desk: StoredDeliveryService) -> dash.Dash:
-    return create_app(store, Settings(dashboard_login="none"), now=lambda: NOW, cache=Cache(patience_s=1), services=Services(deliveries=desk))
+    return create_app(
+        store, Settings(dashboard_login="none"), now=lambda: NOW, cache=Cache(patience_s=1), services=Services(deliveries=desk)
+    )
 
 
 def ring(store: Store, name: str) -> str:
@@ -80,14 +82,14 @@ def deeds_of(store: Store) -> AuditedActions:
 
 
 def test_each_delivery_has_the_outcome_that_the_courier_would_act_on(store: Store, desk: StoredDeliveryService):
-    long_ago = REACH.total_seconds() / 60 + 60
+    long_ago = MAX_DELIVERY_AGE.total_seconds() / 60 + 60
     store.alerts.log(
         [
             sent("taken", attempt=1, status=500, error="HTTP 500", minutes=9),
             sent("taken", attempt=2),
             sent("spared", minutes=1, status=0, error="rate limited: the endpoint accepts only so many messages a minute"),
             sent("again", status=503, error="HTTP 503"),
-            sent("last", attempt=len(SCHEDULE_S), status=503, error="HTTP 503"),
+            sent("last", attempt=len(RETRY_SCHEDULE_S), status=503, error="HTTP 503"),
             sent("private", status=0, error="not sent: 10.0.0.1 is a private address"),
             sent("old", status=503, error="HTTP 503", minutes=long_ago),
             sent("ancient", minutes=60 * 24 * 40),
@@ -126,9 +128,15 @@ def test_what_is_asked_for_once_more_waits_until_another_attempt_was_made(store:
     assert desk.replay("desk", ["a", "b"], deeds_of(store)) == 2
     assert desk.replay("desk", ["a"], deeds_of(store)) == 1
     assert sorted((each.alert_id, each.after, each.actor) for each in store.replays.since(NOW)) == [("a", 3, "Ann"), ("b", 1, "Ann")]
-    assert {(each.subject, each.outcome, each.requested_by) for each in desk.log().deliveries} == {("a", "waiting", "Ann"), ("b", "waiting", "Ann")}
+    assert {(each.subject, each.outcome, each.requested_by) for each in desk.log().deliveries} == {
+        ("a", "waiting", "Ann"),
+        ("b", "waiting", "Ann"),
+    }
     store.alerts.log([sent("a", attempt=4, minutes=0)])
-    assert {(each.subject, each.outcome, each.requested_by) for each in desk.log().deliveries} == {("a", "delivered", ""), ("b", "waiting", "Ann")}
+    assert {(each.subject, each.outcome, each.requested_by) for each in desk.log().deliveries} == {
+        ("a", "delivered", ""),
+        ("b", "waiting", "Ann"),
+    }
     noted = [(each.actor, each.action, each.target, each.address) for each in store.audit.latest(5)]
     assert noted == [("Ann", "deliveries replayed", "desk", "dashboard")] * 2
     assert "a, b" in {each.after for each in store.audit.latest(5)}
@@ -176,14 +184,16 @@ def test_a_test_may_be_sent_to_what_is_paused_or_gone(store: Store, desk: Stored
 
 def shown(app: dash.Dash, **values: Any) -> Any:
     answer = app.server.test_client().post(
-        "/_dash-update-component", json=body(app, "de-rows.children", view_data={"lang": "en"}, **values)
+        "/_dash-update-component", json=callback_body(app, "de-rows.children", view_data={"lang": "en"}, **values)
     )
     assert answer.status_code == 200
     return answer.json["response"]
 
 
 def press(app: dash.Dash, button: str, **values: Any) -> str:
-    asked = body(app, "de-said.children...", **{"view_data": {"lang": "en"}, f"{button}_n_clicks".replace("-", "_"): 1, **values})
+    asked = callback_body(
+        app, "de-message.children...", **{"view_data": {"lang": "en"}, f"{button}_n_clicks".replace("-", "_"): 1, **values}
+    )
     asked["changedPropIds"] = [f"{button}.n_clicks"]
     answer = app.server.test_client().post("/_dash-update-component", json=asked)
     assert answer.status_code == 200
@@ -192,7 +202,9 @@ def press(app: dash.Dash, button: str, **values: Any) -> str:
 
 def test_the_page_shows_filters_and_asks(app: dash.Dash, store: Store, desk: StoredDeliveryService):
     credit, energy = ring(store, "topic:credit"), ring(store, "topic:energy")
-    group = AlertGroup(id="g1", endpoint="desk", key="k", at=NOW - timedelta(minutes=5), firing=(credit, energy), fresh=(credit, energy))
+    group = AlertGroup(
+        id="g1", endpoint="desk", key="k", at=NOW - timedelta(minutes=5), firing=(credit, energy), new_alerts=(credit, energy)
+    )
     store.alert_groups.keep([group])
     store.alerts.log([sent(credit, status=500, error="<b>HTTP 500</b>"), sent(group.subject), sent(TEST)])
     rows = json.dumps(shown(app)["de-rows"], ensure_ascii=False)

@@ -23,7 +23,7 @@ from dashboard.reads.queries import Reads
 from dashboard.view import View, parse
 from domain.alert_lifecycle import TOCSIN, inhibitions
 from storage.store import Store, SuppressedDelivery, open_store
-from tests.unit.dashboard.test_app import body
+from tests.helpers.dashboard import callback_body
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 CREDIT = "topic:credit"
@@ -39,7 +39,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 @pytest.fixture
 def store(opened: Store) -> Store:
-    for table in ("alerts", "alert_events", "alert_seen", "withheld", "silences", "silence_ends", "audit"):
+    for table in ("alerts", "alert_events", "alert_last_breach", "suppressed_deliveries", "silences", "silence_ends", "audit"):
         opened.client.command(f"TRUNCATE TABLE {table}")
     return opened
 
@@ -63,7 +63,9 @@ def ring(store: Store, series: str = CREDIT, minutes: int = 10, **fields: Any) -
 
 def press(app: dash.Dash, button: str, key: str, **values: Any) -> tuple[int, str]:
     """What the server answers when somebody presses a button: (status, text)."""
-    asked = body(app, "ac-said", al_key_data=key, view_data={"lang": "en"}, **{f"{button}_n_clicks".replace("-", "_"): 1}, **values)
+    asked = callback_body(
+        app, "ac-message", al_key_data=key, view_data={"lang": "en"}, **{f"{button}_n_clicks".replace("-", "_"): 1}, **values
+    )
     asked["changedPropIds"] = [f"{button}.n_clicks"]
     answer = app.server.test_client().post("/_dash-update-component", json=asked)
     return answer.status_code, answer.get_data(as_text=True)
@@ -90,9 +92,9 @@ def test_the_buttons_write_what_was_done_and_by_whom(app: dash.Dash, store: Stor
         ("assigned", "local", "李雷"),
         ("note", "local", "已联系 <b>desk</b> =1+1"),
     ]
-    story = reads_of(store).story(key)
-    assert story is not None
-    assert (story.life.state, story.life.assignee) == ("acknowledged", "李雷")
+    timeline = reads_of(store).timeline(key)
+    assert timeline is not None
+    assert (timeline.life.state, timeline.life.assignee) == ("acknowledged", "李雷")
     noted = [(entry.actor, entry.action, entry.target, entry.after) for entry in store.audit.latest(3)]
     assert ("local", "alert note", key, "已联系 <b>desk</b> =1+1") in noted
     assert press(app, "ac-resolve", key)[0] == 200
@@ -108,9 +110,9 @@ def test_a_silence_holds_the_series_back_and_says_until_when(app: dash.Dash, sto
     (made,) = store.silences.all()
     assert (made.series, made.author, made.comment) == ((CREDIT,), "local", "年报季")
     assert made.ends_at - made.starts_at == timedelta(hours=1)
-    story = reads_of(store, made.starts_at).story(key)
-    assert story is not None
-    assert [each.id for each in story.life.silenced] == [made.id]
+    timeline = reads_of(store, made.starts_at).timeline(key)
+    assert timeline is not None
+    assert [each.id for each in timeline.life.silenced] == [made.id]
     AuditedActions(store, lambda: NOW + timedelta(minutes=1), lambda: "Ann").end_silence(made.id)
     (ended,) = store.silences.all()
     assert (ended.ended_by, ended.state(NOW + timedelta(minutes=2))) == ("Ann", "ended")
@@ -171,11 +173,11 @@ def test_an_alerts_page_says_why_it_was_not_sent(store: Store):
         alert_id=key, endpoint="desk", cause="quiet hours", owner="quiet hours", at=NOW, until=None, text="quiet hours until 08:00"
     )
     store.alert_lifecycle.suppress([why])
-    story = reads_of(store).story(key)
-    assert story is not None
-    words = words_of(alert_actions.life(story, NOW, View()))
+    timeline = reads_of(store).timeline(key)
+    assert timeline is not None
+    words = words_of(alert_actions.activity(timeline, NOW, View()))
     assert "not sent to desk: quiet hours until 08:00" in words
-    assert "Nobody has done anything yet." in words
+    assert "No activity yet." in words
 
 
 def test_the_state_that_is_looked_at_is_in_the_address():

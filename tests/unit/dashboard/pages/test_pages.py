@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import math
-import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
@@ -23,11 +21,11 @@ from core.untrusted_text import body
 from dashboard.feedback import WHOLE, labels_of
 from dashboard.figures import charts
 from dashboard.pages import article, articles, series
-from dashboard.pages.article_labels import highlighted
+from dashboard.pages.article_labels import marked_text
 from dashboard.pages.components import found_href, series_href, source_link
 from dashboard.pages.overview import cards
 from dashboard.reads.details import SeriesView
-from dashboard.reads.usual import Usual, step_of, usual
+from dashboard.reads.usual import Usual
 from dashboard.services import Explanation, WordWeight
 from dashboard.time_ranges import starts
 from dashboard.view import ANYTHING, View, parse
@@ -100,62 +98,6 @@ def test_no_address_breaks_a_page(path: str):
             page.match(prefix + quote(path))
 
 
-def negative_binomial(mean: float, dispersion: float, dice: random.Random) -> int:
-    rate = dice.gammavariate(1 / dispersion, dispersion * mean) if dispersion else mean
-    count, product = 0, dice.random()
-    while product > math.exp(-rate):
-        count, product = count + 1, product * dice.random()
-    return count
-
-
-def mean_at(hour: int) -> float:
-    """Busy working hours, quiet nights, half on Sundays."""
-    return (6.0 if 8 <= hour % 24 < 18 else 1.0) * (0.5 if hour // 24 % 7 == 6 else 1.0)
-
-
-def past_of(hours: range, dispersion: float, dice: random.Random) -> list[SentimentPoint]:
-    counts = [(hour, negative_binomial(mean_at(hour), dispersion, dice)) for hour in hours]
-    return [SentimentPoint("topic:x", SINCE + timedelta(hours=hour), 0.0, count, count) for hour, count in counts if count]
-
-
-@pytest.mark.parametrize("dispersion", [0.0, 0.3])
-def test_most_hours_lie_in_the_band_and_its_middle_is_the_mean(dispersion: float):
-    dice = random.Random(5)
-    hours = [SINCE + timedelta(hours=n) for n in range(168)]
-    inside, means = 0, [0.0] * 168
-    for _ in range(10):
-        found = usual(past_of(range(-672, 0), dispersion, dice), SINCE - timedelta(weeks=4), SINCE, 3_600, hours, 3_600)
-        inside += sum(item.low <= negative_binomial(mean_at(n), dispersion, dice) <= item.high for n, item in enumerate(found))
-        means = [total + item.mean / 10 for total, item in zip(means, found, strict=True)]
-    assert 0.88 <= inside / 1_680 <= 0.99
-    assert sum(abs(mean - mean_at(n)) for n, mean in enumerate(means)) / 168 < 0.8
-    assert means[6 * 24 + 12] < 0.8 * means[12]  # Sunday noon is not Monday noon
-
-
-def test_a_past_crisis_does_not_widen_the_band():
-    dice = random.Random(3)
-    past = past_of(range(-672, 0), 0.1, dice)
-    wild = [SentimentPoint("topic:x", SINCE + timedelta(hours=n), 0.0, 80, 80) for n in range(-60, -52)]
-    crisis = [point for point in past if point.start not in {other.start for other in wild}] + wild
-    hour = [SINCE + timedelta(hours=100)]
-    calm, after = (usual(each, SINCE - timedelta(weeks=4), SINCE, 3_600, hour, 3_600)[0] for each in (past, crisis))
-    assert after.high < 2 * calm.high
-
-
-def test_windows_share_an_hour_and_wide_ones_sum_it_up():
-    past = [SentimentPoint("topic:x", SINCE + timedelta(hours=n), 0.0, 4, 4) for n in range(-672, 0)]
-    (quarter,) = usual(past, SINCE - timedelta(weeks=4), SINCE, step_of(900), [SINCE + timedelta(minutes=15)], 900)
-    assert quarter.mean == pytest.approx(1.0)
-    days = [SentimentPoint("topic:x", SINCE + timedelta(days=n), 0.0, 9, 9) for n in range(-28, 0)]
-    (day,) = usual(days, SINCE - timedelta(weeks=4), SINCE, step_of(86_400), [SINCE], 86_400)
-    assert day.mean == pytest.approx(9.0)
-
-
-def test_too_short_a_past_says_nothing_and_a_silent_one_says_none():
-    assert usual([], SINCE - timedelta(hours=47), SINCE, 3_600, [SINCE], 3_600) == []
-    assert usual([], SINCE - timedelta(weeks=4), SINCE, 3_600, [SINCE], 3_600) == [Usual(0.0, 0.0, 0.0)]
-
-
 def alert(name: str = "topic:energy", hour: int = 2) -> Alert:
     return Alert(
         id="a" * 32,
@@ -211,7 +153,7 @@ def shown(parts: list[str | html.Mark]) -> str:
 def test_words_are_marked_by_what_they_weigh():
     text = "Acme missed a payment, 股价上涨"
     words = (WordWeight(0, 4, 0.05), WordWeight(5, 11, 2.0), WordWeight(12, 13, -0.1), WordWeight(14, 21, 0.8), WordWeight(23, 25, -1.2))
-    parts = highlighted(Explanation(text, words, "negative", 0.9, "m"))
+    parts = marked_text(Explanation(text, words, "negative", 0.9, "m"))
     assert shown(parts) == text
     marks = [(part.children, part.className) for part in parts if not isinstance(part, str)]
     assert marks == [("missed", "for strong"), ("payment", "for"), ("股价", "against strong")]
@@ -224,7 +166,7 @@ def test_marks_lose_no_character_of_a_text(text: str, lengths: list[tuple[int, f
         if at < len(text):
             words.append(WordWeight(at, min(len(text), at + length), weight))
             at += length
-    assert shown(highlighted(Explanation(text, tuple(words), "x", 0.5, "m"))) == body(text)
+    assert shown(marked_text(Explanation(text, tuple(words), "x", 0.5, "m"))) == body(text)
     assert len(body(text)) == len(text)
     assert not set(body(text)) & set("\u202e\u2066\x00\x1b\r")
 

@@ -25,8 +25,8 @@ from dashboard.web.authentication import LOCAL_USER
 from dashboard.web.sessions import Person
 from domain.tokens import digest_of
 from storage.store import AuditEntry, Store, open_store
+from tests.helpers.dashboard import callback_body
 from tests.unit.dashboard.pages.test_inbox import words_of
-from tests.unit.dashboard.test_app import body
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 PASSWORD = "k7mq-2xwd-9fhr"
@@ -61,8 +61,8 @@ def app(store: Store) -> dash.Dash:
 
 def press(app: dash.Dash, button: str, **values: Any) -> str:
     """What the browser is told when somebody presses a button, as JSON."""
-    where = "tk-said" if button.startswith("tk-") else "pe-said"
-    asked = body(app, f"{where}.children...", **{"view_data": {"lang": "en"}, f"{button}_n_clicks".replace("-", "_"): 1, **values})
+    where = "tk-message" if button.startswith("tk-") else "pe-message"
+    asked = callback_body(app, f"{where}.children...", **{"view_data": {"lang": "en"}, f"{button}_n_clicks".replace("-", "_"): 1, **values})
     asked["changedPropIds"] = [f"{button}.n_clicks"]
     answer = app.server.test_client().post("/_dash-update-component", json=asked)
     assert answer.status_code == 200
@@ -70,7 +70,7 @@ def press(app: dash.Dash, button: str, **values: Any) -> str:
 
 
 def shown(app: dash.Dash, output: str, **values: Any) -> Any:
-    answer = app.server.test_client().post("/_dash-update-component", json=body(app, output, view_data={"lang": "en"}, **values))
+    answer = app.server.test_client().post("/_dash-update-component", json=callback_body(app, output, view_data={"lang": "en"}, **values))
     assert answer.status_code == 200
     return answer.json["response"]
 
@@ -78,7 +78,7 @@ def shown(app: dash.Dash, output: str, **values: Any) -> Any:
 def secret_in(said: str) -> str:
     """The one-time secret of an answer."""
     found = json.loads(said)
-    children = (found.get("pe-said") or found["tk-said"])["children"]["props"]["children"]
+    children = (found.get("pe-message") or found["tk-message"])["children"]["props"]["children"]
     return str(next(child["props"]["children"] for child in children if child["type"] == "Code"))
 
 
@@ -172,7 +172,7 @@ def test_the_log_is_filtered_paged_and_exported_as_text(app: dash.Dash, store: S
     assert first["au-older"]["disabled"] is False
     oldest = first["au-oldest"]["data"]
     assert oldest == (NOW - timedelta(minutes=admin.SHOWN - 3)).isoformat()  # beside them: root was added, Bob logged in
-    asked = body(app, "au-rows.children", view_data={"lang": "en"}, au_oldest_data=oldest)
+    asked = callback_body(app, "au-rows.children", view_data={"lang": "en"}, au_oldest_data=oldest)
     asked["changedPropIds"] = ["au-older.n_clicks"]
     older = app.server.test_client().post("/_dash-update-component", json=asked).json["response"]
     assert older["au-older"]["disabled"] is True

@@ -17,7 +17,9 @@ SPLIT = months(NOW)
 DAY = timedelta(days=1)
 
 
-def said(days_ago: int, negative: int, positive: int, articles: int = 200, language: str = "en", confidence: float = 0.8) -> DailyPredictions:
+def said(
+    days_ago: int, negative: int, positive: int, articles: int = 200, language: str = "en", confidence: float = 0.8
+) -> DailyPredictions:
     day = SPLIT.until - DAY - days_ago * DAY
     return DailyPredictions(day, language, articles, negative, positive, confidence * articles)
 

@@ -13,7 +13,7 @@ from dashboard.pages.movers import table
 from dashboard.reads.movers import LEAST_SCORE, Mover, furthest, habits, moved
 from dashboard.reads.queries import Reads
 from dashboard.view import View
-from storage.store import SentimentSeries, SentimentPoint, Store
+from storage.store import SentimentPoint, SentimentSeries, Store
 from tests.helpers.stores import migrated_store
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)  # a Monday

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 
@@ -15,44 +12,11 @@ from core.errors import StoreError, StoreUnavailable
 from dashboard.reads.queries import NEWS, Reads
 from dashboard.time_ranges import RANGES
 from storage.store import Store
-
-NOW = datetime(2026, 11, 22, 6, 5, tzinfo=UTC)
-
-
-class Hands:
-    """A clock that is moved by hand."""
-
-    def __init__(self) -> None:
-        self.time = 100.0
-
-    def __call__(self) -> float:
-        return self.time
-
-
-class EmptyClickHouse:
-    """The far side of the network: a ClickHouse without a row that counts what it is asked, and can be cut off."""
-
-    database = "tocsin"
-
-    def __init__(self) -> None:
-        self.asked = 0
-        self.down = False
-
-    def query(self, sql: str, **_values: Any) -> list[tuple[Any, ...]]:
-        self.asked += 1
-        if self.down:
-            raise StoreUnavailable("ClickHouse cannot be reached")
-        return [(0,)] if "sum(rows) FROM system.parts" in sql or "count() FROM dead_letters" in sql else []
-
-    def command(self, sql: str) -> None: ...
-
-    def insert(self, table: str, columns: Mapping[str, Sequence[Any]]) -> None: ...
-
-    def close(self) -> None: ...
+from tests.helpers.dashboard import NOW, EmptyClickHouse, ManualClock
 
 
 def test_a_value_is_read_once_until_it_is_old():
-    clock, reads = Hands(), []
+    clock, reads = ManualClock(), []
     cache = Cache(clock)
 
     def load() -> int:
@@ -68,7 +32,7 @@ def test_a_value_is_read_once_until_it_is_old():
 
 
 def test_a_failure_is_shared_and_then_tried_again():
-    clock = Hands()
+    clock = ManualClock()
     reads: list[int] = []
     healthy: list[int] = []
     cache = Cache(clock)
@@ -89,7 +53,7 @@ def test_a_failure_is_shared_and_then_tried_again():
 
 
 def test_an_error_that_is_a_mistake_of_ours_is_not_kept():
-    cache = Cache(Hands())
+    cache = Cache(ManualClock())
     with pytest.raises(ZeroDivisionError):
         cache.get("k", 2.0, lambda: 1 // 0)
     assert cache.get("k", 2.0, lambda: 7) == 7
@@ -112,7 +76,7 @@ def test_fifty_viewers_at_once_are_one_reader():
 
 def test_while_one_reads_again_the_others_get_the_value_before():
     """A slow store must not hold every thread of the server."""
-    clock = Hands()
+    clock = ManualClock()
     cache = Cache(clock)
     cache.get("k", 2.0, lambda: "old")
     clock.time += 3
@@ -152,7 +116,7 @@ def test_where_it_is_known_to_have_changed_the_others_wait_for_the_new_value():
 
 
 def test_a_value_is_kept_until_one_of_its_kinds_changes_and_a_dear_one_for_its_time_as_well():
-    clock, reads = Hands(), []
+    clock, reads = ManualClock(), []
     cache = Cache(clock)
 
     def load() -> int:
@@ -193,27 +157,27 @@ def test_who_waits_too_long_for_the_first_value_is_told():
 
 
 def test_the_cache_stays_small():
-    cache = Cache(Hands(), size=3)
+    cache = Cache(ManualClock(), size=3)
     for number in range(10):
         cache.get(number, 60.0, str)
     assert len(cache._entries) == 3
 
 
 def test_fifty_dashboards_cost_the_store_as_much_as_one():
-    clock, client = Hands(), EmptyClickHouse()
+    clock, client = ManualClock(), EmptyClickHouse()
     reads = Reads(Store(client), lambda: NOW, Cache(clock))
 
     def look() -> None:
-        reads.overview("24h"), reads.alerts(), reads.rang("24h"), reads.articles("24h"), reads.stored()
+        reads.overview("24h"), reads.alerts(), reads.detected("24h"), reads.articles("24h"), reads.stored()
 
     look()
-    once = client.asked
+    once = client.queries
     for _ in range(49):
         look()
-    assert client.asked == once
+    assert client.queries == once
     clock.time += 2
     look()
-    assert client.asked < 2 * once  # how many are stored is kept longer
+    assert client.queries < 2 * once  # how many are stored is kept longer
 
 
 @pytest.mark.parametrize("key", sorted(RANGES))
@@ -224,7 +188,7 @@ def test_an_empty_store_has_an_empty_overview(key: str):
 
 
 def test_an_unknown_alert_is_none_and_a_lost_store_is_an_error():
-    client, clock = EmptyClickHouse(), Hands()
+    client, clock = EmptyClickHouse(), ManualClock()
     reads = Reads(Store(client), lambda: NOW, Cache(clock))
     assert reads.alert("no such") is None
     client.down = True

@@ -11,8 +11,8 @@ import pytest
 from core.records import Alert
 from dashboard.figures.sparkline import sparkline
 from dashboard.reads.operations import endpoints, is_gone, shown
-from dashboard.reads.source_state import HOURS, Known, SourceView, due, starts, state_of, usual_today, usuals, views
-from storage.store import Heartbeat, Delivery, Feed, SourceHours, SourceVisit, SuppressedDelivery
+from dashboard.reads.source_state import HOURS, SourceData, SourceView, due, starts, state_of, usual_today, usuals, views
+from storage.store import Delivery, Feed, Heartbeat, SourceHours, SourceVisit, SuppressedDelivery
 
 NOW = datetime(2026, 11, 23, 10, 30, tzinfo=UTC)  # a Monday
 MINUTE = timedelta(minutes=1)
@@ -49,7 +49,7 @@ def view(**changes: Any) -> SourceView:
         last_at=NOW - 5 * MINUTE,
         stored_at=NOW - 4 * MINUTE,
         lag_s=None,
-        told=9,
+        recent=9,
         negative=3,
         dead=0,
         silence="",
@@ -110,7 +110,7 @@ def test_sources_of_all_origins_stand_in_one_list_those_that_want_a_person_first
         id="ab", rule="source-outage", series="source:mute", window_start=NOW, window_s=60, detected_at=NOW, severity="info",
         observed=0, expected=0, surprise=1, total=0, sources=1, measure="outage",
     )  # fmt: skip
-    known = Known(
+    known = SourceData(
         past=[hours({40: 8, 24 * 9: 100, 1: 99})],  # read before what is recent
         recent=[hours({1: 3, 0: 2}), hours({2: 5}, "mute"), hours({1: 1}, "api")],
         visits=[visit(), visit(source="bad", failures=4, outcome="failed")],
@@ -128,7 +128,7 @@ def test_sources_of_all_origins_stand_in_one_list_those_that_want_a_person_first
         ("wire", "ok"),
     ]
     wire = found["wire"]
-    assert (wire.hours[-2:], wire.today, wire.told, wire.negative, wire.dead, wire.lag_s) == ([3, 2], 5, 13, 3, 2, (3.0, 9.0))
+    assert (wire.hours[-2:], wire.today, wire.recent, wire.negative, wire.dead, wire.lag_s) == ([3, 2], 5, 13, 3, 2, (3.0, 9.0))
     assert wire.last_at == NOW
     assert found["mute"].silence == "ab"
     assert found["fresh"].added is not None

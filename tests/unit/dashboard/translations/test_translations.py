@@ -24,7 +24,7 @@ from dashboard import i18n, measures
 from dashboard import translations as table
 from dashboard.figures.palette import PALETTES, lines_of, sentiment_of
 from dashboard.pages import rules, watchlists
-from dashboard.pages.alert import evidence, why
+from dashboard.pages.alert import evidence, summary
 from dashboard.pages.components import alert_card
 from dashboard.reads.queries import AlertView
 from dashboard.time_ranges import RANGES, bounds
@@ -46,7 +46,7 @@ def test_each_label_says_the_same_in_both_languages(key: str):
     assert english.strip()
     assert chinese.strip()
     assert fields(english) == fields(chinese)
-    if key not in ("delivery.refused",):  # glyph and values only
+    if key not in ("delivery.failed",):  # glyph and values only
         assert english != chinese
         assert any("\u4e00" <= char <= "\u9fff" for char in chinese)
 
@@ -128,7 +128,7 @@ def test_each_measure_is_said_on_the_card_and_on_the_page(alert: Alert, english:
     for language, words in (("en", english), ("zh", chinese)):
         view = View(language=language)  # type: ignore[arg-type]
         assert measures.words(alert, view.language) == words
-        for shown in (alert_card(alert, NOW, view), why(alert, NOW, view)):
+        for shown in (alert_card(alert, NOW, view), summary(alert, NOW, view)):
             said = str(shown.to_plotly_json())
             assert words[1] in said
             assert words[0] in said or alert.measure == "surprise"

@@ -1,4 +1,4 @@
-"""Proxies, paths and settings of the doors: what is believed of a request, and where one is sent."""
+"""The table of permissions, trusted proxies, redirects after the login, and settings of the login."""
 
 from __future__ import annotations
 
@@ -10,13 +10,21 @@ import pytest
 from core.errors import SettingsError
 from core.settings import Settings
 from dashboard.app import create_app
-from dashboard.web.authentication import local_path
-from dashboard.web.permissions import API_PREFIX, CALLBACKS, ROUTES, allowed, callback_key, required_role_of_callback, required_role_of_route
-from dashboard.web.proxies import Proxies
+from dashboard.i18n import text
+from dashboard.web.authentication import TrustedProxies, local_path
+from dashboard.web.permissions import (
+    API_PREFIX,
+    CALLBACKS,
+    ROUTES,
+    allowed,
+    callback_key,
+    required_role_of_callback,
+    required_role_of_route,
+)
 from storage.store import Store
-from tests.unit.dashboard.reads.test_queries import NOW, EmptyClickHouse
+from tests.helpers.dashboard import NOW, EmptyClickHouse
 
-OURS = Proxies("127.0.0.1, 10.0.0.0/8, fd00::/8")
+PROXIES = TrustedProxies("127.0.0.1, 10.0.0.0/8, fd00::/8")
 
 
 def made(settings: Settings) -> dash.Dash:
@@ -28,18 +36,20 @@ def app() -> dash.Dash:
     return made(Settings())
 
 
-def test_every_address_has_a_role_and_no_line_is_without_its_address(app: dash.Dash):
-    rules = [rule for rule in app.server.url_map.iter_rules() if not rule.rule.startswith(API_PREFIX)]  # tests/unit/test_api_doors.py
-    there = {(method, rule.rule) for rule in rules for method in set(rule.methods or ()) - {"HEAD", "OPTIONS"}}
-    assert there == set(ROUTES)
+def test_every_route_is_listed_and_every_listed_route_exists(app: dash.Dash):
+    rules = [
+        rule for rule in app.server.url_map.iter_rules() if not rule.rule.startswith(API_PREFIX)
+    ]  # tests/contract/api/test_authentication.py
+    existing = {(method, rule.rule) for rule in rules for method in set(rule.methods or ()) - {"HEAD", "OPTIONS"}}
+    assert existing == set(ROUTES)
 
 
-def test_every_callback_has_a_role_and_no_line_is_without_its_callback(app: dash.Dash):
-    there = [callback_key(output) for output, known in app.callback_map.items() if "callback" in known]
-    assert sorted(there) == sorted(CALLBACKS)
+def test_every_callback_is_listed_and_every_listed_callback_exists(app: dash.Dash):
+    existing = [callback_key(output) for output, known in app.callback_map.items() if "callback" in known]
+    assert sorted(existing) == sorted(CALLBACKS)
 
 
-def test_what_is_not_in_the_table_is_nobodys():
+def test_what_is_not_listed_is_forbidden():
     assert required_role_of_route("DELETE", "/nowhere") is required_role_of_callback("nowhere.children") is None
     assert not any(allowed(role, None) for role in (None, "viewer", "analyst", "admin"))
     assert required_role_of_route("HEAD", "/metrics") == required_role_of_route("OPTIONS", "/metrics") == "analyst"
@@ -53,35 +63,39 @@ def test_what_is_not_in_the_table_is_nobodys():
     [
         ("127.0.0.1", "", "127.0.0.1"),
         ("127.0.0.1", "203.0.113.9", "203.0.113.9"),
-        ("127.0.0.1", "1.2.3.4, 203.0.113.9", "203.0.113.9"),  # what the client itself wrote stands first
+        ("127.0.0.1", "1.2.3.4, 203.0.113.9", "203.0.113.9"),  # the first entry is what the client sent
         ("127.0.0.1", "1.2.3.4, 203.0.113.9, 10.1.1.1", "203.0.113.9"),
         ("127.0.0.1", "nonsense", "127.0.0.1"),
         ("127.0.0.1", "203.0.113.9, nonsense", "127.0.0.1"),
         ("::ffff:127.0.0.1", "2001:db8::1", "2001:db8::1"),
-        ("203.0.113.5", "1.2.3.4", "203.0.113.5"),  # no proxy of ours: not believed
+        ("203.0.113.5", "1.2.3.4", "203.0.113.5"),  # not a trusted proxy
         ("", "1.2.3.4", ""),
     ],
 )
-def test_where_a_request_comes_from(peer: str, forwarded: str, client: str):
-    assert OURS.client({"REMOTE_ADDR": peer, "HTTP_X_FORWARDED_FOR": forwarded}) == client
+def test_the_client_address_is_taken_from_trusted_proxies_only(peer: str, forwarded: str, client: str):
+    assert PROXIES.client_address({"REMOTE_ADDR": peer, "HTTP_X_FORWARDED_FOR": forwarded}) == client
 
 
-def test_only_our_proxy_says_that_it_was_tls_and_who_it_is():
-    told = {"HTTP_X_FORWARDED_PROTO": "https", "HTTP_X_USER": "王芳".encode().decode("latin-1"), "wsgi.url_scheme": "http"}
-    ours, theirs = {**told, "REMOTE_ADDR": "10.9.9.9"}, {**told, "REMOTE_ADDR": "203.0.113.5"}
-    assert (OURS.https(ours), OURS.https(theirs)) == (True, False)
-    assert (OURS.user(ours, "X-User"), OURS.user(theirs, "X-User"), OURS.user(ours, "")) == ("王芳", "", "")
-    assert OURS.user({**ours, "HTTP_X_USER": "\xff"}, "X-User") == ""
-    assert OURS.https({"wsgi.url_scheme": "https"})
+def test_only_a_trusted_proxy_sets_scheme_and_user():
+    headers = {"HTTP_X_FORWARDED_PROTO": "https", "HTTP_X_USER": "王芳".encode().decode("latin-1"), "wsgi.url_scheme": "http"}
+    trusted, untrusted = {**headers, "REMOTE_ADDR": "10.9.9.9"}, {**headers, "REMOTE_ADDR": "203.0.113.5"}
+    assert (PROXIES.is_https(trusted), PROXIES.is_https(untrusted)) == (True, False)
+    assert (PROXIES.user_name(trusted, "X-User"), PROXIES.user_name(untrusted, "X-User"), PROXIES.user_name(trusted, "")) == (
+        "王芳",
+        "",
+        "",
+    )
+    assert PROXIES.user_name({**trusted, "HTTP_X_USER": "\xff"}, "X-User") == ""
+    assert PROXIES.is_https({"wsgi.url_scheme": "https"})
 
 
-def test_a_proxy_that_is_no_address_is_said():
+def test_a_malformed_proxy_address_is_reported():
     with pytest.raises(SettingsError, match=r"dashboard_proxies: .*proxy\.example"):
-        Proxies("127.0.0.1, proxy.example")
+        TrustedProxies("127.0.0.1, proxy.example")
 
 
 @pytest.mark.parametrize(
-    ("text", "path"),
+    ("address", "path"),
     [
         ("/alert/7?lang=zh", "/alert/7?lang=zh"),
         ("/", "/"),
@@ -96,8 +110,8 @@ def test_a_proxy_that_is_no_address_is_said():
         ("/logout", "/"),
     ],
 )
-def test_after_a_login_one_stays_here(text: str, path: str):
-    assert local_path(text) == path
+def test_only_local_paths_are_redirected_to(address: str, path: str):
+    assert local_path(address) == path
 
 
 @pytest.mark.parametrize(
@@ -109,12 +123,12 @@ def test_after_a_login_one_stays_here(text: str, path: str):
         ({"dashboard_login": "header", "dashboard_user_header": "X-User"}, "dashboard_proxies"),
     ],
 )
-def test_doors_that_would_stand_open_are_refused(values: dict[str, Any], words: str):
+def test_insecure_login_settings_are_rejected(values: dict[str, Any], words: str):
     with pytest.raises(SettingsError, match=words):
         made(Settings(**values))
 
 
-def test_on_loopback_nobody_need_be_asked():
+def test_without_a_login_everything_is_open_on_loopback():
     client = made(Settings(dashboard_login="none")).server.test_client()
     assert client.get("/").status_code == 200
     assert client.get("/metrics").status_code == 200
@@ -122,12 +136,12 @@ def test_on_loopback_nobody_need_be_asked():
     assert client.post("/login").headers["Location"] == client.get("/password").headers["Location"] == "/"
 
 
-def test_a_store_without_accounts_says_how_to_make_one(app: dash.Dash):
+def test_without_accounts_the_login_page_shows_how_to_create_one(app: dash.Dash):
     client = app.server.test_client()
     assert "tocsin users add NAME --role admin" in client.get("/login?lang=en").text
-    assert "尚无任何账户" in client.get("/login", headers={"Accept-Language": "zh-CN,zh;q=0.9"}).text
+    assert text("login.nobody", "zh") in client.get("/login", headers={"Accept-Language": "zh-CN,zh;q=0.9"}).text
 
 
-def test_a_file_that_dash_does_not_have_is_not_found(app: dash.Dash):
-    """Everybody may ask for it: it must not be an error with a traceback."""
+def test_an_unknown_package_file_is_404(app: dash.Dash):
+    """The route is public: it must not raise."""
     assert app.server.test_client().get("/_dash-component-suites/dash/nothing.js").status_code == 404
