@@ -102,7 +102,7 @@ def build_article(raw: RawArticle, *, fetched_at: datetime, zone: tzinfo, gazett
             published_at=published_at.astimezone(UTC),
             fetched_at=fetched_at.astimezone(UTC),
             mentions=gazetteer.mentions(f"{title}\n{body}", [(code, clean_text.clean(name)) for code, name in raw.stocks]),
-            bands=near_duplicates.lsh_bands(title, body),
+            lsh_bands=near_duplicates.lsh_bands(title, body),
             flags=tuple(dict.fromkeys(flags)),
         )
     except (ValueError, OverflowError, msgspec.ValidationError) as error:

@@ -32,7 +32,8 @@ WHO = click.option("--who", "actor", metavar="NAME", help="Acting user, for the 
 def users() -> None:
     """Manage dashboard accounts.
 
-    Viewers can read, analysts can also act on alerts, admins can do everything. A running dashboard applies changes within 5 seconds. The embedded store can only be used while `tocsin up` is stopped.
+    Viewers can read, analysts can also act on alerts, admins can do everything. A running dashboard applies changes within 5
+    seconds. The embedded store can only be used while `tocsin up` is stopped.
     """
 
 

@@ -64,8 +64,9 @@ def backfill(
 ) -> None:
     """Classify and store archives of articles.
 
-    FILES are JSONL, CSV or Parquet, also gzipped; "-" is JSONL or CSV on stdin. An interrupted run continues if the same command is run again. Invalid rows are reported with their line numbers and skipped.
-    With the embedded broker all rows are stored when the command ends.
+    FILES are JSONL, CSV or Parquet, also gzipped; "-" is JSONL or CSV on stdin. An interrupted run continues if the same command is
+    run again. Invalid rows are reported with their line numbers and skipped. With the embedded broker all rows are stored when the
+    command ends.
     """
     from ingest.archive.files import ReadOptions
     from tocsin.runtime.backfill import Backfill, load
@@ -183,8 +184,9 @@ def backtest(
 ) -> None:
     """Show the alerts that the rules would have raised on history.
 
-    History is replayed through the worker's code with a virtual clock. FILES are classified once and kept in the data folder, so further runs take seconds. The alert threshold is learned from earlier
-    articles, as in live operation, so the first weeks of an archive have few alerts. Times without a zone are UTC.
+    History is replayed through the worker's code with a virtual clock. FILES are classified once and kept in the data folder, so
+    further runs take seconds. The alert threshold is learned from earlier articles, as in live operation, so the first weeks of an
+    archive have few alerts. Times without a zone are UTC.
     """
     from core.outage_text import lasting
     from ingest.archive.files import ReadOptions

@@ -61,7 +61,9 @@ def all_(ctx: click.Context, data: Path | None, only: tuple[str, ...]) -> None:
 @JSON
 @click.pass_context
 def alerts(ctx: click.Context, files: tuple[str, ...], data: Path | None, episodes: int, seed: int, as_json: bool) -> None:
-    """Inject negative episodes into real archives and measure recall, delay and false alarms of the default rule and of baselines.
+    """Measure recall, delay and false alarms of spike alerts.
+
+    Injects negative episodes into real archives and measures recall, delay and false alarms of the default rule and of baselines.
 
     FILES, or the archives of --data, are classified once and kept in the data folder (ten minutes for 100,000 articles).
     """
@@ -103,7 +105,10 @@ def alerts(ctx: click.Context, files: tuple[str, ...], data: Path | None, episod
 @JSON
 @click.pass_context
 def outages_(ctx: click.Context, files: tuple[str, ...], data: Path | None, outages: int, seed: int, as_json: bool) -> None:
-    """Measure false outage alerts on real archives (FILES, or those of --data), and the delay until simulated outages are detected."""
+    """Measure delay and false alarms of outage alerts.
+
+    Measures false outage alerts on real archives (FILES, or those of --data), and the delay until simulated outages are detected.
+    """
     from bench.alerts import ARCHIVES
     from bench.outage import measure
     from stream.detection.outage import OutageRule
@@ -149,7 +154,10 @@ def start(ctx: click.Context, as_json: bool) -> None:
 @JSON
 @click.pass_context
 def classify(ctx: click.Context, data: Path | None, docs: int, hf_docs: int, repeats: int, as_json: bool) -> None:
-    """Compare headlines per second with the transformers pipeline on the same weights and texts."""
+    """Measure headlines per second of the model.
+
+    Compares headlines per second with the transformers pipeline on the same weights and texts.
+    """
     from bench.classify import measure
     from models.registry.manifest import shipped
 
@@ -163,7 +171,10 @@ def classify(ctx: click.Context, data: Path | None, docs: int, hf_docs: int, rep
 @JSON
 @click.pass_context
 def pipeline(ctx: click.Context, data: Path | None, seconds: float, as_json: bool) -> None:
-    """Measure articles per second from Kafka to the store and for the model alone, memory and lag. Uses real servers if installed."""
+    """Measure articles per second from Kafka to the store.
+
+    Measures articles per second from Kafka to the store and for the model alone, memory and lag. Uses real servers if installed.
+    """
     from bench.pipeline import measure
 
     _show(measure(settings_of(ctx), data=data, seconds=seconds), as_json)
@@ -175,7 +186,10 @@ def pipeline(ctx: click.Context, data: Path | None, seconds: float, as_json: boo
 @JSON
 @click.pass_context
 def latency(ctx: click.Context, data: Path | None, seconds: float, as_json: bool) -> None:
-    """Measure latency from publication to storage and to alert at 10, 50 and 90 % of the sustained rate. Needs a ClickHouse server."""
+    """Measure the latency from publication to alert.
+
+    Measures latency from publication to storage and to alert at 10, 50 and 90 % of the sustained rate. Needs a ClickHouse server.
+    """
     from bench.latency import measure
 
     _show(measure(settings_of(ctx), data=data, seconds=seconds), as_json)
@@ -188,7 +202,10 @@ def latency(ctx: click.Context, data: Path | None, seconds: float, as_json: bool
 @JSON
 @click.pass_context
 def scale(ctx: click.Context, data: Path | None, workers: tuple[int, ...], count: int, as_json: bool) -> None:
-    """Process the same articles with one, two and four workers; check that none is lost or duplicated."""
+    """Measure one, two and four workers.
+
+    Processes the same articles with one, two and four workers and checks that none is lost or duplicated.
+    """
     from bench.pipeline import WORKERS, measure_scale
 
     _show(measure_scale(settings_of(ctx), data=data, workers=workers or WORKERS, count=count), as_json)
@@ -203,7 +220,10 @@ def scale(ctx: click.Context, data: Path | None, workers: tuple[int, ...], count
 @JSON
 @click.pass_context
 def overload(ctx: click.Context, data: Path | None, seconds: float, times: float, as_json: bool) -> None:
-    """Offer three times the sustained rate for five minutes, then measure how the backlog drains. Needs a ClickHouse server."""
+    """Measure behaviour under three times the sustained rate.
+
+    Offers three times the sustained rate for five minutes, then measures how the backlog drains. Needs a ClickHouse server.
+    """
     from bench.pipeline import measure_overload
 
     _show(measure_overload(settings_of(ctx), data=data, seconds=seconds, times=times), as_json)
@@ -216,7 +236,10 @@ def overload(ctx: click.Context, data: Path | None, seconds: float, times: float
 @JSON
 @click.pass_context
 def peer(ctx: click.Context, data: Path | None, docs: int, naive_docs: int, as_json: bool) -> None:
-    """Compare with a naive program: kafka-python, the transformers pipeline and one insert per row."""
+    """Compare with a naive program.
+
+    Compares with a naive program: kafka-python, the transformers pipeline and one insert per row.
+    """
     from bench.peer import measure
 
     _show(measure(settings_of(ctx), data=data, docs=docs, naive_docs=naive_docs), as_json)
@@ -231,7 +254,10 @@ def peer(ctx: click.Context, data: Path | None, docs: int, naive_docs: int, as_j
 @JSON
 @click.pass_context
 def store(ctx: click.Context, data: Path | None, sizes: tuple[int, ...], seed: int, as_json: bool) -> None:
-    """Measure inserts per second and every dashboard query, cold and warm, with millions of articles. Needs a ClickHouse server."""
+    """Measure inserts and dashboard queries on millions of articles.
+
+    Measures inserts per second and every dashboard query, cold and warm, with millions of articles. Needs a ClickHouse server.
+    """
     from bench.store import SIZES, measure
 
     settings_of(ctx)
@@ -243,7 +269,10 @@ def store(ctx: click.Context, data: Path | None, sizes: tuple[int, ...], seed: i
 @JSON
 @click.pass_context
 def archives(ctx: click.Context, files: tuple[str, ...], as_json: bool) -> None:
-    """Backfill whole archives into a new store; compare distinct ids in files and store, and measure articles per second."""
+    """Backfill whole archives and check that nothing is lost.
+
+    Backfills whole archives into a new store and compares distinct ids in files and store, and measures articles per second.
+    """
     from bench.archives import measure
 
     with console.status("backfilling"):
@@ -259,7 +288,10 @@ def archives(ctx: click.Context, files: tuple[str, ...], as_json: bool) -> None:
 @JSON
 @click.pass_context
 def methods(ctx: click.Context, data: str, start: str | None, rows: int, old_rows: int, only: tuple[str, ...], as_json: bool) -> None:
-    """Compare fine-tuning methods on a new data slice: quality, forgetting, trained parameters, size and time."""
+    """Compare fine-tuning methods.
+
+    Compares fine-tuning methods on a new data slice: quality, forgetting, trained parameters, size and time.
+    """
     from bench.methods import measure
 
     settings_of(ctx)
@@ -286,7 +318,10 @@ def methods(ctx: click.Context, data: str, start: str | None, rows: int, old_row
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @click.pass_context
 def explain(ctx: click.Context, texts: int, as_json: bool) -> None:
-    """Measure deletion curves: how fast the class probability falls if explained words are deleted, and for random words."""
+    """Measure the quality of explanations.
+
+    Measures deletion curves: how fast the class probability falls if explained words are deleted, and for random words.
+    """
     from bench.explanations import measure_deletion
     from models.templates import fill_templates, read_templates
 
@@ -304,7 +339,10 @@ def explain(ctx: click.Context, texts: int, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @click.pass_context
 def topics(ctx: click.Context, data: str, as_json: bool) -> None:
-    """Measure user-defined topics learned from eight texts, with and without contrastive training, and from the name alone."""
+    """Measure user-defined topics learned from eight texts.
+
+    Measures user-defined topics learned from eight texts, with and without contrastive training, and from the name alone.
+    """
     from bench.own_topics import measure
 
     with console.status("learning"):
@@ -324,7 +362,10 @@ def topics(ctx: click.Context, data: str, as_json: bool) -> None:
 @JSON
 @click.pass_context
 def linking(ctx: click.Context, file: str, as_json: bool) -> None:
-    """Compare companies found in texts with those attached by the source (`stocks`), in 2,000 rows of FILE."""
+    """Measure how many companies are found in texts.
+
+    Compares companies found in texts with those attached by the source (`stocks`), in 2,000 rows of FILE.
+    """
     from bench.linking import measure
     from tocsin.runtime import wiring
 

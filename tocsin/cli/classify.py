@@ -198,7 +198,9 @@ def companies() -> None:
 @click.option("--out", type=click.Path(dir_okay=False), required=True, help="TOML file to write, for the setting `companies`.")
 @click.pass_context
 def build(ctx: click.Context, symbols: str, out: str) -> None:
-    """Merge lists of symbols with the current companies into a file for the setting `companies`.
+    """Build a list of companies from lists of symbols.
+
+    Merges them with the current companies into a file for the setting `companies`.
 
     Names that are everyday words are marked weak: they only count where the model finds an organisation.
     """

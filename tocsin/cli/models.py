@@ -207,7 +207,8 @@ def refresh(
 ) -> None:
     """Train on new labels and promote the result if it is better.
 
-    Trains a challenger from the champion and compares both on frozen tests. The exit code is 0 whether it was promoted or not; `tocsin models list --history` shows the reasons.
+    Trains a challenger from the champion and compares both on frozen tests. The exit code is 0 whether it was promoted or not;
+    `tocsin models list --history` shows the reasons.
     """
     from models.training.refresh import RefreshPlan, read_snapshot, take_snapshot
     from models.training.refresh import refresh as run

@@ -74,7 +74,8 @@ def list_(ctx: click.Context, as_json: bool) -> None:
 def preview(ctx: click.Context, file: str | None, days: float, as_json: bool) -> None:
     """Show the alerts that rules would have raised on stored news.
 
-    FILE defaults to the setting `alert_rules`. Replays the news through the worker's code with a virtual clock. The detector only runs if FILE has a rule for it.
+    FILE defaults to the setting `alert_rules`. Replays the news through the worker's code with a virtual clock. The detector only
+    runs if FILE has a rule for it.
     """
     from tocsin.services.replay import preview as preview_rules
 

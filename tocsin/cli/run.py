@@ -40,7 +40,8 @@ from tocsin.runtime.threads import interrupt_on_signal, stop_on_signal, supervis
 def demo(ctx: click.Context, headless: bool, until_alert: bool, as_json: bool, seed: int, port: int | None, timeout: float) -> None:
     """Show the system at work on a simulated newswire.
 
-    Crawls a simulated bilingual newswire and raises an alert when a crisis breaks out on it. Everything runs on this machine with an embedded broker and store in a temporary folder: no Docker, Java, GPU or network needed.
+    Crawls a simulated bilingual newswire and raises an alert when a crisis breaks out on it. Everything runs on this machine with
+    an embedded broker and store in a temporary folder: no Docker, Java, GPU or network needed.
     """
     from tocsin.runtime.demo import Demo, summary_line
     from tocsin.runtime.embedded_broker import accepts, free_port
@@ -84,7 +85,8 @@ def demo(ctx: click.Context, headless: bool, until_alert: bool, as_json: bool, s
 def up(ctx: click.Context, sources: str | None, port: int | None, headless: bool) -> None:
     """Run everything: crawler, worker and dashboard.
 
-    Crawls your feeds, classifies articles, raises alerts and serves the dashboard, until Ctrl-C. By default the broker and the store are embedded, and all data is kept in data_dir.
+    Crawls your feeds, classifies articles, raises alerts and serves the dashboard, until Ctrl-C. By default the broker and the
+    store are embedded, and all data is kept in data_dir.
     """
     from ingest.crawl.sources import load_sources
     from tocsin.runtime.embedded import Stack
@@ -145,7 +147,8 @@ def work(ctx: click.Context) -> None:
 def crawl(ctx: click.Context, sources: str | None) -> None:
     """Run the crawler.
 
-    It publishes the articles of feeds to Kafka, through an outbox on disk. With a ClickHouse server in the setting `store` it also crawls feeds added on the dashboard and reports the state of all feeds.
+    It publishes the articles of feeds to Kafka, through an outbox on disk. With a ClickHouse server in the setting `store` it also
+    crawls feeds added on the dashboard and reports the state of all feeds.
     """
     from ingest.crawl.crawler import Crawler
     from ingest.crawl.crawler_mailbox import CrawlerMailbox

@@ -83,7 +83,8 @@ def train(
 ) -> None:
     """Fine-tune the model on labelled sets.
 
-    Writes a version for the setting `model`. Needs the extra "train". An interrupted run leaves a checkpoint beside --out; --resume continues it.
+    Writes a version for the setting `model`. Needs the extra "train". An interrupted run leaves a checkpoint beside --out; --resume
+    continues it.
     """
     from models.training.data import read_rows
     from models.training.train import Run, TrainingOptions
@@ -186,8 +187,8 @@ def evaluate(
 ) -> None:
     """Evaluate the model on a labelled file.
 
-    The figures have 95 % bootstrap intervals. Each row is a JSON object with text and label or labels, and optionally entity or aspect, genre and lang; for entities, with
-    tokens and BIO tags. Invalid rows are counted and reported with their line numbers.
+    The figures have 95 % bootstrap intervals. Each row is a JSON object with text and label or labels, and optionally entity or
+    aspect, genre and lang; for entities, with tokens and BIO tags. Invalid rows are counted and reported with their line numbers.
 
     With --train the labels may be any: this measures how well the encoder learns them.
     """

@@ -39,7 +39,8 @@ _FILE = click.argument("file", type=click.Path(dir_okay=False), required=False)
 def watchlists() -> None:
     """List, check and try watchlists.
 
-    A watchlist follows companies, topics and keywords as one series. Workers load a changed file when they are restarted, and watchlists saved on the dashboard within a minute.
+    A watchlist follows companies, topics and keywords as one series. Workers load a changed file when they are restarted, and
+    watchlists saved on the dashboard within a minute.
     """
 
 

@@ -50,7 +50,8 @@ def list_(ctx: click.Context, as_json: bool) -> None:
 def test(ctx: click.Context, endpoints: tuple[str, ...], as_json: bool) -> None:
     """Send a test to endpoints.
 
-    ENDPOINTS defaults to all. Each gets the test in its format, regardless of filters and pausing. An endpoint that is gone (410) is used again if the test succeeds.
+    ENDPOINTS defaults to all. Each gets the test in its format, regardless of filters and pausing. An endpoint that is gone (410)
+    is used again if the test succeeds.
     """
     from stream.delivery.formats.generic import make_test_alert
     from stream.delivery.webhooks import Job, Webhooks

@@ -1,6 +1,6 @@
-"""The simulated newswire of the demo: a real HTTP server, feeds and pages, and stories that nobody has to believe.
+"""The simulated newswire of the demo: invented articles, served as feeds and pages by a real HTTP server.
 
-grammar (words) ─▶ script (who publishes what, when) ─▶ timeline (what is visible now) ─▶ site (HTTP) ─▶ any crawler
+grammar (texts) ─▶ script (articles and their times) ─▶ site (HTTP: feeds and pages, rendered by render) ─▶ any crawler
 """
 
 from tocsin.newswire.script import Plan, PublishedArticle

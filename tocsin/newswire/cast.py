@@ -1,4 +1,4 @@
-"""Who appears in the stories: invented companies, and the invented papers that write about them."""
+"""The invented companies of the newswire, and the invented newspapers that write about them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from core.records import Language
 
 
 class InventedCompany(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One [[companies]] table of companies.toml: the same format that the gazetteer reads."""
+    """One [[companies]] table of companies.toml, in the format of the gazetteer."""
 
     key: str
     name_en: str
@@ -23,11 +23,11 @@ class InventedCompany(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     aliases: tuple[str, ...] = ()
 
     def name(self, language: Language) -> str:
-        """What a story calls it first."""
+        """Name at the first mention."""
         return self.name_zh if language == "zh" else self.name_en
 
     def short(self, language: Language) -> str:
-        """What a story calls it from then on: its first alias in the language's script, else its name."""
+        """Name at later mentions: the first alias in the language's script, else the full name."""
         fitting = (alias for alias in self.aliases if alias.isascii() == (language == "en"))
         return next(fitting, self.name(language))
 
@@ -35,10 +35,11 @@ class InventedCompany(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 class Newspaper(NamedTuple):
     """One source of the newswire.
 
-    form: the format of its feeds
-    full: whether they carry the whole text; if not, the article's page has to be read
-    weight: its part of all original stories of its language
-    dateline: opens every story; {city}, {date} and {name} are filled in; "" for none
+    Attributes:
+        form: format of its feeds.
+        full: whether its feeds have the full text; otherwise the article page has to be fetched.
+        weight: fraction of the original stories of its language.
+        dateline: prefix of every story, with {city}, {date} and {name}; "" for none.
     """
 
     slug: str
@@ -63,23 +64,23 @@ PAPERS: tuple[Newspaper, ...] = (
 
 
 def companies_path() -> Path:
-    """The companies of the newswire as a file for the setting `companies`."""
+    """Path of the companies file, for the setting `companies`."""
     return Path(str(resources.files("tocsin.newswire"))) / "companies.toml"
 
 
 @cache
 def companies() -> tuple[InventedCompany, ...]:
-    """All companies, in the file's order."""
+    """All companies, in file order."""
     table = tomllib.loads(companies_path().read_text(encoding="utf8"))
     return msgspec.convert(table["companies"], tuple[InventedCompany, ...])
 
 
 @cache
 def sectors() -> tuple[str, ...]:
-    """The sectors that have companies, in the file's order."""
+    """All sectors, in file order."""
     return tuple(dict.fromkeys(company.sector for company in companies()))
 
 
 def papers_of(language: Language) -> tuple[Newspaper, ...]:
-    """The papers that are written in `language`."""
+    """The newspapers of a language."""
     return tuple(paper for paper in PAPERS if paper.language == language)

@@ -1,6 +1,6 @@
-"""What could a story say? Titles, leads, details, quotes and closings from en.toml and zh.toml, drawn with a seeded generator.
+"""Generate texts of stories from the templates in en.toml and zh.toml with a seeded random generator.
 
-Pure: the same generator, topic, tone and moment give the same story.
+Pure: the same generator state and arguments give the same story.
 """
 
 from __future__ import annotations
@@ -32,10 +32,15 @@ _ORDINALS_ZH = "一二三四"
 
 
 class Values:
-    """Values by name, made when first asked for.
+    """Values of the slots of one story, generated on first use and then constant.
 
-    cast: the companies that the story may name, the one it is about first
-    lists: [values] of the grammar; sectors: a sector's name in the story's language
+    Args:
+        rng: random generator.
+        language: of the story.
+        moment: publication time.
+        cast: the companies that the story may name, its subject first.
+        lists: [values] of the grammar.
+        sectors: sector to its name in the story's language.
     """
 
     def __init__(
@@ -54,15 +59,15 @@ class Values:
         self._cast = cast
         self._lists = lists
         self._sectors = sectors
-        self._made: dict[str, str] = {}
+        self._values: dict[str, str] = {}
         self.named: dict[str, InventedCompany] = {}
-        """Companies that the text names, by key, in order of appearance."""
+        """Companies named so far, by key, in order of appearance."""
 
     def __getitem__(self, name: str) -> str:
-        """Raises KeyError for a name that nothing makes: a mistake in the grammar."""
-        value = self._made.get(name)
+        """The value of a slot. Raises KeyError for an unknown slot, which is an error in the grammar."""
+        value = self._values.get(name)
         if value is None:
-            value = self._made[name] = self._make(name)
+            value = self._values[name] = self._make(name)
         return value
 
     def _make(self, name: str) -> str:
@@ -77,7 +82,7 @@ class Values:
             first, last = self._rng.choice(self._lists["first"]), self._rng.choice(self._lists["last"])
             return last + first if self._zh else f"{first} {last}"
         if stem in self._lists:
-            taken = {self._made.get(stem + suffix) for suffix in ("", "2", "3")}
+            taken = {self._values.get(stem + suffix) for suffix in ("", "2", "3")}
             return self._rng.choice([value for value in self._lists[stem] if value not in taken])
         figure = _FIGURES.get(name) or _FIGURES.get(stem)
         if figure is not None:
@@ -90,7 +95,7 @@ class Values:
             case "money":
                 return self._money(0.8, 9.9)
             case "money2" | "money3":
-                return self._money(0.3, 99.0)
+                return self._money(0.3, 20.0)
             case "headcount" | "headcount2" | "headcount3":
                 count = rng.randrange(6, 480) * 50
                 return f"{count / 10_000:.1f}万" if self._zh and count >= 10_000 else f"{count}" if self._zh else f"{count:,}"
@@ -174,6 +179,7 @@ _FIGURES: dict[str, Callable[[random.Random], str]] = {
     "few": _whole(2, 4),
     "years": _whole(2, 12),
     "founded": _whole(1951, 2016),
+    "joined": _whole(2004, 2025),
     "multiple": _decimal(7, 38, 1),
     "points": _decimal(2200, 9800, 2),
     "fx": _decimal(6.9, 7.3, 4),
@@ -193,7 +199,7 @@ Tone = Literal["negative", "neutral", "positive"]
 Kind = Literal["quiet", "crisis", "decoy"]
 
 TONES: dict[Tone, float] = {"negative": 0.15, "neutral": 0.50, "positive": 0.35}
-"""Shares of a quiet day."""
+"""Fractions of stories on a day without a crisis."""
 
 TOPIC_SECTORS: dict[str, tuple[str, ...]] = {
     "financials": ("banks",),
@@ -202,17 +208,18 @@ TOPIC_SECTORS: dict[str, tuple[str, ...]] = {
     "energy": ("energy",),
     "commodities": ("materials",),
 }
-"""Topics that only companies of certain sectors appear in."""
+"""Topics restricted to companies of certain sectors."""
 
 _SLOT = re.compile(r"\{(\w+)\}")
 _NO_ANALYSTS = frozenset({"politics", "other"})
 
 
 class EventTemplate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Something that can happen: one [[stories]], [[crisis]] or [[decoy]] table.
+    """Template of a story: one [[stories]], [[crisis]] or [[decoy]] table.
 
-    sectors: those it can happen in; empty: the topic's
-    paired: the first title goes with the first lead and so on; else any title goes with any lead
+    Attributes:
+        sectors: sectors of its companies; empty for those of the topic.
+        paired: title and lead with the same index belong together; otherwise they combine freely.
     """
 
     topic: str
@@ -230,7 +237,7 @@ class EventTemplate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class Grammar(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All that one language can say: the content of en.toml or zh.toml."""
+    """All templates of one language: the content of en.toml or zh.toml."""
 
     words: dict[str, tuple[str, ...]]
     values: dict[str, tuple[str, ...]]
@@ -246,11 +253,14 @@ class Grammar(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 @dataclass(frozen=True, slots=True)
 class WireStory:
-    """One event as the first paper tells it.
+    """One generated story, as first published.
 
-    companies: keys of those named, the one it is about first; sector: of that one, "" for none
-    sentences: the lead, then the details; closing: the last line, which a copy replaces by another of `closings`
-    city: where it was reported from
+    Attributes:
+        companies: keys of the companies named, the subject first.
+        sector: sector of the subject; "" if there is none.
+        sentences: the lead, then the details.
+        closing: the last sentence; copies replace it by one of `closings`.
+        city: place of the dateline.
     """
 
     id: str
@@ -269,19 +279,19 @@ class WireStory:
 
     @property
     def body(self) -> str:
-        """All sentences, the closing one too."""
+        """All sentences, including the closing."""
         return ("" if self.language == "zh" else " ").join((*self.sentences, self.closing))
 
 
 @cache
 def grammar_of(language: Language) -> Grammar:
-    """The grammar of a language, read once."""
+    """The grammar of a language, cached."""
     text = resources.files("tocsin.newswire").joinpath(f"{language}.toml").read_text(encoding="utf8")
     return msgspec.convert(tomllib.loads(text), Grammar)
 
 
 def quiet_event(rng: random.Random, language: Language) -> EventTemplate:
-    """What happens on a quiet day: a tone by TONES, then any event of that tone; company events twice as often as others."""
+    """Draw a template for a day without a crisis: a tone by TONES, then a template of that tone, company events twice as often."""
     tone = rng.choices(list(TONES), weights=list(TONES.values()))[0]
     events = [event for event in grammar_of(language).stories if event.tone == tone]
     weights = [2.0 if any("{company}" in title for title in event.titles) else 1.0 for event in events]
@@ -289,7 +299,7 @@ def quiet_event(rng: random.Random, language: Language) -> EventTemplate:
 
 
 def candidates(event: EventTemplate, sector: str = "") -> list[InventedCompany]:
-    """The companies that the event can happen to; within `sector` where one is given."""
+    """Companies that can be the subject of the event; only those of `sector` if given."""
     allowed = (sector,) if sector else event.sectors or TOPIC_SECTORS.get(event.topic, ())
     return [company for company in companies() if not allowed or company.sector in allowed]
 
@@ -304,9 +314,9 @@ def write_story(
     moment: datetime,
     cast: Sequence[InventedCompany],
 ) -> WireStory:
-    """The story of an event that happened to the first company of `cast`; the second one may be named too.
+    """Generate a story about the first company of `cast`; the second may be named too.
 
-    Raises KeyError when the grammar asks for a value that nothing makes.
+    Raises KeyError for an unknown slot in the grammar.
     """
     grammar = grammar_of(language)
     values = Values(rng, language, moment, cast, grammar.values, grammar.sectors)
@@ -320,7 +330,7 @@ def write_story(
         return text[0].upper() + text[1:]
 
     def fitting(templates: Sequence[str]) -> list[str]:
-        """Without what would name a company in a story about none, or an analyst in one that is not about money."""
+        """Drop templates that name a company in a story without one, or an analyst in a non-financial one."""
         if not values.named:
             templates = [text for text in templates if not re.search(r"\{(short|company|role)", text)]
         return [text for text in templates if event.topic not in _NO_ANALYSTS or "{analyst" not in text]

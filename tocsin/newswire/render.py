@@ -1,4 +1,4 @@
-"""Articles as RSS 2.0 and Atom 1.0. Pure: articles in, XML out."""
+"""Render articles as RSS 2.0 and Atom 1.0 feeds and as HTML pages. Pure."""
 
 from __future__ import annotations
 
@@ -12,14 +12,20 @@ from core.records import Language
 from tocsin.newswire.cast import Newspaper
 from tocsin.newswire.script import PublishedArticle
 
-LEAD_CHARS = {"en": 160, "zh": 60}
-"""A summary is cut after so many characters."""
+MAX_SUMMARY_CHARS = {"en": 160, "zh": 60}
+"""Longest summary in a feed, in characters."""
 
 
 def feed(paper: Newspaper, base: str, path: str, articles: Sequence[PublishedArticle], updated: datetime, *, full: bool) -> bytes:
-    """The paper's feed, newest article first.
+    """Render the newspaper's feed, newest article first.
 
-    path: where it is served; full: with the whole text of each article, not only its lead
+    Args:
+        paper: the newspaper.
+        base: address of its site.
+        path: path of the feed.
+        articles: in any order.
+        updated: time of the last change.
+        full: whether to include the full text, not only the lead.
     """
     newest_first = sorted(articles, key=lambda article: (article.published_at, article.url), reverse=True)
     form = _rss if paper.form == "rss" else _atom
@@ -27,8 +33,8 @@ def feed(paper: Newspaper, base: str, path: str, articles: Sequence[PublishedArt
 
 
 def summary_of(article: PublishedArticle) -> str:
-    """The lead, cut to what a feed shows of it."""
-    lead, limit = article.paragraphs[0], LEAD_CHARS[article.language]
+    """The lead, shortened for a feed."""
+    lead, limit = article.paragraphs[0], MAX_SUMMARY_CHARS[article.language]
     return lead if len(lead) <= limit else lead[: limit - 1].rstrip() + "…"
 
 
@@ -80,7 +86,7 @@ def _atom(paper: Newspaper, base: str, path: str, articles: Sequence[PublishedAr
 
 
 def guid_of(paper: Newspaper, article: PublishedArticle) -> str:
-    """The article's id in its feed: the same wherever the newswire listens."""
+    """The article's id in its feed, independent of address and port."""
     return f"tag:{paper.slug}.newswire.invalid,2026:{article.url}"
 
 
@@ -91,7 +97,7 @@ _WORDS = {
 
 
 def article_page(article: PublishedArticle, paper: Newspaper, base: str, others: Sequence[PublishedArticle]) -> bytes:
-    """The page; `others` are linked beside the article."""
+    """Render the article page; `others` are linked beside the article."""
     home, markets, companies, world, subscribe, more, comment, simulated = _WORDS[article.language]
     url = base + article.url
     moment = article.published_at.isoformat()
@@ -140,7 +146,7 @@ def article_page(article: PublishedArticle, paper: Newspaper, base: str, others:
 
 
 def front_page(name: str, language: Language, links: Sequence[tuple[str, str]]) -> bytes:
-    """A front page: (URL, words) of each link."""
+    """Render a front page with links: (URL, text) each."""
     items = "".join(f'<li><a href="{escape(url)}">{escape(words)}</a></li>' for url, words in links)
     return (
         f'<!doctype html><html lang="{"zh-CN" if language == "zh" else "en"}"><head><meta charset="utf-8">'

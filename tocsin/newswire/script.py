@@ -1,8 +1,8 @@
-"""Who publishes what, and when? The whole run follows from a seed, a start and a Plan. Pure.
+"""The articles of the newswire and their publication times, determined by a seed, a start and a Plan. Pure.
 
-history: `history_h` hours of back-dated stories, busier when markets are open
-live:    quiet stories at `per_minute`, made minute by minute without end
-  0 s ─── decoys: a rush of good technology news · one recall that everybody copies ───▶ crisis_after_s
+history: `history_h` hours of back-dated stories, more frequent while markets are open
+live:    ordinary stories at `per_minute`, generated minute by minute
+  0 s ─── decoys: many positive technology stories · one recall that every newspaper copies ───▶ crisis_after_s
   crisis_after_s ─── the crisis: crisis_stories about one sector, and their copies ───▶ + crisis_lasts_s
 """
 
@@ -12,7 +12,7 @@ import random
 import threading
 from bisect import bisect_right, insort
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 
@@ -22,20 +22,26 @@ from tocsin.newswire.grammar import BEIJING, EventTemplate, Kind, Tone, WireStor
 
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
 _COPIES_OF_COPIED = 2.0  # mean of 1 to 3
-_ASSUMED_CLOSED = 0.12
-_RHYTHM = (*(_ASSUMED_CLOSED,) * 7, 0.6, 1.0, 1.6, 1.5, 1.2, 0.8, 1.1, 1.4, 1.5, 1.2, 0.9, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2)
-"""How busy each local hour is, midnight first: markets open at 9."""
+_CLOSED_HOURS = 0.12
+_HOURLY = (*(_CLOSED_HOURS,) * 7, 0.6, 1.0, 1.6, 1.5, 1.2, 0.8, 1.1, 1.4, 1.5, 1.2, 0.9, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2)
+"""Relative number of articles per local hour, from midnight; markets open at 9."""
+_WEEKEND = 0.35
+"""Relative number of articles on Saturdays and Sundays, in histories of more than a week."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the newswire does.
+    """Parameters of the newswire.
 
-    history_articles, per_minute: copies included
-    lively_s: so long it publishes `per_minute`, fifty times what the history lets expect, and then as much as the history did.
-        Were it to go on, series would rightly ring: 10 to 21 alerts in 20 quiet minutes at 40 a minute, against 0 or 1 so
-    copied_share: of stories that 1 to 3 other papers of the language republish
-    crisis_sector: "" for no crisis; then there are no decoys either
+    Attributes:
+        history_h: length of the history in hours.
+        history_articles, per_minute: numbers of articles, copies included.
+        lively_s: seconds at `per_minute`, fifty times the rate of the history; then it continues at the rate of the history. A
+            constant high rate would rightly raise alerts: 10 to 21 in 20 minutes at 40 per minute, instead of 0 or 1.
+        copied_share: fraction of stories that 1 to 3 other newspapers republish.
+        crisis_sector: "" for no crisis and no decoys.
+        crisis_after_s, crisis_lasts_s: start and length of the crisis in seconds.
+        crisis_stories: number of stories of the crisis.
     """
 
     history_h: float = 36.0
@@ -57,25 +63,26 @@ class Plan:
             raise ValueError(f"copied_share {self.copied_share} lies outside 0 to 1")
 
     def rate(self, minute: int) -> float:
-        """Articles to publish in a minute after the start."""
+        """Number of articles to publish in a minute after the start."""
         if minute * 60 < self.lively_s or not self.history_h:
             return self.per_minute
         return min(self.per_minute, self.history_articles / (self.history_h * 60))
 
     @property
     def articles_per_story(self) -> float:
-        """Expected articles that one story becomes."""
+        """Expected number of articles per story."""
         return 1 + self.copied_share * _COPIES_OF_COPIED
 
 
 @dataclass(frozen=True, slots=True)
 class PublishedArticle:
-    """One article of one paper: a line of the ledger.
+    """One article of one newspaper.
 
-    url: the path on the paper's site; complete in the ledger of a running newswire
-    story: id of the story that it tells; equal for all copies
-    copy: whether another paper had it first
-    paragraphs: the text
+    Attributes:
+        url: path on the newspaper's site; a full URL in Newswire.published.
+        story: id of its story, the same for all copies.
+        copy: whether another newspaper published the story first.
+        paragraphs: the text.
     """
 
     url: str
@@ -94,19 +101,19 @@ class PublishedArticle:
 
     @property
     def crisis(self) -> bool:
-        """Whether it tells of the crisis."""
+        """Whether it is part of the crisis."""
         return self.kind == "crisis"
 
     @property
     def text(self) -> str:
-        """The paragraphs, one a line."""
+        """The paragraphs, one per line."""
         return "\n".join(self.paragraphs)
 
 
 def edition(
     rng: random.Random, story: WireStory, paper: Newspaper, *, published_at: datetime, copy: bool, number: int = 0
 ) -> PublishedArticle:
-    """The story as `paper` prints it. A copy has another headline prefix, another closing line and names the agency."""
+    """The story as published by `paper`. A copy has a headline prefix, another closing sentence and a credit."""
     title, closing = story.title, story.closing
     local = published_at.astimezone(BEIJING if paper.language == "zh" else UTC)
     date = f"{local.month}月{local.day}日" if paper.language == "zh" else f"{local:%b} {local.day}"
@@ -136,15 +143,15 @@ def edition(
 
 
 def _cast(rng: random.Random, event: EventTemplate, sector: str = "") -> list[InventedCompany]:
-    """The company that it happens to and another one: of the same sector when the event is about that sector."""
+    """The subject of the event and a second company, of the same sector if the event is restricted to one."""
     fitting = candidates(event, sector)
     if len(fitting) < 2:
         fitting = [*fitting, *candidates(event)]
     return rng.sample(fitting, 2)
 
 
-def _printed(rng: random.Random, story: WireStory, plan: Plan, delay_s: tuple[int, int]) -> Iterator[PublishedArticle]:
-    """The story in the paper that has it first, and its copies in 1 to 3 others."""
+def _publish(rng: random.Random, story: WireStory, plan: Plan, delay_s: tuple[int, int]) -> Iterator[PublishedArticle]:
+    """The original article of a story and its copies in 1 to 3 other newspapers."""
     papers = papers_of(story.language)
     first = rng.choices(papers, weights=[paper.weight for paper in papers])[0]
     yield edition(rng, story, first, published_at=story.published_at, copy=False)
@@ -166,23 +173,24 @@ def history(seed: int, start: datetime, plan: Plan) -> list[PublishedArticle]:
         event = quiet_event(rng, language)
         moment = _busy_moment(rng, begin, start, language)
         story = write_story(rng, event, story=f"h{number:04d}", kind="quiet", language=language, moment=moment, cast=_cast(rng, event))
-        articles += [article for article in _printed(rng, story, plan, (60, 3600)) if article.published_at < start]
+        articles += [article for article in _publish(rng, story, plan, (60, 3600)) if article.published_at < start]
         number += 1
     return _in_order(articles[: plan.history_articles])
 
 
 def _busy_moment(rng: random.Random, begin: datetime, end: datetime, language: Language) -> datetime:
-    """A whole second in [begin, end), more often in the busy hours of Shanghai or London."""
+    """A random whole second in [begin, end), weighted by local hour and, in long histories, by weekday."""
     span = int((end - begin).total_seconds())
     while True:
         moment = begin + timedelta(seconds=rng.randrange(span))
-        hour = moment.astimezone(BEIJING if language == "zh" else UTC).hour
-        if rng.random() * max(_RHYTHM) < _RHYTHM[hour]:
+        local = moment.astimezone(BEIJING if language == "zh" else UTC)
+        weekend = _WEEKEND if span > 7 * 86_400 and local.weekday() >= 5 else 1.0
+        if rng.random() * max(_HOURLY) < _HOURLY[local.hour] * weekend:
             return moment
 
 
 def live_minute(seed: int, start: datetime, plan: Plan, minute: int) -> list[PublishedArticle]:
-    """The articles whose story breaks in minute `minute` after `start`, in order; their copies may follow in the next one."""
+    """The articles of stories first published in minute `minute` after `start`, in order; copies may be later."""
     rng = _seeded(f"{seed}:live:{minute}")
     begin = start + timedelta(minutes=minute)
     count = plan.rate(minute) / plan.articles_per_story
@@ -194,14 +202,14 @@ def live_minute(seed: int, start: datetime, plan: Plan, minute: int) -> list[Pub
         moment = begin + timedelta(seconds=rng.randrange(60))
         name = f"q{minute:04d}-{number:02d}"
         story = write_story(rng, event, story=name, kind="quiet", language=language, moment=moment, cast=_cast(rng, event))
-        articles += _printed(rng, story, plan, (3, 40))
+        articles += _publish(rng, story, plan, (3, 40))
     return _in_order(articles)
 
 
 def crisis(seed: int, start: datetime, plan: Plan) -> list[PublishedArticle]:
-    """The articles of the crisis, in order; the first one at start + crisis_after_s. Empty without a crisis_sector.
+    """The articles of the crisis, in order, the first one at start + crisis_after_s. Empty without a crisis_sector.
 
-    Every story is another pair of event and company; languages take turns.
+    Every story has a different combination of event and company; languages alternate.
     """
     if not plan.crisis_sector:
         return []
@@ -225,12 +233,12 @@ def crisis(seed: int, start: datetime, plan: Plan) -> list[PublishedArticle]:
         offset = 0 if number == 0 else rng.uniform(0, plan.crisis_lasts_s)
         moment = begin + timedelta(seconds=int(offset))
         story = write_story(rng, event, story=f"c{number:03d}", kind="crisis", language=language, moment=moment, cast=cast)
-        articles += _printed(rng, story, plan, (2, 12))
+        articles += _publish(rng, story, plan, (2, 12))
     return _in_order(articles)
 
 
 def decoys(seed: int, start: datetime, plan: Plan) -> list[PublishedArticle]:
-    """What looks like a crisis and is none, before the crisis: many good stories, and one bad one printed seven times."""
+    """Articles that must not raise an alert, before the crisis: many positive stories, and one negative story in seven articles."""
     if not plan.crisis_sector:
         return []
     rng = _seeded(f"{seed}:decoys")
@@ -241,7 +249,7 @@ def decoys(seed: int, start: datetime, plan: Plan) -> list[PublishedArticle]:
         event = next(event for event in grammar_of(language).decoy if event.kind == "launch")
         moment = start + timedelta(seconds=rng.randrange(span))
         story = write_story(rng, event, story=f"d{number:03d}", kind="decoy", language=language, moment=moment, cast=_cast(rng, event))
-        articles += _printed(rng, story, plan, (2, 12))
+        articles += _publish(rng, story, plan, (2, 12))
     language = rng.choice(LANGUAGES)
     event = next(event for event in grammar_of(language).decoy if event.kind == "recall")
     sector = "autos" if plan.crisis_sector != "autos" else "consumer"
@@ -255,8 +263,29 @@ def decoys(seed: int, start: datetime, plan: Plan) -> list[PublishedArticle]:
     return _in_order(articles)
 
 
+def weeks_of_history(seed: int, end: datetime, *, days: int = 28, per_day: int = 500) -> list[PublishedArticle]:
+    """A long history with one crisis a week, each in another sector: ordinary days, weekends and alerts for charts and baselines.
+
+    Args:
+        seed: random seed.
+        end: the history ends here, aware.
+        days: its length.
+        per_day: mean number of ordinary articles per day, copies included.
+
+    Returns:
+        All articles, oldest first.
+    """
+    articles = history(seed, end, Plan(history_h=24.0 * days, history_articles=per_day * days))
+    rng = _seeded(f"{seed}:weeks")
+    for week, sector in zip(range(days // 7), rng.sample(sectors(), len(sectors())), strict=False):
+        begin = end - timedelta(days=days - 7 * week - rng.randrange(1, 6), hours=rng.randrange(4, 10))
+        plan = Plan(crisis_sector=sector, crisis_after_s=0.0, crisis_lasts_s=3600.0, crisis_stories=24)
+        articles += [replace(article, story=f"w{week}-{article.story}") for article in crisis(seed + week, begin, plan)]
+    return _in_order([article for article in articles if article.published_at < end])
+
+
 def _seeded(name: str) -> random.Random:
-    """A generator of its own for each part of the script, so that changing one leaves the others alone."""
+    """A separate random generator for each part of the script, so that changing one does not affect the others."""
     return random.Random(name)  # noqa: S311 -- stories, not secrets
 
 
@@ -266,11 +295,11 @@ def _in_order(articles: list[PublishedArticle]) -> list[PublishedArticle]:
 
 _WHEN = attrgetter("published_at")
 HISTORY_IN_LIVE_FEED = 5
-"""The archive holds the history but for its last few articles, so that a paper's feed is never empty and shares none with it."""
+"""So many of the newest history articles are in the feed instead of the archive, so that the feed is never empty."""
 
 
 class Timeline:
-    """All articles of one run. Safe for threads. `start` is a whole second: so are all times in feeds."""
+    """All articles of one run. Thread safe. All times, including `start`, are whole seconds, as in feeds."""
 
     def __init__(self, seed: int, start: datetime, plan: Plan) -> None:
         self._seed, self.start, self._plan = seed, start.replace(microsecond=0), plan
@@ -289,7 +318,7 @@ class Timeline:
         }
 
     def crisis_began(self, now: datetime) -> datetime | None:
-        """When the first story of the crisis was published; None before that, and without a crisis."""
+        """Publication time of the first crisis article; None before that and without a crisis."""
         at = self._crisis[0].published_at if self._crisis else None
         return at if at is not None and at <= min(now, self._frozen_at or now) else None
 
@@ -304,8 +333,8 @@ class Timeline:
         with self._lock:
             self._frozen_at = min(now, self._frozen_at or now)
 
-    def _reach(self, now: datetime) -> datetime:
-        """Make the articles up to `now` (or the freeze, if that came first), and return that moment."""
+    def _generate_until(self, now: datetime) -> datetime:
+        """Generate the articles up to `now` or the freeze, whichever is first. Returns that time."""
         now = min(now, self._frozen_at or now)
         while self.start + timedelta(minutes=self._minutes) <= now:
             self._add(live_minute(self._seed, self.start, self._plan, self._minutes))
@@ -313,24 +342,24 @@ class Timeline:
         return now
 
     def published(self, now: datetime) -> list[PublishedArticle]:
-        """Everything visible at `now`, oldest first."""
+        """All articles published by `now`, oldest first."""
         with self._lock:
-            return self._all[: bisect_right(self._all, self._reach(now), key=_WHEN)]
+            return self._all[: bisect_right(self._all, self._generate_until(now), key=_WHEN)]
 
     def archive(self, source: str) -> list[PublishedArticle]:
-        """The older part of a paper's history, oldest first: never changes."""
+        """The older history of a newspaper, oldest first; it never changes."""
         return self._by_paper[source][: self._archived[source]]
 
     def latest(self, source: str, now: datetime, limit: int) -> list[PublishedArticle]:
-        """The newest `limit` articles of a paper that are not in its archive, oldest first."""
+        """The newest `limit` articles of a newspaper that are not in its archive, oldest first."""
         with self._lock:
             articles = self._by_paper[source]
-            end = bisect_right(articles, self._reach(now), key=_WHEN)
+            end = bisect_right(articles, self._generate_until(now), key=_WHEN)
             return articles[max(self._archived[source], end - limit) : end]
 
     def article(self, source: str, path: str, now: datetime) -> PublishedArticle | None:
-        """The article of a paper at `path`; None where there is none yet."""
+        """The article at `path`; None if it is not published yet."""
         with self._lock:
-            moment = self._reach(now)
+            moment = self._generate_until(now)
             article = self._by_path.get((source, path))
             return article if article is not None and article.published_at <= moment else None

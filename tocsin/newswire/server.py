@@ -1,4 +1,4 @@
-"""The HTTP of the newswire: conditional requests, gzip, keep-alive. It knows nothing of news."""
+"""The newswire's HTTP server: conditional requests, gzip and keep-alive."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GZIP_FROM_BYTES = 500
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """What is at a path.
+    """The response for a path.
 
     etag: of the body as it is; the compressed one has its own
     changed_at: None for what has no time of its own
@@ -36,18 +36,18 @@ class HttpAnswer:
 
     @staticmethod
     def of(body: bytes, content_type: str, *, changed_at: datetime | None = None, max_age_s: int = 1) -> HttpAnswer:
-        """What is there."""
+        """A response with status 200."""
         etag = hashlib.blake2b(body, digest_size=10).hexdigest()
         return HttpAnswer(HTTPStatus.OK, body, content_type, etag, changed_at, max_age_s)
 
     @staticmethod
     def missing() -> HttpAnswer:
-        """404."""
+        """A response with status 404."""
         body = b"<!doctype html><title>404</title><p>There is no such page.</p>\n"
         return HttpAnswer(HTTPStatus.NOT_FOUND, body, "text/html; charset=utf-8", "", None, 0)
 
     def unchanged(self, if_none_match: str, if_modified_since: str) -> bool:
-        """Whether the client has it already (RFC 9110, 13.2.2): an If-None-Match makes If-Modified-Since void."""
+        """Whether the client's copy is current (RFC 9110, 13.2.2): If-None-Match takes precedence over If-Modified-Since."""
         if if_none_match:
             named = {tag.strip().removeprefix("W/").strip('"').removesuffix("-gzip") for tag in if_none_match.split(",")}
             return self.etag in named or "*" in named
@@ -61,7 +61,7 @@ class HttpAnswer:
 
 
 class WireServer(ThreadingHTTPServer):
-    """Serves what `answer` says is at a path, on its own threads, from `begin` to `end`."""
+    """Serves the responses of `answer` in its own threads, from `begin` to `end`."""
 
     daemon_threads = True
     request_queue_size = 64
@@ -74,11 +74,11 @@ class WireServer(ThreadingHTTPServer):
         self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.1}, name="newswire", daemon=True)
 
     def begin(self) -> None:
-        """Serve in the background."""
+        """Start serving."""
         self._thread.start()
 
     def end(self) -> None:
-        """Stop, and close the connections that clients keep open."""
+        """Stop serving and close kept-alive connections."""
         self.shutdown()
         with self._lock:
             still_open = list(self._open)
@@ -89,19 +89,19 @@ class WireServer(ThreadingHTTPServer):
         self._thread.join()
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Remember the connection, so that `end` can close it."""
+        """Record the connection, so that `end` can close it."""
         with self._lock:
             self._open.add(request)
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:
-        """Forget the connection, and close it."""
+        """Close the connection."""
         with self._lock:
             self._open.discard(request)
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that goes away in the middle is no error of ours; anything else is shown."""
+        """Ignore clients that disconnect; report other errors."""
         import sys
 
         if not isinstance(sys.exception(), OSError):
@@ -117,11 +117,11 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
-        """Answer with the body."""
+        """Respond with the body."""
         self._reply(with_body=True)
 
     def do_HEAD(self) -> None:
-        """Answer as GET would, without the body."""
+        """Respond as GET, without the body."""
         self._reply(with_body=False)
 
     def _reply(self, *, with_body: bool) -> None:
@@ -150,4 +150,4 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing: `Newswire.requests` counts."""
+        """Log nothing: `Newswire.requests` counts requests."""

@@ -1,9 +1,9 @@
-"""The newswire as web sites on 127.0.0.1: each paper has its own port, so that a crawler can be polite to every one of them.
+"""The newswire as web sites on 127.0.0.1. Each newspaper has its own port, so that a crawler's per-host pacing does not slow it down.
 
-    GET /feed.xml       the latest articles of the paper      GET /archive.xml   its older ones, with their whole text
-    GET /Y/M/D/X.html   an article                            GET /robots.txt    forbids /private/
+    GET /feed.xml       the latest articles            GET /archive.xml   older articles, with their full text
+    GET /Y/M/D/X.html   an article                            GET /robots.txt    disallows /private/
 
-Feeds and pages have an ETag and a Last-Modified and are not sent again to who names them; gzip for who accepts it.
+Feeds and pages support conditional requests (ETag, Last-Modified) and gzip.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tocsin.newswire.script import Plan, PublishedArticle, Timeline
 from tocsin.newswire.server import HttpAnswer, WireServer
 
 LATEST = 100
-"""Articles that a feed shows: more than the busiest paper prints in five lively minutes with a crisis in them."""
+"""Articles in a feed: more than the busiest newspaper publishes in five minutes with a crisis."""
 
 INTERVAL_S = 1.5
 ARCHIVE_INTERVAL_S = 30.0
@@ -34,15 +34,18 @@ _HTML = "text/html; charset=utf-8"
 
 
 def now_utc() -> datetime:
-    """The time that the newswire goes by unless it is told another."""
+    """The current time, aware UTC: the default clock."""
     return datetime.now(UTC)
 
 
 class Newswire:
-    """A running newswire. Its stories begin when it starts; all of them follow from `seed` and `plan`.
+    """A running newswire. Its articles are determined by `seed`, `plan` and the time when it starts.
 
-    clock: what time it is, in UTC
-    port: of the page that lists the papers; 0 for any free one. The papers take the free ones that they find
+    Args:
+        seed: random seed.
+        plan: parameters; None for the defaults.
+        clock: the current time, aware UTC.
+        port: port of the index page; 0 for any free port. The newspapers use free ports.
     """
 
     def __init__(self, *, seed: int = 7, plan: Plan | None = None, clock: Callable[[], datetime] = now_utc, port: int = 0) -> None:
@@ -53,7 +56,7 @@ class Newswire:
         self._cache: dict[str, tuple[tuple[str, ...], HttpAnswer]] = {}
         self._lock = threading.Lock()
         self.requests: Counter[tuple[str, int]] = Counter()
-        """How often each (URL, status) was answered; a 304 counts as the 200 that it stands for."""
+        """Number of requests per (URL, status); a 304 counts as 200."""
 
     def __enter__(self) -> Newswire:
         self.start()
@@ -63,9 +66,9 @@ class Newswire:
         self.stop()
 
     def start(self) -> str:
-        """Begin to publish and to serve. Returns the address of the list of papers, such as "http://127.0.0.1:43211".
+        """Start publishing and serving. Returns the address of the index page, such as "http://127.0.0.1:43211".
 
-        Raises SettingsError when the port is taken.
+        Raises SettingsError if the port is in use.
         """
         try:
             for paper in (None, *PAPERS):
@@ -83,23 +86,23 @@ class Newswire:
         return self.url
 
     def stop(self) -> None:
-        """Stop serving and close all connections. What was published stays readable in `published`."""
+        """Stop serving and close all connections. `published` still works."""
         for server in self._servers:
             server.end()
         self._servers.clear()
 
     @property
     def url(self) -> str:
-        """The address of the list of papers."""
+        """Address of the index page."""
         return self._bases[""]
 
     def url_of(self, paper: Newspaper) -> str:
-        """The address of a paper's site."""
+        """Address of a newspaper's site."""
         return self._bases[paper.name]
 
     @property
     def companies_file(self) -> Path:
-        """The invented companies, for the setting `companies`."""
+        """Path of the companies file, for the setting `companies`."""
         return companies_path()
 
     @property
@@ -110,20 +113,20 @@ class Newswire:
 
     @property
     def crisis_started_at(self) -> datetime | None:
-        """When the crisis began; None before it does, and when none is planned."""
+        """When the crisis started; None before that and without a crisis."""
         return self._running.crisis_began(self._clock())
 
     def quiesce(self) -> None:
-        """Publish no more, so that the ledger is final; what is published is still served."""
+        """Stop publishing; published articles are still served."""
         self._running.freeze(self._clock())
 
     def published(self, now: datetime | None = None) -> list[PublishedArticle]:
-        """The ledger: every article that is visible at `now` (default: the clock's), oldest first, with its whole URL."""
+        """All articles published by `now` (default: the clock's time), oldest first, with full URLs."""
         articles = self._running.published(now or self._clock())
         return [replace(article, url=self._bases[article.source] + article.url) for article in articles]
 
     def sources(self) -> list[dict[str, Any]]:
-        """Two [[sources]] tables a paper: its feed, and once in a while its archive."""
+        """Two [[sources]] tables per newspaper: its feed, and its archive with a longer interval."""
         rows: list[dict[str, Any]] = []
         for paper in PAPERS:
             common = {"language": paper.language, "kind": paper.form, "allow_private": True}
@@ -135,7 +138,7 @@ class Newswire:
         return rows
 
     def write_config(self, folder: Path) -> Path:
-        """Write `sources` as sources.toml into `folder`; returns its path."""
+        """Write `sources` to sources.toml in `folder`. Returns its path."""
         tables = ("\n".join(["[[sources]]", *(f"{key} = {_toml(value)}" for key, value in row.items()), ""]) for row in self.sources())
         path = folder / "sources.toml"
         path.write_text("\n".join(tables), encoding="utf8")
@@ -151,7 +154,7 @@ class Newswire:
         timeline, now = self._running, self._clock()
         if path == "/robots.txt":
             return HttpAnswer.of(ROBOTS.encode(), "text/plain; charset=utf-8", max_age_s=3600)
-        if path.startswith("/private/"):  # served all the same, so that a crawler that asks for it is found out
+        if path.startswith("/private/"):  # served nevertheless, to detect crawlers that ignore robots.txt
             return HttpAnswer.of(b"<!doctype html><title>private</title><p>No crawler should read this.</p>", _HTML)
         if paper is None:
             papers = [(f"{self.url_of(each)}/", each.name) for each in PAPERS]
@@ -171,7 +174,7 @@ class Newswire:
         return HttpAnswer.of(page, _HTML, changed_at=article.published_at, max_age_s=3600)
 
     def _feed(self, paper: Newspaper, path: str, articles: list[PublishedArticle], *, full: bool) -> HttpAnswer:
-        """The feed, rendered once for each state that it is in."""
+        """The rendered feed, cached until its articles change."""
         base = self.url_of(paper)
         state = tuple(article.url for article in articles)
         with self._lock:
@@ -190,5 +193,5 @@ class Newswire:
 
 
 def _toml(value: object) -> str:
-    """A TOML value: JSON writes strings, numbers and booleans the same way."""
+    """A TOML value; JSON has the same syntax for strings, numbers and booleans."""
     return json.dumps(value, ensure_ascii=False)

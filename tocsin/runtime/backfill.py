@@ -26,7 +26,7 @@ from ingest.kafka.outbox import ArchiveState, Outbox
 from ingest.kafka.producer import BoundedProducer
 from ingest.kafka.publisher import Publisher
 from stream.worker.batches import Raw
-from stream.worker.pipeline import Drafts, Pipeline
+from stream.worker.pipeline import ClassifiedBatch, Pipeline
 from tocsin.runtime import wiring
 from tocsin.runtime.embedded import Stack, sole_owner
 from tocsin.runtime.pipeline import make_pipeline
@@ -121,7 +121,7 @@ class _DirectSink:
         self._pipeline, self._outbox = pipeline, outbox
         self._pool = ThreadPoolExecutor(1, "store")
         self._began = datetime.now(UTC).isoformat()
-        self._before: Future[None] | None = None
+        self._previous: Future[None] | None = None
         self.waiting = 0
 
     def archive(self, key: str) -> ArchiveState:
@@ -129,24 +129,24 @@ class _DirectSink:
         return self._outbox.archive(key)
 
     def put(self, articles: Sequence[Article], path: str, key: str, state: ArchiveState) -> None:
-        """As ingest.archive.backfill.Sink.put. Raises TocsinError, also for the batch before."""
-        place = f"{path}@{sha(key or self._began)[:8]}"  # not a topic: names the dead letters of this archive
-        messages = [Raw(place, 0, state.line - len(articles) + n, a.id.encode(), encode(a)) for n, a in enumerate(articles)]
-        drafts = self._pipeline.draft(messages, datetime.now(UTC))
+        """As ingest.archive.backfill.Sink.put. Raises TocsinError, also for the previous batch."""
+        source_name = f"{path}@{sha(key or self._began)[:8]}"  # not a topic: names the dead letters of this archive
+        messages = [Raw(source_name, 0, state.line - len(articles) + n, a.id.encode(), encode(a)) for n, a in enumerate(articles)]
+        classified = self._pipeline.classify_batch(messages, datetime.now(UTC))
         self.wait_stored()
         self.waiting = len(articles)
-        self._before = self._pool.submit(self._store, drafts, key, state)
+        self._previous = self._pool.submit(self._store, classified, key, state)
 
-    def _store(self, drafts: Drafts, key: str, state: ArchiveState) -> None:
-        self._pipeline.keep(drafts, datetime.now(UTC))
+    def _store(self, classified: ClassifiedBatch, key: str, state: ArchiveState) -> None:
+        self._pipeline.store_batch(classified, datetime.now(UTC))
         if key:
             self._outbox.put([], archive=key, archive_state=state)
 
     def wait_stored(self) -> None:
         """Wait until everything put so far is stored. Raises TocsinError."""
-        if self._before is not None:
-            self._before.result()
-        self._before, self.waiting = None, 0
+        if self._previous is not None:
+            self._previous.result()
+        self._previous, self.waiting = None, 0
 
     def has_room(self) -> bool:
         """Always: `put` itself waits."""

@@ -138,7 +138,7 @@ class Stack:
             outbox=True,
             session_timeout_s=EMBEDDED_SESSION_TIMEOUT_S,
             broker_pid=self.broker.pid or 0,
-            era=self.broker.era,
+            broker_run=self.broker.run_id,
         )
 
     def _give_up(self, why: str) -> None:

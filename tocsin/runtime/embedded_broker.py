@@ -40,12 +40,12 @@ def rss_bytes(pid: int | None) -> int:
 
 
 class EmbeddedBroker:
-    """One Tansu process. `address` is the same after restarts; `era` names the current run."""
+    """One Tansu process. `address` is the same after restarts; `run_id` names the current run."""
 
     def __init__(self, log_file: Path, port: int = 0) -> None:
         self.port = port or free_port()
         self.address = f"127.0.0.1:{self.port}"
-        self.era = ""
+        self.run_id = ""
         self._log_file = log_file
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -69,7 +69,7 @@ class EmbeddedBroker:
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C must not reach it: the broker stops last
             )
-        self.era = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}"
+        self.run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}"
         deadline = time.monotonic() + timeout_s
         while not accepts("127.0.0.1", self.port, 0.2):
             if self._process.poll() is not None:

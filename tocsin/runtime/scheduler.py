@@ -23,7 +23,7 @@ import msgspec
 
 from core import log
 from core.errors import SettingsError, StoreError
-from core.files import sole
+from core.files import locked_or_raise
 from core.settings import ENV_PREFIX, Settings, environment
 from storage.store import Store
 from tocsin.runtime import wiring
@@ -261,7 +261,7 @@ def running_scheduler(settings: Settings, store: Store) -> Iterator[dict[str, da
     global _context  # noqa: PLW0603  stored jobs are function names and find their context here
     folder = wiring.data_dir(settings)
     busy = SettingsError(f"another scheduler runs on the data folder {folder}; stop it, or set data_dir to another folder")
-    with sole(folder / "schedule.lock", busy):
+    with locked_or_raise(folder / "schedule.lock", busy):
         scheduler = make_scheduler(settings, folder / "schedule.sqlite")
         context = _context = _Context(settings, store)
         try:

@@ -157,7 +157,7 @@ class WorkerProcessPlan(msgspec.Struct, frozen=True, kw_only=True):
         schedule: whether it runs the scheduler.
         session_timeout_s: seconds after which the broker reassigns a dead worker's partitions.
         broker_pid: the embedded broker, terminated with this process if the parent is gone; 0 for none.
-        era: names one run of the embedded broker, whose offsets start from zero at each start; "" for Kafka.
+        broker_run: names one run of the embedded broker, whose offsets start from zero at each start; "" for Kafka.
         first: account to create if there are none; its password stays in the parent.
         outbox: whether the parent publishes the outbox in data_dir and its crawler reads the mailbox there.
     """
@@ -167,7 +167,7 @@ class WorkerProcessPlan(msgspec.Struct, frozen=True, kw_only=True):
     schedule: bool = True
     session_timeout_s: float = 12.0
     broker_pid: int = 0
-    era: str = ""
+    broker_run: str = ""
     first: Account | None = None
     outbox: bool = False
 
@@ -214,7 +214,7 @@ def run_worker_process(plan: WorkerProcessPlan, stop: threading.Event | None = N
             classifier = LockedClassifier(classifier)  # the API uses it too
             model.set_result(classifier)
         _log.info("model_ready", model=classifier.version)
-        pipeline = make_pipeline(settings, store, classifier, era=plan.era)
+        pipeline = make_pipeline(settings, store, classifier, broker_run=plan.broker_run)
 
         async def main() -> None:
             stop_requested = asyncio.Event()

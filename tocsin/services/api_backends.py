@@ -107,7 +107,7 @@ def _watchlists(settings: Settings, store: Store) -> Callable[[], list[Watchlist
                 title_zh=each.title_zh,
                 companies=each.companies,
                 topics=each.topics,
-                keywords=tuple(term.written for term in each.terms),
+                keywords=tuple(term.text for term in each.terms),
                 backfilled=filled.get(each.name) == each.digest,
             )
             for each in loaded()

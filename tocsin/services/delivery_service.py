@@ -16,7 +16,7 @@ from core.errors import Conflict, InvalidInput, NotFound
 from core.settings import Settings
 from dashboard.services import DAYS, OUTCOMES, DeliveryLog, DeliveryOutcome, DeliveryRecord, EndpointStatus
 from storage.store import AlertGroup, Delivery, Replay, Store
-from stream.delivery.delivery_scheduler import REACH, next_attempt, open_replays
+from stream.delivery.delivery_scheduler import MAX_DELIVERY_AGE, next_attempt, open_replays
 from stream.delivery.endpoints import endpoints as parsed
 from stream.delivery.formats.base import GONE, is_rate_limited
 from stream.delivery.formats.generic import TEST
@@ -73,7 +73,7 @@ class StoredDeliveryService:
         lasts = self._store.alerts.last_attempts(since)
         known = states(self._settings, lasts)
         groups = {group.subject: group for group in self._store.alert_groups.since(since)}
-        asked = {(each.alert_id, each.endpoint): each for each in open_replays(self._store.replays.since(now - REACH), lasts)}
+        asked = {(each.alert_id, each.endpoint): each for each in open_replays(self._store.replays.since(now - MAX_DELIVERY_AGE), lasts)}
         by_name = {each.endpoint: each for each in known}
         sent = sorted((_sent(last, by_name.get(last.endpoint), groups, asked, now) for last in lasts), key=_newest_first)
         gone = sorted({each.endpoint for each in sent} - set(by_name))
@@ -135,7 +135,7 @@ def _sent(
         outcome, due = "waiting", now
     elif last.delivered:
         outcome = "delivered"
-    elif place is None or place.state == "gone" or due is None or last.sent_at < now - REACH:
+    elif place is None or place.state == "gone" or due is None or last.sent_at < now - MAX_DELIVERY_AGE:
         outcome, due = "dead", None
     else:
         outcome = "waiting" if is_rate_limited(last) else "failed"

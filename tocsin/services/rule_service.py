@@ -46,7 +46,7 @@ class StoredRuleService:
         return wiring.make_rules(self._settings, text=text, watchlists=wiring.active_watchlists(self._settings, self._store))
 
 
-class RuleFollower:
+class RuleUpdates:
     """Polls the store for newly saved rules, for a worker. For one thread."""
 
     def __init__(self, settings: Settings, store: Store) -> None:

@@ -1,6 +1,6 @@
 """Watchlists edited on the dashboard: validated, previewed on stored articles, saved, and loaded by workers.
 
-    new text ─▶ backfill ─▶ the worker matches with it ─▶ articles stored meanwhile ─▶ marked as backfilled   (WatchlistFollower)
+    new text ─▶ backfill ─▶ the worker matches with it ─▶ articles stored meanwhile ─▶ marked as backfilled   (WatchlistUpdates)
 
 A worker backfills a new watchlist before it uses it, while it continues to process batches: without history the first ordinary
 day would look like a crisis (stream/watchlists/watchlist_backfill.py).
@@ -127,10 +127,10 @@ class StoredWatchlistService:
         return WatchlistPreview(since, until, read, tuple(lists))
 
 
-class WatchlistFollower:
+class WatchlistUpdates:
     """Polls the store for newly saved watchlists and backfills them in a thread, for a worker.
 
-    Implements the protocol of stream.watchlists.matcher that supplies new matchers.
+    Implements stream.watchlists.matcher.MatcherUpdates.
     """
 
     def __init__(

@@ -144,7 +144,7 @@ def test_the_refresh_runs_in_a_process_of_its_own_beside_an_open_embedded_store(
         refresh_job()
     said = "".join(capfd.readouterr())
     assert "action=skip" in said
-    assert "no label to learn from" in said
+    assert "no labels to learn from" in said
     assert not (tmp_path / "models" / "snapshot.json").exists()
 
 

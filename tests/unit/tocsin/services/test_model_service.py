@@ -146,7 +146,7 @@ def test_a_refresh_runs_in_a_process_of_its_own_and_what_came_of_it_is_kept(desk
     until(lambda: audit(store)[0][1] == "refresh ended", "its end is in the audit log", 200)
     found = desk.refresh_status()
     assert found is not None
-    assert (found.state, found.did, found.actor, found.reasons) == ("ended", "skip", "王芳", ("no label to learn from",))
+    assert (found.state, found.did, found.actor, found.reasons) == ("ended", "skip", "王芳", ("no labels to learn from",))
     assert [each[1] for each in audit(store)] == ["refresh ended", "refresh started"]
     assert '"action":"skip"' in audit(store)[0][4]
     assert list(versions.root.glob("snapshot*")) == []
@@ -157,7 +157,7 @@ def test_a_refresh_elsewhere_is_seen_and_not_joined(desk: LocalModelService, ver
         report("training")
         found = desk.refresh_status()
         assert found is not None
-        assert (found.state, found.actor, found.told[0][1]) == ("running", "scheduler", "training")
+        assert (found.state, found.actor, found.log_lines[0][1]) == ("running", "scheduler", "training")
         with pytest.raises(Conflict, match="under way"):
             desk.refresh("Ann", force=False)
         old = time.time() - 600

@@ -22,7 +22,7 @@ from stream.detection.spike_rule import SpikeRule
 from stream.worker.pipeline import Pipeline
 from tests.helpers.dashboard import callback_body
 from tocsin.runtime import wiring
-from tocsin.services.rule_service import MAX_CHARS, RuleFollower, StoredRuleService
+from tocsin.services.rule_service import MAX_CHARS, RuleUpdates, StoredRuleService
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 FLOOD = """
@@ -136,7 +136,7 @@ def test_who_watches_takes_them_up_within_half_a_minute_and_keeps_those_that_can
     desk: StoredRuleService, store: Store, tmp_path: Path
 ):
     settings = Settings(data_dir=str(tmp_path))
-    pipeline = Pipeline(KeywordClassifier(), store, SpikeRule(warmup_s=0), written=RuleFollower(settings, store))
+    pipeline = Pipeline(KeywordClassifier(), store, SpikeRule(warmup_s=0), written=RuleUpdates(settings, store))
     assert pipeline.watch(tell(store, 7, NOW), NOW) == []
     kept = desk.save(FLOOD, "", "王芳")
     later = NOW + timedelta(seconds=20)
@@ -165,13 +165,13 @@ def test_the_page_shows_tries_and_saves(desk: StoredRuleService, store: Store, l
         return dict(answer.json["response"])
 
     assert ask("ru-text.value", "ru-text.id", ru_text_id="ru-text")["ru-text"]["value"] == ""
-    tried = str(ask("ru-said.children", "ru-try.n_clicks", ru_try_n_clicks=1, ru_text_value=FLOOD))
+    tried = str(ask("ru-message.children", "ru-try.n_clicks", ru_try_n_clicks=1, ru_text_value=FLOOD))
     assert ("1 alerts in the last" if language == "en" else "将触发 1 次报警") in tried
-    wrong = str(ask("ru-said.children", "ru-try.n_clicks", ru_try_n_clicks=1, ru_text_value=WRONG))
+    wrong = str(ask("ru-message.children", "ru-try.n_clicks", ru_try_n_clicks=1, ru_text_value=WRONG))
     assert "did you mean" in wrong and "✗" in wrong
-    kept = ask("ru-kept.children", "ru-save.n_clicks", ru_save_n_clicks=1, ru_text_value=FLOOD, ru_base_data="")
+    kept = ask("ru-saved.children", "ru-save.n_clicks", ru_save_n_clicks=1, ru_text_value=FLOOD, ru_base_data="")
     assert ("Written by local" if language == "en" else "local 写于") in str(kept)
-    late = ask("ru-kept.children", "ru-save.n_clicks", ru_save_n_clicks=1, ru_text_value="", ru_base_data="")
+    late = ask("ru-saved.children", "ru-save.n_clicks", ru_save_n_clicks=1, ru_text_value="", ru_base_data="")
     assert "changed the rules meanwhile" in str(late)
     assert store.rule_texts.newest() is not None
     assert wiring.make_rules(Settings(data_dir=str(tmp_path)), text=FLOOD).limit_rules[0].name == "洪水"

@@ -32,7 +32,7 @@ from tocsin.runtime import wiring
 from tocsin.runtime.pipeline import make_pipeline
 from tocsin.services.api_backends import backends
 from tocsin.services.rule_service import StoredRuleService
-from tocsin.services.watchlist_service import MAX_CHARS, StoredWatchlistService, WatchlistFollower
+from tocsin.services.watchlist_service import MAX_CHARS, StoredWatchlistService, WatchlistUpdates
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 BONDS = """
@@ -145,7 +145,7 @@ def test_who_scores_gives_it_its_past_then_follows_it_and_misses_nothing_in_betw
     desk: StoredWatchlistService, store: Store, settings: Settings
 ):
     tell(store, 7, NOW - timedelta(days=2))
-    following = WatchlistFollower(settings, store, every_s=0.0, now=lambda: NOW)
+    following = WatchlistUpdates(settings, store, every_s=0.0, now=lambda: NOW)
     pipeline = Pipeline(KeywordClassifier(), store, SpikeRule(warmup_s=0), following=following)
     pipeline.score([arrived("债券 平静", 1, NOW)], NOW)  # the look that it starts finds nothing
     following.wait()
@@ -211,12 +211,12 @@ def test_the_page_shows_tries_and_saves(desk: StoredWatchlistService, store: Sto
         return dict(answer.json["response"])
 
     assert ask("wa-text.value", "wa-text.id", wa_text_id="wa-text")["wa-text"]["value"] == ""
-    tried = str(ask("wa-said.children", "wa-try.n_clicks", wa_try_n_clicks=1, wa_text_value=BONDS))
+    tried = str(ask("wa-message.children", "wa-try.n_clicks", wa_try_n_clicks=1, wa_text_value=BONDS))
     assert ("Bonds" if language == "en" else "债券关注") in tried
     assert ("7 articles, 0 of them negative" if language == "en" else "7 篇，其中负面 0 篇") in tried
-    wrong = str(ask("wa-said.children", "wa-try.n_clicks", wa_try_n_clicks=1, wa_text_value=WRONG))
+    wrong = str(ask("wa-message.children", "wa-try.n_clicks", wa_try_n_clicks=1, wa_text_value=WRONG))
     assert "did you mean" in wrong and "✗" in wrong
-    kept = ask("wa-kept.children", "wa-save.n_clicks", wa_save_n_clicks=1, wa_text_value=BONDS, wa_base_data="")
+    kept = ask("wa-saved.children", "wa-save.n_clicks", wa_save_n_clicks=1, wa_text_value=BONDS, wa_base_data="")
     assert ("Written by local" if language == "en" else "local 写于") in str(kept)
 
 
