@@ -61,8 +61,8 @@ def measure(folder: Path, *, data: Path | None = None, docs: int = 4096, hf_docs
     tokens = sum(map(len, encode_pairs(ours.tokenizer, [(text, "") for text in texts], ours.max_tokens)))
     threads = torch.get_num_threads()
     precision = torch.bfloat16 if ours.precision == "bfloat16" else torch.float32
-    said = {text: found.sentiment for text, found in zip(texts, ours.classify(every), strict=True)}
-    same = [label["label"] == SENTIMENTS[max(range(3), key=said[text].__getitem__)] for text, label in zip(some, theirs(some), strict=True)]
+    predicted = {text: found.sentiment for text, found in zip(texts, ours.classify(every), strict=True)}
+    same = [label["label"] == SENTIMENTS[max(range(3), key=predicted[text].__getitem__)] for text, label in zip(some, theirs(some), strict=True)]
     ours_s, theirs_s, peaks = [], [], []
     for _ in tqdm(range(repeats), desc="classify", unit="round"):
         peaks.append(peak_flops(precision, threads, ours.device))

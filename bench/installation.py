@@ -76,7 +76,7 @@ class BenchInstallation:
         while not all(node.ready() for node in self.nodes):
             self.check()
             if time.monotonic() > deadline:
-                raise TocsinError(f"the workers were not ready after {READY_S:.0f} s: {self._last_words(0)}")
+                raise TocsinError(f"the workers were not ready after {READY_S:.0f} s: {self._log_tail(0)}")
             time.sleep(0.1)
         self.ready_s = time.monotonic() - began
         self._sender = BoundedProducer(broker, names.articles, max_in_flight=20_000)
@@ -105,20 +105,20 @@ class BenchInstallation:
         """Raises TocsinError when a worker has ended."""
         for number, node in enumerate(self.nodes):
             if node.returncode is not None:
-                raise TocsinError(f"worker {number} ended with {node.returncode}: {self._last_words(number)}")
+                raise TocsinError(f"worker {number} ended with {node.returncode}: {self._log_tail(number)}")
 
-    def _last_words(self, number: int) -> str:
+    def _log_tail(self, number: int) -> str:
         return (self._folder / f"worker-{number}" / "log").read_text(errors="replace")[-1500:]
 
     def publish(self, articles: Sequence[Article]) -> None:
         """Hand articles to Kafka; those before must have been taken."""
         for article in articles:
             while not self._sender.has_room():
-                self._settle()
+                self._collect_deliveries()
                 time.sleep(0.001)
             self._sender.send(self.sent, article.id.encode(), encode(article))
             self.sent += 1
-        self._settle()
+        self._collect_deliveries()
 
     def feed(self, source: Iterator[Article], backlog: int) -> int:
         """Publish of `source` what keeps `backlog` articles waiting; how many are stored."""
@@ -151,12 +151,12 @@ class BenchInstallation:
         deadline = time.monotonic() + timeout_s
         while self._sender.in_flight:
             self.check()
-            self._settle()
+            self._collect_deliveries()
             if time.monotonic() > deadline:
                 raise TocsinError(f"Kafka did not take {self._sender.in_flight} articles in {timeout_s:.0f} s")
             time.sleep(0.002)
 
-    def _settle(self) -> None:
+    def _collect_deliveries(self) -> None:
         failed = [done.error for done in self._sender.delivery_reports() if done.error]
         if failed:
             raise TocsinError(f"Kafka did not take an article: {failed[0]}")

@@ -32,8 +32,8 @@ SATURATE_S = 20.0
 BURST = 12
 BURST_EVERY_S = 2.5
 PROBE = 5
-LOOK_S = 0.02
-PATIENCE_S = 30.0
+POLL_S = 0.02
+TIMEOUT_S = 30.0
 
 
 class LatencyPoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,7 +41,7 @@ class LatencyPoint(msgspec.Struct, frozen=True, kw_only=True):
 
     share: float
     articles_per_s: float
-    rows: int
+    pending_rows: int
     row_p50_ms: float
     row_p99_ms: float
     alerts: int
@@ -68,7 +68,7 @@ def measure(settings: Settings, *, data: Path | None = None, seconds: float = 30
         store = wiring.make_store(place.settings, migrate=False)
         try:
             source = articles(every)
-            _found_history(place)
+            _publish_history(place)
             sustained = place.saturate(source, BACKLOG, SATURATE_S)
             points = [_point(place, store, source, share, sustained, seconds) for share in tqdm(shares, desc="latency", unit="rate")]
         finally:
@@ -78,7 +78,7 @@ def measure(settings: Settings, *, data: Path | None = None, seconds: float = 30
         )
 
 
-def _found_history(place: BenchInstallation) -> None:
+def _publish_history(place: BenchInstallation) -> None:
     """News of two days ago: a stream that has just begun raises no alert."""
     then = datetime.now(UTC) - timedelta(days=2)
     place.publish([article(f"old {n}", f"Acme opens office number {n}", "en", then, company="Acme") for n in range(50)])
@@ -90,8 +90,8 @@ def _point(
 ) -> LatencyPoint:
     rate = share * sustained
     bursts = _bursts(share)
-    rows: dict[str, float] = {}
-    rang: dict[str, float] = {}
+    pending_rows: dict[str, float] = {}
+    pending_alerts: dict[str, float] = {}
     row_ms: list[float] = []
     alert_ms: list[float] = []
     began = last_burst = time.monotonic()
@@ -100,37 +100,37 @@ def _point(
         now = time.monotonic()
         publishing = now - began < seconds
         due = round(rate * (now - began)) - sent if publishing else 0
-        some = list(itertools.islice(source, max(0, due)))
-        place.publish(some)
-        moment = time.monotonic()
-        rows |= {each.id: moment for each in some[::PROBE]}
-        sent += len(some)
+        batch = list(itertools.islice(source, max(0, due)))
+        place.publish(batch)
+        seen_at = time.monotonic()
+        pending_rows |= {each.id: seen_at for each in batch[::PROBE]}
+        sent += len(batch)
         if publishing and now - last_burst >= BURST_EVERY_S:
             series, burst = next(bursts)
             place.publish(burst)
-            rang[series], last_burst = time.monotonic(), now
-        if rows:
-            seen = store.articles.known(list(itertools.islice(rows, 2_000)))
-            moment = time.monotonic()
-            row_ms += [1e3 * (moment - rows.pop(key)) for key in list(seen)]
-        if rang:
+            pending_alerts[series], last_burst = time.monotonic(), now
+        if pending_rows:
+            seen = store.articles.known(list(itertools.islice(pending_rows, 2_000)))
+            seen_at = time.monotonic()
+            row_ms += [1e3 * (seen_at - pending_rows.pop(key)) for key in list(seen)]
+        if pending_alerts:
             found = {alert.series for alert in store.alerts.latest(200)}
-            moment = time.monotonic()
-            alert_ms += [1e3 * (moment - rang.pop(series)) for series in [name for name in rang if name in found]]
-        if not publishing and ((not rows and not rang) or now - began > seconds + PATIENCE_S):
+            seen_at = time.monotonic()
+            alert_ms += [1e3 * (seen_at - pending_alerts.pop(series)) for series in [name for name in pending_alerts if name in found]]
+        if not publishing and ((not pending_rows and not pending_alerts) or now - began > seconds + TIMEOUT_S):
             break
-        time.sleep(LOOK_S)
+        time.sleep(POLL_S)
     place.drain()
     return LatencyPoint(
         share=share,
         articles_per_s=round(sent / seconds, 1),
-        rows=len(row_ms),
+        pending_rows=len(row_ms),
         row_p50_ms=_percentile(row_ms, 50),
         row_p99_ms=_percentile(row_ms, 99),
         alerts=len(alert_ms),
         alert_p50_ms=_percentile(alert_ms, 50),
         alert_p99_ms=_percentile(alert_ms, 99),
-        missed=len(rang),
+        missed=len(pending_alerts),
     )
 
 

@@ -39,12 +39,12 @@ def measure(gazetteer: Gazetteer, path: Path, n: int = 2000) -> Linking:
                 rows.append((f"{row['title'] or ''} {row['text']}", codes))
     drawn = random.Random(0).sample(rows, min(n, len(rows)))
     main = {code: company.key for company in gazetteer.companies.values() for code in (company.key, *company.codes)}
-    right = said = wanted = listed = 0
+    right = found_companies = wanted = listed = 0
     began = time.perf_counter()
     found = [{mention.company for mention in gazetteer.mentions(text)} for text, _ in drawn]
     spent = time.perf_counter() - began
     for names, (_, codes) in zip(found, drawn, strict=True):
         right += len(names & {main.get(code, code) for code in codes})
-        said, wanted = said + len(names), wanted + len(codes)
+        found_companies, wanted = found_companies + len(names), wanted + len(codes)
         listed += sum(code in main for code in codes)
-    return Linking(len(drawn), len(gazetteer.companies), right / said, right / wanted, right / listed, spent / len(drawn) * 1e3)
+    return Linking(len(drawn), len(gazetteer.companies), right / found_companies, right / wanted, right / listed, spent / len(drawn) * 1e3)

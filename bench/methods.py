@@ -83,7 +83,7 @@ def measure(data: Path, *, rows: int = 1500, old_rows: int = 400, start: Path | 
     table = [
         Method(name="before", new=base[SLICE], old=_mean(base), lost=0.0, trained=0, megabytes=_size(start), seconds=0.0, per_set=base)
     ]
-    wanted = [name for name in bench.ways() if not only or name in only]
+    wanted = [name for name in bench.recipes() if not only or name in only]
     for name in tqdm(wanted, desc="methods"):
         table.append(bench.row(name, base))
         tqdm.write(f"{name}: new {table[-1].new:.3f} lost {table[-1].lost:+.2f} in {table[-1].seconds:.0f} s")
@@ -110,7 +110,7 @@ class _Bench:
         self._before = before
         self._options = TrainingOptions(epochs=1, head_lr_scale=2.0, per_template=0, checks=1, rehearse=0.5, unlabelled=0)
 
-    def ways(self) -> dict[str, Callable[[Path], Network]]:
+    def recipes(self) -> dict[str, Callable[[Path], Network]]:
         """How each row's network is made."""
         rates = {"full": 5e-5, "lora": 3e-4, "adalora": 1e-3, "ia3": 3e-3, "heads": 2e-3}
         small = replace(self._options, layers=SMALL, lr=1.4e-4, rehearse=0.8)
@@ -131,7 +131,7 @@ class _Bench:
     def row(self, name: str, base: dict[str, float]) -> Method:
         out = Path(self._folder.name) / name.replace(" ", "-")
         began = monotonic()
-        network = self.ways()[name](out)
+        network = self.recipes()[name](out)
         seconds = monotonic() - began
         found = self.figures(network)
         return Method(

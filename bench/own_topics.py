@@ -59,7 +59,7 @@ class TopicScore(msgspec.Struct, frozen=True):
 
     source: str
     label: str
-    way: str
+    method: str
     average_precision: float
     f1: float
     base: float
@@ -67,42 +67,42 @@ class TopicScore(msgspec.Struct, frozen=True):
 
 def measure(classifier: TransformerClassifier, data: Path) -> list[TopicScore]:
     """Marks of all ways on all classes of which the set is in `data`. Raises ModelError."""
-    seeds = torch.from_numpy(classifier.vectors(background()))
-    marks = []
+    background_vectors = torch.from_numpy(classifier.vectors(background()))
+    scores = []
     for source, classes in CLASSES.items():
         paths = [data / "topic" / f"{source}.{split}.jsonl.gz" for split in ("train", "test")]
         if all(path.is_file() for path in paths):
-            marks += _of_set(classifier, source, classes, [list(read_rows(path)) for path in paths], seeds)
-    return marks
+            scores += _of_set(classifier, source, classes, [list(read_rows(path)) for path in paths], background_vectors)
+    return scores
 
 
 def _of_set(
-    classifier: TransformerClassifier, source: str, classes: dict[str, tuple[str, str]], rows: list[list[Row]], seeds: Tensor
+    classifier: TransformerClassifier, source: str, classes: dict[str, tuple[str, str]], rows: list[list[Row]], background_vectors: Tensor
 ) -> list[TopicScore]:
     rng = random.Random(0)
     train, test = (rng.sample(part, len(part)) for part in rows)
-    asked = test[:TESTED] + [row for label in classes for row in [row for row in test[TESTED:] if label in row["labels"]][:40]]
+    tested_rows = test[:TESTED] + [row for label in classes for row in [row for row in test[TESTED:] if label in row["labels"]][:40]]
 
     def vectors(texts: Sequence[str]) -> Tensor:
         return torch.from_numpy(classifier.vectors(texts))
 
-    tested = vectors([row["text"] for row in asked])
-    others = torch.cat([seeds, vectors([row["text"] for row in train[:OTHERS]])])
-    marks = []
+    tested = vectors([row["text"] for row in tested_rows])
+    others = torch.cat([background_vectors, vectors([row["text"] for row in train[:OTHERS]])])
+    scores = []
     for label, names in classes.items():
-        truth = np.array([label in row["labels"] for row in asked])
+        truth = np.array([label in row["labels"] for row in tested_rows])
         pool = vectors([row["text"] for row in train if label in row["labels"]][: 3 * SHOTS])
         draws = [pool[torch.randperm(len(pool), generator=torch.Generator().manual_seed(i))[:SHOTS]] for i in range(DRAWS)]
-        ways = {
+        methods = {
             "zero-shot": [zero_shot("x", vectors(names), others)],
             "regression": [few_shot("x", drawn, others, steps=0) for drawn in draws],
             "contrastive": [few_shot("x", drawn, others) for drawn in draws],
         }
-        for way, learned in ways.items():
-            said = [each.probabilities(tested).numpy() for each in learned]
-            precision = fmean(average_precision(truth, each) for each in said)
-            marks.append(TopicScore(source, label, way, precision, fmean(f1(truth, each >= 0.5) for each in said), float(truth.mean())))
-    return marks
+        for method, learned in methods.items():
+            predicted = [each.probabilities(tested).numpy() for each in learned]
+            precision = fmean(average_precision(truth, each) for each in predicted)
+            scores.append(TopicScore(source, label, method, precision, fmean(f1(truth, each >= 0.5) for each in predicted), float(truth.mean())))
+    return scores
 
 
 def average_precision(truth: np.ndarray, probabilities: np.ndarray) -> float:
@@ -112,7 +112,7 @@ def average_precision(truth: np.ndarray, probabilities: np.ndarray) -> float:
     return float(np.mean(np.arange(1, len(ranks) + 1) / ranks)) if len(ranks) else 0.0
 
 
-def f1(truth: np.ndarray, said: np.ndarray) -> float:
+def f1(truth: np.ndarray, predicted: np.ndarray) -> float:
     """Harmonic mean of precision and recall."""
-    both = int((truth & said).sum())
-    return 2 * both / int(truth.sum() + said.sum()) if both else 0.0
+    both = int((truth & predicted).sum())
+    return 2 * both / int(truth.sum() + predicted.sum()) if both else 0.0

@@ -22,7 +22,7 @@ from core.errors import TocsinError
 from core.settings import Settings
 from tocsin.runtime import wiring
 
-PATIENCE_S = 600.0
+TIMEOUT_S = 600.0
 
 
 class Peer(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,7 +85,7 @@ def _baseline_rate(place: BenchInstallation, docs: int, program: str, count: str
         def rows() -> int:
             return int(store.client.query(count)[0][0])
 
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + TIMEOUT_S
         while not (first := rows()):
             time.sleep(0.05)
         began = time.monotonic()

@@ -63,13 +63,13 @@ def measure(settings: Settings, *, data: Path | None = None, seconds: float = 60
     with BenchInstallation(settings) as place:
         source = articles(every)
         began = base = base_rss = late_rss = 0.0
-        marks: list[tuple[float, int]] = []
+        samples: list[tuple[float, int]] = []
         started = time.monotonic()
         with tqdm(total=round(seconds + WARM_S), desc="pipeline", unit="s") as bar:
             while True:
                 stored = place.feed(source, BACKLOG)
                 now = time.monotonic()
-                marks.append((now, stored))
+                samples.append((now, stored))
                 if not began and stored and now - started >= WARM_S:
                     began, base, base_rss = now, stored, place.rss_mb()
                 if began and not late_rss and now - began >= seconds / 4:
@@ -86,8 +86,8 @@ def measure(settings: Settings, *, data: Path | None = None, seconds: float = 60
         docs_per_s=round(rate, 1),
         alone_docs_per_s=round(model, 1),
         ratio=round(rate / model, 3),
-        first_quarter_per_s=round(_rate(marks, began, began + seconds / 4), 1),
-        last_quarter_per_s=round(_rate(marks, began + seconds * 3 / 4, began + seconds), 1),
+        first_quarter_per_s=round(_rate(samples, began, began + seconds / 4), 1),
+        last_quarter_per_s=round(_rate(samples, began + seconds * 3 / 4, began + seconds), 1),
         seconds=round(now - began, 1),
         stored=stored,
         lag=lag,
@@ -101,9 +101,9 @@ def measure(settings: Settings, *, data: Path | None = None, seconds: float = 60
     )
 
 
-def _rate(marks: list[tuple[float, int]], since: float, until: float) -> float:
+def _rate(samples: list[tuple[float, int]], since: float, until: float) -> float:
     """Stored a second between two moments, by (moment, stored so far)."""
-    inside = [mark for mark in marks if since <= mark[0] <= until]
+    inside = [sample for sample in samples if since <= sample[0] <= until]
     return (inside[-1][1] - inside[0][1]) / (inside[-1][0] - inside[0][0]) if len(inside) > 1 else 0.0
 
 

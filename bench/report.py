@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from core.errors import NotFound
-from core.files import write_whole
+from core.files import write_atomically
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs"
 BEGIN, END = "<!-- made by make bench -->", "<!-- end of what make bench makes -->"
@@ -43,13 +43,13 @@ def machine() -> str:
     return f"{os.cpu_count()} cores of {model} ({known}), Python {platform.python_version()}, torch {torch.__version__}"
 
 
-def run(benchmarks: Mapping[str, Callable[[], Any]], only: Sequence[str], say: Callable[[str], None], folder: Path = FOLDER) -> None:
+def run(benchmarks: Mapping[str, Callable[[], Any]], only: Sequence[str], report: Callable[[str], None], folder: Path = FOLDER) -> None:
     """Run `only` (all when empty) and write what they say. Raises SettingsError for an unknown name, and what they raise."""
     unknown = [name for name in only if name not in benchmarks]
     if unknown:
         raise NotFound(f"there is no benchmark {unknown[0]}: {', '.join(benchmarks)}")
     for name in only or benchmarks:
-        say(f"bench {name}")
+        report(f"bench {name}")
         save_result(name, benchmarks[name](), folder)
 
 
@@ -58,12 +58,12 @@ def save_result(name: str, found: Any, folder: Path = FOLDER) -> None:
     path = folder / "performance.json"
     results = msgspec.json.decode(path.read_bytes(), type=dict[str, BenchResult]) if path.exists() else {}
     results[name] = BenchResult(machine(), f"{datetime.now(UTC):%Y-%m-%d}", msgspec.to_builtins(found))
-    write_whole(path, msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
+    write_atomically(path, msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
     page = folder / "performance.md"
     text = page.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    write_whole(page, f"{before}{BEGIN}\n\n{tables(results)}\n{END}{after}".encode())
+    write_atomically(page, f"{before}{BEGIN}\n\n{tables(results)}\n{END}{after}".encode())
 
 
 def tables(results: Mapping[str, BenchResult]) -> str:
@@ -86,7 +86,7 @@ def _lists(key: str, rows: Sequence[Any]) -> str:
         for name, value in row.items():
             if _records(value):
                 first = next(iter(row.values()))
-                text += f"\n{name} at {_said(first)}:\n\n{_table(value)}"
+                text += f"\n{name} at {_format(first)}:\n\n{_table(value)}"
     return text
 
 
@@ -96,15 +96,15 @@ def _records(value: Any) -> bool:
 
 def _table(rows: Sequence[Mapping[str, Any]], *, upright: bool = False) -> str:
     if upright:
-        lines = ["| | |", "|---|---|", *(f"| {key} | {_said(value)} |" for key, value in rows[0].items())]
+        lines = ["| | |", "|---|---|", *(f"| {key} | {_format(value)} |" for key, value in rows[0].items())]
     else:
         names = list(rows[0])
         lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
-        lines += ["| " + " | ".join(_said(row[name]) for name in names) + " |" for row in rows]
+        lines += ["| " + " | ".join(_format(row[name]) for name in names) + " |" for row in rows]
     return "\n".join(lines) + "\n"
 
 
-def _said(value: Any) -> str:
+def _format(value: Any) -> str:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return f"{value:,}"
-    return ", ".join(map(_said, value)) if isinstance(value, list) else str(value)
+    return ", ".join(map(_format, value)) if isinstance(value, list) else str(value)

@@ -103,9 +103,9 @@ class Kafka(Process):
         copies = min(3, len(ports))
         self.bootstrap = f"127.0.0.1:{port}"
         listeners = f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}"
-        told = f"PLAINTEXT://127.0.0.1:{port}"
+        advertised_listeners = f"PLAINTEXT://127.0.0.1:{port}"
         if advertised:
-            listeners, told = f"{listeners},BEHIND://127.0.0.1:{self.behind}", f"{told},BEHIND://127.0.0.1:{advertised}"
+            listeners, advertised_listeners = f"{listeners},BEHIND://127.0.0.1:{self.behind}", f"{advertised_listeners},BEHIND://127.0.0.1:{advertised}"
         properties = folder / "server.properties"
         properties.write_text(
             textwrap.dedent(f"""\
@@ -113,7 +113,7 @@ class Kafka(Process):
                 node.id={place + 1}
                 controller.quorum.voters={voters}
                 listeners={listeners}
-                advertised.listeners={told}
+                advertised.listeners={advertised_listeners}
                 controller.listener.names=CONTROLLER
                 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,BEHIND:PLAINTEXT
                 log.dirs={folder / "logs"}

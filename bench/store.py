@@ -54,7 +54,7 @@ AT_ONCE = 50_000
 """Articles that are copied in one statement: more need more memory than the server of the tests has, and more time on a busy machine."""
 
 
-MARK = "INSERT INTO dirty_hours SELECT toStartOfHour(published_at) AS hour, toUInt64(1) AS n FROM mentions GROUP BY hour"
+MARK_DIRTY_HOURS = "INSERT INTO dirty_hours SELECT toStartOfHour(published_at) AS hour, toUInt64(1) AS n FROM mentions GROUP BY hour"
 
 
 class ReadTiming(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,9 +128,9 @@ def _multiply(store: Store, numbers: range, seed: int, stretch: timedelta, until
     step = max(1, AT_ONCE // seed)
     for at in tqdm(range(numbers.start, numbers.stop, step), desc="store: copies", unit="step"):
         _copy(store, range(at, min(at + step, numbers.stop)), stretch, until)
-    store.client.command(MARK)
+    store.client.command(MARK_DIRTY_HOURS)
     store.rollups.refresh(datetime.now(UTC), 100_000)
-    _settle(store)
+    _wait_for_merges(store)
 
 
 def _insert(store: Store, every: Sequence[Document], count: int, until: datetime, stretch: timedelta) -> float:
@@ -219,9 +219,9 @@ def _copy(store: Store, numbers: range, stretch: timedelta, until: datetime) -> 
         )
 
 
-def _settle(store: Store, patience_s: float = 300.0) -> None:
+def _wait_for_merges(store: Store, timeout_s: float = 300.0) -> None:
     """Wait until the server has merged what it wants to."""
-    deadline = time.monotonic() + patience_s
+    deadline = time.monotonic() + timeout_s
     while store.client.query("SELECT count() FROM system.merges")[0][0] and time.monotonic() < deadline:
         time.sleep(0.5)
 

@@ -16,8 +16,8 @@ from models.templates import fill_templates, read_templates
 def headlines(count: int, data: Path | None = None) -> tuple[str, list[Document]]:
     """(where they are from, `count` different headlines or fewer). Raises SettingsError when `data` has no stream/*.jsonl.gz."""
     if data is None:
-        seeds = fill_templates(read_templates(), max(1, count // 100), random.Random(0))
-        found = {seed.text: Document("", seed.text, seed.language) for seed in seeds}
+        filled_templates = fill_templates(read_templates(), max(1, count // 100), random.Random(0))
+        found = {filled.text: Document("", filled.text, filled.language) for filled in filled_templates}
         return "our own templates", _mixed(found.values())[:count]
     files = sorted((data / "stream").glob("*.jsonl.gz"))
     if not files:
@@ -26,16 +26,16 @@ def headlines(count: int, data: Path | None = None) -> tuple[str, list[Document]
     share = -(-count // len(files))
     titles: dict[str, Document] = {}
     for path in files:
-        mine: dict[str, Document] = {}
+        of_file: dict[str, Document] = {}
         with gzip.open(path, "rt", encoding="utf8") as lines:
             for line in lines:
                 row = json.loads(line)
                 text = str(row.get("title") or row.get("text") or "").strip()
                 if text:
-                    mine.setdefault(text, Document("", text, str(row.get("lang") or "en")))
-                if len(mine) == share:
+                    of_file.setdefault(text, Document("", text, str(row.get("lang") or "en")))
+                if len(of_file) == share:
                     break
-        titles |= mine
+        titles |= of_file
     return ", ".join(path.name for path in files), _mixed(titles.values())[:count]
 
 

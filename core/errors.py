@@ -82,7 +82,7 @@ class BadRecord(TocsinError):
         self.stage = stage
 
 
-class Flooded(TocsinError):
+class CircuitOpen(TocsinError):
     """So many records cannot be used that the fault must lie elsewhere."""
 
 

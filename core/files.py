@@ -1,19 +1,17 @@
-"""How a file is written that must never be read half.
-
-One process at a time: a lock on a file, which the system gives back when its holder ends, however it ends.
-"""
+"""Atomic writes of files, and locks between processes that the system releases when the holder dies."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write `content` to `path`: whatever ends us, there is the old file or all of the new one. Raises OSError."""
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that after a crash either the old or the complete new content is there. Raises OSError."""
     partial = path.with_name(path.name + ".part")
     with partial.open("wb") as file:
         file.write(content)
@@ -24,7 +22,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """A rename is on the disk once its folder is."""
+    """Make a rename durable: it is on disk once its folder is."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -34,20 +32,22 @@ def _sync_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold `path` while inside; waits for whoever has it. Its folder is made. Raises OSError where no file can be made."""
+    """Hold the lock file `path` inside the block; waits for the holder. Makes the folder. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with FileLock(path):
         yield
 
 
 @contextlib.contextmanager
-def sole(path: Path, refusal: Exception) -> Iterator[None]:
-    """Hold `path` while inside; raises `refusal` at once when somebody else has it. Its folder is made."""
+def locked_or_raise(path: Path, error: Exception) -> Iterator[None]:
+    """Hold the lock file `path` inside the block; raises `error` at once if somebody else holds it. Makes the folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise refusal from None
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise error from None
+    try:
         yield
+    finally:
+        lock.release()

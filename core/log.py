@@ -60,7 +60,7 @@ def configure(form: Literal["auto", "human", "json"] = "auto", level: str = "inf
     root.setLevel(logging.WARNING)
     for name, least in _TALKATIVE.items():
         logging.getLogger(name).setLevel(least)
-    for ours in ("tocsin", "spine", "ingest", "models", "stream", "dashboard", "bench"):
+    for ours in ("tocsin", "core", "storage", "domain", "actions", "stats", "net", "ingest", "models", "stream", "api", "dashboard", "bench"):
         logging.getLogger(ours).setLevel(level.upper())
 
 

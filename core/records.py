@@ -72,7 +72,7 @@ class Article(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
     published_at: Instant
     fetched_at: Instant
     mentions: tuple[Mention, ...] = ()
-    bands: tuple[Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)], ...] = ()
+    lsh_bands: tuple[Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)], ...] = ()
     flags: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -153,6 +153,8 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Severity = Literal["info", "warning", "critical"]
+RENAMED_SEVERITIES = {"watch": "info", "urgent": "warning", "flash": "critical"}
+"""Old names of severities, for error messages."""
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -169,7 +171,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
         _believable(self, "published_at")
 
 
-MAX_NEEDED = 60
+MAX_DECISIVE = 60
 """Ids of needed articles that an alert keeps: a webhook under 20 kB has room for as many."""
 
 
@@ -208,7 +210,7 @@ class Why(msgspec.Struct, frozen=True, kw_only=True):
     stories: distinct ones in its window that were looked at: negative ones, or of any sentiment where its rule looks at all
     more: whether the window holds more of them than were looked at
     carried: how many of them the smallest set has without which it would not have rung; 0 where that cannot be said
-    needed: ids of articles, one for each story of that set, most negative first, at most MAX_NEEDED
+    needed: ids of articles, one for each story of that set, most negative first, at most MAX_DECISIVE
     read: the most negative stories, so many of them, whose words and companies were counted
     words, companies: those that tell these stories from what is usual, and those in most of them, first
     first_source, first_at: who told the first of the stories in the window, and when; "" and None where nobody told any
@@ -216,8 +218,8 @@ class Why(msgspec.Struct, frozen=True, kw_only=True):
 
     stories: Count = 0
     more: bool = False
-    carried: Count = 0
-    needed: Annotated[tuple[Key, ...], msgspec.Meta(max_length=MAX_NEEDED)] = ()
+    decisive_count: Count = 0
+    decisive_article_ids: Annotated[tuple[Key, ...], msgspec.Meta(max_length=MAX_DECISIVE)] = ()
     read: Count = 0
     words: Annotated[tuple[WordCount, ...], msgspec.Meta(max_length=20)] = ()
     companies: Annotated[tuple[CompanyCount, ...], msgspec.Meta(max_length=20)] = ()

@@ -14,20 +14,20 @@ from dashboard.figures.palette import sentiment_of
 from storage.store import Label
 from storage.tables.labels import SENTIMENTS
 
-Said = Literal["right", "sentiment", "topics"]
+LabelKind = Literal["right", "sentiment", "topics"]
 NOBODY = "local"
 WHOLE = "*"
 """Instead of a company: the whole text."""
 
 
-def labels_of(score: Score, said: Said, company: Any, sentiment: Any, topics: Any, *, author: str, now: datetime) -> list[Label]:
-    """The labels of what was said of an article by `author`, with the model that had read it.
+def labels_of(score: Score, kind: LabelKind, company: Any, sentiment: Any, topics: Any, *, author: str, now: datetime) -> list[Label]:
+    """The labels of what was kind of an article by `author`, with the model that had read it.
 
     right: the model is right, in its sentiment towards `company` (its key), or in that of the whole text and its topics; sentiment:
     this is the right one; topics: all that apply. What a browser sent is not trusted. Raises BadRecord for what says nothing.
     """
     signed = {"id": score.id, "author": plain(author, 80) or NOBODY, "model": score.model, "labelled_at": now}
-    if said == "topics":
+    if kind == "topics":
         chosen = known_topics(topics)
         if not chosen:
             raise BadRecord("no topic was chosen", stage="label")
@@ -36,7 +36,7 @@ def labels_of(score: Score, said: Said, company: Any, sentiment: Any, topics: An
     towards = next((item for item in score.companies if item.company == about), None)
     if about and towards is None:
         raise BadRecord(f"the article does not name {plain(about, 64)}", stage="label")
-    if said == "right":
+    if kind == "right":
         judged = towards or score
         likeliest, _ = sentiment_of(judged.p_negative, judged.p_neutral, judged.p_positive)
         found = [Label(task="sentiment", company=about, labels=(likeliest,), **signed)]  # type: ignore[arg-type]

@@ -1,21 +1,28 @@
-"""How words, odds, times and sizes are said in English and Chinese; the words are in dashboard/words."""
+"""Texts, numbers, odds, times and sizes in English and Chinese. The texts are in dashboard/translations; formats are CLDR's (Babel)."""
 
 from __future__ import annotations
 
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
+from typing import Literal
+
+from babel.dates import format_datetime, format_timedelta
+from babel.numbers import format_compact_decimal, format_decimal
+from babel.units import format_unit
 
 from core.records import Language
 from core.series import key_of, kind_of, series_name
 from dashboard.translations import LABELS
 
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_SCALES = {"en": ((1e9, "billion"), (1e6, "million")), "zh": ((1e8, "亿"), (1e4, "万"))}
+LOCALES = {"en": "en", "zh": "zh_Hans_CN"}
+_COMPACT_FROM = {"en": 1e6, "zh": 1e4}
+"""From here on a number is written with a word: "3.4 million", "2.1万"."""
+_BYTES = ("byte", "kilobyte", "megabyte", "gigabyte", "terabyte")
 
 
 def text(key: str, language: Language, **values: object) -> str:
-    """The words of `key` in `language`. Raises KeyError for a key that is not in the table."""
-    words = LABELS[key][1 if language == "zh" else 0]
-    return words.format(**values) if values else words
+    """The text of `key`, its placeholders filled in. Raises KeyError for an unknown key."""
+    found = LABELS[key][1 if language == "zh" else 0]
+    return found.format(**values) if values else found
 
 
 def series_label(series: str, language: Language, name: str = "") -> str:
@@ -33,20 +40,18 @@ def series_label(series: str, language: Language, name: str = "") -> str:
 
 
 def number(value: float, language: Language) -> str:
-    """Two significant digits, in words where they are long: 21,000 or "2.1万", "3.4 million"."""
+    """A number with two significant digits: "21,000", "3.4 million", "2.1万"."""
     if value >= 10:
         digits = len(str(int(value))) - 2
         value = round(value / 10**digits) * 10**digits
-    for scale, name in _SCALES[language]:
-        if value >= scale:
-            scaled = value / scale
-            said = f"{scaled:.2g}" if scaled < 100 else f"{scaled:,.0f}"
-            return f"{said} {name}" if language == "en" else said + name
-    return f"{value:,.0f}"
+    if value >= _COMPACT_FROM[language]:
+        style: Literal["short", "long"] = "short" if language == "zh" else "long"  # CLDR has no long form for Chinese
+        return str(format_compact_decimal(value, format_type=style, locale=LOCALES[language], fraction_digits=1))
+    return str(format_decimal(value, format="#,##0", locale=LOCALES[language]))
 
 
 def odds(surprise: float, language: Language) -> str:
-    """A surprise (-log10 p) in words: 4 is "1 in 10,000 by chance". Not a number, or below 0.3 (1 in 2): within chance."""
+    """A surprise (-log10 p) in words: 4 is "1 in 10,000 by chance". NaN and values below 0.3 (1 in 2) count as normal variation."""
     if not surprise >= 0.3:
         return text("odds.likely", language)
     if surprise > 12:
@@ -61,10 +66,8 @@ def decimal(value: float) -> str:
 
 def when(moment: datetime, tz: tzinfo, language: Language) -> str:
     """Day and minute in the viewer's zone: "22 Nov 14:05", "11月22日 14:05"."""
-    local = moment.astimezone(tz)
-    if language == "zh":
-        return f"{local.month}月{local.day}日 {local:%H:%M}"
-    return f"{local.day} {_MONTHS[local.month - 1]} {local:%H:%M}"
+    pattern = "M月d日 HH:mm" if language == "zh" else "d MMM HH:mm"
+    return str(format_datetime(moment.astimezone(tz), pattern, locale=LOCALES[language]))
 
 
 def clock(moment: datetime, tz: tzinfo) -> str:
@@ -73,26 +76,29 @@ def clock(moment: datetime, tz: tzinfo) -> str:
 
 
 def ago(moment: datetime, now: datetime, language: Language) -> str:
-    """How long ago, in the largest unit that fits; what lies ahead is "just now"."""
+    """The age of `moment` in its largest unit, rounded down: "3 minutes ago", "3分钟前". A future moment is "just now".
+
+    assets/live.js keeps it up to date with the same formats (Intl.RelativeTimeFormat).
+    """
     minutes = int((now - moment).total_seconds() // 60)
     if minutes < 1:
         return text("ago.now", language)
-    if minutes < 60:
-        return text("ago.minutes", language, n=minutes)
-    if minutes < 48 * 60:
-        return text("ago.hours", language, n=minutes // 60)
-    return text("ago.days", language, n=minutes // (24 * 60))
+    unit = timedelta(minutes=1) if minutes < 60 else timedelta(hours=1) if minutes < 24 * 60 else timedelta(days=1)
+    whole = timedelta(minutes=minutes) // unit * unit
+    if unit == timedelta(days=1):  # never weeks or months
+        return str(format_timedelta(-whole, granularity="day", threshold=1e9, add_direction=True, locale=LOCALES[language]))
+    return str(format_timedelta(-whole, granularity="minute", threshold=1, add_direction=True, locale=LOCALES[language]))
 
 
 def width(seconds: int, language: Language) -> str:
-    """How wide a window is: "15 min", "3 h"."""
+    """The width of a window: "15 min", "3 hr", "15分钟"."""
     if seconds >= 3600 and seconds % 3600 == 0:
-        return text("width.hours", language, n=seconds // 3600)
-    return text("width.minutes", language, n=max(1, seconds // 60))
+        return _quantity(seconds // 3600, "duration-hour", language)
+    return _quantity(max(1, seconds // 60), "duration-minute", language)
 
 
 def zone_label(tz: tzinfo, now: datetime) -> str:
-    """A zone as people know it: its name and its distance from UTC at `now`."""
+    """Name of a time zone and its offset from UTC at `now`: "Asia/Shanghai (UTC+8)"."""
     local = now.astimezone(tz)
     minutes = int((local.utcoffset() or now.utcoffset() or now - now).total_seconds() // 60)
     if minutes == 0:
@@ -102,20 +108,22 @@ def zone_label(tz: tzinfo, now: datetime) -> str:
     return f"{tz} ({offset})"
 
 
-def lasting(seconds: float, language: Language) -> str:
-    """How long something takes or waits: "0.4 s", "12 min", "3.5 h"."""
+def duration(seconds: float, language: Language) -> str:
+    """A duration: "0.4 sec", "12 min", "3.5 hr"."""
     if seconds < 100:
-        return text("seconds", language, n=f"{seconds:.1f}" if seconds < 10 else f"{seconds:.0f}")
+        return _quantity(round(seconds, 1) if seconds < 10 else round(seconds), "duration-second", language)
     if seconds < 6_000:
-        return text("minutes", language, n=f"{seconds / 60:.0f}")
-    return text("hours", language, n=f"{seconds / 3_600:.3g}")
+        return _quantity(round(seconds / 60), "duration-minute", language)
+    return _quantity(float(f"{seconds / 3_600:.3g}"), "duration-hour", language)
 
 
 def size(number: int) -> str:
-    """So many bytes, the same in both languages: "640 kB", "1.2 GB"."""
-    value = float(number)
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 1_000:
-            return f"{value:.3g} {unit}"
-        value /= 1_000
-    return f"{value:,.3g} TB"
+    """A number of bytes, the same in both languages: "640 kB", "1.2 GB"."""
+    value, unit = float(number), 0
+    while value >= 1_000 and unit < len(_BYTES) - 1:
+        value, unit = value / 1_000, unit + 1
+    return _quantity(float(f"{value:.3g}"), f"digital-{_BYTES[unit]}", "en")
+
+
+def _quantity(value: float, unit: str, language: Language) -> str:
+    return str(format_unit(value, unit, length="short", locale=LOCALES[language]))

@@ -336,13 +336,13 @@ class RefreshStatus(NamedTuple):
     Attributes:
         state: running, ended (see `did`), failed (see `error`), or lost: its process was killed.
         did: promoted, kept the champion, or nothing to do ("skip").
-        told: log lines, each with the seconds since the start.
+        log_lines: log lines, each with the seconds since the start.
     """
 
     state: Literal["running", "ended", "failed", "lost"]
     began: datetime
     actor: str
-    told: tuple[tuple[float, str], ...] = ()
+    log_lines: tuple[tuple[float, str], ...] = ()
     ended: datetime | None = None
     did: Literal["promote", "keep", "skip", ""] = ""
     champion: str = ""

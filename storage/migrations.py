@@ -1,7 +1,7 @@
-"""The store's tables, as ordered, named, idempotent steps. A step that was applied is never changed; a new one is added.
+"""The schema of the store as ordered, named, idempotent steps. An applied step is never changed; a change is a new step.
 
-The dialect is what ClickHouse 18.16, a current ClickHouse and chdb all accept. Rows are keyed so that a batch that comes
-twice replaces itself: ReplacingMergeTree ordered by the row's identity, read through FINAL.
+The SQL is the common dialect of ClickHouse 18.16, current ClickHouse and chdb. Tables are ReplacingMergeTree ordered by the identity of
+a row and are read with FINAL, so that a batch that is written twice replaces itself.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
+from core.errors import SettingsError
 from storage.clickhouse import ClickHouse
 
 
 class Column(NamedTuple):
-    """A column that a table gets later; rows from before hold its type's zero."""
+    """A column that a step adds to a table; existing rows get the zero value of its type."""
 
     table: str
     name: str
@@ -21,344 +22,277 @@ class Column(NamedTuple):
 
 
 class Migration(NamedTuple):
-    """One step: its name, unique for ever, its statements, and the columns that it adds."""
+    """One step: a unique name, statements, and columns to add."""
 
     name: str
     statements: tuple[str, ...] = ()
     columns: tuple[Column, ...] = ()
 
 
-MIGRATIONS: tuple[Migration, ...] = (
-    Migration(
-        "0001_articles",
-        (
-            """
-            CREATE TABLE IF NOT EXISTS articles (
-                id String, url String, source String, genre String, language String, title String, text String,
-                published_at DateTime('UTC'), fetched_at DateTime('UTC'), story String, flags Array(String),
-                companies Array(String), surfaces Array(String), sectors Array(String),
-                company_negative Array(Float32), company_neutral Array(Float32), company_positive Array(Float32),
-                topics Array(String), topic_p Array(Float32),
-                p_negative Float32, p_neutral Float32, p_positive Float32,
-                model String, scored_at DateTime('UTC'), version UInt64
-            ) ENGINE = ReplacingMergeTree(version)
-            PARTITION BY toYYYYMM(published_at) ORDER BY (published_at, id, model)
-            """,
-        ),
+def _table(
+    name: str, columns: str, order: str, *, engine: str = "ReplacingMergeTree(version)", month: str = "", granularity: int = 0
+) -> str:
+    """A CREATE TABLE statement.
+
+    Args:
+        order: sorting key
+        month: column by whose month the table is partitioned; "": not partitioned
+        granularity: rows per index mark; 0: ClickHouse's default. Small ones make lookups of single rows cheap.
+    """
+    partition = f" PARTITION BY toYYYYMM({month})" if month else ""
+    settings = f" SETTINGS index_granularity = {granularity}" if granularity else ""
+    return f"CREATE TABLE IF NOT EXISTS {name} ({columns}) ENGINE = {engine}{partition} ORDER BY {order}{settings}"
+
+
+BASELINE = (
+    # articles
+    _table(
+        "articles",
+        "id String, url String, source String, genre String, language String, title String, text String, "
+        "published_at DateTime('UTC'), fetched_at DateTime('UTC'), story String, flags Array(String), "
+        "companies Array(String), surfaces Array(String), sectors Array(String), company_negative Array(Float32), "
+        "company_neutral Array(Float32), company_positive Array(Float32), topics Array(String), topic_p Array(Float32), "
+        "risks Array(String), risk_p Array(Float32), p_negative Float32, p_neutral Float32, p_positive Float32, "
+        "model String, scored_at DateTime('UTC'), version UInt64",
+        "(published_at, id, model)",
+        month="published_at",
     ),
-    Migration(
-        "0002_article_keys",
-        (
-            """
-            CREATE TABLE IF NOT EXISTS article_keys (
-                id String, published_at DateTime('UTC'), story String, fingerprint UInt64, model String, version UInt64
-            ) ENGINE = ReplacingMergeTree(version) ORDER BY id SETTINGS index_granularity = 256
-            """,
-            """
-            CREATE TABLE IF NOT EXISTS story_bands (
-                band UInt64, published_at DateTime('UTC'), story String
-            ) ENGINE = ReplacingMergeTree()
-            PARTITION BY toYYYYMM(published_at) ORDER BY (band, published_at, story) SETTINGS index_granularity = 256
-            """,
-        ),
+    _table(
+        "article_keys",
+        "id String, published_at DateTime('UTC'), story String, fingerprint UInt64, model String, version UInt64",
+        "id",
+        granularity=256,
     ),
-    Migration(
-        "0003_mentions",
-        (
-            """
-            CREATE TABLE IF NOT EXISTS mentions (
-                series String, published_at DateTime('UTC'), id String, story String, source String, language String,
-                p_negative Float32, tone Float32, negative UInt8, version UInt64
-            ) ENGINE = ReplacingMergeTree(version)
-            PARTITION BY toYYYYMM(published_at) ORDER BY (series, published_at, id) SETTINGS index_granularity = 1024
-            """,
-        ),
+    _table(
+        "lsh_bands",
+        "band UInt64, published_at DateTime('UTC'), story String",
+        "(band, published_at, story)",
+        engine="ReplacingMergeTree()",
+        month="published_at",
+        granularity=256,
     ),
-    Migration(
-        "0004_alerts",
-        (
-            """
-            CREATE TABLE IF NOT EXISTS alerts (
-                id String, rule String, series String, window_start DateTime('UTC'), window_s UInt32,
-                detected_at DateTime('UTC'), severity String, observed UInt32, expected Float64, surprise Float64,
-                total UInt32, sources UInt32, evidence String, version UInt64
-            ) ENGINE = ReplacingMergeTree(version) ORDER BY id
-            """,
-            """
-            CREATE TABLE IF NOT EXISTS deliveries (
-                alert_id String, endpoint String, attempt UInt32, sent_at DateTime('UTC'), status UInt16, error String, version UInt64
-            ) ENGINE = ReplacingMergeTree(version) ORDER BY (alert_id, endpoint, attempt)
-            """,
-        ),
+    _table(
+        "mentions",
+        "series String, published_at DateTime('UTC'), id String, story String, source String, language String, "
+        "p_negative Float32, tone Float32, negative UInt8, version UInt64",
+        "(series, published_at, id)",
+        month="published_at",
+        granularity=1024,
     ),
-    Migration(
-        "0005_dead_letters",
-        (
-            """
-            CREATE TABLE IF NOT EXISTS dead_letters (
-                topic String, partition UInt32, offset UInt64, failed_at DateTime('UTC'), stage String, reason String,
-                key String, value String, version UInt64
-            ) ENGINE = ReplacingMergeTree(version) ORDER BY (topic, partition, offset)
-            """,
-        ),
+    # roll-ups of mentions
+    _table(
+        "rollups",
+        "width UInt32, series String, start DateTime('UTC'), articles UInt32, tone Float64, stories UInt32, "
+        "negative UInt32, version UInt64",
+        "(width, series, start)",
+        month="start",
+        granularity=256,
     ),
-    Migration(
-        "0006_labels",
-        (
-            """
-            CREATE TABLE IF NOT EXISTS labels (
-                id String, task String, company String, labels Array(String), author String, model String,
-                labelled_at DateTime('UTC'), version UInt64
-            ) ENGINE = ReplacingMergeTree(version) ORDER BY (id, task, company)
-            """,
-        ),
+    _table(
+        "dirty_hours",
+        "hour DateTime('UTC'), n UInt64",
+        "hour",
+        engine="SummingMergeTree()",
+        month="hour",
     ),
-    Migration(
-        "0007_mood_sums",
-        (
-            """
-            CREATE TABLE IF NOT EXISTS mood_sums (
-                width UInt32, series String, start DateTime('UTC'), articles UInt32, tone Float64, stories UInt32, negative UInt32,
-                version UInt64
-            ) ENGINE = ReplacingMergeTree(version)
-            PARTITION BY toYYYYMM(start) ORDER BY (width, series, start) SETTINGS index_granularity = 256
-            """,
-            """
-            CREATE TABLE IF NOT EXISTS hour_marks (hour DateTime('UTC'), n UInt64)
-            ENGINE = SummingMergeTree() PARTITION BY toYYYYMM(hour) ORDER BY hour
-            """,
-            """
-            CREATE TABLE IF NOT EXISTS sums_done (width UInt32, start DateTime('UTC'), marks UInt64)
-            ENGINE = ReplacingMergeTree(marks) PARTITION BY toYYYYMM(start) ORDER BY (width, start)
-            """,
-            "INSERT INTO hour_marks SELECT toStartOfHour(published_at) AS hour, toUInt64(1) AS n FROM mentions GROUP BY hour",
-        ),
+    _table(
+        "rollup_watermarks",
+        "width UInt32, start DateTime('UTC'), marks UInt64",
+        "(width, start)",
+        engine="ReplacingMergeTree(marks)",
+        month="start",
     ),
-    Migration(
-        "0008_dead_states",
-        (
-            """
-            CREATE TABLE IF NOT EXISTS dead_states (topic String, partition UInt32, offset UInt64, state String, version UInt64)
-            ENGINE = ReplacingMergeTree(version) ORDER BY (topic, partition, offset)
-            """,
-        ),
+    # alerts
+    _table(
+        "alerts",
+        "id String, rule String, series String, window_start DateTime('UTC'), window_s UInt32, "
+        "detected_at DateTime('UTC'), severity String, observed UInt32, expected Float64, surprise Float64, "
+        "total UInt32, sources UInt32, evidence String, measure String, value Float64, limit_value Float64, why String, "
+        "event String, version UInt64",
+        "id",
     ),
-    Migration(
-        "0009_language_genre_watchlists",
-        (
-            # A series without a past would ring at once. Detection reads a year at most; more months than a hundred are refused.
-            """
-            INSERT INTO mentions (series, published_at, id, story, source, language, p_negative, tone, negative, version)
-            SELECT arrayJoin([concat('language:', language), concat('genre:', genre)]), published_at, id, story, source, language,
-                   p_negative, p_positive - p_negative, toUInt8(p_negative >= p_neutral + p_positive), version
-            FROM articles WHERE published_at >= now() - 34560000 AND published_at < now() + 86400
-            """,
-            """
-            INSERT INTO hour_marks SELECT toStartOfHour(published_at) AS hour, toUInt64(1) AS n FROM mentions
-            WHERE series >= 'language:' AND series < 'language;' GROUP BY hour
-            """,
-            """
-            CREATE TABLE IF NOT EXISTS watchlists (name String, digest String, version UInt64)
-            ENGINE = ReplacingMergeTree(version) ORDER BY name
-            """,
-        ),
+    _table(
+        "alert_events",
+        "alert_id String, id String, at_us UInt64, kind String, actor String, text String, version UInt64",
+        "(alert_id, id)",
+        granularity=256,
     ),
-    Migration(
-        "0010_peaks",
-        (
-            """
-            CREATE TABLE IF NOT EXISTS peaks (
-                rule String, series String, hour DateTime('UTC'), ended DateTime('UTC'), width_s UInt32, surprise Float64, version UInt64
-            ) ENGINE = ReplacingMergeTree(version) PARTITION BY toYYYYMM(hour) ORDER BY (rule, series, hour)
-            """,
-        ),
+    _table(
+        "alert_last_breach",
+        "alert_id String, at DateTime('UTC')",
+        "alert_id",
+        engine="ReplacingMergeTree(at)",
+        granularity=256,
     ),
-    Migration(
-        "0011_alert_life",
-        (
-            """
-            CREATE TABLE IF NOT EXISTS alert_events (
-                alert_id String, id String, at_us UInt64, kind String, who String, text String, version UInt64
-            ) ENGINE = ReplacingMergeTree(version) ORDER BY (alert_id, id) SETTINGS index_granularity = 256
-            """,
-            """
-            CREATE TABLE IF NOT EXISTS alert_seen (alert_id String, at DateTime('UTC'))
-            ENGINE = ReplacingMergeTree(at) ORDER BY alert_id SETTINGS index_granularity = 256
-            """,
-            """
-            CREATE TABLE IF NOT EXISTS withheld (
-                alert_id String, endpoint String, cause String, owner String, at DateTime('UTC'), until DateTime('UTC'),
-                text String, version UInt64
-            ) ENGINE = ReplacingMergeTree(version) ORDER BY (alert_id, endpoint, cause, owner) SETTINGS index_granularity = 256
-            """,
-            """
-            CREATE TABLE IF NOT EXISTS silences (
-                id String, series Array(String), rules Array(String), least String, most String, starts_at DateTime('UTC'),
-                ends_at DateTime('UTC'), author String, comment String, created_at DateTime('UTC'), version UInt64
-            ) ENGINE = ReplacingMergeTree(version) ORDER BY id
-            """,
-            """
-            CREATE TABLE IF NOT EXISTS silence_ends (id String, ended_at DateTime('UTC'), ended_by String, version UInt64)
-            ENGINE = ReplacingMergeTree(version) ORDER BY (id, ended_at, ended_by)
-            """,
-        ),
+    _table(
+        "peaks",
+        "rule String, series String, hour DateTime('UTC'), ended DateTime('UTC'), width_s UInt32, surprise Float64, version UInt64",
+        "(rule, series, hour)",
+        month="hour",
     ),
-    Migration("0012_delivery_taken", columns=(Column("deliveries", "taken", "UInt32"),)),
-    Migration(
-        "0013_alert_measure_why",
-        columns=(
-            Column("alerts", "measure", "String"),
-            Column("alerts", "value", "Float64"),
-            Column("alerts", "limit_value", "Float64"),
-            Column("alerts", "why", "String"),
-        ),
+    _table(
+        "silences",
+        "id String, series Array(String), rules Array(String), least String, most String, starts_at DateTime('UTC'), "
+        "ends_at DateTime('UTC'), author String, comment String, created_at DateTime('UTC'), version UInt64",
+        "id",
     ),
-    Migration(
-        "0014_alert_groups",
-        (
-            """
-            CREATE TABLE IF NOT EXISTS alert_groups (
-                id String, endpoint String, group_key String, at DateTime('UTC'), at_us UInt64, firing Array(String),
-                fresh Array(String), resolved Array(String), ended_us Array(UInt64), digest UInt8, version UInt64
-            ) ENGINE = ReplacingMergeTree(version) ORDER BY id SETTINGS index_granularity = 256
-            """,
-        ),
+    _table(
+        "silence_ends",
+        "id String, ended_at DateTime('UTC'), ended_by String, version UInt64",
+        "(id, ended_at, ended_by)",
     ),
-    Migration(
-        "0015_accounts",
-        (
-            """
-            CREATE TABLE IF NOT EXISTS accounts (
-                name String, role String, hash String, must_change UInt8, disabled UInt8, created_at DateTime('UTC'),
-                password_at DateTime('UTC'), version UInt64
-            ) ENGINE = ReplacingMergeTree(version) ORDER BY name
-            """,
-            """
-            CREATE TABLE IF NOT EXISTS sessions (
-                id String, name String, created_at DateTime('UTC'), seen_at DateTime('UTC'), address String, ended UInt8, version UInt64
-            ) ENGINE = ReplacingMergeTree(version) ORDER BY id SETTINGS index_granularity = 256
-            """,
-            """
-            CREATE TABLE IF NOT EXISTS login_failures (subject String, count UInt32, last_at DateTime('UTC'), version UInt64)
-            ENGINE = ReplacingMergeTree(version) ORDER BY subject SETTINGS index_granularity = 256
-            """,
-            """
-            CREATE TABLE IF NOT EXISTS audit (
-                at_us UInt64, id String, who String, address String, what String, about String, before String, after String,
-                version UInt64
-            ) ENGINE = ReplacingMergeTree(version) ORDER BY (at_us, id) SETTINGS index_granularity = 1024
-            """,
-        ),
+    # delivery
+    _table(
+        "deliveries",
+        "alert_id String, endpoint String, attempt UInt32, sent_at DateTime('UTC'), status UInt16, error String, "
+        "parts_delivered UInt32, version UInt64",
+        "(alert_id, endpoint, attempt)",
     ),
-    Migration(
-        "0016_risk_events",
-        columns=(
-            Column("articles", "risks", "Array(String)"),
-            Column("articles", "risk_p", "Array(Float32)"),
-            Column("alerts", "event", "String"),
-        ),
+    _table(
+        "suppressed_deliveries",
+        "alert_id String, endpoint String, cause String, owner String, at DateTime('UTC'), until DateTime('UTC'), "
+        "text String, version UInt64",
+        "(alert_id, endpoint, cause, owner)",
+        granularity=256,
     ),
-    Migration(
-        "0017_api_tokens",
-        (
-            """
-            CREATE TABLE IF NOT EXISTS api_tokens (
-                id String, digest String, name String, scopes Array(String), author String, created_at DateTime('UTC'),
-                expires_at DateTime('UTC'), version UInt64
-            ) ENGINE = ReplacingMergeTree(version) ORDER BY id
-            """,
-            """
-            CREATE TABLE IF NOT EXISTS api_token_ends (id String, ended_at DateTime('UTC'), ended_by String, version UInt64)
-            ENGINE = ReplacingMergeTree(version) ORDER BY (id, ended_at, ended_by)
-            """,
-            """
-            CREATE TABLE IF NOT EXISTS api_token_uses (id String, at DateTime('UTC')) ENGINE = ReplacingMergeTree(at) ORDER BY id
-            """,
-        ),
+    _table(
+        "alert_groups",
+        "id String, endpoint String, group_key String, at DateTime('UTC'), at_us UInt64, firing Array(String), "
+        "new_alerts Array(String), resolved Array(String), ended_us Array(UInt64), digest UInt8, version UInt64",
+        "id",
+        granularity=256,
     ),
-    Migration(
-        "0018_rule_texts",
-        (
-            """
-            CREATE TABLE IF NOT EXISTS rule_texts (id String, at_us UInt64, who String, text String, version UInt64)
-            ENGINE = ReplacingMergeTree(version) ORDER BY id
-            """,
-        ),
+    _table(
+        "delivery_replays",
+        "alert_id String, endpoint String, after UInt32, at_us UInt64, actor String, version UInt64",
+        "(alert_id, endpoint, after)",
+        granularity=256,
     ),
-    Migration(
-        "0019_saved_views",
-        (
-            """
-            CREATE TABLE IF NOT EXISTS saved_views (
-                id String, owner String, name String, address String, team UInt8, at_us UInt64, gone UInt8, version UInt64
-            ) ENGINE = ReplacingMergeTree(version) ORDER BY id
-            """,
-        ),
+    # dead letters
+    _table(
+        "dead_letters",
+        "topic String, partition UInt32, offset UInt64, failed_at DateTime('UTC'), stage String, reason String, "
+        "key String, value String, version UInt64",
+        "(topic, partition, offset)",
     ),
-    Migration(
-        "0020_watchlist_texts",
-        (
-            """
-            CREATE TABLE IF NOT EXISTS watchlist_texts (id String, at_us UInt64, who String, text String, version UInt64)
-            ENGINE = ReplacingMergeTree(version) ORDER BY id
-            """,
-        ),
+    _table(
+        "dead_letter_states",
+        "topic String, partition UInt32, offset UInt64, state String, version UInt64",
+        "(topic, partition, offset)",
     ),
-    Migration(
-        "0021_feeds_visits_heartbeats",
-        (
-            """
-            CREATE TABLE IF NOT EXISTS feeds (
-                name String, url String, body String, who String, at_us UInt64, removed UInt8, version UInt64
-            ) ENGINE = ReplacingMergeTree(version) ORDER BY name
-            """,
-            """
-            CREATE TABLE IF NOT EXISTS source_visits (
-                source String, url String, origin String, interval_s Float64, at DateTime('UTC'), outcome String, error String,
-                entries UInt32, published UInt32, refused UInt32, failures UInt32, ok_at DateTime('UTC'), next_at DateTime('UTC'),
-                listed UInt8, version UInt64
-            ) ENGINE = ReplacingMergeTree(version) ORDER BY source SETTINGS index_granularity = 256
-            """,
-            """
-            CREATE TABLE IF NOT EXISTS heartbeats (
-                id String, roles Array(String), host String, pid UInt32, release String, started_at DateTime('UTC'), at DateTime('UTC'),
-                state String, model String, waiting UInt32, version UInt64
-            ) ENGINE = ReplacingMergeTree(version) PARTITION BY toYYYYMM(started_at) ORDER BY id SETTINGS index_granularity = 256
-            """,
-        ),
+    # feedback
+    _table(
+        "labels",
+        "id String, task String, company String, labels Array(String), author String, model String, "
+        "labelled_at DateTime('UTC'), version UInt64",
+        "(id, task, company)",
     ),
-    Migration(
-        "0022_delivery_replays",
-        (
-            """
-            CREATE TABLE IF NOT EXISTS delivery_replays (
-                alert_id String, endpoint String, after UInt32, at_us UInt64, who String, version UInt64
-            ) ENGINE = ReplacingMergeTree(version) ORDER BY (alert_id, endpoint, after) SETTINGS index_granularity = 256
-            """,
-        ),
+    # configuration
+    _table(
+        "watchlists",
+        "name String, digest String, version UInt64",
+        "name",
     ),
-    Migration(
-        "0023_company_sums",
-        (
-            """
-            INSERT INTO hour_marks SELECT toStartOfHour(published_at) AS hour, toUInt64(1) AS n FROM mentions
-            WHERE series >= 'company:' AND series < 'company;' GROUP BY hour
-            """,
-        ),
+    _table(
+        "rule_texts",
+        "id String, at_us UInt64, actor String, text String, version UInt64",
+        "id",
+    ),
+    _table(
+        "watchlist_texts",
+        "id String, at_us UInt64, actor String, text String, version UInt64",
+        "id",
+    ),
+    _table(
+        "saved_views",
+        "id String, owner String, name String, address String, team UInt8, at_us UInt64, gone UInt8, version UInt64",
+        "id",
+    ),
+    # accounts
+    _table(
+        "accounts",
+        "name String, role String, hash String, must_change UInt8, disabled UInt8, created_at DateTime('UTC'), "
+        "password_at DateTime('UTC'), version UInt64",
+        "name",
+    ),
+    _table(
+        "sessions",
+        "id String, name String, created_at DateTime('UTC'), seen_at DateTime('UTC'), address String, ended UInt8, version UInt64",
+        "id",
+        granularity=256,
+    ),
+    _table(
+        "login_failures",
+        "subject String, count UInt32, last_at DateTime('UTC'), version UInt64",
+        "subject",
+        granularity=256,
+    ),
+    _table(
+        "api_tokens",
+        "id String, digest String, name String, scopes Array(String), author String, created_at DateTime('UTC'), "
+        "expires_at DateTime('UTC'), version UInt64",
+        "id",
+    ),
+    _table(
+        "api_token_ends",
+        "id String, ended_at DateTime('UTC'), ended_by String, version UInt64",
+        "(id, ended_at, ended_by)",
+    ),
+    _table(
+        "api_token_uses",
+        "id String, at DateTime('UTC')",
+        "id",
+        engine="ReplacingMergeTree(at)",
+    ),
+    _table(
+        "audit",
+        "at_us UInt64, id String, actor String, address String, action String, target String, before String, after String, version UInt64",
+        "(at_us, id)",
+        granularity=1024,
+    ),
+    # operations
+    _table(
+        "feeds",
+        "name String, url String, body String, actor String, at_us UInt64, removed UInt8, version UInt64",
+        "name",
+    ),
+    _table(
+        "source_visits",
+        "source String, url String, origin String, interval_s Float64, at DateTime('UTC'), outcome String, error String, "
+        "entries UInt32, published UInt32, refused UInt32, failures UInt32, ok_at DateTime('UTC'), "
+        "next_at DateTime('UTC'), listed UInt8, version UInt64",
+        "source",
+        granularity=256,
+    ),
+    _table(
+        "heartbeats",
+        "id String, roles Array(String), host String, pid UInt32, release String, started_at DateTime('UTC'), "
+        "at DateTime('UTC'), state String, model String, waiting UInt32, version UInt64",
+        "id",
+        month="started_at",
+        granularity=256,
     ),
 )
 
+MIGRATIONS: tuple[Migration, ...] = (Migration("0001_baseline", BASELINE),)
+
+_UNRELEASED = "0001_articles"
+"""First step of the schema before the baseline, which was never released."""
+
 
 def migrate(client: ClickHouse) -> list[str]:
-    """Apply what has not been applied yet, in order; the names of what was. Running it twice changes nothing. Raises StoreError."""
+    """Apply the missing steps in order and return their names; a second call does nothing.
+
+    Raises:
+        SettingsError: the store has the schema from before the baseline
+        StoreError
+    """
+    check_schema(client)
     client.command(
         "CREATE TABLE IF NOT EXISTS migrations (name String, applied_at DateTime('UTC')) ENGINE = ReplacingMergeTree() ORDER BY name"
     )
-    done = {str(row[0]) for row in client.query("SELECT name FROM migrations")}
     applied = []
-    for migration in MIGRATIONS:
-        if migration.name in done:
-            continue
+    for migration in _missing(client):
         for statement in migration.statements:
             client.command(statement)
         for column in migration.columns:
@@ -368,9 +302,18 @@ def migrate(client: ClickHouse) -> list[str]:
     return applied
 
 
+def check_schema(client: ClickHouse) -> None:
+    """Raises SettingsError if the store has the schema from before the baseline."""
+    if _UNRELEASED in _applied(client):
+        raise SettingsError(
+            "this store was made by an earlier, unreleased version and cannot be migrated: set `store` to a new database, or "
+            "`data_dir` to a new folder, and load your archives again with `tocsin backfill`"
+        )
+
+
 def add(client: ClickHouse, column: Column) -> None:
-    """Add the column where it is missing. Raises StoreError."""
-    # 18.16 knows no IF NOT EXISTS for columns, and a process that was killed may have added it
+    """Add the column if it is missing. Raises StoreError."""
+    # 18.16 has no ADD COLUMN IF NOT EXISTS, and a process that was killed may have added it
     known = client.query(
         "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = {table:String}", table=column.table
     )
@@ -379,7 +322,15 @@ def add(client: ClickHouse, column: Column) -> None:
 
 
 def pending(client: ClickHouse) -> list[str]:
-    """Names of the steps that have not been applied, in order. Raises StoreError."""
-    exists = client.query("EXISTS TABLE migrations")[0][0]
-    done = {str(row[0]) for row in client.query("SELECT name FROM migrations")} if exists else set()
-    return [migration.name for migration in MIGRATIONS if migration.name not in done]
+    """Names of the missing steps, in order. Raises StoreError."""
+    return [migration.name for migration in _missing(client)]
+
+
+def _missing(client: ClickHouse) -> list[Migration]:
+    applied = _applied(client)
+    return [migration for migration in MIGRATIONS if migration.name not in applied]
+
+
+def _applied(client: ClickHouse) -> set[str]:
+    exists = int(client.query("EXISTS TABLE migrations")[0][0])
+    return {str(row[0]) for row in client.query("SELECT name FROM migrations")} if exists else set()

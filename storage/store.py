@@ -1,17 +1,17 @@
 """The store: all SQL, one module per subject, over either ClickHouse client.
 
-store.articles    what was published and how it scored      (articles, article_keys, story_bands)
+store.articles    what was published and how it scored      (articles, article_keys, lsh_bands)
 store.sources     when each source was heard              (articles)
-store.mentions    which series each article touched         (mentions, hour_marks)
+store.mentions    which series each article touched         (mentions, dirty_hours)
 store.changes     whether anything came                   (the names of parts)
 store.search      articles found by words and facts        (articles)
 store.stories     what a series is about                    (mentions, articles)
-store.rollups       the same over days and weeks, summed up   (mood_sums, sums_done)
+store.rollups       the same over days and weeks, summed up   (rollups, rollup_watermarks)
 store.alerts      what rang, and who was told               (alerts, deliveries)
 store.peaks       how much the past surprised               (peaks)
 store.replays     what people want sent once more           (delivery_replays)
 store.alert_groups      which of it is sent together              (alert_groups)
-store.alert_lifecycle       what became of it, and why not            (alert_events, alert_seen, withheld)
+store.alert_lifecycle       what became of it, and why not            (alert_events, alert_last_breach, withheld)
 store.rule_texts       rules written on the dashboard            (rule_texts)
 store.watchlist_texts  watchlists written there         (watchlist_texts)
 store.silences    what people do not want to hear of        (silences, silence_ends)
@@ -20,7 +20,7 @@ store.quality     what the model says, and what people said of it (mentions, art
 store.watchlists  which watchlists were given their past    (watchlists)
 store.as_of        articles and moods as they were known    (articles, mentions)
 store.tokens      who may use the API                      (api_tokens, api_token_ends, api_token_uses)
-store.dead_letters        records that could not be used            (dead_letters, dead_states)
+store.dead_letters        records that could not be used            (dead_letters, dead_letter_states)
 store.accounts    who may come in                           (accounts)
 store.sessions    which browsers are logged in              (sessions)
 store.login_failures    who failed to log in                      (login_failures)
@@ -38,7 +38,7 @@ from datetime import datetime
 from pathlib import Path
 
 from storage.clickhouse import ClickHouse, connect
-from storage.migrations import migrate, pending
+from storage.migrations import check_schema, migrate, pending
 from storage.tables.accounts import AccountTable, LoginFailureTable, SessionTable
 from storage.tables.alert_groups import AlertGroup, AlertGroupTable
 from storage.tables.alert_lifecycle import AlertLifecycleTable, Cause, SuppressedDelivery
@@ -160,11 +160,11 @@ __all__ = [
 
 _BY_MONTH = {
     "articles": "published_at",
-    "story_bands": "published_at",
+    "lsh_bands": "published_at",
     "mentions": "published_at",
-    "hour_marks": "hour",
-    "mood_sums": "start",
-    "sums_done": "start",
+    "dirty_hours": "hour",
+    "rollups": "start",
+    "rollup_watermarks": "start",
     "peaks": "hour",
 }
 """Tables that are kept by month, and the time that tells which."""
@@ -243,5 +243,16 @@ class Store:
 
 
 def open_store(address: str, data_dir: Path) -> Store:
-    """The store at an address of the settings, as it is: not migrated. Raises SettingsError, StoreError."""
-    return Store(connect(address, data_dir))
+    """Open the store at an address of the settings without applying migrations.
+
+    Raises:
+        SettingsError: the address is malformed, or the store has the schema of an earlier, unreleased version
+        StoreError
+    """
+    client = connect(address, data_dir)
+    try:
+        check_schema(client)
+    except BaseException:
+        client.close()
+        raise
+    return Store(client)

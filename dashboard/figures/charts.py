@@ -134,9 +134,9 @@ def mood(
                 hovertemplate="%{y:+.2f} · %{customdata} " + stories,
             )
         )
-    rang = [alert for alert in alerts if alert.series in series and since <= alert.window_start < until]
-    if rang:
-        traces.append(_bells(rang, limit, view))
+    raised = [alert for alert in alerts if alert.series in series and since <= alert.window_start < until]
+    if raised:
+        traces.append(_alert_markers(raised, limit, view))
     colours = palette_of(view)
     return draw(
         traces,
@@ -155,7 +155,7 @@ def _name_of(series: str, names: Mapping[str, str] | None, view: View) -> str:
     return (names or {}).get(series, known) if known == key_of(series) else known
 
 
-def _bells(alerts: Sequence[Alert], height: float, view: View) -> Any:
+def _alert_markers(alerts: Sequence[Alert], height: float, view: View) -> Any:
     colours = palette_of(view)
     counts = [measures.words(alert, view.language).counts for alert in alerts]
     return go.Scatter(
@@ -292,8 +292,8 @@ def trend(
     negative: of each window of `bounds`; usual: of each too, or [] where nothing is known. Without either and without a bell: a message.
     """
     since, until, width_s = bounds
-    rang = [alert for alert in alerts if since <= alert.window_start < until]
-    if not (any(negative) or rang or any(item.high for item in usual)):
+    raised = [alert for alert in alerts if since <= alert.window_start < until]
+    if not (any(negative) or raised or any(item.high for item in usual)):
         return message(i18n.text("empty", view.language), view.theme)
     colours = palette_of(view)
     x = [local(since + timedelta(seconds=(n + 0.5) * width_s), view.tz) for n in range(len(negative))]
@@ -319,8 +319,8 @@ def trend(
     label = i18n.text("volume.negative", view.language)
     traces.append(go.Bar(x=x, y=list(negative), name=label, uid="negative", marker={"color": colours.negative}, width=width_s * 900))
     top = 1.15 * max([1.0, *negative, *(item.high for item in usual)])
-    if rang:
-        traces.append(_bells(rang, top, view))
+    if raised:
+        traces.append(_alert_markers(raised, top, view))
     return draw(
         traces,
         view.theme,
@@ -331,7 +331,7 @@ def trend(
 
 
 def around(counts: Sequence[WindowCount], alert: Alert, bounds: tuple[datetime, datetime], view: View) -> go.Figure:
-    """A series' stories per window around the one that rang, which is shaded; of the detector's, what was expected as a line."""
+    """A series' stories per window around the one that raised, which is shaded; of the detector's, what was expected as a line."""
     since, until = bounds
     colours = palette_of(view)
     half = timedelta(seconds=alert.window_s / 2)

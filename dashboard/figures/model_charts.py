@@ -170,7 +170,9 @@ def sentiment_days(days: Sequence[DailyPredictions], split: Months, moves: Seque
     )
 
 
-def confidence_days(days: Sequence[DailyPredictions], split: Months, moves: Sequence[ModelChange], names: Sequence[str], view: View) -> go.Figure:
+def confidence_days(
+    days: Sequence[DailyPredictions], split: Months, moves: Sequence[ModelChange], names: Sequence[str], view: View
+) -> go.Figure:
     """The mean probability of what was said by day, a line for each language of `names`."""
     if not days:
         return message(i18n.text("models.no_news", view.language), view.theme)
@@ -227,7 +229,7 @@ def contest(figures: Sequence[MetricComparison], names: tuple[str, str], view: V
 def test_name(test: str, view: View) -> str:
     """A frozen test as people read it: "clear cases: sentiment" in their language, a file by its name."""
     kind, _, task = test.partition(": ")
-    keys = (f"models.exam.{kind.replace(' ', '_')}", f"models.task.{task}")
+    keys = (f"models.test_kind.{kind.replace(' ', '_')}", f"models.task.{task}")
     return ", ".join(i18n.text(key, view.language) for key in keys) if all(key in LABELS for key in keys) else plain(test, 40)
 
 
@@ -254,27 +256,27 @@ def _dumbbells(rows: Sequence[tuple[str, float, float, str]], view: View, name: 
     turned = list(reversed(rows))
     values = [value for row in rows for value in row[1:3]]
     spread = max(values) - min(values)
-    labels = [escape(f"{VERDICTS.get(said, '')} {label}".strip()) for label, _, _, said in turned]
+    labels = [escape(f"{VERDICTS.get(outcome, '')} {label}".strip()) for label, _, _, outcome in turned]
     traces: list[Any] = [
         go.Scatter(
             x=[before, now],
             y=[label, label],
             mode="lines",
-            line={"width": 3, "color": painted.get(said, colours.other)},
+            line={"width": 3, "color": painted.get(outcome, colours.other)},
             hoverinfo="skip",
             showlegend=False,
             uid=f"line_{place}",
         )
-        for place, (label, (_, before, now, said)) in enumerate(zip(labels, turned, strict=True))
+        for place, (label, (_, before, now, outcome)) in enumerate(zip(labels, turned, strict=True))
     ]
     dots = ((legend[0], 1, {"symbol": "circle-open", "size": 10, "color": colours.muted}), (legend[1], 2, {"symbol": "circle", "size": 10}))
-    for place, (said, side, marker) in enumerate(dots):
+    for place, (legend_name, side, marker) in enumerate(dots):
         fill = {} if side == 1 else {"color": [painted.get(row[3], colours.text) for row in turned]}
         traces.append(
             go.Scatter(
                 x=[round(float(row[side]), 4) for row in turned],
                 y=labels,
-                name=escape(plain(said, 60)),
+                name=escape(plain(legend_name, 60)),
                 uid=f"dots_{place}",
                 mode="markers",
                 marker={**marker, **fill},
@@ -286,7 +288,7 @@ def _dumbbells(rows: Sequence[tuple[str, float, float, str]], view: View, name: 
             **marker,
             "color": colours.muted if side == 1 else colours.text,
         }  # a legend takes the first dot's colour, which says something
-        traces.append(go.Scatter(x=[None], y=[None], name=escape(plain(said, 60)), mode="markers", marker=key, hoverinfo="skip"))
+        traces.append(go.Scatter(x=[None], y=[None], name=escape(plain(legend_name, 60)), mode="markers", marker=key, hoverinfo="skip"))
     return draw(
         traces,
         view.theme,

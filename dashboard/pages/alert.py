@@ -18,7 +18,7 @@ from dashboard import i18n, measures
 from dashboard.figures import charts
 from dashboard.figures.palette import sentiment_of
 from dashboard.pages import alert_actions, alert_verdicts
-from dashboard.pages.alert_explanation import because, is_needed, needed
+from dashboard.pages.alert_explanation import explanation_list, is_decisive, decisive_mark
 from dashboard.pages.components import (
     Parts,
     ago,
@@ -27,13 +27,13 @@ from dashboard.pages.components import (
     href,
     keep_zoom,
     name_of,
-    nothing_here,
+    not_found,
     panel,
     sentiment,
     series_href,
     severity,
     store_problem,
-    titled,
+    article_title,
 )
 from dashboard.reads.queries import AlertView, Reads
 from dashboard.view import View, parse
@@ -58,7 +58,7 @@ def layout(view: View, key: str) -> Any:
             dcc.Store(id="al-key", data=key),
             html.Div(id="al-problem", role="alert"),
             html.Nav([dcc.Link("← " + i18n.text("home", view.language), href=href("/", view), id="al-back")], className="crumbs"),
-            html.Div(dmc.Skeleton(height=220, radius="md"), id="al-why"),
+            html.Div(dmc.Skeleton(height=220, radius="md"), id="al-summary"),
             alert_actions.layout(view),
             alert_verdicts.layout(view),
             html.Div(
@@ -75,7 +75,7 @@ def layout(view: View, key: str) -> Any:
     )
 
 
-def why(alert: Alert, now: datetime, view: View) -> Any:
+def summary(alert: Alert, now: datetime, view: View) -> Any:
     """What was seen, and what was expected or where the rule rings, in one sentence and as a table."""
 
     def words(key: str, **values: object) -> str:
@@ -107,10 +107,10 @@ def why(alert: Alert, now: datetime, view: View) -> Any:
                 ],
                 className="kpis inner",
             ),
-            because(alert, view),
+            explanation_list(alert, view),
             html.Dl([html.Div([html.Dt(label), html.Dd(html.Bdi(value))]) for label, value in facts], className="facts"),
         ],
-        className=f"panel why {alert.severity}",
+        className=f"panel alert-summary {alert.severity}",
     )
 
 
@@ -154,7 +154,7 @@ def shown_until(found: AlertView, now: datetime) -> datetime:
 
 def _item(title: str, article_id: str, url: str, source: str, moment: datetime, mark: Any, view: View) -> Any:
     note = html.Div([html.Bdi(plain(source, 80)), " · ", i18n.when(moment, view.tz, view.language)], className="muted small")
-    return html.Li([html.Div([titled(title, article_id, url, view), html.Span(mark)], className="row"), note])
+    return html.Li([html.Div([article_title(title, article_id, url, view), html.Span(mark)], className="row"), note])
 
 
 def evidence(found: AlertView, view: View) -> list[Any]:
@@ -166,7 +166,7 @@ def evidence(found: AlertView, view: View) -> list[Any]:
     for item in alert.evidence:
         telling = ("negative", item.p_negative)  # towards the series; a rule of one's own may look at what is not negative
         mark = sentiment(*(telling if item.p_negative >= 0.5 else of_window.get(item.id, telling)), view)
-        marks = [needed(view), mark] if is_needed(alert, item.id) else mark
+        marks = [decisive_mark(view), mark] if is_decisive(alert, item.id) else mark
         first.append(_item(item.title, item.id, item.url, item.source, item.published_at, marks, view))
     others = []
     for article in found.articles:
@@ -186,9 +186,9 @@ def evidence(found: AlertView, view: View) -> list[Any]:
 def result(delivery: Delivery, view: View) -> Any:
     """How an attempt ended, in words."""
     if delivery.delivered:
-        return html.Span(i18n.text("delivery.taken", view.language, status=delivery.status), className="sentiment positive")
+        return html.Span(i18n.text("delivery.delivered", view.language, status=delivery.status), className="sentiment positive")
     status = delivery.status or i18n.text("delivery.no_answer", view.language)
-    words = i18n.text("delivery.refused", view.language, status=status, error=plain(mask(delivery.error), 160))
+    words = i18n.text("delivery.failed", view.language, status=status, error=plain(mask(delivery.error), 160))
     return html.Span(words, className="sentiment negative")
 
 
@@ -217,7 +217,7 @@ def register(app: dash.Dash, reads: Reads) -> None:
     """The refresh of the page."""
     outputs = [
         Output("al-problem", "children"),
-        Output("al-why", "children"),
+        Output("al-summary", "children"),
         Output(fresh("al-chart"), "data"),
         Output("al-chart-panel", "hidden"),
         Output("al-evidence", "children"),
@@ -242,14 +242,14 @@ def register(app: dash.Dash, reads: Reads) -> None:
             return [store_problem(view), *[no_update] * (len(outputs) - 1)]
         parts = Parts(seen, view)
         if found is None:
-            gone = parts.new("why", "missing", lambda: nothing_here("missing.alert", view))
+            gone = parts.new("summary", "missing", lambda: not_found("missing.alert", view))
             return [None, gone, no_update, True, None, None, parts.kept]
         now = reads.now()
         minute = int(now.timestamp()) // 60
         bounds = (found.since, shown_until(found, now))
         return [
             None,
-            parts.new("why", found.alert.id, lambda: why(found.alert, now, view)),
+            parts.new("summary", found.alert.id, lambda: summary(found.alert, now, view)),
             parts.new("chart", (found.revision, minute), lambda: charts.around(found.counts, found.alert, bounds, view)),
             False,
             parts.new("evidence", found.revision, lambda: evidence(found, view)),

@@ -15,7 +15,7 @@ from core.log import get_logger
 from core.untrusted_text import plain
 from dashboard import i18n
 from dashboard.pages.components import Parts, ago, for_role, href, name_of, panel, state_badge
-from dashboard.reads.queries import Reads, Story, revision
+from dashboard.reads.queries import Reads, AlertTimeline, revision
 from dashboard.view import View, parse
 from domain.alert_lifecycle import AlertEvent, EventKind
 from storage.store import SuppressedDelivery
@@ -55,19 +55,19 @@ def layout(view: View) -> Any:
         words("action.title"),
         [
             dcc.Store(id="ac-seen"),
-            for_role("analyst", [*rows, html.P(id="ac-said", className="message", role="status")], view),
-            html.Div(id="ac-life"),
+            for_role("analyst", [*rows, html.P(id="ac-message", className="message", role="status")], view),
+            html.Div(id="ac-timeline"),
         ],
     )
 
 
-def life(story: Story, now: datetime, view: View) -> Any:
+def activity(timeline: AlertTimeline, now: datetime, view: View) -> Any:
     """The alert's state, what keeps it from being told, and everything that was done, the newest first."""
 
     def words(key: str, **values: object) -> str:
         return i18n.text(key, view.language, **values)
 
-    known = story.life
+    known = timeline.life
     head = [state_badge(known.state, view)]
     if known.assignee:
         head.append(html.Span([words("action.assigned_to"), html.Bdi(plain(known.assignee, 60))], className="muted"))
@@ -78,8 +78,8 @@ def life(story: Story, now: datetime, view: View) -> Any:
     if known.inhibited:
         other = dcc.Link(name_of(known.inhibited.series, view), href=href(f"/alert/{known.inhibited.alert_id}", view))
         held.append(html.Li([words("action.inhibited"), other]))
-    held += [html.Li(_withheld(each, view)) for each in story.withheld]
-    done = [html.Li(_event(each, now, view)) for each in reversed(story.events)]
+    held += [html.Li(_withheld(each, view)) for each in timeline.withheld]
+    done = [html.Li(_event(each, now, view)) for each in reversed(timeline.events)]
     return html.Div(
         [
             html.Div(head, className="row start"),
@@ -96,41 +96,41 @@ def _withheld(each: SuppressedDelivery, view: View) -> str:
 
 def _event(each: AlertEvent, now: datetime, view: View) -> list[Any]:
     did = i18n.text(f"event.{each.kind}", view.language)
-    said = [html.Bdi(plain(each.text, 4_000), className="words")] if each.text else []
-    return [html.Bdi(plain(each.actor, 100), className="who"), f" {did} ", *said, " ", ago(each.at, now, view, "muted")]
+    message = [html.Bdi(plain(each.text, 4_000), className="words")] if each.text else []
+    return [html.Bdi(plain(each.actor, 100), className="who"), f" {did} ", *message, " ", ago(each.at, now, view, "muted")]
 
 
 def register(app: dash.Dash, reads: Reads, actions: AuditedActions) -> None:
     """The refresh of the part, and what its buttons do."""
-    shown = [Output("ac-life", "children"), *(Output(name, "disabled") for name in list(BUTTONS)[:4]), Output("ac-seen", "data")]
+    shown = [Output("ac-timeline", "children"), *(Output(name, "disabled") for name in list(BUTTONS)[:4]), Output("ac-seen", "data")]
 
     @app.callback(
         shown,
         Input("tick", "n_intervals"),
-        Input("ac-said", "children"),
+        Input("ac-message", "children"),
         Input("view", "data"),
         Input("theme", "data"),
         State("al-key", "data"),
         State("ac-seen", "data"),
     )  # type: ignore[untyped-decorator]
-    def refresh(_tick: Any, _said: Any, data: Any, theme: Any, key: Any, seen: Any) -> list[Any]:
+    def refresh(_tick: Any, _message: Any, data: Any, theme: Any, key: Any, seen: Any) -> list[Any]:
         view = parse(data, theme)
         try:
-            story = reads.story(key) if isinstance(key, str) and key else None
+            timeline = reads.timeline(key) if isinstance(key, str) and key else None
         except StoreError as error:
             log.warning("the store did not answer", error=str(error))
             return [no_update] * len(shown)
-        if story is None:
+        if timeline is None:
             return [None, *[True] * 4, None]
         now = reads.now()
         parts = Parts(seen, view)
-        state = story.life.state
+        state = timeline.life.state
         over, taken = state == "resolved", state == "acknowledged"
-        body = parts.new("life", revision(story), lambda: life(story, now, view))
+        body = parts.new("activity", revision(timeline), lambda: activity(timeline, now, view))
         return [body, over or taken, not taken, over, not over, parts.kept]
 
     @app.callback(
-        Output("ac-said", "children"),
+        Output("ac-message", "children"),
         Output("ac-words", "value"),
         Output("ac-reason", "value"),
         *(Input(name, "n_clicks") for name in (*BUTTONS, "ac-silence")),
@@ -156,15 +156,15 @@ def register(app: dash.Dash, reads: Reads, actions: AuditedActions) -> None:
         except StoreError as error:
             log.warning("the store did not answer", error=str(error))
             return html.Span(["✗ ", i18n.text("store.title", view.language)], className="sentiment negative"), no_update, no_update
-        reads.forget(("story", key), "inbox")
-        said = i18n.text("action.done", view.language, did=i18n.text(f"event.{done.kind}", view.language))
-        return f"✓ {said} ({i18n.clock(done.at, view.tz)})", "" if with_words else no_update, no_update
+        reads.forget(("timeline", key), "inbox")
+        message = i18n.text("action.done", view.language, did=i18n.text(f"event.{done.kind}", view.language))
+        return f"✓ {message} ({i18n.clock(done.at, view.tz)})", "" if with_words else no_update, no_update
 
     def _silence(key: str, reason: str, lasts: timedelta, view: View) -> str:
         found = reads.alert(key)
         if found is None:
             raise NotFound(f"there is no alert {key[:64]!r}")
         made = actions.silence(found.alert.series, lasts, reason)
-        reads.forget(("story", key), "inbox")
+        reads.forget(("timeline", key), "inbox")
         until = i18n.when(made.until, view.tz, view.language)
         return "✓ " + i18n.text("action.silence_made", view.language, series=name_of(found.alert.series, view), until=until)

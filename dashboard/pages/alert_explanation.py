@@ -1,4 +1,4 @@
-"""What made an alert ring, in the words of its panel: the stories that carry it, who was first, what is said, who is named."""
+"""What made an alert ring, in the words of its panel: the stories that carry it, who was first, what is message, who is named."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dashboard.pages.components import href, name_of
 from dashboard.view import View
 
 
-def because(alert: Alert, view: View) -> Any:
+def explanation_list(alert: Alert, view: View) -> Any:
     """The list below the figures; None where nothing is known."""
     why = alert.why
     if why is None or not why.stories:
@@ -25,37 +25,41 @@ def because(alert: Alert, view: View) -> Any:
         return i18n.text(key, view.language, **values)
 
     rows: list[tuple[str, Any]] = []
-    if why.carried:
+    if why.decisive_count:
         of = f"{why.stories}{'+' if why.more else ''}"
-        rows.append((words("why.carried"), words("why.carried_of", n=why.carried, stories=of)))
+        rows.append((words("explanation.decisive"), words("explanation.decisive_of", n=why.decisive_count, stories=of)))
     if why.first_at is not None:
-        told = [html.Bdi(plain(why.first_source, 80)), " · ", i18n.when(why.first_at, view.tz, view.language)]
-        rows.append((words("why.first"), told))
+        first = [html.Bdi(plain(why.first_source, 80)), " · ", i18n.when(why.first_at, view.tz, view.language)]
+        rows.append((words("explanation.first"), first))
     if why.words:
-        rows.append((words("why.words") + _read(why, view), _chips([(each.word, each.stories, "") for each in why.words], view)))
+        rows.append((words("explanation.words") + _read(why, view), _chips([(each.word, each.stories, "") for each in why.words], view)))
     if why.companies:
         named = [
             (name_of(company_series(each.company), view), each.stories, f"/series/company/{quote(each.company, safe='')}")
             for each in why.companies
         ]
-        rows.append((words("why.companies") + _read(why, view), _chips(named, view)))
+        rows.append((words("explanation.companies") + _read(why, view), _chips(named, view)))
     if not rows:
         return None
     return html.Dl([html.Div([html.Dt(label), html.Dd(value)]) for label, value in rows], className="facts explanation")
 
 
-def is_needed(alert: Alert, article: str) -> bool:
+def is_decisive(alert: Alert, article: str) -> bool:
     """Whether `article` is one that the alert would not have rung without."""
-    return alert.why is not None and article in alert.why.needed
+    return alert.why is not None and article in alert.why.decisive_article_ids
 
 
-def needed(view: View) -> Any:
+def decisive_mark(view: View) -> Any:
     """The mark of such an article: glyph and word."""
-    return html.Span("★ " + i18n.text("why.needed", view.language), className="decisive", title=i18n.text("why.needed_help", view.language))
+    return html.Span(
+        "★ " + i18n.text("explanation.needed", view.language),
+        className="decisive",
+        title=i18n.text("explanation.needed_help", view.language),
+    )
 
 
 def _read(why: Why, view: View) -> str:
-    return "" if why.read >= why.stories else " " + i18n.text("why.read", view.language, n=why.read)
+    return "" if why.read >= why.stories else " " + i18n.text("explanation.read", view.language, n=why.read)
 
 
 def _chips(items: list[tuple[str, int, str]], view: View) -> Any:
@@ -63,6 +67,6 @@ def _chips(items: list[tuple[str, int, str]], view: View) -> Any:
     made = []
     for word, stories, path in items:
         inside = [html.Bdi(plain(word, 60)), html.Span(f" {stories}", className="muted")]
-        look = {"className": "chip", "title": i18n.text("why.stories", view.language, n=stories)}
+        look = {"className": "chip", "title": i18n.text("explanation.stories", view.language, n=stories)}
         made.append(dcc.Link(inside, href=href(path, view), **look) if path else html.Span(inside, **look))
     return html.Div(made, className="chips")

@@ -16,7 +16,7 @@ from core.log import get_logger
 from core.untrusted_text import plain
 from dashboard import i18n
 from dashboard.pages import precision
-from dashboard.pages.components import Parts, for_role, mistake, panel
+from dashboard.pages.components import Parts, for_role, error_message, panel
 from dashboard.reads.queries import Reads, revision
 from dashboard.view import View, parse
 from domain.alert_lifecycle import AlertEvent
@@ -40,23 +40,23 @@ def layout(view: View) -> Any:
     note = dmc.TextInput(
         id="vd-note", placeholder=words("verdict.note"), size="xs", className="grow", **{"aria-label": words("verdict.note")}
     )
-    said = html.Div(id="vd-said", role="status", className="message")
+    message = html.Div(id="vd-message", role="status", className="message")
     return panel(
         words("verdict.title"),
         [
             dcc.Store(id="vd-seen"),
-            for_role("analyst", [html.Div([*buttons, note], className="actions"), said], view),
-            html.Div(id="vd-given"),
+            for_role("analyst", [html.Div([*buttons, note], className="actions"), message], view),
+            html.Div(id="vd-ratings"),
         ],
         note=words("verdict.help"),
     )
 
 
-def given(events: Sequence[AlertEvent], now: datetime, view: View) -> Any:
+def ratings(events: Sequence[AlertEvent], now: datetime, view: View) -> Any:
     """What all of them together say, and the last word of each person, the newest first."""
     verdict = verdict_of(events)
     if verdict is None:
-        return html.P(i18n.text("verdict.nobody", view.language), className="muted")
+        return html.P(i18n.text("verdict.none", view.language), className="muted")
     rows = [_word(each, now, view) for each in reversed(latest_verdicts(events))]
     head = html.Div(named(verdict, view), className="alert-state")
     return html.Div([head, html.Ol(rows, className="events")])
@@ -69,38 +69,38 @@ def named(verdict: Verdict, view: View) -> str:
 
 def _word(each: AlertEvent, now: datetime, view: View) -> Any:
     ago = html.Span(i18n.ago(each.at, now, view.language), className="muted", title=i18n.clock(each.at, view.tz))
-    said = [html.Bdi(plain(each.text, 4_000), className="words"), " "] if each.text else []
-    return html.Li([html.Bdi(plain(each.actor, 100), className="who"), f": {named(OF_KIND[each.kind], view)} ", *said, ago])
+    message = [html.Bdi(plain(each.text, 4_000), className="words"), " "] if each.text else []
+    return html.Li([html.Bdi(plain(each.actor, 100), className="who"), f": {named(OF_KIND[each.kind], view)} ", *message, ago])
 
 
 def register(app: dash.Dash, reads: Reads, actions: AuditedActions) -> None:
     """The refresh of the part, and what its buttons do."""
 
     @app.callback(
-        Output("vd-given", "children"),
+        Output("vd-ratings", "children"),
         Output("vd-seen", "data"),
         Input("tick", "n_intervals"),
-        Input("vd-said", "children"),
+        Input("vd-message", "children"),
         Input("view", "data"),
         Input("theme", "data"),
         State("al-key", "data"),
         State("vd-seen", "data"),
     )  # type: ignore[untyped-decorator]
-    def refresh(_tick: Any, _said: Any, data: Any, theme: Any, key: Any, seen: Any) -> tuple[Any, Any]:
+    def refresh(_tick: Any, _message: Any, data: Any, theme: Any, key: Any, seen: Any) -> tuple[Any, Any]:
         view = parse(data, theme)
         try:
-            story = reads.story(key) if isinstance(key, str) and key else None
+            timeline = reads.timeline(key) if isinstance(key, str) and key else None
         except StoreError as error:
             log.warning("the store did not answer", error=str(error))
             return no_update, no_update
-        if story is None:
+        if timeline is None:
             return None, None
         parts, now = Parts(seen, view), reads.now()
-        mark = (revision(story.events), int(now.timestamp()) // 60)
-        return parts.new("given", mark, lambda: given(story.events, now, view)), parts.kept
+        mark = (revision(timeline.events), int(now.timestamp()) // 60)
+        return parts.new("ratings", mark, lambda: ratings(timeline.events, now, view)), parts.kept
 
     @app.callback(
-        Output("vd-said", "children"),
+        Output("vd-message", "children"),
         Output("vd-note", "value"),
         *(Input(name, "n_clicks") for name in BUTTONS),
         State("al-key", "data"),
@@ -117,9 +117,9 @@ def register(app: dash.Dash, reads: Reads, actions: AuditedActions) -> None:
         try:
             actions.act(key, KINDS[verdict], str(note or ""))
         except UserError as error:
-            return mistake(str(error)), no_update
+            return error_message(str(error)), no_update
         except StoreError as error:
             log.warning("the store did not answer", error=str(error))
-            return mistake(i18n.text("store.title", view.language)), no_update
-        reads.forget(("story", key), *(("precision", days) for days in precision.DAYS))
+            return error_message(i18n.text("store.title", view.language)), no_update
+        reads.forget(("timeline", key), *(("precision", days) for days in precision.DAYS))
         return "✓ " + i18n.text("verdict.kept", view.language, verdict=i18n.text(f"verdict.{verdict}", view.language)), ""

@@ -13,10 +13,10 @@ from core.errors import BadRecord, ModelError, StoreError
 from core.log import get_logger
 from core.untrusted_text import body, plain
 from dashboard import i18n
-from dashboard.feedback import Said, labels_of
+from dashboard.feedback import LabelKind, labels_of
 from dashboard.figures.palette import sentiment_of
 from dashboard.pages import article_labels
-from dashboard.pages.components import Parts, href, nothing_here, panel, sentiment, source_link, store_problem, titled
+from dashboard.pages.components import Parts, href, not_found, panel, sentiment, source_link, store_problem, article_title
 from dashboard.reads.details import ArticleView
 from dashboard.reads.queries import Reads, revision
 from dashboard.services import ExplanationRequest, ExplanationService
@@ -24,7 +24,7 @@ from dashboard.translations import LABELS
 from dashboard.view import View, parse
 
 PREFIX = "/article/"
-SAID: dict[str, Said] = {"ar-right": "right", "ar-save": "sentiment", "ar-save-topics": "topics"}
+LABEL_KINDS: dict[str, LabelKind] = {"ar-right": "right", "ar-save": "sentiment", "ar-save-topics": "topics"}
 log = get_logger("dashboard.article")
 
 
@@ -46,8 +46,8 @@ def layout(view: View, key: str) -> Any:
     def words(name: str) -> str:
         return i18n.text(name, view.language)
 
-    crumbs = [dcc.Link("← " + words("home"), href=href("/", view)), " · ", dcc.Link(words("find"), href=href("/articles", view))]
-    why = dmc.Button(words("why"), id="ar-explain", size="xs", variant="default")
+    crumbs = [dcc.Link("← " + words("home"), href=href("/", view)), " · ", dcc.Link(words("search"), href=href("/articles", view))]
+    why = dmc.Button(words("weights.button"), id="ar-explain", size="xs", variant="default")
     return html.Div(
         [
             dcc.Store(id="ar-seen"),
@@ -63,7 +63,7 @@ def layout(view: View, key: str) -> Any:
                                 [
                                     panel(
                                         words("article.text"),
-                                        [html.Div(id="ar-text"), dcc.Loading(html.Div(id="ar-reasons"), delay_show=300)],
+                                        [html.Div(id="ar-text"), dcc.Loading(html.Div(id="ar-explanation"), delay_show=300)],
                                         tools=why,
                                     ),
                                     panel(words("article.copies"), html.Div(id="ar-copies"), note=words("article.copies_help")),
@@ -90,8 +90,8 @@ def head(found: ArticleView, view: View) -> Any:
     flags = [words(f"flag.{flag}") if f"flag.{flag}" in LABELS else plain(flag, 60) for flag in latest.flags]
     facts = [
         (words("column.source"), plain(score.source, 80)),
-        (words("find.genre"), words(f"genre.{score.genre}")),
-        (words("find.language"), words(f"lang.{score.language}")),
+        (words("search.genre"), words(f"genre.{score.genre}")),
+        (words("search.language"), words(f"lang.{score.language}")),
         (words("article.published"), i18n.clock(score.published_at, view.tz)),
         (words("article.fetched"), i18n.clock(latest.fetched_at, view.tz)),
         *([(words("article.flags"), "; ".join(flags))] if flags else []),
@@ -124,7 +124,7 @@ def copies(found: ArticleView, view: View) -> Any:
     for article in found.copies:
         name, p = sentiment_of(article.p_negative, article.p_neutral, article.p_positive)
         note = [html.Bdi(plain(article.source, 80)), " · ", i18n.when(article.published_at, view.tz, view.language)]
-        title = titled(article.title or article.text, article.id, article.url, view)
+        title = article_title(article.title or article.text, article.id, article.url, view)
         items.append(html.Li([html.Div([title, sentiment(name, p, view)], className="row"), html.Div(note, className="muted small")]))
     return html.Ul(items, className="articles")
 
@@ -161,7 +161,7 @@ def register(app: dash.Dash, reads: Reads) -> None:
             return [store_problem(view), *[no_update] * (len(outputs) - 1)]
         parts = Parts(seen, view)
         if found is None:
-            gone = parts.new("head", "missing", lambda: nothing_here("missing.article", view))
+            gone = parts.new("head", "missing", lambda: not_found("missing.article", view))
             return [None, gone, True, *[None] * (len(outputs) - 4), parts.kept]
         return [
             None,
@@ -170,28 +170,28 @@ def register(app: dash.Dash, reads: Reads) -> None:
             parts.new("text", found.revision, lambda: text(found, view)),
             parts.new("scores", found.revision, lambda: article_labels.scores(found, view)),
             parts.new("feedback", found.score.model, lambda: article_labels.form(found, view)),
-            parts.new("labels", revision(labels), lambda: article_labels.given(labels, view)),
+            parts.new("labels", revision(labels), lambda: article_labels.label_list(labels, view)),
             parts.new("copies", found.revision, lambda: copies(found, view)),
             parts.kept,
         ]
 
 
-def asked(found: ArticleView, company: Any) -> ExplanationRequest:
+def explanation_request(found: ArticleView, company: Any) -> ExplanationRequest:
     """What the model is asked to explain: the whole text, or the sentiment towards one of its companies (by key)."""
     latest, score = found.versions[0], found.score
     surface = latest.surfaces.get(company, "") if isinstance(company, str) else ""
     return ExplanationRequest(latest.title, latest.text, score.language, score.genre, surface)
 
 
-def reasons(found: ArticleView, company: Any, explain: ExplanationService, view: View) -> Any:
+def explanation(found: ArticleView, company: Any, explain: ExplanationService, view: View) -> Any:
     """The article's words, marked by how much they drove its sentiment. Raises ModelError."""
-    why = explain(asked(found, company))
+    why = explain(explanation_request(found, company))
     label = i18n.text(f"sentiment.{why.label}", view.language) if f"sentiment.{why.label}" in LABELS else plain(why.label, 40)
-    said = i18n.text("why.said", view.language, label=label, p=f"{why.probability:.0%}", model=plain(why.model, 60))
+    summary = i18n.text("weights.text", view.language, label=label, p=f"{why.probability:.0%}", model=plain(why.model, 60))
     return [
-        html.H3(i18n.text("why.title", view.language)),
-        html.P(said, className="muted small"),
-        html.Div(html.Bdi(article_labels.highlighted(why)), className="words reasons", lang=found.score.language),
+        html.H3(i18n.text("weights.title", view.language)),
+        html.P(summary, className="muted small"),
+        html.Div(html.Bdi(article_labels.marked_text(why)), className="words reasons", lang=found.score.language),
     ]
 
 
@@ -199,7 +199,7 @@ def register_actions(app: dash.Dash, reads: Reads, actions: AuditedActions, expl
     """What a person asks for: why, and to have a label noted. explain: None where no model runs"""
 
     @app.callback(
-        Output("ar-reasons", "children"),
+        Output("ar-explanation", "children"),
         Output("ar-text", "hidden"),
         Input("ar-explain", "n_clicks"),
         State("ar-about", "value"),
@@ -213,18 +213,18 @@ def register_actions(app: dash.Dash, reads: Reads, actions: AuditedActions, expl
         if not clicks:
             return no_update, no_update
         if explain is None:
-            return html.P(i18n.text("why.none", view.language), className="muted"), False
+            return html.P(i18n.text("weights.none", view.language), className="muted"), False
         try:
             found = reads.article(key) if is_id(key) else None
-            return (reasons(found, company, explain, view), True) if found else (no_update, no_update)
+            return (explanation(found, company, explain, view), True) if found else (no_update, no_update)
         except ModelError as error:
-            return html.P(i18n.text("why.failed", view.language, reason=plain(str(error))), className="muted"), False
+            return html.P(i18n.text("weights.failed", view.language, reason=plain(str(error))), className="muted"), False
         except StoreError:
             return store_problem(view), False
 
     @app.callback(
-        Output("ar-said", "children"),
-        *[Input(id_, "n_clicks") for id_ in SAID],
+        Output("ar-message", "children"),
+        *[Input(id_, "n_clicks") for id_ in LABEL_KINDS],
         State("ar-about", "value"),
         State("ar-sentiment", "value"),
         State("ar-topics", "value"),
@@ -234,20 +234,20 @@ def register_actions(app: dash.Dash, reads: Reads, actions: AuditedActions, expl
         State("theme", "data"),
         prevent_initial_call=True,
     )  # type: ignore[untyped-decorator]
-    def say(*values: Any) -> Any:
-        clicks, (company, chosen, topics, model, key, data, theme) = values[: len(SAID)], values[len(SAID) :]
-        view, said = parse(data, theme), SAID.get(str(ctx.triggered_id))
-        if said is None or not any(clicks) or not is_id(key):
+    def save_label(*values: Any) -> Any:
+        clicks, (company, chosen, topics, model, key, data, theme) = values[: len(LABEL_KINDS)], values[len(LABEL_KINDS) :]
+        view, kind = parse(data, theme), LABEL_KINDS.get(str(ctx.triggered_id))
+        if kind is None or not any(clicks) or not is_id(key):
             return no_update
         try:
             found = reads.article(key)
             if found is None or model != found.score.model:
                 return i18n.text("feedback.changed", view.language)
-            actions.label(labels_of(found.score, said, company, chosen, topics, author=actions.actor(), now=reads.now()))
+            actions.label(labels_of(found.score, kind, company, chosen, topics, author=actions.actor(), now=reads.now()))
         except BadRecord:
             return i18n.text("feedback.empty", view.language)
         except StoreError as error:
             log.warning("a label could not be stored", error=str(error))
             return i18n.text("store.title", view.language)
-        log.info("labelled", article=key, said=said)
+        log.info("labelled", article=key, kind=kind)
         return i18n.text("feedback.noted", view.language)

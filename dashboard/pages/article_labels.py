@@ -18,7 +18,7 @@ from dashboard.pages.components import for_role, name_of, panel, sentiment, seri
 from dashboard.reads.details import ArticleView
 from dashboard.services import Explanation
 from dashboard.view import View
-from storage.store import Label, ArticleVersion
+from storage.store import ArticleVersion, Label
 
 STRONG = 0.5
 """From this share of the heaviest word's weight a word is marked as strong."""
@@ -27,7 +27,7 @@ _RISK_NAMES = {risk.key: (risk.en, risk.zh) for risk in RISKS}
 
 
 def scores(found: ArticleView, view: View) -> Any:
-    """Sentiment of the text and towards each company, topics, the series that it counts for, and what other models said."""
+    """Sentiment of the text and towards each company, topics, the series that it counts for, and what other models message."""
 
     def words(key: str, **values: object) -> str:
         return i18n.text(key, view.language, **values)
@@ -95,16 +95,16 @@ def _version(version: ArticleVersion, found: ArticleView, view: View) -> Any:
     return html.Li([sentiment(name, p, view), " ", html.Span([words, html.Bdi(other)], className="muted small")])
 
 
-def highlighted(reasons: Explanation) -> list[str | html.Mark]:
+def marked_text(explanation: Explanation) -> list[str | html.Mark]:
     """The text with its words marked: for the class and against it, strongly or not. The stylesheet puts a + or a − to each.
 
     Words that weigh the same and follow each other stay marks of their own; faint ones are plain text.
     """
-    text = body(reasons.text)
-    most = max((abs(word.weight) for word in reasons.words), default=0.0)
+    text = body(explanation.text)
+    most = max((abs(word.weight) for word in explanation.words), default=0.0)
     shown: list[str | html.Mark] = []
     at = 0
-    for word in reasons.words:
+    for word in explanation.words:
         share = abs(word.weight) / most if most else 0.0
         if share < FAINT:
             continue
@@ -164,13 +164,13 @@ def form(found: ArticleView, view: View) -> Any:
     parts = [
         dcc.Store(id="ar-model", data=score.model),
         dmc.Select(id="ar-about", data=about, value=WHOLE, label=words("feedback.about"), allowDeselect=False, size="xs"),
-        for_role("analyst", [html.Div([right, wrong], className="row start feedback"), html.Div(id="ar-said", role="status")], view),
+        for_role("analyst", [html.Div([right, wrong], className="row start feedback"), html.Div(id="ar-message", role="status")], view),
     ]
     return panel(words("feedback"), parts, note=words("feedback.help"))
 
 
-def given(labels: Sequence[Label], view: View) -> Any:
-    """What people said, one line a label."""
+def label_list(labels: Sequence[Label], view: View) -> Any:
+    """What people message, one line a label."""
     if not labels:
         return None
     lines = [

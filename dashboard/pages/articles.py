@@ -41,24 +41,24 @@ def layout(view: View, _key: str) -> Any:
     search = dmc.TextInput(
         id="fd-q",
         value=view.find.words,
-        label=words("find.words"),
-        description=words("find.hint"),
+        label=words("search.words"),
+        description=words("search.hint"),
         debounce=400,
         inputProps={"maxLength": MAX_CHARS, "type": "search", "enterKeyHint": "search"},
         className="search",
     )
     tools = [
-        dcc.Link(words("find.newest"), href=found_href(PATH, view), id="fd-newest", className="button small"),
-        dcc.Link(words("find.older"), href=found_href(PATH, view), id="fd-older", className="button small"),
+        dcc.Link(words("search.newest"), href=found_href(PATH, view), id="fd-newest", className="button small"),
+        dcc.Link(words("search.older"), href=found_href(PATH, view), id="fd-older", className="button small"),
         html.A(words("articles.csv"), id="fd-csv", href=export_href(view), className="button small", download=""),
     ]
     return html.Div(
         [
             dcc.Store(id="fd-seen"),
             html.Div(id="fd-problem", role="alert"),
-            html.Div([html.H1(words("find")), range_picker(view)], className="page-head"),
+            html.Div([html.H1(words("search")), range_picker(view)], className="page-head"),
             html.Section([search, html.Div(_filters(view), className="filters")], className="panel"),
-            panel(words("find.results"), grid("fd-grid", view, height=680), note=html.Span(id="fd-note", role="status"), tools=tools),
+            panel(words("search.results"), grid("fd-grid", view, height=680), note=html.Span(id="fd-note", role="status"), tools=tools),
         ]
     )
 
@@ -86,8 +86,8 @@ def _filters(view: View) -> list[Any]:
             id=f"fd-{name}",
             data=choices[name],
             value=getattr(find, name) or None,
-            label=words(f"find.{name}"),
-            placeholder=words("find.any"),
+            label=words(f"search.{name}"),
+            placeholder=words("search.any"),
             clearable=True,
             searchable=name in ("source", "topic", "company"),
             size="xs",
@@ -113,10 +113,10 @@ def companies_offered(keys: list[str], view: View) -> list[dict[str, str]]:
 def note(found: SearchPage, view: View) -> str:
     """How much was found, and how far it was looked for."""
     if found.reached is not None:
-        return i18n.text("find.reached", view.language, moment=i18n.when(found.reached, view.tz, view.language))
+        return i18n.text("search.reached", view.language, moment=i18n.when(found.reached, view.tz, view.language))
     if not found.articles:
-        return i18n.text("find.none", view.language)
-    return i18n.text("find.shown", view.language, n=len(found.articles))
+        return i18n.text("search.none", view.language)
+    return i18n.text("search.shown", view.language, n=len(found.articles))
 
 
 def register(app: dash.Dash, reads: Reads) -> None:

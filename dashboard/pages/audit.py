@@ -14,9 +14,9 @@ from core.errors import StoreError
 from core.log import get_logger
 from core.untrusted_text import plain
 from dashboard import i18n
-from dashboard.pages.components import mistake, panel
+from dashboard.pages.components import error_message, panel
 from dashboard.reads import admin
-from dashboard.reads.admin import AUDIT_PATH, SHOWN, SPANS, AuditAsked
+from dashboard.reads.admin import AUDIT_PATH, SHOWN, SPANS, AuditFilter
 from dashboard.reads.queries import Reads
 from dashboard.translations import LABELS
 from dashboard.view import View, parse
@@ -69,7 +69,9 @@ def table(found: Sequence[AuditEntry], view: View) -> Any:
     """The entries, or that there are none."""
     if not found:
         return html.P(i18n.text("audit.none", view.language), className="empty-state")
-    head = html.Tr([html.Th(i18n.text(f"audit.{name}", view.language), scope="col") for name in ("at", "who", "what", "about", "changed")])
+    head = html.Tr(
+        [html.Th(i18n.text(f"audit.{name}", view.language), scope="col") for name in ("at", "actor", "action", "target", "changed")]
+    )
     return html.Div(
         html.Table([html.Thead(head), html.Tbody([_row(each, view) for each in found])], className="table inbox"), className="scroll"
     )
@@ -101,7 +103,7 @@ def _words(sign: str, text: str) -> list[Any]:
     return [html.Details([html.Summary([sign, " ", html.Bdi(plain(text, SHORT_CHARS))]), html.Bdi(whole)])]
 
 
-def export_href(given: AuditAsked, view: View) -> str:
+def export_href(given: AuditFilter, view: View) -> str:
     """The address of what is asked for as a CSV file."""
     asked = {"who": given.actor, "what": given.what, "span": given.span, "lang": view.language, "zone": view.zone}
     return f"{AUDIT_PATH}?{urlencode({key: value for key, value in asked.items() if value})}"
@@ -122,8 +124,8 @@ def register(app: dash.Dash, reads: Reads) -> None:
         Input("au-span", "value"),
         Input("au-newest", "n_clicks"),
         Input("au-older", "n_clicks"),
-        Input("pe-said", "children"),
-        Input("tk-said", "children"),
+        Input("pe-message", "children"),
+        Input("tk-message", "children"),
         State("au-oldest", "data"),
         State("view", "data"),
         State("theme", "data"),
@@ -136,7 +138,7 @@ def register(app: dash.Dash, reads: Reads) -> None:
             found, (people, kinds) = admin.entries(reads, asked), admin.choices(reads)
         except StoreError as error:
             log.warning("the store did not answer", error=str(error))
-            return mistake(i18n.text("store.title", view.language)), *[no_update] * 5
+            return error_message(i18n.text("store.title", view.language)), *[no_update] * 5
         return (
             table(found, view),
             found[-1].at.isoformat() if found else None,

@@ -78,7 +78,7 @@ def series_chip(item: SeriesTotal, view: View, name: str = "") -> Any:
     )
 
 
-def titled(title: str, article_id: str, url: str, view: View) -> Any:
+def article_title(title: str, article_id: str, url: str, view: View) -> Any:
     """A title that leads to the article's page, and an arrow to its source where the address can be trusted."""
     return html.Span(
         [dcc.Link(html.Bdi(plain(title)), href=article_href(article_id, view)), " ", source_link(url, view)], className="title"
@@ -138,8 +138,8 @@ def _aside(alert: Alert, view: View) -> tuple[str, str]:
 
 def ago(moment: datetime, now: datetime, view: View, className: str = "") -> Any:
     """How long ago something was; the browser keeps it true as time goes by (assets/live.js)."""
-    said, exact = i18n.ago(moment, now, view.language), i18n.clock(moment, view.tz)
-    return html.Time(said, dateTime=moment.isoformat(), title=exact, className=f"ago {className}".strip())
+    age, exact = i18n.ago(moment, now, view.language), i18n.clock(moment, view.tz)
+    return html.Time(age, dateTime=moment.isoformat(), title=exact, className=f"ago {className}".strip())
 
 
 def alert_card(alert: Alert, now: datetime, view: View) -> Any:
@@ -212,8 +212,8 @@ def for_role(least: Role, children: Any, view: View) -> Any:
     the server refuses who calls them all the same (dashboard.web.permissions)."""
     if may_use(least):
         return html.Div(children)
-    said = html.P(i18n.text(f"needs.{least}", view.language), className="muted small")
-    return html.Div([said, html.Div(children, hidden=True)])
+    note = html.P(i18n.text(f"needs.{least}", view.language), className="muted small")
+    return html.Div([note, html.Div(children, hidden=True)])
 
 
 def may_use(least: Role) -> bool:
@@ -229,7 +229,7 @@ def store_problem(view: View) -> Any:
     )
 
 
-def nothing_here(why: str, view: View) -> Any:
+def not_found(why: str, view: View) -> Any:
     """A friendly dead end."""
     return html.Div(
         [
@@ -260,12 +260,12 @@ class Parts:
         return no_update if self._seen.get(part) == mark else make()
 
 
-def mistake(words: str) -> Any:
+def error_message(words: str) -> Any:
     """What could not be done, and why."""
     return html.P(["✗ ", words], className="error-box")
 
 
-def chooser(id_: str, rows: str, label: str, *, several: bool = False) -> Any:
+def selectable_table(id_: str, rows: str, label: str, *, several: bool = False) -> Any:
     """A table to come, at the place `rows`, whose rows are chosen by a dmc.Radio, or several by a dmc.Checkbox, of their own."""
     group = dmc.CheckboxGroup if several else dmc.RadioGroup
     return group(html.Div(dmc.Skeleton(height=120, radius="md"), id=rows), id=id_, value=[] if several else "", **{"aria-label": label})

@@ -15,9 +15,9 @@ from core.errors import StoreError, UserError
 from core.log import get_logger, mask
 from core.untrusted_text import plain
 from dashboard import i18n
-from dashboard.pages.components import Parts, chooser, for_role, href, mistake, name_of, panel, store_problem
+from dashboard.pages.components import Parts, selectable_table, for_role, href, error_message, name_of, panel, store_problem
 from dashboard.reads.queries import Reads, revision
-from dashboard.services import OUTCOMES, DeliveryService, DeliveryLog, EndpointStatus, DeliveryRecord
+from dashboard.services import OUTCOMES, DeliveryLog, DeliveryRecord, DeliveryService, EndpointStatus
 from dashboard.view import View, parse
 from storage.tables.alert_groups import PREFIX
 
@@ -63,18 +63,21 @@ def layout(view: View, _key: str) -> Any:
             dcc.Store(id="de-seen"),
             html.Div(id="de-problem", role="alert"),
             html.Div(html.H1(words("deliveries")), className="page-head"),
-            html.Div(id="de-said", role="status", className="message"),
+            html.Div(id="de-message", role="status", className="message"),
             panel(
-                words("deliveries.places"),
+                words("deliveries.endpoints"),
                 [
-                    chooser("de-place", "de-places", words("deliveries.chosen_place")),
+                    selectable_table("de-endpoint", "de-endpoints", words("deliveries.chosen_endpoint")),
                     for_role("analyst", html.Div([button("de-replay-failed"), button("de-test")], className="actions after"), view),
                 ],
-                note=words("deliveries.places_help"),
+                note=words("deliveries.endpoints_help"),
             ),
             panel(
                 words("deliveries.log"),
-                [html.Div(filters, className="actions"), chooser("de-chosen", "de-rows", words("deliveries.chosen"), several=True)],
+                [
+                    html.Div(filters, className="actions"),
+                    selectable_table("de-chosen", "de-rows", words("deliveries.chosen"), several=True),
+                ],
                 note=words("deliveries.help"),
             ),
         ]
@@ -88,7 +91,7 @@ def places(found: Sequence[EndpointStatus], now: datetime, view: View) -> Any:
         return i18n.text(key, view.language)
 
     if not found:
-        return html.P(words("deliveries.no_places"), className="empty-state")
+        return html.P(words("deliveries.no_endpoints"), className="empty-state")
     names = ["endpoint", "state", "last", *OUTCOMES]
     head = html.Tr([html.Td(), *(html.Th(words(f"deliveries.{name}"), scope="col") for name in names)])
     rows = []
@@ -169,7 +172,7 @@ def register(app: dash.Dash, reads: Reads, actions: AuditedActions, delivery_ser
     """The refresh of the page, and what its buttons do. delivery_service: None where deliveries are not to be had from here."""
     shown = [
         Output("de-problem", "children"),
-        Output("de-places", "children"),
+        Output("de-endpoints", "children"),
         Output("de-rows", "children"),
         Output("de-where", "data"),
         Output("de-seen", "data"),
@@ -181,17 +184,17 @@ def register(app: dash.Dash, reads: Reads, actions: AuditedActions, delivery_ser
     @app.callback(
         shown,
         Input("tick", "n_intervals"),
-        Input("de-said", "children"),
+        Input("de-message", "children"),
         Input("de-where", "value"),
         Input("de-outcome", "value"),
         Input("view", "data"),
         Input("theme", "data"),
         State("de-seen", "data"),
     )  # type: ignore[untyped-decorator]
-    def refresh(_tick: Any, _said: Any, where: Any, outcome: Any, data: Any, theme: Any, seen: Any) -> list[Any]:
+    def refresh(_tick: Any, _message: Any, where: Any, outcome: Any, data: Any, theme: Any, seen: Any) -> list[Any]:
         view = parse(data, theme)
         if delivery_service is None:
-            return [mistake(i18n.text("deliveries.away", view.language)), None, None, [], None]
+            return [error_message(i18n.text("deliveries.away", view.language)), None, None, [], None]
         try:
             found = read()
             series = {each.alert.id: each.alert.series for each in reads.inbox()}
@@ -199,7 +202,7 @@ def register(app: dash.Dash, reads: Reads, actions: AuditedActions, delivery_ser
             log.warning("the store did not answer", error=str(error))
             return [store_problem(view), *[no_update] * (len(shown) - 1)]
         except UserError as error:
-            return [mistake(str(error)), None, None, [], None]
+            return [error_message(str(error)), None, None, [], None]
         now = reads.now()
         rows = [each for each in found.deliveries if where in (None, "", each.endpoint) and outcome in (None, "", each.outcome)]
         parts, minute = Parts(seen, view), int(now.timestamp()) // 60
@@ -213,10 +216,10 @@ def register(app: dash.Dash, reads: Reads, actions: AuditedActions, delivery_ser
         ]
 
     @app.callback(
-        Output("de-said", "children"),
+        Output("de-message", "children"),
         Output("de-chosen", "value"),
         *(Input(name, "n_clicks") for name in BUTTONS),
-        State("de-place", "value"),
+        State("de-endpoint", "value"),
         State("de-chosen", "value"),
         State("view", "data"),
         prevent_initial_call=True,
@@ -230,16 +233,16 @@ def register(app: dash.Dash, reads: Reads, actions: AuditedActions, delivery_ser
             if pressed == "de-replay":
                 return _replay(delivery_service, chosen, view), []
             if not isinstance(place, str) or not place:
-                return mistake(i18n.text("deliveries.choose_place", view.language)), no_update
+                return error_message(i18n.text("deliveries.choose_endpoint", view.language)), no_update
             if pressed == "de-test":
                 delivery_service.send_test(place, actions)
                 return "✓ " + i18n.text("deliveries.tested", view.language, endpoint=plain(mask(place), 80)), no_update
             return _asked(delivery_service.replay_failed(place, actions), view), no_update
         except UserError as error:
-            return mistake(str(error)), no_update
+            return error_message(str(error)), no_update
         except StoreError as error:
             log.warning("the store did not answer", error=str(error))
-            return mistake(i18n.text("store.title", view.language)), no_update
+            return error_message(i18n.text("store.title", view.language)), no_update
         finally:
             reads.forget("deliveries")
 
@@ -250,7 +253,7 @@ def register(app: dash.Dash, reads: Reads, actions: AuditedActions, delivery_ser
             if between:
                 by_place.setdefault(endpoint, []).append(subject)
         if not by_place:
-            return mistake(i18n.text("deliveries.choose", view.language))
+            return error_message(i18n.text("deliveries.choose", view.language))
         return _asked(sum(service.replay(endpoint, subjects, actions) for endpoint, subjects in by_place.items()), view)
 
 

@@ -16,8 +16,8 @@ from core.records import Genre
 from core.untrusted_text import plain
 from dashboard import i18n
 from dashboard.pages.components import panel
-from dashboard.reads.operations import Upkeep
-from dashboard.services import FeedService, FeedPreview, NewFeed
+from dashboard.reads.operations import OperationsReads
+from dashboard.services import FeedPreview, FeedService, NewFeed
 from dashboard.view import View, parse
 from dashboard.web.authentication import current_person
 from domain.accounts import may
@@ -38,13 +38,13 @@ def layout(view: View) -> Any:
     url = dmc.TextInput(
         id="sr-url", placeholder="https://…", debounce=True, size="xs", className="grow", **{"aria-label": words("feed.url")}
     )
-    look = dmc.Button(words("feed.look"), id="sr-look", variant="filled", size="xs", n_clicks=0)
+    look = dmc.Button(words("feed.test"), id="sr-look", variant="filled", size="xs", n_clicks=0)
     fields = [
         html.Div([url, look], className="actions"),
         dcc.Loading(html.Div(id="sr-found", role="status", className="feed-found"), delay_show=200),
     ]
     if may(person.role, "admin"):
-        fields += [_adding(view), html.Div(id="sr-kept", role="status"), _removing(view), html.Div(id="sr-gone", role="status")]
+        fields += [_adding(view), html.Div(id="sr-saved", role="status"), _removing(view), html.Div(id="sr-removed", role="status")]
     else:
         # the fields are there for who may not add either: what a test finds is put into them
         fields += [html.P(words("feed.admin"), className="muted small"), html.Div(_choices(view), hidden=True)]
@@ -126,7 +126,7 @@ def wrong(error: Exception, view: View) -> Any:
     if isinstance(error, StoreError):
         log.warning("the store did not answer", error=str(error))
         return html.P(i18n.text("store.title", view.language))
-    return html.P(f"✗ {plain(mask(str(error)), 400)}", className="sentiment negative why")
+    return html.P(f"✗ {plain(mask(str(error)), 400)}", className="sentiment negative reason")
 
 
 def suggested(looked: FeedPreview) -> str:
@@ -134,7 +134,7 @@ def suggested(looked: FeedPreview) -> str:
     return (urlsplit(looked.url).hostname or "").removeprefix("www.")
 
 
-def register(app: dash.Dash, upkeep: Upkeep, feed_service: FeedService | None, actor: Callable[[], str]) -> None:
+def register(app: dash.Dash, operations_reads: OperationsReads, feed_service: FeedService | None, actor: Callable[[], str]) -> None:
     """What the form does."""
 
     @app.callback(
@@ -165,7 +165,7 @@ def register(app: dash.Dash, upkeep: Upkeep, feed_service: FeedService | None, a
         return found(looked, view), suggested(looked), looked.language or "any", looked.interval_s, "when_short" if short else "never"
 
     @app.callback(
-        Output("sr-kept", "children"),
+        Output("sr-saved", "children"),
         Input("sr-add", "n_clicks"),
         State("sr-url", "value"),
         State("sr-name", "value"),
@@ -193,11 +193,11 @@ def register(app: dash.Dash, upkeep: Upkeep, feed_service: FeedService | None, a
             feed_service.add(feed, actor())
         except (UserError, StoreError) as error:
             return wrong(error, view)
-        upkeep.forget_sources()
+        operations_reads.forget_sources()
         return html.P(["✓ ", i18n.text("feed.added", view.language)], className="sentiment positive")
 
     @app.callback(
-        Output("sr-gone", "children"),
+        Output("sr-removed", "children"),
         Input("sr-remove", "n_clicks"),
         State("sr-added", "value"),
         State("view", "data"),
@@ -212,18 +212,18 @@ def register(app: dash.Dash, upkeep: Upkeep, feed_service: FeedService | None, a
             feed_service.remove(str(name), actor())
         except (UserError, StoreError) as error:
             return wrong(error, view)
-        upkeep.forget_sources()
+        operations_reads.forget_sources()
         return html.P(["✓ ", i18n.text("feed.removed", view.language)], className="sentiment positive")
 
     @app.callback(
         Output("sr-added", "data"),
         Input("sr-added", "id"),
-        Input("sr-kept", "children"),
-        Input("sr-gone", "children"),
+        Input("sr-saved", "children"),
+        Input("sr-removed", "children"),
     )  # type: ignore[untyped-decorator]
     def offered(_id: Any, _kept: Any, _gone: Any) -> Any:
         try:
-            rows = upkeep.sources().rows
+            rows = operations_reads.sources().rows
         except StoreError:
             return no_update
         return [{"value": row.name, "label": plain(row.name, 80)} for row in rows if row.added is not None]

@@ -16,7 +16,7 @@ from core.untrusted_text import plain
 from dashboard import i18n
 from dashboard.pages import precision
 from dashboard.pages.components import Parts, ago, counts, href, name_of, panel, severity, state_badge, store_problem
-from dashboard.reads.queries import Inboxed, Reads, revision
+from dashboard.reads.queries import InboxRow, Reads, revision
 from dashboard.view import STATES, View, parse
 
 PATH = "/alerts"
@@ -56,7 +56,7 @@ def layout(view: View, _key: str) -> Any:
     )
 
 
-def table(rows: Sequence[Inboxed], now: datetime, view: View) -> Any:
+def table(rows: Sequence[InboxRow], now: datetime, view: View) -> Any:
     """The alerts of the state that is looked at, newest first, or that there are none."""
     shown = [each for each in rows if view.state == "all" or (each.life.resolved is None) == (view.state == "open")]
     if not shown:
@@ -68,7 +68,7 @@ def table(rows: Sequence[Inboxed], now: datetime, view: View) -> Any:
     return html.Div([html.Div(body, className="scroll"), more])
 
 
-def _row(each: Inboxed, now: datetime, view: View) -> Any:
+def _row(each: InboxRow, now: datetime, view: View) -> Any:
     alert, life = each.alert, each.life
     quiet = [html.Span(i18n.text("inbox.muted", view.language), className="muted small")] if life.silenced or life.inhibited else []
     return html.Tr(

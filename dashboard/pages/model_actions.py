@@ -85,7 +85,7 @@ def question(what: str, found: ModelVersions, version: str, reads: ModelReads, v
     return html.Div(
         [
             html.P(asked, className="sentence"),
-            html.P([words(view, "gate_said"), " ", plain(kept.why, 800)], className="small") if kept is not None else None,
+            html.P([words(view, "gate_result"), " ", plain(kept.why, 800)], className="small") if kept is not None else None,
             *figures_of(contest, view),
             html.P(words(view, "ask_after"), className="muted"),
         ]
@@ -107,8 +107,8 @@ def figures_of(found: ModelComparison | None, view: View) -> list[Any]:
 def register(app: dash.Dash, reads: ModelReads, actor: Callable[[], str]) -> None:
     """What the buttons ask, and what is done when it is confirmed."""
 
-    @app.callback(Output("mo-which", "data"), Input("tick", "n_intervals"), Input("mo-said", "children"), State("view", "data"))  # type: ignore[untyped-decorator]
-    def offer(_tick: Any, _said: Any, data: Any) -> Any:
+    @app.callback(Output("mo-which", "data"), Input("tick", "n_intervals"), Input("mo-message", "children"), State("view", "data"))  # type: ignore[untyped-decorator]
+    def offer(_tick: Any, _message: Any, data: Any) -> Any:
         try:
             found = reads.models()
         except (UserError, ModelError, OSError):
@@ -140,15 +140,15 @@ def register(app: dash.Dash, reads: ModelReads, actor: Callable[[], str]) -> Non
             if found is None:
                 return True, html.P(words(view, "away")), None, True, hidden, hidden
             version = found.before if what == "rollback" else str(chosen or "") if what == "promote" else ""
-            said = question(what, found, version, reads, view)
+            message = question(what, found, version, reads, view)
         except (UserError, ModelError, OSError) as error:
             return True, html.P(["✗ ", plain(str(error), 400)]), None, True, hidden, hidden
         asked = {"what": what, "version": version, "champion": found.champion}
         why = hidden if what == "refresh" else shown
-        return True, said, asked, what != "refresh" and not version, why, shown if what == "refresh" else hidden
+        return True, message, asked, what != "refresh" and not version, why, shown if what == "refresh" else hidden
 
     @app.callback(
-        Output("mo-said", "children"),
+        Output("mo-message", "children"),
         Output("mo-dialog", "opened", allow_duplicate=True),
         Output("mo-why", "value"),
         Output("mo-which", "value"),
@@ -164,12 +164,12 @@ def register(app: dash.Dash, reads: ModelReads, actor: Callable[[], str]) -> Non
         if not clicks or service is None or not isinstance(asked, Mapping):
             return (no_update,) * 4
         try:
-            said = done(service, asked, plain(str(why or ""), MAX_WHY_CHARS), bool(force), actor(), view)
+            message = done(service, asked, plain(str(why or ""), MAX_WHY_CHARS), bool(force), actor(), view)
         except (UserError, ModelError, OSError) as error:
             return html.Span(["✗ ", plain(str(error), 600)], className="sentiment negative"), False, no_update, no_update
         finally:
             reads.forget()
-        return f"✓ {said}", False, "", None
+        return f"✓ {message}", False, "", None
 
 
 def done(service: ModelService, asked: Mapping[str, Any], why: str, force: bool, actor: str, view: View) -> str:

@@ -13,7 +13,7 @@ from dashboard import i18n
 from dashboard.figures.model_charts import VERDICTS, group_name, language_name, metric_name, test_name, verdict
 from dashboard.pages.components import tile
 from dashboard.reads.drift import is_right
-from dashboard.services import ModelCard, ModelComparison, ModelVersions, ModelChange, CardMetric, RefreshStatus, ModelVersion
+from dashboard.services import CardMetric, ModelCard, ModelChange, ModelComparison, ModelVersion, ModelVersions, RefreshStatus
 from dashboard.view import View
 from stats.wilson import wilson_bounds
 from storage.store import LabelledPrediction, ModelUse
@@ -53,7 +53,9 @@ def last_move(found: ModelVersions) -> ModelChange | None:
     return next((move for move in reversed(found.history) if move.did != "keep" and move.version == found.champion), None)
 
 
-def champion_tiles(found: ModelVersions, uses: Sequence[ModelUse], judged: Sequence[LabelledPrediction], now: datetime, view: View) -> list[Any]:
+def champion_tiles(
+    found: ModelVersions, uses: Sequence[ModelUse], judged: Sequence[LabelledPrediction], now: datetime, view: View
+) -> list[Any]:
     """Which version is in force, since when and by whom; what it was made of; what scores; what people say of it."""
     move, made = last_move(found), found.find(found.champion)
     by = "" if move is None else words(view, "by_gate") if move.gate else words(view, "by", actor=plain(move.actor, 60) or "?")
@@ -70,8 +72,8 @@ def champion_tiles(found: ModelVersions, uses: Sequence[ModelUse], judged: Seque
     own = [each for each in judged if each.task == "sentiment" and made is not None and each.model == made.model]
     right = sum(is_right(each) for each in own)
     low, high = wilson_bounds(right, len(own))
-    said = words(view, "judged_n", n=len(own), low=f"{low:.0%}", high=f"{high:.0%}") if own else words(view, "judged_none")
-    return [*tiles, _tile(words(view, "judged_right"), f"{right / len(own):.0%}" if own else "–", said)]
+    message = words(view, "judged_n", n=len(own), low=f"{low:.0%}", high=f"{high:.0%}") if own else words(view, "judged_none")
+    return [*tiles, _tile(words(view, "judged_right"), f"{right / len(own):.0%}" if own else "–", message)]
 
 
 def _tile(label: str, value: str, note: str) -> Any:
@@ -97,18 +99,18 @@ def _scoring(uses: Sequence[ModelUse], view: View) -> Any:
 
 def warnings(found: ModelVersions, uses: Sequence[ModelUse], view: View) -> list[Any]:
     """What an admin should know: a damaged champion, a setting that leaves it aside, workers that score with another."""
-    said = []
+    warnings_ = []
     made = found.find(found.champion)
     fault = found.fault or (made.fault if made is not None else "")
     if fault:
-        said.append(words(view, "faulty", why=plain(fault, 400)))
+        warnings_.append(words(view, "faulty", why=plain(fault, 400)))
     if found.setting != "champion":
-        said.append(words(view, "setting", setting=plain(found.setting, 100)))
+        warnings_.append(words(view, "setting", setting=plain(found.setting, 100)))
     move = last_move(found)
     scored_since = uses and (move is None or uses[0].last > move.when + SETTLED)
     if found.setting == "champion" and made is not None and made.model and scored_since and uses[0].model != made.model:
-        said.append(words(view, "elsewhere", model=plain(uses[0].model, 60)))
-    return [html.Div(["⚠ ", text], className="error-box warning") for text in said]
+        warnings_.append(words(view, "elsewhere", model=plain(uses[0].model, 60)))
+    return [html.Div(["⚠ ", text], className="error-box warning") for text in warnings_]
 
 
 def refresh_state(found: RefreshStatus | None, now: datetime, view: View) -> Any:
@@ -120,25 +122,29 @@ def refresh_state(found: RefreshStatus | None, now: datetime, view: View) -> Any
         age = words(view, "minutes", m=seconds // 60, s=seconds % 60)
         actor = plain(found.actor, 60) or words(view, "refresh.somebody")
         head = [html.Span("◐ ", **{"aria-hidden": "true"}), words(view, "refresh.running", age=age, actor=actor)]
-        lines = _told(found, view) or [html.Li(words(view, "refresh.starting"))]
+        lines = _log_lines(found, view) or [html.Li(words(view, "refresh.starting"))]
         return html.Div([html.P(head, className="sentence"), html.Ul(lines, className="plain")])
     at = i18n.clock(found.ended or found.began, view.tz)
     if found.state == "lost":
-        said, glyph = words(view, "refresh.lost", at=at), "✗"
+        message, glyph = words(view, "refresh.lost", at=at), "✗"
     elif found.state == "failed":
-        said, glyph = words(view, "refresh.failed", at=at, why=plain(found.error, 600)), "✗"
+        message, glyph = words(view, "refresh.failed", at=at, why=plain(found.error, 600)), "✗"
     else:
         names = {"challenger": name_of(found.challenger, view), "champion": name_of(found.champion, view), "at": at}
         glyph = {"promote": "✓", "keep": "●"}.get(found.did, "–")
-        said = words(view, f"refresh.{found.did}", **names)
+        message = words(view, f"refresh.{found.did}", **names)
     reasons = [html.Li(plain(reason, 600)) for reason in found.reasons]
-    told = _told(found, view)
-    more = html.Details([html.Summary(words(view, "refresh.told")), html.Ul(told, className="plain")], className="more") if told else None
-    return html.Div([html.P(f"{glyph} {said}", className="sentence"), html.Ul(reasons, className="suppressed"), more])
+    log_lines = _log_lines(found, view)
+    more = (
+        html.Details([html.Summary(words(view, "refresh.log")), html.Ul(log_lines, className="plain")], className="more")
+        if log_lines
+        else None
+    )
+    return html.Div([html.P(f"{glyph} {message}", className="sentence"), html.Ul(reasons, className="suppressed"), more])
 
 
-def _told(found: RefreshStatus, view: View) -> list[Any]:
-    rows = found.told[-LATEST_LINES:]
+def _log_lines(found: RefreshStatus, view: View) -> list[Any]:
+    rows = found.log_lines[-LATEST_LINES:]
     return [
         html.Li([html.Span(words(view, "minutes", m=int(at) // 60, s=int(at) % 60), className="muted"), " ", plain(line, 300)])
         for at, line in rows
@@ -185,8 +191,8 @@ def card_table(card: ModelCard | None, champion: ModelVersion | None, view: View
     other = champion is None or champion.model != card.model
     heads = [*(words(view, key) for key in ("test", "task", "group", "n", "accuracy")), "F1", "ECE"]
     rows = [_published(each, view) for each in card.figures if each.task in OF_TASK]
-    said = html.P(["⚠ ", words(view, "card_other")], className="sentence") if other else None
-    return [said, table(heads, rows, words(view, "card"))]
+    message = html.P(["⚠ ", words(view, "card_other")], className="sentence") if other else None
+    return [message, table(heads, rows, words(view, "card"))]
 
 
 def _published(each: CardMetric, view: View) -> list[Any]:
@@ -259,11 +265,11 @@ def history_list(found: ModelVersions, now: datetime, view: View) -> Any:
 
 def _happened(move: ModelChange, now: datetime, view: View) -> Any:
     glyph = {"promote": "▲", "keep": "●", "rollback": "↩"}[move.did]
-    said = words(view, f"did.{move.did}", version=name_of(move.version, view), origin=name_of(move.origin, view) or "?")
+    message = words(view, f"did.{move.did}", version=name_of(move.version, view), origin=name_of(move.origin, view) or "?")
     by = words(view, "by_gate") if move.gate else words(view, "by", actor=plain(move.actor, 60)) if move.actor else ""
     at = html.Span(
         f"{i18n.clock(move.when, view.tz)} · {i18n.ago(move.when, now, view.language)}" + (f" · {by}" if by else ""),
         className="muted small",
     )
     why = html.Div(plain(move.why, 800), className="small") if move.why else None
-    return html.Li([html.Div([f"{glyph} ", html.Bdi(said, className="who")]), at, why])
+    return html.Li([html.Div([f"{glyph} ", html.Bdi(message, className="who")]), at, why])

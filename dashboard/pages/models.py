@@ -63,7 +63,7 @@ def layout(view: View, _key: str) -> Any:
                 words(view, "refresh"),
                 [
                     *model_actions.layout(view),
-                    html.Div(html.P(id="mo-said", className="message", role="status"), hidden=not may_use("admin")),
+                    html.Div(html.P(id="mo-message", className="message", role="status"), hidden=not may_use("admin")),
                     html.Div(id="mo-refreshing"),
                 ],
                 note=words(view, "refresh_help"),
@@ -90,7 +90,7 @@ def layout(view: View, _key: str) -> Any:
     )
 
 
-def shift_tiles(found: Drift, view: View) -> list[Any]:
+def drift_tiles(found: Drift, view: View) -> list[Any]:
     """How far this month is from the one before: sentiment and confidence by language, and topics."""
     split = Months(found.since, found.middle, found.until)
     named = drift.languages(found.days)
@@ -119,9 +119,9 @@ def _shift_tile(label: str, moved: Shift, view: View, note: str = "") -> Any:
     if moved.distance is None:
         return tile(label, "–", words(view, "too_few"))
     drifted = moved.distance >= DRIFTED
-    said = f"◆ {words(view, 'drifted')}" if drifted else f"● {words(view, 'steady')}"
+    message = f"◆ {words(view, 'drifted')}" if drifted else f"● {words(view, 'steady')}"
     far = words(view, "distance", d=f"{moved.distance:.2f}", limit=f"{DRIFTED:g}")
-    made = tile(label, said, f"{far} · {note}" if note else far)
+    made = tile(label, message, f"{far} · {note}" if note else far)
     made.children[1].className = "value words negative" if drifted else "value words"
     return made
 
@@ -131,9 +131,9 @@ def wrong_table(judged: Sequence[LabelledPrediction], view: View) -> Any:
     rows = []
     for each in drift.wrong_by_model(judged):
         low, high = wilson_bounds(each.wrong, each.judged)
-        said = f"✗ {each.wrong / each.judged:.0%} ({low:.0%} – {high:.0%})"
+        message = f"✗ {each.wrong / each.judged:.0%} ({low:.0%} – {high:.0%})"
         bar = html.Span(html.Span(style={"width": f"{100 * each.wrong / each.judged:.0f}%"}), className="meter", **{"aria-hidden": "true"})
-        rows.append([plain(each.model, 60), words(view, f"task.{each.task}"), f"{each.judged:,}", html.Span([said, bar])])
+        rows.append([plain(each.model, 60), words(view, f"task.{each.task}"), f"{each.judged:,}", html.Span([message, bar])])
     if not rows:
         return html.P(words(view, "no_feedback"), className="muted")
     return pieces.table([words(view, key) for key in ("version", "task", "judged", "wrong_share")], rows, words(view, "wrong"))
@@ -174,12 +174,12 @@ def register(app: dash.Dash, reads: ModelReads, actor: Callable[[], str]) -> Non
     @app.callback(
         outputs,
         Input("tick", "n_intervals"),
-        Input("mo-said", "children"),
+        Input("mo-message", "children"),
         Input("view", "data"),
         Input("theme", "data"),
         State("mo-seen", "data"),
     )  # type: ignore[untyped-decorator]
-    def refresh(_tick: Any, _said: Any, data: Any, theme: Any, seen: Any) -> list[Any]:
+    def refresh(_tick: Any, _message: Any, data: Any, theme: Any, seen: Any) -> list[Any]:
         view = parse(data, theme)
         try:
             found = reads.models()
@@ -251,7 +251,7 @@ def _register_news(app: dash.Dash, reads: ModelReads) -> None:
         moves = models.history if models is not None else ()
         split = Months(found.since, found.middle, found.until)
         parts = Parts(seen, view)
-        said = revision(judged)
+        labels_mark = revision(judged)
         drawn = (found.revision, revision(moves))
 
         def curve(language: str) -> Any:
@@ -261,24 +261,24 @@ def _register_news(app: dash.Dash, reads: ModelReads) -> None:
         note = words(view, "calibration_help") + (f" · {words(view, 'calibration_card', model=plain(card.model, 60))}" if card else "")
         return [
             None,
-            *(parts.new(f"curve-{name}", (said, bool(card)), partial(curve, name)) for name in LANGUAGES),
+            *(parts.new(f"curve-{name}", (labels_mark, bool(card)), partial(curve, name)) for name in LANGUAGES),
             parts.new("curve-note", bool(card), lambda: note),
-            parts.new("shifts", found.revision, lambda: shift_tiles(found, view)),
+            parts.new("shifts", found.revision, lambda: drift_tiles(found, view)),
             parts.new("days", drawn, lambda: figures.sentiment_days(found.days, split, moves, view)),
             parts.new("sure", drawn, lambda: figures.confidence_days(found.days, split, moves, drift.languages(found.days), view)),
             parts.new("topics", found.revision, lambda: figures.topic_shift(drift.topics(found.topics, split), view)),
-            parts.new("wrong", said, lambda: wrong_table(judged, view)),
+            parts.new("wrong", labels_mark, lambda: wrong_table(judged, view)),
             parts.kept,
         ]
 
 
 def _stored(reads: ModelReads) -> tuple[Any, Any]:
-    """What scores now, and what people said; nothing where the store is away: the versions are files, and shown all the same."""
+    """What scores now, and what people message; nothing where the store is away: the versions are files, and shown all the same."""
     try:
         return reads.uses(), reads.judged()
     except StoreError:
         return [], []
 
 
-def _trouble(said: str) -> Any:
-    return html.Div(["⚠ ", said], className="error-box")
+def _trouble(message: str) -> Any:
+    return html.Div(["⚠ ", message], className="error-box")

@@ -113,8 +113,8 @@ def _cell(now: str, usual: str, part: float, usual_part: float, mark: Mark, view
         className=f"bar {colour}",
         **{"aria-hidden": "true"},
     )
-    said = i18n.text("movers.usual", view.language, usual=usual)
-    return html.Td([html.Span(f"{glyph} {now}", className=f"sentiment {colour}"), " ", html.Span(said, className="muted small"), bar])
+    message = i18n.text("movers.usual", view.language, usual=usual)
+    return html.Td([html.Span(f"{glyph} {now}", className=f"sentiment {colour}"), " ", html.Span(message, className="muted small"), bar])
 
 
 def _signed(tone: float) -> str:

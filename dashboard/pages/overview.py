@@ -65,18 +65,18 @@ def layout(view: View, _key: str) -> Any:
         size="xs",
         **{"aria-label": words("kinds")},
     )
-    chooser = dmc.MultiSelect(
+    selectable_table = dmc.MultiSelect(
         id="topics",
         data=choices([], {}, view),
         value=list(view.topics),
-        placeholder=words("mood.topics"),
+        placeholder=words("tone_chart.topics"),
         maxValues=MAX_TOPICS,
         clearable=True,
         searchable=True,
         hidePickedOptions=True,
         size="xs",
         className="topic-chooser",
-        **{"aria-label": words("mood.choose", n=MAX_TOPICS)},
+        **{"aria-label": words("tone_chart.choose", n=MAX_TOPICS)},
     )
     export = html.A(words("articles.csv"), id="ov-csv", href=export_href(view), className="button small", download="")
     return html.Div(
@@ -92,10 +92,10 @@ def layout(view: View, _key: str) -> Any:
             html.Div(
                 [
                     panel(
-                        words("mood"),
-                        chart("ov-mood", 340, view, label=words("mood")),
+                        words("tone_chart"),
+                        chart("ov-mood", 340, view, label=words("tone_chart")),
                         note=html.Span(id="ov-mood-note"),
-                        tools=[kinds, chooser],
+                        tools=[kinds, selectable_table],
                     ),
                     panel(words("volume"), chart("ov-volume", 340, view, label=words("volume")), note=html.Span(id="ov-volume-note")),
                 ],
@@ -103,7 +103,7 @@ def layout(view: View, _key: str) -> Any:
             ),
             movers.section(view),
             panel(words("busiest"), html.Div(id="ov-busiest", className="busiest"), note=words("busiest.help")),
-            panel(words("heat"), chart("ov-heat", 420, view, label=words("heat")), note=html.Span(id="ov-heat-note")),
+            panel(words("heatmap"), chart("ov-heat", 420, view, label=words("heatmap")), note=html.Span(id="ov-heat-note")),
             panel(words("articles"), grid("ov-grid", view), tools=export),
         ]
     )
@@ -197,7 +197,7 @@ def register(app: dash.Dash, reads: Reads) -> None:
     def refresh(_tick: Any, data: Any, theme: Any, seen: Any) -> list[Any]:
         view = parse(data, theme)
         try:
-            found, open_alerts, rang = reads.overview(view.range, view.kind), reads.alerts(), reads.rang(view.range)
+            found, open_alerts, detected = reads.overview(view.range, view.kind), reads.alerts(), reads.detected(view.range)
             topics = top_topics(found, view)
             drawn = {point.series for point in found.mood}
             others = tuple(name for name in (f"{view.kind}:{key}" for key in topics) if name not in drawn)
@@ -219,15 +219,17 @@ def register(app: dash.Dash, reads: Reads) -> None:
             parts.new("alerts", revision(open_alerts), lambda: cards(open_alerts, now, view)),
             parts.new("kpis", (found.revision, len(alert_ids)), lambda: figures_of(found, len(alert_ids), view)),
             parts.new(
-                "mood", (found.revision, revision(rang), revision(mood)), lambda: charts.mood(mood, topics, rang, bounds, view, names)
+                "mood",
+                (found.revision, revision(detected), revision(mood)),
+                lambda: charts.mood(mood, topics, detected, bounds, view, names),
             ),
-            parts.new("mood-note", "", lambda: i18n.text("mood.help", view.language, width=width)),
+            parts.new("mood-note", "", lambda: i18n.text("tone_chart.help", view.language, width=width)),
             parts.new("volume", found.revision, lambda: charts.volume(found.mood, bounds, view)),
             parts.new("volume-note", "", lambda: i18n.text("volume.help", view.language, width=width)),
             parts.new("heat", found.revision, lambda: charts.heat(found.mood, keys, bounds, view, names)),
             parts.new("busiest", (found.revision, revision(busy)), lambda: busiest(found, busy, view)),
             parts.new("choices", revision(choices(found.members, names, view)), lambda: choices(found.members, names, view)),
-            parts.new("heat-note", "", lambda: i18n.text(f"heat.help.{view.colours}", view.language)),
+            parts.new("heat-note", "", lambda: i18n.text(f"heatmap.help.{view.colours}", view.language)),
             parts.new("grid", revision(articles), lambda: [row(article, view) for article in articles]),
             parts.new("csv", "", lambda: export_href(view)),
             parts.kept,

@@ -16,9 +16,9 @@ from core.log import get_logger
 from core.untrusted_text import plain
 from dashboard import i18n
 from dashboard.pages import audit, tokens
-from dashboard.pages.components import Parts, chooser, mistake, once, panel, store_problem
+from dashboard.pages.components import Parts, selectable_table, error_message, once, panel, store_problem
 from dashboard.reads import admin
-from dashboard.reads.admin import Known
+from dashboard.reads.admin import AccountRow
 from dashboard.reads.queries import Reads, revision
 from dashboard.view import View, parse
 from domain import passwords
@@ -60,10 +60,10 @@ def layout(view: View, _key: str) -> Any:
             panel(
                 words("people.accounts"),
                 [
-                    chooser("pe-chosen", "pe-rows", words("people.chosen")),
+                    selectable_table("pe-chosen", "pe-rows", words("people.chosen")),
                     html.Div([roles("pe-role"), *map(button, BUTTONS[1:])], className="actions after"),
                     html.Div([name, roles("pe-new-role"), button("pe-add", "filled")], className="actions"),
-                    html.Div(id="pe-said", role="status", className="message"),
+                    html.Div(id="pe-message", role="status", className="message"),
                 ],
                 note=words("people.help"),
             ),
@@ -73,12 +73,12 @@ def layout(view: View, _key: str) -> Any:
     )
 
 
-def state_of(known: Known) -> str:
+def state_of(known: AccountRow) -> str:
     """active, must_change (somebody else made the password), or disabled."""
     return "disabled" if known.account.disabled else "must_change" if known.account.must_change else "active"
 
 
-def table(found: Sequence[Known], now: datetime, view: View) -> Any:
+def table(found: Sequence[AccountRow], now: datetime, view: View) -> Any:
     """The accounts, each with what chooses it."""
 
     def words(key: str, **values: object) -> str:
@@ -115,13 +115,13 @@ def register(app: dash.Dash, reads: Reads, actions: AuditedActions) -> None:
     @app.callback(
         shown,
         Input("tick", "n_intervals"),
-        Input("pe-said", "children"),
-        Input("tk-said", "children"),
+        Input("pe-message", "children"),
+        Input("tk-message", "children"),
         Input("view", "data"),
         Input("theme", "data"),
         State("pe-seen", "data"),
     )  # type: ignore[untyped-decorator]
-    def refresh(_tick: Any, _said: Any, _token: Any, data: Any, theme: Any, seen: Any) -> list[Any]:
+    def refresh(_tick: Any, _message: Any, _token: Any, data: Any, theme: Any, seen: Any) -> list[Any]:
         view = parse(data, theme)
         try:
             known, granted = admin.accounts(reads), admin.tokens(reads)
@@ -138,7 +138,7 @@ def register(app: dash.Dash, reads: Reads, actions: AuditedActions) -> None:
         ]
 
     @app.callback(
-        Output("pe-said", "children"),
+        Output("pe-message", "children"),
         Output("pe-name", "value"),
         *(Input(name, "n_clicks") for name in BUTTONS),
         State("pe-chosen", "value"),
@@ -157,13 +157,13 @@ def register(app: dash.Dash, reads: Reads, actions: AuditedActions) -> None:
             if pressed == "pe-add":
                 return _add(actions, str(name or ""), _role(new_role), view), ""
             if not isinstance(chosen, str) or not chosen:
-                return mistake(i18n.text("people.choose", view.language)), no_update
+                return error_message(i18n.text("people.choose", view.language)), no_update
             return _do(actions, pressed, chosen, role, view), no_update
         except UserError as error:
-            return mistake(str(error)), no_update
+            return error_message(str(error)), no_update
         except StoreError as error:
             log.warning("the store did not answer", error=str(error))
-            return mistake(i18n.text("store.title", view.language)), no_update
+            return error_message(i18n.text("store.title", view.language)), no_update
         finally:
             reads.forget("known accounts")
 
@@ -175,8 +175,8 @@ def _add(actions: AuditedActions, name: str, role: Role, view: View) -> Any:
     password = passwords.one_time()
     account = actions.accounts.make(name, role, password)
     actions.accounts.add(account, actor=actions.actor(), address=actions.address)
-    said = i18n.text("people.added", view.language, name=account.name, role=i18n.text(f"role.{role}", view.language))
-    return once(said, password, i18n.text("people.once", view.language))
+    message = i18n.text("people.added", view.language, name=account.name, role=i18n.text(f"role.{role}", view.language))
+    return once(message, password, i18n.text("people.once", view.language))
 
 
 def _do(actions: AuditedActions, pressed: str, name: str, role: Any, view: View) -> Any:
@@ -207,5 +207,5 @@ def _role(value: Any) -> Role:
     raise InvalidInput(f"there is no such role: {', '.join(ROLES)} are known")
 
 
-def _plain(known: Sequence[Known]) -> list[object]:
+def _plain(known: Sequence[AccountRow]) -> list[object]:
     return [(each.account.name, each.account.public(), each.account.password_at, each[1:]) for each in known]

@@ -17,12 +17,12 @@ from core.series import kind_of
 from core.untrusted_text import plain
 from dashboard import i18n
 from dashboard.figures.palette import SEVERITY_GLYPHS
-from dashboard.pages.components import Parts, mistake, panel
+from dashboard.pages.components import Parts, error_message, panel
 from dashboard.reads.queries import Reads, revision
 from dashboard.translations import LABELS
 from dashboard.view import View, parse
 from domain.alert_lifecycle import AlertEvent
-from domain.alert_lifecycle.verdicts import VERDICTS, VerdictCounts, Verdict, tally, verdict_of
+from domain.alert_lifecycle.verdicts import VERDICTS, Verdict, VerdictCounts, tally, verdict_of
 from storage.store import AlertSummary, Store
 
 DAYS = (31, 90)
@@ -40,9 +40,9 @@ class Precision(NamedTuple):
 
 def read(store: Store, since: datetime) -> Precision:
     """Of the alerts that were detected since then. Raises StoreError."""
-    facts, said = store.alerts.facts(since), store.alert_lifecycle.verdicts(since)
+    facts, verdict_events = store.alerts.facts(since), store.alert_lifecycle.verdicts(since)
     of_alert: dict[str, list[AlertEvent]] = {}
-    for each in said:
+    for each in verdict_events:
         of_alert.setdefault(each.alert_id, []).append(each)
     verdicts = {ident: verdict for ident, events in of_alert.items() if (verdict := verdict_of(events)) is not None}
     judged = [(fact, verdicts[fact.id]) for fact in facts if fact.id in verdicts]
@@ -134,6 +134,6 @@ def register(app: dash.Dash, reads: Reads) -> None:
             found = reads.shared(("precision", days), TTL_S, lambda store: read(store, reads.now() - timedelta(days=days)))
         except StoreError as error:
             log.warning("the store did not answer", error=str(error))
-            return (no_update, no_update) if seen else (mistake(i18n.text("store.title", view.language)), None)
+            return (no_update, no_update) if seen else (error_message(i18n.text("store.title", view.language)), None)
         parts = Parts(seen, (view, days))
         return parts.new("table", revision(found), lambda: table(found, days, view)), parts.kept

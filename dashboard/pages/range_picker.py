@@ -36,7 +36,7 @@ def range_picker(view: View) -> Any:
         dmc.TextInput(id=f"range-{name}", value=value, label=words(f"range.{name}"), size="xs", inputProps={"type": "datetime-local"})
         for name, value in zip(("from", "to"), moments, strict=True)
     ]
-    said = words("range.fault.odd") if view.odd_range else ""
+    message = words("range.fault.odd") if view.odd_range else ""
     button = dmc.Button(
         words("range.show"), id="range-show", size="xs", variant="default", n_clicks=0, **{"aria-label": words("range.show")}
     )
@@ -44,12 +44,13 @@ def range_picker(view: View) -> Any:
     form = html.Div([html.Div([*fields, button], className="row start"), zone], className="form")
     details = html.Details([html.Summary(words("range.free")), form], id="range-free", open=free, className="free")
     return html.Div(
-        [presets, details, html.Div(said, id="range-said", role="alert", className="small sentiment negative")], className="range-picker"
+        [presets, details, html.Div(message, id="range-message", role="alert", className="small sentiment negative")],
+        className="range-picker",
     )
 
 
 def fault_words(view: View) -> dict[str, str]:
-    """What is said of a range that is refused, by fault."""
+    """What is message of a range that is refused, by fault."""
     return {name: i18n.text(f"range.fault.{name}", view.language) for name in FAULTS}
 
 

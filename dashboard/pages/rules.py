@@ -39,29 +39,29 @@ def layout(view: View, _key: str) -> Any:
     return text_editor.layout(EDITOR, view)
 
 
-def preview(found: RulePreview, view: View) -> Any:
+def preview_panel(found: RulePreview, view: View) -> Any:
     """What would have rung: a sentence, how often each rule, and the newest alerts."""
 
     def words(key: str, **values: object) -> str:
         return i18n.text(key, view.language, **values)
 
     days = max(1, round((found.until - found.since).total_seconds() / 86_400))
-    head = words("rules.foreseen", n=len(found.alerts), days=days, stories=f"{found.stories:,}")
+    head = words("rules.preview", n=len(found.alerts), days=days, stories=f"{found.stories:,}")
     by_rule = [html.Li([html.Bdi(plain(name, 80)), f": {times}"]) for name, times in found.rules.items()]
     rows = [_alert(alert, view) for alert in reversed(found.alerts[-SHOWN:])]
     return html.Div([html.P(head, className="sentence"), html.Ul(by_rule, className="suppressed"), html.Ul(rows, className="articles")])
 
 
 def _alert(alert: Alert, view: View) -> Any:
-    said = [i18n.when(alert.detected_at, view.tz, view.language), " · ", html.Bdi(plain(alert.rule, 80)), " · ", counts(alert, view)]
+    details = [i18n.when(alert.detected_at, view.tz, view.language), " · ", html.Bdi(plain(alert.rule, 80)), " · ", counts(alert, view)]
     head = html.Div([severity(alert, view), html.Bdi(name_of(alert.series, view), className="title")], className="row start")
-    return html.Li([head, html.Div(said, className="muted small")])
+    return html.Li([head, html.Div(details, className="muted small")])
 
 
 def register(app: dash.Dash, rule_service: RuleService | None, actor: Callable[[], str]) -> None:
     """What the page shows first, and what its buttons do. rule_service: None where rules are not to be had from here."""
 
-    def attempt(text: str, view: View) -> Any:
-        return preview(rule_service.preview(text), view) if rule_service is not None else None
+    def preview(text: str, view: View) -> Any:
+        return preview_panel(rule_service.preview(text), view) if rule_service is not None else None
 
-    text_editor.register(app, EDITOR, rule_service, attempt, actor)
+    text_editor.register(app, EDITOR, rule_service, preview, actor)

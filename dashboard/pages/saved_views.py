@@ -12,7 +12,7 @@ from dash import Input, Output, State, dcc, html, no_update
 from core.errors import StoreError, UserError
 from core.log import get_logger
 from dashboard import i18n
-from dashboard.reads.saved_views import MAX_NAME_CHARS, Keeping, may_drop
+from dashboard.reads.saved_views import MAX_NAME_CHARS, SavedViewActions, may_drop
 from dashboard.view import View, parse
 from dashboard.web.authentication import LOCAL_USER, current_person
 from dashboard.web.sessions import Person
@@ -36,8 +36,10 @@ def menu(view: View, person: Person | None) -> Any:
         ],
         style={} if may((person or LOCAL_USER).role, "analyst") else {"display": "none"},
     )
-    said = html.Div(id="vi-said", role="status", className="small")
-    box = html.Div([html.Ul(id="vi-list"), form, said, html.Div(id="vi-gone", role="status", className="small"), dcc.Store(id="vi-drop")])
+    message = html.Div(id="vi-message", role="status", className="small")
+    box = html.Div(
+        [html.Ul(id="vi-list"), form, message, html.Div(id="vi-removed", role="status", className="small"), dcc.Store(id="vi-drop")]
+    )
     return html.Details([html.Summary(words("views")), html.Div(box, className="box")], className="menu", id="vi-menu")
 
 
@@ -62,13 +64,13 @@ def _item(saved: SavedView, person: Person, view: View) -> list[Any]:
     return parts
 
 
-def register(app: dash.Dash, keeping: Keeping) -> None:
+def register(app: dash.Dash, view_actions: SavedViewActions) -> None:
     """The list when the header is drawn; save, and drop."""
 
     def listed(view: View) -> list[Any]:
         person = current_person() or LOCAL_USER
         try:
-            return items(keeping.of(person), person, view)
+            return items(view_actions.of(person), person, view)
         except StoreError as error:
             log.warning("the store did not answer", error=str(error))
             return [html.Li(i18n.text("store.title", view.language), className="muted")]
@@ -78,7 +80,7 @@ def register(app: dash.Dash, keeping: Keeping) -> None:
         return listed(parse(data, theme))
 
     @app.callback(
-        Output("vi-said", "children"),
+        Output("vi-message", "children"),
         Output("vi-list", "children", allow_duplicate=True),
         Output("vi-name", "value"),
         Input("vi-save", "n_clicks"),
@@ -94,13 +96,13 @@ def register(app: dash.Dash, keeping: Keeping) -> None:
         view, person = parse(data, theme), current_person() or LOCAL_USER
         if not clicks:
             return no_update, no_update, no_update
-        said = _done(
-            "views.saved", view, lambda: keeping.save(person, name if isinstance(name, str) else "", path, search, team=team is True)
+        message = _done(
+            "views.saved", view, lambda: view_actions.save(person, name if isinstance(name, str) else "", path, search, team=team is True)
         )
-        return said[0], listed(view), "" if said[1] else no_update
+        return message[0], listed(view), "" if message[1] else no_update
 
     @app.callback(
-        Output("vi-gone", "children"),
+        Output("vi-removed", "children"),
         Output("vi-list", "children", allow_duplicate=True),
         Input("vi-drop", "data"),
         State("view", "data"),
@@ -112,11 +114,11 @@ def register(app: dash.Dash, keeping: Keeping) -> None:
         view_id = asked.get("id") if isinstance(asked, dict) else None
         if not isinstance(view_id, str):
             return no_update, no_update
-        return _done("views.dropped", view, lambda: keeping.drop(person, view_id))[0], listed(view)
+        return _done("views.dropped", view, lambda: view_actions.drop(person, view_id))[0], listed(view)
 
 
 def _done(words: str, view: View, act: Any) -> tuple[Any, bool]:
-    """What is said of something that was tried, and whether it was done."""
+    """What is message of something that was tried, and whether it was done."""
     try:
         act()
     except UserError as error:

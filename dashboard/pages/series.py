@@ -34,7 +34,7 @@ from dashboard.pages.components import (
     store_problem,
     tile,
     tiles,
-    titled,
+    article_title,
 )
 from dashboard.pages.range_picker import range_picker, range_words
 from dashboard.reads.details import SeriesView, StoryView, company_of, negatives
@@ -101,7 +101,7 @@ def layout(view: View, key: str) -> Any:
                 ],
                 className="halves",
             ),
-            panel(words("series.beside"), html.Div(id="se-beside", className="chips"), note=words("series.beside_help")),
+            panel(words("series.related"), html.Div(id="se-related", className="chips"), note=words("series.related_help")),
         ]
     )
 
@@ -112,14 +112,18 @@ def _export(series: str, view: View) -> str:
 
 def _head(series: str, name: str, sector: str, view: View) -> list[Any]:
     """Kind and name; a company by what the news calls it, with its key and a link to its sector."""
-    said = i18n.text(f"kind.{kind_of(series)}", view.language)
+    kind = i18n.text(f"kind.{kind_of(series)}", view.language)
     title = html.H1(html.Bdi(name_of(series, view, plain(name, 80))))
     of = (
-        [" · ", i18n.text("series.of", view.language), dcc.Link(html.Bdi(name_of(sector_series(sector), view)), href=series_href(sector_series(sector), view))]
+        [
+            " · ",
+            i18n.text("series.of", view.language),
+            dcc.Link(html.Bdi(name_of(sector_series(sector), view)), href=series_href(sector_series(sector), view)),
+        ]
         if sector
         else []
     )
-    return [html.Div([html.Span(said), *of], className="muted"), title]
+    return [html.Div([html.Span(kind), *of], className="muted"), title]
 
 
 def story_item(story: StoryView, view: View) -> Any:
@@ -127,15 +131,17 @@ def story_item(story: StoryView, view: View) -> Any:
     article = story.article
     name, p = sentiment_of(article.p_negative, article.p_neutral, article.p_positive)
     last = i18n.when(story.last, view.tz, view.language)
-    told = (
-        i18n.text("series.told", view.language, articles=story.articles, sources=story.sources, moment=last)
+    coverage = (
+        i18n.text("series.coverage", view.language, articles=story.articles, sources=story.sources, moment=last)
         if story.articles > 1
-        else i18n.text("series.told_once", view.language, moment=last)
+        else i18n.text("series.coverage_one", view.language, moment=last)
     )
     return html.Li(
         [
-            html.Div([titled(article.title or article.text, article.id, article.url, view), sentiment(name, p, view)], className="row"),
-            html.Div([html.Bdi(plain(article.source, 80)), " · ", told], className="muted small"),
+            html.Div(
+                [article_title(article.title or article.text, article.id, article.url, view), sentiment(name, p, view)], className="row"
+            ),
+            html.Div([html.Bdi(plain(article.source, 80)), " · ", coverage], className="muted small"),
         ]
     )
 
@@ -154,10 +160,10 @@ def alerts(found: SeriesView, now: datetime, view: View) -> list[Any]:
     return [alert_card(alert, now, view) for alert in found.alerts]
 
 
-def beside(found: SeriesView, view: View) -> list[Any]:
+def related(found: SeriesView, view: View) -> list[Any]:
     """The companies named with the series, each a link to its own page."""
     if not found.beside:
-        return [html.Span(i18n.text("series.no_beside", view.language), className="muted")]
+        return [html.Span(i18n.text("series.no_related", view.language), className="muted")]
     return [series_chip(item, view, company_of(item.series, found.names)[0]) for item in found.beside]
 
 
@@ -182,7 +188,7 @@ def register(app: dash.Dash, reads: Reads) -> None:
         Output("se-alerts", "children"),
         Output("se-negative", "children"),
         Output("se-positive", "children"),
-        Output("se-beside", "children"),
+        Output("se-related", "children"),
         Output("se-csv", "href"),
         Output("se-seen", "data"),
     ]
@@ -208,8 +214,7 @@ def register(app: dash.Dash, reads: Reads) -> None:
         parts = Parts(seen, view)
         bounds = (found.since, found.until, found.width_s)
         width = i18n.width(found.width_s, view.language)
-        rang = len(found.alerts)
-        last = tile(i18n.text("series.alerts", view.language), str(rang), range_words(view))
+        last = tile(i18n.text("series.alerts", view.language), str(len(found.alerts)), range_words(view))
         return [
             None,
             parts.new("head", found.revision, lambda: _head(key, *company_of(key, found.names), view)),
@@ -221,7 +226,7 @@ def register(app: dash.Dash, reads: Reads) -> None:
             parts.new("alerts", found.revision, lambda: alerts(found, now, view)),
             parts.new("negative", found.revision, lambda: stories(found.negative, view)),
             parts.new("positive", found.revision, lambda: stories(found.positive, view)),
-            parts.new("beside", found.revision, lambda: beside(found, view)),
+            parts.new("related", found.revision, lambda: related(found, view)),
             parts.new("csv", "", lambda: _export(key, view)),
             parts.kept,
         ]

@@ -19,7 +19,7 @@ from dashboard.figures.palette import SOURCE_GLYPHS
 from dashboard.figures.sparkline import sparkline
 from dashboard.pages import feeds
 from dashboard.pages.components import Parts, found_href, href, panel, source_link, store_problem
-from dashboard.reads.operations import SourcesView, Upkeep
+from dashboard.reads.operations import SourcesView, OperationsReads
 from dashboard.reads.queries import revision
 from dashboard.reads.source_state import STATES, SourceView, due, overdue, usual_today
 from dashboard.services import FeedService
@@ -89,17 +89,17 @@ def table(found: SourcesView, now: datetime, view: View) -> Any:
 def _row(row: SourceView, now: datetime, view: View) -> Any:
     language = view.language
     label = i18n.text(f"sources.state.{row.state}", language)
-    said: Any = health(row.state, SOURCE_GLYPHS[row.state], label)
+    state: Any = health(row.state, SOURCE_GLYPHS[row.state], label)
     if row.silence:
-        said = dcc.Link(said, href=href(f"/alert/{row.silence}", view))
-    why = html.Div(why_of(row, now, view), className="muted small why") if row.state != "ok" else None
+        state = dcc.Link(state, href=href(f"/alert/{row.silence}", view))
+    why = html.Div(why_of(row, now, view), className="muted small reason") if row.state != "ok" else None
     name = dcc.Link(html.Bdi(plain(row.name, 80)), href=found_href("/articles", articles_of(view, row.name)))
-    share = f"{row.negative / row.told:.0%}" if row.told else "–"
+    share = f"{row.negative / row.recent:.0%}" if row.recent else "–"
     refused = row.visit.refused if row.visit else 0
-    lag = [i18n.lasting(seconds, language) for seconds in row.lag_s] if row.lag_s else []
+    lag = [i18n.duration(seconds, language) for seconds in row.lag_s] if row.lag_s else []
     return html.Tr(
         [
-            html.Td([said, why]),
+            html.Td([state, why]),
             html.Th([name, " ", source_link(_url(row), view), html.Div(_listed(row, view), className="muted small")], className="name"),
             html.Td(_last(row, now, view)),
             html.Td(_hours(row, now, view)),
@@ -181,7 +181,7 @@ def _visit(row: SourceView, now: datetime, view: View) -> Any:
     ]
 
 
-def register(app: dash.Dash, upkeep: Upkeep, feed_service: FeedService | None, actor: Callable[[], str]) -> None:
+def register(app: dash.Dash, operations_reads: OperationsReads, feed_service: FeedService | None, actor: Callable[[], str]) -> None:
     """The refresh of the page, and what its form does. feed_service: None where feeds cannot be looked at from here."""
 
     @app.callback(
@@ -197,11 +197,11 @@ def register(app: dash.Dash, upkeep: Upkeep, feed_service: FeedService | None, a
     def refresh(_tick: Any, data: Any, theme: Any, seen: Any) -> list[Any]:
         view = parse(data, theme)
         try:
-            found = upkeep.sources()
+            found = operations_reads.sources()
         except StoreError as error:
             log.warning("the store did not answer", error=str(error))
             return [store_problem(view), no_update, no_update, no_update]
-        now, parts = upkeep.now(), Parts(seen, view)
+        now, parts = operations_reads.now(), Parts(seen, view)
         mark = revision(found)
         return [
             None,
@@ -210,4 +210,4 @@ def register(app: dash.Dash, upkeep: Upkeep, feed_service: FeedService | None, a
             parts.kept,
         ]
 
-    feeds.register(app, upkeep, feed_service, actor)
+    feeds.register(app, operations_reads, feed_service, actor)

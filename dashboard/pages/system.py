@@ -18,10 +18,10 @@ from dashboard.figures.palette import PROCESS_GLYPHS
 from dashboard.figures.throughput import rates
 from dashboard.pages.components import Parts, chart, fresh, keep_zoom, panel, store_problem, tile
 from dashboard.pages.sources import health
-from dashboard.reads.operations import CHART_WIDTH_S, Endpoint, SystemView, Upkeep, is_gone
+from dashboard.reads.operations import CHART_WIDTH_S, Endpoint, SystemView, OperationsReads, is_gone
 from dashboard.reads.queries import revision
 from dashboard.view import View, parse
-from storage.store import Heartbeat, DeadReason, Latency, TableSize
+from storage.store import DeadReason, Heartbeat, Latency, TableSize
 
 PATH = "/system"
 LATELY = 2
@@ -82,12 +82,12 @@ def kpis(found: SystemView, now: datetime, view: View) -> list[Any]:
     minutes = (len(found.stored[-LATELY:]) - 1) * CHART_WIDTH_S / 60 + (CHART_WIDTH_S - (found.until - now).total_seconds()) / 60
     rate = sum(found.stored[-LATELY:]) / max(1.0, minutes)
     whole = next((stage for stage in found.latency.stages if stage.name == "whole"), None)
-    late = words("system.latency_note", p99=i18n.lasting(whole.p99_s, view.language)) if whole else words("system.latency_none")
+    late = words("system.latency_note", p99=i18n.duration(whole.p99_s, view.language)) if whole else words("system.latency_none")
     free = words("system.free", n=i18n.size(found.disk.free_bytes)) if found.disk else words("system.free_unknown")
     return [
         tile(words("system.alive"), str(alive), words("system.lost", n=lost)),
         tile(words("system.rate"), f"{rate:,.1f}", words("system.rate_note")),
-        tile(words("system.latency"), i18n.lasting(whole.p50_s, view.language) if whole else "–", late),
+        tile(words("system.latency"), i18n.duration(whole.p50_s, view.language) if whole else "–", late),
         tile(words("system.size"), i18n.size(sum(table.size_bytes for table in found.tables)), free),
     ]
 
@@ -106,7 +106,7 @@ def workers(beats: Sequence[Heartbeat], now: datetime, view: View) -> Any:
     """The processes, those that are alive first."""
     if not beats:
         return html.P(i18n.text("system.workers.none", view.language), className="empty-state")
-    columns = [f"system.{name}" for name in ("state", "roles", "heard", "since", "model", "version", "host")]
+    columns = [f"system.{name}" for name in ("state", "roles", "last_heartbeat", "since", "model", "version", "host")]
     return table(columns, [_worker(beat, now, view) for beat in beats], view, long=(4,))
 
 
@@ -137,8 +137,8 @@ def stages(found: Latency, view: View) -> Any:
     rows = [
         (
             i18n.text(f"system.stage.{stage.name}", view.language),
-            i18n.lasting(stage.p50_s, view.language),
-            i18n.lasting(stage.p99_s, view.language),
+            i18n.duration(stage.p50_s, view.language),
+            i18n.duration(stage.p99_s, view.language),
         )
         for stage in found.stages
     ]
@@ -166,7 +166,7 @@ def deliveries(found: Sequence[Endpoint], now: datetime, view: View) -> Any:
         if each.last_at is not None:
             last = f"{i18n.ago(each.last_at, now, view.language)}: {plain(mask(each.last_error), 160)}"
         rows.append((html.Bdi(plain(each.name, 60)), f"{each.taken:,}", f"{each.failed:,}", f"{each.waiting:,}", last))
-    columns = [f"system.{name}" for name in ("endpoint", "taken", "failed", "waits", "last_error")]
+    columns = [f"system.{name}" for name in ("endpoint", "delivered", "failed", "waits", "last_error")]
     return table(columns, rows, view, numbers=(1, 2, 3), long=(4,))
 
 
@@ -194,7 +194,7 @@ def tables(found: Sequence[TableSize], view: View) -> Any:
     return table([f"system.{name}" for name in ("table", "rows", "bytes", "parts")], rows, view, numbers=(1, 2, 3))
 
 
-def register(app: dash.Dash, upkeep: Upkeep) -> None:
+def register(app: dash.Dash, operations_reads: OperationsReads) -> None:
     """The refresh of the page; the lag has one of its own, so that a broker that is away holds up nothing."""
     outputs = [
         Output("sy-problem", "children"),
@@ -213,11 +213,11 @@ def register(app: dash.Dash, upkeep: Upkeep) -> None:
     def refresh(_tick: Any, data: Any, theme: Any, seen: Any) -> list[Any]:
         view = parse(data, theme)
         try:
-            found = upkeep.system()
+            found = operations_reads.system()
         except StoreError as error:
             log.warning("the store did not answer", error=str(error))
             return [store_problem(view), *[no_update] * (len(outputs) - 1)]
-        now, parts = upkeep.now(), Parts(seen, view)
+        now, parts = operations_reads.now(), Parts(seen, view)
         minute, quarter = int(now.timestamp()) // 60, int(now.timestamp()) // 15
         bounds = (found.since, found.until, CHART_WIDTH_S)
         measured = i18n.text("system.stages.help", view.language, n=f"{found.latency.articles:,}")
@@ -238,10 +238,10 @@ def register(app: dash.Dash, upkeep: Upkeep) -> None:
     def behind(_tick: Any, data: Any, theme: Any) -> Any:
         view = parse(data, theme)
         try:
-            return lag(upkeep.lag(), view)
+            return lag(operations_reads.lag(), view)
         except BrokerError as error:
-            said = i18n.text("system.lag.broken", view.language, error=plain(mask(str(error)), 200))
-            return html.P(["✕ ", said], className="sentiment negative why")
+            message = i18n.text("system.lag.broken", view.language, error=plain(mask(str(error)), 200))
+            return html.P(["✕ ", message], className="sentiment negative reason")
         except StoreError:  # another viewer's question takes long
             return no_update
 

@@ -1,4 +1,4 @@
-"""A text that people write and put in force: shown, tried before it is saved, and saved. Rules and watchlists are two of them."""
+"""A text that people write and put in force: shown, show_preview before it is saved, and saved. Rules and watchlists are two of them."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ def layout(editor: Editor, view: View) -> Any:
                     html.P(id=f"{key}-who", className="muted"),
                     field,
                     for_role("analyst", html.Div(buttons, className="actions after"), view),
-                    dcc.Loading(html.Div(id=f"{key}-said", role="status"), delay_show=300),
-                    html.Div(id=f"{key}-kept", role="status"),
+                    dcc.Loading(html.Div(id=f"{key}-message", role="status"), delay_show=300),
+                    html.Div(id=f"{key}-saved", role="status"),
                 ],
                 note=label("help"),
             ),
@@ -76,10 +76,12 @@ def layout(editor: Editor, view: View) -> Any:
     )
 
 
-def register(app: dash.Dash, editor: Editor, service: TextService | None, attempt: Callable[[str, View], Any], actor: Callable[[], str]) -> None:
+def register(
+    app: dash.Dash, editor: Editor, service: TextService | None, preview: Callable[[str, View], Any], actor: Callable[[], str]
+) -> None:
     """What the page shows first, and what its buttons do.
 
-    service: None where the text is not to be had from here; attempt: shows what a text would have done, raises SettingsError, StoreError
+    service: None where the text is not to be had from here; preview: shows what a text would have done, raises SettingsError, StoreError
     """
     key = editor.key
 
@@ -102,24 +104,24 @@ def register(app: dash.Dash, editor: Editor, service: TextService | None, attemp
         return found.text, found.id, _written(editor, found, view)
 
     @app.callback(
-        Output(f"{key}-said", "children"),
+        Output(f"{key}-message", "children"),
         Input(f"{key}-try", "n_clicks"),
         State(f"{key}-text", "value"),
         State("view", "data"),
         State("theme", "data"),
         prevent_initial_call=True,
     )  # type: ignore[untyped-decorator]
-    def tried(clicks: Any, text: Any, data: Any, theme: Any) -> Any:
+    def show_preview(clicks: Any, text: Any, data: Any, theme: Any) -> Any:
         view = parse(data, theme)
         if not clicks or service is None:
             return no_update
         try:
-            return attempt(str(text or ""), view)
+            return preview(str(text or ""), view)
         except (UserError, StoreError) as error:
             return _wrong(editor, error, view)
 
     @app.callback(
-        Output(f"{key}-kept", "children"),
+        Output(f"{key}-saved", "children"),
         Output(f"{key}-base", "data", allow_duplicate=True),
         Output(f"{key}-who", "children", allow_duplicate=True),
         Input(f"{key}-save", "n_clicks"),
@@ -137,8 +139,8 @@ def register(app: dash.Dash, editor: Editor, service: TextService | None, attemp
             kept = service.save(str(text or ""), str(base or ""), actor())
         except (UserError, StoreError) as error:
             return _wrong(editor, error, view), no_update, no_update
-        said = html.P(["✓ ", i18n.text(f"{editor.words}.kept", view.language)], className="sentiment positive")
-        return said, kept.id, _written(editor, kept, view)
+        message = html.P(["✓ ", i18n.text(f"{editor.words}.kept", view.language)], className="sentiment positive")
+        return message, kept.id, _written(editor, kept, view)
 
 
 def _written(editor: Editor, found: ActiveText, view: View) -> str:

@@ -15,7 +15,7 @@ from core.errors import StoreError, UserError
 from core.log import get_logger
 from core.untrusted_text import plain
 from dashboard import i18n
-from dashboard.pages.components import chooser, mistake, once, panel
+from dashboard.pages.components import selectable_table, error_message, once, panel
 from dashboard.reads.queries import Reads
 from dashboard.view import View, parse
 from domain.tokens import SCOPES, Token, new_token
@@ -57,10 +57,10 @@ def part(view: View) -> Any:
     return panel(
         words("tokens"),
         [
-            chooser("tk-chosen", "tk-rows", words("tokens.chosen")),
+            selectable_table("tk-chosen", "tk-rows", words("tokens.chosen")),
             html.Div(button("tk-revoke"), className="actions after"),
             html.Div([name, scopes, lasts, button("tk-make", "filled")], className="actions"),
-            html.Div(id="tk-said", role="status", className="message"),
+            html.Div(id="tk-message", role="status", className="message"),
         ],
         note=words("tokens.help"),
     )
@@ -114,7 +114,7 @@ def register(app: dash.Dash, reads: Reads, actions: AuditedActions) -> None:
     """What its buttons do."""
 
     @app.callback(
-        Output("tk-said", "children"),
+        Output("tk-message", "children"),
         Output("tk-name", "value"),
         Input("tk-make", "n_clicks"),
         Input("tk-revoke", "n_clicks"),
@@ -134,10 +134,10 @@ def register(app: dash.Dash, reads: Reads, actions: AuditedActions) -> None:
                 return _make(str(name or ""), scopes, LASTS.get(str(lasts), LASTS["90d"]), view), ""
             return _revoke(chosen, view), no_update
         except UserError as error:
-            return mistake(str(error)), no_update
+            return error_message(str(error)), no_update
         except StoreError as error:
             log.warning("the store did not answer", error=str(error))
-            return mistake(i18n.text("store.title", view.language)), no_update
+            return error_message(i18n.text("store.title", view.language)), no_update
         finally:
             reads.forget("tokens")
 
@@ -151,7 +151,7 @@ def register(app: dash.Dash, reads: Reads, actions: AuditedActions) -> None:
     def _revoke(chosen: Any, view: View) -> Any:
         found = next((token for token in reads.once(lambda store: store.tokens.all()) if token.id == chosen), None)
         if found is None:
-            return mistake(i18n.text("tokens.choose", view.language))
+            return error_message(i18n.text("tokens.choose", view.language))
         if found.revoked_at is None:
             actions.revoke_token(found.id)
         return "✓ " + i18n.text("tokens.revoked", view.language, name=plain(found.name, 100))

@@ -13,7 +13,7 @@ from core.untrusted_text import plain
 from dashboard import i18n
 from dashboard.figures.palette import sentiment_of
 from dashboard.pages import text_editor
-from dashboard.pages.components import sentiment, series_href, titled
+from dashboard.pages.components import sentiment, series_href, article_title
 from dashboard.services import WatchlistMatches, WatchlistPreview, WatchlistService
 from dashboard.view import View
 from storage.store import ArticleRow
@@ -39,7 +39,7 @@ def layout(view: View, _key: str) -> Any:
     return text_editor.layout(EDITOR, view)
 
 
-def tried(found: WatchlistPreview, view: View) -> Any:
+def preview_panel(found: WatchlistPreview, view: View) -> Any:
     """What would have been matched: of how many articles, and by each list how many and the newest."""
     hours = f"{max(1, round((found.until - found.since).total_seconds() / 3600)):,}"
     head = i18n.text("watchlists.tried", view.language, read=f"{found.read:,}", hours=hours)
@@ -48,31 +48,33 @@ def tried(found: WatchlistPreview, view: View) -> Any:
 
 def _matched(found: WatchlistMatches, view: View) -> list[Any]:
     title = found.title_zh if view.language == "zh" else found.title_en
-    said = i18n.text("watchlists.matched", view.language, articles=f"{found.articles:,}", negative=f"{found.negative:,}")
+    matched = i18n.text("watchlists.matched", view.language, articles=f"{found.articles:,}", negative=f"{found.negative:,}")
     link = dcc.Link(html.Bdi(plain(title, 80)), href=series_href(watchlist_series(found.name), view))
     return [
-        html.H3([link, html.Span(f" {said}", className="muted")]),
+        html.H3([link, html.Span(f" {matched}", className="muted")]),
         html.Ul([_item(*each, view) for each in found.newest], className="articles"),
     ]
 
 
 def _item(article: ArticleRow, why: str, view: View) -> Any:
     name, p = sentiment_of(article.p_negative, article.p_neutral, article.p_positive)
-    head = html.Div([titled(article.title or article.text, article.id, article.url, view), sentiment(name, p, view)], className="row")
-    told = [
+    head = html.Div(
+        [article_title(article.title or article.text, article.id, article.url, view), sentiment(name, p, view)], className="row"
+    )
+    details = [
         i18n.when(article.published_at, view.tz, view.language),
         " · ",
         html.Bdi(plain(article.source, 60)),
         " · ",
         html.Bdi(plain(why)),
     ]
-    return html.Li([head, html.Div(told, className="muted small")])
+    return html.Li([head, html.Div(details, className="muted small")])
 
 
 def register(app: dash.Dash, watchlist_service: WatchlistService | None, actor: Callable[[], str]) -> None:
     """What the page shows first, and what its buttons do. watchlist_service: None where watchlists are not to be had from here."""
 
-    def attempt(text: str, view: View) -> Any:
-        return tried(watchlist_service.preview(text), view) if watchlist_service is not None else None
+    def preview(text: str, view: View) -> Any:
+        return preview_panel(watchlist_service.preview(text), view) if watchlist_service is not None else None
 
-    text_editor.register(app, EDITOR, watchlist_service, attempt, actor)
+    text_editor.register(app, EDITOR, watchlist_service, preview, actor)

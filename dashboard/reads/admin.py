@@ -31,7 +31,7 @@ _COLUMNS = ("at", "actor", "address", "action", "target", "before", "after")
 _EVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Known(NamedTuple):
+class AccountRow(NamedTuple):
     """An account. sessions: browsers that are logged in; seen_at: when one of them last asked for something; failed: logins in a row"""
 
     account: Account
@@ -40,7 +40,7 @@ class Known(NamedTuple):
     failed: int
 
 
-class AuditAsked(NamedTuple):
+class AuditFilter(NamedTuple):
     """Which entries, newest first. span: a key of SPANS; until: those before this only"""
 
     actor: str = ""
@@ -49,7 +49,7 @@ class AuditAsked(NamedTuple):
     until: datetime | None = None
 
 
-def read_accounts(store: Store) -> list[Known]:
+def read_accounts(store: Store) -> list[AccountRow]:
     """Every account, by name. Raises StoreError."""
     accounts, sessions = store.accounts.all(), store.sessions.live(_EVER)
     failures = store.login_failures.get([account_subject(each.name) for each in accounts])
@@ -57,11 +57,11 @@ def read_accounts(store: Store) -> list[Known]:
     for account in accounts:
         seen = [each.seen_at for each in sessions if each.name == account.name]
         known = failures.get(account_subject(account.name))
-        found.append(Known(account, len(seen), max(seen, default=None), known.count if known else 0))
+        found.append(AccountRow(account, len(seen), max(seen, default=None), known.count if known else 0))
     return found
 
 
-def accounts(reads: Reads) -> list[Known]:
+def accounts(reads: Reads) -> list[AccountRow]:
     """The same, shared. Raises StoreError."""
     return reads.shared("known accounts", TTL_S, read_accounts)
 
@@ -76,13 +76,13 @@ def choices(reads: Reads) -> tuple[list[str], list[str]]:
     return reads.shared("audit choices", CHOICES_TTL_S, lambda store: store.audit.known())
 
 
-def asked(actor: Any, what: Any, span: Any, until: Any = None) -> AuditAsked:
+def asked(actor: Any, what: Any, span: Any, until: Any = None) -> AuditFilter:
     """What a browser asked for; anything odd falls back to everything of the last week."""
     try:
         before = datetime.fromisoformat(until) if isinstance(until, str) else None
     except ValueError:
         before = None
-    return AuditAsked(
+    return AuditFilter(
         actor=actor[:MAX_CHARS] if isinstance(actor, str) else "",
         what=what[:MAX_CHARS] if isinstance(what, str) else "",
         span=span if isinstance(span, str) and span in SPANS else DEFAULT_SPAN,
@@ -90,7 +90,7 @@ def asked(actor: Any, what: Any, span: Any, until: Any = None) -> AuditAsked:
     )
 
 
-def entries(reads: Reads, given: AuditAsked, limit: int = SHOWN) -> list[AuditEntry]:
+def entries(reads: Reads, given: AuditFilter, limit: int = SHOWN) -> list[AuditEntry]:
     """The log, as it is asked for; not kept: who looks wants what is there now. Raises StoreError."""
     span = SPANS[given.span]
     since = reads.now() - span if span else None

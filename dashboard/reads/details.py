@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import msgspec
+import numpy as np
 
 from core.records import Alert, Score
 from core.series import MARKET, company_series, key_of, kind_of
-from dashboard.reads.usual import PAST, Usual, step_of, usual
+from dashboard.reads.usual import PAST, PAST_READ, Usual, step_of, usual_bands
 from dashboard.time_ranges import Range, bounds, starts
-from storage.store import CompanyProfile, ArticleRow, SentimentSeries, SentimentPoint, SeriesTotal, Store, StoryCoverage, ArticleVersion
+from stats.minute_counts import EMPTY, HOUR_S, StoryCounts
+from storage.store import ArticleRow, ArticleVersion, CompanyProfile, SentimentPoint, SentimentSeries, SeriesTotal, Store, StoryCoverage
 from storage.tables.rollups import KINDS
 from storage.tables.search import LEAD_CHARS
 from storage.tables.stories import COPIES_WITHIN
@@ -49,7 +52,8 @@ class StoryView(msgspec.Struct, frozen=True, kw_only=True):
 class SeriesView(msgspec.Struct, frozen=True, kw_only=True):
     """One series over one range.
 
-    points: per window, those without a story left out; usual: of each window from `since` on, [] where the past is too short
+    points: per window, those without a story left out; new_negative: negative stories first published in each window, as alerts count them
+    usual: of each window from `since` on, [] where the past is too short
     total, before: over the range, and the equally long one before it; None: no article, or (before) not followed for as long
     alerts: those with a window in the range, newest first; beside: companies named with it; names: of those, and of itself
     """
@@ -60,6 +64,7 @@ class SeriesView(msgspec.Struct, frozen=True, kw_only=True):
     width_s: int
     points: list[SentimentPoint]
     usual: list[Usual]
+    new_negative: list[int] = []
     total: SeriesTotal | None
     before: SeriesTotal | None
     alerts: list[Alert]
@@ -99,14 +104,33 @@ def lead(article: ArticleRow) -> ArticleRow:
     return msgspec.structs.replace(article, text=article.text[:LEAD_CHARS])
 
 
-def read_past(store: Store, series: str, width_s: int, since: datetime) -> tuple[list[SentimentPoint], datetime, datetime]:
-    """Windows of a series' past before a range from `since` on, and the stretch [since, until) that they tell of. Raises StoreError."""
-    lines, first, until = read_past_of(store, [series], width_s, since)
-    return [point for line in lines for point in line.points()], first, until
+class SeriesPast(NamedTuple):
+    """Stories per minute of a series and of the whole feed, from PAST_READ before a range on. until: end, seconds since 1970"""
+
+    counts: StoryCounts
+    market: StoryCounts
+    until: int
+
+
+def read_past(store: Store, series: str, since: datetime, until: datetime) -> SeriesPast:
+    """The past of a series, for the band of its chart. Raises StoreError.
+
+    Args:
+        store: Where counts are read from.
+        series: Name of the series.
+        since, until: The chart, as far as it is over. The last hour is left out, as its stories may not have arrived.
+    """
+    last = int(until.timestamp()) // HOUR_S * HOUR_S - HOUR_S
+    rows = store.mentions.minutes(sorted({series, MARKET}), since - PAST_READ, datetime.fromtimestamp(last, tz=since.tzinfo))
+    found = {name: StoryCounts.of(*columns) for name, columns in rows.items()}
+    return SeriesPast(found.get(series, EMPTY), found.get(MARKET, EMPTY), last)
 
 
 def read_past_of(store: Store, series: Sequence[str], width_s: int, since: datetime) -> tuple[list[SentimentSeries], datetime, datetime]:
-    """The same of several series, in columns."""
+    """Windows of the past of several series before a range from `since` on, and the time [since, until) that they cover.
+
+    Raises StoreError.
+    """
     step_s = step_of(width_s)
     until = datetime.fromtimestamp(int(since.timestamp()) // step_s * step_s, tz=since.tzinfo)
     began = store.rollups.began()
@@ -114,10 +138,8 @@ def read_past_of(store: Store, series: Sequence[str], width_s: int, since: datet
     return (store.rollups.lines(series, until - PAST, until, step_s) if first < until else []), first, until
 
 
-def read_series(
-    store: Store, series: str, chosen: Range, now: datetime, past: tuple[list[SentimentPoint], datetime, datetime], began: datetime | None
-) -> SeriesView:
-    """One series over a range; `past` as read_past tells it, `began`: since when anything is followed. Raises StoreError."""
+def read_series(store: Store, series: str, chosen: Range, now: datetime, past: SeriesPast, began: datetime | None) -> SeriesView:
+    """One series over a range. past: as `read_past` returns it; began: since when the feed is followed. Raises StoreError."""
     since, until = bounds(chosen, now)
     span = until - since
     followed = began is not None and began <= since - span + timedelta(seconds=chosen.width_s)
@@ -125,13 +147,18 @@ def read_series(
     beside = store.rollups.busiest("company", since, until, BESIDE) if series == MARKET else stories.beside(series, since, until, BESIDE)
     companies = [key_of(item.series) for item in beside] + ([key_of(series)] if kind_of(series) == "company" else [])
     negative, positive = _stories(store, series, since, until)
+    recent = store.mentions.minutes([series], datetime.fromtimestamp(past.until, tz=since.tzinfo), max(until, now))
+    counts = past.counts.then(StoryCounts.of(*recent[series]) if series in recent else EMPTY)
+    windows = starts(since, until, chosen.width_s)
+    edges = np.array([int(start.timestamp()) for start in windows], np.int64)
     return SeriesView(
         series=series,
         since=since,
         until=until,
         width_s=chosen.width_s,
         points=store.rollups.sentiment([series], since, until, chosen.width_s),
-        usual=usual(*past, step_of(chosen.width_s), starts(since, until, chosen.width_s), chosen.width_s),
+        new_negative=[int(n) for n in counts.count(edges, edges + chosen.width_s)],
+        usual=usual_bands(counts, past.market, windows, chosen.width_s, now),
         total=_total(store, series, since, until),
         before=_total(store, series, since - span, since) if followed else None,
         alerts=[alert for alert in store.alerts.of_series(series, since, ALERTS) if alert.window_start < until],
@@ -182,6 +209,8 @@ def company_of(series: str, names: dict[str, CompanyProfile]) -> tuple[str, str]
 
 
 def negatives(view: SeriesView) -> list[int]:
-    """Negative stories of each window of the range."""
+    """Negative stories of each window of the range, counted as alerts count them: where they were first published."""
+    if view.new_negative:
+        return view.new_negative
     found = {point.start: point.negative for point in view.points}
     return [found.get(start, 0) for start in starts(view.since, view.until, view.width_s)]

@@ -55,7 +55,6 @@ def months(now: datetime) -> Months:
     return Months(until - 2 * SPAN, until - SPAN, until)
 
 
-
 def shift(before: Counts, now: Counts, least: float) -> Shift:
     """The two beside each other. least: the fewer articles or stories of the two months"""
     return Shift(before, now, jensen_shannon_distance(before, now) if least >= LEAST else None)
@@ -127,8 +126,6 @@ def wrong_by_model(judged: Iterable[LabelledPrediction]) -> list[Wrong]:
         row[1] += not is_right(each)
     order = {model: place for place, model in enumerate(dict.fromkeys(model for model, _ in counts))}
     return sorted((Wrong(model, task, *row) for (model, task), row in counts.items()), key=lambda each: (order[each.model], each.task))
-
-
 
 
 def languages(days: Sequence[DailyPredictions]) -> list[str]:

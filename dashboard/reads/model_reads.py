@@ -13,7 +13,7 @@ from core.taxonomy import TOPIC_KEYS
 from dashboard.reads.drift import months
 from dashboard.reads.queries import revision
 from dashboard.services import ModelCard, ModelComparison, ModelService, ModelVersions, RefreshStatus
-from storage.store import DailyPredictions, LabelledPrediction, SentimentPoint, Store, ModelUse
+from storage.store import DailyPredictions, LabelledPrediction, ModelUse, SentimentPoint, Store
 
 FILES_TTL_S, PROGRESS_TTL_S = 5.0, 1.0
 USES_TTL_S = 15.0

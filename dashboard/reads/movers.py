@@ -17,10 +17,10 @@ from typing import NamedTuple
 import numpy as np
 
 from dashboard.reads.details import read_past_of
-from dashboard.reads.usual import Profile, learn, step_of
+from dashboard.reads.usual import UsualRate, fit_usual_rate, step_of
 from dashboard.time_ranges import Range, bounds
 from dashboard.view import Measure
-from storage.store import SentimentSeries, SentimentPoint, SeriesTotal, Store
+from storage.store import SentimentPoint, SentimentSeries, SeriesTotal, Store
 
 LEAST = 5
 """Stories that a share or a tone is made of at least: one bad story of one is no mood."""
@@ -61,8 +61,8 @@ class Mover(NamedTuple):
 class Habit(NamedTuple):
     """What the past of one series taught. tone: the mean of its stories"""
 
-    stories: Profile
-    negative: Profile
+    stories: UsualRate
+    negative: UsualRate
     tone: float
 
 
@@ -75,8 +75,8 @@ def habits(past: Iterable[SentimentSeries], series: Sequence[str], since: dateti
     found: dict[str, Habit] = {}
     for name in series:
         line = lines.get(name, SentimentSeries(name, [], [], [], []))
-        stories = learn(line.start, line.stories, since, until, step_s)
-        negative = learn(line.start, line.negative, since, until, step_s)
+        stories = fit_usual_rate(line.start, line.stories, since, until, step_s)
+        negative = fit_usual_rate(line.start, line.negative, since, until, step_s)
         if stories is None or negative is None:
             return {}
         found[name] = Habit(stories, negative, float(np.average(line.tone, weights=line.stories)) if line.start else 0.0)
@@ -112,12 +112,12 @@ def _mover(name: str, own: Sequence[SentimentPoint], habit: Habit, since: dateti
     return Mover(name, stories, negative, tone, usual_stories, usual_negative, habit.tone, scores)
 
 
-def _usual(profile: Profile, since: datetime, until: datetime) -> tuple[float, float]:
+def _usual(rate: UsualRate, since: datetime, until: datetime) -> tuple[float, float]:
     """What [since, until) usually has, and its standard deviation."""
-    step = profile.step_s
+    step = rate.step_s
     edges = np.arange(since.timestamp() // step * step, until.timestamp(), step)
     begins = np.maximum(edges, since.timestamp())
-    means, variances = profile.of(begins, np.minimum(edges + step, until.timestamp()) - begins)
+    means, variances = rate.mean_and_variance(begins, np.minimum(edges + step, until.timestamp()) - begins)
     return float(means.sum()), math.sqrt(variances.sum())
 
 

@@ -16,22 +16,23 @@ from core.cache import TTL_S, Cache
 from core.errors import BrokerError
 from core.series import MARKET
 from dashboard.reads.queries import PAST_TTL_S, Reads
-from dashboard.reads.source_state import HOURS, WEEK, Known, SourceView, usuals, views
-from dashboard.reads.usual import HOUR_S, PAST
+from dashboard.reads.source_state import HOURS, WEEK, SourceData, SourceView, usuals, views
+from dashboard.reads.usual import PAST
 from dashboard.services import ConsumerLag
-from storage.store import Heartbeat, DeadReason, Delivery, DiskSpace, Latency, SourceHours, Store, TableSize, SuppressedDelivery
+from stats.minute_counts import HOUR_S
+from storage.store import DeadReason, Delivery, DiskSpace, Heartbeat, Latency, SourceHours, Store, SuppressedDelivery, TableSize
 from storage.tables.heartbeats import GONE_S
 
 RECENT_TTL_S = 15.0
 SLOW_TTL_S = 60.0
 LAGS_TTL_S = 300.0
 BROKER_TTL_S = 10.0
-TELLERS = timedelta(days=30)
+RECENT = timedelta(days=30)
 """A source that is on no list is shown when it told anything since then."""
 CHART = timedelta(hours=6)
 CHART_WIDTH_S = 300
 BEATS = timedelta(days=1)
-SPARED = "rate limited: "
+RATE_LIMITED = "rate limited: "
 """So begins what is noted of an endpoint that takes only so many messages a minute."""
 ENDED = timedelta(hours=1)
 """A process that ended, or was lost, is shown for so long, in case anybody wonders."""
@@ -76,7 +77,7 @@ class SystemView(msgspec.Struct, frozen=True, kw_only=True):
     endpoints: list[Endpoint]
 
 
-class Upkeep:
+class OperationsReads:
     """Thread safe. Every method raises StoreError."""
 
     def __init__(self, store: Store, now: Callable[[], datetime], cache: Cache, reads: Reads, lags: ConsumerLag | None) -> None:
@@ -115,13 +116,13 @@ class Upkeep:
         get, store, now = self._cache.get, self._store, self.now()
         hour = datetime.fromtimestamp(int(now.timestamp()) // HOUR_S * HOUR_S, tz=UTC)
         edge = hour - timedelta(hours=HOURS + 1)  # an hour more: the past may be ten minutes old
-        past = get(("source past", edge), PAST_TTL_S, lambda: store.health.source_hours(hour - max(TELLERS, PAST), edge))
+        past = get(("source past", edge), PAST_TTL_S, lambda: store.health.source_hours(hour - max(RECENT, PAST), edge))
         recent: list[SourceHours] = get(
             ("source hours", edge), RECENT_TTL_S, lambda: store.health.source_hours(edge, now + timedelta(hours=1))
         )
         usual = get(("source usual", hour), PAST_TTL_S, lambda: usuals([*past, *recent], now))
         alerts = self._reads.alerts()
-        known = Known(
+        known = SourceData(
             past=past,
             recent=recent,
             visits=get("visits", TTL_S, store.visits.all),
@@ -173,7 +174,7 @@ def endpoints(attempts: Sequence[Delivery], held: Sequence[SuppressedDelivery], 
     taken, waiting = set(), {(each.alert_id, each.endpoint) for each in held if not each.final and (each.until is None or each.until > now)}
     for last in sorted(attempts, key=lambda each: each.sent_at):
         before = found.get(last.endpoint, Endpoint(name=last.endpoint))
-        if last.error.startswith(SPARED):
+        if last.error.startswith(RATE_LIMITED):
             waiting.add((last.alert_id, last.endpoint))
         elif last.delivered:
             taken.add((last.alert_id, last.endpoint))

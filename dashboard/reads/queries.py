@@ -26,8 +26,20 @@ from dashboard.reads.movers import Habits, Mover, candidates, read_habits, read_
 from dashboard.reads.overviews import OFFERED, Overview, read_names, read_overview
 from dashboard.time_ranges import DEFAULT_RANGE, RANGES, Range, bounds, exact, range_of
 from dashboard.view import Kind
-from domain.alert_lifecycle import AlertEvent, Inhibition, AlertLifecycle
-from storage.store import ArticleRow, Criteria, SearchCursor, Delivery, SearchPage, Label, SentimentPoint, SeriesTotal, Store, WindowCount, SuppressedDelivery
+from domain.alert_lifecycle import AlertEvent, AlertLifecycle, Inhibition
+from storage.store import (
+    ArticleRow,
+    Criteria,
+    Delivery,
+    Label,
+    SearchCursor,
+    SearchPage,
+    SentimentPoint,
+    SeriesTotal,
+    Store,
+    SuppressedDelivery,
+    WindowCount,
+)
 
 T = TypeVar("T")
 NEWS: tuple[Changed, ...] = ("articles",)
@@ -67,14 +79,14 @@ class AlertView(msgspec.Struct, frozen=True, kw_only=True):
     revision: str = ""
 
 
-class Inboxed(NamedTuple):
+class InboxRow(NamedTuple):
     """An alert and what became of it."""
 
     alert: Alert
     life: AlertLifecycle
 
 
-class Story(msgspec.Struct, frozen=True, kw_only=True):
+class AlertTimeline(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one alert: its life, what was done to it, oldest first, and why it was not sent."""
 
     life: AlertLifecycle
@@ -140,7 +152,7 @@ class Reads:
         """What `load` reads, for one viewer, and not kept."""
         return load(self._store)
 
-    def inbox(self) -> list[Inboxed]:
+    def inbox(self) -> list[InboxRow]:
         """The alerts of the last INBOX_DAYS and what became of them, newest first."""
         return self._cache.get("inbox", TTL_S, self._inbox, RINGING)
 
@@ -148,14 +160,16 @@ class Reads:
         """Those of the inbox that are not resolved, newest first."""
         return [each.alert for each in self.inbox() if each.life.resolved is None]
 
-    def story(self, alert_id: str) -> Story | None:
+    def timeline(self, alert_id: str) -> AlertTimeline | None:
         """What became of one alert; None: there is no such alert."""
-        return self._cache.get(("story", alert_id), TTL_S, lambda: self._story(alert_id), RINGING)
+        return self._cache.get(("timeline", alert_id), TTL_S, lambda: self._timeline(alert_id), RINGING)
 
-    def rang(self, range_key: str) -> list[Alert]:
+    def detected(self, range_key: str) -> list[Alert]:
         """Those that were detected in a range, newest first."""
         since, until = self._open(range_key)
-        return self._cache.get(("rang", range_key), TTL_S, lambda: self._store.alerts.latest(200, since=since, until=until), ("alerts",))
+        return self._cache.get(
+            ("detected", range_key), TTL_S, lambda: self._store.alerts.latest(200, since=since, until=until), ("alerts",)
+        )
 
     def articles(self, range_key: str, limit: int = GRID_ROWS) -> list[ArticleRow]:
         """The newest articles of a range, newest first."""
@@ -249,11 +263,12 @@ class Reads:
     def series(self, series: str, range_key: str) -> SeriesView:
         """One series over a range."""
         chosen, now = _chosen(range_key), self._now()
-        since = bounds(chosen, now)[0]
+        since, until = bounds(chosen, now)
+        end = min(until, now)
 
         def load() -> SeriesView:
             before = self._cache.get(
-                ("past", series, range_key), PAST_TTL_S, lambda: details.read_past(self._store, series, chosen.width_s, since)
+                ("past", series, range_key), PAST_TTL_S, lambda: details.read_past(self._store, series, since, min(until, now))
             )
             found = details.read_series(self._store, series, chosen, now, before, self._store.rollups.began())
             return msgspec.structs.replace(found, revision=revision(found))
@@ -273,16 +288,16 @@ class Reads:
         since, until = self._moments(range_key)
         return since, until if _chosen(range_key).since is not None else None
 
-    def _inbox(self) -> list[Inboxed]:
+    def _inbox(self) -> list[InboxRow]:
         alerts = self._store.alerts.latest(INBOX_ROWS, since=self._now() - timedelta(days=INBOX_DAYS))
         lives = read_lifecycles(self._store, alerts, self._now(), self._inhibitions)
-        return [Inboxed(alert, lives[alert.id]) for alert in alerts]
+        return [InboxRow(alert, lives[alert.id]) for alert in alerts]
 
-    def _story(self, alert_id: str) -> Story | None:
+    def _timeline(self, alert_id: str) -> AlertTimeline | None:
         alert = self._store.alerts.get(alert_id)
         if alert is None:
             return None
-        return Story(
+        return AlertTimeline(
             life=read_lifecycles(self._store, [alert], self._now(), self._inhibitions)[alert_id],
             events=self._store.alert_lifecycle.events([alert_id]),
             withheld=self._store.alert_lifecycle.suppressed([alert_id]),

@@ -30,7 +30,7 @@ def kept_address(path: object, search: object) -> str:
     return address if len(address) <= MAX_ADDRESS_CHARS else ""
 
 
-class Keeping:
+class SavedViewActions:
     """The views of everybody. Each change is noted in the audit log. Raises UserError for what cannot be done, and StoreError."""
 
     def __init__(self, store: Store, now: Callable[[], datetime]) -> None:

@@ -11,7 +11,8 @@ import numpy as np
 
 from core.records import Alert
 from core.series import source_series
-from dashboard.reads.usual import HOUR_S, PAST, learn
+from dashboard.reads.usual import PAST, fit_usual_rate
+from stats.minute_counts import HOUR_S
 from storage.store import Feed, SourceHours, SourceVisit
 
 State = Literal["failing", "silent", "late", "new", "past", "ok"]
@@ -34,7 +35,7 @@ class SourceView(msgspec.Struct, frozen=True, kw_only=True):
     hours: articles of the last HOURS hours, the last of which is not over; usual: what each of them usually has, [] where nobody knows
     last_at, stored_at: when its newest article was published, and stored
     lag_s: seconds from publication to the store: (median, 95 %)
-    told, negative: articles of the last seven days, and the negative ones of them
+    recent, negative: articles of the last seven days, and the negative ones of them
     dead: records of it that were set aside in that time
     silence: the open alert that it is silent; added: who added it here, and when
     """
@@ -47,7 +48,7 @@ class SourceView(msgspec.Struct, frozen=True, kw_only=True):
     last_at: datetime | None
     stored_at: datetime | None
     lag_s: tuple[float, float] | None
-    told: int
+    recent: int
     negative: int
     dead: int
     silence: str
@@ -59,7 +60,7 @@ class SourceView(msgspec.Struct, frozen=True, kw_only=True):
         return sum(self.hours)
 
 
-class Known(msgspec.Struct, frozen=True, kw_only=True):
+class SourceData(msgspec.Struct, frozen=True, kw_only=True):
     """All that is known of all sources. past: hours before those of `recent`, which reach over HOURS hours at least"""
 
     past: Sequence[SourceHours]
@@ -71,10 +72,10 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     alerts: Sequence[Alert]
 
 
-def views(known: Known, usuals: Mapping[str, list[float]], now: datetime) -> list[SourceView]:
+def views(known: SourceData, usuals: Mapping[str, list[float]], now: datetime) -> list[SourceView]:
     """Every source that is on a list, was added, or told anything; those that want a person first. usuals: as `usuals` tells them."""
-    told = [*known.past, *known.recent]
-    hours, newest = _together(told), {own.source: own for own in sorted(told, key=lambda own: own.last_at)}
+    parts = [*known.past, *known.recent]
+    hours, newest = _together(parts), {own.source: own for own in sorted(parts, key=lambda own: own.last_at)}
     week, day = int((now - WEEK).timestamp()), [int(start.timestamp()) for start in starts(now)]
     visits = {visit.source: visit for visit in known.visits}
     feeds = {feed.name: feed for feed in known.feeds}
@@ -92,7 +93,7 @@ def views(known: Known, usuals: Mapping[str, list[float]], now: datetime) -> lis
             last_at=last.last_at if last else None,
             stored_at=last.stored_at if last else None,
             lag_s=known.lags.get(name),
-            told=sum(articles for articles, _ in lately),
+            recent=sum(articles for articles, _ in lately),
             negative=sum(negative for _, negative in lately),
             dead=known.dead.get(name, 0),
             silence=silences.get(source_series(name), ""),
@@ -115,9 +116,9 @@ def usuals(past: Sequence[SourceHours], now: datetime) -> dict[str, list[float]]
     found = {}
     for name, counts in _together(past).items():
         first = max(wanted[0] - PAST, datetime.fromtimestamp(min(counts), tz=UTC))
-        habit = learn([*counts], [articles for articles, _ in counts.values()], first, wanted[0], HOUR_S)
-        if habit is not None:
-            found[name] = [round(mean, 3) for mean in habit.of(day, HOUR_S)[0].tolist()]
+        usual = fit_usual_rate([*counts], [articles for articles, _ in counts.values()], first, wanted[0], HOUR_S)
+        if usual is not None:
+            found[name] = [round(mean, 3) for mean in usual.mean_and_variance(day, HOUR_S)[0].tolist()]
     return found
 
 

@@ -1,44 +1,39 @@
-"""What is usual for a series at this hour of the week, by its own past. Pure.
+"""What is usual for a series or a source at each hour of the week, from stats/seasonal_baseline.py. Pure.
 
-    negative stories of past windows ─▶ all hours ─▶ hours of the day ─▶ hours of the week ─▶ mean and spread
-                                        each step corrects the one before it as far as the counts it has seen bear
+    stories per minute of the series and the feed ─▶ BaselineFitter, as of the last hour of a window ─▶ band of a chart (`usual_bands`)
+    counts per hour or wider ─▶ fit_rates ─▶ means and variances of any windows (`UsualRate`): movers, sources
 
-It is for the eye. The bell looks closer (docs/detection.md): windows of several widths, gaps of the feed, and what rang by chance before.
+The mean of a chart's band and the "expected" of an alert are therefore the same number for the same window (docs/detection.md). An alert
+adds what a chart cannot know in advance: an unusually busy day, a backlog after an outage.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from storage.store import SentimentPoint
+from stats.minute_counts import HOUR_S, FloatArray, IntArray, StoryCounts
+from stats.seasonal_baseline import BIN_S, BINS_PER_WEEK, BaselineFitter, fit_rates
 
 PAST = timedelta(weeks=4)
-LEAST_PAST = timedelta(days=2)
-"""Less is no past: nothing is said of it."""
-HOUR_S, DAY_S, WEEK_S = 3_600, 86_400, 7 * 86_400
-SHAPE = 4.0
-"""Before its counts are seen an hour is taken to be within about a half of what is foreseen for it: a gamma of this shape."""
-WILD = 0.02
-"""The share of past windows, those furthest off, that do not widen the band: a crisis is not usual."""
-MOST_DISPERSION = 4.0
-WITHIN = 1.96
-"""Standard deviations: simulated, 95 of 100 windows lie in the band, and 90 of a series as uneven as its mean is large."""
-
-
-Places = NDArray[np.int64]
-Figures = NDArray[np.float64]
-Rate = Callable[[Places], tuple[Figures, Figures]]
-"""Of windows, by their places in time: what is foreseen, and the variance of that as a share of its square."""
+"""Training data of a baseline: the default of the setting alert_history_days."""
+PAST_READ = PAST + timedelta(days=2)
+"""How far before a chart its counts are read: the training data, the lag of the baseline, and a day."""
+MIN_PAST = timedelta(days=2)
+"""With less than this nothing is shown."""
+OUTLIERS = 0.02
+"""Share of the past windows, those furthest off, that do not count for the dispersion of a UsualRate."""
+MAX_DISPERSION = 4.0
+Z_95 = 1.96
+"""Half-width of a band in standard deviations. In simulations 95 of 100 windows lie in it, 90 where the dispersion is 1."""
 
 
 class Usual(NamedTuple):
-    """Negative stories that a window usually has: its mean, and the band that most lie in."""
+    """Negative stories to expect in a window: the mean, and the band that most windows lie in."""
 
     low: float
     mean: float
@@ -46,82 +41,94 @@ class Usual(NamedTuple):
 
 
 def step_of(width_s: int) -> int:
-    """The width of the past's windows, for a chart whose windows are `width_s` wide."""
+    """Width of the windows that a UsualRate is fitted to, for a chart whose windows are `width_s` wide."""
     return max(HOUR_S, width_s)
 
 
-class Profile(NamedTuple):
-    """What one series usually has, as its past taught: `rate` of places in time, windows of step_s, and how unevenly it comes."""
+def usual_bands(counts: StoryCounts, market: StoryCounts, starts: Sequence[datetime], width_s: int, now: datetime) -> list[Usual]:
+    """The band of each window of a chart.
 
-    step_s: int
-    rate: Rate
-    spread: float
+    Args:
+        counts: Stories of the series, from PAST_READ before the first window on.
+        market: All stories of the feed, likewise.
+        starts: Starts of the windows, ascending.
+        width_s: Width of the windows in seconds.
+        now: No later story is known.
 
-    def of(self, starts: Figures, widths_s: Figures | float) -> tuple[Figures, Figures]:
-        """Mean and variance of what [start, start + width) usually has, each a part of a window of the past or the whole of it.
-
-        starts: seconds since 1970
-        """
-        means, doubts = self.rate((starts // self.step_s).astype(np.int64))
-        means = means * widths_s / self.step_s
-        return means, means + (self.spread + doubts) * means**2
-
-
-def usual(
-    past: Sequence[SentimentPoint], since: datetime, until: datetime, step_s: int, starts: Sequence[datetime], width_s: int
-) -> list[Usual]:
-    """What each window [start, start + width_s) usually has, after the past [since, until) in windows of step_s; [] after too short a past.
-
-    Windows of the past that are not in `past` had no story.
+    Returns:
+        One band for each window; [] where the feed was followed for less than MIN_PAST.
     """
-    begins, counts = [int(point.start.timestamp()) for point in past], [point.negative for point in past]
-    found = learn(begins, counts, since, until, step_s)
-    if found is None:
+    if not starts or len(market) == 0 or starts[0].timestamp() - int(market.at[0]) < MIN_PAST.total_seconds():
         return []
-    means, variances = found.of(np.array([start.timestamp() for start in starts], np.float64), width_s)
-    reach = WITHIN * np.sqrt(variances)
-    lows = np.maximum(0.0, means - reach)
-    return [Usual(*band) for band in zip(lows.tolist(), means.tolist(), (means + reach).tolist(), strict=True)]
+    width_h = max(1, width_s // HOUR_S)
+    fitter, last = BaselineFitter(PAST.total_seconds(), (width_h,)), int(now.timestamp()) // HOUR_S
+    bands = []
+    for start in starts:
+        since = int(start.timestamp())
+        _, baseline = fitter.fit("", counts, market, min((since + width_s - 1) // HOUR_S, last))
+        mean = float(baseline.expected_negative(since, since + width_s))
+        reach = Z_95 * math.sqrt(mean + baseline.dispersion[width_h] * mean * mean)
+        bands.append(Usual(max(0.0, mean - reach), mean, mean + reach))
+    return bands
 
 
-def learn(begins: Sequence[int], seen: Sequence[int], since: datetime, until: datetime, step_s: int) -> Profile | None:
-    """What counts of the past [since, until) teach; None: it is too short a past.
+class UsualRate(NamedTuple):
+    """Any count to expect at each hour of the week.
 
-    begins, seen: where windows of step_s begin (seconds since 1970) and their counts; those left out had none
+    Attributes:
+        rates: Per quarter of an hour of the week, [672].
+        step_s: Width of the windows that it was fitted to, in seconds.
+        dispersion: Negative binomial dispersion of these windows.
+    """
 
-    Each correction is the mean of a gamma posterior, (shape + seen) / (shape / foreseen + windows): Gelman et al. (2013), Bayesian Data
-    Analysis, 3rd ed., 2.6; the spread is a negative binomial's and the mean's.
+    rates: FloatArray
+    step_s: int
+    dispersion: float
+
+    def mean_and_variance(self, starts: FloatArray, widths_s: FloatArray | float) -> tuple[FloatArray, FloatArray]:
+        """Mean and variance of each [start, start + width); the rate is constant within an hour.
+
+        Args:
+            starts: Seconds since 1970, [n].
+            widths_s: Seconds, [n] or the same for all.
+        """
+        sums = np.concatenate(([0.0], np.cumsum(self.rates)))
+        ends = starts + widths_s
+        weeks = [np.divmod(moments, BINS_PER_WEEK * BIN_S) for moments in (starts, ends)]
+        upto = [whole * sums[-1] + np.interp(rest / BIN_S, np.arange(BINS_PER_WEEK + 1), sums) for whole, rest in weeks]
+        means: FloatArray = upto[1] - upto[0]
+        return means, means + self.dispersion * means**2
+
+
+def fit_usual_rate(begins: Sequence[int], counts: Sequence[int], since: datetime, until: datetime, step_s: int) -> UsualRate | None:
+    """The usual rate of the counts of [since, until).
+
+    Args:
+        begins: Starts of windows of `step_s`, seconds since 1970, in any order; windows that are left out had no count.
+        counts: Counts of these windows.
+        since, until: The training data.
+        step_s: Width of the windows, whole quarters of an hour.
+
+    Returns:
+        None where the past is shorter than MIN_PAST.
     """
     first, last = -(-int(since.timestamp()) // step_s), int(until.timestamp()) // step_s
-    if last - first < LEAST_PAST.total_seconds() / step_s:
+    if last - first < MIN_PAST.total_seconds() / step_s:
         return None
-    places = np.arange(first, last)
-    counts = np.zeros(last - first)
+    seen = np.zeros(last - first)
     at = np.asarray(begins, np.int64) // step_s - first
     inside = (at >= 0) & (at < last - first)
-    counts[at[inside]] = np.asarray(seen, np.float64)[inside]
-    level = counts.mean()
-    by_day = _corrected(places, counts, lambda at: (np.full(len(at), level), np.zeros(len(at))), DAY_S // step_s)
-    by_week = _corrected(places, counts, by_day, WEEK_S // step_s)
-    return Profile(step_s, by_week, _dispersion(counts, by_week(places)[0]))
+    seen[at[inside]] = np.asarray(counts, np.float64)[inside]
+    bins = step_s // BIN_S
+    index: IntArray = np.arange(first * bins, last * bins) % BINS_PER_WEEK
+    level = np.full(BINS_PER_WEEK, seen.mean() / bins)
+    rates = fit_rates(np.repeat(seen / bins, bins), np.ones(len(index)), index, level)
+    return UsualRate(rates, step_s, _dispersion(seen, rates[index].reshape(-1, bins).sum(axis=1)))
 
 
-def _corrected(places: Places, counts: Figures, foreseen: Rate, slots: int) -> Rate:
-    """What is foreseen of each place, corrected by what its slot (the place modulo `slots`) has seen, and how sure that is."""
-    seen = np.bincount(places % slots, counts, slots)
-    windows = np.bincount(places % slots, minlength=slots)
-
-    def rate(at: Places) -> tuple[Figures, Figures]:
-        before, slot = foreseen(at)[0], at % slots
-        shape = SHAPE + seen[slot]
-        return shape * before / (SHAPE + windows[slot] * before), np.where(before > 0, 1 / shape, 0.0)
-
-    return rate
-
-
-def _dispersion(counts: Figures, means: Figures) -> float:
-    """How much more the counts vary than a Poisson's about their means: variance is mean + dispersion * mean²."""
+def _dispersion(counts: FloatArray, means: FloatArray) -> float:
+    """Negative binomial dispersion by moments, without the OUTLIERS: variance = mean + dispersion * mean²."""
     excess = (counts - means) ** 2 - means
-    kept = np.lexsort((means, excess))[: math.ceil(len(counts) * (1 - WILD))]
+    kept = np.lexsort((means, excess))[: math.ceil(len(counts) * (1 - OUTLIERS))]
     scale = float((means[kept] ** 2).sum())
-    return min(MOST_DISPERSION, max(0.0, float(excess[kept].sum()) / scale)) if scale else 0.0
+    return min(MAX_DISPERSION, max(0.0, float(excess[kept].sum()) / scale)) if scale else 0.0

@@ -1,42 +1,17 @@
-"""Every word of the dashboard, in English and Chinese: a module for each page. What libraries say themselves is in `libraries`."""
+"""Texts of the dashboard in English and Chinese, by area. Texts of the libraries that draw charts and tables are in `libraries`."""
 
 from __future__ import annotations
 
-from dashboard.translations import (
-    alerts,
-    articles,
-    common,
-    deliveries,
-    login,
-    models,
-    overview,
-    people,
-    rules,
-    saved_views,
-    series,
-    shell,
-    sources,
-    system,
-    verdicts,
-    watchlists,
-)
+from dashboard.translations import alerts, articles, common, configuration, models, operations, overview, people
 
 LABELS: dict[str, tuple[str, str]] = {
-    **alerts.WORDS,
-    **articles.WORDS,
-    **common.WORDS,
-    **deliveries.WORDS,
-    **login.WORDS,
-    **shell.WORDS,
-    **models.WORDS,
-    **overview.WORDS,
-    **people.WORDS,
-    **rules.WORDS,
-    **series.WORDS,
-    **sources.WORDS,
-    **system.WORDS,
-    **verdicts.WORDS,
-    **saved_views.WORDS,
-    **watchlists.WORDS,
+    **alerts.TEXTS,
+    **articles.TEXTS,
+    **common.TEXTS,
+    **configuration.TEXTS,
+    **models.TEXTS,
+    **operations.TEXTS,
+    **overview.TEXTS,
+    **people.TEXTS,
 }
 """key: (English, Chinese)"""

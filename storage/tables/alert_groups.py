@@ -12,7 +12,7 @@ from core.chunks import chunks
 from storage.clickhouse import ClickHouse
 from storage.timestamps import from_us, new_version, to_epoch, to_us
 
-_COLUMNS = "id, endpoint, group_key, at_us, firing, fresh, resolved, ended_us, digest"
+_COLUMNS = "id, endpoint, group_key, at_us, firing, new_alerts, resolved, ended_us, digest"
 PREFIX = "group:"
 """Before a group's id where alerts have theirs: no alert's id holds a colon."""
 
@@ -33,7 +33,7 @@ class AlertGroup(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     at: datetime
     firing: tuple[str, ...]
-    fresh: tuple[str, ...]
+    new_alerts: tuple[str, ...]
     resolved: tuple[str, ...] = ()
     ended: tuple[datetime, ...] = ()
     digest: bool = False
@@ -66,7 +66,7 @@ class AlertGroupTable:
                 "at": [to_epoch(group.at) for group in groups],
                 "at_us": [to_us(group.at) for group in groups],
                 "firing": [list(group.firing) for group in groups],
-                "fresh": [list(group.fresh) for group in groups],
+                "new_alerts": [list(group.new_alerts) for group in groups],
                 "resolved": [list(group.resolved) for group in groups],
                 "ended_us": [[to_us(each) for each in group.ended] for group in groups],
                 "digest": [int(group.digest) for group in groups],
@@ -110,7 +110,7 @@ def _group(row: Sequence[Any]) -> AlertGroup:
         key=row[2],
         at=from_us(row[3]),
         firing=tuple(row[4]),
-        fresh=tuple(row[5]),
+        new_alerts=tuple(row[5]),
         resolved=tuple(row[6]),
         ended=tuple(from_us(each) for each in row[7]),
         digest=bool(row[8]),

@@ -90,14 +90,14 @@ class AlertLifecycleTable:
 
     def record_breach(self, alert_ids: Sequence[str], at: datetime) -> None:
         """Note that the series of these alerts were over their bar at that time; an earlier time changes nothing. Raises StoreError."""
-        self._client.insert("alert_seen", {"alert_id": list(alert_ids), "at": [to_epoch(at)] * len(alert_ids)})
+        self._client.insert("alert_last_breach", {"alert_id": list(alert_ids), "at": [to_epoch(at)] * len(alert_ids)})
 
     def last_breaches(self, alert_ids: Sequence[str]) -> dict[str, datetime]:
         """When the series of these alerts were over their bar for the last time, of those for which `seen` was told. Raises StoreError."""
         found: dict[str, datetime] = {}
         for some in chunks(alert_ids):
             rows = self._client.query(
-                "SELECT alert_id, toUInt32(max(at)) FROM alert_seen WHERE alert_id IN {ids:Array(String)} GROUP BY alert_id", ids=some
+                "SELECT alert_id, toUInt32(max(at)) FROM alert_last_breach WHERE alert_id IN {ids:Array(String)} GROUP BY alert_id", ids=some
             )
             found |= {row[0]: from_epoch(row[1]) for row in rows}
         return found
@@ -105,7 +105,7 @@ class AlertLifecycleTable:
     def suppress(self, items: Sequence[SuppressedDelivery]) -> None:
         """Note why alerts are not sent; the same cause again replaces itself. Raises StoreError."""
         self._client.insert(
-            "withheld",
+            "suppressed_deliveries",
             {
                 "alert_id": [item.alert_id for item in items],
                 "endpoint": [item.endpoint for item in items],
@@ -132,7 +132,7 @@ class AlertLifecycleTable:
     def _suppressed(self, where: str, **values: int | Sequence[str]) -> list[SuppressedDelivery]:
         rows = self._client.query(
             f"""
-            SELECT alert_id, endpoint, cause, owner, toUInt32(at), toUInt32(until), text FROM withheld FINAL
+            SELECT alert_id, endpoint, cause, owner, toUInt32(at), toUInt32(until), text FROM suppressed_deliveries FINAL
             WHERE {where} ORDER BY alert_id, at, endpoint, cause, owner
             """,
             **values,

@@ -30,7 +30,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     sent_at: datetime
     status: int
     error: str = ""
-    taken: int = 0
+    parts_delivered: int = 0
     retry_after_s: float = 0.0
 
     @property
@@ -94,7 +94,7 @@ def _delivery(row: Sequence[Any]) -> Delivery:
         sent_at=from_epoch(row[3]),
         status=int(row[4]),
         error=row[5],
-        taken=int(row[6]),
+        parts_delivered=int(row[6]),
     )
 
 
@@ -275,7 +275,7 @@ class AlertTable:
                 "sent_at": [to_epoch(delivery.sent_at) for delivery in deliveries],
                 "status": [delivery.status for delivery in deliveries],
                 "error": [delivery.error for delivery in deliveries],
-                "taken": [delivery.taken for delivery in deliveries],
+                "parts_delivered": [delivery.parts_delivered for delivery in deliveries],
                 "version": [new_version()] * len(deliveries),
             },
         )
@@ -286,7 +286,7 @@ class AlertTable:
             return []
         rows = self._client.query(
             """
-            SELECT alert_id, endpoint, attempt, toUInt32(sent_at), status, error, taken FROM deliveries FINAL
+            SELECT alert_id, endpoint, attempt, toUInt32(sent_at), status, error, parts_delivered FROM deliveries FINAL
             WHERE alert_id IN {ids:Array(String)} ORDER BY alert_id, endpoint, attempt
             """,
             ids=alert_ids,
@@ -297,7 +297,7 @@ class AlertTable:
         """The last attempt of each alert at each endpoint, of those made since then. Raises StoreError."""
         rows = self._client.query(
             """
-            SELECT alert_id, endpoint, attempt, toUInt32(sent_at), status, error, taken FROM deliveries FINAL
+            SELECT alert_id, endpoint, attempt, toUInt32(sent_at), status, error, parts_delivered FROM deliveries FINAL
             WHERE sent_at >= toDateTime({since:UInt32}) ORDER BY alert_id, endpoint, attempt DESC LIMIT 1 BY alert_id, endpoint
             """,
             since=to_epoch(since),

@@ -135,9 +135,9 @@ class ArticleTable:
                 "version": [version] * len(scored),
             },
         )
-        bands = [(band, to_epoch(item.score.published_at), item.score.story) for item in scored for band in item.article.bands]
+        bands = [(band, to_epoch(item.score.published_at), item.score.story) for item in scored for band in item.article.lsh_bands]
         self._client.insert(
-            "story_bands",
+            "lsh_bands",
             {"band": [row[0] for row in bands], "published_at": [row[1] for row in bands], "story": [row[2] for row in bands]},
         )
 
@@ -171,7 +171,7 @@ class ArticleTable:
             return {}
         rows = self._client.query(
             """
-            SELECT band, argMin(story, published_at) FROM story_bands
+            SELECT band, argMin(story, published_at) FROM lsh_bands
             WHERE band IN {bands:Array(UInt64)}
               AND published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
             GROUP BY band

@@ -37,7 +37,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.topic}/{self.partition}/{self.offset}"
 
 
-_SETTLED = "SELECT topic, partition, offset FROM dead_states FINAL"
+_SETTLED = "SELECT topic, partition, offset FROM dead_letter_states FINAL"
 
 
 class DeadLetterTable:
@@ -81,7 +81,7 @@ class DeadLetterTable:
         """The dead letter of this place in Kafka, whatever its state; None: there is none. Raises StoreError."""
         where = "WHERE topic = {topic:String} AND partition = {partition:UInt32} AND offset = {offset:UInt64}"
         place: dict[str, str | int] = {"topic": topic, "partition": partition, "offset": offset}
-        states = self._client.query(f"SELECT state FROM dead_states FINAL {where}", **place)
+        states = self._client.query(f"SELECT state FROM dead_letter_states FINAL {where}", **place)
         found = self._read(where, states[0][0] if states else "open", **place)
         return found[0] if found else None
 
@@ -107,7 +107,7 @@ class DeadLetterTable:
     def settle(self, letters: Sequence[DeadLetter], state: State) -> None:
         """Note what was made of dead letters; dropped ones lose their bytes. Raises StoreError."""
         self._client.insert(
-            "dead_states",
+            "dead_letter_states",
             {
                 "topic": [letter.topic for letter in letters],
                 "partition": [letter.partition for letter in letters],

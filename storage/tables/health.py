@@ -145,7 +145,7 @@ class HealthQueries:
         """Why records were set aside since then, the most frequent reason first; numbers in a reason count as one. Raises StoreError."""
         rows = self._client.query(
             """
-            SELECT stage, said, count(), sum((topic, partition, offset) NOT IN (SELECT topic, partition, offset FROM dead_states FINAL)),
+            SELECT stage, said, count(), sum((topic, partition, offset) NOT IN (SELECT topic, partition, offset FROM dead_letter_states FINAL)),
                    toUInt32(max(failed_at))
             FROM (
                 SELECT stage, topic, partition, offset, failed_at, substring(replaceRegexpAll(reason, '[0-9]+', '#'), 1, 160) AS said

@@ -155,7 +155,7 @@ class MentionTable:
         )
         hours = sorted({to_epoch(score.published_at) // 3600 * 3600 for score in scores})
         marks = [1 + secrets.randbits(32) for _ in hours]  # any number: a server that drops equal inserts must not drop these
-        self._client.insert("hour_marks", {"hour": hours, "n": marks})  # what was summed up of these hours is out of date
+        self._client.insert("dirty_hours", {"hour": hours, "n": marks})  # what was summed up of these hours is out of date
 
     def window_counts(self, series: str, since: datetime, until: datetime, width_s: int) -> list[WindowCount]:
         """Stories per window of [since, until), oldest first, empty windows left out. Windows start at `since` + k * width_s.

@@ -1,7 +1,7 @@
 """SQL of moods over days and weeks, read from stretches of time that were summed up before.
 
-    mentions.insert ─▶ marks: one for each hour it touched                     (hour_marks)
-    refresh ─▶ the stretches whose marks changed, summed up once more          (mood_sums, sums_done)
+    mentions.insert ─▶ marks: one for each hour it touched                     (dirty_hours)
+    refresh ─▶ the stretches whose marks changed, summed up once more          (rollups, rollup_watermarks)
     mood, totals ─▶ stretches that are done from their sums, all others from the mentions themselves
 
 So a sum is never wrong, only sometimes not used yet. It is computed anew from the mentions, never added to: replays and newer
@@ -64,7 +64,7 @@ class RollupTable:
         rows = self._client.query(
             """
             SELECT series, groupArray(toUInt32(start)), groupArray(tone / articles), groupArray(stories), groupArray(negative)
-            FROM mood_sums FINAL
+            FROM rollups FINAL
             WHERE width = {width:UInt32} AND series IN {series:Array(String)}
               AND start >= toDateTime({since:UInt32}) AND start < toDateTime({until:UInt32})
               AND toUInt32(start) NOT IN {dirty:Array(UInt32)}
@@ -100,7 +100,7 @@ class RollupTable:
             SELECT series, sum(told) AS stories_, sum(bad) AS negatives_, sum(tones) / sum(n)
             FROM (
                 SELECT series, toUInt64(articles) AS n, tone AS tones, toUInt64(stories) AS told, toUInt64(negative) AS bad
-                FROM mood_sums FINAL
+                FROM rollups FINAL
                 WHERE width = {{width:UInt32}} AND {of_kinds(kinds)}
                   AND start >= toDateTime({{since:UInt32}}) AND start < toDateTime({{until:UInt32}})
                   AND toUInt32(start) NOT IN {{dirty:Array(UInt32)}}
@@ -125,7 +125,7 @@ class RollupTable:
 
     def began(self) -> datetime | None:
         """The hour of the first mention; None: there is none. Raises StoreError."""
-        rows = self._client.query("SELECT count(), toUInt32(min(hour)) FROM hour_marks")
+        rows = self._client.query("SELECT count(), toUInt32(min(hour)) FROM dirty_hours")
         return from_epoch(int(rows[0][1])) if rows and int(rows[0][0]) else None
 
     def _dirty(self, since: datetime, until: datetime, width_s: int) -> list[int]:
@@ -133,10 +133,10 @@ class RollupTable:
         rows = self._client.query(
             """
             SELECT s FROM (
-                SELECT intDiv(toUInt32(hour), {width:UInt32}) * {width:UInt32} AS s, sum(n) AS marked, toUInt64(0) AS done FROM hour_marks
+                SELECT intDiv(toUInt32(hour), {width:UInt32}) * {width:UInt32} AS s, sum(n) AS marked, toUInt64(0) AS done FROM dirty_hours
                 WHERE hour >= toDateTime({since:UInt32}) AND hour < toDateTime({until:UInt32}) GROUP BY s
                 UNION ALL
-                SELECT toUInt64(toUInt32(start)) AS s, toUInt64(0) AS marked, max(marks) AS done FROM sums_done
+                SELECT toUInt64(toUInt32(start)) AS s, toUInt64(0) AS marked, max(marks) AS done FROM rollup_watermarks
                 WHERE width = {width:UInt32} AND start >= toDateTime({since:UInt32}) AND start < toDateTime({until:UInt32}) GROUP BY s
             )
             GROUP BY s HAVING sum(marked) != sum(done) ORDER BY s
@@ -165,7 +165,7 @@ class RollupTable:
         first, last = min(starts), max(starts) + width_s
         rows = self._client.query(
             """
-            SELECT intDiv(toUInt32(hour), {width:UInt32}) * {width:UInt32} AS s, sum(n) FROM hour_marks
+            SELECT intDiv(toUInt32(hour), {width:UInt32}) * {width:UInt32} AS s, sum(n) FROM dirty_hours
             WHERE hour >= toDateTime({first:UInt32}) AND hour < toDateTime({last:UInt32}) GROUP BY s
             """,
             width=width_s,
@@ -179,7 +179,7 @@ class RollupTable:
         versions = f"transform(s, [{', '.join(f'toUInt32({s})' for s in marks)}], [{', '.join(f'toUInt64({n})' for n in marks.values())}]"
         self._client.command(
             f"""
-            INSERT INTO mood_sums (width, series, start, articles, tone, stories, negative, version)
+            INSERT INTO rollups (width, series, start, articles, tone, stories, negative, version)
             SELECT {width_s}, series, toDateTime(s, 'UTC'), n, tones, told, bad, {versions}, toUInt64(0))
             FROM (
                 SELECT series, toUInt32({stretch}) AS s, count() AS n, sum(tone) AS tones, uniqExact(story) AS told,
@@ -191,7 +191,7 @@ class RollupTable:
             )
             """
         )
-        self._client.insert("sums_done", {"width": [width_s] * len(marks), "start": list(marks), "marks": list(marks.values())})
+        self._client.insert("rollup_watermarks", {"width": [width_s] * len(marks), "start": list(marks), "marks": list(marks.values())})
 
 
 def kinds_of(width_s: int) -> tuple[str, ...]:

@@ -1,16 +1,16 @@
-"""The flow, drawn once:
+"""The flow of the worker:
 
     articles ─▶ [score] ─▶ scores ─▶ [watch] ─▶ alerts ─▶ [notify] ─▶ webhooks
                    │                    │                    │
                    └── articles, dead ──┴── alerts ──────────┴── deliveries ──▶ the store
 
-What no message asks for is done by the clock: `watch` listens for silence, `notify` tries again and resolves what is over.
+Timers do what no message triggers: `watch` checks for source outages; `notify` resolves alerts and makes attempts that are due.
 
-One agent a topic, and one way of running each of them, the only one of Faust's that loses nothing (docs/decisions.md):
-raw bytes; batches in order (`noack_take`); the work, store included, in threads; publish and await Kafka's confirmation;
-then acknowledge every event in order. While one batch is stored and published, the next may already be read, which for
-`score` means classified; it is stored when the one ahead of it is acknowledged. An agent's body never raises: Faust would
-commit the batch. What cannot be mended ends the process before Faust can commit anything (`fatal`), and the batch comes again.
+There is one agent per topic, and all use the one way of consuming that loses nothing with Faust (docs/decisions.md): raw bytes; batches in
+order (`noack_take`); the work, including the store, in threads; publish and await Kafka's confirmation; then acknowledge every event in
+order. While a batch is stored and published, the next one may already be read, which for `score` includes classification; it is stored
+after the previous one is acknowledged. The body of an agent never raises, as Faust would then commit the batch. An unrecoverable error
+ends the process before Faust can commit anything (`fatal`), and the batch is delivered again.
 """
 
 from __future__ import annotations
@@ -32,9 +32,8 @@ from core.kafka_topics import TopicNames
 from core.records import Alert, Score, encode
 from storage.store import Delivery
 from stream.worker.batches import Raw
-from stream.worker.lost_messages import Gaps, Missed, gone
-from stream.worker.pipeline import Drafts, Pipeline
-from stream.worker.progress import Progress
+from stream.worker.pipeline import ClassifiedBatch, Pipeline
+from stream.worker.progress import LostMessages, OffsetTracker, Progress, lost_messages
 
 Role = Literal["score", "watch", "notify"]
 ROLES: tuple[Role, ...] = ("score", "watch", "notify")
@@ -45,82 +44,85 @@ P = ParamSpec("P")
 ResultT = TypeVar("ResultT")
 
 
-class Outcome(NamedTuple):
-    """What a batch came to: (key, value) of the messages to publish, and the figures of its log line."""
+class StageResult(NamedTuple):
+    """The result of a batch. publish: (key, value) of messages; counts: for the log line"""
 
     publish: list[tuple[bytes, bytes]]
-    figures: dict[str, int]
+    counts: dict[str, int]
 
 
 class Stage(NamedTuple):
-    """One agent: where it reads, what it does with a batch, where it publishes ("" when nowhere), how many messages at once.
+    """An agent.
 
-    read: makes of messages what `work` wants, and stores at most those that hold no record
-    missed: told of messages that were gone before they could be read
-    ahead: whether a batch may be read, in a thread of its own, while the one before it is worked on
-    begin: done each time that partitions of `source` come to this worker, beside the batches
-    tick: done each TICK_S while this worker has partitions of `source`, beside the batches: what no message asks for
+    source, sink: topics; sink is "" for none
+    read: decodes messages for `work`; it stores dead letters only
+    record_lost: called with messages that were deleted before they were read
+    batch_max: maximum number of messages per batch
+    read_ahead: whether a batch may be read, in a thread of its own, while the previous one is worked on
+    begin: called each time this worker is assigned partitions of `source`, in parallel to the batches
+    tick: called every TICK_S while this worker has partitions of `source`, in parallel to the batches
     """
 
     role: Role
     source: str
     read: Callable[[Sequence[Raw], datetime], Any]
-    work: Callable[[Any, datetime], Outcome]
-    missed: Callable[[Sequence[Missed], datetime], None]
+    work: Callable[[Any, datetime], StageResult]
+    record_lost: Callable[[Sequence[LostMessages], datetime], None]
     sink: str
     batch_max: int
-    ahead: bool = False
-    begin: Callable[[datetime], Outcome] | None = None
-    tick: Callable[[datetime], Outcome] | None = None
+    read_ahead: bool = False
+    begin: Callable[[datetime], StageResult] | None = None
+    tick: Callable[[datetime], StageResult] | None = None
 
 
 def stages(pipeline: Pipeline, names: TopicNames, batch_max: int) -> list[Stage]:
     """The three agents, in the order of the flow."""
 
-    def score(drafts: Drafts, now: datetime) -> Outcome:
-        batch = pipeline.keep(drafts, now)
-        figures = {"scored": batch.scored, "repeated": batch.repeated, "dead": len(batch.dead)}
-        return Outcome([(score.id.encode(), encode(score)) for score in batch.scores], figures)
+    def store(batch: ClassifiedBatch, now: datetime) -> StageResult:
+        result = pipeline.store_batch(batch, now)
+        counts = {"scored": result.scored, "repeated": result.repeated, "dead": len(result.dead)}
+        return StageResult([(score.id.encode(), encode(score)) for score in result.scores], counts)
 
     def read_scores(messages: Sequence[Raw], now: datetime) -> list[Score]:
         return pipeline.read(messages, Score, now)
 
-    def to_publish(alerts: Sequence[Alert]) -> Outcome:
-        return Outcome([(alert.series.encode(), encode(alert)) for alert in alerts], {"alerts": len(alerts)})
+    def publish(alerts: Sequence[Alert]) -> StageResult:
+        return StageResult([(alert.series.encode(), encode(alert)) for alert in alerts], {"alerts": len(alerts)})
 
-    def watch(scores: Sequence[Score], now: datetime) -> Outcome:
-        return to_publish(pipeline.watch(scores, now))
+    def watch(scores: Sequence[Score], now: datetime) -> StageResult:
+        return publish(pipeline.watch(scores, now))
 
-    def catch_up(now: datetime) -> Outcome:
-        return to_publish(pipeline.catch_up(now))
+    def catch_up(now: datetime) -> StageResult:
+        return publish(pipeline.catch_up(now))
 
-    def listen(now: datetime) -> Outcome:
-        return to_publish(pipeline.listen(now))
+    def check_outages(now: datetime) -> StageResult:
+        return publish(pipeline.check_outages(now))
 
     def read_alerts(messages: Sequence[Raw], now: datetime) -> list[Alert]:
         return pipeline.read(messages, Alert, now)
 
-    def notify(alerts: Sequence[Alert], _now: datetime) -> Outcome:
-        return delivered([delivery for alert in alerts for delivery in pipeline.notify(alert)])
+    def notify(alerts: Sequence[Alert], _now: datetime) -> StageResult:
+        return count([delivery for alert in alerts for delivery in pipeline.notify(alert)])
 
-    def remind(now: datetime) -> Outcome:
-        return delivered(pipeline.remind(now))
+    def resolve_and_send(now: datetime) -> StageResult:
+        pipeline.resolve_alerts(now)
+        return count(pipeline.send_due(now))
 
-    def delivered(made: Sequence[Delivery]) -> Outcome:
-        taken = sum(delivery.delivered for delivery in made)
-        return Outcome([], {"delivered": taken, "failed": len(made) - taken})
+    def count(deliveries: Sequence[Delivery]) -> StageResult:
+        delivered = sum(delivery.delivered for delivery in deliveries)
+        return StageResult([], {"delivered": delivered, "failed": len(deliveries) - delivered})
 
-    missed = pipeline.missed
-    # notify: one at a time, so that a slow endpoint holds up one alert, and a rebalance for one
+    lost = pipeline.record_lost
+    # notify takes one alert at a time, so that a slow endpoint delays one alert, and a rebalance by one
     return [
-        Stage("score", names.articles, pipeline.draft, score, missed, names.scores, batch_max, ahead=True),
-        Stage("watch", names.scores, read_scores, watch, missed, names.alerts, batch_max, begin=catch_up, tick=listen),
-        Stage("notify", names.alerts, read_alerts, notify, missed, "", 1, tick=remind),
+        Stage("score", names.articles, pipeline.classify_batch, store, lost, names.scores, batch_max, read_ahead=True),
+        Stage("watch", names.scores, read_scores, watch, lost, names.alerts, batch_max, begin=catch_up, tick=check_outages),
+        Stage("notify", names.alerts, read_alerts, notify, lost, "", 1, tick=resolve_and_send),
     ]
 
 
 def add_agent(app: Any, stage: Stage, progress: Progress, batch_wait_s: float, fatal: Callable[[str, BaseException], None]) -> None:
-    """Put a stage on the Faust app. `fatal` ends the process and does not return."""
+    """Adds a stage to the Faust app. `fatal` ends the process and does not return."""
     agent = _Agent(app, stage, progress, batch_wait_s, fatal)
     app.on_partitions_revoked.connect(agent.revoked)
     app.on_partitions_assigned.connect(agent.assigned)
@@ -133,7 +135,7 @@ def add_agent(app: Any, stage: Stage, progress: Progress, batch_wait_s: float, f
 
 
 class _Agent:
-    """A stage at work."""
+    """Runs a stage."""
 
     def __init__(
         self, app: Any, stage: Stage, progress: Progress, batch_wait_s: float, fatal: Callable[[str, BaseException], None]
@@ -141,116 +143,116 @@ class _Agent:
         self._app, self._stage, self._progress = app, stage, progress
         self._batch_wait_s, self._fatal = batch_wait_s, fatal
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix=stage.role)
-        self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"{stage.role} ahead") if stage.ahead else self._worker
-        self._gaps = Gaps(lambda place: app.consumer._committed_offset.get(TP(*place)))
-        self._begun: set[asyncio.Task[None]] = set()
+        self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"{stage.role} ahead") if stage.read_ahead else self._worker
+        self._offsets = OffsetTracker(lambda partition: app.consumer._committed_offset.get(TP(*partition)))
+        self._starting: set[asyncio.Task[None]] = set()
         self._ticking: asyncio.Task[None] | None = None
 
     async def run(self, stream: Any) -> None:
-        """Work on the batches of `stream` until Faust takes it away."""
-        before: asyncio.Task[None] | None = None  # works on the batch before
-        numbers: deque[int] = deque(maxlen=2)  # of the batches in hand
+        """Processes the batches of `stream` until Faust cancels it."""
+        previous: asyncio.Task[None] | None = None  # works on the previous batch
+        numbers: deque[int] = deque(maxlen=2)  # of the batches in progress
         try:
             async for events in stream.noack_take(self._stage.batch_max, within=self._batch_wait_s):
                 began, batch = time.monotonic(), self._progress.started(self._stage.role)
                 numbers.append(batch)
                 messages = [_raw(event.message) for event in events]
                 found = await self._read(messages)
-                if before is not None:
-                    await before
-                before = asyncio.create_task(self._work(stream, events, messages, found, batch, began))
-                if not self._stage.ahead:
-                    await before
+                if previous is not None:
+                    await previous
+                previous = asyncio.create_task(self._work(stream, events, messages, found, batch, began))
+                if not self._stage.read_ahead:
+                    await previous
         finally:
-            if before is not None:
-                before.cancel()
+            if previous is not None:
+                previous.cancel()
             for number in numbers:
                 self._progress.dropped(number)
 
     async def _read(self, messages: Sequence[Raw]) -> Any:
         with self._no_error():
-            jumps = self._gaps.jumps(messages)
+            jumps = self._offsets.jumps(messages)
             if jumps:
-                beginnings = await self._app.consumer.earliest_offsets(*{TP(*jump.place) for jump in jumps})
-                await _in(self._reader, self._stage.missed, gone(jumps, beginnings), datetime.now(UTC))
+                beginnings = await self._app.consumer.earliest_offsets(*{TP(*jump.partition) for jump in jumps})
+                await _in(self._reader, self._stage.record_lost, lost_messages(jumps, beginnings), datetime.now(UTC))
             return await _in(self._reader, self._stage.read, messages, datetime.now(UTC))
 
     async def _work(self, stream: Any, events: Sequence[Any], messages: Sequence[Raw], found: Any, batch: int, began: float) -> None:
         with self._no_error():
-            outcome = await _in(self._worker, self._stage.work, found, datetime.now(UTC))
-            await self._publish(outcome)
+            result = await _in(self._worker, self._stage.work, found, datetime.now(UTC))
+            await self._publish(result)
             for event in events:
                 await stream.ack(event)
             self._progress.finished(batch, messages)
         took_ms = round((time.monotonic() - began) * 1000)
         metrics.BATCH_SIZE.observe(len(messages))
-        _log.info(self._stage.role, messages=len(messages), **outcome.figures, published=len(outcome.publish), took_ms=took_ms)
+        _log.info(self._stage.role, messages=len(messages), **result.counts, published=len(result.publish), took_ms=took_ms)
 
-    async def _publish(self, outcome: Outcome) -> None:
-        """Hand to Kafka, and wait until it has all."""
-        sent = [await self._app.producer.send(self._stage.sink, key, value, None, None, None) for key, value in outcome.publish]
+    async def _publish(self, result: StageResult) -> None:
+        """Sends the messages and waits until Kafka has confirmed all."""
+        sent = [await self._app.producer.send(self._stage.sink, key, value, None, None, None) for key, value in result.publish]
         await asyncio.gather(*sent)
 
-    async def assigned(self, _app: Any, places: Collection[Any], **_unused: Any) -> None:
-        """Partitions have come to this worker. What the stage does then runs beside the rebalance."""
-        if not any(place.topic == self._stage.source for place in places):
+    async def assigned(self, _app: Any, partitions: Collection[Any], **_unused: Any) -> None:
+        """Called when this worker is assigned partitions. The stage starts in parallel to the rebalance."""
+        if not any(each.topic == self._stage.source for each in partitions):
             return
         if self._stage.tick is not None and self._ticking is None:
             self._ticking = asyncio.create_task(self._tick(self._stage.tick))
         if self._stage.begin is not None:
             task = asyncio.create_task(self._begin(self._stage.begin))
-            self._begun.add(task)
-            task.add_done_callback(self._begun.discard)
+            self._starting.add(task)
+            task.add_done_callback(self._starting.discard)
 
-    async def _begin(self, first: Callable[[datetime], Outcome]) -> None:
+    async def _begin(self, begin: Callable[[datetime], StageResult]) -> None:
         with self._no_error():
             try:
-                outcome = await _in(self._worker, first, datetime.now(UTC))
-                await self._publish(outcome)
+                result = await _in(self._worker, begin, datetime.now(UTC))
+                await self._publish(result)
             except Exception:
                 if self._app.ending:
-                    return  # who watches next begins anew
+                    return  # the next worker starts again
                 raise
-        _log.info(f"{self._stage.role} begins", **outcome.figures)
+        _log.info(f"{self._stage.role}_started", **result.counts)
 
-    async def _tick(self, again: Callable[[datetime], Outcome]) -> None:
-        """What fails is tried at the next tick: it follows from the store, not from a message. What it found must be published."""
+    async def _tick(self, tick: Callable[[datetime], StageResult]) -> None:
+        """Retries a failure at the next tick, as ticks depend on the store only, not on messages. Their results must be published."""
         while not self._app.ending:
             await asyncio.sleep(TICK_S)
             try:
-                outcome = await _in(self._worker, again, datetime.now(UTC))
+                result = await _in(self._worker, tick, datetime.now(UTC))
             except Exception as error:
-                _log.warning(f"{self._stage.role} will try again", error=f"{type(error).__name__}: {error}")
+                _log.warning(f"{self._stage.role}_tick_failed", error=f"{type(error).__name__}: {error}")
                 continue
             with self._no_error():
                 try:
-                    await self._publish(outcome)
+                    await self._publish(result)
                 except Exception:
                     if self._app.ending:
-                        return  # who watches next hands it on again
+                        return  # the next worker publishes it again
                     raise
 
-    async def revoked(self, _app: Any, places: Collection[Any], **_unused: Any) -> None:
-        """Partitions are read elsewhere from now on."""
-        if self._ticking is not None and any(place.topic == self._stage.source for place in places):
+    async def revoked(self, _app: Any, partitions: Collection[Any], **_unused: Any) -> None:
+        """Called when other workers read these partitions from now on."""
+        if self._ticking is not None and any(each.topic == self._stage.source for each in partitions):
             self._ticking.cancel()
             self._ticking = None
-        self._gaps.taken_away([(place.topic, place.partition) for place in places])
+        self._offsets.revoked([(each.topic, each.partition) for each in partitions])
 
     @contextlib.contextmanager
     def _no_error(self) -> Iterator[None]:
-        """Around what must not raise: an error ends the process. When Faust takes the batch away, nothing was acknowledged."""
+        """Ends the process on any error inside. If Faust cancels the batch, nothing was acknowledged."""
         try:
             yield
         except asyncio.CancelledError:
             raise
         except BaseException as error:
-            self._fatal(f"a batch of {self._stage.source} could not be finished", error)
+            self._fatal(f"a batch of {self._stage.source} failed", error)
             raise
 
 
 async def _in(threads: ThreadPoolExecutor, action: Callable[P, ResultT], *args: P.args, **kwargs: P.kwargs) -> ResultT:
-    """The result of `action`, run in one of these threads."""
+    """Runs `action` in one of these threads."""
     return await asyncio.get_running_loop().run_in_executor(threads, partial(action, *args, **kwargs))
 
 

@@ -1,7 +1,7 @@
-"""The worker: Faust with the one configuration that loses nothing, and the watchdogs (stream/worker/watchdogs.py) around it.
+"""The worker: Faust in the one configuration that loses nothing, with the watchdogs of stream/worker/watchdogs.py.
 
-Crash-only: a worker that cannot go on ends at once with exit code 70, before Faust can commit anything; whoever started it
-starts it again. Run it on the main thread of its own process.
+Crash-only: a worker that cannot continue exits at once with code 70, before Faust can commit anything; its supervisor restarts it. Run it
+on the main thread of a process of its own.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from core.kafka_topics import TopicNames
 from stream.worker import watchdogs
 from stream.worker.agents import ROLES, Role, add_agent, stages
 from stream.worker.pipeline import Pipeline
-from stream.worker.progress import Place, Progress
-from stream.worker.watchdogs import bounded_stop, fatal, leave, said, watched_loop, watched_progress
+from stream.worker.progress import Progress, TopicPartition
+from stream.worker.watchdogs import bounded_stop, exit_uncommitted, fatal, format_error, watched_loop, watched_progress
 
 SESSION_TIMEOUT_S = 12.0
-"""A killed worker's partitions go to another one after this. (Tansu also lets a new group wait for half of it.)"""
+"""After so long, the partitions of a killed worker go to another one. (Tansu also delays a new group by half of it.)"""
 REBALANCE_TIMEOUT_S = 60.0
-"""Who does not come to a rebalance for so long is put out of the group. One step of a batch that waits for the store takes less:
-stream.worker.retry.RetryPolicy's deadline and the attempt that was begun just before it. A batch of many slow steps may take longer: then
-another worker does it too, rows replace themselves, the late commit is refused and Faust joins the group anew (tests/faults)."""
+"""A worker that does not join a rebalance within this time is removed from the group. A single step of a batch that waits for the store
+takes less: the deadline of stream.worker.retry.RetryPolicy plus one attempt. A batch of many slow steps may take longer: then another
+worker processes it too, rows replace themselves, the late commit is rejected, and Faust joins the group again (tests/faults)."""
 FETCH_WAIT_MS = 100
-"""One request for all partitions is under way at a time: while a broker holds it back for want of news, what was just consumed
-is not asked for. Faust's fixed 1,500 ms made an article wait 1.2 s between `articles` and `scores`."""
+"""Only one fetch request for all partitions is in flight at a time. While the broker holds it, as there is nothing new, no partition is
+fetched. With Faust's fixed 1,500 ms, an article took 1.2 s from `articles` to `scores`."""
 _log = log.get_logger(__name__)
 
 
@@ -54,7 +54,7 @@ class _Transport(driver.Transport):  # type: ignore[misc]
 
 
 class _App(faust.App):  # type: ignore[misc]
-    """A Faust app that ends the process where Faust would stop the app in good order, and commit on the way."""
+    """A Faust app that ends the process where Faust would stop gracefully, and commit on the way."""
 
     ending = False
 
@@ -64,12 +64,12 @@ class _App(faust.App):  # type: ignore[misc]
     def _crash(self, reason: BaseException) -> None:
         if not self.ending:
             fatal("Faust crashed", reason)
-        # The last commit of workers that leave together may be refused, and Faust cannot end after it: its thread's loop is gone.
-        leave(said(reason))
+        # When workers leave together, the last commit may be rejected, after which Faust cannot stop: the loop of its thread has ended.
+        exit_uncommitted(format_error(reason))
 
 
 for _kind in (_Thread, _Consumer, _Transport, _App):
-    _kind.logger = logging.getLogger("faust")  # not ours: it tells of every step of a start
+    _kind.logger = logging.getLogger("faust")  # logs every step of a start
 
 
 def create_app(*, broker: str, group: str, batch_max: int, data_dir: Path, session_timeout_s: float = SESSION_TIMEOUT_S) -> Any:
@@ -77,16 +77,16 @@ def create_app(*, broker: str, group: str, batch_max: int, data_dir: Path, sessi
     data_dir.mkdir(parents=True, exist_ok=True)
     return _App(
         group,
-        broker=[f"kafka://{place.strip()}" for place in broker.split(",")],
+        broker=[f"kafka://{server.strip()}" for server in broker.split(",")],
         datadir=str(data_dir),
         autodiscover=False,
         web_enabled=False,
         key_serializer="raw",
         value_serializer="raw",
         topic_disable_leader=True,
-        topic_allow_declare=False,  # topics are made with their partitions and retention before any worker starts
+        topic_allow_declare=False,  # `tocsin migrate` creates topics with their partitions and retention
         consumer_auto_offset_reset="earliest",
-        table_standby_replicas=0,  # no tables, so partitions go round robin, also among workers with different roles
+        table_standby_replicas=0,  # without tables, partitions are assigned round-robin, also among workers with different roles
         broker_session_timeout=session_timeout_s,
         broker_heartbeat_interval=session_timeout_s / 4,
         broker_rebalance_timeout=REBALANCE_TIMEOUT_S,
@@ -116,23 +116,33 @@ async def run_worker(
     stop_s: float = 30.0,
     topics_s: float = 15.0,
 ) -> None:
-    """Run the agents of `roles` until `stop` is set, then finish what is begun. On the main thread's loop.
+    """Runs the agents of `roles` until `stop` is set, then finishes the batches in progress. On the event loop of the main thread.
 
-    Without its topics, at the start or later, the process ends: nothing would ever come, and nobody would notice.
+    Without its topics, at the start or later, the process exits: Faust would wait for messages forever.
 
-    data_dir: a folder for Faust's own files
-    on_ready: called once, when Kafka has given this worker its partitions for the first time
-    stuck_s: with work waiting and no batch finished for so long, the process ends; so it does when a batch takes so long
-    stall_s: so does it when the event loop stands still for so long
-    stop_s: a stop whose batches take longer ends the process
-    topics_s: so often it is looked whether the topics are still there
+    Args:
+        pipeline: the steps.
+        broker: "host:port,host:port".
+        names: of the topics.
+        group: the consumer group.
+        batch_max: maximum messages per batch.
+        batch_wait_s: how long a batch waits for further messages.
+        data_dir: a folder for Faust's own files.
+        stop: ends the worker.
+        on_ready: called once, when the first partitions are assigned.
+        roles: of this worker.
+        session_timeout_s: see SESSION_TIMEOUT_S.
+        stuck_s: the process exits if no batch is finished for so long while there is work, or if a batch takes so long.
+        stall_s: the process exits if the event loop is blocked for so long.
+        stop_s: the process exits if a stop takes longer.
+        topics_s: interval of the check that the topics exist.
     """
     app = create_app(broker=broker, group=group, batch_max=batch_max, data_dir=data_dir, session_timeout_s=session_timeout_s)
     progress = Progress()
-    ours = [stage for stage in stages(pipeline, names, batch_max) if stage.role in roles]
-    for stage in ours:
+    active = [stage for stage in stages(pipeline, names, batch_max) if stage.role in roles]
+    for stage in active:
         add_agent(app, stage, progress, batch_wait_s, fatal)
-    topics = list(dict.fromkeys(topic for stage in ours for topic in (stage.source, stage.sink) if topic))
+    topics = list(dict.fromkeys(topic for stage in active for topic in (stage.source, stage.sink) if topic))
     ready = asyncio.Event()
 
     async def assigned(_app: Any, **_unused: Any) -> None:
@@ -141,33 +151,33 @@ async def run_worker(
     app.on_rebalance_complete.connect(assigned)
     app.finalize()
     try:
-        watchdogs.refuse(broker, await watchdogs.missing(broker, topics))
+        watchdogs.require_topics(broker, await watchdogs.missing_topics(broker, topics))
         await app.start()
     except Exception as error:
-        fatal(f"no worker can start with Kafka at {broker}", error)
+        fatal(f"the worker cannot start with Kafka at {broker}", error)
     loop = asyncio.get_running_loop()
-    with watched_loop(loop, stall_s), watched_progress(progress, partial(_ends, app), stuck_s):
+    with watched_loop(loop, stall_s), watched_progress(progress, partial(_offsets, app), stuck_s):
         waiting = [asyncio.ensure_future(event.wait()) for event in (stop, ready)]
-        looking = asyncio.create_task(watchdogs.watch(broker, topics, topics_s))
+        topic_check = asyncio.create_task(watchdogs.watch_topics(broker, topics, topics_s))
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         if ready.is_set():
-            _log.info("worker ready", roles=",".join(roles), broker=broker, group=group)
+            _log.info("worker_ready", roles=",".join(roles), broker=broker, group=group)
             if on_ready is not None:
                 on_ready()
         await stop.wait()
-        for task in (*waiting, looking):
+        for task in (*waiting, topic_check):
             task.cancel()
     app.ending = True
     with bounded_stop(progress, stop_s):
         await app.stop()
-    _log.info("worker stopped")
+    _log.info("worker_stopped")
 
 
-def _ends(app: Any) -> Mapping[Place, tuple[int | None, int | None]]:
-    """Each assigned partition's committed offset and end, as the consumer has them in memory. Empty while it is not up."""
-    ends: dict[Place, tuple[int | None, int | None]] = {}
-    with contextlib.suppress(Exception):  # a rebalance may change all of it under our hands: look again next time
+def _offsets(app: Any) -> Mapping[TopicPartition, tuple[int | None, int | None]]:
+    """Committed offset and end of each assigned partition, as the consumer knows them. Empty while it is not running."""
+    offsets: dict[TopicPartition, tuple[int | None, int | None]] = {}
+    with contextlib.suppress(Exception):  # a rebalance may change the assignment meanwhile; the next call reads it again
         consumer = app.consumer
-        for place in consumer.assignment():
-            ends[place.topic, place.partition] = (consumer._committed_offset.get(place), consumer.highwater(place))
-    return ends
+        for partition in consumer.assignment():
+            offsets[partition.topic, partition.partition] = (consumer._committed_offset.get(partition), consumer.highwater(partition))
+    return offsets

@@ -1,8 +1,8 @@
-"""A batch as it comes from Kafka, and what becomes of it. Pure."""
+"""Batches of Kafka messages, and what becomes of them: records, dead letters, stories and scores. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple, TypeVar
 
@@ -11,13 +11,13 @@ import msgspec
 from core.errors import BadRecord
 from core.records import Article, CompanyScore, Score, decode
 from models.inference.classifier import Prediction
-from storage.store import DeadLetter, ArticleKey
+from storage.store import ArticleKey, DeadLetter
 
 RecordT = TypeVar("RecordT")
 
 
 class Raw(NamedTuple):
-    """One message as Kafka holds it. key and value may be None; a value of None is a tombstone."""
+    """A message as Kafka holds it. key and value may be None; a value of None is a tombstone."""
 
     topic: str
     partition: int
@@ -26,8 +26,13 @@ class Raw(NamedTuple):
     value: bytes | None
 
 
-class Batch(NamedTuple):
-    """What `score` made of a batch: the scores to publish, the records set aside, and how many articles were scored or known already."""
+class BatchResult(NamedTuple):
+    """The result of scoring a batch.
+
+    scores: to publish
+    dead: messages that became dead letters
+    scored, repeated: numbers of articles that were scored, and that were stored unchanged before
+    """
 
     scores: list[Score]
     dead: list[DeadLetter]
@@ -36,7 +41,7 @@ class Batch(NamedTuple):
 
 
 def dead_letter(raw: Raw, stage: str, reason: str, now: datetime) -> DeadLetter:
-    """`raw` set aside."""
+    """The dead letter of a message."""
     return DeadLetter(
         topic=raw.topic,
         partition=raw.partition,
@@ -49,8 +54,8 @@ def dead_letter(raw: Raw, stage: str, reason: str, now: datetime) -> DeadLetter:
     )
 
 
-def read(messages: Iterable[Raw], kind: type[RecordT], now: datetime) -> tuple[list[tuple[Raw, RecordT]], list[DeadLetter]]:
-    """The records of a batch, in order, and the messages that hold none."""
+def decode_batch(messages: Iterable[Raw], kind: type[RecordT], now: datetime) -> tuple[list[tuple[Raw, RecordT]], list[DeadLetter]]:
+    """Decodes a batch: the messages with their records, in order, and dead letters for those that cannot be decoded."""
     good: list[tuple[Raw, RecordT]] = []
     dead: list[DeadLetter] = []
     for raw in messages:
@@ -62,7 +67,7 @@ def read(messages: Iterable[Raw], kind: type[RecordT], now: datetime) -> tuple[l
 
 
 def latest_versions(articles: Sequence[tuple[Raw, Article]]) -> list[tuple[Raw, Article]]:
-    """The last version of each article, at the place of its first; as when they came one by one, the first one's time stays."""
+    """The last version of each article, at the position and with the publication time of the first."""
     versions: dict[str, tuple[Raw, Article]] = {}
     for raw, article in articles:
         first = versions.get(article.id)
@@ -72,26 +77,66 @@ def latest_versions(articles: Sequence[tuple[Raw, Article]]) -> list[tuple[Raw, 
     return list(versions.values())
 
 
-def as_known(article: Article, known: ArticleKey | None) -> Article:
-    """The article with the time at which it was first published: the rows that replace each other are keyed by it."""
+def with_stored_time(article: Article, known: ArticleKey | None) -> Article:
+    """The article with the publication time of its stored version, which is part of the key of its rows."""
     if known is None:
         return article
     return msgspec.structs.replace(article, published_at=known.published_at)
 
 
-def mentioned(article: Article) -> dict[str, tuple[str, str]]:
-    """Company to (surface, sector), each company once."""
+def mentioned_companies(article: Article) -> dict[str, tuple[str, str]]:
+    """From company to (surface form, sector) of its first mention."""
     companies: dict[str, tuple[str, str]] = {}
     for mention in article.mentions:
         companies.setdefault(mention.company, (mention.surface, mention.sector))
     return companies
 
 
+def ambiguous_stories(articles: Iterable[Article], stored: Mapping[int, str]) -> set[str]:
+    """Stored stories that compete for the same article; `assign_stories` needs their publication times. stored: from band to story"""
+    found: set[str] = set()
+    for article in articles:
+        stories = {stored[band] for band in article.lsh_bands if band in stored}
+        if len(stories) > 1:
+            found |= stories
+    return found
+
+
+def assign_stories(articles: Sequence[Article], stored: Mapping[int, str], began: Mapping[str, datetime]) -> dict[str, str]:
+    """Assigns each article to a story: near-duplicates share a MinHash band, and the first of them gives the story its id.
+
+    An article joins the earliest stored story that shares a band, else the earliest in the batch, else it starts its own. The result does
+    not depend on the order of `articles`: they are taken by publication time, then id.
+
+    Args:
+        articles: of a batch.
+        stored: from band to story, from the store.
+        began: publication times of the stories of `ambiguous_stories`.
+
+    Returns:
+        From article id to story.
+    """
+    bands: dict[int, str] = {}
+    stories: dict[str, str] = {}
+    order: dict[str, int] = {}
+    for article in sorted(articles, key=lambda article: (article.published_at, article.id)):
+        candidates = {stored[band] for band in article.lsh_bands if band in stored}
+        if candidates:
+            story = min(candidates, key=lambda story: (began.get(story, article.published_at), story))
+        else:
+            story = min((bands[band] for band in article.lsh_bands if band in bands), key=order.__getitem__, default=article.id)
+        stories[article.id] = story
+        order.setdefault(story, len(order))
+        for band in article.lsh_bands:
+            bands.setdefault(band, story)
+    return stories
+
+
 def score_of(article: Article, prediction: Prediction, story: str, model: str, now: datetime) -> Score:
-    """The record of what `model` said of `article`."""
+    """The score record of an article. model: version of the model"""
     companies = tuple(
         CompanyScore(company=company, sector=sector, p_negative=_share(own[0]), p_neutral=_share(own[1]), p_positive=_share(own[2]))
-        for (company, (_, sector)), own in zip(mentioned(article).items(), prediction.companies, strict=True)
+        for (company, (_, sector)), own in zip(mentioned_companies(article).items(), prediction.companies, strict=True)
     )
     negative, neutral, positive = prediction.sentiment
     return Score(
@@ -113,5 +158,5 @@ def score_of(article: Article, prediction: Prediction, story: str, model: str, n
 
 
 def _share(p: float) -> float:
-    """Into [0, 1]: single precision may end a hair outside."""
+    """Clamped to [0, 1]: single precision may be slightly outside."""
     return min(1.0, max(0.0, float(p)))

@@ -1,11 +1,11 @@
-"""The three steps from `articles` to a delivered alert, as blocking functions that know no Kafka:
+"""The three steps from articles to delivered alerts, as blocking functions that do not know Kafka:
 
-    messages ─▶ score (draft, keep) ─▶ scores ─▶ watch ─▶ alerts ─▶ notify ─▶ deliveries
-                                      (none) ─▶ listen ─┘
+    messages ─▶ score (classify_batch, store_batch) ─▶ scores ─▶ watch ─▶ alerts ─▶ notify ─▶ deliveries
+                                                       (clock) ─▶ check_outages ─┘
 
-Delivery is at least once, so each step may see anything twice, in other batches, after a crash at any point. Therefore:
-what is stored replaces itself; identity (`store.articles.remember`) is written last; what is known already is not worked on
-again but is handed on again; what is remembered here only spares work, and a restart does not miss it.
+Delivery is at least once, so each step may receive anything twice, in other batches, after a crash at any point. Therefore stored rows
+replace themselves, the keys of articles (`store.articles.remember`) are written last, and what is known already is not processed again
+but is passed on again. State in memory only saves work; a restart does not need it.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from core.chunks import chunks
 from core.records import Alert, Article, Score, Scored
 from core.settings import Settings
 from models.inference.classifier import Classifier, Document, Prediction, current_model, run_smoke_test
-from storage.store import DeadLetter, Delivery, ArticleKey, Store
-from stream.delivery.delivery_scheduler import Courier
-from stream.delivery.group_planner import Planner
-from stream.delivery.suppression import Gate, Muting
+from storage.store import ArticleKey, DeadLetter, Delivery, Store
+from stream.delivery.delivery_scheduler import DeliveryScheduler
+from stream.delivery.group_planner import GroupPlanner
+from stream.delivery.suppression import SuppressionPolicy, Suppressor
 from stream.delivery.webhooks import Webhooks
 from stream.detection.auto_resolve import AutoResolver
 from stream.detection.evaluator import AlertEvaluator
@@ -33,49 +33,59 @@ from stream.detection.outage import OutageRule
 from stream.detection.outage_monitor import OutageMonitor
 from stream.detection.rules import AlertRules
 from stream.detection.spike_rule import SpikeRule
-from stream.watchlists.matcher import MatcherUpdates, Matcher, NoMatcherUpdates
-from stream.worker import stories
-from stream.worker.batches import Batch, Raw, as_known, dead_letter, latest_versions, mentioned, read, score_of
-from stream.worker.circuit_breaker import Flood
-from stream.worker.dead_letters import Aside, flood_of, is_refusal
-from stream.worker.lost_messages import Missed
-from stream.worker.prediction_cache import Memo
+from stream.watchlists.matcher import Matcher, MatcherUpdates, NoMatcherUpdates
+from stream.worker.batches import (
+    BatchResult,
+    Raw,
+    ambiguous_stories,
+    assign_stories,
+    dead_letter,
+    decode_batch,
+    latest_versions,
+    mentioned_companies,
+    score_of,
+    with_stored_time,
+)
+from stream.worker.circuit_breaker import CircuitBreaker, load_circuit_breaker
+from stream.worker.dead_letters import DeadLetterWriter, is_rejection
+from stream.worker.prediction_cache import PredictionCache
+from stream.worker.progress import LostMessages
 from stream.worker.retry import DutyCycle, RetryPolicy, isolate, once_more, retrying
 
-STORY_REACH = timedelta(hours=72)
-"""A copy of a story comes within three days of it, before or after: sources report late."""
-ASK_FOR_RULES = timedelta(seconds=30)
+STORY_WINDOW = timedelta(hours=72)
+"""Copies of a story are published within three days of it, before or after: sources report late."""
+RULE_POLL_INTERVAL = timedelta(seconds=30)
 
 RecordT = TypeVar("RecordT", Article, Score, Alert)
 _log = log.get_logger(__name__)
 
 
-class Drafts(NamedTuple):
-    """A batch of articles, read but not stored.
+class ClassifiedBatch(NamedTuple):
+    """A batch of articles that are classified but not stored.
 
-    articles: the last version of each; arrived: the message of each, by its id
-    known: what the store knew of them; again: ids that the batch before has too, of which it may know more by now
-    predictions: by article id, of all that were not known and unchanged
-    topic, messages: where the batch came from, and how many messages it was
+    articles: the last version of each
+    messages: the message of each article, by its id
+    known: the stored keys of the articles
+    overlapping: ids that the previous batch has too; their stored keys may have changed since
+    predictions: by article id, of all articles that were new or changed
+    dead: dead letters
+    model: version of the model
+    topic, message_count: of the batch
     """
 
     articles: list[Article]
-    arrived: dict[str, Raw]
+    messages: dict[str, Raw]
     known: dict[str, ArticleKey]
-    again: list[str]
+    overlapping: list[str]
     predictions: dict[str, Prediction]
     dead: list[DeadLetter]
     model: str
     topic: str
-    messages: int
+    message_count: int
 
 
 class Pipeline:
-    """The steps over one store. Each step belongs to one thread; different steps may run at the same time.
-
-    limit_rules: the analysts' own rules; written: asked every half a minute for rules that were written since, None: none were
-    matcher: of the watchlists; following: asked before each batch for other ones; era: as Aside has it
-    """
+    """The steps over one store. Each step belongs to one thread; different steps may run at the same time."""
 
     def __init__(
         self,
@@ -86,34 +96,54 @@ class Pipeline:
         *,
         retry: RetryPolicy | None = None,
         duty_cycle: DutyCycle | None = None,
-        flood: Flood | None = None,
+        circuit_breaker: CircuitBreaker | None = None,
         matcher: Matcher | None = None,
-        era: str = "",
-        muting: Muting | None = None,
+        broker_run: str = "",
+        suppression: SuppressionPolicy | None = None,
         resolve_after_s: float = 3600.0,
         limit_rules: Sequence[LimitRule] = (),
         outage_rule: OutageRule | None = None,
-        written: Callable[[], AlertRules | None] = lambda: None,
-        following: MatcherUpdates | None = None,
+        rule_updates: Callable[[], AlertRules | None] = lambda: None,
+        matcher_updates: MatcherUpdates | None = None,
     ) -> None:
+        """Connects the steps.
+
+        Args:
+            classifier: scores articles.
+            store: articles, scores, alerts and deliveries.
+            rule: of the spike detector.
+            webhooks: the endpoints; None for none.
+            retry: of calls to the store.
+            duty_cycle: limits the share of time of evaluation.
+            circuit_breaker: stops the worker when too many records are unusable; None never does.
+            matcher: of the watchlists.
+            broker_run: see DeadLetterWriter.
+            suppression: quiet hours and inhibition.
+            resolve_after_s: time without a breach after which an alert is resolved.
+            limit_rules: rules with fixed limits.
+            outage_rule: of source outages.
+            rule_updates: polled for changed rules; returns None while there are none.
+            matcher_updates: polled for changed watchlists.
+        """
         self._classifier = classifier
         self._store = store = retrying(store, retry or RetryPolicy())
         self._rule = rule
         self._webhooks = webhooks or Webhooks(())
-        gate = Gate(store, muting or Muting())
-        planner = Planner(store, gate, self._webhooks.groupings)
-        self._courier = Courier(self._webhooks, store.alerts, gate, planner=planner, replays=store.replays)
+        suppressor = Suppressor(store, suppression or SuppressionPolicy())
+        planner = GroupPlanner(store, suppressor, self._webhooks.groupings)
+        self._scheduler = DeliveryScheduler(self._webhooks, store.alerts, suppressor, planner=planner, replays=store.replays)
         self._resolver = AutoResolver(store, resolve_after_s)
-        self._memo = Memo()
-        self._matcher, self._following = matcher or Matcher(), following or NoMatcherUpdates()
-        self._drafted: frozenset[str] = frozenset()
-        self._written, self._asked, self._duty_cycle = written, datetime.min.replace(tzinfo=UTC), duty_cycle or DutyCycle()
+        self._prediction_cache = PredictionCache()
+        self._matcher, self._matcher_updates = matcher or Matcher(), matcher_updates or NoMatcherUpdates()
+        self._previous_ids: frozenset[str] = frozenset()
+        self._rule_updates, self._rules_polled_at = rule_updates, datetime.min.replace(tzinfo=UTC)
+        self._duty_cycle = duty_cycle or DutyCycle()
         self._new_evaluator = partial(AlertEvaluator, store, rule, self._duty_cycle, limit_rules)
         self._evaluator = self._new_evaluator()
         self._new_outage_monitor = partial(OutageMonitor, store, outage_rule or OutageRule())
         self._outage_monitor = self._new_outage_monitor()
-        self._aside = Aside(store, flood or Flood(share=1.0), era)
-        self._taken: Scored | None = None
+        self._dead_letters = DeadLetterWriter(store, circuit_breaker or CircuitBreaker(max_ratio=1.0), broker_run)
+        self._last_stored: Scored | None = None
 
     @classmethod
     def from_settings(
@@ -124,95 +154,111 @@ class Pipeline:
         *,
         matcher: Matcher | None = None,
         rules: AlertRules | None = None,
-        era: str = "",
-        written: Callable[[], AlertRules | None] = lambda: None,
-        following: MatcherUpdates | None = None,
+        broker_run: str = "",
+        rule_updates: Callable[[], AlertRules | None] = lambda: None,
+        matcher_updates: MatcherUpdates | None = None,
     ) -> Pipeline:
-        """The pipeline that the settings describe; rules: those in force, None: the detector's alone.
+        """The pipeline of the settings. rules: None for the spike detector alone; the other arguments as in __init__.
 
-        Raises SettingsError for a webhook that cannot work, StoreError.
+        Raises:
+            SettingsError: an endpoint cannot work.
+            StoreError: the store is unavailable.
         """
         rules = rules or AlertRules(SpikeRule.from_settings(settings))
-        flood = flood_of(settings.dead_share, store, datetime.now(UTC))
+        circuit_breaker = load_circuit_breaker(settings.dead_letter_max_ratio, store, datetime.now(UTC))
         webhooks = Webhooks(settings.webhooks, link_base=settings.dashboard_url)
         return cls(
             classifier,
             store,
             rules.detector,
             webhooks,
-            flood=flood,
+            circuit_breaker=circuit_breaker,
             matcher=matcher,
-            era=era,
-            muting=Muting.from_settings(settings, webhooks.labels),
+            broker_run=broker_run,
+            suppression=SuppressionPolicy.from_settings(settings, webhooks.labels),
             resolve_after_s=settings.alert_resolve_after_s,
             limit_rules=rules.limit_rules,
             outage_rule=OutageRule.from_settings(settings),
-            written=written,
-            following=following,
+            rule_updates=rule_updates,
+            matcher_updates=matcher_updates,
         )
 
     def close(self) -> None:
-        """Release the connections to the webhooks; the store belongs to the caller."""
-        self._following.close()
+        """Closes the connections to the endpoints; the store belongs to the caller."""
+        self._matcher_updates.close()
         self._webhooks.close()
 
     # articles ─▶ scores
 
-    def score(self, messages: Sequence[Raw], now: datetime) -> Batch:
-        """Score and store a batch of `articles`; what comes back may be published. Raises what `draft` and `keep` raise."""
-        return self.keep(self.draft(messages, now), now)
+    def score(self, messages: Sequence[Raw], now: datetime) -> BatchResult:
+        """Scores and stores a batch of `articles`; the result may be published. Raises as `classify_batch` and `store_batch`."""
+        return self.store_batch(self.classify_batch(messages, now), now)
 
-    def draft(self, messages: Sequence[Raw], now: datetime) -> Drafts:
-        """The articles of a batch, those that may be new classified. The batch before it may not be stored yet.
+    def classify_batch(self, messages: Sequence[Raw], now: datetime) -> ClassifiedBatch:
+        """Decodes a batch and classifies the articles that may be new. The previous batch need not be stored yet.
 
-        Raises StoreUnavailable when the store does not answer for too long, ModelError when the model fails on any article.
+        Raises:
+            StoreUnavailable: the store did not answer in time.
+            ModelError: the model fails on every article.
         """
         began = time.monotonic()
-        good, dead = read(messages, Article, now)
-        arrived = {article.id: raw for raw, article in good}
+        good, dead = decode_batch(messages, Article, now)
+        sources = {article.id: raw for raw, article in good}
         articles = [article for _, article in latest_versions(good)]
-        known = self._known(list(arrived))
-        model = current_model(self._classifier)  # one version scores the whole batch, whatever is promoted meanwhile
-        before, self._drafted = self._drafted, frozenset(arrived)
-        fresh = [a for a in articles if a.id in before or not _same(a, known.get(a.id), model.version)]
-        classify = partial(_classify, self._memo, model)
-        predicted, failed = isolate(fresh, classify, lambda error: isinstance(error, Exception))
+        known = self._known(list(sources))
+        model = current_model(self._classifier)  # one version scores the whole batch, even if another is promoted meanwhile
+        previous, self._previous_ids = self._previous_ids, frozenset(sources)
+        changed = [a for a in articles if a.id in previous or not _is_unchanged(a, known.get(a.id), model.version)]
+        classify = partial(_classify, self._prediction_cache, model)
+        predicted, failed = isolate(changed, classify, lambda error: isinstance(error, Exception))
         if failed:
-            run_smoke_test(model)  # an article is to blame only where the model still works without it, and fails with it again
-            mended, failed = once_more(failed, classify)
-            predicted += mended
-        dead += [dead_letter(arrived[article.id], "model", f"{type(error).__name__}: {error}", now) for article, error in failed]
-        blamed = {article.id for article, _ in failed}
+            run_smoke_test(model)  # an article is at fault only if the model works without it and fails with it again
+            recovered, failed = once_more(failed, classify)
+            predicted += recovered
+        dead += [dead_letter(sources[article.id], "model", f"{type(error).__name__}: {error}", now) for article, error in failed]
+        failed_ids = {article.id for article, _ in failed}
         predictions = {article.id: prediction for article, prediction in predicted}
-        _timed("draft", began)
-        left = [article for article in articles if article.id not in blamed]
-        again, topic = sorted(before & arrived.keys()), messages[0].topic if messages else ""
-        return Drafts(left, arrived, known, again, predictions, dead, model.version, topic, len(messages))
+        _observe("classify", began)
+        return ClassifiedBatch(
+            articles=[article for article in articles if article.id not in failed_ids],
+            messages=sources,
+            known=known,
+            overlapping=sorted(previous & sources.keys()),
+            predictions=predictions,
+            dead=dead,
+            model=model.version,
+            topic=messages[0].topic if messages else "",
+            message_count=len(messages),
+        )
 
-    def keep(self, drafts: Drafts, now: datetime) -> Batch:
-        """Store a batch, when the one before it is stored; what comes back may be published.
+    def store_batch(self, batch: ClassifiedBatch, now: datetime) -> BatchResult:
+        """Stores a batch after the previous one is stored; the result may be published.
 
-        Raises StoreUnavailable when the store does not answer for too long, StoreError when it takes no row at all:
-        then nothing of the batch must be acknowledged; so it is with Flooded.
+        Raises:
+            StoreUnavailable: the store did not answer in time.
+            StoreError: the store accepts no row at all.
+            CircuitOpen: too many records are unusable.
+
+        After any of these, nothing of the batch may be acknowledged.
         """
         began = time.monotonic()
-        known = drafts.known | self._known(drafts.again)
-        version, dead = drafts.model, list(drafts.dead)
-        articles = [as_known(article, known.get(article.id)) for article in drafts.articles]
-        repeated = {a.id: known[a.id] for a in articles if _same(a, known.get(a.id), version)}
-        fresh = [article for article in articles if article.id not in repeated]
-        story_of = self._stories(fresh, known)
-        scored = [Scored(article=a, score=score_of(a, drafts.predictions[a.id], story_of[a.id], version, now)) for a in fresh]
-        self._matcher = self._following() or self._matcher
-        kept, refused = self._keep(self._matcher.add_watchlists(scored))
-        dead += [dead_letter(drafts.arrived[item.article.id], "store", str(error), now) for item, error in refused]
-        self._aside.keep(dead, drafts.topic, drafts.messages)
-        self._store.articles.remember(kept)
-        _timed("keep", began)
+        known = batch.known | self._known(batch.overlapping)
+        version, dead = batch.model, list(batch.dead)
+        articles = [with_stored_time(article, known.get(article.id)) for article in batch.articles]
+        repeated = {a.id: known[a.id] for a in articles if _is_unchanged(a, known.get(a.id), version)}
+        changed = [article for article in articles if article.id not in repeated]
+        stories = self._stories(changed, known)
+        scored = [Scored(article=a, score=score_of(a, batch.predictions[a.id], stories[a.id], version, now)) for a in changed]
+        self._matcher = self._matcher_updates() or self._matcher
+        stored, rejected = self._store_scored(self._matcher.add_watchlists(scored))
+        dead += [dead_letter(batch.messages[item.article.id], "store", str(error), now) for item, error in rejected]
+        self._dead_letters.write(dead, batch.topic, batch.message_count)
+        self._store.articles.remember(stored)
+        _observe("store", began)
 
-        self._count(kept, len(repeated), known, now)
-        scores = [item.score for item in kept] + self._stored_scores(repeated, now)
-        return Batch(scores, dead, len(kept), len(repeated))
+        self._count(stored, len(repeated), known, now)
+        scores = [item.score for item in stored] + self._stored_scores(repeated, now)
+        return BatchResult(scores, dead, len(stored), len(repeated))
 
     def _known(self, ids: Sequence[str]) -> dict[str, ArticleKey]:
         found: dict[str, ArticleKey] = {}
@@ -221,40 +267,40 @@ class Pipeline:
         return found
 
     def _stories(self, articles: Sequence[Article], known: dict[str, ArticleKey]) -> dict[str, str]:
-        """Article id to story: the one it had when it was first seen, else that of a near-duplicate, else its own id."""
+        """From article id to story: its stored story, else that of a near-duplicate, else its own id."""
         stored: dict[int, str] = {}
         new = [article for article in articles if article.id not in known]
         days: dict[datetime, list[Article]] = {}
         for article in new:
             days.setdefault(article.published_at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0), []).append(article)
-        for day in sorted(days, reverse=True):  # the earliest day has the last word: it has the earlier stories
-            since, until = day - STORY_REACH, day + timedelta(days=1) + STORY_REACH
-            for some in chunks(sorted({band for article in days[day] for band in article.bands})):
+        for day in sorted(days, reverse=True):  # earlier days overwrite later ones: their stories began earlier
+            since, until = day - STORY_WINDOW, day + timedelta(days=1) + STORY_WINDOW
+            for some in chunks(sorted({band for article in days[day] for band in article.lsh_bands})):
                 stored |= self._store.articles.stories(some, since, until)
-        began = {key: value.published_at for key, value in self._known(sorted(stories.candidates(new, stored))).items()}
-        return stories.assign(new, stored, began) | {a.id: known[a.id].story for a in articles if a.id in known}
+        began = {key: value.published_at for key, value in self._known(sorted(ambiguous_stories(new, stored))).items()}
+        return assign_stories(new, stored, began) | {a.id: known[a.id].story for a in articles if a.id in known}
 
-    def _keep(self, scored: Sequence[Scored]) -> tuple[list[Scored], list[tuple[Scored, Exception]]]:
-        """Store articles and mentions: those that the store has now, and those that it refuses for good."""
+    def _store_scored(self, scored: Sequence[Scored]) -> tuple[list[Scored], list[tuple[Scored, Exception]]]:
+        """Stores articles and mentions; returns those that were stored and those that the store rejects permanently."""
 
         def write(items: Sequence[Scored]) -> Sequence[Scored]:
             self._store.articles.insert(items)
             self._store.mentions.insert([item.score for item in items])
             return items
 
-        kept, refused = isolate(scored, write, is_refusal)
-        if kept:
-            self._taken = kept[-1][0]
-        elif refused and self._taken is None:
-            raise refused[0][1]  # nothing shows that the store takes any row
-        elif refused and self._taken is not None:
-            write([self._taken])  # rows are to blame only where the store still takes one that it took before
-        return [item for item, _ in kept], refused
+        stored, rejected = isolate(scored, write, is_rejection)
+        if stored:
+            self._last_stored = stored[-1][0]
+        elif rejected and self._last_stored is None:
+            raise rejected[0][1]  # there is no evidence that the store accepts any row
+        elif rejected and self._last_stored is not None:
+            write([self._last_stored])  # the rows are at fault only if the store still accepts one that it accepted before
+        return [item for item, _ in stored], rejected
 
     def _stored_scores(self, repeated: dict[str, ArticleKey], now: datetime) -> list[Score]:
-        """The scores of articles that came again: a crash may have come between storing and publishing them.
+        """The stored scores of repeated articles: a crash may have happened between storing and publishing them.
 
-        Only those that `watch` would still look at, so that an archive that is loaded again costs nothing.
+        Only of articles recent enough for `watch`, so that loading an archive again costs nothing.
         """
         oldest = now - timedelta(seconds=self._rule.max_age_s)
         recent = {key: known.published_at for key, known in repeated.items() if known.published_at >= oldest}
@@ -264,103 +310,117 @@ class Pipeline:
             found += self._store.articles.scores(some, since, until)
         return found
 
-    def _count(self, kept: Sequence[Scored], repeated: int, known: dict[str, ArticleKey], now: datetime) -> None:
-        late_s = (datetime.now(UTC) - now).total_seconds()
+    def _count(self, stored: Sequence[Scored], repeated: int, known: dict[str, ArticleKey], now: datetime) -> None:
+        elapsed_s = (datetime.now(UTC) - now).total_seconds()
         metrics.REPEATED.inc(repeated)
-        before = [(item.article, known[item.article.id]) for item in kept if item.article.id in known]
-        metrics.UPDATED.inc(sum(article.fingerprint != it.fingerprint for article, it in before))
-        for item in kept:
+        before = [(item.article, known[item.article.id]) for item in stored if item.article.id in known]
+        metrics.UPDATED.inc(sum(article.fingerprint != key.fingerprint for article, key in before))
+        for item in stored:
             metrics.SCORED.labels(item.article.language).inc()
-            metrics.DELAY_SECONDS.observe(max(0.0, (now - item.article.fetched_at).total_seconds() + late_s))
+            metrics.DELAY_SECONDS.observe(max(0.0, (now - item.article.fetched_at).total_seconds() + elapsed_s))
 
-    def missed(self, gaps: Sequence[Missed], now: datetime) -> None:
-        """Make known that messages were gone before they were read. Raises StoreUnavailable."""
-        self._aside.missed(gaps, now)
+    def record_lost(self, lost: Sequence[LostMessages], now: datetime) -> None:
+        """Logs and stores that messages were deleted before they were read. Raises StoreUnavailable."""
+        self._dead_letters.write_lost(lost, now)
 
     # scores ─▶ alerts
 
     def read(self, messages: Sequence[Raw], kind: type[RecordT], now: datetime) -> list[RecordT]:
-        """The records of a batch; messages that hold none are set aside. Raises StoreUnavailable, Flooded."""
-        good, dead = read(messages, kind, now)
-        self._aside.keep(dead, messages[0].topic if messages else "", len(messages))
-        self._aside.came(kind, {record.id: raw for raw, record in good})
+        """Decodes a batch; other messages become dead letters. Raises StoreUnavailable, CircuitOpen."""
+        good, dead = decode_batch(messages, kind, now)
+        self._dead_letters.write(dead, messages[0].topic if messages else "", len(messages))
+        self._dead_letters.remember_batch(kind, {record.id: raw for raw, record in good})
         return [record for _, record in good]
 
     def watch(self, scores: Sequence[Score], now: datetime) -> list[Alert]:
-        """The alerts that these scores raise, stored. Scores only say where to look: the store says what is there.
+        """Evaluates the rules for the series of these scores; returns the alerts, stored. All counts are read from the store.
 
-        An alert of an episode that goes on is handed on once more after a restart, as its publication may have been lost;
-        `notify` knows what was delivered. A score that cannot be worked on is set aside, if the store still answers without it.
-        Raises StoreUnavailable when the store does not answer for too long, StoreError, Flooded.
+        After a restart, alerts of an ongoing episode are returned again, as they may not have been published; `notify` knows what was
+        delivered. A score that cannot be processed becomes a dead letter, if the store works without it.
+
+        Raises:
+            StoreUnavailable: the store did not answer in time.
+            StoreError: another error of the store.
+            CircuitOpen: too many records are unusable.
         """
         began = time.monotonic()
-        self._take_up(now)
+        self._poll_rules(now)
 
-        def look(some: Sequence[Score]) -> list[list[Alert]]:
+        def evaluate(some: Sequence[Score]) -> list[list[Alert]]:
             try:
                 return [self._evaluator.evaluate(some, now), *([] for _ in some[1:])]
             except Exception:
-                self._evaluator = self._new_evaluator()  # as after a restart: what it had raised is handed on again
+                self._evaluator = self._new_evaluator()  # as after a restart: its alerts are returned again
                 raise
 
-        done, blamed = isolate(scores, look, self._aside.is_a_records_fault)
-        self._aside.blame("watch", blamed, now)
-        _timed("watch", began)
+        done, failed = isolate(scores, evaluate, self._dead_letters.is_record_fault)
+        self._dead_letters.write_failed("watch", failed, now)
+        _observe("watch", began)
         return [alert for _, alerts in done for alert in alerts]
 
-    def _take_up(self, now: datetime) -> None:
-        """Watch by the rules that were written since, if any were."""
-        if now - self._asked < ASK_FOR_RULES:
+    def _poll_rules(self, now: datetime) -> None:
+        """Uses changed rules, if there are any."""
+        if now - self._rules_polled_at < RULE_POLL_INTERVAL:
             return
-        self._asked, found = now, self._written()
-        if found is not None:
-            self._new_evaluator = partial(AlertEvaluator, self._store, found.detector, self._duty_cycle, found.limit_rules)
+        self._rules_polled_at, rules = now, self._rule_updates()
+        if rules is not None:
+            self._new_evaluator = partial(AlertEvaluator, self._store, rules.detector, self._duty_cycle, rules.limit_rules)
             self._evaluator = self._new_evaluator()
 
     def catch_up(self, now: datetime) -> list[Alert]:
-        """The alerts of what is stored since an hour: for who begins to watch. Raises as `watch` does."""
-        self._outage_monitor = self._new_outage_monitor()  # what it had raised may not have been published
-        self._take_up(now)
+        """The alerts of the last hour in the store, for a worker that starts to watch. Raises as `watch`."""
+        self._outage_monitor = self._new_outage_monitor()  # its alerts may not have been published
+        self._poll_rules(now)
         return self._evaluator.catch_up(now)
 
-    def listen(self, now: datetime) -> list[Alert]:
-        """The alerts of sources that are silent, stored; handed on once more after a restart, as `watch` does. Raises StoreError."""
+    def check_outages(self, now: datetime) -> list[Alert]:
+        """The alerts of source outages, stored; returned again after a restart, as in `watch`. Raises StoreError."""
         return self._outage_monitor.poll(now)
 
     # alerts ─▶ deliveries
 
     def notify(self, alert: Alert) -> list[Delivery]:
-        """A first attempt at every webhook; what came of each, logged in the store.
+        """Makes the first attempt at every endpoint; returns the attempts, logged in the store.
 
-        An alert that cannot be handed on is set aside, if the store still answers without it. Raises StoreUnavailable, StoreError, Flooded.
+        An alert that cannot be processed becomes a dead letter, if the store works without it.
+
+        Raises:
+            StoreUnavailable: the store did not answer in time.
+            StoreError: another error of the store.
+            CircuitOpen: too many records are unusable.
         """
         began = time.monotonic()
-        made: list[Delivery] = []
+        deliveries: list[Delivery] = []
         try:
-            made = self._courier.notify(alert)
+            deliveries = self._scheduler.notify(alert)
         except Exception as error:
-            if not self._aside.is_a_records_fault(error):
+            if not self._dead_letters.is_record_fault(error):
                 raise
-            self._aside.blame("notify", [(alert, error)], datetime.now(UTC))
-        _timed("notify", began)
-        return made
+            self._dead_letters.write_failed("notify", [(alert, error)], datetime.now(UTC))
+        _observe("notify", began)
+        return deliveries
 
-    def remind(self, now: datetime) -> list[Delivery]:
-        """The attempts at webhooks that are due by now, after alerts that are over were resolved. Raises StoreError."""
+    def resolve_alerts(self, now: datetime) -> None:
+        """Resolves alerts whose series has been below the threshold for long enough. Raises StoreError."""
         self._resolver.resolve(now)
-        return self._courier.due(now)
+
+    def send_due(self, now: datetime) -> list[Delivery]:
+        """Makes the attempts that are due by `now`. Raises StoreError."""
+        return self._scheduler.send_due(now)
 
 
-def _classify(memo: Memo, model: Classifier, articles: Sequence[Article]) -> list[Prediction]:
-    """One prediction per article. Raises ModelError when they are not what any model may say, and what the model raises."""
-    documents = [Document(a.title, a.text, a.language, tuple(surface for surface, _ in mentioned(a).values()), a.genre) for a in articles]
-    return memo.classify(model, documents)
+def _classify(cache: PredictionCache, model: Classifier, articles: Sequence[Article]) -> list[Prediction]:
+    """One prediction per article. Raises ModelError for invalid predictions, and any error of the model."""
+    documents = [
+        Document(a.title, a.text, a.language, tuple(surface for surface, _ in mentioned_companies(a).values()), a.genre) for a in articles
+    ]
+    return cache.classify(model, documents)
 
 
-def _same(article: Article, known: ArticleKey | None, model: str) -> bool:
-    """Whether nothing of the article has changed since this model scored it."""
+def _is_unchanged(article: Article, known: ArticleKey | None, model: str) -> bool:
+    """Whether the stored version has the same text and was scored by this version of the model."""
     return known is not None and known.model == model and known.fingerprint == article.fingerprint
 
 
-def _timed(step: str, began: float) -> None:
+def _observe(step: str, began: float) -> None:
     metrics.BATCH_SECONDS.labels(step).observe(time.monotonic() - began)

@@ -1,6 +1,6 @@
-"""A text that agencies send under ten names is read by the model once.
+"""Caches predictions, so that a text that several agencies publish is classified once.
 
-documents ─▶ known by their digest? ─▶ the rest, each once ─▶ model ─▶ predictions in order
+documents ─▶ cached? ─▶ the others, each once ─▶ model ─▶ predictions in order
 """
 
 from __future__ import annotations
@@ -14,33 +14,33 @@ import msgspec
 from core import metrics
 from models.inference.classifier import Classifier, Document, Prediction, classify_checked
 
-CAPACITY = 20_000  # predictions, about a kilobyte each
+CAPACITY = 20_000  # predictions, about 1 kB each
 
 
-class Memo:
-    """Predictions of the texts that were scored last, by model version. Not thread safe."""
+class PredictionCache:
+    """An LRU cache of predictions by model version and document. Not thread-safe."""
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._capacity = capacity
-        self._known: OrderedDict[bytes, Prediction] = OrderedDict()
+        self._cached: OrderedDict[bytes, Prediction] = OrderedDict()
 
     def classify(self, model: Classifier, documents: Sequence[Document]) -> list[Prediction]:
-        """What `model` says of each document, in order; only unknown ones are put to it, each once. Raises what `checked` raises."""
-        keys = [digest(model.version, document) for document in documents]
-        new = {key: document for key, document in zip(keys, documents, strict=True) if key not in self._known}
-        predictions = classify_checked(model, list(new.values())) if new else []
-        metrics.MEMO.labels("miss").inc(len(new))
-        metrics.MEMO.labels("hit").inc(len(documents) - len(new))
-        fresh = dict(zip(new, predictions, strict=True))
-        found = [fresh[key] if key in fresh else self._known[key] for key in keys]
+        """The predictions of `model`, in order; it classifies only documents that are not cached, each once. Raises as `classify_checked`."""
+        keys = [cache_key(model.version, document) for document in documents]
+        misses = {key: document for key, document in zip(keys, documents, strict=True) if key not in self._cached}
+        predictions = classify_checked(model, list(misses.values())) if misses else []
+        metrics.MEMO.labels("miss").inc(len(misses))
+        metrics.MEMO.labels("hit").inc(len(documents) - len(misses))
+        new = dict(zip(misses, predictions, strict=True))
+        found = [new[key] if key in new else self._cached[key] for key in keys]
         for key, prediction in zip(keys, found, strict=True):
-            self._known[key] = prediction
-            self._known.move_to_end(key)
-        while len(self._known) > self._capacity:
-            self._known.popitem(last=False)
+            self._cached[key] = prediction
+            self._cached.move_to_end(key)
+        while len(self._cached) > self._capacity:
+            self._cached.popitem(last=False)
         return found
 
 
-def digest(version: str, document: Document) -> bytes:
-    """What names a document to a version of a model, in 16 bytes."""
+def cache_key(version: str, document: Document) -> bytes:
+    """16 bytes that identify a document for a version of a model."""
     return hashlib.blake2b(msgspec.msgpack.encode((version, document)), digest_size=16).digest()

@@ -1,8 +1,7 @@
-"""How a worker ends: in good order, or at once, before Faust can commit what was not done; and what watches that it gets anywhere.
+"""Ends the worker: gracefully, or at once, before Faust can commit unfinished work. Detects stalls and missing topics.
 
-Each watchdog is a thread of its own, as what it watches may hold up the event loop or Faust.
-
-Are the topics there? Faust takes a topic that is missing for one without messages, calls itself ready and waits for ever.
+Each watchdog has a thread of its own, as Faust or the event loop may be what is blocked. Topics are checked because Faust treats a missing
+topic as an empty one, reports itself ready and waits forever.
 """
 
 from __future__ import annotations
@@ -19,100 +18,100 @@ from functools import partial
 from aiokafka.client import AIOKafkaClient
 
 from core import log
-from stream.worker.progress import Place, Progress
+from stream.worker.progress import Progress, TopicPartition
 
 EXIT_FATAL = 70
-LEAVE_S = 10.0
-"""A worker that is to stop and whose batches are done has so long to commit and to leave its group. Faust may wait for ever: when
-workers leave together, its consumer's thread waits for its main thread to give partitions away, and that waits for the thread."""
+COMMIT_TIMEOUT_S = 10.0
+"""How long a stopping worker, after its last batch, may take to commit and leave its group. Faust may hang: when workers leave together,
+its consumer thread waits for the main thread to revoke partitions, which waits for the consumer thread."""
 _log = log.get_logger(__name__)
 
-Ends = Callable[[], Mapping[Place, tuple[int | None, int | None]]]
-"""Tells each assigned partition's committed offset and end, None where unknown."""
+Offsets = Callable[[], Mapping[TopicPartition, tuple[int | None, int | None]]]
+"""Committed offset and end of each assigned partition, None where unknown."""
 
 
-def fatal(what: str, error: BaseException | None = None) -> None:
-    """Say why in one line, and end the process now. No clean-up runs: Faust's would commit what was not done."""
-    _exit(EXIT_FATAL, partial(_log.critical, "worker ends", reason=what, error=said(error), exit_code=EXIT_FATAL))
+def fatal(reason: str, error: BaseException | None = None) -> None:
+    """Logs the reason and ends the process at once. No clean-up runs: Faust's would commit unfinished work."""
+    _exit(EXIT_FATAL, partial(_log.critical, "worker_failed", reason=reason, error=format_error(error), exit_code=EXIT_FATAL))
 
 
-def leave(why: str) -> None:
-    """End a worker that was to stop, without Faust's consent: what is not committed is done again by the next, as after a crash."""
-    _exit(0, partial(_log.warning, "worker stopped without its last commit", error=why))
+def exit_uncommitted(reason: str) -> None:
+    """Ends a stopping worker without Faust's last commit: the next worker repeats what is not committed, as after a crash."""
+    _exit(0, partial(_log.warning, "worker_stopped_uncommitted", reason=reason))
 
 
-def _exit(code: int, say: Callable[[], None]) -> None:
-    """End the process now, after `say`, whatever becomes of that."""
+def _exit(code: int, write_log: Callable[[], None]) -> None:
+    """Ends the process at once, after `write_log`, even if that fails."""
     with contextlib.suppress(Exception):
-        say()
+        write_log()
         sys.stderr.flush()
     os._exit(code)
 
 
-def said(error: BaseException | None) -> str:
-    """An error in one line; "" for none."""
+def format_error(error: BaseException | None) -> str:
+    """Type and message on one line; "" for None."""
     return f"{type(error).__name__}: {error}" if error else ""
 
 
 @contextlib.contextmanager
 def bounded_stop(progress: Progress, stop_s: float) -> Iterator[None]:
-    """While inside, the process is ended when its batches are done and Faust is not, or when they do not get done."""
+    """Inside, ends the process if Faust does not stop after the last batch, or if the batches are not finished in time."""
 
-    def late(over: threading.Event) -> None:
-        busy = time.monotonic()  # when any agent last was
+    def enforce(over: threading.Event) -> None:
+        busy = time.monotonic()  # when an agent was last busy
         deadline = busy + stop_s
         while not over.wait(0.1):
             now = time.monotonic()
             if progress.busy():
                 busy = now
-            if now - busy > LEAVE_S:
-                leave(f"Faust did not end within {LEAVE_S:.0f} s of the last batch")
+            if now - busy > COMMIT_TIMEOUT_S:
+                exit_uncommitted(f"Faust did not stop within {COMMIT_TIMEOUT_S:.0f} s of the last batch")
             if now > deadline:
                 fatal(f"the worker did not stop within {stop_s:.0f} s")
 
-    with _beside(late, "stop"):
+    with _thread(enforce, "stop"):
         yield
 
 
 @contextlib.contextmanager
-def watched_progress(progress: Progress, ends: Ends, stuck_s: float) -> Iterator[None]:
-    """While inside, the process is ended when nothing moves for `stuck_s` although there is work."""
+def watched_progress(progress: Progress, offsets: Offsets, stuck_s: float) -> Iterator[None]:
+    """Inside, ends the process if there is no progress for `stuck_s` although there is work."""
 
-    def look(over: threading.Event) -> None:
+    def check(over: threading.Event) -> None:
         while not over.wait(min(5.0, stuck_s / 4)):
-            stuck = progress.stuck(ends(), stuck_s)
+            stuck = progress.stuck(offsets(), stuck_s)
             if stuck:
                 fatal(stuck)
 
-    with _beside(look, "progress"):
+    with _thread(check, "progress"):
         yield
 
 
 @contextlib.contextmanager
 def watched_loop(loop: asyncio.AbstractEventLoop, stall_s: float) -> Iterator[None]:
-    """While inside, the process is ended when the event loop does not get to a call for `stall_s`: nothing is committed then either.
+    """Inside, ends the process if the event loop does not run a callback for `stall_s`, during which nothing is committed either.
 
-    Looks that found no answer are counted, not seconds: a process that was stopped and goes on has missed one.
+    Counts unanswered checks, not seconds: a process that was suspended and resumed has missed only one.
     """
-    looks = 10
+    checks = 10
 
-    def look(over: threading.Event) -> None:
+    def check(over: threading.Event) -> None:
         answered, missed = threading.Event(), 0
-        while not over.wait(stall_s / looks):
+        while not over.wait(stall_s / checks):
             missed = 0 if answered.is_set() else missed + 1
-            if missed > looks:
-                fatal(f"the event loop has stood still for {stall_s:.0f} s")
+            if missed > checks:
+                fatal(f"the event loop was blocked for {stall_s:.0f} s")
             answered.clear()
             with contextlib.suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(answered.set)
 
-    with _beside(look, "loop"):
+    with _thread(check, "loop"):
         yield
 
 
 @contextlib.contextmanager
-def _beside(run: Callable[[threading.Event], None], name: str) -> Iterator[None]:
-    """While inside, `run` has a thread; the event tells it that it is over."""
+def _thread(run: Callable[[threading.Event], None], name: str) -> Iterator[None]:
+    """Inside, runs `run` in a thread; sets the event at the end."""
     over = threading.Event()
     thread = threading.Thread(target=run, args=[over], name=name, daemon=True)
     thread.start()
@@ -125,9 +124,9 @@ def _beside(run: Callable[[threading.Event], None], name: str) -> Iterator[None]
 REQUEST_TIMEOUT_S = 10.0
 
 
-async def missing(broker: str, topics: Sequence[str]) -> list[str]:
-    """Those of `topics` that Kafka does not have. broker: "host:port,host:port". Raises KafkaError, OSError where nobody answers."""
-    servers = [place.strip() for place in broker.split(",")]
+async def missing_topics(broker: str, topics: Sequence[str]) -> list[str]:
+    """The topics that do not exist. broker: "host:port,host:port". Raises KafkaError or OSError if no broker responds."""
+    servers = [server.strip() for server in broker.split(",")]
     client = AIOKafkaClient(bootstrap_servers=servers, client_id="tocsin", request_timeout_ms=int(REQUEST_TIMEOUT_S * 1000))
     try:
         await client.bootstrap()
@@ -137,20 +136,18 @@ async def missing(broker: str, topics: Sequence[str]) -> list[str]:
     return [topic for topic in topics if topic not in known]
 
 
-def refuse(broker: str, gone: Sequence[str]) -> None:
-    """End the process if any topic is gone, with what a person has to do."""
-    if gone:
-        fatal(
-            f"Kafka at {broker} has no topic {', '.join(gone)}: run `tocsin migrate` to make what is missing, then start the worker again"
-        )
+def require_topics(broker: str, missing: Sequence[str]) -> None:
+    """Ends the process if any topic is missing, with a message that says what to do."""
+    if missing:
+        fatal(f"Kafka at {broker} has no topic {', '.join(missing)}: run `tocsin migrate` to create it, then start the worker again")
 
 
-async def watch(broker: str, topics: Sequence[str], look_s: float) -> None:
-    """Look every `look_s` until cancelled; a topic that is missing twice in a row ends the process. An outage is Faust's to wait out."""
+async def watch_topics(broker: str, topics: Sequence[str], interval_s: float) -> None:
+    """Checks the topics every `interval_s` until cancelled; ends the process if one is missing twice. Ignores broker outages."""
     before: set[str] = set()
     while True:
-        await asyncio.sleep(look_s)
+        await asyncio.sleep(interval_s)
         with contextlib.suppress(Exception):
-            gone = await missing(broker, topics)
-            refuse(broker, [topic for topic in gone if topic in before])
-            before = set(gone)
+            missing = await missing_topics(broker, topics)
+            require_topics(broker, [topic for topic in missing if topic in before])
+            before = set(missing)

@@ -47,7 +47,7 @@ NOT_YET = (NoSuchElementException, StaleElementReferenceException, ElementClickI
 """What a page that is being drawn says of an element."""
 WATCH = (Path(__file__).parent / "watch.js").read_text(encoding="utf-8")
 QUIET_MS = 250
-"""So long nothing has changed on a page that is said to be settled."""
+"""So long nothing has changed on a page that is found_text to be settled."""
 
 
 class Site:
@@ -74,7 +74,7 @@ class Site:
         stdin.write(word + "\n")
         stdin.flush()
 
-    def tell(self, word: str) -> Any:
+    def send(self, word: str) -> Any:
         self._report(word)
         return self._answer()
 
@@ -139,7 +139,7 @@ class Page:
     def text(self, css: str) -> str:
         return str(self.find(css).text)
 
-    def says(self, css: str, words: str, timeout_s: float = WAIT_S) -> None:
+    def wait_for_text(self, css: str, words: str, timeout_s: float = WAIT_S) -> None:
         self.wait(lambda: words in self.driver.find_element(By.CSS_SELECTOR, css).text, f"{words!r} in {css}", timeout_s)
 
     def js(self, script: str, *values: Any) -> Any:
@@ -155,11 +155,11 @@ class Page:
 
         Not that /healthz, which is no page, has no icon.
         """
-        said = [entry["message"] for entry in self._log() if entry["level"] == "SEVERE"]
-        return [message for message in said if "/favicon.ico - " not in message]
+        found_text = [entry["message"] for entry in self._log() if entry["level"] == "SEVERE"]
+        return [message for message in found_text if "/favicon.ico - " not in message]
 
     def remember_nothing(self) -> None:
-        """Forget who was logged in, which theme and which language, and what the console said."""
+        """Forget who was logged in, which theme and which language, and what the console found_text."""
         self.open("healthz")
         self.driver.delete_all_cookies()
         self.js("window.localStorage.clear(); window.sessionStorage.clear()")
@@ -238,6 +238,20 @@ def cookie_at(url: str, name: str, password: str = PASSWORD) -> dict[str, str]:
     urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar)).open(url + "login", form, timeout=WAIT_S).close()
     (cookie,) = jar
     return {"name": cookie.name, "value": str(cookie.value)}
+
+
+def fill(page: Page, **fields: str) -> None:
+    for name, value in fields.items():
+        field = page.find(f"#{name}")
+        field.clear()
+        field.send_keys(value)
+    page.press("button[type=submit].main")
+
+
+def refusals(page: Page) -> None:
+    """What the console says of answers that refuse; everything else still fails the test."""
+    found_text = page.complaints()
+    assert all("status of 4" in line for line in found_text), found_text
 
 
 @pytest.fixture

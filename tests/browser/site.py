@@ -302,12 +302,12 @@ def fill(store: Store, now: datetime) -> dict[str, str]:
 
 def operations_reads(store: Store, now: datetime) -> None:
     """Processes, visits to sources, one of which fails, and records that were set aside."""
-    said: dict[str, Any] = {"host": "desk-1", "version": "0.1.0", "started_at": now - timedelta(hours=5)}
+    found_text: dict[str, Any] = {"host": "desk-1", "version": "0.1.0", "started_at": now - timedelta(hours=5)}
     store.heartbeats.put(
         [
-            Heartbeat(id="w1", roles=("work",), pid=41, at=now + timedelta(hours=1), model="tocsin-base-3", **said),
-            Heartbeat(id="w2", roles=("work",), pid=42, at=now - timedelta(minutes=7), model="tocsin-base-3", **said),
-            Heartbeat(id="c1", roles=("crawl",), pid=43, at=now + timedelta(hours=1), waiting=3, **said),
+            Heartbeat(id="w1", roles=("work",), pid=41, at=now + timedelta(hours=1), model="tocsin-base-3", **found_text),
+            Heartbeat(id="w2", roles=("work",), pid=42, at=now - timedelta(minutes=7), model="tocsin-base-3", **found_text),
+            Heartbeat(id="c1", roles=("crawl",), pid=43, at=now + timedelta(hours=1), waiting=3, **found_text),
         ]
     )
     names = [name for language in LANGUAGES for name in SOURCES[language]]

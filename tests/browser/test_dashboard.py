@@ -26,7 +26,7 @@ def test_the_overview_shows_alerts_mood_and_articles(page: Page):
     page.find("#ov-volume .barlayer .trace")
     page.find("#ov-grid .ag-row a[href^='https://']")
     assert "Asia/Shanghai (UTC+8)" in str(page.find("#status").get_attribute("title"))
-    page.says("#status", "live · updated")
+    page.wait_for_text("#status", "live · updated")
     page.wait(lambda: page.driver.title.startswith("("), "open alerts in the title")
 
 
@@ -40,9 +40,9 @@ def test_nothing_is_fetched_from_elsewhere(page: Page, site: Site):
 def test_an_alert_leads_to_why_evidence_source_and_deliveries(page: Page, site: Site):
     overview(page)
     page.press(f".alert-card[href*='{site.ids['energy']}']")
-    page.says("#al-summary", "suggests 0.84. That is 1 in 200 million by chance.")
+    page.wait_for_text("#al-summary", "suggests 0.84. That is 1 in 200 million by chance.")
     assert f"/alert/{site.ids['energy']}?range=24h&lang=en" in page.driver.current_url
-    page.says("#al-summary", "2 of 11 stories: without them it would not have rung")
+    page.wait_for_text("#al-summary", "2 of 11 stories: without them it would not have rung")
     assert [chip.text for chip in page.all("#al-summary .chip")] == ["停产 6", "<b>turbines</b> 4", "HXD.SH 7", "A/B?c 1"]
     assert "/series/company/A%2FB%3Fc?range=24h&lang=en" in page.all("#al-summary a.chip")[1].get_attribute("href")
     assert len(page.all("#al-evidence .decisive")) == 2
@@ -62,13 +62,13 @@ def test_an_alert_leads_to_why_evidence_source_and_deliveries(page: Page, site: 
 def test_the_language_switches_and_stays(page: Page):
     overview(page)
     page.press("#language input[value='zh'] + label")
-    page.says("#page", "未结警报")
-    page.says("#ov-alerts", "能源")
-    page.says("#status", "实时")
+    page.wait_for_text("#page", "未结警报")
+    page.wait_for_text("#ov-alerts", "能源")
+    page.wait_for_text("#status", "实时")
     assert "lang=zh" in page.driver.current_url
     assert page.js("return document.documentElement.lang") == "zh-CN"
     page.open()  # without the address's word the browser remembers
-    page.says("#page", "未结警报")
+    page.wait_for_text("#page", "未结警报")
 
 
 def test_the_theme_switches_and_stays(page: Page):
@@ -94,9 +94,9 @@ def test_the_address_holds_the_view(page: Page):
     assert names[:2] == ["Macro data", "Earnings"]
     page.press("#range input[value='1h'] + label")
     page.wait(lambda: "range=1h" in page.driver.current_url, "the address")
-    page.says("#ov-mood-note", "3 min")
+    page.wait_for_text("#ov-mood-note", "3 min")
     page.driver.back()
-    page.says("#ov-mood-note", "15 min")
+    page.wait_for_text("#ov-mood-note", "15 min")
     page.wait(lambda: page.find("#range input[value='6h']").is_selected(), "the picker follows the address")
 
 
@@ -114,9 +114,9 @@ def test_an_alert_appears_by_itself_and_the_zoom_is_kept(page: Page, site: Site)
     ActionChains(page.driver).move_to_element_with_offset(plot, -60, -40).click_and_hold().move_by_offset(120, 80).release().perform()
     page.wait(lambda: zoom(page) != before, "the zoom")
     zoomed = zoom(page)
-    id_ = site.tell("alert")
+    id_ = site.send("alert")
     page.find(f".alert-card[href*='{id_}']")
-    article = site.tell("article")
+    article = site.send("article")
     page.find(f"#ov-grid .ag-row[row-id='{article}']")
     assert page.js("return window.stays") == 1
     assert zoom(page) == zoomed
@@ -126,36 +126,36 @@ def test_text_of_the_web_stays_text(page: Page, site: Site):
     overview(page)
     page.wait(lambda: any("<script>" in cell.text for cell in page.all("#ov-grid [col-id='title']")), "the hostile title")
     page.open(f"alert/{site.ids['energy']}?lang=en")
-    page.says("#al-evidence", HOSTILE_TITLE[:60])
+    page.wait_for_text("#al-evidence", HOSTILE_TITLE[:60])
     assert page.js("return window.hacked") is None
     assert page.all("#page script, #page img[src='x']") == []
     schemes = set(page.js("return [...document.querySelectorAll('a')].map(a => a.protocol)"))
     assert schemes <= {"http:", "https:"}
 
 
-def test_a_lost_store_is_said_and_recovers(page: Page, site: Site):
+def test_a_lost_store_is_shown_and_recovers(page: Page, site: Site):
     overview(page)
-    page.says("#status", "live")
-    site.tell("break")
+    page.wait_for_text("#status", "live")
+    site.send("break")
     try:
-        page.says("#status", "store unreachable, trying again")
-        page.says("#ov-problem", "The store does not answer")
+        page.wait_for_text("#status", "store unreachable, trying again")
+        page.wait_for_text("#ov-problem", "The store does not answer")
         assert page.all(".alert-card"), "what was seen stays"
     finally:
-        site.tell("mend")
-    page.says("#status", "live")
+        site.send("mend")
+    page.wait_for_text("#status", "live")
     page.wait(lambda: page.text("#ov-problem") == "", "the banner goes")
 
 
-def test_a_server_that_went_is_said_and_recovers(page: Page):
+def test_a_stopped_server_is_shown_and_recovers(page: Page):
     overview(page)
-    page.says("#status", "live")
+    page.wait_for_text("#status", "live")
     page.driver.set_network_conditions(offline=True, latency=0, download_throughput=0, upload_throughput=0)
     try:
-        page.says("#status", "stale: no answer for")
+        page.wait_for_text("#status", "stale: no answer for")
     finally:
         page.driver.delete_network_conditions()
-    page.says("#status", "live")
+    page.wait_for_text("#status", "live")
     lost = page.complaints()  # the requests of that time
     assert lost
     assert all("ERR_INTERNET_DISCONNECTED" in line or "the server did not respond" in line for line in lost), lost
@@ -164,16 +164,16 @@ def test_a_server_that_went_is_said_and_recovers(page: Page):
 @pytest.mark.parametrize(
     ("path", "words"), [("alert/nope?lang=en", "No alert has this id"), ("nowhere?lang=en", "No page has this address")]
 )
-def test_what_is_not_there_is_said_kindly(page: Page, path: str, words: str):
+def test_unknown_addresses_show_a_not_found_page(page: Page, path: str, words: str):
     page.open(path)
-    page.says("#page", words)
+    page.wait_for_text("#page", words)
     page.press("#page .not-found a.button")
     page.find("#ov-alerts .alert-card")
 
 
-def test_an_empty_range_is_said(page: Page):
+def test_an_empty_range_shows_a_message(page: Page):
     page.open("?lang=en&topics=crypto")
-    page.says("#ov-mood", "No articles in this time range yet")
+    page.wait_for_text("#ov-mood", "No articles in this time range yet")
 
 
 @pytest.mark.parametrize("path", ["?lang=zh", "alert/{energy}?lang=en", "series/topic/energy?lang=zh"])

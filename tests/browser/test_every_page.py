@@ -88,9 +88,9 @@ def test_what_a_page_does_wrong_is_noticed(page: Page, axe: str):
     page.js("const s = document.createElement('script'); s.textContent = 'window.ran = 1'; document.body.append(s)")
     page.wait(lambda: page.js("return window.__watch.refused.length"), "the policy's word")
     assert page.js("return window.ran") is None
-    said = page.complaints()
-    assert any("of the test" in line for line in said), said
-    assert any("Content Security Policy" in line for line in said), said
+    found_text = page.complaints()
+    assert any("of the test" in line for line in found_text), found_text
+    assert any("Content Security Policy" in line for line in found_text), found_text
     page.js("const b = document.createElement('button'); b.style = 'width: 20px'; document.querySelector('main').append(b)")
     assert any("<button" in fault for fault in page.js(SMALL, TARGET_PX))
     assert any("button-name" in fault for fault in grave(page, axe))

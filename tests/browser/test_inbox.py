@@ -14,26 +14,26 @@ def typed(page: Page, field: str, words: str) -> None:
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
 def test_an_alert_is_acknowledged_noted_silenced_and_resolved(page: Page, site: Site, lang: str):
-    key = site.tell("alert")
+    key = site.send("alert")
     english = lang == "en"
     page.open(f"alerts?lang={lang}")
     page.press(f"#in-rows a[href*='{key}']")
-    page.says("#ac-timeline", "Nobody has done anything yet." if english else "尚无人处理。")
+    page.wait_for_text("#ac-timeline", "Nobody has done anything yet." if english else "尚无人处理。")
     assert page.find("#ac-unacknowledge").get_attribute("disabled")
     page.press("#ac-acknowledge")
-    page.says("#ac-timeline", "acknowledged it" if english else "确认了警报")
+    page.wait_for_text("#ac-timeline", "acknowledged it" if english else "确认了警报")
     page.wait(lambda: page.find("#ac-acknowledge").get_attribute("disabled"), "who acknowledged cannot do so again")
     typed(page, "#ac-words", "已联系交易台 <b>now</b>")
     page.press("#ac-note")
-    page.says("#ac-timeline", "已联系交易台 <b>now</b>")
+    page.wait_for_text("#ac-timeline", "已联系交易台 <b>now</b>")
     page.wait(lambda: page.find("#ac-words").get_attribute("value") == "", "the field is free for the next note")
     page.press("#ac-silence")
-    page.says("#ac-message", "✗ a silence needs a comment")
+    page.wait_for_text("#ac-message", "✗ a silence needs a comment")
     typed(page, "#ac-reason", "年报季 / results season")
     page.press("#ac-silence")
-    page.says("#ac-timeline", "Silenced by analyst" if english else "analyst 已静默至")
+    page.wait_for_text("#ac-timeline", "Silenced by analyst" if english else "analyst 已静默至")
     page.press("#ac-resolve")
-    page.says("#ac-timeline", "resolved it" if english else "解除了警报")
+    page.wait_for_text("#ac-timeline", "resolved it" if english else "解除了警报")
     page.open(f"alerts?lang={lang}")
     page.find("#in-rows")
     page.wait(lambda: not page.all(f"#in-rows a[href*='{key}']"), "what is resolved leaves the open ones")
@@ -46,20 +46,20 @@ def test_an_alert_is_acknowledged_noted_silenced_and_resolved(page: Page, site: 
 
 def test_a_field_keeps_its_words_while_the_page_is_refreshed(page: Page, site: Site):
     page.open(f"alert/{site.ids['company']}?lang=en")
-    page.says("#ac-timeline", "Firing")
+    page.wait_for_text("#ac-timeline", "Firing")
     typed(page, "#ac-words", "half a thou")
     before = page.text("#status")
     page.wait(lambda: page.text("#status") != before, "the page is refreshed")
     assert page.find("#ac-words").get_attribute("value") == "half a thou"
 
 
-def test_the_inbox_says_so_when_the_store_is_gone_and_recovers(page: Page, site: Site):
+def test_the_inbox_shows_that_the_store_is_down_and_recovers(page: Page, site: Site):
     page.open("alerts?lang=en")
     page.find(f"#in-rows a[href*='{site.ids['energy']}']")
-    site.tell("break")
+    site.send("break")
     try:
-        page.says("#in-problem", "The store does not answer")
+        page.wait_for_text("#in-problem", "The store does not answer")
     finally:
-        site.tell("mend")
+        site.send("mend")
     page.wait(lambda: page.text("#in-problem") == "", "it recovers by itself")
     page.find(f"#in-rows a[href*='{site.ids['energy']}']")

@@ -21,15 +21,15 @@ def admin(stranger: Page, site: Site) -> Page:
 def test_an_analyst_sees_all_of_it_and_no_button(page: Page, lang: str):
     page.open(f"?lang={lang}")
     page.operations("/models")
-    page.says("#mo-champion", SECOND)
-    page.says("#mo-champion", "by the gate of a refresh" if lang == "en" else "由更新流程的质量门决定")
-    page.says("#mo-contest-note", FIRST)
+    page.wait_for_text("#mo-champion", SECOND)
+    page.wait_for_text("#mo-champion", "by the gate of a refresh" if lang == "en" else "由更新流程的质量门决定")
+    page.wait_for_text("#mo-contest-note", FIRST)
     page.find("#mo-contest .scatterlayer .trace")
     page.find("#mo-curve-zh .scatterlayer .trace")
     page.find("#mo-days .scatterlayer .trace")
     page.find("#mo-topics .annotation-text, #mo-topics .scatterlayer .trace")
-    page.says("#mo-history", LOSER)
-    page.says("#mo-versions", SECOND)
+    page.wait_for_text("#mo-history", LOSER)
+    page.wait_for_text("#mo-versions", SECOND)
     assert "fpb" in page.text("#mo-card")
     assert page.all("#mo-do-refresh, #mo-do-promote, #mo-do-rollback, #mo-which") == []
     assert page.js("return document.documentElement.scrollWidth <= window.innerWidth") is True
@@ -37,7 +37,7 @@ def test_an_analyst_sees_all_of_it_and_no_button(page: Page, lang: str):
 
 def test_what_an_analyst_sends_by_hand_is_refused(page: Page):
     page.open("models?lang=en")
-    page.says("#mo-champion", SECOND)
+    page.wait_for_text("#mo-champion", SECOND)
     sent = (
         "const part = (id, property, value) => ({id, property, value});"
         "return fetch('/_dash-dependencies').then(a => a.json()).then(all => {"
@@ -52,54 +52,54 @@ def test_what_an_analyst_sends_by_hand_is_refused(page: Page):
     )
     assert page.js(sent) == 403
     page.driver.refresh()
-    page.says("#mo-champion", SECOND)
+    page.wait_for_text("#mo-champion", SECOND)
     assert all("status of 403" in line for line in page.complaints())
 
 
 def test_an_admin_promotes_and_goes_back_and_is_asked_first(admin: Page, site: Site):
     admin.open("models?lang=en")
     admin.press("#mo-do-promote")
-    admin.says("#mo-question", "Choose a version first.")
+    admin.wait_for_text("#mo-question", "Choose a version first.")
     assert admin.find("#mo-confirm").get_attribute("disabled")
     admin.press("#mo-cancel")
     admin.wait(lambda: not admin.all("#mo-question"), "the question is gone")
     admin.choose("#mo-which", LOSER)
     admin.press("#mo-do-promote")
-    admin.says("#mo-question", f"Put {LOSER} in the place of {SECOND}?")
-    admin.says("#mo-question", "lost 3.1 points")
-    admin.says("#mo-champion", SECOND)
+    admin.wait_for_text("#mo-question", f"Put {LOSER} in the place of {SECOND}?")
+    admin.wait_for_text("#mo-question", "lost 3.1 points")
+    admin.wait_for_text("#mo-champion", SECOND)
     admin.find("#mo-why").send_keys("对手更好 <b>x</b>")
     admin.press("#mo-confirm")
-    admin.says("#mo-message", f"{LOSER} is the champion.")
-    admin.says("#mo-champion", LOSER)
-    admin.says("#mo-champion", "by chief")
-    admin.says("#mo-history", "对手更好 <b>x</b>")
+    admin.wait_for_text("#mo-message", f"{LOSER} is the champion.")
+    admin.wait_for_text("#mo-champion", LOSER)
+    admin.wait_for_text("#mo-champion", "by chief")
+    admin.wait_for_text("#mo-history", "对手更好 <b>x</b>")
     admin.press("#mo-do-rollback")
-    admin.says("#mo-question", f"Go back from {LOSER} to {SECOND}?")
+    admin.wait_for_text("#mo-question", f"Go back from {LOSER} to {SECOND}?")
     admin.press("#mo-confirm")
-    admin.says("#mo-message", f"Rolled back: {SECOND} is the champion.")
-    admin.says("#mo-champion", SECOND)
-    said = [(each["actor"], each["action"], each["target"]) for each in site.tell("audit")]
+    admin.wait_for_text("#mo-message", f"Rolled back: {SECOND} is the champion.")
+    admin.wait_for_text("#mo-champion", SECOND)
+    found_text = [(each["actor"], each["action"], each["target"]) for each in site.send("audit")]
     assert said[:2] == [("chief", "model rolled back", SECOND), ("chief", "model promoted", LOSER)]
 
 
-def test_a_refresh_runs_beside_the_page_which_tells_what_came_of_it(admin: Page, site: Site):
+def test_a_refresh_runs_in_the_background_and_its_result_is_shown(admin: Page, site: Site):
     admin.open("models?lang=zh")
     admin.press("#mo-do-refresh")
-    admin.says("#mo-question", "用人工标注训练新版本")
+    admin.wait_for_text("#mo-question", "用人工标注训练新版本")
     admin.press("#mo-confirm")
-    admin.says("#mo-message", "更新已开始")
-    admin.says("#mo-refreshing", "chief")
-    admin.says("#mo-refreshing", "无需更新", timeout_s=200)  # too few labels; the program loads torch first
+    admin.wait_for_text("#mo-message", "更新已开始")
+    admin.wait_for_text("#mo-refreshing", "chief")
+    admin.wait_for_text("#mo-refreshing", "无需更新", timeout_s=200)  # too few labels; the program loads torch first
     ended = ("chief", "refresh ended")
-    admin.wait(lambda: ended in [(each["actor"], each["action"]) for each in site.tell("audit")], "it stands in the audit log")
+    admin.wait(lambda: ended in [(each["actor"], each["action"]) for each in site.send("audit")], "it stands in the audit log")
 
 
 def test_a_phone_shows_it_without_scrolling_sideways(page: Page):
     page.driver.set_window_size(390, 900)
     try:
         page.open("models?" + urllib.parse.urlencode({"lang": "zh"}))
-        page.says("#mo-champion", SECOND)
+        page.wait_for_text("#mo-champion", SECOND)
         page.find("#mo-days .scatterlayer .trace")
         assert page.js("return document.documentElement.scrollWidth <= window.innerWidth + 1") is True
     finally:

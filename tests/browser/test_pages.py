@@ -20,43 +20,43 @@ def test_a_search_in_chinese_leads_to_an_article_where_its_label_is_put_right(pa
     page.wait(lambda: shown(page) and all("恒曦电力因设备故障停产两座电厂" in title for title in shown(page)), "what was searched for")
     assert "q=%E6%81%92%E6%9B%A6" in page.driver.current_url
     page.choose("#fd-language", "英文")
-    page.says("#fd-note", "没有符合的文章")
+    page.wait_for_text("#fd-note", "没有符合的文章")
     page.driver.back()
     page.wait(lambda: shown(page), "the search before")
     page.wait(lambda: page.find("#fd-language").get_attribute("value") == "", "the filter follows the address")
     assert page.find("#fd-q").get_attribute("value") == "恒曦电力 停产"
     page.press("#fd-grid a.page")
-    page.says("#ar-head h1", "恒曦电力因设备故障停产两座电厂")
+    page.wait_for_text("#ar-head h1", "恒曦电力因设备故障停产两座电厂")
     assert page.find("#ar-head a.out").get_attribute("rel") == "noopener noreferrer nofollow"
     page.press("#ar-explain")
-    page.says("#ar-explanation", "本进程没有运行模型")
+    page.wait_for_text("#ar-explanation", "本进程没有运行模型")
     page.press(".wrong summary")
     page.press("#ar-sentiment input[value='neutral'] + label")
     page.press("#ar-save")
-    page.says("#ar-message", "已记录")
-    page.says("#ar-labels", "情绪：● 中性 — analyst")
+    page.wait_for_text("#ar-message", "已记录")
+    page.wait_for_text("#ar-labels", "情绪：● 中性 — analyst")
     assert page.text("#ar-labels").count("invented") == 1
     page.driver.refresh()
-    page.says("#ar-labels", "情绪：● 中性 — analyst")
+    page.wait_for_text("#ar-labels", "情绪：● 中性 — analyst")
 
 
 def test_a_series_shows_its_alert_and_leads_to_its_articles_and_companies(page: Page, site: Site):
     page.open("?lang=en")
     page.press("#ov-busiest a[href^='/series/topic/energy']")
-    page.says("#se-head h1", "Energy")
+    page.wait_for_text("#se-head h1", "Energy")
     page.find("#se-trend .barlayer .trace")
     page.wait(lambda: any("Alert" in item.text for item in page.all("#se-trend .legend .legendtext")), "the bell in the chart")
     page.find(f"#se-alerts .alert-card[href*='{site.ids['energy']}']")
     page.find("#se-negative .articles a[href^='/article/']")
     page.press("#range input[value='6h'] + label")
-    page.says("#se-trend-note", "15 min")
+    page.wait_for_text("#se-trend-note", "15 min")
     assert "range=6h" in page.driver.current_url
     page.press("#se-related a[href^='/series/company/HXD.SH']")
-    page.says("#se-head h1", "恒曦电力")
+    page.wait_for_text("#se-head h1", "恒曦电力")
     page.find("#se-head a[href^='/series/sector/energy']")
     page.press(f"#se-alerts .alert-card[href*='{site.ids['company']}']")
     page.press("#al-summary h1 a[href^='/series/company/HXD.SH']")
-    page.says("#se-head h1", "恒曦电力")
+    page.wait_for_text("#se-head h1", "恒曦电力")
     assert "range=6h" in page.driver.current_url
 
 
@@ -81,14 +81,14 @@ def test_pages_of_a_search_are_turned_and_the_search_is_worked_by_keyboard(page:
 
 def test_hostile_text_stays_text_on_the_new_pages(page: Page):
     page.open("articles?lang=en&q=HYPERLINK&company=%3Cscript%3E")
-    page.says("#fd-note", "No article fits")
+    page.wait_for_text("#fd-note", "No article fits")
     page.open("articles?lang=en&q=HYPERLINK")
     page.wait(lambda: any("<script>" in title for title in shown(page)), "the hostile title")
     page.press("#fd-grid a.page")
-    page.says("#ar-head h1", "<script>window.hacked=1</script>")
+    page.wait_for_text("#ar-head h1", "<script>window.hacked=1</script>")
     assert page.find("#ar-head").find_elements(By.CSS_SELECTOR, "a.out") == []  # its address is no web address
     page.open("series/company/%3Cimg%20src%3Dx%20onerror%3D%22window.hacked%3D9%22%3E?lang=en")
-    page.says("#se-head h1", "<img src=x")
-    page.says("#se-negative", "None in this time range.")
+    page.wait_for_text("#se-head h1", "<img src=x")
+    page.wait_for_text("#se-negative", "None in this time range.")
     assert page.js("return window.hacked") is None
     assert page.all("main script, main img[src='x']") == []

@@ -10,7 +10,7 @@ from tests.browser.site import PASSWORD
 
 def log_in(page: Page, name: str, path: str, password: str = PASSWORD) -> None:
     page.open(path)
-    page.says("h1", "Log in")
+    page.wait_for_text("h1", "Log in")
     fill(page, name=name, password=password)
 
 
@@ -20,37 +20,37 @@ def test_an_admin_adds_somebody_makes_a_token_and_reads_the_log(stranger: Page, 
     page.open("login?lang=en")
     page.js(f"window.localStorage.setItem('tocsin.theme', '{theme}')")
     log_in(page, "chief", "people?lang=en")
-    page.says("#pe-rows", "analyst")
-    page.says(".pages summary.current", "Operations")
+    page.wait_for_text("#pe-rows", "analyst")
+    page.wait_for_text(".pages summary.current", "Operations")
     page.find("#pe-name").send_keys(name)
     page.press("#pe-add")
-    page.says("#pe-message", f"{name} (viewer) logs in the first time with")
+    page.wait_for_text("#pe-message", f"{name} (viewer) logs in the first time with")
     password = page.text("#pe-message .secret")
-    page.says("#pe-rows", name)
+    page.wait_for_text("#pe-rows", name)
     page.press(f"#pe-rows input[value='{name}']")
     page.press("#pe-disable")
-    page.says("#pe-message", f"{name} is disabled")
+    page.wait_for_text("#pe-message", f"{name} is disabled")
     page.press("#pe-enable")
-    page.says("#pe-message", f"{name} is enabled")
+    page.wait_for_text("#pe-message", f"{name} is enabled")
     page.find("#tk-name").send_keys("desk " + theme)
     page.press("#tk-make")
-    page.says("#tk-message", "Shown once")
+    page.wait_for_text("#tk-message", "Shown once")
     assert page.text("#tk-message .secret").startswith("tocsin_")
-    page.says("#tk-rows", "desk " + theme)
-    page.says("#au-rows", "made a token")
-    page.says("#au-rows", "enabled an account")
+    page.wait_for_text("#tk-rows", "desk " + theme)
+    page.wait_for_text("#au-rows", "made a token")
+    page.wait_for_text("#au-rows", "enabled an account")
     assert password not in page.text("#au-rows")
     exported = page.js("return fetch(document.querySelector('#au-export').href).then(answer => answer.text())")
     assert "account added" in exported
     page.press("#logout")
     log_in(page, name, "people?lang=en", password)
-    page.says("h1", "Change your password")
+    page.wait_for_text("h1", "Change your password")
     refusals(page)
 
 
-def test_others_are_told_that_the_page_is_not_theirs(page: Page, site: Site):
+def test_others_see_that_the_page_requires_an_admin(page: Page, site: Site):
     page.open("people?lang=en")
-    page.says("#page", "This page is for admins")
+    page.wait_for_text("#page", "This page is for admins")
     assert not page.all(".pages a[href*='/people']")
     assert page.js("return fetch('/export/audit.csv').then(answer => answer.status)") == 403
     refusals(page)

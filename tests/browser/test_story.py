@@ -64,12 +64,12 @@ def to(page: Page, address: str, ready: str) -> None:
 
 @pytest.mark.timeout(600)
 def test_from_the_first_login_to_an_exported_search(demo: Terminal, driver: webdriver.Chrome, tmp_path: Path):
-    link = demo.says(r"(http://127\.0\.0\.1:\d+/)login#demo:([a-z0-9-]{19})")
+    link = demo.wait_for_text(r"(http://127\.0\.0\.1:\d+/)login#demo:([a-z0-9-]{19})")
     page = Page(driver, link[1])
     page.wait(lambda: answers(link[1] + "healthz"), "the dashboard is there", timeout_s=90)
     page.remember_nothing()
     logs_in_and_chooses_a_password(page, link[0], link[2])
-    alert = the_bell_rings(page, demo)
+    alert = notifications_are_shown(page, demo)
     it_is_looked_into_and_acted_upon(page, alert)
     the_news_is_searched_and_exported(page, tmp_path)
     a_rule_is_tried_and_kept(page)
@@ -84,17 +84,17 @@ def logs_in_and_chooses_a_password(page: Page, link: str, one_time: str) -> None
     page.wait(lambda: page.find("#name").get_attribute("value") == "demo", "the name is filled in")
     page.press("button[type=submit].main")
     page.press("#person")
-    page.says("h1", "Change your password")
+    page.wait_for_text("h1", "Change your password")
     fill(page, old=one_time, new=CHOSEN, again=CHOSEN)
-    page.says("#person", "demo")
+    page.wait_for_text("#person", "demo")
 
 
-def the_bell_rings(page: Page, demo: Terminal) -> str:
+def notifications_are_shown(page: Page, demo: Terminal) -> str:
     """The address of the alert's page."""
-    page.says("#ov-alerts", "Quiet: no alert is open.")
+    page.wait_for_text("#ov-alerts", "Quiet: no alert is open.")
     page.js("window.stays = 1")
     card = page.wait(lambda: page.driver.find_element("css selector", "#ov-alerts .alert-card"), "the bell", timeout_s=BREAKS_S)
-    demo.says("ALERT")
+    demo.wait_for_text("ALERT")
     page.wait(lambda: page.driver.title.startswith("("), "it is in the title")
     return str(card.get_attribute("href"))
 
@@ -102,20 +102,20 @@ def the_bell_rings(page: Page, demo: Terminal) -> str:
 def it_is_looked_into_and_acted_upon(page: Page, address: str) -> None:
     path = re.sub(r"^.*(/alert/\w+).*$", r"\1", address)
     page.press(f"#ov-alerts .alert-card[href^='{path}']")
-    page.says("#al-summary", "negative stories")
+    page.wait_for_text("#al-summary", "negative stories")
     page.find("#al-chart .barlayer .trace")
     page.press("#ac-acknowledge")
-    page.says("#ac-timeline", "acknowledged it")
+    page.wait_for_text("#ac-timeline", "acknowledged it")
     page.find("#ac-reason").send_keys("the desk knows")
     page.press("#ac-silence")
-    page.says("#ac-timeline", "Silenced by demo")
+    page.wait_for_text("#ac-timeline", "Silenced by demo")
     page.press("#al-evidence .articles a[href^='/article/']")
     page.find("#ar-head h1")
     page.press("#ar-explain")
     page.find("#ar-explanation mark")
     page.press("#ar-right")
-    page.says("#ar-message", "Noted.")
-    page.says("#ar-labels", "demo")
+    page.wait_for_text("#ar-message", "Noted.")
+    page.wait_for_text("#ar-labels", "demo")
 
 
 def the_news_is_searched_and_exported(page: Page, folder: Path) -> None:
@@ -137,13 +137,13 @@ def the_news_is_searched_and_exported(page: Page, folder: Path) -> None:
 
 def a_rule_is_tried_and_kept(page: Page) -> None:
     to(page, "/rules", "#ru-text")
-    page.says("#ru-who", "None yet")
+    page.wait_for_text("#ru-who", "None yet")
     page.find("#ru-text").send_keys(RULE)
     page.press("#ru-try")
-    page.says("#ru-message", "alerts in the last")
+    page.wait_for_text("#ru-message", "alerts in the last")
     page.press("#ru-save")
-    page.says("#ru-saved", "✓")
-    page.says("#ru-who", "Written by demo")
+    page.wait_for_text("#ru-saved", "✓")
+    page.wait_for_text("#ru-who", "Written by demo")
     page.find("#ru-text").send_keys(Keys.HOME)
 
 
@@ -153,6 +153,6 @@ def it_is_read_in_chinese_and_in_the_dark(page: Page) -> None:
     page.press("#theme-switch")
     page.find("html[data-mantine-color-scheme='dark']")
     page.press("#language input[value='zh'] + label")
-    page.says("#page", "未结警报")
+    page.wait_for_text("#page", "未结警报")
     page.find("#ov-alerts .alert-card")
     page.settle()

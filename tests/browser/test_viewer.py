@@ -1,4 +1,4 @@
-"""A viewer may look at everything and change nothing: no page offers what the table of roles keeps from them, and the server refuses it."""
+"""A viewer can read everything and change nothing: no page offers forbidden actions, and the server rejects them."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ fetch("/_dash-update-component", {method: "POST", headers: {"Content-Type": "app
 """
 
 
-def above(page: Page, role: Any) -> list[dict[str, Any]]:
-    """The callbacks that the table keeps from a role, as the browser is told of them."""
-    told: list[dict[str, Any]] = page.driver.execute_async_script(
+def forbidden_callbacks(page: Page, role: Any) -> list[dict[str, Any]]:
+    """The callbacks that are forbidden to a role, from /_dash-dependencies."""
+    callbacks: list[dict[str, Any]] = page.driver.execute_async_script(
         "const done = arguments[0]; fetch('/_dash-dependencies').then(a => a.json()).then(done)"
     )
-    return [each for each in told if not each["clientside_function"] and not allowed(role, required_role_of_callback(each["output"]))]
+    return [each for each in callbacks if not each["clientside_function"] and not allowed(role, required_role_of_callback(each["output"]))]
 
 
 def ids(node: Any) -> Iterator[str]:
@@ -48,7 +48,7 @@ def ids(node: Any) -> Iterator[str]:
 
 
 def forged(callback: dict[str, Any]) -> dict[str, Any]:
-    """What a browser would post had everything been pressed."""
+    """The body that a browser would post if every button had been clicked."""
     places = [dict(zip(("id", "property"), place.rsplit(".", 1), strict=True)) for place in callback["output"].strip(".").split("...")]
     values = {"inputs": [{**item, "value": 1} for item in callback["inputs"]], "state": callback["state"]}
     changed = [f"{item['id']}.{item['property']}" for item in callback["inputs"]]
@@ -58,39 +58,39 @@ def forged(callback: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture
 def looking(stranger: Page, viewer: dict[str, str]) -> Page:
-    """A viewer's browser."""
+    """The browser of a viewer."""
     stranger.let_in(viewer)
     return stranger
 
 
-def test_no_page_offers_a_viewer_what_is_not_theirs(looking: Page, session: dict[str, str], site: Site):
-    frame = set(ids(shell.layout()))
-    asked = [item["id"] for each in above(looking, "viewer") for item in each["inputs"] if item["id"] not in frame]
-    buttons = [json.loads(id_) if id_.startswith("{") else id_ for id_ in asked]
-    assert {"ac-acknowledge", "ac-silence", "ar-save", "ru-save", "wa-save", "vi-save"} <= set(asked)
+def test_no_page_offers_a_viewer_forbidden_actions(looking: Page, session: dict[str, str], site: Site):
+    shell_ids = set(ids(shell.layout()))
+    inputs = [item["id"] for each in forbidden_callbacks(looking, "viewer") for item in each["inputs"] if item["id"] not in shell_ids]
+    buttons = [json.loads(id_) if id_.startswith("{") else id_ for id_ in inputs]
+    assert {"ac-acknowledge", "ac-silence", "ar-save", "ru-save", "wa-save", "vi-save"} <= set(inputs)
     offered: dict[str, list[str]] = {}
     for address in of_the_shell():
         looking.open(address.of(site.ids, "en"))
         looking.settle()
         offered[address.name] = looking.js(OFFERED, buttons)
     assert {name: found for name, found in offered.items() if found} == {}
-    assert looking.complaints() == [], "nor does a page ask for it by itself"
+    assert looking.complaints() == [], "no page calls them by itself"
     looking.driver.delete_all_cookies()
     looking.let_in(session)
     looking.open(f"alert/{site.ids['energy']}?lang=en")
     looking.settle()
-    assert "ac-silence" in looking.js(OFFERED, buttons), "an analyst is offered it"
+    assert "ac-silence" in looking.js(OFFERED, buttons), "an analyst has the action"
 
 
-def test_the_server_refuses_what_a_viewer_forges(looking: Page, site: Site):
+def test_the_server_rejects_forged_requests_of_a_viewer(looking: Page, site: Site):
     looking.open(f"alert/{site.ids['company']}?lang=en")
-    looking.says("#ac-timeline", "Firing")
-    refused = above(looking, "viewer")
+    looking.wait_for_text("#ac-timeline", "Firing")
+    refused = forbidden_callbacks(looking, "viewer")
     answers = {each["output"]: looking.driver.execute_async_script(FORGED, forged(each)) for each in refused}
     assert answers
     assert set(answers.values()) == {403}, answers
     assert looking.driver.execute_async_script("const done = arguments[0]; fetch('/metrics').then(a => done(a.status))") == 403
     looking.driver.refresh()
     looking.settle()
-    assert "Nobody has done anything yet." in looking.text("#ac-timeline")
+    assert "No activity yet." in looking.text("#ac-timeline")
     assert all("status of 403" in line for line in looking.complaints())

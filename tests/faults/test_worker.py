@@ -104,13 +104,13 @@ def test_a_flood_of_bad_records_ends_the_worker_before_it_drains_the_topic(on_ka
     good, bad = [article(f"a{n}") for n in range(40)], [(b"k", f"no record {n}".encode()) for n in range(400)]
     on_kafka.publish([*good, *bad])
     for _ in range(2):
-        flooded = on_kafka.worker(dead_share=0.5, batch_max=32)
+        flooded = on_kafka.worker(dead_letter_max_ratio=0.5, batch_max=32)
         flooded.says("ready")
         assert flooded.ends() == 70
         assert "cannot be used" in flooded.log[-1]["error"]
     moved = on_kafka.committed()
     assert moved < len(good) + 200
-    resigned = on_kafka.worker(dead_share=1.0)
+    resigned = on_kafka.worker(dead_letter_max_ratio=1.0)
     resigned.says("ready")
     resigned.until_sum("score", "messages", len(good) + len(bad) - moved)
     held = resigned.stop()

@@ -54,10 +54,10 @@ def test_an_archive_is_scored_once_and_its_crisis_rings(settings: Path, capsys: 
     assert CRISIS < detected <= CRISIS + timedelta(hours=1)
     assert isinstance(market["evidence"], list)
     assert len(market["evidence"]) >= 3
-    assert isinstance(market["needed"], list)
-    assert 1 <= len(market["needed"]) < len(market["evidence"])
-    assert market["carried"] == len(market["needed"])
-    assert set(market["needed"]) < set(market["evidence"])
+    assert isinstance(market["decisive_article_ids"], list)
+    assert 1 <= len(market["decisive_article_ids"]) < len(market["evidence"])
+    assert market["decisive_count"] == len(market["decisive_article_ids"])
+    assert set(market["decisive_article_ids"]) < set(market["evidence"])
     assert summary["alerts"] == len(rang)
     (silence,) = [alert for alert in rang if alert["measure"] == "outage"]
     assert (silence["series"], summary["silences"]) == ("source:wire2", 1)

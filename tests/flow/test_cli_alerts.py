@@ -46,8 +46,8 @@ def alert(series: str, minutes: int = 10) -> Alert:
         why=Why(
             stories=900,
             more=True,
-            carried=1,
-            needed=("e",),
+            decisive_count=1,
+            decisive_article_ids=("e",),
             read=300,
             words=(WordCount(word="违约", stories=8), WordCount(word="default", stories=3)),
             companies=(CompanyCount(company="600519.SH", stories=2),),
@@ -134,12 +134,12 @@ def test_one_is_shown_with_who_was_told_and_who_was_not_and_why(store: Store, ca
     assert "words of the 300 most negative stories: 违约 (8), default (3)" in told and "600519.SH (2)" in told
     assert "first told by 新浪" in told and "holds more than the 900" in told
     (row,) = rows(capsys, "show", A)
-    assert (row["why"]["needed"], row["why"]["words"][0]["word"]) == (["e"], "违约")
+    assert (row["why"]["decisive_article_ids"], row["why"]["words"][0]["word"]) == (["e"], "违约")
     assert (row["deliveries"][0]["status"], row["suppressed_deliveries"][0]["cause"], row["inhibited"]["series"]) == (503, "silence", "market:all")
 
 
 def test_one_is_shown_with_the_group_in_which_it_went_out(store: Store, capsys: pytest.CaptureFixture[str]):
-    group = AlertGroup(id="0f" * 16, endpoint="desk", key="", at=NOW, firing=(ONE.id, TWO.id), fresh=(ONE.id, TWO.id))
+    group = AlertGroup(id="0f" * 16, endpoint="desk", key="", at=NOW, firing=(ONE.id, TWO.id), new_alerts=(ONE.id, TWO.id))
     store.alert_groups.keep([group])
     store.alerts.log([Delivery(alert_id=group.subject, endpoint="desk", attempt=1, sent_at=NOW, status=204)])
     told = " ".join(run(capsys, "show", A).split())

@@ -14,7 +14,7 @@ import pytest
 from core.records import Alert, Evidence, alert_id
 from core.settings import Webhook
 from storage.store import Delivery, Store, open_store
-from stream.delivery.delivery_scheduler import JITTER, REACH, SCHEDULE_S, Courier, next_attempt
+from stream.delivery.delivery_scheduler import JITTER, MAX_DELIVERY_AGE, RETRY_SCHEDULE_S, DeliveryScheduler, next_attempt
 from stream.delivery.formats.generic import make_test_alert
 from stream.delivery.formats.base import is_rate_limited
 from stream.delivery.webhooks import Job, Webhooks
@@ -47,13 +47,13 @@ def store(clickhouse_server: ClickHouseServer, tmp_path: Path) -> Iterator[Store
 
 
 @pytest.fixture
-def courier(store: Store, receiver: WebhookServer, clock: Clock) -> Iterator[Callable[[], Courier]]:
+def courier(store: Store, receiver: WebhookServer, clock: Clock) -> Iterator[Callable[[], DeliveryScheduler]]:
     """A new courier over the same store: what a restart would make."""
     opened: list[Webhooks] = []
 
-    def make() -> Courier:
+    def make() -> DeliveryScheduler:
         opened.append(Webhooks([Webhook(url=receiver.url, allow_private=True, name="desk")], timeout_s=5.0, clock=clock))
-        return Courier(opened[-1], store.alerts)
+        return DeliveryScheduler(opened[-1], store.alerts)
 
     yield make
     for door in opened:
@@ -82,13 +82,13 @@ def attempt(number: int, status: int = 500, error: str = "HTTP 500", **more: Any
 
 
 def test_the_schedule_is_that_of_the_specification_with_a_jitter_that_a_restart_does_not_change():
-    for number, wait_s in enumerate(SCHEDULE_S[1:], 1):
+    for number, wait_s in enumerate(RETRY_SCHEDULE_S[1:], 1):
         due = next_attempt(attempt(number))
         assert due is not None
         assert wait_s <= (due - NOON).total_seconds() <= wait_s * (1 + JITTER)
         assert next_attempt(attempt(number)) == due
-    assert next_attempt(attempt(len(SCHEDULE_S))) is None
-    assert sum(SCHEDULE_S) > 3 * 86_400
+    assert next_attempt(attempt(len(RETRY_SCHEDULE_S))) is None
+    assert sum(RETRY_SCHEDULE_S) > 3 * 86_400
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_an_endpoint_may_ask_for_a_longer_wait():
 
 
 def test_an_alert_reaches_an_endpoint_that_was_away_for_hours_over_a_restart(
-    store: Store, receiver: WebhookServer, clock: Clock, courier: Callable[[], Courier]
+    store: Store, receiver: WebhookServer, clock: Clock, courier: Callable[[], DeliveryScheduler]
 ):
     store.alerts.insert([alert()])
     receiver.responses = [500, 503, 500, 500]
@@ -118,13 +118,13 @@ def test_an_alert_reaches_an_endpoint_that_was_away_for_hours_over_a_restart(
     assert [(d.attempt, d.status) for d in first.notify(alert())] == [(1, 500)]
     assert first.due(clock()) == []
     for number in (2, 3):
-        clock.now += timedelta(seconds=SCHEDULE_S[number - 1] * (1 + JITTER) + 1)
+        clock.now += timedelta(seconds=RETRY_SCHEDULE_S[number - 1] * (1 + JITTER) + 1)
         assert [d.attempt for d in first.due(clock())] == [number]
     second = courier()
     assert second.notify(alert()) == []  # handed on again after the restart: the schedule goes on, it does not begin anew
     assert second.due(clock()) == []
     for number, status in ((4, 500), (5, 204)):
-        clock.now += timedelta(seconds=SCHEDULE_S[number - 1] * (1 + JITTER) + 1)
+        clock.now += timedelta(seconds=RETRY_SCHEDULE_S[number - 1] * (1 + JITTER) + 1)
         assert [(d.attempt, d.status) for d in second.due(clock())] == [(number, status)]
     clock.now += timedelta(days=2)
     assert second.due(clock()) == courier().due(clock()) == []
@@ -134,23 +134,23 @@ def test_an_alert_reaches_an_endpoint_that_was_away_for_hours_over_a_restart(
 
 
 def test_after_the_last_attempt_it_is_given_up_and_the_log_has_them_all(
-    store: Store, receiver: WebhookServer, clock: Clock, courier: Callable[[], Courier]
+    store: Store, receiver: WebhookServer, clock: Clock, courier: Callable[[], DeliveryScheduler]
 ):
     store.alerts.insert([alert()])
     receiver.responses = [500] * 20
     sender = courier()
     sender.notify(alert())
-    for wait_s in SCHEDULE_S[1:]:
+    for wait_s in RETRY_SCHEDULE_S[1:]:
         clock.now += timedelta(seconds=wait_s * (1 + JITTER) + 1)
         assert len(sender.due(clock())) == 1
     clock.now += timedelta(days=1)
     assert sender.due(clock()) == []
-    assert [d.attempt for d in store.alerts.deliveries([alert().id])] == list(range(1, len(SCHEDULE_S) + 1))
-    assert clock.now - NOON > REACH
+    assert [d.attempt for d in store.alerts.deliveries([alert().id])] == list(range(1, len(RETRY_SCHEDULE_S) + 1))
+    assert clock.now - NOON > MAX_DELIVERY_AGE
 
 
 def test_an_endpoint_that_is_gone_gets_nothing_until_a_test_is_taken(
-    store: Store, receiver: WebhookServer, clock: Clock, courier: Callable[[], Courier]
+    store: Store, receiver: WebhookServer, clock: Clock, courier: Callable[[], DeliveryScheduler]
 ):
     store.alerts.insert([alert(), alert("banks")])
     receiver.responses = [410]
@@ -176,13 +176,13 @@ def test_a_chat_that_takes_so_many_a_minute_gets_all_of_them_over_a_restart_and_
     with WeCom("", lambda: clock().timestamp()) as chat:
         hook = Webhook(url=chat.url, format="wecom", allow_private=True, name="chat")
         door = Webhooks([hook], clock=clock)
-        first = Courier(door, store.alerts)
+        first = DeliveryScheduler(door, store.alerts)
         made = [delivery for each in alerts for delivery in first.notify(each)]
         assert sum(delivery.delivered for delivery in made) == 20
         assert sum(map(is_rate_limited, made)) == 10
         door.close()
         door = Webhooks([hook], clock=clock)
-        second = Courier(door, store.alerts)
+        second = DeliveryScheduler(door, store.alerts)
         assert second.notify(alerts[-1]) == []  # it is in the log that it waits
         clock.now += timedelta(seconds=61)  # what was sent before the restart is not known after it; the chat would say so
         assert [delivery.delivered for delivery in second.due(clock())] == [True] * 10
@@ -200,7 +200,7 @@ def test_an_alert_of_several_messages_goes_on_after_those_that_were_taken_over_a
         hook = Webhook(url=chat.url, format="wecom", allow_private=True, name="chat")
         for restart in range(3):
             door = Webhooks([hook], clock=clock)
-            courier = Courier(door, store.alerts)
+            courier = DeliveryScheduler(door, store.alerts)
             made = courier.due(clock()) if restart else courier.notify(long)
             clock.now += timedelta(seconds=61)
             door.close()
@@ -221,7 +221,7 @@ def test_what_an_endpoint_does_not_want_is_neither_sent_nor_logged(store: Store,
     }  # fmt: skip
     door = Webhooks([Webhook(url=receiver.url, allow_private=True, name=name, **given) for name, given in filters.items()], clock=clock)
     store.alerts.insert([alert()])
-    courier = Courier(door, store.alerts)
+    courier = DeliveryScheduler(door, store.alerts)
     assert sorted(delivery.endpoint for delivery in courier.notify(alert())) == ["all", "rule"]
     assert sorted(delivery.endpoint for delivery in store.alerts.deliveries([alert().id])) == ["all", "rule"]
     assert courier.notify(alert()) == courier.due(clock()) == []
@@ -233,7 +233,7 @@ def test_an_endpoint_that_is_paused_while_an_alert_waits_goes_on_with_it_afterwa
     receiver.responses = [500]
     for paused, statuses in ((False, [500]), (True, []), (False, [204])):
         door = Webhooks([Webhook(url=receiver.url, allow_private=True, name="desk", paused=paused)], clock=clock)
-        courier = Courier(door, store.alerts)
+        courier = DeliveryScheduler(door, store.alerts)
         assert [delivery.status for delivery in (courier.notify(alert()) or courier.due(clock()))] == statuses
         clock.now += timedelta(seconds=10)
         door.close()

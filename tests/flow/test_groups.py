@@ -16,9 +16,9 @@ from core.settings import Settings, Webhook
 from domain.alert_lifecycle import event, silence
 from models.inference.keyword import KeywordClassifier
 from storage.store import Store
-from stream.delivery.delivery_scheduler import SCHEDULE_S, Courier
-from stream.delivery.group_planner import Planner
-from stream.delivery.suppression import Gate, Muting
+from stream.delivery.delivery_scheduler import RETRY_SCHEDULE_S, DeliveryScheduler
+from stream.delivery.group_planner import GroupPlanner
+from stream.delivery.suppression import Suppressor, SuppressionPolicy
 from stream.delivery.webhooks import Webhooks
 from stream.detection.auto_resolve import AutoResolver
 from stream.worker.pipeline import Pipeline
@@ -44,9 +44,9 @@ class Desk:
         self.hook = msgspec.structs.replace(self.hook, **changes)
         settings = Settings(webhooks=(self.hook,), quiet_hours=self.quiet)
         self.doors.append(Webhooks(settings.webhooks, clock=lambda: self.now))
-        gate = Gate(self.store, Muting.from_settings(settings, self.doors[-1].labels))
-        self.planner = Planner(self.store, gate, self.doors[-1].groupings)
-        self.courier = Courier(self.doors[-1], self.store.alerts, gate, lambda: self.now, self.planner)
+        gate = Suppressor(self.store, SuppressionPolicy.from_settings(settings, self.doors[-1].labels))
+        self.planner = GroupPlanner(self.store, gate, self.doors[-1].groupings)
+        self.courier = DeliveryScheduler(self.doors[-1], self.store.alerts, gate, lambda: self.now, self.planner)
         self.resolver = AutoResolver(self.store, settings.alert_resolve_after_s)
 
     def rings(self, series: str, severity: Severity = "warning") -> Alert:
@@ -156,7 +156,7 @@ def test_a_group_is_tried_again_with_the_same_id_and_words(desk: Callable[..., D
     assert len(on.after(seconds=40, step_s=1)) == 2
     on.store.alert_lifecycle.add([event(alerts[0].id, "acknowledged", "王芳", on.now)])
     on.restart()
-    assert len(on.after(seconds=SCHEDULE_S[2] * 1.2)) == 1
+    assert len(on.after(seconds=RETRY_SCHEDULE_S[2] * 1.2)) == 1
     assert len(set(on.ids)) == 1
     assert len({request.body for request in receiver.requests}) == 1
     assert [each.attempt for each in on.store.deliveries_of(alerts[1].id)] == [1, 2, 3]
@@ -179,7 +179,7 @@ def test_a_group_that_was_not_taken_waits_only_when_all_that_fires_in_it_is_sile
 
 
 def test_that_it_is_over_is_told_once_and_what_was_over_before_it_was_told_not_at_all(desk: Callable[..., Desk]):
-    on = desk(**CHAT | {"tell_resolved": True})
+    on = desk(**CHAT | {"send_resolved": True})
     brief, alert, other = on.rings("topic:brief"), on.rings("topic:banks"), on.rings("topic:credit")
     on.store.alert_lifecycle.add([event(brief.id, "resolved", "bob", on.now + timedelta(seconds=5))])
     on.now += timedelta(seconds=6)
@@ -310,7 +310,7 @@ def test_a_paused_endpoint_hears_nothing_of_what_rang_meanwhile(desk: Callable[.
 
 
 def test_that_it_is_over_is_not_told_in_quiet_hours(desk: Callable[..., Desk]):
-    on = desk(group_wait_s=30.0, tell_resolved=True, quiet="21:00-07:00 Asia/Shanghai")
+    on = desk(group_wait_s=30.0, send_resolved=True, quiet="21:00-07:00 Asia/Shanghai")
     alert = on.rings("topic:banks")
     assert on.after(minutes=1) == [("alerts.group", ["topic:banks"], [])]
     on.now = NOON + timedelta(hours=1)

@@ -16,8 +16,8 @@ from core.records import Alert, Severity, alert_id
 from core.settings import Settings, Webhook
 from domain.alert_lifecycle import event, silence
 from storage.store import Store
-from stream.delivery.delivery_scheduler import Courier
-from stream.delivery.suppression import Gate, Muting
+from stream.delivery.delivery_scheduler import DeliveryScheduler
+from stream.delivery.suppression import Suppressor, SuppressionPolicy
 from stream.delivery.webhooks import Webhooks
 from stream.detection.auto_resolve import AutoResolver
 from tests.helpers.webhook_server import WebhookServer
@@ -41,8 +41,8 @@ class Desk:
 
     def restart(self) -> None:
         self.doors.append(Webhooks(self.settings.webhooks, timeout_s=5.0, clock=lambda: self.now))
-        gate = Gate(self.store, Muting.from_settings(self.settings, self.doors[-1].labels))
-        self.courier = Courier(self.doors[-1], self.store.alerts, gate, lambda: self.now)
+        gate = Suppressor(self.store, SuppressionPolicy.from_settings(self.settings, self.doors[-1].labels))
+        self.courier = DeliveryScheduler(self.doors[-1], self.store.alerts, gate, lambda: self.now)
         self.resolver = AutoResolver(self.store, self.settings.alert_resolve_after_s)
 
     def raised(self, series: str, severity: Severity = "warning") -> Alert:
@@ -191,4 +191,4 @@ def test_that_a_silence_ends_soon_is_said_once(desk: Callable[..., Desk], monkey
 @pytest.mark.parametrize("wrong", [{"quiet_hours": "always"}, {"alert_inhibit": "topic > company"}])
 def test_settings_that_cannot_be_are_refused_at_the_start(wrong: dict[str, str]):
     with pytest.raises(UserError):
-        Muting.from_settings(msgspec.structs.replace(Settings(), **wrong), ())
+        SuppressionPolicy.from_settings(msgspec.structs.replace(Settings(), **wrong), ())

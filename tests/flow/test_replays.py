@@ -12,15 +12,15 @@ import pytest
 from core.settings import Webhook
 from domain.alert_lifecycle import silence
 from storage.store import Replay, Store, open_store
-from stream.delivery.delivery_scheduler import SCHEDULE_S, Courier
+from stream.delivery.delivery_scheduler import RETRY_SCHEDULE_S, DeliveryScheduler
 from stream.delivery.formats.generic import TEST
-from stream.delivery.suppression import Gate, Muting
+from stream.delivery.suppression import Suppressor, SuppressionPolicy
 from stream.delivery.webhooks import Webhooks
 from tests.flow.test_courier import NOON, Clock, alert
 from tests.helpers.webhook_server import WebhookServer
 from tests.helpers.servers import ClickHouseServer
 
-Made = Callable[..., Courier]
+Made = Callable[..., DeliveryScheduler]
 
 
 @pytest.fixture
@@ -41,10 +41,10 @@ def courier(store: Store, receiver: WebhookServer, clock: Clock) -> Iterator[Mad
     """A new courier over the same store: what a restart would make."""
     opened: list[Webhooks] = []
 
-    def make(paused: bool = False, gate: bool = False) -> Courier:
+    def make(paused: bool = False, gate: bool = False) -> DeliveryScheduler:
         opened.append(Webhooks([Webhook(url=receiver.url, allow_private=True, name="desk", paused=paused)], timeout_s=5.0, clock=clock))
-        kept = Gate(store, Muting()) if gate else None
-        return Courier(opened[-1], store.alerts, kept, clock, replays=store.replays)
+        kept = Suppressor(store, SuppressionPolicy()) if gate else None
+        return DeliveryScheduler(opened[-1], store.alerts, kept, clock, replays=store.replays)
 
     yield make
     for door in opened:
@@ -92,7 +92,7 @@ def test_what_was_given_up_is_tried_once_more(store: Store, receiver: WebhookSer
     ask(store, 1, clock)
     clock.now += timedelta(seconds=6)
     assert [(d.attempt, d.status) for d in sender.due(clock())] == [(2, 500)]
-    clock.now += timedelta(seconds=2 * SCHEDULE_S[2])
+    clock.now += timedelta(seconds=2 * RETRY_SCHEDULE_S[2])
     assert [(d.attempt, d.status) for d in sender.due(clock())] == [(3, 204)], "it goes on by the schedule"
 
 

@@ -89,8 +89,8 @@ def test_what_rings_says_why_and_is_silent_without_what_it_names(store: Store):
     why = alert.why
     assert why is not None
     assert (why.stories, why.more, why.first_source, why.first_at) == (8, False, "s0", NOON)
-    assert 1 <= why.carried == len(why.needed) < 8
-    assert tuple(item.id for item in alert.evidence)[: why.carried] == why.needed[:6]
+    assert 1 <= why.decisive_count == len(why.decisive_article_ids) < 8
+    assert tuple(item.id for item in alert.evidence)[: why.decisive_count] == why.decisive_article_ids[:6]
     assert len({item.id for item in alert.evidence}) == 6
     words = {found.word: found.stories for found in why.words}
     assert words["违约"] == 5 and words["bond"] == 3
@@ -103,7 +103,7 @@ def test_what_rings_says_why_and_is_silent_without_what_it_names(store: Store):
     for table in ("alerts", "peaks", "alert_last_breach", "articles", "mentions", "article_keys"):
         store.client.command(f"TRUNCATE TABLE {table}")
     save(store, calm())
-    without = [item for item in crisis() if item.score.story not in {sha(f"bad{n}") for n in range(8) if sha(f"bad{n}") in why.needed}]
+    without = [item for item in crisis() if item.score.story not in {sha(f"bad{n}") for n in range(8) if sha(f"bad{n}") in why.decisive_article_ids}]
     assert len(without) < len(crisis())
     assert alert.id not in {other.id for other in watcher(store).watch(save(store, without), now)}
 
@@ -121,7 +121,7 @@ def test_alerts_of_other_rules_are_explained_as_far_as_there_are_articles(store:
 
     share = given("company:YZ", "negative_share")
     assert share.why is not None
-    assert (share.why.stories, share.why.carried, share.why.needed, share.why.chart) == (8, 0, (), None)
+    assert (share.why.stories, share.why.decisive_count, share.why.decisive_article_ids, share.why.chart) == (8, 0, (), None)
     assert {word.word for word in share.why.words} >= {"违约", "bond"} and len(share.evidence) == 6
     save(store, [scored("good", 3, "远舟控股获得新贷款", bad=False, source="s1")])
     assert [(given("company:YZ", measure).why or Why()).stories for measure in ("negative_share", "volume", "mean_tone")] == [8, 9, 9]

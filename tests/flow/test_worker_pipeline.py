@@ -23,7 +23,7 @@ from stream.detection.minute_counts_cache import TTL_S, MinuteCountsCache
 from stream.detection.spike_rule import SpikeRule
 from stream.detection.threshold import AlertThreshold
 from stream.worker.batches import Raw
-from stream.worker.pipeline import Drafts, Pipeline
+from stream.worker.pipeline import ClassifiedBatch, Pipeline
 from stream.worker.retry import DutyCycle
 from tests.helpers.worker import article
 
@@ -78,7 +78,7 @@ def rows(store: Store) -> list[tuple[object, ...]]:
 def run(store: Store, batches: Sequence[Sequence[Article]], now: datetime, *, ahead: int = 0) -> list[Alert]:
     """Each batch through score and watch, `ahead` ones drafted before the one before them is kept; what rang, in order."""
     pipeline = Pipeline(KeywordClassifier(), store, RULE, pace=UNHURRIED)
-    drafted: list[Drafts] = []
+    drafted: list[ClassifiedBatch] = []
     rang: list[Alert] = []
     for batch in [*batches, *[[]] * ahead]:
         drafted.append(pipeline.draft(raws(batch), now))

@@ -34,7 +34,7 @@ from stream.delivery.suppression import SuppressionPolicy
 from stream.delivery.webhooks import Webhooks
 from stream.detection.spike_rule import SpikeRule
 from stream.worker import app, watchdogs
-from stream.worker.dead_letters import flood_of
+from stream.worker.circuit_breaker import load_circuit_breaker
 from stream.worker.pipeline import Pipeline
 from stream.worker.retry import RetryPolicy
 
@@ -219,7 +219,7 @@ def main() -> None:
     faulty(store, plan)
     rule = SpikeRule(warmup_s=plan.warmup_s, false_per_week=100.0)
     retry = RetryPolicy(deadline_s=plan.patience_s, sleep=said_sleep)
-    flood = flood_of(plan.dead_letter_max_ratio, store, datetime.now(UTC))
+    flood = load_circuit_breaker(plan.dead_letter_max_ratio, store, datetime.now(UTC))
     every = SuppressionPolicy(rules=())  # no alert speaks for another: each is delivered, so that each can be missed
     pipeline = Pipeline(Poisonable(), store, rule, Webhooks(plan.webhooks), retry=retry, flood=flood, muting=every)
     asyncio.run(_run(plan, pipeline))

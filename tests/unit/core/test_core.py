@@ -38,7 +38,7 @@ class TestWire:
         st.text(st.characters(exclude_categories=["Cs"]), max_size=500),
     )
     def test_what_is_encoded_is_decoded_again(self, title: str, text: str):
-        sent = article(title=title, text=text, bands=(0, 2**63 - 1))
+        sent = article(title=title, text=text, lsh_bands=(0, 2**63 - 1))
         assert decode(encode(sent), Article) == sent
 
     @pytest.mark.parametrize(

@@ -22,8 +22,8 @@ KINDS: tuple[type[Any], ...] = (Article, Score, Alert)
 Record = Article | Score | Alert
 records: st.SearchStrategy[Record] = st.one_of(articles, scores, alerts)
 
-COUNTS = ("observed", "total", "sources", "window_s", "stories", "carried", "read", "negative", "step_s")
-HOLDS = {"bands": 2**63 - 1} | dict.fromkeys(COUNTS, 2**32 - 1)
+COUNTS = ("observed", "total", "sources", "window_s", "stories", "decisive_count", "read", "negative", "step_s")
+HOLDS = {"lsh_bands": 2**63 - 1} | dict.fromkeys(COUNTS, 2**32 - 1)
 """What a column of the store holds, at most."""
 
 

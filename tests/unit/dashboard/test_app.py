@@ -200,7 +200,7 @@ def test_any_path_is_a_page(app: dash.Dash, client: Any, path: str):
     assert client.post(CALLBACK_PATH, json=sent).status_code == 200
 
 
-def test_an_unknown_alert_has_a_page_that_says_so(app: dash.Dash, client: Any):
+def test_an_unknown_alert_shows_a_not_found_page(app: dash.Dash, client: Any):
     answer = client.post(CALLBACK_PATH, json=callback_body(app, "al-summary.children", al_key_data="nope"))
     assert text("missing.alert", "en").split(".")[0] in answer.text
 

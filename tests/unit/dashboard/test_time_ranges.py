@@ -43,13 +43,13 @@ def test_a_free_range_is_read_as_it_was_written_and_has_windows_that_fit_a_chart
         None, 7, ["24h"],
     ],
 )  # fmt: skip
-def test_nonsense_is_no_range_and_the_page_says_so(key: object):
+def test_an_invalid_range_is_refused_and_the_page_shows_an_error(key: object):
     assert range_of(key) is None
     view = parse({"range": key})
     assert (view.range, view.odd_range) == ("24h", bool(key))
 
 
-def test_a_range_is_said_and_set_on_the_viewers_clock():
+def test_a_range_is_shown_and_set_in_the_viewers_time_zone():
     key = free_key(NOW, NOW + timedelta(hours=3))
     chosen = range_of(key)
     assert chosen is not None

@@ -100,7 +100,7 @@ def test_a_judgement_is_kept_with_who_and_why_and_counted_at_once(app: dash.Dash
     ring(store, "topic:energy", minutes=60 * 24 * 40)
     before = json.dumps(post(app, "pr-table.children"))
     assert "0 of 2 alerts were judged" in before
-    answer = post(app, "vd-said.children", "vd-false", vd_false_n_clicks=1, al_key_data=key, vd_note_value="<b>旧闻</b>")
+    answer = post(app, "vd-message.children", "vd-false", vd_false_n_clicks=1, al_key_data=key, vd_note_value="<b>旧闻</b>")
     assert "False alarm" in json.dumps(answer)
     (kept,) = store.alert_lifecycle.events([key])
     assert (kept.kind, kept.actor, kept.text) == ("verdict_false", "local", "<b>旧闻</b>")
@@ -123,7 +123,7 @@ def test_a_judgement_is_kept_with_who_and_why_and_counted_at_once(app: dash.Dash
 
 @pytest.mark.parametrize("key", ["none", "", None, 7, "x' OR 1=1 --"])
 def test_an_alert_that_there_is_not_is_not_judged(app: dash.Dash, store: Store, key: Any):
-    asked = callback_body(app, "vd-said.children", view_data={"lang": "en"}, vd_right_n_clicks=1, al_key_data=key)
+    asked = callback_body(app, "vd-message.children", view_data={"lang": "en"}, vd_right_n_clicks=1, al_key_data=key)
     asked["changedPropIds"] = ["vd-right.n_clicks"]
     assert app.server.test_client().post("/_dash-update-component", json=asked).status_code in (200, 204)
     assert store.client.query("SELECT count() FROM alert_events")[0][0] == 0

@@ -128,7 +128,7 @@ def test_volume_counts_each_story_once():
     assert list(share.y) == [2 / 9, 1.0]
 
 
-def test_the_window_that_rang_is_marked_with_what_was_expected():
+def test_the_window_of_the_alert_is_marked_with_the_expected_count():
     figure = every(EN)["around"]
     shade = figure.layout.shapes[0]
     assert (shade.x0, shade.x1) == ("2026-11-22T02:00:00", "2026-11-22T03:00:00")
@@ -138,7 +138,7 @@ def test_the_window_that_rang_is_marked_with_what_was_expected():
     assert all(early < late for early, late in pairwise(figure.data[0].x))
 
 
-def test_an_empty_chart_says_so():
+def test_an_empty_chart_shows_a_message():
     for figure in (charts.mood([], ["energy"], [], BOUNDS, ZH), charts.heat([], ["energy"], BOUNDS, ZH), charts.volume([], BOUNDS, ZH)):
         assert figure.layout.annotations[0].text == "该时间范围内暂无文章"
         assert not figure.data

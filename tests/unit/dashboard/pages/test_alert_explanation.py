@@ -44,7 +44,7 @@ def texts(node: Any) -> list[str]:
     return [] if node is None else [str(node)]
 
 
-def test_it_is_said_in_either_language_and_in_the_viewers_time():
+def test_the_explanation_is_shown_in_either_language_and_in_the_viewers_time_zone():
     english, chinese = (" ".join("".join(texts(explanation_list(alert(), view))).split()) for view in (EN, ZH))
     assert "3 of 900+ stories: without them it would not have rung" in english
     assert "新浪财经 · 22 Nov 12:03" in english and "Words (of the 300 most negative stories)违约 8" in english
@@ -59,7 +59,7 @@ def test_companies_lead_to_their_series_whatever_they_are_called():
     assert "\u202e" not in "".join(texts(explanation_list(alert(), EN)))
 
 
-def test_an_alert_of_before_or_without_stories_says_nothing():
+def test_an_alert_without_an_explanation_or_stories_shows_none():
     assert explanation_list(alert(None), EN) is explanation_list(alert(Why()), EN) is None
     assert explanation_list(alert(msgspec.structs.replace(WHY, decisive_count=0, words=(), companies=(), first_at=None)), ZH) is None
 

@@ -163,7 +163,9 @@ def test_all_that_failed_of_an_endpoint_and_nothing_else_is_asked_for(store: Sto
         ("desk", [str(n) for n in range(501)], "too many at once"),
     ],
 )
-def test_what_cannot_be_sent_once_more_is_said(store: Store, desk: StoredDeliveryService, endpoint: str, subjects: list[str], why: str):
+def test_a_delivery_that_cannot_be_resent_shows_an_error(
+    store: Store, desk: StoredDeliveryService, endpoint: str, subjects: list[str], why: str
+):
     store.alerts.log([sent("a"), sent(TEST), sent("a", "left", status=410, error="HTTP 410")])
     with pytest.raises(UserError, match=why):
         desk.replay(endpoint, subjects, deeds_of(store))
@@ -239,7 +241,7 @@ def test_odd_requests_are_refused_and_ask_for_nothing(app: dash.Dash, store: Sto
     assert store.audit.latest(5) == []
 
 
-def test_a_process_that_knows_no_endpoints_and_a_store_that_is_away_are_said(app: dash.Dash, store: Store):
+def test_a_missing_service_and_a_lost_store_show_errors(app: dash.Dash, store: Store):
     without = create_app(store, Settings(dashboard_login="none"), now=lambda: NOW)
     assert "not to be had" in json.dumps(shown(without)["de-problem"])
     store.client.command("RENAME TABLE deliveries TO deliveries_gone")
@@ -251,7 +253,7 @@ def test_a_process_that_knows_no_endpoints_and_a_store_that_is_away_are_said(app
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_an_empty_log_says_so_in_both_languages(language: Any):
+def test_an_empty_log_shows_a_message_in_both_languages(language: Any):
     view = View(language=language)
-    said = words_of([deliveries.places([], NOW, view), deliveries.table([], {}, NOW, view)])
-    assert ("docs/webhooks.md" in said) and (("Nothing was sent" if language == "en" else "没有推送") in said)
+    shown_text = words_of([deliveries.places([], NOW, view), deliveries.table([], {}, NOW, view)])
+    assert ("docs/webhooks.md" in shown_text) and (("Nothing was sent" if language == "en" else "没有推送") in shown_text)

@@ -84,8 +84,8 @@ def test_the_buttons_write_what_was_done_and_by_whom(app: dash.Dash, store: Stor
     key = ring(store)
     assert press(app, "ac-acknowledge", key)[0] == 200
     assert press(app, "ac-assign", key, ac_words_value="李雷")[0] == 200
-    status, said = press(app, "ac-note", key, ac_words_value="已联系 <b>desk</b> =1+1")
-    assert (status, "noted" in said) == (200, True)
+    status, shown_text = press(app, "ac-note", key, ac_words_value="已联系 <b>desk</b> =1+1")
+    assert (status, "noted" in shown_text) == (200, True)
     events = store.alert_lifecycle.events([key])
     assert sorted((each.kind, each.actor, each.text) for each in events) == [
         ("acknowledged", "local", ""),
@@ -103,10 +103,10 @@ def test_the_buttons_write_what_was_done_and_by_whom(app: dash.Dash, store: Stor
     assert [alert.id for alert in reads_of(store).alerts()] == [key]
 
 
-def test_a_silence_holds_the_series_back_and_says_until_when(app: dash.Dash, store: Store):
+def test_a_silence_suppresses_the_series_and_shows_its_end(app: dash.Dash, store: Store):
     key = ring(store)
-    status, said = press(app, "ac-silence", key, ac_reason_value="年报季", ac_span_value="1h")
-    assert (status, "13:00" in said) == (200, True)
+    status, shown_text = press(app, "ac-silence", key, ac_reason_value="年报季", ac_span_value="1h")
+    assert (status, "13:00" in shown_text) == (200, True)
     (made,) = store.silences.all()
     assert (made.series, made.author, made.comment) == ((CREDIT,), "local", "年报季")
     assert made.ends_at - made.starts_at == timedelta(hours=1)
@@ -127,10 +127,10 @@ def test_a_silence_holds_the_series_back_and_says_until_when(app: dash.Dash, sto
         ("ac-silence", {"ac_reason_value": {"a": 1}, "ac_span_value": ["x"]}, "is delivered until"),  # odd, and harmless
     ],
 )
-def test_what_cannot_be_done_is_said_and_nothing_breaks(app: dash.Dash, store: Store, button: str, values: Any, complaint: str):
-    status, said = press(app, button, ring(store), **values)
+def test_an_action_that_fails_shows_an_error_and_changes_nothing(app: dash.Dash, store: Store, button: str, values: Any, complaint: str):
+    status, shown_text = press(app, button, ring(store), **values)
     assert status == 200
-    assert complaint in said
+    assert complaint in shown_text
 
 
 @pytest.mark.parametrize("key", ["none", "", None, 7, "x' OR 1=1 --", "é" * 500])
@@ -167,7 +167,7 @@ def test_the_inbox_lists_what_is_asked_for_and_marks_what_is_not_delivered(store
     assert open_word in words_of(inbox.table(rows, NOW, View(language=language, state="all")))
 
 
-def test_an_alerts_page_says_why_it_was_not_sent(store: Store):
+def test_the_page_of_an_alert_shows_why_it_was_not_sent(store: Store):
     key = ring(store)
     why = SuppressedDelivery(
         alert_id=key, endpoint="desk", cause="quiet hours", owner="quiet hours", at=NOW, until=None, text="quiet hours until 08:00"

@@ -60,7 +60,7 @@ def test_an_address_holds_the_whole_search(find: Criteria, before: SearchCursor 
 
 
 @given(st.dictionaries(st.sampled_from(["q", "language", "source", "genre", "topic", "company", "sentiment", "before"]), anything))
-def test_whatever_an_address_says_is_a_search(data: dict[str, Any]):
+def test_any_address_parses_to_a_valid_search(data: dict[str, Any]):
     view = parse({"find": data})
     assert view.find.language in ("", "zh", "en")
     assert view.find.genre in ("", "news", "social", "filing")
@@ -118,7 +118,7 @@ def alert(name: str = "topic:energy", hour: int = 2) -> Alert:
 BAND = [Usual(0.0, 1.0, 3.0)] * 6
 
 
-def test_a_trend_shows_what_was_what_is_usual_and_what_rang():
+def test_a_trend_shows_counts_baseline_and_alerts():
     figure = charts.trend("topic:energy", [0, 1, 7, 2, 0, 0], BAND, [alert(), alert(hour=-5)], BOUNDS, View())
     low, high, mean, bars, bells = figure.data
     assert (list(low.y), list(high.y), list(mean.y)) == ([0.0] * 6, [3.0] * 6, [1.0] * 6)
@@ -130,7 +130,7 @@ def test_a_trend_shows_what_was_what_is_usual_and_what_rang():
     assert figure.layout.yaxis.range[1] > 7
 
 
-def test_a_trend_without_a_past_has_no_band_and_an_empty_one_says_so():
+def test_a_trend_without_history_has_no_band_and_an_empty_one_a_message():
     assert [trace.uid for trace in charts.trend("topic:x", [1, 0], [], [], BOUNDS, View()).data] == ["negative"]
     zh = View(language="zh", theme="dark", zone="Asia/Shanghai")
     assert charts.trend("topic:x", [0, 0], [], [], BOUNDS, zh).layout.annotations[0].text == "该时间范围内暂无文章"
@@ -195,7 +195,7 @@ def said(what: Any, company: Any = WHOLE, sentiment: Any = "neutral", topics: An
     return [(label.task, label.company, label.labels) for label in labels]
 
 
-def test_what_a_person_says_becomes_labels_of_the_model_that_was_looked_at():
+def test_feedback_becomes_labels_with_the_model_that_was_shown():
     assert said("right") == [("sentiment", "", ("negative",)), ("topic", "", ("credit",))]
     assert said("right", "ACME") == [("sentiment", "ACME", ("positive",))]
     assert said("sentiment") == [("sentiment", "", ("neutral",))]
@@ -212,7 +212,7 @@ def test_what_a_person_says_becomes_labels_of_the_model_that_was_looked_at():
         ("topics", WHOLE, "x", "credit"),
     ],
 )
-def test_what_says_nothing_is_no_label(what: Any, company: Any, sentiment: Any, topics: Any):
+def test_empty_feedback_is_refused(what: Any, company: Any, sentiment: Any, topics: Any):
     with pytest.raises(BadRecord):
         said(what, company, sentiment, topics)
 

@@ -75,9 +75,9 @@ def shown(app: dash.Dash, output: str, **values: Any) -> Any:
     return answer.json["response"]
 
 
-def secret_in(said: str) -> str:
+def secret_in(shown_text: str) -> str:
     """The one-time secret of an answer."""
-    found = json.loads(said)
+    found = json.loads(shown_text)
     children = (found.get("pe-message") or found["tk-message"])["children"]["props"]["children"]
     return str(next(child["props"]["children"] for child in children if child["type"] == "Code"))
 
@@ -132,7 +132,7 @@ def test_the_last_admin_stays_one(app: dash.Dash, store: Store, button: str, val
         ("tk-revoke", {"tk_chosen_value": "none"}, "Choose a token"),
     ],
 )
-def test_what_cannot_be_done_is_said_and_changes_nothing(app: dash.Dash, store: Store, button: str, values: Any, complaint: str):
+def test_a_refused_action_shows_an_error_and_changes_nothing(app: dash.Dash, store: Store, button: str, values: Any, complaint: str):
     before = len(store.audit.latest(100))
     assert complaint in press(app, button, **values)
     assert len(store.audit.latest(100)) == before
@@ -201,10 +201,10 @@ def test_odd_questions_are_answered(app: dash.Dash, odd: Any):
 def test_what_was_written_is_data_and_long_text_is_folded():
     entry = AuditEntry(at=NOW, actor="<script>", action="rules changed", before="", after="x" * 500)
     for language, words in (("en", "changed the rules"), ("zh", "更改规则")):
-        said = words_of(audit.table([entry], View(language=language)))  # type: ignore[arg-type]
-        assert words in said
-        assert "Details" in said
-        assert "dangerously" not in said
+        shown_text = words_of(audit.table([entry], View(language=language)))  # type: ignore[arg-type]
+        assert words in shown_text
+        assert "Details" in shown_text
+        assert "dangerously" not in shown_text
     assert audit.kind_words("some new thing", View()) == "some new thing"
 
 
@@ -215,7 +215,7 @@ def test_only_admins_are_led_to_the_page():
         assert led is drawn is seen
 
 
-def test_a_store_that_is_away_is_said(app: dash.Dash, store: Store):
+def test_a_lost_store_shows_an_error(app: dash.Dash, store: Store):
     for table in ("accounts", "audit"):
         store.client.command(f"RENAME TABLE {table} TO {table}_gone")
     try:

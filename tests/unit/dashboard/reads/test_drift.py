@@ -24,8 +24,8 @@ def said(
     return DailyPredictions(day, language, articles, negative, positive, confidence * articles)
 
 
-def judged(said: tuple[float, float, float], label: str, model: str = "m1", language: str = "en") -> LabelledPrediction:
-    return LabelledPrediction("sentiment", (label,), model, language, said, ("credit",), ())
+def judged(shown_text: tuple[float, float, float], label: str, model: str = "m1", language: str = "en") -> LabelledPrediction:
+    return LabelledPrediction("sentiment", (label,), model, language, shown_text, ("credit",), ())
 
 
 def test_months_are_whole_days_and_today_lies_in_the_last():
@@ -46,7 +46,7 @@ def test_sentiments_are_split_by_month_and_language():
     assert drift.sentiments(days, SPLIT, "zh").distance is None, "no month before"
 
 
-def test_few_articles_tell_nothing():
+def test_few_articles_give_no_drift_value():
     assert drift.sentiments([said(40, 0, 0, LEAST - 1), said(1, 9, 9, LEAST)], SPLIT).distance is None
     assert drift.sentiments([said(40, 0, 0, LEAST), said(1, 9, 9, LEAST)], SPLIT).distance is not None
 
@@ -67,7 +67,7 @@ def test_topics_are_counted_by_month():
     assert found.distance == pytest.approx(1)
 
 
-def test_right_is_what_the_person_says():
+def test_a_prediction_is_right_when_it_equals_the_label():
     assert is_right(judged((0.5, 0.3, 0.2), "negative"))
     assert not is_right(judged((0.4, 0.4, 0.2), "negative")), "a tie is not negative"
     topics = LabelledPrediction("topic", ("credit", "macro"), "m1", "en", (0.1, 0.8, 0.1), ("macro", "credit", "own_topic"), ())

@@ -61,7 +61,7 @@ def test_the_share_and_the_tone_are_the_series_own():
     assert furthest(found, "tone")[0].scores["tone"] < 0
 
 
-def test_one_bad_story_is_no_mood_and_a_short_past_says_nothing():
+def test_one_negative_story_or_a_short_history_gives_no_mover():
     known = habits(past("topic:x", {3: 1}), ["topic:x"], NOW - timedelta(weeks=4), NOW, 3_600)
     assert furthest(moved([point("topic:x", NOW, 1, 1, -1.0)], known, NOW, NOW + HOUR), "negative") == []
     assert habits(past("topic:x", {3: 1}, hours=24), ["topic:x"], NOW - timedelta(days=1), NOW, 3_600) == {}
@@ -122,7 +122,7 @@ def test_a_company_in_a_crisis_leads_the_table_whether_or_not_sums_were_made(sto
     assert [(mover.series, mover.stories, mover.negative) for mover in again] == [(m.series, m.stories, m.negative) for m in found]
 
 
-def test_without_a_past_the_table_says_so():
+def test_without_history_the_table_shows_a_message():
     assert "一切如常" in str(
         table([Mover("topic:x", 9, 1, 0.0, 9.0, 1.0, 0.0, {"negative": 0.0, "volume": 0.0, "tone": 0.0})], {}, View(language="zh"))
     )

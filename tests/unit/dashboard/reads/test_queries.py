@@ -138,7 +138,7 @@ def test_a_value_is_kept_until_one_of_its_kinds_changes_and_a_dear_one_for_its_t
     assert cache.get("k", 2.0, load, ["articles"]) == 5
 
 
-def test_who_waits_too_long_for_the_first_value_is_told():
+def test_waiting_too_long_for_the_first_value_raises():
     cache = Cache(patience_s=0.01)
     started, gate = threading.Event(), threading.Event()
 

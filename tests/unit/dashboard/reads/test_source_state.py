@@ -148,14 +148,14 @@ def beat(id_: str, at: datetime, state: Any = "ready", roles: tuple[str, ...] = 
     return Heartbeat(id=id_, roles=roles, host="h", pid=1, version="1", started_at=NOW - timedelta(days=2), at=at, state=state)
 
 
-def test_a_process_that_is_not_heard_for_a_minute_is_gone_and_stays_in_view_for_an_hour():
+def test_a_process_without_heartbeat_for_a_minute_is_lost_and_listed_for_an_hour():
     alive, gone = beat("a", NOW - MINUTE), beat("b", NOW - 61 * timedelta(seconds=1))
     ended, old = beat("c", NOW - 30 * MINUTE, "ended"), beat("d", NOW - 61 * MINUTE)
     assert [is_gone(each, NOW) for each in (alive, gone, ended, old)] == [False, True, False, True]
     assert [each.id for each in shown([old, ended, gone, alive], NOW)] == ["a", "b", "c"]
 
 
-def test_deliveries_count_by_their_last_attempt_and_what_waits_is_told_apart():
+def test_deliveries_count_by_their_last_attempt_and_waiting_ones_separately():
     def made(alert: str, endpoint: str, status: int, error: str = "", at: int = 0) -> Delivery:
         return Delivery(alert_id=alert, endpoint=endpoint, attempt=1, sent_at=NOW - at * MINUTE, status=status, error=error)
 

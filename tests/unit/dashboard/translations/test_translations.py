@@ -41,7 +41,7 @@ def fields(label: str) -> set[str]:
 
 
 @pytest.mark.parametrize("key", sorted(LABELS))
-def test_each_label_says_the_same_in_both_languages(key: str):
+def test_each_text_exists_in_both_languages_with_the_same_placeholders(key: str):
     english, chinese = LABELS[key]
     assert english.strip()
     assert chinese.strip()
@@ -124,14 +124,14 @@ def raised(**more: object) -> Alert:
         ),
     ],
 )
-def test_each_measure_is_said_on_the_card_and_on_the_page(alert: Alert, english: tuple[str, str], chinese: tuple[str, str]):
+def test_each_measure_is_shown_on_the_card_and_on_the_page(alert: Alert, english: tuple[str, str], chinese: tuple[str, str]):
     for language, words in (("en", english), ("zh", chinese)):
         view = View(language=language)  # type: ignore[arg-type]
         assert measures.words(alert, view.language) == words
         for shown in (alert_card(alert, NOW, view), summary(alert, NOW, view)):
-            said = str(shown.to_plotly_json())
-            assert words[1] in said
-            assert words[0] in said or alert.measure == "surprise"
+            shown_text = str(shown.to_plotly_json())
+            assert words[1] in shown_text
+            assert words[0] in shown_text or alert.measure == "surprise"
 
 
 def test_an_article_that_is_not_negative_is_not_called_so():
@@ -141,8 +141,8 @@ def test_an_article_that_is_not_negative_is_not_called_so():
         p_negative=0.03, p_neutral=0.9, p_positive=0.07, model="m",
     )  # fmt: skip
     found = AlertView(alert=alert, since=NOW, until=NOW, counts=[], articles=[article], deliveries=[])
-    said = str([part.to_plotly_json() for part in evidence(found, View(language="en"))])
-    assert "neutral 90%" in said and "negative 3%" not in said
+    shown_text = str([part.to_plotly_json() for part in evidence(found, View(language="en"))])
+    assert "neutral 90%" in shown_text and "negative 3%" not in shown_text
 
 
 @pytest.mark.parametrize(
@@ -161,17 +161,17 @@ def test_an_article_that_is_not_negative_is_not_called_so():
         (float("nan"), "well within chance", "属于偶然波动"),
     ],
 )
-def test_a_surprise_is_said_in_words(surprise: float, english: str, chinese: str):
+def test_a_surprise_is_written_as_odds(surprise: float, english: str, chinese: str):
     assert i18n.odds(surprise, "en") == english
     assert i18n.odds(surprise, "zh") == chinese
 
 
 @given(st.floats(min_value=0.3, max_value=12), st.sampled_from(["en", "zh"]))
-def test_no_odds_are_said_in_scientific_notation(surprise: float, language: str):
+def test_odds_are_never_in_scientific_notation(surprise: float, language: str):
     assert "e+" not in i18n.odds(surprise, language)  # type: ignore[arg-type]
 
 
-def test_times_are_said_in_the_viewers_zone():
+def test_times_are_shown_in_the_viewers_zone():
     assert i18n.when(NOW, SHANGHAI, "en") == "22 Nov 14:05"
     assert i18n.when(NOW, SHANGHAI, "zh") == "11月22日 14:05"
     assert i18n.clock(NOW, UTC) == "2026-11-22 06:05"
@@ -185,7 +185,7 @@ def test_times_are_said_in_the_viewers_zone():
     ("age", "words"),
     [(-5, "just now"), (59, "just now"), (60, "1 min ago"), (3_600, "1 h ago"), (47 * 3_600, "47 h ago"), (48 * 3_600, "2 d ago")],
 )
-def test_an_age_is_said_in_its_largest_unit(age: int, words: str):
+def test_an_age_is_written_in_its_largest_unit(age: int, words: str):
     assert i18n.ago(NOW - timedelta(seconds=age), NOW, "en") == words
 
 

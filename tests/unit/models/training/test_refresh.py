@@ -16,7 +16,7 @@ import torch
 from torch.nn import functional
 
 from core.errors import ModelError, SettingsError
-from core.files import sole
+from core.files import locked_or_raise
 from core.records import sha
 from core.taxonomy import TOPIC_KEYS
 from models.heads import SENTIMENTS, head_sizes
@@ -225,7 +225,7 @@ def test_a_person_who_promotes_meanwhile_is_not_overruled(versions: Versions):
 
 
 def test_a_second_refresh_says_so(versions: Versions):
-    with sole(versions.root / "refresh.lock", ValueError("held")), pytest.raises(ModelError, match="another refresh"):
+    with locked_or_raise(versions.root / "refresh.lock", ValueError("held")), pytest.raises(ModelError, match="another refresh"):
         run(versions, corrections(100), School())
 
 

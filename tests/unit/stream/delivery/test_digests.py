@@ -10,15 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import SettingsError
-from stream.delivery.digests import Digest, digest
+from stream.delivery.schedules import DigestSchedule, parse_digest_schedule
 from tests.helpers.strategies import examples
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 """A Friday."""
 
 
-def made(text: str) -> Digest:
-    found = digest(text)
+def made(text: str) -> DigestSchedule:
+    found = parse_digest_schedule(text)
     assert found is not None
     return found
 
@@ -63,7 +63,7 @@ def test_no_moment_is_missed_between_two(at: list[int], zone: str, minutes: int)
 
 @pytest.mark.parametrize("text", ["", "  "])
 def test_there_may_be_none(text: str):
-    assert digest(text) is None
+    assert parse_digest_schedule(text) is None
 
 
 @pytest.mark.parametrize(
@@ -78,4 +78,4 @@ def test_there_may_be_none(text: str):
 )
 def test_a_mistake_is_told_in_a_sentence(text: str, why: str):
     with pytest.raises(SettingsError, match=f"digest '{text}': .*{why}"):
-        digest(text)
+        parse_digest_schedule(text)

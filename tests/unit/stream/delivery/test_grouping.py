@@ -16,8 +16,8 @@ from core.errors import SettingsError
 from core.records import Alert
 from domain.alert_lifecycle import event, lifecycle_of
 from storage.store import AlertGroup
-from stream.delivery.digests import Digest, digest
-from stream.delivery.grouping import Grouping, Item, due, item_of, names_of, next_due
+from stream.delivery.schedules import DigestSchedule, parse_digest_schedule
+from stream.delivery.grouping import Grouping, GroupItem, due_groups, group_item, group_labels, next_due_at
 from tests.helpers.strategies import examples
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -28,8 +28,8 @@ def at(seconds: float) -> datetime:
     return NOON + timedelta(seconds=seconds)
 
 
-def item(name: str, seconds: float = 0.0, *, key: str = "", acknowledged: bool = False, resolved: float | None = None) -> Item:
-    return Item(
+def item(name: str, seconds: float = 0.0, *, key: str = "", acknowledged: bool = False, resolved: float | None = None) -> GroupItem:
+    return GroupItem(
         alert_id=name,
         key=key,
         at=at(seconds),
@@ -38,15 +38,15 @@ def item(name: str, seconds: float = 0.0, *, key: str = "", acknowledged: bool =
     )
 
 
-def run(items: Sequence[Item], moments: Sequence[float], grouping: Grouping = TOGETHER, endpoint: str = "desk") -> list[AlertGroup]:
+def run(items: Sequence[GroupItem], moments: Sequence[float], grouping: Grouping = TOGETHER, endpoint: str = "desk") -> list[AlertGroup]:
     """Ask at these moments; of what happened later nobody knows yet."""
     planned: list[AlertGroup] = []
     for moment in sorted(moments):
-        planned += due(known(items, at(moment)), planned, grouping, endpoint, at(moment))
+        planned += due_groups(known(items, at(moment)), planned, grouping, endpoint, at(moment))
     return planned
 
 
-def known(items: Sequence[Item], now: datetime) -> list[Item]:
+def known(items: Sequence[GroupItem], now: datetime) -> list[GroupItem]:
     return [
         msgspec.structs.replace(each, resolved_at=each.resolved_at if each.resolved_at and each.resolved_at <= now else None)
         for each in items
@@ -55,7 +55,7 @@ def known(items: Sequence[Item], now: datetime) -> list[Item]:
 
 
 def told(groups: Sequence[AlertGroup]) -> list[tuple[float, tuple[str, ...], tuple[str, ...]]]:
-    return [((group.at - NOON).total_seconds(), group.firing, group.fresh) for group in groups]
+    return [((group.at - NOON).total_seconds(), group.firing, group.new_alerts) for group in groups]
 
 
 def test_alone_and_at_once_unless_it_is_asked_for():
@@ -86,7 +86,7 @@ def test_what_somebody_acknowledged_is_not_repeated_and_what_is_over_is_not_told
 
 
 def test_that_it_is_over_is_told_where_that_is_wanted():
-    grouping = msgspec.structs.replace(TOGETHER, tell_resolved=True)
+    grouping = msgspec.structs.replace(TOGETHER, send_resolved=True)
     made = run([item("a", resolved=400), item("b", 1, resolved=1000)], range(0, 2000, 10), grouping)
     assert [((group.at - NOON).total_seconds(), group.firing, group.resolved) for group in made] == [
         (30, ("a", "b"), ()),
@@ -103,11 +103,11 @@ def test_a_group_that_was_over_waits_anew():
 def test_after_a_pause_what_would_have_been_many_is_one():
     items = [item("a"), item("b", 400), item("c", 4000), item("d", 50_000)]
     (only,) = run(items, [60_000.0])
-    assert only.fresh == ("a", "b", "c", "d")
+    assert only.new_alerts == ("a", "b", "c", "d")
     assert at(60_000 - 300) < only.at <= at(60_000)
 
 
-MORNING = digest("08:00 Asia/Shanghai")
+MORNING = parse_digest_schedule("08:00 Asia/Shanghai")
 
 
 def test_a_digest_tells_at_its_hour_what_rang_since_the_last_one_over_or_not():
@@ -119,31 +119,31 @@ def test_a_digest_tells_at_its_hour_what_rang_since_the_last_one_over_or_not():
     assert told(made) == [(at_eight, ("a", "c"), ("a", "b", "c"))]
     assert (made[0].resolved, made[0].ended, made[0].digest) == (("b",), (at(hour),), True)
     unseen = run([late], [at_eight], Grouping(digest=MORNING))
-    after = due([late, item("d", at_eight)], unseen, Grouping(digest=MORNING), "desk", at(at_eight + 60))
+    after = due_groups([late, item("d", at_eight)], unseen, Grouping(digest=MORNING), "desk", at(at_eight + 60))
     assert after == [], "what came in the same second but was not yet seen is told the next morning"
-    (next_day,) = due([late, item("d", at_eight)], unseen, Grouping(digest=MORNING), "desk", at(at_eight + 24 * hour))
-    assert (next_day.at, next_day.firing, next_day.fresh) == (at(at_eight + 24 * hour), ("d",), ("d",))
+    (next_day,) = due_groups([late, item("d", at_eight)], unseen, Grouping(digest=MORNING), "desk", at(at_eight + 24 * hour))
+    assert (next_day.at, next_day.firing, next_day.new_alerts) == (at(at_eight + 24 * hour), ("d",), ("d",))
 
 
 def test_several_digests_that_nobody_asked_for_are_one():
     (only,) = run([item("a"), item("b", 30 * 3600)], [80 * 3600.0], Grouping(digest=MORNING))
-    assert (only.at, only.fresh) == (at((12 + 48) * 3600), ("a", "b"))
+    assert (only.at, only.new_alerts) == (at((12 + 48) * 3600), ("a", "b"))
 
 
 def test_what_was_told_under_other_settings_is_not_told_again():
     """A group that was planned by severity counts for its alerts when all are one group, or each is one by itself, or in a digest."""
     before = run([item("a", key="severity=critical"), item("b", key="severity=info")], [40])
     for grouping in (TOGETHER, Grouping(repeat_s=7200.0), Grouping(digest=MORNING)):
-        assert due([item("a"), item("b")], before, grouping, "desk", at(3600)) == []
-    (again,) = due([item("a"), item("b")], before, TOGETHER, "desk", at(5 * 3600))
-    assert (again.firing, again.fresh) == (("a", "b"), ())
+        assert due_groups([item("a"), item("b")], before, grouping, "desk", at(3600)) == []
+    (again,) = due_groups([item("a"), item("b")], before, TOGETHER, "desk", at(5 * 3600))
+    assert (again.firing, again.new_alerts) == (("a", "b"), ())
 
 
 def test_a_key_says_in_what_its_alerts_agree():
-    assert names_of("kind=topic\x1fseverity=critical") == ("kind", "severity")
-    assert names_of("") == ()
+    assert group_labels("kind=topic\x1fseverity=critical") == ("kind", "severity")
+    assert group_labels("") == ()
     (alone,) = run([item("a1")], [0], Grouping())
-    assert names_of(alone.key) == ("alert",)
+    assert group_labels(alone.key) == ("alert",)
 
 
 @pytest.mark.parametrize("wrong", [{"wait_s": -1.0}, {"interval_s": 0.0}, {"repeat_s": 5.0}, {"repeat_s": -1.0}])
@@ -152,7 +152,7 @@ def test_times_that_cannot_be_are_refused(wrong: dict[str, float]):
         Grouping(**wrong)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("wrong", [{"wait_s": 30.0}, {"repeat_s": 7200.0}, {"tell_resolved": True}])
+@pytest.mark.parametrize("wrong", [{"wait_s": 30.0}, {"repeat_s": 7200.0}, {"send_resolved": True}])
 def test_a_digest_has_no_other_times(wrong: dict[str, float]):
     with pytest.raises(SettingsError, match="a digest has its own times"):
         Grouping(digest=MORNING, **wrong)  # type: ignore[arg-type]
@@ -176,9 +176,9 @@ def test_an_alert_becomes_an_item_with_its_life():
         sources=4,
     )
     life = lifecycle_of(alert, [event("a1", "acknowledged", "王芳", at(70)), event("a1", "resolved", "bob", at(80))])
-    assert item_of(alert, life) == item("a1", 60, acknowledged=True, resolved=80)
-    assert item_of(alert, life, ("kind", "severity")).key == "kind=company\x1fseverity=warning"
-    assert item_of(alert, life, (), at(500)).at == at(500)
+    assert group_item(alert, life) == item("a1", 60, acknowledged=True, resolved=80)
+    assert group_item(alert, life, ("kind", "severity")).key == "kind=company\x1fseverity=warning"
+    assert group_item(alert, life, (), at(500)).at == at(500)
 
 
 histories = st.lists(
@@ -202,19 +202,19 @@ groupings = st.builds(
     wait_s=st.sampled_from([0.0, 30.0, 200.0, 700.0]),
     interval_s=st.sampled_from([60.0, 300.0]),
     repeat_s=st.sampled_from([0.0, 300.0, 1800.0]),
-    tell_resolved=st.booleans(),
+    send_resolved=st.booleans(),
 )
-with_digests = st.one_of(groupings, st.just(Grouping(digest=Digest(lambda _: True, tuple(range(0, 1440, 10)), ZoneInfo("UTC")))))
+with_digests = st.one_of(groupings, st.just(Grouping(digest=DigestSchedule(lambda _: True, tuple(range(0, 1440, 10)), ZoneInfo("UTC")))))
 END = 6000
 STEP = 20
 
 
 @examples(30)
 @given(histories, groupings, st.integers(5, STEP))
-def test_each_alert_is_told_of_once_in_time_and_never_early(items: list[Item], grouping: Grouping, step: int):
+def test_each_alert_is_told_of_once_in_time_and_never_early(items: list[GroupItem], grouping: Grouping, step: int):
     made = run(items, range(0, END, step), grouping)
     for each in items:
-        groups = [group for group in made if each.alert_id in group.fresh]
+        groups = [group for group in made if each.alert_id in group.new_alerts]
         latest = at((each.at - NOON).total_seconds() + max(grouping.wait_s, grouping.interval_s) + step)
         brief = each.resolved_at is not None and each.resolved_at <= latest
         assert len(groups) <= 1
@@ -229,7 +229,7 @@ def test_each_alert_is_told_of_once_in_time_and_never_early(items: list[Item], g
 
 @examples(30)
 @given(histories, groupings)
-def test_a_group_keeps_its_distances(items: list[Item], grouping: Grouping):
+def test_a_group_keeps_its_distances(items: list[GroupItem], grouping: Grouping):
     made = run(items, range(0, END, STEP), grouping)
     keys = {group.key for group in made}
     acknowledged = {each.alert_id for each in items if each.acknowledged}
@@ -238,37 +238,37 @@ def test_a_group_keeps_its_distances(items: list[Item], grouping: Grouping):
         own = [group for group in made if group.key == key]
         for before, after in pairwise(own):
             assert after.at - before.at >= timedelta(seconds=grouping.interval_s)
-            if not after.fresh and not after.resolved:  # a repetition
+            if not after.new_alerts and not after.resolved:  # a repetition
                 assert grouping.repeat_s
                 assert after.at - before.at >= timedelta(seconds=grouping.repeat_s)
                 assert set(after.firing) - acknowledged
     for group in made:
         assert group.firing or group.resolved
-        assert set(group.fresh) <= set(group.firing)
-        assert grouping.tell_resolved or not group.resolved
+        assert set(group.new_alerts) <= set(group.firing)
+        assert grouping.send_resolved or not group.resolved
 
 
 @examples(30)
 @given(histories, with_digests, st.data())
-def test_order_doubles_and_a_restart_change_nothing(items: list[Item], grouping: Grouping, data: st.DataObject):
+def test_order_doubles_and_a_restart_change_nothing(items: list[GroupItem], grouping: Grouping, data: st.DataObject):
     """The plan follows from what is known: a second planner with the same log comes to the same groups with the same ids."""
     made = run(items, range(0, END, STEP), grouping)
     cut = data.draw(st.integers(0, len(made)))
     now = at(data.draw(st.integers(0, END)))
     log = made[:cut] + [msgspec.structs.replace(group, endpoint="another") for group in made]
     asked = known(items, now)
-    first = due(asked, log, grouping, "desk", now)
-    again = due([*reversed(asked), *asked], [*reversed(log), *log], grouping, "desk", now)
+    first = due_groups(asked, log, grouping, "desk", now)
+    again = due_groups([*reversed(asked), *asked], [*reversed(log), *log], grouping, "desk", now)
     assert first == again
-    assert due(asked, log + first, grouping, "desk", now) == []
-    soonest = next_due(asked, log, grouping, "desk")
+    assert due_groups(asked, log + first, grouping, "desk", now) == []
+    soonest = next_due_at(asked, log, grouping, "desk")
     assert bool(first) == (soonest is not None and soonest <= now)
     assert all(group.at <= now for group in first)
 
 
 @examples(30)
 @given(histories, with_digests, st.integers(9, STEP), st.integers(9, STEP))
-def test_how_often_it_is_asked_changes_no_id(items: list[Item], grouping: Grouping, one: int, other: int):
+def test_how_often_it_is_asked_changes_no_id(items: list[GroupItem], grouping: Grouping, one: int, other: int):
     """Nothing resolves here: what is known of a group does not depend on the second in which it is asked for."""
     lasting = [msgspec.structs.replace(each, resolved_at=None) for each in items]
     first, second = run(lasting, range(0, END, one), grouping), run(lasting, range(0, END, other), grouping)
@@ -278,16 +278,16 @@ def test_how_often_it_is_asked_changes_no_id(items: list[Item], grouping: Groupi
 
 @examples(30)
 @given(histories, with_digests, st.lists(st.tuples(st.integers(1, 600), st.booleans()), min_size=1, max_size=20))
-def test_killed_at_any_moment_nothing_rings_twice(items: list[Item], grouping: Grouping, rounds: list[tuple[int, bool]]):
+def test_killed_at_any_moment_nothing_rings_twice(items: list[GroupItem], grouping: Grouping, rounds: list[tuple[int, bool]]):
     """A planner keeps its plan before it sends. Whether it dies before or after that, the next one goes on from what was kept."""
     planned: list[AlertGroup] = []
     sent: dict[str, AlertGroup] = {}
     now = 0
     for gap_s, dies in rounds:
         now += gap_s
-        plan = due(known(items, at(now)), planned, grouping, "desk", at(now))
+        plan = due_groups(known(items, at(now)), planned, grouping, "desk", at(now))
         planned += plan[: len(plan) // 2] if dies else plan
         for group in planned:  # what was kept is sent until it is taken: with the same id and members each time
             assert sent.setdefault(group.id, group) == group
-    fresh = [ident for group in sent.values() for ident in group.fresh]
+    fresh = [ident for group in sent.values() for ident in group.new_alerts]
     assert len(fresh) == len(set(fresh))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import SettingsError
-from stream.delivery.quiet_hours import QuietHours, quiet_hours
+from stream.delivery.schedules import QuietHours, parse_quiet_hours
 from tests.helpers.strategies import examples
 
 SHANGHAI, LONDON = ZoneInfo("Asia/Shanghai"), ZoneInfo("Europe/London")
@@ -34,26 +34,26 @@ def shanghai(day: int, hour: int, minute: int = 0) -> datetime:
     ],
 )
 def test_a_night_goes_over_midnight(now: datetime, end: datetime | None):
-    assert quiet_hours(NIGHT).ends(now) == end
+    assert parse_quiet_hours(NIGHT).ends(now) == end
 
 
 def test_windows_that_meet_are_one_quiet():
-    weekend = quiet_hours(f"{NIGHT}; Sat,Sun 00:00-24:00 Asia/Shanghai")
+    weekend = parse_quiet_hours(f"{NIGHT}; Sat,Sun 00:00-24:00 Asia/Shanghai")
     assert weekend.ends(shanghai(20, 23)) == shanghai(23, 7)
     assert weekend.ends(shanghai(18, 23)) == shanghai(19, 7)
 
 
 def test_a_window_is_of_the_day_on_which_it_begins():
-    weekdays = quiet_hours("Mon-Fri 22:00-07:00 Asia/Shanghai")
+    weekdays = parse_quiet_hours("Mon-Fri 22:00-07:00 Asia/Shanghai")
     assert weekdays.ends(shanghai(21, 3)) == shanghai(21, 7)
     assert weekdays.ends(shanghai(22, 3)) is None
     assert weekdays.ends(shanghai(23, 3)) is None, "Sunday's night is not quiet"
-    around = quiet_hours("fri-mon 22:00-23:00 Asia/Shanghai")
+    around = parse_quiet_hours("fri-mon 22:00-23:00 Asia/Shanghai")
     assert [around.ends(shanghai(day, 22)) is not None for day in range(16, 23)] == [True, False, False, False, True, True, True]
 
 
 def test_where_clocks_change_the_wall_clock_counts():
-    night = quiet_hours("22:00-07:00 Europe/London")
+    night = parse_quiet_hours("22:00-07:00 Europe/London")
     spring = datetime(2026, 3, 28, 22, tzinfo=LONDON)
     autumn = datetime(2026, 10, 24, 22, tzinfo=LONDON)
     lengths = []
@@ -87,16 +87,16 @@ def bourse(name: str) -> Bourse:
 def test_an_exchange_that_is_closed_is_told_by_a_calendar():
     """The first of October 2026 is a Thursday."""
     for text in ("closed XSHG", "closed:XSHG 00:00-24:00 Asia/Shanghai"):
-        quiet = quiet_hours(text, bourse)
+        quiet = parse_quiet_hours(text, bourse)
         assert quiet.ends(datetime(2026, 10, 1, 9, tzinfo=SHANGHAI)) == datetime(2026, 10, 5, tzinfo=SHANGHAI)
         assert quiet.ends(datetime(2026, 10, 5, 3, tzinfo=SHANGHAI)) is None, "the night of a day of trade is not quiet"
-    morning = quiet_hours("closed:XSHG 06:00-09:00 Asia/Shanghai", bourse)
+    morning = parse_quiet_hours("closed:XSHG 06:00-09:00 Asia/Shanghai", bourse)
     assert morning.ends(datetime(2026, 10, 1, 8, tzinfo=SHANGHAI)) == datetime(2026, 10, 1, 9, tzinfo=SHANGHAI)
     assert morning.ends(datetime(2026, 9, 30, 8, tzinfo=SHANGHAI)) is None
 
 
 def test_outside_the_hours_of_an_exchange_it_is_quiet():
-    quiet = quiet_hours("Outside XSHG", bourse)
+    quiet = parse_quiet_hours("Outside XSHG", bourse)
     opens = datetime(2026, 10, 5, 9, 30, tzinfo=SHANGHAI)
     for day, hour in ((30, 15), (30, 23)):
         assert quiet.ends(datetime(2026, 9, day, hour, tzinfo=SHANGHAI)) == opens
@@ -104,21 +104,21 @@ def test_outside_the_hours_of_an_exchange_it_is_quiet():
     assert quiet.ends(opens - timedelta(microseconds=1)) == opens
     for at in (opens, opens + timedelta(hours=5, minutes=29)):
         assert quiet.ends(at) is None
-    both = quiet_hours("outside XSHG; 09:00-10:00 Asia/Shanghai", bourse)
+    both = parse_quiet_hours("outside XSHG; 09:00-10:00 Asia/Shanghai", bourse)
     assert both.ends(datetime(2026, 10, 3, 12, tzinfo=SHANGHAI)) == opens + timedelta(minutes=30)
 
 
 @pytest.mark.parametrize("text", ["closed XSHE", "outside XSHE", "closed:XSHE 00:00-24:00 UTC"])
 def test_an_exchange_that_there_is_not_is_a_mistake_of_the_setting(text: str):
     with pytest.raises(SettingsError, match=f"quiet hours '{text}': there is no XSHE"):
-        quiet_hours(text, bourse)
+        parse_quiet_hours(text, bourse)
     with pytest.raises(SettingsError, match="no calendars"):
-        quiet_hours(text)
+        parse_quiet_hours(text)
 
 
 @pytest.mark.parametrize("text", ["", "none", " None "])
 def test_there_may_be_none(text: str):
-    assert not quiet_hours(text)
+    assert not parse_quiet_hours(text)
     assert QuietHours().ends(shanghai(20, 23)) is None
 
 
@@ -138,7 +138,7 @@ def test_there_may_be_none(text: str):
 )
 def test_a_mistake_is_told_in_a_sentence(text: str, why: str):
     with pytest.raises(SettingsError, match=why):
-        quiet_hours(text)
+        parse_quiet_hours(text)
 
 
 @examples(60)
@@ -151,7 +151,7 @@ def test_a_mistake_is_told_in_a_sentence(text: str, why: str):
 def test_quiet_is_quiet_until_its_end_and_no_longer(start: int, end: int, zone: str, minutes: int):
     if end == start or (start == 0 and end == 1440):
         return
-    hours = quiet_hours(f"{start // 60}:{start % 60:02}-{end // 60}:{end % 60:02} {zone}")
+    hours = parse_quiet_hours(f"{start // 60}:{start % 60:02}-{end // 60}:{end % 60:02} {zone}")
     now = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=minutes)
     until = hours.ends(now)
     local = now.astimezone(ZoneInfo(zone))

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.records import MAX_NEEDED, Alert, CompanyCount, WordCount, alert_id, decode, encode
+from core.records import MAX_DECISIVE, Alert, CompanyCount, WordCount, alert_id, decode, encode
 from stats.minute_counts import StoryCounts
 from stats.spikes import Spike, surprise
 from storage.store import ArticleRow, SeriesArticle
@@ -185,16 +185,16 @@ def test_an_explanation_counts_stories_and_not_articles():
         decisive=stories[:1],
         own="600519.SH",
     )
-    assert (made.stories, made.read, made.more, made.carried, made.needed) == (2, 2, False, 1, ("b",))
+    assert (made.stories, made.read, made.more, made.decisive_count, made.decisive_article_ids) == (2, 2, False, 1, ("b",))
     assert made.companies == (CompanyCount(company="ACME", stories=2), CompanyCount(company="NLS", stories=1))
     assert (made.first_source, made.first_at, made.words[0].word) == ("wire", NOON + timedelta(seconds=5), "违约")
-    many = explanation(stories, [], decisive=stories * MAX_NEEDED)
-    assert (many.carried, len(many.needed)) == (2 * MAX_NEEDED, MAX_NEEDED)
+    many = explanation(stories, [], decisive=stories * MAX_DECISIVE)
+    assert (many.decisive_count, len(many.decisive_article_ids)) == (2 * MAX_DECISIVE, MAX_DECISIVE)
     explained = msgspec.structs.replace(alert(), why=made)
     assert decode(encode(explained), Alert) == explained
 
 
 def test_a_window_without_articles_has_an_empty_explanation():
     made = explanation([], [])
-    assert (made.stories, made.needed, made.words, made.companies, made.first_source, made.first_at) == (0, (), (), (), "", None)
+    assert (made.stories, made.decisive_article_ids, made.words, made.companies, made.first_source, made.first_at) == (0, (), (), (), "", None)
     assert decisive_stories([], decision()) == []

@@ -212,14 +212,14 @@ def test_an_alert_is_explained_by_decisive_stories_terms_and_a_chart():
         why = alert.why
         assert why is not None and why.chart is not None
         assert (why.stories, why.read, why.more, why.first_source, why.first_at) == (alert.observed, alert.observed, False, "s0", at(0))
-        assert 1 <= why.carried == len(why.needed) <= alert.observed
-        assert [item.id for item in alert.evidence[: why.carried]] == list(why.needed)[: len(alert.evidence)]
+        assert 1 <= why.decisive_count == len(why.decisive_article_ids) <= alert.observed
+        assert [item.id for item in alert.evidence[: why.decisive_count]] == list(why.decisive_article_ids)[: len(alert.evidence)]
         assert {found.word: found.stories for found in why.words} == {"违约": alert.observed, "default": alert.observed}
         companies = {found.company: found.stories for found in why.companies}
         assert companies == ({} if alert.series.startswith("company:") else {"600519.SH": alert.observed})
         assert sum(why.chart.negative) == alert.observed
         assert len(why.chart.expected) == len(why.chart.negative) and max(why.chart.expected) < 1
-        cut = Memory([*CALM, *(score for score in crisis() if score.id not in why.needed)])
+        cut = Memory([*CALM, *(score for score in crisis() if score.id not in why.decisive_article_ids)])
         assert alert.id not in {other.id for other in evaluator(cut).catch_up(at(8))}
 
 

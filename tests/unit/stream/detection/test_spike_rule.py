@@ -138,7 +138,7 @@ def test_evidence_has_one_article_per_story_up_to_the_limit():
 
 def test_the_rule_is_read_from_the_settings():
     settings = Settings(
-        alert_history_days=7, alert_warmup_h=2, alert_min_sources=3, alert_cooldown_s=60, alert_lateness_s=120, alert_false_per_week=3
+        alert_history_days=7, alert_warmup_h=2, alert_min_sources=3, alert_cooldown_s=60, alert_max_age_s=120, alert_false_per_week=3
     )
     rule = SpikeRule.from_settings(settings)
     assert (rule.history_s, rule.warmup_s, rule.min_sources, rule.cooldown_s) == (7 * 86_400, 7200, 3, 60)

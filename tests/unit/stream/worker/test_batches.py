@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from core.records import Alert, Article, Mention, Score, decode, encode, sha
 from models.inference.classifier import Prediction, SentimentProbabilities, invalid_reason
-from stream.worker.batches import Raw, latest_versions, read, score_of
+from stream.worker.batches import Raw, latest_versions, decode_batch, score_of
 from stream.worker.progress import Progress
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -52,7 +52,7 @@ def changed(**fields: object) -> bytes:
     ],
 )
 def test_a_bad_message_is_set_aside_with_its_reason_and_its_bytes_and_the_rest_go_on(value: bytes | None, why: str):
-    good, dead = read([raw(encode(article("x")), 1), raw(value, 2), raw(encode(article("y")), 3)], Article, NOON)
+    good, dead = decode_batch([raw(encode(article("x")), 1), raw(value, 2), raw(encode(article("y")), 3)], Article, NOON)
     assert [record.id for _, record in good] == [sha("x"), sha("y")]
     assert [(letter.offset, letter.stage, letter.value) for letter in dead] == [(2, "decode", value or b"")]
     assert why in dead[0].reason
@@ -93,18 +93,18 @@ ALERT = {
     ],
 )
 def test_an_alert_that_could_not_be_stored_or_sent_is_set_aside(field: str, value: object):
-    good, dead = read([raw(json.dumps(ALERT).encode(), 1), raw(json.dumps(ALERT | {field: value}).encode(), 2)], Alert, NOON)
+    good, dead = decode_batch([raw(json.dumps(ALERT).encode(), 1), raw(json.dumps(ALERT | {field: value}).encode(), 2)], Alert, NOON)
     assert (len(good), [(letter.offset, letter.stage) for letter in dead]) == (1, [(2, "decode")])
 
 
 def test_a_field_of_a_later_version_is_no_reason_to_refuse():
-    good, dead = read([raw(changed(colour="red"))], Article, NOON)
+    good, dead = decode_batch([raw(changed(colour="red"))], Article, NOON)
     assert (len(good), dead) == (1, [])
 
 
 @given(st.binary(max_size=200))
 def test_no_bytes_at_all_can_stop_a_batch(value: bytes):
-    good, dead = read([raw(value), raw(encode(article()))], Article, NOON)
+    good, dead = decode_batch([raw(value), raw(encode(article()))], Article, NOON)
     assert len(good) + len(dead) == 2
     assert good
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.records import Article, encode, sha
-from stream.worker.batches import Raw, latest_versions, read
+from stream.worker.batches import Raw, latest_versions, decode_batch
 from stream.worker.retry import isolate
 from tests.helpers.strategies import articles, examples
 
@@ -23,7 +23,7 @@ messages = st.lists(st.one_of(articles.map(encode), st.binary(max_size=30), st.n
 @given(messages)
 def test_every_message_ends_as_a_record_or_a_dead_letter_and_none_twice(values: list[bytes | None]):
     raws = [Raw("articles", number % 3, number, b"key", value) for number, value in enumerate(values)]
-    good, dead = read(raws, Article, NOON)
+    good, dead = decode_batch(raws, Article, NOON)
     assert sorted([raw.offset for raw, _ in good] + [letter.offset for letter in dead]) == list(range(len(raws)))
     assert [raw.offset for raw, _ in good] == sorted(raw.offset for raw, _ in good)
     for raw, record in good:

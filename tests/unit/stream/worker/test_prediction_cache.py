@@ -9,7 +9,7 @@ import pytest
 from core.errors import ModelError
 from models.inference.classifier import Document, Prediction, SentimentProbabilities
 from models.inference.keyword import KeywordClassifier
-from stream.worker.prediction_cache import Memo, digest
+from stream.worker.prediction_cache import PredictionCache, cache_key
 
 
 class Counting(KeywordClassifier):
@@ -33,7 +33,7 @@ BAD, GOOD = Document("", "公司债券违约", "zh"), Document("", "Profit jumps
 
 
 def test_each_text_is_read_once_and_all_are_answered_in_order():
-    memo, model = Memo(), Counting()
+    memo, model = PredictionCache(), Counting()
     first = memo.classify(model, [BAD, GOOD, BAD])
     second = memo.classify(model, [GOOD, BAD])
     assert model.read == [BAD, GOOD]
@@ -43,15 +43,15 @@ def test_each_text_is_read_once_and_all_are_answered_in_order():
 
 def test_another_version_another_company_and_another_genre_are_other_questions():
     documents = [BAD, Document("", BAD.text, "zh", ("公司",)), Document("", BAD.text, "zh", (), "social"), Document(BAD.text, "", "zh")]
-    assert len({digest(version, document) for version in ("a", "b") for document in documents}) == 8
-    memo, old, new = Memo(), Counting("old"), Counting("new")
+    assert len({cache_key(version, document) for version in ("a", "b") for document in documents}) == 8
+    memo, old, new = PredictionCache(), Counting("old"), Counting("new")
     memo.classify(old, [BAD])
     memo.classify(new, [BAD])
     assert new.read == [BAD]
 
 
 def test_the_oldest_is_forgotten_first():
-    memo, model = Memo(capacity=2), Counting()
+    memo, model = PredictionCache(capacity=2), Counting()
     third = Document("", "third")
     for document in (BAD, GOOD, BAD, third, BAD, GOOD):
         memo.classify(model, [document])
@@ -60,7 +60,7 @@ def test_the_oldest_is_forgotten_first():
 
 def test_a_batch_beyond_the_capacity_is_answered_whole():
     documents = [Document("", f"text {n}") for n in range(50)]
-    assert len(Memo(capacity=3).classify(Counting(), documents)) == 50
+    assert len(PredictionCache(capacity=3).classify(Counting(), documents)) == 50
 
 
 def test_a_model_that_answers_too_little_is_an_error_and_nothing_is_remembered():
@@ -68,7 +68,7 @@ def test_a_model_that_answers_too_little_is_an_error_and_nothing_is_remembered()
         def classify(self, documents: Sequence[Document]) -> list[Prediction]:
             return super().classify(documents)[1:]
 
-    memo = Memo()
+    memo = PredictionCache()
     with pytest.raises(ModelError, match="0 predictions for 1"):
         memo.classify(Short(), [BAD])
     assert memo.classify(Counting("counting-1"), [BAD])[0].sentiment != SentimentProbabilities(0, 0, 0)

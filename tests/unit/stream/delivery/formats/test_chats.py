@@ -44,7 +44,7 @@ def chat_alert(titles: Sequence[str] = (TITLE,), name: str = "energy", url: str 
 def test_an_alert_is_one_message_and_its_text_is_not_parsed_as_markup(stack: ExitStack, key: str, language: str):
     endpoint = ChatEndpoint(key, stack, language=language)
     delivery = endpoint.send(chat_alert())
-    assert (delivery.delivered, delivery.status, delivery.error, delivery.taken) == (True, 200, "", 1), endpoint.chat.rejections
+    assert (delivery.delivered, delivery.status, delivery.error, delivery.parts_delivered) == (True, 200, "", 1), endpoint.chat.rejections
     (lines,) = endpoint.chat.messages
     assert lines[0] == HEADLINES[language]
     assert any(line.startswith(TITLE) and line.endswith(" https://example.org/0") for line in lines)
@@ -67,12 +67,12 @@ def test_a_long_alert_is_split_into_messages_without_losing_text(stack: ExitStac
     endpoint = ChatEndpoint(key, stack)
     delivery, done = endpoint.send(long), 0
     while is_rate_limited(delivery):
-        assert delivery.taken > done
-        done = delivery.taken
+        assert delivery.parts_delivered > done
+        done = delivery.parts_delivered
         endpoint.clock.now += timedelta(seconds=delivery.retry_after_s)
         delivery = endpoint.send(long, parts_delivered=done)
     assert delivery.delivered, (delivery.error, endpoint.chat.rejections)
-    assert delivery.taken == len(endpoint.chat.messages) > 1
+    assert delivery.parts_delivered == len(endpoint.chat.messages) > 1
     heads = [lines[0] for lines in endpoint.chat.messages]
     assert [head.rsplit(" ", 1)[1] for head in heads] == [f"({n}/{len(heads)})" for n in range(1, len(heads) + 1)]
     text = "".join(line for lines in endpoint.chat.messages for line in lines[1:])
@@ -130,7 +130,7 @@ def test_alerts_wait_for_the_rate_limit_of_a_chat_without_using_up_attempts(stac
     while waiting:
         delivery = endpoint.send(waiting[0])
         if is_rate_limited(delivery):
-            assert (delivery.status, delivery.attempt, delivery.taken) == (0, 1, 0)
+            assert (delivery.status, delivery.attempt, delivery.parts_delivered) == (0, 1, 0)
             assert next_attempt(delivery) == delivery.sent_at + timedelta(seconds=delivery.retry_after_s)
             held += 1
             endpoint.clock.now += timedelta(seconds=delivery.retry_after_s)
@@ -173,10 +173,10 @@ def test_a_retry_sends_only_the_messages_not_yet_accepted(stack: ExitStack):
 
     endpoint.chat.parse = fail_at_the_third  # type: ignore[method-assign]
     delivery = endpoint.send(long)
-    assert (delivery.delivered, delivery.taken) == (False, 2)
+    assert (delivery.delivered, delivery.parts_delivered) == (False, 2)
     assert f"(message 3 of {len(whole)})" in delivery.error
-    again = endpoint.send(long, 2, delivery.taken)
-    assert (again.delivered, again.taken) == (True, len(whole))
+    again = endpoint.send(long, 2, delivery.parts_delivered)
+    assert (again.delivered, again.parts_delivered) == (True, len(whole))
     assert endpoint.chat.messages == whole
     assert endpoint.chat.ids == [message_id(long, n) for n in range(1, len(whole) + 1)]
 
@@ -232,7 +232,7 @@ def test_each_part_of_a_body_has_an_id_and_a_valid_signature(stack: ExitStack, r
     long = chat_alert(["词" * 1000] * 12)
     hook = Webhook(url=receiver.url, secret=secret, allow_private=True, name="risk")
     (delivery,) = stack.enter_context(closing(Webhooks([hook]))).send([Job("risk", long, 1)])
-    assert delivery.delivered and delivery.taken == len(receiver.requests) > 1
+    assert delivery.delivered and delivery.parts_delivered == len(receiver.requests) > 1
     events = [standardwebhooks.Webhook(secret).verify(request.body.decode(), request.headers) for request in receiver.requests]
     assert [item["id"] for event in events for item in event["data"]["evidence"]] == [str(n) for n in range(12)]
     assert [request.headers["webhook-id"] for request in receiver.requests] == [message_id(long, n + 1) for n in range(len(events))]

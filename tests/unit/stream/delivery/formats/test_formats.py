@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.records import MAX_NEEDED, Chart, CompanyCount, Evidence, Language, Why, WordCount
+from core.records import MAX_DECISIVE, Chart, CompanyCount, Evidence, Language, Why, WordCount
 from core.settings import Webhook
 from stream.delivery.formats import FORMATS
 from stream.delivery.formats.alert_text import alert_text, safe_url
@@ -87,11 +87,11 @@ def test_an_explanation_is_one_sentence_in_both_languages():
     assert (
         alert_text(sample_alert(), format_options()).explanation == alert_text(sample_alert(why=Why()), format_options()).explanation == ""
     )
-    large = sample_explanation(1, stories=2_000, more=True, read=300, carried=0, companies=())
+    large = sample_explanation(1, stories=2_000, more=True, read=300, decisive_count=0, companies=())
     sentences = [alert_text(sample_alert(why=large), format_options(language)).explanation for language in ("en", "zh")]
     assert sentences[0] == "first source: Reuters, 2026-11-20 12:03 UTC; keywords of the 300 most negative stories: default."
     assert sentences[1] == "首发来源：Reuters，2026-11-20 12:03 UTC；关键词（最负面的 300 条）：default。"
-    one = alert_text(sample_alert(why=Why(stories=12, more=True, carried=1)), format_options()).explanation
+    one = alert_text(sample_alert(why=Why(stories=12, more=True, decisive_count=1)), format_options()).explanation
     assert one == "1 of 12+ stories is decisive."
     assert "\u202e" not in alert_text(sample_alert(why=sample_explanation(first_source="a\u202e\nb")), format_options()).explanation
 
@@ -132,7 +132,7 @@ def test_the_json_has_the_explanation_and_a_link():
 def test_the_longest_explanation_fits_beside_the_longest_article():
     word, key = "\x01" * 40, "\x01" * 64
     worst = Why(
-        stories=10**9, more=True, carried=10**9, needed=(key,) * MAX_NEEDED, read=10**9, words=(WordCount(word=word, stories=1),) * 20,
+        stories=10**9, more=True, decisive_count=10**9, decisive_article_ids=(key,) * MAX_DECISIVE, read=10**9, words=(WordCount(word=word, stories=1),) * 20,
         companies=(CompanyCount(company=key, stories=1),) * 20, first_source="\x01" * 200, first_at=NOON,
         chart=Chart(start=NOON, step_s=300, negative=(10**9,) * 100, expected=(1e300 / 3,) * 100),
     )  # fmt: skip
@@ -146,12 +146,12 @@ def test_the_longest_explanation_fits_beside_the_longest_article():
     first = json.loads(bodies[0])["data"]
     assert (first["why"]["decisive_count"], first["why"]["chart"]) == (10**9, None)
     typical = sample_explanation(
-        needed=tuple(f"{n:032x}" for n in range(MAX_NEEDED)),
+        decisive_article_ids=tuple(f"{n:032x}" for n in range(MAX_DECISIVE)),
         chart=Chart(start=NOON, step_s=300, negative=(99,) * 36, expected=(12.345,) * 36),
     )
     (body,) = alert_bodies(sample_alert(why=typical))
     kept = json.loads(body)["data"]["why"]
-    assert len(kept["decisive_article_ids"]) == MAX_NEEDED and kept["chart"] is not None, "an explanation of ours fits completely"
+    assert len(kept["decisive_article_ids"]) == MAX_DECISIVE and kept["chart"] is not None, "an explanation of ours fits completely"
 
 
 @pytest.mark.parametrize(

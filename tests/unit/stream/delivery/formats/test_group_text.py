@@ -109,7 +109,7 @@ def test_a_digest_is_ordered_by_series_with_counts():
 def test_several_alerts_fit_into_one_message(stack: ExitStack, key: str, language: Language, sent: Bundle):
     endpoint = ChatEndpoint(key, stack, language=language)
     delivery = endpoint.send(sent)
-    assert (delivery.delivered, delivery.error, delivery.taken, delivery.alert_id) == (True, "", 1, f"group:{sent.id}"), (
+    assert (delivery.delivered, delivery.error, delivery.parts_delivered, delivery.alert_id) == (True, "", 1, f"group:{sent.id}"), (
         endpoint.chat.rejections
     )
     (lines,) = endpoint.chat.messages
@@ -131,8 +131,8 @@ def test_many_alerts_are_split_into_messages_without_losing_text(stack: ExitStac
     delivery = endpoint.send(many)
     while is_rate_limited(delivery):
         endpoint.clock.now += timedelta(seconds=delivery.retry_after_s)
-        delivery = endpoint.send(many, parts_delivered=delivery.taken)
-    assert delivery.delivered and delivery.taken == len(endpoint.chat.messages) > 1, (delivery.error, endpoint.chat.rejections)
+        delivery = endpoint.send(many, parts_delivered=delivery.parts_delivered)
+    assert delivery.delivered and delivery.parts_delivered == len(endpoint.chat.messages) > 1, (delivery.error, endpoint.chat.rejections)
     text = "".join(line for lines in endpoint.chat.messages for line in lines[1:])
     for n, name in enumerate(names):
         assert name in text
@@ -218,7 +218,7 @@ def test_each_part_of_a_group_has_an_id_and_every_article_is_sent_once(stack: Ex
     long_group = Bundle("g", NOON, tuple(Member(series_alert(f"t{n}", titles=["词" * 1000] * n)) for n in (0, 9, 1, 14, 3)))
     hook = Webhook(url=receiver.url, secret=secret, allow_private=True, name="risk")
     (delivery,) = stack.enter_context(closing(Webhooks([hook]))).send([Job("risk", long_group, 1)])
-    assert delivery.delivered and delivery.taken == len(receiver.requests) > 3
+    assert delivery.delivered and delivery.parts_delivered == len(receiver.requests) > 3
     events = [standardwebhooks.Webhook(secret).verify(request.body.decode(), request.headers) for request in receiver.requests]
     assert [(event["part"] if n else event.get("part", 1), event["parts"]) for n, event in enumerate(events)] == [
         (n + 1, len(events)) for n in range(len(events))
