@@ -1,9 +1,9 @@
-"""What all viewers share: values read at most once, and kept until what they were made of changes.
+"""Cache of reads that all viewers of the dashboard share.
 
-    get ─▶ kept, and nothing has changed since? ─▶ the value
-        └▶ one reader a key ─▶ load; the others wait for the first value, and take the one before for later ones
+    get ─▶ cached, and nothing has changed since? ─▶ the value
+        └▶ one thread per key loads it; the others wait for a first value, and use the previous one for later values
 
-Whether something changed is told by dashboard.web.change_feed, while somebody listens. Where nobody tells, a value is kept for its time.
+dashboard.web.change_feed records what changed while pages are open. Without it a value is cached for its time to live.
 """
 
 from __future__ import annotations
@@ -17,62 +17,70 @@ from typing import Any, Literal, TypeVar
 
 from prometheus_client import Counter
 
-from core.errors import StoreUnavailable, StoreError
+from core.errors import StoreError, StoreUnavailable
 
 T = TypeVar("T")
-Changed = Literal["articles", "alerts", "deeds"]
-"""What is stored: articles and their scores; alerts; what people and endpoints did about them."""
-KINDS: tuple[Changed, ...] = ("articles", "alerts", "deeds")
-READS = Counter("tocsin_dashboard_reads", "Reads of the pages: answered from the cache, by the store, or failed", ["outcome"])
+DataKind = Literal["articles", "alerts", "actions"]
+"""Kinds of stored data: articles and scores; alerts; actions of people on alerts and deliveries to endpoints."""
+DATA_KINDS: tuple[DataKind, ...] = ("articles", "alerts", "actions")
+READS = Counter(
+    "tocsin_dashboard_reads", "Reads of the dashboard by outcome: answered by the cache, answered by the store, failed", ["outcome"]
+)
 TTL_S = 2.0
-TOLD_S = 5.0
-"""Who tells what changed is believed for so long after each word."""
-WAIT_S = 1.0
-"""So long one waits for another's reading of what is known to have changed, before the value before it has to do."""
+TRACKING_TIMEOUT_S = 5.0
+"""Changes count as tracked for this long after each call of `record_changes`."""
+REREAD_WAIT_S = 1.0
+"""How long a thread waits for another one that reads a changed value, before it uses the previous value."""
 
 
 @dataclass(slots=True)
 class _Entry:
     lock: threading.Lock = field(default_factory=threading.Lock)
-    until: float = -1.0
-    made_of: tuple[int, ...] | None = None
+    expires_at: float = -1.0
+    versions: tuple[int, ...] | None = None
     value: Any = None
     loaded: bool = False
     error: StoreError | None = None
 
 
 class Cache:
-    """Values that are read at most once per key and `ttl_s`, however many threads ask.
+    """Values that are read at most once per key and time to live, however many threads ask. Thread safe.
 
-    While one thread reads, the others get the value before it; where it is known to have changed, they wait a while. A failure is
-    kept as long as a value would be, so that a store that is down is not asked by every viewer.
+    While one thread reads, the others get the previous value; if it is known to have changed, they wait a while. An error is cached
+    like a value, so that not every viewer queries a store that is down.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic, *, patience_s: float = 5.0, size: int = 256) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, *, first_read_wait_s: float = 5.0, size: int = 256) -> None:
+        """
+        Args:
+            clock: monotonic clock, seconds
+            first_read_wait_s: how long a thread waits for another one that reads a value for the first time
+            size: maximum number of values
+        """
         self._clock = clock
-        self._patience_s = patience_s
+        self._first_read_wait_s = first_read_wait_s
         self._size = size
         self._entries: OrderedDict[object, _Entry] = OrderedDict()
         self._lock = threading.Lock()
-        self._changes: dict[Changed, int] = dict.fromkeys(KINDS, 0)
-        self._told_until = -1.0
+        self._versions: dict[DataKind, int] = dict.fromkeys(DATA_KINDS, 0)
+        self._tracked_until = -1.0
 
-    def told(self, changed: Iterable[Changed] = ()) -> None:
-        """These kinds changed, and nothing else did: say so every second, for what is not said for TOLD_S is not known."""
+    def record_changes(self, changed: Iterable[DataKind] = ()) -> None:
+        """Record that these kinds of data changed and no others. To be called at least every TRACKING_TIMEOUT_S seconds."""
         with self._lock:
             for kind in changed:
-                self._changes[kind] += 1
-            self._told_until = self._clock() + TOLD_S
+                self._versions[kind] += 1
+            self._tracked_until = self._clock() + TRACKING_TIMEOUT_S
 
-    def untold(self) -> None:
-        """Nobody knows any more what changes: values are kept for their time."""
+    def stop_tracking(self) -> None:
+        """Changes are not recorded any more: values are cached for their time to live."""
         with self._lock:
-            self._told_until = -1.0
+            self._tracked_until = -1.0
 
-    def _now(self, kinds: Iterable[Changed]) -> tuple[int, ...] | None:
-        """What was told of these kinds; None where nobody tells."""
+    def _current_versions(self, kinds: Iterable[DataKind]) -> tuple[int, ...] | None:
+        """Versions of these kinds of data, None if changes are not tracked."""
         with self._lock:
-            return tuple(self._changes[kind] for kind in kinds) if self._clock() < self._told_until else None
+            return tuple(self._versions[kind] for kind in kinds) if self._clock() < self._tracked_until else None
 
     def _entry(self, key: object) -> _Entry:
         with self._lock:
@@ -84,38 +92,35 @@ class Cache:
                 self._entries.popitem(last=False)
             return entry
 
-    def forget(self, *keys: object) -> None:
-        """Read these anew when they are asked for next: somebody changed what lies behind them."""
-        with self._lock:
-            for key in keys:
-                self._entries.pop(key, None)
+    def get(self, key: object, ttl_s: float, load: Callable[[], T], kinds: Iterable[DataKind] | None = None) -> T:
+        """The value of a key, loaded if it is not cached or may have changed.
 
-    def get(self, key: object, ttl_s: float, load: Callable[[], T], kinds: Iterable[Changed] | None = None) -> T:
-        """The value of `key`, from `load` where it was not read yet, or may have changed.
+        Args:
+            ttl_s: time to live without change tracking. With it, a value is cached until one of `kinds` changes; an expensive one
+                (ttl_s > TTL_S) for at least ttl_s.
+            load: reads the value
+            kinds: the data that the value depends on; None if its changes are not tracked
 
-        kinds: what it is made of; None: of what nobody tells
-        ttl_s: kept so long where nobody tells what changes. Where somebody does, it is kept until one of `kinds` changed;
-            one that costs much (longer than TTL_S) not less long than ttl_s.
-        Raises what `load` raised of StoreError, and StoreUnavailable when another thread's first read takes too long.
+        Raises:
+            StoreError: raised by `load`, now or when the value was last read
+            StoreUnavailable: the first read of another thread takes too long
         """
-        entry, made_of = (
-            self._entry(key),
-            None if kinds is None else self._now(kinds),
-        )  # before it is read: what changes meanwhile is read again
-        changed = made_of is not None and made_of != entry.made_of
-        if not entry.lock.acquire(timeout=(WAIT_S if changed else 0) if entry.loaded else self._patience_s):
+        entry = self._entry(key)
+        versions = None if kinds is None else self._current_versions(kinds)  # before loading: later changes cause another read
+        changed = versions is not None and versions != entry.versions
+        if not entry.lock.acquire(timeout=(REREAD_WAIT_S if changed else 0) if entry.loaded else self._first_read_wait_s):
             if entry.loaded:
                 return entry.value  # type: ignore[no-any-return]
             raise StoreUnavailable("the store has not answered yet")
         try:
-            if not self._holds(entry, made_of, ttl_s):
+            if not self._is_fresh(entry, versions, ttl_s):
                 try:
                     entry.value, entry.loaded, entry.error = load(), True, None
                     READS.labels("store").inc()
                 except StoreError as error:
                     entry.error = error
                     READS.labels("failed").inc()
-                entry.until, entry.made_of = self._clock() + ttl_s, made_of
+                entry.expires_at, entry.versions = self._clock() + ttl_s, versions
             elif entry.error is None:
                 READS.labels("cache").inc()
             if entry.error is not None:
@@ -124,14 +129,20 @@ class Cache:
         finally:
             entry.lock.release()
 
-    def _holds(self, entry: _Entry, made_of: tuple[int, ...] | None, ttl_s: float) -> bool:
-        young = self._clock() < entry.until
-        if made_of is None or entry.made_of is None or entry.error is not None:
-            return young
-        return made_of == entry.made_of or (young and ttl_s > TTL_S)
+    def _is_fresh(self, entry: _Entry, versions: tuple[int, ...] | None, ttl_s: float) -> bool:
+        within_ttl = self._clock() < entry.expires_at
+        if versions is None or entry.versions is None or entry.error is not None:
+            return within_ttl
+        return versions == entry.versions or (within_ttl and ttl_s > TTL_S)
 
-    def drop(self, key: object) -> None:
-        """Read the value of `key` anew when it is asked for next: we changed it."""
+    def discard(self, *keys: object) -> None:
+        """Remove values. A thread that is loading one of them does not affect the next read."""
+        with self._lock:
+            for key in keys:
+                self._entries.pop(key, None)
+
+    def expire(self, key: object) -> None:
+        """Expire a value after any load in progress: the next read loads it again, and the previous value stays available meanwhile."""
         entry = self._entry(key)
         with entry.lock:
-            entry.until, entry.made_of = -1.0, None
+            entry.expires_at, entry.versions = -1.0, None

@@ -16,7 +16,7 @@ import dash_mantine_components as dmc
 from dash import ClientsideFunction, Input, Output, State, dcc, html
 
 from actions.audited_actions import AuditedActions
-from core.cache import KINDS
+from core.cache import DATA_KINDS
 from core.records import Severity
 from dashboard import i18n
 from dashboard.figures.charts import FONT
@@ -252,7 +252,7 @@ def _browser_texts(view: View, title: str, path: str) -> dict[str, Any]:
     found = next((module for module in EVERY_PAGE if module.match(path) is not None), None)
     return several("status", "connecting", "reconnecting", "live", "updated", "stale", "store", "dead_letters") | {
         "title": title,
-        "follows": list(getattr(found, "FOLLOWS", KINDS if found in PAGES else ())),
+        "follows": list(getattr(found, "FOLLOWS", DATA_KINDS if found in PAGES else ())),
         "every": getattr(found, "EVERY_S", 0),
         "ago": {"now": i18n.text("ago.now", view.language), "locale": i18n.LOCALES[view.language].replace("_", "-")},
         "bell": several("bell", "off", "on", "blocked", "sound"),

@@ -33,7 +33,7 @@
   var period = 0; /* number of the current period, for a page that refreshes by the clock */
   var ticks = 0, tickedAt = 0, pending = 0, refreshed = false, tickDue = false;
 
-  function follows() { return texts && texts.follows ? texts.follows : ["articles", "alerts", "deeds"]; }
+  function follows() { return texts && texts.follows ? texts.follows : ["articles", "alerts", "actions"]; }
   function versionsOf(change) {
     return follows().concat("all").map(function (kind) { return kind + ":" + change.versions[kind]; }).join(" ");
   }

@@ -29,7 +29,7 @@ GLYPHS = {"delivered": "✓", "waiting": "◔", "failed": "✗", "dead": "⊘"}
 CLASSES = {"delivered": "positive", "waiting": "neutral", "failed": "negative", "dead": "negative"}
 _BETWEEN = "\x1f"
 """Between an endpoint and a subject in the value of a row: neither holds one."""
-FOLLOWS = ("alerts", "deeds")
+FOLLOWS = ("alerts", "actions")
 EVERY_S = 4
 """So often the browser asks anew: nobody tells when an endpoint has answered."""
 log = get_logger("dashboard.deliveries")

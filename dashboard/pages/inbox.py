@@ -21,7 +21,7 @@ from dashboard.view import STATES, View, parse
 
 PATH = "/alerts"
 SHOWN = 200
-FOLLOWS = ("alerts", "deeds")
+FOLLOWS = ("alerts", "actions")
 """What changes here: news alone does not."""
 NONE = {"open": "alerts.none", "resolved": "inbox.none.resolved", "all": "inbox.none.all"}
 log = get_logger("dashboard.inbox")

@@ -77,7 +77,7 @@ class ModelReads:
 
     def forget(self) -> None:
         """Read versions and refreshes anew: somebody changed them here."""
-        self._cache.forget(*_KEYS)
+        self._cache.discard(*_KEYS)
 
     def _drift(self) -> Drift:
         since, middle, until = months(self.now())

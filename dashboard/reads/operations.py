@@ -89,7 +89,7 @@ class OperationsReads:
 
     def forget_sources(self) -> None:
         """Read anew which sources were added when it is asked for next."""
-        self._cache.forget("sources", "feeds")
+        self._cache.discard("sources", "feeds")
 
     def system(self) -> SystemView:
         """All but the lag."""

@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from actions.alert_lifecycles import read_lifecycles
-from core.cache import KINDS, TTL_S, Cache, Changed
+from core.cache import DATA_KINDS, TTL_S, Cache, DataKind
 from core.errors import StoreUnavailable
 from core.records import Alert
 from core.series import company_series
@@ -42,8 +42,8 @@ from storage.store import (
 )
 
 T = TypeVar("T")
-NEWS: tuple[Changed, ...] = ("articles",)
-RINGING: tuple[Changed, ...] = ("alerts", "deeds")
+NEWS: tuple[DataKind, ...] = ("articles",)
+RINGING: tuple[DataKind, ...] = ("alerts", "actions")
 """What the lives of alerts are made of."""
 STORED_TTL_S = 15.0
 INBOX_DAYS, INBOX_ROWS = 31, 500
@@ -142,7 +142,7 @@ class Reads:
 
     def forget(self, *keys: object) -> None:
         """Read these anew when they are asked for next."""
-        self._cache.forget(*keys)
+        self._cache.discard(*keys)
 
     def shared(self, key: object, ttl_s: float, load: Callable[[Store], T]) -> T:
         """What `load` reads, read at most once per key and ttl_s for all viewers."""
@@ -194,7 +194,7 @@ class Reads:
 
     def alert(self, alert_id: str) -> AlertView | None:
         """One alert and what lies behind it; None: there is no such alert."""
-        return self._cache.get(("alert", alert_id), TTL_S, lambda: self._alert(alert_id), KINDS)
+        return self._cache.get(("alert", alert_id), TTL_S, lambda: self._alert(alert_id), DATA_KINDS)
 
     def find(self, range_key: str, criteria: Criteria, before: SearchCursor | None, limit: int = PAGE_ROWS) -> SearchPage:
         """A page of the articles of a range that fit, newest first."""
@@ -258,7 +258,7 @@ class Reads:
             found = details.read_article(self._store, article_id)
             return None if found is None else msgspec.structs.replace(found, revision=revision(found))
 
-        return self._cache.get(("article", article_id), DETAIL_TTL_S, load, KINDS)
+        return self._cache.get(("article", article_id), DETAIL_TTL_S, load, DATA_KINDS)
 
     def series(self, series: str, range_key: str) -> SeriesView:
         """One series over a range."""
@@ -273,11 +273,11 @@ class Reads:
             found = details.read_series(self._store, series, chosen, now, before, self._store.rollups.began())
             return msgspec.structs.replace(found, revision=revision(found))
 
-        return self._cache.get(("series", series, range_key), SLOWER * chosen.ttl_s, load, KINDS)
+        return self._cache.get(("series", series, range_key), SLOWER * chosen.ttl_s, load, DATA_KINDS)
 
     def labels(self, article_id: str) -> list[Label]:
         """What people said of an article."""
-        return self._cache.get(("labels", article_id), TTL_S, lambda: self._store.labels.of_article(article_id), ("deeds",))
+        return self._cache.get(("labels", article_id), TTL_S, lambda: self._store.labels.of_article(article_id), ("actions",))
 
     def _moments(self, range_key: str) -> tuple[datetime, datetime]:
         """[since, until) of a range, to the minute."""

@@ -1,6 +1,6 @@
 """Change feed of the dashboard: polls the store once a second for all open pages, and publishes what changed.
 
-    store.changes ─(one poll per second while a page is open)─▶ Cache.told ─▶ ChangeSnapshot ─▶ each page (dashboard.web.sse)
+    store.changes ─(one poll per second while a page is open)─▶ Cache.record_changes ─▶ ChangeSnapshot ─▶ each page (dashboard.web.sse)
 
 A snapshot is complete in itself: a page compares its versions with those of the last one that it received.
 """
@@ -17,10 +17,10 @@ from typing import Literal
 import msgspec
 from prometheus_client import Gauge
 
-from core.cache import KINDS, Cache, Changed
+from core.cache import DATA_KINDS, Cache, DataKind
 from core.errors import StoreError
 from core.log import get_logger
-from core.outage_text import silence_words
+from core.outage_text import outage_text
 from core.records import Severity
 from core.series import series_name
 from core.untrusted_text import plain
@@ -29,10 +29,10 @@ from dashboard.reads.queries import InboxRow, Reads
 from storage.store import TableChanges
 
 VIEWERS = Gauge("tocsin_dashboard_viewers", "Open dashboard pages that receive changes")
-TABLES: dict[Changed, tuple[str, ...]] = {
+TABLES: dict[DataKind, tuple[str, ...]] = {
     "articles": ("articles", "mentions"),
     "alerts": ("alerts", "alert_last_breach"),
-    "deeds": ("alert_events", "silences", "silence_ends", "suppressed_deliveries", "deliveries", "delivery_replays", "labels"),
+    "actions": ("alert_events", "silences", "silence_ends", "suppressed_deliveries", "deliveries", "delivery_replays", "labels"),
 }
 """Tables whose changes count as a change of each kind."""
 POLL_S = 1.0
@@ -104,7 +104,7 @@ class ChangeFeed:
     ) -> None:
         """
         Args:
-            cache: told which kinds of data changed
+            cache: receives the kinds of data that changed
             now: wall clock, aware UTC
             max_viewers: maximum number of subscribed pages
             build: version of the program's files
@@ -118,9 +118,9 @@ class ChangeFeed:
         self._thread: threading.Thread | None = None
         self._viewers, self._used_at = 0, clock()
         self._era = secrets.token_hex(3)
-        self._counts: dict[str, int] = dict.fromkeys((*KINDS, "all"), 0)
-        self._table_versions: dict[Changed, tuple[int, ...]] = {}
-        self._unpublished: set[Changed] = set()
+        self._counts: dict[str, int] = dict.fromkeys((*DATA_KINDS, "all"), 0)
+        self._table_versions: dict[DataKind, tuple[int, ...]] = {}
+        self._unpublished: set[DataKind] = set()
         self._articles_at = self._refreshed_at = -1e9
         self._settle_at: float | None = None
         self._sequence = 0
@@ -176,7 +176,7 @@ class ChangeFeed:
         with self._starting:
             if self._thread is not None or self._closed.is_set():
                 return
-            self._table_versions.clear()  # whatever changed while nobody polled counts as changed
+            self._table_versions.clear()  # no versions: everything counts as changed
             self.poll()
             self._thread = threading.Thread(target=self._run, name="change-feed", daemon=True)
             self._thread.start()
@@ -189,12 +189,12 @@ class ChangeFeed:
                 log.exception("change_feed_failed")
             with self._starting, self._published:
                 if not self._viewers and self._clock() - self._used_at >= LINGER_S:
-                    self._cache.untold()
+                    self._cache.stop_tracking()
                     self._thread = None
                     return
 
     def poll(self) -> None:
-        """Ask the store once, and publish what is due."""
+        """Query the store once, and publish what is due."""
         at = self._clock()
         try:
             marks = self._changes.marks([name for names in TABLES.values() for name in names])
@@ -206,13 +206,13 @@ class ChangeFeed:
             if self._table_versions.get(kind) != found:
                 self._table_versions[kind] = found
                 self._unpublished.add(kind)
-        due: set[Changed] = {kind for kind in self._unpublished if kind != "articles" or at - self._articles_at >= ARTICLES_INTERVAL_S}
+        due: set[DataKind] = {kind for kind in self._unpublished if kind != "articles" or at - self._articles_at >= ARTICLES_INTERVAL_S}
         if refresh := at - self._refreshed_at >= REFRESH_S or not self._snapshot.store_ok:
-            self._refreshed_at, due = at, set(KINDS)
+            self._refreshed_at, due = at, set(DATA_KINDS)
         if "articles" in due:
             self._articles_at = at
         self._unpublished -= due
-        self._cache.told(due)
+        self._cache.record_changes(due)
         settled = self._settle_at is not None and at >= self._settle_at
         if not due and not settled:
             return
@@ -225,14 +225,14 @@ class ChangeFeed:
         self._publish(due, everything=refresh or settled, store_ok=True, inbox=inbox, dead_letters=dead_letters)
 
     def _store_lost(self, error: StoreError) -> None:
-        self._cache.untold()
+        self._cache.stop_tracking()
         if self._snapshot.store_ok:
             log.warning("store_unavailable", error=str(error))
             self._publish((), everything=True, store_ok=False)
 
     def _publish(
         self,
-        changed: Sequence[Changed] | set[Changed],
+        changed: Sequence[DataKind] | set[DataKind],
         *,
         everything: bool,
         store_ok: bool,
@@ -265,7 +265,7 @@ def alert_notices(inbox: Sequence[InboxRow], now: datetime) -> tuple[AlertNotice
             texts={
                 language: (
                     plain(series_name(alert.series, language), 80),
-                    silence_words(alert, language) if alert.measure == "outage" else measures.words(alert, language).counts,
+                    outage_text(alert, language) if alert.measure == "outage" else measures.words(alert, language).counts,
                 )
                 for language in ("en", "zh")
             },

@@ -69,8 +69,14 @@ class SessionService:
     def __init__(
         self, store: Store, now: Callable[[], datetime], *, idle: timedelta, max_age: timedelta, cache: Cache | None = None
     ) -> None:
+        """
+        Args:
+            now: wall clock, aware UTC
+            idle: a session ends after this time without a request
+            max_age: a session ends after this time in any case
+        """
         self._store, self._now, self._idle, self._max_age = store, now, idle, max_age
-        self._people = AccountService(store, now)
+        self._accounts = AccountService(store, now)
         self._cache = cache or Cache()
         self._last: _Snapshot | None = None
         self._hashing = threading.Lock()
@@ -92,7 +98,7 @@ class SessionService:
             return account
         if passwords.outdated(account.hash):
             self._store.accounts.put(msgspec.structs.replace(account, hash=passwords.hash_of(password)))
-        self._people.audit(account.name, "login", account.name, address=address)
+        self._accounts.audit(account.name, "login", account.name, address=address)
         return self._open(account.name, address)
 
     def change_password(self, person: Person, old: str, new: str, address: str) -> str | LoginRejected | PasswordFault:
@@ -106,7 +112,7 @@ class SessionService:
             account = self._check(person.name, old, address)
             if isinstance(account, LoginRejected):
                 return account
-            self._people.set_password(account.name, new, actor=account.name, must_change=False, address=address)
+            self._accounts.set_password(account.name, new, actor=account.name, must_change=False, address=address)
         finally:
             self._hashing.release()
         return self._open(person.name, address)
@@ -116,8 +122,8 @@ class SessionService:
         session = self._store.sessions.get(person.session)
         if session is not None:
             self._store.sessions.end([session])
-            self._people.audit(person.name, "logout", person.name, address=address)
-        self._cache.drop("sessions")
+            self._accounts.audit(person.name, "logout", person.name, address=address)
+        self._cache.expire("sessions")
 
     def end(self, token: str) -> None:
         """End the session of a token, if there is one: a new login replaces it."""
@@ -163,7 +169,7 @@ class SessionService:
         return Person(name=key, role=role)
 
     def _note_proxy_login(self, name: str, role: Role, address: str) -> bool:
-        self._people.audit(name, "login by proxy", name, after=role, address=address)
+        self._accounts.audit(name, "login by proxy", name, after=role, address=address)
         return True
 
     def _check(self, name: str, password: str, address: str) -> Account | LoginRejected:
@@ -184,7 +190,7 @@ class SessionService:
         wait = wait_s(after, now)
         # a name without an account is not recorded: it may be a password typed into the wrong field
         action, details = ("login locked", f"for {wait} s") if wait else ("login failed", "")
-        self._people.audit("", action, account.name if account else "", after=details, address=address)
+        self._accounts.audit("", action, account.name if account else "", after=details, address=address)
         return LoginRejected(wait_s=wait)
 
     def _find(self, name: str) -> Account | None:
@@ -197,8 +203,8 @@ class SessionService:
     def _open(self, name: str, address: str) -> str:
         token, now = secrets.token_urlsafe(32), self._now()
         self._store.sessions.put(Session(id=_hash(token), name=name, created_at=now, seen_at=now, address=address))
-        self._cache.drop("sessions")
-        self._cache.drop("accounts")
+        self._cache.expire("sessions")
+        self._cache.expire("accounts")
         return token
 
     def _sessions_and_accounts(self) -> _Snapshot:

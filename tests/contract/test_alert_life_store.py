@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import msgspec
 import pytest
 
 from actions.alert_lifecycles import read_lifecycles
-from core.records import Alert, Article, Chart, CompanyCount, CompanyScore, Mention, Score, Scored, Severity, Why, WordCount, alert_id, sha
-from domain.alert_lifecycle import AlertEvent, Silence, event, inhibitions, silence
-from storage.store import Delivery, AlertGroup, Store, SuppressedDelivery
+from core.records import Article, Chart, CompanyCount, CompanyScore, Mention, Score, Scored, Why, WordCount, sha
+from domain.alert_lifecycle import AlertEvent, event, inhibitions, silence
+from storage.store import AlertGroup, Delivery, Store, SuppressedDelivery
+from tests.helpers.stores import MINUTE, NOON, SPECIAL_CHARACTERS, alert, sample_silence
 from tests.helpers.strategies import ODD
 
-NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
-MINUTE = timedelta(minutes=1)
-NASTY = "it's \"a\" back\\slash\ttab\nline 中文，全角 100%s {x:String} '; DROP TABLE silences; -- 🔔 \x1b[31m"
 RULES = inhibitions("market > *; sector > company")
 
 
@@ -28,36 +26,6 @@ TABLES = ("alerts", "alert_events", "alert_last_breach", "suppressed_deliveries"
 def empty(store: Store) -> None:
     for table in (*TABLES, "alert_groups", "deliveries"):
         store.client.command(f"TRUNCATE TABLE {table}")
-
-
-def alert(series: str = "topic:credit", *, at: datetime = NOON, severity: Severity = "warning") -> Alert:
-    return Alert(
-        id=alert_id("spike", series, at),
-        rule="spike",
-        series=series,
-        window_start=at,
-        window_s=900,
-        detected_at=at + MINUTE,
-        severity=severity,
-        observed=9,
-        expected=1.25,
-        surprise=6.5,
-        total=12,
-        sources=4,
-    )
-
-
-def quiet(author: str = "王芳", *, series: str = "topic:*", minutes: int = 120) -> Silence:
-    return silence(
-        series=[series],
-        author=author,
-        comment=NASTY,
-        starts_at=NOON,
-        ends_at=NOON + minutes * MINUTE,
-        now=NOON,
-        rules=["spi*"],
-        most="warning",
-    )
 
 
 def test_what_a_rule_saw_and_why_it_rang_are_kept(store: Store):
@@ -86,12 +54,12 @@ def test_an_alert_of_before_there_were_measures_is_read(store: Store):
 
 def test_events_come_back_as_they_went_and_in_order(store: Store):
     first = event("a", "acknowledged", "王芳", NOON + timedelta(microseconds=1))
-    then = event("a", "note", "Ann O'Hara", NOON + timedelta(microseconds=2), NASTY)
+    then = event("a", "note", "Ann O'Hara", NOON + timedelta(microseconds=2), SPECIAL_CHARACTERS)
     last = event("a", "unacknowledged", "王芳", NOON + timedelta(microseconds=3))
     store.alert_lifecycle.add([last, then, event("b", "resolved", "bob", NOON)])
     store.alert_lifecycle.add([first, then])
     assert store.alert_lifecycle.events(["a", "nobody"]) == [first, then, last]
-    assert then.text == NASTY
+    assert then.text == SPECIAL_CHARACTERS
     assert store.alert_lifecycle.events([]) == []
 
 
@@ -126,7 +94,9 @@ def test_why_something_was_withheld_is_kept_once_for_each_cause(store: Store):
     item = SuppressedDelivery(
         alert_id="a", endpoint="风控", cause="silence", owner="s1", at=NOON, until=NOON + 60 * MINUTE, text="silenced by 王芳: it's <b>"
     )
-    other = SuppressedDelivery(alert_id="a", endpoint="风控", cause="inhibition", owner="m", at=NOON + MINUTE, until=None, text="the market")
+    other = SuppressedDelivery(
+        alert_id="a", endpoint="风控", cause="inhibition", owner="m", at=NOON + MINUTE, until=None, text="the market"
+    )
     store.alert_lifecycle.suppress([item, other])
     store.alert_lifecycle.suppress([item])
     assert store.alert_lifecycle.suppressed(["a"]) == [item, other]
@@ -135,7 +105,12 @@ def test_why_something_was_withheld_is_kept_once_for_each_cause(store: Store):
 
 
 def group(name: str, minutes: float = 0.0, **more: Any) -> AlertGroup:
-    given: dict[str, Any] = {"firing": ("a", "b"), "new_alerts": ("b",), "resolved": ("c",), "ended": (NOON + timedelta(microseconds=7),)} | more
+    given: dict[str, Any] = {
+        "firing": ("a", "b"),
+        "new_alerts": ("b",),
+        "resolved": ("c",),
+        "ended": (NOON + timedelta(microseconds=7),),
+    } | more
     return AlertGroup(id=sha(name), endpoint="风控 'x' \\", key="kind=topic\x1fseverity=critical", at=NOON + minutes * MINUTE, **given)
 
 
@@ -169,7 +144,7 @@ def test_an_alert_knows_of_its_deliveries_in_groups(store: Store):
 
 
 def test_a_silence_comes_back_whole_and_the_first_to_end_it_did_so(store: Store):
-    one, two = quiet(), quiet("bob", series="company:*", minutes=30)
+    one, two = sample_silence(), sample_silence("bob", series="company:*", minutes=30)
     store.silences.add([one, two, one])
     assert {each.id: each for each in store.silences.all()} == {one.id: one, two.id: two}
     assert [each.id for each in store.silences.all(since=NOON + 60 * MINUTE)] == [one.id]
@@ -179,7 +154,7 @@ def test_a_silence_comes_back_whole_and_the_first_to_end_it_did_so(store: Store)
     store.silences.end([one.id], NOON + 5 * MINUTE, "王芳")
     (ended,) = store.silences.find(one.id)
     assert (ended.ended_at, ended.ended_by, ended.until) == (NOON + 5 * MINUTE, "王芳", NOON + 5 * MINUTE)
-    assert (ended.author, ended.comment) == ("王芳", NASTY)
+    assert (ended.author, ended.comment) == ("王芳", SPECIAL_CHARACTERS)
     assert ended.state(NOON + 4 * MINUTE) == "active"
     assert ended.state(NOON + 5 * MINUTE) == "ended"
 
@@ -232,8 +207,10 @@ def test_lives_are_read_with_all_that_mutes_them(store: Store):
     lone = alert("company:AAPL", at=NOON + MINUTE)
     store.alerts.insert([sector, company, topic, lone])
     store.articles.insert([told("a", "consumer", 3)])
-    store.silences.add([quiet()])
-    store.alert_lifecycle.add([event(company.id, "assigned", "bob", NOON + 2 * MINUTE, "王芳"), event(topic.id, "acknowledged", "bob", NOON)])
+    store.silences.add([sample_silence()])
+    store.alert_lifecycle.add(
+        [event(company.id, "assigned", "bob", NOON + 2 * MINUTE, "王芳"), event(topic.id, "acknowledged", "bob", NOON)]
+    )
     store.alert_lifecycle.record_breach([company.id], NOON + 7 * MINUTE)
 
     def lives(minutes: int):

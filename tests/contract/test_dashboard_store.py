@@ -18,9 +18,8 @@ from core.settings import Settings
 from dashboard.app import create_app
 from dashboard.services import Explanation, ExplanationRequest, ExplanationService, Services, WordWeight
 from storage.store import Store
-from tests.contract.test_store import save
-from tests.contract.test_store_pages import NOON, scored
 from tests.helpers.dashboard import CALLBACK_PATH, ManualClock, callback_body
+from tests.helpers.stores import NOON, save, scored_article
 
 ACME = {"ACME": ("远舟控股", "autos", 0.9), "BYT": ("Bytown", "tech", 0.2)}
 
@@ -29,20 +28,20 @@ ACME = {"ACME": ("远舟控股", "autos", 0.9), "BYT": ("Bytown", "tech", 0.2)}
 def filled(store: Store) -> Store:
     for table in ("articles", "article_keys", "mentions", "alerts", "labels", "rollups", "dirty_hours", "rollup_watermarks"):
         store.client.command(f"TRUNCATE TABLE {table}")
-    quiet = [scored(f"quiet {n}", f"Nothing new {n}", minutes=-60 * n, p=(0.1, 0.8, 0.1), source="ledger") for n in range(26, 26 + 24 * 5)]
+    quiet = [scored_article(f"quiet {n}", f"Nothing new {n}", minutes=-60 * n, p=(0.1, 0.8, 0.1), source="ledger") for n in range(26, 26 + 24 * 5)]
     save(
         store,
         *quiet,
-        scored(
+        scored_article(
             "crisis", "远舟控股债券违约", "远舟控股公司债券未能如期偿付。\n<script>x</script>", language="zh", companies=ACME, source="新华"
         ),
-        scored("copy", "远舟控股债券出现违约", minutes=2, language="zh", companies=ACME, source="海港财经", story=sha("crisis")),
-        scored("good", "Bytown wins an order", minutes=4, companies={"BYT": ("Bytown", "tech", 0.1)}, p=(0.1, 0.1, 0.8)),
+        scored_article("copy", "远舟控股债券出现违约", minutes=2, language="zh", companies=ACME, source="海港财经", story=sha("crisis")),
+        scored_article("good", "Bytown wins an order", minutes=4, companies={"BYT": ("Bytown", "tech", 0.1)}, p=(0.1, 0.1, 0.8)),
     )
-    save(store, scored("crisis", "远舟控股债券展期", language="zh", companies=ACME, source="新华", model="m0"))
+    save(store, scored_article("crisis", "远舟控股债券展期", language="zh", companies=ACME, source="新华", model="m0"))
     save(
         store,
-        scored(
+        scored_article(
             "crisis",
             "远舟控股债券违约",
             "远舟控股公司债券未能如期偿付。\n<script>x</script>",

@@ -13,9 +13,8 @@ from core.records import sha
 from core.series import MARKET
 from domain.alert_lifecycle import event, inhibitions, silence
 from domain.tokens import digest_of, find, new_token
-from storage.store import Label, ArticlePosition, Store
-from tests.contract.test_alert_life_store import MINUTE, alert
-from tests.contract.test_store import NASTY, NOON, TABLES, save, scored
+from storage.store import ArticlePosition, Label, Store
+from tests.helpers.stores import ARTICLE_TABLES, MINUTE, NOON, ODD_TEXTS, alert, save, scored
 
 SINCE, UNTIL = NOON - timedelta(days=2), NOON + timedelta(hours=2)
 
@@ -23,7 +22,7 @@ SINCE, UNTIL = NOON - timedelta(days=2), NOON + timedelta(hours=2)
 @pytest.fixture(autouse=True)
 def empty(store: Store) -> None:
     more = ("dirty_hours", "alert_events", "alert_last_breach", "silences", "silence_ends", "api_tokens", "api_token_ends", "api_token_uses")
-    for table in (*TABLES, *more):
+    for table in (*ARTICLE_TABLES, *more):
         store.client.command(f"TRUNCATE TABLE {table}")
 
 
@@ -35,7 +34,7 @@ def pages(store: Store, size: int, **which: object) -> list[list[ArticlePosition
 
 
 def test_pages_hold_each_article_once_the_newest_first(store: Store):
-    names = [f"{number}{word}" for number, word in enumerate(NASTY)]
+    names = [f"{number}{word}" for number, word in enumerate(ODD_TEXTS)]
     save(store, *(scored(name, minutes=-(number // 3) * 500) for number, name in enumerate(names)))
     found = [place for page in pages(store, 5) for place in page]
     assert sorted(found, key=lambda place: (-place.at, place.id)) == found

@@ -7,17 +7,16 @@ from datetime import timedelta
 import pytest
 
 from core.records import sha
-from storage.store import DailyPredictions, Label, Store, ModelUse
-from tests.contract.test_store import save
-from tests.contract.test_store_pages import NOON, scored
+from storage.store import DailyPredictions, Label, ModelUse, Store
+from tests.helpers.stores import NOON, save, scored_article
 
 DAY = NOON.replace(hour=0)
 NEWS = (
-    scored("bad", "a", p=(0.8, 0.1, 0.1)),
-    scored("worst of three", "b", p=(0.4, 0.3, 0.3)),
-    scored("good", "c", p=(0.1, 0.2, 0.7), language="zh"),
-    scored("flat", "d", p=(0.2, 0.6, 0.2), language="zh"),
-    scored("before", "e", minutes=-24 * 60, p=(0.1, 0.8, 0.1)),
+    scored_article("bad", "a", p=(0.8, 0.1, 0.1)),
+    scored_article("worst of three", "b", p=(0.4, 0.3, 0.3)),
+    scored_article("good", "c", p=(0.1, 0.2, 0.7), language="zh"),
+    scored_article("flat", "d", p=(0.2, 0.6, 0.2), language="zh"),
+    scored_article("before", "e", minutes=-24 * 60, p=(0.1, 0.8, 0.1)),
 )
 
 
@@ -42,7 +41,7 @@ def test_days_count_each_article_once_by_its_likeliest_sentiment(filled: Store):
 
 
 def test_a_newer_model_takes_the_older_ones_place_and_both_are_known_to_be_used(filled: Store):
-    save(filled, scored("bad", "a", p=(0.1, 0.1, 0.8), model="m2"))
+    save(filled, scored_article("bad", "a", p=(0.1, 0.1, 0.8), model="m2"))
     today = filled.quality.days(DAY, DAY + timedelta(days=1))[0]
     assert (today.articles, today.negative, today.positive) == (2, 1, 1)
     assert filled.quality.model_uses(DAY) == [ModelUse("m1", 4, NOON), ModelUse("m2", 1, NOON)]
@@ -50,7 +49,7 @@ def test_a_newer_model_takes_the_older_ones_place_and_both_are_known_to_be_used(
 
 
 def test_labels_stand_beside_what_the_model_had_said_that_they_looked_at(filled: Store):
-    save(filled, scored("named", "Acme falls", companies={"ACME": ("Acme", "autos", 0.9)}, p=(0.2, 0.7, 0.1), topics={"credit": 0.8}))
+    save(filled, scored_article("named", "Acme falls", companies={"ACME": ("Acme", "autos", 0.9)}, p=(0.2, 0.7, 0.1), topics={"credit": 0.8}))
 
     def label(name: str, task: str, *labels: str, minute: int, model: str = "m1", company: str = "") -> Label:
         at = NOON + timedelta(minutes=minute)

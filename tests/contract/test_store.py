@@ -4,103 +4,26 @@ from __future__ import annotations
 
 import threading
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import msgspec
 import pytest
 
-from core.errors import BadRecord, SettingsError, StoreUnavailable, StoreError
-from core.records import Alert, Article, CompanyScore, Evidence, Mention, Score, Scored, alert_id, sha
+from core.errors import BadRecord, SettingsError, StoreError, StoreUnavailable
+from core.records import Alert, Evidence, alert_id, sha
 from storage.clickhouse import Server
 from storage.migrations import Column, add, check_schema
-from storage.store import DeadLetter, Delivery, Label, PeakRow, LastAlert, SourceStories, Store
+from storage.store import DeadLetter, Delivery, Label, LastAlert, PeakRow, SourceStories, Store
+from tests.helpers.stores import ARTICLE_TABLES, NOON, ODD_TEXTS, save, scored
 from tocsin.runtime.embedded_broker import free_port
 
-TABLES = (
-    "articles",
-    "article_keys",
-    "lsh_bands",
-    "mentions",
-    "alerts",
-    "deliveries",
-    "dead_letters",
-    "dead_letter_states",
-    "labels",
-    "watchlists",
-    "peaks",
-)
 SUMS = ("rollups", "dirty_hours", "rollup_watermarks")
-NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
-NASTY = [
-    "it's",
-    'a "quote"',
-    "back\\slash",
-    "tab\there",
-    "line\nbreak",
-    "中文，全角",
-    "100%s {x:String} %(id)s",
-    "'; DROP TABLE articles; --",
-    "🔔",
-    "nul\x00in",
-    "lost \ufffd",
-    "\x1b[31mred\x07\x7f\u2028",
-]
 
 
 @pytest.fixture(autouse=True)
 def empty(store: Store) -> None:
-    for table in (*TABLES, *SUMS):
+    for table in (*ARTICLE_TABLES, *SUMS):
         store.client.command(f"TRUNCATE TABLE {table}")
-
-
-def scored(
-    name: str,
-    *,
-    minutes: int = 0,
-    negative: float = 0.1,
-    story: str = "",
-    source: str = "wire",
-    model: str = "m1",
-    title: str = "",
-    text: str = "Body",
-    **extra: object,
-) -> Scored:
-    ident = sha(name)
-    moment = NOON + timedelta(minutes=minutes)
-    article = Article(
-        id=ident,
-        url=f"https://example.org/{name}",
-        source=source,
-        language="en",
-        title=title or f"Title of {name}",
-        text=text,
-        published_at=moment,
-        fetched_at=moment,
-        mentions=(Mention(company="ACME", surface="Acme", sector="autos"),),
-        lsh_bands=extra.get("bands", (1, 2)),  # type: ignore[arg-type]
-    )
-    rest = (1 - negative) / 2
-    score = Score(
-        id=ident,
-        source=source,
-        language="en",
-        published_at=moment,
-        story=story or ident,
-        p_negative=negative,
-        p_neutral=rest,
-        p_positive=rest,
-        topics={"earnings": 0.9},
-        companies=(CompanyScore(company="ACME", sector="autos", p_negative=negative, p_neutral=rest, p_positive=rest),),
-        model=model,
-        scored_at=moment,
-    )
-    return Scored(article=article, score=score)
-
-
-def save(store: Store, *items: Scored) -> None:
-    store.articles.insert(items)
-    store.mentions.insert([item.score for item in items])
-    store.articles.remember(items)
 
 
 def test_migrating_again_changes_nothing(store: Store):
@@ -120,18 +43,18 @@ def test_the_same_batch_twice_is_seen_once(store: Store):
 
 
 def test_text_and_numbers_come_back_as_they_went(store: Store):
-    items = [scored(f"n{n}", minutes=n, title=words, text=f"{words} {words}") for n, words in enumerate(NASTY)]
+    items = [scored(f"n{n}", minutes=n, title=words, text=f"{words} {words}") for n, words in enumerate(ODD_TEXTS)]
     save(store, *items)
     found = store.articles.by_id([item.article.id for item in items])
-    assert {row.title: row.text for row in found} == {words: f"{words} {words}" for words in NASTY}
-    row = next(row for row in found if row.title == NASTY[0])
+    assert {row.title: row.text for row in found} == {words: f"{words} {words}" for words in ODD_TEXTS}
+    row = next(row for row in found if row.title == ODD_TEXTS[0])
     assert row.published_at == NOON
     assert row.topics == ("earnings",)
     assert row.companies == ("ACME",)
     assert row.p_negative == pytest.approx(0.1, abs=1e-6)
 
 
-@pytest.mark.parametrize("value", NASTY)
+@pytest.mark.parametrize("value", ODD_TEXTS)
 def test_parameters_are_values_and_never_sql(store: Store, value: str):
     assert store.client.query("SELECT {x:String}, length({x:String})", x=value) == [(value, len(value.encode()))]
     assert store.client.query("SELECT count() FROM articles WHERE id IN {ids:Array(String)}", ids=[value, "x"])[0][0] == 0
@@ -250,7 +173,9 @@ def test_sums_say_what_the_mentions_say_before_and_after_they_are_made(store: St
             assert [(p.series, p.start, p.stories, p.negative) for p in store.rollups.sentiment(names, since, until, width_s)] == [
                 (p.series, p.start, p.stories, p.negative) for p in exact
             ]
-            assert [p.tone for p in store.rollups.sentiment(names, since, until, width_s)] == pytest.approx([p.tone for p in exact], abs=1e-6)
+            assert [p.tone for p in store.rollups.sentiment(names, since, until, width_s)] == pytest.approx(
+                [p.tone for p in exact], abs=1e-6
+            )
         days = {name: [p for p in store.mentions.sentiment(names, since, until, 86_400) if p.series == name] for name in names}
         for total in store.rollups.totals(since, until, ["topic", "market", "sector", "language", "genre", "company"]):
             mine = days.pop(total.series)
@@ -393,7 +318,7 @@ def label(name: str, *, minutes: int = 0, **more: object) -> Label:
 
 
 def test_labels_come_back_with_their_words_and_the_last_word_counts(store: Store):
-    save(store, scored("l1", title=NASTY[0]), scored("l2"))
+    save(store, scored("l1", title=ODD_TEXTS[0]), scored("l2"))
     first = label("l1", labels=("positive",))
     again = label("l1", minutes=1, author="bob")
     about = label("l1", minutes=2, company="ACME", labels=("neutral",))
@@ -405,7 +330,7 @@ def test_labels_come_back_with_their_words_and_the_last_word_counts(store: Store
     found = store.labels.read()
     assert [row.label for row in found] == [again, about, topics, nothing]
     words = found[0].article
-    assert (words.title, words.text, words.language, words.genre, words.story) == (NASTY[0], "Body", "en", "news", sha("l1"))
+    assert (words.title, words.text, words.language, words.genre, words.story) == (ODD_TEXTS[0], "Body", "en", "news", sha("l1"))
     assert words.companies == {"ACME": "Acme"}
     assert [row.label for row in store.labels.read(NOON + timedelta(minutes=3))] == [topics, nothing]
 

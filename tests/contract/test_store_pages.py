@@ -3,71 +3,30 @@
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import datetime, timedelta
 
 import msgspec
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from core.records import Alert, Article, CompanyScore, Mention, Score, Scored, alert_id, sha
+from core.records import Alert, alert_id, sha
 from storage.search_terms import MAX_CHARS, MAX_TERMS
-from storage.store import CompanyProfile, Criteria, SearchCursor, Label, SeriesTotal, Store, StoryCoverage
-from tests.contract.test_store import save
+from storage.store import CompanyProfile, Criteria, Label, SearchCursor, SeriesTotal, Store, StoryCoverage
+from tests.helpers.stores import NOON, save, scored_article
 
-NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 SINCE, UNTIL = NOON - timedelta(days=30), NOON + timedelta(hours=1)
 
 
-def scored(
-    name: str, title: str, text: str = "", *, minutes: int = 0, p: tuple[float, float, float] = (0.8, 0.1, 0.1), **more: Any
-) -> Scored:
-    """An article named `name`. more: source, language, genre, story, topics, model; companies: key to (surface, sector, p_negative)."""
-    moment, ident = NOON + timedelta(minutes=minutes), sha(name)
-    companies: dict[str, tuple[str, str, float]] = more.get("companies", {})
-    source, language, genre = more.get("source", "wire"), more.get("language", "en"), more.get("genre", "news")
-    article = Article(
-        id=ident,
-        url=f"https://example.org/{name}",
-        source=source,
-        genre=genre,
-        language=language,
-        title=title,
-        text=text,
-        published_at=moment,
-        fetched_at=moment + timedelta(seconds=9),
-        mentions=tuple(Mention(company=key, surface=surface, sector=sector) for key, (surface, sector, _) in companies.items()),
-        flags=("cut",),
-    )
-    score = Score(
-        id=ident,
-        source=source,
-        genre=genre,
-        language=language,
-        published_at=moment,
-        story=more.get("story", ident),
-        p_negative=p[0],
-        p_neutral=p[1],
-        p_positive=p[2],
-        topics=more.get("topics", {"credit": 0.9}),
-        companies=tuple(
-            CompanyScore(company=key, sector=sector, p_negative=bad, p_neutral=0.0, p_positive=1 - bad)
-            for key, (_, sector, bad) in companies.items()
-        ),
-        model=more.get("model", "m1"),
-        scored_at=moment,
-    )
-    return Scored(article=article, score=score)
-
-
 NEWS = (
-    scored(
+    scored_article(
         "default", "Acme defaults on a bond", "The company said it missed a payment.", minutes=0, companies={"ACME": ("Acme", "autos", 0.9)}
     ),
-    scored("said", "Nothing was said of chips", minutes=-1, p=(0.1, 0.8, 0.1), topics={"technology": 0.8}, source="blog", genre="social"),
-    scored("ai", "用AI技术的公司停牌", "债券违约后，公司股票停牌。", minutes=-2, language="zh", source="新华"),
-    scored(
+    scored_article(
+        "said", "Nothing was said of chips", minutes=-1, p=(0.1, 0.8, 0.1), topics={"technology": 0.8}, source="blog", genre="social"
+    ),
+    scored_article("ai", "用AI技术的公司停牌", "债券违约后，公司股票停牌。", minutes=-2, language="zh", source="新华"),
+    scored_article(
         "bond",
         "万科债券展期",
         "房企债券再度展期",
@@ -76,7 +35,7 @@ NEWS = (
         p=(0.3, 0.3, 0.4),
         topics={"real_estate": 0.7, "credit": 0.6},
     ),
-    scored("payment", "A payment was not missed", 'Traders call it "100% c++ (sure)"', minutes=-20 * 24 * 60, p=(0.1, 0.2, 0.7)),
+    scored_article("payment", "A payment was not missed", 'Traders call it "100% c++ (sure)"', minutes=-20 * 24 * 60, p=(0.1, 0.2, 0.7)),
 )
 
 
@@ -142,8 +101,8 @@ def test_filters_hold_together(filled: Store, criteria: dict[str, str], places: 
 def test_pages_follow_each_other_without_a_gap_or_a_repetition(store: Store):
     for table in ("articles", "mentions"):
         store.client.command(f"TRUNCATE TABLE {table}")
-    save(store, *(scored(f"p{n}", f"Bond {n}", minutes=-(n // 7) * 50) for n in range(60)))  # seven share a second
-    save(store, *(scored(f"p{n}", f"Bond {n}", minutes=-(n // 7) * 50, model="m2") for n in range(0, 60, 3)))
+    save(store, *(scored_article(f"p{n}", f"Bond {n}", minutes=-(n // 7) * 50) for n in range(60)))  # seven share a second
+    save(store, *(scored_article(f"p{n}", f"Bond {n}", minutes=-(n // 7) * 50, model="m2") for n in range(0, 60, 3)))
     seen: list[str] = []
     before: SearchCursor | None = None
     while True:
@@ -158,8 +117,8 @@ def test_pages_follow_each_other_without_a_gap_or_a_repetition(store: Store):
 
 def test_an_article_that_was_published_at_two_times_hides_none_behind_it(store: Store):
     """The search looks at one stretch of time after the other; it is in two of them."""
-    save(store, *(scored("twice", "moved", minutes=minutes) for minutes in (30, -60)))
-    save(store, *(scored(f"m{n}", "moved", minutes=-90 - n) for n in range(4)))
+    save(store, *(scored_article("twice", "moved", minutes=minutes) for minutes in (30, -60)))
+    save(store, *(scored_article(f"m{n}", "moved", minutes=-90 - n) for n in range(4)))
     since = NOON - timedelta(hours=6)
     found = store.search.find(Criteria(words="moved"), since, UNTIL, 2, budget_s=math.inf)
     assert found.then is not None, "there are more"
@@ -170,7 +129,12 @@ def test_an_article_that_was_published_at_two_times_hides_none_behind_it(store: 
 
 def test_a_search_whose_time_is_up_says_how_far_it_looked_and_goes_on_there(store: Store):
     store.client.command("TRUNCATE TABLE articles")
-    save(store, scored("a", "Bond a"), scored("edge", "Bond on the hour", minutes=-60), scored("b", "Bond b", minutes=-260))
+    save(
+        store,
+        scored_article("a", "Bond a"),
+        scored_article("edge", "Bond on the hour", minutes=-60),
+        scored_article("b", "Bond b", minutes=-260),
+    )
     since, seen, reached = NOON - timedelta(hours=5), [], []
     before: SearchCursor | None = None
     while True:
@@ -189,8 +153,8 @@ def test_a_search_whose_time_is_up_says_how_far_it_looked_and_goes_on_there(stor
 def test_only_what_an_article_says_and_is_said_of_it_now_is_found(store: Store):
     for table in ("articles", "mentions"):
         store.client.command(f"TRUNCATE TABLE {table}")
-    save(store, scored("x", "Acme defaults"), scored("y", "Bond worries"))
-    save(store, scored("x", "Acme pays after all", p=(0.1, 0.1, 0.8), model="m2"))
+    save(store, scored_article("x", "Acme defaults"), scored_article("y", "Bond worries"))
+    save(store, scored_article("x", "Acme pays after all", p=(0.1, 0.1, 0.8), model="m2"))
     assert titles(store, words="defaults") == []
     assert titles(store, sentiment="negative") == ["Bond worries"]
     (found,) = store.search.find(Criteria(words="pays"), SINCE, UNTIL, 5).articles
@@ -208,7 +172,7 @@ def test_only_what_an_article_says_and_is_said_of_it_now_is_found(store: Store):
 
 def test_what_is_found_has_the_beginning_of_its_text(store: Store):
     store.client.command("TRUNCATE TABLE articles")
-    save(store, scored("long", "Title", "债" * 5_000))
+    save(store, scored_article("long", "Title", "债" * 5_000))
     (found,) = store.search.find(Criteria(words="债债"), SINCE, UNTIL, 5).articles
     assert found.text == "债" * 300
     assert store.search.versions(sha("long"), NOON)[0].text == "债" * 5_000
@@ -247,7 +211,7 @@ def test_whatever_is_searched_for_is_neither_sql_nor_a_pattern(filled: Store, va
 @example(title="ＡＢＣ　全角 “引号”")
 def test_an_article_is_found_by_its_own_title(store: Store, title: str):
     """Round trip: each word of a title, searched for as it stands, finds the article."""
-    item = scored(title, "x" + title, title)
+    item = scored_article(title, "x" + title, title)
     store.client.command("TRUNCATE TABLE articles")
     store.articles.insert([item])
     for word in title.split():
@@ -264,13 +228,15 @@ def stories(store: Store) -> Store:
     autos = {"ACME": ("Acme", "autos", 0.9)}
     save(
         store,
-        scored("first", "Acme halts a plant", minutes=-50, companies=autos, source="wire"),
-        scored("copy", "Acme halts plant", minutes=-40, companies=autos | {"BYT": ("Bytown", "tech", 0.1)}, source="blog", story=first),
-        scored("again", "Acme halts plant!", minutes=-30, companies=autos, source="blog", story=first),
-        scored("other", "Acme fined", minutes=-20, companies={"ACME": ("ACME Corp", "", 0.7)}, source="wire"),
-        scored("good", "Acme wins an order", minutes=-10, companies={"ACME": ("Acme Corp", "autos", 0.1)}, p=(0.1, 0.1, 0.8)),
-        scored("far", "Bytown opens", minutes=-9, companies={"BYT": ("Bytown", "tech", 0.1)}, p=(0.1, 0.1, 0.8), source="新华"),
-        scored("old", "Acme halts the plant", minutes=-60 * 24 * 20, story=first, companies=autos),
+        scored_article("first", "Acme halts a plant", minutes=-50, companies=autos, source="wire"),
+        scored_article(
+            "copy", "Acme halts plant", minutes=-40, companies=autos | {"BYT": ("Bytown", "tech", 0.1)}, source="blog", story=first
+        ),
+        scored_article("again", "Acme halts plant!", minutes=-30, companies=autos, source="blog", story=first),
+        scored_article("other", "Acme fined", minutes=-20, companies={"ACME": ("ACME Corp", "", 0.7)}, source="wire"),
+        scored_article("good", "Acme wins an order", minutes=-10, companies={"ACME": ("Acme Corp", "autos", 0.1)}, p=(0.1, 0.1, 0.8)),
+        scored_article("far", "Bytown opens", minutes=-9, companies={"BYT": ("Bytown", "tech", 0.1)}, p=(0.1, 0.1, 0.8), source="新华"),
+        scored_article("old", "Acme halts the plant", minutes=-60 * 24 * 20, story=first, companies=autos),
     )
     return store
 

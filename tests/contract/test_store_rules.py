@@ -24,11 +24,10 @@ from stream.detection.rules import AlertRules
 from stream.detection.spike_rule import SpikeRule
 from stream.worker.batches import Raw
 from stream.worker.retry import DutyCycle
-from tests.contract.test_store import NOON, TABLES, save
+from tests.helpers.stores import ARTICLE_TABLES, NOON, save
 from tocsin.runtime.pipeline import make_pipeline
 from tocsin.services.backtest import BacktestAlert, run
-from tocsin.services.replay import load_history
-from tocsin.services.replay import preview
+from tocsin.services.replay import load_history, preview
 
 MINUTE = timedelta(minutes=1)
 QUIET = SpikeRule(paused=True)
@@ -53,7 +52,7 @@ RULES = (
 
 @pytest.fixture(autouse=True)
 def empty(store: Store) -> None:
-    for table in (*TABLES, "alert_last_breach", "dirty_hours"):
+    for table in (*ARTICLE_TABLES, "alert_last_breach", "dirty_hours"):
         store.client.command(f"TRUNCATE TABLE {table}")
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-import msgspec
 import pytest
 
-from core.records import Article, Scored, encode, sha
+from core.records import Article, encode, sha
 from models.inference.keyword import KeywordClassifier
 from storage.store import Store
 from stream.detection.spike_rule import SpikeRule
@@ -17,7 +16,7 @@ from stream.watchlists.watchlist_backfill import backfill_watchlists, matched_ar
 from stream.watchlists.watchlists import Watchlist
 from stream.worker.batches import Raw
 from stream.worker.pipeline import Pipeline
-from tests.contract.test_store import NOON, TABLES, save, scored
+from tests.helpers.stores import ARTICLE_TABLES, NOON, save, scored
 from tests.helpers.waiting import until
 
 SINCE, UNTIL = NOON - timedelta(days=2), NOON + timedelta(hours=2)
@@ -25,7 +24,7 @@ SINCE, UNTIL = NOON - timedelta(days=2), NOON + timedelta(hours=2)
 
 @pytest.fixture(autouse=True)
 def empty(store: Store) -> None:
-    for table in (*TABLES, "dirty_hours"):
+    for table in (*ARTICLE_TABLES, "dirty_hours"):
         store.client.command(f"TRUNCATE TABLE {table}")
 
 

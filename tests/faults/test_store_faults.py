@@ -28,11 +28,11 @@ from stream.detection.spike_rule import SpikeRule
 from stream.worker.app import REBALANCE_TIMEOUT_S
 from stream.worker.pipeline import Pipeline
 from stream.worker.retry import RetryPolicy
-from tests.contract.test_store import NOON, save, scored
 from tests.faults.wire import Wire
 from tests.flow.test_worker_pipeline import crisis, raws
-from tests.helpers.worker import Installation, article
 from tests.helpers.servers import ROOT, ClickHouseServer, Kafka, made, unavailable
+from tests.helpers.stores import NOON, save, scored
+from tests.helpers.worker import Installation, article
 
 Fault = Callable[[ClickHouseServer], contextlib.AbstractContextManager[None]]
 
@@ -306,7 +306,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from storage.store import open_store
-from tests.contract.test_store import save, scored
+from tests.helpers.stores import save, scored
 store = open_store("embedded", Path(sys.argv[1]))
 store.migrate()
 for number in range(1_000_000):

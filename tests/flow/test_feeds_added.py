@@ -327,7 +327,7 @@ def test_the_usual_gap_decides_how_often_to_visit():
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_the_page_tests_adds_and_removes(desk: StoredFeedService, store: Store, site: Site, language: str):
-    app = create_app(store, Settings(dashboard_login="none"), cache=Cache(patience_s=5), services=Services(feeds=desk))
+    app = create_app(store, Settings(dashboard_login="none"), cache=Cache(first_read_wait_s=5), services=Services(feeds=desk))
     client = app.server.test_client()
     site.pages["/feed"] = Answer(rss(3, title="<script>x</script>"))
 

@@ -23,8 +23,7 @@ from dashboard.web.server import API
 from domain.alert_lifecycle import inhibitions
 from domain.tokens import SCOPES, new_token
 from storage.store import Store
-from tests.contract.test_alert_life_store import alert
-from tests.contract.test_store import NOON, scored
+from tests.helpers.stores import NOON, alert, scored
 
 DOCUMENT = openapi.document(ENDPOINTS)
 _REGISTRY: Registry[Any] = Registry().with_resource("urn:api", Resource.from_contents(DOCUMENT, default_specification=DRAFT202012))

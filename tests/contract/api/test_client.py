@@ -16,9 +16,8 @@ from core.records import Alert, sha
 from dashboard.web.server import RunningServer, serve
 from domain.tokens import SCOPES
 from storage.store import Store
-from tests.contract.test_alert_life_store import alert
-from tests.contract.test_store import NOON, save, scored
 from tests.helpers.api import ApiHarness, new_alert, new_article
+from tests.helpers.stores import NOON, alert, save, scored
 
 
 @pytest.fixture

@@ -16,9 +16,8 @@ from core.errors import BrokerError, ModelError, StoreUnavailable
 from core.records import Alert, sha
 from core.series import MARKET
 from storage.store import Delivery, Store, SuppressedDelivery
-from tests.contract.test_alert_life_store import alert
-from tests.contract.test_store import NOON, save, scored
 from tests.helpers.api import VALID_BODIES, ApiHarness, invalid_fields
+from tests.helpers.stores import NOON, alert, save, scored
 
 MINUTE = timedelta(minutes=1)
 

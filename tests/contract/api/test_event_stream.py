@@ -21,8 +21,8 @@ from api.types import GapEvent, ScoreEvent
 from core.records import Alert, sha
 from dashboard.web.server import RunningServer, serve
 from storage.store import Store
-from tests.contract.test_store import save, scored
 from tests.helpers.api import ApiHarness, new_alert, new_article
+from tests.helpers.stores import save, scored
 from tests.helpers.waiting import until
 
 MAX_STREAMS = 50

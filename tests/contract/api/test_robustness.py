@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from api.endpoints import ENDPOINTS, ROOT, Endpoint
 from core.records import sha
 from storage.store import Store
-from tests.contract.test_store import save, scored
 from tests.helpers.api import TABLES, VALID_BODIES, ApiHarness, assert_documented, endpoint_of
+from tests.helpers.stores import save, scored
 from tests.helpers.strategies import ODD, TOKENS, examples, texts
 
 WITH_BODY = [endpoint for endpoint in ENDPOINTS if endpoint.body]

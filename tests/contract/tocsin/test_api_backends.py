@@ -18,7 +18,7 @@ from ingest.kafka.outbox import Outbox
 from models.inference.classifier import Classifier, Document, LockedClassifier, Prediction, SwitchableClassifier, current_model
 from models.inference.keyword import KeywordClassifier
 from storage.store import Store
-from tests.contract.test_store import NOON
+from tests.helpers.stores import NOON
 from tocsin.runtime.wiring import make_gazetteer
 from tocsin.services.api_backends import MAX_WAITING_REQUESTS, TextClassifier, backends
 

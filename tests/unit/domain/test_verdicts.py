@@ -83,7 +83,7 @@ def store(opened: Store) -> Store:
 
 @pytest.fixture
 def app(store: Store) -> dash.Dash:
-    return create_app(store, Settings(dashboard_login="none"), now=lambda: NOW + timedelta(minutes=1), cache=Cache(patience_s=1))
+    return create_app(store, Settings(dashboard_login="none"), now=lambda: NOW + timedelta(minutes=1), cache=Cache(first_read_wait_s=1))
 
 
 def post(app: dash.Dash, output: str, button: str = "", **values: Any) -> Any:

@@ -8,15 +8,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from core.cache import TOLD_S, TTL_S, Cache
+from core.cache import TRACKING_TIMEOUT_S, TTL_S, Cache
 from dashboard.reads.queries import InboxRow, Reads
 from dashboard.web import change_feed as module
 from dashboard.web.change_feed import ARTICLES_INTERVAL_S, REFRESH_S, SETTLE_S, ChangeFeed, TooManyViewers, alert_notices
 from domain.alert_lifecycle import event
 from storage.store import Store
-from tests.contract.test_alert_life_store import alert, quiet
-from tests.contract.test_store import NOON, save, scored
 from tests.helpers.dashboard import EmptyClickHouse, ManualClock
+from tests.helpers.stores import NOON, alert, sample_silence, save, scored
 
 NOW = NOON + timedelta(minutes=5)
 TABLES = ("articles", "mentions", "alerts", "alert_events", "silences")
@@ -52,7 +51,7 @@ class Viewer:
 
 def test_only_kinds_of_data_that_changed_get_a_new_version(store: Store):
     viewer = Viewer(store)
-    assert viewer.after(0) == {"articles", "alerts", "deeds", "all"}, "the first poll counts everything as changed"
+    assert viewer.after(0) == {"articles", "alerts", "actions", "all"}, "the first poll counts everything as changed"
     assert viewer.after(1) == set()
     save(store, scored("a"))
     assert viewer.after(1) == {"articles"}
@@ -61,7 +60,7 @@ def test_only_kinds_of_data_that_changed_get_a_new_version(store: Store):
     assert viewer.after(1) == {"alerts"}
     assert (viewer.snapshot.open_alerts, [each.id for each in viewer.snapshot.notices or ()]) == (1, [firing.id])
     store.alert_lifecycle.add([event(firing.id, "acknowledged", "王芳", NOW)])
-    assert viewer.after(1) == {"deeds"}
+    assert viewer.after(1) == {"actions"}
     assert (viewer.snapshot.open_alerts, viewer.snapshot.notices) == (1, ()), "an acknowledged alert raises no notification"
     store.client.command("OPTIMIZE TABLE articles FINAL")
     assert viewer.after(1) == set(), "a merge is no change"
@@ -89,7 +88,7 @@ def test_everything_is_refreshed_after_changes_settle_and_periodically(store: St
     assert viewer.after(1) == {"articles"}
     assert viewer.after(SETTLE_S - 1) == set()
     assert viewer.after(1) == {"all"}, "expensive reads were cached for longer"
-    assert viewer.after(REFRESH_S) == {"articles", "alerts", "deeds", "all"}
+    assert viewer.after(REFRESH_S) == {"articles", "alerts", "actions", "all"}
     assert viewer.after(REFRESH_S - 1) == set()
 
 
@@ -105,7 +104,7 @@ def test_only_changed_data_is_read_again(store: Store):
     assert viewer.after(TTL_S) == {"articles"}
     assert [row.id for row in viewer.reads.articles("24h")] == [scored("a").article.id]
     assert viewer.reads.alerts() == alerts
-    viewer.clock.time += TOLD_S + 1  # the change feed stopped
+    viewer.clock.time += TRACKING_TIMEOUT_S + 1  # the change feed stopped
     save(store, scored("b"))
     assert len(viewer.reads.articles("24h")) == 2
 
@@ -140,7 +139,7 @@ def test_a_missing_table_counts_as_an_outage(store: Store):
 def test_only_recent_alerts_that_are_not_silenced_raise_notifications(store: Store):
     recent, silenced, old = alert("company:A", at=NOON), alert("topic:credit", at=NOON), alert("company:B", at=NOON - timedelta(hours=1))
     store.alerts.insert([recent, silenced, old])
-    store.silences.add([msgspec.structs.replace(quiet(), starts_at=NOON, ends_at=NOW + timedelta(hours=1))])
+    store.silences.add([msgspec.structs.replace(sample_silence(), starts_at=NOON, ends_at=NOW + timedelta(hours=1))])
     viewer = Viewer(store)
     viewer.after(0)
     assert viewer.snapshot.open_alerts == 3

@@ -23,9 +23,8 @@ from dashboard.web import change_feed, sse
 from dashboard.web.server import CHANGE_FEED, RunningServer, serve
 from storage.clickhouse import ClickHouse
 from storage.store import Store
-from tests.contract.test_alert_life_store import alert
-from tests.contract.test_store import NOON, save, scored
 from tests.helpers.dashboard import CALLBACK_PATH, ManualClock, callback_body
+from tests.helpers.stores import NOON, alert, save, scored
 from tests.helpers.waiting import until
 
 PASSWORD = "一二三四五六七八九十甲乙"

@@ -58,7 +58,7 @@ def desk(store: Store) -> StoredDeliveryService:
 @pytest.fixture
 def app(store: Store, desk: StoredDeliveryService) -> dash.Dash:
     return create_app(
-        store, Settings(dashboard_login="none"), now=lambda: NOW, cache=Cache(patience_s=1), services=Services(deliveries=desk)
+        store, Settings(dashboard_login="none"), now=lambda: NOW, cache=Cache(first_read_wait_s=1), services=Services(deliveries=desk)
     )
 
 

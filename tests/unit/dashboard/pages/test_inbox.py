@@ -48,7 +48,7 @@ def store(opened: Store) -> Store:
 def app(store: Store) -> dash.Dash:
     seconds = itertools.count()
     settings = Settings(dashboard_login="none", alert_inhibit="market > *")
-    return create_app(store, settings, now=lambda: NOW + timedelta(seconds=next(seconds)), cache=Cache(patience_s=1))
+    return create_app(store, settings, now=lambda: NOW + timedelta(seconds=next(seconds)), cache=Cache(first_read_wait_s=1))
 
 
 def ring(store: Store, series: str = CREDIT, minutes: int = 10, **fields: Any) -> str:

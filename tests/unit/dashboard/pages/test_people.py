@@ -55,7 +55,7 @@ def store(opened: Store) -> Store:
 def app(store: Store) -> dash.Dash:
     seconds = itertools.count(1)
     return create_app(
-        store, Settings(dashboard_login="none"), now=lambda: NOW + timedelta(seconds=next(seconds)), cache=Cache(patience_s=1)
+        store, Settings(dashboard_login="none"), now=lambda: NOW + timedelta(seconds=next(seconds)), cache=Cache(first_read_wait_s=1)
     )
 
 

@@ -98,9 +98,9 @@ def test_while_one_reads_again_the_others_get_the_value_before():
 def test_where_it_is_known_to_have_changed_the_others_wait_for_the_new_value():
     """Nobody tells them again: with the value before they would be behind until something else changes."""
     cache, started, gate = Cache(), threading.Event(), threading.Event()
-    cache.told()
+    cache.record_changes()
     cache.get("k", 2.0, lambda: "old", ["articles"])
-    cache.told(["articles"])
+    cache.record_changes(["articles"])
 
     def slow() -> str:
         started.set()
@@ -123,23 +123,23 @@ def test_a_value_is_kept_until_one_of_its_kinds_changes_and_a_dear_one_for_its_t
         reads.append(1)
         return len(reads)
 
-    cache.told()
+    cache.record_changes()
     assert cache.get("k", 2.0, load, ["articles"]) == cache.get("dear", 10.0, load, ["articles"]) - 1 == 1
     clock.time += 4
-    cache.told(["alerts"])
+    cache.record_changes(["alerts"])
     assert cache.get("k", 2.0, load, ["articles"]) == 1
-    cache.told(["articles"])
+    cache.record_changes(["articles"])
     assert cache.get("k", 2.0, load, ["articles"]) == 3
     assert cache.get("dear", 10.0, load, ["articles"]) == 2
     clock.time += 6
     assert cache.get("dear", 10.0, load, ["articles"]) == 4
-    cache.untold()
+    cache.stop_tracking()
     clock.time += 2
     assert cache.get("k", 2.0, load, ["articles"]) == 5
 
 
 def test_waiting_too_long_for_the_first_value_raises():
-    cache = Cache(patience_s=0.01)
+    cache = Cache(first_read_wait_s=0.01)
     started, gate = threading.Event(), threading.Event()
 
     def slow() -> str:

@@ -14,7 +14,7 @@ import pytest
 from core.records import Scored
 from core.settings import Settings
 from storage.store import Store
-from tests.contract.test_store import save, scored
+from tests.helpers.stores import save, scored
 from tocsin.cli import main
 from tocsin.cli.common import results
 from tocsin.runtime import wiring

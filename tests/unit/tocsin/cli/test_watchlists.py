@@ -14,8 +14,8 @@ import pytest
 from core.series import register_watchlist_names, series_name
 from core.settings import Settings
 from storage.store import Store
-from tests.contract.test_store import save, scored
 from tests.contract.test_store_watchlists import at
+from tests.helpers.stores import save, scored
 from tocsin.cli import main
 from tocsin.runtime import wiring
 from tocsin.runtime.pipeline import make_pipeline

@@ -191,7 +191,7 @@ def test_a_refresh_that_cannot_begin_says_why(store: Store, versions: Versions, 
 
 
 def page(desk: LocalModelService | None, store: Store, **values: Any) -> dict[str, Any]:
-    app = create_app(store, Settings(dashboard_login="none"), now=lambda: NOW, cache=Cache(patience_s=1), services=Services(models=desk))
+    app = create_app(store, Settings(dashboard_login="none"), now=lambda: NOW, cache=Cache(first_read_wait_s=1), services=Services(models=desk))
     answer = app.server.test_client().post(CALLBACK_PATH, json=callback_body(app, "mo-problem.children", **values))
     assert answer.status_code == 200, answer.text
     return dict(answer.json["response"])

@@ -155,7 +155,7 @@ def test_who_watches_takes_them_up_within_half_a_minute_and_keeps_those_that_can
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_the_page_shows_tries_and_saves(desk: StoredRuleService, store: Store, language: str, tmp_path: Path):
     tell(store, 7, NOW - timedelta(days=2))
-    app = create_app(store, Settings(dashboard_login="none"), now=lambda: NOW, cache=Cache(patience_s=1), services=Services(rules=desk))
+    app = create_app(store, Settings(dashboard_login="none"), now=lambda: NOW, cache=Cache(first_read_wait_s=1), services=Services(rules=desk))
     client = app.server.test_client()
 
     def ask(output: str, changed: str, **values: Any) -> dict[str, Any]:
@@ -178,7 +178,7 @@ def test_the_page_shows_tries_and_saves(desk: StoredRuleService, store: Store, l
 
 
 def test_a_page_without_anybody_who_keeps_rules_says_so(store: Store):
-    app = create_app(store, Settings(dashboard_login="none"), now=lambda: NOW, cache=Cache(patience_s=1))
+    app = create_app(store, Settings(dashboard_login="none"), now=lambda: NOW, cache=Cache(first_read_wait_s=1))
     sent = callback_body(app, "ru-text.value", ru_text_id="ru-text", view_data={"lang": "en"})
     answer = app.server.test_client().post("/_dash-update-component", json=sent)
     assert "cannot be changed from here" in answer.text

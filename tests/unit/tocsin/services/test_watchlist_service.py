@@ -200,7 +200,7 @@ def test_the_api_tells_what_is_in_force(desk: StoredWatchlistService, store: Sto
 def test_the_page_shows_tries_and_saves(desk: StoredWatchlistService, store: Store, language: str):
     tell(store, 7, NOW - timedelta(days=2))
     app = create_app(
-        store, Settings(dashboard_login="none"), now=lambda: NOW, cache=Cache(patience_s=1), services=Services(watchlists=desk)
+        store, Settings(dashboard_login="none"), now=lambda: NOW, cache=Cache(first_read_wait_s=1), services=Services(watchlists=desk)
     )
     client = app.server.test_client()
 
