@@ -1,1 +1,1 @@
-"""Every published figure is one command here: `tocsin bench NAME`."""
+"""Benchmarks: each published figure is measured by one command, `tocsin bench NAME`."""

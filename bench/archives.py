@@ -1,4 +1,4 @@
-"""Do whole archives reach the store, every distinct article once, and how fast? Through `backfill` on the embedded default."""
+"""Benchmark: backfill of whole archives on the embedded default, with a count of lost and duplicate articles."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ from tocsin.runtime.backfill import Backfill
 
 
 class Archives(msgspec.Struct, frozen=True, kw_only=True):
-    """rows, distinct: of the files, by their own (source, id); stored: distinct articles in the store; doubled: seen more than once."""
+    """Result of a backfill.
+
+    rows, distinct: rows of the files, and distinct (source, id) among them
+    stored: distinct articles in the store; doubled: articles stored more than once; rejected: invalid rows
+    """
 
     files: list[str]
     rows: int
@@ -34,7 +38,7 @@ class Archives(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def measure(paths: Sequence[str], settings: Settings) -> Archives:
-    """Backfill JSONL archives (plain or gzip) into a new data folder. Raises SettingsError where a row has no id of its own."""
+    """Backfill JSONL archives, plain or gzip, into a new data folder. Raises SettingsError if a row has no source or id."""
     rows, distinct = own_ids(paths)
     with tempfile.TemporaryDirectory(prefix="tocsin-bench-") as folder:
         settings = msgspec.structs.replace(settings, data_dir=folder, broker="embedded", store="embedded")
@@ -62,7 +66,7 @@ def measure(paths: Sequence[str], settings: Settings) -> Archives:
 
 
 def own_ids(paths: Sequence[str]) -> tuple[int, int]:
-    """Rows, and distinct (source, id), as the files themselves say: read without any of our code."""
+    """Number of rows and of distinct (source, id), read independently of the code under test."""
     seen: set[tuple[str, str]] = set()
     rows = 0
     for path in paths:

@@ -1,7 +1,7 @@
-"""How many headlines a second, beside transformers' own pipeline on the same weights and texts? In turns, in one process.
+"""Benchmark: headlines classified per second, compared with transformers' pipeline on the same weights and texts.
 
-The pipeline is what a user would write: fp32, batches of 32 as they come. `peak_fraction` is the encoder's arithmetic over what
-matrix products alone reach on this machine in the same minutes.
+Both run alternately in one process. The pipeline is what a user would write: fp32, batches of 32 in the order of the texts.
+`peak_fraction` is the encoder's arithmetic throughput divided by that of matrix products alone on this machine at the same time.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ GPU_PEAK_SIDE = 8192
 
 
 class Classify(msgspec.Struct, frozen=True, kw_only=True):
-    """Medians over `repeats`. tokens: of the texts on average; agreement: share of texts on which both say the same sentiment.
+    """Medians over `repeats` rounds.
 
-    peak_tflops: of bf16 or fp32 products of square matrices, one on each core; peak_fraction: of the encoder, of that
+    tokens: mean tokens per text; agreement: share of texts with the same predicted sentiment
+    peak_tflops: of bf16 or fp32 products of square matrices, one per core; peak_fraction: throughput of the encoder divided by it
     """
 
     docs_per_s: float
@@ -51,7 +52,18 @@ class Classify(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def measure(folder: Path, *, data: Path | None = None, docs: int = 4096, hf_docs: int = 512, repeats: int = 5) -> Classify:
-    """The version in `folder`, on `docs` headlines and the pipeline on `hf_docs` of them, in turns. Raises SettingsError."""
+    """Measure a model version on `docs` headlines, and the pipeline on `hf_docs` of them.
+
+    Args:
+        folder: version folder.
+        data: folder with stream/*.jsonl.gz; None for the built-in headlines.
+        docs: headlines for our classifier.
+        hf_docs: headlines for the pipeline.
+        repeats: rounds.
+
+    Raises:
+        SettingsError: `data` has no streams.
+    """
     where, every = headlines(docs, data)
     texts = [compose(each.title, each.text) for each in every]
     some = texts[:: max(1, len(texts) // hf_docs)][:hf_docs]
@@ -62,7 +74,9 @@ def measure(folder: Path, *, data: Path | None = None, docs: int = 4096, hf_docs
     threads = torch.get_num_threads()
     precision = torch.bfloat16 if ours.precision == "bfloat16" else torch.float32
     predicted = {text: found.sentiment for text, found in zip(texts, ours.classify(every), strict=True)}
-    same = [label["label"] == SENTIMENTS[max(range(3), key=predicted[text].__getitem__)] for text, label in zip(some, theirs(some), strict=True)]
+    same = [
+        label["label"] == SENTIMENTS[max(range(3), key=predicted[text].__getitem__)] for text, label in zip(some, theirs(some), strict=True)
+    ]
     ours_s, theirs_s, peaks = [], [], []
     for _ in tqdm(range(repeats), desc="classify", unit="round"):
         peaks.append(peak_flops(precision, threads, ours.device))
@@ -94,13 +108,13 @@ def measure(folder: Path, *, data: Path | None = None, docs: int = 4096, hf_docs
 
 
 def flops_per_token(shape: Shape, length: float) -> float:
-    """Additions and multiplications of the encoder for one token of a text of `length`: its matrix products alone."""
+    """Floating-point operations of the encoder's matrix products per token, for a text of `length` tokens."""
     layer = 2 * shape.hidden * (4 * shape.hidden + 2 * shape.ffn) + 4 * length * shape.hidden
     return shape.layers * layer
 
 
 def peak_flops(dtype: torch.dtype, threads: int, device: torch.device) -> float:
-    """Additions and multiplications a second of square matrix products: on the CPU one on each core at a time."""
+    """Floating-point operations per second of square matrix products; on the CPU, one product per core at a time."""
     if device.type == "cuda":
         return _gpu_peak_flops(dtype, device)
     a = torch.randn(PEAK_SIDE, PEAK_SIDE).to(dtype)
@@ -112,7 +126,7 @@ def peak_flops(dtype: torch.dtype, threads: int, device: torch.device) -> float:
                 a @ a
 
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(work, range(threads)))  # kernels are made, caches warmed
+        list(pool.map(work, range(threads)))  # compiles kernels and warms caches
         began = perf_counter()
         list(pool.map(work, range(threads)))
         return threads * PEAK_PRODUCTS * 2.0 * PEAK_SIDE**3 / (perf_counter() - began)

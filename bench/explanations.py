@@ -1,10 +1,10 @@
-"""Are the explained words the ones that count? Delete them, heaviest first, and see how fast the class loses its probability.
+"""Benchmark of explanations by deletion: how fast a class loses its probability when words are deleted by weight.
 
-    explanation ─▶ words heaviest first ─▶ the text without the first 1, 2, ... half of them ─▶ probabilities ─▶ mean drop
-    the same for words in random order: an explanation that knows something drops faster
+    explanation ─▶ words by descending weight ─▶ the text without the first 1, 2, ... half of them ─▶ probabilities ─▶ mean drop
+    the same with words in random order, for comparison
 
 The mean drop is the area over the perturbation curve of Samek et al. (2017), Evaluating the visualization of what a deep neural
-network has learned, with words in the place of pixels.
+network has learned, with words instead of pixels.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ RANDOM_ORDERS = 3
 
 
 class DeletionResult(msgspec.Struct, frozen=True):
-    """What deleting words does to the class's probability, mean over n texts of a language.
+    """Mean drop of the probability of the predicted class, over n texts of a language.
 
-    informed, chance: mean drop with the heaviest words first, and in random order
-    won: share of the texts in which informed > chance
+    by_weight, random_order: mean drop with words deleted by descending weight, and in random order
+    better_share: share of the texts with by_weight > random_order
     """
 
     language: str
@@ -39,7 +39,7 @@ class DeletionResult(msgspec.Struct, frozen=True):
 
 
 def measure_deletion(classifier: TransformerClassifier, texts: Sequence[FilledTemplate], rng: random.Random) -> list[DeletionResult]:
-    """Deletion curves of the likeliest sentiment of each text against random orders, by language. Raises ModelError."""
+    """Measure deletion for the most probable sentiment of each text, by language. Raises ModelError."""
     drops: dict[str, list[tuple[float, float]]] = {}
     for filled in texts:
         found = explain(classifier, filled.text, "", filled.language)
@@ -60,9 +60,9 @@ def measure_deletion(classifier: TransformerClassifier, texts: Sequence[FilledTe
 
 
 def mean_drops(classifier: TransformerClassifier, found: Explanation, language: str, orders: Sequence[Sequence[Word]]) -> list[float]:
-    """For each order of the words: how much of the class's probability is lost, mean over its first 1, 2, ... half of them deleted.
+    """Mean loss of probability for each order of the words, over deletions of the first 1, 2, ... half of them.
 
-    Only for kinds of sentiment without a company, which a deletion could take away.
+    Only for sentiment without a company, because a deletion could remove the company's name.
     """
     half = max(1, len(found.words) // 2)
     texts = [without_words(found.text, order[: k + 1]) for order in orders for k in range(half)]
@@ -74,7 +74,7 @@ def mean_drops(classifier: TransformerClassifier, found: Explanation, language: 
 
 
 def without_words(text: str, words: Sequence[Word]) -> str:
-    """The text with these words cut out."""
+    """The text without these words."""
     parts, at = [], 0
     for word in sorted(words):
         parts.append(text[at : word.start])

@@ -1,6 +1,6 @@
-"""A whole installation to be measured: broker, store, and a worker process, in a folder of its own.
+"""A complete temporary installation for benchmarks: broker, store and worker processes.
 
-Apache Kafka and a ClickHouse server where they are installed (tests/install), else the embedded broker and chdb.
+It uses Apache Kafka and a ClickHouse server if they are installed (tests/install), else the embedded broker and chdb.
 """
 
 from __future__ import annotations
@@ -31,7 +31,14 @@ READY_S = 180.0
 
 
 class BenchInstallation:
-    """While inside, everything runs. workers: processes of one consumer group; shared: others read the store too, so chdb will not do."""
+    """Context manager that runs an installation.
+
+    Args:
+        settings: settings of the workers; addresses and folders are replaced.
+        workers: worker processes of one consumer group.
+        partitions: partitions of the topics.
+        shared: whether other processes read the store, which chdb does not allow.
+    """
 
     def __init__(self, settings: Settings, *, workers: int = 1, partitions: int = 4, shared: bool = False) -> None:
         self._given, self._count, self._partitions = settings, workers, partitions
@@ -59,7 +66,7 @@ class BenchInstallation:
         names = wiring.names(self.settings)
         ensure_topics(broker, names, partitions=self._partitions, replication=1)
         if store != "embedded":
-            wiring.make_store(self.settings).close()  # workers that start together do not make tables against each other
+            wiring.make_store(self.settings).close()  # creates the tables, so that workers that start together do not
         began = time.monotonic()
         self.nodes = []
         for number in range(self._count):
@@ -102,16 +109,16 @@ class BenchInstallation:
         return broker.address, "Tansu"
 
     def check(self) -> None:
-        """Raises TocsinError when a worker has ended."""
+        """Raise TocsinError if a worker has exited."""
         for number, node in enumerate(self.nodes):
             if node.returncode is not None:
-                raise TocsinError(f"worker {number} ended with {node.returncode}: {self._log_tail(number)}")
+                raise TocsinError(f"worker {number} exited with {node.returncode}: {self._log_tail(number)}")
 
     def _log_tail(self, number: int) -> str:
         return (self._folder / f"worker-{number}" / "log").read_text(errors="replace")[-1500:]
 
     def publish(self, articles: Sequence[Article]) -> None:
-        """Hand articles to Kafka; those before must have been taken."""
+        """Publish articles to Kafka, waiting while too many are in flight. Raises TocsinError."""
         for article in articles:
             while not self._sender.has_room():
                 self._collect_deliveries()
@@ -121,14 +128,14 @@ class BenchInstallation:
         self._collect_deliveries()
 
     def feed(self, source: Iterator[Article], backlog: int) -> int:
-        """Publish of `source` what keeps `backlog` articles waiting; how many are stored."""
+        """Publish as many articles of `source` as keep `backlog` of them waiting. Returns the number stored so far."""
         self.check()
         stored = self.scored()
         self.publish(list(itertools.islice(source, max(0, backlog - (self.sent - stored)))))
         return stored
 
     def saturate(self, source: Iterator[Article], backlog: int, seconds: float) -> float:
-        """Articles stored a second, over `seconds` after a warm-up, while `backlog` wait; then they are drained. Raises TocsinError."""
+        """Articles stored per second with a constant backlog, over `seconds` after a warm-up. Drains at the end. Raises TocsinError."""
         started, began, base = time.monotonic(), 0.0, 0
         while not began or time.monotonic() - began < seconds:
             stored = self.feed(source, backlog)
@@ -140,33 +147,33 @@ class BenchInstallation:
         return rate
 
     def drain(self) -> None:
-        """Wait until all that was published is stored. Raises TocsinError."""
+        """Wait until all published articles are stored. Raises TocsinError."""
         self.flush()
         while self.scored() < self.sent:
             self.check()
             time.sleep(0.05)
 
     def flush(self, timeout_s: float = 30.0) -> None:
-        """Wait until Kafka has taken all. Raises TocsinError."""
+        """Wait until Kafka has acknowledged all articles. Raises TocsinError."""
         deadline = time.monotonic() + timeout_s
         while self._sender.in_flight:
             self.check()
             self._collect_deliveries()
             if time.monotonic() > deadline:
-                raise TocsinError(f"Kafka did not take {self._sender.in_flight} articles in {timeout_s:.0f} s")
+                raise TocsinError(f"Kafka did not acknowledge {self._sender.in_flight} articles in {timeout_s:.0f} s")
             time.sleep(0.002)
 
     def _collect_deliveries(self) -> None:
         failed = [done.error for done in self._sender.delivery_reports() if done.error]
         if failed:
-            raise TocsinError(f"Kafka did not take an article: {failed[0]}")
+            raise TocsinError(f"Kafka did not accept an article: {failed[0]}")
 
     def scored(self) -> int:
-        """Articles stored by all workers so far."""
+        """Number of articles stored by all workers so far."""
         return round(sum(node.metrics().get("tocsin_scored_total", 0.0) for node in self.nodes))
 
     def rss_mb(self) -> float:
-        """Resident memory of all workers, in 10^6 bytes."""
+        """Resident memory of all workers in 10^6 bytes."""
         return sum(rss_bytes(node.pid) for node in self.nodes) / 1e6
 
 

@@ -1,7 +1,7 @@
-"""How soon after its publication is an article in the store, and an alert that it completes? At shares of the sustained rate.
+"""Benchmark: latency from publication to the stored row and to the alert, at shares of the sustained rate.
 
-Articles come evenly. Of every PROBE-th it is noted when a reader of the store first finds it. A burst is a dozen bad headlines
-about one company, from several sources, published at once; its alert counts from the last of them.
+Articles are published evenly. For every PROBE-th article the time is recorded until it is found in the store. A burst is a dozen negative
+headlines about one company from several sources, published at once; the latency of its alert counts from the last of them.
 """
 
 from __future__ import annotations
@@ -37,11 +37,14 @@ TIMEOUT_S = 30.0
 
 
 class LatencyPoint(msgspec.Struct, frozen=True, kw_only=True):
-    """At one rate, milliseconds from publication. rows, alerts: how many were timed; missed: alerts that did not come in PATIENCE_S."""
+    """Latency at one rate, in milliseconds from publication.
+
+    share: of the sustained rate; rows, alerts: number of measurements; missed: alerts that did not occur within TIMEOUT_S
+    """
 
     share: float
     articles_per_s: float
-    pending_rows: int
+    rows: int
     row_p50_ms: float
     row_p99_ms: float
     alerts: int
@@ -51,7 +54,7 @@ class LatencyPoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LatencyResult(msgspec.Struct, frozen=True, kw_only=True):
-    """sustained_per_s: articles stored a second when more come than can be scored."""
+    """Latencies by rate. sustained_per_s: articles stored per second under saturation."""
 
     sustained_per_s: float
     points: list[LatencyPoint]
@@ -61,7 +64,7 @@ class LatencyResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def measure(settings: Settings, *, data: Path | None = None, seconds: float = 30.0, shares: Sequence[float] = SHARES) -> LatencyResult:
-    """`seconds` at each share of the sustained rate. Raises TocsinError; Unavailable without a ClickHouse server."""
+    """Measure for `seconds` at each share of the sustained rate. Raises TocsinError; Unavailable without a ClickHouse server."""
     where, every = headlines(40_000, data)
     settings = msgspec.structs.replace(settings, alert_warmup_h=1.0)
     with BenchInstallation(settings, shared=True) as place:
@@ -79,7 +82,7 @@ def measure(settings: Settings, *, data: Path | None = None, seconds: float = 30
 
 
 def _publish_history(place: BenchInstallation) -> None:
-    """News of two days ago: a stream that has just begun raises no alert."""
+    """Publish news of two days ago, because a stream without history raises no alerts."""
     then = datetime.now(UTC) - timedelta(days=2)
     place.publish([article(f"old {n}", f"Acme opens office number {n}", "en", then, company="Acme") for n in range(50)])
     place.drain()
@@ -124,7 +127,7 @@ def _point(
     return LatencyPoint(
         share=share,
         articles_per_s=round(sent / seconds, 1),
-        pending_rows=len(row_ms),
+        rows=len(row_ms),
         row_p50_ms=_percentile(row_ms, 50),
         row_p99_ms=_percentile(row_ms, 99),
         alerts=len(alert_ms),
@@ -135,7 +138,7 @@ def _point(
 
 
 def _bursts(share: float) -> Iterator[tuple[str, list[Article]]]:
-    """(series, its articles) of one company after another, each with bad news of its own."""
+    """Yields the series of a new company and a burst of negative articles about it."""
     bad = [each.text for each in read_templates() if each.language == "en" and each.sentiment == "negative" and "{c}" in each.text]
     rng = random.Random(7)
     for number in itertools.count():

@@ -1,4 +1,4 @@
-"""How many of the companies that an agency attached to its news does the gazetteer find by the text alone, and what else does it find?"""
+"""Benchmark of company linking: companies found by the gazetteer, compared with those that a news agency tagged."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from ingest.companies.gazetteer import Gazetteer, share_code
 
 
 class Linking(msgspec.Struct, frozen=True):
-    """On n texts of which the agency attached at least one share.
+    """Scores on n texts with at least one tagged share.
 
-    precision: share of the found companies that the agency attached; it attaches few, so many of the others are right too
-    recall: share of the attached that were found; listed_recall: of those among them that the list has at all
+    precision: share of the found companies that are tagged; a lower bound, because the agency tags only some of them
+    recall: share of the tagged companies that are found; listed_recall: the same for those that the gazetteer contains
     """
 
     n: int
@@ -29,7 +29,7 @@ class Linking(msgspec.Struct, frozen=True):
 
 
 def measure(gazetteer: Gazetteer, path: Path, n: int = 2000) -> Linking:
-    """Figures on `n` rows of a stream file with `stocks`, drawn at random, the same each time."""
+    """Score `n` random but fixed rows of a stream file with the field `stocks`."""
     rows = []
     with gzip.open(path, "rt", encoding="utf8") as lines:
         for line in lines:

@@ -1,7 +1,7 @@
-"""Which way of fine-tuning is worth its price? Every method learns the same new slice, from the same version, one after the other.
+"""Benchmark of fine-tuning methods: each is trained on the same new data, starting from the same version.
 
-The slice is the gold-commodity headlines (their labels are the direction of a price), so the version to start from must not have seen
-them: tocsin-base-1 had not, later ones have. Asked are the slice's test file, and what the old test files lose.
+The new data are the gold-commodity headlines (labelled by the direction of a price). The starting version must not have been trained on
+them, as tocsin-base-1 was not; later versions were. Reported are the score on their test file, and the loss on the other test files.
 """
 
 from __future__ import annotations
@@ -40,8 +40,10 @@ SMALL = (0, 2, 4, 6, 8, 11)
 
 
 class Method(msgspec.Struct, frozen=True, kw_only=True):
-    """One way. new: macro F1 on the slice's test file; lost: points by which the mean over the old test files fell (negative: rose);
-    trained: numbers moved; megabytes: of the packed weights; seconds: of training.
+    """Result of one method.
+
+    new: macro F1 on the new test file; old: mean over the old test files; lost: decrease of `old` in points
+    trained: trainable parameters; megabytes: of the packed weights; seconds: of training
     """
 
     name: str
@@ -55,7 +57,7 @@ class Method(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Methods(msgspec.Struct, frozen=True, kw_only=True):
-    """The table. rows: of the slice that were learned; old_rows: asked of each old test file at most."""
+    """Results of all methods. rows: training rows of the new data; old_rows: maximum rows per old test file."""
 
     start: str
     rows: int
@@ -64,10 +66,21 @@ class Methods(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def measure(data: Path, *, rows: int = 1500, old_rows: int = 400, start: Path | None = None, only: Sequence[str] = ()) -> Methods:
-    """Every method (or `only` those named) on the labelled sets in `data`. Raises SettingsError when the slice is not there."""
+    """Train and evaluate every method, or those in `only`.
+
+    Args:
+        data: folder of labelled sets.
+        rows: training rows of the new data.
+        old_rows: maximum rows per old test file.
+        start: version to start from; None for the shipped one.
+        only: names of methods.
+
+    Raises:
+        SettingsError: the new data are not in `data`.
+    """
     path = data / "sentiment" / f"{SLICE}.train.jsonl.gz"
     if not path.is_file():
-        raise SettingsError(f"{path} is not there: this benchmark learns it")
+        raise SettingsError(f"{path} is missing; this benchmark trains on it")
     start = start or shipped()
     before = TransformerClassifier.load(start, dtype=torch.float32)
     found = list(read_rows(path))
@@ -91,7 +104,7 @@ def measure(data: Path, *, rows: int = 1500, old_rows: int = 400, start: Path | 
 
 
 class _Bench:
-    """What every row needs."""
+    """Data and options shared by all methods."""
 
     def __init__(self, data: Path, start: Path, mix: DatasetMix, before: TransformerClassifier, old_rows: int) -> None:
         self._data = data
@@ -111,7 +124,7 @@ class _Bench:
         self._options = TrainingOptions(epochs=1, head_lr_scale=2.0, per_template=0, checks=1, rehearse=0.5, unlabelled=0)
 
     def recipes(self) -> dict[str, Callable[[Path], Network]]:
-        """How each row's network is made."""
+        """Method -> function that makes its network, given a folder for a version."""
         rates = {"full": 5e-5, "lora": 3e-4, "adalora": 1e-3, "ia3": 3e-3, "heads": 2e-3}
         small = replace(self._options, layers=SMALL, lr=1.4e-4, rehearse=0.8)
 
@@ -146,7 +159,7 @@ class _Bench:
         )
 
     def figures(self, network: Network) -> dict[str, float]:
-        """Mean of its heads' figures for each test file."""
+        """Test file -> mean of its metrics."""
         labels: dict[str, LabelSet] = self._labels
         return {
             source: round(float(np.mean(list(score_set(source, rows, predict_dev(network, rows), labels).values()))), 4)
@@ -178,10 +191,10 @@ def _size(folder: Path) -> float:
 
 
 class _Exact(Network):
-    """A network whose activations between int8 matrices are fp32, whatever the caller's autocast says."""
+    """A network whose activations between int8 matrices stay in fp32, without the caller's autocast."""
 
     def read(self, vectors: Tensor, present: Tensor) -> Outputs:
-        """As Network has it."""
+        """As in Network."""
         with torch.autocast(vectors.device.type, enabled=False):
             return super().read(vectors, present)
 
@@ -193,7 +206,10 @@ def _exact_copy(network: Network) -> Network:
 
 
 def dynamic_int8(network: Network) -> Network:
-    """A copy with int8 matrices, activations scaled as they come."""
+    """A copy with int8 matrices by torch's dynamic quantisation: activations are scaled at every matrix.
+
+    For comparison only: it is not used by workers (models/LOG.md has the figures), and torch has deprecated the interface.
+    """
     from torch.ao.quantization import quantize_dynamic
 
     with warnings.catch_warnings():
@@ -204,14 +220,14 @@ def dynamic_int8(network: Network) -> Network:
 
 
 def static_int8(network: Network, samples: Sequence[Tensor]) -> Network:
-    """A copy with int8 matrices, activations scaled by what the padded token ids (B, L) in `samples` showed."""
+    """A copy with int8 matrices by torch's static quantisation, with scales observed on `samples`, padded token ids (B, L)."""
     from torch.ao.quantization import QuantWrapper, convert, get_default_qconfig, prepare
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         copied = _exact_copy(network)
         qconfig = get_default_qconfig("x86")  # type: ignore[no-untyped-call]
-        for layer in copied.layers:  # the matrices alone: norms stay exact
+        for layer in copied.layers:  # only the matrices; norms stay in fp32
             for name in MATRICES:
                 wrapped = QuantWrapper(getattr(layer, name))
                 wrapped.qconfig = qconfig

@@ -1,7 +1,7 @@
-"""How well are topics of one's own learned? Classes that the model was not given, from 8 texts each and from their names alone.
+"""Benchmark of own topics: classes unknown to the model, trained on 8 texts each, or on their names only.
 
-DATA/topic/SET ─▶ vectors of examples, of 300 unlabelled texts and of test texts ─▶ zero-shot, regression alone, contrastive
-               ─▶ average precision and F1 at the cut, over three draws of the examples
+DATA/topic/SET ─▶ vectors of examples, of 300 unlabelled texts and of test texts ─▶ zero-shot, regression, contrastive training
+               ─▶ average precision, and F1 at the threshold, over three draws of the examples
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from models.training.data import Row, read_rows
 
 SHOTS, DRAWS, OTHERS, TESTED = 8, 3, 300, 700
 
-#: set -> class -> its name and description in English and Chinese, written for this measurement
+#: Set -> class -> its name and description in English and Chinese, written for this benchmark.
 CLASSES: dict[str, dict[str, tuple[str, str]]] = {
     "thucnews": {
         "sports": ("Sports: matches, teams, players and results", "体育：比赛、球队、球员和赛果"),
@@ -55,7 +55,7 @@ CLASSES: dict[str, dict[str, tuple[str, str]]] = {
 
 
 class TopicScore(msgspec.Struct, frozen=True):
-    """One way on one class: average precision, F1 at the cut, and the share of the test texts that are of the class."""
+    """Scores of one method on one class. f1: at a probability of 0.5; base: share of the test texts that belong to the class."""
 
     source: str
     label: str
@@ -66,7 +66,7 @@ class TopicScore(msgspec.Struct, frozen=True):
 
 
 def measure(classifier: TransformerClassifier, data: Path) -> list[TopicScore]:
-    """Marks of all ways on all classes of which the set is in `data`. Raises ModelError."""
+    """Scores of all methods on all classes whose set is in `data`. Raises ModelError."""
     background_vectors = torch.from_numpy(classifier.vectors(background()))
     scores = []
     for source, classes in CLASSES.items():
@@ -101,18 +101,23 @@ def _of_set(
         for method, learned in methods.items():
             predicted = [each.probabilities(tested).numpy() for each in learned]
             precision = fmean(average_precision(truth, each) for each in predicted)
-            scores.append(TopicScore(source, label, method, precision, fmean(f1(truth, each >= 0.5) for each in predicted), float(truth.mean())))
+            scores.append(
+                TopicScore(source, label, method, precision, fmean(f1(truth, each >= 0.5) for each in predicted), float(truth.mean()))
+            )
     return scores
 
 
 def average_precision(truth: np.ndarray, probabilities: np.ndarray) -> float:
-    """Mean precision at the rank of each text of the class, ties in the order given."""
+    """Mean precision at the rank of each text of the class (N,), with ties in the given order; 0 without any.
+
+    Equals scikit-learn's `average_precision_score` if no probabilities are equal.
+    """
     hits = truth[np.argsort(-probabilities, kind="stable")]
     ranks = np.flatnonzero(hits) + 1
     return float(np.mean(np.arange(1, len(ranks) + 1) / ranks)) if len(ranks) else 0.0
 
 
 def f1(truth: np.ndarray, predicted: np.ndarray) -> float:
-    """Harmonic mean of precision and recall."""
+    """F1 of predictions (N,): the harmonic mean of precision and recall; 0 without a true positive."""
     both = int((truth & predicted).sum())
     return 2 * both / int(truth.sum() + predicted.sum()) if both else 0.0

@@ -1,7 +1,7 @@
-"""How does the worker compare with the same job as one would otherwise write it? Same servers, messages and weights.
+"""Benchmark: the worker compared with simple programs for the same job, on the same servers, messages and weights.
 
-bench/transformers_baseline.py     a plain consumer, transformers' pipeline, an insert for each row
-bench/bytewax_baseline.py  the same on bytewax, with an insert for each batch
+bench/transformers_baseline.py   a plain consumer, transformers' pipeline, one INSERT per row
+bench/bytewax_baseline.py        the same on bytewax, with one INSERT per batch
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ TIMEOUT_S = 600.0
 
 
 class Peer(msgspec.Struct, frozen=True, kw_only=True):
-    """Articles a second from the topic to the store, each alone on the machine, over articles that were waiting.
+    """Articles per second from the topic to the store. The programs run one after the other, on articles already in the topic.
 
-    bytewax_docs_per_s: 0 where it is not installed (it has no release for Python 3.13)
+    bytewax_docs_per_s: 0 if it is not installed (it has no release for Python 3.13)
     """
 
     docs_per_s: float
@@ -44,7 +44,12 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def measure(settings: Settings, *, data: Path | None = None, docs: int = 8_000, naive_docs: int = 1_000) -> Peer:
-    """`docs` articles by a worker and `naive_docs` by each other program. Raises TocsinError; Unavailable without a ClickHouse server."""
+    """Process `docs` articles with a worker, and `naive_docs` with each other program.
+
+    Raises:
+        TocsinError: a program fails.
+        Unavailable: there is no ClickHouse server.
+    """
     where, every = headlines(docs, data)
     with BenchInstallation(settings, workers=0, shared=True) as place:
         place.publish(list(itertools.islice(articles(every), naive_docs)))
@@ -73,7 +78,7 @@ def measure(settings: Settings, *, data: Path | None = None, docs: int = 8_000, 
 
 
 def _baseline_rate(place: BenchInstallation, docs: int, program: str, count: str) -> float:
-    """Rows a second of another program of bench/, from its first to its last. count: the query for how many it has stored"""
+    """Rows per second of another program, from its first row to its last. program: module of bench/; count: query of its row count."""
     settings = place.settings
     store = wiring.make_store(settings, migrate=False)
     command = [sys.executable, "-m", f"bench.{program}", settings.broker, wiring.names(settings).articles, settings.store]
@@ -91,7 +96,7 @@ def _baseline_rate(place: BenchInstallation, docs: int, program: str, count: str
         began = time.monotonic()
         while (stored := rows()) < docs:
             if process.poll() is not None or time.monotonic() > deadline:
-                raise TocsinError(f"bench.{program} stored {stored} of {docs} articles and ended or was too slow")
+                raise TocsinError(f"bench.{program} stored {stored} of {docs} articles, then exited or timed out")
             time.sleep(0.05)
         return (docs - first) / (time.monotonic() - began)
     finally:

@@ -1,7 +1,7 @@
-"""How many articles a second go from Kafka to the store, sustained, and what share of the model alone is that?
+"""Benchmarks of throughput from Kafka to the store: sustained rate, overload, and several workers.
 
-Articles are published as fast as the worker takes them, never more than BACKLOG ahead. The model alone is measured in this process
-before and after, on the same headlines, while nothing else of ours runs.
+Articles are published with a constant backlog, except for overload. The sustained rate is compared with the model alone, which is
+measured in this process before and after, on the same headlines, while no worker runs.
 """
 
 from __future__ import annotations
@@ -32,11 +32,12 @@ ALONE = 4_096
 
 
 class PipelineThroughput(msgspec.Struct, frozen=True, kw_only=True):
-    """docs_per_s: stored, over `seconds` after a warm-up; alone_docs_per_s: by the model alone; ratio: of these.
+    """Sustained throughput.
 
-    first_quarter_per_s, last_quarter_per_s: stored in these parts of the time: what an article costs does not grow
-    rss_mb: of the worker, at the end; rss_growth_mb: since the warm-up; rss_late_growth_mb: since a quarter of the time
-    lag: articles published and not stored when the clock stopped
+    docs_per_s: articles stored per second, over `seconds` after a warm-up; alone_docs_per_s: of the model alone; ratio: of the two
+    first_quarter_per_s, last_quarter_per_s: the rate in these parts of the time, to detect a growing cost per article
+    rss_mb: memory of the worker at the end; rss_growth_mb: since the warm-up; rss_late_growth_mb: since a quarter of the time
+    lag: articles published but not stored at the end
     """
 
     docs_per_s: float
@@ -102,13 +103,13 @@ def measure(settings: Settings, *, data: Path | None = None, seconds: float = 60
 
 
 def _rate(samples: list[tuple[float, int]], since: float, until: float) -> float:
-    """Stored a second between two moments, by (moment, stored so far)."""
+    """Articles stored per second between two times, from samples of (time, stored so far)."""
     inside = [sample for sample in samples if since <= sample[0] <= until]
     return (inside[-1][1] - inside[0][1]) / (inside[-1][0] - inside[0][0]) if len(inside) > 1 else 0.0
 
 
 def articles(documents: list[Document]) -> Iterator[Article]:
-    """Without end: the headlines again and again, each time with another number, so that none is known already."""
+    """An endless stream of articles: the headlines repeatedly, each time with a number, so that none is a duplicate."""
     for number in itertools.count():
         document = documents[number % len(documents)]
         round_ = number // len(documents)
@@ -118,7 +119,7 @@ def articles(documents: list[Document]) -> Iterator[Article]:
 
 
 def article(name: str, title: str, language: str, now: datetime, *, source: str = "wire", company: str = "") -> Article:
-    """An article of the moment `now`; company: named in its title."""
+    """An article published at `now`; company: a company named in its title, or ""."""
     return Article(
         id=sha(name)[:32],
         source=source,
@@ -131,7 +132,7 @@ def article(name: str, title: str, language: str, now: datetime, *, source: str 
 
 
 def alone(documents: list[Document]) -> float:
-    """Headlines a second by the model alone, in this process; the better of two passes after one that makes the kernels."""
+    """Headlines per second of the model alone in this process: the better of two passes, after a pass that compiles the kernels."""
     classifier = load_classifier(shipped())
     classifier.classify(documents[:512])
     rates = []
@@ -148,11 +149,12 @@ SATURATE_S = 30.0
 
 
 class Overload(msgspec.Struct, frozen=True, kw_only=True):
-    """sustained_per_s: stored while the topic was never empty; offered_per_s: published over `seconds`, `times` as much
+    """Overload: articles are published faster than they can be processed.
 
-    meanwhile_per_s, drained_per_s: stored while it was offered, and afterwards until nothing was left; drain_ratio: to sustained
-    peak_lag: articles published and not stored, at most; lost, doubled: in the store at the end
-    rss_*: of the worker: before, at most while the backlog was there, and at the end
+    sustained_per_s: rate of storing with a constant backlog; offered_per_s: rate of publishing over `seconds`, `times` as high
+    meanwhile_per_s, drained_per_s: rate of storing during that time, and afterwards; drain_ratio: drained / sustained
+    peak_lag: maximum number of articles published but not stored; lost, doubled: articles in the store at the end
+    rss_*: memory of the worker before, at most, and at the end
     """
 
     times: float
@@ -175,7 +177,7 @@ class Overload(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def measure_overload(settings: Settings, *, data: Path | None = None, seconds: float = 300.0, times: float = TIMES) -> Overload:
-    """Offer `times` the sustained rate for `seconds`. Raises TocsinError."""
+    """Publish at `times` the sustained rate for `seconds`, then drain. Raises TocsinError."""
     where, every = headlines(40_000, data)
     with BenchInstallation(settings, shared=True) as place, tqdm(desc="overload", unit="article") as bar:
         source = articles(every)
@@ -233,7 +235,7 @@ SCALE_ARTICLES = 4_000
 
 
 class WorkerCount(msgspec.Struct, frozen=True, kw_only=True):
-    """So many workers. ready_s: from their start until all have their partitions; shares: articles that each stored, the most first."""
+    """Result with a number of workers. ready_s: from their start until all have partitions; shares: articles stored by each, descending."""
 
     workers: int
     ready_s: float
@@ -245,7 +247,7 @@ class WorkerCount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ScaleResult(msgspec.Struct, frozen=True, kw_only=True):
-    """counts: the same articles by one, two and four workers."""
+    """The same articles processed by different numbers of workers."""
 
     counts: list[WorkerCount]
     partitions: int
@@ -256,7 +258,7 @@ class ScaleResult(msgspec.Struct, frozen=True, kw_only=True):
 def measure_scale(
     settings: Settings, *, data: Path | None = None, workers: Sequence[int] = WORKERS, count: int = SCALE_ARTICLES
 ) -> ScaleResult:
-    """`count` articles by each number of workers. Raises TocsinError; Unavailable without a ClickHouse server."""
+    """Process `count` articles with each number of workers. Raises TocsinError; Unavailable without a ClickHouse server."""
     _, every = headlines(count, data)
     counts, partitions = [], 4
     for number in tqdm(workers, desc="scale", unit="run"):

@@ -1,4 +1,4 @@
-"""Real servers for tests and benchmarks: Apache Kafka and a ClickHouse server, each in a temporary directory on free loopback ports."""
+"""Servers for tests and benchmarks: Apache Kafka and ClickHouse, each in a temporary folder on free loopback ports."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ KAFKA_JARS = ROOT / ".cache" / "kafka"
 
 
 class Unavailable(TocsinError):
-    """A server that is not installed here; says what to run."""
+    """A server is not installed; the message says how to install it."""
 
 
 class Process:
-    """A server process: started, awaited, paused, killed, and ended by its own id."""
+    """A server process that can be started, paused, killed and stopped."""
 
     def __init__(self, name: str, command: list[str], port: int, log: Path, environment: dict[str, str] | None = None) -> None:
         self.name, self.port = name, port
@@ -39,19 +39,19 @@ class Process:
         self.stop()
 
     def start(self, timeout_s: float = 180.0) -> None:
-        """Start it and wait until its port answers. Raises TocsinError."""
+        """Start the process and wait until its port accepts connections. Raises TocsinError."""
         self.launch()
         self.wait_up(timeout_s)
 
     def launch(self) -> None:
-        """Start it, without waiting."""
+        """Start the process without waiting."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command, stdout=log, stderr=log, env={**os.environ, **(self._environment or {})}, start_new_session=True
             )
 
     def wait_up(self, timeout_s: float = 180.0) -> None:
-        """Wait until its port answers. Raises TocsinError."""
+        """Wait until the port accepts connections. Raises TocsinError."""
         deadline = time.monotonic() + timeout_s
         while not accepts("127.0.0.1", self.port, 0.5):
             if self._process is None or self._process.poll() is not None or time.monotonic() > deadline:
@@ -60,22 +60,22 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """Its process id; 0 before it was started."""
+        """Process id; 0 before the start."""
         return self._process.pid if self._process is not None else 0
 
     def signal(self, number: signal.Signals) -> None:
-        """Send it a signal."""
+        """Send a signal to the process."""
         if self._process is not None:
             self._process.send_signal(number)
 
     def kill(self) -> None:
-        """SIGKILL."""
+        """Kill the process with SIGKILL."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
 
     def stop(self) -> None:
-        """End it in good order, by force after 20 s."""
+        """Stop the process with SIGTERM, or with SIGKILL after 20 s."""
         if self._process is None or self._process.poll() is not None:
             return
         self._process.send_signal(signal.SIGCONT)
@@ -87,16 +87,19 @@ class Process:
 
 
 class Kafka(Process):
-    """One Apache Kafka in KRaft mode, broker and controller in one JVM.
+    """One Apache Kafka in KRaft mode, with broker and controller in one JVM.
 
-    place, ports: which of a cluster it is, and the (broker, controller) ports of all of it; by default it is alone
-    advertised: when given, a second listener at `behind` that tells its clients to come to this port: a proxy's in front of it
+    Args:
+        folder: folder for its configuration, data and log.
+        advertised: port of a proxy; if given, a second listener at the port `behind` advertises it to clients.
+        place: index of this broker in the cluster.
+        ports: (broker, controller) ports of all brokers of the cluster; empty for a single broker.
     """
 
     def __init__(self, folder: Path, *, advertised: int = 0, place: int = 0, ports: Sequence[tuple[int, int]] = ()) -> None:
         java = shutil.which("java")
         if java is None or not list(KAFKA_JARS.glob("kafka_2.13-*.jar")):
-            raise Unavailable("no Java or no Kafka jars here: run tests/install")
+            raise Unavailable("Java or the Kafka jars are not installed: run tests/install")
         ports = ports or [(free_port(), free_port())]
         (port, controller), self.behind = ports[place], free_port()
         voters = ",".join(f"{number}@127.0.0.1:{each}" for number, (_, each) in enumerate(ports, 1))
@@ -105,7 +108,10 @@ class Kafka(Process):
         listeners = f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}"
         advertised_listeners = f"PLAINTEXT://127.0.0.1:{port}"
         if advertised:
-            listeners, advertised_listeners = f"{listeners},BEHIND://127.0.0.1:{self.behind}", f"{advertised_listeners},BEHIND://127.0.0.1:{advertised}"
+            listeners, advertised_listeners = (
+                f"{listeners},BEHIND://127.0.0.1:{self.behind}",
+                f"{advertised_listeners},BEHIND://127.0.0.1:{advertised}",
+            )
         properties = folder / "server.properties"
         properties.write_text(
             textwrap.dedent(f"""\
@@ -142,7 +148,7 @@ class Kafka(Process):
 
 
 def kafka_cluster(folder: Path, count: int = 3) -> list[Kafka]:
-    """Brokers of one cluster, not started: launch all before the first is waited for. Topics with three replicas outlive any one."""
+    """The brokers of one cluster, not started; launch all of them before waiting for one. Topics have up to three replicas."""
     ports = [(free_port(), free_port()) for _ in range(count)]
     brokers = []
     for place in range(count):
@@ -152,16 +158,19 @@ def kafka_cluster(folder: Path, count: int = 3) -> list[Kafka]:
 
 
 class ClickHouseServer(Process):
-    """Debian's clickhouse-server with its own configuration. Its user `reader` may only read.
+    """Debian's clickhouse-server with its own configuration, and a read-only user `reader`.
 
-    Parts that were merged go after a minute, not eight: 18.16 keeps 80 files for each of a few rows, and reads them all when it starts.
-    disk_mb: when given, its data are on a disk of their own of that size, in memory; only root can have one
+    Merged parts are removed after one minute instead of eight, because 18.16 has 80 files per part and reads all of them at start.
+
+    Args:
+        folder: folder for its configuration, data and log.
+        disk_mb: if given, the data are on an in-memory file system of this size, which requires root.
     """
 
     def __init__(self, folder: Path, disk_mb: int = 0) -> None:
         binary = shutil.which("clickhouse-server") or "/usr/sbin/clickhouse-server"
         if not Path(binary).exists():
-            raise Unavailable("no clickhouse-server here: run tests/install as root on Debian")
+            raise Unavailable("clickhouse-server is not installed: run tests/install as root on Debian")
         port = free_port()
         self.address = f"clickhouse://default:@127.0.0.1:{port}"
         for name in ("data", "scratch", "format", "files"):
@@ -189,5 +198,5 @@ class ClickHouseServer(Process):
         command = [binary, f"--config-file={config}"]
         if disk_mb:
             mount = f'mount -t tmpfs -o size={disk_mb}m tmpfs "{folder}/data" && exec "$0" "$@"'
-            command = ["unshare", "--mount", "sh", "-c", mount, *command]  # a mount that nobody else sees, gone with the process
+            command = ["unshare", "--mount", "sh", "-c", mount, *command]  # a private mount, which ends with the process
         super().__init__("ClickHouse", command, port, folder / "server.out")

@@ -1,4 +1,4 @@
-"""How long from the command to the first scored article, and how much is installed? On the embedded default, with the shipped model."""
+"""Benchmark: time from the command to the first classified article, and size of the installation, for the embedded default."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from core.errors import TocsinError
 
 
 class StartTimes(msgspec.Struct, frozen=True, kw_only=True):
-    """first_scored_s: seconds from the start of the command's process; model_mb, install_mb: 10^6 bytes on disk."""
+    """Start of the demo.
+
+    first_scored_s, demo_total_s: seconds from the start of the process; alert_delay_s: from the last article to the alert
+    model_mb, install_mb: size on disk in 10^6 bytes
+    """
 
     first_scored_s: float
     demo_total_s: float
@@ -23,7 +27,7 @@ class StartTimes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def measure() -> StartTimes:
-    """Run the demo to its alert as a process of its own. Raises TocsinError when it fails."""
+    """Run the demo in a separate process until its alert. Raises TocsinError if it fails."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TOCSIN_")}
     done = subprocess.run(
         [sys.executable, "-m", "tocsin", "demo", "--headless", "--until-alert", "--json"], check=False, capture_output=True, env=environment

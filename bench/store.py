@@ -1,8 +1,8 @@
-"""How fast are the store's inserts and every read of the dashboard with millions of articles, and what does one cost on disk?
+"""Benchmark of the store: inserts per second, every read of the dashboard with millions of articles, and bytes per article.
 
-The first articles go in as the worker's do, batch by batch, and are timed. The rest are copies of them over the year before, with
-identities and stories of their own, made by the store itself. At each size the server is started anew; the first time that each read
-runs is its cold one, then it runs again and again, each time as at another moment of the last days.
+The first articles are inserted in batches, as by the worker, and timed. The others are copies over the year before, with their own ids and
+stories, made by the server. At each size the server is restarted; the first run of each read is the cold one, then each read is repeated
+for different times within the last days.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from core.records import Alert, Article, CompanyScore, Mention, Score, Scored, a
 from core.series import company_series, topic_series
 from core.taxonomy import TOPIC_KEYS
 from dashboard.reads.model_reads import ModelReads
-from dashboard.reads.operations import Upkeep
+from dashboard.reads.operations import OperationsReads
 from dashboard.reads.queries import Reads
 from dashboard.time_ranges import RANGES
 from models.inference.classifier import Document
@@ -49,16 +49,16 @@ COPIES = {
     "article_keys": {"id": _SELF, "story": _SELF, "published_at": _MOMENT},
     "lsh_bands": {"band": "bitXor(band, copy)", "story": _SELF, "published_at": _MOMENT},
 }
-"""What the copy of that number differs in from the row, for each table."""
+"""Table -> column -> expression of the column in copy number `copy` of a row."""
 AT_ONCE = 50_000
-"""Articles that are copied in one statement: more need more memory than the server of the tests has, and more time on a busy machine."""
+"""Articles copied by one statement; more would exceed the memory limit of the test server."""
 
 
 MARK_DIRTY_HOURS = "INSERT INTO dirty_hours SELECT toStartOfHour(published_at) AS hour, toUInt64(1) AS n FROM mentions GROUP BY hour"
 
 
 class ReadTiming(msgspec.Struct, frozen=True, kw_only=True):
-    """One read of the dashboard, milliseconds; cold: the first after a restart of the server."""
+    """One read of the dashboard in milliseconds. cold_ms: the first run after a restart of the server."""
 
     name: str
     cold_ms: float
@@ -67,7 +67,7 @@ class ReadTiming(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoreSize(msgspec.Struct, frozen=True, kw_only=True):
-    """With so many articles. bytes_per_article: on disk, of all tables together."""
+    """Results at one number of articles. bytes_per_article: on disk, over all tables."""
 
     articles: int
     mentions: int
@@ -76,15 +76,15 @@ class StoreSize(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PageReads(NamedTuple):
-    """Somebody who opens one page after the other at one moment."""
+    """The reads of all pages at one time, with an empty cache."""
 
     reads: Reads
-    upkeep: Upkeep
+    operations: OperationsReads
     models: ModelReads
 
 
 class StoreFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """insert_per_s: articles a second through the worker's own inserts, in batches of `batch`."""
+    """insert_per_s: articles per second by the worker's inserts, in batches of `batch`."""
 
     insert_per_s: float
     batch: int
@@ -93,7 +93,18 @@ class StoreFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def measure(*, seed: int = SEED_ARTICLES, sizes: Sequence[int] = SIZES, repeats: int = REPEATS, data: Path | None = None) -> StoreFigures:
-    """A ClickHouse server of its own, filled to each of `sizes`, multiples of `seed`. Raises TocsinError; Unavailable without one."""
+    """Fill a new ClickHouse server to each of the sizes and measure.
+
+    Args:
+        seed: articles that are inserted as by the worker; the others are copies.
+        sizes: numbers of articles, multiples of `seed`.
+        repeats: runs of each read.
+        data: folder with stream/*.jsonl.gz; None for the built-in headlines.
+
+    Raises:
+        TocsinError: the server fails.
+        Unavailable: there is no ClickHouse server.
+    """
     _, every = headlines(seed, data)
     until = datetime.now(UTC).replace(microsecond=0)
     with tempfile.TemporaryDirectory(prefix="tocsin-bench-") as folder, ClickHouseServer(Path(folder)) as server:
@@ -116,7 +127,7 @@ def measure(*, seed: int = SEED_ARTICLES, sizes: Sequence[int] = SIZES, repeats:
 
 
 def fill(store: Store, size: int, span: timedelta, until: datetime, *, seed: int) -> None:
-    """`size` articles over the `span` before `until`, `seed` of them different, the others copies; for tests. Raises TocsinError."""
+    """Fill a store for tests: `size` articles over the `span` before `until`, `seed` different ones and copies. Raises TocsinError."""
     _, every = headlines(seed)
     stretch = span * seed / size
     _insert(store, every, seed, until, stretch)
@@ -124,7 +135,7 @@ def fill(store: Store, size: int, span: timedelta, until: datetime, *, seed: int
 
 
 def _multiply(store: Store, numbers: range, seed: int, stretch: timedelta, until: datetime) -> None:
-    """Copies of these numbers, all sums, and nothing left to merge."""
+    """Make the copies with these numbers, refresh all roll-ups, and wait for merges."""
     step = max(1, AT_ONCE // seed)
     for at in tqdm(range(numbers.start, numbers.stop, step), desc="store: copies", unit="step"):
         _copy(store, range(at, min(at + step, numbers.stop)), stretch, until)
@@ -134,7 +145,7 @@ def _multiply(store: Store, numbers: range, seed: int, stretch: timedelta, until
 
 
 def _insert(store: Store, every: Sequence[Document], count: int, until: datetime, stretch: timedelta) -> float:
-    """`count` articles over the `stretch` before `until`, as the worker stores them; articles a second. A last few alerts beside them."""
+    """Insert `count` articles over the `stretch` before `until` as the worker does, and 200 alerts. Returns articles per second."""
     rng = random.Random(11)
     moments = sorted((until - stretch * rng.random()).replace(microsecond=0) for _ in range(count))
     took = 0.0
@@ -150,7 +161,7 @@ def _insert(store: Store, every: Sequence[Document], count: int, until: datetime
 
 
 def _scored(document: Document, number: int, moment: datetime, rng: random.Random) -> Scored:
-    """One article of 70 % one and 30 % two topics, and of none, one or two companies; every tenth tells the story of the one before."""
+    """An article with one topic (70 %) or two, and with 0 to 2 companies; every tenth repeats the story of the one before."""
     name = sha(f"bench {number}")
     companies = rng.sample(range(COMPANIES), rng.choice((0, 1, 1, 2)))
     mentions = tuple(Mention(company=f"C{each:04}", surface=f"Company {each}", sector=f"sector {each % SECTORS}") for each in companies)
@@ -207,7 +218,7 @@ def _alert(number: int, moment: datetime) -> Alert:
 
 
 def _copy(store: Store, numbers: range, stretch: timedelta, until: datetime) -> None:
-    """The first articles once more for each of `numbers`, with other identities, so many stretches earlier."""
+    """Copy the first articles once for each of `numbers`, with new ids, and earlier by that number of stretches."""
     copies = ", ".join(map(str, numbers))
     for table, changed in COPIES.items():
         columns = [str(row[0]) for row in store.client.query(f"DESCRIBE TABLE {table}")]
@@ -220,7 +231,7 @@ def _copy(store: Store, numbers: range, stretch: timedelta, until: datetime) -> 
 
 
 def _wait_for_merges(store: Store, timeout_s: float = 300.0) -> None:
-    """Wait until the server has merged what it wants to."""
+    """Wait until the server has no merges running."""
     deadline = time.monotonic() + timeout_s
     while store.client.query("SELECT count() FROM system.merges")[0][0] and time.monotonic() < deadline:
         time.sleep(0.5)
@@ -255,12 +266,12 @@ def _figures(store: Store, size: int, until: datetime, stretch: timedelta, repea
 def _viewer(store: Store, moment: datetime) -> PageReads:
     cache = Cache()
     reads = Reads(store, lambda: moment, cache)
-    upkeep = Upkeep(store, lambda: moment, cache, reads, None)
-    return PageReads(reads, upkeep, ModelReads(store, lambda: moment, cache, None))
+    operations = OperationsReads(store, lambda: moment, cache, reads, None)
+    return PageReads(reads, operations, ModelReads(store, lambda: moment, cache, None))
 
 
 def _reads(alerts: Sequence[str], rng: random.Random) -> Iterator[tuple[str, Callable[[PageReads], Any]]]:
-    """Every read of the dashboard by name, in the order of the pages: what one has read, the next need not."""
+    """Every read of the dashboard by name, in the order of the pages; later reads use the cache of earlier ones."""
 
     def of(read: Callable[..., Any], **asked: Any) -> Callable[[PageReads], Any]:
         return lambda viewer: read(viewer.reads, **asked)
@@ -269,20 +280,20 @@ def _reads(alerts: Sequence[str], rng: random.Random) -> Iterator[tuple[str, Cal
         yield f"overview {key}", of(Reads.overview, range_key=key)
         yield f"busiest series {key}", of(Reads.busiest, range_key=key)
         yield f"biggest movers {key}", of(Reads.movers, range_key=key)
-        yield f"names of companies {key}", of(Reads.company_names, range_key=key)
+        yield f"company names {key}", of(Reads.company_names, range_key=key)
         yield f"articles {key}", of(Reads.articles, range_key=key)
-        yield f"alerts of {key}", of(Reads.rang, range_key=key)
-        yield f"search found {key}", of(Reads.find, range_key=key, criteria=Criteria(words="stock 股"), before=None)
-        yield f"search in vain {key}", of(Reads.find, range_key=key, criteria=Criteria(words="nowhere 无处"), before=None)
-        yield f"series of a topic {key}", of(Reads.series, series=topic_series(rng.choice(TOPIC_KEYS)), range_key=key)
-        yield f"series of a company {key}", of(Reads.series, series=company_series(f"C{rng.randrange(COMPANIES):04}"), range_key=key)
+        yield f"alerts {key}", of(Reads.detected, range_key=key)
+        yield f"search with results {key}", of(Reads.find, range_key=key, criteria=Criteria(words="stock 股"), before=None)
+        yield f"search without results {key}", of(Reads.find, range_key=key, criteria=Criteria(words="nowhere 无处"), before=None)
+        yield f"topic series {key}", of(Reads.series, series=topic_series(rng.choice(TOPIC_KEYS)), range_key=key)
+        yield f"company series {key}", of(Reads.series, series=company_series(f"C{rng.randrange(COMPANIES):04}"), range_key=key)
     yield "open alerts", of(Reads.alerts)
     yield "newest article", of(Reads.newest)
     yield "articles stored", of(Reads.stored)
     yield "one alert", of(Reads.alert, alert_id=rng.choice(alerts))
-    yield "sources", lambda viewer: viewer.upkeep.sources()
-    yield "system", lambda viewer: viewer.upkeep.system()
-    yield "drift of the model", lambda viewer: viewer.models.drift()
+    yield "sources", lambda viewer: viewer.operations.sources()
+    yield "system", lambda viewer: viewer.operations.system()
+    yield "model drift", lambda viewer: viewer.models.drift()
     yield "models in use", lambda viewer: viewer.models.uses()
 
 

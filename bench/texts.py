@@ -1,4 +1,4 @@
-"""What is measured on: real headlines where a folder of streams is given, else those of the simulated newswire's grammar."""
+"""Headlines for benchmarks: real ones from a folder of streams, or built-in ones from templates."""
 
 from __future__ import annotations
 
@@ -14,11 +14,22 @@ from models.templates import fill_templates, read_templates
 
 
 def headlines(count: int, data: Path | None = None) -> tuple[str, list[Document]]:
-    """(where they are from, `count` different headlines or fewer). Raises SettingsError when `data` has no stream/*.jsonl.gz."""
+    """Up to `count` different headlines.
+
+    Args:
+        count: maximum number.
+        data: folder with stream/*.jsonl.gz; None for the built-in headlines.
+
+    Returns:
+        The origin of the headlines, and the headlines in random but fixed order.
+
+    Raises:
+        SettingsError: `data` has no streams.
+    """
     if data is None:
         filled_templates = fill_templates(read_templates(), max(1, count // 100), random.Random(0))
         found = {filled.text: Document("", filled.text, filled.language) for filled in filled_templates}
-        return "our own templates", _mixed(found.values())[:count]
+        return "built-in templates", _mixed(found.values())[:count]
     files = sorted((data / "stream").glob("*.jsonl.gz"))
     if not files:
         message = f"{data}: no stream/*.jsonl.gz in it"
@@ -40,7 +51,7 @@ def headlines(count: int, data: Path | None = None) -> tuple[str, list[Document]
 
 
 def _mixed(documents: Iterable[Document]) -> list[Document]:
-    """In an order of no meaning, always the same: any stretch of them is like any other."""
+    """The documents in a random but fixed order, so that all parts of the list are alike."""
     mixed = list(documents)
     random.Random(0).shuffle(mixed)
     return mixed

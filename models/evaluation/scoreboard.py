@@ -22,7 +22,7 @@ import torch
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from core.errors import ModelError, SettingsError
-from core.files import write_whole
+from core.files import write_atomically
 from models.evaluation.baselines import evaluate_baseline
 from models.evaluation.benchmark import FineTuneOptions, evaluate_fine_tuned
 from models.evaluation.evaluate import TASKS, Evaluation, evaluation_of, read_rows_of, score_rows
@@ -161,7 +161,7 @@ class ResultCache:
                 pass  # an incomplete file, or one of an older program, is replaced
         value = compute()
         self._folder.mkdir(parents=True, exist_ok=True)
-        write_whole(path, msgspec.json.encode({"stamp": stamp, "value": value}))
+        write_atomically(path, msgspec.json.encode({"stamp": stamp, "value": value}))
         return value
 
 

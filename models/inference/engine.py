@@ -98,7 +98,7 @@ class PaddedEngine:
         self.device = network.words.weight.device
 
     def read(self, ids: Sequence[Sequence[int]]) -> EngineOutput:
-        """What the network says of texts, in order."""
+        """As InferenceEngine.read."""
         shape_of = self._network.shape
         logits = {name: np.zeros((len(ids), size), np.float32) for name, size in shape_of.outputs.items() if name != TAGS}
         pooled = np.zeros((len(ids), shape_of.hidden), np.float32)
@@ -131,7 +131,7 @@ class PackedEngine:
         self._pool = ThreadPoolExecutor(self._lanes, "engine", initializer=torch.set_num_threads, initargs=(1,))
 
     def read(self, ids: Sequence[Sequence[int]]) -> EngineOutput:
-        """What the network says of texts, in order."""
+        """As InferenceEngine.read."""
         lengths = [len(row) for row in ids]
         turns = max(1, -(-sum(lengths) // (self._lanes * self._pack_tokens)))
         share = -(-sum(lengths) // (self._lanes * turns))  # so that all lanes finish at the same time
@@ -331,7 +331,7 @@ class DeviceEngine:
         self._batch_tokens = batch_tokens
 
     def read(self, ids: Sequence[Sequence[int]]) -> EngineOutput:
-        """What the network says of texts, in order."""
+        """As InferenceEngine.read."""
         shape = self._network.shape
         sizes = {name: size for name, size in shape.outputs.items() if name != TAGS}
         order: list[int] = []

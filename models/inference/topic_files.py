@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from core.errors import ModelError
-from core.files import write_whole
+from core.files import write_atomically
 from core.taxonomy import BY_KEY, Topic
 
 _KEY = re.compile(r"[a-z][a-z0-9_]{1,39}")
@@ -57,7 +57,7 @@ def write_topic(folder: Path, topic: OwnTopic, weights: bytes) -> OwnTopic:
         folder.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
         path.with_suffix(".safetensors").write_bytes(weights)
-        write_whole(path, msgspec.json.format(msgspec.json.encode(complete), indent=2) + b"\n")
+        write_atomically(path, msgspec.json.format(msgspec.json.encode(complete), indent=2) + b"\n")
     except OSError as error:
         message = f"{path}: the topic cannot be written ({error})"
         raise ModelError(message) from error

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from core.errors import ModelError
-from core.files import write_whole
+from core.files import write_atomically
 from core.taxonomy import RISK_KEYS, TOPIC_KEYS
 from models.heads import SENTIMENTS, LabelSet, Shape
 
@@ -142,7 +142,7 @@ def write_version(folder: Path, contents: dict[str, bytes], manifest: Manifest) 
         (folder / name).write_bytes(content)
     files = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     complete = msgspec.structs.replace(manifest, files=files)
-    write_whole(folder / MANIFEST, msgspec.json.format(msgspec.json.encode(complete), indent=2) + b"\n")
+    write_atomically(folder / MANIFEST, msgspec.json.format(msgspec.json.encode(complete), indent=2) + b"\n")
     return complete
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import msgspec
 
 from core.errors import ModelError
-from core.files import locked, write_whole
+from core.files import locked, write_atomically
 
 if TYPE_CHECKING:
     from models.registry.manifest import Manifest
@@ -268,7 +268,7 @@ class Versions:
 
     def _set_champion(self, event: HistoryEntry) -> HistoryEntry:
         self._append_history(event)
-        write_whole(self.champion_file, f"{event.version}\n".encode())
+        write_atomically(self.champion_file, f"{event.version}\n".encode())
         return event
 
     def _append_history(self, event: HistoryEntry) -> None:

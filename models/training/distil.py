@@ -34,9 +34,7 @@ class TeacherEnsemble:
         self._networks = []
         for folder in folders:
             _, contents = read_verified(folder)
-            if (
-                Tokenizer.from_buffer(contents[TOKENIZER]).get_vocab() != vocabulary
-            ):  # not by bytes, which change when it is serialised again
+            if Tokenizer.from_buffer(contents[TOKENIZER]).get_vocab() != vocabulary:  # bytes differ after serialising again
                 message = f"{folder}: teacher and student differ in token ids; start the student from the teacher's version"
                 raise ModelError(message)
             network = Network(read_shape(contents[CONFIG]))

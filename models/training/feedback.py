@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from core.errors import ModelError
-from core.files import write_whole
+from core.files import write_atomically
 from models.heads import SENTIMENTS
 from models.inference.classifier import Classifier, Document, Prediction
 from models.inference.encoding import compose
@@ -50,7 +50,7 @@ def take_snapshot(labels: LabelTable, sampled: int = SAMPLED) -> Snapshot:
 def write_snapshot(path: Path, snapshot: Snapshot) -> None:
     """Write a snapshot as JSON, for `tocsin refresh --snapshot`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, msgspec.json.encode(snapshot))
+    write_atomically(path, msgspec.json.encode(snapshot))
 
 
 def read_snapshot(path: Path) -> Snapshot:

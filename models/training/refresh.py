@@ -19,7 +19,7 @@ from time import monotonic
 from typing import Literal
 
 from core.errors import ModelError
-from core.files import sole
+from core.files import locked_or_raise
 from models.heads import head_sizes
 from models.inference.champion import load_champion
 from models.inference.classifier import Classifier, run_smoke_test
@@ -98,9 +98,7 @@ def train_from(task: TrainingTask) -> Manifest:
     _, contents = read_verified(task.start)
     missing = sorted(set(head_sizes({})) - set(read_shape(contents[CONFIG]).outputs))
     if missing:
-        message = (
-            f"{task.start}: this model lacks the heads {', '.join(missing)}, which training requires; `tocsin train` makes a model with all"
-        )
+        message = f"{task.start}: this model lacks the heads {', '.join(missing)} that training needs; make a new one with `tocsin train`"
         raise ModelError(message)
     options = TrainingOptions(version=task.version, seed=task.seed, limit_s=task.limit_s, lr=LR, head_lr_scale=HEAD_LR_SCALE)
     return train(None, task.out, now=task.now, options=options, start=task.start, run=Run(extra=task.rows))
@@ -137,7 +135,10 @@ def refresh(
         SettingsError: a folder of the plan lacks the expected files.
     """
     busy = ModelError(f"another refresh is running on {versions.root}; wait for it, or stop it")
-    with sole(versions.root / "refresh.lock", busy), ProgressFile(versions.root, now=now, started_by=started_by, report=report) as progress:
+    with (
+        locked_or_raise(versions.root / "refresh.lock", busy),
+        ProgressFile(versions.root, now=now, started_by=started_by, report=report) as progress,
+    ):
         outcome = _refresh(versions, snapshot, plan, now, trainer, load, progress)
         progress.end(outcome)
         return outcome

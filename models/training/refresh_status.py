@@ -21,7 +21,7 @@ from typing import Literal, Self
 import msgspec
 
 from core.errors import TocsinError
-from core.files import write_whole
+from core.files import write_atomically
 from models.training.promotion_gate import Comparison
 
 
@@ -63,7 +63,7 @@ def save_measurement(root: Path, measured: GateMeasurement) -> None:
     """Store a measurement in the registry folder `root`; it stays when the version is deleted."""
     path = _place(root, measured.version)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, msgspec.json.encode(measured))
+    write_atomically(path, msgspec.json.encode(measured))
 
 
 def read_measurement(root: Path, version: str) -> GateMeasurement | None:
@@ -174,7 +174,7 @@ class ProgressFile:
         return self._progress.began + timedelta(seconds=time.monotonic() - self._clock)
 
     def _write(self) -> None:
-        write_whole(self._path, msgspec.json.encode(self._progress))
+        write_atomically(self._path, msgspec.json.encode(self._progress))
 
     def _touch(self) -> None:
         while not self._stopped.wait(self._heartbeat_s):

@@ -33,7 +33,7 @@ def docs(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_last_result_of_each_stands_between_the_marks_and_the_rest_stays(docs: Path):
+def test_the_page_has_the_last_result_of_each_benchmark_between_the_markers(docs: Path):
     save_result("one", Found(1.5, [], []), docs)
     save_result("two", Found(1234.5, [3, 4], [Size(1_000_000, [Read("overview", 9.5)])]), docs)
     save_result("one", Found(2.5, [], []), docs)
@@ -46,7 +46,7 @@ def test_the_last_result_of_each_stands_between_the_marks_and_the_rest_stays(doc
     assert set(msgspec.json.decode((docs / "performance.json").read_bytes())) == {"one", "two"}
 
 
-def test_only_what_is_asked_for_runs_and_an_unknown_name_runs_nothing(docs: Path):
+def test_only_named_benchmarks_run_and_an_unknown_name_runs_none(docs: Path):
     ran: list[str] = []
 
     def made(name: str) -> Found:
@@ -56,6 +56,6 @@ def test_only_what_is_asked_for_runs_and_an_unknown_name_runs_nothing(docs: Path
     benchmarks = {name: lambda name=name: made(name) for name in ("one", "two")}
     run(benchmarks, ["two"], lambda _: None, docs)
     assert ran == ["two"]
-    with pytest.raises(NotFound, match="no benchmark three: one, two"):
+    with pytest.raises(NotFound, match="unknown benchmark three; available: one, two"):
         run(benchmarks, ["one", "three"], lambda _: None, docs)
     assert ran == ["two"]

@@ -1,4 +1,4 @@
-"""The model card: every file of a folder is in it, figures are never measured twice, and the same figures give the same card."""
+"""The scoreboard and the model card: every file is included, results are cached, and the card is deterministic."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from models.evaluation.metrics import METRICS
 from models.evaluation.scoreboard import Facts, ResultCache, Results, ScoreboardPlan, Speed, collect_results, files_in
 from models.inference.transformer import TransformerClassifier
 from models.registry.manifest import Abstention
-from tests.tiny import tiny_classifier, tiny_network
-from tests.unit.models.evaluation.test_evaluate import sentences, write
+from tests.helpers.labelled_files import sentences, write
+from tests.helpers.tiny_model import tiny_classifier, tiny_network
 
 WANTED = ScoreboardPlan(baselines=("tfidf",), sample=4, resamples=10)
 
 
 def folder_of(path: Path) -> Path:
-    """A folder of labelled sets like a real one: each task, both languages, one set without a training part."""
+    """A folder of labelled sets for each task and both languages, with one set without a training file."""
     for name in ("sentiment", "topic", "ner"):
         (path / name).mkdir(parents=True)
     tones = [
@@ -45,7 +45,7 @@ def folder_of(path: Path) -> Path:
 
 
 def classifier_of() -> TransformerClassifier:
-    """Random weights with heads for sentiment, topics and risks, and own temperatures; none for entities."""
+    """A classifier with random weights, heads for sentiment, topics and risks but not entities, and temperatures."""
     plain = tiny_classifier(tiny_network({"sentiment": 3, "topics": len(TOPIC_KEYS), "risks": 16}))
     manifest = msgspec.structs.replace(
         plain.manifest,
@@ -64,7 +64,7 @@ def measured(tmp_path_factory) -> tuple[Path, Path, Results]:
     return data, base / "cache", collect_results(classifier_of(), base / "weights", data, base / "cache", WANTED)
 
 
-def test_every_file_is_measured_or_says_why_not(measured):
+def test_every_file_is_evaluated_or_has_a_reason_why_not(measured):
     _, _, results = measured
     found = {(file.task, file.name): file for file in results.files}
     assert set(found) == {
@@ -82,12 +82,12 @@ def test_every_file_is_measured_or_says_why_not(measured):
     assert fpb.reliability is not None
     assert {result.kind for result in fpb.noise} == {"typos", "full_width", "truncated", "upper", "stray"}
     assert "--train" in found["topic", "mine"].missing
-    assert found["topic", "mine"].baselines["tfidf"].accuracy > 0.8  # a file that the model cannot answer still has its baseline
+    assert found["topic", "mine"].baselines["tfidf"].accuracy > 0.8  # a file that the model cannot be scored on still has a baseline
     assert "tags" in found["entities", "names"].missing
     assert found["risk", "finese"].ours is not None
 
 
-def test_what_was_measured_is_not_measured_again(measured):
+def test_cached_results_are_not_computed_again(measured):
     class Silent(TransformerClassifier):
         def logits(self, pairs):
             raise AssertionError(pairs)
@@ -98,7 +98,7 @@ def test_what_was_measured_is_not_measured_again(measured):
     assert collect_results(silent, cache.parent / "weights", data, cache, WANTED) == results
 
 
-def test_a_changed_file_is_measured_again(tmp_path):
+def test_a_changed_stamp_computes_the_result_again(tmp_path):
     cache, made = ResultCache(tmp_path), []
 
     def compute() -> int:
@@ -122,7 +122,7 @@ def test_a_folder_without_test_files_is_an_error(tmp_path):
         files_in(tmp_path)
 
 
-def test_the_card_has_all_its_parts_and_is_the_same_again(measured, tmp_path):
+def test_the_card_has_all_parts_and_is_deterministic(measured, tmp_path):
     _, _, results = measured
     assert [path.name for path in write_card(results, tmp_path)] == [JSON, MARKDOWN, DIAGRAM]
     first = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
@@ -140,7 +140,7 @@ def test_the_card_has_all_its_parts_and_is_the_same_again(measured, tmp_path):
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == first
 
 
-def test_no_text_of_a_file_is_in_the_card(measured, tmp_path):
+def test_the_card_contains_no_text_of_the_files(measured, tmp_path):
     _, _, results = measured
     for path in write_card(results, tmp_path):
         content = path.read_text(encoding="utf-8")
@@ -148,7 +148,7 @@ def test_no_text_of_a_file_is_in_the_card(measured, tmp_path):
         assert "远舟" not in content
 
 
-def test_every_row_of_a_table_has_as_many_cells_as_its_head(measured, tmp_path):
+def test_every_table_row_has_as_many_cells_as_its_header(measured, tmp_path):
     _, _, results = measured
     write_card(results, tmp_path)
     width = 0
@@ -157,7 +157,7 @@ def test_every_row_of_a_table_has_as_many_cells_as_its_head(measured, tmp_path):
         assert line.count("|") == width or not line.startswith("|"), line
 
 
-def test_rendering_without_figures_says_what_to_do(tmp_path):
+def test_rendering_without_usable_figures_names_the_command(tmp_path):
     with pytest.raises(SettingsError, match="model-card --data FOLDER` first"):
         render_card(tmp_path)
     (tmp_path / JSON).write_text("{}")
@@ -165,7 +165,7 @@ def test_rendering_without_figures_says_what_to_do(tmp_path):
         render_card(tmp_path)
 
 
-def test_marks_name_a_measure_of_ours_and_a_source():
+def test_reference_scores_have_a_known_metric_and_a_source():
     assert all(each.metric in METRICS and each.source and 0 < each.value < 1 for each in reference_scores().reference)
 
 

@@ -1,12 +1,10 @@
-"""Labelled files in, figures out: what of a file is used, which head answers, and what is said when none can."""
+"""Evaluation on labelled files: usable rows, the head that is scored, errors, and fine-tuning."""
 
 from __future__ import annotations
 
-import gzip
 import json
 import random
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -22,7 +20,8 @@ from models.heads import LabelSet
 from models.inference.classifier import Document, Prediction, SentimentProbabilities
 from models.inference.keyword import KeywordClassifier
 from models.inference.transformer import TransformerClassifier
-from tests.tiny import tiny_classifier, tiny_network
+from tests.helpers.labelled_files import sentences, write
+from tests.helpers.tiny_model import tiny_classifier, tiny_network
 
 ROWS = [
     {"text": "Brenholm defaults on its debt", "label": "negative", "lang": "en"},
@@ -32,31 +31,25 @@ ROWS = [
 ]
 
 
-def write(path: Path, rows: Sequence[Any], *, packed: bool = False) -> Path:
-    content = "".join((row if isinstance(row, str) else json.dumps(row, ensure_ascii=False)) + "\n" for row in rows).encode()
-    path.write_bytes(gzip.compress(content) if packed else content)
-    return path
-
-
 class Fixed:
-    """Says the same of every document, and remembers what it was asked."""
+    """Returns the same prediction for every document and records the documents."""
 
     version = "fixed-1"
 
-    def __init__(self, **said: Any) -> None:
-        self.said = {"sentiment": SentimentProbabilities(0.2, 0.5, 0.3), "topics": {"legal": 0.9}, **said}
+    def __init__(self, **predicted: Any) -> None:
+        self.predicted = {"sentiment": SentimentProbabilities(0.2, 0.5, 0.3), "topics": {"legal": 0.9}, **predicted}
         self.asked: list[Document] = []
 
     def classify(self, documents: Sequence[Document]) -> list[Prediction]:
         self.asked += documents
         return [
-            Prediction(**self.said, companies=(SentimentProbabilities(0.9, 0.05, 0.05),) * len(document.companies))
+            Prediction(**self.predicted, companies=(SentimentProbabilities(0.9, 0.05, 0.05),) * len(document.companies))
             for document in documents
         ]
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_sentiment_of_a_file_with_bad_rows(tmp_path, packed):
+def test_invalid_rows_of_a_file_are_skipped_and_counted(tmp_path, packed):
     broken = ["{not json", "[]", {"text": " ", "label": "negative"}, {"text": "x"}, {"text": "x", "label": "joyful"}]
     found = evaluate_file(KeywordClassifier(), write(tmp_path / "a.jsonl", [*ROWS, "", *broken], packed=packed), "sentiment", resamples=50)
     assert (found.n, found.accuracy, found.bad_rows) == (4, 1.0, 5)
@@ -69,14 +62,14 @@ def test_sentiment_of_a_file_with_bad_rows(tmp_path, packed):
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b'{"text": "x"}\n', b"\xff\xfe\n", b"\x1f\x8b\x08broken"])
-def test_a_file_without_a_usable_row_is_an_error_that_names_it(tmp_path, content):
+def test_a_file_without_usable_rows_is_an_error_that_names_the_file(tmp_path, content):
     path = tmp_path / "odd.jsonl"
     path.write_bytes(content)
     with pytest.raises(SettingsError, match=r"odd\.jsonl"):
         evaluate_file(KeywordClassifier(), path, "sentiment")
 
 
-def test_rows_about_a_company_ask_for_the_company_and_posts_for_posts(tmp_path):
+def test_rows_with_a_company_and_posts_use_their_own_heads(tmp_path):
     rows = [
         {"text": "Acme falls", "label": "negative", "entity": "Acme"},
         {"text": "价格上涨", "label": "neutral", "aspect": " 价格 ", "genre": "social"},
@@ -93,41 +86,41 @@ def test_rows_about_a_company_ask_for_the_company_and_posts_for_posts(tmp_path):
     assert found.by_language == {}  # no row names its language
 
 
-def test_only_sentiments_of_the_file_can_be_said(tmp_path):
+def test_only_classes_of_the_file_can_be_predicted(tmp_path):
     rows = [{"text": "a", "label": "negative"}, {"text": "b", "label": "positive"}]
     found = evaluate_file(Fixed(), write(tmp_path / "a.jsonl", rows), "sentiment")  # .2, .5, .3: neutral if it could
     assert set(found.per_class) == {"negative", "positive"}
     assert found.per_class["positive"].recall == 1.0
 
 
-def test_topics_of_the_taxonomy(tmp_path):
+def test_labels_of_the_taxonomy_are_scored_directly(tmp_path):
     rows = [{"text": "a", "labels": ["legal"]}, {"text": "b", "labels": ["legal", "crypto"]}]
     found = evaluate_file(Fixed(), write(tmp_path / "a.jsonl", rows), "topic")
     assert (found.label_space, found.accuracy) == ("taxonomy", 0.5)
     assert found.micro_f1 == pytest.approx(0.8)
 
 
-def test_topics_of_a_known_source_are_mapped_and_rows_that_decide_nothing_left_out(tmp_path):
+def test_labels_of_a_known_source_are_mapped_and_unmapped_rows_ignored(tmp_path):
     rows = [{"text": "a", "labels": ["M&A"], "source": "twitter_topic"}, {"text": "b", "labels": ["?"], "source": "twitter_topic"}]
     found = evaluate_file(Fixed(topics={"mergers": 0.7}), write(tmp_path / "a.jsonl", rows), "topic")
     assert (found.label_space, found.n, found.accuracy) == ("mapped:twitter_topic", 1, 1.0)
 
 
-def test_labels_that_nobody_knows_name_the_way_out(tmp_path):
+def test_the_error_for_unknown_labels_suggests_a_training_file(tmp_path):
     path = write(tmp_path / "a.jsonl", [{"text": "a", "labels": ["weather"]}])
     with pytest.raises(SettingsError, match=r"weather.*--train"):
         evaluate_file(KeywordClassifier(), path, "topic")
 
 
 def own_classifier() -> TransformerClassifier:
-    """Random weights, with own labels of two sets."""
+    """A classifier with random weights and original labels of two sets."""
     classifier = tiny_classifier(tiny_network({"sentiment": 3, "topics": len(TOPIC_KEYS), "labels": 5}))
     sets = {"first": LabelSet(("x", "y"), exclusive=True), "finnl": LabelSet(("经济", "大盘", "公司"), exclusive=False)}
     manifest = msgspec.structs.replace(classifier.manifest, labels=sets)
     return TransformerClassifier(classifier.network, classifier.tokenizer, manifest)
 
 
-def test_own_labels_are_answered_by_their_own_head_with_the_taxonomy_beside_it(tmp_path):
+def test_original_labels_of_a_training_set_are_scored_beside_the_taxonomy(tmp_path):
     rows = [{"text": f"大盘上涨{i}", "labels": ["经济", "大盘"], "source": "finnl", "lang": "zh"} for i in range(4)]
     found = evaluate_file(own_classifier(), write(tmp_path / "a.jsonl", rows), "topic", resamples=20)
     assert found.label_space == "own:finnl"
@@ -141,7 +134,7 @@ def test_own_labels_are_answered_by_their_own_head_with_the_taxonomy_beside_it(t
     assert sum(score.support for score in found.per_class.values()) == 2
 
 
-def test_own_labels_are_found_by_source_or_by_nearly_all_of_them():
+def test_a_label_set_is_recognised_by_source_or_by_most_of_its_labels():
     sets = {"a": LabelSet(("x", "y"), exclusive=True), "b": LabelSet(("x", "z"), exclusive=True)}
     assert own_set({"x": 5, "z": 5}, "", sets) == "b"
     assert own_set({"x": 9, "rare": 1}, "a", sets) == "a"
@@ -150,7 +143,7 @@ def test_own_labels_are_found_by_source_or_by_nearly_all_of_them():
     assert own_set({"x": 1}, "a", {}) == ""
 
 
-def test_risks_in_our_names_and_in_those_of_finese(tmp_path):
+def test_risk_events_may_use_our_keys_or_those_of_finese(tmp_path):
     rows = [{"text": "a", "labels": ["财务造假", "其他"]}, {"text": "b", "labels": []}, {"text": "c", "labels": ["fraud"]}]
     path = write(tmp_path / "a.jsonl", rows)
     with pytest.raises(ModelError, match="risk events"):
@@ -168,15 +161,15 @@ def test_risks_in_our_names_and_in_those_of_finese(tmp_path):
         evaluate_file(tiny_classifier(network), write(tmp_path / "b.jsonl", [{"text": "a", "labels": ["weather"]}]), "risk")
 
 
-def test_entities_need_a_model_of_ours_with_the_head(tmp_path):
+def test_entities_need_a_tocsin_model_with_the_head(tmp_path):
     path = write(tmp_path / "a.jsonl", [{"tokens": ["Acme", "fell"], "tags": ["B-ORG", "O"]}])
-    with pytest.raises(ModelError, match="no model of ours"):
+    with pytest.raises(ModelError, match="not a Tocsin model"):
         evaluate_file(KeywordClassifier(), path, "entities")
     with pytest.raises(ModelError, match="tags"):
         evaluate_file(tiny_classifier(), path, "entities")
 
 
-def test_tagged_rows_and_their_tokens(tmp_path):
+def test_tagged_rows_become_spans_and_token_offsets(tmp_path):
     rows = [
         {"tokens": ["In", "New", "York"], "tags": ["O", "B-LOC", "I-LOC"], "lang": "en"},
         {"tokens": ["远", "舟", "涨"], "tags": ["B-ORG", "I-ORG", "O"]},
@@ -192,33 +185,22 @@ def test_tagged_rows_and_their_tokens(tmp_path):
     assert [row.text[slice(*place)] for row in found.rows for place in row.tokens] == ["In", "New", "York", "远", "舟", "涨"]
 
 
-def test_a_span_is_widened_to_the_tokens_it_touches():
+def test_a_span_is_extended_to_whole_tokens():
     tokens = ((0, 2), (3, 6), (7, 11))
     assert to_tokens(4, 9, tokens) == (3, 11)
     assert to_tokens(3, 6, tokens) == (3, 6)
     assert to_tokens(2, 3, tokens) == (2, 3)  # the space between: nothing is touched
 
 
-def test_numbers_are_labels_too(tmp_path):
+def test_a_label_may_be_a_number(tmp_path):
     assert read_labelled(write(tmp_path / "a.jsonl", [{"text": "a", "label": 3}])).rows[0].labels == ("3",)
 
 
-WORDS = {"north": ("snow", "frost", "ice"), "south": ("sand", "sun", "heat")}
 QUICK = FineTuneOptions(epochs=6, lr=3e-3, batch_tokens=256, threads=1, patience=4)
 
 
-def sentences(count: int, seed: int, *, multi: bool = False) -> list[dict[str, Any]]:
-    rng = random.Random(seed)
-    rows = []
-    for i in range(count):
-        labels = rng.choice((["north"], ["south"], ["north", "south"])) if multi else [rng.choice(("north", "south"))]
-        text = " ".join(rng.choice(WORDS[label]) for label in labels for _ in range(2)) + f" {seed} {i}"
-        rows.append({"text": text, "labels": labels} if multi else {"text": text, "label": labels[0], "lang": "en"})
-    return rows
-
-
 @pytest.mark.parametrize("multi", [False, True])
-def test_a_fresh_head_learns_the_labels_of_a_file(tmp_path, multi):
+def test_fine_tuning_learns_the_labels_of_a_file_and_leaves_the_model_unchanged(tmp_path, multi):
     learned = write(tmp_path / "train.jsonl", sentences(240, 1, multi=multi))
     asked = sentences(40, 2, multi=multi)
     data = write(tmp_path / "test.jsonl.gz", [*asked, "broken"], packed=True)
@@ -236,7 +218,7 @@ def test_a_fresh_head_learns_the_labels_of_a_file(tmp_path, multi):
     assert all(bool((value == before[name]).all()) for name, value in classifier.network.state_dict().items())
 
 
-def test_entities_are_learned_from_a_file_too(tmp_path):
+def test_fine_tuning_learns_entities(tmp_path):
     rng = random.Random(1)
 
     def row(i: int) -> dict[str, Any]:
@@ -250,30 +232,35 @@ def test_entities_are_learned_from_a_file_too(tmp_path):
     assert set(found.per_class) == {"ORG", "LOC"}
 
 
-def test_texts_of_the_test_file_are_not_trained_on(tmp_path):
+def test_texts_of_the_test_file_are_removed_from_training(tmp_path):
     rows = sentences(60, 1)
-    shouted = [{**row, "text": str(row["text"]).upper()} for row in rows[:20]]
+    upper_case = [{**row, "text": str(row["text"]).upper()} for row in rows[:20]]
     found = evaluate_fine_tuned(
-        tiny_classifier(), write(tmp_path / "train.jsonl", rows), write(tmp_path / "t.jsonl", shouted), "topic", options=QUICK, resamples=0
+        tiny_classifier(),
+        write(tmp_path / "train.jsonl", rows),
+        write(tmp_path / "t.jsonl", upper_case),
+        "topic",
+        options=QUICK,
+        resamples=0,
     )
     assert found.training is not None
     assert found.training["seen_in_data"] == 20
     assert sum(int(found.training[name]) for name in ("rows", "dev_rows")) == 40
 
 
-def test_one_label_cannot_be_learned(tmp_path):
+def test_fine_tuning_needs_two_labels(tmp_path):
     path = write(tmp_path / "train.jsonl", [{"text": str(i), "label": "x"} for i in range(30)])
     with pytest.raises(SettingsError, match="1 label"):
         evaluate_fine_tuned(tiny_classifier(), path, write(tmp_path / "t.jsonl", [{"text": "a", "label": "x"}]), "topic", options=QUICK)
 
 
-def test_dev_is_about_a_tenth_and_does_not_see_case_or_space():
+def test_dev_is_about_a_tenth_whatever_case_and_white_space():
     held = [in_dev(f"headline number {i}") for i in range(2000)]
     assert 150 < sum(held) < 250
     assert all(in_dev(f" Headline  NUMBER {i}") == held[i] for i in range(50))
 
 
-def test_the_command_prints_one_json_object_and_names_bad_rows_on_stderr(tmp_path, monkeypatch, capsys):
+def test_the_command_prints_json_and_reports_invalid_rows_on_stderr(tmp_path, monkeypatch, capsys):
     from tocsin.cli.main import main
 
     monkeypatch.setenv("TOCSIN_MODEL", "keyword")

@@ -1,4 +1,4 @@
-"""Hot swap: a promoted version takes over between two batches, and nothing is lost, doubled or scored by two of them."""
+"""The champion changes between two batches; nothing is lost, duplicated or scored by two versions."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from storage.store import Store
 from stream.detection.spike_rule import SpikeRule
 from stream.worker.batches import Raw
 from stream.worker.pipeline import Pipeline
+from tests.helpers.tiny_model import nan_network, write_tiny
 from tests.helpers.waiting import until
-from tests.versions import nan_network, write_tiny
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
 
 class Named(KeywordClassifier):
-    """Word lists under the name of a version; each call takes a little while, so that a swap falls into it."""
+    """A keyword classifier with the name of a version; each call takes a while, so that a change happens during it."""
 
     def __init__(self, name: str, wait_s: float = 0.0) -> None:
         self._name, self._wait_s = name, wait_s
@@ -49,7 +49,7 @@ class Named(KeywordClassifier):
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with two real versions, and a stand-in for the shipped one beside it."""
+    """A data folder with two real versions, and a replacement for the shipped one."""
     root = tmp_path_factory.mktemp("versions")
     made = Versions(root, shipped=root / "shipped")
     for seed, version in enumerate((SHIPPED, "v1", "v2")):
@@ -78,7 +78,7 @@ def follow(versions: Versions) -> Iterator[Callable[..., ChampionClassifier]]:
         classifier.close()
 
 
-def test_a_promoted_version_takes_over_and_a_rollback_too(versions: Versions, follow: Callable[..., ChampionClassifier]):
+def test_a_promotion_and_a_rollback_change_the_classifier(versions: Versions, follow: Callable[..., ChampionClassifier]):
     classifier = follow()
     documents = [Document("Lender defaults", "", "en"), Document("某公司违约", "", "zh")]
     assert classifier.version == SHIPPED
@@ -91,7 +91,7 @@ def test_a_promoted_version_takes_over_and_a_rollback_too(versions: Versions, fo
     until(lambda: classifier.version == "v2", "v2 takes over", 20)
 
 
-def test_a_loading_version_does_not_hold_up_the_scoring(versions: Versions, follow: Callable[..., ChampionClassifier]):
+def test_loading_a_version_does_not_block_scoring(versions: Versions, follow: Callable[..., ChampionClassifier]):
     loading, go = threading.Event(), threading.Event()
 
     def load(folder: Path) -> Classifier:
@@ -111,7 +111,7 @@ def test_a_loading_version_does_not_hold_up_the_scoring(versions: Versions, foll
     until(lambda: classifier.version == "v1", "v1 takes over", 20)
 
 
-def test_a_version_that_does_not_load_changes_nothing_and_is_tried_again(
+def test_a_version_that_does_not_load_is_retried_and_the_old_one_stays(
     versions: Versions, capfd: pytest.CaptureFixture[str], follow: Callable[..., ChampionClassifier]
 ):
     log.configure("human", "info")  # onto what is captured here, until the thread that `follow` started has ended
@@ -125,7 +125,7 @@ def test_a_version_that_does_not_load_changes_nothing_and_is_tried_again(
     weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     try:
         versions.champion_file.write_text("v1\n")
-        until(lambda: "champion_not_loaded" in "".join(capfd.readouterr()), "it says so", 20)
+        until(lambda: "champion_not_loaded" in "".join(capfd.readouterr()), "the failed load is logged", 20)
         assert classifier.version == "v2"
         assert classifier.classify([Document("goes on", "")])
     finally:
@@ -148,8 +148,8 @@ def test_a_version_that_cannot_score_is_not_used(versions: Versions, follow: Cal
     until(lambda: classifier.version == "v2", "v2 takes over", 20)
 
 
-def test_a_version_of_nan_is_not_used_whoever_promotes_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
-    """By hand while a worker runs, and before one starts."""
+def test_a_version_with_nan_weights_is_never_used(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    """Promoted by hand while a worker runs, and before one starts."""
     log.configure("human", "info")  # onto what is captured here
     versions = Versions(tmp_path, shipped=tmp_path / "shipped")
     for version, network in ((SHIPPED, None), ("nan", nan_network()), ("v2", None)):
@@ -158,7 +158,7 @@ def test_a_version_of_nan_is_not_used_whoever_promotes_it(tmp_path: Path, capfd:
     try:
         before = classifier.classify([Document("Lender defaults", "")])
         versions.promote("nan", now=NOON, why="by hand")
-        until(lambda: "champion_not_loaded" in "".join(capfd.readouterr()), "it says so", 20)
+        until(lambda: "champion_not_loaded" in "".join(capfd.readouterr()), "the failed load is logged", 20)
         assert classifier.version == SHIPPED
         assert classifier.classify([Document("Lender defaults", "")]) == before
         with pytest.raises(ModelError, match=r"'nan' cannot be used.*nan.*tocsin models rollback"):
@@ -169,7 +169,7 @@ def test_a_version_of_nan_is_not_used_whoever_promotes_it(tmp_path: Path, capfd:
         classifier.close()
 
 
-def test_a_damaged_champion_at_the_start_names_the_file_and_the_way_out(versions: Versions, follow: Callable[..., ChampionClassifier]):
+def test_the_error_for_a_damaged_champion_names_the_file_and_the_rollback(versions: Versions, follow: Callable[..., ChampionClassifier]):
     versions.promote("v1", now=NOON, why="")
     weights = versions.folder("v1") / WEIGHTS
     whole = weights.read_bytes()
@@ -188,10 +188,10 @@ def article(number: int, text: str = "") -> Article:
     )  # fmt: skip
 
 
-def test_promoting_while_the_pipeline_scores_loses_and_doubles_nothing(
+def test_a_promotion_during_scoring_loses_and_duplicates_nothing(
     versions: Versions, follow: Callable[..., ChampionClassifier], tmp_path: Path
 ):
-    """Some batches hold an article that no model can read: the batch is scored in halves, and a swap may fall between them."""
+    """Some batches have an article on which every model fails: they are scored in halves, and the champion may change between these."""
     store = Store(Embedded(tmp_path / "store"))
     store.migrate()
     classifier = follow(lambda folder: Named(folder.name, wait_s=0.004))
@@ -212,9 +212,9 @@ def test_promoting_while_the_pipeline_scores_loses_and_doubles_nothing(
     finally:
         pipeline.close()
     assert all(len(models) == 1 for models in batches), "one batch, one version"
-    said = [models.pop() for models in batches]
-    assert said == sorted(said, key=order.index)
-    assert set(said) == set(order)
+    predicted = [models.pop() for models in batches]
+    assert predicted == sorted(predicted, key=order.index)
+    assert set(predicted) == set(order)
     stored = store.client.query("SELECT id, model FROM articles")
     dead = store.dead_letters.count()
     assert len(stored) == len({row[0] for row in stored}) == number - dead

@@ -1,4 +1,4 @@
-"""The fast engine says what the network says, whatever the texts are packed with."""
+"""Engines have the same outputs as the network, independent of batches."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from models.inference.engine import (
     pack_tokens,
     padded_row_count,
 )
-from tests.tiny import HEADS, shipped_tokenizer, tiny_network
+from tests.helpers.tiny_model import HEADS, shipped_tokenizer, tiny_network
 
 OUTPUTS = {**HEADS, "risks": 16, "tags": 7}
-DICE = random.Random(5)
-IDS = [[0, *(DICE.randrange(5, 30_000) for _ in range(DICE.randrange(0, 60))), 2] for _ in range(300)]
+RNG = random.Random(5)
+IDS = [[0, *(RNG.randrange(5, 30_000) for _ in range(RNG.randrange(0, 60))), 2] for _ in range(300)]
 
 
 @pytest.mark.parametrize("lanes", [1, 3])
 @pytest.mark.parametrize("pack", [64, 2048])
-def test_packed_texts_come_out_as_padded_ones_in_their_order(lanes: int, pack: int):
+def test_packed_outputs_equal_padded_outputs_in_order(lanes: int, pack: int):
     network = tiny_network(OUTPUTS)
     exact = PaddedEngine(network).read(IDS)
     found = PackedEngine(network, torch.float32, lanes=lanes, pack_tokens=pack).read(IDS)
@@ -39,8 +39,8 @@ def test_packed_texts_come_out_as_padded_ones_in_their_order(lanes: int, pack: i
 
 
 @pytest.mark.parametrize("batch_tokens", [64, 32_768])
-def test_what_a_device_says_is_what_the_network_says(batch_tokens: int):
-    """On the CPU, which runs the same steps; a GPU's arithmetic is checked by `choose` where there is one."""
+def test_device_outputs_equal_those_of_the_network(batch_tokens: int):
+    """On the CPU, which runs the same steps; on a GPU `choose_engine` compares its outputs with fp32."""
     network = tiny_network(OUTPUTS)
     exact = PaddedEngine(network).read(IDS)
     engine = DeviceEngine(network, torch.device("cpu"), torch.float32, batch_tokens=batch_tokens)
@@ -55,22 +55,22 @@ def test_what_a_device_says_is_what_the_network_says(batch_tokens: int):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_gpu_that_cannot_is_left_aside(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)  # a driver that says so, and then fails
+def test_a_gpu_that_fails_is_not_used(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)  # as with a driver that then fails
     engine, _ = choose_engine(tiny_network(OUTPUTS), shipped_tokenizer())
     assert isinstance(engine, PackedEngine)
     assert engine.device.type == "cpu"
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="wants a GPU")
-def test_a_gpu_is_used_where_there_is_one():
+def test_a_gpu_is_used_if_available():
     engine, dtype = choose_engine(tiny_network(OUTPUTS), shipped_tokenizer())
     assert (type(engine), engine.device.type, dtype) == (DeviceEngine, "cuda", torch.bfloat16)
     exact, found = PaddedEngine(tiny_network(OUTPUTS)).read(IDS), engine.read(IDS)
     np.testing.assert_allclose(found.pooled, exact.pooled, atol=0.05)
 
 
-def test_a_text_comes_out_the_same_alone_and_in_any_company():
+def test_outputs_do_not_depend_on_the_batch():
     engine = PackedEngine(tiny_network(OUTPUTS), torch.float32)
     together = engine.read(IDS)
     for place in (0, 17, 299):
@@ -78,7 +78,7 @@ def test_a_text_comes_out_the_same_alone_and_in_any_company():
         np.testing.assert_allclose(alone.logits["sentiment"][0], together.logits["sentiment"][place], atol=1e-5)
 
 
-def test_scores_beyond_any_limit_are_still_numbers():
+def test_extreme_attention_scores_stay_finite():
     network = tiny_network(OUTPUTS)
     with torch.no_grad():
         for layer in network.layers:
@@ -86,13 +86,13 @@ def test_scores_beyond_any_limit_are_still_numbers():
     assert np.isfinite(PackedEngine(network, torch.float32).read(IDS).pooled).all()
 
 
-def test_no_texts_are_no_rows():
+def test_no_texts_give_no_rows():
     found = PackedEngine(tiny_network(OUTPUTS), torch.float32).read([])
     assert found.pooled.shape == (0, 32)
     assert found.logits["topics"].shape == (0, 21)
 
 
-def test_packs_hold_every_text_once_and_keep_to_the_budget():
+def test_packs_contain_every_text_once_within_the_budget():
     lengths = [len(row) for row in IDS]
     packs = pack_tokens(lengths, 256)
     assert sorted(i for rows in packs for i in rows) == list(range(len(IDS)))
@@ -100,7 +100,7 @@ def test_packs_hold_every_text_once_and_keep_to_the_budget():
     assert pack_tokens([300, 5], 256) == [[0], [1]]
 
 
-def test_groups_hold_every_token_once_and_have_few_shapes():
+def test_groups_contain_every_token_once_and_have_few_shapes():
     lengths = [20, 17, 9, 9, 9, 8, 3]
     groups = attention_groups(lengths, torch.float32)
     assert [(g.tokens, g.rows, g.width) for g in groups] == [(slice(0, 37), 2, 24), (slice(37, 64), 3, 16), (slice(64, 75), 2, 8)]
@@ -113,7 +113,7 @@ def test_groups_hold_every_token_once_and_have_few_shapes():
 
 
 def test_an_engine_whose_labels_differ_is_not_chosen(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
-    """Where oneDNN computed nonsense, the network as it is would be used, and it is said."""
+    """If oneDNN computed wrong results, the unchanged network would be used, with a warning."""
     network = tiny_network(OUTPUTS)
     assert isinstance(choose_engine(network, shipped_tokenizer())[0], PackedEngine)
     real = PackedEngine.read

@@ -1,4 +1,4 @@
-"""Entities: their places are the given text's own, whatever the tokenizer makes of it, and long texts are read to the end."""
+"""Entities: offsets refer to the given text, and long texts are read to the end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from models.heads import TAG_NAMES
 from models.inference.encoding import encode_pairs, pad
 from models.inference.entities import IGNORED, Span, pieces_of, spans_of_bio, tag_ids, tag_spans, viterbi
 from models.inference.transformer import TransformerClassifier
-from tests.tiny import shipped_tokenizer, tiny_classifier, tiny_network
+from tests.helpers.tiny_model import shipped_tokenizer, tiny_classifier, tiny_network
 
 STRANGE = ("㈱", "①", "㌔", "ﬁ", "😀", "👩‍👩‍👧", "e\u0301", "Ａ", "１", " ", "\u3000", "\n\t", "苹果", "Tesla", "，", "\u200b", "½", "İ")
 WORDS = ("Tesla Inc", "上海", "㈱", "é", "①号")
@@ -28,7 +28,7 @@ def _named(text: str, spans: list[Span]) -> list[str]:
     return [text[span.start : span.end] for span in spans]
 
 
-def test_bio_becomes_spans_and_repairs_what_begins_inside():
+def test_bio_tags_become_spans_and_an_initial_inside_tag_is_repaired():
     text, spans = spans_of_bio(["张", "三", "在", "北", "京"], ["B-PER", "I-PER", "O", "I-LOC", "I-LOC"], "zh")
     assert text == "张三在北京"
     assert spans == [Span(0, 2, "PER"), Span(3, 5, "LOC")]
@@ -37,7 +37,7 @@ def test_bio_becomes_spans_and_repairs_what_begins_inside():
     assert _named(text, spans) == ["Acme Corp", "Paris", "Bell"]
 
 
-def test_kinds_that_are_not_ours_are_nothing():
+def test_unknown_entity_types_are_ignored():
     assert spans_of_bio(["Dow", "Jones"], ["B-MISC", "I-MISC"], "en") == ("Dow Jones", [])
 
 
@@ -48,7 +48,7 @@ def test_tokens_and_tags_of_different_length_are_refused():
 
 @pytest.mark.parametrize("text", ["Apple Inc. said", "苹果公司 Ａｐｐｌｅ", "㈱ソニー①", "😀 Tesla📈 up", "  two\n\tspaces", ""])
 @pytest.mark.parametrize("max_tokens", [4, 64])
-def test_there_is_one_tag_for_each_id_of_the_network(text, max_tokens):
+def test_there_is_one_tag_for_each_token_id(text, max_tokens):
     tags = tag_ids(shipped_tokenizer(), text, [], max_tokens)
     ids = encode_pairs(shipped_tokenizer(), [(text, "")], max_tokens)[0]
     assert len(tags) == len(ids)
@@ -58,8 +58,8 @@ def test_there_is_one_tag_for_each_id_of_the_network(text, max_tokens):
 @given(st.lists(st.sampled_from(STRANGE), max_size=12).map("".join))
 @example("㈱ソニー①")
 @settings(max_examples=60, deadline=None)
-def test_pieces_hold_every_character_but_space_once_or_together(text):
-    """Places rise, touch no space at their beginning, and together hold all that is not space."""
+def test_pieces_cover_every_character_except_white_space(text):
+    """Offsets increase, never start with white space, and together cover all other characters."""
     pieces = pieces_of(text, shipped_tokenizer().encode(text))
     held = set()
     for piece in pieces:
@@ -72,8 +72,8 @@ def test_pieces_hold_every_character_but_space_once_or_together(text):
 
 @given(st.lists(st.tuples(st.sampled_from(LABELS), st.sampled_from(WORDS)), max_size=8))
 @settings(max_examples=60, deadline=None)
-def test_tags_of_spans_are_those_spans_again(parts):
-    """Round trip: words that are no part of each other's pieces, tagged and read back, stand where they stood."""
+def test_spans_survive_a_round_trip_through_tags(parts):
+    """Words that share no pieces keep their offsets when they are tagged and read back."""
     text, spans = "", []
     for kind, word in parts:
         text += " "
@@ -91,8 +91,8 @@ def test_tags_of_spans_are_those_spans_again(parts):
     assert read == spans
 
 
-def test_the_best_legal_sequence_is_found():
-    """Viterbi against all sequences of four, tried one by one."""
+def test_viterbi_finds_the_best_valid_sequence():
+    """Viterbi compared with an exhaustive search over all sequences of four tags."""
     rng = np.random.default_rng(1)
     illegal = {(a, b) for a, b in product(range(7), repeat=2) if TAG_NAMES[b][0] == "I" and TAG_NAMES[b][2:] != TAG_NAMES[a][2:]}
     for _ in range(20):
@@ -102,7 +102,7 @@ def test_the_best_legal_sequence_is_found():
         assert tuple(viterbi(scores)) == max(legal, key=lambda path: sum(scores[i, tag] for i, tag in enumerate(path)))
 
 
-def test_a_model_without_the_head_says_so():
+def test_the_error_without_the_tag_head_names_it():
     with pytest.raises(ModelError, match="no head 'tags'"):
         tag_spans(tiny_classifier(), ["Acme"])
 
@@ -135,7 +135,7 @@ def _sentences(rng: random.Random, count: int = 1) -> tuple[str, list[Span]]:
 
 @pytest.fixture(scope="module")
 def tagger() -> TransformerClassifier:
-    """A tiny network that has learned our few names in a few seconds."""
+    """A tiny network trained on a few names in a few seconds."""
     rng = random.Random(3)
     network = tiny_network({"sentiment": 3, "tags": len(TAG_NAMES)}, hidden=32, positions=64)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-2)
@@ -153,7 +153,7 @@ def tagger() -> TransformerClassifier:
     return tiny_classifier(network, max_tokens=32)
 
 
-def test_what_was_learned_is_read_in_characters_of_the_text(tagger):
+def test_entities_have_offsets_in_the_original_text(tagger):
     rng = random.Random(4)
     rows = [_sentences(rng) for _ in range(30)]
     found = tag_spans(tagger, [text for text, _ in rows])
@@ -163,7 +163,7 @@ def test_what_was_learned_is_read_in_characters_of_the_text(tagger):
 
 
 def test_a_long_text_is_read_to_its_end_in_windows(tagger):
-    """Thirty sentences in windows of 32 pieces: names at the seams are whole, and each is found once."""
+    """Thirty sentences in windows of 32 pieces: names at window edges are complete and found once."""
     rng = random.Random(5)
     whole, wanted = _sentences(rng, 30)
     found = {span[:3] for span in tag_spans(tagger, [whole], max_tokens=32)[0]}
@@ -178,7 +178,7 @@ def test_no_text_and_an_empty_one_have_no_spans(tagger):
     assert tag_spans(tagger, ["", "  "]) == [[], []]
 
 
-def test_a_text_is_tagged_alike_alone_and_among_others(tagger):
+def test_entities_do_not_depend_on_the_batch(tagger):
     rng = random.Random(6)
     texts = [_sentences(rng)[0] for _ in range(9)]
     together = tag_spans(tagger, texts)

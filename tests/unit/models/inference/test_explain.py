@@ -1,4 +1,4 @@
-"""Explanations: every word of the text has its place and weight, the weights are the judgement, and the heavy words are what counts."""
+"""Explanations: words with offsets and weights that sum to the log odds and predict the effect of deletion."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from models.inference.explain import Word, explain, integrated_gradients, join_w
 from models.inference.loader import load_classifier
 from models.inference.transformer import TransformerClassifier
 from models.templates import fill_templates, read_templates
-from tests.tiny import shipped_tokenizer, tiny_classifier, tiny_network
+from tests.helpers.tiny_model import shipped_tokenizer, tiny_classifier, tiny_network
 from tocsin.cli import main
 
 TEXTS = (
@@ -37,7 +37,7 @@ def tiny() -> TransformerClassifier:
 
 
 @pytest.mark.parametrize(("text", "language"), TEXTS)
-def test_words_hold_every_character_but_space(tiny, text, language):
+def test_words_cover_every_character_except_white_space(tiny, text, language):
     found = explain(tiny, text, "", language)
     assert found.text == text
     at = 0
@@ -50,8 +50,8 @@ def test_words_hold_every_character_but_space(tiny, text, language):
 
 
 @pytest.mark.parametrize(("text", "language"), TEXTS)
-def test_weights_add_up_to_the_judgement(tiny, text, language):
-    """Completeness: the log odds of the text, less those of the same text with all words blank, are shared out among the words."""
+def test_weights_sum_to_the_log_odds(tiny, text, language):
+    """Completeness: the weights sum to the log odds of the text minus those of the text with all words blank."""
     found = explain(tiny, text, "", language, label="negative", steps=32)
     ids = encode_pairs(shipped_tokenizer(), [(text, "")], 64)[0]
     space, mask = shipped_tokenizer().token_to_id("▁"), shipped_tokenizer().token_to_id("<mask>")
@@ -62,8 +62,8 @@ def test_weights_add_up_to_the_judgement(tiny, text, language):
     assert found.gap == pytest.approx(0, abs=1e-3)
 
 
-def test_the_integral_is_captums(tiny):
-    """An independent judge: captum's integrated gradients on the same network, from the same blanks, with the same points."""
+def test_weights_equal_those_of_captum(tiny):
+    """Compared with captum's integrated gradients on the same network, baseline and points."""
     ids = encode_pairs(shipped_tokenizer(), [(TEXTS[0][0], "")], 64)[0]
     places = list(range(1, len(ids) - 1))
     weights, _ = integrated_gradients(tiny, ids, places, "sentiment", 0, 16)
@@ -80,7 +80,7 @@ def test_the_integral_is_captums(tiny):
     assert weights == pytest.approx(theirs.sum(-1)[0, places].tolist(), abs=1e-4)
 
 
-def test_pieces_of_a_word_are_one_and_chinese_pieces_stay():
+def test_pieces_of_a_word_are_joined_and_chinese_pieces_stay():
     text = "AT&T's 3.5%，苹果公司"
     ends = (0, 2, 4, 6), (7, 10, 11, 12, 14, 16)
     pieces = [TokenPiece(1, *place) for part in ends for place in pairwise(part)]
@@ -88,7 +88,7 @@ def test_pieces_of_a_word_are_one_and_chinese_pieces_stay():
     assert words == [("AT&T's", 3.0), ("3.5", 1.0), ("%", 1.0), ("，", 1.0), ("苹果", 1.0), ("公司", 1.0)]
 
 
-def test_places_are_the_articles_own_when_its_company_comes_late(tiny):
+def test_offsets_refer_to_the_article_when_the_company_is_mentioned_late(tiny):
     text = "Markets were calm. " * 40 + "Tallis Bank collapsed."
     found = explain(tiny, "", text, "en", "Tallis Bank")
     assert found.text == text
@@ -96,7 +96,7 @@ def test_places_are_the_articles_own_when_its_company_comes_late(tiny):
     assert "Tallis" in {word.text for word in found.words}
 
 
-def test_what_is_not_there_is_said(tiny):
+def test_unknown_heads_and_labels_and_empty_texts_are_errors(tiny):
     with pytest.raises(ModelError, match="no head 'risks'"):
         explain(tiny, "Acme fell", "", "en", head="risks")
     with pytest.raises(ModelError, match="'bad' is no class of sentiment"):
@@ -110,26 +110,26 @@ def test_deleting_words_leaves_the_rest():
     assert without_words(text, [Word(5, 9, "fell", 1.0), Word(0, 4, "Acme", 2.0)]) == "  3%"
 
 
-def test_heavy_words_count_more_than_any_words():
-    """Deletion curves of the shipped model on our own sentences: the heaviest words first takes the class away twice as fast."""
+def test_deleting_words_by_weight_changes_more_than_at_random():
+    """With the shipped model and built-in sentences, deletion by weight reduces the probability twice as fast as at random."""
     classifier = load_classifier()
     assert isinstance(classifier, TransformerClassifier)
     seeds = fill_templates(read_templates(), 1, random.Random(7))
     rng = random.Random(1)
     chosen = [seed for language in ("en", "zh") for seed in rng.sample([each for each in seeds if each.language == language], 6)]
-    for said in measure_deletion(classifier, chosen, random.Random(3)):
-        assert said.n == 6
-        assert said.by_weight > 2 * said.random_order, said
-        assert said.better_share > 0.5, said
+    for predicted in measure_deletion(classifier, chosen, random.Random(3)):
+        assert predicted.n == 6
+        assert predicted.by_weight > 2 * predicted.random_order, predicted
+        assert predicted.better_share > 0.5, predicted
 
 
 @pytest.mark.parametrize(("text", "word"), [("Brenholm Steel files for bankruptcy", "bankruptcy"), ("远舟控股公司债券构成违约", "违约")])
-def test_the_command_tells_the_words(capsys, text, word):
+def test_the_command_prints_the_words(capsys, text, word):
     assert main(["explain", "--json", "--class", "negative", text]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["class"] == "negative"
-    assert set(told["words"][0]) == {"start", "end", "text", "weight"}
-    assert max(told["words"], key=lambda each: each["weight"])["text"] == word
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["class"] == "negative"
+    assert set(printed["words"][0]) == {"start", "end", "text", "weight"}
+    assert max(printed["words"], key=lambda each: each["weight"])["text"] == word
     assert main(["explain", "--class", "negative", text]) == 0
     shown = capsys.readouterr().out
     assert f"[++{word}]" in shown

@@ -1,4 +1,4 @@
-"""Our encoder is a BertModel; and a directory of somebody else's model can stand in for ours."""
+"""The encoder equals transformers' BertModel, and Hugging Face directories can be used as classifiers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _config(transformers: Any, **more: Any) -> Any:
     )  # fmt: skip
 
 
-def test_our_encoder_is_a_bert_model(transformers):
+def test_the_encoder_equals_a_bert_model(transformers):
     torch.manual_seed(3)
     bert = transformers.BertModel(_config(transformers), add_pooling_layer=False).eval()
     network = Network(SHAPE)
@@ -54,7 +54,7 @@ def test_our_encoder_is_a_bert_model(transformers):
         assert torch.allclose(network(ids).pooled, wanted, atol=1e-5)
 
 
-def test_weights_come_back_from_storage_within_half_a_step():
+def test_packed_weights_differ_by_at_most_half_a_step():
     network = Network(SHAPE)
     back = unpack_weights(pack_weights(network.state_dict()))
     for name, value in network.state_dict().items():
@@ -87,7 +87,7 @@ def test_a_hugging_face_directory_can_be_configured(transformers, tmp_path):
     assert classifier.version.startswith("hf-")
 
 
-def test_foreign_labels_are_named():
+def test_the_error_for_unknown_labels_names_them():
     assert columns({0: "positive", 1: "negative", 2: "neutral"}) == [2, 0, 1]
     with pytest.raises(ModelError, match="LABEL_0"):
         columns({0: "LABEL_0"})

@@ -1,4 +1,4 @@
-"""The stand-in keeps the port's contract, and stays free of heavy libraries."""
+"""The keyword classifier fulfils the Classifier contract and imports no heavy libraries."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from models.inference.keyword import KeywordClassifier
         ("安达集团将召开股东大会", "zh", 0),
     ],
 )
-def test_plain_words_decide(title, language, sign):
+def test_keywords_determine_the_sentiment(title, language, sign):
     tone = KeywordClassifier().classify([Document(title, "", language)])[0].sentiment.tone
     assert (tone > 0.3) - (tone < -0.3) == sign
 
 
-def test_contract():
+def test_empty_documents_are_neutral_and_results_are_complete():
     classifier = KeywordClassifier()
     documents = [Document("Velmont defaults", "", "en", ("Velmont",)), Document("", ""), Document("瑞丰股份大涨", "", "zh")]
     found = classifier.classify(documents)
@@ -42,6 +42,6 @@ def test_contract():
     assert classifier.version == "keyword-1"
 
 
-def test_the_stand_in_brings_no_heavy_library():
+def test_the_keyword_classifier_imports_no_heavy_library():
     code = "import sys, models.inference.keyword; sys.exit(bool({'torch', 'transformers', 'tokenizers', 'numpy'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""Topics of one's own: learned from eight texts or a description, kept whole, read beside the model's own, learned anew on another."""
+"""Own topics: trained on eight texts or a description, stored, predicted, and trained again for another model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from models.inference.classifier import Document
 from models.inference.own_topics import LearnedTopic, add, background, few_shot, load_topics, pack, unpack, zero_shot
 from models.inference.topic_files import OwnTopic, check_key, read_topics, remove_topic
 from models.inference.transformer import TransformerClassifier
-from tests.tiny import tiny_classifier, tiny_network
+from tests.helpers.tiny_model import tiny_classifier, tiny_network
 from tocsin.cli import main
 
 SPORTS = (
@@ -43,8 +43,8 @@ def _topic(key: str = "sports", examples: tuple[str, ...] = SPORTS, description:
     return OwnTopic(key, "Sports", "体育", NOW, description, examples)
 
 
-def test_examples_are_told_from_other_vectors():
-    """Eight vectors around one direction among 300 others: unseen ones of both kinds are told apart, better than by the name alone."""
+def test_a_few_shot_topic_separates_its_examples_from_other_vectors():
+    """Eight vectors around one direction among 300 others: unseen vectors are separated, better than zero-shot."""
     rng = torch.Generator().manual_seed(4)
     direction = torch.randn(24, generator=rng)
     others, unseen = torch.randn(300, 24, generator=rng), torch.randn(200, 24, generator=rng)
@@ -57,19 +57,19 @@ def test_examples_are_told_from_other_vectors():
     assert float((zero.probabilities(mine) >= 0.5).float().mean()) > float((zero.probabilities(unseen) >= 0.5).float().mean()) + 0.3
 
 
-def test_a_description_alone_leaves_out_nearly_all_of_the_background():
+def test_a_zero_shot_topic_excludes_most_of_the_background():
     rng = torch.Generator().manual_seed(5)
     others = torch.randn(400, 16, generator=rng)
     zero = zero_shot("x", torch.randn(2, 16, generator=rng), others)
     assert 0.03 < float((zero.probabilities(others) >= 0.5).float().mean()) < 0.07
 
 
-def test_learning_is_the_same_each_time(tiny):
+def test_training_a_topic_is_deterministic(tiny):
     one, two = (few_shot("x", torch.from_numpy(tiny.vectors(SPORTS)), torch.from_numpy(tiny.vectors(background()))) for _ in range(2))
     assert all(torch.equal(getattr(one, name), getattr(two, name)) for name in ("projection", "weight", "bias"))
 
 
-def test_a_topic_is_kept_and_read_back(tiny, tmp_path):
+def test_a_topic_is_stored_and_loaded(tiny, tmp_path):
     learned = add(tiny, tmp_path, _topic(), background())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["sports.json", "sports.safetensors"]
     (read,) = load_topics(tiny, tmp_path)
@@ -80,7 +80,7 @@ def test_a_topic_is_kept_and_read_back(tiny, tmp_path):
     assert not remove_topic(tmp_path, "sports")
 
 
-def test_another_model_learns_it_anew_and_writes_nothing(tiny, tmp_path):
+def test_a_topic_of_another_model_is_trained_again_in_memory(tiny, tmp_path):
     add(tiny, tmp_path, _topic(), background())
     before = (tmp_path / "sports.json").read_bytes()
 
@@ -116,18 +116,18 @@ def test_too_few_examples_and_bad_keys_are_refused(tiny, tmp_path):
 
 @dataclass(frozen=True)
 class Always:
-    """A topic of which the chance is known."""
+    """A topic with a fixed probability."""
 
     key: str
     sure: float
 
     def probability(self, pooled: np.ndarray) -> float:
-        """As it was told."""
+        """The fixed probability."""
         assert pooled.shape == (32,)
         return self.sure
 
 
-def test_own_topics_stand_beside_the_models_own():
+def test_own_topics_are_added_to_the_predicted_ones():
     classifier = tiny_classifier(tiny_network(seed=1))
     plain = classifier.classify([Document("The home side won", "")])[0].topics
     classifier.extra_topics = (Always("sports", 0.9), Always("chess", 0.4))
@@ -135,7 +135,7 @@ def test_own_topics_stand_beside_the_models_own():
     assert now == {**plain, "sports": 0.9}
 
 
-def test_a_text_has_the_same_own_topics_alone_and_among_others(tiny, tmp_path):
+def test_own_topics_do_not_depend_on_the_batch(tiny, tmp_path):
     add(tiny, tmp_path, _topic(), background())
     classifier = tiny_classifier(tiny_network(seed=1))
     (learned,) = load_topics(classifier, tmp_path)
@@ -146,7 +146,7 @@ def test_a_text_has_the_same_own_topics_alone_and_among_others(tiny, tmp_path):
     assert together == pytest.approx(alone, abs=1e-4)
 
 
-def test_people_read_the_names():
+def test_names_of_topics_are_read_and_invalid_files_skipped():
     from core.taxonomy import Topic
 
     register_topic_names([Topic("sports", "Sports", "体育")])
@@ -158,8 +158,8 @@ def test_people_read_the_names():
     assert series_name(topic_series("sports")) == "sports"
 
 
-def test_the_commands_add_show_try_and_remove(tmp_path, monkeypatch, capsys):
-    """The whole way with the shipped model: eight texts, and texts of the same and of other kinds that it has not seen."""
+def test_the_commands_add_list_test_and_remove_a_topic(tmp_path, monkeypatch, capsys):
+    """End to end with the shipped model: eight texts, then unseen texts of the same and of other kinds."""
     monkeypatch.setenv("TOCSIN_DATA_DIR", str(tmp_path / "data"))
     examples = tmp_path / "eight.txt"
     examples.write_text("\n".join(SPORTS), encoding="utf-8")
@@ -181,7 +181,7 @@ def test_the_commands_add_show_try_and_remove(tmp_path, monkeypatch, capsys):
     assert not list(Path(tmp_path / "data" / "models" / "topics").iterdir())
 
 
-def test_a_description_or_examples_are_wanted(tmp_path, monkeypatch, capsys):
+def test_a_topic_needs_a_description_or_examples(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("TOCSIN_DATA_DIR", str(tmp_path))
     assert main(["topics", "add", "sports", "--name-en", "Sports", "--name-zh", "体育"]) == 2
     assert "--description" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Versions on disk: one champion, moved whole or not at all; every way back leads to a version that is whole."""
+"""The registry of versions: one champion, replaced atomically; rollbacks lead to a complete version."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FILES = {name: name.encode() for name in ("model.safetensors", "tokenizer.json",
 
 
 def write(folder: Path, version: str, minute: int = 0) -> None:
-    """A version that is whole as far as files go."""
+    """A version whose files are complete."""
     sentiments = ("negative", "neutral", "positive")
     write_version(folder, FILES, Manifest(version, NOON + timedelta(minutes=minute), sentiments, TOPIC_KEYS, {}, {}, 8, {}, {}, {}, {}))
 
@@ -33,14 +33,14 @@ def versions(tmp_path: Path) -> Versions:
     return made
 
 
-def test_nothing_promoted_is_the_shipped_one(versions: Versions):
+def test_without_a_promotion_the_shipped_version_is_the_champion(versions: Versions):
     assert versions.champion() == SHIPPED
     assert versions.history() == []
     with pytest.raises(ModelError, match="nothing to go back to"):
         versions.rollback(now=NOON, why="")
 
 
-def test_promote_and_back_again_as_a_stack(versions: Versions):
+def test_promotions_and_rollbacks_work_like_a_stack(versions: Versions):
     for version in ("v1", "v2", "v3"):
         event = versions.promote(version, now=NOON, why="better")
         assert event is not None
@@ -67,7 +67,7 @@ def test_shipped_can_be_promoted_and_rolled_back(versions: Versions):
 
 
 @pytest.mark.parametrize("name", ["../v1", "", ".hidden", "a/b", "no-such", "x" * 101])
-def test_what_is_no_version_is_not_promoted(versions: Versions, name: str):
+def test_an_invalid_name_is_not_promoted(versions: Versions, name: str):
     with pytest.raises(ModelError, match="version"):
         versions.promote(name, now=NOON, why="")
     assert versions.champion() == SHIPPED
@@ -89,7 +89,7 @@ def test_a_damaged_or_renamed_version_is_not_promoted(versions: Versions):
     [{"topics": TOPIC_KEYS[::-1]}, {"topics": TOPIC_KEYS[:-1]}, {"sentiments": ("positive", "neutral", "negative")}, {"risks": ("fire",)}],
 )
 def test_a_version_with_other_labels_is_not_promoted(versions: Versions, labels: dict[str, tuple[str, ...]]):
-    """Its numbers would be read under the names of others."""
+    """Its outputs would get the names of other labels."""
     manifest = msgspec.structs.replace(versions.open("v1"), **labels)
     write_version(versions.folder("v1"), FILES, manifest)
     with pytest.raises(ModelError, match="labels are not this program's"):
@@ -97,7 +97,7 @@ def test_a_version_with_other_labels_is_not_promoted(versions: Versions, labels:
     assert versions.champion() == SHIPPED
 
 
-def test_rollback_passes_over_what_is_no_longer_whole(versions: Versions):
+def test_a_rollback_skips_damaged_versions(versions: Versions):
     for version in ("v1", "v2", "v3"):
         versions.promote(version, now=NOON, why="")
     (versions.folder("v2") / MANIFEST).unlink()
@@ -108,7 +108,7 @@ def test_rollback_passes_over_what_is_no_longer_whole(versions: Versions):
 
 
 @pytest.mark.parametrize("content", [b"", b"../../etc", b"\xff\xfe", b"v1 v2"])
-def test_a_damaged_champion_file_is_named_and_rollback_mends_it(versions: Versions, content: bytes):
+def test_a_rollback_repairs_a_damaged_champion_file(versions: Versions, content: bytes):
     versions.promote("v1", now=NOON, why="")
     versions.champion_file.write_bytes(content)
     with pytest.raises(ModelError, match=r"champion.*tocsin models rollback"):
@@ -117,14 +117,14 @@ def test_a_damaged_champion_file_is_named_and_rollback_mends_it(versions: Versio
     assert versions.champion() == "v1"
 
 
-def test_a_crash_between_the_history_and_the_move_is_passed_over(versions: Versions):
+def test_a_crash_between_history_and_champion_file_is_tolerated(versions: Versions):
     versions.promote("v1", now=NOON, why="")
     versions.promote("v2", now=NOON, why="")
     versions.champion_file.write_text("v1\n")  # as if it had died before the rename
     assert versions.rollback(now=NOON, why="").version == SHIPPED
 
 
-def test_a_torn_line_of_history_costs_only_itself(versions: Versions):
+def test_an_incomplete_history_line_is_skipped(versions: Versions):
     versions.promote("v1", now=NOON, why="")
     with (versions.root / "history.jsonl").open("ab") as file:
         file.write(b'{"when": "2026-')
@@ -132,14 +132,14 @@ def test_a_torn_line_of_history_costs_only_itself(versions: Versions):
     assert [event.version for event in versions.history()] == ["v1", "v2"]
 
 
-def test_a_promotion_against_another_champion_is_refused(versions: Versions):
+def test_a_promotion_is_refused_if_the_champion_changed(versions: Versions):
     versions.promote("v1", now=NOON, why="")
     with pytest.raises(ModelError, match="by now"):
         versions.promote("v2", now=NOON, why="", expected=SHIPPED)
     assert versions.champion() == "v1"
 
 
-def test_a_reader_never_sees_half_a_champion(versions: Versions):
+def test_readers_never_see_an_incomplete_champion_file(versions: Versions):
     versions.promote("v1", now=NOON, why="")
     over = threading.Event()
     seen: set[str] = set()
@@ -157,7 +157,7 @@ def test_a_reader_never_sees_half_a_champion(versions: Versions):
     assert seen <= {"v1", "v2"}
 
 
-def test_the_list_has_all_oldest_first_and_says_what_is_wrong(versions: Versions):
+def test_versions_are_listed_by_age_with_their_faults(versions: Versions):
     versions.promote("v2", now=NOON, why="")
     (versions.folder("v9")).mkdir()
     entries = versions.entries()
@@ -167,7 +167,7 @@ def test_the_list_has_all_oldest_first_and_says_what_is_wrong(versions: Versions
     assert all(not entry.fault for entry in entries if entry.version != "v9")
 
 
-def test_old_losers_are_deleted_and_nothing_else(versions: Versions):
+def test_only_old_rejected_versions_are_deleted(versions: Versions):
     versions.promote("v1", now=NOON, why="")
     names = [f"c{number}" for number in range(KEPT_REJECTED + 2)]
     for name in names:

@@ -1,4 +1,4 @@
-"""The gate: it lets through what is significantly better, and nothing that pays for it elsewhere."""
+"""The promotion gate: only significant gains without losses elsewhere are promoted."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def wrong(name: str) -> str:
 
 
 def pair(n: int, before: Callable[[int], bool], after: Callable[[int], bool], *, name: str = "old", new: bool = False) -> PairedPredictions:
-    """n rows of three classes in two languages; `before` and `after` say which rows each model gets right."""
+    """n rows of three classes in two languages; `before` and `after` select the rows that each model predicts correctly."""
     truth = [CLASSES[i % 3] for i in range(n)]
     languages = tuple("zh" if i % 2 else "en" for i in range(n))
     sides = [single([label if right(i) else wrong(label) for i, label in enumerate(truth)]) for right in (before, after)]
@@ -48,31 +48,31 @@ def test_a_clear_gain_without_a_loss_is_promoted():
     assert "significantly better" in predicted(decision)
 
 
-def test_the_same_input_gives_the_same_verdict():
+def test_the_decision_is_deterministic():
     assert decide([same(), better()]) == decide([same(), better()])
 
 
-def test_a_gain_inside_its_interval_is_kept_back():
+def test_an_insignificant_gain_is_rejected():
     small = pair(60, lambda i: i % 10 != 0, lambda i: i % 10 != 0 or i == 0, name="new", new=True)
     decision = decide([same(), small])
     assert not decision.promote
     assert "not significantly better" in predicted(decision)
 
 
-def test_an_equal_or_worse_challenger_is_kept_back():
+def test_an_equal_or_worse_challenger_is_rejected():
     for after in (lambda i: i % 2 == 0, lambda i: i % 4 == 0):
         assert not decide([pair(80, lambda i: i % 2 == 0, after, name="new", new=True)]).promote
 
 
-@pytest.mark.parametrize("trials", [[], [same()], [PairedPredictions("new", (), (), (), (), CLASSES, new=True)]])
+@pytest.mark.parametrize("pairs", [[], [same()], [PairedPredictions("new", (), (), (), (), CLASSES, new=True)]])
 def test_without_new_rows_nothing_is_promoted(pairs: list[PairedPredictions]):
     decision = decide(pairs)
     assert not decision.promote
     assert "nothing shows a gain" in predicted(decision)
 
 
-def test_a_class_that_breaks_stops_it_however_good_the_rest_gets():
-    """Half of the positive rows go wrong; all else that was wrong, twice as much, gets right: the whole gains."""
+def test_a_large_loss_in_one_class_prevents_promotion():
+    """Half of the positive rows become wrong and twice as many others right, so overall accuracy rises."""
     broken = pair(900, lambda i: i % 3 == 2 or i % 2 == 1, lambda i: i % 3 != 2 or i % 2 == 1)
     decision = decide([broken, better()])
     whole = next(c for c in decision.comparisons if c.test == "old" and c.metric == "accuracy" and c.group == "all")
@@ -81,15 +81,15 @@ def test_a_class_that_breaks_stops_it_however_good_the_rest_gets():
     assert "class positive" in predicted(decision)
 
 
-def test_a_language_that_breaks_stops_it():
+def test_a_large_loss_in_one_language_prevents_promotion():
     broken = pair(900, lambda i: i % 10 != 0, lambda i: (i % 10 != 0 and not (i % 2 and i % 18 == 1)) or i % 20 == 0)
     decision = decide([broken, better()])
     assert not decision.promote
     assert "language zh" in predicted(decision)
 
 
-def test_a_loss_inside_the_margin_passes_and_a_wider_one_does_not():
-    """3,000 rows: 0.7 points lost is within the point that is allowed; 2 points at once in every class are not."""
+def test_only_a_loss_within_the_margin_passes():
+    """With 3,000 rows, a loss of 0.7 points is within the margin of one point; a loss of 2 points is not."""
     little = pair(3000, lambda i: True, lambda i: i % 151 != 0)
     assert decide([little, better()]).promote
     much = pair(3000, lambda i: True, lambda i: i % 47 != 0)
@@ -97,7 +97,7 @@ def test_a_loss_inside_the_margin_passes_and_a_wider_one_does_not():
     assert decide([much, better()], margin=0.05).promote
 
 
-def test_few_rows_get_a_wider_margin_but_never_more_than_five_points():
+def test_few_rows_have_a_wider_margin_of_at_most_five_points():
     few = pair(60, lambda i: True, lambda i: i not in (0, 1, 2, 3))
     found = [c for c in compare(few, margin=0.01) if c.metric == "accuracy"]
     assert max(c.margin for c in found) == pytest.approx(0.05)
@@ -106,15 +106,15 @@ def test_few_rows_get_a_wider_margin_but_never_more_than_five_points():
     assert decide([one_row, better()]).promote
 
 
-def test_a_class_with_hardly_any_rows_is_not_judged_by_itself():
+def test_a_class_with_very_few_rows_is_not_checked_separately():
     truth = ["neutral"] * 300 + ["positive"] * (MIN_ROWS - 1)
     after = ["neutral"] * 301 + ["positive"] * (MIN_ROWS - 2)
     old = PairedPredictions("old", ("en",) * len(truth), single(truth), single(truth), single(after), CLASSES)
     assert next(c for c in compare(old, margin=0.01) if c.group == "class positive").fine
 
 
-def test_figures_are_those_of_the_report_and_intervals_hold_them():
-    """F1 by class is what `evaluate` prints, and the interval is close to the normal one of a paired difference."""
+def test_gate_metrics_equal_those_of_the_report_and_lie_in_their_intervals():
+    """F1 by class equals that of the metrics report; the interval is close to the normal one of a paired difference."""
     rng = random.Random(3)
     names = ("a", "b", "c", "d")
     truth, one, two = ([frozenset(n for n in names if rng.random() < 0.4) for _ in range(400)] for _ in range(3))
@@ -133,7 +133,7 @@ def test_figures_are_those_of_the_report_and_intervals_hold_them():
 
 
 def test_a_false_promotion_is_rare():
-    """Two models that are equally good, 200 times: at most 2.5 % are taken for better, give or take."""
+    """Of 200 pairs of equally good models about 2.5 % are promoted; 12 is within chance."""
     promoted = 0
     for seed in range(200):
         rng = random.Random(seed)

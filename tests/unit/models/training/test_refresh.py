@@ -1,4 +1,4 @@
-"""Refresh: what people correct is learned, what is frozen is never trained on, and only the gate promotes."""
+"""Refresh: training on analysts' labels, frozen labels for testing only, and promotion through the gate only."""
 
 from __future__ import annotations
 
@@ -33,8 +33,7 @@ from models.training.frozen_tests import from_folder, from_labels, from_template
 from models.training.refresh import MIN_REHEARSED, RefreshPlan, TrainingTask, refresh, train_from
 from models.training.refresh_status import RefreshOutcome, describe_outcome
 from storage.store import ArticleText, Label, LabelledText
-from tests.tiny import tiny_network
-from tests.versions import nan_network, write_tiny
+from tests.helpers.tiny_model import nan_network, tiny_network, write_tiny
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
@@ -53,13 +52,13 @@ def labelled(about: ArticleText, *labels: str, task: str = "sentiment", company:
 
 
 def corrections(n: int, *, minute: int = 0, word: str = "zorbles") -> tuple[LabelledText, ...]:
-    """Headlines that word lists take for neutral, and people know to be negative; in both languages."""
+    """Headlines in both languages that keywords classify as neutral and analysts labelled as negative."""
     texts = [article(f"{word}-{minute}-{i}", f"Company {i} {word} its plant", "zh" if i % 2 else "en") for i in range(n)]
     return tuple(labelled(text, "negative", minute=minute) for text in texts)
 
 
 class Learner(KeywordClassifier):
-    """Word lists, and the words of the rows that its version was trained on: "right" learns them, others do harm."""
+    """A keyword classifier that also knows the words its version was trained on; `spoilt` names a language it gets wrong."""
 
     def __init__(self, folder: Path) -> None:
         self._about = json.loads((folder / README).read_bytes())
@@ -87,8 +86,8 @@ def write_learner(folder: Path, version: str, **about: object) -> Manifest:
     return write_version(folder, contents, manifest)
 
 
-class School:
-    """A trainer: learns "zorbles" where the rows say it is negative, and takes down what it was given."""
+class RecordingTrainer:
+    """A trainer that learns words ending in "bles" from rows labelled negative, and records its tasks."""
 
     def __init__(self, **about: object) -> None:
         self.tasks: list[TrainingTask] = []
@@ -106,14 +105,14 @@ def versions(tmp_path: Path) -> Versions:
     return Versions(tmp_path / "data", shipped=tmp_path / "shipped")
 
 
-def run(versions: Versions, labels: Sequence[LabelledText], trainer: School, *, at: int = 0, **plan: object) -> RefreshOutcome:
+def run(versions: Versions, labels: Sequence[LabelledText], trainer: RecordingTrainer, *, at: int = 0, **plan: object) -> RefreshOutcome:
     snapshot = Snapshot(tuple(labels), ())
     return refresh(versions, snapshot, RefreshPlan(resamples=200, **plan), now=NOON + timedelta(days=at), trainer=trainer, load=Learner)  # type: ignore[arg-type]
 
 
-def test_what_was_learned_is_promoted_and_the_history_says_why(versions: Versions):
-    school = School()
-    outcome = run(versions, corrections(100), school)
+def test_a_better_challenger_is_promoted_with_reasons_in_the_history(versions: Versions):
+    trainer = RecordingTrainer()
+    outcome = run(versions, corrections(100), trainer)
     assert outcome.action == "promote", outcome.reasons
     assert outcome.champion == outcome.challenger == versions.champion() == "tocsin-test-r20261120-120000"
     event = versions.history()[-1]
@@ -125,21 +124,21 @@ def test_what_was_learned_is_promoted_and_the_history_says_why(versions: Version
 
 def test_the_frozen_fifth_is_never_trained_on(versions: Versions):
     labels = corrections(200)
-    school = School()
-    run(versions, labels, school)
+    trainer = RecordingTrainer()
+    run(versions, labels, trainer)
     frozen = {each.article.title for each in labels if is_frozen(each.article)}
     assert 20 <= len(frozen) <= 60
-    assert not frozen & {row["text"] for row in school.tasks[0].rows}
-    assert all(row["source"] == "feedback" and row["task"] == "sentiment" for row in school.tasks[0].rows)
+    assert not frozen & {row["text"] for row in trainer.tasks[0].rows}
+    assert all(row["source"] == "feedback" and row["task"] == "sentiment" for row in trainer.tasks[0].rows)
 
 
-def test_copies_of_a_story_are_on_one_side():
+def test_copies_of_a_story_are_all_frozen_or_all_trained_on():
     copies = [article(f"copy-{n}", "x", story=sha("first")) for n in range(20)]
     assert len({is_frozen(copy) for copy in copies}) == 1
 
 
-def test_a_challenger_that_learned_nothing_is_kept_back(versions: Versions):
-    class Idle(School):
+def test_a_challenger_that_learned_nothing_is_rejected(versions: Versions):
+    class Idle(RecordingTrainer):
         def __call__(self, task: TrainingTask) -> Manifest:
             self.tasks.append(task)
             return write_learner(task.out, task.version)
@@ -150,15 +149,15 @@ def test_a_challenger_that_learned_nothing_is_kept_back(versions: Versions):
     assert "not significantly better" in versions.history()[-1].why
 
 
-def test_a_challenger_that_forgets_a_language_is_kept_back(versions: Versions):
+def test_a_challenger_that_forgets_a_language_is_rejected(versions: Versions):
     labels = [each for each in corrections(200) if each.article.language == "en"]
-    outcome = run(versions, labels, School(spoilt="zh"))
+    outcome = run(versions, labels, RecordingTrainer(spoilt="zh"))
     assert outcome.action == "keep"
     assert any("language zh" in reason for reason in outcome.reasons)
     assert any("significantly better" in reason for reason in outcome.reasons)
 
 
-def test_frozen_tests_of_a_folder_can_stop_it(versions: Versions, tmp_path: Path):
+def test_frozen_tests_of_a_folder_can_prevent_promotion(versions: Versions, tmp_path: Path):
     folder = tmp_path / "frozen"
     folder.mkdir()
     rows = [{"text": f"Analysts see zorbles everywhere {n}", "label": "neutral", "lang": "en"} for n in range(60)]
@@ -170,38 +169,38 @@ def test_frozen_tests_of_a_folder_can_stop_it(versions: Versions, tmp_path: Path
             return super()._predict(Document(document.title or document.text, "", document.language, document.companies))
 
     snapshot = Snapshot(corrections(100), ())
-    outcome = refresh(versions, snapshot, RefreshPlan(tests=folder, resamples=200), now=NOON, trainer=School(), load=Titles)
+    outcome = refresh(versions, snapshot, RefreshPlan(tests=folder, resamples=200), now=NOON, trainer=RecordingTrainer(), load=Titles)
     assert outcome.action == "keep"
     assert any(reason.startswith("calm.test, all: accuracy lost 100.0 points") for reason in outcome.reasons)
 
 
-def test_too_few_new_labels_are_waited_for_unless_forced(versions: Versions):
-    school = School()
-    assert run(versions, corrections(30), school).action == "skip"
-    assert school.tasks == []
+def test_a_refresh_waits_for_enough_labels_unless_forced(versions: Versions):
+    trainer = RecordingTrainer()
+    assert run(versions, corrections(30), trainer).action == "skip"
+    assert trainer.tasks == []
     assert versions.history() == []
-    assert run(versions, corrections(30), school, force=True).action in ("promote", "keep")
+    assert run(versions, corrections(30), trainer, force=True).action in ("promote", "keep")
 
 
-def test_without_any_label_even_force_has_nothing_to_learn(versions: Versions):
-    assert run(versions, (), School(), force=True).action == "skip"
+def test_a_refresh_without_labels_is_skipped_even_if_forced(versions: Versions):
+    assert run(versions, (), RecordingTrainer(), force=True).action == "skip"
 
 
-def test_labels_count_as_new_until_they_were_tried_and_older_ones_are_learned_again(versions: Versions):
-    first, school = corrections(100), School()
-    run(versions, first, school)
-    assert run(versions, first, school, at=1).action == "skip"
+def test_labels_are_new_until_an_attempt_and_all_are_used_for_training(versions: Versions):
+    first, trainer = corrections(100), RecordingTrainer()
+    run(versions, first, trainer)
+    assert run(versions, first, trainer, at=1).action == "skip"
     more = corrections(60, minute=60, word="frobbles")
-    outcome = run(versions, [*first, *more], school, at=2)
+    outcome = run(versions, [*first, *more], trainer, at=2)
     assert (outcome.action, outcome.new_labels) == ("promote", 60), outcome.reasons
-    assert {"zorbles", "frobbles"} <= {word for row in school.tasks[-1].rows for word in row["text"].split()}
-    assert school.tasks[-1].start == versions.folder("tocsin-test-r20261120-120000")
+    assert {"zorbles", "frobbles"} <= {word for row in trainer.tasks[-1].rows for word in row["text"].split()}
+    assert trainer.tasks[-1].start == versions.folder("tocsin-test-r20261120-120000")
     assert versions.champion() == "tocsin-test-r20261122-120000"
     assert {c.test for c in outcome.comparisons} >= {"new labels: sentiment", "earlier labels: sentiment", "clear cases: sentiment"}
 
 
-def test_a_training_that_fails_leaves_nothing_behind(versions: Versions):
-    class Dies(School):
+def test_a_failed_training_run_leaves_no_files(versions: Versions):
+    class Dies(RecordingTrainer):
         def __call__(self, task: TrainingTask) -> Manifest:
             super().__call__(task)
             raise ModelError("out of memory")
@@ -212,8 +211,8 @@ def test_a_training_that_fails_leaves_nothing_behind(versions: Versions):
     assert versions.champion() == SHIPPED
 
 
-def test_a_person_who_promotes_meanwhile_is_not_overruled(versions: Versions):
-    class Slow(School):
+def test_a_promotion_by_a_person_during_a_refresh_is_kept(versions: Versions):
+    class Slow(RecordingTrainer):
         def __call__(self, task: TrainingTask) -> Manifest:
             write_learner(versions.folder("by-hand"), "by-hand")
             versions.promote("by-hand", now=NOON, why="by hand")
@@ -224,23 +223,23 @@ def test_a_person_who_promotes_meanwhile_is_not_overruled(versions: Versions):
     assert "by now" in versions.history()[-1].why
 
 
-def test_a_second_refresh_says_so(versions: Versions):
+def test_a_second_refresh_at_the_same_time_is_refused(versions: Versions):
     with locked_or_raise(versions.root / "refresh.lock", ValueError("held")), pytest.raises(ModelError, match="another refresh"):
-        run(versions, corrections(100), School())
+        run(versions, corrections(100), RecordingTrainer())
 
 
-def test_a_challenger_that_cannot_be_used_is_kept_back(versions: Versions):
+def test_a_challenger_that_does_not_load_is_rejected(versions: Versions):
     def load(folder: Path) -> Classifier:
         if folder.name.startswith("tocsin-test-r"):
             raise ModelError("the weights do not fit")
         return Learner(folder)
 
-    outcome = refresh(versions, Snapshot(corrections(100), ()), RefreshPlan(resamples=200), now=NOON, trainer=School(), load=load)
+    outcome = refresh(versions, Snapshot(corrections(100), ()), RefreshPlan(resamples=200), now=NOON, trainer=RecordingTrainer(), load=load)
     assert outcome.action == "keep"
     assert "cannot be used" in outcome.reasons[0]
 
 
-def test_a_challenger_of_nan_is_kept_back(tmp_path: Path):
+def test_a_challenger_with_nan_weights_is_rejected(tmp_path: Path):
     write_tiny(tmp_path / "shipped", "tiny")
     versions = Versions(tmp_path / "data", shipped=tmp_path / "shipped")
 
@@ -252,7 +251,7 @@ def test_a_challenger_of_nan_is_kept_back(tmp_path: Path):
     assert "cannot be used" in outcome.reasons[0] and "nan" in outcome.reasons[0]
 
 
-def test_rows_say_what_was_labelled():
+def test_labels_become_training_rows():
     text = article("f", "Lender falls", text="Rival gains.", genre="social", companies={"L": "Lender"})
     labels = [
         labelled(text, "negative"),
@@ -273,7 +272,7 @@ def test_rows_say_what_was_labelled():
     assert {task: len(test.cases) for task, test in tests.items()} == {"sentiment": 2, "topic": 1, "risk": 1}
 
 
-def test_rehearsal_has_what_the_champion_is_sure_of_and_nothing_that_people_labelled(versions: Versions):
+def test_rehearsal_uses_confident_predictions_for_unlabelled_articles(versions: Versions):
     sure = [article(f"s{n}", f"Lender {n} defaults, shares plunge on fraud, probe, losses and recalls") for n in range(40)]
     unsure = [article(f"u{n}", f"Lender {n} falls") for n in range(40)]
     rows = rehearsal_from_articles(Learner(versions.folder(SHIPPED)), [*sure, *unsure], frozenset({sha("s0")}), 1000, random.Random(1))
@@ -284,23 +283,23 @@ def test_rehearsal_has_what_the_champion_is_sure_of_and_nothing_that_people_labe
     assert len(rehearsal_from_articles(Learner(versions.folder(SHIPPED)), sure, frozenset(), 7, random.Random(1))) == 7
 
 
-def test_the_share_of_old_rows_is_what_was_asked_for(versions: Versions, tmp_path: Path):
+def test_the_share_of_rehearsal_rows_is_as_configured(versions: Versions, tmp_path: Path):
     data = tmp_path / "sets" / "sentiment"
     data.mkdir(parents=True)
     with gzip.open(data / "fpb.train.jsonl.gz", "wt") as file:
         file.writelines(json.dumps({"text": f"Profit {n}", "label": "neutral", "lang": "en", "source": "fpb"}) + "\n" for n in range(3000))
-    school = School()
-    outcome = run(versions, corrections(100), school, data=tmp_path / "sets")
+    trainer = RecordingTrainer()
+    outcome = run(versions, corrections(100), trainer, data=tmp_path / "sets")
     assert outcome.rehearsed == MIN_REHEARSED
-    outcome = run(versions, corrections(100), school, data=tmp_path / "sets", rehearse=0.95, force=True, at=1)
+    outcome = run(versions, corrections(100), trainer, data=tmp_path / "sets", rehearse=0.95, force=True, at=1)
     assert outcome.rehearsed == round(outcome.learned * 19)
-    outcome = run(versions, corrections(100), school, data=tmp_path / "sets", rehearse=0.0, force=True, at=2)
+    outcome = run(versions, corrections(100), trainer, data=tmp_path / "sets", rehearse=0.0, force=True, at=2)
     assert outcome.rehearsed == 0
     with pytest.raises(ModelError, match="none of the labelled sets"):
-        run(versions, corrections(100), school, data=tmp_path, force=True, at=3)
+        run(versions, corrections(100), trainer, data=tmp_path, force=True, at=3)
 
 
-def test_a_folder_of_tests_is_read_by_what_its_rows_say(tmp_path: Path):
+def test_the_task_of_a_test_file_follows_from_its_labels(tmp_path: Path):
     files: dict[str, list[dict[str, Any]]] = {
         "tone.jsonl": [{"text": "a", "label": "negative"}, {"text": "b", "label": "positive", "entity": "B"}],
         "topics.jsonl": [{"text": "a", "labels": ["earnings", "legal"], "lang": "zh"}],
@@ -310,8 +309,8 @@ def test_a_folder_of_tests_is_read_by_what_its_rows_say(tmp_path: Path):
     }
     for name, rows in files.items():
         (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
-    said: list[str] = []
-    tests = {test.name: test for test in from_folder(tmp_path, said.append)}
+    predicted: list[str] = []
+    tests = {test.name: test for test in from_folder(tmp_path, predicted.append)}
     assert {name: test.task for name, test in tests.items()} == {
         "tone": "sentiment",
         "topics": "topic",
@@ -322,8 +321,8 @@ def test_a_folder_of_tests_is_read_by_what_its_rows_say(tmp_path: Path):
     assert tests["tone"].cases[1].document.companies == ("B",)
     assert tests["mapped"].cases[0].truth == {"shareholder_returns"}
     assert "real_estate" not in tests["mapped"].classes
-    assert len(said) == 1
-    assert "odd.jsonl" in said[0]
+    assert len(predicted) == 1
+    assert "odd.jsonl" in predicted[0]
     (tmp_path / "one.test.jsonl").write_text(json.dumps(files["tone.jsonl"][0]) + "\n")
     assert [test.name for test in from_folder(tmp_path)] == ["one.test"]
     empty = tmp_path / "empty"
@@ -332,13 +331,13 @@ def test_a_folder_of_tests_is_read_by_what_its_rows_say(tmp_path: Path):
         from_folder(empty)
 
 
-def test_the_built_in_cases_are_always_the_same_in_both_languages():
+def test_built_in_tests_are_fixed_and_in_both_languages():
     one, other = from_templates(), from_templates()
     assert one == other
     assert {case.document.language for test in one for case in test.cases} == {"zh", "en"}
 
 
-def test_a_snapshot_comes_back_as_it_went(tmp_path: Path):
+def test_a_snapshot_is_written_and_read_unchanged(tmp_path: Path):
     snapshot = Snapshot(corrections(3), (article("a", "债券违约", "zh", companies={"600519.SH": "茅台"}),))
     write_snapshot(tmp_path / "x" / "snapshot.json", snapshot)
     assert read_snapshot(tmp_path / "x" / "snapshot.json") == snapshot
@@ -348,7 +347,7 @@ def test_a_snapshot_comes_back_as_it_went(tmp_path: Path):
 
 
 def fine_tune(task: TrainingTask) -> Manifest:
-    """A real training in small: every weight of the start's network, on the sentiments and topics of the rows."""
+    """A small real training run: trains all weights of the start network on the sentiments and topics of the rows."""
     classifier = load_classifier(task.start)
     assert isinstance(classifier, TransformerClassifier)
     network, rng = classifier.network.float().train(), random.Random(task.seed)
@@ -370,10 +369,10 @@ def fine_tune(task: TrainingTask) -> Manifest:
     return write_tiny(task.out, task.version, network=network, parent=classifier.version)
 
 
-def test_a_real_network_learns_from_labels_and_takes_over(tmp_path: Path):
-    """An untrained network of one layer, corrected on a few hundred clear texts, becomes better than it was, and champion."""
+def test_a_real_network_learns_from_labels_and_is_promoted(tmp_path: Path):
+    """An untrained network of one layer, trained on a few hundred labelled texts, improves and becomes the champion."""
     network = tiny_network()
-    torch.nn.init.constant_(network.head("topics").bias, -4.0)  # says the likeliest topic only, as a trained one does of most texts
+    torch.nn.init.constant_(network.head("topics").bias, -4.0)  # predicts the most probable topic only, as a trained network does for most texts
     write_tiny(tmp_path / "shipped", "untrained", network=network)
     versions = Versions(tmp_path / "data", shipped=tmp_path / "shipped")
     labels = []
@@ -390,13 +389,13 @@ def test_a_real_network_learns_from_labels_and_takes_over(tmp_path: Path):
     shutil.rmtree(tmp_path / "data")
 
 
-def test_a_champion_without_a_head_that_training_wants_is_said(tmp_path: Path):
+def test_the_error_for_a_champion_without_a_required_head_names_it(tmp_path: Path):
     write_tiny(tmp_path / "start", "two-heads")
     with pytest.raises(ModelError, match=r"no head company, risks, social, tags"):
         train_from(TrainingTask(tmp_path / "start", tmp_path / "out", "v", (), NOON, 1, None))
 
 
-def test_the_real_trainer_goes_on_from_the_champion(tmp_path: Path):
+def test_the_trainer_starts_from_the_champion(tmp_path: Path):
     write_tiny(tmp_path / "start", "v0", outputs=head_sizes({}))
     rows = [
         {

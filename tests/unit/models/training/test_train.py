@@ -1,4 +1,4 @@
-"""Training from end to end, on a network of one or two layers and sets grown from our own templates."""
+"""Training end to end, with a network of one or two layers and labelled sets made from templates."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from models.training.losses import binary_loss, sentiment_loss
 from models.training.methods import METHODS, Adapter, prune
 from models.training.parallel import AcceleratedGradients, ThreadedGradients
 from models.training.train import Run, TrainingOptions, train
-from tests.tiny import shipped_tokenizer
+from tests.helpers.tiny_model import shipped_tokenizer
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 QUICK = TrainingOptions(epochs=1, layers=(0, 1), lr=5e-3, head_lr_scale=2.0, batch_tokens=512, per_template=0, checks=1, version="tiny-2")
@@ -48,13 +48,13 @@ def _write(path: Path, rows: list[dict[str, Any]]) -> None:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of labelled sets under the names that training knows."""
+    """A folder of labelled sets with names known to training."""
     folder = tmp_path_factory.mktemp("data")
     seeds = fill_templates(read_templates(), 1, random.Random(1))
     for split in ("train", "dev"):
         some = seeds[::2] if split == "train" else seeds[1::2]
-        said = [{"text": s.text, "label": s.sentiment, "lang": s.language, "genre": "news", "source": "fpb"} for s in some]
-        _write(folder / "sentiment" / f"fpb.{split}.jsonl.gz", said)
+        predicted = [{"text": s.text, "label": s.sentiment, "lang": s.language, "genre": "news", "source": "fpb"} for s in some]
+        _write(folder / "sentiment" / f"fpb.{split}.jsonl.gz", predicted)
         topics = [("债券", "公司债券发行"), ("经济", "居民消费价格上涨")] * 45  # at least 40 rows make a label
         rows = [{"text": f"{text}{i}号", "labels": [label], "lang": "zh", "source": "finnl"} for i, (label, text) in enumerate(topics)]
         _write(folder / "topic" / f"finnl.{split}.jsonl.gz", rows)
@@ -68,7 +68,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A version of two untrained layers."""
+    """A version with two untrained layers."""
     torch.manual_seed(3)
     tokenizer = shipped_tokenizer()
     network = Network(Shape(tokenizer.get_vocab_size(), 32, 2, 2, 64, 128, 1e-5, head_sizes(LABELS)))
@@ -81,7 +81,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _matrix(network: Network, name: str) -> torch.Tensor:
-    """A matrix of the first layer."""
+    """The weight of a matrix of the first layer."""
     return dict(network.named_parameters())[f"layers.0.{name}.weight"]
 
 
@@ -96,7 +96,7 @@ def _state(folder: Path) -> bytes:
     return read_verified(folder)[1][WEIGHTS]
 
 
-def test_a_version_comes_out_with_what_it_was_made_of(data, start, tmp_path):
+def test_training_writes_a_version_with_its_origin(data, start, tmp_path):
     options = replace(QUICK, epochs=3)
     manifest = train(data, tmp_path / "v", now=NOW, options=options, start=start, run=Run(logs=tmp_path / "logs"))
     assert manifest.parent == "tiny-1"
@@ -108,12 +108,12 @@ def test_a_version_comes_out_with_what_it_was_made_of(data, start, tmp_path):
     classifier = load_classifier(tmp_path / "v")
     assert isinstance(classifier, TransformerClassifier)
     assert not (tmp_path / "v.checkpoint").exists()
-    # it learned: the two labels of finnl are told apart, which an untrained network cannot
+    # the two labels of finnl are separated, which an untrained network does not do
     logits = classifier.logits([("公司债券发行7号", ""), ("居民消费价格上涨8号", "")])["labels"]
     assert logits.argmax(1).tolist() == [0, 1]
 
 
-def test_a_calibration_alone_finds_what_training_found_and_moves_no_weight(data, start, tmp_path):
+def test_recalibration_matches_training_and_changes_no_weights(data, start, tmp_path):
     trained = train(data, tmp_path / "v", now=NOW, options=QUICK, start=start)
     again = recalibrate(data, tmp_path / "v", tmp_path / "w", now=NOW, version="w")
     assert (again.temperatures, again.thresholds, again.abstain) == (trained.temperatures, trained.thresholds, trained.abstain)
@@ -121,7 +121,7 @@ def test_a_calibration_alone_finds_what_training_found_and_moves_no_weight(data,
     assert load_classifier(tmp_path / "w").version == "w"
 
 
-def test_the_mean_of_two_versions_has_their_weights_by_share(data, start, tmp_path):
+def test_an_average_has_the_weighted_mean_of_the_weights(data, start, tmp_path):
     train(data, tmp_path / "a", now=NOW, options=QUICK, start=start)
     train(data, tmp_path / "b", now=NOW, options=replace(QUICK, seed=14), start=start)
     made = average(data, [(tmp_path / "a", 1.0), (tmp_path / "b", 3.0)], tmp_path / "mean", now=NOW, version="mean")
@@ -144,7 +144,7 @@ def test_the_same_seed_gives_the_same_weights(data, start, tmp_path):
     assert _state(tmp_path / "a") == _state(tmp_path / "b")
 
 
-def test_an_interrupted_run_ends_where_it_would_have(data, start, tmp_path, monkeypatch):
+def test_a_resumed_run_has_the_same_result(data, start, tmp_path, monkeypatch):
     whole = train(data, tmp_path / "whole", now=NOW, options=QUICK, start=start)
     real = ThreadedGradients.gradients
     steps: list[int] = []
@@ -174,7 +174,7 @@ def test_a_checkpoint_of_another_run_is_refused(data, start, tmp_path, monkeypat
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_learns_and_leaves_a_plain_network(method, data, start, tmp_path):
+def test_every_method_learns_and_returns_a_plain_network(method, data, start, tmp_path):
     manifest = train(data, tmp_path / "v", now=NOW, options=replace(QUICK, method=method), start=start)
     assert manifest.settings["method"] == method
     classifier = load_classifier(tmp_path / "v")
@@ -185,7 +185,7 @@ def test_every_method_learns_and_leaves_a_plain_network(method, data, start, tmp
     assert same == (method == "heads")
 
 
-def test_an_adapter_moves_few_weights():
+def test_an_adapter_trains_few_weights():
     network = Network(Shape(100, 64, 2, 2, 128, 32, 1e-5, {"sentiment": 3}))
     everything = sum(p.numel() for p in network.parameters())
     assert Adapter(network, "full", steps=10).trained == everything
@@ -204,7 +204,7 @@ def test_pruned_weights_stay_zero(data, start, tmp_path):
     assert 0.5 <= zeros < 0.55
 
 
-def test_pruning_takes_the_smallest():
+def test_pruning_removes_the_smallest_weights():
     network = Network(Shape(50, 16, 1, 2, 32, 32, 1e-5, {"sentiment": 3}))
     before = _matrix(network, "wide").detach().clone()
     prune(network, 0.3)
@@ -212,7 +212,7 @@ def test_pruning_takes_the_smallest():
     assert before[gone].abs().max() <= before[~gone].abs().min()
 
 
-def test_a_student_takes_its_teachers_layers_and_opinions(data, start, tmp_path):
+def test_a_student_is_trained_on_layers_and_logits_of_its_teacher(data, start, tmp_path):
     options = replace(QUICK, layers=(1,), unlabelled=0)
     train(data, tmp_path / "student", now=NOW, options=options, start=start, run=Run(teachers=(start,)))
     assert json.loads((tmp_path / "student" / CONFIG).read_text())["layers"] == 1
@@ -230,7 +230,7 @@ def test_a_teacher_with_another_vocabulary_is_refused(data, start, tmp_path):
         train(data, tmp_path / "v", now=NOW, options=QUICK, start=start, run=Run(teachers=(other,)))
 
 
-def test_extra_rows_are_learned_beside_a_share_of_the_old(data):
+def test_extra_rows_are_mixed_with_a_share_of_the_labelled_sets(data):
     extra = [{"text": f"gold falls {i}", "label": "negative", "lang": "en", "source": "feedback"} for i in range(200)]
     lessons = DatasetMix.read(data, extra)
     assert 5 < len(lessons.dev["feedback"]) < 40  # about a tenth is kept for dev, by hash
@@ -250,12 +250,12 @@ def test_extra_rows_alone_keep_the_calibration_of_the_parent(start, tmp_path):
         train(None, tmp_path / "w", now=NOW, options=QUICK, run=Run(extra=rows))
 
 
-def test_own_labels_are_found_with_their_kind(data):
+def test_original_labels_are_exclusive_or_not(data):
     assert own_labels(read_split(data, "train")) == {"finnl": LabelSet(("债券", "经济"), exclusive=True)}
     assert label_columns({"a": LabelSet(("x", "y"), True), "b": LabelSet(("z", "w"), True)}) == {"a": slice(0, 2), "b": slice(2, 4)}
 
 
-def test_losses_ask_only_what_is_known():
+def test_losses_ignore_unknown_labels():
     logits = torch.tensor([[2.0, 0.0, -1.0]])
     right, every = torch.tensor([[True, False, False]]), torch.ones(1, 3, dtype=torch.bool)
     assert sentiment_loss(logits, right, every).item() == pytest.approx(-np.log(np.exp(2) / (np.exp(2) + 1 + np.exp(-1))))
@@ -264,7 +264,7 @@ def test_losses_ask_only_what_is_known():
     assert binary_loss(torch.tensor([[0.0, 9.0]]), torch.ones(1, 2), torch.tensor([[1.0, 0.0]])).item() == pytest.approx(np.log(2))
 
 
-def test_rare_classes_get_a_greater_say(data):
+def test_rare_classes_have_a_higher_weight(data):
     found = read_split(data, "train")["fpb"]
     weights = class_weights(found, 0.5)
     counts = {c: sum(e.right == c for e in found) for c in {e.right for e in found}}
@@ -273,14 +273,14 @@ def test_rare_classes_get_a_greater_say(data):
     assert set(class_weights(found, 0.0)) == {1.0}
 
 
-def test_the_pace_rises_and_falls():
+def test_the_learning_rate_rises_and_falls():
     assert learning_rate_factor(0.03, 0.06) == pytest.approx(0.5)
     assert learning_rate_factor(0.06, 0.06) == pytest.approx(1.0)
     assert learning_rate_factor(0.53, 0.06) == pytest.approx(0.5)
     assert learning_rate_factor(1.0, 0.06) == 0.01
 
 
-def test_two_threads_find_the_gradient_of_one(data, start):
+def test_two_threads_compute_the_gradient_of_one(data, start):
     from models.inference.encoding import pad
     from models.training.losses import Batch
 
@@ -323,7 +323,7 @@ def test_one_process_of_accelerate_trains_too():
     engine.close()
 
 
-def test_a_damaged_checkpoint_is_named(tmp_path):
+def test_the_error_for_a_damaged_checkpoint_names_it(tmp_path):
     network = Network(Shape(50, 16, 1, 2, 32, 32, 1e-5, {"sentiment": 3}))
     optimizer = torch.optim.AdamW(network.parameters())
     Checkpointer(tmp_path / "c", "run", resume=False).write(network, optimizer, 3, 1.0)
@@ -338,17 +338,17 @@ def test_the_shipped_folder_is_not_written_to():
 
 
 @pytest.mark.parametrize("way", ["dynamic", "static"])
-def test_int8_says_nearly_what_fp32_says(way):
+def test_int8_predictions_are_close_to_fp32(way):
     from bench.methods import dynamic_int8, static_int8
 
     torch.manual_seed(2)
     network = Network(Shape(200, 64, 2, 4, 128, 64, 1e-5, {"sentiment": 3})).eval()
     ids = torch.randint(5, 200, (16, 12))
-    twin = dynamic_int8(network) if way == "dynamic" else static_int8(network, [ids[:8], ids[8:]])
+    quantised = dynamic_int8(network) if way == "dynamic" else static_int8(network, [ids[:8], ids[8:]])
     with torch.inference_mode():
-        exact, rounded = network(ids), twin(ids)
+        exact, rounded = network(ids), quantised(ids)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            assert torch.equal(twin(ids).pooled, rounded.pooled)
+            assert torch.equal(quantised(ids).pooled, rounded.pooled)
     near = torch.nn.functional.cosine_similarity(exact.pooled, rounded.pooled)
     assert near.min() > 0.99
     assert not torch.equal(exact.pooled, rounded.pooled)

@@ -13,7 +13,7 @@ from models.inference.classifier import Document
 from models.inference.explain import explain
 from models.inference.keyword import KeywordClassifier
 from models.inference.transformer import TransformerClassifier
-from tests.tiny import tiny_classifier, tiny_network
+from tests.helpers.tiny_model import tiny_classifier, tiny_network
 from tocsin.services.explanation_service import ScoreExplainer
 
 ASKED = ExplanationRequest("远舟控股公司债券违约", "Shares halted.", "zh", "news", "远舟控股")

@@ -1,4 +1,4 @@
-"""The model that comes with Tocsin: it loads offline, is whole, and says of clear headlines what anyone would."""
+"""The shipped model: it loads offline, is complete, and classifies clear headlines correctly."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from models.inference.transformer import TransformerClassifier
 from models.registry.manifest import MANIFEST, WEIGHTS, shipped
 from tests.helpers.shared_data import shared_dir
 
-#: (headline, language, company, sentiment, a topic that must be among those said)
+#: (headline, language, company, sentiment, a topic that must be predicted)
 CLEAR = (
     ("Brenholm Steel files for bankruptcy after missing debt payment", "en", "Brenholm Steel", "negative", "credit"),
     ("Prosecutors charge former Tallis Bank executives with fraud", "en", "Tallis Bank", "negative", "legal"),
@@ -55,7 +55,7 @@ def _documents() -> list[Document]:
 
 
 def _cases(wanted: int, missed: dict[str, str]) -> list[Any]:
-    """CLEAR where column `wanted` is given; what tocsin-base-3 is known to miss is marked, not strictly: CPUs round differently."""
+    """CLEAR where column `wanted` is given, with known errors of tocsin-base-3 as non-strict xfail, because CPUs round differently."""
     return [
         pytest.param(case, marks=pytest.mark.xfail(reason=missed[case[0]], strict=False) if case[0] in missed else (), id=case[0])
         for case in CLEAR
@@ -66,32 +66,32 @@ def _cases(wanted: int, missed: dict[str, str]) -> list[Any]:
 MISSED_SENTIMENT: dict[str, str] = {}
 MISSED_TOPICS = dict.fromkeys(
     ("Orvane Foods swings to loss as costs soar", "曜石互联宣布裁员三千人"),
-    "stock moves and technology are said instead: models/LOG.md, tocsin-base-3",
+    "predicted as stock moves and technology: models/LOG.md, tocsin-base-3",
 )
 
 
 @pytest.fixture(scope="module")
-def said(classifier) -> dict[str, Prediction]:
+def predicted(classifier) -> dict[str, Prediction]:
     return {document.title: found for document, found in zip(_documents(), classifier.classify(_documents()), strict=True)}
 
 
 @pytest.mark.parametrize("case", _cases(3, MISSED_SENTIMENT))
-def test_clear_headlines_have_their_sentiment(said, case):
+def test_clear_headlines_have_the_expected_sentiment(predicted, case):
     title, _, company, sentiment, _ = case
-    for found in (said[title].sentiment, *(said[title].companies if company else ())):
+    for found in (predicted[title].sentiment, *(predicted[title].companies if company else ())):
         assert max(zip(found, found._fields, strict=True))[1] == sentiment
     if sentiment == "negative":
-        assert said[title].sentiment.negative >= 0.7
+        assert predicted[title].sentiment.negative >= 0.7
 
 
 @pytest.mark.parametrize("case", _cases(4, MISSED_TOPICS))
-def test_clear_headlines_have_their_topic(said, case):
-    assert case[4] in said[case[0]].topics
+def test_clear_headlines_have_the_expected_topic(predicted, case):
+    assert case[4] in predicted[case[0]].topics
 
 
 @pytest.mark.parametrize(("dtype", "close"), [(torch.float32, 1e-3), (None, 1e-2)])
 def test_a_result_does_not_depend_on_its_batch(dtype, close):
-    """1e-3 where sums are exact enough; 0.01 in what the machine chooses: bf16 keeps 8 bits, and kernels differ with the shape on some."""
+    """Within 1e-3 in fp32, and 0.01 in the precision of this machine: bf16 has 8 bits, and kernels may differ by shape."""
     classifier = TransformerClassifier.load(shipped(), dtype=dtype)
     documents = [*_documents(), Document("Long", "Trading was quiet in a thin session. " * 40, "en", ("Long",))]
     together = classifier.classify(documents)
@@ -105,7 +105,7 @@ def test_a_result_does_not_depend_on_its_batch(dtype, close):
         assert found.sentiment == pytest.approx(turned.sentiment, abs=close)
 
 
-def test_contract(classifier):
+def test_empty_documents_are_neutral_and_results_are_complete(classifier):
     assert classifier.classify([]) == []
     empty, blank, real = classifier.classify([Document("", ""), Document(" ", "\n", "zh", ("A",)), Document("Velmont soars", "")])
     assert empty.sentiment.neutral == blank.sentiment.neutral == blank.companies[0].neutral == 1.0
@@ -122,8 +122,8 @@ ODD = (
 
 
 @pytest.mark.parametrize("words", ODD, ids=ascii)
-def test_a_text_of_no_words_has_an_answer_all_the_same(classifier, words: str):
-    """Emoji, an address, control characters: whatever the sentiment, it is one, alone and beside a company and other texts."""
+def test_a_text_without_words_has_a_valid_prediction(classifier, words: str):
+    """Emoji, an address, control characters: the prediction is valid, alone and with a company and other texts."""
     documents = [
         Document(words, ""),
         Document("", words, "zh"),
@@ -138,8 +138,8 @@ def test_a_text_of_no_words_has_an_answer_all_the_same(classifier, words: str):
 @pytest.mark.parametrize(
     "text", ["word " * 50_000, "违约" * 50_000, "a" * 200_000, "🚀" * 50_000, ". " * 100_000], ids=lambda text: ascii(text[:4])
 )
-def test_a_text_of_fifty_thousand_tokens_is_read_by_its_lead_in_no_time(classifier, text: str):
-    """What no source may send (records cut at 20,000 characters), and what it may: the model reads as much of either as of its lead."""
+def test_a_very_long_text_is_classified_by_its_lead_within_a_second(classifier, text: str):
+    """Longer than the 20,000 characters to which records are cut; the prediction equals that of the beginning of the text."""
     lead = classifier.classify([Document("Velmont soars", text[:20_000], "en", ("Velmont",))])[0]
     began = time.perf_counter()
     whole = classifier.classify([Document("Velmont soars", text, "en", ("Velmont",))])[0]
@@ -148,7 +148,7 @@ def test_a_text_of_fifty_thousand_tokens_is_read_by_its_lead_in_no_time(classifi
     assert whole.companies[0] == pytest.approx(lead.companies[0], abs=1e-2)
 
 
-def test_twice_in_a_call_is_scored_once_and_the_same(classifier):
+def test_identical_documents_have_identical_predictions(classifier):
     one, other = classifier.classify([Document("Velmont soars", ""), Document("Velmont soars", "")])
     assert one == other
 
@@ -159,7 +159,7 @@ def test_the_shipped_folder_is_small_and_safe():
     assert {path.suffix for path in files} == {".safetensors", ".json", ".md"}
 
 
-def test_full_precision_says_the_same(classifier):
+def test_full_precision_gives_the_same_sentiment(classifier):
     exact = TransformerClassifier.load(shipped(), dtype=torch.float32)
     for one, other in zip(classifier.classify(_documents()), exact.classify(_documents()), strict=True):
         assert one.sentiment == pytest.approx(other.sentiment, abs=0.05)
@@ -179,13 +179,13 @@ def test_a_changed_byte_is_refused(copy):
 
 
 @pytest.mark.parametrize("name", ["pytorch_model.bin", "modeling.py", "model.pt", "extra.safetensors"])
-def test_a_file_that_is_not_ours_is_refused(copy, name):
+def test_an_unexpected_file_is_refused(copy, name):
     (copy / name).write_bytes(b"x")
     with pytest.raises(ModelError, match=name):
         load_classifier(copy)
 
 
-def test_a_link_is_refused(copy, tmp_path):
+def test_a_symbolic_link_is_refused(copy, tmp_path):
     (copy / WEIGHTS).rename(tmp_path / "elsewhere")
     (copy / WEIGHTS).symlink_to(tmp_path / "elsewhere")
     with pytest.raises(ModelError, match="plain file"):
@@ -202,7 +202,7 @@ def test_a_folder_without_a_manifest_is_not_a_model(copy):
     ("source", "task", "floor"),
     [("sentiment/fpb", "sentiment", 0.7), ("sentiment/cfsc", "sentiment", 0.6), ("topic/finnl", "topic", 0.6)],
 )
-def test_quality_does_not_sink(classifier, source, task, floor):
-    """Floors well under the figures in models/LOG.md; on dev, since test files are for reporting."""
+def test_quality_stays_above_its_floor(classifier, source, task, floor):
+    """Floors well below the figures in models/LOG.md; on dev, because test files are for reporting only."""
     report = evaluate_file(classifier, shared_dir() / "data" / f"{source}.dev.jsonl.gz", task)
     assert (report.macro_f1 if task == "sentiment" else report.micro_f1) >= floor

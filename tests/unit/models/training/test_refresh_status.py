@@ -1,4 +1,4 @@
-"""How far a refresh is, told in a file: while it runs, when it ends, and when it is killed."""
+"""The progress file of a refresh: while it runs, after its end, and after it was killed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 OUTCOME = RefreshOutcome(action="skip", champion="shipped", reasons=("few labels",), new_labels=3)
 
 
-def test_a_refresh_tells_its_steps_and_its_end(tmp_path: Path):
+def test_a_refresh_reports_its_steps_and_its_outcome(tmp_path: Path):
     reported: list[str] = []
     assert read_progress(tmp_path) is None
     with ProgressFile(tmp_path, now=NOON, started_by="王芳", report=reported.append) as progress_file:
@@ -45,7 +45,7 @@ def test_a_refresh_tells_its_steps_and_its_end(tmp_path: Path):
     assert found[0].ended >= NOON
 
 
-def test_one_that_fails_says_why(tmp_path: Path):
+def test_a_failed_refresh_has_the_error(tmp_path: Path):
     with pytest.raises(ModelError), ProgressFile(tmp_path, now=NOON, started_by="", report=lambda _: None):
         raise ModelError("the disk is full")
     found = read_progress(tmp_path)
@@ -53,11 +53,11 @@ def test_one_that_fails_says_why(tmp_path: Path):
     assert (found[0].error, found[0].outcome, found[1]) == ("the disk is full", None, False)
 
 
-def test_one_that_was_killed_is_told_from_one_that_runs(tmp_path: Path):
+def test_a_killed_refresh_is_not_reported_as_running(tmp_path: Path):
     with ProgressFile(tmp_path, now=NOON, started_by="", report=lambda _: None, heartbeat_s=0.01) as progress_file:
         old = time.time() - STALE_S - 5
         os.utime(tmp_path / FILE, (old, old))
-        until(lambda: (read_progress(tmp_path) or (None, False))[1], "the beat makes it young again", 30)
+        until(lambda: (read_progress(tmp_path) or (None, False))[1], "the heartbeat touches the file", 30)
         progress_file("x")
         kept = (tmp_path / FILE).read_bytes()
         progress_file.end(OUTCOME)
@@ -68,7 +68,7 @@ def test_one_that_was_killed_is_told_from_one_that_runs(tmp_path: Path):
     assert (found[0].ended, found[1]) == (None, False)
 
 
-def test_the_file_stays_small_and_a_torn_one_is_none(tmp_path: Path):
+def test_the_file_keeps_the_last_lines_and_an_incomplete_one_is_ignored(tmp_path: Path):
     with ProgressFile(tmp_path, now=NOON, started_by="", report=lambda _: None) as progress_file:
         for number in range(MAX_LINES + 3):
             progress_file(str(number))
@@ -80,7 +80,7 @@ def test_the_file_stays_small_and_a_torn_one_is_none(tmp_path: Path):
     assert read_progress(tmp_path) is None
 
 
-def test_what_was_measured_of_a_version_is_read_back(tmp_path: Path):
+def test_a_measurement_is_stored_and_read(tmp_path: Path):
     measured = GateMeasurement(version="v1", against="shipped", at=NOON, reasons=("better",), comparisons=())
     save_measurement(tmp_path, measured)
     assert read_measurement(tmp_path, "v1") == measured
