@@ -12,11 +12,11 @@ from core.errors import SettingsError
 from core.records import Alert, Severity
 from core.settings import Webhook
 from domain.alert_lifecycle.silences import rank
-from stream.delivery.digests import digest
 from stream.delivery.formats import FORMATS
 from stream.delivery.formats.base import Format, FormatOptions
 from stream.delivery.formats.mail import parse_address
 from stream.delivery.grouping import Grouping
+from stream.delivery.schedules import parse_digest_schedule
 from stream.delivery.signing import signing_key
 
 _PORTS = {"http": 80, "https": 443, "smtp": 587, "smtps": 465}
@@ -111,7 +111,7 @@ def _endpoint(webhook: Webhook, label: str, place: SplitResult, link_base: str) 
     server = MailServer(unquote(place.username or ""), unquote(place.password or ""), place.scheme == "smtps")
     if not (server.user + server.password).isascii():
         raise SettingsError("the user and password of a mail server must be ASCII")
-    sender, recipients = _mailboxes(place) if mail else ("", ())
+    sender, recipients = _mail_addresses(place) if mail else ("", ())
     secrets = [secret for secret in (webhook.secret, webhook.previous_secret) if secret and chosen.signing == "standard"]
     return Endpoint(
         label=label,
@@ -136,18 +136,18 @@ def _endpoint(webhook: Webhook, label: str, place: SplitResult, link_base: str) 
 
 
 def _grouping(webhook: Webhook) -> Grouping | None:
-    made = Grouping(
+    grouping = Grouping(
         by=webhook.group_by,
         wait_s=webhook.group_wait_s,
         interval_s=webhook.group_interval_s,
         repeat_s=webhook.repeat_interval_s,
-        tell_resolved=webhook.tell_resolved,
-        digest=digest(webhook.digest),
+        send_resolved=webhook.send_resolved,
+        digest=parse_digest_schedule(webhook.digest),
     )
-    return None if made.alone and not made.repeat_s and not made.tell_resolved else made
+    return None if grouping.alone and not grouping.repeat_s and not grouping.send_resolved else grouping
 
 
-def _mailboxes(place: SplitResult) -> tuple[str, tuple[str, ...]]:
+def _mail_addresses(place: SplitResult) -> tuple[str, tuple[str, ...]]:
     """Sender and recipients. "to" may be repeated, and may hold several addresses separated by commas."""
     query = parse_qs(place.query.replace("+", "%2B"))  # a plain + in an address: risk+alerts@example.com
     senders, recipients = query.get("from", []), [each for given in query.get("to", []) for each in given.split(",") if each.strip()]

@@ -1,16 +1,16 @@
-"""What is sent when, and together with what: Alertmanager's group_wait, group_interval and repeat_interval. Pure: no clock, no store.
+"""Which alerts are sent together, and when: Alertmanager's group_wait, group_interval and repeat_interval. Pure: no clock, no store.
 
     alerts of one group    a b   c            d
     ───────────────────────┼─┼───┼────────────┼──────────────▶ time
                            └─wait─▶ [a b c]   │
                                    └── interval ──▶ [d]
-                                                   └── repeat ──▶ [what still fires and nobody acknowledged]
+                                                   └── repeat ──▶ [firing and not acknowledged]
 
-A digest is a group whose moments are those of the clock:  a b c ── 08:00 ──▶ [a b c]
+A digest is a group whose times are those of a schedule:  a b c ── 08:00 ──▶ [a b c]
 
-What was planned before is part of the question. Whoever plans keeps the plan in the store, with its id and members, before it is
-sent: a restart then sends the same group with the same id, and plans no alert a second time.
-Source: https://prometheus.io/docs/alerting/latest/configuration/#route; the state is kept for each endpoint on its own.
+Earlier groups are part of the input. The planner stores a group, with its id and members, before it is sent: after a restart the same
+group is sent with the same id, and no alert is planned twice.
+Source: https://prometheus.io/docs/alerting/latest/configuration/#route; the state is kept per endpoint.
 """
 
 from __future__ import annotations
@@ -26,40 +26,39 @@ from core.records import Alert, sha
 from core.series import kind_of
 from domain.alert_lifecycle import AlertLifecycle
 from storage.store import AlertGroup
-from stream.delivery.digests import Digest
+from stream.delivery.schedules import DigestSchedule
 
-By = Literal["rule", "series", "kind", "severity"]
+GroupBy = Literal["rule", "series", "kind", "severity"]
 ALONE = "alert"
-_NAMES = (*get_args(By), ALONE)
+"""The label in the key of a group that is a single alert by definition."""
+_LABELS = (*get_args(GroupBy), ALONE)
 
 
 class Grouping(msgspec.Struct, frozen=True, kw_only=True):
-    """How alerts are put together for one endpoint.
+    """The grouping of an endpoint.
 
-    by: alerts that agree in all of these are one group; (): all alerts are
-    wait_s: a new group waits this long for others; 0: nothing is put together, every alert is sent alone and at once
-    interval_s: how often a group that was sent is looked at again for alerts that came since
-    repeat_s: what still fires, and nobody acknowledged, is sent again so long after its group was sent last; 0: never
-    tell_resolved: whether a group is sent when alerts of it that were sent are over
-    digest: when all that came since the last one is sent, in place of all of these
+    by: labels that the alerts of a group share; () puts all alerts into one group
+    wait_s: how long a new group waits for further alerts; 0 sends every alert alone, at once
+    interval_s: interval between updates to a group already sent
+    repeat_s: interval until firing alerts that nobody acknowledged are sent again; 0 for never
+    send_resolved: whether a group is sent when alerts of it are resolved
+    digest: sends all alerts since the last digest at these times, instead of all of the above
     """
 
-    by: tuple[By, ...] = ()
+    by: tuple[GroupBy, ...] = ()
     wait_s: float = 0.0
     interval_s: float = 300.0
     repeat_s: float = 0.0
-    tell_resolved: bool = False
-    digest: Digest | None = None
+    send_resolved: bool = False
+    digest: DigestSchedule | None = None
 
     def __post_init__(self) -> None:
         if self.wait_s < 0 or self.interval_s <= 0 or (self.repeat_s and self.repeat_s < self.interval_s):
-            raise SettingsError(
-                "group_wait_s must not be negative, group_interval_s must be over 0, repeat_interval_s 0 or no shorter than that"
-            )
-        if self.digest and (self.by or self.wait_s or self.repeat_s or self.tell_resolved):
-            raise SettingsError("a digest has its own times: leave group_by, group_wait_s, repeat_interval_s and tell_resolved out")
+            raise SettingsError("group_wait_s must be >= 0, group_interval_s > 0, and repeat_interval_s 0 or >= group_interval_s")
+        if self.digest and (self.by or self.wait_s or self.repeat_s or self.send_resolved):
+            raise SettingsError("a digest has its own times; remove group_by, group_wait_s, repeat_interval_s and send_resolved")
         if self.by and not self.wait_s:
-            raise SettingsError("group_by needs a group_wait_s: without one every alert is sent alone and at once")
+            raise SettingsError("group_by needs a group_wait_s; without one, every alert is sent alone")
 
     @property
     def alone(self) -> bool:
@@ -67,11 +66,12 @@ class Grouping(msgspec.Struct, frozen=True, kw_only=True):
         return not (self.wait_s or self.digest)
 
 
-class Item(msgspec.Struct, frozen=True, kw_only=True):
-    """An alert as grouping sees it.
+class GroupItem(msgspec.Struct, frozen=True, kw_only=True):
+    """An alert, reduced to what grouping needs.
 
-    at: since when it may be told of; resolved_at: None while it fires
-    anyhow: it is told of though it was over before anybody was told
+    at: from when it may be sent
+    resolved_at: None while it fires
+    send_if_resolved: whether it is sent even if it was resolved before it was first sent
     """
 
     alert_id: str
@@ -79,56 +79,74 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
     acknowledged: bool = False
     resolved_at: datetime | None = None
-    anyhow: bool = False
+    send_if_resolved: bool = False
 
 
-def item_of(alert: Alert, life: AlertLifecycle, by: Sequence[By] = (), since: datetime | None = None, *, anyhow: bool = False) -> Item:
-    """An alert with its life, for groups by these. since: when it might be told of; None: when it was detected"""
-    parts = {"rule": alert.rule, "series": alert.series, "kind": kind_of(alert.series), "severity": alert.severity}
-    return Item(
+def group_item(
+    alert: Alert, lifecycle: AlertLifecycle, by: Sequence[GroupBy] = (), since: datetime | None = None, *, send_if_resolved: bool = False
+) -> GroupItem:
+    """The item of an alert.
+
+    Args:
+        alert: the alert.
+        lifecycle: its state.
+        by: the labels of its group.
+        since: from when it may be sent; None for its detection.
+        send_if_resolved: see GroupItem.
+    """
+    labels = {"rule": alert.rule, "series": alert.series, "kind": kind_of(alert.series), "severity": alert.severity}
+    return GroupItem(
         alert_id=alert.id,
-        key="\x1f".join(f"{name}={parts[name]}" for name in by),
+        key="\x1f".join(f"{name}={labels[name]}" for name in by),
         at=since or alert.detected_at,
-        acknowledged=life.acknowledged is not None,
-        resolved_at=life.resolved.at if life.resolved else None,
-        anyhow=anyhow,
+        acknowledged=lifecycle.acknowledged is not None,
+        resolved_at=lifecycle.resolved.at if lifecycle.resolved else None,
+        send_if_resolved=send_if_resolved,
     )
 
 
-def names_of(key: str) -> tuple[str, ...]:
-    """In what the alerts of a group with this key agree: rule, series ..., as `by` has it; ALONE where it is the alert itself."""
-    return tuple(name for part in key.split("\x1f") if (name := part.partition("=")[0]) in _NAMES)
+def group_labels(key: str) -> tuple[str, ...]:
+    """The labels in the key of a group, as in `by`; (ALONE,) for a group that is a single alert."""
+    return tuple(name for part in key.split("\x1f") if (name := part.partition("=")[0]) in _LABELS)
 
 
-def due(items: Iterable[Item], planned: Iterable[AlertGroup], grouping: Grouping, endpoint: str, now: datetime) -> list[AlertGroup]:
-    """The groups that are to be sent to `endpoint` by `now`, the earliest first; asked again with them in `planned`, none.
+def due_groups(
+    items: Iterable[GroupItem], planned: Iterable[AlertGroup], grouping: Grouping, endpoint: str, now: datetime
+) -> list[AlertGroup]:
+    """The groups that are due for `endpoint` by `now`, earliest first. Called again with them in `planned`, it returns none.
 
-    One of each key at most: after a pause, what would have been several is one. An alert that was resolved before anybody was told of
-    it is in none, unless it is told of anyhow.
-    planned: all groups ever planned whose alerts are in `items`; those of other endpoints are passed over
+    At most one group per key: after a pause, what would have been several groups is one. An alert that was resolved before it was first
+    sent is in no group, unless it has send_if_resolved.
+
+    Args:
+        items: the alerts that may be sent.
+        planned: all earlier groups with these alerts; those of other endpoints are ignored.
+        grouping: of the endpoint.
+        endpoint: its label.
+        now: the time.
     """
     found = []
     for key, own, log in _by_key(items, planned, grouping, endpoint):
         at = _due_at(own, log, grouping)
         if at is not None and at <= now:
-            found.append(_group(endpoint, key, own, log, grouping, _last_look(at, grouping, now)))
+            found.append(_group(endpoint, key, own, log, grouping, _last_tick(at, grouping, now)))
     return sorted(found, key=lambda group: (group.at, group.key))
 
 
-def next_due(items: Iterable[Item], planned: Iterable[AlertGroup], grouping: Grouping, endpoint: str) -> datetime | None:
-    """When `due` will have something if nothing else happens; None: never."""
+def next_due_at(items: Iterable[GroupItem], planned: Iterable[AlertGroup], grouping: Grouping, endpoint: str) -> datetime | None:
+    """When `due_groups` will next return a group, if nothing else happens; None for never."""
     times = [_due_at(own, log, grouping) for _, own, log in _by_key(items, planned, grouping, endpoint)]
     return min((at for at in times if at is not None), default=None)
 
 
 def _by_key(
-    items: Iterable[Item], planned: Iterable[AlertGroup], grouping: Grouping, endpoint: str
-) -> list[tuple[str, list[Item], list[AlertGroup]]]:
-    """(key, items, groups planned, the oldest first) of each group; a group of its own for every alert when nothing is put together.
+    items: Iterable[GroupItem], planned: Iterable[AlertGroup], grouping: Grouping, endpoint: str
+) -> list[tuple[str, list[GroupItem], list[AlertGroup]]]:
+    """(key, items, earlier groups, oldest first) of each group; without grouping, of each alert.
 
-    What was planned under another key, before the settings changed, counts for the alerts that were in it: they were told of.
+    Groups that were planned with another key, before the settings changed, count for their alerts, as these have been sent.
     """
-    own: dict[str, list[Item]] = {}
+    own: dict[str, list[GroupItem]] = {}
     for item in {item.alert_id: item for item in items}.values():
         own.setdefault(f"{ALONE}={item.alert_id}" if grouping.alone else item.key, []).append(item)
     logs: dict[str, dict[str, AlertGroup]] = {}
@@ -145,71 +163,71 @@ def _by_key(
     return [(key, own[key], log(key)) for key in sorted(own)]
 
 
-def _told(log: Sequence[AlertGroup]) -> dict[str, bool]:
-    """Alert id to whether it fired, of all that the endpoint was told of, by what it was told last."""
-    told: dict[str, bool] = {}
+def _sent_alerts(log: Sequence[AlertGroup]) -> dict[str, bool]:
+    """From the ids of all alerts sent to whether each was firing when it was last sent."""
+    sent: dict[str, bool] = {}
     for group in log:
-        told |= dict.fromkeys(group.firing, True) | dict.fromkeys(group.resolved, False)
-    return told
+        sent |= dict.fromkeys(group.firing, True) | dict.fromkeys(group.resolved, False)
+    return sent
 
 
-def _is_news(item: Item, told: Mapping[str, bool]) -> bool:
-    """Whether the endpoint was not told of it, and is to be."""
-    return not told.get(item.alert_id) if item.resolved_at is None else item.anyhow and item.alert_id not in told
+def _is_new(item: GroupItem, sent: Mapping[str, bool]) -> bool:
+    """Whether the endpoint has not received the alert in this state, and should."""
+    return not sent.get(item.alert_id) if item.resolved_at is None else item.send_if_resolved and item.alert_id not in sent
 
 
-def _due_at(items: Sequence[Item], log: Sequence[AlertGroup], grouping: Grouping) -> datetime | None:
-    """When the group of these items is due next."""
-    told = _told(log)
-    times = [_tick(item.at, items, log, grouping) for item in items if _is_news(item, told)]
-    if grouping.tell_resolved:
-        over = [item.resolved_at for item in items if item.resolved_at is not None and told.get(item.alert_id)]
-        times += [_tick(at, items, log, grouping) for at in over]
-    if log and grouping.repeat_s and any(item.resolved_at is None and not item.acknowledged and told.get(item.alert_id) for item in items):
+def _due_at(items: Sequence[GroupItem], log: Sequence[AlertGroup], grouping: Grouping) -> datetime | None:
+    """When the group of these items is next due."""
+    sent = _sent_alerts(log)
+    times = [_tick(item.at, items, log, grouping) for item in items if _is_new(item, sent)]
+    if grouping.send_resolved:
+        resolved = [item.resolved_at for item in items if item.resolved_at is not None and sent.get(item.alert_id)]
+        times += [_tick(at, items, log, grouping) for at in resolved]
+    if log and grouping.repeat_s and any(item.resolved_at is None and not item.acknowledged and sent.get(item.alert_id) for item in items):
         times.append(log[-1].at + timedelta(seconds=grouping.repeat_s))
     return min(times, default=None)
 
 
-def _tick(at: datetime, items: Sequence[Item], log: Sequence[AlertGroup], grouping: Grouping) -> datetime:
-    """When what happened at `at` is told: at the group's next look; after the wait, where the group is new or was over before."""
+def _tick(at: datetime, items: Sequence[GroupItem], log: Sequence[AlertGroup], grouping: Grouping) -> datetime:
+    """When an event at `at` is sent: at the next interval of the group, or after the wait for a new or completely resolved group."""
     if grouping.digest:
-        return grouping.digest.first(max(at, log[-1].at + timedelta(microseconds=1)) if log else at)
+        return grouping.digest.next_at(max(at, log[-1].at + timedelta(microseconds=1)) if log else at)
     wait, interval = timedelta(seconds=grouping.wait_s), timedelta(seconds=grouping.interval_s)
     if not log:
         return at + wait
-    last, told = log[-1].at, _told(log)
-    if any(told.get(item.alert_id) and (item.resolved_at is None or item.resolved_at >= at) for item in items):
+    last, sent = log[-1].at, _sent_alerts(log)
+    if any(sent.get(item.alert_id) and (item.resolved_at is None or item.resolved_at >= at) for item in items):
         return last + max(1, -((last - at) // interval)) * interval
     return max(at + wait, last + interval)
 
 
-def _last_look(at: datetime, grouping: Grouping, now: datetime) -> datetime:
-    """The last look by `now` of a group that is due at `at`: what nobody asked for in time is sent as one."""
+def _last_tick(at: datetime, grouping: Grouping, now: datetime) -> datetime:
+    """The last tick by `now` of a group that was due at `at`: missed ticks are sent as one group."""
     if grouping.digest:
-        return grouping.digest.last(now)
+        return grouping.digest.last_at(now)
     interval = timedelta(seconds=grouping.interval_s)
     return at + (now - at) // interval * interval
 
 
-def _group(endpoint: str, key: str, items: Sequence[Item], log: Sequence[AlertGroup], grouping: Grouping, at: datetime) -> AlertGroup:
-    told = _told(log)
-    news = {item.alert_id for item in items if _is_news(item, told) and item.at <= at}
-    still = {item.alert_id for item in items if told.get(item.alert_id)} if not grouping.digest else set()
-    firing = sorted(item.alert_id for item in items if item.resolved_at is None and item.alert_id in news | still)
-    over = sorted(
+def _group(endpoint: str, key: str, items: Sequence[GroupItem], log: Sequence[AlertGroup], grouping: Grouping, at: datetime) -> AlertGroup:
+    sent = _sent_alerts(log)
+    new = {item.alert_id for item in items if _is_new(item, sent) and item.at <= at}
+    earlier = {item.alert_id for item in items if sent.get(item.alert_id)} if not grouping.digest else set()
+    firing = sorted(item.alert_id for item in items if item.resolved_at is None and item.alert_id in new | earlier)
+    resolved = sorted(
         (item.alert_id, item.resolved_at)
         for item in items
-        if item.resolved_at is not None and (item.alert_id in news or (grouping.tell_resolved and item.alert_id in still))
+        if item.resolved_at is not None and (item.alert_id in new or (grouping.send_resolved and item.alert_id in earlier))
     )
     moment = at.astimezone(UTC).isoformat(timespec="microseconds")
     return AlertGroup(
-        id=sha("group", endpoint, key, moment, *firing, "resolved", *(ident for ident, _ in over)),
+        id=sha("group", endpoint, key, moment, *firing, "resolved", *(ident for ident, _ in resolved)),
         endpoint=endpoint,
         key=key,
         at=at,
         firing=tuple(firing),
-        fresh=tuple(sorted(news)),
-        resolved=tuple(ident for ident, _ in over),
-        ended=tuple(ended for _, ended in over),
+        new_alerts=tuple(sorted(new)),
+        resolved=tuple(ident for ident, _ in resolved),
+        ended=tuple(ended for _, ended in resolved),
         digest=grouping.digest is not None,
     )

@@ -1,6 +1,6 @@
-"""The days and hours of exchanges, holidays and early closings included: the door of exchange_calendars.
+"""Trading days and hours of exchanges, with holidays and early closings, from exchange_calendars.
 
-That is imported when an exchange is named, and not before: it takes over a second, most of it pandas.
+The library is imported only when an exchange is named: the import takes over a second, most of it for pandas.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ Hours = tuple[datetime, datetime]
 _log = log.get_logger(__name__)
 
 
-class _Usual(NamedTuple):
-    """What holds for a year of which nobody has published the holidays: the days of the week, and the exchange's own clocks."""
+class _RegularHours(NamedTuple):
+    """Trading hours of a year whose holidays are not published yet, in local time."""
 
     weekdays: frozenset[int]
     opens: time
@@ -27,62 +27,62 @@ class _Usual(NamedTuple):
 
 
 class Exchange:
-    """One exchange. A year is read when one of its days is asked for.
+    """The calendar of an exchange. Each year is loaded on first use.
 
-    zone: of its clocks
+    zone: its time zone
     """
 
     def __init__(self, name: str, last_year: int) -> None:
-        """Raises what exchange_calendars raises for a calendar that it cannot make; last_year: one whose holidays are known."""
+        """last_year: a year whose holidays are known. Raises any error of exchange_calendars."""
         self._name = name
         self.zone, days = _year(name, last_year)
-        self._years: dict[int, dict[date, Hours] | _Usual] = {last_year: days}
+        self._years: dict[int, dict[date, Hours] | _RegularHours] = {last_year: days}
         opens, closes = days[max(days)]
         at = (opens.astimezone(self.zone).time(), closes.astimezone(self.zone).time())
-        self._usual = _Usual(frozenset(day.weekday() for day in days), *at)
+        self._regular = _RegularHours(frozenset(day.weekday() for day in days), *at)
 
     def hours(self, day: date) -> Hours | None:
-        """From its first opening to its last closing on a day of its own, in UTC; None: it does not trade on that day.
+        """First opening and last closing of a day, in UTC; None if the exchange does not trade on it.
 
-        Of a year whose holidays nobody has published yet, every weekday is a day like any other.
+        In a year whose holidays are not published yet, every weekday is a trading day.
         """
         if day.year not in self._years:
             self._years[day.year] = self._read(day.year)
         year = self._years[day.year]
-        if not isinstance(year, _Usual):
+        if not isinstance(year, _RegularHours):
             return year.get(day)
         if day.weekday() not in year.weekdays:
             return None
         opens, closes = (datetime.combine(day, at, self.zone).astimezone(UTC) for at in (year.opens, year.closes))
         return opens, closes
 
-    def _read(self, year: int) -> dict[date, Hours] | _Usual:
+    def _read(self, year: int) -> dict[date, Hours] | _RegularHours:
         try:
             return _year(self._name, year)[1]
-        except Exception as error:  # a ValueError where holidays are not recorded, and whatever it meets on its way
-            _log.warning("holidays not known", exchange=self._name, year=year, error=str(error)[:200])
-            return self._usual
+        except Exception as error:  # ValueError where holidays are not recorded; others occur too
+            _log.warning("holidays_unknown", exchange=self._name, year=year, error=str(error)[:200])
+            return self._regular
 
 
 @functools.cache
-def exchange(name: str) -> Exchange:
-    """The exchange with this code of ISO 10383, such as XSHG, or an alias, such as NYSE. Raises SettingsError with names like it."""
+def load_exchange(name: str) -> Exchange:
+    """The exchange with this ISO 10383 code, such as XSHG, or alias, such as NYSE. Raises SettingsError with similar names."""
     from exchange_calendars import get_calendar_names
 
     known = {each.upper(): each for each in get_calendar_names()}
     found = known.get(name.upper())
     if found is None:
         close = difflib.get_close_matches(name.upper(), sorted(known), n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(known[each] for each in close)}?" if close else "it has a code such as XSHG, XHKG, XNYS or XLON"
-        raise SettingsError(f"there is no calendar of the exchange {name!r}: {hint}")
+        hint = f"did you mean {' or '.join(known[each] for each in close)}?" if close else "use a code such as XSHG, XHKG, XNYS or XLON"
+        raise SettingsError(f"unknown exchange {name!r}: {hint}")
     try:
         return Exchange(found, datetime.now(UTC).year - 1)
-    except Exception as error:  # some are broken: NotImplementedError, ValueError
-        raise SettingsError(f"the calendar of the exchange {found} cannot be made: {str(error)[:200]}") from error
+    except Exception as error:  # some calendars fail with NotImplementedError or ValueError
+        raise SettingsError(f"the calendar of the exchange {found} cannot be loaded: {str(error)[:200]}") from error
 
 
 def _year(name: str, year: int) -> tuple[ZoneInfo, dict[date, Hours]]:
-    """Where it is, and day to hours of the days of a year on which it trades."""
+    """Time zone, and the hours of each trading day of a year."""
     from exchange_calendars import get_calendar
 
     calendar = get_calendar(name, start=f"{year}-01-01", end=f"{year}-12-31")

@@ -189,7 +189,7 @@ class Webhooks:
             sent_at=sent_at,
             status=result.status,
             error=result.error + part,
-            taken=done,
+            parts_delivered=done,
             retry_after_s=result.wait_s,
         )
 

@@ -185,7 +185,7 @@ class _Agent:
                 await stream.ack(event)
             self._progress.finished(batch, messages)
         took_ms = round((time.monotonic() - began) * 1000)
-        metrics.BATCH_SIZE.observe(len(messages))
+        metrics.BATCH_MESSAGES.labels(self._stage.role).observe(len(messages))
         _log.info(self._stage.role, messages=len(messages), **result.counts, published=len(result.publish), took_ms=took_ms)
 
     async def _publish(self, result: StageResult) -> None:

@@ -43,7 +43,7 @@ class DeadLetterWriter:
             reason = f"{each.messages} messages, offsets {each.since} to {each.until - 1}, were deleted before they were read: "
             reason += "the retention of the topic is shorter than the lag of the workers"
             letters.append(dead_letter(Raw(topic, partition, each.since, None, None), "gap", reason, now))
-            metrics.MISSED.labels(topic).inc(each.messages)
+            metrics.LOST_MESSAGES.labels(topic).inc(each.messages)
             _log.error("messages_lost", topic=topic, partition=partition, count=each.messages, reason=reason)
         self._insert(letters)
 
@@ -52,7 +52,7 @@ class DeadLetterWriter:
             dead = [msgspec.structs.replace(letter, topic=f"{letter.topic}@{self._broker_run}") for letter in dead]
         self._store.dead_letters.insert(dead)
         for letter in dead:
-            metrics.DEAD.labels(letter.stage).inc()
+            metrics.DEAD_LETTERS.labels(letter.stage).inc()
 
     def remember_batch(self, kind: type, messages: Mapping[str, Raw]) -> None:
         """Remembers the messages of the records of a batch, by id, for `write_failed`."""

@@ -317,7 +317,7 @@ class Pipeline:
         metrics.UPDATED.inc(sum(article.fingerprint != key.fingerprint for article, key in before))
         for item in stored:
             metrics.SCORED.labels(item.article.language).inc()
-            metrics.DELAY_SECONDS.observe(max(0.0, (now - item.article.fetched_at).total_seconds() + elapsed_s))
+            metrics.FETCH_TO_STORE_SECONDS.observe(max(0.0, (now - item.article.fetched_at).total_seconds() + elapsed_s))
 
     def record_lost(self, lost: Sequence[LostMessages], now: datetime) -> None:
         """Logs and stores that messages were deleted before they were read. Raises StoreUnavailable."""

@@ -25,12 +25,12 @@ class PredictionCache:
         self._cached: OrderedDict[bytes, Prediction] = OrderedDict()
 
     def classify(self, model: Classifier, documents: Sequence[Document]) -> list[Prediction]:
-        """The predictions of `model`, in order; it classifies only documents that are not cached, each once. Raises as `classify_checked`."""
+        """The predictions of `model`, in order; it classifies only uncached documents, each once. Raises as `classify_checked`."""
         keys = [cache_key(model.version, document) for document in documents]
         misses = {key: document for key, document in zip(keys, documents, strict=True) if key not in self._cached}
         predictions = classify_checked(model, list(misses.values())) if misses else []
-        metrics.MEMO.labels("miss").inc(len(misses))
-        metrics.MEMO.labels("hit").inc(len(documents) - len(misses))
+        metrics.PREDICTION_CACHE.labels("miss").inc(len(misses))
+        metrics.PREDICTION_CACHE.labels("hit").inc(len(documents) - len(misses))
         new = dict(zip(misses, predictions, strict=True))
         found = [new[key] if key in new else self._cached[key] for key in keys]
         for key, prediction in zip(keys, found, strict=True):

@@ -19,9 +19,9 @@ from core.errors import BrokerError
 from core.kafka_topics import topic_names
 from core.records import Article, Mention, encode, sha
 from ingest.kafka.client import committed_offsets, lag
+from tests.helpers.process import Program
 from tests.helpers.waiting import until
 from tests.helpers.worker_program import Plan
-from tests.program import Program
 
 
 class Installation:
@@ -115,9 +115,9 @@ class Worker(Program):
         """SIGTERM; what is in the store at the end."""
         began = time.monotonic()
         self.terminate()
-        code = self.ends(timeout_s)
+        code = self.wait(timeout_s)
         assert code == 0, f"exit {code} after {time.monotonic() - began:.1f} s; {self.errors[-30:]} {self.log[-10:]}"
-        found: dict[str, Any] = json.loads(self.next_word())
+        found: dict[str, Any] = json.loads(self.next_line())
         return found
 
 

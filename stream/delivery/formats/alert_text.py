@@ -9,7 +9,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Protocol
 
-from core.outage_text import Silent, lasting, silence_words
+from core.outage_text import OutageFigures, format_hours, outage_text
 from core.records import LEVELS, Alert, Evidence, Language, Measure, Severity
 from core.series import series_name
 from core.taxonomy import risk_name
@@ -28,7 +28,7 @@ _DIRECTIONS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _UNSAFE = re.compile(r"[\s\x00-\x20\x7f<>()\[\]{}|\\\"`^]")
 
 
-class Measured(Silent, Protocol):
+class Measured(OutageFigures, Protocol):
     """What `describe_measure` reads of an alert: a core.records.Alert, or an alert of a backtest."""
 
     @property
@@ -149,8 +149,8 @@ def describe_measure(alert: Measured, zh: bool) -> MeasureText:
         return MeasureText(observation, value, f"概率达到 {limit}" if zh else f"{limit} or more")
     if alert.measure == "outage":
         language: Language = "zh" if zh else "en"
-        limit = lasting(alert.limit, language)
-        return MeasureText(silence_words(alert, language), lasting(alert.value, language), f"超过 {limit}" if zh else f"more than {limit}")
+        limit = format_hours(alert.limit, language)
+        return MeasureText(outage_text(alert, language), format_hours(alert.value, language), f"超过 {limit}" if zh else f"more than {limit}")
     n, expected = alert.observed, format_expected(alert.expected)
     if zh:
         return MeasureText(f"{n} 条负面报道，预期 {expected} 条", "", "")
@@ -185,9 +185,11 @@ def explain(alert: Alert, zh: bool) -> str:
         return ""
     clauses = []
     of = f"{why.stories}{'+' if why.more else ''}"
-    if why.carried:
-        verb = "is" if why.carried == 1 else "are"
-        clauses.append(f"{of} 条报道中有 {why.carried} 条为决定性报道" if zh else f"{why.carried} of {of} stories {verb} decisive")
+    if why.decisive_count:
+        verb = "is" if why.decisive_count == 1 else "are"
+        clauses.append(
+            f"{of} 条报道中有 {why.decisive_count} 条为决定性报道" if zh else f"{why.decisive_count} of {of} stories {verb} decisive"
+        )
     if why.first_at is not None:
         source, at = one_line(why.first_source), format_utc(why.first_at)
         clauses.append(f"首发来源：{source}，{at}" if zh else f"first source: {source}, {at}")
@@ -224,8 +226,8 @@ def _measured(alert: Alert, zh: bool) -> tuple[tuple[str, str, str, str], ...]:
         language: Language = "zh" if zh else "en"
         return (
             ("last_article", "Last article", "最近文章", format_utc(alert.window_start)),
-            ("no_articles_for", "No articles for", "无文章时长", lasting(alert.value, language)),
-            ("limit", "Threshold", "阈值", lasting(alert.limit, language)),
+            ("no_articles_for", "No articles for", "无文章时长", format_hours(alert.value, language)),
+            ("limit", "Threshold", "阈值", format_hours(alert.limit, language)),
         )
     _, value, threshold = describe_measure(alert, zh)
     measured = [("expected", "Expected", "预期", format_expected(alert.expected))]

@@ -250,7 +250,7 @@ def _encoded(alert: Alert, whole: AlertData, items: Sequence[EvidenceItem], part
 
 
 def _items(alert: Alert) -> list[EvidenceItem]:
-    decisive = set(alert.why.needed) if alert.why else set()
+    decisive = set(alert.why.decisive_article_ids) if alert.why else set()
     return [
         EvidenceItem(
             id=item.id,
@@ -273,8 +273,8 @@ def _explanation(alert: Alert) -> Explanation | None:
     explanation = Explanation(
         stories=why.stories,
         more=why.more,
-        decisive_count=why.carried,
-        decisive_article_ids=list(why.needed),
+        decisive_count=why.decisive_count,
+        decisive_article_ids=list(why.decisive_article_ids),
         read=why.read,
         words=list(why.words),
         companies=list(why.companies),

@@ -1,4 +1,4 @@
-"""Alerts that arise together are sent together, each of them told once, whoever asks how often and after whatever restart."""
+"""Grouping: waits, intervals, repetitions, digests, and that restarts send nothing twice."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from core.errors import SettingsError
 from core.records import Alert
 from domain.alert_lifecycle import event, lifecycle_of
 from storage.store import AlertGroup
-from stream.delivery.schedules import DigestSchedule, parse_digest_schedule
 from stream.delivery.grouping import Grouping, GroupItem, due_groups, group_item, group_labels, next_due_at
+from stream.delivery.schedules import DigestSchedule, parse_digest_schedule
 from tests.helpers.strategies import examples
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
-TOGETHER = Grouping(wait_s=30.0, interval_s=300.0, repeat_s=4 * 3600.0)
+GROUPED = Grouping(wait_s=30.0, interval_s=300.0, repeat_s=4 * 3600.0)
 
 
 def at(seconds: float) -> datetime:
@@ -38,8 +38,8 @@ def item(name: str, seconds: float = 0.0, *, key: str = "", acknowledged: bool =
     )
 
 
-def run(items: Sequence[GroupItem], moments: Sequence[float], grouping: Grouping = TOGETHER, endpoint: str = "desk") -> list[AlertGroup]:
-    """Ask at these moments; of what happened later nobody knows yet."""
+def run(items: Sequence[GroupItem], moments: Sequence[float], grouping: Grouping = GROUPED, endpoint: str = "risk") -> list[AlertGroup]:
+    """The groups planned at these times, each with what was known then."""
     planned: list[AlertGroup] = []
     for moment in sorted(moments):
         planned += due_groups(known(items, at(moment)), planned, grouping, endpoint, at(moment))
@@ -54,39 +54,39 @@ def known(items: Sequence[GroupItem], now: datetime) -> list[GroupItem]:
     ]
 
 
-def told(groups: Sequence[AlertGroup]) -> list[tuple[float, tuple[str, ...], tuple[str, ...]]]:
+def sent_groups(groups: Sequence[AlertGroup]) -> list[tuple[float, tuple[str, ...], tuple[str, ...]]]:
     return [((group.at - NOON).total_seconds(), group.firing, group.new_alerts) for group in groups]
 
 
-def test_alone_and_at_once_unless_it_is_asked_for():
+def test_alerts_are_sent_alone_by_default():
     made = run([item("a"), item("b", 1), item("c", 1, key="other")], range(10), Grouping())
-    assert told(made) == [(0, ("a",), ("a",)), (1, ("b",), ("b",)), (1, ("c",), ("c",))]
+    assert sent_groups(made) == [(0, ("a",), ("a",)), (1, ("b",), ("b",)), (1, ("c",), ("c",))]
 
 
-def test_a_group_waits_then_looks_again_then_repeats():
-    """As the drawing on top of the module."""
+def test_a_group_waits_then_updates_then_repeats():
+    """As in the diagram in the module."""
     made = run([item("a"), item("b", 10), item("c", 29), item("d", 200)], range(0, 5 * 3600, 10))
-    assert told(made) == [
+    assert sent_groups(made) == [
         (30, ("a", "b", "c"), ("a", "b", "c")),
         (330, ("a", "b", "c", "d"), ("d",)),
         (330 + 4 * 3600, ("a", "b", "c", "d"), ()),
     ]
 
 
-def test_groups_are_apart_by_what_they_differ_in():
+def test_groups_are_separated_by_key():
     made = run([item("a", key="market"), item("b", 5, key="topic"), item("c", 6, key="topic")], range(100))
-    assert told(made) == [(30, ("a",), ("a",)), (35, ("b", "c"), ("b", "c"))]
+    assert sent_groups(made) == [(30, ("a",), ("a",)), (35, ("b", "c"), ("b", "c"))]
     assert len({group.id for group in made}) == 2
 
 
-def test_what_somebody_acknowledged_is_not_repeated_and_what_is_over_is_not_told_of():
+def test_acknowledged_alerts_are_not_repeated_and_resolved_ones_not_sent():
     assert len(run([item("a", acknowledged=True)], range(0, 9 * 3600, 60))) == 1
     assert run([item("a", resolved=20)], range(100)) == []
     assert len(run([item("a", resolved=3600)], range(0, 9 * 3600, 60))) == 1
 
 
-def test_that_it_is_over_is_told_where_that_is_wanted():
-    grouping = msgspec.structs.replace(TOGETHER, send_resolved=True)
+def test_resolved_alerts_are_sent_with_send_resolved():
+    grouping = msgspec.structs.replace(GROUPED, send_resolved=True)
     made = run([item("a", resolved=400), item("b", 1, resolved=1000)], range(0, 2000, 10), grouping)
     assert [((group.at - NOON).total_seconds(), group.firing, group.resolved) for group in made] == [
         (30, ("a", "b"), ()),
@@ -95,12 +95,12 @@ def test_that_it_is_over_is_told_where_that_is_wanted():
     ]
 
 
-def test_a_group_that_was_over_waits_anew():
+def test_a_resolved_group_waits_again():
     made = run([item("a", resolved=600), item("b", 7200), item("c", 7210)], range(0, 8000, 10))
-    assert told(made) == [(30, ("a",), ("a",)), (7230, ("b", "c"), ("b", "c"))]
+    assert sent_groups(made) == [(30, ("a",), ("a",)), (7230, ("b", "c"), ("b", "c"))]
 
 
-def test_after_a_pause_what_would_have_been_many_is_one():
+def test_after_a_pause_missed_groups_are_sent_as_one():
     items = [item("a"), item("b", 400), item("c", 4000), item("d", 50_000)]
     (only,) = run(items, [60_000.0])
     assert only.new_alerts == ("a", "b", "c", "d")
@@ -110,36 +110,36 @@ def test_after_a_pause_what_would_have_been_many_is_one():
 MORNING = parse_digest_schedule("08:00 Asia/Shanghai")
 
 
-def test_a_digest_tells_at_its_hour_what_rang_since_the_last_one_over_or_not():
+def test_a_digest_has_all_alerts_since_the_last_one():
     """Noon in UTC is 20:00 in Shanghai: the first digest is due twelve hours later."""
     at_eight, hour = 12 * 3600.0, 3600.0
-    over = msgspec.structs.replace(item("b", 60, resolved=hour), anyhow=True)
+    over = msgspec.structs.replace(item("b", 60, resolved=hour), send_if_resolved=True)
     late = item("c", at_eight)
     made = run([item("a"), over, late], [0, at_eight - 1, at_eight, at_eight + 5, 2 * 24 * hour], Grouping(digest=MORNING))
-    assert told(made) == [(at_eight, ("a", "c"), ("a", "b", "c"))]
+    assert sent_groups(made) == [(at_eight, ("a", "c"), ("a", "b", "c"))]
     assert (made[0].resolved, made[0].ended, made[0].digest) == (("b",), (at(hour),), True)
     unseen = run([late], [at_eight], Grouping(digest=MORNING))
-    after = due_groups([late, item("d", at_eight)], unseen, Grouping(digest=MORNING), "desk", at(at_eight + 60))
-    assert after == [], "what came in the same second but was not yet seen is told the next morning"
-    (next_day,) = due_groups([late, item("d", at_eight)], unseen, Grouping(digest=MORNING), "desk", at(at_eight + 24 * hour))
+    after = due_groups([late, item("d", at_eight)], unseen, Grouping(digest=MORNING), "risk", at(at_eight + 60))
+    assert after == [], "an alert of the same second that was not known yet is sent the next morning"
+    (next_day,) = due_groups([late, item("d", at_eight)], unseen, Grouping(digest=MORNING), "risk", at(at_eight + 24 * hour))
     assert (next_day.at, next_day.firing, next_day.new_alerts) == (at(at_eight + 24 * hour), ("d",), ("d",))
 
 
-def test_several_digests_that_nobody_asked_for_are_one():
+def test_missed_digests_are_sent_as_one():
     (only,) = run([item("a"), item("b", 30 * 3600)], [80 * 3600.0], Grouping(digest=MORNING))
     assert (only.at, only.new_alerts) == (at((12 + 48) * 3600), ("a", "b"))
 
 
-def test_what_was_told_under_other_settings_is_not_told_again():
-    """A group that was planned by severity counts for its alerts when all are one group, or each is one by itself, or in a digest."""
+def test_alerts_sent_under_other_settings_are_not_sent_again():
+    """A group planned by severity counts for its alerts after a change to one group, to no grouping, or to a digest."""
     before = run([item("a", key="severity=critical"), item("b", key="severity=info")], [40])
-    for grouping in (TOGETHER, Grouping(repeat_s=7200.0), Grouping(digest=MORNING)):
-        assert due_groups([item("a"), item("b")], before, grouping, "desk", at(3600)) == []
-    (again,) = due_groups([item("a"), item("b")], before, TOGETHER, "desk", at(5 * 3600))
+    for grouping in (GROUPED, Grouping(repeat_s=7200.0), Grouping(digest=MORNING)):
+        assert due_groups([item("a"), item("b")], before, grouping, "risk", at(3600)) == []
+    (again,) = due_groups([item("a"), item("b")], before, GROUPED, "risk", at(5 * 3600))
     assert (again.firing, again.new_alerts) == (("a", "b"), ())
 
 
-def test_a_key_says_in_what_its_alerts_agree():
+def test_a_key_contains_the_labels_of_its_group():
     assert group_labels("kind=topic\x1fseverity=critical") == ("kind", "severity")
     assert group_labels("") == ()
     (alone,) = run([item("a1")], [0], Grouping())
@@ -147,20 +147,20 @@ def test_a_key_says_in_what_its_alerts_agree():
 
 
 @pytest.mark.parametrize("wrong", [{"wait_s": -1.0}, {"interval_s": 0.0}, {"repeat_s": 5.0}, {"repeat_s": -1.0}])
-def test_times_that_cannot_be_are_refused(wrong: dict[str, float]):
+def test_invalid_times_are_rejected(wrong: dict[str, float]):
     with pytest.raises(SettingsError, match="group_wait"):
         Grouping(**wrong)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("wrong", [{"wait_s": 30.0}, {"repeat_s": 7200.0}, {"send_resolved": True}])
-def test_a_digest_has_no_other_times(wrong: dict[str, float]):
+def test_a_digest_excludes_other_settings(wrong: dict[str, float]):
     with pytest.raises(SettingsError, match="a digest has its own times"):
         Grouping(digest=MORNING, **wrong)  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match="group_by needs"):
         Grouping(by=("severity",))
 
 
-def test_an_alert_becomes_an_item_with_its_life():
+def test_an_item_has_the_state_of_its_alert():
     alert = Alert(
         id="a1",
         rule="negative-spike",
@@ -211,7 +211,7 @@ STEP = 20
 
 @examples(30)
 @given(histories, groupings, st.integers(5, STEP))
-def test_each_alert_is_told_of_once_in_time_and_never_early(items: list[GroupItem], grouping: Grouping, step: int):
+def test_each_alert_is_sent_once_in_time_and_never_early(items: list[GroupItem], grouping: Grouping, step: int):
     made = run(items, range(0, END, step), grouping)
     for each in items:
         groups = [group for group in made if each.alert_id in group.new_alerts]
@@ -229,7 +229,7 @@ def test_each_alert_is_told_of_once_in_time_and_never_early(items: list[GroupIte
 
 @examples(30)
 @given(histories, groupings)
-def test_a_group_keeps_its_distances(items: list[GroupItem], grouping: Grouping):
+def test_groups_respect_intervals(items: list[GroupItem], grouping: Grouping):
     made = run(items, range(0, END, STEP), grouping)
     keys = {group.key for group in made}
     acknowledged = {each.alert_id for each in items if each.acknowledged}
@@ -250,26 +250,26 @@ def test_a_group_keeps_its_distances(items: list[GroupItem], grouping: Grouping)
 
 @examples(30)
 @given(histories, with_digests, st.data())
-def test_order_doubles_and_a_restart_change_nothing(items: list[GroupItem], grouping: Grouping, data: st.DataObject):
-    """The plan follows from what is known: a second planner with the same log comes to the same groups with the same ids."""
+def test_order_duplicates_and_restarts_do_not_matter(items: list[GroupItem], grouping: Grouping, data: st.DataObject):
+    """A second planner with the same log plans the same groups with the same ids."""
     made = run(items, range(0, END, STEP), grouping)
     cut = data.draw(st.integers(0, len(made)))
     now = at(data.draw(st.integers(0, END)))
     log = made[:cut] + [msgspec.structs.replace(group, endpoint="another") for group in made]
     asked = known(items, now)
-    first = due_groups(asked, log, grouping, "desk", now)
-    again = due_groups([*reversed(asked), *asked], [*reversed(log), *log], grouping, "desk", now)
+    first = due_groups(asked, log, grouping, "risk", now)
+    again = due_groups([*reversed(asked), *asked], [*reversed(log), *log], grouping, "risk", now)
     assert first == again
-    assert due_groups(asked, log + first, grouping, "desk", now) == []
-    soonest = next_due_at(asked, log, grouping, "desk")
+    assert due_groups(asked, log + first, grouping, "risk", now) == []
+    soonest = next_due_at(asked, log, grouping, "risk")
     assert bool(first) == (soonest is not None and soonest <= now)
     assert all(group.at <= now for group in first)
 
 
 @examples(30)
 @given(histories, with_digests, st.integers(9, STEP), st.integers(9, STEP))
-def test_how_often_it_is_asked_changes_no_id(items: list[GroupItem], grouping: Grouping, one: int, other: int):
-    """Nothing resolves here: what is known of a group does not depend on the second in which it is asked for."""
+def test_the_polling_interval_changes_no_id(items: list[GroupItem], grouping: Grouping, one: int, other: int):
+    """Without resolutions, the content of a group does not depend on when it is polled."""
     lasting = [msgspec.structs.replace(each, resolved_at=None) for each in items]
     first, second = run(lasting, range(0, END, one), grouping), run(lasting, range(0, END, other), grouping)
     done = at(END - STEP)
@@ -278,16 +278,16 @@ def test_how_often_it_is_asked_changes_no_id(items: list[GroupItem], grouping: G
 
 @examples(30)
 @given(histories, with_digests, st.lists(st.tuples(st.integers(1, 600), st.booleans()), min_size=1, max_size=20))
-def test_killed_at_any_moment_nothing_rings_twice(items: list[GroupItem], grouping: Grouping, rounds: list[tuple[int, bool]]):
-    """A planner keeps its plan before it sends. Whether it dies before or after that, the next one goes on from what was kept."""
+def test_a_crash_at_any_time_sends_nothing_twice(items: list[GroupItem], grouping: Grouping, rounds: list[tuple[int, bool]]):
+    """A plan is stored before it is sent. Whether the planner crashes before or after, the next one continues from what is stored."""
     planned: list[AlertGroup] = []
     sent: dict[str, AlertGroup] = {}
     now = 0
     for gap_s, dies in rounds:
         now += gap_s
-        plan = due_groups(known(items, at(now)), planned, grouping, "desk", at(now))
+        plan = due_groups(known(items, at(now)), planned, grouping, "risk", at(now))
         planned += plan[: len(plan) // 2] if dies else plan
-        for group in planned:  # what was kept is sent until it is taken: with the same id and members each time
+        for group in planned:  # stored groups are sent until delivered, with the same id and members each time
             assert sent.setdefault(group.id, group) == group
     fresh = [ident for group in sent.values() for ident in group.new_alerts]
     assert len(fresh) == len(set(fresh))

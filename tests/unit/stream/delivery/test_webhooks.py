@@ -22,7 +22,7 @@ from stream.delivery.formats.base import Limit, is_permanent_failure, message_id
 from stream.delivery.formats.generic import MAX_BYTES, alert_bodies
 from stream.delivery.signing import sign, signing_key
 from stream.delivery.webhooks import Job, RateLimiter, Webhooks
-from tests.dripping import Dripping
+from tests.helpers.slow_server import SlowServer
 from tests.helpers.alerts import MARKUP_TITLE, NOON, sample_alert
 from tests.helpers.webhook_server import WebhookServer
 
@@ -133,19 +133,19 @@ def test_a_server_that_never_responds_times_out(receiver: WebhookServer, send: C
 )
 def test_a_trickling_response_times_out(start: str):
     """Every single read succeeds, so a timeout per read would never end it."""
-    with Dripping(start) as server:
+    with SlowServer(start) as server:
         webhooks = Webhooks([Webhook(url=server.url, allow_private=True, name="risk")], timeout_s=0.3)
         began = time.monotonic()
         (delivery,) = webhooks.send([Job("risk", sample_alert(), 1)])
         assert time.monotonic() - began < 2
         assert (delivery.status, delivery.error) == (0, "timed out")
-        assert len(server.asked) == 1
+        assert len(server.requests) == 1
         webhooks.close()
 
 
 def test_a_trickling_body_is_not_read():
     """The status is enough; the body is not read."""
-    with Dripping("HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n") as server:
+    with SlowServer("HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n") as server:
         webhooks = Webhooks([Webhook(url=server.url, allow_private=True, name="risk")], timeout_s=5)
         began = time.monotonic()
         (delivery,) = webhooks.send([Job("risk", sample_alert(), 1)])
@@ -154,7 +154,7 @@ def test_a_trickling_body_is_not_read():
 
 
 def test_endpoints_that_hang_are_awaited_in_parallel():
-    with Dripping("") as server:
+    with SlowServer("") as server:
         hooks = [Webhook(url=server.url, allow_private=True, name=f"endpoint-{n}") for n in range(20)]
         webhooks = Webhooks(hooks, timeout_s=0.5)
         began = time.monotonic()

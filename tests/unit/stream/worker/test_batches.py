@@ -1,7 +1,10 @@
+"""Batches: decoding, dead letters, versions of articles, stories and scores."""
+
 from __future__ import annotations
 
 import json
 import math
+import random
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -11,10 +14,11 @@ from hypothesis import strategies as st
 
 from core.records import Alert, Article, Mention, Score, decode, encode, sha
 from models.inference.classifier import Prediction, SentimentProbabilities, invalid_reason
-from stream.worker.batches import Raw, latest_versions, decode_batch, score_of
-from stream.worker.progress import Progress
+from stream.worker.batches import Raw, ambiguous_stories, assign_stories, decode_batch, latest_versions, score_of
+from tests.helpers.strategies import articles, examples
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+messages = st.lists(st.one_of(articles.map(encode), st.binary(max_size=30), st.none(), st.just(b"{}")), max_size=8)
 
 
 def article(name: str = "a", title: str = "油价暴跌 Oil plunges", minute: int = 0, **more: object) -> Article:
@@ -31,7 +35,7 @@ def changed(**fields: object) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("value", "why"),
+    ("value", "reason"),
     [
         (None, "tombstone"),
         (b"", "tombstone"),
@@ -51,11 +55,11 @@ def changed(**fields: object) -> bytes:
         (encode(article()).replace(b"wire", b"w\xff"), "not a valid Article"),
     ],
 )
-def test_a_bad_message_is_set_aside_with_its_reason_and_its_bytes_and_the_rest_go_on(value: bytes | None, why: str):
+def test_an_undecodable_message_becomes_a_dead_letter_with_reason_and_bytes(value: bytes | None, reason: str):
     good, dead = decode_batch([raw(encode(article("x")), 1), raw(value, 2), raw(encode(article("y")), 3)], Article, NOON)
     assert [record.id for _, record in good] == [sha("x"), sha("y")]
     assert [(letter.offset, letter.stage, letter.value) for letter in dead] == [(2, "decode", value or b"")]
-    assert why in dead[0].reason
+    assert reason in dead[0].reason
 
 
 ALERT = {
@@ -92,31 +96,31 @@ ALERT = {
         ("severity", "loud"),
     ],
 )
-def test_an_alert_that_could_not_be_stored_or_sent_is_set_aside(field: str, value: object):
+def test_an_alert_out_of_bounds_becomes_a_dead_letter(field: str, value: object):
     good, dead = decode_batch([raw(json.dumps(ALERT).encode(), 1), raw(json.dumps(ALERT | {field: value}).encode(), 2)], Alert, NOON)
     assert (len(good), [(letter.offset, letter.stage) for letter in dead]) == (1, [(2, "decode")])
 
 
-def test_a_field_of_a_later_version_is_no_reason_to_refuse():
+def test_unknown_fields_are_ignored():
     good, dead = decode_batch([raw(changed(colour="red"))], Article, NOON)
     assert (len(good), dead) == (1, [])
 
 
 @given(st.binary(max_size=200))
-def test_no_bytes_at_all_can_stop_a_batch(value: bytes):
+def test_no_bytes_can_stop_a_batch(value: bytes):
     good, dead = decode_batch([raw(value), raw(encode(article()))], Article, NOON)
     assert len(good) + len(dead) == 2
     assert good
 
 
-def test_the_last_version_of_an_article_counts_and_its_first_time_stays():
+def test_the_last_version_of_an_article_keeps_the_time_of_the_first():
     versions = [(raw(None, n), article("a", f"version {n}", minute=n)) for n in range(3)]
-    (place, last), (_, other) = latest_versions([versions[0], (raw(None, 9), article("b")), *versions[1:]])
-    assert (place.offset, last.title, last.published_at) == (2, "version 2", NOON)
+    (raw_message, last), (_, other) = latest_versions([versions[0], (raw(None, 9), article("b")), *versions[1:]])
+    assert (raw_message.offset, last.title, last.published_at) == (2, "version 2", NOON)
     assert other.id == sha("b")
 
 
-def test_a_score_names_each_company_once_and_survives_the_wire():
+def test_a_score_has_each_company_once_and_survives_encoding():
     mentions = tuple(
         Mention(company=key, surface=surface, sector="autos") for key, surface in [("A", "Acme"), ("B", "贝塔"), ("A", "ACME")]
     )
@@ -144,67 +148,75 @@ def test_a_score_names_each_company_once_and_survives_the_wire():
         Prediction(SentimentProbabilities(0.2, 0.3, 0.5), {}, (SentimentProbabilities(0.2, 0.3, 0.5),)),
     ],
 )
-def test_what_no_model_may_say_is_noticed(prediction: Prediction):
+def test_an_invalid_prediction_is_detected(prediction: Prediction):
     assert invalid_reason(prediction, 0)
 
 
-class Clock:
-    """Time that passes only while somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.slept: list[float] = []
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += seconds
-
-
-def test_progress_tells_a_batch_that_takes_too_long():
-    clock = Clock()
-    progress = Progress(clock)
-    batch = progress.started("score")
-    clock.now = 9
-    assert progress.stuck({}, 10) == ""
-    clock.now = 11
-    assert progress.stuck({}, 10) == "score has worked on one batch for 11 s"
-    progress.finished(batch, [raw(None, 4)])
-    assert progress.stuck({}, 10) == ""
+@examples(60)
+@given(messages)
+def test_every_message_becomes_one_record_or_one_dead_letter(values: list[bytes | None]):
+    raws = [Raw("articles", number % 3, number, b"key", value) for number, value in enumerate(values)]
+    good, dead = decode_batch(raws, Article, NOON)
+    assert sorted([raw.offset for raw, _ in good] + [letter.offset for letter in dead]) == list(range(len(raws)))
+    assert [raw.offset for raw, _ in good] == sorted(raw.offset for raw, _ in good)
+    for raw, record in good:
+        assert encode(record) == raw.value
+    for letter in dead:
+        assert letter.reason.startswith(("not a valid Article: ", "empty message"))
+        assert (letter.stage, letter.value, letter.partition) == ("decode", values[letter.offset] or b"", letter.offset % 3)
 
 
-def test_progress_tells_a_partition_that_stands_still_although_there_is_work():
-    clock = Clock()
-    progress = Progress(clock)
-    place = ("articles", 0)
-    progress.finished(progress.started("score"), [raw(None, 4)])
-    for now in range(0, 100, 5):  # all is read: nothing to do is not stuck
-        clock.now = now
-        assert progress.stuck({place: (None, 5)}, 10) == ""
-    clock.now = 104
-    assert progress.stuck({place: (None, 9)}, 10) == ""
-    clock.now = 106
-    assert progress.stuck({place: (None, 9)}, 10) == "articles[0] stands at 5 of 9 for 11 s"
-    progress.finished(progress.started("score"), [raw(None, 6)])
-    assert progress.stuck({place: (None, 9)}, 10) == ""
+@examples(60)
+@given(st.lists(st.tuples(st.integers(0, 4), articles), max_size=10))
+def test_of_several_versions_in_a_batch_the_last_is_kept_with_the_time_of_the_first(versions: list[tuple[int, Article]]):
+    named = [msgspec.structs.replace(article, id=sha(str(name))) for name, article in versions]
+    kept = latest_versions([(Raw("articles", 0, number, b"", None), article) for number, article in enumerate(named)])
+    assert [article.id for _, article in kept] == list(dict.fromkeys(article.id for article in named))
+    for raw, article in kept:
+        own = [(number, version) for number, version in enumerate(named) if version.id == article.id]
+        assert raw.offset == own[-1][0]
+        assert article == msgspec.structs.replace(own[-1][1], published_at=own[0][1].published_at)
 
 
-def test_a_partition_of_which_nobody_knows_the_start_is_not_called_stuck():
-    clock = Clock()
-    progress = Progress(clock)
-    for clock.now in (0, 100, 200):
-        assert progress.stuck({("articles", 1): (None, 50)}, 10) == ""
-    assert progress.stuck({("articles", 1): (20, 50)}, 10) == ""
-    clock.now = 211
-    assert "stands at 20 of 50" in progress.stuck({("articles", 1): (20, 50)}, 10)
+def story_article(name: str, minute: int, *bands: int) -> Article:
+    moment = NOON + timedelta(minutes=minute)
+    return Article(id=sha(name), source="wire", language="en", title=name, published_at=moment, fetched_at=moment, lsh_bands=bands)
 
 
-def test_a_partition_that_was_given_away_is_forgotten():
-    clock = Clock()
-    progress = Progress(clock)
-    progress.finished(progress.started("score"), [raw(None, 4)])
-    progress.stuck({}, 10)
-    clock.now = 100
-    assert progress.stuck({("articles", 0): (40, 50)}, 10) == ""
+def test_copies_in_a_batch_join_the_story_published_first():
+    first, copy, chained, other = (
+        story_article("a", 0, 1, 2),
+        story_article("b", 5, 2, 3),
+        story_article("c", 9, 3, 4),
+        story_article("d", 1, 9),
+    )
+    stories = assign_stories([chained, other, copy, first], {}, {})
+    assert stories == {first.id: first.id, copy.id: first.id, chained.id: first.id, other.id: other.id}
+
+
+def test_a_stored_story_takes_precedence_over_one_of_the_batch():
+    first, copy = story_article("a", 0, 1), story_article("b", 5, 1, 7)
+    assert assign_stories([first, copy], {7: "old"}, {}) == {first.id: first.id, copy.id: "old"}
+    assert assign_stories([copy], {7: "old"}, {}) == {copy.id: "old"}
+
+
+def test_the_earlier_of_two_stored_stories_is_chosen():
+    copy = story_article("b", 5, 1, 7)
+    stored = {1: "young", 7: "old"}
+    assert ambiguous_stories([copy, story_article("c", 0, 1)], stored) == {"young", "old"}
+    began = {"old": NOON - timedelta(hours=9), "young": NOON - timedelta(hours=1)}
+    assert assign_stories([copy], stored, began) == {copy.id: "old"}
+
+
+def test_an_article_without_bands_starts_its_own_story():
+    lone = story_article("a", 0)
+    assert assign_stories([lone], {}, {}) == {lone.id: lone.id}
+    assert assign_stories([], {}, {}) == {}
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.sets(st.integers(0, 12), max_size=4)), max_size=12), st.randoms(use_true_random=False))
+def test_the_order_of_arrival_does_not_matter(shapes: list[tuple[int, set[int]]], rng: random.Random):
+    batch = [story_article(str(n), minute, *sorted(bands)) for n, (minute, bands) in enumerate(shapes)]
+    stored = {3: "old", 5: "older"}
+    began = {"old": NOON - timedelta(hours=1), "older": NOON - timedelta(hours=2)}
+    assert assign_stories(rng.sample(batch, len(batch)), stored, began) == assign_stories(batch, stored, began)

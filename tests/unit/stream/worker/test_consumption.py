@@ -1,4 +1,4 @@
-"""The one way in which we read from Kafka with Faust, held by the syntax tree. tests/faults/test_faust.py shows what the others lose."""
+"""The only way of consuming with Faust that loses nothing, enforced on the syntax tree (tests/faults/test_faust.py tests the others)."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[4]
-OURS = ("tocsin", "core", "storage", "domain", "actions", "stats", "net", "ingest", "models", "stream", "api", "dashboard", "bench")
+PACKAGES = ("tocsin", "core", "storage", "domain", "actions", "stats", "net", "ingest", "models", "stream", "api", "dashboard", "bench")
 
 AGENTS = "stream/worker/agents.py"
 REGISTER = {AGENTS, "stream/worker/app.py"}
 TAKES = {"take", "take_events", "take_with_timestamp"}
 TABLES = {"Table", "GlobalTable", "SetTable", "SetGlobalTable"}
-MUST_BE: dict[str, tuple[object, str]] = {
-    "concurrency": (1, "with concurrency over 1 an offset is committed before the ones below it are done"),
+REQUIRED: dict[str, tuple[object, str]] = {
+    "concurrency": (1, "with a concurrency above 1, an offset is committed before lower ones are done"),
     "stream_wait_empty": (True, "a stop in the middle of a batch acknowledges it"),
-    "web_enabled": (False, "Faust's web server is open to all on every interface"),
+    "web_enabled": (False, "Faust's web server listens on every interface without authentication"),
 }
-MUST_NOT_BE = {
-    "processing_guarantee": "exactly once has open bugs: messages lost, doubled, no start",
-    "producer_threaded": "the threaded producer cannot wait for what it publishes",
+FORBIDDEN = {
+    "processing_guarantee": "exactly-once has open bugs: lost and duplicated messages, failed starts",
+    "producer_threaded": "the threaded producer cannot await confirmations",
 }
 
 
 def violations(source: str, path: str) -> list[str]:
-    """What in `source`, the module at `path`, reads from Kafka in a way that is not allowed: "path:line why"."""
+    """Forbidden uses in a module, as "path:line reason"."""
     tree = ast.parse(source)
     found = [*_settings(tree), *_calls(tree, path), *_names(tree)]
     if path.startswith("stream/"):
@@ -36,7 +36,7 @@ def violations(source: str, path: str) -> list[str]:
 
 
 def noack_takes(tree: ast.Module) -> list[int]:
-    """The lines that name noack_take."""
+    """The lines with noack_take."""
     return sorted(node.lineno for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr == "noack_take")
 
 
@@ -44,20 +44,20 @@ def _settings(tree: ast.Module) -> Iterator[tuple[int, str]]:
     apps = _apps(tree)
     for node in ast.walk(tree):
         for name, value in _named(node):
-            if name in MUST_BE:
-                wanted, why = MUST_BE[name]
-                if not (isinstance(value, ast.Constant) and type(value.value) is type(wanted) and value.value == wanted):
-                    yield value.lineno, f"{name} is not {wanted}: {why}"
-            if name in MUST_NOT_BE:
-                yield value.lineno, f"{name}: {MUST_NOT_BE[name]}"
+            if name in REQUIRED:
+                required, why = REQUIRED[name]
+                if not (isinstance(value, ast.Constant) and type(value.value) is type(required) and value.value == required):
+                    yield value.lineno, f"{name} is not {required}: {why}"
+            if name in FORBIDDEN:
+                yield value.lineno, f"{name}: {FORBIDDEN[name]}"
             if name in {"key_type", "value_type"} and ast.unparse(value) != "bytes":
                 yield value.lineno, f"{name} is not bytes: a typed topic kills its agent silently on the first bad message"
         if isinstance(node, ast.Call) and ast.unparse(node.func) in apps and "web_enabled" not in {key.arg for key in node.keywords}:
-            yield node.lineno, f"web_enabled is not False: {MUST_BE['web_enabled'][1]}"
+            yield node.lineno, f"web_enabled is not False: {REQUIRED['web_enabled'][1]}"
 
 
 def _named(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
-    """A value that is given a name here: as an argument, as an attribute, or in a dictionary."""
+    """Named values: arguments, attributes and dictionary entries."""
     if isinstance(node, ast.keyword) and node.arg:
         yield node.arg, node.value
     if isinstance(node, ast.Assign):
@@ -69,7 +69,7 @@ def _named(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
 
 
 def _apps(tree: ast.Module) -> set[str]:
-    """Faust's app, and the classes made of it here."""
+    """faust.App and its subclasses in this module."""
     classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
     return {"faust.App"} | {node.name for node in classes if any(ast.unparse(base) == "faust.App" for base in node.bases)}
 
@@ -80,17 +80,17 @@ def _calls(tree: ast.Module, path: str) -> Iterator[tuple[int, str]]:
         if not isinstance(node, ast.Call):
             continue
         name = node.func.attr if isinstance(node.func, ast.Attribute) else ast.unparse(node.func)
-        # Outside stream/ a collection of ours may have a take(rows) of its own. A stream's wants `within`.
+        # Outside stream/, other classes may have a take(rows) method; that of a Faust stream has `within`.
         streamed = path.startswith("stream/") or id(node) in looped or "within" in {key.arg for key in node.keywords}
         if name in TAKES and isinstance(node.func, ast.Attribute) and streamed:
             yield node.lineno, f"{name}() acknowledges a batch whose body raised"
         if name in TABLES and ast.unparse(node.func) not in {"html.Table", "Table"}:
-            yield node.lineno, f"{name}: a table of Faust's commits with its own changelog"
+            yield node.lineno, f"{name}: Faust's tables commit with a changelog of their own"
         if name in {"agent", "add_agent"} and path not in REGISTER:
-            yield node.lineno, f"{name}() belongs into {' and '.join(sorted(REGISTER))}"
+            yield node.lineno, f"{name}() may only be used in {' and '.join(sorted(REGISTER))}"
     lines = noack_takes(tree)
     for line in lines[1:] if path == AGENTS else lines:
-        yield line, f"noack_take() stands in one place of {AGENTS}"
+        yield line, f"noack_take() may be used once, in {AGENTS}"
 
 
 def _names(tree: ast.Module) -> Iterator[tuple[int, str]]:
@@ -100,9 +100,9 @@ def _names(tree: ast.Module) -> Iterator[tuple[int, str]]:
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "faust":
             for alias in node.names:
                 if alias.name in {"App", "Record", *TABLES}:
-                    yield node.lineno, f"write faust.{alias.name}: these rules do not see it by another name"
+                    yield node.lineno, f"write faust.{alias.name}: these checks do not recognise aliases"
         if isinstance(node, ast.Constant) and node.value == "exactly_once":
-            yield node.lineno, f"exactly_once: {MUST_NOT_BE['processing_guarantee']}"
+            yield node.lineno, f"exactly_once: {FORBIDDEN['processing_guarantee']}"
 
 
 def _loops(tree: ast.Module) -> Iterator[tuple[int, str]]:
@@ -112,16 +112,16 @@ def _loops(tree: ast.Module) -> Iterator[tuple[int, str]]:
 
 
 def modules() -> Iterator[tuple[str, str]]:
-    for package in OURS:
+    for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
             yield path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")
 
 
-def test_we_read_from_kafka_in_the_one_allowed_way():
+def test_kafka_is_consumed_only_in_the_allowed_way():
     assert [violation for path, source in modules() for violation in violations(source, path)] == []
 
 
-def test_the_one_way_stands_in_one_place():
+def test_noack_take_is_used_once():
     places = [path for path, source in modules() for _ in noack_takes(ast.parse(source))]
     assert places == [AGENTS]
 
@@ -148,19 +148,19 @@ def test_the_one_way_stands_in_one_place():
         ("class Article(faust.Record): pass", "stream/x.py", "faust.Record"),
         ("from faust import Record", "stream/worker/app.py", "write faust.Record"),
         ("from faust import App as Application", "stream/worker/app.py", "write faust.App"),
-        ("counts = app.Table('counts')", "stream/worker/app.py", "Table: a table of Faust's"),
-        ("counts = app.GlobalTable('counts')", "stream/worker/app.py", "GlobalTable: a table of Faust's"),
-        ("app.agent(topic)(run)", "bench/x.py", "agent() belongs into"),
-        ("@app.agent(topic)\nasync def run(stream): pass", "stream/x.py", "agent() belongs into"),
-        ("add_agent(app, stage, progress, 1.0, fatal)", "tocsin/x.py", "add_agent() belongs into"),
-        ("batches = stream.noack_take(5, within=1)", "stream/x.py", "noack_take() stands in one place"),
-        ("a = stream.noack_take(5, within=1)\nb = stream.noack_take(5, within=1)", AGENTS, "noack_take() stands in one place"),
+        ("counts = app.Table('counts')", "stream/worker/app.py", "Table: Faust's tables"),
+        ("counts = app.GlobalTable('counts')", "stream/worker/app.py", "GlobalTable: Faust's tables"),
+        ("app.agent(topic)(run)", "bench/x.py", "agent() may only be used in"),
+        ("@app.agent(topic)\nasync def run(stream): pass", "stream/x.py", "agent() may only be used in"),
+        ("add_agent(app, stage, progress, 1.0, fatal)", "tocsin/x.py", "add_agent() may only be used in"),
+        ("batches = stream.noack_take(5, within=1)", "stream/x.py", "noack_take() may be used once"),
+        ("a = stream.noack_take(5, within=1)\nb = stream.noack_take(5, within=1)", AGENTS, "noack_take() may be used once"),
         ("app = faust.App('x', web_enabled=True)", "stream/worker/app.py", "web_enabled is not False"),
         ("app = faust.App('x')", "stream/worker/app.py", "web_enabled is not False"),
         ("class _App(faust.App): pass\napp = _App('x')", "stream/worker/app.py", "web_enabled is not False"),
     ],
 )
-def test_the_check_sees_each_form(source: str, path: str, why: str):
+def test_each_forbidden_form_is_detected(source: str, path: str, why: str):
     assert len(violations(source, path)) == 1
     assert why in violations(source, path)[0]
 
@@ -175,5 +175,17 @@ def test_the_check_sees_each_form(source: str, path: str, why: str):
         ("app.agent(app.topic('x', key_type=bytes, value_type=bytes), concurrency=1)(run)", AGENTS),
     ],
 )
-def test_the_check_lets_pass_what_is_allowed(source: str, path: str):
+def test_allowed_forms_pass(source: str, path: str):
     assert violations(source, path) == []
+
+
+def test_faust_is_imported_only_by_the_app_and_the_agents():
+    importers = {
+        path
+        for path, source in modules()
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in ([alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""])
+        if name.split(".")[0] in {"faust", "mode"}
+    }
+    assert importers <= REGISTER

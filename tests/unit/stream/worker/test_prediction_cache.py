@@ -1,4 +1,4 @@
-"""Identical texts are scored once, and nothing else is taken for identical."""
+"""The prediction cache classifies identical documents once, and distinguishes all others."""
 
 from __future__ import annotations
 
@@ -12,63 +12,63 @@ from models.inference.keyword import KeywordClassifier
 from stream.worker.prediction_cache import PredictionCache, cache_key
 
 
-class Counting(KeywordClassifier):
-    """Counts what it reads."""
+class CountingClassifier(KeywordClassifier):
+    """classified: all documents it was given"""
 
     def __init__(self, version: str = "counting-1") -> None:
         super().__init__()
         self.name = version
-        self.read: list[Document] = []
+        self.classified: list[Document] = []
 
     @property
     def version(self) -> str:
         return self.name
 
     def classify(self, documents: Sequence[Document]) -> list[Prediction]:
-        self.read += documents
+        self.classified += documents
         return super().classify(documents)
 
 
 BAD, GOOD = Document("", "公司债券违约", "zh"), Document("", "Profit jumps to a record", "en")
 
 
-def test_each_text_is_read_once_and_all_are_answered_in_order():
-    memo, model = PredictionCache(), Counting()
-    first = memo.classify(model, [BAD, GOOD, BAD])
-    second = memo.classify(model, [GOOD, BAD])
-    assert model.read == [BAD, GOOD]
+def test_each_document_is_classified_once_and_predictions_are_in_order():
+    cache, model = PredictionCache(), CountingClassifier()
+    first = cache.classify(model, [BAD, GOOD, BAD])
+    second = cache.classify(model, [GOOD, BAD])
+    assert model.classified == [BAD, GOOD]
     assert first == [*second[::-1], second[1]]
     assert first == KeywordClassifier().classify([BAD, GOOD, BAD])
 
 
-def test_another_version_another_company_and_another_genre_are_other_questions():
+def test_version_companies_and_genre_are_part_of_the_key():
     documents = [BAD, Document("", BAD.text, "zh", ("公司",)), Document("", BAD.text, "zh", (), "social"), Document(BAD.text, "", "zh")]
     assert len({cache_key(version, document) for version in ("a", "b") for document in documents}) == 8
-    memo, old, new = PredictionCache(), Counting("old"), Counting("new")
-    memo.classify(old, [BAD])
-    memo.classify(new, [BAD])
-    assert new.read == [BAD]
+    cache, old, new = PredictionCache(), CountingClassifier("old"), CountingClassifier("new")
+    cache.classify(old, [BAD])
+    cache.classify(new, [BAD])
+    assert new.classified == [BAD]
 
 
-def test_the_oldest_is_forgotten_first():
-    memo, model = PredictionCache(capacity=2), Counting()
+def test_the_least_recently_used_entry_is_evicted():
+    cache, model = PredictionCache(capacity=2), CountingClassifier()
     third = Document("", "third")
     for document in (BAD, GOOD, BAD, third, BAD, GOOD):
-        memo.classify(model, [document])
-    assert model.read == [BAD, GOOD, third, GOOD]
+        cache.classify(model, [document])
+    assert model.classified == [BAD, GOOD, third, GOOD]
 
 
-def test_a_batch_beyond_the_capacity_is_answered_whole():
+def test_a_batch_larger_than_the_capacity_is_classified_completely():
     documents = [Document("", f"text {n}") for n in range(50)]
-    assert len(PredictionCache(capacity=3).classify(Counting(), documents)) == 50
+    assert len(PredictionCache(capacity=3).classify(CountingClassifier(), documents)) == 50
 
 
-def test_a_model_that_answers_too_little_is_an_error_and_nothing_is_remembered():
-    class Short(Counting):
+def test_an_incomplete_prediction_is_an_error_and_is_not_cached():
+    class Incomplete(CountingClassifier):
         def classify(self, documents: Sequence[Document]) -> list[Prediction]:
             return super().classify(documents)[1:]
 
-    memo = PredictionCache()
+    cache = PredictionCache()
     with pytest.raises(ModelError, match="0 predictions for 1"):
-        memo.classify(Short(), [BAD])
-    assert memo.classify(Counting("counting-1"), [BAD])[0].sentiment != SentimentProbabilities(0, 0, 0)
+        cache.classify(Incomplete(), [BAD])
+    assert cache.classify(CountingClassifier("counting-1"), [BAD])[0].sentiment != SentimentProbabilities(0, 0, 0)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import cast
@@ -12,6 +13,7 @@ from core import metrics
 from core.errors import StoreError, StoreUnavailable
 from storage.store import Store
 from stream.worker.retry import DutyCycle, RetryPolicy, isolate, retrying
+from tests.helpers.strategies import examples
 
 
 class Clock:
@@ -124,3 +126,26 @@ def test_a_duty_cycle_rests_in_proportion_to_its_turns_and_counts_idle_time_as_r
     clock.now += 10
     turn(0.1)
     assert len(slept) == 3
+
+
+@examples(100)
+@given(st.integers(0, 200), st.sets(st.integers(0, 199), max_size=12))
+def test_isolate_finds_bad_items_in_few_calls_and_processes_good_ones_once(number: int, bad: set[int]):
+    bad = {item for item in bad if item < number}
+    done: list[int] = []
+    calls = 0
+
+    def act(some: Sequence[int]) -> list[int]:
+        nonlocal calls
+        calls += 1
+        if wrong := sorted(bad.intersection(some)):
+            raise ValueError(wrong[0])
+        done.extend(some)
+        return [-item for item in some]
+
+    good, blamed = isolate(range(number), act, lambda error: isinstance(error, ValueError))
+    assert good == [(item, -item) for item in range(number) if item not in bad]
+    assert [(item, error.args[0]) for item, error in blamed] == [(item, item) for item in sorted(bad)]
+    assert sorted(done) == [item for item in range(number) if item not in bad]
+    deep = math.ceil(math.log2(number)) if number > 1 else 0
+    assert calls <= (1 + 2 * min(len(bad) * deep, number - 1) if number else 0)

@@ -132,7 +132,8 @@ def test_the_json_has_the_explanation_and_a_link():
 def test_the_longest_explanation_fits_beside_the_longest_article():
     word, key = "\x01" * 40, "\x01" * 64
     worst = Why(
-        stories=10**9, more=True, decisive_count=10**9, decisive_article_ids=(key,) * MAX_DECISIVE, read=10**9, words=(WordCount(word=word, stories=1),) * 20,
+        stories=10**9, more=True, decisive_count=10**9, decisive_article_ids=(key,) * MAX_DECISIVE, read=10**9,
+        words=(WordCount(word=word, stories=1),) * 20,
         companies=(CompanyCount(company=key, stories=1),) * 20, first_source="\x01" * 200, first_at=NOON,
         chart=Chart(start=NOON, step_s=300, negative=(10**9,) * 100, expected=(1e300 / 3,) * 100),
     )  # fmt: skip
