@@ -106,7 +106,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "tokens.state.live": ("active", "有效"),
     "tokens.state.expired": ("expired", "已过期"),
     "tokens.state.revoked": ("revoked", "已吊销"),
-    "tokens.by": (" by {who}", "，由 {who} 吊销"),
+    "tokens.by": (" by {actor}", "，由 {actor} 吊销"),
     # the audit log
     "audit": ("Audit log", "审计日志"),
     "audit.help": ("Changes and logins. Entries are never changed or deleted", "变更与登录记录，不会被修改或删除"),
@@ -166,7 +166,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "did.dead letter dropped": ("dropped a dead letter", "丢弃死信"),
     "did.deliveries replayed": ("resent deliveries", "重发推送"),
     "did.webhook tested": ("sent a test message", "发送测试消息"),
-    "did.feed looked at": ("tested a feed", "测试订阅源"),
+    "did.feed previewed": ("tested a feed", "测试订阅源"),
     "did.feed added": ("added a feed", "添加订阅源"),
     "did.feed removed": ("removed a feed", "移除订阅源"),
     "did.model promoted": ("promoted a model version", "启用模型版本"),

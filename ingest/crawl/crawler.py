@@ -6,7 +6,7 @@
 The list of sources and the records of visits: ingest/crawl/sources.py.
 
 A visit ends in one transaction, so a crash never leaves half a visit. A failing source is visited less and less often, and never
-sooner than its server's Retry-After allows.
+before its server's Retry-After has passed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from core.errors import BadRecord, LocalStoreError, SourceError
 from core.log import get_logger
-from core.metrics import DEAD, FETCHES
+from core.metrics import DEAD_LETTERS, FETCHES
 from core.records import Article
 from ingest.articles import RawArticle, build_article
 from ingest.companies.gazetteer import Gazetteer
@@ -125,7 +125,7 @@ class Crawler:
             self._fetcher.close()
 
     def _apply_source_changes(self, due: dict[str, float], now: datetime) -> None:
-        """Update `due` to the current sources. A new one is due at once, whatever an earlier source of its name left behind."""
+        """Update `due` to the current sources. A new one is due at once, even if an earlier source of its name has stored state."""
         self.sources = self._source_list.sources()
         names = {source.name for source in self.sources}
         for name in [name for name in due if name not in names]:
@@ -193,7 +193,7 @@ class Crawler:
                 articles.append(self._article(source, entry, now))
             except BadRecord as error:
                 rejected += 1
-                DEAD.labels(error.stage).inc()
+                DEAD_LETTERS.labels(error.stage).inc()
                 log.warning("entry_refused", source=source.name, entry=key[:200], reason=error.reason)
         self._outbox.put(articles, source=source.name, state=after, seen=marks, now=now)
         return Visit(source.name, "ok", len(entries), len(articles), rejected)

@@ -125,7 +125,7 @@ class Outbox:
                 raise LocalStoreError(f"the outbox {self.path}: {error}") from error
 
     @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
+    def _read_access(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
             try:
                 yield self._db
@@ -171,7 +171,7 @@ class Outbox:
 
     def pending(self, limit: int, after: int = 0) -> list[PendingArticle]:
         """The oldest pending articles with a number greater than `after`, in order. Raises LocalStoreError."""
-        with self._reading() as db:
+        with self._read_access() as db:
             rows = db.execute("SELECT n, id, body FROM outbox WHERE part IS NULL AND n > ? ORDER BY n LIMIT ?", (after, limit))
             return [PendingArticle(number, key.encode(), body) for number, key, body in rows]
 
@@ -224,20 +224,20 @@ class Outbox:
 
     def state(self, source: str) -> SourceState:
         """Crawl state of a source; defaults for a new one. Raises LocalStoreError."""
-        with self._reading() as db:
+        with self._read_access() as db:
             row = db.execute("SELECT etag, last_modified, next_due, failures FROM sources WHERE name = ?", (source,)).fetchone()
         return SourceState(*row) if row else SourceState()
 
     def archive(self, key: str) -> ArchiveState:
         """Progress of the archive with this identity; zero for a new one. Raises LocalStoreError."""
-        with self._reading() as db:
+        with self._read_access() as db:
             row = db.execute("SELECT line, rows, complete FROM archives WHERE key = ?", (key,)).fetchone()
         return ArchiveState(row[0], row[1], bool(row[2])) if row else ArchiveState()
 
     def seen(self, source: str, entries: Sequence[str]) -> dict[str, int]:
         """Fingerprints of those entries of the source that were seen before. Raises LocalStoreError."""
         found: dict[str, int] = {}
-        with self._reading() as db:
+        with self._read_access() as db:
             for start in range(0, len(entries), 500):
                 part = entries[start : start + 500]
                 marks = ",".join("?" * len(part))
@@ -257,7 +257,7 @@ class Outbox:
 
     def counts(self) -> Counts:
         """Current counts, including other processes' articles; the last known ones if the file cannot be read."""
-        with suppress(LocalStoreError), self._reading() as db:
+        with suppress(LocalStoreError), self._read_access() as db:
             self._counts = Counts(*db.execute("SELECT pending, sent, size FROM totals").fetchone())
             OUTBOX.set(self._counts.pending)
         return self._counts

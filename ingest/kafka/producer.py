@@ -89,7 +89,7 @@ class BoundedProducer:
     def _submit(self, token: int, in_flight_message: _InFlight) -> None:
         if self._producer is None:
             self._producer = client.open_producer(self.bootstrap)
-        producer, era = self._producer, self._generation
+        producer, generation = self._producer, self._generation
         try:
             future = producer.send(self.topic, value=in_flight_message.value, key=in_flight_message.key)
         except client.fatal_errors() as error:
@@ -99,7 +99,7 @@ class BoundedProducer:
             raise BrokerError(f"Kafka at {self.bootstrap} accepts no messages ({client.describe_error(error)})") from error
 
         def succeeded(at: Any) -> None:
-            if era == self._generation:
+            if generation == self._generation:
                 self._reports.append(DeliveryReport(token, at.partition, at.offset))
                 self.wake.set()
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from core.errors import BrokerError, LocalStoreError
 from core.log import get_logger
-from core.metrics import DEAD
+from core.metrics import DEAD_LETTERS
 from ingest.kafka.outbox import Outbox
 from ingest.kafka.producer import BoundedProducer
 
@@ -83,7 +83,7 @@ class Publisher:
         for done in ended:
             if done.error and done.fatal:
                 log.error("article_rejected", number=done.token, error=done.error)
-                DEAD.labels("publish").inc()
+                DEAD_LETTERS.labels("publish").inc()
                 self._outbox.discard(done.token)
         again = [done for done in ended if done.error and not done.fatal]
         if again:

@@ -2,7 +2,7 @@
 
     byte order mark ─▶ UTF-16/32 by its zero bytes ─▶ strict UTF-8 ─▶ declared encoding ─▶ chardet ─▶ BadRecord
 
-A declared encoding is only used if the decoded text looks plausible: servers often declare what a template says. Cleaning
+A declared encoding is only used if the decoded text looks plausible: servers often declare a template's encoding. Cleaning
 removes what its rules list and keeps everything else; rules that keep only known characters delete Chinese in many tools.
 """
 

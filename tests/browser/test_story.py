@@ -20,7 +20,7 @@ from selenium import webdriver
 from selenium.webdriver.common.keys import Keys
 
 from tests.browser.conftest import Page
-from tests.terminal import Terminal
+from tests.helpers.terminal import Terminal
 
 CHOSEN = "seven grey herons"
 BREAKS_S = 240.0

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.flow.conftest import library_leftovers, what_stays
-from tests.helpers.worker import Installation
 from tests.helpers.servers import Kafka
+from tests.helpers.worker import Installation
 
 __all__ = ["library_leftovers", "what_stays"]
 

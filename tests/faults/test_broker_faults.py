@@ -19,9 +19,9 @@ from ingest.kafka.outbox import Outbox
 from ingest.kafka.producer import BoundedProducer
 from ingest.kafka.publisher import Publisher
 from tests.faults.wire import BOTH, Wire
-from tests.helpers.worker import Installation, Worker, article
 from tests.helpers.servers import Kafka, made
 from tests.helpers.waiting import until
+from tests.helpers.worker import Installation, Worker, article
 
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning")
 """kafka-python leaves sockets to a broker that is gone to the garbage collector, also while a test still runs."""
@@ -103,9 +103,9 @@ def carried_on(place: Installation, worker: Worker, feed: Feed) -> dict[str, Any
             feed.put(1)
             news += NEWS_S
         if worker.code is not None:
-            assert worker.ends() == 70, worker.log[-5:]
+            assert worker.wait() == 70, worker.log[-5:]
             worker = place.worker(session_timeout_s=SESSION_S, stuck_s=STUCK_S)
-            worker.says("ready")
+            worker.expect("ready")
         with contextlib.suppress(BrokerError):
             if feed.sent and lag(place.plan.broker, place.plan.group, place.names.articles) == 0 and worker.code is None:
                 return worker.stop()
@@ -163,7 +163,7 @@ def test_publisher_and_worker_outlive_the_fault_and_lose_and_double_nothing(
     fault: Callable[[Kafka, Wire], contextlib.AbstractContextManager[None]],
 ):
     worker = place.worker(session_timeout_s=SESSION_S, stuck_s=STUCK_S)
-    worker.says("ready")
+    worker.expect("ready")
     feed.put(100)
     worker.until_sum("score", "messages", 100)
     with fault(broker, wire):
@@ -183,11 +183,11 @@ def test_a_worker_without_its_topics_ends_and_says_what_to_do(broker: Kafka, tmp
     place = Installation(broker.bootstrap, tmp_path, topics=when == "deleted")
     worker = place.worker(topics_s=0.5)
     if when == "deleted":
-        worker.says("ready")
+        worker.expect("ready")
         admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap)
         admin.delete_topics([place.names.articles])
         admin.close()
-    assert worker.ends() == 70
+    assert worker.wait() == 70
     last = worker.log[-1]
     assert last["event"] == "worker ends"
     assert f"has no topic {place.names.articles}" in last["reason"]

@@ -16,9 +16,9 @@ import pytest
 from kafka.admin import KafkaAdminClient
 
 from tests.faults.faust_program import Plan
-from tests.helpers.worker import Installation
-from tests.program import Program
+from tests.helpers.process import Program
 from tests.helpers.servers import Kafka
+from tests.helpers.worker import Installation
 
 CHANGED = "Faust has changed: read docs/reliability.md"
 
@@ -53,7 +53,7 @@ def place(kafka_server: Kafka, tmp_path: Path) -> Place:
 def until_committed(program: Program, offset: int) -> list[str]:
     """What it says before Kafka has taken this offset."""
     try:
-        return program.says_at_last(f"committed {offset}", timeout_s=30)
+        return program.expect_eventually(f"committed {offset}", timeout_s=30)
     except (AssertionError, TimeoutError) as error:
         error.add_note(CHANGED)
         raise
@@ -72,10 +72,10 @@ def test_events_lose_the_message_whose_body_raises(place: Place):
         assert "raise 3" in words
         assert done(words) == ["0", "1", "2", "4", "5"], CHANGED
         first.terminate()
-        assert first.ends() == 0
+        assert first.wait() == 0
     place.numbers(6, 7)
     with place.faust(pattern="events") as second:
-        assert done([*second.says_at_last("done 6"), "done 6"]) == ["6"], CHANGED
+        assert done([*second.expect_eventually("done 6"), "done 6"]) == ["6"], CHANGED
 
 
 def test_take_loses_the_batch_whose_body_raises(place: Place):
@@ -95,7 +95,7 @@ def test_noack_take_loses_the_batch_whose_body_raises_and_then_does_not_stop(pla
         assert "raise 0 1 2 3 4" in words
         first.terminate()
         with pytest.raises(subprocess.TimeoutExpired):
-            first.ends(4)
+            first.wait(4)
     assert not {"0", "1", "2", "3", "4"} & set(done(words)), CHANGED
     assert place.committed() == 12, CHANGED
 
@@ -109,10 +109,10 @@ def test_a_crashing_supervisor_ends_the_app_and_loses_the_batch_as_well(place: P
     plan = {"pattern": pattern, "trouble": "raise", "at": 3, "supervisor": "mode.CrashingSupervisor", "wait_empty": wait_empty}
     for _ in range(5):
         with place.faust(**plan, session_timeout_s=2.0) as first:
-            first.says_at_last("raise 0 1 2 3 4")
+            first.expect_eventually("raise 0 1 2 3 4")
             with contextlib.suppress(subprocess.TimeoutExpired):
-                assert first.ends(8) == 1
-                assert done(first.says_at_last("its end")) == []
+                assert first.wait(8) == 1
+                assert done(first.expect_eventually("<exit>")) == []
                 break
         if place.committed() > 0:
             break
@@ -122,20 +122,20 @@ def test_a_crashing_supervisor_ends_the_app_and_loses_the_batch_as_well(place: P
 def test_take_without_waiting_for_bodies_loses_its_batch_at_a_stop_in_good_order(place: Place):
     place.numbers(0, 12)
     with place.faust(pattern="take", unhealthy_reason="hold", wait_empty=False) as first:
-        first.says_at_last("hold 0 1 2 3 4")
+        first.expect_eventually("hold 0 1 2 3 4")
         first.terminate()
-        assert "cancelled" in first.says_at_last("its end")
-        assert first.ends() == 0
+        assert "cancelled" in first.expect_eventually("<exit>")
+        assert first.wait() == 0
     assert place.committed() == 5, CHANGED
 
 
 def test_take_that_waits_for_bodies_finishes_its_batch_at_a_stop(place: Place):
     place.numbers(0, 12)
     with place.faust(pattern="take", unhealthy_reason="hold") as first:
-        first.says_at_last("hold 0 1 2 3 4")
+        first.expect_eventually("hold 0 1 2 3 4")
         first.terminate()
-        words = first.says_at_last("its end")
-        assert first.ends() == 0
+        words = first.expect_eventually("<exit>")
+        assert first.wait() == 0
     assert "cancelled" not in words
     assert done(words) == ["0", "1", "2", "3", "4"]
     assert place.committed() == 5
@@ -144,10 +144,10 @@ def test_take_that_waits_for_bodies_finishes_its_batch_at_a_stop(place: Place):
 def test_noack_take_without_waiting_for_bodies_commits_nothing_of_its_batch_at_a_stop(place: Place):
     place.numbers(0, 12)
     with place.faust(pattern="noack_take", unhealthy_reason="hold", wait_empty=False) as first:
-        first.says_at_last("hold 0 1 2 3 4")
+        first.expect_eventually("hold 0 1 2 3 4")
         first.terminate()
-        assert "cancelled" in first.says_at_last("its end")
-        assert first.ends() == 0
+        assert "cancelled" in first.expect_eventually("<exit>")
+        assert first.wait() == 0
     assert place.committed() == 0
 
 
@@ -155,11 +155,11 @@ def test_noack_take_without_waiting_for_bodies_commits_nothing_of_its_batch_at_a
 def test_what_is_killed_in_a_batch_comes_again(place: Place, pattern: str):
     place.numbers(0, 10)
     with place.faust(pattern=pattern, unhealthy_reason="hold", session_timeout_s=2.0) as first:
-        first.says_at_last("hold 0 1 2 3 4")
+        first.expect_eventually("hold 0 1 2 3 4")
         first.kill()
     assert place.committed() == 0
     with place.faust(pattern=pattern) as second:
-        words = second.says_at_last("done 9")
+        words = second.expect_eventually("done 9")
     assert done(words) == [str(n) for n in range(9)]
 
 
@@ -179,10 +179,10 @@ def test_a_blocking_body_keeps_its_place_in_the_group_but_stops_the_loop(place: 
     """Twice the session timeout: the consumer's own thread sends heartbeats. In a thread, all else goes on too."""
     place.numbers(0, 5)
     with place.faust(pattern="noack_take", unhealthy_reason=where, session_timeout_s=1.5) as first:
-        first.says_at_last(f"{where} 0 1 2 3 4")
-        first.says("still blocks")
+        first.expect_eventually(f"{where} 0 1 2 3 4")
+        first.expect("still blocks")
         assert place.members() == 1
-        first.says("the loop stood still" if where == "block" else "the loop went on")
+        first.expect("the loop stood still" if where == "block" else "the loop went on")
         assert "ready" not in until_committed(first, 5)
 
 
@@ -198,7 +198,7 @@ def test_a_typed_topic_loses_its_agent_to_one_malformed_message(place: Place):
     with place.faust(pattern="take", typed=True, handed=7) as first:
         words = until_committed(first, 2)
         place.publish([(None, b'{"n": %d}' % n) for n in range(2, 8)])
-        words += first.says_at_last("handed")
+        words += first.expect_eventually("handed")
         assert done(words) == ["0"], CHANGED
         # The first group of a new Kafka waits for its coordinator, and says so.
         assert [line for line in first.errors if "oordinator" not in line] == [], CHANGED

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from storage.store import open_store
-from tests.helpers.worker import Installation, Worker, article
 from tests.helpers.servers import ClickHouseServer, Kafka
 from tests.helpers.waiting import until
+from tests.helpers.worker import Installation, Worker, article
 
 
 def shared(place: Installation, server: ClickHouseServer) -> str:
@@ -22,14 +22,14 @@ def test_sigterm_between_batches_ends_cleanly_and_the_next_worker_goes_on(on_kaf
     """F2."""
     articles = [article(f"a{n}") for n in range(300)]
     first = on_kafka.worker(batch_max=16, slow_s=0.2)
-    first.says("ready")
+    first.expect("ready")
     on_kafka.publish(articles[:200])
     first.until_sum("score", "messages", 16)
     some = first.stop(timeout_s=30)
     assert 16 <= len(some["ids"]) < 200
     on_kafka.publish(articles[200:])
     second = on_kafka.worker()
-    second.says("ready")
+    second.expect("ready")
     second.until_sum("score", "messages", len(articles) - len(some["ids"]))
     held = second.stop()
     assert held["ids"] == sorted(item.id for item in articles)
@@ -40,7 +40,7 @@ def test_sigterm_in_a_batch_waits_for_it_and_commits_it(on_kafka: Installation):
     """F2: the signal comes while the batch is being stored."""
     articles = [article(f"a{n}") for n in range(32)]
     worker = on_kafka.worker(slow_s=3.0)
-    worker.says("ready")
+    worker.expect("ready")
     on_kafka.publish(articles)
     worker.until_event("slow")
     held = worker.stop(timeout_s=30)
@@ -55,14 +55,14 @@ def test_a_stop_that_takes_too_long_is_cut_off_and_its_batch_comes_again(on_kafk
     articles = [article(f"a{n}") for n in range(10)]
     on_kafka.publish(articles)
     stuck = on_kafka.worker(hang_after="articles", stop_s=1.0)
-    stuck.says("ready")
-    stuck.says("hanging")
+    stuck.expect("ready")
+    stuck.expect("hanging")
     stuck.terminate()
-    assert stuck.ends(20) == 70
+    assert stuck.wait(20) == 70
     assert stuck.log[-1]["reason"] == "the worker did not stop within 1 s"
     assert on_kafka.committed() == 0
     second = on_kafka.worker()
-    second.says("ready")
+    second.expect("ready")
     second.until_sum("score", "messages", 10)
     held = second.stop()
     assert (len(held["ids"]), held["doubled"], held["dead"]) == (10, 0, [])
@@ -73,17 +73,17 @@ def test_a_stop_without_its_last_commit_is_a_stop_and_that_batch_comes_again(on_
     """As when workers leave together and the group is rebalancing: what is not committed is done again, and doubles nothing."""
     articles = [article(f"a{n}") for n in range(200)]
     first = on_kafka.worker(batch_max=16, last_commit=how, leave_s=2.0)
-    first.says("ready")
+    first.expect("ready")
     on_kafka.publish(articles)
     first.until_sum("score", "messages", 16)
     first.terminate()
-    assert first.ends(25) == 0
+    assert first.wait(25) == 0
     assert "worker stopped without its last commit" in [line["event"] for line in first.log]
     done = sum(line["messages"] for line in first.log if line["event"] == "score")
     left = len(articles) - on_kafka.committed()
     assert left > len(articles) - done
     second = on_kafka.worker()
-    second.says("ready")
+    second.expect("ready")
     second.until_sum("score", "messages", left)
     held = second.stop()
     assert (held["ids"], held["doubled"], held["dead"]) == (sorted(item.id for item in articles), 0, [])
@@ -94,7 +94,7 @@ def test_workers_without_a_partition_are_well_and_stop_in_good_order(kafka_serve
     place = Installation(kafka_server.bootstrap, tmp_path, partitions=1)
     workers = [place.worker(roles=("score",), data_dir=str(tmp_path / str(number))) for number in range(3)]
     for worker in workers:
-        worker.says("ready")
+        worker.expect("ready")
     place.publish([article(f"a{n}") for n in range(60)])
     place.until_read(*workers)
     found = [len(worker.stop()["ids"]) for worker in workers]
@@ -114,12 +114,12 @@ def test_a_batch_longer_than_the_session_costs_work_at_worst(
     articles = [article(f"a{n}") for n in range(20)]
     place.publish(articles[:1])
     slow = place.worker(slow_s=slow_s, slow_batches=1, **common)
-    slow.says("ready")
+    slow.expect("ready")
     slow.until_event("slow")
     workers = [slow]
     if beside != "nobody":
         workers.append(place.worker(data_dir=str(tmp_path / "second"), **common))
-        workers[1].says("ready")
+        workers[1].expect("ready")
     if beside == "one who does not wait":
         workers[1].until_sum("score", "messages", 1)
         assert not any(line["event"] == "score" for line in slow.log)
@@ -144,12 +144,12 @@ def test_workers_that_come_and_go_lose_and_double_nothing(kafka_server: Kafka, c
         return place.worker(store=store, data_dir=str(tmp_path / uuid.uuid4().hex), batch_max=16)
 
     first = worker()
-    first.says("ready")
+    first.expect("ready")
     publish(0)
     second, third = worker(), worker()
     publish(1)
-    second.says("ready")
-    third.says("ready")
+    second.expect("ready")
+    third.expect("ready")
     publish(2)
     first.stop()
     publish(3)
@@ -157,7 +157,7 @@ def test_workers_that_come_and_go_lose_and_double_nothing(kafka_server: Kafka, c
     publish(4)
     fourth = worker()
     publish(5)
-    fourth.says("ready")
+    fourth.expect("ready")
     reader = open_store(store, tmp_path)
     ids = sorted(item.id for item in articles)
     until(lambda: reader.articles.totals().articles >= len(ids), "all are stored")

@@ -82,7 +82,7 @@ def test_a_store_that_is_away_for_a_while_is_waited_for(place: Installation, ser
     """The same process goes on; nothing is set aside."""
     articles = [article(f"a{n}") for n in range(50)]
     worker = place.worker(store=database, store_timeout_s=1.0)
-    worker.says("ready")
+    worker.expect("ready")
     place.publish(articles[:20])
     place.until_read(worker)
     with fault(server):
@@ -102,15 +102,15 @@ def test_a_store_that_stays_away_ends_the_worker_and_the_next_one_does_all(
     """Exit 70, no offset moved, no dead letter."""
     articles = [article(f"a{n}") for n in range(30)]
     worker = place.worker(store=database, store_timeout_s=0.5, patience_s=1.5)
-    worker.says("ready")
+    worker.expect("ready")
     worker.until_event("watch begins")
     with fault(server):
         place.publish(articles)
-        assert worker.ends() == 70
+        assert worker.wait() == 70
         assert "cannot be reached" in worker.log[-1]["error"]
         assert place.committed() == 0
     second = place.worker(store=database)
-    second.says("ready")
+    second.expect("ready")
     place.until_read(second)
     held = second.stop()
     assert held["ids"] == sorted(item.id for item in articles)
@@ -240,7 +240,7 @@ def test_a_full_disk_is_waited_for(kafka_server: Kafka, place: Installation, tmp
     filler = Path(f"/proc/{small.pid}/root{tmp_path}/small/data/filler")
     try:
         worker = place.worker(store=f"{small.address}/tocsin")
-        worker.says("ready")
+        worker.expect("ready")
         place.publish(articles[:20])
         place.until_read(worker)
         with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):

@@ -18,12 +18,12 @@ def test_a_worker_killed_in_a_batch_loses_and_doubles_nothing(place: Installatio
     """F1. After the articles are in and before the mentions are; and after all is stored and before anything is published."""
     articles = [article(f"a{n}", bad=n % 2 == 0, source=f"s{n % 3}") for n in range(60)] + [article("calm", minutes_ago=600)]
     first = place.worker(hang_after=moment, session_timeout_s=3.0)  # so long its partitions stay with it
-    first.says("ready")
+    first.expect("ready")
     place.publish(articles)
-    first.says("hanging")
+    first.expect("hanging")
     first.kill()
     second = place.worker()
-    second.says("ready")
+    second.expect("ready")
     second.until_idle(len(articles))
     held = second.stop()
     assert held["ids"] == sorted(item.id for item in articles)
@@ -39,14 +39,14 @@ def test_a_worker_killed_before_an_alert_is_told_or_logged_tells_it_once(on_kafk
     """
     desk = (Webhook(url=receiver.url, allow_private=True, name="desk"),)
     first = on_kafka.worker(hang_after=moment, webhooks=desk)
-    first.says("ready")
+    first.expect("ready")
     on_kafka.publish([article("calm", minutes_ago=600), *(article(f"a{n}", bad=True, source=f"s{n % 3}") for n in range(12))])
-    first.says("hanging")
+    first.expect("hanging")
     first.kill()
     sent = len(receiver.requests)
     assert sent == (1 if moment == "webhook" else 0)
     second = on_kafka.worker(webhooks=desk)
-    second.says("ready")
+    second.expect("ready")
     second.until_event("watch begins")
     on_kafka.until_read(second, topics=on_kafka.names)
     held = second.stop()
@@ -66,13 +66,13 @@ def test_a_fatal_error_exits_70_with_the_offsets_unmoved(on_kafka: Installation,
     articles = [article(f"a{n}") for n in range(30)]
     on_kafka.publish(articles)
     broken = on_kafka.worker(store_down=True, patience_s=2.0) if fault == "store down" else on_kafka.worker(hang_after="refuse all")
-    broken.says("ready")
-    assert broken.ends() == 70
+    broken.expect("ready")
+    assert broken.wait() == 70
     last = [line for line in broken.log if line["event"] == "worker ends"]
     assert len(last) == 1 and last[0]["exit_code"] == 70
     assert on_kafka.committed() == 0
     mended = on_kafka.worker()
-    mended.says("ready")
+    mended.expect("ready")
     mended.until_sum("score", "messages", 30)
     held = mended.stop()
     assert held["ids"] == sorted(item.id for item in articles)
@@ -84,9 +84,9 @@ def test_a_batch_that_never_ends_is_noticed(on_kafka: Installation):
     """The progress watchdog: a stuck thread cannot be woken, only replaced."""
     on_kafka.publish([article("a")])
     stuck = on_kafka.worker(hang_after="articles", stuck_s=2.0)
-    stuck.says("ready")
-    stuck.says("hanging")
-    assert stuck.ends(30) == 70
+    stuck.expect("ready")
+    stuck.expect("hanging")
+    assert stuck.wait(30) == 70
     assert "score has worked on one batch" in stuck.log[-1]["reason"]
     assert on_kafka.committed() == 0
 
@@ -94,8 +94,8 @@ def test_a_batch_that_never_ends_is_noticed(on_kafka: Installation):
 def test_an_event_loop_that_stands_still_is_noticed(on_kafka: Installation):
     """What blocks it holds up commits and heartbeats of Faust's own timers: the process ends, and the batch comes again."""
     blocked = on_kafka.worker(block_loop=True, stall_s=2.0)
-    blocked.says("ready")
-    assert blocked.ends(30) == 70
+    blocked.expect("ready")
+    assert blocked.wait(30) == 70
     assert "the event loop has stood still" in blocked.log[-1]["reason"]
 
 
@@ -105,13 +105,13 @@ def test_a_flood_of_bad_records_ends_the_worker_before_it_drains_the_topic(on_ka
     on_kafka.publish([*good, *bad])
     for _ in range(2):
         flooded = on_kafka.worker(dead_letter_max_ratio=0.5, batch_max=32)
-        flooded.says("ready")
-        assert flooded.ends() == 70
+        flooded.expect("ready")
+        assert flooded.wait() == 70
         assert "cannot be used" in flooded.log[-1]["error"]
     moved = on_kafka.committed()
     assert moved < len(good) + 200
     resigned = on_kafka.worker(dead_letter_max_ratio=1.0)
-    resigned.says("ready")
+    resigned.expect("ready")
     resigned.until_sum("score", "messages", len(good) + len(bad) - moved)
     held = resigned.stop()
     assert held["ids"] == sorted(item.id for item in good)
@@ -122,7 +122,7 @@ def test_messages_that_left_the_topic_unread_are_counted_and_said(on_kafka: Inst
     """F14. The first worker reads some; retention takes more than that while nobody reads; the second must not jump in silence."""
     articles = [article(f"a{n}") for n in range(90)]
     first = on_kafka.worker()
-    first.says("ready")
+    first.expect("ready")
     on_kafka.publish(articles[:30])
     first.until_sum("score", "messages", 30)
     first.stop()
@@ -136,7 +136,7 @@ def test_messages_that_left_the_topic_unread_are_counted_and_said(on_kafka: Inst
     admin.close()
     assert (read, left) == (30, 20)
     second = on_kafka.worker()
-    second.says("ready")
+    second.expect("ready")
     second.until_sum("score", "messages", 40)
     held = second.stop()
     assert len(held["ids"]) == 70
@@ -149,5 +149,5 @@ def test_messages_that_left_the_topic_unread_are_counted_and_said(on_kafka: Inst
 
 def test_a_broker_that_is_not_there_is_a_sentence(on_kafka: Installation):
     worker = on_kafka.worker(broker=f"127.0.0.1:{free_port()}")
-    assert worker.ends(60) == 70
+    assert worker.wait(60) == 70
     assert "worker ends" in [line["event"] for line in worker.log]

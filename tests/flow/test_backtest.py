@@ -45,7 +45,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
-def test_an_archive_is_scored_once_and_its_crisis_rings(settings: Path, capsys: pytest.CaptureFixture[str]):
+def test_an_archive_is_classified_once_and_its_crisis_alerts(settings: Path, capsys: pytest.CaptureFixture[str]):
     path = str(archive(settings))
     assert main(["backtest", path, "--json"]) == 0
     *rang, summary = lines(capsys)
@@ -83,6 +83,6 @@ def test_an_archive_is_scored_once_and_its_crisis_rings(settings: Path, capsys: 
         (["--store", "--from", "yesterday"], "--from yesterday: not a time"),
     ],
 )
-def test_mistakes_are_named(arguments: list[str], said: str, settings: Path, capsys: pytest.CaptureFixture[str]):
+def test_errors_are_reported(arguments: list[str], said: str, settings: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["backtest", *arguments]) == 2
     assert said in capsys.readouterr().err

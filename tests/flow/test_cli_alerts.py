@@ -11,11 +11,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from core.durations import span
+from core.durations import parse_duration
 from core.errors import InvalidInput
 from core.records import Alert, CompanyCount, Evidence, Why, WordCount, alert_id
 from domain.alert_lifecycle.verdicts import verdict_of
-from storage.store import Delivery, AlertGroup, Store, SuppressedDelivery, open_store
+from storage.store import AlertGroup, Delivery, Store, SuppressedDelivery, open_store
 from tests.helpers.servers import ClickHouseServer
 from tocsin.cli import main
 from tocsin.cli.common import results
@@ -86,7 +86,7 @@ def rows(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str, 
     return [json.loads(line) for line in run(capsys, *arguments, "--json").splitlines()]
 
 
-def test_an_alert_is_taken_given_on_noted_and_closed(store: Store, capsys: pytest.CaptureFixture[str]):
+def test_an_alert_is_acknowledged_assigned_commented_and_resolved(store: Store, capsys: pytest.CaptureFixture[str]):
     assert {row["series"]: row["state"] for row in rows(capsys, "list")} == {"topic:credit": "firing", "market:all": "firing"}
     assert "acknowledged by 王芳" in run(capsys, "ack", A, ONE.id, "--who", "王芳", "--because", "calling the issuer")
     assert [row["id"] for row in rows(capsys, "list", "--state", "acknowledged")] == [ONE.id]
@@ -109,7 +109,7 @@ def test_an_alert_is_taken_given_on_noted_and_closed(store: Store, capsys: pytes
     assert (first.actor, first.before, first.after) == ("王芳", "firing", "acknowledged: calling the issuer")
 
 
-def test_one_is_judged_and_the_last_word_counts(store: Store, capsys: pytest.CaptureFixture[str]):
+def test_the_last_verdict_counts(store: Store, capsys: pytest.CaptureFixture[str]):
     run(capsys, "judge", A, "false", "--who", "王芳", "--because", "旧闻")
     assert "verdict_right by 王芳" in run(capsys, "judge", A, "right", "--who", "王芳")
     assert verdict_of(store.alert_lifecycle.verdicts(OLD.detected_at)) == "right"
@@ -118,7 +118,7 @@ def test_one_is_judged_and_the_last_word_counts(store: Store, capsys: pytest.Cap
     assert main(["alerts", "judge", A, "perhaps"]) == 2
 
 
-def test_one_is_shown_with_who_was_told_and_who_was_not_and_why(store: Store, capsys: pytest.CaptureFixture[str]):
+def test_an_alert_is_shown_with_deliveries_and_suppressions(store: Store, capsys: pytest.CaptureFixture[str]):
     store.alerts.log([Delivery(alert_id=ONE.id, endpoint="desk", attempt=1, sent_at=NOW, status=503, error="HTTP 503")])
     store.alert_lifecycle.suppress(
         [SuppressedDelivery(alert_id=ONE.id, endpoint="夜班", cause="silence", owner="s", at=NOW, until=None, text="silenced by 王芳: x")]
@@ -138,7 +138,7 @@ def test_one_is_shown_with_who_was_told_and_who_was_not_and_why(store: Store, ca
     assert (row["deliveries"][0]["status"], row["suppressed_deliveries"][0]["cause"], row["inhibited"]["series"]) == (503, "silence", "market:all")
 
 
-def test_one_is_shown_with_the_group_in_which_it_went_out(store: Store, capsys: pytest.CaptureFixture[str]):
+def test_an_alert_is_shown_with_its_group(store: Store, capsys: pytest.CaptureFixture[str]):
     group = AlertGroup(id="0f" * 16, endpoint="desk", key="", at=NOW, firing=(ONE.id, TWO.id), new_alerts=(ONE.id, TWO.id))
     store.alert_groups.keep([group])
     store.alerts.log([Delivery(alert_id=group.subject, endpoint="desk", attempt=1, sent_at=NOW, status=204)])
@@ -148,7 +148,7 @@ def test_one_is_shown_with_the_group_in_which_it_went_out(store: Store, capsys: 
     assert (row["groups"][0]["firing"], row["deliveries"][0]["alert_id"]) == ([ONE.id, TWO.id], group.subject)
 
 
-def test_a_silence_is_made_seen_and_ended(store: Store, capsys: pytest.CaptureFixture[str]):
+def test_a_silence_is_created_listed_and_ended(store: Store, capsys: pytest.CaptureFixture[str]):
     command = ("silence", "--series", "topic:*", "--for", "14m", "--comment", "系统维护", "--who", "王芳")
     (made,) = rows(capsys, *command)
     assert datetime.fromisoformat(made["ends_at"]) - datetime.fromisoformat(made["starts_at"]) >= timedelta(minutes=14)
@@ -177,12 +177,12 @@ def test_a_silence_is_made_seen_and_ended(store: Store, capsys: pytest.CaptureFi
         (["ack", A, "--who", "tocsin"], "say who you are"),
         (["unsilence", "ffffffff"], "there is no such silence"),
         (["silence", "--series", "AAPL", "--for", "2h", "--comment", "x"], "no pattern of series"),
-        (["silence", "--series", "*", "--for", "soon", "--comment", "x"], "no length of time"),
+        (["silence", "--series", "*", "--for", "soon", "--comment", "x"], "not a duration"),
         (["list", "--since", "yesterday"], "is no time"),
         (["ack"], "Missing argument"),
     ],
 )
-def test_a_mistake_is_told_in_a_sentence_and_changes_nothing(
+def test_an_error_is_reported_and_changes_nothing(
     store: Store, capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
 ):
     assert says in run(capsys, *arguments, status=2)
@@ -190,23 +190,23 @@ def test_a_mistake_is_told_in_a_sentence_and_changes_nothing(
     assert store.silences.all() == []
 
 
-def test_a_beginning_that_two_ids_share_names_neither(store: Store, capsys: pytest.CaptureFixture[str]):
+def test_an_ambiguous_prefix_is_rejected(store: Store, capsys: pytest.CaptureFixture[str]):
     store.alerts.insert([msgspec.structs.replace(ONE, id=f"abcdef{n}") for n in range(2)] + [msgspec.structs.replace(ONE, id="abcd")])
     assert "2 or more alerts begin so (abcdef0, abcdef1)" in run(capsys, "ack", "abcde", status=2)
     assert "abcd topic:credit" in run(capsys, "ack", "abcd")
 
 
 @pytest.mark.parametrize(("text", "minutes"), [("45m", 45), ("2h", 120), ("1d12h", 2160), ("1W", 10_080)])
-def test_lengths_of_time_are_read(text: str, minutes: int):
-    assert span(text) == timedelta(minutes=minutes)
+def test_durations_are_parsed(text: str, minutes: int):
+    assert parse_duration(text) == timedelta(minutes=minutes)
     assert parse_time(text, NOW) == NOW - timedelta(minutes=minutes)
 
 
 @pytest.mark.parametrize("text", ["", "0m", "-2h", "2", "2h3", "999999w", "2 h"])
-def test_what_is_no_length_of_time_is_refused(text: str):
-    with pytest.raises(InvalidInput, match="length of time"):
-        span(text)
+def test_invalid_durations_are_rejected(text: str):
+    with pytest.raises(InvalidInput, match="not a duration"):
+        parse_duration(text)
 
 
-def test_times_are_read_with_their_zones():
+def test_times_are_parsed_with_their_zones():
     assert parse_time("2026-11-20T08:00:00+08:00", NOW) == parse_time("2026-11-20T00:00:00", NOW) == datetime(2026, 11, 20, tzinfo=UTC)

@@ -18,7 +18,7 @@ from domain.accounts import FREE, Failures, account_subject
 from domain.passwords import verify
 from storage.store import Store, open_store
 from tests.helpers.servers import ROOT, ClickHouseServer
-from tests.terminal import Terminal
+from tests.helpers.terminal import Terminal
 from tocsin.cli import main
 from tocsin.cli.common import results
 
@@ -43,7 +43,7 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> 
     return output.out if code == 0 else output.err
 
 
-def test_a_person_is_added_changed_and_shut_out(store: Store, capsys: pytest.CaptureFixture[str]):
+def test_an_account_is_added_changed_and_disabled(store: Store, capsys: pytest.CaptureFixture[str]):
     assert "nobody has an account" in said(capsys, "users", "list")
     password = said(capsys, "users", "add", "王芳", "--role", "analyst", "--who", "root").split()[-1]
     account = store.accounts.get("王芳")
@@ -94,10 +94,10 @@ def get(url: str, jar: http.cookiejar.CookieJar, form: dict[str, str] | None = N
         return urllib.parse.urlsplit(answer.url).path, answer.read().decode()
 
 
-def test_the_first_start_on_a_terminal_tells_the_password_once(store: Store):
+def test_the_first_start_on_a_terminal_shows_the_password_once(store: Store):
     terminal = Terminal("dashboard", "--port", "0")
     try:
-        link = terminal.says(r"(http://127\.0\.0\.1:\d+/)login#admin:([a-z0-9-]{19})")
+        link = terminal.expect(r"(http://127\.0\.0\.1:\d+/)login#admin:([a-z0-9-]{19})")
         url, password, jar = link[1], link[2], http.cookiejar.CookieJar()
         assert get(url, jar)[0] == "/login"
         assert get(url + "login", jar, {"name": "admin", "password": password})[0] == "/password"
@@ -108,14 +108,14 @@ def test_the_first_start_on_a_terminal_tells_the_password_once(store: Store):
         assert terminal.stop() == 0
     again = Terminal("dashboard", "--port", "0")
     try:
-        again.says(r"dashboard on http")
+        again.expect(r"dashboard on http")
     finally:
         assert again.stop() == 0
     assert "login#" not in again.text
     assert password not in repr(store.audit.latest()) + repr(store.client.query("SELECT * FROM accounts"))
 
 
-def test_what_is_no_terminal_is_told_nothing(store: Store):
+def test_no_password_is_shown_without_a_terminal(store: Store):
     process = subprocess.Popen([sys.executable, "-m", "tocsin", "dashboard", "--port", "0"], stderr=subprocess.PIPE, text=True, cwd=ROOT)
     assert process.stderr is not None
     log = ""

@@ -26,9 +26,9 @@ from ingest.kafka.outbox import Outbox
 from net import guarded_transport
 from net.address_policy import kind_of
 from net.retry_after import retry_after_s
-from tests.dripping import Dripping
+from tests.helpers.http_site import Response, Site
 from tests.helpers.shared_data import shared_dir
-from tests.site import Answer, Site
+from tests.helpers.slow_server import SlowServer
 from tests.helpers.waiting import until
 
 NOW = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)
@@ -77,10 +77,10 @@ def kept(outbox: Outbox) -> list[Article]:
     return [decode(row.body, Article) for row in outbox.pending(10_000)]
 
 
-def test_a_feed_becomes_articles_and_nothing_comes_twice(site, outbox, fetcher):
+def test_a_feed_becomes_articles_without_duplicates(site, outbox, fetcher):
     text = "<link>/a/1?utm_source=rss</link><pubDate>2026-11-22 11:00:00</pubDate>"
     text += "<description>&lt;p&gt;贵州茅台股价&lt;b&gt;下跌&lt;/b&gt;5%&lt;/p&gt;</description>"
-    site.pages["/feed"] = Answer(rss(("1", "茅台下跌", text), ("2", "Apple falls", "<link>javascript:alert(1)</link>")), etag='"v1"')
+    site.pages["/feed"] = Response(rss(("1", "茅台下跌", text), ("2", "Apple falls", "<link>javascript:alert(1)</link>")), etag='"v1"')
     crawl = crawler(outbox, fetcher, source(site.url + "/feed"))
     (visit,) = crawl.crawl_once(NOW)
     assert (visit.outcome, visit.entries, visit.published) == ("ok", 2, 2)
@@ -94,17 +94,17 @@ def test_a_feed_becomes_articles_and_nothing_comes_twice(site, outbox, fetcher):
     assert crawl.crawl_once(NOW) == []  # not due yet
     later = NOW + timedelta(seconds=200)
     assert crawl.crawl_once(later)[0].outcome == "not_modified"
-    assert site.seen[-1].headers["if-none-match"] == '"v1"'
+    assert site.requests[-1].headers["if-none-match"] == '"v1"'
 
-    site.pages["/feed"] = Answer(rss(("1", "茅台下跌", text.replace("5%", "7%")), ("2", "Apple falls", "")), etag='"v2"')
+    site.pages["/feed"] = Response(rss(("1", "茅台下跌", text.replace("5%", "7%")), ("2", "Apple falls", "")), etag='"v2"')
     assert crawl.crawl_once(later + timedelta(seconds=200))[0].published == 1
     articles = kept(outbox)
     assert len(articles) == 2, "the newer version took the place of the one that still waited"
     assert next(article for article in articles if article.id == chinese.id).text == "贵州茅台股价下跌7%"
 
 
-def test_a_crash_between_visits_loses_and_repeats_nothing(site, tmp_path, fetcher):
-    site.pages["/feed"] = Answer(rss(("1", "Fed holds rates", "")), modified="Sat, 21 Nov 2026 00:00:00 GMT")
+def test_a_crash_between_visits_loses_and_repeats_no_article(site, tmp_path, fetcher):
+    site.pages["/feed"] = Response(rss(("1", "Fed holds rates", "")), modified="Sat, 21 Nov 2026 00:00:00 GMT")
     first = Outbox(tmp_path / "o.sqlite", durable_broker=True)
     crawler(first, fetcher, source(site.url + "/feed")).crawl_once(NOW)
     first.close()
@@ -131,9 +131,9 @@ def test_a_crash_between_visits_loses_and_repeats_nothing(site, tmp_path, fetche
     ],
     ids=["seconds", "30,000 years", "5,000 digits", "a date", "a date far away", "a word", "less than none", "no date"],
 )
-def test_a_server_that_asks_for_a_pause_gets_it(site, outbox, header, wait_s, status, fetching):
+def test_retry_after_is_honoured(site, outbox, header, wait_s, status, fetching):
     date = format_datetime(datetime(2026, 11, 22, 4, 0, tzinfo=UTC), usegmt=True)
-    site.pages["/feed"] = Answer(status=status, headers={"Retry-After": header})
+    site.pages["/feed"] = Response(status=status, headers={"Retry-After": header})
     fetcher = fetching()
     with pytest.raises(SourceError, match=str(status)) as caught:
         fetcher.get(site.url + "/feed", allow_private=True)
@@ -142,30 +142,30 @@ def test_a_server_that_asks_for_a_pause_gets_it(site, outbox, header, wait_s, st
     assert retry_after_s(header, date) == wait_s
     if wait_s == 3_600:
         return
-    asked = len(site.seen)
+    asked = len(site.requests)
     with pytest.raises(SourceError, match="wait"):  # the whole host is left alone, not only this page
         fetcher.get(site.url + "/other", allow_private=True)
-    assert len(site.seen) == asked
+    assert len(site.requests) == asked
 
 
 @pytest.mark.parametrize("tag", ['"é"', '"v1"\r\nX-Evil: 1', '"\x07"', '"中"'])
-def test_a_tag_that_could_spoil_the_request_is_not_sent_back(site, fetcher, tag):
-    site.pages["/feed"] = Answer(b"x")
+def test_an_invalid_etag_is_not_sent_back(site, fetcher, tag):
+    site.pages["/feed"] = Response(b"x")
     assert fetcher.get(site.url + "/feed", etag=tag, last_modified=tag, allow_private=True).status == 200
-    headers = site.seen[-1].headers
+    headers = site.requests[-1].headers
     assert not {"if-none-match", "if-modified-since", "x-evil"} & headers.keys()
 
 
-def test_a_tag_of_other_letters_is_taken_and_does_no_harm(site, outbox, fetcher):
-    site.pages["/feed"] = Answer(rss(("1", "Fed holds rates", "")), etag='"é"')
+def test_a_non_ascii_etag_does_no_harm(site, outbox, fetcher):
+    site.pages["/feed"] = Response(rss(("1", "Fed holds rates", "")), etag='"é"')
     crawl = crawler(outbox, fetcher, source(site.url + "/feed"))
     assert crawl.crawl_once(NOW)[0].outcome == "ok"
     assert crawl.crawl_once(NOW + timedelta(hours=1))[0].outcome == "ok"
-    assert "if-none-match" not in site.seen[-1].headers
+    assert "if-none-match" not in site.requests[-1].headers
 
 
-def test_a_failing_source_is_asked_less_and_less_often(site, outbox, fetcher):
-    site.pages["/feed"] = Answer(status=500)
+def test_a_failing_source_is_visited_less_and_less_often(site, outbox, fetcher):
+    site.pages["/feed"] = Response(status=500)
     crawl = crawler(outbox, fetcher, source(site.url + "/feed", interval_s=60))
     crawl.crawl_once(NOW)
     first = outbox.state("wire").next_due - NOW.timestamp()
@@ -176,10 +176,10 @@ def test_a_failing_source_is_asked_less_and_less_often(site, outbox, fetcher):
     assert backoff_s(60, 1, 86_400) == 86_400
 
 
-def test_a_gzip_bomb_is_refused_before_it_is_unpacked(site, fetcher):
+def test_a_gzip_bomb_is_rejected_before_it_is_decompressed(site, fetcher):
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     bomb = b"".join(packer.compress(bytes(1 << 20)) for _ in range(512)) + packer.flush()  # 512 MB in half a MB
-    site.pages["/feed"] = Answer(bomb, headers={"Content-Encoding": "gzip"})
+    site.pages["/feed"] = Response(bomb, headers={"Content-Encoding": "gzip"})
     import tracemalloc
 
     tracemalloc.start()
@@ -190,14 +190,14 @@ def test_a_gzip_bomb_is_refused_before_it_is_unpacked(site, fetcher):
     assert peak < 40 << 20
 
 
-def test_gzip_is_unpacked_and_anything_else_refused(site, fetcher):
+def test_gzip_is_decompressed_and_other_encodings_are_rejected(site, fetcher):
     body = rss(("1", "涨停", ""))
-    site.pages["/gzip"] = Answer(gzip.compress(body[:40]) + gzip.compress(body[40:]), headers={"Content-Encoding": "gzip"})
+    site.pages["/gzip"] = Response(gzip.compress(body[:40]) + gzip.compress(body[40:]), headers={"Content-Encoding": "gzip"})
     assert fetcher.get(site.url + "/gzip", allow_private=True).body == body
-    site.pages["/short"] = Answer(gzip.compress(body)[:-12], headers={"Content-Encoding": "gzip"})
+    site.pages["/short"] = Response(gzip.compress(body)[:-12], headers={"Content-Encoding": "gzip"})
     with pytest.raises(SourceError, match="too early"):
         fetcher.get(site.url + "/short", allow_private=True)
-    site.pages["/br"] = Answer(body, headers={"Content-Encoding": "br"})
+    site.pages["/br"] = Response(body, headers={"Content-Encoding": "br"})
     with pytest.raises(SourceError, match="not offered"):
         fetcher.get(site.url + "/br", allow_private=True)
 
@@ -211,8 +211,8 @@ def drip(piece: bytes, every_s: float) -> Callable[[threading.Event], Iterator[b
 
 
 @pytest.mark.parametrize("chunks", [drip(b"x", 0.05), drip(b"x" * 65_536, 0)], ids=["slow drip", "endless flood"])
-def test_an_answer_without_end_is_cut_off(site, chunks, fetching):
-    site.pages["/feed"] = Answer(chunks=chunks)
+def test_an_endless_response_is_cut_off(site, chunks, fetching):
+    site.pages["/feed"] = Response(chunks=chunks)
     fetcher = fetching(deadline_s=1.0, max_bytes=4 << 20)
     begun = time.monotonic()
     with pytest.raises(SourceError, match=r"longer than|timed out"):
@@ -222,32 +222,32 @@ def test_an_answer_without_end_is_cut_off(site, chunks, fetching):
 
 @pytest.mark.parametrize("start", ["", "HTTP/1.1 200 OK\r\nX: "], ids=["status", "header"])
 @pytest.mark.parametrize("robots", [False, True], ids=["of a page", "of robots.txt"])
-def test_a_head_that_drips_is_cut_off(start, robots, fetching):
+def test_a_slow_response_header_is_cut_off(start, robots, fetching):
     """Each read of it succeeds: only the deadline over all of them ends it."""
-    with Dripping(start, robots=robots) as server:
+    with SlowServer(start, robots=robots) as server:
         fetcher = fetching(deadline_s=0.5)
         begun = time.monotonic()
         with pytest.raises(SourceError, match="robots.txt cannot be read" if robots else "timed out|took longer"):
             fetcher.get(server.url + "/feed", allow_private=True)
         assert time.monotonic() - begun < 2
-        assert len(server.asked) == 1
+        assert len(server.requests) == 1
 
 
-def test_redirects_are_followed_by_hand_and_not_for_ever(site, fetcher):
-    site.pages["/feed"] = Answer(rss(("1", "t", "")))
-    site.pages["/moved"] = Answer(status=301, headers={"Location": "/feed"})
+def test_redirects_are_followed_up_to_a_limit(site, fetcher):
+    site.pages["/feed"] = Response(rss(("1", "t", "")))
+    site.pages["/moved"] = Response(status=301, headers={"Location": "/feed"})
     assert fetcher.get(site.url + "/moved", allow_private=True).url == site.url + "/feed"
-    site.pages["/loop"] = Answer(status=302, headers={"Location": "/loop"})
+    site.pages["/loop"] = Response(status=302, headers={"Location": "/loop"})
     with pytest.raises(SourceError, match="redirects"):
         fetcher.get(site.url + "/loop", allow_private=True)
-    assert site.asked("/loop") == 6
+    assert site.request_count("/loop") == 6
     for target in ("file:///etc/passwd", "javascript:alert(1)", "ftp://example.com/", ""):
-        site.pages["/evil"] = Answer(status=302, headers={"Location": target})
+        site.pages["/evil"] = Response(status=302, headers={"Location": target})
         with pytest.raises(SourceError, match="not an http"):
             fetcher.get(site.url + "/evil", allow_private=True)
 
 
-def test_a_public_site_cannot_send_us_to_our_own_network(site, fetching):
+def test_a_public_site_cannot_redirect_to_a_private_address(site, fetching):
     """The name says public; the address it has decides, at the first hop and at each redirect."""
     port = int(site.url.rpartition(":")[2])
     answers = {"public.example": ["93.184.216.34", "127.0.0.1"], "rebinding.example": ["127.0.0.1"]}
@@ -255,10 +255,10 @@ def test_a_public_site_cannot_send_us_to_our_own_network(site, fetching):
     for host in ("public.example", "rebinding.example", "127.0.0.1", "[::ffff:127.0.0.1]", "[::1]"):
         with pytest.raises(SourceError, match="not a public address"):
             fetcher.get(f"http://{host}:{port}/feed")
-    assert site.seen == []
+    assert site.requests == []
 
 
-def test_a_redirect_is_vetted_as_a_first_hop_is(site, monkeypatch, fetching):
+def test_a_redirect_is_checked_like_a_first_request(site, monkeypatch, fetching):
     """An allowed host sends us on, to our own network or to the metadata service of a cloud; robots.txt may try it too."""
     asked: list[str] = []
     answers = {"public.example": ["127.0.0.1"], "inside.example": ["10.0.0.1"], "cloud.example": ["169.254.169.254"]}
@@ -272,54 +272,54 @@ def test_a_redirect_is_vetted_as_a_first_hop_is(site, monkeypatch, fetching):
     port = site.url.rpartition(":")[2]
     for target, private in [("inside.example", False), ("cloud.example", False), ("cloud.example", True), ("[::7f00:1]", True)]:
         for path in ("/feed", "/robots.txt"):
-            site.pages = {"/robots.txt": Answer(status=404), "/feed": Answer(b"x")}
-            site.pages[path] = Answer(status=302, headers={"Location": f"http://{target}/"})
+            site.pages = {"/robots.txt": Response(status=404), "/feed": Response(b"x")}
+            site.pages[path] = Response(status=302, headers={"Location": f"http://{target}/"})
             fetcher = fetching(resolver=resolve)
             with pytest.raises(SourceError, match="not a public address"):
                 fetcher.get(f"http://public.example:{port}/feed", allow_private=private)
             assert asked[-1] == target.strip("[]")
 
 
-def test_https_goes_to_the_vetted_address_and_checks_the_name(certified, fetching):
+def test_https_connects_to_the_checked_address_and_verifies_the_name(certified, fetching):
     """The connection goes to an address, the certificate is still held against the name."""
     with Site(certified) as site:
         port = int(site.url.rpartition(":")[2])
-        site.pages["/feed"] = Answer(b"x")
+        site.pages["/feed"] = Response(b"x")
         fetcher = fetching(resolver=lambda *_: ["127.0.0.1"])
         assert fetcher.get(f"https://wire.example:{port}/feed", allow_private=True).body == b"x"
         with pytest.raises(SourceError):
             fetcher.get(f"https://other.example:{port}/feed", allow_private=True)
-        assert site.asked("/feed") == 1
+        assert site.request_count("/feed") == 1
 
 
 @pytest.mark.parametrize("host", ["2130706433", "0x7f.1", "0", "127.1", "localhost"])
-def test_spellings_of_loopback_are_all_seen_through(site, host, fetching):
+def test_all_spellings_of_loopback_are_rejected(site, host, fetching):
     port = int(site.url.rpartition(":")[2])
     fetcher = fetching()
     with pytest.raises(SourceError, match="not a public address"):
         fetcher.get(f"http://{host}:{port}/feed")
-    assert site.seen == []
+    assert site.requests == []
 
 
-def test_robots_are_obeyed(site, fetching):
-    site.pages["/a"] = site.pages["/b"] = Answer(b"x")
-    site.pages["/robots.txt"] = Answer(b"User-agent: *\nDisallow: /a\n" + b"#" * 2_000_000 + b"\nDisallow: /b\n", content_type="text/plain")
+def test_robots_txt_is_obeyed(site, fetching):
+    site.pages["/a"] = site.pages["/b"] = Response(b"x")
+    site.pages["/robots.txt"] = Response(b"User-agent: *\nDisallow: /a\n" + b"#" * 2_000_000 + b"\nDisallow: /b\n", content_type="text/plain")
     fetcher = fetching()
     with pytest.raises(SourceError, match="robots"):
         fetcher.get(site.url + "/a", allow_private=True)
     assert fetcher.get(site.url + "/b", allow_private=True).status == 200, "rules behind the first 512 kB do not count"
-    assert (site.asked("/robots.txt"), site.asked("/a")) == (1, 0)
+    assert (site.request_count("/robots.txt"), site.request_count("/a")) == (1, 0)
 
 
 @pytest.mark.parametrize(
     ("answer", "allowed"),
-    [(Answer(status=404), True), (Answer(status=403), True), (Answer(status=500), False), (Answer(status=429), False),
-     (Answer(status=301, headers={"Location": "/rules"}), False), (Answer(status=302, headers={"Location": "/robots.txt"}), True)],
+    [(Response(status=404), True), (Response(status=403), True), (Response(status=500), False), (Response(status=429), False),
+     (Response(status=301, headers={"Location": "/rules"}), False), (Response(status=302, headers={"Location": "/robots.txt"}), True)],
     ids=["404", "403", "500", "429", "redirect to rules", "redirect loop"],
 )  # fmt: skip
-def test_a_missing_robots_allows_and_a_broken_one_forbids(site, answer, allowed, fetching):
-    site.pages["/feed"] = Answer(b"x")
-    site.pages["/rules"] = Answer(b"User-agent: *\nDisallow: /\n", content_type="text/plain")
+def test_a_missing_robots_txt_allows_and_an_unavailable_one_disallows(site, answer, allowed, fetching):
+    site.pages["/feed"] = Response(b"x")
+    site.pages["/rules"] = Response(b"User-agent: *\nDisallow: /\n", content_type="text/plain")
     site.pages["/robots.txt"] = answer
     fetcher = fetching()
     if allowed:
@@ -327,11 +327,11 @@ def test_a_missing_robots_allows_and_a_broken_one_forbids(site, answer, allowed,
     else:
         with pytest.raises(SourceError, match="robots"):
             fetcher.get(site.url + "/feed", allow_private=True)
-        assert site.asked("/feed") == 0
+        assert site.request_count("/feed") == 0
 
 
-def test_a_304_that_nobody_asked_for_is_an_error(site, fetcher):
-    site.pages["/feed"] = Answer(status=304)
+def test_an_unrequested_304_is_an_error(site, fetcher):
+    site.pages["/feed"] = Response(status=304)
     with pytest.raises(SourceError, match="304"):
         fetcher.get(site.url + "/feed", allow_private=True)
 
@@ -344,8 +344,8 @@ def test_short_entries_get_the_text_of_their_page(site, outbox, fetcher):
     ld = '<script type="application/ld+json">{"@type":"NewsArticle","datePublished":"2026-11-22T09:30:00+08:00"}</script>'
     body = f"<body><nav>首页 财经</nav><article><h1>比亚迪公告</h1>{paragraphs}</article></body>"
     html = f"<html><head><title>比亚迪公告</title>{ld}</head>{body}</html>"
-    site.pages["/page"] = Answer(html.encode("gb18030"), content_type="text/html; charset=gb2312")
-    site.pages["/feed"] = Answer(rss(("1", "比亚迪公告", "<link>/page</link>"), ("2", "没有页面", "<link>/gone</link>")))
+    site.pages["/page"] = Response(html.encode("gb18030"), content_type="text/html; charset=gb2312")
+    site.pages["/feed"] = Response(rss(("1", "比亚迪公告", "<link>/page</link>"), ("2", "没有页面", "<link>/gone</link>")))
     crawler(outbox, fetcher, source(site.url + "/feed", full_text="when_short")).crawl_once(NOW)
     full, bare = kept(outbox)
     assert "第5项议案" in full.text
@@ -356,14 +356,14 @@ def test_short_entries_get_the_text_of_their_page(site, outbox, fetcher):
 
 def test_the_loop_crawls_until_it_is_stopped(site, outbox, fetching):
     for number in range(5):
-        site.pages[f"/feed{number}"] = Answer(rss((str(number), f"Story {number}", "")))
+        site.pages[f"/feed{number}"] = Response(rss((str(number), f"Story {number}", "")))
     sources = [source(f"{site.url}/feed{number}", name=f"wire{number}", interval_s=0.2) for number in range(5)]
     fetcher = fetching()
     stop = threading.Event()
     thread = threading.Thread(target=crawler(outbox, fetcher, *sources).run, args=(stop,))
     thread.start()
     try:
-        until(lambda: min(site.asked(f"/feed{number}") for number in range(5)) >= 2, "each feed is fetched twice", 20)
+        until(lambda: min(site.request_count(f"/feed{number}") for number in range(5)) >= 2, "each feed is fetched twice", 20)
     finally:
         stop.set()
         thread.join(10)
@@ -371,31 +371,31 @@ def test_the_loop_crawls_until_it_is_stopped(site, outbox, fetching):
     assert len(kept(outbox)) == 5
 
 
-def test_a_full_outbox_stops_the_fetching(site, tmp_path, fetcher):
+def test_a_full_outbox_pauses_crawling(site, tmp_path, fetcher):
     """Nothing is dropped: the sources keep their news until there is room."""
-    site.pages["/feed"] = Answer(rss(("1", "t", "")))
+    site.pages["/feed"] = Response(rss(("1", "t", "")))
     box = Outbox(tmp_path / "small.sqlite", durable_broker=True, max_bytes=1)
     crawl = crawler(box, fetcher, source(site.url + "/feed", interval_s=0.1))
     crawl.crawl_once(NOW)
     assert box.full
-    asked = len(site.seen)
+    asked = len(site.requests)
     stop = threading.Event()
     thread = threading.Thread(target=crawl.run, args=(stop,))
     thread.start()
     stop.wait(0.3)
     stop.set()
     thread.join(10)
-    assert len(site.seen) == asked
+    assert len(site.requests) == asked
     box.close()
 
 
-def test_real_feeds_are_crawled_without_one_breaking_the_others(site, outbox, fetcher):
+def test_one_broken_feed_does_not_affect_real_feeds(site, outbox, fetcher):
     """feedparser's own test feeds: 1,800 odd, old and broken files."""
     root = shared_dir() / "data" / "feeds" / "feedparser"
     files = [path for folder in ("wellformed/rss", "wellformed/atom10", "encoding") for path in sorted((root / folder).rglob("*.xml"))]
     sources = []
     for number, path in enumerate(files):
-        site.pages[f"/{number}"] = Answer(path.read_bytes(), content_type="application/xml")
+        site.pages[f"/{number}"] = Response(path.read_bytes(), content_type="application/xml")
         sources.append(source(f"{site.url}/{number}", name=path.relative_to(root).as_posix()))
     visits = crawler(outbox, fetcher, *sources).crawl_once(NOW)
     assert len(visits) == len(files) > 300
@@ -409,18 +409,18 @@ def test_real_feeds_are_crawled_without_one_breaking_the_others(site, outbox, fe
     assert len(kept(outbox)) > 50
 
 
-def test_chinese_feeds_of_other_charsets_are_read_as_chinese(site, outbox, fetcher):
+def test_chinese_feeds_in_other_encodings_are_decoded(site, outbox, fetcher):
     words = "恆生指數收市下跌三百點，銀行股與地產股領跌，投資者擔心經濟增長放緩"
     for charset in ("big5", "gb18030", "utf-16", "utf-8"):
         body = rss((charset, words, "")).decode().replace('encoding="utf-8"', f'encoding="{charset}"').encode(charset)
-        site.pages[f"/{charset}"] = Answer(body, content_type="application/rss+xml")
+        site.pages[f"/{charset}"] = Response(body, content_type="application/rss+xml")
     crawl = crawler(outbox, fetcher, *(source(f"{site.url}/{charset}", name=charset) for charset in ("big5", "gb18030", "utf-16", "utf-8")))
     crawl.crawl_once(NOW)
     assert [article.title for article in kept(outbox)] == [words] * 4
 
 
 @pytest.mark.parametrize(("folder", "floor"), [("article_extraction_benchmark", 0.945), ("fundus", 0.945)])
-def test_extraction_is_as_good_as_it_was(site, fetcher, folder, floor):
+def test_extraction_quality_does_not_drop(site, fetcher, folder, floor):
     """Pages are fetched and extracted, and compared with what people marked: mean F1 of tokens. The floor may only rise."""
     root = shared_dir() / "data" / "pages" / folder
     if folder == "fundus":
@@ -433,7 +433,7 @@ def test_extraction_is_as_good_as_it_was(site, fetcher, folder, floor):
 
     scores = []
     for number, (key, expected) in enumerate(truth.items()):
-        site.pages[f"/{number}"] = Answer(paths[key].read_bytes(), content_type="text/html", headers={"Content-Encoding": "gzip"})
+        site.pages[f"/{number}"] = Response(paths[key].read_bytes(), content_type="text/html", headers={"Content-Encoding": "gzip"})
         fetched = fetcher.get(f"{site.url}/{number}", allow_private=True)
         scores.append(token_f1(pages.extract(fetched.body, url=fetched.url, content_type=fetched.content_type).text, expected))
     assert sum(scores) / len(scores) >= floor
@@ -447,7 +447,7 @@ def token_f1(found: str, expected: str) -> float:
     return 2 * common / max(1, sum(one.values()) + sum(two.values()))
 
 
-def test_times_of_pages_are_those_of_their_publishers():
+def test_page_times_match_their_publishers():
     from zoneinfo import ZoneInfo
 
     from ingest.crawl import pages

@@ -12,8 +12,8 @@ from core.records import Article, decode, encode
 from core.settings import Settings
 from ingest.kafka.outbox import Outbox
 from storage.store import DeadLetter, open_store
-from tests.helpers.worker import Installation, article
 from tests.helpers.servers import ClickHouseServer, Kafka
+from tests.helpers.worker import Installation, article
 from tocsin.cli import main
 from tocsin.services.dead_letter_service import find, replay
 
@@ -99,7 +99,7 @@ def test_over_kafka_the_same_bytes_go_again_and_what_is_refused_again_is_a_new_o
     place = Installation(kafka_server.bootstrap, tmp_path)
     address = f"{clickhouse_server.address}/{place.plan.prefix.rstrip('.')}"
     worker = place.worker(store=address)
-    worker.says("ready")
+    worker.expect("ready")
     place.publish([article("fine"), article("bad", text="poison")])
     worker.until_sum("score", "dead", 1)
     store = open_store(address, tmp_path)

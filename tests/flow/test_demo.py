@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.helpers.servers import ROOT
 
 
-def test_the_crisis_is_alerted_and_nothing_is_lost_or_doubled(tmp_path: Path):
+def test_the_demo_alerts_the_crisis_without_loss_or_duplicates(tmp_path: Path):
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TOCSIN_")}
     done = subprocess.run(
         [sys.executable, "-m", "tocsin", "demo", "--headless", "--until-alert", "--json", "--seed", "11"],

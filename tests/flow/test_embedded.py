@@ -28,11 +28,10 @@ from storage.store import open_store
 from tests.helpers.servers import ROOT
 from tests.helpers.waiting import until
 from tocsin.runtime.backfill import Backfill, load
-from tocsin.runtime.worker_process import WorkerProcess, counters, last_reason
 from tocsin.runtime.embedded import Stack, sole_owner
 from tocsin.runtime.embedded_broker import free_port
 from tocsin.runtime.threads import supervised_thread
-from tocsin.runtime.worker_process import WorkerProcessPlan
+from tocsin.runtime.worker_process import WorkerProcess, WorkerProcessPlan, counters, last_reason
 
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning")
 """kafka-python leaves sockets to a broker that is gone to the garbage collector, also while a test still runs (see conftest.py)."""
@@ -77,7 +76,7 @@ def stored(folder: Path) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("victim", ["worker", "broker"])
-def test_a_part_that_is_killed_comes_back_and_nothing_is_lost_or_doubled(victim: str, tmp_path: Path):
+def test_a_killed_process_is_restarted_without_loss_or_duplicates(victim: str, tmp_path: Path):
     rows, killed = 3000, threading.Event()
     said: list[str] = []
 
@@ -116,7 +115,7 @@ def test_a_part_that_is_killed_comes_back_and_nothing_is_lost_or_doubled(victim:
     assert not re.search("did not stop within|without its last commit", log), "nobody waits for a worker that waits for a dead broker"
 
 
-def test_a_broker_that_has_grown_is_restarted_and_nothing_is_lost_or_doubled(tmp_path: Path):
+def test_a_large_broker_is_restarted_without_loss_or_duplicates(tmp_path: Path):
     """Tansu frees nothing. It rests at 17 MB; these articles take it to some 34."""
     said: list[str] = []
     rows = 750
@@ -127,7 +126,7 @@ def test_a_broker_that_has_grown_is_restarted_and_nothing_is_lost_or_doubled(tmp
     assert stored(tmp_path) == (rows, 0)
 
 
-def test_an_interrupted_backfill_goes_on_and_bad_rows_are_named(tmp_path: Path):
+def test_an_interrupted_backfill_continues_and_reports_bad_rows(tmp_path: Path):
     path = archive(tmp_path, 2000)
     lines = path.read_text(encoding="utf-8").splitlines()
     lines[10], lines[20] = "{not json", '{"title": "", "text": ""}'
@@ -150,7 +149,7 @@ def test_an_interrupted_backfill_goes_on_and_bad_rows_are_named(tmp_path: Path):
     assert (third.read, third.resumed) == (0, 2000)
 
 
-def test_a_direct_backfill_stores_what_the_worker_stores_and_goes_on_after_an_interruption(tmp_path: Path):
+def test_a_direct_backfill_equals_the_worker_and_continues(tmp_path: Path):
     path = archive(tmp_path, 1500)
     lines = path.read_text(encoding="utf-8").splitlines()
     lines[10] = "{not json"
@@ -195,14 +194,14 @@ def contents(folder: Path) -> list[tuple[object, ...]]:
     return [(first[story], *rest) for story, *rest in (*articles, *keys, *mentions)]
 
 
-def test_a_worker_that_cannot_start_ends_the_whole_with_its_reason(tmp_path: Path):
+def test_a_worker_that_cannot_start_ends_everything_with_its_reason(tmp_path: Path):
     (tmp_path / "model").mkdir()
     broken = Settings(data_dir=str(tmp_path / "data"), model=str(tmp_path / "model"), log_format="json")
     with Stack(broken, dashboard=False) as stack, pytest.raises(TocsinError, match="manifest"):
         stack.wait_ready()
 
 
-def test_a_worker_whose_servers_are_away_says_that_later_may_help(tmp_path: Path):
+def test_a_worker_without_its_servers_exits_with_a_temporary_failure(tmp_path: Path):
     """Exit 75, not 2: who supervises it tries again, and does not take it for a person's mistake."""
     away = settings(tmp_path, broker=f"127.0.0.1:{free_port()}", store=f"clickhouse://127.0.0.1:{free_port()}/tocsin")
     node = WorkerProcess(lambda: WorkerProcessPlan(settings=away, dashboard=False, schedule=False), tmp_path / "log")
@@ -213,7 +212,7 @@ def test_a_worker_whose_servers_are_away_says_that_later_may_help(tmp_path: Path
     node.stop()
 
 
-def test_a_part_that_dies_is_told():
+def test_a_failed_thread_is_reported():
     def run() -> None:
         raise OSError("no such disk")
 
@@ -224,12 +223,12 @@ def test_a_part_that_dies_is_told():
     assert told == ["the publisher ended (OSError: no such disk)"]
 
 
-def test_two_on_one_data_folder_are_told_apart(tmp_path: Path):
+def test_a_data_folder_has_one_owner(tmp_path: Path):
     with sole_owner(tmp_path), pytest.raises(SettingsError, match="another tocsin uses the data folder"), sole_owner(tmp_path):
         pass
 
 
-def test_nothing_goes_on_when_the_parent_is_gone(tmp_path: Path):
+def test_all_processes_end_when_the_parent_is_killed(tmp_path: Path):
     code = f"""
 import os, signal
 from core.settings import Settings
@@ -255,6 +254,6 @@ def ended(pid: int) -> bool:
     return status.exists() and "State:\tZ" in status.read_text()
 
 
-def test_counters_are_summed_over_their_labels():
+def test_counters_are_summed_over_labels():
     text = '# TYPE tocsin_scored counter\ntocsin_scored_total{language="en"} 3\ntocsin_scored_total{language="zh"} 4\n'
     assert counters(text)["tocsin_scored_total"] == 7

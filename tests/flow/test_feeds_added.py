@@ -33,8 +33,8 @@ from ingest.crawl.sources import Source, read_visits
 from ingest.kafka.outbox import Outbox
 from storage.store import Store, open_store
 from tests.helpers.dashboard import callback_body
+from tests.helpers.http_site import Response, Site
 from tests.helpers.waiting import until
-from tests.site import Answer, Site
 from tocsin.runtime import crawler_bridge
 from tocsin.runtime.crawler_bridge import CrawlerBridge, running_bridge
 from tocsin.runtime.heartbeat import heartbeats
@@ -86,16 +86,16 @@ def rss(count: int, title: str = "海港财经", every: timedelta = timedelta(mi
     return f'<rss version="2.0"><channel><title>{title}</title>{"".join(items)}</channel></rss>'.encode()
 
 
-def test_a_look_tells_what_stands_there_and_stores_nothing(desk: StoredFeedService, store: Store, site: Site):
-    site.pages["/feed"] = Answer(rss(7))
+def test_a_preview_describes_the_feed_and_stores_nothing(desk: StoredFeedService, store: Store, site: Site):
+    site.pages["/feed"] = Response(rss(7))
     found = desk.preview(f" {site.url}/feed ", "王芳")
     assert (found.title, found.kind, found.language, found.entries, found.problems) == ("海港财经", "rss20", "zh", 7, ())
     assert [entry.title for entry in found.newest] == [f"第{n}条 快讯" for n in range(5)]
     assert found.interval_s == 600
-    assert [asked.path for asked in site.seen] == ["/robots.txt", "/feed"]
+    assert [asked.path for asked in site.requests] == ["/robots.txt", "/feed"]
     assert store.feeds.all() == []
     (noted,) = store.audit.latest(5)
-    assert (noted.actor, noted.action, noted.target) == ("王芳", "feed looked at", f"{site.url}/feed")
+    assert (noted.actor, noted.action, noted.target) == ("王芳", "feed previewed", f"{site.url}/feed")
 
 
 @pytest.mark.parametrize(
@@ -111,14 +111,14 @@ def test_a_look_tells_what_stands_there_and_stores_nothing(desk: StoredFeedServi
         (rss(201), {"many"}),
     ],
 )
-def test_a_look_says_what_is_odd(desk: StoredFeedService, site: Site, feed: bytes, problems: set[str]):
-    site.pages["/feed"] = Answer(feed)
+def test_a_preview_lists_problems(desk: StoredFeedService, site: Site, feed: bytes, problems: set[str]):
+    site.pages["/feed"] = Response(feed)
     assert {problem.key for problem in desk.preview(f"{site.url}/feed", "Ann").problems} == problems
 
 
-def test_a_look_follows_a_redirect_and_knows_the_sources_that_there_are(desk: StoredFeedService, site: Site):
-    site.pages["/old"] = Answer(status=301, headers={"Location": "/feed"})
-    site.pages["/feed"] = Answer(rss(2))
+def test_a_preview_follows_redirects_and_knows_existing_sources(desk: StoredFeedService, site: Site):
+    site.pages["/old"] = Response(status=301, headers={"Location": "/feed"})
+    site.pages["/feed"] = Response(rss(2))
     desk.add(NewFeed(name="mine", url=f"{site.url}/feed"), "Ann")
     keys = [(problem.key, dict(problem.values)) for problem in desk.preview(f"{site.url}/old", "Ann").problems]
     assert keys == [("known", {"name": "mine"}), ("moved", {"url": f"{site.url}/feed"})]
@@ -138,26 +138,26 @@ def test_a_look_follows_a_redirect_and_knows_the_sources_that_there_are(desk: St
         ("http://[::1]/feed", "not a public address"),
     ],
 )
-def test_a_look_goes_nowhere_that_the_crawler_may_not(store: Store, url: str, why: str):
+def test_a_preview_obeys_the_crawlers_limits(store: Store, url: str, why: str):
     desk = StoredFeedService(Settings(), store, lambda: datetime.now(UTC))
     with pytest.raises((UserError, SourceError), match=why):
         desk.preview(url, "Ann")
 
 
-def test_what_is_allowed_of_private_addresses_is_no_way_to_a_clouds_own(desk: StoredFeedService, site: Site):
-    site.pages["/feed"] = Answer(status=302, headers={"Location": "http://169.254.169.254/latest"})
+def test_cloud_metadata_addresses_are_always_rejected(desk: StoredFeedService, site: Site):
+    site.pages["/feed"] = Response(status=302, headers={"Location": "http://169.254.169.254/latest"})
     with pytest.raises(SourceError, match="not a public address"):
         desk.preview(f"{site.url}/feed", "Ann")
 
 
-def test_a_look_ends_in_time_and_says_what_no_feed_is(desk: StoredFeedService, site: Site):
+def test_a_preview_times_out_and_rejects_other_content(desk: StoredFeedService, site: Site):
     def drips(closing: threading.Event) -> Iterator[bytes]:
         while not closing.wait(0.05):
             yield b" "
 
-    site.pages["/slow"] = Answer(chunks=drips)
-    site.pages["/page"] = Answer(b"<html><body>news</body></html>", content_type="text/html")
-    site.pages["/bomb"] = Answer(b"<!DOCTYPE x [<!ENTITY a 'b'>]><rss/>")
+    site.pages["/slow"] = Response(chunks=drips)
+    site.pages["/page"] = Response(b"<html><body>news</body></html>", content_type="text/html")
+    site.pages["/bomb"] = Response(b"<!DOCTYPE x [<!ENTITY a 'b'>]><rss/>")
     began = time.monotonic()
     with pytest.raises(SourceError):
         desk.preview(f"{site.url}/slow", "Ann")
@@ -181,7 +181,7 @@ def test_a_look_ends_in_time_and_says_what_no_feed_is(desk: StoredFeedService, s
         ({"url": "ftp://x"}, "not an http"),
     ],
 )
-def test_what_cannot_be_a_source_is_not_added(desk: StoredFeedService, store: Store, changes: dict[str, Any], why: str):
+def test_an_invalid_source_is_not_added(desk: StoredFeedService, store: Store, changes: dict[str, Any], why: str):
     desk.add(NewFeed(name="taken", url="https://news.example/a"), "Ann")
     given: dict[str, Any] = {"name": "x", "url": "https://other.example/a", **changes}
     with pytest.raises(UserError, match=why):
@@ -213,11 +213,11 @@ def _swift(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_swift")
-def test_a_feed_that_is_added_is_crawled_within_seconds_and_left_when_it_is_removed(
+def test_an_added_feed_is_crawled_until_it_is_removed(
     desk: StoredFeedService, store: Store, site: Site, tmp_path: Path
 ):
-    site.pages["/file"] = Answer(rss(1, link="https://paper.example/1"))
-    site.pages["/feed"] = Answer(rss(3))
+    site.pages["/file"] = Response(rss(1, link="https://paper.example/1"))
+    site.pages["/feed"] = Response(rss(3))
     of_file = Source(name="of file", url=f"{site.url}/file", allow_private=True)
     with (
         crawling(tmp_path, of_file) as (_, outbox),
@@ -238,15 +238,15 @@ def test_a_feed_that_is_added_is_crawled_within_seconds_and_left_when_it_is_remo
             desk.add(NewFeed(name="of file", url=f"{site.url}/other"), "Ann")
         desk.remove("海港", "Ann")
         until(lambda: [visit.source for visit in store.visits.all()] == ["of file"], "it is left", PATIENCE_S)
-        asked = len(site.seen)
-        site.pages["/right"] = Answer(rss(2, link="https://news.example/another"))
+        asked = len(site.requests)
+        site.pages["/right"] = Response(rss(2, link="https://news.example/another"))
         desk.add(NewFeed(name="海港", url=f"{site.url}/right", interval_s=10.0), "Ann")
         until(
             lambda: any(visit.outcome == "ok" and visit.url.endswith("right") for visit in store.visits.all()),
             "under another address",
             PATIENCE_S,
         )
-        assert all(each.path != "/feed" for each in site.seen[asked:])
+        assert all(each.path != "/feed" for each in site.requests[asked:])
         (crawler,) = store.heartbeats.latest(datetime.now(UTC) - timedelta(minutes=1))
         assert (crawler.roles, crawler.state) == (("crawl",), "ready")
     with contextlib.closing(CrawlerMailbox(tmp_path / "crawler.sqlite")) as mailbox:
@@ -255,8 +255,8 @@ def test_a_feed_that_is_added_is_crawled_within_seconds_and_left_when_it_is_remo
     assert crawler.state == "ended"
 
 
-def test_feeds_are_crawled_over_a_restart_and_while_no_store_answers(desk: StoredFeedService, store: Store, site: Site, tmp_path: Path):
-    site.pages["/feed"] = Answer(rss(2))
+def test_added_feeds_are_crawled_after_a_restart_without_a_store(desk: StoredFeedService, store: Store, site: Site, tmp_path: Path):
+    site.pages["/feed"] = Response(rss(2))
     desk.add(NewFeed(name="mine", url=f"{site.url}/feed"), "Ann")
     with contextlib.closing(CrawlerMailbox(tmp_path / "crawler.sqlite")) as mailbox:
         CrawlerBridge(mailbox, store).step()
@@ -264,8 +264,8 @@ def test_feeds_are_crawled_over_a_restart_and_while_no_store_answers(desk: Store
         until(lambda: "mine" in read_visits(mailbox) and read_visits(mailbox)["mine"].outcome == "ok", "it is visited", PATIENCE_S)
 
 
-def test_a_failing_source_says_why_and_how_often(store: Store, site: Site, tmp_path: Path):
-    site.pages["/feed"] = Answer(status=500)
+def test_a_failing_source_reports_reason_and_count(store: Store, site: Site, tmp_path: Path):
+    site.pages["/feed"] = Response(status=500)
     given = Source(name="bad", url=f"{site.url}/feed", allow_private=True, interval_s=1)
     now = datetime.now(UTC).replace(microsecond=0)
     with (
@@ -279,7 +279,7 @@ def test_a_failing_source_says_why_and_how_often(store: Store, site: Site, tmp_p
         found = read_visits(mailbox)["bad"]
         assert (found.outcome, found.failures, found.ok_at) == ("failed", 3, None)
         assert "answered 500" in found.error
-        site.pages["/feed"] = Answer(rss(3))
+        site.pages["/feed"] = Response(rss(3))
         crawler.crawl_once(now + timedelta(hours=9))
         found = read_visits(mailbox)["bad"]
         assert (found.outcome, found.failures, found.error, found.entries) == ("ok", 0, "", 3)
@@ -289,8 +289,8 @@ def test_a_failing_source_says_why_and_how_often(store: Store, site: Site, tmp_p
     assert msgspec.structs.replace(stored, next_at=found.next_at) == found
 
 
-def test_entries_that_are_refused_are_counted_for_a_week(site: Site, tmp_path: Path):
-    site.pages["/feed"] = Answer(b'<rss version="2.0"><channel><item><guid>a</guid></item><item><title>news</title></item></channel></rss>')
+def test_rejected_entries_are_counted_for_a_week(site: Site, tmp_path: Path):
+    site.pages["/feed"] = Response(b'<rss version="2.0"><channel><item><guid>a</guid></item><item><title>news</title></item></channel></rss>')
     given = Source(name="odd", url=f"{site.url}/feed", allow_private=True, interval_s=1)
     now = datetime.now(UTC).replace(microsecond=0)
     with (
@@ -303,7 +303,7 @@ def test_entries_that_are_refused_are_counted_for_a_week(site: Site, tmp_path: P
             assert read_visits(mailbox)["odd"].refused == refused
 
 
-def test_a_process_says_that_it_is_there_what_it_is_and_when_it_ends(store: Store):
+def test_a_process_writes_heartbeats_until_it_ends(store: Store):
     ready, model = threading.Event(), [""]
 
     def last() -> Any:
@@ -319,17 +319,17 @@ def test_a_process_says_that_it_is_there_what_it_is_and_when_it_ends(store: Stor
     assert len(store.heartbeats.latest(datetime.now(UTC) - timedelta(minutes=1))) == 1
 
 
-def test_the_usual_gap_decides_how_often_to_visit():
+def test_the_median_gap_decides_the_interval():
     now = datetime.now(UTC)
     assert interval([]) == interval([now]) == 300
     assert [interval([now - n * timedelta(seconds=gap) for n in range(5)]) for gap in (1, 300, 3_700, 86_400)] == [60, 120, 1_800, 3_600]
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_the_page_tests_adds_and_removes(desk: StoredFeedService, store: Store, site: Site, language: str):
+def test_the_page_previews_adds_and_removes_feeds(desk: StoredFeedService, store: Store, site: Site, language: str):
     app = create_app(store, Settings(dashboard_login="none"), cache=Cache(first_read_wait_s=5), services=Services(feeds=desk))
     client = app.server.test_client()
-    site.pages["/feed"] = Answer(rss(3, title="<script>x</script>"))
+    site.pages["/feed"] = Response(rss(3, title="<script>x</script>"))
 
     def ask(output: str, changed: str, **values: Any) -> str:
         sent = callback_body(app, output, view_data={"lang": language}, **values) | {"changedPropIds": [changed]}
@@ -359,7 +359,7 @@ def test_the_page_tests_adds_and_removes(desk: StoredFeedService, store: Store, 
 @pytest.mark.parametrize(
     ("role", "ids"), [("viewer", set()), ("analyst", {"sr-url", "sr-look"}), ("admin", {"sr-url", "sr-look", "sr-add", "sr-remove"})]
 )
-def test_the_form_is_what_a_role_may_use(role: Role, ids: set[str], language: Language):
+def test_the_form_depends_on_the_role(role: Role, ids: set[str], language: Language):
     with flask.Flask("x").test_request_context():
         flask.g.person = Person(name="x", role=role)
         for page in (sources, system):

@@ -13,8 +13,8 @@ import pytest
 
 from core.errors import SourceError
 from ingest.crawl.fetcher import Fetched, Fetcher
-from tests.dripping import Dripping
-from tests.site import Answer, Site
+from tests.helpers.http_site import Response, Site
+from tests.helpers.slow_server import SlowServer
 from tests.helpers.waiting import until
 
 FEED = b'<?xml version="1.0"?><rss version="2.0"><channel><title>wire</title></channel></rss>'
@@ -53,11 +53,11 @@ def nothing_left() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("start", ["", "HTTP/1.1 200 OK\r\nX: "], ids=["status", "header"])
-def test_a_request_whose_answer_has_not_begun_ends_at_once(start):
-    with nothing_left(), Dripping(start, every_s=30.0) as server:
+def test_a_request_without_a_response_is_cancelled(start):
+    with nothing_left(), SlowServer(start, every_s=30.0) as server:
         fetcher = Fetcher(host_delay_s=0)
         fetching = Fetching(fetcher, server.url + "/feed")
-        until(lambda: server.asked, "it is asked", 5)
+        until(lambda: server.requests, "it is asked", 5)
         fetcher.close()
         fetching.ends()
         assert fetching.fetched is None
@@ -66,7 +66,7 @@ def test_a_request_whose_answer_has_not_begun_ends_at_once(start):
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
-def test_an_answer_that_is_cut_is_never_taken_for_a_whole_one(tls, request):
+def test_a_truncated_response_is_an_error(tls, request):
     """Without a length, the end of the connection is the end of the answer: a feed without its last entries, kept for the whole of it."""
     sent = threading.Event()
 
@@ -78,7 +78,7 @@ def test_an_answer_that_is_cut_is_never_taken_for_a_whole_one(tls, request):
     context = request.getfixturevalue("certified") if tls else None
     with nothing_left(), Site(context) as site:
         url = f"http{'s' if tls else ''}://wire.example:{site.url.rpartition(':')[2]}/feed"
-        site.pages["/feed"] = Answer(chunks=halves)
+        site.pages["/feed"] = Response(chunks=halves)
         fetcher = Fetcher(host_delay_s=0, resolver=lambda *_: ["127.0.0.1"])
         fetching = Fetching(fetcher, url)
         assert sent.wait(5)
@@ -89,8 +89,8 @@ def test_an_answer_that_is_cut_is_never_taken_for_a_whole_one(tls, request):
         del fetcher, fetching
 
 
-def test_a_connection_that_comes_about_too_late_is_closed(site):
-    site.pages["/feed"] = Answer(FEED)
+def test_a_late_connection_is_closed(site):
+    site.pages["/feed"] = Response(FEED)
     asked, closed = threading.Event(), threading.Event()
 
     def resolve(_host: str, _port: int) -> list[str]:
@@ -106,12 +106,12 @@ def test_a_connection_that_comes_about_too_late_is_closed(site):
         closed.set()
         fetching.ends()
         assert fetching.fetched is None
-        assert site.seen == []
+        assert site.requests == []
         del fetcher, fetching
 
 
-def test_what_is_kept_open_is_closed_and_nothing_is_fetched_any_more(site):
-    site.pages["/feed"] = Answer(FEED)
+def test_kept_connections_are_closed_and_later_requests_fail(site):
+    site.pages["/feed"] = Response(FEED)
     with nothing_left():
         fetcher = Fetcher(host_delay_s=0)
         assert fetcher.get(site.url + "/feed", allow_private=True).body == FEED
@@ -119,17 +119,17 @@ def test_what_is_kept_open_is_closed_and_nothing_is_fetched_any_more(site):
         fetcher.close()
         with pytest.raises(SourceError, match="closing"):
             fetcher.get(site.url + "/feed", allow_private=True)
-        assert site.asked("/feed") == 1
+        assert site.request_count("/feed") == 1
         del fetcher
 
 
-def test_many_that_fetch_while_it_is_closed_leave_nothing(site):
+def test_closing_during_many_requests_leaks_nothing(site):
     """Each is somewhere else then: at its turn, connecting, reading, between two requests."""
-    site.pages["/feed"] = Answer(FEED)
+    site.pages["/feed"] = Response(FEED)
     for pause_s in (0.0, 0.002, 0.005, 0.01, 0.02):
         with nothing_left():
             fetcher = Fetcher(host_delay_s=0)
-            before = len(site.seen)
+            before = len(site.requests)
 
             def fetch(fetcher: Fetcher = fetcher) -> None:
                 with contextlib.suppress(SourceError):
@@ -139,7 +139,7 @@ def test_many_that_fetch_while_it_is_closed_leave_nothing(site):
             threads = [threading.Thread(target=fetch, daemon=True) for _ in range(8)]
             for thread in threads:
                 thread.start()
-            until(lambda before=before: len(site.seen) > before, "it is asked again", 5)  # type: ignore[misc]
+            until(lambda before=before: len(site.requests) > before, "it is asked again", 5)  # type: ignore[misc]
             time.sleep(pause_s)
             fetcher.close()
             for thread in threads:

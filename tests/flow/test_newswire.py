@@ -63,7 +63,7 @@ def client(newswire):
         yield session
 
 
-def test_feeds_and_archives_together_hold_the_ledger_once(newswire, client, clock):
+def test_feeds_and_archives_together_have_every_article_once(newswire, client, clock):
     clock.on(60)
     entries = []
     for row in newswire.sources():
@@ -79,7 +79,7 @@ def test_feeds_and_archives_together_hold_the_ledger_once(newswire, client, cloc
 
 
 @pytest.mark.parametrize("paper", PAPERS, ids=lambda paper: paper.slug)
-def test_feeds_carry_the_text_or_only_its_lead(newswire, client, paper):
+def test_feeds_have_the_full_text_or_the_lead(newswire, client, paper):
     for name, full in (("feed", paper.full), ("archive", True)):
         answer = client.get(f"{newswire.url_of(paper)}/{name}.xml")
         entries = feeds.parse(answer.content, url=str(answer.url), content_type=answer.headers["content-type"])
@@ -105,7 +105,7 @@ def test_names_and_prices_survive_markup(newswire, client):
         assert page.text.replace("\n", " ") == article.text.replace("\n", " ")
 
 
-def test_pages_give_back_title_text_and_time(newswire, client):
+def test_pages_give_title_text_and_time(newswire, client):
     for article in newswire.published()[::7]:
         answer = client.get(article.url)
         page = pages.extract(answer.content, url=article.url, content_type=answer.headers["content-type"])
@@ -142,7 +142,7 @@ def test_unchanged_feeds_are_not_sent_again(newswire, client, clock):
     assert client.get(path, headers={"If-Modified-Since": modified}).status_code == 200
 
 
-def test_no_second_brings_news_after_it_was_served(newswire, client, clock):
+def test_a_served_second_never_gets_more_articles(newswire, client, clock):
     """Last-Modified counts whole seconds: what is published within a second must all be there at its beginning."""
     path = f"{newswire.url_of(PAPERS[0])}/feed.xml"
     clock.now = clock.now.replace(microsecond=0)
@@ -154,7 +154,7 @@ def test_no_second_brings_news_after_it_was_served(newswire, client, clock):
         clock.on(-0.999)
 
 
-def test_gzip_only_for_who_accepts_it(newswire, client):
+def test_gzip_only_for_clients_that_accept_it(newswire, client):
     path = f"{newswire.url_of(PAPERS[4])}/archive.xml"
     with client.stream("GET", path, headers={"Accept-Encoding": "gzip"}) as packed:
         raw = b"".join(packed.iter_raw())
@@ -173,7 +173,7 @@ def test_head_is_get_without_body(newswire, client):
     assert head.headers["content-length"] == get.headers["content-length"]
 
 
-def test_an_article_is_not_there_before_it_is_published(newswire, client, clock):
+def test_an_article_is_missing_before_it_is_published(newswire, client, clock):
     future = newswire.published(clock.now + timedelta(minutes=1))[-1]
     assert client.get(future.url).status_code == 404
     clock.on(60)
@@ -182,7 +182,7 @@ def test_an_article_is_not_there_before_it_is_published(newswire, client, clock)
     assert client.get(f"{newswire.url_of(PAPERS[0])}/2026/no.html").status_code == 404
 
 
-def test_the_crisis_begins_when_planned_and_quiesce_ends_all(newswire, client, clock):
+def test_the_crisis_starts_as_planned_and_quiesce_stops_publishing(newswire, client, clock):
     start = clock.now.replace(microsecond=0)
     assert newswire.crisis_started_at is None
     clock.on(PLAN.crisis_after_s + 10)
@@ -196,7 +196,7 @@ def test_the_crisis_begins_when_planned_and_quiesce_ends_all(newswire, client, c
     assert client.get(path, headers={"If-None-Match": before.headers["etag"]}).status_code == 304
 
 
-def test_two_newswires_of_one_seed_tell_the_same(newswire, clock):
+def test_two_newswires_with_one_seed_are_equal(newswire, clock):
     clock.on(90)
     with Newswire(seed=5, plan=PLAN, clock=lambda: clock.now - timedelta(seconds=90)) as other:
         theirs = other.published(clock.now)
@@ -237,7 +237,7 @@ def test_the_real_crawler_gets_every_article_once_and_nothing_private(newswire, 
     assert not [url for url, _ in newswire.requests if "/private/" in url]
 
 
-def test_a_taken_port_is_said_in_one_sentence(newswire):
+def test_a_port_in_use_gives_one_clear_error(newswire):
     port = int(newswire.url.rpartition(":")[2])
     with pytest.raises(SettingsError, match=rf"port {port} of 127\.0\.0\.1 cannot be used"):
         Newswire(port=port).start()
@@ -259,7 +259,7 @@ def test_it_runs_alone_as_a_program(tmp_path):
     assert errors == ""
 
 
-def test_the_program_says_in_one_sentence_what_is_wrong(newswire):
+def test_the_program_reports_errors_in_one_sentence(newswire):
     port = newswire.url.rpartition(":")[2]
     done = subprocess.run(
         [sys.executable, "-m", "tocsin.newswire", "--port", port], capture_output=True, text=True, cwd=ROOT, timeout=60, check=False

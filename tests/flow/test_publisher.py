@@ -65,13 +65,13 @@ def outbox(tmp_path):
     box.close()
 
 
-def test_topics_are_made_once_and_again(tansu, names):
+def test_creating_topics_twice_is_harmless(tansu, names):
     for _ in range(2):
         ensure_topics(tansu.address, names, partitions=4, replication=1)
     assert consume(tansu.address, names.articles, 0) == []
 
 
-def test_no_broker_is_said_in_one_sentence(names):
+def test_an_unreachable_broker_gives_one_clear_error(names):
     address = f"127.0.0.1:{free_port()}"
     with pytest.raises(BrokerError, match=address):
         ensure_topics(address, names, partitions=1, replication=1, deadline_s=1)
@@ -79,7 +79,7 @@ def test_no_broker_is_said_in_one_sentence(names):
         committed_offsets(address, "g", names.articles)
 
 
-def test_everything_put_arrives_once(tansu, names, outbox):
+def test_every_article_arrives_once(tansu, names, outbox):
     ensure_topics(tansu.address, names, partitions=4, replication=1)
     sender = BoundedProducer(tansu.address, names.articles, max_in_flight=100)
     publisher, stop = Publisher(outbox, sender), threading.Event()
@@ -100,7 +100,7 @@ def test_everything_put_arrives_once(tansu, names, outbox):
     assert committed_offsets(tansu.address, f"g{names.articles}", names.articles) == {}
 
 
-def test_what_is_in_flight_is_bounded(tmp_path, names, outbox):
+def test_messages_in_flight_are_bounded(tmp_path, names, outbox):
     """A paused broker must not fill the memory: the library itself would take everything."""
     broker = EmbeddedBroker(tmp_path / "broker.log")
     broker.start()
@@ -149,7 +149,7 @@ def test_a_producer_that_hangs_is_replaced_and_nothing_is_lost(tmp_path, names, 
         broker.stop()
 
 
-def test_a_broker_that_forgot_everything_is_given_it_again(tmp_path, names, outbox):
+def test_everything_is_sent_again_after_a_broker_restart(tmp_path, names, outbox):
     """Tansu keeps its messages in memory: killed and started again on the same port, it is empty."""
     broker = EmbeddedBroker(tmp_path / "broker.log")
     broker.start()
@@ -175,7 +175,7 @@ def test_a_broker_that_forgot_everything_is_given_it_again(tmp_path, names, outb
         broker.stop()
 
 
-def test_trouble_with_the_disk_is_waited_out_and_trouble_with_kafka_is_told(tmp_path, names, outbox, monkeypatch):
+def test_disk_errors_are_retried_and_kafka_errors_are_reported(tmp_path, names, outbox, monkeypatch):
     broker, stop = EmbeddedBroker(tmp_path / "broker.log"), threading.Event()
     outbox.put([article(1)])
     publisher = Publisher(outbox, BoundedProducer(broker.address, names.articles), retry_s=0.02)
@@ -210,7 +210,7 @@ def test_trouble_with_the_disk_is_waited_out_and_trouble_with_kafka_is_told(tmp_
     assert not thread.is_alive()
 
 
-def test_real_kafka_takes_it_too_and_its_offsets_let_rows_go(kafka_server, names, outbox):
+def test_a_real_kafka_accepts_articles_and_its_offsets_prune_rows(kafka_server, names, outbox):
     ensure_topics(kafka_server.bootstrap, names, partitions=4, replication=1)
     publisher = Publisher(outbox, BoundedProducer(kafka_server.bootstrap, names.articles))
     outbox.put([article(number) for number in range(1_000)])
@@ -231,7 +231,7 @@ def test_real_kafka_takes_it_too_and_its_offsets_let_rows_go(kafka_server, names
     assert outbox.prune(committed) == 1_000
 
 
-def test_a_message_that_no_broker_takes_is_set_aside(tansu, names, outbox, monkeypatch):
+def test_a_message_too_large_for_the_broker_is_dropped(tansu, names, outbox, monkeypatch):
     ensure_topics(tansu.address, names, partitions=4, replication=1)
     monkeypatch.setattr("ingest.kafka.client.MAX_REQUEST_BYTES", 2_000)
     publisher = Publisher(outbox, BoundedProducer(tansu.address, names.articles))

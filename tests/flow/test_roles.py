@@ -17,8 +17,8 @@ import yaml
 from core.settings import Settings
 from dashboard.services import NewFeed
 from storage.store import Store, open_store
+from tests.helpers.http_site import Response, Site
 from tests.helpers.servers import ROOT, ClickHouseServer, Kafka
-from tests.site import Answer, Site
 from tocsin.newswire import Newswire
 from tocsin.runtime.demo import published_ids
 from tocsin.runtime.embedded_broker import free_port
@@ -110,7 +110,7 @@ def compose(tmp_path: Path, kafka_server: Kafka, clickhouse_server: ClickHouseSe
     made.stop()
 
 
-def test_every_role_runs_and_together_they_carry_news_to_the_dashboard(
+def test_all_roles_together_bring_news_to_the_dashboard(
     compose: Compose, newswire: Newswire, clickhouse_server: ClickHouseServer, tmp_path: Path
 ):
     assert compose.start("migrate").wait(60) == 0, compose.log("migrate")
@@ -157,7 +157,7 @@ def known_to_the_dashboard(store: Store, newswire: Newswire, compose: Compose, d
     assert {topic: len(behind) for topic, behind in asked().items()} == {"articles": 4, "scores": 1, "alerts": 1}
     feed = b'<rss version="2.0"><channel><title>t</title><item><title>An added story</title></item></channel></rss>'
     with Site() as site:
-        site.pages["/feed"] = Answer(feed)
+        site.pages["/feed"] = Response(feed)
         StoredFeedService(settings, store, lambda: now).add(NewFeed(name="added", url=f"{site.url}/feed"), "Ann")
         added = time.monotonic()
         while not any(visit.source == "added" and visit.outcome == "ok" for visit in store.visits.all()):
@@ -167,7 +167,7 @@ def known_to_the_dashboard(store: Store, newswire: Newswire, compose: Compose, d
 
 
 @pytest.mark.parametrize("role", ["work", "dashboard", "schedule", "crawl"])
-def test_a_role_without_its_server_says_what_to_set(role: str, tmp_path: Path):
+def test_a_role_without_its_server_names_the_setting(role: str, tmp_path: Path):
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TOCSIN_")}
     done = subprocess.run(
         [sys.executable, "-m", "tocsin", role],

@@ -37,7 +37,7 @@ def test_from_published_articles_to_a_verified_webhook(place: Installation, rece
     crisis = [article(f"crisis-{n}", bad=True, minutes_ago=1, source=f"s{n % 3}") for n in range(9)]
     copies = [article(f"copy-{n}", bad=True, minutes_ago=1, source="s9", bands=[77]) for n in range(5)]
     worker = place.worker(webhooks=(Webhook(url=receiver.url, secret=SECRET, allow_private=True, name="desk"),), warmup_s=3600.0)
-    worker.says("ready")
+    worker.expect("ready")
     place.publish(past)
     worker.until_sum("watch", "messages", 40)
     place.publish(copies + crisis + crisis)  # twice: at least once is what Kafka gives
@@ -75,7 +75,7 @@ def test_a_source_that_fell_silent_rings_though_no_message_comes(tansu: Embedded
             store.articles.insert([Scored(article=one, score=score(one, now)) for one in past])
     place = Installation(tansu.address, tmp_path)
     worker = place.worker(webhooks=(Webhook(url=receiver.url, allow_private=True, name="desk", language="zh"),))
-    worker.says("ready")
+    worker.expect("ready")
     worker.until_sum("notify", "delivered", 1)
     (alert,) = worker.stop()["alerts"]
     assert (alert["rule"], alert["series"], alert["measure"]) == ("source-outage", "source:新浪财经", "outage")
@@ -106,7 +106,7 @@ def test_bad_messages_end_in_dead_letters_and_the_rest_go_on(place: Installation
         (None, b"\xff"),
     ]
     worker = place.worker()
-    worker.says("ready")
+    worker.expect("ready")
     place.publish([*good[:10], *bad, poison, *good[10:]])
     place.publish([(b"x", b"{}")], place.names.scores)
     place.publish([(b"x", b"{}")], place.names.alerts)
@@ -128,7 +128,7 @@ def test_a_new_version_replaces_the_old_one_and_keeps_its_first_time(place: Inst
     later = article("story", bad=True, minutes_ago=2, text="Its refinery stands still.")
     assert first.id == later.id and first.title != later.title
     worker = place.worker()
-    worker.says("ready")
+    worker.expect("ready")
     place.publish([first])
     worker.until_sum("score", "scored", 1)
     place.publish([later, later, later])

@@ -13,9 +13,8 @@ from tokenizers import Tokenizer
 
 from core.taxonomy import RISK_KEYS, TOPIC_KEYS
 from models.heads import SENTIMENTS, Shape
-from models.inference.network import Network
+from models.inference.network import Network, pack_weights
 from models.inference.transformer import TransformerClassifier
-from models.inference.weight_packing import pack_weights
 from models.registry.manifest import CONFIG, README, TOKENIZER, WEIGHTS, Manifest, shipped, write_version
 
 HEADS = {"sentiment": 3, "topics": len(TOPIC_KEYS)}

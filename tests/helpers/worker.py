@@ -80,8 +80,8 @@ class Worker(Program):
 
     def until(self, done: Callable[[list[dict[str, Any]]], bool], timeout_s: float = 60.0) -> None:
         """Wait until its log fulfils `done`."""
-        with self._logged:
-            if not self._logged.wait_for(lambda: done(self.log) or self._over, timeout_s):
+        with self._log_changed:
+            if not self._log_changed.wait_for(lambda: done(self.log) or self._log_closed, timeout_s):
                 self._late(timeout_s, "what its log is to say")
             assert done(self.log), f"exit {self._process.poll()}; {self.errors[-30:]} {self.log[-10:]}"
 
@@ -91,9 +91,9 @@ class Worker(Program):
 
     def until_more(self, event: str, timeout_s: float) -> None:
         """Wait until its log has another line called `event`, or the time is over."""
-        with self._logged:
+        with self._log_changed:
             seen = sum(line["event"] == event for line in self.log)
-            self._logged.wait_for(lambda: self._over or sum(line["event"] == event for line in self.log) > seen, timeout_s)
+            self._log_changed.wait_for(lambda: self._log_closed or sum(line["event"] == event for line in self.log) > seen, timeout_s)
 
     def until_idle(self, articles: int, timeout_s: float = 60.0) -> None:
         """Wait until so many messages of `articles` were worked on, and all that came of them too."""

@@ -190,11 +190,11 @@ def tokens() -> None:
 def create(ctx: click.Context, name: str, scopes: Sequence[str], lasts: str | None, actor: str | None) -> None:
     """Create a token called NAME and print its secret, which is stored nowhere."""
     from actions.audited_actions import AuditedActions
-    from core.durations import span
+    from core.durations import parse_duration
     from domain.tokens import new_token
 
     now = datetime.now(UTC)
-    secret, token = new_token(name, scopes, author=person(actor), now=now, expires_at=now + span(lasts) if lasts else None)
+    secret, token = new_token(name, scopes, author=person(actor), now=now, expires_at=now + parse_duration(lasts) if lasts else None)
     with opened_store(ctx) as (_, store):
         AuditedActions(store, lambda: now, lambda: token.author).add_token(token)
     click.echo(f"token {token.id[:10]} ({', '.join(token.scopes)}); the secret is only shown once:", err=True)

@@ -59,7 +59,7 @@ def list_(ctx: click.Context, state: str | None, since: str, limit: int, as_json
         found = [
             view
             for view in list_alerts(store, settings, now, since=parse_time(since, now), limit=limit)
-            if state in (None, view.life.state)
+            if state in (None, view.lifecycle.state)
         ]
         soon = ending_soon(store.silences.all(since=now), now)
     for each in soon:
@@ -73,8 +73,8 @@ def list_(ctx: click.Context, state: str | None, since: str, limit: int, as_json
         return
     table = table_of("id", "when (UTC)", "severity", "series", "state", "by", "muted")
     for view in found:
-        alert, life = view.alert, view.life
-        row = (_short(alert.id), _time(alert.detected_at), alert.severity, alert.series, life.state, _by(view), _muted(view))
+        alert, lifecycle = view.alert, view.lifecycle
+        row = (_short(alert.id), _time(alert.detected_at), alert.severity, alert.series, lifecycle.state, _by(view), _muted(view))
         table.add_row(*map(plain, row))
     results.print(table, markup=False)
 
@@ -90,7 +90,7 @@ def show(ctx: click.Context, ident: str, as_json: bool) -> None:
     with opened_store(ctx) as (settings, store):
         found = read_details(store, settings, ident, datetime.now(UTC))
     if as_json:
-        print_json({**found.view.public(), **{name: getattr(found, name) for name in ("events", "deliveries", "groups", "withheld")}})
+        print_json({**found.view.public(), **{name: getattr(found, name) for name in ("events", "deliveries", "groups", "suppressed")}})
         return
     _print_details(found)
 
@@ -121,7 +121,7 @@ def unack(ctx: click.Context, ids: Sequence[str], actor: str | None, because: st
 @WHO
 @click.pass_context
 def assign(ctx: click.Context, ids: Sequence[str], to: str, actor: str | None) -> None:
-    """Assign alerts to somebody."""
+    """Assign alerts to a person."""
     _do(ctx, ids, "assigned", actor, to)
 
 
@@ -196,7 +196,7 @@ def silence(
     as_json: bool,
 ) -> None:
     """Suppress deliveries of matching alerts for a while. They are still stored and shown."""
-    from core.durations import span
+    from core.durations import parse_duration
     from domain.alert_lifecycle import silence as made
 
     now = datetime.now(UTC)
@@ -208,7 +208,7 @@ def silence(
         author=person(actor),
         comment=comment,
         starts_at=now,
-        ends_at=now + span(lasts) + timedelta(seconds=1),  # whole seconds, rounded down
+        ends_at=now + parse_duration(lasts) + timedelta(seconds=1),  # whole seconds, rounded down
         now=now,
     )
     with opened_store(ctx) as (_, store):
@@ -270,7 +270,7 @@ def _do(ctx: click.Context, ids: Sequence[str], kind: EventKind, actor: str | No
         found = find(store, ids)
         actions = AuditedActions(store, lambda: now, lambda: name)
         actions.act_on([alert.id for alert in found], kind, text, lambda: states(store, settings, found, now))
-    to = f" to {text or 'nobody'}" if kind == "assigned" else ""
+    to = f" to {text or 'no one'}" if kind == "assigned" else ""
     for alert in found:
         click.echo(plain(f"{_short(alert.id)} {alert.series}: {kind}{to} by {name}"))
 
@@ -278,7 +278,7 @@ def _do(ctx: click.Context, ids: Sequence[str], kind: EventKind, actor: str | No
 def _print_details(found: AlertDetails) -> None:
     from stream.delivery.formats.alert_text import describe_measure
 
-    alert, life = found.view.alert, found.view.life
+    alert, lifecycle = found.view.alert, found.view.lifecycle
     lines: list[str] = [alert.id]
     lines.append(f"{alert.series} ({alert.severity}, rule {alert.rule}), detected {_time(alert.detected_at)} UTC")
     seen, _, limit = describe_measure(alert, zh=False)
@@ -290,12 +290,14 @@ def _print_details(found: AlertDetails) -> None:
         else f"{alert.total} stories, {alert.observed} negative, {alert.sources} sources"
     )
     lines.append(f"{seen}{limit_text}; {counted}")
-    lines.append(f"state: {life.state}{f' by {_by(found.view)}' if _by(found.view) else ''}; last breach {_time(life.last_breach_at)} UTC")
-    if life.assignee:
-        lines.append(f"assigned to: {life.assignee}")
-    lines += [f"silenced until {_time(each.until)} UTC by {each.author}: {each.comment} ({_short(each.id)})" for each in life.silenced]
-    if life.inhibited:
-        lines.append(f"inhibited by the alert on {life.inhibited.series} ({_short(life.inhibited.alert_id)})")
+    lines.append(
+        f"state: {lifecycle.state}{f' by {_by(found.view)}' if _by(found.view) else ''}; last breach {_time(lifecycle.last_breach_at)} UTC"
+    )
+    if lifecycle.assignee:
+        lines.append(f"assigned to: {lifecycle.assignee}")
+    lines += [f"silenced until {_time(each.until)} UTC by {each.author}: {each.comment} ({_short(each.id)})" for each in lifecycle.silenced]
+    if lifecycle.inhibited:
+        lines.append(f"inhibited by the alert on {lifecycle.inhibited.series} ({_short(lifecycle.inhibited.alert_id)})")
     lines += _explanation_lines(alert)
     needed = set(alert.why.decisive_article_ids) if alert.why else set()
     lines += [f"{'*' if item.id in needed else ' '} {_time(item.published_at)}  {item.source}: {item.title}" for item in alert.evidence]
@@ -306,7 +308,7 @@ def _print_details(found: AlertDetails) -> None:
     for sent in found.deliveries:
         details = (sent.error or f"delivered (HTTP {sent.status})") + together.get(sent.alert_id, "")
         rows += [(sent.sent_at, sent.endpoint, f"attempt {sent.attempt}", details)]
-    rows += [(each.at, each.endpoint, "suppressed", each.text) for each in found.withheld]
+    rows += [(each.at, each.endpoint, "suppressed", each.text) for each in found.suppressed]
     table = table_of("when (UTC)", "by", "event", "details")
     for at, actor, event, details in sorted(rows):
         table.add_row(_time(at), plain(actor), event, plain(details))
@@ -341,15 +343,15 @@ def _together(group: AlertGroup) -> str:
 
 
 def _by(view: AlertWithLifecycle) -> str:
-    life = view.life
-    event = life.resolved if life.state == "resolved" else life.acknowledged if life.state == "acknowledged" else None
-    return event.actor if event else f"for {life.assignee}" if life.assignee else ""
+    lifecycle = view.lifecycle
+    event = lifecycle.resolved if lifecycle.state == "resolved" else lifecycle.acknowledged if lifecycle.state == "acknowledged" else None
+    return event.actor if event else f"for {lifecycle.assignee}" if lifecycle.assignee else ""
 
 
 def _muted(view: AlertWithLifecycle) -> str:
-    life = view.life
-    muted = [f"silenced by {each.author} until {_time(each.until)}" for each in life.silenced[:1]]
-    return "; ".join([*muted, *([f"inhibited by {life.inhibited.series}"] if life.inhibited else [])])
+    lifecycle = view.lifecycle
+    muted = [f"silenced by {each.author} until {_time(each.until)}" for each in lifecycle.silenced[:1]]
+    return "; ".join([*muted, *([f"inhibited by {lifecycle.inhibited.series}"] if lifecycle.inhibited else [])])
 
 
 def _silence_state(one: Silence, now: datetime) -> str:

@@ -188,7 +188,7 @@ def backtest(
     further runs take seconds. The alert threshold is learned from earlier articles, as in live operation, so the first weeks of an
     archive have few alerts. Times without a zone are UTC.
     """
-    from core.outage_text import lasting
+    from core.outage_text import format_hours
     from ingest.archive.files import ReadOptions
     from stream.delivery.formats.alert_text import describe_measure
     from stream.detection.outage import OutageRule
@@ -225,7 +225,7 @@ def backtest(
                         escape(series_name(found.series)),
                         str(found.observed),
                         "" if limit else f"{found.expected:.1f}",
-                        lasting(found.window_s / 3600, "en"),
+                        format_hours(found.window_s / 3600, "en"),
                         escape(f"{found.rule}: {figure}, {limit}") if limit else f"1 in {10**found.surprise:,.0f}",
                     )
                 else:

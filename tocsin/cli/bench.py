@@ -352,7 +352,7 @@ def topics(ctx: click.Context, data: str, as_json: bool) -> None:
         if as_json:
             print_json(mark)
         else:
-            table.add_row(mark.source, mark.label, mark.way, f"{mark.average_precision:.3f}", f"{mark.f1:.3f}", f"{mark.base:.3f}")
+            table.add_row(mark.source, mark.label, mark.method, f"{mark.average_precision:.3f}", f"{mark.f1:.3f}", f"{mark.base:.3f}")
     if not as_json:
         results.print(table)
 

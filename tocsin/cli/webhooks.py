@@ -57,14 +57,14 @@ def test(ctx: click.Context, endpoints: tuple[str, ...], as_json: bool) -> None:
     from stream.delivery.webhooks import Job, Webhooks
 
     settings = _configured(settings_of(ctx))
-    made_door = Webhooks(settings.webhooks, link_base=settings.dashboard_url)
-    with contextlib.closing(made_door) as door, contextlib.closing(wiring.make_store(settings)) as store:
-        unknown = sorted(set(endpoints) - set(door.labels))
+    webhooks_client = Webhooks(settings.webhooks, link_base=settings.dashboard_url)
+    with contextlib.closing(webhooks_client) as client, contextlib.closing(wiring.make_store(settings)) as store:
+        unknown = sorted(set(endpoints) - set(client.labels))
         if unknown:
-            raise NotFound(f"no webhook {unknown[0]!r}: {', '.join(door.labels)}")
+            raise NotFound(f"no webhook {unknown[0]!r}: {', '.join(client.labels)}")
         now = datetime.now(UTC)
         number = max((delivery.attempt for delivery in store.alerts.deliveries([make_test_alert(now).id])), default=0) + 1
-        made = door.send([Job(label, make_test_alert(now), number) for label in endpoints or door.labels])
+        made = client.send([Job(label, make_test_alert(now), number) for label in endpoints or client.labels])
         store.alerts.log(made)
     for delivery in made:
         if as_json:
@@ -97,11 +97,11 @@ def replay(ctx: click.Context, endpoint: str, ids: tuple[str, ...], failed: bool
     now, name = datetime.now(UTC), person(actor)
     settings = _configured(settings_of(ctx))
     with contextlib.closing(wiring.make_store(settings)) as store:
-        desk, actions = StoredDeliveryService(settings, store, lambda: now), AuditedActions(store, lambda: now, lambda: name)
+        service, actions = StoredDeliveryService(settings, store, lambda: now), AuditedActions(store, lambda: now, lambda: name)
         if failed:
-            requested = desk.replay_failed(endpoint, actions)
+            requested = service.replay_failed(endpoint, actions)
         else:
-            requested = desk.replay(endpoint, [_subject(store, alert.id, endpoint) for alert in find(store, ids)], actions)
+            requested = service.replay(endpoint, [_subject(store, alert.id, endpoint) for alert in find(store, ids)], actions)
     click.echo(f"{endpoint}: {requested} will be sent again")
 
 

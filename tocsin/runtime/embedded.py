@@ -11,7 +11,6 @@ parent starts no broker; everything else is the same.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +22,7 @@ import msgspec
 
 from core import log
 from core.errors import EXIT_USAGE, SettingsError, TocsinError
+from core.files import locked_or_raise
 from core.settings import Settings
 from ingest.kafka.client import committed_offsets, ensure_topics
 from ingest.kafka.outbox import Outbox
@@ -250,9 +250,6 @@ class Stack:
 @contextlib.contextmanager
 def sole_owner(folder: Path) -> Iterator[None]:
     """Hold the lock of the data folder while inside. Raises SettingsError if another process holds it."""
-    with (folder / "lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise SettingsError(f"another tocsin process uses the data folder {folder}; stop it, or change data_dir") from error
+    busy = SettingsError(f"another tocsin process uses the data folder {folder}; stop it, or change data_dir")
+    with locked_or_raise(folder / "lock", busy):
         yield

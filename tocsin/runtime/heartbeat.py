@@ -40,7 +40,7 @@ def heartbeats(
     id_, started, stop = secrets.token_hex(8), datetime.now(UTC), threading.Event()
 
     def write(state: State) -> None:
-        beat = Heartbeat(
+        heartbeat = Heartbeat(
             id=id_,
             roles=tuple(roles),
             host=socket.gethostname(),
@@ -52,7 +52,7 @@ def heartbeats(
             model=model(),
         )
         try:
-            store.heartbeats.put([beat])
+            store.heartbeats.put([heartbeat])
         except StoreError as error:
             _log.debug("heartbeat_not_written", error=str(error))
 

@@ -206,12 +206,12 @@ def register_watchlist_names(watchlists: Sequence[Watchlist]) -> None:
     series.register_watchlist_names({each.name: (each.title_en, each.title_zh) for each in watchlists})
 
 
-def know_companies(settings: Settings) -> None:
+def register_company_names(settings: Settings) -> None:
     """Let this process show companies by their names. Raises SettingsError."""
     from core import series
 
     companies = make_gazetteer(settings).companies.values()
-    series.know_companies({each.key: (each.name_en, each.name_zh) for each in companies})
+    series.register_company_names({each.key: (each.name_en, each.name_zh) for each in companies})
 
 
 def make_rules(

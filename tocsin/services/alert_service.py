@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from actions.alert_lifecycles import read_lifecycles
-from core.durations import span
+from core.durations import parse_duration
 from core.errors import InvalidInput, NotFound, UserError
 from core.records import Alert
 from core.settings import Settings
@@ -24,11 +24,11 @@ class AlertWithLifecycle(msgspec.Struct, frozen=True, kw_only=True):
     """An alert with its lifecycle state."""
 
     alert: Alert
-    life: AlertLifecycle
+    lifecycle: AlertLifecycle
 
     def public(self) -> dict[str, Any]:
         """One flat dict: the fields of the alert and of its lifecycle state."""
-        return {**msgspec.to_builtins(self.alert), **msgspec.to_builtins(self.life)}
+        return {**msgspec.to_builtins(self.alert), **msgspec.to_builtins(self.lifecycle)}
 
 
 class AlertDetails(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,27 +37,27 @@ class AlertDetails(msgspec.Struct, frozen=True, kw_only=True):
     view: AlertWithLifecycle
     events: tuple[AlertEvent, ...]
     deliveries: tuple[Delivery, ...]
-    withheld: tuple[SuppressedDelivery, ...]
+    suppressed: tuple[SuppressedDelivery, ...]
     groups: tuple[AlertGroup, ...] = ()
 
 
 def list_alerts(store: Store, settings: Settings, now: datetime, *, since: datetime | None, limit: int) -> list[AlertWithLifecycle]:
     """The newest alerts with their lifecycle states, newest first. Raises UserError, StoreError."""
     alerts = store.alerts.latest(limit, since=since)
-    lives = read_lifecycles(store, alerts, now, inhibitions(settings.alert_inhibit))
-    return [AlertWithLifecycle(alert=alert, life=lives[alert.id]) for alert in alerts]
+    lifecycles = read_lifecycles(store, alerts, now, inhibitions(settings.alert_inhibit))
+    return [AlertWithLifecycle(alert=alert, lifecycle=lifecycles[alert.id]) for alert in alerts]
 
 
 def read_details(store: Store, settings: Settings, name: str, now: datetime) -> AlertDetails:
     """The alert whose id begins with `name`. Raises UserError if there is none, or more than one."""
     (alert,) = find(store, [name])
-    life = read_lifecycles(store, [alert], now, inhibitions(settings.alert_inhibit))[alert.id]
+    lifecycle = read_lifecycles(store, [alert], now, inhibitions(settings.alert_inhibit))[alert.id]
     return AlertDetails(
-        view=AlertWithLifecycle(alert=alert, life=life),
+        view=AlertWithLifecycle(alert=alert, lifecycle=lifecycle),
         events=tuple(store.alert_lifecycle.events([alert.id])),
         deliveries=tuple(store.deliveries_of(alert.id)),
         groups=tuple(store.alert_groups.of([alert.id])),
-        withheld=tuple(store.alert_lifecycle.suppressed([alert.id])),
+        suppressed=tuple(store.alert_lifecycle.suppressed([alert.id])),
     )
 
 
@@ -74,8 +74,8 @@ def find(store: Store, names: Sequence[str]) -> list[Alert]:
 
 def states(store: Store, settings: Settings, alerts: Sequence[Alert], now: datetime) -> dict[str, str]:
     """State of each alert, by id. Raises UserError, StoreError."""
-    lives = read_lifecycles(store, alerts, now, inhibitions(settings.alert_inhibit))
-    return {alert.id: lives[alert.id].state for alert in alerts}
+    lifecycles = read_lifecycles(store, alerts, now, inhibitions(settings.alert_inhibit))
+    return {alert.id: lifecycles[alert.id].state for alert in alerts}
 
 
 def find_silence(store: Store, name: str) -> Silence:
@@ -103,7 +103,7 @@ def _only(name: str, ids: Sequence[str], kind: str) -> str:
 def parse_time(text: str, now: datetime) -> datetime:
     """Parse a time: "2h" is two hours before `now`; otherwise ISO 8601, UTC if it has no zone. Raises UserError."""
     try:
-        return now - span(text)
+        return now - parse_duration(text)
     except UserError:
         pass
     try:

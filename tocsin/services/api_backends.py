@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from ingest.companies.gazetteer import Gazetteer
 
 TIMEOUT_S = 10.0
-"""How long a push waits for Kafka before the client is told to retry."""
+"""How long a push waits for Kafka before the request fails with a retryable error."""
 MAX_WAITING_REQUESTS = 4
-"""Requests that may wait for the model; further ones are told to retry."""
+"""Requests that may wait for the model; further ones fail with a retryable error."""
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
 """Backtest rules on history: archives are classified once into a store of their own, then replayed any number of times.
 
 FILE... ─▶ tocsin.runtime.backfill (the worker's pipeline) ─▶ data_dir/backtests/KEY ─┐
-                                                 --store: the store of the settings ─┴─▶ Heard ─▶ stream.detection.replay ─▶ alerts
+                                                 --store: the store of the settings ─┴─▶ load_history ─▶ stream.detection.replay ─▶ alerts
 
 tocsin/services/replay.py also previews rules on the stored news of the last days.
 """

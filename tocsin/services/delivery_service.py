@@ -73,9 +73,11 @@ class StoredDeliveryService:
         lasts = self._store.alerts.last_attempts(since)
         known = states(self._settings, lasts)
         groups = {group.subject: group for group in self._store.alert_groups.since(since)}
-        asked = {(each.alert_id, each.endpoint): each for each in open_replays(self._store.replays.since(now - MAX_DELIVERY_AGE), lasts)}
+        requested = {
+            (each.alert_id, each.endpoint): each for each in open_replays(self._store.replays.since(now - MAX_DELIVERY_AGE), lasts)
+        }
         by_name = {each.endpoint: each for each in known}
-        sent = sorted((_sent(last, by_name.get(last.endpoint), groups, asked, now) for last in lasts), key=_newest_first)
+        sent = sorted((_sent(last, by_name.get(last.endpoint), groups, requested, now) for last in lasts), key=_newest_first)
         gone = sorted({each.endpoint for each in sent} - set(by_name))
         places = [_place(each.endpoint, each.state, sent) for each in known] + [_place(name, "", sent) for name in gone]
         return DeliveryLog(tuple(places), tuple(sent))
@@ -126,9 +128,9 @@ def _newest_first(each: DeliveryRecord) -> tuple[float, str, str]:
 
 
 def _sent(
-    last: Delivery, place: EndpointState | None, groups: dict[str, AlertGroup], asked: dict[tuple[str, str], Replay], now: datetime
+    last: Delivery, place: EndpointState | None, groups: dict[str, AlertGroup], requested: dict[tuple[str, str], Replay], now: datetime
 ) -> DeliveryRecord:
-    group, wanted = groups.get(last.alert_id), asked.get((last.alert_id, last.endpoint))
+    group, wanted = groups.get(last.alert_id), requested.get((last.alert_id, last.endpoint))
     due = next_attempt(last) if last.alert_id != TEST else None
     outcome: DeliveryOutcome
     if wanted is not None and place is not None:

@@ -25,7 +25,7 @@ class ScoreExplainer:
         """Set the classifier; if it follows the champion, the current one explains."""
         self._classifier = classifier
 
-    def __call__(self, asked: ExplanationRequest) -> Explanation:
+    def __call__(self, request: ExplanationRequest) -> Explanation:
         """Raises ModelError without a model, for a model that is not one of our networks, and for a text without words."""
         if self._classifier is None:
             raise ModelError("the model is still loading; try again in a few seconds")
@@ -38,7 +38,7 @@ class ScoreExplainer:
         if not self._turn.acquire(timeout=TIMEOUT_S):
             raise ModelError("another text is being explained; try again in a few seconds")
         try:
-            found = explain(classifier, asked.title, asked.text, asked.language, asked.company, genre=asked.genre)
+            found = explain(classifier, request.title, request.text, request.language, request.company, genre=request.genre)
         finally:
             self._turn.release()
         words = tuple(WordWeight(word.start, word.end, word.weight) for word in found.words)

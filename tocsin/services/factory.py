@@ -48,7 +48,7 @@ def services_of(
         explain: explains scores; None if no model runs in this process.
     """
     with contextlib.suppress(SettingsError):
-        wiring.know_companies(settings)
+        wiring.register_company_names(settings)
     with contextlib.suppress(SettingsError):  # an invalid file: the worker reports it
         wiring.register_watchlist_names(wiring.active_watchlists(settings, store))
     with contextlib.closing(LocalModelService(settings, store, now)) as models:

@@ -58,7 +58,7 @@ class StoredFeedService:
             took_s = time.monotonic() - began
         finally:
             self._slots.release()
-            AccountService(self._store, self._now).audit(actor, "feed looked at", address[:500], address=ADDRESS)
+            AccountService(self._store, self._now).audit(actor, "feed previewed", address[:500], address=ADDRESS)
         return preview_of(found, fetched, address, self._known(), self._now(), took_s)
 
     def add(self, feed: NewFeed, actor: str) -> None:
@@ -105,13 +105,15 @@ class StoredFeedService:
                 raise
 
 
-def preview_of(found: feeds.ParsedFeed, fetched: Fetched, asked: str, known: dict[str, str], now: datetime, took_s: float) -> FeedPreview:
+def preview_of(
+    found: feeds.ParsedFeed, fetched: Fetched, requested: str, known: dict[str, str], now: datetime, took_s: float
+) -> FeedPreview:
     """Build the preview of a fetched feed. Pure.
 
     Args:
         found: the parsed feed.
         fetched: the response.
-        asked: the address requested.
+        requested: the address requested.
         known: name to address of existing sources.
         now: the current time, aware.
         took_s: duration of the request.
@@ -130,7 +132,7 @@ def preview_of(found: feeds.ParsedFeed, fetched: Fetched, asked: str, known: dic
         language=languages.pop() if len(languages) == 1 else "",
         entries=len(entries),
         newest=tuple(newest),
-        problems=tuple(problems(found, entries, moments, fetched.url, asked, known, now)),
+        problems=tuple(problems(found, entries, moments, fetched.url, requested, known, now)),
         size_bytes=len(fetched.body),
         took_s=round(took_s, 2),
         interval_s=interval(moments),
@@ -142,15 +144,15 @@ def problems(
     entries: Sequence[FeedEntry],
     moments: Sequence[datetime],
     url: str,
-    asked: str,
+    requested: str,
     known: dict[str, str],
     now: datetime,
 ) -> Iterator[FeedProblem]:
     """Problems of a feed, most severe first. moments: publication times, newest first. Pure."""
-    duplicate = _duplicate(url, known) or _duplicate(asked, known)
+    duplicate = _duplicate(url, known) or _duplicate(requested, known)
     if duplicate:
         yield FeedProblem("known", {"name": duplicate})
-    if canonical(url) != canonical(asked):
+    if canonical(url) != canonical(requested):
         yield FeedProblem("moved", {"url": url[:300]})
     if not entries:
         yield FeedProblem("empty")

@@ -99,9 +99,9 @@ class StoredWatchlistService:
         try:
             wiring.make_rules(self._settings, text=rules.text if rules else None, watchlists=watchlists)
         except UserError as error:
-            told = [line for line in str(error).splitlines() if "watchlist" in line]
-            if told:
-                raise Conflict("\n".join(f"an active rule refers to it: {line}" for line in told)) from error
+            broken = [line for line in str(error).splitlines() if "watchlist" in line]
+            if broken:
+                raise Conflict("\n".join(f"an active rule refers to it: {line}" for line in broken)) from error
 
     def _tried(self, watchlists: tuple[Watchlist, ...]) -> WatchlistPreview:
         matcher, until, ends = Matcher(watchlists), self._now(), time.monotonic() + BUDGET_S

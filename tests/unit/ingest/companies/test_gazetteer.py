@@ -51,7 +51,7 @@ def test_companies_are_found_where_they_are_named(text, expected):
     assert found(text) == expected
 
 
-def test_codes_given_by_the_source_join_what_the_text_names():
+def test_codes_attached_by_the_source_are_added_to_the_mentions():
     given = [("00700.HK", "腾讯控股"), ("AAPL.US", "苹果"), ("BK0481", "汽车板块"), ("688001.SH", "华兴源创"), ("01211.HK", "比亚迪股份")]
     mentions = SHIPPED.mentions("腾讯回购", given)
     assert [(mention.company, mention.surface) for mention in mentions] == [
@@ -66,17 +66,17 @@ def test_codes_given_by_the_source_join_what_the_text_names():
     ("code", "key"),
     [("700.HK", "00700.HK"), ("aapl.us", "AAPL"), ("BRK.B", "BRK.B"), ("600519.SS", "600519.SH"), ("BK0481", ""), ("159915", ""), ("", "")],
 )
-def test_share_codes_have_one_form(code, key):
+def test_share_codes_are_normalized(code, key):
     assert share_code(code) == key
 
 
 @given(st.text(max_size=200))
-def test_surfaces_stand_in_the_text(text):
+def test_surface_forms_occur_in_the_text(text):
     for mention in SHIPPED.mentions(text + " 腾讯 Apple"):
         assert mention.surface in text + " 腾讯 Apple"
 
 
-def test_the_shipped_list_is_whole():
+def test_the_shipped_list_is_complete():
     assert len(SHIPPED.companies) > 200
     for company in SHIPPED.companies.values():
         assert company.key in {mention.company for mention in SHIPPED.mentions(f"据悉，{company.name_zh}今日公告")}, company
@@ -95,7 +95,7 @@ ONE = "[[companies]]\nkey = 'A'\nname_en = 'Same'\nname_zh = '甲'\nsector = 'ba
         ("", "holds no"),
     ],
 )  # fmt: skip
-def test_a_wrong_list_is_named(tmp_path, text, complaint):
+def test_an_invalid_list_is_reported_with_its_place(tmp_path, text, complaint):
     path = tmp_path / "companies.toml"
     path.write_text(text, "utf-8")
     with pytest.raises(SettingsError, match=complaint):
@@ -104,7 +104,7 @@ def test_a_wrong_list_is_named(tmp_path, text, complaint):
         load_companies(Path(tmp_path / "none.toml"))
 
 
-def test_a_gazetteer_of_none_finds_none():
+def test_an_empty_gazetteer_finds_nothing():
     assert Gazetteer([]).mentions("腾讯") == ()
     one = Gazetteer([Company(key="X1", name_en="Xylo One", name_zh="一木", sector="banks", aliases=("一木集团",))])
     assert [mention.surface for mention in one.mentions("一木集团与一木")] == ["一木集团"]
@@ -125,7 +125,7 @@ def same_story(one: tuple[str, str], two: tuple[str, str]) -> bool:
 
 
 @pytest.mark.parametrize("text", [CHINESE, ENGLISH], ids=["zh", "en"])
-def test_a_copy_is_the_same_story_whatever_its_frame(text):
+def test_a_copy_with_another_headline_shares_a_band(text):
     original = ("标题一", text)
     frames = ["（海港社电）", "【另一个标题】海港社11月22日电，", "HARBOUR CITY (Reuters) - ", ""]
     for frame in frames:
@@ -134,7 +134,7 @@ def test_a_copy_is_the_same_story_whatever_its_frame(text):
 
 
 @pytest.mark.parametrize(("text", "floor"), [(CHINESE, 0.9), (ENGLISH, 0.9)], ids=["zh", "en"])
-def test_small_edits_keep_the_story(text, floor):
+def test_small_edits_keep_a_shared_band(text, floor):
     """A word or two exchanged: 200 seeded edits, nearly all of which must share a band."""
     chance = random.Random(7)
     kept = 0
@@ -146,7 +146,7 @@ def test_small_edits_keep_the_story(text, floor):
     assert kept >= floor * 200
 
 
-def test_one_template_is_not_one_story():
+def test_stories_of_one_template_share_no_band():
     """Companies and figures differ, everything else is the same: 300 pairs, few of which may share a band."""
     chance = random.Random(7)
     names = ["海港控股", "曦光电力", "澜木芯片", "北岸银行", "云杉医药", "白鹭航运", "青石能源", "落日传媒"]
@@ -160,7 +160,7 @@ def test_one_template_is_not_one_story():
     assert merged <= 30
 
 
-def test_too_little_text_has_no_story():
+def test_short_text_has_no_bands():
     assert near_duplicates.lsh_bands("", "") == ()
     assert near_duplicates.lsh_bands("午间公告", "") == ()
     assert near_duplicates.lsh_bands("", "😀😀😀") == ()
@@ -175,14 +175,14 @@ def test_bands_are_16_numbers_of_63_bits_or_none(title, text):
 
 
 @given(st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=80))
-def test_the_sketch_is_the_one_of_datasketch(values):
+def test_the_sketch_equals_datasketch(values):
     """Ours is six lines of numpy; theirs is the reference."""
     reference = MinHash(num_perm=near_duplicates.PERMUTATIONS, scheme="affine32", seed=1, hashfunc=int)
     reference.update_batch(values)
     assert near_duplicates.sketch(np.array(values, dtype=np.uint32)).tolist() == reference.hashvalues.tolist()
 
 
-def test_bands_cost_little():
+def test_bands_are_computed_fast():
     begun = time.process_time()
     for number in range(1_000):
         near_duplicates.lsh_bands(f"标题{number}", f"{number}{CHINESE}{ENGLISH}")

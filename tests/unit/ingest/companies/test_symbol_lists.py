@@ -72,12 +72,12 @@ def _found(gazetteer: Gazetteer, text: str) -> list[str]:
         ("贵州茅台", ["600519.SH"]),
     ],
 )
-def test_names_and_codes_of_the_lists_are_found(gazetteer, text, expected):
+def test_listed_names_and_codes_are_found(gazetteer, text, expected):
     assert _found(gazetteer, text) == expected
 
 
 @pytest.mark.parametrize("text", ["太阳能装机增长", "a harvest of 5 %, Harvest of rumours", "Indigo Acquisition", "Same Name said", "宏远"])
-def test_common_words_rights_and_names_of_two_are_not(gazetteer, text):
+def test_common_words_rights_and_ambiguous_names_are_not_found(gazetteer, text):
     assert _found(gazetteer, text) == []
 
 
@@ -106,36 +106,36 @@ def test_an_organisation_is_linked_by_any_of_its_names(gazetteer, name, company)
     assert (found.key if found else None) == company
 
 
-def test_sectors_come_from_where_a_list_says_them(gazetteer):
+def test_sectors_are_read_from_the_lists(gazetteer):
     sectors = {key: gazetteer.companies[key].sector for key in ("600841.SH", "ZTGT", "HTLD", "AAPL")}
     assert sectors == {"600841.SH": "autos", "ZTGT": "consumer", "HTLD": "", "AAPL": "technology"}
 
 
-def test_shipped_companies_are_kept_and_only_added_to(gazetteer):
+def test_shipped_companies_are_kept_and_extended(gazetteer):
     for key, company in load_companies().companies.items():
         now = gazetteer.companies[key]
         assert set(company.aliases) <= set(now.aliases)
         assert (company.sector, company.unless, company.codes) == (now.sector, now.unless, now.codes)
 
 
-def test_what_is_built_is_read_back_the_same(symbols, tmp_path):
+def test_written_companies_are_read_back_unchanged(symbols, tmp_path):
     built = build(read_listings(symbols), load_companies().companies.values())
     (tmp_path / "c.toml").write_text(to_toml(built), encoding="utf-8")
     assert list(load_companies(tmp_path / "c.toml").companies.values()) == built
 
 
-def test_a_folder_without_lists_is_refused(tmp_path):
+def test_a_folder_without_lists_is_rejected(tmp_path):
     (tmp_path / "notes.csv").write_text("a,b\n1,2\n")
     with pytest.raises(SettingsError, match="no CSV with columns"):
         read_listings(tmp_path)
 
 
-def test_plain_names_keep_what_tells_companies_apart():
+def test_plain_names_of_different_companies_differ():
     assert plain_name("Bank of China Ltd") == plain_name("BANK OF CHINA") != plain_name("Bank of Canada")
     assert plain_name("Co., Ltd.") == "" or plain_name("!!") == ""
 
 
-def test_the_command_links(capsys):
+def test_companies_link_prints_the_company(capsys):
     assert main(["companies", "link", "--json", "Apple Inc.", "nobody at all"]) == 0
     assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == [
         {"name": "Apple Inc.", "company": "AAPL"},
@@ -143,7 +143,7 @@ def test_the_command_links(capsys):
     ]
 
 
-def test_the_whole_lists_load_and_find(tmp_path):
+def test_a_gazetteer_of_all_lists_loads_and_finds_companies(tmp_path):
     """Third-party lists of 20,000 shares: built, loaded within seconds, and they find what the short list cannot."""
     folder = shared_dir() / "data" / "symbols"
     built = build(read_listings(folder), load_companies().companies.values(), everyday_words(shipped()))

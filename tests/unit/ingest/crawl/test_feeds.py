@@ -36,12 +36,12 @@ def test_a_feed_that_names_a_file_is_a_feed_without_entries(tmp_path: Path):
 
 
 @pytest.mark.parametrize("path", sorted((CORPUS / "feed").glob("doctype*")), ids=lambda path: path.name)
-def test_a_document_type_is_refused_in_every_disguise(path: Path):
+def test_a_document_type_is_rejected_in_every_encoding(path: Path):
     with pytest.raises(SourceError, match="document type"):
         parse(path.read_bytes(), url=URL)
 
 
-def test_what_stands_before_a_feed_is_passed_over():
+def test_text_before_the_feed_is_skipped():
     before = "\ufeffPHP Warning: x in y.php\n<?xml version='1.0' encoding='gb2312'?> <?xml-stylesheet href='a'?>\n"
     assert [entry.title for entry in parse(before.encode() + rss("<item><title>涨</title></item>"), url=URL)] == ["涨"]
     assert parse(b"<!-- <rss> --> \n" + rss(""), url=URL) == []
@@ -63,17 +63,17 @@ def test_an_entry_without_a_link_has_none():
         ("&#8364;&#0065;&#x4e2d;&#0000000000000065;", "€A中A"),
     ],
 )
-def test_a_character_by_number_is_read_or_dropped_and_spoils_nothing(written: str, read: str):
+def test_numeric_references_are_resolved_or_dropped(written: str, read: str):
     entry = item(f"<title>{written}</title><guid>{written}</guid>")
     assert (entry.title, entry.guid) == (read, read)
 
 
-def test_what_makes_the_library_stumble_is_a_feed_that_cannot_be_read():
+def test_errors_of_the_parser_become_source_errors():
     with pytest.raises(SourceError, match="cannot be read"):
         parse((CORPUS / "feed" / "stray-width.xml").read_bytes(), url=URL)
 
 
-def test_names_that_a_source_attaches_are_cleaned_and_its_codes_are_read_in_any_width():
+def test_attached_names_are_cleaned_and_codes_read_in_any_width():
     raw = RawArticle(
         "wire", title="t", stocks=(Stock("600519.SH", "\ud83d茅\x00台<b> "), Stock("AAPL", " \x00"), Stock("６００５２０.sh", "x"))
     )
@@ -82,7 +82,7 @@ def test_names_that_a_source_attaches_are_cleaned_and_its_codes_are_read_in_any_
     assert share_code("\u0661\u0662\u0663.HK") == ""
 
 
-def test_a_date_is_found_in_the_script_that_says_so():
+def test_the_date_is_found_in_json_ld():
     words = "<p>The carmaker said on Friday it would halt two plants for a week after a supplier stopped deliveries to all of them.</p>"
     scripts = """<script>var a = '"datePublished": "2001-01-01"';</script><SCRIPT TYPE="application/LD+JSON" id=x>
     {"@graph": [{"datePublished": "2026-11-22T03:00:00Z"}]}</SCRIPT >"""

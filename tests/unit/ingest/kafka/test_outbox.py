@@ -36,7 +36,7 @@ def volatile(tmp_path):
     box.close()
 
 
-def test_what_is_put_waits_in_order_until_it_is_sent(tmp_path):
+def test_articles_are_pending_in_order_until_sent(tmp_path):
     box = Outbox(tmp_path / "o.sqlite", durable_broker=True)
     box.put([article(number) for number in range(5)])
     assert box.wake.is_set()
@@ -50,7 +50,7 @@ def test_what_is_put_waits_in_order_until_it_is_sent(tmp_path):
     box.close()
 
 
-def test_over_a_forgetful_broker_rows_are_kept_until_they_are_scored(volatile):
+def test_sent_rows_are_kept_until_committed_with_an_in_memory_broker(volatile):
     volatile.put([article(number) for number in range(6)])
     rows = volatile.pending(10)
     volatile.sent([(row.number, place % 2, place // 2) for place, row in enumerate(rows)])
@@ -62,7 +62,7 @@ def test_over_a_forgetful_broker_rows_are_kept_until_they_are_scored(volatile):
     assert volatile.prune({0: 100, 1: 100}) == 0, "what waits is never pruned"
 
 
-def test_of_two_versions_only_the_newest_is_sent_again(volatile):
+def test_a_rewind_keeps_only_the_newest_version(volatile):
     volatile.put([article(1, "old")])
     (row,) = volatile.pending(10)
     volatile.sent([(row.number, 0, 0)])
@@ -74,7 +74,7 @@ def test_of_two_versions_only_the_newest_is_sent_again(volatile):
     assert volatile.counts() == Counts(1, 0, len(volatile.pending(1)[0].body))
 
 
-def test_an_article_and_its_source_state_are_kept_together_or_not_at_all(volatile):
+def test_article_and_source_state_are_stored_in_one_transaction(volatile):
     class Failing:
         def __iter__(self):
             yield article(1)
@@ -87,7 +87,7 @@ def test_an_article_and_its_source_state_are_kept_together_or_not_at_all(volatil
     assert (volatile.state("wire"), volatile.seen("wire", ["1", "2"])) == (SourceState("e", "m", 9.0, 2), {"1": 1})
 
 
-def test_seen_entries_are_forgotten_when_no_feed_has_them_any_more(volatile):
+def test_old_seen_entries_are_deleted(volatile):
     volatile.put([], source="wire", seen={str(number): number for number in range(1_200)}, now=NOW)
     volatile.put([], source="wire", seen={"7": 7}, now=NOW + timedelta(days=20))
     assert len(volatile.seen("wire", [str(number) for number in range(1_200)])) == 1_200
@@ -95,7 +95,7 @@ def test_seen_entries_are_forgotten_when_no_feed_has_them_any_more(volatile):
     assert volatile.seen("wire", ["6", "7"]) == {"7": 7}
 
 
-def test_full_is_said_and_counts_survive_a_restart(tmp_path):
+def test_full_is_reported_and_counts_survive_a_restart(tmp_path):
     box = Outbox(tmp_path / "o.sqlite", durable_broker=False, max_bytes=500)
     found = [box.full]
     box.put([article(number) for number in range(5)])
@@ -108,7 +108,7 @@ def test_full_is_said_and_counts_survive_a_restart(tmp_path):
     again.close()
 
 
-def test_a_guest_puts_beside_the_owner_who_sends_it_and_counts_right(tmp_path):
+def test_an_append_only_outbox_works_beside_its_owner(tmp_path):
     """The API of the embedded mode pushes from another process; each connection stands for one."""
     owner = Outbox(tmp_path / "o.sqlite", durable_broker=False)
     append_only = Outbox(tmp_path / "o.sqlite", durable_broker=False, append_only=True)
@@ -141,7 +141,7 @@ def test_a_guest_puts_beside_the_owner_who_sends_it_and_counts_right(tmp_path):
     assert owner.counts() == Counts(0, 0, 0), "who asks too late gets what was known last"
 
 
-def test_threads_may_share_it(volatile):
+def test_threads_can_share_the_outbox(volatile):
     def work(start):
         for number in range(start, start + 50):
             volatile.put([article(number)], source=f"s{start}", state=SourceState(next_due=number), seen={str(number): 1}, now=NOW)
@@ -188,13 +188,13 @@ def test_a_killed_process_leaves_whole_transactions(tmp_path):
     box.close()
 
 
-def test_a_path_that_cannot_be_is_a_setting_that_is_wrong(tmp_path):
+def test_an_invalid_path_is_a_settings_error(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(SettingsError, match="data_dir"):
         Outbox(tmp_path / "file" / "o.sqlite", durable_broker=True)
 
 
-def test_an_interrupted_backfill_goes_on_where_it_stopped(tmp_path):
+def test_an_interrupted_backfill_continues(tmp_path):
     """Stopped after the first batch, run again: each row once, and a third run finds nothing to do."""
     path = tmp_path / "a.jsonl"
     path.write_text(

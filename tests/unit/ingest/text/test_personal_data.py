@@ -54,7 +54,7 @@ FOUR = range(0, 19, 4)
     st.sampled_from(["", "，谢谢", "。", " 老师", "）联系"]),
     st.booleans(),
 )
-def test_numbers_that_are_somebodys_are_masked_next_to_han_and_in_full_width(number: str, before: str, after: str, wide: bool):
+def test_personal_numbers_are_masked_next_to_han_and_in_full_width(number: str, before: str, after: str, wide: bool):
     written = number.translate(WIDE) if wide else number
     masked = mask(before + written + after, "zh")
     assert len(masked.kinds) == 1, masked
@@ -76,12 +76,12 @@ def test_numbers_that_are_somebodys_are_masked_next_to_han_and_in_full_width(num
         "6222021234567890",  # not Luhn's
     ],
 )
-def test_what_markets_write_stays(text: str):
+def test_amounts_and_codes_are_not_masked(text: str):
     assert mask(text, "en") == (text, ())
 
 
 @given(st.text(max_size=200))
-def test_any_text_comes_back_whole_but_for_what_was_found(text: str):
+def test_only_found_numbers_change(text: str):
     masked = mask(text, "en")
     assert masked.kinds or masked.text == text
     assert mask(masked.text, "en").text == masked.text
@@ -90,14 +90,14 @@ def test_any_text_comes_back_whole_but_for_what_was_found(text: str):
 @pytest.mark.parametrize(
     ("genre", "expected"), [("social", "call [phone]"), ("news", "call 138-1234-5678"), ("filing", "call 138-1234-5678")]
 )
-def test_posts_are_masked_when_an_article_is_made_of_them(genre: Genre, expected: str):
+def test_articles_built_from_posts_are_masked(genre: Genre, expected: str):
     article = build(RawArticle("forum", title="call 138-1234-5678", text="mail joe@example.com", genre=genre))
     assert article.title == expected
     assert article.flags == (("masked",) if genre == "social" else ())
     assert ("joe" in article.text) == (genre != "social")
 
 
-def test_a_title_that_masking_lengthens_still_fits():
+def test_a_title_lengthened_by_masking_is_cut():
     article = build(RawArticle("forum", title="a@b.cn " * 142 + "a@b.cn", genre="social"))
     assert len(article.title) == MAX_TITLE_CHARS
     assert article.flags == ("cut", "masked")

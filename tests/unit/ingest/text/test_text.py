@@ -34,7 +34,7 @@ SHANGHAI = ZoneInfo("Asia/Shanghai")
         ("  https://example.com/a \n", "https://example.com/a"),
     ],
 )
-def test_one_page_has_one_url(given_url, expected):
+def test_equivalent_urls_have_one_canonical_form(given_url, expected):
     assert urls.canonical(given_url) == expected
     assert urls.canonical(expected) == expected
 
@@ -44,11 +44,11 @@ def test_one_page_has_one_url(given_url, expected):
             "mailto:a@b.c",
             "https://example.com/" + "a" * 5_000, "ftp://example.com/a"]
 )  # fmt: skip
-def test_what_is_no_web_address_is_empty(url):
+def test_other_addresses_have_no_canonical_form(url):
     assert urls.canonical(url) == ""
 
 
-def test_links_are_read_relative_to_their_feed():
+def test_links_are_resolved_against_the_feed():
     assert urls.absolute("https://example.com/feed/rss.xml", "../a/1") == "https://example.com/a/1"
     assert urls.absolute("https://example.com/rss", "javascript:alert(1)") == ""
 
@@ -78,12 +78,12 @@ def test_canonical_is_stable_for_any_text(value):
         ("", ""),
     ],
 )
-def test_clean_gives_what_people_read(raw, expected):
+def test_clean_returns_the_visible_text(raw, expected):
     assert clean_text.clean(raw) == expected
 
 
 @given(st.text(alphabet=st.characters(min_codepoint=0xA1, exclude_categories=["Cs", "Cc", "Cf", "Zs", "Zl", "Zp", "Cn"]), max_size=300))
-def test_nothing_that_is_not_ascii_is_lost(value):
+def test_non_ascii_characters_are_kept(value):
     """Many tools of this kind keep only what they know and delete Chinese. Every character must survive, in order."""
     value = value.replace("\ufffd", "")
     assert clean_text.clean(value) == unicodedata.normalize("NFC", value)
@@ -98,7 +98,7 @@ def test_clean_text_is_clean_for_any_input(value):
     assert "  " not in cleaned
 
 
-def test_cleaning_a_hostile_text_takes_no_time():
+def test_hostile_text_is_cleaned_in_linear_time():
     """Patterns over '<' must not go quadratic: 200 kB of each cost seconds in all, and would cost hours."""
     begun = time.process_time()
     for piece in ("<", "<script>", "<!--", "&", "<a ", "&lt;", "<a <b "):
@@ -118,11 +118,11 @@ def test_cleaning_a_hostile_text_takes_no_time():
         ("第一季度GDP", "zh"),
     ],
 )
-def test_language_is_the_one_that_says_more(words, expected):
+def test_the_dominant_language_is_detected(words, expected):
     assert clean_text.language(words) == expected
 
 
-def test_cut_says_whether_it_cut():
+def test_cut_reports_whether_text_was_removed():
     assert clean_text.cut("涨停", 2) == ("涨停", False)
     assert clean_text.cut("涨 停板", 2) == ("涨", True)
 
@@ -158,11 +158,11 @@ TRADITIONAL = "恆生指數今日收市下跌三百點，銀行股與地產股�
         (b"", "", ""),
     ],
 )
-def test_bytes_become_the_text_they_were(data, declared, expected):
+def test_bytes_are_decoded_to_the_original_text(data, declared, expected):
     assert clean_text.decode(data, declared) == expected
 
 
-def test_text_that_was_read_wrongly_before_is_refused():
+def test_garbled_text_is_rejected():
     """GBK read as windows-1252 and mended by nobody: better no article than a garbled one."""
     garbled = ("股市 " + PARAGRAPH).encode("gb18030").decode("latin-1")
     with pytest.raises(BadRecord, match="garbled"):
@@ -170,7 +170,7 @@ def test_text_that_was_read_wrongly_before_is_refused():
 
 
 @given(st.binary(max_size=400))
-def test_any_bytes_give_text_or_a_refusal(data):
+def test_any_bytes_are_decoded_or_rejected(data):
     with suppress(BadRecord):
         assert isinstance(clean_text.decode(data, "gbk"), str)
 
@@ -215,7 +215,7 @@ def test_any_bytes_give_text_or_a_refusal(data):
         ("2026-11-22 03:00:00 UTC+8", UTC, "2026-11-21T19:00:00"),
     ],
 )
-def test_a_time_is_read_as_its_source_meant_it(written, zone, expected):
+def test_times_are_parsed_as_their_source_means_them(written, zone, expected):
     assert dates.parse(written, zone, NOW) == datetime.fromisoformat(expected).replace(tzinfo=UTC)
 
 
@@ -224,20 +224,20 @@ def test_a_time_is_read_as_its_source_meant_it(written, zone, expected):
     ["", "yesterday-ish", "32 Nov 2026", "2026-02-30", "Sun, 22 Nov 0026 03:00:00 GMT", "0026-11-22", "03/04/2026", "2026-11-22 03:00 XYZ",
      "17953", "999999999999999999", "2026-13-01", "2026-11-22 25:00", "99999-01-01", "+++", "1969-12-31", "2026年13月1日"],
 )  # fmt: skip
-def test_an_unclear_time_is_no_time(written):
+def test_ambiguous_times_give_none(written):
     assert dates.parse(written, SHANGHAI, NOW) is None
 
 
 @given(
     st.datetimes(datetime(1980, 1, 1), datetime(2090, 1, 1)), st.sampled_from(["UTC", "Asia/Shanghai", "America/New_York", "Asia/Kolkata"])
 )
-def test_what_is_written_with_its_zone_comes_back(moment, name):
+def test_times_with_a_zone_round_trip(moment, name):
     aware = moment.replace(microsecond=0, tzinfo=ZoneInfo(name))
     for written in (aware.isoformat(), aware.strftime("%a, %d %b %Y %H:%M:%S %z"), aware.strftime("%Y年%m月%d日 %H:%M:%S %z")):
         assert dates.parse(written, UTC, NOW) == aware.astimezone(UTC)
 
 
 @given(st.text(alphabet=string.digits + "-/: 年月日时分TZ+.", max_size=40))
-def test_any_text_is_a_time_or_none(written):
+def test_any_text_gives_a_time_or_none(written):
     found = dates.parse(written, SHANGHAI, NOW)
     assert found is None or found.utcoffset() == timedelta(0)

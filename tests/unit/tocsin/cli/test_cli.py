@@ -69,7 +69,7 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("arguments", "environment", "status", "says"), MISTAKES, ids=lambda value: str(value)[:40])
-def test_a_mistake_ends_with_one_clear_sentence(arguments: list[str], environment: dict[str, str], status: int, says: str, tmp_path: Path):
+def test_an_error_ends_with_one_clear_message(arguments: list[str], environment: dict[str, str], status: int, says: str, tmp_path: Path):
     done = run(*arguments, folder=tmp_path, **environment)
     assert done.returncode == status, done.stderr
     assert says in done.stderr
@@ -77,7 +77,7 @@ def test_a_mistake_ends_with_one_clear_sentence(arguments: list[str], environmen
     assert "s3cr3t" not in done.stderr + done.stdout
 
 
-def test_a_bad_settings_file_names_the_line(tmp_path: Path):
+def test_an_invalid_settings_file_is_reported_with_the_line(tmp_path: Path):
     (tmp_path / "t.toml").write_text("batch_max = = 3\n")
     done = run("--config", str(tmp_path / "t.toml"), "settings", "--json", folder=tmp_path)
     assert done.returncode == 2
@@ -92,7 +92,7 @@ def test_migrate_twice_and_check(tmp_path: Path):
     assert run("migrate", "--check", folder=tmp_path).returncode == 0
 
 
-def test_doctor_finds_what_is_wrong_and_how_to_mend_it(tmp_path: Path):
+def test_doctor_finds_problems_and_fixes(tmp_path: Path):
     done = run("doctor", "--json", folder=tmp_path, TOCSIN_BROKER=f"127.0.0.1:{free_port()}", TOCSIN_SOURCES=str(tmp_path / "none.toml"))
     assert done.returncode == 1
     found = {row["what"]: row for row in json.loads(done.stdout)}

@@ -53,7 +53,7 @@ def test_versions_are_listed_promoted_and_rolled_back(call: Call, tmp_path: Path
     assert history[0]["why"] == "better"
 
 
-def test_mistakes_about_versions_are_one_sentence(call: Call):
+def test_errors_about_versions_are_one_sentence(call: Call):
     for arguments, says in [(("promote", "nowhere"), "tocsin models list"), (("rollback",), "nothing to go back to")]:
         status, rows, told = call("models", *arguments)
         assert (status, rows) == (1, [])
@@ -61,7 +61,7 @@ def test_mistakes_about_versions_are_one_sentence(call: Call):
         assert len(told.strip().splitlines()) == 1
 
 
-def test_a_damaged_champion_is_named_with_the_way_out(call: Call, tmp_path: Path):
+def test_a_damaged_champion_is_reported_with_a_fix(call: Call, tmp_path: Path):
     versions = Versions(tmp_path)
     write(versions.folder("v1"), "v1")
     call("models", "promote", "v1")
@@ -91,7 +91,7 @@ def store_an_article(folder: Path) -> str:
     return ident
 
 
-def test_a_label_is_stored_and_a_wrong_one_is_refused(call: Call, tmp_path: Path):
+def test_a_label_is_stored_and_an_invalid_one_rejected(call: Call, tmp_path: Path):
     ident = store_an_article(tmp_path)
     assert call("label", ident, "--sentiment", "negative", "--company", "ACME", "--author", "ann")[0] == 0
     status, rows, _ = call("label", ident, "--topics", "markets, earnings", "--risks", "none", "--author", "bob")

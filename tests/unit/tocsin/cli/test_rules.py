@@ -52,7 +52,7 @@ def objects(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
-def test_check_shows_what_is_in_a_file_and_list_what_is_in_force(
+def test_check_shows_a_file_and_list_the_active_rules(
     file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     assert main(["rules", "check", str(file)]) == 0
@@ -74,7 +74,7 @@ def test_check_shows_what_is_in_a_file_and_list_what_is_in_force(
     assert "negative-spike: spike, on *" in capsys.readouterr().out
 
 
-def test_mistakes_end_with_a_line_for_each_and_status_2(file: Path, capsys: pytest.CaptureFixture[str]):
+def test_errors_are_listed_with_exit_code_2(file: Path, capsys: pytest.CaptureFixture[str]):
     file.write_text(FILE.replace("AAPL", "APPL").replace("0.6", "60").replace("earnings", "earning"), encoding="utf-8")
     assert main(["rules", "check", str(file)]) == 2
     lines = capsys.readouterr().err.splitlines()
@@ -93,7 +93,7 @@ def recent(name: str, minutes_ago: int, **said: Any) -> Scored:
     return Scored(article=article, score=msgspec.structs.replace(made.score, published_at=moment, risks={"fraud": 0.9}))
 
 
-def test_preview_and_backtest_tell_what_would_have_rung(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_preview_and_backtest_show_alerts_of_the_past(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     file.write_text(FILE.replace("AAPL", "*").replace("paused = true", 'severity = "critical"'), encoding="utf-8")
     folder = tmp_path / "data"
     with contextlib.closing(wiring.make_store(Settings(data_dir=str(folder)))) as store:
@@ -132,7 +132,7 @@ def fill(store: Store) -> None:
     save(store, *bad, recent("good", 50, negative=0.0, title="Calm"))
 
 
-def test_a_store_without_news_says_so_and_wrong_rules_end_a_backtest(file: Path, capsys: pytest.CaptureFixture[str]):
+def test_an_empty_store_and_invalid_rules_are_reported(file: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["rules", "preview", str(file), "--json"]) == 0
     (summary,) = objects(capsys)
     assert (summary["stories"], summary["rules"]) == (0, {"多为负面": 0})

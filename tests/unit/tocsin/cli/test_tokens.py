@@ -52,9 +52,9 @@ def test_a_token_is_made_listed_and_revoked(folder: Path, capsys: pytest.Capture
     [
         (("create", "a", "--scope", "write"), "there is no scope 'write'"),
         (("create", "tocsin", "--scope", "read"), "own name"),
-        (("create", "a", "--scope", "read", "--for", "soon"), "no length of time"),
+        (("create", "a", "--scope", "read", "--for", "soon"), "not a duration"),
         (("revoke", "3f9c"), "there is no such token"),
     ],
 )
-def test_a_mistake_is_told_in_a_sentence(arguments: tuple[str, ...], why: str, capsys: pytest.CaptureFixture[str]):
+def test_an_error_is_reported_in_one_sentence(arguments: tuple[str, ...], why: str, capsys: pytest.CaptureFixture[str]):
     assert why in run(capsys, *arguments, status=2)[1]

@@ -42,7 +42,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_check_shows_what_is_in_a_file(file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def test_check_shows_the_watchlists_of_a_file(file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     assert main(["watchlists", "check", str(file)]) == 0
     said = capsys.readouterr().out
     for part in ("property: Developers' debt · 房企债务", "000002.SZ", "房企 | developer", "+债 | bond", "[bold]", "rates: rates · rates"):
@@ -57,7 +57,7 @@ def test_check_shows_what_is_in_a_file(file: Path, monkeypatch: pytest.MonkeyPat
         register_watchlist_names({})
 
 
-def test_mistakes_end_with_a_line_for_each_and_status_2(file: Path, capsys: pytest.CaptureFixture[str]):
+def test_errors_are_listed_with_exit_code_2(file: Path, capsys: pytest.CaptureFixture[str]):
     file.write_text(FILE.replace("000002.SZ", "02202.HK").replace('"rates"', '"property"').replace("/利率", "/(利率"), encoding="utf-8")
     assert main(["watchlists", "check", str(file)]) == 2
     lines = capsys.readouterr().err.splitlines()
@@ -70,7 +70,7 @@ def test_mistakes_end_with_a_line_for_each_and_status_2(file: Path, capsys: pyte
     assert "give FILE, or set `watchlists`" in capsys.readouterr().err
 
 
-def test_texts_are_tried_without_a_store(file: Path, capsys: pytest.CaptureFixture[str]):
+def test_texts_are_matched_without_a_store(file: Path, capsys: pytest.CaptureFixture[str]):
     texts = ["多家房企美元债违约", "房企美元债十周年", "万科债务展期", "Fed: RATE HIKE ahead", "[red]平静"]
     assert main(["watchlists", "try", str(file), "--json", *(part for text in texts for part in ("--text", text))]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -83,7 +83,7 @@ def test_texts_are_tried_without_a_store(file: Path, capsys: pytest.CaptureFixtu
     assert not (file.parent / "data" / "store").exists()
 
 
-def test_stored_articles_are_tried_and_a_worker_gives_a_new_watchlist_its_past(file: Path, capsys: pytest.CaptureFixture[str]):
+def test_stored_articles_are_matched_and_a_worker_backfills_a_watchlist(file: Path, capsys: pytest.CaptureFixture[str]):
     now = datetime.now(UTC).replace(microsecond=0)
     settings = Settings(data_dir=str(file.parent / "data"), watchlists=str(file), model="keyword")
     items = [
@@ -112,7 +112,7 @@ def past(store: Store, now: datetime) -> int:
     return sum(count.total for count in counts)
 
 
-def test_the_settings_pass_the_file_on_to_other_processes(file: Path):
+def test_the_settings_pass_the_file_to_other_processes(file: Path):
     from core.settings import build, environment
 
     settings = Settings(watchlists=str(file))
@@ -120,7 +120,7 @@ def test_the_settings_pass_the_file_on_to_other_processes(file: Path):
     assert msgspec.convert(msgspec.to_builtins(settings), Settings) == settings
 
 
-def test_list_tells_what_was_written_on_the_dashboard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def test_list_shows_watchlists_saved_on_the_dashboard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     monkeypatch.setenv("TOCSIN_DATA_DIR", str(tmp_path))
     with contextlib.closing(wiring.make_store(Settings(data_dir=str(tmp_path)))) as store:
         store.watchlist_texts.add('[[watchlist]]\nname = "written"\nkeywords = ["债券"]\n', "王芳", datetime.now(UTC))

@@ -12,7 +12,7 @@ from tests.unit.dashboard.pages.test_deliveries import ring
 from tocsin.cli import main
 
 
-def test_the_command_asks_for_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def test_replay_requests_deliveries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     monkeypatch.setenv("TOCSIN_DATA_DIR", str(tmp_path / "data"))
     config = tmp_path / "tocsin.toml"
     config.write_text('[[webhooks]]\nname = "desk"\nurl = "https://desk.example/hook"\n', encoding="utf-8")

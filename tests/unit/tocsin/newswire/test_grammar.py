@@ -57,7 +57,7 @@ def test_every_topic_has_every_tone(language):
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_every_sentence_can_be_said(language):
+def test_every_slot_of_the_grammar_is_known(language):
     """Every template of the grammar: a slot that nothing fills raises KeyError."""
     grammar = grammar_of(language)
     pools = [*grammar.quotes.values(), *grammar.closings.values(), *grammar.details.values()]
@@ -113,19 +113,19 @@ def test_companies_named_are_the_ones_that_the_gazetteer_finds(language):
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_quiet_days_have_the_tones_of_quiet_days(language):
+def test_ordinary_stories_have_the_planned_tones(language):
     rng = random.Random(2)
     counts = Counter(quiet_event(rng, language).tone for _ in range(4000))
     for tone, share in TONES.items():
         assert counts[tone] / 4000 == pytest.approx(share, abs=0.03)
 
 
-def test_the_same_generator_tells_the_same_story():
+def test_the_same_seed_gives_the_same_story():
     assert [story for _, story in stories("zh", 9)] == [story for _, story in stories("zh", 9)]
     assert [story for _, story in stories("en", 9)] != [story for _, story in stories("en", 10)]
 
 
-def test_a_title_without_its_lead_is_refused():
+def test_a_title_without_a_lead_is_rejected():
     with pytest.raises(ValueError, match="without a lead"):
         EventTemplate(topic="macro", titles=("a", "b"), leads=("c",), paired=True)
 
@@ -138,7 +138,7 @@ def test_every_sector_has_six_companies_with_names_of_their_own():
     assert all(HAN.search(company.name_zh) and company.name_en.isascii() for company in companies())
 
 
-def test_no_name_is_a_known_one():
+def test_no_name_contains_a_real_one():
     names = [name for company in companies() for name in (company.name_en, company.name_zh, *company.aliases)]
     names += [paper.name for paper in PAPERS]
     for language in LANGUAGES:

@@ -34,14 +34,14 @@ def originals(articles: list[PublishedArticle]) -> list[PublishedArticle]:
     return [article for article in articles if not article.copy]
 
 
-def test_one_seed_tells_one_story_and_another_another():
+def test_the_seed_determines_the_articles():
     for part in (history, crisis, decoys):
         assert part(3, START, PLAN) == part(3, START, PLAN)
         assert [article.title for article in part(3, START, PLAN)] != [article.title for article in part(4, START, PLAN)]
     assert live_minute(3, START, PLAN, 1) == live_minute(3, START, PLAN, 1) != live_minute(3, START, PLAN, 0)
 
 
-def test_all_times_follow_the_start():
+def test_times_are_relative_to_the_start():
     """Whole seconds, as feeds have them; nothing depends on the day but its words."""
     later = START + timedelta(days=7)
     for part in (crisis, decoys):
@@ -50,7 +50,7 @@ def test_all_times_follow_the_start():
         assert all(moment.microsecond == 0 for moment in moved)
 
 
-def test_history_has_the_size_and_span_that_were_planned(past):
+def test_history_has_the_planned_size_and_length(past):
     assert len(past) == PLAN.history_articles
     assert past[0].published_at >= START - timedelta(hours=PLAN.history_h)
     assert past[-1].published_at < START
@@ -84,14 +84,14 @@ def test_headlines_differ(past, live, bad_news):
     assert len(set(titles)) > 0.95 * len(titles)
 
 
-def test_as_many_articles_a_minute_as_planned():
+def test_the_rate_is_as_planned():
     plan = replace(PLAN, per_minute=40, lively_s=3600)
     count = sum(len(live_minute(7, START, plan, minute)) for minute in range(60))
     assert count / 60 == pytest.approx(40, rel=0.1)
     assert not live_minute(7, START, replace(PLAN, per_minute=0), 0)
 
 
-def test_after_a_lively_start_it_is_as_quiet_as_its_history():
+def test_after_the_start_the_rate_is_that_of_the_history():
     """Else every series would rightly ring in a demo that is left running."""
     early = [len(live_minute(7, START, PLAN, minute)) for minute in range(2)]
     late = sum(len(live_minute(7, START, PLAN, minute)) for minute in range(2, 602))
@@ -99,14 +99,14 @@ def test_after_a_lively_start_it_is_as_quiet_as_its_history():
     assert late / 10 == pytest.approx(PLAN.history_articles / PLAN.history_h, rel=0.2)
 
 
-def test_a_third_to_a_half_of_stories_is_copied_by_one_to_three_papers(past, live):
+def test_a_third_to_a_half_of_stories_is_copied(past, live):
     versions = Counter(article.story for article in [*past[:-40], *live])
     shares = Counter(versions.values())
     assert 0.3 < 1 - shares[1] / shares.total() < 0.5
     assert set(shares) == {1, 2, 3, 4}
 
 
-def test_copies_are_near_and_not_equal(past, bad_news, live):
+def test_copies_are_similar_and_not_equal(past, bad_news, live):
     """Words of the first version that a copy keeps; headline and last line always differ, and so do the papers."""
     first = {article.story: article for article in originals([*past, *bad_news, *live])}
     copies = [article for article in [*past, *bad_news, *live] if article.copy and article.story in first]
@@ -123,7 +123,7 @@ def test_copies_are_near_and_not_equal(past, bad_news, live):
         assert article.published_at >= source.published_at
 
 
-def test_the_deduplication_of_ingest_joins_copies_and_no_crisis_stories(past, bad_news, live):
+def test_deduplication_joins_copies_but_not_crisis_stories(past, bad_news, live):
     """Real MinHash bands. One story told twice must count once in an alert, and two must count twice."""
     articles = [*past, *bad_news, *live]
     by_band = defaultdict(list)
@@ -194,12 +194,12 @@ def test_without_a_crisis_there_is_none():
         ({"copied_share": 1.5}, "outside 0 to 1"),
     ],
 )
-def test_an_impossible_plan_is_refused(wrong, said):
+def test_an_invalid_plan_is_rejected(wrong, said):
     with pytest.raises(ValueError, match=said):
         Plan(**wrong)
 
 
-def test_the_timeline_shows_what_was_published_and_nothing_else():
+def test_the_timeline_shows_exactly_the_published_articles():
     timeline = Timeline(7, START + timedelta(milliseconds=700), PLAN)
     assert timeline.start == START
     seen: list[PublishedArticle] = []
@@ -225,7 +225,7 @@ def test_archive_and_latest_have_no_article_in_common():
     )
 
 
-def test_a_frozen_timeline_stays_as_it_is():
+def test_a_frozen_timeline_does_not_change():
     timeline = Timeline(7, START, PLAN)
     before = timeline.published(START + timedelta(seconds=10))
     timeline.freeze(START + timedelta(seconds=10))
@@ -234,7 +234,7 @@ def test_a_frozen_timeline_stays_as_it_is():
     assert timeline.crisis_began(START + timedelta(hours=1)) is None
 
 
-def test_an_edition_has_its_papers_dateline(past):
+def test_an_article_has_its_newspapers_dateline(past):
     wire = next(article for article in past if article.source == "Tarn Wire" and not article.copy)
     assert "(Tarn Wire) - " in wire.paragraphs[0]
     agency = next(article for article in past if article.source == "海纳社" and not article.copy)

@@ -28,14 +28,14 @@ def read_as_negative():
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_crisis_stories_are_read_as_negative(read_as_negative, language):
+def test_crisis_stories_are_classified_as_negative(read_as_negative, language):
     read = read_as_negative["crisis", language]
     wrong = [article.title for negative, article in read if not negative]
     assert len(wrong) <= 0.10 * len(read), wrong
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_quiet_stories_are_mostly_not(read_as_negative, language):
+def test_ordinary_stories_are_mostly_not_negative(read_as_negative, language):
     """15 % are meant to be negative."""
     read = read_as_negative["quiet", language]
     wrong = [article.title for negative, article in read if negative and article.tone != "negative"]

@@ -54,7 +54,7 @@ def as_if_down_since(database: Path, name: str, moment: datetime) -> None:
     jobs.shutdown()
 
 
-def test_jobs_are_those_of_the_settings(database: Path):
+def test_jobs_follow_the_settings(database: Path):
     scheduler = make_scheduler(Settings(refresh_cron=NIGHTLY, retention_days=90), database)
     runs = next_runs(scheduler)
     scheduler.shutdown()
@@ -66,7 +66,7 @@ def test_jobs_are_those_of_the_settings(database: Path):
     off.shutdown()
 
 
-def test_a_run_that_was_missed_is_done_once_by_the_next_process(database: Path):
+def test_a_missed_run_is_made_up_for_once(database: Path):
     settings = Settings(refresh_cron=NIGHTLY)
     make_scheduler(settings, database).shutdown()
     as_if_down_since(database, REFRESH, datetime.now(UTC) - timedelta(days=3))
@@ -78,7 +78,7 @@ def test_a_run_that_was_missed_is_done_once_by_the_next_process(database: Path):
     assert executed(later) == []
 
 
-def test_a_run_that_is_due_while_every_thread_is_busy_is_done_once(database: Path):
+def test_a_run_due_while_all_threads_are_busy_runs_once(database: Path):
     """APScheduler's own default drops what starts a second late."""
     settings = Settings(refresh_cron=NIGHTLY)
     make_scheduler(settings, database).shutdown()
@@ -98,7 +98,7 @@ def test_a_run_that_is_due_while_every_thread_is_busy_is_done_once(database: Pat
     assert (ran, len(began)) == ([REFRESH], 10)
 
 
-def test_another_time_replaces_the_job(database: Path):
+def test_a_changed_time_replaces_the_job(database: Path):
     make_scheduler(Settings(refresh_cron=NIGHTLY), database).shutdown()
     other = make_scheduler(Settings(refresh_cron="15 5 * * *"), database)
     moment = next_runs(other)[REFRESH]
@@ -107,12 +107,12 @@ def test_another_time_replaces_the_job(database: Path):
 
 
 @pytest.mark.parametrize("cron", ["61 3 * * *", "a b c d e"])
-def test_a_time_that_is_none_is_said(database: Path, cron: str):
+def test_an_invalid_refresh_cron_is_rejected(database: Path, cron: str):
     with pytest.raises(SettingsError, match="refresh_cron"):
         make_scheduler(Settings(refresh_cron=cron), database)
 
 
-def test_settings_travel_to_a_child_as_they_are():
+def test_settings_are_passed_unchanged_to_a_child_process():
     settings = Settings(refresh_cron=NIGHTLY, gate_margin=0.02, retention_days=7, data_dir="/a b/c", topic_prefix="x.")
     assert build({}, environment(settings)) == settings
 
@@ -124,7 +124,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield made
 
 
-def test_a_second_scheduler_is_told_that_one_is_enough(store: Store, tmp_path: Path):
+def test_a_second_scheduler_is_rejected(store: Store, tmp_path: Path):
     settings = Settings(data_dir=str(tmp_path), refresh_cron=NIGHTLY)
     with running_scheduler(settings, store) as runs:
         assert list(runs) == [REFRESH]
@@ -134,7 +134,7 @@ def test_a_second_scheduler_is_told_that_one_is_enough(store: Store, tmp_path: P
         pass
 
 
-def test_the_refresh_runs_in_a_process_of_its_own_beside_an_open_embedded_store(
+def test_the_refresh_runs_in_a_separate_process_beside_an_open_store(
     store: Store, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ):
     """The child could not open the store, which this process owns; it reads the labels from a file, and finds none."""
@@ -148,7 +148,7 @@ def test_the_refresh_runs_in_a_process_of_its_own_beside_an_open_embedded_store(
     assert not (tmp_path / "models" / "snapshot.json").exists()
 
 
-def test_what_a_job_waits_for_ends_with_the_scheduler(store: Store, tmp_path: Path):
+def test_child_processes_end_with_the_scheduler(store: Store, tmp_path: Path):
     settings = Settings(data_dir=str(tmp_path))
     codes: list[int] = []
     with running_scheduler(settings, store):

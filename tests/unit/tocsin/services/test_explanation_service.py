@@ -44,7 +44,7 @@ class Follows:
         return self.model.classify(documents)
 
 
-def test_it_says_what_tocsin_explain_says(tiny: TransformerClassifier):
+def test_it_gives_the_result_of_tocsin_explain(tiny: TransformerClassifier):
     explainer = ScoreExplainer()
     explainer.use(tiny)
     found = explainer(ASKED)
@@ -54,7 +54,7 @@ def test_it_says_what_tocsin_explain_says(tiny: TransformerClassifier):
     assert [word.weight for word in found.words] == pytest.approx([word.weight for word in told.words], abs=1e-4)
 
 
-def test_before_there_is_a_model_and_without_a_network_it_says_so(tiny: TransformerClassifier):
+def test_it_fails_without_a_model_or_with_an_unsupported_one(tiny: TransformerClassifier):
     explainer = ScoreExplainer()
     with pytest.raises(ModelError, match="still being loaded"):
         explainer(ASKED)
@@ -67,7 +67,7 @@ def test_before_there_is_a_model_and_without_a_network_it_says_so(tiny: Transfor
     assert explainer(ASKED).words
 
 
-def test_the_model_of_the_moment_explains(tiny: TransformerClassifier):
+def test_the_current_champion_explains(tiny: TransformerClassifier):
     explainer, follows = ScoreExplainer(), Follows(tiny)
     explainer.use(follows)  # type: ignore[arg-type]
     assert explainer(ASKED).model == "tiny"
@@ -75,7 +75,7 @@ def test_the_model_of_the_moment_explains(tiny: TransformerClassifier):
     assert explainer(ASKED).model == "next"
 
 
-def test_scoring_and_explaining_at_the_same_time_change_neither(tiny: TransformerClassifier):
+def test_concurrent_scoring_and_explaining_do_not_interfere(tiny: TransformerClassifier):
     """The worker scores on its thread while a viewer asks on another: both must say what they say alone."""
     explainer = ScoreExplainer()
     explainer.use(tiny)

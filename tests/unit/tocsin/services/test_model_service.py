@@ -64,7 +64,7 @@ def audit(store: Store) -> list[tuple[str, str, str, str, str]]:
     return [(each.actor, each.action, each.target, each.before, each.after) for each in store.audit.latest(10)]
 
 
-def test_versions_and_their_history_are_those_of_the_command_line(desk: LocalModelService, versions: Versions):
+def test_versions_and_history_match_the_command_line(desk: LocalModelService, versions: Versions):
     found = desk.versions()
     assert (found.champion, found.before, found.setting, found.fault) == (SECOND, FIRST, "champion", "")
     assert [each.name for each in found.versions] == [entry.version for entry in versions.entries()]
@@ -77,7 +77,7 @@ def test_versions_and_their_history_are_those_of_the_command_line(desk: LocalMod
     assert found.find(SECOND).rows == {"feedback": 909}  # type: ignore[union-attr]
 
 
-def test_a_promotion_stands_in_the_history_and_in_the_audit_log(desk: LocalModelService, store: Store, versions: Versions):
+def test_a_promotion_is_recorded_in_history_and_audit_log(desk: LocalModelService, store: Store, versions: Versions):
     desk.promote(LOSER, SECOND, "更适合公告", "王芳")
     assert versions.champion() == LOSER
     event = versions.history()[-1]
@@ -91,10 +91,10 @@ def test_a_promotion_stands_in_the_history_and_in_the_audit_log(desk: LocalModel
     ]
 
 
-def test_who_decided_on_another_champion_is_told(desk: LocalModelService, store: Store, versions: Versions):
-    with pytest.raises(ModelError, match="by now"):
+def test_a_change_based_on_an_old_champion_is_rejected(desk: LocalModelService, store: Store, versions: Versions):
+    with pytest.raises(ModelError, match="is now"):
         desk.promote(LOSER, FIRST, "", "Ann")
-    with pytest.raises(ModelError, match="by now"):
+    with pytest.raises(ModelError, match="is now"):
         desk.rollback(FIRST, "", "Ann")
     with pytest.raises(Conflict, match="already"):
         desk.promote(SECOND, SECOND, "", "Ann")
@@ -105,7 +105,7 @@ def test_who_decided_on_another_champion_is_told(desk: LocalModelService, store:
     assert (versions.champion(), audit(store)) == (SECOND, [])
 
 
-def test_a_version_that_is_not_whole_is_not_promoted(desk: LocalModelService, versions: Versions):
+def test_a_damaged_version_is_not_promoted(desk: LocalModelService, versions: Versions):
     (versions.folder(LOSER) / "config.json").write_bytes(b"changed")
     with pytest.raises(ModelError, match=r"config\.json"):
         desk.promote(LOSER, SECOND, "", "Ann")
@@ -114,7 +114,7 @@ def test_a_version_that_is_not_whole_is_not_promoted(desk: LocalModelService, ve
     assert versions.champion() == SECOND
 
 
-def test_a_damaged_champion_is_said_and_the_rest_is_shown(desk: LocalModelService, versions: Versions):
+def test_a_damaged_champion_is_reported_beside_the_other_versions(desk: LocalModelService, versions: Versions):
     versions.champion_file.write_text("../x")
     found = desk.versions()
     assert found.champion == ""
@@ -122,7 +122,7 @@ def test_a_damaged_champion_is_said_and_the_rest_is_shown(desk: LocalModelServic
     assert len(found.versions) == 4
 
 
-def test_figures_are_of_the_two_whichever_was_the_challenger(desk: LocalModelService):
+def test_a_comparison_works_in_both_directions(desk: LocalModelService):
     there, back = desk.comparison(SECOND, FIRST), desk.comparison(FIRST, SECOND)
     assert there is not None
     assert back is not None
@@ -134,7 +134,7 @@ def test_figures_are_of_the_two_whichever_was_the_challenger(desk: LocalModelSer
     assert desk.comparison(LOSER, FIRST) is None
 
 
-def test_a_refresh_runs_in_a_process_of_its_own_and_what_came_of_it_is_kept(desk: LocalModelService, store: Store, versions: Versions):
+def test_a_refresh_runs_in_a_separate_process_and_its_result_is_kept(desk: LocalModelService, store: Store, versions: Versions):
     began = time.monotonic()
     desk.refresh("王芳", force=True)
     assert time.monotonic() - began < 5
@@ -152,7 +152,7 @@ def test_a_refresh_runs_in_a_process_of_its_own_and_what_came_of_it_is_kept(desk
     assert list(versions.root.glob("snapshot*")) == []
 
 
-def test_a_refresh_elsewhere_is_seen_and_not_joined(desk: LocalModelService, versions: Versions):
+def test_a_refresh_of_another_process_is_shown_and_not_repeated(desk: LocalModelService, versions: Versions):
     with ProgressFile(versions.root, now=datetime.now(UTC), started_by="scheduler", report=lambda _: None) as report:
         report("training")
         found = desk.refresh_status()
@@ -169,7 +169,7 @@ def test_a_refresh_elsewhere_is_seen_and_not_joined(desk: LocalModelService, ver
     assert found.state == "lost"
 
 
-def test_what_was_begun_ends_with_the_dashboard(store: Store, versions: Versions, tmp_path: Path):
+def test_a_refresh_ends_with_the_dashboard(store: Store, versions: Versions, tmp_path: Path):
     desk = LocalModelService(Settings(data_dir=str(tmp_path)), store, lambda: NOW)
     desk.refresh("Ann", force=True)
     desk.close(60)
@@ -181,7 +181,7 @@ def test_what_was_begun_ends_with_the_dashboard(store: Store, versions: Versions
         desk.refresh("Ann", force=True)
 
 
-def test_a_refresh_that_cannot_begin_says_why(store: Store, versions: Versions, tmp_path: Path):
+def test_a_failed_refresh_gives_its_reason(store: Store, versions: Versions, tmp_path: Path):
     settings = Settings(data_dir=str(tmp_path), refresh_tests=str(tmp_path / "nowhere"))
     with closing(LocalModelService(settings, store, lambda: NOW)) as desk:
         desk.refresh("Ann", force=True)
@@ -198,7 +198,7 @@ def page(desk: LocalModelService | None, store: Store, **values: Any) -> dict[st
 
 
 @pytest.mark.parametrize(("language", "words"), [("en", "by the gate of a refresh"), ("zh", "由更新流程的质量门决定")])
-def test_the_page_says_what_is_in_force_and_why(desk: LocalModelService, store: Store, language: str, words: str):
+def test_the_page_shows_the_champion_and_its_history(desk: LocalModelService, store: Store, language: str, words: str):
     found = page(desk, store, view_data={"lang": language, "zone": "Asia/Shanghai"})
     champion = str(found["mo-champion"])
     assert SECOND in champion
@@ -210,28 +210,28 @@ def test_the_page_says_what_is_in_force_and_why(desk: LocalModelService, store: 
     assert "▲" in str(found["mo-contest-table"])
 
 
-def test_versions_are_shown_while_the_store_is_away(desk: LocalModelService):
+def test_versions_are_shown_without_the_store(desk: LocalModelService):
     far = EmptyClickHouse()
     far.down = True
     assert SECOND in str(page(desk, Store(far))["mo-champion"])
 
 
-def test_a_process_without_versions_says_so(store: Store):
+def test_a_process_without_versions_shows_a_message(store: Store):
     assert "tocsin models list" in str(page(None, store)["mo-problem"])
 
 
-def test_a_folder_that_cannot_be_used_is_a_sentence(store: Store, tmp_path: Path):
+def test_an_unusable_folder_gives_a_clear_error(store: Store, tmp_path: Path):
     (tmp_path / "file").write_text("x")
     desk = LocalModelService(Settings(data_dir=str(tmp_path / "file" / "x")), store, lambda: NOW)
     assert "data_dir" in str(page(desk, store)["mo-problem"])
 
 
-def test_a_champion_that_does_not_score_is_warned_of(store: Store, versions: Versions, tmp_path: Path):
+def test_a_champion_that_is_not_in_use_gives_a_warning(store: Store, versions: Versions, tmp_path: Path):
     with closing(LocalModelService(Settings(data_dir=str(tmp_path), model="shipped"), store, lambda: NOW)) as desk:
         assert "The setting `model` is shipped" in str(page(desk, store)["mo-problem"])
 
 
-def test_the_model_card_is_found_in_a_checkout_and_put_into_the_wheel():
+def test_the_model_card_is_in_the_checkout_and_in_the_wheel():
     found = read_card()
     assert found is not None
     assert {figures.language for figures in found.figures} == {"en", "zh"}
@@ -251,7 +251,7 @@ def test_a_curve_shows_feedback_beside_the_test_sets():
     assert reliability([], [], [], View(language="zh"), name="zh").layout.annotations[0].text == "该语言暂无数据"
 
 
-def test_every_word_of_the_page_is_in_the_table():
+def test_every_text_of_the_page_is_translated():
     asked = set()
     drawing = Path(model_charts.__file__)
     for path in (*drawing.parents[1].glob("pages/model*.py"), drawing):

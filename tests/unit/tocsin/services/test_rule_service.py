@@ -80,7 +80,7 @@ def tell(store: Store, number: int, at: datetime, topic: str = "credit") -> list
     return [each.score for each in told]
 
 
-def test_rules_are_tried_on_the_stored_news_before_they_are_in_force(desk: StoredRuleService, store: Store):
+def test_rules_are_previewed_on_stored_news(desk: StoredRuleService, store: Store):
     tell(store, 7, NOW - timedelta(days=2))
     found = desk.preview(FLOOD)
     assert (found.rules, [alert.series for alert in found.alerts]) == ({"洪水": 1}, ["topic:credit"])
@@ -89,7 +89,7 @@ def test_rules_are_tried_on_the_stored_news_before_they_are_in_force(desk: Store
     assert store.rule_texts.latest() == []
 
 
-def test_what_is_saved_is_in_force_and_says_by_whom(desk: StoredRuleService, store: Store):
+def test_saved_rules_are_active_and_audited(desk: StoredRuleService, store: Store):
     kept = desk.save(FLOOD, "", "王芳")
     assert desk.active() == kept
     assert (kept.actor, kept.text) == ("王芳", FLOOD)
@@ -112,7 +112,7 @@ def test_what_is_saved_is_in_force_and_says_by_whom(desk: StoredRuleService, sto
         ("rules = 3\n", [r"[[rules]]"]),
     ],
 )
-def test_mistakes_are_told_and_nothing_is_kept(desk: StoredRuleService, store: Store, text: str, mistakes: list[str]):
+def test_errors_are_reported_and_nothing_is_saved(desk: StoredRuleService, store: Store, text: str, mistakes: list[str]):
     for ask in (lambda: desk.preview(text), lambda: desk.save(text, "", "王芳")):
         with pytest.raises(UserError) as told:
             ask()
@@ -120,7 +120,7 @@ def test_mistakes_are_told_and_nothing_is_kept(desk: StoredRuleService, store: S
     assert store.rule_texts.latest() == []
 
 
-def test_the_file_of_the_settings_counts_until_somebody_saves(store: Store, clock: Callable[[], datetime], tmp_path: Path):
+def test_the_file_is_active_until_rules_are_saved(store: Store, clock: Callable[[], datetime], tmp_path: Path):
     path = tmp_path / "rules.toml"
     path.write_text(FLOOD, "utf-8")
     desk = StoredRuleService(Settings(data_dir=str(tmp_path), alert_rules=str(path)), store, clock)
@@ -132,7 +132,7 @@ def test_the_file_of_the_settings_counts_until_somebody_saves(store: Store, cloc
     assert desk.active().text == ""
 
 
-def test_who_watches_takes_them_up_within_half_a_minute_and_keeps_those_that_can_be_used(
+def test_a_worker_loads_new_rules_and_keeps_the_last_valid_ones(
     desk: StoredRuleService, store: Store, tmp_path: Path
 ):
     settings = Settings(data_dir=str(tmp_path))
@@ -153,7 +153,7 @@ def test_who_watches_takes_them_up_within_half_a_minute_and_keeps_those_that_can
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_the_page_shows_tries_and_saves(desk: StoredRuleService, store: Store, language: str, tmp_path: Path):
+def test_the_page_shows_previews_and_saves(desk: StoredRuleService, store: Store, language: str, tmp_path: Path):
     tell(store, 7, NOW - timedelta(days=2))
     app = create_app(store, Settings(dashboard_login="none"), now=lambda: NOW, cache=Cache(first_read_wait_s=1), services=Services(rules=desk))
     client = app.server.test_client()
@@ -177,7 +177,7 @@ def test_the_page_shows_tries_and_saves(desk: StoredRuleService, store: Store, l
     assert wiring.make_rules(Settings(data_dir=str(tmp_path)), text=FLOOD).limit_rules[0].name == "洪水"
 
 
-def test_a_page_without_anybody_who_keeps_rules_says_so(store: Store):
+def test_a_page_without_a_rule_service_shows_a_message(store: Store):
     app = create_app(store, Settings(dashboard_login="none"), now=lambda: NOW, cache=Cache(first_read_wait_s=1))
     sent = callback_body(app, "ru-text.value", ru_text_id="ru-text", view_data={"lang": "en"})
     answer = app.server.test_client().post("/_dash-update-component", json=sent)

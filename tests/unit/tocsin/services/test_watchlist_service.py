@@ -82,7 +82,7 @@ def followed(store: Store) -> int:
     return found.stories if found else 0
 
 
-def test_watchlists_are_tried_on_a_week_before_they_are_in_force(desk: StoredWatchlistService, store: Store):
+def test_watchlists_are_previewed_on_a_week_of_articles(desk: StoredWatchlistService, store: Store):
     tell(store, 7, NOW - timedelta(days=2))
     tell(store, 5, NOW - timedelta(days=9))
     found = desk.preview(BONDS)
@@ -104,7 +104,7 @@ def test_watchlists_are_tried_on_a_week_before_they_are_in_force(desk: StoredWat
         ("x" * (MAX_CHARS + 1), ["too many"]),
     ],
 )
-def test_every_mistake_is_told_with_its_place_and_nothing_is_kept(
+def test_all_errors_are_reported_and_nothing_is_saved(
     desk: StoredWatchlistService, store: Store, text: str, mistakes: list[str]
 ):
     for ask in (lambda: desk.preview(text), lambda: desk.save(text, "", "王芳")):
@@ -114,7 +114,7 @@ def test_every_mistake_is_told_with_its_place_and_nothing_is_kept(
     assert store.watchlist_texts.latest() == []
 
 
-def test_what_is_saved_is_in_force_noted_and_not_overwritten_unseen(desk: StoredWatchlistService, store: Store):
+def test_saved_watchlists_are_active_audited_and_protected_from_conflicts(desk: StoredWatchlistService, store: Store):
     kept = desk.save(BONDS, "", "王芳")
     assert desk.active() == kept
     assert series_name("watchlist:bonds", "zh") == "债券关注"
@@ -125,7 +125,7 @@ def test_what_is_saved_is_in_force_noted_and_not_overwritten_unseen(desk: Stored
     assert desk.save("", kept.id, "Ann").text == ""
 
 
-def test_a_watchlist_that_a_rule_is_about_cannot_be_taken_out(desk: StoredWatchlistService, store: Store, settings: Settings, clock: Any):
+def test_a_watchlist_used_by_a_rule_cannot_be_removed(desk: StoredWatchlistService, store: Store, settings: Settings, clock: Any):
     rules = StoredRuleService(settings, store, clock)
     with pytest.raises(SettingsError, match="bonds"):
         rules.save(FLOOD, "", "Ann")
@@ -141,7 +141,7 @@ def arrived(title: str, number: int, moment: datetime) -> Raw:
     return Raw(topic="articles", partition=0, offset=number, key=None, value=encode(article))
 
 
-def test_who_scores_gives_it_its_past_then_follows_it_and_misses_nothing_in_between(
+def test_a_worker_backfills_a_new_watchlist_and_misses_no_article(
     desk: StoredWatchlistService, store: Store, settings: Settings
 ):
     tell(store, 7, NOW - timedelta(days=2))
@@ -168,7 +168,7 @@ def test_who_scores_gives_it_its_past_then_follows_it_and_misses_nothing_in_betw
     pipeline.close()
 
 
-def test_a_worker_that_starts_later_follows_what_is_written_and_not_the_file(desk: StoredWatchlistService, store: Store, tmp_path: Path):
+def test_a_later_worker_uses_the_saved_watchlists(desk: StoredWatchlistService, store: Store, tmp_path: Path):
     path = tmp_path / "watchlists.toml"
     path.write_text(BONDS.replace("bonds", "of_file"), "utf-8")
     settings = Settings(data_dir=str(tmp_path), watchlists=str(path))
@@ -181,7 +181,7 @@ def test_a_worker_that_starts_later_follows_what_is_written_and_not_the_file(des
     pipeline.close()
 
 
-def test_the_api_tells_what_is_in_force(desk: StoredWatchlistService, store: Store, settings: Settings, clock: Any):
+def test_the_api_returns_the_active_watchlists(desk: StoredWatchlistService, store: Store, settings: Settings, clock: Any):
     with backends(settings, store) as able:
         assert able.watchlists is not None and able.rules is not None
         assert list(able.watchlists()) == []
@@ -197,7 +197,7 @@ def test_the_api_tells_what_is_in_force(desk: StoredWatchlistService, store: Sto
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_the_page_shows_tries_and_saves(desk: StoredWatchlistService, store: Store, language: str):
+def test_the_page_shows_previews_and_saves(desk: StoredWatchlistService, store: Store, language: str):
     tell(store, 7, NOW - timedelta(days=2))
     app = create_app(
         store, Settings(dashboard_login="none"), now=lambda: NOW, cache=Cache(first_read_wait_s=1), services=Services(watchlists=desk)
@@ -220,7 +220,7 @@ def test_the_page_shows_tries_and_saves(desk: StoredWatchlistService, store: Sto
     assert ("Written by local" if language == "en" else "local 写于") in str(kept)
 
 
-def test_the_command_line_tells_what_is_in_force(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+def test_the_command_line_lists_the_active_watchlists(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
     """With the file of the settings alone, and a store that was never made: nothing is made by asking."""
     path = tmp_path / "watchlists.toml"
     path.write_text(BONDS, "utf-8")
