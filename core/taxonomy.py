@@ -1,6 +1,6 @@
-"""The topics Tocsin sorts financial news into: one list for both languages.
+"""The taxonomy: topics and risk events with their display names in English and Chinese.
 
-A topic's key is what is stored and sent; its names are what people read. So it is with the risk events.
+The key of a topic or event is stored and sent; the names are for display.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic("other", "Other", "其他"),
 )
 
-#: Bad news by kind, after the 21 event types of BBT FinESE, those that say the same merged:
+#: Risk events after the 21 event types of BBT FinESE, with synonymous types merged;
 #: models/training/label_mapping.py has the mapping.
 RISKS: tuple[Topic, ...] = (
     Topic("disclosure", "Disclosure violation", "信息披露违规"),
@@ -72,14 +72,14 @@ _OWN: dict[str, Topic] = {}
 
 
 def register_topic_names(topics: Iterable[Topic]) -> None:
-    """From now on `topic_name` knows these topics of the analysts' own, and none but these. Called once, by tocsin/wiring."""
+    """Set the analysts' own topics for `topic_name` and `all_topics`; replaces those set before."""
     own = {topic.key: topic for topic in topics}
     _OWN.clear()
     _OWN.update(own)
 
 
 def all_topics() -> tuple[Topic, ...]:
-    """The topics of the taxonomy, then the analysts' own."""
+    """The topics of the taxonomy, followed by the analysts' own."""
     return (*TOPICS, *_OWN.values())
 
 
@@ -97,3 +97,10 @@ def risk_name(key: str, language: str) -> str:
     if risk is None:
         return key
     return risk.zh if language == "zh" else risk.en
+
+
+def sentiment_of(p_negative: float, p_neutral: float, p_positive: float) -> tuple[str, float]:
+    """The most probable sentiment and its probability. Ties are not negative, as in the store."""
+    if p_negative > p_neutral and p_negative > p_positive:
+        return "negative", p_negative
+    return ("positive", p_positive) if p_positive > p_neutral else ("neutral", p_neutral)

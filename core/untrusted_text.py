@@ -1,4 +1,4 @@
-"""Text and links from the web are data: what may be shown, followed and exported, and in which form."""
+"""Sanitising of text and links from the web for display, links and CSV export."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-"""A cell that begins so is run by a spreadsheet; the full-width ones too, in Chinese and Japanese ones. Source: OWASP, CSV Injection."""
+"""Spreadsheets evaluate cells that begin with these; the full-width ones in Chinese and Japanese versions (OWASP, CSV Injection)."""
 
 _INVISIBLE = dict.fromkeys(
     [
@@ -26,22 +26,22 @@ _INVISIBLE = dict.fromkeys(
     ],
     " ",
 )
-"""Controls, and the marks that turn the direction of writing: with them a title can pose as another."""
+"""Control characters and bidirectional formatting, with which a title can imitate another one."""
 
 
 def plain(text: str, limit: int = 300) -> str:
-    """One line of readable text, at most `limit` characters: no controls, no marks of direction, no lone surrogates."""
+    """One line of at most `limit` characters, without control characters, bidirectional formatting and lone surrogates."""
     words = " ".join(text.encode("utf-8", "replace").decode().translate(_INVISIBLE).split())
     return words if len(words) <= limit else words[: limit - 1] + "…"
 
 
 def body(text: str) -> str:
-    """Text of several lines, character for character: places in it stay places. Controls are blanks, lone surrogates question marks."""
+    """Text of several lines with unchanged character offsets: control characters become blanks, lone surrogates question marks."""
     return text.encode("utf-8", "replace").decode().translate({**_INVISIBLE, 0x0A: "\n"})
 
 
 def safe_url(url: str) -> str:
-    """The address if it is http or https with a host and can be followed safely, else ""."""
+    """The URL if it is http or https with a host, without credentials and unsafe characters, else ""."""
     if not url or len(url) > 4_000 or any(ord(char) <= 0x20 or ord(char) == 0x7F or char in "\\<>\"'`" for char in url):
         return ""
     try:
@@ -53,8 +53,14 @@ def safe_url(url: str) -> str:
     return url if parts.scheme.lower() in ("http", "https") and host and not (parts.username or parts.password) else ""
 
 
+def local_path(text: str) -> str:
+    """A path of this server to redirect to after a login, "/" for anything else. Browsers read a backslash as a slash."""
+    unsafe = any(ord(char) < 0x20 or char == "\\" for char in text)
+    return text if text.startswith("/") and not unsafe and not text.startswith(("//", "/login", "/logout")) else "/"
+
+
 def csv_cell(value: object) -> str:
-    """A cell that a spreadsheet reads as text: one that looks like a formula gets an apostrophe in front."""
+    """A CSV cell that spreadsheets read as text: formulas are prefixed with an apostrophe."""
     if isinstance(value, int | float):
         return str(value)
     text = str(value)
@@ -62,7 +68,7 @@ def csv_cell(value: object) -> str:
 
 
 def to_csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
-    """A CSV file in UTF-8 with the mark that lets Excel read Chinese."""
+    """A CSV file in UTF-8 with a byte order mark, which Excel needs for Chinese."""
     out = io.StringIO()
     writer = csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
     writer.writerow([csv_cell(name) for name in header])

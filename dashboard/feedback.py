@@ -1,4 +1,4 @@
-"""What a person says of an article, as labels that training can learn from. Pure."""
+"""Converts a person's feedback on an article into training labels. Pure."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from typing import Any, Literal
 
 from core.errors import BadRecord
 from core.records import Score
-from core.taxonomy import TOPIC_KEYS
+from core.taxonomy import TOPIC_KEYS, sentiment_of
 from core.untrusted_text import plain
-from dashboard.figures.palette import sentiment_of
 from storage.store import Label
 from storage.tables.labels import SENTIMENTS
 
 LabelKind = Literal["right", "sentiment", "topics"]
 NOBODY = "local"
 WHOLE = "*"
-"""Instead of a company: the whole text."""
+"""Value that stands for the whole text instead of a company."""
 
 
 def labels_of(score: Score, kind: LabelKind, company: Any, sentiment: Any, topics: Any, *, author: str, now: datetime) -> list[Label]:
@@ -48,6 +47,6 @@ def labels_of(score: Score, kind: LabelKind, company: Any, sentiment: Any, topic
 
 
 def known_topics(topics: Any) -> tuple[str, ...]:
-    """Those that a model is trained on, each once; the analysts' own are learned in another way."""
+    """The topics that the model is trained on, without duplicates. Topics that analysts define are trained separately."""
     given: Sequence[Any] = topics if isinstance(topics, list | tuple) else ()
     return tuple(dict.fromkeys(topic for topic in given if isinstance(topic, str) and topic in TOPIC_KEYS))

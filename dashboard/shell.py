@@ -49,8 +49,7 @@ from dashboard.reads.saved_views import SavedViewActions
 from dashboard.services import Services
 from dashboard.view import View, parse
 from dashboard.web.authentication import LOCAL_USER, current_person
-from dashboard.web.sessions import Person
-from domain.accounts import Role, may
+from domain.accounts import Person, Role, may
 
 PAGES = (overview, inbox, articles, article, series, alert)
 PAGES_WITH_SERVICES = (rules, watchlists, sources, system, people, deliveries, models)

@@ -11,6 +11,7 @@ import hashlib
 import ipaddress
 import unicodedata
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -75,6 +76,21 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     seen_at: datetime
     address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who makes a request to the dashboard.
+
+    Attributes:
+        must_change: whether the password has to be changed first
+        session: id of the session, "" without a cookie
+    """
+
+    name: str
+    role: Role
+    must_change: bool = False
+    session: str = ""
 
 
 class Failures(msgspec.Struct, frozen=True, kw_only=True):

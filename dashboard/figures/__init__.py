@@ -1,1 +1,1 @@
-"""Charts and small pictures, in the colours of both themes. Pure."""
+"""Charts and sparklines in the colours of both themes. Pure."""

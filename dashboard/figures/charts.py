@@ -28,22 +28,22 @@ FONT = (
 
 
 def local(moment: datetime, tz: tzinfo) -> str:
-    """A time as plotly draws it: it knows no zones, so it gets the viewer's wall clock."""
+    """The wall clock time in the viewer's zone: plotly does not support time zones."""
     return moment.astimezone(tz).replace(tzinfo=None).isoformat()
 
 
 def middle(point: SentimentPoint, width_s: int) -> datetime:
-    """The middle of a window: where a line's point belongs."""
+    """The middle of a window, where the point of a line is drawn."""
     return point.start + timedelta(seconds=width_s / 2)
 
 
 def _uid(name: str) -> str:
-    """A trace's identity through refreshes. plotly makes a CSS selector of it: a colon in it breaks the page when the chart goes."""
+    """The identity of a trace over refreshes. plotly makes a CSS selector of it, so a colon would raise an error when the chart is removed."""
     return re.sub(r"\W", "_", name, flags=re.ASCII)
 
 
 def draw(traces: Sequence[Any], theme: Theme, uirevision: str, **layout: Any) -> go.Figure:
-    """A figure of these traces in the theme's colours; layout: what differs from the house's own, axes joined with its."""
+    """A figure of these traces in the theme's colours. layout: overrides of the default layout; axes are merged with the defaults"""
     colours = PALETTES[theme]
     axis = {"gridcolor": colours.grid, "linecolor": colours.grid, "zeroline": False, "fixedrange": False, "automargin": True}
     base: dict[str, Any] = {
@@ -74,7 +74,7 @@ def draw(traces: Sequence[Any], theme: Theme, uirevision: str, **layout: Any) ->
 
 
 def time_axis(since: datetime, until: datetime, tz: tzinfo, language: str) -> dict[str, Any]:
-    """An axis of time from `since` to `until`, in the viewer's zone."""
+    """A time axis from `since` to `until` in the viewer's zone."""
     stops: list[tuple[int | None, int | None, str]] = [
         (None, 60_000, "%H:%M:%S"),
         (60_000, 86_400_000, "%H:%M\n%-m-%-d" if language == "zh" else "%H:%M\n%-d %b"),
@@ -89,7 +89,7 @@ def time_axis(since: datetime, until: datetime, tz: tzinfo, language: str) -> di
 
 
 def message(words: str, theme: Theme) -> go.Figure:
-    """An empty chart that says why it is empty."""
+    """An empty chart with a message."""
     note = {"text": escape(words), "showarrow": False, "xref": "paper", "yref": "paper", "x": 0.5, "y": 0.5}
     hidden = {"visible": False, "fixedrange": True}
     colour = {"font": {"color": PALETTES[theme].muted, "size": 14}}
@@ -142,7 +142,7 @@ def mood(
         traces,
         view.theme,
         f"mood {view.range} {view.zone} {view.kind} {','.join(view.topics)}",
-        showlegend=True,  # of one line too: it says whose
+        showlegend=True,  # also for a single line, to name its series
         xaxis=time_axis(since, until, view.tz, view.language),
         yaxis={"range": [-limit, limit], "tickformat": "+.1f"},
         shapes=[{"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": 0, "y1": 0, "line": {"color": colours.muted, "width": 1}}],
@@ -150,7 +150,7 @@ def mood(
 
 
 def _name_of(series: str, names: Mapping[str, str] | None, view: View) -> str:
-    """The name of a series; of a company that this process does not know by name, what the news calls it (`names`)."""
+    """The name of a series; for a company whose name this process does not know, the one in `names`."""
     known = series_name(series, view.language)
     return (names or {}).get(series, known) if known == key_of(series) else known
 
@@ -221,7 +221,7 @@ def heat(
 
 
 def _distinct(labels: Sequence[str]) -> list[str]:
-    """The same, no two alike: rows of one name would be drawn as one."""
+    """The labels made unique: plotly merges rows with the same label."""
     seen: dict[str, int] = {}
     found = []
     for label in labels:
@@ -231,7 +231,7 @@ def _distinct(labels: Sequence[str]) -> list[str]:
 
 
 def volume(points: Sequence[SentimentPoint], bounds: tuple[datetime, datetime, int], view: View, series: str = MARKET) -> go.Figure:
-    """Distinct stories of a series per window, negative ones in front, and their share as a line on its own axis."""
+    """Distinct stories of a series per window, stacked by negative and other, and the negative share on a second axis."""
     since, until, width_s = bounds
     own = [point for point in points if point.series == series]
     if not own:
@@ -331,7 +331,7 @@ def trend(
 
 
 def around(counts: Sequence[WindowCount], alert: Alert, bounds: tuple[datetime, datetime], view: View) -> go.Figure:
-    """A series' stories per window around the one that raised, which is shaded; of the detector's, what was expected as a line."""
+    """Stories of a series per window around the window of an alert, which is shaded; for the spike detector with the expected count."""
     since, until = bounds
     colours = palette_of(view)
     half = timedelta(seconds=alert.window_s / 2)

@@ -1,4 +1,4 @@
-"""The charts of the page of models: values in, a plotly figure out, as in dashboard.figures.charts."""
+"""Charts of the page of models. Pure functions from values to plotly figures, like those in charts.py."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from stats.wilson import wilson_bounds
 from storage.store import DailyPredictions
 
 TOPICS = 12
-"""Of the topics that moved most, so many are drawn."""
+"""Number of topics in the chart, those with the largest changes."""
 VERDICTS = {"better": "▲", "worse": "▼", "same": "≈"}
 _SYMBOLS = {"negative": "triangle-down", "neutral": "circle", "positive": "triangle-up"}
 HALF_DAY = timedelta(hours=12)
 
 
 def language_name(language: str, view: View) -> str:
-    """A language of the news as people call it."""
+    """The display name of a language of the news."""
     return i18n.text(f"lang.{language}", view.language) if f"lang.{language}" in LABELS else plain(language, 20)
 
 
@@ -107,7 +107,7 @@ def reliability(after: Bins, before: Bins, live: Bins, view: View, *, name: str)
 
 
 def _changes(moves: Sequence[ModelChange], split: Months, view: View) -> dict[str, Any]:
-    """Where the month begins, and where another version became champion: lines, and their names."""
+    """The shading of the last month, and a labelled line for each change of champion."""
     colours = PALETTES[view.theme]
     base = {"type": "line", "xref": "x", "yref": "paper", "y0": 0, "y1": 1}
     middle = local(split.middle, view.tz)
@@ -136,7 +136,7 @@ def _changes(moves: Sequence[ModelChange], split: Months, view: View) -> dict[st
 
 
 def sentiment_days(days: Sequence[DailyPredictions], split: Months, moves: Sequence[ModelChange], view: View) -> go.Figure:
-    """The share of each sentiment by day (UTC) over the two months; the last month is shaded, dashed lines are new champions."""
+    """Sentiment shares by UTC day over two months; the last month is shaded, dashed lines mark changes of champion."""
     if not days:
         return message(i18n.text("models.no_news", view.language), view.theme)
     colours = PALETTES[view.theme]
@@ -173,7 +173,7 @@ def sentiment_days(days: Sequence[DailyPredictions], split: Months, moves: Seque
 def confidence_days(
     days: Sequence[DailyPredictions], split: Months, moves: Sequence[ModelChange], names: Sequence[str], view: View
 ) -> go.Figure:
-    """The mean probability of what was said by day, a line for each language of `names`."""
+    """Mean confidence by UTC day, one line for each language in `names`."""
     if not days:
         return message(i18n.text("models.no_news", view.language), view.theme)
     styles = list(lines_of(names, view.theme).values())
@@ -204,7 +204,7 @@ def confidence_days(
 
 
 def topic_shift(found: Shift, view: View) -> go.Figure:
-    """The share of topics in the month before (hollow) and in this one (filled), those that moved most on top."""
+    """Topic shares in the previous month (hollow) and in the last one (filled), largest changes on top."""
     totals = (sum(found.before.values()), sum(found.now.values()))
     if not all(totals):
         return message(i18n.text("models.no_news", view.language), view.theme)
@@ -216,7 +216,7 @@ def topic_shift(found: Shift, view: View) -> go.Figure:
 
 
 def contest(figures: Sequence[MetricComparison], names: tuple[str, str], view: View) -> go.Figure:
-    """Two versions on the same rows, in one measure: a dot each by test and group; where chance is left out, colour and glyph say so."""
+    """A metric of two versions by test and group; significant differences are marked by colour and glyph."""
     if not figures:
         return message(i18n.text("models.no_contest", view.language), view.theme)
     rows = []
@@ -227,7 +227,7 @@ def contest(figures: Sequence[MetricComparison], names: tuple[str, str], view: V
 
 
 def test_name(test: str, view: View) -> str:
-    """A frozen test as people read it: "clear cases: sentiment" in their language, a file by its name."""
+    """The display name of a frozen test, such as "clear cases: sentiment"; of a file its name."""
     kind, _, task = test.partition(": ")
     keys = (f"models.test_kind.{kind.replace(' ', '_')}", f"models.task.{task}")
     return ", ".join(i18n.text(key, view.language) for key in keys) if all(key in LABELS for key in keys) else plain(test, 40)
@@ -244,13 +244,13 @@ def group_name(group: str, view: View) -> str:
 
 
 def metric_name(metric: str, view: View) -> str:
-    """A metric's name: accuracy is said in both languages, F1 and ECE are what they are."""
+    """The display name of a metric."""
     known: Mapping[str, str] = {"macro_f1": "macro F1", "micro_f1": "micro F1", "ece": "ECE"}
     return i18n.text("models.accuracy", view.language) if metric == "accuracy" else known.get(metric, plain(metric, 30))
 
 
 def _dumbbells(rows: Sequence[tuple[str, float, float, str]], view: View, name: str, legend: tuple[str, str]) -> go.Figure:
-    """A line for each row (label, before, now, verdict), the first on top; a hollow dot for before, a filled one for now."""
+    """A dumbbell for each row (label, before, now, verdict), first row on top: hollow dot before, filled dot now."""
     colours = PALETTES[view.theme]
     painted = {"better": colours.positive, "worse": colours.negative}
     turned = list(reversed(rows))
@@ -287,7 +287,7 @@ def _dumbbells(rows: Sequence[tuple[str, float, float, str]], view: View, name: 
         key = {
             **marker,
             "color": colours.muted if side == 1 else colours.text,
-        }  # a legend takes the first dot's colour, which says something
+        }  # a legend would take the colour of the first dot, which has a meaning
         traces.append(go.Scatter(x=[None], y=[None], name=escape(plain(legend_name, 60)), mode="markers", marker=key, hoverinfo="skip"))
     return draw(
         traces,

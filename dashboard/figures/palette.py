@@ -28,7 +28,7 @@ _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star", "cross", 
 
 
 class Palette(NamedTuple):
-    """One theme's colours of a chart."""
+    """The chart colours of one theme."""
 
     text: str
     muted: str
@@ -73,11 +73,11 @@ _RED_UP: dict[Theme, dict[str, str]] = {
     "light": {"negative": "#00785A", "positive": "#C8102E", "shade": "rgba(0,120,90,0.13)", "band": "rgba(200,16,46,0.10)"},
     "dark": {"negative": "#3CC79B", "positive": "#FF7B7B", "shade": "rgba(60,199,155,0.16)", "band": "rgba(255,123,123,0.16)"},
 }
-"""Good news red and bad news green, as prices are in China. Some cannot tell these two apart, so it is asked for, never assumed."""
+"""Positive news red and negative news green, as in Chinese markets. Not the default, as red and green are hard to distinguish for some."""
 
 
 def palette_of(view: View) -> Palette:
-    """The colours that the viewer chose, in their theme."""
+    """The palette of the viewer's theme and colour option."""
     palette = PALETTES[view.theme]
     return palette._replace(**_RED_UP[view.theme]) if view.colours == "red-up" else palette
 
@@ -99,10 +99,3 @@ def lines_of(topics: Sequence[str], theme: Theme) -> dict[str, tuple[str, str]]:
 
 def _place(topic: str) -> int:
     return TOPIC_KEYS.index(topic) if topic in TOPIC_KEYS else len(TOPIC_KEYS)
-
-
-def sentiment_of(p_negative: float, p_neutral: float, p_positive: float) -> tuple[str, float]:
-    """The likeliest sentiment and its probability; negative only when likelier than both others, as the store counts it."""
-    if p_negative > p_neutral and p_negative > p_positive:
-        return "negative", p_negative
-    return ("positive", p_positive) if p_positive > p_neutral else ("neutral", p_neutral)

@@ -1,4 +1,4 @@
-"""A row's little chart: bars of what was, a line of what is usual. Numbers in, an image out; it holds no text and no script."""
+"""Sparklines for table rows: counts as bars, the baseline as a line. SVG images without text or script."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BAR, STEP, HEIGHT = 4, 5, 24
 
 
 def sparkline(counts: Sequence[int], usual: Sequence[float], theme: Theme) -> str:
-    """The address of an SVG image: a bar for each count, and a dashed line through `usual`, which is as long or empty."""
+    """A data URL of an SVG image: a bar for each count, and a dashed line through `usual`, which has the same length or is empty."""
     colours = PALETTES[theme]
     top = max([1.0, *counts, *usual])
     width = STEP * len(counts)

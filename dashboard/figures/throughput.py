@@ -1,4 +1,4 @@
-"""The chart of throughput: articles stored per minute. Values in, a figure out."""
+"""The throughput chart: articles stored per minute. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dashboard.view import View
 
 
 def rates(stored: Sequence[int], bounds: tuple[datetime, datetime, int], now: datetime, view: View) -> go.Figure:
-    """Articles per minute in each window of `bounds` (since, until, width in seconds); the last one as far as it is over."""
+    """Articles per minute in each window of `bounds` (since, until, width in seconds); the last window counts up to `now`."""
     since, until, width_s = bounds
     if not any(stored):
         return message(i18n.text("system.throughput.none", view.language), view.theme)

@@ -1,4 +1,4 @@
-"""One alert: why it rang, its series around the window, the articles behind it, and who was told."""
+"""The page of one alert: summary, explanation, chart of its series, evidence and deliveries."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from dash import Input, Output, State, dcc, html, no_update
 
 from core.errors import StoreError
 from core.log import get_logger, mask
-from core.outage_text import lasting, silence_words
+from core.outage_text import format_hours, outage_text
 from core.records import LEVELS, Alert
+from core.taxonomy import sentiment_of
 from core.untrusted_text import plain
 from dashboard import i18n, measures
 from dashboard.figures import charts
-from dashboard.figures.palette import sentiment_of
 from dashboard.pages import alert_actions, alert_verdicts
-from dashboard.pages.alert_explanation import explanation_list, is_decisive, decisive_mark
+from dashboard.pages.alert_explanation import decisive_mark, explanation_list, is_decisive
 from dashboard.pages.components import (
     Parts,
     ago,
+    article_title,
     chart,
     fresh,
     href,
@@ -33,7 +34,6 @@ from dashboard.pages.components import (
     series_href,
     severity,
     store_problem,
-    article_title,
 )
 from dashboard.reads.queries import AlertView, Reads
 from dashboard.view import View, parse
@@ -44,14 +44,14 @@ log = get_logger("dashboard.alert")
 
 
 def match(path: str) -> str | None:
-    """The id of the alert in an address; None: not an alert's."""
+    """The alert ID in a path; None for the path of another page."""
     if not path.startswith(PREFIX):
         return None
     return path.removeprefix(PREFIX).strip("/")[:100]
 
 
 def layout(view: View, key: str) -> Any:
-    """The page before its first answer."""
+    """The page before its first refresh."""
     return html.Div(
         [
             dcc.Store(id="al-seen"),
@@ -76,7 +76,7 @@ def layout(view: View, key: str) -> Any:
 
 
 def summary(alert: Alert, now: datetime, view: View) -> Any:
-    """What was seen, and what was expected or where the rule rings, in one sentence and as a table."""
+    """The observation and the expectation or threshold, as a sentence and as figures."""
 
     def words(key: str, **values: object) -> str:
         return i18n.text(key, view.language, **values)
@@ -115,16 +115,16 @@ def summary(alert: Alert, now: datetime, view: View) -> Any:
 
 
 def _seen(alert: Alert, view: View) -> tuple[str, list[tuple[str, str, str]]]:
-    """What the rule saw: a sentence, and (label, value, class) of its figures."""
+    """The sentence about an alert, and (label, value, CSS class) of its figures."""
 
     def words(key: str, **values: object) -> str:
         return i18n.text(key, view.language, **values)
 
     name = name_of(alert.series, view)
     if alert.measure == "outage":
-        return words("alert.silence", name=name, words=silence_words(alert, view.language)), [
-            (words("alert.silent_for"), lasting(alert.value, view.language), "negative"),
-            (words("alert.limit"), lasting(alert.limit, view.language), ""),
+        return words("alert.silence", name=name, words=outage_text(alert, view.language)), [
+            (words("alert.silent_for"), format_hours(alert.value, view.language), "negative"),
+            (words("alert.limit"), format_hours(alert.limit, view.language), ""),
             (words("alert.last_article"), i18n.when(alert.window_start, view.tz, view.language), "words"),
         ]
     width, expected = i18n.width(alert.window_s, view.language), i18n.decimal(alert.expected)
@@ -146,7 +146,7 @@ def _seen(alert: Alert, view: View) -> tuple[str, list[tuple[str, str, str]]]:
 
 
 def shown_until(found: AlertView, now: datetime) -> datetime:
-    """Where the chart ends: with the window that `now` lies in, not before the one that rang is over, nor after what was counted."""
+    """End of the chart: the window that contains `now`, but at least the alert's window and at most the last counted one."""
     width = timedelta(seconds=found.alert.window_s)
     windows = max(1, (now - found.alert.window_start) // width + 1)
     return min(found.until, found.alert.window_start + windows * width)
@@ -158,13 +158,13 @@ def _item(title: str, article_id: str, url: str, source: str, moment: datetime, 
 
 
 def evidence(found: AlertView, view: View) -> list[Any]:
-    """The articles that the alert names, then the others of its window."""
+    """The evidence of the alert, then the other articles of its window."""
     alert = found.alert
     named = {item.id for item in alert.evidence}
     of_window = {article.id: sentiment_of(article.p_negative, article.p_neutral, article.p_positive) for article in found.articles}
     first = []
     for item in alert.evidence:
-        telling = ("negative", item.p_negative)  # towards the series; a rule of one's own may look at what is not negative
+        telling = ("negative", item.p_negative)  # towards the series; rules with limits may evaluate articles that are not negative
         mark = sentiment(*(telling if item.p_negative >= 0.5 else of_window.get(item.id, telling)), view)
         marks = [decisive_mark(view), mark] if is_decisive(alert, item.id) else mark
         first.append(_item(item.title, item.id, item.url, item.source, item.published_at, marks, view))
@@ -184,7 +184,7 @@ def evidence(found: AlertView, view: View) -> list[Any]:
 
 
 def result(delivery: Delivery, view: View) -> Any:
-    """How an attempt ended, in words."""
+    """The result of a delivery attempt."""
     if delivery.delivered:
         return html.Span(i18n.text("delivery.delivered", view.language, status=delivery.status), className="sentiment positive")
     status = delivery.status or i18n.text("delivery.no_answer", view.language)
@@ -193,7 +193,7 @@ def result(delivery: Delivery, view: View) -> Any:
 
 
 def deliveries(attempts: list[Delivery], view: View) -> Any:
-    """Who was told, and whether it arrived."""
+    """The table of delivery attempts."""
     title = i18n.text("alert.deliveries", view.language)
     if not attempts:
         return panel(title, html.P(i18n.text("alert.no_deliveries", view.language), className="muted"))
@@ -214,7 +214,7 @@ def deliveries(attempts: list[Delivery], view: View) -> Any:
 
 
 def register(app: dash.Dash, reads: Reads) -> None:
-    """The refresh of the page."""
+    """Register the refresh of the page."""
     outputs = [
         Output("al-problem", "children"),
         Output("al-summary", "children"),

@@ -1,4 +1,4 @@
-"""What people can do with an alert, and what was done: the part of the alert's page that writes."""
+"""Actions on an alert and its timeline: the part of the alert's page that writes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from core.log import get_logger
 from core.untrusted_text import plain
 from dashboard import i18n
 from dashboard.pages.components import Parts, ago, for_role, href, name_of, panel, state_badge
-from dashboard.reads.queries import Reads, AlertTimeline, revision
+from dashboard.reads.queries import AlertTimeline, Reads, revision
 from dashboard.view import View, parse
 from domain.alert_lifecycle import AlertEvent, EventKind
 from storage.store import SuppressedDelivery
@@ -33,7 +33,7 @@ log = get_logger("dashboard.actions")
 
 
 def layout(view: View) -> Any:
-    """Buttons and fields: they stay as they are while the page is refreshed, so that nobody's words are lost."""
+    """Buttons and fields. They are not part of the refresh, so that typed text is kept."""
 
     def words(key: str) -> str:
         return i18n.text(key, view.language)
@@ -62,7 +62,7 @@ def layout(view: View) -> Any:
 
 
 def activity(timeline: AlertTimeline, now: datetime, view: View) -> Any:
-    """The alert's state, what keeps it from being told, and everything that was done, the newest first."""
+    """State of the alert, reasons why it is not delivered, and its events, newest first."""
 
     def words(key: str, **values: object) -> str:
         return i18n.text(key, view.language, **values)
@@ -101,7 +101,7 @@ def _event(each: AlertEvent, now: datetime, view: View) -> list[Any]:
 
 
 def register(app: dash.Dash, reads: Reads, actions: AuditedActions) -> None:
-    """The refresh of the part, and what its buttons do."""
+    """Register the refresh and the actions of the buttons."""
     shown = [Output("ac-timeline", "children"), *(Output(name, "disabled") for name in list(BUTTONS)[:4]), Output("ac-seen", "data")]
 
     @app.callback(

@@ -1,4 +1,4 @@
-"""What made an alert ring, in the words of its panel: the stories that carry it, who was first, what is message, who is named."""
+"""The explanation of an alert: decisive stories, first source, key terms and companies."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dashboard.view import View
 
 
 def explanation_list(alert: Alert, view: View) -> Any:
-    """The list below the figures; None where nothing is known."""
+    """The explanation as a list; None where there is none."""
     why = alert.why
     if why is None or not why.stories:
         return None
@@ -45,12 +45,12 @@ def explanation_list(alert: Alert, view: View) -> Any:
 
 
 def is_decisive(alert: Alert, article: str) -> bool:
-    """Whether `article` is one that the alert would not have rung without."""
+    """Whether `article` is one of the decisive articles of the alert."""
     return alert.why is not None and article in alert.why.decisive_article_ids
 
 
 def decisive_mark(view: View) -> Any:
-    """The mark of such an article: glyph and word."""
+    """The badge of a decisive article."""
     return html.Span(
         "★ " + i18n.text("explanation.needed", view.language),
         className="decisive",
@@ -63,7 +63,7 @@ def _read(why: Why, view: View) -> str:
 
 
 def _chips(items: list[tuple[str, int, str]], view: View) -> Any:
-    """(word, stories that hold it, where it leads or "") as a row of chips."""
+    """A row of chips from (text, number of stories, path or "")."""
     made = []
     for word, stories, path in items:
         inside = [html.Bdi(plain(word, 60)), html.Span(f" {stories}", className="muted")]

@@ -1,4 +1,4 @@
-"""Was this alert right? What people say of it: a part of the alert's page."""
+"""Ratings of an alert by people: a part of the alert's page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from core.log import get_logger
 from core.untrusted_text import plain
 from dashboard import i18n
 from dashboard.pages import precision
-from dashboard.pages.components import Parts, for_role, error_message, panel
+from dashboard.pages.components import Parts, error_message, for_role, panel
 from dashboard.reads.queries import Reads, revision
 from dashboard.view import View, parse
 from domain.alert_lifecycle import AlertEvent
@@ -28,7 +28,7 @@ log = get_logger("dashboard.verdicts")
 
 
 def layout(view: View) -> Any:
-    """Buttons and a field that stay as they are while the page is refreshed."""
+    """Buttons and a field, which are not part of the refresh."""
 
     def words(key: str) -> str:
         return i18n.text(key, view.language)
@@ -53,7 +53,7 @@ def layout(view: View) -> Any:
 
 
 def ratings(events: Sequence[AlertEvent], now: datetime, view: View) -> Any:
-    """What all of them together say, and the last word of each person, the newest first."""
+    """The overall verdict, and the latest rating of each person, newest first."""
     verdict = verdict_of(events)
     if verdict is None:
         return html.P(i18n.text("verdict.none", view.language), className="muted")
@@ -63,7 +63,7 @@ def ratings(events: Sequence[AlertEvent], now: datetime, view: View) -> Any:
 
 
 def named(verdict: Verdict, view: View) -> str:
-    """A verdict with its glyph."""
+    """The glyph and name of a verdict."""
     return f"{GLYPHS[verdict]} {i18n.text(f'verdict.{verdict}', view.language)}"
 
 
@@ -74,7 +74,7 @@ def _word(each: AlertEvent, now: datetime, view: View) -> Any:
 
 
 def register(app: dash.Dash, reads: Reads, actions: AuditedActions) -> None:
-    """The refresh of the part, and what its buttons do."""
+    """Register the refresh and the actions of the buttons."""
 
     @app.callback(
         Output("vd-ratings", "children"),

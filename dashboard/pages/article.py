@@ -1,4 +1,4 @@
-"""One article: its words, what the model says of it and why, who else tells it, and what people say instead."""
+"""The page of one article: text, scores and their explanation, copies, and people's labels."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from dash import Input, Output, State, ctx, dcc, html, no_update
 from actions.audited_actions import AuditedActions
 from core.errors import BadRecord, ModelError, StoreError
 from core.log import get_logger
+from core.taxonomy import sentiment_of
 from core.untrusted_text import body, plain
 from dashboard import i18n
 from dashboard.feedback import LabelKind, labels_of
-from dashboard.figures.palette import sentiment_of
 from dashboard.pages import article_labels
-from dashboard.pages.components import Parts, href, not_found, panel, sentiment, source_link, store_problem, article_title
+from dashboard.pages.components import Parts, article_title, href, not_found, panel, sentiment, source_link, store_problem
 from dashboard.reads.details import ArticleView
 from dashboard.reads.queries import Reads, revision
 from dashboard.services import ExplanationRequest, ExplanationService
@@ -29,19 +29,19 @@ log = get_logger("dashboard.article")
 
 
 def match(path: str) -> str | None:
-    """The id of the article in an address; None: not an article's."""
+    """The article ID in a path; None for the path of another page."""
     if not path.startswith(PREFIX):
         return None
     return path.removeprefix(PREFIX).strip("/")[:100]
 
 
 def is_id(key: Any) -> bool:
-    """Whether what a browser sent may be an article's id: half a character cannot even be asked for."""
+    """Whether a value from the browser may be an article ID: lone surrogates cannot be sent to the store."""
     return isinstance(key, str) and 0 < len(key) <= 100 and key.isprintable()
 
 
 def layout(view: View, key: str) -> Any:
-    """The page before its first answer."""
+    """The page before its first refresh."""
 
     def words(name: str) -> str:
         return i18n.text(name, view.language)
@@ -81,7 +81,7 @@ def layout(view: View, key: str) -> Any:
 
 
 def head(found: ArticleView, view: View) -> Any:
-    """Title, source, times, and what ingestion had to mend."""
+    """Title, source, times and the corrections of ingestion."""
 
     def words(key: str) -> str:
         return i18n.text(key, view.language)
@@ -109,7 +109,7 @@ def head(found: ArticleView, view: View) -> Any:
 
 
 def text(found: ArticleView, view: View) -> Any:
-    """The words of the article, as text."""
+    """The text of the article."""
     words = found.versions[0].text
     if not words or words == found.versions[0].title:
         return html.P(i18n.text("article.no_text", view.language), className="muted")
@@ -117,7 +117,7 @@ def text(found: ArticleView, view: View) -> Any:
 
 
 def copies(found: ArticleView, view: View) -> Any:
-    """The same story elsewhere."""
+    """The copies of the article in other sources."""
     if not found.copies:
         return html.P(i18n.text("article.no_copies", view.language), className="muted")
     items = []
@@ -130,7 +130,7 @@ def copies(found: ArticleView, view: View) -> Any:
 
 
 def register(app: dash.Dash, reads: Reads) -> None:
-    """The refresh of the page."""
+    """Register the refresh of the page."""
     outputs = [
         Output("ar-problem", "children"),
         Output("ar-head", "children"),
@@ -177,14 +177,14 @@ def register(app: dash.Dash, reads: Reads) -> None:
 
 
 def explanation_request(found: ArticleView, company: Any) -> ExplanationRequest:
-    """What the model is asked to explain: the whole text, or the sentiment towards one of its companies (by key)."""
+    """The request to explain the sentiment of the whole text, or towards one of its companies (by key)."""
     latest, score = found.versions[0], found.score
     surface = latest.surfaces.get(company, "") if isinstance(company, str) else ""
     return ExplanationRequest(latest.title, latest.text, score.language, score.genre, surface)
 
 
 def explanation(found: ArticleView, company: Any, explain: ExplanationService, view: View) -> Any:
-    """The article's words, marked by how much they drove its sentiment. Raises ModelError."""
+    """The text with its words marked by their influence on the sentiment. Raises ModelError."""
     why = explain(explanation_request(found, company))
     label = i18n.text(f"sentiment.{why.label}", view.language) if f"sentiment.{why.label}" in LABELS else plain(why.label, 40)
     summary = i18n.text("weights.text", view.language, label=label, p=f"{why.probability:.0%}", model=plain(why.model, 60))
@@ -196,7 +196,7 @@ def explanation(found: ArticleView, company: Any, explain: ExplanationService, v
 
 
 def register_actions(app: dash.Dash, reads: Reads, actions: AuditedActions, explain: ExplanationService | None) -> None:
-    """What a person asks for: why, and to have a label noted. explain: None where no model runs"""
+    """Register the explanation and the feedback buttons. explain: None where no model is loaded"""
 
     @app.callback(
         Output("ar-explanation", "children"),

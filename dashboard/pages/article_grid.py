@@ -1,4 +1,4 @@
-"""Articles as a grid, for the overview and for the search."""
+"""The article grid of the overview and the search."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from typing import Any
 import dash_ag_grid as dag
 
 from core.series import company_series
-from core.taxonomy import topic_name
+from core.taxonomy import sentiment_of, topic_name
 from core.untrusted_text import plain, safe_url
 from dashboard import i18n
-from dashboard.figures.palette import sentiment_of
 from dashboard.pages.components import article_href, found_href, name_of, sentiment_text
 from dashboard.translations.libraries import GRID_ZH
 from dashboard.view import View
@@ -26,23 +25,23 @@ GRID_THEME = {
 
 
 def export_href(view: View) -> str:
-    """The address of what the view finds as a CSV file."""
+    """The URL of the CSV export of the view's articles."""
     return f"{found_href(EXPORT_PATH, view)}&zone={view.zone}"
 
 
 def grid(id_: str, view: View, *, height: int = 520) -> Any:
-    """A grid of articles that has no rows yet."""
+    """An empty article grid."""
 
     def column(key: str, **options: Any) -> dict[str, Any]:
         return {"field": key, "headerName": i18n.text(f"column.{key}", view.language), **options}
 
     columns = [
         column("time", width=152, filter=False),
-        column("title", flex=1, minWidth=240, cellRenderer="ArticleTitle"),  # early: a phone shows the first two
+        column("title", flex=1, minWidth=240, cellRenderer="ArticleTitle"),  # second, as a phone shows the first two columns
         column("source", width=150),
         column("language", width=100),
-        column("topics", width=220),
-        column("companies", width=150),
+        column("topics", width=200),
+        column("companies", width=200),
         column("sentiment", width=150, cellRenderer="Sentiment"),
     ]
     return dag.AgGrid(
@@ -64,7 +63,7 @@ def grid(id_: str, view: View, *, height: int = 520) -> Any:
 
 
 def row(article: ArticleRow, view: View) -> dict[str, str]:
-    """One article as a row of the grid: plain text only, and an address only where it can be followed."""
+    """One article as a grid row: plain text, and a URL only where it is safe."""
     sentiment, p = sentiment_of(article.p_negative, article.p_neutral, article.p_positive)
     return {
         "id": article.id,

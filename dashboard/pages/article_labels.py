@@ -1,4 +1,4 @@
-"""What the model says of an article and why, and where a person says what is right: pieces of the article's page."""
+"""Scores, their explanation, the feedback form and the labels: components of the article's page."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import dash_mantine_components as dmc
 from dash import dcc, html
 
 from core.series import company_series, genre_series, kind_of, language_series, sector_series, topic_series, watchlist_series
-from core.taxonomy import RISKS, TOPICS, topic_name
+from core.taxonomy import RISKS, TOPICS, sentiment_of, topic_name
 from core.untrusted_text import body, plain
 from dashboard import i18n
 from dashboard.feedback import WHOLE, known_topics
-from dashboard.figures.palette import GLYPHS, sentiment_of
+from dashboard.figures.palette import GLYPHS
 from dashboard.pages.components import for_role, name_of, panel, sentiment, series_href
 from dashboard.reads.details import ArticleView
 from dashboard.services import Explanation
@@ -21,13 +21,13 @@ from dashboard.view import View
 from storage.store import ArticleVersion, Label
 
 STRONG = 0.5
-"""From this share of the heaviest word's weight a word is marked as strong."""
+"""A word is marked as strong from this share of the largest weight on."""
 FAINT = 0.15
 _RISK_NAMES = {risk.key: (risk.en, risk.zh) for risk in RISKS}
 
 
 def scores(found: ArticleView, view: View) -> Any:
-    """Sentiment of the text and towards each company, topics, the series that it counts for, and what other models message."""
+    """Sentiment of the text and towards each company, topics, series, and the scores of other model versions."""
 
     def words(key: str, **values: object) -> str:
         return i18n.text(key, view.language, **values)
@@ -121,7 +121,7 @@ def marked_text(explanation: Explanation) -> list[str | html.Mark]:
 
 
 def form(found: ArticleView, view: View) -> Any:
-    """Right or wrong, and what is right instead."""
+    """The feedback form: correct, or the correct labels."""
 
     def words(key: str) -> str:
         return i18n.text(key, view.language)
@@ -170,7 +170,7 @@ def form(found: ArticleView, view: View) -> Any:
 
 
 def label_list(labels: Sequence[Label], view: View) -> Any:
-    """What people message, one line a label."""
+    """The labels of people, one line each."""
     if not labels:
         return None
     lines = [

@@ -1,4 +1,4 @@
-"""The search: articles by words and facts, newest first, page by page, and as a file."""
+"""The article search: words and filters, newest first, in pages and as a CSV file."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ log = get_logger("dashboard.articles")
 
 
 def match(path: str) -> str | None:
-    """One page, for whatever is looked for."""
+    """"" for the path of the search; None for others."""
     return "" if path.rstrip("/") == PATH else None
 
 
 def layout(view: View, _key: str) -> Any:
-    """The page before its first answer, its filters as the address has them."""
+    """The page before its first refresh, with the filters of the address."""
 
     def words(key: str) -> str:
         return i18n.text(key, view.language)
@@ -64,7 +64,7 @@ def layout(view: View, _key: str) -> Any:
 
 
 def _filters(view: View) -> list[Any]:
-    """The choices beside the search box."""
+    """The filters."""
 
     def words(key: str) -> str:
         return i18n.text(key, view.language)
@@ -79,7 +79,7 @@ def _filters(view: View) -> list[Any]:
         "company": companies_offered([], view),
     }
     if find.topic and find.topic not in {option["value"] for option in choices["topic"]}:
-        choices["topic"].append(_option(find.topic, find.topic))  # one of the analysts' own
+        choices["topic"].append(_option(find.topic, find.topic))  # a topic that analysts defined
     order = ("language", "source", "genre", "topic", "company", "sentiment")
     return [
         dmc.Select(
@@ -101,7 +101,7 @@ def _option(value: str, label: str) -> dict[str, str]:
 
 
 def offered(values: list[str], chosen: str) -> list[dict[str, str]]:
-    """What a filter offers, and what is chosen, though it be offered no more."""
+    """The options of a filter; the selected value is always among them."""
     return [_option(value, plain(value, 80)) for value in dict.fromkeys([*([chosen] if chosen else []), *values]) if value]
 
 
@@ -111,7 +111,7 @@ def companies_offered(keys: list[str], view: View) -> list[dict[str, str]]:
 
 
 def note(found: SearchPage, view: View) -> str:
-    """How much was found, and how far it was looked for."""
+    """Number of results, and how far back the search has got."""
     if found.reached is not None:
         return i18n.text("search.reached", view.language, moment=i18n.when(found.reached, view.tz, view.language))
     if not found.articles:
@@ -120,7 +120,7 @@ def note(found: SearchPage, view: View) -> str:
 
 
 def register(app: dash.Dash, reads: Reads) -> None:
-    """The refresh of the page, and the filters' way into the address."""
+    """Register the refresh of the page, and the callbacks that write the filters into the address."""
     outputs = [
         Output("fd-problem", "children"),
         Output("fd-note", "children"),

@@ -1,4 +1,4 @@
-"""The audit log: who changed what, and who came in. The part of the page of people that only reads."""
+"""The audit log of changes and logins: the read-only part of the page of people."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ log = get_logger("dashboard.audit")
 
 
 def part(view: View) -> Any:
-    """The panel before its first answer."""
+    """The panel before its first refresh."""
 
     def words(key: str) -> str:
         return i18n.text(key, view.language)
@@ -60,13 +60,13 @@ def part(view: View) -> Any:
 
 
 def kind_words(what: str, view: View) -> str:
-    """What was done, in the viewer's words where we have them."""
+    """The display name of an action."""
     key = f"did.{what}"
     return i18n.text(key, view.language) if key in LABELS else plain(what, 80)
 
 
 def table(found: Sequence[AuditEntry], view: View) -> Any:
-    """The entries, or that there are none."""
+    """The table of entries."""
     if not found:
         return html.P(i18n.text("audit.none", view.language), className="empty-state")
     head = html.Tr(
@@ -94,7 +94,7 @@ def _short(about: str) -> str:
 
 
 def _words(sign: str, text: str) -> list[Any]:
-    """What it was, or became: one line, and all of it on demand."""
+    """A value before or after the change: one line that can be expanded."""
     if not text:
         return []
     whole = plain(text, admin.MAX_CHARS)
@@ -104,13 +104,13 @@ def _words(sign: str, text: str) -> list[Any]:
 
 
 def export_href(given: AuditFilter, view: View) -> str:
-    """The address of what is asked for as a CSV file."""
+    """The URL of the CSV export of the filtered entries."""
     asked = {"who": given.actor, "what": given.what, "span": given.span, "lang": view.language, "zone": view.zone}
     return f"{AUDIT_PATH}?{urlencode({key: value for key, value in asked.items() if value})}"
 
 
 def register(app: dash.Dash, reads: Reads) -> None:
-    """The answer to its filters. Nothing but them and what is done on the page reads it anew."""
+    """Register the table's refresh, which runs when a filter changes or after an action on the page."""
 
     @app.callback(
         Output("au-rows", "children"),

@@ -1,4 +1,4 @@
-"""The switch of the bell in the header, and for which alerts it rings; assets/bell.js knows how it stands."""
+"""The notification switch in the header and its severity; assets/bell.js keeps the state in the browser."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dashboard.view import View
 
 
 def switch(view: View) -> list[Any]:
-    """Off, as it is until the browser remembers otherwise."""
+    """The switch in its off state, until the browser restores the saved state."""
 
     def words(key: str) -> str:
         return i18n.text(key, view.language)
@@ -37,7 +37,7 @@ def switch(view: View) -> list[Any]:
 
 
 def register(app: dash.Dash) -> None:
-    """What happens in the browser alone."""
+    """Register the callback, which runs in the browser only."""
     app.clientside_callback(
         ClientsideFunction("bell", "set"),
         Output("bell", "aria-pressed"),

@@ -32,7 +32,7 @@ from storage.store import SearchCursor, SeriesTotal
 CHART_CONFIG = {
     "displaylogo": False,
     "displayModeBar": "hover",
-    "modeBarButtons": [["toImage"], ["zoom2d", "pan2d"], ["resetScale2d"]],  # named one by one: plotly's own list sends charts away
+    "modeBarButtons": [["toImage"], ["zoom2d", "pan2d"], ["resetScale2d"]],  # listed explicitly: plotly's defaults include sending charts to a server
     "showSendToCloud": False,
     "showTips": False,
     "responsive": True,
@@ -40,7 +40,7 @@ CHART_CONFIG = {
 
 
 def href(path: str, view: View) -> str:
-    """The address of a page with the view's state in it."""
+    """The URL of a page with the state of the view."""
     state = {"range": view.range, "lang": view.language}
     state |= {name: str(getattr(view, name)) for name, usual in OPTIONS.items() if getattr(view, name) != usual}
     if view.topics:
@@ -51,7 +51,7 @@ def href(path: str, view: View) -> str:
 
 
 def found_href(path: str, view: View, before: SearchCursor | None = None) -> str:
-    """The address of what a view finds: with its filters, and where a page begins."""
+    """The URL of a search with the filters of the view. before: start of the page of results"""
     filters = {key: getattr(view.find, name) for key, name in FILTERS.items() if getattr(view.find, name)}
     if before is not None:
         filters["before"] = f"{before.at}-{before.id}"
@@ -59,12 +59,12 @@ def found_href(path: str, view: View, before: SearchCursor | None = None) -> str
 
 
 def series_href(series: str, view: View) -> str:
-    """The address of a series' page."""
+    """The URL of a series' page."""
     return href(f"/series/{kind_of(series)}/{quote(key_of(series), safe='')}", view)
 
 
 def article_href(article_id: str, view: View) -> str:
-    """The address of an article's page."""
+    """The URL of an article's page."""
     return href(f"/article/{quote(article_id, safe='')}", view)
 
 
@@ -79,14 +79,14 @@ def series_chip(item: SeriesTotal, view: View, name: str = "") -> Any:
 
 
 def article_title(title: str, article_id: str, url: str, view: View) -> Any:
-    """A title that leads to the article's page, and an arrow to its source where the address can be trusted."""
+    """A title linked to the article's page, and a link to the original where its URL is safe."""
     return html.Span(
         [dcc.Link(html.Bdi(plain(title)), href=article_href(article_id, view)), " ", source_link(url, view)], className="title"
     )
 
 
 def source_link(url: str, view: View, words: str = "↗") -> Any:
-    """A link to the source in a new tab; nothing where the address cannot be trusted."""
+    """A link to the original in a new tab; None where the URL is not safe."""
     address = safe_url(url)
     if not address:
         return None
@@ -105,7 +105,7 @@ def sentiment_text(name: str, p: float, view: View) -> str:
 
 
 def severity(alert: Alert, view: View) -> Any:
-    """The badge of a severity: glyph and name."""
+    """The badge of a severity."""
     return html.Span(
         [html.Span(SEVERITY_GLYPHS.get(alert.severity, "!"), className="glyph"), i18n.text(f"severity.{alert.severity}", view.language)],
         className=f"severity {alert.severity}",
@@ -113,7 +113,7 @@ def severity(alert: Alert, view: View) -> Any:
 
 
 def state_badge(state: AlertState, view: View) -> Any:
-    """Where an alert stands in its life: glyph and name."""
+    """The badge of an alert's state."""
     words = i18n.text(f"state.{state}", view.language)
     return html.Span(
         [html.Span(STATE_GLYPHS[state], className="glyph", **{"aria-hidden": "true"}), words], className=f"alert-state {state}"
@@ -121,7 +121,7 @@ def state_badge(state: AlertState, view: View) -> Any:
 
 
 def counts(alert: Alert, view: View) -> str:
-    """What was seen, and what was expected, in half a sentence."""
+    """The observation of an alert as a short text."""
     return measures.words(alert, view.language).counts
 
 
@@ -137,13 +137,13 @@ def _aside(alert: Alert, view: View) -> tuple[str, str]:
 
 
 def ago(moment: datetime, now: datetime, view: View, className: str = "") -> Any:
-    """How long ago something was; the browser keeps it true as time goes by (assets/live.js)."""
+    """The age of a moment; assets/live.js keeps it up to date in the browser."""
     age, exact = i18n.ago(moment, now, view.language), i18n.clock(moment, view.tz)
     return html.Time(age, dateTime=moment.isoformat(), title=exact, className=f"ago {className}".strip())
 
 
 def alert_card(alert: Alert, now: datetime, view: View) -> Any:
-    """An alert as a card that leads to its page."""
+    """An alert as a card linked to its page."""
     words = i18n.text
     kind = f"kind.{kind_of(alert.series)}"
     return dcc.Link(
@@ -165,7 +165,7 @@ def alert_card(alert: Alert, now: datetime, view: View) -> Any:
 
 
 def panel(title: str, children: Any, *, note: Any = None, tools: Any = None, className: str = "") -> Any:
-    """A titled part of a page."""
+    """A panel with a title."""
     head = [html.Div([html.H2(title), html.Div(note, className="muted note") if note is not None else None])]
     if tools is not None:
         head.append(html.Div(tools, className="tools"))
@@ -175,7 +175,7 @@ def panel(title: str, children: Any, *, note: Any = None, tools: Any = None, cla
 
 
 def chart(id_: str, height: int, view: View, *, label: str) -> Any:
-    """A chart that has no data yet."""
+    """An empty chart."""
     config: dict[str, Any] = dict(CHART_CONFIG)
     if view.language == "zh":
         config |= {"locale": "zh-CN", "locales": {"zh-CN": CHART_ZH}}
@@ -191,12 +191,12 @@ def chart(id_: str, height: int, view: View, *, label: str) -> Any:
 
 
 def fresh(id_: str) -> str:
-    """Where the server puts a chart's new figure, before the browser draws it with the viewer's zoom."""
+    """ID of the dcc.Store for a chart's new figure, which the browser draws with the viewer's zoom."""
     return f"{id_}-fresh"
 
 
 def keep_zoom(app: dash.Dash, *ids: str) -> None:
-    """Draw the fresh figures of these charts."""
+    """Register the callbacks that draw new figures of these charts with the viewer's zoom."""
     for id_ in ids:
         app.clientside_callback(
             ClientsideFunction("tocsin", "keepZoom"),
@@ -217,20 +217,20 @@ def for_role(least: Role, children: Any, view: View) -> Any:
 
 
 def may_use(least: Role) -> bool:
-    """Whether who asks has at least this role."""
+    """Whether the person of the current request has at least this role."""
     person = current_person()
     return allowed(person.role if person else None, least)
 
 
 def store_problem(view: View) -> Any:
-    """The banner of a page whose store does not answer. What the page showed stays."""
+    """The banner of a page whose store does not respond; the page keeps its content."""
     return dmc.Alert(
         i18n.text("store.body", view.language), title=i18n.text("store.title", view.language), color="vermillion", variant="light", mb="md"
     )
 
 
 def not_found(why: str, view: View) -> Any:
-    """A friendly dead end."""
+    """The content of a page that does not exist."""
     return html.Div(
         [
             html.Div("∅", className="big", **{"aria-hidden": "true"}),
@@ -254,25 +254,25 @@ class Parts:
         self.kept: dict[str, str] = {}
 
     def new(self, part: str, revision: object, make: Callable[[], Any]) -> Any:
-        """What `make` returns, or no_update where the browser has this revision in this frame (language, theme and the like)."""
+        """The result of `make`; no_update where the browser already has this revision in this frame (language, theme and so on)."""
         mark = f"{self._frame}|{revision}"
         self.kept[part] = mark
         return no_update if self._seen.get(part) == mark else make()
 
 
 def error_message(words: str) -> Any:
-    """What could not be done, and why."""
+    """The message of an action that failed."""
     return html.P(["✗ ", words], className="error-box")
 
 
 def selectable_table(id_: str, rows: str, label: str, *, several: bool = False) -> Any:
-    """A table to come, at the place `rows`, whose rows are chosen by a dmc.Radio, or several by a dmc.Checkbox, of their own."""
+    """A table, filled in at the id `rows`, whose rows are selected by a dmc.Radio, or by dmc.Checkbox if `several`."""
     group = dmc.CheckboxGroup if several else dmc.RadioGroup
     return group(html.Div(dmc.Skeleton(height=120, radius="md"), id=rows), id=id_, value=[] if several else "", **{"aria-label": label})
 
 
 def once(label: str, secret: str, note: str) -> Any:
-    """A secret that is shown now and never again."""
+    """A secret that is shown only once."""
     return html.Div(
         [
             html.P(["✓ ", label], className="sentiment positive"),
@@ -283,14 +283,14 @@ def once(label: str, secret: str, note: str) -> Any:
 
 
 def tile(label: str, value: str, note: str) -> Any:
-    """One figure with its name and what to compare it with."""
+    """A figure with its label and a note."""
     return html.Div(
         [html.Div(label, className="muted"), html.Div(value, className="value"), html.Div(note, className="muted small")], className="kpi"
     )
 
 
 def tiles(total: SeriesTotal | None, before: SeriesTotal | None, view: View) -> list[Any]:
-    """Stories, negative share and mean tone of a series over a range, with the period before."""
+    """Stories, negative share and mean tone of a series over a range, compared with the previous period."""
 
     def words(key: str, **values: object) -> str:
         return i18n.text(key, view.language, **values)

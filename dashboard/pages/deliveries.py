@@ -1,4 +1,4 @@
-"""Who was told, and whether it arrived: endpoints with their counts, every delivery of the last month, and what is sent once more."""
+"""The page of deliveries: endpoints with their counts, the deliveries of the last month, resending and test messages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from core.errors import StoreError, UserError
 from core.log import get_logger, mask
 from core.untrusted_text import plain
 from dashboard import i18n
-from dashboard.pages.components import Parts, selectable_table, for_role, href, error_message, name_of, panel, store_problem
+from dashboard.pages.components import Parts, error_message, for_role, href, name_of, panel, selectable_table, store_problem
 from dashboard.reads.queries import Reads, revision
 from dashboard.services import OUTCOMES, DeliveryLog, DeliveryRecord, DeliveryService, EndpointStatus
 from dashboard.view import View, parse
@@ -28,20 +28,20 @@ BUTTONS = ("de-replay", "de-replay-failed", "de-test")
 GLYPHS = {"delivered": "✓", "waiting": "◔", "failed": "✗", "dead": "⊘"}
 CLASSES = {"delivered": "positive", "waiting": "neutral", "failed": "negative", "dead": "negative"}
 _BETWEEN = "\x1f"
-"""Between an endpoint and a subject in the value of a row: neither holds one."""
+"""Separates endpoint and subject in the value of a row; neither contains it."""
 FOLLOWS = ("alerts", "actions")
 EVERY_S = 4
-"""So often the browser asks anew: nobody tells when an endpoint has answered."""
+"""Refresh interval in seconds: the change feed does not cover delivery attempts."""
 log = get_logger("dashboard.deliveries")
 
 
 def match(path: str) -> str | None:
-    """The page has one address."""
+    """"" for the path of this page; None for others."""
     return "" if path.rstrip("/") == PATH else None
 
 
 def layout(view: View, _key: str) -> Any:
-    """The page before its first answer. What is chosen stays while the tables are refreshed."""
+    """The page before its first refresh. The selection is kept while the tables are refreshed."""
 
     def words(key: str) -> str:
         return i18n.text(key, view.language)
@@ -85,7 +85,7 @@ def layout(view: View, _key: str) -> Any:
 
 
 def places(found: Sequence[EndpointStatus], now: datetime, view: View) -> Any:
-    """The endpoints, each with what chooses it."""
+    """The table of endpoints."""
 
     def words(key: str) -> str:
         return i18n.text(key, view.language)
@@ -107,7 +107,7 @@ def places(found: Sequence[EndpointStatus], now: datetime, view: View) -> Any:
 
 
 def table(found: Sequence[DeliveryRecord], series: Mapping[str, str], now: datetime, view: View) -> Any:
-    """The deliveries, newest first, or that there are none. series: of alerts, by their ids, as far as they are known"""
+    """The table of deliveries, newest first. series: alert ID to its series, where known"""
 
     def words(key: str, **values: object) -> str:
         return i18n.text(key, view.language, **values)
@@ -138,7 +138,7 @@ def table(found: Sequence[DeliveryRecord], series: Mapping[str, str], now: datet
 
 
 def value_of(each: DeliveryRecord) -> str:
-    """What a row is called when it is chosen."""
+    """The value of a row's checkbox."""
     return f"{each.endpoint}{_BETWEEN}{each.subject}"
 
 
@@ -169,7 +169,7 @@ def _next(each: DeliveryRecord, now: datetime, view: View) -> Any:
 
 
 def register(app: dash.Dash, reads: Reads, actions: AuditedActions, delivery_service: DeliveryService | None) -> None:
-    """The refresh of the page, and what its buttons do. delivery_service: None where deliveries are not to be had from here."""
+    """Register the refresh and the actions. delivery_service: None where this process does not offer it"""
     shown = [
         Output("de-problem", "children"),
         Output("de-endpoints", "children"),

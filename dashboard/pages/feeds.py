@@ -1,4 +1,4 @@
-"""The part of the page of sources that adds: a feed is tested by an analyst, and added or removed by an admin."""
+"""The feed form of the page of sources: analysts test feeds, admins add and remove them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ log = get_logger("dashboard.feeds")
 
 
 def layout(view: View) -> Any:
-    """The form, as far as the one who asks may use it."""
+    """The form, as far as the person's role permits."""
 
     def words(key: str) -> str:
         return i18n.text(key, view.language)
@@ -46,7 +46,7 @@ def layout(view: View) -> Any:
     if may(person.role, "admin"):
         fields += [_adding(view), html.Div(id="sr-saved", role="status"), _removing(view), html.Div(id="sr-removed", role="status")]
     else:
-        # the fields are there for who may not add either: what a test finds is put into them
+        # hidden for analysts, as the result of a test is filled into them
         fields += [html.P(words("feed.admin"), className="muted small"), html.Div(_choices(view), hidden=True)]
     return panel(words("feed.title"), fields, note=words("feed.help"))
 
@@ -85,7 +85,7 @@ def _removing(view: View) -> Any:
 
 
 def found(looked: FeedPreview, view: View) -> Any:
-    """What stands at an address, in plain text: strangers wrote it."""
+    """The preview of a feed as plain text, as it was written by strangers."""
 
     def words(key: str, **values: object) -> str:
         return i18n.text(key, view.language, **values)
@@ -122,7 +122,7 @@ def found(looked: FeedPreview, view: View) -> Any:
 
 
 def wrong(error: Exception, view: View) -> Any:
-    """Why it cannot be, or that the store does not answer."""
+    """The error message."""
     if isinstance(error, StoreError):
         log.warning("the store did not answer", error=str(error))
         return html.P(i18n.text("store.title", view.language))
@@ -130,12 +130,12 @@ def wrong(error: Exception, view: View) -> Any:
 
 
 def suggested(looked: FeedPreview) -> str:
-    """A name for a source: the host of its address."""
+    """The suggested name of a source: the host of its URL."""
     return (urlsplit(looked.url).hostname or "").removeprefix("www.")
 
 
 def register(app: dash.Dash, operations_reads: OperationsReads, feed_service: FeedService | None, actor: Callable[[], str]) -> None:
-    """What the form does."""
+    """Register the actions of the form."""
 
     @app.callback(
         Output("sr-found", "children"),

@@ -1,4 +1,4 @@
-"""All alerts of the last month: what is open, who has it, what became of the others."""
+"""The inbox: the alerts of the last month with state and assignee, and their precision."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from dashboard.view import STATES, View, parse
 PATH = "/alerts"
 SHOWN = 200
 FOLLOWS = ("alerts", "actions")
-"""What changes here: news alone does not."""
+"""Kinds of changes that refresh this page."""
 NONE = {"open": "alerts.none", "resolved": "inbox.none.resolved", "all": "inbox.none.all"}
 log = get_logger("dashboard.inbox")
 
 
 def match(path: str) -> str | None:
-    """The inbox has one address."""
+    """"" for the path of this page; None for others."""
     return "" if path.rstrip("/") == PATH else None
 
 
 def layout(view: View, _key: str) -> Any:
-    """The page before its first answer."""
+    """The page before its first refresh."""
 
     def words(key: str) -> str:
         return i18n.text(key, view.language)
@@ -57,7 +57,7 @@ def layout(view: View, _key: str) -> Any:
 
 
 def table(rows: Sequence[InboxRow], now: datetime, view: View) -> Any:
-    """The alerts of the state that is looked at, newest first, or that there are none."""
+    """The table of alerts in the selected state, newest first."""
     shown = [each for each in rows if view.state == "all" or (each.life.resolved is None) == (view.state == "open")]
     if not shown:
         return html.P(["● ", i18n.text(NONE[view.state], view.language)], className="empty-state")
@@ -84,7 +84,7 @@ def _row(each: InboxRow, now: datetime, view: View) -> Any:
 
 
 def register(app: dash.Dash, reads: Reads) -> None:
-    """The refresh of the page."""
+    """Register the refresh of the page."""
 
     @app.callback(
         Output("in-problem", "children"),

@@ -1,4 +1,4 @@
-"""What an admin does with the versions of the model: refresh, promote, roll back; each is asked once more before it is done."""
+"""Actions of an admin on model versions: refresh, promote, roll back, each with a confirmation."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ log = get_logger("dashboard.models")
 
 
 def layout(view: View) -> list[Any]:
-    """The buttons and the question; nothing for whoever is no admin."""
+    """The buttons and the confirmation dialog; [] for other roles."""
     person = current_person()
     if person is None or not may(person.role, "admin"):
         return []
@@ -67,14 +67,14 @@ def layout(view: View) -> list[Any]:
 
 
 def offered(found: ModelVersions, view: View) -> list[dict[str, str]]:
-    """The versions that may be promoted, the newest first."""
+    """The versions that can be promoted, newest first."""
     return [
         {"value": each.name, "label": name_of(each.name, view)} for each in reversed(found.versions) if not each.champion and not each.fault
     ]
 
 
 def question(what: str, found: ModelVersions, version: str, reads: ModelReads, view: View) -> Any:
-    """What is about to be done, with what is known for and against it; a sentence alone where it cannot be done."""
+    """The question of the dialog, with the comparison of the versions; a message where the action is not possible."""
     if what == "refresh":
         return html.P(words(view, "ask_refresh"))
     if not version:
@@ -93,7 +93,7 @@ def question(what: str, found: ModelVersions, version: str, reads: ModelReads, v
 
 
 def figures_of(found: ModelComparison | None, view: View) -> list[Any]:
-    """What was measured of the two, in short: accuracy on the whole of each test."""
+    """The comparison in short: overall accuracy on each test."""
     if found is None:
         return []
     rows = []
@@ -105,7 +105,7 @@ def figures_of(found: ModelComparison | None, view: View) -> list[Any]:
 
 
 def register(app: dash.Dash, reads: ModelReads, actor: Callable[[], str]) -> None:
-    """What the buttons ask, and what is done when it is confirmed."""
+    """Register the dialog and its actions."""
 
     @app.callback(Output("mo-which", "data"), Input("tick", "n_intervals"), Input("mo-message", "children"), State("view", "data"))  # type: ignore[untyped-decorator]
     def offer(_tick: Any, _message: Any, data: Any) -> Any:
@@ -173,7 +173,7 @@ def register(app: dash.Dash, reads: ModelReads, actor: Callable[[], str]) -> Non
 
 
 def done(service: ModelService, asked: Mapping[str, Any], why: str, force: bool, actor: str, view: View) -> str:
-    """Do what was asked and confirmed; what was done, in a sentence. What a browser sent is not trusted. Raises as Modelling does."""
+    """Run the confirmed action and return a message. Values from the browser are not trusted. Raises as ModelService does."""
     what, version, champion = (str(asked.get(key) or "") for key in ("what", "version", "champion"))
     if what == "promote":
         service.promote(version, champion, why, actor)

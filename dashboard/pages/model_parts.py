@@ -1,4 +1,4 @@
-"""The pieces of the page of models that come from its files: the champion, its refreshes, its figures, its history."""
+"""Components of the page of models that are built from files: champion, refresh, metrics, versions and history."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHIPPED = "shipped"
 RECENT = 12
 LATEST_LINES = 12
 SETTLED = timedelta(minutes=2)
-"""Workers look for a new champion every few seconds, and load it in some more."""
+"""Workers check for a new champion every few seconds, and take some more to load it."""
 OF_TASK = {"sentiment": ("accuracy", "macro_f1", "ece"), "topic": ("accuracy", "micro_f1", "ece"), "risk": ("accuracy", "micro_f1", "ece")}
 
 
@@ -32,31 +32,31 @@ def words(view: View, key: str, **values: object) -> str:
 
 
 def name_of(version: str, view: View) -> str:
-    """A version as people read it."""
+    """The display name of a version."""
     return words(view, "shipped") if version == SHIPPED else plain(version, 100)
 
 
 def share(value: float) -> str:
-    """A share of 1 as it is written in tables."""
+    """A share of 1 as a percentage."""
     return f"{100 * value:.1f}%"
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[Any]], label: str) -> Any:
-    """A plain table; the first cell of a row is its heading."""
+    """A plain table; the first cell of a row is its header."""
     head = html.Thead(html.Tr([html.Th(text, scope="col") for text in heads]))
     body = [html.Tr([html.Th(row[0], scope="row"), *(html.Td(cell) for cell in row[1:])]) for row in rows]
     return html.Div(html.Table([head, html.Tbody(body)], className="table scores", **{"aria-label": label}), className="scroll")
 
 
 def last_move(found: ModelVersions) -> ModelChange | None:
-    """How the champion came into force; None: it was there from the start."""
+    """The change that made the current champion; None where it was installed."""
     return next((move for move in reversed(found.history) if move.did != "keep" and move.version == found.champion), None)
 
 
 def champion_tiles(
     found: ModelVersions, uses: Sequence[ModelUse], judged: Sequence[LabelledPrediction], now: datetime, view: View
 ) -> list[Any]:
-    """Which version is in force, since when and by whom; what it was made of; what scores; what people say of it."""
+    """Champion, since when, its training data, the scoring model, and its accuracy by people's labels."""
     move, made = last_move(found), found.find(found.champion)
     by = "" if move is None else words(view, "by_gate") if move.gate else words(view, "by", actor=plain(move.actor, 60) or "?")
     since = words(view, "always") if move is None else i18n.ago(move.when, now, view.language)
@@ -98,7 +98,7 @@ def _scoring(uses: Sequence[ModelUse], view: View) -> Any:
 
 
 def warnings(found: ModelVersions, uses: Sequence[ModelUse], view: View) -> list[Any]:
-    """What an admin should know: a damaged champion, a setting that leaves it aside, workers that score with another."""
+    """Warnings: a damaged champion, a setting that overrides it, workers that score with another version."""
     warnings_ = []
     made = found.find(found.champion)
     fault = found.fault or (made.fault if made is not None else "")
@@ -114,7 +114,7 @@ def warnings(found: ModelVersions, uses: Sequence[ModelUse], view: View) -> list
 
 
 def refresh_state(found: RefreshStatus | None, now: datetime, view: View) -> Any:
-    """The refresh that is under way, or what came of the last one."""
+    """The running refresh, or the result of the last one."""
     if found is None:
         return html.P(words(view, "refresh.none"), className="muted")
     if found.state == "running":
@@ -152,7 +152,7 @@ def _log_lines(found: RefreshStatus, view: View) -> list[Any]:
 
 
 def contest_note(found: ModelComparison | None, view: View) -> str:
-    """Whom the chart compares, and when they were."""
+    """Which versions were compared, and when."""
     if found is None:
         return words(view, "no_contest")
     names = {"now": name_of(found.now, view), "before": name_of(found.before, view)}
@@ -160,7 +160,7 @@ def contest_note(found: ModelComparison | None, view: View) -> str:
 
 
 def contest_table(found: ModelComparison | None, view: View) -> Any:
-    """Every figure of two versions beside each other; nothing where nothing was measured."""
+    """All metrics of the comparison; None where there is none."""
     if found is None or not found.figures:
         return None
     heads = [words(view, key) for key in ("test", "group", "metric", "n", "before", "now", "change")]
@@ -185,7 +185,7 @@ def contest_table(found: ModelComparison | None, view: View) -> Any:
 
 
 def card_table(card: ModelCard | None, champion: ModelVersion | None, view: View) -> list[Any]:
-    """The model card's figures by task, test set and language, and whether they are the champion's."""
+    """The metrics of the model card by task, test set and language."""
     if card is None:
         return [html.P(words(view, "no_card"), className="muted")]
     other = champion is None or champion.model != card.model
@@ -210,7 +210,7 @@ def _published(each: CardMetric, view: View) -> list[Any]:
 
 
 def dev_table(now: ModelVersion | None, before: ModelVersion | None, view: View) -> Any:
-    """The dev figures of the champion's manifest beside those of the version before it; None: the champion has none."""
+    """Dev metrics of the champion and the version before it; None where the champion has none."""
     figures: Mapping[str, Mapping[str, float]] = now.dev if now is not None else {}
     rows = []
     for test, metrics in figures.items():
@@ -235,7 +235,7 @@ def _moved(change: float) -> str:
 
 
 def versions_table(found: ModelVersions, view: View) -> Any:
-    """What lies on disk, the newest first."""
+    """The versions on disk, newest first."""
     heads = [words(view, key) for key in ("version", "state", "made", "made_from", "n")]
     rows = []
     for each in reversed(found.versions):
@@ -250,7 +250,7 @@ def versions_table(found: ModelVersions, view: View) -> Any:
 
 
 def history_list(found: ModelVersions, now: datetime, view: View) -> Any:
-    """Promotions, rollbacks and what was kept back, the newest first, with who and why."""
+    """Promotions, rollbacks and rejected versions, newest first."""
     if not found.history:
         return html.P(words(view, "no_history"), className="muted")
     items = [_happened(move, now, view) for move in reversed(found.history)]

@@ -1,4 +1,4 @@
-"""The versions of the model: which is in force, is it better than the one before, is it as right as it is sure, does the news drift."""
+"""The page of models: champion, comparison with the previous version, calibration, drift, versions and history."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ PATH = "/models"
 LANGUAGES = ("en", "zh")
 ROW_PX, HEAD_PX = 26, 90
 EVERY_S = 2
-"""So often the browser asks anew: nobody tells when a refresh goes on."""
+"""Refresh interval in seconds: the change feed does not cover model files."""
 log = get_logger("dashboard.models")
 
 
 def match(path: str) -> str | None:
-    """The models have one address."""
+    """"" for the path of this page; None for others."""
     return "" if path.rstrip("/") == PATH else None
 
 
 def layout(view: View, _key: str) -> Any:
-    """The page before its first answer; an admin's has buttons."""
+    """The page before its first refresh; admins get buttons."""
 
     def titled_chart(id_: str, key: str, height: int = 300, **more: Any) -> Any:
         return panel(words(view, key), chart(id_, height, view, label=words(view, key)), **more)
@@ -91,7 +91,7 @@ def layout(view: View, _key: str) -> Any:
 
 
 def drift_tiles(found: Drift, view: View) -> list[Any]:
-    """How far this month is from the one before: sentiment and confidence by language, and topics."""
+    """Drift between the two months: sentiment and confidence by language, and topics."""
     split = Months(found.since, found.middle, found.until)
     named = drift.languages(found.days)
     tiles = []
@@ -127,7 +127,7 @@ def _shift_tile(label: str, moved: Shift, view: View, note: str = "") -> Any:
 
 
 def wrong_table(judged: Sequence[LabelledPrediction], view: View) -> Any:
-    """By version and task, how many of the model's answers people called wrong."""
+    """The share of wrong predictions by version and task, according to people's labels."""
     rows = []
     for each in drift.wrong_by_model(judged):
         low, high = wilson_bounds(each.wrong, each.judged)
@@ -140,7 +140,7 @@ def wrong_table(judged: Sequence[LabelledPrediction], view: View) -> Any:
 
 
 def opponents(found: ModelVersions) -> tuple[str, str]:
-    """(champion, the one before it): the one whose place it took; both "" where there was none."""
+    """(champion, the version that it replaced); both "" where there was none."""
     move = pieces.last_move(found)
     return (found.champion, move.origin) if move is not None else ("", "")
 
@@ -150,12 +150,12 @@ def _contest_height(found: ModelComparison | None) -> dict[str, str]:
 
 
 def _drawn(found: ModelComparison | None) -> list[Any]:
-    """The accuracy on wholes and languages; the rest is in the table."""
+    """The metrics in the chart: overall accuracy and by language."""
     return [] if found is None else [each for each in found.figures if each.metric == "accuracy" and not each.group.startswith("class ")]
 
 
 def register(app: dash.Dash, reads: ModelReads, actor: Callable[[], str]) -> None:
-    """The refresh of the page: what comes from files every tick, what comes from the store when it is old."""
+    """Register the refresh of the page: files on every tick, the store when its cache has expired."""
     outputs = [
         Output("mo-problem", "children"),
         Output("mo-champion", "children"),
@@ -246,7 +246,7 @@ def _register_news(app: dash.Dash, reads: ModelReads) -> None:
             return [store_problem(view), *[no_update] * (len(outputs) - 1)]
         try:
             models, card = reads.models(), reads.card()
-        except (UserError, ModelError, OSError):  # the other part of the page says so
+        except (UserError, ModelError, OSError):  # the other callback of the page shows the error
             models = card = None
         moves = models.history if models is not None else ()
         split = Months(found.since, found.middle, found.until)
@@ -273,7 +273,7 @@ def _register_news(app: dash.Dash, reads: ModelReads) -> None:
 
 
 def _stored(reads: ModelReads) -> tuple[Any, Any]:
-    """What scores now, and what people message; nothing where the store is away: the versions are files, and shown all the same."""
+    """Scoring models and labels; empty where the store does not respond, as versions are files and can be shown without it."""
     try:
         return reads.uses(), reads.judged()
     except StoreError:

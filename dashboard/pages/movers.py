@@ -1,4 +1,4 @@
-"""The biggest movers on the overview: a table of series beside their own usual, each a link to its page."""
+"""The biggest movers on the overview: series compared with their baseline."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ log = get_logger("dashboard.reads.movers")
 
 
 def section(view: View) -> Any:
-    """The panel before its first answer."""
+    """The panel before its first refresh."""
 
     def words(key: str) -> str:
         return i18n.text(key, view.language)
@@ -45,7 +45,7 @@ def section(view: View) -> Any:
 
 
 def table(found: list[Mover], names: Mapping[str, str], view: View) -> Any:
-    """The furthest by the view's measure, or that nothing has moved."""
+    """The table of the largest changes by the view's measure."""
     shown = furthest(found, view.by)
     if not shown:
         why = "movers.none" if found else "movers.short"
@@ -87,11 +87,11 @@ def _row(mover: Mover, names: Mapping[str, str], view: View) -> Any:
 
 
 Mark = tuple[str, str]
-"""A glyph, and the class that colours it."""
+"""A glyph and its CSS class."""
 
 
 def _worse(score: float, *, up: bool | None = None) -> Mark:
-    """An arrow in the colour of bad news where the score is above 0, of good news below; "=" about 0."""
+    """An arrow in the colour of negative news where the score is above 0, of positive news below; "=" near 0."""
     if abs(score) < 1:
         return "=", "neutral"
     rose = score > 0 if up is None else up
@@ -103,7 +103,7 @@ def _more(score: float) -> Mark:
 
 
 def _cell(now: str, usual: str, part: float, usual_part: float, mark: Mark, view: View) -> Any:
-    """What is now and what is usual, in figures and as a bar with a notch where the usual is. part, usual_part: in [0, 1]"""
+    """A value and its baseline, as figures and as a bar with a notch at the baseline. part, usual_part: in [0, 1]"""
     glyph, colour = mark
     bar = html.Span(
         [
@@ -122,7 +122,7 @@ def _signed(tone: float) -> str:
 
 
 def register(app: dash.Dash, reads: Reads) -> None:
-    """The refresh of the table: with the page's; what it reads is kept for longer, for it reads weeks."""
+    """Register the refresh of the table."""
 
     @app.callback(
         Output("mv-table", "children"),
@@ -138,6 +138,6 @@ def register(app: dash.Dash, reads: Reads) -> None:
             found, names = reads.movers(view.range), reads.company_names(view.range)
         except StoreError as error:
             log.warning("the store did not answer", error=str(error))
-            return no_update, no_update  # the page says so
+            return no_update, no_update  # the page's own callback shows the error
         parts = Parts(seen, (view.range, view.by, view.language, view.zone, view.colours))
         return parts.new("table", revision(found), lambda: table(found, names, view)), parts.kept

@@ -1,4 +1,4 @@
-"""The overview: open alerts, mood per topic over time, volume, and the latest articles."""
+"""The overview: open alerts, sentiment over time, volume, movers, heat map and the latest articles."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ from storage.store import SeriesTotal
 
 DEFAULT_TOPICS = 5
 CARDS, FOLDED = 8, 16
-"""Alerts that are shown as cards, and those that can be folded out; the inbox has the others. Two hundred cost half a second."""
+"""Number of alerts shown as cards, and of those that can be expanded; the inbox lists all. Two hundred cards take half a second."""
 log = get_logger("dashboard.overview")
 
 
 def match(path: str) -> str | None:
-    """The overview is at the root."""
+    """"" for the root path; None for others."""
     return "" if path in ("", "/") else None
 
 
 def layout(view: View, _key: str) -> Any:
-    """The page before its first answer."""
+    """The page before its first refresh."""
     language = view.language
 
     def words(key: str, **values: object) -> str:
@@ -114,12 +114,12 @@ def _waiting(count: int, height: int) -> list[Any]:
 
 
 def top_topics(found: Overview, view: View) -> list[str]:
-    """Keys of the series to draw: the chosen ones, else the busiest."""
+    """Keys of the series to draw: the selected ones, else the most active."""
     return list(view.topics) or [key_of(item.series) for item in found.members if key_of(item.series) != "other"][:DEFAULT_TOPICS]
 
 
 def choices(members: list[SeriesTotal], names: Mapping[str, str], view: View) -> list[dict[str, str]]:
-    """What the chooser offers: all topics, or the busiest of another kind; and what is chosen, though it be silent."""
+    """Options of the series selection: all topics, or the most active of another kind, and what is selected."""
     topics = [topic.key for topic in all_topics()] if view.kind == "topic" else []
     keys = dict.fromkeys([*topics, *(key_of(item.series) for item in members), *view.topics])
     named = {key: f"{view.kind}:{key}" for key in keys}
@@ -127,18 +127,18 @@ def choices(members: list[SeriesTotal], names: Mapping[str, str], view: View) ->
 
 
 def names_of(found: Overview) -> dict[str, str]:
-    """What the news calls the companies of an overview, by series."""
+    """Series of companies to their names in the news."""
     return {company_series(key): about.name for key, about in found.names.items() if about.name}
 
 
 def figures_of(found: Overview, alerts: int, view: View) -> list[Any]:
-    """The whole market in figures, and how many alerts are open."""
+    """Figures of the whole market, and the number of open alerts."""
     last = tile(i18n.text("kpi.alerts", view.language), str(alerts), i18n.text("kpi.alerts_age", view.language))
     return [*tiles(found.market, found.before, view), last]
 
 
 def cards(alerts: list[Alert], now: datetime, view: View) -> list[Any]:
-    """The open alerts, newest first, or that there are none."""
+    """The cards of the open alerts, newest first."""
     if not alerts:
         return [html.Div(["● ", i18n.text("alerts.none", view.language)], className="empty-state")]
     shown = [alert_card(alert, now, view) for alert in alerts[:CARDS]]
@@ -154,7 +154,7 @@ def cards(alerts: list[Alert], now: datetime, view: View) -> list[Any]:
 
 
 def busiest(found: Overview, others: Mapping[str, list[SeriesTotal]], view: View) -> list[Any]:
-    """The busiest series by kind, each a link to its page; kinds without any are left out."""
+    """The most active series by kind; kinds without any are omitted."""
     rows = {"topic": found.members, **others} if found.kind == "topic" else others
     return [
         html.Div(
@@ -174,7 +174,7 @@ def _stored(articles: int, view: View) -> str:
 
 
 def register(app: dash.Dash, reads: Reads) -> None:
-    """The refresh of the page: only what changed is made and sent."""
+    """Register the refresh of the page; only changed parts are built and sent."""
     outputs = [
         Output("ov-problem", "children"),
         Output("ov-stored", "children"),

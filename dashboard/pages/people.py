@@ -1,4 +1,4 @@
-"""Who may come in: accounts, and below them tokens of the API and the audit log. For admins."""
+"""The page of people, for admins: accounts, API tokens and the audit log."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from core.log import get_logger
 from core.untrusted_text import plain
 from dashboard import i18n
 from dashboard.pages import audit, tokens
-from dashboard.pages.components import Parts, selectable_table, error_message, once, panel, store_problem
+from dashboard.pages.components import Parts, error_message, once, panel, selectable_table, store_problem
 from dashboard.reads import admin
 from dashboard.reads.admin import AccountRow
 from dashboard.reads.queries import Reads, revision
@@ -29,17 +29,17 @@ LEAST: Role = "admin"
 BUTTONS = ("pe-add", "pe-role-set", "pe-password", "pe-logout", "pe-unlock", "pe-disable", "pe-enable")
 STATE_GLYPHS = {"active": "●", "must_change": "◐", "disabled": "○"}
 EVERY_S = 4
-"""So often the browser asks anew: nobody tells when somebody logs in."""
+"""Refresh interval in seconds: the change feed does not cover sessions."""
 log = get_logger("dashboard.people")
 
 
 def match(path: str) -> str | None:
-    """The page has one address."""
+    """"" for the path of this page; None for others."""
     return "" if path.rstrip("/") == PATH else None
 
 
 def layout(view: View, _key: str) -> Any:
-    """The page before its first answer. Fields and buttons stay as they are while the tables are refreshed."""
+    """The page before its first refresh. Fields and buttons are not part of the refresh."""
 
     def words(key: str) -> str:
         return i18n.text(key, view.language)
@@ -74,12 +74,12 @@ def layout(view: View, _key: str) -> Any:
 
 
 def state_of(known: AccountRow) -> str:
-    """active, must_change (somebody else made the password), or disabled."""
+    """"active", "must_change" (the password was set by another person) or "disabled"."""
     return "disabled" if known.account.disabled else "must_change" if known.account.must_change else "active"
 
 
 def table(found: Sequence[AccountRow], now: datetime, view: View) -> Any:
-    """The accounts, each with what chooses it."""
+    """The table of accounts."""
 
     def words(key: str, **values: object) -> str:
         return i18n.text(key, view.language, **values)
@@ -109,7 +109,7 @@ def table(found: Sequence[AccountRow], now: datetime, view: View) -> Any:
 
 
 def register(app: dash.Dash, reads: Reads, actions: AuditedActions) -> None:
-    """The refresh of the page, and what its buttons do."""
+    """Register the refresh of the page and the actions of its buttons."""
     shown = [Output("pe-problem", "children"), Output("pe-rows", "children"), Output("tk-rows", "children"), Output("pe-seen", "data")]
 
     @app.callback(
@@ -180,7 +180,7 @@ def _add(actions: AuditedActions, name: str, role: Role, view: View) -> Any:
 
 
 def _do(actions: AuditedActions, pressed: str, name: str, role: Any, view: View) -> Any:
-    """Do to an account what a button says; what is told of it."""
+    """Run the action of a button on an account and return a message."""
     people, by = actions.accounts, {"actor": actions.actor(), "address": actions.address}
     if pressed == "pe-password":
         password = passwords.one_time()
@@ -200,7 +200,7 @@ def _do(actions: AuditedActions, pressed: str, name: str, role: Any, view: View)
 
 
 def _role(value: Any) -> Role:
-    """A role that a browser sent; anything else is refused. Raises UserError."""
+    """The role in a value from the browser. Raises UserError."""
     for role in ROLES:
         if value == role:
             return role

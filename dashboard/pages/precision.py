@@ -1,4 +1,4 @@
-"""How often alerts were right, as people judged them: a panel of the inbox."""
+"""Precision of alerts by people's ratings: a panel of the inbox."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ log = get_logger("dashboard.precision")
 
 
 class Precision(NamedTuple):
-    """Alerts of a while, all together and by rule, kind of series and severity, the most judged first."""
+    """Ratings of all alerts of a period, and by rule, kind of series and severity, most rated first."""
 
     whole: VerdictCounts
     by: Mapping[str, Mapping[str, VerdictCounts]]
 
 
 def read(store: Store, since: datetime) -> Precision:
-    """Of the alerts that were detected since then. Raises StoreError."""
+    """The precision of alerts detected since a moment. Raises StoreError."""
     facts, verdict_events = store.alerts.facts(since), store.alert_lifecycle.verdicts(since)
     of_alert: dict[str, list[AlertEvent]] = {}
     for each in verdict_events:
@@ -61,7 +61,7 @@ def _group(fact: AlertSummary, side: str) -> str:
 
 
 def layout(view: View) -> Any:
-    """The panel before its first answer."""
+    """The panel before its first refresh."""
 
     def words(key: str) -> str:
         return i18n.text(key, view.language)
@@ -78,7 +78,7 @@ def layout(view: View) -> Any:
 
 
 def table(found: Precision, days: int, view: View) -> Any:
-    """A sentence on all of them, and a row for each rule, kind and severity."""
+    """A summary, and a row for each rule, kind and severity."""
 
     def words(key: str, **values: object) -> str:
         return i18n.text(key, view.language, **values)
@@ -116,7 +116,7 @@ def _named(group: str, side: str, view: View) -> str:
 
 
 def register(app: dash.Dash, reads: Reads) -> None:
-    """The refresh of the panel."""
+    """Register the refresh of the panel."""
 
     @app.callback(
         Output("pr-table", "children"),

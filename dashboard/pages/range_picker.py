@@ -1,4 +1,4 @@
-"""The choice of the time range: presets, and any two moments on the viewer's clock. It lives in the address (assets/tocsin.js)."""
+"""The time range picker: presets, or a custom range in the viewer's zone. It is kept in the address (assets/tocsin.js)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from dashboard.time_ranges import RANGES, exact, range_of, wall
 from dashboard.view import View
 
 FAULTS = ("odd", "missing", "order", "short", "long", "future")
-"""Why a range is refused; the browser says it at once, in the words of `fault_words`."""
+"""Errors of a custom range; the browser shows the texts of `fault_words`."""
 
 
 def range_picker(view: View) -> Any:
-    """The presets, and behind "From … to" the two moments of a free range, in the viewer's zone."""
+    """The presets, and the fields of a custom range in the viewer's zone."""
 
     def words(key: str) -> str:
         return i18n.text(key, view.language)
@@ -50,12 +50,12 @@ def range_picker(view: View) -> Any:
 
 
 def fault_words(view: View) -> dict[str, str]:
-    """What is message of a range that is refused, by fault."""
+    """The error messages of a custom range."""
     return {name: i18n.text(f"range.fault.{name}", view.language) for name in FAULTS}
 
 
 def range_words(view: View) -> str:
-    """A range as people read it: "24 h", or its two moments."""
+    """The display text of a range: "24 h", or start and end."""
     chosen = range_of(view.range)
     if chosen is None or chosen.since is None:
         return i18n.text(f"range.{view.range}", view.language)

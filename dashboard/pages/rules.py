@@ -1,4 +1,4 @@
-"""Rules of one's own: the text in force, tried on the stored news before it is saved, and saved for every worker."""
+"""The page of rules: an editor with a preview on stored articles."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ EDITOR = text_editor.Editor("ru", "rules", EXAMPLE)
 
 
 def match(path: str) -> str | None:
-    """The rules have one address."""
+    """"" for the path of this page; None for others."""
     return "" if path.rstrip("/") == PATH else None
 
 
 def layout(view: View, _key: str) -> Any:
-    """The page before its first answer."""
+    """The page before its first refresh."""
     return text_editor.layout(EDITOR, view)
 
 
 def preview_panel(found: RulePreview, view: View) -> Any:
-    """What would have rung: a sentence, how often each rule, and the newest alerts."""
+    """The preview: number of alerts in total and by rule, and the newest alerts."""
 
     def words(key: str, **values: object) -> str:
         return i18n.text(key, view.language, **values)
@@ -59,7 +59,7 @@ def _alert(alert: Alert, view: View) -> Any:
 
 
 def register(app: dash.Dash, rule_service: RuleService | None, actor: Callable[[], str]) -> None:
-    """What the page shows first, and what its buttons do. rule_service: None where rules are not to be had from here."""
+    """Register the page. rule_service: None where this process does not offer it"""
 
     def preview(text: str, view: View) -> Any:
         return preview_panel(rule_service.preview(text), view) if rule_service is not None else None

@@ -1,4 +1,4 @@
-"""The menu of saved views in the header: what is kept, and the present address under a name."""
+"""The menu of saved views in the header."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ from dashboard import i18n
 from dashboard.reads.saved_views import MAX_NAME_CHARS, SavedViewActions, may_drop
 from dashboard.view import View, parse
 from dashboard.web.authentication import LOCAL_USER, current_person
-from dashboard.web.sessions import Person
-from domain.accounts import may
+from domain.accounts import Person, may
 from storage.store import SavedView
 
 log = get_logger("dashboard.views")
 
 
 def menu(view: View, person: Person | None) -> Any:
-    """The menu before its list has come. Who may not save sees the list alone."""
+    """The menu before its list is loaded. Viewers get the list only."""
 
     def words(key: str) -> str:
         return i18n.text(key, view.language)
@@ -44,7 +43,7 @@ def menu(view: View, person: Person | None) -> Any:
 
 
 def items(found: list[SavedView], person: Person, view: View) -> list[Any]:
-    """The views as links; those that the person may drop with a button."""
+    """The views as links, with a delete button where the person may delete them."""
     if not found:
         return [html.Li(i18n.text("views.none", view.language), className="muted")]
     return [html.Li(_item(each, person, view)) for each in found]
@@ -65,7 +64,7 @@ def _item(saved: SavedView, person: Person, view: View) -> list[Any]:
 
 
 def register(app: dash.Dash, view_actions: SavedViewActions) -> None:
-    """The list when the header is drawn; save, and drop."""
+    """Register the list, saving and deleting."""
 
     def listed(view: View) -> list[Any]:
         person = current_person() or LOCAL_USER
@@ -118,7 +117,7 @@ def register(app: dash.Dash, view_actions: SavedViewActions) -> None:
 
 
 def _done(words: str, view: View, act: Any) -> tuple[Any, bool]:
-    """What is message of something that was tried, and whether it was done."""
+    """The message after an action, and whether it succeeded."""
     try:
         act()
     except UserError as error:

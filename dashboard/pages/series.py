@@ -1,4 +1,4 @@
-"""One series: how negative it is beside what is usual for it, its alerts, its stories, and who is named with it."""
+"""The page of one series: trend and baseline, volume, alerts, stories and related companies."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from dash import Input, Output, State, dcc, html, no_update
 from core.errors import StoreError
 from core.log import get_logger
 from core.series import is_series, key_of, kind_of, sector_series
+from core.taxonomy import sentiment_of
 from core.untrusted_text import plain
 from dashboard import i18n
 from dashboard.figures import charts
-from dashboard.figures.palette import sentiment_of
 from dashboard.pages.components import (
     Parts,
     alert_card,
+    article_title,
     chart,
     found_href,
     fresh,
@@ -34,7 +35,6 @@ from dashboard.pages.components import (
     store_problem,
     tile,
     tiles,
-    article_title,
 )
 from dashboard.pages.range_picker import range_picker, range_words
 from dashboard.reads.details import SeriesView, StoryView, company_of, negatives
@@ -45,12 +45,12 @@ from storage.store import Criteria
 
 PREFIX = "/series/"
 FILTERED = ("topic", "company", "language", "genre")
-"""Kinds of series that the search has a filter for."""
+"""Kinds of series with a filter in the search."""
 log = get_logger("dashboard.series")
 
 
 def match(path: str) -> str | None:
-    """The series in an address, such as "topic:credit" for /series/topic/credit; None: none that could be one."""
+    """The series in a path, such as "topic:credit" for /series/topic/credit; None for other paths."""
     if not path.startswith(PREFIX):
         return None
     kind, _, key = unquote(path.removeprefix(PREFIX).rstrip("/")).partition("/")
@@ -58,7 +58,7 @@ def match(path: str) -> str | None:
 
 
 def layout(view: View, key: str) -> Any:
-    """The page before its first answer."""
+    """The page before its first refresh."""
 
     def words(name: str) -> str:
         return i18n.text(name, view.language)
@@ -111,7 +111,7 @@ def _export(series: str, view: View) -> str:
 
 
 def _head(series: str, name: str, sector: str, view: View) -> list[Any]:
-    """Kind and name; a company by what the news calls it, with its key and a link to its sector."""
+    """Kind and name; for a company also its key and a link to its sector."""
     kind = i18n.text(f"kind.{kind_of(series)}", view.language)
     title = html.H1(html.Bdi(name_of(series, view, plain(name, 80))))
     of = (
@@ -127,7 +127,7 @@ def _head(series: str, name: str, sector: str, view: View) -> list[Any]:
 
 
 def story_item(story: StoryView, view: View) -> Any:
-    """A story by its first article, with how many told it."""
+    """A story by its first article, with the number of articles and sources."""
     article = story.article
     name, p = sentiment_of(article.p_negative, article.p_neutral, article.p_positive)
     last = i18n.when(story.last, view.tz, view.language)
@@ -147,28 +147,28 @@ def story_item(story: StoryView, view: View) -> Any:
 
 
 def stories(found: list[StoryView], view: View) -> Any:
-    """Stories as a list, or that there are none."""
+    """The list of stories."""
     if not found:
         return html.P(i18n.text("series.no_stories", view.language), className="muted")
     return html.Ul([story_item(story, view) for story in found], className="articles")
 
 
 def alerts(found: SeriesView, now: datetime, view: View) -> list[Any]:
-    """The alerts of the range as cards, newest first, or that there are none."""
+    """The alerts of the range as cards, newest first."""
     if not found.alerts:
         return [html.Div(i18n.text("series.no_alerts", view.language), className="empty-state")]
     return [alert_card(alert, now, view) for alert in found.alerts]
 
 
 def related(found: SeriesView, view: View) -> list[Any]:
-    """The companies named with the series, each a link to its own page."""
+    """The companies in the same stories, linked to their pages."""
     if not found.beside:
         return [html.Span(i18n.text("series.no_related", view.language), className="muted")]
     return [series_chip(item, view, company_of(item.series, found.names)[0]) for item in found.beside]
 
 
 def trend_note(found: SeriesView, view: View) -> str:
-    """What the trend shows."""
+    """The note of the trend chart."""
     width = i18n.width(found.width_s, view.language)
     if found.usual:
         return i18n.text("series.trend_help", view.language, width=width)
@@ -176,7 +176,7 @@ def trend_note(found: SeriesView, view: View) -> str:
 
 
 def register(app: dash.Dash, reads: Reads) -> None:
-    """The refresh of the page."""
+    """Register the refresh of the page."""
     outputs = [
         Output("se-problem", "children"),
         Output("se-head", "children"),

@@ -1,4 +1,4 @@
-"""Sources: how each of them fares, what is usual for it, and how the crawler's visits go. Feeds are tested and added below."""
+"""The page of sources: state, volume against the baseline, delay and visits of each source, and the feed form."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dashboard.figures.palette import SOURCE_GLYPHS
 from dashboard.figures.sparkline import sparkline
 from dashboard.pages import feeds
 from dashboard.pages.components import Parts, found_href, href, panel, source_link, store_problem
-from dashboard.reads.operations import SourcesView, OperationsReads
+from dashboard.reads.operations import OperationsReads, SourcesView
 from dashboard.reads.queries import revision
 from dashboard.reads.source_state import STATES, SourceView, due, overdue, usual_today
 from dashboard.services import FeedService
@@ -30,17 +30,17 @@ PATH = "/sources"
 SHOWN = 300
 COLUMNS = ("state", "name", "last", "hours", "lag", "negative", "refused", "visit")
 EVERY_S = 10
-"""So often the browser asks anew: nobody tells when a source is visited."""
+"""Refresh interval in seconds: the change feed does not cover visits."""
 log = get_logger("dashboard.sources")
 
 
 def match(path: str) -> str | None:
-    """The sources have one address."""
+    """"" for the path of this page; None for others."""
     return "" if path.rstrip("/") == PATH else None
 
 
 def layout(view: View, _key: str) -> Any:
-    """The page before its first answer."""
+    """The page before its first refresh."""
 
     def words(key: str) -> str:
         return i18n.text(key, view.language)
@@ -57,19 +57,19 @@ def layout(view: View, _key: str) -> Any:
 
 
 def health(state: str, glyph: str, label: str) -> Any:
-    """A state with its glyph and its name."""
+    """The badge of a state."""
     return html.Span([html.Span(glyph, className="glyph", **{"aria-hidden": "true"}), label], className=f"health {state}")
 
 
 def counted(found: SourcesView, view: View) -> list[Any]:
-    """How many sources are in each state, those that there are."""
+    """The number of sources by state."""
     counts = Counter(row.state for row in found.rows)
     named = [(state, i18n.text(f"sources.state.{state}", view.language)) for state in STATES if counts[state]]
     return [health(state, SOURCE_GLYPHS[state], f"{counts[state]} {name}") for state, name in named]
 
 
 def table(found: SourcesView, now: datetime, view: View) -> Any:
-    """A row for each source, those that want a person first, or that there are none."""
+    """The table of sources, those that need attention first."""
 
     def words(key: str) -> str:
         return i18n.text(key, view.language)
@@ -112,12 +112,12 @@ def _row(row: SourceView, now: datetime, view: View) -> Any:
 
 
 def articles_of(view: View, source: str) -> View:
-    """The view of a search for the articles of a source."""
+    """The view of a search for a source's articles."""
     return View(range="7d", language=view.language, find=Criteria(source=source))
 
 
 def why_of(row: SourceView, now: datetime, view: View) -> str:
-    """Why a source is in its state."""
+    """The reason for a source's state."""
     language, visit = view.language, row.visit
     if row.state == "failing" and visit is not None:
         return i18n.text("sources.why.failing", language, n=visit.failures, error=plain(mask(visit.error), 200))
@@ -182,7 +182,7 @@ def _visit(row: SourceView, now: datetime, view: View) -> Any:
 
 
 def register(app: dash.Dash, operations_reads: OperationsReads, feed_service: FeedService | None, actor: Callable[[], str]) -> None:
-    """The refresh of the page, and what its form does. feed_service: None where feeds cannot be looked at from here."""
+    """Register the refresh and the feed form. feed_service: None where this process does not offer it"""
 
     @app.callback(
         Output("sr-problem", "children"),

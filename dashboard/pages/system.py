@@ -1,4 +1,4 @@
-"""The system: which processes are alive, how far they are behind, how fast and how late news is stored, and what was refused."""
+"""The page of the system: processes, consumer lag, throughput, latency, deliveries, dead letters and tables."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from dashboard.figures.palette import PROCESS_GLYPHS
 from dashboard.figures.throughput import rates
 from dashboard.pages.components import Parts, chart, fresh, keep_zoom, panel, store_problem, tile
 from dashboard.pages.sources import health
-from dashboard.reads.operations import CHART_WIDTH_S, Endpoint, SystemView, OperationsReads, is_gone
+from dashboard.reads.operations import CHART_WIDTH_S, Endpoint, OperationsReads, SystemView, is_gone
 from dashboard.reads.queries import revision
 from dashboard.view import View, parse
 from storage.store import DeadReason, Heartbeat, Latency, TableSize
 
 PATH = "/system"
 LATELY = 2
-"""Windows of the chart that tell of the rate of now."""
+"""Number of windows for the current rate."""
 EVERY_S = 5
-"""So often the browser asks anew: nobody tells when a worker falls behind."""
+"""Refresh interval in seconds: the change feed does not cover heartbeats and lag."""
 log = get_logger("dashboard.system")
 
 
 def match(path: str) -> str | None:
-    """The system has one address."""
+    """"" for the path of this page; None for others."""
     return "" if path.rstrip("/") == PATH else None
 
 
 def layout(view: View, _key: str) -> Any:
-    """The page before its first answer."""
+    """The page before its first refresh."""
 
     def words(key: str, **values: object) -> str:
         return i18n.text(key, view.language, **values)
@@ -72,7 +72,7 @@ def layout(view: View, _key: str) -> Any:
 
 
 def kpis(found: SystemView, now: datetime, view: View) -> list[Any]:
-    """The page in four figures."""
+    """The four figures at the top."""
 
     def words(key: str, **values: object) -> str:
         return i18n.text(key, view.language, **values)
@@ -95,7 +95,7 @@ def kpis(found: SystemView, now: datetime, view: View) -> list[Any]:
 def table(
     columns: Sequence[str], rows: Sequence[Sequence[Any]], view: View, *, numbers: Sequence[int] = (), long: Sequence[int] = ()
 ) -> Any:
-    """A table; columns: keys of words; numbers, long: places of columns that hold numbers, and much text."""
+    """A table. columns: keys of texts; numbers, long: indices of numeric columns, and of columns with long text"""
     kinds = {**dict.fromkeys(numbers, "number"), **dict.fromkeys(long, "long")}
     head = html.Tr([html.Th(i18n.text(key, view.language), scope="col", className=kinds.get(n, "")) for n, key in enumerate(columns)])
     body = [html.Tr([html.Td(cell, className=kinds.get(n, "")) for n, cell in enumerate(row)]) for row in rows]
@@ -103,7 +103,7 @@ def table(
 
 
 def workers(beats: Sequence[Heartbeat], now: datetime, view: View) -> Any:
-    """The processes, those that are alive first."""
+    """The table of processes, running ones first."""
     if not beats:
         return html.P(i18n.text("system.workers.none", view.language), className="empty-state")
     columns = [f"system.{name}" for name in ("state", "roles", "last_heartbeat", "since", "model", "version", "host")]
@@ -131,7 +131,7 @@ ROLES = ("crawl", "work", "dashboard", "schedule")
 
 
 def stages(found: Latency, view: View) -> Any:
-    """How long each stage of the path took."""
+    """The latency of each stage."""
     if not found.articles:
         return html.P(i18n.text("system.latency_none", view.language), className="empty-state")
     rows = [
@@ -146,7 +146,7 @@ def stages(found: Latency, view: View) -> Any:
 
 
 def lag(found: Mapping[str, list[int]] | None, view: View) -> Any:
-    """Messages that wait, by topic."""
+    """The consumer lag by topic."""
     if found is None:
         return html.P(i18n.text("system.lag.away", view.language), className="empty-state")
     missing = i18n.text("system.lag.missing", view.language)
@@ -157,7 +157,7 @@ def lag(found: Mapping[str, list[int]] | None, view: View) -> Any:
 
 
 def deliveries(found: Sequence[Endpoint], now: datetime, view: View) -> Any:
-    """What became of alerts at each endpoint."""
+    """Deliveries by endpoint."""
     if not found:
         return html.P(i18n.text("system.deliveries.none", view.language), className="empty-state")
     rows = []
@@ -171,7 +171,7 @@ def deliveries(found: Sequence[Endpoint], now: datetime, view: View) -> Any:
 
 
 def dead(found: Sequence[DeadReason], now: datetime, view: View) -> Any:
-    """Why records were set aside, the most frequent reason first."""
+    """Dead letters by reason, most frequent first."""
     if not found:
         return html.P(["● ", i18n.text("system.dead.none", view.language)], className="empty-state")
     rows = [
@@ -189,13 +189,13 @@ def dead(found: Sequence[DeadReason], now: datetime, view: View) -> Any:
 
 
 def tables(found: Sequence[TableSize], view: View) -> Any:
-    """Every table, the largest first."""
+    """The tables of the store, largest first."""
     rows = [(each.name, f"{each.rows:,}", i18n.size(each.size_bytes), f"{each.parts:,}") for each in found]
     return table([f"system.{name}" for name in ("table", "rows", "bytes", "parts")], rows, view, numbers=(1, 2, 3))
 
 
 def register(app: dash.Dash, operations_reads: OperationsReads) -> None:
-    """The refresh of the page; the lag has one of its own, so that a broker that is away holds up nothing."""
+    """Register the refresh of the page. The lag has a callback of its own, so that an unreachable broker does not block the rest."""
     outputs = [
         Output("sy-problem", "children"),
         Output("sy-kpis", "children"),
@@ -242,7 +242,7 @@ def register(app: dash.Dash, operations_reads: OperationsReads) -> None:
         except BrokerError as error:
             message = i18n.text("system.lag.broken", view.language, error=plain(mask(str(error)), 200))
             return html.P(["✕ ", message], className="sentiment negative reason")
-        except StoreError:  # another viewer's question takes long
+        except StoreError:  # the request of another viewer takes long
             return no_update
 
     keep_zoom(app, "sy-rate")

@@ -19,7 +19,7 @@ from dashboard.view import View, parse
 
 
 class Editor(NamedTuple):
-    """One such page. key: with which its parts' ids begin; words: with which its words do; example: what stands in an empty field"""
+    """A page with an editor. key: prefix of its element ids; words: prefix of its texts; example: placeholder of the empty field"""
 
     key: str
     words: str
@@ -27,17 +27,17 @@ class Editor(NamedTuple):
 
 
 class TextService(Protocol):
-    """Where the text is kept. Every method raises StoreError."""
+    """The service behind an editor. Every method raises StoreError."""
 
     def active(self) -> ActiveText:
-        """The text that is in force."""
+        """The active text."""
 
     def save(self, text: str, base: str, actor: str) -> ActiveText:
-        """Put it in force in place of that of id `base`. Raises UserError for mistakes, and where another is by now."""
+        """Replace the text of id `base`. Raises UserError for mistakes, and where it changed meanwhile."""
 
 
 def layout(editor: Editor, view: View) -> Any:
-    """The page before its first answer."""
+    """The page before its first refresh."""
     key = editor.key
 
     def label(name: str) -> str:
@@ -144,14 +144,14 @@ def register(
 
 
 def _written(editor: Editor, found: ActiveText, view: View) -> str:
-    """Who wrote what is in force, and when."""
+    """Who saved the active text, and when."""
     if found.at is None:
         return i18n.text(f"{editor.words}.of_settings" if found.text else f"{editor.words}.none", view.language)
     return i18n.text("rules.by", view.language, actor=plain(found.actor, 60), at=i18n.when(found.at, view.tz, view.language))
 
 
 def _wrong(editor: Editor, error: Exception, view: View) -> Any:
-    """Every mistake, or that the store does not answer."""
+    """The list of mistakes, or the store error."""
     if isinstance(error, StoreError):
         get_logger(f"dashboard.{editor.words}").warning("the store did not answer", error=str(error))
         return i18n.text("store.title", view.language)

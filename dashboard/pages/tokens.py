@@ -1,4 +1,4 @@
-"""Tokens of the API: the part of the page of people that lists, makes and revokes them."""
+"""API tokens: a part of the page of people."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from core.errors import StoreError, UserError
 from core.log import get_logger
 from core.untrusted_text import plain
 from dashboard import i18n
-from dashboard.pages.components import selectable_table, error_message, once, panel
+from dashboard.pages.components import error_message, once, panel, selectable_table
 from dashboard.reads.queries import Reads
 from dashboard.view import View, parse
 from domain.tokens import SCOPES, Token, new_token
 
 LASTS = {"30d": timedelta(days=30), "90d": timedelta(days=90), "365d": timedelta(days=365), "ever": None}
 ENDED_SHOWN = timedelta(days=90)
-"""A token that opens nothing any more is listed this long after its end."""
+"""An expired or revoked token is listed for this long."""
 STATE_GLYPHS = {"live": "●", "expired": "○", "revoked": "✕"}
 log = get_logger("dashboard.tokens")
 
 
 def part(view: View) -> Any:
-    """The panel before its first answer."""
+    """The panel before its first refresh."""
 
     def words(key: str) -> str:
         return i18n.text(key, view.language)
@@ -67,12 +67,12 @@ def part(view: View) -> Any:
 
 
 def state_of(token: Token, now: datetime) -> str:
-    """live, expired, or revoked."""
+    """"live", "expired" or "revoked"."""
     return "revoked" if token.revoked_at is not None else "live" if token.is_valid(now) else "expired"
 
 
 def table(found: Sequence[Token], now: datetime, view: View) -> Any:
-    """Those that open something, and those that did not long ago."""
+    """The table of active and recently ended tokens."""
 
     def words(key: str, **values: object) -> str:
         return i18n.text(key, view.language, **values)
@@ -111,7 +111,7 @@ def table(found: Sequence[Token], now: datetime, view: View) -> Any:
 
 
 def register(app: dash.Dash, reads: Reads, actions: AuditedActions) -> None:
-    """What its buttons do."""
+    """Register the actions of the buttons."""
 
     @app.callback(
         Output("tk-message", "children"),

@@ -1,4 +1,4 @@
-"""The team's watchlists: the text in force, tried on the stored articles before it is saved, and saved for every worker."""
+"""The page of watchlists: an editor with a preview on stored articles."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import dash
 from dash import dcc, html
 
 from core.series import watchlist_series
+from core.taxonomy import sentiment_of
 from core.untrusted_text import plain
 from dashboard import i18n
-from dashboard.figures.palette import sentiment_of
 from dashboard.pages import text_editor
-from dashboard.pages.components import sentiment, series_href, article_title
+from dashboard.pages.components import article_title, sentiment, series_href
 from dashboard.services import WatchlistMatches, WatchlistPreview, WatchlistService
 from dashboard.view import View
 from storage.store import ArticleRow
@@ -30,17 +30,17 @@ EDITOR = text_editor.Editor("wa", "watchlists", EXAMPLE)
 
 
 def match(path: str) -> str | None:
-    """The watchlists have one address."""
+    """"" for the path of this page; None for others."""
     return "" if path.rstrip("/") == PATH else None
 
 
 def layout(view: View, _key: str) -> Any:
-    """The page before its first answer."""
+    """The page before its first refresh."""
     return text_editor.layout(EDITOR, view)
 
 
 def preview_panel(found: WatchlistPreview, view: View) -> Any:
-    """What would have been matched: of how many articles, and by each list how many and the newest."""
+    """The preview: number of articles read, and for each watchlist the matches and the newest of them."""
     hours = f"{max(1, round((found.until - found.since).total_seconds() / 3600)):,}"
     head = i18n.text("watchlists.tried", view.language, read=f"{found.read:,}", hours=hours)
     return html.Div([html.P(head, className="sentence"), *(part for each in found.lists for part in _matched(each, view))])
@@ -72,7 +72,7 @@ def _item(article: ArticleRow, why: str, view: View) -> Any:
 
 
 def register(app: dash.Dash, watchlist_service: WatchlistService | None, actor: Callable[[], str]) -> None:
-    """What the page shows first, and what its buttons do. watchlist_service: None where watchlists are not to be had from here."""
+    """Register the page. watchlist_service: None where this process does not offer it"""
 
     def preview(text: str, view: View) -> Any:
         return preview_panel(watchlist_service.preview(text), view) if watchlist_service is not None else None

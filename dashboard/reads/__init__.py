@@ -1,1 +1,1 @@
-"""What lies behind the pages: read from the store at most once for all viewers, and put together as they show it."""
+"""Reads behind the pages, cached and shared by all viewers."""

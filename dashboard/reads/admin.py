@@ -1,4 +1,4 @@
-"""What the page of people shows: accounts with their sessions, tokens, and the audit log as a browser asks for it."""
+"""Reads of the page of people: accounts with their sessions, tokens and the audit log."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _EVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class AccountRow(NamedTuple):
-    """An account. sessions: browsers that are logged in; seen_at: when one of them last asked for something; failed: logins in a row"""
+    """An account. sessions: number of sessions; seen_at: last request of any of them; failed: consecutive failed logins"""
 
     account: Account
     sessions: int
@@ -41,7 +41,7 @@ class AccountRow(NamedTuple):
 
 
 class AuditFilter(NamedTuple):
-    """Which entries, newest first. span: a key of SPANS; until: those before this only"""
+    """Filter of the audit log. span: a key of SPANS; until: only entries before this moment"""
 
     actor: str = ""
     what: str = ""
@@ -62,22 +62,22 @@ def read_accounts(store: Store) -> list[AccountRow]:
 
 
 def accounts(reads: Reads) -> list[AccountRow]:
-    """The same, shared. Raises StoreError."""
+    """Every account, cached. Raises StoreError."""
     return reads.shared("known accounts", TTL_S, read_accounts)
 
 
 def tokens(reads: Reads) -> list[Token]:
-    """All that there ever were, the newest first. Raises StoreError."""
+    """All tokens, newest first, cached. Raises StoreError."""
     return reads.shared("tokens", TTL_S, lambda store: store.tokens.all())
 
 
 def choices(reads: Reads) -> tuple[list[str], list[str]]:
-    """Who did something, and what was done, for the filters. Raises StoreError."""
+    """The actors and actions of the log, for the filters. Raises StoreError."""
     return reads.shared("audit choices", CHOICES_TTL_S, lambda store: store.audit.known())
 
 
 def asked(actor: Any, what: Any, span: Any, until: Any = None) -> AuditFilter:
-    """What a browser asked for; anything odd falls back to everything of the last week."""
+    """The filter in values from the browser; invalid values become the default, everything of the last week."""
     try:
         before = datetime.fromisoformat(until) if isinstance(until, str) else None
     except ValueError:
@@ -91,7 +91,7 @@ def asked(actor: Any, what: Any, span: Any, until: Any = None) -> AuditFilter:
 
 
 def entries(reads: Reads, given: AuditFilter, limit: int = SHOWN) -> list[AuditEntry]:
-    """The log, as it is asked for; not kept: who looks wants what is there now. Raises StoreError."""
+    """The entries of a filter, newest first. Not cached. Raises StoreError."""
     span = SPANS[given.span]
     since = reads.now() - span if span else None
     return reads.once(lambda store: store.audit.latest(limit, since=since, until=given.until, actor=given.actor, action=given.what))

@@ -1,4 +1,4 @@
-"""What lies behind one article and one series: read from the store and put together. Callers cache it."""
+"""Reads of the pages of one article and one series. Callers cache them."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from storage.tables.search import LEAD_CHARS
 from storage.tables.stories import COPIES_WITHIN
 
 STORIES = 15
-"""Stories on either side of a series' page."""
+"""Maximum number of negative, and of positive, stories on a series' page."""
 BESIDE = 16
-"""Companies that are shown as named with a series."""
+"""Maximum number of related companies on a series' page."""
 ALERTS = 500
 CHOICES = 200
-"""Sources and companies that a filter offers."""
+"""Maximum number of sources, and of companies, in a filter."""
 
 
 class ArticleView(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,7 +41,7 @@ class ArticleView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoryView(msgspec.Struct, frozen=True, kw_only=True):
-    """A story by its first article, with how many articles of how many sources told it, the last one at `last`."""
+    """A story by its first article, with the number of its articles and sources. last: publication of the last article"""
 
     article: ArticleRow
     articles: int
@@ -76,14 +76,14 @@ class SeriesView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Choices(msgspec.Struct, frozen=True, kw_only=True):
-    """What the filters of articles offer, the busiest first; companies by their keys."""
+    """Options of the search filters, most active first. companies: keys"""
 
     sources: list[str]
     companies: list[str]
 
 
 def read_article(store: Store, article_id: str) -> ArticleView | None:
-    """One article; None: there is none with this id, or it has left the store. Raises StoreError."""
+    """One article; None where there is none with this ID. Raises StoreError."""
     known = store.articles.known([article_id]).get(article_id)
     if known is None:
         return None
@@ -100,7 +100,7 @@ def read_article(store: Store, article_id: str) -> ArticleView | None:
 
 
 def lead(article: ArticleRow) -> ArticleRow:
-    """The article with the beginning of its text."""
+    """The article with its text truncated to the beginning."""
     return msgspec.structs.replace(article, text=article.text[:LEAD_CHARS])
 
 
@@ -143,7 +143,7 @@ def read_series(store: Store, series: str, chosen: Range, now: datetime, past: S
     since, until = bounds(chosen, now)
     span = until - since
     followed = began is not None and began <= since - span + timedelta(seconds=chosen.width_s)
-    stories = store.stories  # everything is named with the market
+    stories = store.stories  # every company is related to the market
     beside = store.rollups.busiest("company", since, until, BESIDE) if series == MARKET else stories.beside(series, since, until, BESIDE)
     companies = [key_of(item.series) for item in beside] + ([key_of(series)] if kind_of(series) == "company" else [])
     negative, positive = _stories(store, series, since, until)
@@ -176,7 +176,7 @@ def read_choices(store: Store, since: datetime, until: datetime) -> Choices:
 
 
 def read_busiest(store: Store, since: datetime, until: datetime, limit: int) -> dict[str, list[SeriesTotal]]:
-    """Kind to its busiest series, of kinds that the overview does not draw. Raises StoreError."""
+    """Kind to its most active series, for the kinds besides topics. Raises StoreError."""
     return {kind: store.rollups.busiest(kind, since, until, limit) for kind in ("company", "sector", "watchlist")}
 
 
@@ -187,7 +187,7 @@ def _total(store: Store, series: str, since: datetime, until: datetime) -> Serie
 
 
 def _stories(store: Store, series: str, since: datetime, until: datetime) -> tuple[list[StoryView], list[StoryView]]:
-    """The bad and the good ones, each those that most sources tell first."""
+    """The negative and the positive stories, each with the most sources first."""
     bad = store.stories.of_series(series, "negative", since, until, STORIES)
     good = store.stories.of_series(series, "positive", since, until, STORIES)
     articles = {article.id: article for article in store.articles.at({story.first_id: story.first for story in (*bad, *good)})}
@@ -203,7 +203,7 @@ def _stories(store: Store, series: str, since: datetime, until: datetime) -> tup
 
 
 def company_of(series: str, names: dict[str, CompanyProfile]) -> tuple[str, str]:
-    """(its name, its sector) of a company's series, each "" where it is not known, or the series is no company's."""
+    """(name, sector) of a company's series; "" where unknown, or where the series is not a company's."""
     about = names.get(key_of(series)) if series == company_series(key_of(series)) else None
     return (about.name, about.sector) if about else ("", "")
 

@@ -11,8 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from core.series import MARKET, key_of
-from core.taxonomy import RISK_KEYS, TOPIC_KEYS
-from dashboard.figures.palette import sentiment_of
+from core.taxonomy import RISK_KEYS, TOPIC_KEYS, sentiment_of
 from dashboard.services import Bins
 from stats.drift import Counts, jensen_shannon_distance
 from storage.store import DailyPredictions, LabelledPrediction, SentimentPoint
@@ -20,12 +19,12 @@ from storage.store import DailyPredictions, LabelledPrediction, SentimentPoint
 SPAN = timedelta(days=30)
 DRIFTED = 0.1
 LEAST = 100
-"""Articles (or stories) that a month must have on either side: of fewer, chance alone goes over the limit."""
+"""Minimum number of articles (or stories) in each month: with fewer the distance exceeds the limit by chance."""
 BINS = 10
 
 
 class Months(NamedTuple):
-    """The two stretches of whole days (UTC) that are compared: [since, middle) and [middle, until), in which now lies."""
+    """The two periods of whole UTC days that are compared: [since, middle) and [middle, until), which contains now."""
 
     since: datetime
     middle: datetime
@@ -33,7 +32,7 @@ class Months(NamedTuple):
 
 
 class Shift(NamedTuple):
-    """Counts of the month before and of this one. distance: in [0, 1]; None where either has too few to tell"""
+    """Counts of the previous and the last month. distance: in [0, 1]; None where either has too few"""
 
     before: Counts
     now: Counts
@@ -41,7 +40,7 @@ class Shift(NamedTuple):
 
 
 class Wrong(NamedTuple):
-    """What people said of a version's answers to a task: how many they judged, and how many of those were wrong."""
+    """Labels of a version's predictions for a task: number of labels, and of wrong predictions."""
 
     model: str
     task: str
@@ -50,18 +49,18 @@ class Wrong(NamedTuple):
 
 
 def months(now: datetime) -> Months:
-    """The last 30 days, the last of which is today, and the 30 before."""
+    """The last 30 days including today, and the 30 days before."""
     until = datetime.fromtimestamp((int(now.timestamp()) // 86_400 + 1) * 86_400, tz=UTC)
     return Months(until - 2 * SPAN, until - SPAN, until)
 
 
 def shift(before: Counts, now: Counts, least: float) -> Shift:
-    """The two beside each other. least: the fewer articles or stories of the two months"""
+    """The shift between two months. least: the smaller number of articles or stories"""
     return Shift(before, now, jensen_shannon_distance(before, now) if least >= LEAST else None)
 
 
 def sentiments(days: Iterable[DailyPredictions], split: Months, language: str = "") -> Shift:
-    """Articles by likeliest sentiment in the two months; of one language, or of all."""
+    """Articles by predicted sentiment in the two months. language: "" for all"""
     counts: list[dict[str, float]] = [dict.fromkeys(("negative", "neutral", "positive"), 0.0) for _ in range(2)]
     for each in days:
         if not language or each.language == language:
@@ -73,7 +72,7 @@ def sentiments(days: Iterable[DailyPredictions], split: Months, language: str = 
 
 
 def topics(points: Iterable[SentimentPoint], split: Months) -> Shift:
-    """Stories by topic in the two months, as counts; a story may have several topics, and counts for each on each of its days."""
+    """Stories by topic in the two months. A story counts for each of its topics on each of its days."""
     counts: list[defaultdict[str, float]] = [defaultdict(float), defaultdict(float)]
     stories = [0.0, 0.0]
     for point in points:
@@ -86,7 +85,7 @@ def topics(points: Iterable[SentimentPoint], split: Months) -> Shift:
 
 
 def confidence(days: Iterable[DailyPredictions], split: Months, language: str = "") -> tuple[float | None, float | None]:
-    """The mean probability of what was said, in the two months; None for a month without articles."""
+    """The mean confidence in the two months; None for a month without articles."""
     sums, articles = [0.0, 0.0], [0, 0]
     for each in days:
         if not language or each.language == language:
@@ -98,7 +97,7 @@ def confidence(days: Iterable[DailyPredictions], split: Months, language: str = 
 
 
 def is_right(judged: LabelledPrediction) -> bool:
-    """Whether the model had said what the person says."""
+    """Whether the prediction equals the person's label."""
     if judged.task == "sentiment":
         return (sentiment_of(*judged.predicted)[0],) == judged.labels
     predicted, known = (judged.topics, TOPIC_KEYS) if judged.task == "topic" else (judged.risks, RISK_KEYS)
@@ -106,7 +105,7 @@ def is_right(judged: LabelledPrediction) -> bool:
 
 
 def bins_of(judged: Iterable[LabelledPrediction]) -> dict[str, Bins]:
-    """By language: sentiments that people judged, in BINS bins of the confidence that the model had in them."""
+    """By language: labelled sentiments in BINS bins of the model's confidence."""
     found: dict[str, list[list[float]]] = {}
     for each in judged:
         if each.task == "sentiment":
@@ -118,7 +117,7 @@ def bins_of(judged: Iterable[LabelledPrediction]) -> dict[str, Bins]:
 
 
 def wrong_by_model(judged: Iterable[LabelledPrediction]) -> list[Wrong]:
-    """By version and task, the version that was judged last first."""
+    """Wrong predictions by version and task, the most recently labelled version first."""
     counts: dict[tuple[str, str], list[int]] = {}
     for each in judged:
         row = counts.setdefault((each.model, each.task), [0, 0])
@@ -129,7 +128,7 @@ def wrong_by_model(judged: Iterable[LabelledPrediction]) -> list[Wrong]:
 
 
 def languages(days: Sequence[DailyPredictions]) -> list[str]:
-    """The languages of the news, the busiest first."""
+    """The languages of the news, most articles first."""
     counts: defaultdict[str, int] = defaultdict(int)
     for each in days:
         counts[each.language] += each.articles

@@ -1,4 +1,4 @@
-"""The reads of the page of models, shared by all viewers as those of the other pages are."""
+"""Reads of the page of models, cached and shared by all viewers."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from storage.store import DailyPredictions, LabelledPrediction, ModelUse, Sentim
 FILES_TTL_S, PROGRESS_TTL_S = 5.0, 1.0
 USES_TTL_S = 15.0
 DRIFT_TTL_S, JUDGED_TTL_S = 600.0, 120.0
-"""Months change slowly; two months of a busy feed take a third of a second, two thousand scattered labels a whole one."""
+"""Two months of a busy feed take a third of a second to read, two thousand scattered labels a second."""
 JUDGED = 2_000
 _KEYS = ("models", "refreshing")
 
 
 class Drift(msgspec.Struct, frozen=True, kw_only=True):
-    """Two months: what was said by day and language, and the stories of each topic and of the market by day."""
+    """Two months: predictions by day and language, and stories of each topic and of the market by day."""
 
     since: datetime
     middle: datetime
@@ -35,24 +35,24 @@ class Drift(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelReads:
-    """What the page asks. Thread safe. model_service: None where versions are not to be had from this process."""
+    """The reads of the page. Thread safe. model_service: None where this process does not offer it"""
 
     def __init__(self, store: Store, now: Callable[[], datetime], cache: Cache, model_service: ModelService | None) -> None:
         self._store, self.now, self._cache = store, now, cache
         self.model_service = model_service
 
     def models(self) -> ModelVersions | None:
-        """The versions; None: not to be had from here. Raises UserError, ModelError."""
+        """The versions; None where the service is not offered. Raises UserError, ModelError."""
         service = self.model_service
         return None if service is None else self._cache.get("models", FILES_TTL_S, service.versions)
 
     def refreshing(self) -> RefreshStatus | None:
-        """The refresh under way, or the last one. Raises UserError, ModelError."""
+        """The running refresh, or the last one. Raises UserError, ModelError."""
         service = self.model_service
         return None if service is None else self._cache.get("refreshing", PROGRESS_TTL_S, service.refresh_status)
 
     def contest(self, now: str, before: str) -> ModelComparison | None:
-        """What was measured of two versions. Raises UserError, ModelError."""
+        """The comparison of two versions. Raises UserError, ModelError."""
         service = self.model_service
         if service is None or not (now and before):
             return None
@@ -64,7 +64,7 @@ class ModelReads:
         return None if service is None else self._cache.get("model card", DRIFT_TTL_S, service.card)
 
     def uses(self) -> list[ModelUse]:
-        """The versions that scored the news of the last day. Raises StoreError."""
+        """The versions that scored articles in the last day. Raises StoreError."""
         return self._cache.get("uses", USES_TTL_S, lambda: self._store.quality.model_uses(self.now() - timedelta(days=1)))
 
     def drift(self) -> Drift:
@@ -72,11 +72,11 @@ class ModelReads:
         return self._cache.get("drift", DRIFT_TTL_S, self._drift)
 
     def judged(self) -> list[LabelledPrediction]:
-        """The newest of what people said. Raises StoreError."""
+        """The newest labels with the predictions that they judge. Raises StoreError."""
         return self._cache.get("judged", JUDGED_TTL_S, lambda: self._store.quality.labelled_predictions(JUDGED))
 
     def forget(self) -> None:
-        """Read versions and refreshes anew: somebody changed them here."""
+        """Drop versions and refresh status from the cache after an action."""
         self._cache.discard(*_KEYS)
 
     def _drift(self) -> Drift:

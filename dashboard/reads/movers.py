@@ -23,12 +23,12 @@ from dashboard.view import Measure
 from storage.store import SentimentPoint, SentimentSeries, SeriesTotal, Store
 
 LEAST = 5
-"""Stories that a share or a tone is made of at least: one bad story of one is no mood."""
+"""Minimum number of stories for a share or a tone."""
 LEAST_SCORE = 1.5
-"""What is nearer to the usual than so many standard deviations has not moved."""
+"""Minimum distance from the baseline in standard deviations."""
 SHOWN = 12
 STORY_SPREAD = 0.5
-"""Standard deviation of one story's tone, about: tones lie in [-1, 1]."""
+"""Approximate standard deviation of one story's tone, which lies in [-1, 1]."""
 
 
 class Mover(NamedTuple):
@@ -54,12 +54,12 @@ class Mover(NamedTuple):
 
     @property
     def usual_share(self) -> float:
-        """The negative share as it usually is; 0 where nothing is usual."""
+        """The negative share of the baseline; 0 where it has no stories."""
         return min(1.0, self.usual_negative / self.usual_stories) if self.usual_stories else 0.0
 
 
 class Habit(NamedTuple):
-    """What the past of one series taught. tone: the mean of its stories"""
+    """The baseline of one series. tone: mean tone of its stories"""
 
     stories: UsualRate
     negative: UsualRate
@@ -70,7 +70,7 @@ Habits = Mapping[str, Habit]
 
 
 def habits(past: Iterable[SentimentSeries], series: Sequence[str], since: datetime, until: datetime, step_s: int) -> Habits:
-    """What each of `series` usually has, after the past [since, until) in windows of step_s; {} after too short a past."""
+    """The baseline of each series from the history [since, until) in windows of step_s; {} where the history is too short."""
     lines = {line.series: line for line in past}
     found: dict[str, Habit] = {}
     for name in series:
@@ -84,7 +84,7 @@ def habits(past: Iterable[SentimentSeries], series: Sequence[str], since: dateti
 
 
 def moved(points: Iterable[SentimentPoint], known: Habits, since: datetime, until: datetime) -> list[Mover]:
-    """Each series of `known` over [since, until), beside what is usual. points: of that time, in windows as wide as the past's."""
+    """Each series of `known` over [since, until) against its baseline. points: of that period, in windows of the history's width"""
     now: dict[str, list[SentimentPoint]] = {name: [] for name in known}
     for point in points:
         now[point.series].append(point)
@@ -92,7 +92,7 @@ def moved(points: Iterable[SentimentPoint], known: Habits, since: datetime, unti
 
 
 def furthest(found: Iterable[Mover], by: Measure, limit: int = SHOWN) -> list[Mover]:
-    """Those that are furthest from their usual by one measure, the furthest first; what has not moved is left out."""
+    """The series furthest from their baseline by one measure, furthest first; below LEAST_SCORE they are omitted."""
     order = sorted(found, key=lambda mover: (-abs(mover.scores[by]), mover.series))
     return [mover for mover in order[:limit] if abs(mover.scores[by]) >= LEAST_SCORE]
 
@@ -113,7 +113,7 @@ def _mover(name: str, own: Sequence[SentimentPoint], habit: Habit, since: dateti
 
 
 def _usual(rate: UsualRate, since: datetime, until: datetime) -> tuple[float, float]:
-    """What [since, until) usually has, and its standard deviation."""
+    """Mean and standard deviation of the baseline in [since, until)."""
     step = rate.step_s
     edges = np.arange(since.timestamp() // step * step, until.timestamp(), step)
     begins = np.maximum(edges, since.timestamp())
@@ -122,19 +122,19 @@ def _usual(rate: UsualRate, since: datetime, until: datetime) -> tuple[float, fl
 
 
 def candidates(members: Sequence[SeriesTotal], others: Mapping[str, Sequence[SeriesTotal]]) -> tuple[str, ...]:
-    """The series that are looked at: those that are talked about most, of each kind. In order of name: a key of the cache."""
+    """The series to compare: the most active of each kind, sorted by name, as they are a cache key."""
     return tuple(sorted({item.series for items in (members, *others.values()) for item in items if item.stories >= LEAST}))
 
 
 def read_habits(store: Store, series: Sequence[str], chosen: Range, now: datetime) -> Habits:
-    """What is usual for each of `series`, by the weeks before a range. Raises StoreError."""
+    """The baseline of each of `series` from the weeks before a range. Raises StoreError."""
     step_s = step_of(chosen.width_s)
     past, first, until = read_past_of(store, series, chosen.width_s, bounds(chosen, now)[0])
     return habits(past, series, first, until, step_s)
 
 
 def read_moved(store: Store, known: Habits, chosen: Range, now: datetime) -> list[Mover]:
-    """How each series of `known` has moved in a range, as far as it is over. Raises StoreError."""
+    """Each series of `known` against its baseline in the elapsed part of a range. Raises StoreError."""
     since, until = bounds(chosen, now)
     points = store.rollups.sentiment(sorted(known), since, until, step_of(chosen.width_s))
     return moved(points, known, since, max(since, min(until, now)))

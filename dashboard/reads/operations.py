@@ -28,25 +28,25 @@ SLOW_TTL_S = 60.0
 LAGS_TTL_S = 300.0
 BROKER_TTL_S = 10.0
 RECENT = timedelta(days=30)
-"""A source that is on no list is shown when it told anything since then."""
+"""A source that is not configured is listed while it has articles within this period."""
 CHART = timedelta(hours=6)
 CHART_WIDTH_S = 300
 BEATS = timedelta(days=1)
 RATE_LIMITED = "rate limited: "
-"""So begins what is noted of an endpoint that takes only so many messages a minute."""
+"""Prefix of the error of a delivery that waits for an endpoint's rate limit."""
 ENDED = timedelta(hours=1)
-"""A process that ended, or was lost, is shown for so long, in case anybody wonders."""
+"""A stopped or lost process is listed for this long."""
 
 
 class SourcesView(msgspec.Struct, frozen=True, kw_only=True):
-    """All sources; silence: the id of the open alert that the whole feed is silent, "" for none"""
+    """All sources. silence: ID of the open alert on an outage of the whole feed; "" for none"""
 
     rows: list[SourceView]
     silence: str
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of the deliveries to one endpoint in the last seven days, each counted by its last attempt.
+    """Deliveries to one endpoint in the last seven days, by their last attempt.
 
     taken, failed: alerts or groups that it took, and did not; waiting: those that are held back, or wait for others
     last_at, last_error: of the newest failure
@@ -84,19 +84,19 @@ class OperationsReads:
         self._store, self.now, self._cache, self._reads, self._lags = store, now, cache, reads, lags
 
     def sources(self) -> SourcesView:
-        """Every source that is on a list, or told anything lately."""
+        """Every source that is configured or had articles recently."""
         return self._cache.get("sources", TTL_S, self._sources)
 
     def forget_sources(self) -> None:
-        """Read anew which sources were added when it is asked for next."""
+        """Drop the sources from the cache."""
         self._cache.discard("sources", "feeds")
 
     def system(self) -> SystemView:
-        """All but the lag."""
+        """Everything on the page of the system except the lag."""
         return self._cache.get("system", TTL_S, self._system)
 
     def lag(self) -> Mapping[str, list[int]] | None:
-        """Messages that the workers have not done yet, by topic and partition; None: no broker is known here. Raises BrokerError."""
+        """Consumer lag by topic and partition; None where no broker is configured. Raises BrokerError."""
         asked = self._lags
         if asked is None:
             return None
@@ -115,7 +115,7 @@ class OperationsReads:
     def _sources(self) -> SourcesView:
         get, store, now = self._cache.get, self._store, self.now()
         hour = datetime.fromtimestamp(int(now.timestamp()) // HOUR_S * HOUR_S, tz=UTC)
-        edge = hour - timedelta(hours=HOURS + 1)  # an hour more: the past may be ten minutes old
+        edge = hour - timedelta(hours=HOURS + 1)  # one hour more, as the cached history may be ten minutes old
         past = get(("source past", edge), PAST_TTL_S, lambda: store.health.source_hours(hour - max(RECENT, PAST), edge))
         recent: list[SourceHours] = get(
             ("source hours", edge), RECENT_TTL_S, lambda: store.health.source_hours(edge, now + timedelta(hours=1))
@@ -158,18 +158,18 @@ class OperationsReads:
 
 
 def is_gone(beat: Heartbeat, now: datetime) -> bool:
-    """Whether a process was not heard for too long, and had not said that it ends."""
+    """Whether a process was lost: no heartbeat for too long, and not stopped."""
     return beat.state != "ended" and (now - beat.at).total_seconds() > GONE_S
 
 
 def shown(beats: Sequence[Heartbeat], now: datetime) -> list[Heartbeat]:
-    """Those that are alive first, then those that are not for a short while; by what they do."""
+    """Running processes first, then those that ended recently; by role."""
     kept = [beat for beat in beats if now - beat.at <= ENDED or not (beat.state == "ended" or is_gone(beat, now))]
     return sorted(kept, key=lambda beat: (beat.state == "ended", is_gone(beat, now), beat.roles, beat.started_at))
 
 
 def endpoints(attempts: Sequence[Delivery], held: Sequence[SuppressedDelivery], now: datetime) -> list[Endpoint]:
-    """By endpoint what became of the last attempts, and what still waits there."""
+    """Delivered, failed and waiting deliveries by endpoint."""
     found: dict[str, Endpoint] = {}
     taken, waiting = set(), {(each.alert_id, each.endpoint) for each in held if not each.final and (each.until is None or each.until > now)}
     for last in sorted(attempts, key=lambda each: each.sent_at):

@@ -1,4 +1,4 @@
-"""What lies behind the overview: mood and volume of the market and of the series of one kind. Read from the store; callers cache it."""
+"""Reads of the overview: sentiment and volume of the market and of the series of one kind. Callers cache them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from dashboard.view import Kind
 from storage.store import CompanyProfile, SentimentPoint, SeriesTotal, Store
 
 DRAWN = 20
-"""Series of a kind that the heat map has at most; there are fewer topics."""
+"""Maximum number of series in the heat map."""
 OFFERED = 60
-"""Series of a kind that may be chosen."""
+"""Maximum number of series that can be selected."""
 NAMED_WITHIN = timedelta(days=2)
-"""What companies are called is looked up in the last days of a range: names change seldom, and a month of articles is long to read."""
+"""Names of companies are read from the last days of a range: names change rarely, and a month of articles is slow to read."""
 
 
 class Overview(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +72,6 @@ def read_overview(store: Store, chosen: Range, kind: Kind, now: datetime) -> Ove
 
 
 def read_names(store: Store, series: list[str], since: datetime, until: datetime) -> dict[str, CompanyProfile]:
-    """What the companies among `series` were called last, by key. Raises StoreError."""
+    """Key to the latest name of the companies among `series`. Raises StoreError."""
     companies = [key_of(name) for name in series if name.startswith("company:")]
     return store.stories.about(companies, max(since, until - NAMED_WITHIN), until)

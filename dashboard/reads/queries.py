@@ -44,16 +44,16 @@ from storage.store import (
 T = TypeVar("T")
 NEWS: tuple[DataKind, ...] = ("articles",)
 RINGING: tuple[DataKind, ...] = ("alerts", "actions")
-"""What the lives of alerts are made of."""
+"""Kinds of changes that affect the lifecycle of alerts."""
 STORED_TTL_S = 15.0
 INBOX_DAYS, INBOX_ROWS = 31, 500
-"""How far back the inbox reaches, and how many alerts it holds at most."""
+"""Period of the inbox in days, and its maximum number of alerts."""
 SEARCH_TTL_S = 10.0
 DETAIL_TTL_S = 10.0
 PAST_TTL_S = 600.0
-"""What was usual in the past weeks changes slowly, and takes longest to read."""
+"""Baselines change slowly and take longest to read."""
 SLOWER = 4
-"""Pages of one series are seen by few, and cost as much as the overview: they are read so much more seldom."""
+"""Factor by which the cache of less viewed reads lives longer than the overview's."""
 CHOICES_TTL_S = 60.0
 PAGE_ROWS = 100
 BUSIEST = 10
@@ -61,7 +61,7 @@ GRID_ROWS = 200
 EXPORT_ROWS = 10_000
 EXPORT_BUDGET_S, EXPORT_PATIENCE_S = 20.0, 5.0
 WINDOWS_BEFORE, WINDOWS_AFTER = 48, 16
-"""How many windows an alert's chart shows on either side of the one that rang."""
+"""Number of windows before and after an alert's window in its chart."""
 
 
 class AlertView(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,14 +80,14 @@ class AlertView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InboxRow(NamedTuple):
-    """An alert and what became of it."""
+    """An alert and its lifecycle."""
 
     alert: Alert
     life: AlertLifecycle
 
 
 class AlertTimeline(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one alert: its life, what was done to it, oldest first, and why it was not sent."""
+    """Lifecycle of one alert, its events, oldest first, and its suppressed deliveries."""
 
     life: AlertLifecycle
     events: list[AlertEvent]
@@ -99,12 +99,12 @@ def _chosen(range_key: str) -> Range:
 
 
 def revision(value: object) -> str:
-    """A short name of a value: equal values have equal ones."""
+    """A hash of a value; equal values have equal hashes."""
     return hashlib.blake2b(msgspec.json.encode(value), digest_size=8).hexdigest()
 
 
 class Reads:
-    """What the pages ask. Thread safe. Every method raises StoreError."""
+    """The cached reads of the pages. Thread safe. Every method raises StoreError."""
 
     def __init__(
         self, store: Store, now: Callable[[], datetime], cache: Cache | None = None, inhibitions: Sequence[Inhibition] = ()
@@ -116,11 +116,11 @@ class Reads:
         self._exporting = threading.Lock()
 
     def now(self) -> datetime:
-        """The time that the pages go by."""
+        """The current time."""
         return self._now()
 
     def overview(self, range_key: str, kind: Kind = "topic") -> Overview:
-        """Mood and volume over a range."""
+        """Sentiment and volume over a range."""
         chosen = _chosen(range_key)
         ttl_s = chosen.ttl_s if kind == "topic" else SLOWER * chosen.ttl_s
 
@@ -131,7 +131,7 @@ class Reads:
         return self._cache.get(("overview", range_key, kind), ttl_s, load, NEWS)
 
     def moods(self, series: tuple[str, ...], range_key: str) -> list[SentimentPoint]:
-        """Mood of a few series that were chosen, over a range."""
+        """Sentiment of the selected series over a range."""
         chosen = _chosen(range_key)
         since, until = bounds(chosen, self._now())
 
@@ -141,31 +141,31 @@ class Reads:
         return self._cache.get(("moods", series, range_key), SLOWER * chosen.ttl_s, load, NEWS) if series else []
 
     def forget(self, *keys: object) -> None:
-        """Read these anew when they are asked for next."""
+        """Drop these keys from the cache."""
         self._cache.discard(*keys)
 
     def shared(self, key: object, ttl_s: float, load: Callable[[Store], T]) -> T:
-        """What `load` reads, read at most once per key and ttl_s for all viewers."""
+        """The result of `load`, cached for ttl_s and shared by all viewers."""
         return self._cache.get(key, ttl_s, lambda: load(self._store))
 
     def once(self, load: Callable[[Store], T]) -> T:
-        """What `load` reads, for one viewer, and not kept."""
+        """The result of `load`, not cached."""
         return load(self._store)
 
     def inbox(self) -> list[InboxRow]:
-        """The alerts of the last INBOX_DAYS and what became of them, newest first."""
+        """The alerts of the last INBOX_DAYS with their lifecycle, newest first."""
         return self._cache.get("inbox", TTL_S, self._inbox, RINGING)
 
     def alerts(self) -> list[Alert]:
-        """Those of the inbox that are not resolved, newest first."""
+        """The open alerts, newest first."""
         return [each.alert for each in self.inbox() if each.life.resolved is None]
 
     def timeline(self, alert_id: str) -> AlertTimeline | None:
-        """What became of one alert; None: there is no such alert."""
+        """The timeline of one alert; None where there is no such alert."""
         return self._cache.get(("timeline", alert_id), TTL_S, lambda: self._timeline(alert_id), RINGING)
 
     def detected(self, range_key: str) -> list[Alert]:
-        """Those that were detected in a range, newest first."""
+        """The alerts that were detected in a range, newest first."""
         since, until = self._open(range_key)
         return self._cache.get(
             ("detected", range_key), TTL_S, lambda: self._store.alerts.latest(200, since=since, until=until), ("alerts",)
@@ -181,29 +181,29 @@ class Reads:
         return self._cache.get(("articles", range_key, limit), TTL_S, load, NEWS)
 
     def newest(self) -> datetime | None:
-        """When the newest article was published; None: there is none."""
+        """Publication time of the newest article; None where there is none."""
         return self._cache.get("newest", TTL_S, self._store.articles.newest, NEWS)
 
     def stored(self) -> int:
-        """How many articles are stored."""
+        """The number of stored articles."""
         return self._cache.get("stored", STORED_TTL_S, self._store.articles.count, NEWS)
 
     def set_aside(self) -> int:
-        """How many records could not be used and wait for a person."""
+        """The number of open dead letters."""
         return self._cache.get("set aside", STORED_TTL_S, self._store.dead_letters.count)
 
     def alert(self, alert_id: str) -> AlertView | None:
-        """One alert and what lies behind it; None: there is no such alert."""
+        """One alert with its data; None where there is no such alert."""
         return self._cache.get(("alert", alert_id), TTL_S, lambda: self._alert(alert_id), DATA_KINDS)
 
     def find(self, range_key: str, criteria: Criteria, before: SearchCursor | None, limit: int = PAGE_ROWS) -> SearchPage:
-        """A page of the articles of a range that fit, newest first."""
+        """A page of the matching articles of a range, newest first."""
         since, until = self._moments(range_key)
         key = ("find", range_key, criteria, before, limit)
         return self._cache.get(key, SEARCH_TTL_S, lambda: self._store.search.find(criteria, since, until, limit, before=before), NEWS)
 
     def found(self, range_key: str, criteria: Criteria) -> list[ArticleRow]:
-        """All that a range has of them, newest first, at most EXPORT_ROWS; one reader at a time, and not kept: it may be large."""
+        """All matching articles of a range, newest first, at most EXPORT_ROWS. One export at a time; not cached, as it may be large."""
         if not self._exporting.acquire(timeout=EXPORT_PATIENCE_S):
             raise StoreUnavailable("another export is being written")
         try:
@@ -213,19 +213,19 @@ class Reads:
             self._exporting.release()
 
     def choices(self, range_key: str) -> Choices:
-        """What the filters of articles offer."""
+        """The options of the search filters."""
         since, until = self._moments(range_key)
         return self._cache.get(("choices", range_key), CHOICES_TTL_S, lambda: details.read_choices(self._store, since, until), NEWS)
 
     def busiest(self, range_key: str) -> dict[str, list[SeriesTotal]]:
-        """Companies, sectors and watchlists with most stories in a range, by kind."""
+        """Companies, sectors and watchlists with the most stories in a range, by kind."""
         chosen = _chosen(range_key)
         since, until = bounds(chosen, self._now())
         ttl_s = SLOWER * chosen.ttl_s
         return self._cache.get(("busiest", range_key), ttl_s, lambda: details.read_busiest(self._store, since, until, OFFERED), NEWS)
 
     def movers(self, range_key: str) -> list[Mover]:
-        """How the series that are talked about most in a range have moved from what is usual for them; [] after too short a past."""
+        """The most active series of a range against their baselines; [] where the history is too short."""
         chosen, now = _chosen(range_key), self._now()
         series = candidates(self.overview(range_key).members, self.busiest(range_key))
 
@@ -234,14 +234,14 @@ class Reads:
 
         def load() -> list[Mover]:
             known = learnt(series, "")
-            late = tuple(name for name in series if name not in known)  # talked about since the others were learnt
+            late = tuple(name for name in series if name not in known)  # became active since the baselines were cached
             known = {name: known[name] for name in series if name in known} | dict(learnt(late, late) if late and known else {})
             return read_moved(self._store, known, chosen, now) if known else []
 
         return self._cache.get(("movers", range_key), SLOWER * chosen.ttl_s, load, NEWS)
 
     def company_names(self, range_key: str) -> dict[str, str]:
-        """What the news calls the companies that are talked about most in a range, by series."""
+        """Series of the most active companies of a range to their names in the news."""
         since, until = bounds(_chosen(range_key), self._now())
         series = [item.series for item in self.busiest(range_key).get("company", [])]
 
@@ -252,7 +252,7 @@ class Reads:
         return self._cache.get(("names", range_key), CHOICES_TTL_S, load, NEWS)
 
     def article(self, article_id: str) -> ArticleView | None:
-        """One article and what lies behind it; None: there is none with this id, or it has left the store."""
+        """One article with its data; None where there is none with this ID."""
 
         def load() -> ArticleView | None:
             found = details.read_article(self._store, article_id)
@@ -267,16 +267,14 @@ class Reads:
         end = min(until, now)
 
         def load() -> SeriesView:
-            before = self._cache.get(
-                ("past", series, range_key), PAST_TTL_S, lambda: details.read_past(self._store, series, since, min(until, now))
-            )
+            before = self._cache.get(("past", series, range_key), PAST_TTL_S, lambda: details.read_past(self._store, series, since, end))
             found = details.read_series(self._store, series, chosen, now, before, self._store.rollups.began())
             return msgspec.structs.replace(found, revision=revision(found))
 
         return self._cache.get(("series", series, range_key), SLOWER * chosen.ttl_s, load, DATA_KINDS)
 
     def labels(self, article_id: str) -> list[Label]:
-        """What people said of an article."""
+        """The labels of an article."""
         return self._cache.get(("labels", article_id), TTL_S, lambda: self._store.labels.of_article(article_id), ("actions",))
 
     def _moments(self, range_key: str) -> tuple[datetime, datetime]:
@@ -284,7 +282,7 @@ class Reads:
         return exact(_chosen(range_key), self._now())
 
     def _open(self, range_key: str) -> tuple[datetime, datetime | None]:
-        """The same; until is None where the range ends now: what is newest need not be looked for in a window that is not over."""
+        """As `_moments`; until is None where the range ends now."""
         since, until = self._moments(range_key)
         return since, until if _chosen(range_key).since is not None else None
 

@@ -1,4 +1,4 @@
-"""Saved views: who may keep and drop which, and what of an address is kept. Personal taste (language, colours) is not."""
+"""Saved views: permissions, and which part of an address is saved. Personal options (language, colours) are not."""
 
 from __future__ import annotations
 
@@ -8,20 +8,19 @@ from urllib.parse import parse_qsl, urlencode
 
 from actions.account_service import AccountService
 from core.errors import Conflict, InvalidInput, NotFound
-from core.untrusted_text import plain
-from dashboard.web.authentication import local_path
-from dashboard.web.sessions import Person
+from core.untrusted_text import local_path, plain
+from domain.accounts import Person
 from storage.store import SavedView, Store
 
 MAX_NAME_CHARS, MAX_ADDRESS_CHARS = 60, 2_000
 MOST = 100
-"""Views of one person: a menu is no archive."""
+"""Maximum number of views of one person."""
 TASTE = ("lang", "colours", "before")
-"""Parameters of an address that are the viewer's own, or of one moment."""
+"""Parameters of an address that are not saved."""
 
 
 def kept_address(path: object, search: object) -> str:
-    """What is kept of a page's address, "" for one that is none of ours."""
+    """The part of a page's address that is saved; "" for an address outside the dashboard."""
     if not isinstance(path, str) or local_path(path) != path or "?" in path:
         return ""
     asked = parse_qsl(search.removeprefix("?")) if isinstance(search, str) and len(search) <= MAX_ADDRESS_CHARS else []
@@ -31,18 +30,18 @@ def kept_address(path: object, search: object) -> str:
 
 
 class SavedViewActions:
-    """The views of everybody. Each change is noted in the audit log. Raises UserError for what cannot be done, and StoreError."""
+    """Lists, saves and deletes views. Changes are written to the audit log. Raises UserError, StoreError."""
 
     def __init__(self, store: Store, now: Callable[[], datetime]) -> None:
         self._store, self._now = store, now
         self._people = AccountService(store, now)
 
     def of(self, person: Person) -> list[SavedView]:
-        """The team's views and the person's own, by name."""
+        """The team's views and the person's own, sorted by name."""
         return [view for view in self._store.saved_views.all() if view.team or view.owner == person.name]
 
     def save(self, person: Person, name: str, path: object, search: object, *, team: bool) -> SavedView:
-        """Keep an address under a name, in place of the person's own of that name."""
+        """Save an address under a name, replacing the person's view of that name."""
         named = plain(name, MAX_NAME_CHARS)
         address = kept_address(path, search)
         if not named:
@@ -60,7 +59,7 @@ class SavedViewActions:
         return made
 
     def drop(self, person: Person, view_id: str) -> None:
-        """Forget a view: one's own, and an admin anybody's of the team."""
+        """Delete a view: one's own, or as an admin any view of the team."""
         found = next((view for view in self._store.saved_views.all() if view.id == view_id), None)
         if found is None or not may_drop(person, found):
             raise NotFound("gone" if found is None else "others")
@@ -69,5 +68,5 @@ class SavedViewActions:
 
 
 def may_drop(person: Person, view: SavedView) -> bool:
-    """Whether somebody may forget a view."""
+    """Whether a person may delete a view."""
     return view.owner == person.name or (person.role == "admin" and view.team)

@@ -1,4 +1,4 @@
-"""How a source fares: what it told, against what is usual for it, and how its visits go. Pure: values and `now` in, a verdict out."""
+"""The state of a source, from its articles against the baseline and from its visits. Pure."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from storage.store import Feed, SourceHours, SourceVisit
 
 State = Literal["failing", "silent", "late", "new", "past", "ok"]
 STATES: tuple[State, ...] = ("failing", "silent", "late", "new", "past", "ok")
-"""From what wants a person most to what wants nobody."""
+"""By urgency, most urgent first."""
 HOURS = 24
 WEEK = timedelta(days=7)
 FAILURES = 2
-"""One visit may fail; a second one in a row makes a failing source."""
+"""Consecutive failed visits that make a source failing."""
 OVERDUE = timedelta(minutes=2)
 DUE_ARTICLES = 5.0
-"""A source is late when it usually tells so many by now: by chance it is once in 150 times (Poisson)."""
+"""A source is late when the baseline expects this many articles since the last one; by chance 1 in 150 (Poisson)."""
 LEFT = timedelta(days=2)
-"""Who is on no list and told nothing for so long is past."""
+"""A source that is not configured and has no articles for this long is inactive."""
 
 
 class SourceView(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +61,7 @@ class SourceView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SourceData(msgspec.Struct, frozen=True, kw_only=True):
-    """All that is known of all sources. past: hours before those of `recent`, which reach over HOURS hours at least"""
+    """Data of all sources. past: hours before those of `recent`, which covers at least HOURS hours"""
 
     past: Sequence[SourceHours]
     recent: Sequence[SourceHours]
@@ -73,7 +73,7 @@ class SourceData(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def views(known: SourceData, usuals: Mapping[str, list[float]], now: datetime) -> list[SourceView]:
-    """Every source that is on a list, was added, or told anything; those that want a person first. usuals: as `usuals` tells them."""
+    """Every source, the most urgent first. usuals: the result of `usuals`"""
     parts = [*known.past, *known.recent]
     hours, newest = _together(parts), {own.source: own for own in sorted(parts, key=lambda own: own.last_at)}
     week, day = int((now - WEEK).timestamp()), [int(start.timestamp()) for start in starts(now)]
@@ -104,13 +104,13 @@ def views(known: SourceData, usuals: Mapping[str, list[float]], now: datetime) -
 
 
 def starts(now: datetime) -> list[datetime]:
-    """Where the last HOURS hours begin: whole hours of UTC, the last one is not over."""
+    """Starts of the last HOURS whole hours in UTC, including the current one."""
     last = datetime.fromtimestamp(int(now.timestamp()) // HOUR_S * HOUR_S, tz=now.tzinfo)
     return [last - timedelta(hours=back) for back in range(HOURS - 1, -1, -1)]
 
 
 def usuals(past: Sequence[SourceHours], now: datetime) -> dict[str, list[float]]:
-    """Source to the articles that each of the last HOURS hours usually has; without those that are known for too short a time."""
+    """Source to the baseline of each of the last HOURS hours; sources with too short a history are omitted."""
     wanted = starts(now)
     day = np.array([start.timestamp() for start in wanted])
     found = {}
@@ -123,7 +123,7 @@ def usuals(past: Sequence[SourceHours], now: datetime) -> dict[str, list[float]]
 
 
 def _together(parts: Sequence[SourceHours]) -> dict[str, dict[int, tuple[int, int]]]:
-    """Source to the counts of its hours, of all parts; where two tell of an hour the later one is right."""
+    """Source to the counts of its hours over all parts; of an hour in two parts the later counts."""
     found: dict[str, dict[int, tuple[int, int]]] = {}
     for part in parts:
         found[part.source] = found.get(part.source, {}) | part.counts
@@ -131,7 +131,7 @@ def _together(parts: Sequence[SourceHours]) -> dict[str, dict[int, tuple[int, in
 
 
 def due(view: SourceView, now: datetime) -> float:
-    """How many articles it usually tells in a time like that since its last one, within the last HOURS hours."""
+    """Articles that the baseline expects since the last one, within the last HOURS hours."""
     since = view.last_at or datetime.min.replace(tzinfo=now.tzinfo)
     total = 0.0
     for start, mean in zip(starts(now), view.usual, strict=bool(view.usual)):
@@ -141,7 +141,7 @@ def due(view: SourceView, now: datetime) -> float:
 
 
 def usual_today(view: SourceView, now: datetime) -> float | None:
-    """What the last HOURS hours usually have, the last one as far as it is over; None: nobody knows."""
+    """The baseline of the last HOURS hours up to `now`; None where there is none."""
     if not view.usual:
         return None
     share = (now - starts(now)[-1]).total_seconds() / HOUR_S
@@ -149,12 +149,12 @@ def usual_today(view: SourceView, now: datetime) -> float | None:
 
 
 def overdue(visit: SourceVisit, now: datetime) -> bool:
-    """Whether the crawler should have visited it by now, and has not."""
+    """Whether a visit is overdue."""
     return visit.next_at is not None and now - visit.next_at > max(OVERDUE, timedelta(seconds=visit.interval_s))
 
 
 def state_of(view: SourceView, now: datetime) -> State:
-    """What to make of it."""
+    """The state of a source."""
     visit = view.visit
     if visit is not None and (visit.failures >= FAILURES or (visit.failures and visit.ok_at is None)):
         return "failing"

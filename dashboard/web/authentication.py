@@ -21,8 +21,8 @@ from core.log import get_logger
 from core.settings import Settings
 from dashboard.web import permissions
 from dashboard.web.server import is_loopback
-from dashboard.web.sessions import Person, SessionService
-from domain.accounts import Role
+from dashboard.web.sessions import SessionService
+from domain.accounts import Person, Role
 from storage.store import Store
 
 LOCAL_USER = Person(name="local", role="admin")
@@ -203,12 +203,6 @@ def current_person() -> Person | None:
 def current_name() -> str:
     """Name of the current person, for the audit log."""
     return (current_person() or LOCAL_USER).name
-
-
-def local_path(text: str) -> str:
-    """A path of this server to redirect to after a login, "/" for anything else. Browsers read a backslash as a slash."""
-    unsafe = any(ord(char) < 0x20 or char == "\\" for char in text)
-    return text if text.startswith("/") and not unsafe and not text.startswith(("//", "/login", "/logout")) else "/"
 
 
 def _expects_page(request: Request) -> bool:

@@ -10,8 +10,9 @@ from flask import Flask, Response, redirect, request
 
 from core.errors import StoreError
 from core.records import Language
+from core.untrusted_text import local_path
 from dashboard.i18n import text
-from dashboard.web.authentication import Authenticator, current_person, local_path
+from dashboard.web.authentication import Authenticator, current_person
 from dashboard.web.sessions import LoginRejected
 from domain.accounts import MAX_NAME_CHARS, MAX_PASSWORD_CHARS, MIN_PASSWORD_CHARS
 

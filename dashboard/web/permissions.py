@@ -66,7 +66,7 @@ CALLBACKS: Mapping[str, Role] = {
     "sy-problem.children": "viewer",
     "sy-lag.children": "viewer",
     "de-problem.children": "viewer",
-    "vd-given.children": "viewer",
+    "vd-ratings.children": "viewer",
     "pr-table.children": "viewer",
     "mo-problem.children": "viewer",
     "mo-news-problem.children": "viewer",

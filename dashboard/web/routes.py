@@ -7,9 +7,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from core.errors import StoreError
 from core.series import is_series
-from core.taxonomy import topic_name
+from core.taxonomy import sentiment_of, topic_name
 from core.untrusted_text import plain, safe_url, to_csv
-from dashboard.figures.palette import sentiment_of
 from dashboard.i18n import clock, text
 from dashboard.reads.admin import AUDIT_PATH, EXPORTED, asked, audit_csv, entries
 from dashboard.reads.details import SeriesView, negatives

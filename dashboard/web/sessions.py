@@ -26,6 +26,7 @@ from domain.accounts import (
     Account,
     Failures,
     PasswordFault,
+    Person,
     Role,
     Session,
     account_name,
@@ -44,16 +45,6 @@ LAST_SEEN_INTERVAL = timedelta(minutes=1)
 HASH_WAIT_S = 1.0
 """How long a login waits for another one: a hash takes 64 MiB of memory, so one runs at a time."""
 _Snapshot = tuple[dict[str, Session], dict[str, Account]]
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """Who makes a request. session: id of the session, "" without a cookie."""
-
-    name: str
-    role: Role
-    must_change: bool = False
-    session: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from tests.helpers.waiting import until
 from tocsin.runtime.embedded import Stack
 from tocsin.runtime.embedded_broker import EmbeddedBroker, free_port
 from tocsin.runtime.wiring import make_gazetteer
-from tocsin.services.api_backends import KafkaTarget, ArticlePusher
+from tocsin.services.api_backends import ArticlePusher, KafkaTarget
 
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning")
 """kafka-python leaves sockets to a broker that is gone to the garbage collector, also while a test still runs (see conftest.py)."""
@@ -39,7 +39,7 @@ def articles(start: int, end: int) -> list[ArticleIn]:
     ]
 
 
-def test_what_kafka_acknowledged_is_there_and_what_it_does_not_take_is_said(tmp_path: Path):
+def test_articles_acknowledged_by_kafka_are_stored_and_others_are_rejected(tmp_path: Path):
     gazetteer = make_gazetteer(Settings())
     names = topic_names(f"t{uuid.uuid4().hex[:8]}.")
     broker = EmbeddedBroker(tmp_path / "broker.log")
@@ -71,7 +71,7 @@ def test_what_kafka_acknowledged_is_there_and_what_it_does_not_take_is_said(tmp_
     pusher.close()
 
 
-def test_what_is_pushed_into_a_running_tocsin_comes_out_scored_though_the_worker_is_killed(tmp_path: Path):
+def test_pushed_articles_are_scored_although_the_worker_is_killed(tmp_path: Path):
     settings = Settings(data_dir=str(tmp_path / "data"), model="keyword", log_format="json", dashboard_port=free_port())
     secret, token = new_token("夜班", ["read", "ingest", "classify"], author="test", now=datetime.now(UTC))
     (tmp_path / "data").mkdir()
@@ -81,35 +81,35 @@ def test_what_is_pushed_into_a_running_tocsin_comes_out_scored_though_the_worker
     store.close()
     with Stack(settings) as stack, Client(f"http://127.0.0.1:{settings.dashboard_port}", secret) as client:
         stack.wait_ready()
-        heard: list[ScoreEvent] = []
-        listening = threading.Event()
+        received: list[ScoreEvent] = []
+        connected = threading.Event()
 
-        def listen() -> None:
+        def receive() -> None:
             with Client(f"http://127.0.0.1:{settings.dashboard_port}", secret) as other:
-                for event in other.stream(events="score", attempts=60, on_open=listening.set):
+                for event in other.stream(events="score", attempts=60, on_open=connected.set):
                     if isinstance(event.data, ScoreEvent):
-                        heard.append(event.data)
-                    if len({each.article.id for each in heard}) == 40:
+                        received.append(event.data)
+                    if len({each.article.id for each in received}) == 40:
                         return
 
-        ear = threading.Thread(target=listen, daemon=True)
-        ear.start()
-        assert listening.wait(60)
+        receiver = threading.Thread(target=receive, daemon=True)
+        receiver.start()
+        assert connected.wait(60)
         ids = {each.id for each in client.push(articles(0, 20)).results}
         assert client.classify(["某公司债券违约"]).model == "keyword-1"
         assert stack.worker.pid is not None
         os.kill(stack.worker.pid, signal.SIGKILL)
-        until(lambda: _pushed(client, ids), "the API comes back", 120)
+        until(lambda: _push_rest(client, ids), "the API is available again", 120)
         until(stack.settled, "everything is scored", 120)
         assert {article.id for article in client.articles(source="wire")} == ids
         assert len(ids) == 40
-        ear.join(60)
-        assert {each.article.id for each in heard} == ids
-        assert {each.article.sentiment.negative > 0.5 for each in heard} == {True}
+        receiver.join(60)
+        assert {each.article.id for each in received} == ids
+        assert {each.article.sentiment.negative > 0.5 for each in received} == {True}
 
 
-def _pushed(client: Client, ids: set[str]) -> bool:
-    """Push the second half, once the API is there again."""
+def _push_rest(client: Client, ids: set[str]) -> bool:
+    """Push the second half, once the API is available again."""
     try:
         ids |= {each.id for each in client.push(articles(20, 40)).results}
     except ApiError:

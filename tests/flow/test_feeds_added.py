@@ -23,8 +23,7 @@ from dashboard.app import create_app
 from dashboard.pages import sources, system
 from dashboard.services import NewFeed, Services
 from dashboard.view import View
-from dashboard.web.sessions import Person
-from domain.accounts import Role
+from domain.accounts import Person, Role
 from ingest.companies.gazetteer import load_companies
 from ingest.crawl.crawler import Crawler
 from ingest.crawl.crawler_mailbox import CrawlerMailbox

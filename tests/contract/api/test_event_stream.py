@@ -50,10 +50,10 @@ class StreamClient:
         self.connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=20)
         headers = {"Authorization": f"Bearer {secret}"} | ({"Last-Event-ID": last_id} if last_id else {})
         self.connection.request("GET", f"/api/v1/stream{query}", headers=headers)
-        self.answer = self.connection.getresponse()
+        self.response = self.connection.getresponse()
 
     def lines(self) -> Iterator[str]:
-        while line := self.answer.readline():
+        while line := self.response.readline():
             yield line.decode().rstrip("\n")
 
     def events(self, count: int) -> list[dict[str, Any]]:
@@ -73,12 +73,12 @@ class StreamClient:
 
     def first_id(self) -> str:
         """The id of the position at which the stream begins."""
-        assert self.answer.status == 200
+        assert self.response.status == 200
         head = list(itertools.takewhile(bool, self.lines()))
         return next(line for line in head if line.startswith("id: ")).removeprefix("id: ")
 
     def close(self) -> None:
-        self.answer.close()
+        self.response.close()
         self.connection.close()
 
 
@@ -95,8 +95,8 @@ def test_scores_and_alerts_are_streamed_as_they_are_stored(served_api: Served):
     assert {"market:all", "company:ACME", "topic:earnings"} <= set(first["data"]["series"])
     assert msgspec.convert(first["data"], ScoreEvent).article.id == sha("a")
     assert (second["event"], msgspec.convert(second["data"], Alert)) == ("alert", stored)
-    assert client.answer.headers["Content-Type"] == "text/event-stream"
-    assert client.answer.headers["Cache-Control"] == "no-store"
+    assert client.response.headers["Content-Type"] == "text/event-stream"
+    assert client.response.headers["Cache-Control"] == "no-store"
     client.close()
 
 
@@ -150,10 +150,10 @@ def test_resuming_after_too_long_yields_a_gap_event(served_api: Served):
     assert timedelta(minutes=9) < datetime.now(UTC) - found.until < timedelta(minutes=11)
     client.close()
     for wrong in ("x", "zz-s-a", "ffffffffffffffffffff-s-a", "-1-s-a"):
-        refused = StreamClient(running, harness.secrets["read"], last_id=wrong)
-        assert refused.answer.status == 422
-        assert json.loads(refused.answer.read())["errors"][0]["field"] == "Last-Event-ID"
-        refused.close()
+        rejected = StreamClient(running, harness.secrets["read"], last_id=wrong)
+        assert rejected.response.status == 422
+        assert json.loads(rejected.response.read())["errors"][0]["field"] == "Last-Event-ID"
+        rejected.close()
 
 
 def test_a_stream_is_filtered_by_kind_and_series(served_api: Served):
@@ -177,19 +177,19 @@ def test_a_stream_is_filtered_by_kind_and_series(served_api: Served):
 def test_fifty_streams_cost_the_store_one_poll_and_block_no_requests(served_api: Served):
     harness, running = served_api
     harness.service.feed._poll_s = 0.2
-    read, asked = harness.store.as_of.written, []
+    read, polls = harness.store.as_of.written, []
 
     def counted(*given: Any) -> Any:
-        asked.append(time.monotonic())
+        polls.append(time.monotonic())
         return read(*given)
 
     harness.store.as_of.written = counted  # type: ignore[method-assign, assignment]
     clients = [StreamClient(running, harness.secrets["read"]) for _ in range(MAX_STREAMS)]
     for client in clients:
         client.first_id()
-    refused = StreamClient(running, harness.secrets["read"])
-    assert (refused.answer.status, refused.answer.headers["Retry-After"]) == (503, "10")
-    refused.close()
+    rejected = StreamClient(running, harness.secrets["read"])
+    assert (rejected.response.status, rejected.response.headers["Retry-After"]) == (503, "10")
+    rejected.close()
     page = http.client.HTTPConnection("127.0.0.1", running.port, timeout=20)
     for _ in range(20):
         page.request("GET", "/healthz")
@@ -197,7 +197,7 @@ def test_fifty_streams_cost_the_store_one_poll_and_block_no_requests(served_api:
     page.close()
     save(harness.store, new_article("for all"))
     assert {client.events(1)[0]["data"]["article"]["id"] for client in clients} == {sha("for all")}
-    assert len(asked) <= (asked[-1] - asked[0]) / 0.2 + 2, "one poll after another, however many streams are open"
+    assert len(polls) <= (polls[-1] - polls[0]) / 0.2 + 2, "one poll after another, however many streams are open"
     for client in clients:
         client.close()
     harness.store.as_of.written = read  # type: ignore[method-assign]
@@ -247,8 +247,8 @@ def test_a_stream_ends_with_its_token_and_with_the_server(served_api: Served, mo
     client, other = StreamClient(running, secret), StreamClient(running, harness.secrets["read"])
     other.first_id()
     assert ": heartbeat" in {line for _, line in zip(range(6), client.lines(), strict=False)}
-    ident = next(token.id for token in harness.store.tokens.all() if token.name == "夜班")
-    harness.store.tokens.revoke([ident], datetime.now(UTC), "Li")
+    token_id = next(token.id for token in harness.store.tokens.all() if token.name == "夜班")
+    harness.store.tokens.revoke([token_id], datetime.now(UTC), "Li")
     harness.forget_tokens()
     assert len(list(client.lines())) < 1_000
     began = time.monotonic()

@@ -87,7 +87,7 @@ def test_the_model_of_the_worker_is_shared_once_it_is_loaded(store: Store, tmp_p
     model: Future[Classifier] = Future()
     with backends(settings(tmp_path), store, model=model) as able:
         assert able.classify is not None
-        with pytest.raises(ModelError, match="still being loaded"):
+        with pytest.raises(ModelError, match="still loading"):
             able.classify(["a"])
         model.set_result(LockedClassifier(KeywordClassifier()))
         assert able.classify(["a"]).model == "keyword-1"

@@ -20,7 +20,7 @@ from dashboard.view import View
 from domain.alert_lifecycle import AlertEvent, event, lifecycle_of
 from domain.alert_lifecycle.verdicts import KINDS, VERDICTS, Verdict, VerdictCounts, latest_verdicts, tally, verdict_of
 from storage.store import Store, open_store
-from tests.helpers.api import Desk
+from tests.helpers.api import ApiHarness
 from tests.helpers.dashboard import callback_body
 from tests.unit.dashboard.pages.test_inbox import NOW, ring, words_of
 
@@ -136,12 +136,12 @@ def test_nothing_is_said_of_what_nobody_judged(language: Any, words: str):
     assert "31" in words_of(precision.table(none, 31, View(language=language)))
 
 
-def test_a_program_judges_through_the_api(store: Store):
-    desk = Desk(store)
+def test_a_verdict_can_be_given_through_the_api(store: Store):
+    harness = ApiHarness(store)
     key = ring(store)
-    desk.post(f"/alerts/{key}/events", {"kind": "verdict_late", "text": "已收盘"})
-    story = desk.get(f"/alerts/{key}")
-    desk.close()
-    assert [(each["kind"], each["actor"], each["text"]) for each in story["events"]] == [("verdict_late", "研究组 alerts", "已收盘")]
-    assert story["alert"]["life"]["state"] == "firing"
+    harness.post(f"/alerts/{key}/events", {"kind": "verdict_late", "text": "已收盘"})
+    detail = harness.get(f"/alerts/{key}")
+    harness.close()
+    assert [(each["kind"], each["actor"], each["text"]) for each in detail["events"]] == [("verdict_late", "研究组 alerts", "已收盘")]
+    assert detail["alert"]["lifecycle"]["state"] == "firing"
     assert verdict_of(store.alert_lifecycle.verdicts(datetime(2020, 1, 1, tzinfo=UTC))) == "late"

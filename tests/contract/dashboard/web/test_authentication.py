@@ -104,9 +104,9 @@ def test_each_route_is_allowed_for_its_roles_only(
 @pytest.mark.parametrize("role", [None, *ROLES])
 @pytest.mark.parametrize("name", sorted(CALLBACKS))
 def test_each_callback_is_allowed_for_its_roles_only(app: dash.Dash, clients: dict[Role | None, Any], name: str, role: Role | None):
-    asked = callback_body(app, name)
-    assert callback_key(asked["output"]) == name
-    answer = clients[role].post(CALLBACK_PATH, json=asked)
+    posted = callback_body(app, name)
+    assert callback_key(posted["output"]) == name
+    answer = clients[role].post(CALLBACK_PATH, json=posted)
     if allowed(role, CALLBACKS[name]):
         assert answer.status_code in (200, 204)
     else:
@@ -126,9 +126,9 @@ def test_a_page_redirects_to_the_login_and_back(client: Any, rule: str):
     path = PATHS.get(rule, rule)
     answer = client.get(path + "?lang=zh&range=7d", headers=NAVIGATION)
     assert answer.status_code == 303
-    asked = client.get(answer.headers["Location"])
-    assert 'lang="zh-CN"' in asked.text
-    back = re.search(r'name="next" value="([^"]*)"', asked.text)
+    form = client.get(answer.headers["Location"])
+    assert 'lang="zh-CN"' in form.text
+    back = re.search(r'name="next" value="([^"]*)"', form.text)
     assert back is not None
     redirected = log_in(client, "the-viewer", next=back[1].replace("&amp;", "&"))
     assert redirected.headers["Location"] == path + "?lang=zh&range=7d"
@@ -169,13 +169,13 @@ def test_a_login_creates_a_session_and_ends_the_one_it_replaces(client: Any, sto
 def test_a_logout_ends_the_session_and_deletes_the_cookie(client: Any, app: dash.Dash):
     log_in(client, "the-viewer")
     (cookie,) = client._cookies.values()
-    thief = app.server.test_client()
-    thief.set_cookie(cookie.key, cookie.value)
-    assert thief.get("/", headers=NAVIGATION).status_code == 200
+    other_browser = app.server.test_client()
+    other_browser.set_cookie(cookie.key, cookie.value)
+    assert other_browser.get("/", headers=NAVIGATION).status_code == 200
     out = client.post("/logout?lang=zh")
     assert (out.status_code, out.headers["Location"]) == (303, "/login?lang=zh")
     assert not client._cookies
-    assert thief.get("/", headers=NAVIGATION).status_code == 303
+    assert other_browser.get("/", headers=NAVIGATION).status_code == 303
 
 
 @pytest.mark.parametrize("lang", LANGUAGES)
@@ -214,7 +214,7 @@ def test_a_password_set_by_an_admin_must_be_changed_first(client: Any, app: dash
     def change(old: str, new: str, again: str = "") -> Any:
         return client.post("/password", data={"old": old, "new": new, "again": again or new, "lang": "en"})
 
-    for old, new, again, status, words in (
+    for old, new, again, expected, message in (
         ("wrong", NEXT, "", 401, text("login.wrong", "en")),
         (PASSWORD, NEXT, "another", 400, text("password.different", "en")),
         (PASSWORD, "short", "", 400, text("password.short", "en", n=12)),
@@ -222,7 +222,7 @@ def test_a_password_set_by_an_admin_must_be_changed_first(client: Any, app: dash
         (PASSWORD, "I-am-Newcomer", "", 400, text("password.name", "en")),
     ):
         answer = change(old, new, again)
-        assert (answer.status_code, words in answer.text) == (status, True)
+        assert (answer.status_code, message in answer.text) == (expected, True)
     assert change(PASSWORD, NEXT).headers["Location"] == "/"
     assert client.get("/", headers=NAVIGATION).status_code == 200
     actions = [entry.action for entry in store.audit.latest(target="newcomer")]
@@ -257,8 +257,8 @@ def test_the_header_shows_who_is_logged_in(app: dash.Dash, clients: dict[Role | 
         CALLBACK_PATH, json=callback_body(app, "header.children", route_data={"path": "/"}, view_data={"lang": "zh"})
     )
     assert all(
-        words in drawn.json["response"]["header"]["children"].__repr__()
-        for words in ("the-viewer", text("logout", "zh"), text("role.viewer", "zh"))
+        part in drawn.json["response"]["header"]["children"].__repr__()
+        for part in ("the-viewer", text("logout", "zh"), text("role.viewer", "zh"))
     )
 
 
@@ -266,15 +266,15 @@ def test_a_trusted_proxy_names_the_user(store: Store):
     settings = Settings(dashboard_login="header", dashboard_user_header="X-Remote-User", dashboard_proxies="127.0.0.1")
     client: Any = create_app(store, settings).server.test_client()
 
-    def asked(path: str = "/metrics", peer: str = "127.0.0.1", **headers: str) -> int:
+    def status(path: str = "/metrics", peer: str = "127.0.0.1", **headers: str) -> int:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         return int(client.get(path, headers=sent, environ_base={"REMOTE_ADDR": peer}).status_code)
 
-    assert asked(X_Remote_User="the-analyst") == 200
-    assert asked(X_Remote_User="the-viewer") == 403
-    assert asked("/", X_Remote_User="the-viewer") == 200
-    assert asked("/", X_Remote_User="former") == asked("/", X_Remote_User="stranger") == asked("/") == 403
-    assert asked(peer="203.0.113.5", X_Remote_User="the-admin") == 403, "headers of other clients are ignored"
+    assert status(X_Remote_User="the-analyst") == 200
+    assert status(X_Remote_User="the-viewer") == 403
+    assert status("/", X_Remote_User="the-viewer") == 200
+    assert status("/", X_Remote_User="former") == status("/", X_Remote_User="stranger") == status("/") == 403
+    assert status(peer="203.0.113.5", X_Remote_User="the-admin") == 403, "headers of other clients are ignored"
     assert log_in(client, "the-admin").headers["Location"] == "/", "the login form is disabled"
     assert "Set-Cookie" not in log_in(client, "the-admin").headers
 

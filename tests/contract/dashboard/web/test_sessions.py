@@ -10,8 +10,8 @@ import pytest
 from actions.account_service import AccountService
 from core.cache import Cache
 from core.errors import Conflict, InvalidInput, NotFound, StoreUnavailable
-from dashboard.web.sessions import TTL_S, LoginRejected, Person, SessionService
-from domain.accounts import FREE, Account, Failures, account_subject, address_subject
+from dashboard.web.sessions import TTL_S, LoginRejected, SessionService
+from domain.accounts import FREE, Account, Failures, Person, account_subject, address_subject
 from storage.store import Store
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)

@@ -22,7 +22,7 @@ from dashboard.reads import admin
 from dashboard.shell import header, page
 from dashboard.view import View
 from dashboard.web.authentication import LOCAL_USER
-from dashboard.web.sessions import Person
+from domain.accounts import Person
 from domain.tokens import digest_of
 from storage.store import AuditEntry, Store, open_store
 from tests.helpers.dashboard import callback_body

@@ -14,7 +14,7 @@ from dashboard.app import create_app
 from dashboard.pages.saved_views import items
 from dashboard.reads.saved_views import MAX_ADDRESS_CHARS, MOST, SavedViewActions, kept_address
 from dashboard.view import View
-from dashboard.web.sessions import Person
+from domain.accounts import Person
 from storage.store import Store
 from tests.helpers.dashboard import callback_body
 from tests.helpers.stores import migrated_store

@@ -38,8 +38,8 @@ def past_of(hours: range, dispersion: float, dice: random.Random) -> StoryCounts
 
 
 def flat_feed(since: datetime = SINCE) -> StoryCounts:
-    """A feed that publishes every half hour, from 29 days before on."""
-    at = np.arange(int(since.timestamp()) - 29 * 86_400, int(since.timestamp()) + 8 * 86_400, 1_800)
+    """A feed that publishes every quarter of an hour, from 29 days before on."""
+    at = np.arange(int(since.timestamp()) - 29 * 86_400, int(since.timestamp()) + 8 * 86_400, 900)
     return StoryCounts.of(at, np.zeros(len(at)))
 
 

@@ -18,11 +18,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.records import Alert, Evidence
-from core.taxonomy import TOPIC_KEYS
+from core.taxonomy import TOPIC_KEYS, sentiment_of
 from core.untrusted_text import csv_cell, plain, safe_url, to_csv
 from dashboard import i18n, measures
 from dashboard import translations as table
-from dashboard.figures.palette import PALETTES, lines_of, sentiment_of
+from dashboard.figures.palette import PALETTES, lines_of
 from dashboard.pages import rules, watchlists
 from dashboard.pages.alert import evidence, summary
 from dashboard.pages.components import alert_card

@@ -9,9 +9,10 @@ import pytest
 
 from core.errors import SettingsError
 from core.settings import Settings
+from core.untrusted_text import local_path
 from dashboard.app import create_app
 from dashboard.i18n import text
-from dashboard.web.authentication import TrustedProxies, local_path
+from dashboard.web.authentication import TrustedProxies
 from dashboard.web.permissions import (
     API_PREFIX,
     CALLBACKS,
