@@ -70,11 +70,11 @@ class BenchInstallation:
         began = time.monotonic()
         self.nodes = []
         for number in range(self._count):
-            own = folder / f"worker-{number}"
-            own.mkdir()
-            settings = msgspec.structs.replace(self.settings, data_dir=str(own), metrics_port=free_port())
+            worker_folder = folder / f"worker-{number}"
+            worker_folder.mkdir()
+            settings = msgspec.structs.replace(self.settings, data_dir=str(worker_folder), metrics_port=free_port())
             plan = WorkerProcessPlan(settings=settings, dashboard=False, schedule=False)
-            node = WorkerProcess(partial(_itself, plan), own / "log")
+            node = WorkerProcess(partial(_itself, plan), worker_folder / "log")
             node.start()
             stack.callback(node.stop)
             self.nodes.append(node)
@@ -90,19 +90,19 @@ class BenchInstallation:
         stack.callback(self._sender.close)
 
     def _store(self, stack: contextlib.ExitStack, folder: Path) -> tuple[str, str]:
-        place = folder / "clickhouse"
-        place.mkdir()
+        subfolder = folder / "clickhouse"
+        subfolder.mkdir()
         with contextlib.suppress(Unavailable):
-            return f"{stack.enter_context(ClickHouseServer(place)).address}/bench", "ClickHouse server"
+            return f"{stack.enter_context(ClickHouseServer(subfolder)).address}/bench", "ClickHouse server"
         if self._shared:
             raise Unavailable("several processes share the store, which chdb does not allow: run tests/install as root on Debian")
         return "embedded", "chdb"
 
     def _broker(self, stack: contextlib.ExitStack, folder: Path) -> tuple[str, str]:
-        place = folder / "kafka"
-        place.mkdir()
+        subfolder = folder / "kafka"
+        subfolder.mkdir()
         with contextlib.suppress(Unavailable):
-            return stack.enter_context(Kafka(place)).bootstrap, "Apache Kafka"
+            return stack.enter_context(Kafka(subfolder)).bootstrap, "Apache Kafka"
         broker = EmbeddedBroker(folder / "broker.log")
         broker.start()
         stack.callback(broker.stop)

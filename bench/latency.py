@@ -67,29 +67,29 @@ def measure(settings: Settings, *, data: Path | None = None, seconds: float = 30
     """Measure for `seconds` at each share of the sustained rate. Raises TocsinError; Unavailable without a ClickHouse server."""
     where, every = headlines(40_000, data)
     settings = msgspec.structs.replace(settings, alert_warmup_h=1.0)
-    with BenchInstallation(settings, shared=True) as place:
-        store = wiring.make_store(place.settings, migrate=False)
+    with BenchInstallation(settings, shared=True) as installation:
+        store = wiring.make_store(installation.settings, migrate=False)
         try:
             source = articles(every)
-            _publish_history(place)
-            sustained = place.saturate(source, BACKLOG, SATURATE_S)
-            points = [_point(place, store, source, share, sustained, seconds) for share in tqdm(shares, desc="latency", unit="rate")]
+            _publish_history(installation)
+            sustained = installation.saturate(source, BACKLOG, SATURATE_S)
+            points = [_point(installation, store, source, share, sustained, seconds) for share in tqdm(shares, desc="latency", unit="rate")]
         finally:
             store.close()
         return LatencyResult(
-            sustained_per_s=round(sustained, 1), points=points, broker=place.broker_name, store=place.store_name, texts=where
+            sustained_per_s=round(sustained, 1), points=points, broker=installation.broker_name, store=installation.store_name, texts=where
         )
 
 
-def _publish_history(place: BenchInstallation) -> None:
+def _publish_history(installation: BenchInstallation) -> None:
     """Publish news of two days ago, because a stream without history raises no alerts."""
     then = datetime.now(UTC) - timedelta(days=2)
-    place.publish([article(f"old {n}", f"Acme opens office number {n}", "en", then, company="Acme") for n in range(50)])
-    place.drain()
+    installation.publish([article(f"old {n}", f"Acme opens office number {n}", "en", then, company="Acme") for n in range(50)])
+    installation.drain()
 
 
 def _point(
-    place: BenchInstallation, store: Store, source: Iterator[Article], share: float, sustained: float, seconds: float
+    installation: BenchInstallation, store: Store, source: Iterator[Article], share: float, sustained: float, seconds: float
 ) -> LatencyPoint:
     rate = share * sustained
     bursts = _bursts(share)
@@ -104,13 +104,13 @@ def _point(
         publishing = now - began < seconds
         due = round(rate * (now - began)) - sent if publishing else 0
         batch = list(itertools.islice(source, max(0, due)))
-        place.publish(batch)
+        installation.publish(batch)
         seen_at = time.monotonic()
         pending_rows |= {each.id: seen_at for each in batch[::PROBE]}
         sent += len(batch)
         if publishing and now - last_burst >= BURST_EVERY_S:
             series, burst = next(bursts)
-            place.publish(burst)
+            installation.publish(burst)
             pending_alerts[series], last_burst = time.monotonic(), now
         if pending_rows:
             seen = store.articles.known(list(itertools.islice(pending_rows, 2_000)))
@@ -123,7 +123,7 @@ def _point(
         if not publishing and ((not pending_rows and not pending_alerts) or now - began > seconds + TIMEOUT_S):
             break
         time.sleep(POLL_S)
-    place.drain()
+    installation.drain()
     return LatencyPoint(
         share=share,
         articles_per_s=round(sent / seconds, 1),

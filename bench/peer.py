@@ -51,17 +51,19 @@ def measure(settings: Settings, *, data: Path | None = None, docs: int = 8_000, 
         Unavailable: there is no ClickHouse server.
     """
     where, every = headlines(docs, data)
-    with BenchInstallation(settings, workers=0, shared=True) as place:
-        place.publish(list(itertools.islice(articles(every), naive_docs)))
-        place.flush()
-        naive = _baseline_rate(place, naive_docs, "transformers_baseline", "SELECT count() FROM naive")
-        streamed = _baseline_rate(place, naive_docs, "bytewax_baseline", "SELECT count() FROM streamed") if find_spec("bytewax") else 0.0
-        broker, store = place.broker_name, place.store_name
-    with BenchInstallation(settings, shared=True) as place:
-        place.publish(list(itertools.islice(articles(every), docs)))
-        place.flush()
-        first, began = place.scored(), time.monotonic()
-        place.drain()
+    with BenchInstallation(settings, workers=0, shared=True) as installation:
+        installation.publish(list(itertools.islice(articles(every), naive_docs)))
+        installation.flush()
+        naive = _baseline_rate(installation, naive_docs, "transformers_baseline", "SELECT count() FROM naive")
+        streamed = (
+            _baseline_rate(installation, naive_docs, "bytewax_baseline", "SELECT count() FROM streamed") if find_spec("bytewax") else 0.0
+        )
+        broker, store = installation.broker_name, installation.store_name
+    with BenchInstallation(settings, shared=True) as installation:
+        installation.publish(list(itertools.islice(articles(every), docs)))
+        installation.flush()
+        first, began = installation.scored(), time.monotonic()
+        installation.drain()
         ours = (docs - first) / (time.monotonic() - began)
     return Peer(
         docs_per_s=round(ours, 1),
@@ -77,9 +79,9 @@ def measure(settings: Settings, *, data: Path | None = None, docs: int = 8_000, 
     )
 
 
-def _baseline_rate(place: BenchInstallation, docs: int, program: str, count: str) -> float:
+def _baseline_rate(installation: BenchInstallation, docs: int, program: str, count: str) -> float:
     """Rows per second of another program, from its first row to its last. program: module of bench/; count: query of its row count."""
-    settings = place.settings
+    settings = installation.settings
     store = wiring.make_store(settings, migrate=False)
     command = [sys.executable, "-m", f"bench.{program}", settings.broker, wiring.names(settings).articles, settings.store]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)

@@ -61,26 +61,26 @@ def measure(settings: Settings, *, data: Path | None = None, seconds: float = 60
     """Run an installation for `seconds` after its warm-up. Raises TocsinError."""
     where, every = headlines(HEADLINES, data)
     before = alone(every[:ALONE])
-    with BenchInstallation(settings) as place:
+    with BenchInstallation(settings) as installation:
         source = articles(every)
         began = base = base_rss = late_rss = 0.0
         samples: list[tuple[float, int]] = []
         started = time.monotonic()
         with tqdm(total=round(seconds + WARM_S), desc="pipeline", unit="s") as bar:
             while True:
-                stored = place.feed(source, BACKLOG)
+                stored = installation.feed(source, BACKLOG)
                 now = time.monotonic()
                 samples.append((now, stored))
                 if not began and stored and now - started >= WARM_S:
-                    began, base, base_rss = now, stored, place.rss_mb()
+                    began, base, base_rss = now, stored, installation.rss_mb()
                 if began and not late_rss and now - began >= seconds / 4:
-                    late_rss = place.rss_mb()
+                    late_rss = installation.rss_mb()
                 bar.update(round(now - started) - bar.n)
                 if began and now - began >= seconds:
                     break
                 time.sleep(0.2)
-        stored, now, rss = place.scored(), time.monotonic(), place.rss_mb()
-        lag, broker, store = place.sent - stored, place.broker_name, place.store_name
+        stored, now, rss = installation.scored(), time.monotonic(), installation.rss_mb()
+        lag, broker, store = installation.sent - stored, installation.broker_name, installation.store_name
     after = alone(every[:ALONE])
     rate, model = (stored - base) / (now - began), statistics.mean([before, after])
     return PipelineThroughput(
@@ -179,32 +179,32 @@ class Overload(msgspec.Struct, frozen=True, kw_only=True):
 def measure_overload(settings: Settings, *, data: Path | None = None, seconds: float = 300.0, times: float = TIMES) -> Overload:
     """Publish at `times` the sustained rate for `seconds`, then drain. Raises TocsinError."""
     where, every = headlines(40_000, data)
-    with BenchInstallation(settings, shared=True) as place, tqdm(desc="overload", unit="article") as bar:
+    with BenchInstallation(settings, shared=True) as installation, tqdm(desc="overload", unit="article") as bar:
         source = articles(every)
-        sustained = place.saturate(source, BACKLOG, SATURATE_S)
-        before, rss_before = place.sent, place.rss_mb()
+        sustained = installation.saturate(source, BACKLOG, SATURATE_S)
+        before, rss_before = installation.sent, installation.rss_mb()
         rss, peak = [rss_before], 0
         began = time.monotonic()
         while (passed := time.monotonic() - began) < seconds:
-            due = round(times * sustained * passed) - (place.sent - before)
-            place.publish(list(itertools.islice(source, max(0, due))))
-            stored = place.scored()
-            peak = max(peak, place.sent - stored)
-            rss.append(place.rss_mb())
+            due = round(times * sustained * passed) - (installation.sent - before)
+            installation.publish(list(itertools.islice(source, max(0, due))))
+            stored = installation.scored()
+            peak = max(peak, installation.sent - stored)
+            rss.append(installation.rss_mb())
             bar.update(stored - bar.n)
-            place.check()
+            installation.check()
             time.sleep(0.1)
-        place.flush()
-        offered_s, offered = time.monotonic() - began, place.sent - before
-        left = place.sent - place.scored()
+        installation.flush()
+        offered_s, offered = time.monotonic() - began, installation.sent - before
+        left = installation.sent - installation.scored()
         drained = time.monotonic()
-        while (stored := place.scored()) < place.sent:
-            rss.append(place.rss_mb())
+        while (stored := installation.scored()) < installation.sent:
+            rss.append(installation.rss_mb())
             bar.update(stored - bar.n)
-            place.check()
+            installation.check()
             time.sleep(0.5)
         drain_s = time.monotonic() - drained
-        store = wiring.make_store(place.settings, migrate=False)
+        store = wiring.make_store(installation.settings, migrate=False)
         try:
             kept, doubled = store.articles.totals().articles, store.articles.doubled()
         finally:
@@ -218,14 +218,14 @@ def measure_overload(settings: Settings, *, data: Path | None = None, seconds: f
             peak_lag=max(peak, left),
             drained_per_s=round(left / drain_s, 1),
             drain_ratio=round(left / drain_s / sustained, 3),
-            published=place.sent,
-            lost=place.sent - kept,
+            published=installation.sent,
+            lost=installation.sent - kept,
             doubled=doubled,
             rss_before_mb=round(rss_before, 1),
             rss_peak_mb=round(max(rss), 1),
             rss_end_mb=round(rss[-1], 1),
-            broker=place.broker_name,
-            store=place.store_name,
+            broker=installation.broker_name,
+            store=installation.store_name,
             texts=where,
         )
 
@@ -262,23 +262,23 @@ def measure_scale(
     _, every = headlines(count, data)
     counts, partitions = [], 4
     for number in tqdm(workers, desc="scale", unit="run"):
-        with BenchInstallation(settings, workers=number, partitions=partitions, shared=True) as place:
-            place.publish(list(itertools.islice(articles(every), count)))
-            place.flush()
+        with BenchInstallation(settings, workers=number, partitions=partitions, shared=True) as installation:
+            installation.publish(list(itertools.islice(articles(every), count)))
+            installation.flush()
             began = time.monotonic()
-            place.drain()
+            installation.drain()
             seconds = time.monotonic() - began
-            shares = sorted((round(node.metrics().get("tocsin_scored_total", 0.0)) for node in place.nodes), reverse=True)
-            store = wiring.make_store(place.settings, migrate=False)
+            shares = sorted((round(node.metrics().get("tocsin_scored_total", 0.0)) for node in installation.nodes), reverse=True)
+            store = wiring.make_store(installation.settings, migrate=False)
             try:
                 stored, doubled = store.articles.totals().articles, store.articles.doubled()
             finally:
                 store.close()
-            names = place.broker_name, place.store_name
+            names = installation.broker_name, installation.store_name
         counts.append(
             WorkerCount(
                 workers=number,
-                ready_s=round(place.ready_s, 1),
+                ready_s=round(installation.ready_s, 1),
                 articles=count,
                 stored=stored,
                 doubled=doubled,

@@ -92,16 +92,16 @@ class Kafka(Process):
     Args:
         folder: folder for its configuration, data and log.
         advertised: port of a proxy; if given, a second listener at the port `behind` advertises it to clients.
-        place: index of this broker in the cluster.
+        index: index of this broker in the cluster.
         ports: (broker, controller) ports of all brokers of the cluster; empty for a single broker.
     """
 
-    def __init__(self, folder: Path, *, advertised: int = 0, place: int = 0, ports: Sequence[tuple[int, int]] = ()) -> None:
+    def __init__(self, folder: Path, *, advertised: int = 0, index: int = 0, ports: Sequence[tuple[int, int]] = ()) -> None:
         java = shutil.which("java")
         if java is None or not list(KAFKA_JARS.glob("kafka_2.13-*.jar")):
             raise Unavailable("Java or the Kafka jars are not installed: run tests/install")
         ports = ports or [(free_port(), free_port())]
-        (port, controller), self.behind = ports[place], free_port()
+        (port, controller), self.behind = ports[index], free_port()
         voters = ",".join(f"{number}@127.0.0.1:{each}" for number, (_, each) in enumerate(ports, 1))
         copies = min(3, len(ports))
         self.bootstrap = f"127.0.0.1:{port}"
@@ -116,7 +116,7 @@ class Kafka(Process):
         properties.write_text(
             textwrap.dedent(f"""\
                 process.roles=broker,controller
-                node.id={place + 1}
+                node.id={index + 1}
                 controller.quorum.voters={voters}
                 listeners={listeners}
                 advertised.listeners={advertised_listeners}
@@ -151,9 +151,9 @@ def kafka_cluster(folder: Path, count: int = 3) -> list[Kafka]:
     """The brokers of one cluster, not started; launch all of them before waiting for one. Topics have up to three replicas."""
     ports = [(free_port(), free_port()) for _ in range(count)]
     brokers = []
-    for place in range(count):
-        (folder / f"broker-{place + 1}").mkdir()
-        brokers.append(Kafka(folder / f"broker-{place + 1}", place=place, ports=ports))
+    for index in range(count):
+        (folder / f"broker-{index + 1}").mkdir()
+        brokers.append(Kafka(folder / f"broker-{index + 1}", index=index, ports=ports))
     return brokers
 
 

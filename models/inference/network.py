@@ -1,4 +1,4 @@
-"""The network: a BERT encoder, mean pooling, and linear heads, in one forward pass.
+"""The network: a BERT encoder, mean pooling, and linear heads, in one forward pass; and the formats of its weights.
 
     ids (B, L) ─▶ encoder ─┬─▶ (B, L, H) ─▶ tags (B, L, 7)
                            └─▶ mean over tokens ─▶ (B, H) ─▶ sentiment, social, company (B, 3), topics (B, 21), risks ...
@@ -6,6 +6,12 @@
 `company` reads the pair `text </s> </s> company`; models/heads.py defines the heads. The encoder computes what
 `transformers.BertModel` does without dropout, token types and pooler. It is written out here because importing that class takes
 longer than the whole start of a worker; a test compares the two. Attribute names are also the names of the stored weights.
+
+On disk, matrices of the encoder are int8 with one scale per row, everything else is fp32, in safetensors:
+
+    w (R, C) fp32  ⇄  w.int8 (R, C) int8, w.scale (R,) fp32      w ≈ w.int8 * w.scale,  w.scale = max |w| of the row / 127
+
+Reading a safetensors file executes no code. The loss of quality by rounding is in models/LOG.md.
 """
 
 from __future__ import annotations
@@ -15,9 +21,12 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.nn import functional
 
+from core.errors import ModelError
 from models.heads import TAGS, Shape
 from models.inference.encoding import PAD_ID
 
@@ -149,3 +158,36 @@ def to_bert(state: Mapping[str, Tensor], layers: int) -> dict[str, Tensor]:
             for their, our in _PARTS.items():
                 theirs[f"{prefix}{their}.{part}"] = state[f"{ours}{our}.{part}"]
     return theirs
+
+
+_ROUNDED = ("words.", "places.", "layers.")  # the heads are small and stay exact
+
+
+def pack_weights(state: Mapping[str, Tensor]) -> bytes:
+    """Serialise a state dictionary to safetensors, with the encoder's matrices rounded to int8."""
+    packed: dict[str, Tensor] = {}
+    for name, value in state.items():
+        if value.dim() == 2 and name.startswith(_ROUNDED):
+            scale = value.abs().amax(1).clamp(min=1e-12) / 127.0  # (R,)
+            packed[f"{name}.int8"] = (value / scale[:, None]).round().clamp(-127, 127).to(torch.int8).contiguous()
+            packed[f"{name}.scale"] = scale.contiguous()
+        else:
+            packed[name] = value.contiguous()
+    return bytes(save(packed))
+
+
+def unpack_weights(content: bytes) -> dict[str, Tensor]:
+    """The fp32 state dictionary of a safetensors file. Raises ModelError when the content is not one."""
+    try:
+        packed = load(content)
+    except SafetensorError as error:
+        message = f"the weights are not a safetensors file ({error})"
+        raise ModelError(message) from error
+    state: dict[str, Tensor] = {}
+    for name, value in packed.items():
+        if name.endswith(".int8"):
+            base = name.removesuffix(".int8")
+            state[base] = value.to(torch.float32) * packed[f"{base}.scale"][:, None]
+        elif not name.endswith(".scale"):
+            state[name] = value
+    return state

@@ -22,9 +22,8 @@ from models.heads import sentiment_head
 from models.inference.classifier import Document, Prediction, SentimentProbabilities
 from models.inference.encoding import around, compose, encode_pairs
 from models.inference.engine import EngineOutput, Floats, choose_engine, engine_in
-from models.inference.network import Network
+from models.inference.network import Network, unpack_weights
 from models.inference.probabilities import sigmoid, softmax
-from models.inference.weight_packing import unpack_weights
 from models.registry.manifest import CONFIG, TOKENIZER, WEIGHTS, Manifest, read_shape, read_verified
 
 NEUTRAL = SentimentProbabilities(0.0, 1.0, 0.0)

@@ -14,8 +14,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from core.errors import ModelError
-from models.inference.network import Network
-from models.inference.weight_packing import pack_weights, unpack_weights
+from models.inference.network import Network, pack_weights, unpack_weights
 from models.registry.manifest import CONFIG, TOKENIZER, WEIGHTS, Manifest, read_shape, read_verified, write_version
 from models.training.data import read_split
 from models.training.train import calibrate_and_score, dev_rows_of

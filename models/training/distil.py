@@ -17,8 +17,7 @@ from torch.nn import functional
 
 from core.errors import ModelError
 from models.heads import SENTIMENT_HEADS
-from models.inference.network import Network, Outputs
-from models.inference.weight_packing import unpack_weights
+from models.inference.network import Network, Outputs, unpack_weights
 from models.registry.manifest import CONFIG, TOKENIZER, WEIGHTS, read_shape, read_verified
 from models.training.losses import LOSS_WEIGHTS
 

@@ -24,8 +24,7 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 from core.errors import ModelError
 from core.taxonomy import RISK_KEYS, TOPIC_KEYS
 from models.heads import LABELS, SENTIMENTS, LabelSet, Shape, head_sizes
-from models.inference.network import Network, Outputs, from_bert
-from models.inference.weight_packing import pack_weights, unpack_weights
+from models.inference.network import Network, Outputs, from_bert, pack_weights, unpack_weights
 from models.registry.manifest import CONFIG, README, TOKENIZER, WEIGHTS, Manifest, read_shape, read_verified, write_version
 from models.templates import read_templates
 from models.training.backbone import build_backbone, cut_vocabulary, read_backbone, wheel_bytes

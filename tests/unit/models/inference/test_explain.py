@@ -99,7 +99,7 @@ def test_offsets_refer_to_the_article_when_the_company_is_mentioned_late(tiny):
 def test_unknown_heads_and_labels_and_empty_texts_are_errors(tiny):
     with pytest.raises(ModelError, match="no head 'risks'"):
         explain(tiny, "Acme fell", "", "en", head="risks")
-    with pytest.raises(ModelError, match="'bad' is no class of sentiment"):
+    with pytest.raises(ModelError, match="'bad' is not a class of sentiment"):
         explain(tiny, "Acme fell", "", "en", label="bad")
     with pytest.raises(ModelError, match="nothing to explain"):
         explain(tiny, "  ", "", "en")

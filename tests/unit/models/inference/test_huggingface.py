@@ -14,8 +14,7 @@ from models.inference.classifier import Document
 from models.inference.encoding import PAD_ID
 from models.inference.huggingface import columns
 from models.inference.loader import load_classifier
-from models.inference.network import Network, from_bert
-from models.inference.weight_packing import pack_weights, unpack_weights
+from models.inference.network import Network, from_bert, pack_weights, unpack_weights
 from models.training.backbone import make_tokenizer
 
 SHAPE = Shape(

@@ -101,12 +101,12 @@ def test_a_changed_file_is_refused(tiny, tmp_path, spoil):
 
 def test_weights_of_another_size_are_refused(tiny):
     learned = few_shot("x", torch.randn(8, 16), torch.randn(50, 16), steps=1)
-    with pytest.raises(ModelError, match="does not fit this model"):
+    with pytest.raises(ModelError, match="do not fit this model"):
         unpack("x", pack(learned), 32)
 
 
 def test_too_few_examples_and_bad_keys_are_refused(tiny, tmp_path):
-    with pytest.raises(ModelError, match="3 examples; 4 are wanted"):
+    with pytest.raises(ModelError, match="3 examples; at least 4 are required"):
         add(tiny, tmp_path, _topic(examples=SPORTS[:3]), background())
     for key in ("earnings", "../x", "X", "a"):
         with pytest.raises(ModelError, match="choose another"):

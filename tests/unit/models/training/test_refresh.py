@@ -171,7 +171,7 @@ def test_frozen_tests_of_a_folder_can_prevent_promotion(versions: Versions, tmp_
     snapshot = Snapshot(corrections(100), ())
     outcome = refresh(versions, snapshot, RefreshPlan(tests=folder, resamples=200), now=NOON, trainer=RecordingTrainer(), load=Titles)
     assert outcome.action == "keep"
-    assert any(reason.startswith("calm.test, all: accuracy lost 100.0 points") for reason in outcome.reasons)
+    assert any(reason.startswith("calm.test, all: accuracy fell by 100.0 points") for reason in outcome.reasons)
 
 
 def test_a_refresh_waits_for_enough_labels_unless_forced(versions: Versions):
@@ -220,7 +220,7 @@ def test_a_promotion_by_a_person_during_a_refresh_is_kept(versions: Versions):
 
     outcome = run(versions, corrections(100), Slow())
     assert (outcome.action, versions.champion()) == ("keep", "by-hand")
-    assert "by now" in versions.history()[-1].why
+    assert "is now" in versions.history()[-1].why
 
 
 def test_a_second_refresh_at_the_same_time_is_refused(versions: Versions):
@@ -372,7 +372,9 @@ def fine_tune(task: TrainingTask) -> Manifest:
 def test_a_real_network_learns_from_labels_and_is_promoted(tmp_path: Path):
     """An untrained network of one layer, trained on a few hundred labelled texts, improves and becomes the champion."""
     network = tiny_network()
-    torch.nn.init.constant_(network.head("topics").bias, -4.0)  # predicts the most probable topic only, as a trained network does for most texts
+    torch.nn.init.constant_(
+        network.head("topics").bias, -4.0
+    )  # only the most probable topic applies, as for most texts of a trained network
     write_tiny(tmp_path / "shipped", "untrained", network=network)
     versions = Versions(tmp_path / "data", shipped=tmp_path / "shipped")
     labels = []
@@ -391,7 +393,7 @@ def test_a_real_network_learns_from_labels_and_is_promoted(tmp_path: Path):
 
 def test_the_error_for_a_champion_without_a_required_head_names_it(tmp_path: Path):
     write_tiny(tmp_path / "start", "two-heads")
-    with pytest.raises(ModelError, match=r"no head company, risks, social, tags"):
+    with pytest.raises(ModelError, match=r"lacks the heads company, risks, social, tags"):
         train_from(TrainingTask(tmp_path / "start", tmp_path / "out", "v", (), NOON, 1, None))
 
 

@@ -19,9 +19,8 @@ from core.errors import ModelError
 from core.taxonomy import RISK_KEYS, TOPIC_KEYS
 from models.heads import SENTIMENTS, LabelSet, Shape, head_sizes, label_columns
 from models.inference.loader import load_classifier
-from models.inference.network import Network
+from models.inference.network import Network, pack_weights, unpack_weights
 from models.inference.transformer import TransformerClassifier
-from models.inference.weight_packing import pack_weights, unpack_weights
 from models.registry.manifest import CONFIG, README, TOKENIZER, WEIGHTS, Manifest, read_verified, shipped, write_version
 from models.templates import fill_templates, read_templates
 from models.training.checkpoint import Checkpointer
@@ -129,7 +128,7 @@ def test_an_average_has_the_weighted_mean_of_the_weights(data, start, tmp_path):
     name = "layers.0.qkv.weight"
     torch.testing.assert_close(mean[name].float(), 0.25 * a[name].float() + 0.75 * b[name].float(), atol=2e-3, rtol=0.02)
     assert made.settings["average"] == "tiny-2 0.25, tiny-2 0.75"
-    with pytest.raises(ModelError, match="differ in shape"):
+    with pytest.raises(ModelError, match="differ in sizes"):
         average(data, [(start, 0.5), (tmp_path / "a", 0.5)], tmp_path / "no", now=NOW, version="no")
 
 
