@@ -1,1 +1,1 @@
-"""What every part of Tocsin shares. Knows none of them."""
+"""Records, settings, errors and helpers that every package uses; imports none of them."""

@@ -1,4 +1,4 @@
-"""The Kafka topics, and what each carries."""
+"""Names of the Kafka topics."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 
 class TopicNames(NamedTuple):
-    """Names of the topics of one installation; `prefix` keeps several apart on one broker.
+    """Topic names of one installation.
 
-    articles: Article, keyed by article id
-    scores: Score, keyed by article id
-    alerts: Alert, keyed by series
+    Attributes:
+        articles: Article, keyed by article id
+        scores: Score, keyed by article id
+        alerts: Alert, keyed by series
     """
 
     articles: str
@@ -19,5 +20,5 @@ class TopicNames(NamedTuple):
 
 
 def topic_names(prefix: str = "") -> TopicNames:
-    """The names under `prefix` (such as "tocsin."), which may be ""."""
+    """The topic names with a prefix such as "tocsin.", which separates installations on one broker."""
     return TopicNames(f"{prefix}articles", f"{prefix}scores", f"{prefix}alerts")

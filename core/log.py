@@ -1,4 +1,4 @@
-"""Structured logs: human on a terminal, one JSON object a line otherwise. Secrets are masked before anything is written."""
+"""Structured logging: human-readable on a terminal, else one JSON object per line. Secrets are masked."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import structlog
 _SECRETS = (
     (re.compile(r"(?<=://)([^/\s:@]*):([^/\s?#\"]+)@"), r"\1:***@"),
     (re.compile(r"whsec_[A-Za-z0-9+/=]+"), "whsec_***"),
-    (re.compile(r"\btocsin_[A-Za-z0-9_-]{43}"), "tocsin_***"),  # of the API
-    (re.compile(r"\bSEC[0-9a-f]{32,}"), "SEC***"),  # DingTalk's
-    (re.compile(r"([?&](?:access_token|key|sign|token)=)[^&\s\"'>]+"), r"\1***"),  # whoever knows the URL of a chat's robot can speak as it
+    (re.compile(r"\btocsin_[A-Za-z0-9_-]{43}"), "tocsin_***"),  # API tokens
+    (re.compile(r"\bSEC[0-9a-f]{32,}"), "SEC***"),  # secrets of DingTalk bots
+    (re.compile(r"([?&](?:access_token|key|sign|token)=)[^&\s\"'>]+"), r"\1***"),  # the URL of a chat bot is its credential
     (re.compile(r"(/open-apis/bot/v2/hook/|hooks\.slack\.com/(?:services|workflows|triggers)/)[^\s\"'?>]+"), r"\1***"),
 )
 
 
-_TALKATIVE = {"clickhouse_driver": logging.CRITICAL, "kafka": logging.CRITICAL, "aiokafka": logging.ERROR}
-"""Libraries that log, traceback and all, what they also raise: we say it once, in our own words."""
+_LIBRARY_LEVELS = {"clickhouse_driver": logging.CRITICAL, "kafka": logging.CRITICAL, "aiokafka": logging.ERROR}
+"""Libraries that log with a traceback what they also raise."""
 
 
 def mask(text: str) -> str:
-    """The text with passwords in addresses and webhook secrets replaced by ***."""
+    """The text with passwords, tokens and webhook secrets replaced by ***."""
     for pattern, replacement in _SECRETS:
         text = pattern.sub(replacement, text)
     return text
@@ -35,7 +35,7 @@ def _mask_event(_logger: Any, _method: str, event: Any) -> Any:
 
 
 def configure(form: Literal["auto", "human", "json"] = "auto", level: str = "info") -> None:
-    """Send everything, other libraries' warnings too, to stderr in one form. Call once, at the start of a process."""
+    """Log to stderr in one format, warnings of libraries included. Call once at the start of a process."""
     human = form == "human" or (form == "auto" and sys.stderr.isatty())
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -58,10 +58,24 @@ def configure(form: Literal["auto", "human", "json"] = "auto", level: str = "inf
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
-    for name, least in _TALKATIVE.items():
+    for name, least in _LIBRARY_LEVELS.items():
         logging.getLogger(name).setLevel(least)
-    for ours in ("tocsin", "core", "storage", "domain", "actions", "stats", "net", "ingest", "models", "stream", "api", "dashboard", "bench"):
-        logging.getLogger(ours).setLevel(level.upper())
+    for package in (
+        "tocsin",
+        "core",
+        "storage",
+        "domain",
+        "actions",
+        "stats",
+        "net",
+        "ingest",
+        "models",
+        "stream",
+        "api",
+        "dashboard",
+        "bench",
+    ):
+        logging.getLogger(package).setLevel(level.upper())
 
 
 def get_logger(name: str) -> Any:

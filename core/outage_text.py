@@ -1,4 +1,4 @@
-"""What is said of an alert in more than one room, in English and Chinese. Pure."""
+"""Texts about outages of sources, in English and Chinese."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Protocol
 from core.records import Language
 
 
-class Silent(Protocol):
-    """A silence: core.records.Alert has it, and an alert of a backtest. value, limit: hours"""
+class OutageFigures(Protocol):
+    """The figures of an outage, as core.records.Alert has them; value, limit: hours."""
 
     @property
     def value(self) -> float: ...  # noqa: D102
@@ -18,8 +18,8 @@ class Silent(Protocol):
     def sources(self) -> int: ...  # noqa: D102
 
 
-def lasting(hours: float, language: Language) -> str:
-    """A length of time: minutes below an hour, days from the third on."""
+def format_hours(hours: float, language: Language) -> str:
+    """A length of time in minutes below one hour, in hours below 48 hours, else in days."""
     zh = language == "zh"
     minutes = round(hours * 60)
     if minutes < 60:
@@ -29,10 +29,10 @@ def lasting(hours: float, language: Language) -> str:
     return f"{hours / 24:.1f}".removesuffix(".0") + (" 天" if zh else " days")
 
 
-def silence_words(alert: Silent, language: Language) -> str:
-    """What comes after the name of who is silent: a clause without its end."""
-    silent, limit = lasting(alert.value, language), lasting(alert.limit, language)
+def outage_text(alert: OutageFigures, language: Language) -> str:
+    """A clause about an outage, to follow the name of the source."""
+    gap, limit = format_hours(alert.value, language), format_hours(alert.limit, language)
     if language == "zh":
-        return f"{f'{alert.sources} 个来源' if alert.sources > 1 else ''}已 {silent}无文章，每周此时段很少沉默超过 {limit}"
-    actor = f" from {alert.sources} sources" if alert.sources > 1 else ""
-    return f"no article{actor} for {silent}, hardly ever silent for more than {limit} at this time of the week"
+        return f"{f'{alert.sources} 个来源' if alert.sources > 1 else ''}已 {gap}无新文章，每周此时段的间隔通常不超过 {limit}"
+    sources = f" from {alert.sources} sources" if alert.sources > 1 else ""
+    return f"no article{sources} for {gap}; gaps at this time of the week rarely exceed {limit}"

@@ -1,7 +1,7 @@
-"""The records that travel: what is on the wire and in the store.
+"""The records in Kafka messages and in the store: articles, scores and alerts.
 
-On the wire they are compact JSON. Decoding never trusts: what does not fit its type raises BadRecord with the reason,
-so that the one bad record can be set aside and the rest go on.
+Messages are compact JSON. Decoding validates every field and raises BadRecord with the reason, so that one bad record becomes a dead
+letter and the others are processed.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from core.errors import BadRecord
 SCHEMA_VERSION: Literal[1] = 1
 MAX_TITLE_CHARS = 1_000
 MAX_TEXT_CHARS = 20_000
-"""A longer text is cut before it is sent: 20,000 characters are at most 80 kB of UTF-8, well under Kafka's 1 MB."""
+"""Longer texts are cut before they are published: 20,000 characters are at most 80 kB of UTF-8, well under Kafka's 1 MB."""
 
 OLDEST = datetime(1971, 1, 1, tzinfo=UTC)
 NEWEST = datetime(2100, 1, 1, tzinfo=UTC)
-"""ClickHouse's DateTime holds 1970 to 2106; a time outside these bounds is a mistake of its source."""
+"""ClickHouse's DateTime covers 1970 to 2106; a time outside these bounds is an error of its source."""
 
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
@@ -31,7 +31,7 @@ Source = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Url = Annotated[str, msgspec.Meta(max_length=4_000)]
 Sector = Annotated[str, msgspec.Meta(max_length=64)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=300)]
-"""What decodes can be stored, encoded again and made into a webhook: bounds are those of the columns, and no time overflows."""
+"""The bounds are those of the columns, so that every decoded record can be stored, encoded and sent."""
 
 Genre = Literal["news", "social", "filing"]
 Language = Literal["zh", "en"]
@@ -42,9 +42,10 @@ RecordT = TypeVar("RecordT")
 class Mention(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A company named in an article.
 
-    company: its key, such as "AAPL" or "600519.SH"
-    surface: the words that name it in the text
-    sector: the key of its sector; "" where it is not known
+    Attributes:
+        company: its key, such as "AAPL" or "600519.SH"
+        surface: the words that name it in the text
+        sector: key of its sector; "" if unknown
     """
 
     company: Key
@@ -55,10 +56,10 @@ class Mention(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Article(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=False):
     """One article as its source published it.
 
-    id: from `article_id`; also the Kafka key, so that all versions of an article meet the same worker in order
-    bands: MinHash bands of title and text; two articles that share one are versions of the same story
-    fingerprint: of title and text, to see whether an article that comes again has changed
-    flags: what ingestion had to mend, such as "cut" (text too long) or "date" (published_at not given, fetched_at taken)
+    Attributes:
+        id: from `article_id`; also the Kafka key, so that all versions of an article are processed in order by one worker
+        lsh_bands: MinHash LSH bands of title and text; two articles that share one are near-duplicates
+        flags: repairs by ingestion, such as "cut" (text too long) or "date" (no usable published_at, fetched_at taken)
     """
 
     v: Literal[1] = SCHEMA_VERSION
@@ -78,11 +79,11 @@ class Article(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
     def __post_init__(self) -> None:
         if not (self.title or self.text):
             raise ValueError("an article needs a title or a text")
-        _believable(self, "published_at", "fetched_at")
+        _check_times(self, "published_at", "fetched_at")
 
     @property
     def fingerprint(self) -> int:
-        """A 63-bit hash of title and text: equal when a source sends the same words again."""
+        """A 63-bit hash of title and text, to detect changes of an article that is received again."""
         digest = hashlib.blake2b(f"{self.title}\n{self.text}".encode(), digest_size=8).digest()
         return int.from_bytes(digest, "big") >> 1
 
@@ -98,10 +99,7 @@ class CompanyScore(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WatchlistScore(msgspec.Struct, frozen=True, kw_only=True):
-    """Sentiment of one article towards a watchlist that it is on; the three probabilities sum to 1.
-
-    name: the watchlist's key
-    """
+    """Sentiment of one article towards a watchlist that it matches; the three probabilities sum to 1. name: the watchlist's key"""
 
     name: Key
     p_negative: Share
@@ -110,13 +108,14 @@ class WatchlistScore(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Score(msgspec.Struct, frozen=True, kw_only=True):
-    """What a model said of one article. The three probabilities are calibrated and sum to 1.
+    """The prediction of a model for one article. The three sentiment probabilities are calibrated and sum to 1.
 
-    genre: the article's; messages of older versions say none, and theirs were news for the most part
-    topics, risks: topic or risk event key to probability, those that apply
-    watchlists: those that the article is on
-    story: id of the first article of the near-duplicate cluster
-    model: version of the model that said so
+    Attributes:
+        genre: the article's genre; "news" in messages of older versions, which lack it
+        topics, risks: topic or risk event key to probability, of those over their threshold
+        watchlists: those that the article matches
+        story: id of the first article of the near-duplicate cluster
+        model: version of the model
     """
 
     v: Literal[1] = SCHEMA_VERSION
@@ -137,16 +136,16 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     scored_at: Instant
 
     def __post_init__(self) -> None:
-        _believable(self, "published_at", "scored_at")
+        _check_times(self, "published_at", "scored_at")
 
     @property
     def tone(self) -> float:
-        """In [-1, 1]."""
+        """p_positive - p_negative, in [-1, 1]."""
         return self.p_positive - self.p_negative
 
 
 class Scored(msgspec.Struct, frozen=True, kw_only=True):
-    """An article with its score: what the store keeps."""
+    """An article with its score, as it is stored."""
 
     article: Article
     score: Score
@@ -168,31 +167,32 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     p_negative: Share
 
     def __post_init__(self) -> None:
-        _believable(self, "published_at")
+        _check_times(self, "published_at")
 
 
 MAX_DECISIVE = 60
-"""Ids of needed articles that an alert keeps: a webhook under 20 kB has room for as many."""
+"""Maximum number of decisive articles in an alert, for webhooks under 20 kB."""
 
 
 class WordCount(msgspec.Struct, frozen=True, kw_only=True):
-    """A word and how many of an alert's stories hold it."""
+    """A word and the number of an alert's stories that contain it."""
 
     word: Annotated[str, msgspec.Meta(min_length=1, max_length=40)]
     stories: Count
 
 
 class CompanyCount(msgspec.Struct, frozen=True, kw_only=True):
-    """A company and how many of an alert's stories name it."""
+    """A company and the number of an alert's stories that name it."""
 
     company: Key
     stories: Count
 
 
 class Chart(msgspec.Struct, frozen=True, kw_only=True):
-    """Negative stories of a series up to the end of an alert's window, in equal steps, and what its past let expect of each.
+    """Negative stories of a series up to the end of an alert's window in equal steps, with the expected numbers.
 
-    expected: () where there was no past to tell
+    Attributes:
+        expected: one number per step from the baseline; () without one
     """
 
     start: Instant
@@ -201,19 +201,20 @@ class Chart(msgspec.Struct, frozen=True, kw_only=True):
     expected: Annotated[tuple[Amount, ...], msgspec.Meta(max_length=100)] = ()
 
     def __post_init__(self) -> None:
-        _believable(self, "start")
+        _check_times(self, "start")
 
 
 class Why(msgspec.Struct, frozen=True, kw_only=True):
-    """What made an alert ring.
+    """The explanation of an alert.
 
-    stories: distinct ones in its window that were looked at: negative ones, or of any sentiment where its rule looks at all
-    more: whether the window holds more of them than were looked at
-    carried: how many of them the smallest set has without which it would not have rung; 0 where that cannot be said
-    needed: ids of articles, one for each story of that set, most negative first, at most MAX_DECISIVE
-    read: the most negative stories, so many of them, whose words and companies were counted
-    words, companies: those that tell these stories from what is usual, and those in most of them, first
-    first_source, first_at: who told the first of the stories in the window, and when; "" and None where nobody told any
+    Attributes:
+        stories: number of distinct stories examined in the window: negative ones, or of any sentiment if the rule counts all
+        more: whether the window has more stories than were examined
+        decisive_count: size of the smallest set of stories without which there would be no alert; 0 if unknown
+        decisive_article_ids: one article for each story of that set, most negative first, at most MAX_DECISIVE
+        read: number of most negative stories whose words and companies were counted
+        words, companies: those most salient against the usual news, and those in most stories, first
+        first_source, first_at: source and time of the first story in the window; "" and None without one
     """
 
     stories: Count = 0
@@ -229,26 +230,31 @@ class Why(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.first_at is not None:
-            _believable(self, "first_at")
+            _check_times(self, "first_at")
 
 
 Measure = Literal["surprise", "negative_share", "mean_tone", "volume", "risk_event", "outage"]
-"""What a rule looks at. surprise: negative stories against the series' own past; silence: hours without an article, likewise."""
+"""The quantity that a rule evaluates. surprise: negative stories against the series' baseline; outage: hours without an article."""
 LEVELS: tuple[Measure, ...] = ("negative_share", "mean_tone", "volume", "risk_event")
-"""Those that are held against a number that an analyst chose, whatever the past was."""
+"""Measures that are compared with a fixed limit, independent of a baseline."""
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
-    """A rule rang for a series: by default, because it had more negative stories than its own past explains.
+    """An alert of a rule on a series, by default because it had significantly more negative stories than its baseline predicts.
 
-    id: from `alert_id`: the same for the same rule, series and window, whoever finds it and however often; it travels in a header
-    observed, expected: distinct negative stories in the window, and how many its past lets expect
-    surprise: -log10 of the probability of `observed` or more by chance; 0 where the rule does not ask for it
-    total: distinct stories of any sentiment in the window; sources: distinct sources of the negative ones, of `volume` and
-        `mean_tone` of all of them, of `risk_event` of those that tell of it
-    measure: what the rule looks at; value: what it saw, limit: where it rings (0 and 0: `surprise` and what rang at that hour)
-    event: key of the risk event that `risk_event` saw, of core.taxonomy
-    of a silence: the window begins with the last article, value and limit are hours, sources are silent, and nothing else is counted
+    Of an outage, the window begins with the last article, value and limit are hours, `sources` is the number of silent sources, and
+    nothing else is counted.
+
+    Attributes:
+        id: from `alert_id`: the same for the same rule, series and window in every process; it is also sent as a header
+        observed, expected: distinct negative stories in the window, and the number that the baseline predicts
+        surprise: -log10 of the probability of `observed` or more by chance; 0 if the rule does not use it
+        total: distinct stories of any sentiment in the window
+        sources: distinct sources of the negative stories; for `volume` and `mean_tone` of all stories, for `risk_event` of those
+            with the event
+        measure: the quantity that the rule evaluates
+        value, limit: its value and the limit; 0 and 0 for `surprise` with the learned threshold
+        event: key of the risk event, from core.taxonomy
     """
 
     v: Literal[1] = SCHEMA_VERSION
@@ -272,11 +278,11 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     why: Why | None = None
 
     def __post_init__(self) -> None:
-        _believable(self, "window_start", "detected_at")
+        _check_times(self, "window_start", "detected_at")
 
 
-def _believable(record: msgspec.Struct, *names: str) -> None:
-    """Raises ValueError for a time that the store cannot hold."""
+def _check_times(record: msgspec.Struct, *names: str) -> None:
+    """Raises ValueError for a time outside [OLDEST, NEWEST)."""
     for name in names:
         moment: datetime = getattr(record, name)
         if not OLDEST <= moment < NEWEST:
@@ -284,14 +290,16 @@ def _believable(record: msgspec.Struct, *names: str) -> None:
 
 
 def sha(*parts: str) -> str:
-    """First 32 hex digits of the SHA-256 of the parts, told apart by a separator that text cannot hold."""
+    """First 32 hex digits of the SHA-256 of the parts, joined by the unit separator U+001F."""
     return hashlib.sha256("\x1f".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def article_id(*, url: str, source: str, guid: str, title: str, published_at: datetime) -> str:
-    """Identity of an article: its canonical URL, else its source's own id, else source, title and time.
+    """Identity of an article: its canonical URL, else the guid of its source, else source, title and time.
 
-    url: already canonical (ingest.text.urls), or ""
+    Args:
+        url: canonical (ingest.text.urls), or ""
+        guid: the source's own id, or ""
     """
     if url:
         return sha("url", url)
@@ -301,14 +309,16 @@ def article_id(*, url: str, source: str, guid: str, title: str, published_at: da
 
 
 def alert_id(rule: str, series: str, window_start: datetime) -> str:
-    """Deterministic, so that a replay or a second worker never rings twice."""
+    """Identity of an alert: deterministic, so that replays and further workers do not raise it twice."""
     return sha("alert", rule, series, window_start.astimezone(UTC).isoformat(timespec="seconds"))
 
 
 def clamp_published(published_at: datetime | None, fetched_at: datetime) -> tuple[datetime, bool]:
-    """A believable publication time, and whether the source's had to be replaced by `fetched_at`.
+    """A plausible publication time.
 
-    Believable: in [fetched_at - 100 years, fetched_at + 10 minutes] and inside what the store can hold.
+    Returns:
+        `published_at` if it is not more than ten minutes after `fetched_at` and in [OLDEST, NEWEST), else `fetched_at`; and
+        whether it was replaced.
     """
     if published_at is None or not OLDEST <= published_at < NEWEST or published_at > fetched_at + timedelta(minutes=10):
         return fetched_at, True
@@ -316,18 +326,18 @@ def clamp_published(published_at: datetime | None, fetched_at: datetime) -> tupl
 
 
 def encode(record: msgspec.Struct) -> bytes:
-    """Compact JSON in UTF-8. Raises BadRecord for text that holds half of a surrogate pair: no UTF-8 can say it."""
+    """Compact JSON in UTF-8. Raises BadRecord for text with a lone surrogate, which UTF-8 cannot represent."""
     try:
         return msgspec.json.encode(record)
     except UnicodeEncodeError as error:
-        raise BadRecord(f"this {type(record).__name__} cannot be sent: {error}", stage="encode") from error
+        raise BadRecord(f"this {type(record).__name__} cannot be encoded: {error}", stage="encode") from error
 
 
 _DECODERS: dict[type[Any], msgspec.json.Decoder[Any]] = {}
 
 
 def decode(data: bytes | None, kind: type[RecordT]) -> RecordT:
-    """The record of type `kind` in `data`. Raises BadRecord with the cause."""
+    """Decode a record of type `kind`. Raises BadRecord with the cause."""
     if not data:
         raise BadRecord("empty message (a tombstone)")
     decoder = _DECODERS.get(kind)

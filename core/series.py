@@ -1,4 +1,4 @@
-"""Series: the things whose mood is followed. A series is named "kind:key"."""
+"""Time series of news: names such as "topic:energy", the series of a score, and display names."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from core.taxonomy import topic_name
 
 MARKET = "market:all"
 ALERTING = ("topic", "company", "sector", "market", "language", "genre", "watchlist")
-"""The kinds of series that articles touch, and that may ring for what these say."""
+"""Kinds of series that articles belong to and that rules evaluate."""
 
 SOURCE = "source"
-"""The kind of series that no article touches: a source rings for its silence alone."""
+"""Kind of series of single sources, which only the outage detector evaluates."""
 
 _NAMES = {
     MARKET: ("Whole market", "全市场"),
@@ -40,7 +40,7 @@ _SECTORS = {
     "transport": ("Transport", "交通运输"),
     "utilities": ("Utilities", "公用事业"),
 }
-"""The sectors of ingest/companies/companies.toml; a company list of one's own may have others."""
+"""The sectors of ingest/companies/companies.toml; other company lists may have others."""
 _TITLES: dict[str, tuple[str, str]] = {}
 _COMPANIES: dict[str, tuple[str, str]] = {}
 
@@ -81,42 +81,42 @@ def source_series(name: str) -> str:
 
 
 def register_watchlist_names(titles: Mapping[str, tuple[str, str]]) -> None:
-    """From now on `series_name` knows these watchlists, key to (English, Chinese), and none but these. Called once, by tocsin/wiring."""
+    """Set the names of watchlists for `series_name`, key to (English, Chinese); replaces those set before."""
     known = dict(titles)
     _TITLES.clear()
     _TITLES.update(known)
 
 
-def know_companies(names: Mapping[str, tuple[str, str]]) -> None:
-    """Let `series_name` use these names of companies, key to (English, Chinese), and no others."""
+def register_company_names(names: Mapping[str, tuple[str, str]]) -> None:
+    """Set the names of companies for `series_name`, key to (English, Chinese); replaces those set before."""
     known = dict(names)
     _COMPANIES.clear()
     _COMPANIES.update(known)
 
 
 def company_name(key: str, language: str) -> str:
-    """The name of a company in `language`; "" where this process does not know it."""
+    """The name of a company in `language`; "" if it is not registered in this process."""
     english, chinese = _COMPANIES.get(key, ("", ""))
     return (chinese or english) if language == "zh" else (english or chinese)
 
 
 def kind_of(series: str) -> str:
-    """One of ALERTING, or SOURCE."""
+    """The kind of a series: one of ALERTING, or SOURCE."""
     return series.partition(":")[0]
 
 
 def key_of(series: str) -> str:
-    """The part after the kind."""
+    """The key of a series: the part after the kind."""
     return series.partition(":")[2]
 
 
 def is_series(name: str) -> bool:
-    """Whether this could be a series: one of ALERTING, a colon, and a key. That it was ever touched is not said."""
+    """Whether the text is a well-formed series name: a kind of ALERTING, a colon and a key. It may have no articles."""
     return kind_of(name) in ALERTING and 0 < len(key_of(name)) <= 64 and key_of(name).isprintable()
 
 
 def series_name(series: str, language: str = "en") -> str:
-    """The name of a series in `language`: of a topic, a watchlist, a company, "Whole market"; the key of what is not known by name."""
+    """The display name of a series in `language`; its key if it has no name."""
     kind, _, key = series.partition(":")
     if kind == "topic":
         return topic_name(key, language)
@@ -129,11 +129,11 @@ def series_name(series: str, language: str = "en") -> str:
 
 
 def facts(score: Score) -> Iterator[tuple[str, float, float, float]]:
-    """(series, p_negative, p_neutral, p_positive) for each series that the score touches.
+    """Yield (series, p_negative, p_neutral, p_positive) for each series that the score belongs to.
 
-    A company's own sentiment counts for the company and for its sector (the most negative one where a sector has several
-    companies in one article); the article's counts for its topics, its language, its genre and the market. What counts for a
-    watchlist was decided when it was matched (stream.watchlists.matcher).
+    The sentiment towards a company counts for the company and for its sector (the most negative one if several companies of a sector
+    are named). The sentiment of the article counts for the market, its language, its genre and its topics. The sentiment for
+    watchlists was determined when they were matched (stream.watchlists.matcher).
     """
     whole = (score.p_negative, score.p_neutral, score.p_positive)
     yield MARKET, *whole
@@ -154,5 +154,5 @@ def facts(score: Score) -> Iterator[tuple[str, float, float, float]]:
 
 
 def is_negative(p_negative: float, p_neutral: float, p_positive: float) -> bool:
-    """Whether a story counts as negative: negative is likelier than the two others together (docs/decisions.md)."""
+    """Whether a story counts as negative: negative is at least as likely as the two others together (docs/decisions.md)."""
     return p_negative >= p_neutral + p_positive

@@ -1,1 +1,1 @@
-"""ClickHouse: the client, the schema, and one module of SQL per subject."""
+"""The store in ClickHouse: clients, schema, and one module of SQL per subject."""

@@ -1,7 +1,7 @@
-"""The two ways to reach ClickHouse, behind one port: a server over native TCP, and chdb in this process.
+"""The two ClickHouse clients behind one protocol: a server over native TCP, and chdb in this process.
 
-The only door to clickhouse-driver and chdb. Values travel as parameters, written {name:Type} in the SQL; results are plain
-Python numbers, strings and lists, the same from both. Times are epoch seconds on the way in and out.
+Only this module imports clickhouse-driver and chdb. Values are passed as parameters, written {name:Type} in the SQL. Results are plain
+Python numbers, strings and lists, the same from both clients. Times are epoch seconds.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ Row = tuple[Any, ...]
 
 _DISK_FULL = {75, 243}
 RETRIABLE = frozenset({3, 107, 159, 164, 202, 203, 209, 210, 241, 242, 252, 285, 319, 425, 999} | _DISK_FULL)
-"""Error codes after which the same request may work: the list of ClickHouse's own Kafka connector (Utils.java), and a full disk,
-which is no row's fault: CANNOT_WRITE_TO_FILE_DESCRIPTOR is how old servers meet it, NOT_ENOUGH_SPACE how new ones do."""
+"""Error codes after which the same request may succeed: the list of ClickHouse's Kafka connector (Utils.java), and a full disk, which
+old servers report as CANNOT_WRITE_TO_FILE_DESCRIPTOR and new ones as NOT_ENOUGH_SPACE."""
 
 _PARAMETER = re.compile(r"\{(\w+):([^}]+)\}")
 
@@ -33,41 +33,41 @@ class ClickHouse(Protocol):
     """A connection to one database of one ClickHouse. Safe to use from several threads."""
 
     def query(self, sql: str, **parameters: Value) -> list[Row]:
-        """The rows of a SELECT. Raises StoreError, or StoreUnavailable when trying again may help."""
+        """The rows of a SELECT. Raises StoreError; StoreUnavailable if a retry may help."""
         ...
 
     def command(self, sql: str) -> None:
-        """Run a statement that has no rows and no values, such as CREATE. Raises as `query` does."""
+        """Run a statement without rows and parameters, such as CREATE. Raises as `query`."""
         ...
 
     def insert(self, table: str, columns: Mapping[str, Sequence[Any]]) -> None:
-        """Insert columns of equal length; nothing for length 0. When it returns, the rows are there. Raises as `query` does."""
+        """Insert columns of equal length; length 0 does nothing. The rows are stored when it returns. Raises as `query`."""
         ...
 
     def close(self) -> None:
-        """Release the connection; calling it twice is fine."""
+        """Release all connections; may be called twice."""
         ...
 
 
 def connect(address: str, data_dir: Path) -> ClickHouse:
-    """The client for a store address of the settings. Raises SettingsError, StoreError."""
+    """The client for the setting `store`. Raises SettingsError, StoreError."""
     if address == "embedded":
         return Embedded(data_dir / "store")
     return Server(address)
 
 
 class _Holder:
-    """Holds a thread's connection; when the thread goes, so does this, and its finaliser ends the connection."""
+    """The connection of a thread; collected with the thread, whereupon its finaliser closes the connection."""
 
     def __init__(self, connection: Any) -> None:
         self.connection = connection
 
 
 class _PerThread:
-    """One connection a thread, made when the thread first asks: neither client may be shared. It is ended when its thread goes."""
+    """One connection per thread, opened at first use and closed when the thread ends: neither client may be shared."""
 
-    def __init__(self, make: Callable[[], Any], end: Callable[[Any], None]) -> None:
-        self._make, self._end = make, end
+    def __init__(self, open_one: Callable[[], Any], close_one: Callable[[Any], None]) -> None:
+        self._open_one, self._close_one = open_one, close_one
         self._local = threading.local()
         self._finalisers: list[weakref.finalize[Any, _Holder]] = []
         self._lock = threading.Lock()
@@ -75,14 +75,14 @@ class _PerThread:
     def get(self) -> Any:
         holder = getattr(self._local, "holder", None)
         if holder is None:
-            holder = self._local.holder = _Holder(self._make())
-            finaliser = weakref.finalize(holder, self._end, holder.connection)
+            holder = self._local.holder = _Holder(self._open_one())
+            finaliser = weakref.finalize(holder, self._close_one, holder.connection)
             with self._lock:
                 self._finalisers = [known for known in self._finalisers if known.alive] + [finaliser]
         return holder.connection
 
     def close(self) -> None:
-        """End every connection; a thread that asks again gets a new one."""
+        """Close every connection; a later `get` opens a new one."""
         with self._lock:
             self._local = threading.local()
             for finaliser in self._finalisers:
@@ -93,8 +93,10 @@ class _PerThread:
 class Server:
     """A ClickHouse server over native TCP.
 
-    timeout_s: between two packets of an answer (a server that reads reports its progress ten times a second). With connect_timeout_s,
-        which an attempt may take too, at most half of stream.worker.retry.RetryPolicy's deadline: else a frozen server is asked only once
+    Args:
+        connect_timeout_s: timeout of a connection attempt
+        timeout_s: timeout between two packets of a response (a working server reports its progress ten times a second). Both
+            together must be at most half of the deadline of stream.worker.retry.RetryPolicy, or a hanging server gets no retry.
     """
 
     def __init__(self, address: str, *, connect_timeout_s: float = 5.0, timeout_s: float = 10.0) -> None:
@@ -123,7 +125,7 @@ class Server:
         self._clients = _PerThread(self._make_client, lambda client: client.disconnect())
         self._run(lambda client: client.execute(f"CREATE DATABASE IF NOT EXISTS {self.database}"))
         self.close()
-        self._options["database"] = self.database  # a client can only name it once it is there
+        self._options["database"] = self.database  # only possible once the database exists
 
     def _make_client(self) -> Any:
         from clickhouse_driver import Client
@@ -149,7 +151,7 @@ class Server:
             raise StoreError(f"ClickHouse at {self._place}: {_first_line(str(error)) or type(error).__name__}") from error
 
     def query(self, sql: str, **parameters: Value) -> list[Row]:
-        """As ClickHouse.query. The driver writes the values into the text with its own escaping: old servers know no parameters."""
+        """As ClickHouse.query. The driver escapes the values into the text, as old servers have no query parameters."""
         text = _PARAMETER.sub(r"%(\1)s", sql.replace("%", "%%"))
         values = {name: value if isinstance(value, str | int | float) else tuple(value) or ("",) for name, value in parameters.items()}
         if not values:
@@ -161,7 +163,7 @@ class Server:
         self._run(lambda client: client.execute(sql))
 
     def insert(self, table: str, columns: Mapping[str, Sequence[Any]]) -> None:
-        """As ClickHouse.insert. Types are checked on this side, so that a bad value never reaches the server as something else."""
+        """As ClickHouse.insert. The driver checks the types, so that no value is converted silently."""
         data = [list(values) for values in columns.values()]
         if not data or not data[0]:
             return
@@ -176,7 +178,7 @@ class Server:
 class Embedded:
     """chdb: ClickHouse in this process, on disk. One process owns a folder; its threads share this object.
 
-    Each thread has a session of its own: on a shared one the parameters of one query appear in another's.
+    Each thread has its own session, as concurrent queries on a shared session mix up their parameters.
     """
 
     database = "tocsin"
@@ -197,7 +199,7 @@ class Embedded:
             other = re.search(r"already initialized with path '([^']*)'", str(error))
             if other is not None:
                 raise StoreError(f"the embedded store in {folder} cannot be opened: this process has {other.group(1)} open") from error
-            raise StoreUnavailable(  # one that is just ending, perhaps: whoever starts us again should
+            raise StoreUnavailable(  # perhaps that process is just ending, and a restart succeeds
                 f"the embedded store in {folder} cannot be opened: is another tocsin running on it? "
                 "Stop that one, or choose another data_dir."
             ) from error
@@ -228,13 +230,13 @@ class Embedded:
         self._run(sql)
 
     def insert(self, table: str, columns: Mapping[str, Sequence[Any]]) -> None:
-        """As ClickHouse.insert. The rows travel as JSON after the statement: they are data, never SQL."""
+        """As ClickHouse.insert. The rows are passed as JSON after the statement, not as SQL."""
         names = list(columns)
         encode = msgspec.json.encode
         try:
             body = b"\n".join(encode(row) for row in zip(*columns.values(), strict=True)).decode()
         except (UnicodeEncodeError, ValueError) as error:
-            raise StoreError(f"rows for {table} cannot be written as JSON: {error}") from error
+            raise StoreError(f"rows for {table} cannot be encoded as JSON: {error}") from error
         if body:
             self._run(f"INSERT INTO {table} ({', '.join(names)}) FORMAT JSONCompactEachRow {body}")
 
@@ -244,7 +246,7 @@ class Embedded:
 
 
 def _parameter(value: Value) -> str:
-    """A value as chdb reads one: escaped as in a tab-separated file, an array in brackets with its strings quoted."""
+    """A parameter in chdb's format: escaped as in a tab-separated file, arrays in brackets with quoted strings."""
     if isinstance(value, str):
         return value.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r").replace("\0", "\\0")
     if isinstance(value, int | float):

@@ -1,9 +1,9 @@
-"""What people type into a search box, as patterns that a text has, or must not have. Pure.
+"""Translation of a search query into regular expressions.
 
-default bond        both, in any order, each at the beginning of a word: `default` is found in "defaults", `AI` is not in "said"
-"missed payment"    these words, whole, one after the other; “”, 「」 and 《》 are quotation marks too
--rumour -"no comment"   none of these
-债券违约             these characters, anywhere: Chinese has no spaces between words
+default bond        both terms in any order, each at the beginning of a word: `default` matches "defaults", `AI` does not match "paid"
+"missed payment"    the phrase of whole words; “”, 「」 and 《》 are quotation marks too
+-rumour -"no comment"   excluded terms
+债券违约             these characters anywhere, as Chinese has no spaces between words
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ _TERM = re.compile(r"""(?P<minus>[-−－]?)(?:["“”「」《》](?P<phrase>[
 _ASCII_WORD = re.compile(r"[A-Za-z0-9_]")
 
 
-class Wanted(NamedTuple):
-    """Patterns in RE2's syntax: a text has all of `all_of` and none of `none_of`.
+class SearchPatterns(NamedTuple):
+    """Patterns in RE2 syntax: a text matches all of `all_of` and none of `none_of`.
 
-    part: the longest of the words that such a text contains for sure, in any letter case; "" where there is none
+    Attributes:
+        part: the longest word that every matching text contains in some letter case; "" if there is none
     """
 
     all_of: tuple[str, ...] = ()
@@ -29,8 +30,8 @@ class Wanted(NamedTuple):
     part: str = ""
 
 
-def wanted(words: str) -> Wanted:
-    """The patterns of what was typed; what is beyond MAX_CHARS or MAX_TERMS is left out, and so is what says nothing."""
+def search_patterns(words: str) -> SearchPatterns:
+    """The patterns of a query. Text beyond MAX_CHARS, terms beyond MAX_TERMS and terms without letters or digits are ignored."""
     all_of: list[str] = []
     none_of: list[str] = []
     parts: list[str] = []
@@ -41,18 +42,19 @@ def wanted(words: str) -> Wanted:
             (none_of if term["minus"] else all_of).append(found)
             parts += [] if term["minus"] else filter(_has_plain_case, (phrase or term["word"]).split())
     part = max(parts, key=lambda word: len(word.encode()), default="")
-    return Wanted(tuple(dict.fromkeys(all_of)), tuple(dict.fromkeys(none_of)), part)
+    return SearchPatterns(tuple(dict.fromkeys(all_of)), tuple(dict.fromkeys(none_of)), part)
 
 
 def tidy(words: str) -> str:
-    """What was typed on one line, without controls and halves of characters, cut at MAX_CHARS."""
+    """The query on one line without control characters and lone surrogates, cut at MAX_CHARS."""
     return " ".join("".join(char if char.isprintable() else " " for char in words[: 2 * MAX_CHARS]).split())[:MAX_CHARS]
 
 
 def pattern(term: str, *, whole: bool) -> str:
-    """The pattern of one term, in any letter case; "" for a term without a letter, a digit or a sign that means something.
+    """The case-insensitive pattern of one term; "" for a term of ASCII punctuation only.
 
-    whole: its last word ends where the term does. Only letters that have no accents know where a word begins: RE2's \\b is ASCII.
+    Args:
+        whole: whether the last word must end with the term. Word boundaries work for ASCII letters only, as RE2's \\b does.
     """
     words = term.split()
     if not any(char.isalnum() or not char.isascii() for char in term):
@@ -63,9 +65,9 @@ def pattern(term: str, *, whole: bool) -> str:
 
 
 def _has_plain_case(word: str) -> bool:
-    """Whether everybody agrees which other letters its letters match: of ASCII (but for ſ and the Kelvin sign), and without capitals."""
+    """Whether all characters are ASCII or have no letter case, so that all implementations agree on case folding."""
     return all(char.isascii() or char.lower() == char == char.upper() for char in word)
 
 
 def _quoted(word: str) -> str:
-    return re.sub(r"[!-/:-@\[-^`{-~]", r"\\\g<0>", word)  # ASCII marks, and no others: RE2 refuses a backslash before 中
+    return re.sub(r"[!-/:-@\[-^`{-~]", r"\\\g<0>", word)  # only ASCII punctuation: RE2 rejects a backslash before 中

@@ -97,7 +97,8 @@ class AlertLifecycleTable:
         found: dict[str, datetime] = {}
         for some in chunks(alert_ids):
             rows = self._client.query(
-                "SELECT alert_id, toUInt32(max(at)) FROM alert_last_breach WHERE alert_id IN {ids:Array(String)} GROUP BY alert_id", ids=some
+                "SELECT alert_id, toUInt32(max(at)) FROM alert_last_breach WHERE alert_id IN {ids:Array(String)} GROUP BY alert_id",
+                ids=some,
             )
             found |= {row[0]: from_epoch(row[1]) for row in rows}
         return found

@@ -12,7 +12,7 @@ from core.chunks import chunks
 from core.records import OLDEST, CompanyScore, Score, Scored, WatchlistScore
 from storage.clickhouse import ClickHouse, Value
 from storage.tables.mentions import of_one, parameters_of
-from storage.timestamps import few_months, from_epoch, new_version, to_epoch
+from storage.timestamps import from_epoch, new_version, split_by_months, to_epoch
 
 FIRST_LOOK = timedelta(hours=1)
 
@@ -96,7 +96,7 @@ class ArticleTable:
 
         Identity goes in last: an article that is known is stored whole.
         """
-        for some in few_months(scored, lambda item: item.score.published_at):
+        for some in split_by_months(scored, lambda item: item.score.published_at):
             self._insert(some)
 
     def _insert(self, scored: Sequence[Scored]) -> None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from core.records import Score
 from core.series import ALERTING, MARKET, SOURCE, facts, is_negative, key_of, kind_of
 from storage.clickhouse import ClickHouse
-from storage.timestamps import few_months, from_epoch, new_version, to_epoch
+from storage.timestamps import from_epoch, new_version, split_by_months, to_epoch
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ class MentionTable:
 
     def insert(self, scores: Sequence[Score]) -> None:
         """Store each score's facts; the same ones again replace themselves. Raises StoreError."""
-        for some in few_months(scores, lambda score: score.published_at):
+        for some in split_by_months(scores, lambda score: score.published_at):
             self._insert(some)
 
     def _insert(self, scores: Sequence[Score]) -> None:

@@ -11,7 +11,7 @@ import msgspec
 
 from core.chunks import chunks
 from storage.clickhouse import ClickHouse, Value
-from storage.search_terms import wanted
+from storage.search_terms import search_patterns
 from storage.tables.articles import FIRST_LOOK, ArticleRow, article_of
 from storage.timestamps import from_epoch, to_epoch
 
@@ -96,7 +96,7 @@ def narrowed(criteria: Criteria) -> tuple[str, dict[str, Value]]:
 
     One word is looked for without a pattern, which takes a fifth of the time; most articles do not have it, and are done with.
     """
-    part = wanted(criteria.words).part
+    part = search_patterns(criteria.words).part
     if not part:
         return "1", {}
     find = "position" if part.lower() == part.upper() else "positionCaseInsensitiveUTF8"
@@ -109,7 +109,7 @@ def conditions(criteria: Criteria) -> tuple[str, dict[str, Value]]:
     values: dict[str, Value] = {name: getattr(criteria, name) for name in _PLAIN if getattr(criteria, name)}
     if criteria.sentiment:
         parts.append(f"({_SENTIMENTS.get(criteria.sentiment, '0')})")
-    all_of, none_of, _ = wanted(criteria.words)
+    all_of, none_of, _ = search_patterns(criteria.words)
     for number, pattern in enumerate((*all_of, *none_of)):
         values[f"word{number}"] = pattern
         parts.append(

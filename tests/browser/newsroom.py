@@ -97,7 +97,7 @@ _NAMES = {company.key: company for company in companies()}
 _SLUGS = {paper.name: paper.slug for paper in PAPERS}
 
 
-class Told(NamedTuple):
+class WrittenArticle(NamedTuple):
     """A scored article and the sentiment that its author had in mind."""
 
     scored: Scored
@@ -127,13 +127,13 @@ def published(now: datetime) -> Iterator[tuple[str, PublishedArticle]]:
         yield from ((f"{name} {each.story}", each) for each in articles if each.published_at < now - timedelta(seconds=20))
 
 
-def scored(now: datetime, names: Names) -> list[Told]:
+def scored(now: datetime, names: Names) -> list[WrittenArticle]:
     """Every article of `published` with a score, oldest first. names: of the models that scored it, by when they were champion"""
     first: dict[str, str] = {}
-    found: list[Told] = []
+    found: list[WrittenArticle] = []
     for story, each in sorted(published(now), key=lambda item: (item[1].published_at, item[1].url)):
-        told = _score(story, each, first, names, now)
-        found.append(Told(told, each.tone))
+        written = _score(story, each, first, names, now)
+        found.append(WrittenArticle(written, each.tone))
     return found
 
 
@@ -142,7 +142,8 @@ def _score(story: str, each: PublishedArticle, first: dict[str, str], names: Nam
     url = f"https://{_SLUGS[each.source]}.example{each.url}"
     id_ = article_id(url=url, source=each.source, guid=story, title=each.title, published_at=each.published_at)
     first.setdefault(story, id_)
-    p = _probabilities(each.tone, rng)
+    tone = rng.choice(("negative", "neutral", "positive")) if rng.random() < 0.12 else each.tone  # the model makes mistakes
+    p = _probabilities(tone, rng)
     topics = {each.topic: round(rng.uniform(0.72, 0.98), 3)}
     second = SECTOR_TOPICS.get(each.sector, "")
     if second and second not in topics:
@@ -190,7 +191,7 @@ def _score(story: str, each: PublishedArticle, first: dict[str, str], names: Nam
 
 
 def _probabilities(tone: str, rng: random.Random) -> tuple[float, float, float]:
-    """(negative, neutral, positive) of a model that is right in about nine of ten."""
+    """(negative, neutral, positive) of a confident prediction."""
     order = {"negative": (0, 1, 2), "neutral": (1, 2, 0), "positive": (2, 1, 0)}[tone]
     main = rng.betavariate(9, 1.6)
     second = (1 - main) * rng.uniform(0.55, 0.9)
@@ -207,8 +208,8 @@ def _surface(key: str, each: PublishedArticle, whole: str) -> str:
 
 def fill(store: Store, settings: Settings, now: datetime, password: str, names: Names) -> dict[str, str]:
     """Fill an empty store. Returns the ids that the pictured addresses name: `alert` and `article`."""
-    told = scored(now, names)
-    rows = [each.scored for each in told]
+    written = scored(now, names)
+    rows = [each.scored for each in written]
     for start in range(0, len(rows), 2_000):
         part = rows[start : start + 2_000]
         store.articles.insert(part)
@@ -218,7 +219,7 @@ def fill(store: Store, settings: Settings, now: datetime, password: str, names: 
     alerts = detect(store, settings, now)
     operate(store, now, names)
     work(store, alerts, now)
-    label(store, told, now)
+    label(store, written, now)
     administrate(store, now, password)
     shown = _shown(alerts)
     copied = next(item.id for item in shown.evidence if store.stories.copies(_story_of(rows, item.id), item.published_at)[1:])
@@ -250,10 +251,10 @@ def detect(store: Store, settings: Settings, now: datetime) -> list[Alert]:
     """The alerts that the detector raises on the last month, with their explanations, oldest first."""
     rule = SpikeRule.from_settings(settings)
     rule = dataclasses.replace(rule, series=("company:*", "sector:*", "topic:*", "watchlist:*"))
-    heard, begin, end = load_history(store, rule, now - MONTH, now + timedelta(minutes=1))
+    replay_data, begin, end = load_history(store, rule, now - MONTH, now + timedelta(minutes=1))
     reasons = Explainer(store)
     found = []
-    for moment in replay(heard, rule, begin, end):
+    for moment in replay(replay_data, rule, begin, end):
         found += [reasons.explain(alert, moment.decisions.get(alert.id)) for alert in moment.alerts]
     alerts = [msgspec.structs.replace(alert, severity=_severity(alert)) for alert in found]
     store.alerts.insert(alerts)
@@ -386,10 +387,10 @@ def _deliveries(alert: Alert, sent: datetime, number: int) -> list[Delivery]:
     return found
 
 
-def label(store: Store, told: Sequence[Told], now: datetime) -> None:
+def label(store: Store, written: Sequence[WrittenArticle], now: datetime) -> None:
     """The team's labels of the last weeks: they say what the author had in mind."""
     rng = random.Random(SEED)
-    recent = [each for each in told if each.scored.score.published_at > now - timedelta(days=20)]
+    recent = [each for each in written if each.scored.score.published_at > now - timedelta(days=20)]
     labels = [
         Label(
             id=each.scored.article.id,

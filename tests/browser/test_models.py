@@ -80,7 +80,7 @@ def test_an_admin_promotes_and_goes_back_and_is_asked_first(admin: Page, site: S
     admin.wait_for_text("#mo-message", f"Rolled back: {SECOND} is the champion.")
     admin.wait_for_text("#mo-champion", SECOND)
     found_text = [(each["actor"], each["action"], each["target"]) for each in site.send("audit")]
-    assert said[:2] == [("chief", "model rolled back", SECOND), ("chief", "model promoted", LOSER)]
+    assert found_text[:2] == [("chief", "model rolled back", SECOND), ("chief", "model promoted", LOSER)]
 
 
 def test_a_refresh_runs_in_the_background_and_its_result_is_shown(admin: Page, site: Site):

@@ -1,4 +1,4 @@
-"""`tocsin backtest` on a real archive file: scored once by the worker's pipeline, replayed as often as is asked."""
+"""`tocsin backtest` on a real archive file: classified once by the worker's pipeline, then replayed."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
 def test_an_archive_is_classified_once_and_its_crisis_alerts(settings: Path, capsys: pytest.CaptureFixture[str]):
     path = str(archive(settings))
     assert main(["backtest", path, "--json"]) == 0
-    *rang, summary = lines(capsys)
-    market = next(alert for alert in rang if alert["series"] == "market:all")
+    *alerts, summary = lines(capsys)
+    market = next(alert for alert in alerts if alert["series"] == "market:all")
     detected = datetime.fromisoformat(str(market["detected_at"]))
     assert CRISIS < detected <= CRISIS + timedelta(hours=1)
     assert isinstance(market["evidence"], list)
@@ -58,22 +58,22 @@ def test_an_archive_is_classified_once_and_its_crisis_alerts(settings: Path, cap
     assert 1 <= len(market["decisive_article_ids"]) < len(market["evidence"])
     assert market["decisive_count"] == len(market["decisive_article_ids"])
     assert set(market["decisive_article_ids"]) < set(market["evidence"])
-    assert summary["alerts"] == len(rang)
-    (silence,) = [alert for alert in rang if alert["measure"] == "outage"]
-    assert (silence["series"], summary["silences"]) == ("source:wire2", 1)
-    assert START + timedelta(days=22, hours=3) < datetime.fromisoformat(str(silence["detected_at"])) < START + timedelta(days=23)
+    assert summary["alerts"] == len(alerts)
+    (outage,) = [alert for alert in alerts if alert["measure"] == "outage"]
+    assert (outage["series"], summary["silences"]) == ("source:wire2", 1)
+    assert START + timedelta(days=22, hours=3) < datetime.fromisoformat(str(outage["detected_at"])) < START + timedelta(days=23)
     (folder,) = (settings / "data" / "backtests").iterdir()
     stamp = (folder / "scored.json").stat().st_mtime_ns
     assert main(["backtest", path, "--json", "--to", CRISIS.isoformat()]) == 0
     assert lines(capsys)[-1]["alerts"] == 0
     assert (folder / "scored.json").stat().st_mtime_ns == stamp, "the second run scored nothing"
     assert main(["backtest", path, "--from", "2026-09-20", "--false-per-week", "50"]) == 0
-    told = capsys.readouterr().out
-    assert "Whole market" in told and "wire2" in told and "1 of silence" in told
+    output = capsys.readouterr().out
+    assert "Whole market" in output and "wire2" in output and "1 outage alerts" in output
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ([], "name files to replay, or --store"),
         (["--store", "x.jsonl"], "not both"),
@@ -83,6 +83,6 @@ def test_an_archive_is_classified_once_and_its_crisis_alerts(settings: Path, cap
         (["--store", "--from", "yesterday"], "--from yesterday: not a time"),
     ],
 )
-def test_errors_are_reported(arguments: list[str], said: str, settings: Path, capsys: pytest.CaptureFixture[str]):
+def test_errors_are_reported(arguments: list[str], message: str, settings: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["backtest", *arguments]) == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""`tocsin alerts`: people list alerts, take them, silence them and say when they are over; in this process, with a real store."""
+"""`tocsin alerts` in this process, with a real store."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ def store(clickhouse_server: ClickHouseServer, tmp_path: Path, monkeypatch: pyte
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0) -> str:
     assert main(["alerts", *arguments]) == status
-    told = capsys.readouterr()
-    return told.err if status else told.out
+    output = capsys.readouterr()
+    return output.err if status else output.out
 
 
 def rows(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str, Any]]:
@@ -123,16 +123,16 @@ def test_an_alert_is_shown_with_deliveries_and_suppressions(store: Store, capsys
     store.alert_lifecycle.suppress(
         [SuppressedDelivery(alert_id=ONE.id, endpoint="夜班", cause="silence", owner="s", at=NOW, until=None, text="silenced by 王芳: x")]
     )
-    told = run(capsys, "show", A)
-    assert "HTTP 503" in told
-    assert "夜班" in told and "silenced by 王芳: x" in told
-    assert "spoken for by the alert on market:all" in told
-    assert "债券违约 [bold]x[/bold]" in told
-    assert "\x1b" not in told and "\u202e" not in told
-    assert "would not have rung without 1 of its 900 stories (*)" in told
-    assert [line[:2] for line in told.splitlines() if "wire: " in line] == ["* ", "  "]
-    assert "words of the 300 most negative stories: 违约 (8), default (3)" in told and "600519.SH (2)" in told
-    assert "first told by 新浪" in told and "holds more than the 900" in told
+    output = run(capsys, "show", A)
+    assert "HTTP 503" in output
+    assert "夜班" in output and "silenced by 王芳: x" in output
+    assert "inhibited by the alert on market:all" in output
+    assert "债券违约 [bold]x[/bold]" in output
+    assert "\x1b" not in output and "\u202e" not in output
+    assert "no alert without 1 of its 900 stories (*)" in output
+    assert [line[:2] for line in output.splitlines() if "wire: " in line] == ["* ", "  "]
+    assert "words of the 300 most negative stories: 违约 (8), default (3)" in output and "600519.SH (2)" in output
+    assert "first source: 新浪" in output and "more than the 900 stories" in output
     (row,) = rows(capsys, "show", A)
     assert (row["why"]["decisive_article_ids"], row["why"]["words"][0]["word"]) == (["e"], "违约")
     assert (row["deliveries"][0]["status"], row["suppressed_deliveries"][0]["cause"], row["inhibited"]["series"]) == (503, "silence", "market:all")
@@ -142,8 +142,8 @@ def test_an_alert_is_shown_with_its_group(store: Store, capsys: pytest.CaptureFi
     group = AlertGroup(id="0f" * 16, endpoint="desk", key="", at=NOW, firing=(ONE.id, TWO.id), new_alerts=(ONE.id, TWO.id))
     store.alert_groups.keep([group])
     store.alerts.log([Delivery(alert_id=group.subject, endpoint="desk", attempt=1, sent_at=NOW, status=204)])
-    told = " ".join(run(capsys, "show", A).split())
-    assert "taken (HTTP 204), in group 0f0f0f0f0f of 2" in told
+    output = " ".join(run(capsys, "show", A).split())
+    assert "delivered (HTTP 204), in group 0f0f0f0f0f of 2" in output
     (row,) = rows(capsys, "show", A)
     assert (row["groups"][0]["firing"], row["deliveries"][0]["alert_id"]) == ([ONE.id, TWO.id], group.subject)
 
@@ -153,9 +153,9 @@ def test_a_silence_is_created_listed_and_ended(store: Store, capsys: pytest.Capt
     (made,) = rows(capsys, *command)
     assert datetime.fromisoformat(made["ends_at"]) - datetime.fromisoformat(made["starts_at"]) >= timedelta(minutes=14)
     assert main(["alerts", "list"]) == 0
-    told = capsys.readouterr()
-    assert "of 王芳 ends at" in told.err
-    assert "silenced by 王芳 until" in told.out and "spoken for by market:all" in told.out
+    output = capsys.readouterr()
+    assert "of 王芳 ends at" in output.err
+    assert "silenced by 王芳 until" in output.out and "inhibited by market:all" in output.out
     table = run(capsys, "silences")
     assert "王芳" in table and "系统维护" in table and "ends in 14 min" in table
     run(capsys, "unsilence", made["id"][:6], "--who", "bob")
@@ -167,7 +167,7 @@ def test_a_silence_is_created_listed_and_ended(store: Store, capsys: pytest.Capt
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (["ack", "ffffffff"], "there is no such alert"),
         (["ack", "f"], "4 characters"),
@@ -183,9 +183,9 @@ def test_a_silence_is_created_listed_and_ended(store: Store, capsys: pytest.Capt
     ],
 )
 def test_an_error_is_reported_and_changes_nothing(
-    store: Store, capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
+    store: Store, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ):
-    assert says in run(capsys, *arguments, status=2)
+    assert message in run(capsys, *arguments, status=2)
     assert store.alert_lifecycle.events([ONE.id]) == []
     assert store.silences.all() == []
 

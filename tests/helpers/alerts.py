@@ -27,7 +27,7 @@ def sample_alert(title: str = MARKUP_TITLE, n: int = 2, **fields: Any) -> Alert:
         "rule": "default", "series": "topic:energy", "window_start": NOON, "window_s": 900, "detected_at": NOON + timedelta(minutes=8),
         "severity": "warning", "observed": 12, "expected": 0.3, "surprise": 8.1, "total": 15, "sources": 4, "evidence": evidence,
     }  # fmt: skip
-    return Alert(id=alert_id("r", "topic:energy", NOON), **(defaults | fields))
+    return Alert(**({"id": alert_id("r", "topic:energy", NOON)} | defaults | fields))
 
 
 def sample_explanation(words: int = 2, **fields: Any) -> Why:
@@ -45,3 +45,9 @@ def sample_explanation(words: int = 2, **fields: Any) -> Why:
 def format_options(language: Language = "en", **fields: Any) -> FormatOptions:
     """Options of an endpoint called "risk"."""
     return FormatOptions("risk", language, sender="Tocsin <a@b.example>", recipients=("风控 <c@d.example>",), **fields)
+
+
+def topic_alert(name: str = "energy", at: datetime = NOON) -> Alert:
+    """An alert on topic:NAME, detected at this time, without articles."""
+    series = f"topic:{name}"
+    return sample_alert(id=alert_id("r", series, at), rule="r", series=series, window_start=at, detected_at=at, evidence=())

@@ -1,4 +1,4 @@
-"""What the tests of the worker share: a webhook receiver, topics with messages in them, and the worker as a process."""
+"""Topics with messages, and the worker as a process."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.helpers.worker_program import Plan
 
 
 class Installation:
-    """Topics of their own on a broker, a data folder and a consumer group."""
+    """Topics on a broker, a data folder and a consumer group, used by one test only."""
 
     def __init__(self, bootstrap: str, folder: Path, partitions: int = 2, *, topics: bool = True) -> None:
         prefix = f"t{uuid.uuid4().hex[:8]}."
@@ -39,7 +39,7 @@ class Installation:
             admin.close()
 
     def committed(self) -> int:
-        """The sum of the group's committed offsets of `articles`."""
+        """Sum of the committed offsets of `articles`."""
         return sum(committed_offsets(self.plan.broker, self.plan.group, self.names.articles).values())
 
     def until_read(self, *workers: Worker, topics: Sequence[str] = (), timeout_s: float = 90.0) -> None:
@@ -73,30 +73,30 @@ class Installation:
 
 
 class Worker(Program):
-    """The worker program as a process, and what is waited for in its log."""
+    """The worker program as a process; methods wait for lines of its log."""
 
     def __init__(self, plan: Plan) -> None:
         super().__init__("tests.helpers.worker_program", plan)
 
     def until(self, done: Callable[[list[dict[str, Any]]], bool], timeout_s: float = 60.0) -> None:
-        """Wait until its log fulfils `done`."""
+        """Wait until `done` holds for its log."""
         with self._log_changed:
             if not self._log_changed.wait_for(lambda: done(self.log) or self._log_closed, timeout_s):
-                self._late(timeout_s, "what its log is to say")
+                self._late(timeout_s, "the expected log lines")
             assert done(self.log), f"exit {self._process.poll()}; {self.errors[-30:]} {self.log[-10:]}"
 
     def until_sum(self, event: str, field: str, at_least: int, timeout_s: float = 60.0) -> None:
-        """Wait until the log lines called `event` have counted so many of `field`."""
+        """Wait until `field` of all log lines with this event adds up to `at_least`."""
         self.until(lambda log: sum(line.get(field, 0) for line in log if line["event"] == event) >= at_least, timeout_s)
 
     def until_more(self, event: str, timeout_s: float) -> None:
-        """Wait until its log has another line called `event`, or the time is over."""
+        """Wait for another log line with this event, or for the timeout."""
         with self._log_changed:
             seen = sum(line["event"] == event for line in self.log)
             self._log_changed.wait_for(lambda: self._log_closed or sum(line["event"] == event for line in self.log) > seen, timeout_s)
 
     def until_idle(self, articles: int, timeout_s: float = 60.0) -> None:
-        """Wait until so many messages of `articles` were worked on, and all that came of them too."""
+        """Wait until so many messages of `articles`, and all that follows from them, are processed."""
 
         def total(log: list[dict[str, Any]], event: str, field: str) -> int:
             return sum(int(line.get(field, 0)) for line in log if line["event"] == event)
@@ -108,11 +108,11 @@ class Worker(Program):
         self.until(idle, timeout_s)
 
     def until_event(self, event: str, count: int = 1, timeout_s: float = 60.0) -> None:
-        """Wait until its log has so many lines called `event`."""
+        """Wait until its log has `count` lines with this event."""
         self.until(lambda log: sum(line["event"] == event for line in log) >= count, timeout_s)
 
     def stop(self, timeout_s: float = 30.0) -> dict[str, Any]:
-        """SIGTERM; what is in the store at the end."""
+        """Sends SIGTERM; returns the contents of the store at the end."""
         began = time.monotonic()
         self.terminate()
         code = self.wait(timeout_s)
@@ -124,7 +124,7 @@ class Worker(Program):
 def article(
     name: str, *, bad: bool = False, minutes_ago: float = 1.0, source: str = "wire", bands: Sequence[int] = (), **more: Any
 ) -> Article:
-    """An article in Chinese or English, by the parity of its name's hash; `bad` news are negative to any classifier that can read."""
+    """An article in Chinese or English, by the parity of the hash of its name. bad: clearly negative for any classifier"""
     moment = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=minutes_ago)
     chinese = int(sha(name)[0], 16) % 2 == 0
     title = (

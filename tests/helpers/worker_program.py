@@ -1,8 +1,8 @@
-"""A worker as its own process, for tests that kill it: `python -m tests.helpers.worker_program PLAN_AS_JSON`.
+"""A worker as a process of its own, for tests that kill it: `python -m tests.helpers.worker_program PLAN_AS_JSON`.
 
-It prints "ready" when it has its partitions, and one JSON line of what is in the store when it has stopped. Faults are put in
-here, never in the product: `hang_after` stops the process for ever at a point that a test names, so that it can be killed there.
-Its log says "slow" when a batch begins to take `slow_s`, and "waits" each time that the store is to be asked again.
+It prints "ready" when partitions are assigned, and one JSON line with the contents of the store after it has stopped. Faults are injected
+here, never in the product: with `hang_after` the process hangs at a point that the test names, so that it can be killed there. It logs
+"batch_delayed" when a batch begins to take `slow_s`, and "store_retry" before each retry of the store.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     block_loop: bool = False
     dead_letter_max_ratio: float = 1.0
     session_timeout_s: float = 6.0
-    leave_s: float = watchdogs.LEAVE_S
+    leave_s: float = watchdogs.COMMIT_TIMEOUT_S
     rebalance_timeout_s: float = app.REBALANCE_TIMEOUT_S
     stop_s: float = 30.0
     topics_s: float = 15.0
@@ -70,7 +70,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Poisonable(KeywordClassifier):
-    """Fails on any article whose text says poison."""
+    """Fails on any article whose text contains "poison"."""
 
     def classify(self, documents: Sequence[Document]) -> list[Prediction]:
         if any("poison" in document.text for document in documents):
@@ -79,13 +79,13 @@ class Poisonable(KeywordClassifier):
 
 
 def hang() -> None:
-    """Say so, and never come back."""
+    """Prints "hanging" and never returns."""
     print("hanging", flush=True)
     time.sleep(3600)
 
 
 def faulty(store: Store, plan: Plan) -> None:
-    """Make the store fail as the plan says."""
+    """Makes the store fail as planned."""
     articles, mentions, alerts = store.articles, store.mentions, store.alerts
     add_articles, add_mentions, remember, add_alerts = articles.insert, mentions.insert, articles.remember, alerts.insert
 
@@ -120,7 +120,7 @@ def faulty(store: Store, plan: Plan) -> None:
         nonlocal left
         if scored and left:
             left -= 1
-            _log.info("slow")
+            _log.info("batch_delayed")
             time.sleep(plan.slow_s)
         add_articles(scored)
 
@@ -141,7 +141,7 @@ def faulty(store: Store, plan: Plan) -> None:
 
 
 def spoil_commits(how: str, once: asyncio.Event) -> None:
-    """From then on every commit fails, as when the group is rebalancing, or never ends, as when Faust's threads wait for each other."""
+    """From `once` on, commits fail, as during a rebalance, or never return, as when Faust's threads deadlock."""
     commit = AIOKafkaConsumer.commit
 
     async def spoiled(self: AIOKafkaConsumer, offsets: Any = None) -> None:
@@ -154,13 +154,13 @@ def spoil_commits(how: str, once: asyncio.Event) -> None:
     AIOKafkaConsumer.commit = spoiled
 
 
-def said_sleep(seconds: float) -> None:
-    _log.info("waits")
+def logged_sleep(seconds: float) -> None:
+    _log.info("store_retry")
     time.sleep(seconds)
 
 
 def contents(store: Store) -> dict[str, Any]:
-    """What a test wants to know of the store."""
+    """The contents of the store that tests compare."""
     alerts = store.alerts.latest(1000)
     rows = store.client.query("SELECT id, story FROM article_keys FINAL")
     mentions_doubled = store.client.query("SELECT count() - uniqExact((series, id)) FROM mentions FINAL")[0][0]
@@ -170,7 +170,9 @@ def contents(store: Store) -> dict[str, Any]:
         "ids": sorted(row[0] for row in rows),
         "alerts": [json.loads(msgspec.json.encode(alert)) for alert in alerts],
         "deliveries": [json.loads(msgspec.json.encode(d)) for d in store.alerts.deliveries([alert.id for alert in alerts])],
-        "dead": sorted((letter.stage, letter.reason, letter.value.decode("utf-8", "replace")) for letter in store.dead_letters.latest(1000)),
+        "dead": sorted(
+            (letter.stage, letter.reason, letter.value.decode("utf-8", "replace")) for letter in store.dead_letters.latest(1000)
+        ),
     }
 
 
@@ -209,7 +211,7 @@ def main() -> None:
     plan = msgspec.json.decode(sys.argv[1], type=Plan)
     log.configure("json", "info")
     app.REBALANCE_TIMEOUT_S = plan.rebalance_timeout_s
-    watchdogs.LEAVE_S = plan.leave_s
+    watchdogs.COMMIT_TIMEOUT_S = plan.leave_s
     folder = Path(plan.data_dir)
     if plan.store == "embedded":
         store = open_store("embedded", folder)
@@ -218,10 +220,12 @@ def main() -> None:
     store.migrate()
     faulty(store, plan)
     rule = SpikeRule(warmup_s=plan.warmup_s, false_per_week=100.0)
-    retry = RetryPolicy(deadline_s=plan.patience_s, sleep=said_sleep)
-    flood = load_circuit_breaker(plan.dead_letter_max_ratio, store, datetime.now(UTC))
-    every = SuppressionPolicy(rules=())  # no alert speaks for another: each is delivered, so that each can be missed
-    pipeline = Pipeline(Poisonable(), store, rule, Webhooks(plan.webhooks), retry=retry, flood=flood, muting=every)
+    retry = RetryPolicy(deadline_s=plan.patience_s, sleep=logged_sleep)
+    circuit_breaker = load_circuit_breaker(plan.dead_letter_max_ratio, store, datetime.now(UTC))
+    no_inhibition = SuppressionPolicy(inhibition_rules=())  # so that every alert is delivered
+    pipeline = Pipeline(
+        Poisonable(), store, rule, Webhooks(plan.webhooks), retry=retry, circuit_breaker=circuit_breaker, suppression=no_inhibition
+    )
     asyncio.run(_run(plan, pipeline))
     pipeline.close()
     print(json.dumps(contents(store), ensure_ascii=False), flush=True)

@@ -19,7 +19,7 @@ from tocsin.runtime import wiring
 if TYPE_CHECKING:
     from ingest.companies.gazetteer import Gazetteer
     from models.inference.classifier import Classifier
-    from models.inference.explain import Explanation
+    from models.inference.explain import PredictionExplanation
 
 
 @click.command(
@@ -160,7 +160,7 @@ def explain(ctx: click.Context, text: str, company: str, head: str, label: str |
     results.print(highlighted(found), soft_wrap=True)
 
 
-def highlighted(found: Explanation) -> Text:
+def highlighted(found: PredictionExplanation) -> Text:
     """The text with its words marked: green and + for the class, red and - against it, doubled for strong ones.
 
     The signs carry the same information as the colours.

@@ -38,9 +38,12 @@ def test_a_lock_that_is_held_is_refused_and_released_when_its_holder_is_killed(t
     finally:
         holder.kill()
         holder.communicate()
-    with locked_or_raise(path, ValueError("held by another")), pytest.raises(ValueError, match="held"):
-        with locked_or_raise(path, ValueError("held")):
-            pass
+    with (
+        locked_or_raise(path, ValueError("held by another")),
+        pytest.raises(ValueError, match="held"),
+        locked_or_raise(path, ValueError("held")),
+    ):
+        pass
     with locked_or_raise(path, ValueError("released after the block")):
         pass
 

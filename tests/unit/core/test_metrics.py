@@ -1,4 +1,4 @@
-"""The little server of metrics and health."""
+"""The HTTP server of metrics and health."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from tocsin.runtime.embedded_broker import free_port
 RESET = struct.pack("ii", 1, 0)
 
 
-def test_health_says_what_is_wrong():
-    wrong = [""]
+def test_healthz_returns_the_reason_why_the_process_is_unhealthy():
+    reason = [""]
     port = free_port()
-    with metrics.served("127.0.0.1", port, lambda: wrong[0]):
+    with metrics.served("127.0.0.1", port, lambda: reason[0]):
         assert get(port, "/healthz") == (200, b"ok")
-        wrong[0] = "存储没有应答"
+        reason[0] = "存储没有应答"
         assert get(port, "/healthz") == (503, "存储没有应答".encode())
         assert get(port, "/elsewhere")[0] == 404
-        assert b"tocsin_alert_bar" in get(port, "/metrics")[1]
+        assert b"tocsin_alert_threshold" in get(port, "/metrics")[1]
         with pytest.raises(SettingsError, match=f"metrics_port {port}"), metrics.served("127.0.0.1", port, str):
             pass
 
 
-def test_a_check_that_hangs_up_before_its_answer_is_no_news(capfd: pytest.CaptureFixture[str]):
+def test_a_client_that_disconnects_before_the_response_is_not_logged(capfd: pytest.CaptureFixture[str]):
     asked, gone = threading.Event(), threading.Event()
     at_work: list[threading.Thread] = []
 

@@ -1,4 +1,4 @@
-"""What is true of every message, whatever its bytes: it is a record that the store can hold, or it is refused with a reason."""
+"""Properties of all messages: each is a record that the store can hold, or is rejected with a reason."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ Record = Article | Score | Alert
 records: st.SearchStrategy[Record] = st.one_of(articles, scores, alerts)
 
 COUNTS = ("observed", "total", "sources", "window_s", "stories", "decisive_count", "read", "negative", "step_s")
-HOLDS = {"lsh_bands": 2**63 - 1} | dict.fromkeys(COUNTS, 2**32 - 1)
-"""What a column of the store holds, at most."""
+MAX_VALUES = {"lsh_bands": 2**63 - 1} | dict.fromkeys(COUNTS, 2**32 - 1)
+"""Maximum of each column of the store."""
 
 
 def values(node: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Each value of a record with the name of its field, however deep, those left out that are not known."""
+    """Each value of a record at any depth with the name of its field, without None."""
     if isinstance(node, msgspec.Struct):
         for field in node.__struct_fields__:
             yield from values(getattr(node, field), field)
@@ -44,7 +44,7 @@ def values(node: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def check(data: bytes, kind: type[Any]) -> Any:
-    """The record, which the store can hold; None where it is refused with a reason."""
+    """The record, checked against the bounds of the store; None if it is rejected with a reason."""
     try:
         record = decode(data, kind)
     except BadRecord as error:
@@ -59,20 +59,20 @@ def check(data: bytes, kind: type[Any]) -> Any:
         elif isinstance(value, float):
             assert math.isfinite(value), name
         elif isinstance(value, int):
-            assert 0 <= value <= HOLDS.get(name, 1), name
+            assert 0 <= value <= MAX_VALUES.get(name, 1), name
         elif value is not None:
             value.encode("utf-8")
     return record
 
 
 def as_json(value: Any) -> bytes:
-    """As Python's own json writes it, NaN and lone surrogates too."""
+    """Encoded by the standard library, which permits NaN and lone surrogates."""
     return json.dumps(value).encode()
 
 
 @examples(60)
 @given(records)
-def test_what_is_sent_arrives_as_it_was(record: Record):
+def test_encoded_records_decode_unchanged(record: Record):
     data = encode(record)
     assert check(data, type(record)) == record
     assert check(json.dumps(json.loads(data)).encode(), type(record)) == record
@@ -102,8 +102,8 @@ def test_a_record_with_one_wrong_value_is_refused_or_can_be_stored(record: Recor
 @given(records, st.data())
 def test_a_field_that_is_missing_is_named_and_one_too_many_is_no_harm(record: Record, data: st.DataObject):
     plain = msgspec.to_builtins(record)
-    wanted = [field.name for field in msgspec.structs.fields(record) if field.required]
-    missing = data.draw(st.sampled_from(wanted))
+    search_patterns = [field.name for field in msgspec.structs.fields(record) if field.required]
+    missing = data.draw(st.sampled_from(search_patterns))
     with pytest.raises(BadRecord, match=f"`{missing}`"):
         decode(msgspec.json.encode({name: value for name, value in plain.items() if name != missing}), type(record))
     assert decode(msgspec.json.encode(plain | {"of a later version": [1]}), type(record)) == record

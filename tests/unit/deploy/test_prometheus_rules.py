@@ -19,7 +19,7 @@ RULES = Path(__file__).resolve().parents[3] / "deploy" / "prometheus.rules.yml"
 
 def names() -> set[str]:
     """Every sample that our metrics expose."""
-    assert core.metrics.DEAD
+    assert core.metrics.DEAD_LETTERS
     found = set()
     for family in REGISTRY.collect():
         if family.name.startswith("tocsin_"):
@@ -32,7 +32,7 @@ def test_the_alarms_ask_for_metrics_that_exist():
     rules = [rule for group in groups for rule in group["rules"]]
     assert {rule["labels"]["severity"] for rule in rules} == {"critical", "warning"}
     asked = {name for rule in rules for name in re.findall(r"tocsin_\w+", rule["expr"])}
-    assert "tocsin_missed_total" in asked
+    assert "tocsin_lost_messages_total" in asked
     assert asked <= names()
     assert all(rule["annotations"]["summary"] for rule in rules)
 

@@ -12,9 +12,20 @@ from hypothesis import strategies as st
 
 from core.errors import UserError
 from core.records import Alert, Severity, alert_id
-from domain.alert_lifecycle import TOCSIN, AlertEvent, AlertLifecycle, Silence, due_to_resolve, event, inhibitions, inhibitor, lifecycle_of, silence
+from domain.alert_lifecycle import (
+    TOCSIN,
+    AlertEvent,
+    AlertLifecycle,
+    Silence,
+    due_to_resolve,
+    event,
+    inhibitions,
+    inhibitor,
+    lifecycle_of,
+    silence,
+)
 from domain.alert_lifecycle.events import MAX_TEXT_CHARS
-from domain.alert_lifecycle.silences import ending_soon, matches, active_silences
+from domain.alert_lifecycle.silences import active_silences, ending_soon, matches
 from tests.helpers.strategies import examples
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)

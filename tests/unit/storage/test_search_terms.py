@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.search_terms import MAX_CHARS, MAX_TERMS, tidy, wanted
+from storage.search_terms import MAX_CHARS, MAX_TERMS, tidy, search_patterns
 
 
 def found(words: str, text: str) -> bool:
-    all_of, none_of, _ = wanted(words)
+    all_of, none_of, _ = search_patterns(words)
     return all(re.search(pattern, text, re.ASCII) for pattern in all_of) and not any(
         re.search(pattern, text, re.ASCII) for pattern in none_of
     )
@@ -60,12 +60,12 @@ def test_words_phrases_and_what_must_not_be_there(words: str, text: str, expecte
     ],
 )
 def test_what_a_text_contains_for_sure(words: str, part: str):
-    assert wanted(words).part == part
+    assert search_patterns(words).part == part
 
 
 def test_a_search_is_bounded():
-    assert wanted("a " * 500) == (("(?i:\\ba)",), (), "a")
-    all_of, none_of, _ = wanted(" ".join(f"w{n}" for n in range(99)))
+    assert search_patterns("a " * 500) == (("(?i:\\ba)",), (), "a")
+    all_of, none_of, _ = search_patterns(" ".join(f"w{n}" for n in range(99)))
     assert len(all_of) + len(none_of) == MAX_TERMS
     assert len(tidy("x" * 10_000)) == MAX_CHARS
     assert tidy("a\x00b\nc\u202ed\ud800e") == "a b c d e"
@@ -73,7 +73,7 @@ def test_a_search_is_bounded():
 
 @given(st.text(max_size=300))
 def test_whatever_is_typed_makes_patterns_that_compile_and_take_little_time(words: str):
-    for pattern in (*wanted(words).all_of, *wanted(words).none_of):
+    for pattern in (*search_patterns(words).all_of, *search_patterns(words).none_of):
         re.compile(pattern).search("a" * 5_000)
 
 

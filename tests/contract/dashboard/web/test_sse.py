@@ -77,9 +77,9 @@ class Deployment:
     """A dashboard over a store whose queries are recorded."""
 
     def __init__(self, store: Store, **settings: Any) -> None:
-        self.far_side = RecordingClickHouse(store.client)
+        self.recorder = RecordingClickHouse(store.client)
         self.clock = ManualClock()  # of the cache; changes are detected by the wall clock
-        self.app = create_app(Store(self.far_side), Settings(**settings), cache=Cache(self.clock))
+        self.app = create_app(Store(self.recorder), Settings(**settings), cache=Cache(self.clock))
         self.feed = self.app.server.extensions[CHANGE_FEED]
         self.feed.poll_s = 0.05
 
@@ -92,7 +92,7 @@ class Deployment:
         return dict(self.feed.wait(-1, 0)[1].versions)
 
     def polls(self) -> int:
-        return sum(1 for sql in self.far_side.queries if "max_block_number" in sql)
+        return sum(1 for sql in self.recorder.queries if "max_block_number" in sql)
 
     def pass_time(self, seconds: float) -> None:
         """Let cached values expire, and wait for two more polls."""
@@ -193,10 +193,10 @@ def cost(store: Store, viewers: Sequence[tuple[str, str]], tag: str) -> tuple[in
             until(lambda: all(each.shown == deployment.versions() for each in open_pages), "every page shows the last versions", 300)
 
         caught_up()
-        before, requests = deployment.far_side.reads(), sum(each.requests for each in open_pages)
+        before, requests = deployment.recorder.reads(), sum(each.requests for each in open_pages)
         for number in (1, 2):
             deployment.pass_time(60)
-            with deployment.far_side.between_polls:  # an article is stored in two steps, which must count as one change for all
+            with deployment.recorder.between_polls:  # an article is stored in two steps, which must count as one change for all
                 if number == 2:
                     add_alert(store, f"{tag}{number}")
                 else:
@@ -204,11 +204,11 @@ def cost(store: Store, viewers: Sequence[tuple[str, str]], tag: str) -> tuple[in
             deployment.pass_time(0)
             until(lambda: not deployment.feed._unpublished, "the change is published", 300)
             caught_up()
-        total = deployment.far_side.reads() - before, sum(each.requests for each in open_pages) - requests
+        total = deployment.recorder.reads() - before, sum(each.requests for each in open_pages) - requests
         began = time.monotonic()
         deployment.pass_time(0)
         until(lambda: time.monotonic() - began > 0.5, "half a second without changes", 300)
-        assert deployment.far_side.reads() - before == total[0], "nothing is read while nothing changes"
+        assert deployment.recorder.reads() - before == total[0], "nothing is read while nothing changes"
         deployment.feed.close()
         for each in open_pages:
             each.close()

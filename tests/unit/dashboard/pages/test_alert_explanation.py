@@ -31,7 +31,7 @@ WHY = Why(
 def alert(why: Why | None = WHY) -> Alert:
     return Alert(
         id="a" * 32, rule="spike", series="topic:energy", window_start=NOON, window_s=900, detected_at=NOON, severity="critical", observed=7,
-       
+
         expected=0.84, surprise=6, total=9, sources=3, why=why,
     )  # fmt: skip
 

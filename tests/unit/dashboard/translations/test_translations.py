@@ -1,4 +1,4 @@
-"""Words, links and views: every label in both languages, nothing from the web that acts, nothing from an address that breaks."""
+"""Texts, formats, links and views: complete in both languages, and safe with any input from the web or an address."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_each_text_exists_in_both_languages_with_the_same_placeholders(key: str)
 
 def test_each_label_stands_in_one_module():
     modules = [importlib.import_module(f"dashboard.translations.{found.name}") for found in pkgutil.iter_modules(table.__path__)]
-    assert sum(len(getattr(module, "WORDS", {})) for module in modules) == len(LABELS)
+    assert sum(len(getattr(module, "TEXTS", {})) for module in modules) == len(LABELS)
 
 
 def test_no_two_parts_of_the_pages_have_one_id():
@@ -79,6 +79,42 @@ def test_every_label_that_the_pages_ask_for_exists():
     assert asked <= set(LABELS)
 
 
+def test_every_text_gets_all_of_its_placeholders():
+    """A missing placeholder would raise when the text is shown."""
+    checked = 0
+    for path in (Path(__file__).parents[4] / "dashboard").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call) or any(keyword.arg is None for keyword in node.keywords):
+                continue
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            keys = [arg.value for arg in node.args if isinstance(arg, ast.Constant) and arg.value in LABELS]
+            if name in ("text", "words") and keys:
+                assert fields(LABELS[keys[0]][0]) == {keyword.arg for keyword in node.keywords}, f"{path.name}:{node.lineno}"
+                checked += 1
+    assert checked > 200
+
+
+def test_quantities_are_formatted_in_both_languages():
+    assert [i18n.width(900, "en"), i18n.width(10_800, "en")] == ["15 min", "3 hr"]
+    assert [i18n.width(900, "zh"), i18n.width(10_800, "zh")] == ["15分钟", "3小时"]
+    assert [i18n.duration(seconds, "en") for seconds in (0.42, 57.4, 720, 12_600)] == ["0.4 sec", "57 sec", "12 min", "3.5 hr"]
+    assert [i18n.duration(seconds, "zh") for seconds in (0.42, 57.4, 720, 12_600)] == ["0.4秒", "57秒", "12分钟", "3.5小时"]
+    assert [i18n.size(number) for number in (12, 640_000, 1_234_567_890)] == ["12 byte", "640 kB", "1.23 GB"]
+
+
+def test_a_company_is_shown_by_its_name_with_its_key_beside_it():
+    assert i18n.series_label("company:HXD.SH", "en") == "HXD.SH"
+    assert i18n.series_label("company:HXD.SH", "zh", "恒曦电力") == "恒曦电力 (HXD.SH)"
+    know_companies({"HXD.SH": ("Hengxi Power", "恒曦电力")})
+    try:
+        assert i18n.series_label("company:HXD.SH", "en", "恒曦电力") == "Hengxi Power (HXD.SH)"
+        assert i18n.series_label("company:HXD.SH", "zh") == "恒曦电力 (HXD.SH)"
+    finally:
+        know_companies({})
+    assert i18n.series_label("topic:energy", "zh") == "能源"
+    assert i18n.series_label("sector:banks", "en") == "Banks"
+
+
 @pytest.mark.parametrize("words", [rules.EDITOR.words, watchlists.EDITOR.words])
 def test_a_page_with_a_text_has_all_of_its_words(words: str):
     asked = ("text", "try", "save", "help", "away", "kept", "of_settings", "none")
@@ -99,23 +135,23 @@ def raised(**more: object) -> Alert:
     [
         (
             raised(measure="negative_share", value=0.7222, limit=0.6),
-            ("72.2% of 18 stories negative", "rings over 60%"),
-            ("18 条报道中 72.2% 为负面", "高于 60% 时触发"),
+            ("72.2% of 18 stories negative", "threshold: above 60%"),
+            ("18 条报道中 72.2% 为负面", "阈值：高于 60%"),
         ),
         (
             raised(measure="mean_tone", value=-0.42, limit=-0.3),
-            ("mean tone −0.42 over 18 stories", "rings below −0.30"),
-            ("18 条报道的平均情绪为 −0.42", "低于 −0.30 时触发"),
+            ("mean tone −0.42 over 18 stories", "threshold: below −0.30"),
+            ("18 条报道的平均情绪为 −0.42", "阈值：低于 −0.30"),
         ),
         (
             raised(measure="volume", value=1250, limit=1000),
-            ("1,250 stories", "rings from 1,000 on"),
-            ("共 1,250 条报道", "达到 1,000 条时触发"),
+            ("1,250 stories", "threshold: 1,000 or more"),
+            ("共 1,250 条报道", "阈值：不少于 1,000 条"),
         ),
         (
             raised(measure="risk_event", value=0.93, limit=0.8, event="fraud"),
-            ("Fraud, 93% likely", "rings from 80% on"),
-            ("欺诈，概率 93%", "概率达到 80% 时触发"),
+            ("Fraud, probability 93%", "threshold: 80% or more"),
+            ("欺诈，概率 93%", "阈值：概率不低于 80%"),
         ),
         (
             raised(expected=0.25, surprise=4.0),
@@ -157,8 +193,8 @@ def test_an_article_that_is_not_negative_is_not_called_so():
         (11.9, "1 in 790 billion by chance", "偶然概率约 1/7,900亿"),
         (20.0, "less than 1 in a trillion by chance", "偶然概率不足万亿分之一"),
         (float("inf"), "less than 1 in a trillion by chance", "偶然概率不足万亿分之一"),
-        (0.0, "well within chance", "属于偶然波动"),
-        (float("nan"), "well within chance", "属于偶然波动"),
+        (0.0, "within normal variation", "属于正常波动"),
+        (float("nan"), "within normal variation", "属于正常波动"),
     ],
 )
 def test_a_surprise_is_written_as_odds(surprise: float, english: str, chinese: str):
@@ -182,11 +218,21 @@ def test_times_are_shown_in_the_viewers_zone():
 
 
 @pytest.mark.parametrize(
-    ("age", "words"),
-    [(-5, "just now"), (59, "just now"), (60, "1 min ago"), (3_600, "1 h ago"), (47 * 3_600, "47 h ago"), (48 * 3_600, "2 d ago")],
+    ("age", "english", "chinese"),
+    [
+        (-5, "just now", "刚刚"),
+        (59, "just now", "刚刚"),
+        (60, "1 minute ago", "1分钟前"),
+        (59 * 60 + 59, "59 minutes ago", "59分钟前"),
+        (3_600, "1 hour ago", "1小时前"),
+        (86_399, "23 hours ago", "23小时前"),
+        (47 * 3_600, "1 day ago", "1天前"),
+        (400 * 86_400, "400 days ago", "400天前"),
+    ],
 )
-def test_an_age_is_written_in_its_largest_unit(age: int, words: str):
-    assert i18n.ago(NOW - timedelta(seconds=age), NOW, "en") == words
+def test_an_age_is_written_in_its_largest_unit(age: int, english: str, chinese: str):
+    assert i18n.ago(NOW - timedelta(seconds=age), NOW, "en") == english
+    assert i18n.ago(NOW - timedelta(seconds=age), NOW, "zh") == chinese
 
 
 @pytest.mark.parametrize(

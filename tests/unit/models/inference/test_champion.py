@@ -12,18 +12,12 @@ import pytest
 
 from core import log
 from core.errors import ModelError
-from core.records import Article, encode, sha
 from models.inference.champion import ChampionClassifier, load_champion
 from models.inference.classifier import Classifier, Document, Prediction
 from models.inference.keyword import KeywordClassifier
 from models.inference.loader import load_classifier
 from models.registry.manifest import WEIGHTS
 from models.registry.versions import SHIPPED, Versions
-from storage.clickhouse import Embedded
-from storage.store import Store
-from stream.detection.spike_rule import SpikeRule
-from stream.worker.batches import Raw
-from stream.worker.pipeline import Pipeline
 from tests.helpers.tiny_model import nan_network, write_tiny
 from tests.helpers.waiting import until
 
@@ -69,8 +63,8 @@ def versions(tiny: Path) -> Versions:
 def follow(versions: Versions) -> Iterator[Callable[..., ChampionClassifier]]:
     made: list[ChampionClassifier] = []
 
-    def start(load: Callable[[Path], Classifier] = load_classifier, **training_schedule: float) -> ChampionClassifier:
-        made.append(ChampionClassifier(versions, load, poll_s=0.01, **training_schedule))
+    def start(load: Callable[[Path], Classifier] = load_classifier, **timing: float) -> ChampionClassifier:
+        made.append(ChampionClassifier(versions, load, poll_s=0.01, **timing))
         return made[-1]
 
     yield start
@@ -179,46 +173,3 @@ def test_the_error_for_a_damaged_champion_names_the_file_and_the_rollback(versio
             follow()
     finally:
         weights.write_bytes(whole)
-
-
-def article(number: int, text: str = "") -> Article:
-    return Article(
-        id=sha("swap", str(number)), source="wire", language="en", title=f"Lender {number} defaults", text=text, published_at=NOON,
-        fetched_at=NOON,
-    )  # fmt: skip
-
-
-def test_a_promotion_during_scoring_loses_and_duplicates_nothing(
-    versions: Versions, follow: Callable[..., ChampionClassifier], tmp_path: Path
-):
-    """Some batches have an article on which every model fails: they are scored in halves, and the champion may change between these."""
-    store = Store(Embedded(tmp_path / "store"))
-    store.migrate()
-    classifier = follow(lambda folder: Named(folder.name, wait_s=0.004))
-    pipeline = Pipeline(classifier, store, SpikeRule())
-    order = [SHIPPED, "v1", "v2"]
-    batches: list[set[str]] = []
-    number = 0
-    try:
-        while classifier.version != "v2" or len(batches) < 30:
-            if len(batches) in (8, 16):
-                versions.promote(order[len(batches) // 8], now=NOON, why="")
-            some = [article(number + n, "poison" if (number + n) % 23 == 22 else "") for n in range(8)]
-            raws = [Raw("articles", 0, number + n, item.id.encode(), encode(item)) for n, item in enumerate(some)]
-            number += 8
-            batch = pipeline.score(raws, NOON)
-            batches.append({score.model for score in batch.scores})
-            assert len(batches) < 2000, "the second version never took over"
-    finally:
-        pipeline.close()
-    assert all(len(models) == 1 for models in batches), "one batch, one version"
-    predicted = [models.pop() for models in batches]
-    assert predicted == sorted(predicted, key=order.index)
-    assert set(predicted) == set(order)
-    stored = store.client.query("SELECT id, model FROM articles")
-    dead = store.dead_letters.count()
-    assert len(stored) == len({row[0] for row in stored}) == number - dead
-    assert {row[1] for row in stored} == set(order)
-    assert {row[0]: row[1] for row in store.client.query("SELECT id, model FROM article_keys FINAL")} == dict(stored)
-    assert store.articles.doubled() == 0
-    store.close()

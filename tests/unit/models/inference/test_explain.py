@@ -117,10 +117,10 @@ def test_deleting_words_by_weight_changes_more_than_at_random():
     seeds = fill_templates(read_templates(), 1, random.Random(7))
     rng = random.Random(1)
     chosen = [seed for language in ("en", "zh") for seed in rng.sample([each for each in seeds if each.language == language], 6)]
-    for predicted in measure_deletion(classifier, chosen, random.Random(3)):
-        assert predicted.n == 6
-        assert predicted.by_weight > 2 * predicted.random_order, predicted
-        assert predicted.better_share > 0.5, predicted
+    for result in measure_deletion(classifier, chosen, random.Random(3)):
+        assert result.n == 6
+        assert result.by_weight > 2 * result.random_order, result
+        assert result.better_share > 0.5, result
 
 
 @pytest.mark.parametrize(("text", "word"), [("Brenholm Steel files for bankruptcy", "bankruptcy"), ("远舟控股公司债券构成违约", "违约")])

@@ -14,9 +14,9 @@ def test_every_source_label_maps_into_the_taxonomy():
 
 
 def test_a_set_supervises_only_topics_that_it_labels():
-    predicted = topic_targets("finnl", ["债券"], "中期票据发行完成")
-    assert predicted is not None
-    targets, weights = (dict(zip(TOPIC_KEYS, values, strict=True)) for values in predicted)
+    mapped = topic_targets("finnl", ["债券"], "中期票据发行完成")
+    assert mapped is not None
+    targets, weights = (dict(zip(TOPIC_KEYS, values, strict=True)) for values in mapped)
     assert targets["credit"] == weights["credit"] == 1.0
     assert weights["macro"] == 1.0
     assert targets["macro"] == 0.0
@@ -26,10 +26,10 @@ def test_a_set_supervises_only_topics_that_it_labels():
 
 
 def test_a_phrase_replaces_a_missing_label_with_less_weight():
-    predicted = topic_targets("twitter_topic", ["Markets"], "Bitcoin slips below 20,000")
-    assert predicted is not None
-    assert predicted[0][TOPIC_KEYS.index("crypto")] == 1.0
-    assert 0.0 < predicted[1][TOPIC_KEYS.index("crypto")] < 1.0
+    mapped = topic_targets("twitter_topic", ["Markets"], "Bitcoin slips below 20,000")
+    assert mapped is not None
+    assert mapped[0][TOPIC_KEYS.index("crypto")] == 1.0
+    assert 0.0 < mapped[1][TOPIC_KEYS.index("crypto")] < 1.0
 
 
 def test_known_topics_are_those_that_labels_map_to():
@@ -56,7 +56,7 @@ def test_rows_about_one_text_become_pairs_and_agreeing_ones_a_document():
 def test_feedback_rows_cover_the_whole_taxonomy():
     row = {"text": "债券展期", "lang": "zh", "source": "feedback", "task": "topic", "labels": ["credit"]}
     (example,) = examples([row])
-    assert [key for key, predicted in zip(TOPIC_KEYS, example.topics, strict=True) if predicted] == ["credit"]
+    assert [key for key, mapped in zip(TOPIC_KEYS, example.topics, strict=True) if mapped] == ["credit"]
     assert set(example.topic_weights) == {1.0}
     assert example.labels == ()
     (none,) = examples([{**row, "task": "risk", "labels": []}])

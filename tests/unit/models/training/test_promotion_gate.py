@@ -38,14 +38,14 @@ def better() -> PairedPredictions:
     return pair(60, lambda i: i % 2 == 0, lambda i: i % 6 != 1, name="new", new=True)
 
 
-def predicted(decision: GateDecision) -> str:
+def reasons_of(decision: GateDecision) -> str:
     return "; ".join(decision.reasons)
 
 
 def test_a_clear_gain_without_a_loss_is_promoted():
     decision = decide([same(), better()])
-    assert decision.promote, predicted(decision)
-    assert "significantly better" in predicted(decision)
+    assert decision.promote, reasons_of(decision)
+    assert "significantly better" in reasons_of(decision)
 
 
 def test_the_decision_is_deterministic():
@@ -56,7 +56,7 @@ def test_an_insignificant_gain_is_rejected():
     small = pair(60, lambda i: i % 10 != 0, lambda i: i % 10 != 0 or i == 0, name="new", new=True)
     decision = decide([same(), small])
     assert not decision.promote
-    assert "not significantly better" in predicted(decision)
+    assert "not significantly better" in reasons_of(decision)
 
 
 def test_an_equal_or_worse_challenger_is_rejected():
@@ -68,7 +68,7 @@ def test_an_equal_or_worse_challenger_is_rejected():
 def test_without_new_rows_nothing_is_promoted(pairs: list[PairedPredictions]):
     decision = decide(pairs)
     assert not decision.promote
-    assert "a gain cannot be shown" in predicted(decision)
+    assert "a gain cannot be shown" in reasons_of(decision)
 
 
 def test_a_large_loss_in_one_class_prevents_promotion():
@@ -78,14 +78,14 @@ def test_a_large_loss_in_one_class_prevents_promotion():
     whole = next(c for c in decision.comparisons if c.test == "old" and c.metric == "accuracy" and c.group == "all")
     assert whole.difference > 0
     assert not decision.promote
-    assert "class positive" in predicted(decision)
+    assert "class positive" in reasons_of(decision)
 
 
 def test_a_large_loss_in_one_language_prevents_promotion():
     broken = pair(900, lambda i: i % 10 != 0, lambda i: (i % 10 != 0 and not (i % 2 and i % 18 == 1)) or i % 20 == 0)
     decision = decide([broken, better()])
     assert not decision.promote
-    assert "language zh" in predicted(decision)
+    assert "language zh" in reasons_of(decision)
 
 
 def test_only_a_loss_within_the_margin_passes():

@@ -309,8 +309,8 @@ def test_the_task_of_a_test_file_follows_from_its_labels(tmp_path: Path):
     }
     for name, rows in files.items():
         (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
-    predicted: list[str] = []
-    tests = {test.name: test for test in from_folder(tmp_path, predicted.append)}
+    messages: list[str] = []
+    tests = {test.name: test for test in from_folder(tmp_path, messages.append)}
     assert {name: test.task for name, test in tests.items()} == {
         "tone": "sentiment",
         "topics": "topic",
@@ -321,8 +321,8 @@ def test_the_task_of_a_test_file_follows_from_its_labels(tmp_path: Path):
     assert tests["tone"].cases[1].document.companies == ("B",)
     assert tests["mapped"].cases[0].truth == {"shareholder_returns"}
     assert "real_estate" not in tests["mapped"].classes
-    assert len(predicted) == 1
-    assert "odd.jsonl" in predicted[0]
+    assert len(messages) == 1
+    assert "odd.jsonl" in messages[0]
     (tmp_path / "one.test.jsonl").write_text(json.dumps(files["tone.jsonl"][0]) + "\n")
     assert [test.name for test in from_folder(tmp_path)] == ["one.test"]
     empty = tmp_path / "empty"

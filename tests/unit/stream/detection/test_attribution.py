@@ -196,5 +196,12 @@ def test_an_explanation_counts_stories_and_not_articles():
 
 def test_a_window_without_articles_has_an_empty_explanation():
     made = explanation([], [])
-    assert (made.stories, made.decisive_article_ids, made.words, made.companies, made.first_source, made.first_at) == (0, (), (), (), "", None)
+    assert (made.stories, made.decisive_article_ids, made.words, made.companies, made.first_source, made.first_at) == (
+        0,
+        (),
+        (),
+        (),
+        "",
+        None,
+    )
     assert decisive_stories([], decision()) == []

@@ -277,7 +277,7 @@ def test_all_mistakes_of_a_file_are_reported_at_once(tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("watchlist = 3", "holds no"), ("", "holds no"), ("[[watchlists]]\n", "no 'watchlists' here"), ("=", "is not TOML")],
+    [("watchlist = 3", r"has no \[\["), ("", r"has no \[\["), ("[[watchlists]]\n", "only"), ("=", "is not valid TOML")],
 )
 def test_a_file_without_watchlists_is_rejected(content: str, message: str, tmp_path: Path):
     path = tmp_path / "w.toml"

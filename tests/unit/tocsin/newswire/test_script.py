@@ -1,4 +1,4 @@
-"""Who publishes what, and when: history, quiet days, decoys, the crisis."""
+"""The articles of the newswire and their times: history, ordinary days, decoys, the crisis."""
 
 from collections import Counter, defaultdict
 from dataclasses import replace
@@ -9,7 +9,7 @@ import pytest
 
 from core.taxonomy import TOPIC_KEYS
 from ingest.text.near_duplicates import lsh_bands
-from tocsin.newswire.script import Plan, PublishedArticle, Timeline, crisis, decoys, history, live_minute
+from tocsin.newswire.script import Plan, PublishedArticle, Timeline, crisis, decoys, history, live_minute, weeks_of_history
 
 START = datetime(2026, 11, 22, 6, 0, tzinfo=UTC)
 PLAN = Plan()
@@ -42,7 +42,7 @@ def test_the_seed_determines_the_articles():
 
 
 def test_times_are_relative_to_the_start():
-    """Whole seconds, as feeds have them; nothing depends on the day but its words."""
+    """Times are whole seconds, as in feeds, and only the texts depend on the day."""
     later = START + timedelta(days=7)
     for part in (crisis, decoys):
         moved = [article.published_at - timedelta(days=7) for article in part(7, later, PLAN)]
@@ -78,6 +78,21 @@ def test_history_covers_all_topics_and_both_languages(past):
     assert len({article.source for article in past}) == 8
 
 
+def test_weeks_of_history_have_weekends_and_a_crisis_each_week():
+    articles = weeks_of_history(7, START, days=28, per_day=40)
+    assert articles == sorted(articles, key=lambda article: article.published_at)
+    assert articles[0].published_at >= START - timedelta(days=28)
+    assert articles[-1].published_at < START
+    by_weekday = Counter(article.published_at.weekday() for article in articles if article.kind == "quiet")
+    weekend = (by_weekday[5] + by_weekday[6]) / 2
+    assert 0.1 < weekend / (sum(by_weekday[day] for day in range(5)) / 5) < 0.6
+    crises = [article for article in articles if article.crisis]
+    begin = START - timedelta(days=28)
+    assert {(article.published_at - begin).days // 7 for article in crises} == {0, 1, 2, 3}
+    assert len({article.sector for article in crises}) == 4
+    assert len({(article.source, article.url) for article in articles}) == len(articles)
+
+
 def test_headlines_differ(past, live, bad_news):
     titles = [article.title for article in originals([*past, *live, *bad_news])]
     assert len(titles) > 500
@@ -92,7 +107,7 @@ def test_the_rate_is_as_planned():
 
 
 def test_after_the_start_the_rate_is_that_of_the_history():
-    """Else every series would rightly ring in a demo that is left running."""
+    """Otherwise a demo left running would rightly raise alerts for every series."""
     early = [len(live_minute(7, START, PLAN, minute)) for minute in range(2)]
     late = sum(len(live_minute(7, START, PLAN, minute)) for minute in range(2, 602))
     assert sum(early) / 2 == pytest.approx(PLAN.per_minute, rel=0.4)
