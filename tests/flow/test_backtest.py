@@ -60,7 +60,7 @@ def test_an_archive_is_classified_once_and_its_crisis_alerts(settings: Path, cap
     assert set(market["decisive_article_ids"]) < set(market["evidence"])
     assert summary["alerts"] == len(alerts)
     (outage,) = [alert for alert in alerts if alert["measure"] == "outage"]
-    assert (outage["series"], summary["silences"]) == ("source:wire2", 1)
+    assert (outage["series"], summary["outages"]) == ("source:wire2", 1)
     assert START + timedelta(days=22, hours=3) < datetime.fromisoformat(str(outage["detected_at"])) < START + timedelta(days=23)
     (folder,) = (settings / "data" / "backtests").iterdir()
     stamp = (folder / "scored.json").stat().st_mtime_ns
@@ -75,12 +75,12 @@ def test_an_archive_is_classified_once_and_its_crisis_alerts(settings: Path, cap
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "name files to replay, or --store"),
-        (["--store", "x.jsonl"], "not both"),
-        (["-"], "by name"),
+        ([], "give either FILES or --store"),
+        (["--store", "x.jsonl"], "give either"),
+        (["-"], "cannot read stdin"),
         (["/nowhere/a.jsonl"], "/nowhere/a.jsonl"),
         (["--store"], "no article to replay"),
-        (["--store", "--from", "yesterday"], "--from yesterday: not a time"),
+        (["--store", "--from", "yesterday"], "--from yesterday: expected a time"),
     ],
 )
 def test_errors_are_reported(arguments: list[str], message: str, settings: Path, capsys: pytest.CaptureFixture[str]):

@@ -102,7 +102,7 @@ def test_an_alert_is_acknowledged_assigned_commented_and_resolved(store: Store, 
     kinds = [each["kind"] for each in row["events"]]
     assert kinds == ["acknowledged", "assigned", "note", "unacknowledged", "resolved", "reopened"]
     assert row["events"][0]["text"] == "calling the issuer"
-    assert row["events"][-1]["actor"], "the name on this computer"
+    assert row["events"][-1]["actor"], "the login name"
     noted = store.audit.latest(target=ONE.id)
     assert [entry.action for entry in reversed(noted)] == [f"alert {kind}" for kind in kinds]
     first = noted[-1]
@@ -135,7 +135,11 @@ def test_an_alert_is_shown_with_deliveries_and_suppressions(store: Store, capsys
     assert "first source: 新浪" in output and "more than the 900 stories" in output
     (row,) = rows(capsys, "show", A)
     assert (row["why"]["decisive_article_ids"], row["why"]["words"][0]["word"]) == (["e"], "违约")
-    assert (row["deliveries"][0]["status"], row["suppressed_deliveries"][0]["cause"], row["inhibited"]["series"]) == (503, "silence", "market:all")
+    assert (row["deliveries"][0]["status"], row["suppressed_deliveries"][0]["cause"], row["inhibited"]["series"]) == (
+        503,
+        "silence",
+        "market:all",
+    )
 
 
 def test_an_alert_is_shown_with_its_group(store: Store, capsys: pytest.CaptureFixture[str]):
@@ -159,7 +163,7 @@ def test_a_silence_is_created_listed_and_ended(store: Store, capsys: pytest.Capt
     table = run(capsys, "silences")
     assert "王芳" in table and "系统维护" in table and "ends in 14 min" in table
     run(capsys, "unsilence", made["id"][:6], "--who", "bob")
-    assert run(capsys, "silences").strip() == "nothing is silenced"
+    assert run(capsys, "silences").strip() == "no silences"
     (ended,) = rows(capsys, "silences", "--ended")
     assert (ended["state"], ended["author"], ended["ended_by"]) == ("ended", "王芳", "bob")
     assert "ended at" in run(capsys, "unsilence", made["id"], status=2)
@@ -169,22 +173,20 @@ def test_a_silence_is_created_listed_and_ended(store: Store, capsys: pytest.Capt
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["ack", "ffffffff"], "there is no such alert"),
+        (["ack", "ffffffff"], "no such alert"),
         (["ack", "f"], "4 characters"),
-        (["ack", A, "ffffffff", "--who", "x"], "there is no such alert"),
-        (["show", "%%%%"], "there is no such alert"),
+        (["ack", A, "ffffffff", "--who", "x"], "no such alert"),
+        (["show", "%%%%"], "no such alert"),
         (["note", A, " "], "needs words"),
         (["ack", A, "--who", "tocsin"], "say who you are"),
-        (["unsilence", "ffffffff"], "there is no such silence"),
+        (["unsilence", "ffffffff"], "no such silence"),
         (["silence", "--series", "AAPL", "--for", "2h", "--comment", "x"], "no pattern of series"),
         (["silence", "--series", "*", "--for", "soon", "--comment", "x"], "not a duration"),
-        (["list", "--since", "yesterday"], "is no time"),
+        (["list", "--since", "yesterday"], "is not a time"),
         (["ack"], "Missing argument"),
     ],
 )
-def test_an_error_is_reported_and_changes_nothing(
-    store: Store, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
-):
+def test_an_error_is_reported_and_changes_nothing(store: Store, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str):
     assert message in run(capsys, *arguments, status=2)
     assert store.alert_lifecycle.events([ONE.id]) == []
     assert store.silences.all() == []
@@ -192,7 +194,7 @@ def test_an_error_is_reported_and_changes_nothing(
 
 def test_an_ambiguous_prefix_is_rejected(store: Store, capsys: pytest.CaptureFixture[str]):
     store.alerts.insert([msgspec.structs.replace(ONE, id=f"abcdef{n}") for n in range(2)] + [msgspec.structs.replace(ONE, id="abcd")])
-    assert "2 or more alerts begin so (abcdef0, abcdef1)" in run(capsys, "ack", "abcde", status=2)
+    assert "2 or more alerts match (abcdef0, abcdef1)" in run(capsys, "ack", "abcde", status=2)
     assert "abcd topic:credit" in run(capsys, "ack", "abcd")
 
 

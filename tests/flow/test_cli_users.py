@@ -37,30 +37,30 @@ def store(clickhouse_server: ClickHouseServer, tmp_path: Path, monkeypatch: pyte
     made.close()
 
 
-def said(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
+def output_of(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
     assert main(arguments) == code
     output = capsys.readouterr()
     return output.out if code == 0 else output.err
 
 
 def test_an_account_is_added_changed_and_disabled(store: Store, capsys: pytest.CaptureFixture[str]):
-    assert "nobody has an account" in said(capsys, "users", "list")
-    password = said(capsys, "users", "add", "王芳", "--role", "analyst", "--who", "root").split()[-1]
+    assert "no accounts" in output_of(capsys, "users", "list")
+    password = output_of(capsys, "users", "add", "王芳", "--role", "analyst", "--who", "root").split()[-1]
     account = store.accounts.get("王芳")
     assert account is not None
     assert account.must_change
     assert verify(account.hash, password)
-    assert "already" in said(capsys, "users", "add", "王芳", code=2)
-    assert said(capsys, "users", "role", "王芳", "viewer") == "王芳 is viewer now\n"
-    another = said(capsys, "users", "passwd", "王芳").split()[-1]
+    assert "already" in output_of(capsys, "users", "add", "王芳", code=2)
+    assert output_of(capsys, "users", "role", "王芳", "viewer") == "王芳 now has the role viewer\n"
+    another = output_of(capsys, "users", "passwd", "王芳").split()[-1]
     assert another != password
     store.login_failures.put([Failures(subject=account_subject("王芳"), count=FREE["account"], last_at=datetime.now(UTC))])
-    assert "failed logins" in said(capsys, "users", "list")
-    assert said(capsys, "users", "unlock", "王芳") == "王芳 may try again\n"
+    assert "failed logins" in output_of(capsys, "users", "list")
+    assert output_of(capsys, "users", "unlock", "王芳") == "王芳 is unlocked\n"
     assert store.login_failures.get([account_subject("王芳")]) == {}
-    assert said(capsys, "users", "logout", "王芳") == "王芳: 0 sessions ended\n"
-    assert said(capsys, "users", "disable", "王芳") == "王芳 is disabled\n"
-    (row,) = map(json.loads, said(capsys, "users", "list", "--json").splitlines())
+    assert output_of(capsys, "users", "logout", "王芳") == "王芳: 0 sessions ended\n"
+    assert output_of(capsys, "users", "disable", "王芳") == "王芳 is disabled\n"
+    (row,) = map(json.loads, output_of(capsys, "users", "list", "--json").splitlines())
     assert {name: row[name] for name in ("name", "role", "disabled", "must_change", "sessions", "failed_logins")} == {
         "name": "王芳",
         "role": "viewer",
@@ -70,9 +70,9 @@ def test_an_account_is_added_changed_and_disabled(store: Store, capsys: pytest.C
         "failed_logins": 0,
     }
     assert "hash" not in row
-    assert said(capsys, "users", "enable", "王芳") == "王芳 is enabled\n"
-    assert "there is no account 'lee'" in said(capsys, "users", "role", "lee", "admin", code=2)
-    log = said(capsys, "audit", "list", "--json", "--about", "王芳")
+    assert output_of(capsys, "users", "enable", "王芳") == "王芳 is enabled\n"
+    assert "there is no account 'lee'" in output_of(capsys, "users", "role", "lee", "admin", code=2)
+    log = output_of(capsys, "audit", "list", "--json", "--about", "王芳")
     assert [json.loads(line)["action"] for line in log.splitlines()] == [
         "account enabled",
         "account disabled",
@@ -83,12 +83,12 @@ def test_an_account_is_added_changed_and_disabled(store: Store, capsys: pytest.C
         "account added",
     ]
     assert not any(secret in log for secret in (password, another, "argon2"))
-    assert "root" in said(capsys, "audit", "list", "--what", "account added")
-    assert "nothing was noted" in said(capsys, "audit", "list", "--who", "nobody")
+    assert "root" in output_of(capsys, "audit", "list", "--what", "account added")
+    assert "no audit entries" in output_of(capsys, "audit", "list", "--who", "nobody")
 
 
 def get(url: str, jar: http.cookiejar.CookieJar, form: dict[str, str] | None = None) -> tuple[str, str]:
-    """Where a browser ends, and what it reads there."""
+    """The path after redirects and the response body."""
     data = urllib.parse.urlencode(form).encode() if form else None
     with urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar)).open(url, data, timeout=30) as answer:
         return urllib.parse.urlsplit(answer.url).path, answer.read().decode()

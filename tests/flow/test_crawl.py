@@ -142,10 +142,10 @@ def test_retry_after_is_honoured(site, outbox, header, wait_s, status, fetching)
     assert retry_after_s(header, date) == wait_s
     if wait_s == 3_600:
         return
-    asked = len(site.requests)
+    count = len(site.requests)
     with pytest.raises(SourceError, match="wait"):  # the whole host is left alone, not only this page
         fetcher.get(site.url + "/other", allow_private=True)
-    assert len(site.requests) == asked
+    assert len(site.requests) == count
 
 
 @pytest.mark.parametrize("tag", ['"é"', '"v1"\r\nX-Evil: 1', '"\x07"', '"中"'])
@@ -248,7 +248,7 @@ def test_redirects_are_followed_up_to_a_limit(site, fetcher):
 
 
 def test_a_public_site_cannot_redirect_to_a_private_address(site, fetching):
-    """The name says public; the address it has decides, at the first hop and at each redirect."""
+    """A public name is not enough: its address decides, at the first hop and at each redirect."""
     port = int(site.url.rpartition(":")[2])
     answers = {"public.example": ["93.184.216.34", "127.0.0.1"], "rebinding.example": ["127.0.0.1"]}
     fetcher = fetching(resolver=lambda host, _: answers.get(host, [host]))
@@ -260,11 +260,11 @@ def test_a_public_site_cannot_redirect_to_a_private_address(site, fetching):
 
 def test_a_redirect_is_checked_like_a_first_request(site, monkeypatch, fetching):
     """An allowed host sends us on, to our own network or to the metadata service of a cloud; robots.txt may try it too."""
-    asked: list[str] = []
+    resolved: list[str] = []
     answers = {"public.example": ["127.0.0.1"], "inside.example": ["10.0.0.1"], "cloud.example": ["169.254.169.254"]}
 
     def resolve(host: str, _port: int) -> list[str]:
-        asked.append(host)
+        resolved.append(host)
         return answers.get(host, [host])
 
     # the site stands for a public one
@@ -277,7 +277,7 @@ def test_a_redirect_is_checked_like_a_first_request(site, monkeypatch, fetching)
             fetcher = fetching(resolver=resolve)
             with pytest.raises(SourceError, match="not a public address"):
                 fetcher.get(f"http://public.example:{port}/feed", allow_private=private)
-            assert asked[-1] == target.strip("[]")
+            assert resolved[-1] == target.strip("[]")
 
 
 def test_https_connects_to_the_checked_address_and_verifies_the_name(certified, fetching):
@@ -303,7 +303,9 @@ def test_all_spellings_of_loopback_are_rejected(site, host, fetching):
 
 def test_robots_txt_is_obeyed(site, fetching):
     site.pages["/a"] = site.pages["/b"] = Response(b"x")
-    site.pages["/robots.txt"] = Response(b"User-agent: *\nDisallow: /a\n" + b"#" * 2_000_000 + b"\nDisallow: /b\n", content_type="text/plain")
+    site.pages["/robots.txt"] = Response(
+        b"User-agent: *\nDisallow: /a\n" + b"#" * 2_000_000 + b"\nDisallow: /b\n", content_type="text/plain"
+    )
     fetcher = fetching()
     with pytest.raises(SourceError, match="robots"):
         fetcher.get(site.url + "/a", allow_private=True)
@@ -378,14 +380,14 @@ def test_a_full_outbox_pauses_crawling(site, tmp_path, fetcher):
     crawl = crawler(box, fetcher, source(site.url + "/feed", interval_s=0.1))
     crawl.crawl_once(NOW)
     assert box.full
-    asked = len(site.requests)
+    count = len(site.requests)
     stop = threading.Event()
     thread = threading.Thread(target=crawl.run, args=(stop,))
     thread.start()
     stop.wait(0.3)
     stop.set()
     thread.join(10)
-    assert len(site.requests) == asked
+    assert len(site.requests) == count
     box.close()
 
 

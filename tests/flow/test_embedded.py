@@ -36,7 +36,7 @@ from tocsin.runtime.worker_process import WorkerProcess, WorkerProcessPlan, coun
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning")
 """kafka-python leaves sockets to a broker that is gone to the garbage collector, also while a test still runs (see conftest.py)."""
 READING = ReadOptions(fields={}, source="archive", zone=ZoneInfo("UTC"))
-PATIENCE_S = 120.0
+TIMEOUT_S = 120.0
 NOW = datetime(2026, 11, 22, 6, 0, tzinfo=UTC)
 
 
@@ -55,7 +55,7 @@ def wording(number: int) -> str:
 def archive(folder: Path, rows: int, name: str = "news.jsonl", padding: str = "") -> Path:
     path = folder / name
     with path.open("w", encoding="utf-8") as file:
-        for number in range(rows):  # every tenth tells what the one before told
+        for number in range(rows):  # every tenth repeats the previous story
             text = wording(number - (number % 10 == 9))
             moment = datetime.fromtimestamp(1_700_000_000 + number * 60, UTC).isoformat()
             file.write(
@@ -78,7 +78,7 @@ def stored(folder: Path) -> tuple[int, int]:
 @pytest.mark.parametrize("victim", ["worker", "broker"])
 def test_a_killed_process_is_restarted_without_loss_or_duplicates(victim: str, tmp_path: Path):
     rows, killed = 3000, threading.Event()
-    said: list[str] = []
+    messages: list[str] = []
 
     def kill_once(report: BackfillReport, _total: int | None, waiting: int) -> None:
         """In the midst of it: some articles are stored, many are not, so that there is much to do for who comes after."""
@@ -91,7 +91,7 @@ def test_a_killed_process_is_restarted_without_loss_or_duplicates(victim: str, t
         killed.set()
 
     stacks: list[Stack] = []
-    asked: list[int] = []
+    calls: list[int] = []
 
     class Observed(Stack):
         def __enter__(self) -> Stack:  # type: ignore[override]
@@ -100,15 +100,15 @@ def test_a_killed_process_is_restarted_without_loss_or_duplicates(victim: str, t
 
         def _ensure_topics(self) -> None:
             """The second time, which is after the broker was killed, it fails: that must not be the end of the matter."""
-            asked.append(len(asked))
-            if len(asked) == 2:
+            calls.append(len(calls))
+            if len(calls) == 2:
                 raise BrokerError("no answer")
             super()._ensure_topics()
 
-    job = Backfill(settings(tmp_path), notify=said.append, show=kill_once, stack=Observed)
+    job = Backfill(settings(tmp_path), notify=messages.append, show=kill_once, stack=Observed)
     report = job.run([str(archive(tmp_path, rows))], READING, threading.Event(), wait=True)
     assert killed.is_set()
-    assert any("again" in line for line in said), said
+    assert any("again" in line for line in messages), messages
     assert (report.read, report.published) == (rows, rows)
     assert stored(tmp_path) == (rows, 0)
     log = (tmp_path / "data" / "worker.log").read_text(encoding="utf-8")
@@ -117,11 +117,11 @@ def test_a_killed_process_is_restarted_without_loss_or_duplicates(victim: str, t
 
 def test_a_large_broker_is_restarted_without_loss_or_duplicates(tmp_path: Path):
     """Tansu frees nothing. It rests at 17 MB; these articles take it to some 34."""
-    said: list[str] = []
+    messages: list[str] = []
     rows = 750
-    job = Backfill(settings(tmp_path, broker_max_mb=24), notify=said.append, show=lambda *_: None)
+    job = Backfill(settings(tmp_path, broker_max_mb=24), notify=messages.append, show=lambda *_: None)
     report = job.run([str(archive(tmp_path, rows, padding=" 油价" * 2000))], READING, threading.Event(), wait=True)
-    assert any("has grown beyond 24 MB" in line for line in said), said
+    assert any("has grown beyond 24 MB" in line for line in messages), messages
     assert (report.read, report.published) == (rows, rows)
     assert stored(tmp_path) == (rows, 0)
 
@@ -140,12 +140,16 @@ def test_an_interrupted_backfill_continues_and_reports_bad_rows(tmp_path: Path):
     first = Backfill(settings(tmp_path), notify=lambda _: None, show=stop_early).run([str(path)], READING, stop, wait=True)
     assert first.interrupted
     assert [row.line for row in first.rejected] == [11, 21]
-    again = Backfill(settings(tmp_path), notify=lambda _: None, show=lambda *_: None).run([str(path)], READING, threading.Event(), wait=True)
+    again = Backfill(settings(tmp_path), notify=lambda _: None, show=lambda *_: None).run(
+        [str(path)], READING, threading.Event(), wait=True
+    )
     assert not again.interrupted
     assert again.resumed == first.read
     assert first.read + again.read == 2000
     assert stored(tmp_path) == (1998, 0)
-    third = Backfill(settings(tmp_path), notify=lambda _: None, show=lambda *_: None).run([str(path)], READING, threading.Event(), wait=True)
+    third = Backfill(settings(tmp_path), notify=lambda _: None, show=lambda *_: None).run(
+        [str(path)], READING, threading.Event(), wait=True
+    )
     assert (third.read, third.resumed) == (0, 2000)
 
 
@@ -204,23 +208,23 @@ def test_a_worker_that_cannot_start_ends_everything_with_its_reason(tmp_path: Pa
 def test_a_worker_without_its_servers_exits_with_a_temporary_failure(tmp_path: Path):
     """Exit 75, not 2: who supervises it tries again, and does not take it for a person's mistake."""
     away = settings(tmp_path, broker=f"127.0.0.1:{free_port()}", store=f"clickhouse://127.0.0.1:{free_port()}/tocsin")
-    node = WorkerProcess(lambda: WorkerProcessPlan(settings=away, dashboard=False, schedule=False), tmp_path / "log")
-    node.start()
-    until(lambda: node.returncode is not None, "the worker ends", PATIENCE_S)
-    assert node.returncode == EXIT_TEMPFAIL
+    worker = WorkerProcess(lambda: WorkerProcessPlan(settings=away, dashboard=False, schedule=False), tmp_path / "log")
+    worker.start()
+    until(lambda: worker.returncode is not None, "the worker ends", TIMEOUT_S)
+    assert worker.returncode == EXIT_TEMPFAIL
     assert "cannot be reached" in last_reason(tmp_path / "log")
-    node.stop()
+    worker.stop()
 
 
 def test_a_failed_thread_is_reported():
     def run() -> None:
         raise OSError("no such disk")
 
-    told: list[str] = []
-    thread = supervised_thread("publisher", run, told.append)
+    errors: list[str] = []
+    thread = supervised_thread("publisher", run, errors.append)
     thread.start()
     thread.join(5)
-    assert told == ["the publisher ended (OSError: no such disk)"]
+    assert errors == ["the publisher failed (OSError: no such disk)"]
 
 
 def test_a_data_folder_has_one_owner(tmp_path: Path):
@@ -241,11 +245,11 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=120, cwd=ROOT)
     for name, pid in zip(("worker", "broker"), done.stdout.split(), strict=True):
-        until(lambda pid=pid: ended(int(pid)), f"the {name} ended", PATIENCE_S)  # type: ignore[misc]
+        until(lambda pid=pid: ended(int(pid)), f"the {name} ended", TIMEOUT_S)  # type: ignore[misc]
 
 
 def ended(pid: int) -> bool:
-    """Gone, or only waiting for whoever inherited it to look."""
+    """Whether the process is gone or a zombie."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

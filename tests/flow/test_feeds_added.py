@@ -40,7 +40,7 @@ from tocsin.runtime.heartbeat import heartbeats
 from tocsin.services.feed_service import StoredFeedService, interval
 
 GAZETTEER = load_companies()
-PATIENCE_S = 30.0
+TIMEOUT_S = 30.0
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def site() -> Iterator[Site]:
 
 
 @pytest.fixture
-def desk(store: Store) -> StoredFeedService:
+def service(store: Store) -> StoredFeedService:
     return StoredFeedService(Settings(feeds_allow_private=True), store, lambda: datetime.now(UTC), timeout_s=3)
 
 
@@ -85,13 +85,13 @@ def rss(count: int, title: str = "海港财经", every: timedelta = timedelta(mi
     return f'<rss version="2.0"><channel><title>{title}</title>{"".join(items)}</channel></rss>'.encode()
 
 
-def test_a_preview_describes_the_feed_and_stores_nothing(desk: StoredFeedService, store: Store, site: Site):
+def test_a_preview_describes_the_feed_and_stores_nothing(service: StoredFeedService, store: Store, site: Site):
     site.pages["/feed"] = Response(rss(7))
-    found = desk.preview(f" {site.url}/feed ", "王芳")
+    found = service.preview(f" {site.url}/feed ", "王芳")
     assert (found.title, found.kind, found.language, found.entries, found.problems) == ("海港财经", "rss20", "zh", 7, ())
     assert [entry.title for entry in found.newest] == [f"第{n}条 快讯" for n in range(5)]
     assert found.interval_s == 600
-    assert [asked.path for asked in site.requests] == ["/robots.txt", "/feed"]
+    assert [request.path for request in site.requests] == ["/robots.txt", "/feed"]
     assert store.feeds.all() == []
     (noted,) = store.audit.latest(5)
     assert (noted.actor, noted.action, noted.target) == ("王芳", "feed previewed", f"{site.url}/feed")
@@ -110,16 +110,16 @@ def test_a_preview_describes_the_feed_and_stores_nothing(desk: StoredFeedService
         (rss(201), {"many"}),
     ],
 )
-def test_a_preview_lists_problems(desk: StoredFeedService, site: Site, feed: bytes, problems: set[str]):
+def test_a_preview_lists_problems(service: StoredFeedService, site: Site, feed: bytes, problems: set[str]):
     site.pages["/feed"] = Response(feed)
-    assert {problem.key for problem in desk.preview(f"{site.url}/feed", "Ann").problems} == problems
+    assert {problem.key for problem in service.preview(f"{site.url}/feed", "Ann").problems} == problems
 
 
-def test_a_preview_follows_redirects_and_knows_existing_sources(desk: StoredFeedService, site: Site):
+def test_a_preview_follows_redirects_and_knows_existing_sources(service: StoredFeedService, site: Site):
     site.pages["/old"] = Response(status=301, headers={"Location": "/feed"})
     site.pages["/feed"] = Response(rss(2))
-    desk.add(NewFeed(name="mine", url=f"{site.url}/feed"), "Ann")
-    keys = [(problem.key, dict(problem.values)) for problem in desk.preview(f"{site.url}/old", "Ann").problems]
+    service.add(NewFeed(name="mine", url=f"{site.url}/feed"), "Ann")
+    keys = [(problem.key, dict(problem.values)) for problem in service.preview(f"{site.url}/old", "Ann").problems]
     assert keys == [("known", {"name": "mine"}), ("moved", {"url": f"{site.url}/feed"})]
 
 
@@ -138,18 +138,18 @@ def test_a_preview_follows_redirects_and_knows_existing_sources(desk: StoredFeed
     ],
 )
 def test_a_preview_obeys_the_crawlers_limits(store: Store, url: str, why: str):
-    desk = StoredFeedService(Settings(), store, lambda: datetime.now(UTC))
+    service = StoredFeedService(Settings(), store, lambda: datetime.now(UTC))
     with pytest.raises((UserError, SourceError), match=why):
-        desk.preview(url, "Ann")
+        service.preview(url, "Ann")
 
 
-def test_cloud_metadata_addresses_are_always_rejected(desk: StoredFeedService, site: Site):
+def test_cloud_metadata_addresses_are_always_rejected(service: StoredFeedService, site: Site):
     site.pages["/feed"] = Response(status=302, headers={"Location": "http://169.254.169.254/latest"})
     with pytest.raises(SourceError, match="not a public address"):
-        desk.preview(f"{site.url}/feed", "Ann")
+        service.preview(f"{site.url}/feed", "Ann")
 
 
-def test_a_preview_times_out_and_rejects_other_content(desk: StoredFeedService, site: Site):
+def test_a_preview_times_out_and_rejects_other_content(service: StoredFeedService, site: Site):
     def drips(closing: threading.Event) -> Iterator[bytes]:
         while not closing.wait(0.05):
             yield b" "
@@ -159,11 +159,11 @@ def test_a_preview_times_out_and_rejects_other_content(desk: StoredFeedService, 
     site.pages["/bomb"] = Response(b"<!DOCTYPE x [<!ENTITY a 'b'>]><rss/>")
     began = time.monotonic()
     with pytest.raises(SourceError):
-        desk.preview(f"{site.url}/slow", "Ann")
+        service.preview(f"{site.url}/slow", "Ann")
     assert time.monotonic() - began < 10
     for path in ("page", "bomb", "nothing"):
         with pytest.raises(SourceError):
-            desk.preview(f"{site.url}/{path}", "Ann")
+            service.preview(f"{site.url}/{path}", "Ann")
 
 
 @pytest.mark.parametrize(
@@ -180,11 +180,11 @@ def test_a_preview_times_out_and_rejects_other_content(desk: StoredFeedService, 
         ({"url": "ftp://x"}, "not an http"),
     ],
 )
-def test_an_invalid_source_is_not_added(desk: StoredFeedService, store: Store, changes: dict[str, Any], why: str):
-    desk.add(NewFeed(name="taken", url="https://news.example/a"), "Ann")
+def test_an_invalid_source_is_not_added(service: StoredFeedService, store: Store, changes: dict[str, Any], why: str):
+    service.add(NewFeed(name="taken", url="https://news.example/a"), "Ann")
     given: dict[str, Any] = {"name": "x", "url": "https://other.example/a", **changes}
     with pytest.raises(UserError, match=why):
-        desk.add(NewFeed(**given), "Ann")
+        service.add(NewFeed(**given), "Ann")
     assert [feed.name for feed in store.feeds.all()] == ["taken"]
 
 
@@ -212,9 +212,7 @@ def _swift(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_swift")
-def test_an_added_feed_is_crawled_until_it_is_removed(
-    desk: StoredFeedService, store: Store, site: Site, tmp_path: Path
-):
+def test_an_added_feed_is_crawled_until_it_is_removed(service: StoredFeedService, store: Store, site: Site, tmp_path: Path):
     site.pages["/file"] = Response(rss(1, link="https://paper.example/1"))
     site.pages["/feed"] = Response(rss(3))
     of_file = Source(name="of file", url=f"{site.url}/file", allow_private=True)
@@ -222,9 +220,9 @@ def test_an_added_feed_is_crawled_until_it_is_removed(
         crawling(tmp_path, of_file) as (_, outbox),
         running_bridge(tmp_path / "crawler.sqlite", lambda: contextlib.nullcontext(store)),
     ):
-        desk.add(NewFeed(name="海港", url=f"{site.url}/feed", interval_s=10.0), "王芳")
+        service.add(NewFeed(name="海港", url=f"{site.url}/feed", interval_s=10.0), "王芳")
         added = time.monotonic()
-        until(lambda: any(visit.outcome == "ok" for visit in store.visits.all() if visit.source == "海港"), "it is visited", PATIENCE_S)
+        until(lambda: any(visit.outcome == "ok" for visit in store.visits.all() if visit.source == "海港"), "it is visited", TIMEOUT_S)
         assert time.monotonic() - added < 60
         found = {visit.source: visit for visit in store.visits.all()}
         assert (found["海港"].origin, found["海港"].entries, found["海港"].published) == ("dashboard", 3, 3)
@@ -232,20 +230,20 @@ def test_an_added_feed_is_crawled_until_it_is_removed(
         assert outbox.counts().pending == 4
         assert [noted.action for noted in store.audit.latest(5, action="feed")] == ["feed added"]
         with pytest.raises(NotFound, match="nobody added"):
-            desk.remove("of file", "Ann")
+            service.remove("of file", "Ann")
         with pytest.raises(Conflict, match="already"):
-            desk.add(NewFeed(name="of file", url=f"{site.url}/other"), "Ann")
-        desk.remove("海港", "Ann")
-        until(lambda: [visit.source for visit in store.visits.all()] == ["of file"], "it is left", PATIENCE_S)
-        asked = len(site.requests)
+            service.add(NewFeed(name="of file", url=f"{site.url}/other"), "Ann")
+        service.remove("海港", "Ann")
+        until(lambda: [visit.source for visit in store.visits.all()] == ["of file"], "it is left", TIMEOUT_S)
+        count = len(site.requests)
         site.pages["/right"] = Response(rss(2, link="https://news.example/another"))
-        desk.add(NewFeed(name="海港", url=f"{site.url}/right", interval_s=10.0), "Ann")
+        service.add(NewFeed(name="海港", url=f"{site.url}/right", interval_s=10.0), "Ann")
         until(
             lambda: any(visit.outcome == "ok" and visit.url.endswith("right") for visit in store.visits.all()),
             "under another address",
-            PATIENCE_S,
+            TIMEOUT_S,
         )
-        assert all(each.path != "/feed" for each in site.requests[asked:])
+        assert all(each.path != "/feed" for each in site.requests[count:])
         (crawler,) = store.heartbeats.latest(datetime.now(UTC) - timedelta(minutes=1))
         assert (crawler.roles, crawler.state) == (("crawl",), "ready")
     with contextlib.closing(CrawlerMailbox(tmp_path / "crawler.sqlite")) as mailbox:
@@ -254,13 +252,13 @@ def test_an_added_feed_is_crawled_until_it_is_removed(
     assert crawler.state == "ended"
 
 
-def test_added_feeds_are_crawled_after_a_restart_without_a_store(desk: StoredFeedService, store: Store, site: Site, tmp_path: Path):
+def test_added_feeds_are_crawled_after_a_restart_without_a_store(service: StoredFeedService, store: Store, site: Site, tmp_path: Path):
     site.pages["/feed"] = Response(rss(2))
-    desk.add(NewFeed(name="mine", url=f"{site.url}/feed"), "Ann")
+    service.add(NewFeed(name="mine", url=f"{site.url}/feed"), "Ann")
     with contextlib.closing(CrawlerMailbox(tmp_path / "crawler.sqlite")) as mailbox:
         CrawlerBridge(mailbox, store).step()
     with crawling(tmp_path) as (mailbox, _):
-        until(lambda: "mine" in read_visits(mailbox) and read_visits(mailbox)["mine"].outcome == "ok", "it is visited", PATIENCE_S)
+        until(lambda: "mine" in read_visits(mailbox) and read_visits(mailbox)["mine"].outcome == "ok", "it is visited", TIMEOUT_S)
 
 
 def test_a_failing_source_reports_reason_and_count(store: Store, site: Site, tmp_path: Path):
@@ -289,7 +287,9 @@ def test_a_failing_source_reports_reason_and_count(store: Store, site: Site, tmp
 
 
 def test_rejected_entries_are_counted_for_a_week(site: Site, tmp_path: Path):
-    site.pages["/feed"] = Response(b'<rss version="2.0"><channel><item><guid>a</guid></item><item><title>news</title></item></channel></rss>')
+    site.pages["/feed"] = Response(
+        b'<rss version="2.0"><channel><item><guid>a</guid></item><item><title>news</title></item></channel></rss>'
+    )
     given = Source(name="odd", url=f"{site.url}/feed", allow_private=True, interval_s=1)
     now = datetime.now(UTC).replace(microsecond=0)
     with (
@@ -310,10 +310,10 @@ def test_a_process_writes_heartbeats_until_it_ends(store: Store):
         return found[0] if found else None
 
     with heartbeats(store, ("work", "dashboard"), ready=ready.is_set, model=lambda: model[0], every_s=0.1):
-        until(lambda: last() and last().state == "starting", "it starts", PATIENCE_S)
+        until(lambda: last() and last().state == "starting", "it starts", TIMEOUT_S)
         model[0] = "tocsin-base-3"
         ready.set()
-        until(lambda: last().state == "ready" and last().model == "tocsin-base-3", "it is ready", PATIENCE_S)
+        until(lambda: last().state == "ready" and last().model == "tocsin-base-3", "it is ready", TIMEOUT_S)
     assert last().state == "ended"
     assert len(store.heartbeats.latest(datetime.now(UTC) - timedelta(minutes=1))) == 1
 
@@ -325,8 +325,8 @@ def test_the_median_gap_decides_the_interval():
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_the_page_previews_adds_and_removes_feeds(desk: StoredFeedService, store: Store, site: Site, language: str):
-    app = create_app(store, Settings(dashboard_login="none"), cache=Cache(first_read_wait_s=5), services=Services(feeds=desk))
+def test_the_page_previews_adds_and_removes_feeds(service: StoredFeedService, store: Store, site: Site, language: str):
+    app = create_app(store, Settings(dashboard_login="none"), cache=Cache(first_read_wait_s=5), services=Services(feeds=service))
     client = app.server.test_client()
     site.pages["/feed"] = Response(rss(3, title="<script>x</script>"))
 

@@ -43,7 +43,7 @@ class Fetching:
 
 @contextlib.contextmanager
 def nothing_left() -> Iterator[None]:
-    """Fails when the collector finds a socket that nobody closed."""
+    """Fails if the garbage collector finds an unclosed socket."""
     gc.collect()
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always", ResourceWarning)
@@ -57,7 +57,7 @@ def test_a_request_without_a_response_is_cancelled(start):
     with nothing_left(), SlowServer(start, every_s=30.0) as server:
         fetcher = Fetcher(host_delay_s=0)
         fetching = Fetching(fetcher, server.url + "/feed")
-        until(lambda: server.requests, "it is asked", 5)
+        until(lambda: server.requests, "a request arrives", 5)
         fetcher.close()
         fetching.ends()
         assert fetching.fetched is None
@@ -91,17 +91,17 @@ def test_a_truncated_response_is_an_error(tls, request):
 
 def test_a_late_connection_is_closed(site):
     site.pages["/feed"] = Response(FEED)
-    asked, closed = threading.Event(), threading.Event()
+    requested, closed = threading.Event(), threading.Event()
 
     def resolve(_host: str, _port: int) -> list[str]:
-        asked.set()
+        requested.set()
         closed.wait(5)
         return ["127.0.0.1"]
 
     with nothing_left():
         fetcher = Fetcher(host_delay_s=0, resolver=resolve)
         fetching = Fetching(fetcher, site.url + "/feed")
-        assert asked.wait(5)
+        assert requested.wait(5)
         fetcher.close()
         closed.set()
         fetching.ends()
@@ -139,7 +139,7 @@ def test_closing_during_many_requests_leaks_nothing(site):
             threads = [threading.Thread(target=fetch, daemon=True) for _ in range(8)]
             for thread in threads:
                 thread.start()
-            until(lambda before=before: len(site.requests) > before, "it is asked again", 5)  # type: ignore[misc]
+            until(lambda before=before: len(site.requests) > before, "another request arrives", 5)  # type: ignore[misc]
             time.sleep(pause_s)
             fetcher.close()
             for thread in threads:

@@ -25,7 +25,7 @@ from tocsin.runtime.embedded_broker import free_port
 from tocsin.services.factory import consumer_lag_reader
 from tocsin.services.feed_service import StoredFeedService
 
-PATIENCE_S = 120.0
+TIMEOUT_S = 120.0
 
 
 class Compose:
@@ -118,7 +118,7 @@ def test_all_roles_together_bring_news_to_the_dashboard(
     running = {"crawler": "crawler", "worker-1": "worker", "worker-2": "worker", "scheduler": "scheduler", "dashboard": "dashboard"}
     for name, service in running.items():
         compose.start(service, name)
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + TIMEOUT_S
     for name, service in running.items():
         while not compose.healthy(service, name):
             assert compose.processes[name].poll() is None, f"{name} ended: {compose.log(name)}"
@@ -141,20 +141,20 @@ def test_all_roles_together_bring_news_to_the_dashboard(
 
 
 def known_to_the_dashboard(store: Store, newswire: Newswire, compose: Compose, deadline: float) -> None:
-    """Each process beats, each source's visits are told, the lag can be asked for, and a feed that is added is crawled."""
+    """Each process heartbeats, each source's visits are told, the lag can be read_lag for, and a feed that is added is crawled."""
     now = datetime.now(UTC)
-    beats = [beat for beat in store.heartbeats.latest(now - timedelta(minutes=1)) if beat.state == "ready"]
-    assert sorted(role for beat in beats for role in beat.roles) == ["crawl", "dashboard", "schedule", "work", "work"]
-    assert len({beat.model for beat in beats if beat.roles == ("work",)} - {""}) == 1
+    heartbeats = [heartbeat for heartbeat in store.heartbeats.latest(now - timedelta(minutes=1)) if heartbeat.state == "ready"]
+    assert sorted(role for heartbeat in heartbeats for role in heartbeat.roles) == ["crawl", "dashboard", "schedule", "work", "work"]
+    assert len({heartbeat.model for heartbeat in heartbeats if heartbeat.roles == ("work",)} - {""}) == 1
     of_file = store.visits.all()
     assert {visit.outcome for visit in of_file} <= {"ok", "not_modified"}
     settings = Settings(broker=compose.bootstrap, topic_prefix="roles.", consumer_group="roles", feeds_allow_private=True)
-    asked = consumer_lag_reader(settings)
-    assert asked is not None
-    while any(sum(behind) for behind in asked().values()):
-        assert time.monotonic() < deadline, asked()
+    read_lag = consumer_lag_reader(settings)
+    assert read_lag is not None
+    while any(sum(behind) for behind in read_lag().values()):
+        assert time.monotonic() < deadline, read_lag()
         time.sleep(0.2)
-    assert {topic: len(behind) for topic, behind in asked().items()} == {"articles": 4, "scores": 1, "alerts": 1}
+    assert {topic: len(behind) for topic, behind in read_lag().items()} == {"articles": 4, "scores": 1, "alerts": 1}
     feed = b'<rss version="2.0"><channel><title>t</title><item><title>An added story</title></item></channel></rss>'
     with Site() as site:
         site.pages["/feed"] = Response(feed)

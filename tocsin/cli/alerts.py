@@ -90,7 +90,9 @@ def show(ctx: click.Context, ident: str, as_json: bool) -> None:
     with opened_store(ctx) as (settings, store):
         found = read_details(store, settings, ident, datetime.now(UTC))
     if as_json:
-        print_json({**found.view.public(), **{name: getattr(found, name) for name in ("events", "deliveries", "groups", "suppressed")}})
+        print_json(
+            {**found.view.public(), **{name: getattr(found, name) for name in ("events", "deliveries", "groups", "suppressed_deliveries")}}
+        )
         return
     _print_details(found)
 
@@ -308,7 +310,7 @@ def _print_details(found: AlertDetails) -> None:
     for sent in found.deliveries:
         details = (sent.error or f"delivered (HTTP {sent.status})") + together.get(sent.alert_id, "")
         rows += [(sent.sent_at, sent.endpoint, f"attempt {sent.attempt}", details)]
-    rows += [(each.at, each.endpoint, "suppressed", each.text) for each in found.suppressed]
+    rows += [(each.at, each.endpoint, "suppressed", each.text) for each in found.suppressed_deliveries]
     table = table_of("when (UTC)", "by", "event", "details")
     for at, actor, event, details in sorted(rows):
         table.add_row(_time(at), plain(actor), event, plain(details))

@@ -37,7 +37,7 @@ class AlertDetails(msgspec.Struct, frozen=True, kw_only=True):
     view: AlertWithLifecycle
     events: tuple[AlertEvent, ...]
     deliveries: tuple[Delivery, ...]
-    suppressed: tuple[SuppressedDelivery, ...]
+    suppressed_deliveries: tuple[SuppressedDelivery, ...]
     groups: tuple[AlertGroup, ...] = ()
 
 
@@ -57,7 +57,7 @@ def read_details(store: Store, settings: Settings, name: str, now: datetime) -> 
         events=tuple(store.alert_lifecycle.events([alert.id])),
         deliveries=tuple(store.deliveries_of(alert.id)),
         groups=tuple(store.alert_groups.of([alert.id])),
-        suppressed=tuple(store.alert_lifecycle.suppressed([alert.id])),
+        suppressed_deliveries=tuple(store.alert_lifecycle.suppressed([alert.id])),
     )
 
 

@@ -150,11 +150,11 @@ def test_a_worker_backfills_a_new_watchlist_and_misses_no_article(service: Store
     pipeline.score([arrived("债券 之前", 2, NOW)], NOW)  # not active yet: the backfill runs beside it
     updates.wait()
     assert followed(store) >= 7
-    assert store.watchlists.backfilled() == {}
+    assert store.watchlists.filled() == {}
     pipeline.score([arrived("债券 之后", 3, NOW), arrived("股票 上涨", 4, NOW)], NOW)
     updates.wait()
     assert followed(store) == 10
-    assert list(store.watchlists.backfilled()) == ["bonds"]
+    assert list(store.watchlists.filled()) == ["bonds"]
     store.watchlist_texts.add(INVALID, "Ann", NOW + timedelta(minutes=5))
     for number in (5, 6):
         pipeline.score([arrived(f"债券 {number}", number, NOW)], NOW)

@@ -1,4 +1,4 @@
-"""Companies in texts of both languages, and the bands that tell stories apart."""
+"""Companies in texts of both languages, and near-duplicate bands."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def test_common_words_rights_and_ambiguous_names_are_not_found(gazetteer, text):
     ],
 )
 def test_an_organisation_is_linked_by_any_of_its_names(gazetteer, name, company):
-    """Weak names count here: that an organisation is meant, the tag head has said."""
+    """Weak names count here: the tag head has found an organisation."""
     found = gazetteer.link(name)
     assert (found.key if found else None) == company
 

@@ -15,7 +15,7 @@ import pytest
 
 from core.errors import LocalStoreError, SettingsError
 from core.records import Article, decode
-from ingest.archive.backfill import OutboxSink, BackfillReport, backfill
+from ingest.archive.backfill import BackfillReport, OutboxSink, backfill
 from ingest.archive.files import ReadOptions
 from ingest.companies.gazetteer import Gazetteer
 from ingest.kafka.outbox import Counts, Outbox, SourceState
@@ -172,17 +172,17 @@ def test_a_killed_process_leaves_whole_transactions(tmp_path):
     path = tmp_path / "o.sqlite"
     process = subprocess.Popen([sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE, cwd=ROOT)
     assert process.stdout is not None
-    said = -1
-    while said < 200:
-        said = int(process.stdout.readline())
+    output = -1
+    while output < 200:
+        output = int(process.stdout.readline())
     process.send_signal(signal.SIGKILL)
     process.wait()
-    said = int((process.stdout.read().split() or [str(said).encode()])[-1])
+    output = int((process.stdout.read().split() or [str(output).encode()])[-1])
     process.stdout.close()
     box = Outbox(path, durable_broker=True)
     numbers = [int(row.key) for row in box.pending(1_000_000)]
     assert numbers == list(range(len(numbers)))
-    assert len(numbers) - 1 in (said, said + 1), "what was said to be kept is kept"
+    assert len(numbers) - 1 in (output, output + 1), "what was output to be kept is kept"
     assert len(box.seen("wire", [str(number) for number in range(len(numbers) + 10)])) == len(numbers)
     assert box.state("wire").next_due == numbers[-1]
     box.close()

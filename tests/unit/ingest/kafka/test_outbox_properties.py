@@ -31,7 +31,7 @@ class Held(NamedTuple):
 
 
 class Machine(RuleBasedStateMachine):
-    """The rules; `durable` says which kind of broker the outbox is told of."""
+    """State machine; durable: whether the broker keeps acknowledged messages."""
 
     durable = False
 
@@ -101,9 +101,9 @@ class Machine(RuleBasedStateMachine):
         rows = [held for place, held in enumerate(self.waiting) if place in chosen]
         places = {held.number: (partition, self.offsets[partition] + step) for step, held in enumerate(rows)}
         self.offsets[partition] += len(rows)
-        told = [(number, *place) for number, place in places.items()]
-        self.box.sent(told)
-        self.box.sent([*told, (10**9, 0, 0)])
+        acknowledged = [(number, *place) for number, place in places.items()]
+        self.box.sent(acknowledged)
+        self.box.sent([*acknowledged, (10**9, 0, 0)])
         if self.durable:
             self.keep(lambda held: held.number not in places)
         else:

@@ -1,4 +1,4 @@
-"""Urls, text, charsets and dates: the pure half of reading, with the traps of both languages."""
+"""URLs, text cleaning, character encodings and dates in both languages."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_bytes_are_decoded_to_the_original_text(data, declared, expected):
 
 
 def test_garbled_text_is_rejected():
-    """GBK read as windows-1252 and mended by nobody: better no article than a garbled one."""
+    """GBK decoded as windows-1252: no article is better than a garbled one."""
     garbled = ("股市 " + PARAGRAPH).encode("gb18030").decode("latin-1")
     with pytest.raises(BadRecord, match="garbled"):
         clean_text.decode((garbled + "涨").encode(), "utf-8")

@@ -1,4 +1,4 @@
-"""What the newswire can say: complete, readable, and about nobody real."""
+"""The newswire's texts are complete, readable and about invented companies only."""
 
 import random
 import re
@@ -41,7 +41,7 @@ REAL = (
 
 
 def stories(language: Language, seed: int = 1):
-    """Every event of the grammar, told three times."""
+    """Three stories of every template."""
     rng = random.Random(seed)
     grammar = grammar_of(language)
     for event in (*grammar.stories, *grammar.crisis, *grammar.decoy):
@@ -52,8 +52,8 @@ def stories(language: Language, seed: int = 1):
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_topic_has_every_tone(language):
-    told = {(event.topic, event.tone) for event in grammar_of(language).stories}
-    assert told == {(topic, tone) for topic in TOPIC_KEYS for tone in TONES}
+    found = {(event.topic, event.tone) for event in grammar_of(language).stories}
+    assert found == {(topic, tone) for topic in TOPIC_KEYS for tone in TONES}
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

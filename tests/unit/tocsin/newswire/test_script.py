@@ -139,7 +139,7 @@ def test_copies_are_similar_and_not_equal(past, bad_news, live):
 
 
 def test_deduplication_joins_copies_but_not_crisis_stories(past, bad_news, live):
-    """Real MinHash bands. One story told twice must count once in an alert, and two must count twice."""
+    """With real MinHash bands: copies must count as one story in an alert, different stories as two."""
     articles = [*past, *bad_news, *live]
     by_band = defaultdict(list)
     for article in articles:
@@ -202,16 +202,16 @@ def test_without_a_crisis_there_is_none():
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("fields", "message"),
     [
         ({"crisis_sector": "moon"}, "no companies in sector 'moon'"),
         ({"per_minute": -1.0}, "cannot be negative"),
         ({"copied_share": 1.5}, "outside 0 to 1"),
     ],
 )
-def test_an_invalid_plan_is_rejected(wrong, said):
-    with pytest.raises(ValueError, match=said):
-        Plan(**wrong)
+def test_an_invalid_plan_is_rejected(fields, message):
+    with pytest.raises(ValueError, match=message):
+        Plan(**fields)
 
 
 def test_the_timeline_shows_exactly_the_published_articles():

@@ -1,4 +1,4 @@
-"""Does the shipped model read the newswire as it is meant? The demo's alert rests on it. Where it does not, mend the words."""
+"""The shipped model classifies the newswire as intended, which the demo's alert depends on."""
 
 from collections import defaultdict
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ START = datetime(2026, 11, 22, 6, 0, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def read_as_negative():
-    """Share of articles that the model finds negative, by kind and language; and what it got wrong."""
+    """Articles with whether the model classifies them as negative, by kind and language."""
     if not (shipped() / MANIFEST).is_file():
         pytest.skip(f"no shipped model in {shipped()}: train one first")
     articles = [*history(7, START, Plan()), *(article for seed in (7, 8) for article in crisis(seed, START, Plan()))]
@@ -36,7 +36,7 @@ def test_crisis_stories_are_classified_as_negative(read_as_negative, language):
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_ordinary_stories_are_mostly_not_negative(read_as_negative, language):
-    """15 % are meant to be negative."""
+    """15 % are negative by design."""
     read = read_as_negative["quiet", language]
     wrong = [article.title for negative, article in read if negative and article.tone != "negative"]
     assert sum(negative for negative, _ in read) <= 0.25 * len(read), wrong

@@ -16,7 +16,7 @@ from models.inference.transformer import TransformerClassifier
 from tests.helpers.tiny_model import tiny_classifier, tiny_network
 from tocsin.services.explanation_service import ScoreExplainer
 
-ASKED = ExplanationRequest("远舟控股公司债券违约", "Shares halted.", "zh", "news", "远舟控股")
+REQUEST = ExplanationRequest("远舟控股公司债券违约", "Shares halted.", "zh", "news", "远舟控股")
 
 
 @pytest.fixture(scope="module")
@@ -47,43 +47,43 @@ class Follows:
 def test_it_gives_the_result_of_tocsin_explain(tiny: TransformerClassifier):
     explainer = ScoreExplainer()
     explainer.use(tiny)
-    found = explainer(ASKED)
-    told = explain(tiny, ASKED.title, ASKED.text, "zh", "远舟控股")
-    assert (found.text, found.label, found.probability, found.model) == (told.text, told.label, told.probability, "tiny")
-    assert [(word.start, word.end) for word in found.words] == [(word.start, word.end) for word in told.words]
-    assert [word.weight for word in found.words] == pytest.approx([word.weight for word in told.words], abs=1e-4)
+    found = explainer(REQUEST)
+    expected = explain(tiny, REQUEST.title, REQUEST.text, "zh", "远舟控股")
+    assert (found.text, found.label, found.probability, found.model) == (expected.text, expected.label, expected.probability, "tiny")
+    assert [(word.start, word.end) for word in found.words] == [(word.start, word.end) for word in expected.words]
+    assert [word.weight for word in found.words] == pytest.approx([word.weight for word in expected.words], abs=1e-4)
 
 
 def test_it_fails_without_a_model_or_with_an_unsupported_one(tiny: TransformerClassifier):
     explainer = ScoreExplainer()
     with pytest.raises(ModelError, match="still being loaded"):
-        explainer(ASKED)
+        explainer(REQUEST)
     explainer.use(KeywordClassifier())
     with pytest.raises(ModelError, match="no network of ours"):
-        explainer(ASKED)
+        explainer(REQUEST)
     explainer.use(tiny)
     with pytest.raises(ModelError, match="nothing to explain"):
         explainer(ExplanationRequest("", "", "en", "news"))
-    assert explainer(ASKED).words
+    assert explainer(REQUEST).words
 
 
 def test_the_current_champion_explains(tiny: TransformerClassifier):
     explainer, follows = ScoreExplainer(), Follows(tiny)
     explainer.use(follows)  # type: ignore[arg-type]
-    assert explainer(ASKED).model == "tiny"
+    assert explainer(REQUEST).model == "tiny"
     follows.model = tiny_classifier(tiny_network(seed=5), version="next")
-    assert explainer(ASKED).model == "next"
+    assert explainer(REQUEST).model == "next"
 
 
 def test_concurrent_scoring_and_explaining_do_not_interfere(tiny: TransformerClassifier):
-    """The worker scores on its thread while a viewer asks on another: both must say what they say alone."""
+    """The worker scores in one thread and a viewer asks in another: both results are the same as alone."""
     explainer = ScoreExplainer()
     explainer.use(tiny)
     documents = [Document(f"Acme misses payment {n}", "Shares halted after default. " * (n % 7), "en") for n in range(24)]
-    alone, why = [item.sentiment for item in tiny.classify(documents)], explainer(ASKED)
+    alone, why = [item.sentiment for item in tiny.classify(documents)], explainer(REQUEST)
     with ThreadPoolExecutor(2) as pool:
         scored = pool.submit(lambda: [[item.sentiment for item in tiny.classify(documents)] for _ in range(8)])
-        explained = pool.submit(lambda: [explainer(ASKED) for _ in range(8)])
+        explained = pool.submit(lambda: [explainer(REQUEST) for _ in range(8)])
         for sentiments in scored.result(120):
             assert [tuple(item) for item in sentiments] == [pytest.approx(tuple(item), abs=1e-4) for item in alone]
         for found in explained.result(120):
