@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 
 from models.heads import SENTIMENTS
-from models.inference.explain import Explanation, Word, explain
+from models.inference.explain import PredictionExplanation, Word, explain
 from models.inference.transformer import TransformerClassifier
 from models.templates import FilledTemplate
 
@@ -59,7 +59,9 @@ def measure_deletion(classifier: TransformerClassifier, texts: Sequence[FilledTe
     ]
 
 
-def mean_drops(classifier: TransformerClassifier, found: Explanation, language: str, orders: Sequence[Sequence[Word]]) -> list[float]:
+def mean_drops(
+    classifier: TransformerClassifier, found: PredictionExplanation, language: str, orders: Sequence[Sequence[Word]]
+) -> list[float]:
     """Mean loss of probability for each order of the words, over deletions of the first 1, 2, ... half of them.
 
     Only for sentiment without a company, because a deletion could remove the company's name.

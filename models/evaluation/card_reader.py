@@ -60,7 +60,7 @@ class TestSetFigures(NamedTuple):
     metrics: Mapping[str, tuple[float, float, float]]
 
 
-class ModelCard(NamedTuple):
+class PublishedCard(NamedTuple):
     """The card of a version. before, after: language -> sums of the reliability bins before and after calibration."""
 
     version: str
@@ -69,7 +69,7 @@ class ModelCard(NamedTuple):
     after: Mapping[str, Bins]
 
 
-def read_card(path: Path | None = None) -> ModelCard | None:
+def read_card(path: Path | None = None) -> PublishedCard | None:
     """Read the card at `path`, or the one that comes with Tocsin. None if it is missing or has another format."""
     place = path or next((each for each in CARD_PATHS if each.is_file()), CARD_PATHS[0])
     try:
@@ -77,7 +77,7 @@ def read_card(path: Path | None = None) -> ModelCard | None:
     except (OSError, msgspec.MsgspecError):
         return None
     curves = [file.reliability for file in card.files if file.reliability is not None]
-    return ModelCard(
+    return PublishedCard(
         card.facts.version,
         tuple(figures for file in card.files for figures in _figures(file)),
         _sums([each.before for each in curves]),

@@ -3,7 +3,7 @@
     text ─▶ embeddings ─▶ points between a blank baseline and them, one batch ─▶ gradients ─▶ weights of pieces ─▶ weights of words
 
 Source: Sundararajan, Taly and Yan (2017), Axiomatic attribution for deep networks. The weights of all words sum to the log odds of the
-text minus those of the same text with every word blank, up to the error of the integral (`Explanation.gap`). Positions, special
+text minus those of the same text with every word blank, up to the error of the integral (`PredictionExplanation.gap`). Positions, special
 tokens and the target company are held fixed. bench/explanations.py evaluates the weights by deleting words.
 """
 
@@ -46,7 +46,7 @@ class Word(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Explanation:
+class PredictionExplanation:
     """Explanation of one label.
 
     text: the explained text; offsets of words refer to it
@@ -75,7 +75,7 @@ def explain(
     head: str = "sentiment",
     label: str | None = None,
     steps: int | None = None,
-) -> Explanation:
+) -> PredictionExplanation:
     """Explain one class of one head for an article.
 
     Args:
@@ -117,10 +117,10 @@ def explain(
         Word(start + before, end + before, read[start:end], weight / temperature)
         for start, end, weight in join_words(read, pieces, weights)
     )
-    return Explanation(whole, words, name, labels[class_index], float(probabilities[class_index]), gap / temperature)
+    return PredictionExplanation(whole, words, name, labels[class_index], float(probabilities[class_index]), gap / temperature)
 
 
-def explain_document(classifier: TransformerClassifier, document: Document) -> Explanation:
+def explain_document(classifier: TransformerClassifier, document: Document) -> PredictionExplanation:
     """Explain the most probable sentiment of a document, towards its first company if it has one. Raises ModelError."""
     company = document.companies[0] if document.companies else ""
     return explain(classifier, document.title, document.text, document.language, company, genre=document.genre)

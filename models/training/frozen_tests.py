@@ -71,12 +71,12 @@ def from_templates() -> list[FrozenTest]:
     filled_templates = fill_templates(read_templates(), PER_TEMPLATE, random.Random(TEMPLATE_SEED))  # noqa: S311
     topics = tuple(key for key in TOPIC_KEYS if key not in _UNDECIDED_BY_TEMPLATES)
     documents = [Document("", filled.text, filled.language) for filled in filled_templates]
-    sentiment_rows = tuple(
+    sentiment_cases = tuple(
         Case(document, frozenset((filled.sentiment,))) for document, filled in zip(documents, filled_templates, strict=True)
     )
     topic_cases = tuple(Case(document, frozenset(filled.topics)) for document, filled in zip(documents, filled_templates, strict=True))
     return [
-        FrozenTest("clear cases: sentiment", "sentiment", sentiment_rows, SENTIMENTS),
+        FrozenTest("clear cases: sentiment", "sentiment", sentiment_cases, SENTIMENTS),
         FrozenTest("clear cases: topic", "topic", topic_cases, topics),
     ]
 
@@ -119,16 +119,16 @@ def _from_rows(name: str, rows: Sequence[Row]) -> FrozenTest | None:
         classes = occur if len(occur) > 1 else SENTIMENTS  # a set without the neutral class does not test it
         return FrozenTest(name, "sentiment", tuple(Case(_document(row), frozenset((row["label"],))) for row in sentiment_rows), classes)
     labelled = [row for row in rows if isinstance(row.get("labels"), list)]
-    predicted = {str(label) for row in labelled for label in row["labels"]}
+    present = {str(label) for row in labelled for label in row["labels"]}
     sources = {str(row.get("source", "")) for row in labelled}
     source = sources.pop() if len(sources) == 1 else ""
     if not labelled:
         return None
-    if predicted <= set(RISK_KEYS) and (predicted or all(row.get("task") == "risk" for row in labelled)):
+    if present <= set(RISK_KEYS) and (present or all(row.get("task") == "risk" for row in labelled)):
         return _frozen_test(name, "risk", labelled, frozenset, RISK_KEYS)
     if source == "finese":
         return _frozen_test(name, "risk", labelled, risks_of, RISK_KEYS)
-    if predicted <= set(TOPIC_KEYS):
+    if present <= set(TOPIC_KEYS):
         return _frozen_test(name, "topic", labelled, frozenset, TOPIC_KEYS)
     if source in MAPPINGS:
         mapped = [row for row in labelled if topics_of(source, [str(label) for label in row["labels"]])]

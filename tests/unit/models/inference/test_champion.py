@@ -36,8 +36,6 @@ class Named(KeywordClassifier):
 
     def classify(self, documents: Sequence[Document]) -> list[Prediction]:
         time.sleep(self._wait_s)
-        if any("poison" in document.text for document in documents):
-            raise ValueError("cannot be read")
         return super().classify(documents)
 
 
