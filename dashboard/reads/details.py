@@ -29,9 +29,12 @@ CHOICES = 200
 
 
 class ArticleView(msgspec.Struct, frozen=True, kw_only=True):
-    """One article with what lies behind it.
+    """One article with its data.
 
-    score: the latest; versions: as each model read it, the latest first; copies: other articles of its story, oldest first
+    Attributes:
+        score: the latest one.
+        versions: text and score of each model version, latest first.
+        copies: other articles of its story, oldest first.
     """
 
     score: Score

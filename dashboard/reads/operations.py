@@ -1,4 +1,4 @@
-"""What the pages of sources and of the system read: shared by all viewers as the others are, each part as often as it changes.
+"""Reads of the pages of sources and of the system, cached and shared by all viewers, each part as long as it changes slowly.
 
 source_hours of a month, every ten minutes ─┐
 source_hours of a day, visits, feeds ───────┴─▶ SourceView     (dashboard/reads/source_state.py)
@@ -48,8 +48,10 @@ class SourcesView(msgspec.Struct, frozen=True, kw_only=True):
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """Deliveries to one endpoint in the last seven days, by their last attempt.
 
-    taken, failed: alerts or groups that it took, and did not; waiting: those that are held back, or wait for others
-    last_at, last_error: of the newest failure
+    Attributes:
+        taken, failed: alerts or groups that were delivered, and that failed.
+        waiting: those that are suppressed, or wait for the rate limit.
+        last_at, last_error: of the newest failure.
     """
 
     name: str
@@ -61,9 +63,12 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SystemView(msgspec.Struct, frozen=True, kw_only=True):
-    """How the installation fares.
+    """The state of the installation.
 
-    beats: its processes; stored: articles per window of [since, until), oldest first; disk: None where the server does not say
+    Attributes:
+        beats: heartbeats of its processes.
+        stored: articles per window of [since, until), oldest first.
+        disk: None where the server does not report it.
     """
 
     beats: list[Heartbeat]

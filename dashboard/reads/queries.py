@@ -1,8 +1,6 @@
-"""Every read of the dashboard, cached for moments and shared by all viewers: 50 open pages cost the store about one.
+"""The reads of the dashboard, cached briefly and shared by all viewers: 50 open pages cost the store about as much as one.
 
 callback ─▶ Reads.overview / alerts / article / series / … ─▶ Cache (one reader per key at a time) ─▶ storage.store
-
-What people say of an article is all that is written.
 """
 
 from __future__ import annotations
@@ -65,9 +63,11 @@ WINDOWS_BEFORE, WINDOWS_AFTER = 48, 16
 
 
 class AlertView(msgspec.Struct, frozen=True, kw_only=True):
-    """One alert with what lies behind it.
+    """One alert with its data.
 
-    counts: stories of its series per window of its width, around the one that rang; articles: all of that window, worst first
+    Attributes:
+        counts: stories of its series per window of its width, before and after its window.
+        articles: all articles of its window, most negative first.
     """
 
     alert: Alert

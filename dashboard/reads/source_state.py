@@ -32,12 +32,15 @@ LEFT = timedelta(days=2)
 class SourceView(msgspec.Struct, frozen=True, kw_only=True):
     """One source.
 
-    hours: articles of the last HOURS hours, the last of which is not over; usual: what each of them usually has, [] where nobody knows
-    last_at, stored_at: when its newest article was published, and stored
-    lag_s: seconds from publication to the store: (median, 95 %)
-    recent, negative: articles of the last seven days, and the negative ones of them
-    dead: records of it that were set aside in that time
-    silence: the open alert that it is silent; added: who added it here, and when
+    Attributes:
+        hours: articles of the last HOURS hours, including the current one.
+        usual: the baseline of each of these hours; [] where there is none.
+        last_at, stored_at: when its newest article was published and stored.
+        lag_s: seconds from publication to storage: (median, 95th percentile).
+        recent, negative: articles of the last seven days, and the negative ones among them.
+        dead: dead letters of the source in that time.
+        silence: ID of the open outage alert; "" for none.
+        added: the feed where it was added on the page of sources.
     """
 
     name: str
