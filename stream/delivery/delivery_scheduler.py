@@ -232,7 +232,7 @@ class DeliveryScheduler:
 
     def _send(self, jobs: Sequence[Job]) -> list[Delivery]:
         deliveries = self._webhooks.send(jobs)
-        self._store.log(deliveries)
+        self._store.log_deliveries(deliveries)
         for each in deliveries:
             self._schedule_retry(each)
             if each.status == GONE:

@@ -88,7 +88,7 @@ class GroupPlanner:
             found = due_groups(items, log, grouping, endpoint, now)
             groups += found
             next_times += [at for at in [next_due_at(items, [*log, *found], grouping, endpoint)] if at is not None]
-        self._store.alert_groups.keep(groups)
+        self._store.alert_groups.insert(groups)
         self._next = min(next_times)
         for group in groups:
             counts = {"firing": len(group.firing), "new": len(group.new_alerts), "resolved": len(group.resolved)}

@@ -1,4 +1,4 @@
-"""What the faults share."""
+"""Fixtures of the fault tests."""
 
 from __future__ import annotations
 
@@ -23,5 +23,5 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Installation:
 
 @pytest.fixture
 def on_kafka(kafka_server: Kafka, tmp_path: Path) -> Installation:
-    """Where the broker makes no difference, the real one."""
+    """An installation on Kafka, for tests that do not depend on the broker."""
     return Installation(kafka_server.bootstrap, tmp_path)

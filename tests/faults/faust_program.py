@@ -1,7 +1,7 @@
-"""Faust as its documentation shows it, as its own process: `python -m tests.faults.faust_program PLAN_AS_JSON`.
+"""Faust as in its documentation, as a process of its own: `python -m tests.faults.faust_program PLAN_AS_JSON`.
 
-One agent reads a topic of numbers, and goes wrong once, as planned. It prints what happens, a line each: "ready" when it has its
-partition, "done 4" when its body is through with message 4, "committed 5" when Kafka has taken that offset.
+One agent reads a topic of numbers and fails once, as planned. It prints one line per event: "ready" when it has its partition, "done 4"
+when its body has processed message 4, "committed 5" when Kafka has accepted that offset.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ import msgspec
 BATCH = 5
 COMMIT_S = 0.3
 BLOCKED_S = 3.0
-"""How long a body blocks before it says so: well over the session timeout that a test gives it. Then it blocks a little longer."""
+"""How long a body blocks before it prints that; well over the session timeout of the test. Then it blocks a little longer."""
 HELD_S = 1.0
-"""How much longer than the order to stop a held body takes."""
+"""How long a held body continues after the request to stop."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """How the agent reads, and what goes wrong.
+    """How the agent reads, and how it fails.
 
-    trouble: what the body does, once, when it comes to message `at`: raise an error, hold until the app is to stop, block
-    handed: say so when Faust has taken messages up to this one from Kafka, and three commits were due since then
+    failure: what the body does, once, at message `at`: raise an error, hold until the app stops, or block
+    handed: report so when Faust has taken messages up to this one from Kafka, and three commits were due since then
     """
 
     broker: str
@@ -36,7 +36,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     group: str
     data_dir: str
     pattern: Literal["events", "take", "noack_take"] = "noack_take"
-    unhealthy_reason: Literal["none", "raise", "hold", "block", "block a thread"] = "none"
+    failure: Literal["none", "raise", "hold", "block", "block a thread"] = "none"
     at: int = 0
     supervisor: str = "mode.OneForOneSupervisor"
     wait_empty: bool = True
@@ -52,12 +52,12 @@ class Number(faust.Record, serializer="json"):  # type: ignore[misc,call-arg]
     n: int
 
 
-def say(line: str) -> None:
+def report(line: str) -> None:
     print(line, flush=True)
 
 
 class Commits(faust.Sensor):  # type: ignore[misc]
-    """Says what Kafka has taken, and counts how often a commit was due."""
+    """Prints committed offsets, and counts how often a commit was due."""
 
     def __init__(self, handed: int) -> None:
         super().__init__()
@@ -69,52 +69,52 @@ class Commits(faust.Sensor):  # type: ignore[misc]
         for offset in consumer._committed_offset.values():
             if offset and offset != self._last:
                 self._last = offset
-                say(f"committed {offset}")
+                report(f"committed {offset}")
         if self._handed >= 0 and self._handed in consumer._read_offset.values():
             self._since_handed += 1
             if self._since_handed == 3:
-                say("handed")
+                report("handed")
 
 
 class Body:
-    """What an agent does with messages, in each pattern."""
+    """The body of the agent, in each pattern."""
 
     def __init__(self, app: Any, plan: Plan, commits: Commits) -> None:
         self._app, self._plan, self._commits = app, plan, commits
-        self._to_come = plan.unhealthy_reason != "none"
+        self._failure_pending = plan.failure != "none"
 
     @property
     def wait_s(self) -> float:
-        """How long a batch may fill. The one with the trouble is full, so that it is the same at every run."""
-        return 60.0 if self._to_come else 0.3
+        """How long a batch may wait for messages. The failing batch is always full, so that every run is the same."""
+        return 60.0 if self._failure_pending else 0.3
 
     async def do(self, values: Sequence[Any]) -> None:
         names = [_name(value) for value in values]
-        if self._to_come and str(self._plan.at) in names:
-            self._to_come = False
-            say(f"{self._plan.unhealthy_reason} {' '.join(names)}")
+        if self._failure_pending and str(self._plan.at) in names:
+            self._failure_pending = False
+            report(f"{self._plan.failure} {' '.join(names)}")
             await self._go_wrong()
         for name in names:
-            say(f"done {name}")
+            report(f"done {name}")
 
     async def _go_wrong(self) -> None:
-        if self._plan.unhealthy_reason == "raise":
+        if self._plan.failure == "raise":
             raise RuntimeError("this body fails")
-        if self._plan.unhealthy_reason == "hold":
+        if self._plan.failure == "hold":
             await self._hold()
         before = self._commits.due
-        if self._plan.unhealthy_reason == "block":
+        if self._plan.failure == "block":
             _block()
-        if self._plan.unhealthy_reason == "block a thread":
+        if self._plan.failure == "block a thread":
             await asyncio.get_running_loop().run_in_executor(None, _block)
-        say("the loop went on" if self._commits.due > before else "the loop stood still")
+        report("the loop continued" if self._commits.due > before else "the loop was blocked")
 
     async def _hold(self) -> None:
         try:
             await self._app.wait_until_stopped()
             await asyncio.sleep(HELD_S)
         except asyncio.CancelledError:
-            say("cancelled")
+            report("cancelled")
             raise
 
     async def events(self, stream: Any) -> None:
@@ -140,7 +140,7 @@ def _name(value: Any) -> str:
 
 def _block() -> None:
     time.sleep(BLOCKED_S)
-    say("still blocks")
+    report("still blocks")
     time.sleep(1.0)
 
 
@@ -169,10 +169,10 @@ def main() -> None:
     app.agent(topic, name="agent", concurrency=plan.concurrency)(getattr(Body(app, plan, commits), plan.pattern))
 
     async def assigned(_app: Any, **_unused: Any) -> None:
-        say("ready")
+        report("ready")
 
     app.on_rebalance_complete.connect(assigned)
-    faust.Worker(app, loglevel="WARNING", quiet=True, stdout=io.StringIO()).execute_from_commandline()  # its spinner goes nowhere
+    faust.Worker(app, loglevel="WARNING", quiet=True, stdout=io.StringIO()).execute_from_commandline()  # discards its spinner
 
 
 if __name__ == "__main__":

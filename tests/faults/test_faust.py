@@ -1,7 +1,7 @@
-"""What Faust does with messages whose body fails, is stopped or killed: each row of the table in docs/reliability.md.
+"""What Faust does with messages whose body fails, is stopped or is killed.
 
-A test with `lose` in its name holds Faust to a defect. That is why we do not write it so (stream/worker/agents.py says how we do). When
-one fails, Faust has changed: read docs/reliability.md again before anything is made simpler.
+A test with `lose` in its name documents a defect of Faust that stream/worker/agents.py avoids. When one fails, Faust has changed: read
+docs/reliability.md before simplifying anything.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CHANGED = "Faust has changed: read docs/reliability.md"
 
 
 class Place(Installation):
-    """A topic of one partition and a consumer group, for the program that reads it as Faust's documentation shows."""
+    """A topic with one partition and a consumer group, for the Faust program."""
 
     def numbers(self, start: int, stop: int) -> None:
         """Publish the messages start, ..., stop - 1."""
@@ -37,7 +37,7 @@ class Place(Installation):
         )
 
     def members(self) -> int:
-        """How many consumers the broker counts in the group."""
+        """Number of consumers in the group."""
         admin = KafkaAdminClient(bootstrap_servers=self.plan.broker)
         try:
             return len(admin.describe_groups([self.plan.group])[self.plan.group]["members"])
@@ -51,7 +51,7 @@ def place(kafka_server: Kafka, tmp_path: Path) -> Place:
 
 
 def until_committed(program: Program, offset: int) -> list[str]:
-    """What it says before Kafka has taken this offset."""
+    """The lines it prints before this offset is committed."""
     try:
         return program.expect_eventually(f"committed {offset}", timeout_s=30)
     except (AssertionError, TimeoutError) as error:
@@ -59,18 +59,18 @@ def until_committed(program: Program, offset: int) -> list[str]:
         raise
 
 
-def done(words: Sequence[str]) -> list[str]:
-    """The messages whose body came to its end."""
-    return [word.removeprefix("done ") for word in words if word.startswith("done ")]
+def done(lines: Sequence[str]) -> list[str]:
+    """The messages whose body finished."""
+    return [line.removeprefix("done ") for line in lines if line.startswith("done ")]
 
 
 def test_events_lose_the_message_whose_body_raises(place: Place):
-    """It is acknowledged, its agent goes on, and the next start does not see it either."""
+    """The message is acknowledged, the agent continues, and the next start does not receive it either."""
     place.numbers(0, 6)
-    with place.faust(pattern="events", unhealthy_reason="raise", at=3) as first:
-        words = until_committed(first, 6)
-        assert "raise 3" in words
-        assert done(words) == ["0", "1", "2", "4", "5"], CHANGED
+    with place.faust(pattern="events", failure="raise", at=3) as first:
+        lines = until_committed(first, 6)
+        assert "raise 3" in lines
+        assert done(lines) == ["0", "1", "2", "4", "5"], CHANGED
         first.terminate()
         assert first.wait() == 0
     place.numbers(6, 7)
@@ -80,33 +80,33 @@ def test_events_lose_the_message_whose_body_raises(place: Place):
 
 def test_take_loses_the_batch_whose_body_raises(place: Place):
     place.numbers(0, 12)
-    with place.faust(pattern="take", unhealthy_reason="raise", at=3) as first:
-        words = until_committed(first, 12)
-        assert "raise 0 1 2 3 4" in words
-    assert not {"0", "1", "2", "3", "4"} & set(done(words)), CHANGED
+    with place.faust(pattern="take", failure="raise", at=3) as first:
+        lines = until_committed(first, 12)
+        assert "raise 0 1 2 3 4" in lines
+    assert not {"0", "1", "2", "3", "4"} & set(done(lines)), CHANGED
     assert place.committed() == 12, CHANGED
 
 
 def test_noack_take_loses_the_batch_whose_body_raises_and_then_does_not_stop(place: Place):
-    """Nobody acknowledged the batch. What comes after it is committed, over the gap; and a stop waits for it for ever (4 s here)."""
+    """The batch is not acknowledged, but later messages are committed past it; and a stop waits for it forever (4 s here)."""
     place.numbers(0, 12)
-    with place.faust(pattern="noack_take", unhealthy_reason="raise", at=3) as first:
-        words = until_committed(first, 12)
-        assert "raise 0 1 2 3 4" in words
+    with place.faust(pattern="noack_take", failure="raise", at=3) as first:
+        lines = until_committed(first, 12)
+        assert "raise 0 1 2 3 4" in lines
         first.terminate()
         with pytest.raises(subprocess.TimeoutExpired):
             first.wait(4)
-    assert not {"0", "1", "2", "3", "4"} & set(done(words)), CHANGED
+    assert not {"0", "1", "2", "3", "4"} & set(done(lines)), CHANGED
     assert place.committed() == 12, CHANGED
 
 
 @pytest.mark.parametrize(("pattern", "wait_empty"), [("take", True), ("noack_take", True), ("noack_take", False)])
-def test_a_crashing_supervisor_ends_the_app_and_loses_the_batch_as_well(place: Place, pattern: str, wait_empty: bool):
-    """Offset 6 is committed, with exit 1. But now and then (1 in 10 on a loaded machine) the crash takes the consumer's thread down
-    before the last commit is asked of it. Faust waits for that commit for ever, and only a kill ends it: then this is tried again.
+def test_a_crashing_supervisor_stops_the_app_and_loses_the_batch_too(place: Place, pattern: str, wait_empty: bool):
+    """Offset 6 is committed, with exit code 1. But sometimes (1 in 10 on a loaded machine) the crash ends the consumer thread before the
+    last commit. Faust then waits for that commit forever and must be killed; the test then tries again.
     """
     place.numbers(0, 12)
-    plan = {"pattern": pattern, "trouble": "raise", "at": 3, "supervisor": "mode.CrashingSupervisor", "wait_empty": wait_empty}
+    plan = {"pattern": pattern, "failure": "raise", "at": 3, "supervisor": "mode.CrashingSupervisor", "wait_empty": wait_empty}
     for _ in range(5):
         with place.faust(**plan, session_timeout_s=2.0) as first:
             first.expect_eventually("raise 0 1 2 3 4")
@@ -119,9 +119,9 @@ def test_a_crashing_supervisor_ends_the_app_and_loses_the_batch_as_well(place: P
     assert place.committed() > 4, CHANGED
 
 
-def test_take_without_waiting_for_bodies_loses_its_batch_at_a_stop_in_good_order(place: Place):
+def test_take_without_waiting_for_bodies_loses_its_batch_at_a_graceful_stop(place: Place):
     place.numbers(0, 12)
-    with place.faust(pattern="take", unhealthy_reason="hold", wait_empty=False) as first:
+    with place.faust(pattern="take", failure="hold", wait_empty=False) as first:
         first.expect_eventually("hold 0 1 2 3 4")
         first.terminate()
         assert "cancelled" in first.expect_eventually("<exit>")
@@ -131,19 +131,19 @@ def test_take_without_waiting_for_bodies_loses_its_batch_at_a_stop_in_good_order
 
 def test_take_that_waits_for_bodies_finishes_its_batch_at_a_stop(place: Place):
     place.numbers(0, 12)
-    with place.faust(pattern="take", unhealthy_reason="hold") as first:
+    with place.faust(pattern="take", failure="hold") as first:
         first.expect_eventually("hold 0 1 2 3 4")
         first.terminate()
-        words = first.expect_eventually("<exit>")
+        lines = first.expect_eventually("<exit>")
         assert first.wait() == 0
-    assert "cancelled" not in words
-    assert done(words) == ["0", "1", "2", "3", "4"]
+    assert "cancelled" not in lines
+    assert done(lines) == ["0", "1", "2", "3", "4"]
     assert place.committed() == 5
 
 
 def test_noack_take_without_waiting_for_bodies_commits_nothing_of_its_batch_at_a_stop(place: Place):
     place.numbers(0, 12)
-    with place.faust(pattern="noack_take", unhealthy_reason="hold", wait_empty=False) as first:
+    with place.faust(pattern="noack_take", failure="hold", wait_empty=False) as first:
         first.expect_eventually("hold 0 1 2 3 4")
         first.terminate()
         assert "cancelled" in first.expect_eventually("<exit>")
@@ -152,37 +152,37 @@ def test_noack_take_without_waiting_for_bodies_commits_nothing_of_its_batch_at_a
 
 
 @pytest.mark.parametrize("pattern", ["take", "noack_take"])
-def test_what_is_killed_in_a_batch_comes_again(place: Place, pattern: str):
+def test_a_batch_interrupted_by_a_kill_is_delivered_again(place: Place, pattern: str):
     place.numbers(0, 10)
-    with place.faust(pattern=pattern, unhealthy_reason="hold", session_timeout_s=2.0) as first:
+    with place.faust(pattern=pattern, failure="hold", session_timeout_s=2.0) as first:
         first.expect_eventually("hold 0 1 2 3 4")
         first.kill()
     assert place.committed() == 0
     with place.faust(pattern=pattern) as second:
-        words = second.expect_eventually("done 9")
-    assert done(words) == [str(n) for n in range(9)]
+        lines = second.expect_eventually("done 9")
+    assert done(lines) == [str(n) for n in range(9)]
 
 
-def test_two_at_a_time_lose_the_slow_one_when_they_are_killed(place: Place):
-    """Offset 6 is committed while the body of message 0 is at work."""
+def test_a_concurrency_of_two_loses_the_slow_message_when_killed(place: Place):
+    """Offset 6 is committed while the body of message 0 is still running."""
     place.numbers(0, 6)
-    with place.faust(pattern="events", unhealthy_reason="hold", concurrency=2) as first:
-        words = until_committed(first, 6)
+    with place.faust(pattern="events", failure="hold", concurrency=2) as first:
+        lines = until_committed(first, 6)
         first.kill()
-    assert "hold 0" in words
-    assert done(words) == ["1", "2", "3", "4", "5"]
+    assert "hold 0" in lines
+    assert done(lines) == ["1", "2", "3", "4", "5"]
     assert place.committed() == 6, CHANGED
 
 
 @pytest.mark.parametrize("where", ["block", "block a thread"])
-def test_a_blocking_body_keeps_its_place_in_the_group_but_stops_the_loop(place: Place, where: str):
-    """Twice the session timeout: the consumer's own thread sends heartbeats. In a thread, all else goes on too."""
+def test_a_blocking_body_keeps_its_group_membership_but_blocks_the_loop(place: Place, where: str):
+    """For twice the session timeout: the consumer thread sends heartbeats. With the body in a thread, the loop continues too."""
     place.numbers(0, 5)
-    with place.faust(pattern="noack_take", unhealthy_reason=where, session_timeout_s=1.5) as first:
+    with place.faust(pattern="noack_take", failure=where, session_timeout_s=1.5) as first:
         first.expect_eventually(f"{where} 0 1 2 3 4")
         first.expect("still blocks")
         assert place.members() == 1
-        first.expect("the loop stood still" if where == "block" else "the loop went on")
+        first.expect("the loop was blocked" if where == "block" else "the loop continued")
         assert "ready" not in until_committed(first, 5)
 
 
@@ -193,13 +193,13 @@ def test_a_message_without_a_value_is_delivered(place: Place):
 
 
 def test_a_typed_topic_loses_its_agent_to_one_malformed_message(place: Place):
-    """The process lives, logs nothing and reads on, and no message comes to its agent any more."""
+    """The process keeps running and reading without a log line, but its agent receives no more messages."""
     place.publish([(None, b'{"n": 0}'), (None, b"no json")])
     with place.faust(pattern="take", typed=True, handed=7) as first:
-        words = until_committed(first, 2)
+        lines = until_committed(first, 2)
         place.publish([(None, b'{"n": %d}' % n) for n in range(2, 8)])
-        words += first.expect_eventually("handed")
-        assert done(words) == ["0"], CHANGED
-        # The first group of a new Kafka waits for its coordinator, and says so.
+        lines += first.expect_eventually("handed")
+        assert done(lines) == ["0"], CHANGED
+        # the first group of a new broker waits for its coordinator, which is logged
         assert [line for line in first.errors if "oordinator" not in line] == [], CHANGED
     assert place.committed() == 2, CHANGED

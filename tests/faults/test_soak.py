@@ -1,4 +1,4 @@
-"""F28, short: the soak harness for a minute on each kind of installation. `make soak` runs it for as long as told."""
+"""F28, short: a short run of the soak test on a cluster; `make soak` runs it for longer."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from tests.soak.cluster import Cluster
 PAUSE_S = (1.0, 5.0)
 
 
-def test_three_brokers_a_store_and_two_workers_under_faults_lose_and_double_nothing(tmp_path: Path):
+def test_three_brokers_a_store_and_two_workers_under_faults_lose_and_duplicate_nothing(tmp_path: Path):
     with or_skip():
-        verdict = soak(Cluster(tmp_path, 3, 25, model="keyword", rate=40), 25, 3, pause_s=PAUSE_S)
-    assert verdict["ok"], json.dumps(verdict, indent=1)
-    assert verdict["published"] > 600
-    assert sum(verdict["faults"].values()) >= 4
+        result = soak(Cluster(tmp_path, 3, 25, model="keyword", rate=40), 25, 3, pause_s=PAUSE_S)
+    assert result["ok"], json.dumps(result, indent=1)
+    assert result["published"] > 600
+    assert sum(result["faults"].values()) >= 4

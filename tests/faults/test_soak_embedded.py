@@ -9,8 +9,8 @@ from tests.soak.__main__ import soak
 from tests.soak.embedded import EmbeddedUp
 
 
-def test_everything_embedded_killed_whole_and_in_parts_loses_and_doubles_nothing(tmp_path: Path):
-    verdict = soak(EmbeddedUp(tmp_path, 3, 25, model="keyword", rate=20), 25, 3, pause_s=(4.0, 9.0))
-    assert verdict["ok"], json.dumps(verdict, indent=1)
-    assert verdict["published"] > 300
-    assert sum(verdict["faults"].values()) >= 2
+def test_the_embedded_installation_killed_completely_and_in_parts_loses_and_duplicates_nothing(tmp_path: Path):
+    result = soak(EmbeddedUp(tmp_path, 3, 25, model="keyword", rate=20), 25, 3, pause_s=(4.0, 9.0))
+    assert result["ok"], json.dumps(result, indent=1)
+    assert result["published"] > 300
+    assert sum(result["faults"].values()) >= 2

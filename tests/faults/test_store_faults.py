@@ -1,4 +1,4 @@
-"""ClickHouse goes away, freezes, is full or refuses for now; answers of it are lost; it is killed while it writes."""
+"""ClickHouse is killed, frozen, full or rejects temporarily; its responses are lost; it is killed while writing."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from clickhouse_driver import Client
 from clickhouse_driver.errors import ServerException
 
 from core.errors import StoreUnavailable
-from core.records import Scored
+from core.records import Scored, encode
 from models.inference.keyword import KeywordClassifier
 from storage.clickhouse import Embedded, Server
 from storage.store import Store
 from stream.detection.spike_rule import SpikeRule
 from stream.worker.app import REBALANCE_TIMEOUT_S
+from stream.worker.batches import Raw
 from stream.worker.pipeline import Pipeline
 from stream.worker.retry import RetryPolicy
 from tests.faults.wire import Wire
-from tests.flow.test_worker_pipeline import crisis, raws
 from tests.helpers.servers import ROOT, ClickHouseServer, Kafka, made, unavailable
 from tests.helpers.stores import NOON, save, scored
 from tests.helpers.worker import Installation, article
@@ -39,21 +39,21 @@ Fault = Callable[[ClickHouseServer], contextlib.AbstractContextManager[None]]
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseServer]:
-    """A ClickHouse of our own, to be killed."""
+    """A ClickHouse server that tests may kill."""
     own = made(ClickHouseServer, tmp_path_factory.mktemp("clickhouse"))
     own.start()
     yield own
-    own.kill()  # asked to end, it first waits ten seconds for its clients
+    own.kill()  # on SIGTERM it would wait ten seconds for its clients
 
 
 @pytest.fixture
-def place(kafka_server: Kafka, tmp_path: Path) -> Installation:
+def installation(kafka_server: Kafka, tmp_path: Path) -> Installation:
     return Installation(kafka_server.bootstrap, tmp_path)
 
 
 @pytest.fixture
 def database(server: ClickHouseServer) -> str:
-    """The address of a database of its own."""
+    """Address of a new database."""
     return f"{server.address}/d{uuid.uuid4().hex[:8]}"
 
 
@@ -78,53 +78,51 @@ def frozen(server: ClickHouseServer) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("fault", [killed, frozen])
-def test_a_store_that_is_away_for_a_while_is_waited_for(place: Installation, server: ClickHouseServer, database: str, fault: Fault):
-    """The same process goes on; nothing is set aside."""
+def test_a_worker_waits_for_an_unavailable_store(installation: Installation, server: ClickHouseServer, database: str, fault: Fault):
+    """The same process continues, without dead letters."""
     articles = [article(f"a{n}") for n in range(50)]
-    worker = place.worker(store=database, store_timeout_s=1.0)
+    worker = installation.worker(store=database, store_timeout_s=1.0)
     worker.expect("ready")
-    place.publish(articles[:20])
-    place.until_read(worker)
+    installation.publish(articles[:20])
+    installation.until_read(worker)
     with fault(server):
-        place.publish(articles[20:])
-        worker.until_event("waits", 3)
-        assert place.committed() == 20
-    place.until_read(worker)
-    held = worker.stop()
-    assert held["ids"] == sorted(item.id for item in articles)
-    assert (held["articles"], held["doubled"], held["dead"], place.committed()) == (50, 0, [], 50)
+        installation.publish(articles[20:])
+        worker.until_event("store_retry", 3)
+        assert installation.committed() == 20
+    installation.until_read(worker)
+    contents = worker.stop()
+    assert contents["ids"] == sorted(item.id for item in articles)
+    assert (contents["articles"], contents["doubled"], contents["dead"], installation.committed()) == (50, 0, [], 50)
 
 
 @pytest.mark.parametrize("fault", [killed, frozen])
-def test_a_store_that_stays_away_ends_the_worker_and_the_next_one_does_all(
-    place: Installation, server: ClickHouseServer, database: str, fault: Fault
-):
-    """Exit 70, no offset moved, no dead letter."""
+def test_a_worker_exits_if_the_store_stays_unavailable(installation: Installation, server: ClickHouseServer, database: str, fault: Fault):
+    """Exit code 70, no commit, no dead letters; the next worker processes everything."""
     articles = [article(f"a{n}") for n in range(30)]
-    worker = place.worker(store=database, store_timeout_s=0.5, patience_s=1.5)
+    worker = installation.worker(store=database, store_timeout_s=0.5, patience_s=1.5)
     worker.expect("ready")
-    worker.until_event("watch begins")
+    worker.until_event("watch_started")
     with fault(server):
-        place.publish(articles)
+        installation.publish(articles)
         assert worker.wait() == 70
         assert "cannot be reached" in worker.log[-1]["error"]
-        assert place.committed() == 0
-    second = place.worker(store=database)
+        assert installation.committed() == 0
+    second = installation.worker(store=database)
     second.expect("ready")
-    place.until_read(second)
-    held = second.stop()
-    assert held["ids"] == sorted(item.id for item in articles)
-    assert (held["articles"], held["doubled"], held["dead"], place.committed()) == (30, 0, [], 30)
+    installation.until_read(second)
+    contents = second.stop()
+    assert contents["ids"] == sorted(item.id for item in articles)
+    assert (contents["articles"], contents["doubled"], contents["dead"], installation.committed()) == (30, 0, [], 30)
 
 
-def test_a_frozen_server_is_given_up_in_time_for_another_attempt(server: ClickHouseServer):
-    """F16: as the product has it, a step asks at least twice and ends before a rebalance would."""
+def test_a_frozen_server_times_out_early_enough_for_a_retry(server: ClickHouseServer):
+    """F16: with the default settings, a step tries at least twice and ends before the rebalance timeout."""
     client = Server(f"{server.address}/default", connect_timeout_s=0.5, timeout_s=0.5)
     assert client.query("SELECT 1") == [(1,)]
     with frozen(server):
         began = time.monotonic()
         with pytest.raises(StoreUnavailable, match="cannot be reached"):
-            client.query("SELECT 1")  # asks the old connection, then a new one
+            client.query("SELECT 1")  # tries the old connection, then a new one
         assert time.monotonic() - began < 2.5
     assert client.query("SELECT 1") == [(1,)]
     client.close()
@@ -134,14 +132,14 @@ def test_a_frozen_server_is_given_up_in_time_for_another_attempt(server: ClickHo
     assert 2 * attempt_s <= RetryPolicy().deadline_s < RetryPolicy().deadline_s + attempt_s < REBALANCE_TIMEOUT_S
 
 
-def test_an_insert_whose_answer_is_lost_is_done_again_and_counts_once(server: ClickHouseServer, database: str):
-    """F17: the rows are in, nobody was told, so they are sent once more; so it goes with each step of a batch in turn."""
+def test_an_insert_whose_response_is_lost_is_repeated_and_counts_once(server: ClickHouseServer, database: str):
+    """F17: the rows are stored but the response is lost, so they are sent again; for each step of a batch in turn."""
     items = [scored(f"a{n}", minutes=n, negative=0.9, source=f"s{n % 3}", bands=()) for n in range(10)]
     with Wire(server.port) as wire:
         behind = database.replace(f":{server.port}/", f":{wire.port}/")
         store, answered = stored(wire, behind + "_rehearsal", items, {})
         store.client.close()
-        store, _ = stored(wire, behind, items, {step: size - 1 for step, size in answered.items()})  # the last byte says: they are in
+        store, _ = stored(wire, behind, items, {step: size - 1 for step, size in answered.items()})  # the last byte confirms the insert
         rows = {table: store.client.query(f"SELECT count() FROM {table}")[0][0] for table in ("articles", "mentions", "article_keys")}
         assert rows == {"articles": 2 * 10, "mentions": 2 * 6 * 10, "article_keys": 2 * 10}
         assert (store.articles.totals().articles, store.articles.doubled(), len(store.articles.latest(50))) == (10, 0, 10)
@@ -154,11 +152,11 @@ def test_an_insert_whose_answer_is_lost_is_done_again_and_counts_once(server: Cl
         store.client.close()
 
 
-def stored(wire: Wire, address: str, items: Sequence[Scored], come: dict[str, int]) -> tuple[Store, dict[str, int]]:
-    """A new store that holds these, and how many bytes each step was answered. come: so many bytes of a step's answer do."""
+def stored(wire: Wire, address: str, items: Sequence[Scored], allowed_bytes: dict[str, int]) -> tuple[Store, dict[str, int]]:
+    """A new store with these items, and the bytes of the response to each step. allowed_bytes: of the response that get through"""
     store = Store(Server(address, connect_timeout_s=0.5, timeout_s=0.5))
     store.migrate()
-    store.client.command("SYSTEM STOP MERGES")  # so that what was written twice is seen
+    store.client.command("SYSTEM STOP MERGES")  # so that duplicates remain visible
     steps: dict[str, Callable[[], None]] = {
         "articles": lambda: store.articles.insert(items),
         "mentions": lambda: store.mentions.insert([item.score for item in items]),
@@ -168,15 +166,15 @@ def stored(wire: Wire, address: str, items: Sequence[Scored], come: dict[str, in
     for step, action in steps.items():
         store.client.query("SELECT 1")
         before = wire.passed["to client"]
-        if step in come:
-            wire.drop("to client", after=come[step])
+        if step in allowed_bytes:
+            wire.drop("to client", after=allowed_bytes[step])
         retry.call(step, action)
         answered[step] = wire.passed["to client"] - before
     return store, answered
 
 
-def test_what_the_server_refuses_for_now_is_asked_again(server: ClickHouseServer, database: str):
-    """F18: too many parts (252), no memory (241) and a server that only reads (164), as a real server says them."""
+def test_temporary_rejections_of_the_server_are_retried(server: ClickHouseServer, database: str):
+    """F18: too many parts (252), no memory (241) and read-only mode (164), raised by a real server."""
     client = Server(database)
     client.command("CREATE TABLE t (x UInt64) ENGINE = MergeTree ORDER BY x SETTINGS parts_to_delay_insert = 1, parts_to_throw_insert = 2")
     client.command("SYSTEM STOP MERGES")
@@ -196,10 +194,10 @@ def test_what_the_server_refuses_for_now_is_asked_again(server: ClickHouseServer
     reader.disconnect()
     assert refused.value.code == 164
     with pytest.raises(StoreUnavailable, match="code 164"):
-        Server(database.replace("default", "reader", 1))  # it begins with CREATE DATABASE
+        Server(database.replace("default", "reader", 1))  # connecting creates the database
 
 
-def test_the_embedded_store_without_memory_is_asked_again(tmp_path: Path):
+def test_memory_errors_of_the_embedded_store_are_retried(tmp_path: Path):
     """F18."""
     client = Embedded(tmp_path / "store")
     with pytest.raises(StoreUnavailable, match="Code: 241"):
@@ -209,8 +207,8 @@ def test_the_embedded_store_without_memory_is_asked_again(tmp_path: Path):
 
 
 @pytest.mark.parametrize("code", [75, 243])
-def test_a_disk_that_is_full_for_a_moment_makes_no_dead_letters(database: str, code: int):
-    """F19, as old and as new servers say it."""
+def test_a_temporarily_full_disk_writes_no_dead_letters(database: str, code: int):
+    """F19, with the error codes of old and new servers."""
     store = Store(Server(database))
     store.migrate()
     insert, errors = store.articles.insert, [ServerException("No space left on device", code)] * 2
@@ -227,39 +225,40 @@ def test_a_disk_that_is_full_for_a_moment_makes_no_dead_letters(database: str, c
 
     store.articles.insert = full  # type: ignore[method-assign]
     pipeline = Pipeline(KeywordClassifier(), store, SpikeRule(), retry=RetryPolicy(first_s=0.01))
-    batch = pipeline.score(raws(crisis()), NOON)
+    messages = [Raw("articles", 0, n, b"k", encode(article(f"a{n}", published_at=NOON))) for n in range(25)]
+    batch = pipeline.score(messages, NOON)
     pipeline.close()
     assert (batch.scored, batch.dead, errors, store.dead_letters.count()) == (25, [], [], 0)
     store.client.close()
 
 
-def test_a_full_disk_is_waited_for(kafka_server: Kafka, place: Installation, tmp_path: Path):
-    """F19, with a real one: the worker waits, and goes on when there is room."""
+def test_a_worker_waits_for_space_on_a_full_disk(kafka_server: Kafka, installation: Installation, tmp_path: Path):
+    """F19, with a real disk: the worker waits and continues when there is space."""
     small = _on_a_small_disk(tmp_path / "small")
     articles = [article(f"a{n}") for n in range(40)]
     filler = Path(f"/proc/{small.pid}/root{tmp_path}/small/data/filler")
     try:
-        worker = place.worker(store=f"{small.address}/tocsin")
+        worker = installation.worker(store=f"{small.address}/tocsin")
         worker.expect("ready")
-        place.publish(articles[:20])
-        place.until_read(worker)
+        installation.publish(articles[:20])
+        installation.until_read(worker)
         with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
             while True:
                 file.write(bytes(1 << 12))
-        place.publish(articles[20:])
-        worker.until_event("waits", 3)
-        assert place.committed() == 20
+        installation.publish(articles[20:])
+        worker.until_event("store_retry", 3)
+        assert installation.committed() == 20
         filler.unlink()
-        place.until_read(worker)
-        held = worker.stop()
+        installation.until_read(worker)
+        contents = worker.stop()
     finally:
         small.kill()
-    assert held["ids"] == sorted(item.id for item in articles)
-    assert (held["doubled"], held["dead"], place.committed()) == (0, [], 40)
+    assert contents["ids"] == sorted(item.id for item in articles)
+    assert (contents["doubled"], contents["dead"], installation.committed()) == (0, [], 40)
 
 
 def _on_a_small_disk(folder: Path) -> ClickHouseServer:
-    """A server with 48 MB of room; skips where no disk can be mounted."""
+    """A server with a disk of 48 MB; skips the test where no disk can be mounted."""
     if os.geteuid() != 0 or shutil.which("unshare") is None:
         unavailable("only root can mount a small disk")
     probe = subprocess.run(["unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"], capture_output=True, check=False)
@@ -271,7 +270,7 @@ def _on_a_small_disk(folder: Path) -> ClickHouseServer:
     return server
 
 
-def test_a_server_killed_while_it_writes_has_all_that_it_acknowledged(server: ClickHouseServer, database: str):
+def test_a_server_killed_while_writing_has_all_acknowledged_rows(server: ClickHouseServer, database: str):
     """F21."""
     store = Store(Server(database))
     store.migrate()
@@ -323,18 +322,18 @@ store.close()
 """
 
 
-def test_the_embedded_store_killed_while_it_writes_has_all_that_it_acknowledged(tmp_path: Path):
+def test_the_embedded_store_killed_while_writing_has_all_acknowledged_rows(tmp_path: Path):
     """F21."""
     process = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, cwd=ROOT)
     assert process.stdout is not None
-    said = -1
-    while said < 30:
-        said = int(process.stdout.readline())
+    last_printed = -1
+    while last_printed < 30:
+        last_printed = int(process.stdout.readline())
     process.kill()
     process.wait()
-    said = int((process.stdout.read().split() or [str(said).encode()])[-1])
+    last_printed = int((process.stdout.read().split() or [str(last_printed).encode()])[-1])
     process.stdout.close()
     done = subprocess.run([sys.executable, "-c", READER, str(tmp_path)], check=True, capture_output=True, text=True, timeout=60, cwd=ROOT)
     articles, known, doubled = map(int, done.stdout.split())
-    assert said + 1 <= known <= articles <= said + 2
+    assert last_printed + 1 <= known <= articles <= last_printed + 2
     assert doubled == 0

@@ -33,7 +33,7 @@ def test_a_worker_killed_in_a_batch_loses_and_duplicates_nothing(place: Installa
 
 @pytest.mark.parametrize("moment", ["alerts", "webhook"])
 def test_a_worker_killed_around_a_delivery_delivers_each_alert_once(on_kafka: Installation, receiver: WebhookServer, moment: str):
-    """F23, and F1 in `watch`: killed after storing an alert and before publishing it; and after sending its webhook and before logging that.
+    """F23, and F1 in `watch`: killed between storing and publishing an alert; and between sending and logging its webhook.
 
     A delivery that was not logged is sent again with the same id, so that the receiver can drop it.
     """

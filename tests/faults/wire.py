@@ -1,4 +1,4 @@
-"""A TCP proxy that loses bytes when told to: the network between us and a server."""
+"""A TCP proxy that drops bytes on request, between a client and a server."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import Literal, Self
 Direction = Literal["to server", "to client"]
 BOTH: tuple[Direction, Direction] = ("to server", "to client")
 _RESET = struct.pack("ii", 1, 0)
-"""SO_LINGER: to close is to reset."""
+"""SO_LINGER: close() resets the connection."""
 
 
 class Wire:
-    """Carries bytes between clients that come to `port` and a server at `target`, both on this machine.
+    """Forwards bytes between clients that connect to `port` and a server at `target`, both on this machine.
 
-    passed: how many bytes were carried in each direction so far
+    passed: bytes forwarded in each direction so far
     """
 
     def __init__(self, target: int = 0) -> None:
         self.target = target
         self.passed = dict.fromkeys(BOTH, 0)
-        self._left: dict[Direction, int | None] = dict.fromkeys(BOTH)  # so many bytes more are carried; None: all
+        self._left: dict[Direction, int | None] = dict.fromkeys(BOTH)  # bytes still to forward; None for no limit
         self._links: set[_Link] = set()
         self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -38,29 +38,29 @@ class Wire:
         self.close()
 
     def drop(self, *directions: Direction, after: int = 0) -> None:
-        """From now on, or after so many bytes, what goes in these directions is lost, and nobody is told."""
+        """Silently drops everything in these directions, from now on or after so many bytes."""
         with self._lock:
             self._left |= dict.fromkeys(directions, after)
 
     def heal(self) -> None:
-        """Carry everything again. A connection that lost bytes is reset: TCP would not go on without them either."""
+        """Forwards everything again. Connections that lost bytes are reset, as TCP would not continue without them."""
         with self._lock:
             self._left = dict.fromkeys(BOTH)
-            torn = [link for link in self._links if link.torn]
-        for link in torn:
+            lossy = [link for link in self._links if link.lossy]
+        for link in lossy:
             link.reset()
 
     def cut(self) -> None:
-        """Reset every connection."""
+        """Resets every connection."""
         with self._lock:
             links = list(self._links)
         for link in links:
             link.reset()
 
     def close(self) -> None:
-        """Reset every connection and take no more."""
+        """Resets every connection and accepts no more."""
         with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes the accepting thread
         self._threads[0].join(5)
         self._listener.close()
         self.cut()
@@ -75,7 +75,7 @@ class Wire:
                 return
             try:
                 server = socket.create_connection(("127.0.0.1", self.target), timeout=5)
-            except OSError:  # nobody there: as if the client had been told so at once
+            except OSError:  # no server: reset the client at once
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
                 client.close()
                 continue
@@ -85,48 +85,48 @@ class Wire:
                 self._links.add(link)
             self._threads = [thread for thread in self._threads if thread.is_alive()]
             for direction in BOTH:
-                self._threads.append(threading.Thread(target=self._carry, args=(link, direction), name="wire", daemon=True))
+                self._threads.append(threading.Thread(target=self._forward, args=(link, direction), name="wire", daemon=True))
                 self._threads[-1].start()
 
-    def _carry(self, link: _Link, direction: Direction) -> None:
+    def _forward(self, link: _Link, direction: Direction) -> None:
         source, sink = (link.client, link.server) if direction == "to server" else (link.server, link.client)
         with contextlib.suppress(OSError):
             while data := source.recv(1 << 16):
                 sink.sendall(data[: self._through(link, direction, len(data))])
-        if link.one_way_over():
+        if link.direction_ended():
             with self._lock:
                 self._links.discard(link)
 
     def _through(self, link: _Link, direction: Direction, size: int) -> int:
-        """How many of these bytes are carried."""
+        """How many of these bytes are forwarded."""
         with self._lock:
             left = self._left[direction]
             through = size if left is None else min(left, size)
             if left is not None:
                 self._left[direction] = left - through
-            link.torn = link.torn or through < size
+            link.lossy = link.lossy or through < size
             self.passed[direction] += through
             return through
 
 
 class _Link:
-    """One connection: the client's half and the server's."""
+    """One connection: the socket of the client and that of the server."""
 
     def __init__(self, client: socket.socket, server: socket.socket) -> None:
         self.client, self.server = client, server
-        self.torn = False
+        self.lossy = False
         self._open = len(BOTH)
         self._lock = threading.Lock()
 
     def reset(self) -> None:
-        """Both sides see "connection reset by peer"."""
+        """Both sides receive "connection reset by peer"."""
         for half in (self.client, self.server):
             with contextlib.suppress(OSError):
                 half.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-                half.shutdown(socket.SHUT_RD)  # wakes the thread that reads, and sends nothing
+                half.shutdown(socket.SHUT_RD)  # wakes the reading thread without sending anything
 
-    def one_way_over(self) -> bool:
-        """One direction has ended; whether both have: then the sockets are closed."""
+    def direction_ended(self) -> bool:
+        """Called when one direction has ended; when both have, closes the sockets and returns True."""
         with self._lock:
             self._open -= 1
             if self._open:

@@ -1,4 +1,4 @@
-"""Records that could not be used are listed, shown, sent once more and dropped: `tocsin dead-letters`."""
+"""Dead letters are listed, shown, replayed and dropped with `tocsin dead-letters`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def letter(offset: int, stage: str, value: bytes) -> DeadLetter:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An embedded installation with three dead letters: one that is no record, and two articles that the model refused."""
+    """An embedded installation with three dead letters: a malformed record, and two articles that the model rejected."""
     monkeypatch.setenv("TOCSIN_DATA_DIR", str(tmp_path))
     store = open_store("embedded", tmp_path)
     store.migrate()
@@ -45,10 +45,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_they_are_listed_and_shown_as_they_are(folder: Path, capsys: pytest.CaptureFixture[str]):
+def test_dead_letters_are_listed_and_shown_unchanged(folder: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["dead-letters", "list"]) == 0
-    told = capsys.readouterr().out
-    assert "articles/0/1" in told and "articles/0/3" in told and "[bold]中文[/bold]" in told
+    output = capsys.readouterr().out
+    assert "articles/0/1" in output and "articles/0/3" in output and "[bold]中文[/bold]" in output
     assert main(["dead-letters", "list", "--stage", "decode", "--json"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [row["name"] for row in rows] == ["articles/0/1"]
@@ -58,7 +58,7 @@ def test_they_are_listed_and_shown_as_they_are(folder: Path, capsys: pytest.Capt
     assert "no dead letters are replayed" in capsys.readouterr().out
 
 
-def test_replayed_ones_wait_in_the_outbox_and_dropped_ones_lose_their_bytes(folder: Path, capsys: pytest.CaptureFixture[str]):
+def test_replayed_letters_go_to_the_outbox_and_dropped_ones_lose_their_bytes(folder: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["dead-letters", "replay", "--stage", "model"]) == 0
     box = Outbox(folder / "outbox.sqlite", durable_broker=False)
     assert {decode(row.body, Article).id for row in box.pending(10)} == {article(f"a{n}").id for n in (2, 3)}
@@ -68,14 +68,14 @@ def test_replayed_ones_wait_in_the_outbox_and_dropped_ones_lose_their_bytes(fold
     assert store.dead_letters.count() == 0
     assert [(each.offset, each.state, each.value) for each in store.dead_letters.latest(9, state="dropped")] == [(1, "dropped", b"")]
     assert {each.offset for each in store.dead_letters.latest(9, state="replayed")} == {2, 3}
-    noted = [(each.action, each.target, each.before) for each in store.audit.latest()]
-    assert noted[0] == ("dead letter dropped", "articles/0/1", "open")
-    assert len(noted) == 3
+    entries = [(each.action, each.target, each.before) for each in store.audit.latest()]
+    assert entries[0] == ("dead letter dropped", "articles/0/1", "open")
+    assert len(entries) == 3
     store.close()
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["replay", "articles/0/1"], "cannot be replayed, only dropped"),
         (["replay", "articles/0/77"], "there is no such dead letter"),
@@ -83,34 +83,34 @@ def test_replayed_ones_wait_in_the_outbox_and_dropped_ones_lose_their_bytes(fold
         (["drop"], "name dead letters, or a --stage"),
     ],
 )
-def test_what_cannot_be_done_is_a_sentence_and_changes_nothing(
-    folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+def test_an_impossible_action_is_rejected_and_changes_nothing(
+    folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ):
     assert main(["dead-letters", *arguments]) == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     store = open_store("embedded", folder)
     assert store.dead_letters.count() == 3
     store.close()
 
 
-def test_over_kafka_the_same_bytes_go_again_and_what_is_refused_again_is_a_new_one(
+def test_a_replay_over_kafka_sends_the_same_bytes_and_a_new_failure_is_a_new_letter(
     kafka_server: Kafka, clickhouse_server: ClickHouseServer, tmp_path: Path
 ):
-    place = Installation(kafka_server.bootstrap, tmp_path)
-    address = f"{clickhouse_server.address}/{place.plan.prefix.rstrip('.')}"
-    worker = place.worker(store=address)
+    installation = Installation(kafka_server.bootstrap, tmp_path)
+    address = f"{clickhouse_server.address}/{installation.plan.prefix.rstrip('.')}"
+    worker = installation.worker(store=address)
     worker.expect("ready")
-    place.publish([article("fine"), article("bad", text="poison")])
+    installation.publish([article("fine"), article("bad", text="poison")])
     worker.until_sum("score", "dead", 1)
     store = open_store(address, tmp_path)
     (dead,) = store.dead_letters.latest(9)
     assert "poison" in dead.value.decode()
-    settings = Settings(broker=place.plan.broker, store=address, topic_prefix=place.plan.prefix, data_dir=str(tmp_path))
+    settings = Settings(broker=installation.plan.broker, store=address, topic_prefix=installation.plan.prefix, data_dir=str(tmp_path))
     replay(store, find(store, [dead.name]), settings)
     worker.until_sum("score", "dead", 2)
     (again,) = store.dead_letters.latest(9)
     assert again.value == dead.value and (again.partition, again.offset) != (dead.partition, dead.offset)
     assert [each.name for each in store.dead_letters.latest(9, state="replayed")] == [dead.name]
-    held = worker.stop()
-    assert (held["articles"], held["doubled"]) == (1, 0)
+    contents = worker.stop()
+    assert (contents["articles"], contents["doubled"]) == (1, 0)
     store.close()

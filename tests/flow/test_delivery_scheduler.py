@@ -141,7 +141,7 @@ def test_an_endpoint_that_is_gone_gets_nothing_until_a_test_succeeds(
     webhooks = Webhooks([Webhook(url=receiver.url, allow_private=True, name="risk")], clock=clock)
     (tried,) = webhooks.send([Job("risk", make_test_alert(clock()), 1)])
     webhooks.close()
-    store.alerts.log([tried])
+    store.alerts.log_deliveries([tried])
     restarted.send_due(clock())
     assert [d.status for d in restarted.notify(topic_alert("banks"))] == [204]
 

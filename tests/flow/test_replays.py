@@ -53,7 +53,7 @@ def new_scheduler(store: Store, receiver: WebhookServer, clock: SettableClock) -
 
 
 def request_replay(store: Store, after: int, clock: SettableClock, subject: str = "") -> None:
-    store.replays.ask([Replay(subject or topic_alert().id, "risk", after, clock(), "Ann")])
+    store.replays.insert([Replay(subject or topic_alert().id, "risk", after, clock(), "Ann")])
 
 
 def attempts(store: Store) -> list[tuple[int, int]]:
@@ -143,7 +143,7 @@ def test_a_test_message_reaches_a_paused_endpoint_and_no_removed_one(
     scheduler = new_scheduler(paused=True)
     assert scheduler.send_due(clock()) == []
     request_replay(store, 0, clock, TEST)
-    store.replays.ask([Replay(TEST, "former", 0, NOON, "Ann")])
+    store.replays.insert([Replay(TEST, "former", 0, NOON, "Ann")])
     clock.now += timedelta(seconds=6)
     assert [(d.alert_id, d.endpoint, d.attempt, d.status) for d in scheduler.send_due(clock())] == [(TEST, "risk", 1, 204)]
     assert b"alert.test" in receiver.requests[0].body

@@ -1,4 +1,4 @@
-"""`tocsin webhooks test` and `list`, as a person runs them, with an endpoint of every format."""
+"""`tocsin webhooks test` and `list` with an endpoint of every format."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 
 from stream.delivery.formats import FORMATS
 from tests.helpers.chat_servers import DingTalk, Feishu, Slack, WeCom
+from tests.helpers.mail_server import LOGIN, PEM, USER, MailServer, parse_mail
 from tests.helpers.webhook_server import WebhookServer
-from tests.unit.stream.delivery.test_mail import PEM, USER, WRITTEN, MailServer, read
 from tocsin.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,7 +26,7 @@ def table(name: str, url: str, **more: str) -> str:
     return "[[webhooks]]\nallow_private = true\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in rows.items())
 
 
-def test_a_test_reaches_an_endpoint_of_every_format_and_no_secret_is_shown(
+def test_a_test_message_reaches_every_format_and_no_secret_is_shown(
     receiver: WebhookServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     with ExitStack() as stack:
@@ -40,20 +40,20 @@ def test_a_test_reaches_an_endpoint_of_every_format_and_no_secret_is_shown(
             table("feishu", feishu.url, secret=FEISHU, language="zh"),
             table("dingtalk", dingtalk.url, secret=DINGTALK),
             table("wecom", wecom.url),
-            table("email", f"smtp://{WRITTEN}localhost:{mail.port}?from=tocsin@b.example&to=risk@b.example", language="zh"),
+            table("email", f"smtp://{LOGIN}localhost:{mail.port}?from=tocsin@b.example&to=risk@b.example", language="zh"),
         ]
         assert len(tables) == len(FORMATS)
         config = tmp_path / "tocsin.toml"
         config.write_text("\n".join(tables), encoding="utf-8")
-        told = {row["endpoint"]: row for row in run(config, "test", "--json")}
+        tested = {row["endpoint"]: row for row in run(config, "test", "--json")}
         listed = {row["endpoint"]: row["state"] for row in run(config, "list", "--json")}
-    assert {name: (row["status"], row["error"]) for name, row in told.items()} == {
+    assert {name: (row["status"], row["error"]) for name, row in tested.items()} == {
         name: (250 if name == "email" else 204 if name in ("json", "alertmanager") else 200, "") for name in FORMATS
     }
     assert listed == dict.fromkeys(FORMATS, "ok")
     assert [chat.messages[0][0] for chat in (slack, feishu)] == ["Tocsin 测试消息"] * 2
-    assert [chat.messages[0][0] for chat in (dingtalk, wecom)] == ["A test from Tocsin"] * 2
-    assert read(mail.letters[0][2])["Subject"] == "Tocsin 测试消息"
+    assert [chat.messages[0][0] for chat in (dingtalk, wecom)] == ["Test message from Tocsin"] * 2
+    assert parse_mail(mail.mails[0][2])["Subject"] == "Tocsin 测试消息"
     bodies = {request.path: json.loads(request.body) for request in receiver.requests}
     assert bodies["/hook"]["type"] == "alert.test" and bodies["/hook/am"]["version"] == "4"
     assert main(["--config", str(config), "settings", "--json"]) == 0

@@ -135,7 +135,7 @@ def faulty(store: Store, plan: Plan) -> None:
     elif plan.hang_after == "alerts":
         alerts.insert = hang_after_alerts  # type: ignore[method-assign]
     elif plan.hang_after == "webhook":
-        alerts.log = hang_before_log  # type: ignore[method-assign]
+        alerts.log_deliveries = hang_before_log  # type: ignore[method-assign]
     elif plan.hang_after == "refuse all":
         articles.insert = refuse_all  # type: ignore[method-assign]
 

@@ -1,4 +1,4 @@
-"""What runs: three Kafka brokers, a ClickHouse server, workers; what can go wrong with it; and how it is in the end."""
+"""Three Kafka brokers, a ClickHouse server and workers; their faults, and the problems found in the end."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from kafka.admin import NewTopic, OffsetSpec
 from kafka.errors import KafkaError
 
 from bench.servers import ClickHouseServer, Process, kafka_cluster
-from tests.soak.desk import Desk, rung
+from tests.soak.alert_endpoint import AlertEndpoint, stored_alerts
 from tests.soak.ledger import Ledger
 from tests.soak.load import Load
 from tests.soak.nemesis import Fault
-from tests.soak.worker import PROPER, ROOT, Watched, environment, rss_mb
+from tests.soak.worker import ALLOWED_EXITS, ROOT, Supervised, environment, rss_mb
 
 GROUP = "soak"
 TOPICS = {"articles": 4, "scores": 1, "alerts": 1}
@@ -30,7 +30,7 @@ DRAIN_S = 240.0
 
 
 class Cluster:
-    """While inside, it runs, and the load with it."""
+    """Runs the servers, the workers and the load as a context manager."""
 
     max_rss_mb = 1_600
 
@@ -61,20 +61,20 @@ class Cluster:
         place = self._folder / "clickhouse"
         place.mkdir()
         self.store = stack.enter_context(ClickHouseServer(place))
-        self._desk = Desk()
-        stack.callback(self._desk.close)
+        self._alert_endpoint = AlertEndpoint()
+        stack.callback(self._alert_endpoint.close)
         for broker in self.brokers:
             broker.wait_up()
         self.bootstrap = ",".join(broker.bootstrap for broker in self.brokers)
         self._make_topics()
-        (self._folder / "tocsin.toml").write_text(self._desk.settings)
+        (self._folder / "tocsin.toml").write_text(self._alert_endpoint.settings)
         self._environment = {
             "TOCSIN_CONFIG": str(self._folder / "tocsin.toml"),
             "TOCSIN_BROKER": self.bootstrap,
             "TOCSIN_STORE": f"{self.store.address}/tocsin",
             "TOCSIN_MODEL": self._model,
             "TOCSIN_CONSUMER_GROUP": GROUP,
-            "TOCSIN_ALERT_INHIBIT": "",  # every alert is delivered, so that each can be missed
+            "TOCSIN_ALERT_INHIBIT": "",  # so that every alert is delivered
             "TOCSIN_LOG_FORMAT": "json",
             "TOCSIN_MODEL_THREADS": "1",
         }
@@ -88,9 +88,9 @@ class Cluster:
         self._load.start()
         stack.callback(self._load.stop)
 
-    def _worker(self, number: int) -> Watched:
+    def _worker(self, number: int) -> Supervised:
         own = {"TOCSIN_DATA_DIR": str(self._folder / f"worker-{number}")}
-        return Watched(f"worker-{number}", ["work"], {**self._environment, **own}, self._folder)
+        return Supervised(f"worker-{number}", ["work"], {**self._environment, **own}, self._folder)
 
     def _make_topics(self) -> None:
         deadline = time.monotonic() + 60
@@ -104,18 +104,18 @@ class Cluster:
                     raise
                 time.sleep(1.0)
 
-    # what can go wrong
+    # faults
 
     def faults(self, rng: random.Random) -> dict[str, list[Fault]]:
-        """The faults of the workers and those of the servers: one of each kind may last at a time."""
+        """The faults of the workers and of the servers; at most one of each kind lasts at a time."""
 
-        def workers() -> Watched:
+        def workers() -> Supervised:
             return rng.choice(self.workers)
 
         return {
             "workers": [
                 Fault("worker killed", lambda _s: workers().signal(signal.SIGKILL), (0, 0)),
-                Fault("worker told to stop", lambda _s: workers().signal(signal.SIGTERM), (0, 0)),
+                Fault("worker stopped", lambda _s: workers().signal(signal.SIGTERM), (0, 0)),
                 Fault("worker frozen", lambda seconds: _frozen(workers(), seconds), (2, 25)),
             ],
             "servers": [
@@ -132,7 +132,7 @@ class Cluster:
         time.sleep(seconds)
         server.start(600)
 
-    # how it is
+    # observation
 
     def read(self, sql: str) -> list[tuple[Any, ...]]:
         """The rows of a SELECT."""
@@ -143,7 +143,7 @@ class Cluster:
             client.disconnect()
 
     def lag(self) -> dict[str, int]:
-        """Messages of each topic that the group has not committed."""
+        """Uncommitted messages of each topic."""
         with contextlib.closing(KafkaAdminClient(bootstrap_servers=self.bootstrap.split(","))) as admin:
             places = [TopicPartition(topic, number) for topic, count in TOPICS.items() for number in range(count)]
             ends = admin.list_partition_offsets(dict.fromkeys(places, OffsetSpec.LATEST))
@@ -155,18 +155,18 @@ class Cluster:
         return lag
 
     def state(self) -> dict[str, Any]:
-        """Figures of now, for the progress line."""
-        with contextlib.suppress(Exception):  # a server may be down just now
+        """Counts for the progress line."""
+        with contextlib.suppress(Exception):  # a server may be down
             visible = self.read("SELECT uniqExact(id) FROM articles")[0][0]
             return {"acked": len(self.ledger.acked), "visible": int(visible), "lag": self.lag(), "rss_mb": self.memory()}
         return {"acked": len(self.ledger.acked), "rss_mb": self.memory()}
 
     def memory(self) -> list[int]:
-        """Of each worker, 10^6 bytes."""
+        """Of each worker, MB."""
         return [round(rss_mb([worker.pid])) for worker in self.workers]
 
     def finish(self) -> float:
-        """Stop the load and wait until all is done; how many seconds that took after the last message."""
+        """Stops the load and waits for the backlog; returns the seconds since the last message."""
         self._load.stop()
         began = time.monotonic()
         while sum(self._lag_or_one().values()) and time.monotonic() - began < DRAIN_S:
@@ -176,38 +176,38 @@ class Cluster:
     def _lag_or_one(self) -> dict[str, int]:
         try:
             return self.lag()
-        except Exception:  # an election, perhaps
+        except Exception:  # for example during an election
             return {"articles": 1}
 
     def problems(self) -> dict[str, int]:
-        """What is wrong in the end, counted; all zero when nothing is."""
+        """Counts of problems; all zero if there are none."""
         letters = self.read("SELECT partition, offset, value FROM dead_letters FINAL WHERE topic = 'articles'")
-        rang = rung(self.read)
-        series = {str(row[2]) for row in rang}
+        stored = stored_alerts(self.read)
+        series = {str(row[2]) for row in stored}
         return {
             **self.ledger.problems(self.read),
             **self.ledger.dead_problems(letters),
             "messages left": sum(self.lag().values()),
             "crises without alert": sum(f"company:{company}" not in series for company in self.ledger.crises),
-            **self._desk.problems(rang),
-            "improper exits": sum(code not in PROPER for worker in self.workers for code in worker.exits),
+            **self._alert_endpoint.problems(stored),
+            "unexpected exit codes": sum(code not in ALLOWED_EXITS for worker in self.workers for code in worker.exits),
         }
 
     def summary(self) -> dict[str, Any]:
-        """What there was."""
+        """Counts for the result."""
         return {
             "published": len(self.ledger.acked),
             "broken": len(self.ledger.broken),
             "crises": len(self.ledger.crises),
-            "alerts": len(self._desk.alerts),
-            "webhooks": sum(self._desk.came.values()),
+            "alerts": len(self._alert_endpoint.alerts),
+            "webhooks": sum(self._alert_endpoint.received.values()),
             "sends failed": self._load.failures,
             "exits": {worker.name: worker.exits for worker in self.workers},
         }
 
 
 @contextlib.contextmanager
-def _stopped(what: Process | Watched) -> Iterator[None]:
+def _stopped(what: Process | Supervised) -> Iterator[None]:
     what.signal(signal.SIGSTOP)
     try:
         yield
@@ -215,13 +215,13 @@ def _stopped(what: Process | Watched) -> Iterator[None]:
         what.signal(signal.SIGCONT)
 
 
-def _frozen(what: Process | Watched, seconds: float) -> None:
+def _frozen(what: Process | Supervised, seconds: float) -> None:
     with _stopped(what):
         time.sleep(seconds)
 
 
 def _slow(what: Process, seconds: float) -> None:
-    """Let it run one moment in five."""
+    """Lets it run for a fifth of the time."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         with _stopped(what):

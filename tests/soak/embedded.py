@@ -1,4 +1,4 @@
-"""`tocsin up` with its embedded broker and store, reading three feeds that never stop; killed whole, and in parts."""
+"""`tocsin up` with its embedded broker and store, reading three growing feeds; killed completely and in parts."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from xml.sax.saxutils import escape
 
 import msgspec
 
-from tests.soak.desk import ARRIVE_S, Desk, rung
-from tests.soak.ledger import Ledger, Reads
+from tests.soak.alert_endpoint import DELIVERY_TIMEOUT_S, AlertEndpoint, stored_alerts
+from tests.soak.ledger import Ledger, Query
 from tests.soak.load import BAD, CALM
 from tests.soak.nemesis import Fault
-from tests.soak.worker import PROPER, Watched, rss_mb
+from tests.soak.worker import ALLOWED_EXITS, Supervised, rss_mb
 
 FEEDS = ("alpha", "beta", "gamma")
 KEPT = 1_200
-"""Items that a feed shows: it must hold more than comes while `up` is down."""
+"""Items in a feed; more than are added while `up` is down."""
 FILLERS = ["market", "oil", "steel", "banks", "chips", "exports", "factory", "tariff", "harvest", "harbour", "市场", "原油", "钢铁"]
 FILLERS += ["银行", "芯片", "出口", "工厂", "关税", "港口", "航运"]
 DRAIN_S = 240.0
@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 
 class Feeds:
-    """RSS feeds on a loopback port. items: of each feed, the newest last."""
+    """RSS feeds on a loopback port. items: of each feed, newest last"""
 
     def __init__(self) -> None:
         self.items: dict[str, list[tuple[str, str, datetime]]] = {name: [] for name in FEEDS}
@@ -72,7 +72,7 @@ class Feeds:
 
 
 class EmbeddedUp:
-    """While inside, it runs, and its feeds grow."""
+    """Runs `tocsin up` and growing feeds as a context manager."""
 
     max_rss_mb = 2_500
 
@@ -81,17 +81,17 @@ class EmbeddedUp:
         self._rng = random.Random(seed)
         self._data = folder / "data"
         self._exit = contextlib.ExitStack()
-        self._over = threading.Event()
+        self._stopping = threading.Event()
         self._crisis_s = seconds * 0.4
         self.ledger = Ledger()
         self.kills: list[str] = []
 
     def __enter__(self) -> EmbeddedUp:
         with self._exit as stack:
-            self._desk, self._feeds = Desk(), Feeds()
-            stack.callback(self._desk.close)
+            self._alert_endpoint, self._feeds = AlertEndpoint(), Feeds()
+            stack.callback(self._alert_endpoint.close)
             stack.callback(self._feeds.close)
-            (self._folder / "tocsin.toml").write_text(self._desk.settings)
+            (self._folder / "tocsin.toml").write_text(self._alert_endpoint.settings)
             rest = f"interval_s = 2\nmax_items = {KEPT}\nallow_private = true\n"
             tables = [f'[[sources]]\nname = "{name}"\nurl = "{self._feeds.url}/{name}"\n{rest}' for name in FEEDS]
             sources = self._folder / "sources.toml"
@@ -103,15 +103,15 @@ class EmbeddedUp:
             stack.callback(self._stop)
             self._thread = threading.Thread(target=self._grow, name="feeds", daemon=True)
             self._thread.start()
-            stack.callback(self._over.set)
+            stack.callback(self._stopping.set)
             self._exit = stack.pop_all()
         return self
 
     def __exit__(self, *problem: Any) -> None:
         self._exit.__exit__(*problem)
 
-    def _started(self) -> Watched:
-        return Watched("up", self._command, self._environment(), self._folder)
+    def _started(self) -> Supervised:
+        return Supervised("up", self._command, self._environment(), self._folder)
 
     def _stop(self) -> None:
         self.up.stop()
@@ -121,7 +121,7 @@ class EmbeddedUp:
             "TOCSIN_CONFIG": str(self._folder / "tocsin.toml"),
             "TOCSIN_DATA_DIR": str(self._data),
             "TOCSIN_MODEL": self._model,
-            "TOCSIN_ALERT_INHIBIT": "",  # every alert is delivered, so that each can be missed
+            "TOCSIN_ALERT_INHIBIT": "",  # so that every alert is delivered
             "TOCSIN_LOG_FORMAT": "json",
         }
 
@@ -136,7 +136,7 @@ class EmbeddedUp:
 
     def _grow(self) -> None:
         began, made, crisis = time.monotonic(), 0, True
-        while not self._over.wait(0.05):
+        while not self._stopping.wait(0.05):
             passed = time.monotonic() - began
             while made < passed * self._rate:
                 made += 1
@@ -147,7 +147,7 @@ class EmbeddedUp:
                     self._add(self._rng.choice(BAD), datetime.now(UTC))
 
     def faults(self, rng: random.Random) -> dict[str, list[Fault]]:
-        """One kind: two at once could leave nobody."""
+        """A single kind, so that only one fault lasts at a time."""
 
         def child(word: bytes) -> list[int]:
             return [pid for pid in self.up.family()[1:] if word in _command(pid)]
@@ -162,69 +162,69 @@ class EmbeddedUp:
                 Fault("parent killed", lambda _s: some("parent", [self.up.pid]), (0, 0)),
                 Fault("worker killed", lambda _s: some("worker", child(b"tocsin.runtime.worker_process")), (0, 0)),
                 Fault("broker killed", lambda _s: some("broker", child(b"tansu")), (0, 0)),
-                Fault("told to stop", lambda _s: self.up.signal(signal.SIGTERM if rng.random() < 0.5 else signal.SIGINT), (0, 0)),
+                Fault("stopped", lambda _s: self.up.signal(signal.SIGTERM if rng.random() < 0.5 else signal.SIGINT), (0, 0)),
             ]
         }
 
     def state(self) -> dict[str, Any]:
-        """Figures of now, for the progress line."""
+        """Counts for the progress line."""
         seen, waiting = self._outbox()
         return {"published": len(self.ledger.acked), "fetched": seen, "in the outbox": waiting, "rss_mb": self.memory()}
 
     def memory(self) -> list[int]:
-        """Of all processes together, 10^6 bytes."""
+        """Of all processes together, MB."""
         return [round(rss_mb(self.up.family()))]
 
     def _outbox(self) -> tuple[int, int]:
-        """Entries that were seen, and articles that are not stored yet."""
+        """Number of entries fetched, and of articles not stored yet."""
         try:
             with contextlib.closing(sqlite3.connect(f"file:{self._data}/outbox.sqlite?mode=ro", uri=True, timeout=5)) as box:
                 (seen,) = box.execute("SELECT count(*) FROM seen").fetchone()
                 (waiting,) = box.execute("SELECT count(*) FROM outbox").fetchone()
                 return int(seen), int(waiting)
-        except sqlite3.Error:  # not there yet
+        except sqlite3.Error:  # not created yet
             return 0, 0
 
     def finish(self) -> float:
-        """No more news; how many seconds until all of it is stored, and the crisis has rung."""
-        self._over.set()
+        """No more news; how many seconds until all of it is stored, and the crisis has stored_alerts."""
+        self._stopping.set()
         self._thread.join()
         began = time.monotonic()
-        while (self._outbox() != (len(self.ledger.acked), 0) or not self._desk.alerts) and time.monotonic() - began < DRAIN_S:
+        while (self._outbox() != (len(self.ledger.acked), 0) or not self._alert_endpoint.alerts) and time.monotonic() - began < DRAIN_S:
             time.sleep(0.5)
         took = time.monotonic() - began
         self.up.stop()
         return took
 
     def problems(self) -> dict[str, int]:
-        """What is wrong in the end, counted; all zero when nothing is."""
-        rang = self._read(rung)
-        if not self._desk.heard(rang):  # told to stop while it rang: what is left goes out when it runs again
+        """Counts of problems; all zero if there are none."""
+        stored = self._read(stored_alerts)
+        if not self._alert_endpoint.has_received(stored):  # stopped before all alerts were delivered: the next run delivers the rest
             before, self.up = self.up, self._started()
-            self._desk.heard(rang, within_s=ARRIVE_S)
+            self._alert_endpoint.has_received(stored, within_s=DELIVERY_TIMEOUT_S)
             self.up.stop()
             self.up.exits[:0] = before.exits
-            rang = self._read(rung)
+            stored = self._read(stored_alerts)
         found = self._read(lambda read: self.ledger.problems(read, key="url"))
         dead = self._read(lambda read: int(read("SELECT count() FROM dead_letters FINAL")[0][0]))
         return {
             **found,
-            "set aside": dead,
-            "crises without alert": int(not rang),
-            **self._desk.problems(rang),
-            "improper exits": sum(code not in PROPER for code in self.up.exits),
+            "dead letters": dead,
+            "crises without alert": int(not stored),
+            **self._alert_endpoint.problems(stored),
+            "unexpected exit codes": sum(code not in ALLOWED_EXITS for code in self.up.exits),
         }
 
-    def _read(self, ask: Callable[[Reads], T]) -> T:
+    def _read(self, ask: Callable[[Query], T]) -> T:
         with contextlib.closing(_Chdb(self._data / "store")) as store:
             return ask(store.read)
 
     def summary(self) -> dict[str, Any]:
-        """What there was."""
+        """Counts for the result."""
         return {
             "published": len(self.ledger.acked),
-            "alerts": len(self._desk.alerts),
-            "webhooks": sum(self._desk.came.values()),
+            "alerts": len(self._alert_endpoint.alerts),
+            "webhooks": sum(self._alert_endpoint.received.values()),
             "exits": self.up.exits,
         }
 

@@ -1,4 +1,4 @@
-"""News without end: at a steady rate, one record in a hundred broken, and now and then a crisis of one company."""
+"""An endless stream of articles at a steady rate, with one percent broken records and occasional crises of a company."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ BAD = [
 IN_FLIGHT = 2_000
 
 
-def body(ident: str, company: str, words: str, source: str, moment: datetime) -> bytes:
-    """An article as the wire has it."""
+def body(ident: str, company: str, text: str, source: str, moment: datetime) -> bytes:
+    """The JSON of an article."""
     when = moment.isoformat(timespec="seconds").replace("+00:00", "Z")
     article = {
         "id": ident,
         "source": source,
-        "language": "zh" if any(ord(sign) > 0x2E80 for sign in words) else "en",
-        "title": f"{company} {words} ({ident[:6]})",
+        "language": "zh" if any(ord(sign) > 0x2E80 for sign in text) else "en",
+        "title": f"{company} {text} ({ident[:6]})",
         "published_at": when,
         "fetched_at": when,
         "mentions": [{"company": company, "surface": company, "sector": ""}],
@@ -50,7 +50,7 @@ def body(ident: str, company: str, words: str, source: str, moment: datetime) ->
 
 
 def broken(rng: random.Random, good: bytes) -> bytes:
-    """A record that nobody can use, told apart by a number."""
+    """An unusable record with a unique number."""
     mark = f"{rng.getrandbits(64):016x}"
     whole = json.loads(good)
     return rng.choice(
@@ -67,7 +67,7 @@ def broken(rng: random.Random, good: bytes) -> bytes:
 
 
 class Load:
-    """Sends from a thread of its own. `ledger` has what Kafka acknowledged; what it refused is sent again."""
+    """Sends from a thread of its own. `ledger` has what Kafka acknowledged; rejected messages are sent again."""
 
     def __init__(self, bootstrap: str, topic: str, ledger: Ledger, rate: float, rng: random.Random, crises_at: list[float]) -> None:
         self._bootstrap, self._topic, self._ledger = bootstrap, topic, ledger
@@ -80,11 +80,11 @@ class Load:
         self.failures = 0
 
     def start(self) -> None:
-        """Begin, with quiet news of the last two weeks: what has just begun raises no alert."""
+        """Starts, with neutral news of the last two weeks, as series without a history raise no alerts."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Send nothing new, and wait until Kafka has acknowledged all. Calling it twice is fine."""
+        """Sends nothing new and waits until Kafka has acknowledged everything. Idempotent."""
         self._stop.set()
         self._thread.join()
 
@@ -93,11 +93,11 @@ class Load:
         for number in range(60):
             self._article("Acme", CALM[number % len(CALM)], now - timedelta(hours=1 + 5 * number))
 
-    def _article(self, company: str, words: str, moment: datetime) -> None:
+    def _article(self, company: str, text: str, moment: datetime) -> None:
         ident = f"{self._rng.getrandbits(128):032x}"
         with self._ledger.lock:
             self._ledger.sent[ident] = company
-        self._send(ident, body(ident, company, words, f"desk-{self._rng.randrange(5)}", moment))
+        self._send(ident, body(ident, company, text, f"source-{self._rng.randrange(5)}", moment))
 
     def _send(self, ident: str, value: bytes) -> None:
         while self._in_flight >= IN_FLIGHT:
@@ -107,13 +107,13 @@ class Load:
         try:
             future = self._producer.send(self._topic, key=ident.encode() or value[-16:], value=value)
         except KafkaError as error:
-            self._refused(ident, value, error)
+            self._rejected(ident, value, error)
             return
-        future.add_callback(self._taken(ident, value))
-        future.add_errback(lambda error: self._refused(ident, value, error))
+        future.add_callback(self._acknowledged(ident, value))
+        future.add_errback(lambda error: self._rejected(ident, value, error))
 
-    def _taken(self, ident: str, value: bytes) -> Callable[[Any], None]:
-        def taken(at: Any) -> None:
+    def _acknowledged(self, ident: str, value: bytes) -> Callable[[Any], None]:
+        def acknowledged(at: Any) -> None:
             with self._ledger.lock:
                 if ident:
                     self._ledger.acked.add(ident)
@@ -122,10 +122,10 @@ class Load:
             with self._lock:
                 self._in_flight -= 1
 
-        return taken
+        return acknowledged
 
-    def _refused(self, ident: str, value: bytes, _error: BaseException) -> None:
-        """It may have arrived all the same: it goes again, as a careful program's would."""
+    def _rejected(self, ident: str, value: bytes, _error: BaseException) -> None:
+        """Sends the message again; it may have arrived nevertheless."""
         self.failures += 1
         self._again.put((ident, value))
         with self._lock:
@@ -148,10 +148,10 @@ class Load:
                 sent += 1
                 company = f"Firm{self._rng.randrange(200)}"
                 if self._rng.random() < BROKEN_SHARE:
-                    self._send("", broken(self._rng, body("0" * 32, company, CALM[0], "desk-0", datetime.now(UTC))))
+                    self._send("", broken(self._rng, body("0" * 32, company, CALM[0], "source-0", datetime.now(UTC))))
                 else:
-                    words = self._rng.choice(BAD) if self._rng.random() < 0.01 else self._rng.choice(CALM)
-                    self._article(company, words, datetime.now(UTC))
+                    text = self._rng.choice(BAD) if self._rng.random() < 0.01 else self._rng.choice(CALM)
+                    self._article(company, text, datetime.now(UTC))
             self._stop.wait(0.02)
         while self._in_flight or not self._again.empty():
             self._resend()

@@ -1,4 +1,4 @@
-"""Programs under test as processes that somebody starts again when they end, as compose or systemd would."""
+"""Programs under test as processes that are restarted when they exit, as compose or systemd would do."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tocsin.runtime.embedded_broker import rss_bytes
 
 ROOT = Path(__file__).resolve().parents[2]
 RESTART_S = 1.0
-PROPER = {0, 70, 75, 130, -signal.SIGTERM, -signal.SIGKILL}
-"""Exit codes that a program may end with: in good order, at once, for now, told to stop while it started, and killed."""
+ALLOWED_EXITS = {0, 70, 75, 130, -signal.SIGTERM, -signal.SIGKILL}
+"""Allowed exit codes: success, fatal error, temporary failure, interrupted while starting, SIGTERM and SIGKILL."""
 
 
-class Watched:
-    """One `tocsin` command, started again whenever it ends, until `stop`. exits: the codes it ended with."""
+class Supervised:
+    """A `tocsin` command that is restarted whenever it exits, until `stop`. exits: its exit codes"""
 
     def __init__(self, name: str, arguments: Sequence[str], own: Mapping[str, str], folder: Path) -> None:
         self.name = name
@@ -28,7 +28,7 @@ class Watched:
         self._command = [sys.executable, "-m", "tocsin", *arguments]
         self._environment = environment(own)
         self._log = folder / f"{name}.log"
-        self._over = threading.Event()
+        self._stopping = threading.Event()
         self._process = self._start()
         self._thread = threading.Thread(target=self._watch, name=name, daemon=True)
         self._thread.start()
@@ -40,7 +40,7 @@ class Watched:
     def _watch(self) -> None:
         while True:
             self.exits.append(self._process.wait())
-            if self._over.wait(RESTART_S):
+            if self._stopping.wait(RESTART_S):
                 return
             self._process = self._start()
 
@@ -57,12 +57,12 @@ class Watched:
             self._process.send_signal(number)
 
     def family(self) -> list[int]:
-        """Its process id and those of all that descend from it."""
+        """The process ids of it and all its descendants."""
         parents: dict[int, list[int]] = {}
         for place in Path("/proc").glob("[0-9]*/stat"):
             try:
                 fields = place.read_text(errors="replace").rpartition(")")[2].split()
-            except OSError:  # it has just ended
+            except OSError:  # it has just exited
                 continue
             parents.setdefault(int(fields[1]), []).append(int(place.parent.name))
         found, todo = [], [self.pid]
@@ -72,8 +72,8 @@ class Watched:
         return found
 
     def stop(self, timeout_s: float = 60.0) -> int:
-        """SIGTERM, and no more starting; the code it ended with."""
-        self._over.set()
+        """Sends SIGTERM without another restart; returns the exit code."""
+        self._stopping.set()
         self.signal(signal.SIGCONT)
         self.signal(signal.SIGTERM)
         deadline = time.monotonic() + timeout_s
@@ -86,10 +86,10 @@ class Watched:
 
 
 def rss_mb(pids: Sequence[int]) -> float:
-    """Resident memory of these processes, 10^6 bytes."""
+    """Resident memory of these processes, MB."""
     return sum(map(rss_bytes, pids)) / 1e6
 
 
 def environment(own: Mapping[str, str]) -> dict[str, str]:
-    """That of this process without settings of Tocsin, and `own`."""
+    """The environment of this process without settings of Tocsin, plus `own`."""
     return {key: value for key, value in os.environ.items() if not key.startswith("TOCSIN_")} | dict(own)

@@ -150,7 +150,9 @@ def describe_measure(alert: Measured, zh: bool) -> MeasureText:
     if alert.measure == "outage":
         language: Language = "zh" if zh else "en"
         limit = format_hours(alert.limit, language)
-        return MeasureText(outage_text(alert, language), format_hours(alert.value, language), f"超过 {limit}" if zh else f"more than {limit}")
+        return MeasureText(
+            outage_text(alert, language), format_hours(alert.value, language), f"超过 {limit}" if zh else f"more than {limit}"
+        )
     n, expected = alert.observed, format_expected(alert.expected)
     if zh:
         return MeasureText(f"{n} 条负面报道，预期 {expected} 条", "", "")

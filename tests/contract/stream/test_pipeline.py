@@ -257,7 +257,7 @@ def test_the_threshold_of_an_hour_is_learned_from_earlier_peaks_and_survives_a_r
     assert before.feed_sources(at(5)) == 4
     store.peaks.began(RULE.name, at(0) - timedelta(days=30))
     moments = [PeakRow(f"topic:t{n}", at(-700 * n), 900, 12.0 + n % 7) for n in range(1, 60)]
-    store.peaks.note(RULE.name, [PeakRow("", at(0) - timedelta(days=40), 0, 0.0), *moments])
+    store.peaks.insert(RULE.name, [PeakRow("", at(0) - timedelta(days=40), 0, 0.0), *moments])
     assert before.at(at(59)) == theory  # once an hour
     learned = AlertThreshold(RULE, store.peaks, store.mentions).at(at(5))
     assert learned > theory + 3
