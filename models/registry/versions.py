@@ -274,7 +274,7 @@ class Versions:
     def _append_history(self, event: HistoryEntry) -> None:
         path = self.root / "history.jsonl"
         with path.open("a+b") as file:
-            incomplete = file.tell() > 0 and _last_byte(path) != b"\n"
+            incomplete = os.fstat(file.fileno()).st_size > 0 and _last_byte(path) != b"\n"
             file.write((b"\n" if incomplete else b"") + msgspec.json.encode(event) + b"\n")
             file.flush()
             os.fsync(file.fileno())

@@ -52,8 +52,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     seeds = fill_templates(read_templates(), 1, random.Random(1))
     for split in ("train", "dev"):
         some = seeds[::2] if split == "train" else seeds[1::2]
-        rows = [{"text": s.text, "label": s.sentiment, "lang": s.language, "genre": "news", "source": "fpb"} for s in some]
-        _write(folder / "sentiment" / f"fpb.{split}.jsonl.gz", rows)
+        sentiment_rows = [{"text": s.text, "label": s.sentiment, "lang": s.language, "genre": "news", "source": "fpb"} for s in some]
+        _write(folder / "sentiment" / f"fpb.{split}.jsonl.gz", sentiment_rows)
         topics = [("债券", "公司债券发行"), ("经济", "居民消费价格上涨")] * 45  # at least 40 rows make a label
         rows = [{"text": f"{text}{i}号", "labels": [label], "lang": "zh", "source": "finnl"} for i, (label, text) in enumerate(topics)]
         _write(folder / "topic" / f"finnl.{split}.jsonl.gz", rows)
