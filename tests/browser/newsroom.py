@@ -368,7 +368,7 @@ def work(store: Store, alerts: Sequence[Alert], now: datetime) -> None:
     events.append(event(shown.id, "assigned", "lin.wei", min(now, shown.detected_at + timedelta(minutes=3, seconds=20)), "j.alvarez"))
     note = "The company confirms the missed payment. Statement expected at 17:00."
     events.append(event(shown.id, "note", "j.alvarez", min(now, shown.detected_at + timedelta(minutes=9)), note))
-    store.alerts.log(deliveries)
+    store.alerts.log_deliveries(deliveries)
     store.alert_lifecycle.add(list({each.id: each for each in events if each.at <= now}.values()))
 
 

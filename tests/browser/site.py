@@ -275,7 +275,7 @@ def fill(store: Store, now: datetime) -> dict[str, str]:
         alert(sector_series("financials"), start - timedelta(hours=5), "info", 4, 0.9, 4.0, []),
     ]
     store.alerts.insert(alerts)
-    store.alerts.log(
+    store.alerts.log_deliveries(
         [
             Delivery(
                 alert_id=alerts[0].id,
