@@ -20,10 +20,16 @@ WHOLE = "*"
 
 
 def labels_of(score: Score, kind: LabelKind, company: Any, sentiment: Any, topics: Any, *, author: str, now: datetime) -> list[Label]:
-    """The labels of what was kind of an article by `author`, with the model that had read it.
+    """The labels that a person's feedback on a score gives. Values from the browser are not trusted.
 
-    right: the model is right, in its sentiment towards `company` (its key), or in that of the whole text and its topics; sentiment:
-    this is the right one; topics: all that apply. What a browser sent is not trusted. Raises BadRecord for what says nothing.
+    Args:
+        kind: "right" confirms the sentiment towards `company`, or that of the whole text and its topics; "sentiment" and "topics"
+            give the correct ones.
+        company: Key of a company; WHOLE for the whole text.
+        author: Who gave the feedback.
+
+    Raises:
+        BadRecord: The feedback is empty or does not fit the article.
     """
     signed = {"id": score.id, "author": plain(author, 80) or NOBODY, "model": score.model, "labelled_at": now}
     if kind == "topics":

@@ -1,26 +1,26 @@
-"""What a rule saw and where it rings, in words, for each measure. Pure."""
+"""Short texts about the observation and the threshold of an alert, for each measure. Pure."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from core.outage_text import silence_words
+from core.outage_text import outage_text
 from core.records import LEVELS, Alert, Language
 from core.taxonomy import risk_name
 from dashboard import i18n
 
 
 class Words(NamedTuple):
-    """counts: what was seen, in a few words ("72% of 18 stories negative"); beside: the odds, or where the rule rings."""
+    """counts: the observation ("72% of 18 stories negative"); beside: the odds, or the threshold of the rule"""
 
     counts: str
     beside: str
 
 
 def words(alert: Alert, language: Language) -> Words:
-    """The words of an alert's card; of a silence there is nothing to say beside it."""
+    """The texts of an alert's card. `beside` is empty for a source outage."""
     if alert.measure == "outage":
-        return Words(silence_words(alert, language), "")
+        return Words(outage_text(alert, language), "")
     if alert.measure not in LEVELS:
         counts = i18n.text("alert.counts", language, observed=alert.observed, expected=i18n.decimal(alert.expected))
         return Words(counts, i18n.odds(alert.surprise, language))
@@ -29,12 +29,12 @@ def words(alert: Alert, language: Language) -> Words:
 
 
 def limit(alert: Alert, language: Language) -> str:
-    """Where the rule rings: "rings over 60%"."""
+    """The threshold of the rule: "threshold: above 60%"."""
     return i18n.text(f"limit.{alert.measure}", language, limit=figure(alert, alert.limit))
 
 
 def figure(alert: Alert, value: float) -> str:
-    """A value as its measure is written: a share in percent, a tone with its sign, a whole number."""
+    """A value in the format of its measure: a percentage, a signed tone, or a whole number."""
     if alert.measure == "volume":
         return f"{value:,.0f}"
     if alert.measure == "mean_tone":

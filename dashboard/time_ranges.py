@@ -1,4 +1,4 @@
-"""Time ranges: the presets of the picker, which end now, and free ones, which lie between two moments of an address."""
+"""Time ranges: presets, which end now, and custom ranges between two moments in the address."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from core.records import OLDEST
 
 
 class Range(NamedTuple):
-    """A choice of the time-range picker.
+    """A time range.
 
-    width_s: of a window, so that a chart has 20 to 40 of them: fewer say little, more are noise; beyond ten days they are days
-    ttl_s: how long its aggregates may be shared before they are read again; well below what can be seen in its chart
-    since: where a free range begins; None: it ends now
+    Attributes:
+        width_s: width of its windows in seconds, so that a chart has 20 to 40 of them; whole days beyond ten days.
+        ttl_s: how long its aggregates are cached, too short to be visible in its chart.
+        since: start of a custom range; None for a preset, which ends now.
     """
 
     key: str
@@ -37,20 +38,20 @@ RANGES: dict[str, Range] = {
 """The presets."""
 DEFAULT_RANGE = "24h"
 SHORTEST, LONGEST = timedelta(minutes=5), timedelta(days=92)
-"""What a free range may span: a quarter's charts are read within seconds, a year's would not be."""
+"""Bounds of a custom range: a quarter is read within seconds, a year would not be."""
 _FREE = re.compile(r"(\d{8}T\d{4})Z-(\d{8}T\d{4})Z", re.ASCII)
 _FORM = "%Y%m%dT%H%M"
 _WIDTHS = ((40 * 60, 60), (2 * 3600, 180), (10 * 3600, 900), (40 * 3600, 3_600), (10 * 86_400, 21_600))
-"""(seconds that a range spans at most, width of its windows)"""
+"""(maximum length of a range in seconds, width of its windows in seconds)"""
 
 
 def free_key(since: datetime, until: datetime) -> str:
-    """A free range as an address has it: the same moments for every viewer, "20261120T0000Z-20261121T1230Z"."""
+    """The key of a custom range in the address, in UTC: "20261120T0000Z-20261121T1230Z"."""
     return f"{since.astimezone(UTC):{_FORM}}Z-{until.astimezone(UTC):{_FORM}}Z"
 
 
 def range_of(key: object) -> Range | None:
-    """The preset of this name, or the free range that it spells; None: neither, or one that is too short, too long or turned round."""
+    """The preset or custom range of a key; None where it is invalid, too short or too long."""
     if not isinstance(key, str):
         return None
     return RANGES.get(key) or (_free(key) if len(key) < 40 else None)
@@ -72,8 +73,10 @@ def _free(key: str) -> Range | None:
 
 
 def bounds(chosen: Range, now: datetime) -> tuple[datetime, datetime]:
-    """[since, until) of a range at `now`, made of whole windows. Of a preset `now` lies in the last one, which is not over yet;
-    a free one is widened to the windows that it touches."""
+    """[since, until) of a range at `now` in whole windows.
+
+    The last window of a preset contains `now`; a custom range is widened to whole windows.
+    """
     width = chosen.width_s
     if chosen.since is None:
         until = _at((int(now.timestamp()) // width + 1) * width)
@@ -83,17 +86,17 @@ def bounds(chosen: Range, now: datetime) -> tuple[datetime, datetime]:
 
 
 def exact(chosen: Range, now: datetime) -> tuple[datetime, datetime]:
-    """[since, until) of a range to the minute: of articles, which need no windows. A preset's is as `bounds` has it."""
+    """[since, until) of a range to the minute, for lists of articles. For a preset the same as `bounds`."""
     return bounds(chosen, now) if chosen.since is None else (chosen.since, chosen.since + chosen.span)
 
 
 def starts(since: datetime, until: datetime, width_s: int) -> list[datetime]:
-    """Where the windows of [since, until) begin."""
+    """Starts of the windows of [since, until)."""
     return [since + timedelta(seconds=n * width_s) for n in range(int((until - since).total_seconds()) // width_s)]
 
 
 def wall(chosen: Range, now: datetime, tz: tzinfo) -> tuple[str, str]:
-    """A range's two moments on the clock of a zone, as a browser's date fields have them: "2026-11-20T08:00"."""
+    """Start and end of a range in a time zone, in the format of a browser's date fields: "2026-11-20T08:00"."""
     since, until = exact(chosen, now) if chosen.since is not None else (now - chosen.span, now)
     return f"{since.astimezone(tz):%Y-%m-%dT%H:%M}", f"{until.astimezone(tz):%Y-%m-%dT%H:%M}"
 

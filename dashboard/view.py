@@ -1,4 +1,4 @@
-"""What a viewer looks at, as the page's address and the browser say it. Anything unknown falls back to the default."""
+"""What a viewer looks at, parsed from the address and the browser. Unknown values become the default."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ T = TypeVar("T")
 Theme = Literal["light", "dark"]
 Kind = Literal["topic", "company", "sector", "watchlist"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-"""Kinds of series that the overview can be of."""
+"""Kinds of series of the overview."""
 Measure = Literal["negative", "volume", "tone"]
 MEASURES: tuple[Measure, ...] = get_args(Measure)
 Colours = Literal["safe", "red-up"]
 States = Literal["open", "resolved", "all"]
 STATES: tuple[States, ...] = ("open", "resolved", "all")
 MAX_TOPICS = 8
-"""Lines that one chart shows at most: there are no more colours that everybody can tell apart."""
+"""Maximum number of lines in a chart: there are no more colours that are easy to distinguish."""
 
 
 ANYTHING = Criteria()
 FILTERS = {"q": "words"} | {name: name for name in ("language", "source", "genre", "topic", "company", "sentiment")}
-"""What an address calls the filters of articles, and what they are."""
+"""Parameter of the address to field of Criteria."""
 OPTIONS: Mapping[str, str] = {"kind": "topic", "by": "negative", "colours": "safe"}
-"""Further parameters of an address, and what they are where it has none."""
+"""Further parameters of the address and their defaults."""
 _ONE_OF = {"language": get_args(Language), "genre": get_args(Genre), "sentiment": SENTIMENTS}
 _CURSOR = re.compile(r"(\d{1,10})-([0-9A-Za-z]{0,64})")
 
@@ -44,13 +44,14 @@ _CURSOR = re.compile(r"(\d{1,10})-([0-9A-Za-z]{0,64})")
 class View:
     """What is shown and how.
 
-    range: the key of a preset or of a free range, as dashboard.time_ranges has them; odd_range: the address has one that is neither
-    kind: of the series that the overview is of; topics: the keys of the chosen ones, in order; empty: the busiest ones
-    by: what the biggest movers are sorted by
-    colours: blue and vermillion, which mean neither up nor down anywhere, or red for good news and green for bad, as in China
-    zone: the browser's time zone by name, "UTC" where it is not known
-    state: of the alerts in the inbox
-    find, before: which articles are looked for, and after which one the page begins
+    Attributes:
+        range: key of a preset or custom range; odd_range: the address had an invalid one.
+        kind: kind of series of the overview; topics: keys of the selected ones, in order, () for the most active.
+        by: measure that the biggest movers are sorted by.
+        colours: "safe" is blue and vermillion; "red-up" is red for positive and green for negative news, as in Chinese markets.
+        zone: name of the browser's time zone; "UTC" where it is unknown.
+        state: state filter of the inbox.
+        find, before: search filters, and the start of the page of results.
     """
 
     range: str = DEFAULT_RANGE
@@ -68,12 +69,12 @@ class View:
 
     @property
     def tz(self) -> tzinfo:
-        """The zone itself."""
+        """The time zone."""
         return zone_of(self.zone)
 
 
 def zone_of(name: str) -> tzinfo:
-    """The time zone of this name; UTC for a name that is none."""
+    """The time zone of this name; UTC for an unknown name."""
     try:
         return ZoneInfo(name) if name else UTC
     except (ZoneInfoNotFoundError, ValueError, OSError):  # an absolute path, a folder, ".." and the like
@@ -81,7 +82,7 @@ def zone_of(name: str) -> tzinfo:
 
 
 def parse(data: Any, theme: Any = "light") -> View:
-    """The view that a browser sent. It is never trusted: what does not fit becomes the default."""
+    """The view in data from the browser, which is not trusted: invalid values become the default."""
     fields: Mapping[str, Any] = data if isinstance(data, Mapping) else {}
     range_key, zone, chosen = fields.get("range"), fields.get("zone"), fields.get("topics")
     chosen_range = range_of(range_key)
@@ -105,7 +106,7 @@ def parse(data: Any, theme: Any = "light") -> View:
 
 
 def _one_of(choices: tuple[T, ...], given: Any) -> T:
-    """The choice that was given, else the first."""
+    """The given choice if it is valid, else the first."""
     return next((choice for choice in choices if choice == given), choices[0])
 
 
@@ -114,7 +115,7 @@ def _is_key(kind: Kind, key: str) -> bool:
 
 
 def criteria(data: Any) -> Criteria:
-    """The filters that a browser sent, by their names in an address."""
+    """The filters in data from the browser, by parameter of the address."""
     if not isinstance(data, Mapping):
         return Criteria()
     given = {name: tidy(data[key]) for key, name in FILTERS.items() if isinstance(data.get(key), str)}
@@ -122,6 +123,6 @@ def criteria(data: Any) -> Criteria:
 
 
 def cursor(text: Any) -> SearchCursor | None:
-    """Where a page begins, as an address says it: "1795348800-6f1e..."; None: at the newest article."""
+    """The start of a page of results in the address: "1795348800-6f1e..."; None for the first page."""
     found = _CURSOR.fullmatch(text) if isinstance(text, str) else None
     return SearchCursor(int(found[1]), found[2]) if found else None

@@ -1,7 +1,7 @@
-"""The charts: values in, a plotly figure out. Nothing here asks the store or the clock.
+"""Charts of news: pure functions from values to plotly figures.
 
-Every figure keeps the viewer's zoom through a refresh: `uirevision` changes with what is shown, never with the data.
-Times are drawn in the viewer's zone. Text is escaped, since plotly reads a little HTML.
+Every figure keeps the viewer's zoom over a refresh: `uirevision` changes with the selection, not with the data.
+Times are in the viewer's zone. Texts are escaped, as plotly interprets some HTML.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def middle(point: SentimentPoint, width_s: int) -> datetime:
 
 
 def _uid(name: str) -> str:
-    """The identity of a trace over refreshes. plotly makes a CSS selector of it, so a colon would raise an error when the chart is removed."""
+    """The identity of a trace over refreshes. plotly makes a CSS selector of it, in which a colon is an error."""
     return re.sub(r"\W", "_", name, flags=re.ASCII)
 
 
@@ -104,10 +104,12 @@ def mood(
     view: View,
     names: Mapping[str, str] | None = None,
 ) -> go.Figure:
-    """Mean tone per series over time, one line for each of `topics` (keys of the view's kind, in the order of the legend), its alerts as
-    bells on top.
+    """Mean tone over time, one line for each series, with alerts as markers on top. A message where there are no points.
 
-    bounds: since, until, width of a window in seconds; names: of series that have others than their own. Without any point: a message.
+    Args:
+        topics: Keys of the series of the view's kind, in the order of the legend.
+        bounds: (since, until, width of a window in seconds).
+        names: Names of companies that this process does not know.
     """
     since, until, width_s = bounds
     series = {f"{view.kind}:{key}": key for key in topics}
@@ -177,9 +179,12 @@ def heat(
     view: View,
     names: Mapping[str, str] | None = None,
 ) -> go.Figure:
-    """Series × time, coloured by mean tone; `topics` (keys of the view's kind) from top to bottom. A window without an article stays empty.
+    """Heat map of mean tone by series and window; windows without articles are empty.
 
-    names: of series that have others than their own
+    Args:
+        topics: Keys of the series of the view's kind, from top to bottom.
+        bounds: (since, until, width of a window in seconds).
+        names: Names of companies that this process does not know.
     """
     since, until, width_s = bounds
     rows = list(reversed(topics))
@@ -287,9 +292,11 @@ def trend(
     bounds: tuple[datetime, datetime, int],
     view: View,
 ) -> go.Figure:
-    """Negative stories of a series per window, before the band of what is usual, its alerts as bells on top.
+    """Negative stories of a series per window, the band of the baseline, and alerts as markers on top. A message where there is nothing.
 
-    negative: of each window of `bounds`; usual: of each too, or [] where nothing is known. Without either and without a bell: a message.
+    Args:
+        negative: Counts of each window of `bounds`.
+        usual: The baseline of each window; [] where there is none.
     """
     since, until, width_s = bounds
     raised = [alert for alert in alerts if since <= alert.window_start < until]

@@ -41,9 +41,9 @@ def verdict(low: float, high: float) -> str:
 
 
 def reliability(after: Bins, before: Bins, live: Bins, view: View, *, name: str) -> go.Figure:
-    """Share right over confidence: of the test sets after and before calibration, and of what people judged, with 95 % intervals.
+    """Reliability diagram of the test sets, before and after calibration, and of people's labels with 95 % intervals.
 
-    A point is a bin, as large as it has rows; on the dotted line the model is right as often as it is sure. Without any row: a message.
+    A point is a bin; its size grows with its number of rows. A message where there are no rows.
     """
     if not any(n for bins in (after, before, live) for n, _, _ in bins):
         return message(i18n.text("models.no_bins", view.language), view.theme)
@@ -234,7 +234,7 @@ def test_name(test: str, view: View) -> str:
 
 
 def group_name(group: str, view: View) -> str:
-    """ "all", "language zh" or "class negative" as people read it."""
+    """The display name of "all", "language zh" or "class negative"."""
     kind, _, key = group.partition(" ")
     if kind == "language" and key:
         return language_name(key, view)

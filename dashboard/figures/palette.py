@@ -1,7 +1,7 @@
-"""Colours: told apart by everybody, and each with a glyph, so that none is needed to read the page.
+"""Colours and glyphs. Every colour comes with a glyph, so that the page can be read without colours.
 
-Blue and vermillion are the pair that all common kinds of colour blindness leave apart, and neither is the red or green that
-means up in one country and down in another. Lines: Okabe and Ito (2008), "Color Universal Design".
+Blue and vermillion can be distinguished with all common kinds of colour blindness, and neither is red or green, which mean opposite
+directions in different countries. Lines: Okabe and Ito (2008), "Color Universal Design".
 """
 
 from __future__ import annotations
@@ -83,10 +83,9 @@ def palette_of(view: View) -> Palette:
 
 
 def lines_of(topics: Sequence[str], theme: Theme) -> dict[str, tuple[str, str]]:
-    """(colour, marker) of each topic's line, no two alike among the first 8.
+    """(colour, marker) of each topic's line, distinct for up to 8 topics.
 
-    A topic has its own colour, whatever its rank in the chart; where two of them meet, the later one in the taxonomy takes the
-    next that is free.
+    A topic keeps its colour whatever its rank in the chart; in a conflict the later one in the taxonomy takes the next free colour.
     """
     colours = _LINES[theme]
     taken: dict[str, int] = {}

@@ -1,6 +1,6 @@
-"""The pages. Each is a module with
+"""The pages. Each is a module with these functions:
 
-match(path)       what the address names on this page ("" where there is nothing to name), None: not this page
-layout(view, key) what stands before the first answer comes
-register(app, reads)  the callback that keeps it fresh
+match(path)           the key in a path of this page ("" for a page without keys); None for the path of another page
+layout(view, key)     the page before its first refresh
+register(app, reads)  registers its callbacks
 """

@@ -96,9 +96,9 @@ def _version(version: ArticleVersion, found: ArticleView, view: View) -> Any:
 
 
 def marked_text(explanation: Explanation) -> list[str | html.Mark]:
-    """The text with its words marked: for the class and against it, strongly or not. The stylesheet puts a + or a − to each.
+    """The text with marks on the words that speak for or against the class, strongly or not. The stylesheet adds + or −.
 
-    Words that weigh the same and follow each other stay marks of their own; faint ones are plain text.
+    Words below FAINT are plain text.
     """
     text = body(explanation.text)
     most = max((abs(word.weight) for word in explanation.words), default=0.0)

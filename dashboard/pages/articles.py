@@ -28,7 +28,7 @@ log = get_logger("dashboard.articles")
 
 
 def match(path: str) -> str | None:
-    """"" for the path of the search; None for others."""
+    """ "" for the path of the search; None for others."""
     return "" if path.rstrip("/") == PATH else None
 
 

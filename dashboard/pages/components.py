@@ -1,7 +1,4 @@
-"""The pieces that pages are put together from. Text goes in as text: nothing here makes HTML of it.
-
-A range in figures: how many stories, how negative, and more or less than before.
-"""
+"""Components that several pages use: links, badges, cards, panels, charts and figures. Texts are never parsed as HTML."""
 
 from __future__ import annotations
 
@@ -32,7 +29,7 @@ from storage.store import SearchCursor, SeriesTotal
 CHART_CONFIG = {
     "displaylogo": False,
     "displayModeBar": "hover",
-    "modeBarButtons": [["toImage"], ["zoom2d", "pan2d"], ["resetScale2d"]],  # listed explicitly: plotly's defaults include sending charts to a server
+    "modeBarButtons": [["toImage"], ["zoom2d", "pan2d"], ["resetScale2d"]],  # plotly's defaults include sending charts to a server
     "showSendToCloud": False,
     "showTips": False,
     "responsive": True,
@@ -208,8 +205,10 @@ def keep_zoom(app: dash.Dash, *ids: str) -> None:
 
 
 def for_role(least: Role, children: Any, view: View) -> Any:
-    """What a role may use; others are told that theirs is not enough. It stays on the page unseen, since callbacks name what is in it:
-    the server refuses who calls them all the same (dashboard.web.permissions)."""
+    """Controls that require a role. Others get a note instead; the controls are hidden, as callbacks refer to their ids.
+
+    The server refuses these callbacks for other roles (dashboard.web.permissions).
+    """
     if may_use(least):
         return html.Div(children)
     note = html.P(i18n.text(f"needs.{least}", view.language), className="muted small")
@@ -243,9 +242,11 @@ def not_found(why: str, view: View) -> Any:
 
 
 class Parts:
-    """Which parts of a page changed since the browser's last answer, so that only those are made and sent.
+    """Tracks which parts of a page changed since the browser's last refresh, so that only those are built and sent.
 
-    seen: what the browser keeps, part to revision; `kept` is what it keeps next
+    Args:
+        seen: The revisions that the browser has, by part. `kept` holds those that it gets next.
+        frame: What every part depends on, such as language and theme.
     """
 
     def __init__(self, seen: Any, frame: object) -> None:

@@ -36,7 +36,7 @@ log = get_logger("dashboard.deliveries")
 
 
 def match(path: str) -> str | None:
-    """"" for the path of this page; None for others."""
+    """ "" for the path of this page; None for others."""
     return "" if path.rstrip("/") == PATH else None
 
 

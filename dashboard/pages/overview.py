@@ -47,7 +47,7 @@ log = get_logger("dashboard.overview")
 
 
 def match(path: str) -> str | None:
-    """"" for the root path; None for others."""
+    """ "" for the root path; None for others."""
     return "" if path in ("", "/") else None
 
 

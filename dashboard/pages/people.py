@@ -34,7 +34,7 @@ log = get_logger("dashboard.people")
 
 
 def match(path: str) -> str | None:
-    """"" for the path of this page; None for others."""
+    """ "" for the path of this page; None for others."""
     return "" if path.rstrip("/") == PATH else None
 
 
@@ -74,7 +74,7 @@ def layout(view: View, _key: str) -> Any:
 
 
 def state_of(known: AccountRow) -> str:
-    """"active", "must_change" (the password was set by another person) or "disabled"."""
+    """ "active", "must_change" (the password was set by another person) or "disabled"."""
     return "disabled" if known.account.disabled else "must_change" if known.account.must_change else "active"
 
 

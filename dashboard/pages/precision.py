@@ -40,7 +40,7 @@ class Precision(NamedTuple):
 
 def read(store: Store, since: datetime) -> Precision:
     """The precision of alerts detected since a moment. Raises StoreError."""
-    facts, verdict_events = store.alerts.facts(since), store.alert_lifecycle.verdicts(since)
+    facts, verdict_events = store.alerts.summaries(since), store.alert_lifecycle.verdicts(since)
     of_alert: dict[str, list[AlertEvent]] = {}
     for each in verdict_events:
         of_alert.setdefault(each.alert_id, []).append(each)

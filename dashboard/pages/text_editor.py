@@ -1,4 +1,4 @@
-"""A text that people write and put in force: shown, show_preview before it is saved, and saved. Rules and watchlists are two of them."""
+"""The editor of a configuration text with preview and saving, used by the pages of rules and watchlists."""
 
 from __future__ import annotations
 
@@ -79,9 +79,11 @@ def layout(editor: Editor, view: View) -> Any:
 def register(
     app: dash.Dash, editor: Editor, service: TextService | None, preview: Callable[[str, View], Any], actor: Callable[[], str]
 ) -> None:
-    """What the page shows first, and what its buttons do.
+    """Register loading, preview and saving of the text.
 
-    service: None where the text is not to be had from here; preview: shows what a text would have done, raises SettingsError, StoreError
+    Args:
+        service: Where the text is kept; None where this process does not offer it.
+        preview: Renders the effect of a text. Raises SettingsError, StoreError.
     """
     key = editor.key
 

@@ -67,7 +67,7 @@ def part(view: View) -> Any:
 
 
 def state_of(token: Token, now: datetime) -> str:
-    """"live", "expired" or "revoked"."""
+    """ "live", "expired" or "revoked"."""
     return "revoked" if token.revoked_at is not None else "live" if token.is_valid(now) else "expired"
 
 

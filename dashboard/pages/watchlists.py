@@ -30,7 +30,7 @@ EDITOR = text_editor.Editor("wa", "watchlists", EXAMPLE)
 
 
 def match(path: str) -> str | None:
-    """"" for the path of this page; None for others."""
+    """ "" for the path of this page; None for others."""
     return "" if path.rstrip("/") == PATH else None
 
 

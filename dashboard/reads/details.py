@@ -136,7 +136,7 @@ def read_past_of(store: Store, series: Sequence[str], width_s: int, since: datet
     """
     step_s = step_of(width_s)
     until = datetime.fromtimestamp(int(since.timestamp()) // step_s * step_s, tz=since.tzinfo)
-    began = store.rollups.began()
+    began = store.rollups.first_hour()
     first = max(until - PAST, began) if began is not None else until
     return (store.rollups.lines(series, until - PAST, until, step_s) if first < until else []), first, until
 
@@ -147,7 +147,7 @@ def read_series(store: Store, series: str, chosen: Range, now: datetime, past: S
     span = until - since
     followed = began is not None and began <= since - span + timedelta(seconds=chosen.width_s)
     stories = store.stories  # every company is related to the market
-    beside = store.rollups.busiest("company", since, until, BESIDE) if series == MARKET else stories.beside(series, since, until, BESIDE)
+    beside = store.rollups.busiest("company", since, until, BESIDE) if series == MARKET else stories.co_mentioned(series, since, until, BESIDE)
     companies = [key_of(item.series) for item in beside] + ([key_of(series)] if kind_of(series) == "company" else [])
     negative, positive = _stories(store, series, since, until)
     recent = store.mentions.minutes([series], datetime.fromtimestamp(past.until, tz=since.tzinfo), max(until, now))
@@ -168,7 +168,7 @@ def read_series(store: Store, series: str, chosen: Range, now: datetime, past: S
         negative=negative,
         positive=positive,
         beside=beside,
-        names=store.stories.about(companies, since, until),
+        names=store.stories.company_profiles(companies, since, until),
     )
 
 

@@ -23,13 +23,12 @@ NAMED_WITHIN = timedelta(days=2)
 class Overview(msgspec.Struct, frozen=True, kw_only=True):
     """The market and the series of one kind over one range.
 
-    mood: per window, of the market and of what may be drawn, by series, then time
-    members: totals of the range of each series of the kind, the busiest first; over weeks a story counts once in each window
-        (of a watchlist once in all)
-    names: of the companies among them, by key
-    market, before: totals of everything in the range, and in the equally long one before it; None: no article,
-        or (before) not followed for as long
-    revision: changes when anything else here does
+    Attributes:
+        mood: points per window of the market and of the series that can be drawn, by series, then time.
+        members: totals of each series of the kind, most active first; over weeks a story counts once in each window.
+        names: key to name of the companies among them.
+        market, before: totals of the range, and of the previous period; None where there are no articles, or (before) no data.
+        revision: hash of the other fields.
     """
 
     range: str
@@ -74,4 +73,4 @@ def read_overview(store: Store, chosen: Range, kind: Kind, now: datetime) -> Ove
 def read_names(store: Store, series: list[str], since: datetime, until: datetime) -> dict[str, CompanyProfile]:
     """Key to the latest name of the companies among `series`. Raises StoreError."""
     companies = [key_of(name) for name in series if name.startswith("company:")]
-    return store.stories.about(companies, max(since, until - NAMED_WITHIN), until)
+    return store.stories.company_profiles(companies, max(since, until - NAMED_WITHIN), until)

@@ -268,7 +268,7 @@ class Reads:
 
         def load() -> SeriesView:
             before = self._cache.get(("past", series, range_key), PAST_TTL_S, lambda: details.read_past(self._store, series, since, end))
-            found = details.read_series(self._store, series, chosen, now, before, self._store.rollups.began())
+            found = details.read_series(self._store, series, chosen, now, before, self._store.rollups.first_hour())
             return msgspec.structs.replace(found, revision=revision(found))
 
         return self._cache.get(("series", series, range_key), SLOWER * chosen.ttl_s, load, DATA_KINDS)

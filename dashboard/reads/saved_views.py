@@ -63,7 +63,7 @@ class SavedViewActions:
         found = next((view for view in self._store.saved_views.all() if view.id == view_id), None)
         if found is None or not may_drop(person, found):
             raise NotFound("gone" if found is None else "others")
-        self._store.saved_views.put([found], gone=True)
+        self._store.saved_views.put([found], deleted=True)
         self._people.audit(person.name, "view dropped", found.name, before=found.address, address="dashboard")
 
 

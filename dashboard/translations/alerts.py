@@ -119,7 +119,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "action.span.1d": ("1 day", "1 天"),
     "action.span.1w": ("1 week", "1 周"),
     "action.assigned_to": ("assigned to ", "负责人："),
-    "action.silenced": ("Silenced by {who} until {until}: {why}", "{who} 已静默至 {until}：{why}"),
+    "action.silenced": ("Silenced by {actor} until {until}: {why}", "{actor} 已静默至 {until}：{why}"),
     "action.inhibited": ("Not delivered, inhibited by the alert on ", "未推送，已被上级告警抑制："),
     "action.withheld": ("{at}: not sent to {endpoint}: {why}", "{at}：未推送至 {endpoint}：{why}"),
     "action.nothing": ("No activity yet.", "暂无处理记录。"),

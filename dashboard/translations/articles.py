@@ -35,7 +35,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "article.text": ("Text", "正文"),
     "article.no_text": ("Only the title is available.", "仅有标题，没有正文。"),
     "article.scores": ("Model scores", "模型评分"),
-    "article.model": ("by {model}, {moment}", "{model}，{moment}"),
+    "article.model": ("by {model}, {moment}", "由 {model} 评分，{moment}"),
     "article.whole": ("Whole text", "全文"),
     "article.towards": ("Target", "对象"),
     "article.topics": ("Topics", "主题"),

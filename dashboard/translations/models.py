@@ -16,7 +16,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "models.in_force": ("Active since", "启用时间"),
     "models.always": ("installation", "安装时"),
     "models.shipped": ("shipped with Tocsin", "Tocsin 自带"),
-    "models.by": ("by {who}", "操作人：{who}"),
+    "models.by": ("by {actor}", "操作人：{actor}"),
     "models.by_gate": ("by the promotion gate of a refresh", "由模型更新的准入检查决定"),
     "models.made": ("Trained", "训练时间"),
     "models.parent": ("from {parent}, {rows} training rows", "基于 {parent}，{rows} 条训练数据"),
@@ -43,7 +43,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "用人工标注训练新版本，在固定测试集上与当前模型比较，仅在更优时启用",
     ),
     "models.refresh.none": ("No refresh yet.", "尚未进行过模型更新。"),
-    "models.refresh.running": ("Running for {age}, started by {who}", "运行中，已 {age}，由 {who} 启动"),
+    "models.refresh.running": ("Running for {age}, started by {actor}", "运行中，已 {age}，由 {actor} 启动"),
     "models.refresh.somebody": ("an unknown user", "未知用户"),
     "models.refresh.promote": ("{challenger} was promoted, {at}", "{challenger} 已启用，{at}"),
     "models.refresh.keep": (

@@ -54,7 +54,7 @@ def series_csv(found: SeriesView, view: View) -> bytes:
         band = [round(value, 3) for value in found.usual[number]] if found.usual else [""] * 3
         alerts = sum(1 for alert in found.alerts if 0 <= (alert.window_start - start).total_seconds() < found.width_s)
         rows.append((clock(start, view.tz), point.stories if point else 0, negative, round(point.tone, 3) if point else "", *band, alerts))
-    names = ("window", "stories", "negative", "tone", "usual_low", "usual", "usual_high", "alerts")
+    names = ("window", "stories", "negative", "tone", "baseline_low", "baseline", "baseline_high", "alerts")
     header = [text("column." + name, view.language) for name in names]
     header[0] += f" ({view.zone})"
     return to_csv(header, rows)

@@ -30,9 +30,8 @@ WHY = Why(
 
 def alert(why: Why | None = WHY) -> Alert:
     return Alert(
-        id="a" * 32, rule="spike", series="topic:energy", window_start=NOON, window_s=900, detected_at=NOON, severity="critical", observed=7,
-
-        expected=0.84, surprise=6, total=9, sources=3, why=why,
+        id="a" * 32, rule="spike", series="topic:energy", window_start=NOON, window_s=900, detected_at=NOON, severity="critical",
+        observed=7, expected=0.84, surprise=6, total=9, sources=3, why=why,
     )  # fmt: skip
 
 
@@ -47,8 +46,8 @@ def texts(node: Any) -> list[str]:
 
 def test_the_explanation_is_shown_in_either_language_and_in_the_viewers_time_zone():
     english, chinese = (" ".join("".join(texts(explanation_list(alert(), view))).split()) for view in (EN, ZH))
-    assert "3 of 900+ stories: without them it would not have rung" in english
-    assert "新浪财经 · 22 Nov 12:03" in english and "Words (of the 300 most negative stories)违约 8" in english
+    assert "3 of 900+ stories; without them the alert would not have been raised" in english
+    assert "新浪财经 · 22 Nov 12:03" in english and "Key terms (of the 300 most negative stories)违约 8" in english
     assert "900+ 条中的 3 条：缺了它们就不会报警" in chinese
     assert "新浪财经 · 11月22日 20:03" in chinese and "涉及公司 （最负面的 300 条）600519.SH 2" in chinese
 
@@ -67,4 +66,4 @@ def test_an_alert_without_an_explanation_or_stories_shows_none():
 
 def test_the_articles_that_carry_it_are_marked():
     assert is_decisive(alert(), "a") and not is_decisive(alert(), "b") and not is_decisive(alert(None), "a")
-    assert texts(decisive_mark(EN)) == ["★ needed"] and texts(decisive_mark(ZH)) == ["★ 关键"]
+    assert texts(decisive_mark(EN)) == ["★ decisive"] and texts(decisive_mark(ZH)) == ["★ 关键"]

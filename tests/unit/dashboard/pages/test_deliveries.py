@@ -83,7 +83,7 @@ def deeds_of(store: Store) -> AuditedActions:
 
 def test_each_delivery_has_the_outcome_that_the_courier_would_act_on(store: Store, desk: StoredDeliveryService):
     long_ago = MAX_DELIVERY_AGE.total_seconds() / 60 + 60
-    store.alerts.log(
+    store.alerts.log_deliveries(
         [
             sent("taken", attempt=1, status=500, error="HTTP 500", minutes=9),
             sent("taken", attempt=2),
@@ -124,7 +124,7 @@ def test_each_delivery_has_the_outcome_that_the_courier_would_act_on(store: Stor
 
 
 def test_what_is_asked_for_once_more_waits_until_another_attempt_was_made(store: Store, desk: StoredDeliveryService):
-    store.alerts.log([sent("a", attempt=3, status=500, error="HTTP 500"), sent("b")])
+    store.alerts.log_deliveries([sent("a", attempt=3, status=500, error="HTTP 500"), sent("b")])
     assert desk.replay("desk", ["a", "b"], deeds_of(store)) == 2
     assert desk.replay("desk", ["a"], deeds_of(store)) == 1
     assert sorted((each.alert_id, each.after, each.actor) for each in store.replays.since(NOW)) == [("a", 3, "Ann"), ("b", 1, "Ann")]
@@ -132,7 +132,7 @@ def test_what_is_asked_for_once_more_waits_until_another_attempt_was_made(store:
         ("a", "waiting", "Ann"),
         ("b", "waiting", "Ann"),
     }
-    store.alerts.log([sent("a", attempt=4, minutes=0)])
+    store.alerts.log_deliveries([sent("a", attempt=4, minutes=0)])
     assert {(each.subject, each.outcome, each.requested_by) for each in desk.log().deliveries} == {
         ("a", "delivered", ""),
         ("b", "waiting", "Ann"),
@@ -144,7 +144,7 @@ def test_what_is_asked_for_once_more_waits_until_another_attempt_was_made(store:
 
 def test_all_that_failed_of_an_endpoint_and_nothing_else_is_asked_for(store: Store, desk: StoredDeliveryService):
     failed = {"status": 500, "error": "HTTP 500"}
-    store.alerts.log(
+    store.alerts.log_deliveries(
         [sent("f1", **failed), sent("f2", attempt=10, **failed), sent("ok"), sent(TEST, **failed), sent("other", "former", **failed)]  # type: ignore[arg-type]
     )
     assert desk.replay_failed("desk", deeds_of(store)) == 2
@@ -155,25 +155,25 @@ def test_all_that_failed_of_an_endpoint_and_nothing_else_is_asked_for(store: Sto
 @pytest.mark.parametrize(
     ("endpoint", "subjects", "why"),
     [
-        ("quiet", ["a"], "is paused by its setting"),
+        ("quiet", ["a"], "is paused in the settings"),
         ("left", ["a"], "send a test first"),
-        ("former", ["a"], "there is no webhook 'former'"),
+        ("former", ["a"], "no webhook 'former'"),
         ("desk", ["never"], "was never sent to desk"),
         ("desk", [TEST], "was never sent"),
-        ("desk", [str(n) for n in range(501)], "too many at once"),
+        ("desk", [str(n) for n in range(501)], "are too many"),
     ],
 )
 def test_a_delivery_that_cannot_be_resent_shows_an_error(
     store: Store, desk: StoredDeliveryService, endpoint: str, subjects: list[str], why: str
 ):
-    store.alerts.log([sent("a"), sent(TEST), sent("a", "left", status=410, error="HTTP 410")])
+    store.alerts.log_deliveries([sent("a"), sent(TEST), sent("a", "left", status=410, error="HTTP 410")])
     with pytest.raises(UserError, match=why):
         desk.replay(endpoint, subjects, deeds_of(store))
     assert store.replays.since(NOW) == []
 
 
 def test_a_test_may_be_sent_to_what_is_paused_or_gone(store: Store, desk: StoredDeliveryService):
-    store.alerts.log([sent(TEST, "left", attempt=2, status=410, error="HTTP 410")])
+    store.alerts.log_deliveries([sent(TEST, "left", attempt=2, status=410, error="HTTP 410")])
     for endpoint in ("quiet", "left"):
         desk.send_test(endpoint, deeds_of(store))
     assert sorted((each.endpoint, each.alert_id, each.after) for each in store.replays.since(NOW)) == [
@@ -207,32 +207,32 @@ def test_the_page_shows_filters_and_asks(app: dash.Dash, store: Store, desk: Sto
     group = AlertGroup(
         id="g1", endpoint="desk", key="k", at=NOW - timedelta(minutes=5), firing=(credit, energy), new_alerts=(credit, energy)
     )
-    store.alert_groups.keep([group])
-    store.alerts.log([sent(credit, status=500, error="<b>HTTP 500</b>"), sent(group.subject), sent(TEST)])
+    store.alert_groups.insert([group])
+    store.alerts.log_deliveries([sent(credit, status=500, error="<b>HTTP 500</b>"), sent(group.subject), sent(TEST)])
     rows = json.dumps(shown(app)["de-rows"], ensure_ascii=False)
     assert f"/alert/{credit}" in rows
-    assert "2 in all" in rows
+    assert "2 in total" in rows
     assert "<b>HTTP 500</b>" in rows
     failed = json.dumps(shown(app, de_outcome_value="failed")["de-rows"], ensure_ascii=False)
-    assert "2 in all" not in failed
+    assert "2 in total" not in failed
     assert credit in failed
-    assert "Nothing was sent" in json.dumps(shown(app, de_where_value="left")["de-rows"])
+    assert "No matching deliveries" in json.dumps(shown(app, de_where_value="left")["de-rows"])
     key = next(deliveries.value_of(each) for each in desk.log().deliveries if each.subject == credit)
-    assert "1 will be sent once more" in press(app, "de-replay", de_chosen_value=[key])
+    assert "1 will be resent" in press(app, "de-replay", de_chosen_value=[key])
     assert "asked for by local" in json.dumps(shown(app)["de-rows"], ensure_ascii=False)
-    assert "A test will be sent to quiet" in press(app, "de-test", de_place_value="quiet")
-    assert "0 will be sent" in press(app, "de-replay-failed", de_place_value="desk")
+    assert "A test will be sent to quiet" in press(app, "de-test", de_endpoint_value="quiet")
+    assert "0 will be sent" in press(app, "de-replay-failed", de_endpoint_value="desk")
 
 
 @pytest.mark.parametrize(
     ("button", "values", "why"),
     [
-        ("de-replay", {}, "Choose deliveries"),
-        ("de-replay", {"de_chosen_value": ["nothing"]}, "Choose deliveries"),
-        ("de-replay", {"de_chosen_value": {"a": 1}}, "Choose deliveries"),
+        ("de-replay", {}, "Select deliveries"),
+        ("de-replay", {"de_chosen_value": ["nothing"]}, "Select deliveries"),
+        ("de-replay", {"de_chosen_value": {"a": 1}}, "Select deliveries"),
         ("de-replay", {"de_chosen_value": ["desk\x1fnever"]}, "was never sent"),
-        ("de-replay-failed", {}, "Choose an endpoint"),
-        ("de-test", {"de_place_value": "nobody"}, "there is no webhook"),
+        ("de-replay-failed", {}, "Select an endpoint"),
+        ("de-test", {"de_endpoint_value": "nobody"}, "no webhook 'nobody'"),
     ],
 )
 def test_odd_requests_are_refused_and_ask_for_nothing(app: dash.Dash, store: Store, button: str, values: Any, why: str):
@@ -243,11 +243,11 @@ def test_odd_requests_are_refused_and_ask_for_nothing(app: dash.Dash, store: Sto
 
 def test_a_missing_service_and_a_lost_store_show_errors(app: dash.Dash, store: Store):
     without = create_app(store, Settings(dashboard_login="none"), now=lambda: NOW)
-    assert "not to be had" in json.dumps(shown(without)["de-problem"])
+    assert "not available in this process" in json.dumps(shown(without)["de-problem"])
     store.client.command("RENAME TABLE deliveries TO deliveries_gone")
     try:
-        assert "does not answer" in json.dumps(shown(app)["de-problem"])
-        assert "does not answer" in press(app, "de-test", de_place_value="desk")
+        assert "does not respond" in json.dumps(shown(app)["de-problem"])
+        assert "does not respond" in press(app, "de-test", de_endpoint_value="desk")
     finally:
         store.client.command("RENAME TABLE deliveries_gone TO deliveries")
 
@@ -256,4 +256,4 @@ def test_a_missing_service_and_a_lost_store_show_errors(app: dash.Dash, store: S
 def test_an_empty_log_shows_a_message_in_both_languages(language: Any):
     view = View(language=language)
     shown_text = words_of([deliveries.places([], NOW, view), deliveries.table([], {}, NOW, view)])
-    assert ("docs/webhooks.md" in shown_text) and (("Nothing was sent" if language == "en" else "没有推送") in shown_text)
+    assert ("docs/webhooks.md" in shown_text) and (("No matching deliveries" if language == "en" else "没有符合条件的推送") in shown_text)

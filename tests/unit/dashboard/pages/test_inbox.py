@@ -85,7 +85,7 @@ def test_the_buttons_write_what_was_done_and_by_whom(app: dash.Dash, store: Stor
     assert press(app, "ac-acknowledge", key)[0] == 200
     assert press(app, "ac-assign", key, ac_words_value="李雷")[0] == 200
     status, shown_text = press(app, "ac-note", key, ac_words_value="已联系 <b>desk</b> =1+1")
-    assert (status, "noted" in shown_text) == (200, True)
+    assert (status, "added a note" in shown_text) == (200, True)
     events = store.alert_lifecycle.events([key])
     assert sorted((each.kind, each.actor, each.text) for each in events) == [
         ("acknowledged", "local", ""),
@@ -121,10 +121,10 @@ def test_a_silence_suppresses_the_series_and_shows_its_end(app: dash.Dash, store
 @pytest.mark.parametrize(
     ("button", "values", "complaint"),
     [
-        ("ac-note", {}, "a note needs words"),
+        ("ac-note", {}, "a note needs a text"),
         ("ac-note", {"ac_words_value": "x" * 4_001}, "too long"),
         ("ac-silence", {}, "needs a comment"),
-        ("ac-silence", {"ac_reason_value": {"a": 1}, "ac_span_value": ["x"]}, "is delivered until"),  # odd, and harmless
+        ("ac-silence", {"ac_reason_value": {"a": 1}, "ac_span_value": ["x"]}, "are not delivered until"),  # odd, and harmless
     ],
 )
 def test_an_action_that_fails_shows_an_error_and_changes_nothing(app: dash.Dash, store: Store, button: str, values: Any, complaint: str):
@@ -148,7 +148,7 @@ def test_nobody_acts_under_the_name_of_the_program(store: Store):
         AuditedActions(store, lambda: NOW, lambda: TOCSIN).act(ring(store), "acknowledged")
 
 
-@pytest.mark.parametrize(("language", "open_word"), [("en", "Firing"), ("zh", "报警中")])
+@pytest.mark.parametrize(("language", "open_word"), [("en", "Firing"), ("zh", "告警中")])
 def test_the_inbox_lists_what_is_asked_for_and_marks_what_is_not_delivered(store: Store, language: Any, open_word: str):
     credit, market = ring(store), ring(store, MARKET, minutes=20)
     old = ring(store, "topic:energy", minutes=60 * 24 * 40)
@@ -158,9 +158,9 @@ def test_the_inbox_lists_what_is_asked_for_and_marks_what_is_not_delivered(store
     view = View(language=language)
     words = words_of(inbox.table(rows, NOW, view))
     assert open_word in words
-    assert ("not delivered" if language == "en" else "不推送") in words  # the market speaks for credit
+    assert ("not delivered" if language == "en" else "未推送") in words  # the market speaks for credit
     resolved = inbox.table(rows, NOW, View(language=language, state="resolved"))
-    assert ("was resolved" if language == "en" else "没有已解除") in words_of(resolved)
+    assert ("No resolved alerts" if language == "en" else "没有已解决的告警") in words_of(resolved)
     AuditedActions(store, lambda: NOW, lambda: "Ann").act(credit, "resolved")
     rows = reads_of(store).inbox()
     assert open_word not in words_of(inbox.table(rows, NOW, View(language=language, state="resolved")))

@@ -133,8 +133,8 @@ def test_a_trend_shows_counts_baseline_and_alerts():
 def test_a_trend_without_history_has_no_band_and_an_empty_one_a_message():
     assert [trace.uid for trace in charts.trend("topic:x", [1, 0], [], [], BOUNDS, View()).data] == ["negative"]
     zh = View(language="zh", theme="dark", zone="Asia/Shanghai")
-    assert charts.trend("topic:x", [0, 0], [], [], BOUNDS, zh).layout.annotations[0].text == "该时间范围内暂无文章"
-    assert charts.trend("topic:x", [1], BAND[:1], [alert("topic:x")], BOUNDS, zh).data[1].name == "正常范围"
+    assert charts.trend("topic:x", [0, 0], [], [], BOUNDS, zh).layout.annotations[0].text == "该时间范围内没有文章"
+    assert charts.trend("topic:x", [1], BAND[:1], [alert("topic:x")], BOUNDS, zh).data[1].name == "预期区间"
 
 
 def test_a_trend_keeps_its_zoom_and_escapes_names_from_outside():
@@ -251,7 +251,7 @@ def test_a_series_as_a_file_has_a_line_a_window_and_no_formula():
         names={},
     )
     header, *lines = cells(series_csv(view, View(zone="Asia/Shanghai")))
-    assert header[0] == "Window from (Asia/Shanghai)"
+    assert header[0] == "Window start (Asia/Shanghai)"
     assert len(lines) == len(starts(SINCE, UNTIL, 3_600)) == 6
     assert lines[2] == ["2026-11-16 10:00", "9", "7", "-0.5", "0.0", "1.0", "3.0", "1"]
     assert lines[0] == ["2026-11-16 08:00", "0", "0", "", "0.0", "1.0", "3.0", "0"]

@@ -89,10 +89,10 @@ def test_an_account_is_made_changed_and_shut_out_and_the_log_has_it_all(app: das
     assert account is not None
     assert (account.role, account.must_change) == ("analyst", True)
     assert password not in json.dumps(shown(app, "pe-rows.children"), ensure_ascii=False), "it is shown once"
-    assert "viewer now" in press(app, "pe-role-set", pe_chosen_value="王芳", pe_role_value="viewer")
+    assert "now has the role viewer" in press(app, "pe-role-set", pe_chosen_value="王芳", pe_role_value="viewer")
     assert secret_in(press(app, "pe-password", pe_chosen_value="王芳")) != password
     assert "sessions of 王芳 ended" in press(app, "pe-logout", pe_chosen_value="王芳")
-    assert "may try again" in press(app, "pe-unlock", pe_chosen_value="王芳")
+    assert "can log in again" in press(app, "pe-unlock", pe_chosen_value="王芳")
     assert "is disabled" in press(app, "pe-disable", pe_chosen_value="王芳")
     assert "is enabled" in press(app, "pe-enable", pe_chosen_value="王芳")
     noted = [(each.actor, each.action, each.address) for each in store.audit.latest(20, target="王芳")]
@@ -119,17 +119,17 @@ def test_the_last_admin_stays_one(app: dash.Dash, store: Store, button: str, val
 @pytest.mark.parametrize(
     ("button", "values", "complaint"),
     [
-        ("pe-add", {"pe_name_value": "", "pe_new_role_value": "viewer"}, "letters, digits"),
-        ("pe-add", {"pe_name_value": "a b<script>", "pe_new_role_value": "viewer"}, "letters, digits"),
-        ("pe-add", {"pe_name_value": "ROOT", "pe_new_role_value": "viewer"}, "there is an account 'root' already"),
+        ("pe-add", {"pe_name_value": "", "pe_new_role_value": "viewer"}, "letters and digits"),
+        ("pe-add", {"pe_name_value": "a b<script>", "pe_new_role_value": "viewer"}, "letters and digits"),
+        ("pe-add", {"pe_name_value": "ROOT", "pe_new_role_value": "viewer"}, "the account 'root' exists already"),
         ("pe-add", {"pe_name_value": "eve", "pe_new_role_value": "owner"}, "no such role"),
-        ("pe-disable", {}, "Choose an account"),
+        ("pe-disable", {}, "Select an account"),
         ("pe-disable", {"pe_chosen_value": "nobody"}, "there is no account"),
-        ("pe-role-set", {"pe_chosen_value": ["root"], "pe_role_value": "viewer"}, "Choose an account"),
+        ("pe-role-set", {"pe_chosen_value": ["root"], "pe_role_value": "viewer"}, "Select an account"),
         ("tk-make", {"tk_name_value": "", "tk_scopes_value": ["read"]}, "needs a name"),
         ("tk-make", {"tk_name_value": "desk", "tk_scopes_value": ["root"]}, "there is no scope"),
         ("tk-make", {"tk_name_value": "desk", "tk_scopes_value": None}, "needs a scope"),
-        ("tk-revoke", {"tk_chosen_value": "none"}, "Choose a token"),
+        ("tk-revoke", {"tk_chosen_value": "none"}, "Select a token"),
     ],
 )
 def test_a_refused_action_shows_an_error_and_changes_nothing(app: dash.Dash, store: Store, button: str, values: Any, complaint: str):
@@ -150,7 +150,7 @@ def test_a_token_is_made_shown_once_and_revoked(app: dash.Dash, store: Store):
     rows = json.dumps(shown(app, "tk-rows.children"), ensure_ascii=False)
     assert token.id in rows
     assert secret not in rows
-    assert "opens nothing any more" in press(app, "tk-revoke", tk_chosen_value=token.id)
+    assert "is revoked" in press(app, "tk-revoke", tk_chosen_value=token.id)
     (ended,) = store.tokens.all()
     assert ended.revoked_by == "local"
     rows = json.dumps(shown(app, "tk-rows.children"), ensure_ascii=False)
@@ -167,7 +167,7 @@ def test_the_log_is_filtered_paged_and_exported_as_text(app: dash.Dash, store: S
         return AuditEntry(at=NOW - timedelta(minutes=n), **given)
 
     store.audit.add([entry(n) for n in range(admin.SHOWN + 20)])
-    store.audit.add([entry(1, actor="Bob", what="login"), entry(60 * 24 * 40, actor="Bob", what="old deed")])
+    store.audit.add([entry(1, actor="Bob", action="login"), entry(60 * 24 * 40, actor="Bob", action="old action")])
     first = shown(app, "au-rows.children")
     assert first["au-older"]["disabled"] is False
     oldest = first["au-oldest"]["data"]
@@ -181,12 +181,12 @@ def test_the_log_is_filtered_paged_and_exported_as_text(app: dash.Dash, store: S
     assert {"value": "Bob", "label": "Bob"} in first["au-who"]["data"]
     of_bob = json.dumps(shown(app, "au-rows.children", au_who_value="Bob")["au-rows"])
     assert "logged in" in of_bob
-    assert "old deed" not in of_bob
-    assert "old deed" in json.dumps(shown(app, "au-rows.children", au_who_value="Bob", au_span_value="all")["au-rows"])
+    assert "old action" not in of_bob
+    assert "old action" in json.dumps(shown(app, "au-rows.children", au_who_value="Bob", au_span_value="all")["au-rows"])
     link = shown(app, "au-rows.children", au_what_value="alert")["au-export"]["href"]
     answer = app.server.test_client().get(link)
     rows = list(csv.reader(io.StringIO(answer.data.decode("utf-8-sig"))))
-    assert rows[0] == ["When (UTC)", "Who", "From", "What", "About", "Before", "After"]
+    assert rows[0] == ["Time (UTC)", "User", "Address", "Action", "Target", "Before", "After"]
     assert len(rows) == admin.SHOWN + 21
     assert rows[1] == ["2026-11-22 12:00:00", "Ann", "", "alert note", "a0", "", "'=HYPERLINK(1)"]
 
@@ -219,9 +219,9 @@ def test_a_lost_store_shows_an_error(app: dash.Dash, store: Store):
     for table in ("accounts", "audit"):
         store.client.command(f"RENAME TABLE {table} TO {table}_gone")
     try:
-        assert "does not answer" in json.dumps(shown(app, "pe-rows.children")["pe-problem"])
-        assert "does not answer" in json.dumps(shown(app, "au-rows.children")["au-rows"])
-        assert "does not answer" in press(app, "pe-disable", pe_chosen_value="root")
+        assert "does not respond" in json.dumps(shown(app, "pe-rows.children")["pe-problem"])
+        assert "does not respond" in json.dumps(shown(app, "au-rows.children")["au-rows"])
+        assert "does not respond" in press(app, "pe-disable", pe_chosen_value="root")
     finally:
         for table in ("accounts", "audit"):
             store.client.command(f"RENAME TABLE {table}_gone TO {table}")

@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.records import Alert, Evidence
+from core.series import register_company_names
 from core.taxonomy import TOPIC_KEYS, sentiment_of
 from core.untrusted_text import csv_cell, plain, safe_url, to_csv
 from dashboard import i18n, measures
@@ -105,12 +106,12 @@ def test_quantities_are_formatted_in_both_languages():
 def test_a_company_is_shown_by_its_name_with_its_key_beside_it():
     assert i18n.series_label("company:HXD.SH", "en") == "HXD.SH"
     assert i18n.series_label("company:HXD.SH", "zh", "恒曦电力") == "恒曦电力 (HXD.SH)"
-    know_companies({"HXD.SH": ("Hengxi Power", "恒曦电力")})
+    register_company_names({"HXD.SH": ("Hengxi Power", "恒曦电力")})
     try:
         assert i18n.series_label("company:HXD.SH", "en", "恒曦电力") == "Hengxi Power (HXD.SH)"
         assert i18n.series_label("company:HXD.SH", "zh") == "恒曦电力 (HXD.SH)"
     finally:
-        know_companies({})
+        register_company_names({})
     assert i18n.series_label("topic:energy", "zh") == "能源"
     assert i18n.series_label("sector:banks", "en") == "Banks"
 
@@ -190,7 +191,7 @@ def test_an_article_that_is_not_negative_is_not_called_so():
         (0.7, "1 in 5 by chance", "偶然概率约 1/5"),
         (6.0, "1 in 1 million by chance", "偶然概率约 1/100万"),
         (8.31, "1 in 200 million by chance", "偶然概率约 1/2亿"),
-        (11.9, "1 in 790 billion by chance", "偶然概率约 1/7,900亿"),
+        (11.9, "1 in 790 billion by chance", "偶然概率约 1/7900亿"),
         (20.0, "less than 1 in a trillion by chance", "偶然概率不足万亿分之一"),
         (float("inf"), "less than 1 in a trillion by chance", "偶然概率不足万亿分之一"),
         (0.0, "within normal variation", "属于正常波动"),
