@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from core.records import MAX_NEEDED, Alert, Chart, CompanyCount, Why, WordCount
+from core.records import MAX_DECISIVE, Alert, Chart, CompanyCount, Why, WordCount
 from stats.minute_counts import MINUTE_S, IntArray, StoryCounts
 from stats.spikes import Spike, surprise
 from storage.store import ArticleRow, SeriesArticle, SourceStories
@@ -232,8 +232,8 @@ def explanation(
     return Why(
         stories=len(stories),
         more=more,
-        carried=len(decisive),
-        needed=tuple(story.article for story in decisive[:MAX_NEEDED]),
+        decisive_count=len(decisive),
+        decisive_article_ids=tuple(story.article for story in decisive[:MAX_DECISIVE]),
         read=len(articles),
         words=tuple(words),
         companies=tuple(CompanyCount(company=company, stories=count) for company, count in companies),

@@ -83,7 +83,7 @@ class LimitEvaluator:
         if not self._rules:
             return NONE_AFFECTED
         since = now - self._max_age
-        began = {row.series: since for row in self._store.mentions.touched(since, now + MAX_CLOCK_ERROR)}
+        began = {row.series: since for row in self._store.mentions.totals(since, now + MAX_CLOCK_ERROR)}
         return AffectedSeries(self._followed(began, self._has_risk_rules), self._has_risk_rules)
 
     def evaluate(self, affected: AffectedSeries, now: datetime) -> Detections:
@@ -118,7 +118,7 @@ class LimitEvaluator:
     def _risks(self, affected: AffectedSeries, now: datetime) -> dict[str, list[RiskArticle]]:
         if not affected.with_risks:
             return {}
-        return risk_articles(self._store.articles.risky(now - self._max_age - self._window, now + MAX_CLOCK_ERROR))
+        return risk_articles(self._store.articles.scores_with_risks(now - self._max_age - self._window, now + MAX_CLOCK_ERROR))
 
 
 def limit_evidence(store: Store, alert: Alert) -> tuple[Evidence, ...]:
@@ -132,7 +132,7 @@ def limit_evidence(store: Store, alert: Alert) -> tuple[Evidence, ...]:
         return evidence_of(articles, alert.total if alert.measure in ("volume", "mean_tone") else alert.observed)
     probabilities = {
         score.id: score.risks[alert.event]
-        for score in store.articles.risky(alert.window_start, end)
+        for score in store.articles.scores_with_risks(alert.window_start, end)
         if round(score.risks.get(alert.event, 0.0), 4) >= alert.limit
         and any(series == alert.series and is_negative(*p) for series, *p in facts(score))
     }

@@ -55,10 +55,10 @@ class OutageRule:
     def from_settings(cls, settings: Settings) -> OutageRule:
         """The rule that the settings describe."""
         return cls(
-            per_week=settings.alert_silence_per_week,
+            per_week=settings.alert_outages_per_week,
             history_s=settings.alert_history_days * float(DAY_S),
             cooldown_s=float(settings.alert_cooldown_s),
-            late_s=float(settings.alert_lateness_s),
+            late_s=float(settings.alert_max_age_s),
         )
 
 

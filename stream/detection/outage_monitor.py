@@ -58,7 +58,7 @@ class OutageMonitor:
         if self._restarted is None:
             self._restarted = self._last_restart(now)
         outages = self._detector.outages(second, self._restarted)
-        metrics.SILENT.set(len(outages))
+        metrics.SILENT_SOURCES.set(len(outages))
         if not outages:
             return []
         if outages[0].series == MARKET:

@@ -80,7 +80,7 @@ class InMemoryPeaks:
         self._rows: dict[tuple[str, int], PeakRow] = {}
         self._began: datetime | None = None
 
-    def note(self, rule: str, peaks: Sequence[PeakRow]) -> None:
+    def insert(self, rule: str, peaks: Sequence[PeakRow]) -> None:
         """Store peaks; of one series and hour the greatest is kept."""
         for peak in peaks:
             key = (peak.series, int(peak.end.timestamp()) // 3600)

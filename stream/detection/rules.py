@@ -11,8 +11,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from core.durations import span
+from core.durations import parse_duration
 from core.errors import InvalidInput, SettingsError
+from core.records import RENAMED_SEVERITIES
 from core.series import ALERTING
 from core.taxonomy import RISK_KEYS
 from core.toml_files import parse_toml, read_rows, rows_of
@@ -32,7 +33,7 @@ Check = Callable[[Any], str]
 
 def seconds(value: Any) -> float:
     """A duration in seconds, from a number of minutes or a text such as "1h". Raises SettingsError."""
-    return span(value).total_seconds() if isinstance(value, str) else value * 60.0
+    return parse_duration(value).total_seconds() if isinstance(value, str) else value * 60.0
 
 
 def find_mistakes(row: Any, detector: str, keys: Mapping[str, Collection[str]]) -> Iterator[str]:
@@ -105,6 +106,12 @@ def _one_of(known: Collection[str]) -> Check:
     return lambda value: "" if isinstance(value, str) and value in known else f"{value!r}: {_suggestion(value, known)}"
 
 
+def _severity(value: Any) -> str:
+    if isinstance(value, str) and value in RENAMED_SEVERITIES:
+        return f"{value!r} is now called {RENAMED_SEVERITIES[value]!r}"
+    return _one_of(SEVERITIES)(value)
+
+
 def _flag(value: Any) -> str:
     return "" if isinstance(value, bool) else f"{value!r}: expected true or false"
 
@@ -163,7 +170,7 @@ _COMMON: dict[str, Check] = {
     "cooldown": _cooldown,
     "paused": _flag,
 }
-_WINDOWED = _COMMON | {"window": _duration(60, MAX_WINDOW_S, "a duration from a minute to 7 days"), "severity": _one_of(SEVERITIES)}
+_WINDOWED = _COMMON | {"window": _duration(60, MAX_WINDOW_S, "a duration from a minute to 7 days"), "severity": _severity}
 
 KINDS: dict[str, dict[str, Check]] = {
     "negative_share": _WINDOWED | {"over": _number(0, 1, "a share from 0 to under 1, such as 0.6", least_too=True), "min_stories": _count},

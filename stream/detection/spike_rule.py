@@ -61,7 +61,7 @@ class SpikeRule:
             min_sources=settings.alert_min_sources,
             min_ratio=settings.alert_min_ratio,
             cooldown_s=float(settings.alert_cooldown_s),
-            max_age_s=float(settings.alert_lateness_s),
+            max_age_s=float(settings.alert_max_age_s),
         )
 
 

@@ -25,7 +25,7 @@ MAX_REMEMBERED = 10_000
 class PeakStore(Protocol):
     """Where peaks are kept: storage.store.Peaks, or memory (stream/detection/replay.py)."""
 
-    def note(self, rule: str, peaks: Sequence[PeakRow]) -> None:
+    def insert(self, rule: str, peaks: Sequence[PeakRow]) -> None:
         """Store peaks; of one series and hour the greatest is kept."""
 
     def since(self, rule: str, since: datetime) -> list[PeakRow]:
@@ -67,7 +67,7 @@ class AlertThreshold:
         if self._fitted is None or self._fitted[0] != hour:
             start = from_epoch(hour * HOUR_S)
             self._fitted = (hour, self._fit(start), self._size.sources(start - timedelta(days=7), start))
-            metrics.ALERT_BAR.set(self._fitted[1])
+            metrics.ALERT_THRESHOLD.set(self._fitted[1])
         return self._fitted
 
     def _fit(self, start: datetime) -> float:
@@ -95,5 +95,5 @@ class AlertThreshold:
     def save_peaks(self) -> None:
         """Store the peaks that were added. Raises StoreError; the peaks are then stored by the next call."""
         if self._new:
-            self._peaks.note(self._rule.name, list(self._new.values()))
+            self._peaks.insert(self._rule.name, list(self._new.values()))
             self._new.clear()

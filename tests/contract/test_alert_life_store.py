@@ -118,9 +118,9 @@ def test_a_group_comes_back_as_it_was_planned_and_once(store: Store):
     one = group("one", 0.51)
     two = group("two", 3, firing=(), new_alerts=(), resolved=("b",), digest=True)
     other = group("three", 1, firing=("d",), new_alerts=("d",), resolved=(), ended=())
-    store.alert_groups.keep([two, other])
-    store.alert_groups.keep([one, two])
-    store.alert_groups.keep([])
+    store.alert_groups.insert([two, other])
+    store.alert_groups.insert([one, two])
+    store.alert_groups.insert([])
     assert store.alert_groups.since(NOON) == [one, other, two]
     assert store.alert_groups.since(NOON + 2 * MINUTE) == [two]
     assert (store.alert_groups.get(one.id), store.alert_groups.get("x")) == (one, None)
@@ -132,12 +132,12 @@ def test_a_group_comes_back_as_it_was_planned_and_once(store: Store):
 def test_an_alert_knows_of_its_deliveries_in_groups(store: Store):
     own, both = alert(), group("one", firing=(alert().id,))
     store.alerts.insert([own])
-    store.alert_groups.keep([both])
+    store.alert_groups.insert([both])
     attempts = [
         Delivery(alert_id=name, endpoint="desk", attempt=1, sent_at=NOON + n * MINUTE, status=204)
         for n, name in enumerate((both.subject, own.id, "group:other"))
     ]
-    store.alerts.log(attempts)
+    store.alerts.log_deliveries(attempts)
     assert store.deliveries_of(own.id) == attempts[:2]
     assert store.alerts.many([own.id, "nobody", alert("topic:energy").id]) == [own]
     assert store.alerts.many([]) == []

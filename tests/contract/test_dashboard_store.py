@@ -120,7 +120,7 @@ def test_a_search_in_chinese_finds_pages_and_exports(desk: Desk):
     assert [option["value"] for option in found["fd-company"]["data"]] == ["BYT", "ACME"]
     assert "2 articles" in found["fd-note"]["children"]
     assert titles(desk.search(q="展期")) == []  # what another model read then
-    assert "No article fits" in desk.search(q="nowhere")["fd-note"]["children"]
+    assert "No matching articles" in desk.search(q="nowhere")["fd-note"]["children"]
     assert titles(desk.search(company="ACME", sentiment="negative", language="zh", source="新华")) == ["远舟控股债券违约"]
     header, *lines = desk.rows("/export/articles.csv", q="远舟控股", lang="zh", zone="Asia/Shanghai")
     assert header[0] == "时间 (Asia/Shanghai)"
@@ -145,7 +145,7 @@ HOSTILE: Sequence[str] = ("' OR 1=1 --", '\\"; DROP TABLE articles; --(((', "{wo
 def test_no_search_and_no_address_is_sql(desk: Desk, value: str):
     assert "fd-grid" in desk.search(q=value)
     assert "fd-grid" in desk.search(**dict.fromkeys(("language", "source", "genre", "topic", "company", "sentiment", "before"), value))
-    assert "No article with this id" in str(desk.ask("ar-head.children", ar_key_data=value))
+    assert "There is no article with this ID" in str(desk.ask("ar-head.children", ar_key_data=value))
     desk.ask("se-kpis.children", se_key_data=f"company:{value}")
     desk.ask("ar-message.children", "ar-save.n_clicks", ar_save_n_clicks=1, ar_key_data=value, ar_model_data=value)
     assert titles(desk.search(q="违约"))
@@ -156,7 +156,7 @@ def test_an_article_shows_its_words_scores_versions_and_copies(desk: Desk):
     assert found["ar-body"]["hidden"] is False
     said = {name: str(part) for name, part in found.items()}
     assert "远舟控股债券违约" in said["ar-head"] and "https://example.org/crisis" in said["ar-head"]
-    assert "the text was too long and is cut" in said["ar-head"]
+    assert "the text was too long and was truncated" in said["ar-head"]
     assert "<script>x</script>" in said["ar-text"]  # as text: children of a component
     assert "m9" in said["ar-scores"] and "m0" in said["ar-scores"] and "other words then: 远舟控股债券展期" in said["ar-scores"]
     assert "/series/company/ACME" in said["ar-scores"] and "/series/sector/autos" in said["ar-scores"]
@@ -167,7 +167,7 @@ def test_an_article_shows_its_words_scores_versions_and_copies(desk: Desk):
 def test_what_a_person_says_is_kept_with_the_model_and_shown(desk: Desk, filled: Store):
     key = {"ar_key_data": sha("crisis"), "ar_model_data": "m9"}
     noted = desk.ask("ar-message.children", "ar-save.n_clicks", ar_save_n_clicks=1, ar_about_value="BYT", ar_sentiment_value="neutral", **key)
-    assert noted["ar-message"]["children"] == "Noted."
+    assert noted["ar-message"]["children"] == "Saved."
     desk.ask("ar-message.children", "ar-right.n_clicks", ar_right_n_clicks=1, ar_about_value="*", **key)
     labels = filled.labels.of_article(sha("crisis"))
     assert [(label.task, label.company, label.labels) for label in labels] == [
@@ -184,10 +184,10 @@ def test_what_a_person_says_is_kept_with_the_model_and_shown(desk: Desk, filled:
 @pytest.mark.parametrize(
     ("triggered", "values", "words"),
     [
-        ("ar-save.n_clicks", {"ar_sentiment_value": "furious"}, "Choose something first."),
-        ("ar-save.n_clicks", {"ar_sentiment_value": "neutral", "ar_about_value": "NONE"}, "Choose something first."),
-        ("ar-save-topics.n_clicks", {"ar_topics_value": []}, "Choose something first."),
-        ("ar-save.n_clicks", {"ar_sentiment_value": "neutral", "ar_model_data": "m0"}, "Another model has read it meanwhile: look again."),
+        ("ar-save.n_clicks", {"ar_sentiment_value": "furious"}, "Select a value first."),
+        ("ar-save.n_clicks", {"ar_sentiment_value": "neutral", "ar_about_value": "NONE"}, "Select a value first."),
+        ("ar-save-topics.n_clicks", {"ar_topics_value": []}, "Select a value first."),
+        ("ar-save.n_clicks", {"ar_sentiment_value": "neutral", "ar_model_data": "m0"}, "The article was rescored by another model meanwhile. Please check again."),
     ],
 )
 def test_what_says_nothing_or_is_of_another_reading_is_not_kept(
@@ -217,7 +217,7 @@ def test_why_marks_the_words_or_says_that_no_model_is_here(filled: Store):
     assert told["ar-text"]["hidden"] is True
     assert "negative 93%, says m9" in str(told) and "{'children': '违约', 'className': 'for strong'" in str(told)
     assert "there is nothing to explain" in str(why(Desk(filled, explain=explain), ar_about_value="*"))
-    assert "No model runs in this process" in str(why(Desk(filled)))
+    assert "No model is loaded in this process" in str(why(Desk(filled)))
     assert Desk(filled, explain=explain).ask("ar-explanation.children", ar_key_data=sha("crisis")) == {}
 
 

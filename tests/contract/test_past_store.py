@@ -88,7 +88,7 @@ def test_moods_and_totals_are_as_they_were_counted_then(store: Store):
     (before,) = store.as_of.sentiment(MARKET, SINCE, UNTIL, 3600, then)
     assert (before.stories, before.negative) == (1, 1)
     totals = store.as_of.totals(SINCE, UNTIL, 99)
-    assert {total.series: total for total in totals} == {total.series: total for total in store.mentions.touched(SINCE, UNTIL)}
+    assert {total.series: total for total in totals} == {total.series: total for total in store.mentions.totals(SINCE, UNTIL)}
     assert [total.series for total in totals] == sorted(total.series for total in totals)
     first = store.as_of.totals(SINCE, UNTIL, 2)
     assert first + store.as_of.totals(SINCE, UNTIL, 99, after=first[-1].series) == totals

@@ -37,7 +37,7 @@ def test_the_same_batch_twice_is_seen_once(store: Store):
     save(store, *items)
     assert store.articles.totals().articles == 5
     assert len(store.articles.latest(50)) == 5
-    assert store.articles.doubled() == 0
+    assert store.articles.duplicates() == 0
     counts = store.mentions.window_counts("topic:earnings", NOON, NOON + timedelta(hours=1), 3600)
     assert [(count.negative, count.total) for count in counts] == [(0, 5)]
 
@@ -63,10 +63,10 @@ def test_parameters_are_values_and_never_sql(store: Store, value: str):
 def test_known_remembers_the_first_arrival(store: Store):
     item = scored("k", story="s1")
     save(store, item)
-    known = store.articles.known([item.article.id, "nobody"])
+    known = store.articles.keys([item.article.id, "nobody"])
     assert set(known) == {item.article.id}
     assert known[item.article.id] == (NOON, "s1", item.article.fingerprint, "m1")
-    assert store.articles.known([]) == {}
+    assert store.articles.keys([]) == {}
 
 
 def test_bands_find_the_earliest_story_inside_the_time(store: Store):
@@ -87,10 +87,10 @@ def test_windows_are_half_open_and_count_stories_not_copies(store: Store):
     )
     counts = store.mentions.window_counts("company:ACME", NOON, NOON + timedelta(minutes=30), 600)
     assert [(c.start, c.negative, c.total) for c in counts] == [(NOON, 1, 2), (NOON + timedelta(minutes=10), 1, 1)]
-    totals = {row.series: row for row in store.mentions.touched(NOON, NOON + timedelta(hours=1))}
+    totals = {row.series: row for row in store.mentions.totals(NOON, NOON + timedelta(hours=1))}
     assert set(totals) == {"market:all", "language:en", "genre:news", "topic:earnings", "company:ACME", "sector:autos"}
     assert (totals["market:all"].stories, totals["market:all"].negative) == (4, 3)
-    assert [row.series for row in store.mentions.touched(NOON, NOON + timedelta(hours=1), ["sector"])] == ["sector:autos"]
+    assert [row.series for row in store.mentions.totals(NOON, NOON + timedelta(hours=1), ["sector"])] == ["sector:autos"]
     assert store.mentions.series_count(NOON, NOON + timedelta(hours=1)) == 6
     assert store.mentions.first_seen(["company:ACME", "company:NONE"]) == {"company:ACME": NOON}
     assert (store.mentions.sources(NOON, NOON + timedelta(minutes=10)), store.mentions.sources(NOON - timedelta(days=1), NOON)) == (3, 0)
@@ -140,10 +140,10 @@ def test_of_a_series_and_hour_the_greatest_peak_stays_in_whatever_order(store: S
     began = NOON - timedelta(days=3)
     assert store.peaks.began("spike", began) == began
     assert store.peaks.began("spike", NOON) == began  # whoever asks later
-    store.peaks.note("spike", [peak(10, 7.5), peak(61, 2.5)])
-    store.peaks.note("spike", [peak(20, 3.0), peak(20, 4.0, "company:贵州茅台")])
-    store.peaks.note("spike", [peak(10, 7.5)])
-    store.peaks.note("other", [peak(10, 9.0)])
+    store.peaks.insert("spike", [peak(10, 7.5), peak(61, 2.5)])
+    store.peaks.insert("spike", [peak(20, 3.0), peak(20, 4.0, "company:贵州茅台")])
+    store.peaks.insert("spike", [peak(10, 7.5)])
+    store.peaks.insert("other", [peak(10, 9.0)])
     assert store.peaks.since("spike", NOON) == [peak(10, 7.5), peak(20, 4.0, "company:贵州茅台"), peak(61, 2.5)]
     assert store.peaks.since("spike", NOON + timedelta(hours=1)) == [peak(61, 2.5)]
     assert store.peaks.since("nobody's", NOON - timedelta(days=9)) == []
@@ -180,7 +180,7 @@ def test_sums_say_what_the_mentions_say_before_and_after_they_are_made(store: St
         for total in store.rollups.totals(since, until, ["topic", "market", "sector", "language", "genre", "company"]):
             mine = days.pop(total.series)
             assert (total.stories, total.negative) == (sum(p.stories for p in mine), sum(p.negative for p in mine))
-            assert total.tone == pytest.approx(store.mentions.touched(since, until)[0].tone, abs=1e-6)  # all series have the same articles
+            assert total.tone == pytest.approx(store.mentions.totals(since, until)[0].tone, abs=1e-6)  # all series have the same articles
         assert not days
         companies = store.mentions.sentiment(["company:ACME"], since, until, 86_400)
         (busiest,) = store.rollups.busiest("company", since, until, 9)
@@ -188,7 +188,7 @@ def test_sums_say_what_the_mentions_say_before_and_after_they_are_made(store: St
 
     same()
     now = NOON + timedelta(minutes=1)
-    assert store.rollups.began() == (NOON - timedelta(minutes=29 * 149)).replace(minute=0)
+    assert store.rollups.first_hour() == (NOON - timedelta(minutes=29 * 149)).replace(minute=0)
     assert store.rollups.refresh(now) == 3 + 13 + 73
     assert store.rollups.refresh(now) == 0
     same()
@@ -225,7 +225,7 @@ def test_what_is_written_later_wins_though_the_clock_was_set_back(store: Store, 
     ident = sha("c")
     assert [(row.title, row.model) for row in store.articles.latest(5)] == [("after", "m2")]
     assert [row.title for row in store.articles.by_id([ident])] == ["after"]
-    assert store.articles.known([ident])[ident].model == "m2"
+    assert store.articles.keys([ident])[ident].model == "m2"
     assert store.mentions.window_counts("market:all", NOON, NOON + timedelta(hours=1), 3600)[0].negative == 1
     (found,) = store.dead_letters.latest(5, state="replayed")
     assert (found.reason, store.dead_letters.count()) == ("after", 0)
@@ -267,7 +267,7 @@ def test_alerts_and_deliveries_are_kept_once(store: Store):
     store.alerts.insert([day])
     assert store.alerts.last_alerts("spike", ["topic:credit"], NOON - timedelta(days=1)) == {"topic:credit": LastAlert("day", end + 2_700)}
     sent = Delivery(alert_id=alert.id, endpoint="desk", attempt=1, sent_at=NOON, status=503, error="busy", parts_delivered=2)
-    store.alerts.log([sent, sent])
+    store.alerts.log_deliveries([sent, sent])
     assert store.alerts.deliveries([alert.id]) == store.alerts.last_attempts(NOON) == [sent]
 
 
@@ -371,7 +371,7 @@ def test_old_months_leave_whole_and_the_rest_stays(store: Store):
     assert store.retire(NOON - timedelta(days=30)) == ["202609"]
     assert [row.url for row in store.articles.latest(5)] == ["https://example.org/new"]
     assert store.retire(NOON - timedelta(days=30)) == []
-    assert (store.rollups.began(), store.articles.count()) == (NOON, 1)
+    assert (store.rollups.first_hour(), store.articles.count()) == (NOON, 1)
     assert int(store.client.query("SELECT count() FROM rollups")[0][0]) == 0
 
 
@@ -389,8 +389,8 @@ def test_a_batch_of_an_archive_may_reach_over_decades(store: Store):
     months = 120
     items = [scored(f"old-{n}", minutes=-(n * 7 % months) * 31 * 24 * 60) for n in range(months)]
     save(store, *items)
-    assert (store.articles.totals().articles, store.articles.doubled()) == (months, 0)
-    assert len(store.articles.known([item.article.id for item in items])) == months
+    assert (store.articles.totals().articles, store.articles.duplicates()) == (months, 0)
+    assert len(store.articles.keys([item.article.id for item in items])) == months
     since = min(item.article.published_at for item in items)
     counts = store.mentions.window_counts("market:all", since, NOON + timedelta(days=1), 86_400)
     assert sum(count.total for count in counts) == months
@@ -403,7 +403,7 @@ def test_threads_share_the_store(store: Store):
         try:
             for step in range(10):
                 save(store, scored(f"t{number}-{step}", minutes=step))
-                store.mentions.touched(NOON, NOON + timedelta(hours=1))
+                store.mentions.totals(NOON, NOON + timedelta(hours=1))
         except Exception as error:
             errors.append(error)
 

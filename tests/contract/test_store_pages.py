@@ -199,7 +199,7 @@ def test_whatever_is_searched_for_is_neither_sql_nor_a_pattern(filled: Store, va
     assert filled.stories.of_series(value, "negative", *span) == []
     assert filled.stories.copies(value, NOON) == []
     assert filled.stories.total(value, *span) is None
-    assert filled.stories.beside(value, *span) == []
+    assert filled.stories.co_mentioned(value, *span) == []
     assert filled.stories.about([value], *span) == {}
     assert filled.alerts.of_series(value, SINCE) == []
     assert filled.labels.of_article(value) == []
@@ -264,8 +264,8 @@ def test_stories_of_a_series_are_grouped_and_those_that_most_sources_tell_come_f
 
 def test_companies_are_named_together_and_have_a_name_and_a_sector(stories: Store):
     since = NOON - timedelta(hours=1)
-    assert stories.stories.beside("company:ACME", since, UNTIL) == [SeriesTotal("company:BYT", 1, 0, 0, 0.0)]
-    assert [row[:3] for row in stories.stories.beside("sector:autos", since, UNTIL)] == [("company:ACME", 2, 1), ("company:BYT", 1, 0)]
+    assert stories.stories.co_mentioned("company:ACME", since, UNTIL) == [SeriesTotal("company:BYT", 1, 0, 0, 0.0)]
+    assert [row[:3] for row in stories.stories.co_mentioned("sector:autos", since, UNTIL)] == [("company:ACME", 2, 1), ("company:BYT", 1, 0)]
     assert [row[:3] for row in stories.stories.busiest("company", since, UNTIL, 1)] == [("company:ACME", 3, 2)]
     assert stories.stories.sources(since, UNTIL, 9) == ["wire", "blog", "新华"]
     found = stories.stories.about(["ACME", "BYT", "NONE"], since, UNTIL)

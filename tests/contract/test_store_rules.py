@@ -1,4 +1,4 @@
-"""An analyst's own rules over real stores: what scores touch rings once, goes on while it holds, and a replay says the same."""
+"""Limit rules over real stores: alerts, ongoing alerts, replay and preview."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tocsin.services.replay import load_history, preview
 
 MINUTE = timedelta(minutes=1)
 QUIET = SpikeRule(paused=True)
-"""The detector rings nothing here."""
+"""The spike rule is off."""
 RULES = (
     LimitRule(
         name="坏消息",
@@ -56,7 +56,9 @@ def empty(store: Store) -> None:
         store.client.command(f"TRUNCATE TABLE {table}")
 
 
-def item(name: str, minute: float, bad: bool, *, company: str = "600519.SH", source: str = "新浪", story: str = "", **said: Any) -> Scored:
+def item(
+    name: str, minute: float, bad: bool, *, company: str = "600519.SH", source: str = "新浪", story: str = "", **fields: Any
+) -> Scored:
     """A story in Chinese of a Chinese company, in English of another."""
     ident, moment = sha(name), NOON + minute * MINUTE
     language: Any = "zh" if company.endswith("SH") else "en"
@@ -79,7 +81,7 @@ def item(name: str, minute: float, bad: bool, *, company: str = "600519.SH", sou
             published_at=moment,
             story=sha(story) if story else ident,
             topics={"credit": 0.9},
-            risks=said.get("risks", {}),
+            risks=fields.get("risks", {}),
             companies=(CompanyScore(company=company, **sentiment),),
             model="m1",
             scored_at=moment,
@@ -88,11 +90,11 @@ def item(name: str, minute: float, bad: bool, *, company: str = "600519.SH", sou
     )
 
 
-def watcher(store: Store, rules: Sequence[LimitRule] = RULES, detector: SpikeRule = QUIET) -> AlertEvaluator:
+def evaluator(store: Store, rules: Sequence[LimitRule] = RULES, detector: SpikeRule = QUIET) -> AlertEvaluator:
     return AlertEvaluator(store, detector, DutyCycle(share=1.0), rules)
 
 
-def articles(alert: Alert) -> tuple[str, str, datetime, int, float, int, int, int]:
+def figures_of(alert: Alert) -> tuple[str, str, datetime, int, float, int, int, int]:
     return (alert.rule, alert.series, alert.window_start, alert.window_s, alert.value, alert.observed, alert.total, alert.sources)
 
 
@@ -109,10 +111,10 @@ def wire(chance: random.Random) -> list[Scored]:
     return sorted(items, key=lambda each: each.score.published_at)
 
 
-def live(store: Store, items: Sequence[Scored], chance: random.Random | None = None) -> list[Alert]:
-    """Each minute's stories stored and watched when it is over; with `chance`, some twice and in another order, by watchers that end."""
+def evaluate_live(store: Store, items: Sequence[Scored], chance: random.Random | None = None) -> list[Alert]:
+    """Store and evaluate each minute's stories when it is over; with `chance`, some twice, reordered, and by a new evaluator."""
     found: dict[str, Alert] = {}
-    one = watcher(store)
+    one = evaluator(store)
     for minute in range(63):
         batch = [each for each in items if NOON + minute * MINUTE <= each.score.published_at < NOON + (minute + 1) * MINUTE]
         if not batch:
@@ -121,39 +123,40 @@ def live(store: Store, items: Sequence[Scored], chance: random.Random | None = N
         for _ in range(chance.choice([1, 2]) if chance else 1):
             if chance:
                 chance.shuffle(batch)
-                one = watcher(store) if chance.random() < 0.3 else one
-            for alert in one.watch([each.score for each in batch], NOON + (minute + 1) * MINUTE):
-                assert found.setdefault(alert.id, alert).detected_at == alert.detected_at, "what rang is handed on again as it was"
+                one = evaluator(store) if chance.random() < 0.3 else one
+            for alert in one.evaluate([each.score for each in batch], NOON + (minute + 1) * MINUTE):
+                assert found.setdefault(alert.id, alert).detected_at == alert.detected_at, "a stored alert is returned unchanged"
     return list(found.values())
 
 
-def test_what_rings_live_is_what_a_replay_and_a_preview_ring(store: Store):
+def test_live_evaluation_replay_and_preview_raise_the_same_alerts(store: Store):
     items = wire(random.Random(7))
-    rang = live(store, items, random.Random(3))
-    assert {alert.rule for alert in rang} == {"坏消息", "gloom", "flood", "fraud"}
+    raised = evaluate_live(store, items, random.Random(3))
+    assert {alert.rule for alert in raised} == {"坏消息", "gloom", "flood", "fraud"}
     rules = AlertRules(QUIET, RULES)
     history, begin, end = load_history(store, QUIET, None, None, window_s=rules.window_s)
-    again = [found for found in run(history, rules, OutageRule(per_week=0), store, begin, end, lambda _: None) if isinstance(found, BacktestAlert)]
-    facts = {alert.id: articles(alert) for alert in rang}
+    replayed = run(history, rules, OutageRule(per_week=0), store, begin, end, lambda _: None)
+    again = [found for found in replayed if isinstance(found, BacktestAlert)]
+    facts = {alert.id: figures_of(alert) for alert in raised}
     assert {found.id: (found.rule, found.series, found.start, found.window_s, found.value, found.observed, found.total, found.sources)
             for found in again} == facts  # fmt: skip
     by_id = {found.id: found for found in again}
-    assert all(by_id[alert.id].evidence == tuple(each.id for each in alert.evidence) for alert in rang)
+    assert all(by_id[alert.id].evidence == tuple(each.id for each in alert.evidence) for alert in raised)
     seen = preview(store, rules, NOON - timedelta(days=1), NOON + timedelta(days=1))
-    assert {alert.id: articles(alert) for alert in seen.alerts} == facts
+    assert {alert.id: figures_of(alert) for alert in seen.alerts} == facts
     assert [alert.detected_at for alert in seen.alerts] == sorted(alert.detected_at for alert in seen.alerts)
-    assert seen.rules == {rule.name: sum(alert.rule == rule.name for alert in rang) for rule in RULES if not rule.paused}
+    assert seen.rules == {rule.name: sum(alert.rule == rule.name for alert in raised) for rule in RULES if not rule.paused}
     assert seen.stories == sum(each.score.id == each.score.story for each in items)
     assert all(alert.evidence for alert in seen.alerts)
     assert preview(store, rules, NOON - timedelta(days=9), NOON - timedelta(days=8)).alerts == ()
 
 
-def test_an_alert_says_what_was_seen_and_shows_what_it_was_seen_on(store: Store):
+def test_an_alert_holds_its_figures_and_the_articles_that_were_counted(store: Store):
     items = [item(f"坏 {n}", n, bad=n != 2, source=f"s{n % 2}") for n in range(6)]
     items.append(item("涉嫌财务造假", 6, bad=True, risks={"fraud": 0.91, "crime": 0.4}))
     items.append(item("sues over fraud", 6, bad=False, company="ACME", risks={"fraud": 0.99}))
-    rang = {alert.rule: alert for alert in live(store, items)}
-    share, fraud, gloom = rang["坏消息"], rang["fraud"], rang["gloom"]
+    raised = {alert.rule: alert for alert in evaluate_live(store, items)}
+    share, fraud, gloom = raised["坏消息"], raised["fraud"], raised["gloom"]
     assert (share.series, share.measure, share.value, share.limit, share.severity) == (
         "company:600519.SH", "negative_share", 0.75, 0.6, "warning",
     )  # fmt: skip
@@ -165,44 +168,44 @@ def test_an_alert_says_what_was_seen_and_shows_what_it_was_seen_on(store: Store)
     assert gloom.measure == "mean_tone"
     assert gloom.value == pytest.approx((4 * -0.85 + 0.75) / 5, abs=1e-3)
     stored = {alert.id: alert for alert in store.alerts.latest()}
-    assert stored == {alert.id: alert for alert in rang.values()}
+    assert stored == {alert.id: alert for alert in raised.values()}
 
 
-def test_an_alert_goes_on_while_its_rule_holds(store: Store):
+def test_an_alert_is_ongoing_while_its_limit_is_breached(store: Store):
     bad = [item(f"坏 {n}", n, bad=True, source=f"s{n % 2}") for n in range(6)]
-    (share,) = (alert for alert in live(store, bad[:5]) if alert.rule == "坏消息")
+    (share,) = (alert for alert in evaluate_live(store, bad[:5]) if alert.rule == "坏消息")
     before = store.alert_lifecycle.last_breaches([share.id])[share.id]
     save(store, bad[5])
     later = NOON + 30 * MINUTE
-    again = watcher(store).watch([bad[5].score], later)
-    assert share.id in {alert.id for alert in again}, "after a restart it is handed on once more"
+    again = evaluator(store).evaluate([bad[5].score], later)
+    assert share.id in {alert.id for alert in again}, "after a restart it is returned again"
     assert store.alert_lifecycle.last_breaches([share.id])[share.id] == later > before
     good = [item(f"好 {n}", 31 + n / 10, bad=False, source=f"s{n % 2}") for n in range(9)]
     save(store, *good)
-    watcher(store).watch([each.score for each in good], NOON + 33 * MINUTE)
-    assert store.alert_lifecycle.last_breaches([share.id])[share.id] == later, "six of fifteen are no reason any more"
+    evaluator(store).evaluate([each.score for each in good], NOON + 33 * MINUTE)
+    assert store.alert_lifecycle.last_breaches([share.id])[share.id] == later, "six of fifteen are below the limit"
 
 
-def test_who_begins_to_watch_rings_what_was_stored_and_history_rings_nothing(store: Store):
+def test_a_new_worker_catches_up_and_old_stories_raise_no_alert(store: Store):
     recent = [item(f"坏 {n}", n, bad=True, source=f"s{n % 2}", risks={"fraud": 0.9}) for n in range(5)]
     old = [item(f"旧 {n}", n - 300, bad=True, company="ACME", source=f"s{n % 2}", risks={"fraud": 0.9}) for n in range(5)]
     save(store, *recent, *old)
     now = NOON + 6 * MINUTE
-    assert watcher(store).watch([each.score for each in old], now) == []
-    rang = watcher(store).catch_up(now)
-    assert {(alert.rule, alert.series) for alert in rang} == {
+    assert evaluator(store).evaluate([each.score for each in old], now) == []
+    raised = evaluator(store).catch_up(now)
+    assert {(alert.rule, alert.series) for alert in raised} == {
         ("坏消息", "company:600519.SH"), ("fraud", "company:600519.SH"), ("gloom", "topic:credit"),
     }  # fmt: skip
-    same = watcher(store).catch_up(now)
-    assert {alert.id for alert in same} == {alert.id for alert in rang} and store.alerts.count() == len(rang)
+    same = evaluator(store).catch_up(now)
+    assert {alert.id for alert in same} == {alert.id for alert in raised} and store.alerts.count() == len(raised)
 
 
-def test_without_rules_nothing_is_asked_and_the_detector_may_be_about_some_series_only(store: Store):
-    asked: list[str] = []
+def test_without_rules_nothing_is_queried_and_the_spike_rule_may_follow_some_series(store: Store):
+    queries: list[str] = []
 
     class Counted:
         def query(self, sql: str, **parameters: Any) -> Any:
-            asked.append(sql)
+            queries.append(sql)
             return store.client.query(sql, **parameters)
 
         def __getattr__(self, name: str) -> Any:
@@ -211,18 +214,18 @@ def test_without_rules_nothing_is_asked_and_the_detector_may_be_about_some_serie
     counted = Store(Counted())
     bad = item("坏", 0, bad=True)
     save(store, bad)
-    assert watcher(counted, ()).watch([bad.score], NOON + MINUTE) == []
-    assert watcher(counted, (RULES[-1],)).catch_up(NOON + MINUTE) == []
-    assert len(asked) == 1, "the detector's own question, of who begins"
+    assert evaluator(counted, ()).evaluate([bad.score], NOON + MINUTE) == []
+    assert evaluator(counted, (RULES[-1],)).catch_up(NOON + MINUTE) == []
+    assert len(queries) == 1, "only the spike rule catches up"
     calm = [item(f"calm {n}", -60 * n, bad=False, source=f"s{n % 3}") for n in range(72)]
     crisis = [item(f"crisis {n}", 1 + n / 6, bad=True, source=f"s{n % 3}") for n in range(12)]
     save(store, *calm, *crisis)
     detector = SpikeRule(series=("company:*",), false_per_week=50.0)
-    rang = watcher(store, (), detector).watch([each.score for each in crisis], NOON + 4 * MINUTE)
-    assert {alert.series for alert in rang} == {"company:600519.SH"}
+    raised = evaluator(store, (), detector).evaluate([each.score for each in crisis], NOON + 4 * MINUTE)
+    assert {alert.series for alert in raised} == {"company:600519.SH"}
 
 
-def test_the_worker_rings_by_the_rules_of_the_file_that_the_settings_name(store: Store, tmp_path: Path):
+def test_the_worker_uses_the_rules_file_of_the_settings(store: Store, tmp_path: Path):
     path = tmp_path / "rules.toml"
     table = '[[rules]]\nname = "很多"\nkind = "volume"\nseries = ["language:zh"]\nover = 2\nseverity = "critical"\n'
     path.write_text(table + '[[rules]]\nname = "negative-spike"\nkind = "spike"\npaused = true\n', encoding="utf-8")
@@ -231,24 +234,24 @@ def test_the_worker_rings_by_the_rules_of_the_file_that_the_settings_name(store:
         articles = [item(f"平静 {n}", n, bad=False).article for n in range(2)]
         messages = [Raw("articles", 0, n, b"", encode(article)) for n, article in enumerate(articles)]
         batch = pipeline.score(messages, NOON + 2 * MINUTE)
-        (rang,) = pipeline.watch(batch.scores, NOON + 2 * MINUTE)
-    assert (rang.rule, rang.series, rang.severity, rang.value, rang.total) == ("很多", "language:zh", "critical", 2.0, 2)
-    assert {each.title for each in rang.evidence} == {"某公司: 平静 0", "某公司: 平静 1"}
+        (raised,) = pipeline.watch(batch.scores, NOON + 2 * MINUTE)
+    assert (raised.rule, raised.series, raised.severity, raised.value, raised.total) == ("很多", "language:zh", "critical", 2.0, 2)
+    assert {each.title for each in raised.evidence} == {"某公司: 平静 0", "某公司: 平静 1"}
     path.write_text(table.replace("over = 2", "ovr = 2"), encoding="utf-8")
     with pytest.raises(SettingsError, match="did you mean 'over'"):
         make_pipeline(Settings(alert_rules=str(path), data_dir=str(tmp_path)), store, KeywordClassifier())
 
 
-def test_risk_events_are_kept_and_the_latest_model_has_the_last_word(store: Store):
+def test_risk_events_are_stored_and_replaced_by_a_newer_model(store: Store):
     first, other = item("a", 0, bad=True, risks={"fraud": 0.75, "closure": 0.5}), item("b", 1, bad=True)
     save(store, first, other)
-    (found,) = store.articles.risky(NOON, NOON + timedelta(hours=1))
+    (found,) = store.articles.scores_with_risks(NOON, NOON + timedelta(hours=1))
     assert found.id == sha("a")
     assert dict(found.risks) == {"fraud": pytest.approx(0.75), "closure": pytest.approx(0.5)}
     (back,) = store.articles.scores([sha("b")], NOON, NOON + timedelta(hours=1))
     assert back.risks == {}
     save(store, msgspec.structs.replace(first, score=msgspec.structs.replace(first.score, risks={}, model="m2")))
-    assert store.articles.risky(NOON, NOON + timedelta(hours=1)) == []
+    assert store.articles.scores_with_risks(NOON, NOON + timedelta(hours=1)) == []
 
 
 def alert(rule: str, series: str, minute: int) -> Alert:
@@ -261,7 +264,7 @@ def alert(rule: str, series: str, minute: int) -> Alert:
     )  # fmt: skip
 
 
-def test_the_last_alerts_of_several_rules_are_one_question(store: Store):
+def test_the_last_alerts_of_several_rules_are_read_at_once(store: Store):
     rows = [alert("r'1", "topic:a", 0), alert("r'1", "topic:a", 5), alert("规则", "topic:a", 1), alert("规则", "topic:b", 2)]
     store.alerts.insert([*rows, *rows])
     end = int(NOON.timestamp()) + 600

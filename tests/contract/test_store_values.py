@@ -112,14 +112,14 @@ def test_a_score_that_decodes_can_be_encoded_and_stored(store: Store, data: byte
     item = Scored(article=article, score=score)
     store.articles.insert([item])
     store.mentions.insert([score])
-    store.articles.remember([item])
+    store.articles.insert_keys([item])
     since = whole(score.published_at)
     (found,) = store.articles.scores([score.id], since, since + timedelta(seconds=1))
     assert (found.source, found.story, found.model, list(found.topics)) == (score.source, score.story, score.model, list(score.topics))
     assert (found.published_at, found.scored_at) == (since, whole(score.scored_at))
     assert [company.company for company in found.companies] == [company.company for company in score.companies]
     assert (found.p_negative, *found.topics.values()) == pytest.approx((score.p_negative, *score.topics.values()), abs=1e-6)
-    assert store.articles.known([score.id])[score.id].story == score.story
+    assert store.articles.keys([score.id])[score.id].story == score.story
 
 
 SQL = (
@@ -144,13 +144,13 @@ def filled(store: Store) -> Store:
         store.client.command(f"TRUNCATE TABLE {table}")
     alert = decode(json.dumps(ALERT).encode(), Alert)
     store.alerts.insert([alert])
-    store.peaks.note("r", [PeakRow("topic:credit", NOON, 900, 6.0)])
+    store.peaks.insert("r", [PeakRow("topic:credit", NOON, 900, 6.0)])
     store.dead_letters.insert([DeadLetter(topic="t", partition=0, offset=0, failed_at=NOON, stage="decode", reason="", key=b"", value=b"x")])
     score = decode(json.dumps(SCORE).encode(), Score)
     item = Scored(article=Article(id=score.id, source="s", language="en", title="t", published_at=NOON, fetched_at=NOON), score=score)
     store.articles.insert([item])
     store.mentions.insert([score])
-    store.articles.remember([item])
+    store.articles.insert_keys([item])
     return store
 
 
@@ -173,7 +173,7 @@ def test_no_value_that_a_reader_asks_with_is_sql(filled: Store, value: str):
     assert store.alerts.get(value) is None
     assert store.alerts.deliveries([value]) == []
     assert store.alerts.last_alerts("r", [value], NOON - day) == store.alerts.last_alerts(value, ["topic:credit"], NOON - day) == {}
-    assert store.articles.known([value]) == {}
+    assert store.articles.keys([value]) == {}
     assert store.articles.by_id([value]) == []
     assert store.articles.scores([value], *span) == []
     assert store.articles.latest(language=value, since=NOON - day) == []
@@ -190,14 +190,14 @@ def test_no_value_that_a_reader_asks_with_is_sql(filled: Store, value: str):
     assert store.dead_letters.get(value, 0, 0) is None
     if not (value.isalpha() and value.isascii()):
         with pytest.raises(ValueError, match="kinds"):
-            store.mentions.touched(*span, [value])
+            store.mentions.totals(*span, [value])
 
 
 def test_nothing_was_dropped_or_changed_by_what_readers_asked_with(filled: Store):
     """After the test above: the tables are there, and what was in them."""
     assert filled.pending() == []
     assert filled.alerts.get("a" * 32) is not None
-    assert filled.articles.known(["b" * 32])
+    assert filled.articles.keys(["b" * 32])
     assert filled.dead_letters.count() == 1
 
 

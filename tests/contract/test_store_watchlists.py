@@ -48,7 +48,7 @@ ITEMS = (
 def test_what_is_on_a_watchlist_is_counted_and_comes_back_with_the_score(store: Store):
     save(store, *matcher("违约 | default").add_watchlists(ITEMS))
     assert counted(store) == [(1, 2)]  # the copy is the same story
-    assert "watchlist:desk" in {total.series for total in store.mentions.touched(SINCE, UNTIL)}
+    assert "watchlist:desk" in {total.series for total in store.mentions.totals(SINCE, UNTIL)}
     assert list(store.mentions.negative(SINCE, 600, ["watchlist"])) == ["watchlist:desk"]
     ids = [item.score.id for item in ITEMS]
     watched = {score.id: score.watchlists for score in store.articles.scores(ids, SINCE, UNTIL)}
@@ -69,7 +69,7 @@ def test_the_pipeline_matches_what_it_scores(store: Store):
     assert [(score.genre, [each.name for each in score.watchlists]) for score in batch.scores] == [("social", ["desk"]), ("social", [])]
     again = pipeline.score([Raw("articles", 0, 9, None, encode(articles[0]))], moment)
     assert [(score.genre, [each.name for each in score.watchlists]) for score in again.scores] == [("social", ["desk"])]
-    touched = {total.series for total in store.mentions.touched(moment, moment + timedelta(seconds=1))}
+    touched = {total.series for total in store.mentions.totals(moment, moment + timedelta(seconds=1))}
     assert {"watchlist:desk", "genre:social", "language:zh"} <= touched
 
 

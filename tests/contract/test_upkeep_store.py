@@ -34,7 +34,7 @@ def tell(store: Store, ident: str, published: datetime, *, source: str = "wire",
     made = [Scored(article=article, score=score)]
     store.articles.insert(made)
     store.mentions.insert([score])
-    store.articles.remember(made)
+    store.articles.insert_keys(made)
 
 
 def test_feeds_are_added_removed_and_added_again(store: Store):

@@ -119,7 +119,7 @@ def test_the_last_verdict_counts(store: Store, capsys: pytest.CaptureFixture[str
 
 
 def test_an_alert_is_shown_with_deliveries_and_suppressions(store: Store, capsys: pytest.CaptureFixture[str]):
-    store.alerts.log([Delivery(alert_id=ONE.id, endpoint="desk", attempt=1, sent_at=NOW, status=503, error="HTTP 503")])
+    store.alerts.log_deliveries([Delivery(alert_id=ONE.id, endpoint="desk", attempt=1, sent_at=NOW, status=503, error="HTTP 503")])
     store.alert_lifecycle.suppress(
         [SuppressedDelivery(alert_id=ONE.id, endpoint="夜班", cause="silence", owner="s", at=NOW, until=None, text="silenced by 王芳: x")]
     )
@@ -144,8 +144,8 @@ def test_an_alert_is_shown_with_deliveries_and_suppressions(store: Store, capsys
 
 def test_an_alert_is_shown_with_its_group(store: Store, capsys: pytest.CaptureFixture[str]):
     group = AlertGroup(id="0f" * 16, endpoint="desk", key="", at=NOW, firing=(ONE.id, TWO.id), new_alerts=(ONE.id, TWO.id))
-    store.alert_groups.keep([group])
-    store.alerts.log([Delivery(alert_id=group.subject, endpoint="desk", attempt=1, sent_at=NOW, status=204)])
+    store.alert_groups.insert([group])
+    store.alerts.log_deliveries([Delivery(alert_id=group.subject, endpoint="desk", attempt=1, sent_at=NOW, status=204)])
     output = " ".join(run(capsys, "show", A).split())
     assert "delivered (HTTP 204), in group 0f0f0f0f0f of 2" in output
     (row,) = rows(capsys, "show", A)

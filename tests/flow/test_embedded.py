@@ -70,7 +70,7 @@ def archive(folder: Path, rows: int, name: str = "news.jsonl", padding: str = ""
 def stored(folder: Path) -> tuple[int, int]:
     store = open_store("embedded", folder / "data")
     try:
-        return store.articles.totals().articles, store.articles.doubled()
+        return store.articles.totals().articles, store.articles.duplicates()
     finally:
         store.close()
 

@@ -339,17 +339,17 @@ def test_the_page_previews_adds_and_removes_feeds(service: StoredFeedService, st
     url = f"{site.url}/feed"
     assert "is not an http or https address" in ask("sr-found.children", "sr-look.n_clicks", sr_look_n_clicks=1, sr_url_value="x y")
     tested = ask("sr-found.children", "sr-look.n_clicks", sr_look_n_clicks=1, sr_url_value=url)
-    assert ("Nothing odd was found" if language == "en" else "未发现问题") in tested
+    assert ("No problems found" if language == "en" else "未发现问题") in tested
     fields = {"sr_url_value": url, "sr_language_value": "any", "sr_genre_value": "news", "sr_pages_value": "never", "sr_interval_value": 60}
     kept = ask("sr-saved.children", "sr-add.n_clicks", sr_add_n_clicks=1, sr_name_value="海港", **fields)
-    assert ("takes it up" if language == "en" else "已添加") in kept
+    assert ("starts to visit it" if language == "en" else "已添加") in kept
     assert "already" in ask("sr-saved.children", "sr-add.n_clicks", sr_add_n_clicks=2, sr_name_value="海港", **fields)
     assert "海港" in ask("sr-added.data", "sr-saved.children")
     rows = ask("sr-rows", "tick.n_intervals")
     assert "海港" in rows
-    assert ("has not visited" if language == "en" else "尚未抓取") in rows
+    assert ("Not visited" if language == "en" else "尚未采集") in rows
     gone = ask("sr-removed.children", "sr-remove.n_clicks", sr_remove_n_clicks=1, sr_added_value="海港")
-    assert ("leaves it" if language == "en" else "已移除") in gone
+    assert ("The crawler stops" if language == "en" else "已移除") in gone
     assert "海港" not in ask("sr-rows", "tick.n_intervals")
     assert [noted.action for noted in store.audit.latest(9, action="feed")][:2] == ["feed removed", "feed added"]
 

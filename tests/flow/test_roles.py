@@ -128,10 +128,10 @@ def test_all_roles_together_bring_news_to_the_dashboard(
     wanted = published_ids(newswire)
     store: Store = open_store(f"{clickhouse_server.address}/roles", tmp_path)
     try:
-        while len(store.articles.known(sorted(wanted))) < len(wanted):
-            assert time.monotonic() < deadline, f"{len(store.articles.known(sorted(wanted)))} of {len(wanted)} stored"
+        while len(store.articles.keys(sorted(wanted))) < len(wanted):
+            assert time.monotonic() < deadline, f"{len(store.articles.keys(sorted(wanted)))} of {len(wanted)} stored"
             time.sleep(0.2)
-        assert store.articles.doubled() == 0
+        assert store.articles.duplicates() == 0
         assert store.dead_letters.count() == 0
         known_to_the_dashboard(store, newswire, compose, deadline)
     finally:

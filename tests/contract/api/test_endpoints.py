@@ -142,7 +142,7 @@ class TestReads:
     def test_an_alert_has_its_events_deliveries_and_suppressed_deliveries(self, harness: ApiHarness):
         one = alert(at=NOON)
         harness.store.alerts.insert([one])
-        harness.store.alerts.log([Delivery(alert_id=one.id, endpoint="风控", attempt=1, sent_at=NOON + 3 * MINUTE, status=200)])
+        harness.store.alerts.log_deliveries([Delivery(alert_id=one.id, endpoint="风控", attempt=1, sent_at=NOON + 3 * MINUTE, status=200)])
         why = SuppressedDelivery(
             alert_id=one.id, endpoint="desk", cause="quiet hours", owner="q", at=NOON + 2 * MINUTE, until=None, text="夜里"
         )

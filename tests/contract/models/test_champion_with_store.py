@@ -86,4 +86,4 @@ def test_a_promotion_during_scoring_loses_and_duplicates_nothing(store: Store, t
     assert len(stored) == len({row[0] for row in stored}) == number - dead
     assert {row[1] for row in stored} == set(order)
     assert {row[0]: row[1] for row in store.client.query("SELECT id, model FROM article_keys FINAL")} == dict(stored)
-    assert store.articles.doubled() == 0
+    assert store.articles.duplicates() == 0

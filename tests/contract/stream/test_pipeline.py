@@ -113,7 +113,7 @@ def test_the_store_is_the_same_however_messages_are_batched_repeated_and_ordered
     else:  # the first copy that arrives names the story, so only its id depends on the order
         assert [row[:3] for row in rows(store)] == [row[:3] for row in once]
     assert store.articles.totals().stories == 30 + 25 + 1
-    assert store.articles.doubled() == 0
+    assert store.articles.duplicates() == 0
 
 
 def test_one_episode_raises_one_alert_per_series_in_any_batches(store: Store):
@@ -174,7 +174,7 @@ def test_a_batch_classified_early_uses_what_the_previous_one_stored(store: Store
     run(store, [[first]], at(1))
     run(store, [[changed], [first, news("b", 0)], [first]], at(2), ahead=1)
     assert store.client.query("SELECT text FROM articles FINAL WHERE id = {id:String}", id=first.id) == [("Oil falls.",)]
-    assert (store.articles.totals().articles, store.articles.doubled(), store.dead_letters.count()) == (2, 0, 0)
+    assert (store.articles.totals().articles, store.articles.duplicates(), store.dead_letters.count()) == (2, 0, 0)
 
 
 def counted(name: str) -> float:
@@ -413,7 +413,7 @@ def test_a_row_that_the_store_rejects_becomes_a_dead_letter(store: Store, reject
     batch = Pipeline(KeywordClassifier(), store, RULE, duty_cycle=FULL_DUTY).score(raws(articles), at(21))
     assert [(letter.stage, letter.offset, letter.value) for letter in batch.dead] == [("store", 7, encode(bad))]
     assert sorted(score.id for score in batch.scores) == sorted({item.id for item in articles} - {bad.id})
-    assert list(store.articles.known([bad.id])) == []
+    assert list(store.articles.keys([bad.id])) == []
 
 
 def test_a_single_row_is_at_fault_only_if_the_store_accepts_another(store: Store, rejecting_articles: RejectingArticles):

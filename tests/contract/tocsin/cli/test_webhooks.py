@@ -24,7 +24,7 @@ def test_replay_requests_deliveries(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     stored = alert("topic:credit", at=now - timedelta(hours=1))
     ident = stored.id
     store.alerts.insert([stored])
-    store.alerts.log([Delivery(alert_id=ident, endpoint="desk", attempt=1, sent_at=now, status=500, error="HTTP 500")])
+    store.alerts.log_deliveries([Delivery(alert_id=ident, endpoint="desk", attempt=1, sent_at=now, status=500, error="HTTP 500")])
     store.close()
     assert main(["--config", str(config), "webhooks", "replay", "desk", ident[:8], "--who", "王芳"]) == 0
     assert "desk: 1 will be sent again" in capsys.readouterr().out

@@ -199,7 +199,7 @@ def page(service: LocalModelService | None, store: Store, **values: Any) -> dict
     return dict(answer.json["response"])
 
 
-@pytest.mark.parametrize(("language", "words"), [("en", "by the gate of a refresh"), ("zh", "由更新流程的质量门决定")])
+@pytest.mark.parametrize(("language", "words"), [("en", "by the promotion gate of a refresh"), ("zh", "由模型更新的准入检查决定")])
 def test_the_page_shows_the_champion_and_its_history(service: LocalModelService, store: Store, language: str, words: str):
     found = page(service, store, view_data={"lang": language, "zone": "Asia/Shanghai"})
     champion = str(found["mo-champion"])
@@ -248,7 +248,7 @@ def test_a_curve_shows_feedback_beside_the_test_sets():
     bins = [(0.0, 0.0, 0.0), (10.0, 9.0, 8.0)]
     names = [str(trace.name) for trace in reliability(bins, bins, [(4.0, 3.6, 1.0)], View(), name="en").data]
     assert len(names) == 4
-    assert "people's feedback" in names[3]
+    assert "people's labels" in names[3]
     assert "0.650" in names[3]
     assert reliability([], [], [], View(language="zh"), name="zh").layout.annotations[0].text == "该语言暂无数据"
 

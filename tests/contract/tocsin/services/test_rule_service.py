@@ -163,4 +163,4 @@ def test_a_page_without_a_rule_service_shows_a_message(store: Store):
     app = create_app(store, Settings(dashboard_login="none"), now=lambda: NOW, cache=Cache(first_read_wait_s=1))
     sent = callback_body(app, "ru-text.value", ru_text_id="ru-text", view_data={"lang": "en"})
     answer = app.server.test_client().post("/_dash-update-component", json=sent)
-    assert "cannot be changed from here" in answer.text
+    assert "cannot be edited here" in answer.text

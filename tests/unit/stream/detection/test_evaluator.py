@@ -28,15 +28,31 @@ RULE = SpikeRule(false_per_week=20.0)
 COMPANIES = ("600519.SH", "ACME")
 
 
+class PeakMemory:
+    """The peaks of one rule, in memory."""
+
+    def __init__(self) -> None:
+        self.rows: dict[tuple[str, datetime], PeakRow] = {}
+
+    def began(self, rule: str, now: datetime) -> datetime:
+        return NOON - timedelta(days=7)
+
+    def since(self, rule: str, since: datetime) -> list[PeakRow]:
+        return [peak for peak in self.rows.values() if peak.end >= since]
+
+    def insert(self, rule: str, peaks: Sequence[PeakRow]) -> None:
+        self.rows |= {(peak.series, peak.end): peak for peak in peaks}
+
+
 class Memory:
     """The parts of a store that an AlertEvaluator uses, in memory."""
 
     def __init__(self, scores: Sequence[Score] = ()) -> None:
         self.scores: dict[str, Score] = {}
         self.raised: dict[str, Alert] = {}
-        self.peaks_stored: dict[tuple[str, datetime], PeakRow] = {}
+        self.peaks = PeakMemory()
         self.breaches: Counter[str] = Counter()
-        self.mentions = self.alerts = self.peaks = self.articles = self.alert_lifecycle = self
+        self.mentions = self.alerts = self.articles = self.alert_lifecycle = self
         self.arrive(scores)
 
     def arrive(self, scores: Sequence[Score]) -> None:
@@ -111,15 +127,6 @@ class Memory:
 
     def latest(self, limit: int, *, since: datetime, until: datetime) -> list[ArticleRow]:
         return []
-
-    def began(self, rule: str, now: datetime) -> datetime:
-        return NOON - timedelta(days=7)
-
-    def since(self, rule: str, since: datetime) -> list[PeakRow]:
-        return [peak for peak in self.peaks_stored.values() if peak.end >= since]
-
-    def note(self, rule: str, peaks: Sequence[PeakRow]) -> None:
-        self.peaks_stored |= {(peak.series, peak.end): peak for peak in peaks}
 
 
 def row(score: Score) -> ArticleRow:
@@ -278,5 +285,5 @@ def test_windows_of_successive_alerts_do_not_overlap():
 def test_a_peak_is_stored_for_the_threshold_even_without_an_alert():
     memory = Memory([*CALM, *crisis(number=4)])
     assert evaluator(memory, replace(RULE, false_per_week=1e-9)).evaluate(crisis(number=4), at(5)) == []
-    (peak,) = [peak for peak in memory.peaks_stored.values() if peak.series == company_series("600519.SH")][-1:]
+    (peak,) = [peak for peak in memory.peaks.rows.values() if peak.series == company_series("600519.SH")][-1:]
     assert peak.surprise > 4 and peak.end <= at(5)

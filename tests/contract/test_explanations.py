@@ -1,4 +1,4 @@
-"""Alerts say why they rang, over a real store: what the watcher raises is taken away from it, and it is silent."""
+"""Explanations of alerts over a real store, checked by removing the decisive stories."""
 
 from __future__ import annotations
 
@@ -72,18 +72,18 @@ def crisis() -> list[Scored]:
 def save(store: Store, items: Sequence[Scored]) -> list[Score]:
     store.articles.insert(items)
     store.mentions.insert([item.score for item in items])
-    store.articles.remember(items)
+    store.articles.insert_keys(items)
     return [item.score for item in items]
 
 
-def watcher(store: Store) -> AlertEvaluator:
+def evaluator(store: Store) -> AlertEvaluator:
     return AlertEvaluator(store, RULE, DutyCycle(share=1.0))
 
 
-def test_what_rings_says_why_and_is_silent_without_what_it_names(store: Store):
+def test_an_alert_names_its_decisive_stories_and_is_not_raised_without_them(store: Store):
     save(store, calm())
     now = NOON + timedelta(minutes=2)
-    found = {alert.series: alert for alert in watcher(store).watch(save(store, crisis()), now)}
+    found = {alert.series: alert for alert in evaluator(store).evaluate(save(store, crisis()), now)}
     alert = found["company:YZ"]
     assert store.alerts.get(alert.id) == alert
     why = alert.why
@@ -94,7 +94,7 @@ def test_what_rings_says_why_and_is_silent_without_what_it_names(store: Store):
     assert len({item.id for item in alert.evidence}) == 6
     words = {found.word: found.stories for found in why.words}
     assert words["违约"] == 5 and words["bond"] == 3
-    assert not {"远舟", "控股", "yuanzhou", "acme"} & set(words), "the companies have a line of their own"
+    assert not {"远舟", "控股", "yuanzhou", "acme"} & set(words), "companies are listed apart"
     assert why.companies == ()
     assert [(one.company, one.stories) for one in found["topic:credit"].why.companies] == [("YZ", 8)]  # type: ignore[union-attr]
     assert why.chart is not None
@@ -103,21 +103,22 @@ def test_what_rings_says_why_and_is_silent_without_what_it_names(store: Store):
     for table in ("alerts", "peaks", "alert_last_breach", "articles", "mentions", "article_keys"):
         store.client.command(f"TRUNCATE TABLE {table}")
     save(store, calm())
-    without = [item for item in crisis() if item.score.story not in {sha(f"bad{n}") for n in range(8) if sha(f"bad{n}") in why.decisive_article_ids}]
+    decisive = {sha(f"bad{n}") for n in range(8)} & set(why.decisive_article_ids)
+    without = [item for item in crisis() if item.score.story not in decisive]
     assert len(without) < len(crisis())
-    assert alert.id not in {other.id for other in watcher(store).watch(save(store, without), now)}
+    assert alert.id not in {other.id for other in evaluator(store).evaluate(save(store, without), now)}
 
 
-def test_alerts_of_other_rules_are_explained_as_far_as_there_are_articles(store: Store):
+def test_alerts_of_other_rules_are_explained_without_decisive_stories(store: Store):
     save(store, [*calm(), *crisis()])
-    reasons = Explainer(store)
+    explainer = Explainer(store)
 
     def given(series: str, measure: str) -> Alert:
         made = Alert(
             id=alert_id(measure, series, NOON), rule=measure, series=series, window_start=NOON, window_s=900, detected_at=NOON,
             severity="info", observed=8, expected=0.0, surprise=0.0, total=8, sources=3,
         )  # fmt: skip
-        return reasons.explain(msgspec.structs.replace(made, measure=measure))
+        return explainer.explain(msgspec.structs.replace(made, measure=measure))
 
     share = given("company:YZ", "negative_share")
     assert share.why is not None

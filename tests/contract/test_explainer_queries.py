@@ -1,4 +1,4 @@
-"""What an explanation asks of the store: over chdb in this process, and a real server over native TCP."""
+"""Queries of the explainer, over chdb in this process and a real server over native TCP."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def save(store: Store, items: Sequence[Scored]) -> None:
     store.mentions.insert([item.score for item in items])
 
 
-def ids(told: Sequence[SeriesArticle]) -> list[str]:
-    return [mention.id for mention in told]
+def ids(articles: Sequence[SeriesArticle]) -> list[str]:
+    return [mention.id for mention in articles]
 
 
-def test_what_was_told_comes_most_negative_first_and_once(store: Store):
+def test_articles_of_a_window_come_most_negative_first_and_once(store: Store):
     items = [
         scored("mild", 1, 0.75),
         scored("worst", 2, 0.875, source="新浪财经"),
@@ -56,18 +56,18 @@ def test_what_was_told_comes_most_negative_first_and_once(store: Store):
     save(store, items)
     save(store, [*items, scored("mild", 1, 0.625, model="m2")])
     end = NOON + timedelta(minutes=15)
-    told = store.mentions.articles_of(ACME, NOON, end, 9)
-    assert ids(told) == [*sorted([sha("worst"), sha("copy")]), sha("mild")]
-    assert SeriesArticle(START + 120, sha("worst"), sha("worst"), "新浪财经", 0.875) in told
-    assert told[-1].p_negative == 0.625, "as it was scored last"
-    assert ids(store.mentions.articles_of(ACME, NOON, end, 2)) == ids(told)[:2]
-    assert ids(store.mentions.articles_of(ACME, NOON, end, 9, every=True)) == [*ids(told), sha("calm")]
+    articles = store.mentions.articles_of(ACME, NOON, end, 9)
+    assert ids(articles) == [*sorted([sha("worst"), sha("copy")]), sha("mild")]
+    assert SeriesArticle(START + 120, sha("worst"), sha("worst"), "新浪财经", 0.875) in articles
+    assert articles[-1].p_negative == 0.625, "the latest score counts"
+    assert ids(store.mentions.articles_of(ACME, NOON, end, 2)) == ids(articles)[:2]
+    assert ids(store.mentions.articles_of(ACME, NOON, end, 9, every=True)) == [*ids(articles), sha("calm")]
     assert store.mentions.articles_of("company:ACM", NOON, end, 9) == []
     (known,) = [mention for mention in store.mentions.negative_articles(NOON, end)["topic:credit"] if mention.id == sha("mild")]
     assert known.p_negative == 0.625
 
 
-def test_what_was_said_before_is_the_newest(store: Store):
+def test_reference_articles_are_the_newest_before_the_window(store: Store):
     items = [scored(f"n{n}", -n, 0.125) for n in range(1, 40)]
     save(store, [*items, scored("now", 0, 0.875)])
     save(store, items[:10])
