@@ -113,7 +113,7 @@ class AuditedActions:
 
     def _request_delivery(self, endpoint: str, subjects: Mapping[str, int]) -> str:
         actor, now = self.actor(), self._now()
-        self._store.replays.ask([Replay(subject, endpoint, after, now, actor) for subject, after in subjects.items()])
+        self._store.replays.insert([Replay(subject, endpoint, after, now, actor) for subject, after in subjects.items()])
         return actor
 
     def _audit(self, action: str, target: str, *, actor: str, before: str = "", after: object = "") -> None:

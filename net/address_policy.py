@@ -1,9 +1,7 @@
-"""Which IP addresses may be connected to: one list for what is fetched and for what is sent.
+"""The policy for outgoing connections: which IP addresses may be connected to, for the crawler and for webhooks.
 
-Explicit, as `ipaddress.is_global` calls multicast, NAT64 and 6to4 global. Sources: RFC 6890 and its successors (the registries of
-special-purpose addresses of the IANA), and the clouds' own metadata services.
-
-Where a webhook may be sent: its name is resolved once, every answer is looked at, and the connection goes to one of them.
+The networks are listed explicitly, because `ipaddress.is_global` includes multicast, NAT64 and 6to4. Sources: the IANA registries of
+special-purpose addresses (RFC 6890 and its successors), and the metadata services of cloud providers.
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ from functools import lru_cache
 from typing import Literal
 
 Kind = Literal["public", "private", "special"]
-"""private: one's own machine and network, allowed to who says so; special: nobody's, never connected to."""
+"""private: loopback and private networks, permitted by a setting; special: never permitted."""
 
 PRIVATE = ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "::1/128", "fc00::/7")
 SPECIAL = (
@@ -58,9 +56,9 @@ _NETWORKS = sorted(((ipaddress.ip_network(name), kind) for names, kind in _LISTS
 
 @lru_cache(4096)
 def kind_of(address: str) -> Kind:
-    """What an IP address is, by the narrowest network that holds it. An IPv4 address inside an IPv6 one is judged as IPv4.
+    """The kind of an IP address, by the narrowest matching network; an IPv4-mapped IPv6 address counts as IPv4.
 
-    What is no IP address at all is "special".
+    Anything else than an IP address is "special".
     """
     try:
         ip: ipaddress.IPv4Address | ipaddress.IPv6Address = ipaddress.ip_address(address.partition("%")[0])
@@ -74,12 +72,12 @@ def kind_of(address: str) -> Kind:
 Resolve = Callable[[str, int], Sequence[str]]
 
 
-class Refused(Exception):
-    """An endpoint must not be connected to; the message says why."""
+class ForbiddenAddress(Exception):
+    """An endpoint must not be connected to; the message gives the reason."""
 
 
-def why_not(address: str, *, allow_private: bool) -> str:
-    """Why nothing may be sent to this IP address; "" when it may."""
+def forbidden_reason(address: str, *, allow_private: bool) -> str:
+    """Why a connection to this IP address is forbidden; "" if it is permitted."""
     kind = kind_of(address)
     if kind == "special":
         return f"{address} is a special address"
@@ -88,22 +86,26 @@ def why_not(address: str, *, allow_private: bool) -> str:
     return ""
 
 
-def addresses(host: str, port: int) -> list[str]:
-    """The addresses of `host`, as the system resolves it. Raises OSError."""
+def resolve(host: str, port: int) -> list[str]:
+    """The IP addresses of a name, from the system resolver, which also accepts forms such as "2130706433". Raises OSError."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
-def vetted(host: str, port: int, *, allow_private: bool, resolve: Resolve = addresses) -> str:
-    """An address of `host` to connect to. One forbidden answer among several refuses them all. Raises Refused, OSError.
+def permitted_address(host: str, port: int, *, allow_private: bool, resolve: Resolve = resolve) -> str:
+    """An IP address of `host` to connect to.
 
-    The caller connects to what is returned and does not resolve again: another answer could come.
+    The caller must connect to this address instead of resolving again, as the name may resolve differently the next time.
+
+    Raises:
+        ForbiddenAddress: one of the addresses is forbidden, or there is none
+        OSError: the name cannot be resolved
     """
     found = resolve(host, port)
     for address in found:
-        reason = why_not(address, allow_private=allow_private)
+        reason = forbidden_reason(address, allow_private=allow_private)
         if reason:
-            raise Refused(f"{host}: {reason}")
+            raise ForbiddenAddress(f"{host}: {reason}")
     if not found:
-        raise Refused(f"{host} has no address")
+        raise ForbiddenAddress(f"{host} has no address")
     return found[0]

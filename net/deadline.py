@@ -1,4 +1,4 @@
-"""A moment after which a connection is neither read nor written. httpx bounds each read by itself, so a header that drips never ends."""
+"""A deadline for whole requests. The timeouts of httpx apply to single reads, so a slowly sent response would never time out."""
 
 from __future__ import annotations
 
@@ -11,24 +11,26 @@ import httpcore
 
 
 class Deadline:
-    """Counts from its making. `with deadline:` makes it count for the connections of this thread.
+    """A deadline that starts at construction; `with deadline:` applies it to the connections of this thread.
 
-    over: what is raised when the time is over
+    Args:
+        seconds: the time
+        error: type of the exception that is raised after it
     """
 
-    def __init__(self, seconds: float, over: type[Exception] = TimeoutError) -> None:
-        self._seconds, self._over = seconds, over
+    def __init__(self, seconds: float, error: type[Exception] = TimeoutError) -> None:
+        self._seconds, self._error = seconds, error
         self._end = time.monotonic() + seconds
 
     def restart(self) -> None:
-        """The full time again."""
+        """Restart the full time."""
         self._end = time.monotonic() + self._seconds
 
     def left_s(self) -> float:
-        """Seconds left, more than 0. Raises `over` when there are none."""
+        """Seconds left, more than 0. Raises the error when there are none."""
         left = self._end - time.monotonic()
         if left <= 0:
-            raise self._over(f"took longer than {self._seconds:g} s")
+            raise self._error(f"took longer than {self._seconds:g} s")
         return left
 
     def __enter__(self) -> None:
@@ -46,7 +48,7 @@ _current = _Current()
 
 
 def within(timeout: float | None) -> float | None:
-    """`timeout`, or what the thread's deadline leaves of it. Raises what that raises."""
+    """`timeout`, reduced to the time left until the thread's deadline. Raises its error after the deadline."""
     if _current.deadline is None:
         return timeout
     left = _current.deadline.left_s()
@@ -54,7 +56,7 @@ def within(timeout: float | None) -> float | None:
 
 
 class Bounded(httpcore.NetworkStream):
-    """A connection whose every read and write is bounded by the thread's deadline."""
+    """A connection whose reads and writes observe the thread's deadline."""
 
     def __init__(self, inner: httpcore.NetworkStream) -> None:
         self._inner = inner
@@ -81,7 +83,7 @@ class Bounded(httpcore.NetworkStream):
 
 
 class BoundedBackend(httpcore.SyncBackend):
-    """Makes such connections."""
+    """Opens such connections."""
 
     def connect_tcp(self, host: str, port: int, timeout: float | None = None, *args: Any, **kwargs: Any) -> httpcore.NetworkStream:
         """As NetworkBackend.connect_tcp."""

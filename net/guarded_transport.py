@@ -1,11 +1,10 @@
-"""Connections that only go where they may, and end when their time is over. Part of the door in fetch.py.
+"""An HTTP transport that connects only to permitted addresses, observes deadlines and can be aborted from another thread.
 
-The address is vetted where it is used: the name is resolved once, all its addresses are checked, and the connection
-goes to one of exactly these. Checking first and connecting by name would let the name change its mind in between.
+A name is resolved once, all its addresses are checked, and the connection goes to one of exactly these. If the connection were made by
+name after the check, the name could resolve to another address (DNS rebinding).
 
-A transport can be cut from any thread: who reads or writes is told that the other side has gone, and no connection comes about any
-more. Sockets are only shut down then, and closed by whoever uses them: the number of one that is closed under its reader may
-already be that of another.
+`abort` works from any thread: pending reads and writes fail, and no new connection is opened. It only shuts sockets down; they are
+closed by the thread that uses them, because the file descriptor of a closed socket may be reused at once.
 """
 
 from __future__ import annotations
@@ -26,20 +25,15 @@ from net.address_policy import kind_of
 from net.deadline import Bounded, BoundedBackend, within
 
 Resolver = Callable[[str, int], list[str]]
-"""(host, port) -> its IP addresses; raises OSError when there are none."""
+"""(host, port) -> IP addresses; raises OSError if there are none."""
 
 
-def resolve(host: str, port: int) -> list[str]:
-    """The addresses of a name. The system also reads '2130706433' and '0x7f.1' as one: what comes out is vetted, not what went in."""
-    return list(dict.fromkeys(str(row[4][0]) for row in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
+class ForbiddenSource(SourceError):
+    """The address of a source is forbidden."""
 
 
-class Refused(SourceError):
-    """The address is not one that we may connect to."""
-
-
-class _Cut:
-    """All connections of one transport, to be cut at once."""
+class _Abort:
+    """Aborts all connections of one transport."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -47,13 +41,13 @@ class _Cut:
         self._done = False
 
     def watch(self, stream: _Stream) -> None:
-        """Cut this one too, when the time comes. Raises httpcore.ConnectError, and closes it, when that was before."""
+        """Include a connection. If aborted already, closes it and raises httpcore.ConnectError."""
         with self._lock:
             if not self._done:
                 self._open.add(stream)
                 return
         stream.close()
-        raise httpcore.ConnectError("we are closing")
+        raise httpcore.ConnectError("the transport is closed")
 
     def __call__(self) -> None:
         with self._lock:
@@ -63,19 +57,21 @@ class _Cut:
 
 
 class _Stream(Bounded):
-    def __init__(self, inner: httpcore.NetworkStream, cut: _Cut) -> None:
+    def __init__(self, inner: httpcore.NetworkStream, abort: _Abort) -> None:
         super().__init__(inner)
-        self._cut = cut
-        cut.watch(self)
+        self._abort = abort
+        abort.watch(self)
 
     def start_tls(self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None) -> httpcore.NetworkStream:
         """As NetworkStream.start_tls."""
-        return _Stream(self._inner.start_tls(ssl_context, server_hostname, within(timeout)), self._cut)
+        return _Stream(self._inner.start_tls(ssl_context, server_hostname, within(timeout)), self._abort)
 
     def shut_down(self) -> None:
-        """Its reader finds the end, its writer an error; for use by another thread than theirs."""
-        with contextlib.suppress(OSError):  # it is closed already
-            socket.socket.shutdown(self.get_extra_info("socket"), socket.SHUT_RDWR)  # TLS's own would take its state from the reader
+        """Make pending reads return the end and writes fail, from another thread."""
+        with contextlib.suppress(OSError):  # already closed
+            socket.socket.shutdown(
+                self.get_extra_info("socket"), socket.SHUT_RDWR
+            )  # the method of the TLS socket would interfere with its reader
 
 
 class _Backend(httpcore.NetworkBackend):
@@ -83,7 +79,7 @@ class _Backend(httpcore.NetworkBackend):
         self._resolver = resolver
         self._allow_private = allow_private
         self._inner = BoundedBackend()
-        self.cut = _Cut()
+        self.abort = _Abort()
 
     def connect_tcp(
         self,
@@ -100,25 +96,25 @@ class _Backend(httpcore.NetworkBackend):
         for address in addresses:
             kind = kind_of(address)
             if kind == "special" or (kind == "private" and not self._allow_private):
-                way_out = "; a source of your own network needs allow_private = true" if kind == "private" else ""
-                raise Refused(f"{host} lies at {address}, which is not a public address{way_out}")
+                hint = "; a source of your own network needs allow_private = true" if kind == "private" else ""
+                raise ForbiddenSource(f"{host} lies at {address}, which is not a public address{hint}")
         failure: Exception = httpcore.ConnectError(f"{host} has no address")
         for address in addresses[:4]:
             try:
-                return _Stream(self._inner.connect_tcp(address, port, timeout, local_address, socket_options), self.cut)
+                return _Stream(self._inner.connect_tcp(address, port, timeout, local_address, socket_options), self.abort)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
         raise failure
 
 
-class Guarded(httpx.HTTPTransport):
-    """A transport of httpx over such connections. No proxy of the environment is used: it would connect in our place, unvetted."""
+class GuardedTransport(httpx.HTTPTransport):
+    """The transport for httpx. Proxies of the environment are not used, as they would connect without the check."""
 
     def __init__(self, resolver: Resolver, context: ssl.SSLContext, *, allow_private: bool) -> None:
         super().__init__(context, trust_env=False)
         self.close()
         backend = _Backend(resolver, allow_private)
-        self.cut = backend.cut
+        self.abort = backend.abort
         self._pool = httpcore.ConnectionPool(
             ssl_context=context,
             max_connections=64,

@@ -1,4 +1,4 @@
-"""How long does a server ask us to wait? The header Retry-After of HTTP (RFC 9110, 10.2.3): seconds, or a moment."""
+"""Parser of the HTTP header Retry-After: seconds or a date (RFC 9110, 10.2.3)."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ MAX_RETRY_AFTER_S = 24 * 3600.0
 
 
 def retry_after_s(value: str, date: str = "") -> float | None:
-    """Seconds that a Retry-After asks for, in [0, MAX_RETRY_AFTER_S]; None when it is missing or nonsense.
+    """Seconds to wait, in [0, MAX_RETRY_AFTER_S]; None if the header is missing or malformed.
 
-    date: the answer's Date: a server that names a moment means its own clock
+    Args:
+        value: the header Retry-After
+        date: the header Date, as a date in Retry-After is relative to the server's clock
     """
     value = value.strip()
     if value.isascii() and value.isdigit():

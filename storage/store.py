@@ -1,35 +1,35 @@
-"""The store: all SQL, one module per subject, over either ClickHouse client.
+"""The store: one object with a table class per subject, over either ClickHouse client.
 
-store.articles    what was published and how it scored      (articles, article_keys, lsh_bands)
-store.sources     when each source was heard              (articles)
-store.mentions    which series each article touched         (mentions, dirty_hours)
-store.changes     whether anything came                   (the names of parts)
-store.search      articles found by words and facts        (articles)
-store.stories     what a series is about                    (mentions, articles)
-store.rollups       the same over days and weeks, summed up   (rollups, rollup_watermarks)
-store.alerts      what rang, and who was told               (alerts, deliveries)
-store.peaks       how much the past surprised               (peaks)
-store.replays     what people want sent once more           (delivery_replays)
-store.alert_groups      which of it is sent together              (alert_groups)
-store.alert_lifecycle       what became of it, and why not            (alert_events, alert_last_breach, withheld)
-store.rule_texts       rules written on the dashboard            (rule_texts)
-store.watchlist_texts  watchlists written there         (watchlist_texts)
-store.silences    what people do not want to hear of        (silences, silence_ends)
-store.labels      what people said instead                 (labels)
-store.quality     what the model says, and what people said of it (mentions, articles, labels)
-store.watchlists  which watchlists were given their past    (watchlists)
-store.as_of        articles and moods as they were known    (articles, mentions)
-store.tokens      who may use the API                      (api_tokens, api_token_ends, api_token_uses)
-store.dead_letters        records that could not be used            (dead_letters, dead_letter_states)
-store.accounts    who may come in                           (accounts)
-store.sessions    which browsers are logged in              (sessions)
-store.login_failures    who failed to log in                      (login_failures)
-store.saved_views       addresses kept under a name             (saved_views)
-store.audit       who changed what                          (audit)
-store.feeds       feeds that people added                   (feeds)
-store.visits      how the crawler fares with each source    (source_visits)
-store.heartbeats       which processes are alive                 (heartbeats)
-store.health      how much, how fast, and what was refused  (articles, mentions, dead_letters)
+store.articles           articles with scores, and their keys                  (articles, article_keys, lsh_bands)
+store.mentions           which series each article belongs to                  (mentions, dirty_hours)
+store.rollups            sentiment of series by hour, six hours and day        (rollups, rollup_watermarks)
+store.stories            near-duplicates, co-mentioned companies               (mentions, articles)
+store.sources            when each source published                            (articles)
+store.search             articles by words and filters                         (articles)
+store.as_of              articles and sentiment as known at a time             (articles, mentions)
+store.changes            which tables were written to                          (system.parts)
+store.alerts             alerts and the log of deliveries                      (alerts, deliveries)
+store.alert_lifecycle    events, last breaches, suppressed deliveries          (alert_events, alert_last_breach, suppressed_deliveries)
+store.alert_groups       alerts that are delivered together                    (alert_groups)
+store.replays            requests to deliver again                             (delivery_replays)
+store.silences           silences and their early ends                         (silences, silence_ends)
+store.peaks              highest surprise per series and hour                  (peaks)
+store.labels             labels of people                                      (labels)
+store.quality            predictions over time, and with labels                (mentions, articles, labels)
+store.dead_letters       records that could not be processed                   (dead_letters, dead_letter_states)
+store.rule_texts         revisions of rules                                    (rule_texts)
+store.watchlist_texts    revisions of watchlists                               (watchlist_texts)
+store.watchlists         which watchlists were backfilled                      (watchlists)
+store.saved_views        named dashboard addresses                             (saved_views)
+store.accounts           accounts                                              (accounts)
+store.sessions           login sessions                                        (sessions)
+store.login_failures     consecutive failed logins                             (login_failures)
+store.tokens             API tokens                                            (api_tokens, api_token_ends, api_token_uses)
+store.audit              the audit log                                         (audit)
+store.feeds              feeds added on the dashboard                          (feeds)
+store.visits             the crawler's last visit to each source               (source_visits)
+store.heartbeats         processes                                             (heartbeats)
+store.health             sizes, throughput, latency, dead letters              (articles, mentions, dead_letters)
 """
 
 from __future__ import annotations
@@ -167,11 +167,11 @@ _BY_MONTH = {
     "rollup_watermarks": "start",
     "peaks": "hour",
 }
-"""Tables that are kept by month, and the time that tells which."""
+"""Tables partitioned by month, and the column that determines it."""
 
 
 class Store:
-    """Everything that is kept, in one object that threads may share."""
+    """All tables. Threads may share it."""
 
     def __init__(self, client: ClickHouse) -> None:
         self.client = client
@@ -207,23 +207,29 @@ class Store:
         self.health = HealthQueries(client)
 
     def migrate(self) -> list[str]:
-        """Bring the tables up to date; the names of the steps that were applied."""
+        """Apply missing migrations and return their names. Raises SettingsError, StoreError."""
         return migrate(self.client)
 
     def pending(self) -> list[str]:
-        """Names of the migrations that have not been applied."""
+        """Names of missing migrations. Raises StoreError."""
         return pending(self.client)
 
     def deliveries_of(self, alert_id: str) -> list[Delivery]:
-        """Every attempt to deliver this alert, alone or in a group, the oldest first. Raises StoreError."""
+        """All attempts to deliver this alert, alone or in a group, oldest first. Raises StoreError."""
         groups = self.alert_groups.of([alert_id])
         made = self.alerts.deliveries([alert_id, *(group.subject for group in groups)])
         return sorted(made, key=lambda each: (each.sent_at, each.endpoint, each.attempt))
 
     def retire(self, before: datetime) -> list[str]:
-        """Drop every month that ended before `before`, from all tables that are kept by month; their names, such as "202601".
+        """Delete the months that ended before `before` from all tables partitioned by month.
 
-        Alerts, dead letters and the identity of articles stay. Raises StoreError.
+        Alerts, dead letters and article keys are kept.
+
+        Returns:
+            Names of the deleted months, such as "202601".
+
+        Raises:
+            StoreError
         """
         last = int(f"{before:%Y%m}")
         dropped: set[int] = set()

@@ -52,7 +52,7 @@ def read_overview(store: Store, chosen: Range, kind: Kind, now: datetime) -> Ove
     members = [item for item in totals if item.series != MARKET] if summed else moods.busiest(kind, since, until, OFFERED)
     members = sorted(members, key=lambda item: (-item.stories, item.series))[:OFFERED]
     drawn = [topic_series(topic.key) for topic in all_topics()] if kind == "topic" else [item.series for item in members[:DRAWN]]
-    began = moods.began()
+    began = moods.first_hour()
     span = until - since
     followed = began is not None and began <= since - span + timedelta(seconds=chosen.width_s)
     before = moods.totals(since - span, since, ("market",)) if followed else []

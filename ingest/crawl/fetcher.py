@@ -20,8 +20,9 @@ import httpx
 from core.errors import SourceError
 from ingest.crawl.robots import Robots
 from ingest.text.urls import canonical, host_of
+from net.address_policy import resolve
 from net.deadline import Deadline
-from net.guarded_transport import Guarded, Resolver, resolve
+from net.guarded_transport import GuardedTransport, Resolver
 from net.retry_after import retry_after_s
 
 USER_AGENT = "Tocsin/0.1"
@@ -72,7 +73,7 @@ class Fetcher:
         self._pacer = HostPacer(host_delay_s)
         self._robots = Robots(user_agent)
         context = httpx.create_ssl_context()  # SSL_CERT_FILE adds a certificate authority
-        self._transports = {private: Guarded(resolver, context, allow_private=private) for private in (False, True)}
+        self._transports = {private: GuardedTransport(resolver, context, allow_private=private) for private in (False, True)}
         self._lock = threading.Lock()
         self._busy, self._closing = 0, threading.Event()
 
@@ -196,7 +197,7 @@ class Fetcher:
             idle = not self._busy
         self._pacer.close()
         for transport in self._transports.values():
-            transport.cut()
+            transport.abort()
         if idle:
             self._release()
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from core.errors import SourceError
 from ingest.text.urls import canonical
-from net.guarded_transport import Refused
+from net.guarded_transport import ForbiddenSource
 
 ReadRobots = Callable[[str], tuple[int, bytes]]
 """URL of a robots.txt -> (status, body), following redirects. Raises SourceError if it is unreachable."""
@@ -57,7 +57,7 @@ class Robots:
         """4xx: no rules, everything is allowed. Unreachable, 5xx or 429: the previous rules, else nothing is allowed for a while."""
         try:
             status, body = read(f"{site}/robots.txt")
-        except Refused:
+        except ForbiddenSource:
             raise
         except SourceError:
             status, body = 0, b""

@@ -1,4 +1,4 @@
-"""SQL of who may come in: accounts, the browsers that are logged in, and failed logins."""
+"""SQL of accounts, login sessions and failed logins."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from domain.accounts import Account, Failures, Session
 from storage.clickhouse import ClickHouse
 from storage.timestamps import from_epoch, new_version, to_epoch
 
-_FOR_EVER = 2**64 - 1
-"""The version of a session that ended: no row that says otherwise, of whatever process and clock, replaces it."""
+_FINAL_VERSION = 2**64 - 1
+"""Row version of an ended session, which no later row of any process replaces."""
 
 
 class AccountTable:
-    """Those who may come in. The row written last counts; none is ever deleted."""
+    """Accounts. The latest row of a name is valid; rows are never deleted."""
 
     def __init__(self, client: ClickHouse) -> None:
         self._client = client
 
     def put(self, account: Account) -> None:
-        """Keep an account in place of what was known of its name. Raises StoreError."""
+        """Store an account, replacing the one of the same name. Raises StoreError."""
         self._client.insert(
             "accounts",
             {
@@ -36,12 +36,12 @@ class AccountTable:
         )
 
     def get(self, name: str) -> Account | None:
-        """The account of this name; None: there is none. Raises StoreError."""
+        """The account of this name, or None. Raises StoreError."""
         found = self._read("WHERE name = {name:String}", name=name)
         return found[0] if found else None
 
     def all(self) -> list[Account]:
-        """Every account, disabled ones too, by name. Raises StoreError."""
+        """All accounts, disabled ones included, by name. Raises StoreError."""
         return self._read("ORDER BY name")
 
     def _read(self, where: str, **values: str) -> list[Account]:
@@ -61,30 +61,30 @@ class AccountTable:
 
 
 class SessionTable:
-    """Browsers that are logged in. One that ended never comes back."""
+    """Login sessions. An ended session cannot be resumed."""
 
     def __init__(self, client: ClickHouse) -> None:
         self._client = client
 
     def put(self, session: Session) -> None:
-        """Keep a session, or when it was seen; nothing for one that ended. Raises StoreError."""
+        """Store a session or its last request; no effect on an ended one. Raises StoreError."""
         self._insert([session], ended=False)
 
     def end(self, sessions: Sequence[Session]) -> None:
-        """End them for good. Raises StoreError."""
+        """End sessions. Raises StoreError."""
         self._insert(sessions, ended=True)
 
     def get(self, session_id: str) -> Session | None:
-        """The session of this id unless it ended. Raises StoreError."""
+        """The session with this id, or None if it ended. Raises StoreError."""
         found = self._read("id = {id:String}", id=session_id)
         return found[0] if found else None
 
     def live(self, since: datetime) -> list[Session]:
-        """Those that were seen since then and did not end. Raises StoreError."""
+        """Open sessions with a request since then. Raises StoreError."""
         return self._read("seen_at >= toDateTime({since:UInt32})", since=to_epoch(since))
 
     def of(self, name: str) -> list[Session]:
-        """Those of one account that did not end, however old. Raises StoreError."""
+        """Open sessions of one account. Raises StoreError."""
         return self._read("name = {name:String}", name=name)
 
     def _insert(self, sessions: Sequence[Session], *, ended: bool) -> None:
@@ -97,7 +97,7 @@ class SessionTable:
                 "seen_at": [to_epoch(each.seen_at) for each in sessions],
                 "address": [each.address for each in sessions],
                 "ended": [int(ended)] * len(sessions),
-                "version": [_FOR_EVER if ended else new_version() for _ in sessions],
+                "version": [_FINAL_VERSION if ended else new_version() for _ in sessions],
             },
         )
 
@@ -113,13 +113,13 @@ class SessionTable:
 
 
 class LoginFailureTable:
-    """Failed logins in a row, by subject: see domain.accounts."""
+    """Consecutive failed logins by subject; see domain.accounts."""
 
     def __init__(self, client: ClickHouse) -> None:
         self._client = client
 
     def put(self, failures: Sequence[Failures]) -> None:
-        """Keep how many there are now; 0 forgets a subject. Raises StoreError."""
+        """Store the current numbers; 0 resets a subject. Raises StoreError."""
         self._client.insert(
             "login_failures",
             {
@@ -131,7 +131,7 @@ class LoginFailureTable:
         )
 
     def get(self, subjects: Sequence[str]) -> dict[str, Failures]:
-        """Those of these subjects, of which there are any. Raises StoreError."""
+        """Failed logins of these subjects; subjects without any are left out. Raises StoreError."""
         rows = self._client.query(
             "SELECT subject, count, toUInt32(last_at) FROM login_failures FINAL WHERE subject IN {subjects:Array(String)} AND count > 0",
             subjects=subjects,

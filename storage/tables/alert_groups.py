@@ -1,4 +1,4 @@
-"""SQL of the groups in which alerts are sent: each is kept, with its members, before it is sent."""
+"""SQL of alert groups: alerts that are delivered together. A group is stored with its members before it is sent."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from storage.timestamps import from_us, new_version, to_epoch, to_us
 
 _COLUMNS = "id, endpoint, group_key, at_us, firing, new_alerts, resolved, ended_us, digest"
 PREFIX = "group:"
-"""Before a group's id where alerts have theirs: no alert's id holds a colon."""
+"""Prefix of a group's id in the place of an alert's id, which never contains a colon."""
 
 
 class AlertGroup(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing to send to one endpoint, and afterwards a line of the log of what was planned.
+    """One planned delivery of several alerts to one endpoint.
 
-    id: of endpoint, key, time and members, and nothing else
-    at: when it is, or was, due
-    firing: all that fires then, in order of their ids; of a digest: those among them that the endpoint was not told of before
-    fresh: what the endpoint was not told of before
-    resolved: what is over: of what the endpoint was told of before, or what it is told of all the same
-    ended: since when each of them is over
+    Attributes:
+        id: hash of endpoint, key, time and members
+        at: when it is due
+        firing: ids of the firing alerts, sorted; of a digest only those not sent to the endpoint before
+        new_alerts: ids of the alerts not sent to the endpoint before
+        resolved: ids of the resolved alerts
+        ended: end of each resolved alert
     """
 
     id: str
@@ -40,23 +41,23 @@ class AlertGroup(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def subject(self) -> str:
-        """What the delivery log calls it."""
+        """Its id in the delivery log."""
         return PREFIX + self.id
 
     @property
     def members(self) -> tuple[str, ...]:
-        """The ids of all its alerts."""
+        """Ids of all its alerts."""
         return (*self.firing, *self.resolved)
 
 
 class AlertGroupTable:
-    """What was planned to be sent together. Rows are only added, and the same ones again replace themselves."""
+    """Planned groups. Rows are only added; a group stored again replaces itself."""
 
     def __init__(self, client: ClickHouse) -> None:
         self._client = client
 
-    def keep(self, groups: Sequence[AlertGroup]) -> None:
-        """Keep a plan. Raises StoreError."""
+    def insert(self, groups: Sequence[AlertGroup]) -> None:
+        """Store planned groups. Raises StoreError."""
         self._client.insert(
             "alert_groups",
             {
@@ -75,15 +76,15 @@ class AlertGroupTable:
         )
 
     def since(self, at: datetime) -> list[AlertGroup]:
-        """Those that were due since then, the oldest first. Raises StoreError."""
+        """Groups due since then, oldest first. Raises StoreError."""
         return self._read("at >= toDateTime({since:UInt32})", since=to_epoch(at))
 
     def get(self, group_id: str) -> AlertGroup | None:
-        """The group with this id, if there is one. Raises StoreError."""
+        """The group with this id, or None. Raises StoreError."""
         return next(iter(self._read("id = {id:String}", id=group_id)), None)
 
     def of(self, alert_ids: Sequence[str]) -> list[AlertGroup]:
-        """Those that hold one of these alerts, the oldest first. Raises StoreError."""
+        """Groups that contain one of these alerts, oldest first. Raises StoreError."""
         found: dict[str, AlertGroup] = {}
         for some in chunks(alert_ids):
             rows = self._client.query(

@@ -1,4 +1,4 @@
-"""SQL of what becomes of alerts: what was done to them, when they were last seen, and why they were not delivered."""
+"""SQL of the lifecycle of alerts: events, the last breach of the threshold, and suppressed deliveries."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ Cause = Literal["silence", "inhibition", "quiet hours", "resolved", "group", "di
 
 
 class SuppressedDelivery(msgspec.Struct, frozen=True, kw_only=True):
-    """Why an alert was not sent to an endpoint when it was due.
+    """The reason why an alert was not delivered to an endpoint when it was due.
 
-    cause: group and digest: it waits for others, to be sent together with them
-    owner: what withheld it: a silence's or an alert's id, or a name
-    at: since when; until: as far as is known then; None: nobody knows
-    text: why, for people
+    Attributes:
+        cause: "group" and "digest" mean that it waits for other alerts
+        owner: id of the silence or of the inhibiting alert, or a name
+        at: since when
+        until: expected end; None if unknown
+        text: the reason for display
     """
 
     alert_id: str
@@ -35,18 +37,18 @@ class SuppressedDelivery(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def final(self) -> bool:
-        """Whether it will never be sent."""
+        """Whether it will never be delivered."""
         return self.cause == "resolved"
 
 
 class AlertLifecycleTable:
-    """What was done to alerts, by people and by time. Rows are only added, and the same ones again change nothing."""
+    """Events of alerts. Rows are only added; an event stored again has no effect."""
 
     def __init__(self, client: ClickHouse) -> None:
         self._client = client
 
     def add(self, events: Sequence[AlertEvent]) -> None:
-        """Note what was done. Raises StoreError."""
+        """Store events. Raises StoreError."""
         self._client.insert(
             "alert_events",
             {
@@ -61,7 +63,7 @@ class AlertLifecycleTable:
         )
 
     def events(self, alert_ids: Sequence[str]) -> list[AlertEvent]:
-        """All that was done to these alerts, oldest first for each. Raises StoreError."""
+        """All events of these alerts, by alert, oldest first. Raises StoreError."""
         found: list[AlertEvent] = []
         for some in chunks(alert_ids):
             rows = self._client.query(
@@ -75,10 +77,7 @@ class AlertLifecycleTable:
         return found
 
     def verdicts(self, since: datetime) -> list[AlertEvent]:
-        """All judgements of alerts that were made since then, oldest first for each alert. Raises StoreError.
-
-        An alert is judged after it rang: those of alerts that rang since then are among them.
-        """
+        """All verdicts since then, by alert, oldest first; they include those on all alerts detected since then. Raises StoreError."""
         rows = self._client.query(
             """
             SELECT id, alert_id, at_us, kind, actor, text FROM alert_events FINAL
@@ -89,11 +88,11 @@ class AlertLifecycleTable:
         return [AlertEvent(id=row[0], alert_id=row[1], at=from_us(row[2]), kind=row[3], actor=row[4], text=row[5]) for row in rows]
 
     def record_breach(self, alert_ids: Sequence[str], at: datetime) -> None:
-        """Note that the series of these alerts were over their bar at that time; an earlier time changes nothing. Raises StoreError."""
+        """Store that the series of these alerts were over their threshold at `at`; an earlier time has no effect. Raises StoreError."""
         self._client.insert("alert_last_breach", {"alert_id": list(alert_ids), "at": [to_epoch(at)] * len(alert_ids)})
 
     def last_breaches(self, alert_ids: Sequence[str]) -> dict[str, datetime]:
-        """When the series of these alerts were over their bar for the last time, of those for which `seen` was told. Raises StoreError."""
+        """Alert id to the last time when its series was over the threshold; alerts without one are left out. Raises StoreError."""
         found: dict[str, datetime] = {}
         for some in chunks(alert_ids):
             rows = self._client.query(
@@ -104,7 +103,7 @@ class AlertLifecycleTable:
         return found
 
     def suppress(self, items: Sequence[SuppressedDelivery]) -> None:
-        """Note why alerts are not sent; the same cause again replaces itself. Raises StoreError."""
+        """Store why alerts are not delivered; the same cause again replaces itself. Raises StoreError."""
         self._client.insert(
             "suppressed_deliveries",
             {
@@ -120,14 +119,14 @@ class AlertLifecycleTable:
         )
 
     def suppressed(self, alert_ids: Sequence[str]) -> list[SuppressedDelivery]:
-        """Why these alerts were not sent when they were due, oldest first for each. Raises StoreError."""
+        """Suppressed deliveries of these alerts, by alert, oldest first. Raises StoreError."""
         found: list[SuppressedDelivery] = []
         for some in chunks(alert_ids):
             found += self._suppressed("alert_id IN {ids:Array(String)}", ids=some)
         return found
 
     def suppressed_since(self, since: datetime) -> list[SuppressedDelivery]:
-        """The same for all that was withheld since then. Raises StoreError."""
+        """Suppressed deliveries since then, by alert, oldest first. Raises StoreError."""
         return self._suppressed("at >= toDateTime({since:UInt32})", since=to_epoch(since))
 
     def _suppressed(self, where: str, **values: int | Sequence[str]) -> list[SuppressedDelivery]:

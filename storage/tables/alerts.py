@@ -16,12 +16,14 @@ from storage.timestamps import from_epoch, new_version, to_epoch
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt to hand an alert, or a group of them, to one endpoint.
+    """One attempt to deliver an alert or a group to one endpoint.
 
-    alert_id: of a group: its subject
-    status: of HTTP or SMTP, 0 when there was no answer; error: "" when it was taken
-    taken: how many of the messages that hold the alert the endpoint has taken by now; the next attempt goes on after them
-    retry_after_s: how long the endpoint asked to wait; not kept in the store
+    Attributes:
+        alert_id: id of the alert, or subject of the group
+        status: status of HTTP or SMTP; 0 without a response
+        error: "" if it was delivered
+        parts_delivered: number of messages delivered so far of those that make up the alert; a retry continues after them
+        retry_after_s: how long the endpoint asked to wait, seconds; not stored
     """
 
     alert_id: str
@@ -35,23 +37,23 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def delivered(self) -> bool:
-        """Whether the endpoint took all of it. A chat that refuses may answer 200 and say so in its own words."""
+        """Whether all parts were delivered. A chat may report an error with status 200."""
         return 200 <= self.status < 300 and not self.error
 
 
 _LAST = 2**32 - 1
-"""The last moment of a DateTime."""
+"""The maximum of a DateTime."""
 
 
 class LastAlert(NamedTuple):
-    """An alert's id, and when its window ended, seconds since 1970."""
+    """Id of an alert and end of its window, seconds since 1970."""
 
     id: str
     end: int
 
 
 class AlertSummary(NamedTuple):
-    """What an alert is counted by."""
+    """The fields of an alert for statistics."""
 
     id: str
     rule: str
@@ -99,13 +101,13 @@ def _delivery(row: Sequence[Any]) -> Delivery:
 
 
 class AlertTable:
-    """What rang, and who was told."""
+    """Alerts and the log of their deliveries."""
 
     def __init__(self, client: ClickHouse) -> None:
         self._client = client
 
     def insert(self, alerts: Sequence[Alert]) -> None:
-        """Store alerts; the same ones again replace themselves. Raises StoreError."""
+        """Store alerts; an alert stored again replaces itself. Raises StoreError."""
         self._client.insert(
             "alerts",
             {
@@ -134,10 +136,7 @@ class AlertTable:
     def latest(
         self, limit: int = 100, *, since: datetime | None = None, until: datetime | None = None, kinds: Sequence[str] = ()
     ) -> list[Alert]:
-        """The newest alerts on series of these kinds (all without them) that were detected in [since, until), newest first.
-
-        Raises StoreError.
-        """
+        """The newest alerts detected in [since, until), on series of these kinds (() for all), newest first. Raises StoreError."""
         within = f"AND {of_kinds(kinds)}" if kinds else ""
         rows = self._client.query(
             f"""
@@ -174,10 +173,14 @@ class AlertTable:
         until: datetime | None = None,
         after: tuple[int, str] | None = None,
     ) -> list[Alert]:
-        """Alerts on a series (any without it) that were detected in [since, until), newest first, those behind `after` only.
+        """A page of the alerts detected in [since, until), newest first.
 
-        after: when the last one of the page before was detected, seconds since 1970, and its id
-        Raises StoreError.
+        Args:
+            series: only alerts on this series; "": all
+            after: detection time (seconds since 1970) and id of the last alert of the previous page
+
+        Raises:
+            StoreError
         """
         rows = self._client.query(
             f"""
@@ -197,10 +200,7 @@ class AlertTable:
         return [_alert(row) for row in rows]
 
     def written(self, version: int, since: datetime) -> list[tuple[int, Alert]]:
-        """Alerts detected since then that were written after `version` (microseconds since 1970), with theirs, in that order.
-
-        Raises StoreError.
-        """
+        """(row version, alert) of alerts detected since then with a higher version than `version`, ascending. Raises StoreError."""
         rows = self._client.query(
             f"""
             SELECT {_COLUMNS}, version FROM alerts FINAL
@@ -212,12 +212,12 @@ class AlertTable:
         return [(int(row[-1]), _alert(row)) for row in rows]
 
     def get(self, alert_id: str) -> Alert | None:
-        """The alert with this id, if there is one. Raises StoreError."""
+        """The alert with this id, or None. Raises StoreError."""
         rows = self._client.query(f"SELECT {_COLUMNS} FROM alerts FINAL WHERE id = {{id:String}}", id=alert_id)
         return _alert(rows[0]) if rows else None
 
     def many(self, alert_ids: Sequence[str]) -> list[Alert]:
-        """Those of these alerts that there are, the oldest first. Raises StoreError."""
+        """The stored ones of these alerts, oldest first. Raises StoreError."""
         found: list[Alert] = []
         for some in chunks(alert_ids):
             rows = self._client.query(f"SELECT {_COLUMNS} FROM alerts FINAL WHERE id IN {{ids:Array(String)}}", ids=some)
@@ -225,7 +225,7 @@ class AlertTable:
         return sorted(found, key=lambda alert: (alert.detected_at, alert.id))
 
     def find(self, prefix: str, limit: int = 10) -> list[str]:
-        """Ids that begin so, in order. Raises StoreError."""
+        """Ids with this prefix, sorted. Raises StoreError."""
         rows = self._client.query(
             """
             SELECT DISTINCT id FROM alerts WHERE substring(id, 1, length({prefix:String})) = {prefix:String}
@@ -236,19 +236,19 @@ class AlertTable:
         )
         return [row[0] for row in rows]
 
-    def facts(self, since: datetime) -> list[AlertSummary]:
-        """What every alert that was detected since then is counted by, without what it holds. Raises StoreError."""
+    def summaries(self, since: datetime) -> list[AlertSummary]:
+        """A summary of every alert detected since then. Raises StoreError."""
         rows = self._client.query(
             "SELECT id, rule, series, severity FROM alerts FINAL WHERE detected_at >= toDateTime({since:UInt32})", since=to_epoch(since)
         )
         return [AlertSummary(*row) for row in rows]
 
     def last_alerts(self, rule: str, series: Sequence[str], since: datetime) -> dict[str, LastAlert]:
-        """The alert of each of `series` whose window ended last, of windows that began since then. Raises StoreError."""
-        return {name: rung for (_, name), rung in self.last_alerts_of_rules([rule], series, since).items()}
+        """Series to its last alert, of alerts whose window began since then. Raises StoreError."""
+        return {name: last for (_, name), last in self.last_alerts_of_rules([rule], series, since).items()}
 
     def last_alerts_of_rules(self, rules: Sequence[str], series: Sequence[str], since: datetime) -> dict[tuple[str, str], LastAlert]:
-        """The same for each of `rules`: (rule, series) to its last alert. Raises StoreError."""
+        """(rule, series) to its last alert, of alerts whose window began since then. Raises StoreError."""
         if not rules or not series:
             return {}
         rows = self._client.query(
@@ -264,8 +264,8 @@ class AlertTable:
         )
         return {(row[0], row[1]): LastAlert(row[2], int(row[3])) for row in rows}
 
-    def log(self, deliveries: Sequence[Delivery]) -> None:
-        """Note attempts to deliver. Raises StoreError."""
+    def log_deliveries(self, deliveries: Sequence[Delivery]) -> None:
+        """Store delivery attempts. Raises StoreError."""
         self._client.insert(
             "deliveries",
             {
@@ -281,7 +281,7 @@ class AlertTable:
         )
 
     def deliveries(self, alert_ids: Sequence[str]) -> list[Delivery]:
-        """Every attempt for these alerts, oldest first. Raises StoreError."""
+        """All delivery attempts of these alerts, by alert and endpoint, oldest first. Raises StoreError."""
         if not alert_ids:
             return []
         rows = self._client.query(
@@ -294,7 +294,7 @@ class AlertTable:
         return [_delivery(row) for row in rows]
 
     def last_attempts(self, since: datetime) -> list[Delivery]:
-        """The last attempt of each alert at each endpoint, of those made since then. Raises StoreError."""
+        """The last attempt of each alert at each endpoint since then. Raises StoreError."""
         rows = self._client.query(
             """
             SELECT alert_id, endpoint, attempt, toUInt32(sent_at), status, error, parts_delivered FROM deliveries FINAL

@@ -1,4 +1,4 @@
-"""SQL of articles and their scores, of article identity, and of the bands that find a story."""
+"""SQL of articles and scores, of article keys, and of the LSH bands that find near-duplicates."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from storage.clickhouse import ClickHouse, Value
 from storage.tables.mentions import of_one, parameters_of
 from storage.timestamps import from_epoch, new_version, split_by_months, to_epoch
 
-FIRST_LOOK = timedelta(hours=1)
+FIRST_SEARCH = timedelta(hours=1)
 
 
 class ArticleKey(NamedTuple):
-    """What the store remembers of an article's first arrival; published_at and story never change after it."""
+    """The key of a stored article; published_at and story never change after the first arrival."""
 
     published_at: datetime
     story: str
@@ -27,10 +27,7 @@ class ArticleKey(NamedTuple):
 
 
 class ArticleRow(msgspec.Struct, frozen=True, kw_only=True):
-    """An article as it is read back; probabilities are those of the latest model that scored it.
-
-    surfaces: the words that name companies in it
-    """
+    """A stored article with the probabilities of the latest model that scored it. surfaces: the words that name companies in it"""
 
     id: str
     url: str
@@ -50,7 +47,7 @@ class ArticleRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Totals(NamedTuple):
-    """What the store holds: distinct articles, rows before replacement, distinct stories, distinct sources."""
+    """Numbers of distinct articles, rows before replacement, distinct stories and distinct sources."""
 
     articles: int
     rows: int
@@ -92,9 +89,9 @@ class ArticleTable:
         self._client = client
 
     def insert(self, scored: Sequence[Scored]) -> None:
-        """Store articles and scores; the same ones again replace themselves. Raises StoreError.
+        """Store articles with scores; a row stored again replaces itself. Raises StoreError.
 
-        Identity goes in last: an article that is known is stored whole.
+        `insert_keys` follows after everything else, so that an article with a key is stored completely.
         """
         for some in split_by_months(scored, lambda item: item.score.published_at):
             self._insert(some)
@@ -141,8 +138,8 @@ class ArticleTable:
             {"band": [row[0] for row in bands], "published_at": [row[1] for row in bands], "story": [row[2] for row in bands]},
         )
 
-    def remember(self, scored: Sequence[Scored]) -> None:
-        """Note the articles as known. Call it after everything else of them is stored. Raises StoreError."""
+    def insert_keys(self, scored: Sequence[Scored]) -> None:
+        """Store the keys of articles, after everything else of them is stored. Raises StoreError."""
         self._client.insert(
             "article_keys",
             {
@@ -155,8 +152,8 @@ class ArticleTable:
             },
         )
 
-    def known(self, ids: Sequence[str]) -> dict[str, ArticleKey]:
-        """Those of `ids` that were stored before. Raises StoreError."""
+    def keys(self, ids: Sequence[str]) -> dict[str, ArticleKey]:
+        """The keys of those of `ids` that are stored. Raises StoreError."""
         if not ids:
             return {}
         rows = self._client.query(
@@ -166,7 +163,7 @@ class ArticleTable:
         return {row[0]: ArticleKey(from_epoch(row[1]), row[2], int(row[3]), row[4]) for row in rows}
 
     def stories(self, bands: Sequence[int], since: datetime, until: datetime) -> dict[int, str]:
-        """For each of `bands` the earliest story in [since, until) that has it; bands that none has are left out. Raises StoreError."""
+        """The earliest story in [since, until) with each of these LSH bands; bands without one are left out. Raises StoreError."""
         if not bands:
             return {}
         rows = self._client.query(
@@ -187,13 +184,13 @@ class ArticleTable:
     ) -> list[ArticleRow]:
         """The newest articles of [since, until), newest first. Raises StoreError.
 
-        Looks into the last hour of news, then eight times as far back, and so on: texts are wide, and most of them are not asked for.
+        Reads the last hour, then eight times as far back, and so on, as reading texts is expensive.
         """
         newest = until or self.newest()
         oldest = since or OLDEST
         if newest is None or newest < oldest:
             return []
-        span = FIRST_LOOK
+        span = FIRST_SEARCH
         while True:
             start = max(oldest, newest - span)
             found = self._latest(limit, start, until, language)
@@ -202,7 +199,7 @@ class ArticleTable:
             span *= 8
 
     def newest(self) -> datetime | None:
-        """When the newest article was published; None: there is none. Raises StoreError."""
+        """Publication time of the newest article, or None. Raises StoreError."""
         rows = self._client.query("SELECT count(), toUInt32(max(published_at)) FROM articles")
         return from_epoch(int(rows[0][1])) if rows and int(rows[0][0]) else None
 
@@ -235,7 +232,7 @@ class ArticleTable:
         return [article_of(row) for row in rows]
 
     def of_series(self, series: str, since: datetime, until: datetime, limit: int = 100) -> list[ArticleRow]:
-        """Articles that touched `series` in [since, until), the most negative towards it first. Raises StoreError."""
+        """Articles of `series` in [since, until), the most negative towards it first. Raises StoreError."""
         rows = self._client.query(
             f"""
             SELECT id, p_negative FROM mentions FINAL
@@ -253,7 +250,7 @@ class ArticleTable:
         return sorted(found, key=lambda article: rank[article.id])
 
     def newest_of(self, series: str, since: datetime, until: datetime, limit: int) -> list[ArticleRow]:
-        """The newest articles that touched `series` in [since, until), in no order. Raises StoreError."""
+        """The newest articles of `series` in [since, until), unordered. Raises StoreError."""
         rows = self._client.query(
             """
             SELECT DISTINCT id, published_at FROM mentions
@@ -269,24 +266,24 @@ class ArticleTable:
         return self.by_id([str(row[0]) for row in rows], since, until)
 
     def by_id(self, ids: Sequence[str], since: datetime | None = None, until: datetime | None = None) -> list[ArticleRow]:
-        """The articles with these ids, published in [since, until) where it is given (which spares a search), in no order."""
+        """The articles with these ids, unordered. A known range [since, until) of publication makes it faster. Raises StoreError."""
         within = "published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})"
         return self._with_ids(ids, within, since=to_epoch(since) if since else 0, until=to_epoch(until) if until else 2**32 - 1)
 
     def at(self, moments: Mapping[str, datetime]) -> list[ArticleRow]:
-        """The articles with these ids, each published at its moment, in no order: however far they lie apart, nothing else is read."""
+        """The articles with these ids and publication times, unordered; nothing else is read. Raises StoreError."""
         epochs = sorted({to_epoch(moment) for moment in moments.values()})
         return self._with_ids(list(moments), "published_at IN {moments:Array(UInt32)}", moments=epochs)
 
     def _with_ids(self, ids: Sequence[str], published: str, **values: Value) -> list[ArticleRow]:
         if not ids:
             return []
-        which = f"{published} AND id IN {{ids:Array(String)}}"  # in PREWHERE: else their granules are read whole
+        which = f"{published} AND id IN {{ids:Array(String)}}"  # in PREWHERE, or whole granules with their texts are read
         sql = f"SELECT {_COLUMNS} FROM articles PREWHERE {which} ORDER BY id, version DESC LIMIT 1 BY id"
         return [article_of(row) for row in self._client.query(sql, ids=ids, **values)]
 
     def scores(self, ids: Sequence[str], since: datetime, until: datetime) -> list[Score]:
-        """The latest stored scores of the articles with these ids, published in [since, until), in no order. Raises StoreError."""
+        """The latest scores of the articles with these ids published in [since, until), unordered. Raises StoreError."""
         if not ids:
             return []
         rows = self._client.query(
@@ -302,7 +299,7 @@ class ArticleTable:
             since=to_epoch(since),
             until=to_epoch(until),
         )
-        watched = self._watched(ids, since, until)
+        watchlists = self._watchlists(ids, since, until)
         return [
             Score(
                 id=row[0],
@@ -320,15 +317,15 @@ class ArticleTable:
                     CompanyScore(company=company, sector=sector, p_negative=negative, p_neutral=neutral, p_positive=positive)
                     for company, sector, negative, neutral, positive in zip(*row[10:15], strict=True)
                 ),
-                watchlists=tuple(watched.get(row[0], ())),
+                watchlists=tuple(watchlists.get(row[0], ())),
                 model=row[15],
                 scored_at=from_epoch(row[16]),
             )
             for row in rows
         ]
 
-    def risky(self, since: datetime, until: datetime) -> list[Score]:
-        """The latest scores of the articles published in [since, until) that tell of a risk event, oldest first. Raises StoreError."""
+    def scores_with_risks(self, since: datetime, until: datetime) -> list[Score]:
+        """The latest scores with risk events of articles published in [since, until), oldest first. Raises StoreError."""
         rows = self._client.query(
             """
             SELECT DISTINCT id FROM articles WHERE notEmpty(risks)
@@ -343,8 +340,8 @@ class ArticleTable:
             found += self.scores(some, since, until)
         return sorted((score for score in found if score.risks), key=lambda score: (score.published_at, score.id))
 
-    def _watched(self, ids: Sequence[str], since: datetime, until: datetime) -> dict[str, list[WatchlistScore]]:
-        """Article id to the watchlists that it is on. They stand in the mentions alone: a new watchlist gets its past there."""
+    def _watchlists(self, ids: Sequence[str], since: datetime, until: datetime) -> dict[str, list[WatchlistScore]]:
+        """Article id to the watchlists it matches, which only the mentions have, as watchlists are backfilled there."""
         rows = self._client.query(
             """
             SELECT id, substring(series, 11), p_negative, tone FROM mentions FINAL
@@ -364,7 +361,7 @@ class ArticleTable:
         return found
 
     def sectors(self, companies: Sequence[str], since: datetime, until: datetime) -> dict[str, str]:
-        """Company to sector, of `companies` whose sector the articles published in [since, until) tell. Raises StoreError."""
+        """Company to sector, from the articles published in [since, until); unknown ones are left out. Raises StoreError."""
         if not companies:
             return {}
         rows = self._client.query(
@@ -380,17 +377,17 @@ class ArticleTable:
         return {row[0]: row[1] for row in rows}
 
     def count(self) -> int:
-        """How many articles are stored, at a glance: one that another model scored too may count twice. Raises StoreError."""
+        """Approximate number of articles, from table metadata: one that two models scored may count twice. Raises StoreError."""
         rows = self._client.query("SELECT sum(rows) FROM system.parts WHERE active AND database = currentDatabase() AND table = 'articles'")
         return int(rows[0][0] or 0)
 
     def totals(self) -> Totals:
-        """How much is stored, exactly: reads all of it. Raises StoreError."""
+        """Exact totals of the store; reads the whole table. Raises StoreError."""
         row = self._client.query("SELECT uniqExact(id), count(), uniqExact(story), uniqExact(source) FROM articles")[0]
         return Totals(*(int(value) for value in row))
 
-    def doubled(self) -> int:
-        """Articles that a reader would see more than once: always 0 when identity holds. Raises StoreError."""
+    def duplicates(self) -> int:
+        """Number of articles that appear more than once, which is 0 unless keys are broken. Raises StoreError."""
         row = self._client.query(
             "SELECT count() - uniqExact(id) FROM (SELECT id, model FROM articles FINAL GROUP BY id, model, published_at)"
         )

@@ -1,8 +1,7 @@
-"""SQL of what was known at a time: pages of articles, articles as they were scored then, and moods as they were counted.
+"""SQL of as-of queries: pages of articles, articles with their scores, and sentiment, as known at a given time.
 
-What is known at T was written by T: each row carries the moment of its writing (`version`, microseconds). A row that was written
-again (the same model read the article once more, say because its words had changed) has taken the place of the one before it, and
-what was known of it in between is forgotten.
+A row is known at T if it was written by T: its `version` is the time of writing in microseconds. A row that was replaced (the same
+model scored the article again, for example after a change of its text) is lost, so that the state in between is not known.
 """
 
 from __future__ import annotations
@@ -19,19 +18,19 @@ from storage.clickhouse import ClickHouse
 from storage.tables.mentions import SentimentPoint, SeriesTotal, of_kinds
 from storage.timestamps import from_epoch, to_epoch
 
-FIRST_LOOK_S = 3600
-_EVER = 2**63 - 1
+FIRST_SEARCH_S = 3600
+_MAX_VERSION = 2**63 - 1
 
 
 class ArticlePosition(NamedTuple):
-    """Where an article stands in time: seconds since 1970, then its id."""
+    """Position of an article in time: publication time (seconds since 1970) and id."""
 
     at: int
     id: str
 
 
 class StoredArticle(NamedTuple):
-    """A row in the order of writing. version: when it was written, microseconds since 1970; at: when its article was published."""
+    """An article in the order of writing. version: time of writing, microseconds since 1970; at: publication, seconds since 1970"""
 
     version: int
     id: str
@@ -39,7 +38,7 @@ class StoredArticle(NamedTuple):
 
 
 class ArticleAsOf(msgspec.Struct, frozen=True, kw_only=True):
-    """An article with all that the latest model known then said of it."""
+    """An article with the prediction of the latest model known at the time."""
 
     id: str
     url: str
@@ -93,12 +92,12 @@ def _article(row: Sequence[Any]) -> ArticleAsOf:
 
 
 def _micros(as_of: datetime | None) -> int:
-    """The last version that was known then."""
-    return _EVER if as_of is None else int(as_of.timestamp() * 1_000_000)
+    """The highest row version known at that time."""
+    return _MAX_VERSION if as_of is None else int(as_of.timestamp() * 1_000_000)
 
 
 class AsOfQueries:
-    """What was known at a time; `as_of` None: all that is known now."""
+    """Queries of the state at a time; `as_of` None: now."""
 
     def __init__(self, client: ClickHouse) -> None:
         self._client = client
@@ -115,17 +114,17 @@ class AsOfQueries:
         source: str = "",
         as_of: datetime | None = None,
     ) -> list[ArticlePosition]:
-        """The newest articles that touch `series`, published in [since, until), newest first, those behind `after` only. Raises StoreError.
+        """A page of the articles of `series` published in [since, until), newest first. Raises StoreError.
 
-        A page and the next one hold no article twice and miss none that was there, whatever is stored meanwhile.
+        Consecutive pages neither repeat nor miss an article, whatever is stored meanwhile. after: last article of the previous page
         """
         rows = self._client.query("SELECT count(), toUInt32(max(published_at)) FROM mentions WHERE series = {series:String}", series=series)
         if not rows or not int(rows[0][0]):
             return []
         top = int(rows[0][1]) + 1
         top = min(top, to_epoch(until) if until else top, after.at + 1 if after else top)
-        floor, span = to_epoch(since or OLDEST), FIRST_LOOK_S
-        while True:  # most pages are found in a few hours: the whole of a series is not looked at
+        floor, span = to_epoch(since or OLDEST), FIRST_SEARCH_S
+        while True:  # most pages lie within a few hours
             start = max(floor, top - span)
             found = self._places(limit, series, start, top, after, language, source, _micros(as_of)) if start < top else []
             if len(found) == limit or start <= floor:
@@ -156,7 +155,7 @@ class AsOfQueries:
         return [ArticlePosition(int(row[0]), row[1]) for row in rows]
 
     def articles(self, places: Sequence[ArticlePosition], as_of: datetime | None = None) -> list[ArticleAsOf]:
-        """The articles that stand there, as they were known, in the same order; those that were not are left out. Raises StoreError."""
+        """The articles at these positions as known at the time, in the same order; unknown ones are left out. Raises StoreError."""
         if not places:
             return []
         rows = self._client.query(
@@ -175,7 +174,7 @@ class AsOfQueries:
         return sorted(map(_article, rows), key=lambda article: rank[article.id])
 
     def sentiment(self, series: str, since: datetime, until: datetime, width_s: int, as_of: datetime | None = None) -> list[SentimentPoint]:
-        """As Mentions.mood, of one series. Raises StoreError."""
+        """As MentionTable.sentiment, of one series. Raises StoreError."""
         rows = self._client.query(
             f"""
             SELECT intDiv(toUInt32(published_at), {{width:UInt32}}) AS w, avg(tone_), uniqExact(story_), uniqExactIf(story_, negative_ = 1)
@@ -200,7 +199,7 @@ class AsOfQueries:
         after: str = "",
         as_of: datetime | None = None,
     ) -> list[SeriesTotal]:
-        """Series of these kinds touched in [since, until), by name, those behind `after` only. Raises StoreError."""
+        """A page of the series of these kinds in [since, until), by name. after: last name of the previous page. Raises StoreError."""
         rows = self._client.query(
             f"""
             SELECT series, uniqExact(story_), uniqExactIf(story_, negative_ = 1), uniqExactIf(source_, negative_ = 1), avg(tone_)
@@ -216,9 +215,9 @@ class AsOfQueries:
         return [SeriesTotal(row[0], int(row[1]), int(row[2]), int(row[3]), float(row[4])) for row in rows]
 
     def written(self, version: int, since: datetime, limit: int, after: StoredArticle | None = None) -> list[StoredArticle]:
-        """Articles published since then whose scores were written after `version`, in that order, behind `after` only. Raises StoreError.
+        """A page of the articles published since then whose scores were written after `version`, in that order. Raises StoreError.
 
-        What they touch can be read when they are found here: it was written with them.
+        Their other mentions are readable by then, as they are written together. after: last article of the previous page
         """
         rows = self._client.query(
             """
@@ -238,7 +237,7 @@ class AsOfQueries:
 
 
 def _mentions(as_of: datetime | None, where: str) -> str:
-    """The query for one row per series and article, the last that was known, published in [since, until)."""
+    """Subquery with one row per series and article published in [since, until), the last one known at the time."""
     where += " AND published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32}) AND version <= {version:UInt64}"
     if as_of is None:
         return f"""

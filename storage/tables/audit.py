@@ -1,4 +1,4 @@
-"""SQL of the audit log: who changed what, when, and what it was before. Rows are only added."""
+"""SQL of the audit log: who changed what and when, with the values before and after. Rows are only added."""
 
 from __future__ import annotations
 
@@ -12,16 +12,19 @@ from storage.clickhouse import ClickHouse
 from storage.timestamps import new_version
 
 _SINCE_1970 = datetime(1970, 1, 1, tzinfo=UTC)
-_FOR_EVER = 2**63
+_MAX_US = 2**63
 
 
 class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that was done, or tried.
+    """One action, or attempt.
 
-    at: aware UTC, to the microsecond; who: an account's or a person's name, "" when nobody knows
-    address: where from; "command line" there
-    what: such as "login" or "account role"; about: whom or what, an account's name or an alert's id
-    before, after: what it was and became, in words or JSON; never a password, a hash or a token
+    Attributes:
+        at: aware UTC, to the microsecond
+        actor: name of an account, a person or a token; "" if unknown
+        action: such as "login" or "account role"
+        target: name of an account, id of an alert, or similar
+        before, after: values as text or JSON; never a password, a hash or a token
+        address: network address of the actor, or "command line"
     """
 
     at: datetime
@@ -34,13 +37,13 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AuditTable:
-    """The log. Nothing in it is changed or deleted."""
+    """The audit log. Entries are neither changed nor deleted."""
 
     def __init__(self, client: ClickHouse) -> None:
         self._client = client
 
     def add(self, entries: Sequence[AuditEntry]) -> None:
-        """Note what was done. Raises StoreError."""
+        """Add entries. Raises StoreError."""
         self._client.insert(
             "audit",
             {
@@ -66,9 +69,14 @@ class AuditTable:
         action: str = "",
         target: str = "",
     ) -> list[AuditEntry]:
-        """The newest entries of [since, until), newest first; only those of a person, of a kind, about a thing. Raises StoreError.
+        """The newest entries of [since, until), newest first.
 
-        what: how the kind begins: "login" finds "login failed" too
+        Args:
+            actor, target: only entries with this actor or target; "": all
+            action: only entries whose action begins so: "login" includes "login failed"
+
+        Raises:
+            StoreError
         """
         rows = self._client.query(
             """
@@ -79,7 +87,7 @@ class AuditTable:
             ORDER BY at_us DESC, version DESC, id LIMIT {limit:UInt32}
             """,
             since=(since - _SINCE_1970) // timedelta(microseconds=1) if since else 0,
-            until=(until - _SINCE_1970) // timedelta(microseconds=1) if until else _FOR_EVER,
+            until=(until - _SINCE_1970) // timedelta(microseconds=1) if until else _MAX_US,
             actor=actor,
             action=action,
             target=target,
@@ -99,7 +107,7 @@ class AuditTable:
         ]
 
     def known(self) -> tuple[list[str], list[str]]:
-        """Everybody who ever did something, and every kind of thing that was done, in order. Raises StoreError."""
+        """All actors and all actions of the log, sorted. Raises StoreError."""
         rows = self._client.query("SELECT DISTINCT actor, action FROM audit")
         return sorted({row[0] for row in rows if row[0]}), sorted({row[1] for row in rows})
 

@@ -1,4 +1,4 @@
-"""Which tables were written to, told by the names of their parts: no row is read, however many there are."""
+"""SQL of changes of tables, from the names of their parts: no row is read."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from storage.clickhouse import ClickHouse
 
 
 class TableChanges:
-    """What a reader asks every second, to read the rest only when something came."""
+    """Change detection for readers that poll every second."""
 
     def __init__(self, client: ClickHouse) -> None:
         self._client = client
 
     def marks(self, tables: Sequence[str]) -> dict[str, int]:
-        """A number for each table: another one after an insert, or when a month was dropped; merges change nothing. 0: it is empty.
+        """A number for each table that changes with each insert and each dropped month, but not with merges; 0 for an empty table.
 
-        Each insert takes the next block number of its partition. Raises StoreError.
+        It is a hash of the highest block numbers, as each insert takes the next block number of its partition. Raises StoreError.
         """
         rows = self._client.query(
             """

@@ -1,4 +1,4 @@
-"""SQL of dead letters: records that could not be used, with the reason and the bytes as they came."""
+"""SQL of dead letters: records that could not be processed, with the reason and the original bytes."""
 
 from __future__ import annotations
 
@@ -16,9 +16,12 @@ State = Literal["open", "replayed", "dropped"]
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
-    """One record that could not be used: where it lies in Kafka, which stage refused it and why, and its bytes.
+    """One record that could not be processed.
 
-    state: what people made of it; a dropped one has no bytes any more
+    Attributes:
+        topic, partition, offset: its position in Kafka
+        stage, reason: which stage rejected it, and why
+        key, value: the original bytes; empty once it is dropped
     """
 
     topic: str
@@ -33,7 +36,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """What people call it by: "topic/partition/offset"."""
+        """Its name for people: "topic/partition/offset"."""
         return f"{self.topic}/{self.partition}/{self.offset}"
 
 
@@ -41,13 +44,13 @@ _SETTLED = "SELECT topic, partition, offset FROM dead_letter_states FINAL"
 
 
 class DeadLetterTable:
-    """Records set aside. Keyed by their place in Kafka: the same one again replaces itself."""
+    """Dead letters by their position in Kafka; one stored again replaces itself."""
 
     def __init__(self, client: ClickHouse) -> None:
         self._client = client
 
     def insert(self, letters: Sequence[DeadLetter]) -> None:
-        """Set records aside. Raises StoreError."""
+        """Store dead letters. Raises StoreError."""
         self._client.insert(
             "dead_letters",
             {
@@ -78,15 +81,15 @@ class DeadLetterTable:
         )
 
     def get(self, topic: str, partition: int, offset: int) -> DeadLetter | None:
-        """The dead letter of this place in Kafka, whatever its state; None: there is none. Raises StoreError."""
+        """The dead letter at this position in Kafka in any state, or None. Raises StoreError."""
         where = "WHERE topic = {topic:String} AND partition = {partition:UInt32} AND offset = {offset:UInt64}"
         place: dict[str, str | int] = {"topic": topic, "partition": partition, "offset": offset}
         states = self._client.query(f"SELECT state FROM dead_letter_states FINAL {where}", **place)
         found = self._read(where, states[0][0] if states else "open", **place)
         return found[0] if found else None
 
-    def _read(self, where: str, made: State, **values: str | int) -> list[DeadLetter]:
-        """Dead letters that the condition chooses, of the state `made`."""
+    def _read(self, where: str, kept_state: State, **values: str | int) -> list[DeadLetter]:
+        """The dead letters of a WHERE clause, which have the state `kept_state`."""
         columns = "topic, partition, offset, toUInt32(failed_at), stage, reason, key, value"
         rows = self._client.query(f"SELECT {columns} FROM dead_letters FINAL {where}", **values)
         return [
@@ -99,13 +102,13 @@ class DeadLetterTable:
                 reason=row[5],
                 key=base64.b64decode(row[6]),
                 value=base64.b64decode(row[7]),
-                state=made,
+                state=kept_state,
             )
             for row in rows
         ]
 
     def settle(self, letters: Sequence[DeadLetter], state: State) -> None:
-        """Note what was made of dead letters; dropped ones lose their bytes. Raises StoreError."""
+        """Set the state of dead letters; dropped ones lose their bytes. Raises StoreError."""
         self._client.insert(
             "dead_letter_states",
             {

@@ -1,7 +1,4 @@
-"""SQL of feeds: those that people added on the dashboard, and how the crawler fares with each source.
-
-SQL of sources: when each of them was heard.
-"""
+"""SQL of feeds: feeds added on the dashboard, the crawler's visits to each source, and when each source published."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ MAX_ERROR_CHARS = 300
 
 
 class Feed(msgspec.Struct, frozen=True, kw_only=True):
-    """A feed that somebody added. body: the fields of a [[sources]] table, as JSON; at: aware UTC, to the microsecond"""
+    """A feed added on the dashboard. body: the fields of a [[sources]] table as JSON; at: aware UTC, to the microsecond"""
 
     name: str
     url: str
@@ -31,13 +28,18 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SourceVisit(msgspec.Struct, frozen=True, kw_only=True):
-    """A source that a crawler has on its list, and its last visit.
+    """A source of the crawler and the last visit to it.
 
-    at: of that visit; None: there was none yet; outcome: "" then
-    entries: what the feed held; published: of them, how many were new or changed
-    refused: entries of the last seven days that no article could be made of
-    failures: visits in a row that failed; ok_at: the last one that did not; next_at: when it is due again
-    listed: whether it still is on the list
+    Attributes:
+        at: time of the visit; None before the first one
+        outcome: "" before the first visit
+        entries: number of entries in the feed
+        published: number of new or changed entries
+        refused: entries of the last seven days that could not be converted to an article
+        failures: number of consecutive failed visits
+        ok_at: last successful visit
+        next_at: when the next visit is due
+        listed: whether the crawler still has it
     """
 
     source: str
@@ -57,13 +59,13 @@ class SourceVisit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FeedTable:
-    """Feeds that were added, by name; one that was removed keeps its row, and its name may be used again."""
+    """Feeds added on the dashboard, by name. A removed feed keeps its row, and its name may be used again."""
 
     def __init__(self, client: ClickHouse) -> None:
         self._client = client
 
     def put(self, feed: Feed) -> None:
-        """Add a feed, or note that it is removed. Raises StoreError."""
+        """Store a feed, or its removal. Raises StoreError."""
         self._client.insert(
             "feeds",
             {
@@ -78,19 +80,19 @@ class FeedTable:
         )
 
     def all(self) -> list[Feed]:
-        """Those that are to be crawled, by name. Raises StoreError."""
+        """Feeds that are not removed, by name. Raises StoreError."""
         rows = self._client.query("SELECT name, url, body, actor, at_us FROM feeds FINAL WHERE removed = 0 ORDER BY name")
         return [Feed(name=row[0], url=row[1], body=row[2], actor=row[3], at=from_us(row[4])) for row in rows]
 
 
 class SourceVisitTable:
-    """The last visit to each source: one row each, however often it is visited."""
+    """The last visit to each source, one row each."""
 
     def __init__(self, client: ClickHouse) -> None:
         self._client = client
 
     def put(self, visits: Sequence[SourceVisit]) -> None:
-        """Note visits, each in place of the one before it. Raises StoreError."""
+        """Store visits, each replacing the previous one of its source. Raises StoreError."""
         self._client.insert(
             "source_visits",
             {
@@ -113,7 +115,7 @@ class SourceVisitTable:
         )
 
     def all(self) -> list[SourceVisit]:
-        """Every source that is on a crawler's list, by name. Raises StoreError."""
+        """All sources that a crawler has, by name. Raises StoreError."""
         rows = self._client.query(
             """
             SELECT source, url, origin, interval_s, toUInt32(at), outcome, error, entries, published, refused, failures,
@@ -153,15 +155,17 @@ def _text(text: str) -> str:
     return text.encode("utf-8", "replace").decode()[:MAX_ERROR_CHARS]
 
 
-USUAL_SHARE = 0.95
+LATENESS_QUANTILE = 0.95
 
 
 class SourceActivity(NamedTuple):
-    """When a source was heard.
+    """When a source published.
 
-    stretches: those of width_s, counted since 1970, in which it published anything, ascending
-    last: when it published last, seconds since 1970; fetched: when anything of it was fetched last, likewise
-    late_s: its articles are here so long after they are published, but for one in twenty; archives that were loaded left out
+    Attributes:
+        stretches: numbers of the intervals of width_s since 1970 in which it published, ascending
+        last: last publication, seconds since 1970
+        fetched: last fetch of an article, seconds since 1970
+        late_s: 95 % quantile of the time from publication to fetch, seconds, without loaded archives
     """
 
     stretches: list[int]
@@ -171,21 +175,26 @@ class SourceActivity(NamedTuple):
 
 
 class SourceQueries:
-    """Who was heard, and when."""
+    """Publication times of sources."""
 
     def __init__(self, client: ClickHouse) -> None:
         self._client = client
 
     def activity(self, since: datetime, until: datetime, width_s: int, late_s: int = 3_600) -> dict[str, SourceActivity]:
-        """Every source of articles published in [since, until). Raises StoreError.
+        """Publication times of each source with articles in [since, until).
 
-        late_s: what was fetched longer after its publication was history by then, and tells nothing of how late news comes
+        Args:
+            width_s: width of the intervals, seconds
+            late_s: articles fetched later than this after publication are history and do not count for the lateness
+
+        Raises:
+            StoreError
         """
         rows = self._client.query(
             f"""
             SELECT source, arraySort(groupUniqArray(intDiv(toUInt32(published_at), {{width:UInt32}}))),
                    toUInt32(max(published_at)), toUInt32(max(fetched_at)),
-                   quantileExactIf({USUAL_SHARE})(greatest(late, 0), late <= {{late_s:UInt32}})
+                   quantileExactIf({LATENESS_QUANTILE})(greatest(late, 0), late <= {{late_s:UInt32}})
             FROM (
                 SELECT source, published_at, fetched_at, toInt64(toUInt32(fetched_at)) - toInt64(toUInt32(published_at)) AS late
                 FROM articles WHERE published_at >= toDateTime({{since:UInt32}}) AND published_at < toDateTime({{until:UInt32}})

@@ -1,4 +1,4 @@
-"""SQL of how the installation fares: how much is stored, how fast it came and how long it took, and what could not be used."""
+"""SQL of operational figures: sizes, throughput, latency and dead letters."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from storage.clickhouse import ClickHouse
 from storage.timestamps import from_epoch, to_epoch, to_us
 
 NEWS = timedelta(days=1)
-"""What was fetched longer after its publication is an archive's, and tells nothing of how long the path takes."""
-LETTERS, LETTER_CHARS = 1_000, 8_000
-"""So many dead letters are looked into at most, those of the highest offsets, and so far: their bytes say which source they are of."""
+"""Articles fetched later than this after publication come from archives and do not count for latency."""
+MAX_DEAD_LETTERS, DEAD_LETTER_CHARS = 1_000, 8_000
+"""Maximum number of dead letters, with the highest offsets, and of their characters that are searched for the source."""
 _SOURCE = re.compile(rb'"source"\s*:\s*("(?:[^"\\]|\\.)*")')
 
 
 class TableSize(NamedTuple):
-    """A table on disk. rows: before replacement; parts: the files that it is in"""
+    """A table on disk. rows: before replacement; parts: number of its parts"""
 
     name: str
     rows: int
@@ -31,14 +31,14 @@ class TableSize(NamedTuple):
 
 
 class DiskSpace(NamedTuple):
-    """The disk that the store lies on."""
+    """Space on the disk of the store."""
 
     free_bytes: int
     total_bytes: int
 
 
 class LatencyStage(NamedTuple):
-    """How long a stage of the path took, seconds: for half of the articles, and for all but one in a hundred."""
+    """Latency of one stage, seconds: median and 99 % quantile."""
 
     name: str
     p50_s: float
@@ -46,14 +46,14 @@ class LatencyStage(NamedTuple):
 
 
 class Latency(NamedTuple):
-    """The path from publication to the store. articles: how many it was measured with; 0: there are no stages either"""
+    """Latency from publication to the store. articles: sample size; without any, there are no stages"""
 
     articles: int
     stages: tuple[LatencyStage, ...] = ()
 
 
 class DeadReason(NamedTuple):
-    """Records that were set aside for one reason. unsettled: of them, those of which nobody has made anything yet"""
+    """Dead letters with one reason. unsettled: those neither replayed nor dropped"""
 
     stage: str
     reason: str
@@ -63,10 +63,11 @@ class DeadReason(NamedTuple):
 
 
 class SourceHours(NamedTuple):
-    """The hours of a source in which it published anything.
+    """The hours in which a source published.
 
-    counts: where an hour begins (seconds since 1970) to its articles, and the negative ones of them; in no order
-    last_at, stored_at: when its newest article was published, and when that was stored
+    Attributes:
+        counts: start of an hour (seconds since 1970) to (articles, negative articles), unordered
+        last_at, stored_at: when its newest article was published and stored
     """
 
     source: str
@@ -76,13 +77,13 @@ class SourceHours(NamedTuple):
 
 
 class HealthQueries:
-    """Reads only."""
+    """Operational figures."""
 
     def __init__(self, client: ClickHouse) -> None:
         self._client = client
 
     def tables(self) -> list[TableSize]:
-        """Every table of ours, the largest first. Raises StoreError."""
+        """All tables of the database, largest first. Raises StoreError."""
         rows = self._client.query(
             """
             SELECT table, sum(rows), sum(bytes_on_disk), count() FROM system.parts
@@ -92,7 +93,7 @@ class HealthQueries:
         return [TableSize(row[0], int(row[1]), int(row[2]), int(row[3])) for row in rows if len(row) == 4]
 
     def disk(self) -> DiskSpace | None:
-        """The fullest of its disks; None: this server does not say. Raises StoreError."""
+        """The fullest disk; None if this server does not report disks. Raises StoreError."""
         known = self._client.query("SELECT count() FROM system.tables WHERE database = 'system' AND name = 'disks'")
         if not known or not int(known[0][0]):  # 18.16
             return None
@@ -102,10 +103,7 @@ class HealthQueries:
         return DiskSpace(int(rows[0][0]), int(rows[0][1])) if rows else None
 
     def stored(self, since: datetime, until: datetime, width_s: int) -> list[tuple[datetime, int]]:
-        """(start, articles) of the windows of [since, until) in which articles were stored, ascending. Raises StoreError.
-
-        By the moment of writing: an archive that is loaded counts when it is loaded, one that is scored anew when it is.
-        """
+        """(start, articles stored) of the windows of [since, until) with any, ascending, by the time of writing. Raises StoreError."""
         rows = self._client.query(
             """
             SELECT intDiv(version, {width:UInt64}) AS place, count() FROM articles
@@ -118,9 +116,9 @@ class HealthQueries:
         return [(from_epoch(int(place) * width_s), int(count)) for place, count in rows]
 
     def latency(self, since: datetime) -> Latency:
-        """Of news that was fetched since then, without archives. Raises StoreError.
+        """Latency of the news fetched since then, without archives. Raises StoreError.
 
-        An article that was scored again counts with its first time. Publication, fetching and scoring are known to the second.
+        An article that was scored again counts with its first score. Publication, fetch and scoring have a resolution of one second.
         """
         rows = self._client.query(
             """
@@ -142,16 +140,18 @@ class HealthQueries:
         return Latency(int(rows[0][0]), tuple(LatencyStage(name, *_seconds(pair)) for name, pair in zip(names, rows[0][1:], strict=True)))
 
     def dead_reasons(self, since: datetime, limit: int = 20) -> list[DeadReason]:
-        """Why records were set aside since then, the most frequent reason first; numbers in a reason count as one. Raises StoreError."""
+        """Reasons of dead letters since then, most frequent first; reasons that differ in numbers only are one. Raises StoreError."""
         rows = self._client.query(
             """
-            SELECT stage, said, count(), sum((topic, partition, offset) NOT IN (SELECT topic, partition, offset FROM dead_letter_states FINAL)),
+            SELECT stage, text, count(), sum((topic, partition, offset) NOT IN (
+                       SELECT topic, partition, offset FROM dead_letter_states FINAL
+                   )),
                    toUInt32(max(failed_at))
             FROM (
-                SELECT stage, topic, partition, offset, failed_at, substring(replaceRegexpAll(reason, '[0-9]+', '#'), 1, 160) AS said
+                SELECT stage, topic, partition, offset, failed_at, substring(replaceRegexpAll(reason, '[0-9]+', '#'), 1, 160) AS text
                 FROM dead_letters FINAL WHERE failed_at >= toDateTime({since:UInt32})
             )
-            GROUP BY stage, said ORDER BY count() DESC, stage, said LIMIT {limit:UInt32}
+            GROUP BY stage, text ORDER BY count() DESC, stage, text LIMIT {limit:UInt32}
             """,
             since=to_epoch(since),
             limit=limit,
@@ -159,7 +159,7 @@ class HealthQueries:
         return [DeadReason(row[0], row[1], int(row[2]), int(row[3]), from_epoch(int(row[4]))) for row in rows]
 
     def dead_by_source(self, since: datetime) -> dict[str, int]:
-        """How many records of each source were set aside since then; those that do not say their source are left out. Raises StoreError."""
+        """Number of dead letters by source since then; those without a readable source are left out. Raises StoreError."""
         rows = self._client.query(
             """
             SELECT substring(value, 1, {chars:UInt32}) FROM dead_letters
@@ -169,15 +169,15 @@ class HealthQueries:
             )
             """,
             since=to_epoch(since),
-            limit=LETTERS,
-            chars=LETTER_CHARS,
+            limit=MAX_DEAD_LETTERS,
+            chars=DEAD_LETTER_CHARS,
         )
         return dict(Counter(name for row in rows if (name := _source(row[0]))))
 
     def source_hours(self, since: datetime, until: datetime) -> list[SourceHours]:
-        """The hours of [since, until) of each source that published anything, by source. Raises StoreError.
+        """The hours of [since, until) in which each source published, by source. Raises StoreError.
 
-        From the mentions of the market, which are narrow: each article has one, until it is replaced perhaps two.
+        Read from the mentions of the market, which has one row per article (two for a short time after a replacement).
         """
         rows = self._client.query(
             """
@@ -197,7 +197,7 @@ class HealthQueries:
         return [_hours(row) for row in rows]
 
     def source_lags(self, since: datetime) -> dict[str, tuple[float, float]]:
-        """Source to its seconds from publication to the store, (median, 95 %), of what was published since then. Raises StoreError."""
+        """Source to its latency from publication to the store, (median, 95 % quantile) in seconds. Raises StoreError."""
         rows = self._client.query(
             """
             SELECT source, quantiles(0.5, 0.95)(lag) FROM (
@@ -213,12 +213,12 @@ class HealthQueries:
 
 
 def _seconds(pair: Sequence[Any]) -> tuple[float, float]:
-    """What a clock that runs behind makes negative is none."""
+    """Quantiles as non-negative numbers: a slow clock can make them negative."""
     return max(0.0, float(pair[0])), max(0.0, float(pair[1]))
 
 
 def _source(letter: str) -> str:
-    """The source that the beginning of a record names; "" where it names none. letter: in base 64, as dead letters are kept"""
+    """The source named in the beginning of a record, or "". letter: base64, as dead letters are stored"""
     try:
         found = _SOURCE.search(base64.b64decode(letter))
         return str(msgspec.json.decode(found[1], type=str)) if found else ""

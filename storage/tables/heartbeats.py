@@ -1,4 +1,4 @@
-"""SQL of heartbeats: which processes of this installation are alive, and what each of them is."""
+"""SQL of heartbeats: the processes of this installation."""
 
 from __future__ import annotations
 
@@ -13,18 +13,21 @@ from storage.timestamps import from_epoch, new_version, to_epoch
 
 State = Literal["starting", "ready", "ended"]
 EVERY_S = 15.0
-"""How often a process says that it is alive."""
+"""Interval between heartbeats of a process, seconds."""
 GONE_S = 60.0
-"""One that was not heard for so long is gone, whatever it said last."""
+"""A process without a heartbeat for so long counts as gone, seconds."""
 KEEP = timedelta(days=31)
 
 
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
-    """What a process said of itself.
+    """The last heartbeat of a process.
 
-    id: of the process, new at each start; roles: crawl, work, dashboard or schedule
-    started_at, at: since when it is there, and when it said so last
-    model: that it scores with, "" where it scores nothing; waiting: articles that wait in its outbox
+    Attributes:
+        id: new at each start of a process
+        roles: crawl, work, dashboard or schedule
+        at: time of the heartbeat
+        model: version of the model it scores with, or ""
+        waiting: number of articles in its outbox
     """
 
     id: str
@@ -40,32 +43,32 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HeartbeatTable:
-    """One row for each process; those of whole months that are long over are dropped."""
+    """One row per process; old months are dropped."""
 
     def __init__(self, client: ClickHouse) -> None:
         self._client = client
 
-    def put(self, beats: Sequence[Heartbeat]) -> None:
-        """Note what processes say. Raises StoreError."""
+    def put(self, heartbeats: Sequence[Heartbeat]) -> None:
+        """Store heartbeats. Raises StoreError."""
         self._client.insert(
             "heartbeats",
             {
-                "id": [beat.id for beat in beats],
-                "roles": [list(beat.roles) for beat in beats],
-                "host": [beat.host for beat in beats],
-                "pid": [beat.pid for beat in beats],
-                "release": [beat.version for beat in beats],
-                "started_at": [to_epoch(beat.started_at) for beat in beats],
-                "at": [to_epoch(beat.at) for beat in beats],
-                "state": [beat.state for beat in beats],
-                "model": [beat.model for beat in beats],
-                "waiting": [beat.waiting for beat in beats],
-                "version": [new_version()] * len(beats),
+                "id": [each.id for each in heartbeats],
+                "roles": [list(each.roles) for each in heartbeats],
+                "host": [each.host for each in heartbeats],
+                "pid": [each.pid for each in heartbeats],
+                "release": [each.version for each in heartbeats],
+                "started_at": [to_epoch(each.started_at) for each in heartbeats],
+                "at": [to_epoch(each.at) for each in heartbeats],
+                "state": [each.state for each in heartbeats],
+                "model": [each.model for each in heartbeats],
+                "waiting": [each.waiting for each in heartbeats],
+                "version": [new_version()] * len(heartbeats),
             },
         )
 
     def latest(self, since: datetime, limit: int = 50) -> list[Heartbeat]:
-        """Processes that were heard since then, the one heard last first. Raises StoreError."""
+        """Processes with a heartbeat since then, the latest first. Raises StoreError."""
         rows = self._client.query(
             """
             SELECT id, roles, host, pid, release, toUInt32(started_at), toUInt32(at), state, model, waiting FROM heartbeats FINAL
@@ -91,7 +94,7 @@ class HeartbeatTable:
         ]
 
     def forget(self, now: datetime) -> None:
-        """Drop the months that ended before KEEP ago; one who started then and is alive says so again at once. Raises StoreError."""
+        """Drop the months that ended before KEEP ago; a running process comes back with its next heartbeat. Raises StoreError."""
         rows = self._client.query("SELECT DISTINCT toYYYYMM(started_at) FROM heartbeats")
         last = int(f"{now - KEEP:%Y%m}")
         for month in sorted(int(row[0]) for row in rows if int(row[0]) < last):

@@ -1,4 +1,4 @@
-"""SQL of what people say an article's labels should be, and of the texts that training reads."""
+"""SQL of labels: feedback of people on articles, and the texts for training."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ KNOWN: dict[str, tuple[str, ...]] = {"sentiment": SENTIMENTS, "topic": TOPIC_KEY
 
 
 class Label(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person says of one article.
+    """A label of a person for one article.
 
-    id: the article's; company: whose sentiment it is, "" for the whole text
-    labels: one sentiment; or all topics that apply, one at least; or all risk events that apply, perhaps none
-    model: the version that had said something else, "" where nobody looked
+    Attributes:
+        id: id of the article
+        labels: one sentiment, or all topics that apply (at least one), or all risk events that apply
+        company: company whose sentiment it is; "" for the whole text
+        model: version whose prediction the person saw; "" without one
     """
 
     id: str
@@ -37,7 +39,7 @@ class Label(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ArticleText(msgspec.Struct, frozen=True, kw_only=True):
-    """The words of one article. story: its near-duplicates have the same; companies: key to the words that name it in the text."""
+    """The text of one article. story: shared by its near-duplicates; companies: key to the words that name it in the text"""
 
     id: str
     story: str
@@ -49,20 +51,20 @@ class ArticleText(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LabelledText(msgspec.Struct, frozen=True, kw_only=True):
-    """A label beside the words that it is about."""
+    """A label with its article."""
 
     label: Label
     article: ArticleText
 
 
 class LabelTable:
-    """People's labels: one an article, task and company; who labels again replaces it."""
+    """Labels of people, one per article, task and company; a later one replaces it."""
 
     def __init__(self, client: ClickHouse) -> None:
         self._client = client
 
     def add(self, labels: Sequence[Label]) -> None:
-        """Store labels. Raises BadRecord for a label that no model could learn, before any is stored, and StoreError."""
+        """Store labels. Raises BadRecord for an invalid label, before any is stored, and StoreError."""
         for label in labels:
             check(label)
         self._client.insert(
@@ -80,10 +82,7 @@ class LabelTable:
         )
 
     def read(self, since: datetime | None = None) -> list[LabelledText]:
-        """Labels given at or after `since` with their articles, oldest first; those of articles that have left the store are left out.
-
-        Raises StoreError.
-        """
+        """Labels since then with their articles, oldest first; labels of deleted articles are left out. Raises StoreError."""
         rows = self._client.query(
             """
             SELECT id, task, company, labels, author, model, toUInt32(labelled_at) FROM labels FINAL
@@ -96,7 +95,7 @@ class LabelTable:
         return [LabelledText(label=label, article=texts[label.id]) for label in labels if label.id in texts]
 
     def of_article(self, article_id: str) -> list[Label]:
-        """What people said of one article, by task and company. Raises StoreError."""
+        """Labels of one article by task and company. Raises StoreError."""
         rows = self._client.query(
             """
             SELECT id, task, company, labels, author, model, toUInt32(labelled_at) FROM labels FINAL
@@ -130,7 +129,7 @@ class LabelTable:
         return [_label(row) for row in rows]
 
     def texts(self, ids: Sequence[str]) -> dict[str, ArticleText]:
-        """The words of those of `ids` that are stored. Raises StoreError."""
+        """Texts of those of `ids` that are stored. Raises StoreError."""
         found: dict[str, ArticleText] = {}
         for some in chunks(ids):
             rows = self._client.query(
@@ -141,7 +140,7 @@ class LabelTable:
         return found
 
     def sample(self, language: str, limit: int) -> list[ArticleText]:
-        """Up to `limit` stored articles of a language, spread evenly over all, the same ones each time. Raises StoreError."""
+        """A reproducible uniform sample of up to `limit` stored articles of a language. Raises StoreError."""
         rows = self._client.query(
             """
             SELECT DISTINCT id, cityHash64(id) FROM articles WHERE language = {language:String}
@@ -157,9 +156,9 @@ _COLUMNS = "id, story, title, text, language, genre, companies, surfaces"
 
 
 def check(label: Label) -> None:
-    """Raises BadRecord when a label says what its task cannot."""
+    """Raises BadRecord for a label that is not valid for its task."""
     if label.task not in get_args(Task):
-        raise BadRecord(f"task {label.task!r}: {', '.join(get_args(Task))} are known", stage="label")
+        raise BadRecord(f"task {label.task!r}: {', '.join(get_args(Task))} are valid", stage="label")
     unknown = [name for name in label.labels if name not in KNOWN[label.task]]
     if unknown:
         raise BadRecord(f"{label.task} {unknown[0]!r} is none of {', '.join(KNOWN[label.task])}", stage="label")

@@ -1,4 +1,4 @@
-"""SQL of mentions: one row per series that an article touched. Counts are of distinct stories, so that copies and replays add nothing."""
+"""SQL of mentions: one row per article and series. Counts are of distinct stories, so that copies and replays add nothing."""
 
 from __future__ import annotations
 
@@ -16,10 +16,7 @@ from storage.timestamps import from_epoch, new_version, split_by_months, to_epoc
 
 @dataclass(frozen=True, slots=True)
 class WindowCount:
-    """Distinct stories of one series in the half-open window [start, start + width_s).
-
-    negative, total: counts of distinct stories, negative <= total
-    """
+    """Numbers of distinct stories of one series in [start, start + width_s); negative <= total."""
 
     start: datetime
     width_s: int
@@ -28,7 +25,7 @@ class WindowCount:
 
 
 class SeriesTotal(NamedTuple):
-    """A series over a stretch of time: distinct stories, negative ones, distinct sources of the negative ones, mean tone."""
+    """A series over a time range: distinct stories, negative stories, distinct sources of negative stories, mean tone in [-1, 1]."""
 
     series: str
     stories: int
@@ -38,9 +35,12 @@ class SeriesTotal(NamedTuple):
 
 
 class MinuteCounts(NamedTuple):
-    """New stories by minute: starts of minutes with any, seconds since 1970, ascending; negative ones; all of them; their tones.
+    """New stories by minute, as columns of equal length.
 
-    tone: the sum over the minute's stories, in 1/10,000: whole numbers add up to the same in any order
+    Attributes:
+        minute: starts of the minutes with any story, seconds since 1970, ascending
+        negative, stories: numbers of negative and of all new stories
+        tone: sum of the tones in 1/10,000, as integers, whose sum does not depend on the order
     """
 
     minute: list[int]
@@ -50,16 +50,18 @@ class MinuteCounts(NamedTuple):
 
 
 class SourceStories(NamedTuple):
-    """Distinct negative stories of one source: those that it had first, and all that it told."""
+    """Distinct negative stories of one source: those it published first, and all."""
 
     first: int
     total: int
 
 
 class SeriesArticle(NamedTuple):
-    """An article of a series, a negative one unless all were asked for. It is the first of its story where id == story.
+    """An article of a series. It is the first of its story if id == story.
 
-    at: when it was published, seconds since 1970; p_negative: towards the series
+    Attributes:
+        at: publication time, seconds since 1970
+        p_negative: probability of a negative sentiment towards the series
     """
 
     at: int
@@ -70,7 +72,7 @@ class SeriesArticle(NamedTuple):
 
 
 class SentimentPoint(NamedTuple):
-    """Mean tone of a series' articles in [start, start + width), with distinct stories and negative ones."""
+    """Mean tone of a series' articles in one window, with numbers of distinct and of negative stories."""
 
     series: str
     start: datetime
@@ -80,7 +82,7 @@ class SentimentPoint(NamedTuple):
 
 
 class SentimentSeries(NamedTuple):
-    """The same of all windows in which one series had a story, in no order; start: seconds since 1970."""
+    """All windows in which a series had articles, as unordered columns. start: seconds since 1970"""
 
     series: str
     start: list[int]
@@ -89,18 +91,18 @@ class SentimentSeries(NamedTuple):
     negative: list[int]
 
     def points(self) -> list[SentimentPoint]:
-        """One for each window, in order of time."""
+        """The windows in order of time."""
         rows = sorted(zip(self.start, self.tone, self.stories, self.negative, strict=True))
         return [SentimentPoint(self.series, from_epoch(start), tone, stories, negative) for start, tone, stories, negative in rows]
 
     def __or__(self, other: SentimentSeries) -> SentimentSeries:
-        """With the windows of another line of the series, of another time."""
+        """Joined with windows of the same series of another time range."""
         start, tone = self.start + other.start, self.tone + other.tone
         return SentimentSeries(self.series, start, tone, self.stories + other.stories, self.negative + other.negative)
 
 
 def of_kinds(kinds: Sequence[str]) -> str:
-    """The SQL condition that a series is of one of these kinds, as ranges of the table's key. Raises ValueError for what is no name."""
+    """SQL condition that a series is of one of these kinds, as ranges of the sorting key. Raises ValueError for a malformed kind."""
     if not kinds or not all(kind.isalpha() and kind.isascii() for kind in kinds):
         message = f"kinds of series: {list(kinds)}"
         raise ValueError(message)
@@ -108,31 +110,31 @@ def of_kinds(kinds: Sequence[str]) -> str:
 
 
 def of_one(series: str) -> str:
-    """The SQL condition of one series, with `parameters_of` it; a source's articles are the market's."""
+    """SQL condition of one series, with the parameters of `parameters_of`. Articles of a source are selected from the market."""
     if kind_of(series) == SOURCE:
         return "series = {series:String} AND source = {source:String}"
     return "series = {series:String}"
 
 
 def parameters_of(series: str) -> dict[str, str]:
-    """The parameters of `of_one`."""
+    """Query parameters of `of_one`."""
     return {"series": MARKET, "source": key_of(series)} if kind_of(series) == SOURCE else {"series": series}
 
 
-def line_of(row: Sequence[Any]) -> SentimentSeries:
-    """The line of a row of its columns: a server may say whole numbers in quotes."""
+def sentiment_series_of(row: Sequence[Any]) -> SentimentSeries:
+    """A SentimentSeries from a row; 64-bit numbers may arrive as strings."""
     series, starts, tones, stories, negative = row
     return SentimentSeries(series, [*map(int, starts)], [*map(float, tones)], [*map(int, stories)], [*map(int, negative)])
 
 
 class MentionTable:
-    """Which series each article touched, and how."""
+    """Mentions of series in articles."""
 
     def __init__(self, client: ClickHouse) -> None:
         self._client = client
 
     def insert(self, scores: Sequence[Score]) -> None:
-        """Store each score's facts; the same ones again replace themselves. Raises StoreError."""
+        """Store one row for each series of each score; a row stored again replaces itself. Raises StoreError."""
         for some in split_by_months(scores, lambda score: score.published_at):
             self._insert(some)
 
@@ -154,13 +156,13 @@ class MentionTable:
             },
         )
         hours = sorted({to_epoch(score.published_at) // 3600 * 3600 for score in scores})
-        marks = [1 + secrets.randbits(32) for _ in hours]  # any number: a server that drops equal inserts must not drop these
-        self._client.insert("dirty_hours", {"hour": hours, "n": marks})  # what was summed up of these hours is out of date
+        marks = [1 + secrets.randbits(32) for _ in hours]  # random: a server that deduplicates equal inserts must keep these
+        self._client.insert("dirty_hours", {"hour": hours, "n": marks})  # the roll-ups of these hours are out of date
 
     def window_counts(self, series: str, since: datetime, until: datetime, width_s: int) -> list[WindowCount]:
-        """Stories per window of [since, until), oldest first, empty windows left out. Windows start at `since` + k * width_s.
+        """Numbers of distinct stories per window of [since, until), oldest first, without empty windows. Raises StoreError.
 
-        Counts distinct stories: delivery is at least once, and copies of a story are one. Raises StoreError.
+        Windows start at `since` + k * width_s.
         """
         rows = self._client.query(
             f"""
@@ -180,10 +182,9 @@ class MentionTable:
         return [WindowCount(from_epoch(origin + int(row[0]) * width_s), width_s, int(row[1]), int(row[2])) for row in rows]
 
     def minutes(self, series: Sequence[str] | None, since: datetime, until: datetime) -> dict[str, MinuteCounts]:
-        """New stories of each of `series` (None: of all that may ring) in [since, until); those without any are left out.
+        """New stories by minute of each of `series` (None: of all kinds of ALERTING) in [since, until). Raises StoreError.
 
-        A story is new where its first article touches the series: copies that follow add nothing, so counts may be added up.
-        Raises StoreError.
+        A story counts in the minute of its first article, so that counts of minutes may be added. Series without any are left out.
         """
         if series is not None and not series:
             return {}
@@ -210,7 +211,7 @@ class MentionTable:
         return found
 
     def negative_sources(self, series: str, since: datetime, until: datetime) -> dict[str, SourceStories]:
-        """What each source told of `series` in [since, until), negative articles only. Raises StoreError."""
+        """Negative stories of `series` in [since, until) by source. Raises StoreError."""
         rows = self._client.query(
             """
             SELECT source, uniqExactIf(story, id = story), uniqExact(story) FROM mentions FINAL
@@ -225,7 +226,7 @@ class MentionTable:
         return {row[0]: SourceStories(int(row[1]), int(row[2])) for row in rows}
 
     def articles_of(self, series: str, since: datetime, until: datetime, limit: int, *, every: bool = False) -> list[SeriesArticle]:
-        """The negative articles of `series` (every: all of them) in [since, until), most negative first. Raises StoreError."""
+        """The negative articles (every: all articles) of `series` in [since, until), most negative first. Raises StoreError."""
         rows = self._client.query(
             """
             SELECT toUInt32(published_at), id, story, source, p_negative FROM mentions FINAL
@@ -242,7 +243,7 @@ class MentionTable:
         return [SeriesArticle(*row) for row in rows]
 
     def source_count(self, series: str, since: datetime, until: datetime, *, negative: bool) -> int:
-        """Distinct sources of what was told of `series` in [since, until), perhaps of negative articles only. Raises StoreError."""
+        """Number of distinct sources of (negative: negative) articles of `series` in [since, until). Raises StoreError."""
         rows = self._client.query(
             """
             SELECT uniqExact(source) FROM mentions FINAL
@@ -257,7 +258,7 @@ class MentionTable:
         return int(rows[0][0])
 
     def negative_articles(self, since: datetime, until: datetime, kinds: Sequence[str] = ALERTING) -> dict[str, list[SeriesArticle]]:
-        """Every negative article of [since, until) by series, oldest first. Raises StoreError."""
+        """All negative articles of [since, until) by series, oldest first. Raises StoreError."""
         rows = self._client.query(
             f"""
             SELECT series, toUInt32(published_at), id, story, source, p_negative FROM mentions FINAL
@@ -274,7 +275,7 @@ class MentionTable:
         return found
 
     def sources(self, since: datetime, until: datetime) -> int:
-        """Distinct sources of anything in [since, until). Raises StoreError."""
+        """Number of distinct sources in [since, until). Raises StoreError."""
         rows = self._client.query(
             """
             SELECT uniqExact(source) FROM mentions
@@ -288,7 +289,7 @@ class MentionTable:
         return int(rows[0][0])
 
     def first_seen(self, series: Sequence[str]) -> dict[str, datetime]:
-        """When the first article of each series was published; series without any are left out. Raises StoreError."""
+        """Publication time of the first article of each series; series without any are left out. Raises StoreError."""
         if not series:
             return {}
         rows = self._client.query(
@@ -298,7 +299,7 @@ class MentionTable:
         return {row[0]: from_epoch(row[1]) for row in rows}
 
     def series_count(self, since: datetime, until: datetime) -> int:
-        """Distinct series touched in [since, until). Raises StoreError."""
+        """Number of distinct series in [since, until). Raises StoreError."""
         rows = self._client.query(
             """
             SELECT uniqExact(series) FROM mentions
@@ -309,8 +310,8 @@ class MentionTable:
         )
         return int(rows[0][0])
 
-    def touched(self, since: datetime, until: datetime, kinds: Sequence[str] = ALERTING) -> list[SeriesTotal]:
-        """Every series of these kinds touched in [since, until), the one with most negative stories first. Raises StoreError."""
+    def totals(self, since: datetime, until: datetime, kinds: Sequence[str] = ALERTING) -> list[SeriesTotal]:
+        """All series of these kinds in [since, until), the one with most negative stories first. Raises StoreError."""
         rows = self._client.query(
             f"""
             SELECT series, uniqExact(story) AS stories, uniqExactIf(story, negative = 1) AS negatives,
@@ -326,7 +327,7 @@ class MentionTable:
         return [SeriesTotal(row[0], int(row[1]), int(row[2]), int(row[3]), float(row[4])) for row in rows]
 
     def negative(self, since: datetime, width_s: int, kinds: Sequence[str] = ALERTING) -> dict[str, list[datetime]]:
-        """Series of these kinds to the moments of negative stories since then, the last in each stretch of width_s. Raises StoreError."""
+        """Series of these kinds to the times of negative stories since then, the last one per window of width_s. Raises StoreError."""
         rows = self._client.query(
             f"""
             SELECT series, toUInt32(max(published_at)) AS last
@@ -343,22 +344,22 @@ class MentionTable:
         return found
 
     def sentiment(self, series: Sequence[str], since: datetime, until: datetime, width_s: int) -> list[SentimentPoint]:
-        """Mood of each of `series` per window of width_s over [since, until), by series, then time; windows start at k * width_s.
+        """Sentiment of each of `series` per window of [since, until), by series and time. Raises StoreError.
 
-        Raises StoreError.
+        Windows start at k * width_s.
         """
         return [point for line in self.lines(series, since, until, width_s) for point in line.points()]
 
     def lines(self, series: Sequence[str], since: datetime, until: datetime, width_s: int) -> list[SentimentSeries]:
-        """The same in columns, by series: thousands of windows come several times as fast. Raises StoreError."""
+        """As `sentiment`, in columns by series, which is several times as fast for thousands of windows. Raises StoreError."""
         if not series:
             return []
         rows = self._client.query(
             """
-            SELECT series, groupArray(start), groupArray(mean), groupArray(told), groupArray(bad)
+            SELECT series, groupArray(start), groupArray(mean), groupArray(stories), groupArray(negatives)
             FROM (
                 SELECT series, toUInt32(intDiv(toUInt32(published_at), {width:UInt32}) * {width:UInt32}) AS start, avg(tone) AS mean,
-                       uniqExact(story) AS told, uniqExactIf(story, negative = 1) AS bad
+                       uniqExact(story) AS stories, uniqExactIf(story, negative = 1) AS negatives
                 FROM mentions FINAL
                 WHERE series IN {series:Array(String)}
                   AND published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
@@ -371,4 +372,4 @@ class MentionTable:
             until=to_epoch(until),
             width=width_s,
         )
-        return [line_of(row) for row in rows]
+        return [sentiment_series_of(row) for row in rows]

@@ -1,4 +1,4 @@
-"""SQL of peaks: how much each series surprised, hour by hour, where that was more than a little. The bar of alerts is learned from them."""
+"""SQL of peaks: the highest surprise of each series per hour, from which the alert threshold is estimated."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from storage.timestamps import from_epoch, to_epoch
 
 
 class PeakRow(NamedTuple):
-    """The strongest moment of a series in one hour. end, width_s: of its window; surprise: -log10 of its odds."""
+    """The window of a series with the highest surprise in one hour. surprise: -log10 p"""
 
     series: str
     end: datetime
@@ -20,13 +20,13 @@ class PeakRow(NamedTuple):
 
 
 class PeakTable:
-    """How much the past surprised, by rule."""
+    """Peaks of surprise by rule."""
 
     def __init__(self, client: ClickHouse) -> None:
         self._client = client
 
-    def note(self, rule: str, peaks: Sequence[PeakRow]) -> None:
-        """Store peaks; of one series and hour the greatest stays, whoever noted it and in whatever order. Raises StoreError."""
+    def insert(self, rule: str, peaks: Sequence[PeakRow]) -> None:
+        """Store peaks; of one series and hour the highest is kept, in any order of writing. Raises StoreError."""
         self._client.insert(
             "peaks",
             {
@@ -41,7 +41,7 @@ class PeakTable:
         )
 
     def since(self, rule: str, since: datetime) -> list[PeakRow]:
-        """The peaks of windows that ended since then, oldest first. Raises StoreError."""
+        """Peaks of windows that ended since then, oldest first. Raises StoreError."""
         rows = self._client.query(
             """
             SELECT series, toUInt32(ended), width_s, surprise FROM peaks FINAL
@@ -53,9 +53,9 @@ class PeakTable:
         return [PeakRow(row[0], from_epoch(row[1]), int(row[2]), float(row[3])) for row in rows]
 
     def began(self, rule: str, now: datetime) -> datetime:
-        """Since when somebody notes the peaks of this rule: from `now` on, if nobody has. Raises StoreError."""
+        """Since when peaks of this rule are recorded; begins the record at `now` if there is none. Raises StoreError."""
         rows = self._client.query("SELECT count(), toUInt32(min(ended)) FROM peaks WHERE rule = {rule:String}", rule=rule)
         if int(rows[0][0]):
             return from_epoch(rows[0][1])
-        self.note(rule, [PeakRow("", now, 0, 0.0)])
+        self.insert(rule, [PeakRow("", now, 0, 0.0)])
         return from_epoch(to_epoch(now))

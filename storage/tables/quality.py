@@ -1,4 +1,4 @@
-"""SQL of how the model does: what it says by day, which version says it, and what people said of that."""
+"""SQL of model monitoring: predictions by day, versions in use, and predictions with labels of people."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from storage.timestamps import from_epoch, to_epoch
 
 DAY_S = 86_400
 SIDE_BY_SIDE = 4
-"""Stretches of time that are read at once."""
+"""Number of parts of the time range that are read in parallel."""
 
 
 class DailyPredictions(NamedTuple):
-    """What was said of the articles of a language that were published on a day (UTC): how many, by likeliest sentiment.
+    """Predictions for the articles of one language and day (UTC), counted by the likeliest sentiment.
 
-    confidence: the sum of the probabilities of what was said
+    Attributes:
+        confidence: sum of the probabilities of the likeliest sentiments
     """
 
     day: datetime
@@ -32,12 +33,12 @@ class DailyPredictions(NamedTuple):
 
     @property
     def neutral(self) -> int:
-        """The rest."""
+        """Number of neutral articles."""
         return self.articles - self.negative - self.positive
 
 
 class ModelUse(NamedTuple):
-    """A version that scored articles: how many, and when it scored the last one."""
+    """A model version with the number of articles it scored and the time of the last one."""
 
     model: str
     articles: int
@@ -45,9 +46,11 @@ class ModelUse(NamedTuple):
 
 
 class LabelledPrediction(NamedTuple):
-    """What a person said of an article beside what the model that they had looked at had said.
+    """A label of a person with the prediction that the person saw.
 
-    said: p_negative, p_neutral, p_positive towards what the label is about; topics, risks: those that the model saw
+    Attributes:
+        predicted: p_negative, p_neutral, p_positive towards the subject of the label
+        topics, risks: predicted topics and risk events
     """
 
     task: str
@@ -60,16 +63,15 @@ class LabelledPrediction(NamedTuple):
 
 
 class QualityQueries:
-    """Figures about the model."""
+    """Figures of model monitoring."""
 
     def __init__(self, client: ClickHouse) -> None:
         self._client = client
 
     def days(self, since: datetime, until: datetime) -> list[DailyPredictions]:
-        """What was said of the articles published in [since, until), by day and language. Raises StoreError.
+        """Predictions for the articles published in [since, until) by day and language. Raises StoreError.
 
-        It reads one row an article, of the market's mentions alone. What is FINAL is read by one core, so stretches of the time are
-        read side by side.
+        Reads one row per article from the mentions of the market. FINAL uses one core, so parts of the time range are read in parallel.
         """
         first, last = to_epoch(since), to_epoch(until)
         edges = {f"at{n}": first + (last - first) * n // SIDE_BY_SIDE for n in range(SIDE_BY_SIDE + 1)}
@@ -95,7 +97,7 @@ class QualityQueries:
         return [DailyPredictions(from_epoch(int(row[0])), row[1], int(row[2]), int(row[3]), int(row[4]), float(row[5])) for row in rows]
 
     def model_uses(self, since: datetime) -> list[ModelUse]:
-        """The versions that scored what was published since then, the one that scored last first. Raises StoreError."""
+        """Model versions that scored articles published since then, the latest first. Raises StoreError."""
         rows = self._client.query(
             """
             SELECT model, uniqExact(id), toUInt32(max(scored_at)) AS last FROM articles
@@ -106,9 +108,9 @@ class QualityQueries:
         return [ModelUse(row[0], int(row[1]), from_epoch(int(row[2]))) for row in rows]
 
     def labelled_predictions(self, limit: int) -> list[LabelledPrediction]:
-        """The newest labels of people, at most `limit`, beside what the model that they looked at had said; newest first.
+        """The newest labels of people with the predictions that they saw, newest first. Raises StoreError.
 
-        Labels of articles or scores that have left the store are left out. Raises StoreError.
+        Labels whose article or score is not stored any more are left out.
         """
         labels = self._client.query(
             """
@@ -125,7 +127,7 @@ class QualityQueries:
         return [each for each in found if each is not None]
 
     def _scores(self, ids: Sequence[str]) -> list[tuple[Any, ...]]:
-        """All scores of these articles, found by their time: ids alone would have every article read."""
+        """All scores of these articles, selected by publication time too, or every article would be read."""
         times = self._client.query("SELECT DISTINCT toUInt32(published_at) FROM article_keys WHERE id IN {ids:Array(String)}", ids=ids)
         if not times:
             return []
@@ -145,14 +147,14 @@ class QualityQueries:
 
 
 def _labelled_prediction(label: Sequence[Any], score: Sequence[Any] | None) -> LabelledPrediction | None:
-    """The two beside each other; None: the score is gone, or does not name the company."""
+    """A label with its prediction; None if there is no score, or it does not name the company."""
     if score is None:
         return None
     _, task, company, labels, model = label
-    said = (float(score[3]), float(score[4]), float(score[5]))
+    predicted = (float(score[3]), float(score[4]), float(score[5]))
     if company:
         towards = {key: (float(bad), float(flat), float(good)) for key, bad, flat, good in zip(*score[6:10], strict=True)}
         if company not in towards:
             return None
-        said = towards[company]
-    return LabelledPrediction(task, tuple(labels), model, score[2], said, tuple(score[10]), tuple(score[11]))
+        predicted = towards[company]
+    return LabelledPrediction(task, tuple(labels), model, score[2], predicted, tuple(score[10]), tuple(score[11]))

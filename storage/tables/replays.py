@@ -1,4 +1,4 @@
-"""SQL of what people want delivered once more. A request is done when another attempt was made: the log of deliveries says so."""
+"""SQL of replay requests for deliveries. A request is done once the delivery log has a later attempt."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from storage.timestamps import from_us, new_version, to_us
 
 
 class Replay(NamedTuple):
-    """Somebody wants an alert, or a group's subject, sent to an endpoint once more.
+    """A request to deliver an alert or a group to an endpoint again.
 
-    after: the last attempt that they knew of, 0 for none: the next one is what they ask for
+    Attributes:
+        after: number of the last attempt, 0 for none; the request is for the next one
     """
 
     alert_id: str
@@ -24,13 +25,13 @@ class Replay(NamedTuple):
 
 
 class ReplayTable:
-    """What was asked for. Rows are only added, and the same request again replaces itself."""
+    """Replay requests. Rows are only added; a request stored again replaces itself."""
 
     def __init__(self, client: ClickHouse) -> None:
         self._client = client
 
-    def ask(self, replays: Sequence[Replay]) -> None:
-        """Keep requests for whoever delivers. Raises StoreError."""
+    def insert(self, replays: Sequence[Replay]) -> None:
+        """Store requests for the worker. Raises StoreError."""
         self._client.insert(
             "delivery_replays",
             {
@@ -44,7 +45,7 @@ class ReplayTable:
         )
 
     def since(self, at: datetime) -> list[Replay]:
-        """Those that were made since then, done or not, the oldest first. Raises StoreError."""
+        """Requests since then, done or not, oldest first. Raises StoreError."""
         rows = self._client.query(
             """
             SELECT alert_id, endpoint, after, at_us, actor FROM delivery_replays FINAL
@@ -55,5 +56,5 @@ class ReplayTable:
         return [Replay(row[0], row[1], int(row[2]), from_us(row[3]), row[4]) for row in rows]
 
     def version(self) -> int:
-        """Grows with each request: who has seen this one has seen them all. Raises StoreError."""
+        """A number that grows with each request, to detect new ones. Raises StoreError."""
         return int(self._client.query("SELECT max(version) FROM delivery_replays")[0][0])

@@ -1,4 +1,4 @@
-"""SQL of saved views: addresses of the dashboard that somebody keeps under a name, alone or for the team."""
+"""SQL of saved views: named addresses of dashboard pages, private or for the team."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SINCE_1970 = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class SavedView(msgspec.Struct, frozen=True, kw_only=True):
-    """An address under a name. team: whether everybody sees it, not its owner alone; at: when it was saved, aware UTC"""
+    """A named address. team: whether all users see it, not only the owner; at: when it was saved, aware UTC"""
 
     owner: str
     name: str
@@ -25,18 +25,18 @@ class SavedView(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def id(self) -> str:
-        """The same for the same name of the same owner, for the team or alone: saved again, it is replaced."""
+        """Hash of owner, name and team: a view that is saved again replaces itself."""
         return sha("view", self.owner, self.name, str(int(self.team)))
 
 
 class SavedViewTable:
-    """The views that are kept; one that was dropped leaves a row that says so."""
+    """Saved views. A deleted view keeps its row."""
 
     def __init__(self, client: ClickHouse) -> None:
         self._client = client
 
-    def put(self, views: Sequence[SavedView], *, gone: bool = False) -> None:
-        """Keep views, in place of those of the same id; gone: drop them. Raises StoreError."""
+    def put(self, views: Sequence[SavedView], *, deleted: bool = False) -> None:
+        """Store views, replacing those of the same id. deleted: delete them instead. Raises StoreError."""
         self._client.insert(
             "saved_views",
             {
@@ -46,13 +46,13 @@ class SavedViewTable:
                 "address": [view.address for view in views],
                 "team": [int(view.team) for view in views],
                 "at_us": [(view.at - _SINCE_1970) // timedelta(microseconds=1) for view in views],
-                "gone": [int(gone)] * len(views),
+                "gone": [int(deleted)] * len(views),
                 "version": [new_version()] * len(views),
             },
         )
 
     def all(self) -> list[SavedView]:
-        """Every view that is kept, by name. Raises StoreError."""
+        """All views, by name. Raises StoreError."""
         rows = self._client.query(
             "SELECT owner, name, address, team, at_us FROM saved_views FINAL WHERE gone = 0 ORDER BY lower(name), name, owner, team"
         )

@@ -1,4 +1,4 @@
-"""SQL of finding articles: by words and facts, newest first, and of all that is kept of one."""
+"""SQL of the article search, and of all stored versions of an article."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ import msgspec
 from core.chunks import chunks
 from storage.clickhouse import ClickHouse, Value
 from storage.search_terms import search_patterns
-from storage.tables.articles import FIRST_LOOK, ArticleRow, article_of
+from storage.tables.articles import FIRST_SEARCH, ArticleRow, article_of
 from storage.timestamps import from_epoch, to_epoch
 
-"""Ids in one query: ClickHouse reads at most 256 kB of SQL, and old servers get the values in the text."""
 LEAD_CHARS = 300
-"""So much of a text comes with an article that was found."""
+"""Maximum length of the text of a found article, characters."""
 BUDGET_S = 3.0
-"""A search that took longer says how far back it looked, and does not look further."""
+"""A search stops after so long and reports how far back it reached, seconds."""
 MAX_S = 10
-"""No query of a search runs longer than that."""
+"""Maximum execution time of one query, seconds."""
 
 
 class Criteria(msgspec.Struct, frozen=True, kw_only=True):
-    """What an article must be; "" means anything.
+    """Filters of a search; "" matches anything.
 
-    words: as storage.search_terms reads them; company: its key, or the words that name it in the text
-    sentiment: the likeliest one
+    Attributes:
+        words: a query of storage.search_terms
+        company: key of a company, or its name in the text
+        sentiment: the likeliest sentiment
     """
 
     words: str = ""
@@ -41,17 +42,18 @@ class Criteria(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SearchCursor(NamedTuple):
-    """The last article of a page: what follows was published before `at` (epoch seconds), or then and has a greater id."""
+    """The last article of a page. Later pages have articles published before `at` (seconds since 1970), or at it with a higher id."""
 
     at: int
     id: str
 
 
 class SearchPage(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of articles, newest first; of their texts the first LEAD_CHARS.
+    """A page of search results, newest first, with texts cut to LEAD_CHARS.
 
-    then: where the next page begins; None: there is no more
-    reached: how far back the search looked where its time was up; None: all the way
+    Attributes:
+        then: cursor of the next page; None: this is the last page
+        reached: how far back the search went before it ran out of time; None: it is complete
     """
 
     articles: list[ArticleRow]
@@ -60,7 +62,7 @@ class SearchPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ArticleVersion(msgspec.Struct, frozen=True, kw_only=True):
-    """An article as one model read it. surfaces: key of a company to the words that name it"""
+    """An article with the score of one model. surfaces: company key to the words that name it"""
 
     url: str
     title: str
@@ -80,7 +82,7 @@ _SENTIMENTS = {
     "positive": "NOT (p_negative > p_neutral AND p_negative > p_positive) AND p_positive > p_neutral",
     "neutral": "NOT (p_negative > p_neutral AND p_negative > p_positive) AND p_positive <= p_neutral",
 }
-"""As dashboard.figures.palette tells them."""
+"""The same rule as in dashboard.figures.palette."""
 
 _PLAIN = {
     "language": "language = {language:String}",
@@ -92,9 +94,9 @@ _PLAIN = {
 
 
 def narrowed(criteria: Criteria) -> tuple[str, dict[str, Value]]:
-    """The SQL condition, cheap to tell, of what may have the words of some criteria, and its values.
+    """A cheap SQL condition that all matches of the criteria fulfil, and its parameters.
 
-    One word is looked for without a pattern, which takes a fifth of the time; most articles do not have it, and are done with.
+    It looks for one word without a regular expression, which takes a fifth of the time and rejects most articles.
     """
     part = search_patterns(criteria.words).part
     if not part:
@@ -104,7 +106,7 @@ def narrowed(criteria: Criteria) -> tuple[str, dict[str, Value]]:
 
 
 def conditions(criteria: Criteria) -> tuple[str, dict[str, Value]]:
-    """The SQL condition of some criteria, and its values."""
+    """The SQL condition of the criteria, and its parameters."""
     parts = [sql for name, sql in _PLAIN.items() if getattr(criteria, name)]
     values: dict[str, Value] = {name: getattr(criteria, name) for name in _PLAIN if getattr(criteria, name)}
     if criteria.sentiment:
@@ -119,7 +121,7 @@ def conditions(criteria: Criteria) -> tuple[str, dict[str, Value]]:
 
 
 class ArticleSearch:
-    """Finds articles."""
+    """Search of articles."""
 
     def __init__(self, client: ClickHouse) -> None:
         self._client = client
@@ -134,12 +136,12 @@ class ArticleSearch:
         before: SearchCursor | None = None,
         budget_s: float = BUDGET_S,
     ) -> SearchPage:
-        """Up to `limit` articles of [since, until) that fit, newest first, from `before` on. Raises StoreError.
+        """Up to `limit` matching articles of [since, until), newest first. Raises StoreError.
 
-        Looks into the last hour, then eight times as far back, and so on, while there is time: most searches find a page soon.
+        Searches the last hour, then eight times as far back, and so on until the time budget is spent. before: cursor of the page
         """
         end = min(until, from_epoch(before.at + 1)) if before is not None and 0 <= before.at < 2**32 - 1 else until
-        span, began = FIRST_LOOK, time.monotonic()
+        span, began = FIRST_SEARCH, time.monotonic()
         known: dict[str, int] = {}  # by id: an article may have been published at two times, and the later one counts
         start = end
         while True:
@@ -180,7 +182,7 @@ class ArticleSearch:
         return [(int(row[0]), str(row[1])) for row in rows]
 
     def _fetch(self, criteria: Criteria, found: Sequence[tuple[int, str]]) -> list[ArticleRow]:
-        """The articles, in order; without those whose latest version does not fit any more."""
+        """The articles, in order, without those whose latest version does not match."""
         fits, values = conditions(criteria)
         articles: dict[str, ArticleRow] = {}
         for some in chunks(found):
@@ -202,7 +204,7 @@ class ArticleSearch:
         return [articles[ident] for _, ident in found if ident in articles]
 
     def versions(self, article_id: str, published_at: datetime, limit: int = 20) -> list[ArticleVersion]:
-        """The article as each model read it last, the latest first. Raises StoreError."""
+        """The latest version of the article by each model, newest first. Raises StoreError."""
         rows = self._client.query(
             """
             SELECT url, title, text, toUInt32(fetched_at), flags, companies, surfaces, p_negative, p_neutral, p_positive, model,

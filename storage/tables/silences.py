@@ -1,4 +1,4 @@
-"""SQL of silences. None is ever deleted, nor changed: that one was ended before its time is a row of its own."""
+"""SQL of silences. Rows are neither deleted nor changed: an early end is a row of its own."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from storage.timestamps import from_epoch, new_version, to_epoch
 
 
 class SilenceTable:
-    """What people do not want to hear of, and who ended it."""
+    """Silences and their early ends."""
 
     def __init__(self, client: ClickHouse) -> None:
         self._client = client
 
     def add(self, silences: Sequence[Silence]) -> None:
-        """Keep silences; the same ones again replace themselves. Raises StoreError."""
+        """Store silences; one stored again replaces itself. Raises StoreError."""
         self._client.insert(
             "silences",
             {
@@ -36,7 +36,7 @@ class SilenceTable:
         )
 
     def end(self, silence_ids: Sequence[str], at: datetime, actor: str) -> None:
-        """Note that these end at `at`. Where several did so, the earliest counts. Raises StoreError."""
+        """End silences at `at`. Of several ends the earliest counts. Raises StoreError."""
         self._client.insert(
             "silence_ends",
             {
@@ -48,11 +48,11 @@ class SilenceTable:
         )
 
     def all(self, since: datetime | None = None) -> list[Silence]:
-        """Those that were to end after `since`, all without it; the newest first. Raises StoreError."""
+        """Silences with a planned end after `since` (None: all), newest first. Raises StoreError."""
         return self._read("ends_at > toDateTime({since:UInt32})", since=to_epoch(since) if since else 0)
 
     def find(self, prefix: str, limit: int = 10) -> list[Silence]:
-        """Those whose id begins so. Raises StoreError."""
+        """Silences whose id has this prefix. Raises StoreError."""
         return self._read("substring(id, 1, length({prefix:String})) = {prefix:String}", f"LIMIT {int(limit)}", prefix=prefix)
 
     def _read(self, where: str, limit: str = "", **values: str | int) -> list[Silence]:
@@ -83,7 +83,7 @@ class SilenceTable:
         ]
 
     def _ends(self, ids: Sequence[str]) -> dict[str, tuple[datetime, str]]:
-        """When and by whom these were ended first."""
+        """The earliest early end of each silence, and by whom."""
         if not ids:
             return {}
         rows = self._client.query(

@@ -1,4 +1,4 @@
-"""SQL of what a series is about: its stories with their copies, the companies named with it, and what is talked about at all."""
+"""SQL of stories: near-duplicate articles of a series, co-mentioned companies, and the busiest series and sources."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from storage.timestamps import from_epoch, to_epoch
 
 Side = Literal["negative", "positive"]
 _SIDES: dict[Side, str] = {"negative": "negative = 1", "positive": "negative = 0 AND tone + p_negative >= 0.5"}
-"""Positive as negative is counted: likelier than the two others together."""
+"""Positive is counted like negative: at least as likely as the two others together."""
 COPIES_WITHIN = timedelta(days=7)
-"""Copies of a story are looked for so long before and after."""
+"""Maximum time between two near-duplicates of a story."""
 
 
 class StoryCoverage(NamedTuple):
-    """Near-duplicates of one story: articles, distinct sources, the first's id, and when first and last were published."""
+    """A story: numbers of articles and distinct sources, id of the first article, and first and last publication."""
 
     story: str
     articles: int
@@ -30,20 +30,20 @@ class StoryCoverage(NamedTuple):
 
 
 class CompanyProfile(NamedTuple):
-    """A company as the news names it: the words that named it last, and its sector, each "" where nobody says."""
+    """The latest name of a company in the news, and its sector; each "" if unknown."""
 
     name: str
     sector: str
 
 
 class StoryQueries:
-    """What lies behind the counts of a series."""
+    """Queries of stories."""
 
     def __init__(self, client: ClickHouse) -> None:
         self._client = client
 
     def of_series(self, series: str, side: Side, since: datetime, until: datetime, limit: int = 20) -> list[StoryCoverage]:
-        """Stories of [since, until) that are bad, or good, news for `series`, those that most sources tell first. Raises StoreError."""
+        """Negative or positive stories of `series` in [since, until), those with most sources first. Raises StoreError."""
         rows = self._client.query(
             f"""
             SELECT story, count(), uniqExact(source) AS sources, argMin(id, (published_at, id)), toUInt32(min(published_at)),
@@ -61,7 +61,7 @@ class StoryQueries:
         return [StoryCoverage(row[0], int(row[1]), int(row[2]), row[3], from_epoch(row[4]), from_epoch(row[5])) for row in rows]
 
     def copies(self, story: str, around: datetime, limit: int = 50) -> list[str]:
-        """Ids of the articles that tell `story`, published near `around`, oldest first. Raises StoreError."""
+        """Ids of the articles of `story` published within COPIES_WITHIN of `around`, oldest first. Raises StoreError."""
         rows = self._client.query(
             """
             SELECT id FROM mentions FINAL
@@ -78,7 +78,7 @@ class StoryQueries:
         return [str(row[0]) for row in rows]
 
     def total(self, series: str, since: datetime, until: datetime) -> SeriesTotal | None:
-        """A series over [since, until), each story once; None: it was not touched. Raises StoreError."""
+        """Totals of a series over [since, until), each story once; None without articles. Raises StoreError."""
         rows = self._client.query(
             """
             SELECT count(), uniqExact(story), uniqExactIf(story, negative = 1), uniqExactIf(source, negative = 1), avg(tone)
@@ -94,10 +94,10 @@ class StoryQueries:
             return None
         return SeriesTotal(series, int(rows[0][1]), int(rows[0][2]), int(rows[0][3]), float(rows[0][4]))
 
-    def beside(self, series: str, since: datetime, until: datetime, limit: int = 12) -> list[SeriesTotal]:
-        """The companies named in articles of `series`, the one in most stories first; without sources and tone. Raises StoreError.
+    def co_mentioned(self, series: str, since: datetime, until: datetime, limit: int = 12) -> list[SeriesTotal]:
+        """Companies co-mentioned in articles of `series`, the one in most stories first; without sources and tone. Raises StoreError.
 
-        PREWHERE: columns of the key alone tell which rows count, so that only those are read whole and replaced by their newest.
+        PREWHERE filters by columns of the sorting key, so that only matching rows are read and merged by FINAL.
         """
         rows = self._client.query(
             f"""
@@ -134,7 +134,7 @@ class StoryQueries:
         return [SeriesTotal(row[0], int(row[1]), int(row[2]), 0, 0.0) for row in rows]
 
     def sources(self, since: datetime, until: datetime, limit: int) -> list[str]:
-        """The sources of [since, until), the one with most articles first. Raises StoreError."""
+        """Sources in [since, until), the one with most articles first. Raises StoreError."""
         rows = self._client.query(
             """
             SELECT source, count() AS n FROM mentions
@@ -149,11 +149,8 @@ class StoryQueries:
         )
         return [str(row[0]) for row in rows]
 
-    def about(self, companies: Sequence[str], since: datetime, until: datetime) -> dict[str, CompanyProfile]:
-        """What the last article of [since, until) about each of `companies` calls it, and its sector; those without one are left out.
-
-        Raises StoreError.
-        """
+    def company_profiles(self, companies: Sequence[str], since: datetime, until: datetime) -> dict[str, CompanyProfile]:
+        """Name and sector of `companies` in their last article of [since, until); companies without one are left out. Raises StoreError."""
         if not companies:
             return {}
         last = self._client.query(

@@ -1,4 +1,4 @@
-"""SQL of the API's tokens. None is ever deleted, nor changed: that one was revoked is a row of its own."""
+"""SQL of API tokens. Rows are neither deleted nor changed: a revocation is a row of its own."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from storage.timestamps import from_epoch, new_version, to_epoch
 
 
 class TokenTable:
-    """Who may use the API, and who ended that."""
+    """API tokens and their revocations."""
 
     def __init__(self, client: ClickHouse) -> None:
         self._client = client
 
     def add(self, tokens: Sequence[Token]) -> None:
-        """Keep tokens; the same ones again replace themselves. Raises StoreError."""
+        """Store tokens; one stored again replaces itself. Raises StoreError."""
         self._client.insert(
             "api_tokens",
             {
@@ -33,7 +33,7 @@ class TokenTable:
         )
 
     def revoke(self, token_ids: Sequence[str], at: datetime, actor: str) -> None:
-        """Note that these open nothing from `at` on. Where several did so, the earliest counts. Raises StoreError."""
+        """Revoke tokens from `at` on. Of several revocations the earliest counts. Raises StoreError."""
         self._client.insert(
             "api_token_ends",
             {
@@ -45,11 +45,11 @@ class TokenTable:
         )
 
     def used(self, token_id: str, at: datetime) -> None:
-        """Note that it was used; an earlier time changes nothing. Raises StoreError."""
+        """Store the time of use; an earlier time has no effect. Raises StoreError."""
         self._client.insert("api_token_uses", {"id": [token_id], "at": [to_epoch(at)]})
 
     def all(self) -> list[Token]:
-        """All that there ever were, the newest first. Raises StoreError."""
+        """All tokens, revoked ones included, newest first. Raises StoreError."""
         rows = self._client.query(
             """
             SELECT id, digest, name, scopes, author, toUInt32(created_at), toUInt32(expires_at) FROM api_tokens FINAL

@@ -20,7 +20,7 @@ from core import metrics
 from core.errors import SettingsError
 from core.records import Alert
 from core.settings import Webhook
-from net.address_policy import Refused, Resolve, addresses, vetted
+from net.address_policy import ForbiddenAddress, Resolve, permitted_address, resolve
 from net.deadline import BoundedBackend, Deadline
 from net.retry_after import retry_after_s
 from storage.store import Delivery
@@ -110,7 +110,7 @@ class Webhooks:
         *,
         link_base: str = "",
         timeout_s: float = 15.0,
-        resolve: Resolve = addresses,
+        resolve: Resolve = resolve,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """Builds the endpoints.
@@ -196,12 +196,12 @@ class Webhooks:
     def _send_message(self, endpoint: Endpoint, message: Message, ident: str, timestamp: int, deadline: Deadline) -> SendResult:
         """Sends one message. Never raises: an error is part of the result."""
         try:
-            address = vetted(endpoint.host, endpoint.port, allow_private=endpoint.allow_private, resolve=self._resolve)
+            address = permitted_address(endpoint.host, endpoint.port, allow_private=endpoint.allow_private, resolve=self._resolve)
             if endpoint.format.transport == "smtp":
                 return smtp.send_mail(endpoint, address, message.body, deadline)
             with deadline:  # httpx limits each read only: a slow trickle of headers would block the next alerts forever
                 return self._post(endpoint, address, message, ident, timestamp)
-        except Refused as error:
+        except ForbiddenAddress as error:
             return SendResult(0, f"{NOT_SENT}{error}")
         except (httpx.TimeoutException, TimeoutError):
             return SendResult(0, TIMED_OUT)

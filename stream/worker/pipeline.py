@@ -4,7 +4,7 @@
                                                        (clock) ─▶ check_outages ─┘
 
 Delivery is at least once, so each step may receive anything twice, in other batches, after a crash at any point. Therefore stored rows
-replace themselves, the keys of articles (`store.articles.remember`) are written last, and what is known already is not processed again
+replace themselves, the keys of articles (`store.articles.insert_keys`) are written last, and what is known already is not processed again
 but is passed on again. State in memory only saves work; a restart does not need it.
 """
 
@@ -253,7 +253,7 @@ class Pipeline:
         stored, rejected = self._store_scored(self._matcher.add_watchlists(scored))
         dead += [dead_letter(batch.messages[item.article.id], "store", str(error), now) for item, error in rejected]
         self._dead_letters.write(dead, batch.topic, batch.message_count)
-        self._store.articles.remember(stored)
+        self._store.articles.insert_keys(stored)
         _observe("store", began)
 
         self._count(stored, len(repeated), known, now)
@@ -263,7 +263,7 @@ class Pipeline:
     def _known(self, ids: Sequence[str]) -> dict[str, ArticleKey]:
         found: dict[str, ArticleKey] = {}
         for some in chunks(ids):
-            found |= self._store.articles.known(some)
+            found |= self._store.articles.keys(some)
         return found
 
     def _stories(self, articles: Sequence[Article], known: dict[str, ArticleKey]) -> dict[str, str]:

@@ -214,7 +214,7 @@ def fill(store: Store, settings: Settings, now: datetime, password: str, names: 
         part = rows[start : start + 2_000]
         store.articles.insert(part)
         store.mentions.insert([row.score for row in part])
-        store.articles.remember(part)
+        store.articles.insert_keys(part)
     _store_when_scored(store)
     alerts = detect(store, settings, now)
     operate(store, now, names)

@@ -239,7 +239,7 @@ def fill(store: Store, now: datetime) -> dict[str, str]:
     rows += hostile
     store.articles.insert(rows)
     store.mentions.insert([row.score for row in rows])
-    store.articles.remember(rows)
+    store.articles.insert_keys(rows)
     start = datetime.fromtimestamp((int(now.timestamp()) // 900 - 2) * 900, tz=UTC)
     window = [
         row
@@ -414,13 +414,13 @@ def main(folder: str, scene: str = "test", port: str = "0") -> None:
                     row = scored(95_000 + number, datetime.now(UTC), f"Fresh story {number}", "macro", "en", (0.1, 0.2, 0.7))
                     store.articles.insert([row])
                     store.mentions.insert([row.score])
-                    store.articles.remember([row])
+                    store.articles.insert_keys([row])
                     answer = row.article.id
                 case "months":
                     rows = list(months(utc_now()))
                     store.articles.insert(rows)
                     store.mentions.insert([row.score for row in rows])
-                    store.articles.remember(rows)
+                    store.articles.insert_keys(rows)
                 case "audit":
                     answer = [{"actor": each.actor, "action": each.action, "target": each.target} for each in audited(store)]
                 case "break":

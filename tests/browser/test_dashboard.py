@@ -19,7 +19,7 @@ def overview(page: Page, query: str = "?lang=en") -> None:
 def test_the_overview_shows_alerts_mood_and_articles(page: Page):
     overview(page)
     energy = next(card for card in page.all(".alert-card") if card.find_element(By.CSS_SELECTOR, ".series").text == "Energy")
-    for words in ("Flash", "11 negative stories, 0.84 expected", "1 in 200 million by chance", "3 independent sources"):
+    for words in ("Critical", "11 negative stories, 0.84 expected", "1 in 200 million by chance", "3 independent sources"):
         assert words in energy.text
     assert len(page.all("#ov-mood .legend .traces")) >= 5
     page.find("#ov-heat .heatmaplayer")
@@ -40,9 +40,9 @@ def test_nothing_is_fetched_from_elsewhere(page: Page, site: Site):
 def test_an_alert_leads_to_why_evidence_source_and_deliveries(page: Page, site: Site):
     overview(page)
     page.press(f".alert-card[href*='{site.ids['energy']}']")
-    page.wait_for_text("#al-summary", "suggests 0.84. That is 1 in 200 million by chance.")
+    page.wait_for_text("#al-summary", "predicts 0.84 (1 in 200 million by chance)")
     assert f"/alert/{site.ids['energy']}?range=24h&lang=en" in page.driver.current_url
-    page.wait_for_text("#al-summary", "2 of 11 stories: without them it would not have rung")
+    page.wait_for_text("#al-summary", "2 of 11 stories; without them the alert would not have been raised")
     assert [chip.text for chip in page.all("#al-summary .chip")] == ["停产 6", "<b>turbines</b> 4", "HXD.SH 7", "A/B?c 1"]
     assert "/series/company/A%2FB%3Fc?range=24h&lang=en" in page.all("#al-summary a.chip")[1].get_attribute("href")
     assert len(page.all("#al-evidence .decisive")) == 2
@@ -53,7 +53,7 @@ def test_an_alert_leads_to_why_evidence_source_and_deliveries(page: Page, site: 
     assert link.get_attribute("target") == "_blank"
     assert "noopener" in link.get_attribute("rel")
     deliveries = page.text("#al-deliveries")
-    for words in ("503 Service Unavailable", "delivered (200)", "no answer connection refused"):
+    for words in ("503 Service Unavailable", "delivered (200)", "no response connection refused"):
         assert words in deliveries
     page.press("#al-back")
     page.find("#ov-alerts .alert-card")
@@ -62,13 +62,13 @@ def test_an_alert_leads_to_why_evidence_source_and_deliveries(page: Page, site: 
 def test_the_language_switches_and_stays(page: Page):
     overview(page)
     page.press("#language input[value='zh'] + label")
-    page.wait_for_text("#page", "未结警报")
+    page.wait_for_text("#page", "未解决告警")
     page.wait_for_text("#ov-alerts", "能源")
     page.wait_for_text("#status", "实时")
     assert "lang=zh" in page.driver.current_url
     assert page.js("return document.documentElement.lang") == "zh-CN"
     page.open()  # without the address's word the browser remembers
-    page.wait_for_text("#page", "未结警报")
+    page.wait_for_text("#page", "未解决告警")
 
 
 def test_the_theme_switches_and_stays(page: Page):
@@ -138,8 +138,8 @@ def test_a_lost_store_is_shown_and_recovers(page: Page, site: Site):
     page.wait_for_text("#status", "live")
     site.send("break")
     try:
-        page.wait_for_text("#status", "store unreachable, trying again")
-        page.wait_for_text("#ov-problem", "The store does not answer")
+        page.wait_for_text("#status", "database unreachable, retrying")
+        page.wait_for_text("#ov-problem", "The database does not respond")
         assert page.all(".alert-card"), "what was seen stays"
     finally:
         site.send("mend")
@@ -152,7 +152,7 @@ def test_a_stopped_server_is_shown_and_recovers(page: Page):
     page.wait_for_text("#status", "live")
     page.driver.set_network_conditions(offline=True, latency=0, download_throughput=0, upload_throughput=0)
     try:
-        page.wait_for_text("#status", "stale: no answer for")
+        page.wait_for_text("#status", "stale: no response for")
     finally:
         page.driver.delete_network_conditions()
     page.wait_for_text("#status", "live")
@@ -162,7 +162,7 @@ def test_a_stopped_server_is_shown_and_recovers(page: Page):
 
 
 @pytest.mark.parametrize(
-    ("path", "words"), [("alert/nope?lang=en", "No alert has this id"), ("nowhere?lang=en", "No page has this address")]
+    ("path", "words"), [("alert/nope?lang=en", "There is no alert with this ID"), ("nowhere?lang=en", "There is no page at this address")]
 )
 def test_unknown_addresses_show_a_not_found_page(page: Page, path: str, words: str):
     page.open(path)
@@ -173,7 +173,7 @@ def test_unknown_addresses_show_a_not_found_page(page: Page, path: str, words: s
 
 def test_an_empty_range_shows_a_message(page: Page):
     page.open("?lang=en&topics=crypto")
-    page.wait_for_text("#ov-mood", "No articles in this time range yet")
+    page.wait_for_text("#ov-mood", "No articles in this time range")
 
 
 @pytest.mark.parametrize("path", ["?lang=zh", "alert/{energy}?lang=en", "series/topic/energy?lang=zh"])

@@ -18,10 +18,10 @@ def test_an_alert_is_acknowledged_noted_silenced_and_resolved(page: Page, site: 
     english = lang == "en"
     page.open(f"alerts?lang={lang}")
     page.press(f"#in-rows a[href*='{key}']")
-    page.wait_for_text("#ac-timeline", "Nobody has done anything yet." if english else "尚无人处理。")
+    page.wait_for_text("#ac-timeline", "No activity yet." if english else "暂无处理记录。")
     assert page.find("#ac-unacknowledge").get_attribute("disabled")
     page.press("#ac-acknowledge")
-    page.wait_for_text("#ac-timeline", "acknowledged it" if english else "确认了警报")
+    page.wait_for_text("#ac-timeline", "acknowledged the alert" if english else "确认了告警")
     page.wait(lambda: page.find("#ac-acknowledge").get_attribute("disabled"), "who acknowledged cannot do so again")
     typed(page, "#ac-words", "已联系交易台 <b>now</b>")
     page.press("#ac-note")
@@ -33,7 +33,7 @@ def test_an_alert_is_acknowledged_noted_silenced_and_resolved(page: Page, site: 
     page.press("#ac-silence")
     page.wait_for_text("#ac-timeline", "Silenced by analyst" if english else "analyst 已静默至")
     page.press("#ac-resolve")
-    page.wait_for_text("#ac-timeline", "resolved it" if english else "解除了警报")
+    page.wait_for_text("#ac-timeline", "resolved the alert" if english else "解决了告警")
     page.open(f"alerts?lang={lang}")
     page.find("#in-rows")
     page.wait(lambda: not page.all(f"#in-rows a[href*='{key}']"), "what is resolved leaves the open ones")
@@ -58,7 +58,7 @@ def test_the_inbox_shows_that_the_store_is_down_and_recovers(page: Page, site: S
     page.find(f"#in-rows a[href*='{site.ids['energy']}']")
     site.send("break")
     try:
-        page.wait_for_text("#in-problem", "The store does not answer")
+        page.wait_for_text("#in-problem", "The database does not respond")
     finally:
         site.send("mend")
     page.wait(lambda: page.text("#in-problem") == "", "it recovers by itself")

@@ -34,7 +34,7 @@ def test_a_view_is_saved_for_the_team_found_again_and_deleted(page: Page, lang: 
     page.wait_for_text("#vi-menu summary", "Views" if english else "视图")
     page.press("#vi-menu summary")
     page.press("#vi-save")
-    page.wait_for_text("#vi-message", "Give it a name" if english else "请填写名称")
+    page.wait_for_text("#vi-message", "Enter a name" if english else "请填写名称")
     page.find("#vi-name").send_keys(f"夜班 <b>{lang}</b>")
     page.press("#vi-team")
     page.press("#vi-save")
@@ -49,7 +49,7 @@ def test_a_view_is_saved_for_the_team_found_again_and_deleted(page: Page, lang: 
     page.press("#vi-menu summary")
     page.press("#vi-list .vi-drop")
     page.driver.switch_to.alert.accept()
-    page.wait_for_text("#vi-list", "No view is saved yet" if english else "尚无保存的视图")
+    page.wait_for_text("#vi-list", "No saved views" if english else "暂无保存的视图")
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])

@@ -20,7 +20,7 @@ def test_a_search_in_chinese_leads_to_an_article_where_its_label_is_put_right(pa
     page.wait(lambda: shown(page) and all("恒曦电力因设备故障停产两座电厂" in title for title in shown(page)), "what was searched for")
     assert "q=%E6%81%92%E6%9B%A6" in page.driver.current_url
     page.choose("#fd-language", "英文")
-    page.wait_for_text("#fd-note", "没有符合的文章")
+    page.wait_for_text("#fd-note", "没有匹配的文章")
     page.driver.back()
     page.wait(lambda: shown(page), "the search before")
     page.wait(lambda: page.find("#fd-language").get_attribute("value") == "", "the filter follows the address")
@@ -29,11 +29,11 @@ def test_a_search_in_chinese_leads_to_an_article_where_its_label_is_put_right(pa
     page.wait_for_text("#ar-head h1", "恒曦电力因设备故障停产两座电厂")
     assert page.find("#ar-head a.out").get_attribute("rel") == "noopener noreferrer nofollow"
     page.press("#ar-explain")
-    page.wait_for_text("#ar-explanation", "本进程没有运行模型")
+    page.wait_for_text("#ar-explanation", "本进程未加载模型")
     page.press(".wrong summary")
     page.press("#ar-sentiment input[value='neutral'] + label")
     page.press("#ar-save")
-    page.wait_for_text("#ar-message", "已记录")
+    page.wait_for_text("#ar-message", "已保存")
     page.wait_for_text("#ar-labels", "情绪：● 中性 — analyst")
     assert page.text("#ar-labels").count("invented") == 1
     page.driver.refresh()
@@ -81,7 +81,7 @@ def test_pages_of_a_search_are_turned_and_the_search_is_worked_by_keyboard(page:
 
 def test_hostile_text_stays_text_on_the_new_pages(page: Page):
     page.open("articles?lang=en&q=HYPERLINK&company=%3Cscript%3E")
-    page.wait_for_text("#fd-note", "No article fits")
+    page.wait_for_text("#fd-note", "No matching articles")
     page.open("articles?lang=en&q=HYPERLINK")
     page.wait(lambda: any("<script>" in title for title in shown(page)), "the hostile title")
     page.press("#fd-grid a.page")

@@ -24,7 +24,7 @@ def test_an_admin_adds_somebody_makes_a_token_and_reads_the_log(stranger: Page, 
     page.wait_for_text(".pages summary.current", "Operations")
     page.find("#pe-name").send_keys(name)
     page.press("#pe-add")
-    page.wait_for_text("#pe-message", f"{name} (viewer) logs in the first time with")
+    page.wait_for_text("#pe-message", f"{name} (viewer): password for the first login")
     password = page.text("#pe-message .secret")
     page.wait_for_text("#pe-rows", name)
     page.press(f"#pe-rows input[value='{name}']")
@@ -34,10 +34,10 @@ def test_an_admin_adds_somebody_makes_a_token_and_reads_the_log(stranger: Page, 
     page.wait_for_text("#pe-message", f"{name} is enabled")
     page.find("#tk-name").send_keys("desk " + theme)
     page.press("#tk-make")
-    page.wait_for_text("#tk-message", "Shown once")
+    page.wait_for_text("#tk-message", "Shown only once")
     assert page.text("#tk-message .secret").startswith("tocsin_")
     page.wait_for_text("#tk-rows", "desk " + theme)
-    page.wait_for_text("#au-rows", "made a token")
+    page.wait_for_text("#au-rows", "created a token")
     page.wait_for_text("#au-rows", "enabled an account")
     assert password not in page.text("#au-rows")
     exported = page.js("return fetch(document.querySelector('#au-export').href).then(answer => answer.text())")
@@ -50,7 +50,7 @@ def test_an_admin_adds_somebody_makes_a_token_and_reads_the_log(stranger: Page, 
 
 def test_others_see_that_the_page_requires_an_admin(page: Page, site: Site):
     page.open("people?lang=en")
-    page.wait_for_text("#page", "This page is for admins")
+    page.wait_for_text("#page", "This page requires the role admin")
     assert not page.all(".pages a[href*='/people']")
     assert page.js("return fetch('/export/audit.csv').then(answer => answer.status)") == 403
     refusals(page)

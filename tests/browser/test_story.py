@@ -91,7 +91,7 @@ def logs_in_and_chooses_a_password(page: Page, link: str, one_time: str) -> None
 
 def notifications_are_shown(page: Page, demo: Terminal) -> str:
     """The address of the alert's page."""
-    page.wait_for_text("#ov-alerts", "Quiet: no alert is open.")
+    page.wait_for_text("#ov-alerts", "No open alerts.")
     page.js("window.stays = 1")
     card = page.wait(lambda: page.driver.find_element("css selector", "#ov-alerts .alert-card"), "the bell", timeout_s=BREAKS_S)
     demo.wait_for_text("ALERT")
@@ -105,7 +105,7 @@ def it_is_looked_into_and_acted_upon(page: Page, address: str) -> None:
     page.wait_for_text("#al-summary", "negative stories")
     page.find("#al-chart .barlayer .trace")
     page.press("#ac-acknowledge")
-    page.wait_for_text("#ac-timeline", "acknowledged it")
+    page.wait_for_text("#ac-timeline", "acknowledged the alert")
     page.find("#ac-reason").send_keys("the desk knows")
     page.press("#ac-silence")
     page.wait_for_text("#ac-timeline", "Silenced by demo")
@@ -114,7 +114,7 @@ def it_is_looked_into_and_acted_upon(page: Page, address: str) -> None:
     page.press("#ar-explain")
     page.find("#ar-explanation mark")
     page.press("#ar-right")
-    page.wait_for_text("#ar-message", "Noted.")
+    page.wait_for_text("#ar-message", "Saved.")
     page.wait_for_text("#ar-labels", "demo")
 
 
@@ -137,13 +137,13 @@ def the_news_is_searched_and_exported(page: Page, folder: Path) -> None:
 
 def a_rule_is_tried_and_kept(page: Page) -> None:
     to(page, "/rules", "#ru-text")
-    page.wait_for_text("#ru-who", "None yet")
+    page.wait_for_text("#ru-who", "No rules")
     page.find("#ru-text").send_keys(RULE)
     page.press("#ru-try")
     page.wait_for_text("#ru-message", "alerts in the last")
     page.press("#ru-save")
     page.wait_for_text("#ru-saved", "✓")
-    page.wait_for_text("#ru-who", "Written by demo")
+    page.wait_for_text("#ru-who", "Saved by demo")
     page.find("#ru-text").send_keys(Keys.HOME)
 
 
@@ -153,6 +153,6 @@ def it_is_read_in_chinese_and_in_the_dark(page: Page) -> None:
     page.press("#theme-switch")
     page.find("html[data-mantine-color-scheme='dark']")
     page.press("#language input[value='zh'] + label")
-    page.wait_for_text("#page", "未结警报")
+    page.wait_for_text("#page", "未解决告警")
     page.find("#ov-alerts .alert-card")
     page.settle()

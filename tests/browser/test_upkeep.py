@@ -24,7 +24,7 @@ def test_sources_that_need_attention_come_first_with_a_reason(page: Page):
     page.open("?lang=en")
     page.operations("/sources")
     page.wait_for_text("#sr-rows tbody tr:first-child", "failing")
-    page.wait_for_text("#sr-rows tbody tr:first-child", "4 visits in a row failed: answered 503 <b>Service</b> Unavailable")
+    page.wait_for_text("#sr-rows tbody tr:first-child", "4 consecutive visits failed: answered 503 <b>Service</b> Unavailable")
     page.wait_for_text("#sr-counts", "1 failing")
     first = page.find("#sr-rows tbody tr:first-child")
     image = first.find_element(By.CSS_SELECTOR, "img.spark")
@@ -40,7 +40,7 @@ def test_an_analyst_tests_a_feed_whose_words_stay_words(page: Page, site: Site):
     page.open("sources?lang=zh")
     page.find("#sr-url").send_keys(site.ids["feed"], Keys.ENTER)
     page.wait_for_text("#sr-found", "Harbour dredging resumes")
-    page.wait_for_text("#sr-found", "2 条中有 2 条没有可读时间")
+    page.wait_for_text("#sr-found", "2 条中有 2 条没有有效时间")
     page.wait_for_text("#sr-found", "Pier Gazette")
     assert page.js("return window.hacked") is None
     assert page.all("#sr-found script, #sr-add, #sr-remove") == []
@@ -61,7 +61,7 @@ def test_an_admin_adds_a_feed_and_removes_it_and_a_viewer_may_not(stranger: Page
     name.send_keys(Keys.CONTROL, "a")
     name.send_keys("码头报 Gazette")
     page.press("#sr-add")
-    page.wait_for_text("#sr-saved", "The crawler takes it up within a minute")
+    page.wait_for_text("#sr-saved", "The crawler starts to visit it within a minute")
     page.wait(lambda: any("码头报 Gazette" in row.text and "new" in row.text for row in page.all("#sr-rows tbody tr")), "its row")
     page.wait_for_text("#sr-rows", "added by chief")
     page.choose("#sr-added", "码头报")
@@ -78,14 +78,14 @@ def test_an_admin_adds_a_feed_and_removes_it_and_a_viewer_may_not(stranger: Page
 
 def test_the_system_page_shows_lost_processes_lag_and_throughput(page: Page):
     page.open("system?lang=en")
-    page.wait_for_text("#sy-workers", "gone")
+    page.wait_for_text("#sy-workers", "lost")
     rows = [row.text for row in page.all("#sy-workers tbody tr")]
     assert len(rows) == 3
     assert "gone" in rows[-1]
     assert "3 articles wait in its outbox" in " ".join(rows)
-    page.wait_for_text("#sy-kpis", "1 gone")
+    page.wait_for_text("#sy-kpis", "1 lost")
     page.wait_for_text("#sy-lag", "43")
-    page.wait_for_text("#sy-lag", "the topic is not there")
+    page.wait_for_text("#sy-lag", "the topic does not exist")
     page.wait_for_text("#sy-dead", "byte # is not JSON")
     page.wait_for_text("#sy-deliveries", "pager")
     page.wait_for_text("#sy-tables", "mentions")
@@ -105,7 +105,7 @@ def test_both_pages_fit_a_phone_and_show_when_the_store_is_down(page: Page, site
             assert fits(page), path
         site.send("break")
         page.open("sources?lang=en")
-        page.wait_for_text("#sr-problem", "The store does not answer")
+        page.wait_for_text("#sr-problem", "The database does not respond")
         site.send("mend")
         page.find("#sr-rows tbody tr")
     finally:

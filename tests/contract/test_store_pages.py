@@ -200,7 +200,7 @@ def test_whatever_is_searched_for_is_neither_sql_nor_a_pattern(filled: Store, va
     assert filled.stories.copies(value, NOON) == []
     assert filled.stories.total(value, *span) is None
     assert filled.stories.co_mentioned(value, *span) == []
-    assert filled.stories.about([value], *span) == {}
+    assert filled.stories.company_profiles([value], *span) == {}
     assert filled.alerts.of_series(value, SINCE) == []
     assert filled.labels.of_article(value) == []
 
@@ -268,9 +268,9 @@ def test_companies_are_named_together_and_have_a_name_and_a_sector(stories: Stor
     assert [row[:3] for row in stories.stories.co_mentioned("sector:autos", since, UNTIL)] == [("company:ACME", 2, 1), ("company:BYT", 1, 0)]
     assert [row[:3] for row in stories.stories.busiest("company", since, UNTIL, 1)] == [("company:ACME", 3, 2)]
     assert stories.stories.sources(since, UNTIL, 9) == ["wire", "blog", "新华"]
-    found = stories.stories.about(["ACME", "BYT", "NONE"], since, UNTIL)
+    found = stories.stories.company_profiles(["ACME", "BYT", "NONE"], since, UNTIL)
     assert found == {"ACME": CompanyProfile("Acme Corp", "autos"), "BYT": CompanyProfile("Bytown", "tech")}
-    assert stories.stories.about([], since, UNTIL) == {}
+    assert stories.stories.company_profiles([], since, UNTIL) == {}
 
 
 def test_alerts_of_a_series_and_labels_of_an_article(stories: Store):

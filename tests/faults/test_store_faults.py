@@ -142,12 +142,12 @@ def test_an_insert_whose_response_is_lost_is_repeated_and_counts_once(server: Cl
         store, _ = stored(wire, behind, items, {step: size - 1 for step, size in answered.items()})  # the last byte confirms the insert
         rows = {table: store.client.query(f"SELECT count() FROM {table}")[0][0] for table in ("articles", "mentions", "article_keys")}
         assert rows == {"articles": 2 * 10, "mentions": 2 * 6 * 10, "article_keys": 2 * 10}
-        assert (store.articles.totals().articles, store.articles.doubled(), len(store.articles.latest(50))) == (10, 0, 10)
-        assert len(store.articles.known([item.article.id for item in items])) == 10
+        assert (store.articles.totals().articles, store.articles.duplicates(), len(store.articles.latest(50))) == (10, 0, 10)
+        assert len(store.articles.keys([item.article.id for item in items])) == 10
         hour = (NOON, NOON + timedelta(hours=1))
         (count,) = store.mentions.window_counts("company:ACME", *hour, 3600)
         assert (count.negative, count.total) == (10, 10)
-        assert [(row.stories, row.negative) for row in store.mentions.touched(*hour, ["market"])] == [(10, 10)]
+        assert [(row.stories, row.negative) for row in store.mentions.totals(*hour, ["market"])] == [(10, 10)]
         store.client.command("SYSTEM START MERGES")
         store.client.close()
 
@@ -160,7 +160,7 @@ def stored(wire: Wire, address: str, items: Sequence[Scored], allowed_bytes: dic
     steps: dict[str, Callable[[], None]] = {
         "articles": lambda: store.articles.insert(items),
         "mentions": lambda: store.mentions.insert([item.score for item in items]),
-        "remember": lambda: store.articles.remember(items),
+        "remember": lambda: store.articles.insert_keys(items),
     }
     answered, retry = {}, RetryPolicy(first_s=0.01, sleep=lambda _: wire.heal())
     for step, action in steps.items():
@@ -295,9 +295,9 @@ def test_a_server_killed_while_writing_has_all_acknowledged_rows(server: ClickHo
         enough.set()
         killer.join()
         server.start()
-    assert set(store.articles.known(written)) == set(written)
+    assert set(store.articles.keys(written)) == set(written)
     assert {row.id for row in store.articles.by_id(written)} == set(written)
-    assert store.articles.doubled() == 0
+    assert store.articles.duplicates() == 0
     store.client.close()
 
 
@@ -317,7 +317,7 @@ import sys
 from pathlib import Path
 from storage.store import open_store
 store = open_store("embedded", Path(sys.argv[1]))
-print(store.articles.totals().articles, store.client.query("SELECT count() FROM article_keys FINAL")[0][0], store.articles.doubled())
+print(store.articles.totals().articles, store.client.query("SELECT count() FROM article_keys FINAL")[0][0], store.articles.duplicates())
 store.close()
 """
 

@@ -105,7 +105,7 @@ def save(store: Store, *items: Scored) -> None:
     """Store scored articles as the worker does."""
     store.articles.insert(items)
     store.mentions.insert([item.score for item in items])
-    store.articles.remember(items)
+    store.articles.insert_keys(items)
 
 
 def scored_article(

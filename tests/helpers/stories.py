@@ -21,6 +21,6 @@ def store_stories(store: Store, number: int, at: datetime, topic: str = "credit"
         )  # fmt: skip
         scored.append(Scored(article=article, score=score))
     store.articles.insert(scored)
-    store.articles.remember(scored)
+    store.articles.insert_keys(scored)
     store.mentions.insert([each.score for each in scored])
     return [each.score for each in scored]

@@ -87,7 +87,7 @@ def hang() -> None:
 def faulty(store: Store, plan: Plan) -> None:
     """Makes the store fail as planned."""
     articles, mentions, alerts = store.articles, store.mentions, store.alerts
-    add_articles, add_mentions, remember, add_alerts = articles.insert, mentions.insert, articles.remember, alerts.insert
+    add_articles, add_mentions, remember, add_alerts = articles.insert, mentions.insert, articles.insert_keys, alerts.insert
 
     def hang_before_mentions(scores: Sequence[Score]) -> None:
         if scores:
@@ -131,7 +131,7 @@ def faulty(store: Store, plan: Plan) -> None:
     if plan.hang_after == "articles":
         mentions.insert = hang_before_mentions  # type: ignore[method-assign]
     elif plan.hang_after == "remember":
-        articles.remember = hang_after_remember  # type: ignore[method-assign]
+        articles.insert_keys = hang_after_remember  # type: ignore[method-assign]
     elif plan.hang_after == "alerts":
         alerts.insert = hang_after_alerts  # type: ignore[method-assign]
     elif plan.hang_after == "webhook":
@@ -166,7 +166,7 @@ def contents(store: Store) -> dict[str, Any]:
     mentions_doubled = store.client.query("SELECT count() - uniqExact((series, id)) FROM mentions FINAL")[0][0]
     return {
         **store.articles.totals()._asdict(),
-        "doubled": store.articles.doubled() + mentions_doubled,
+        "doubled": store.articles.duplicates() + mentions_doubled,
         "ids": sorted(row[0] for row in rows),
         "alerts": [json.loads(msgspec.json.encode(alert)) for alert in alerts],
         "deliveries": [json.loads(msgspec.json.encode(d)) for d in store.alerts.deliveries([alert.id for alert in alerts])],

@@ -178,7 +178,7 @@ def tokens() -> None:
 @tokens.command(
     cls=ExampleCommand,
     examples="""
-    tocsin tokens create "risk desk" --scope read --scope alerts --for 90d
+    tocsin tokens create "risk team" --scope read --scope alerts --for 90d
     TOKEN=$(tocsin tokens create 采编 --scope ingest)
     """,
 )

@@ -65,7 +65,7 @@ def test(ctx: click.Context, endpoints: tuple[str, ...], as_json: bool) -> None:
         now = datetime.now(UTC)
         number = max((delivery.attempt for delivery in store.alerts.deliveries([make_test_alert(now).id])), default=0) + 1
         made = client.send([Job(label, make_test_alert(now), number) for label in endpoints or client.labels])
-        store.alerts.log(made)
+        store.alerts.log_deliveries(made)
     for delivery in made:
         if as_json:
             print_json(delivery)

@@ -23,8 +23,8 @@ GZIP_FROM_BYTES = 500
 class HttpAnswer:
     """The response for a path.
 
-    etag: of the body as it is; the compressed one has its own
-    changed_at: None for what has no time of its own
+    etag: of the uncompressed body
+    changed_at: Last-Modified; None to omit it
     """
 
     status: HTTPStatus

@@ -130,7 +130,7 @@ class LocalModelService:
         except (StoreError, UserError, ModelError, OSError) as error:
             own.error = str(error)
         if own.error:
-            _log.error("refresh failed", reason=own.error, by=own.actor)
+            _log.error("refresh_failed", reason=own.error, by=own.actor)
         found = read_progress(self._versions().root)
         outcome = found[0].outcome if found is not None and found[0].began >= own.began else None
         message = {"action": outcome.action, "champion": outcome.champion, "reasons": outcome.reasons} if outcome else {"error": own.error}

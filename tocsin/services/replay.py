@@ -64,7 +64,7 @@ def limit_alerts(history: ReplayData, rules: AlertRules, store: Store, since: da
     """Alerts of the limit rules in [since, until), by end of minute (Unix time in seconds). Raises StoreError."""
     before = timedelta(seconds=rules.window_s)
     risky = any(rule.kind == "risk_event" for rule in rules.limit_rules)
-    risks = risk_articles(store.articles.risky(since - before, until)) if risky else {}
+    risks = risk_articles(store.articles.scores_with_risks(since - before, until)) if risky else {}
     return replay_limit_rules(history.counts, risks, rules.limit_rules, store.mentions, since, until)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from core.errors import SourceError
 from ingest.crawl.fetcher import Fetcher
-from net.address_policy import Refused, kind_of, vetted
+from net.address_policy import ForbiddenAddress, kind_of, permitted_address
 
 PRIVATE = [
     "127.0.0.1", "127.1.2.3", "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "100.64.0.1", "100.127.255.255", "::1", "fc00::1",
@@ -32,14 +32,14 @@ def crawl(address: str, private: bool) -> None:
     except SourceError as error:
         if "not a public address" not in str(error):
             raise
-        raise Refused(str(error)) from error
+        raise ForbiddenAddress(str(error)) from error
     finally:
         fetcher.close()
 
 
 def send(address: str, private: bool) -> None:
     """As a webhook whose host has this address."""
-    vetted("hooks.example", 443, allow_private=private, resolve=lambda *_: [address])
+    permitted_address("hooks.example", 443, allow_private=private, resolve=lambda *_: [address])
 
 
 DOORS = pytest.mark.parametrize("door", [crawl, send], ids=["crawler", "webhooks"])
@@ -48,7 +48,7 @@ DOORS = pytest.mark.parametrize("door", [crawl, send], ids=["crawler", "webhooks
 @DOORS
 @pytest.mark.parametrize("address", [*PRIVATE, *SPECIAL])
 def test_no_address_inside_is_reached_by_default(door: Callable[[str, bool], None], address: str):
-    with pytest.raises(Refused):
+    with pytest.raises(ForbiddenAddress):
         door(address, False)
 
 
@@ -56,7 +56,7 @@ def test_no_address_inside_is_reached_by_default(door: Callable[[str, bool], Non
 @pytest.mark.parametrize("address", SPECIAL)
 def test_some_addresses_are_reached_by_nobody(door: Callable[[str, bool], None], address: str):
     """Not by who may reach a private network either: a cloud's metadata service gives its keys to who asks."""
-    with pytest.raises(Refused):
+    with pytest.raises(ForbiddenAddress):
         door(address, True)
 
 

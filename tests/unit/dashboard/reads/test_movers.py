@@ -99,7 +99,7 @@ def test_a_company_in_a_crisis_leads_the_table_whether_or_not_sums_were_made(sto
     rows += [tell(1_000 + n, NOW - timedelta(minutes=10 * n + 5), "HXD", 0.95) for n in range(24)]
     rows += [tell(2_000 + n, NOW - timedelta(hours=2 * n + 1), "QBK", 0.1) for n in range(10)]
     store.articles.insert(rows)
-    store.articles.remember(rows)
+    store.articles.insert_keys(rows)
     store.mentions.insert([row.score for row in rows])
 
     def looked() -> tuple[list[Mover], str]:

@@ -52,7 +52,7 @@ def view(**changes: Any) -> SourceView:
         recent=9,
         negative=3,
         dead=0,
-        silence="",
+        outage_alert_id="",
         state="ok",
     )
     return msgspec.structs.replace(made, **changes)
@@ -68,8 +68,8 @@ FAILED = visit(outcome="failed", error="answered 500")
         ({"visit": msgspec.structs.replace(FAILED, failures=1)}, "ok"),  # one visit may fail
         ({"visit": msgspec.structs.replace(FAILED, failures=2)}, "failing"),
         ({"visit": msgspec.structs.replace(FAILED, failures=1, ok_at=None)}, "failing"),  # it never did anything else
-        ({"silence": "a1"}, "silent"),
-        ({"silence": "a1", "visit": msgspec.structs.replace(FAILED, failures=3)}, "failing"),  # why it is silent
+        ({"outage_alert_id": "a1"}, "silent"),
+        ({"outage_alert_id": "a1", "visit": msgspec.structs.replace(FAILED, failures=3)}, "failing"),  # why it is silent
         ({"last_at": NOW - 61 * MINUTE}, "ok"),
         ({"last_at": NOW - 80 * MINUTE}, "late"),  # 5.3 articles were due
         ({"last_at": NOW - 80 * MINUTE, "usual": []}, "ok"),  # nobody knows what is usual
@@ -130,7 +130,7 @@ def test_sources_of_all_origins_stand_in_one_list_those_that_want_a_person_first
     wire = found["wire"]
     assert (wire.hours[-2:], wire.today, wire.recent, wire.negative, wire.dead, wire.lag_s) == ([3, 2], 5, 13, 3, 2, (3.0, 9.0))
     assert wire.last_at == NOW
-    assert found["mute"].silence == "ab"
+    assert found["mute"].outage_alert_id == "ab"
     assert found["fresh"].added is not None
 
 

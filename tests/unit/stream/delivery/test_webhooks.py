@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from core.records import Alert
 from core.settings import Webhook
-from net.address_policy import Refused, vetted
+from net.address_policy import ForbiddenAddress, permitted_address
 from storage.store import Delivery
 from stream.delivery.formats.base import Limit, is_permanent_failure, message_id
 from stream.delivery.formats.generic import MAX_BYTES, alert_bodies
@@ -188,14 +188,14 @@ def test_a_slow_endpoint_does_not_delay_another(receiver: WebhookServer):
 
 
 def test_all_resolved_addresses_are_checked_and_a_checked_one_is_used():
-    assert vetted("a.example", 443, allow_private=False, resolve=lambda *_: ["1.1.1.1", "1.0.0.1"]) == "1.1.1.1"
-    with pytest.raises(Refused, match="private"):
-        vetted("a.example", 443, allow_private=False, resolve=lambda *_: ["1.1.1.1", "10.0.0.1"])
-    with pytest.raises(Refused, match="no address"):
-        vetted("a.example", 443, allow_private=False, resolve=lambda *_: [])
+    assert permitted_address("a.example", 443, allow_private=False, resolve=lambda *_: ["1.1.1.1", "1.0.0.1"]) == "1.1.1.1"
+    with pytest.raises(ForbiddenAddress, match="private"):
+        permitted_address("a.example", 443, allow_private=False, resolve=lambda *_: ["1.1.1.1", "10.0.0.1"])
+    with pytest.raises(ForbiddenAddress, match="no address"):
+        permitted_address("a.example", 443, allow_private=False, resolve=lambda *_: [])
     for disguised in ("2130706433", "0x7f.1", "localhost"):
-        with pytest.raises(Refused):
-            vetted(disguised, 80, allow_private=False)
+        with pytest.raises(ForbiddenAddress):
+            permitted_address(disguised, 80, allow_private=False)
 
 
 def test_the_host_name_is_resolved_once_per_delivery(receiver: WebhookServer):

@@ -269,7 +269,7 @@ def test_the_alertmanager_payload_has_all_alerts_of_the_group(by: tuple[str, ...
         ({"group_by": ("kind",)}, "group_by needs a group_wait_s"),
         ({"digest": "hourly", "group_wait_s": 30.0}, "a digest has its own times"),
         ({"digest": "at eight"}, "digest 'at eight': expected"),
-        ({"group_wait_s": 30.0, "repeat_interval_s": 60.0}, "repeat_interval_s 0 or no shorter"),
+        ({"group_wait_s": 30.0, "repeat_interval_s": 60.0}, "repeat_interval_s 0 or >= group_interval_s"),
     ],
 )
 def test_invalid_grouping_is_rejected_with_the_name_of_the_endpoint(fields: dict[str, Any], message: str):
