@@ -34,9 +34,7 @@ def test_chinese_new_year_is_quiet_from_last_closing_to_first_opening():
 
 def test_thanksgiving_is_quiet_and_the_next_friday_closes_early():
     closed, outside = parse_quiet_hours("closed XNYS", load_exchange), parse_quiet_hours("outside NYSE", load_exchange)
-    assert closed.end_of(datetime(2026, 11, 26, 11, tzinfo=NEW_YORK)) == datetime(
-        2026, 11, 27, tzinfo=NEW_YORK
-    )
+    assert closed.end_of(datetime(2026, 11, 26, 11, tzinfo=NEW_YORK)) == datetime(2026, 11, 27, tzinfo=NEW_YORK)
     assert outside.end_of(datetime(2026, 11, 26, 11, tzinfo=NEW_YORK)) == datetime(2026, 11, 27, 9, 30, tzinfo=NEW_YORK)
     assert outside.end_of(datetime(2026, 11, 27, 12, 59, tzinfo=NEW_YORK)) is None
     assert outside.end_of(datetime(2026, 11, 27, 13, tzinfo=NEW_YORK)) == datetime(2026, 11, 30, 9, 30, tzinfo=NEW_YORK)

@@ -22,8 +22,8 @@ from stream.delivery.formats.base import Limit, is_permanent_failure, message_id
 from stream.delivery.formats.generic import MAX_BYTES, alert_bodies
 from stream.delivery.signing import sign, signing_key
 from stream.delivery.webhooks import Job, RateLimiter, Webhooks
-from tests.helpers.slow_server import SlowServer
 from tests.helpers.alerts import MARKUP_TITLE, NOON, sample_alert
+from tests.helpers.slow_server import SlowServer
 from tests.helpers.webhook_server import WebhookServer
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
