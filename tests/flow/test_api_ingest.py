@@ -61,7 +61,7 @@ def test_articles_acknowledged_by_kafka_are_stored_and_others_are_rejected(tmp_p
     assert {article.id for article in consume(broker.address, names.articles, 200)} == pushed
     assert broker.pid is not None
     os.kill(broker.pid, signal.SIGSTOP)
-    with pytest.raises(BrokerError, match=r"has not taken all within 3 s"):
+    with pytest.raises(BrokerError, match=r"has not acknowledged all articles within 3 s"):
         pusher(articles(200, 201), NOW)
     os.kill(broker.pid, signal.SIGCONT)
     assert pusher(articles(200, 201), NOW)[0].accepted, "it may be pushed again"

@@ -143,7 +143,7 @@ def test_retry_after_is_honoured(site, outbox, header, wait_s, status, fetching)
     if wait_s == 3_600:
         return
     count = len(site.requests)
-    with pytest.raises(SourceError, match="wait"):  # the whole host is left alone, not only this page
+    with pytest.raises(SourceError, match="next request"):  # the whole host is left alone, not only this page
         fetcher.get(site.url + "/other", allow_private=True)
     assert len(site.requests) == count
 
@@ -195,10 +195,10 @@ def test_gzip_is_decompressed_and_other_encodings_are_rejected(site, fetcher):
     site.pages["/gzip"] = Response(gzip.compress(body[:40]) + gzip.compress(body[40:]), headers={"Content-Encoding": "gzip"})
     assert fetcher.get(site.url + "/gzip", allow_private=True).body == body
     site.pages["/short"] = Response(gzip.compress(body)[:-12], headers={"Content-Encoding": "gzip"})
-    with pytest.raises(SourceError, match="too early"):
+    with pytest.raises(SourceError, match="truncated"):
         fetcher.get(site.url + "/short", allow_private=True)
     site.pages["/br"] = Response(body, headers={"Content-Encoding": "br"})
-    with pytest.raises(SourceError, match="not offered"):
+    with pytest.raises(SourceError, match="unsupported Content-Encoding"):
         fetcher.get(site.url + "/br", allow_private=True)
 
 
@@ -227,7 +227,7 @@ def test_a_slow_response_header_is_cut_off(start, robots, fetching):
     with SlowServer(start, robots=robots) as server:
         fetcher = fetching(deadline_s=0.5)
         begun = time.monotonic()
-        with pytest.raises(SourceError, match="robots.txt cannot be read" if robots else "timed out|took longer"):
+        with pytest.raises(SourceError, match="robots.txt is unavailable" if robots else "timed out|took longer"):
             fetcher.get(server.url + "/feed", allow_private=True)
         assert time.monotonic() - begun < 2
         assert len(server.requests) == 1

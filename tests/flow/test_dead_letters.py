@@ -78,8 +78,8 @@ def test_replayed_letters_go_to_the_outbox_and_dropped_ones_lose_their_bytes(fol
     ("arguments", "message"),
     [
         (["replay", "articles/0/1"], "cannot be replayed, only dropped"),
-        (["replay", "articles/0/77"], "there is no such dead letter"),
-        (["replay", "nonsense"], "there is no such dead letter"),
+        (["replay", "articles/0/77"], "no such dead letter"),
+        (["replay", "nonsense"], "no such dead letter"),
         (["drop"], "name dead letters, or a --stage"),
     ],
 )

@@ -176,7 +176,7 @@ def test_a_direct_backfill_equals_the_worker_and_continues(tmp_path: Path):
     assert (third.read, third.resumed) == (0, 1600)
     with contextlib.closing(Outbox(tmp_path / "direct" / "data" / "outbox.sqlite", durable_broker=False)) as outbox:
         outbox.put([Article(id="a", source="s", language="en", title="t", published_at=NOW, fetched_at=NOW)])
-    with pytest.raises(SettingsError, match="1 articles of an earlier run wait"):
+    with pytest.raises(SettingsError, match="1 articles of an earlier run are not classified"):
         load([str(path)], direct, READING, threading.Event(), lambda *_: None)
 
 
@@ -228,7 +228,7 @@ def test_a_failed_thread_is_reported():
 
 
 def test_a_data_folder_has_one_owner(tmp_path: Path):
-    with sole_owner(tmp_path), pytest.raises(SettingsError, match="another tocsin uses the data folder"), sole_owner(tmp_path):
+    with sole_owner(tmp_path), pytest.raises(SettingsError, match="another tocsin process uses the data folder"), sole_owner(tmp_path):
         pass
 
 

@@ -129,7 +129,7 @@ def test_a_preview_follows_redirects_and_knows_existing_sources(service: StoredF
         ("", "not an http or https address"),
         ("file:///etc/passwd", "not an http or https address"),
         ("javascript:alert(1)", "not an http or https address"),
-        ("https://user:secret@news.example/feed", "shown to everybody"),
+        ("https://user:secret@news.example/feed", "visible to all users"),
         ("http://127.0.0.1:1/feed", "not a public address"),
         ("localhost/feed", "not a public address"),
         ("http://2130706433/", "not a public address"),
@@ -171,11 +171,11 @@ def test_a_preview_times_out_and_rejects_other_content(service: StoredFeedServic
     [
         ({"name": ""}, "name"),
         ({"name": "taken"}, "already"),
-        ({"url": "https://NEWS.example:443/a?utm_source=x"}, "'taken' has this address"),
+        ({"url": "https://NEWS.example:443/a?utm_source=x"}, "'taken' already has this address"),
         ({"genre": "gossip"}, "genre"),
         ({"language": "xx"}, "language"),
         ({"full_text": "maybe"}, "full_text"),
-        ({"interval_s": 1.0}, "too often"),
+        ({"interval_s": 1.0}, "is too short"),
         ({"interval_s": 1e9}, "interval_s"),
         ({"url": "ftp://x"}, "not an http"),
     ],
@@ -229,7 +229,7 @@ def test_an_added_feed_is_crawled_until_it_is_removed(service: StoredFeedService
         assert (found["of file"].origin, found["of file"].interval_s) == ("file", 120)
         assert outbox.counts().pending == 4
         assert [noted.action for noted in store.audit.latest(5, action="feed")] == ["feed added"]
-        with pytest.raises(NotFound, match="nobody added"):
+        with pytest.raises(NotFound, match="was not added on the dashboard"):
             service.remove("of file", "Ann")
         with pytest.raises(Conflict, match="already"):
             service.add(NewFeed(name="of file", url=f"{site.url}/other"), "Ann")
@@ -275,7 +275,7 @@ def test_a_failing_source_reports_reason_and_count(store: Store, site: Site, tmp
             crawler.crawl_once(now + timedelta(hours=n))
         found = read_visits(mailbox)["bad"]
         assert (found.outcome, found.failures, found.ok_at) == ("failed", 3, None)
-        assert "answered 500" in found.error
+        assert "HTTP 500" in found.error
         site.pages["/feed"] = Response(rss(3))
         crawler.crawl_once(now + timedelta(hours=9))
         found = read_visits(mailbox)["bad"]

@@ -180,4 +180,4 @@ def test_a_role_without_its_server_names_the_setting(role: str, tmp_path: Path):
     )
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1
-    assert done.stderr.startswith("tocsin: this role runs beside others: set `")
+    assert done.stderr.startswith("tocsin: a single role needs external servers: set `")

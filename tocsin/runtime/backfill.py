@@ -25,7 +25,7 @@ from ingest.kafka.client import ensure_topics, lag
 from ingest.kafka.outbox import ArchiveState, Outbox
 from ingest.kafka.producer import BoundedProducer
 from ingest.kafka.publisher import Publisher
-from stream.worker.batches import Raw
+from stream.worker.batches import RawMessage
 from stream.worker.pipeline import ClassifiedBatch, Pipeline
 from tocsin.runtime import wiring
 from tocsin.runtime.embedded import Stack, sole_owner
@@ -131,7 +131,7 @@ class _DirectSink:
     def put(self, articles: Sequence[Article], path: str, key: str, state: ArchiveState) -> None:
         """As ingest.archive.backfill.Sink.put. Raises TocsinError, also for the previous batch."""
         source_name = f"{path}@{sha(key or self._began)[:8]}"  # not a topic: names the dead letters of this archive
-        messages = [Raw(source_name, 0, state.line - len(articles) + n, a.id.encode(), encode(a)) for n, a in enumerate(articles)]
+        messages = [RawMessage(source_name, 0, state.line - len(articles) + n, a.id.encode(), encode(a)) for n, a in enumerate(articles)]
         classified = self._pipeline.classify_batch(messages, datetime.now(UTC))
         self.wait_stored()
         self.waiting = len(articles)

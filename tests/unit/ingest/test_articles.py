@@ -187,7 +187,7 @@ def test_a_field_map_selects_other_columns(tmp_path):
     (row,) = rows(path, ReadOptions({"title": "bt", "text": "nr"}, "", UTC))
     assert isinstance(row, Row)
     assert (row.article.title, row.article.text, row.article.source) == ("标题", "正文", "wire")
-    with pytest.raises(SettingsError, match="no field 'titel'"):
+    with pytest.raises(SettingsError, match="unknown field 'titel'"):
         rows(path, ReadOptions({"titel": "bt"}, "", UTC))
 
 
@@ -261,9 +261,9 @@ def test_sources_are_loaded(tmp_path):
         (("60", '"often"'), r"number 1 \(caixin\): interval_s"),
         (("https://", "file://"), "url: 'file://example.com/rss' is not"),
         (("Asia/Shanghai", "Asia/Atlantis"), "timezone: 'Asia/Atlantis'"),
-        (("full_text", "fulltext"), "no field 'fulltext'"),
+        (("full_text", "fulltext"), "unknown field 'fulltext'"),
         (("when_short", "perhaps"), "full_text: Invalid enum value 'perhaps'"),
-        (("url =", "urls ="), "no field 'urls'"),
+        (("url =", "urls ="), "unknown field 'urls'"),
         (("[[sources]]", "[[feeds]]"), "no 'feeds'"),
         (("[[sources]]", "sources = 1\n"), r"is not valid TOML|has no \[\[|there is no|only"),
         (("[[", "[["), None),

@@ -141,7 +141,7 @@ def test_a_refresh_runs_in_a_separate_process_and_its_result_is_kept(service: Lo
     found = service.refresh_status()
     assert found is not None
     assert (found.state, found.actor) == ("running", "王芳")
-    with pytest.raises(Conflict, match="under way"):
+    with pytest.raises(Conflict, match="already running"):
         service.refresh("Ann", force=False)
     until(lambda: audit(store)[0][1] == "refresh ended", "its end is in the audit log", 200)
     found = service.refresh_status()
@@ -158,7 +158,7 @@ def test_a_refresh_of_another_process_is_shown_and_not_repeated(service: LocalMo
         found = service.refresh_status()
         assert found is not None
         assert (found.state, found.actor, found.log_lines[0][1]) == ("running", "scheduler", "training")
-        with pytest.raises(Conflict, match="under way"):
+        with pytest.raises(Conflict, match="already running"):
             service.refresh("Ann", force=False)
         old = time.time() - 600
         kept = (versions.root / FILE).read_bytes()

@@ -79,7 +79,7 @@ def test_saved_rules_are_active_and_audited(service: StoredRuleService, store: S
     assert [each.actor for each in store.rule_texts.latest()] == ["Ann", "王芳"]
     noted = store.audit.latest(2, action="rules")
     assert [(entry.actor, entry.before, entry.after) for entry in noted] == [("Ann", FLOOD, ""), ("王芳", "", FLOOD)]
-    with pytest.raises(Conflict, match="Ann has changed the rules meanwhile"):
+    with pytest.raises(Conflict, match="Ann has changed the rules in the meantime"):
         service.save(FLOOD, kept.id, "王芳")
     assert service.active() == again
 
@@ -88,7 +88,7 @@ def test_saved_rules_are_active_and_audited(service: StoredRuleService, store: S
     ("text", "problems"),
     [
         (INVALID, ["kind: 'volum'", "no topic 'crdit'"]),
-        ("[[rules", ["not TOML"]),
+        ("[[rules", ["not valid TOML"]),
         ("[[other]]\nx = 1\n", ["'other'"]),
         ("x" * (MAX_CHARS + 1), ["too many"]),
         ("rules = 3\n", [r"[[rules]]"]),
@@ -154,7 +154,7 @@ def test_the_page_shows_previews_and_saves(service: StoredRuleService, store: St
     kept = ask("ru-saved.children", "ru-save.n_clicks", ru_save_n_clicks=1, ru_text_value=FLOOD, ru_base_data="")
     assert ("Written by local" if language == "en" else "local 写于") in str(kept)
     late = ask("ru-saved.children", "ru-save.n_clicks", ru_save_n_clicks=1, ru_text_value="", ru_base_data="")
-    assert "changed the rules meanwhile" in str(late)
+    assert "changed the rules in the meantime" in str(late)
     assert store.rule_texts.newest() is not None
     assert wiring.make_rules(Settings(data_dir=str(tmp_path)), text=FLOOD).limit_rules[0].name == "洪水"
 

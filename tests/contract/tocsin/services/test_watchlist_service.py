@@ -22,7 +22,7 @@ from models.inference.keyword import KeywordClassifier
 from storage.store import Store
 from stream.detection.spike_rule import SpikeRule
 from stream.watchlists.matcher import Matcher
-from stream.worker.batches import Raw
+from stream.worker.batches import RawMessage
 from stream.worker.pipeline import Pipeline
 from tests.helpers.dashboard import callback_body
 from tests.helpers.stores import migrated_store
@@ -98,7 +98,7 @@ def test_watchlists_are_previewed_on_a_week_of_articles(service: StoredWatchlist
     ("text", "problems"),
     [
         (INVALID, ["number 1 (Bonds!): name", "companies: 'NOBODY'", "did you mean 'credit'", "keywords: '/(/'"]),
-        ("[[watchlist", ["not TOML"]),
+        ("[[watchlist", ["not valid TOML"]),
         ("[[rules]]\nx = 1\n", ["'rules'"]),
         (BONDS + BONDS, ["also used by number 1"]),
         ("x" * (MAX_CHARS + 1), ["too many"]),
@@ -118,7 +118,7 @@ def test_saved_watchlists_are_active_audited_and_protected_from_conflicts(servic
     assert series_name("watchlist:bonds", "zh") == "债券关注"
     (noted,) = store.audit.latest(2, action="watchlists")
     assert (noted.actor, noted.before, noted.after) == ("王芳", "", BONDS)
-    with pytest.raises(Conflict, match="王芳 has changed the watchlists meanwhile"):
+    with pytest.raises(Conflict, match="王芳 has changed the watchlists in the meantime"):
         service.save("", "", "Ann")
     assert service.save("", kept.id, "Ann").text == ""
 
@@ -129,14 +129,14 @@ def test_a_watchlist_used_by_a_rule_cannot_be_removed(service: StoredWatchlistSe
         rules.save(FLOOD, "", "Ann")
     kept = service.save(BONDS, "", "王芳")
     rules.save(FLOOD, "", "Ann")
-    with pytest.raises(Conflict, match="a rule in force needs it"):
+    with pytest.raises(Conflict, match="an active rule refers to it"):
         service.save("", kept.id, "王芳")
     assert [each.name for each in wiring.active_rules(settings, store).limit_rules] == ["flood"]
 
 
-def arrived(title: str, number: int, moment: datetime) -> Raw:
+def arrived(title: str, number: int, moment: datetime) -> RawMessage:
     article = Article(id=f"{number:032x}", source="s", language="zh", title=title, published_at=moment, fetched_at=moment)
-    return Raw(topic="articles", partition=0, offset=number, key=None, value=encode(article))
+    return RawMessage(topic="articles", partition=0, offset=number, key=None, value=encode(article))
 
 
 def test_a_worker_backfills_a_new_watchlist_and_misses_no_article(service: StoredWatchlistService, store: Store, settings: Settings):

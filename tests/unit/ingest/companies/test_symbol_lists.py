@@ -126,7 +126,7 @@ def test_written_companies_are_read_back_unchanged(symbols, tmp_path):
 
 def test_a_folder_without_lists_is_rejected(tmp_path):
     (tmp_path / "notes.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(SettingsError, match="no CSV with columns"):
+    with pytest.raises(SettingsError, match="no CSV file with columns"):
         read_listings(tmp_path)
 
 
