@@ -66,7 +66,7 @@ class OutageFigures(msgspec.Struct, frozen=True, kw_only=True):
 def measure(path: Path, rule: OutageRule, *, outages: int, seed: int) -> OutageFigures:
     """Measure the rule on an archive of JSONL rows with `source` and `published`. Raises SettingsError."""
     activity = read(path)
-    slots = {name: np.asarray(one.stretches, np.int64) for name, one in activity.items()}
+    slots = {name: np.asarray(one.slots, np.int64) for name, one in activity.items()}
     whole = np.unique(np.concatenate(list(slots.values())))
     since, until = int(whole[0]) * SLOT_S + WARM_UP_S, int(whole[-1]) * SLOT_S
     if until - since < WARM_UP_S:
@@ -142,7 +142,7 @@ def _delay(name: str, begin: int, activity: Mapping[str, SourceActivity], rule: 
     cut = {}
     for source, one in activity.items():
         last = begin if name in (MARKET, source) else end
-        slots_kept = [at for at in one.stretches if oldest <= at < last]
+        slots_kept = [at for at in one.slots if oldest <= at < last]
         if slots_kept:
             cut[source] = SourceActivity(slots_kept, slots_kept[-1] * SLOT_S)
     for at, alerts in replay_outages(cut, rule, from_epoch(begin * SLOT_S), from_epoch(end * SLOT_S)):

@@ -1,10 +1,10 @@
-"""The biggest movers: series that are more negative, busier or in another mood than they usually are at this hour of the week.
+"""The biggest movers: series that are more negative, busier or of another tone than usual at this hour of the week.
 
-    range's points ─▶ now ─┐
-                           ├▶ how far each is from its own usual ─▶ the furthest first
-    four weeks before ─▶ usual at each hour of the week (dashboard/reads/usual.py)
+    points of the range ─▶ now ────────────┐
+                                           ├▶ distance of each series from its usual rate ─▶ the furthest first
+    four weeks before ─▶ its usual rate ───┘  (dashboard/reads/usual.py)
 
-It is for the eye and for the order of a table: whether something is too much to be chance, the bell says (docs/detection.md).
+The scores order a table; whether a change is significant is decided by the spike detector (docs/detection.md).
 """
 
 from __future__ import annotations
@@ -32,10 +32,14 @@ STORY_SPREAD = 0.5
 
 
 class Mover(NamedTuple):
-    """A series now, and as it usually is in such hours.
+    """A series in a range, compared with its usual rate.
 
-    stories, negative: now; usual_stories, usual_negative: means; tone, usual_tone: mean tone, in [-1, 1]
-    scores: how far off each measure is, in standard deviations; above 0: more, or better
+    Attributes:
+        stories, negative: Counts of the range.
+        tone: Mean tone of the range, in [-1, 1].
+        usual_stories, usual_negative: Counts to expect.
+        usual_tone: Mean tone of the past.
+        scores: Distance of each measure from usual in standard deviations; over 0: more, or better.
     """
 
     series: str
@@ -49,7 +53,7 @@ class Mover(NamedTuple):
 
     @property
     def share(self) -> float:
-        """The negative share now; 0 without stories."""
+        """Negative share of the range; 0 without stories."""
         return self.negative / self.stories if self.stories else 0.0
 
     @property
@@ -58,7 +62,7 @@ class Mover(NamedTuple):
         return min(1.0, self.usual_negative / self.usual_stories) if self.usual_stories else 0.0
 
 
-class Habit(NamedTuple):
+class UsualActivity(NamedTuple):
     """The baseline of one series. tone: mean tone of its stories"""
 
     stories: UsualRate
@@ -66,24 +70,26 @@ class Habit(NamedTuple):
     tone: float
 
 
-Habits = Mapping[str, Habit]
+UsualActivities = Mapping[str, UsualActivity]
 
 
-def habits(past: Iterable[SentimentSeries], series: Sequence[str], since: datetime, until: datetime, step_s: int) -> Habits:
+def usual_activities(
+    past: Iterable[SentimentSeries], series: Sequence[str], since: datetime, until: datetime, step_s: int
+) -> UsualActivities:
     """The baseline of each series from the history [since, until) in windows of step_s; {} where the history is too short."""
     lines = {line.series: line for line in past}
-    found: dict[str, Habit] = {}
+    found: dict[str, UsualActivity] = {}
     for name in series:
         line = lines.get(name, SentimentSeries(name, [], [], [], []))
         stories = fit_usual_rate(line.start, line.stories, since, until, step_s)
         negative = fit_usual_rate(line.start, line.negative, since, until, step_s)
         if stories is None or negative is None:
             return {}
-        found[name] = Habit(stories, negative, float(np.average(line.tone, weights=line.stories)) if line.start else 0.0)
+        found[name] = UsualActivity(stories, negative, float(np.average(line.tone, weights=line.stories)) if line.start else 0.0)
     return found
 
 
-def moved(points: Iterable[SentimentPoint], known: Habits, since: datetime, until: datetime) -> list[Mover]:
+def moved(points: Iterable[SentimentPoint], known: UsualActivities, since: datetime, until: datetime) -> list[Mover]:
     """Each series of `known` over [since, until) against its baseline. points: of that period, in windows of the history's width"""
     now: dict[str, list[SentimentPoint]] = {name: [] for name in known}
     for point in points:
@@ -97,7 +103,7 @@ def furthest(found: Iterable[Mover], by: Measure, limit: int = SHOWN) -> list[Mo
     return [mover for mover in order[:limit] if abs(mover.scores[by]) >= LEAST_SCORE]
 
 
-def _mover(name: str, own: Sequence[SentimentPoint], habit: Habit, since: datetime, until: datetime) -> Mover:
+def _mover(name: str, own: Sequence[SentimentPoint], habit: UsualActivity, since: datetime, until: datetime) -> Mover:
     stories, negative = sum(point.stories for point in own), sum(point.negative for point in own)
     tone = sum(point.tone * point.stories for point in own) / stories if stories else habit.tone
     usual_stories, spread = _usual(habit.stories, since, until)
@@ -126,14 +132,14 @@ def candidates(members: Sequence[SeriesTotal], others: Mapping[str, Sequence[Ser
     return tuple(sorted({item.series for items in (members, *others.values()) for item in items if item.stories >= LEAST}))
 
 
-def read_habits(store: Store, series: Sequence[str], chosen: Range, now: datetime) -> Habits:
+def read_usual_activities(store: Store, series: Sequence[str], chosen: Range, now: datetime) -> UsualActivities:
     """The baseline of each of `series` from the weeks before a range. Raises StoreError."""
     step_s = step_of(chosen.width_s)
     past, first, until = read_past_of(store, series, chosen.width_s, bounds(chosen, now)[0])
-    return habits(past, series, first, until, step_s)
+    return usual_activities(past, series, first, until, step_s)
 
 
-def read_moved(store: Store, known: Habits, chosen: Range, now: datetime) -> list[Mover]:
+def read_moved(store: Store, known: UsualActivities, chosen: Range, now: datetime) -> list[Mover]:
     """Each series of `known` against its baseline in the elapsed part of a range. Raises StoreError."""
     since, until = bounds(chosen, now)
     points = store.rollups.sentiment(sorted(known), since, until, step_of(chosen.width_s))

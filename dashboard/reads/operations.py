@@ -39,10 +39,10 @@ ENDED = timedelta(hours=1)
 
 
 class SourcesView(msgspec.Struct, frozen=True, kw_only=True):
-    """All sources. silence: ID of the open alert on an outage of the whole feed; "" for none"""
+    """All sources. outage_alert_id: ID of the open alert on an outage of the whole feed; "" for none"""
 
     rows: list[SourceView]
-    silence: str
+    outage_alert_id: str
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,7 +137,7 @@ class OperationsReads:
             alerts=alerts,
         )
         silent = next((alert.id for alert in alerts if alert.measure == "outage" and alert.series == MARKET), "")
-        return SourcesView(rows=views(known, usual, now), silence=silent)
+        return SourcesView(rows=views(known, usual, now), outage_alert_id=silent)
 
     def _system(self) -> SystemView:
         get, health, now = self._cache.get, self._store.health, self.now()

@@ -20,7 +20,7 @@ from core.records import Alert
 from core.series import company_series
 from dashboard.reads import details
 from dashboard.reads.details import ArticleView, Choices, SeriesView
-from dashboard.reads.movers import Habits, Mover, candidates, read_habits, read_moved
+from dashboard.reads.movers import UsualActivities, Mover, candidates, read_usual_activities, read_moved
 from dashboard.reads.overviews import OFFERED, Overview, read_names, read_overview
 from dashboard.time_ranges import DEFAULT_RANGE, RANGES, Range, bounds, exact, range_of
 from dashboard.view import Kind
@@ -229,8 +229,10 @@ class Reads:
         chosen, now = _chosen(range_key), self._now()
         series = candidates(self.overview(range_key).members, self.busiest(range_key))
 
-        def learnt(names: tuple[str, ...], key: object) -> Habits:
-            return self._cache.get(("habits", range_key, key), PAST_TTL_S, lambda: read_habits(self._store, names, chosen, now))
+        def learnt(names: tuple[str, ...], key: object) -> UsualActivities:
+            return self._cache.get(
+                ("usual activities", range_key, key), PAST_TTL_S, lambda: read_usual_activities(self._store, names, chosen, now)
+            )
 
         def load() -> list[Mover]:
             known = learnt(series, "")

@@ -39,7 +39,7 @@ class SourceView(msgspec.Struct, frozen=True, kw_only=True):
         lag_s: seconds from publication to storage: (median, 95th percentile).
         recent, negative: articles of the last seven days, and the negative ones among them.
         dead: dead letters of the source in that time.
-        silence: ID of the open outage alert; "" for none.
+        outage_alert_id: ID of the open outage alert; "" for none.
         added: the feed where it was added on the page of sources.
     """
 
@@ -54,7 +54,7 @@ class SourceView(msgspec.Struct, frozen=True, kw_only=True):
     recent: int
     negative: int
     dead: int
-    silence: str
+    outage_alert_id: str
     state: State
 
     @property
@@ -82,7 +82,7 @@ def views(known: SourceData, usuals: Mapping[str, list[float]], now: datetime) -
     week, day = int((now - WEEK).timestamp()), [int(start.timestamp()) for start in starts(now)]
     visits = {visit.source: visit for visit in known.visits}
     feeds = {feed.name: feed for feed in known.feeds}
-    silences = {alert.series: alert.id for alert in known.alerts if alert.measure == "outage"}
+    outages = {alert.series: alert.id for alert in known.alerts if alert.measure == "outage"}
     found = []
     for name in sorted(hours.keys() | visits.keys() | feeds.keys()):
         counts, last = hours.get(name, {}), newest.get(name)
@@ -99,7 +99,7 @@ def views(known: SourceData, usuals: Mapping[str, list[float]], now: datetime) -
             recent=sum(articles for articles, _ in lately),
             negative=sum(negative for _, negative in lately),
             dead=known.dead.get(name, 0),
-            silence=silences.get(source_series(name), ""),
+            outage_alert_id=outages.get(source_series(name), ""),
             state="ok",
         )
         found.append(msgspec.structs.replace(view, state=state_of(view, now)))
@@ -161,7 +161,7 @@ def state_of(view: SourceView, now: datetime) -> State:
     visit = view.visit
     if visit is not None and (visit.failures >= FAILURES or (visit.failures and visit.ok_at is None)):
         return "failing"
-    if view.silence:
+    if view.outage_alert_id:
         return "silent"
     if view.last_at is None and (visit is None or visit.at is None):
         return "new"

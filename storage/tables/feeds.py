@@ -162,13 +162,13 @@ class SourceActivity(NamedTuple):
     """When a source published.
 
     Attributes:
-        stretches: numbers of the intervals of width_s since 1970 in which it published, ascending
+        slots: numbers of the intervals of width_s since 1970 in which it published, ascending
         last: last publication, seconds since 1970
         fetched: last fetch of an article, seconds since 1970
         late_s: 95 % quantile of the time from publication to fetch, seconds, without loaded archives
     """
 
-    stretches: list[int]
+    slots: list[int]
     last: int
     fetched: int = 0
     late_s: int = 0

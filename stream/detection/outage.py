@@ -141,7 +141,7 @@ class OutageDetector:
     def set_activity(self, activity: Mapping[str, SourceActivity]) -> None:
         """Replace the activity of all sources; their gap models are kept."""
         self._activity = dict(sorted(activity.items()))
-        self._slots = {name: np.asarray(one.stretches, np.int64) for name, one in self._activity.items()}
+        self._slots = {name: np.asarray(one.slots, np.int64) for name, one in self._activity.items()}
         self._states: dict[tuple[str, ...], _SourceState] = {}
 
     def forget(self) -> None:

@@ -106,6 +106,6 @@ def _joined(past: Mapping[str, SourceActivity], new: Mapping[str, SourceActivity
         if before is None:
             joined[name] = own
             continue
-        slots = [at for at in before.stretches if at < cut]
-        joined[name] = SourceActivity(slots + own.stretches, max(before.last, own.last), max(before.fetched, own.fetched), before.late_s)
+        slots = [at for at in before.slots if at < cut]
+        joined[name] = SourceActivity(slots + own.slots, max(before.last, own.last), max(before.fetched, own.fetched), before.late_s)
     return joined

@@ -9,8 +9,8 @@ import pytest
 
 from core.cache import Cache
 from core.records import Article, CompanyScore, Mention, Score, Scored, sha
-from dashboard.pages.movers import table
-from dashboard.reads.movers import LEAST_SCORE, Mover, furthest, habits, moved
+from dashboard.pages.overview import movers_table
+from dashboard.reads.movers import LEAST_SCORE, Mover, furthest, usual_activities, moved
 from dashboard.reads.queries import Reads
 from dashboard.view import View
 from storage.store import SentimentPoint, SentimentSeries, Store
@@ -34,7 +34,7 @@ def past(series: str, by_hour: dict[int, int], share: float = 0.2, hours: int = 
 
 def test_what_is_busy_at_this_hour_every_day_has_not_moved():
     by_hour = {hour: 40 if 9 <= hour < 15 else 2 for hour in range(24)}
-    known = habits(past("topic:x", by_hour), ["topic:x"], NOW - timedelta(weeks=4), NOW, 3_600)
+    known = usual_activities(past("topic:x", by_hour), ["topic:x"], NOW - timedelta(weeks=4), NOW, 3_600)
     (noon,) = moved([point("topic:x", NOW, 40, 8)], known, NOW, NOW + HOUR)
     assert noon.usual_stories == pytest.approx(40, abs=2)
     assert furthest([noon], "volume") == furthest([noon], "negative") == []
@@ -44,7 +44,7 @@ def test_what_is_busy_at_this_hour_every_day_has_not_moved():
 
 
 def test_a_part_of_an_hour_is_held_against_a_part_of_its_usual():
-    known = habits(past("topic:x", dict.fromkeys(range(24), 40)), ["topic:x"], NOW - timedelta(weeks=4), NOW, 3_600)
+    known = usual_activities(past("topic:x", dict.fromkeys(range(24), 40)), ["topic:x"], NOW - timedelta(weeks=4), NOW, 3_600)
     (found,) = moved([point("topic:x", NOW, 10, 2)], known, NOW, NOW + HOUR / 4)
     assert found.usual_stories == pytest.approx(10, abs=0.5)
     assert abs(found.scores["volume"]) < LEAST_SCORE
@@ -54,7 +54,7 @@ def test_the_share_and_the_tone_are_the_series_own():
     """A series that is half negative all year has not moved by being so; one that never was has."""
     steady, fresh = dict.fromkeys(range(24), 20), dict.fromkeys(range(24), 20)
     points = [*past("topic:grim", steady, share=0.5), *past("topic:calm", fresh, share=0.1)]
-    known = habits(points, ["topic:grim", "topic:calm"], NOW - timedelta(weeks=4), NOW, 3_600)
+    known = usual_activities(points, ["topic:grim", "topic:calm"], NOW - timedelta(weeks=4), NOW, 3_600)
     found = moved([point("topic:grim", NOW, 20, 10, -0.1), point("topic:calm", NOW, 20, 10, -0.6)], known, NOW, NOW + HOUR)
     assert [mover.series for mover in furthest(found, "negative")] == ["topic:calm"]
     assert furthest(found, "tone")[0].series == "topic:calm"
@@ -62,9 +62,9 @@ def test_the_share_and_the_tone_are_the_series_own():
 
 
 def test_one_negative_story_or_a_short_history_gives_no_mover():
-    known = habits(past("topic:x", {3: 1}), ["topic:x"], NOW - timedelta(weeks=4), NOW, 3_600)
+    known = usual_activities(past("topic:x", {3: 1}), ["topic:x"], NOW - timedelta(weeks=4), NOW, 3_600)
     assert furthest(moved([point("topic:x", NOW, 1, 1, -1.0)], known, NOW, NOW + HOUR), "negative") == []
-    assert habits(past("topic:x", {3: 1}, hours=24), ["topic:x"], NOW - timedelta(days=1), NOW, 3_600) == {}
+    assert usual_activities(past("topic:x", {3: 1}, hours=24), ["topic:x"], NOW - timedelta(days=1), NOW, 3_600) == {}
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,7 @@ def test_a_company_in_a_crisis_leads_the_table_whether_or_not_sums_were_made(sto
         reads = Reads(store, lambda: NOW + timedelta(minutes=1), Cache())
         found = reads.movers("24h")
         view = View(language="zh" if language == "zh" else "en", by="negative")
-        return found, str(table(found, reads.company_names("24h"), view).to_plotly_json())
+        return found, str(movers_table(found, reads.company_names("24h"), view).to_plotly_json())
 
     found, shown = looked()
     first = furthest(found, "negative")[0]
@@ -124,6 +124,6 @@ def test_a_company_in_a_crisis_leads_the_table_whether_or_not_sums_were_made(sto
 
 def test_without_history_the_table_shows_a_message():
     assert "没有明显异动" in str(
-        table([Mover("topic:x", 9, 1, 0.0, 9.0, 1.0, 0.0, {"negative": 0.0, "volume": 0.0, "tone": 0.0})], {}, View(language="zh"))
+        movers_table([Mover("topic:x", 9, 1, 0.0, 9.0, 1.0, 0.0, {"negative": 0.0, "volume": 0.0, "tone": 0.0})], {}, View(language="zh"))
     )
-    assert "Less than two days" in str(table([], {}, View()))
+    assert "Less than two days" in str(movers_table([], {}, View()))

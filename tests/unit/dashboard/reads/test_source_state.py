@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from core.records import Alert
-from dashboard.figures.sparkline import sparkline
+from dashboard.figures.charts import sparkline
 from dashboard.reads.operations import endpoints, is_gone, shown
 from dashboard.reads.source_state import HOURS, SourceData, SourceView, due, starts, state_of, usual_today, usuals, views
 from storage.store import Delivery, Feed, Heartbeat, SourceHours, SourceVisit, SuppressedDelivery

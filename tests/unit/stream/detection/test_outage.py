@@ -54,7 +54,7 @@ def replayed(sources: Mapping[str, SourceActivity], since: float, until: float, 
 
 def model_of(days: Sequence[float], day: int = 28) -> GapModel:
     found = fit_gap_model(
-        np.asarray(activity(days).stretches, np.int64), FIRST // SLOTS_PER_DAY * SLOTS_PER_DAY + day * SLOTS_PER_DAY, HISTORY
+        np.asarray(activity(days).slots, np.int64), FIRST // SLOTS_PER_DAY * SLOTS_PER_DAY + day * SLOTS_PER_DAY, HISTORY
     )
     assert found is not None
     return found
@@ -96,16 +96,16 @@ def test_a_burst_counts_as_one_slot():
     """Forty articles in a minute do not make a source look busy."""
     slow = wire(6, 28)
     burst = [at + n / 86_400 / 2 for at in slow for n in range(40)]
-    stretches = np.asarray(activity(burst).stretches)
-    assert len(stretches) == pytest.approx(len(activity(slow).stretches), rel=0.1)
+    slots = np.asarray(activity(burst).slots)
+    assert len(slots) == pytest.approx(len(activity(slow).slots), rel=0.1)
     assert model_of(burst).due[-1] == pytest.approx(model_of(slow).due[-1], rel=0.1)
 
 
 def test_a_model_needs_a_week_and_ten_slots():
     day = FIRST // SLOTS_PER_DAY * SLOTS_PER_DAY
     for days, until in ((wire(100, 6.5), 6), (wire(100, 20, since=15), 20), ([0.5 * n for n in range(9)], 28), ([], 28)):
-        stretches = np.asarray(activity(days).stretches if days else [], np.int64)
-        assert fit_gap_model(stretches, day + until * SLOTS_PER_DAY, HISTORY) is None
+        slots = np.asarray(activity(days).slots if days else [], np.int64)
+        assert fit_gap_model(slots, day + until * SLOTS_PER_DAY, HISTORY) is None
 
 
 def test_a_source_without_gaps_is_in_outage_after_ten_minutes():
@@ -218,7 +218,7 @@ def test_outages_depend_neither_on_the_order_of_sources_nor_on_later_articles(or
     sources = feed(s1=24.9, s3=24.95)
     one = OutageDetector(RULE, sources).outages(moment(day))
     assert OutageDetector(RULE, {name: sources[name] for name in order}).outages(moment(day)) == one
-    past = {name: [at for at in one.stretches if at <= moment(day) // SLOT_S] for name, one in sources.items()}
+    past = {name: [at for at in one.slots if at <= moment(day) // SLOT_S] for name, one in sources.items()}
     cut = {name: SourceActivity(at, min(sources[name].last, at[-1] * SLOT_S)) for name, at in past.items()}
     seen = {found.series: found.surprise for found in OutageDetector(RULE, cut).outages(moment(day))}
     assert seen == {found.series: found.surprise for found in one}
