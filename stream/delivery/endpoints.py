@@ -48,7 +48,7 @@ class MailServer(NamedTuple):
     tls: bool
 
 
-class Endpoint(NamedTuple):
+class DeliveryEndpoint(NamedTuple):
     """A webhook or mail endpoint, ready to send to.
 
     label: its name in the log of deliveries
@@ -70,7 +70,7 @@ class Endpoint(NamedTuple):
     grouping: Grouping | None
 
 
-def endpoints(webhooks: Sequence[Webhook], link_base: str = "") -> Iterator[Endpoint]:
+def endpoints(webhooks: Sequence[Webhook], link_base: str = "") -> Iterator[DeliveryEndpoint]:
     """The endpoints of the settings, each with a unique label. Raises SettingsError."""
     labels: set[str] = set()
     for number, webhook in enumerate(webhooks, 1):
@@ -101,7 +101,7 @@ def _place(webhook: Webhook, actor: str) -> SplitResult:
     return place
 
 
-def _endpoint(webhook: Webhook, label: str, place: SplitResult, link_base: str) -> Endpoint:
+def _endpoint(webhook: Webhook, label: str, place: SplitResult, link_base: str) -> DeliveryEndpoint:
     chosen = FORMATS[webhook.format]
     if webhook.secret and chosen.signing == "none":
         raise SettingsError(f"{webhook.format} has no signatures; remove `secret`")
@@ -113,7 +113,7 @@ def _endpoint(webhook: Webhook, label: str, place: SplitResult, link_base: str) 
         raise SettingsError("the user and password of a mail server must be ASCII")
     sender, recipients = _mail_addresses(place) if mail else ("", ())
     secrets = [secret for secret in (webhook.secret, webhook.previous_secret) if secret and chosen.signing == "standard"]
-    return Endpoint(
+    return DeliveryEndpoint(
         label=label,
         host=str(place.hostname),
         port=place.port or _PORTS[place.scheme],

@@ -11,7 +11,7 @@ from typing import Any
 
 from core import log as logs
 from net.deadline import Deadline
-from stream.delivery.endpoints import Endpoint
+from stream.delivery.endpoints import DeliveryEndpoint
 from stream.delivery.formats.base import GONE, PARTLY_REFUSED, TIMED_OUT, SendResult
 from stream.delivery.formats.mail import parse_address
 
@@ -20,7 +20,7 @@ MAX_REPLY_BYTES = 1_000_000
 OK = 250
 
 
-def send_mail(endpoint: Endpoint, address: str, mail: bytes, deadline: Deadline) -> SendResult:
+def send_mail(endpoint: DeliveryEndpoint, address: str, mail: bytes, deadline: Deadline) -> SendResult:
     """Sends one mail to all recipients.
 
     Args:
@@ -54,7 +54,7 @@ def send_mail(endpoint: Endpoint, address: str, mail: bytes, deadline: Deadline)
         client.close()
 
 
-def _session(client: _Client, endpoint: Endpoint, mail: bytes) -> SendResult:
+def _session(client: _Client, endpoint: DeliveryEndpoint, mail: bytes) -> SendResult:
     code, words = client.connect(endpoint.host, endpoint.port)
     if code != 220:
         return SendResult(_status(code), _smtp_error(code, words))
@@ -91,7 +91,7 @@ def _smtp_error(code: int, words: bytes | str) -> str:
 class _Client(smtplib.SMTP):
     """Connects to the checked address but verifies the certificate of the host name. All I/O ends at the deadline."""
 
-    def __init__(self, endpoint: Endpoint, address: str, deadline: Deadline) -> None:
+    def __init__(self, endpoint: DeliveryEndpoint, address: str, deadline: Deadline) -> None:
         self._address, self._deadline, self._tls = address, deadline, endpoint.mail_server.tls
         super().__init__(local_hostname=socket.gethostname() or "localhost")  # otherwise smtplib queries the DNS without a timeout
         self._host = endpoint.host

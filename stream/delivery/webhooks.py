@@ -25,7 +25,7 @@ from net.deadline import BoundedBackend, Deadline
 from net.retry_after import retry_after_s
 from storage.store import Delivery
 from stream.delivery import smtp
-from stream.delivery.endpoints import Endpoint, endpoints
+from stream.delivery.endpoints import DeliveryEndpoint, endpoints
 from stream.delivery.formats.base import (
     GONE,
     NOT_SENT,
@@ -64,7 +64,7 @@ class Job(NamedTuple):
     parts_delivered: int = 0
 
 
-class RateLimiter:
+class MessageRateLimiter:
     """Counts the messages to one endpoint. Safe to use from several threads.
 
     It counts those of this process only: after a restart, the endpoint's own "too many messages" applies.
@@ -129,7 +129,7 @@ class Webhooks:
         for endpoint in self._endpoints.values():
             _check_url(endpoint)
         # several endpoints with different filters may share one bot, whose limit counts for all of them
-        limiters = {endpoint.url: RateLimiter(endpoint.format.limits) for endpoint in self._endpoints.values()}
+        limiters = {endpoint.url: MessageRateLimiter(endpoint.format.limits) for endpoint in self._endpoints.values()}
         self._limiters = {label: limiters[endpoint.url] for label, endpoint in self._endpoints.items()}
         self._resolve, self._clock = resolve, clock
         self._timeout_s = timeout_s
@@ -193,7 +193,7 @@ class Webhooks:
             retry_after_s=result.wait_s,
         )
 
-    def _send_message(self, endpoint: Endpoint, message: Message, ident: str, timestamp: int, deadline: Deadline) -> SendResult:
+    def _send_message(self, endpoint: DeliveryEndpoint, message: Message, ident: str, timestamp: int, deadline: Deadline) -> SendResult:
         """Sends one message. Never raises: an error is part of the result."""
         try:
             address = permitted_address(endpoint.host, endpoint.port, allow_private=endpoint.allow_private, resolve=self._resolve)
@@ -208,7 +208,7 @@ class Webhooks:
         except (httpx.HTTPError, OSError, UnicodeError) as error:
             return SendResult(0, logs.mask(f"{type(error).__name__}: {error}")[:300])
 
-    def _post(self, endpoint: Endpoint, address: str, message: Message, ident: str, timestamp: int) -> SendResult:
+    def _post(self, endpoint: DeliveryEndpoint, address: str, message: Message, ident: str, timestamp: int) -> SendResult:
         url = _url(endpoint, message)
         headers = {
             **message.headers,
@@ -225,7 +225,7 @@ class Webhooks:
             return _result(response, endpoint)
 
 
-def _result(response: httpx.Response, endpoint: Endpoint) -> SendResult:
+def _result(response: httpx.Response, endpoint: DeliveryEndpoint) -> SendResult:
     status = response.status_code
     if response.is_redirect:
         return SendResult(status, f"HTTP {status}: redirects are not followed; set the endpoint's final URL")
@@ -248,12 +248,12 @@ def _body_start(response: httpx.Response) -> bytes:
     return body[:MAX_RESPONSE_BYTES]
 
 
-def _url(endpoint: Endpoint, message: Message) -> httpx.URL:
+def _url(endpoint: DeliveryEndpoint, message: Message) -> httpx.URL:
     join = "&" if "?" in endpoint.url else "?"
     return httpx.URL(endpoint.url + (join + message.query if message.query else ""))
 
 
-def _check_url(endpoint: Endpoint) -> None:
+def _check_url(endpoint: DeliveryEndpoint) -> None:
     """Raises SettingsError for a URL that httpx cannot parse."""
     try:
         httpx.URL(endpoint.url)

@@ -31,7 +31,7 @@ from core import log, metrics
 from core.kafka_topics import TopicNames
 from core.records import Alert, Score, encode
 from storage.store import Delivery
-from stream.worker.batches import Raw
+from stream.worker.batches import RawMessage
 from stream.worker.pipeline import ClassifiedBatch, Pipeline
 from stream.worker.progress import LostMessages, OffsetTracker, Progress, lost_messages
 
@@ -65,7 +65,7 @@ class Stage(NamedTuple):
 
     role: Role
     source: str
-    read: Callable[[Sequence[Raw], datetime], Any]
+    read: Callable[[Sequence[RawMessage], datetime], Any]
     work: Callable[[Any, datetime], StageResult]
     record_lost: Callable[[Sequence[LostMessages], datetime], None]
     sink: str
@@ -83,7 +83,7 @@ def stages(pipeline: Pipeline, names: TopicNames, batch_max: int) -> list[Stage]
         counts = {"scored": result.scored, "repeated": result.repeated, "dead": len(result.dead)}
         return StageResult([(score.id.encode(), encode(score)) for score in result.scores], counts)
 
-    def read_scores(messages: Sequence[Raw], now: datetime) -> list[Score]:
+    def read_scores(messages: Sequence[RawMessage], now: datetime) -> list[Score]:
         return pipeline.read(messages, Score, now)
 
     def publish(alerts: Sequence[Alert]) -> StageResult:
@@ -98,7 +98,7 @@ def stages(pipeline: Pipeline, names: TopicNames, batch_max: int) -> list[Stage]
     def check_outages(now: datetime) -> StageResult:
         return publish(pipeline.check_outages(now))
 
-    def read_alerts(messages: Sequence[Raw], now: datetime) -> list[Alert]:
+    def read_alerts(messages: Sequence[RawMessage], now: datetime) -> list[Alert]:
         return pipeline.read(messages, Alert, now)
 
     def notify(alerts: Sequence[Alert], _now: datetime) -> StageResult:
@@ -169,7 +169,7 @@ class _Agent:
             for number in numbers:
                 self._progress.dropped(number)
 
-    async def _read(self, messages: Sequence[Raw]) -> Any:
+    async def _read(self, messages: Sequence[RawMessage]) -> Any:
         with self._no_error():
             jumps = self._offsets.jumps(messages)
             if jumps:
@@ -177,7 +177,7 @@ class _Agent:
                 await _in(self._reader, self._stage.record_lost, lost_messages(jumps, beginnings), datetime.now(UTC))
             return await _in(self._reader, self._stage.read, messages, datetime.now(UTC))
 
-    async def _work(self, stream: Any, events: Sequence[Any], messages: Sequence[Raw], found: Any, batch: int, began: float) -> None:
+    async def _work(self, stream: Any, events: Sequence[Any], messages: Sequence[RawMessage], found: Any, batch: int, began: float) -> None:
         with self._no_error():
             result = await _in(self._worker, self._stage.work, found, datetime.now(UTC))
             await self._publish(result)
@@ -256,5 +256,5 @@ async def _in(threads: ThreadPoolExecutor, action: Callable[P, ResultT], *args: 
     return await asyncio.get_running_loop().run_in_executor(threads, partial(action, *args, **kwargs))
 
 
-def _raw(message: Any) -> Raw:
-    return Raw(message.topic, message.partition, message.offset, message.key, message.value)
+def _raw(message: Any) -> RawMessage:
+    return RawMessage(message.topic, message.partition, message.offset, message.key, message.value)

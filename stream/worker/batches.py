@@ -16,7 +16,7 @@ from storage.store import ArticleKey, DeadLetter
 RecordT = TypeVar("RecordT")
 
 
-class Raw(NamedTuple):
+class RawMessage(NamedTuple):
     """A message as Kafka holds it. key and value may be None; a value of None is a tombstone."""
 
     topic: str
@@ -40,7 +40,7 @@ class BatchResult(NamedTuple):
     repeated: int
 
 
-def dead_letter(raw: Raw, stage: str, reason: str, now: datetime) -> DeadLetter:
+def dead_letter(raw: RawMessage, stage: str, reason: str, now: datetime) -> DeadLetter:
     """The dead letter of a message."""
     return DeadLetter(
         topic=raw.topic,
@@ -54,9 +54,11 @@ def dead_letter(raw: Raw, stage: str, reason: str, now: datetime) -> DeadLetter:
     )
 
 
-def decode_batch(messages: Iterable[Raw], kind: type[RecordT], now: datetime) -> tuple[list[tuple[Raw, RecordT]], list[DeadLetter]]:
+def decode_batch(
+    messages: Iterable[RawMessage], kind: type[RecordT], now: datetime
+) -> tuple[list[tuple[RawMessage, RecordT]], list[DeadLetter]]:
     """Decodes a batch: the messages with their records, in order, and dead letters for those that cannot be decoded."""
-    good: list[tuple[Raw, RecordT]] = []
+    good: list[tuple[RawMessage, RecordT]] = []
     dead: list[DeadLetter] = []
     for raw in messages:
         try:
@@ -66,9 +68,9 @@ def decode_batch(messages: Iterable[Raw], kind: type[RecordT], now: datetime) ->
     return good, dead
 
 
-def latest_versions(articles: Sequence[tuple[Raw, Article]]) -> list[tuple[Raw, Article]]:
+def latest_versions(articles: Sequence[tuple[RawMessage, Article]]) -> list[tuple[RawMessage, Article]]:
     """The last version of each article, at the position and with the publication time of the first."""
-    versions: dict[str, tuple[Raw, Article]] = {}
+    versions: dict[str, tuple[RawMessage, Article]] = {}
     for raw, article in articles:
         first = versions.get(article.id)
         if first is not None:

@@ -12,7 +12,7 @@ from core.errors import StoreError, StoreUnavailable
 from core.records import Alert, Score
 from core.series import MARKET
 from storage.store import DeadLetter, Store
-from stream.worker.batches import Raw, dead_letter
+from stream.worker.batches import RawMessage, dead_letter
 from stream.worker.circuit_breaker import CircuitBreaker
 from stream.worker.progress import LostMessages
 
@@ -28,7 +28,7 @@ class DeadLetterWriter:
 
     def __init__(self, store: Store, circuit_breaker: CircuitBreaker, broker_run: str = "") -> None:
         self._store, self._circuit_breaker, self._broker_run = store, circuit_breaker, broker_run
-        self._sources: dict[type, Mapping[str, Raw]] = {}
+        self._sources: dict[type, Mapping[str, RawMessage]] = {}
 
     def write(self, dead: Sequence[DeadLetter], topic: str, messages: int) -> None:
         """Writes the dead letters of a batch of so many messages. Raises CircuitOpen, StoreUnavailable."""
@@ -42,7 +42,7 @@ class DeadLetterWriter:
             topic, partition = each.partition
             reason = f"{each.messages} messages, offsets {each.since} to {each.until - 1}, were deleted before they were read: "
             reason += "the retention of the topic is shorter than the lag of the workers"
-            letters.append(dead_letter(Raw(topic, partition, each.since, None, None), "gap", reason, now))
+            letters.append(dead_letter(RawMessage(topic, partition, each.since, None, None), "gap", reason, now))
             metrics.LOST_MESSAGES.labels(topic).inc(each.messages)
             _log.error("messages_lost", topic=topic, partition=partition, count=each.messages, reason=reason)
         self._insert(letters)
@@ -54,7 +54,7 @@ class DeadLetterWriter:
         for letter in dead:
             metrics.DEAD_LETTERS.labels(letter.stage).inc()
 
-    def remember_batch(self, kind: type, messages: Mapping[str, Raw]) -> None:
+    def remember_batch(self, kind: type, messages: Mapping[str, RawMessage]) -> None:
         """Remembers the messages of the records of a batch, by id, for `write_failed`."""
         self._sources[kind] = messages
 

@@ -36,7 +36,7 @@ from stream.detection.spike_rule import SpikeRule
 from stream.watchlists.matcher import Matcher, MatcherUpdates, NoMatcherUpdates
 from stream.worker.batches import (
     BatchResult,
-    Raw,
+    RawMessage,
     ambiguous_stories,
     assign_stories,
     dead_letter,
@@ -50,7 +50,7 @@ from stream.worker.circuit_breaker import CircuitBreaker, load_circuit_breaker
 from stream.worker.dead_letters import DeadLetterWriter, is_rejection
 from stream.worker.prediction_cache import PredictionCache
 from stream.worker.progress import LostMessages
-from stream.worker.retry import DutyCycle, RetryPolicy, isolate, once_more, retrying
+from stream.worker.retry import DutyCycle, RetryPolicy, isolate, retry_each, retrying
 
 STORY_WINDOW = timedelta(hours=72)
 """Copies of a story are published within three days of it, before or after: sources report late."""
@@ -74,7 +74,7 @@ class ClassifiedBatch(NamedTuple):
     """
 
     articles: list[Article]
-    messages: dict[str, Raw]
+    messages: dict[str, RawMessage]
     known: dict[str, ArticleKey]
     overlapping: list[str]
     predictions: dict[str, Prediction]
@@ -190,11 +190,11 @@ class Pipeline:
 
     # articles ─▶ scores
 
-    def score(self, messages: Sequence[Raw], now: datetime) -> BatchResult:
+    def score(self, messages: Sequence[RawMessage], now: datetime) -> BatchResult:
         """Scores and stores a batch of `articles`; the result may be published. Raises as `classify_batch` and `store_batch`."""
         return self.store_batch(self.classify_batch(messages, now), now)
 
-    def classify_batch(self, messages: Sequence[Raw], now: datetime) -> ClassifiedBatch:
+    def classify_batch(self, messages: Sequence[RawMessage], now: datetime) -> ClassifiedBatch:
         """Decodes a batch and classifies the articles that may be new. The previous batch need not be stored yet.
 
         Raises:
@@ -213,7 +213,7 @@ class Pipeline:
         predicted, failed = isolate(changed, classify, lambda error: isinstance(error, Exception))
         if failed:
             run_smoke_test(model)  # an article is at fault only if the model works without it and fails with it again
-            recovered, failed = once_more(failed, classify)
+            recovered, failed = retry_each(failed, classify)
             predicted += recovered
         dead += [dead_letter(sources[article.id], "model", f"{type(error).__name__}: {error}", now) for article, error in failed]
         failed_ids = {article.id for article, _ in failed}
@@ -325,7 +325,7 @@ class Pipeline:
 
     # scores ─▶ alerts
 
-    def read(self, messages: Sequence[Raw], kind: type[RecordT], now: datetime) -> list[RecordT]:
+    def read(self, messages: Sequence[RawMessage], kind: type[RecordT], now: datetime) -> list[RecordT]:
         """Decodes a batch; other messages become dead letters. Raises StoreUnavailable, CircuitOpen."""
         good, dead = decode_batch(messages, kind, now)
         self._dead_letters.write(dead, messages[0].topic if messages else "", len(messages))

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from stream.worker.batches import Raw
+from stream.worker.batches import RawMessage
 
 TopicPartition = tuple[str, int]
 """A topic and the number of a partition."""
@@ -35,7 +35,7 @@ class Progress:
             self._busy[number] = (role, self._clock())
             return number
 
-    def finished(self, batch: int, messages: Iterable[Raw]) -> None:
+    def finished(self, batch: int, messages: Iterable[RawMessage]) -> None:
         """Records that the batch is stored, published and acknowledged."""
         with self._lock:
             self._busy.pop(batch, None)
@@ -106,7 +106,7 @@ class OffsetTracker:
         for partition in partitions:
             self._next.pop(partition, None)
 
-    def jumps(self, messages: Sequence[Raw]) -> list[LostMessages]:
+    def jumps(self, messages: Sequence[RawMessage]) -> list[LostMessages]:
         """The jumps in a batch, whose messages are in order within each partition."""
         found = []
         for message in messages:

@@ -116,14 +116,14 @@ class DutyCycle:
 def isolate(
     items: Sequence[ItemT],
     action: Callable[[Sequence[ItemT]], Sequence[ResultT]],
-    blame: Callable[[Exception], bool],
+    is_item_fault: Callable[[Exception], bool],
 ) -> tuple[list[tuple[ItemT, ResultT]], list[tuple[ItemT, Exception]]]:
     """Run `action` on all items; on failure bisect down to the items that cause it.
 
     One bad item among n costs 2 log2 n more calls, a good batch none.
 
     Args:
-        blame: whether an error may be caused by an item; any other error is raised
+        is_item_fault: whether an error may be caused by an item; any other error is raised
 
     Returns:
         (item, result) pairs of the items that succeeded and (item, error) pairs of those that failed, both in order.
@@ -133,26 +133,26 @@ def isolate(
     try:
         results = action(items)
     except Exception as error:
-        if not blame(error):
+        if not is_item_fault(error):
             raise
         if len(items) == 1:
             return [], [(items[0], error)]
         middle = len(items) // 2
-        done, blamed = isolate(items[:middle], action, blame)
-        more_done, more_blamed = isolate(items[middle:], action, blame)
-        return done + more_done, blamed + more_blamed
+        done, failed = isolate(items[:middle], action, is_item_fault)
+        more_done, more_failed = isolate(items[middle:], action, is_item_fault)
+        return done + more_done, failed + more_failed
     return list(zip(items, results, strict=True)), []
 
 
-def once_more(
-    failed: Sequence[tuple[ItemT, Exception]], action: Callable[[Sequence[ItemT]], Sequence[ResultT]]
+def retry_each(
+    failures: Sequence[tuple[ItemT, Exception]], action: Callable[[Sequence[ItemT]], Sequence[ResultT]]
 ) -> tuple[list[tuple[ItemT, ResultT]], list[tuple[ItemT, Exception]]]:
     """Run `action` once more on each failed item alone, as the error may have been transient. Returns what `isolate` returns."""
     done: list[tuple[ItemT, ResultT]] = []
-    blamed: list[tuple[ItemT, Exception]] = []
-    for item, _ in failed:
+    failed: list[tuple[ItemT, Exception]] = []
+    for item, _ in failures:
         try:
             done += [(item, result) for result in action([item])]
         except Exception as error:
-            blamed.append((item, error))
-    return done, blamed
+            failed.append((item, error))
+    return done, failed

@@ -26,7 +26,7 @@ from storage.clickhouse import Embedded, Server
 from storage.store import Store
 from stream.detection.spike_rule import SpikeRule
 from stream.worker.app import REBALANCE_TIMEOUT_S
-from stream.worker.batches import Raw
+from stream.worker.batches import RawMessage
 from stream.worker.pipeline import Pipeline
 from stream.worker.retry import RetryPolicy
 from tests.faults.wire import Wire
@@ -225,7 +225,7 @@ def test_a_temporarily_full_disk_writes_no_dead_letters(database: str, code: int
 
     store.articles.insert = full  # type: ignore[method-assign]
     pipeline = Pipeline(KeywordClassifier(), store, SpikeRule(), retry=RetryPolicy(first_s=0.01))
-    messages = [Raw("articles", 0, n, b"k", encode(article(f"a{n}", published_at=NOON))) for n in range(25)]
+    messages = [RawMessage("articles", 0, n, b"k", encode(article(f"a{n}", published_at=NOON))) for n in range(25)]
     batch = pipeline.score(messages, NOON)
     pipeline.close()
     assert (batch.scored, batch.dead, errors, store.dead_letters.count()) == (25, [], [], 0)

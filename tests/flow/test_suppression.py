@@ -183,7 +183,7 @@ def test_retries_wait_for_the_end_of_a_silence(new_harness: Callable[..., Harnes
 def test_the_end_of_a_silence_is_logged_once_in_advance(new_harness: Callable[..., Harness], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(
         "stream.delivery.suppression._log", log.get_logger("stream.delivery.suppression")
-    )  # the one before may hold harness to processors of other tests
+    )  # the old logger may use processors of other tests
     harness = new_harness()
     mute = silence(series=["topic:*"], author="王芳", comment="维护", starts_at=NOON, ends_at=NOON + timedelta(minutes=30), now=NOON)
     harness.store.silences.add([mute])

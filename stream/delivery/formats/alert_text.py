@@ -63,7 +63,7 @@ class Fact(NamedTuple):
     value: str
 
 
-class Labels(NamedTuple):
+class TextLabels(NamedTuple):
     """Fixed text of a message."""
 
     colon: str
@@ -89,7 +89,7 @@ class AlertText(NamedTuple):
     facts: tuple[Fact, ...]
     evidence: tuple[Paragraph, ...]
     link: str
-    labels: Labels
+    labels: TextLabels
     explanation: str = ""
     observation: str = ""
 
@@ -105,7 +105,10 @@ class AlertText(NamedTuple):
         return [*self.sentences, *([self.explanation] if self.explanation else [])]
 
 
-_LABELS: dict[Language, Labels] = {"en": Labels(": ", "Articles:", "Open the alert"), "zh": Labels("：", "相关报道：", "查看告警")}
+_LABELS: dict[Language, TextLabels] = {
+    "en": TextLabels(": ", "Articles:", "Open the alert"),
+    "zh": TextLabels("：", "相关报道：", "查看告警"),
+}
 
 
 def alert_text(alert: Alert, options: FormatOptions) -> AlertText:

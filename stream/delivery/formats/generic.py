@@ -58,7 +58,7 @@ class StoryChart(msgspec.Struct, frozen=True, kw_only=True):
     expected: Annotated[list[float], Meta(description="empty where the series has no history")]
 
 
-class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+class AlertExplanation(msgspec.Struct, frozen=True, kw_only=True):
     """Why the alert was raised."""
 
     stories: Annotated[
@@ -113,7 +113,7 @@ class AlertData(msgspec.Struct, frozen=True, kw_only=True):
     evidence: Annotated[
         list[EvidenceItem], Meta(description="decisive articles first, then the most negative; split when the alert has several parts")
     ]
-    why: Annotated[Explanation | None, Meta(description="null where the alert has no explanation")]
+    why: Annotated[AlertExplanation | None, Meta(description="null where the alert has no explanation")]
     url: Annotated[str, Meta(description="the alert on the dashboard; empty where the dashboard has no public URL")]
 
 
@@ -265,12 +265,12 @@ def _items(alert: Alert) -> list[EvidenceItem]:
     ]
 
 
-def _explanation(alert: Alert) -> Explanation | None:
+def _explanation(alert: Alert) -> AlertExplanation | None:
     """The explanation within MAX_EXPLANATION_BYTES: leaves out the chart first, then the ends of the lists."""
     why = alert.why
     if why is None:
         return None
-    explanation = Explanation(
+    explanation = AlertExplanation(
         stories=why.stories,
         more=why.more,
         decisive_count=why.decisive_count,

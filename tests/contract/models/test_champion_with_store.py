@@ -16,7 +16,7 @@ from models.inference.keyword import KeywordClassifier
 from models.registry.versions import SHIPPED, Versions
 from storage.store import Store
 from stream.detection.spike_rule import SpikeRule
-from stream.worker.batches import Raw
+from stream.worker.batches import RawMessage
 from stream.worker.pipeline import Pipeline
 from tests.helpers.stores import migrated_store
 from tests.helpers.tiny_model import write_tiny
@@ -69,7 +69,7 @@ def test_a_promotion_during_scoring_loses_and_duplicates_nothing(store: Store, t
             if len(batches) in (8, 16):
                 versions.promote(order[len(batches) // 8], now=NOON, why="")
             some = [article(number + n, "poison" if (number + n) % 23 == 22 else "") for n in range(8)]
-            raws = [Raw("articles", 0, number + n, item.id.encode(), encode(item)) for n, item in enumerate(some)]
+            raws = [RawMessage("articles", 0, number + n, item.id.encode(), encode(item)) for n, item in enumerate(some)]
             number += 8
             batch = pipeline.score(raws, NOON)
             batches.append({score.model for score in batch.scores})

@@ -22,7 +22,7 @@ from storage.store import AlertTable, ArticleTable, Delivery, LastAlert, MinuteC
 from stream.detection.minute_counts_cache import TTL_S, MinuteCountsCache
 from stream.detection.spike_rule import SpikeRule
 from stream.detection.threshold import AlertThreshold
-from stream.worker.batches import Raw
+from stream.worker.batches import RawMessage
 from stream.worker.pipeline import ClassifiedBatch, Pipeline
 from stream.worker.retry import DutyCycle
 from tests.helpers.worker import article
@@ -56,8 +56,8 @@ def news(name: str, minute: float, *, bad: bool = False, **more: object) -> Arti
     return article(name, bad=bad, published_at=at(minute), source=str(more.pop("source", f"s{int(sha(name)[:2], 16) % 4}")), **more)  # type: ignore[arg-type]
 
 
-def raws(articles: Sequence[Article], first: int = 0) -> list[Raw]:
-    return [Raw("articles", 0, first + n, item.id.encode(), encode(item)) for n, item in enumerate(articles)]
+def raws(articles: Sequence[Article], first: int = 0) -> list[RawMessage]:
+    return [RawMessage("articles", 0, first + n, item.id.encode(), encode(item)) for n, item in enumerate(articles)]
 
 
 def calm() -> list[Article]:
@@ -398,7 +398,7 @@ def test_a_new_broker_run_does_not_replace_dead_letters(store: Store):
     """The offsets of the embedded broker start from 0 at each start; earlier dead letters are kept."""
     for run_id in ("1", "2"):
         pipeline = Pipeline(KeywordClassifier(), store, RULE, duty_cycle=FULL_DUTY, broker_run=run_id)
-        batch = pipeline.score([Raw("articles", 0, 0, b"k", f"no record of run {run_id}".encode())], at(0))
+        batch = pipeline.score([RawMessage("articles", 0, 0, b"k", f"no record of run {run_id}".encode())], at(0))
         assert len(batch.dead) == 1
     found = store.dead_letters.latest()
     assert sorted(letter.name for letter in found) == ["articles@1/0/0", "articles@2/0/0"]
@@ -462,8 +462,8 @@ def of_another_company(name: str, minute: float) -> Article:
     return msgspec.structs.replace(item, mentions=(msgspec.structs.replace(item.mentions[0], company="ODD", sector=""),))
 
 
-def as_messages(records: Sequence[Score] | Sequence[Alert], topic: str) -> list[Raw]:
-    return [Raw(topic, 0, n, b"", encode(record)) for n, record in enumerate(records)]
+def as_messages(records: Sequence[Score] | Sequence[Alert], topic: str) -> list[RawMessage]:
+    return [RawMessage(topic, 0, n, b"", encode(record)) for n, record in enumerate(records)]
 
 
 def test_a_score_that_cannot_be_evaluated_becomes_a_dead_letter(store: Store, rejecting_alerts: RejectingAlerts):

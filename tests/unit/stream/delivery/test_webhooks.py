@@ -21,7 +21,7 @@ from storage.store import Delivery
 from stream.delivery.formats.base import Limit, is_permanent_failure, message_id
 from stream.delivery.formats.generic import MAX_BYTES, alert_bodies
 from stream.delivery.signing import sign, signing_key
-from stream.delivery.webhooks import Job, RateLimiter, Webhooks
+from stream.delivery.webhooks import Job, MessageRateLimiter, Webhooks
 from tests.helpers.alerts import MARKUP_TITLE, NOON, sample_alert
 from tests.helpers.slow_server import SlowServer
 from tests.helpers.webhook_server import WebhookServer
@@ -233,7 +233,7 @@ def test_a_single_message_has_no_part_fields():
 
 
 def test_a_rate_limiter_allows_no_more_than_its_limits():
-    limiter, sent, now = RateLimiter((Limit(5, 1.0), Limit(100, 60.0))), list[datetime](), NOON
+    limiter, sent, now = MessageRateLimiter((Limit(5, 1.0), Limit(100, 60.0))), list[datetime](), NOON
     while len(sent) < 300:
         wait_s = limiter.acquire(now)
         if wait_s:
@@ -247,13 +247,13 @@ def test_a_rate_limiter_allows_no_more_than_its_limits():
 
 
 def test_a_pause_is_respected_and_a_clock_set_back_blocks_for_at_most_one_window():
-    limiter = RateLimiter((Limit(1, 60.0),))
+    limiter = MessageRateLimiter((Limit(1, 60.0),))
     limiter.pause(NOON, 600)
     limiter.pause(NOON, 5)
     assert limiter.acquire(NOON + timedelta(seconds=599)) == 1
     assert limiter.acquire(NOON + timedelta(seconds=600)) == 0
     assert limiter.acquire(NOON - timedelta(days=1)) > 60  # still paused
-    other = RateLimiter((Limit(1, 60.0),))
+    other = MessageRateLimiter((Limit(1, 60.0),))
     assert other.acquire(NOON) == 0
     assert other.acquire(NOON - timedelta(days=1)) == 60.5
-    assert RateLimiter(()).acquire(NOON) == 0
+    assert MessageRateLimiter(()).acquire(NOON) == 0

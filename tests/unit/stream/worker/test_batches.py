@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from core.records import Alert, Article, Mention, Score, decode, encode, sha
 from models.inference.classifier import Prediction, SentimentProbabilities, invalid_reason
-from stream.worker.batches import Raw, ambiguous_stories, assign_stories, decode_batch, latest_versions, score_of
+from stream.worker.batches import RawMessage, ambiguous_stories, assign_stories, decode_batch, latest_versions, score_of
 from tests.helpers.strategies import articles, examples
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -26,8 +26,8 @@ def article(name: str = "a", title: str = "油价暴跌 Oil plunges", minute: in
     return Article(id=sha(name), source="wire", language="zh", title=title, published_at=moment, fetched_at=moment, **more)  # type: ignore[arg-type]
 
 
-def raw(value: bytes | None, offset: int = 0) -> Raw:
-    return Raw("articles", 0, offset, b"key", value)
+def raw(value: bytes | None, offset: int = 0) -> RawMessage:
+    return RawMessage("articles", 0, offset, b"key", value)
 
 
 def changed(**fields: object) -> bytes:
@@ -155,7 +155,7 @@ def test_an_invalid_prediction_is_detected(prediction: Prediction):
 @examples(60)
 @given(messages)
 def test_every_message_becomes_one_record_or_one_dead_letter(values: list[bytes | None]):
-    raws = [Raw("articles", number % 3, number, b"key", value) for number, value in enumerate(values)]
+    raws = [RawMessage("articles", number % 3, number, b"key", value) for number, value in enumerate(values)]
     good, dead = decode_batch(raws, Article, NOON)
     assert sorted([raw.offset for raw, _ in good] + [letter.offset for letter in dead]) == list(range(len(raws)))
     assert [raw.offset for raw, _ in good] == sorted(raw.offset for raw, _ in good)
@@ -170,7 +170,7 @@ def test_every_message_becomes_one_record_or_one_dead_letter(values: list[bytes 
 @given(st.lists(st.tuples(st.integers(0, 4), articles), max_size=10))
 def test_of_several_versions_in_a_batch_the_last_is_kept_with_the_time_of_the_first(versions: list[tuple[int, Article]]):
     named = [msgspec.structs.replace(article, id=sha(str(name))) for name, article in versions]
-    kept = latest_versions([(Raw("articles", 0, number, b"", None), article) for number, article in enumerate(named)])
+    kept = latest_versions([(RawMessage("articles", 0, number, b"", None), article) for number, article in enumerate(named)])
     assert [article.id for _, article in kept] == list(dict.fromkeys(article.id for article in named))
     for raw, article in kept:
         own = [(number, version) for number, version in enumerate(named) if version.id == article.id]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from stream.worker.batches import Raw
+from stream.worker.batches import RawMessage
 from stream.worker.progress import LostMessages, OffsetTracker, Progress, lost_messages
 
 
-def message(offset: int, partition: int = 0) -> Raw:
-    return Raw("articles", partition, offset, b"k", b"v")
+def message(offset: int, partition: int = 0) -> RawMessage:
+    return RawMessage("articles", partition, offset, b"k", b"v")
 
 
 class SettableClock:

@@ -143,9 +143,9 @@ def test_isolate_finds_bad_items_in_few_calls_and_processes_good_ones_once(numbe
         done.extend(some)
         return [-item for item in some]
 
-    good, blamed = isolate(range(number), act, lambda error: isinstance(error, ValueError))
+    good, failed = isolate(range(number), act, lambda error: isinstance(error, ValueError))
     assert good == [(item, -item) for item in range(number) if item not in bad]
-    assert [(item, error.args[0]) for item, error in blamed] == [(item, item) for item in sorted(bad)]
+    assert [(item, error.args[0]) for item, error in failed] == [(item, item) for item in sorted(bad)]
     assert sorted(done) == [item for item in range(number) if item not in bad]
     deep = math.ceil(math.log2(number)) if number > 1 else 0
     assert calls <= (1 + 2 * min(len(bad) * deep, number - 1) if number else 0)
