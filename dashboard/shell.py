@@ -23,7 +23,6 @@ from dashboard.figures.charts import FONT
 from dashboard.pages import (
     alert,
     alert_actions,
-    alert_verdicts,
     article,
     articles,
     bell,
@@ -32,7 +31,6 @@ from dashboard.pages import (
     models,
     overview,
     people,
-    precision,
     rules,
     saved_views,
     series,
@@ -354,8 +352,8 @@ def register(
     for module in PAGES:
         module.register(app, reads)
     alert_actions.register(app, reads, actions)
-    alert_verdicts.register(app, reads, actions)
-    precision.register(app, reads)
+    alert_actions.register_ratings(app, reads, actions)
+    inbox.register_precision(app, reads)
     article.register_actions(app, reads, actions, services.explanations)
     rules.register(app, services.rules, actions.actor)
     watchlists.register(app, services.watchlists, actions.actor)

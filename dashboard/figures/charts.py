@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
 from html import escape
 from typing import Any
+from urllib.parse import quote
 
 import plotly.graph_objects as go
 
@@ -385,3 +386,53 @@ def around(counts: Sequence[WindowCount], alert: Alert, bounds: tuple[datetime, 
             }
         ],
     )
+
+
+def rates(stored: Sequence[int], bounds: tuple[datetime, datetime, int], now: datetime, view: View) -> go.Figure:
+    """Articles per minute in each window of `bounds` (since, until, width in seconds); the last window counts up to `now`."""
+    since, until, width_s = bounds
+    if not any(stored):
+        return message(i18n.text("system.throughput.none", view.language), view.theme)
+    lengths = [min(float(width_s), (now - since).total_seconds() - n * width_s) for n in range(len(stored))]
+    per_minute = [60 * count / max(60.0, length_s) for count, length_s in zip(stored, lengths, strict=True)]
+    bars = go.Bar(
+        x=[local(since + timedelta(seconds=(n + 0.5) * width_s), view.tz) for n in range(len(stored))],
+        y=[round(rate, 2) for rate in per_minute],
+        customdata=list(stored),
+        name=i18n.text("system.rate", view.language),
+        uid="rate",
+        marker={"color": PALETTES[view.theme].positive},
+        width=width_s * 900,
+        hovertemplate="%{y:,.1f} (%{customdata})<extra></extra>",
+    )
+    return draw(
+        [bars],
+        view.theme,
+        f"rate {view.zone}",
+        xaxis=time_axis(since, until, view.tz, view.language),
+        yaxis={"rangemode": "tozero", "tickformat": ",~g"},
+    )
+
+
+SPARK_BAR, SPARK_STEP, SPARK_HEIGHT = 4, 5, 24
+
+
+def sparkline(counts: Sequence[int], usual: Sequence[float], theme: Theme) -> str:
+    """A data URL of an SVG image: a bar for each count, and a dashed line through `usual`, which has the same length or is empty."""
+    colours = PALETTES[theme]
+    top = max([1.0, *counts, *usual])
+    width = SPARK_STEP * len(counts)
+    bars = [_spark_bar(place, count, top, colours.positive) for place, count in enumerate(counts) if count]
+    line = " ".join(
+        f"{place * SPARK_STEP + SPARK_BAR / 2:.1f},{SPARK_HEIGHT - 1 - (SPARK_HEIGHT - 2) * mean / top:.1f}"
+        for place, mean in enumerate(usual)
+    )
+    dashes = f'<polyline points="{line}" fill="none" stroke="{colours.text}" stroke-width="1" stroke-dasharray="3 2"/>' if usual else ""
+    ground = f'<path d="M0 {SPARK_HEIGHT - 0.5}H{width}" stroke="{colours.grid}"/>'
+    svg = f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{SPARK_HEIGHT}">{ground}{"".join(bars)}{dashes}</svg>'
+    return f"data:image/svg+xml,{quote(svg)}"
+
+
+def _spark_bar(place: int, count: int, top: float, colour: str) -> str:
+    height = max(1.0, (SPARK_HEIGHT - 2) * count / top)
+    return f'<rect x="{place * SPARK_STEP}" y="{SPARK_HEIGHT - 1 - height:.1f}" width="{SPARK_BAR}" height="{height:.1f}" fill="{colour}"/>'

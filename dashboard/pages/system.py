@@ -14,8 +14,8 @@ from core.errors import BrokerError, StoreError
 from core.log import get_logger, mask
 from core.untrusted_text import plain
 from dashboard import i18n
+from dashboard.figures.charts import rates
 from dashboard.figures.palette import PROCESS_GLYPHS
-from dashboard.figures.throughput import rates
 from dashboard.pages.components import Parts, chart, fresh, keep_zoom, panel, store_problem, tile
 from dashboard.pages.sources import health
 from dashboard.reads.operations import CHART_WIDTH_S, Endpoint, OperationsReads, SystemView, is_gone

@@ -87,7 +87,7 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True):
 
 def read_article(store: Store, article_id: str) -> ArticleView | None:
     """One article; None where there is none with this ID. Raises StoreError."""
-    known = store.articles.known([article_id]).get(article_id)
+    known = store.articles.keys([article_id]).get(article_id)
     if known is None:
         return None
     moment = known.published_at
@@ -147,7 +147,10 @@ def read_series(store: Store, series: str, chosen: Range, now: datetime, past: S
     span = until - since
     followed = began is not None and began <= since - span + timedelta(seconds=chosen.width_s)
     stories = store.stories  # every company is related to the market
-    beside = store.rollups.busiest("company", since, until, BESIDE) if series == MARKET else stories.co_mentioned(series, since, until, BESIDE)
+    if series == MARKET:
+        beside = store.rollups.busiest("company", since, until, BESIDE)
+    else:
+        beside = stories.co_mentioned(series, since, until, BESIDE)
     companies = [key_of(item.series) for item in beside] + ([key_of(series)] if kind_of(series) == "company" else [])
     negative, positive = _stories(store, series, since, until)
     recent = store.mentions.minutes([series], datetime.fromtimestamp(past.until, tz=since.tzinfo), max(until, now))

@@ -10,7 +10,7 @@ import msgspec
 from dash.development.base_component import Component
 
 from core.records import Alert, CompanyCount, Why, WordCount
-from dashboard.pages.alert_explanation import decisive_mark, explanation_list, is_decisive
+from dashboard.pages.alert import decisive_mark, explanation_list, is_decisive
 from dashboard.view import View
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -48,7 +48,7 @@ def test_the_explanation_is_shown_in_either_language_and_in_the_viewers_time_zon
     english, chinese = (" ".join("".join(texts(explanation_list(alert(), view))).split()) for view in (EN, ZH))
     assert "3 of 900+ stories; without them the alert would not have been raised" in english
     assert "新浪财经 · 22 Nov 12:03" in english and "Key terms (of the 300 most negative stories)违约 8" in english
-    assert "900+ 条中的 3 条：缺了它们就不会报警" in chinese
+    assert "900+ 条报道中的 3 条；缺少这些报道则不会触发告警" in chinese
     assert "新浪财经 · 11月22日 20:03" in chinese and "涉及公司 （最负面的 300 条）600519.SH 2" in chinese
 
 

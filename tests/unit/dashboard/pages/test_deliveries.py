@@ -219,7 +219,7 @@ def test_the_page_shows_filters_and_asks(app: dash.Dash, store: Store, desk: Sto
     assert "No matching deliveries" in json.dumps(shown(app, de_where_value="left")["de-rows"])
     key = next(deliveries.value_of(each) for each in desk.log().deliveries if each.subject == credit)
     assert "1 will be resent" in press(app, "de-replay", de_chosen_value=[key])
-    assert "asked for by local" in json.dumps(shown(app)["de-rows"], ensure_ascii=False)
+    assert "requested by local" in json.dumps(shown(app)["de-rows"], ensure_ascii=False)
     assert "A test will be sent to quiet" in press(app, "de-test", de_endpoint_value="quiet")
     assert "0 will be sent" in press(app, "de-replay-failed", de_endpoint_value="desk")
 

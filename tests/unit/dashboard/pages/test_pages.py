@@ -21,7 +21,7 @@ from core.untrusted_text import body
 from dashboard.feedback import WHOLE, labels_of
 from dashboard.figures import charts
 from dashboard.pages import article, articles, series
-from dashboard.pages.article_labels import marked_text
+from dashboard.pages.article import marked_text
 from dashboard.pages.components import found_href, series_href, source_link
 from dashboard.pages.overview import cards
 from dashboard.reads.details import SeriesView
