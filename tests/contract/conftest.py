@@ -1,4 +1,4 @@
-"""The store that a contract is held over: one after the other."""
+"""Stores for contract tests, over each ClickHouse client."""
 
 from __future__ import annotations
 

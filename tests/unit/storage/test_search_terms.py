@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.search_terms import MAX_CHARS, MAX_TERMS, tidy, search_patterns
+from storage.search_terms import MAX_CHARS, MAX_TERMS, search_patterns, tidy
 
 
 def found(words: str, text: str) -> bool:

@@ -1,4 +1,4 @@
-"""Watchlists in the store, over both clients: counted like any series, given a past once, and a new one when they change."""
+"""Watchlists in the store: counted like other series, backfilled once, and again after a change; over both ClickHouse clients."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ ITEMS = (
 )
 
 
-def test_what_is_on_a_watchlist_is_counted_and_comes_back_with_the_score(store: Store):
+def test_watchlist_mentions_are_counted_and_read_with_the_score(store: Store):
     save(store, *matcher("违约 | default").add_watchlists(ITEMS))
     assert counted(store) == [(1, 2)]  # the copy is the same story
     assert "watchlist:desk" in {total.series for total in store.mentions.totals(SINCE, UNTIL)}
@@ -58,7 +58,7 @@ def test_what_is_on_a_watchlist_is_counted_and_comes_back_with_the_score(store: 
     assert store.articles.of_series("watchlist:desk", NOON, UNTIL)[0].title.endswith("违约")
 
 
-def test_the_pipeline_matches_what_it_scores(store: Store):
+def test_the_pipeline_matches_scored_articles(store: Store):
     moment = datetime.now(UTC).replace(microsecond=0)
     articles = [
         Article(id=sha(title), source="s", genre="social", language="zh", title=title, published_at=moment, fetched_at=moment)
@@ -73,7 +73,7 @@ def test_the_pipeline_matches_what_it_scores(store: Store):
     assert {"watchlist:desk", "genre:social", "language:zh"} <= touched
 
 
-def test_a_new_watchlist_gets_its_past_once(store: Store):
+def test_a_new_watchlist_is_backfilled_once(store: Store):
     save(store, *ITEMS)
     assert counted(store) == []
     first = matcher("违约 | default")
@@ -84,7 +84,7 @@ def test_a_new_watchlist_gets_its_past_once(store: Store):
     assert store.watchlists.filled() == {"desk": first.watchlists[0].digest}
 
 
-def test_a_watchlist_that_changes_forgets_what_it_looked_for(store: Store):
+def test_a_changed_watchlist_loses_its_old_mentions(store: Store):
     save(store, *ITEMS)
     backfill_watchlists(store, matcher("违约 | default"), SINCE, UNTIL)
     assert backfill_watchlists(store, matcher("Profit"), SINCE, UNTIL) == 1
@@ -93,7 +93,7 @@ def test_a_watchlist_that_changes_forgets_what_it_looked_for(store: Store):
     assert [each.name for each in watched.watchlists] == ["desk"]
 
 
-def test_companies_of_a_watchlist_are_found_in_the_past_too(store: Store):
+def test_companies_of_a_watchlist_are_backfilled(store: Store):
     save(store, *ITEMS)
     assert backfill_watchlists(store, matcher("!违约", companies=("ACME",)), SINCE, UNTIL) == 2
     assert sum(len(rows) for rows, _ in matched_articles(store, matcher("x"), SINCE, UNTIL)) == 4

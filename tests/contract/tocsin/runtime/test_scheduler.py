@@ -140,9 +140,9 @@ def test_the_refresh_runs_in_a_separate_process_beside_an_open_store(store: Stor
     log.configure("human", "info")  # to the captured stderr
     with running_scheduler(settings, store):
         refresh_job()
-    said = "".join(capfd.readouterr())
-    assert "action=skip" in said
-    assert "no labels to learn from" in said
+    output = "".join(capfd.readouterr())
+    assert "action=skip" in output
+    assert "no labels to learn from" in output
     assert not (tmp_path / "models" / "snapshot.json").exists()
 
 

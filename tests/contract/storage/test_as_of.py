@@ -1,4 +1,4 @@
-"""What was known at a time, page by page, and who may ask: over chdb in this process, and a real server over native TCP."""
+"""As-of queries, pages and API tokens, over both ClickHouse clients."""
 
 from __future__ import annotations
 
@@ -21,7 +21,16 @@ SINCE, UNTIL = NOON - timedelta(days=2), NOON + timedelta(hours=2)
 
 @pytest.fixture(autouse=True)
 def empty(store: Store) -> None:
-    more = ("dirty_hours", "alert_events", "alert_last_breach", "silences", "silence_ends", "api_tokens", "api_token_ends", "api_token_uses")
+    more = (
+        "dirty_hours",
+        "alert_events",
+        "alert_last_breach",
+        "silences",
+        "silence_ends",
+        "api_tokens",
+        "api_token_ends",
+        "api_token_uses",
+    )
     for table in (*ARTICLE_TABLES, *more):
         store.client.command(f"TRUNCATE TABLE {table}")
 
@@ -33,7 +42,7 @@ def pages(store: Store, size: int, **which: object) -> list[list[ArticlePosition
     return found
 
 
-def test_pages_hold_each_article_once_the_newest_first(store: Store):
+def test_pages_have_each_article_once_newest_first(store: Store):
     names = [f"{number}{word}" for number, word in enumerate(ODD_TEXTS)]
     save(store, *(scored(name, minutes=-(number // 3) * 500) for number, name in enumerate(names)))
     found = [place for page in pages(store, 5) for place in page]
@@ -43,7 +52,7 @@ def test_pages_hold_each_article_once_the_newest_first(store: Store):
     assert {place.id for place in within} == {sha(name) for name in names[3:9]}
 
 
-def test_what_comes_while_pages_are_turned_disturbs_none_of_them(store: Store):
+def test_articles_stored_between_pages_do_not_change_later_pages(store: Store):
     save(store, *(scored(str(number), minutes=-number) for number in range(6)))
     first = store.as_of.places(3)
     save(store, scored("newer", minutes=9), scored("older", minutes=-20), *(scored(str(number), minutes=-number) for number in range(6)))
@@ -64,7 +73,7 @@ def test_pages_of_a_series_a_language_and_a_source(store: Store):
     assert store.as_of.places(9, series="topic:nothing") == store.as_of.places(9, language="zh", series=MARKET, source="x") == []
 
 
-def test_an_article_is_as_it_was_known_then(store: Store):
+def test_an_article_is_read_as_known_at_a_time(store: Store):
     save(store, scored("a", negative=0.9, model="m1"), scored("c", minutes=5, model="m1"))
     then = datetime.now(UTC)
     save(store, scored("a", negative=0.2, model="m2"), scored("b", model="m2"))
@@ -78,7 +87,7 @@ def test_an_article_is_as_it_was_known_then(store: Store):
     assert store.as_of.places(9, as_of=NOON - timedelta(days=3000)) == []
 
 
-def test_moods_and_totals_are_as_they_were_counted_then(store: Store):
+def test_sentiment_and_totals_are_read_as_known_at_a_time(store: Store):
     save(store, scored("a", negative=0.9, model="m1"), scored("copy", negative=0.9, story=sha("a"), source="other", model="m1"))
     then = datetime.now(UTC)
     save(store, scored("b", minutes=1, negative=0.8), scored("c", minutes=70, negative=0.1))
@@ -96,7 +105,7 @@ def test_moods_and_totals_are_as_they_were_counted_then(store: Store):
     assert (market.stories, market.negative, market.negative_sources) == (1, 1, 2)
 
 
-def test_what_was_written_comes_in_the_order_of_writing(store: Store):
+def test_written_articles_come_in_the_order_of_writing(store: Store):
     save(store, scored("a"), scored("b", minutes=-60 * 24 * 5))
     (first,) = store.as_of.written(0, SINCE, 9)
     save(store, scored("c", minutes=-7), scored("d"))
@@ -121,7 +130,7 @@ def test_alerts_in_pages(store: Store):
     assert store.alerts.written(written[-1][0], SINCE) == []
 
 
-def test_the_life_of_an_alert_is_as_it_was_known_then(store: Store):
+def test_the_lifecycle_of_an_alert_is_read_as_known_at_a_time(store: Store):
     rules = inhibitions("market > *")
     one, market = alert(), msgspec.structs.replace(alert(MARKET), detected_at=NOON + 6 * MINUTE)
     store.alerts.insert([one, market])
@@ -166,7 +175,7 @@ def test_labels_in_pages(store: Store):
 
 
 class TestTokens:
-    def test_they_come_back_with_what_became_of_them(self, store: Store):
+    def test_tokens_are_read_with_use_and_revocation(self, store: Store):
         made = {
             name: new_token(name, ["read"], author="王芳", now=NOON + n * MINUTE) for n, name in enumerate(("研究组 desk", "it's", "c"))
         }
@@ -187,7 +196,7 @@ class TestTokens:
         assert not any(secret in stored for secret in secrets.values())
         assert digest_of(secrets["c"]) in stored
 
-    def test_one_that_expired_opens_nothing(self):
+    def test_an_expired_token_is_not_valid(self):
         secret, token = new_token("a", ["read", "alerts", "read"], author="Li", now=NOON, expires_at=NOON + MINUTE)
         assert token.scopes == ("read", "alerts")
         assert len(secret) == len("tocsin_") + 43
@@ -206,6 +215,6 @@ class TestTokens:
             ("a", ["read"], NOON, "in the future"),
         ],
     )
-    def test_a_token_that_makes_no_sense_is_not_made(self, name: str, scopes: list[str], expires_at: datetime | None, why: str):
+    def test_an_invalid_token_is_rejected(self, name: str, scopes: list[str], expires_at: datetime | None, why: str):
         with pytest.raises(InvalidInput, match=why):
             new_token(name, scopes, author="Li", now=NOON, expires_at=expires_at)

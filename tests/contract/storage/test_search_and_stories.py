@@ -1,4 +1,4 @@
-"""What the pages of articles and of series ask the store, over both ClickHouse clients."""
+"""Article search and stories, over both ClickHouse clients."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def titles(store: Store, **criteria: str) -> list[str]:
         ("违约.*停牌", []),  # a pattern is not a pattern here
     ],
 )
-def test_words_find_articles_in_both_languages_newest_first(filled: Store, words: str, names: list[str]):
+def test_a_search_finds_articles_in_both_languages_newest_first(filled: Store, words: str, names: list[str]):
     expected = {name: item.article.title for name, item in zip(["default", "said", "ai", "bond", "payment"], NEWS, strict=True)}
     assert titles(filled, words=words) == [expected[name] for name in names]
 
@@ -94,11 +94,11 @@ def test_words_find_articles_in_both_languages_newest_first(filled: Store, words
         ({"sentiment": "furious"}, []),
     ],
 )
-def test_filters_hold_together(filled: Store, criteria: dict[str, str], places: list[int]):
+def test_filters_are_combined(filled: Store, criteria: dict[str, str], places: list[int]):
     assert titles(filled, **criteria) == [NEWS[place].article.title for place in places]
 
 
-def test_pages_follow_each_other_without_a_gap_or_a_repetition(store: Store):
+def test_pages_neither_skip_nor_repeat_articles(store: Store):
     for table in ("articles", "mentions"):
         store.client.command(f"TRUNCATE TABLE {table}")
     save(store, *(scored_article(f"p{n}", f"Bond {n}", minutes=-(n // 7) * 50) for n in range(60)))  # seven share a second
@@ -115,7 +115,7 @@ def test_pages_follow_each_other_without_a_gap_or_a_repetition(store: Store):
     assert seen == sorted(moment, key=lambda ident: (-moment[ident], ident))
 
 
-def test_an_article_that_was_published_at_two_times_hides_none_behind_it(store: Store):
+def test_an_article_with_two_publication_times_hides_no_other(store: Store):
     """The search looks at one stretch of time after the other; it is in two of them."""
     save(store, *(scored_article("twice", "moved", minutes=minutes) for minutes in (30, -60)))
     save(store, *(scored_article(f"m{n}", "moved", minutes=-90 - n) for n in range(4)))
@@ -127,7 +127,7 @@ def test_an_article_that_was_published_at_two_times_hides_none_behind_it(store: 
     assert set(seen) == {sha("twice"), *(sha(f"m{n}") for n in range(4))}
 
 
-def test_a_search_whose_time_is_up_says_how_far_it_looked_and_goes_on_there(store: Store):
+def test_a_search_out_of_time_reports_how_far_it_got_and_continues_there(store: Store):
     store.client.command("TRUNCATE TABLE articles")
     save(
         store,
@@ -150,7 +150,7 @@ def test_a_search_whose_time_is_up_says_how_far_it_looked_and_goes_on_there(stor
     assert found.reached is None
 
 
-def test_only_what_an_article_says_and_is_said_of_it_now_is_found(store: Store):
+def test_only_the_latest_version_of_an_article_is_found(store: Store):
     for table in ("articles", "mentions"):
         store.client.command(f"TRUNCATE TABLE {table}")
     save(store, scored_article("x", "Acme defaults"), scored_article("y", "Bond worries"))
@@ -170,7 +170,7 @@ def test_only_what_an_article_says_and_is_said_of_it_now_is_found(store: Store):
     assert store.search.versions(sha("x"), NOON + timedelta(seconds=1)) == store.search.versions("none", NOON) == []
 
 
-def test_what_is_found_has_the_beginning_of_its_text(store: Store):
+def test_found_articles_have_the_beginning_of_their_text(store: Store):
     store.client.command("TRUNCATE TABLE articles")
     save(store, scored_article("long", "Title", "债" * 5_000))
     (found,) = store.search.find(Criteria(words="债债"), SINCE, UNTIL, 5).articles
@@ -189,7 +189,7 @@ def test_what_is_found_has_the_beginning_of_its_text(store: Store):
 @example(value="(" * MAX_CHARS)
 @example(value="a " * MAX_TERMS * 3)
 @example(value="é中\u0301 İ ß -ǆ")
-def test_whatever_is_searched_for_is_neither_sql_nor_a_pattern(filled: Store, value: str):
+def test_a_query_is_neither_sql_nor_a_pattern(filled: Store, value: str):
     span = (NOON - timedelta(minutes=30), UNTIL)
     filled.search.find(Criteria(words=value), *span, 5)
     for name in ("language", "source", "genre", "topic", "company", "sentiment"):
@@ -241,7 +241,7 @@ def stories(store: Store) -> Store:
     return store
 
 
-def test_stories_of_a_series_are_grouped_and_those_that_most_sources_tell_come_first(stories: Store):
+def test_stories_with_most_sources_come_first(stories: Store):
     since = NOON - timedelta(hours=1)
 
     def minute(n: int) -> datetime:
@@ -262,10 +262,13 @@ def test_stories_of_a_series_are_grouped_and_those_that_most_sources_tell_come_f
     assert stories.stories.total("company:NONE", since, UNTIL) is None
 
 
-def test_companies_are_named_together_and_have_a_name_and_a_sector(stories: Store):
+def test_co_mentioned_companies_have_a_name_and_a_sector(stories: Store):
     since = NOON - timedelta(hours=1)
     assert stories.stories.co_mentioned("company:ACME", since, UNTIL) == [SeriesTotal("company:BYT", 1, 0, 0, 0.0)]
-    assert [row[:3] for row in stories.stories.co_mentioned("sector:autos", since, UNTIL)] == [("company:ACME", 2, 1), ("company:BYT", 1, 0)]
+    assert [row[:3] for row in stories.stories.co_mentioned("sector:autos", since, UNTIL)] == [
+        ("company:ACME", 2, 1),
+        ("company:BYT", 1, 0),
+    ]
     assert [row[:3] for row in stories.stories.busiest("company", since, UNTIL, 1)] == [("company:ACME", 3, 2)]
     assert stories.stories.sources(since, UNTIL, 9) == ["wire", "blog", "新华"]
     found = stories.stories.company_profiles(["ACME", "BYT", "NONE"], since, UNTIL)

@@ -19,7 +19,7 @@ def empty(store: Store) -> None:
         store.client.command(f"TRUNCATE TABLE {table}")
 
 
-def test_an_account_comes_back_as_it_went_and_the_last_word_counts(store: Store):
+def test_an_account_is_read_unchanged_and_the_last_write_wins(store: Store):
     account = Account(name="王芳", role="viewer", hash="$argon2id$…'\\", must_change=True, created_at=NOON, password_at=NOON)
     store.accounts.put(account)
     assert store.accounts.get("王芳") == account
@@ -29,7 +29,7 @@ def test_an_account_comes_back_as_it_went_and_the_last_word_counts(store: Store)
     assert store.accounts.get("nobody' OR 1=1") is None
 
 
-def test_a_session_that_ended_stays_ended_whoever_saw_it_last(store: Store):
+def test_an_ended_session_stays_ended_after_later_writes(store: Store):
     session = Session(id="a" * 64, name="王芳", created_at=NOON, seen_at=NOON, address="2001:db8::1")
     store.sessions.put(session)
     seen = msgspec.structs.replace(session, seen_at=NOON + timedelta(minutes=5))
@@ -43,7 +43,7 @@ def test_a_session_that_ended_stays_ended_whoever_saw_it_last(store: Store):
     assert store.sessions.live(NOON) == store.sessions.of("王芳") == []
 
 
-def test_failures_are_counted_by_subject_and_forgotten(store: Store):
+def test_failed_logins_are_counted_by_subject_and_reset(store: Store):
     rows = [Failures(subject=name, count=count, last_at=NOON) for name, count in (("account:ab12", 3), ("address:10.0.0.7", 21))]
     store.login_failures.put(rows)
     assert store.login_failures.get(["account:ab12", "address:10.0.0.7", "other"]) == {row.subject: row for row in rows}
@@ -51,7 +51,7 @@ def test_failures_are_counted_by_subject_and_forgotten(store: Store):
     assert list(store.login_failures.get([row.subject for row in rows])) == ["address:10.0.0.7"]
 
 
-def test_the_audit_log_keeps_order_and_words(store: Store):
+def test_the_audit_log_keeps_order_and_texts(store: Store):
     entries = [
         AuditEntry(
             at=NOON + timedelta(microseconds=n),

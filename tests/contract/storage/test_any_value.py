@@ -1,4 +1,4 @@
-"""Any value: what a record may hold can be stored and sent, and what a reader asks with is never SQL. Over both clients."""
+"""Properties of values: every valid record can be stored and sent, and no parameter is SQL; over both ClickHouse clients."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ from core.errors import BadRecord, StoreError
 from core.records import Alert, Article, Score, Scored, decode, encode
 from storage.store import DeadLetter, PeakRow, Store
 from stream.delivery.formats import FORMATS
-from stream.delivery.formats.base import FormatOptions
+from stream.delivery.formats.base import FormatOptions, message_id
 from stream.delivery.formats.generic import MAX_BYTES, alert_bodies
-from stream.delivery.formats.base import message_id
 from stream.delivery.signing import sign
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -145,7 +144,9 @@ def filled(store: Store) -> Store:
     alert = decode(json.dumps(ALERT).encode(), Alert)
     store.alerts.insert([alert])
     store.peaks.insert("r", [PeakRow("topic:credit", NOON, 900, 6.0)])
-    store.dead_letters.insert([DeadLetter(topic="t", partition=0, offset=0, failed_at=NOON, stage="decode", reason="", key=b"", value=b"x")])
+    store.dead_letters.insert(
+        [DeadLetter(topic="t", partition=0, offset=0, failed_at=NOON, stage="decode", reason="", key=b"", value=b"x")]
+    )
     score = decode(json.dumps(SCORE).encode(), Score)
     item = Scored(article=Article(id=score.id, source="s", language="en", title="t", published_at=NOON, fetched_at=NOON), score=score)
     store.articles.insert([item])
@@ -166,7 +167,7 @@ SCORE = {"id": "b" * 32, "source": "s", "language": "en", "published_at": TIME, 
 @given(value=st.one_of(st.sampled_from(SQL), st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60)))
 @example(value=SQL[0])
 @example(value=SQL[1])
-def test_no_value_that_a_reader_asks_with_is_sql(filled: Store, value: str):
+def test_no_query_parameter_is_sql(filled: Store, value: str):
     assume(value not in ("r", "s", "t", "m"))  # what is there indeed
     store, day = filled, timedelta(days=1)
     span = (NOON - day, NOON + day)
@@ -193,7 +194,7 @@ def test_no_value_that_a_reader_asks_with_is_sql(filled: Store, value: str):
             store.mentions.totals(*span, [value])
 
 
-def test_nothing_was_dropped_or_changed_by_what_readers_asked_with(filled: Store):
+def test_query_parameters_dropped_and_changed_nothing(filled: Store):
     """After the test above: the tables are there, and what was in them."""
     assert filled.pending() == []
     assert filled.alerts.get("a" * 32) is not None
@@ -201,7 +202,7 @@ def test_nothing_was_dropped_or_changed_by_what_readers_asked_with(filled: Store
     assert filled.dead_letters.count() == 1
 
 
-def test_half_a_character_is_refused_by_the_store_and_stops_nothing(store: Store):
+def test_a_lone_surrogate_is_rejected_and_the_store_keeps_working(store: Store):
     """No encoding can carry a lone surrogate, and a browser can send one."""
     with pytest.raises(StoreError):
         store.alerts.get("\ud800")

@@ -1,4 +1,4 @@
-"""What became of alerts is kept whole: over chdb in this process, and a real server over native TCP."""
+"""Alert lifecycles, silences and groups in the store, over both ClickHouse clients."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def empty(store: Store) -> None:
         store.client.command(f"TRUNCATE TABLE {table}")
 
 
-def test_what_a_rule_saw_and_why_it_rang_are_kept(store: Store):
+def test_figures_and_explanation_of_an_alert_are_stored(store: Store):
     why = Why(
         decisive_article_ids=("a", "b"),
         words=(WordCount(word="违约", stories=3), WordCount(word="O'Hara's \\ default", stories=2)),
@@ -43,7 +43,7 @@ def test_what_a_rule_saw_and_why_it_rang_are_kept(store: Store):
     assert store.alerts.get(alert("topic:energy").id) == alert("topic:energy")
 
 
-def test_an_alert_of_before_there_were_measures_is_read(store: Store):
+def test_an_alert_without_measure_is_read(store: Store):
     store.alerts.insert([alert()])
     columns = (
         "id, rule, series, window_start, window_s, detected_at, severity, observed, expected, surprise, total, sources, evidence, version"
@@ -52,7 +52,7 @@ def test_an_alert_of_before_there_were_measures_is_read(store: Store):
     assert store.alerts.get("old") == msgspec.structs.replace(alert(), id="old")
 
 
-def test_events_come_back_as_they_went_and_in_order(store: Store):
+def test_events_are_read_unchanged_in_order(store: Store):
     first = event("a", "acknowledged", "王芳", NOON + timedelta(microseconds=1))
     then = event("a", "note", "Ann O'Hara", NOON + timedelta(microseconds=2), SPECIAL_CHARACTERS)
     last = event("a", "unacknowledged", "王芳", NOON + timedelta(microseconds=3))
@@ -64,7 +64,7 @@ def test_events_come_back_as_they_went_and_in_order(store: Store):
 
 
 @pytest.mark.parametrize("actor", ["王芳", "bob"])
-def test_who_writes_at_once_loses_nothing(store: Store, actor: str):
+def test_concurrent_writes_of_events_are_all_stored(store: Store, actor: str):
     """Four threads that write at the same moment, some of them the same things twice."""
     mine = [event("a", "note", f"{actor} {n}", NOON, f"words {n}") for n in range(40)]
     parts = [mine[0:20], mine[10:30], mine[20:40], mine[0:40:3]]
@@ -82,7 +82,7 @@ def test_who_writes_at_once_loses_nothing(store: Store, actor: str):
     assert len(store.alert_lifecycle.events(["a"])) == 40
 
 
-def test_the_last_sight_counts_in_whatever_order_it_is_told(store: Store):
+def test_the_last_breach_counts_in_any_order_of_writing(store: Store):
     for minutes in (5, 9, 2, 9):
         store.alert_lifecycle.record_breach(["a", "b"], NOON + minutes * MINUTE)
     store.alert_lifecycle.record_breach(["b"], NOON + 11 * MINUTE)
@@ -90,7 +90,7 @@ def test_the_last_sight_counts_in_whatever_order_it_is_told(store: Store):
     assert store.alert_lifecycle.last_breaches(["a", "b", "c"]) == {"a": NOON + 9 * MINUTE, "b": NOON + 11 * MINUTE}
 
 
-def test_why_something_was_withheld_is_kept_once_for_each_cause(store: Store):
+def test_a_suppressed_delivery_is_stored_once_per_cause(store: Store):
     item = SuppressedDelivery(
         alert_id="a", endpoint="风控", cause="silence", owner="s1", at=NOON, until=NOON + 60 * MINUTE, text="silenced by 王芳: it's <b>"
     )
@@ -114,7 +114,7 @@ def group(name: str, minutes: float = 0.0, **more: Any) -> AlertGroup:
     return AlertGroup(id=sha(name), endpoint="风控 'x' \\", key="kind=topic\x1fseverity=critical", at=NOON + minutes * MINUTE, **given)
 
 
-def test_a_group_comes_back_as_it_was_planned_and_once(store: Store):
+def test_a_group_is_read_unchanged_and_once(store: Store):
     one = group("one", 0.51)
     two = group("two", 3, firing=(), new_alerts=(), resolved=("b",), digest=True)
     other = group("three", 1, firing=("d",), new_alerts=("d",), resolved=(), ended=())
@@ -129,7 +129,7 @@ def test_a_group_comes_back_as_it_was_planned_and_once(store: Store):
     assert store.alert_groups.of([]) == store.alert_groups.of(["'"]) == []
 
 
-def test_an_alert_knows_of_its_deliveries_in_groups(store: Store):
+def test_deliveries_of_an_alert_include_those_in_groups(store: Store):
     own, both = alert(), group("one", firing=(alert().id,))
     store.alerts.insert([own])
     store.alert_groups.insert([both])
@@ -143,7 +143,7 @@ def test_an_alert_knows_of_its_deliveries_in_groups(store: Store):
     assert store.alerts.many([]) == []
 
 
-def test_a_silence_comes_back_whole_and_the_first_to_end_it_did_so(store: Store):
+def test_a_silence_is_read_unchanged_and_its_earliest_end_counts(store: Store):
     one, two = sample_silence(), sample_silence("bob", series="company:*", minutes=30)
     store.silences.add([one, two, one])
     assert {each.id: each for each in store.silences.all()} == {one.id: one, two.id: two}
@@ -159,7 +159,7 @@ def test_a_silence_comes_back_whole_and_the_first_to_end_it_did_so(store: Store)
     assert ended.state(NOON + 5 * MINUTE) == "ended"
 
 
-def test_ids_are_found_by_their_beginnings_and_alerts_by_kinds(store: Store):
+def test_ids_are_found_by_prefix_and_alerts_by_kind(store: Store):
     ours = [alert(), alert("market:all", severity="critical"), alert("markets:x")]
     store.alerts.insert(ours)
     assert store.alerts.find(ours[0].id[:8]) == [ours[0].id]
@@ -196,13 +196,13 @@ def told(name: str, sector: str, minutes: int = 0) -> Scored:
     return Scored(article=article, score=score)
 
 
-def test_a_companys_sector_is_what_its_newest_article_says(store: Store):
+def test_the_sector_of_a_company_comes_from_its_newest_article(store: Store):
     store.articles.insert([told("a", "banks"), told("b", "consumer", 1), told("c", "energy", 30)])
     assert store.articles.sectors(["600519.SH", "AAPL", "it's"], NOON, NOON + 15 * MINUTE) == {"600519.SH": "consumer"}
     assert store.articles.sectors([], NOON, NOON + 15 * MINUTE) == {}
 
 
-def test_lives_are_read_with_all_that_mutes_them(store: Store):
+def test_lifecycles_are_read_with_silences_and_inhibitions(store: Store):
     sector, company, topic = alert("sector:consumer"), alert("company:600519.SH", at=NOON + MINUTE), alert("topic:credit")
     lone = alert("company:AAPL", at=NOON + MINUTE)
     store.alerts.insert([sector, company, topic, lone])
@@ -228,7 +228,7 @@ def test_lives_are_read_with_all_that_mutes_them(store: Store):
     assert read_lifecycles(store, [], NOON, RULES) == {}
 
 
-def test_any_words_are_kept_as_they_are(store: Store):
+def test_any_text_is_stored_unchanged(store: Store):
     said = [event("a", "note", f"王芳 {n}", NOON + n * MINUTE, f"-{odd}-") for n, odd in enumerate(ODD)]
     store.alert_lifecycle.add(said)
     assert store.alert_lifecycle.events(["a"]) == said

@@ -1,4 +1,4 @@
-"""One suite over both ClickHouse clients: chdb in this process, and a real server over native TCP."""
+"""Articles, mentions, roll-ups, alerts, labels and migrations, over chdb in this process and a real server over native TCP."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def empty(store: Store) -> None:
         store.client.command(f"TRUNCATE TABLE {table}")
 
 
-def test_migrating_again_changes_nothing(store: Store):
+def test_migrating_twice_changes_nothing(store: Store):
     assert store.migrate() == []
     assert store.pending() == []
 
 
-def test_the_same_batch_twice_is_seen_once(store: Store):
+def test_a_batch_stored_twice_is_read_once(store: Store):
     items = [scored(f"a{n}", minutes=n) for n in range(5)]
     save(store, *items)
     save(store, *items)
@@ -42,7 +42,7 @@ def test_the_same_batch_twice_is_seen_once(store: Store):
     assert [(count.negative, count.total) for count in counts] == [(0, 5)]
 
 
-def test_text_and_numbers_come_back_as_they_went(store: Store):
+def test_texts_and_numbers_are_read_unchanged(store: Store):
     items = [scored(f"n{n}", minutes=n, title=words, text=f"{words} {words}") for n, words in enumerate(ODD_TEXTS)]
     save(store, *items)
     found = store.articles.by_id([item.article.id for item in items])
@@ -60,7 +60,7 @@ def test_parameters_are_values_and_never_sql(store: Store, value: str):
     assert store.client.query("SELECT count() FROM articles WHERE id IN {ids:Array(String)}", ids=[value, "x"])[0][0] == 0
 
 
-def test_known_remembers_the_first_arrival(store: Store):
+def test_keys_keep_the_first_arrival(store: Store):
     item = scored("k", story="s1")
     save(store, item)
     known = store.articles.keys([item.article.id, "nobody"])
@@ -69,14 +69,14 @@ def test_known_remembers_the_first_arrival(store: Store):
     assert store.articles.keys([]) == {}
 
 
-def test_bands_find_the_earliest_story_inside_the_time(store: Store):
+def test_lsh_bands_find_the_earliest_story_in_the_time_range(store: Store):
     save(store, scored("b1", minutes=5, story="later", bands=(7, 2**63 - 1)), scored("b0", minutes=0, story="first", bands=(7,)))
     hour = timedelta(hours=1)
     assert store.articles.stories([7, 2**63 - 1, 9], NOON - hour, NOON + hour) == {7: "first", 2**63 - 1: "later"}
     assert store.articles.stories([7], NOON + hour, NOON + 2 * hour) == {}
 
 
-def test_windows_are_half_open_and_count_stories_not_copies(store: Store):
+def test_windows_are_half_open_and_count_stories_once(store: Store):
     save(
         store,
         scored("w0", minutes=0, negative=0.9, story="s1", source="a"),
@@ -96,7 +96,7 @@ def test_windows_are_half_open_and_count_stories_not_copies(store: Store):
     assert (store.mentions.sources(NOON, NOON + timedelta(minutes=10)), store.mentions.sources(NOON - timedelta(days=1), NOON)) == (3, 0)
 
 
-def test_a_story_is_new_in_the_minute_of_its_first_article_and_nowhere_else(store: Store):
+def test_a_story_is_new_only_in_the_minute_of_its_first_article(store: Store):
     """Whatever its copies say, whenever they come and however often any of it is stored."""
     items = [
         scored("first", minutes=0, negative=0.9, source="新华"),
@@ -117,7 +117,7 @@ def test_a_story_is_new_in_the_minute_of_its_first_article_and_nowhere_else(stor
     assert store.mentions.minutes(names, NOON, NOON + timedelta(hours=1))["market:all"].negative == [1, 0]
 
 
-def test_what_a_source_told_is_what_it_had_first_and_what_it_passed_on(store: Store):
+def test_stories_of_a_source_are_those_it_had_first_and_all(store: Store):
     save(
         store,
         scored("a", negative=0.9, source="新华"),
@@ -133,7 +133,7 @@ def test_what_a_source_told_is_what_it_had_first_and_what_it_passed_on(store: St
     assert store.mentions.negative_sources("company:NONE", NOON, NOON + timedelta(minutes=30)) == {}
 
 
-def test_of_a_series_and_hour_the_greatest_peak_stays_in_whatever_order(store: Store):
+def test_the_highest_peak_of_a_series_and_hour_is_kept_in_any_order(store: Store):
     def peak(minute: int, surprise: float, series: str = "topic:credit") -> PeakRow:
         return PeakRow(series, NOON + timedelta(minutes=minute), 900, surprise)
 
@@ -149,14 +149,14 @@ def test_of_a_series_and_hour_the_greatest_peak_stays_in_whatever_order(store: S
     assert store.peaks.since("nobody's", NOON - timedelta(days=9)) == []
 
 
-def test_mood_is_the_mean_tone_per_window(store: Store):
+def test_sentiment_is_the_mean_tone_per_window(store: Store):
     save(store, scored("m0", negative=1.0), scored("m1", minutes=1, negative=0.0, story="q"), scored("m2", minutes=61, negative=1.0))
     points = store.mentions.sentiment(["topic:earnings"], NOON, NOON + timedelta(hours=2), 3600)
     assert [(p.start, p.stories, p.negative) for p in points] == [(NOON, 2, 1), (NOON + timedelta(hours=1), 1, 1)]
     assert points[0].tone == pytest.approx((-1.0 + 0.5) / 2)
 
 
-def test_sums_say_what_the_mentions_say_before_and_after_they_are_made(store: Store):
+def test_rollups_agree_with_the_mentions_before_and_after_a_refresh(store: Store):
     """Three days of stories that are copied, told in several hours, scored again, and parts that change after they were summed up."""
     items = [
         scored(f"h{n}", minutes=-29 * n, negative=(n * 37 % 100) / 100, story=f"story {n % 20}", source=f"s{n % 3}", model=f"m{n % 2}")
@@ -203,7 +203,7 @@ def test_sums_say_what_the_mentions_say_before_and_after_they_are_made(store: St
     assert sum(p.stories for p in store.rollups.sentiment(["market:all"], since, until, 86_400)) > 0
 
 
-def test_a_newer_model_replaces_the_mood_and_keeps_the_old_score(store: Store):
+def test_a_newer_model_replaces_the_sentiment_and_keeps_the_old_score(store: Store):
     save(store, scored("r", negative=0.9, model="m1"))
     save(store, scored("r", negative=0.0, model="m2"))
     assert [row.model for row in store.articles.latest(5)] == ["m2"]
@@ -211,7 +211,7 @@ def test_a_newer_model_replaces_the_mood_and_keeps_the_old_score(store: Store):
     assert int(store.client.query("SELECT uniqExact(model) FROM articles")[0][0]) == 2
 
 
-def test_what_is_written_later_wins_though_the_clock_was_set_back(store: Store, monkeypatch: pytest.MonkeyPatch):
+def test_the_later_write_wins_although_the_clock_was_set_back(store: Store, monkeypatch: pytest.MonkeyPatch):
     def letter(reason: str) -> DeadLetter:
         return DeadLetter(topic="t", partition=0, offset=1, failed_at=NOON, stage="decode", reason=reason, key=b"", value=b"x")
 
@@ -237,7 +237,7 @@ def test_articles_of_a_series_come_most_negative_first(store: Store):
     assert [round(row.p_negative, 1) for row in rows] == [0.9, 0.6]
 
 
-def test_alerts_and_deliveries_are_kept_once(store: Store):
+def test_alerts_and_deliveries_are_stored_once(store: Store):
     alert = Alert(
         id=alert_id("spike", "topic:credit", NOON),
         rule="spike",
@@ -271,7 +271,7 @@ def test_alerts_and_deliveries_are_kept_once(store: Store):
     assert store.alerts.deliveries([alert.id]) == store.alerts.last_attempts(NOON) == [sent]
 
 
-def test_a_column_that_a_killed_migration_added_is_not_added_again(store: Store):
+def test_a_column_is_added_only_once(store: Store):
     store.client.command("CREATE TABLE IF NOT EXISTS grown (id String) ENGINE = MergeTree ORDER BY id")
     for _ in range(2):
         add(store.client, Column("grown", "name", "String"))
@@ -317,7 +317,7 @@ def label(name: str, *, minutes: int = 0, **more: object) -> Label:
     return Label(id=sha(name), labelled_at=NOON + timedelta(minutes=minutes), **fields)  # type: ignore[arg-type]
 
 
-def test_labels_come_back_with_their_words_and_the_last_word_counts(store: Store):
+def test_labels_are_read_with_their_texts_and_the_last_one_counts(store: Store):
     save(store, scored("l1", title=ODD_TEXTS[0]), scored("l2"))
     first = label("l1", labels=("positive",))
     again = label("l1", minutes=1, author="bob")
@@ -348,7 +348,7 @@ def test_labels_come_back_with_their_words_and_the_last_word_counts(store: Store
         {"author": ""},
     ],
 )
-def test_a_label_that_cannot_be_learned_is_refused_whole(store: Store, wrong: dict[str, object]):
+def test_an_invalid_label_rejects_the_whole_batch(store: Store, wrong: dict[str, object]):
     save(store, scored("l1"))
     with pytest.raises(BadRecord):
         store.labels.add([label("l1"), label("l1", **wrong)])  # type: ignore[arg-type]
@@ -365,7 +365,7 @@ def test_a_sample_is_the_same_each_time_and_of_one_language(store: Store):
     assert store.labels.sample("zh", 7) == []
 
 
-def test_old_months_leave_whole_and_the_rest_stays(store: Store):
+def test_old_months_are_deleted_and_the_rest_stays(store: Store):
     save(store, scored("old", minutes=-60 * 24 * 60), scored("new"))
     assert store.rollups.refresh(NOON) == 2 and store.articles.count() == 2
     assert store.retire(NOON - timedelta(days=30)) == ["202609"]
@@ -375,7 +375,7 @@ def test_old_months_leave_whole_and_the_rest_stays(store: Store):
     assert int(store.client.query("SELECT count() FROM rollups")[0][0]) == 0
 
 
-def test_a_bad_value_is_refused_and_the_store_goes_on(store: Store):
+def test_a_bad_value_is_rejected_and_the_store_keeps_working(store: Store):
     with pytest.raises(StoreError):
         store.client.insert("migrations", {"name": ["lone \ud800"], "applied_at": [1]})
     with pytest.raises(StoreError):
@@ -384,7 +384,7 @@ def test_a_bad_value_is_refused_and_the_store_goes_on(store: Store):
     assert store.articles.totals().articles == 1
 
 
-def test_a_batch_of_an_archive_may_reach_over_decades(store: Store):
+def test_a_batch_may_span_decades(store: Store):
     """ClickHouse takes a block for a hundred partitions at most: one for each month here."""
     months = 120
     items = [scored(f"old-{n}", minutes=-(n * 7 % months) * 31 * 24 * 60) for n in range(months)]
@@ -416,7 +416,7 @@ def test_threads_share_the_store(store: Store):
     assert store.articles.totals().articles == 40
 
 
-def test_an_unreachable_server_is_busy_and_an_address_that_is_none_says_so():
+def test_an_unreachable_server_is_unavailable_and_a_malformed_address_is_rejected():
     with pytest.raises(StoreUnavailable, match="cannot be reached"):
         Server(f"clickhouse://default:@127.0.0.1:{free_port()}/x")
     for address in ("http://localhost", "clickhouse://", "clickhouse://h:1/a-b", "clickhouse://h:x/a"):

@@ -1,4 +1,4 @@
-"""The benchmark of the store runs on a real server: small, but all of it."""
+"""The benchmark of the store, small, on a real server."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dashboard.time_ranges import RANGES
 from tests.helpers.servers import ClickHouseServer
 
 
-def test_it_fills_and_reads(clickhouse_server: ClickHouseServer):  # asked for: where there is none, this is skipped
+def test_the_store_benchmark_runs(clickhouse_server: ClickHouseServer):  # asked for: where there is none, this is skipped
     found = measure(seed=300, sizes=(300, 900), repeats=2)
     assert [300 <= size.articles < 310 or 900 <= size.articles < 930 for size in found.sizes] == [True, True]
     assert found.sizes[1].mentions > 3 * found.sizes[1].articles

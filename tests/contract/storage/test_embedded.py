@@ -1,4 +1,4 @@
-"""What is true of the embedded store only: one process owns a folder."""
+"""The embedded store: one process owns a folder."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ print("after", subprocess.run([*again, sys.argv[1]], capture_output=True, text=T
 """
 
 
-def test_a_second_process_is_told_who_is_in_the_way(tmp_path: Path):
+def test_a_second_process_on_one_folder_is_rejected_with_the_reason(tmp_path: Path):
     """F20, and what the owner has stays whole."""
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     done = subprocess.run(
         [sys.executable, "-c", OWNER, str(tmp_path / "store")], check=True, capture_output=True, text=True, timeout=120, cwd=root
     )
@@ -40,7 +40,7 @@ def test_a_second_process_is_told_who_is_in_the_way(tmp_path: Path):
     assert done.stdout.rstrip().endswith("after 0")
 
 
-def test_a_second_folder_in_one_process_is_refused_and_the_first_stays_open(tmp_path: Path):
+def test_a_second_folder_in_one_process_is_rejected_and_the_first_stays_open(tmp_path: Path):
     """F20: the engine is one a process."""
     first = Embedded(tmp_path / "first")
     first.command("CREATE TABLE t (x UInt64) ENGINE = MergeTree ORDER BY x")

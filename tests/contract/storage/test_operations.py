@@ -1,4 +1,4 @@
-"""What the pages of sources and of the system read and write, over both clients."""
+"""Feeds, visits, heartbeats and operational figures, over both ClickHouse clients."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from core.records import Article, Score, Scored, sha
-from storage.store import Heartbeat, DeadLetter, Feed, Store, SourceVisit
+from storage.store import DeadLetter, Feed, Heartbeat, SourceVisit, Store
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 MINUTE = timedelta(minutes=1)
@@ -48,7 +48,7 @@ def test_feeds_are_added_removed_and_added_again(store: Store):
     assert [each.url for each in store.feeds.all() if each.name == "财经"] == ["https://b.example"]
 
 
-def test_a_source_has_one_row_that_tells_its_last_visit(store: Store):
+def test_a_source_has_one_row_with_its_last_visit(store: Store):
     full = SourceVisit(
         source="wire", url="https://a.example", origin="dashboard", interval_s=90.5, at=NOW, outcome="failed", error="x" * 400 + "\ud800",
         entries=7, published=2, refused=1, failures=3, ok_at=NOW - MINUTE, next_at=NOW + MINUTE,
@@ -63,7 +63,7 @@ def test_a_source_has_one_row_that_tells_its_last_visit(store: Store):
     store.visits.put([])
 
 
-def test_processes_are_known_by_their_last_word_and_old_months_are_dropped(store: Store):
+def test_processes_have_their_last_heartbeat_and_old_months_are_deleted(store: Store):
     def beat(id_: str, **changes: object) -> Heartbeat:
         made = Heartbeat(id=id_, roles=("work", "dashboard"), host="h", pid=7, version="0.1", started_at=NOW, at=NOW, model="m-3")
         return msgspec.structs.replace(made, **changes)
@@ -108,7 +108,7 @@ def test_latency_is_that_of_news_by_stage_and_archives_are_left_out(store: Store
     assert lag[0] == pytest.approx(stages["whole"].p50_s, abs=1)
 
 
-def test_throughput_counts_what_was_written_whenever_it_was_published(store: Store):
+def test_throughput_counts_by_the_time_of_writing(store: Store):
     tell(store, "1", NOW - timedelta(days=300))
     tell(store, "2", NOW)
     now = datetime.now(UTC)
@@ -118,7 +118,7 @@ def test_throughput_counts_what_was_written_whenever_it_was_published(store: Sto
     assert store.health.stored(now - timedelta(hours=9), now - timedelta(hours=8), 300) == []
 
 
-def test_sizes_name_every_table_and_the_disk_where_the_server_says(store: Store):
+def test_sizes_cover_every_table_and_the_disk(store: Store):
     tell(store, "1", NOW)
     sizes = {each.name: each for each in store.health.tables()}
     assert (sizes["articles"].rows, sizes["articles"].parts) == (1, 1)

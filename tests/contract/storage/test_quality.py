@@ -1,4 +1,4 @@
-"""What the model said by day, and what people said of that, over both ClickHouse clients."""
+"""Queries of model monitoring, over both ClickHouse clients."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_days_count_each_article_once_by_its_likeliest_sentiment(filled: Store):
     assert filled.quality.days(DAY + timedelta(days=1), DAY + timedelta(days=9)) == []
 
 
-def test_a_newer_model_takes_the_older_ones_place_and_both_are_known_to_be_used(filled: Store):
+def test_a_newer_model_replaces_the_predictions_and_both_are_in_use(filled: Store):
     save(filled, scored_article("bad", "a", p=(0.1, 0.1, 0.8), model="m2"))
     today = filled.quality.days(DAY, DAY + timedelta(days=1))[0]
     assert (today.articles, today.negative, today.positive) == (2, 1, 1)
@@ -48,8 +48,10 @@ def test_a_newer_model_takes_the_older_ones_place_and_both_are_known_to_be_used(
     assert filled.quality.model_uses(NOON + timedelta(days=9)) == []
 
 
-def test_labels_stand_beside_what_the_model_had_said_that_they_looked_at(filled: Store):
-    save(filled, scored_article("named", "Acme falls", companies={"ACME": ("Acme", "autos", 0.9)}, p=(0.2, 0.7, 0.1), topics={"credit": 0.8}))
+def test_labels_are_paired_with_the_prediction_that_was_shown(filled: Store):
+    save(
+        filled, scored_article("named", "Acme falls", companies={"ACME": ("Acme", "autos", 0.9)}, p=(0.2, 0.7, 0.1), topics={"credit": 0.8})
+    )
 
     def label(name: str, task: str, *labels: str, minute: int, model: str = "m1", company: str = "") -> Label:
         at = NOON + timedelta(minutes=minute)
@@ -73,6 +75,11 @@ def test_labels_stand_beside_what_the_model_had_said_that_they_looked_at(filled:
         ("topic", ("credit", "macro"), "m2", "en"),
         ("sentiment", ("neutral",), "m1", "en"),
     ]
-    assert [tuple(round(p, 3) for p in each.predicted) for each in found] == [(0.2, 0.7, 0.1), (0.9, 0.0, 0.1), (0.1, 0.1, 0.8), (0.8, 0.1, 0.1)]
+    assert [tuple(round(p, 3) for p in each.predicted) for each in found] == [
+        (0.2, 0.7, 0.1),
+        (0.9, 0.0, 0.1),
+        (0.1, 0.1, 0.8),
+        (0.8, 0.1, 0.1),
+    ]
     assert [each.topics for each in found] == [("credit",)] * 4
     assert len(filled.quality.labelled_predictions(3)) == 1, "the newest only"

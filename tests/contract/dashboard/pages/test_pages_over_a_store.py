@@ -1,0 +1,270 @@
+"""The pages of articles and of series over a real store: what a browser posts, what it gets, and what is kept."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from core.cache import Cache
+from core.errors import ModelError
+from core.records import Alert, alert_id, sha
+from core.settings import Settings
+from dashboard.app import create_app
+from dashboard.services import Explanation, ExplanationRequest, ExplanationService, Services, WordWeight
+from storage.store import Store
+from tests.helpers.dashboard import CALLBACK_PATH, ManualClock, callback_body
+from tests.helpers.stores import NOON, save, scored_article
+
+ACME = {"ACME": ("远舟控股", "autos", 0.9), "BYT": ("Bytown", "tech", 0.2)}
+
+
+@pytest.fixture(scope="module")
+def filled(store: Store) -> Store:
+    for table in ("articles", "article_keys", "mentions", "alerts", "labels", "rollups", "dirty_hours", "rollup_watermarks"):
+        store.client.command(f"TRUNCATE TABLE {table}")
+    quiet = [
+        scored_article(f"quiet {n}", f"Nothing new {n}", minutes=-60 * n, p=(0.1, 0.8, 0.1), source="ledger")
+        for n in range(26, 26 + 24 * 5)
+    ]
+    save(
+        store,
+        *quiet,
+        scored_article(
+            "crisis", "远舟控股债券违约", "远舟控股公司债券未能如期偿付。\n<script>x</script>", language="zh", companies=ACME, source="新华"
+        ),
+        scored_article("copy", "远舟控股债券出现违约", minutes=2, language="zh", companies=ACME, source="海港财经", story=sha("crisis")),
+        scored_article("good", "Bytown wins an order", minutes=4, companies={"BYT": ("Bytown", "tech", 0.1)}, p=(0.1, 0.1, 0.8)),
+    )
+    save(store, scored_article("crisis", "远舟控股债券展期", language="zh", companies=ACME, source="新华", model="m0"))
+    save(
+        store,
+        scored_article(
+            "crisis",
+            "远舟控股债券违约",
+            "远舟控股公司债券未能如期偿付。\n<script>x</script>",
+            language="zh",
+            companies=ACME,
+            source="新华",
+            model="m9",
+        ),
+    )
+    start = NOON - timedelta(minutes=10)
+    store.alerts.insert(
+        [
+            Alert(
+                id=alert_id("r", "company:ACME", start),
+                rule="r",
+                series="company:ACME",
+                window_start=start,
+                window_s=900,
+                detected_at=NOON,
+                severity="warning",
+                observed=4,
+                expected=0.5,
+                surprise=5.0,
+                total=5,
+                sources=2,
+            )
+        ]
+    )
+    return store
+
+
+class Desk:
+    """The dashboard as a browser meets it; its clock is moved by hand, so that each question may ask the store again."""
+
+    def __init__(self, store: Store, explain: ExplanationService | None = None) -> None:
+        self.hands = ManualClock()
+        now = NOON + timedelta(minutes=20)
+        self.app = create_app(
+            store, Settings(dashboard_login="none"), now=lambda: now, cache=Cache(self.hands), services=Services(explanations=explain)
+        )
+        self.client = self.app.server.test_client()
+
+    def ask(self, output: str, triggered: str = "", **values: Any) -> dict[str, Any]:
+        self.hands.time += 1_000
+        sent = callback_body(self.app, output, **values)
+        if triggered:
+            sent["changedPropIds"] = [triggered]
+        answer = self.client.post(CALLBACK_PATH, json=sent)
+        assert answer.status_code in (200, 204), answer.text
+        return dict(answer.json["response"]) if answer.status_code == 200 else {}
+
+    def search(self, **find: str) -> dict[str, Any]:
+        return self.ask("fd-grid.rowData", view_data={"find": find})
+
+    def rows(self, path: str, **query: str) -> list[list[str]]:
+        answer = self.client.get(f"{path}?{urlencode(query)}")
+        assert answer.status_code == 200
+        return list(csv.reader(io.StringIO(answer.data.decode("utf-8-sig"))))
+
+
+@pytest.fixture
+def desk(filled: Store) -> Desk:
+    filled.client.command("TRUNCATE TABLE labels")
+    return Desk(filled)
+
+
+def titles(answer: dict[str, Any]) -> list[str]:
+    return [row["title"] for row in answer["fd-grid"]["rowData"]]
+
+
+def test_a_search_in_chinese_finds_pages_and_exports(desk: Desk):
+    found = desk.search(q="远舟控股 -展期")
+    assert titles(found) == ["远舟控股债券出现违约", "远舟控股债券违约"]
+    assert found["fd-grid"]["rowData"][1]["page"] == f"/article/{sha('crisis')}?range=24h&lang=en"
+    assert found["fd-older"]["style"] == {"display": "none"}
+    assert [option["value"] for option in found["fd-company"]["data"]] == ["BYT", "ACME"]
+    assert "2 articles" in found["fd-note"]["children"]
+    assert titles(desk.search(q="展期")) == []  # what another model read then
+    assert "No matching articles" in desk.search(q="nowhere")["fd-note"]["children"]
+    assert titles(desk.search(company="ACME", sentiment="negative", language="zh", source="新华")) == ["远舟控股债券违约"]
+    header, *lines = desk.rows("/export/articles.csv", q="远舟控股", lang="zh", zone="Asia/Shanghai")
+    assert header[0] == "时间 (Asia/Shanghai)"
+    assert [line[3] for line in lines] == ["远舟控股债券出现违约", "远舟控股债券违约"]
+    assert len(desk.rows("/export/articles.csv", range="24h")) == 4
+
+
+def test_the_next_page_continues_after_the_last_article(desk: Desk):
+    view: dict[str, Any] = {"range": "7d", "find": {"q": "nothing"}}
+    first = desk.ask("fd-grid.rowData", view_data=view)
+    assert len(titles(first)) == 100
+    before = first["fd-older"]["href"].partition("before=")[2]
+    second = desk.ask("fd-grid.rowData", view_data={"range": "7d", "find": {"q": "nothing", "before": before}})
+    assert len(titles(second)) == 20
+    assert not set(titles(first)) & set(titles(second))
+
+
+HOSTILE: Sequence[str] = ("' OR 1=1 --", '\\"; DROP TABLE articles; --(((', "{word0:String} %(word0)s", "\x00", "\ud800")
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+def test_no_search_and_no_address_is_sql(desk: Desk, value: str):
+    assert "fd-grid" in desk.search(q=value)
+    assert "fd-grid" in desk.search(**dict.fromkeys(("language", "source", "genre", "topic", "company", "sentiment", "before"), value))
+    assert "There is no article with this ID" in str(desk.ask("ar-head.children", ar_key_data=value))
+    desk.ask("se-kpis.children", se_key_data=f"company:{value}")
+    desk.ask("ar-message.children", "ar-save.n_clicks", ar_save_n_clicks=1, ar_key_data=value, ar_model_data=value)
+    assert titles(desk.search(q="违约"))
+
+
+def test_an_article_page_shows_text_scores_versions_and_copies(desk: Desk):
+    found = desk.ask("ar-head.children", ar_key_data=sha("crisis"))
+    assert found["ar-body"]["hidden"] is False
+    said = {name: str(part) for name, part in found.items()}
+    assert "远舟控股债券违约" in said["ar-head"] and "https://example.org/crisis" in said["ar-head"]
+    assert "the text was too long and was truncated" in said["ar-head"]
+    assert "<script>x</script>" in said["ar-text"]  # as text: children of a component
+    assert "m9" in said["ar-scores"] and "m0" in said["ar-scores"] and "other words then: 远舟控股债券展期" in said["ar-scores"]
+    assert "/series/company/ACME" in said["ar-scores"] and "/series/sector/autos" in said["ar-scores"]
+    assert sha("copy") in said["ar-copies"] and "海港财经" in said["ar-copies"]
+    assert found["ar-labels"]["children"] is None
+
+
+def test_a_label_is_stored_with_the_model_and_shown(desk: Desk, filled: Store):
+    key = {"ar_key_data": sha("crisis"), "ar_model_data": "m9"}
+    noted = desk.ask(
+        "ar-message.children", "ar-save.n_clicks", ar_save_n_clicks=1, ar_about_value="BYT", ar_sentiment_value="neutral", **key
+    )
+    assert noted["ar-message"]["children"] == "Saved."
+    desk.ask("ar-message.children", "ar-right.n_clicks", ar_right_n_clicks=1, ar_about_value="*", **key)
+    labels = filled.labels.of_article(sha("crisis"))
+    assert [(label.task, label.company, label.labels) for label in labels] == [
+        ("sentiment", "", ("negative",)),
+        ("sentiment", "BYT", ("neutral",)),
+        ("topic", "", ("credit",)),
+    ]
+    assert {(label.author, label.model) for label in labels} == {("local", "m9")}
+    assert len(filled.labels.read()) == 3  # what training reads
+    shown = str(desk.ask("ar-head.children", ar_key_data=sha("crisis"), view_data={"lang": "zh"})["ar-labels"])
+    assert "情绪 (BYT)：● 中性 — local" in shown
+
+
+@pytest.mark.parametrize(
+    ("triggered", "values", "words"),
+    [
+        ("ar-save.n_clicks", {"ar_sentiment_value": "furious"}, "Select a value first."),
+        ("ar-save.n_clicks", {"ar_sentiment_value": "neutral", "ar_about_value": "NONE"}, "Select a value first."),
+        ("ar-save-topics.n_clicks", {"ar_topics_value": []}, "Select a value first."),
+        (
+            "ar-save.n_clicks",
+            {"ar_sentiment_value": "neutral", "ar_model_data": "m0"},
+            "The article was rescored by another model meanwhile. Please check again.",
+        ),
+    ],
+)
+def test_an_empty_or_outdated_label_is_not_stored(desk: Desk, filled: Store, triggered: str, values: dict[str, Any], words: str):
+    clicked = triggered.replace("-", "_").replace(".", "_")
+    sent = {clicked: 1, "ar_key_data": sha("crisis"), "ar_model_data": "m9", **values}
+    assert desk.ask("ar-message.children", triggered, **sent)["ar-message"]["children"] == words
+    assert desk.ask("ar-message.children", triggered, **{**sent, clicked: None}) == {}  # a page that was drawn, not a click
+    assert filled.labels.of_article(sha("crisis")) == []
+
+
+def test_the_explanation_marks_words_or_reports_that_no_model_is_loaded(filled: Store):
+    questions: list[ExplanationRequest] = []
+
+    def explain(asked: ExplanationRequest) -> Explanation:
+        questions.append(asked)
+        if not asked.company:
+            raise ModelError("there is nothing to explain")
+        return Explanation(f"{asked.title} {asked.text}", (WordWeight(6, 8, 2.0),), "negative", 0.93, "m9")
+
+    def why(desk: Desk, **more: Any) -> dict[str, Any]:
+        return desk.ask("ar-explanation.children", ar_explain_n_clicks=1, ar_key_data=sha("crisis"), **more)
+
+    told = why(Desk(filled, explain=explain), ar_about_value="ACME")
+    assert questions[0] == ExplanationRequest(
+        "远舟控股债券违约", "远舟控股公司债券未能如期偿付。\n<script>x</script>", "zh", "news", "远舟控股"
+    )
+    assert told["ar-text"]["hidden"] is True
+    assert "negative 93%, says m9" in str(told) and "{'children': '违约', 'className': 'for strong'" in str(told)
+    assert "there is nothing to explain" in str(why(Desk(filled, explain=explain), ar_about_value="*"))
+    assert "No model is loaded in this process" in str(why(Desk(filled)))
+    assert Desk(filled, explain=explain).ask("ar-explanation.children", ar_key_data=sha("crisis")) == {}
+
+
+def test_a_series_page_shows_baseline_alert_stories_and_companies(desk: Desk):
+    found = desk.ask("se-kpis.children", se_key_data="company:ACME")
+    said = {name: str(part) for name, part in found.items()}
+    assert "远舟控股" in said["se-head"] and "/series/sector/autos" in said["se-head"]
+    traces = {trace["uid"]: trace for trace in found["se-trend-fresh"]["data"]["data"]}
+    assert set(traces) == {"low", "high", "usual", "negative", "alerts"}
+    assert sum(traces["negative"]["y"]) == 1
+    assert alert_id("r", "company:ACME", NOON - timedelta(minutes=10)) in said["se-alerts"]
+    assert "2 articles by 2 sources" in said["se-negative"] and f"/article/{sha('crisis')}" in said["se-negative"]
+    assert "None in this time range." in said["se-positive"]
+    assert "Bytown" in said["se-related"] and "/series/company/BYT" in said["se-related"]
+    assert "usual" in found["se-trend-note"]["children"]
+
+
+@pytest.mark.parametrize(
+    ("name", "range_key"),
+    [("market:all", "1h"), ("market:all", "30d"), ("language:zh", "6h"), ("sector:autos", "7d"), ("watchlist:none", "24h")],
+)
+def test_every_kind_of_series_and_range_has_a_page_and_a_file(desk: Desk, name: str, range_key: str):
+    found = desk.ask("se-kpis.children", se_key_data=name, view_data={"range": range_key, "lang": "zh"})
+    assert set(found) >= {"se-kpis", "se-trend-fresh", "se-volume-fresh", "se-negative", "se-positive", "se-related"}
+    _, *lines = desk.rows("/export/series.csv", series=name, range=range_key)
+    assert sum(int(line[2]) for line in lines) == (0 if name == "watchlist:none" else 1)
+    assert 20 <= len(lines) <= 30
+
+
+def test_an_export_of_an_unknown_series_is_rejected(desk: Desk):
+    for wrong in ("", "topic", "topic:", "mood:x", "company:" + "x" * 65):
+        assert desk.client.get(f"/export/series.csv?{urlencode({'series': wrong})}").status_code == 400
+    assert desk.client.get("/export/series.csv?series=company:%3Dcmd").headers["Content-Disposition"] == (
+        'attachment; filename="tocsin-company--cmd-24h.csv"'
+    )
+
+
+def test_the_overview_links_to_series(desk: Desk):
+    found = str(desk.ask("ov-grid.rowData")["ov-busiest"])
+    for path in ("/series/topic/credit", "/series/company/ACME", "/series/sector/autos"):
+        assert path in found
