@@ -68,9 +68,9 @@ bench: .venv/.ready ## Measure this machine into docs/performance.md, an hour (A
 	@echo "bench: measuring; leave the machine alone meanwhile"
 	@$(BIN)/tocsin bench all $(ARGS)
 
-soak: .venv/.ready ## Seeded faults on a whole installation, and a verdict (SECONDS=1200 SEED=7 ARGS="--embedded")
+soak: .venv/.ready ## Seeded faults on a complete installation, with a result (SECONDS=1200 SEED=7 ARGS="--embedded")
 	@./tests/install
-	@echo "soak: $(SECONDS) s of faults; the last line is the verdict"
+	@echo "soak: $(SECONDS) s of faults; the last line is the result as JSON"
 	@$(BIN)/python -m tests.soak --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 screenshots: .venv/.ready ## Picture every page of the dashboard, light and dark, into docs/pictures
