@@ -37,9 +37,9 @@ def test_figures_and_explanation_of_an_alert_are_stored(store: Store):
         first_at=NOON,
         chart=Chart(start=NOON, step_s=900, negative=(0, 3), expected=(0.5, 0.75)),
     )
-    told = msgspec.structs.replace(alert(), measure="mean_tone", value=-0.75, limit=-0.5, why=why)
-    store.alerts.insert([told, alert("topic:energy")])
-    assert store.alerts.get(told.id) == told
+    stored = msgspec.structs.replace(alert(), measure="mean_tone", value=-0.75, limit=-0.5, why=why)
+    store.alerts.insert([stored, alert("topic:energy")])
+    assert store.alerts.get(stored.id) == stored
     assert store.alerts.get(alert("topic:energy").id) == alert("topic:energy")
 
 
@@ -168,7 +168,7 @@ def test_ids_are_found_by_prefix_and_alerts_by_kind(store: Store):
     assert [each.series for each in store.alerts.latest(9, kinds=("market", "sector"))] == ["market:all"]
 
 
-def told(name: str, sector: str, minutes: int = 0) -> Scored:
+def company_article(name: str, sector: str, minutes: int = 0) -> Scored:
     ident, moment = sha(name), NOON + minutes * MINUTE
     article = Article(
         id=ident,
@@ -197,7 +197,7 @@ def told(name: str, sector: str, minutes: int = 0) -> Scored:
 
 
 def test_the_sector_of_a_company_comes_from_its_newest_article(store: Store):
-    store.articles.insert([told("a", "banks"), told("b", "consumer", 1), told("c", "energy", 30)])
+    store.articles.insert([company_article("a", "banks"), company_article("b", "consumer", 1), company_article("c", "energy", 30)])
     assert store.articles.sectors(["600519.SH", "AAPL", "it's"], NOON, NOON + 15 * MINUTE) == {"600519.SH": "consumer"}
     assert store.articles.sectors([], NOON, NOON + 15 * MINUTE) == {}
 
@@ -206,32 +206,32 @@ def test_lifecycles_are_read_with_silences_and_inhibitions(store: Store):
     sector, company, topic = alert("sector:consumer"), alert("company:600519.SH", at=NOON + MINUTE), alert("topic:credit")
     lone = alert("company:AAPL", at=NOON + MINUTE)
     store.alerts.insert([sector, company, topic, lone])
-    store.articles.insert([told("a", "consumer", 3)])
+    store.articles.insert([company_article("a", "consumer", 3)])
     store.silences.add([sample_silence()])
     store.alert_lifecycle.add(
         [event(company.id, "assigned", "bob", NOON + 2 * MINUTE, "王芳"), event(topic.id, "acknowledged", "bob", NOON)]
     )
     store.alert_lifecycle.record_breach([company.id], NOON + 7 * MINUTE)
 
-    def lives(minutes: int):
+    def lifecycles_after(minutes: int):
         return read_lifecycles(store, [company, topic, lone], NOON + minutes * MINUTE, RULES)
 
-    now = lives(10)
+    now = lifecycles_after(10)
     assert now[company.id].inhibited is not None and now[company.id].inhibited.alert_id == sector.id
     assert (now[company.id].assignee, now[company.id].last_breach_at) == ("王芳", NOON + 7 * MINUTE)
     assert now[lone.id].inhibited is None
     assert [each.author for each in now[topic.id].silenced] == ["王芳"]
     assert now[topic.id].state == "acknowledged"
-    assert lives(120)[topic.id].silenced == ()
+    assert lifecycles_after(120)[topic.id].silenced == ()
     store.alert_lifecycle.add([event(sector.id, "resolved", "bob", NOON + 20 * MINUTE)])
-    assert lives(30)[company.id].inhibited is None
+    assert lifecycles_after(30)[company.id].inhibited is None
     assert read_lifecycles(store, [], NOON, RULES) == {}
 
 
 def test_any_text_is_stored_unchanged(store: Store):
-    said = [event("a", "note", f"王芳 {n}", NOON + n * MINUTE, f"-{odd}-") for n, odd in enumerate(ODD)]
-    store.alert_lifecycle.add(said)
-    assert store.alert_lifecycle.events(["a"]) == said
+    notes = [event("a", "note", f"王芳 {n}", NOON + n * MINUTE, f"-{odd}-") for n, odd in enumerate(ODD)]
+    store.alert_lifecycle.add(notes)
+    assert store.alert_lifecycle.events(["a"]) == notes
     kept = [
         silence(series=[f"topic:{odd}x"], author=f"bob {n}", comment=f"-{odd}-", starts_at=NOON, ends_at=NOON + MINUTE, now=NOON)
         for n, odd in enumerate(ODD)

@@ -82,8 +82,8 @@ def test_an_alert_that_decodes_can_be_encoded_stored_and_sent(store: Store, data
     assert decode(encode(alert), Alert) == alert
     body, *more = alert_bodies(alert)
     assert max(map(len, (body, *more))) < MAX_BYTES
-    told = FormatOptions("desk", "zh", sender="a@b.example", recipients=("c@d.example",))
-    assert all(form.messages(alert, told, NOON) for form in FORMATS.values())
+    options = FormatOptions("desk", "zh", sender="a@b.example", recipients=("c@d.example",))
+    assert all(form.messages(alert, options, NOON) for form in FORMATS.values())
     assert json.loads(body)["data"]["id"] == alert.id
     assert message_id(alert).isascii() and message_id(alert).isprintable()
     assert sign(b"k" * 24, message_id(alert), 0, body).startswith("v1,")

@@ -136,16 +136,16 @@ def test_the_lifecycle_of_an_alert_is_read_as_known_at_a_time(store: Store):
     store.alerts.insert([one, market])
     at = one.detected_at
     store.alert_lifecycle.add([event(one.id, "acknowledged", "王芳", at + 2 * MINUTE), event(one.id, "resolved", "Li", at + 9 * MINUTE)])
-    hush = silence(series=["topic:*"], author="Li", comment="known", starts_at=at, ends_at=at + 60 * MINUTE, now=at + 3 * MINUTE)
-    store.silences.add([hush])
-    store.silences.end([hush.id], at + 8 * MINUTE, "Li")
+    muted = silence(series=["topic:*"], author="Li", comment="known", starts_at=at, ends_at=at + 60 * MINUTE, now=at + 3 * MINUTE)
+    store.silences.add([muted])
+    store.silences.end([muted.id], at + 8 * MINUTE, "Li")
     store.alert_lifecycle.record_breach([one.id], at + 7 * MINUTE)
-    told = []
+    states = []
     for minute in (1, 2, 4, 7, 8, 9):
         moment = at + minute * MINUTE
-        life = read_lifecycles(store, [one], moment, rules, as_of=moment)[one.id]
-        told.append((life.state, len(life.silenced), life.inhibited is not None, life.last_breach_at > at))
-    assert told == [
+        lifecycle = read_lifecycles(store, [one], moment, rules, as_of=moment)[one.id]
+        states.append((lifecycle.state, len(lifecycle.silenced), lifecycle.inhibited is not None, lifecycle.last_breach_at > at))
+    assert states == [
         ("firing", 0, False, False),
         ("acknowledged", 0, False, False),
         ("acknowledged", 1, False, False),

@@ -23,7 +23,7 @@ def _empty(store: Store) -> Iterator[None]:
     yield
 
 
-def tell(store: Store, ident: str, published: datetime, *, source: str = "wire", late_s: int = 10, negative: bool = False) -> None:
+def store_article(store: Store, ident: str, published: datetime, *, source: str = "wire", late_s: int = 10, negative: bool = False) -> None:
     id_, p = sha("article", ident), 0.9 if negative else 0.1
     fetched = published + timedelta(seconds=late_s)
     article = Article(id=id_, source=source, language="en", title=ident, published_at=published, fetched_at=fetched)
@@ -79,10 +79,10 @@ def test_processes_have_their_last_heartbeat_and_old_months_are_deleted(store: S
 
 def test_hours_of_sources_count_by_publication(store: Store):
     hour = (NOW - timedelta(hours=3)).replace(minute=0, second=0)
-    tell(store, "1", hour + MINUTE)
-    tell(store, "2", hour + 5 * MINUTE, negative=True)
-    tell(store, "3", hour + 70 * MINUTE)
-    tell(store, "4", hour + MINUTE, source="海港")
+    store_article(store, "1", hour + MINUTE)
+    store_article(store, "2", hour + 5 * MINUTE, negative=True)
+    store_article(store, "3", hour + 70 * MINUTE)
+    store_article(store, "4", hour + MINUTE, source="海港")
     found = store.health.source_hours(hour, NOW)
     start = int(hour.timestamp())
     assert [(each.source, each.counts) for each in found] == [
@@ -97,8 +97,8 @@ def test_hours_of_sources_count_by_publication(store: Store):
 def test_latency_is_that_of_news_by_stage_and_archives_are_left_out(store: Store):
     assert store.health.latency(NOW - timedelta(hours=1)).articles == 0
     for n in range(4):
-        tell(store, str(n), NOW - 2 * MINUTE, late_s=60)
-    tell(store, "archive", NOW - timedelta(days=30), late_s=30 * 86_400 - 60)
+        store_article(store, str(n), NOW - 2 * MINUTE, late_s=60)
+    store_article(store, "archive", NOW - timedelta(days=30), late_s=30 * 86_400 - 60)
     found = store.health.latency(NOW - timedelta(hours=1))
     stages = {stage.name: stage for stage in found.stages}
     assert found.articles == 4
@@ -109,8 +109,8 @@ def test_latency_is_that_of_news_by_stage_and_archives_are_left_out(store: Store
 
 
 def test_throughput_counts_by_the_time_of_writing(store: Store):
-    tell(store, "1", NOW - timedelta(days=300))
-    tell(store, "2", NOW)
+    store_article(store, "1", NOW - timedelta(days=300))
+    store_article(store, "2", NOW)
     now = datetime.now(UTC)
     found = store.health.stored(now - timedelta(hours=1), now + MINUTE, 300)
     assert sum(count for _, count in found) == 2
@@ -119,7 +119,7 @@ def test_throughput_counts_by_the_time_of_writing(store: Store):
 
 
 def test_sizes_cover_every_table_and_the_disk(store: Store):
-    tell(store, "1", NOW)
+    store_article(store, "1", NOW)
     sizes = {each.name: each for each in store.health.tables()}
     assert (sizes["articles"].rows, sizes["articles"].parts) == (1, 1)
     assert sizes["articles"].size_bytes > 100

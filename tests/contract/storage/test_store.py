@@ -128,8 +128,8 @@ def test_stories_of_a_source_are_those_it_had_first_and_all(store: Store):
         scored("d", minutes=5, negative=0.9, source="wire"),
         scored("later", minutes=30, negative=0.9, source="blog"),
     )
-    told = store.mentions.negative_sources("company:ACME", NOON, NOON + timedelta(minutes=30))
-    assert told == {"新华": SourceStories(first=2, total=2), "wire": SourceStories(first=1, total=2)}
+    by_source = store.mentions.negative_sources("company:ACME", NOON, NOON + timedelta(minutes=30))
+    assert by_source == {"新华": SourceStories(first=2, total=2), "wire": SourceStories(first=1, total=2)}
     assert store.mentions.negative_sources("company:NONE", NOON, NOON + timedelta(minutes=30)) == {}
 
 

@@ -1,4 +1,4 @@
-"""Names, passwords, roles and waits: pure rules of who may come in."""
+"""Account names, passwords, roles and login delays."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ NOW = datetime(2026, 11, 22, 6, 5, tzinfo=UTC)
 ACCOUNT, ADDRESS = account_subject("lee"), address_subject("10.0.0.7")
 
 
-def test_a_role_may_do_what_those_below_it_may():
+def test_a_role_includes_the_roles_below_it():
     assert [[may(role, least) for least in ROLES] for role in ROLES] == [[True, False, False], [True, True, False], [True, True, True]]
 
 
 @pytest.mark.parametrize(
-    ("given_", "kept"),
+    ("typed", "kept"),
     [(" Lee ", "lee"), ("王芳", "王芳"), ("ＡＤＭＩＮ", "admin"), ("a.b-c_d@desk", "a.b-c_d@desk"), ("STRASSE", "strasse")],
 )
-def test_a_name_is_one_however_it_is_typed(given_: str, kept: str):
-    assert account_name(given_) == kept
-    assert account_name(account_name(given_)) == kept
+def test_account_names_are_normalised(typed: str, kept: str):
+    assert account_name(typed) == kept
+    assert account_name(account_name(typed)) == kept
 
 
 @pytest.mark.parametrize("name", ["", " ", "a b", "<b>", "a\nb", "a,b", "x" * 65, "'; DROP", "a\u202eb"])
-def test_what_is_no_name_is_refused(name: str):
+def test_an_invalid_account_name_is_rejected(name: str):
     with pytest.raises(InvalidInput, match="account's name"):
         account_name(name)
 
@@ -59,11 +59,11 @@ def test_what_is_no_name_is_refused(name: str):
         ("i-am-LEE-today", "name"),
     ],
 )
-def test_a_new_password_is_long_and_not_the_name(password: str, fault: str | None):
+def test_a_weak_password_is_rejected_with_the_reason(password: str, fault: str | None):
     assert password_fault(password, "lee") == fault
 
 
-def test_a_password_is_the_same_from_every_keyboard():
+def test_passwords_are_compared_in_normal_form():
     hashed = passwords.hash_of("Ｐａｓｓwörd-密码-é")
     assert passwords.verify(hashed, "Passwörd-密码-e\u0301")
     assert not passwords.verify(hashed, "passwörd-密码-é")
@@ -72,12 +72,12 @@ def test_a_password_is_the_same_from_every_keyboard():
 
 
 @pytest.mark.parametrize("odd", ["", "x" * 100_000, "\ud800", "\x00"])
-def test_no_password_breaks_the_check(odd: str):
+def test_any_password_can_be_checked(odd: str):
     assert not passwords.verify(passwords.dummy_hash(), odd)
     assert not passwords.verify("no hash", odd)
 
 
-def test_one_time_passwords_are_good_ones():
+def test_one_time_passwords_are_valid_and_differ():
     made = {passwords.one_time() for _ in range(50)}
     assert len(made) == 50
     assert all(password_fault(password, "admin") is None for password in made)
@@ -91,7 +91,7 @@ def row(subject: str, failures: int) -> Failures:
     return found
 
 
-def test_waits_grow_and_end():
+def test_delays_grow_with_failed_logins_and_end():
     free = FREE["account"]
     assert wait_s([row(ACCOUNT, free - 1)], NOW) == 0
     waits = [wait_s([row(ACCOUNT, free + n)], NOW) for n in range(20)]
@@ -104,17 +104,17 @@ def test_waits_grow_and_end():
     assert wait_s([], NOW) == 0
 
 
-def test_failures_of_yesterday_are_forgotten():
+def test_failed_logins_expire_after_a_day():
     assert failed(row(ACCOUNT, 9), ACCOUNT, NOW + FORGET_AFTER).count == 1
     assert failed(row(ACCOUNT, 9), ACCOUNT, NOW + FORGET_AFTER - timedelta(seconds=1)).count == 10
 
 
 @given(st.text())
-def test_what_is_typed_for_a_name_cannot_be_read_from_what_is_kept(name: str):
+def test_the_key_of_failed_logins_does_not_reveal_the_name(name: str):
     assert len(account_subject(name)) == len("account:") + 4
 
 
-def test_addresses_of_one_household_count_together():
+def test_ipv6_addresses_of_one_network_count_together():
     assert address_subject("2001:db8:1:2::7") == address_subject("2001:db8:1:2:ffff::1") == "address:2001:db8:1:2::/64"
     assert address_subject("::ffff:10.0.0.7") == address_subject("10.0.0.7") == "address:10.0.0.7"
     assert address_subject("nonsense") == "address:unknown"

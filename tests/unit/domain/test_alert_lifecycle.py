@@ -1,4 +1,4 @@
-"""The state of an alert follows from what was done to it: the same for all who know the same, in whatever order they heard of it."""
+"""The state of an alert follows from its events in any order; silences and inhibition."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def did(kind: Any, minutes: float, actor: str = "王芳", text: str = "") -> Ale
 
 
 def resolved_by_tocsin(minutes: float) -> AlertEvent:
-    """As Tocsin writes it for an alert that was last seen an hour earlier."""
+    """An automatic resolution of an alert whose last breach was an hour earlier."""
     made = due_to_resolve(lifecycle_of(ALERT, [], at(minutes - 60)), at(10_000), HOUR_S)
     assert made is not None
     assert made.at == at(minutes)
@@ -83,41 +83,41 @@ def resolved_by_tocsin(minutes: float) -> AlertEvent:
         ([resolved_by_tocsin(60)], "resolved"),
     ],
 )
-def test_states_follow_one_another(events: list[AlertEvent], state: str):
+def test_events_determine_the_state(events: list[AlertEvent], state: str):
     assert lifecycle_of(ALERT, events).state == state
 
 
-def test_who_did_what_and_when_is_told():
-    life = lifecycle_of(
+def test_the_lifecycle_has_actors_and_times():
+    lifecycle = lifecycle_of(
         ALERT,
         [did("acknowledged", 1), did("acknowledged", 2, "bob"), did("assigned", 3, "bob", "李雷"), did("note", 4, text="发行人已回应")],
     )
-    assert life.acknowledged is not None
-    assert (life.acknowledged.actor, life.acknowledged.at) == ("王芳", at(1))
-    assert life.assignee == "李雷"
-    assert [(each.actor, each.text) for each in life.notes] == [("王芳", "发行人已回应")]
+    assert lifecycle.acknowledged is not None
+    assert (lifecycle.acknowledged.actor, lifecycle.acknowledged.at) == ("王芳", at(1))
+    assert lifecycle.assignee == "李雷"
+    assert [(each.actor, each.text) for each in lifecycle.notes] == [("王芳", "发行人已回应")]
     assert lifecycle_of(ALERT, [did("assigned", 1, text="bob"), event(ALERT.id, "assigned", "bob", at(2), "")]).assignee == ""
 
 
-def test_it_is_pending_until_it_lasted_as_long_as_is_wanted():
+def test_an_alert_is_pending_until_the_hold_time():
     assert lifecycle_of(ALERT, [], hold_s=60).state == "pending"
     assert lifecycle_of(ALERT, [], at(0.9), hold_s=60).state == "pending"
     assert lifecycle_of(ALERT, [], at(1), hold_s=60).state == "firing"
     assert lifecycle_of(ALERT, [did("acknowledged", 0)], hold_s=60).state == "acknowledged"
 
 
-def test_it_resolves_of_itself_an_hour_after_it_was_last_seen():
-    life = lifecycle_of(ALERT, [], at(20))
-    assert due_to_resolve(life, at(79), HOUR_S) is None
-    made = due_to_resolve(life, at(80), HOUR_S)
+def test_an_alert_resolves_automatically_an_hour_after_the_last_breach():
+    lifecycle = lifecycle_of(ALERT, [], at(20))
+    assert due_to_resolve(lifecycle, at(79), HOUR_S) is None
+    made = due_to_resolve(lifecycle, at(80), HOUR_S)
     assert made is not None
     assert (made.actor, made.at, made.kind) == (TOCSIN, at(80), "resolved")
-    assert due_to_resolve(life, at(500), HOUR_S) == made, "whoever notices it late writes the same event"
+    assert due_to_resolve(lifecycle, at(500), HOUR_S) == made, "a late process writes the same event"
     assert due_to_resolve(lifecycle_of(ALERT, [made], at(20)), at(500), HOUR_S) is None
     assert lifecycle_of(ALERT, [made], at(20)).state == "resolved"
 
 
-def test_over_its_bar_again_it_fires_again_but_a_persons_word_stands():
+def test_a_new_breach_voids_only_automatic_resolutions():
     own = resolved_by_tocsin(60)
     again = lifecycle_of(ALERT, [did("acknowledged", 5), own], at(61))
     assert (again.state, again.acknowledged) == ("firing", None)
@@ -130,11 +130,11 @@ def test_over_its_bar_again_it_fires_again_but_a_persons_word_stands():
         assert (both.resolved.actor, both.resolved.at) == ("王芳", at(minutes))
 
 
-def test_reopened_it_has_another_hour():
-    life = lifecycle_of(ALERT, [resolved_by_tocsin(60), did("reopened", 90)])
-    assert life.state == "firing"
-    assert due_to_resolve(life, at(149), HOUR_S) is None
-    made = due_to_resolve(life, at(150), HOUR_S)
+def test_a_reopened_alert_resolves_an_hour_later():
+    lifecycle = lifecycle_of(ALERT, [resolved_by_tocsin(60), did("reopened", 90)])
+    assert lifecycle.state == "firing"
+    assert due_to_resolve(lifecycle, at(149), HOUR_S) is None
+    made = due_to_resolve(lifecycle, at(150), HOUR_S)
     assert made is not None
     assert lifecycle_of(ALERT, [resolved_by_tocsin(60), did("reopened", 90), made]).state == "resolved"
 
@@ -151,33 +151,33 @@ happenings = st.lists(
 
 @examples(60)
 @given(happenings, st.one_of(st.none(), st.integers(0, 90)), st.randoms())
-def test_order_and_doubles_change_nothing(events: list[AlertEvent], seen: int | None, chance: Any):
-    last_seen = None if seen is None else at(seen)
+def test_order_and_duplicates_of_events_do_not_matter(events: list[AlertEvent], seen: int | None, chance: Any):
+    last_breach_at = None if seen is None else at(seen)
     mixed = [*events, *events[: len(events) // 2]]
     chance.shuffle(mixed)
-    life = lifecycle_of(ALERT, events, last_seen)
-    assert lifecycle_of(ALERT, mixed, last_seen) == life
-    assert (life.state == "resolved") == (life.resolved is not None)
-    assert life.last_breach_at >= ALERT.detected_at
-    assert len(life.notes) == len({each.id for each in events if each.kind == "note"})
+    lifecycle = lifecycle_of(ALERT, events, last_breach_at)
+    assert lifecycle_of(ALERT, mixed, last_breach_at) == lifecycle
+    assert (lifecycle.state == "resolved") == (lifecycle.resolved is not None)
+    assert lifecycle.last_breach_at >= ALERT.detected_at
+    assert len(lifecycle.notes) == len({each.id for each in events if each.kind == "note"})
 
 
 @examples(40)
 @given(happenings, st.lists(st.integers(0, 200), max_size=4))
-def test_in_the_end_everything_resolves_and_once(events: list[AlertEvent], sights: Sequence[int]):
-    """Whatever was done: Tocsin resolves what nobody did, and writing its event makes it so."""
-    last_seen = max((at(sight) for sight in sights), default=None)
-    life = lifecycle_of(ALERT, events, last_seen)
-    made = due_to_resolve(life, at(10_000), HOUR_S)
-    assert (made is None) == (life.state == "resolved")
+def test_every_alert_resolves_exactly_once(events: list[AlertEvent], breaches: Sequence[int]):
+    """The automatic resolution applies to every alert that nobody resolved."""
+    last_breach_at = max((at(breach) for breach in breaches), default=None)
+    lifecycle = lifecycle_of(ALERT, events, last_breach_at)
+    made = due_to_resolve(lifecycle, at(10_000), HOUR_S)
+    assert (made is None) == (lifecycle.state == "resolved")
     if made is not None:
-        after = lifecycle_of(ALERT, [*events, made, made], last_seen)
+        after = lifecycle_of(ALERT, [*events, made, made], last_breach_at)
         assert after.state == "resolved"
         assert due_to_resolve(after, at(20_000), HOUR_S) is None
 
 
 @pytest.mark.parametrize(
-    ("given_", "why"),
+    ("arguments", "why"),
     [
         (("note", "bob", "  "), "needs words"),
         (("acknowledged", "  ", ""), "must be named"),
@@ -186,8 +186,8 @@ def test_in_the_end_everything_resolves_and_once(events: list[AlertEvent], sight
         (("note", "bob", "长" * (MAX_TEXT_CHARS + 1)), "too long"),
     ],
 )
-def test_what_cannot_be_kept_is_refused_with_a_sentence(given_: tuple[Any, str, str], why: str):
-    kind, actor, text = given_
+def test_an_invalid_event_is_rejected_with_the_reason(arguments: tuple[Any, str, str], why: str):
+    kind, actor, text = arguments
     with pytest.raises(UserError, match=why):
         event("a", kind, actor, NOON, text)
 
@@ -210,11 +210,11 @@ def test_what_cannot_be_kept_is_refused_with_a_sentence(given_: tuple[Any, str, 
         ("a**b", "ab", True),
     ],
 )
-def test_patterns_are_about_the_whole_of_a_series(pattern: str, text: str, does: bool):
+def test_patterns_match_whole_names(pattern: str, text: str, does: bool):
     assert matches([pattern], text) is does
 
 
-def test_a_pattern_of_many_stars_takes_no_time():
+def test_a_pattern_with_many_stars_is_matched_quickly():
     assert not matches(["*a" * 150], "a" * 149 + "b" * 100_000)
 
 
@@ -223,7 +223,7 @@ def quiet(**changes: Any) -> Silence:
     return silence(**{**plain, **changes})
 
 
-def test_a_silence_lasts_from_its_start_to_before_its_end():
+def test_a_silence_is_active_in_a_half_open_interval():
     one = quiet(starts_at=at(10))
     assert [one.state(at(minutes)) for minutes in (9, 10, 59, 60)] == ["waiting", "active", "active", "ended"]
     assert active_silences([one], ALERT, at(9)) == ()
@@ -233,7 +233,7 @@ def test_a_silence_lasts_from_its_start_to_before_its_end():
     assert ending_soon([one, longer], at(50)) == [one]
 
 
-def test_a_silence_is_about_its_severities_and_rules():
+def test_a_silence_matches_severities_and_rules():
     assert not quiet(most="info").matches(ALERT)
     assert quiet(least="warning", most="warning").matches(ALERT)
     assert not quiet(rules=["volume*"]).matches(ALERT)
@@ -254,7 +254,7 @@ def test_a_silence_is_about_its_severities_and_rules():
         ({"starts_at": at(-90), "ends_at": at(-60)}, "silences nothing"),
     ],
 )
-def test_a_silence_that_could_not_be_is_refused(wrong: dict[str, Any], why: str):
+def test_an_invalid_silence_is_rejected(wrong: dict[str, Any], why: str):
     with pytest.raises(UserError, match=why):
         quiet(**wrong)
 
@@ -269,7 +269,7 @@ def firing(one: Alert, *events: AlertEvent) -> tuple[Alert, AlertLifecycle]:
     return one, lifecycle_of(one, events)
 
 
-def test_the_market_speaks_for_its_members_and_a_sector_for_its_companies():
+def test_the_market_inhibits_its_members_and_a_sector_its_companies():
     market, sector = firing(alert("market:all")), firing(alert("sector:consumer"))
     moutai = alert("company:600519.SH", minutes=5)
     assert inhibitor(moutai, [market, sector], RULES, SECTORS) is not None
@@ -284,20 +284,20 @@ def test_the_market_speaks_for_its_members_and_a_sector_for_its_companies():
 
 @pytest.mark.parametrize("mine", ["info", "warning", "critical"])
 @pytest.mark.parametrize("theirs", ["info", "warning", "critical"])
-def test_nothing_mutes_what_is_more_severe(mine: Severity, theirs: Severity):
+def test_a_more_severe_alert_is_not_inhibited(mine: Severity, theirs: Severity):
     rank = ["info", "warning", "critical"].index
-    spoken = inhibitor(alert(severity=mine, minutes=1), [firing(alert("market:all", severity=theirs))], RULES, {})
-    assert (spoken is None) == (rank(mine) > rank(theirs))
+    inhibiting = inhibitor(alert(severity=mine, minutes=1), [firing(alert("market:all", severity=theirs))], RULES, {})
+    assert (inhibiting is None) == (rank(mine) > rank(theirs))
 
 
-def test_only_an_alert_of_the_same_episode_that_people_hear_of_speaks():
+def test_only_a_delivered_alert_of_the_same_episode_inhibits():
     whole = alert("market:all")
     member = alert("topic:credit", minutes=5)
     assert inhibitor(alert("topic:credit", minutes=-5), [firing(whole)], RULES, {}) is None, "it was there before"
     assert inhibitor(member, [firing(whole, event(whole.id, "acknowledged", "bob", at(1)))], RULES, {}) == whole
     assert inhibitor(member, [firing(whole, event(whole.id, "resolved", "bob", at(1)))], RULES, {}) is None
-    hushed = AlertLifecycle(alert_id=whole.id, state="firing", last_breach_at=NOON, silenced=(quiet(series=["market:*"]),))
-    assert inhibitor(member, [(whole, hushed)], RULES, {}) is None, "nobody would hear of either"
+    silenced_lifecycle = AlertLifecycle(alert_id=whole.id, state="firing", last_breach_at=NOON, silenced=(quiet(series=["market:*"]),))
+    assert inhibitor(member, [(whole, silenced_lifecycle)], RULES, {}) is None, "neither would be delivered"
 
 
 @pytest.mark.parametrize(
@@ -309,10 +309,10 @@ def test_only_an_alert_of_the_same_episode_that_people_hear_of_speaks():
         ("market > market", "other kinds"),
     ],
 )
-def test_a_rule_of_inhibition_that_cannot_be_is_refused(text: str, why: str):
+def test_an_invalid_inhibition_rule_is_rejected(text: str, why: str):
     with pytest.raises(UserError, match=why):
         inhibitions(text)
 
 
-def test_rules_of_inhibition_may_be_none():
+def test_inhibition_rules_may_be_empty():
     assert inhibitions(" ; ") == ()

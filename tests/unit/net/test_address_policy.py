@@ -1,4 +1,4 @@
-"""Both doors to the network, the crawler's and the webhooks', keep out the same addresses."""
+"""The crawler and webhooks reject the same addresses."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PUBLIC = ["1.1.1.1", "93.184.216.34", "100.63.255.255", "100.128.0.1", "172.32.0
 
 
 def crawl(address: str, private: bool) -> None:
-    """As a source whose name has this address."""
+    """Fetch a source whose name resolves to this address."""
     fetcher = Fetcher(host_delay_s=0, resolver=lambda *_: [address])
     try:
         fetcher.get("http://news.example/feed", allow_private=private)
@@ -38,35 +38,35 @@ def crawl(address: str, private: bool) -> None:
 
 
 def send(address: str, private: bool) -> None:
-    """As a webhook whose host has this address."""
+    """Send to a webhook whose host resolves to this address."""
     permitted_address("hooks.example", 443, allow_private=private, resolve=lambda *_: [address])
 
 
-DOORS = pytest.mark.parametrize("door", [crawl, send], ids=["crawler", "webhooks"])
+CLIENTS = pytest.mark.parametrize("connect", [crawl, send], ids=["crawler", "webhooks"])
 
 
-@DOORS
+@CLIENTS
 @pytest.mark.parametrize("address", [*PRIVATE, *SPECIAL])
-def test_no_address_inside_is_reached_by_default(door: Callable[[str, bool], None], address: str):
+def test_private_and_special_addresses_are_forbidden_by_default(connect: Callable[[str, bool], None], address: str):
     with pytest.raises(ForbiddenAddress):
-        door(address, False)
+        connect(address, False)
 
 
-@DOORS
+@CLIENTS
 @pytest.mark.parametrize("address", SPECIAL)
-def test_some_addresses_are_reached_by_nobody(door: Callable[[str, bool], None], address: str):
-    """Not by who may reach a private network either: a cloud's metadata service gives its keys to who asks."""
+def test_special_addresses_are_always_forbidden(connect: Callable[[str, bool], None], address: str):
+    """Even with private networks permitted: a cloud metadata service returns credentials."""
     with pytest.raises(ForbiddenAddress):
-        door(address, True)
+        connect(address, True)
 
 
 @pytest.mark.parametrize("address", PUBLIC)
-def test_the_internet_is_public(address: str):
+def test_public_addresses_are_permitted(address: str):
     assert kind_of(address) == "public"
     send(address, False)
 
 
 @pytest.mark.parametrize("address", PRIVATE)
-def test_a_network_of_ones_own_is_reached_by_who_may(address: str):
+def test_private_addresses_are_permitted_on_request(address: str):
     assert kind_of(address) == "private"
     send(address, True)

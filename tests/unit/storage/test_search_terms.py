@@ -1,4 +1,4 @@
-"""What is typed into a search box, as patterns: they are RE2's, and Python's `re` reads these the same."""
+"""Search queries as RE2 patterns, which Python's `re` interprets the same way."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def found(words: str, text: str) -> bool:
         ("", "anything", True),
     ],
 )
-def test_words_phrases_and_what_must_not_be_there(words: str, text: str, expected: bool):
+def test_terms_phrases_and_exclusions(words: str, text: str, expected: bool):
     assert found(words, text) is expected
 
 
@@ -59,11 +59,11 @@ def test_words_phrases_and_what_must_not_be_there(words: str, text: str, expecte
         ("", ""),
     ],
 )
-def test_what_a_text_contains_for_sure(words: str, part: str):
+def test_the_longest_certain_word(words: str, part: str):
     assert search_patterns(words).part == part
 
 
-def test_a_search_is_bounded():
+def test_a_query_is_bounded():
     assert search_patterns("a " * 500) == (("(?i:\\ba)",), (), "a")
     all_of, none_of, _ = search_patterns(" ".join(f"w{n}" for n in range(99)))
     assert len(all_of) + len(none_of) == MAX_TERMS
@@ -72,13 +72,13 @@ def test_a_search_is_bounded():
 
 
 @given(st.text(max_size=300))
-def test_whatever_is_typed_makes_patterns_that_compile_and_take_little_time(words: str):
+def test_any_query_compiles_and_matches_quickly(words: str):
     for pattern in (*search_patterns(words).all_of, *search_patterns(words).none_of):
         re.compile(pattern).search("a" * 5_000)
 
 
 @given(st.text(min_size=1, max_size=30))
-def test_a_text_has_each_of_its_own_words(text: str):
+def test_a_text_matches_each_of_its_words(text: str):
     for word in tidy(text).split():
         if not set(word) & set('"“”「」《》') and word[0] not in "-−－":
             assert found(word, "x " + word)

@@ -76,7 +76,7 @@ def filled(store: Store) -> Store:
     return store
 
 
-class Desk:
+class BrowserStub:
     """The dashboard as a browser meets it; its clock is moved by hand, so that each question may ask the store again."""
 
     def __init__(self, store: Store, explain: ExplanationService | None = None) -> None:
@@ -106,37 +106,37 @@ class Desk:
 
 
 @pytest.fixture
-def desk(filled: Store) -> Desk:
+def browser(filled: Store) -> BrowserStub:
     filled.client.command("TRUNCATE TABLE labels")
-    return Desk(filled)
+    return BrowserStub(filled)
 
 
 def titles(answer: dict[str, Any]) -> list[str]:
     return [row["title"] for row in answer["fd-grid"]["rowData"]]
 
 
-def test_a_search_in_chinese_finds_pages_and_exports(desk: Desk):
-    found = desk.search(q="远舟控股 -展期")
+def test_a_search_in_chinese_finds_pages_and_exports(browser: BrowserStub):
+    found = browser.search(q="远舟控股 -展期")
     assert titles(found) == ["远舟控股债券出现违约", "远舟控股债券违约"]
     assert found["fd-grid"]["rowData"][1]["page"] == f"/article/{sha('crisis')}?range=24h&lang=en"
     assert found["fd-older"]["style"] == {"display": "none"}
     assert [option["value"] for option in found["fd-company"]["data"]] == ["BYT", "ACME"]
     assert "2 articles" in found["fd-note"]["children"]
-    assert titles(desk.search(q="展期")) == []  # what another model read then
-    assert "No matching articles" in desk.search(q="nowhere")["fd-note"]["children"]
-    assert titles(desk.search(company="ACME", sentiment="negative", language="zh", source="新华")) == ["远舟控股债券违约"]
-    header, *lines = desk.rows("/export/articles.csv", q="远舟控股", lang="zh", zone="Asia/Shanghai")
+    assert titles(browser.search(q="展期")) == []  # what another model read then
+    assert "No matching articles" in browser.search(q="nowhere")["fd-note"]["children"]
+    assert titles(browser.search(company="ACME", sentiment="negative", language="zh", source="新华")) == ["远舟控股债券违约"]
+    header, *lines = browser.rows("/export/articles.csv", q="远舟控股", lang="zh", zone="Asia/Shanghai")
     assert header[0] == "时间 (Asia/Shanghai)"
     assert [line[3] for line in lines] == ["远舟控股债券出现违约", "远舟控股债券违约"]
-    assert len(desk.rows("/export/articles.csv", range="24h")) == 4
+    assert len(browser.rows("/export/articles.csv", range="24h")) == 4
 
 
-def test_the_next_page_continues_after_the_last_article(desk: Desk):
+def test_the_next_page_continues_after_the_last_article(browser: BrowserStub):
     view: dict[str, Any] = {"range": "7d", "find": {"q": "nothing"}}
-    first = desk.ask("fd-grid.rowData", view_data=view)
+    first = browser.ask("fd-grid.rowData", view_data=view)
     assert len(titles(first)) == 100
     before = first["fd-older"]["href"].partition("before=")[2]
-    second = desk.ask("fd-grid.rowData", view_data={"range": "7d", "find": {"q": "nothing", "before": before}})
+    second = browser.ask("fd-grid.rowData", view_data={"range": "7d", "find": {"q": "nothing", "before": before}})
     assert len(titles(second)) == 20
     assert not set(titles(first)) & set(titles(second))
 
@@ -145,35 +145,35 @@ HOSTILE: Sequence[str] = ("' OR 1=1 --", '\\"; DROP TABLE articles; --(((', "{wo
 
 
 @pytest.mark.parametrize("value", HOSTILE)
-def test_no_search_and_no_address_is_sql(desk: Desk, value: str):
-    assert "fd-grid" in desk.search(q=value)
-    assert "fd-grid" in desk.search(**dict.fromkeys(("language", "source", "genre", "topic", "company", "sentiment", "before"), value))
-    assert "There is no article with this ID" in str(desk.ask("ar-head.children", ar_key_data=value))
-    desk.ask("se-kpis.children", se_key_data=f"company:{value}")
-    desk.ask("ar-message.children", "ar-save.n_clicks", ar_save_n_clicks=1, ar_key_data=value, ar_model_data=value)
-    assert titles(desk.search(q="违约"))
+def test_no_search_and_no_address_is_sql(browser: BrowserStub, value: str):
+    assert "fd-grid" in browser.search(q=value)
+    assert "fd-grid" in browser.search(**dict.fromkeys(("language", "source", "genre", "topic", "company", "sentiment", "before"), value))
+    assert "There is no article with this ID" in str(browser.ask("ar-head.children", ar_key_data=value))
+    browser.ask("se-kpis.children", se_key_data=f"company:{value}")
+    browser.ask("ar-message.children", "ar-save.n_clicks", ar_save_n_clicks=1, ar_key_data=value, ar_model_data=value)
+    assert titles(browser.search(q="违约"))
 
 
-def test_an_article_page_shows_text_scores_versions_and_copies(desk: Desk):
-    found = desk.ask("ar-head.children", ar_key_data=sha("crisis"))
+def test_an_article_page_shows_text_scores_versions_and_copies(browser: BrowserStub):
+    found = browser.ask("ar-head.children", ar_key_data=sha("crisis"))
     assert found["ar-body"]["hidden"] is False
-    said = {name: str(part) for name, part in found.items()}
-    assert "远舟控股债券违约" in said["ar-head"] and "https://example.org/crisis" in said["ar-head"]
-    assert "the text was too long and was truncated" in said["ar-head"]
-    assert "<script>x</script>" in said["ar-text"]  # as text: children of a component
-    assert "m9" in said["ar-scores"] and "m0" in said["ar-scores"] and "other words then: 远舟控股债券展期" in said["ar-scores"]
-    assert "/series/company/ACME" in said["ar-scores"] and "/series/sector/autos" in said["ar-scores"]
-    assert sha("copy") in said["ar-copies"] and "海港财经" in said["ar-copies"]
+    parts = {name: str(part) for name, part in found.items()}
+    assert "远舟控股债券违约" in parts["ar-head"] and "https://example.org/crisis" in parts["ar-head"]
+    assert "the text was too long and was truncated" in parts["ar-head"]
+    assert "<script>x</script>" in parts["ar-text"]  # as text: children of a component
+    assert "m9" in parts["ar-scores"] and "m0" in parts["ar-scores"] and "other words then: 远舟控股债券展期" in parts["ar-scores"]
+    assert "/series/company/ACME" in parts["ar-scores"] and "/series/sector/autos" in parts["ar-scores"]
+    assert sha("copy") in parts["ar-copies"] and "海港财经" in parts["ar-copies"]
     assert found["ar-labels"]["children"] is None
 
 
-def test_a_label_is_stored_with_the_model_and_shown(desk: Desk, filled: Store):
+def test_a_label_is_stored_with_the_model_and_shown(browser: BrowserStub, filled: Store):
     key = {"ar_key_data": sha("crisis"), "ar_model_data": "m9"}
-    noted = desk.ask(
+    noted = browser.ask(
         "ar-message.children", "ar-save.n_clicks", ar_save_n_clicks=1, ar_about_value="BYT", ar_sentiment_value="neutral", **key
     )
     assert noted["ar-message"]["children"] == "Saved."
-    desk.ask("ar-message.children", "ar-right.n_clicks", ar_right_n_clicks=1, ar_about_value="*", **key)
+    browser.ask("ar-message.children", "ar-right.n_clicks", ar_right_n_clicks=1, ar_about_value="*", **key)
     labels = filled.labels.of_article(sha("crisis"))
     assert [(label.task, label.company, label.labels) for label in labels] == [
         ("sentiment", "", ("negative",)),
@@ -182,7 +182,7 @@ def test_a_label_is_stored_with_the_model_and_shown(desk: Desk, filled: Store):
     ]
     assert {(label.author, label.model) for label in labels} == {("local", "m9")}
     assert len(filled.labels.read()) == 3  # what training reads
-    shown = str(desk.ask("ar-head.children", ar_key_data=sha("crisis"), view_data={"lang": "zh"})["ar-labels"])
+    shown = str(browser.ask("ar-head.children", ar_key_data=sha("crisis"), view_data={"lang": "zh"})["ar-labels"])
     assert "情绪 (BYT)：● 中性 — local" in shown
 
 
@@ -199,11 +199,11 @@ def test_a_label_is_stored_with_the_model_and_shown(desk: Desk, filled: Store):
         ),
     ],
 )
-def test_an_empty_or_outdated_label_is_not_stored(desk: Desk, filled: Store, triggered: str, values: dict[str, Any], words: str):
+def test_an_empty_or_outdated_label_is_not_stored(browser: BrowserStub, filled: Store, triggered: str, values: dict[str, Any], words: str):
     clicked = triggered.replace("-", "_").replace(".", "_")
     sent = {clicked: 1, "ar_key_data": sha("crisis"), "ar_model_data": "m9", **values}
-    assert desk.ask("ar-message.children", triggered, **sent)["ar-message"]["children"] == words
-    assert desk.ask("ar-message.children", triggered, **{**sent, clicked: None}) == {}  # a page that was drawn, not a click
+    assert browser.ask("ar-message.children", triggered, **sent)["ar-message"]["children"] == words
+    assert browser.ask("ar-message.children", triggered, **{**sent, clicked: None}) == {}  # a page that was drawn, not a click
     assert filled.labels.of_article(sha("crisis")) == []
 
 
@@ -216,31 +216,31 @@ def test_the_explanation_marks_words_or_reports_that_no_model_is_loaded(filled: 
             raise ModelError("there is nothing to explain")
         return Explanation(f"{asked.title} {asked.text}", (WordWeight(6, 8, 2.0),), "negative", 0.93, "m9")
 
-    def why(desk: Desk, **more: Any) -> dict[str, Any]:
-        return desk.ask("ar-explanation.children", ar_explain_n_clicks=1, ar_key_data=sha("crisis"), **more)
+    def why(browser: BrowserStub, **more: Any) -> dict[str, Any]:
+        return browser.ask("ar-explanation.children", ar_explain_n_clicks=1, ar_key_data=sha("crisis"), **more)
 
-    told = why(Desk(filled, explain=explain), ar_about_value="ACME")
+    explained = why(BrowserStub(filled, explain=explain), ar_about_value="ACME")
     assert questions[0] == ExplanationRequest(
         "远舟控股债券违约", "远舟控股公司债券未能如期偿付。\n<script>x</script>", "zh", "news", "远舟控股"
     )
-    assert told["ar-text"]["hidden"] is True
-    assert "negative 93%, says m9" in str(told) and "{'children': '违约', 'className': 'for strong'" in str(told)
-    assert "there is nothing to explain" in str(why(Desk(filled, explain=explain), ar_about_value="*"))
-    assert "No model is loaded in this process" in str(why(Desk(filled)))
-    assert Desk(filled, explain=explain).ask("ar-explanation.children", ar_key_data=sha("crisis")) == {}
+    assert explained["ar-text"]["hidden"] is True
+    assert "negative 93%, says m9" in str(explained) and "{'children': '违约', 'className': 'for strong'" in str(explained)
+    assert "there is nothing to explain" in str(why(BrowserStub(filled, explain=explain), ar_about_value="*"))
+    assert "No model is loaded in this process" in str(why(BrowserStub(filled)))
+    assert BrowserStub(filled, explain=explain).ask("ar-explanation.children", ar_key_data=sha("crisis")) == {}
 
 
-def test_a_series_page_shows_baseline_alert_stories_and_companies(desk: Desk):
-    found = desk.ask("se-kpis.children", se_key_data="company:ACME")
-    said = {name: str(part) for name, part in found.items()}
-    assert "远舟控股" in said["se-head"] and "/series/sector/autos" in said["se-head"]
+def test_a_series_page_shows_baseline_alert_stories_and_companies(browser: BrowserStub):
+    found = browser.ask("se-kpis.children", se_key_data="company:ACME")
+    parts = {name: str(part) for name, part in found.items()}
+    assert "远舟控股" in parts["se-head"] and "/series/sector/autos" in parts["se-head"]
     traces = {trace["uid"]: trace for trace in found["se-trend-fresh"]["data"]["data"]}
     assert set(traces) == {"low", "high", "usual", "negative", "alerts"}
     assert sum(traces["negative"]["y"]) == 1
-    assert alert_id("r", "company:ACME", NOON - timedelta(minutes=10)) in said["se-alerts"]
-    assert "2 articles by 2 sources" in said["se-negative"] and f"/article/{sha('crisis')}" in said["se-negative"]
-    assert "None in this time range." in said["se-positive"]
-    assert "Bytown" in said["se-related"] and "/series/company/BYT" in said["se-related"]
+    assert alert_id("r", "company:ACME", NOON - timedelta(minutes=10)) in parts["se-alerts"]
+    assert "2 articles by 2 sources" in parts["se-negative"] and f"/article/{sha('crisis')}" in parts["se-negative"]
+    assert "None in this time range." in parts["se-positive"]
+    assert "Bytown" in parts["se-related"] and "/series/company/BYT" in parts["se-related"]
     assert "usual" in found["se-trend-note"]["children"]
 
 
@@ -248,23 +248,23 @@ def test_a_series_page_shows_baseline_alert_stories_and_companies(desk: Desk):
     ("name", "range_key"),
     [("market:all", "1h"), ("market:all", "30d"), ("language:zh", "6h"), ("sector:autos", "7d"), ("watchlist:none", "24h")],
 )
-def test_every_kind_of_series_and_range_has_a_page_and_a_file(desk: Desk, name: str, range_key: str):
-    found = desk.ask("se-kpis.children", se_key_data=name, view_data={"range": range_key, "lang": "zh"})
+def test_every_kind_of_series_and_range_has_a_page_and_a_file(browser: BrowserStub, name: str, range_key: str):
+    found = browser.ask("se-kpis.children", se_key_data=name, view_data={"range": range_key, "lang": "zh"})
     assert set(found) >= {"se-kpis", "se-trend-fresh", "se-volume-fresh", "se-negative", "se-positive", "se-related"}
-    _, *lines = desk.rows("/export/series.csv", series=name, range=range_key)
+    _, *lines = browser.rows("/export/series.csv", series=name, range=range_key)
     assert sum(int(line[2]) for line in lines) == (0 if name == "watchlist:none" else 1)
     assert 20 <= len(lines) <= 30
 
 
-def test_an_export_of_an_unknown_series_is_rejected(desk: Desk):
+def test_an_export_of_an_unknown_series_is_rejected(browser: BrowserStub):
     for wrong in ("", "topic", "topic:", "mood:x", "company:" + "x" * 65):
-        assert desk.client.get(f"/export/series.csv?{urlencode({'series': wrong})}").status_code == 400
-    assert desk.client.get("/export/series.csv?series=company:%3Dcmd").headers["Content-Disposition"] == (
+        assert browser.client.get(f"/export/series.csv?{urlencode({'series': wrong})}").status_code == 400
+    assert browser.client.get("/export/series.csv?series=company:%3Dcmd").headers["Content-Disposition"] == (
         'attachment; filename="tocsin-company--cmd-24h.csv"'
     )
 
 
-def test_the_overview_links_to_series(desk: Desk):
-    found = str(desk.ask("ov-grid.rowData")["ov-busiest"])
+def test_the_overview_links_to_series(browser: BrowserStub):
+    found = str(browser.ask("ov-grid.rowData")["ov-busiest"])
     for path in ("/series/topic/credit", "/series/company/ACME", "/series/sector/autos"):
         assert path in found

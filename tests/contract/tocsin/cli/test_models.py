@@ -62,7 +62,7 @@ def test_versions_are_listed_promoted_and_rolled_back(call: Call, tmp_path: Path
 
 
 def test_errors_about_versions_are_one_sentence(call: Call):
-    for arguments, message in [(("promote", "nowhere"), "tocsin models list"), (("rollback",), "nothing to go back to")]:
+    for arguments, message in [(("promote", "nowhere"), "tocsin models list"), (("rollback",), "nothing to roll back to")]:
         status, rows, output = call("models", *arguments)
         assert (status, rows) == (1, [])
         assert message in output
