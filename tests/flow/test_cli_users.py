@@ -72,7 +72,7 @@ def test_an_account_is_added_changed_and_disabled(store: Store, capsys: pytest.C
     assert "hash" not in row
     assert output_of(capsys, "users", "enable", "王芳") == "王芳 is enabled\n"
     assert "there is no account 'lee'" in output_of(capsys, "users", "role", "lee", "admin", code=2)
-    log = output_of(capsys, "audit", "list", "--json", "--about", "王芳")
+    log = output_of(capsys, "audit", "list", "--json", "--target", "王芳")
     assert [json.loads(line)["action"] for line in log.splitlines()] == [
         "account enabled",
         "account disabled",
@@ -83,8 +83,8 @@ def test_an_account_is_added_changed_and_disabled(store: Store, capsys: pytest.C
         "account added",
     ]
     assert not any(secret in log for secret in (password, another, "argon2"))
-    assert "root" in output_of(capsys, "audit", "list", "--what", "account added")
-    assert "no audit entries" in output_of(capsys, "audit", "list", "--who", "nobody")
+    assert "root" in output_of(capsys, "audit", "list", "--action", "account added")
+    assert "no audit entries" in output_of(capsys, "audit", "list", "--actor", "nobody")
 
 
 def get(url: str, jar: http.cookiejar.CookieJar, form: dict[str, str] | None = None) -> tuple[str, str]:

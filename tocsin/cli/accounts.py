@@ -251,7 +251,7 @@ def _time(at: datetime | None) -> str:
 
 
 @click.group(
-    cls=ExampleGroup, examples="tocsin audit list\ntocsin audit list --what login --since 24h\ntocsin audit list --about 王芳 --json"
+    cls=ExampleGroup, examples="tocsin audit list\ntocsin audit list --action login --since 24h\ntocsin audit list --target 王芳 --json"
 )
 def audit() -> None:
     """Show the audit log.
@@ -260,20 +260,20 @@ def audit() -> None:
     """
 
 
-@audit.command("list", cls=ExampleCommand, examples="tocsin audit list\ntocsin audit list --who 王芳 --since 30d --json")
+@audit.command("list", cls=ExampleCommand, examples="tocsin audit list\ntocsin audit list --actor 王芳 --since 30d --json")
 @click.option("--since", default="7d", show_default=True, metavar="TIME", help="Entries since then: 24h (ago), or an ISO 8601 time.")
-@click.option("--who", "actor", default="", metavar="NAME", help="Only actions of this user.")
-@click.option("--what", default="", metavar="WORDS", help='Only actions that start with this, such as "login" or "account".')
-@click.option("--about", default="", metavar="NAME", help="Only actions on this account, alert or silence.")
+@click.option("--actor", default="", metavar="NAME", help="Only actions of this user.")
+@click.option("--action", default="", metavar="WORDS", help='Only actions that start with this, such as "login" or "account".')
+@click.option("--target", default="", metavar="NAME", help="Only actions on this account, alert or silence.")
 @click.option("--limit", type=click.IntRange(1), default=200, show_default=True, help="Most entries shown.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @click.pass_context
-def list_entries(ctx: click.Context, since: str, actor: str, what: str, about: str, limit: int, as_json: bool) -> None:
+def list_entries(ctx: click.Context, since: str, actor: str, action: str, target: str, limit: int, as_json: bool) -> None:
     """List audit entries, newest first."""
     from tocsin.services.alert_service import parse_time
 
     with opened_store(ctx) as (_, store):
-        found = store.audit.latest(limit, since=parse_time(since, datetime.now(UTC)), actor=actor, action=what, target=about)
+        found = store.audit.latest(limit, since=parse_time(since, datetime.now(UTC)), actor=actor, action=action, target=target)
     if as_json:
         for entry in found:
             print_json(entry)
@@ -281,7 +281,7 @@ def list_entries(ctx: click.Context, since: str, actor: str, what: str, about: s
     if not found:
         click.echo(f"no audit entries since {since}")
         return
-    table = table_of("when (UTC)", "who", "from", "what", "about", "before", "after")
+    table = table_of("when (UTC)", "actor", "from", "action", "target", "before", "after")
     for entry in found:
         row = (f"{entry.at:%Y-%m-%d %H:%M:%S}", entry.actor, entry.address, entry.action, entry.target, entry.before, entry.after)
         table.add_row(*map(plain, row))

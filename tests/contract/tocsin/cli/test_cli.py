@@ -75,7 +75,7 @@ def test_an_invalid_settings_file_is_reported_with_the_line(tmp_path: Path):
 def test_migrate_twice_and_check(tmp_path: Path):
     assert run_tocsin("migrate", "--check", folder=tmp_path).returncode == 1
     first = run_tocsin("migrate", folder=tmp_path)
-    assert "applied 0001_articles" in first.stdout
+    assert "applied 0001_" in first.stdout
     assert run_tocsin("migrate", folder=tmp_path).stdout.strip() == "the tables are up to date"
     assert run_tocsin("migrate", "--check", folder=tmp_path).returncode == 0
 
