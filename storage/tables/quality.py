@@ -75,7 +75,7 @@ class QualityQueries:
         """
         first, last = to_epoch(since), to_epoch(until)
         edges = {f"at{n}": first + (last - first) * n // SIDE_BY_SIDE for n in range(SIDE_BY_SIDE + 1)}
-        stretches = " UNION ALL ".join(
+        parts = " UNION ALL ".join(
             f"""
             SELECT published_at, language, p_negative AS bad, p_negative + tone AS good, 1 - 2 * p_negative - tone AS flat
             FROM mentions FINAL
@@ -88,7 +88,7 @@ class QualityQueries:
             f"""
             SELECT intDiv(toUInt32(published_at), 86400) * 86400 AS day, language, count(), sum(bad > flat AND bad > good),
                    sum(good > flat AND good >= bad), sum(greatest(greatest(bad, good), flat))
-            FROM ({stretches})
+            FROM ({parts})
             GROUP BY day, language ORDER BY day, language
             """,
             series=MARKET,

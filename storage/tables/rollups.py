@@ -177,18 +177,18 @@ class RollupTable:
         marks = {int(row[0]): int(row[1]) for row in rows if int(row[0]) in starts}
         if not marks:  # their month was dropped meanwhile
             return
-        stretch = f"intDiv(toUInt32(published_at), {width_s}) * {width_s}"
+        window = f"intDiv(toUInt32(published_at), {width_s}) * {width_s}"
         versions = f"transform(s, [{', '.join(f'toUInt32({s})' for s in marks)}], [{', '.join(f'toUInt64({n})' for n in marks.values())}]"
         self._client.command(
             f"""
             INSERT INTO rollups (width, series, start, articles, tone, stories, negative, version)
             SELECT {width_s}, series, toDateTime(s, 'UTC'), n, tones, n_stories, n_negative, {versions}, toUInt64(0))
             FROM (
-                SELECT series, toUInt32({stretch}) AS s, count() AS n, sum(tone) AS tones, uniqExact(story) AS n_stories,
+                SELECT series, toUInt32({window}) AS s, count() AS n, sum(tone) AS tones, uniqExact(story) AS n_stories,
                        uniqExactIf(story, negative = 1) AS n_negative
                 FROM mentions FINAL
                 WHERE {of_kinds(kinds_of(width_s))} AND published_at >= toDateTime({first}) AND published_at < toDateTime({last})
-                  AND toUInt32({stretch}) IN ({", ".join(map(str, marks))})
+                  AND toUInt32({window}) IN ({", ".join(map(str, marks))})
                 GROUP BY series, s
             )
             """
