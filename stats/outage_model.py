@@ -45,9 +45,9 @@ TAIL = 0.1
 PRIOR_GAPS = 10.0
 """Weight of THEORY_SCALE, in gaps."""
 MARGIN = 1.15
-"""The gaps to which a model was fitted have less surprise than new ones. With this margin simulated Poisson sources raise 0.18 false alarms
-a week where 0.25 are accepted, and 0.64 without it. Probabilities alone would keep the budget too (0.25), but would take 7 hours instead of 2
-for a source that publishes on the hour."""
+"""The gaps to which a model was fitted have less surprise than new ones. With this margin simulated Poisson sources raise 0.18 false
+alarms a week where 0.25 are accepted, and 0.64 without it. Probabilities alone would keep the budget too (0.25), but would take 7 hours
+instead of 2 for a source that publishes on the hour."""
 MIN_THRESHOLD = 1.0
 MIN_GAP_SLOTS = 2
 """A source without gaps so far is in outage after two whole slots at the earliest."""

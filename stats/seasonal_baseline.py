@@ -292,10 +292,11 @@ def fit_dispersion(counts: FloatArray, means: FloatArray, width: int) -> float:
 
 def _gaps(at: IntArray, rates: FloatArray) -> IntArray:
     """Neighbours in `at` between which so many stories were expected that the feed must have been down, [n, 2]."""
-    since, until = at[:-1], at[1:]
+    long = np.nonzero(np.diff(at) * float(rates.max()) >= 0.999 * OUTAGE_STORIES * BIN_S)[0]  # no shorter gap can expect so many
+    since, until = at[long], at[long + 1]
     whole = -(-since // BIN_S) * BIN_S, until // BIN_S * BIN_S  # the stories of the first and the last quarter did come
-    silent = np.nonzero((whole[0] < whole[1]) & (rate_sum(rates, *whole) >= OUTAGE_STORIES))[0]
-    return np.stack((since[silent], until[silent]), axis=1)
+    down = np.nonzero((whole[0] < whole[1]) & (rate_sum(rates, *whole) >= OUTAGE_STORIES))[0]
+    return np.stack((since[down], until[down]), axis=1)
 
 
 def _known_hours(gaps: IntArray, first: int, last: int) -> FloatArray:

@@ -11,9 +11,10 @@ import numpy as np
 
 from core.records import Alert, Score
 from core.series import MARKET, company_series, key_of, kind_of
-from dashboard.reads.usual import PAST, PAST_READ, Usual, step_of, usual_bands
+from dashboard.reads.usual import PAST, PAST_READ, Usual, make_fitter, step_of, usual_bands
 from dashboard.time_ranges import Range, bounds, starts
 from stats.minute_counts import EMPTY, HOUR_S, StoryCounts
+from stats.seasonal_baseline import BaselineFitter
 from storage.store import ArticleRow, ArticleVersion, CompanyProfile, SentimentPoint, SentimentSeries, SeriesTotal, Store, StoryCoverage
 from storage.tables.rollups import KINDS
 from storage.tables.search import LEAD_CHARS
@@ -108,25 +109,30 @@ def lead(article: ArticleRow) -> ArticleRow:
 
 
 class SeriesPast(NamedTuple):
-    """Stories per minute of a series and of the whole feed, from PAST_READ before a range on. until: end, seconds since 1970"""
+    """Stories per minute of a series and of the whole feed, from PAST_READ before a range on.
+
+    until: end, seconds since 1970; fitter: keeps the baselines of the series
+    """
 
     counts: StoryCounts
     market: StoryCounts
     until: int
+    fitter: BaselineFitter
 
 
-def read_past(store: Store, series: str, since: datetime, until: datetime) -> SeriesPast:
+def read_past(store: Store, series: str, width_s: int, since: datetime, until: datetime) -> SeriesPast:
     """The past of a series, for the band of its chart. Raises StoreError.
 
     Args:
         store: Where counts are read from.
         series: Name of the series.
+        width_s: Width of the chart's windows in seconds.
         since, until: The chart, as far as it is over. The last hour is left out, as its stories may not have arrived.
     """
     last = int(until.timestamp()) // HOUR_S * HOUR_S - HOUR_S
     rows = store.mentions.minutes(sorted({series, MARKET}), since - PAST_READ, datetime.fromtimestamp(last, tz=since.tzinfo))
     found = {name: StoryCounts.of(*columns) for name, columns in rows.items()}
-    return SeriesPast(found.get(series, EMPTY), found.get(MARKET, EMPTY), last)
+    return SeriesPast(found.get(series, EMPTY), found.get(MARKET, EMPTY), last, make_fitter(width_s))
 
 
 def read_past_of(store: Store, series: Sequence[str], width_s: int, since: datetime) -> tuple[list[SentimentSeries], datetime, datetime]:
@@ -164,7 +170,7 @@ def read_series(store: Store, series: str, chosen: Range, now: datetime, past: S
         width_s=chosen.width_s,
         points=store.rollups.sentiment([series], since, until, chosen.width_s),
         new_negative=[int(n) for n in counts.count(edges, edges + chosen.width_s)],
-        usual=usual_bands(counts, past.market, windows, chosen.width_s, now),
+        usual=usual_bands(counts, past.market, windows, chosen.width_s, now, past.fitter),
         total=_total(store, series, since, until),
         before=_total(store, series, since - span, since) if followed else None,
         alerts=[alert for alert in store.alerts.of_series(series, since, ALERTS) if alert.window_start < until],

@@ -20,7 +20,7 @@ from core.records import Alert
 from core.series import company_series
 from dashboard.reads import details
 from dashboard.reads.details import ArticleView, Choices, SeriesView
-from dashboard.reads.movers import UsualActivities, Mover, candidates, read_usual_activities, read_moved
+from dashboard.reads.movers import Mover, UsualActivities, candidates, read_moved, read_usual_activities
 from dashboard.reads.overviews import OFFERED, Overview, read_names, read_overview
 from dashboard.time_ranges import DEFAULT_RANGE, RANGES, Range, bounds, exact, range_of
 from dashboard.view import Kind
@@ -269,8 +269,12 @@ class Reads:
         end = min(until, now)
 
         def load() -> SeriesView:
-            before = self._cache.get(("past", series, range_key), PAST_TTL_S, lambda: details.read_past(self._store, series, since, end))
-            found = details.read_series(self._store, series, chosen, now, before, self._store.rollups.first_hour())
+            past = self._cache.get(
+                ("past", series, range_key),
+                PAST_TTL_S,
+                lambda: details.read_past(self._store, series, chosen.width_s, since, end),
+            )
+            found = details.read_series(self._store, series, chosen, now, past, self._store.rollups.first_hour())
             return msgspec.structs.replace(found, revision=revision(found))
 
         return self._cache.get(("series", series, range_key), SLOWER * chosen.ttl_s, load, DATA_KINDS)

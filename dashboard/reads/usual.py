@@ -45,7 +45,14 @@ def step_of(width_s: int) -> int:
     return max(HOUR_S, width_s)
 
 
-def usual_bands(counts: StoryCounts, market: StoryCounts, starts: Sequence[datetime], width_s: int, now: datetime) -> list[Usual]:
+def make_fitter(width_s: int) -> BaselineFitter:
+    """The fitter of charts whose windows are `width_s` wide."""
+    return BaselineFitter(PAST.total_seconds(), (max(1, width_s // HOUR_S),))
+
+
+def usual_bands(
+    counts: StoryCounts, market: StoryCounts, starts: Sequence[datetime], width_s: int, now: datetime, fitter: BaselineFitter | None = None
+) -> list[Usual]:
     """The band of each window of a chart.
 
     Args:
@@ -54,14 +61,15 @@ def usual_bands(counts: StoryCounts, market: StoryCounts, starts: Sequence[datet
         starts: Starts of the windows, ascending.
         width_s: Width of the windows in seconds.
         now: No later story is known.
+        fitter: As `make_fitter` returns it, used for this series only; keeps the fits of earlier calls.
 
     Returns:
         One band for each window; [] where the feed was followed for less than MIN_PAST.
     """
     if not starts or len(market) == 0 or starts[0].timestamp() - int(market.at[0]) < MIN_PAST.total_seconds():
         return []
-    width_h = max(1, width_s // HOUR_S)
-    fitter, last = BaselineFitter(PAST.total_seconds(), (width_h,)), int(now.timestamp()) // HOUR_S
+    width_h, last = max(1, width_s // HOUR_S), int(now.timestamp()) // HOUR_S
+    fitter = fitter or make_fitter(width_s)
     bands = []
     for start in starts:
         since = int(start.timestamp())
