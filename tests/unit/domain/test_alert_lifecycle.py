@@ -179,9 +179,9 @@ def test_every_alert_resolves_exactly_once(events: list[AlertEvent], breaches: S
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (("note", "bob", "  "), "needs words"),
-        (("acknowledged", "  ", ""), "must be named"),
-        (("acknowledged", "Tocsin", ""), "say who you are"),
+        (("note", "bob", "  "), "needs a text"),
+        (("acknowledged", "  ", ""), "needs a name"),
+        (("acknowledged", "Tocsin", ""), "give your own name"),
         (("acknowledged", "a\x1b[31m", ""), "printable"),
         (("note", "bob", "长" * (MAX_TEXT_CHARS + 1)), "too long"),
     ],
@@ -243,15 +243,15 @@ def test_a_silence_matches_severities_and_rules():
 @pytest.mark.parametrize(
     ("wrong", "why"),
     [
-        ({"series": []}, "needs a pattern"),
-        ({"series": ["AAPL"]}, "no pattern of series"),
+        ({"series": []}, "needs a series pattern"),
+        ({"series": ["AAPL"]}, "not a series pattern"),
         ({"series": ["topic:*"] * 1 + [f"topic:{n}" for n in range(200)]}, "at most 100"),
         ({"rules": [""]}, "must not be empty"),
-        ({"least": "critical", "most": "info"}, "about nothing"),
+        ({"least": "critical", "most": "info"}, "covers nothing"),
         ({"author": " "}, "author"),
         ({"comment": ""}, "comment"),
         ({"ends_at": NOON}, "end after it starts"),
-        ({"starts_at": at(-90), "ends_at": at(-60)}, "silences nothing"),
+        ({"starts_at": at(-90), "ends_at": at(-60)}, "has no effect"),
     ],
 )
 def test_an_invalid_silence_is_rejected(wrong: dict[str, Any], why: str):
@@ -303,9 +303,9 @@ def test_only_a_delivered_alert_of_the_same_episode_inhibits():
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("market", "no rule"),
+        ("market", "not an inhibition rule"),
         ("topic > company", "only alerts on market"),
-        ("sector > topic", "for company only"),
+        ("sector > topic", "a sector only company"),
         ("market > market", "other kinds"),
     ],
 )

@@ -51,7 +51,7 @@ def test_a_token_is_made_listed_and_revoked(folder: Path, capsys: pytest.Capture
     ("arguments", "message"),
     [
         (("create", "a", "--scope", "write"), "there is no scope 'write'"),
-        (("create", "tocsin", "--scope", "read"), "own name"),
+        (("create", "tocsin", "--scope", "read"), "reserved for the program"),
         (("create", "a", "--scope", "read", "--for", "soon"), "not a duration"),
         (("revoke", "3f9c"), "no such token"),
     ],

@@ -144,7 +144,7 @@ def test_an_alert_that_there_is_not_gets_no_events(app: dash.Dash, store: Store,
 
 
 def test_nobody_acts_under_the_name_of_the_program(store: Store):
-    with pytest.raises(InvalidInput, match="own name"):
+    with pytest.raises(InvalidInput, match="reserved for the program"):
         AuditedActions(store, lambda: NOW, lambda: TOCSIN).act(ring(store), "acknowledged")
 
 
