@@ -47,7 +47,7 @@ def list_articles(context: RequestContext[requests.ArticlesQuery, None]) -> type
 def get_article(context: RequestContext[requests.AsOfQuery, None]) -> types.ArticleOut:
     """One article with its whole text."""
     article_id, as_of = context.path_parameters["id"], context.check_as_of(context.query.as_of)
-    known = context.store.articles.known([article_id]).get(article_id)
+    known = context.store.articles.keys([article_id]).get(article_id)
     found = context.store.as_of.articles([ArticlePosition(int(known.published_at.timestamp()), article_id)], as_of) if known else []
     if not found:
         raise _not_found("article", article_id, as_of)

@@ -61,7 +61,7 @@ def expire_silence(context: RequestContext[requests.NoQuery, None]) -> types.Sil
 
 def add_labels(context: RequestContext[requests.NoQuery, requests.LabelsIn]) -> types.LabelsStored:
     """Store labels of articles, all or none."""
-    articles = context.store.articles.known(sorted({each.id for each in context.body.labels}))
+    articles = context.store.articles.keys(sorted({each.id for each in context.body.labels}))
     labels = []
     for number, each in enumerate(context.body.labels):
         article = articles.get(each.id)

@@ -435,7 +435,7 @@ def main(folder: str, scene: str = "test", port: str = "0") -> None:
                     running.close()
                     later = made()
                     live = later.server.extensions[CHANGE_FEED]
-                    live._pulse = msgspec.structs.replace(live._pulse, build="later")
+                    live._snapshot = msgspec.structs.replace(live._snapshot, build="later")
                     running = serve(later, "127.0.0.1", running.port)
                 case "logout":
                     log_out()
