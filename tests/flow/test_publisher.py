@@ -181,14 +181,14 @@ def test_disk_errors_are_retried_and_kafka_errors_are_reported(tmp_path, names, 
     publisher = Publisher(outbox, BoundedProducer(broker.address, names.articles), retry_s=0.02)
     thread = threading.Thread(target=publisher.run, args=(stop,))
     thread.start()
-    until(lambda: publisher.unhealthy_reason(limit_s=0.1), "it is said", 20)
-    assert "Kafka has taken nothing" in publisher.unhealthy_reason(limit_s=0.1)
+    until(lambda: publisher.unhealthy_reason(limit_s=0.1), "the failure is reported", 20)
+    assert "Kafka has accepted nothing" in publisher.unhealthy_reason(limit_s=0.1)
     assert publisher.unhealthy_reason(limit_s=3600) == ""
     pending, failures = outbox.pending, iter([sqlite3.OperationalError("disk I/O error")])
 
     def failing(*args, **more):
         for error in failures:
-            with outbox._reading():
+            with outbox._read_access():
                 raise error
         return pending(*args, **more)
 
