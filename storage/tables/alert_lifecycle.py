@@ -81,7 +81,7 @@ class AlertLifecycleTable:
         rows = self._client.query(
             """
             SELECT id, alert_id, at_us, kind, actor, text FROM alert_events FINAL
-            WHERE substring(kind, 1, 7) = 'judged_' AND at_us >= {since:UInt64} ORDER BY alert_id, at_us, id
+            WHERE substring(kind, 1, 8) = 'verdict_' AND at_us >= {since:UInt64} ORDER BY alert_id, at_us, id
             """,
             since=to_us(since),
         )
