@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stats.spikes import WIDTHS_S, Spike, find_spikes, surprise
 from stats.minute_counts import DAY_S, HOUR_S, MINUTE_S, StoryCounts
 from stats.seasonal_baseline import BINS_PER_WEEK, SeasonalBaseline
+from stats.spikes import WIDTHS_S, Spike, find_spikes, surprise
 from tests.helpers.strategies import examples
 
 NOON = 1_795_176_000

@@ -17,7 +17,7 @@ SPLIT = months(NOW)
 DAY = timedelta(days=1)
 
 
-def said(
+def day(
     days_ago: int, negative: int, positive: int, articles: int = 200, language: str = "en", confidence: float = 0.8
 ) -> DailyPredictions:
     day = SPLIT.until - DAY - days_ago * DAY
@@ -34,7 +34,7 @@ def test_months_are_whole_days_and_today_lies_in_the_last():
 
 
 def test_sentiments_are_split_by_month_and_language():
-    days = [said(40, 20, 100), said(2, 120, 40), said(2, 0, 200, language="zh")]
+    days = [day(40, 20, 100), day(2, 120, 40), day(2, 0, 200, language="zh")]
     found = drift.sentiments(days, SPLIT, "en")
     assert (found.before, found.now) == (
         {"negative": 20, "neutral": 80, "positive": 100},
@@ -47,12 +47,12 @@ def test_sentiments_are_split_by_month_and_language():
 
 
 def test_few_articles_give_no_drift_value():
-    assert drift.sentiments([said(40, 0, 0, LEAST - 1), said(1, 9, 9, LEAST)], SPLIT).distance is None
-    assert drift.sentiments([said(40, 0, 0, LEAST), said(1, 9, 9, LEAST)], SPLIT).distance is not None
+    assert drift.sentiments([day(40, 0, 0, LEAST - 1), day(1, 9, 9, LEAST)], SPLIT).distance is None
+    assert drift.sentiments([day(40, 0, 0, LEAST), day(1, 9, 9, LEAST)], SPLIT).distance is not None
 
 
 def test_confidence_is_the_mean_over_articles_not_over_days():
-    days = [said(3, 0, 0, 100, confidence=0.9), said(2, 0, 0, 300, confidence=0.5)]
+    days = [day(3, 0, 0, 100, confidence=0.9), day(2, 0, 0, 300, confidence=0.5)]
     before, now = drift.confidence(days, SPLIT)
     assert before is None
     assert now == pytest.approx(0.6)

@@ -10,7 +10,7 @@ import pytest
 from core.cache import Cache
 from core.records import Article, CompanyScore, Mention, Score, Scored, sha
 from dashboard.pages.overview import movers_table
-from dashboard.reads.movers import LEAST_SCORE, Mover, furthest, usual_activities, moved
+from dashboard.reads.movers import LEAST_SCORE, Mover, furthest, moved, usual_activities
 from dashboard.reads.queries import Reads
 from dashboard.view import View
 from storage.store import SentimentPoint, SentimentSeries, Store
@@ -26,10 +26,10 @@ def point(series: str, start: datetime, stories: int, negative: int, tone: float
 
 def past(series: str, by_hour: dict[int, int], share: float = 0.2, hours: int = 4 * 168) -> list[SentimentSeries]:
     """Each day the same number of stories at the same hours, `share` of them negative."""
-    told = [hour for hour in (NOW - HOUR * n for n in range(1, hours + 1)) if by_hour.get(hour.hour)]
-    counts = [by_hour[hour.hour] for hour in told]
-    starts = [int(hour.timestamp()) for hour in told]
-    return [SentimentSeries(series, starts, [0.0] * len(told), counts, [round(share * count) for count in counts])]
+    articles = [hour for hour in (NOW - HOUR * n for n in range(1, hours + 1)) if by_hour.get(hour.hour)]
+    counts = [by_hour[hour.hour] for hour in articles]
+    starts = [int(hour.timestamp()) for hour in articles]
+    return [SentimentSeries(series, starts, [0.0] * len(articles), counts, [round(share * count) for count in counts])]
 
 
 def test_what_is_busy_at_this_hour_every_day_has_not_moved():
@@ -73,7 +73,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
         yield opened
 
 
-def tell(number: int, moment: datetime, company: str, negative: float) -> Scored:
+def article(number: int, moment: datetime, company: str, negative: float) -> Scored:
     ident = sha("movers", str(number))
     mention = Mention(company=company, surface=f"{company} 公司", sector="energy")
     article = Article(
@@ -95,9 +95,9 @@ def tell(number: int, moment: datetime, company: str, negative: float) -> Scored
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_a_company_in_a_crisis_leads_the_table_whether_or_not_sums_were_made(store: Store, language: str):
-    rows = [tell(n, NOW - HOUR * n - timedelta(minutes=20), ("HXD", "QBK")[n % 2], 0.1) for n in range(24, 400)]
-    rows += [tell(1_000 + n, NOW - timedelta(minutes=10 * n + 5), "HXD", 0.95) for n in range(24)]
-    rows += [tell(2_000 + n, NOW - timedelta(hours=2 * n + 1), "QBK", 0.1) for n in range(10)]
+    rows = [article(n, NOW - HOUR * n - timedelta(minutes=20), ("HXD", "QBK")[n % 2], 0.1) for n in range(24, 400)]
+    rows += [article(1_000 + n, NOW - timedelta(minutes=10 * n + 5), "HXD", 0.95) for n in range(24)]
+    rows += [article(2_000 + n, NOW - timedelta(hours=2 * n + 1), "QBK", 0.1) for n in range(10)]
     store.articles.insert(rows)
     store.articles.insert_keys(rows)
     store.mentions.insert([row.score for row in rows])

@@ -22,8 +22,8 @@ def hours(counts: dict[int, int], source: str = "wire") -> SourceHours:
     """counts: so many hours back to articles, one of which is negative"""
     start = {back: NOW.replace(minute=0) - timedelta(hours=back) for back in counts}
     last = min(NOW, start[min(counts)] + timedelta(minutes=59))
-    told = {int(start[back].timestamp()): (articles, 1) for back, articles in sorted(counts.items(), reverse=True)}
-    return SourceHours(source, told, last, last + timedelta(seconds=20))
+    articles = {int(start[back].timestamp()): (articles, 1) for back, articles in sorted(counts.items(), reverse=True)}
+    return SourceHours(source, articles, last, last + timedelta(seconds=20))
 
 
 def visit(**changes: Any) -> SourceVisit:

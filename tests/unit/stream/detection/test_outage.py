@@ -53,9 +53,7 @@ def replayed(sources: Mapping[str, SourceActivity], since: float, until: float, 
 
 
 def model_of(days: Sequence[float], day: int = 28) -> GapModel:
-    found = fit_gap_model(
-        np.asarray(activity(days).slots, np.int64), FIRST // SLOTS_PER_DAY * SLOTS_PER_DAY + day * SLOTS_PER_DAY, HISTORY
-    )
+    found = fit_gap_model(np.asarray(activity(days).slots, np.int64), FIRST // SLOTS_PER_DAY * SLOTS_PER_DAY + day * SLOTS_PER_DAY, HISTORY)
     assert found is not None
     return found
 
