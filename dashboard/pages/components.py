@@ -127,7 +127,7 @@ def name_of(series: str, view: View, name: str = "") -> str:
     return plain(i18n.series_label(series, view.language, name), 80)
 
 
-def _aside(alert: Alert, view: View) -> tuple[str, str]:
+def _card_details(alert: Alert, view: View) -> tuple[str, str]:
     if alert.measure == "outage":
         return i18n.text("alert.last_article", view.language), i18n.when(alert.window_start, view.tz, view.language)
     return measures.words(alert, view.language).beside, i18n.text("alert.sources", view.language, n=alert.sources)
@@ -154,7 +154,7 @@ def alert_card(alert: Alert, now: datetime, view: View) -> Any:
                 className="name",
             ),
             html.Div(counts(alert, view), className="counts"),
-            html.Div([html.Span(text) for text in _aside(alert, view)], className="row muted"),
+            html.Div([html.Span(text) for text in _card_details(alert, view)], className="row muted"),
         ],
         href=href(f"/alert/{alert.id}", view),
         className=f"alert-card {alert.severity}",

@@ -202,7 +202,7 @@ def register(app: dash.Dash, reads: Reads) -> None:
             topics = top_topics(found, view)
             drawn = {point.series for point in found.mood}
             others = tuple(name for name in (f"{view.kind}:{key}" for key in topics) if name not in drawn)
-            mood = [*found.mood, *reads.moods(others, view.range)]
+            mood = [*found.mood, *reads.tones(others, view.range)]
             articles, stored, busy = reads.articles(view.range), reads.stored(), reads.busiest(view.range)
         except StoreError as error:
             log.warning("the store did not answer", error=str(error))

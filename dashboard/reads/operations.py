@@ -31,7 +31,7 @@ RECENT = timedelta(days=30)
 """A source that is not configured is listed while it has articles within this period."""
 CHART = timedelta(hours=6)
 CHART_WIDTH_S = 300
-BEATS = timedelta(days=1)
+HEARTBEATS_SINCE = timedelta(days=1)
 RATE_LIMITED = "rate limited: "
 """Prefix of the error of a delivery that waits for an endpoint's rate limit."""
 ENDED = timedelta(hours=1)
@@ -147,7 +147,7 @@ class OperationsReads:
         stored = dict(get(("stored per", end), RECENT_TTL_S, lambda: health.stored(since, until, CHART_WIDTH_S)))
         windows = int(CHART.total_seconds()) // CHART_WIDTH_S
         return SystemView(
-            beats=shown(get("beats", TTL_S, lambda: self._store.heartbeats.latest(now - BEATS)), now),
+            beats=shown(get("beats", TTL_S, lambda: self._store.heartbeats.latest(now - HEARTBEATS_SINCE)), now),
             since=since,
             until=until,
             stored=[stored.get(since + timedelta(seconds=n * CHART_WIDTH_S), 0) for n in range(windows)],

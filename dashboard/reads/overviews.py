@@ -47,22 +47,22 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
 def read_overview(store: Store, chosen: Range, kind: Kind, now: datetime) -> Overview:
     """Raises StoreError."""
     since, until = bounds(chosen, now)
-    moods, summed = store.rollups, kind in ("topic", "sector")
-    totals = moods.totals(since, until, (kind, "market") if summed else ("market",))
-    members = [item for item in totals if item.series != MARKET] if summed else moods.busiest(kind, since, until, OFFERED)
+    tones, summed = store.rollups, kind in ("topic", "sector")
+    totals = tones.totals(since, until, (kind, "market") if summed else ("market",))
+    members = [item for item in totals if item.series != MARKET] if summed else tones.busiest(kind, since, until, OFFERED)
     members = sorted(members, key=lambda item: (-item.stories, item.series))[:OFFERED]
     drawn = [topic_series(topic.key) for topic in all_topics()] if kind == "topic" else [item.series for item in members[:DRAWN]]
-    began = moods.first_hour()
+    began = tones.first_hour()
     span = until - since
     followed = began is not None and began <= since - span + timedelta(seconds=chosen.width_s)
-    before = moods.totals(since - span, since, ("market",)) if followed else []
+    before = tones.totals(since - span, since, ("market",)) if followed else []
     return Overview(
         range=chosen.key,
         kind=kind,
         since=since,
         until=until,
         width_s=chosen.width_s,
-        mood=moods.sentiment([MARKET], since, until, chosen.width_s) + moods.sentiment(drawn, since, until, chosen.width_s),
+        mood=tones.sentiment([MARKET], since, until, chosen.width_s) + tones.sentiment(drawn, since, until, chosen.width_s),
         members=members,
         names=read_names(store, [item.series for item in members], since, until),
         market=next((item for item in totals if item.series == MARKET), None),

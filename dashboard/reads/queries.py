@@ -41,7 +41,7 @@ from storage.store import (
 
 T = TypeVar("T")
 NEWS: tuple[DataKind, ...] = ("articles",)
-RINGING: tuple[DataKind, ...] = ("alerts", "actions")
+LIFECYCLE_CHANGES: tuple[DataKind, ...] = ("alerts", "actions")
 """Kinds of changes that affect the lifecycle of alerts."""
 STORED_TTL_S = 15.0
 INBOX_DAYS, INBOX_ROWS = 31, 500
@@ -130,7 +130,7 @@ class Reads:
 
         return self._cache.get(("overview", range_key, kind), ttl_s, load, NEWS)
 
-    def moods(self, series: tuple[str, ...], range_key: str) -> list[SentimentPoint]:
+    def tones(self, series: tuple[str, ...], range_key: str) -> list[SentimentPoint]:
         """Sentiment of the selected series over a range."""
         chosen = _chosen(range_key)
         since, until = bounds(chosen, self._now())
@@ -154,7 +154,7 @@ class Reads:
 
     def inbox(self) -> list[InboxRow]:
         """The alerts of the last INBOX_DAYS with their lifecycle, newest first."""
-        return self._cache.get("inbox", TTL_S, self._inbox, RINGING)
+        return self._cache.get("inbox", TTL_S, self._inbox, LIFECYCLE_CHANGES)
 
     def alerts(self) -> list[Alert]:
         """The open alerts, newest first."""
@@ -162,7 +162,7 @@ class Reads:
 
     def timeline(self, alert_id: str) -> AlertTimeline | None:
         """The timeline of one alert; None where there is no such alert."""
-        return self._cache.get(("timeline", alert_id), TTL_S, lambda: self._timeline(alert_id), RINGING)
+        return self._cache.get(("timeline", alert_id), TTL_S, lambda: self._timeline(alert_id), LIFECYCLE_CHANGES)
 
     def detected(self, range_key: str) -> list[Alert]:
         """The alerts that were detected in a range, newest first."""
@@ -188,7 +188,7 @@ class Reads:
         """The number of stored articles."""
         return self._cache.get("stored", STORED_TTL_S, self._store.articles.count, NEWS)
 
-    def set_aside(self) -> int:
+    def open_dead_letters(self) -> int:
         """The number of open dead letters."""
         return self._cache.get("set aside", STORED_TTL_S, self._store.dead_letters.count)
 

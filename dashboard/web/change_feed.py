@@ -218,7 +218,7 @@ class ChangeFeed:
             return
         self._settle_at = at + SETTLE_S if due and not refresh else None
         try:
-            inbox, dead_letters = self._reads.inbox(), self._reads.set_aside()
+            inbox, dead_letters = self._reads.inbox(), self._reads.open_dead_letters()
         except StoreError as error:
             self._store_lost(error)
             return

@@ -64,7 +64,7 @@ def to(page: Page, address: str, ready: str) -> None:
 
 @pytest.mark.timeout(600)
 def test_from_the_first_login_to_an_exported_search(demo: Terminal, driver: webdriver.Chrome, tmp_path: Path):
-    link = demo.wait_for_text(r"(http://127\.0\.0\.1:\d+/)login#demo:([a-z0-9-]{19})")
+    link = demo.expect(r"(http://127\.0\.0\.1:\d+/)login#demo:([a-z0-9-]{19})")
     page = Page(driver, link[1])
     page.wait(lambda: answers(link[1] + "healthz"), "the dashboard is there", timeout_s=90)
     page.remember_nothing()
@@ -94,7 +94,7 @@ def notifications_are_shown(page: Page, demo: Terminal) -> str:
     page.wait_for_text("#ov-alerts", "No open alerts.")
     page.js("window.stays = 1")
     card = page.wait(lambda: page.driver.find_element("css selector", "#ov-alerts .alert-card"), "the bell", timeout_s=BREAKS_S)
-    demo.wait_for_text("ALERT")
+    demo.expect("ALERT")
     page.wait(lambda: page.driver.title.startswith("("), "it is in the title")
     return str(card.get_attribute("href"))
 

@@ -51,18 +51,18 @@ def store(opened: Store) -> Store:
 
 
 @pytest.fixture
-def desk(store: Store) -> StoredDeliveryService:
+def service(store: Store) -> StoredDeliveryService:
     return StoredDeliveryService(Settings(webhooks=HOOKS), store, lambda: NOW)
 
 
 @pytest.fixture
-def app(store: Store, desk: StoredDeliveryService) -> dash.Dash:
+def app(store: Store, service: StoredDeliveryService) -> dash.Dash:
     return create_app(
-        store, Settings(dashboard_login="none"), now=lambda: NOW, cache=Cache(first_read_wait_s=1), services=Services(deliveries=desk)
+        store, Settings(dashboard_login="none"), now=lambda: NOW, cache=Cache(first_read_wait_s=1), services=Services(deliveries=service)
     )
 
 
-def ring(store: Store, name: str) -> str:
+def raise_alert(store: Store, name: str) -> str:
     start = NOW - timedelta(hours=1)
     alert = Alert(
         id=alert_id("spike", name, start), rule="spike", series=name, window_start=start, window_s=900, detected_at=start,
@@ -77,11 +77,11 @@ def sent(subject: str, endpoint: str = "desk", attempt: int = 1, status: int = 2
     return Delivery(alert_id=subject, endpoint=endpoint, attempt=attempt, sent_at=at, status=status, error=error)
 
 
-def deeds_of(store: Store) -> AuditedActions:
+def actions_of(store: Store) -> AuditedActions:
     return AuditedActions(store, lambda: NOW, lambda: "Ann", "dashboard")
 
 
-def test_each_delivery_has_the_outcome_that_the_courier_would_act_on(store: Store, desk: StoredDeliveryService):
+def test_each_delivery_has_the_outcome_that_the_courier_would_act_on(store: Store, service: StoredDeliveryService):
     long_ago = MAX_DELIVERY_AGE.total_seconds() / 60 + 60
     store.alerts.log_deliveries(
         [
@@ -98,7 +98,7 @@ def test_each_delivery_has_the_outcome_that_the_courier_would_act_on(store: Stor
             sent("before", "left", status=503, error="HTTP 503"),
         ]
     )
-    found = desk.log()
+    found = service.log()
     assert {each.subject: each.outcome for each in found.deliveries} == {
         "taken": "delivered",
         "spared": "waiting",
@@ -123,17 +123,17 @@ def test_each_delivery_has_the_outcome_that_the_courier_would_act_on(store: Stor
     assert counts == {"desk": (1, 1, 1, 3), "quiet": (0, 0, 0, 0), "left": (0, 0, 0, 2), "former": (0, 0, 0, 1)}
 
 
-def test_what_is_asked_for_once_more_waits_until_another_attempt_was_made(store: Store, desk: StoredDeliveryService):
+def test_what_is_asked_for_once_more_waits_until_another_attempt_was_made(store: Store, service: StoredDeliveryService):
     store.alerts.log_deliveries([sent("a", attempt=3, status=500, error="HTTP 500"), sent("b")])
-    assert desk.replay("desk", ["a", "b"], deeds_of(store)) == 2
-    assert desk.replay("desk", ["a"], deeds_of(store)) == 1
+    assert service.replay("desk", ["a", "b"], actions_of(store)) == 2
+    assert service.replay("desk", ["a"], actions_of(store)) == 1
     assert sorted((each.alert_id, each.after, each.actor) for each in store.replays.since(NOW)) == [("a", 3, "Ann"), ("b", 1, "Ann")]
-    assert {(each.subject, each.outcome, each.requested_by) for each in desk.log().deliveries} == {
+    assert {(each.subject, each.outcome, each.requested_by) for each in service.log().deliveries} == {
         ("a", "waiting", "Ann"),
         ("b", "waiting", "Ann"),
     }
     store.alerts.log_deliveries([sent("a", attempt=4, minutes=0)])
-    assert {(each.subject, each.outcome, each.requested_by) for each in desk.log().deliveries} == {
+    assert {(each.subject, each.outcome, each.requested_by) for each in service.log().deliveries} == {
         ("a", "delivered", ""),
         ("b", "waiting", "Ann"),
     }
@@ -142,14 +142,14 @@ def test_what_is_asked_for_once_more_waits_until_another_attempt_was_made(store:
     assert "a, b" in {each.after for each in store.audit.latest(5)}
 
 
-def test_all_that_failed_of_an_endpoint_and_nothing_else_is_asked_for(store: Store, desk: StoredDeliveryService):
+def test_all_that_failed_of_an_endpoint_and_nothing_else_is_asked_for(store: Store, service: StoredDeliveryService):
     failed = {"status": 500, "error": "HTTP 500"}
     store.alerts.log_deliveries(
         [sent("f1", **failed), sent("f2", attempt=10, **failed), sent("ok"), sent(TEST, **failed), sent("other", "former", **failed)]  # type: ignore[arg-type]
     )
-    assert desk.replay_failed("desk", deeds_of(store)) == 2
+    assert service.replay_failed("desk", actions_of(store)) == 2
     assert {each.alert_id for each in store.replays.since(NOW)} == {"f1", "f2"}
-    assert desk.replay_failed("desk", deeds_of(store)) == 0, "they are asked for already"
+    assert service.replay_failed("desk", actions_of(store)) == 0, "they are asked for already"
 
 
 @pytest.mark.parametrize(
@@ -164,24 +164,24 @@ def test_all_that_failed_of_an_endpoint_and_nothing_else_is_asked_for(store: Sto
     ],
 )
 def test_a_delivery_that_cannot_be_resent_shows_an_error(
-    store: Store, desk: StoredDeliveryService, endpoint: str, subjects: list[str], why: str
+    store: Store, service: StoredDeliveryService, endpoint: str, subjects: list[str], why: str
 ):
     store.alerts.log_deliveries([sent("a"), sent(TEST), sent("a", "left", status=410, error="HTTP 410")])
     with pytest.raises(UserError, match=why):
-        desk.replay(endpoint, subjects, deeds_of(store))
+        service.replay(endpoint, subjects, actions_of(store))
     assert store.replays.since(NOW) == []
 
 
-def test_a_test_may_be_sent_to_what_is_paused_or_gone(store: Store, desk: StoredDeliveryService):
+def test_a_test_may_be_sent_to_what_is_paused_or_gone(store: Store, service: StoredDeliveryService):
     store.alerts.log_deliveries([sent(TEST, "left", attempt=2, status=410, error="HTTP 410")])
     for endpoint in ("quiet", "left"):
-        desk.send_test(endpoint, deeds_of(store))
+        service.send_test(endpoint, actions_of(store))
     assert sorted((each.endpoint, each.alert_id, each.after) for each in store.replays.since(NOW)) == [
         ("left", TEST, 2),
         ("quiet", TEST, 0),
     ]
     with pytest.raises(NotFound, match="no webhook"):
-        desk.send_test("former", deeds_of(store))
+        service.send_test("former", actions_of(store))
 
 
 def shown(app: dash.Dash, **values: Any) -> Any:
@@ -202,8 +202,8 @@ def press(app: dash.Dash, button: str, **values: Any) -> str:
     return json.dumps(answer.json["response"], ensure_ascii=False)
 
 
-def test_the_page_shows_filters_and_asks(app: dash.Dash, store: Store, desk: StoredDeliveryService):
-    credit, energy = ring(store, "topic:credit"), ring(store, "topic:energy")
+def test_the_page_shows_filters_and_asks(app: dash.Dash, store: Store, service: StoredDeliveryService):
+    credit, energy = raise_alert(store, "topic:credit"), raise_alert(store, "topic:energy")
     group = AlertGroup(
         id="g1", endpoint="desk", key="k", at=NOW - timedelta(minutes=5), firing=(credit, energy), new_alerts=(credit, energy)
     )
@@ -217,11 +217,11 @@ def test_the_page_shows_filters_and_asks(app: dash.Dash, store: Store, desk: Sto
     assert "2 in total" not in failed
     assert credit in failed
     assert "No matching deliveries" in json.dumps(shown(app, de_where_value="left")["de-rows"])
-    key = next(deliveries.value_of(each) for each in desk.log().deliveries if each.subject == credit)
+    key = next(deliveries.value_of(each) for each in service.log().deliveries if each.subject == credit)
     assert "1 will be resent" in press(app, "de-replay", de_chosen_value=[key])
     assert "requested by local" in json.dumps(shown(app)["de-rows"], ensure_ascii=False)
-    assert "A test will be sent to quiet" in press(app, "de-test", de_endpoint_value="quiet")
-    assert "0 will be sent" in press(app, "de-replay-failed", de_endpoint_value="desk")
+    assert "A test message will be sent to quiet" in press(app, "de-test", de_endpoint_value="quiet")
+    assert "0 will be resent" in press(app, "de-replay-failed", de_endpoint_value="desk")
 
 
 @pytest.mark.parametrize(

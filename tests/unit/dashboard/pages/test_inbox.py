@@ -51,7 +51,7 @@ def app(store: Store) -> dash.Dash:
     return create_app(store, settings, now=lambda: NOW + timedelta(seconds=next(seconds)), cache=Cache(first_read_wait_s=1))
 
 
-def ring(store: Store, series: str = CREDIT, minutes: int = 10, **fields: Any) -> str:
+def raise_alert(store: Store, series: str = CREDIT, minutes: int = 10, **fields: Any) -> str:
     start = NOW - timedelta(minutes=minutes)
     alert = Alert(
         id=alert_id("spike", series, start), rule="spike", series=series, window_start=start, window_s=900, detected_at=start,
@@ -81,7 +81,7 @@ def reads_of(store: Store, now: datetime = NOW + timedelta(minutes=1)) -> Reads:
 
 
 def test_the_buttons_write_what_was_done_and_by_whom(app: dash.Dash, store: Store):
-    key = ring(store)
+    key = raise_alert(store)
     assert press(app, "ac-acknowledge", key)[0] == 200
     assert press(app, "ac-assign", key, ac_words_value="李雷")[0] == 200
     status, shown_text = press(app, "ac-note", key, ac_words_value="已联系 <b>desk</b> =1+1")
@@ -104,7 +104,7 @@ def test_the_buttons_write_what_was_done_and_by_whom(app: dash.Dash, store: Stor
 
 
 def test_a_silence_suppresses_the_series_and_shows_its_end(app: dash.Dash, store: Store):
-    key = ring(store)
+    key = raise_alert(store)
     status, shown_text = press(app, "ac-silence", key, ac_reason_value="年报季", ac_span_value="1h")
     assert (status, "13:00" in shown_text) == (200, True)
     (made,) = store.silences.all()
@@ -128,7 +128,7 @@ def test_a_silence_suppresses_the_series_and_shows_its_end(app: dash.Dash, store
     ],
 )
 def test_an_action_that_fails_shows_an_error_and_changes_nothing(app: dash.Dash, store: Store, button: str, values: Any, complaint: str):
-    status, shown_text = press(app, button, ring(store), **values)
+    status, shown_text = press(app, button, raise_alert(store), **values)
     assert status == 200
     assert complaint in shown_text
 
@@ -145,13 +145,13 @@ def test_an_alert_that_there_is_not_gets_no_events(app: dash.Dash, store: Store,
 
 def test_nobody_acts_under_the_name_of_the_program(store: Store):
     with pytest.raises(InvalidInput, match="reserved for the program"):
-        AuditedActions(store, lambda: NOW, lambda: TOCSIN).act(ring(store), "acknowledged")
+        AuditedActions(store, lambda: NOW, lambda: TOCSIN).act(raise_alert(store), "acknowledged")
 
 
 @pytest.mark.parametrize(("language", "open_word"), [("en", "Firing"), ("zh", "告警中")])
 def test_the_inbox_lists_what_is_asked_for_and_marks_what_is_not_delivered(store: Store, language: Any, open_word: str):
-    credit, market = ring(store), ring(store, MARKET, minutes=20)
-    old = ring(store, "topic:energy", minutes=60 * 24 * 40)
+    credit, market = raise_alert(store), raise_alert(store, MARKET, minutes=20)
+    old = raise_alert(store, "topic:energy", minutes=60 * 24 * 40)
     rows = reads_of(store).inbox()
     assert [each.alert.id for each in rows] == [credit, market]
     assert old not in {each.alert.id for each in rows}
@@ -168,7 +168,7 @@ def test_the_inbox_lists_what_is_asked_for_and_marks_what_is_not_delivered(store
 
 
 def test_the_page_of_an_alert_shows_why_it_was_not_sent(store: Store):
-    key = ring(store)
+    key = raise_alert(store)
     why = SuppressedDelivery(
         alert_id=key, endpoint="desk", cause="quiet hours", owner="quiet hours", at=NOW, until=None, text="quiet hours until 08:00"
     )

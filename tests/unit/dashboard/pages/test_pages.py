@@ -189,18 +189,18 @@ def score(**changes: Any) -> Score:
     return msgspec.structs.replace(made, **changes)
 
 
-def said(what: Any, company: Any = WHOLE, sentiment: Any = "neutral", topics: Any = ()) -> list[tuple[str, str, tuple[str, ...]]]:
+def labels_for(what: Any, company: Any = WHOLE, sentiment: Any = "neutral", topics: Any = ()) -> list[tuple[str, str, tuple[str, ...]]]:
     labels = labels_of(score(), what, company, sentiment, topics, author="安娜\u202e", now=UNTIL)
     assert {(label.id, label.model, label.author, label.labelled_at) for label in labels} == {("b" * 32, "m7", "安娜", UNTIL)}
     return [(label.task, label.company, label.labels) for label in labels]
 
 
 def test_feedback_becomes_labels_with_the_model_that_was_shown():
-    assert said("right") == [("sentiment", "", ("negative",)), ("topic", "", ("credit",))]
-    assert said("right", "ACME") == [("sentiment", "ACME", ("positive",))]
-    assert said("sentiment") == [("sentiment", "", ("neutral",))]
-    assert said("sentiment", "ACME", "negative") == [("sentiment", "ACME", ("negative",))]
-    assert said("topics", topics=["legal", "credit", "legal", "nonsense", 7]) == [("topic", "", ("legal", "credit"))]
+    assert labels_for("right") == [("sentiment", "", ("negative",)), ("topic", "", ("credit",))]
+    assert labels_for("right", "ACME") == [("sentiment", "ACME", ("positive",))]
+    assert labels_for("sentiment") == [("sentiment", "", ("neutral",))]
+    assert labels_for("sentiment", "ACME", "negative") == [("sentiment", "ACME", ("negative",))]
+    assert labels_for("topics", topics=["legal", "credit", "legal", "nonsense", 7]) == [("topic", "", ("legal", "credit"))]
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_feedback_becomes_labels_with_the_model_that_was_shown():
 )
 def test_empty_feedback_is_refused(what: Any, company: Any, sentiment: Any, topics: Any):
     with pytest.raises(BadRecord):
-        said(what, company, sentiment, topics)
+        labels_for(what, company, sentiment, topics)
 
 
 @given(st.sampled_from(["right", "sentiment", "topics"]), anything, anything, anything)
