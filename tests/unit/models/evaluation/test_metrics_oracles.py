@@ -27,6 +27,9 @@ from models.inference.entities import spans_of_bio
 CLASSES = ("a", "b", "c", "d")
 Segments = list[tuple[str, int]]
 
+oracle = settings(deadline=None, max_examples=60)
+"""Without a deadline, because the oracles are slow on a busy machine."""
+
 label_pairs = st.lists(st.tuples(st.sampled_from(CLASSES), st.sampled_from(CLASSES)), min_size=1, max_size=40)
 label_set_pairs = st.lists(
     st.tuples(st.frozensets(st.sampled_from(CLASSES)), st.frozensets(st.sampled_from(CLASSES))), min_size=1, max_size=40
@@ -50,6 +53,7 @@ def indicators(rows: list[frozenset[str]]) -> npt.NDArray[np.int_]:
     return np.array([[int(name in row) for name in CLASSES] for row in rows])
 
 
+@oracle
 @given(label_pairs)
 def test_single_label_metrics_equal_those_of_scikit_learn(pairs: list[tuple[str, str]]):
     truth, predicted = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
@@ -60,6 +64,7 @@ def test_single_label_metrics_equal_those_of_scikit_learn(pairs: list[tuple[str,
     assert_f1_scores_equal(report, indicators([frozenset({x}) for x in truth]), indicators([frozenset({x}) for x in predicted]), columns)
 
 
+@oracle
 @given(label_set_pairs)
 def test_multi_label_metrics_equal_those_of_scikit_learn(pairs: list[tuple[frozenset[str], frozenset[str]]]):
     truth, predicted = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
@@ -69,6 +74,7 @@ def test_multi_label_metrics_equal_those_of_scikit_learn(pairs: list[tuple[froze
     assert_f1_scores_equal(report, real, found, np.flatnonzero(real.any(0)).tolist())
 
 
+@oracle
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=80))
 def test_calibration_error_equals_that_of_a_plain_loop(rows: list[tuple[float, bool]]):
     """Guo et al. (2017), eq. 3, with half-open bins of equal width; 1.0 belongs to the last one."""
@@ -83,6 +89,7 @@ def test_calibration_error_equals_that_of_a_plain_loop(rows: list[tuple[float, b
     assert found == pytest.approx(expected)
 
 
+@oracle
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=60, unique_by=lambda row: row[0]))
 def test_average_precision_equals_that_of_scikit_learn(rows: list[tuple[float, bool]]):
     probabilities, truth = np.array([p for p, _ in rows]), np.array([right for _, right in rows])
@@ -101,7 +108,7 @@ def bio_tags(segments: Segments) -> list[str]:
 segments = st.lists(st.tuples(st.sampled_from(("O", *ENTITY_TYPES)), st.integers(1, 3)), max_size=8)
 
 
-@settings(deadline=None)
+@oracle
 @given(st.lists(st.tuples(segments, segments), min_size=1, max_size=6))
 def test_strict_span_metrics_equal_those_of_seqeval(sentences: list[tuple[Segments, Segments]]):
     pairs = []
