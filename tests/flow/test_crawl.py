@@ -1,4 +1,4 @@
-"""The real crawler over real HTTP against a site that behaves as badly as sites do, into a real outbox."""
+"""The crawler over real HTTP against a misbehaving site, with a real outbox."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def outbox(tmp_path):
 
 @pytest.fixture
 def fetching() -> Iterator[Callable[..., Fetcher]]:
-    """Makes fetchers that are closed after the test; options: as Fetcher has them."""
+    """Creates fetchers that are closed after the test; options are those of Fetcher."""
     with contextlib.ExitStack() as stack:
         yield lambda **options: stack.enter_context(contextlib.closing(Fetcher(host_delay_s=0, **options)))
 
@@ -223,7 +223,7 @@ def test_an_endless_response_is_cut_off(site, chunks, fetching):
 @pytest.mark.parametrize("start", ["", "HTTP/1.1 200 OK\r\nX: "], ids=["status", "header"])
 @pytest.mark.parametrize("robots", [False, True], ids=["of a page", "of robots.txt"])
 def test_a_slow_response_header_is_cut_off(start, robots, fetching):
-    """Each read of it succeeds: only the deadline over all of them ends it."""
+    """Every single read succeeds: only the overall deadline ends it."""
     with SlowServer(start, robots=robots) as server:
         fetcher = fetching(deadline_s=0.5)
         begun = time.monotonic()
@@ -259,7 +259,7 @@ def test_a_public_site_cannot_redirect_to_a_private_address(site, fetching):
 
 
 def test_a_redirect_is_checked_like_a_first_request(site, monkeypatch, fetching):
-    """An allowed host sends us on, to our own network or to the metadata service of a cloud; robots.txt may try it too."""
+    """A public host, or its robots.txt, redirects to a private network or to a cloud metadata service."""
     resolved: list[str] = []
     answers = {"public.example": ["127.0.0.1"], "inside.example": ["10.0.0.1"], "cloud.example": ["169.254.169.254"]}
 
@@ -281,7 +281,7 @@ def test_a_redirect_is_checked_like_a_first_request(site, monkeypatch, fetching)
 
 
 def test_https_connects_to_the_checked_address_and_verifies_the_name(certified, fetching):
-    """The connection goes to an address, the certificate is still held against the name."""
+    """The connection goes to the checked address; the certificate is verified against the name."""
     with Site(certified) as site:
         port = int(site.url.rpartition(":")[2])
         site.pages["/feed"] = Response(b"x")
@@ -374,7 +374,7 @@ def test_the_loop_crawls_until_it_is_stopped(site, outbox, fetching):
 
 
 def test_a_full_outbox_pauses_crawling(site, tmp_path, fetcher):
-    """Nothing is dropped: the sources keep their news until there is room."""
+    """Nothing is dropped: crawling continues when there is room."""
     site.pages["/feed"] = Response(rss(("1", "t", "")))
     box = Outbox(tmp_path / "small.sqlite", durable_broker=True, max_bytes=1)
     crawl = crawler(box, fetcher, source(site.url + "/feed", interval_s=0.1))
@@ -392,7 +392,7 @@ def test_a_full_outbox_pauses_crawling(site, tmp_path, fetcher):
 
 
 def test_one_broken_feed_does_not_affect_real_feeds(site, outbox, fetcher):
-    """feedparser's own test feeds: 1,800 odd, old and broken files."""
+    """feedparser's 1,800 test feeds, old and broken ones included."""
     root = shared_dir() / "data" / "feeds" / "feedparser"
     files = [path for folder in ("wellformed/rss", "wellformed/atom10", "encoding") for path in sorted((root / folder).rglob("*.xml"))]
     sources = []
@@ -423,7 +423,7 @@ def test_chinese_feeds_in_other_encodings_are_decoded(site, outbox, fetcher):
 
 @pytest.mark.parametrize(("folder", "floor"), [("article_extraction_benchmark", 0.945), ("fundus", 0.945)])
 def test_extraction_quality_does_not_drop(site, fetcher, folder, floor):
-    """Pages are fetched and extracted, and compared with what people marked: mean F1 of tokens. The floor may only rise."""
+    """Mean token F1 of extracted pages against human annotations. The floor may only rise."""
     root = shared_dir() / "data" / "pages" / folder
     if folder == "fundus":
         truth = {row["html"]: row["body"] for row in json.loads((root / "expected.json").read_text("utf-8"))}

@@ -1,4 +1,4 @@
-"""A feed on its way: tested, added on the dashboard, crawled by a crawler that runs, seen by the page, and left again."""
+"""A feed is previewed and added on the dashboard, crawled by a running crawler, shown on the page, and removed."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def service(store: Store) -> StoredFeedService:
 
 
 def rss(count: int, title: str = "海港财经", every: timedelta = timedelta(minutes=20), **odd: str) -> bytes:
-    """A feed with so many entries, the newest now; odd: text of parts in place of the usual."""
+    """An RSS feed with a number of entries, the newest now; odd: replaces parts of an entry."""
     now = datetime.now(UTC)
     items = []
     for n in range(count):
@@ -190,7 +190,7 @@ def test_an_invalid_source_is_not_added(service: StoredFeedService, store: Store
 
 @contextlib.contextmanager
 def crawling(folder: Path, *given: Source) -> Iterator[tuple[CrawlerMailbox, Outbox]]:
-    """A crawler that runs, over a board and an outbox in this folder."""
+    """Run a crawler with a mailbox and an outbox in this folder."""
     stop = threading.Event()
     with (
         contextlib.closing(Outbox(folder / "outbox.sqlite", durable_broker=True)) as outbox,

@@ -1,4 +1,4 @@
-"""A fetcher that is closed while others fetch: what is under way ends at once, and no connection is left to the garbage collector."""
+"""Closing a fetcher during requests: they end at once, and no connection leaks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FEED = b'<?xml version="1.0"?><rss version="2.0"><channel><title>wire</title></c
 
 
 class Fetching:
-    """One `get` in a thread of its own; what came of it, and when."""
+    """One `get` in a thread, with its result and duration."""
 
     def __init__(self, fetcher: Fetcher, url: str) -> None:
         self._fetcher, self._url = fetcher, url
@@ -67,7 +67,7 @@ def test_a_request_without_a_response_is_cancelled(start):
 
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
 def test_a_truncated_response_is_an_error(tls, request):
-    """Without a length, the end of the connection is the end of the answer: a feed without its last entries, kept for the whole of it."""
+    """Without a length, the end of the connection ends the response: a truncated feed would look complete."""
     sent = threading.Event()
 
     def halves(closing: threading.Event) -> Iterator[bytes]:
@@ -124,7 +124,7 @@ def test_kept_connections_are_closed_and_later_requests_fail(site):
 
 
 def test_closing_during_many_requests_leaks_nothing(site):
-    """Each is somewhere else then: at its turn, connecting, reading, between two requests."""
+    """The requests are in different phases: paced, connecting, reading, between two requests."""
     site.pages["/feed"] = Response(FEED)
     for pause_s in (0.0, 0.002, 0.005, 0.01, 0.02):
         with nothing_left():

@@ -1,4 +1,4 @@
-"""The newswire over real HTTP: what a crawler, an HTTP client and a feed reader see."""
+"""The newswire over real HTTP, with an HTTP client, a feed parser and the crawler."""
 
 import gzip
 import json
@@ -34,7 +34,7 @@ PLAN = Plan(history_articles=160, history_h=6)
 
 
 class Clock:
-    """A clock that the test moves."""
+    """A clock that the test advances."""
 
     def __init__(self) -> None:
         self.now = datetime.now(UTC)
@@ -96,7 +96,7 @@ def parsedate(words: str) -> datetime:
 
 
 def test_names_and_prices_survive_markup(newswire, client):
-    """Companies and papers have ampersands, quotes have quotation marks."""
+    """Newspaper names have ampersands, quotes have quotation marks."""
     clauses = [article for article in newswire.published() if "&" in article.title or '"' in article.text]
     assert len(clauses) > 10
     for article in clauses[:20]:
@@ -143,7 +143,7 @@ def test_unchanged_feeds_are_not_sent_again(newswire, client, clock):
 
 
 def test_a_served_second_never_gets_more_articles(newswire, client, clock):
-    """Last-Modified counts whole seconds: what is published within a second must all be there at its beginning."""
+    """Last-Modified has whole seconds, so all articles of a second must be visible at its start."""
     path = f"{newswire.url_of(PAPERS[0])}/feed.xml"
     clock.now = clock.now.replace(microsecond=0)
     for _ in range(30):
@@ -209,7 +209,7 @@ def articles_in(outbox: Outbox) -> dict[str, Article]:
 
 
 def test_the_real_crawler_gets_every_article_once_and_nothing_private(newswire, clock, tmp_path):
-    """All that is published, by feed or by page, under the ids of the ledger; copies and originals; no request to /private/."""
+    """All articles, from feeds and pages, with the expected ids; no request to /private/."""
     gazetteer = load_companies(companies_path())
     with closing(Outbox(tmp_path / "outbox.sqlite", durable_broker=True)) as outbox, closing(Fetcher(host_delay_s=0.0)) as fetcher:
         crawler = Crawler(load_sources(newswire.write_config(tmp_path)), fetcher, outbox, gazetteer)

@@ -1,4 +1,4 @@
-"""The publisher against real brokers: what is put arrives, through restarts, pauses and bad messages."""
+"""The publisher with real brokers: articles arrive despite restarts, pauses and bad messages."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.helpers.waiting import until
 from tocsin.runtime.embedded_broker import EmbeddedBroker, free_port
 
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning")
-"""kafka-python leaves sockets to a broker that is gone to the garbage collector, also while a test still runs (see conftest.py)."""
+"""kafka-python leaves sockets of a dead broker to the garbage collector, even during a test (see conftest.py)."""
 NOW = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)
 
 
@@ -40,7 +40,7 @@ def send_signal(broker: EmbeddedBroker, number: signal.Signals) -> None:
 
 
 def consume(bootstrap: str, topic: str, distinct: int, partitions: int = 4) -> list[Article]:
-    """All there is, once `distinct` ids have come. The embedded broker's own word for the end lies before the last batch's end."""
+    """All messages once `distinct` ids have arrived. The embedded broker reports an end offset before the end of the last batch."""
     consumer = KafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest", group_id=None)
     consumer.assign([TopicPartition(topic, number) for number in range(partitions)])
     found: list[Article] = []
@@ -101,7 +101,7 @@ def test_every_article_arrives_once(tansu, names, outbox):
 
 
 def test_messages_in_flight_are_bounded(tmp_path, names, outbox):
-    """A paused broker must not fill the memory: the library itself would take everything."""
+    """A paused broker must not fill memory: the library alone accepts messages without limit."""
     broker = EmbeddedBroker(tmp_path / "broker.log")
     broker.start()
     try:
@@ -124,7 +124,7 @@ def test_messages_in_flight_are_bounded(tmp_path, names, outbox):
 
 
 def test_a_producer_that_hangs_is_replaced_and_nothing_is_lost(tmp_path, names, outbox):
-    """F9: the broker freezes for longer than the watchdog waits; afterwards everything arrives, twice at worst."""
+    """The broker freezes for longer than stuck_s; afterwards everything arrives, at worst twice."""
     broker = EmbeddedBroker(tmp_path / "broker.log")
     broker.start()
     try:
@@ -150,7 +150,7 @@ def test_a_producer_that_hangs_is_replaced_and_nothing_is_lost(tmp_path, names, 
 
 
 def test_everything_is_sent_again_after_a_broker_restart(tmp_path, names, outbox):
-    """Tansu keeps its messages in memory: killed and started again on the same port, it is empty."""
+    """Tansu keeps messages in memory, so it is empty after a restart."""
     broker = EmbeddedBroker(tmp_path / "broker.log")
     broker.start()
     try:

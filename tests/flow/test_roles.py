@@ -1,4 +1,4 @@
-"""Each role's exact command of docker-compose.yml, as a process, against a real Kafka and a real ClickHouse server."""
+"""The commands of docker-compose.yml as processes, with a real Kafka and a real ClickHouse server."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TIMEOUT_S = 120.0
 
 
 class Compose:
-    """Runs services of docker-compose.yml here: their commands and environment, with the addresses and paths of this machine."""
+    """Runs services of docker-compose.yml with their commands and environment, and this machine's addresses and paths."""
 
     def __init__(self, folder: Path, replaced: dict[str, str], environment: dict[str, str]) -> None:
         self.services: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
@@ -59,7 +59,7 @@ class Compose:
         return self.processes[name]
 
     def healthy(self, service: str, name: str = "") -> bool:
-        """The service's own health check, run here."""
+        """The service's health check, run here."""
         test = self.services[service]["healthcheck"]["test"]
         code = test[3].replace("9100", str(self.ports[name or service])).replace("8050", str(self.ports[name or service]))
         return subprocess.run([sys.executable, *test[2:3], code], check=False, capture_output=True, timeout=30).returncode == 0
@@ -141,7 +141,7 @@ def test_all_roles_together_bring_news_to_the_dashboard(
 
 
 def known_to_the_dashboard(store: Store, newswire: Newswire, compose: Compose, deadline: float) -> None:
-    """Each process heartbeats, each source's visits are told, the lag can be read_lag for, and a feed that is added is crawled."""
+    """Each process has a heartbeat, visits are recorded, the lag can be read, and an added feed is crawled."""
     now = datetime.now(UTC)
     heartbeats = [heartbeat for heartbeat in store.heartbeats.latest(now - timedelta(minutes=1)) if heartbeat.state == "ready"]
     assert sorted(role for heartbeat in heartbeats for role in heartbeat.roles) == ["crawl", "dashboard", "schedule", "work", "work"]

@@ -1,4 +1,4 @@
-"""From rows to articles: build_article, archives of each format, and the real archives."""
+"""build_article, archives in each format, and real archives."""
 
 from __future__ import annotations
 
@@ -216,7 +216,7 @@ def test_unreadable_files_give_a_clear_error(tmp_path):
 
 @pytest.mark.parametrize("name", ["zh_flash_2026", "en_rss_2023", "bbc_business_2022_2024"])
 def test_archive_ids_identify_articles(name):
-    """Our ids and the archive's (source, id) are in bijection; nothing is rejected; nothing but markup is lost."""
+    """Our ids and the archive's (source, id) correspond one to one; nothing is rejected; only markup is lost."""
     path = shared_dir() / "data" / "stream" / f"{name}.jsonl.gz"
     theirs_to_ours: dict[tuple[str, str], set[str]] = {}
     ours_to_theirs: dict[str, set[tuple[str, str]]] = {}

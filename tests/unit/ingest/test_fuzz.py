@@ -1,4 +1,4 @@
-"""The doors under fire: what is kept in tests/corpus, and what chance makes of it. A door gives a clean result or a TocsinError."""
+"""Fuzz tests of all parsers, with tests/corpus and mutations: each gives a valid result or a TocsinError."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.helpers.strategies import examples, mutants
 
 CORPUS = Path(__file__).resolve().parents[2] / "corpus"
 LIMIT_S = 5.0
-"""Of processor time, for 50 kB. What is slower grows with the square of the size, and a feed may have 8 MB."""
+"""CPU time for 50 kB. Slower parsers are quadratic, and a feed may have 8 MB."""
 
 NOW = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -46,7 +46,7 @@ def harmless(link: str) -> None:
 
 
 def published(raw: RawArticle) -> None:
-    """What becomes of a result on its way to Kafka."""
+    """Check that a result can be encoded for Kafka."""
     try:
         article = build_article(raw, fetched_at=NOW, zone=SHANGHAI, gazetteer=GAZETTEER)
     except BadRecord:
@@ -128,7 +128,7 @@ def archive(data: bytes) -> None:
                 assert name in str(error)
 
 
-DOORS: dict[str, Callable[[bytes], None]] = {
+PARSERS: dict[str, Callable[[bytes], None]] = {
     "wire": wire,
     "feed": feed,
     "page": page,
@@ -136,21 +136,23 @@ DOORS: dict[str, Callable[[bytes], None]] = {
     "charset": charsets,
     "archive": archive,
 }
-KEPT = {door: sorted((CORPUS / door).iterdir()) for door in DOORS}
+CORPUS_FILES = {parser: sorted((CORPUS / parser).iterdir()) for parser in PARSERS}
 
 
-def within(door: str, data: bytes) -> None:
-    """`data` through its door, which must not take long. A door that was never used before loads its library first."""
+def within(parser: str, data: bytes) -> None:
+    """Parse `data` within the time limit; the first use of a parser loads its library before."""
     begun = time.process_time()
-    DOORS[door](data)
+    PARSERS[parser](data)
     assert time.process_time() - begun < LIMIT_S, f"{len(data)} bytes"
 
 
 @pytest.mark.parametrize(
-    ("door", "path"), [(door, path) for door in DOORS for path in KEPT[door]], ids=lambda value: getattr(value, "name", value)
+    ("parser", "path"),
+    [(parser, path) for parser in PARSERS for path in CORPUS_FILES[parser]],
+    ids=lambda value: getattr(value, "name", value),
 )
-def test_corpus_files_are_handled(door: str, path: Path):
-    within(door, path.read_bytes())
+def test_corpus_files_are_handled(parser: str, path: Path):
+    within(parser, path.read_bytes())
 
 
 REPEATED = [
@@ -171,10 +173,10 @@ REPEATED = [
 
 
 @pytest.mark.parametrize(
-    ("door", "around", "piece"), REPEATED, ids=lambda value: value.decode("latin-1") if isinstance(value, bytes) else value
+    ("parser", "around", "piece"), REPEATED, ids=lambda value: value.decode("latin-1") if isinstance(value, bytes) else value
 )
-def test_repeated_input_takes_linear_time(door: str, around: bytes, piece: bytes):
-    within(door, around.replace(b"{}", piece * (100_000 // len(piece))))
+def test_repeated_input_takes_linear_time(parser: str, around: bytes, piece: bytes):
+    within(parser, around.replace(b"{}", piece * (100_000 // len(piece))))
 
 
 def test_thousands_of_tags_take_linear_time():
@@ -182,8 +184,8 @@ def test_thousands_of_tags_take_linear_time():
     within("feed", b"<rss version='2.0'><channel><item>" + tags + b"</item></channel></rss>")
 
 
-def of_the_corpus(door: str) -> st.SearchStrategy[bytes]:
-    return mutants([path.read_bytes() for path in KEPT[door]])
+def of_the_corpus(parser: str) -> st.SearchStrategy[bytes]:
+    return mutants([path.read_bytes() for path in CORPUS_FILES[parser]])
 
 
 @examples(300)

@@ -77,7 +77,7 @@ def service(store: Store, settings: Settings, clock: Callable[[], datetime]) -> 
 
 
 def followed(store: Store) -> int:
-    """How many stories the watchlist has."""
+    """Number of stories of the watchlist."""
     found = store.stories.total("watchlist:bonds", NOW - timedelta(days=40), NOW + timedelta(days=1))
     return found.stories if found else 0
 
@@ -217,7 +217,7 @@ def test_the_page_shows_previews_and_saves(service: StoredWatchlistService, stor
 
 
 def test_the_command_line_lists_the_active_watchlists(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
-    """With the file of the settings alone, and a store that was never made: nothing is made by asking."""
+    """With the file of the settings and no store: listing creates nothing."""
     path = tmp_path / "watchlists.toml"
     path.write_text(BONDS, "utf-8")
     monkeypatch.setenv("TOCSIN_DATA_DIR", str(tmp_path / "data"))

@@ -1,4 +1,4 @@
-"""Lists of symbols become companies to look for: names strong or weak, none of two companies, and organisations linked to them."""
+"""Companies built from lists of symbols: strong and weak names, ambiguous names, linking."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def symbols(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def gazetteer(symbols, tmp_path_factory) -> Gazetteer:
-    """Built by the command, from the file it wrote."""
+    """The gazetteer of the file that `tocsin companies build` wrote."""
     out = tmp_path_factory.mktemp("out") / "companies.toml"
     assert main(["companies", "build", "--symbols", str(symbols), "--out", str(out)]) == 0
     return load_companies(out)
@@ -144,7 +144,7 @@ def test_companies_link_prints_the_company(capsys):
 
 
 def test_a_gazetteer_of_all_lists_loads_and_finds_companies(tmp_path):
-    """Third-party lists of 20,000 shares: built, loaded within seconds, and they find what the short list cannot."""
+    """Lists of 20,000 shares are built and loaded within seconds and find more companies than the shipped list."""
     folder = shared_dir() / "data" / "symbols"
     built = build(read_listings(folder), load_companies().companies.values(), everyday_words(shipped()))
     assert len(built) > 10_000

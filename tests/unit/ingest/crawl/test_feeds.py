@@ -1,4 +1,4 @@
-"""Feeds and pages that mislead: what once got through the doors does so no more."""
+"""Regressions: misleading feeds and pages."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_text_before_the_feed_is_skipped():
 
 
 def test_an_entry_without_a_link_has_none():
-    """It had the feed's own address, and so all such entries were one article."""
+    """It once got the feed's address, so that all such entries became one article."""
     assert item("<title>a</title>").link == ""
     assert item("<title>a</title><link> </link>").link == ""
     assert item("<title>a</title><link>a/1#x</link>").link == "https://news.example/a/1#x"

@@ -1,4 +1,4 @@
-"""The outbox: a real SQLite file, killed, rewound, pruned and filled."""
+"""The outbox with a real SQLite file: kills, rewinds, pruning and limits."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def article(number: int, title: str = "涨停") -> Article:
 
 @pytest.fixture
 def volatile(tmp_path):
-    """An outbox over a broker that forgets."""
+    """An outbox for an in-memory broker."""
     box = Outbox(tmp_path / "o.sqlite", durable_broker=False)
     yield box
     box.close()
@@ -109,7 +109,7 @@ def test_full_is_reported_and_counts_survive_a_restart(tmp_path):
 
 
 def test_an_append_only_outbox_works_beside_its_owner(tmp_path):
-    """The API of the embedded mode pushes from another process; each connection stands for one."""
+    """In the embedded mode the API adds articles from another process; each connection stands for a process."""
     owner = Outbox(tmp_path / "o.sqlite", durable_broker=False)
     append_only = Outbox(tmp_path / "o.sqlite", durable_broker=False, append_only=True)
     done = threading.Event()
@@ -155,7 +155,7 @@ def test_threads_can_share_the_outbox(volatile):
 
 
 def test_a_killed_process_leaves_whole_transactions(tmp_path):
-    """SIGKILL in the middle of putting: every article that is there has its mark of having been seen, and the other way round."""
+    """After SIGKILL during a put, every stored article is marked as seen and vice versa."""
     program = textwrap.dedent("""
         import sys
         from datetime import UTC, datetime
@@ -195,7 +195,7 @@ def test_an_invalid_path_is_a_settings_error(tmp_path):
 
 
 def test_an_interrupted_backfill_continues(tmp_path):
-    """Stopped after the first batch, run again: each row once, and a third run finds nothing to do."""
+    """Stopped after the first batch and run again: each row once; a third run has nothing to do."""
     path = tmp_path / "a.jsonl"
     path.write_text(
         "".join(f'{{"id": {number}, "title": "第{number}条"}}\n' + ("not json\n" if number % 500 == 3 else "") for number in range(2_000))

@@ -1,4 +1,4 @@
-"""The outbox beside a model of it: two lists in memory. Whatever is done in whatever order, both hold the same."""
+"""State-machine test: the outbox always agrees with a model of two lists in memory."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Machine(RuleBasedStateMachine):
         return [held for held in self.held if held.place is None]
 
     def keep(self, wanted: Callable[[Held], bool]) -> int:
-        """Drop the others from the model; how many that were."""
+        """Remove the others from the model. Returns how many."""
         before = len(self.held)
         self.done |= {held.key for held in self.held if not wanted(held) and self.newest[held.key] == held.body}
         self.held = [held for held in self.held if wanted(held)]
@@ -148,7 +148,7 @@ class Machine(RuleBasedStateMachine):
 
 
 class DurableMachine(Machine):
-    """Over a broker that keeps what it acknowledged."""
+    """With a broker that keeps acknowledged messages."""
 
     durable = True
 

@@ -1,4 +1,4 @@
-"""Personal data in posts: what is masked, and what looks like it and is not."""
+"""Personal data in posts is masked; similar numbers are not."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WIDE = str.maketrans("0123456789-+@.X", "０１２３４５６７８９－＋＠
 
 
 def identity(area: int, born: date, order: int) -> str:
-    """A number with the check digit of GB 11643-1999, computed another way than the code under test does: by powers of two."""
+    """A number with the check digit of GB 11643-1999, computed by powers of two, unlike the code under test."""
     body = f"{area:06d}{born:%Y%m%d}{order:03d}"
     total = sum(int(digit) * pow(2, 17 - place, 11) for place, digit in enumerate(body))
     check = (1 - total) % 11
@@ -27,7 +27,7 @@ def identity(area: int, born: date, order: int) -> str:
 
 
 def card(prefix: str, digits: str) -> str:
-    """A number with Luhn's check digit: the one of ten that a card reader would take."""
+    """A number with its Luhn check digit."""
     for last in "0123456789":
         number = prefix + digits + last
         total = 0

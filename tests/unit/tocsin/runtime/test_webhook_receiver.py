@@ -1,4 +1,4 @@
-"""The receiver of the demo: what it believes is signed, fresh and whole, and whatever comes it answers."""
+"""The demo's webhook receiver accepts signed, recent and complete webhooks and responds to everything."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def judge() -> Iterator[Receiver]:
 
 
 def signed(body: bytes = BODY, *, ident: str = "alert_1", away_s: float = 0, secret: str = SECRET) -> dict[str, str]:
-    """The headers of a webhook that was sent `away_s` from now."""
+    """Headers of a webhook sent `away_s` from now."""
     timestamp = int(time.time() + away_s)
     signature = sign(signing_key(secret), ident, timestamp, body)
     return {"webhook-id": ident, "webhook-timestamp": str(timestamp), "webhook-signature": signature}
