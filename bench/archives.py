@@ -48,7 +48,7 @@ def measure(paths: Sequence[str], settings: Settings) -> Archives:
         seconds = time.monotonic() - began
         store = wiring.make_store(settings)
         try:
-            stored, doubled = store.articles.totals().articles, store.articles.doubled()
+            stored, doubled = store.articles.totals().articles, store.articles.duplicates()
             newest = store.articles.latest(1)
         finally:
             store.close()

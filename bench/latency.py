@@ -113,7 +113,7 @@ def _point(
             installation.publish(burst)
             pending_alerts[series], last_burst = time.monotonic(), now
         if pending_rows:
-            seen = store.articles.known(list(itertools.islice(pending_rows, 2_000)))
+            seen = store.articles.keys(list(itertools.islice(pending_rows, 2_000)))
             seen_at = time.monotonic()
             row_ms += [1e3 * (seen_at - pending_rows.pop(key)) for key in list(seen)]
         if pending_alerts:

@@ -206,7 +206,7 @@ def measure_overload(settings: Settings, *, data: Path | None = None, seconds: f
         drain_s = time.monotonic() - drained
         store = wiring.make_store(installation.settings, migrate=False)
         try:
-            kept, doubled = store.articles.totals().articles, store.articles.doubled()
+            kept, doubled = store.articles.totals().articles, store.articles.duplicates()
         finally:
             store.close()
         return Overload(
@@ -271,7 +271,7 @@ def measure_scale(
             shares = sorted((round(node.metrics().get("tocsin_scored_total", 0.0)) for node in installation.nodes), reverse=True)
             store = wiring.make_store(installation.settings, migrate=False)
             try:
-                stored, doubled = store.articles.totals().articles, store.articles.doubled()
+                stored, doubled = store.articles.totals().articles, store.articles.duplicates()
             finally:
                 store.close()
             names = installation.broker_name, installation.store_name

@@ -154,7 +154,7 @@ def _insert(store: Store, every: Sequence[Document], count: int, until: datetime
         began = time.perf_counter()
         store.articles.insert(scored)
         store.mentions.insert([item.score for item in scored])
-        store.articles.remember(scored)
+        store.articles.insert_keys(scored)
         took += time.perf_counter() - began
     store.alerts.insert([_alert(number, until - stretch * rng.random()) for number in range(200)])
     return count / took

@@ -22,7 +22,7 @@ import httpx
 
 from core.errors import SourceError
 from net.address_policy import kind_of
-from net.deadline import Bounded, BoundedBackend, within
+from net.timeouts import Bounded, BoundedBackend, within
 
 Resolver = Callable[[str, int], list[str]]
 """(host, port) -> IP addresses; raises OSError if there are none."""

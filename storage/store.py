@@ -39,18 +39,16 @@ from pathlib import Path
 
 from storage.clickhouse import ClickHouse, connect
 from storage.migrations import check_schema, migrate, pending
-from storage.tables.accounts import AccountTable, LoginFailureTable, SessionTable
-from storage.tables.alert_groups import AlertGroup, AlertGroupTable
-from storage.tables.alert_lifecycle import AlertLifecycleTable, Cause, SuppressedDelivery
+from storage.tables.accounts import AccountTable, LoginFailureTable, SavedView, SavedViewTable, SessionTable, TokenTable
+from storage.tables.alert_lifecycle import AlertLifecycleTable, Cause, SilenceTable, SuppressedDelivery
 from storage.tables.alerts import AlertSummary, AlertTable, Delivery, LastAlert
 from storage.tables.articles import ArticleKey, ArticleRow, ArticleTable, Totals
 from storage.tables.as_of import ArticleAsOf, ArticlePosition, AsOfQueries, StoredArticle
 from storage.tables.audit import AuditEntry, AuditTable
-from storage.tables.changes import TableChanges
-from storage.tables.config_texts import ConfigRevision, ConfigRevisionTable
+from storage.tables.config_texts import ConfigRevision, ConfigRevisionTable, WatchlistTable
 from storage.tables.dead_letters import DeadLetter, DeadLetterTable
 from storage.tables.feeds import Feed, FeedTable, SourceActivity, SourceQueries, SourceVisit, SourceVisitTable
-from storage.tables.health import DeadReason, DiskSpace, HealthQueries, Latency, LatencyStage, SourceHours, TableSize
+from storage.tables.health import DeadReason, DiskSpace, HealthQueries, Latency, LatencyStage, SourceHours, TableChanges, TableSize
 from storage.tables.heartbeats import Heartbeat, HeartbeatTable
 from storage.tables.labels import ArticleText, Label, LabelledText, LabelTable
 from storage.tables.mentions import (
@@ -63,16 +61,12 @@ from storage.tables.mentions import (
     SourceStories,
     WindowCount,
 )
+from storage.tables.notifications import AlertGroup, AlertGroupTable, Replay, ReplayTable
 from storage.tables.peaks import PeakRow, PeakTable
 from storage.tables.quality import DailyPredictions, LabelledPrediction, ModelUse, QualityQueries
-from storage.tables.replays import Replay, ReplayTable
 from storage.tables.rollups import RollupTable
-from storage.tables.saved_views import SavedView, SavedViewTable
 from storage.tables.search import ArticleSearch, ArticleVersion, Criteria, SearchCursor, SearchPage
-from storage.tables.silences import SilenceTable
 from storage.tables.stories import CompanyProfile, Side, StoryCoverage, StoryQueries
-from storage.tables.tokens import TokenTable
-from storage.tables.watchlists import WatchlistTable
 from storage.timestamps import to_epoch
 
 __all__ = [

@@ -19,7 +19,7 @@ from dashboard.pages.components import Parts, error_message, for_role, href, nam
 from dashboard.reads.queries import Reads, revision
 from dashboard.services import OUTCOMES, DeliveryLog, DeliveryRecord, DeliveryService, EndpointStatus
 from dashboard.view import View, parse
-from storage.tables.alert_groups import PREFIX
+from storage.tables.notifications import PREFIX
 
 PATH = "/deliveries"
 SHOWN = 200

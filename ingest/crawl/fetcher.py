@@ -21,9 +21,8 @@ from core.errors import SourceError
 from ingest.crawl.robots import Robots
 from ingest.text.urls import canonical, host_of
 from net.address_policy import resolve
-from net.deadline import Deadline
 from net.guarded_transport import GuardedTransport, Resolver
-from net.retry_after import retry_after_s
+from net.timeouts import Deadline, retry_after_s
 
 USER_AGENT = "Tocsin/0.1"
 MAX_BODY_BYTES = 8 * 1024 * 1024

@@ -26,7 +26,7 @@ WIDTHS = (86_400, 21_600, 3_600)
 TOTAL_WIDTHS = WIDTHS[:2]
 """Widths that `totals` uses. A story counts once per window, which would be too often with hours."""
 KINDS = ("genre", "language", "market", "sector", "topic")
-"""Kinds of series with roll-ups in all widths; not watchlists, whose history may change (storage/tables/watchlists.py)."""
+"""Kinds of series with roll-ups in all widths; not watchlists, whose history may change (storage/tables/config_texts.py)."""
 WIDE_KINDS = ("company", *KINDS)
 """Kinds with roll-ups in the widths of TOTAL_WIDTHS: hourly roll-ups of companies would have almost as many rows as the mentions."""
 DAY_S = 86_400

@@ -21,7 +21,7 @@ from typing import NamedTuple
 from core import log, metrics
 from core.records import Alert
 from storage.store import AlertTable, Delivery, Replay, ReplayTable
-from storage.tables.alert_groups import PREFIX
+from storage.tables.notifications import PREFIX
 from stream.delivery.formats.base import GONE, is_permanent_failure, is_rate_limited
 from stream.delivery.formats.generic import TEST, make_test_alert
 from stream.delivery.group_planner import GroupPlanner

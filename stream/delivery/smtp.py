@@ -10,7 +10,7 @@ import ssl
 from typing import Any
 
 from core import log as logs
-from net.deadline import Deadline
+from net.timeouts import Deadline
 from stream.delivery.endpoints import DeliveryEndpoint
 from stream.delivery.formats.base import GONE, PARTLY_REFUSED, TIMED_OUT, SendResult
 from stream.delivery.formats.mail import parse_address

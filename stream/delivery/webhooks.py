@@ -21,8 +21,7 @@ from core.errors import SettingsError
 from core.records import Alert
 from core.settings import Webhook
 from net.address_policy import ForbiddenAddress, Resolve, permitted_address, resolve
-from net.deadline import BoundedBackend, Deadline
-from net.retry_after import retry_after_s
+from net.timeouts import BoundedBackend, Deadline, retry_after_s
 from storage.store import Delivery
 from stream.delivery import smtp
 from stream.delivery.endpoints import DeliveryEndpoint, endpoints

@@ -12,7 +12,7 @@ import msgspec
 
 from core.errors import SettingsError
 from core.toml_files import parse_toml, read_rows, rows_of
-from storage.tables.watchlists import NAME
+from storage.tables.config_texts import NAME
 from stream.watchlists.keywords import Term, match_keys, parse_keyword
 
 MAX_TITLE_CHARS = 80

@@ -21,7 +21,7 @@ from domain.tokens import new_token
 from ingest.kafka.client import ensure_topics
 from ingest.kafka.producer import BoundedProducer
 from storage.store import open_store
-from tests.flow.test_publisher import consume
+from tests.helpers.kafka import read_articles
 from tests.helpers.waiting import until
 from tocsin.runtime.embedded import Stack
 from tocsin.runtime.embedded_broker import EmbeddedBroker, free_port
@@ -58,7 +58,7 @@ def test_articles_acknowledged_by_kafka_are_stored_and_others_are_rejected(tmp_p
         thread.join(30)
     pushed = {ident for some in results for ident in some}
     assert len(pushed) == 200
-    assert {article.id for article in consume(broker.address, names.articles, 200)} == pushed
+    assert {article.id for article in read_articles(broker.address, names.articles, 200)} == pushed
     assert broker.pid is not None
     os.kill(broker.pid, signal.SIGSTOP)
     with pytest.raises(BrokerError, match=r"has not acknowledged all articles within 3 s"):

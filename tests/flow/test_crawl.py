@@ -25,7 +25,7 @@ from ingest.crawl.sources import Source
 from ingest.kafka.outbox import Outbox
 from net import guarded_transport
 from net.address_policy import kind_of
-from net.retry_after import retry_after_s
+from net.timeouts import retry_after_s
 from tests.helpers.http_site import Response, Site
 from tests.helpers.shared_data import shared_dir
 from tests.helpers.slow_server import SlowServer

@@ -6,20 +6,20 @@ import os
 import signal
 import sqlite3
 import threading
-import time
 import uuid
 from datetime import UTC, datetime
 
 import pytest
-from kafka import KafkaConsumer, TopicPartition
+from kafka import KafkaConsumer
 
 from core.errors import BrokerError
 from core.kafka_topics import topic_names
-from core.records import Article, decode
+from core.records import Article
 from ingest.kafka.client import committed_offsets, ensure_topics
 from ingest.kafka.outbox import Outbox
 from ingest.kafka.producer import BoundedProducer
 from ingest.kafka.publisher import Publisher
+from tests.helpers.kafka import read_articles
 from tests.helpers.waiting import until
 from tocsin.runtime.embedded_broker import EmbeddedBroker, free_port
 
@@ -39,20 +39,6 @@ def send_signal(broker: EmbeddedBroker, number: signal.Signals) -> None:
     os.kill(broker.pid, number)
 
 
-def consume(bootstrap: str, topic: str, distinct: int, partitions: int = 4) -> list[Article]:
-    """All messages once `distinct` ids have arrived. The embedded broker reports an end offset before the end of the last batch."""
-    consumer = KafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest", group_id=None)
-    consumer.assign([TopicPartition(topic, number) for number in range(partitions)])
-    found: list[Article] = []
-    deadline, more = time.monotonic() + 30, True
-    while more or (len({item.id for item in found}) < distinct and time.monotonic() < deadline):
-        polled = consumer.poll(timeout_ms=500)
-        more = bool(polled)
-        found += [decode(row.value, Article) for rows in polled.values() for row in rows]
-    consumer.close()
-    return found
-
-
 @pytest.fixture
 def names():
     return topic_names(f"t{uuid.uuid4().hex[:8]}.")
@@ -68,7 +54,7 @@ def outbox(tmp_path):
 def test_creating_topics_twice_is_harmless(tansu, names):
     for _ in range(2):
         ensure_topics(tansu.address, names, partitions=4, replication=1)
-    assert consume(tansu.address, names.articles, 0) == []
+    assert read_articles(tansu.address, names.articles, 0) == []
 
 
 def test_an_unreachable_broker_gives_one_clear_error(names):
@@ -93,7 +79,7 @@ def test_every_article_arrives_once(tansu, names, outbox):
     thread.join(10)
     assert not thread.is_alive()
     publisher.close()
-    found = consume(tansu.address, names.articles, 3_000)
+    found = read_articles(tansu.address, names.articles, 3_000)
     assert sorted(item.id for item in found) == [article(number).id for number in range(3_000)]
     assert found[0].title.startswith("涨停")
     assert outbox.counts()[:2] == (0, 3_000)
@@ -142,7 +128,7 @@ def test_a_producer_that_hangs_is_replaced_and_nothing_is_lost(tmp_path, names, 
             send_signal(broker, signal.SIGCONT)
         assert publisher.flush(60)
         publisher.close()
-        assert {item.id for item in consume(broker.address, names.articles, 300)} == {article(number).id for number in range(300)}
+        assert {item.id for item in read_articles(broker.address, names.articles, 300)} == {article(number).id for number in range(300)}
         names_left = [thread.name for thread in threading.enumerate() if "producer" in thread.name.lower()]
         assert names_left == [], "a dropped producer must not leave its thread behind"
     finally:
@@ -170,7 +156,7 @@ def test_everything_is_sent_again_after_a_broker_restart(tmp_path, names, outbox
         outbox.wake.set()
         thread.join(10)
         publisher.close()
-        assert {item.id for item in consume(broker.address, names.articles, 400)} == {article(number).id for number in range(400)}
+        assert {item.id for item in read_articles(broker.address, names.articles, 400)} == {article(number).id for number in range(400)}
     finally:
         broker.stop()
 
@@ -196,7 +182,7 @@ def test_disk_errors_are_retried_and_kafka_errors_are_reported(tmp_path, names, 
     broker.start()
     try:
         ensure_topics(broker.address, names, partitions=1, replication=1)
-        assert [item.id for item in consume(broker.address, names.articles, 1, partitions=1)] == [article(1).id]
+        assert [item.id for item in read_articles(broker.address, names.articles, 1, partitions=1)] == [article(1).id]
         until(lambda: not outbox.counts().pending, "all is sent", 20)
         assert publisher.unhealthy_reason(limit_s=0.0) == ""
         outbox.max_bytes = 1
@@ -216,7 +202,7 @@ def test_a_real_kafka_accepts_articles_and_its_offsets_prune_rows(kafka_server, 
     outbox.put([article(number) for number in range(1_000)])
     assert publisher.flush(60)
     publisher.close()
-    assert len(consume(kafka_server.bootstrap, names.articles, 1_000)) == 1_000
+    assert len(read_articles(kafka_server.bootstrap, names.articles, 1_000)) == 1_000
     group = f"g{uuid.uuid4().hex[:8]}"
     consumer = KafkaConsumer(
         names.articles, bootstrap_servers=kafka_server.bootstrap, group_id=group, auto_offset_reset="earliest", enable_auto_commit=False
@@ -238,4 +224,4 @@ def test_a_message_too_large_for_the_broker_is_dropped(tansu, names, outbox, mon
     outbox.put([article(1), article(2, "长" * 990), article(3)])
     assert publisher.flush(20)
     publisher.close()
-    assert sorted(int(item.id) for item in consume(tansu.address, names.articles, 2)) == [1, 3]
+    assert sorted(int(item.id) for item in read_articles(tansu.address, names.articles, 2)) == [1, 3]

@@ -11,7 +11,7 @@ import msgspec
 from core.records import Alert, Language
 from domain.alert_lifecycle.silences import rank
 from storage.store import Delivery
-from storage.tables.alert_groups import PREFIX
+from storage.tables.notifications import PREFIX
 
 Transport = Literal["http", "smtp"]
 Signing = Literal["standard", "own", "none"]

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from core.settings import Webhook, build
-from net.deadline import Deadline
+from net.timeouts import Deadline
 from stream.delivery.delivery_scheduler import next_attempt
 from stream.delivery.endpoints import endpoints
 from stream.delivery.formats import FORMATS

@@ -1,9 +1,14 @@
-"""A deadline for whole requests. The timeouts of httpx apply to single reads, so a slowly sent response would never time out."""
+"""A deadline for whole requests. The timeouts of httpx apply to single reads, so a slowly sent response would never time out.
+
+Parser of the HTTP header Retry-After: seconds or a date (RFC 9110, 10.2.3).
+"""
 
 from __future__ import annotations
 
+import email.utils
 import threading
 import time
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 
@@ -88,3 +93,28 @@ class BoundedBackend(httpcore.SyncBackend):
     def connect_tcp(self, host: str, port: int, timeout: float | None = None, *args: Any, **kwargs: Any) -> httpcore.NetworkStream:
         """As NetworkBackend.connect_tcp."""
         return Bounded(super().connect_tcp(host, port, within(timeout), *args, **kwargs))
+
+
+MAX_RETRY_AFTER_S = 24 * 3600.0
+
+
+def retry_after_s(value: str, date: str = "") -> float | None:
+    """Seconds to wait, in [0, MAX_RETRY_AFTER_S]; None if the header is missing or malformed.
+
+    Args:
+        value: the header Retry-After
+        date: the header Date, as a date in Retry-After is relative to the server's clock
+    """
+    value = value.strip()
+    if value.isascii() and value.isdigit():
+        return min(float(value[:12]), MAX_RETRY_AFTER_S)
+    until, now = _http_date(value), _http_date(date) or datetime.now(UTC)
+    return None if until is None else min(max((until - now).total_seconds(), 0.0), MAX_RETRY_AFTER_S)
+
+
+def _http_date(value: str) -> datetime | None:
+    try:
+        moment = email.utils.parsedate_to_datetime(value)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
