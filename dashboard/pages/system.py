@@ -77,8 +77,8 @@ def kpis(found: SystemView, now: datetime, view: View) -> list[Any]:
     def words(key: str, **values: object) -> str:
         return i18n.text(key, view.language, **values)
 
-    lost = sum(is_gone(beat, now) for beat in found.beats)
-    alive = sum(beat.state != "ended" for beat in found.beats) - lost
+    lost = sum(is_gone(heartbeat, now) for heartbeat in found.heartbeats)
+    alive = sum(heartbeat.state != "ended" for heartbeat in found.heartbeats) - lost
     minutes = (len(found.stored[-LATELY:]) - 1) * CHART_WIDTH_S / 60 + (CHART_WIDTH_S - (found.until - now).total_seconds()) / 60
     rate = sum(found.stored[-LATELY:]) / max(1.0, minutes)
     whole = next((stage for stage in found.latency.stages if stage.name == "whole"), None)
@@ -102,28 +102,28 @@ def table(
     return html.Div(html.Table([html.Thead(head), html.Tbody(body)], className="table"), className="scroll")
 
 
-def workers(beats: Sequence[Heartbeat], now: datetime, view: View) -> Any:
+def workers(heartbeats: Sequence[Heartbeat], now: datetime, view: View) -> Any:
     """The table of processes, running ones first."""
-    if not beats:
+    if not heartbeats:
         return html.P(i18n.text("system.workers.none", view.language), className="empty-state")
     columns = [f"system.{name}" for name in ("state", "roles", "last_heartbeat", "since", "model", "version", "host")]
-    return table(columns, [_worker(beat, now, view) for beat in beats], view, long=(4,))
+    return table(columns, [_worker(heartbeat, now, view) for heartbeat in heartbeats], view, long=(4,))
 
 
-def _worker(beat: Heartbeat, now: datetime, view: View) -> list[Any]:
+def _worker(heartbeat: Heartbeat, now: datetime, view: View) -> list[Any]:
     language = view.language
-    state = "gone" if is_gone(beat, now) else beat.state
-    roles: list[Any] = [" + ".join(i18n.text(f"system.role.{role}", language) for role in beat.roles if role in ROLES)]
-    if beat.waiting:
-        roles.append(html.Div(i18n.text("system.waiting", language, n=f"{beat.waiting:,}"), className="muted small"))
+    state = "gone" if is_gone(heartbeat, now) else heartbeat.state
+    roles: list[Any] = [" + ".join(i18n.text(f"system.role.{role}", language) for role in heartbeat.roles if role in ROLES)]
+    if heartbeat.waiting:
+        roles.append(html.Div(i18n.text("system.waiting", language, n=f"{heartbeat.waiting:,}"), className="muted small"))
     return [
         health(state, PROCESS_GLYPHS[state], i18n.text(f"system.state.{state}", language)),
         roles,
-        html.Span(i18n.ago(beat.at, now, language), title=i18n.clock(beat.at, view.tz)),
-        i18n.when(beat.started_at, view.tz, language),
-        plain(beat.model, 60) or "–",
-        plain(beat.version, 30),
-        html.Span(f"{plain(beat.host, 40)} · {beat.pid}"),
+        html.Span(i18n.ago(heartbeat.at, now, language), title=i18n.clock(heartbeat.at, view.tz)),
+        i18n.when(heartbeat.started_at, view.tz, language),
+        plain(heartbeat.model, 60) or "–",
+        plain(heartbeat.version, 30),
+        html.Span(f"{plain(heartbeat.host, 40)} · {heartbeat.pid}"),
     ]
 
 
@@ -224,7 +224,7 @@ def register(app: dash.Dash, operations_reads: OperationsReads) -> None:
         return [
             None,
             parts.new("kpis", (revision(found), quarter), lambda: kpis(found, now, view)),
-            parts.new("workers", (revision(found.beats), quarter), lambda: workers(found.beats, now, view)),
+            parts.new("workers", (revision(found.heartbeats), quarter), lambda: workers(found.heartbeats, now, view)),
             parts.new("rate", revision((found.stored, found.until)), lambda: rates(found.stored, bounds, now, view)),
             parts.new("stages", revision(found.latency), lambda: stages(found.latency, view)),
             parts.new("stages-note", found.latency.articles, lambda: measured if found.latency.articles else ""),

@@ -71,7 +71,7 @@ class SystemView(msgspec.Struct, frozen=True, kw_only=True):
         disk: None where the server does not report it.
     """
 
-    beats: list[Heartbeat]
+    heartbeats: list[Heartbeat]
     since: datetime
     until: datetime
     stored: list[int]
@@ -147,7 +147,7 @@ class OperationsReads:
         stored = dict(get(("stored per", end), RECENT_TTL_S, lambda: health.stored(since, until, CHART_WIDTH_S)))
         windows = int(CHART.total_seconds()) // CHART_WIDTH_S
         return SystemView(
-            beats=shown(get("beats", TTL_S, lambda: self._store.heartbeats.latest(now - HEARTBEATS_SINCE)), now),
+            heartbeats=shown(get("beats", TTL_S, lambda: self._store.heartbeats.latest(now - HEARTBEATS_SINCE)), now),
             since=since,
             until=until,
             stored=[stored.get(since + timedelta(seconds=n * CHART_WIDTH_S), 0) for n in range(windows)],
@@ -162,15 +162,17 @@ class OperationsReads:
         return endpoints(self._store.alerts.last_attempts(now - WEEK), self._store.alert_lifecycle.suppressed_since(now - WEEK), now)
 
 
-def is_gone(beat: Heartbeat, now: datetime) -> bool:
+def is_gone(heartbeat: Heartbeat, now: datetime) -> bool:
     """Whether a process was lost: no heartbeat for too long, and not stopped."""
-    return beat.state != "ended" and (now - beat.at).total_seconds() > GONE_S
+    return heartbeat.state != "ended" and (now - heartbeat.at).total_seconds() > GONE_S
 
 
-def shown(beats: Sequence[Heartbeat], now: datetime) -> list[Heartbeat]:
+def shown(heartbeats: Sequence[Heartbeat], now: datetime) -> list[Heartbeat]:
     """Running processes first, then those that ended recently; by role."""
-    kept = [beat for beat in beats if now - beat.at <= ENDED or not (beat.state == "ended" or is_gone(beat, now))]
-    return sorted(kept, key=lambda beat: (beat.state == "ended", is_gone(beat, now), beat.roles, beat.started_at))
+    kept = [
+        heartbeat for heartbeat in heartbeats if now - heartbeat.at <= ENDED or not (heartbeat.state == "ended" or is_gone(heartbeat, now))
+    ]
+    return sorted(kept, key=lambda heartbeat: (heartbeat.state == "ended", is_gone(heartbeat, now), heartbeat.roles, heartbeat.started_at))
 
 
 def endpoints(attempts: Sequence[Delivery], held: Sequence[SuppressedDelivery], now: datetime) -> list[Endpoint]:

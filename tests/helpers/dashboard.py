@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -71,3 +72,8 @@ def callback_body(app: dash.Dash, output: str, **values: Any) -> dict[str, Any]:
     }
     changed = [f"{item['id']}.{item['property']}" for item in known["inputs"]]
     return {"output": name, "outputs": outputs if name.startswith("..") else outputs[0], "changedPropIds": changed, **parts}
+
+
+def words_of(part: Any) -> str:
+    """A component as the browser gets it."""
+    return json.dumps(part, default=lambda piece: piece.to_plotly_json(), ensure_ascii=False)

@@ -22,8 +22,7 @@ from dashboard.view import View
 from storage.store import AlertGroup, Delivery, Store, open_store
 from stream.delivery.delivery_scheduler import MAX_DELIVERY_AGE, RETRY_SCHEDULE_S
 from stream.delivery.formats.generic import TEST
-from tests.helpers.dashboard import callback_body
-from tests.unit.dashboard.pages.test_inbox import words_of
+from tests.helpers.dashboard import callback_body, words_of
 from tocsin.services.delivery_service import StoredDeliveryService
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,7 +22,7 @@ from dashboard.reads.queries import Reads
 from dashboard.view import View, parse
 from domain.alert_lifecycle import TOCSIN, inhibitions
 from storage.store import Store, SuppressedDelivery, open_store
-from tests.helpers.dashboard import callback_body
+from tests.helpers.dashboard import callback_body, words_of
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 CREDIT = "topic:credit"
@@ -69,11 +68,6 @@ def press(app: dash.Dash, button: str, key: str, **values: Any) -> tuple[int, st
     asked["changedPropIds"] = [f"{button}.n_clicks"]
     answer = app.server.test_client().post("/_dash-update-component", json=asked)
     return answer.status_code, answer.get_data(as_text=True)
-
-
-def words_of(part: Any) -> str:
-    """A component as the browser gets it."""
-    return json.dumps(part, default=lambda piece: piece.to_plotly_json(), ensure_ascii=False)
 
 
 def reads_of(store: Store, now: datetime = NOW + timedelta(minutes=1)) -> Reads:

@@ -25,8 +25,7 @@ from dashboard.web.authentication import LOCAL_USER
 from domain.accounts import Person
 from domain.tokens import digest_of
 from storage.store import AuditEntry, Store, open_store
-from tests.helpers.dashboard import callback_body
-from tests.unit.dashboard.pages.test_inbox import words_of
+from tests.helpers.dashboard import callback_body, words_of
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 PASSWORD = "k7mq-2xwd-9fhr"

@@ -144,13 +144,13 @@ def test_a_sparkline_is_an_image_of_numbers_alone():
     assert sparkline([1, 2], [], "light") != sparkline([1, 2], [], "dark")
 
 
-def beat(id_: str, at: datetime, state: Any = "ready", roles: tuple[str, ...] = ("work",)) -> Heartbeat:
+def heartbeat(id_: str, at: datetime, state: Any = "ready", roles: tuple[str, ...] = ("work",)) -> Heartbeat:
     return Heartbeat(id=id_, roles=roles, host="h", pid=1, version="1", started_at=NOW - timedelta(days=2), at=at, state=state)
 
 
 def test_a_process_without_heartbeat_for_a_minute_is_lost_and_listed_for_an_hour():
-    alive, gone = beat("a", NOW - MINUTE), beat("b", NOW - 61 * timedelta(seconds=1))
-    ended, old = beat("c", NOW - 30 * MINUTE, "ended"), beat("d", NOW - 61 * MINUTE)
+    alive, gone = heartbeat("a", NOW - MINUTE), heartbeat("b", NOW - 61 * timedelta(seconds=1))
+    ended, old = heartbeat("c", NOW - 30 * MINUTE, "ended"), heartbeat("d", NOW - 61 * MINUTE)
     assert [is_gone(each, NOW) for each in (alive, gone, ended, old)] == [False, True, False, True]
     assert [each.id for each in shown([old, ended, gone, alive], NOW)] == ["a", "b", "c"]
 
