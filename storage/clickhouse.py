@@ -96,7 +96,7 @@ class Server:
     Args:
         connect_timeout_s: timeout of a connection attempt
         timeout_s: timeout between two packets of a response (a working server reports its progress ten times a second). Both
-            together must be at most half of the deadline of stream.worker.retry.RetryPolicy, or a hanging server gets no retry.
+            together must be at most half of the deadline of stream.retry.RetryPolicy, or a hanging server gets no retry.
     """
 
     def __init__(self, address: str, *, connect_timeout_s: float = 5.0, timeout_s: float = 10.0) -> None:

@@ -129,7 +129,7 @@
     else if (event.key === "?") { showKeys(); }
     else if (event.key === "g") { prefixAt = Date.now(); return; }
     else { return; }
-    event.preventDerangeError();
+    event.preventDefault();
   });
   document.addEventListener("click", function (event) {
     var drop = event.target.closest(".vi-drop");

@@ -19,7 +19,7 @@ class AutoResolver:
     """Looks for alerts to resolve once a minute. Several workers write the same event. One thread at a time.
 
     Args:
-        store: Retries its calls (stream.worker.retry.retrying).
+        store: Retries its calls (stream.retry.retrying).
         after_s: Seconds without a breach after which an alert is resolved.
     """
 

@@ -36,7 +36,7 @@ from stream.detection.limit_rule import LimitRule
 from stream.detection.minute_counts_cache import MinuteCountsCache
 from stream.detection.spike_rule import SpikeRule
 from stream.detection.threshold import AlertThreshold
-from stream.worker.retry import DutyCycle
+from stream.retry import DutyCycle
 
 
 class AlertEvaluator:
@@ -46,7 +46,7 @@ class AlertEvaluator:
     whose messages were lost (a broker in memory that died, a topic with a short retention) still raise their alerts.
 
     Args:
-        store: Retries its calls (stream.worker.retry.retrying).
+        store: Retries its calls (stream.retry.retrying).
         rule: The spike rule.
         duty_cycle: Limits the share of time that evaluation may take.
         limit_rules: The analysts' own rules.

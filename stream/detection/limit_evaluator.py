@@ -53,7 +53,7 @@ class LimitEvaluator:
     """Evaluates the limit rules. A restart loses nothing. One thread at a time.
 
     Args:
-        store: Retries its calls (stream.worker.retry.retrying).
+        store: Retries its calls (stream.retry.retrying).
         rules: The rules; paused ones are ignored.
         max_age_s: A story published longer ago raises no alert.
     """

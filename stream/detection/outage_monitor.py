@@ -27,7 +27,7 @@ class OutageMonitor:
     """Raises alerts of outages. A restart loses nothing. One thread at a time.
 
     Args:
-        store: Retries its calls (stream.worker.retry.retrying).
+        store: Retries its calls (stream.retry.retrying).
         rule: The rule in force.
     """
 

@@ -29,7 +29,7 @@ SESSION_TIMEOUT_S = 12.0
 """After so long, the partitions of a killed worker go to another one. (Tansu also delays a new group by half of it.)"""
 REBALANCE_TIMEOUT_S = 60.0
 """A worker that does not join a rebalance within this time is removed from the group. A single step of a batch that waits for the store
-takes less: the deadline of stream.worker.retry.RetryPolicy plus one attempt. A batch of many slow steps may take longer: then another
+takes less: the deadline of stream.retry.RetryPolicy plus one attempt. A batch of many slow steps may take longer: then another
 worker processes it too, rows replace themselves, the late commit is rejected, and Faust joins the group again (tests/faults)."""
 FETCH_WAIT_MS = 100
 """Only one fetch request for all partitions is in flight at a time. While the broker holds it, as there is nothing new, no partition is

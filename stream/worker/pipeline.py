@@ -33,6 +33,7 @@ from stream.detection.outage import OutageRule
 from stream.detection.outage_monitor import OutageMonitor
 from stream.detection.rules import AlertRules
 from stream.detection.spike_rule import SpikeRule
+from stream.retry import DutyCycle, RetryPolicy, isolate, retry_each, retrying
 from stream.watchlists.matcher import Matcher, MatcherUpdates, NoMatcherUpdates
 from stream.worker.batches import (
     BatchResult,
@@ -50,7 +51,6 @@ from stream.worker.circuit_breaker import CircuitBreaker, load_circuit_breaker
 from stream.worker.dead_letters import DeadLetterWriter, is_rejection
 from stream.worker.prediction_cache import PredictionCache
 from stream.worker.progress import LostMessages
-from stream.worker.retry import DutyCycle, RetryPolicy, isolate, retry_each, retrying
 
 STORY_WINDOW = timedelta(hours=72)
 """Copies of a story are published within three days of it, before or after: sources report late."""

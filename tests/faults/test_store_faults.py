@@ -25,10 +25,10 @@ from models.inference.keyword import KeywordClassifier
 from storage.clickhouse import Embedded, Server
 from storage.store import Store
 from stream.detection.spike_rule import SpikeRule
+from stream.retry import RetryPolicy
 from stream.worker.app import REBALANCE_TIMEOUT_S
 from stream.worker.batches import RawMessage
 from stream.worker.pipeline import Pipeline
-from stream.worker.retry import RetryPolicy
 from tests.faults.wire import Wire
 from tests.helpers.servers import ROOT, ClickHouseServer, Kafka, made, unavailable
 from tests.helpers.stores import NOON, save, scored

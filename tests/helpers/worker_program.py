@@ -33,10 +33,10 @@ from storage.store import Delivery, Store, open_store
 from stream.delivery.suppression import SuppressionPolicy
 from stream.delivery.webhooks import Webhooks
 from stream.detection.spike_rule import SpikeRule
+from stream.retry import RetryPolicy
 from stream.worker import app, watchdogs
 from stream.worker.circuit_breaker import load_circuit_breaker
 from stream.worker.pipeline import Pipeline
-from stream.worker.retry import RetryPolicy
 
 _log = log.get_logger("tocsin.tests")
 

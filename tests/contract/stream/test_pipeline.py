@@ -22,9 +22,9 @@ from storage.store import AlertTable, ArticleTable, Delivery, LastAlert, MinuteC
 from stream.detection.minute_counts_cache import TTL_S, MinuteCountsCache
 from stream.detection.spike_rule import SpikeRule
 from stream.detection.threshold import AlertThreshold
+from stream.retry import DutyCycle
 from stream.worker.batches import RawMessage
 from stream.worker.pipeline import ClassifiedBatch, Pipeline
-from stream.worker.retry import DutyCycle
 from tests.helpers.worker import article
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)

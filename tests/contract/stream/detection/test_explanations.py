@@ -15,7 +15,7 @@ from storage.store import Store
 from stream.detection.evaluator import AlertEvaluator
 from stream.detection.explainer import Explainer
 from stream.detection.spike_rule import SpikeRule
-from stream.worker.retry import DutyCycle
+from stream.retry import DutyCycle
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 RULE = SpikeRule(warmup_s=3600, false_per_week=100)

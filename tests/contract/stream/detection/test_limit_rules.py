@@ -22,8 +22,8 @@ from stream.detection.limit_rule import LimitRule
 from stream.detection.outage import OutageRule
 from stream.detection.rules import AlertRules
 from stream.detection.spike_rule import SpikeRule
+from stream.retry import DutyCycle
 from stream.worker.batches import RawMessage
-from stream.worker.retry import DutyCycle
 from tests.helpers.stores import ARTICLE_TABLES, NOON, save
 from tocsin.runtime.pipeline import make_pipeline
 from tocsin.services.backtest import BacktestAlert, run

@@ -20,7 +20,7 @@ from core.series import MARKET, company_series, facts, is_negative
 from storage.store import ArticleRow, LastAlert, MinuteCounts, PeakRow, SeriesArticle, SourceStories, Store
 from stream.detection.evaluator import AlertEvaluator
 from stream.detection.spike_rule import SpikeRule
-from stream.worker.retry import DutyCycle
+from stream.retry import DutyCycle
 from tests.helpers.strategies import examples
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from core import metrics
 from core.errors import StoreError, StoreUnavailable
 from storage.store import Store
-from stream.worker.retry import DutyCycle, RetryPolicy, isolate, retrying
+from stream.retry import DutyCycle, RetryPolicy, isolate, retrying
 from tests.helpers.strategies import examples
 
 
