@@ -15,7 +15,7 @@ import msgspec
 from core.errors import SettingsError
 from core.settings import Settings
 from ingest.archive.files import ReadOptions
-from tocsin.runtime import wiring
+from tocsin import wiring
 from tocsin.runtime.backfill import Backfill
 
 

@@ -23,7 +23,7 @@ from core.records import Article, encode
 from core.settings import Settings
 from ingest.kafka.client import ensure_topics
 from ingest.kafka.producer import BoundedProducer
-from tocsin.runtime import wiring
+from tocsin import wiring
 from tocsin.runtime.embedded_broker import EmbeddedBroker, free_port, rss_bytes
 from tocsin.runtime.worker_process import WorkerProcess, WorkerProcessPlan
 

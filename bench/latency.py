@@ -25,7 +25,7 @@ from core.series import company_series
 from core.settings import Settings
 from models.templates import read_templates
 from storage.store import Store
-from tocsin.runtime import wiring
+from tocsin import wiring
 
 SHARES = (0.1, 0.5, 0.9)
 SATURATE_S = 20.0

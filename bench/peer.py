@@ -20,7 +20,7 @@ from bench.pipeline import articles
 from bench.texts import headlines
 from core.errors import TocsinError
 from core.settings import Settings
-from tocsin.runtime import wiring
+from tocsin import wiring
 
 TIMEOUT_S = 600.0
 

@@ -23,7 +23,7 @@ from core.settings import Settings
 from models.inference.classifier import Document
 from models.inference.loader import load_classifier
 from models.registry.manifest import shipped
-from tocsin.runtime import wiring
+from tocsin import wiring
 
 BACKLOG = 4_000
 WARM_S = 10.0

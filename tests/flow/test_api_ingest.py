@@ -25,8 +25,8 @@ from tests.helpers.kafka import read_articles
 from tests.helpers.waiting import until
 from tocsin.runtime.embedded import Stack
 from tocsin.runtime.embedded_broker import EmbeddedBroker, free_port
-from tocsin.runtime.wiring import make_gazetteer
 from tocsin.services.api_backends import ArticlePusher, KafkaTarget
+from tocsin.wiring import make_gazetteer
 
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning")
 """kafka-python leaves sockets to a broker that is gone to the garbage collector, also while a test still runs (see conftest.py)."""

@@ -28,10 +28,11 @@ from storage.store import open_store
 from tests.helpers.servers import ROOT
 from tests.helpers.waiting import until
 from tocsin.runtime.backfill import Backfill, load
-from tocsin.runtime.embedded import Stack, sole_owner
+from tocsin.runtime.embedded import Stack
 from tocsin.runtime.embedded_broker import free_port
 from tocsin.runtime.threads import supervised_thread
 from tocsin.runtime.worker_process import WorkerProcess, WorkerProcessPlan, counters, last_reason
+from tocsin.wiring import sole_owner
 
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning")
 """kafka-python leaves sockets to a broker that is gone to the garbage collector, also while a test still runs (see conftest.py)."""

@@ -8,8 +8,8 @@ import click
 import msgspec
 
 from core.settings import Settings, Webhook, rows
+from tocsin import wiring
 from tocsin.cli.common import ExampleCommand, console, print_json, results, settings_of, table_of
-from tocsin.runtime import wiring
 
 
 @click.command(

@@ -19,8 +19,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from core.errors import InvalidInput
 from core.series import series_name
+from tocsin import wiring
 from tocsin.cli.common import ExampleCommand, console, print_json, progress_printer, results, settings_of, table_of
-from tocsin.runtime import wiring
 
 if TYPE_CHECKING:
     from ingest.archive.backfill import BackfillReport
@@ -192,7 +192,7 @@ def backtest(
     from ingest.archive.files import ReadOptions
     from stream.delivery.formats.alert_text import describe_measure
     from stream.detection.outage import OutageRule
-    from tocsin.services.backtest import BacktestAlert, archive_store, run
+    from tocsin.runtime.backtest import BacktestAlert, archive_store, run
     from tocsin.services.replay import load_history
 
     if bool(files) == stored:

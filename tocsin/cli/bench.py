@@ -70,7 +70,7 @@ def alerts(ctx: click.Context, files: tuple[str, ...], data: Path | None, episod
     from bench.alerts import ARCHIVES, measure
     from ingest.archive.files import ReadOptions
     from stream.detection.spike_rule import SpikeRule
-    from tocsin.services.backtest import archive_store
+    from tocsin.runtime.backtest import archive_store
     from tocsin.services.replay import load_history
 
     paths = list(files) or [str(data / "stream" / f"{name}.jsonl.gz") for name in ARCHIVES if data]
@@ -367,7 +367,7 @@ def linking(ctx: click.Context, file: str, as_json: bool) -> None:
     Compares companies found in texts with those attached by the source (`stocks`), in 2,000 rows of FILE.
     """
     from bench.linking import measure
-    from tocsin.runtime import wiring
+    from tocsin import wiring
 
     with console.status("searching"):
         _show(measure(wiring.make_gazetteer(settings_of(ctx)), Path(file)), as_json)

@@ -13,8 +13,8 @@ from rich.text import Text
 from core.errors import InvalidInput, ModelError
 from core.series import series_name as name_of
 from core.series import topic_series
+from tocsin import wiring
 from tocsin.cli.common import ExampleCommand, ExampleGroup, console, print_json, results, settings_of, table_of
-from tocsin.runtime import wiring
 
 if TYPE_CHECKING:
     from ingest.companies.gazetteer import Gazetteer

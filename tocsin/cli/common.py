@@ -20,7 +20,7 @@ from core.errors import InvalidInput, StoreUnavailable
 from core.settings import Settings
 from storage.store import Store
 from tocsin.runtime.first_login import FirstLogin
-from tocsin.runtime.wiring import make_store, read_settings, register_names
+from tocsin.wiring import make_store, read_settings, register_names
 
 console = Console(stderr=True, highlight=False)
 """For progress messages: stderr, so that stdout only has results."""

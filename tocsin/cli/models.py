@@ -14,8 +14,8 @@ from rich.markup import escape
 from actions.audited_actions import AuditedActions
 from core.errors import BadRecord, InvalidInput, NotFound
 from storage.tables.labels import Label
+from tocsin import wiring
 from tocsin.cli.common import ExampleCommand, ExampleGroup, print_json, progress_printer, results, settings_of, table_of
-from tocsin.runtime import wiring
 
 
 @click.group(cls=ExampleGroup, examples="tocsin models list\ntocsin models promote VERSION\ntocsin models rollback")

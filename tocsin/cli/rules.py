@@ -12,8 +12,8 @@ from rich.markup import escape
 
 from core.errors import InvalidInput
 from core.series import series_name
+from tocsin import wiring
 from tocsin.cli.common import ExampleCommand, ExampleGroup, console, existing_store, print_json, results, settings_of, table_of
-from tocsin.runtime import wiring
 
 if TYPE_CHECKING:
     from stream.detection.limit_rule import LimitRule

@@ -13,8 +13,8 @@ import click
 from core import log, metrics
 from core.errors import SettingsError, TocsinError
 from core.settings import Settings
+from tocsin import wiring
 from tocsin.cli.common import ExampleCommand, print_first_login, print_json, progress_printer, settings_of
-from tocsin.runtime import wiring
 from tocsin.runtime.crawler_bridge import MAILBOX_FILE, running_bridge
 from tocsin.runtime.heartbeat import heartbeats
 from tocsin.runtime.threads import interrupt_on_signal, stop_on_signal, supervised_thread

@@ -12,8 +12,8 @@ import click
 from rich.markup import escape
 
 from core.errors import InvalidInput, ModelError, NotFound, StoreError
+from tocsin import wiring
 from tocsin.cli.common import ExampleCommand, ExampleGroup, console, print_json, results, settings_of, table_of
-from tocsin.runtime import wiring
 
 if TYPE_CHECKING:
     from core.settings import Settings

@@ -13,9 +13,9 @@ from rich.markup import escape
 
 from core.errors import InvalidInput
 from core.series import is_negative
+from tocsin import wiring
 from tocsin.cli.classify import language_of
 from tocsin.cli.common import ExampleCommand, ExampleGroup, console, existing_store, print_json, results, settings_of
-from tocsin.runtime import wiring
 
 if TYPE_CHECKING:
     from core.settings import Settings

@@ -11,8 +11,8 @@ from actions.audited_actions import AuditedActions
 from core.errors import InvalidInput, NotFound, SettingsError
 from core.settings import Settings
 from storage.store import Store
+from tocsin import wiring
 from tocsin.cli.common import ExampleCommand, ExampleGroup, person, print_json, results, settings_of, table_of
-from tocsin.runtime import wiring
 
 
 @click.group(cls=ExampleGroup, examples="tocsin webhooks list\ntocsin --config tocsin.toml webhooks test")

@@ -27,9 +27,10 @@ from ingest.kafka.producer import BoundedProducer
 from ingest.kafka.publisher import Publisher
 from stream.worker.batches import RawMessage
 from stream.worker.pipeline import ClassifiedBatch, Pipeline
-from tocsin.runtime import wiring
-from tocsin.runtime.embedded import Stack, sole_owner
+from tocsin import wiring
+from tocsin.runtime.embedded import Stack
 from tocsin.runtime.pipeline import make_pipeline
+from tocsin.wiring import sole_owner
 
 Show = Callable[[BackfillReport, int | None, int], None]
 """Called with the report so far, the total number of rows (None if unknown) and the number of rows not stored yet."""

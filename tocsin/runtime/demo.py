@@ -22,8 +22,8 @@ from core.settings import Settings, Webhook
 from core.taxonomy import BY_KEY
 from ingest.crawl.sources import load_sources
 from ingest.text.urls import canonical
+from tocsin import wiring
 from tocsin.newswire import Newswire, Plan
-from tocsin.runtime import wiring
 from tocsin.runtime.embedded import Stack
 from tocsin.runtime.first_login import FirstLogin, dashboard_address, first_login
 from tocsin.runtime.webhook_receiver import Received, Receiver

@@ -11,7 +11,7 @@ import msgspec
 
 from core.errors import TocsinError
 from core.settings import Settings
-from tocsin.runtime import wiring
+from tocsin import wiring
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,7 +101,7 @@ def _broker(settings: Settings) -> Finding:
 
 def _store(settings: Settings) -> Finding:
     if settings.store == "embedded":
-        from tocsin.runtime.embedded import sole_owner
+        from tocsin.wiring import sole_owner
 
         with sole_owner(wiring.data_dir(settings)):
             return _tables(settings)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -21,14 +21,13 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 
 from core import log
-from core.errors import EXIT_USAGE, SettingsError, TocsinError
-from core.files import locked_or_raise
+from core.errors import EXIT_USAGE, TocsinError
 from core.settings import Settings
 from ingest.kafka.client import committed_offsets, ensure_topics
 from ingest.kafka.outbox import Outbox
 from ingest.kafka.producer import BoundedProducer
 from ingest.kafka.publisher import Publisher
-from tocsin.runtime import wiring
+from tocsin import wiring
 from tocsin.runtime.crawler_bridge import MAILBOX_FILE
 from tocsin.runtime.embedded_broker import EmbeddedBroker, free_port
 from tocsin.runtime.first_login import FirstLogin
@@ -99,7 +98,7 @@ class Stack:
 
     def _start(self, stack: contextlib.ExitStack) -> None:
         folder = wiring.data_dir(self._given)
-        stack.enter_context(sole_owner(folder))
+        stack.enter_context(wiring.sole_owner(folder))
         settings, embedded = self._given, self._given.broker == "embedded"
         self.broker: EmbeddedBroker | None = None
         if embedded:
@@ -245,11 +244,3 @@ class Stack:
         self._draining, self.publisher.paused = 0.0, False
         self._start_worker()
         self._restarting_broker = False
-
-
-@contextlib.contextmanager
-def sole_owner(folder: Path) -> Iterator[None]:
-    """Hold the lock of the data folder while inside. Raises SettingsError if another process holds it."""
-    busy = SettingsError(f"another tocsin process uses the data folder {folder}; stop it, or change data_dir")
-    with locked_or_raise(folder / "lock", busy):
-        yield

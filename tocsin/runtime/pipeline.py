@@ -10,9 +10,9 @@ from storage.store import Store
 from stream.watchlists.matcher import Matcher
 from stream.watchlists.watchlist_backfill import backfill_watchlists
 from stream.worker.pipeline import Pipeline
-from tocsin.runtime.wiring import active_rules, active_watchlists, register_watchlist_names
 from tocsin.services.rule_service import RuleUpdates
 from tocsin.services.watchlist_service import WatchlistUpdates
+from tocsin.wiring import active_rules, active_watchlists, register_watchlist_names
 
 
 def make_pipeline(settings: Settings, store: Store, classifier: Classifier, *, broker_run: str = "") -> Pipeline:

@@ -10,9 +10,7 @@ that runs in this process (`_Context`).
 from __future__ import annotations
 
 import contextlib
-import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -24,31 +22,11 @@ import msgspec
 from core import log
 from core.errors import SettingsError, StoreError
 from core.files import locked_or_raise
-from core.settings import ENV_PREFIX, Settings, environment
+from core.settings import Settings
 from storage.store import Store
-from tocsin.runtime import wiring
+from tocsin import wiring
 from tocsin.runtime.threads import stop_on_signal
-
-
-def write_label_snapshot(settings: Settings, store: Store, name: str) -> Path:
-    """Write the labels that a refresh needs to a file, as an embedded store can only be open in one process. Raises StoreError."""
-    from models.training.feedback import take_snapshot, write_snapshot
-
-    path = wiring.data_dir(settings) / "models" / name
-    write_snapshot(path, take_snapshot(store.labels))
-    return path
-
-
-def refresh_command(labels: Path, *, actor: str, force: bool = False) -> list[str]:
-    """Command line of `tocsin refresh`; it prints its outcome as one JSON object. force: even with few new labels"""
-    arguments = ["refresh", "--snapshot", str(labels), f"--who={actor}", "--json"]
-    return [sys.executable, "-m", "tocsin", *arguments, *(["--force"] if force else [])]
-
-
-def environment_with(settings: Settings) -> dict[str, str]:
-    """The environment of this process, with its settings replaced by these."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)} | environment(settings)
-
+from tocsin.services.refresh_process import environment_with, refresh_command, write_label_snapshot
 
 REFRESH, RETENTION, ROLLUPS = "refresh", "retention", "rollups"
 ROLLUPS_EVERY_S = 60

@@ -30,7 +30,7 @@ from core.errors import EXIT_TEMPFAIL, EXIT_USAGE, TocsinError
 from core.settings import Settings
 from domain.accounts import Account
 from storage.store import Store
-from tocsin.runtime import wiring
+from tocsin import wiring
 from tocsin.runtime.crawler_bridge import MAILBOX_FILE, running_bridge
 from tocsin.runtime.first_login import store_first_account
 from tocsin.runtime.heartbeat import heartbeats

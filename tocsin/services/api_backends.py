@@ -30,7 +30,7 @@ from ingest.kafka.outbox import Outbox
 from ingest.kafka.producer import BoundedProducer
 from models.inference.classifier import Classifier, Document, current_model
 from storage.store import Store
-from tocsin.runtime import wiring
+from tocsin import wiring
 
 if TYPE_CHECKING:
     from ingest.companies.gazetteer import Gazetteer

@@ -18,8 +18,8 @@ from core.settings import Settings
 from ingest.kafka.outbox import Outbox
 from ingest.kafka.producer import BoundedProducer
 from storage.store import DeadLetter, Store
-from tocsin.runtime import wiring
-from tocsin.runtime.embedded import sole_owner
+from tocsin import wiring
+from tocsin.wiring import sole_owner
 
 TIMEOUT_S = 60.0
 

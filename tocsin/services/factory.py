@@ -11,7 +11,7 @@ from core.errors import SettingsError
 from core.settings import Settings
 from dashboard.services import ConsumerLag, ExplanationService, Services
 from storage.store import Store
-from tocsin.runtime import wiring
+from tocsin import wiring
 from tocsin.services.delivery_service import StoredDeliveryService
 from tocsin.services.feed_service import StoredFeedService
 from tocsin.services.model_service import LocalModelService

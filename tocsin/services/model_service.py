@@ -29,7 +29,8 @@ from models.registry.versions import HistoryEntry, VersionEntry, Versions
 from models.training.promotion_gate import Comparison
 from models.training.refresh_status import RefreshProgress, read_measurement, read_progress
 from storage.store import Store
-from tocsin.runtime import scheduler, wiring
+from tocsin import wiring
+from tocsin.services import refresh_process
 
 ADDRESS = "dashboard"
 """Origin of the audit entries."""
@@ -138,17 +139,17 @@ class LocalModelService:
 
     def _wait(self, own: _RunningRefresh, force: bool) -> str:
         """Run the program until it ends. Returns why it failed, "" if it succeeded."""
-        labels = scheduler.write_label_snapshot(self._settings, self._store, LABELS)
+        labels = refresh_process.write_label_snapshot(self._settings, self._store, LABELS)
         try:
             with self._lock:
                 if self._closed:
                     return "the dashboard was stopped"
                 own.child = subprocess.Popen(
-                    scheduler.refresh_command(labels, actor=own.actor, force=force),
+                    refresh_process.refresh_command(labels, actor=own.actor, force=force),
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.PIPE,
                     text=True,
-                    env=scheduler.environment_with(self._settings),
+                    env=refresh_process.environment_with(self._settings),
                 )
             with own.child as child:
                 _, stderr = child.communicate()

@@ -11,7 +11,7 @@ from core.settings import Settings
 from dashboard.services import ActiveText, RulePreview
 from storage.store import ConfigRevision, Store
 from stream.detection.rules import AlertRules
-from tocsin.runtime import wiring
+from tocsin import wiring
 from tocsin.services.config_text import ConfigText
 from tocsin.services.replay import preview
 

@@ -22,7 +22,7 @@ from dashboard.services import ActiveText, WatchlistMatches, WatchlistPreview
 from storage.store import ArticleRow, Store
 from stream.watchlists.matcher import Matcher
 from stream.watchlists.watchlist_backfill import SLICE, add_mentions, delete_mentions, matched_articles, outdated_watchlists
-from tocsin.runtime import wiring
+from tocsin import wiring
 from tocsin.services.config_text import ConfigText
 
 if TYPE_CHECKING:

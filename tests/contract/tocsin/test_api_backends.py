@@ -19,8 +19,8 @@ from models.inference.classifier import Classifier, Document, LockedClassifier, 
 from models.inference.keyword import KeywordClassifier
 from storage.store import Store
 from tests.helpers.stores import NOON
-from tocsin.runtime.wiring import make_gazetteer
 from tocsin.services.api_backends import MAX_WAITING_REQUESTS, TextClassifier, backends
+from tocsin.wiring import make_gazetteer
 
 
 @pytest.fixture(scope="module")

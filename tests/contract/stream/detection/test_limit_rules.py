@@ -25,8 +25,8 @@ from stream.detection.spike_rule import SpikeRule
 from stream.retry import DutyCycle
 from stream.worker.batches import RawMessage
 from tests.helpers.stores import ARTICLE_TABLES, NOON, save
+from tocsin.runtime.backtest import BacktestAlert, run
 from tocsin.runtime.pipeline import make_pipeline
-from tocsin.services.backtest import BacktestAlert, run
 from tocsin.services.replay import load_history, preview
 
 MINUTE = timedelta(minutes=1)

@@ -15,9 +15,9 @@ from core.records import Scored
 from core.settings import Settings
 from storage.store import Store
 from tests.helpers.stores import save, scored
+from tocsin import wiring
 from tocsin.cli import main
 from tocsin.cli.common import results
-from tocsin.runtime import wiring
 
 FILE = """
 [[rules]]
@@ -110,7 +110,7 @@ def test_preview_and_backtest_show_alerts_of_the_past(file: Path, tmp_path: Path
     output = capsys.readouterr().out
     assert "3 alerts in the last 30 days, of 6 stories: 多为负面 2, fraud [bold] 1" in output
     assert "stored news begins at" in output
-    assert "100% of 4 stories were negative" in output and "Fraud is told of, 90% likely" in output
+    assert "100% of 4 stories were negative" in output and "Fraud was detected with a probability of 90%" in output
     assert main(["backtest", "--store", "--rules", str(file), "--json"]) == 0
     *replayed, whole = objects(capsys)
     assert whole["alerts"] == len(replayed) == 3

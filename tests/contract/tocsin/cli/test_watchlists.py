@@ -16,8 +16,8 @@ from core.series import register_watchlist_names, series_name
 from core.settings import Settings
 from storage.store import Store
 from tests.helpers.stores import save, scored
+from tocsin import wiring
 from tocsin.cli import main
-from tocsin.runtime import wiring
 from tocsin.runtime.pipeline import make_pipeline
 
 FILE = """
@@ -62,9 +62,9 @@ def test_errors_are_listed_with_exit_code_2(file: Path, capsys: pytest.CaptureFi
     assert main(["watchlists", "check", str(file)]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 3
-    assert "number 1 (property): companies: '02202.HK' is not known; did you mean '000002.SZ'?" in lines[0]
+    assert "number 1 (property): companies: '02202.HK' is unknown; did you mean '000002.SZ'?" in lines[0]
     assert "number 2 (property): keywords: '/(利率.{0,4}上调/' is no regular expression" in lines[1]
-    assert "number 2 (property): name: number 1 has the same" in lines[2]
+    assert "number 2 (property): name: also used by number 1" in lines[2]
     assert all(str(file) in line for line in lines)
     assert main(["watchlists", "try", "--text", "x"]) == 2
     assert "give FILE or set `watchlists`" in capsys.readouterr().err

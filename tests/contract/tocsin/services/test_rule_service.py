@@ -21,7 +21,7 @@ from stream.detection.spike_rule import SpikeRule
 from stream.worker.pipeline import Pipeline
 from tests.helpers.dashboard import callback_body
 from tests.helpers.stories import store_stories
-from tocsin.runtime import wiring
+from tocsin import wiring
 from tocsin.services.rule_service import MAX_CHARS, RuleUpdates, StoredRuleService
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)

@@ -27,8 +27,8 @@ from stream.worker.pipeline import Pipeline
 from tests.helpers.dashboard import callback_body
 from tests.helpers.stores import migrated_store
 from tests.helpers.stories import store_stories
+from tocsin import wiring
 from tocsin.cli import main
-from tocsin.runtime import wiring
 from tocsin.runtime.pipeline import make_pipeline
 from tocsin.services.api_backends import backends
 from tocsin.services.rule_service import StoredRuleService

@@ -19,7 +19,7 @@ from stream.watchlists.keywords import KeywordFinder, fold, fold_article, occurs
 from stream.watchlists.matcher import Matcher, Subject
 from stream.watchlists.watchlists import Watchlist, load_watchlists, titles_of
 from tests.helpers.strategies import examples, texts
-from tocsin.runtime.wiring import make_watchlists
+from tocsin.wiring import make_watchlists
 
 ROOT = Path(__file__).parents[4]
 NOW = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)

@@ -29,7 +29,7 @@ from stream.detection.limit_evaluator import limit_evidence
 from stream.detection.outage import OutageRule, replay_outages
 from stream.detection.replay import ReplayData, ReplayedMinute, replay
 from stream.detection.rules import AlertRules
-from tocsin.runtime import wiring
+from tocsin import wiring
 from tocsin.runtime.backfill import Show, load
 from tocsin.services.replay import limit_alerts
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, get_args
 
 from core import log
 from core.errors import SettingsError
+from core.files import locked_or_raise
 from core.kafka_topics import TopicNames, topic_names
 from core.records import Genre, Language
 from core.settings import Settings, build
@@ -248,3 +249,11 @@ def _topic_keys(settings: Settings) -> list[str]:
     from models.inference.topic_files import names_of
 
     return [*TOPIC_KEYS, *(topic.key for topic in names_of(topics_dir(settings)))]
+
+
+@contextlib.contextmanager
+def sole_owner(folder: Path) -> Iterator[None]:
+    """Hold the lock of the data folder while inside. Raises SettingsError if another process holds it."""
+    busy = SettingsError(f"another tocsin process uses the data folder {folder}; stop it, or change data_dir")
+    with locked_or_raise(folder / "lock", busy):
+        yield
