@@ -84,7 +84,7 @@ def test_companies_sectors_and_their_choice_are_in_the_address(page: Page):
     press(page, Keys.ESCAPE)
     page.press("#kind input[value='sector'] + label")
     page.wait(lambda: asked(page, "kind") == "sector" and not asked(page, "topics"), "what was chosen was of another kind")
-    page.wait(lambda: "Energy" in [item.text for item in page.all("#ov-heat .ytick text")], "sectors in the heat map")
+    page.wait(lambda: "能源" in [item.text for item in page.all("#ov-heat .ytick text")], "sectors in the heat map")
 
 
 def test_movers_are_there_by_each_measure(page: Page):
