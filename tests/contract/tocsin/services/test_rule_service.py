@@ -148,11 +148,11 @@ def test_the_page_shows_previews_and_saves(service: StoredRuleService, store: St
 
     assert ask("ru-text.value", "ru-text.id", ru_text_id="ru-text")["ru-text"]["value"] == ""
     tried = str(ask("ru-message.children", "ru-try.n_clicks", ru_try_n_clicks=1, ru_text_value=FLOOD))
-    assert ("1 alerts in the last" if language == "en" else "将触发 1 次报警") in tried
+    assert ("1 alerts in the last" if language == "en" else "将触发 1 条告警") in tried
     rejected = str(ask("ru-message.children", "ru-try.n_clicks", ru_try_n_clicks=1, ru_text_value=INVALID))
     assert "did you mean" in rejected and "✗" in rejected
     kept = ask("ru-saved.children", "ru-save.n_clicks", ru_save_n_clicks=1, ru_text_value=FLOOD, ru_base_data="")
-    assert ("Written by local" if language == "en" else "local 写于") in str(kept)
+    assert ("Saved by local" if language == "en" else "local 保存于") in str(kept)
     late = ask("ru-saved.children", "ru-save.n_clicks", ru_save_n_clicks=1, ru_text_value="", ru_base_data="")
     assert "changed the rules in the meantime" in str(late)
     assert store.rule_texts.newest() is not None

@@ -209,11 +209,11 @@ def test_the_page_shows_previews_and_saves(service: StoredWatchlistService, stor
     assert ask("wa-text.value", "wa-text.id", wa_text_id="wa-text")["wa-text"]["value"] == ""
     tried = str(ask("wa-message.children", "wa-try.n_clicks", wa_try_n_clicks=1, wa_text_value=BONDS))
     assert ("Bonds" if language == "en" else "债券关注") in tried
-    assert ("7 articles, 0 of them negative" if language == "en" else "7 篇，其中负面 0 篇") in tried
+    assert ("7 articles, 0 negative" if language == "en" else "7 篇，负面 0 篇") in tried
     rejected = str(ask("wa-message.children", "wa-try.n_clicks", wa_try_n_clicks=1, wa_text_value=INVALID))
     assert "did you mean" in rejected and "✗" in rejected
     kept = ask("wa-saved.children", "wa-save.n_clicks", wa_save_n_clicks=1, wa_text_value=BONDS, wa_base_data="")
-    assert ("Written by local" if language == "en" else "local 写于") in str(kept)
+    assert ("Saved by local" if language == "en" else "local 保存于") in str(kept)
 
 
 def test_the_command_line_lists_the_active_watchlists(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
