@@ -119,5 +119,5 @@ def test_a_bomb_costs_hardly_any_time_and_memory(name: str):
         [sys.executable, "-c", PROGRAM, kind], input=text.encode(), capture_output=True, check=False, cwd=ROOT, timeout=120
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    seconds, megabytes, said = done.stdout.decode().split(" ", 2)
-    assert float(seconds) < 2.0 and float(megabytes) < 100, (seconds, megabytes, said)
+    seconds, megabytes, message = done.stdout.decode().split(" ", 2)
+    assert float(seconds) < 2.0 and float(megabytes) < 100, (seconds, megabytes, message)
