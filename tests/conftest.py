@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from tests.helpers.webhook_server import WebhookServer
 from tests.helpers.servers import ClickHouseServer, Kafka, made
+from tests.helpers.webhook_server import WebhookServer
 from tocsin.runtime.embedded_broker import EmbeddedBroker
 
 settings.register_profile("long", max_examples=5_000, deadline=None)

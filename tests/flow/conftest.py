@@ -50,7 +50,16 @@ def certified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext
     return context
 
 
-ABOUT_ALERTS = ("alerts", "deliveries", "alert_events", "alert_last_breach", "suppressed_deliveries", "silences", "silence_ends", "alert_groups")
+ABOUT_ALERTS = (
+    "alerts",
+    "deliveries",
+    "alert_events",
+    "alert_last_breach",
+    "suppressed_deliveries",
+    "silences",
+    "silence_ends",
+    "alert_groups",
+)
 
 
 @pytest.fixture(scope="module")

@@ -101,10 +101,10 @@ data = sys.stdin.buffer.read()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 began = time.process_time()
 try:
-    said = str(read(data, url="http://example.com/"))[:200]
+    message = str(read(data, url="http://example.com/"))[:200]
 except SourceError as error:
-    said = f"refused: {error}"
-print(time.process_time() - began, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, said)
+    message = f"refused: {error}"
+print(time.process_time() - began, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, message)
 """
 
 

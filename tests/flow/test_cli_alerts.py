@@ -206,7 +206,7 @@ def test_durations_are_parsed(text: str, minutes: int):
 
 @pytest.mark.parametrize("text", ["", "0m", "-2h", "2", "2h3", "999999w", "2 h"])
 def test_invalid_durations_are_rejected(text: str):
-    with pytest.raises(InvalidInput, match="not a duration|out of range"):
+    with pytest.raises(InvalidInput, match=r"not a duration|out of range"):
         parse_duration(text)
 
 
