@@ -5,7 +5,7 @@ from __future__ import annotations
 TEXTS: dict[str, tuple[str, str]] = {
     # key: (English, Chinese)
     "alerts": ("Open alerts", "未解决告警"),
-    "alerts.none": ("No open alerts.", "没有未解决的告警。"),
+    "alerts.none": ("No open alerts.", "暂无未解决告警。"),
     "alerts.more": ("and {n} more", "另有 {n} 条"),
     "alert": ("Alert", "告警"),
     "observed": ("Observed", "实际"),
@@ -41,7 +41,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "alert.chart": ("Stories around the window", "窗口前后的报道"),
     "alert.chart_help": (
         "Negative and other stories of this series; the alert's window is shaded",
-        "该序列的负面与其他报道；阴影为告警窗口",
+        "该对象的负面与其他报道；阴影为告警窗口",
     ),
     "alert.expected_line": ("expected in the window: {n}", "窗口预期：{n}"),
     "alert.evidence": ("Evidence", "依据文章"),
@@ -82,14 +82,14 @@ TEXTS: dict[str, tuple[str, str]] = {
     "inbox.alerts": ("Alerts of the last 31 days", "最近 31 天的告警"),
     "inbox.help": (
         "An alert is resolved automatically when its series returns to its baseline, or by a person",
-        "序列恢复至基线后告警自动解决，也可人工解决",
+        "对象恢复至基线后告警自动解决，也可人工解决",
     ),
     "inbox.states": ("Filter by state", "按状态筛选"),
     "inbox.open": ("Open", "未解决"),
     "inbox.resolved": ("Resolved", "已解决"),
     "inbox.all": ("All", "全部"),
     "inbox.none.resolved": ("No resolved alerts in the last 31 days.", "最近 31 天没有已解决的告警。"),
-    "inbox.none.all": ("No alerts in the last 31 days.", "最近 31 天没有告警。"),
+    "inbox.none.all": ("No alerts in the last 31 days.", "最近 31 天无告警。"),
     "inbox.more": ("and {n} more; `tocsin alerts list` shows all", "另有 {n} 条；运行 `tocsin alerts list` 查看全部"),
     "inbox.state": ("State", "状态"),
     "inbox.severity": ("Severity", "级别"),
@@ -152,7 +152,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "已评价告警中“有用”的占比及其 95% 置信区间；“过晚”不计为有用",
     ),
     "precision.days": ("{n} days", "{n} 天"),
-    "precision.no_alerts": ("No alerts in the last {n} days.", "最近 {n} 天没有告警。"),
+    "precision.no_alerts": ("No alerts in the last {n} days.", "最近 {n} 天无告警。"),
     "precision.judged": ("{judged} of {alerts} alerts were rated.", "{alerts} 条告警中已评价 {judged} 条。"),
     "precision.none": (
         "Rate an alert on its page to see the precision of its rule here.",

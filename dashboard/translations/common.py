@@ -32,7 +32,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Messages that could not be processed, or that Kafka deleted before they were read. `tocsin dead-letters list` shows the reasons.",
         "无法处理的消息，或在读取前已被 Kafka 删除的消息。运行 `tocsin dead-letters list` 查看原因。",
     ),
-    "store.title": ("The database does not respond", "数据库没有响应"),
+    "store.title": ("The database does not respond", "数据库无响应"),
     "store.body": (
         "The data shown may be out of date. The page retries every few seconds and recovers by itself.",
         "当前显示的数据可能已过期。页面每隔几秒自动重试，恢复后自动更新。",
@@ -58,7 +58,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     # nothing found
     "missing.title": ("Not found", "未找到"),
-    "missing.page": ("There is no page at this address.", "该地址没有对应的页面。"),
+    "missing.page": ("There is no page at this address.", "页面不存在。"),
     "missing.alert": (
         "There is no alert with this ID. It may have been deleted, or the link is incomplete.",
         "没有该编号的告警。告警可能已删除，或链接不完整。",
@@ -68,7 +68,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "没有该编号的文章。文章可能已超过保留期，或链接不完整。",
     ),
     "missing.back": ("Back to the overview", "返回总览"),
-    "empty": ("No articles in this time range", "该时间范围内没有文章"),
+    "empty": ("No articles in this time range", "该时段暂无文章"),
     # time ranges
     "range": ("Time range", "时间范围"),
     "range.1h": ("1 h", "1 小时"),

@@ -18,7 +18,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "From the file in the setting alert_rules; saving here replaces it",
         "来自设置 alert_rules 指定的文件；在此保存后将替换该文件",
     ),
-    "rules.none": ("No rules; only the spike detector is active", "没有自定义规则，仅突增检测生效"),
+    "rules.none": ("No rules; only the spike detector is active", "暂无自定义规则，仅突增检测生效"),
     "rules.away": ("Rules cannot be edited here: this process has no database of its own", "此进程没有自己的数据库，无法编辑规则"),
     "rules.preview": (
         "{n} alerts in the last {days} days, from {stories} stories",
@@ -30,7 +30,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "watchlists.help": (
         "Companies, topics and keywords that are tracked as one series. Preview them before saving; workers apply changes within a minute,"
         " after they have evaluated past articles. See docs/guide.md",
-        "将公司、主题和关键词合并为一个序列跟踪。保存前可预览；补算历史文章后一分钟内生效。见 docs/guide.md",
+        "将公司、主题和关键词合并为一个监测对象。保存前可预览；补算历史文章后一分钟内生效。见 docs/guide.md",
     ),
     "watchlists.try": ("Preview", "预览"),
     "watchlists.save": ("Save watchlists", "保存关注列表"),

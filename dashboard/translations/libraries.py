@@ -36,7 +36,7 @@ CHART_ZH: dict[str, Any] = {
         "Double-click to zoom back out": "双击恢复",
         "Download plot as a PNG": "下载为 PNG",
         "Download plot as a png": "下载为 PNG",
-        "Double-click on legend to isolate one trace": "双击图例只看一条",
+        "Double-click on legend to isolate one trace": "双击图例仅显示该项",
     },
     "format": {
         "days": ["星期日", "星期一", "星期二", "星期三", "星期四", "星期五", "星期六"],

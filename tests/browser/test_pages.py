@@ -89,6 +89,6 @@ def test_hostile_text_stays_text_on_the_new_pages(page: Page):
     assert page.find("#ar-head").find_elements(By.CSS_SELECTOR, "a.out") == []  # its address is no web address
     page.open("series/company/%3Cimg%20src%3Dx%20onerror%3D%22window.hacked%3D9%22%3E?lang=en")
     page.wait_for_text("#se-head h1", "<img src=x")
-    page.wait_for_text("#se-negative", "None in this time range.")
+    page.wait_for_text("#se-negative", "No stories in this time range.")
     assert page.js("return window.hacked") is None
     assert page.all("main script, main img[src='x']") == []

@@ -193,7 +193,7 @@ def explain(alert: Alert, zh: bool) -> str:
     if why.decisive_count:
         verb = "is" if why.decisive_count == 1 else "are"
         clauses.append(
-            f"{of} 条报道中有 {why.decisive_count} 条为决定性报道" if zh else f"{why.decisive_count} of {of} stories {verb} decisive"
+            f"{of} 条报道中有 {why.decisive_count} 条为关键报道" if zh else f"{why.decisive_count} of {of} stories {verb} decisive"
         )
     if why.first_at is not None:
         source, at = one_line(why.first_source), format_utc(why.first_at)

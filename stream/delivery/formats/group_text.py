@@ -99,7 +99,7 @@ def _digest(bundle: Bundle, options: FormatOptions, zh: bool) -> GroupText:
         by_series.setdefault(each.alert.series, []).append(each)
     counts = f"{len(bundle.members)} 条告警，涉及 {len(by_series)} 个对象" if zh else _digest_count(len(bundle.members), len(by_series))
     title = _title(by_severity(bundle.members), counts, zh)
-    headline = f"{title}（汇总，{format_utc(bundle.at)}）" if zh else f"{title} (digest, {format_utc(bundle.at)})"
+    headline = f"{title}（摘要，{format_utc(bundle.at)}）" if zh else f"{title} (digest, {format_utc(bundle.at)})"
     sections = [_series_section(members, options, zh) for members in by_series.values()]
     return GroupText(title, headline, tuple(sections), zh)
 
@@ -143,7 +143,7 @@ def _firing_count(firing: Sequence[Member], new: Sequence[Member], zh: bool) -> 
 
 
 def _resolved_count(resolved: Sequence[Member], zh: bool) -> str:
-    return f"{len(resolved)} 条告警已解除" if zh else f"{_plural(len(resolved), 'alert')} resolved"
+    return f"{len(resolved)} 条告警已解决" if zh else f"{_plural(len(resolved), 'alert')} resolved"
 
 
 def _series_names(members: Sequence[Member], options: FormatOptions, zh: bool) -> str:
@@ -163,7 +163,7 @@ def _truncate(name: str) -> str:
 
 
 def _resolved(at: datetime, zh: bool) -> str:
-    return f"已于 {format_utc(at)} 解除" if zh else f"resolved at {format_utc(at)}"
+    return f"已于 {format_utc(at)} 解决" if zh else f"resolved at {format_utc(at)}"
 
 
 def _digest_count(alerts: int, series: int) -> str:

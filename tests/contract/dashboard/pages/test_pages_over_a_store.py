@@ -240,7 +240,7 @@ def test_a_series_page_shows_baseline_alert_stories_and_companies(browser: Brows
     assert sum(traces["negative"]["y"]) == 1
     assert alert_id("r", "company:ACME", NOON - timedelta(minutes=10)) in parts["se-alerts"]
     assert "2 articles from 2 sources" in parts["se-negative"] and f"/article/{sha('crisis')}" in parts["se-negative"]
-    assert "None in this time range." in parts["se-positive"]
+    assert "No stories in this time range." in parts["se-positive"]
     assert "Bytown" in parts["se-related"] and "/series/company/BYT" in parts["se-related"]
     assert "expected range" in found["se-trend-note"]["children"]
 

@@ -140,7 +140,7 @@ def test_the_window_of_the_alert_is_marked_with_the_expected_count():
 
 def test_an_empty_chart_shows_a_message():
     for figure in (charts.mood([], ["energy"], [], BOUNDS, ZH), charts.heat([], ["energy"], BOUNDS, ZH), charts.volume([], BOUNDS, ZH)):
-        assert figure.layout.annotations[0].text == "该时间范围内没有文章"
+        assert figure.layout.annotations[0].text == "该时段暂无文章"
         assert not figure.data
     assert charts.around([], alert(), (SINCE, UNTIL), EN).layout.shapes
 

@@ -133,7 +133,7 @@ def test_a_trend_shows_counts_baseline_and_alerts():
 def test_a_trend_without_history_has_no_band_and_an_empty_one_a_message():
     assert [trace.uid for trace in charts.trend("topic:x", [1, 0], [], [], BOUNDS, View()).data] == ["negative"]
     zh = View(language="zh", theme="dark", zone="Asia/Shanghai")
-    assert charts.trend("topic:x", [0, 0], [], [], BOUNDS, zh).layout.annotations[0].text == "该时间范围内没有文章"
+    assert charts.trend("topic:x", [0, 0], [], [], BOUNDS, zh).layout.annotations[0].text == "该时段暂无文章"
     assert charts.trend("topic:x", [1], BAND[:1], [alert("topic:x")], BOUNDS, zh).data[1].name == "预期区间"
 
 

@@ -81,7 +81,7 @@ def test_an_explanation_is_one_sentence_in_both_languages():
     assert sentences == [
         "3 of 9 stories are decisive; first source: Reuters, 2026-11-20 12:03 UTC; keywords: default, 债券, bond, 违约, coupon; "
         "companies: 600519.SH, ACME.",
-        "9 条报道中有 3 条为决定性报道；首发来源：Reuters，2026-11-20 12:03 UTC；关键词：default、债券、bond、违约、coupon；"
+        "9 条报道中有 3 条为关键报道；首发来源：Reuters，2026-11-20 12:03 UTC；关键词：default、债券、bond、违约、coupon；"
         "涉及公司：600519.SH、ACME。",
     ]
     assert (

@@ -69,9 +69,9 @@ DIGEST = Bundle("g2", NOON + 8 * HOUR, (FIVE[0], FIVE[1], AGAIN), digest=True)
     [
         (FIVE[:3], "[Critical] 3 alerts: banks, Energy, Bonds and credit", "【严重】3 条告警：banks、能源、债券与信用"),
         (FIVE, "[Critical] 4 alerts (3 new), 1 alert resolved: banks, steel, Energy and 2 more",
-         "【严重】4 条告警（新增 3 条），1 条告警已解除：banks、steel、能源等 5 个对象"),
+         "【严重】4 条告警（新增 3 条），1 条告警已解决：banks、steel、能源等 5 个对象"),
         (FIVE[4:], "[Critical] 1 alert still firing: steel", "【严重】1 条告警仍在持续：steel"),
-        (FIVE[3:4], "[Warning] 1 alert resolved: 旅游", "【警告】1 条告警已解除：旅游"),
+        (FIVE[3:4], "[Warning] 1 alert resolved: 旅游", "【警告】1 条告警已解决：旅游"),
     ],
 )  # fmt: skip
 def test_a_headline_has_counts_and_names_the_most_severe_series_first(members: tuple[Member, ...], english: str, chinese: str):
@@ -88,7 +88,7 @@ def test_a_group_of_one_new_alert_has_the_text_of_that_alert():
 def test_a_digest_is_ordered_by_series_with_counts():
     english, chinese = (render(DIGEST, format_options(language, link_base="https://t.example")) for language in ("en", "zh"))
     assert english.headline == "[Critical] 3 alerts on 2 series (digest, 2026-11-20 20:00 UTC)"
-    assert chinese.headline == "【严重】3 条告警，涉及 2 个对象（汇总，2026-11-20 20:00 UTC）"
+    assert chinese.headline == "【严重】3 条告警，涉及 2 个对象（摘要，2026-11-20 20:00 UTC）"
     texts = [paragraph.text for paragraph in english.paragraphs()]
     assert texts[0] == "[Critical] banks: 1 alert, up to 12 negative stories"
     assert texts[texts.index("and 2 more") + 1 :][:3] == [
