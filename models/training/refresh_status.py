@@ -3,7 +3,7 @@
     DATA_DIR/models/refresh.json            the refresh that is running, or the last one
                     measured/VERSION.json   what the promotion gate measured of a version
 
-The progress file is touched every few seconds while its process lives, so a running refresh can be told from one that was killed.
+The progress file is touched every few seconds while its process lives, which distinguishes a running refresh from one that was killed.
 """
 
 from __future__ import annotations

@@ -47,11 +47,11 @@ NOT_YET = (NoSuchElementException, StaleElementReferenceException, ElementClickI
 """What a page that is being drawn says of an element."""
 WATCH = (Path(__file__).parent / "watch.js").read_text(encoding="utf-8")
 QUIET_MS = 250
-"""So long nothing has changed on a page that is found_text to be settled."""
+"""A page counts as settled when it has not changed for so long."""
 
 
 class Site:
-    """The dashboard of tests.browser.site: its address, the ids it was filled with, and what it can be told."""
+    """The dashboard of tests.browser.site: its address, the ids of its data, and the commands that it accepts."""
 
     def __init__(self, folder: Path, scene: str = "test") -> None:
         command = [sys.executable, "-m", "tests.browser.site", str(folder), scene]

@@ -24,7 +24,7 @@ from tests.helpers.terminal import Terminal
 
 CHOSEN = "seven grey herons"
 BREAKS_S = 240.0
-"""By then the crisis has rung, on a machine that is very busy too; on a quiet one it takes forty seconds."""
+"""Timeout for the alert of the crisis, also on a very busy machine; on an idle one it takes forty seconds."""
 CHINESE = re.compile(r"[\u4e00-\u9fff]{4}")
 RULE = '[[rules]]\nname = "the desk\'s own"\nkind = "volume"\nseries = ["sector:*"]\nover = 3\nwindow = "1h"\n'
 

@@ -1,10 +1,10 @@
-/* Put into every page before its own scripts: what is under way, and when something happened last. Times are the page's performance.now(). */
+/* Loaded into every page before its own scripts: counts pending callbacks and records the times of changes, by performance.now(). */
 (function () {
   "use strict";
   var CALLBACK = "/_dash-update-component";
   var watch = (window.__watch = { busy: 0, changed: 0, drawn: null, marks: [], long: [], refused: [] });
   var ask = window.fetch;
-  var told = function () { watch.changed = performance.now(); watch.marks.push(watch.changed); };
+  var recordChange = function () { watch.changed = performance.now(); watch.marks.push(watch.changed); };
 
   window.fetch = function (what) {
     var asked = ask.apply(this, arguments);
@@ -14,13 +14,13 @@
     asked.then(over, over);
     return asked;
   };
-  /* The clock in the status line is no news. */
+  /* Changes of the clock in the status line are ignored. */
   new MutationObserver(function (records) {
-    var news = records.some(function (record) {
+    var changed = records.some(function (record) {
       var at = record.target.nodeType === 1 ? record.target : record.target.parentElement;
       return !at || !at.closest("#status, head");
     });
-    if (news) { told(); }
+    if (changed) { recordChange(); }
   }).observe(document, { subtree: true, childList: true, attributes: true, characterData: true });
   new PerformanceObserver(function (list) {
     list.getEntries().forEach(function (entry) { watch.long.push([entry.startTime, entry.startTime + entry.duration]); });

@@ -157,7 +157,7 @@ def test_sentiment_is_the_mean_tone_per_window(store: Store):
 
 
 def test_rollups_agree_with_the_mentions_before_and_after_a_refresh(store: Store):
-    """Three days of stories that are copied, told in several hours, scored again, and parts that change after they were summed up."""
+    """Three days of stories with copies in several hours, scored twice, with changes after the roll-ups were computed."""
     items = [
         scored(f"h{n}", minutes=-29 * n, negative=(n * 37 % 100) / 100, story=f"story {n % 20}", source=f"s{n % 3}", model=f"m{n % 2}")
         for n in range(150)

@@ -59,7 +59,7 @@ def app(store: Store) -> dash.Dash:
 
 
 def press(app: dash.Dash, button: str, **values: Any) -> str:
-    """What the browser is told when somebody presses a button, as JSON."""
+    """The response to a click on a button, as JSON."""
     where = "tk-message" if button.startswith("tk-") else "pe-message"
     asked = callback_body(app, f"{where}.children...", **{"view_data": {"lang": "en"}, f"{button}_n_clicks".replace("-", "_"): 1, **values})
     asked["changedPropIds"] = [f"{button}.n_clicks"]

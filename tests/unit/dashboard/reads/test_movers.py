@@ -1,4 +1,4 @@
-"""The biggest movers: told from what is usual at that hour of the week, over a real store and as a table."""
+"""The biggest movers: compared with the baseline of the hour of the week, over a real store and as a table."""
 
 from __future__ import annotations
 

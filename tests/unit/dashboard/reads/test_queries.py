@@ -96,7 +96,7 @@ def test_while_one_reads_again_the_others_get_the_value_before():
 
 
 def test_where_it_is_known_to_have_changed_the_others_wait_for_the_new_value():
-    """Nobody tells them again: with the value before they would be behind until something else changes."""
+    """There is no second notification: the old value would be kept until something else changes."""
     cache, started, gate = Cache(), threading.Event(), threading.Event()
     cache.record_changes()
     cache.get("k", 2.0, lambda: "old", ["articles"])

@@ -1,4 +1,4 @@
-"""What is made of a source: what it told against what is usual for it, and how its visits go. Values in, a verdict out."""
+"""State of a source from its articles, its baseline and its visits. Pure functions."""
 
 from __future__ import annotations
 
