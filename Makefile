@@ -1,4 +1,4 @@
-# Each target says what it does. `make demo` and `make test` do all on a fresh machine with Python 3.11 or newer.
+# `make help` lists the targets. `make demo` and `make test` need only Python 3.11 or newer and install the rest.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -17,7 +17,7 @@ help: ## List the targets
 
 .venv/.ready: requirements.lock pyproject.toml
 	@if [ -z "$(PYTHON)" ]; then echo "tocsin needs Python 3.11 or newer"; exit 1; fi
-	@echo "setup: making .venv with $$($(PYTHON) --version)"
+	@echo "setup: creating .venv with $$($(PYTHON) --version)"
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m uv --version >/dev/null 2>&1 || $(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
 	@$(BIN)/python -m uv --version >/dev/null 2>&1 || { echo "setup: fetching uv"; $(BIN)/python -m pip install -q --disable-pip-version-check 'uv>=0.8'; }
@@ -26,21 +26,21 @@ help: ## List the targets
 	@$(BIN)/python -m uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@
 
-setup: .venv/.ready ## Make .venv and install the locked dependencies
+setup: .venv/.ready ## Create .venv and install the locked dependencies
 	@echo "setup: done; try $(BIN)/tocsin --help"
 
-demo: .venv/.ready ## Watch a simulated newswire: crawl, score, alert, dashboard (ARGS="--seed 11")
+demo: .venv/.ready ## Run the system on a simulated newswire: crawl, score, alert, dashboard (ARGS="--seed 11")
 	@echo "demo: starting the embedded broker, store, worker and dashboard, and a simulated newswire"
 	@$(BIN)/tocsin demo $(ARGS)
 
-test: .venv/.ready ## Run all tests, against a real Kafka, ClickHouse and browser where they can be had
+test: .venv/.ready ## Run all tests, against a real Kafka, ClickHouse and browser where they can be installed
 	@./tests/install
 	@echo "test: running every test"
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not alone" $(ARGS)
-	@echo "test: running those that measure time, one after the other"
-	@$(BIN)/python -m pytest -m alone $(ARGS) || [ $$? = 5 ] # 5: ARGS chose none of them
+	@echo "test: running the tests that measure time, one after the other"
+	@$(BIN)/python -m pytest -m alone $(ARGS) || [ $$? = 5 ] # 5: ARGS selected none of them
 
-test-fast: .venv/.ready ## Run the pure tests only
+test-fast: .venv/.ready ## Run the unit tests only
 	@echo "test: running the unit tests"
 	@$(BIN)/python -m pytest tests/unit $(ARGS)
 
@@ -60,22 +60,22 @@ lock: .venv/.ready ## Renew requirements.lock from pyproject.toml
 	@$(BIN)/python -m uv pip compile -q --universal --generate-hashes --python-version 3.11 --extra train --extra dev --no-emit-index-url -o requirements.lock pyproject.toml
 
 evaluate: .venv/.ready ## Measure the model on all test files and write docs/model-card.md (ARGS="--data FOLDER")
-	@echo "evaluate: measuring on every test file; figures already known are taken from .cache/evaluate"
+	@echo "evaluate: measuring on every test file; known figures are read from .cache/evaluate"
 	@$(BIN)/tocsin model-card $(ARGS)
 
-bench: .venv/.ready ## Measure this machine into docs/performance.md, an hour (ARGS="--data FOLDER --only classify")
+bench: .venv/.ready ## Run the benchmarks and update docs/performance.md, an hour (ARGS="--data FOLDER --only classify")
 	@./tests/install
-	@echo "bench: measuring; leave the machine alone meanwhile"
+	@echo "bench: measuring; run nothing else on this machine meanwhile"
 	@$(BIN)/tocsin bench all $(ARGS)
 
-soak: .venv/.ready ## Seeded faults on a complete installation, with a result (SECONDS=1200 SEED=7 ARGS="--embedded")
+soak: .venv/.ready ## Inject random faults into a complete installation (SECONDS=1200 SEED=7 ARGS="--embedded")
 	@./tests/install
 	@echo "soak: $(SECONDS) s of faults; the last line is the result as JSON"
 	@$(BIN)/python -m tests.soak --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-screenshots: .venv/.ready ## Picture every page of the dashboard, light and dark, into docs/pictures
-	@echo "screenshots: serving invented news, and opening every page in chromium"
+screenshots: .venv/.ready ## Render every page of the dashboard, light and dark, to docs/pictures
+	@echo "screenshots: opening every page in chromium, with invented news"
 	@$(BIN)/python -m tests.browser.screenshots docs/pictures
 
-clean: ## Remove what was made here, .venv included
+clean: ## Remove generated files, including .venv
 	@rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache build dist

@@ -28,7 +28,7 @@ never retried."""
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Spread the files that start servers among the pure ones, and finish them before the end of the run.
 
-    Run side by side they would compete for two cores, and at the end one worker would wait for the longest of them.
+    If they ran at the same time, they would compete for two cores, and the run would end with one worker waiting for the longest.
     """
     files = {item.path: None for item in items}
     heavy = [path for path in files if _starts_servers(path)]
@@ -90,7 +90,7 @@ def tansu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
 
 @pytest.fixture
 def receiver() -> Iterator[WebhookServer]:
-    """A webhook endpoint with answers that the test sets."""
+    """A webhook endpoint whose responses the test sets."""
     made = WebhookServer()
     yield made
     made.close()

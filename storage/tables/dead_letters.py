@@ -123,7 +123,7 @@ class DeadLetterTable:
             self.insert([msgspec.structs.replace(letter, key=b"", value=b"") for letter in letters])
 
     def by_topic(self, since: datetime) -> dict[str, int]:
-        """How many records of each topic were set aside since then, whatever became of them. Raises StoreError."""
+        """Number of dead letters of each topic since a time, in any state. Raises StoreError."""
         rows = self._client.query(
             """
             SELECT topic, count() FROM dead_letters FINAL

@@ -1,6 +1,6 @@
-"""Every page that a browser can be on: those of the shell, by themselves, and those that need no Dash.
+"""Addresses of all pages: those of the shell, and those outside Dash, such as the login page.
 
-A page that the shell learns of is looked at by the tests, and pictured, without a line here, unless its address has a part that varies.
+Pages of the shell are tested and rendered without an entry here, unless their address has a variable part.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ EXAMPLES = {
     "articles": ("articles?q=停产", "articles"),
     "series": ("series/topic/energy", "series/company/HXD.SH"),
 }
-"""Addresses of pages with a part that varies, with ids of tests.browser.site, and of those that look otherwise when asked otherwise.
+"""Addresses of pages with a variable part, with ids of tests.browser.site, and of pages with further options.
 
-By the name of the page's module; pictures show the first.
+Keys are names of page modules; screenshots show the first address.
 """
 
 
 class Address(NamedTuple):
-    """name: for a test or a file; path: behind the site's address, to be filled in with its ids; first: whether it is the page's first"""
+    """name: for a test or a file; path: relative to the site, with placeholders for ids; first: whether it is the first of its page"""
 
     name: str
     path: str
     first: bool = True
 
     def of(self, ids: Mapping[str, str], lang: str) -> str:
-        """The path with these ids, in a language."""
+        """The path with ids filled in, in a language."""
         path = self.path.format(**ids)
         return f"{path}{'&' if '?' in path else '?'}lang={lang}"
 
 
 def of_the_shell() -> Iterator[Address]:
-    """The pages of dashboard.shell. Raises LookupError for one whose address nobody can guess."""
+    """The pages of dashboard.shell. Raises LookupError if a page with a variable address has no entry in EXAMPLES."""
     for module in shell.EVERY_PAGE:
         known = module.__name__.rpartition(".")[2]
         path = "" if module.match("/") is not None else str(getattr(module, "PATH", "")).strip("/")

@@ -1,4 +1,4 @@
-"""A headless Chromium and a dashboard to look at, each shared by the tests of this folder."""
+"""A headless Chromium and a dashboard, both shared by the tests of this folder."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # no page may need the internet
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # pages must work without the internet
 )
 WAIT_S = 40.0
 NOT_YET = (NoSuchElementException, StaleElementReferenceException, ElementClickInterceptedException, ElementNotInteractableException)
-"""What a page that is being drawn says of an element."""
+"""Exceptions of the driver while a page is rendered again."""
 WATCH = (Path(__file__).parent / "watch.js").read_text(encoding="utf-8")
 QUIET_MS = 250
 """A page counts as settled when it has not changed for so long."""
@@ -85,7 +85,7 @@ class Site:
 
 
 class Page:
-    """A browser as the tests use it: what is waited for, and what is read."""
+    """A browser with helpers that wait for elements and read them."""
 
     def __init__(self, driver: webdriver.Chrome, url: str) -> None:
         self.driver, self.url = driver, url
@@ -109,7 +109,7 @@ class Page:
         return self.wait(lambda: self.driver.find_element(By.CSS_SELECTOR, css), css)
 
     def press(self, css: str) -> None:
-        """Click on it, also where the page is drawn anew at that moment, or something still moves over it."""
+        """Click on an element; retried while the page renders it again or something covers it."""
 
         def pressed() -> bool:
             self.driver.find_element(By.CSS_SELECTOR, css).click()
@@ -118,7 +118,7 @@ class Page:
         self.wait(pressed, css)
 
     def choose(self, css: str, words: str) -> None:
-        """What says so in a list that drops down."""
+        """Choose an option of a dropdown by its text."""
         options = "[...document.querySelectorAll('[role=option]')]"
         chosen = options + ".find(each => each.checkVisibility() && each.textContent.includes(arguments[0]))"
         self.press(css)
@@ -132,7 +132,7 @@ class Page:
         self.wait(pressed, f"{words!r} in the list of {css}")
 
     def operations(self, address: str) -> None:
-        """Through the header's menu: nothing is loaded anew."""
+        """Navigate with the header's menu, without reloading the page."""
         self.press("#operations > summary")
         self.press(f"#operations a[href^='{address}?']")
 
@@ -146,32 +146,32 @@ class Page:
         return self.driver.execute_script(script, *values)
 
     def settle(self) -> None:
-        """Wait until the page is drawn: nothing stands there empty, nothing is asked for, and nothing moves."""
+        """Wait until the page is rendered: no empty parts, no pending requests and no changes."""
         script = f"const w = window.__watch; return w.complete() && !w.busy && performance.now() - w.changed > {QUIET_MS}"
-        self.wait(lambda: self.js(script), "the page is drawn")
+        self.wait(lambda: self.js(script), "the page is rendered")
 
     def complaints(self) -> list[str]:
-        """What the browser's console calls severe, since it was asked last: errors of scripts, failed requests, what the policy refused.
+        """Severe entries of the browser console since the last call: script errors, failed requests, violations of the policy.
 
-        Not that /healthz, which is no page, has no icon.
+        The missing icon of /healthz, which is not a page, is left out.
         """
         found_text = [entry["message"] for entry in self._log() if entry["level"] == "SEVERE"]
         return [message for message in found_text if "/favicon.ico - " not in message]
 
     def remember_nothing(self) -> None:
-        """Forget who was logged in, which theme and which language, and what the console found_text."""
+        """Clear cookies, storage and the console log."""
         self.open("healthz")
         self.driver.delete_all_cookies()
         self.js("window.localStorage.clear(); window.sessionStorage.clear()")
         self.complaints()
 
     def let_in(self, cookie: dict[str, str]) -> None:
-        """Be the one whose cookie this is (see cookie_of)."""
+        """Log in with a session cookie (see cookie_of)."""
         self.driver.add_cookie({**cookie, "httpOnly": True, "sameSite": "Lax"})
 
     @contextlib.contextmanager
     def phone(self) -> Iterator[None]:
-        """As on a phone: 375 × 812, touched, not pointed at."""
+        """Emulate a phone: 375 × 812, touch instead of a mouse."""
         size = {"width": 375, "height": 812, "deviceScaleFactor": 2, "mobile": True}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
         try:
@@ -192,7 +192,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @contextlib.contextmanager
 def chromium(profile: Path, size: str = "1440,1800") -> Iterator[webdriver.Chrome]:
-    """A browser whose clock is Shanghai's."""
+    """A browser in the time zone of Shanghai."""
     binary, chromedriver = shutil.which("chromium"), shutil.which("chromedriver")
     if not binary or not chromedriver:
         unavailable("chromium and chromedriver are not installed (apt-get install chromium chromium-driver)")
@@ -216,23 +216,23 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrom
 
 @pytest.fixture(scope="session")
 def session(site: Site) -> dict[str, str]:
-    """The cookie of an analyst who is logged in."""
+    """The session cookie of an analyst."""
     return cookie_of(site)
 
 
 @pytest.fixture(scope="session")
 def viewer(site: Site) -> dict[str, str]:
-    """The cookie of a viewer."""
+    """The session cookie of a viewer."""
     return cookie_of(site, "viewer")
 
 
 def cookie_of(site: Site, name: str = "analyst") -> dict[str, str]:
-    """The cookie of somebody who has just logged in."""
+    """The session cookie of a new login."""
     return cookie_at(site.url, name)
 
 
 def cookie_at(url: str, name: str, password: str = PASSWORD) -> dict[str, str]:
-    """The same, of the dashboard at an address."""
+    """The session cookie of a new login at the dashboard of an address."""
     form = urllib.parse.urlencode({"name": name, "password": password}).encode()
     jar = http.cookiejar.CookieJar()
     urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar)).open(url + "login", form, timeout=WAIT_S).close()
@@ -249,14 +249,14 @@ def fill(page: Page, **fields: str) -> None:
 
 
 def refusals(page: Page) -> None:
-    """What the console says of answers that refuse; everything else still fails the test."""
+    """Console messages about rejected requests; everything else still fails the test."""
     found_text = page.complaints()
     assert all("status of 4" in line for line in found_text), found_text
 
 
 @pytest.fixture
 def stranger(driver: webdriver.Chrome, site: Site) -> Iterator[Page]:
-    """A browser that remembers nothing and whom nobody knows, in English; after the test its console must be free of errors."""
+    """A browser without cookies and storage, in English; after the test its console must have no errors."""
     opened = Page(driver, site.url)
     opened.remember_nothing()
     yield opened
@@ -265,14 +265,14 @@ def stranger(driver: webdriver.Chrome, site: Site) -> Iterator[Page]:
 
 @pytest.fixture
 def page(stranger: Page, session: dict[str, str]) -> Page:
-    """The same, of an analyst who is logged in."""
+    """The same, logged in as an analyst."""
     stranger.let_in(session)
     return stranger
 
 
 @pytest.fixture(scope="session")
 def axe() -> str:
-    """The script of axe-core, which judges how accessible a page is."""
+    """The script of axe-core, which checks the accessibility of a page."""
     try:
         return max((ROOT / ".cache" / "axe").glob("axe-core-*.min.js")).read_text(encoding="utf-8")
     except ValueError:

@@ -34,7 +34,7 @@ SEED = 7
 MONTH, EARLIER = timedelta(days=31), timedelta(days=30)
 PER_DAY, PER_DAY_EARLIER = 560, 110
 CRISES = (
-    # sector, the company that most of it is about, begun so long ago, stories, lasts
+    # sector, main company, time since its beginning, stories, duration
     ("real_estate", "YUNLAN.NW", timedelta(minutes=75), 60, timedelta(minutes=60)),
     ("banks", "HESTERBY.NW", timedelta(hours=9), 34, timedelta(minutes=50)),
     ("semiconductors", "XINJI.NW", timedelta(days=3, hours=5), 30, timedelta(minutes=60)),
@@ -57,7 +57,7 @@ HOOKS = (
     Webhook(name="on-call", url="https://pager.example/hook", min_severity="critical"),
 )
 TEAM: tuple[tuple[str, Role], ...] = (("mei.chen", "admin"), ("j.alvarez", "analyst"), ("lin.wei", "analyst"), ("t.okafor", "viewer"))
-WATCHLISTS = """# What the credit desk and the technology desk follow.
+WATCHLISTS = """# Watchlists of the credit team and the technology team.
 [[watchlist]]
 name = "property_credit"
 title_en = "Property developers' debt"
@@ -75,7 +75,7 @@ WATCHED = {
     "property_credit": {"YUNLAN.NW", "QIYUE.NW", "JIWAN.NW", "JINGLU.NW"},
     "chip_supply": {"XINJI.NW", "QUARTZELL.NW", "JUNLI.NW", "LITHOMAR.NW", "YAOSHA.NW", "TESSARIN.NW"},
 }
-RULES = """# Fixed limits of the credit desk, in addition to the detector.
+RULES = """# Fixed limits of the credit team, in addition to the detector.
 [[rules]]
 name = "mostly negative"
 kind = "negative_share"
@@ -98,7 +98,7 @@ _SLUGS = {paper.name: paper.slug for paper in PAPERS}
 
 
 class WrittenArticle(NamedTuple):
-    """A scored article and the sentiment that its author had in mind."""
+    """A scored article and its true sentiment."""
 
     scored: Scored
     tone: str
@@ -128,7 +128,7 @@ def published(now: datetime) -> Iterator[tuple[str, PublishedArticle]]:
 
 
 def scored(now: datetime, names: Names) -> list[WrittenArticle]:
-    """Every article of `published` with a score, oldest first. names: of the models that scored it, by when they were champion"""
+    """Every article of `published` with a score, oldest first. names: the champion models by time"""
     first: dict[str, str] = {}
     found: list[WrittenArticle] = []
     for story, each in sorted(published(now), key=lambda item: (item[1].published_at, item[1].url)):
@@ -207,7 +207,7 @@ def _surface(key: str, each: PublishedArticle, whole: str) -> str:
 
 
 def fill(store: Store, settings: Settings, now: datetime, password: str, names: Names) -> dict[str, str]:
-    """Fill an empty store. Returns the ids that the pictured addresses name: `alert` and `article`."""
+    """Fill an empty store. Returns the ids for the addresses of screenshots: `alert` and `article`."""
     written = scored(now, names)
     rows = [each.scored for each in written]
     for start in range(0, len(rows), 2_000):
@@ -231,7 +231,7 @@ def _story_of(rows: Sequence[Scored], article: str) -> str:
 
 
 def _shown(alerts: Sequence[Alert]) -> Alert:
-    """The alert that is pictured: of the newest crisis, the one with most evidence."""
+    """The alert for screenshots: the one of the newest crisis with the most evidence."""
     newest = max(alert.detected_at for alert in alerts)
     recent = [alert for alert in alerts if alert.detected_at > newest - timedelta(hours=3) and alert.series.startswith("company:")]
     return max(recent or alerts, key=lambda alert: (len(alert.evidence), alert.id))
@@ -262,13 +262,13 @@ def detect(store: Store, settings: Settings, now: datetime) -> list[Alert]:
 
 
 def _severity(alert: Alert) -> Severity:
-    """A mix of severities: so small a newsroom has hardly any alert that the detector would call critical."""
+    """Mix severities: with so few stories, the detector raises hardly any critical alert."""
     return "critical" if alert.surprise >= 10 else "warning" if alert.surprise >= 7 else "info"
 
 
 def operate(store: Store, now: datetime, names: Names) -> None:
     """Processes, visits to sources and dead letters."""
-    later = now + timedelta(hours=2)  # they report for as long as pictures are made
+    later = now + timedelta(hours=2)  # heartbeats stay valid while screenshots are taken
     common = {"version": "0.1.0", "started_at": now - timedelta(days=4, hours=3)}
     store.heartbeats.put(
         [
@@ -339,7 +339,7 @@ def operate(store: Store, now: datetime, names: Names) -> None:
 
 
 def work(store: Store, alerts: Sequence[Alert], now: datetime) -> None:
-    """Deliveries of all alerts, and what the team did about them."""
+    """Deliveries of all alerts, and the team's actions on them."""
     rng = random.Random(SEED)
     people = [name for name, role in TEAM if role != "viewer"]
     deliveries: list[Delivery] = []
@@ -388,7 +388,7 @@ def _deliveries(alert: Alert, sent: datetime, number: int) -> list[Delivery]:
 
 
 def label(store: Store, written: Sequence[WrittenArticle], now: datetime) -> None:
-    """The team's labels of the last weeks: they say what the author had in mind."""
+    """The team's labels of the last weeks, which are the true sentiments."""
     rng = random.Random(SEED)
     recent = [each for each in written if each.scored.score.published_at > now - timedelta(days=20)]
     labels = [

@@ -16,18 +16,18 @@ from tests.browser.conftest import Page, Site, chromium, cookie_of
 SIZE = "1440,1000"
 THEMES = ("light", "dark")
 IN_CHINESE = ("articles",)
-"""Pages that are pictured in Chinese."""
+"""Pages with screenshots in Chinese."""
 NEWSROOM = {
     "alert": "alert/{alert}",
     "article": "article/{article}",
     "articles": "articles?q=债券&range=7d",
     "series": "series/sector/real_estate",
 }
-"""Addresses of pages with a part that varies, with ids of tests.browser.newsroom."""
+"""Addresses of pages with a variable part, with ids of tests.browser.newsroom."""
 
 
 class Shot(NamedTuple):
-    """A picture of an address. Its files are NAME-light.png and NAME-dark.png."""
+    """A screenshot of an address; its files are NAME-light.png and NAME-dark.png."""
 
     name: str
     address: Address
@@ -38,11 +38,11 @@ FURTHER = (
     Shot("overview-zh", Address("overview", ""), "zh"),
     Shot("overview-companies", Address("overview", "?kind=company&colours=red-up"), "en"),
 )
-"""The overview with other options; last, since a browser remembers them."""
+"""The overview with other options; last, because the browser stores them."""
 
 
 def shots() -> Iterator[Shot]:
-    """One of each page of the shell, then the further ones."""
+    """One screenshot of each page of the shell, then the others."""
     for address in of_the_shell():
         if address.first:
             shown = address._replace(path=NEWSROOM.get(address.name, address.path))
@@ -51,7 +51,7 @@ def shots() -> Iterator[Shot]:
 
 
 def shoot(folder: Path) -> list[Path]:
-    """Write all pictures into `folder`. Returns their paths."""
+    """Write all screenshots to `folder`. Returns their paths."""
     if not subprocess.run(["fc-list", ":lang=zh"], capture_output=True, check=False).stdout:
         print(
             "  no Chinese font is installed, so its characters will be shown as boxes (apt-get install fonts-wqy-zenhei)", file=sys.stderr

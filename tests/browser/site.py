@@ -1,13 +1,13 @@
-"""A dashboard over a store of invented articles, as a process of its own: `python -m tests.browser.site FOLDER`.
+"""A dashboard over a store of invented articles, as a separate process: `python -m tests.browser.site FOLDER`.
 
-The store in process allows one owner, so the tests talk to this one. It prints its address, then obeys one word a line and
-answers each with one JSON value: alert (a new one rings), article (one more, now), months (two months of news before), audit
-(what was done to the model, the newest first), break and mend (the store loses a table and has it back), down and up (the server
-goes, and another comes in its place), update (the same with another build), logout (every session ends), quit.
+The embedded store allows one owner, so the tests send commands to this process. It prints its address, then reads one command per line
+and responds to each with one JSON value: alert (raise a new alert), article (add an article), months (add two months of earlier news),
+audit (actions on the model, newest first), break and mend (remove a table and restore it), down and up (stop the server and start
+another), update (the same with another build), logout (end every session), quit.
 
-Four have accounts: viewer, analyst and chief (an admin) with PASSWORD, and admin with a password that was made for one login.
+There are four accounts: viewer, analyst and chief (an admin) with PASSWORD, and admin with a password for one login.
 
-A feed stands at "feed" of the answer, on this machine.
+The address of a local feed is the value "feed" of the first response.
 """
 
 from __future__ import annotations
@@ -188,7 +188,7 @@ def history(now: datetime, hours: int = 30) -> Iterator[Scored]:
 
 
 def months(now: datetime) -> Iterator[Scored]:
-    """Two months of quiet days before those of `history`; in the second one bad news of property grows."""
+    """Two months of quiet days before `history`; in the second one, negative news about property increases."""
     rng = random.Random(11)
     for hour in range(60 * 24, 36, -3):
         late = hour < 20 * 24
@@ -203,7 +203,7 @@ def months(now: datetime) -> Iterator[Scored]:
 def alert(
     series: str, start: datetime, severity: Severity, observed: int, expected: float, surprise: float, evidence: list[Evidence]
 ) -> Alert:
-    """One alert of a quarter of an hour."""
+    """One alert with a window of a quarter of an hour."""
     return Alert(
         id=alert_id("negative-spike", series, start),
         rule="negative-spike",
@@ -222,7 +222,7 @@ def alert(
 
 
 def fill(store: Store, now: datetime) -> dict[str, str]:
-    """Put everything in; ids that the tests ask for."""
+    """Fill the store. Returns the ids that the tests use."""
     rows = list(history(now))
     hostile = [
         scored(90_001, now - timedelta(minutes=2), HOSTILE_TITLE, "energy", "en", (0.9, 0.06, 0.04), url="javascript:window.hacked=3"),
@@ -301,7 +301,7 @@ def fill(store: Store, now: datetime) -> dict[str, str]:
 
 
 def operations_reads(store: Store, now: datetime) -> None:
-    """Processes, visits to sources, one of which fails, and records that were set aside."""
+    """Processes, visits to sources, one of which fails, and dead letters."""
     found_text: dict[str, Any] = {"host": "desk-1", "version": "0.1.0", "started_at": now - timedelta(hours=5)}
     store.heartbeats.put(
         [
@@ -345,14 +345,14 @@ class _Feed(BaseHTTPRequestHandler):
             self.wfile.write(FEED.encode())
 
     def log_message(self, *_args: object) -> None:
-        """Nobody asks."""
+        """Discard requests."""
 
 
 ROLES: Mapping[str, Role] = {"viewer": "viewer", "analyst": "analyst", "chief": "admin"}
 
 
 def accounts(store: Store, roles: Mapping[str, Role]) -> tuple[FirstLogin, Callable[[], None]]:
-    """Make accounts, name to role, and an admin if there are any. Returns the admin's first login, and what ends all sessions."""
+    """Create accounts, name to role, and an admin if there are any. Returns its first login and a function that ends all sessions."""
     people = AccountService(store, lambda: datetime.now(UTC))
     first = first_login()
     if roles:
@@ -368,13 +368,13 @@ def accounts(store: Store, roles: Mapping[str, Role]) -> tuple[FirstLogin, Calla
 
 
 def audited(store: Store) -> list[AuditEntry]:
-    """What was done to the model, the newest first."""
+    """Actions on the model, newest first."""
     return [each for each in store.audit.latest(50) if each.action.startswith(("model", "refresh"))]
 
 
 def main(folder: str, scene: str = "test", port: str = "0") -> None:
-    """Fill the store with a scene, serve it, and obey. scene: test, or newsroom (tests.browser.newsroom)"""
-    configure("human")  # to stderr: stdout is for the answers
+    """Fill the store with a scene, serve it and execute commands. scene: test, or newsroom (tests.browser.newsroom)"""
+    configure("human")  # to stderr: stdout is for responses
     store = open_store("embedded", Path(folder))
     store.migrate()
     now = utc_now()

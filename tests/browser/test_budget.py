@@ -1,13 +1,13 @@
 """The overview over a million stored articles on a real ClickHouse server is interactive in less than two seconds.
 
-    navigation ─▶ scripts ─▶ layout ─▶ callbacks ─▶ everything is drawn ─▶ the main thread is idle
-                                                                           └ interactive: no long task for QUIET_MS after it
+    navigation ─▶ scripts ─▶ layout ─▶ callbacks ─▶ page is rendered ─▶ the main thread is idle
+                                                                        └ interactive: no long task for QUIET_MS after it
 
-A long task is one of 50 ms or more, as the browser itself counts them (https://www.w3.org/TR/longtasks-1). Every attempt begins with
-nothing: caches of the dashboard and of the browser are empty. The best of three counts.
+A long task takes 50 ms or more, as reported by the browser (https://www.w3.org/TR/longtasks-1). Every attempt starts with empty caches
+of the dashboard and the browser. The best of three counts.
 
-The budget is that of a machine of two quiet cores. What a machine, and who else is on it, makes of the same work is measured in the
-same browser before and after each visit, as Lighthouse does with its benchmark index: where it takes k times as long, so may the page.
+The budget is for a machine with two idle cores. A reference task runs in the same browser before and after each visit, as Lighthouse does
+with its benchmark index: if it takes k times as long as on that machine, the page may too.
 """
 
 from __future__ import annotations
@@ -44,18 +44,18 @@ for (var n = 0; n < 400; n++) {
 return performance.now() - began;
 """
 WORKS = 5
-"""Times before, and after."""
+"""Repetitions of the reference task before and after a visit."""
 QUIET_WORK_MS = 56.0
-"""What WORK takes where nobody else is: on the machine of docs/performance.md."""
+"""Duration of WORK on the machine of docs/performance.md without other load."""
 QUIET_MS = 500
-"""So long nothing happens after a page is interactive: less than the time between two looks at the store."""
+"""Time without a long task after which a page counts as interactive; shorter than the interval between two polls of the store."""
 
 
 class Visit(NamedTuple):
     """One visit of the overview, in milliseconds since its navigation began.
 
-    blank: what a page took beside it that shows two letters; fetched: kilobytes of everything that was fetched
-    slowness: how many times as long as on a quiet machine the same work took then; share: of the budget
+    blank: duration of a page with two letters; fetched: kilobytes of all responses
+    slowness: duration of the reference task relative to an idle machine; share: of the budget
     """
 
     interactive: float
@@ -70,7 +70,7 @@ class Visit(NamedTuple):
 
 @pytest.fixture(scope="module")
 def large(clickhouse_server: ClickHouseServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """A store with a million articles of two months, and an account."""
+    """A store with a million articles of two months and one account."""
     store = open_store(f"{clickhouse_server.address}/budget", tmp_path_factory.mktemp("budget"))
     store.migrate()
     fill(store, ARTICLES, SPAN, datetime.now(UTC).replace(microsecond=0), seed=10_000)
@@ -82,7 +82,7 @@ def large(clickhouse_server: ClickHouseServer, tmp_path_factory: pytest.TempPath
 
 
 def interactive(drawn: float, long: Sequence[tuple[float, float]]) -> float:
-    """When a page that was drawn at `drawn` was idle; long: [from, to] of each long task."""
+    """Time at which a page that was rendered at `drawn` was idle. long: [from, to] of each long task"""
     moment = drawn
     for begin, end in sorted(long):
         if begin < moment + QUIET_MS:

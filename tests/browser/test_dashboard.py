@@ -1,4 +1,4 @@
-"""The dashboard in a real browser over a real store: seen, clicked, and left open while things happen."""
+"""The dashboard in a real browser over a real store: overview, alert page, language, theme, updates, errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def overview(page: Page, query: str = "?lang=en") -> None:
     page.find("#ov-mood .scatterlayer .trace")
 
 
-def test_the_overview_shows_alerts_mood_and_articles(page: Page):
+def test_the_overview_shows_alerts_sentiment_and_articles(page: Page):
     overview(page)
     energy = next(card for card in page.all(".alert-card") if card.find_element(By.CSS_SELECTOR, ".series").text == "Energy")
     for words in ("Critical", "11 negative stories, 0.84 expected", "1 in 200 million by chance", "3 independent sources"):
@@ -37,7 +37,7 @@ def test_nothing_is_fetched_from_elsewhere(page: Page, site: Site):
     assert [name for name in names if not name.startswith((site.url, "data:", "blob:"))] == []
 
 
-def test_an_alert_leads_to_why_evidence_source_and_deliveries(page: Page, site: Site):
+def test_an_alert_page_shows_explanation_evidence_source_and_deliveries(page: Page, site: Site):
     overview(page)
     page.press(f".alert-card[href*='{site.ids['energy']}']")
     page.wait_for_text("#al-summary", "predicts 0.84 (1 in 200 million by chance)")
@@ -67,7 +67,7 @@ def test_the_language_switches_and_stays(page: Page):
     page.wait_for_text("#status", "实时")
     assert "lang=zh" in page.driver.current_url
     assert page.js("return document.documentElement.lang") == "zh-CN"
-    page.open()  # without the address's word the browser remembers
+    page.open()  # without the parameter, the stored language is used
     page.wait_for_text("#page", "未解决告警")
 
 
@@ -87,7 +87,7 @@ def test_the_theme_switches_and_stays(page: Page):
     assert ground() == dark
 
 
-def test_the_address_holds_the_view(page: Page):
+def test_the_address_contains_the_view(page: Page):
     overview(page, "?lang=en&range=6h&topics=macro,earnings")
     page.wait(lambda: len(page.all("#ov-mood .legend .traces")) >= 2, "the legend")
     names = [item.text for item in page.all("#ov-mood .legend .legendtext")]
@@ -122,7 +122,7 @@ def test_an_alert_appears_by_itself_and_the_zoom_is_kept(page: Page, site: Site)
     assert zoom(page) == zoomed
 
 
-def test_text_of_the_web_stays_text(page: Page, site: Site):
+def test_markup_in_titles_is_shown_as_text(page: Page, site: Site):
     overview(page)
     page.wait(lambda: any("<script>" in cell.text for cell in page.all("#ov-grid [col-id='title']")), "the hostile title")
     page.open(f"alert/{site.ids['energy']}?lang=en")
@@ -156,7 +156,7 @@ def test_a_stopped_server_is_shown_and_recovers(page: Page):
     finally:
         page.driver.delete_network_conditions()
     page.wait_for_text("#status", "live")
-    lost = page.complaints()  # the requests of that time
+    lost = page.complaints()  # failed requests while the server was down
     assert lost
     assert all("ERR_INTERNET_DISCONNECTED" in line or "the server did not respond" in line for line in lost), lost
 
@@ -177,7 +177,7 @@ def test_an_empty_range_shows_a_message(page: Page):
 
 
 @pytest.mark.parametrize("path", ["?lang=zh", "alert/{energy}?lang=en", "series/topic/energy?lang=zh"])
-def test_a_phone_shows_it_without_sideways_scrolling(page: Page, site: Site, path: str):
+def test_pages_do_not_scroll_sideways_on_a_phone(page: Page, site: Site, path: str):
     with page.phone():
         page.open(path.format(**site.ids))
         page.find(".alert-card, #al-evidence .articles")
@@ -185,7 +185,7 @@ def test_a_phone_shows_it_without_sideways_scrolling(page: Page, site: Site, pat
         page.wait(lambda: page.js("return document.documentElement.scrollWidth") <= 375, "no wider than the phone")
 
 
-def test_the_page_can_be_worked_by_keyboard_and_is_labelled(page: Page):
+def test_the_page_is_usable_by_keyboard_and_labelled(page: Page):
     overview(page)
     unnamed = page.js(
         "return [...document.querySelectorAll('button, a, input:not([type=hidden]):not([type=radio])')]"

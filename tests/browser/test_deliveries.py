@@ -1,11 +1,11 @@
-"""The delivery log in a real browser: seen, filtered, and asked for once more."""
+"""The delivery log in a real browser: filters, resending and test messages."""
 
 from __future__ import annotations
 
 from tests.browser.conftest import Page, Site
 
 
-def test_an_analyst_asks_for_a_delivery_once_more_and_sends_a_test(page: Page, site: Site):
+def test_an_analyst_resends_a_delivery_and_sends_a_test(page: Page, site: Site):
     page.open("deliveries?lang=en")
     page.wait_for_text("#de-endpoints", "pager")
     page.wait_for_text("#de-rows", "connection refused")

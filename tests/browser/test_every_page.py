@@ -1,6 +1,6 @@
-"""Every page there is, in both themes and languages, at a desk and on a phone: who sees little, or has no mouse, can use it.
+"""Accessibility of every page, in both themes and languages, on a desktop and a phone.
 
-axe-core (https://github.com/dequelabs/axe-core) is the judge of what a machine can judge of WCAG 2.2 AA.
+axe-core (https://github.com/dequelabs/axe-core) checks the criteria of WCAG 2.2 AA that can be tested automatically.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from tests.browser.addresses import EVERY, Address
 from tests.browser.conftest import Page, Site
 
 LOOKS = (("en", "light"), ("zh", "dark"))
-"""Colours are the theme's and words the language's: two looks show all of both."""
+"""Colours depend on the theme and texts on the language, so two combinations cover all of both."""
 GRAVE = ("serious", "critical")
 TARGET_PX = 24
-"""What a finger must be able to hit: WCAG 2.2, 2.5.8. Links within a sentence are as high as its lines."""
+"""Minimum size of touch targets: WCAG 2.2, 2.5.8. Links within a sentence are exempt."""
 REFIT_S = 5.0
-"""Charts are drawn anew for a screen that has become narrower."""
+"""Time for charts to be rendered again after the screen became narrower."""
 JUDGE = """
 const [options, done] = [arguments[0], arguments[arguments.length - 1]];
 axe.run(document, options).then(found => done(found.violations), error => done([{id: String(error), impact: "critical", nodes: []}]));
@@ -47,7 +47,7 @@ return [...document.querySelectorAll("body *")]
 
 
 def grave(page: Page, axe: str) -> list[str]:
-    """What axe-core calls serious or critical, one line for each kind of it."""
+    """Serious and critical findings of axe-core, one line per rule."""
     if not page.js("return 'axe' in window"):
         page.js(axe)
     found: list[dict[str, Any]] = page.driver.execute_async_script(JUDGE, RUN)
@@ -60,7 +60,7 @@ def grave(page: Page, axe: str) -> list[str]:
 
 
 @pytest.mark.parametrize("address", EVERY, ids=lambda address: address.name)
-def test_a_page_can_be_used_by_everybody(stranger: Page, session: dict[str, str], site: Site, axe: str, address: Address):
+def test_a_page_is_accessible(stranger: Page, session: dict[str, str], site: Site, axe: str, address: Address):
     page = stranger
     if address.name != "login":
         page.let_in(session)
@@ -81,8 +81,8 @@ def test_a_page_can_be_used_by_everybody(stranger: Page, session: dict[str, str]
     assert not faults, "\n".join(faults)
 
 
-def test_what_a_page_does_wrong_is_noticed(page: Page, axe: str):
-    """The judges themselves: an error in a script, a script against the policy, and a button without a name."""
+def test_errors_of_a_page_are_detected(page: Page, axe: str):
+    """The checks find an error in a script, a script that violates the policy, and a button without a name."""
     page.open("login?lang=en")
     page.js("setTimeout(() => { throw new Error('of the test'); })")
     page.js("const s = document.createElement('script'); s.textContent = 'window.ran = 1'; document.body.append(s)")

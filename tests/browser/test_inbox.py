@@ -1,4 +1,4 @@
-"""The inbox and the buttons of an alert in a real browser: what people do is seen without a reload, and nobody's words are lost."""
+"""The inbox and the actions of an alert in a real browser: results appear without a reload, and input is not lost."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def typed(page: Page, field: str, words: str) -> None:
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
-def test_an_alert_is_acknowledged_noted_silenced_and_resolved(page: Page, site: Site, lang: str):
+def test_an_alert_is_acknowledged_commented_silenced_and_resolved(page: Page, site: Site, lang: str):
     key = site.send("alert")
     english = lang == "en"
     page.open(f"alerts?lang={lang}")
@@ -44,7 +44,7 @@ def test_an_alert_is_acknowledged_noted_silenced_and_resolved(page: Page, site: 
     page.find(f"#in-rows a[href*='{site.ids['energy']}']")
 
 
-def test_a_field_keeps_its_words_while_the_page_is_refreshed(page: Page, site: Site):
+def test_a_field_keeps_its_input_while_the_page_is_refreshed(page: Page, site: Site):
     page.open(f"alert/{site.ids['company']}?lang=en")
     page.wait_for_text("#ac-timeline", "Firing")
     typed(page, "#ac-words", "half a thou")

@@ -1,4 +1,4 @@
-"""Saved views and watchlists in a real browser: kept by one, seen by the team, tried before they are in force."""
+"""Saved views and watchlists in a real browser: views are shared with the team, watchlists are previewed before they are saved."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ keywords = ["停产 | halts"]
 
 
 def write(page: Page, text: str) -> None:
-    """Into the text, as if it was pasted."""
+    """Set the text of the editor, as if it was pasted."""
     page.find("#wa-text")
     page.driver.execute_script(
         "const e = document.getElementById('wa-text'); Object.getOwnPropertyDescriptor(HTMLTextAreaElement.prototype, 'value')"
@@ -28,7 +28,7 @@ def write(page: Page, text: str) -> None:
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
-def test_a_view_is_saved_for_the_team_found_again_and_deleted(page: Page, lang: str):
+def test_a_view_is_saved_for_the_team_opened_and_deleted(page: Page, lang: str):
     english = lang == "en"
     page.open(f"?lang={lang}&range=6h&kind=sector")
     page.wait_for_text("#vi-menu summary", "Views" if english else "视图")
@@ -53,11 +53,11 @@ def test_a_view_is_saved_for_the_team_found_again_and_deleted(page: Page, lang: 
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
-def test_watchlists_are_refused_tried_and_saved(page: Page, lang: str):
+def test_watchlists_are_rejected_previewed_and_saved(page: Page, lang: str):
     english = lang == "en"
     page.open(f"watchlists?lang={lang}")
     page.find(".pages a.current[href^='/watchlists']")
-    page.wait(lambda: page.text("#wa-who"), "what is in force is loaded")
+    page.wait(lambda: page.text("#wa-who"), "the active text is loaded")
     write(page, LISTS.format(companies='["NOBODY"]'))
     page.press("#wa-try")
     page.wait_for_text("#wa-message", "companies: 'NOBODY' is not known")

@@ -1,4 +1,4 @@
-"""The page of models in a real browser: looked at by an analyst, worked by an admin, who is asked before anything is done."""
+"""The page of models in a real browser: analysts can read it, and admins confirm each action."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def admin(stranger: Page, site: Site) -> Page:
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
-def test_an_analyst_sees_all_of_it_and_no_button(page: Page, lang: str):
+def test_an_analyst_sees_everything_but_no_button(page: Page, lang: str):
     page.open(f"?lang={lang}")
     page.operations("/models")
     page.wait_for_text("#mo-champion", SECOND)
@@ -35,7 +35,7 @@ def test_an_analyst_sees_all_of_it_and_no_button(page: Page, lang: str):
     assert page.js("return document.documentElement.scrollWidth <= window.innerWidth") is True
 
 
-def test_what_an_analyst_sends_by_hand_is_refused(page: Page):
+def test_forged_requests_of_an_analyst_are_rejected(page: Page):
     page.open("models?lang=en")
     page.wait_for_text("#mo-champion", SECOND)
     sent = (
@@ -56,7 +56,7 @@ def test_what_an_analyst_sends_by_hand_is_refused(page: Page):
     assert all("status of 403" in line for line in page.complaints())
 
 
-def test_an_admin_promotes_and_goes_back_and_is_asked_first(admin: Page, site: Site):
+def test_an_admin_promotes_and_rolls_back_after_confirming(admin: Page, site: Site):
     admin.open("models?lang=en")
     admin.press("#mo-do-promote")
     admin.wait_for_text("#mo-question", "Select a version first.")
@@ -95,7 +95,7 @@ def test_a_refresh_runs_in_the_background_and_its_result_is_shown(admin: Page, s
     admin.wait(lambda: ended in [(each["actor"], each["action"]) for each in site.send("audit")], "it stands in the audit log")
 
 
-def test_a_phone_shows_it_without_scrolling_sideways(page: Page):
+def test_the_page_does_not_scroll_sideways_on_a_phone(page: Page):
     page.driver.set_window_size(390, 900)
     try:
         page.open("models?" + urllib.parse.urlencode({"lang": "zh"}))

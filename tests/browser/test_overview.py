@@ -1,4 +1,4 @@
-"""The overview in a real browser: free time ranges, kinds of series, movers, colours and keys, all of it in the address."""
+"""The overview in a real browser: custom time ranges, kinds of series, movers, colours and keyboard shortcuts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def asked(page: Page, name: str) -> str:
 
 
 def set_moment(page: Page, id_: str, value: str) -> None:
-    """As a person's picker does it: the field's own setter, then an event that bubbles."""
+    """Set a field as a browser's date picker does: its native setter, then an event that bubbles."""
     page.find(f"#{id_}")
     page.js(
         f"const e = document.getElementById('{id_}'); Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, 'value')"
@@ -32,7 +32,7 @@ def press(page: Page, *keys: str) -> None:
     ActionChains(page.driver).send_keys(*keys).perform()
 
 
-def test_a_free_range_is_refused_or_shown_and_is_the_same_moments_on_every_page(page: Page):
+def test_a_custom_range_is_validated_and_the_same_on_every_page(page: Page):
     page.open("?lang=en")
     page.find("#ov-mood .scatterlayer .trace")
     page.press("#range-free summary")
@@ -87,14 +87,14 @@ def test_companies_sectors_and_their_choice_are_in_the_address(page: Page):
     page.wait(lambda: "能源" in [item.text for item in page.all("#ov-heat .ytick text")], "sectors in the heat map")
 
 
-def test_movers_are_there_by_each_measure(page: Page):
+def test_movers_are_sorted_by_each_measure(page: Page):
     page.open("?lang=en")
     page.wait(lambda: page.text("#mv-table") != "", "the table, or why there is none")
     page.press("#by input[value='volume'] + label")
     page.wait(lambda: asked(page, "by") == "volume", "the order in the address")
 
 
-def test_red_is_up_where_somebody_asks_for_it_and_the_browser_remembers(page: Page):
+def test_red_for_positive_is_an_option_that_the_browser_stores(page: Page):
     page.open("?lang=zh")
     page.wait_for_text("#ov-heat-note", "蓝色 ▲")
     page.press("#colours")
@@ -109,7 +109,7 @@ def test_red_is_up_where_somebody_asks_for_it_and_the_browser_remembers(page: Pa
     page.wait_for_text("#ov-heat-note", "蓝色 ▲")
 
 
-def test_keys_lead_to_the_search_and_the_pages_but_not_while_somebody_writes(page: Page):
+def test_keyboard_shortcuts_work_except_in_fields(page: Page):
     page.open("?lang=en")
     page.find("#ov-stored")
     page.wait(lambda: page.all(".pages a"), "the header")

@@ -1,4 +1,4 @@
-"""Articles and series in a real browser: searched for, opened, judged, and followed from one to the other."""
+"""Articles and series in a real browser: search, article pages, labels, and links between them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def shown(page: Page) -> list[str]:
     return [cell.text for cell in page.all("#fd-grid .ag-center-cols-container [col-id='title']")]
 
 
-def test_a_search_in_chinese_leads_to_an_article_where_its_label_is_put_right(page: Page):
+def test_a_chinese_search_leads_to_an_article_whose_label_is_corrected(page: Page):
     page.open("articles?lang=zh")
     page.find("#fd-grid .ag-row")
     box = page.find("#fd-q")
@@ -45,7 +45,7 @@ def test_a_series_shows_its_alert_and_leads_to_its_articles_and_companies(page: 
     page.press("#ov-busiest a[href^='/series/topic/energy']")
     page.wait_for_text("#se-head h1", "Energy")
     page.find("#se-trend .barlayer .trace")
-    page.wait(lambda: any("Alert" in item.text for item in page.all("#se-trend .legend .legendtext")), "the bell in the chart")
+    page.wait(lambda: any("Alert" in item.text for item in page.all("#se-trend .legend .legendtext")), "the alert in the chart")
     page.find(f"#se-alerts .alert-card[href*='{site.ids['energy']}']")
     page.find("#se-negative .articles a[href^='/article/']")
     page.press("#range input[value='6h'] + label")
@@ -60,7 +60,7 @@ def test_a_series_shows_its_alert_and_leads_to_its_articles_and_companies(page: 
     assert "range=6h" in page.driver.current_url
 
 
-def test_pages_of_a_search_are_turned_and_the_search_is_worked_by_keyboard(page: Page):
+def test_search_results_have_pages_and_the_search_works_by_keyboard(page: Page):
     page.open("articles?lang=en")
     page.wait(lambda: len(shown(page)) > 5, "rows")
     first = shown(page)[0]
@@ -79,14 +79,14 @@ def test_pages_of_a_search_are_turned_and_the_search_is_worked_by_keyboard(page:
     assert unnamed == []
 
 
-def test_hostile_text_stays_text_on_the_new_pages(page: Page):
+def test_markup_is_shown_as_text_on_article_and_series_pages(page: Page):
     page.open("articles?lang=en&q=HYPERLINK&company=%3Cscript%3E")
     page.wait_for_text("#fd-note", "No matching articles")
     page.open("articles?lang=en&q=HYPERLINK")
     page.wait(lambda: any("<script>" in title for title in shown(page)), "the hostile title")
     page.press("#fd-grid a.page")
     page.wait_for_text("#ar-head h1", "<script>window.hacked=1</script>")
-    assert page.find("#ar-head").find_elements(By.CSS_SELECTOR, "a.out") == []  # its address is no web address
+    assert page.find("#ar-head").find_elements(By.CSS_SELECTOR, "a.out") == []  # its URL is not http
     page.open("series/company/%3Cimg%20src%3Dx%20onerror%3D%22window.hacked%3D9%22%3E?lang=en")
     page.wait_for_text("#se-head h1", "<img src=x")
     page.wait_for_text("#se-negative", "No stories in this time range.")

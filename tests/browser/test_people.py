@@ -1,4 +1,4 @@
-"""The page of people in a real browser: an admin adds somebody, who then comes in; nobody else sees the page."""
+"""The page of people in a real browser: an admin adds accounts and tokens; other roles have no access."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def log_in(page: Page, name: str, path: str, password: str = PASSWORD) -> None:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_an_admin_adds_somebody_makes_a_token_and_reads_the_log(stranger: Page, site: Site, theme: str):
+def test_an_admin_adds_an_account_creates_a_token_and_reads_the_log(stranger: Page, site: Site, theme: str):
     page, name = stranger, f"new-{theme}"
     page.open("login?lang=en")
     page.js(f"window.localStorage.setItem('tocsin.theme', '{theme}')")

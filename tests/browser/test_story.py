@@ -1,7 +1,7 @@
-"""The whole story in one browser: `tocsin demo` as a person starts it, and what an analyst does while a crisis breaks out.
+"""End-to-end test in one browser: `tocsin demo` as a person starts it, and the work of an analyst during a crisis.
 
-one-time password ─▶ one's own ─▶ quiet ─▶ the bell, without a reload ─▶ why, evidence, article ─▶ acknowledged, silenced, judged
-                                 ─▶ searched in Chinese, exported ─▶ a rule tried and kept ─▶ the other language, the other theme
+one-time password ─▶ new password ─▶ no alerts ─▶ an alert, without a reload ─▶ explanation, evidence ─▶ acknowledge, silence, label
+                  ─▶ search in Chinese, export ─▶ preview and save a rule ─▶ other language, other theme
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CHOSEN = "seven grey herons"
 BREAKS_S = 240.0
 """Timeout for the alert of the crisis, also on a very busy machine; on an idle one it takes forty seconds."""
 CHINESE = re.compile(r"[\u4e00-\u9fff]{4}")
-RULE = '[[rules]]\nname = "the desk\'s own"\nkind = "volume"\nseries = ["sector:*"]\nover = 3\nwindow = "1h"\n'
+RULE = '[[rules]]\nname = "our own rule"\nkind = "volume"\nseries = ["sector:*"]\nover = 3\nwindow = "1h"\n'
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def titles(page: Page) -> list[str]:
 
 
 def to(page: Page, address: str, ready: str) -> None:
-    """Through the header: nothing is loaded anew."""
+    """Navigate with the header, without reloading the page."""
     page.press(f".pages a[href^='{address}?']")
     page.find(ready)
 
@@ -93,7 +93,7 @@ def notifications_are_shown(page: Page, demo: Terminal) -> str:
     """The address of the alert's page."""
     page.wait_for_text("#ov-alerts", "No open alerts.")
     page.js("window.stays = 1")
-    card = page.wait(lambda: page.driver.find_element("css selector", "#ov-alerts .alert-card"), "the bell", timeout_s=BREAKS_S)
+    card = page.wait(lambda: page.driver.find_element("css selector", "#ov-alerts .alert-card"), "the alert", timeout_s=BREAKS_S)
     demo.expect("ALERT")
     page.wait(lambda: page.driver.title.startswith("("), "it is in the title")
     return str(card.get_attribute("href"))
@@ -106,7 +106,7 @@ def it_is_looked_into_and_acted_upon(page: Page, address: str) -> None:
     page.find("#al-chart .barlayer .trace")
     page.press("#ac-acknowledge")
     page.wait_for_text("#ac-timeline", "acknowledged the alert")
-    page.find("#ac-reason").send_keys("the desk knows")
+    page.find("#ac-reason").send_keys("known maintenance")
     page.press("#ac-silence")
     page.wait_for_text("#ac-timeline", "Silenced by demo")
     page.press("#al-evidence .articles a[href^='/article/']")

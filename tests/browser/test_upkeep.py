@@ -1,4 +1,4 @@
-"""Sources and the system in a real browser: what is wrong is seen first, a feed is tested by an analyst and added by an admin."""
+"""Sources and the system in a real browser: problems come first; analysts test a feed, and admins add it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An alert is judged in a real browser, and the inbox counts it."""
+"""Verdicts on an alert in a real browser, and their counts in the inbox."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def test_an_alert_is_judged_and_the_inbox_counts_it(page: Page, site: Site):
     page.wait_for_text("#vd-ratings", "an old story <b>")
     page.press("#vd-right")
     page.wait_for_text("#vd-ratings", "✓ Useful")
-    page.wait(lambda: "False alarm" not in page.text("#vd-ratings"), "the last word counts")
-    page.wait_for_text("#ac-timeline", "rated the alert a false alarm")  # what was done stays known
+    page.wait(lambda: "False alarm" not in page.text("#vd-ratings"), "the latest verdict counts")
+    page.wait_for_text("#ac-timeline", "rated the alert a false alarm")  # earlier verdicts stay in the timeline
     page.open("alerts?lang=en")
     page.wait_for_text("#pr-table", "alerts were rated")
     page.wait_for_text("#pr-table", "By kind of series")

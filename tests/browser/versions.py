@@ -1,4 +1,4 @@
-"""Versions of a model as an installation has them after some weeks: whole as far as files go, with figures and a history."""
+"""Model versions of an installation after some weeks: complete files, metrics and a history."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SENTIMENTS = ("negative", "neutral", "positive")
 
 
 class Names(NamedTuple):
-    """Two versions that were promoted, and one that was not."""
+    """Two promoted versions, and one rejected."""
 
     first: str
     second: str
@@ -53,7 +53,7 @@ def measured(version: str, against: str, at: datetime, gain: float) -> GateMeasu
 
 
 def make_versions(data_dir: Path, now: datetime, names: Names = IN_TESTS) -> Versions:
-    """Two promotions, the second one in force since nine days, and a loser; figures of each."""
+    """Two promotions, the second one nine days ago, and a rejected version, with metrics of each."""
     versions = Versions(data_dir)
     ages = (FIRST_AGE, SECOND_AGE, LOSER_AGE)
     for age, version, parent in zip(ages, names, (BASE, *names[:2]), strict=True):

@@ -110,7 +110,7 @@ print(time.process_time() - began, (resource.getrusage(resource.RUSAGE_SELF).ru_
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_bomb_costs_hardly_any_time_and_memory(name: str):
-    """In a process of its own, whose peak of memory the C libraries count in too; a crash would show.
+    """In a separate process, so that its peak memory includes C libraries and a crash is detected.
 
     The worst takes 0.7 s of the processor: half a second that is shared with others counts for a whole one.
     """

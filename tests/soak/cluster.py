@@ -221,7 +221,7 @@ def _frozen(what: Process | Supervised, seconds: float) -> None:
 
 
 def _slow(what: Process, seconds: float) -> None:
-    """Lets it run for a fifth of the time."""
+    """Run the process for a fifth of the time only."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         with _stopped(what):

@@ -186,7 +186,7 @@ class EmbeddedUp:
             return 0, 0
 
     def finish(self) -> float:
-        """No more news; how many seconds until all of it is stored, and the crisis has stored_alerts."""
+        """Stop publishing. Returns the seconds until all articles and the alert of the crisis are stored."""
         self._stopping.set()
         self._thread.join()
         began = time.monotonic()

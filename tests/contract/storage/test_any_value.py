@@ -68,7 +68,7 @@ def spoilt(records: st.SearchStrategy[dict[str, Any]], fields: tuple[str, ...]) 
 
 
 def whole(moment: datetime) -> datetime:
-    """As the store keeps it: to the second."""
+    """Rounded to seconds, as in the store."""
     return moment.astimezone(UTC).replace(microsecond=0)
 
 

@@ -97,7 +97,7 @@ def test_windows_are_half_open_and_count_stories_once(store: Store):
 
 
 def test_a_story_is_new_only_in_the_minute_of_its_first_article(store: Store):
-    """Whatever its copies say, whenever they come and however often any of it is stored."""
+    """For any times of its copies, any order of arrival and any number of repetitions."""
     items = [
         scored("first", minutes=0, negative=0.9, source="新华"),
         scored("second", minutes=0, negative=0.2, source="wire"),

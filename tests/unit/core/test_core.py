@@ -237,7 +237,7 @@ def test_secrets_are_masked():
 
 
 def test_versions_are_unique_across_threads_and_never_decrease(monkeypatch: pytest.MonkeyPatch):
-    """With a clock that stands still and steps back."""
+    """With a clock that stops and goes back."""
     moments = itertools.cycle([5_000, 5_000, 2_000])
     monkeypatch.setattr(time, "time_ns", lambda: next(moments))
     with ThreadPoolExecutor(8) as threads:

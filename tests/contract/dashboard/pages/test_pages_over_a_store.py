@@ -77,7 +77,7 @@ def filled(store: Store) -> Store:
 
 
 class BrowserStub:
-    """The dashboard as a browser meets it; its clock is moved by hand, so that each question may ask the store again."""
+    """The dashboard over HTTP, with a manual clock, so that each request may query the store again."""
 
     def __init__(self, store: Store, explain: ExplanationService | None = None) -> None:
         self.hands = ManualClock()

@@ -36,7 +36,7 @@ PERIODIC = re.compile(r"max_block_number|FROM (sessions|accounts|login_failures)
 
 
 class RecordingClickHouse:
-    """A ClickHouse client that records its queries. Nobody polls for changes while a test holds `between_polls`."""
+    """A ClickHouse client that records its queries. The change feed does not poll while a test holds `between_polls`."""
 
     def __init__(self, client: ClickHouse) -> None:
         self._client, self.queries = client, list[str]()

@@ -61,7 +61,7 @@ def raise_alert(store: Store, series: str = CREDIT, minutes: int = 10, **fields:
 
 
 def press(app: dash.Dash, button: str, key: str, **values: Any) -> tuple[int, str]:
-    """What the server answers when somebody presses a button: (status, text)."""
+    """The response to a click on a button: (status, text)."""
     asked = callback_body(
         app, "ac-message", al_key_data=key, view_data={"lang": "en"}, **{f"{button}_n_clicks".replace("-", "_"): 1}, **values
     )
