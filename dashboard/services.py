@@ -119,7 +119,7 @@ class ExplanationRequest(NamedTuple):
 
 
 class WordWeight(NamedTuple):
-    """The contribution of text[start:end] to the log odds of the class; below 0 it speaks against the class."""
+    """The contribution of text[start:end] to the log odds of the class; below 0 it contradicts the class."""
 
     start: int
     end: int

@@ -227,7 +227,7 @@ class SilenceTable:
         ]
 
     def _ends(self, ids: Sequence[str]) -> dict[str, tuple[datetime, str]]:
-        """The earliest early end of each silence, and by whom."""
+        """The earliest early end of each silence, with its actor."""
         if not ids:
             return {}
         rows = self._client.query(

@@ -31,7 +31,7 @@
 
   var shown = function (part) { return part.offsetParent !== null; };
   var all = function (css) { return Array.prototype.slice.call(document.querySelectorAll(css)); };
-  /* Whether nothing of the page stands there empty: charts are drawn, grids have their rows or say that there are none. */
+  /* Whether the page is complete: charts are rendered, grids have rows or say that there are none. */
   watch.complete = function () {
     var page = document.querySelector("main");
     return !!page && page.childElementCount > 0 && document.readyState === "complete" &&

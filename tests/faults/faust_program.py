@@ -1,4 +1,4 @@
-"""Faust as in its documentation, as a process of its own: `python -m tests.faults.faust_program PLAN_AS_JSON`.
+"""Faust as in its documentation, as a separate process: `python -m tests.faults.faust_program PLAN_AS_JSON`.
 
 One agent reads a topic of numbers and fails once, as planned. It prints one line per event: "ready" when it has its partition, "done 4"
 when its body has processed message 4, "committed 5" when Kafka has accepted that offset.

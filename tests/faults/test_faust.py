@@ -1,4 +1,4 @@
-"""What Faust does with messages whose body fails, is stopped or is killed.
+"""Behaviour of Faust for messages whose processing fails, is stopped or is killed.
 
 A test with `lose` in its name documents a defect of Faust that stream/worker/agents.py avoids. When one fails, Faust has changed: read
 docs/reliability.md before simplifying anything.

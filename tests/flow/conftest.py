@@ -1,4 +1,4 @@
-"""What the flows share."""
+"""Fixtures of the flow tests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.helpers.servers import ClickHouseServer, unavailable
 
 @pytest.fixture(autouse=True, scope="module")
 def what_stays() -> None:
-    """What is there when a file begins stays: the collector need not look through it after each test, which takes half a second."""
+    """Freeze the objects that exist before a file: otherwise the garbage collector scans them after each test, for half a second."""
     gc.collect()
     gc.freeze()
 

@@ -1,4 +1,4 @@
-"""Feeds and pages that are built to eat time and memory: refused or read, in a second or two and a hundred megabytes."""
+"""Feeds and pages that are built to exhaust time and memory: rejected or parsed within two seconds and a hundred megabytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`tocsin users` and `tocsin audit`, in this process over a real store; and a first start as a person sees it on a terminal."""
+"""`tocsin users` and `tocsin audit`, in this process over a real store; and the first start in a terminal."""
 
 from __future__ import annotations
 

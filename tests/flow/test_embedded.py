@@ -1,4 +1,4 @@
-"""The embedded mode under its supervisor: any part may die, and every article is there once in the end."""
+"""The embedded mode under its supervisor: any process may be killed, and every article is stored once in the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Real servers for the tests; where one cannot be had, a test that asks for it is skipped."""
+"""Real servers for the tests; if one is not installed, tests that need it are skipped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the third-party data for development lies, if it is here. It is never part of the project."""
+"""The folder of third-party data for development, if it exists. It is never part of the project."""
 
 from __future__ import annotations
 

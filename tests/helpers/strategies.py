@@ -1,4 +1,4 @@
-"""What hypothesis makes for several tests: records of each kind, values of any type, and bytes that were something once."""
+"""Hypothesis strategies for several tests: records of each kind, values of any type, and mutated bytes."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ anything: st.SearchStrategy[Any] = st.recursive(
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(texts(10), inner, max_size=3)),
     max_leaves=6,
 )  # fmt: skip
-"""Whatever JSON can say, and what Python's own json says beyond it: NaN, infinity, half a pair."""
+"""Any JSON value, and what Python's json accepts in addition: NaN, infinity, lone surrogates."""
 
 
 @st.composite

@@ -1,4 +1,4 @@
-"""What tests wait for: looked at often, and given up with its name."""
+"""Wait for a condition by polling; a timeout error names the condition."""
 
 from __future__ import annotations
 

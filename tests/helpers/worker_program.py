@@ -1,4 +1,4 @@
-"""A worker as a process of its own, for tests that kill it: `python -m tests.helpers.worker_program PLAN_AS_JSON`.
+"""A worker as a separate process, for tests that kill it: `python -m tests.helpers.worker_program PLAN_AS_JSON`.
 
 It prints "ready" when partitions are assigned, and one JSON line with the contents of the store after it has stopped. Faults are injected
 here, never in the product: with `hang_after` the process hangs at a point that the test names, so that it can be killed there. It logs

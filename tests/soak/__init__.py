@@ -1,4 +1,4 @@
-"""A long run under seeded faults. A ledger of what was acknowledged is compared with what is visible in the end.
+"""A long run with seeded faults. A ledger of acknowledged records is compared with the visible ones in the end.
 
     python -m tests.soak --seconds 1200 --seed 7              three Kafka brokers, a ClickHouse server, two workers
     python -m tests.soak --embedded --seconds 600 --seed 7    `tocsin up`, killed completely and in parts

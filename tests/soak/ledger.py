@@ -1,4 +1,4 @@
-"""Compares what was acknowledged with what is visible in the end."""
+"""Compares acknowledged records with those visible in the end."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def broken(rng: random.Random, good: bytes) -> bytes:
 
 
 class Load:
-    """Sends from a thread of its own. `ledger` has what Kafka acknowledged; rejected messages are sent again."""
+    """Sends from a separate thread. `ledger` has what Kafka acknowledged; rejected messages are sent again."""
 
     def __init__(self, bootstrap: str, topic: str, ledger: Ledger, rate: float, rng: random.Random, crises_at: list[float]) -> None:
         self._bootstrap, self._topic, self._ledger = bootstrap, topic, ledger

@@ -1,4 +1,4 @@
-"""Injects faults at random times; the seed decides everything."""
+"""Injects faults at random times; a seed makes them reproducible."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ PRIVATE_WORDS = {
     *("told", "tell", "tells", "teller", "tellers", "heard", "hear", "hears", "hearing", "said", "say", "says", "saying", "borne"),
     *("ring", "rings", "ringing", "ringer", "rung", "rang", "deed", "deeds", "desk", "desks", "hush", "unhush", "moods", "beats", "aside"),
 }
-"""Words that once named things here and that nobody outside would search for; docs/glossary.md has the terms that replaced them."""
+"""Former names that nobody outside would search for; docs/glossary.md has the terms that replaced them."""
 SQL = re.compile(r"\b(SELECT|INSERT INTO|CREATE TABLE|ALTER TABLE)\s+[\w{(*]")
 WITH_SQL = ("storage/", "ingest/kafka/outbox.py", "ingest/crawl/crawler_mailbox.py", "tocsin/runtime/doctor.py", "bench/")
 

@@ -120,7 +120,7 @@ class Demo:
                 newswire.stop()
 
     def _watch(self, stack: Stack, newswire: Newswire, receiver: Receiver) -> Received | None:
-        """Print progress until the crisis is alerted (or for ever). Returns the webhook of the crisis alert."""
+        """Print progress until the crisis is alerted (or without end). Returns the webhook of the crisis alert."""
         if self._dashboard:
             self._notify(f"dashboard on {dashboard_address(stack.settings)}")
             if stack.first is not None:

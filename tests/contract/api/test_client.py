@@ -139,7 +139,7 @@ def test_the_stream_continues_without_loss_after_a_server_restart(store: Store):
 
 
 def test_event_data_with_line_separators_arrives_unchanged(harness: ApiHarness, client: Client):
-    """A title may assert_documented anything; an event is one line."""
+    """A title may contain any character; an event is one line."""
     save(harness.store, new_article("a", title='line\nbreak\r\n\ndata: {"x": 1}\u2028\u2029\x85 🔔'))
     stream = client.stream(last_event_id=f"{int(datetime.now(UTC).timestamp() * 1e6) - 10**7:x}-s-x-y")
     event = next(stream)

@@ -1,4 +1,4 @@
-"""What `make bench` writes: each benchmark's last result, and the tables of all between the marks of a page."""
+"""Output of `make bench`: the latest result of each benchmark, and their tables in the generated part of a page."""
 
 from __future__ import annotations
 

@@ -262,7 +262,7 @@ def test_the_server_uses_a_free_port_and_releases_it(app: dash.Dash):
 
 
 def test_requests_with_a_foreign_host_header_are_rejected(app: dash.Dash):
-    """DNS rebinding: a site resolves its own name to 127.0.0.1, and so shares our origin."""
+    """DNS rebinding: a site resolves its own name to 127.0.0.1, and so has the same origin."""
     with serve(app, "127.0.0.1", 0, hosts=("dash.example",)) as running:
         codes = {name: fetch(running.url, Host=name) for name in (f"evil.example:{running.port}", "localhost", "[::1]:80", "dash.example")}
     assert codes == {f"evil.example:{running.port}": 421, "localhost": 200, "[::1]:80": 200, "dash.example": 200}

@@ -1,4 +1,4 @@
-"""Time ranges: presets that end now, and free ones in the address, which mean the same moments to every viewer."""
+"""Time ranges: presets that end now, and custom ones in the address, which are the same period for every viewer."""
 
 from __future__ import annotations
 

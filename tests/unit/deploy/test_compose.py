@@ -1,4 +1,4 @@
-"""docker-compose.yml: valid by the Compose Specification's own schema, and every command in it is a command of ours."""
+"""docker-compose.yml: valid by the schema of the Compose Specification, with existing commands only."""
 
 from __future__ import annotations
 

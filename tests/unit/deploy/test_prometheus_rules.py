@@ -1,4 +1,4 @@
-"""deploy/: what is there speaks of metrics that exist."""
+"""deploy/: alerting rules use existing metrics only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pages of articles and of series over a real store: what a browser posts, what it gets, and what is kept."""
+"""The pages of articles and series over a real store: requests, responses and stored labels."""
 
 from __future__ import annotations
 

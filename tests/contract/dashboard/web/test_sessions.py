@@ -1,4 +1,4 @@
-"""Accounts, service and sessions over a real store, with a manual clock."""
+"""Accounts, logins and sessions over a real store, with a manual clock."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def log_in(service: SessionService, name: str = "王芳", password: str = FIRST,
 
 
 def fail(store: Store, subject: str, times: int) -> None:
-    """Record so many failed service without the 50 ms that each takes."""
+    """Record so many failed logins without the 50 ms that each takes."""
     store.login_failures.put([Failures(subject=subject, count=times, last_at=NOON)])
 
 

@@ -1,4 +1,4 @@
-"""The charts: values in, figure out, and what must hold of each."""
+"""Properties of every chart: pure functions from values to figures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What made an alert ring, as its page says it."""
+"""The explanation of an alert on its page."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def alert(why: Why | None = WHY) -> Alert:
 
 
 def texts(node: Any) -> list[str]:
-    """All that is written below `node`, in order."""
+    """All text below `node`, in order."""
     if isinstance(node, Component):
         return texts(getattr(node, "children", None))
     if isinstance(node, list | tuple):

@@ -1,4 +1,4 @@
-"""The delivery log over a real store: outcomes, counts, filters, and what people ask to be sent once more."""
+"""The delivery log over a real store: outcomes, counts, filters and resending."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The inbox, and what people do with alerts on the pages, over a real store."""
+"""The inbox, and actions on alerts on their pages, over a real store."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def test_the_inbox_lists_what_is_asked_for_and_marks_what_is_not_delivered(store
     view = View(language=language)
     words = words_of(inbox.table(rows, NOW, view))
     assert open_word in words
-    assert ("not delivered" if language == "en" else "未推送") in words  # the market speaks for credit
+    assert ("not delivered" if language == "en" else "未推送") in words  # inhibited by the alert on the market
     resolved = inbox.table(rows, NOW, View(language=language, state="resolved"))
     assert ("No resolved alerts" if language == "en" else "没有已解决的告警") in words_of(resolved)
     AuditedActions(store, lambda: NOW, lambda: "Ann").act(credit, "resolved")

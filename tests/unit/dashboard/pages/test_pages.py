@@ -1,4 +1,4 @@
-"""The pages of articles and of series: addresses, what is usual, words that drove a score, labels, files. Values in, values out."""
+"""The pages of articles and series: addresses, baselines, explanations of scores, labels and exports. Pure functions."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ anything = st.one_of(st.none(), st.integers(), st.text(max_size=300), st.lists(s
 
 
 def asked(address: str) -> dict[str, Any]:
-    """What assets/tocsin.js makes of an address."""
+    """Parses an address as assets/tocsin.js does."""
     found = dict(parse_qsl(urlsplit(address).query))
     return {**found, "find": found}
 

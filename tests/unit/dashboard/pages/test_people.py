@@ -1,4 +1,4 @@
-"""The page of people over a real store: accounts, tokens and the audit log, and what each refuses."""
+"""The page of people over a real store: accounts, tokens and the audit log, and rejected actions."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def shown(app: dash.Dash, output: str, **values: Any) -> Any:
 
 
 def secret_in(shown_text: str) -> str:
-    """The one-time secret of an answer."""
+    """The one-time secret in a response."""
     found = json.loads(shown_text)
     children = (found.get("pe-message") or found["tk-message"])["children"]["props"]["children"]
     return str(next(child["props"]["children"] for child in children if child["type"] == "Code"))

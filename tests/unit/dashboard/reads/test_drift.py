@@ -1,4 +1,4 @@
-"""Drift and calibration: what must hold of the figures, whatever the news."""
+"""Drift and calibration: properties that hold for any news."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def test_a_part_of_an_hour_is_held_against_a_part_of_its_usual():
 
 
 def test_the_share_and_the_tone_are_the_series_own():
-    """A series that is half negative all year has not moved by being so; one that never was has."""
+    """A share of one half is no change for a series that always has it, and a change for one that never had."""
     steady, fresh = dict.fromkeys(range(24), 20), dict.fromkeys(range(24), 20)
     points = [*past("topic:grim", steady, share=0.5), *past("topic:calm", fresh, share=0.1)]
     known = usual_activities(points, ["topic:grim", "topic:calm"], NOW - timedelta(weeks=4), NOW, 3_600)

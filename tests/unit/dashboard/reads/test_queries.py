@@ -1,4 +1,4 @@
-"""The cache: however many look, the store is asked about once; a store that fails is not asked by everybody."""
+"""The cache: one query for any number of viewers, also while the store fails."""
 
 from __future__ import annotations
 

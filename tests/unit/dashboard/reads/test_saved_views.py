@@ -1,4 +1,4 @@
-"""Saved views: who keeps what for whom, over a real store and through the callbacks."""
+"""Saved views: owners, sharing and deletion, over a real store and through callbacks."""
 
 from __future__ import annotations
 

@@ -69,10 +69,10 @@ FAILED = visit(outcome="failed", error="answered 500")
         ({"visit": msgspec.structs.replace(FAILED, failures=2)}, "failing"),
         ({"visit": msgspec.structs.replace(FAILED, failures=1, ok_at=None)}, "failing"),  # it never did anything else
         ({"outage_alert_id": "a1"}, "silent"),
-        ({"outage_alert_id": "a1", "visit": msgspec.structs.replace(FAILED, failures=3)}, "failing"),  # why it is silent
+        ({"outage_alert_id": "a1", "visit": msgspec.structs.replace(FAILED, failures=3)}, "failing"),  # the cause of the outage
         ({"last_at": NOW - 61 * MINUTE}, "ok"),
         ({"last_at": NOW - 80 * MINUTE}, "late"),  # 5.3 articles were due
-        ({"last_at": NOW - 80 * MINUTE, "usual": []}, "ok"),  # nobody knows what is usual
+        ({"last_at": NOW - 80 * MINUTE, "usual": []}, "ok"),  # no baseline
         ({"last_at": NOW - 80 * MINUTE, "usual": [0.1] * HOURS}, "ok"),  # a quiet night
         ({"visit": visit(next_at=NOW - 3 * MINUTE)}, "late"),
         ({"visit": visit(next_at=NOW - MINUTE)}, "ok"),

@@ -58,7 +58,7 @@ def test_each_label_stands_in_one_module():
 
 
 def test_no_two_parts_of_the_pages_have_one_id():
-    """Dash would take a callback of the one for the other's."""
+    """Otherwise Dash would confuse callbacks of the two."""
     stands: dict[str, set[str]] = {}
     for path in (Path(__file__).parents[4] / "dashboard").rglob("*.py"):
         for name in re.findall(r'\bid="([a-z0-9-]+)"', path.read_text(encoding="utf-8")):

@@ -1,4 +1,4 @@
-"""Alerts do not depend on how news arrives. The store is a dictionary here; with a real one: tests/flow/test_worker_pipeline.py."""
+"""Alerts do not depend on how news arrives. The store is a dictionary here; with a real one: tests/contract/stream/test_pipeline.py."""
 
 from __future__ import annotations
 

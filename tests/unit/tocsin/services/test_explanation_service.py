@@ -1,4 +1,4 @@
-"""The dashboard's question why, answered by the worker's own model."""
+"""Explanations of scores on the dashboard, by the worker's own model."""
 
 from __future__ import annotations
 
