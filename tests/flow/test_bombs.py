@@ -43,7 +43,7 @@ LOLS = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 12))
     "declared", [DECLARED, DECLARED.lower(), "<!DOCTYPE rss SYSTEM 'file:///etc/passwd'>", " <\x00!DOCTYPE rss>", "<!ENTITY a 'x'>"]
 )
 def test_nothing_before_it_hides_a_declaration(before: str, declared: str):
-    with pytest.raises(SourceError, match="declares a document type or entities, which is refused"):
+    with pytest.raises(SourceError, match="declares a document type or entities, which are not allowed"):
         feeds.parse((before + declared + FEED).encode(), url="http://example.com/")
 
 
@@ -53,7 +53,7 @@ def test_nothing_before_it_hides_a_declaration(before: str, declared: str):
     ids=lambda before: before[:14],
 )
 def test_a_comment_that_never_ends_hides_no_declaration(before: str):
-    with pytest.raises(SourceError, match="declares a document type or entities, which is refused"):
+    with pytest.raises(SourceError, match="declares a document type or entities, which are not allowed"):
         feeds.parse((before + DECLARED + FEED).encode(), url="http://example.com/")
 
 
@@ -92,7 +92,7 @@ BOMBS = {
 }
 PROGRAM = """
 import resource, sys, time
-from ingest import feeds, pages
+from ingest.crawl import feeds, pages
 from core.errors import SourceError
 feeds.parse(b"<rss version='2.0'><channel><item><title>t</title></item></channel></rss>", url="http://example.com/")
 pages.extract(b"<html><body><article><p>" + b"Some words of a page. " * 40 + b"</p></article></body></html>", url="http://example.com/")

@@ -55,7 +55,7 @@ def test_dead_letters_are_listed_and_shown_unchanged(folder: Path, capsys: pytes
     assert main(["dead-letters", "show", "articles/0/1"]) == 0
     assert "value: \\xff{not json 中" in capsys.readouterr().out
     assert main(["dead-letters", "list", "--state", "replayed"]) == 0
-    assert "no dead letters are replayed" in capsys.readouterr().out
+    assert "no replayed dead letters" in capsys.readouterr().out
 
 
 def test_replayed_letters_go_to_the_outbox_and_dropped_ones_lose_their_bytes(folder: Path, capsys: pytest.CaptureFixture[str]):
@@ -80,7 +80,7 @@ def test_replayed_letters_go_to_the_outbox_and_dropped_ones_lose_their_bytes(fol
         (["replay", "articles/0/1"], "cannot be replayed, only dropped"),
         (["replay", "articles/0/77"], "no such dead letter"),
         (["replay", "nonsense"], "no such dead letter"),
-        (["drop"], "name dead letters, or a --stage"),
+        (["drop"], "give the names of dead letters, or --stage"),
     ],
 )
 def test_an_impossible_action_is_rejected_and_changes_nothing(

@@ -63,7 +63,7 @@ def test_errors_are_listed_with_exit_code_2(file: Path, capsys: pytest.CaptureFi
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 3
     assert "number 1 (property): companies: '02202.HK' is unknown; did you mean '000002.SZ'?" in lines[0]
-    assert "number 2 (property): keywords: '/(利率.{0,4}上调/' is no regular expression" in lines[1]
+    assert "number 2 (property): keywords: '/(利率.{0,4}上调/' is not a valid RE2 regular expression" in lines[1]
     assert "number 2 (property): name: also used by number 1" in lines[2]
     assert all(str(file) in line for line in lines)
     assert main(["watchlists", "try", "--text", "x"]) == 2
