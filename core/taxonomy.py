@@ -52,6 +52,7 @@ RISKS: tuple[Topic, ...] = (
     Topic("pyramid_scheme", "Pyramid scheme", "传销"),
     Topic("crime", "Suspected crime", "涉嫌违法"),
     Topic("payout_failure", "Payout failure or flight", "提现困难与失联"),
+    Topic("insolvency", "Missed payment or insolvency", "违约与破产"),
     Topic("asset_freeze", "Frozen or impaired assets", "账户与资产风险"),
     Topic("earnings_decline", "Falling earnings", "业绩下滑"),
     Topic("rating_change", "Rating change", "评级调整"),

@@ -30,7 +30,7 @@ from models.heads import LABELS, TAG_NAMES, TAGS, LabelSet
 from models.inference.network import Network
 from models.inference.transformer import TransformerClassifier
 from models.training.calibrate import DevRows, own_temperature, predict_dev
-from models.training.data import Example
+from models.training.examples import Example
 from models.training.fit import Hooks, TrainingSchedule, encode, fit
 from models.training.losses import batch_loss
 from models.training.progress import EarlyStopping

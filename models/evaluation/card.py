@@ -19,29 +19,43 @@ from core.errors import SettingsError
 from models.evaluation.evaluate import Evaluation
 from models.evaluation.metrics import MetricsReport
 from models.evaluation.reliability import Reliability, diagram, ece_of_bins, merge_reliability
-from models.evaluation.scoreboard import FileScores, Results
+from models.evaluation.scoreboard import WIRE, FileScores, Results
 
 JSON, MARKDOWN, DIAGRAM = "model-card.json", "model-card.md", "reliability.svg"
 NAMES = {"accuracy": "accuracy", "macro_f1": "macro F1", "micro_f1": "micro F1", "weighted_f1": "weighted F1", "ece": "ECE"}
 COLUMNS = {
     "sentiment": ("accuracy", "macro_f1", "weighted_f1"),
     "topic": ("accuracy", "micro_f1", "macro_f1"),
+    "company": ("accuracy", "macro_f1", "weighted_f1"),
     "risk": ("accuracy", "micro_f1", "macro_f1"),
+    "materiality": ("accuracy", "macro_f1", "weighted_f1"),
     "entities": ("micro_f1", "macro_f1"),
 }
 TITLES = {
     "sentiment": "Sentiment",
+    "company": "Sentiment towards companies",
     "topic": "Topics",
     "risk": "Risk events",
+    "materiality": "Materiality (levels 0 to 3)",
     "entities": "Entities (strict spans of PER, ORG, LOC)",
 }
 INTRODUCTIONS = {
-    "sentiment": "Rows about a company or an aspect are scored by the head `company`, posts by `social`, and all others by `sentiment`.",
+    "sentiment": "`own:SET`: outputs trained on the set, since conventions differ between sets. `sentiment`: the heads used in\n"
+    "production, which follow our labelling guide.",
+    "company": "Rows about a company are scored by the head `company`, which follows our labelling guide.",
     "topic": "`own:SET`: outputs trained on the original labels of the set. `mapped:SET`: the taxonomy, against its labels mapped to it.",
     "risk": "Equivalent event types are merged, see models/training/label_mapping.py.",
+    "materiality": "Relevance to prices: 0 none, 1 background, 2 matters to a company, sector or market, 3 likely to move prices at once.",
     "entities": "A span is correct if its type and both boundaries are. The baselines do not tag entities.",
 }
 BASELINES = {"tfidf": "TF-IDF", "textcnn": "TextCNN"}
+
+HOW_LABELLED = """\
+Items of real feeds that no training used, drawn at random. A language model annotated each of them under a written guide, without seeing
+a prediction of ours; there are no human labels. Two such annotators, working independently, agree on the sentiment of 95 % (English) and
+98 % (Chinese) of the items, on the first topic of 97 %, and on whether materiality is 2 or more of 92 and 94 %. The training items were
+labelled in the same way; 5,400 of them were selected because a model was uncertain (models/labels) and are harder: on 290 of those two
+annotators agree on 86 and 92 % of the sentiments, and on 98 % of the first topics."""
 
 LIMITS = """\
 - The model supports Chinese and English only, and uses the first {max_tokens} tokens of a document: its title and lead.
@@ -117,7 +131,8 @@ def _rounded(value: Any) -> Any:
 
 def card(results: Results) -> str:
     """The card as Markdown."""
-    parts = [_head(results), *(_task(results, task) for task in TITLES), _languages(results), _references(results), _trained(results)]
+    tasks = [_task(results, task) for task in TITLES]
+    parts = [_head(results), _wire(results), *tasks, _languages(results), _references(results), _trained(results)]
     parts += [_calibration(results), _robustness(results), _speed(results), _provenance(results)]
     parts.append("## Limits\n\n" + LIMITS.format(max_tokens=results.facts.max_tokens))
     return "\n".join(part for part in parts if part)
@@ -139,8 +154,24 @@ TF-IDF and TextCNN are baselines, trained on the training rows of the same set a
 """
 
 
+def _wire(results: Results) -> str:
+    """Scores on real news items annotated under our labelling guide, the input of alerts and charts."""
+    rows = []
+    for task in TITLES:
+        for file in results.files:
+            if file.name == WIRE and file.task == task and file.ours is not None:
+                parts = {"all": file.ours, **file.ours.by_language}
+                for name, part in parts.items():
+                    figures = {"accuracy": part.accuracy, "ECE": part.ece, **file.ours.details.get(name, {})}
+                    text = ", ".join(f"{key.replace('_', ' ')} {value:.3f}" for key, value in figures.items())
+                    rows.append([task if name == "all" else "", name, str(part.n), text])
+    if not rows:
+        return ""
+    return f"## Real news feeds\n\n{HOW_LABELLED}\n\n" + _table(["task", "language", "rows", "metrics"], rows)
+
+
 def _task(results: Results, task: str) -> str:
-    files = [file for file in results.files if file.task == task]
+    files = [file for file in results.files if file.task == task and file.name != WIRE]
     if not files:
         return ""
     columns = COLUMNS[task]

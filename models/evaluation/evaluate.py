@@ -3,11 +3,13 @@
 FILE ─▶ rows (models.evaluation.labelled_files) ─▶ classifier ─▶ RowCounts (models.evaluation.metrics) ─▶ Evaluation
 
 TASK        WHAT IS SCORED
-sentiment   the head `company` for rows with a company or an aspect, else the head of the row's genre; only classes that occur in the
-            file can be predicted
+sentiment   the outputs of the rows' published set (`set_sentiments`), if the model has them; else the head `company` for rows with a
+            company or an aspect, and the head of the row's genre for others; only classes that occur in the file can be predicted
+company     the same, for rows with a company or an aspect only
 topic       the taxonomy, if the labels are its keys; else the original labels of a training set that the model has outputs for, with
             the taxonomy beside them; else the labels mapped into the taxonomy by the rows' `source`
 risk        the risk events of the taxonomy
+materiality levels 0 to 3
 entities    spans of PER, ORG, LOC under strict matching, at token boundaries of the file
 """
 
@@ -15,7 +17,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 from typing import Any, NamedTuple
@@ -36,7 +38,8 @@ from models.evaluation.metrics import (
     single_label_counts,
     span_counts,
 )
-from models.heads import ENTITY_TYPES, LABELS, SENTIMENTS, LabelSet, label_columns, sentiment_head
+from models.evaluation.wire import materiality_details, multi_label_details, read_wire, sentiment_details
+from models.heads import ENTITY_TYPES, LABELS, SENTIMENTS, SET_SENTIMENTS, LabelSet, label_columns, sentiment_head, sentiment_set
 from models.inference.classifier import Classifier, Document
 from models.inference.entities import tag_spans
 from models.inference.probabilities import sigmoid, softmax
@@ -45,7 +48,8 @@ from models.training.label_mapping import FINESE_RISKS, MAPPINGS, known_topics, 
 
 Floats = npt.NDArray[np.float64]
 
-TASKS = ("sentiment", "topic", "risk", "entities")
+TASKS = ("sentiment", "company", "topic", "risk", "materiality", "entities")
+LEVELS = ("0", "1", "2", "3")
 NO_RISK = "其他"
 MAX_BAD_SHOWN = 10
 MIN_OWN_SHARE = 0.8  # share of a file's labels that the outputs of its training set must cover; rare labels have no output
@@ -60,6 +64,7 @@ class Evaluation(MetricsReport, frozen=True, kw_only=True):
     bad_rows: number of invalid rows; bad: messages for the first of them
     mapped: metrics in the taxonomy, beside those of the original labels
     training: description of the fine-tuning run of `--train`
+    details: "all" or a language -> further metrics (models/evaluation/wire.py)
     """
 
     task: str
@@ -71,6 +76,7 @@ class Evaluation(MetricsReport, frozen=True, kw_only=True):
     bad: tuple[str, ...] = ()
     mapped: MetricsReport | None = None
     training: dict[str, float | int | str] | None = None
+    details: dict[str, dict[str, float]] = msgspec.field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +93,7 @@ class ScoredRows:
     mapped: ScoredRows | None = None
     sentiments: Floats | None = None
     heads: tuple[str, ...] = ()
+    details: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 def evaluate_file(
@@ -130,6 +137,7 @@ def evaluation_of(
         bad_rows=len(bad),
         bad=tuple(bad[:MAX_BAD_SHOWN]),
         mapped=mapped,
+        details=scored.details,
     )
 
 
@@ -140,17 +148,24 @@ def read_rows_of(path: Path, task: str, *, genre: str = NEWS) -> Rows[Any]:
     if task not in TASKS:
         message = f"unknown task {task!r}: use one of {', '.join(TASKS)}"
         raise SettingsError(message)
+    annotated = read_wire(path, task)
+    if annotated is not None:
+        return annotated
     found = read_labelled(path, genre=genre, may_be_empty=task == "risk")
-    if task != "sentiment":
+    if task not in ("sentiment", "company", "materiality"):
         return found
+    if task == "company":
+        found = Rows([row for row in found.rows if row.target], found.bad)
+    wanted = LEVELS if task == "materiality" else SENTIMENTS
     usable, bad = [], list(found.bad)
     for row in found.rows:
-        if len(row.labels) == 1 and row.labels[0].lower() in SENTIMENTS:
+        if len(row.labels) == 1 and row.labels[0].lower() in wanted:
             usable.append(row)
         else:
-            bad.append(f"line {row.line}: {'/'.join(row.labels)!r} is not a sentiment")
+            bad.append(f"line {row.line}: {'/'.join(row.labels)!r} is not a {'level' if task == 'materiality' else 'sentiment'}")
     if not usable:
-        message = f"{path}: no row has a label of {', '.join(SENTIMENTS)}; {bad[0]}"
+        why = f"; {bad[0]}" if bad else ""
+        message = f"{path}: no row{' with a company' if task == 'company' else ''} has a label of {', '.join(wanted)}{why}"
         raise SettingsError(message)
     return Rows(usable, bad)
 
@@ -158,27 +173,51 @@ def read_rows_of(path: Path, task: str, *, genre: str = NEWS) -> Rows[Any]:
 def score_rows(classifier: Classifier, rows: Sequence[Any], task: str, *, where: str = "the file") -> ScoredRows:
     """Predict rows and count the results against their labels. where: name of the file, for messages. Raises SettingsError, ModelError."""
     languages = [row.language if row.named else "" for row in rows]
-    if task == "sentiment":
+    if task in ("sentiment", "company"):
         return _score_sentiment(classifier, rows, languages)
     if task == "topic":
         return _score_topics(classifier, rows, languages, where)
     if task == "risk":
-        return ScoredRows(_risk_counts(classifier, rows, where), languages, "risks")
+        return _score_risks(classifier, rows, languages, where)
+    if task == "materiality":
+        return _score_materiality(classifier, rows, languages)
     return ScoredRows(entity_counts(classifier, rows), languages, "entities")
 
 
 def document_of(row: Labelled) -> Document:
     """The row as a document for a classifier."""
-    return Document("", row.text, row.language, (row.target,) if row.target else (), row.genre)
+    return Document(row.title, row.text, row.language, (row.target,) if row.target else (), row.genre)
 
 
 def _score_sentiment(classifier: Classifier, rows: Sequence[Labelled], languages: list[str]) -> ScoredRows:
-    predicted = classifier.classify([document_of(row) for row in rows])
-    probabilities = np.array([p.companies[0] if p.companies else p.sentiment for p in predicted], dtype=np.float64)
+    documents = [document_of(row) for row in rows]
     labels = [row.labels[0].lower() for row in rows]
+    sources = {row.source for row in rows}
+    source = sources.pop() if len(sources) == 1 else ""
+    own = classifier.set_sentiments(documents, source) if isinstance(classifier, TransformerClassifier) else None
+    if own is not None:
+        probabilities = np.array(own, dtype=np.float64)
+        heads = tuple(f"{SET_SENTIMENTS}.{sentiment_set(source, row.target)}" for row in rows)
+        return ScoredRows(sentiment_counts(labels, probabilities), languages, f"own:{source}", sentiments=probabilities, heads=heads)
+    predicted = classifier.classify(documents)
+    probabilities = np.array([p.companies[0] if p.companies else p.sentiment for p in predicted], dtype=np.float64)
     present = _heads(classifier)
     heads = tuple(sentiment_head(row.target, row.genre, present) for row in rows)
-    return ScoredRows(sentiment_counts(labels, probabilities), languages, "sentiment", sentiments=probabilities, heads=heads)
+    details = sentiment_details(rows, probabilities)
+    return ScoredRows(
+        sentiment_counts(labels, probabilities), languages, "sentiment", sentiments=probabilities, heads=heads, details=details
+    )
+
+
+def _score_materiality(classifier: Classifier, rows: Sequence[Labelled], languages: list[str]) -> ScoredRows:
+    predicted = [found.materiality for found in classifier.classify([document_of(row) for row in rows])]
+    if any(each is None for each in predicted):
+        message = f"the model {classifier.version} has no head for materiality; choose or train a version that has it"
+        raise ModelError(message)
+    at_least = np.array(predicted, dtype=np.float64)  # (N, 3): levels 1, 2, 3
+    bounded = np.concatenate([np.ones((len(at_least), 1)), at_least, np.zeros((len(at_least), 1))], axis=1)
+    row_counts = single_label_counts([row.labels[0] for row in rows], bounded[:, :-1] - bounded[:, 1:], LEVELS)
+    return ScoredRows(row_counts, languages, "materiality", details=materiality_details(rows, at_least))
 
 
 def sentiment_counts(labels: Sequence[str], probabilities: Floats) -> RowCounts:
@@ -213,7 +252,12 @@ def _score_topics(classifier: Classifier, rows: Sequence[Labelled], languages: l
         raise SettingsError(message)
     read = _predict_topics(classifier, rows)
     if taxonomy:
-        return ScoredRows(_taxonomy_counts(rows, read), languages, TAXONOMY)
+        details = (
+            {}
+            if all(row.single for row in rows)
+            else multi_label_details(rows, read.predicted, [TOPIC_KEYS[i] for i in read.probabilities.argmax(1)])
+        )
+        return ScoredRows(_taxonomy_counts(rows, read), languages, TAXONOMY, details=details)
     mapped = None
     if decided:
         truth = [_mapped(rows[i], source) for i in decided]
@@ -243,14 +287,15 @@ def _predict_topics(classifier: Classifier, rows: Sequence[Labelled]) -> _TopicO
     if not isinstance(classifier, TransformerClassifier):
         predicted = [dict(found.topics) for found in classifier.classify([document_of(row) for row in rows])]
         return _TopicOutputs(predicted, np.array([[row.get(key, 0.0) for key in TOPIC_KEYS] for row in predicted]), None)
-    logits = classifier.logits([(row.text, "") for row in rows])
-    cuts = classifier.manifest.thresholds
-
+    logits = classifier.logits([(classifier.text_of(row.title, row.text), "") for row in rows])
     divisors = np.array([classifier.temperature("topics", row.language) for row in rows])
     probabilities = sigmoid(logits["topics"].astype(np.float64) / divisors[:, None])
-    over = np.array([cuts.get(key, 0.5) for key in TOPIC_KEYS])
     own = logits[LABELS].astype(np.float64) if LABELS in logits else None
-    return _TopicOutputs([select_labels(row, TOPIC_KEYS, over) for row in probabilities], probabilities, own)
+    predicted = []
+    for row, values in zip(rows, probabilities, strict=True):
+        over = np.flatnonzero(values >= np.array(classifier.thresholds("topics", row.language))).tolist()
+        predicted.append({TOPIC_KEYS[i]: float(values[i]) for i in over or [classifier.fallback(values, row.language)]})
+    return _TopicOutputs(predicted, probabilities, own)
 
 
 def own_set(counts: Mapping[str, int], source: str, sets: Mapping[str, LabelSet]) -> str:
@@ -296,7 +341,7 @@ def _taxonomy_counts(rows: Sequence[Labelled], read: _TopicOutputs) -> RowCounts
     return single_label_counts([row.labels[0] for row in rows], probabilities, occurring)
 
 
-def _risk_counts(classifier: Classifier, rows: Sequence[Labelled], where: str) -> RowCounts:
+def _score_risks(classifier: Classifier, rows: Sequence[Labelled], languages: list[str], where: str) -> ScoredRows:
     known = {**{key: key for key in RISK_KEYS}, **FINESE_RISKS, NO_RISK: ""}
     unknown_labels = sorted({label for row in rows for label in row.labels} - set(known))
     if unknown_labels:
@@ -307,7 +352,9 @@ def _risk_counts(classifier: Classifier, rows: Sequence[Labelled], where: str) -
         message = f"the model {classifier.version} has no head for risk events; choose or train a version that has it"
         raise ModelError(message)
     predicted = [dict(found.risks) for found in classifier.classify([document_of(row) for row in rows])]
-    return multi_label_counts([frozenset(known[label] for label in row.labels) - {""} for row in rows], predicted, RISK_KEYS)
+    row_counts = multi_label_counts([frozenset(known[label] for label in row.labels) - {""} for row in rows], predicted, RISK_KEYS)
+    in_taxonomy = all(label in RISK_KEYS for row in rows for label in row.labels)
+    return ScoredRows(row_counts, languages, "risks", details=multi_label_details(rows, predicted) if in_taxonomy else {})
 
 
 def entity_counts(classifier: Classifier, rows: Sequence[Tagged]) -> RowCounts:

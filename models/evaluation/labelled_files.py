@@ -35,6 +35,8 @@ class Labelled:
     language: from the row, else "zh" if the text has Chinese characters and "en" if not; `named`: whether the row states it
     target: company or aspect of the sentiment, or ""
     single: whether the row has the field `label`, that is, exactly one label
+    title: if the row has it apart from the text
+    sure: whether the annotator was certain
     """
 
     line: int
@@ -46,6 +48,8 @@ class Labelled:
     genre: str = NEWS
     source: str = ""
     target: str = ""
+    title: str = ""
+    sure: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,17 @@ def read_labelled(path: Path, *, genre: str = NEWS, may_be_empty: bool = False) 
 def read_tagged(path: Path) -> Rows[Tagged]:
     """Read rows with tokens and BIO tags. Raises SettingsError when the file cannot be read or has no usable row."""
     return _read(path, _tagged)
+
+
+def read_objects(path: Path) -> Iterator[tuple[int, Row]]:
+    """The line number and content of each line that is a JSON object. Raises SettingsError if the file cannot be read."""
+    for number, line in enumerate(_lines(path), start=1):
+        try:
+            row = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(row, dict):
+            yield number, row
 
 
 def _read(path: Path, row_of: Callable[[int, Row], RowT]) -> Rows[RowT]:

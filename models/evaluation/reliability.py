@@ -64,7 +64,7 @@ def reliability(
     classes = [i for i, name in enumerate(SENTIMENTS) if name in set(labels)]
     truth = np.array([SENTIMENTS.index(label) for label in labels])
     keys = [f"{head}.{language}" for head, language in zip(heads, languages, strict=True)]
-    scale = np.array([temperatures.get(key, temperatures.get(f"{key.partition('.')[0]}.en", 1.0)) for key in keys])
+    scale = np.array([temperatures.get(key, _temperature(temperatures, head)) for key, head in zip(keys, heads, strict=True)])
     limited = np.clip(probabilities[:, classes], 1e-300, None)
     raw = limited ** scale[:, None]
     places = np.array(classes)
@@ -85,6 +85,11 @@ def reliability(
             for column, value in enumerate((1, answered, answered and bool(right[i]))):
                 counts[key][column] += int(value)
     return Reliability(found["before"], found["after"], {key: AbstentionResult(*values) for key, values in sorted(counts.items())})
+
+
+def _temperature(temperatures: Mapping[str, float], head: str) -> float:
+    """The temperature of a head without one for the language: its own, as of a published set's outputs, or the English one."""
+    return temperatures.get(head, temperatures.get(f"{head}.en", 1.0))
 
 
 def merge_reliability(parts: Sequence[Reliability]) -> Reliability:

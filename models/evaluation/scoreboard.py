@@ -34,7 +34,14 @@ from models.inference.transformer import TransformerClassifier
 from models.registry.manifest import Abstention
 from models.templates import fill_templates, read_templates
 
-FOLDERS = (("sentiment", "sentiment"), ("topic", "topic"), ("ner", "entities"))
+WIRE = "wire"
+"""Folder of the items annotated under our labelling guide: test files of every task but entities."""
+FOLDERS = (
+    (WIRE, ("sentiment", "topic", "company", "risk", "materiality")),
+    ("sentiment", ("sentiment",)),
+    ("topic", ("topic",)),
+    ("ner", ("entities",)),
+)
 RISK_SETS = ("finese",)
 MAX_CLASSES = 40  # sets with more classes are shown without scores per class
 SPEED_DOCUMENTS = 1024
@@ -130,11 +137,11 @@ class ScoreboardPlan:
 def files_in(folder: Path, only: Sequence[str] = ()) -> list[HeldOutFile]:
     """The test files of a folder of labelled sets, by task and name. Raises SettingsError if there is none."""
     found = []
-    for below, task in FOLDERS:
+    for below, folder_tasks in FOLDERS:
         for data in sorted((folder / below).glob("*.test.jsonl*")):
             name = data.name.partition(".test.")[0]
-            train = next(iter(sorted(data.parent.glob(f"{name}.train.jsonl*"))), None)
-            tasks = (task, "risk") if name in RISK_SETS else (task,)
+            train = None if below == WIRE else next(iter(sorted(data.parent.glob(f"{name}.train.jsonl*"))), None)
+            tasks = (*folder_tasks, "risk") if name in RISK_SETS else folder_tasks
             found += [HeldOutFile(each, name, data, train) for each in tasks if not only or name in only]
     if not found:
         below = " or ".join(f"{name}/" for name, _ in FOLDERS)

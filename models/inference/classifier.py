@@ -38,6 +38,23 @@ class SentimentProbabilities(NamedTuple):
         return self.positive - self.negative
 
 
+class Materiality(NamedTuple):
+    """Relevance of a text to prices: calibrated probabilities that its level is at least 1, 2 and 3, in descending order.
+
+    Levels: 0 no company or market is concerned; 1 background; 2 matters to a company, a sector or a market; 3 likely to move
+    prices at once.
+    """
+
+    background: float
+    relevant: float
+    urgent: float
+
+    @property
+    def level(self) -> int:
+        """The highest level with a probability of 0.5 or more."""
+        return sum(probability >= 0.5 for probability in self)
+
+
 @dataclass(frozen=True, slots=True)
 class Prediction:
     """Output of a classifier for one document.
@@ -45,12 +62,14 @@ class Prediction:
     topics: topic key -> probability, for the topics at or over their threshold, and at least the most probable one
     companies: sentiment towards each of Document.companies, in the same order
     risks: risk event key -> probability, for the events at or over their threshold; often empty
+    materiality: None if the model has no such head
     """
 
     sentiment: SentimentProbabilities
     topics: Mapping[str, float]
     companies: tuple[SentimentProbabilities, ...] = field(default=())
     risks: Mapping[str, float] = field(default_factory=dict)
+    materiality: Materiality | None = None
 
 
 class Classifier(Protocol):

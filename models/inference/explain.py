@@ -21,10 +21,10 @@ from torch import Tensor
 from core.errors import ModelError
 from models.heads import SENTIMENT_HEADS, SENTIMENTS, sentiment_head
 from models.inference.classifier import Document
-from models.inference.encoding import CHARACTERS_PER_TOKEN, compose, encode_pairs
+from models.inference.encoding import CHARACTERS_PER_TOKEN, encode_pairs
 from models.inference.entities import TokenPiece, pieces_of
 from models.inference.probabilities import sigmoid, softmax
-from models.inference.transformer import TransformerClassifier, company_pair
+from models.inference.transformer import TransformerClassifier
 
 POINT_TOKENS = 1536
 """Token budget of one integral over all its points: a title gets MAX_STEPS points, a text of 96 tokens gets 16."""
@@ -49,7 +49,7 @@ class Word(NamedTuple):
 class PredictionExplanation:
     """Explanation of one label.
 
-    text: the explained text; offsets of words refer to it
+    text: the explained text, as the model reads it (`TransformerClassifier.text_of`); offsets of words refer to it
     words: in order, without white space; text after the last word is beyond the model's length
     head: the network's head, such as "company" for a sentiment towards a company
     probability: of `label`, calibrated as in `classify`
@@ -92,13 +92,13 @@ def explain(
     Raises:
         ModelError: the text has no words, or the model has no such head or class.
     """
-    whole = compose(title, text) if title.strip() and text.strip() else title or text
+    whole = classifier.text_of(title, text)
     name = head_of(classifier, head, company, genre)
     labels = labels_of(classifier, name)
     if label is not None and label not in labels:
         message = f"{label!r} is not a class of {name}; its classes are {', '.join(labels)}"
         raise ModelError(message)
-    read, company = company_pair(whole, company if name in SENTIMENT_HEADS else "", language)
+    read, company = classifier.company_pair(whole, company if name in SENTIMENT_HEADS else "", language)
     before = len(whole) - len(read)
     ids = encode_pairs(classifier.tokenizer, [(read, company)], classifier.max_tokens)[0]
     limit = classifier.max_tokens

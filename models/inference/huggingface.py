@@ -15,8 +15,9 @@ import torch
 
 from core.errors import ModelError
 from models.heads import SENTIMENTS
+from models.inference.canonical import model_text
 from models.inference.classifier import Document, Prediction, SentimentProbabilities
-from models.inference.encoding import around, compose, pack
+from models.inference.encoding import around, pack
 
 SYNONYMS = {"bearish": "negative", "bullish": "positive"}
 NEUTRAL = SentimentProbabilities(0.0, 1.0, 0.0)
@@ -78,7 +79,7 @@ class HuggingFaceClassifier:
 
     def classify(self, documents: Sequence[Document]) -> list[Prediction]:
         """One prediction per document, in order. The sentiment towards a company is that of the text around its mention."""
-        texts = [compose(document.title, document.text) for document in documents]
+        texts = [model_text(document.title, document.text) for document in documents]
         unique = dict.fromkeys(text for text in texts if text)
         for text, document in zip(texts, documents, strict=True):
             unique.update(dict.fromkeys(around(text, company, WINDOW_CHARACTERS) for company in document.companies if text))

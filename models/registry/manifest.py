@@ -48,6 +48,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     sentiments, topics, risks: outputs of these heads in order; risks is empty if the model has no such head
     labels: training set -> its original labels, in the order of the head `labels`
+    sentiment_sets: published sets, "SET" or "SET.company", in the order of the head `set_sentiments`
     temperatures: "HEAD.LANGUAGE" or "labels.SET" -> divisor of the logits
     thresholds: topic, or "risk:" and a risk event -> calibrated probability from which it applies
     abstain: "HEAD.LANGUAGE" -> abstention rule for a precision of 95 %
@@ -73,6 +74,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     labels: dict[str, LabelSet] = {}
     abstain: dict[str, Abstention] = {}
     parent: str = ""
+    sentiment_sets: tuple[str, ...] = ()
 
 
 def read_verified(folder: Path) -> tuple[Manifest, dict[str, bytes]]:
@@ -112,7 +114,7 @@ def read_manifest(folder: Path) -> Manifest:
     if sorted(manifest.files) != sorted(FILES):
         message = f"{folder / MANIFEST}: lists the files {sorted(manifest.files)} instead of {sorted(FILES)}"
         raise ModelError(message)
-    if manifest.sentiments != SENTIMENTS or manifest.topics != TOPIC_KEYS or manifest.risks not in ((), RISK_KEYS):
+    if manifest.sentiments != SENTIMENTS or manifest.topics != TOPIC_KEYS or not set(manifest.risks) <= set(RISK_KEYS):
         message = f"{folder / MANIFEST}: the model's labels differ from this program's taxonomy; train the model again"
         raise ModelError(message)
     return manifest

@@ -18,18 +18,37 @@ import torch
 from torch import Tensor
 
 from core.taxonomy import RISK_KEYS, TOPIC_KEYS
-from models.heads import LABELS, SENTIMENT_HEADS, TAGS, LabelSet, label_columns
+from models.heads import (
+    LABELS,
+    MATERIALITY,
+    MATERIALITY_LEVELS,
+    SENTIMENT_HEADS,
+    SET_SENTIMENTS,
+    TAGS,
+    LabelSet,
+    label_columns,
+    sentiment_columns,
+)
 from models.inference.encoding import pack, pad, width_of
 from models.inference.network import Network
 from models.inference.probabilities import sigmoid
+from models.inference.transformer import FALLBACK
 from models.registry.manifest import Abstention, Manifest
-from models.training.data import Example
+from models.training.examples import Example
 from models.training.losses import UNTAGGED
 
 LANGUAGES = ("en", "zh")
 MIN_ROWS = 50  # a head of a set with fewer dev rows is not used
 MIN_POSITIVES = 12
 TARGET_PRECISION = 0.95
+GUIDED_SETS = ("wire",)
+"""Dev sets that are annotated by our labelling guide."""
+MIN_BELOW_THRESHOLDS = 8
+"""With fewer rows below all topic thresholds, no fallback threshold is fitted."""
+TOPIC_PRECISION = 0.8
+"""Precision of a predicted topic on guided dev, from which its threshold follows."""
+TOPIC_THRESHOLDS = tuple(round(0.30 + 0.02 * i, 2) for i in range(34))
+"""Candidates, from 0.3 to 0.96."""
 ONE_SIDED_SETS = ("finese", "finnsp")  # sets that label one sentiment only
 
 Floats = npt.NDArray[np.floating]
@@ -92,6 +111,7 @@ def score_set(
     label_sets: Mapping[str, LabelSet],
     thresholds: Mapping[str, float] | None = None,
     temperatures: Mapping[str, float] | None = None,
+    sentiment_sets: Sequence[str] = (),
 ) -> dict[str, float]:
     """Metrics of one dev set: macro F1 of each sentiment head; micro F1 of topics, risks and original labels; accuracy of tags.
 
@@ -102,25 +122,32 @@ def score_set(
         label_sets: original labels by set.
         thresholds: of the calibration; None: 0.5.
         temperatures: of the calibration; None: 1.
+        sentiment_sets: published sets with sentiment outputs of their own.
 
     Returns:
         Metric -> value in [0, 1].
     """
     logits, tags = dev_outputs
     parts = {}
-    for name in SENTIMENT_HEADS:
+    for name in (*SENTIMENT_HEADS, *sentiment_sets):
         rows_of_head = [i for i, e in enumerate(rows.examples) if e.head == name and sum(e.right) == 1 and sum(e.possible) > 1]
         if len(rows_of_head) >= MIN_ROWS and source not in ONE_SIDED_SETS:
             truth = np.array([rows.examples[i].right.index(True) for i in rows_of_head])
             possible = np.array([rows.examples[i].possible for i in rows_of_head])
-            parts[f"{name}_macro_f1"] = _macro_f1(truth, np.where(possible, logits[name][rows_of_head], -1e9).argmax(1))
+            predicted = np.where(possible, _sentiment_logits(logits, name, sentiment_sets)[rows_of_head], -1e9).argmax(1)
+            parts[f"{name}_macro_f1"] = _macro_f1(truth, predicted)
+            if source in GUIDED_SETS:
+                parts[f"{name}_accuracy"] = float((truth == predicted).mean())
     for name, keys, prefix in (("topics", TOPIC_KEYS, ""), ("risks", RISK_KEYS, "risk:")):
         weights = np.array([getattr(e, f"{name[:-1]}_weights") for e in rows.examples])
         if (weights >= 1.0).any():
             truth = np.array([getattr(e, name) for e in rows.examples]) > 0.5
-            cut = np.array([(thresholds or {}).get(prefix + key, 0.5) for key in keys])
+            cut = np.array([[threshold(thresholds or {}, prefix + key, e.language) for key in keys] for e in rows.examples])
             scale = np.array([(temperatures or {}).get(f"{name}.{e.language}", 1.0) for e in rows.examples])[:, None]
             parts[f"{name}_micro_f1"] = _micro_f1(truth, sigmoid(logits[name] / scale) >= cut, weights >= 0.5)
+    if MATERIALITY in logits and any(e.materiality >= 0 for e in rows.examples):
+        known = [i for i, e in enumerate(rows.examples) if e.materiality >= 0]
+        parts["materiality_auc"] = auc(logits[MATERIALITY][known, 1], np.array([rows.examples[i].materiality >= 2 for i in known]))
     if source in label_sets:
         own = logits[LABELS][:, label_columns(label_sets)[source]]
         names = label_sets[source].names
@@ -130,6 +157,29 @@ def score_set(
     if rows.tags:
         parts["entity_tags"] = tags
     return {name: round(float(value), 4) for name, value in parts.items()}
+
+
+def _sentiment_logits(logits: Logits, name: str, sentiment_sets: Sequence[str]) -> Floats:
+    """(N, 3) logits of a sentiment head, or of the own sentiments of a published set."""
+    return logits[SET_SENTIMENTS][:, sentiment_columns(sentiment_sets)[name]] if name in sentiment_sets else logits[name]
+
+
+def threshold(thresholds: Mapping[str, float], key: str, language: str) -> float:
+    """The probability from which `key` applies to texts in a language."""
+    return thresholds.get(f"{key}.{language}", thresholds.get(key, 0.5))
+
+
+def auc(scores: Floats, positive: npt.NDArray[np.bool_]) -> float:
+    """Area under the ROC curve (Fawcett 2006): the share of pairs in which the positive row scores higher; 0.5 without pairs."""
+    positives, negatives = int(positive.sum()), int((~positive).sum())
+    if not positives or not negatives:
+        return 0.5
+    order = np.argsort(scores, kind="mergesort")
+    ranks = np.empty(len(scores))
+    ranks[order] = np.arange(1, len(scores) + 1)
+    _, places, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    mean = np.bincount(places, weights=ranks) / counts
+    return float((mean[places][positive].sum() - positives * (positives + 1) / 2) / (positives * negatives))
 
 
 def _micro_f1(truth: npt.NDArray[np.bool_], predicted: npt.NDArray[np.bool_], counted: npt.NDArray[np.bool_]) -> float:
@@ -159,46 +209,73 @@ def calibration_of(parent: Manifest) -> Calibration:
     return Calibration(dict(parent.temperatures), dict(parent.thresholds), dict(parent.abstain))
 
 
-def calibrate(dev: Mapping[str, DevRows], outputs_by_set: Mapping[str, DevOutputs], label_sets: Mapping[str, LabelSet]) -> Calibration:
-    """Fit the calibration to the outputs on dev sets. Every set has the same weight; original labels have one temperature per set."""
+def calibrate(
+    dev: Mapping[str, DevRows],
+    outputs_by_set: Mapping[str, DevOutputs],
+    label_sets: Mapping[str, LabelSet],
+    sentiment_sets: Sequence[str] = (),
+) -> Calibration:
+    """Fit the calibration to the outputs on dev sets.
+
+    Every set has the same weight; the original labels and the own sentiments of a set have a temperature per set.
+    """
     logits = {source: dev_outputs.logits for source, dev_outputs in outputs_by_set.items()}
     temperatures: dict[str, float] = {}
     abstain: dict[str, Abstention] = {}
     for language in LANGUAGES:
         for head in SENTIMENT_HEADS:
             chosen = {
-                source: rows_of_head
-                for source, rows in dev.items()
-                if source not in ONE_SIDED_SETS and len(rows_of_head := _rows_of_head(rows.examples, head, language)) >= MIN_ROWS
+                s: rows_of_head for s, rows in dev.items() if len(rows_of_head := _rows_of_head(rows.examples, head, language)) >= MIN_ROWS
             }
             losses = [_sentiment_nll(dev[source].examples, rows_of_head, logits[source][head]) for source, rows_of_head in chosen.items()]
-            temperatures[f"{head}.{language}"] = best_temperature(losses)
+            if all(head in each for each in logits.values()):
+                temperatures[f"{head}.{language}"] = best_temperature(losses)
             if chosen:
                 found = [
                     _confidences(dev[s].examples, rows_of_head, logits[s][head], temperatures[f"{head}.{language}"])
                     for s, rows_of_head in chosen.items()
                 ]
                 abstain[f"{head}.{language}"] = _abstention(np.concatenate([f[0] for f in found]), np.concatenate([f[1] for f in found]))
-        for head in ("topics", "risks"):
+        for head in ("topics", "risks", MATERIALITY):
             each = [
-                _binary_nll(rows.examples, head, logits[source][head])
+                _binary_nll([rows.examples[i] for i in rows_of_head], head, logits[source][head][rows_of_head])
                 for source, rows in dev.items()
-                if rows.examples[0].language == language and any(max(getattr(e, f"{head[:-1]}_weights")) >= 1.0 for e in rows.examples)
+                if head in logits[source] and len(rows_of_head := _rows_with_targets(rows.examples, head, language)) >= MIN_ROWS
             ]
             temperatures[f"{head}.{language}"] = best_temperature(each)
+    for name in sentiment_sets:
+        source = name.partition(".")[0]
+        rows_of_head = [i for i, e in enumerate(dev[source].examples) if e.head == name and any(e.possible)] if source in dev else []
+        if len(rows_of_head) >= MIN_ROWS:
+            predicted = _sentiment_logits(logits[source], name, sentiment_sets)
+            temperatures[f"{SET_SENTIMENTS}.{name}"] = best_temperature([_sentiment_nll(dev[source].examples, rows_of_head, predicted)])
     for source, columns in label_columns(label_sets).items():
         if source in dev:
             own = logits[source][LABELS][:, columns].astype(np.float64)
             temperatures[f"{LABELS}.{source}"] = own_temperature(
                 own, [frozenset(e.labels) for e in dev[source].examples], label_sets[source]
             )
-    thresholds = _thresholds("topics", TOPIC_KEYS, dev, logits, temperatures)
+    thresholds = _precise_thresholds("topics", TOPIC_KEYS, dev, logits, temperatures)
     risks = _thresholds("risks", RISK_KEYS, dev, logits, temperatures)
     return Calibration(temperatures, thresholds | {f"risk:{key}": cut for key, cut in risks.items()}, abstain)
 
 
 def _rows_of_head(examples: Sequence[Example], head: str, language: str) -> list[int]:
     return [i for i, e in enumerate(examples) if e.language == language and e.head == head and any(e.possible)]
+
+
+def _rows_with_targets(examples: Sequence[Example], head: str, language: str) -> list[int]:
+    """Indices of the rows in a language with labels for a multi-label head."""
+    return [i for i, e in enumerate(examples) if e.language == language and (_targets(e, head)[1] >= 1.0).any()]
+
+
+def _targets(example: Example, head: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """(targets, weights) of an example for a multi-label head."""
+    if head == MATERIALITY:
+        levels = np.array(MATERIALITY_LEVELS)
+        return (example.materiality >= levels).astype(np.float32), np.full(len(levels), float(example.materiality >= 0), np.float32)
+    targets, weights = getattr(example, head), getattr(example, f"{head[:-1]}_weights")
+    return np.array(targets, np.float32), np.array(weights, np.float32)
 
 
 def _confidences(
@@ -238,9 +315,9 @@ def _sentiment_nll(examples: Sequence[Example], chosen: list[int], logits: Float
 
 
 def _binary_nll(examples: Sequence[Example], head: str, logits: Floats) -> Callable[[float], float]:
-    targets = torch.tensor([getattr(e, head) for e in examples])
-    weights = torch.tensor([getattr(e, f"{head[:-1]}_weights") for e in examples])
-    known: Tensor = (weights >= 1.0).float()
+    targets_weights = [_targets(e, head) for e in examples]
+    targets = torch.from_numpy(np.stack([each[0] for each in targets_weights]))
+    known: Tensor = (torch.from_numpy(np.stack([each[1] for each in targets_weights])) >= 1.0).float()
     x = torch.from_numpy(logits)
 
     def nll(temperature: float) -> float:
@@ -298,6 +375,84 @@ def _thresholds(
         enough = positive.sum() >= MIN_POSITIVES
         thresholds[key] = _best_threshold(positive, all_probabilities[counted, column]) if enough else 0.5
     return thresholds
+
+
+def _precise_thresholds(
+    head: str, keys: Sequence[str], dev: Mapping[str, DevRows], logits: Mapping[str, Logits], temperatures: Mapping[str, float]
+) -> dict[str, float]:
+    """Threshold per key and language ("KEY.LANGUAGE"): the lowest with a precision of TOPIC_PRECISION on guided dev.
+
+    A key with fewer than MIN_POSITIVES rows in a language gets the threshold of both languages, or of all keys of the language. Without
+    guided dev, `_thresholds` is used.
+    """
+    thresholds: dict[str, float] = {}
+    rows = [(s, i, e) for s, each in dev.items() if s in GUIDED_SETS for i, e in enumerate(each.examples) if _known(e, head)]
+    if not rows:
+        return _thresholds(head, keys, dev, logits, temperatures)
+    truth = np.array([getattr(e, head) for _, _, e in rows]) > 0.5
+    scale = np.array([temperatures[f"{head}.{e.language}"] for _, _, e in rows])[:, None]
+    probabilities = sigmoid(np.stack([logits[s][head][i] for s, i, _ in rows]) / scale)
+    language = np.array([e.language for _, _, e in rows])
+    for each in LANGUAGES:
+        rows_of_head = language == each
+        common = precise_threshold(truth[rows_of_head].ravel(), probabilities[rows_of_head].ravel())
+        for column, key in enumerate(keys):
+            own = truth[rows_of_head, column].sum() >= MIN_POSITIVES
+            both = truth[:, column].sum() >= MIN_POSITIVES
+            chosen = rows_of_head if own else np.ones_like(rows_of_head)
+            found = precise_threshold(truth[chosen, column], probabilities[chosen, column]) if own or both else common
+            thresholds[f"{key}.{each}"] = found
+        cuts = np.array([thresholds[f"{key}.{each}"] for key in keys])
+        thresholds[f"{FALLBACK}.{each}"] = _fallback(truth[rows_of_head], probabilities[rows_of_head], cuts, keys.index("other"))
+    return thresholds
+
+
+def _fallback(truth: npt.NDArray[np.bool_], probabilities: Floats, cuts: Floats, other: int) -> float:
+    """The probability from which the most probable topic is predicted if no topic reaches its threshold.
+
+    It is the lowest from which that topic is right more often than "other".
+
+    Args:
+        truth: (N, C).
+        probabilities: (N, C).
+        cuts: (C,), thresholds of the topics.
+        other: column of "other".
+
+    Returns:
+        The probability; 1, which always predicts "other", if dev has fewer than MIN_BELOW_THRESHOLDS such rows.
+    """
+    below = np.flatnonzero(~(probabilities >= cuts).any(1))
+    best = probabilities[below].argmax(1)
+    top, right = probabilities[below, best], truth[below, best]
+    for cut in TOPIC_THRESHOLDS:
+        predicted = top >= cut
+        if predicted.sum() < MIN_BELOW_THRESHOLDS:
+            break
+        if right[predicted].mean() > max(0.5, truth[below][predicted, other].mean()):
+            return cut
+    return 1.0
+
+
+def _known(example: Example, head: str) -> bool:
+    return bool((_targets(example, head)[1] >= 1.0).all())
+
+
+def precise_threshold(truth: npt.NDArray[np.bool_], probabilities: Floats, precision: float = TOPIC_PRECISION) -> float:
+    """The lowest of TOPIC_THRESHOLDS with the given precision on at least five positive predictions; else the most precise one.
+
+    Half a hit is subtracted, so that few rows alone do not reach the precision.
+    """
+    best, best_precision = TOPIC_THRESHOLDS[-1], 0.0
+    for cut in TOPIC_THRESHOLDS:
+        predicted = probabilities >= cut
+        total, hits = int(predicted.sum()), int((truth & predicted).sum())
+        if total < 5:
+            break
+        if (hits - 0.5) / total >= precision:
+            return cut
+        if hits / total > best_precision:
+            best, best_precision = cut, hits / total
+    return best
 
 
 def _best_threshold(truth: npt.NDArray[np.bool_], probabilities: Floats) -> float:

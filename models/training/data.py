@@ -2,63 +2,44 @@
 
     DATA/{sentiment,topic,negative_entity,ner}/SET.SPLIT.jsonl.gz ─▶ read_rows ─▶ examples ─▶ [Example]
 
-A set supervises only what it labels; see `models.training.label_mapping` for topics and `sentiment_targets` for sentiment.
+Items that are annotated by our labelling guide become examples in `models.training.wire`. A set supervises only
+what it labels; see `models.training.label_mapping` for topics and `sentiment_targets` for sentiment.
 """
 
 from __future__ import annotations
 
-import gzip
-import json
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from core.errors import ModelError
 from core.taxonomy import RISK_KEYS, TOPIC_KEYS
-from models.heads import SENTIMENTS, LabelSet, sentiment_head
-from models.inference.encoding import compose
-from models.inference.entities import Span, spans_of_bio
+from models.heads import GUIDED_HEADS, SENTIMENTS, LabelSet, sentiment_head, sentiment_set
+from models.inference.canonical import canonical, model_text
+from models.inference.entities import spans_of_bio
 from models.templates import Template, fill_templates
-from models.training.label_mapping import NEGATIVE_EVENTS, risk_targets, topic_targets
+from models.training.disguise import disguised
+from models.training.examples import EVERY, NO_RISKS, NO_TOPICS, NOTHING, Example, Flags, flags_of
+from models.training.label_files import SOURCE as LABEL_FILES
+from models.training.label_files import label_rows
+from models.training.label_mapping import risk_targets, topic_targets
+from models.training.leaks import HeldOutTexts, without_held_out
+from models.training.rows import Row, read_rows
+from models.training.wire import is_wire, wire_examples
 
-Row = dict[str, Any]
-Flags = tuple[bool, bool, bool]
-
-NOTHING: Flags = (False, False, False)
-EVERY: Flags = (True, True, True)
-NO_TOPICS = (0.0,) * len(TOPIC_KEYS)
-NO_RISKS = (0.0,) * len(RISK_KEYS)
 MIN_LABEL_ROWS = 40  # an original label with fewer training rows gets no output
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """One training text and its labels.
-
-    target: company that the sentiment is towards, or ""
-    right, possible: sentiment classes that are right, and those that the set can have; all False if unknown
-    head: the sentiment head for it
-    topics, topic_weights: over TOPIC_KEYS; risks, risk_weights: over RISK_KEYS; weight 0 where the set has no label
-    labels: the original labels of the set
-    spans: its entities by character offsets; None if unknown
-    """
-
-    source: str
-    language: str
-    text: str
-    target: str = ""
-    right: Flags = NOTHING
-    possible: Flags = NOTHING
-    topics: tuple[float, ...] = NO_TOPICS
-    topic_weights: tuple[float, ...] = NO_TOPICS
-    head: str = "sentiment"
-    risks: tuple[float, ...] = NO_RISKS
-    risk_weights: tuple[float, ...] = NO_RISKS
-    labels: tuple[str, ...] = ()
-    spans: tuple[Span, ...] | None = None
+MIN_SENTIMENT_ROWS = 200  # a published set with fewer training rows gets no sentiment outputs of its own
+CONTRAST = "contrast"
+MAPPED_WEIGHT = 0.3
+"""Weight of a topic label that is mapped from a published set; an item annotated by our guide has more than 1."""
+DISGUISED_SHARE = 0.25
+"""Share of the guided texts that an epoch shows in a disguise."""
+TITLE_SHARE = 0.2
+"""Share of the guided texts that an epoch shows without their lead."""
+PAIR_SHARE = 0.5
+"""Share of the guided pairs of text and company in an epoch: a pair costs as much as its document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,63 +52,50 @@ class SamplingPlan:
 
 
 SAMPLING_PLANS = (
-    SamplingPlan("fpb", "sentiment", 7000),
-    SamplingPlan("twitter_fin", "sentiment", 14_000),
-    SamplingPlan("sentfin", "sentiment", 16_000),
-    SamplingPlan("semeval2017", "sentiment"),
-    SamplingPlan("cfsc", "sentiment", 12_000),
-    SamplingPlan("wwwxmu", "sentiment"),
-    SamplingPlan("finfe", "sentiment", 15_000),
-    SamplingPlan("gold_commodity", "sentiment", 4000),
-    SamplingPlan("finnsp", "negative_entity", 1000),
-    SamplingPlan("twitter_topic", "topic"),
-    SamplingPlan("finnl", "topic"),
-    SamplingPlan("finese", "topic", 8000),
-    SamplingPlan("reuters21578", "topic", 2500),
-    SamplingPlan("cls_subjects", "topic", 6000),
-    SamplingPlan("thucnews", "topic"),
-    SamplingPlan("ag_news", "topic", 1500),
-    SamplingPlan("finer_ord", "ner", 5000),
-    SamplingPlan("cluener", "ner"),
-    SamplingPlan("resume_ner", "ner", 1500),
-    SamplingPlan("msra", "ner", 2000),
-    SamplingPlan("boson", "ner", 1500),
-    SamplingPlan("sec_filings", "ner", 500),
+    SamplingPlan("wire", "wire"),
+    SamplingPlan(LABEL_FILES, "labels"),
+    SamplingPlan(CONTRAST, "contrast", 4000),
+    SamplingPlan("fpb", "sentiment", 1300),
+    SamplingPlan("twitter_fin", "sentiment", 1500),
+    SamplingPlan("sentfin", "sentiment", 1500),
+    SamplingPlan("semeval2017", "sentiment", 150),
+    SamplingPlan("cfsc", "sentiment", 1100),
+    SamplingPlan("wwwxmu", "sentiment", 400),
+    SamplingPlan("finfe", "sentiment", 1100),
+    SamplingPlan("gold_commodity", "sentiment", 400),
+    SamplingPlan("finnsp", "negative_entity", 60),
+    SamplingPlan("twitter_topic", "topic", 900),
+    SamplingPlan("finnl", "topic", 450),
+    SamplingPlan("finese", "topic", 700),
+    SamplingPlan("reuters21578", "topic", 80),
+    SamplingPlan("cls_subjects", "topic", 80),
+    SamplingPlan("thucnews", "topic", 800),
+    SamplingPlan("ag_news", "topic", 60),
+    SamplingPlan("finer_ord", "ner", 400),
+    SamplingPlan("cluener", "ner", 500),
+    SamplingPlan("resume_ner", "ner", 100),
+    SamplingPlan("msra", "ner", 100),
+    SamplingPlan("boson", "ner", 100),
+    SamplingPlan("sec_filings", "ner", 60),
     SamplingPlan("peoples_daily", "ner", 0),  # dev and test only
 )
 
-
-def read_rows(path: Path) -> Iterator[Row]:
-    """Read the rows of a .jsonl or .jsonl.gz file. Raises ModelError with the line number of an invalid row."""
-    with gzip.open(path, "rt", encoding="utf8") if path.suffix == ".gz" else path.open(encoding="utf8") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                message = f"{path}, line {number}: not JSON ({error})"
-                raise ModelError(message) from error
-            if not isinstance(row, dict) or not isinstance(row.get("text"), str):
-                message = f"{path}, line {number}: expected an object with a text"
-                raise ModelError(message)
-            yield row
+PUBLISHED = frozenset(plan.source for plan in SAMPLING_PLANS if plan.folder in ("sentiment", "negative_entity"))
+"""Sets whose sentiments follow conventions of their own."""
+GUIDED = ("wire", LABEL_FILES, CONTRAST)
+"""Sets that follow our labelling guide, whose texts are also shown in other forms."""
 
 
 def sentiment_targets(row: Row) -> tuple[Flags, Flags]:
     """(right, possible) for the label of a row; all False without one.
 
-    wwwxmu has no neutral class, so only the two others are possible. "not_negative" of finnsp makes two classes right. Risk events of
-    finese are negative news by definition.
+    wwwxmu has no neutral class, so only the two others are possible. "not_negative" of finnsp makes two classes right.
     """
     label = row.get("label")
     if label == "not_negative":
         return (False, True, True), EVERY
     if label in SENTIMENTS:
-        right = (label == "negative", label == "neutral", label == "positive")
-        return right, (True, False, True) if row.get("source") == "wwwxmu" else EVERY
-    if row.get("source") == "finese" and set(row.get("labels", ())) & NEGATIVE_EVENTS:
-        return (True, False, False), EVERY
+        return flags_of(label), (True, False, True) if row.get("source") == "wwwxmu" else EVERY
     return NOTHING, NOTHING
 
 
@@ -139,6 +107,9 @@ def examples(rows: Iterable[Row]) -> list[Example]:
     found: list[Example] = []
     by_text: defaultdict[str, list[Row]] = defaultdict(list)
     for row in rows:
+        if is_wire(row):
+            found += wire_examples(row)
+            continue
         target = str(row.get("entity") or row.get("aspect") or "")
         if target:
             by_text[row["text"]].append(row)
@@ -159,9 +130,11 @@ def _example(row: Row, target: str) -> Example | None:
     if "tags" in row:
         text, spans = spans_of_bio([str(token) for token in row["tokens"]], [str(tag) for tag in row["tags"]], language)
         return Example(source, language, text, spans=tuple(spans))
+    text = model_text("", row["text"])
     labels = tuple(str(label) for label in row.get("labels", ())) if not target else ()
     mapped = topic_targets(source, labels, row["text"])
     topics, topic_weights = mapped if mapped is not None and not target else (NO_TOPICS, NO_TOPICS)
+    topic_weights = tuple(MAPPED_WEIGHT * weight for weight in topic_weights)
     mapped_risks = risk_targets(source, labels, row["text"])
     risks, risk_weights = mapped_risks if mapped_risks is not None and not target else (NO_RISKS, NO_RISKS)
     if row.get("task") in ("topic", "risk"):  # analysts' labels and rehearsal rows use our taxonomy and cover all of it
@@ -172,8 +145,21 @@ def _example(row: Row, target: str) -> Example | None:
             risks, risk_weights = tuple(float(key in ours) for key in RISK_KEYS), (1.0,) * len(RISK_KEYS)
     if not any(possible) and not any(topic_weights) and not any(risk_weights) and not labels:
         return None
-    head = sentiment_head(target, str(row.get("genre", "news")))
-    return Example(source, language, row["text"], target, right, possible, topics, topic_weights, head, risks, risk_weights, labels)
+    head = sentiment_set(source, target) if source in PUBLISHED else sentiment_head(target, "news", GUIDED_HEADS)
+    return Example(
+        source,
+        language,
+        text,
+        canonical(target) if target else "",
+        right,
+        possible,
+        topics,
+        topic_weights,
+        head,
+        risks,
+        risk_weights,
+        labels,
+    )
 
 
 def own_labels(sets: Mapping[str, Sequence[Example]]) -> dict[str, LabelSet]:
@@ -186,11 +172,39 @@ def own_labels(sets: Mapping[str, Sequence[Example]]) -> dict[str, LabelSet]:
     return found
 
 
+def own_sentiments(sets: Mapping[str, Sequence[Example]]) -> tuple[str, ...]:
+    """Published sets with sentiment outputs of their own ("SET", "SET.company"): those with MIN_SENTIMENT_ROWS rows, in order."""
+    counts: dict[str, int] = {}
+    for examples_ in sets.values():
+        for example in examples_:
+            if example.source in PUBLISHED and any(example.possible):
+                counts[example.head] = counts.get(example.head, 0) + 1
+    return tuple(name for name, count in counts.items() if count >= MIN_SENTIMENT_ROWS)
+
+
+def contrast_examples(rows: Iterable[Row]) -> list[Example]:
+    """Examples of contrast sentences.
+
+    Args:
+        rows: rows with "lang", "label" and "text", perhaps with "company" and "company_label"; see `models.training.contrast`.
+    """
+    found = []
+    for row in rows:
+        language, text = str(row["lang"]), model_text("", row["text"])
+        if row.get("label") in SENTIMENTS:
+            found.append(Example(CONTRAST, language, text, "", flags_of(row["label"]), EVERY))
+        if row.get("company") and row.get("company_label") in SENTIMENTS:
+            found.append(
+                Example(CONTRAST, language, text, canonical(row["company"]), flags_of(row["company_label"]), EVERY, head="company")
+            )
+    return found
+
+
 def template_examples(templates: Sequence[Template], per_template: int, rng: random.Random) -> list[Example]:
     """Examples from filled templates, each as a document and as a pair with its company."""
     found = []
     for filled in fill_templates(tuple(templates), per_template, rng):
-        right = (filled.sentiment == "negative", filled.sentiment == "neutral", filled.sentiment == "positive")
+        right = flags_of(filled.sentiment)
         topics = tuple(float(key in filled.topics) for key in TOPIC_KEYS)
         weights = tuple(
             1.0 if key in filled.topics or key not in ("technology", "business", "markets", "macro") else 0.3 for key in TOPIC_KEYS
@@ -208,10 +222,20 @@ def read_split(data: Path, split: str, *, plans: Sequence[SamplingPlan] = SAMPLI
         path = data / plan.folder / f"{plan.source}.{split}.jsonl.gz"
         if path.is_file():
             sets[plan.source] = examples(read_rows(path))
+    if split == "train":
+        sets |= _repository_examples(data)
     if not sets:
         message = f"{data}: has none of the labelled sets ({split} split); see models/training/data.py for their names"
         raise ModelError(message)
     return sets
+
+
+def _repository_examples(data: Path) -> dict[str, list[Example]]:
+    """Examples of the repository's label files, without texts near those of dev and test."""
+    found = {}
+    if rows := label_rows(data):
+        found[LABEL_FILES] = examples(without_held_out(rows, HeldOutTexts.read(data)))
+    return found
 
 
 def draw_epoch(
@@ -227,7 +251,21 @@ def draw_epoch(
             drawn += rng.sample(found, wanted)
         else:
             drawn += [*found, *rng.sample(found, wanted - len(found))]
-    return drawn
+    return [
+        in_other_form(example, rng) if example.source in GUIDED else example
+        for example in drawn
+        if example.source not in GUIDED or not example.target or rng.random() < PAIR_SHARE
+    ]
+
+
+def in_other_form(example: Example, rng: random.Random) -> Example:
+    """The example itself, or at random its title alone or a disguise of it, with the same labels."""
+    chance = rng.random()
+    if chance < TITLE_SHARE and example.title and not example.target:
+        return replace(example, text=example.title)
+    if chance > 1.0 - DISGUISED_SHARE:
+        return replace(example, text=disguised(example.text, example.language, rng))
+    return example
 
 
 def stream_examples(data: Path) -> list[Example]:
@@ -235,7 +273,7 @@ def stream_examples(data: Path) -> list[Example]:
     found = []
     for path in sorted((data / "stream").glob("*.jsonl.gz")):
         for row in read_rows(path):
-            text = compose(str(row.get("title") or ""), row["text"])
+            text = model_text(str(row.get("title") or ""), row["text"])
             if text:
                 found.append(Example("stream", str(row.get("lang", "en")), text))
     return found

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from models.training.data import Example, Row, draw_epoch, examples, read_split
+from models.training.data import CONTRAST, contrast_examples, draw_epoch, examples, read_split
+from models.training.examples import Example
+from models.training.rows import Row
 
 DEV_TENTH = 10
 
@@ -23,9 +25,20 @@ class DatasetMix:
     dev: Mapping[str, list[Example]]
 
     @classmethod
-    def read(cls, data: Path | None, extra: Iterable[Row]) -> Self:
-        """Read a folder of labelled sets, or None, and additional rows, of which a tenth is held out for dev. Raises ModelError."""
+    def read(cls, data: Path | None, extra: Iterable[Row], contrast: Iterable[Row] = ()) -> Self:
+        """Read the data of a run.
+
+        Args:
+            data: folder of labelled sets, or None.
+            extra: additional rows, of which a tenth is held out for dev.
+            contrast: rows of contrast sentences.
+
+        Raises:
+            ModelError: the files cannot be read.
+        """
         sets = read_split(data, "train") if data is not None else {}
+        if sentences := contrast_examples(contrast):
+            sets = {**sets, CONTRAST: sentences}
         dev = read_split(data, "dev") if data is not None else {}
         training: dict[str, list[Row]] = {}
         held_out: dict[str, list[Row]] = {}

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from core.errors import ModelError
-from models.heads import SENTIMENT_HEADS
+from models.heads import SENTIMENT_HEADS, SET_SENTIMENTS
 from models.inference.network import Network, Outputs, unpack_weights
 from models.registry.manifest import CONFIG, TOKENIZER, WEIGHTS, read_shape, read_verified
 from models.training.losses import LOSS_WEIGHTS
@@ -51,7 +51,9 @@ def soft_loss(outputs: Outputs, mean_logits: dict[str, Tensor]) -> Tensor:
     """Distillation loss summed over rows, a scalar: KL divergence, or binary cross-entropy for multi-label heads."""
     total = outputs.pooled.sum() * 0.0
     for name, teacher in mean_logits.items():
-        student = outputs.logits[name]
+        student = outputs.logits.get(name)
+        if student is None or student.shape != teacher.shape or name == SET_SENTIMENTS:
+            continue
         if name in SENTIMENT_HEADS:
             targets = functional.softmax(teacher / TEMPERATURE, -1)
             loss = functional.kl_div(functional.log_softmax(student / TEMPERATURE, -1), targets, reduction="none").sum(-1) * TEMPERATURE**2

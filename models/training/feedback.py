@@ -22,7 +22,8 @@ from core.files import write_atomically
 from models.heads import SENTIMENTS
 from models.inference.classifier import Classifier, Document, Prediction
 from models.inference.encoding import compose
-from models.training.data import SAMPLING_PLANS, Row, read_rows
+from models.training.data import SAMPLING_PLANS
+from models.training.rows import Row, read_rows
 from storage.store import ArticleText, LabelledText, LabelTable
 
 CONFIDENT = 0.9

@@ -23,7 +23,7 @@ from models.inference.encoding import PAD_ID, encode_pairs, mask_id, pack, pad, 
 from models.inference.entities import tag_ids
 from models.inference.network import Network
 from models.training.checkpoint import Checkpointer
-from models.training.data import Example
+from models.training.examples import Example
 from models.training.losses import UNTAGGED, Batch
 from models.training.parallel import Loss, gradient_engine
 
@@ -70,7 +70,7 @@ def encode(tokenizer: Tokenizer, found: Sequence[Example], max_tokens: int) -> t
 
 
 def class_weights(found: Sequence[Example], power: float) -> list[float]:
-    """Weight of each example, (mean class count / class count) ** power within its set; power 0 gives equal weights."""
+    """Weight of each example: its own times (mean class count / class count) ** power within its set; power 0 keeps its own."""
     counts: dict[tuple[str, tuple[bool, bool, bool]], int] = {}
     for example in found:
         key = example.source, example.right
@@ -79,7 +79,7 @@ def class_weights(found: Sequence[Example], power: float) -> list[float]:
     for (source, _), count in counts.items():
         by_source.setdefault(source, []).append(count)
     means = {source: float(np.mean(each)) for source, each in by_source.items()}
-    return [float((means[e.source] / counts[e.source, e.right]) ** power) for e in found]
+    return [e.weight * float((means[e.source] / counts[e.source, e.right]) ** power) for e in found]
 
 
 def batches(lengths: Sequence[int], budget_tokens: int, rng: random.Random) -> list[list[int]]:
@@ -97,7 +97,14 @@ def batches(lengths: Sequence[int], budget_tokens: int, rng: random.Random) -> l
 class Collator:
     """Builds batches from encoded examples."""
 
-    def __init__(self, label_sets: Mapping[str, LabelSet], training_schedule: TrainingSchedule, seed: int, mask_id: int) -> None:
+    def __init__(
+        self,
+        label_sets: Mapping[str, LabelSet],
+        training_schedule: TrainingSchedule,
+        seed: int,
+        mask_id: int,
+        sentiment_sets: Sequence[str] = (),
+    ) -> None:
         self._mask_id = mask_id
         self._seed = seed
         columns = label_columns(label_sets)
@@ -108,6 +115,7 @@ class Collator:
         self._outputs = sum(len(each.names) for each in label_sets.values())
         self._exclusive = {source for source, each in label_sets.items() if each.exclusive}
         self._training_schedule = training_schedule
+        self._head = {name: number for number, name in enumerate((*SENTIMENT_HEADS, *sentiment_sets))}
 
     def __call__(
         self,
@@ -152,7 +160,7 @@ class Collator:
             padded.masked_fill(hidden, self._mask_id),
             torch.tensor([e.right for e in some]),
             torch.tensor([e.possible for e in some]),
-            torch.tensor([SENTIMENT_HEADS.index(e.head) for e in some]),
+            torch.tensor([self._head.get(e.head, -1) for e in some]),
             torch.tensor([weights[i] for i in rows]),
             torch.tensor([e.topics for e in some]),
             torch.tensor([e.topic_weights for e in some]),
@@ -161,6 +169,7 @@ class Collator:
             sets,
             labels,
             tagged,
+            torch.tensor([e.materiality for e in some]),
         )
 
 
@@ -213,6 +222,7 @@ def fit(
     training_schedule: TrainingSchedule,
     seed: int,
     hooks: Hooks,
+    sentiment_sets: Sequence[str] = (),
 ) -> int:
     """Train a network in place. The same seed and thread count give the same weights.
 
@@ -228,12 +238,13 @@ def fit(
         training_schedule: learning rate and batch size.
         seed: random seed.
         hooks: callbacks.
+        sentiment_sets: published sets with sentiment outputs of their own.
 
     Returns:
         The number of steps done.
     """
     rng = random.Random(seed)  # noqa: S311
-    collate = Collator(label_sets, training_schedule, seed, mask_id(tokenizer))
+    collate = Collator(label_sets, training_schedule, seed, mask_id(tokenizer), sentiment_sets)
     engine = gradient_engine(network, loss, training_schedule.threads, timed=training_schedule.limit_s is not None)
     optimizer = optimizer_for(network, training_schedule)
     begin, before_s = hooks.checkpoints.restore(network, optimizer) if hooks.checkpoints is not None else (0, 0.0)

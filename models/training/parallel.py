@@ -16,6 +16,7 @@ from torch import Tensor
 
 from core.errors import ModelError
 from models.inference.network import Network, Outputs
+from models.training.autocast import autocast_dtype
 from models.training.losses import Batch, to_device
 
 Loss = Callable[[Outputs, Batch], Tensor]
@@ -53,6 +54,7 @@ class ThreadedGradients:
             for replica_parameter, parameter in zip(replica.parameters(), network.parameters(), strict=True):
                 replica_parameter.data = parameter.data
             self._replicas.append(replica)
+        self._dtype = autocast_dtype(network)
         cores = torch.get_num_threads()
         self._pool = ThreadPoolExecutor(threads, initializer=lambda: torch.set_num_threads(max(1, cores // threads)))
 
@@ -62,7 +64,7 @@ class ThreadedGradients:
 
         def work(replica: Network, batch: Batch) -> float:
             replica.zero_grad(set_to_none=True)
-            with torch.autocast("cpu", dtype=torch.bfloat16):
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self._dtype is torch.bfloat16):
                 outputs = replica(batch.ids)
             loss = self._loss(outputs, batch) / rows
             loss.backward()  # type: ignore[no-untyped-call]

@@ -19,6 +19,7 @@ from tocsin.cli import (
     bench,
     classify,
     dead_letters,
+    labels,
     models,
     rules,
     run,
@@ -57,6 +58,7 @@ for module in (
     classify,
     training,
     topics,
+    labels,
     models,
     bench,
 ):

@@ -45,6 +45,7 @@ class Layers(click.ParamType):
     cls=ExampleCommand,
     examples="""
     tocsin train --data ~/data --out ~/models/mine
+    tocsin train --data ~/data --contrast contrast.jsonl --out ~/models/mine
     tocsin train --data ~/data --out ~/models/mine --resume
     tocsin train --data ~/data --out ~/models/lora --start ~/models/mine --method lora --epochs 1
     tocsin train --data ~/data --out ~/models/small --start ~/models/mine --layers 0,2,4,6,8,11 --teacher ~/models/mine
@@ -53,6 +54,11 @@ class Layers(click.ParamType):
 )
 @click.option("--data", type=FOLDER, help="Folder with sentiment/, topic/, ner/ of labelled sets; optional with --extra and --start.")
 @click.option("--extra", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="JSONL (.gz) of additional labelled rows.")
+@click.option(
+    "--contrast",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="JSONL (.gz) of contrast sentences, from `tocsin labels contrast`.",
+)
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder to write the version to.")
 @click.option("--start", type=FOLDER, help="Version to continue from.  [default: the pre-trained backbone]")
 @click.option("--method", type=click.Choice(METHODS), help="Which weights are trained.  [default: full]")
@@ -63,6 +69,7 @@ class Layers(click.ParamType):
 @click.option("--lr", type=click.FloatRange(min=0.0, min_open=True), help="Peak learning rate.  [default: 1.4e-4]")
 @click.option("--rehearse", type=click.FloatRange(0.0, 0.99), help="Fraction of old rows beside the --extra ones.  [default: 0.7]")
 @click.option("--threads", type=click.IntRange(1, 256), help="CPU threads, each with its own batch.  [default: 2]")
+@click.option("--frozen", type=click.IntRange(0, 11), help="Number of lowest layers that are not trained.  [default: 0]")
 @click.option("--seed", type=int, help="Random seed.  [default: 13]")
 @click.option("--limit-s", type=click.FloatRange(min=1.0), help="Limit of the training time in seconds.")
 @click.option("--version", help="Name of the version.  [default: the folder's name]")
@@ -74,6 +81,7 @@ def train(
     /,
     data: Path | None,
     extra: Path | None,
+    contrast: Path | None,
     out: Path,
     start: Path | None,
     teachers: tuple[Path, ...],
@@ -86,16 +94,16 @@ def train(
     Writes a version for the setting `model`. Needs the extra "train". An interrupted run leaves a checkpoint beside --out; --resume
     continues it.
     """
-    from models.training.data import read_rows
+    from models.training.rows import read_rows
     from models.training.train import Run, TrainingOptions
     from models.training.train import train as run
 
     settings_of(ctx)
     options = replace(TrainingOptions(version=out.name), **{name: value for name, value in given.items() if value is not None})
     rows = tuple(read_rows(extra)) if extra is not None else ()
-    manifest = run(
-        data, out, now=datetime.now(UTC), options=options, start=start, run=Run(rows, teachers=teachers, logs=logs, resume=resume)
-    )
+    sentences = tuple(read_rows(contrast)) if contrast is not None else ()
+    inputs = Run(rows, sentences, teachers=teachers, logs=logs, resume=resume)
+    manifest = run(data, out, now=datetime.now(UTC), options=options, start=start, run=inputs)
     click.echo(f"wrote {manifest.version} to {out}")
 
 
@@ -104,16 +112,17 @@ def train(
 @click.option("--start", type=FOLDER, required=True, help="Version with the weights.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder to write the version to.")
 @click.option("--version", help="Name of the version.  [default: the folder's name]")
+@click.option("--priors", is_flag=True, help="Also shift the heads' biases to the class frequencies of the annotated news items.")
 @click.pass_context
-def calibrate(ctx: click.Context, /, data: Path, start: Path, out: Path, version: str | None) -> None:
+def calibrate(ctx: click.Context, /, data: Path, start: Path, out: Path, version: str | None, priors: bool) -> None:
     """Refit calibration and decision thresholds.
 
-    Fits temperatures, thresholds and abstention on dev sets; weights are unchanged. Needs the extra "train".
+    Fits temperatures, thresholds and abstention on dev sets; no other weights change. Needs the extra "train".
     """
     from models.training.derive import recalibrate
 
     settings_of(ctx)
-    manifest = recalibrate(data, start, out, now=datetime.now(UTC), version=version or out.name)
+    manifest = recalibrate(data, start, out, now=datetime.now(UTC), version=version or out.name, priors=priors)
     click.echo(f"wrote {manifest.version} to {out}")
 
 
@@ -147,7 +156,7 @@ def average(ctx: click.Context, /, data: Path, starts: tuple[tuple[Path, float],
     click.echo(f"wrote {manifest.version} to {out}")
 
 
-TASKS = ("sentiment", "topic", "risk", "entities")
+TASKS = ("sentiment", "company", "topic", "risk", "materiality", "entities")
 GENRES = ("news", "social", "filing")
 BESIDE = "../shared/data"
 
@@ -157,6 +166,7 @@ BESIDE = "../shared/data"
     examples="""
     tocsin evaluate --data phrases.test.jsonl.gz --task sentiment
     tocsin evaluate --data posts.jsonl --task sentiment --genre social --json
+    tocsin evaluate --data wire.test.jsonl.gz --task materiality
     tocsin evaluate --data sentences.jsonl --task entities --json
     tocsin evaluate --data titles.test.jsonl.gz --task topic --train titles.train.jsonl.gz --epochs 2
     """,
@@ -188,7 +198,8 @@ def evaluate(
     """Evaluate the model on a labelled file.
 
     The figures have 95 % bootstrap intervals. Each row is a JSON object with text and label or labels, and optionally entity or
-    aspect, genre and lang; for entities, with tokens and BIO tags. Invalid rows are counted and reported with their line numbers.
+    aspect, genre and lang; for entities, with tokens and BIO tags. Files annotated under our labelling guide (with topics, materiality,
+    companies and risks) fit every task but entities. Invalid rows are counted and reported with their line numbers.
 
     With --train the labels may be any: this measures how well the encoder learns them.
     """
@@ -234,6 +245,12 @@ def _show(found: Evaluation) -> None:
     if found.mapped is not None:
         table.add_row("mapped to our topics", *_figures(found.mapped))
     results.print(table)
+    if found.details:
+        names = list(found.details["all"])
+        details = table_of("", *(name.replace("_", " ") for name in names))
+        for group, metrics in found.details.items():
+            details.add_row(escape(group), *(f"{metrics[name]:.3f}" for name in names))
+        results.print(details)
     classes = table_of("class", "precision", "recall", "F1", "rows")
     for name, score in found.per_class.items():
         classes.add_row(escape(name), f"{score.precision:.3f}", f"{score.recall:.3f}", f"{score.f1:.3f}", str(score.support))

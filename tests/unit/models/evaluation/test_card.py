@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from core.errors import ModelError, SettingsError
-from core.taxonomy import TOPIC_KEYS
+from core.taxonomy import RISK_KEYS, TOPIC_KEYS
 from models.evaluation.card import DIAGRAM, JSON, MARKDOWN, reference_scores, render_card, write_card
 from models.evaluation.metrics import METRICS
 from models.evaluation.scoreboard import Facts, ResultCache, Results, ScoreboardPlan, Speed, collect_results, files_in
@@ -46,7 +46,7 @@ def folder_of(path: Path) -> Path:
 
 def classifier_of() -> TransformerClassifier:
     """A classifier with random weights, heads for sentiment, topics and risks but not entities, and temperatures."""
-    plain = tiny_classifier(tiny_network({"sentiment": 3, "topics": len(TOPIC_KEYS), "risks": 16}))
+    plain = tiny_classifier(tiny_network({"sentiment": 3, "topics": len(TOPIC_KEYS), "risks": len(RISK_KEYS)}))
     manifest = msgspec.structs.replace(
         plain.manifest,
         temperatures={"sentiment.en": 1.5, "sentiment.zh": 0.7},

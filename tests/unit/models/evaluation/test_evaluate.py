@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from core.errors import ModelError, SettingsError
-from core.taxonomy import TOPIC_KEYS
+from core.taxonomy import RISK_KEYS, TOPIC_KEYS
 from models.evaluation.benchmark import FineTuneOptions, evaluate_fine_tuned, in_dev
 from models.evaluation.evaluate import evaluate_file, own_set, to_tokens
 from models.evaluation.labelled_files import read_labelled, read_tagged
@@ -148,7 +148,7 @@ def test_risk_events_may_use_our_keys_or_those_of_finese(tmp_path):
     path = write(tmp_path / "a.jsonl", rows)
     with pytest.raises(ModelError, match="risk events"):
         evaluate_file(KeywordClassifier(), path, "risk")
-    network = tiny_network({"sentiment": 3, "topics": len(TOPIC_KEYS), "risks": 16})
+    network = tiny_network({"sentiment": 3, "topics": len(TOPIC_KEYS), "risks": len(RISK_KEYS)})
     with torch.no_grad():
         network.head("risks").weight.zero_()
         network.head("risks").bias.fill_(-9.0)

@@ -21,7 +21,7 @@ from models.inference.engine import (
 )
 from tests.helpers.tiny_model import HEADS, shipped_tokenizer, tiny_network
 
-OUTPUTS = {**HEADS, "risks": 16, "tags": 7}
+OUTPUTS = {**HEADS, "risks": 17, "tags": 7}
 RNG = random.Random(5)
 IDS = [[0, *(RNG.randrange(5, 30_000) for _ in range(RNG.randrange(0, 60))), 2] for _ in range(300)]
 

@@ -39,7 +39,10 @@ def test_known_topics_are_those_that_labels_map_to():
 def test_partial_labels_restrict_the_possible_classes():
     assert sentiment_targets({"label": "negative", "source": "wwwxmu"}) == ((True, False, False), (True, False, True))
     assert sentiment_targets({"label": "not_negative", "source": "finnsp"}) == ((False, True, True), (True, True, True))
-    assert sentiment_targets({"labels": ["财务造假"], "source": "finese"})[0] == (True, False, False)
+    assert sentiment_targets({"labels": ["财务造假"], "source": "finese"}) == (
+        (False,) * 3,
+        (False,) * 3,
+    )  # a risk event is not a sentiment
     assert sentiment_targets({"labels": ["其他"], "source": "finese"}) == ((False,) * 3, (False,) * 3)
 
 

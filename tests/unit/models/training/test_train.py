@@ -287,9 +287,9 @@ def test_two_threads_compute_the_gradient_of_one(data, start):
         rng = torch.Generator().manual_seed(seed)
         ids = pad([[0, *torch.randint(5, 500, (6,), generator=rng).tolist(), 2] for _ in range(4)])
         flags = torch.eye(3, dtype=torch.bool)[torch.randint(0, 3, (4,), generator=rng)]
-        none = torch.zeros(4, 21), torch.zeros(4, 21), torch.zeros(4, 16), torch.zeros(4, 16)
+        none = torch.zeros(4, 21), torch.zeros(4, 21), torch.zeros(4, 17), torch.zeros(4, 17)
         return Batch(ids, flags, torch.ones_like(flags), torch.zeros(4, dtype=torch.int64), torch.ones(4), *none,
-                     torch.full((4,), -1), torch.zeros(4, 2), torch.full(ids.shape, -100))  # fmt: skip
+                     torch.full((4,), -1), torch.zeros(4, 2), torch.full(ids.shape, -100), torch.full((4,), -1))  # fmt: skip
 
     def loss(outputs, batch):
         from models.training.losses import batch_loss
