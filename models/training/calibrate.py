@@ -45,6 +45,9 @@ GUIDED_SETS = ("wire",)
 """Dev sets that are annotated by our labelling guide."""
 MIN_BELOW_THRESHOLDS = 8
 """With fewer rows below all topic thresholds, no fallback threshold is fitted."""
+RISK_FLOOR = 0.4
+"""Least probability from which a risk event is reported: a threshold with the best F1 on a set full of risk events is too low for real feeds,
+where they are rare."""
 TOPIC_PRECISION = 0.8
 """Precision of a predicted topic on guided dev, from which its threshold follows."""
 TOPIC_THRESHOLDS = tuple(round(0.30 + 0.02 * i, 2) for i in range(34))
@@ -257,7 +260,7 @@ def calibrate(
             )
     thresholds = _precise_thresholds("topics", TOPIC_KEYS, dev, logits, temperatures)
     risks = _thresholds("risks", RISK_KEYS, dev, logits, temperatures)
-    return Calibration(temperatures, thresholds | {f"risk:{key}": cut for key, cut in risks.items()}, abstain)
+    return Calibration(temperatures, thresholds | {f"risk:{key}": max(cut, RISK_FLOOR) for key, cut in risks.items()}, abstain)
 
 
 def _rows_of_head(examples: Sequence[Example], head: str, language: str) -> list[int]:
