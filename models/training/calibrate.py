@@ -46,8 +46,7 @@ GUIDED_SETS = ("wire",)
 MIN_BELOW_THRESHOLDS = 8
 """With fewer rows below all topic thresholds, no fallback threshold is fitted."""
 RISK_FLOOR = 0.4
-"""Least probability from which a risk event is reported: a threshold with the best F1 on a set full of risk events is too low for real feeds,
-where they are rare."""
+"""Least probability of a reported risk event. A threshold with the best F1 on a set full of risk events is too low for real feeds."""
 TOPIC_PRECISION = 0.8
 """Precision of a predicted topic on guided dev, from which its threshold follows."""
 TOPIC_THRESHOLDS = tuple(round(0.30 + 0.02 * i, 2) for i in range(34))
