@@ -249,7 +249,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     metrics_host: Annotated[
         str, Meta(min_length=1, description="address on which /metrics and /healthz listen, without authentication; 0.0.0.0: all addresses")
     ] = "127.0.0.1"
-    api_per_minute: Annotated[int, Meta(ge=1, le=1_000_000, description="maximum number of requests per minute and API token")] = 600
+    api_per_minute: Annotated[int, Meta(ge=1, le=1_000_000, description="maximum number of requests per minute for each API token")] = 600
     api_streams: Annotated[
         int,
         Meta(ge=0, le=500, description="maximum number of clients of the API's event stream, each of which takes a thread"),

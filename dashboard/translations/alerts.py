@@ -26,7 +26,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "alert.window": ("Window", "时间窗口"),
     "alert.window_of": ("{start} to {end}", "{start} 至 {end}"),
     "alert.detected": ("Detected", "触发时间"),
-    "alert.surprise": ("Probability", "偶然概率"),
+    "alert.surprise": ("Probability", "偶然出现概率"),
     "alert.total": ("All stories", "全部报道"),
     "alert.silent_for": ("No articles for", "无文章时长"),
     "alert.last_article": ("Last article", "最近文章"),
@@ -82,7 +82,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "inbox.alerts": ("Alerts of the last 31 days", "最近 31 天的告警"),
     "inbox.help": (
         "An alert is resolved automatically when its series returns to its baseline, or by a person",
-        "对象恢复至基线后告警自动解决，也可人工解决",
+        "监测对象恢复至基线水平后，告警自动解决；也可人工解决",
     ),
     "inbox.states": ("Filter by state", "按状态筛选"),
     "inbox.open": ("Open", "未解决"),

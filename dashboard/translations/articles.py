@@ -25,7 +25,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "search.newest": ("⇤ Newest", "⇤ 最新"),
     "article": ("Article", "文章"),
     "article.open": ("Open original", "查看原文"),
-    "article.no_link": ("no safe link available", "无可安全打开的链接"),
+    "article.no_link": ("no safe link available", "无可用的安全链接"),
     "article.published": ("Published", "发布时间"),
     "article.fetched": ("Fetched", "采集时间"),
     "article.flags": ("Corrections", "采集时的修正"),

@@ -55,9 +55,9 @@ TEXTS: dict[str, tuple[str, str]] = {
     "series.trend": ("Negative stories", "负面报道"),
     "series.trend_help": (
         "In each window of {width}; the band is the expected range for the hour of the week, from the previous four weeks",
-        "每{width}；色带为前四周同时段的预期区间",
+        "按每{width}统计；色带为前四周同时段的预期区间",
     ),
-    "series.trend_short": ("In each window of {width}; not enough history for a baseline", "每{width}；历史不足，无法计算基线"),
+    "series.trend_short": ("In each window of {width}; not enough history for a baseline", "按每{width}统计；历史不足，无法计算基线"),
     "series.usual": ("baseline", "基线"),
     "series.band": ("expected range", "预期区间"),
     "series.volume": ("All stories", "全部报道"),

@@ -60,7 +60,7 @@ def test_watchlists_are_rejected_previewed_and_saved(page: Page, lang: str):
     page.wait(lambda: page.text("#wa-who"), "the active text is loaded")
     write(page, LISTS.format(companies='["NOBODY"]'))
     page.press("#wa-try")
-    page.wait_for_text("#wa-message", "companies: 'NOBODY' is not known")
+    page.wait_for_text("#wa-message", "companies: 'NOBODY' is unknown")
     write(page, LISTS.format(companies='["600519.SH"]'))
     page.press("#wa-try")
     page.wait_for_text("#wa-message", "Plants that stand still" if english else "停产电厂")

@@ -155,7 +155,7 @@ def progress_bars() -> Iterator[Show]:
     """,
 )
 @click.argument("files", nargs=-1)
-@click.option("--store", "stored", is_flag=True, help="Replay the store of the settings instead of files.")
+@click.option("--store", "stored", is_flag=True, help="Replay articles from the configured store instead of files.")
 @click.option("--from", "since", metavar="TIME", help="Start, such as 2026-10-01 or 2026-10-01T09:30+08:00.  [default: the first article]")
 @click.option("--to", "until", metavar="TIME", help="End.  [default: the last article]")
 @click.option("--rules", "rules_file", metavar="FILE", help="Rules file.  [default: the setting alert_rules]")

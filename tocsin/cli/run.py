@@ -29,7 +29,7 @@ from tocsin.runtime.threads import interrupt_on_signal, stop_on_signal, supervis
     """,
 )
 @click.option("--headless", is_flag=True, help="Without the dashboard.")
-@click.option("--until-alert", is_flag=True, help="End with the crisis alert (default if stdout is not a terminal).")
+@click.option("--until-alert", is_flag=True, help="Exit after the crisis alert (default if stdout is not a terminal).")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object as the last line.")
 @click.option("--seed", type=int, default=7, show_default=True, help="Random seed of the newswire.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port of the dashboard; 0 for any free port.  [default: 8050, or a free port]")

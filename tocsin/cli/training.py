@@ -281,7 +281,7 @@ def _figures(report: MetricsReport) -> list[str]:
 @click.option(
     "--cache", type=click.Path(path_type=Path), default=Path(".cache/evaluate"), show_default=True, help="Folder of intermediate results."
 )
-@click.option("--only", default="", help="Sets to measure, separated by commas.  [default: all]")
+@click.option("--only", default="", help="Test sets to evaluate, separated by commas.  [default: all]")
 @click.option(
     "--baselines", default="tfidf", show_default=True, help="Baselines trained on the same rows: tfidf, textcnn, separated by commas."
 )

@@ -157,7 +157,7 @@ def raised(**more: object) -> Alert:
         (
             raised(expected=0.25, surprise=4.0),
             ("13 negative stories, 0.25 expected", "1 in 10,000 by chance"),
-            ("负面报道 13 条，预期 0.25 条", "偶然概率约 1/1万"),
+            ("负面报道 13 条，预期 0.25 条", "偶然出现概率约 1/1万"),
         ),
     ],
 )
@@ -185,15 +185,15 @@ def test_an_article_that_is_not_negative_is_not_called_so():
 @pytest.mark.parametrize(
     ("surprise", "english", "chinese"),
     [
-        (4.0, "1 in 10,000 by chance", "偶然概率约 1/1万"),
-        (4.33, "1 in 21,000 by chance", "偶然概率约 1/2.1万"),
-        (2.0, "1 in 100 by chance", "偶然概率约 1/100"),
-        (0.7, "1 in 5 by chance", "偶然概率约 1/5"),
-        (6.0, "1 in 1 million by chance", "偶然概率约 1/100万"),
-        (8.31, "1 in 200 million by chance", "偶然概率约 1/2亿"),
-        (11.9, "1 in 790 billion by chance", "偶然概率约 1/7900亿"),
-        (20.0, "less than 1 in a trillion by chance", "偶然概率不足万亿分之一"),
-        (float("inf"), "less than 1 in a trillion by chance", "偶然概率不足万亿分之一"),
+        (4.0, "1 in 10,000 by chance", "偶然出现概率约 1/1万"),
+        (4.33, "1 in 21,000 by chance", "偶然出现概率约 1/2.1万"),
+        (2.0, "1 in 100 by chance", "偶然出现概率约 1/100"),
+        (0.7, "1 in 5 by chance", "偶然出现概率约 1/5"),
+        (6.0, "1 in 1 million by chance", "偶然出现概率约 1/100万"),
+        (8.31, "1 in 200 million by chance", "偶然出现概率约 1/2亿"),
+        (11.9, "1 in 790 billion by chance", "偶然出现概率约 1/7900亿"),
+        (20.0, "less than 1 in a trillion by chance", "偶然出现概率不足万亿分之一"),
+        (float("inf"), "less than 1 in a trillion by chance", "偶然出现概率不足万亿分之一"),
         (0.0, "within normal variation", "属于正常波动"),
         (float("nan"), "within normal variation", "属于正常波动"),
     ],
