@@ -75,7 +75,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "explanation.needed": ("decisive", "关键"),
     "explanation.needed_help": (
         "Without the stories marked as decisive the alert would not have been raised",
-        "缺少标记为“关键”的报道则不会触发告警",
+        "若没有标为“关键”的报道，本告警不会触发",
     ),
     # inbox
     "inbox": ("Alerts", "告警"),

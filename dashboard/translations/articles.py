@@ -66,7 +66,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "feedback.about": ("Sentiment towards", "情绪对象"),
     "feedback.sentiment": ("Correct sentiment", "正确的情绪"),
     "feedback.topics": ("All topics that apply", "所有适用的主题"),
-    "feedback.save": ("Save sentiment", "保存情绪"),
+    "feedback.save": ("Save sentiment", "保存情绪标注"),
     "feedback.save_topics": ("Save topics", "保存主题"),
     "feedback.noted": ("Saved.", "已保存。"),
     "feedback.changed": (

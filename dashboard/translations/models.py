@@ -12,7 +12,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "models.problem": ("The model versions cannot be read: {why}", "无法读取模型版本：{why}"),
     # the champion
     "models.champion": ("Champion", "当前模型"),
-    "models.champion_help": ("The active version; workers switch within seconds", "正在使用的版本；工作进程数秒内切换"),
+    "models.champion_help": ("The active version; workers switch within seconds", "正在使用的版本；工作进程将在数秒内完成切换"),
     "models.in_force": ("Active since", "启用时间"),
     "models.always": ("installation", "安装时"),
     "models.shipped": ("shipped with Tocsin", "Tocsin 自带"),
@@ -73,7 +73,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "models.ask_promote": ("Replace {champion} by {version}?", "用 {version} 替换 {champion}？"),
     "models.ask_rollback": ("Roll back from {champion} to {version}?", "从 {champion} 回滚到 {version}？"),
-    "models.ask_after": ("Workers switch within seconds. Stored scores are not changed.", "工作进程数秒内切换；已存储的评分不变。"),
+    "models.ask_after": ("Workers switch within seconds. Stored scores are not changed.", "工作进程将在数秒内完成切换；已存储的评分不变。"),
     "models.gate_result": ("Result of the promotion gate:", "准入检查结果："),
     "models.no_before": ("There is no earlier version.", "无可回滚的版本。"),
     "models.no_version": ("Select a version first.", "请先选择一个版本。"),
@@ -128,7 +128,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "models.calibration": ("Calibration", "置信度校准"),
     "models.calibration_help": (
         "On the dotted line the model is well calibrated; above it is underconfident, below it overconfident. Larger points have more rows",
-        "落在虚线上为校准良好；高于虚线为置信不足，低于虚线为过度自信；点越大数据越多",
+        "点在虚线上表示校准良好，高于虚线表示置信不足，低于虚线表示过度自信；点越大，样本越多",
     ),
     "models.before_calibration": ("test sets, before calibration", "测试集，校准前"),
     "models.after_calibration": ("test sets", "测试集"),
@@ -162,7 +162,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "models.wrong": ("Error rate by labels", "标注错误率"),
     "models.wrong_help": (
         "Newest 2,000 labels by version, with 95 % intervals. People correct more often than they confirm: the true rate is lower",
-        "按版本统计最近 2,000 条标注，附 95% 置信区间。人们更常纠错而非确认，实际错误率低于此值",
+        "按版本统计最近 2,000 条标注，附 95% 置信区间。用户纠错多于确认，因此实际错误率低于该值",
     ),
     "models.no_feedback": ("No labels yet. Articles can be labelled on their pages.", "尚无标注，可在文章页面标注。"),
     "models.version": ("Version", "版本"),

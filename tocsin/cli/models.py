@@ -182,7 +182,7 @@ def _names(text: str | None) -> tuple[str, ...] | None:
 @click.option(
     "--rehearse", type=click.FloatRange(0, 0.99), default=0.8, show_default=True, help="Fraction of training rows taken from old data."
 )
-@click.option("--min-labels", type=click.IntRange(1), default=50, show_default=True, help="Least number of new labels.")
+@click.option("--min-labels", type=click.IntRange(1), default=50, show_default=True, help="Minimum number of new labels.")
 @click.option(
     "--force", is_flag=True, help="Train even with fewer new labels. The promotion gate still applies; `tocsin models promote` bypasses it."
 )

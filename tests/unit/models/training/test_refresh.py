@@ -393,7 +393,7 @@ def test_a_real_network_learns_from_labels_and_is_promoted(tmp_path: Path):
 
 def test_the_error_for_a_champion_without_a_required_head_names_it(tmp_path: Path):
     write_tiny(tmp_path / "start", "two-heads")
-    with pytest.raises(ModelError, match=r"lacks the heads company, risks, social, tags"):
+    with pytest.raises(ModelError, match=r"lacks the heads company, materiality, risks, tags"):
         train_from(TrainingTask(tmp_path / "start", tmp_path / "out", "v", (), NOON, 1, None))
 
 
