@@ -91,7 +91,8 @@ def test_a_feed_of_one_source_needs_no_corroboration():
     assert corroborate((6, 6), (6, 6), rule=SpikeRule(min_sources=3), feed_sources=2) == spike(12)
 
 
-sources = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 10)).map(lambda each: (each[0], sum(each))), min_size=1, max_size=5)
+reported = st.tuples(st.integers(0, 30), st.integers(0, 10)).map(lambda each: (each[0], sum(each))).filter(lambda each: each[1] > 0)
+sources = st.lists(reported, min_size=1, max_size=5)  # a source is known by at least one story
 
 
 @examples(200)
