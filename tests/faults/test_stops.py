@@ -162,9 +162,9 @@ def test_workers_that_join_leave_and_die_lose_and_duplicate_nothing(
     fourth.expect("ready")
     reader = open_store(store, tmp_path)
     ids = sorted(item.id for item in articles)
-    until(lambda: reader.articles.totals().articles >= len(ids), "all articles are stored")
-    contents = fourth.stop()
+    until(lambda: len(reader.articles.keys(ids)) == len(ids), "all articles are stored, their keys last")
     third.stop()
+    contents = fourth.stop()
     assert contents["ids"] == ids
     assert (contents["articles"], contents["doubled"], contents["dead"]) == (len(ids), 0, [])
     reader.close()
