@@ -18,7 +18,6 @@ SEVERITY_GLYPHS = {"info": "!", "warning": "!!", "critical": "!!!"}
 STATE_GLYPHS: dict[State, str] = {"pending": "○", "firing": "●", "acknowledged": "◐", "resolved": "✓"}
 SOURCE_GLYPHS = {"ok": "✓", "late": "◔", "silent": "∅", "failing": "✕", "new": "○", "past": "–"}
 PROCESS_GLYPHS = {"ready": "✓", "starting": "◔", "ended": "–", "gone": "✕"}
-SEVERITY_COLOURS = {"info": "yellow", "warning": "orange", "critical": "vermillion"}
 
 _LINES = {
     "light": ("#0072B2", "#D55E00", "#009E73", "#B3589A", "#B07A00", "#2F9BD6", "#59636E", "#8C3B1B"),

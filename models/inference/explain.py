@@ -20,7 +20,6 @@ from torch import Tensor
 
 from core.errors import ModelError
 from models.heads import SENTIMENT_HEADS, SENTIMENTS, sentiment_head
-from models.inference.classifier import Document
 from models.inference.encoding import CHARACTERS_PER_TOKEN, encode_pairs
 from models.inference.entities import TokenPiece, pieces_of
 from models.inference.probabilities import sigmoid, softmax
@@ -118,12 +117,6 @@ def explain(
         for start, end, weight in join_words(read, pieces, weights)
     )
     return PredictionExplanation(whole, words, name, labels[class_index], float(probabilities[class_index]), gap / temperature)
-
-
-def explain_document(classifier: TransformerClassifier, document: Document) -> PredictionExplanation:
-    """Explain the most probable sentiment of a document, towards its first company if it has one. Raises ModelError."""
-    company = document.companies[0] if document.companies else ""
-    return explain(classifier, document.title, document.text, document.language, company, genre=document.genre)
 
 
 def head_of(classifier: TransformerClassifier, head: str, company: str = "", genre: str = "news") -> str:

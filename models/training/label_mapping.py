@@ -269,10 +269,6 @@ FINESE_RISKS: Mapping[str, str] = {
     "歇业停业": "closure",
 }
 
-#: Events that are neither positive nor negative by themselves.
-_UNDECIDED_EVENTS = frozenset(("评级调整", "实控人股东变更"))
-NEGATIVE_EVENTS = frozenset(FINESE_RISKS) - _UNDECIDED_EVENTS
-
 #: English news sets, in which phrases replace risk labels, which exist for Chinese only.
 RISKS_HINTED = frozenset(("fpb", "sentfin", "twitter_topic", "twitter_fin", "reuters21578"))
 

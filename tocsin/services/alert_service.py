@@ -17,7 +17,6 @@ from domain.alert_lifecycle import AlertEvent, AlertLifecycle, Silence, inhibiti
 from storage.store import AlertGroup, Delivery, Store, SuppressedDelivery
 
 SHORTEST_PREFIX = 4
-SHOWN_CHARS = 10
 
 
 class AlertWithLifecycle(msgspec.Struct, frozen=True, kw_only=True):
