@@ -32,45 +32,61 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         str,
         Meta(
             pattern="^(https?|smtps?)://",
-            description="where to POST; https except on your own network; for email: "
+            description="URL to which alerts are posted: https, or http on your own network. For the format email: "
             "smtp(s)://user:password@host:port?from=a@b.example&to=c@d.example",
         ),
     ]
     format: Annotated[
         Literal["json", "alertmanager", "slack", "feishu", "dingtalk", "wecom", "email"],
-        Meta(description="json (docs/webhook.schema.json), alertmanager, slack, feishu, dingtalk, wecom or email"),
+        Meta(
+            description="Format of the messages: json (described in docs/webhook.schema.json), alertmanager, slack, feishu, "
+            "dingtalk, wecom or email"
+        ),
     ] = "json"
     secret: Annotated[
         str,
         Meta(
-            description="signing secret; json and alertmanager: whsec_ and base64 (Standard Webhooks); feishu and dingtalk: "
-            "the secret of the bot; empty: not signed"
+            description="Secret that signs the messages. For json and alertmanager: whsec_ followed by base64 (Standard "
+            "Webhooks). For feishu and dingtalk: the secret of the bot. If empty, messages are not signed"
         ),
     ] = ""
     previous_secret: Annotated[
-        str, Meta(description="json and alertmanager: the secret before a rotation; while set, requests carry signatures of both")
+        str,
+        Meta(
+            description="For json and alertmanager: the secret that was used before a rotation. While it is set, each "
+            "message is signed with both secrets"
+        ),
     ] = ""
-    language: Annotated[Literal["en", "zh"], Meta(description="language of the alert texts")] = "en"
-    min_severity: Annotated[Literal["info", "warning", "critical"], Meta(description="lowest severity to send")] = "info"
+    language: Annotated[Literal["en", "zh"], Meta(description="Language of the alert texts: en or zh")] = "en"
+    min_severity: Annotated[Literal["info", "warning", "critical"], Meta(description="Lowest severity that is sent")] = "info"
     series: Annotated[
         tuple[Annotated[str, Meta(min_length=1)], ...],
-        Meta(description='send only alerts on series that match one of these patterns, such as "topic:*" or "company:AAPL"; empty: all'),
+        Meta(
+            description='Send only alerts on series that match one of these patterns, such as "topic:*" or "company:AAPL". '
+            "If empty, alerts on all series are sent"
+        ),
     ] = ()
     rules: Annotated[
         tuple[Annotated[str, Meta(min_length=1)], ...],
-        Meta(description="send only alerts of rules that match one of these patterns (* matches anything); empty: all"),
+        Meta(
+            description="Send only alerts of rules that match one of these patterns (* matches anything). If empty, alerts "
+            "of all rules are sent"
+        ),
     ] = ()
-    paused: Annotated[bool, Meta(description="send nothing to this endpoint; `tocsin webhooks test` still works")] = False
-    allow_private: Annotated[bool, Meta(description="permit a loopback or private address")] = False
-    name: Annotated[str, Meta(description="name in the delivery log; default: the host of the URL")] = ""
+    paused: Annotated[bool, Meta(description="Send nothing to this endpoint. `tocsin webhooks test` still works")] = False
+    allow_private: Annotated[bool, Meta(description="Allow a loopback or private address")] = False
+    name: Annotated[str, Meta(description="Name of the endpoint in the delivery log. If empty, the host of the URL is used")] = ""
     quiet_hours: Annotated[
-        str, Meta(description='quiet hours of this endpoint in place of the setting quiet_hours; "none": no quiet hours')
+        str,
+        Meta(
+            description='Quiet hours of this endpoint, which replace the setting quiet_hours. With "none", the endpoint has no quiet hours'
+        ),
     ] = ""
     group_by: Annotated[
         tuple[Literal["rule", "series", "kind", "severity"], ...],
         Meta(
-            description="group alerts that agree in these: rule, series, kind (topic, company ...), severity; empty: all "
-            "alerts form one group"
+            description="Group alerts that have the same value of these fields: rule, series, kind (topic, company ...) and "
+            "severity. If empty, all alerts form one group"
         ),
     ] = ()
     group_wait_s: Annotated[
@@ -78,27 +94,28 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         Meta(
             ge=0,
             le=86_400,
-            description="how long a new group waits for further alerts, seconds, such as 30 for a chat; 0: each alert is sent "
-            "alone, at once",
+            description="Time in seconds for which a new group waits for further alerts, such as 30 for a chat. With 0, each "
+            "alert is sent alone and immediately",
         ),
     ] = 0.0
-    group_interval_s: Annotated[float, Meta(ge=1, le=86_400, description="interval between updates to a group already sent, seconds")] = (
-        300.0
-    )
+    group_interval_s: Annotated[
+        float, Meta(ge=1, le=86_400, description="Minimum time in seconds between two updates of a group that has been sent")
+    ] = 300.0
     repeat_interval_s: Annotated[
         float,
         Meta(
             ge=0,
             le=7 * 86_400,
-            description="interval after which a firing, unacknowledged alert is sent again, seconds, such as 14400; 0: never",
+            description="Interval in seconds after which an alert is sent again while it is firing and not acknowledged, "
+            "such as 14400. With 0, alerts are not repeated",
         ),
     ] = 0.0
-    send_resolved: Annotated[bool, Meta(description="also send resolutions of alerts that were sent")] = False
+    send_resolved: Annotated[bool, Meta(description="Also send a message when an alert that was sent is resolved")] = False
     digest: Annotated[
         str,
         Meta(
-            description='send digests of the new alerts instead of single alerts: "hourly", "08:00 Asia/Shanghai" or "Mon-Fri '
-            '08:00,18:00 Asia/Shanghai"; empty: no digest'
+            description='Send digests of new alerts at these times instead of single alerts: "hourly", "08:00 Asia/Shanghai" '
+            'or "Mon-Fri 08:00,18:00 Asia/Shanghai". If empty, no digests are sent'
         ),
     ] = ""
 
@@ -109,157 +126,225 @@ Port = Annotated[int, Meta(ge=0, le=65535)]
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All settings, with their defaults."""
 
-    data_dir: Annotated[str, Meta(description="folder of the embedded store and the outbox")] = "~/.local/share/tocsin"
-    broker: Annotated[str, Meta(min_length=1, description='Kafka bootstrap servers, "host:port,host:port", or "embedded"')] = "embedded"
+    data_dir: Annotated[str, Meta(description="Folder of the embedded store and the outbox")] = "~/.local/share/tocsin"
+    broker: Annotated[str, Meta(min_length=1, description='Kafka bootstrap servers as "host:port,host:port", or "embedded"')] = "embedded"
     broker_max_mb: Annotated[
-        int, Meta(ge=1, description="memory limit of the embedded broker, 10^6 bytes; above it the broker is emptied and restarted")
+        int,
+        Meta(
+            ge=1,
+            description="Memory limit of the embedded broker in megabytes. If the broker exceeds the limit, it is emptied and restarted",
+        ),
     ] = 1000
-    topic_prefix: Annotated[str, Meta(pattern="^[A-Za-z0-9._-]*$", description="prefix of all Kafka topic names")] = ""
+    topic_prefix: Annotated[str, Meta(pattern="^[A-Za-z0-9._-]*$", description="Prefix of all Kafka topic names")] = ""
     partitions: Annotated[
-        int, Meta(ge=1, le=1000, description="partitions of the topic `articles` when it is created: the maximum number of workers")
+        int,
+        Meta(
+            ge=1,
+            le=1000,
+            description="Number of partitions of the topic `articles` when it is created. It is also the maximum number of workers",
+        ),
     ] = 4
-    replication: Annotated[int, Meta(ge=1, le=9, description="replication factor of topics that are created")] = 1
-    consumer_group: Annotated[str, Meta(min_length=1, description="the workers' consumer group")] = "tocsin"
+    replication: Annotated[int, Meta(ge=1, le=9, description="Replication factor of Kafka topics when they are created")] = 1
+    consumer_group: Annotated[str, Meta(min_length=1, description="Kafka consumer group of the workers")] = "tocsin"
     store: Annotated[
-        str, Meta(min_length=1, description='"clickhouse://user:password@host:9000/database", or "embedded" (chdb in data_dir)')
+        str,
+        Meta(
+            min_length=1,
+            description='URL of a ClickHouse server, "clickhouse://user:password@host:9000/database", or "embedded" (chdb in data_dir)',
+        ),
     ] = "embedded"
     model: Annotated[
         str,
         Meta(
             min_length=1,
-            description='"champion" (the promoted version, else the shipped one), "shipped", the folder of a model version, '
-            'or "keyword" (word lists, for tests only)',
+            description='Model that scores articles: "champion" (the promoted version, or the shipped one if none was '
+            'promoted), "shipped", the folder of a model version, or "keyword" (word lists, for tests only)',
         ),
     ] = "champion"
-    model_threads: Annotated[int, Meta(ge=0, le=512, description="CPU threads of the model; 0: all cores")] = 0
-    max_tokens: Annotated[int, Meta(ge=8, le=512, description="maximum number of tokens of title and lead that the model reads")] = 64
-    batch_max: Annotated[int, Meta(ge=1, le=100_000, description="maximum number of articles scored in one batch")] = 512
-    batch_wait_ms: Annotated[int, Meta(ge=1, le=10_000, description="maximum time to wait for a batch to fill, milliseconds")] = 50
+    model_threads: Annotated[int, Meta(ge=0, le=512, description="Number of CPU threads of the model. With 0, all cores are used")] = 0
+    max_tokens: Annotated[int, Meta(ge=8, le=512, description="Maximum number of tokens of the title and lead that the model reads")] = 64
+    batch_max: Annotated[int, Meta(ge=1, le=100_000, description="Maximum number of articles that are scored in one batch")] = 512
+    batch_wait_ms: Annotated[int, Meta(ge=1, le=10_000, description="Maximum time in milliseconds to wait until a batch is full")] = 50
     dead_letter_max_ratio: Annotated[
         float,
         Meta(
             gt=0,
             le=1,
-            description="maximum ratio of unusable records among the last 1,000; above it (and at least 100) a worker stops; 1: no limit",
+            description="Maximum ratio of unusable records among the last 1,000. A worker stops if the ratio is higher and "
+            "at least 100 records are unusable. With 1, there is no limit",
         ),
     ] = 0.5
-    companies: Annotated[str, Meta(description="TOML file of companies and their aliases; empty: the shipped list")] = ""
-    watchlists: Annotated[str, Meta(description="TOML file of watchlists, each of which is a series; empty: none")] = ""
+    companies: Annotated[str, Meta(description="TOML file of companies and their aliases. If empty, the shipped list is used")] = ""
+    watchlists: Annotated[
+        str, Meta(description="TOML file of watchlists, each of which becomes a series. If empty, there are no watchlists from a file")
+    ] = ""
     sources: Annotated[str, Meta(description="TOML file of the feeds to crawl")] = ""
     feeds_allow_private: Annotated[
-        bool, Meta(description="permit loopback and private addresses for feeds that are tested or added on the dashboard")
+        bool, Meta(description="Allow loopback and private addresses for feeds that are tested or added on the dashboard")
     ] = False
     alert_history_days: Annotated[
-        int, Meta(ge=1, le=366, description="length of the history from which a series' baseline is estimated, days")
+        int, Meta(ge=1, le=366, description="Length in days of the history from which the baseline of a series is estimated")
     ] = 28
-    alert_warmup_h: Annotated[float, Meta(ge=0, description="no alerts until the feed has been followed for so long, hours")] = 12
+    alert_warmup_h: Annotated[
+        float, Meta(ge=0, description="Number of hours after the first article during which no alerts are raised")
+    ] = 12
     alert_max_age_s: Annotated[
         int,
-        Meta(ge=60, le=86_400, description="maximum age of a story that can raise an alert, seconds; older stories only count as history"),
+        Meta(
+            ge=60, le=86_400, description="Maximum age in seconds of a story that can raise an alert. Older stories count only as history"
+        ),
     ] = 3600
     alert_false_per_week: Annotated[
-        float, Meta(gt=0, le=1000, description="expected number of false alarms of the spike detector per week, over all series together")
+        float, Meta(gt=0, le=1000, description="Expected number of false alarms of the spike detector per week, over all series together")
     ] = 1.0
     alert_outages_per_week: Annotated[
         float,
         Meta(
             ge=0,
             le=1000,
-            description="expected number of false outage alerts per week, over all sources and the whole feed; 0: no outage alerts",
+            description="Expected number of false outage alerts per week, over all sources and the whole feed. With 0, there "
+            "are no outage alerts",
         ),
     ] = 0.25
-    alert_min_stories: Annotated[int, Meta(ge=1, description="minimum number of negative stories for an alert")] = 3
-    alert_min_sources: Annotated[int, Meta(ge=1, description="minimum number of independent sources for an alert")] = 2
-    alert_min_ratio: Annotated[float, Meta(ge=1, description="minimum ratio of observed to expected stories for an alert")] = 2.0
-    alert_cooldown_s: Annotated[int, Meta(ge=0, description="minimum time between two alerts on one series, seconds")] = 14_400
+    alert_min_stories: Annotated[int, Meta(ge=1, description="Minimum number of negative stories for an alert")] = 3
+    alert_min_sources: Annotated[int, Meta(ge=1, description="Minimum number of independent sources for an alert")] = 2
+    alert_min_ratio: Annotated[float, Meta(ge=1, description="Minimum ratio of observed to expected stories for an alert")] = 2.0
+    alert_min_materiality: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=1,
+            description="minimum probability that an article bears on prices (materiality of level 2 or more), from which it counts "
+            "in alerts and charts; articles scored without it always count; 0: all count",
+        ),
+    ] = MIN_MATERIALITY
+    alert_cooldown_s: Annotated[int, Meta(ge=0, description="Minimum time in seconds between two alerts on one series")] = 14_400
     alert_rules: Annotated[
-        str, Meta(description="TOML file of further alert rules, which may also replace the spike detector; empty: none")
+        str,
+        Meta(
+            description="TOML file of additional alert rules, which may also replace the spike detector. If empty, there are "
+            "no rules from a file"
+        ),
     ] = ""
     alert_resolve_after_s: Annotated[
-        int, Meta(ge=60, le=30 * 86_400, description="an alert resolves when its series was below the threshold for so long, seconds")
+        int,
+        Meta(
+            ge=60,
+            le=30 * 86_400,
+            description="Time in seconds for which a series must stay below the threshold until its alert is resolved",
+        ),
     ] = 3600
     alert_inhibit: Annotated[
         str,
         Meta(
-            description='inhibition rules, "KIND > KIND, KIND; ...": alerts on the first kind suppress alerts of the same '
-            "episode on the others (* matches every kind); empty: none"
+            description='Inhibition rules as "KIND > KIND, KIND; ...". Alerts on the first kind suppress alerts of the same '
+            "episode on the other kinds (* matches every kind). If empty, no alerts are inhibited"
         ),
     ] = "market > *; sector > company"
     quiet_hours: Annotated[
         str,
-        Meta(description='times at which nothing is delivered, such as "22:00-07:00 Asia/Shanghai; closed XSHG" or "outside XNYS"'),
+        Meta(description='Times at which nothing is delivered, such as "22:00-07:00 Asia/Shanghai; closed XSHG" or "outside XNYS"'),
     ] = ""
     quiet_hours_except: Annotated[
         Literal["info", "warning", "critical", "none"],
-        Meta(description='lowest severity that is delivered in quiet hours too; "none": nothing is'),
+        Meta(description='Lowest severity that is delivered during quiet hours too. With "none", nothing is delivered'),
     ] = "critical"
-    retention_days: Annotated[int, Meta(ge=0, description="months that are older are deleted from the store, days; 0: keep everything")] = 0
+    retention_days: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Number of days for which articles are kept. Older months are deleted from the store. With 0, everything is kept",
+        ),
+    ] = 0
     refresh_cron: Annotated[
         str,
         Meta(
             pattern=r"^$|^\s*\S+(\s+\S+){4}\s*$",
-            description='schedule of the model refresh in cron syntax, UTC, such as "0 3 * * *"; empty: never',
+            description='Schedule of the model refresh in cron syntax and UTC, such as "0 3 * * *". If empty, no refresh is scheduled',
         ),
     ] = ""
     refresh_data: Annotated[
-        str, Meta(description="folder of labelled data sets that a refresh trains on in addition; empty: stored articles")
+        str,
+        Meta(
+            description="Folder of labelled data sets on which a refresh trains in addition to the labels. If empty, stored "
+            "articles are used"
+        ),
     ] = ""
     refresh_tests: Annotated[
-        str, Meta(description="folder of frozen test sets (JSONL, also .gz) on which a refreshed model must not be worse")
+        str, Meta(description="Folder of frozen test sets (JSONL, also .gz) on which a refreshed model must not be worse")
     ] = ""
     gate_margin: Annotated[
-        float, Meta(ge=0, le=0.2, description="maximum loss of a language or class of a frozen test set for a promotion, as a share")
+        float,
+        Meta(ge=0, le=0.2, description="Maximum loss, as a share, that a promotion may cause for a language or class of a frozen test set"),
     ] = 0.01
-    webhooks: Annotated[tuple[Webhook, ...], Meta(description="endpoints for alerts, one [[webhooks]] table each (TOML file only)")] = ()
+    webhooks: Annotated[
+        tuple[Webhook, ...], Meta(description="Endpoints for alerts, with one [[webhooks]] table for each endpoint (TOML file only)")
+    ] = ()
     dashboard_url: Annotated[
         str,
-        Meta(pattern="^$|^https?://", description="public address of the dashboard, for links to an alert's page; empty: no links"),
+        Meta(
+            pattern="^$|^https?://",
+            description="Public URL of the dashboard, used for links to alerts. If empty, messages contain no links",
+        ),
     ] = ""
-    dashboard_host: Annotated[str, Meta(min_length=1, description="address on which the dashboard listens")] = "127.0.0.1"
-    dashboard_port: Annotated[Port, Meta(description="port of the dashboard; 0: any free port")] = 8050
+    dashboard_host: Annotated[str, Meta(min_length=1, description="Address on which the dashboard listens")] = "127.0.0.1"
+    dashboard_port: Annotated[Port, Meta(description="Port of the dashboard. With 0, any free port is used")] = 8050
     dashboard_login: Annotated[
         Literal["password", "header", "none"],
         Meta(
-            description="authentication of the dashboard: password (accounts), header (a proxy in front of it) or none "
-            "(loopback addresses only); docs/security.md"
+            description="Authentication of the dashboard: password (accounts), header (a proxy in front of the dashboard) or "
+            "none (loopback addresses only). See docs/security.md"
         ),
     ] = "password"
     dashboard_proxies: Annotated[
         str,
-        Meta(description='proxies whose X-Forwarded headers are trusted, such as "127.0.0.1, 10.0.0.0/8"'),
+        Meta(description='Proxies whose X-Forwarded headers are trusted, such as "127.0.0.1, 10.0.0.0/8"'),
     ] = ""
     dashboard_user_header: Annotated[
-        str, Meta(pattern="^[A-Za-z0-9-]*$", description="header in which a proxy names the user, for dashboard_login = header")
+        str, Meta(pattern="^[A-Za-z0-9-]*$", description="Header in which the proxy sends the user name, for dashboard_login = header")
     ] = ""
     dashboard_unknown_role: Annotated[
         Literal["none", "viewer", "analyst"],
-        Meta(description='role of users whom a proxy names and who have no account; "none": no access'),
+        Meta(description='Role of users whom the proxy has authenticated and who have no account. With "none", they have no access'),
     ] = "none"
     dashboard_viewers: Annotated[
         int,
         Meta(
             ge=0,
             le=1000,
-            description="maximum number of open pages with live updates, each of which takes a thread; further pages poll "
-            "every few seconds",
+            description="Maximum number of open pages with live updates. Each of them needs a thread; further pages poll every few seconds",
         ),
     ] = 100
-    session_idle_h: Annotated[float, Meta(gt=0, le=8760, description="a session ends after so long without an open page, hours")] = 12
-    session_max_h: Annotated[float, Meta(gt=0, le=8760, description="a session ends after so long in any case, hours")] = 168
+    session_idle_h: Annotated[float, Meta(gt=0, le=8760, description="Number of hours without an open page after which a session ends")] = (
+        12
+    )
+    session_max_h: Annotated[float, Meta(gt=0, le=8760, description="Number of hours after which a session ends in any case")] = 168
     metrics_host: Annotated[
-        str, Meta(min_length=1, description="address on which /metrics and /healthz listen, without authentication; 0.0.0.0: all addresses")
+        str,
+        Meta(
+            min_length=1,
+            description="Address on which /metrics and /healthz are served, without authentication. With 0.0.0.0, they are "
+            "served on all addresses",
+        ),
     ] = "127.0.0.1"
-    api_per_minute: Annotated[int, Meta(ge=1, le=1_000_000, description="maximum number of requests per minute for each API token")] = 600
+    api_per_minute: Annotated[int, Meta(ge=1, le=1_000_000, description="Maximum number of requests per minute for each API token")] = 600
     api_streams: Annotated[
         int,
-        Meta(ge=0, le=500, description="maximum number of clients of the API's event stream, each of which takes a thread"),
+        Meta(ge=0, le=500, description="Maximum number of clients of the event stream of the API. Each of them needs a thread"),
     ] = 50
     api_classify: Annotated[
-        bool, Meta(description="let the API classify texts; a separate dashboard process loads the model at the first request")
+        bool,
+        Meta(description="Allow clients of the API to classify texts. A separate dashboard process loads the model at the first request"),
     ] = True
-    metrics_port: Annotated[Port, Meta(description="port of /metrics and /healthz of a worker or crawler; 0: none")] = 0
-    log_format: Annotated[Literal["auto", "human", "json"], Meta(description="auto: human on a terminal, JSON otherwise")] = "auto"
-    log_level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="lowest level that is logged")] = "info"
+    metrics_port: Annotated[
+        Port, Meta(description="Port on which a worker or crawler serves /metrics and /healthz. With 0, they are not served")
+    ] = 0
+    log_format: Annotated[
+        Literal["auto", "human", "json"], Meta(description="Format of the log: human, json, or auto (human on a terminal, JSON otherwise)")
+    ] = "auto"
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="Lowest level of messages that are logged")] = (
+        "info"
+    )
 
 
 class SettingRow(NamedTuple):
