@@ -86,14 +86,16 @@ class Client:
         series: str = "market:all",
         language: Literal["zh", "en"] | None = None,
         source: str = "",
+        min_materiality: float = 0.0,
         since: datetime | None = None,
         until: datetime | None = None,
         text: Literal["lead", "full"] = "lead",
         as_of: datetime | None = None,
         page: int = 100,
     ) -> Iterator[types.ArticleOut]:
-        """Articles, newest first."""
+        """Articles, newest first. min_materiality: least probability that an article bears on prices"""
         query = {"series": series, "language": language, "source": source, "since": since, "until": until, "text": text, "as_of": as_of}
+        query |= {"min_materiality": min_materiality or None}
         for each in self._pages("/articles", types.Articles, page, query):
             yield from each.items
 

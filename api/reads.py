@@ -37,6 +37,7 @@ def list_articles(context: RequestContext[requests.ArticlesQuery, None]) -> type
         after=ArticlePosition(*after) if after else None,
         language=query.language or "",
         source=query.source,
+        min_materiality=query.min_materiality,
         as_of=as_of,
     )
     page = places[: query.limit]

@@ -56,6 +56,15 @@ class ArticlesQuery(RequestModel, frozen=True, kw_only=True):
     series: SeriesKey = "market:all"
     language: Annotated[Literal["zh", "en"] | None, Meta(description="only articles in this language")] = None
     source: Annotated[str, Meta(max_length=200, description="only articles of this source")] = ""
+    min_materiality: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=1,
+            description="only articles that bear on prices (`materiality.relevant`) with at least this probability; over 0, articles "
+            "without the prediction are left out",
+        ),
+    ] = 0.0
     since: Since | None = None
     until: Until | None = None
     text: Annotated[Literal["lead", "full"], Meta(description="the first 300 characters of each text, or the whole text")] = "lead"

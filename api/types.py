@@ -36,6 +36,22 @@ class CompanySentiment(msgspec.Struct, frozen=True, kw_only=True):
     sentiment: Sentiment
 
 
+class Materiality(msgspec.Struct, frozen=True, kw_only=True):
+    """Relevance to prices: calibrated probabilities that the level is at least 1, 2 and 3.
+
+    Attributes:
+        level: the highest level with a probability of 0.5 or more, 0 to 3
+        background: P(level >= 1): a company or a market is concerned
+        relevant: P(level >= 2): it bears on prices; alerts count articles from `alert_min_materiality` on
+        urgent: P(level 3): it is likely to move prices at once
+    """
+
+    level: int
+    background: float
+    relevant: float
+    urgent: float
+
+
 class ArticleOut(msgspec.Struct, frozen=True, kw_only=True):
     """An article with its score.
 
@@ -43,6 +59,7 @@ class ArticleOut(msgspec.Struct, frozen=True, kw_only=True):
         story: id of the first article of its group of near-duplicates
         truncated: whether `text` is only the beginning
         tone: P(positive) - P(negative), in [-1, 1]
+        materiality: null from a model that does not predict it
     """
 
     id: str
@@ -61,6 +78,7 @@ class ArticleOut(msgspec.Struct, frozen=True, kw_only=True):
     tone: float
     topics: dict[str, float]
     companies: tuple[CompanySentiment, ...]
+    materiality: Materiality | None
     model: str
     scored_at: datetime
 
@@ -208,6 +226,7 @@ class ClassifiedOut(msgspec.Struct, frozen=True, kw_only=True):
         tone: P(positive) - P(negative), in [-1, 1]
         topics, risks: probabilities by name
         companies: companies that the text names, with the sentiment towards each
+        materiality: null from a model that does not predict it
     """
 
     language: str
@@ -216,6 +235,7 @@ class ClassifiedOut(msgspec.Struct, frozen=True, kw_only=True):
     topics: dict[str, float]
     risks: dict[str, float]
     companies: tuple[CompanySentiment, ...]
+    materiality: Materiality | None
 
 
 class Classified(msgspec.Struct, frozen=True, kw_only=True):
@@ -316,6 +336,11 @@ def sentiment(negative: float, neutral: float, positive: float) -> Sentiment:
     return Sentiment(negative=rounded(negative), neutral=rounded(neutral), positive=rounded(positive))
 
 
+def materiality_out(level: int, background: float, relevant: float, urgent: float) -> Materiality:
+    """A materiality with rounded probabilities."""
+    return Materiality(level=level, background=rounded(background), relevant=rounded(relevant), urgent=rounded(urgent))
+
+
 def article_out(article: ArticleAsOf, text: Literal["lead", "full"]) -> ArticleOut:
     """A stored article as the API returns it.
 
@@ -349,6 +374,9 @@ def article_out(article: ArticleAsOf, text: Literal["lead", "full"]) -> ArticleO
             )
             for each in article.companies
         ),
+        materiality=materiality_out(article.materiality.level, *msgspec.structs.astuple(article.materiality))
+        if article.materiality
+        else None,
         model=article.model,
         scored_at=article.scored_at,
     )

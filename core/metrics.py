@@ -18,9 +18,14 @@ PUBLISHED = Counter("tocsin_published", "Articles acknowledged by Kafka")
 PUBLISH_ERRORS = Counter("tocsin_publish_errors", "Articles that Kafka did not accept; they stay in the outbox")
 OUTBOX = Gauge("tocsin_outbox_pending", "Articles waiting in the outbox")
 SCORED = Counter("tocsin_scored", "Articles scored", ["language"])
+NOT_MATERIAL = Counter(
+    "tocsin_not_material", "Articles scored that alerts and charts do not count, as they do not bear on prices", ["language"]
+)
 REPEATED = Counter("tocsin_repeated", "Articles received again unchanged and not scored again")
 UPDATED = Counter("tocsin_updated", "Articles received again with a changed text, scored and stored again")
 PREDICTION_CACHE = Counter("tocsin_prediction_cache", "Texts to classify: found in the prediction cache (hit) or not (miss)", ["outcome"])
+BOILERPLATE = Counter("tocsin_boilerplate", "Articles from which the learned boilerplate of their source was removed", ["source"])
+BOILERPLATE_REPEATS = Gauge("tocsin_boilerplate_repeats", "Repeated starts and ends that were learned for a source", ["source"])
 DEAD_LETTERS = Counter("tocsin_dead_letters", "Records stored as dead letters", ["stage"])
 LOST_MESSAGES = Counter("tocsin_lost_messages", "Messages deleted from their topic before they were read", ["topic"])
 BATCH_MESSAGES = Histogram(

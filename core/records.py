@@ -107,6 +107,34 @@ class WatchlistScore(msgspec.Struct, frozen=True, kw_only=True):
     p_positive: Share
 
 
+MIN_MATERIALITY = 0.5
+"""Default of the setting alert_min_materiality."""
+
+
+class MaterialityScore(msgspec.Struct, frozen=True, kw_only=True):
+    """Relevance of an article to prices: probabilities that its level of materiality is at least 1, 2 and 3.
+
+    Attributes:
+        p_background: level 1 or more: a company or a market is concerned
+        p_relevant: level 2 or more: it bears on the prices of a company, a sector or a market; the figure that alerts use
+        p_urgent: level 3: it is likely to move prices at once
+    """
+
+    p_background: Share
+    p_relevant: Share
+    p_urgent: Share
+
+    @property
+    def level(self) -> int:
+        """The highest level, 0 to 3, with a probability of 0.5 or more."""
+        return sum(p >= 0.5 for p in (self.p_background, self.p_relevant, self.p_urgent))
+
+
+def is_material(materiality: MaterialityScore | None, least: float) -> bool:
+    """Whether an article counts where P(level >= 2) must be `least` or more. One without the prediction (None) always does."""
+    return materiality is None or materiality.p_relevant >= least
+
+
 class Score(msgspec.Struct, frozen=True, kw_only=True):
     """The prediction of a model for one article. The three sentiment probabilities are calibrated and sum to 1.
 
@@ -114,6 +142,7 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
         genre: the article's genre; "news" in messages of older versions, which lack it
         topics, risks: topic or risk event key to probability, of those over their threshold
         watchlists: those that the article matches
+        materiality: None from models that do not predict it
         story: id of the first article of the near-duplicate cluster
         model: version of the model
     """
@@ -132,6 +161,7 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     risks: dict[Key, Share] = {}
     companies: tuple[CompanyScore, ...] = ()
     watchlists: tuple[WatchlistScore, ...] = ()
+    materiality: MaterialityScore | None = None
     model: Name
     scored_at: Instant
 
@@ -255,6 +285,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
         measure: the quantity that the rule evaluates
         value, limit: its value and the limit; 0 and 0 for `surprise` with the learned threshold
         event: key of the risk event, from core.taxonomy
+        min_materiality: P(level >= 2) from which the articles of the window were counted; 0: all were
     """
 
     v: Literal[1] = SCHEMA_VERSION
@@ -275,6 +306,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     value: Annotated[float, msgspec.Meta(ge=-1e300, le=1e300)] = 0.0
     limit: Annotated[float, msgspec.Meta(ge=-1e300, le=1e300)] = 0.0
     event: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    min_materiality: Share = 0.0
     why: Why | None = None
 
     def __post_init__(self) -> None:

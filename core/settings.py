@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from core.errors import SettingsError
-from core.records import RENAMED_SEVERITIES
+from core.records import MIN_MATERIALITY, RENAMED_SEVERITIES
 
 ENV_PREFIX = "TOCSIN_"
 RENAMED = {
@@ -214,8 +214,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Meta(
             ge=0,
             le=1,
-            description="minimum probability that an article bears on prices (materiality of level 2 or more), from which it counts "
-            "in alerts and charts; articles scored without it always count; 0: all count",
+            description="Minimum probability that an article bears on prices (materiality of level 2 or more). Articles below it do "
+            "not count in alerts and charts. Articles that were scored without this prediction always count. With 0, all articles count",
         ),
     ] = MIN_MATERIALITY
     alert_cooldown_s: Annotated[int, Meta(ge=0, description="Minimum time in seconds between two alerts on one series")] = 14_400

@@ -53,7 +53,7 @@ BASELINE = (
         "companies Array(String), surfaces Array(String), sectors Array(String), company_negative Array(Float32), "
         "company_neutral Array(Float32), company_positive Array(Float32), topics Array(String), topic_p Array(Float32), "
         "risks Array(String), risk_p Array(Float32), p_negative Float32, p_neutral Float32, p_positive Float32, "
-        "model String, scored_at DateTime('UTC'), version UInt64",
+        "materiality Array(Float32), model String, scored_at DateTime('UTC'), version UInt64",
         "(published_at, id, model)",
         month="published_at",
     ),
@@ -74,7 +74,7 @@ BASELINE = (
     _table(
         "mentions",
         "series String, published_at DateTime('UTC'), id String, story String, source String, language String, "
-        "p_negative Float32, tone Float32, negative UInt8, version UInt64",
+        "p_negative Float32, tone Float32, negative UInt8, materiality Float32, version UInt64",
         "(series, published_at, id)",
         month="published_at",
         granularity=1024,
@@ -82,9 +82,9 @@ BASELINE = (
     # roll-ups of mentions
     _table(
         "rollups",
-        "width UInt32, series String, start DateTime('UTC'), articles UInt32, tone Float64, stories UInt32, "
+        "width UInt32, least UInt16, series String, start DateTime('UTC'), articles UInt32, tone Float64, stories UInt32, "
         "negative UInt32, version UInt64",
-        "(width, series, start)",
+        "(width, least, series, start)",
         month="start",
         granularity=256,
     ),
@@ -97,8 +97,8 @@ BASELINE = (
     ),
     _table(
         "rollup_watermarks",
-        "width UInt32, start DateTime('UTC'), marks UInt64",
-        "(width, start)",
+        "width UInt32, least UInt16, start DateTime('UTC'), marks UInt64",
+        "(width, least, start)",
         engine="ReplacingMergeTree(marks)",
         month="start",
     ),
@@ -108,7 +108,7 @@ BASELINE = (
         "id String, rule String, series String, window_start DateTime('UTC'), window_s UInt32, "
         "detected_at DateTime('UTC'), severity String, observed UInt32, expected Float64, surprise Float64, "
         "total UInt32, sources UInt32, evidence String, measure String, value Float64, limit_value Float64, why String, "
-        "event String, version UInt64",
+        "event String, min_materiality Float64, version UInt64",
         "id",
     ),
     _table(
@@ -262,6 +262,13 @@ BASELINE = (
         "entries UInt32, published UInt32, refused UInt32, failures UInt32, ok_at DateTime('UTC'), "
         "next_at DateTime('UTC'), listed UInt8, version UInt64",
         "source",
+        granularity=256,
+    ),
+    _table(
+        "source_repeats",
+        "source String, place String, text String, example String, count UInt32, total UInt32, at DateTime('UTC'), ended UInt8, "
+        "version UInt64",
+        "(source, place, text)",
         granularity=256,
     ),
     _table(

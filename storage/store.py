@@ -28,6 +28,7 @@ store.tokens             API tokens                                            (
 store.audit              the audit log                                         (audit)
 store.feeds              feeds added on the dashboard                          (feeds)
 store.visits             the crawler's last visit to each source               (source_visits)
+store.repeats            boilerplate learned for each source                   (source_repeats)
 store.heartbeats         processes                                             (heartbeats)
 store.health             sizes, throughput, latency, dead letters              (articles, mentions, dead_letters)
 """
@@ -37,6 +38,7 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
+from core.records import MIN_MATERIALITY
 from storage.clickhouse import ClickHouse, connect
 from storage.migrations import check_schema, migrate, pending
 from storage.tables.accounts import AccountTable, LoginFailureTable, SavedView, SavedViewTable, SessionTable, TokenTable
@@ -64,6 +66,7 @@ from storage.tables.mentions import (
 from storage.tables.notifications import AlertGroup, AlertGroupTable, Replay, ReplayTable
 from storage.tables.peaks import PeakRow, PeakTable
 from storage.tables.quality import DailyPredictions, LabelledPrediction, ModelUse, QualityQueries
+from storage.tables.repeats import RepeatTable, StoredRepeat
 from storage.tables.rollups import RollupTable
 from storage.tables.search import ArticleSearch, ArticleVersion, Criteria, SearchCursor, SearchPage
 from storage.tables.stories import CompanyProfile, Side, StoryCoverage, StoryQueries
@@ -117,6 +120,7 @@ __all__ = [
     "PeakRow",
     "PeakTable",
     "QualityQueries",
+    "RepeatTable",
     "Replay",
     "ReplayTable",
     "RollupTable",
@@ -139,6 +143,7 @@ __all__ = [
     "SourceVisitTable",
     "Store",
     "StoredArticle",
+    "StoredRepeat",
     "StoryCoverage",
     "StoryQueries",
     "SuppressedDelivery",
@@ -165,21 +170,21 @@ _BY_MONTH = {
 
 
 class Store:
-    """All tables. Threads may share it."""
+    """All tables. Threads may share it. min_materiality: P(level >= 2) from which articles count in series, as in MentionTable"""
 
-    def __init__(self, client: ClickHouse) -> None:
+    def __init__(self, client: ClickHouse, min_materiality: float = MIN_MATERIALITY) -> None:
         self.client = client
         self.articles = ArticleTable(client)
         self.sources = SourceQueries(client)
-        self.mentions = MentionTable(client)
+        self.mentions = MentionTable(client, min_materiality)
         self.changes = TableChanges(client)
         self.search = ArticleSearch(client)
-        self.stories = StoryQueries(client)
+        self.stories = StoryQueries(client, min_materiality)
         self.rollups = RollupTable(client, self.mentions, self.stories)
         self.alerts = AlertTable(client)
         self.replays = ReplayTable(client)
         self.alert_groups = AlertGroupTable(client)
-        self.as_of = AsOfQueries(client)
+        self.as_of = AsOfQueries(client, min_materiality)
         self.peaks = PeakTable(client)
         self.alert_lifecycle = AlertLifecycleTable(client)
         self.rule_texts = ConfigRevisionTable(client)
@@ -197,8 +202,9 @@ class Store:
         self.audit = AuditTable(client)
         self.feeds = FeedTable(client)
         self.visits = SourceVisitTable(client)
+        self.repeats = RepeatTable(client)
         self.heartbeats = HeartbeatTable(client)
-        self.health = HealthQueries(client)
+        self.health = HealthQueries(client, min_materiality)
 
     def migrate(self) -> list[str]:
         """Apply missing migrations and return their names. Raises SettingsError, StoreError."""
@@ -242,8 +248,8 @@ class Store:
         self.client.close()
 
 
-def open_store(address: str, data_dir: Path) -> Store:
-    """Open the store at an address of the settings without applying migrations.
+def open_store(address: str, data_dir: Path, min_materiality: float = MIN_MATERIALITY) -> Store:
+    """Open the store at an address of the settings without applying migrations. min_materiality: as in Store
 
     Raises:
         SettingsError: the address is malformed, or the store has the schema of an earlier, unreleased version
@@ -255,4 +261,4 @@ def open_store(address: str, data_dir: Path) -> Store:
     except BaseException:
         client.close()
         raise
-    return Store(client)
+    return Store(client, min_materiality)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 from core import metrics
 from core.errors import StoreUnavailable
-from storage.store import Store
+from storage.store import MentionTable, Store
 
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
@@ -60,7 +60,7 @@ class RetryingStore:
     """A proxy of a Store: each call of a method of the store or of one of its tables goes through a RetryPolicy.
 
     `store.alerts.insert(x)` is repeated while the store is unavailable, with the step label "alerts.insert". Use `retrying`
-    to get one that the type checker treats as the Store itself.
+    to get one that the type checker treats as the Store itself. A table that a method returns (`mentions.counting`) is a proxy too.
     """
 
     def __init__(self, target: Any, policy: RetryPolicy, prefix: str = "") -> None:
@@ -73,7 +73,8 @@ class RetryingStore:
             return RetryingStore(found, self._policy, f"{step}.")
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            return self._policy.call(step, found, *args, **kwargs)
+            result = self._policy.call(step, found, *args, **kwargs)
+            return RetryingStore(result, self._policy, self._prefix) if isinstance(result, MentionTable) else result
 
         return call
 

@@ -62,7 +62,7 @@ def names(settings: Settings) -> TopicNames:
 
 def make_store(settings: Settings, *, migrate: bool = True) -> Store:
     """Open the store and, with `migrate`, apply missing migrations. Raises SettingsError, StoreError."""
-    store = open_store(settings.store, data_dir(settings))
+    store = open_store(settings.store, data_dir(settings), settings.alert_min_materiality)
     if migrate:
         store.migrate()
     return store

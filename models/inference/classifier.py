@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -121,6 +122,10 @@ def invalid_reason(prediction: Prediction, companies: int) -> str:
     for sentiment in (prediction.sentiment, *prediction.companies):
         if not (all(-1e-3 <= p <= 1.001 for p in sentiment) and abs(sum(sentiment) - 1.0) <= 1e-2):  # false for NaN too
             return f"probabilities {tuple(sentiment)} do not sum to 1"
+    if prediction.materiality is not None:
+        levels = tuple(prediction.materiality)
+        if not all(-1e-3 <= p <= 1.001 for p in levels) or any(low < high - 1e-3 for low, high in itertools.pairwise(levels)):
+            return f"probabilities of materiality {levels}: expected three in [0, 1], in descending order"
     for head, labels in (("topic", prediction.topics), ("risk event", prediction.risks)):
         wrong = [key for key, p in labels.items() if not -1e-3 <= p <= 1.001]
         if wrong:

@@ -62,7 +62,7 @@ class AlertSummary(NamedTuple):
 
 
 _COLUMNS = """id, rule, series, toUInt32(window_start), window_s, toUInt32(detected_at), severity,
-    observed, expected, surprise, total, sources, evidence, measure, value, limit_value, why, event"""
+    observed, expected, surprise, total, sources, evidence, measure, value, limit_value, why, event, min_materiality"""
 
 
 def _alert(row: Sequence[Any]) -> Alert:
@@ -85,6 +85,7 @@ def _alert(row: Sequence[Any]) -> Alert:
         limit=float(row[15]),
         why=msgspec.json.decode(row[16], type=Why) if row[16] else None,
         event=row[17],
+        min_materiality=float(row[18]),
     )
 
 
@@ -129,6 +130,7 @@ class AlertTable:
                 "limit_value": [alert.limit for alert in alerts],
                 "why": [msgspec.json.encode(alert.why).decode() if alert.why else "" for alert in alerts],
                 "event": [alert.event for alert in alerts],
+                "min_materiality": [alert.min_materiality for alert in alerts],
                 "version": [new_version()] * len(alerts),
             },
         )

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from core.chunks import chunks
-from core.records import OLDEST, CompanyScore, Score, Scored, WatchlistScore
+from core.records import OLDEST, CompanyScore, MaterialityScore, Score, Scored, WatchlistScore
 from storage.clickhouse import ClickHouse, Value
-from storage.tables.mentions import of_one, parameters_of
+from storage.tables.mentions import counted, of_one, parameters_of
 from storage.timestamps import from_epoch, new_version, split_by_months, to_epoch
 
 FIRST_SEARCH = timedelta(hours=1)
@@ -44,6 +44,7 @@ class ArticleRow(msgspec.Struct, frozen=True, kw_only=True):
     p_positive: float
     model: str
     surfaces: tuple[str, ...] = ()
+    materiality: MaterialityScore | None = None
 
 
 class Totals(NamedTuple):
@@ -57,8 +58,13 @@ class Totals(NamedTuple):
 
 _COLUMNS = (
     "id, url, source, language, title, text, toUInt32(published_at), story, topics, companies, p_negative, p_neutral, p_positive, model, "
-    "surfaces"
+    "surfaces, materiality"
 )
+
+
+def materiality_of(probabilities: Sequence[float]) -> MaterialityScore | None:
+    """The materiality in a column of the store: three probabilities, none where the model did not predict it."""
+    return MaterialityScore(**dict(zip(MaterialityScore.__struct_fields__, probabilities, strict=True))) if probabilities else None
 
 
 def article_of(row: Sequence[Any]) -> ArticleRow:
@@ -79,6 +85,7 @@ def article_of(row: Sequence[Any]) -> ArticleRow:
         p_positive=row[12],
         model=row[13],
         surfaces=tuple(row[14]),
+        materiality=materiality_of(row[15]),
     )
 
 
@@ -127,6 +134,7 @@ class ArticleTable:
                 "p_negative": [score.p_negative for score in scores],
                 "p_neutral": [score.p_neutral for score in scores],
                 "p_positive": [score.p_positive for score in scores],
+                "materiality": [list(msgspec.structs.astuple(score.materiality)) if score.materiality else [] for score in scores],
                 "model": [score.model for score in scores],
                 "scored_at": [to_epoch(score.scored_at) for score in scores],
                 "version": [version] * len(scored),
@@ -231,12 +239,17 @@ class ArticleTable:
         )
         return [article_of(row) for row in rows]
 
-    def of_series(self, series: str, since: datetime, until: datetime, limit: int = 100) -> list[ArticleRow]:
-        """Articles of `series` in [since, until), the most negative towards it first. Raises StoreError."""
+    def of_series(
+        self, series: str, since: datetime, until: datetime, limit: int = 100, *, min_materiality: float = 0.0
+    ) -> list[ArticleRow]:
+        """Articles of `series` in [since, until) that count, the most negative towards it first. Raises StoreError.
+
+        min_materiality: as in MentionTable
+        """
         rows = self._client.query(
             f"""
             SELECT id, p_negative FROM mentions FINAL
-            WHERE {of_one(series)}
+            WHERE {of_one(series)} AND {counted(min_materiality)}
               AND published_at >= toDateTime({{since:UInt32}}) AND published_at < toDateTime({{until:UInt32}})
             ORDER BY p_negative DESC, id LIMIT {{limit:UInt32}}
             """,
@@ -289,7 +302,8 @@ class ArticleTable:
         rows = self._client.query(
             """
             SELECT id, source, language, toUInt32(published_at), story, p_negative, p_neutral, p_positive, topics, topic_p,
-                   companies, sectors, company_negative, company_neutral, company_positive, model, toUInt32(scored_at), genre, risks, risk_p
+                   companies, sectors, company_negative, company_neutral, company_positive, model, toUInt32(scored_at), genre, risks,
+                   risk_p, materiality
             FROM articles
             WHERE id IN {ids:Array(String)}
               AND published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
@@ -318,6 +332,7 @@ class ArticleTable:
                     for company, sector, negative, neutral, positive in zip(*row[10:15], strict=True)
                 ),
                 watchlists=tuple(watchlists.get(row[0], ())),
+                materiality=materiality_of(row[20]),
                 model=row[15],
                 scored_at=from_epoch(row[16]),
             )

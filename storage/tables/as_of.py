@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from core.records import OLDEST, CompanyScore
+from core.records import MIN_MATERIALITY, OLDEST, CompanyScore, MaterialityScore
 from core.series import ALERTING, MARKET
 from storage.clickhouse import ClickHouse
-from storage.tables.mentions import SentimentPoint, SeriesTotal, of_kinds
+from storage.tables.articles import materiality_of
+from storage.tables.mentions import SentimentPoint, SeriesTotal, counted, of_kinds
 from storage.timestamps import from_epoch, to_epoch
 
 FIRST_SEARCH_S = 3600
@@ -56,13 +57,14 @@ class ArticleAsOf(msgspec.Struct, frozen=True, kw_only=True):
     p_negative: float
     p_neutral: float
     p_positive: float
+    materiality: MaterialityScore | None
     model: str
     scored_at: datetime
 
 
 _COLUMNS = """id, url, source, genre, language, title, text, toUInt32(published_at), toUInt32(fetched_at), story, flags, topics, topic_p,
     companies, sectors, company_negative, company_neutral, company_positive, p_negative, p_neutral, p_positive, model,
-    toUInt32(scored_at)"""
+    toUInt32(scored_at), materiality"""
 
 
 def _article(row: Sequence[Any]) -> ArticleAsOf:
@@ -86,6 +88,7 @@ def _article(row: Sequence[Any]) -> ArticleAsOf:
         p_negative=row[18],
         p_neutral=row[19],
         p_positive=row[20],
+        materiality=materiality_of(row[23]),
         model=row[21],
         scored_at=from_epoch(row[22]),
     )
@@ -97,10 +100,11 @@ def _micros(as_of: datetime | None) -> int:
 
 
 class AsOfQueries:
-    """Queries of the state at a time; `as_of` None: now."""
+    """Queries of the state at a time; `as_of` None: now. min_materiality: as in MentionTable, of `sentiment` and `totals`"""
 
-    def __init__(self, client: ClickHouse) -> None:
+    def __init__(self, client: ClickHouse, min_materiality: float = MIN_MATERIALITY) -> None:
         self._client = client
+        self._counted = counted(min_materiality, "materiality_")
 
     def places(
         self,
@@ -112,11 +116,16 @@ class AsOfQueries:
         after: ArticlePosition | None = None,
         language: str = "",
         source: str = "",
+        min_materiality: float = 0.0,
         as_of: datetime | None = None,
     ) -> list[ArticlePosition]:
         """A page of the articles of `series` published in [since, until), newest first. Raises StoreError.
 
-        Consecutive pages neither repeat nor miss an article, whatever is stored meanwhile. after: last article of the previous page
+        Consecutive pages neither repeat nor miss an article, whatever is stored meanwhile.
+
+        Args:
+            after: last article of the previous page
+            min_materiality: least P(level >= 2); over 0, articles without the prediction are left out
         """
         rows = self._client.query("SELECT count(), toUInt32(max(published_at)) FROM mentions WHERE series = {series:String}", series=series)
         if not rows or not int(rows[0][0]):
@@ -126,27 +135,39 @@ class AsOfQueries:
         floor, span = to_epoch(since or OLDEST), FIRST_SEARCH_S
         while True:  # most pages lie within a few hours
             start = max(floor, top - span)
-            found = self._places(limit, series, start, top, after, language, source, _micros(as_of)) if start < top else []
+            found = self._places(limit, series, start, top, after, language, source, min_materiality, as_of) if start < top else []
             if len(found) == limit or start <= floor:
                 return found
             span *= 8
 
     def _places(
-        self, limit: int, series: str, start: int, end: int, after: ArticlePosition | None, language: str, source: str, version: int
+        self,
+        limit: int,
+        series: str,
+        start: int,
+        end: int,
+        after: ArticlePosition | None,
+        language: str,
+        source: str,
+        min_materiality: float,
+        as_of: datetime | None,
     ) -> list[ArticlePosition]:
+        material = f"HAVING argMax(materiality, version) >= toFloat32({float(min_materiality)!r})" if min_materiality > 0 else ""
         rows = self._client.query(
-            """
-            SELECT DISTINCT toUInt32(published_at) AS at, id FROM mentions
-            WHERE series = {series:String} AND published_at >= toDateTime({start:UInt32}) AND published_at < toDateTime({end:UInt32})
-              AND version <= {version:UInt64} AND (toUInt32(published_at) < {at:UInt32} OR id > {id:String})
-              AND ({language:String} = '' OR language = {language:String}) AND ({source:String} = '' OR source = {source:String})
-            ORDER BY at DESC, id LIMIT {limit:UInt32}
+            f"""
+            SELECT toUInt32(published_at) AS at, id FROM mentions
+            WHERE series = {{series:String}} AND published_at >= toDateTime({{start:UInt32}})
+              AND published_at < toDateTime({{end:UInt32}})
+              AND version <= {{version:UInt64}} AND (toUInt32(published_at) < {{at:UInt32}} OR id > {{id:String}})
+              AND ({{language:String}} = '' OR language = {{language:String}})
+              AND ({{source:String}} = '' OR source = {{source:String}})
+            GROUP BY at, id {material} ORDER BY at DESC, id LIMIT {{limit:UInt32}}
             """,
             limit=limit,
             series=series,
             start=start,
             end=end,
-            version=version,
+            version=_micros(as_of),
             at=after.at if after else 2**32 - 1,
             id=after.id if after else "",
             language=language,
@@ -178,7 +199,7 @@ class AsOfQueries:
         rows = self._client.query(
             f"""
             SELECT intDiv(toUInt32(published_at), {{width:UInt32}}) AS w, avg(tone_), uniqExact(story_), uniqExactIf(story_, negative_ = 1)
-            FROM ({_mentions(as_of, "series = {series:String}")})
+            FROM ({_mentions(as_of, "series = {series:String}")}) WHERE {self._counted}
             GROUP BY w ORDER BY w
             """,
             series=series,
@@ -203,7 +224,7 @@ class AsOfQueries:
         rows = self._client.query(
             f"""
             SELECT series, uniqExact(story_), uniqExactIf(story_, negative_ = 1), uniqExactIf(source_, negative_ = 1), avg(tone_)
-            FROM ({_mentions(as_of, of_kinds(kinds) + " AND series > {after:String}")})
+            FROM ({_mentions(as_of, of_kinds(kinds) + " AND series > {after:String}")}) WHERE {self._counted}
             GROUP BY series ORDER BY series LIMIT {{limit:UInt32}}
             """,
             after=after,
@@ -241,11 +262,12 @@ def _mentions(as_of: datetime | None, where: str) -> str:
     where += " AND published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32}) AND version <= {version:UInt64}"
     if as_of is None:
         return f"""
-            SELECT series, published_at, story AS story_, source AS source_, tone AS tone_, negative AS negative_
+            SELECT series, published_at, story AS story_, source AS source_, tone AS tone_, negative AS negative_,
+                   materiality AS materiality_
             FROM mentions FINAL WHERE {where}
             """
     return f"""
         SELECT series, published_at, argMax(story, version) AS story_, argMax(source, version) AS source_, argMax(tone, version) AS tone_,
-               argMax(negative, version) AS negative_
+               argMax(negative, version) AS negative_, argMax(materiality, version) AS materiality_
         FROM mentions WHERE {where} GROUP BY series, published_at, id
         """

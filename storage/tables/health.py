@@ -14,7 +14,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from core.records import MIN_MATERIALITY
+from core.series import MARKET
 from storage.clickhouse import ClickHouse
+from storage.tables.mentions import ALL_COUNT, counted
 from storage.timestamps import from_epoch, to_epoch, to_us
 
 
@@ -105,10 +108,11 @@ class SourceHours(NamedTuple):
 
 
 class HealthQueries:
-    """Operational figures."""
+    """Operational figures. min_materiality: as in MentionTable, of `left_out`"""
 
-    def __init__(self, client: ClickHouse) -> None:
+    def __init__(self, client: ClickHouse, min_materiality: float = MIN_MATERIALITY) -> None:
         self._client = client
+        self._counted = counted(min_materiality)
 
     def tables(self) -> list[TableSize]:
         """All tables of the database, largest first. Raises StoreError."""
@@ -223,6 +227,24 @@ class HealthQueries:
             until=to_epoch(until),
         )
         return [_hours(row) for row in rows]
+
+    def left_out(self, since: datetime) -> dict[str, int]:
+        """Source to its articles since then that alerts and charts do not count, as they do not bear on prices. Raises StoreError.
+
+        Sources without any are left out.
+        """
+        if self._counted == ALL_COUNT:
+            return {}
+        rows = self._client.query(
+            f"""
+            SELECT source, uniqExact(id) FROM mentions FINAL
+            WHERE series = {{series:String}} AND published_at >= toDateTime({{since:UInt32}}) AND NOT {self._counted}
+            GROUP BY source
+            """,
+            series=MARKET,
+            since=to_epoch(since),
+        )
+        return {row[0]: int(row[1]) for row in rows}
 
     def source_lags(self, since: datetime) -> dict[str, tuple[float, float]]:
         """Source to its latency from publication to the store, (median, 95 % quantile) in seconds. Raises StoreError."""

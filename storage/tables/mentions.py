@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from core.records import Score
+from core.records import MIN_MATERIALITY, Score
 from core.series import ALERTING, MARKET, SOURCE, facts, is_negative, key_of, kind_of
 from storage.clickhouse import ClickHouse
 from storage.timestamps import from_epoch, new_version, split_by_months, to_epoch
@@ -121,6 +121,17 @@ def parameters_of(series: str) -> dict[str, str]:
     return {"series": MARKET, "source": key_of(series)} if kind_of(series) == SOURCE else {"series": series}
 
 
+UNKNOWN_MATERIALITY = -1.0
+"""Value of the column `materiality`, P(level >= 2), where the model did not predict it."""
+
+ALL_COUNT = "1"
+
+
+def counted(min_materiality: float, column: str = "materiality") -> str:
+    """SQL condition of the mentions that count: those whose P(level >= 2) is at least so much, or unknown; ALL_COUNT for 0."""
+    return f"({column} < 0 OR {column} >= toFloat32({float(min_materiality)!r}))" if min_materiality > 0 else ALL_COUNT
+
+
 def sentiment_series_of(row: Sequence[Any]) -> SentimentSeries:
     """A SentimentSeries from a row; 64-bit numbers may arrive as strings."""
     series, starts, tones, stories, negative = row
@@ -128,10 +139,21 @@ def sentiment_series_of(row: Sequence[Any]) -> SentimentSeries:
 
 
 class MentionTable:
-    """Mentions of series in articles."""
+    """Mentions of series in articles. All mentions are stored; the reads count those with enough materiality.
 
-    def __init__(self, client: ClickHouse) -> None:
+    Args:
+        client: Connection to the store.
+        min_materiality: P(level >= 2) that an article needs to count; 0: all count. Without the prediction, it counts.
+    """
+
+    def __init__(self, client: ClickHouse, min_materiality: float = MIN_MATERIALITY) -> None:
         self._client = client
+        self.min_materiality = min_materiality
+        self._counted = counted(min_materiality)
+
+    def counting(self, min_materiality: float) -> MentionTable:
+        """The same table with another limit, for a rule that has its own."""
+        return self if min_materiality == self.min_materiality else MentionTable(self._client, min_materiality)
 
     def insert(self, scores: Sequence[Score]) -> None:
         """Store one row for each series of each score; a row stored again replaces itself. Raises StoreError."""
@@ -152,6 +174,7 @@ class MentionTable:
                 "p_negative": [p[0] for _, _, p in rows],
                 "tone": [p[2] - p[0] for _, _, p in rows],
                 "negative": [int(is_negative(*p)) for _, _, p in rows],
+                "materiality": [score.materiality.p_relevant if score.materiality else UNKNOWN_MATERIALITY for score, _, _ in rows],
                 "version": [new_version()] * len(rows),
             },
         )
@@ -170,6 +193,7 @@ class MentionTable:
                    uniqExactIf(story, negative = 1), uniqExact(story)
             FROM mentions FINAL
             WHERE {of_one(series)}
+              AND {self._counted}
               AND published_at >= toDateTime({{since:UInt32}}) AND published_at < toDateTime({{until:UInt32}})
             GROUP BY w ORDER BY w
             """,
@@ -194,6 +218,7 @@ class MentionTable:
                    sum(toInt64(round(tone * 10000)))
             FROM mentions FINAL
             WHERE {of_kinds(ALERTING) if series is None else "series IN {series:Array(String)}"} AND id = story
+              AND {self._counted}
               AND published_at >= toDateTime({{since:UInt32}}) AND published_at < toDateTime({{until:UInt32}})
             GROUP BY series, minute ORDER BY series, minute
             """,
@@ -213,10 +238,11 @@ class MentionTable:
     def negative_sources(self, series: str, since: datetime, until: datetime) -> dict[str, SourceStories]:
         """Negative stories of `series` in [since, until) by source. Raises StoreError."""
         rows = self._client.query(
-            """
+            f"""
             SELECT source, uniqExactIf(story, id = story), uniqExact(story) FROM mentions FINAL
-            WHERE series = {series:String} AND negative = 1
-              AND published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
+            WHERE series = {{series:String}} AND negative = 1
+              AND {self._counted}
+              AND published_at >= toDateTime({{since:UInt32}}) AND published_at < toDateTime({{until:UInt32}})
             GROUP BY source
             """,
             series=series,
@@ -228,11 +254,12 @@ class MentionTable:
     def articles_of(self, series: str, since: datetime, until: datetime, limit: int, *, every: bool = False) -> list[SeriesArticle]:
         """The negative articles (every: all articles) of `series` in [since, until), most negative first. Raises StoreError."""
         rows = self._client.query(
-            """
+            f"""
             SELECT toUInt32(published_at), id, story, source, p_negative FROM mentions FINAL
-            WHERE series = {series:String} AND negative >= {least:UInt8}
-              AND published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
-            ORDER BY p_negative DESC, id LIMIT {limit:UInt32}
+            WHERE series = {{series:String}} AND negative >= {{least:UInt8}}
+              AND {self._counted}
+              AND published_at >= toDateTime({{since:UInt32}}) AND published_at < toDateTime({{until:UInt32}})
+            ORDER BY p_negative DESC, id LIMIT {{limit:UInt32}}
             """,
             series=series,
             least=0 if every else 1,
@@ -245,10 +272,11 @@ class MentionTable:
     def source_count(self, series: str, since: datetime, until: datetime, *, negative: bool) -> int:
         """Number of distinct sources of (negative: negative) articles of `series` in [since, until). Raises StoreError."""
         rows = self._client.query(
-            """
+            f"""
             SELECT uniqExact(source) FROM mentions FINAL
-            WHERE series = {series:String} AND negative >= {least:UInt8}
-              AND published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
+            WHERE series = {{series:String}} AND negative >= {{least:UInt8}}
+              AND {self._counted}
+              AND published_at >= toDateTime({{since:UInt32}}) AND published_at < toDateTime({{until:UInt32}})
             """,
             series=series,
             least=int(negative),
@@ -262,7 +290,7 @@ class MentionTable:
         rows = self._client.query(
             f"""
             SELECT series, toUInt32(published_at), id, story, source, p_negative FROM mentions FINAL
-            WHERE published_at >= toDateTime({{since:UInt32}}) AND published_at < toDateTime({{until:UInt32}})
+            WHERE {self._counted} AND published_at >= toDateTime({{since:UInt32}}) AND published_at < toDateTime({{until:UInt32}})
               AND negative = 1 AND {of_kinds(kinds)}
             ORDER BY series, published_at, id
             """,
@@ -277,10 +305,11 @@ class MentionTable:
     def sources(self, since: datetime, until: datetime) -> int:
         """Number of distinct sources in [since, until). Raises StoreError."""
         rows = self._client.query(
-            """
+            f"""
             SELECT uniqExact(source) FROM mentions
-            WHERE series = {series:String}
-              AND published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
+            WHERE series = {{series:String}}
+              AND {self._counted}
+              AND published_at >= toDateTime({{since:UInt32}}) AND published_at < toDateTime({{until:UInt32}})
             """,
             series=MARKET,
             since=to_epoch(since),
@@ -301,9 +330,9 @@ class MentionTable:
     def series_count(self, since: datetime, until: datetime) -> int:
         """Number of distinct series in [since, until). Raises StoreError."""
         rows = self._client.query(
-            """
+            f"""
             SELECT uniqExact(series) FROM mentions
-            WHERE published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
+            WHERE {self._counted} AND published_at >= toDateTime({{since:UInt32}}) AND published_at < toDateTime({{until:UInt32}})
             """,
             since=to_epoch(since),
             until=to_epoch(until),
@@ -317,7 +346,7 @@ class MentionTable:
             SELECT series, uniqExact(story) AS stories, uniqExactIf(story, negative = 1) AS negatives,
                    uniqExactIf(source, negative = 1), avg(tone)
             FROM mentions FINAL
-            WHERE published_at >= toDateTime({{since:UInt32}}) AND published_at < toDateTime({{until:UInt32}})
+            WHERE {self._counted} AND published_at >= toDateTime({{since:UInt32}}) AND published_at < toDateTime({{until:UInt32}})
               AND {of_kinds(kinds)}
             GROUP BY series ORDER BY negatives DESC, stories DESC, series
             """,
@@ -332,7 +361,7 @@ class MentionTable:
             f"""
             SELECT series, toUInt32(max(published_at)) AS last
             FROM mentions FINAL
-            WHERE published_at >= toDateTime({{since:UInt32}}) AND negative = 1 AND {of_kinds(kinds)}
+            WHERE {self._counted} AND published_at >= toDateTime({{since:UInt32}}) AND negative = 1 AND {of_kinds(kinds)}
             GROUP BY series, intDiv(toUInt32(published_at), {{width:UInt32}}) ORDER BY series, last
             """,
             since=to_epoch(since),
@@ -355,14 +384,15 @@ class MentionTable:
         if not series:
             return []
         rows = self._client.query(
-            """
+            f"""
             SELECT series, groupArray(start), groupArray(mean), groupArray(stories), groupArray(negatives)
             FROM (
-                SELECT series, toUInt32(intDiv(toUInt32(published_at), {width:UInt32}) * {width:UInt32}) AS start, avg(tone) AS mean,
+                SELECT series, toUInt32(intDiv(toUInt32(published_at), {{width:UInt32}}) * {{width:UInt32}}) AS start, avg(tone) AS mean,
                        uniqExact(story) AS stories, uniqExactIf(story, negative = 1) AS negatives
                 FROM mentions FINAL
-                WHERE series IN {series:Array(String)}
-                  AND published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
+                WHERE series IN {{series:Array(String)}}
+                  AND {self._counted}
+                  AND published_at >= toDateTime({{since:UInt32}}) AND published_at < toDateTime({{until:UInt32}})
                 GROUP BY series, start
             )
             GROUP BY series ORDER BY series

@@ -10,9 +10,10 @@ from typing import NamedTuple
 import msgspec
 
 from core.chunks import chunks
+from core.records import MaterialityScore
 from storage.clickhouse import ClickHouse, Value
 from storage.search_terms import search_patterns
-from storage.tables.articles import FIRST_SEARCH, ArticleRow, article_of
+from storage.tables.articles import FIRST_SEARCH, ArticleRow, article_of, materiality_of
 from storage.timestamps import from_epoch, to_epoch
 
 LEAD_CHARS = 300
@@ -30,6 +31,7 @@ class Criteria(msgspec.Struct, frozen=True, kw_only=True):
         words: a query of storage.search_terms
         company: key of a company, or its name in the text
         sentiment: the likeliest sentiment
+        materiality: "relevant": bears on prices (level 2 or more); "urgent": likely to move prices (level 3)
     """
 
     words: str = ""
@@ -39,6 +41,7 @@ class Criteria(msgspec.Struct, frozen=True, kw_only=True):
     topic: str = ""
     company: str = ""
     sentiment: str = ""
+    materiality: str = ""
 
 
 class SearchCursor(NamedTuple):
@@ -73,6 +76,7 @@ class ArticleVersion(msgspec.Struct, frozen=True, kw_only=True):
     p_negative: float
     p_neutral: float
     p_positive: float
+    materiality: MaterialityScore | None
     model: str
     scored_at: datetime
 
@@ -83,6 +87,10 @@ _SENTIMENTS = {
     "neutral": "NOT (p_negative > p_neutral AND p_negative > p_positive) AND p_positive <= p_neutral",
 }
 """The same rule as in dashboard.figures.palette."""
+
+_MATERIALITY = {"relevant": "materiality[2] >= 0.5", "urgent": "materiality[3] >= 0.5"}
+"""Without the prediction the column is empty, its elements are 0, and the condition is false."""
+MATERIALITY_FILTERS = tuple(_MATERIALITY)
 
 _PLAIN = {
     "language": "language = {language:String}",
@@ -111,6 +119,8 @@ def conditions(criteria: Criteria) -> tuple[str, dict[str, Value]]:
     values: dict[str, Value] = {name: getattr(criteria, name) for name in _PLAIN if getattr(criteria, name)}
     if criteria.sentiment:
         parts.append(f"({_SENTIMENTS.get(criteria.sentiment, '0')})")
+    if criteria.materiality:
+        parts.append(_MATERIALITY.get(criteria.materiality, "0"))
     all_of, none_of, _ = search_patterns(criteria.words)
     for number, pattern in enumerate((*all_of, *none_of)):
         values[f"word{number}"] = pattern
@@ -189,7 +199,7 @@ class ArticleSearch:
             rows = self._client.query(
                 f"""
                 SELECT id, url, source, language, title, substringUTF8(text, 1, {LEAD_CHARS}), toUInt32(published_at), story, topics,
-                       companies, p_negative, p_neutral, p_positive, model, surfaces, {fits} AS fits
+                       companies, p_negative, p_neutral, p_positive, model, surfaces, materiality, {fits} AS fits
                 FROM articles
                 WHERE published_at >= toDateTime({{last:UInt32}}) AND published_at <= toDateTime({{first:UInt32}})
                   AND id IN {{ids:Array(String)}}
@@ -208,7 +218,7 @@ class ArticleSearch:
         rows = self._client.query(
             """
             SELECT url, title, text, toUInt32(fetched_at), flags, companies, surfaces, p_negative, p_neutral, p_positive, model,
-                   toUInt32(scored_at)
+                   toUInt32(scored_at), materiality
             FROM articles WHERE published_at = toDateTime({at:UInt32}) AND id = {id:String}
             ORDER BY version DESC LIMIT 1 BY model LIMIT {limit:UInt32}
             """,
@@ -227,6 +237,7 @@ class ArticleSearch:
                 p_negative=row[7],
                 p_neutral=row[8],
                 p_positive=row[9],
+                materiality=materiality_of(row[12]),
                 model=row[10],
                 scored_at=from_epoch(row[11]),
             )

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
+from core.records import MIN_MATERIALITY
 from core.series import MARKET, company_series
 from storage.clickhouse import ClickHouse
-from storage.tables.mentions import SeriesTotal, of_kinds
+from storage.tables.mentions import SeriesTotal, counted, of_kinds
 from storage.timestamps import from_epoch, to_epoch
 
 Side = Literal["negative", "positive"]
@@ -37,10 +38,11 @@ class CompanyProfile(NamedTuple):
 
 
 class StoryQueries:
-    """Queries of stories."""
+    """Queries of stories. min_materiality: as in MentionTable; copies, sources and names are read whatever their materiality"""
 
-    def __init__(self, client: ClickHouse) -> None:
+    def __init__(self, client: ClickHouse, min_materiality: float = MIN_MATERIALITY) -> None:
         self._client = client
+        self._counted = counted(min_materiality)
 
     def of_series(self, series: str, side: Side, since: datetime, until: datetime, limit: int = 20) -> list[StoryCoverage]:
         """Negative or positive stories of `series` in [since, until), those with most sources first. Raises StoreError."""
@@ -49,7 +51,7 @@ class StoryQueries:
             SELECT story, count(), uniqExact(source) AS sources, argMin(id, (published_at, id)), toUInt32(min(published_at)),
                    toUInt32(max(published_at)) AS last
             FROM mentions FINAL
-            WHERE series = {{series:String}} AND {_SIDES[side]}
+            WHERE series = {{series:String}} AND {_SIDES[side]} AND {self._counted}
               AND published_at >= toDateTime({{since:UInt32}}) AND published_at < toDateTime({{until:UInt32}})
             GROUP BY story ORDER BY sources DESC, last DESC, story LIMIT {{limit:UInt32}}
             """,
@@ -80,11 +82,12 @@ class StoryQueries:
     def total(self, series: str, since: datetime, until: datetime) -> SeriesTotal | None:
         """Totals of a series over [since, until), each story once; None without articles. Raises StoreError."""
         rows = self._client.query(
-            """
+            f"""
             SELECT count(), uniqExact(story), uniqExactIf(story, negative = 1), uniqExactIf(source, negative = 1), avg(tone)
             FROM mentions FINAL
-            WHERE series = {series:String}
-              AND published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
+            WHERE series = {{series:String}}
+              AND {self._counted}
+              AND published_at >= toDateTime({{since:UInt32}}) AND published_at < toDateTime({{until:UInt32}})
             """,
             series=series,
             since=to_epoch(since),
@@ -109,6 +112,7 @@ class StoryQueries:
                 WHERE series = {{series:String}}
                   AND published_at >= toDateTime({{since:UInt32}}) AND published_at < toDateTime({{until:UInt32}})
               )
+            WHERE {self._counted}
             GROUP BY series ORDER BY stories DESC, negatives DESC, series LIMIT {{limit:UInt32}}
             """,
             series=series,
@@ -123,7 +127,7 @@ class StoryQueries:
         rows = self._client.query(
             f"""
             SELECT series, uniqExact(story) AS stories, uniqExactIf(story, negative = 1) FROM mentions FINAL
-            WHERE {of_kinds([kind])}
+            WHERE {of_kinds([kind])} AND {self._counted}
               AND published_at >= toDateTime({{since:UInt32}}) AND published_at < toDateTime({{until:UInt32}})
             GROUP BY series ORDER BY stories DESC, series LIMIT {{limit:UInt32}}
             """,

@@ -22,7 +22,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from core import metrics
-from core.records import Alert, Chart, Score
+from core.records import Alert, Chart, Score, is_material
 from core.series import facts, is_negative
 from domain.alert_lifecycle.silences import matches
 from stats.minute_counts import DAY_S, MINUTE_S, StoryCounts
@@ -55,9 +55,10 @@ class AlertEvaluator:
     def __init__(self, store: Store, rule: SpikeRule, duty_cycle: DutyCycle, limit_rules: Sequence[LimitRule] = ()) -> None:
         self._store, self._rule = store, rule
         self._duty_cycle = duty_cycle
-        self._counts = MinuteCountsCache(store.mentions, rule.history_s + 2 * DAY_S)
-        self._threshold = AlertThreshold(rule, store.peaks, store.mentions)
-        self._detector = SpikeDetector(rule, store.mentions, self._threshold)
+        self._mentions = store.mentions.counting(rule.min_materiality)
+        self._counts = MinuteCountsCache(self._mentions, rule.history_s + 2 * DAY_S)
+        self._threshold = AlertThreshold(rule, store.peaks, self._mentions)
+        self._detector = SpikeDetector(rule, self._mentions, self._threshold)
         self._explainer = Explainer(store)
         self._limits = LimitEvaluator(store, limit_rules, rule.max_age_s)
         self._returned: set[str] = set()
@@ -77,6 +78,8 @@ class AlertEvaluator:
                 self._detector.forget(series)
             negative: dict[str, list[datetime]] = {}
             for score in scores:
+                if not is_material(score.materiality, self._rule.min_materiality):
+                    continue
                 for series, *p in facts(score):
                     if is_negative(*p):
                         negative.setdefault(series, []).append(score.published_at)
@@ -86,7 +89,7 @@ class AlertEvaluator:
         """As `evaluate`, for everything in the store that is recent enough, whether or not its messages arrived."""
         with self._duty_cycle.turn():
             since = now - timedelta(seconds=self._rule.max_age_s)
-            negative = self._store.mentions.negative(since, MINUTE_S)
+            negative = self._mentions.negative(since, MINUTE_S)
             return self._evaluate(negative, self._limits.affected_in_store(now), now)
 
     def _evaluate(self, negative: Mapping[str, Sequence[datetime]], affected: AffectedSeries, now: datetime) -> list[Alert]:

@@ -57,7 +57,9 @@ class Explainer:
         """
         end = alert.window_start + timedelta(seconds=alert.window_s)
         every = alert.measure in ALL_SENTIMENTS
-        mentions = self._mentions.articles_of(alert.series, alert.window_start, end, MAX_ARTICLES + 1, every=every)
+        mentions = self._mentions.counting(alert.min_materiality).articles_of(
+            alert.series, alert.window_start, end, MAX_ARTICLES + 1, every=every
+        )
         more, stories = len(mentions) > MAX_ARTICLES, group_stories(mentions[:MAX_ARTICLES])
         articles = self._read(alert, stories)
         shown = msgspec.structs.replace(alert, evidence=alert.evidence or evidence_of(articles, len(articles)))

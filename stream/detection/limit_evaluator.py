@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from core.records import Alert, Evidence, Score
+from core.records import Alert, Evidence, Score, is_material
 from core.series import facts, is_negative
 from stats.minute_counts import EMPTY, MINUTE_S
 from storage.store import Store
@@ -63,13 +63,16 @@ class LimitEvaluator:
         self._rules = [rule for rule in rules if not rule.paused]
         self._window = timedelta(seconds=max((rule.window_s for rule in self._rules), default=0))
         self._has_risk_rules = any(rule.kind == "risk_event" for rule in self._rules)
-        self._counts = MinuteCountsCache(store.mentions, (self._window + self._max_age).total_seconds())
+        history_s = (self._window + self._max_age).total_seconds()
+        self._mentions = {rule.min_materiality: store.mentions.counting(rule.min_materiality) for rule in self._rules}
+        self._counts = {least: MinuteCountsCache(mentions, history_s) for least, mentions in self._mentions.items()}
 
     def affected(self, scores: Sequence[Score], now: datetime) -> AffectedSeries:
         """The series that these scores, which are stored, concern."""
         if not self._rules:
             return NONE_AFFECTED
-        self._counts.invalidate(scores)
+        for counts in self._counts.values():
+            counts.invalidate(scores)
         began: dict[str, datetime] = {}
         for score in scores:
             if score.published_at >= now - self._max_age:
@@ -83,7 +86,8 @@ class LimitEvaluator:
         if not self._rules:
             return NONE_AFFECTED
         since = now - self._max_age
-        began = {row.series: since for row in self._store.mentions.totals(since, now + MAX_CLOCK_ERROR)}
+        everything = self._store.mentions.counting(0.0)
+        began = {row.series: since for row in everything.totals(since, now + MAX_CLOCK_ERROR)}
         return AffectedSeries(self._followed(began, self._has_risk_rules), self._has_risk_rules)
 
     def evaluate(self, affected: AffectedSeries, now: datetime) -> Detections:
@@ -96,17 +100,19 @@ class LimitEvaluator:
         names, series = sorted({it.rule.name for it in candidates}), sorted({it.series for it in candidates})
         last = self._store.alerts.last_alerts_of_rules(names, series, now - self._max_age - timedelta(seconds=reach))
         for it in candidates:
-            own = evaluate_limit(it.rule, it.series, it.data, it.ends, last.get((it.rule.name, it.series)), self._store.mentions, now)
+            mentions = self._mentions[it.rule.min_materiality]
+            own = evaluate_limit(it.rule, it.series, it.data, it.ends, last.get((it.rule.name, it.series)), mentions, now)
             found.alerts.extend(own.alerts)
             found.ongoing_ids.update(own.ongoing_ids)
         return found
 
     def _candidates(self, affected: AffectedSeries, now: datetime) -> Iterator[_Candidate]:
-        counts, risks = self._counts.get(affected.began, now), self._risks(affected, now)
+        counts = {least: cache.get(affected.began, now) for least, cache in self._counts.items()}
+        risks = self._risks(affected, now)
         for series, since in sorted(affected.began.items()):
-            data = SeriesData(counts.get(series, EMPTY), risks.get(series, ()))
             first = int(since.timestamp()) // MINUTE_S * MINUTE_S
             for rule in self._rules:
+                data = SeriesData(counts[rule.min_materiality].get(series, EMPTY), risks.get(series, ()))
                 ends = breach_ends(rule, data, first, FAR_FUTURE) if rule.follows(series) else []
                 if ends:
                     yield _Candidate(rule, series, data, ends)
@@ -128,12 +134,15 @@ def limit_evidence(store: Store, alert: Alert) -> tuple[Evidence, ...]:
     """
     end = alert.window_start + timedelta(seconds=alert.window_s)
     if alert.measure != "risk_event":
-        articles = store.articles.of_series(alert.series, alert.window_start, end, limit=SERIES_ARTICLES)
+        articles = store.articles.of_series(
+            alert.series, alert.window_start, end, limit=SERIES_ARTICLES, min_materiality=alert.min_materiality
+        )
         return evidence_of(articles, alert.total if alert.measure in ("volume", "mean_tone") else alert.observed)
     probabilities = {
         score.id: score.risks[alert.event]
         for score in store.articles.scores_with_risks(alert.window_start, end)
         if round(score.risks.get(alert.event, 0.0), 4) >= alert.limit
+        and is_material(score.materiality, alert.min_materiality)
         and any(series == alert.series and is_negative(*p) for series, *p in facts(score))
     }
     articles = store.articles.by_id(list(probabilities)[:MAX_ARTICLES], alert.window_start, end)

@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 
-from core.records import Alert, Score, Severity, alert_id
+from core.records import MIN_MATERIALITY, Alert, Score, Severity, alert_id
 from core.series import facts, is_negative
 from domain.alert_lifecycle.silences import matches
 from stats.minute_counts import MINUTE_S, FloatArray, IntArray, StoryCounts
@@ -40,6 +40,7 @@ class LimitRule:
         severity: Severity of the alerts.
         cooldown_s: From the end of the window of an alert, its series raises no other alert for this long.
         min_stories: Distinct stories that the window needs; of a risk event, stories about it.
+        min_materiality: P(level >= 2) from which an article counts; one without the prediction counts.
         min_sources: Distinct sources that the window needs; of `negative_share`, sources of negative stories.
         events: Risk events that count; all where it is empty.
         paused: Whether the rule is off.
@@ -54,6 +55,7 @@ class LimitRule:
     cooldown_s: float = 4 * 3600
     min_stories: int = 1
     min_sources: int = 1
+    min_materiality: float = MIN_MATERIALITY
     events: tuple[str, ...] = ()
     paused: bool = False
 
@@ -70,6 +72,7 @@ class RiskArticle(NamedTuple):
         id: Id of the article.
         source: Its source.
         first: Whether it is the first of its story.
+        materiality: Its materiality; None without the prediction.
         risks: (event, probability)
     """
 
@@ -78,6 +81,7 @@ class RiskArticle(NamedTuple):
     source: str
     first: bool
     risks: tuple[tuple[str, float], ...]
+    materiality: float | None = None
 
 
 class SeriesData(NamedTuple):
@@ -107,7 +111,8 @@ def risk_articles(scores: Iterable[Score]) -> dict[str, list[RiskArticle]]:
     found: dict[str, set[RiskArticle]] = {}
     for score in scores:
         risks = tuple((key, round(p, 4)) for key, p in sorted(score.risks.items()))
-        article = RiskArticle(int(score.published_at.timestamp()), score.id, score.source, score.id == score.story, risks)
+        relevant = score.materiality.p_relevant if score.materiality else None
+        article = RiskArticle(int(score.published_at.timestamp()), score.id, score.source, score.id == score.story, risks, relevant)
         for series, *p in facts(score):
             if risks and is_negative(*p):
                 found.setdefault(series, set()).add(article)
@@ -195,6 +200,7 @@ def _alert(
         value=breach.value,
         limit=rule.limit,
         event=breach.event,
+        min_materiality=rule.min_materiality,
     )
 
 
@@ -235,4 +241,6 @@ def _risk_breach(rule: LimitRule, data: SeriesData, start: int, end: int) -> _Br
 
 
 def _best(rule: LimitRule, article: RiskArticle) -> tuple[float, str] | None:
+    if article.materiality is not None and article.materiality < rule.min_materiality:
+        return None
     return max(((p, key) for key, p in article.risks if p >= rule.limit and (not rule.events or key in rule.events)), default=None)

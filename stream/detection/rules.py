@@ -168,6 +168,7 @@ _COMMON: dict[str, Check] = {
     "series": _patterns,
     "min_sources": _count,
     "cooldown": _cooldown,
+    "min_materiality": _number(0, 1, "a probability from 0 to 1, such as 0.5", least_too=True, most_too=True),
     "paused": _flag,
 }
 _WINDOWED = _COMMON | {"window": _duration(60, MAX_WINDOW_S, "a duration from a minute to 7 days"), "severity": _severity}
@@ -268,6 +269,7 @@ def _limit_rule(row: dict[str, Any], detector: SpikeRule) -> LimitRule:
         cooldown_s=seconds(row["cooldown"]) if "cooldown" in row else detector.cooldown_s,
         min_stories=row.get("min_stories", 1 if row["kind"] == "risk_event" else 5),
         min_sources=row.get("min_sources", 1),
+        min_materiality=float(row.get("min_materiality", detector.min_materiality)),
         events=tuple(row.get("events", ())),
         paused=row.get("paused", False),
     )
@@ -275,7 +277,7 @@ def _limit_rule(row: dict[str, Any], detector: SpikeRule) -> LimitRule:
 
 def _detector(row: dict[str, Any], detector: SpikeRule) -> SpikeRule:
     """The spike rule of the settings with the fields of the row."""
-    same = ("name", "false_per_week", "min_stories", "min_sources", "min_ratio", "paused")
+    same = ("name", "false_per_week", "min_stories", "min_sources", "min_ratio", "min_materiality", "paused")
     plain: dict[str, Any] = {field: row[field] for field in same if field in row}
     spans: dict[str, Any] = {f"{field}_s": seconds(row[field]) for field in ("cooldown", "warmup") if field in row}
     return dataclasses.replace(detector, **plain, **spans, series=tuple(row.get("series", ())))

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from core.records import Alert, Evidence, Severity, alert_id
+from core.records import MIN_MATERIALITY, Alert, Evidence, Severity, alert_id
 from core.settings import Settings
 from stats.spikes import WIDTHS_S, Spike, surprise
 from storage.store import ArticleRow, SourceStories
@@ -33,6 +33,7 @@ class SpikeRule:
         min_ratio: Ratio of observed to expected stories that an alert needs.
         cooldown_s: From the end of the window of an alert, its series raises no other alert for this long.
         max_age_s: A story published longer ago raises no alert (while an archive is loaded, or after a long outage).
+        min_materiality: P(level >= 2) from which an article counts, in the past of a series too; one without the prediction counts.
         series: Patterns of the series that are followed; all where it is empty.
         paused: Whether the rule is off.
     """
@@ -47,6 +48,7 @@ class SpikeRule:
     min_ratio: float = 2.0
     cooldown_s: float = 4 * 3600
     max_age_s: float = 3600
+    min_materiality: float = MIN_MATERIALITY
     series: tuple[str, ...] = ()
     paused: bool = False
 
@@ -62,6 +64,7 @@ class SpikeRule:
             min_ratio=settings.alert_min_ratio,
             cooldown_s=float(settings.alert_cooldown_s),
             max_age_s=float(settings.alert_max_age_s),
+            min_materiality=settings.alert_min_materiality,
         )
 
 
@@ -127,6 +130,7 @@ def build_alert(series: str, spike: Spike, *, threshold: float, total: int, sour
         surprise=round(spike.surprise, 3),
         total=total,
         sources=sources,
+        min_materiality=rule.min_materiality,
     )
 
 

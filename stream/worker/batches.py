@@ -9,8 +9,8 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from core.errors import BadRecord
-from core.records import Article, CompanyScore, Score, decode
-from models.inference.classifier import Prediction
+from core.records import Article, CompanyScore, MaterialityScore, Score, decode
+from models.inference.classifier import Materiality, Prediction
 from storage.store import ArticleKey, DeadLetter
 
 RecordT = TypeVar("RecordT")
@@ -154,9 +154,16 @@ def score_of(article: Article, prediction: Prediction, story: str, model: str, n
         topics={topic: _share(p) for topic, p in prediction.topics.items()},
         risks={risk: _share(p) for risk, p in prediction.risks.items()},
         companies=companies,
+        materiality=_materiality(prediction.materiality),
         model=model,
         scored_at=now,
     )
+
+
+def _materiality(levels: Materiality | None) -> MaterialityScore | None:
+    if levels is None:
+        return None
+    return MaterialityScore(p_background=_share(levels.background), p_relevant=_share(levels.relevant), p_urgent=_share(levels.urgent))
 
 
 def _share(p: float) -> float:

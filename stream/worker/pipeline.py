@@ -11,16 +11,19 @@ but is passed on again. State in memory only saves work; a restart does not need
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import NamedTuple, TypeVar
 
+import msgspec
+
 from core import log, metrics
 from core.chunks import chunks
-from core.records import Alert, Article, Score, Scored
+from core.records import Alert, Article, Score, Scored, is_material
 from core.settings import Settings
 from models.inference.classifier import Classifier, Document, Prediction, current_model, run_smoke_test
+from models.inference.repeats import NO_REPEATS
 from storage.store import ArticleKey, DeadLetter, Delivery, Store
 from stream.delivery.delivery_scheduler import DeliveryScheduler
 from stream.delivery.group_planner import GroupPlanner
@@ -51,6 +54,7 @@ from stream.worker.circuit_breaker import CircuitBreaker, load_circuit_breaker
 from stream.worker.dead_letters import DeadLetterWriter, is_rejection
 from stream.worker.prediction_cache import PredictionCache
 from stream.worker.progress import LostMessages
+from stream.worker.source_boilerplate import ArticleText, SourceBoilerplate, read_article
 
 STORY_WINDOW = timedelta(hours=72)
 """Copies of a story are published within three days of it, before or after: sources report late."""
@@ -68,6 +72,7 @@ class ClassifiedBatch(NamedTuple):
     known: the stored keys of the articles
     overlapping: ids that the previous batch has too; their stored keys may have changed since
     predictions: by article id, of all articles that were new or changed
+    texts: by article id, how these articles are read
     dead: dead letters
     model: version of the model
     topic, message_count: of the batch
@@ -78,6 +83,7 @@ class ClassifiedBatch(NamedTuple):
     known: dict[str, ArticleKey]
     overlapping: list[str]
     predictions: dict[str, Prediction]
+    texts: dict[str, ArticleText]
     dead: list[DeadLetter]
     model: str
     topic: str
@@ -133,7 +139,7 @@ class Pipeline:
         planner = GroupPlanner(store, suppressor, self._webhooks.groupings)
         self._scheduler = DeliveryScheduler(self._webhooks, store.alerts, suppressor, planner=planner, replays=store.replays)
         self._resolver = AutoResolver(store, resolve_after_s)
-        self._prediction_cache = PredictionCache()
+        self._prediction_cache, self._boilerplate = PredictionCache(), SourceBoilerplate(store.repeats)
         self._matcher, self._matcher_updates = matcher or Matcher(), matcher_updates or NoMatcherUpdates()
         self._previous_ids: frozenset[str] = frozenset()
         self._rule_updates, self._rules_polled_at = rule_updates, datetime.min.replace(tzinfo=UTC)
@@ -209,7 +215,13 @@ class Pipeline:
         model = current_model(self._classifier)  # one version scores the whole batch, even if another is promoted meanwhile
         previous, self._previous_ids = self._previous_ids, frozenset(sources)
         changed = [a for a in articles if a.id in previous or not _is_unchanged(a, known.get(a.id), model.version)]
-        classify = partial(_classify, self._prediction_cache, model)
+        texts: dict[str, ArticleText] = {}
+        repeats = self._boilerplate.current(now)
+
+        def classify(some: Sequence[Article]) -> list[Prediction]:
+            texts.update((article.id, read_article(article, repeats.get(article.source, NO_REPEATS))) for article in some)
+            return _classify(self._prediction_cache, model, some, texts)
+
         predicted, failed = isolate(changed, classify, lambda error: isinstance(error, Exception))
         if failed:
             run_smoke_test(model)  # an article is at fault only if the model works without it and fails with it again
@@ -220,11 +232,12 @@ class Pipeline:
         predictions = {article.id: prediction for article, prediction in predicted}
         _observe("classify", began)
         return ClassifiedBatch(
-            articles=[article for article in articles if article.id not in failed_ids],
+            articles=[_with_bands(article, texts) for article in articles if article.id not in failed_ids],
             messages=sources,
             known=known,
             overlapping=sorted(previous & sources.keys()),
             predictions=predictions,
+            texts=texts,
             dead=dead,
             model=model.version,
             topic=messages[0].topic if messages else "",
@@ -254,6 +267,7 @@ class Pipeline:
         dead += [dead_letter(batch.messages[item.article.id], "store", str(error), now) for item, error in rejected]
         self._dead_letters.write(dead, batch.topic, batch.message_count)
         self._store.articles.insert_keys(stored)
+        self._boilerplate.learn([(item.score, batch.texts[item.article.id]) for item in stored], now)
         _observe("store", began)
 
         self._count(stored, len(repeated), known, now)
@@ -317,6 +331,8 @@ class Pipeline:
         metrics.UPDATED.inc(sum(article.fingerprint != key.fingerprint for article, key in before))
         for item in stored:
             metrics.SCORED.labels(item.article.language).inc()
+            if not is_material(item.score.materiality, self._rule.min_materiality):
+                metrics.NOT_MATERIAL.labels(item.article.language).inc()
             metrics.FETCH_TO_STORE_SECONDS.observe(max(0.0, (now - item.article.fetched_at).total_seconds() + elapsed_s))
 
     def record_lost(self, lost: Sequence[LostMessages], now: datetime) -> None:
@@ -409,12 +425,21 @@ class Pipeline:
         return self._scheduler.send_due(now)
 
 
-def _classify(cache: PredictionCache, model: Classifier, articles: Sequence[Article]) -> list[Prediction]:
+def _classify(
+    cache: PredictionCache, model: Classifier, articles: Sequence[Article], texts: Mapping[str, ArticleText]
+) -> list[Prediction]:
     """One prediction per article. Raises ModelError for invalid predictions, and any error of the model."""
     documents = [
-        Document(a.title, a.text, a.language, tuple(surface for surface, _ in mentioned_companies(a).values()), a.genre) for a in articles
+        Document("", texts[a.id].model_text, a.language, tuple(surface for surface, _ in mentioned_companies(a).values()), a.genre)
+        for a in articles
     ]
     return cache.classify(model, documents)
+
+
+def _with_bands(article: Article, texts: Mapping[str, ArticleText]) -> Article:
+    """The article with the MinHash bands of its text without boilerplate."""
+    read = texts.get(article.id)
+    return article if read is None or read.lsh_bands == article.lsh_bands else msgspec.structs.replace(article, lsh_bands=read.lsh_bands)
 
 
 def _is_unchanged(article: Article, known: ArticleKey | None, model: str) -> bool:

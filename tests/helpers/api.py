@@ -173,7 +173,7 @@ def _query_value(value: Any) -> str:
 
 def _classify(texts: Sequence[str]) -> Classified:
     neutral = Sentiment(negative=0.1, neutral=0.8, positive=0.1)
-    item = ClassifiedOut(language="en", sentiment=neutral, tone=0.0, topics={"other": 0.9}, risks={}, companies=())
+    item = ClassifiedOut(language="en", sentiment=neutral, tone=0.0, topics={"other": 0.9}, risks={}, companies=(), materiality=None)
     return Classified(model="m", items=(item,) * len(texts))
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from core.records import Alert, Article, CompanyScore, Mention, Score, Scored, Severity, alert_id, sha
+from core.records import Alert, Article, CompanyScore, MaterialityScore, Mention, Score, Scored, Severity, alert_id, sha
 from domain.alert_lifecycle import Silence, silence
 from storage.clickhouse import Embedded
 from storage.store import Store
@@ -56,6 +56,11 @@ def migrated_store(folder: Path) -> Iterator[Store]:
     store.close()
 
 
+def materiality(background: float, relevant: float, urgent: float) -> MaterialityScore:
+    """A materiality from the probabilities of levels 1, 2 and 3."""
+    return MaterialityScore(p_background=background, p_relevant=relevant, p_urgent=urgent)
+
+
 def scored(
     name: str,
     *,
@@ -83,6 +88,7 @@ def scored(
         mentions=(Mention(company="ACME", surface="Acme", sector="autos"),),
         lsh_bands=extra.get("bands", (1, 2)),  # type: ignore[arg-type]
     )
+    levels = extra.get("materiality")
     rest = (1 - negative) / 2
     score = Score(
         id=ident,
@@ -95,6 +101,7 @@ def scored(
         p_positive=rest,
         topics={"earnings": 0.9},
         companies=(CompanyScore(company="ACME", sector="autos", p_negative=negative, p_neutral=rest, p_positive=rest),),
+        materiality=materiality(*levels) if isinstance(levels, tuple) else None,
         model=model,
         scored_at=moment,
     )
@@ -116,7 +123,8 @@ def scored_article(
     Args:
         name: gives the id and the URL
         p: probabilities of negative, neutral, positive
-        more: source, language, genre, story, topics, model; companies: code to (surface, sector, p_negative)
+        more: source, language, genre, story, topics, model; materiality: three probabilities;
+            companies: code to (surface, sector, p_negative)
     """
     moment, ident = NOON + timedelta(minutes=minutes), sha(name)
     companies: dict[str, tuple[str, str, float]] = more.get("companies", {})
@@ -149,6 +157,7 @@ def scored_article(
             CompanyScore(company=key, sector=sector, p_negative=bad, p_neutral=0.0, p_positive=1 - bad)
             for key, (_, sector, bad) in companies.items()
         ),
+        materiality=materiality(*more["materiality"]) if "materiality" in more else None,
         model=more.get("model", "m1"),
         scored_at=moment,
     )

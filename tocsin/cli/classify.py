@@ -63,6 +63,7 @@ def classify(ctx: click.Context, texts: tuple[str, ...], as_json: bool) -> None:
                     "topics": dict(prediction.topics),
                     "risks": dict(prediction.risks),
                     "companies": {company: sentiment._asdict() for company, sentiment in towards.items()},
+                    "materiality": prediction.materiality._asdict() if prediction.materiality else None,
                     "entities": named,
                     "model": classifier.version,
                 }

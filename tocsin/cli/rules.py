@@ -126,6 +126,7 @@ def _row(rule: LimitRule) -> dict[str, Any]:
         "cooldown": _span(rule.cooldown_s),
         **stories,
         "min_sources": rule.min_sources,
+        "min_materiality": rule.min_materiality,
         **({"events": rule.events} if rule.kind == "risk_event" else {}),
         "paused": rule.paused,
     }
@@ -140,6 +141,7 @@ def _detector(rule: SpikeRule) -> dict[str, Any]:
         "min_stories": rule.min_stories,
         "min_sources": rule.min_sources,
         "min_ratio": rule.min_ratio,
+        "min_materiality": rule.min_materiality,
         "cooldown": _span(rule.cooldown_s),
         "warmup": _span(rule.warmup_s),
         "paused": rule.paused,

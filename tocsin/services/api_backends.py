@@ -19,7 +19,17 @@ from typing import TYPE_CHECKING, Any
 
 from api.context import Backends
 from api.requests import ArticleIn
-from api.types import Classified, ClassifiedOut, CompanySentiment, PushResult, RuleOut, WatchlistOut, rounded, sentiment
+from api.types import (
+    Classified,
+    ClassifiedOut,
+    CompanySentiment,
+    PushResult,
+    RuleOut,
+    WatchlistOut,
+    materiality_out,
+    rounded,
+    sentiment,
+)
 from core.errors import BadRecord, BrokerError, ModelError
 from core.records import Article, encode
 from core.series import watchlist_series
@@ -159,6 +169,7 @@ class TextClassifier:
                         CompanySentiment(company=mention.company, sector=mention.sector, sentiment=sentiment(*own))
                         for mention, own in zip(mentions, made.companies, strict=True)
                     ),
+                    materiality=materiality_out(made.materiality.level, *made.materiality) if made.materiality else None,
                 )
                 for document, mentions, made in zip(documents, found, model.classify(documents), strict=True)
             ),

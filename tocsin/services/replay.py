@@ -12,7 +12,7 @@ from core.records import Alert
 from core.series import MARKET
 from stats.minute_counts import StoryCounts
 from stats.outage_model import SLOT_S
-from storage.store import Store
+from storage.store import MentionTable, Store
 from storage.timestamps import from_epoch
 from stream.detection.limit_evaluator import limit_evidence
 from stream.detection.limit_rule import risk_articles
@@ -51,13 +51,18 @@ def load_history(
     end = until or datetime.now(UTC) + timedelta(days=1)
     reach = timedelta(0) if rule.paused else timedelta(seconds=rule.history_s) + timedelta(days=2)
     past = max(first, begin - max(reach, timedelta(seconds=window_s)))
-    counts = {series: StoryCounts.of(*columns) for series, columns in store.mentions.minutes(None, past, end).items()}
+    mentions = store.mentions.counting(rule.min_materiality)
+    counts = _counts(mentions, past, end)
     if MARKET not in counts or begin >= end:
         raise NotFound(f"no article between {begin:%Y-%m-%d %H:%M} and {end:%Y-%m-%d %H:%M} UTC")
     last = from_epoch(int(counts[MARKET].at[-1]) + 60)
-    articles = {} if rule.paused else store.mentions.negative_articles(past, end)
+    articles = {} if rule.paused else mentions.negative_articles(past, end)
     activity = store.sources.activity(past - timedelta(seconds=RETIRED_SLOTS * SLOT_S), end, SLOT_S)
-    return ReplayData(counts, articles, store.mentions.sources(past, end), activity), begin, min(end, last)
+    return ReplayData(counts, articles, mentions.sources(past, end), activity), begin, min(end, last)
+
+
+def _counts(mentions: MentionTable, since: datetime, until: datetime) -> dict[str, StoryCounts]:
+    return {series: StoryCounts.of(*columns) for series, columns in mentions.minutes(None, since, until).items()}
 
 
 def limit_alerts(history: ReplayData, rules: AlertRules, store: Store, since: datetime, until: datetime) -> dict[int, list[Alert]]:
@@ -65,7 +70,14 @@ def limit_alerts(history: ReplayData, rules: AlertRules, store: Store, since: da
     before = timedelta(seconds=rules.window_s)
     risky = any(rule.kind == "risk_event" for rule in rules.limit_rules)
     risks = risk_articles(store.articles.scores_with_risks(since - before, until)) if risky else {}
-    return replay_limit_rules(history.counts, risks, rules.limit_rules, store.mentions, since, until)
+    found: dict[int, list[Alert]] = {}
+    for least in sorted({rule.min_materiality for rule in rules.limit_rules}):
+        mentions = store.mentions.counting(least)
+        counts = history.counts if least == rules.detector.min_materiality else _counts(mentions, since - before, until)
+        own = [rule for rule in rules.limit_rules if rule.min_materiality == least]
+        for end, alerts in replay_limit_rules(counts, risks, own, mentions, since, until).items():
+            found.setdefault(end, []).extend(alerts)
+    return found
 
 
 class Preview(msgspec.Struct, frozen=True, kw_only=True):

@@ -47,6 +47,25 @@ class TestReads:
         assert harness.get("/articles", series="company:ACME", language="en")["items"] == page["items"]
         assert harness.get("/articles", series="company:NOBODY") == {"items": [], "next": ""}
 
+    def test_articles_have_a_materiality_and_are_filtered_by_it(self, harness: ApiHarness):
+        urgent, background = (0.99, 0.9, 0.75), (0.9, 0.25, 0.0)
+        save(
+            harness.store, scored("停牌", minutes=2, materiality=urgent), scored("球赛", minutes=1, materiality=background), scored("older")
+        )
+        found = {item["id"]: item["materiality"] for item in harness.get("/articles")["items"]}
+        assert found[sha("停牌")] == {"level": 3, "background": 0.99, "relevant": 0.9, "urgent": 0.75}
+        assert found[sha("球赛")] == {"level": 1, "background": 0.9, "relevant": 0.25, "urgent": 0.0}
+        assert found[sha("older")] is None
+        assert harness.get(f"/articles/{sha('停牌')}")["materiality"]["level"] == 3
+        for least, names in ((0, ["停牌", "球赛", "older"]), (0.2, ["停牌", "球赛"]), (0.5, ["停牌"]), (1, [])):
+            assert [item["id"] for item in harness.get("/articles", min_materiality=least)["items"]] == [sha(name) for name in names]
+        assert harness.get("/series/market:all", since=NOON - MINUTE, until=NOON + 9 * MINUTE)["points"][0]["stories"] == 2
+
+    @pytest.mark.parametrize("least", ["-0.1", "1.5", "50", "nan", "inf", "some", ""])
+    def test_a_materiality_that_is_no_probability_is_rejected(self, harness: ApiHarness, least: str):
+        answer = harness.request("GET", "/articles", min_materiality=least)
+        assert (answer.status_code, invalid_fields(answer)) == (422, ["min_materiality"])
+
     def test_a_url_that_is_no_web_link_is_left_out(self, harness: ApiHarness):
         stored = scored("a")
         save(harness.store, msgspec.structs.replace(stored, article=msgspec.structs.replace(stored.article, url="javascript:alert(1)")))

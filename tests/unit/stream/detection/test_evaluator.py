@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import random
 from collections import Counter
@@ -10,12 +11,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import StoreError, StoreUnavailable
-from core.records import Alert, CompanyScore, Score, sha
+from core.records import Alert, CompanyScore, MaterialityScore, Score, is_material, sha
 from core.series import MARKET, company_series, facts, is_negative
 from storage.store import ArticleRow, LastAlert, MinuteCounts, PeakRow, SeriesArticle, SourceStories, Store
 from stream.detection.evaluator import AlertEvaluator
@@ -52,18 +54,25 @@ class Memory:
         self.raised: dict[str, Alert] = {}
         self.peaks = PeakMemory()
         self.breaches: Counter[str] = Counter()
+        self.least = 0.0
         self.mentions = self.alerts = self.articles = self.alert_lifecycle = self
         self.arrive(scores)
 
     def arrive(self, scores: Sequence[Score]) -> None:
         self.scores |= {score.id: score for score in scores}
 
+    def counting(self, least: float) -> Memory:
+        """The same rows, of which those with less materiality do not count."""
+        found = copy.copy(self)
+        found.least = least
+        return found
+
     def record_breach(self, alert_ids: Sequence[str], at: datetime) -> None:
         self.breaches.update(alert_ids)
 
     def _facts(self, since: datetime, until: datetime) -> Iterator[tuple[Score, str, bool]]:
         for score in self.scores.values():
-            if since <= score.published_at < until:
+            if since <= score.published_at < until and is_material(score.materiality, self.least):
                 yield from ((score, series, is_negative(*p)) for series, *p in facts(score))
 
     def minutes(self, series: Sequence[str], since: datetime, until: datetime) -> dict[str, MinuteCounts]:
@@ -211,6 +220,29 @@ def test_a_crisis_raises_alerts_for_its_company_and_the_market():
     assert {alert.series for alert in found} == {company_series("600519.SH"), MARKET, "language:zh", "genre:news"}
     assert all(alert.window_start + timedelta(seconds=alert.window_s) <= at(8) for alert in found)
     assert {alert.id for alert in evaluator(memory).catch_up(at(9))} == {alert.id for alert in found} == set(memory.raised)
+
+
+def with_materiality(scores: Sequence[Score], p: float) -> list[Score]:
+    level = MaterialityScore(p_background=1.0, p_relevant=p, p_urgent=0.0)
+    return [msgspec.structs.replace(score, materiality=level) for score in scores]
+
+
+@pytest.mark.parametrize(("p", "least", "raises"), [(0.2, 0.5, False), (0.2, 0.0, True), (0.8, 0.5, True), (0.8, 0.9, False)])
+def test_articles_that_do_not_bear_on_prices_raise_no_alert(p: float, least: float, raises: bool):
+    news, rule = with_materiality(crisis(), p), replace(RULE, min_materiality=least)
+    memory = Memory([*CALM, *news])
+    assert bool(evaluator(memory, rule).evaluate(news, at(8))) == raises
+    assert bool(evaluator(Memory([*CALM, *news]), rule).catch_up(at(9))) == raises
+    assert {alert.min_materiality for alert in memory.raised.values()} == ({least} if raises else set())
+
+
+def test_articles_that_do_not_bear_on_prices_are_no_history_either():
+    """A month of sport under the same series must not raise the baseline of the series."""
+    sport = with_materiality([story(f"match {n}", -60 * n - 40, source=f"s{n % 4}", company="600519.SH") for n in range(72)], 0.1)
+    with_sport = evaluator(Memory([*CALM, *sport, *crisis()])).evaluate(crisis(), at(8))
+    without = evaluator(Memory([*CALM, *crisis()])).evaluate(crisis(), at(8))
+    assert with_sport
+    assert [(a.id, a.expected, a.surprise) for a in with_sport] == [(a.id, a.expected, a.surprise) for a in without]
 
 
 def test_an_alert_is_explained_by_decisive_stories_terms_and_a_chart():
