@@ -33,6 +33,6 @@ def outage_text(alert: OutageFigures, language: Language) -> str:
     """A clause about an outage, to follow the name of the source."""
     gap, limit = format_hours(alert.value, language), format_hours(alert.limit, language)
     if language == "zh":
-        return f"{f'{alert.sources} 个来源' if alert.sources > 1 else ''}已 {gap}无新文章，每周此时段的间隔通常不超过 {limit}"
+        return f"{f'{alert.sources} 个来源' if alert.sources > 1 else ''}已 {gap}无新文章，历史同时段的间隔通常不超过 {limit}"
     sources = f" from {alert.sources} sources" if alert.sources > 1 else ""
     return f"no article{sources} for {gap}; gaps at this time of the week rarely exceed {limit}"

@@ -19,14 +19,14 @@ class Topic(NamedTuple):
 
 TOPICS: tuple[Topic, ...] = (
     Topic("earnings", "Earnings", "业绩"),
-    Topic("ratings", "Guidance and ratings", "指引与评级"),
+    Topic("ratings", "Guidance and ratings", "业绩指引与评级"),
     Topic("mergers", "Mergers and acquisitions", "并购重组"),
     Topic("capital_raising", "IPO and capital raising", "上市与融资"),
     Topic("shareholder_returns", "Dividends and buybacks", "分红与回购"),
     Topic("management", "Management changes", "高管变动"),
     Topic("legal", "Legal and regulation", "法律与监管"),
     Topic("business", "Products and business", "产品与经营"),
-    Topic("markets", "Stock moves and market colour", "股市行情"),
+    Topic("markets", "Stock moves and market commentary", "股市行情"),
     Topic("macro", "Macro data", "宏观数据"),
     Topic("central_banks", "Central banks and rates", "央行与利率"),
     Topic("credit", "Bonds and credit", "债券与信用"),
@@ -37,7 +37,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic("crypto", "Crypto", "加密货币"),
     Topic("real_estate", "Real estate", "房地产"),
     Topic("technology", "Technology and chips", "科技与芯片"),
-    Topic("politics", "Politics and geopolitics", "政治与地缘"),
+    Topic("politics", "Politics and geopolitics", "时政与地缘政治"),
     Topic("other", "Other", "其他"),
 )
 
@@ -51,15 +51,15 @@ RISKS: tuple[Topic, ...] = (
     Topic("illegal_fundraising", "Illegal fundraising", "非法集资"),
     Topic("pyramid_scheme", "Pyramid scheme", "传销"),
     Topic("crime", "Suspected crime", "涉嫌违法"),
-    Topic("payout_failure", "Payout failure or flight", "提现困难与失联"),
+    Topic("payout_failure", "Payout failure or absconding", "提现困难与失联"),
     Topic("insolvency", "Missed payment or insolvency", "违约与破产"),
     Topic("asset_freeze", "Frozen or impaired assets", "账户与资产风险"),
     Topic("earnings_decline", "Falling earnings", "业绩下滑"),
     Topic("rating_change", "Rating change", "评级调整"),
     Topic("deal_failure", "Failed deal", "重组失败"),
     Topic("control_change", "Change of control or holders", "实控人与股东变更"),
-    Topic("management_loss", "Executive out or in trouble", "高管失职与负面"),
-    Topic("product_safety", "Product violation or complaints", "产品违规与投诉"),
+    Topic("management_loss", "Executive incapacity or misconduct", "高管履职异常与负面"),
+    Topic("product_safety", "Product violations or complaints", "产品违规与投诉"),
     Topic("closure", "Closure", "停业"),
 )
 

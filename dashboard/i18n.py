@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from datetime import datetime, timedelta, tzinfo
 from typing import Literal
 
@@ -15,7 +17,7 @@ from dashboard.translations import LABELS
 
 LOCALES = {"en": "en", "zh": "zh_Hans_CN"}
 _COMPACT_FROM = {"en": 1e6, "zh": 1e4}
-"""From here on a number is written with a word: "3.4 million", "2.1万"."""
+"""From here on a number is written with a word: "3.4 million", "2.1 万"."""
 _BYTES = ("byte", "kilobyte", "megabyte", "gigabyte", "terabyte")
 
 
@@ -40,13 +42,13 @@ def series_label(series: str, language: Language, name: str = "") -> str:
 
 
 def number(value: float, language: Language) -> str:
-    """A number with two significant digits: "21,000", "3.4 million", "2.1万"."""
+    """A number with two significant digits: "21,000", "3.4 million", "2.1 万"."""
     if value >= 10:
         digits = len(str(int(value))) - 2
         value = round(value / 10**digits) * 10**digits
     if value >= _COMPACT_FROM[language]:
         style: Literal["short", "long"] = "short" if language == "zh" else "long"  # CLDR has no long form for Chinese
-        return str(format_compact_decimal(value, format_type=style, locale=LOCALES[language], fraction_digits=1))
+        return _spaced(format_compact_decimal(value, format_type=style, locale=LOCALES[language], fraction_digits=1))
     return str(format_decimal(value, format="#,##0", locale=LOCALES[language]))
 
 
@@ -56,7 +58,7 @@ def odds(surprise: float, language: Language) -> str:
         return text("odds.likely", language)
     if surprise > 12:
         return text("odds.never", language)
-    return text("odds", language, n=number(10**surprise, language))
+    return _spaced(text("odds", language, n=number(10**surprise, language)))
 
 
 def decimal(value: float) -> str:
@@ -76,7 +78,7 @@ def clock(moment: datetime, tz: tzinfo) -> str:
 
 
 def ago(moment: datetime, now: datetime, language: Language) -> str:
-    """The age of `moment` in its largest unit, rounded down: "3 minutes ago", "3分钟前". A future moment is "just now".
+    """The age of `moment` in its largest unit, rounded down: "3 minutes ago", "3 分钟前". A future moment is "just now".
 
     assets/live.js keeps it up to date with the same formats (Intl.RelativeTimeFormat).
     """
@@ -86,15 +88,25 @@ def ago(moment: datetime, now: datetime, language: Language) -> str:
     unit = timedelta(minutes=1) if minutes < 60 else timedelta(hours=1) if minutes < 24 * 60 else timedelta(days=1)
     whole = timedelta(minutes=minutes) // unit * unit
     if unit == timedelta(days=1):  # never weeks or months
-        return str(format_timedelta(-whole, granularity="day", threshold=1e9, add_direction=True, locale=LOCALES[language]))
-    return str(format_timedelta(-whole, granularity="minute", threshold=1, add_direction=True, locale=LOCALES[language]))
+        return _spaced(format_timedelta(-whole, granularity="day", threshold=1e9, add_direction=True, locale=LOCALES[language]))
+    return _spaced(format_timedelta(-whole, granularity="minute", threshold=1, add_direction=True, locale=LOCALES[language]))
 
 
 def width(seconds: int, language: Language) -> str:
-    """The width of a window: "15 min", "3 hr", "15分钟"."""
+    """The width of a window: "15 min", "3 hr", "15 分钟"."""
     if seconds >= 3600 and seconds % 3600 == 0:
         return _quantity(seconds // 3600, "duration-hour", language)
     return _quantity(max(1, seconds // 60), "duration-minute", language)
+
+
+def joined(parts: Iterable[str], language: Language) -> str:
+    """A list: "Credit, Energy", "债券与信用、能源"."""
+    return ("、" if language == "zh" else ", ").join(parts)
+
+
+def labelled(name: str, value: str, language: Language) -> str:
+    """A name and its value: "Reuters: 3 alerts", "路透：3 条告警"."""
+    return f"{name}：{value}" if language == "zh" else f"{name}: {value}"
 
 
 def zone_label(tz: tzinfo, now: datetime) -> str:
@@ -126,4 +138,9 @@ def size(number: int) -> str:
 
 
 def _quantity(value: float, unit: str, language: Language) -> str:
-    return str(format_unit(value, unit, length="short", locale=LOCALES[language]))
+    return _spaced(format_unit(value, unit, length="short", locale=LOCALES[language]))
+
+
+def _spaced(quantity: str) -> str:
+    """A blank between figures and Chinese characters, as in all texts of the translations; CLDR has none."""
+    return re.sub(r"(?<=\d)(?=[\u4e00-\u9fff])", " ", quantity)

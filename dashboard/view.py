@@ -16,6 +16,7 @@ from dashboard.time_ranges import DEFAULT_RANGE, range_of
 from storage.search_terms import tidy
 from storage.store import Criteria, SearchCursor
 from storage.tables.labels import SENTIMENTS
+from storage.tables.search import MATERIALITY_FILTERS
 
 T = TypeVar("T")
 Theme = Literal["light", "dark"]
@@ -32,11 +33,11 @@ MAX_TOPICS = 8
 
 
 ANYTHING = Criteria()
-FILTERS = {"q": "words"} | {name: name for name in ("language", "source", "genre", "topic", "company", "sentiment")}
+FILTERS = {"q": "words"} | {name: name for name in ("language", "source", "genre", "topic", "company", "sentiment", "materiality")}
 """Parameter of the address to field of Criteria."""
 OPTIONS: Mapping[str, str] = {"kind": "topic", "by": "negative", "colours": "safe"}
 """Further parameters of the address and their defaults."""
-_ONE_OF = {"language": get_args(Language), "genre": get_args(Genre), "sentiment": SENTIMENTS}
+_ONE_OF = {"language": get_args(Language), "genre": get_args(Genre), "sentiment": SENTIMENTS, "materiality": MATERIALITY_FILTERS}
 _CURSOR = re.compile(r"(\d{1,10})-([0-9A-Za-z]{0,64})")
 
 

@@ -31,6 +31,10 @@ dagcomponentfuncs.ArticleTitle = function (props) {
   );
 };
 
+dagcomponentfuncs.Materiality = function (props) {
+  return React.createElement("span", { className: "materiality level" + props.data.level }, props.data.materiality_text);
+};
+
 dagcomponentfuncs.Sentiment = function (props) {
   return React.createElement("span", { className: "sentiment " + props.data.sentiment }, props.data.sentiment_text);
 };

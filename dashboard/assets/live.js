@@ -200,6 +200,7 @@
       var minutes = Math.floor((now - Date.parse(element.getAttribute("datetime"))) / 60000);
       var age = minutes < 1 ? texts.ago.now : minutes < 60 ? relative.format(-minutes, "minute")
         : minutes < 1440 ? relative.format(-Math.floor(minutes / 60), "hour") : relative.format(-Math.floor(minutes / 1440), "day");
+      age = age.replace(/(\d)(?=[\u4e00-\u9fff])/g, "$1 "); /* a blank between figures and Chinese characters */
       if (element.textContent !== age) { element.textContent = age; }
     });
   }

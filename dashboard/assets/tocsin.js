@@ -5,7 +5,7 @@
   var RANGES = ["1h", "6h", "24h", "7d", "30d"];
   var OPTIONS = { kind: "topic", by: "negative" }; /* query parameters with their defaults */
   var MIN_RANGE_MS = 5 * 60000, MAX_RANGE_MS = 92 * 86400000; /* the same as in dashboard/time_ranges.py */
-  var FILTERS = ["q", "language", "source", "genre", "topic", "company", "sentiment"];
+  var FILTERS = ["q", "language", "source", "genre", "topic", "company", "sentiment", "materiality"];
   var noUpdate = function () { return window.dash_clientside.no_update; };
   var lastValues = {};
 

@@ -164,7 +164,10 @@ def _alert_markers(alerts: Sequence[Alert], height: float, view: View) -> Any:
     return go.Scatter(
         x=[local(alert.window_start + timedelta(seconds=alert.window_s / 2), view.tz) for alert in alerts],
         y=[height * 0.94] * len(alerts),
-        text=[escape(f"{series_name(alert.series, view.language)}: {words}") for alert, words in zip(alerts, counts, strict=True)],
+        text=[
+            escape(i18n.labelled(series_name(alert.series, view.language), words, view.language))
+            for alert, words in zip(alerts, counts, strict=True)
+        ],
         name=i18n.text("alert", view.language),
         uid="alerts",
         mode="markers",

@@ -230,7 +230,9 @@ def test_name(test: str, view: View) -> str:
     """The display name of a frozen test, such as "clear cases: sentiment"; of a file its name."""
     kind, _, task = test.partition(": ")
     keys = (f"models.test_kind.{kind.replace(' ', '_')}", f"models.task.{task}")
-    return ", ".join(i18n.text(key, view.language) for key in keys) if all(key in LABELS for key in keys) else plain(test, 40)
+    if not all(key in LABELS for key in keys):
+        return plain(test, 40)
+    return i18n.joined((i18n.text(key, view.language) for key in keys), view.language)
 
 
 def group_name(group: str, view: View) -> str:

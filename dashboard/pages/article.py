@@ -23,6 +23,7 @@ from dashboard.pages.components import (
     article_title,
     for_role,
     href,
+    materiality_text,
     name_of,
     not_found,
     panel,
@@ -109,7 +110,7 @@ def head(found: ArticleView, view: View) -> Any:
         (words("search.language"), words(f"lang.{score.language}")),
         (words("article.published"), i18n.clock(score.published_at, view.tz)),
         (words("article.fetched"), i18n.clock(latest.fetched_at, view.tz)),
-        *([(words("article.flags"), "; ".join(flags))] if flags else []),
+        *([(words("article.flags"), ("；" if view.language == "zh" else "; ").join(flags))] if flags else []),
         (words("article.id"), score.id),
     ]
     opened = source_link(latest.url, view, words("article.open") + " ↗") or html.Span(words("article.no_link"), className="muted small")
@@ -301,6 +302,8 @@ def scores(found: ArticleView, view: View) -> Any:
     table = html.Table([html.Thead(html.Tr(head)), html.Tbody(rows)], className="table scores")
     parts = [
         html.Div(table, className="scroll"),
+        html.H3(words("materiality"), title=words("materiality.help")),
+        *_materiality(found, view),
         html.H3(words("article.topics")),
         html.Div(topics, className="chips"),
         html.H3(words("article.series")),
@@ -312,6 +315,17 @@ def scores(found: ArticleView, view: View) -> Any:
             html.Ul([_version(item, found, view) for item in found.versions[1:]], className="plain"),
         ]
     return panel(words("article.scores"), parts, note=note)
+
+
+def _materiality(found: ArticleView, view: View) -> list[Any]:
+    """The level of materiality with its probability as a bar, and whether the article counts in alerts and charts."""
+    own = found.score.materiality
+    shown: list[Any] = [html.Span(materiality_text(own, view), className=f"materiality level{own.level if own else 0}")]
+    if own is not None:
+        filled = html.Span(style={"width": f"{own.p_relevant:.0%}"})
+        shown.append(html.Span(filled, className="meter materiality-bar", **{"aria-hidden": "true"}))
+    left_out = html.P(i18n.text("materiality.left_out", view.language), className="muted small")
+    return [html.Div(shown, className="row start"), *([] if found.counts else [left_out])]
 
 
 def _named(name: str, view: View) -> str:
@@ -339,7 +353,7 @@ def _version(version: ArticleVersion, found: ArticleView, view: View) -> Any:
     changed = (version.title, version.text) != (latest.title, latest.text)
     moment = i18n.when(version.scored_at, view.tz, view.language)
     words = i18n.text("article.model", view.language, model=plain(version.model, 60), moment=moment)
-    other = f" · {i18n.text('article.other_words', view.language)}: {plain(version.title or version.text, 120)}" if changed else ""
+    other = f" · {i18n.text('article.other_words', view.language, text=plain(version.title or version.text, 120))}" if changed else ""
     return html.Li([sentiment(name, p, view), " ", html.Span([words, html.Bdi(other)], className="muted small")])
 
 
@@ -426,7 +440,7 @@ def label_list(labels: Sequence[Label], view: View) -> Any:
             "feedback.line",
             view.language,
             task=i18n.text(f"task.{label.task}", view.language) + (f" ({plain(label.company, 40)})" if label.company else ""),
-            labels=", ".join(_label_name(label, name, view) for name in label.labels) or "∅",
+            labels=i18n.joined((_label_name(label, name, view) for name in label.labels), view.language) or "∅",
             author=plain(label.author, 60),
             moment=i18n.when(label.labelled_at, view.tz, view.language),
             model=plain(label.model, 60) or "–",

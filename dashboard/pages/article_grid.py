@@ -10,7 +10,7 @@ from core.series import company_series
 from core.taxonomy import sentiment_of, topic_name
 from core.untrusted_text import plain, safe_url
 from dashboard import i18n
-from dashboard.pages.components import article_href, found_href, name_of, sentiment_text
+from dashboard.pages.components import article_href, found_href, materiality_text, name_of, sentiment_text
 from dashboard.translations.libraries import GRID_ZH
 from dashboard.view import View
 from dashboard.web.routes import EXPORT_PATH
@@ -43,6 +43,13 @@ def grid(id_: str, view: View, *, height: int = 520) -> Any:
         column("topics", width=200),
         column("companies", width=200),
         column("sentiment", width=150, cellRenderer="Sentiment"),
+        column(
+            "materiality",
+            width=190,
+            cellRenderer="Materiality",
+            filter="agNumberColumnFilter",
+            headerTooltip=i18n.text("materiality.help", view.language),
+        ),
     ]
     return dag.AgGrid(
         id=id_,
@@ -62,8 +69,8 @@ def grid(id_: str, view: View, *, height: int = 520) -> Any:
     )
 
 
-def row(article: ArticleRow, view: View) -> dict[str, str]:
-    """One article as a grid row: plain text, and a URL only where it is safe."""
+def row(article: ArticleRow, view: View) -> dict[str, Any]:
+    """One article as a grid row: plain text, and a URL only where it is safe. materiality: as a number, which is sorted"""
     sentiment, p = sentiment_of(article.p_negative, article.p_neutral, article.p_positive)
     return {
         "id": article.id,
@@ -74,8 +81,11 @@ def row(article: ArticleRow, view: View) -> dict[str, str]:
         "url": safe_url(article.url),
         "page": article_href(article.id, view),
         "open": i18n.text("article.open", view.language),
-        "topics": ", ".join(topic_name(key, view.language) for key in article.topics),
-        "companies": ", ".join(name_of(company_series(company), view) for company in article.companies),
+        "topics": i18n.joined((topic_name(key, view.language) for key in article.topics), view.language),
+        "companies": i18n.joined((name_of(company_series(company), view) for company in article.companies), view.language),
         "sentiment": sentiment,
         "sentiment_text": sentiment_text(sentiment, p, view),
+        "materiality": round(article.materiality.p_relevant, 4) if article.materiality else None,
+        "materiality_text": materiality_text(article.materiality, view),
+        "level": article.materiality.level if article.materiality else 0,
     }

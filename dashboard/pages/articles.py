@@ -22,6 +22,7 @@ from dashboard.reads.queries import Reads, revision
 from dashboard.view import FILTERS, View, parse
 from storage.search_terms import MAX_CHARS
 from storage.store import SearchPage
+from storage.tables.search import MATERIALITY_FILTERS
 
 PATH = "/articles"
 log = get_logger("dashboard.articles")
@@ -74,13 +75,14 @@ def _filters(view: View) -> list[Any]:
         "language": [_option(key, words(f"lang.{key}")) for key in ("en", "zh")],
         "genre": [_option(key, words(f"genre.{key}")) for key in ("news", "social", "filing")],
         "sentiment": [_option(key, f"{glyph} {words('sentiment.' + key)}") for key, glyph in GLYPHS.items()],
+        "materiality": [_option(key, words(f"materiality.{key}")) for key in MATERIALITY_FILTERS],
         "topic": [_option(topic.key, topic.zh if language == "zh" else topic.en) for topic in TOPICS],
         "source": offered([], find.source),
         "company": companies_offered([], view),
     }
     if find.topic and find.topic not in {option["value"] for option in choices["topic"]}:
         choices["topic"].append(_option(find.topic, find.topic))  # a topic that analysts defined
-    order = ("language", "source", "genre", "topic", "company", "sentiment")
+    order = ("language", "source", "genre", "topic", "company", "sentiment", "materiality")
     return [
         dmc.Select(
             id=f"fd-{name}",

@@ -11,7 +11,7 @@ import dash
 import dash_mantine_components as dmc
 from dash import ClientsideFunction, Input, Output, State, dcc, html, no_update
 
-from core.records import Alert
+from core.records import Alert, MaterialityScore
 from core.series import key_of, kind_of
 from core.untrusted_text import plain, safe_url
 from dashboard import i18n, measures
@@ -99,6 +99,18 @@ def sentiment(name: str, p: float, view: View) -> Any:
 def sentiment_text(name: str, p: float, view: View) -> str:
     """ "▼ negative 92%"."""
     return f"{GLYPHS[name]} {i18n.text('sentiment.' + name, view.language)} {p:.0%}"
+
+
+MATERIALITY_GLYPHS = ("○", "◔", "◑", "●")
+"""By level of materiality."""
+
+
+def materiality_text(materiality: MaterialityScore | None, view: View) -> str:
+    """ "◑ relevant to prices 78%": the level, and the probability that the article bears on prices."""
+    if materiality is None:
+        return i18n.text("materiality.none", view.language)
+    level = materiality.level
+    return f"{MATERIALITY_GLYPHS[level]} {i18n.text(f'materiality.level{level}', view.language)} {materiality.p_relevant:.0%}"
 
 
 def severity(alert: Alert, view: View) -> Any:

@@ -12,6 +12,7 @@ from dash import Input, Output, State, dcc, html, no_update
 from core.errors import InvalidInput, ModelError, UserError
 from core.log import get_logger
 from core.untrusted_text import plain
+from dashboard import i18n
 from dashboard.figures.model_charts import VERDICTS, test_name, verdict
 from dashboard.pages.model_parts import contest_note, name_of, share, words
 from dashboard.reads.model_reads import ModelReads
@@ -100,7 +101,8 @@ def figures_of(found: ModelComparison | None, view: View) -> list[Any]:
     for each in found.figures:
         if each.group == "all" and each.metric == "accuracy":
             glyph = VERDICTS[verdict(each.low, each.high)]
-            rows.append(html.Li(f"{glyph} {test_name(each.test, view)}: {share(each.before)} → {share(each.now)}"))
+            change = f"{share(each.before)} → {share(each.now)}"
+            rows.append(html.Li(f"{glyph} {i18n.labelled(test_name(each.test, view), change, view.language)}"))
     return [html.P(contest_note(found, view), className="muted small"), html.Ul(rows, className="plain")]
 
 

@@ -60,7 +60,7 @@ def champion_tiles(
     move, made = last_move(found), found.find(found.champion)
     by = "" if move is None else words(view, "by_gate") if move.gate else words(view, "by", actor=plain(move.actor, 60) or "?")
     since = words(view, "always") if move is None else i18n.ago(move.when, now, view.language)
-    by = by if move is None else f"{i18n.clock(move.when, view.tz)}, {by}"
+    by = by if move is None else f"{i18n.clock(move.when, view.tz)}{'，' if view.language == 'zh' else ', '}{by}"
     named = plain(made.model, 60) if made is not None and made.model else name_of(found.champion, view)
     note = name_of(found.champion, view) if named != name_of(found.champion, view) else ""
     tiles = [

@@ -31,7 +31,7 @@ from storage.store import Criteria
 
 PATH = "/sources"
 SHOWN = 300
-COLUMNS = ("state", "name", "last", "hours", "lag", "negative", "refused", "visit")
+COLUMNS = ("state", "name", "last", "hours", "lag", "negative", "left_out", "refused", "visit")
 EVERY_S = 10
 """Refresh interval in seconds: the change feed does not cover visits."""
 log = get_logger("dashboard.sources")
@@ -79,7 +79,7 @@ def table(found: SourcesView, now: datetime, view: View) -> Any:
 
     if not found.rows:
         return html.P(words("sources.none"), className="empty-state")
-    titles = {name: words(f"sources.{name}_title") for name in ("lag", "negative", "refused")}
+    titles = {name: words(f"sources.{name}_title") for name in ("lag", "negative", "left_out", "refused")}
     head = html.Tr([html.Th(words(f"sources.{name}"), scope="col", title=titles.get(name)) for name in COLUMNS])
     rows = [_row(row, now, view) for row in found.rows[:SHOWN]]
     whole = None
@@ -106,8 +106,9 @@ def _row(row: SourceView, now: datetime, view: View) -> Any:
             html.Th([name, " ", source_link(_url(row), view), html.Div(_listed(row, view), className="muted small")], className="name"),
             html.Td(_last(row, now, view)),
             html.Td(_hours(row, now, view)),
-            html.Td([lag[0], html.Div(f"95 %: {lag[1]}", className="muted small")] if lag else "–"),
+            html.Td([lag[0], html.Div(f"P95 {lag[1]}", className="muted small")] if lag else "–"),
             html.Td(share, className="number"),
+            html.Td(f"{min(1.0, row.left_out / row.recent):.0%}" if row.recent else "–", className="number"),
             html.Td(f"{refused:,} + {row.dead:,}" if refused or row.dead else "0", className="number"),
             html.Td(_visit(row, now, view)),
         ]

@@ -164,7 +164,7 @@ def deliveries(found: Sequence[Endpoint], now: datetime, view: View) -> Any:
     for each in found:
         last = ""
         if each.last_at is not None:
-            last = f"{i18n.ago(each.last_at, now, view.language)}: {plain(mask(each.last_error), 160)}"
+            last = i18n.labelled(i18n.ago(each.last_at, now, view.language), plain(mask(each.last_error), 160), view.language)
         rows.append((html.Bdi(plain(each.name, 60)), f"{each.taken:,}", f"{each.failed:,}", f"{each.waiting:,}", last))
     columns = [f"system.{name}" for name in ("endpoint", "delivered", "failed", "waits", "last_error")]
     return table(columns, rows, view, numbers=(1, 2, 3), long=(4,))

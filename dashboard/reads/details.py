@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from core.records import Alert, Score
+from core.records import Alert, Score, is_material
 from core.series import MARKET, company_series, key_of, kind_of
 from dashboard.reads.usual import PAST, PAST_READ, Usual, make_fitter, step_of, usual_bands
 from dashboard.time_ranges import Range, bounds, starts
@@ -36,11 +36,13 @@ class ArticleView(msgspec.Struct, frozen=True, kw_only=True):
         score: the latest one.
         versions: text and score of each model version, latest first.
         copies: other articles of its story, oldest first.
+        counts: whether alerts and charts count it: not where its materiality is too low.
     """
 
     score: Score
     versions: list[ArticleVersion]
     copies: list[ArticleRow]
+    counts: bool = True
     revision: str = ""
 
 
@@ -100,7 +102,8 @@ def read_article(store: Store, article_id: str) -> ArticleView | None:
     found = sorted(
         store.articles.by_id(copies, moment - COPIES_WITHIN, moment + COPIES_WITHIN), key=lambda article: (article.published_at, article.id)
     )
-    return ArticleView(score=scores[0], versions=versions, copies=[lead(article) for article in found])
+    counts = is_material(scores[0].materiality, store.mentions.min_materiality)
+    return ArticleView(score=scores[0], versions=versions, copies=[lead(article) for article in found], counts=counts)
 
 
 def lead(article: ArticleRow) -> ArticleRow:

@@ -133,6 +133,7 @@ class OperationsReads:
             visits=get("visits", TTL_S, store.visits.all),
             feeds=get("feeds", TTL_S, store.feeds.all),
             lags=get("source lags", LAGS_TTL_S, lambda: store.health.source_lags(now - WEEK)),
+            left_out=get("source left out", SLOW_TTL_S, lambda: store.health.left_out(now - WEEK)),
             dead=get("source dead", SLOW_TTL_S, lambda: store.health.dead_by_source(now - WEEK)),
             alerts=alerts,
         )

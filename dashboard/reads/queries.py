@@ -317,8 +317,10 @@ class Reads:
             alert=alert,
             since=since,
             until=until,
-            counts=self._store.mentions.window_counts(alert.series, since, until, alert.window_s),
-            articles=self._store.articles.of_series(alert.series, alert.window_start, alert.window_start + width),
+            counts=self._store.mentions.counting(alert.min_materiality).window_counts(alert.series, since, until, alert.window_s),
+            articles=self._store.articles.of_series(
+                alert.series, alert.window_start, alert.window_start + width, min_materiality=alert.min_materiality
+            ),
             deliveries=self._store.deliveries_of(alert_id),
         )
         return msgspec.structs.replace(found, revision=revision(found))

@@ -38,6 +38,7 @@ class SourceView(msgspec.Struct, frozen=True, kw_only=True):
         last_at, stored_at: when its newest article was published and stored.
         lag_s: seconds from publication to storage: (median, 95th percentile).
         recent, negative: articles of the last seven days, and the negative ones among them.
+        left_out: articles of that time that alerts and charts do not count, as they do not bear on prices.
         dead: dead letters of the source in that time.
         outage_alert_id: ID of the open outage alert; "" for none.
         added: the feed where it was added on the page of sources.
@@ -53,6 +54,7 @@ class SourceView(msgspec.Struct, frozen=True, kw_only=True):
     lag_s: tuple[float, float] | None
     recent: int
     negative: int
+    left_out: int = 0
     dead: int
     outage_alert_id: str
     state: State
@@ -72,6 +74,7 @@ class SourceData(msgspec.Struct, frozen=True, kw_only=True):
     feeds: Sequence[Feed]
     lags: Mapping[str, tuple[float, float]]
     dead: Mapping[str, int]
+    left_out: Mapping[str, int] = {}
     alerts: Sequence[Alert]
 
 
@@ -98,6 +101,7 @@ def views(known: SourceData, usuals: Mapping[str, list[float]], now: datetime) -
             lag_s=known.lags.get(name),
             recent=sum(articles for articles, _ in lately),
             negative=sum(negative for _, negative in lately),
+            left_out=known.left_out.get(name, 0),
             dead=known.dead.get(name, 0),
             outage_alert_id=outages.get(source_series(name), ""),
             state="ok",

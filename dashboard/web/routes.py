@@ -19,7 +19,7 @@ from storage.store import ArticleRow
 
 EXPORT_PATH = "/export/articles.csv"
 SERIES_EXPORT_PATH = "/export/series.csv"
-_COLUMNS = ("time", "source", "language", "title", "topics", "companies", "sentiment", "probability", "url")
+_COLUMNS = ("time", "source", "language", "title", "topics", "companies", "sentiment", "probability", "materiality", "p_relevant", "url")
 
 
 def articles_csv(articles: list[ArticleRow], view: View) -> bytes:
@@ -27,6 +27,7 @@ def articles_csv(articles: list[ArticleRow], view: View) -> bytes:
     rows = []
     for article in articles:
         sentiment, p = sentiment_of(article.p_negative, article.p_neutral, article.p_positive)
+        materiality = article.materiality
         rows.append(
             (
                 clock(article.published_at, view.tz),
@@ -37,6 +38,8 @@ def articles_csv(articles: list[ArticleRow], view: View) -> bytes:
                 "; ".join(plain(company) for company in article.companies),
                 text(f"sentiment.{sentiment}", view.language),
                 round(p, 3),
+                text(f"materiality.level{materiality.level}" if materiality else "materiality.none", view.language),
+                round(materiality.p_relevant, 3) if materiality else "",
                 safe_url(article.url),
             )
         )

@@ -31,7 +31,7 @@ def test_an_alert_is_acknowledged_commented_silenced_and_resolved(page: Page, si
     page.wait_for_text("#ac-message", "✗ a silence needs a comment")
     typed(page, "#ac-reason", "年报季 / results season")
     page.press("#ac-silence")
-    page.wait_for_text("#ac-timeline", "Silenced by analyst" if english else "analyst 已静默至")
+    page.wait_for_text("#ac-timeline", "Silenced by analyst" if english else "已由 analyst 静默至")
     page.press("#ac-resolve")
     page.wait_for_text("#ac-timeline", "resolved the alert" if english else "解决了告警")
     page.open(f"alerts?lang={lang}")

@@ -178,7 +178,7 @@ def _sentences(alert: Alert, zh: bool) -> tuple[str, ...]:
             f"{describe_surprise(alert.surprise, zh)}。",
         )
     return (
-        f"Of {alert.total} stories in {window}, {alert.observed} were negative, from {_sources(alert)}.",
+        f"{alert.observed} of {alert.total} stories in the window {window} were negative, from {_sources(alert)}.",
         f"{describe_surprise(alert.surprise, zh)}.",
     )
 
@@ -201,7 +201,7 @@ def explain(alert: Alert, zh: bool) -> str:
     comma = "、" if zh else ", "
     if why.words:
         words = comma.join(one_line(each.word) for each in why.words[:_MAX_NAMES])
-        some = "" if why.read >= why.stories else f"（最负面的 {why.read} 条）" if zh else f" of the {why.read} most negative stories"
+        some = "" if why.read >= why.stories else f"（负面程度最高的 {why.read} 条）" if zh else f" of the {why.read} most negative stories"
         clauses.append(f"关键词{some}：{words}" if zh else f"keywords{some}: {words}")
     if why.companies:
         companies = comma.join(one_line(each.company) for each in why.companies[:_MAX_NAMES])
@@ -215,7 +215,12 @@ def _sources(alert: Alert) -> str:
 
 def _facts(alert: Alert, name: str, severity: str, zh: bool) -> tuple[Fact, ...]:
     rows = (
-        ("series", "Series", "对象", name if name in alert.series else f"{name} ({one_line(alert.series)})"),
+        (
+            "series",
+            "Series",
+            "对象",
+            name if name in alert.series else f"{name}（{one_line(alert.series)}）" if zh else f"{name} ({one_line(alert.series)})",
+        ),
         ("severity", "Severity", "级别", severity),
         *_measured(alert, zh),
         ("sources", "Sources", "来源数", str(alert.sources)),
@@ -231,7 +236,7 @@ def _measured(alert: Alert, zh: bool) -> tuple[tuple[str, str, str, str], ...]:
         language: Language = "zh" if zh else "en"
         return (
             ("last_article", "Last article", "最近文章", format_utc(alert.window_start)),
-            ("no_articles_for", "No articles for", "无文章时长", format_hours(alert.value, language)),
+            ("no_articles_for", "No articles for", "中断时长", format_hours(alert.value, language)),
             ("limit", "Threshold", "阈值", format_hours(alert.limit, language)),
         )
     _, value, threshold = describe_measure(alert, zh)
@@ -247,7 +252,7 @@ def _measured(alert: Alert, zh: bool) -> tuple[tuple[str, str, str, str], ...]:
 
 
 def _article(item: Evidence, zh: bool) -> Paragraph:
-    origin = f"{one_line(item.source)}, {format_utc(item.published_at)}"
+    origin = f"{one_line(item.source)}{'，' if zh else ', '}{format_utc(item.published_at)}"
     title = one_line(item.title)
     if not title:
         return Paragraph(origin, safe_url(item.url))
@@ -257,9 +262,9 @@ def _article(item: Evidence, zh: bool) -> Paragraph:
 def describe_surprise(surprise: float, zh: bool) -> str:
     """A surprise (-log10 p) as a probability in words."""
     if surprise > _MAX_SURPRISE:
-        return "随机出现的概率可忽略不计" if zh else "The probability of so many by chance is negligible"
+        return "偶然出现的概率可忽略不计" if zh else "The probability of this happening by chance is negligible"
     n = f"{10**surprise:,.0f}"
-    return f"随机出现的概率约为 1/{n}" if zh else f"The probability of so many by chance is 1 in {n}"
+    return f"偶然出现的概率约为 1/{n}" if zh else f"The probability of this happening by chance is 1 in {n}"
 
 
 def format_percent(share: float) -> str:

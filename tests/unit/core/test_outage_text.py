@@ -65,7 +65,7 @@ def test_durations_use_the_unit_that_fits(hours: float, english: str, chinese: s
 def test_both_languages_describe_the_gap_and_its_usual_length():
     one, all_of_them = outage_alert(), outage_alert(MARKET, 40)
     assert outage_text(one, "en") == "no article for 5 h; gaps at this time of the week rarely exceed 2.2 h"
-    assert outage_text(one, "zh") == "已 5 小时无新文章，每周此时段的间隔通常不超过 2.2 小时"
+    assert outage_text(one, "zh") == "已 5 小时无新文章，历史同时段的间隔通常不超过 2.2 小时"
     assert outage_text(all_of_them, "en").startswith("no article from 40 sources for 5 h")
     assert outage_text(all_of_them, "zh").startswith("40 个来源已 5 小时无新文章")
     english, chinese = (alert_text(one, FormatOptions("desk", language)) for language in LANGUAGES)

@@ -29,7 +29,14 @@ def filled(store: Store) -> Store:
     for table in ("articles", "article_keys", "mentions", "alerts", "labels", "rollups", "dirty_hours", "rollup_watermarks"):
         store.client.command(f"TRUNCATE TABLE {table}")
     quiet = [
-        scored_article(f"quiet {n}", f"Nothing new {n}", minutes=-60 * n, p=(0.1, 0.8, 0.1), source="ledger")
+        scored_article(
+            f"quiet {n}",
+            f"Nothing new {n}",
+            minutes=-60 * n,
+            p=(0.1, 0.8, 0.1),
+            source="ledger",
+            materiality=(0.9, 0.25, 0.0) if n == 26 else None,
+        )
         for n in range(26, 26 + 24 * 5)
     ]
     save(
@@ -51,6 +58,7 @@ def filled(store: Store) -> Store:
             language="zh",
             companies=ACME,
             source="新华",
+            materiality=(1.0, 0.9375, 0.75),
             model="m9",
         ),
     )
@@ -131,6 +139,34 @@ def test_a_search_in_chinese_finds_pages_and_exports(browser: BrowserStub):
     assert len(browser.rows("/export/articles.csv", range="24h")) == 4
 
 
+def test_materiality_is_a_column_a_filter_and_part_of_an_export(browser: BrowserStub):
+    rows = {row["title"]: row for row in browser.search(q="远舟控股")["fd-grid"]["rowData"]}
+    assert (rows["远舟控股债券违约"]["materiality"], rows["远舟控股债券违约"]["level"]) == (0.9375, 3)
+    assert rows["远舟控股债券违约"]["materiality_text"] == "● likely to move prices 94%"
+    assert (rows["远舟控股债券出现违约"]["materiality"], rows["远舟控股债券出现违约"]["materiality_text"]) == (None, "not predicted")
+    for level in ("relevant", "urgent"):
+        assert titles(browser.search(materiality=level)) == ["远舟控股债券违约"]
+    assert len(titles(browser.search(materiality="nonsense"))) == len(titles(browser.search()))
+    csv_link = browser.search(materiality="urgent")["fd-csv"]["href"]
+    assert "materiality=urgent" in csv_link
+    header, *lines = browser.rows("/export/articles.csv", range="7d", lang="zh", q="违约 -出现")
+    assert [line[header.index("重要性")] for line in lines] == ["可能引发价格波动"]
+    assert [line[header.index("与价格相关概率")] for line in lines] == ["0.938"]
+    assert len(browser.rows("/export/articles.csv", range="7d", materiality="relevant")) == 2
+
+
+def test_an_article_page_shows_materiality_and_whether_the_article_counts(browser: BrowserStub):
+    def scores_of(name: str, language: str) -> str:
+        return str(browser.ask("ar-head.children", ar_key_data=sha(name), view_data={"lang": language})["ar-scores"])
+
+    assert "● likely to move prices 94%" in scores_of("crisis", "en")
+    assert "● 可能引发价格波动 94%" in scores_of("crisis", "zh")
+    assert "alert_min_materiality" not in scores_of("crisis", "en")
+    assert "◔ background 25%" in scores_of("quiet 26", "en")
+    assert "alert_min_materiality" in scores_of("quiet 26", "en") and "不计入告警和图表" in scores_of("quiet 26", "zh")
+    assert "未评估" in scores_of("copy", "zh")
+
+
 def test_the_next_page_continues_after_the_last_article(browser: BrowserStub):
     view: dict[str, Any] = {"range": "7d", "find": {"q": "nothing"}}
     first = browser.ask("fd-grid.rowData", view_data=view)
@@ -147,7 +183,9 @@ HOSTILE: Sequence[str] = ("' OR 1=1 --", '\\"; DROP TABLE articles; --(((', "{wo
 @pytest.mark.parametrize("value", HOSTILE)
 def test_no_search_and_no_address_is_sql(browser: BrowserStub, value: str):
     assert "fd-grid" in browser.search(q=value)
-    assert "fd-grid" in browser.search(**dict.fromkeys(("language", "source", "genre", "topic", "company", "sentiment", "before"), value))
+    assert "fd-grid" in browser.search(
+        **dict.fromkeys(("language", "source", "genre", "topic", "company", "sentiment", "materiality", "before"), value)
+    )
     assert "There is no article with this ID" in str(browser.ask("ar-head.children", ar_key_data=value))
     browser.ask("se-kpis.children", se_key_data=f"company:{value}")
     browser.ask("ar-message.children", "ar-save.n_clicks", ar_save_n_clicks=1, ar_key_data=value, ar_model_data=value)
@@ -196,7 +234,7 @@ def test_a_label_is_stored_with_the_model_and_shown(browser: BrowserStub, filled
         (
             "ar-save.n_clicks",
             {"ar_sentiment_value": "neutral", "ar_model_data": "m0"},
-            "The article was rescored by another model meanwhile. Please check again.",
+            "Another model has rescored the article in the meantime. Please check the scores again.",
         ),
     ],
 )

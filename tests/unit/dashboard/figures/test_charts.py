@@ -134,7 +134,7 @@ def test_the_window_of_the_alert_is_marked_with_the_expected_count():
     assert (shade.x0, shade.x1) == ("2026-11-22T02:00:00", "2026-11-22T03:00:00")
     expected = figure.data[2]
     assert list(expected.y) == [0.84, 0.84]
-    assert expected.name == "expected in the window: 0.84"
+    assert expected.name == "0.84 expected in the window"
     assert all(early < late for early, late in pairwise(figure.data[0].x))
 
 

@@ -48,8 +48,8 @@ def test_the_explanation_is_shown_in_either_language_and_in_the_viewers_time_zon
     english, chinese = (" ".join("".join(texts(explanation_list(alert(), view))).split()) for view in (EN, ZH))
     assert "3 of 900+ stories; without them the alert would not have been raised" in english
     assert "新浪财经 · 22 Nov 12:03" in english and "Key terms (of the 300 most negative stories)违约 8" in english
-    assert "900+ 条报道中的 3 条；缺少这些报道则不会触发告警" in chinese
-    assert "新浪财经 · 11月22日 20:03" in chinese and "涉及公司 （最负面的 300 条）600519.SH 2" in chinese
+    assert "900+ 条报道中有 3 条；若无这些报道，则不会触发告警" in chinese
+    assert "新浪财经 · 11月22日 20:03" in chinese and "涉及公司 （负面程度最高的 300 条）600519.SH 2" in chinese
 
 
 def test_companies_lead_to_their_series_whatever_they_are_called():

@@ -49,7 +49,7 @@ def asked(address: str) -> dict[str, Any]:
     [
         Criteria(),
         Criteria(words='"债券 违约" -传闻 100% c++&q=1#x', language="zh", genre="news", sentiment="negative", topic="credit"),
-        Criteria(source="新华 & Co?", company="600519.SH"),
+        Criteria(source="新华 & Co?", company="600519.SH", materiality="relevant"),
     ],
 )
 @pytest.mark.parametrize("before", [None, SearchCursor(1_795_348_800, "6f1e"), SearchCursor(1, "")])
@@ -59,12 +59,17 @@ def test_an_address_holds_the_whole_search(find: Criteria, before: SearchCursor 
     assert (found.range, found.language, found.find, found.before) == ("7d", "zh", find, before)
 
 
-@given(st.dictionaries(st.sampled_from(["q", "language", "source", "genre", "topic", "company", "sentiment", "before"]), anything))
+@given(
+    st.dictionaries(
+        st.sampled_from(["q", "language", "source", "genre", "topic", "company", "sentiment", "materiality", "before"]), anything
+    )
+)
 def test_any_address_parses_to_a_valid_search(data: dict[str, Any]):
     view = parse({"find": data})
     assert view.find.language in ("", "zh", "en")
     assert view.find.genre in ("", "news", "social", "filing")
     assert view.find.sentiment in ("", "negative", "neutral", "positive")
+    assert view.find.materiality in ("", "relevant", "urgent")
     assert all(len(getattr(view.find, name)) <= 200 for name in Criteria.__struct_fields__)
     assert parse(asked(found_href("/articles", view, view.before))).find == view.find
     "".join(getattr(view.find, name) for name in Criteria.__struct_fields__).encode()

@@ -117,6 +117,7 @@ def test_sources_of_all_origins_stand_in_one_list_those_that_want_a_person_first
         feeds=[Feed(name="fresh", url="https://fresh.example", body="{}", actor="Ann", at=NOW)],
         lags={"wire": (3.0, 9.0)},
         dead={"wire": 2},
+        left_out={"wire": 4},
         alerts=[silent],
     )
     found = {row.name: row for row in views(known, {"wire": [1.0] * HOURS}, NOW)}
@@ -129,6 +130,7 @@ def test_sources_of_all_origins_stand_in_one_list_those_that_want_a_person_first
     ]
     wire = found["wire"]
     assert (wire.hours[-2:], wire.today, wire.recent, wire.negative, wire.dead, wire.lag_s) == ([3, 2], 5, 13, 3, 2, (3.0, 9.0))
+    assert (wire.left_out, found["api"].left_out) == (4, 0)
     assert wire.last_at == NOW
     assert found["mute"].outage_alert_id == "ab"
     assert found["fresh"].added is not None

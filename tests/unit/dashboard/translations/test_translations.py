@@ -97,9 +97,9 @@ def test_every_text_gets_all_of_its_placeholders():
 
 def test_quantities_are_formatted_in_both_languages():
     assert [i18n.width(900, "en"), i18n.width(10_800, "en")] == ["15 min", "3 hr"]
-    assert [i18n.width(900, "zh"), i18n.width(10_800, "zh")] == ["15分钟", "3小时"]
+    assert [i18n.width(900, "zh"), i18n.width(10_800, "zh")] == ["15 分钟", "3 小时"]
     assert [i18n.duration(seconds, "en") for seconds in (0.42, 57.4, 720, 12_600)] == ["0.4 sec", "57 sec", "12 min", "3.5 hr"]
-    assert [i18n.duration(seconds, "zh") for seconds in (0.42, 57.4, 720, 12_600)] == ["0.4秒", "57秒", "12分钟", "3.5小时"]
+    assert [i18n.duration(seconds, "zh") for seconds in (0.42, 57.4, 720, 12_600)] == ["0.4 秒", "57 秒", "12 分钟", "3.5 小时"]
     assert [i18n.size(number) for number in (12, 640_000, 1_234_567_890)] == ["12 byte", "640 kB", "1.23 GB"]
 
 
@@ -157,7 +157,7 @@ def raised(**more: object) -> Alert:
         (
             raised(expected=0.25, surprise=4.0),
             ("13 negative stories, 0.25 expected", "1 in 10,000 by chance"),
-            ("负面报道 13 条，预期 0.25 条", "偶然出现概率约 1/1万"),
+            ("负面报道 13 条，预期 0.25 条", "偶然出现概率约 1 万分之一"),
         ),
     ],
 )
@@ -185,13 +185,13 @@ def test_an_article_that_is_not_negative_is_not_called_so():
 @pytest.mark.parametrize(
     ("surprise", "english", "chinese"),
     [
-        (4.0, "1 in 10,000 by chance", "偶然出现概率约 1/1万"),
-        (4.33, "1 in 21,000 by chance", "偶然出现概率约 1/2.1万"),
-        (2.0, "1 in 100 by chance", "偶然出现概率约 1/100"),
-        (0.7, "1 in 5 by chance", "偶然出现概率约 1/5"),
-        (6.0, "1 in 1 million by chance", "偶然出现概率约 1/100万"),
-        (8.31, "1 in 200 million by chance", "偶然出现概率约 1/2亿"),
-        (11.9, "1 in 790 billion by chance", "偶然出现概率约 1/7900亿"),
+        (4.0, "1 in 10,000 by chance", "偶然出现概率约 1 万分之一"),
+        (4.33, "1 in 21,000 by chance", "偶然出现概率约 2.1 万分之一"),
+        (2.0, "1 in 100 by chance", "偶然出现概率约 100 分之一"),
+        (0.7, "1 in 5 by chance", "偶然出现概率约 5 分之一"),
+        (6.0, "1 in 1 million by chance", "偶然出现概率约 100 万分之一"),
+        (8.31, "1 in 200 million by chance", "偶然出现概率约 2 亿分之一"),
+        (11.9, "1 in 790 billion by chance", "偶然出现概率约 7900 亿分之一"),
         (20.0, "less than 1 in a trillion by chance", "偶然出现概率不足万亿分之一"),
         (float("inf"), "less than 1 in a trillion by chance", "偶然出现概率不足万亿分之一"),
         (0.0, "within normal variation", "属于正常波动"),
@@ -223,12 +223,12 @@ def test_times_are_shown_in_the_viewers_zone():
     [
         (-5, "just now", "刚刚"),
         (59, "just now", "刚刚"),
-        (60, "1 minute ago", "1分钟前"),
-        (59 * 60 + 59, "59 minutes ago", "59分钟前"),
-        (3_600, "1 hour ago", "1小时前"),
-        (86_399, "23 hours ago", "23小时前"),
-        (47 * 3_600, "1 day ago", "1天前"),
-        (400 * 86_400, "400 days ago", "400天前"),
+        (60, "1 minute ago", "1 分钟前"),
+        (59 * 60 + 59, "59 minutes ago", "59 分钟前"),
+        (3_600, "1 hour ago", "1 小时前"),
+        (86_399, "23 hours ago", "23 小时前"),
+        (47 * 3_600, "1 day ago", "1 天前"),
+        (400 * 86_400, "400 days ago", "400 天前"),
     ],
 )
 def test_an_age_is_written_in_its_largest_unit(age: int, english: str, chinese: str):

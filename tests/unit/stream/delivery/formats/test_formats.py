@@ -67,7 +67,7 @@ def test_both_languages_have_the_same_content():
     english, chinese = (alert_text(sample_alert(), format_options(language, link_base="https://t.example/")) for language in ("en", "zh"))
     assert english.headline == "[Warning] Energy: 12 negative stories, 0.30 expected"
     assert chinese.headline == "【警告】能源：12 条负面报道，预期 0.30 条"
-    assert english.sentences[0] == "Of 15 stories in 2026-11-20 12:00–12:15 UTC, 12 were negative, from 4 sources."
+    assert english.sentences[0] == "12 of 15 stories in the window 2026-11-20 12:00–12:15 UTC were negative, from 4 sources."
     assert chinese.sentences[0] == "2026-11-20 12:00–12:15 UTC 共 15 条报道，其中 12 条为负面，来自 4 个来源。"
     assert "1 in 125,892,541" in english.sentences[1] and "1/125,892,541" in chinese.sentences[1]
     assert [fact.key for fact in english.facts] == [fact.key for fact in chinese.facts]
@@ -90,7 +90,7 @@ def test_an_explanation_is_one_sentence_in_both_languages():
     large = sample_explanation(1, stories=2_000, more=True, read=300, decisive_count=0, companies=())
     sentences = [alert_text(sample_alert(why=large), format_options(language)).explanation for language in ("en", "zh")]
     assert sentences[0] == "first source: Reuters, 2026-11-20 12:03 UTC; keywords of the 300 most negative stories: default."
-    assert sentences[1] == "首发来源：Reuters，2026-11-20 12:03 UTC；关键词（最负面的 300 条）：default。"
+    assert sentences[1] == "首发来源：Reuters，2026-11-20 12:03 UTC；关键词（负面程度最高的 300 条）：default。"
     one = alert_text(sample_alert(why=Why(stories=12, more=True, decisive_count=1)), format_options()).explanation
     assert one == "1 of 12+ stories is decisive."
     assert "\u202e" not in alert_text(sample_alert(why=sample_explanation(first_source="a\u202e\nb")), format_options()).explanation
