@@ -94,8 +94,8 @@ class Client:
         page: int = 100,
     ) -> Iterator[types.ArticleOut]:
         """Articles, newest first. min_materiality: least probability that an article bears on prices"""
-        query = {"series": series, "language": language, "source": source, "since": since, "until": until, "text": text, "as_of": as_of}
-        query |= {"min_materiality": min_materiality or None}
+        query: dict[str, Any] = {"series": series, "language": language, "source": source, "since": since, "until": until, "text": text}
+        query |= {"min_materiality": min_materiality or None, "as_of": as_of}
         for each in self._pages("/articles", types.Articles, page, query):
             yield from each.items
 

@@ -25,6 +25,7 @@ series = ["topic:credit", "sector:*"]
 over = 0.6
 window = "2h"
 min_stories = 10
+min_materiality = 0.5
 """
 EDITOR = text_editor.Editor("ru", "rules", EXAMPLE)
 

@@ -157,7 +157,7 @@ def scored_article(
             CompanyScore(company=key, sector=sector, p_negative=bad, p_neutral=0.0, p_positive=1 - bad)
             for key, (_, sector, bad) in companies.items()
         ),
-        materiality=materiality(*more["materiality"]) if "materiality" in more else None,
+        materiality=materiality(*more["materiality"]) if more.get("materiality") else None,
         model=more.get("model", "m1"),
         scored_at=moment,
     )

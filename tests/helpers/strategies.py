@@ -22,6 +22,7 @@ from core.records import (
     CompanyCount,
     CompanyScore,
     Evidence,
+    MaterialityScore,
     Measure,
     Mention,
     Score,
@@ -83,6 +84,7 @@ articles = st.builds(
 )
 company_scores = st.builds(CompanyScore, company=texts(64, 1), sector=texts(64), p_negative=shares, p_neutral=shares, p_positive=shares)
 watchlist_scores = st.builds(WatchlistScore, name=texts(64, 1), p_negative=shares, p_neutral=shares, p_positive=shares)
+materialities = st.builds(MaterialityScore, p_background=shares, p_relevant=shares, p_urgent=shares)
 scores = st.builds(
     Score,
     id=texts(64, 1),
@@ -98,6 +100,7 @@ scores = st.builds(
     risks=st.dictionaries(texts(30, 1), shares, max_size=2),
     companies=st.lists(company_scores, max_size=3).map(tuple),
     watchlists=st.lists(watchlist_scores, max_size=2).map(tuple),
+    materiality=st.none() | materialities,
     model=texts(40, 1),
     scored_at=moments,
 )

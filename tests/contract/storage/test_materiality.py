@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -33,7 +32,7 @@ def filled(store: Store) -> None:
 
 
 @pytest.fixture
-def counting_all(store: Store) -> Iterator[Store]:
+def counting_all(store: Store) -> Store:
     return Store(store.client, 0.0)
 
 
@@ -66,7 +65,7 @@ def test_series_count_the_articles_that_bear_on_prices_and_those_without_the_pre
     assert len(mentions.articles_of(MARKET, SINCE, UNTIL, 9)) == len(mentions.articles_of(MARKET, SINCE, UNTIL, 9, every=True)) == names
     assert len(mentions.negative_articles(SINCE, UNTIL)[MARKET]) == len(mentions.negative(SINCE, 60)[MARKET]) == names
     assert {row.stories for row in mentions.totals(SINCE, UNTIL)} == {names}
-    sources = {0.0: 3, 0.5: 2, 0.51: 2, 1.0: 1}[least]
+    sources = {0.0: 3, MIN_MATERIALITY: 2, 0.51: 2, 1.0: 1}[least]
     assert mentions.source_count(MARKET, SINCE, UNTIL, negative=True) == mentions.sources(SINCE, UNTIL) == sources
     assert sum(point.stories for point in mentions.sentiment([MARKET], SINCE, UNTIL, 3600)) == names
     assert sum(point.stories for point in counting.as_of.sentiment(MARKET, SINCE, UNTIL, 3600)) == names

@@ -12,7 +12,7 @@ from storage.store import Store
 from stream.detection.spike_rule import SpikeRule
 from stream.watchlists.keywords import parse_keyword
 from stream.watchlists.matcher import Matcher
-from stream.watchlists.watchlist_backfill import backfill_watchlists, matched_articles
+from stream.watchlists.watchlist_backfill import add_mentions, backfill_watchlists, matched_articles
 from stream.watchlists.watchlists import Watchlist
 from stream.worker.batches import RawMessage
 from stream.worker.pipeline import Pipeline
@@ -56,6 +56,19 @@ def test_watchlist_mentions_are_counted_and_read_with_the_score(store: Store):
     assert (own.name, own.p_negative, own.p_neutral, own.p_positive) == ("desk", *(pytest.approx(p, abs=1e-6) for p in (0.9, 0.05, 0.05)))
     assert watched[sha("d")] == ()
     assert store.articles.of_series("watchlist:desk", NOON, UNTIL)[0].title.endswith("违约")
+
+
+def test_a_backfill_keeps_the_materiality_of_the_articles(store: Store):
+    save(
+        store,
+        scored("球赛", title="球队违约", negative=0.9, materiality=(0.5, 0.125, 0.0)),
+        scored("债券", minutes=1, title="某公司债券违约", negative=0.9, materiality=(1.0, 0.875, 0.5)),
+        scored("older", minutes=2, title="另一公司违约", negative=0.9),
+    )
+    assert add_mentions(store, matcher("违约"), ["desk"], SINCE, UNTIL) == 3
+    assert counted(store) == [(2, 2)], "the match does not bear on prices, and the older model did not predict it"
+    everything = store.mentions.counting(0.0).window_counts("watchlist:desk", SINCE, UNTIL, 4 * 86_400)
+    assert [(count.negative, count.total) for count in everything] == [(3, 3)]
 
 
 def test_the_pipeline_matches_scored_articles(store: Store):

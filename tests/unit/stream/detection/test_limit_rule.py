@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.records import Alert, CompanyScore, Score, sha
+from core.records import Alert, CompanyScore, MaterialityScore, Score, sha
 from core.series import MARKET, company_series
 from stats.minute_counts import StoryCounts
 from storage.store import LastAlert
@@ -90,6 +90,7 @@ def score(name: str, minute: float, *, story: str = "", source: str = "新浪", 
         p_positive=p[2],
         topics={},
         risks=fields.get("risks", {}),
+        materiality=fields.get("materiality"),
         companies=(CompanyScore(company=company, sector="", p_negative=p[0], p_neutral=p[1], p_positive=p[2]),),
         model="m",
         scored_at=NOON,
@@ -102,6 +103,19 @@ FRAUD = LimitRule(name="fraud", kind="risk_event", limit=0.8, series=("company:*
 def events(*scores: Score, series: str = MAOTAI) -> SeriesData:
     at = [int(each.published_at.timestamp()) for each in scores if each.id == each.story]
     return SeriesData(StoryCounts.of(at, [1] * len(at)), risk_articles(scores).get(series, ()))
+
+
+def test_a_risk_event_counts_from_the_materiality_of_the_rule_on():
+    def level(p: float) -> MaterialityScore:
+        return MaterialityScore(p_background=1.0, p_relevant=p, p_urgent=0.0)
+
+    def sure(name: str, p: float | None) -> Score:
+        return score(name, 3, risks={"fraud": 0.9}, materiality=None if p is None else level(p))
+
+    for p, least, raised in ((0.2, 0.5, 0), (0.2, 0.2, 1), (0.2, 0.0, 1), (0.8, 0.5, 1), (None, 1.0, 1)):
+        alerts = evaluated(replace(FRAUD, min_materiality=least), events(sure("某公司涉嫌财务造假", p))).alerts
+        assert len(alerts) == raised, (p, least)
+        assert all(alert.min_materiality == least for alert in alerts)
 
 
 def test_a_risk_event_breaches_from_its_probability_on_where_the_news_is_negative():

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import SettingsError
+from core.settings import Settings
 from core.taxonomy import TOPIC_KEYS
 from stream.detection.limit_rule import LimitRule
 from stream.detection.rules import KINDS, AlertRules, load_rules
@@ -95,6 +96,55 @@ def test_a_rule_of_kind_spike_changes_the_spike_rule(tmp_path: Path):
     )  # fmt: skip
 
 
+def test_a_rule_may_have_a_materiality_of_its_own(tmp_path: Path):
+    text = """
+        [[rules]]
+        name = "时政"
+        kind = "volume"
+        series = ["market:all"]
+        over = 50
+        min_materiality = 0
+
+        [[rules]]
+        name = "urgent"
+        kind = "risk_event"
+        series = ["company:*"]
+        over = 0.8
+        min_materiality = 0.9
+
+        [[rules]]
+        name = "as set"
+        kind = "mean_tone"
+        series = ["market:all"]
+        below = -0.3
+
+        [[rules]]
+        name = "negative-spike"
+        kind = "spike"
+        min_materiality = 0.7
+    """
+    rules = loaded(tmp_path, text, SpikeRule(min_materiality=0.6))
+    assert [rule.min_materiality for rule in rules.limit_rules] == [0.0, 0.9, 0.6]
+    assert rules.detector.min_materiality == 0.7
+    assert SpikeRule.from_settings(Settings(alert_min_materiality=0.25)).min_materiality == 0.25
+
+
+@pytest.mark.parametrize("value", ["-0.1", "1.01", "nan", "inf", "true", '"0.5"', "[0.5]"])
+def test_a_materiality_that_is_no_probability_is_a_mistake(tmp_path: Path, value: str):
+    text = f"""
+        [[rules]]
+        name = "a"
+        kind = "volume"
+        series = ["*"]
+        over = 5
+        min_materiality = {value}
+    """
+    (line,) = mistakes(tmp_path, text)
+    assert "number 1 (a): min_materiality: " in line and "expected a probability from 0 to 1, such as 0.5" in line
+    (percent,) = mistakes(tmp_path, text.replace(value, "70"))
+    assert "did you mean 0.7?" in percent
+
+
 def test_all_mistakes_are_reported_at_once_with_their_place(tmp_path: Path):
     text = """
         [[rules]]
@@ -171,7 +221,7 @@ def test_a_second_spike_rule_and_a_malformed_file_are_refused(tmp_path: Path):
     (mistake,) = mistakes(tmp_path, spike.format("x") + spike.format("y"))
     assert "number 2 (y): kind: there is a rule of kind 'spike' above" in mistake
     for text, message in (
-        ("[[rule]]\n", "no 'rule' here, only [[rules]]"),
+        ("[[rule]]\n", "unknown key 'rule'; only [[rules]] tables"),
         ("rules = [1]", "is not a table"),
         ("=", "is not valid TOML"),
         ("", "has no [["),
