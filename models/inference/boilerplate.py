@@ -131,12 +131,17 @@ ROUNDS = 4
 
 def clean(title: str, text: str, repeats: Repeats = NO_REPEATS) -> CleanedText:
     """Remove the boilerplate of an article. repeats: of its source."""
+    found = remove_boilerplate(title, text, repeats)
+    return found._replace(text=_BRACKETS.sub(r"\1 ", found.text).strip())
+
+
+def remove_boilerplate(title: str, text: str, repeats: Repeats = NO_REPEATS) -> CleanedText:
+    """As `clean`, but 【】 in the text are kept, from which repeats are recognised."""
     found: list[str] = []
     title, text = _plain(title, found), _plain(text, found)
     title = _strip(title, found, repeats)
     text = _without_title(title, text)
-    text = _strip(text, found, repeats)
-    return CleanedText(title, _BRACKETS.sub(r"\1 ", text).strip(), tuple(found))
+    return CleanedText(title, _strip(text, found, repeats), tuple(found))
 
 
 def _plain(text: str, found: list[str]) -> str:

@@ -13,7 +13,7 @@ import unicodedata
 from functools import cache
 from importlib import resources
 
-from models.inference.boilerplate import clean
+from models.inference.boilerplate import CleanedText, clean, remove_boilerplate
 from models.inference.encoding import compose
 from models.inference.repeats import NO_REPEATS, Repeats
 
@@ -47,6 +47,11 @@ def model_text(title: str, text: str, repeats: Repeats = NO_REPEATS) -> str:
     """
     parts = clean(_plain(title), _plain(text), repeats)
     return canonical(compose(parts.title, parts.text))
+
+
+def without_patterns(title: str, text: str) -> CleanedText:
+    """An article as its source's repeats are learned from it: plain characters, without the boilerplate that patterns recognise."""
+    return remove_boilerplate(_plain(title), _plain(text))
 
 
 def canonical(text: str) -> str:

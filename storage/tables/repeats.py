@@ -18,7 +18,7 @@ class StoredRepeat(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         text: with numbers and months as 0
         example: as it was written last
-        count, total: texts that had it, and texts that were examined
+        texts, total: texts that had it, and texts that were examined
         at: when it was examined last
         ended: whether it does not repeat any longer
     """
@@ -27,7 +27,7 @@ class StoredRepeat(msgspec.Struct, frozen=True, kw_only=True):
     place: Literal["start", "end"]
     text: str
     example: str
-    count: int
+    texts: int
     total: int
     at: datetime
     ended: bool = False
@@ -35,7 +35,7 @@ class StoredRepeat(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def share(self) -> float:
         """Share of the source's texts that have it."""
-        return self.count / self.total if self.total else 0.0
+        return self.texts / self.total if self.total else 0.0
 
 
 class RepeatTable:
@@ -53,7 +53,7 @@ class RepeatTable:
                 "place": [each.place for each in repeats],
                 "text": [each.text for each in repeats],
                 "example": [each.example for each in repeats],
-                "count": [each.count for each in repeats],
+                "texts": [each.texts for each in repeats],
                 "total": [each.total for each in repeats],
                 "at": [to_epoch(each.at) for each in repeats],
                 "ended": [int(each.ended) for each in repeats],
@@ -65,11 +65,11 @@ class RepeatTable:
         """Repeats that have not ended, by source, the most frequent first. Raises StoreError."""
         rows = self._client.query(
             """
-            SELECT source, place, text, example, count, total, toUInt32(at) FROM source_repeats FINAL
-            WHERE ended = 0 ORDER BY source, count / total DESC, place, text
+            SELECT source, place, text, example, texts, total, toUInt32(at) FROM source_repeats FINAL
+            WHERE ended = 0 ORDER BY source, texts / total DESC, place, text
             """
         )
         return [
-            StoredRepeat(source=row[0], place=row[1], text=row[2], example=row[3], count=row[4], total=row[5], at=from_epoch(row[6]))
+            StoredRepeat(source=row[0], place=row[1], text=row[2], example=row[3], texts=row[4], total=row[5], at=from_epoch(row[6]))
             for row in rows
         ]

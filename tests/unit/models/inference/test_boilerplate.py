@@ -6,7 +6,6 @@ import pytest
 
 from models.inference.boilerplate import clean
 from models.inference.canonical import canonical, model_text
-from models.inference.repeats import NO_REPEATS, Repeats, learn_repeats
 
 EN = "Fennimore Paper cuts its forecast after weak orders"
 ZH = "远舟控股下调全年利润预期"
@@ -108,19 +107,3 @@ def test_model_text_is_idempotent():
     for text in (f"BREAKING: {EN}", f"财联社5月18日电，{ZH}（财联社）", EN.upper(), " ".join(ZH)):
         once = model_text("", text)
         assert model_text("", once) == once
-
-
-def test_repeats_are_learned_per_source():
-    items = [("north", f"北方快报{i % 12 + 1}月{i % 28 + 1}日消息，第{chr(0x4E00 + 7 * i)}家公司公布业绩") for i in range(60)]
-    items += [("south", f"{chr(0x4E00 + 11 * i)}公司公布业绩（南方通讯）") for i in range(60)]
-    items += [("few", f"短讯：{i}") for i in range(5)]
-    found = learn_repeats(items)
-    assert found["north"].starts == ("北方快报0月0日消息，",)
-    assert "（南方通讯）" in found["south"].ends
-    assert "few" not in found
-    assert clean("", "北方快报7月1日消息，某公司停产", found["north"]).text == "某公司停产"
-
-
-def test_copies_and_figures_are_not_repeats():
-    assert learn_repeats([("a", f"沪指收涨{i}.{i}%，成交放量") for i in range(100)]) == {}
-    assert Repeats().lengths("anything") == NO_REPEATS.lengths("anything") == (0, 0)

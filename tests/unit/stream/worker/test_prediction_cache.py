@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -41,13 +42,35 @@ def test_each_document_is_classified_once_and_predictions_are_in_order():
     assert first == KeywordClassifier().classify([BAD, GOOD, BAD])
 
 
-def test_version_companies_and_genre_are_part_of_the_key():
-    documents = [BAD, Document("", BAD.text, "zh", ("公司",)), Document("", BAD.text, "zh", (), "social"), Document(BAD.text, "", "zh")]
+def test_version_language_and_genre_are_part_of_the_key_and_companies_are_not():
+    documents = [BAD, Document("", BAD.text, "en"), Document("", BAD.text, "zh", (), "social"), Document(BAD.text, "", "zh")]
     assert len({cache_key(version, document) for version in ("a", "b") for document in documents}) == 8
+    assert cache_key("a", Document("", BAD.text, "zh", ("公司",))) == cache_key("a", BAD)
     cache, old, new = PredictionCache(), CountingClassifier("old"), CountingClassifier("new")
     cache.classify(old, [BAD])
     cache.classify(new, [BAD])
     assert new.classified == [BAD]
+
+
+def test_a_copy_that_names_another_company_has_the_same_sentiment_and_asks_about_that_company_only():
+    class Unsteady(CountingClassifier):
+        """Answers a little differently each time, as a network does whose batches differ."""
+
+        def classify(self, documents: Sequence[Document]) -> list[Prediction]:
+            n = len(self.classified)
+            return [
+                replace(found, sentiment=SentimentProbabilities(0.5 - n / 100, 0.5 + n / 100, 0.0)) for found in super().classify(documents)
+            ]
+
+    cache, model = PredictionCache(), Unsteady()
+    text = "Acme and Beta agree to merge"
+    one, both, none = (Document("", text, "en", companies) for companies in (("Acme",), ("Beta", "Acme"), ()))
+    first = cache.classify(model, [one])[0]
+    second, third = cache.classify(model, [both, none])
+    assert [document.companies for document in model.classified] == [("Acme",), ("Beta",)]
+    assert first.sentiment == second.sentiment == third.sentiment
+    assert (len(first.companies), len(second.companies), len(third.companies)) == (1, 2, 0)
+    assert second.companies[1] == first.companies[0]
 
 
 def test_the_least_recently_used_entry_is_evicted():
