@@ -1,7 +1,8 @@
 """Wilson's score interval of a proportion.
 
 Sources: Wilson (1927), "Probable Inference, the Law of Succession, and Statistical Inference", JASA 22; recommended by Brown, Cai and
-DasGupta (2001), "Interval Estimation for a Binomial Proportion".
+DasGupta (2001), "Interval Estimation for a Binomial Proportion". Difference of two proportions: Newcombe (1998), "Interval Estimation for
+the Difference between Independent Proportions", Statistics in Medicine 17, method 10.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ Z_95 = 1.959964
 
 
 class Interval(NamedTuple):
-    """A proportion with its bounds, each in [0, 1]."""
+    """A proportion with its bounds, each in [0, 1], or a difference of proportions, in [-1, 1]."""
 
     share: float
     low: float
@@ -39,6 +40,23 @@ def wilson(hits: float, n: float, z: float = Z_95) -> Interval:
     low = 0.0 if hits == 0 else (centre - half) / (1 + square / n)
     high = 1.0 if hits == n else (centre + half) / (1 + square / n)
     return Interval(share, low, high)
+
+
+def difference(one: tuple[float, float], other: tuple[float, float], z: float = Z_95) -> Interval:
+    """The difference of two independent proportions, one - other, with Newcombe's interval from their score intervals.
+
+    Args:
+        one, other: Number of successes and number of trials, over 0.
+        z: Quantile of the standard normal distribution.
+
+    Raises:
+        ZeroDivisionError: A number of trials is 0.
+    """
+    first, second = wilson(*one, z), wilson(*other, z)
+    apart = first.share - second.share
+    below = sqrt((first.share - first.low) ** 2 + (second.high - second.share) ** 2)
+    above = sqrt((first.high - first.share) ** 2 + (second.share - second.low) ** 2)
+    return Interval(apart, apart - below, apart + above)
 
 
 def wilson_bounds(hits: float, n: float) -> tuple[float, float]:
