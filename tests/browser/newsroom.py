@@ -16,7 +16,7 @@ from typing import NamedTuple
 import msgspec
 
 from actions.account_service import AccountService
-from core.records import Alert, Article, CompanyScore, Mention, Score, Scored, Severity, WatchlistScore, article_id
+from core.records import Alert, Article, CompanyScore, MaterialityScore, Mention, Score, Scored, Severity, WatchlistScore, article_id
 from core.settings import Settings, Webhook
 from domain.accounts import Role
 from domain.alert_lifecycle import EventKind, event
@@ -184,10 +184,20 @@ def _score(story: str, each: PublishedArticle, first: dict[str, str], names: Nam
             for name, keys in WATCHED.items()
             if keys & {item.company for item in mentions}
         ),
+        materiality=_materiality(story, each.companies),
         model=names.at(each.published_at, now),
         scored_at=fetched + timedelta(seconds=rng.randint(1, 3)),
     )
     return Scored(article=article, score=score)
+
+
+def _materiality(story: str, named: Sequence[str]) -> MaterialityScore:
+    """The same for all copies of a story: high in a crisis, lower where no company is named."""
+    rng = random.Random(f"materiality {story}")
+    relevant = rng.betavariate(8, 1.5) if story.startswith("crisis") else rng.betavariate(4, 1.6) if named else rng.betavariate(1.2, 1.8)
+    urgent = relevant * rng.uniform(0.3, 0.9) if story.startswith("crisis") else relevant * rng.uniform(0.0, 0.3)
+    background = relevant + (1 - relevant) * rng.uniform(0.4, 0.9)
+    return MaterialityScore(p_background=round(background, 4), p_relevant=round(relevant, 4), p_urgent=round(urgent, 4))
 
 
 def _probabilities(tone: str, rng: random.Random) -> tuple[float, float, float]:
