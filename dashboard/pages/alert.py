@@ -91,6 +91,7 @@ def summary(alert: Alert, now: datetime, view: View) -> Any:
         (words("alert.detected"), i18n.when(alert.detected_at, view.tz, view.language)),
         *([] if alert.measure == "outage" else [(words("column.source"), words("alert.sources", n=alert.sources))]),
         (words("alert.rule"), plain(alert.rule, 80)),
+        *([(words("alert.counted"), words("alert.counted_from", p=f"{alert.min_materiality:.0%}"))] if alert.min_materiality else []),
         (words("alert.id"), alert.id),
     ]
     return html.Section(

@@ -21,6 +21,7 @@ from core.untrusted_text import body
 from dashboard.feedback import WHOLE, labels_of
 from dashboard.figures import charts
 from dashboard.pages import article, articles, series
+from dashboard.pages.alert import summary
 from dashboard.pages.article import marked_text
 from dashboard.pages.components import found_href, series_href, source_link
 from dashboard.pages.overview import cards
@@ -308,3 +309,11 @@ def test_many_open_alerts_are_folded_and_the_rest_is_in_the_inbox(open_: int, sh
     assert (f"and {open_ - 8} more" in drawn) == (open_ > 8)
     assert ("alerts?range=" in drawn) == bool(others)
     assert others in drawn
+
+
+@pytest.mark.parametrize(("language", "words"), [("en", "at least 70% of bearing on prices"), ("zh", "与价格相关概率不低于 70% 的文章")])
+def test_an_alert_shows_which_articles_it_counted(language: Any, words: str):
+    raised = alert("company:ACME")
+    view = View(language=language)
+    assert words in str(summary(msgspec.structs.replace(raised, min_materiality=0.7), UNTIL, view))
+    assert words.partition("70%")[2] not in str(summary(raised, UNTIL, view)), "of an outage, or of a rule that counts all"
