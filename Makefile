@@ -10,6 +10,9 @@ ARGS ?=
 SECONDS ?= 300
 SEED ?=
 
+# Compiled modules are kept even where the environment forbids it: without them, every start of a program compiles torch and Dash again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help setup demo test test-fast lint format lock evaluate bench soak screenshots clean
 
 help: ## List the targets
@@ -38,7 +41,7 @@ test: .venv/.ready ## Run all tests, against a real Kafka, ClickHouse and browse
 	@echo "test: running every test"
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not alone" $(ARGS)
 	@echo "test: running the tests that measure time, one after the other"
-	@$(BIN)/python -m pytest -m alone $(ARGS) || [ $$? = 5 ] # 5: ARGS selected none of them
+	@$(BIN)/python -m pytest -m alone $(or $(ARGS),$$(grep -rl --include="*.py" mark.alone tests)) || [ $$? = 5 ] # 5: ARGS selected none of them
 
 test-fast: .venv/.ready ## Run the unit tests only
 	@echo "test: running the unit tests"

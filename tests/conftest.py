@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from tests.helpers.servers import ClickHouseServer, Kafka, made
+from tests.helpers.servers import ROOT, ClickHouseServer, Kafka, made
 from tests.helpers.webhook_server import WebhookServer
 from tocsin.runtime.embedded_broker import EmbeddedBroker
 
@@ -23,6 +24,15 @@ LAST = 0.85
 RETRY = pytest.mark.flaky(reruns=1, only_rerun=["^TimeoutException", "^TimeoutError: not within"])
 """One retry after a time-out: a process may start late on a busy machine. Wrong, lost or duplicated data fails at once, and pure tests are
 never retried."""
+
+
+def pytest_configure() -> None:
+    """Set what torch and the model read when they are imported and loaded, here and in processes that tests start.
+
+    Several processes share the cores: threads of torch that wait without sleeping cost two thirds of its time.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ["XDG_CACHE_HOME"] = str(ROOT / ".cache" / "tests")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

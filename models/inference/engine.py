@@ -16,7 +16,7 @@ GPU (DeviceEngine): large batches of similar lengths are queued without waiting 
 Workers that share a GPU are separate processes, each with its own copy of the network (40 MB).
 
 Choice (`choose_engine`): bf16 on a GPU; else, or if its labels differ from fp32, bf16 on the CPU if the CPU multiplies it in hardware
-(AMX, AVX512-BF16); else fp32; else the network as it is.
+(AMX, AVX512-BF16); else fp32; else the network as it is. Agreement is recorded (models/inference/agreement_record.py).
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from torch.nn import functional
 
 from core.log import get_logger
 from models.heads import TAGS
+from models.inference.agreement_record import AgreementRecord
 from models.inference.encoding import PAD_ID, encode_pairs, pack, pad, rows_of, width_of
 from models.inference.network import Layer, Network
 from models.templates import fill_templates, read_templates
@@ -365,31 +366,41 @@ def _has_onednn() -> bool:
     return bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
 
 
-def choose_engine(network: Network, tokenizer: Tokenizer, lanes: int | None = None) -> tuple[InferenceEngine, torch.dtype]:
+def choose_engine(
+    network: Network, tokenizer: Tokenizer, lanes: int | None = None, record: AgreementRecord | None = None
+) -> tuple[InferenceEngine, torch.dtype]:
     """The fastest engine whose predicted sentiments agree with PaddedEngine in fp32 on the sample.
 
     Args:
         network: the network in fp32.
         tokenizer: its tokenizer.
         lanes: CPU cores to use; None: all.
+        record: CPU engines that agreed at an earlier start, which are not compared again; None: compare in any case.
 
     Returns:
         The engine and the precision of its encoder.
     """
-    ids = agreement_sample(tokenizer)
-    exact = _sentiments(PaddedEngine(network), ids)
+    sample: tuple[list[list[int]], torch.Tensor] | None = None
     for make, dtype in _candidates(network, lanes):
         try:
             engine = make()
+            recorded = record if engine.device.type == "cpu" else None
+            name = type(engine).__name__
+            if recorded and recorded.agreed(name, dtype):
+                return engine, dtype
+            if sample is None:
+                ids = agreement_sample(tokenizer)
+                sample = ids, _sentiments(PaddedEngine(network), ids)
+            ids, exact = sample
             agreement = float((_sentiments(engine, ids) == exact).float().mean())
         except RuntimeError as error:  # a GPU with too little memory, or without the operations needed
             _log.warning("engine_failed", precision=str(dtype), error=str(error))
             continue
         if agreement >= MIN_AGREEMENT:
+            if recorded:
+                recorded.add(name, dtype)
             return engine, dtype
-        _log.warning(
-            "engine_disagrees", engine=type(engine).__name__, precision=str(dtype), agreement=round(agreement, 4), required=MIN_AGREEMENT
-        )
+        _log.warning("engine_disagrees", engine=name, precision=str(dtype), agreement=round(agreement, 4), required=MIN_AGREEMENT)
     return PaddedEngine(network), torch.float32
 
 

@@ -19,6 +19,7 @@ from tokenizers import Tokenizer
 from core.errors import ModelError
 from core.taxonomy import RISK_KEYS, TOPIC_KEYS
 from models.heads import MATERIALITY, SET_SENTIMENTS, sentiment_columns, sentiment_head, sentiment_set
+from models.inference.agreement_record import AgreementRecord
 from models.inference.canonical import canonical, model_text
 from models.inference.classifier import Document, Materiality, Prediction, SentimentProbabilities
 from models.inference.encoding import around, compose, encode_pairs
@@ -57,6 +58,7 @@ class TransformerClassifier:
         max_tokens: documents are cut at this length; None: the length used in training.
         dtype: precision of the encoder; None selects the fastest that agrees with fp32 on this machine (models/inference/engine.py).
         threads: CPU cores to use; None: all.
+        record: engines that agreed with fp32 at an earlier start; None: they are compared.
     """
 
     def __init__(
@@ -68,10 +70,14 @@ class TransformerClassifier:
         max_tokens: int | None = None,
         dtype: torch.dtype | None = None,
         threads: int | None = None,
+        record: AgreementRecord | None = None,
     ) -> None:
         network.eval()
-        self._engine, chosen = choose_engine(network, tokenizer, threads) if dtype is None else (engine_in(dtype, network, threads), dtype)
-        self._network = network.cast_encoder(chosen)
+        if dtype is None:
+            self._engine, dtype = choose_engine(network, tokenizer, threads, record)
+        else:
+            self._engine = engine_in(dtype, network, threads)
+        self._network = network.cast_encoder(dtype)
         self._tokenizer = tokenizer
         self._manifest = manifest
         self._max_tokens = min(max_tokens or manifest.max_tokens, network.shape.positions // 2)
@@ -95,7 +101,8 @@ class TransformerClassifier:
         except (RuntimeError, ValueError, KeyError) as error:
             message = f"{folder}: the weights or the tokenizer do not fit {CONFIG} ({error})"
             raise ModelError(message) from error
-        return cls(network, tokenizer, manifest, max_tokens=max_tokens, dtype=dtype, threads=threads)
+        record = AgreementRecord(manifest.files)
+        return cls(network, tokenizer, manifest, max_tokens=max_tokens, dtype=dtype, threads=threads, record=record)
 
     @property
     def version(self) -> str:

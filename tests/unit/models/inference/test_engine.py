@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from models.inference.agreement_record import AgreementRecord
 from models.inference.engine import (
     DeviceEngine,
     PackedEngine,
@@ -125,6 +127,56 @@ def test_an_engine_whose_labels_differ_is_not_chosen(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(PackedEngine, "read", wrong)
     engine, dtype = choose_engine(network, shipped_tokenizer())
     assert (type(engine), dtype) == (PaddedEngine, torch.float32)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache folder of the user."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "tocsin" / "engines"
+
+
+def test_an_engine_that_agreed_is_not_compared_again(cache: Path, monkeypatch: pytest.MonkeyPatch):
+    network, tokenizer = tiny_network(OUTPUTS, seed=2), shipped_tokenizer()
+    first, dtype = choose_engine(network, tokenizer, record=AgreementRecord({"model.safetensors": "aa"}))
+    assert isinstance(first, PackedEngine)
+    assert len(list(cache.iterdir())) == 1
+
+    def never(self: PaddedEngine, ids: list[list[int]]) -> object:
+        raise AssertionError("compared")
+
+    monkeypatch.setattr(PaddedEngine, "read", never)
+    again, same = choose_engine(network, tokenizer, record=AgreementRecord({"model.safetensors": "aa"}))
+    assert (type(again), same) == (PackedEngine, dtype)
+    np.testing.assert_array_equal(again.read(IDS).pooled, first.read(IDS).pooled)
+    with pytest.raises(AssertionError, match="compared"):
+        choose_engine(network, tokenizer, record=AgreementRecord({"model.safetensors": "ab"}))  # another model
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")  # other kernels
+    with pytest.raises(AssertionError, match="compared"):
+        choose_engine(network, tokenizer, record=AgreementRecord({"model.safetensors": "aa"}))
+
+
+def test_an_engine_that_disagrees_is_compared_at_every_start(cache: Path, monkeypatch: pytest.MonkeyPatch):
+    network, real, read = tiny_network(OUTPUTS), PackedEngine.read, []
+
+    def wrong(self: PackedEngine, ids: list[list[int]]) -> object:
+        read.append(len(ids))
+        found = real(self, ids)
+        return found._replace(logits={name: -values for name, values in found.logits.items()})
+
+    monkeypatch.setattr(PackedEngine, "read", wrong)
+    engines = [choose_engine(network, shipped_tokenizer(), record=AgreementRecord({}))[0] for _ in range(2)]
+    assert {type(engine) for engine in engines} == {PaddedEngine}
+    half = len(read) // 2
+    assert half and read[:half] == read[half:]
+    assert not cache.exists()
+
+
+def test_a_cache_that_cannot_be_written_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    for _ in range(2):
+        assert isinstance(choose_engine(tiny_network(OUTPUTS), shipped_tokenizer(), record=AgreementRecord({}))[0], PackedEngine)
 
 
 def test_the_sample_is_in_both_languages():
