@@ -8,10 +8,11 @@ that: "Shares rise:" repeats too. So a repeat also needs the form of boilerplate
     form                                                                        share of the texts      sentiment of its texts
     dateline, disclaimer, promotion                                             MIN_SHARE               any
     bracket that names a publisher                                              MIN_SHARE               as that of the others
-    name of the source, part of a title after a bar, long repeated sentence     MIN_SHARE_UNMARKED      as that of the others
+    name of the source, part of a title after a bar or dash                     MIN_SHARE_UNMARKED      as that of the others
 
 Words of direction or judgement ("falls", "upgrade", 利空, 涨停) and figures are content: a repeat with one is never learned, unless it is a
-disclaimer. What is not learned is only kept, while removed content is lost to the model; so each rule leaves doubtful parts alone.
+disclaimer whose texts have the sentiment of the others. Boilerplate that is not learned stays in the text, while removed content is lost to
+the model; so doubtful forms are not learned.
 """
 
 from __future__ import annotations
@@ -72,11 +73,12 @@ _DATED_WIRE_ZH = re.compile(
     r"(?:\s?[（(][^）)]{1,24}[）)])?\s?[，,:：|丨｜]+\s*"
 )
 _WIRE_ZH = re.compile(
-    r"(?!据|有|传|市场|知情|外媒|媒体)[^，,。]{0,12}(?:[社报网台刊]|财经|新闻|资讯)"
+    r"(?!据|有|传|市场|知情|外媒|媒体)[^，,。]{0,12}(?:[社网台刊]|(?<![财年季中])报|财经|新闻|资讯)"
     r"(?:电|专电|讯|快讯|消息|获悉|报道)\s?[，,:：|丨｜]+\s*"
 )
 _WIRE_EN = re.compile(r"(?:[(（/][^()/]{2,40}[)）/]|^[A-Z][A-Z .,'/-]{2,40}\b0 0[ ,0]*(?:[(/][^()/]{2,40}[)/])?)\s*(?:[-–—]+|:)\s*$")
 _SENDER_NAME = re.compile(r"(?:[社报网台刊讯]|财经|新闻|资讯|通讯)$")
+_COMPANY = re.compile(r"公司|集团|股份|银行|[AHB]股|港股|美股")
 _PUBLISHER = re.compile(
     r"通讯社|新闻|快报|日报|时报|晚报|早报|周刊|周报|财经|证券报|商报|网讯|电视台|公众号|记者|编辑|责编|来源|作者|本报|本刊|[社报网台](?=[）)】\]\s]|$)"
     r"|\b(?:news(?:wires?|desk)?|wires?|press|times|daily|herald|journal|gazette|bulletin|newsletter|report(?:er|ers|ing)|edit(?:or|ors|ing|ed)"
@@ -87,13 +89,19 @@ _NOTICE = re.compile(
     r"免责声明|风险提示|特别提示|不构成|仅供参考|风险自担|版权|转载|未经授权|扫码|下载|(?:请|欢迎)关注|关注(?:我们|公众号|微信)|订阅|点击"
     r"|更多(?:精彩|资讯|内容|详情|新闻)"
     r"|\b(?:投资|市场|股市|入市)有风险"
-    r"|disclaimer|\bnot?\b[^.]{0,60}\b(?:advice|recommendation|offer)\b|past performance|copyright|©|all rights reserved"
+    r"|disclaimer|\bnot?\b[^.]{0,60}\b(?:advice|recommendation|solicitation)\b|past performance|copyright|©|all rights reserved"
     r"|\b(?:un)?subscribe\b|sign up|\bclick\b|\btap here\b|read (?:more|the full)|newsletter|follow us|download (?:the|our)"
     r"|visit (?:our|us|www)|for more (?:stories|news|info\w*)|terms of (?:use|service)|sponsored|advertis\w+"
     r"|\b(?:reporting|editing|writing) by\b|originally (?:appeared|published)"
     r"|this (?:article|story|post|content|material|newsletter|email) (?:is|was|has|does|may|first|originally|contains)",
     re.I,
 )
+_DISCLAIMER = re.compile(
+    r"免责声明|风险提示|不构成|仅供参考|风险自担|有风险|disclaimer|\bnot?\b[^.]{0,60}\b(?:advice|recommendation|solicitation)\b"
+    r"|past performance",
+    re.I,
+)
+_PHRASAL = re.compile(r"\b(?:sign|caught|follow)(?:ed|ing)? up\b", re.I)
 _CONTENT = re.compile(
     r"[涨跌升降增减盈亏]|利好|利空|突破|下滑|上扬|走强|走弱|走高|走低|大幅|违约|破产|退市|停牌|复牌|回购|分红|预警|预告|警示|处罚|立案|买入|卖出|评级"
     r"|看好|看空|看多|乐观|悲观|谨慎|担忧|承压|强劲|疲软|低迷|火爆|异动|拉升|跳水|反弹|回落|回调|新高|新低|翻红|翻绿|爆|暴|中标|收购|重组|业绩|净利|营收"
@@ -291,28 +299,22 @@ def _required(masked: str, name: str, place: Place) -> tuple[float, bool]:
     letters = len(_LETTER.findall(part))
     if letters < MIN_LETTERS or part[0] in "$#@":
         return NEVER, False
-    notice = place == "end" and bool(_NOTICE.search(part))
-    if notice and letters >= _sentence_letters(part):
-        return MIN_SHARE, True
-    if len(part) > MAX_CHARACTERS or _CONTENT.search(part):
+    content = bool(_CONTENT.search(_PHRASAL.sub("", part)))
+    if place == "end" and letters >= _sentence_letters(part) and _NOTICE.search(part):
+        return (MIN_SHARE, not content) if not content or _DISCLAIMER.search(part) else (NEVER, False)
+    if len(part) > MAX_CHARACTERS or content:
         return NEVER, False
     if place == "start" and _is_dateline(part):
         return MIN_SHARE, True
     if _is_bracketed(part) and (_PUBLISHER.search(part) or _names(part, name)):
         return MIN_SHARE, False
-    if _names(part, name) or _is_decoration(part, place) or _is_sentence(part, letters, place):
+    if _names(part, name) or _is_decoration(part, place):
         return MIN_SHARE_UNMARKED, False
     return NEVER, False
 
 
 def _sentence_letters(part: str) -> int:
     return MIN_LETTERS_SENTENCE["zh" if _CHINESE.search(part) else ""]
-
-
-def _is_sentence(part: str, letters: int, place: Place) -> bool:
-    """Whether a part is a whole sentence without figures."""
-    whole = place == "end" or part.endswith((".", "。", "!", "！"))
-    return whole and letters >= _sentence_letters(part) and "0" not in part
 
 
 def _is_dateline(part: str) -> bool:
@@ -323,7 +325,7 @@ def _is_dateline(part: str) -> bool:
     if dated is None:
         return bool(_WIRE_ZH.fullmatch(part))
     sender = dated["sender"].strip()
-    return dated["word"] in "电讯" or not sender or bool(_SENDER_NAME.search(sender))
+    return bool(_SENDER_NAME.search(sender)) or not sender or (dated["word"] in "电讯" and not _COMPANY.search(sender))
 
 
 def _is_bracketed(part: str) -> bool:

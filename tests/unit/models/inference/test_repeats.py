@@ -73,6 +73,9 @@ BOILERPLATE = [
     ("wire", "{} (Farhill Newswire)", english, 3),
     ("wire", "{}. Subscribe to the Farhill morning letter to get this in your inbox.", english, 4),
     ("wire", "{}. This content is provided for information only and is not investment advice of any kind.", english, 2),
+    ("wire", "{}. Sign up for the Farhill morning letter and read it first.", english, 4),
+    ("wire", "{}. Past performance is no guide, and the value of an investment may fall as well as rise.", english, 2),
+    ("north", "{}。免责声明：文中信息不作任何担保，据此买卖盈亏由读者承担。", chinese, 4),
     ("farhill_daily", "Farhill Daily: {}", english, 1),
 ]
 
@@ -108,6 +111,12 @@ CONTENT = [
     ("{}. The stock has a market value of {d} million dollars.", english, 1),
     ("{} - shares tumble", english, 1),
     ("{} | bankruptcy filing", english, 1),
+    ("{}. Subscribers to the app fell for a third quarter, and the newsletter was cut.", english, 2),
+    ("{}. The board did not accept the offer, and talks collapsed.", english, 2),
+    ("{}，新游戏下载量大幅下跌并停止运营。", chinese, 2),
+    ("海棠公司{m}月{d}日讯，{}", chinese, 1),
+    ("A股{m}月{d}日讯，{}", chinese, 1),
+    ("年报消息，{}", chinese, 1),
     ("利空：{}", chinese, 2),
     ("【利空】{}", chinese, 2),
     ("【利好快讯】{}", chinese, 2),
