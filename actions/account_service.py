@@ -46,7 +46,7 @@ class AccountService:
     def add(self, account: Account, *, actor: str, address: str = COMMAND_LINE) -> None:
         """Store a new account. Raises Conflict if its name is taken."""
         if self._store.accounts.get(account.name) is not None:
-            raise Conflict(f"the account {account.name!r} exists already; `tocsin users passwd` sets another password")
+            raise Conflict(f"the account {account.name!r} already exists; `tocsin users passwd` resets its password")
         self._store.accounts.put(account)
         self.audit(actor, "account added", account.name, after=account.public(), address=address)
 

@@ -121,7 +121,9 @@ class EventFeed:
         with self._changed:
             if self._subscribers >= self._max_subscribers:
                 raise ApiProblem(
-                    503, f"the maximum of {self._max_subscribers} streams is open (setting api_streams)", headers={"Retry-After": "10"}
+                    503,
+                    f"the limit of {self._max_subscribers} open streams is reached (setting api_streams)",
+                    headers={"Retry-After": "10"},
                 )
             self._subscribers += 1
             STREAMS.set(self._subscribers)

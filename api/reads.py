@@ -153,7 +153,7 @@ def list_labels(context: RequestContext[requests.LabelsQuery, None]) -> types.La
 def list_rules(context: RequestContext[requests.NoQuery, None]) -> types.Rules:
     """The alert rules in force."""
     if context.backends.rules is None:
-        raise ApiProblem(503, "this process does not know the alert rules")
+        raise ApiProblem(503, "the alert rules are not available in this process")
     try:
         found = context.backends.rules()
     except UserError as error:
@@ -164,7 +164,7 @@ def list_rules(context: RequestContext[requests.NoQuery, None]) -> types.Rules:
 def list_watchlists(context: RequestContext[requests.NoQuery, None]) -> types.Watchlists:
     """The watchlists in force."""
     if context.backends.watchlists is None:
-        raise ApiProblem(503, "this process does not know the watchlists")
+        raise ApiProblem(503, "the watchlists are not available in this process")
     try:
         found = context.backends.watchlists()
     except UserError as error:

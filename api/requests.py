@@ -23,8 +23,8 @@ MAX_POINTS = 2_000
 
 Limit = Annotated[int, Meta(ge=1, le=MAX_PAGE_SIZE, description="maximum number of items on the page")]
 Cursor = Annotated[str, Meta(max_length=1_000, description="`next` of the previous page; the other parameters must be the same")]
-AsOf = Annotated[Instant, Meta(description="answer from what was known at this time")]
-Since = Annotated[Instant, Meta(description="from this time on")]
+AsOf = Annotated[Instant, Meta(description="return what was known at this time")]
+Since = Annotated[Instant, Meta(description="at or after this time")]
 Until = Annotated[Instant, Meta(description="before this time")]
 SeriesKey = Annotated[str, Meta(max_length=300, description='a series, such as "topic:credit", "company:AAPL" or "watchlist:NAME"')]
 SeriesKind = Literal["topic", "company", "sector", "market", "language", "genre", "watchlist"]
@@ -101,7 +101,7 @@ class AlertsQuery(RequestModel, frozen=True, kw_only=True):
         Literal["pending", "firing", "acknowledged", "resolved"] | None,
         Meta(description="only alerts in this state; a page may then have fewer than `limit` items and still have a `next`"),
     ] = None
-    since: Annotated[Instant, Meta(description="detected from this time on")] | None = None
+    since: Annotated[Instant, Meta(description="detected at or after this time")] | None = None
     until: Annotated[Instant, Meta(description="detected before this time")] | None = None
     limit: Limit = 50
     cursor: Cursor = ""

@@ -150,7 +150,7 @@ def _respond(api: Api, endpoint: Endpoint, path_parameters: dict[str, str], limi
     state = api.rate_limiter.take(token.id, time.monotonic())
     limits.update(rate_limit.headers(state, api.backends.per_minute))
     if state.wait_s:
-        raise ApiProblem(429, f"the limit of {api.backends.per_minute} requests a minute is reached: try again in {state.wait_s:.0f} s")
+        raise ApiProblem(429, f"the limit of {api.backends.per_minute} requests per minute is reached: try again in {state.wait_s:.0f} s")
     require_scope(token, endpoint.scope)
     query = _decode_query(endpoint.query)
     body = _decode_body(endpoint)

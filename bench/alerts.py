@@ -119,7 +119,7 @@ def measure(archive: str, history: ReplayData, rule: SpikeRule, *, episodes: int
     begin, until = int(market.at[0]), int(market.at[-1])
     since = begin + int(WARM_UP.total_seconds())
     if until - since < 4 * WEEK_S:
-        raise SettingsError(f"{archive}: an archive of six weeks at least is needed")
+        raise SettingsError(f"{archive}: the archive must cover at least six weeks")
     weeks = (until - since) / WEEK_S
     sources = history.source_names
     drawn = draw(history.counts, sources, since, until, episodes, seed, "episodes")

@@ -70,7 +70,7 @@ def measure(path: Path, rule: OutageRule, *, outages: int, seed: int) -> OutageF
     whole = np.unique(np.concatenate(list(slots.values())))
     since, until = int(whole[0]) * SLOT_S + WARM_UP_S, int(whole[-1]) * SLOT_S
     if until - since < WARM_UP_S:
-        raise SettingsError(f"{path}: an archive of four weeks at least is needed")
+        raise SettingsError(f"{path}: the archive must cover at least four weeks")
     weeks = (until - since) / (7 * DAY_S)
     alarms = []
     for _, alerts in replay_outages(activity, rule, from_epoch(since), from_epoch(until)):

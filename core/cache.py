@@ -111,7 +111,7 @@ class Cache:
         if not entry.lock.acquire(timeout=(REREAD_WAIT_S if changed else 0) if entry.loaded else self._first_read_wait_s):
             if entry.loaded:
                 return entry.value  # type: ignore[no-any-return]
-            raise StoreUnavailable("the store has not answered yet")
+            raise StoreUnavailable("the store has not responded yet")
         try:
             if not self._is_fresh(entry, versions, ttl_s):
                 try:

@@ -43,7 +43,7 @@ def rows_of(table: dict[str, Any], where: str, name: str) -> list[Any]:
     """The [[name]] tables of a parsed file, at least one. Raises SettingsError, also for other content."""
     unknown = sorted(set(table) - {name})
     if unknown:
-        raise SettingsError(f"{where}: there is no {unknown[0]!r} here, only [[{name}]] tables")
+        raise SettingsError(f"{where}: unknown key {unknown[0]!r}; only [[{name}]] tables are allowed")
     rows = table.get(name)
     if not isinstance(rows, list) or not rows:
         raise SettingsError(f"{where}: has no [[{name}]] table")

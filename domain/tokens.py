@@ -71,13 +71,13 @@ def new_token(name: str, scopes: Sequence[str], *, author: str, now: datetime, e
     if not name or len(name) > MAX_NAME_CHARS or not name.isprintable():
         raise InvalidInput(f"a token needs a name of at most {MAX_NAME_CHARS} printable characters")
     if name.casefold() == TOCSIN:
-        raise InvalidInput(f"{TOCSIN!r} is reserved for the program itself: name the token after its user")
+        raise InvalidInput(f"{TOCSIN!r} is reserved for the program; name the token after its user")
     unknown = [scope for scope in scopes if scope not in SCOPES]
     if unknown or not scopes:
         wrong = f"there is no scope {unknown[0]!r}" if unknown else "a token needs a scope"
         raise InvalidInput(f"{wrong}: the scopes are {', '.join(SCOPES)}")
     if expires_at is not None and not now < expires_at < NEWEST:
-        raise InvalidInput(f"a token cannot expire at {expires_at.isoformat()}: give a time in the future, before {NEWEST.year}")
+        raise InvalidInput(f"a token cannot expire at {expires_at.isoformat()}: choose a time in the future, before {NEWEST.year}")
     secret = PREFIX + secrets.token_urlsafe(32)
     digest = digest_of(secret)
     return secret, Token(
@@ -94,7 +94,7 @@ def new_token(name: str, scopes: Sequence[str], *, author: str, now: datetime, e
 def check_token_limit(tokens: Iterable[Token], now: datetime) -> None:
     """Raises Conflict when MAX_TOKENS valid tokens exist."""
     if sum(token.is_valid(now) for token in tokens) >= MAX_TOKENS:
-        raise Conflict(f"there are {MAX_TOKENS:,} valid tokens already; revoke those that are not in use")
+        raise Conflict(f"the limit of {MAX_TOKENS:,} valid tokens is reached; revoke tokens that are not in use")
 
 
 def find(secret: str, tokens: Iterable[Token], now: datetime) -> Token | None:

@@ -96,8 +96,8 @@ class _Backend(httpcore.NetworkBackend):
         for address in addresses:
             kind = kind_of(address)
             if kind == "special" or (kind == "private" and not self._allow_private):
-                hint = "; a source of your own network needs allow_private = true" if kind == "private" else ""
-                raise ForbiddenSource(f"{host} lies at {address}, which is not a public address{hint}")
+                hint = "; a source in your own network needs allow_private = true" if kind == "private" else ""
+                raise ForbiddenSource(f"{host} resolves to {address}, which is not a public address{hint}")
         failure: Exception = httpcore.ConnectError(f"{host} has no address")
         for address in addresses[:4]:
             try:

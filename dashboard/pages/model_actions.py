@@ -186,4 +186,4 @@ def done(service: ModelService, asked: Mapping[str, Any], why: str, force: bool,
     if what == "refresh":
         service.refresh(actor, force)
         return words(view, "done.refresh")
-    raise InvalidInput("there is no such thing to do")
+    raise InvalidInput("unknown action")

@@ -205,7 +205,7 @@ def _role(value: Any) -> Role:
     for role in ROLES:
         if value == role:
             return role
-    raise InvalidInput(f"there is no such role: {', '.join(ROLES)} are known")
+    raise InvalidInput(f"unknown role; the roles are {', '.join(ROLES)}")
 
 
 def _plain(known: Sequence[AccountRow]) -> list[object]:

@@ -107,7 +107,7 @@ class Authenticator:
             raise SettingsError("dashboard_login = header needs dashboard_user_header, and the proxy's address in dashboard_proxies")
         if self.mode == "none" and not is_loopback(settings.dashboard_host):
             raise SettingsError(
-                f"dashboard_login = none admits everybody who can reach {settings.dashboard_host}: "
+                f"dashboard_login = none gives access to everybody who can reach {settings.dashboard_host}: "
                 "it is allowed on a loopback address only; set dashboard_host = 127.0.0.1, or another dashboard_login"
             )
 

@@ -95,7 +95,7 @@ def event(alert_id: str, kind: EventKind, actor: str, at: datetime, text: str = 
     if not actor or len(actor) > MAX_ACTOR_CHARS or not actor.isprintable():
         raise InvalidInput(f"the actor needs a name of at most {MAX_ACTOR_CHARS} printable characters")
     if actor.casefold() == TOCSIN:
-        raise InvalidInput(f"{TOCSIN!r} is reserved for the program itself: give your own name")
+        raise InvalidInput(f"{TOCSIN!r} is reserved for the program; use your own name")
     if len(text) > MAX_TEXT_CHARS:
         raise InvalidInput(f"a text of {len(text):,} characters is too long; the limit is {MAX_TEXT_CHARS:,}")
     if kind == "note" and not text:

@@ -150,7 +150,7 @@ def _rows(path: str, after: int) -> Iterator[tuple[int, dict[str, Any] | str]]:
                 kind = "jsonl" if stream.peek(1)[:1].lstrip(b"\xef") in (b"{", b"") else "csv"
             yield from (_jsonl if kind == "jsonl" else _csv)(stream, after)
         except (OSError, EOFError) as error:  # truncated gzip, disk error
-            raise SettingsError(f"{path}: cannot be read to its end ({error})") from error
+            raise SettingsError(f"{path}: cannot be read completely ({error})") from error
 
 
 def _kind(path: str) -> str:

@@ -96,7 +96,7 @@ class BoundedProducer:
             self._reports.append(DeliveryReport(token, -1, -1, client.describe_error(error), fatal=True))
             return
         except client.errors() as error:
-            raise BrokerError(f"Kafka at {self.bootstrap} accepts no messages ({client.describe_error(error)})") from error
+            raise BrokerError(f"Kafka at {self.bootstrap} does not accept messages ({client.describe_error(error)})") from error
 
         def succeeded(at: Any) -> None:
             if generation == self._generation:

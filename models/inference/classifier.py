@@ -137,7 +137,7 @@ def classify_checked(model: Classifier, documents: Sequence[Document]) -> list[P
     """Classify documents and validate the predictions. Raises ModelError for invalid ones, and whatever the model raises."""
     predictions = model.classify(documents)
     if len(predictions) != len(documents):
-        raise ModelError(f"model {model.version} gave {len(predictions)} predictions for {len(documents)} documents")
+        raise ModelError(f"model {model.version} returned {len(predictions)} predictions for {len(documents)} documents")
     for document, prediction in zip(documents, predictions, strict=True):
         wrong = invalid_reason(prediction, len(document.companies))
         if wrong:

@@ -158,18 +158,18 @@ _COLUMNS = "id, story, title, text, language, genre, companies, surfaces"
 def check(label: Label) -> None:
     """Raises BadRecord for a label that is not valid for its task."""
     if label.task not in get_args(Task):
-        raise BadRecord(f"task {label.task!r}: {', '.join(get_args(Task))} are valid", stage="label")
+        raise BadRecord(f"unknown task {label.task!r}; the tasks are {', '.join(get_args(Task))}", stage="label")
     unknown = [name for name in label.labels if name not in KNOWN[label.task]]
     if unknown:
-        raise BadRecord(f"{label.task} {unknown[0]!r} is none of {', '.join(KNOWN[label.task])}", stage="label")
+        raise BadRecord(f"unknown {label.task} {unknown[0]!r}; expected one of {', '.join(KNOWN[label.task])}", stage="label")
     if label.task == "sentiment" and len(label.labels) != 1:
-        raise BadRecord(f"a sentiment is one of {', '.join(SENTIMENTS)}, and {len(label.labels)} were given", stage="label")
+        raise BadRecord(f"expected exactly one sentiment of {', '.join(SENTIMENTS)}, not {len(label.labels)}", stage="label")
     if label.task == "topic" and not label.labels:
-        raise BadRecord('an article has one topic at least; "other" is one', stage="label")
+        raise BadRecord('an article needs at least one topic; "other" is a topic too', stage="label")
     if label.company and label.task != "sentiment":
-        raise BadRecord(f"a {label.task} is the text's, not a company's", stage="label")
+        raise BadRecord(f"a {label.task} label applies to the whole text and must not name a company", stage="label")
     if not (label.id and label.author):
-        raise BadRecord("a label needs the id of an article and an author", stage="label")
+        raise BadRecord("a label needs an article id and an author", stage="label")
 
 
 def _label(row: Sequence[Any]) -> Label:

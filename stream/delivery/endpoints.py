@@ -77,7 +77,7 @@ def endpoints(webhooks: Sequence[Webhook], link_base: str = "") -> Iterator[Deli
         place = _place(webhook, f"webhook {number}")
         label = webhook.name or str(place.hostname)
         if label in labels:
-            raise SettingsError(f"webhook {number}: the name {label!r} is used twice; give each endpoint a name of its own")
+            raise SettingsError(f"webhook {number}: the name {label!r} is used twice; give each endpoint a unique name")
         labels.add(label)
         try:
             yield _endpoint(webhook, label, place, link_base)
@@ -104,7 +104,7 @@ def _place(webhook: Webhook, actor: str) -> SplitResult:
 def _endpoint(webhook: Webhook, label: str, place: SplitResult, link_base: str) -> DeliveryEndpoint:
     chosen = FORMATS[webhook.format]
     if webhook.secret and chosen.signing == "none":
-        raise SettingsError(f"{webhook.format} has no signatures; remove `secret`")
+        raise SettingsError(f"messages in the format {webhook.format} are not signed; remove `secret`")
     if webhook.previous_secret and (chosen.signing != "standard" or not webhook.secret):
         raise SettingsError("`previous_secret` needs a `secret` and the format json or alertmanager")
     mail = chosen.transport == "smtp"

@@ -56,7 +56,7 @@ class Grouping(msgspec.Struct, frozen=True, kw_only=True):
         if self.wait_s < 0 or self.interval_s <= 0 or (self.repeat_s and self.repeat_s < self.interval_s):
             raise SettingsError("group_wait_s must be >= 0, group_interval_s > 0, and repeat_interval_s 0 or >= group_interval_s")
         if self.digest and (self.by or self.wait_s or self.repeat_s or self.send_resolved):
-            raise SettingsError("a digest has its own times; remove group_by, group_wait_s, repeat_interval_s and send_resolved")
+            raise SettingsError("a digest has its own schedule; remove group_by, group_wait_s, repeat_interval_s and send_resolved")
         if self.by and not self.wait_s:
             raise SettingsError("group_by needs a group_wait_s; without one, every alert is sent alone")
 

@@ -19,7 +19,7 @@ def signing_key(secret: str) -> bytes:
     except (binascii.Error, ValueError) as error:
         raise SettingsError('a webhook\'s secret must be "whsec_" followed by base64') from error
     if not 24 <= len(key) <= 64:
-        raise SettingsError(f"a webhook's secret must hold 24 to 64 bytes; this one holds {len(key)}")
+        raise SettingsError(f"a webhook's secret must have 24 to 64 bytes; this one has {len(key)}")
     return key
 
 

@@ -171,7 +171,7 @@ class Webhooks:
         while done < len(messages) and not result.error:
             wait_s = limiter.acquire(self._clock())
             if wait_s > 0:
-                result = SendResult(0, f"{RATE_LIMITED}the endpoint accepts only so many messages a minute", wait_s)
+                result = SendResult(0, f"{RATE_LIMITED}the endpoint accepts a limited number of messages per minute", wait_s)
             else:
                 ident = message_id(job.payload, done + 1)
                 result = self._send_message(endpoint, messages[done], ident, int(sent_at.timestamp()), deadline)
@@ -229,7 +229,7 @@ def _result(response: httpx.Response, endpoint: DeliveryEndpoint) -> SendResult:
     if response.is_redirect:
         return SendResult(status, f"HTTP {status}: redirects are not followed; set the endpoint's final URL")
     if status == GONE:
-        return SendResult(status, "HTTP 410: the endpoint is gone and gets no more alerts; `tocsin webhooks test` tries it again")
+        return SendResult(status, "HTTP 410: the endpoint is gone and receives no more alerts; `tocsin webhooks test` tries it again")
     retry_s = retry_after_s(response.headers.get("retry-after", ""), response.headers.get("date", "")) or 0.0
     if endpoint.format.parse_response is None:
         return SendResult(status, "") if response.is_success else SendResult(status, f"HTTP {status}", retry_s)

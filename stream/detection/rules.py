@@ -84,7 +84,7 @@ def _suggestion(value: Any, known: Collection[str]) -> str:
     near = difflib.get_close_matches(str(value), list(known), 1, 0.6)
     if near:
         return f"did you mean {near[0]!r}?"
-    return f"there are {', '.join(known)}" if len(known) <= 40 else f"there are {len(known):,} others"
+    return f"expected one of {', '.join(known)}" if len(known) <= 40 else f"{len(known):,} others are known"
 
 
 def _name(value: Any) -> str:
@@ -118,7 +118,7 @@ def _flag(value: Any) -> str:
 
 def _count(value: Any) -> str:
     good = isinstance(value, int) and _is_number(value) and 1 <= value <= 1_000_000
-    return "" if good else f"{value!r}: expected a whole number from 1 on"
+    return "" if good else f"{value!r}: expected a whole number of at least 1"
 
 
 def _number(least: float, most: float, expected: str, *, least_too: bool = False, most_too: bool = False) -> Check:
@@ -174,16 +174,22 @@ _COMMON: dict[str, Check] = {
 _WINDOWED = _COMMON | {"window": _duration(60, MAX_WINDOW_S, "a duration from a minute to 7 days"), "severity": _severity}
 
 KINDS: dict[str, dict[str, Check]] = {
-    "negative_share": _WINDOWED | {"over": _number(0, 1, "a share from 0 to under 1, such as 0.6", least_too=True), "min_stories": _count},
-    "mean_tone": _WINDOWED | {"below": _number(-1, 1, "a tone over -1, up to 1, such as -0.3", most_too=True), "min_stories": _count},
+    "negative_share": _WINDOWED
+    | {"over": _number(0, 1, "a share of at least 0 and less than 1, such as 0.6", least_too=True), "min_stories": _count},
+    "mean_tone": _WINDOWED
+    | {"below": _number(-1, 1, "a tone greater than -1 and at most 1, such as -0.3", most_too=True), "min_stories": _count},
     "volume": _WINDOWED | {"over": _count},
     "risk_event": _WINDOWED
-    | {"over": _number(0, 1, "a probability over 0, up to 1, such as 0.8", most_too=True), "events": _events, "min_stories": _count},
+    | {
+        "over": _number(0, 1, "a probability greater than 0 and at most 1, such as 0.8", most_too=True),
+        "events": _events,
+        "min_stories": _count,
+    },
     SPIKE_KIND: _COMMON
     | {
-        "false_per_week": _number(0, 1000, "a number over 0, up to 1000", most_too=True),
+        "false_per_week": _number(0, 1000, "a number greater than 0 and at most 1000", most_too=True),
         "min_stories": _count,
-        "min_ratio": _number(1, 1e6, "a number from 1 on", least_too=True),
+        "min_ratio": _number(1, 1e6, "a number of at least 1", least_too=True),
         "warmup": _duration(0, 366 * 86_400, "a duration up to 366 days"),
     },
 }

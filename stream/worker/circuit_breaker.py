@@ -51,8 +51,8 @@ class CircuitBreaker:
         if dead > self._max_ratio * messages and bad >= MIN_DEAD_LETTERS and bad > self._max_ratio * total:
             raise CircuitOpen(
                 f"{bad} of the last {total} records of {topic} are unusable, more than dead_letter_max_ratio ({self._max_ratio:g}) "
-                f"allows, so the reader or the writer is at fault (last reason: {reason}). Fix it and start again, or set "
-                "dead_letter_max_ratio to 1 to write them all to the dead letters"
+                f"allows, so the producer or this worker is probably faulty (last reason: {reason}). Fix the cause and restart the worker, "
+                "or set dead_letter_max_ratio to 1 to keep all unusable records as dead letters"
             )
 
 

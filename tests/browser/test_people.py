@@ -34,7 +34,7 @@ def test_an_admin_adds_an_account_creates_a_token_and_reads_the_log(stranger: Pa
     page.wait_for_text("#pe-message", f"{name} is enabled")
     page.find("#tk-name").send_keys("desk " + theme)
     page.press("#tk-make")
-    page.wait_for_text("#tk-message", "Shown only once")
+    page.wait_for_text("#tk-message", "shown only once")
     assert page.text("#tk-message .secret").startswith("tocsin_")
     page.wait_for_text("#tk-rows", "desk " + theme)
     page.wait_for_text("#au-rows", "created a token")
@@ -50,7 +50,7 @@ def test_an_admin_adds_an_account_creates_a_token_and_reads_the_log(stranger: Pa
 
 def test_others_see_that_the_page_requires_an_admin(page: Page, site: Site):
     page.open("people?lang=en")
-    page.wait_for_text("#page", "This page requires the role admin")
+    page.wait_for_text("#page", "This page requires the admin role")
     assert not page.all(".pages a[href*='/people']")
     assert page.js("return fetch('/export/audit.csv').then(answer => answer.status)") == 403
     refusals(page)

@@ -79,7 +79,7 @@ def test_an_archive_is_classified_once_and_its_crisis_alerts(settings: Path, cap
         (["--store", "x.jsonl"], "give either"),
         (["-"], "cannot read stdin"),
         (["/nowhere/a.jsonl"], "/nowhere/a.jsonl"),
-        (["--store"], "no article to replay"),
+        (["--store"], "no articles to replay"),
         (["--store", "--from", "yesterday"], "--from yesterday: expected a time"),
     ],
 )

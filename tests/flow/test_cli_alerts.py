@@ -129,7 +129,7 @@ def test_an_alert_is_shown_with_deliveries_and_suppressions(store: Store, capsys
     assert "inhibited by the alert on market:all" in output
     assert "债券违约 [bold]x[/bold]" in output
     assert "\x1b" not in output and "\u202e" not in output
-    assert "no alert without 1 of its 900 stories (*)" in output
+    assert "1 of 900 stories is decisive (*)" in output
     assert [line[:2] for line in output.splitlines() if "wire: " in line] == ["* ", "  "]
     assert "words of the 300 most negative stories: 违约 (8), default (3)" in output and "600519.SH (2)" in output
     assert "first source: 新浪" in output and "more than the 900 stories" in output
@@ -178,7 +178,7 @@ def test_a_silence_is_created_listed_and_ended(store: Store, capsys: pytest.Capt
         (["ack", A, "ffffffff", "--who", "x"], "no such alert"),
         (["show", "%%%%"], "no such alert"),
         (["note", A, " "], "needs a text"),
-        (["ack", A, "--who", "tocsin"], "give your own name"),
+        (["ack", A, "--who", "tocsin"], "use your own name"),
         (["unsilence", "ffffffff"], "no such silence"),
         (["silence", "--series", "AAPL", "--for", "2h", "--comment", "x"], "not a series pattern"),
         (["silence", "--series", "*", "--for", "soon", "--comment", "x"], "not a duration"),

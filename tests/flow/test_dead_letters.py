@@ -80,7 +80,7 @@ def test_replayed_letters_go_to_the_outbox_and_dropped_ones_lose_their_bytes(fol
         (["replay", "articles/0/1"], "cannot be replayed, only dropped"),
         (["replay", "articles/0/77"], "no such dead letter"),
         (["replay", "nonsense"], "no such dead letter"),
-        (["drop"], "give the names of dead letters, or --stage"),
+        (["drop"], "specify the names of dead letters, or --stage"),
     ],
 )
 def test_an_impossible_action_is_rejected_and_changes_nothing(

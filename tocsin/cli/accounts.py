@@ -18,7 +18,7 @@ from tocsin.cli.common import ExampleCommand, ExampleGroup, opened_store, person
 
 NAME = click.argument("name")
 NAMES = click.argument("names", nargs=-1, required=True, metavar="NAME...")
-WHO = click.option("--who", "actor", metavar="NAME", help="Acting user, for the audit log.  [default: your login name]")
+WHO = click.option("--who", "actor", metavar="NAME", help="Name of the acting user, for the audit log.  [default: your login name]")
 
 
 @click.group(
@@ -32,7 +32,7 @@ WHO = click.option("--who", "actor", metavar="NAME", help="Acting user, for the 
 def users() -> None:
     """Manage dashboard accounts.
 
-    Viewers can read, analysts can also act on alerts, admins can do everything. A running dashboard applies changes within 5
+    Viewers can read, analysts can also act on alerts, and admins can do everything. A running dashboard applies changes within 5
     seconds. The embedded store can only be used while `tocsin up` is stopped.
     """
 
@@ -96,7 +96,7 @@ def role(ctx: click.Context, name: str, role: str, actor: str | None) -> None:
 @WHO
 @click.pass_context
 def passwd(ctx: click.Context, name: str, actor: str | None) -> None:
-    """Reset a password and end the account's sessions. The new password must be changed at the next login."""
+    """Reset the password of an account and end its sessions. The new password must be changed at the next login."""
     password = one_time()
     with _changed(ctx) as people:
         account = people.set_password(name, password, actor=person(actor), must_change=True)
@@ -108,7 +108,7 @@ def passwd(ctx: click.Context, name: str, actor: str | None) -> None:
 @WHO
 @click.pass_context
 def disable(ctx: click.Context, names: Sequence[str], actor: str | None) -> None:
-    """Disable accounts and end their sessions. Nothing is deleted."""
+    """Disable accounts and end their sessions. No data is deleted."""
     _for_each(ctx, names, lambda people, name: f"{people.set_disabled(name, True, actor=person(actor)).name} is disabled")
 
 
@@ -126,7 +126,7 @@ def enable(ctx: click.Context, names: Sequence[str], actor: str | None) -> None:
 @WHO
 @click.pass_context
 def unlock(ctx: click.Context, names: Sequence[str], actor: str | None) -> None:
-    """Reset failed logins, so that the account can log in without waiting."""
+    """Clear failed logins, so that the user can log in without waiting."""
 
     def unlocked(people: AccountService, name: str) -> str:
         people.unlock(name, actor=person(actor))
@@ -140,7 +140,7 @@ def unlock(ctx: click.Context, names: Sequence[str], actor: str | None) -> None:
 @WHO
 @click.pass_context
 def logout(ctx: click.Context, names: Sequence[str], actor: str | None) -> None:
-    """End all sessions of accounts, for example after a laptop was lost."""
+    """End all sessions of accounts, for example after a laptop has been lost."""
     _for_each(ctx, names, lambda people, name: f"{name}: {people.log_out(name, actor=person(actor))} sessions ended")
 
 
@@ -183,12 +183,18 @@ def tokens() -> None:
     """,
 )
 @click.argument("name")
-@click.option("--scope", "scopes", multiple=True, required=True, help="read, alerts, feedback, ingest, classify or admin; may be repeated.")
-@click.option("--for", "lasts", metavar="TIME", help="Lifetime, such as 12h or 90d.  [default: until revoked]")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    required=True,
+    help="Scope of the token: read, alerts, feedback, ingest, classify or admin; may be repeated.",
+)
+@click.option("--for", "lasts", metavar="TIME", help="Lifetime of the token, such as 12h or 90d.  [default: until revoked]")
 @WHO
 @click.pass_context
 def create(ctx: click.Context, name: str, scopes: Sequence[str], lasts: str | None, actor: str | None) -> None:
-    """Create a token called NAME and print its secret, which is stored nowhere."""
+    """Create a token called NAME and print its secret. The secret is not stored."""
     from actions.audited_actions import AuditedActions
     from core.durations import parse_duration
     from domain.tokens import new_token
@@ -197,16 +203,16 @@ def create(ctx: click.Context, name: str, scopes: Sequence[str], lasts: str | No
     secret, token = new_token(name, scopes, author=person(actor), now=now, expires_at=now + parse_duration(lasts) if lasts else None)
     with opened_store(ctx) as (_, store):
         AuditedActions(store, lambda: now, lambda: token.author).add_token(token)
-    click.echo(f"token {token.id[:10]} ({', '.join(token.scopes)}); the secret is only shown once:", err=True)
+    click.echo(f"token {token.id[:10]} ({', '.join(token.scopes)}); the secret is shown only once:", err=True)
     click.echo(secret)
 
 
 @tokens.command("list", cls=ExampleCommand, examples="tocsin tokens list\ntocsin tokens list --all --json")
-@click.option("--all", "everything", is_flag=True, help="Include revoked and expired tokens.")
+@click.option("--all", "everything", is_flag=True, help="Also list revoked and expired tokens.")
 @JSON
 @click.pass_context
 def list_tokens(ctx: click.Context, everything: bool, as_json: bool) -> None:
-    """List tokens with scopes and last use, newest first."""
+    """List tokens with their scopes and last use, newest first."""
     from api.types import token_out
 
     now = datetime.now(UTC)
@@ -231,14 +237,14 @@ def list_tokens(ctx: click.Context, everything: bool, as_json: bool) -> None:
 @WHO
 @click.pass_context
 def revoke(ctx: click.Context, ident: str, actor: str | None) -> None:
-    """Revoke the token with this id or id prefix. It takes effect within seconds."""
+    """Revoke the token with this id or id prefix. The token stops working within seconds."""
     from actions.audited_actions import AuditedActions
 
     now, name = datetime.now(UTC), person(actor)
     with opened_store(ctx) as (_, store):
         found = [token for token in store.tokens.all() if token.id.startswith(ident)]
         if len(found) != 1 or not ident:
-            many = f"{len(found)} tokens match; give more characters" if found else "no such token"
+            many = f"{len(found)} tokens match; give more characters of the id" if found else "no such token"
             raise (InvalidInput if found else NotFound)(f"{ident}: {many}; `tocsin tokens list` shows the ids")
         if found[0].revoked_at is not None:
             raise Conflict(f"token {found[0].id[:10]} was already revoked at {_time(found[0].revoked_at)} UTC by {found[0].revoked_by}")
@@ -256,16 +262,20 @@ def _time(at: datetime | None) -> str:
 def audit() -> None:
     """Show the audit log.
 
-    It has changes with their previous values, logins and failed logins. The embedded store can only be used while `tocsin up` is stopped.
+    The log contains changes with their previous values, logins and failed logins.
+
+    The embedded store can only be used while `tocsin up` is stopped.
     """
 
 
 @audit.command("list", cls=ExampleCommand, examples="tocsin audit list\ntocsin audit list --actor 王芳 --since 30d --json")
-@click.option("--since", default="7d", show_default=True, metavar="TIME", help="Entries since then: 24h (ago), or an ISO 8601 time.")
+@click.option(
+    "--since", default="7d", show_default=True, metavar="TIME", help="Only entries since this time: 24h (ago), or an ISO 8601 time."
+)
 @click.option("--actor", default="", metavar="NAME", help="Only actions of this user.")
-@click.option("--action", default="", metavar="WORDS", help='Only actions that start with this, such as "login" or "account".')
+@click.option("--action", default="", metavar="WORDS", help='Only actions that start with this text, such as "login" or "account".')
 @click.option("--target", default="", metavar="NAME", help="Only actions on this account, alert or silence.")
-@click.option("--limit", type=click.IntRange(1), default=200, show_default=True, help="Most entries shown.")
+@click.option("--limit", type=click.IntRange(1), default=200, show_default=True, help="Maximum number of entries.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @click.pass_context
 def list_entries(ctx: click.Context, since: str, actor: str, action: str, target: str, limit: int, as_json: bool) -> None:

@@ -15,7 +15,7 @@ from tocsin.cli.common import ExampleCommand, console, print_json, results, sett
 @click.command(
     cls=ExampleCommand, examples="tocsin migrate\nTOCSIN_STORE=clickhouse://default:@localhost:9000/tocsin tocsin migrate --check"
 )
-@click.option("--check", is_flag=True, help="Only list missing migrations; exit with 1 if there are any.")
+@click.option("--check", is_flag=True, help="Only list missing migrations. Exits with status 1 if there are any.")
 @click.pass_context
 def migrate(ctx: click.Context, check: bool) -> None:
     """Apply missing migrations and create missing Kafka topics. Running it again changes nothing."""
@@ -42,7 +42,7 @@ def migrate(ctx: click.Context, check: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the results as one JSON list.")
 @click.pass_context
 def doctor(ctx: click.Context, as_json: bool) -> None:
-    """Check this machine and the settings, and show how to fix problems. Exits with 1 if there are any."""
+    """Check this machine and the settings, and show how to fix problems. Exits with status 1 if there are any problems."""
     from tocsin.runtime.doctor import Finding, examine
 
     settings = settings_of(ctx)
@@ -65,14 +65,14 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the current values, with secrets masked, as one JSON object.")
 @click.pass_context
 def settings(ctx: click.Context, as_json: bool) -> None:
-    """List all settings with defaults and descriptions."""
+    """List all settings with their defaults and descriptions."""
     if as_json:
         from core.log import mask
 
         click.echo(mask(msgspec.json.encode(_without_secrets(settings_of(ctx))).decode()))
         return
     for title, kind in (
-        ("Settings (in the TOML file, or as environment variable TOCSIN_NAME)", None),
+        ("Settings (in the TOML file, or as the environment variable TOCSIN_NAME)", None),
         ("Fields of a [[webhooks]] table", Webhook),
     ):
         click.echo(f"{title}:")

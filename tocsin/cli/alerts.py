@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 STATES = ("pending", "firing", "acknowledged", "resolved")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 IDS = click.argument("ids", nargs=-1, required=True, metavar="ID...")
-WHO = click.option("--who", "actor", metavar="NAME", help="Acting user.  [default: your login name]")
+WHO = click.option("--who", "actor", metavar="NAME", help="Name of the acting user.  [default: your login name]")
 BECAUSE = click.option("--because", default="", metavar="TEXT", help="Reason, shown in the alert's timeline.")
 
 
@@ -45,8 +45,10 @@ def alerts() -> None:
 
 @alerts.command("list", cls=ExampleCommand, examples="tocsin alerts list --since 24h\ntocsin alerts list --state firing --json")
 @click.option("--state", type=click.Choice(STATES), help="Only alerts in this state.")
-@click.option("--since", default="7d", show_default=True, metavar="TIME", help="Detected since then: 24h (ago), or an ISO 8601 time.")
-@click.option("--limit", type=click.IntRange(1), default=200, show_default=True, help="Most alerts read, newest first.")
+@click.option(
+    "--since", default="7d", show_default=True, metavar="TIME", help="Only alerts detected since this time: 24h (ago), or an ISO 8601 time."
+)
+@click.option("--limit", type=click.IntRange(1), default=200, show_default=True, help="Maximum number of alerts to read, newest first.")
 @JSON
 @click.pass_context
 def list_(ctx: click.Context, state: str | None, since: str, limit: int, as_json: bool) -> None:
@@ -119,7 +121,7 @@ def unack(ctx: click.Context, ids: Sequence[str], actor: str | None, because: st
 
 @alerts.command(cls=ExampleCommand, examples='tocsin alerts assign 3f9c21 --to 王芳\ntocsin alerts assign 3f9c21 --to ""')
 @IDS
-@click.option("--to", required=True, metavar="NAME", help='The assignee; "" removes it.')
+@click.option("--to", required=True, metavar="NAME", help='Name of the assignee; "" removes the assignment.')
 @WHO
 @click.pass_context
 def assign(ctx: click.Context, ids: Sequence[str], to: str, actor: str | None) -> None:
@@ -143,7 +145,7 @@ def note(ctx: click.Context, ident: str, words: str, actor: str | None) -> None:
 @BECAUSE
 @click.pass_context
 def resolve(ctx: click.Context, ids: Sequence[str], actor: str | None, because: str) -> None:
-    """Resolve alerts. Others resolve automatically after the setting alert_resolve_after_s."""
+    """Resolve alerts. Other alerts are resolved automatically after the time in the setting alert_resolve_after_s."""
     _do(ctx, ids, "resolved", actor, because)
 
 
@@ -153,7 +155,7 @@ def resolve(ctx: click.Context, ids: Sequence[str], actor: str | None, because: 
 @BECAUSE
 @click.pass_context
 def reopen(ctx: click.Context, ids: Sequence[str], actor: str | None, because: str) -> None:
-    """Reopen resolved alerts; they fire again, without an acknowledgement."""
+    """Reopen resolved alerts. They are firing again and are no longer acknowledged."""
     _do(ctx, ids, "reopened", actor, because)
 
 
@@ -164,7 +166,7 @@ def reopen(ctx: click.Context, ids: Sequence[str], actor: str | None, because: s
 @BECAUSE
 @click.pass_context
 def judge(ctx: click.Context, ident: str, verdict: Any, actor: str | None, because: str) -> None:
-    """Label an alert as useful (right), a false alarm (false) or too late (late). Your last label counts."""
+    """Rate an alert as useful (right), a false alarm (false) or too late (late). Your latest rating counts."""
     _do(ctx, [ident], KINDS[verdict], actor, because)
 
 
@@ -176,12 +178,18 @@ def judge(ctx: click.Context, ident: str, verdict: Any, actor: str | None, becau
     """,
 )
 @click.option(
-    "--series", required=True, multiple=True, metavar="PATTERN", help='Series to match, such as "topic:*" or company:AAPL; may be repeated.'
+    "--series",
+    required=True,
+    multiple=True,
+    metavar="PATTERN",
+    help='Series or pattern to silence, such as "topic:*" or company:AAPL; may be repeated.',
 )
-@click.option("--rule", "rules", multiple=True, metavar="PATTERN", help="Only alerts of matching rules; may be repeated.")
+@click.option(
+    "--rule", "rules", multiple=True, metavar="PATTERN", help="Silence only alerts of rules that match this pattern; may be repeated."
+)
 @click.option("--least", type=click.Choice(SEVERITIES), default="info", show_default=True, help="Lowest severity to silence.")
 @click.option("--most", type=click.Choice(SEVERITIES), default="critical", show_default=True, help="Highest severity to silence.")
-@click.option("--for", "lasts", required=True, metavar="TIME", help="Duration, such as 45m, 2h, 3d or 1d12h.")
+@click.option("--for", "lasts", required=True, metavar="TIME", help="Duration of the silence, such as 45m, 2h, 3d or 1d12h.")
 @click.option("--comment", required=True, metavar="TEXT", help="Reason for the silence.")
 @WHO
 @JSON
@@ -197,7 +205,7 @@ def silence(
     actor: str | None,
     as_json: bool,
 ) -> None:
-    """Suppress deliveries of matching alerts for a while. They are still stored and shown."""
+    """Suppress the delivery of matching alerts for some time. The alerts are still stored and shown."""
     from core.durations import parse_duration
     from domain.alert_lifecycle import silence as made
 
@@ -222,7 +230,7 @@ def silence(
 
 
 @alerts.command(cls=ExampleCommand, examples="tocsin alerts silences\ntocsin alerts silences --ended --json")
-@click.option("--ended", is_flag=True, help="Include ended silences.")
+@click.option("--ended", is_flag=True, help="Also list silences that have ended.")
 @JSON
 @click.pass_context
 def silences(ctx: click.Context, ended: bool, as_json: bool) -> None:
@@ -251,7 +259,7 @@ def silences(ctx: click.Context, ended: bool, as_json: bool) -> None:
 @WHO
 @click.pass_context
 def unsilence(ctx: click.Context, ident: str, actor: str | None) -> None:
-    """End a silence now. It stays listed (--ended) with who ended it."""
+    """End a silence now. `tocsin alerts silences --ended` still lists it and shows who ended it."""
     from tocsin.services.alert_service import find_silence
 
     now, name = datetime.now(UTC), person(actor)
@@ -325,7 +333,7 @@ def _explanation_lines(alert: Alert) -> list[str]:
         return []
     lines = []
     if why.decisive_count:
-        lines.append(f"no alert without {why.decisive_count} of its {why.stories} stories (*)")
+        lines.append(f"{why.decisive_count} of {why.stories} stories {'is' if why.decisive_count == 1 else 'are'} decisive (*)")
     if why.first_at is not None:
         lines.append(f"first source: {why.first_source}, {_time(why.first_at)}")
     some = f" of the {why.read} most negative stories" if why.read < why.stories else ""
@@ -336,7 +344,7 @@ def _explanation_lines(alert: Alert) -> list[str]:
         if counts:
             lines.append(f"{name}{some}: {', '.join(f'{what} ({stories})' for what, stories in counts)}")
     if why.more:
-        lines.append(f"the window has more than the {why.stories} stories analysed")
+        lines.append(f"the window has more stories than the {why.stories} that were analysed")
     return lines
 
 

@@ -42,13 +42,15 @@ if TYPE_CHECKING:
     "fields",
     multiple=True,
     metavar="FIELD=COLUMN",
-    help="Field and its column; may be repeated. Common column names are recognized.",
+    help="Field of an article and its column in the file; may be repeated. Common column names are recognized.",
 )
-@click.option("--source", default="", help="Source of rows without one.  [default: the file name]")
-@click.option("--timezone", "zone_name", default="UTC", show_default=True, help="Time zone of times without one.")
-@click.option("--no-wait", is_flag=True, help="With an external Kafka: end when all rows are published, without waiting for the workers.")
+@click.option("--source", default="", help="Source of rows that have none.  [default: the file name]")
+@click.option("--timezone", "zone_name", default="UTC", show_default=True, help="Time zone of times that have none.")
+@click.option("--no-wait", is_flag=True, help="With an external Kafka, exit when all rows are published, without waiting for the workers.")
 @click.option(
-    "--direct", is_flag=True, help="Classify and store in this process, without broker and alerts. Not while workers are running."
+    "--direct",
+    is_flag=True,
+    help="Classify and store the rows in this process, without a broker and without alerts. Do not use it while workers are running.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
 @click.pass_context
@@ -64,8 +66,8 @@ def backfill(
 ) -> None:
     """Classify and store archives of articles.
 
-    FILES are JSONL, CSV or Parquet, also gzipped; "-" is JSONL or CSV on stdin. An interrupted run continues if the same command is
-    run again. Invalid rows are reported with their line numbers and skipped. With the embedded broker all rows are stored when the
+    FILES are JSONL, CSV or Parquet, also gzipped; "-" reads JSONL or CSV from stdin. An interrupted run continues if the same command is
+    run again. Invalid rows are reported with their line numbers and skipped. With the embedded broker, all rows are stored when the
     command ends.
     """
     from ingest.archive.files import ReadOptions
@@ -86,7 +88,7 @@ def backfill(
     if report.rejected_count > len(report.rejected):
         console.print(f"… and {report.rejected_count - len(report.rejected)} more")
     counts = f"{report.read} rows read, {report.published} published, {report.rejected_count} rejected"
-    notify(f"{counts}, {report.resumed} done by earlier runs" if report.resumed else counts)
+    notify(f"{counts}, {report.resumed} processed by earlier runs" if report.resumed else counts)
     if as_json:
         print_json(report)
     if report.interrupted:
@@ -156,15 +158,20 @@ def progress_bars() -> Iterator[Show]:
 )
 @click.argument("files", nargs=-1)
 @click.option("--store", "stored", is_flag=True, help="Replay articles from the configured store instead of files.")
-@click.option("--from", "since", metavar="TIME", help="Start, such as 2026-10-01 or 2026-10-01T09:30+08:00.  [default: the first article]")
-@click.option("--to", "until", metavar="TIME", help="End.  [default: the last article]")
+@click.option(
+    "--from",
+    "since",
+    metavar="TIME",
+    help="Start of the period, such as 2026-10-01 or 2026-10-01T09:30+08:00.  [default: the first article]",
+)
+@click.option("--to", "until", metavar="TIME", help="End of the period.  [default: the last article]")
 @click.option("--rules", "rules_file", metavar="FILE", help="Rules file.  [default: the setting alert_rules]")
 @click.option("--false-per-week", type=click.FloatRange(min=0, min_open=True), help="Overrides the setting alert_false_per_week.")
 @click.option("--min-stories", type=click.IntRange(min=1), help="Overrides the setting alert_min_stories.")
 @click.option("--min-sources", type=click.IntRange(min=1), help="Overrides the setting alert_min_sources.")
-@click.option("--map", "fields", multiple=True, metavar="FIELD=COLUMN", help="Field and its column, as in `tocsin backfill`.")
-@click.option("--source", default="", help="Source of rows without one.  [default: the file name]")
-@click.option("--timezone", "zone_name", default="UTC", show_default=True, help="Time zone of times without one.")
+@click.option("--map", "fields", multiple=True, metavar="FIELD=COLUMN", help="Field of an article and its column, as in `tocsin backfill`.")
+@click.option("--source", default="", help="Source of rows that have none.  [default: the file name]")
+@click.option("--timezone", "zone_name", default="UTC", show_default=True, help="Time zone of times that have none.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per alert, then a summary.")
 @click.pass_context
 def backtest(
@@ -182,9 +189,9 @@ def backtest(
     zone_name: str,
     as_json: bool,
 ) -> None:
-    """Show the alerts that the rules would have raised on history.
+    """Show the alerts that the rules would have raised on past articles.
 
-    History is replayed through the worker's code with a virtual clock. FILES are classified once and kept in the data folder, so
+    The articles are replayed through the worker's code with a virtual clock. FILES are classified once and kept in the data folder, so
     further runs take seconds. The alert threshold is learned from earlier articles, as in live operation, so the first weeks of an
     archive have few alerts. Times without a zone are UTC.
     """

@@ -56,7 +56,13 @@ def all_(ctx: click.Context, data: Path | None, only: tuple[str, ...]) -> None:
 )
 @click.argument("files", nargs=-1)
 @STREAMS
-@click.option("--episodes", type=click.IntRange(min=12), default=600, show_default=True, help="Episodes injected into each archive.")
+@click.option(
+    "--episodes",
+    type=click.IntRange(min=12),
+    default=600,
+    show_default=True,
+    help="Number of episodes that are injected into each archive.",
+)
 @click.option("--seed", type=int, default=7, show_default=True, help="Random seed.")
 @JSON
 @click.pass_context
@@ -75,13 +81,13 @@ def alerts(ctx: click.Context, files: tuple[str, ...], data: Path | None, episod
 
     paths = list(files) or [str(data / "stream" / f"{name}.jsonl.gz") for name in ARCHIVES if data]
     if not paths:
-        raise InvalidInput("name archives, or give their folder with --data")
+        raise InvalidInput("specify FILES, or their folder with --data")
     settings, report, reading = settings_of(ctx), progress_printer(), ReadOptions(fields={}, source="", zone=parse_zone("UTC"))
-    found = []
+    found, rule = [], SpikeRule(min_materiality=settings.alert_min_materiality)
     for path in paths:
         with interruptible() as stop, progress_bars() as show, archive_store([path], settings, reading, stop, show) as store:
-            history, _, _ = load_history(store, SpikeRule(), None, None)
-        found.append(measure(Path(path).name.partition(".")[0], history, SpikeRule(), episodes=episodes, seed=seed, step=report))
+            history, _, _ = load_history(store, rule, None, None)
+        found.append(measure(Path(path).name.partition(".")[0], history, rule, episodes=episodes, seed=seed, step=report))
     if as_json:
         print_json(found)
         return
@@ -99,7 +105,11 @@ def alerts(ctx: click.Context, files: tuple[str, ...], data: Path | None, episod
 @click.argument("files", nargs=-1)
 @STREAMS
 @click.option(
-    "--outages", type=click.IntRange(1), default=100, show_default=True, help="Simulated outages of each source and of the whole feed."
+    "--outages",
+    type=click.IntRange(1),
+    default=100,
+    show_default=True,
+    help="Number of simulated outages of each source and of the whole feed.",
 )
 @click.option("--seed", type=int, default=7, show_default=True, help="Random seed.")
 @JSON
@@ -115,7 +125,7 @@ def outages_(ctx: click.Context, files: tuple[str, ...], data: Path | None, outa
 
     paths = [*map(Path, files)] or [data / "stream" / f"{name}.jsonl.gz" for name in ARCHIVES if data]
     if not paths:
-        raise InvalidInput("name archives, or give their folder with --data")
+        raise InvalidInput("specify FILES, or their folder with --data")
     rule = OutageRule.from_settings(settings_of(ctx))
     with console.status("replaying"):
         found = [measure(path, rule, outages=outages, seed=seed) for path in paths]
@@ -136,7 +146,7 @@ def outages_(ctx: click.Context, files: tuple[str, ...], data: Path | None, outa
 @JSON
 @click.pass_context
 def start(ctx: click.Context, as_json: bool) -> None:
-    """Measure the time to the first scored article, and the size of the installation."""
+    """Measure the time to the first scored article and the size of the installation."""
     from bench.start import measure
 
     settings_of(ctx)
@@ -146,17 +156,23 @@ def start(ctx: click.Context, as_json: bool) -> None:
 
 @bench.command(cls=ExampleCommand, examples="tocsin bench classify --json\ntocsin bench classify --data ~/data --docs 8192")
 @STREAMS
-@click.option("--docs", type=click.IntRange(64), default=4096, show_default=True, help="Headlines per round for our engine.")
+@click.option("--docs", type=click.IntRange(64), default=4096, show_default=True, help="Number of headlines per round for Tocsin's engine.")
 @click.option(
-    "--hf-docs", type=click.IntRange(32), default=512, show_default=True, help="Headlines per round for the transformers pipeline."
+    "--hf-docs",
+    type=click.IntRange(32),
+    default=512,
+    show_default=True,
+    help="Number of headlines per round for the transformers pipeline.",
 )
-@click.option("--repeats", type=click.IntRange(1), default=5, show_default=True, help="Rounds; the medians are reported.")
+@click.option(
+    "--repeats", type=click.IntRange(1), default=5, show_default=True, help="Number of rounds, of which the medians are reported."
+)
 @JSON
 @click.pass_context
 def classify(ctx: click.Context, data: Path | None, docs: int, hf_docs: int, repeats: int, as_json: bool) -> None:
-    """Measure headlines per second of the model.
+    """Measure how many headlines the model scores per second.
 
-    Compares headlines per second with the transformers pipeline on the same weights and texts.
+    Compares the throughput with that of the transformers pipeline on the same weights and texts.
     """
     from bench.classify import measure
     from models.registry.manifest import shipped
@@ -167,13 +183,13 @@ def classify(ctx: click.Context, data: Path | None, docs: int, hf_docs: int, rep
 
 @bench.command(cls=ExampleCommand, examples="tocsin bench pipeline --json\ntocsin bench pipeline --data ~/data --seconds 1200")
 @STREAMS
-@click.option("--seconds", type=click.FloatRange(1.0), default=60.0, show_default=True, help="Duration after warm-up.")
+@click.option("--seconds", type=click.FloatRange(1.0), default=60.0, show_default=True, help="Duration after the warm-up in seconds.")
 @JSON
 @click.pass_context
 def pipeline(ctx: click.Context, data: Path | None, seconds: float, as_json: bool) -> None:
-    """Measure articles per second from Kafka to the store.
+    """Measure the throughput from Kafka to the store.
 
-    Measures articles per second from Kafka to the store and for the model alone, memory and lag. Uses real servers if installed.
+    Measures articles per second from Kafka to the store and for the model alone, memory and lag. Uses real servers if they are installed.
     """
     from bench.pipeline import measure
 
@@ -182,13 +198,13 @@ def pipeline(ctx: click.Context, data: Path | None, seconds: float, as_json: boo
 
 @bench.command(cls=ExampleCommand, examples="tocsin bench latency --json")
 @STREAMS
-@click.option("--seconds", type=click.FloatRange(1.0), default=30.0, show_default=True, help="Duration at each rate.")
+@click.option("--seconds", type=click.FloatRange(1.0), default=30.0, show_default=True, help="Duration at each rate in seconds.")
 @JSON
 @click.pass_context
 def latency(ctx: click.Context, data: Path | None, seconds: float, as_json: bool) -> None:
     """Measure the latency from publication to alert.
 
-    Measures latency from publication to storage and to alert at 10, 50 and 90 % of the sustained rate. Needs a ClickHouse server.
+    Measures latency from publication to storage and to alert at 10, 50 and 90% of the sustained rate. Needs a ClickHouse server.
     """
     from bench.latency import measure
 
@@ -202,7 +218,7 @@ def latency(ctx: click.Context, data: Path | None, seconds: float, as_json: bool
 @JSON
 @click.pass_context
 def scale(ctx: click.Context, data: Path | None, workers: tuple[int, ...], count: int, as_json: bool) -> None:
-    """Measure one, two and four workers.
+    """Measure the throughput of one, two and four workers.
 
     Processes the same articles with one, two and four workers and checks that none is lost or duplicated.
     """
@@ -213,7 +229,7 @@ def scale(ctx: click.Context, data: Path | None, workers: tuple[int, ...], count
 
 @bench.command(cls=ExampleCommand, examples="tocsin bench overload --json\ntocsin bench overload --seconds 60 --times 2")
 @STREAMS
-@click.option("--seconds", type=click.FloatRange(1.0), default=300.0, show_default=True, help="Duration of the overload.")
+@click.option("--seconds", type=click.FloatRange(1.0), default=300.0, show_default=True, help="Duration of the overload in seconds.")
 @click.option(
     "--times", type=click.FloatRange(1.1), default=3.0, show_default=True, help="Offered load as a multiple of the sustained rate."
 )
@@ -231,14 +247,14 @@ def overload(ctx: click.Context, data: Path | None, seconds: float, times: float
 
 @bench.command(cls=ExampleCommand, examples="tocsin bench peer --json")
 @STREAMS
-@click.option("--docs", type=click.IntRange(512), default=8000, show_default=True, help="Articles for our worker.")
-@click.option("--naive-docs", type=click.IntRange(64), default=1000, show_default=True, help="Articles for the naive program.")
+@click.option("--docs", type=click.IntRange(512), default=8000, show_default=True, help="Number of articles for Tocsin's worker.")
+@click.option("--naive-docs", type=click.IntRange(64), default=1000, show_default=True, help="Number of articles for the naive program.")
 @JSON
 @click.pass_context
 def peer(ctx: click.Context, data: Path | None, docs: int, naive_docs: int, as_json: bool) -> None:
-    """Compare with a naive program.
+    """Compare the worker with a naive program.
 
-    Compares with a naive program: kafka-python, the transformers pipeline and one insert per row.
+    The naive program uses kafka-python, the transformers pipeline and one insert per row.
     """
     from bench.peer import measure
 
@@ -250,7 +266,13 @@ def peer(ctx: click.Context, data: Path | None, docs: int, naive_docs: int, as_j
 @click.option(
     "--size", "sizes", type=click.IntRange(1), multiple=True, help="Number of articles; may be repeated.  [default: 1 and 10 million]"
 )
-@click.option("--seed", type=click.IntRange(1), default=100_000, show_default=True, help="Articles inserted the way the worker does.")
+@click.option(
+    "--seed",
+    type=click.IntRange(1),
+    default=100_000,
+    show_default=True,
+    help="Number of articles that are inserted in the same way as by the worker.",
+)
 @JSON
 @click.pass_context
 def store(ctx: click.Context, data: Path | None, sizes: tuple[int, ...], seed: int, as_json: bool) -> None:
@@ -280,10 +302,10 @@ def archives(ctx: click.Context, files: tuple[str, ...], as_json: bool) -> None:
 
 
 @bench.command(cls=ExampleCommand, examples="tocsin bench methods --data ~/data --json\ntocsin bench methods --data ~/data --only lora")
-@click.option("--data", type=click.Path(exists=True, file_okay=False), required=True, help="Folder of the labelled sets.")
+@click.option("--data", type=click.Path(exists=True, file_okay=False), required=True, help="Folder of the labelled data sets.")
 @click.option("--start", type=click.Path(exists=True, file_okay=False), help="Version to start from.  [default: the shipped one]")
-@click.option("--rows", type=click.IntRange(10), default=1500, show_default=True, help="Rows of the new slice.")
-@click.option("--old-rows", type=click.IntRange(10), default=400, show_default=True, help="Rows of each old test file.")
+@click.option("--rows", type=click.IntRange(10), default=1500, show_default=True, help="Number of rows of the new slice.")
+@click.option("--old-rows", type=click.IntRange(10), default=400, show_default=True, help="Number of rows of each old test file.")
 @click.option("--only", multiple=True, help="Name of a method; may be repeated.  [default: all]")
 @JSON
 @click.pass_context
@@ -314,13 +336,13 @@ def methods(ctx: click.Context, data: str, start: str | None, rows: int, old_row
 
 
 @bench.command(cls=ExampleCommand, examples="tocsin bench explain --json")
-@click.option("--texts", type=click.IntRange(2), default=50, show_default=True, help="Built-in sentences per language.")
+@click.option("--texts", type=click.IntRange(2), default=50, show_default=True, help="Number of built-in sentences per language.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @click.pass_context
 def explain(ctx: click.Context, texts: int, as_json: bool) -> None:
     """Measure the quality of explanations.
 
-    Measures deletion curves: how fast the class probability falls if explained words are deleted, and for random words.
+    Measures deletion curves: how fast the class probability falls if the explained words are deleted, compared with random words.
     """
     from bench.explanations import measure_deletion
     from models.templates import fill_templates, read_templates
@@ -335,13 +357,15 @@ def explain(ctx: click.Context, texts: int, as_json: bool) -> None:
 
 
 @bench.command(cls=ExampleCommand, examples="tocsin bench topics --data ~/data --json")
-@click.option("--data", type=click.Path(exists=True, file_okay=False), required=True, help="Folder with topic/ of labelled sets.")
+@click.option(
+    "--data", type=click.Path(exists=True, file_okay=False), required=True, help="Folder of labelled data sets, with the subfolder topic/."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @click.pass_context
 def topics(ctx: click.Context, data: str, as_json: bool) -> None:
     """Measure user-defined topics learned from eight texts.
 
-    Measures user-defined topics learned from eight texts, with and without contrastive training, and from the name alone.
+    Measures the quality of topics learned from eight texts, with and without contrastive training, and from the name alone.
     """
     from bench.own_topics import measure
 

@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @click.pass_context
 def classify(ctx: click.Context, texts: tuple[str, ...], as_json: bool) -> None:
-    """Classify the sentiment and topics of texts; "-" reads stdin.
+    """Classify the sentiment and topics of texts; "-" reads them from stdin.
 
-    Texts on stdin are one per line.
+    Texts on stdin are read one per line.
     """
     from models.inference.classifier import Document
 
@@ -122,7 +122,7 @@ FAINT = 0.15
     """,
 )
 @click.argument("text")
-@click.option("--company", default="", help="Explain the sentiment towards this company.")
+@click.option("--company", default="", help="Company towards which the sentiment is explained.")
 @click.option(
     "--head", type=click.Choice(["sentiment", "topics", "risks"]), default="sentiment", show_default=True, help="Model head to explain."
 )
@@ -132,7 +132,7 @@ FAINT = 0.15
 def explain(ctx: click.Context, text: str, company: str, head: str, label: str | None, as_json: bool) -> None:
     """Show which words support a class and which contradict it.
 
-    Words for the class are marked with +, words against it with -, by integrated gradients.
+    Words that support the class are marked with +, words that contradict it with -. The weights are integrated gradients.
     """
     from models.inference.explain import explain as run
     from models.inference.transformer import TransformerClassifier
@@ -142,7 +142,7 @@ def explain(ctx: click.Context, text: str, company: str, head: str, label: str |
     with console.status("loading the model"):
         classifier = wiring.make_classifier(settings_of(ctx))
     if not isinstance(classifier, TransformerClassifier):
-        raise ModelError(f"the model {classifier.version} cannot be explained: it is not a network of ours")
+        raise ModelError(f"the model {classifier.version} does not support explanations, because it is not a network trained by Tocsin")
     found = run(classifier, text, "", language_of(text), company, head=head, label=label)
     if as_json:
         print_json(
@@ -186,7 +186,7 @@ def highlighted(found: PredictionExplanation) -> Text:
     cls=ExampleGroup, examples="tocsin companies build --symbols ~/symbols --out companies.toml\ntocsin companies link 'Apple Inc.'"
 )
 def companies() -> None:
-    """Build the list of recognized companies and look up names."""
+    """Build the list of recognized companies, and look up names."""
 
 
 @companies.command(cls=ExampleCommand, examples="tocsin companies build --symbols ~/symbols --out companies.toml")
@@ -203,10 +203,11 @@ def build(ctx: click.Context, symbols: str, out: str) -> None:
 
     Merges them with the current companies into a file for the setting `companies`.
 
-    Names that are everyday words are marked weak: they only count where the model finds an organisation.
+    Names that are everyday words are marked as weak. They count only where the model finds an organisation.
     """
+    from ingest.companies.company_files import curated_companies, to_listings, to_toml
     from ingest.companies.symbol_lists import build as run
-    from ingest.companies.symbol_lists import read_listings, to_toml
+    from ingest.companies.symbol_lists import further_names, read_listings
     from models.inference.segmentation import everyday_words
     from models.registry.manifest import shipped
 

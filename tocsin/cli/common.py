@@ -82,7 +82,7 @@ def progress_printer() -> Callable[[str], None]:
 
 def print_first_login(first: FirstLogin, url: str) -> None:
     """Print the first login to the terminal, not through the log, which would mask the password."""
-    validity = "once; you will then choose your own" if first.account.must_change else "until this command ends"
+    validity = "once; you then choose your own password" if first.account.must_change else "until this command ends"
     console.print(f"log in as {first.account.name} with password {first.password} (valid {validity}):", markup=False, soft_wrap=True)
     console.print(f"    {first.link(url)}", markup=False, soft_wrap=True)
 
@@ -106,7 +106,7 @@ def existing_store(settings: Settings) -> Iterator[Store | None]:
     except StoreUnavailable:
         if settings.store != "embedded":
             raise
-        console.print("the store is in use by `tocsin up`, so this shows the settings; see the dashboard for what was saved there")
+        console.print("the store is in use by `tocsin up`, so only the settings are shown here; the dashboard shows what was saved on it")
         yield None
         return
     with contextlib.closing(store):
@@ -120,7 +120,7 @@ def person(actor: str | None) -> str:
     try:
         return getpass.getuser()
     except (OSError, KeyError) as error:
-        raise InvalidInput("your login name is unknown; give --who NAME") from error
+        raise InvalidInput("your login name is unknown; specify --who NAME") from error
 
 
 def plain(text: str) -> str:

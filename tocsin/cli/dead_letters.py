@@ -29,7 +29,7 @@ ALL = 100_000
     examples="tocsin dead-letters list\ntocsin dead-letters replay --stage model\ntocsin dead-letters drop articles/0/123",
 )
 def dead_letters() -> None:
-    """Manage records that could not be processed. They are kept with the reason; processing continues without them."""
+    """Manage records that could not be processed. They are kept with the reason, and processing continues without them."""
 
 
 @dead_letters.command("list", cls=ExampleCommand, examples="tocsin dead-letters list --stage decode\ntocsin dead-letters list --json")
@@ -41,7 +41,7 @@ def dead_letters() -> None:
     show_default=True,
     help="Only dead letters in this state.",
 )
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="Most dead letters shown.")
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="Maximum number of dead letters.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @click.pass_context
 def list_(ctx: click.Context, stage: str | None, state: Any, limit: int, as_json: bool) -> None:
@@ -83,7 +83,7 @@ def show(ctx: click.Context, name: str, as_json: bool) -> None:
 @STAGE
 @click.pass_context
 def replay(ctx: click.Context, names: Sequence[str], stage: str | None) -> None:
-    """Send dead letters again once their cause is fixed.
+    """Send dead letters again, after their cause has been fixed.
 
     The embedded broker can only be used while `tocsin up` is stopped.
     """
@@ -102,7 +102,7 @@ def replay(ctx: click.Context, names: Sequence[str], stage: str | None) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.pass_context
 def drop(ctx: click.Context, names: Sequence[str], stage: str | None, yes: bool) -> None:
-    """Delete the content of dead letters for good; their entries remain."""
+    """Delete the content of dead letters permanently. Their entries remain in the list."""
     with opened_store(ctx) as (_, store):
         letters = _chosen(store, names, stage)
         if letters and not yes:
@@ -128,7 +128,7 @@ def _chosen(store: Store, names: Sequence[str], stage: str | None) -> list[DeadL
     from tocsin.services.dead_letter_service import find
 
     if bool(names) == bool(stage):
-        raise InvalidInput("give the names of dead letters, or --stage for all open ones of a stage")
+        raise InvalidInput("specify the names of dead letters, or --stage for all open dead letters of a stage")
     return find(store, names) if names else store.dead_letters.latest(ALL, stage=stage or "")
 
 

@@ -16,7 +16,7 @@ from tocsin.cli.common import ExampleCommand, ExampleGroup, settings_of
     examples="tocsin labels join --data ~/data --out labels.jsonl\ntocsin labels contrast --out contrast.jsonl",
 )
 def labels() -> None:
-    """Training rows from label files and contrast templates."""
+    """Create training rows from label files and contrast templates."""
 
 
 @labels.command(cls=ExampleCommand, examples="tocsin labels join --data ~/data --out labels.jsonl")
@@ -24,22 +24,22 @@ def labels() -> None:
     "--data",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     required=True,
-    help="Folder with stream/*.jsonl.gz, the texts.",
+    help="Folder that contains the texts in stream/*.jsonl.gz.",
 )
 @click.option(
     "--file",
     "files",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     multiple=True,
-    help="Label file (.tsv, .tsv.gz).  [default: all that Tocsin includes]",
+    help="Label file (.tsv or .tsv.gz).  [default: all files that Tocsin includes]",
 )
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="JSONL file to write.")
 @click.pass_context
 def join(ctx: click.Context, /, data: Path, files: tuple[Path, ...], out: Path) -> None:
-    """Join label files to the texts of streams.
+    """Join label files with the texts of archives.
 
     Label files have ids and annotations without texts. Writes rows for `tocsin train --extra` and `tocsin evaluate`. Annotations whose
-    text is not in the streams are left out and counted.
+    text is not in the archives are left out and counted.
     """
     from models.training.label_files import join as join_texts
     from models.training.label_files import label_files, read_label_file
@@ -54,7 +54,7 @@ def join(ctx: click.Context, /, data: Path, files: tuple[Path, ...], out: Path) 
 @labels.command(cls=ExampleCommand, examples="tocsin labels contrast --out contrast.jsonl")
 @click.option("--per-template", type=click.IntRange(1, 100), default=8, show_default=True, help="Maximum number of sentences per template.")
 @click.option("--seed", type=int, default=16, show_default=True, help="Random seed.")
-@click.option("--held-out", is_flag=True, help="Use the held-out templates, which are not for training.")
+@click.option("--held-out", is_flag=True, help="Use the held-out templates, which must not be used for training.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="JSONL file to write.")
 @click.pass_context
 def contrast(ctx: click.Context, /, per_template: int, seed: int, held_out: bool, out: Path) -> None:

@@ -25,10 +25,10 @@ def models() -> None:
 
 @models.command("list", cls=ExampleCommand, examples="tocsin models list\ntocsin models list --json")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
-@click.option("--history", is_flag=True, help="Show promotions, rejections and rollbacks with their reasons instead.")
+@click.option("--history", is_flag=True, help="Show promotions, rejections and rollbacks with their reasons instead of the versions.")
 @click.pass_context
 def list_(ctx: click.Context, as_json: bool, history: bool) -> None:
-    """List the versions. The champion is in use if the setting `model` is "champion"."""
+    """List the model versions. The champion is used if the setting `model` is "champion"."""
     versions = wiring.make_versions(settings_of(ctx))
     if history:
         events = versions.history()
@@ -67,8 +67,8 @@ def list_(ctx: click.Context, as_json: bool, history: bool) -> None:
 
 @models.command(cls=ExampleCommand, examples='tocsin models promote tocsin-20261122-030000 --why "better on filings"')
 @click.argument("version")
-@click.option("--why", default="by hand", show_default=True, help="Reason, for the history.")
-@click.option("--who", "actor", default=None, help="Acting user, for the history.  [default: your login name]")
+@click.option("--why", default="by hand", show_default=True, help="Reason, which is saved in the history.")
+@click.option("--who", "actor", default=None, help="Name of the acting user, for the history.  [default: your login name]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
 def promote(ctx: click.Context, version: str, why: str, actor: str | None, as_json: bool) -> None:
@@ -83,17 +83,17 @@ def promote(ctx: click.Context, version: str, why: str, actor: str | None, as_js
 
 
 @models.command(cls=ExampleCommand, examples='tocsin models rollback --why "classifies every recall as neutral"')
-@click.option("--why", default="by hand", show_default=True, help="Reason, for the history.")
-@click.option("--who", "actor", default=None, help="Acting user, for the history.  [default: your login name]")
+@click.option("--why", default="by hand", show_default=True, help="Reason, which is saved in the history.")
+@click.option("--who", "actor", default=None, help="Name of the acting user, for the history.  [default: your login name]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
 def rollback(ctx: click.Context, why: str, actor: str | None, as_json: bool) -> None:
-    """Return to the previous champion that is not damaged; workers load it within seconds."""
+    """Return to the latest earlier champion that is not damaged. Workers load it within seconds."""
     event = wiring.make_versions(settings_of(ctx)).rollback(now=datetime.now(UTC), why=why, actor=_user(actor))
     if as_json:
         print_json({"champion": event.version, "from": event.origin, "changed": True})
     else:
-        click.echo(f"{event.version} is now the champion; before: {event.origin or 'damaged'}")
+        click.echo(f"{event.version} is now the champion; the previous champion was {event.origin or 'damaged'}")
 
 
 @click.command(
@@ -124,7 +124,7 @@ def label(
 ) -> None:
     """Correct the labels of an article.
 
-    `tocsin refresh` learns from the corrections. The last label counts.
+    `tocsin refresh` trains the model on the corrections. The latest label counts.
     """
     settings = settings_of(ctx)
     now, actor = datetime.now(UTC), author or getpass.getuser()
@@ -134,7 +134,7 @@ def label(
         ("risk", "", () if risks == "none" else _names(risks)),
     ]
     if not any(names is not None for _, _, names in given):
-        raise InvalidInput("no labels: give --sentiment, --topics or --risks")
+        raise InvalidInput("no labels: specify --sentiment, --topics or --risks")
     if company and not sentiment:
         raise InvalidInput("--company requires --sentiment: topics and risk events apply to the text")
     with closing(wiring.make_store(settings)) as store:
@@ -174,23 +174,31 @@ def _names(text: str | None) -> tuple[str, ...] | None:
     """,
 )
 @click.option(
-    "--data", type=click.Path(exists=True, file_okay=False), help="Labelled sets for rehearsal.  [default: the setting refresh_data]"
+    "--data",
+    type=click.Path(exists=True, file_okay=False),
+    help="Folder of labelled data sets for rehearsal.  [default: the setting refresh_data]",
 )
 @click.option(
     "--tests", type=click.Path(exists=True, file_okay=False), help="Folder of frozen tests.  [default: the setting refresh_tests]"
 )
 @click.option(
-    "--rehearse", type=click.FloatRange(0, 0.99), default=0.8, show_default=True, help="Fraction of training rows taken from old data."
+    "--rehearse",
+    type=click.FloatRange(0, 0.99),
+    default=0.8,
+    show_default=True,
+    help="Share of training rows that are taken from old data.",
 )
 @click.option("--min-labels", type=click.IntRange(1), default=50, show_default=True, help="Minimum number of new labels.")
 @click.option(
-    "--force", is_flag=True, help="Train even with fewer new labels. The promotion gate still applies; `tocsin models promote` bypasses it."
+    "--force",
+    is_flag=True,
+    help="Train even with fewer new labels. The promotion gate still applies; only `tocsin models promote` bypasses it.",
 )
-@click.option("--limit-s", type=click.FloatRange(1), help="Limit of the training time in seconds.")
+@click.option("--limit-s", type=click.FloatRange(1), help="Maximum training time in seconds.")
 @click.option(
     "--snapshot", type=click.Path(exists=True, dir_okay=False), help="Read labels and articles from this file instead of the store."
 )
-@click.option("--who", "actor", default=None, help="Acting user, shown on the dashboard.  [default: your login name]")
+@click.option("--who", "actor", default=None, help="Name of the acting user, shown on the dashboard.  [default: your login name]")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as one JSON object.")
 @click.pass_context
 def refresh(
@@ -207,7 +215,7 @@ def refresh(
 ) -> None:
     """Train on new labels and promote the result if it is better.
 
-    Trains a challenger from the champion and compares both on frozen tests. The exit code is 0 whether it was promoted or not;
+    Trains a challenger from the champion and compares both on frozen tests. The exit status is 0 whether it is promoted or not;
     `tocsin models list --history` shows the reasons.
     """
     from models.training.refresh import RefreshPlan, read_snapshot, take_snapshot

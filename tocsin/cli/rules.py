@@ -46,7 +46,7 @@ def rules() -> None:
 def check(ctx: click.Context, file: str | None, as_json: bool) -> None:
     """Validate a file and show its rules.
 
-    FILE defaults to the setting `alert_rules`. With errors, all of them are listed and the exit code is 2.
+    FILE defaults to the setting `alert_rules`. If FILE has errors, all of them are listed and the exit status is 2.
     """
     found = _load(ctx, file)
     _show(found, as_json, detector=found.detector_overridden)
@@ -58,7 +58,7 @@ def check(ctx: click.Context, file: str | None, as_json: bool) -> None:
 def list_(ctx: click.Context, as_json: bool) -> None:
     """List the active rules.
 
-    They are the detector and the rules saved on the dashboard, or else those of the settings.
+    The active rules are the detector and the rules saved on the dashboard or, if there are none, the rules of the settings.
     """
     settings = settings_of(ctx)
     with existing_store(settings) as store:
@@ -68,14 +68,14 @@ def list_(ctx: click.Context, as_json: bool) -> None:
 
 @rules.command(cls=ExampleCommand, examples="tocsin rules preview rules.toml\ntocsin rules preview rules.toml --days 7 --json")
 @click.argument("file", type=click.Path(dir_okay=False), required=False)
-@click.option("--days", type=click.FloatRange(0, 366, min_open=True), default=30.0, show_default=True, help="Days to replay.")
+@click.option("--days", type=click.FloatRange(0, 366, min_open=True), default=30.0, show_default=True, help="Number of days to replay.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per alert, then a summary.")
 @click.pass_context
 def preview(ctx: click.Context, file: str | None, days: float, as_json: bool) -> None:
     """Show the alerts that rules would have raised on stored news.
 
-    FILE defaults to the setting `alert_rules`. Replays the news through the worker's code with a virtual clock. The detector only
-    runs if FILE has a rule for it.
+    FILE defaults to the setting `alert_rules`. Replays the news through the worker's code with a virtual clock. The detector
+    runs only if FILE has a rule for it.
     """
     from tocsin.services.replay import preview as preview_rules
 
@@ -94,7 +94,7 @@ def preview(ctx: click.Context, file: str | None, days: float, as_json: bool) ->
 def _load(ctx: click.Context, file: str | None) -> AlertRules:
     settings = settings_of(ctx)
     if not file and not settings.alert_rules:
-        raise InvalidInput("no rules: give FILE or set `alert_rules`")
+        raise InvalidInput("no rules: specify FILE or set `alert_rules`")
     return wiring.make_rules(settings, Path(file) if file else None)
 
 
@@ -153,7 +153,7 @@ def _print_preview(seen: Preview, days: float) -> None:
 
     n = len(seen.alerts)
     each = ", ".join(f"{name} {count}" for name, count in seen.rules.items())
-    counted = f"{n} alert{'' if n == 1 else 's'} in the last {days:g} days, of {seen.stories:,} stories"
+    counted = f"{n} alert{'' if n == 1 else 's'} in the last {days:g} days, from {seen.stories:,} stories"
     results.print(escape(f"{counted}: {each}"), soft_wrap=True)
     if seen.stories and seen.since > seen.until - timedelta(days=days):
         results.print(f"stored news begins at {seen.since:%Y-%m-%d %H:%M} UTC", soft_wrap=True)

@@ -28,17 +28,21 @@ from tocsin.runtime.threads import interrupt_on_signal, stop_on_signal, supervis
     tocsin demo --seed 11 --port 9000
     """,
 )
-@click.option("--headless", is_flag=True, help="Without the dashboard.")
-@click.option("--until-alert", is_flag=True, help="Exit after the crisis alert (default if stdout is not a terminal).")
+@click.option("--headless", is_flag=True, help="Do not start the dashboard.")
+@click.option("--until-alert", is_flag=True, help="Exit after the crisis alert. This is the default if stdout is not a terminal.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object as the last line.")
 @click.option("--seed", type=int, default=7, show_default=True, help="Random seed of the newswire.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port of the dashboard; 0 for any free port.  [default: 8050, or a free port]")
 @click.option(
-    "--timeout", type=click.FloatRange(10), default=300.0, show_default=True, help="Fail if there is no alert after so many seconds."
+    "--timeout",
+    type=click.FloatRange(10),
+    default=300.0,
+    show_default=True,
+    help="Number of seconds after which the command fails if there is no alert.",
 )
 @click.pass_context
 def demo(ctx: click.Context, headless: bool, until_alert: bool, as_json: bool, seed: int, port: int | None, timeout: float) -> None:
-    """Show the system at work on a simulated newswire.
+    """Run Tocsin on a simulated newswire.
 
     Crawls a simulated bilingual newswire and raises an alert when a crisis breaks out on it. Everything runs on this machine with
     an embedded broker and store in a temporary folder: no Docker, Java, GPU or network needed.
@@ -80,12 +84,12 @@ def demo(ctx: click.Context, headless: bool, until_alert: bool, as_json: bool, s
 )
 @click.option("--sources", type=click.Path(), help="TOML file of the feeds to crawl; see deploy/sources.example.toml.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port of the dashboard.  [default: the setting dashboard_port]")
-@click.option("--headless", is_flag=True, help="Without the dashboard.")
+@click.option("--headless", is_flag=True, help="Do not start the dashboard.")
 @click.pass_context
 def up(ctx: click.Context, sources: str | None, port: int | None, headless: bool) -> None:
     """Run everything: crawler, worker and dashboard.
 
-    Crawls your feeds, classifies articles, raises alerts and serves the dashboard, until Ctrl-C. By default the broker and the
+    Crawls your feeds, classifies articles, raises alerts and serves the dashboard until you press Ctrl-C. By default, the broker and the
     store are embedded, and all data is kept in data_dir.
     """
     from ingest.crawl.sources import load_sources
@@ -95,7 +99,7 @@ def up(ctx: click.Context, sources: str | None, port: int | None, headless: bool
     interrupt_on_signal()
     settings = settings_of(ctx, sources=sources, dashboard_port=port)
     if not settings.sources:
-        raise SettingsError("no sources: give --sources FILE; see deploy/sources.example.toml, or try `tocsin demo`")
+        raise SettingsError("no sources: specify --sources FILE; see deploy/sources.example.toml, or try `tocsin demo`")
     feeds = load_sources(Path(settings.sources).expanduser())
     notify = progress_printer()
     first = None if headless else for_terminal(settings)
@@ -134,7 +138,7 @@ def _external(settings: Settings, *, broker: bool = True, store: bool = True) ->
 def work(ctx: click.Context) -> None:
     """Run one worker.
 
-    It classifies articles, evaluates rules and delivers alerts. Run at most one per partition.
+    A worker classifies articles, evaluates rules and delivers alerts. Run at most one worker per partition.
     """
     from tocsin.runtime.worker_process import WorkerProcessPlan, run_worker_process
 
@@ -147,7 +151,7 @@ def work(ctx: click.Context) -> None:
 def crawl(ctx: click.Context, sources: str | None) -> None:
     """Run the crawler.
 
-    It publishes the articles of feeds to Kafka, through an outbox on disk. With a ClickHouse server in the setting `store` it also
+    The crawler publishes the articles of feeds to Kafka through an outbox on disk. With a ClickHouse server in the setting `store`, it also
     crawls feeds added on the dashboard and reports the state of all feeds.
     """
     from ingest.crawl.crawler import Crawler
@@ -160,7 +164,7 @@ def crawl(ctx: click.Context, sources: str | None) -> None:
 
     settings = _external(settings_of(ctx, sources=sources), store=False)
     if not settings.sources:
-        raise SettingsError("no sources: give --sources FILE or set `sources`")
+        raise SettingsError("no sources: specify --sources FILE or set `sources`")
     feeds = load_sources(Path(settings.sources).expanduser())
     gazetteer = wiring.make_gazetteer(settings)
     stop = stop_on_signal()
@@ -194,7 +198,7 @@ def crawl(ctx: click.Context, sources: str | None) -> None:
 
 @click.command(cls=ExampleCommand, examples="TOCSIN_STORE=clickhouse://default:@clickhouse:9000/tocsin tocsin dashboard")
 @click.option("--host", help="Address to listen on.  [default: the setting dashboard_host]")
-@click.option("--port", type=click.IntRange(0, 65535), help="Port.  [default: the setting dashboard_port]")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on.  [default: the setting dashboard_port]")
 @click.pass_context
 def dashboard(ctx: click.Context, host: str | None, port: int | None) -> None:
     """Run the dashboard on a ClickHouse server."""
@@ -225,7 +229,7 @@ def dashboard(ctx: click.Context, host: str | None, port: int | None) -> None:
 def schedule(ctx: click.Context) -> None:
     """Run the scheduler.
 
-    It drops old months (retention_days) and refreshes the model (refresh_cron). Run one per installation.
+    The scheduler deletes old months (retention_days) and refreshes the model (refresh_cron). Run one scheduler per installation.
     """
     from tocsin.runtime.scheduler import run_scheduler
 

@@ -34,7 +34,7 @@ STORED = 300
 def topics() -> None:
     """Manage user-defined topics.
 
-    They are added to the 21 built-in ones. Workers load them when they are restarted.
+    User-defined topics are added to the 21 built-in ones. Workers load them when they are restarted.
     """
 
 
@@ -46,21 +46,21 @@ def topics() -> None:
     """,
 )
 @click.argument("key")
-@click.option("--name-en", required=True, help="English display name.")
-@click.option("--name-zh", required=True, help="Chinese display name.")
+@click.option("--name-en", required=True, help="Display name in English.")
+@click.option("--name-zh", required=True, help="Display name in Chinese.")
 @click.option(
     "--examples", type=click.Path(exists=True, dir_okay=False), help="File with about 8 example texts: JSONL with text, or one per line."
 )
 @click.option("--description", default="", help="Description of the topic; used if there are no examples.")
 @click.pass_context
 def add(ctx: click.Context, key: str, name_en: str, name_zh: str, examples: str | None, description: str) -> None:
-    """Learn a topic from a few examples, or from its names and description. Replaces a topic with the same key."""
+    """Learn a topic from a few examples, or from its names and description. An existing topic with the same key is replaced."""
     from models.inference.own_topics import add as learn
     from models.inference.own_topics import background
     from models.inference.topic_files import OwnTopic, check_key
 
     if not examples and not description:
-        raise InvalidInput("give --examples FILE or --description TEXT")
+        raise InvalidInput("specify --examples FILE or --description TEXT")
     settings = settings_of(ctx)
     check_key(key)
     texts = tuple(texts_of(Path(examples))) if examples else ()
@@ -93,7 +93,7 @@ def list_topics(ctx: click.Context, as_json: bool) -> None:
 @click.argument("key")
 @click.pass_context
 def remove(ctx: click.Context, key: str) -> None:
-    """Remove a topic. Stored articles keep it."""
+    """Remove a topic. Articles that are already stored keep it."""
     from models.inference.topic_files import remove_topic
 
     if not remove_topic(wiring.topics_dir(settings_of(ctx)), key):
@@ -109,7 +109,7 @@ def remove(ctx: click.Context, key: str) -> None:
 def test(ctx: click.Context, key: str, file: str, as_json: bool) -> None:
     """Show the probability of a topic for each text of a file.
 
-    FILE is JSONL with text, or has one text per line. The topic applies from 50 %.
+    FILE is JSONL with the field text, or has one text per line. The topic applies from a probability of 50%.
     """
     settings = settings_of(ctx)
     with console.status("loading the model"):
@@ -135,7 +135,7 @@ def ours(settings: Settings) -> TransformerClassifier:
 
     classifier = wiring.make_classifier(settings)
     if not isinstance(classifier, TransformerClassifier):
-        raise ModelError(f"the model {classifier.version} cannot learn topics: it is not a network of ours")
+        raise ModelError(f"the model {classifier.version} cannot learn topics, because it is not a network trained by Tocsin")
     return classifier
 
 

@@ -52,28 +52,34 @@ class Layers(click.ParamType):
     accelerate launch --num_processes 4 -m tocsin train --data ~/data --out ~/models/mine
     """,
 )
-@click.option("--data", type=FOLDER, help="Folder with sentiment/, topic/, ner/ of labelled sets; optional with --extra and --start.")
-@click.option("--extra", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="JSONL (.gz) of additional labelled rows.")
+@click.option(
+    "--data",
+    type=FOLDER,
+    help="Folder of labelled data sets, with the subfolders sentiment/, topic/ and ner/; optional with --extra and --start.",
+)
+@click.option(
+    "--extra", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="JSONL file (also .gz) of additional labelled rows."
+)
 @click.option(
     "--contrast",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="JSONL (.gz) of contrast sentences, from `tocsin labels contrast`.",
+    help="JSONL file (also .gz) of contrast sentences, written by `tocsin labels contrast`.",
 )
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder to write the version to.")
 @click.option("--start", type=FOLDER, help="Version to continue from.  [default: the pre-trained backbone]")
-@click.option("--method", type=click.Choice(METHODS), help="Which weights are trained.  [default: full]")
+@click.option("--method", type=click.Choice(METHODS), help="Weights that are trained.  [default: full]")
 @click.option("--layers", type=Layers(), help="Layers to keep, such as 0,2,4,6,8,11.  [default: all]")
 @click.option("--teacher", "teachers", type=FOLDER, multiple=True, help="Version to distil from; several form an ensemble.")
-@click.option("--prune", type=click.FloatRange(0.0, 0.95), help="Fraction of the encoder's weights to prune.  [default: 0]")
-@click.option("--epochs", type=click.IntRange(1, 100), help="Passes over the data.  [default: 2]")
+@click.option("--prune", type=click.FloatRange(0.0, 0.95), help="Share of the encoder's weights to prune.  [default: 0]")
+@click.option("--epochs", type=click.IntRange(1, 100), help="Number of passes over the data.  [default: 2]")
 @click.option("--lr", type=click.FloatRange(min=0.0, min_open=True), help="Peak learning rate.  [default: 1.4e-4]")
-@click.option("--rehearse", type=click.FloatRange(0.0, 0.99), help="Fraction of old rows beside the --extra ones.  [default: 0.7]")
-@click.option("--threads", type=click.IntRange(1, 256), help="CPU threads, each with its own batch.  [default: 2]")
+@click.option("--rehearse", type=click.FloatRange(0.0, 0.99), help="Share of old rows when --extra is used.  [default: 0.7]")
+@click.option("--threads", type=click.IntRange(1, 256), help="Number of CPU threads, each with its own batch.  [default: 2]")
 @click.option("--frozen", type=click.IntRange(0, 11), help="Number of lowest layers that are not trained.  [default: 0]")
 @click.option("--seed", type=int, help="Random seed.  [default: 13]")
-@click.option("--limit-s", type=click.FloatRange(min=1.0), help="Limit of the training time in seconds.")
+@click.option("--limit-s", type=click.FloatRange(min=1.0), help="Maximum training time in seconds.")
 @click.option("--version", help="Name of the version.  [default: the folder's name]")
-@click.option("--logs", type=click.Path(file_okay=False, path_type=Path), help="Folder for TensorBoard.")
+@click.option("--logs", type=click.Path(file_okay=False, path_type=Path), help="Folder to which logs for TensorBoard are written.")
 @click.option("--resume", is_flag=True, help="Continue an interrupted full run with the same options.")
 @click.pass_context
 def train(
@@ -108,11 +114,11 @@ def train(
 
 
 @click.command(cls=ExampleCommand, examples="tocsin calibrate --data ~/data --start ~/models/mine --out ~/models/mine-2")
-@click.option("--data", type=FOLDER, required=True, help="Folder with the dev splits of labelled sets.")
+@click.option("--data", type=FOLDER, required=True, help="Folder with the dev splits of labelled data sets.")
 @click.option("--start", type=FOLDER, required=True, help="Version with the weights.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder to write the version to.")
 @click.option("--version", help="Name of the version.  [default: the folder's name]")
-@click.option("--priors", is_flag=True, help="Also shift the heads' biases to the class frequencies of the annotated news items.")
+@click.option("--priors", is_flag=True, help="Also shift the biases of the heads to the class frequencies of the annotated news items.")
 @click.pass_context
 def calibrate(ctx: click.Context, /, data: Path, start: Path, out: Path, version: str | None, priors: bool) -> None:
     """Refit calibration and decision thresholds.
@@ -130,14 +136,14 @@ def calibrate(ctx: click.Context, /, data: Path, start: Path, out: Path, version
     cls=ExampleCommand,
     examples="tocsin average --data ~/data --start ~/models/first 0.3 --start ~/models/second 0.7 --out ~/models/mean",
 )
-@click.option("--data", type=FOLDER, required=True, help="Folder with the dev splits of labelled sets.")
+@click.option("--data", type=FOLDER, required=True, help="Folder with the dev splits of labelled data sets.")
 @click.option(
     "--start",
     "starts",
     type=(FOLDER, click.FloatRange(min=0.0)),
     multiple=True,
     required=True,
-    help="Version and its weight in the average.",
+    help="Folder of a version and its weight in the average; may be repeated.",
 )
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder to write the version to.")
 @click.option("--version", help="Name of the version.  [default: the folder's name]")
@@ -145,7 +151,7 @@ def calibrate(ctx: click.Context, /, data: Path, start: Path, out: Path, version
 def average(ctx: click.Context, /, data: Path, starts: tuple[tuple[Path, float], ...], out: Path, version: str | None) -> None:
     """Average the weights of several versions.
 
-    They must have the same architecture, such as two checkpoints of one run. Needs the extra "train".
+    The versions must have the same architecture, such as two checkpoints of one run. Needs the extra "train".
     """
     from models.training.derive import average as run
 
@@ -171,16 +177,18 @@ BESIDE = "../shared/data"
     tocsin evaluate --data titles.test.jsonl.gz --task topic --train titles.train.jsonl.gz --epochs 2
     """,
 )
-@click.option("--data", type=click.Path(exists=True, dir_okay=False), required=True, help="JSONL (.gz) of labelled rows.")
-@click.option("--task", type=click.Choice(TASKS), required=True, help="What to measure.")
+@click.option("--data", type=click.Path(exists=True, dir_okay=False), required=True, help="JSONL file (also .gz) of labelled rows.")
+@click.option("--task", type=click.Choice(TASKS), required=True, help="Task to measure.")
 @click.option(
-    "--train", type=click.Path(exists=True, dir_okay=False), help="First fine-tune a new head and a copy of the encoder on this file."
+    "--train",
+    type=click.Path(exists=True, dir_okay=False),
+    help="JSONL file on which a new head and a copy of the encoder are fine-tuned first.",
 )
-@click.option("--genre", type=click.Choice(GENRES), default="news", show_default=True, help="Genre of rows without one.")
-@click.option("--epochs", type=click.IntRange(1, 100), help="With --train: epochs, with early stopping.  [default: 3]")
+@click.option("--genre", type=click.Choice(GENRES), default="news", show_default=True, help="Genre of rows that have none.")
+@click.option("--epochs", type=click.IntRange(1, 100), help="With --train: number of epochs, with early stopping.  [default: 3]")
 @click.option("--lr", type=click.FloatRange(0, min_open=True), help="With --train: peak learning rate.  [default: 8e-5]")
 @click.option("--seed", type=int, help="Random seed.  [default: 13]")
-@click.option("--limit-s", type=click.FloatRange(0, min_open=True), help="With --train: limit of the fine-tuning time in seconds.")
+@click.option("--limit-s", type=click.FloatRange(0, min_open=True), help="With --train: maximum fine-tuning time in seconds.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
 def evaluate(
@@ -197,11 +205,11 @@ def evaluate(
 ) -> None:
     """Evaluate the model on a labelled file.
 
-    The figures have 95 % bootstrap intervals. Each row is a JSON object with text and label or labels, and optionally entity or
+    The figures have 95% bootstrap intervals. Each row is a JSON object with text and label or labels, and optionally entity or
     aspect, genre and lang; for entities, with tokens and BIO tags. Files annotated under our labelling guide (with topics, materiality,
     companies and risks) fit every task but entities. Invalid rows are counted and reported with their line numbers.
 
-    With --train the labels may be any: this measures how well the encoder learns them.
+    With --train, any labels are allowed. This measures how well the encoder learns them.
     """
     from models.evaluation.evaluate import evaluate_file
 
@@ -230,7 +238,8 @@ def ours(classifier: Classifier) -> TransformerClassifier:
 
     if not isinstance(classifier, TransformerClassifier):
         raise ModelError(
-            f'model {classifier.version} is not a network of ours; set model to "shipped" or to a version written by `tocsin train`'
+            f"model {classifier.version} is not a network trained by Tocsin; "
+            'set `model` to "shipped" or to a version written by `tocsin train`'
         )
     return classifier
 
@@ -243,7 +252,7 @@ def _show(found: Evaluation) -> None:
     for language, part in found.by_language.items():
         table.add_row(escape(language), *_figures(part))
     if found.mapped is not None:
-        table.add_row("mapped to our topics", *_figures(found.mapped))
+        table.add_row("mapped to Tocsin's topics", *_figures(found.mapped))
     results.print(table)
     if found.details:
         names = list(found.details["all"])
@@ -283,12 +292,15 @@ def _figures(report: MetricsReport) -> list[str]:
 )
 @click.option("--only", default="", help="Test sets to evaluate, separated by commas.  [default: all]")
 @click.option(
-    "--baselines", default="tfidf", show_default=True, help="Baselines trained on the same rows: tfidf, textcnn, separated by commas."
+    "--baselines",
+    default="tfidf",
+    show_default=True,
+    help="Baselines that are trained on the same rows, separated by commas: tfidf, textcnn.",
 )
 @click.option("--fine-tune", default="", help="Sets on which a copy is also fine-tuned, separated by commas.")
-@click.option("--epochs", type=click.IntRange(1, 100), help="Epochs of each fine-tuning.")
-@click.option("--noise", type=click.IntRange(0), default=300, show_default=True, help="Rows per file for the noise test.")
-@click.option("--render", is_flag=True, help="Render the card again from the figures in OUT, without measuring.")
+@click.option("--epochs", type=click.IntRange(1, 100), help="Number of epochs of each fine-tuning.")
+@click.option("--noise", type=click.IntRange(0), default=300, show_default=True, help="Number of rows per file for the noise test.")
+@click.option("--render", is_flag=True, help="Render the card again from the figures in OUT without a new evaluation.")
 @click.pass_context
 def model_card(
     ctx: click.Context,

@@ -50,7 +50,7 @@ def watchlists() -> None:
 def list_(ctx: click.Context, as_json: bool) -> None:
     """List the active watchlists.
 
-    They are those saved on the dashboard, or else those of the settings.
+    These are the watchlists saved on the dashboard or, if there are none, the watchlists of the settings.
     """
     settings = settings_of(ctx)
     with existing_store(settings) as store:
@@ -65,7 +65,7 @@ def list_(ctx: click.Context, as_json: bool) -> None:
 def check(ctx: click.Context, file: str | None, as_json: bool) -> None:
     """Validate a file and show its watchlists.
 
-    FILE defaults to the setting `watchlists`. With errors, all of them are listed and the exit code is 2.
+    FILE defaults to the setting `watchlists`. If FILE has errors, all of them are listed and the exit status is 2.
     """
     _show(_load(settings_of(ctx), file), as_json)
 
@@ -100,13 +100,19 @@ def _show(found: Sequence[Watchlist], as_json: bool) -> None:
 )
 @_FILE
 @click.option("--text", "texts", multiple=True, help="Text to match; may be repeated.  [default: match stored articles]")
-@click.option("--days", type=click.FloatRange(0, 366, min_open=True), default=7.0, show_default=True, help="Days of stored articles.")
+@click.option(
+    "--days",
+    type=click.FloatRange(0, 366, min_open=True),
+    default=7.0,
+    show_default=True,
+    help="Number of days of stored articles to match.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @click.pass_context
 def try_(ctx: click.Context, file: str | None, texts: tuple[str, ...], days: float, as_json: bool) -> None:
     """Match watchlists against texts or stored articles.
 
-    FILE defaults to the setting `watchlists`. Without --text, recently stored articles are matched.
+    FILE defaults to the setting `watchlists`. Without --text, the articles that were stored recently are matched.
     """
     settings = settings_of(ctx)
     loaded = _load(settings, file)
@@ -119,7 +125,7 @@ def try_(ctx: click.Context, file: str | None, texts: tuple[str, ...], days: flo
 def _load(settings: Settings, file: str | None) -> tuple[Watchlist, ...]:
     loaded = wiring.make_watchlists(settings, Path(file) if file else None)
     if not loaded:
-        raise InvalidInput("no watchlists: give FILE or set `watchlists`")
+        raise InvalidInput("no watchlists: specify FILE or set `watchlists`")
     return loaded
 
 

@@ -17,7 +17,7 @@ from tocsin.cli.common import ExampleCommand, ExampleGroup, person, print_json, 
 
 @click.group(cls=ExampleGroup, examples="tocsin webhooks list\ntocsin --config tocsin.toml webhooks test")
 def webhooks() -> None:
-    """Show the state of webhook endpoints, send tests, and replay deliveries."""
+    """Show the state of webhook endpoints, send test messages, and replay deliveries."""
 
 
 @webhooks.command("list", cls=ExampleCommand, examples="tocsin webhooks list --json")
@@ -48,10 +48,10 @@ def list_(ctx: click.Context, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per endpoint.")
 @click.pass_context
 def test(ctx: click.Context, endpoints: tuple[str, ...], as_json: bool) -> None:
-    """Send a test to endpoints.
+    """Send a test message to endpoints.
 
-    ENDPOINTS defaults to all. Each gets the test in its format, regardless of filters and pausing. An endpoint that is gone (410)
-    is used again if the test succeeds.
+    ENDPOINTS defaults to all. Each endpoint receives the test in its format, even if it is paused or has
+    filters. An endpoint that is gone (410) is used again if the test succeeds.
     """
     from stream.delivery.formats.generic import make_test_alert
     from stream.delivery.webhooks import Job, Webhooks
@@ -80,11 +80,11 @@ def test(ctx: click.Context, endpoints: tuple[str, ...], as_json: bool) -> None:
 )
 @click.argument("endpoint")
 @click.argument("ids", nargs=-1, metavar="[ALERT]...")
-@click.option("--failed", is_flag=True, help="All failed deliveries of the last 31 days.")
-@click.option("--who", "actor", metavar="NAME", help="Acting user, for the audit log.  [default: your login name]")
+@click.option("--failed", is_flag=True, help="Replay all failed deliveries of the last 31 days.")
+@click.option("--who", "actor", metavar="NAME", help="Name of the acting user, for the audit log.  [default: your login name]")
 @click.pass_context
 def replay(ctx: click.Context, endpoint: str, ids: tuple[str, ...], failed: bool, actor: str | None) -> None:
-    """Send alerts to ENDPOINT again, delivered or not. A running worker does so within seconds.
+    """Send alerts to ENDPOINT again, whether they were delivered or not. A running worker sends them within seconds.
 
     The embedded store can only be used while `tocsin up` is stopped; the alerts are then sent when it starts. The deliveries page of
     the dashboard works at any time.
@@ -93,7 +93,7 @@ def replay(ctx: click.Context, endpoint: str, ids: tuple[str, ...], failed: bool
     from tocsin.services.delivery_service import StoredDeliveryService
 
     if failed == bool(ids):
-        raise InvalidInput("give alert ids or --failed")
+        raise InvalidInput("specify alert ids or --failed")
     now, name = datetime.now(UTC), person(actor)
     settings = _configured(settings_of(ctx))
     with contextlib.closing(wiring.make_store(settings)) as store:

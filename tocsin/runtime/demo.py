@@ -134,7 +134,7 @@ class Demo:
                 if crisis_alert is not None and not self._forever:
                     return crisis_alert
                 if not self._forever and time.monotonic() - self._began > self._timeout_s:
-                    raise TocsinError(f"no alert of the crisis within {self._timeout_s:.0f} s")
+                    raise TocsinError(f"the crisis raised no alert within {self._timeout_s:.0f} s")
                 time.sleep(0.1)
         except KeyboardInterrupt:
             if not self._forever:

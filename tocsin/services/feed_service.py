@@ -76,7 +76,7 @@ class StoredFeedService:
         if duplicate:
             raise Conflict(f"{duplicate!r} already has this address")
         if len(self._store.feeds.all()) >= MAX_FEEDS:
-            raise Conflict(f"{MAX_FEEDS} feeds have been added, which is the limit; put further ones into a sources file")
+            raise Conflict(f"the limit of {MAX_FEEDS} added feeds is reached; put further feeds into a sources file")
         body = msgspec.json.encode(row).decode()
         self._store.feeds.put(Feed(name=source.name, url=source.url, body=body, actor=actor, at=self._now()))
         AccountService(self._store, self._now).audit(actor, "feed added", source.name, after=body, address=ADDRESS)

@@ -46,7 +46,7 @@ def load_history(
     """
     first = store.mentions.first_seen([MARKET]).get(MARKET)
     if first is None:
-        raise NotFound("no article to replay")
+        raise NotFound("there are no articles to replay")
     begin = from_epoch(int(max(since or first, first).timestamp()) // 60 * 60)
     end = until or datetime.now(UTC) + timedelta(days=1)
     reach = timedelta(0) if rule.paused else timedelta(seconds=rule.history_s) + timedelta(days=2)
@@ -54,7 +54,7 @@ def load_history(
     mentions = store.mentions.counting(rule.min_materiality)
     counts = _counts(mentions, past, end)
     if MARKET not in counts or begin >= end:
-        raise NotFound(f"no article between {begin:%Y-%m-%d %H:%M} and {end:%Y-%m-%d %H:%M} UTC")
+        raise NotFound(f"there are no articles between {begin:%Y-%m-%d %H:%M} and {end:%Y-%m-%d %H:%M} UTC")
     last = from_epoch(int(counts[MARKET].at[-1]) + 60)
     articles = {} if rule.paused else mentions.negative_articles(past, end)
     activity = store.sources.activity(past - timedelta(seconds=RETIRED_SLOTS * SLOT_S), end, SLOT_S)

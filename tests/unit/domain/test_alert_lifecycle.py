@@ -181,7 +181,7 @@ def test_every_alert_resolves_exactly_once(events: list[AlertEvent], breaches: S
     [
         (("note", "bob", "  "), "needs a text"),
         (("acknowledged", "  ", ""), "needs a name"),
-        (("acknowledged", "Tocsin", ""), "give your own name"),
+        (("acknowledged", "Tocsin", ""), "use your own name"),
         (("acknowledged", "a\x1b[31m", ""), "printable"),
         (("note", "bob", "长" * (MAX_TEXT_CHARS + 1)), "too long"),
     ],

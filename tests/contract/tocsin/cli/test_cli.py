@@ -39,7 +39,7 @@ def test_every_command_has_help_with_examples(name: str, capsys: pytest.CaptureF
 
 
 ERRORS = [
-    (["up"], {}, 2, "no sources: give --sources FILE"),
+    (["up"], {}, 2, "no sources: specify --sources FILE"),
     (["up", "--sources", "/nowhere/s.toml"], {}, 2, "/nowhere/s.toml"),
     (["--config", "/nowhere/t.toml", "settings", "--json"], {}, 2, "/nowhere/t.toml cannot be read"),
     (["settings", "--json"], {"TOCSIN_BATCH_MAX": "many"}, 2, "TOCSIN_BATCH_MAX"),

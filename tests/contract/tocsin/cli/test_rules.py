@@ -77,12 +77,12 @@ def test_errors_are_listed_with_exit_code_2(file: Path, capsys: pytest.CaptureFi
     assert main(["rules", "check", str(file)]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 3
-    assert "number 1 (多为负面): over: 60: expected a share from 0 to under 1, such as 0.6; did you mean 0.6?" in lines[0]
+    assert "number 1 (多为负面): over: 60: expected a share of at least 0 and less than 1, such as 0.6; did you mean 0.6?" in lines[0]
     assert "number 1 (多为负面): series: there is no topic 'earning': did you mean 'earnings'?" in lines[1]
     assert "number 2 (fraud [bold]): series: there is no company 'APPL'" in lines[2]
     assert all(str(file) in line for line in lines)
     assert main(["rules", "check"]) == 2
-    assert "give FILE or set `alert_rules`" in capsys.readouterr().err
+    assert "specify FILE or set `alert_rules`" in capsys.readouterr().err
 
 
 def recent(name: str, minutes_ago: int, **fields: Any) -> Scored:
@@ -108,7 +108,7 @@ def test_preview_and_backtest_show_alerts_of_the_past(file: Path, tmp_path: Path
     assert fraud["evidence"][0]["title"] == "坏消息 0"
     assert main(["rules", "preview", str(file)]) == 0
     output = capsys.readouterr().out
-    assert "3 alerts in the last 30 days, of 6 stories: 多为负面 2, fraud [bold] 1" in output
+    assert "3 alerts in the last 30 days, from 6 stories: 多为负面 2, fraud [bold] 1" in output
     assert "stored news begins at" in output
     assert "100% of 4 stories were negative" in output and "Fraud was detected with a probability of 90%" in output
     assert main(["backtest", "--store", "--rules", str(file), "--json"]) == 0
@@ -121,7 +121,7 @@ def test_preview_and_backtest_show_alerts_of_the_past(file: Path, tmp_path: Path
     assert "fraud [bold]" in capsys.readouterr().out
     file.write_text(SPIKE, encoding="utf-8")
     assert main(["rules", "preview", str(file)]) == 0
-    assert "0 alerts in the last 30 days, of 6 stories: negative-spike 0" in capsys.readouterr().out
+    assert "0 alerts in the last 30 days, from 6 stories: negative-spike 0" in capsys.readouterr().out
 
 
 def fill(store: Store) -> None:

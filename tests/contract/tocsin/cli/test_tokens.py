@@ -29,7 +29,7 @@ def test_a_token_is_made_listed_and_revoked(folder: Path, capsys: pytest.Capture
     out, err = run(capsys, "create", "风控", "--scope", "read", "--scope", "alerts", "--for", "90d", "--who", "王芳")
     secret = out.strip()
     assert secret.startswith("tocsin_")
-    assert "only shown once" in err
+    assert "shown only once" in err
     listed = json.loads(run(capsys, "list", "--json")[0])
     assert (listed["name"], listed["scopes"], listed["author"], listed["used_at"]) == ("风控", ["read", "alerts"], "王芳", None)
     assert "digest" not in listed

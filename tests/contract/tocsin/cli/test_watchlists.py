@@ -67,7 +67,7 @@ def test_errors_are_listed_with_exit_code_2(file: Path, capsys: pytest.CaptureFi
     assert "number 2 (property): name: also used by number 1" in lines[2]
     assert all(str(file) in line for line in lines)
     assert main(["watchlists", "try", "--text", "x"]) == 2
-    assert "give FILE or set `watchlists`" in capsys.readouterr().err
+    assert "specify FILE or set `watchlists`" in capsys.readouterr().err
 
 
 def test_texts_are_matched_without_a_store(file: Path, capsys: pytest.CaptureFixture[str]):

@@ -86,7 +86,7 @@ def test_each_delivery_has_the_outcome_that_the_courier_would_act_on(store: Stor
         [
             sent("taken", attempt=1, status=500, error="HTTP 500", minutes=9),
             sent("taken", attempt=2),
-            sent("spared", minutes=1, status=0, error="rate limited: the endpoint accepts only so many messages a minute"),
+            sent("spared", minutes=1, status=0, error="rate limited: the endpoint accepts a limited number of messages per minute"),
             sent("again", status=503, error="HTTP 503"),
             sent("last", attempt=len(RETRY_SCHEDULE_S), status=503, error="HTTP 503"),
             sent("private", status=0, error="not sent: 10.0.0.1 is a private address"),

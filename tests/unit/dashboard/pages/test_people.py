@@ -120,8 +120,8 @@ def test_the_last_admin_stays_one(app: dash.Dash, store: Store, button: str, val
     [
         ("pe-add", {"pe_name_value": "", "pe_new_role_value": "viewer"}, "letters and digits"),
         ("pe-add", {"pe_name_value": "a b<script>", "pe_new_role_value": "viewer"}, "letters and digits"),
-        ("pe-add", {"pe_name_value": "ROOT", "pe_new_role_value": "viewer"}, "the account 'root' exists already"),
-        ("pe-add", {"pe_name_value": "eve", "pe_new_role_value": "owner"}, "no such role"),
+        ("pe-add", {"pe_name_value": "ROOT", "pe_new_role_value": "viewer"}, "the account 'root' already exists"),
+        ("pe-add", {"pe_name_value": "eve", "pe_new_role_value": "owner"}, "unknown role"),
         ("pe-disable", {}, "Select an account"),
         ("pe-disable", {"pe_chosen_value": "nobody"}, "there is no account"),
         ("pe-role-set", {"pe_chosen_value": ["root"], "pe_role_value": "viewer"}, "Select an account"),

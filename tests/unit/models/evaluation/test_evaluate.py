@@ -274,4 +274,4 @@ def test_the_command_prints_json_and_reports_invalid_rows_on_stderr(tmp_path, mo
     assert main(["evaluate", "--data", str(path), "--task", "topic"]) == 2
     assert "--train" in capsys.readouterr().err
     assert main(["evaluate", "--data", str(path), "--task", "topic", "--train", str(path)]) == 1
-    assert "not a network of ours" in capsys.readouterr().err
+    assert "not a network trained by Tocsin" in capsys.readouterr().err

@@ -37,7 +37,7 @@ def test_an_endpoint_accepts_the_alerts_that_its_filters_match(filters: dict[str
 @pytest.mark.parametrize(
     ("hook", "message"),
     [
-        (Webhook(url="https://a.example/x", format="slack", secret="s3cr3t"), "slack has no signatures"),
+        (Webhook(url="https://a.example/x", format="slack", secret="s3cr3t"), "messages in the format slack are not signed"),
         (Webhook(url="https://a.example/x", format="feishu", secret="s3cr3t", previous_secret="s3cr3t"), "`previous_secret` needs"),
         (Webhook(url="https://a.example/x", previous_secret="whsec_" + "a" * 44), "`previous_secret` needs"),
         (Webhook(url="smtp://u:s3cr3t@a.example", format="slack"), "http(s)://"),
@@ -71,7 +71,7 @@ def test_a_mail_url_is_parsed_into_login_sender_and_recipients():
     ("hook", "message"),
     [
         (Webhook(url="https://a.example/x", secret="whsec_???"), '"whsec_" followed by base64'),
-        (Webhook(url="https://a.example/x", secret="whsec_" + base64.b64encode(b"short").decode()), "24 to 64 bytes; this one holds 5"),
+        (Webhook(url="https://a.example/x", secret="whsec_" + base64.b64encode(b"short").decode()), "24 to 64 bytes; this one has 5"),
         (Webhook(url="https://me:pw@a.example/x"), "without a user name"),
         (Webhook(url="https://"), "http"),
         (Webhook(url="https://a.example:99999/x"), "host:port"),
@@ -85,5 +85,5 @@ def test_an_invalid_url_or_secret_is_rejected(hook: Webhook, message: str):
 
 
 def test_two_endpoints_cannot_have_the_same_name():
-    with pytest.raises(SettingsError, match="a name of its own"):
+    with pytest.raises(SettingsError, match="a unique name"):
         list(endpoints([Webhook(url="https://a.example/x"), Webhook(url="https://a.example/y")]))

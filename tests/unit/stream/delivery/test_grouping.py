@@ -154,7 +154,7 @@ def test_invalid_times_are_rejected(wrong: dict[str, float]):
 
 @pytest.mark.parametrize("wrong", [{"wait_s": 30.0}, {"repeat_s": 7200.0}, {"send_resolved": True}])
 def test_a_digest_excludes_other_settings(wrong: dict[str, float]):
-    with pytest.raises(SettingsError, match="a digest has its own times"):
+    with pytest.raises(SettingsError, match="a digest has its own schedule"):
         Grouping(digest=MORNING, **wrong)  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match="group_by needs"):
         Grouping(by=("severity",))

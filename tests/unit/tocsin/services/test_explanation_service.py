@@ -59,7 +59,7 @@ def test_it_fails_without_a_model_or_with_an_unsupported_one(tiny: TransformerCl
     with pytest.raises(ModelError, match="still loading"):
         explainer(REQUEST)
     explainer.use(KeywordClassifier())
-    with pytest.raises(ModelError, match="not a network of ours"):
+    with pytest.raises(ModelError, match="not a network trained by Tocsin"):
         explainer(REQUEST)
     explainer.use(tiny)
     with pytest.raises(ModelError, match="nothing to explain"):

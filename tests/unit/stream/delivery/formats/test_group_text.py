@@ -267,7 +267,7 @@ def test_the_alertmanager_payload_has_all_alerts_of_the_group(by: tuple[str, ...
     ("fields", "message"),
     [
         ({"group_by": ("kind",)}, "group_by needs a group_wait_s"),
-        ({"digest": "hourly", "group_wait_s": 30.0}, "a digest has its own times"),
+        ({"digest": "hourly", "group_wait_s": 30.0}, "a digest has its own schedule"),
         ({"digest": "at eight"}, "digest 'at eight': expected"),
         ({"group_wait_s": 30.0, "repeat_interval_s": 60.0}, "repeat_interval_s 0 or >= group_interval_s"),
     ],
