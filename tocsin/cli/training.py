@@ -115,7 +115,7 @@ def train(
 
 @click.command(cls=ExampleCommand, examples="tocsin calibrate --data ~/data --start ~/models/mine --out ~/models/mine-2")
 @click.option("--data", type=FOLDER, required=True, help="Folder with the dev splits of labelled data sets.")
-@click.option("--start", type=FOLDER, required=True, help="Version with the weights.")
+@click.option("--start", type=FOLDER, required=True, help="Folder of the version whose weights are used.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder to write the version to.")
 @click.option("--version", help="Name of the version.  [default: the folder's name]")
 @click.option("--priors", is_flag=True, help="Also shift the biases of the heads to the class frequencies of the annotated news items.")
@@ -329,7 +329,7 @@ def model_card(
 
         folder = data if data is not None else Path(BESIDE)
         if not folder.is_dir():
-            raise NotFound(f"{folder}: no such folder; give the labelled sets with --data FOLDER")
+            raise NotFound(f"{folder}: no such folder; specify the labelled data sets with --data FOLDER")
         classifier = ours(wiring.make_classifier(settings))
         options = FineTuneOptions() if epochs is None else FineTuneOptions(epochs=epochs)
         wanted = ScoreboardPlan(_names(baselines), _names(fine_tune), noise, only=_names(only), options=options)

@@ -24,7 +24,8 @@ TEST = "test"
 """Id and rule of a test message."""
 
 Timestamp = Annotated[
-    str, Meta(description="UTC, to the millisecond", examples=["2026-11-20T12:00:00.000Z"], extra_json_schema={"format": "date-time"})
+    str,
+    Meta(description="time in UTC, to the millisecond", examples=["2026-11-20T12:00:00.000Z"], extra_json_schema={"format": "date-time"}),
 ]
 Count = Annotated[int, Meta(ge=0)]
 PartNumber = Annotated[int, Meta(ge=1)]
@@ -45,7 +46,7 @@ class EvidenceItem(msgspec.Struct, frozen=True, kw_only=True):
     url: str
     source: str
     published_at: Timestamp
-    p_negative: Annotated[Share, Meta(description="probability that the article is negative, to four decimals")]
+    p_negative: Annotated[Share, Meta(description="probability that the article is negative, rounded to four decimals")]
     decisive: Annotated[bool, Meta(description="whether the article belongs to a decisive story")]
 
 
@@ -55,25 +56,30 @@ class StoryChart(msgspec.Struct, frozen=True, kw_only=True):
     start: Timestamp
     step_s: Annotated[int, Meta(ge=1)]
     negative: list[Count]
-    expected: Annotated[list[float], Meta(description="empty where the series has no history")]
+    expected: Annotated[list[float], Meta(description="empty if the series has no history")]
 
 
 class AlertExplanation(msgspec.Struct, frozen=True, kw_only=True):
     """Why the alert was raised."""
 
     stories: Annotated[
-        Count, Meta(description="distinct stories of the window that were examined: negative ones, where the rule counts those")
+        Count,
+        Meta(description="distinct stories in the window that were examined; only negative stories if the rule counts negative ones"),
     ]
-    more: Annotated[bool, Meta(description="whether the window holds more stories than were examined")]
+    more: Annotated[bool, Meta(description="whether the window has more stories than were examined")]
     decisive_count: Annotated[
-        Count, Meta(description="size of the smallest set of stories without which the alert would not have been raised; 0: unknown")
+        Count,
+        Meta(description="size of the smallest set of stories without which the alert would not have been raised; 0 if it is unknown"),
     ]
     decisive_article_ids: Annotated[
-        list[str], Meta(description="one article for each story of that set, most negative first; truncated where there are many")
+        list[str],
+        Meta(description="ids of one article for each story of that set, most negative first; the list is truncated if there are many"),
     ]
-    read: Annotated[Count, Meta(description="number of most negative stories that keywords and companies were counted in")]
-    words: Annotated[list[WordCount], Meta(description="keywords that are salient compared with usual articles, with counts of stories")]
-    companies: Annotated[list[CompanyCount], Meta(description="companies named in the stories, with counts of stories")]
+    read: Annotated[Count, Meta(description="number of stories, most negative first, in which keywords and companies were counted")]
+    words: Annotated[
+        list[WordCount], Meta(description="keywords that are much more frequent than usual, with the number of stories for each")
+    ]
+    companies: Annotated[list[CompanyCount], Meta(description="companies that the stories name, with the number of stories for each")]
     first_source: Annotated[str, Meta(description="source of the first story in the window")]
     first_at: Timestamp | None
     chart: StoryChart | None
@@ -82,22 +88,26 @@ class AlertExplanation(msgspec.Struct, frozen=True, kw_only=True):
 class AlertData(msgspec.Struct, frozen=True, kw_only=True):
     """An alert: a rule fired for a series. By default, the series had significantly more negative stories than its baseline predicts."""
 
-    id: Annotated[str, Meta(description="the same for the same rule, series and window, however often it is sent")]
+    id: Annotated[
+        str, Meta(description="id of the alert, derived from its rule, series and window; it is the same every time the alert is sent")
+    ]
     rule: str
-    series: Annotated[str, Meta(description="kind:key, such as topic:energy or company:AAPL")]
+    series: Annotated[str, Meta(description="series as kind:key, such as topic:energy or company:AAPL")]
     name: SeriesName
     severity: Severity
     window_start: Timestamp
-    window_end: Annotated[Timestamp, Meta(description="exclusive: the window is half open")]
+    window_end: Annotated[Timestamp, Meta(description="end of the window, which is not part of it (half open)")]
     detected_at: Timestamp
-    observed: Annotated[Count, Meta(description="distinct negative stories in the window")]
-    expected: Annotated[float, Meta(ge=0, description="negative stories that the baseline predicts; 0: not computed")]
-    surprise: Annotated[float, Meta(ge=0, description="-log10 of the probability of so many or more by chance; 0: not computed")]
-    total: Annotated[Count, Meta(description="distinct stories of any sentiment in the window")]
+    observed: Annotated[Count, Meta(description="number of distinct negative stories in the window")]
+    expected: Annotated[float, Meta(ge=0, description="number of negative stories that the baseline predicts; 0 if it was not computed")]
+    surprise: Annotated[
+        float, Meta(ge=0, description="-log10 of the probability of at least this many stories by chance; 0 if it was not computed")
+    ]
+    total: Annotated[Count, Meta(description="number of distinct stories of any sentiment in the window")]
     sources: Annotated[
         Count,
         Meta(
-            description="distinct sources of the negative stories; of all stories for volume and mean_tone; "
+            description="number of distinct sources of the negative stories; for volume and mean_tone, of all stories; "
             "for an outage, the number of sources without articles"
         ),
     ]
@@ -109,18 +119,24 @@ class AlertData(msgspec.Struct, frozen=True, kw_only=True):
         float, Meta(description="the measured value: a share, a sentiment in [-1, 1], stories, a probability, or hours without an article")
     ]
     limit: Annotated[float, Meta(description="the threshold: exceeded by a share, undercut by a sentiment, reached by all other measures")]
-    event: Annotated[str, Meta(description="key of the risk event, such as fraud; empty for other measures")]
+    event: Annotated[str, Meta(description="key of the risk event, such as fraud; empty for all other measures")]
     evidence: Annotated[
-        list[EvidenceItem], Meta(description="decisive articles first, then the most negative; split when the alert has several parts")
+        list[EvidenceItem],
+        Meta(
+            description="articles of the alert, decisive ones first, then the most negative; they are split if the alert has several parts"
+        ),
     ]
-    why: Annotated[AlertExplanation | None, Meta(description="null where the alert has no explanation")]
-    url: Annotated[str, Meta(description="the alert on the dashboard; empty where the dashboard has no public URL")]
+    why: Annotated[AlertExplanation | None, Meta(description="null if the alert has no explanation")]
+    url: Annotated[str, Meta(description="URL of the alert on the dashboard; empty if the dashboard has no public URL")]
 
 
 class GroupedAlert(AlertData, frozen=True, kw_only=True, omit_defaults=True):
     """An alert of a group, in its state when the group was formed."""
 
-    status: Annotated[Literal["firing", "resolved"], Meta(description="an alert of a digest may be resolved when it is first sent")]
+    status: Annotated[
+        Literal["firing", "resolved"],
+        Meta(description="state of the alert; in a digest, an alert may already be resolved when it is first sent"),
+    ]
     new: Annotated[bool, Meta(description="whether the endpoint receives the alert for the first time")]
     resolved_at: Timestamp | None = None
 
@@ -128,13 +144,15 @@ class GroupedAlert(AlertData, frozen=True, kw_only=True, omit_defaults=True):
 class GroupData(msgspec.Struct, frozen=True, kw_only=True):
     """Alerts that are sent together."""
 
-    id: Annotated[str, Meta(description="the same for the same members, however often it is sent")]
+    id: Annotated[str, Meta(description="id of the group, derived from its members; it is the same every time the group is sent")]
     firing: Annotated[Count, Meta(description="number of firing alerts in all parts")]
     resolved: Annotated[Count, Meta(description="number of resolved alerts in all parts")]
     new: Annotated[Count, Meta(description="number of alerts that the endpoint receives for the first time")]
     alerts: Annotated[
         list[GroupedAlert],
-        Meta(description="most severe first; in a digest, by series; an alert whose evidence continues in the next part is repeated there"),
+        Meta(
+            description="most severe alerts first; in a digest, by series. An alert whose evidence continues is repeated in the next part"
+        ),
     ]
 
 
@@ -142,9 +160,9 @@ class AlertWebhook(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """The body of a webhook for one alert. Receivers must ignore unknown fields; new ones may be added."""
 
     type: Annotated[Literal["alert.firing", "alert.test"], Meta(description="alert.test: sent by `tocsin webhooks test`")]
-    timestamp: Annotated[Timestamp, Meta(description="when the alert was raised, not when it was sent")]
+    timestamp: Annotated[Timestamp, Meta(description="time at which the alert was raised, not at which it was sent")]
     data: AlertData
-    part: Annotated[PartNumber, Meta(description="number of this message; each part has a webhook-id of its own")] = 1
+    part: Annotated[PartNumber, Meta(description="number of this message; each part has its own webhook-id")] = 1
     parts: Annotated[PartNumber, Meta(description="number of messages for the alert; more than one when its evidence exceeds 20 kB")] = 1
 
 
@@ -152,9 +170,9 @@ class GroupWebhook(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """The body of a webhook for an endpoint with grouping, repetition, resolved notices or digests. New fields may be added."""
 
     type: Annotated[Literal["alerts.group", "alerts.digest"], Meta(description="alerts.digest: all alerts since the last digest")]
-    timestamp: Annotated[Timestamp, Meta(description="when it was due, not when it was sent")]
+    timestamp: Annotated[Timestamp, Meta(description="time at which the message was due, not at which it was sent")]
     data: GroupData
-    part: Annotated[PartNumber, Meta(description="number of this message; each part has a webhook-id of its own")] = 1
+    part: Annotated[PartNumber, Meta(description="number of this message; each part has its own webhook-id")] = 1
     parts: Annotated[PartNumber, Meta(description="number of messages for the alerts; more than one when they exceed 20 kB")] = 1
 
 
