@@ -7,13 +7,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-import numpy as np
-import torch
-from tokenizers import Tokenizer
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from core.errors import ModelError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+    from torch import Tensor
 
 
 def pack(lengths: Sequence[int], budget_tokens: int) -> list[list[int]]:
@@ -113,6 +113,9 @@ def encode_pairs(tokenizer: Tokenizer, pairs: Sequence[tuple[str, str]], max_tok
 
 def pad(rows: Sequence[Sequence[int]], shape: tuple[int, int] | None = None) -> Tensor:
     """Token ids (B, L) as int64, padded with PAD_ID: to `shape`, which must be large enough, or to the longest row (at least 1)."""
+    import numpy as np
+    import torch
+
     wanted = shape or (len(rows), max(1, *map(len, rows)) if rows else 1)
     out = np.full(wanted, PAD_ID, dtype=np.int64)
     for i, row in enumerate(rows):
