@@ -61,7 +61,7 @@ class ArticlesQuery(RequestModel, frozen=True, kw_only=True):
         Meta(
             ge=0,
             le=1,
-            description="only articles that bear on prices (`materiality.relevant`) with at least this probability; over 0, articles "
+            description="only articles with at least this probability of relevance to prices (`materiality.relevant`); over 0, articles "
             "without the prediction are left out",
         ),
     ] = 0.0

@@ -57,6 +57,14 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             "message is signed with both secrets"
         ),
     ] = ""
+    keyword: Annotated[
+        str,
+        Meta(
+            max_length=50,
+            description="For feishu and dingtalk: a keyword of the bot. It is added to every message, because these bots reject "
+            "messages without one of their keywords",
+        ),
+    ] = ""
     language: Annotated[Literal["en", "zh"], Meta(description="Language of the alert texts: en or zh")] = "en"
     min_severity: Annotated[Literal["info", "warning", "critical"], Meta(description="Lowest severity that is sent")] = "info"
     series: Annotated[
@@ -214,7 +222,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Meta(
             ge=0,
             le=1,
-            description="Minimum probability that an article bears on prices (materiality of level 2 or more). Articles below it do "
+            description="Minimum probability that an article is relevant to prices (materiality of level 2 or more). Articles below it do "
             "not count in alerts and charts. Articles that were scored without this prediction always count. With 0, all articles count",
         ),
     ] = MIN_MATERIALITY

@@ -32,7 +32,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "alert.last_article": ("Last article", "最近文章"),
     "alert.rule": ("Rule", "规则"),
     "alert.counted": ("Counted articles", "计入的文章"),
-    "alert.counted_from": ("those with a probability of at least {p} of bearing on prices", "与价格相关的概率不低于 {p} 的文章"),
+    "alert.counted_from": ("articles whose probability of relevance to prices is at least {p}", "与价格相关的概率不低于 {p} 的文章"),
     "alert.id": ("Alert ID", "告警编号"),
     "alert.sentence": (
         "{name}: {observed} negative stories in {width}; the baseline predicts {expected} ({odds}).",

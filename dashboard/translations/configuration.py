@@ -8,7 +8,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "rules.text": ("Active rules (TOML)", "当前规则（TOML）"),
     "rules.help": (
         "Rules with fixed thresholds, in addition to the spike detector. Preview them on stored articles before you save them. "
-        "Workers apply changes within a minute. A rule counts articles that bear on prices; min_materiality (0 to 1) sets its own limit."
+        "Workers apply changes within a minute. Rules count articles that are relevant to prices (min_materiality, 0 to 1)."
         " See docs/guide.md",
         "固定阈值规则，与突增检测同时运行。保存前可用历史文章预览，保存后一分钟内生效。规则只统计与价格相关的文章，可用 min_materiality"
         "（0 至 1）单独设定下限。参见 docs/guide.md",
