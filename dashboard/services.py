@@ -74,12 +74,14 @@ class EndpointStatus(NamedTuple):
 
     Attributes:
         state: ok, waiting, failing, gone, paused or unused; "" for an endpoint that is no longer in the settings.
+        keyword: the word that is part of every message to a bot; "" for none.
     """
 
     endpoint: str
     state: str
     last_at: datetime | None
     counts: dict[DeliveryOutcome, int]
+    keyword: str = ""
 
 
 class DeliveryLog(NamedTuple):

@@ -101,7 +101,8 @@ def places(found: Sequence[EndpointStatus], now: datetime, view: View) -> Any:
         last = i18n.ago(each.last_at, now, view.language) if each.last_at else "–"
         kind = "negative" if each.state in ("failing", "gone") else "positive" if each.state == "ok" else "neutral"
         state = html.Span(words(f"deliveries.state.{each.state or 'removed'}"), className=f"sentiment {kind}")
-        cells = [html.Td(choice), html.Th(html.Bdi(name), scope="row"), html.Td(state), html.Td(last)]
+        keyword = html.Div(i18n.text("deliveries.keyword", view.language, keyword=plain(each.keyword, 50))) if each.keyword else None
+        cells = [html.Td(choice), html.Th([html.Bdi(name), keyword], scope="row"), html.Td(state), html.Td(last)]
         rows.append(html.Tr([*cells, *(html.Td(f"{each.counts[outcome]:,}") for outcome in OUTCOMES)]))
     return html.Div(html.Table([html.Thead(head), html.Tbody(rows)], className="table"), className="scroll")
 

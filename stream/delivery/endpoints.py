@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from email.headerregistry import Address
 from fnmatch import fnmatchcase
@@ -19,6 +20,11 @@ from stream.delivery.grouping import Grouping
 from stream.delivery.schedules import parse_digest_schedule
 from stream.delivery.signing import signing_key
 
+KEYWORD_FORMATS = ("feishu", "dingtalk")
+"""Formats whose bots may accept only messages with a keyword."""
+MARKUP = "[]()<>*_~`#\\|"
+"""Characters that Markdown may change."""
+_MARKUP = re.compile(f"[{re.escape(MARKUP)}]")
 _PORTS = {"http": 80, "https": 443, "smtp": 587, "smtps": 465}
 
 
@@ -107,6 +113,10 @@ def _endpoint(webhook: Webhook, label: str, place: SplitResult, link_base: str) 
         raise SettingsError(f"messages in the format {webhook.format} are not signed; remove `secret`")
     if webhook.previous_secret and (chosen.signing != "standard" or not webhook.secret):
         raise SettingsError("`previous_secret` needs a `secret` and the format json or alertmanager")
+    if webhook.keyword and chosen.key not in KEYWORD_FORMATS:
+        raise SettingsError(f"bots of the format {webhook.format} have no keywords; remove `keyword`")
+    if webhook.keyword != webhook.keyword.strip() or not webhook.keyword.isprintable() or _MARKUP.search(webhook.keyword):
+        raise SettingsError(f"`keyword` {webhook.keyword!r} must be plain text, without blanks around it and without any of {MARKUP}")
     mail = chosen.transport == "smtp"
     server = MailServer(unquote(place.username or ""), unquote(place.password or ""), place.scheme == "smtps")
     if not (server.user + server.password).isascii():
@@ -125,6 +135,7 @@ def _endpoint(webhook: Webhook, label: str, place: SplitResult, link_base: str) 
             language=webhook.language,
             link_base=link_base.rstrip("/"),
             secret=webhook.secret if chosen.signing == "own" else "",
+            keyword=webhook.keyword,
             sender=sender,
             recipients=recipients,
         ),

@@ -39,6 +39,7 @@ class Chat:
     """A chat server.
 
     clock: Unix seconds; responses: (status, body) of the next responses, whatever the requests; without any, requests are checked
+    keyword: what every message must contain, for Feishu and DingTalk
     messages, ids, received_at: displayed lines, webhook-id and time of each accepted message; rejections: the other answers
     """
 
@@ -47,6 +48,7 @@ class Chat:
 
     def __init__(self, secret: str = "", clock: Callable[[], float] = time.time) -> None:
         self._secret, self._clock = secret, clock
+        self.keyword = ""
         self.messages: list[list[str]] = []
         self.ids: list[str] = []
         self.rejections: list[Any] = []
@@ -150,6 +152,8 @@ class Feishu(Chat):
             raise Rejected(200, {"code": 19021, "msg": "sign match fail or timestamp is not within one hour from current time"})
         if self.over_limit(100, 60) or self.over_limit(5, 1):
             raise Rejected(400, {"code": 11232, "msg": "frequency limited"})
+        if self.keyword not in json.dumps(message["content"], ensure_ascii=False):
+            raise Rejected(200, {"code": 19024, "msg": "Key Words Not Found"})
         assert message["msg_type"] == "post"
         ((locale, post),) = message["content"]["post"].items()
         assert locale in ("zh_cn", "en_us")
@@ -182,6 +186,8 @@ class DingTalk(Chat):
         if self.over_limit(20, 60):
             raise Rejected(200, {"errcode": 130101, "errmsg": "send too fast, exceed 20 times per minute"})
         message = json.loads(body)
+        if self.keyword not in message["markdown"]["text"]:
+            raise Rejected(200, {"errcode": 310000, "errmsg": f"keywords not in content, more: [{self.keyword}]"})
         assert message["msgtype"] == "markdown"
         assert message["markdown"]["title"]
         return [read_markdown(line) for line in message["markdown"]["text"].split("\n\n")]

@@ -28,6 +28,7 @@ class EndpointState(msgspec.Struct, frozen=True, kw_only=True):
     """Current state of an endpoint.
 
     state: ok, waiting (rate limited), failing, gone (410: nothing more is sent), paused (by its setting) or unused
+    keyword: the setting of this name
     """
 
     endpoint: str
@@ -36,6 +37,7 @@ class EndpointState(msgspec.Struct, frozen=True, kw_only=True):
     status: int = 0
     error: str = ""
     waiting: int = 0
+    keyword: str = ""
 
 
 def states(settings: Settings, lasts: Sequence[Delivery]) -> list[EndpointState]:
@@ -51,6 +53,7 @@ def states(settings: Settings, lasts: Sequence[Delivery]) -> list[EndpointState]
             EndpointState(
                 endpoint=endpoint.label,
                 state=state,
+                keyword=endpoint.options.keyword,
                 last_at=last.sent_at if last else None,
                 status=last.status if last else 0,
                 error=last.error if last else "",
@@ -79,7 +82,7 @@ class StoredDeliveryService:
         by_name = {each.endpoint: each for each in known}
         sent = sorted((_sent(last, by_name.get(last.endpoint), groups, requested, now) for last in lasts), key=_newest_first)
         gone = sorted({each.endpoint for each in sent} - set(by_name))
-        places = [_place(each.endpoint, each.state, sent) for each in known] + [_place(name, "", sent) for name in gone]
+        places = [_place(each.endpoint, each.state, sent, each.keyword) for each in known] + [_place(name, "", sent) for name in gone]
         return DeliveryLog(tuple(places), tuple(sent))
 
     def replay(self, endpoint: str, subjects: Sequence[str], actions: AuditedActions) -> int:
@@ -156,7 +159,7 @@ def _sent(
     )
 
 
-def _place(name: str, state: str, sent: Sequence[DeliveryRecord]) -> EndpointStatus:
+def _place(name: str, state: str, sent: Sequence[DeliveryRecord], keyword: str = "") -> EndpointStatus:
     own = [each for each in sent if each.endpoint == name]
     counts = {outcome: sum(each.outcome == outcome for each in own) for outcome in OUTCOMES}
-    return EndpointStatus(name, state, own[0].sent_at if own else None, counts)
+    return EndpointStatus(name, state, own[0].sent_at if own else None, counts, keyword)

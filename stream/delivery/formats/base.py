@@ -30,6 +30,7 @@ class FormatOptions(NamedTuple):
     name: label of the endpoint
     link_base: URL of the dashboard; "" where it has no public URL
     secret: for formats with a signing scheme of their own
+    keyword: a word that the bot wants in every message; "" for none
     sender, recipients: of mail, in RFC 5322 form
     """
 
@@ -37,6 +38,7 @@ class FormatOptions(NamedTuple):
     language: Language = "en"
     link_base: str = ""
     secret: str = ""
+    keyword: str = ""
     sender: str = ""
     recipients: tuple[str, ...] = ()
 
@@ -131,12 +133,17 @@ class _Response(msgspec.Struct):
     errmsg: str = ""
 
 
-def error_code_parser(bot: str, rate_limit_codes: Mapping[int, float]) -> ResponseParser:
+KEYWORD_HINT = "; the bot accepts only messages with one of its keywords: set `keyword` of this endpoint to one of them"
+_ABOUT_KEYWORDS = ("keyword", "key word", "关键词", "关键字")
+
+
+def error_code_parser(bot: str, rate_limit_codes: Mapping[int, float], keyword_code: int | None = None) -> ResponseParser:
     """A parser for bots that answer HTTP 200 with an error code in the body, 0 for success.
 
     Args:
         bot: its name, for error messages.
         rate_limit_codes: from the codes for "too many messages" to the pause after each, in seconds.
+        keyword_code: the code for "no keyword in the message"; other causes with this code have another text.
     """
 
     def parse(status: int, body: bytes) -> SendResult:
@@ -150,7 +157,8 @@ def error_code_parser(bot: str, rate_limit_codes: Mapping[int, float]) -> Respon
         if code == 0:
             return SendResult(status, "" if 200 <= status < 300 else f"HTTP {status}")
         text = " ".join((response.msg or response.errmsg).split())[:200]
-        return SendResult(status, f"{bot} {code}: {text}".rstrip(": "), rate_limit_codes.get(code, 0.0))
+        hint = KEYWORD_HINT if code == keyword_code and any(word in text.casefold() for word in _ABOUT_KEYWORDS) else ""
+        return SendResult(status, f"{bot} {code}: {text}".rstrip(": ") + hint, rate_limit_codes.get(code, 0.0))
 
     return parse
 

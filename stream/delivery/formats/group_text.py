@@ -9,7 +9,7 @@ A group of one new alert has the text of that alert alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import islice
 from typing import NamedTuple, Protocol
 
@@ -18,6 +18,7 @@ from core.series import series_name
 from domain.alert_lifecycle.silences import rank
 from stream.delivery.formats.alert_text import SEVERITY, AlertText, alert_text, format_utc, one_line
 from stream.delivery.formats.base import Bundle, FormatOptions, Member, by_severity
+from stream.delivery.formats.generic import TEST
 from stream.delivery.formats.splitting import Paragraph, graphemes
 
 MAX_ARTICLES = 3
@@ -67,6 +68,34 @@ class GroupText(NamedTuple):
             if rest > 0:
                 found.append(Paragraph(f"另有 {rest} 篇" if self.zh else f"and {rest} more", section.head.url))
         return found
+
+
+class BotTestText(NamedTuple):
+    """The text of a test message to a bot. Bots may accept only messages with a keyword, so it has no word that an alert lacks."""
+
+    title: str
+
+    @property
+    def headline(self) -> str:
+        """The title."""
+        return self.title
+
+    def paragraphs(self) -> list[Paragraph]:
+        """None: the footer follows."""
+        return []
+
+
+def render_for_bot(payload: Alert | Bundle, options: FormatOptions) -> MessageText:
+    """The text of an alert, a bundle or a test message; every message of it ends with `bot_footer`."""
+    if isinstance(payload, Alert) and payload.rule == TEST:
+        return BotTestText(f"Tocsin · {payload.detected_at.astimezone(UTC):%Y-%m-%d %H:%M}")
+    return render(payload, options)
+
+
+def bot_footer(options: FormatOptions) -> Paragraph:
+    """The last line of every message to a bot, with the keyword that the bot wants."""
+    name = "Tocsin 告警" if options.language == "zh" else "Tocsin alert"
+    return Paragraph(f"{name} · {options.keyword}" if options.keyword else name)
 
 
 def render(payload: Alert | Bundle, options: FormatOptions) -> AlertText | GroupText:

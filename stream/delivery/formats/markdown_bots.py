@@ -3,7 +3,7 @@
 Neither dialect of Markdown has an escape character, so a zero-width space neutralises each markup character.
 
 DingTalk: https://open.dingtalk.com/document/robots/custom-robot-access (20,000 bytes per message; 20 messages a minute, and a
-    block of ten minutes above that: error 130101)
+    block of ten minutes above that: error 130101; a robot with keywords refuses messages without one: error 310000)
 WeCom: https://developer.work.weixin.qq.com/document/path/91770 (4,096 bytes of UTF-8 per message; 20 messages a minute: error 45009)
 """
 
@@ -17,7 +17,7 @@ import msgspec
 
 from core.records import Alert
 from stream.delivery.formats.base import JSON, Bundle, Format, FormatOptions, Limit, Message, error_code_parser
-from stream.delivery.formats.group_text import MessageText, render
+from stream.delivery.formats.group_text import bot_footer, render_for_bot
 from stream.delivery.formats.splitting import Paragraph, pack
 from stream.delivery.signing import dingtalk_query
 
@@ -32,11 +32,11 @@ _BRACKETS = str.maketrans("[]", "［］")
 
 def dingtalk_messages(payload: Alert | Bundle, options: FormatOptions, at: datetime) -> list[Message]:
     """One message, or several with a page number in the title; signed in the query when the bot has a secret."""
-    text = render(payload, options)
+    text, footer = render_for_bot(payload, options), bot_footer(options)
     query = dingtalk_query(options.secret, int(at.timestamp() * 1000)) if options.secret else ""
 
     def body(paragraphs: Sequence[Paragraph], number: str) -> bytes:
-        content = "\n\n".join([f"### {_escape(text.headline)}{number}", *map(_markdown, paragraphs)])
+        content = "\n\n".join([f"### {_escape(text.headline)}{number}", *map(_markdown, (*paragraphs, footer))])
         return msgspec.json.encode({"msgtype": "markdown", "markdown": {"title": text.title + number, "text": content}})
 
     pages = pack(text.paragraphs(), lambda some: len(body(some, " (999/999)")) <= DINGTALK_MAX_BYTES)
@@ -45,10 +45,10 @@ def dingtalk_messages(payload: Alert | Bundle, options: FormatOptions, at: datet
 
 def wecom_messages(payload: Alert | Bundle, options: FormatOptions, _at: datetime) -> list[Message]:
     """One message, or several with a page number in the title."""
-    text: MessageText = render(payload, options)
+    text, footer = render_for_bot(payload, options), bot_footer(options)
 
     def content(paragraphs: Sequence[Paragraph], number: str) -> str:
-        return "\n".join([f"**{_escape(text.headline)}{number}**", *map(_markdown, paragraphs)])
+        return "\n".join([f"**{_escape(text.headline)}{number}**", *map(_markdown, (*paragraphs, footer))])
 
     pages = pack(text.paragraphs(), lambda some: len(content(some, " (999/999)").encode()) <= WECOM_MAX_BYTES)
     bodies = [{"msgtype": "markdown", "markdown": {"content": content(page, number)}} for page, number in _numbered(pages)]
@@ -68,5 +68,5 @@ def _markdown(paragraph: Paragraph) -> str:
     return f"[{_escape(paragraph.text.translate(_BRACKETS))}]({paragraph.url})" if paragraph.url else _escape(paragraph.text)
 
 
-DINGTALK = Format("dingtalk", dingtalk_messages, error_code_parser("DingTalk", {130101: 600.0}), (Limit(20, 60.0),), "own")
+DINGTALK = Format("dingtalk", dingtalk_messages, error_code_parser("DingTalk", {130101: 600.0}, 310000), (Limit(20, 60.0),), "own")
 WECOM = Format("wecom", wecom_messages, error_code_parser("WeCom", {45009: 60.0}), (Limit(20, 60.0),))

@@ -39,6 +39,10 @@ def test_an_endpoint_accepts_the_alerts_that_its_filters_match(filters: dict[str
     [
         (Webhook(url="https://a.example/x", format="slack", secret="s3cr3t"), "messages in the format slack are not signed"),
         (Webhook(url="https://a.example/x", format="feishu", secret="s3cr3t", previous_secret="s3cr3t"), "`previous_secret` needs"),
+        (Webhook(url="https://a.example/s3cr3t", format="wecom", keyword="预警"), "bots of the format wecom have no keywords"),
+        (Webhook(url="https://a.example/s3cr3t", format="dingtalk", keyword="a*b"), "`keyword` 'a*b' must be plain text"),
+        (Webhook(url="https://a.example/s3cr3t", format="feishu", keyword=" 预警"), "without blanks around it"),
+        (Webhook(url="https://a.example/s3cr3t", format="feishu", keyword="a\nb"), "must be plain text"),
         (Webhook(url="https://a.example/x", previous_secret="whsec_" + "a" * 44), "`previous_secret` needs"),
         (Webhook(url="smtp://u:s3cr3t@a.example", format="slack"), "http(s)://"),
         (Webhook(url="https://a.example/x", format="email"), "smtp(s)://"),

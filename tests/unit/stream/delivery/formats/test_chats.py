@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,7 @@ import standardwebhooks
 from core.records import Alert, Evidence, alert_id
 from core.settings import Webhook
 from stream.delivery.delivery_scheduler import next_attempt
-from stream.delivery.formats.base import is_rate_limited, message_id
+from stream.delivery.formats.base import Bundle, Member, is_rate_limited, message_id
 from stream.delivery.formats.generic import make_test_alert
 from stream.delivery.webhooks import Job, Webhooks
 from tests.helpers.alerts import FAMILY
@@ -56,7 +57,54 @@ def test_an_alert_is_one_message_and_its_text_is_not_parsed_as_markup(stack: Exi
 def test_a_test_message_reaches_each_chat(stack: ExitStack, key: str):
     endpoint = ChatEndpoint(key, stack, paused=True, min_severity="critical")
     assert endpoint.send(make_test_alert(endpoint.clock())).delivered
-    assert endpoint.chat.messages[0][0] == "Test message from Tocsin"
+    assert endpoint.chat.messages[0] == (
+        ["Test message from Tocsin", "This endpoint can receive alerts."]
+        if key == "slack"
+        else ["Tocsin · 2026-11-20 12:00", "Tocsin alert"]
+    )
+
+
+@pytest.mark.parametrize("key", ["feishu", "dingtalk"])
+@pytest.mark.parametrize(("language", "word"), [("en", "desk 7"), ("zh", "预警")])
+def test_every_message_to_a_bot_has_its_keyword(stack: ExitStack, key: str, language: str, word: str):
+    """Alerts, long alerts in several messages, groups, digests and the test message."""
+    endpoint = ChatEndpoint(key, stack, language=language, keyword=word)
+    endpoint.chat.keyword = word
+    first, second = chat_alert(), chat_alert(name="banks")
+    group = Bundle("g", endpoint.clock(), (Member(first), Member(second, endpoint.clock())), ("kind",))
+    long = chat_alert([f"{n} " + "长标题" * 300 for n in range(16)], name="autos")
+    for payload in (first, long, group, group._replace(digest=True), make_test_alert(endpoint.clock())):
+        endpoint.clock.now += timedelta(minutes=1)
+        before = len(endpoint.chat.messages)
+        delivery = endpoint.send(payload)
+        assert delivery.delivered, delivery.error
+        assert delivery.parts_delivered == len(endpoint.chat.messages) - before
+        assert all(lines[-1].endswith(word) for lines in endpoint.chat.messages[before:])
+    assert len(endpoint.chat.messages) > 5, "the long alert is more than one message"
+
+
+@pytest.mark.parametrize("key", ["feishu", "dingtalk", "wecom"])
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_bot_that_accepts_the_test_message_accepts_every_alert(stack: ExitStack, key: str, language: str):
+    """Bots may want any keyword, so the test message has no word that an alert or a group lacks."""
+    endpoint = ChatEndpoint(key, stack, language=language)
+    first, second = chat_alert(), chat_alert(name="banks")
+    group = Bundle("g", endpoint.clock(), (Member(first, is_new=False), Member(second, is_new=False)), ("kind",))
+    for payload in (make_test_alert(endpoint.clock()), first, group):
+        assert endpoint.send(payload).delivered
+    tested, *alerts = ["\n".join(lines) for lines in endpoint.chat.messages]
+    words = set(re.findall(r"[A-Za-z]+|[\u4e00-\u9fff]+", tested))
+    assert words and all(word in alert for word in words for alert in alerts), words
+
+
+@pytest.mark.parametrize(
+    ("key", "error"), [("feishu", "Feishu 19024: Key Words Not Found"), ("dingtalk", "DingTalk 310000: keywords not in")]
+)
+def test_a_refusal_for_a_missing_keyword_names_the_setting(stack: ExitStack, key: str, error: str):
+    endpoint = ChatEndpoint(key, stack, keyword="wrong")
+    endpoint.chat.keyword = "预警"
+    delivery = endpoint.send(chat_alert())
+    assert delivery.error.startswith(error) and "set `keyword` of this endpoint" in delivery.error
 
 
 @EACH_CHAT
