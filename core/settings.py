@@ -184,7 +184,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = 0.5
     companies: Annotated[str, Meta(description="TOML file of companies and their aliases. If empty, the shipped list is used")] = ""
     watchlists: Annotated[
-        str, Meta(description="TOML file of watchlists, each of which becomes a series. If empty, there are no watchlists from a file")
+        str, Meta(description="TOML file of watchlists, each of which becomes a series. If empty, no watchlists are read from a file")
     ] = ""
     sources: Annotated[str, Meta(description="TOML file of the feeds to crawl")] = ""
     feeds_allow_private: Annotated[
@@ -230,8 +230,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     alert_rules: Annotated[
         str,
         Meta(
-            description="TOML file of additional alert rules, which may also replace the spike detector. If empty, there are "
-            "no rules from a file"
+            description="TOML file of additional alert rules, which may also replace the spike detector. If empty, no "
+            "rules are read from a file"
         ),
     ] = ""
     alert_resolve_after_s: Annotated[

@@ -181,7 +181,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "models.judged": ("Labels", "标注数"),
     "models.wrong_share": ("Wrong", "错误"),
     # versions and history
-    "models.versions": ("Versions on disk", "磁盘上的版本"),
+    "models.versions": ("Versions on disk", "本地版本"),
     "models.in_use": ("champion", "当前"),
     "models.whole": ("available", "可用"),
     "models.fault": ("unusable: {why}", "不可用：{why}"),

@@ -170,7 +170,7 @@ def _mail_addresses(place: SplitResult) -> tuple[str, tuple[str, ...]]:
         except ValueError as error:
             raise SettingsError(f"{text!r} is not a mail address") from error
         if not (found.username and found.domain and found.addr_spec.isascii()):
-            raise SettingsError(f"{text!r} is not a mail address in ASCII")
+            raise SettingsError(f"{text!r} contains non-ASCII characters, which mail addresses must not have")
     return senders[0], tuple(recipients)
 
 

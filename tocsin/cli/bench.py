@@ -92,7 +92,7 @@ def alerts(ctx: click.Context, files: tuple[str, ...], data: Path | None, episod
         print_json(found)
         return
     for figures in found:
-        table = table_of("detector", "false per week", "recall", "delay p50", "p90", "precision", "decoys")
+        table = table_of("detector", "false alarms per week", "recall", "delay p50", "p90", "precision", "decoys")
         for each in figures.detectors:
             table.add_row(each.name, *(str(getattr(each, name)) for name in ALERT_COLUMNS))
         results.print(f"{figures.archive}: {figures.weeks} weeks, {figures.series} series; medium and large episodes")
@@ -388,7 +388,7 @@ def topics(ctx: click.Context, data: str, as_json: bool) -> None:
 def linking(ctx: click.Context, file: str, as_json: bool) -> None:
     """Measure how many companies are found in texts.
 
-    Compares companies found in texts with those attached by the source (`stocks`), in 2,000 rows of FILE.
+    Compares the companies found in 2,000 texts of FILE with those that the source attached (`stocks`).
     """
     from bench.linking import measure
     from tocsin import wiring

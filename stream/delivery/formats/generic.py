@@ -160,20 +160,20 @@ class AlertWebhook(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """The body of a webhook for one alert. Receivers must ignore unknown fields; new ones may be added."""
 
     type: Annotated[Literal["alert.firing", "alert.test"], Meta(description="alert.test: sent by `tocsin webhooks test`")]
-    timestamp: Annotated[Timestamp, Meta(description="time at which the alert was raised, not at which it was sent")]
+    timestamp: Annotated[Timestamp, Meta(description="time when the alert was raised, not when it was sent")]
     data: AlertData
     part: Annotated[PartNumber, Meta(description="number of this message; each part has its own webhook-id")] = 1
-    parts: Annotated[PartNumber, Meta(description="number of messages for the alert; more than one when its evidence exceeds 20 kB")] = 1
+    parts: Annotated[PartNumber, Meta(description="number of messages for the alert; more than one if its evidence exceeds 20 kB")] = 1
 
 
 class GroupWebhook(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The body of a webhook for an endpoint with grouping, repetition, resolved notices or digests. New fields may be added."""
 
     type: Annotated[Literal["alerts.group", "alerts.digest"], Meta(description="alerts.digest: all alerts since the last digest")]
-    timestamp: Annotated[Timestamp, Meta(description="time at which the message was due, not at which it was sent")]
+    timestamp: Annotated[Timestamp, Meta(description="time when the message was due, not when it was sent")]
     data: GroupData
     part: Annotated[PartNumber, Meta(description="number of this message; each part has its own webhook-id")] = 1
-    parts: Annotated[PartNumber, Meta(description="number of messages for the alerts; more than one when they exceed 20 kB")] = 1
+    parts: Annotated[PartNumber, Meta(description="number of messages for the alerts; more than one if they exceed 20 kB")] = 1
 
 
 def make_test_alert(now: datetime) -> Alert:
