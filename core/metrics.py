@@ -14,15 +14,19 @@ from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, ge
 from core.errors import SettingsError
 
 FETCHES = Counter("tocsin_fetches", "Requests to sources", ["source", "outcome"])
+SKIPPED_ENTRIES = Counter("tocsin_skipped_entries", "Entries of feeds that did not become articles", ["source", "reason"])
 PUBLISHED = Counter("tocsin_published", "Articles acknowledged by Kafka")
 PUBLISH_ERRORS = Counter("tocsin_publish_errors", "Articles that Kafka did not accept; they stay in the outbox")
 OUTBOX = Gauge("tocsin_outbox_pending", "Articles waiting in the outbox")
 SCORED = Counter("tocsin_scored", "Articles scored", ["language"])
 NOT_MATERIAL = Counter(
-    "tocsin_not_material", "Articles scored that alerts and charts do not count, as they do not bear on prices", ["language"]
+    "tocsin_not_material", "Scored articles that alerts and charts do not count, because they are not relevant to prices", ["language"]
 )
+UNDATED = Counter("tocsin_undated", "Articles without a trustworthy publication time, which alerts and charts do not count", ["source"])
 REPEATED = Counter("tocsin_repeated", "Articles received again unchanged and not scored again")
 UPDATED = Counter("tocsin_updated", "Articles received again with a changed text, scored and stored again")
+COPIES = Counter("tocsin_copies", "Articles received with the id of another source's article and stored as separate articles", ["source"])
+SENTIMENT_CHANGES = Counter("tocsin_sentiment_changes", "Articles whose sentiment changed with their text", ["before", "after"])
 PREDICTION_CACHE = Counter("tocsin_prediction_cache", "Texts to classify: found in the prediction cache (hit) or not (miss)", ["outcome"])
 BOILERPLATE = Counter("tocsin_boilerplate", "Articles from which the learned boilerplate of their source was removed", ["source"])
 BOILERPLATE_REPEATS = Gauge("tocsin_boilerplate_repeats", "Repeated starts and ends that were learned for a source", ["source"])
@@ -31,7 +35,7 @@ LOST_MESSAGES = Counter("tocsin_lost_messages", "Messages deleted from their top
 BATCH_MESSAGES = Histogram(
     "tocsin_batch_messages", "Messages in one batch of a stage", ["stage"], buckets=(1, 4, 16, 64, 128, 256, 512, 1024)
 )
-BATCH_SECONDS = Histogram("tocsin_batch_seconds", "Duration of one step of the work on a batch", ["step"])
+BATCH_SECONDS = Histogram("tocsin_batch_seconds", "Duration of one processing step of a batch", ["step"])
 FETCH_TO_STORE_SECONDS = Histogram(
     "tocsin_fetch_to_store_seconds",
     "Time from fetching an article to storing it with its score",
@@ -39,9 +43,17 @@ FETCH_TO_STORE_SECONDS = Histogram(
 )
 RETRIES = Counter("tocsin_retries", "Retries of store calls after transient errors", ["step"])
 ALERT_THRESHOLD = Gauge("tocsin_alert_threshold", "Alert threshold of the spike detector: surprise as -log10 p")
+SOURCE_NEGATIVE_SHARE = Gauge(
+    "tocsin_source_negative_share", "Negative share of the articles of a source in a window of 24h or 7d", ["source", "language", "window"]
+)
+SOURCE_OUTLIERS = Gauge(
+    "tocsin_source_sentiment_outlier",
+    "1 if the negative share of a source stands out from that of the other sources of its language, else 0",
+    ["source", "language", "window"],
+)
 SILENT_SOURCES = Gauge("tocsin_silent_sources", "Sources in outage; the whole feed counts as one")
 ALERTS = Counter("tocsin_alerts", "Alerts raised", ["severity"])
-FIRST_LOGIN = Gauge("tocsin_first_login", "1 while the password of the first account has not been changed, else 0")
+FIRST_LOGIN = Gauge("tocsin_first_login", "1 until the password of the first account has been changed, then 0")
 WEBHOOKS = Counter("tocsin_webhooks", "Webhook deliveries", ["outcome"])
 
 

@@ -5,7 +5,7 @@ An alert is raised whether or not it can be explained: a failure is logged, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
 import msgspec
@@ -13,9 +13,11 @@ import msgspec
 from core.log import get_logger
 from core.records import Alert, Chart, Measure, WordCount
 from core.series import key_of, kind_of
+from models.inference.boilerplate import clean
+from models.inference.repeats import NO_REPEATS, Repeats, repeats_by_source
 from storage.store import ArticleRow, Store
 from stream.detection.attribution import SpikeDecision, WindowStory, decisive_stories, explanation, group_stories
-from stream.detection.salient_terms import Segmenter, extract_terms, salient_terms
+from stream.detection.salient_terms import MAX_CHARS, Segmenter, extract_terms, salient_terms
 from stream.detection.spike_rule import evidence_of
 
 MAX_ARTICLES = 2_000
@@ -42,7 +44,7 @@ class Explainer:
     """
 
     def __init__(self, store: Store, segment: Segmenter | None = None) -> None:
-        self._mentions, self._articles, self._segment = store.mentions, store.articles, segment
+        self._mentions, self._articles, self._repeats, self._segment = store.mentions, store.articles, store.repeats, segment
 
     def explain(self, alert: Alert, decision: SpikeDecision | None = None, chart: Callable[[], Chart | None] = lambda: None) -> Alert:
         """The alert with an explanation, and with evidence where it has none yet.
@@ -88,8 +90,9 @@ class Explainer:
         if len(articles) < 2:
             return []
         names = {surface for article in articles for surface in article.surfaces}
-        terms = extract_terms(map(_text, articles), self._segment or _segment)
-        return salient_terms(terms, [_text(article) for article in self._reference(alert)], names)
+        repeats = repeats_by_source((each.source, each.place, each.text) for each in self._repeats.all())
+        terms = extract_terms((_text(article, repeats) for article in articles), self._segment or _segment)
+        return salient_terms(terms, [_text(article, repeats) for article in self._reference(alert)], names)
 
     def _reference(self, alert: Alert) -> list[ArticleRow]:
         """Articles before the window, one of each story."""
@@ -105,8 +108,10 @@ def _one_per_story(articles: Sequence[ArticleRow]) -> list[ArticleRow]:
     return list({article.story: article for article in articles}.values())
 
 
-def _text(article: ArticleRow) -> str:
-    return f"{article.title}\n{article.text}"
+def _text(article: ArticleRow, repeats: Mapping[str, Repeats]) -> str:
+    """Title and text without boilerplate, whose words name the publisher."""
+    parts = clean(article.title, article.text[:MAX_CHARS], repeats.get(article.source, NO_REPEATS))
+    return f"{parts.title}\n{parts.text}"
 
 
 def _segment(runs: Sequence[str]) -> list[list[str]]:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from core import log, metrics
 from core.records import Article, Score
+from core.taxonomy import sentiment_of
 from ingest.text.near_duplicates import lsh_bands
 from models.inference.boilerplate import CleanedText, remove_boilerplate
 from models.inference.canonical import model_text, without_patterns
@@ -61,12 +62,6 @@ def read_article(article: Article, repeats: Repeats = NO_REPEATS) -> ArticleText
     )
 
 
-def sentiment_label(score: Score) -> str:
-    """The most probable sentiment."""
-    p = {"negative": score.p_negative, "neutral": score.p_neutral, "positive": score.p_positive}
-    return max(p, key=p.__getitem__)
-
-
 class SourceBoilerplate:
     """The repeats of all sources. `current` and `learn` may run in different threads.
 
@@ -94,7 +89,8 @@ class SourceBoilerplate:
     def learn(self, articles: Iterable[tuple[Score, ArticleText]], now: datetime) -> None:
         """Learns from articles after they are stored. Raises StoreError."""
         for score, text in articles:
-            self._learner.add(score.source, text.plain.title, text.plain.text, sentiment_label(score))
+            label, _ = sentiment_of(score.p_negative, score.p_neutral, score.p_positive)
+            self._learner.add(score.source, text.plain.title, text.plain.text, label)
             if text.repeats:
                 metrics.BOILERPLATE.labels(score.source).inc()
         for source in self._learner.due():

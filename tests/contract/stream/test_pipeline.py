@@ -6,6 +6,7 @@ import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 import pytest
@@ -14,6 +15,7 @@ from prometheus_client import REGISTRY
 from core.errors import ModelError, StoreError
 from core.records import Alert, Article, Score, Scored, decode, encode, sha
 from core.series import MARKET, company_series
+from ingest.text.near_duplicates import lsh_bands
 from models.inference.classifier import Document, Prediction, SentimentProbabilities
 from models.inference.keyword import KeywordClassifier
 from stats.spikes import Spike
@@ -30,7 +32,19 @@ from tests.helpers.worker import article
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 RULE = SpikeRule(warmup_s=3600, false_per_week=100)
 FULL_DUTY = DutyCycle(share=1.0)
-TABLES = ("articles", "article_keys", "lsh_bands", "mentions", "alerts", "deliveries", "dead_letters", "dead_letter_states", "peaks")
+TABLES = (
+    "articles",
+    "article_keys",
+    "lsh_bands",
+    "article_links",
+    "article_revisions",
+    "mentions",
+    "alerts",
+    "deliveries",
+    "dead_letters",
+    "dead_letter_states",
+    "peaks",
+)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +57,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 @pytest.fixture
 def store(opened: Store) -> Store:
-    for table in TABLES:
+    for table in (*TABLES, "source_repeats"):
         opened.client.command(f"TRUNCATE TABLE {table}")
     return opened
 
@@ -367,7 +381,7 @@ def test_an_article_that_the_model_cannot_process_becomes_a_dead_letter(store: S
     articles = crisis()
     bad = articles[7]
     pipeline = Pipeline(
-        FailingClassifier(lambda read: how if any(bad.title == it.title for it in read) else ""), store, RULE, duty_cycle=FULL_DUTY
+        FailingClassifier(lambda read: how if any(bad.title in it.text for it in read) else ""), store, RULE, duty_cycle=FULL_DUTY
     )
     batch = pipeline.score(raws(articles), at(21))
     assert [(letter.stage, letter.offset, letter.value) for letter in batch.dead] == [("model", 7, encode(bad))]
@@ -510,3 +524,96 @@ def test_an_empty_batch_does_nothing(store: Store):
     assert pipeline.watch([], NOON) == []
     assert pipeline.score([], NOON).scores == []
     assert pipeline.read([], Score, NOON) == []
+
+
+DATED = "北方快报{m}月{d}日消息，"
+NORTH: dict[str, Any] = {"language": "zh", "source": "north"}
+
+
+def written(name: str, minute: float, title: str, text: str, **fields: Any) -> Article:
+    """An article with this title and text, and without companies."""
+    return msgspec.structs.replace(news(name, minute), title=title, text=text, mentions=(), **fields)
+
+
+def dated(n: int, minute: float = 0) -> Article:
+    """An article of a source that begins every text with a dateline of its own."""
+    text = f"{DATED.format(m=n % 12 + 1, d=n % 28 + 1)}第{n}家公司在第{7 * n}号街区公布新产品，预计明年投产"
+    return written(f"north-{n}", minute, "", text, **NORTH)
+
+
+def test_boilerplate_is_learned_removed_from_what_the_model_reads_and_survives_a_restart(store: Store):
+    class Reading(KeywordClassifier):
+        def __init__(self) -> None:
+            super().__init__()
+            self.read: list[str] = []
+
+        def classify(self, documents: Sequence[Document]) -> list[Prediction]:
+            self.read += [document.text for document in documents if document.text]
+            return super().classify(documents)
+
+    model = Reading()
+    pipeline = Pipeline(model, store, RULE, duty_cycle=FULL_DUTY)
+    pipeline.score(raws([dated(n) for n in range(60)]), at(1))
+    assert all(text.startswith("北方快报") for text in model.read)
+    (repeat,) = store.repeats.all()
+    assert (repeat.source, repeat.place, repeat.text, repeat.share) == ("north", "start", "北方快报0月0日消息，", 1.0)
+    removed = counted_of("tocsin_boilerplate_total", source="north")
+    for worker in (pipeline, Pipeline(model, store, RULE, duty_cycle=FULL_DUTY)):  # the second one has just started
+        model.read.clear()
+        first = 100 if worker is pipeline else 200
+        worker.score(raws([dated(first + n) for n in range(5)]), at(2))
+        assert model.read == [dated(first + n).text.partition("，")[2] for n in range(5)]
+    assert counted_of("tocsin_boilerplate_total", source="north") == removed + 10
+    assert counted_of("tocsin_boilerplate_repeats", source="north") == 1
+    (row,) = store.articles.by_id([dated(100).id])
+    assert row.text == dated(100).text, "the stored text stays whole"
+
+
+def test_copies_with_and_without_the_boilerplate_of_their_source_are_one_story(store: Store):
+    """Learned or known by a pattern: MinHash bands are those of the text without it."""
+    pipeline = Pipeline(KeywordClassifier(), store, RULE, duty_cycle=FULL_DUTY)
+    pipeline.score(raws([dated(n) for n in range(60)]), at(1))
+    long = "海棠实业宣布在临江市新建一座工厂，预计明年投产，总投资约十亿元"
+    disclaimer = "免责声明：本文由远山日报编辑整理，文中内容仅代表作者个人观点，读者须自行判断，与本平台立场无关"
+    copies = [
+        built("plain", long),
+        built("learned", DATED.format(m=5, d=18) + long),
+        built("pattern", f"【快讯】{long}（新华社）"),
+        built("notice", f"{long}。{disclaimer}"),
+    ]
+    pipeline.score(raws(copies), at(2))
+    assert len({row.story for row in store.articles.by_id([copy.id for copy in copies])}) == 1
+
+
+def built(name: str, text: str) -> Article:
+    return written(name, 1, "", text, lsh_bands=lsh_bands("", text), **NORTH)
+
+
+def test_copies_have_one_label_whatever_their_source_decoration_and_batch(store: Store):
+    """A network answers a little differently in another batch; copies of one text still get one label."""
+
+    class Unsteady(KeywordClassifier):
+        calls = 0
+
+        def classify(self, documents: Sequence[Document]) -> list[Prediction]:
+            self.calls += 1
+            sentiment = SentimentProbabilities(0.5 - self.calls / 50, 0.5 + self.calls / 50, 0.0)
+            return [Prediction(sentiment, {"credit": 0.9}) for _ in documents]
+
+    pipeline = Pipeline(Unsteady(), store, RULE, duty_cycle=FULL_DUTY)
+    batches = [
+        [("a", "Birch Foods opens a plant", "The plant makes bread."), ("c", "海棠实业新建工厂", "工厂生产玻璃。")],
+        [("b", "BREAKING: Birch Foods opens a plant", "LONDON, May 5 (Reuters) - The plant makes bread.")],
+        [("d", "", "【海棠实业新建工厂】财联社5月18日电，工厂生产玻璃。"), ("e", "海棠實業新建工廠", "工廠生產玻璃。（新华社）")],
+        [("f", "Birch Foods opens a plant", "The plant makes cakes.")],
+    ]
+    for number, batch in enumerate(batches):
+        made = [written(name, number, title, text, source=name, language="en" if name in "abf" else "zh") for name, title, text in batch]
+        pipeline.score(raws(made), at(number + 1))
+    found = {row[0]: round(row[1], 4) for row in store.client.query("SELECT source, p_negative FROM articles FINAL")}
+    assert found["a"] == found["b"] and found["c"] == found["d"] == found["e"]
+    assert found["f"] != found["a"], "another text keeps its own sentiment"
+
+
+def counted_of(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, labels) or 0.0
