@@ -53,7 +53,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "alert.more_articles": ("Other articles in the window", "窗口内的其他文章"),
     "alert.deliveries": ("Deliveries", "推送记录"),
     "alert.no_deliveries": (
-        "Not delivered: no webhook is configured, or no attempt was made yet.",
+        "Not delivered: no webhook is configured, or no attempt has been made yet.",
         "尚未推送：未配置 webhook，或尚未尝试推送。",
     ),
     "delivery.endpoint": ("Endpoint", "接收端"),

@@ -63,7 +63,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "views.wrong.name": ("Enter a name", "请填写名称"),
     "views.wrong.address": ("The address is too long to save", "网址过长，无法保存"),
     "views.wrong.many": ("You have reached the maximum of 100 views. Delete one first", "视图已达 100 个上限，请先删除一个"),
-    "views.wrong.gone": ("The view was already deleted", "该视图已被删除"),
+    "views.wrong.gone": ("The view has already been deleted", "该视图已被删除"),
     "views.wrong.others": (
         "This view belongs to another user. Admins can delete team views",
         "该视图属于其他用户；团队视图可由管理员删除",

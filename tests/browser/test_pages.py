@@ -29,7 +29,7 @@ def test_a_chinese_search_leads_to_an_article_whose_label_is_corrected(page: Pag
     page.wait_for_text("#ar-head h1", "恒曦电力因设备故障停产两座电厂")
     assert page.find("#ar-head a.out").get_attribute("rel") == "noopener noreferrer nofollow"
     page.press("#ar-explain")
-    page.wait_for_text("#ar-explanation", "本进程未加载模型")
+    page.wait_for_text("#ar-explanation", "此进程未加载模型")
     page.press(".wrong summary")
     page.press("#ar-sentiment input[value='neutral'] + label")
     page.press("#ar-save")
