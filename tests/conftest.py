@@ -27,11 +27,13 @@ never retried."""
 
 
 def pytest_configure() -> None:
-    """Set what torch and the model read when they are imported and loaded, here and in processes that tests start.
+    """Set what torch, the model and Java read when they start, here and in processes that tests start.
 
-    Several processes share the cores: threads of torch that wait without sleeping cost two thirds of its time.
+    Several processes share the cores: threads of torch that wait without sleeping cost two thirds of its time, and Kafka runs for minutes,
+    too short for what Java's second compiler would cost.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
     os.environ["XDG_CACHE_HOME"] = str(ROOT / ".cache" / "tests")
 
 

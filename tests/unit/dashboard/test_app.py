@@ -177,7 +177,7 @@ junk = st.recursive(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20, deadline=None)
 @given(data=st.data())
 def test_no_value_causes_an_error_in_a_callback(app: dash.Dash, data: st.DataObject):
     """A client may send any value; the status is never 500."""

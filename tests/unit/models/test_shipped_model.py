@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import shutil
 import time
 from pathlib import Path
@@ -141,9 +142,9 @@ def test_a_text_without_words_has_a_valid_prediction(classifier, words: str):
 def test_a_very_long_text_is_classified_by_its_lead_within_a_second(classifier, text: str):
     """Longer than the 20,000 characters to which records are cut; the prediction equals that of the beginning of the text."""
     lead = classifier.classify([Document("Velmont soars", text[:20_000], "en", ("Velmont",))])[0]
-    began = time.perf_counter()
+    began = time.process_time()  # of this process: others may use the cores meanwhile
     whole = classifier.classify([Document("Velmont soars", text, "en", ("Velmont",))])[0]
-    assert time.perf_counter() - began < 1.0
+    assert time.process_time() - began < 1.0
     assert whole.sentiment == pytest.approx(lead.sentiment, abs=1e-2)
     assert whole.companies[0] == pytest.approx(lead.companies[0], abs=1e-2)
 
@@ -202,7 +203,10 @@ def test_a_folder_without_a_manifest_is_not_a_model(copy):
     ("source", "task", "floor"),
     [("sentiment/fpb", "sentiment", 0.7), ("sentiment/cfsc", "sentiment", 0.6), ("topic/finnl", "topic", 0.6)],
 )
-def test_quality_stays_above_its_floor(classifier, source, task, floor):
-    """Floors well below the figures in models/LOG.md; on dev, because test files are for reporting only."""
-    report = evaluate_file(classifier, shared_dir() / "data" / f"{source}.dev.jsonl.gz", task)
+def test_quality_stays_above_its_floor(classifier, source, task, floor, tmp_path):
+    """Floors well below the figures in models/LOG.md; on every second row of dev, because test files are for reporting only."""
+    lines = gzip.decompress((shared_dir() / "data" / f"{source}.dev.jsonl.gz").read_bytes()).splitlines(keepends=True)
+    half = tmp_path / Path(source).with_suffix(".dev.jsonl").name
+    half.write_bytes(b"".join(lines[::2]))
+    report = evaluate_file(classifier, half, task, resamples=10)
     assert (report.macro_f1 if task == "sentiment" else report.micro_f1) >= floor

@@ -19,7 +19,8 @@ def read_as_negative():
     """Articles with whether the model classifies them as negative, by kind and language."""
     if not (shipped() / MANIFEST).is_file():
         pytest.skip(f"no shipped model in {shipped()}: train one first")
-    articles = [*history(7, START, Plan()), *(article for seed in (7, 8) for article in crisis(seed, START, Plan()))]
+    quiet = list(history(7, START, Plan()))[::3]
+    articles = [*quiet, *(article for seed in (7, 8) for article in crisis(seed, START, Plan()))]
     predictions = load_classifier().classify([Document(article.title, article.text, article.language) for article in articles])
     found: dict[tuple[str, str], list[tuple[bool, PublishedArticle]]] = defaultdict(list)
     for article, prediction in zip(articles, predictions, strict=True):
