@@ -35,8 +35,16 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=300)]
 
 Genre = Literal["news", "social", "filing"]
 Language = Literal["zh", "en"]
+Role = Literal["subject", "speaker", "comparison"]
+Trust = Literal["domain", "feed", "archive", "push"]
+"""How far a source speaks for a link: it is fetched from the link's own domain; it is a configured feed or a loaded archive of another;
+a program pushed it. Its articles carry it, so that detection may weigh them."""
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 RecordT = TypeVar("RecordT")
+
+
+UNCOUNTED_FLAGS = frozenset({"date"})
+"""Flags of articles that are stored and shown, but counted in no series and no alert."""
 
 
 class Mention(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -46,11 +54,14 @@ class Mention(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         company: its key, such as "AAPL" or "600519.SH"
         surface: the words that name it in the text
         sector: key of its sector; "" if unknown
+        role: "speaker" for a bank, an agency or a newspaper that only speaks about others; "comparison" for a company that others are
+            only compared with
     """
 
     company: Key
     surface: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
     sector: Sector = ""
+    role: Role = "subject"
 
 
 class Article(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=False):
@@ -59,7 +70,10 @@ class Article(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
     Attributes:
         id: from `article_id`; also the Kafka key, so that all versions of an article are processed in order by one worker
         lsh_bands: MinHash LSH bands of title and text; two articles that share one are near-duplicates
-        flags: repairs by ingestion, such as "cut" (text too long) or "date" (no usable published_at, fetched_at taken)
+        flags: repairs by ingestion, such as "cut" (text too long), "zone" (the zone of the time is unknown or wrong, the source's was
+            used) or "date" (no trustworthy time: `published_at` is a guess)
+        trust: how far its source speaks for its link
+        owner: who may revise the article, part of its identity; "" for its source alone. Read it with `revised_by`.
     """
 
     v: Literal[1] = SCHEMA_VERSION
@@ -75,6 +89,8 @@ class Article(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
     mentions: tuple[Mention, ...] = ()
     lsh_bands: tuple[Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)], ...] = ()
     flags: tuple[str, ...] = ()
+    trust: Trust = "feed"
+    owner: Annotated[str, msgspec.Meta(max_length=400)] = ""
 
     def __post_init__(self) -> None:
         if not (self.title or self.text):
@@ -82,17 +98,31 @@ class Article(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
         _check_times(self, "published_at", "fetched_at")
 
     @property
+    def revised_by(self) -> str:
+        """The owner: only an article of the same id and owner is a version of this one."""
+        return self.owner or source_owner(self.source)
+
+    @property
+    def counts(self) -> bool:
+        """Whether series and alerts may count it: not without a trustworthy time, as old news would be counted as news of now."""
+        return not UNCOUNTED_FLAGS.intersection(self.flags)
+
+    @property
     def fingerprint(self) -> int:
         """A 63-bit hash of title and text, to detect changes of an article that is received again."""
-        digest = hashlib.blake2b(f"{self.title}\n{self.text}".encode(), digest_size=8).digest()
-        return int.from_bytes(digest, "big") >> 1
+        return text_fingerprint(self.title, self.text)
 
 
 class CompanyScore(msgspec.Struct, frozen=True, kw_only=True):
-    """Sentiment towards one company in one article; the three probabilities sum to 1."""
+    """Sentiment towards one company in one article; the three probabilities sum to 1.
+
+    Attributes:
+        role: that of its mention; the sentiment towards a speaker counts for no series
+    """
 
     company: Key
     sector: Sector = ""
+    role: Role = "subject"
     p_negative: Share
     p_neutral: Share
     p_positive: Share
@@ -107,7 +137,7 @@ class WatchlistScore(msgspec.Struct, frozen=True, kw_only=True):
     p_positive: Share
 
 
-MIN_MATERIALITY = 0.5
+MIN_MATERIALITY = 0.3
 """Default of the setting alert_min_materiality."""
 
 
@@ -143,6 +173,7 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
         topics, risks: topic or risk event key to probability, of those over their threshold
         watchlists: those that the article matches
         materiality: None from models that do not predict it
+        counts: whether series and alerts count the article, as in Article.counts
         story: id of the first article of the near-duplicate cluster
         model: version of the model
     """
@@ -162,11 +193,16 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     companies: tuple[CompanyScore, ...] = ()
     watchlists: tuple[WatchlistScore, ...] = ()
     materiality: MaterialityScore | None = None
+    counts: bool = True
     model: Name
     scored_at: Instant
 
     def __post_init__(self) -> None:
         _check_times(self, "published_at", "scored_at")
+
+    def counts_for(self, min_materiality: float) -> bool:
+        """Whether the article counts for a rule with this limit of P(level >= 2)."""
+        return self.counts and is_material(self.materiality, min_materiality)
 
     @property
     def tone(self) -> float:
@@ -318,7 +354,7 @@ def _check_times(record: msgspec.Struct, *names: str) -> None:
     for name in names:
         moment: datetime = getattr(record, name)
         if not OLDEST <= moment < NEWEST:
-            raise ValueError(f"{name} {moment.isoformat()} lies outside {OLDEST.year} to {NEWEST.year}")
+            raise ValueError(f"{name} {moment.isoformat()} is outside the years {OLDEST.year} to {NEWEST.year}")
 
 
 def sha(*parts: str) -> str:
@@ -326,18 +362,43 @@ def sha(*parts: str) -> str:
     return hashlib.sha256("\x1f".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def article_id(*, url: str, source: str, guid: str, title: str, published_at: datetime) -> str:
-    """Identity of an article: its canonical URL, else the guid of its source, else source, title and time.
+def text_fingerprint(title: str, text: str) -> int:
+    """The fingerprint of an article with this title and text."""
+    digest = hashlib.blake2b(f"{title}\n{text}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+def source_owner(source: str) -> str:
+    """The owner of articles that only their source may revise."""
+    return f"source {source}"
+
+
+def domain_owner(domain: str) -> str:
+    """The owner of articles that every source on their link's own domain may revise."""
+    return f"domain {domain}"
+
+
+def token_owner(token: str, source: str) -> str:
+    """The owner of articles that a program pushed: the same token, for the same source. token: its name"""
+    return f"token {sha(token, source)}"
+
+
+def article_id(*, url: str, source: str, guid: str, title: str, published_at: datetime, owner: str = "") -> str:
+    """Identity of an article of one owner: its canonical URL, else its guid, else its title and time.
+
+    No source can replace the article of another: with the same link it has an article of its own.
 
     Args:
         url: canonical (ingest.text.urls), or ""
         guid: the source's own id, or ""
+        owner: as in Article
     """
+    owner = owner or source_owner(source)
     if url:
-        return sha("url", url)
+        return sha("url", owner, url)
     if guid:
-        return sha("guid", source, guid)
-    return sha("title", source, title, published_at.astimezone(UTC).isoformat(timespec="seconds"))
+        return sha("guid", owner, guid)
+    return sha("title", owner, title, published_at.astimezone(UTC).isoformat(timespec="seconds"))
 
 
 def alert_id(rule: str, series: str, window_start: datetime) -> str:
@@ -345,14 +406,18 @@ def alert_id(rule: str, series: str, window_start: datetime) -> str:
     return sha("alert", rule, series, window_start.astimezone(UTC).isoformat(timespec="seconds"))
 
 
+CLOCK_TOLERANCE = timedelta(minutes=10)
+"""A publication time further in the future than this is an error of its source."""
+
+
 def clamp_published(published_at: datetime | None, fetched_at: datetime) -> tuple[datetime, bool]:
     """A plausible publication time.
 
     Returns:
-        `published_at` if it is not more than ten minutes after `fetched_at` and in [OLDEST, NEWEST), else `fetched_at`; and
+        `published_at` if it is not more than CLOCK_TOLERANCE after `fetched_at` and in [OLDEST, NEWEST), else `fetched_at`; and
         whether it was replaced.
     """
-    if published_at is None or not OLDEST <= published_at < NEWEST or published_at > fetched_at + timedelta(minutes=10):
+    if published_at is None or not OLDEST <= published_at < NEWEST or published_at > fetched_at + CLOCK_TOLERANCE:
         return fetched_at, True
     return published_at, False
 

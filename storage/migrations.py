@@ -48,18 +48,18 @@ BASELINE = (
     # articles
     _table(
         "articles",
-        "id String, url String, source String, genre String, language String, title String, text String, "
+        "id String, url String, source String, genre String, language String, title String, text String, latin_variants UInt8, "
         "published_at DateTime('UTC'), fetched_at DateTime('UTC'), story String, flags Array(String), "
-        "companies Array(String), surfaces Array(String), sectors Array(String), company_negative Array(Float32), "
+        "companies Array(String), surfaces Array(String), sectors Array(String), roles Array(String), company_negative Array(Float32), "
         "company_neutral Array(Float32), company_positive Array(Float32), topics Array(String), topic_p Array(Float32), "
         "risks Array(String), risk_p Array(Float32), p_negative Float32, p_neutral Float32, p_positive Float32, "
-        "materiality Array(Float32), model String, scored_at DateTime('UTC'), version UInt64",
+        "materiality Array(Float32), model String, scored_at DateTime('UTC'), trust String, version UInt64",
         "(published_at, id, model)",
         month="published_at",
     ),
     _table(
         "article_keys",
-        "id String, published_at DateTime('UTC'), story String, fingerprint UInt64, model String, version UInt64",
+        "id String, published_at DateTime('UTC'), story String, fingerprint UInt64, model String, owner String, version UInt64",
         "id",
         granularity=256,
     ),
@@ -72,9 +72,23 @@ BASELINE = (
         granularity=256,
     ),
     _table(
+        "article_links",
+        "link UInt64, id String, owner UInt64, story String, published_at DateTime('UTC'), stands UInt8, version UInt64",
+        "(link, published_at, id)",
+        month="published_at",
+        granularity=256,
+    ),
+    _table(
+        "article_revisions",
+        "id String, source String, at_us UInt64, fingerprint UInt64, title String, text String, p_negative Float32, p_neutral Float32, "
+        "p_positive Float32, model String, sentiment String, next_sentiment String, version UInt64",
+        "(id, at_us)",
+        granularity=256,
+    ),
+    _table(
         "mentions",
         "series String, published_at DateTime('UTC'), id String, story String, source String, language String, "
-        "p_negative Float32, tone Float32, negative UInt8, materiality Float32, version UInt64",
+        "p_negative Float32, tone Float32, negative UInt8, materiality Float32, counts UInt8, version UInt64",
         "(series, published_at, id)",
         month="published_at",
         granularity=1024,
@@ -145,7 +159,7 @@ BASELINE = (
     _table(
         "deliveries",
         "alert_id String, endpoint String, attempt UInt32, sent_at DateTime('UTC'), status UInt16, error String, "
-        "parts_delivered UInt32, version UInt64",
+        "parts_delivered UInt32, first_attempt UInt32, version UInt64",
         "(alert_id, endpoint, attempt)",
     ),
     _table(
@@ -259,14 +273,14 @@ BASELINE = (
     _table(
         "source_visits",
         "source String, url String, origin String, interval_s Float64, at DateTime('UTC'), outcome String, error String, "
-        "entries UInt32, published UInt32, refused UInt32, failures UInt32, ok_at DateTime('UTC'), "
+        "entries UInt32, published UInt32, skip_reasons Array(String), skip_counts Array(UInt32), failures UInt32, ok_at DateTime('UTC'), "
         "next_at DateTime('UTC'), listed UInt8, version UInt64",
         "source",
         granularity=256,
     ),
     _table(
         "source_repeats",
-        "source String, place String, text String, example String, count UInt32, total UInt32, at DateTime('UTC'), ended UInt8, "
+        "source String, place String, text String, example String, texts UInt32, total UInt32, at DateTime('UTC'), ended UInt8, "
         "version UInt64",
         "(source, place, text)",
         granularity=256,

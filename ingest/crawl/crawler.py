@@ -1,9 +1,9 @@
 """The crawler: visits due sources and puts their new articles into the outbox.
 
-    due source ─▶ fetch (304: nothing new) ─▶ feeds.parse ─▶ new or changed entries ─▶ (page, where full_text says so)
+    due source ─▶ fetch (304: nothing new) ─▶ feeds.parse ─▶ identity: new or changed entries, the newest ─▶ (page, where full_text says so)
         ─▶ build_article ─▶ outbox.put(articles, seen entries, next visit) ─▶ Publisher ─▶ Kafka `articles`
 
-The list of sources and the records of visits: ingest/crawl/sources.py.
+The list of sources and the records of visits: ingest/crawl/sources.py. Which entries are one article: ingest/crawl/identity.py.
 
 A visit ends in one transaction, so a crash never leaves half a visit. A failing source is visited less and less often, and never
 before its server's Retry-After has passed.
@@ -14,7 +14,8 @@ from __future__ import annotations
 import hashlib
 import random
 import threading
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -22,18 +23,20 @@ from typing import NamedTuple
 
 from core.errors import BadRecord, LocalStoreError, SourceError
 from core.log import get_logger
-from core.metrics import DEAD_LETTERS, FETCHES
-from core.records import Article
+from core.metrics import DEAD_LETTERS, FETCHES, SKIPPED_ENTRIES
+from core.records import CLOCK_TOLERANCE, Article, Trust, domain_owner, sha
 from ingest.articles import RawArticle, build_article
 from ingest.companies.gazetteer import Gazetteer
-from ingest.crawl import feeds, pages
+from ingest.crawl import feeds, identity, pages
 from ingest.crawl.crawler_mailbox import CrawlerMailbox, HeartbeatWriter
 from ingest.crawl.feeds import Entry
 from ingest.crawl.fetcher import Fetched, Fetcher
+from ingest.crawl.identity import Identified
 from ingest.crawl.sources import Source, SourceList
-from ingest.kafka.outbox import Outbox, SourceState
-from ingest.text import clean_text
-from storage.tables.feeds import Outcome
+from ingest.kafka.outbox import Outbox, SeenEntry, SourceState
+from ingest.text import clean_text, dates
+from ingest.text.urls import registrable_domain
+from storage.tables.feeds import Outcome, SkipReason
 
 SHORT_TEXT_CHARS = 280
 """With `full_text = "when_short"` the article page is fetched if the feed's text is shorter than this."""
@@ -47,13 +50,16 @@ log = get_logger(__name__)
 
 
 class Visit(NamedTuple):
-    """Result of one visit to a source. outcome: "ok", "not_modified" or "failed"."""
+    """Result of one visit to a source.
+
+    outcome: "ok", "not_modified" or "failed"; skipped: entries skipped for the first time, by reason
+    """
 
     source: str
     outcome: Outcome
     entries: int = 0
     published: int = 0
-    rejected: int = 0
+    skipped: Mapping[SkipReason, int] = {}
     error: str = ""
 
 
@@ -169,7 +175,7 @@ class Crawler:
             error=visit.error,
             entries=visit.entries,
             published=visit.published,
-            refused=visit.rejected,
+            skipped=visit.skipped,
         )
 
     def _read(self, source: Source, state: SourceState, now: datetime) -> Visit:
@@ -180,23 +186,46 @@ class Crawler:
         if fetched.not_modified:
             self._outbox.put([], source=source.name, state=after, now=now)
             return Visit(source.name, "not_modified")
-        entries = feeds.parse(fetched.body, url=fetched.url, content_type=fetched.content_type, kind=source.kind)[: source.max_items]
-        marks = {entry_key(entry): fingerprint(entry) for entry in entries}
-        known = self._outbox.seen(source.name, list(marks))
-        articles: list[Article] = []
-        rejected = 0
-        for entry in entries:
-            key = entry_key(entry)
-            if known.get(key) == marks[key]:
-                continue
-            try:
-                articles.append(self._article(source, entry, now))
-            except BadRecord as error:
-                rejected += 1
-                DEAD_LETTERS.labels(error.stage).inc()
-                log.warning("entry_refused", source=source.name, entry=key[:200], reason=error.reason)
-        self._outbox.put(articles, source=source.name, state=after, seen=marks, now=now)
-        return Visit(source.name, "ok", len(entries), len(articles), rejected)
+        entries = feeds.parse(fetched.body, url=fetched.url, content_type=fetched.content_type, kind=source.kind)
+        keys = [identity.keys_of(entry) for entry in entries]
+        known = self._outbox.seen(source.name, keys)
+        document = identity.identify(entries, keys, known)
+        read, passed_over = identity.newest(document.entries, _times(source, document.entries, now), source.max_items)
+        seen = _Seen(known)
+        for each in document.repeated:
+            seen.skip(each, "repeated")
+        for each in passed_over:
+            seen.keep(each) if each.known else seen.skip(each, "passed_over")
+        articles = [article for each in read if (article := self._changed(source, each, seen, now, feed_url=fetched.url))]
+        self._outbox.put(articles, source=source.name, state=after, seen=seen.entries, now=now)
+        for reason, count in seen.skipped.items():
+            SKIPPED_ENTRIES.labels(source.name, reason).inc(count)
+        return Visit(source.name, "ok", len(entries), len(articles), dict(seen.skipped))
+
+    def _changed(self, source: Source, each: Identified, seen: _Seen, now: datetime, *, feed_url: str) -> Article | None:
+        """The article of an entry that is new or changed; None for others and for those that cannot be converted, which are recorded."""
+        if each.known and each.known.keys.raw == each.keys.raw:
+            seen.keep(each)
+            return None
+        if seen.is_refused(each):
+            seen.skip(each, "unusable")
+            return None
+        mark = fingerprint(each.entry)
+        if each.known and each.known.fingerprint == mark:
+            seen.keep(each)
+            return None
+        try:
+            article = self._article(source, each, now, feed_url)
+        except BadRecord as error:
+            seen.skip(each, "unusable" if clean_text.clean(each.entry.title + each.entry.summary) else "empty")
+            DEAD_LETTERS.labels(error.stage).inc()
+            log.warning("entry_refused", source=source.name, entry=(each.entry.guid or each.entry.link)[:200], reason=error.reason)
+            return None
+        if article is None:
+            seen.keep(each, changed=True)
+        else:
+            seen.entries.append(SeenEntry(article.id, article.owner, each.keys, mark))
+        return article
 
     def _after(self, source: Source, fetched: Fetched, state: SourceState, now: datetime) -> SourceState:
         next_due = now.timestamp() + source.interval_s * self._random.uniform(0.9, 1.1)
@@ -216,22 +245,31 @@ class Crawler:
             log.error("outbox_error", source=source.name, error=str(second))
         return Visit(source.name, "failed", error=str(error) or type(error).__name__)
 
-    def _article(self, source: Source, entry: Entry, now: datetime) -> Article:
+    def _article(self, source: Source, each: Identified, now: datetime, feed_url: str) -> Article | None:
+        """The article of an entry; None where it has to wait for its page. Raises BadRecord."""
+        entry, known = each.entry, each.known
         title, body, published = entry.title, entry.summary, entry.published
         flags: tuple[str, ...] = ()
-        if entry.link and wants_page(source, body):
+        domain = registrable_domain(entry.link)
+        trust: Trust = "domain" if domain and domain == registrable_domain(feed_url) else "feed"
+        owner = known.owner if known else ""
+        if entry.link and (owner or wants_page(source, body)):
             try:
                 fetched = self._fetcher.get(entry.link, allow_private=source.allow_private, limit=pages.MAX_PAGE_BYTES)
                 page = pages.extract(fetched.body, url=fetched.url, content_type=fetched.content_type)
             except SourceError as error:
+                log.info("page_failed", source=source.name, error=str(error))
                 if self._stopping.is_set():
                     raise
+                if owner:  # other sources may revise it too, so only the page decides what it says
+                    return None
                 flags = ("no_page",)  # publish the feed's text now: waiting for the page would delay the news
-                log.info("page_failed", source=source.name, error=str(error))
             else:
                 title = title or page.title
                 published = published or page.published
                 body = page.text if len(page.text) > len(clean_text.clean(body)) else body
+                if known is None and each.link and trust == "domain" and body is page.text and registrable_domain(fetched.url) == domain:
+                    owner = domain_owner(domain)
         raw = RawArticle(
             source=source.name,
             url=entry.link,
@@ -242,8 +280,48 @@ class Crawler:
             language=source.language,
             genre=source.genre,
             flags=flags,
+            id=known.id if known else each.article_id(source.name, owner),
+            trust=trust,
+            owner=owner,
         )
         return build_article(raw, fetched_at=now, zone=source.zone, gazetteer=self._gazetteer)
+
+
+class _Seen:
+    """The entries of a visit, for the next one. known: those of earlier visits"""
+
+    def __init__(self, known: Sequence[SeenEntry]) -> None:
+        self._skipped_before = {each.id: each.skipped for each in known if each.skipped}
+        self.entries: list[SeenEntry] = []
+        self.skipped: Counter[SkipReason] = Counter()
+
+    def keep(self, each: Identified, *, changed: bool = False) -> None:
+        """An entry whose article stays as it is. changed: it is to be processed again on the next visit"""
+        if each.known:
+            self.entries.append(each.known if changed else each.known._replace(keys=each.keys))
+
+    def skip(self, each: Identified, reason: SkipReason) -> None:
+        """An entry without an article, counted on the first visit that skips it."""
+        entry_id = _skipped_id(each)
+        if entry_id not in self._skipped_before:
+            self.skipped[reason] += 1
+        self.entries.append(SeenEntry(entry_id, "", each.keys, skipped=self._skipped_before.get(entry_id) or reason))
+
+    def is_refused(self, each: Identified) -> bool:
+        """Whether an earlier visit could not convert the same entry."""
+        return self._skipped_before.get(_skipped_id(each)) in ("empty", "unusable")
+
+
+def _skipped_id(each: Identified) -> str:
+    return sha("skipped", *map(str, each.keys._replace(time=0)))
+
+
+def _times(source: Source, entries: Sequence[Identified], now: datetime) -> list[datetime | None]:
+    """When each entry was published; None if it does not say or names a time in the future. Only read where it decides something."""
+    if len(entries) <= source.max_items:
+        return [None] * len(entries)
+    times = [dates.parse(each.entry.published, source.zone, now) for each in entries]
+    return [moment if moment is not None and moment <= now + CLOCK_TOLERANCE else None for moment in times]
 
 
 def wants_page(source: Source, summary: str) -> bool:
@@ -251,11 +329,6 @@ def wants_page(source: Source, summary: str) -> bool:
     if source.full_text == "when_short":
         return len(clean_text.clean(summary)) < SHORT_TEXT_CHARS
     return source.full_text == "always"
-
-
-def entry_key(entry: Entry) -> str:
-    """Key of an entry within its feed: its guid, else its link, else its title and time."""
-    return (entry.guid or entry.link or f"{entry.title}\n{entry.published}")[:1_000]
 
 
 def fingerprint(entry: Entry) -> int:

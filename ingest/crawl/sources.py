@@ -6,7 +6,8 @@ A feed added on the dashboard is ignored if a source of the file has its name or
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
@@ -22,7 +23,7 @@ from core.toml_files import read_rows
 from ingest.crawl.crawler_mailbox import CrawlerMailbox
 from ingest.kafka.outbox import SourceState
 from ingest.text.urls import canonical
-from storage.tables.feeds import Origin, Outcome, SourceVisit
+from storage.tables.feeds import Origin, Outcome, SkipReason, SourceVisit
 
 FullText = Literal["never", "always", "when_short"]
 
@@ -88,16 +89,16 @@ def source_of(row: Any, where: str) -> Source:
     return source
 
 
-REJECTED_DAYS = 7
-"""Rejected entries are counted over this many days."""
+SKIPPED_DAYS = 7
+"""Skipped entries are counted over this many days."""
 log = get_logger(__name__)
 
 
 class _VisitRecord(msgspec.Struct, frozen=True):
-    """A mailbox message: the last visit, and rejected entries per day (days since 1970)."""
+    """A mailbox message: the last visit, and the skipped entries by reason of each day (days since 1970)."""
 
     visit: SourceVisit
-    refused: dict[int, int] = {}
+    skipped: dict[int, dict[SkipReason, int]] = {}
 
 
 class SourceList:
@@ -142,17 +143,18 @@ class SourceList:
         error: str = "",
         entries: int = 0,
         published: int = 0,
-        refused: int = 0,
+        skipped: Mapping[SkipReason, int] | None = None,
     ) -> None:
-        """Record the result of a visit. state: of the source after it."""
+        """Record the result of a visit. state: of the source after it; skipped: entries skipped for the first time, by reason"""
         if self._mailbox is None:
             return
         today = int(now.timestamp()) // 86_400
         with self._lock:
             before = self._records.get(source.name)
-            days = {day: count for day, count in (before.refused if before else {}).items() if day > today - REJECTED_DAYS}
-            if refused:
-                days[today] = days.get(today, 0) + refused
+            days = {day: counts for day, counts in (before.skipped if before else {}).items() if day > today - SKIPPED_DAYS}
+            if skipped:
+                days[today] = dict(Counter(days.get(today, {})) + Counter(skipped))
+            totals = sum((Counter(counts) for counts in days.values()), Counter())
             visit = msgspec.structs.replace(
                 self._blank(source) if before is None else before.visit,
                 at=now,
@@ -160,7 +162,7 @@ class SourceList:
                 error=error,
                 entries=entries or (before.visit.entries if before and outcome != "ok" else entries),
                 published=published,
-                refused=sum(days.values()),
+                skipped=dict(totals),
                 failures=state.failures,
                 ok_at=now if outcome != "failed" else (before.visit.ok_at if before else None),
                 next_at=datetime.fromtimestamp(state.next_due, UTC) if state.next_due else None,
@@ -184,7 +186,7 @@ class SourceList:
                 continue
             if before is not None and before.visit.url == source.url:
                 blank = msgspec.structs.replace(before.visit, origin=blank.origin, interval_s=blank.interval_s, listed=True)
-            changed[name] = _VisitRecord(blank, before.refused if before else {})
+            changed[name] = _VisitRecord(blank, before.skipped if before else {})
         for name, record in self._records.items():
             if name not in wanted and record.visit.listed:
                 changed[name] = msgspec.structs.replace(record, visit=msgspec.structs.replace(record.visit, listed=False))

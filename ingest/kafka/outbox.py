@@ -29,9 +29,14 @@ CREATE INDEX IF NOT EXISTS outbox_id ON outbox (id) WHERE part IS NULL;
 CREATE INDEX IF NOT EXISTS outbox_sent ON outbox (part, place) WHERE part IS NOT NULL;
 CREATE TABLE IF NOT EXISTS sources (
     name TEXT PRIMARY KEY, etag TEXT NOT NULL, last_modified TEXT NOT NULL, next_due REAL NOT NULL, failures INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS seen (
-    source TEXT NOT NULL, entry TEXT NOT NULL, fingerprint INTEGER NOT NULL, at REAL NOT NULL, PRIMARY KEY (source, entry)) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS seen_at ON seen (at);
+CREATE TABLE IF NOT EXISTS entries (
+    source TEXT NOT NULL, id TEXT NOT NULL, owner TEXT NOT NULL, guid INTEGER NOT NULL, guid_base INTEGER NOT NULL, link INTEGER NOT NULL,
+    page INTEGER NOT NULL, title INTEGER NOT NULL, time INTEGER NOT NULL, raw INTEGER NOT NULL, fingerprint INTEGER NOT NULL,
+    skipped TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (source, id)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS entries_guid ON entries (source, guid);
+CREATE INDEX IF NOT EXISTS entries_page ON entries (source, page);
+CREATE INDEX IF NOT EXISTS entries_title ON entries (source, title);
+CREATE INDEX IF NOT EXISTS entries_at ON entries (at);
 CREATE TABLE IF NOT EXISTS archives (key TEXT PRIMARY KEY, line INTEGER NOT NULL, rows INTEGER NOT NULL, complete INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS totals (
     one INTEGER PRIMARY KEY CHECK (one = 1), pending INTEGER NOT NULL, sent INTEGER NOT NULL, size INTEGER NOT NULL);
@@ -55,6 +60,43 @@ class SourceState(NamedTuple):
     last_modified: str = ""
     next_due: float = 0.0
     failures: int = 0
+
+
+class EntryKeys(NamedTuple):
+    """What identifies a feed entry, as 63-bit hashes; 0 for what it lacks.
+
+    Attributes:
+        guid: of its guid as written; guid_base: of its guid without a number of its version
+        link: of its link; page: of its link without the fragment
+        title: of its title; time: of its time of publication as written
+        raw: of its title and text as written
+    """
+
+    guid: int = 0
+    guid_base: int = 0
+    link: int = 0
+    page: int = 0
+    title: int = 0
+    time: int = 0
+    raw: int = 0
+
+
+class SeenEntry(NamedTuple):
+    """A feed entry that was seen on a visit.
+
+    Attributes:
+        id: of its article; of a skipped entry a hash of its keys
+        owner: of its article
+        keys: as on the last visit
+        fingerprint: 63-bit hash of its visible text
+        skipped: why there is no article of it; "" for one that has an article
+    """
+
+    id: str
+    owner: str
+    keys: EntryKeys
+    fingerprint: int = 0
+    skipped: str = ""
 
 
 class ArchiveState(NamedTuple):
@@ -138,12 +180,12 @@ class Outbox:
         *,
         source: str = "",
         state: SourceState | None = None,
-        seen: Mapping[str, int] | None = None,
+        seen: Sequence[SeenEntry] = (),
         now: datetime | None = None,
         archive: str = "",
         archive_state: ArchiveState | None = None,
     ) -> None:
-        """Store articles, the new state of their source or archive, and fingerprints of seen entries, in one transaction.
+        """Store articles, the new state of their source or archive, and the entries that were seen, in one transaction.
 
         An older pending version of an article is replaced, so that versions never arrive in the wrong order.
         Raises LocalStoreError (such as a full disk); then nothing was stored.
@@ -162,7 +204,8 @@ class Outbox:
             if seen and now is not None:
                 moment = now.timestamp()
                 db.executemany(
-                    "INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?)", [(source, entry, mark, moment) for entry, mark in seen.items()]
+                    "INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    [(source, entry.id, entry.owner, *entry.keys, entry.fingerprint, entry.skipped, moment) for entry in seen],
                 )
             _change(db, pending=len(rows) - dropped, size=sum(row[2] for row in rows) - dropped_size)
         self.counts()
@@ -234,21 +277,27 @@ class Outbox:
             row = db.execute("SELECT line, rows, complete FROM archives WHERE key = ?", (key,)).fetchone()
         return ArchiveState(row[0], row[1], bool(row[2])) if row else ArchiveState()
 
-    def seen(self, source: str, entries: Sequence[str]) -> dict[str, int]:
-        """Fingerprints of those entries of the source that were seen before. Raises LocalStoreError."""
-        found: dict[str, int] = {}
+    def seen(self, source: str, keys: Sequence[EntryKeys]) -> list[SeenEntry]:
+        """The entries of the source seen before that share a guid, a page or a title with any of these, by id. Raises LocalStoreError."""
+        found: dict[str, SeenEntry] = {}
         with self._read_access() as db:
-            for start in range(0, len(entries), 500):
-                part = entries[start : start + 500]
-                marks = ",".join("?" * len(part))
-                query = f"SELECT entry, fingerprint FROM seen WHERE source = ? AND entry IN ({marks})"  # noqa: S608 -- question marks only
-                found.update(db.execute(query, (source, *part)))
-        return found
+            for column in ("guid", "page", "title"):
+                values = sorted({getattr(each, column) for each in keys} - {0})
+                for start in range(0, len(values), 500):
+                    part = values[start : start + 500]
+                    marks = ",".join("?" * len(part))
+                    query = (
+                        "SELECT id, owner, guid, guid_base, link, page, title, time, raw, fingerprint, skipped FROM entries "  # noqa: S608
+                        f"WHERE source = ? AND {column} IN ({marks})"  # the names of columns above and question marks only
+                    )
+                    for row in db.execute(query, (source, *part)):
+                        found[row[0]] = SeenEntry(row[0], row[1], EntryKeys(*row[2:9]), row[9], row[10])
+        return [found[key] for key in sorted(found)]
 
     def forget_seen(self, now: datetime, keep: timedelta = timedelta(days=30)) -> int:
-        """Delete fingerprints of entries not seen for `keep`. Returns how many."""
+        """Delete entries not seen for `keep`. Returns how many."""
         with self._transaction() as db:
-            return db.execute("DELETE FROM seen WHERE at < ?", ((now - keep).timestamp(),)).rowcount
+            return db.execute("DELETE FROM entries WHERE at < ?", ((now - keep).timestamp(),)).rowcount
 
     @property
     def full(self) -> bool:

@@ -132,7 +132,7 @@ def parse(text: str, zone: tzinfo, now: datetime, *, day_first: bool | None = No
     return found.at if found else None
 
 
-def read(text: str, zone: tzinfo, now: datetime, *, day_first: bool | None = None) -> ParsedTime | None:
+def read(text: str, zone: tzinfo, now: datetime, *, day_first: bool | None = None, own_zone: bool = False) -> ParsedTime | None:
     """Parse a time; None if it is missing, ambiguous or impossible.
 
     Args:
@@ -140,11 +140,12 @@ def read(text: str, zone: tzinfo, now: datetime, *, day_first: bool | None = Non
         zone: the source's time zone, for times without one.
         now: aware; for relative times, and for days without a year (the latest such day that is not in the future).
         day_first: the order in "05/03/2026"; None if unknown: then only "25/03/2026" can be read.
+        own_zone: read the time in the source's zone, whatever zone is written.
     """
     text = _normal(text)
     if not text:
         return None
-    reader = _Reader(zone, now, day_first)
+    reader = _Reader(zone, now, day_first, own_zone=own_zone)
     try:
         found = reader.read(text)
     except (ValueError, OverflowError):
@@ -217,14 +218,21 @@ def _arabic(number: str) -> str:
 class _Reader:
     """Reads texts of one source at one time. Methods raise ValueError and OverflowError for impossible numbers."""
 
-    def __init__(self, zone: tzinfo, now: datetime, day_first: bool | None) -> None:
-        self._own, self._now, self._day_first = zone, now, day_first
+    def __init__(self, zone: tzinfo, now: datetime, day_first: bool | None, *, own_zone: bool = False) -> None:
+        self._own, self._now, self._day_first, self._own_zone = zone, now, day_first, own_zone
+
+    def _zone(self, text: str) -> Zone:
+        return Zone(self._own) if self._own_zone else zone_of(text, self._own)
 
     def read(self, text: str) -> ParsedTime | None:
         if _ISO.fullmatch(text):
             moment = datetime.fromisoformat(text.replace(",", ".")) if not _is_special_second(text) else None
             if moment is not None:
-                return ParsedTime((moment if moment.tzinfo else moment.replace(tzinfo=self._own)).astimezone(UTC).replace(microsecond=0))
+                return ParsedTime(
+                    (moment if moment.tzinfo and not self._own_zone else moment.replace(tzinfo=self._own))
+                    .astimezone(UTC)
+                    .replace(microsecond=0)
+                )
         if (found := self._attempt(text)) and not found.zone_unknown:
             return found
         if (rest := _REST.search(text)) and rest.start() >= 4 and (cut := self._attempt(text[: rest.start()].strip(" ,;|-"))):
@@ -269,7 +277,7 @@ class _Reader:
         year, month, day, hour, minute, second, rest = found.groups()
         if rest and (hour is None or not rest.strip()):
             return None
-        zone = zone_of(rest or "", self._own)
+        zone = self._zone(rest or "")
         moment = datetime(*map(int, (year, month, day, hour or 0, minute or 0, min(int(second or 0), 59))), tzinfo=zone.zone)  # type: ignore[arg-type, misc]
         return ParsedTime(moment.astimezone(UTC), zone.unknown, day_only=hour is None)
 
@@ -329,7 +337,7 @@ class _Reader:
         """(text before the time, time, zone, text after both)."""
         zone, lead = Zone(self._own), ZONE_BEFORE_DATE.match(text)
         if lead:
-            zone, text = zone_of(lead.group(), self._own), text[lead.end() :].lstrip(" ,:")
+            zone, text = self._zone(lead.group()), text[lead.end() :].lstrip(" ,:")
         found = _TIME.search(text)
         if not found:
             return text, None, zone, ""
@@ -337,9 +345,9 @@ class _Reader:
         if named := ZONE_AFTER_TIME.match(after):
             word = named.group().strip(" ,")
             if month_of(word) is None and not is_weekday(word):
-                zone, after = zone_of(word, self._own), after[named.end() :]
+                zone, after = self._zone(word), after[named.end() :]
         elif inside := ZONE_BEFORE_DATE.search(before):  # "2026-11-30 北京时间 03:00"
-            zone, before = zone_of(inside.group(), self._own), before[: inside.start()]
+            zone, before = self._zone(inside.group()), before[: inside.start()]
         return before, _time_of_day(found), zone, after.strip(" ,;|")
 
     def _date(self, text: str, zone: Zone) -> date | None:

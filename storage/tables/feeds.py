@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import msgspec
 
+from core.records import Trust
 from storage.clickhouse import ClickHouse
 from storage.timestamps import from_epoch, from_us, new_version, to_epoch, to_us
 
+TRUSTS: tuple[Trust, ...] = get_args(Trust)
 Outcome = Literal["", "ok", "not_modified", "failed"]
 Origin = Literal["file", "dashboard"]
+SkipReason = Literal["repeated", "empty", "unusable", "passed_over"]
+"""Why an entry has no article: it repeats another one of its document; neither title nor text; another error; newer ones were read."""
+SKIP_REASONS: tuple[SkipReason, ...] = get_args(SkipReason)
 MAX_ERROR_CHARS = 300
 
 
@@ -35,7 +40,7 @@ class SourceVisit(msgspec.Struct, frozen=True, kw_only=True):
         outcome: "" before the first visit
         entries: number of entries in the feed
         published: number of new or changed entries
-        refused: entries of the last seven days that could not be converted to an article
+        skipped: entries of the last seven days without an article, by reason, each counted once
         failures: number of consecutive failed visits
         ok_at: last successful visit
         next_at: when the next visit is due
@@ -51,11 +56,16 @@ class SourceVisit(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""
     entries: int = 0
     published: int = 0
-    refused: int = 0
+    skipped: dict[SkipReason, int] = {}
     failures: int = 0
     ok_at: datetime | None = None
     next_at: datetime | None = None
     listed: bool = True
+
+    @property
+    def refused(self) -> int:
+        """Entries of the last seven days that could not be converted to an article."""
+        return self.skipped.get("empty", 0) + self.skipped.get("unusable", 0)
 
 
 class FeedTable:
@@ -105,7 +115,8 @@ class SourceVisitTable:
                 "error": [_text(each.error) for each in visits],
                 "entries": [each.entries for each in visits],
                 "published": [each.published for each in visits],
-                "refused": [each.refused for each in visits],
+                "skip_reasons": [list(each.skipped) for each in visits],
+                "skip_counts": [list(each.skipped.values()) for each in visits],
                 "failures": [each.failures for each in visits],
                 "ok_at": [_epoch(each.ok_at) for each in visits],
                 "next_at": [_epoch(each.next_at) for each in visits],
@@ -118,8 +129,8 @@ class SourceVisitTable:
         """All sources that a crawler has, by name. Raises StoreError."""
         rows = self._client.query(
             """
-            SELECT source, url, origin, interval_s, toUInt32(at), outcome, error, entries, published, refused, failures,
-                   toUInt32(ok_at), toUInt32(next_at)
+            SELECT source, url, origin, interval_s, toUInt32(at), outcome, error, entries, published, skip_reasons, failures,
+                   toUInt32(ok_at), toUInt32(next_at), skip_counts
             FROM source_visits FINAL WHERE listed = 1 ORDER BY source
             """
         )
@@ -134,7 +145,7 @@ class SourceVisitTable:
                 error=row[6],
                 entries=int(row[7]),
                 published=int(row[8]),
-                refused=int(row[9]),
+                skipped={reason: int(count) for reason, count in zip(row[9], row[13], strict=True)},
                 failures=int(row[10]),
                 ok_at=_moment(row[11]),
                 next_at=_moment(row[12]),
@@ -179,6 +190,16 @@ class SourceQueries:
 
     def __init__(self, client: ClickHouse) -> None:
         self._client = client
+
+    def trusts(self, since: datetime) -> dict[str, tuple[Trust, ...]]:
+        """Source to how far it speaks for the links of its articles published since then. Raises StoreError."""
+        rows = self._client.query(
+            """
+            SELECT source, arraySort(groupUniqArray(trust)) FROM articles WHERE published_at >= toDateTime({since:UInt32}) GROUP BY source
+            """,
+            since=to_epoch(since),
+        )
+        return {row[0]: tuple(each for each in TRUSTS if each in row[1]) for row in rows}
 
     def activity(self, since: datetime, until: datetime, width_s: int, late_s: int = 3_600) -> dict[str, SourceActivity]:
         """Publication times of each source with articles in [since, until).

@@ -318,7 +318,8 @@ def operations_reads(store: Store, now: datetime) -> None:
         )
         for name in names[1:]
     ]  # fmt: skip
-    failed: dict[str, Any] = {"outcome": "failed", "error": "answered 503 <b>Service</b> Unavailable", "failures": 4, "refused": 2}
+    failed: dict[str, Any] = {"outcome": "failed", "error": "answered 503 <b>Service</b> Unavailable", "failures": 4}
+    failed["skipped"] = {"unusable": 2, "passed_over": 60}
     store.visits.put([*visits, SourceVisit(source=names[0], url=f"https://{names[0]}/feed", interval_s=120, at=now, **failed)])
     store.dead_letters.insert(
         [

@@ -15,11 +15,12 @@ from email.utils import format_datetime
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from core.errors import SourceError
 from core.records import Article, decode
-from ingest.companies.gazetteer import load_companies
-from ingest.crawl.crawler import Crawler, backoff_s
+from ingest.companies.company_files import load_companies
+from ingest.crawl.crawler import Crawler, Visit, backoff_s
 from ingest.crawl.fetcher import Fetcher
 from ingest.crawl.sources import Source
 from ingest.kafka.outbox import Outbox
@@ -101,6 +102,129 @@ def test_a_feed_becomes_articles_without_duplicates(site, outbox, fetcher):
     articles = kept(outbox)
     assert len(articles) == 2, "the newer version took the place of the one that still waited"
     assert next(article for article in articles if article.id == chinese.id).text == "贵州茅台股价下跌7%"
+
+
+def entries(*items: str) -> Response:
+    body = "".join(f"<item>{item}</item>" for item in items)
+    return Response(f'<?xml version="1.0" encoding="utf-8"?><rss version="2.0"><channel><title>w</title>{body}</channel></rss>'.encode())
+
+
+def visits(outbox: Outbox, fetcher: Fetcher, feed: Source, site: Site, *documents: Response | bytes) -> list[Visit]:
+    """One visit for each document of the feed, an hour apart."""
+    found = []
+    for hour, document in enumerate(documents):
+        site.pages["/feed"] = document if isinstance(document, Response) else Response(document)
+        found += crawler(outbox, fetcher, feed).crawl_once(NOW + timedelta(hours=hour))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("folder", "documents", "published"),
+    [
+        ("01_same_link_feed", ["feed.xml"], [6]),
+        ("02_fragment_links", ["feed.xml"], [8]),
+        ("03_same_guid_new_item", ["first.xml", "second.xml"], [3, 1]),
+    ],
+)
+def test_reported_feeds_lose_no_article(site, outbox, fetcher, folder, documents, published):
+    cases = shared_dir() / "cases" / folder
+    bodies = [(cases / name).read_bytes() for name in (*documents, documents[-1])]
+    found = visits(outbox, fetcher, source(site.url + "/feed"), site, *bodies)
+    assert [visit.published for visit in found] == [*published, 0]
+    assert len({article.id for article in kept(outbox)}) == sum(published)
+    assert [dict(visit.skipped) for visit in found] == [{}] * len(found)
+
+
+def test_the_newest_of_a_reported_feed_that_begins_with_the_oldest_are_read(site, outbox, fetcher):
+    feed = (shared_dir() / "cases" / "04_oldest_first_feed" / "feed.xml").read_bytes()
+    first, second = visits(outbox, fetcher, source(site.url + "/feed"), site, feed, feed)
+    assert (first.entries, first.published, first.skipped) == (260, 200, {"passed_over": 60})
+    assert (second.published, second.skipped) == (0, {}), "counted once"
+    assert {article.title for article in kept(outbox)} == {f"Old notice number {n} from the port" for n in range(60, 260)}
+
+
+def test_what_has_one_link_or_one_guid_is_published_on_every_visit(site, outbox, fetcher):
+    live = [f"<title>快讯：第{n}家</title><link>/live</link><guid>k{n}</guid>" for n in range(6)]
+    notes = [f"<title>Note {n}</title><link>/n/{n}</link><guid>N/A</guid>" for n in range(3)]
+    found = visits(
+        outbox,
+        fetcher,
+        source(site.url + "/feed"),
+        site,
+        entries(*live[:3], *notes[:2]),
+        entries(*reversed([*live, *notes])),
+        entries(live[5], notes[0]),
+    )
+    assert [visit.published for visit in found] == [5, 4, 0]
+    assert len({article.id for article in kept(outbox)}) == 9
+
+
+def test_a_guid_that_changes_at_every_visit_repeats_no_article(site, outbox, fetcher):
+    documents = [entries(*[f"<title>Item {n}</title><link>/a/{n}</link><guid>{visit}-{n}</guid>" for n in range(4)]) for visit in range(3)]
+    assert [visit.published for visit in visits(outbox, fetcher, source(site.url + "/feed"), site, *documents)] == [4, 0, 0]
+
+
+def test_entries_without_an_article_are_counted_by_reason(site, outbox, fetcher):
+    def skipped(reason: str) -> float:
+        return REGISTRY.get_sample_value("tocsin_skipped_entries_total", {"source": "odd", "reason": reason}) or 0.0
+
+    old = "<title>旧闻</title><link>/old</link><pubDate>2026-11-01 08:00</pubDate>"
+    new = [f"<title>新闻 {n}</title><link>/{n}</link><pubDate>2026-11-2{n} 08:00</pubDate>" for n in range(2)]
+    document = entries(old, new[0], new[0], new[0], "<link>/none</link><pubDate>2026-11-22 08:00</pubDate>", new[1])
+    first, second, third = visits(
+        outbox, fetcher, source(site.url + "/feed", name="odd", max_items=3), site, document, document, entries(old, new[0])
+    )
+    assert (first.published, first.skipped) == (2, {"repeated": 2, "empty": 1, "passed_over": 1})
+    assert (second.published, second.skipped) == (0, {})
+    assert (third.published, third.skipped) == (1, {}), "what was passed over is read once there is room"
+    assert [skipped(reason) for reason in ("repeated", "empty", "passed_over")] == [2, 1, 1]
+
+
+def test_sources_that_list_one_link_have_articles_of_their_own(site, outbox, fetcher):
+    for path, title in (("/a", "Lender halts withdrawals"), ("/b", "Lender wins award")):
+        site.pages[path] = entries(f"<title>{title}</title><link>{site.url}/1</link>")
+    found = crawler(outbox, fetcher, source(site.url + "/a", name="a"), source(site.url + "/b", name="b")).crawl_once(NOW)
+    assert [visit.published for visit in found] == [1, 1]
+    first, second = kept(outbox)
+    assert first.id != second.id
+    assert first.url == second.url
+    assert (first.trust, second.trust) == ("domain", "domain"), "both feeds are on the server of the link"
+
+
+def test_a_source_has_the_trust_of_its_domain(site, outbox, fetcher):
+    with Site() as other:
+        link = f"{other.url}/news/1"
+        for server in (site, other):
+            server.pages["/feed"] = entries(f"<title>Lender halts withdrawals</title><link>{link}</link>")
+        sources = [source(site.url + "/feed", name="press"), source(other.url + "/feed", name="wire")]
+        crawler(outbox, fetcher, *sources).crawl_once(NOW)
+    assert [(article.source, article.trust) for article in kept(outbox)] == [("press", "feed"), ("wire", "domain")]
+
+
+def test_only_pages_of_the_links_own_domain_are_one_article_of_several_sources(site, outbox, fetcher):
+    """Two feeds of the publisher share its article where they read its page; a feed of another server has its own."""
+    page = b"<html><head><title>Lender</title></head><body><article>" + b"<p>The lender halted withdrawals on Monday morning.</p>" * 20
+    site.pages["/1"] = Response(page + b"</article></body></html>", content_type="text/html; charset=utf-8")
+    with Site() as other:
+        for server, path in ((site, "/top"), (site, "/markets"), (other, "/feed")):
+            server.pages[path] = entries(f"<title>Lender halts withdrawals</title><link>{site.url}/1</link>")
+        sources = [
+            source(site.url + "/top", name="top", full_text="always"),
+            source(site.url + "/markets", name="markets", full_text="always"),
+            source(other.url + "/feed", name="other", full_text="always"),
+            source(site.url + "/top", name="headlines"),
+        ]
+        crawl = crawler(outbox, fetcher, *sources)
+        assert [visit.published for visit in crawl.crawl_once(NOW)] == [1, 1, 1, 1]
+        by_source = {article.source: article for article in kept(outbox)}
+        assert sorted(by_source) == ["headlines", "markets", "other"], "the version of markets has replaced that of top"
+        owner = by_source["markets"].owner
+        assert owner.startswith("domain 127.0.0.1:")
+        assert (by_source["other"].owner, by_source["headlines"].owner) == ("", "")
+        del site.pages["/1"]
+        site.pages["/top"] = entries(f"<title>Lender wins award</title><link>{site.url}/1</link>")
+        later = {visit.source: visit.published for visit in crawl.crawl_once(NOW + timedelta(hours=1))}
+    assert later == {"top": 0, "markets": 0, "other": 0, "headlines": 1}, "without its page, no feed revises what they share"
 
 
 def test_a_crash_between_visits_loses_and_repeats_no_article(site, tmp_path, fetcher):

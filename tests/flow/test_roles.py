@@ -20,7 +20,6 @@ from storage.store import Store, open_store
 from tests.helpers.http_site import Response, Site
 from tests.helpers.servers import ROOT, ClickHouseServer, Kafka
 from tocsin.newswire import Newswire
-from tocsin.runtime.demo import published_ids
 from tocsin.runtime.embedded_broker import free_port
 from tocsin.services.factory import consumer_lag_reader
 from tocsin.services.feed_service import StoredFeedService
@@ -125,7 +124,7 @@ def test_all_roles_together_bring_news_to_the_dashboard(
             assert time.monotonic() < deadline, f"{name} is not healthy: {compose.log(name)}"
             time.sleep(0.2)
     newswire.quiesce()
-    wanted = published_ids(newswire)
+    wanted = newswire.article_ids().keys()
     store: Store = open_store(f"{clickhouse_server.address}/roles", tmp_path)
     try:
         while len(store.articles.keys(sorted(wanted))) < len(wanted):

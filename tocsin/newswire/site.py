@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import SettingsError
+from core.records import article_id, domain_owner
+from ingest.text.urls import canonical, registrable_domain
 from tocsin.newswire import render
 from tocsin.newswire.cast import PAPERS, Newspaper, companies_path
 from tocsin.newswire.script import Plan, PublishedArticle, Timeline
@@ -125,6 +127,30 @@ class Newswire:
         articles = self._running.published(now or self._clock())
         return [replace(article, url=self._bases[article.source] + article.url) for article in articles]
 
+    def article_ids(self) -> dict[str, PublishedArticle]:
+        """All articles published so far, by the ids that the crawler gives them.
+
+        The archive of a newspaper is a source of its own. Where the feed has only the lead, the crawler reads the page, so that the
+        article belongs to the domain of the newspaper.
+        """
+        found: dict[str, PublishedArticle] = {}
+        for paper in PAPERS:
+            archived = {article.url for article in self._running.archive(paper.name)}
+            domain = "" if paper.full else domain_owner(registrable_domain(self.url_of(paper)))
+            for article in self._running.published(self._clock()):
+                if article.source == paper.name:
+                    own = article.url not in archived
+                    key = article_id(
+                        url=canonical(self._bases[paper.name] + article.url),
+                        source=paper.name if own else _archive_name(paper),
+                        guid="",
+                        title=article.title,
+                        published_at=article.published_at,
+                        owner=domain if own else "",
+                    )
+                    found[key] = article
+        return found
+
     def sources(self) -> list[dict[str, Any]]:
         """Two [[sources]] tables per newspaper: its feed, and its archive with a longer interval."""
         rows: list[dict[str, Any]] = []
@@ -133,8 +159,7 @@ class Newswire:
             full_text = "never" if paper.full else "when_short"
             feed = {"url": f"{self.url_of(paper)}/feed.xml", "interval_s": INTERVAL_S, "max_items": LATEST, "full_text": full_text}
             older = {"url": f"{self.url_of(paper)}/archive.xml", "interval_s": ARCHIVE_INTERVAL_S, "max_items": 10_000}
-            archive_name = paper.name + ("（旧闻）" if paper.language == "zh" else " (archive)")
-            rows += [{"name": paper.name, **feed, **common}, {"name": archive_name, **older, **common}]
+            rows += [{"name": paper.name, **feed, **common}, {"name": _archive_name(paper), **older, **common}]
         return rows
 
     def write_config(self, folder: Path) -> Path:
@@ -190,6 +215,10 @@ class Newswire:
         with self._lock:
             self._cache[base + path] = (state, answer)
         return answer
+
+
+def _archive_name(paper: Newspaper) -> str:
+    return paper.name + ("（旧闻）" if paper.language == "zh" else " (archive)")
 
 
 def _toml(value: object) -> str:

@@ -16,7 +16,6 @@ from pathlib import Path
 import msgspec
 
 from core.errors import TocsinError
-from core.records import article_id
 from core.series import series_name
 from core.settings import Settings, Webhook
 from core.taxonomy import BY_KEY
@@ -165,7 +164,7 @@ class Demo:
         """Wait until the last articles are stored."""
         self._notify("crisis alerted; waiting for the last articles to be stored")
         deadline = time.monotonic() + SETTLE_S
-        expected = len(published_ids(newswire))
+        expected = len(newswire.article_ids())
         while time.monotonic() < deadline:
             stack.check()
             if stack.settled() and stack.worker.metrics().get("tocsin_scored_total", 0.0) >= expected:
@@ -178,7 +177,7 @@ class Demo:
         """Read the results from the store, which the worker has closed."""
         store = wiring.make_store(settings)
         try:
-            ids = published_ids(newswire)
+            ids = newswire.article_ids().keys()
             totals = store.articles.totals()
             rows = store.articles.latest(1)
             started = newswire.crisis_started_at
@@ -199,14 +198,6 @@ class Demo:
             )
         finally:
             store.close()
-
-
-def published_ids(newswire: Newswire) -> set[str]:
-    """Ids of all articles published so far."""
-    return {
-        article_id(url=canonical(article.url), source=article.source, guid="", title=article.title, published_at=article.published_at)
-        for article in newswire.published()
-    }
 
 
 def is_crisis_alert(webhook: Received, newswire: Newswire) -> bool:

@@ -51,7 +51,7 @@ def test_feeds_are_added_removed_and_added_again(store: Store):
 def test_a_source_has_one_row_with_its_last_visit(store: Store):
     full = SourceVisit(
         source="wire", url="https://a.example", origin="dashboard", interval_s=90.5, at=NOW, outcome="failed", error="x" * 400 + "\ud800",
-        entries=7, published=2, refused=1, failures=3, ok_at=NOW - MINUTE, next_at=NOW + MINUTE,
+        entries=7, published=2, skipped={"passed_over": 60, "empty": 1}, failures=3, ok_at=NOW - MINUTE, next_at=NOW + MINUTE,
     )  # fmt: skip
     store.visits.put([SourceVisit(source="wire", url="https://a.example"), SourceVisit(source="b", url="https://b.example")])
     store.visits.put([full])

@@ -18,7 +18,7 @@ from core.records import Article, decode
 from ingest.archive.backfill import BackfillReport, OutboxSink, backfill
 from ingest.archive.files import ReadOptions
 from ingest.companies.gazetteer import Gazetteer
-from ingest.kafka.outbox import Counts, Outbox, SourceState
+from ingest.kafka.outbox import Counts, EntryKeys, Outbox, SeenEntry, SourceState
 
 NOW = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)
 ROOT = Path(__file__).resolve().parents[4]
@@ -26,6 +26,15 @@ ROOT = Path(__file__).resolve().parents[4]
 
 def article(number: int, title: str = "涨停") -> Article:
     return Article(id=f"{number:032d}", source="wire", language="zh", title=title, published_at=NOW, fetched_at=NOW)
+
+
+def seen(*numbers: int) -> list[SeenEntry]:
+    """Entries with these guids."""
+    return [SeenEntry(str(number), "source wire", EntryKeys(guid=number, title=1)) for number in numbers]
+
+
+def guids(*numbers: int) -> list[EntryKeys]:
+    return [EntryKeys(guid=number) for number in numbers]
 
 
 @pytest.fixture
@@ -81,18 +90,21 @@ def test_article_and_source_state_are_stored_in_one_transaction(volatile):
             raise LocalStoreError("the disk is full")
 
     with pytest.raises(LocalStoreError):
-        volatile.put(Failing(), source="wire", state=SourceState("e", "", 9.0, 0), seen={"1": 1}, now=NOW)
-    assert (volatile.counts().pending, volatile.state("wire"), volatile.seen("wire", ["1"])) == (0, SourceState(), {})
-    volatile.put([article(1)], source="wire", state=SourceState("e", "m", 9.0, 2), seen={"1": 1}, now=NOW)
-    assert (volatile.state("wire"), volatile.seen("wire", ["1", "2"])) == (SourceState("e", "m", 9.0, 2), {"1": 1})
+        volatile.put(Failing(), source="wire", state=SourceState("e", "", 9.0, 0), seen=seen(1), now=NOW)
+    assert (volatile.counts().pending, volatile.state("wire"), volatile.seen("wire", guids(1))) == (0, SourceState(), [])
+    volatile.put([article(1)], source="wire", state=SourceState("e", "m", 9.0, 2), seen=seen(1), now=NOW)
+    assert (volatile.state("wire"), volatile.seen("wire", guids(1, 2))) == (SourceState("e", "m", 9.0, 2), seen(1))
+    assert volatile.seen("other", guids(1)) == []
+    assert volatile.seen("wire", [EntryKeys(title=1)]) == seen(1)
+    assert volatile.seen("wire", [EntryKeys()]) == []
 
 
 def test_old_seen_entries_are_deleted(volatile):
-    volatile.put([], source="wire", seen={str(number): number for number in range(1_200)}, now=NOW)
-    volatile.put([], source="wire", seen={"7": 7}, now=NOW + timedelta(days=20))
-    assert len(volatile.seen("wire", [str(number) for number in range(1_200)])) == 1_200
+    volatile.put([], source="wire", seen=seen(*range(1, 1_201)), now=NOW)
+    volatile.put([], source="wire", seen=seen(7), now=NOW + timedelta(days=20))
+    assert len(volatile.seen("wire", guids(*range(1, 1_201)))) == 1_200
     assert volatile.forget_seen(NOW + timedelta(days=40)) == 1_199
-    assert volatile.seen("wire", ["6", "7"]) == {"7": 7}
+    assert volatile.seen("wire", guids(6, 7)) == seen(7)
 
 
 def test_full_is_reported_and_counts_survive_a_restart(tmp_path):
@@ -144,7 +156,7 @@ def test_an_append_only_outbox_works_beside_its_owner(tmp_path):
 def test_threads_can_share_the_outbox(volatile):
     def work(start):
         for number in range(start, start + 50):
-            volatile.put([article(number)], source=f"s{start}", state=SourceState(next_due=number), seen={str(number): 1}, now=NOW)
+            volatile.put([article(number)], source=f"s{start}", state=SourceState(next_due=number), seen=seen(number), now=NOW)
 
     threads = [threading.Thread(target=work, args=(start,)) for start in range(0, 400, 100)]
     for thread in threads:
@@ -160,13 +172,14 @@ def test_a_killed_process_leaves_whole_transactions(tmp_path):
         import sys
         from datetime import UTC, datetime
         from pathlib import Path
-        from ingest.kafka.outbox import Outbox, SourceState
+        from ingest.kafka.outbox import EntryKeys, Outbox, SeenEntry, SourceState
         from core.records import Article
         now = datetime(2026, 11, 22, tzinfo=UTC)
         box = Outbox(Path(sys.argv[1]), durable_broker=True)
         for number in range(1_000_000):
             item = Article(id=f"{number:032d}", source="wire", language="zh", title="涨停", published_at=now, fetched_at=now)
-            box.put([item], source="wire", state=SourceState(next_due=number), seen={str(number): 1}, now=now)
+            seen = [SeenEntry(item.id, "", EntryKeys(guid=number + 1))]
+            box.put([item], source="wire", state=SourceState(next_due=number), seen=seen, now=now)
             print(number, flush=True)
     """)
     path = tmp_path / "o.sqlite"
@@ -183,7 +196,7 @@ def test_a_killed_process_leaves_whole_transactions(tmp_path):
     numbers = [int(row.key) for row in box.pending(1_000_000)]
     assert numbers == list(range(len(numbers)))
     assert len(numbers) - 1 in (output, output + 1), "what was output to be kept is kept"
-    assert len(box.seen("wire", [str(number) for number in range(len(numbers) + 10)])) == len(numbers)
+    assert len(box.seen("wire", guids(*range(1, len(numbers) + 10)))) == len(numbers)
     assert box.state("wire").next_due == numbers[-1]
     box.close()
 
