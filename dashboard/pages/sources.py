@@ -28,6 +28,7 @@ from dashboard.view import View, parse
 from dashboard.web.authentication import current_person
 from domain.accounts import may
 from storage.store import Criteria
+from storage.tables.feeds import SKIP_REASONS
 
 PATH = "/sources"
 SHOWN = 300
@@ -68,7 +69,9 @@ def counted(found: SourcesView, view: View) -> list[Any]:
     """The number of sources by state."""
     counts = Counter(row.state for row in found.rows)
     named = [(state, i18n.text(f"sources.state.{state}", view.language)) for state in STATES if counts[state]]
-    return [health(state, SOURCE_GLYPHS[state], f"{counts[state]} {name}") for state, name in named]
+    badges = [health(state, SOURCE_GLYPHS[state], f"{counts[state]} {name}") for state, name in named]
+    outliers = sum(row.stands_out for row in found.rows)
+    return badges + ([_outlier_badge(i18n.text("sources.outliers", view.language, n=outliers))] if outliers else [])
 
 
 def table(found: SourcesView, now: datetime, view: View) -> Any:
@@ -103,16 +106,104 @@ def _row(row: SourceView, now: datetime, view: View) -> Any:
     return html.Tr(
         [
             html.Td([state, why]),
-            html.Th([name, " ", source_link(_url(row), view), html.Div(_listed(row, view), className="muted small")], className="name"),
+            html.Th(
+                [
+                    name,
+                    " ",
+                    source_link(_url(row), view),
+                    html.Div(_listed(row, view), className="muted small"),
+                    *_ownership(row, view),
+                    _boilerplate(row, view),
+                ],
+                className="name",
+            ),
             html.Td(_last(row, now, view)),
             html.Td(_hours(row, now, view)),
             html.Td([lag[0], html.Div(f"P95 {lag[1]}", className="muted small")] if lag else "–"),
-            html.Td(share, className="number"),
-            html.Td(f"{min(1.0, row.left_out / row.recent):.0%}" if row.recent else "–", className="number"),
-            html.Td(f"{refused:,} + {row.dead:,}" if refused or row.dead else "0", className="number"),
+            html.Td([share, *_sentiment(row, view)], className="number"),
+            html.Td(
+                [
+                    f"{min(1.0, row.left_out / row.recent):.0%}" if row.recent else "–",
+                    html.Div(i18n.text("sources.undated", language, n=f"{row.undated:,}"), className="muted small")
+                    if row.undated
+                    else None,
+                ],
+                className="number",
+            ),
+            html.Td([f"{refused:,} + {row.dead:,}" if refused or row.dead else "0", *_skipped(row, view)], className="number"),
             html.Td(_visit(row, now, view)),
         ]
     )
+
+
+def _ownership(row: SourceView, view: View) -> list[Any]:
+    """How far the source speaks for its links, and how many of its articles it revised."""
+    lines = []
+    if row.trust:
+        names = i18n.joined((i18n.text(f"trust.{trust}", view.language) for trust in row.trust), view.language)
+        lines.append((i18n.text("sources.trust", view.language, names=names), i18n.text("sources.trust_title", view.language)))
+    if row.revisions:
+        values = {"n": f"{row.revisions.revised:,}", "changed": f"{row.revisions.sentiment_changed:,}"}
+        lines.append((i18n.text("sources.revised", view.language, **values), i18n.text("sources.revised_title", view.language)))
+    return [html.Div(text, className="muted small", title=title) for text, title in lines]
+
+
+def _skipped(row: SourceView, view: View) -> list[Any]:
+    """The entries of a source that have no article, by reason."""
+    counts = row.visit.skipped if row.visit else {}
+    return [
+        html.Div(
+            i18n.text(f"sources.skipped.{reason}", view.language, n=f"{counts[reason]:,}"),
+            className="muted small",
+            title=i18n.text(f"sources.skipped.{reason}_title", view.language),
+        )
+        for reason in SKIP_REASONS
+        if counts.get(reason)
+    ]
+
+
+MAX_BOILERPLATE = 3
+"""Repeats of a source that are shown at once; the others follow in a list that opens."""
+
+
+def _outlier_badge(label: Any) -> Any:
+    return html.Span([html.Span("!", className="glyph", **{"aria-hidden": "true"}), label], className="health silent")
+
+
+def _sentiment(row: SourceView, view: View) -> list[Any]:
+    """The negative shares of a source against the others of its language, with a warning where they stand out."""
+    lines: list[Any] = []
+    languages = {share.language for shares in row.sentiment.values() for share in shares}
+    for window, shares in row.sentiment.items():
+        for share in shares:
+            values = {
+                "window": i18n.text(f"sources.window.{window}", view.language),
+                "share": f"{share.own.share:.0%}",
+                "low": f"{share.own.low:.0%}",
+                "high": f"{share.own.high:.0%}",
+                "n": f"{share.articles:,}",
+                "others": "–" if share.others is None else f"{share.others:.0%}",
+            }
+            named = f"{i18n.text(f'lang.{share.language}', view.language)}: " if len(languages) > 1 else ""
+            text = named + i18n.text("sources.against", view.language, **values)
+            lines.append(html.Div(text, className="muted small", title=i18n.text("sources.against_title", view.language, **values)))
+            if share.stands_out:
+                lines.append(_outlier_badge(i18n.text("sources.stands_out", view.language, **values)))
+    return lines
+
+
+def _boilerplate(row: SourceView, view: View) -> Any:
+    """The repeats that are removed from the texts of a source, with their share of its articles."""
+    if not row.boilerplate:
+        return None
+    found = sorted(row.boilerplate, key=lambda repeat: -repeat.share)
+    items = [html.Li([html.Bdi(plain(repeat.example, 160)), f" {repeat.share:.0%}"]) for repeat in found]
+    summary = i18n.text("sources.boilerplate", view.language, n=len(found))
+    title = i18n.text("sources.boilerplate_title", view.language)
+    shown = [html.Ul(items[:MAX_BOILERPLATE], className="plain")]
+    rest = items[MAX_BOILERPLATE:]
+    more = html.Details([html.Summary(f"+{len(rest)}"), html.Ul(rest, className="plain")]) if rest else None
+    return html.Div([html.Span(summary, title=title), *shown, more], className="muted small")
 
 
 def articles_of(view: View, source: str) -> View:

@@ -20,6 +20,7 @@ from dashboard.reads.source_state import HOURS, WEEK, SourceData, SourceView, us
 from dashboard.reads.usual import PAST
 from dashboard.services import ConsumerLag
 from stats.minute_counts import HOUR_S
+from stats.source_shares import ShareCount, SourceShare, compare_sources
 from storage.store import DeadReason, Delivery, DiskSpace, Heartbeat, Latency, SourceHours, Store, SuppressedDelivery, TableSize
 from storage.tables.heartbeats import GONE_S
 
@@ -134,8 +135,13 @@ class OperationsReads:
             feeds=get("feeds", TTL_S, store.feeds.all),
             lags=get("source lags", LAGS_TTL_S, lambda: store.health.source_lags(now - WEEK)),
             left_out=get("source left out", SLOW_TTL_S, lambda: store.health.left_out(now - WEEK)),
+            undated=get("source undated", SLOW_TTL_S, lambda: store.health.undated(now - WEEK)),
             dead=get("source dead", SLOW_TTL_S, lambda: store.health.dead_by_source(now - WEEK)),
             alerts=alerts,
+            sentiment=get("source sentiment", SLOW_TTL_S, lambda: _compared(store.health.source_sentiment(now))),
+            repeats=get("source repeats", SLOW_TTL_S, store.repeats.all),
+            trusts=get("source trusts", SLOW_TTL_S, lambda: store.sources.trusts(now - WEEK)),
+            revisions=get("source revisions", SLOW_TTL_S, lambda: store.revisions.by_source(now - WEEK)),
         )
         silent = next((alert.id for alert in alerts if alert.measure == "outage" and alert.series == MARKET), "")
         return SourcesView(rows=views(known, usual, now), outage_alert_id=silent)
@@ -161,6 +167,11 @@ class OperationsReads:
 
     def _endpoints(self, now: datetime) -> list[Endpoint]:
         return endpoints(self._store.alerts.last_attempts(now - WEEK), self._store.alert_lifecycle.suppressed_since(now - WEEK), now)
+
+
+def _compared(windows: Mapping[str, Sequence[ShareCount]]) -> dict[str, list[SourceShare]]:
+    """The comparison of the sources in each window."""
+    return {window: compare_sources(counts) for window, counts in windows.items()}
 
 
 def is_gone(heartbeat: Heartbeat, now: datetime) -> bool:

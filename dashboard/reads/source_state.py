@@ -9,11 +9,12 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from core.records import Alert
+from core.records import Alert, Trust
 from core.series import source_series
 from dashboard.reads.usual import PAST, fit_usual_rate
 from stats.minute_counts import HOUR_S
-from storage.store import Feed, SourceHours, SourceVisit
+from stats.source_shares import SourceShare
+from storage.store import Feed, RevisionCounts, SourceHours, SourceVisit, StoredRepeat
 
 State = Literal["failing", "silent", "late", "new", "past", "ok"]
 STATES: tuple[State, ...] = ("failing", "silent", "late", "new", "past", "ok")
@@ -38,9 +39,14 @@ class SourceView(msgspec.Struct, frozen=True, kw_only=True):
         last_at, stored_at: when its newest article was published and stored.
         lag_s: seconds from publication to storage: (median, 95th percentile).
         recent, negative: articles of the last seven days, and the negative ones among them.
-        left_out: articles of that time that alerts and charts do not count, as they do not bear on prices.
+        left_out: articles of that time that alerts and charts do not count.
+        undated: those of them that have no trustworthy time; the others do not bear on prices.
         dead: dead letters of the source in that time.
         outage_alert_id: ID of the open outage alert; "" for none.
+        sentiment: from each window to its negative share against the others, one for each of its languages.
+        trust: how far it speaks for the links of its articles of that time.
+        revisions: its articles that were revised in that time; None for none.
+        boilerplate: the repeats that are removed from its texts before the model reads them.
         added: the feed where it was added on the page of sources.
     """
 
@@ -55,9 +61,19 @@ class SourceView(msgspec.Struct, frozen=True, kw_only=True):
     recent: int
     negative: int
     left_out: int = 0
+    undated: int = 0
     dead: int
     outage_alert_id: str
     state: State
+    sentiment: dict[str, list[SourceShare]] = {}
+    boilerplate: list[StoredRepeat] = []
+    trust: tuple[Trust, ...] = ()
+    revisions: RevisionCounts | None = None
+
+    @property
+    def stands_out(self) -> bool:
+        """Whether its negative share stands out from the others in any window."""
+        return any(share.stands_out for shares in self.sentiment.values() for share in shares)
 
     @property
     def today(self) -> int:
@@ -75,7 +91,12 @@ class SourceData(msgspec.Struct, frozen=True, kw_only=True):
     lags: Mapping[str, tuple[float, float]]
     dead: Mapping[str, int]
     left_out: Mapping[str, int] = {}
+    undated: Mapping[str, int] = {}
     alerts: Sequence[Alert]
+    sentiment: Mapping[str, Sequence[SourceShare]] = {}
+    repeats: Sequence[StoredRepeat] = ()
+    trusts: Mapping[str, tuple[Trust, ...]] = {}
+    revisions: Mapping[str, RevisionCounts] = {}
 
 
 def views(known: SourceData, usuals: Mapping[str, list[float]], now: datetime) -> list[SourceView]:
@@ -102,8 +123,13 @@ def views(known: SourceData, usuals: Mapping[str, list[float]], now: datetime) -
             recent=sum(articles for articles, _ in lately),
             negative=sum(negative for _, negative in lately),
             left_out=known.left_out.get(name, 0),
+            undated=known.undated.get(name, 0),
             dead=known.dead.get(name, 0),
             outage_alert_id=outages.get(source_series(name), ""),
+            sentiment={window: [share for share in shares if share.source == name] for window, shares in known.sentiment.items()},
+            trust=known.trusts.get(name, ()),
+            revisions=known.revisions.get(name),
+            boilerplate=[repeat for repeat in known.repeats if repeat.source == name],
             state="ok",
         )
         found.append(msgspec.structs.replace(view, state=state_of(view, now)))

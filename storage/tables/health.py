@@ -16,8 +16,9 @@ import msgspec
 
 from core.records import MIN_MATERIALITY
 from core.series import MARKET
+from stats.source_shares import WINDOWS, ShareCount
 from storage.clickhouse import ClickHouse
-from storage.tables.mentions import ALL_COUNT, counted
+from storage.tables.mentions import counted
 from storage.timestamps import from_epoch, to_epoch, to_us
 
 
@@ -215,7 +216,7 @@ class HealthQueries:
             """
             SELECT source, groupArray(hour), groupArray(articles), groupArray(bad), max(last), argMax(stored, last)
             FROM (
-                SELECT source, intDiv(toUInt32(published_at), 3600) * 3600 AS hour, count() AS articles, sum(negative) AS bad,
+                SELECT source, intDiv(toUInt32(published_at), 3600) * 3600 AS hour, count() AS articles, sum(negative * counts) AS bad,
                        toUInt32(max(published_at)) AS last, argMax(version, published_at) AS stored
                 FROM mentions
                 WHERE series = 'market:all' AND published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
@@ -229,12 +230,10 @@ class HealthQueries:
         return [_hours(row) for row in rows]
 
     def left_out(self, since: datetime) -> dict[str, int]:
-        """Source to its articles since then that alerts and charts do not count, as they do not bear on prices. Raises StoreError.
+        """Source to its articles since then that alerts and charts do not count. Raises StoreError.
 
-        Sources without any are left out.
+        They do not bear on prices, or have no trustworthy time. Sources without any are left out.
         """
-        if self._counted == ALL_COUNT:
-            return {}
         rows = self._client.query(
             f"""
             SELECT source, uniqExact(id) FROM mentions FINAL
@@ -246,13 +245,50 @@ class HealthQueries:
         )
         return {row[0]: int(row[1]) for row in rows}
 
+    def undated(self, since: datetime) -> dict[str, int]:
+        """Source to its articles since then without a trustworthy time; sources without any are left out. Raises StoreError."""
+        rows = self._client.query(
+            """
+            SELECT source, uniqExact(id) FROM mentions FINAL
+            WHERE series = {series:String} AND published_at >= toDateTime({since:UInt32}) AND counts = 0
+            GROUP BY source
+            """,
+            series=MARKET,
+            since=to_epoch(since),
+        )
+        return {row[0]: int(row[1]) for row in rows}
+
+    def source_sentiment(self, now: datetime) -> dict[str, list[ShareCount]]:
+        """From each of WINDOWS that end now to the articles and negative articles of each source and language. Raises StoreError.
+
+        Read as in `source_hours`.
+        """
+        day, week = (to_epoch(now - width) for width in WINDOWS.values())
+        rows = self._client.query(
+            """
+            SELECT source, language, countIf(published_at >= toDateTime({day:UInt32})),
+                   sumIf(negative, published_at >= toDateTime({day:UInt32})), count(), sum(negative)
+            FROM mentions
+            WHERE series = 'market:all' AND published_at >= toDateTime({week:UInt32}) AND published_at < toDateTime({until:UInt32})
+            GROUP BY source, language ORDER BY source, language
+            """,
+            day=day,
+            week=week,
+            until=to_epoch(now) + 3600,
+        )
+        columns = ((2, 3), (4, 5))
+        return {
+            name: [ShareCount(row[0], row[1], int(row[articles]), int(row[negative])) for row in rows]
+            for name, (articles, negative) in zip(WINDOWS, columns, strict=True)
+        }
+
     def source_lags(self, since: datetime) -> dict[str, tuple[float, float]]:
         """Source to its latency from publication to the store, (median, 95 % quantile) in seconds. Raises StoreError."""
         rows = self._client.query(
             """
             SELECT source, quantiles(0.5, 0.95)(lag) FROM (
                 SELECT any(source) AS source, min(version) / 1000000 - min(toUInt32(published_at)) AS lag
-                FROM articles WHERE published_at >= toDateTime({since:UInt32}) AND fetched_at < published_at + {news:UInt32} GROUP BY id
+                FROM articles WHERE NOT has(flags, 'date') AND published_at >= toDateTime({since:UInt32}) AND fetched_at < published_at + {news:UInt32} GROUP BY id
             )
             GROUP BY source
             """,

@@ -4,7 +4,8 @@
                    │                    │                    │
                    └── articles, dead ──┴── alerts ──────────┴── deliveries ──▶ the store
 
-Timers do what no message triggers: `watch` checks for source outages; `notify` resolves alerts and makes attempts that are due.
+Timers do what no message triggers: `watch` checks for source outages and for sources whose sentiment stands out; `notify` resolves alerts
+and makes attempts that are due.
 
 There is one agent per topic, and all use the one way of consuming that loses nothing with Faust (docs/decisions.md): raw bytes; batches in
 order (`noack_take`); the work, including the store, in threads; publish and await Kafka's confirmation; then acknowledge every event in
@@ -95,7 +96,8 @@ def stages(pipeline: Pipeline, names: TopicNames, batch_max: int) -> list[Stage]
     def catch_up(now: datetime) -> StageResult:
         return publish(pipeline.catch_up(now))
 
-    def check_outages(now: datetime) -> StageResult:
+    def check_sources(now: datetime) -> StageResult:
+        pipeline.check_source_sentiment(now)
         return publish(pipeline.check_outages(now))
 
     def read_alerts(messages: Sequence[RawMessage], now: datetime) -> list[Alert]:
@@ -116,7 +118,7 @@ def stages(pipeline: Pipeline, names: TopicNames, batch_max: int) -> list[Stage]
     # notify takes one alert at a time, so that a slow endpoint delays one alert, and a rebalance by one
     return [
         Stage("score", names.articles, pipeline.classify_batch, store, lost, names.scores, batch_max, read_ahead=True),
-        Stage("watch", names.scores, read_scores, watch, lost, names.alerts, batch_max, begin=catch_up, tick=check_outages),
+        Stage("watch", names.scores, read_scores, watch, lost, names.alerts, batch_max, begin=catch_up, tick=check_sources),
         Stage("notify", names.alerts, read_alerts, notify, lost, "", 1, tick=resolve_and_send),
     ]
 
