@@ -20,6 +20,7 @@ from storage.store import Store, open_store
 from stream.detection.spike_rule import SpikeRule
 from stream.worker.pipeline import Pipeline
 from tests.helpers.dashboard import callback_body
+from tests.helpers.stores import NOON, save, scored
 from tests.helpers.stories import store_stories
 from tocsin import wiring
 from tocsin.services.rule_service import MAX_CHARS, RuleUpdates, StoredRuleService
@@ -69,6 +70,26 @@ def test_rules_are_previewed_on_stored_news(service: StoredRuleService, store: S
     assert found.stories == 7
     assert service.active().text == ""
     assert store.rule_texts.latest() == []
+
+
+def test_a_preview_counts_each_rule_by_its_own_materiality(service: StoredRuleService, store: Store):
+    """Seven stories: five do not bear on prices, one does, and an older model scored one."""
+    levels: list[Any] = [(0.5, 0.125, 0.0)] * 5 + [(1.0, 0.875, 0.25), None]
+    minutes = int((NOW - timedelta(days=2) - NOON).total_seconds() // 60)
+    save(store, *(scored(f"报道 {n}", minutes=minutes + n, negative=0.9, materiality=each) for n, each in enumerate(levels)))
+
+    def rule(name: str, over: int, least: str) -> str:
+        return f'[[rules]]\nname = "{name}"\nkind = "volume"\nseries = ["market:all"]\nover = {over}\nwindow = "1h"\n{least}\n'
+
+    text = (
+        rule("as set 2", 2, "") + rule("as set 3", 3, "") + rule("all", 7, "min_materiality = 0") + rule("sure", 2, "min_materiality = 0.9")
+    )
+    found = service.preview(text)
+    assert found.rules == {"as set 2": 1, "as set 3": 0, "all": 1, "sure": 0}
+    by_rule = {alert.rule: alert for alert in found.alerts}
+    assert (by_rule["all"].total, by_rule["as set 2"].total) == (7, 2)
+    assert len(by_rule["as set 2"].evidence) == 2 < len(by_rule["all"].evidence)
+    assert found.stories == 2
 
 
 def test_saved_rules_are_active_and_audited(service: StoredRuleService, store: Store):
