@@ -20,7 +20,7 @@ import msgspec
 
 from core.errors import SettingsError
 from core.records import Article
-from ingest.archive.files import ReadOptions, Rejected, read
+from ingest.archive.files import Layout, ReadOptions, Rejected, Row, read
 from ingest.companies.gazetteer import Gazetteer
 from ingest.kafka.outbox import ArchiveState, Outbox
 
@@ -28,10 +28,12 @@ BATCH_ROWS = 500
 MAX_PENDING = 20_000
 """Pending rows in the outbox at which reading pauses: about a minute of work for a fast worker, 20 MB."""
 MAX_REJECTED_KEPT = 1_000
+MAX_SEEN_IDS = 1_000_000
+"""Ids of a file that are remembered to count repetitions: 60 MB."""
 
 
 class FileRejected(msgspec.Struct, frozen=True):
-    """A rejected row of a file."""
+    """A rejected or doubtful row of a file."""
 
     path: str
     line: int
@@ -39,12 +41,28 @@ class FileRejected(msgspec.Struct, frozen=True):
 
 
 class BackfillReport(msgspec.Struct):
-    """Result of a backfill. rejected: the first MAX_REJECTED_KEPT of rejected_count; resumed: rows done by earlier runs."""
+    """Result of a backfill.
+
+    Attributes:
+        rejected: the first MAX_REJECTED_KEPT of rejected_count.
+        undated: the first MAX_REJECTED_KEPT of undated_count rows without a trustworthy time: stored, but not counted.
+        zone_guessed: rows with an unknown time zone, read in the zone of the archive.
+        mended: rows from which damaged characters were removed.
+        same_id: rows with the identity of an earlier row of the file, which they replace.
+        notes: decisions about the columns of each file.
+        resumed: rows done by earlier runs.
+    """
 
     read: int = 0
     published: int = 0
     rejected_count: int = 0
     rejected: list[FileRejected] = msgspec.field(default_factory=list)
+    undated_count: int = 0
+    undated: list[FileRejected] = msgspec.field(default_factory=list)
+    zone_guessed: int = 0
+    mended: int = 0
+    same_id: int = 0
+    notes: list[str] = msgspec.field(default_factory=list)
     resumed: int = 0
     interrupted: bool = False
 
@@ -145,7 +163,8 @@ def _file(
                 return
             progress(report)
 
-    for row in read(path, reading, gazetteer=gazetteer, now=now, after=state.line):
+    layout, ids = Layout(), _SeenIds()
+    for row in read(path, reading, gazetteer=gazetteer, now=now, after=state.line, layout=layout):
         if stop.is_set():
             break
         report.read, line, rows = report.read + 1, row.line, rows + 1
@@ -155,10 +174,40 @@ def _file(
                 report.rejected.append(FileRejected(path, row.line, row.reason))
         else:
             report.published += 1
+            _count_doubts(report, path, row)
+            report.same_id += ids.add(row.article.id)
             articles[row.article.id] = row.article
         if len(articles) >= BATCH_ROWS:
             flush(complete=False)
     flush(complete=not stop.is_set())
+    report.notes += [f"{path}: {note}" for note in layout.notes]
+    if layout.format.repeated_headers:
+        report.notes.append(f"{path}: {layout.format.repeated_headers} lines repeat the header and were skipped")
+
+
+def _count_doubts(report: BackfillReport, path: str, row: Row) -> None:
+    report.zone_guessed += "zone" in row.article.flags
+    report.mended += "bytes" in row.article.flags
+    if not row.article.counts:
+        report.undated_count += 1
+        if len(report.undated) < MAX_REJECTED_KEPT:
+            report.undated.append(FileRejected(path, row.line, row.doubt))
+
+
+class _SeenIds:
+    """The first MAX_SEEN_IDS ids of a file, as numbers."""
+
+    def __init__(self) -> None:
+        self._ids: set[int] = set()
+
+    def add(self, article_id: str) -> bool:
+        """Remember an id; whether it was there already."""
+        number = hash(article_id)
+        if number in self._ids:
+            return True
+        if len(self._ids) < MAX_SEEN_IDS:
+            self._ids.add(number)
+        return False
 
 
 def identities(paths: Sequence[str]) -> dict[str, str]:

@@ -96,13 +96,47 @@ def decode(data: bytes, declared: str = "") -> str:
     return _guessed(data, names)
 
 
+def encoding_of(data: bytes) -> tuple[str, int]:
+    """Python's name of the encoding of a document or of its beginning, and the length of its byte order mark.
+
+    As `decode`, for texts that are decoded piece by piece; "utf-8" for ASCII.
+
+    Raises:
+        BadRecord: no encoding gives plausible text.
+    """
+    for mark, name in _BOMS:
+        if data.startswith(mark):
+            return name, len(mark)
+    if wide := _wide_encoding(data[:4_096]):
+        return wide, 0
+    text = data.decode("utf-8", "replace")
+    lost, foreign = text[:-1].count("\ufffd"), _foreign(text)  # the beginning of a text may end inside a character
+    if 10 * lost <= foreign and lost <= max(1, 0.02 * foreign):
+        return "utf-8", 0
+    return _guess(data, [])[0], 0
+
+
+def _wide_encoding(head: bytes) -> str:
+    """UTF-16 without a byte order mark, by the zero bytes of its ASCII characters; "" for another encoding."""
+    head = head[: len(head) // 2 * 2]
+    even, odd = head[::2].count(0), head[1::2].count(0)
+    if len(head) < 4 or max(even, odd) < 0.1 * len(head):
+        return ""
+    return "utf-16-le" if odd > 4 * even else "utf-16-be" if even > 4 * odd else ""
+
+
 def _guessed(data: bytes, names: list[str]) -> str:
+    return _guess(data, names)[1]
+
+
+def _guess(data: bytes, names: list[str]) -> tuple[str, str]:
+    """(encoding, text) by chardet, else a Chinese encoding; not one of `names`, which were tried. Raises BadRecord."""
     import chardet
 
     found = _known(str(chardet.detect(data[:200_000]).get("encoding") or ""))
     for name in (found, "gb18030", "big5hkscs"):
         if name and name not in names and (text := _lenient(data, name)) is not None and plausible(text):
-            return text
+            return name, text
     raise BadRecord(
         f"no encoding gives plausible text (declared: {', '.join(names) or 'none'}; guessed: {found or 'none'})", stage="charset"
     )

@@ -7,7 +7,7 @@ import dataclasses
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,10 @@ from tocsin import wiring
 from tocsin.cli.common import ExampleCommand, console, print_json, progress_printer, results, settings_of, table_of
 
 if TYPE_CHECKING:
+    from core.settings import Settings
     from ingest.archive.backfill import BackfillReport
+    from ingest.archive.check import FileCheck
+    from ingest.archive.files import ReadOptions
     from tocsin.runtime.backfill import Show
 
 
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     examples="""
     tocsin backfill news-2025.jsonl.gz news-2026.parquet
     tocsin backfill --map published=pub_time --map text=content --source newsroom --timezone Asia/Shanghai dump.csv
+    tocsin backfill --check terminal-export.csv
     tocsin backfill --direct ten-years.parquet
     zcat old.jsonl.gz | tocsin backfill - --json
     """,
@@ -46,6 +50,12 @@ if TYPE_CHECKING:
 )
 @click.option("--source", default="", help="Source of rows that have none.  [default: the file name]")
 @click.option("--timezone", "zone_name", default="UTC", show_default=True, help="Time zone of times that have none.")
+@click.option(
+    "--date-order",
+    type=click.Choice(["day", "month"]),
+    help="What comes first in times such as 05/03/2026.  [default: the rows that prove it decide]",
+)
+@click.option("--check", "check_only", is_flag=True, help="Show how the files are understood, with their first rows; store nothing.")
 @click.option("--no-wait", is_flag=True, help="With an external Kafka, exit when all rows are published, without waiting for the workers.")
 @click.option(
     "--direct",
@@ -60,23 +70,29 @@ def backfill(
     fields: tuple[str, ...],
     source: str,
     zone_name: str,
+    date_order: str | None,
+    check_only: bool,
     no_wait: bool,
     direct: bool,
     as_json: bool,
 ) -> None:
     """Classify and store archives of articles.
 
-    FILES are JSONL, CSV or Parquet, also gzipped; "-" reads JSONL or CSV from stdin. An interrupted run continues if the same command is
-    run again. Invalid rows are reported with their line numbers and skipped. With the embedded broker, all rows are stored when the
-    command ends.
+    FILES are JSON, JSONL, CSV or Parquet, also gzipped; "-" reads stdin. Encoding, separator and columns are recognized; --check shows how.
+    An interrupted run continues if the same command is run again. Invalid rows are reported with their line numbers and skipped. With the
+    embedded broker, all rows are stored when the command ends.
     """
     from ingest.archive.files import ReadOptions
     from tocsin.runtime.backfill import Backfill, load
 
     if direct and no_wait:
         raise InvalidInput("--no-wait cannot be combined with --direct")
-    reading = ReadOptions(fields=dict(parse_mapping(text) for text in fields), source=source, zone=parse_zone(zone_name))
+    order = None if date_order is None else date_order == "day"
+    reading = ReadOptions(fields=dict(parse_mapping(text) for text in fields), source=source, zone=parse_zone(zone_name), day_first=order)
     settings = settings_of(ctx)
+    if check_only:
+        check_archives(files, reading, settings, as_json=as_json)
+        return
     notify = progress_printer()
     with interruptible() as stop, progress_bars() as show:
         if direct:
@@ -87,6 +103,7 @@ def backfill(
         console.print(f"rejected {row.path}:{row.line}: {row.reason}", markup=False)
     if report.rejected_count > len(report.rejected):
         console.print(f"… and {report.rejected_count - len(report.rejected)} more")
+    print_doubts(report)
     counts = f"{report.read} rows read, {report.published} published, {report.rejected_count} rejected"
     notify(f"{counts}, {report.resumed} processed by earlier runs" if report.resumed else counts)
     if as_json:
@@ -94,6 +111,80 @@ def backfill(
     if report.interrupted:
         notify("interrupted; run the same command again to continue")
         sys.exit(130)
+
+
+UNDATED_SHOWN = 10
+
+
+def print_doubts(report: BackfillReport) -> None:
+    """Print what was guessed, mended or repeated."""
+    for row in report.undated[:UNDATED_SHOWN]:
+        console.print(f"without a time {row.path}:{row.line}: {row.reason}", markup=False)
+    counts = (
+        (report.undated_count, "have no trustworthy time: they are stored and shown, but alerts and charts do not count them"),
+        (report.zone_guessed, "have an unknown time zone and were read in the zone of the archive"),
+        (report.mended, "had damaged characters, which were removed"),
+        (report.same_id, "have the identity of an earlier row, which they replace"),
+    )
+    for number, what in counts:
+        if number:
+            console.print(f"{number} rows {what}")
+    for note in report.notes:
+        console.print(note, markup=False)
+
+
+def check_archives(files: Sequence[str], reading: ReadOptions, settings: Settings, *, as_json: bool) -> None:
+    """Print how files would be read. Raises SettingsError."""
+    from ingest.archive.check import check
+
+    gazetteer, now = wiring.make_gazetteer(settings), datetime.now(UTC)
+    for path in files:
+        found = check(path, reading, gazetteer=gazetteer, now=now)
+        if as_json:
+            print_json(found)
+        else:
+            print_check(found)
+
+
+def print_check(found: FileCheck) -> None:
+    """Print the columns, the counts and the first rows of a file as tables."""
+    results.print(f"{found.path}: {found.format}, {found.rows:,} rows", markup=False, highlight=False, style="bold")
+    columns = table_of("field", "columns", "filled")
+    for each in found.fields:
+        if each.columns or each.field in ("title", "text", "published", "source", "id"):
+            share = f"{each.filled / found.rows:.0%}" if found.rows and each.columns else "–"
+            named = escape(", ".join(each.columns)) or "not found"
+            columns.add_row(each.field or "ignored", named, share if each.field else "")
+    results.print(columns)
+    first = table_of("line", "published", "source", "lang", "title", "text", "companies", "flags")
+    for row in found.first:
+        first.add_row(
+            str(row.line),
+            f"{row.published_at:%Y-%m-%d %H:%M %Z}" if row.dated else "unknown",
+            escape(row.source),
+            row.language,
+            escape(row.title[:60]),
+            f"{row.chars:,} chars",
+            escape(", ".join(row.companies[:4])),
+            ", ".join(row.flags),
+        )
+    results.print(first)
+    counts = (
+        (found.valid, "would be stored"),
+        (found.rejected, "would be rejected"),
+        (found.undated, "have no trustworthy time: alerts and charts would not count them"),
+        (found.zone_guessed, "have an unknown time zone"),
+        (found.mended, "have damaged characters, which would be removed"),
+        (found.same_id, "have the identity of an earlier row, which they would replace"),
+        (found.repeated_headers, "repeat the header and would be skipped"),
+    )
+    for number, what in counts[:2] + tuple(count for count in counts[2:] if count[0]):
+        results.print(f"{number:,} rows {what}", highlight=False)
+    for kind, reasons in (("rejected", found.rejections), ("without a certain time", found.doubts)):
+        for reason in reasons:
+            results.print(f"{kind}: line {reason.line}: {reason.reason}", markup=False, highlight=False)
+    for note in found.notes:
+        results.print(note, markup=False, highlight=False)
 
 
 def parse_mapping(text: str) -> tuple[str, str]:
