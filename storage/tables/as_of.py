@@ -64,7 +64,7 @@ class ArticleAsOf(msgspec.Struct, frozen=True, kw_only=True):
 
 _COLUMNS = """id, url, source, genre, language, title, text, toUInt32(published_at), toUInt32(fetched_at), story, flags, topics, topic_p,
     companies, sectors, company_negative, company_neutral, company_positive, p_negative, p_neutral, p_positive, model,
-    toUInt32(scored_at), materiality"""
+    toUInt32(scored_at), materiality, roles"""
 
 
 def _article(row: Sequence[Any]) -> ArticleAsOf:
@@ -82,8 +82,8 @@ def _article(row: Sequence[Any]) -> ArticleAsOf:
         flags=tuple(row[10]),
         topics=dict(zip(row[11], row[12], strict=True)),
         companies=tuple(
-            CompanyScore(company=company, sector=sector, p_negative=negative, p_neutral=neutral, p_positive=positive)
-            for company, sector, negative, neutral, positive in zip(*row[13:18], strict=True)
+            CompanyScore(company=company, sector=sector, role=role, p_negative=negative, p_neutral=neutral, p_positive=positive)
+            for company, sector, negative, neutral, positive, role in zip(*row[13:18], row[24], strict=True)
         ),
         p_negative=row[18],
         p_neutral=row[19],
@@ -104,7 +104,7 @@ class AsOfQueries:
 
     def __init__(self, client: ClickHouse, min_materiality: float = MIN_MATERIALITY) -> None:
         self._client = client
-        self._counted = counted(min_materiality, "materiality_")
+        self._counted = counted(min_materiality, "_")
 
     def places(
         self,
@@ -263,11 +263,12 @@ def _mentions(as_of: datetime | None, where: str) -> str:
     if as_of is None:
         return f"""
             SELECT series, published_at, story AS story_, source AS source_, tone AS tone_, negative AS negative_,
-                   materiality AS materiality_
+                   materiality AS materiality_, counts AS counts_
             FROM mentions FINAL WHERE {where}
             """
     return f"""
         SELECT series, published_at, argMax(story, version) AS story_, argMax(source, version) AS source_, argMax(tone, version) AS tone_,
-               argMax(negative, version) AS negative_, argMax(materiality, version) AS materiality_
+               argMax(negative, version) AS negative_, argMax(materiality, version) AS materiality_,
+               argMax(counts, version) AS counts_
         FROM mentions WHERE {where} GROUP BY series, published_at, id
         """

@@ -124,12 +124,15 @@ def parameters_of(series: str) -> dict[str, str]:
 UNKNOWN_MATERIALITY = -1.0
 """Value of the column `materiality`, P(level >= 2), where the model did not predict it."""
 
-ALL_COUNT = "1"
 
+def counted(min_materiality: float, suffix: str = "") -> str:
+    """SQL condition of the mentions that count: of articles that may count, with P(level >= 2) of at least so much, or unknown.
 
-def counted(min_materiality: float, column: str = "materiality") -> str:
-    """SQL condition of the mentions that count: those whose P(level >= 2) is at least so much, or unknown; ALL_COUNT for 0."""
-    return f"({column} < 0 OR {column} >= toFloat32({float(min_materiality)!r}))" if min_materiality > 0 else ALL_COUNT
+    suffix: of the columns in a subquery.
+    """
+    value = f"materiality{suffix}"
+    material = f" AND ({value} < 0 OR {value} >= toFloat32({float(min_materiality)!r}))" if min_materiality > 0 else ""
+    return f"(counts{suffix} = 1{material})"
 
 
 def sentiment_series_of(row: Sequence[Any]) -> SentimentSeries:
@@ -139,7 +142,7 @@ def sentiment_series_of(row: Sequence[Any]) -> SentimentSeries:
 
 
 class MentionTable:
-    """Mentions of series in articles. All mentions are stored; the reads count those with enough materiality.
+    """Mentions of series in articles. All mentions are stored; the reads count those of a known time with enough materiality.
 
     Args:
         client: Connection to the store.
@@ -175,6 +178,7 @@ class MentionTable:
                 "tone": [p[2] - p[0] for _, _, p in rows],
                 "negative": [int(is_negative(*p)) for _, _, p in rows],
                 "materiality": [score.materiality.p_relevant if score.materiality else UNKNOWN_MATERIALITY for score, _, _ in rows],
+                "counts": [int(score.counts) for score, _, _ in rows],
                 "version": [new_version()] * len(rows),
             },
         )

@@ -79,7 +79,7 @@ class QualityQueries:
             f"""
             SELECT published_at, language, p_negative AS bad, p_negative + tone AS good, 1 - 2 * p_negative - tone AS flat
             FROM mentions FINAL
-            WHERE series = {{series:String}}
+            WHERE series = {{series:String}} AND counts = 1
               AND published_at >= toDateTime({{{start}:UInt32}}) AND published_at < toDateTime({{{end}:UInt32}})
             """
             for start, end in itertools.pairwise(edges)

@@ -22,7 +22,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from core import metrics
-from core.records import Alert, Chart, Score, is_material
+from core.records import Alert, Chart, Score
 from core.series import facts, is_negative
 from domain.alert_lifecycle.silences import matches
 from stats.minute_counts import DAY_S, MINUTE_S, StoryCounts
@@ -78,7 +78,7 @@ class AlertEvaluator:
                 self._detector.forget(series)
             negative: dict[str, list[datetime]] = {}
             for score in scores:
-                if not is_material(score.materiality, self._rule.min_materiality):
+                if not score.counts_for(self._rule.min_materiality):
                     continue
                 for series, *p in facts(score):
                     if is_negative(*p):

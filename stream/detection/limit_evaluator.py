@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from core.records import Alert, Evidence, Score, is_material
+from core.records import Alert, Evidence, Score
 from core.series import facts, is_negative
 from stats.minute_counts import EMPTY, MINUTE_S
 from storage.store import Store
@@ -75,7 +75,7 @@ class LimitEvaluator:
             counts.invalidate(scores)
         began: dict[str, datetime] = {}
         for score in scores:
-            if score.published_at >= now - self._max_age:
+            if score.counts and score.published_at >= now - self._max_age:
                 for series, *_ in facts(score):
                     began[series] = min(began.get(series, score.published_at), score.published_at)
         with_risks = self._has_risk_rules and any(score.risks for score in scores)
@@ -142,7 +142,7 @@ def limit_evidence(store: Store, alert: Alert) -> tuple[Evidence, ...]:
         score.id: score.risks[alert.event]
         for score in store.articles.scores_with_risks(alert.window_start, end)
         if round(score.risks.get(alert.event, 0.0), 4) >= alert.limit
-        and is_material(score.materiality, alert.min_materiality)
+        and score.counts_for(alert.min_materiality)
         and any(series == alert.series and is_negative(*p) for series, *p in facts(score))
     }
     articles = store.articles.by_id(list(probabilities)[:MAX_ARTICLES], alert.window_start, end)

@@ -110,6 +110,8 @@ def risk_articles(scores: Iterable[Score]) -> dict[str, list[RiskArticle]]:
     """By series, the articles about risk events that are negative towards it, oldest first."""
     found: dict[str, set[RiskArticle]] = {}
     for score in scores:
+        if not score.counts:
+            continue
         risks = tuple((key, round(p, 4)) for key, p in sorted(score.risks.items()))
         relevant = score.materiality.p_relevant if score.materiality else None
         article = RiskArticle(int(score.published_at.timestamp()), score.id, score.source, score.id == score.story, risks, relevant)
